@@ -1,0 +1,131 @@
+#include "base/bytes.h"
+
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+
+enum { FIRST_CAP = 256 };
+
+bool
+nmq_bytes_equal(nmq_bytes a, nmq_bytes b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
+
+nmq_bytes
+nmq_bytes_of(const char *text)
+{
+    return (nmq_bytes){(const uint8_t *) text, strlen(text)};
+}
+
+static uint64_t
+hash_key(void)
+{
+    static uint64_t key; // 0: not drawn yet
+    uint64_t k = __atomic_load_n(&key, __ATOMIC_RELAXED);
+
+    if (k == 0) {
+        uint64_t drawn = 0;
+        uint64_t none = 0;
+        if (getrandom(&drawn, sizeof drawn, GRND_NONBLOCK) != sizeof drawn) {
+            struct timespec t;
+            (void) clock_gettime(CLOCK_REALTIME, &t);
+            drawn = (uint64_t) t.tv_nsec * 0x9e3779b97f4a7c15u;
+        }
+        drawn |= 1;
+        k = __atomic_compare_exchange_n(&key, &none, drawn, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED)
+                ? drawn
+                : none;
+    }
+    return k;
+}
+
+static uint64_t
+mix(uint64_t h, uint64_t v)
+{
+    __extension__ unsigned __int128 wide =
+        (unsigned __int128) (h ^ v) * 0xa0761d6478bd642fu;
+
+    return (uint64_t) wide ^ (uint64_t) (wide >> 64);
+}
+
+uint64_t
+nmq_bytes_hash(nmq_bytes in)
+{
+    uint64_t h = hash_key() ^ in.len;
+    uint64_t v;
+
+    while (in.len >= sizeof v) {
+        memcpy(&v, in.at, sizeof v);
+        h = mix(h, v);
+        in.at += sizeof v;
+        in.len -= sizeof v;
+    }
+    v = 0;
+    if (in.len > 0) {
+        memcpy(&v, in.at, in.len);
+    }
+    return mix(mix(h, v), 0xe7037ed1a0b428dbu);
+}
+
+int
+nmq_bytes_copy(nmq_bytes in, nmq_bytes *out)
+{
+    uint8_t *copy = nmq_alloc(in.len + 1);
+
+    if (copy == NULL) {
+        return NMQ_ENOMEM;
+    }
+    if (in.len > 0) {
+        memcpy(copy, in.at, in.len);
+    }
+    copy[in.len] = 0;
+    *out = (nmq_bytes){copy, in.len};
+    return NMQ_OK;
+}
+
+uint8_t *
+nmq_buf_reserve(nmq_buf *buf, size_t more)
+{
+    size_t cap = buf->cap;
+
+    if (buf->cap - buf->len >= more) {
+        return buf->at + buf->len;
+    }
+    while (cap - buf->len < more) {
+        cap = cap == 0 ? FIRST_CAP : cap * 2;
+    }
+    uint8_t *grown = nmq_resize(buf->at, cap);
+    if (grown == NULL) {
+        return NULL;
+    }
+    buf->at = grown;
+    buf->cap = cap;
+    return buf->at + buf->len;
+}
+
+int
+nmq_buf_put(nmq_buf *buf, nmq_bytes in)
+{
+    uint8_t *to = nmq_buf_reserve(buf, in.len);
+
+    if (to == NULL) {
+        return NMQ_ENOMEM;
+    }
+    if (in.len > 0) {
+        memcpy(to, in.at, in.len);
+    }
+    buf->len += in.len;
+    return NMQ_OK;
+}
+
+void
+nmq_buf_free(nmq_buf *buf)
+{
+    nmq_free(buf->at);
+    *buf = (nmq_buf){0};
+}

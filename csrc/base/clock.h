@@ -1,0 +1,26 @@
+// clock.h - one thread that fires the timers of one wheel.
+//
+// Owner    A timer is embedded in its owner. An armed timer stands for one reference to the
+//          owner: `arm` on an idle timer wants one, `fire` and a true `cancel` give it back.
+// Threads  arm and cancel are thread-safe; fire runs on the clock's thread without its lock.
+#pragma once
+#include "base/wheel.h"
+
+typedef struct nmq_clock nmq_clock;
+
+// Milliseconds of the monotonic clock, at a resolution of a few.
+int64_t nmq_clock_now_ms(void);
+
+// Starts the thread. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_clock_new(nmq_clock **out);
+
+// Stops the thread; timers still armed are dropped by calling `drop` on each.
+void nmq_clock_free(nmq_clock *clock, void (*drop)(nmq_timer *timer));
+
+// Arms the timer, or moves it. Returns true when it was idle: the caller's reference is now
+// the timer's. Returns false when it was armed already, or the clock has stopped: the
+// reference is still the caller's.
+bool nmq_clock_arm(nmq_clock *clock, nmq_timer *timer, int64_t due_ms);
+
+// Returns true when it was armed: its reference is the caller's.
+bool nmq_clock_cancel(nmq_clock *clock, nmq_timer *timer);

@@ -1,0 +1,25 @@
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void
+nmq_log_write(const nmq_log *log, int level, const char *format, ...)
+{
+    char line[NMQ_LOG_LINE_BYTES];
+    va_list args;
+
+    if (level < __atomic_load_n(&log->level, __ATOMIC_RELAXED)) {
+        return;
+    }
+    va_start(args, format);
+    (void) vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    log->write(log->arg, level, line);
+}
+
+void
+nmq_log_set_level(nmq_log *log, int level)
+{
+    __atomic_store_n(&log->level, level, __ATOMIC_RELAXED);
+}

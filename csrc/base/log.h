@@ -1,0 +1,25 @@
+// log.h - log lines out of the core: formatted here, written by whoever `write` belongs to.
+//
+// Threads  thread-safe, as `write` must be. Cost: nothing below the level but a load.
+#pragma once
+
+// Values of Python's logging module, so that nothing translates them.
+enum nmq_log_level {
+    NMQ_LOG_DEBUG = 10,
+    NMQ_LOG_INFO = 20,
+    NMQ_LOG_WARNING = 30,
+    NMQ_LOG_ERROR = 40,
+};
+
+typedef struct {
+    void (*write)(void *arg, int level, const char *line); // line is borrowed
+    void *arg;
+    int level; // atomic: lines below it are not made
+} nmq_log;
+
+enum { NMQ_LOG_LINE_BYTES = 512 }; // a longer line is cut
+
+void nmq_log_write(const nmq_log *log, int level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+void nmq_log_set_level(nmq_log *log, int level);

@@ -1,0 +1,26 @@
+#include "base/status.h"
+
+static const char *const texts[] = {
+    "success",
+    "out of memory",
+    "malformed bytes",
+    "full",
+    "no such object",
+    "not a valid topic filter",
+    "not a valid topic name",
+    "argument out of range",
+    "closed",
+    "address already in use",
+    "address not usable",
+    "permission denied",
+    "transport failed",
+    "over a limit",
+};
+
+const char *
+nmq_status_text(int status)
+{
+    int n = (int) (sizeof texts / sizeof *texts);
+
+    return status <= 0 && -status < n ? texts[-status] : "unknown status";
+}

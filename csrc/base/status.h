@@ -1,0 +1,25 @@
+// status.h - result codes of every function that can fail, and their texts.
+//
+// A negative int is one of these; 0 or a count is success. On failure the outputs are
+// untouched and the object is as it was.
+#pragma once
+
+enum nmq_status {
+    NMQ_OK = 0,
+    NMQ_ENOMEM = -1,     // an allocation failed
+    NMQ_EMALFORMED = -2, // bytes that break the wire format
+    NMQ_EFULL = -3,      // a bounded container is full
+    NMQ_ENOENT = -4,     // no such client, listener, subscription or name
+    NMQ_EFILTER = -5,    // not a valid Topic Filter
+    NMQ_ETOPIC = -6,     // not a valid Topic Name
+    NMQ_EINVAL = -7,     // an argument out of its range
+    NMQ_ECLOSED = -8,    // the object is closed or closing
+    NMQ_EADDRINUSE = -9, // another socket listens on that address
+    NMQ_EADDR = -10,     // the URL or its address cannot be used
+    NMQ_EACCESS = -11,   // the system refuses it
+    NMQ_EIO = -12,       // the transport failed
+    NMQ_ETOOBIG = -13,   // over a configured or a protocol limit
+};
+
+// Returns a short text for a status, never NULL. Thread-safe.
+const char *nmq_status_text(int status);
