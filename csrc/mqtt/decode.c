@@ -1,0 +1,416 @@
+#include "mqtt/decode.h"
+
+#include <string.h>
+
+#include "base/status.h"
+#include "mqtt/reason.h"
+#include "mqtt/topic.h"
+#include "mqtt/varint.h"
+#include "mqtt/wire.h"
+
+// Each body decoder returns 0, or the Reason Code that refuses the packet. The caller checks
+// wire->failed and that nothing is left over.
+typedef int decoder(nmq_wire *wire, uint8_t version, nmq_packet *out);
+
+bool
+nmq_packet_next_subscription(nmq_bytes *list, nmq_bytes *topic_filter, uint8_t *options)
+{
+    nmq_wire wire = {.rest = *list};
+
+    if (list->len == 0) {
+        return false;
+    }
+    *topic_filter = nmq_wire_binary(&wire);
+    *options = nmq_wire_u8(&wire);
+    *list = wire.rest;
+    return !wire.failed;
+}
+
+bool
+nmq_packet_next_filter(nmq_bytes *list, nmq_bytes *topic_filter)
+{
+    nmq_wire wire = {.rest = *list};
+
+    if (list->len == 0) {
+        return false;
+    }
+    *topic_filter = nmq_wire_binary(&wire);
+    *list = wire.rest;
+    return !wire.failed;
+}
+
+static int
+protocol_of(nmq_bytes name, uint8_t level)
+{
+    if (nmq_bytes_equal(name, nmq_bytes_of("MQTT"))) { // [MQTT-3.1.2-1]
+        if (level == NMQ_V311 || level == NMQ_V5) {
+            return 0;
+        }
+        return NMQ_RC_UNSUPPORTED_PROTOCOL_VERSION; // [MQTT-3.1.2-2]
+    }
+    if (nmq_bytes_equal(name, nmq_bytes_of("MQIsdp"))) { // MQTT V3.1, 3.1
+        return level == NMQ_V31 ? 0 : NMQ_RC_UNSUPPORTED_PROTOCOL_VERSION;
+    }
+    return NMQ_RC_UNSUPPORTED_PROTOCOL_VERSION;
+}
+
+static int
+check_connect_flags(uint8_t flags, uint8_t version)
+{
+    bool will = (flags & 0x04) != 0;
+    uint8_t will_qos = flags >> 3 & 3;
+
+    if ((flags & 0x01) != 0) { // reserved [MQTT-3.1.2-3]
+        return NMQ_RC_MALFORMED_PACKET;
+    }
+    if (will_qos == 3) { // [MQTT-3.1.2-12]
+        return NMQ_RC_MALFORMED_PACKET;
+    }
+    if (!will && (will_qos != 0 || (flags & 0x20) != 0)) { // [MQTT-3.1.2-11] [MQTT-3.1.2-13]
+        return NMQ_RC_MALFORMED_PACKET;
+    }
+    // A password without a user name: 3.1.1 forbids it, 5.0 allows it. [MQTT-3.1.2-22]
+    if (version != NMQ_V5 && (flags & 0x40) != 0 && (flags & 0x80) == 0) {
+        return NMQ_RC_MALFORMED_PACKET;
+    }
+    return 0;
+}
+
+static int
+decode_will(nmq_wire *wire, uint8_t flags, nmq_connect *connect)
+{
+    int refused = 0;
+
+    connect->has_will = true;
+    connect->will_qos = flags >> 3 & 3;
+    connect->will_retain = (flags & 0x20) != 0;
+    if (connect->version == NMQ_V5) {
+        refused = nmq_props_read(wire, NMQ_WILL, &connect->will_props);
+    }
+    if (refused != 0) {
+        return refused;
+    }
+    connect->will_topic = nmq_wire_text(wire); // [MQTT-3.1.3-11]
+    connect->will_payload = nmq_wire_binary(wire);
+    if (!wire->failed && !nmq_topic_check(connect->will_topic)) {
+        return NMQ_RC_TOPIC_NAME_INVALID;
+    }
+    return 0;
+}
+
+static int
+decode_connect(nmq_wire *wire, uint8_t version, nmq_packet *out)
+{
+    nmq_connect *connect = &out->connect;
+    nmq_bytes name = nmq_wire_text(wire);
+
+    if (version != 0) {
+        return NMQ_RC_PROTOCOL_ERROR; // a second CONNECT [MQTT-3.1.0-2]
+    }
+    connect->version = nmq_wire_u8(wire);
+    if (wire->failed) {
+        return NMQ_RC_MALFORMED_PACKET;
+    }
+    int refused = protocol_of(name, connect->version);
+    if (refused != 0) {
+        return refused;
+    }
+    uint8_t flags = nmq_wire_u8(wire);
+    refused = check_connect_flags(flags, connect->version);
+    if (refused != 0) {
+        return refused;
+    }
+    connect->clean_start = (flags & 0x02) != 0;
+    connect->keep_alive_s = nmq_wire_u16(wire);
+    if (connect->version == NMQ_V5) {
+        refused = nmq_props_read(wire, NMQ_CONNECT, &out->props);
+        if (refused == 0 && nmq_props_has(&out->props, NMQ_PROP_AUTHENTICATION_DATA) &&
+            !nmq_props_has(&out->props, NMQ_PROP_AUTHENTICATION_METHOD)) {
+            return NMQ_RC_PROTOCOL_ERROR; // 3.1.2.11.10
+        }
+    }
+    if (refused != 0) {
+        return refused;
+    }
+    connect->client_id = nmq_wire_text(wire); // [MQTT-3.1.3-3] [MQTT-3.1.3-4]
+    if ((flags & 0x04) != 0) {                // [MQTT-3.1.2-9]
+        refused = decode_will(wire, flags, connect);
+        if (refused != 0) {
+            return refused;
+        }
+    }
+    connect->has_user_name = (flags & 0x80) != 0;
+    connect->has_password = (flags & 0x40) != 0;
+    if (connect->has_user_name) { // [MQTT-3.1.2-17]
+        connect->user_name = nmq_wire_text(wire);
+    }
+    if (connect->has_password) { // [MQTT-3.1.2-19]
+        connect->password = nmq_wire_binary(wire);
+    }
+    return 0;
+}
+
+static int
+decode_connack(nmq_wire *wire, uint8_t version, nmq_packet *out)
+{
+    uint8_t flags = nmq_wire_u8(wire);
+
+    if ((flags & 0xfe) != 0) { // [MQTT-3.2.2-1]
+        return NMQ_RC_MALFORMED_PACKET;
+    }
+    out->session_present = flags != 0;
+    out->reason_code = nmq_wire_u8(wire);
+    return version == NMQ_V5 ? nmq_props_read(wire, NMQ_CONNACK, &out->props) : 0;
+}
+
+static int
+decode_publish(nmq_wire *wire, uint8_t version, nmq_packet *out)
+{
+    out->publish.topic_name = nmq_wire_text(wire); // [MQTT-3.3.2-1]
+    if (out->publish.qos > 0) {                    // [MQTT-2.2.1-2]
+        out->packet_id = nmq_wire_u16(wire);
+        if (!wire->failed && out->packet_id == 0) { // [MQTT-2.2.1-3]
+            return NMQ_RC_PROTOCOL_ERROR;
+        }
+    }
+    if (version == NMQ_V5) {
+        int refused = nmq_props_read(wire, NMQ_PUBLISH, &out->props);
+        if (refused != 0) {
+            return refused;
+        }
+        if (nmq_props_has(&out->props, NMQ_PROP_RESPONSE_TOPIC) &&
+            !nmq_topic_check(out->props.text[NMQ_PROP_RESPONSE_TOPIC])) {
+            return NMQ_RC_PROTOCOL_ERROR; // [MQTT-3.3.2-14]
+        }
+    }
+    out->publish.payload = nmq_wire_take(wire, wire->rest.len);
+    if (wire->failed) {
+        return NMQ_RC_MALFORMED_PACKET;
+    }
+    // A Topic Alias may stand for the name, which is then empty (3.3.2.3.4).
+    bool aliased = out->publish.topic_name.len == 0 && version == NMQ_V5 &&
+                   nmq_props_has(&out->props, NMQ_PROP_TOPIC_ALIAS);
+    if (!aliased && !nmq_topic_check(out->publish.topic_name)) { // [MQTT-3.3.2-2]
+        return out->publish.topic_name.len == 0 && version == NMQ_V5
+                   ? NMQ_RC_PROTOCOL_ERROR
+                   : NMQ_RC_TOPIC_NAME_INVALID;
+    }
+    return 0;
+}
+
+static int
+decode_ack(nmq_wire *wire, uint8_t version, nmq_packet *out)
+{
+    out->packet_id = nmq_wire_u16(wire);
+    if (!wire->failed && out->packet_id == 0) {
+        return NMQ_RC_PROTOCOL_ERROR;
+    }
+    if (version != NMQ_V5) {
+        return 0;
+    }
+    if (wire->rest.len > 0) { // else Success (3.4.2.1)
+        out->reason_code = nmq_wire_u8(wire);
+    }
+    return wire->rest.len > 0 ? nmq_props_read(wire, out->type, &out->props) : 0;
+}
+
+static int
+decode_subscribe(nmq_wire *wire, uint8_t version, nmq_packet *out)
+{
+    uint8_t reserved = version == NMQ_V5 ? 0xc0 : 0xfc;
+    int refused = 0;
+
+    out->packet_id = nmq_wire_u16(wire);
+    if (!wire->failed && out->packet_id == 0) { // [MQTT-2.2.1-3]
+        return NMQ_RC_PROTOCOL_ERROR;
+    }
+    if (version == NMQ_V5) {
+        refused = nmq_props_read(wire, NMQ_SUBSCRIBE, &out->props);
+    }
+    if (refused != 0) {
+        return refused;
+    }
+    out->list = wire->rest;
+    do { // at least one [MQTT-3.8.3-2]
+        if (wire->rest.len == 0) {
+            return wire->failed ? NMQ_RC_MALFORMED_PACKET : NMQ_RC_PROTOCOL_ERROR;
+        }
+        nmq_bytes text = nmq_wire_text(wire); // [MQTT-3.8.3-1]
+        uint8_t options = nmq_wire_u8(wire);
+        nmq_filter filter;
+        if (wire->failed || (options & reserved) != 0 || (options & NMQ_SUB_QOS) == 3) {
+            return NMQ_RC_MALFORMED_PACKET; // [MQTT-3.8.3-4] [MQTT-3.8.3-5]
+        }
+        if ((options & NMQ_SUB_RETAIN_HANDLING) == NMQ_SUB_RETAIN_HANDLING) {
+            return NMQ_RC_PROTOCOL_ERROR; // 3.8.3.1
+        }
+        if ((options & NMQ_SUB_NO_LOCAL) != 0 && nmq_filter_parse(text, &filter) == NMQ_OK &&
+            filter.group.at != NULL) {
+            return NMQ_RC_PROTOCOL_ERROR; // [MQTT-3.8.3-4]
+        }
+    } while (wire->rest.len > 0);
+    return 0;
+}
+
+static int
+decode_unsubscribe(nmq_wire *wire, uint8_t version, nmq_packet *out)
+{
+    int refused = 0;
+
+    out->packet_id = nmq_wire_u16(wire);
+    if (!wire->failed && out->packet_id == 0) {
+        return NMQ_RC_PROTOCOL_ERROR;
+    }
+    if (version == NMQ_V5) {
+        refused = nmq_props_read(wire, NMQ_UNSUBSCRIBE, &out->props);
+    }
+    if (refused != 0) {
+        return refused;
+    }
+    out->list = wire->rest;
+    do { // at least one [MQTT-3.10.3-2]
+        if (wire->rest.len == 0) {
+            return wire->failed ? NMQ_RC_MALFORMED_PACKET : NMQ_RC_PROTOCOL_ERROR;
+        }
+        (void) nmq_wire_text(wire); // [MQTT-3.10.3-1]
+    } while (wire->rest.len > 0 && !wire->failed);
+    return 0;
+}
+
+static int
+decode_codes(nmq_wire *wire, uint8_t version, nmq_packet *out)
+{
+    int refused = 0;
+
+    out->packet_id = nmq_wire_u16(wire);
+    if (version == NMQ_V5) {
+        refused = nmq_props_read(wire, out->type, &out->props);
+    }
+    out->list = nmq_wire_take(wire, wire->rest.len);
+    return refused;
+}
+
+static int
+decode_empty(nmq_wire *wire, uint8_t version, nmq_packet *out)
+{
+    (void) wire;
+    (void) version;
+    (void) out;
+    return 0;
+}
+
+static int
+decode_reason(nmq_wire *wire, uint8_t version, nmq_packet *out)
+{
+    if (version != NMQ_V5) {
+        return out->type == NMQ_AUTH ? NMQ_RC_PROTOCOL_ERROR : 0;
+    }
+    if (wire->rest.len > 0) { // else Success (3.14.2.1, 3.15.2.1)
+        out->reason_code = nmq_wire_u8(wire);
+    }
+    return wire->rest.len > 0 ? nmq_props_read(wire, out->type, &out->props) : 0;
+}
+
+// The flag nibble that each packet must have (2.1.3) [MQTT-2.1.3-1]; PUBLISH has its own.
+static const struct {
+    decoder *body;
+    uint8_t flags;
+} decoders[16] = {
+    [NMQ_CONNECT] = {decode_connect, 0},
+    [NMQ_CONNACK] = {decode_connack, 0},
+    [NMQ_PUBLISH] = {decode_publish, 0},
+    [NMQ_PUBACK] = {decode_ack, 0},
+    [NMQ_PUBREC] = {decode_ack, 0},
+    [NMQ_PUBREL] = {decode_ack, 2}, // [MQTT-3.6.1-1]
+    [NMQ_PUBCOMP] = {decode_ack, 0},
+    [NMQ_SUBSCRIBE] = {decode_subscribe, 2}, // [MQTT-3.8.1-1]
+    [NMQ_SUBACK] = {decode_codes, 0},
+    [NMQ_UNSUBSCRIBE] = {decode_unsubscribe, 2}, // [MQTT-3.10.1-1]
+    [NMQ_UNSUBACK] = {decode_codes, 0},
+    [NMQ_PINGREQ] = {decode_empty, 0},
+    [NMQ_PINGRESP] = {decode_empty, 0},
+    [NMQ_DISCONNECT] = {decode_reason, 0}, // [MQTT-3.14.1-1]
+    [NMQ_AUTH] = {decode_reason, 0},       // [MQTT-3.15.1-1]
+};
+
+// MQTT V3.1 clients set DUP on SUBSCRIBE, UNSUBSCRIBE and PUBREL that they send again.
+static bool
+flags_fit(uint8_t head, uint8_t version)
+{
+    uint8_t flags = head & 0x0f;
+
+    if (version == NMQ_V31) {
+        flags &= (uint8_t) ~0x08u;
+    }
+    return flags == decoders[head >> 4].flags;
+}
+
+static int
+check_publish_flags(uint8_t head, nmq_publish *out)
+{
+    out->dup = (head & 0x08) != 0;
+    out->qos = head >> 1 & 3;
+    out->retain = (head & 0x01) != 0;
+    if (out->qos == 3 || (out->qos == 0 && out->dup)) { // [MQTT-3.3.1-4] [MQTT-3.3.1-2]
+        return NMQ_RC_MALFORMED_PACKET;
+    }
+    return 0;
+}
+
+int
+nmq_decode_size(nmq_bytes in, size_t *size)
+{
+    uint32_t length = 0;
+
+    if (in.len < 2) {
+        return 0;
+    }
+    int took = nmq_varint_read((nmq_bytes){in.at + 1, in.len - 1}, &length);
+    if (took <= 0) {
+        return took;
+    }
+    *size = 1 + (size_t) took + length;
+    return 1 + took;
+}
+
+int
+nmq_decode(nmq_bytes in, uint8_t version, nmq_packet *out)
+{
+    size_t size = 0;
+    int header = nmq_decode_size(in, &size);
+
+    if (header < 0) {
+        return -NMQ_RC_MALFORMED_PACKET;
+    }
+    if (header == 0 || in.len < size) {
+        return 0;
+    }
+    uint8_t head = in.at[0];
+    out->type = head >> 4;
+    out->packet_id = 0;
+    out->reason_code = 0;
+    out->props.present = 0;
+    out->props.user_properties = 0;
+    out->props.raw = (nmq_bytes){0};
+    if (out->type == NMQ_PUBLISH) {
+        if (check_publish_flags(head, &out->publish) != 0) {
+            return -NMQ_RC_MALFORMED_PACKET;
+        }
+    } else if (decoders[out->type].body == NULL || !flags_fit(head, version)) {
+        return -NMQ_RC_MALFORMED_PACKET; // [MQTT-2.1.3-1]
+    } else if (out->type == NMQ_CONNECT) {
+        memset(&out->connect, 0, offsetof(nmq_connect, will_props));
+        out->connect.will_props.present = 0;
+        out->connect.will_props.raw = (nmq_bytes){0};
+        out->connect.will_props.user_properties = 0;
+    }
+    nmq_wire wire = {.rest = {in.at + header, size - (size_t) header}};
+    int refused = decoders[out->type].body(&wire, version, out);
+    if (refused != 0) {
+        return -refused;
+    }
+    if (wire.failed || wire.rest.len > 0) {
+        return -NMQ_RC_MALFORMED_PACKET; // [MQTT-4.13.1-1]
+    }
+    return (int) size;
+}

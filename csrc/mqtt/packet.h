@@ -1,0 +1,78 @@
+// packet.h - one struct for each Control Packet (MQTT 5.0, chapter 3), as values.
+//
+// A decoded packet borrows every slice from the bytes it was read from.
+#pragma once
+#include "base/bytes.h"
+#include "mqtt/props.h"
+
+enum nmq_packet_type {
+    NMQ_WILL = 0, // no packet: the place of the Will Properties in the property table
+    NMQ_CONNECT = 1,
+    NMQ_CONNACK = 2,
+    NMQ_PUBLISH = 3,
+    NMQ_PUBACK = 4,
+    NMQ_PUBREC = 5,
+    NMQ_PUBREL = 6,
+    NMQ_PUBCOMP = 7,
+    NMQ_SUBSCRIBE = 8,
+    NMQ_SUBACK = 9,
+    NMQ_UNSUBSCRIBE = 10,
+    NMQ_UNSUBACK = 11,
+    NMQ_PINGREQ = 12,
+    NMQ_PINGRESP = 13,
+    NMQ_DISCONNECT = 14,
+    NMQ_AUTH = 15,
+};
+
+// The protocol level byte of CONNECT.
+enum nmq_version { NMQ_V31 = 3, NMQ_V311 = 4, NMQ_V5 = 5 };
+
+// Subscription Options (3.8.3.1), as on the wire.
+enum nmq_sub_options {
+    NMQ_SUB_QOS = 0x03,
+    NMQ_SUB_NO_LOCAL = 0x04,
+    NMQ_SUB_RETAIN_AS_PUBLISHED = 0x08,
+    NMQ_SUB_RETAIN_HANDLING = 0x30,
+};
+
+typedef struct {
+    uint8_t version;
+    bool clean_start; // clean_session in 3.1 and 3.1.1
+    bool has_will;
+    uint8_t will_qos;
+    bool will_retain;
+    bool has_user_name;
+    bool has_password;
+    uint16_t keep_alive_s; // 0: none
+    nmq_bytes client_id;
+    nmq_bytes will_topic;
+    nmq_bytes will_payload;
+    nmq_bytes user_name;
+    nmq_bytes password;
+    nmq_props will_props;
+} nmq_connect;
+
+typedef struct {
+    bool dup;
+    bool retain;
+    uint8_t qos;
+    nmq_bytes topic_name;
+    nmq_bytes payload;
+} nmq_publish;
+
+typedef struct {
+    uint8_t type;
+    uint8_t reason_code;  // CONNACK, the four acknowledgements, DISCONNECT, AUTH
+    bool session_present; // CONNACK
+    uint16_t packet_id;   // not 0 where the packet has one
+    nmq_publish publish;
+    nmq_bytes list; // SUBSCRIBE, UNSUBSCRIBE: the filters; SUBACK, UNSUBACK: the codes
+    nmq_props props;
+    nmq_connect connect;
+} nmq_packet;
+
+// Takes the next filter of a checked SUBSCRIBE's list off the front, with its options.
+bool nmq_packet_next_subscription(nmq_bytes *list, nmq_bytes *topic_filter, uint8_t *options);
+
+// Takes the next filter of a checked UNSUBSCRIBE's list off the front.
+bool nmq_packet_next_filter(nmq_bytes *list, nmq_bytes *topic_filter);

@@ -1,0 +1,27 @@
+// topic.h - what is a valid Topic Name and Topic Filter (MQTT 5.0, 4.7 and 4.8).
+#pragma once
+#include "base/bytes.h"
+
+enum { NMQ_TOPIC_MAX_BYTES = 65535 };
+
+// A filter as subscribed, taken apart: "$share/g/a/#" is group "g", filter "a/#".
+// group.at is NULL for a subscription that is not shared.
+typedef struct {
+    nmq_bytes filter;
+    nmq_bytes group;
+} nmq_filter;
+
+// Both expect text that is valid UTF-8. Neither accepts the empty text.
+bool nmq_topic_check(nmq_bytes topic_name);
+bool nmq_filter_check(nmq_bytes topic_filter);
+
+// Splits and checks. Returns NMQ_OK or NMQ_EFILTER. The parts borrow from `text`.
+int nmq_filter_parse(nmq_bytes text, nmq_filter *out);
+
+// Takes the next level off the front of *rest. Returns false when none is left. Start with
+// *rest = the topic; "a//b" has the levels "a", "" and "b".
+// Iteration state: rest->at == NULL means done.
+bool nmq_topic_next_level(nmq_bytes *rest, nmq_bytes *level);
+
+// Whether the topic's first character hides it from a leading wildcard [MQTT-4.7.2-1].
+bool nmq_topic_is_hidden(nmq_bytes topic_name);
