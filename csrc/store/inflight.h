@@ -1,0 +1,71 @@
+// inflight.h - packet identifiers in use, both ways.
+//
+// nmq_inflight   messages sent at QoS 1 and 2 and not yet acknowledged, by packet_id
+// nmq_id_set     packet identifiers received at QoS 2 and not yet released
+//
+//     id 517, table of 256  ->  slot 517 & 255; ids are drawn in turn, and one whose slot is
+//     taken is passed over, so that no look-up ever searches
+//
+// Threads  none of its own: the session's lock.
+// Cost     take, find, give: constant.
+// Source   MQTT 5.0, 2.2.1 Packet Identifier, 4.3 Quality of Service, 4.4 redelivery.
+#pragma once
+#include "store/queue.h"
+
+enum nmq_inflight_state {
+    NMQ_INFLIGHT_FREE,
+    NMQ_INFLIGHT_PUBACK,  // QoS 1: PUBLISH sent
+    NMQ_INFLIGHT_PUBREC,  // QoS 2: PUBLISH sent
+    NMQ_INFLIGHT_PUBCOMP, // QoS 2: PUBREL sent
+};
+
+typedef struct {
+    nmq_delivery delivery; // message NULL once PUBREC has come
+    uint64_t order;        // of sending, for redelivery
+    uint16_t packet_id;
+    uint8_t state;
+    bool in_quota; // counts against the Receive Maximum of this Network Connection
+} nmq_inflight_entry;
+
+// A zeroed one is a valid empty one.
+typedef struct {
+    nmq_inflight_entry *slots;
+    uint32_t cap; // 0 or a power of two
+    uint32_t count;
+    uint32_t quota_used;
+    uint64_t next_order;
+    uint16_t last_id;
+} nmq_inflight;
+
+// Finds a free packet identifier and takes the delivery over under it, in the state that
+// its QoS asks for. Returns the entry, or NULL when memory is out or 65,535 are in use.
+nmq_inflight_entry *nmq_inflight_take(nmq_inflight *inflight, const nmq_delivery *delivery);
+
+// Returns the entry of that identifier, or NULL.
+nmq_inflight_entry *nmq_inflight_find(const nmq_inflight *inflight, uint16_t packet_id);
+
+// Frees the entry and its identifier.
+void nmq_inflight_give(nmq_inflight *inflight, nmq_inflight_entry *entry);
+
+// Writes the identifiers of all entries to *out in the order they were first sent. The
+// caller frees *out with nmq_free. Returns their count or NMQ_ENOMEM.
+int nmq_inflight_sorted(const nmq_inflight *inflight, uint16_t **out);
+
+void nmq_inflight_free(nmq_inflight *inflight);
+
+// A zeroed set is a valid empty one.
+typedef struct {
+    uint16_t *slots; // 0: free
+    uint32_t cap;    // 0 or a power of two, at most 65,536
+    uint32_t count;
+} nmq_id_set;
+
+bool nmq_id_set_has(const nmq_id_set *set, uint16_t packet_id);
+
+// Adds an identifier that is not there. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_id_set_put(nmq_id_set *set, uint16_t packet_id);
+
+// Returns whether it was there.
+bool nmq_id_set_del(nmq_id_set *set, uint16_t packet_id);
+
+void nmq_id_set_free(nmq_id_set *set);

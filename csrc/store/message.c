@@ -1,0 +1,76 @@
+#include "store/message.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+
+static uint8_t *
+append(uint8_t *to, nmq_bytes part)
+{
+    if (part.len > 0) {
+        memcpy(to, part.at, part.len);
+    }
+    return to + part.len;
+}
+
+nmq_message *
+nmq_message_new(const nmq_message_parts *parts)
+{
+    size_t size = parts->topic_name.len + parts->props.len + parts->payload.len;
+    nmq_message *m = nmq_alloc(sizeof *m + size);
+
+    if (m == NULL) {
+        return NULL;
+    }
+    *m = (nmq_message){
+        .refs = 1,
+        .payload_len = (uint32_t) parts->payload.len,
+        .props_len = (uint32_t) parts->props.len,
+        .topic_len = (uint16_t) parts->topic_name.len,
+        .qos = parts->qos,
+        .retain = parts->retain,
+        .expires_at_ms = parts->expires_at_ms,
+    };
+    (void) append(append(append(m->bytes, parts->topic_name), parts->props), parts->payload);
+    return m;
+}
+
+nmq_message *
+nmq_message_ref(nmq_message *message)
+{
+    (void) __atomic_add_fetch(&message->refs, 1, __ATOMIC_RELAXED);
+    return message;
+}
+
+void
+nmq_message_unref(nmq_message *message)
+{
+    if (message != NULL && __atomic_sub_fetch(&message->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+        nmq_free(message);
+    }
+}
+
+nmq_bytes
+nmq_message_topic(const nmq_message *message)
+{
+    return (nmq_bytes){message->bytes, message->topic_len};
+}
+
+nmq_bytes
+nmq_message_props(const nmq_message *message)
+{
+    return (nmq_bytes){message->bytes + message->topic_len, message->props_len};
+}
+
+nmq_bytes
+nmq_message_payload(const nmq_message *message)
+{
+    return (nmq_bytes){message->bytes + message->topic_len + message->props_len,
+                       message->payload_len};
+}
+
+bool
+nmq_message_is_expired(const nmq_message *message, int64_t now_ms)
+{
+    return message->expires_at_ms != 0 && message->expires_at_ms <= now_ms;
+}

@@ -1,0 +1,44 @@
+// message.h - one Application Message: immutable, counted, the only object that sessions share.
+//
+//     [struct][topic name][properties in wire form][payload]      one allocation
+//
+// Owner    whoever holds a reference; nmq_message_unref frees with the last.
+// Threads  ref and unref are thread-safe; everything else is fixed at birth.
+#pragma once
+#include "base/bytes.h"
+
+typedef struct nmq_message {
+    uint32_t refs;
+    uint32_t payload_len;
+    uint32_t props_len;
+    uint16_t topic_len;
+    uint8_t qos; // as published
+    bool retain; // as published
+    int64_t expires_at_ms; // 0: never
+    uint8_t bytes[];
+} nmq_message;
+
+// What a message is made from. props are the properties to forward, without Topic Alias,
+// Subscription Identifier and Message Expiry Interval.
+typedef struct {
+    nmq_bytes topic_name;
+    nmq_bytes props;
+    nmq_bytes payload;
+    int64_t expires_at_ms;
+    uint8_t qos;
+    bool retain;
+} nmq_message_parts;
+
+// Copies the parts. Returns a message with one reference, or NULL when memory is out.
+nmq_message *nmq_message_new(const nmq_message_parts *parts);
+
+nmq_message *nmq_message_ref(nmq_message *message);
+void nmq_message_unref(nmq_message *message); // takes NULL
+
+// Borrowed from the message.
+nmq_bytes nmq_message_topic(const nmq_message *message);
+nmq_bytes nmq_message_props(const nmq_message *message);
+nmq_bytes nmq_message_payload(const nmq_message *message);
+
+// Whether the Message Expiry Interval has passed [MQTT-3.3.2-5].
+bool nmq_message_is_expired(const nmq_message *message, int64_t now_ms);

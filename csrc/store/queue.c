@@ -1,0 +1,78 @@
+#include "store/queue.h"
+
+#include "base/mem.h"
+#include "base/status.h"
+
+enum { FIRST_CAP = 8 };
+
+void
+nmq_delivery_fini(nmq_delivery *delivery)
+{
+    nmq_message_unref(delivery->message);
+    nmq_free(delivery->subscription_ids);
+    *delivery = (nmq_delivery){0};
+}
+
+static int
+grow(nmq_queue *queue)
+{
+    uint32_t cap = queue->cap == 0 ? FIRST_CAP : queue->cap * 2;
+    nmq_delivery *ring = nmq_alloc(cap * sizeof *ring);
+
+    if (ring == NULL) {
+        return NMQ_ENOMEM;
+    }
+    for (uint32_t i = 0; i < queue->count; i++) {
+        ring[i] = queue->ring[(queue->head + i) & (queue->cap - 1)];
+    }
+    nmq_free(queue->ring);
+    queue->ring = ring;
+    queue->cap = cap;
+    queue->head = 0;
+    return NMQ_OK;
+}
+
+int
+nmq_queue_push(nmq_queue *queue, const nmq_delivery *delivery)
+{
+    if (queue->count == queue->cap && grow(queue) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    queue->ring[(queue->head + queue->count) & (queue->cap - 1)] = *delivery;
+    queue->count++;
+    queue->qos0_count += delivery->qos == 0;
+    return NMQ_OK;
+}
+
+const nmq_delivery *
+nmq_queue_front(const nmq_queue *queue)
+{
+    return queue->count > 0 ? &queue->ring[queue->head] : NULL;
+}
+
+bool
+nmq_queue_pop(nmq_queue *queue, nmq_delivery *out)
+{
+    if (queue->count == 0) {
+        return false;
+    }
+    *out = queue->ring[queue->head];
+    queue->head = (queue->head + 1) & (queue->cap - 1);
+    queue->count--;
+    queue->qos0_count -= out->qos == 0;
+    if (queue->count == 0) { // an idle session holds no ring
+        nmq_free(queue->ring);
+        *queue = (nmq_queue){0};
+    }
+    return true;
+}
+
+void
+nmq_queue_free(nmq_queue *queue)
+{
+    nmq_delivery delivery;
+
+    while (nmq_queue_pop(queue, &delivery)) {
+        nmq_delivery_fini(&delivery);
+    }
+}

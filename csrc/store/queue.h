@@ -1,0 +1,39 @@
+// queue.h - deliveries that wait for a session's window, or for its client to come back.
+//
+// Owner    each delivery owns a reference to its message and its list of identifiers.
+// Threads  none of its own: the session's lock.
+// Cost     push, pop: constant.
+#pragma once
+#include "store/message.h"
+
+// One message on its way to one session.
+typedef struct {
+    nmq_message *message;
+    uint32_t *subscription_ids; // owned; NULL: none or one
+    uint32_t subscription_id;   // the only one, 0: none
+    uint16_t subscription_id_count;
+    uint8_t qos;
+    bool retain;
+} nmq_delivery;
+
+void nmq_delivery_fini(nmq_delivery *delivery);
+
+// A zeroed queue is a valid empty one.
+typedef struct {
+    nmq_delivery *ring;
+    uint32_t cap; // 0 or a power of two
+    uint32_t head;
+    uint32_t count;
+    uint32_t qos0_count;
+} nmq_queue;
+
+// Takes the delivery over. Returns NMQ_OK, or NMQ_ENOMEM with the delivery still the
+// caller's. The bound is the caller's to check.
+int nmq_queue_push(nmq_queue *queue, const nmq_delivery *delivery);
+
+const nmq_delivery *nmq_queue_front(const nmq_queue *queue); // NULL when empty
+
+// Gives the front to the caller. Returns false when empty.
+bool nmq_queue_pop(nmq_queue *queue, nmq_delivery *out);
+
+void nmq_queue_free(nmq_queue *queue);

@@ -1,0 +1,276 @@
+#include "store/retain.h"
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "mqtt/topic.h"
+#include "store/levels.h"
+
+typedef struct {
+    nmq_level level; // first: see levels.h
+    nmq_message *message;
+} node;
+
+struct nmq_retain {
+    node root;
+    size_t count;
+};
+
+nmq_retain *
+nmq_retain_new(void)
+{
+    return nmq_zalloc(sizeof(nmq_retain));
+}
+
+static void
+node_fini(nmq_level *level)
+{
+    nmq_message_unref(((node *) level)->message);
+}
+
+void
+nmq_retain_free(nmq_retain *retain)
+{
+    if (retain != NULL) {
+        nmq_level_clear(&retain->root.level, node_fini);
+        nmq_free(retain);
+    }
+}
+
+static void
+prune(nmq_retain *retain, node *n)
+{
+    while (n != &retain->root && n->level.child_count == 0 && n->message == NULL) {
+        n = (node *) nmq_level_remove(&n->level);
+    }
+}
+
+static void
+set_message(nmq_retain *retain, node *n, nmq_message *message)
+{
+    retain->count += (message != NULL) - (size_t) (n->message != NULL);
+    nmq_message_unref(n->message);
+    n->message = message;
+}
+
+int
+nmq_retain_put(nmq_retain *retain, nmq_message *message)
+{
+    node *n = &retain->root;
+    nmq_bytes rest = nmq_message_topic(message);
+    nmq_bytes level;
+    bool keep = message->payload_len > 0;
+
+    while (nmq_topic_next_level(&rest, &level)) {
+        nmq_level *child = nmq_level_find(&n->level, level);
+        if (child == NULL && !keep) {
+            return NMQ_OK; // nothing there to remove
+        }
+        if (child == NULL) {
+            child = nmq_level_add(&n->level, level, sizeof(node));
+        }
+        if (child == NULL) {
+            prune(retain, n);
+            return NMQ_ENOMEM;
+        }
+        n = (node *) child;
+    }
+    set_message(retain, n, keep ? nmq_message_ref(message) : NULL);
+    prune(retain, n);
+    return NMQ_OK;
+}
+
+static int
+hand_out(nmq_messages *out, nmq_message *message)
+{
+    if (out->count == out->cap) {
+        size_t cap = out->cap == 0 ? 16 : out->cap * 2;
+        nmq_message **grown = nmq_resize(out->at, cap * sizeof *grown);
+        if (grown == NULL) {
+            return NMQ_ENOMEM;
+        }
+        out->at = grown;
+        out->cap = cap;
+    }
+    out->at[out->count++] = nmq_message_ref(message);
+    return NMQ_OK;
+}
+
+static int
+take(node *n, int64_t now_ms, nmq_messages *out)
+{
+    if (n->message == NULL || nmq_message_is_expired(n->message, now_ms)) {
+        return NMQ_OK;
+    }
+    return hand_out(out, n->message);
+}
+
+static bool
+is_wildcard(nmq_bytes level, char wildcard)
+{
+    return level.len == 1 && level.at[0] == (uint8_t) wildcard;
+}
+
+// The next node of the subtree of `top` in pre-order, NULL behind its last. Wildcards do not
+// enter the levels of the root that begin with "$" [MQTT-4.7.2-1].
+static node *
+next_in_subtree(const nmq_level *top, nmq_level *at)
+{
+    nmq_level *next = nmq_level_next(at, NULL);
+
+    while (next == NULL && at != top) {
+        next = nmq_level_next(at->parent, at);
+        at = at->parent;
+    }
+    return (node *) next;
+}
+
+static bool
+is_hidden(const nmq_retain *retain, const nmq_level *level)
+{
+    return level->parent == &retain->root.level && nmq_topic_is_hidden(nmq_level_name(level));
+}
+
+// Takes the whole subtree, top too ("a/#" matches "a", 4.7.1.2).
+static int
+take_subtree(nmq_retain *retain, node *top, int64_t now_ms, nmq_messages *out)
+{
+    node *n = top;
+
+    while (n != NULL) {
+        if (top == &retain->root && is_hidden(retain, &n->level)) {
+            // Step over the hidden subtree: to its next sibling.
+            n = (node *) nmq_level_next(&retain->root.level, &n->level);
+            continue;
+        }
+        if (take(n, now_ms, out) != NMQ_OK) {
+            return NMQ_ENOMEM;
+        }
+        n = next_in_subtree(&top->level, &n->level);
+    }
+    return NMQ_OK;
+}
+
+// Follows one filter down the tree without recursion: `at` is the node that the levels so far
+// led to. At "+" every child is tried, by stepping to the sibling when a branch is exhausted.
+typedef struct {
+    nmq_retain *retain;
+    nmq_messages *out;
+    int64_t now_ms;
+    node **open; // this level's branches, then the next level's
+    size_t count;
+    size_t cap;
+} search;
+
+static int
+open_branch(search *s, size_t index, node *n)
+{
+    if (index >= s->cap) {
+        size_t cap = s->cap == 0 ? 16 : s->cap * 2;
+        node **grown = nmq_resize(s->open, cap * sizeof *grown);
+        if (grown == NULL) {
+            return NMQ_ENOMEM;
+        }
+        s->open = grown;
+        s->cap = cap;
+    }
+    s->open[index] = n;
+    return NMQ_OK;
+}
+
+static int
+descend_plus(search *s, const node *n, size_t *next)
+{
+    nmq_level *child = NULL;
+
+    while ((child = nmq_level_next(&n->level, child)) != NULL) {
+        if (!is_hidden(s->retain, child) &&
+            open_branch(s, s->count + (*next)++, (node *) child) != NMQ_OK) {
+            return NMQ_ENOMEM;
+        }
+    }
+    return NMQ_OK;
+}
+
+static int
+descend(search *s, nmq_bytes level)
+{
+    size_t next = 0;
+
+    for (size_t i = 0; i < s->count; i++) {
+        node *n = s->open[i];
+        if (is_wildcard(level, '+')) {
+            if (descend_plus(s, n, &next) != NMQ_OK) {
+                return NMQ_ENOMEM;
+            }
+            continue;
+        }
+        nmq_level *child = nmq_level_find(&n->level, level);
+        if (child != NULL && open_branch(s, s->count + next++, (node *) child) != NMQ_OK) {
+            return NMQ_ENOMEM;
+        }
+    }
+    for (size_t i = 0; i < next; i++) {
+        s->open[i] = s->open[s->count + i];
+    }
+    s->count = next;
+    return NMQ_OK;
+}
+
+static int
+search_run(search *s, nmq_bytes filter)
+{
+    nmq_bytes level;
+    int rv = open_branch(s, 0, &s->retain->root);
+
+    s->count = 1;
+    while (rv == NMQ_OK && nmq_topic_next_level(&filter, &level)) {
+        if (is_wildcard(level, '#')) {
+            for (size_t i = 0; rv == NMQ_OK && i < s->count; i++) {
+                rv = take_subtree(s->retain, s->open[i], s->now_ms, s->out);
+            }
+            return rv;
+        }
+        rv = descend(s, level);
+    }
+    for (size_t i = 0; rv == NMQ_OK && i < s->count; i++) {
+        rv = take(s->open[i], s->now_ms, s->out);
+    }
+    return rv;
+}
+
+int
+nmq_retain_match(nmq_retain *retain, nmq_bytes topic_filter, int64_t now_ms,
+                 nmq_messages *out)
+{
+    search s = {.retain = retain, .out = out, .now_ms = now_ms};
+    size_t before = out->count;
+    int rv = search_run(&s, topic_filter);
+
+    nmq_free(s.open);
+    if (rv == NMQ_OK) {
+        return (int) (out->count - before);
+    }
+    while (out->count > before) {
+        nmq_message_unref(out->at[--out->count]);
+    }
+    if (before == 0) {
+        nmq_messages_free(out);
+    }
+    return rv;
+}
+
+void
+nmq_messages_free(nmq_messages *messages)
+{
+    for (size_t i = 0; i < messages->count; i++) {
+        nmq_message_unref(messages->at[i]);
+    }
+    nmq_free(messages->at);
+    *messages = (nmq_messages){0};
+}
+
+size_t
+nmq_retain_count(const nmq_retain *retain)
+{
+    return retain->count;
+}

@@ -1,0 +1,33 @@
+// retain.h - retained messages: Topic Name -> message, matched by Topic Filter.
+//
+// Owner    the store holds a reference to each message.
+// Threads  none of its own: the caller's lock.
+// Cost     put, get: the levels of the name. match: the nodes that the filter can reach.
+// Source   MQTT 5.0, 3.3.1.3 RETAIN.
+#pragma once
+#include "store/message.h"
+
+typedef struct nmq_retain nmq_retain;
+
+nmq_retain *nmq_retain_new(void); // NULL when memory is out
+void nmq_retain_free(nmq_retain *retain);
+
+// Keeps the message in place of the one under its topic [MQTT-3.3.1-5]; an empty payload
+// removes it instead and is not kept [MQTT-3.3.1-6] [MQTT-3.3.1-7].
+// Takes a reference of its own. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_retain_put(nmq_retain *retain, nmq_message *message);
+
+// Appends a reference to each live message whose topic the filter matches; the caller
+// unrefs them and frees *at with nmq_free. Messages that have expired are left out.
+// Returns the count, or NMQ_ENOMEM with nothing handed out.
+typedef struct {
+    nmq_message **at;
+    size_t count;
+    size_t cap;
+} nmq_messages;
+int nmq_retain_match(nmq_retain *retain, nmq_bytes topic_filter, int64_t now_ms,
+                     nmq_messages *out);
+
+void nmq_messages_free(nmq_messages *messages); // unrefs each
+
+size_t nmq_retain_count(const nmq_retain *retain);

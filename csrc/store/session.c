@@ -1,0 +1,437 @@
+#include "store/session.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "mqtt/reason.h"
+#include "mqtt/varint.h"
+
+nmq_session *
+nmq_session_new(nmq_bytes client_id)
+{
+    nmq_session *s = nmq_zalloc(sizeof *s);
+
+    if (s == NULL || nmq_bytes_copy(client_id, &s->client_id) != NMQ_OK) {
+        nmq_free(s);
+        return NULL;
+    }
+    s->window = s->queue_max = 1;
+    s->packet_max = UINT32_MAX;
+    s->version = NMQ_V311;
+    return s;
+}
+
+void
+nmq_session_free(nmq_session *session)
+{
+    if (session == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < session->sub_count; i++) {
+        nmq_free((void *) session->subs[i].text.at);
+    }
+    nmq_free(session->subs);
+    nmq_queue_free(&session->queue);
+    nmq_inflight_free(&session->inflight);
+    nmq_id_set_free(&session->unreleased);
+    nmq_free(session->resend);
+    nmq_free((void *) session->client_id.at);
+    nmq_free(session);
+}
+
+// Writes one PUBLISH. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG for a packet over the
+// client's Maximum Packet Size, which must not be sent [MQTT-3.1.2-24].
+static int
+write_publish(const nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
+              const nmq_message_parts *parts, nmq_message *message, int64_t now_ms)
+{
+    size_t packet_size;
+
+    head->version = s->version;
+    head->topic_name = parts->topic_name;
+    head->props = parts->props;
+    head->payload_len = parts->payload.len;
+    if (parts->expires_at_ms != 0) { // what is left of it [MQTT-3.3.2-6]
+        head->has_expiry = true;
+        int64_t left_ms = parts->expires_at_ms - now_ms;
+        head->expiry_interval_s = left_ms > 0 ? (uint32_t) ((left_ms + 999) / 1000) : 0;
+    }
+    (void) nmq_encode_publish_head_size(head, &packet_size);
+    if (packet_size > s->packet_max || packet_size > NMQ_VARINT_MAX) {
+        return NMQ_ETOOBIG;
+    }
+    return nmq_outbox_publish(outbox, head, packet_size, parts->payload, message);
+}
+
+static nmq_message_parts
+parts_of(const nmq_message *m)
+{
+    return (nmq_message_parts){
+        .topic_name = nmq_message_topic(m),
+        .props = nmq_message_props(m),
+        .payload = nmq_message_payload(m),
+        .expires_at_ms = m->expires_at_ms,
+    };
+}
+
+static int
+write_entry(const nmq_session *s, nmq_outbox *outbox, const nmq_inflight_entry *entry,
+            bool dup, int64_t now_ms)
+{
+    const nmq_delivery *d = &entry->delivery;
+    nmq_message_parts parts = parts_of(d->message);
+    nmq_publish_head head = {
+        .qos = d->qos,
+        .retain = d->retain,
+        .dup = dup,
+        .packet_id = entry->packet_id,
+        .subscription_ids = d->subscription_ids != NULL ? d->subscription_ids
+                                                        : &d->subscription_id,
+        .subscription_id_count = d->subscription_ids != NULL ? d->subscription_id_count
+                                                             : d->subscription_id != 0,
+    };
+
+    return write_publish(s, outbox, &head, &parts, d->message, now_ms);
+}
+
+// Sends a delivery at QoS 1 or 2, which the in-flight table then owns. A delivery that can
+// not be sent is dropped and its identifier is free again. Returns NMQ_ENOMEM only when the
+// delivery is still the caller's.
+static int
+launch(nmq_session *s, nmq_outbox *outbox, const nmq_delivery *delivery, int64_t now_ms)
+{
+    nmq_inflight_entry *entry = nmq_inflight_take(&s->inflight, delivery);
+
+    if (entry == NULL) {
+        return NMQ_ENOMEM;
+    }
+    int rv = write_entry(s, outbox, entry, false, now_ms);
+    if (rv == NMQ_OK) {
+        return NMQ_OK;
+    }
+    if (rv == NMQ_ENOMEM) {
+        entry->delivery = (nmq_delivery){0}; // still the caller's
+    }
+    nmq_inflight_give(&s->inflight, entry);
+    return rv;
+}
+
+static int
+write_qos0(const nmq_session *s, nmq_outbox *outbox, const nmq_offer *offer, int64_t now_ms)
+{
+    nmq_publish_head head = {
+        .retain = offer->retain,
+        .subscription_ids = offer->subscription_ids,
+        .subscription_id_count = offer->subscription_id_count,
+    };
+
+    return write_publish(s, outbox, &head, offer->parts, offer->message, now_ms);
+}
+
+static int
+make_delivery(const nmq_offer *offer, nmq_delivery *out)
+{
+    *out = (nmq_delivery){.qos = offer->qos, .retain = offer->retain};
+    if (offer->subscription_id_count == 1) {
+        out->subscription_id = offer->subscription_ids[0];
+    } else if (offer->subscription_id_count > 1) {
+        size_t size = offer->subscription_id_count * sizeof *offer->subscription_ids;
+        out->subscription_ids = nmq_alloc(size);
+        if (out->subscription_ids == NULL) {
+            return NMQ_ENOMEM;
+        }
+        memcpy(out->subscription_ids, offer->subscription_ids, size);
+        out->subscription_id_count = offer->subscription_id_count;
+    }
+    out->message = nmq_message_ref(offer->message);
+    return NMQ_OK;
+}
+
+bool
+nmq_session_needs_message(const nmq_session *session, uint8_t qos)
+{
+    return qos > 0 || session->queue.qos0_count > 0;
+}
+
+static bool
+window_is_open(const nmq_session *s)
+{
+    return s->inflight.quota_used < s->window && s->resend_at == s->resend_count;
+}
+
+enum nmq_delivered
+nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer,
+                    int64_t now_ms)
+{
+    nmq_delivery delivery;
+
+    if (offer->parts->expires_at_ms != 0 && offer->parts->expires_at_ms <= now_ms) {
+        return NMQ_DELIVERED_DROPPED; // [MQTT-3.3.2-5]
+    }
+    if (offer->qos == 0 && outbox == NULL) {
+        return NMQ_DELIVERED_DROPPED;
+    }
+    bool wait = offer->room != 0 && outbox != NULL && outbox->total >= offer->room;
+    if (offer->qos == 0 && session->queue.qos0_count == 0 && !wait) {
+        return write_qos0(session, outbox, offer, now_ms) == NMQ_OK ? NMQ_DELIVERED_SENT
+                                                                    : NMQ_DELIVERED_DROPPED;
+    }
+    if (make_delivery(offer, &delivery) != NMQ_OK) {
+        return NMQ_DELIVERED_DROPPED;
+    }
+    if (outbox != NULL && !wait && session->queue.count == 0 && delivery.qos > 0 &&
+        window_is_open(session)) {
+        int rv = launch(session, outbox, &delivery, now_ms);
+        if (rv == NMQ_ENOMEM) {
+            nmq_delivery_fini(&delivery);
+        }
+        return rv == NMQ_OK ? NMQ_DELIVERED_SENT : NMQ_DELIVERED_DROPPED;
+    }
+    bool room = offer->overflow || session->queue.count < session->queue_max;
+    if (!room || nmq_queue_push(&session->queue, &delivery) != NMQ_OK) {
+        nmq_delivery_fini(&delivery);
+        return NMQ_DELIVERED_DROPPED;
+    }
+    return NMQ_DELIVERED_QUEUED;
+}
+
+static int
+write_ack(const nmq_session *s, nmq_outbox *outbox, uint8_t type, uint16_t packet_id,
+          uint8_t reason_code)
+{
+    uint8_t bytes[NMQ_ACK_MAX_BYTES];
+    uint8_t *end = nmq_encode_ack(bytes, s->version, type, packet_id, reason_code);
+
+    return nmq_outbox_put(outbox, (nmq_bytes){bytes, (size_t) (end - bytes)});
+}
+
+// Sends the next packet that is due again. Returns 1 when sent or skipped, 0 when the window
+// is shut, NMQ_ENOMEM.
+static int
+resend_next(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
+{
+    uint16_t id = s->resend[s->resend_at];
+    nmq_inflight_entry *entry = nmq_inflight_find(&s->inflight, id);
+    int rv = NMQ_OK;
+
+    if (entry == NULL) { // acknowledged meanwhile
+        s->resend_at++;
+        return 1;
+    }
+    if (entry->state == NMQ_INFLIGHT_PUBCOMP) { // PUBREL is outside the Receive Maximum
+        rv = write_ack(s, outbox, NMQ_PUBREL, id, NMQ_RC_SUCCESS);
+    } else if (s->inflight.quota_used >= s->window) {
+        return 0;
+    } else {
+        rv = write_entry(s, outbox, entry, true, now_ms); // [MQTT-3.3.1-1]
+        if (rv == NMQ_OK) {
+            entry->in_quota = true;
+            s->inflight.quota_used++;
+        } else if (rv == NMQ_ETOOBIG) {
+            nmq_inflight_give(&s->inflight, entry);
+            rv = NMQ_OK;
+        }
+    }
+    s->resend_at += rv == NMQ_OK;
+    return rv == NMQ_OK ? 1 : rv;
+}
+
+static int
+pump_resend(nmq_session *s, nmq_outbox *outbox, size_t room, int64_t now_ms)
+{
+    while (s->resend_at < s->resend_count && outbox->total < room) {
+        int rv = resend_next(s, outbox, now_ms);
+        if (rv <= 0) {
+            return rv;
+        }
+    }
+    if (s->resend != NULL && s->resend_at == s->resend_count) {
+        nmq_free(s->resend);
+        s->resend = NULL;
+        s->resend_at = s->resend_count = 0;
+    }
+    return NMQ_OK;
+}
+
+static int
+send_front(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
+{
+    const nmq_delivery *front = nmq_queue_front(&s->queue);
+    bool expired = nmq_message_is_expired(front->message, now_ms); // [MQTT-3.3.2-5]
+    bool launched = !expired && front->qos > 0;
+    nmq_delivery popped;
+    int rv = NMQ_OK;
+
+    if (launched) {
+        rv = launch(s, outbox, front, now_ms);
+    } else if (!expired) {
+        nmq_inflight_entry once = {.delivery = *front};
+        rv = write_entry(s, outbox, &once, false, now_ms);
+    }
+    if (rv == NMQ_ENOMEM) {
+        return rv;
+    }
+    (void) nmq_queue_pop(&s->queue, &popped);
+    if (!launched) { // else the in-flight table owns it, or has dropped it
+        nmq_delivery_fini(&popped);
+    }
+    return NMQ_OK;
+}
+
+int
+nmq_session_pump(nmq_session *session, nmq_outbox *outbox, size_t room, int64_t now_ms)
+{
+    int rv = pump_resend(session, outbox, room, now_ms);
+
+    while (rv == NMQ_OK && session->resend == NULL && outbox->total < room) {
+        const nmq_delivery *front = nmq_queue_front(&session->queue);
+        if (front == NULL || (front->qos > 0 && !window_is_open(session))) {
+            break;
+        }
+        rv = send_front(session, outbox, now_ms);
+    }
+    return rv;
+}
+
+int
+nmq_session_resume(nmq_session *session)
+{
+    nmq_inflight *inflight = &session->inflight;
+    uint16_t *ids = NULL;
+    int n = inflight->count > 0 ? nmq_inflight_sorted(inflight, &ids) : 0;
+
+    if (n < 0) {
+        return n;
+    }
+    for (int i = 0; i < n; i++) {
+        nmq_inflight_find(inflight, ids[i])->in_quota = false;
+    }
+    inflight->quota_used = 0;
+    nmq_free(session->resend);
+    session->resend = ids;
+    session->resend_at = 0;
+    session->resend_count = (uint32_t) n;
+    return NMQ_OK;
+}
+
+// A PUBREC moves the entry on to PUBCOMP, or ends it when it carries an error.
+static int
+received(nmq_session *s, nmq_outbox *outbox, nmq_inflight_entry *entry, uint8_t reason_code)
+{
+    if (reason_code >= NMQ_RC_UNSPECIFIED_ERROR) { // [MQTT-4.3.3-4]
+        nmq_inflight_give(&s->inflight, entry);
+        return NMQ_OK;
+    }
+    nmq_delivery_fini(&entry->delivery);
+    entry->state = NMQ_INFLIGHT_PUBCOMP;
+    return write_ack(s, outbox, NMQ_PUBREL, entry->packet_id, NMQ_RC_SUCCESS);
+}
+
+static int
+handle_ack(nmq_session *s, nmq_outbox *outbox, uint8_t type, uint16_t packet_id,
+           uint8_t reason_code)
+{
+    nmq_inflight_entry *entry = nmq_inflight_find(&s->inflight, packet_id);
+    uint8_t state = entry != NULL ? entry->state : NMQ_INFLIGHT_FREE;
+
+    if (type == NMQ_PUBREC) {
+        if (state == NMQ_INFLIGHT_PUBREC) {
+            return received(s, outbox, entry, reason_code);
+        }
+        if (state == NMQ_INFLIGHT_PUBCOMP) { // a second PUBREC: the PUBREL was lost
+            return write_ack(s, outbox, NMQ_PUBREL, packet_id, NMQ_RC_SUCCESS);
+        }
+        // An unknown identifier: 5.0 says so in PUBREL; 3.1.1 can only go on.
+        int rv = write_ack(s, outbox, NMQ_PUBREL, packet_id, NMQ_RC_PACKET_ID_NOT_FOUND);
+        return rv == NMQ_OK ? NMQ_ENOENT : rv;
+    }
+    if ((type == NMQ_PUBACK && state == NMQ_INFLIGHT_PUBACK) ||
+        (type == NMQ_PUBCOMP && state == NMQ_INFLIGHT_PUBCOMP)) {
+        nmq_inflight_give(&s->inflight, entry);
+        return NMQ_OK;
+    }
+    return NMQ_ENOENT;
+}
+
+int
+nmq_session_acked(nmq_session *session, nmq_outbox *outbox, uint8_t type, uint16_t packet_id,
+                  uint8_t reason_code, int64_t now_ms)
+{
+    int rv = handle_ack(session, outbox, type, packet_id, reason_code);
+
+    if (rv == NMQ_ENOMEM) {
+        return rv;
+    }
+    if (session->queue.count > 0 || session->resend != NULL) {
+        int pumped = nmq_session_pump(session, outbox, SIZE_MAX, now_ms);
+        return pumped != NMQ_OK ? pumped : rv;
+    }
+    return rv;
+}
+
+int
+nmq_session_receive(nmq_session *session, uint16_t packet_id)
+{
+    if (nmq_id_set_has(&session->unreleased, packet_id)) {
+        return 0;
+    }
+    int rv = nmq_id_set_put(&session->unreleased, packet_id);
+    return rv == NMQ_OK ? 1 : rv;
+}
+
+bool
+nmq_session_released(nmq_session *session, uint16_t packet_id)
+{
+    return nmq_id_set_del(&session->unreleased, packet_id);
+}
+
+static nmq_session_sub *
+find_sub(const nmq_session *s, nmq_bytes text)
+{
+    for (uint32_t i = 0; i < s->sub_count; i++) {
+        if (nmq_bytes_equal(s->subs[i].text, text)) {
+            return &s->subs[i];
+        }
+    }
+    return NULL;
+}
+
+int
+nmq_session_sub_put(nmq_session *session, nmq_bytes text, uint8_t options,
+                    uint32_t identifier, bool is_new)
+{
+    nmq_session_sub *sub = is_new ? NULL : find_sub(session, text);
+    nmq_bytes copy;
+
+    if (sub != NULL) {
+        sub->options = options;
+        sub->identifier = identifier;
+        return NMQ_OK;
+    }
+    if (session->sub_count == session->sub_cap) {
+        uint32_t cap = session->sub_cap == 0 ? 1 : session->sub_cap * 2;
+        nmq_session_sub *grown = nmq_resize(session->subs, cap * sizeof *grown);
+        if (grown == NULL) {
+            return NMQ_ENOMEM;
+        }
+        session->subs = grown;
+        session->sub_cap = cap;
+    }
+    if (nmq_bytes_copy(text, &copy) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    session->subs[session->sub_count++] = (nmq_session_sub){copy, identifier, options};
+    return NMQ_OK;
+}
+
+void
+nmq_session_sub_del(nmq_session *session, nmq_bytes text)
+{
+    nmq_session_sub *sub = find_sub(session, text);
+
+    if (sub != NULL) {
+        nmq_free((void *) sub->text.at);
+        *sub = session->subs[--session->sub_count];
+    }
+}

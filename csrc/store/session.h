@@ -1,0 +1,99 @@
+// session.h - the Session State of one client, and what it sends (MQTT 5.0, 4.1).
+//
+//     deliver ──> window free? ──yes──> inflight + outbox
+//                    └──no, or no connection──> queue ──pump──> inflight + outbox
+//
+// The state needs no Network Connection: functions that may send take the connection's
+// outbox, NULL while there is none. Time is an argument.
+//
+// Owner    nmq_session_new .. nmq_session_free.
+// Threads  none of its own: the client's lock, and the connection's for the outbox.
+#pragma once
+#include "mqtt/topic.h"
+#include "store/inflight.h"
+#include "store/outbox.h"
+#include "store/queue.h"
+#include "store/topic_tree.h"
+
+// A subscription as its client sees it. The list is guarded by the tree's lock.
+typedef struct {
+    nmq_bytes text; // as subscribed, owned
+    uint32_t identifier;
+    uint8_t options;
+} nmq_session_sub;
+
+typedef struct nmq_session {
+    nmq_bytes client_id; // owned
+    nmq_queue queue;
+    nmq_inflight inflight;
+    nmq_id_set unreleased; // QoS 2 received, PUBREL awaited
+    uint16_t *resend;      // packet identifiers to send again on this connection
+    uint32_t resend_at;
+    uint32_t resend_count;
+    uint32_t window;          // most messages in flight on this connection
+    uint32_t queue_max;       // most messages that wait
+    uint32_t packet_max;      // Maximum Packet Size of the client, bytes
+    uint8_t version;          // of the latest connection
+    nmq_session_sub *subs;    // tree lock
+    uint32_t sub_count;       // tree lock
+    uint32_t sub_cap;         // tree lock
+} nmq_session;
+
+// What became of a delivery.
+enum nmq_delivered {
+    NMQ_DELIVERED_SENT,    // in the outbox
+    NMQ_DELIVERED_QUEUED,  // waits in the queue
+    NMQ_DELIVERED_DROPPED, // no room, too large for the client, expired, or out of memory
+};
+
+// One Application Message for one session. `message` may be NULL for QoS 0 that goes out at
+// once; then nothing is kept of it.
+typedef struct {
+    const nmq_message_parts *parts;
+    nmq_message *message; // borrowed
+    const uint32_t *subscription_ids;
+    uint16_t subscription_id_count;
+    uint8_t qos;
+    bool retain;
+    bool overflow; // queue even past queue_max: back-pressure bounds it instead
+    size_t room;   // bytes in the outbox past which it waits in the queue; 0: no bound
+} nmq_offer;
+
+// Returns a session with one owned copy of the client identifier, or NULL.
+nmq_session *nmq_session_new(nmq_bytes client_id);
+void nmq_session_free(nmq_session *session); // takes NULL
+
+// Offers a message. outbox is NULL while the client is away; QoS 0 is then dropped.
+enum nmq_delivered nmq_session_deliver(nmq_session *session, nmq_outbox *outbox,
+                                       const nmq_offer *offer, int64_t now_ms);
+
+// Whether nmq_session_deliver would need offer->message: QoS above 0, or a queue to join.
+bool nmq_session_needs_message(const nmq_session *session, uint8_t qos);
+
+// Handles PUBACK, PUBREC or PUBCOMP from the client; sends PUBREL and what now fits.
+// Returns NMQ_OK, or NMQ_ENOENT for a packet identifier that is not in use (a PUBREC is
+// then answered as its version asks). NMQ_ENOMEM: close the connection.
+int nmq_session_acked(nmq_session *session, nmq_outbox *outbox, uint8_t type,
+                      uint16_t packet_id, uint8_t reason_code, int64_t now_ms);
+
+// Sends what waits as far as the window and `room` bytes of the outbox allow.
+// Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_session_pump(nmq_session *session, nmq_outbox *outbox, size_t room, int64_t now_ms);
+
+// A new Network Connection: everything in flight is to be sent again with DUP, in its first
+// order [MQTT-4.4.0-1] [MQTT-4.6.0-1]; nmq_session_pump then sends it.
+// Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_session_resume(nmq_session *session);
+
+// A QoS 2 PUBLISH has come. Returns 1 when it is new, 0 when its identifier is known and the
+// message must not be passed on again [MQTT-4.3.3-10], or NMQ_ENOMEM.
+int nmq_session_receive(nmq_session *session, uint16_t packet_id);
+
+// A PUBREL has come. Returns whether the identifier was in use; it is free now.
+bool nmq_session_released(nmq_session *session, uint16_t packet_id);
+
+// Keeps the list of subscriptions in step with the tree. `is_new` is what nmq_tree_put said.
+// Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_session_sub_put(nmq_session *session, nmq_bytes text, uint8_t options,
+                        uint32_t identifier, bool is_new);
+void nmq_session_sub_del(nmq_session *session, nmq_bytes text);

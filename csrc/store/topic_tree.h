@@ -1,0 +1,71 @@
+// topic_tree.h - who subscribed: Topic Filters in, the clients of a Topic Name out.
+//
+//     put a/+/c  client x          a ─┬─ + ── c   {x}
+//     put a/#    client y             └─ #        {y}, kept in the node a
+//     match a/b/c  ->  x, y
+//
+// Owner    The tree copies every filter it is given and owns its nodes; a client is a
+//          pointer that it never follows.
+// Threads  None of its own, no lock: match may run in many threads at once while none
+//          runs put or del. The turn of a shared group is the one thing match changes.
+// Cost     match: at each level one look-up for each branch still open; the number of
+//          unrelated filters does not matter.
+// Source   MQTT 5.0, 4.7 Topic Names and Topic Filters, 4.8.2 Shared Subscriptions.
+#pragma once
+#include "mqtt/topic.h"
+
+typedef struct nmq_tree nmq_tree;
+
+typedef struct {
+    void *client;
+    uint32_t identifier; // Subscription Identifier, 0: none
+    uint8_t options;     // enum nmq_sub_options
+} nmq_subscription;
+
+// A list of subscriptions; a zeroed one is empty.
+typedef struct {
+    nmq_subscription *at;
+    uint32_t count;
+    uint32_t cap;
+} nmq_subscriptions;
+
+// The members of one $share group on one filter.
+typedef struct nmq_group {
+    struct nmq_group *next;
+    nmq_subscriptions members;
+    uint32_t turn; // atomic: who is next
+    bool multi;    // on "#" below the node rather than on the node
+    uint16_t name_len;
+    uint8_t name[];
+} nmq_group;
+
+// What match found. A zeroed one is empty; keep it for the next match, then free it.
+typedef struct {
+    nmq_subscriptions found; // not shared; a client twice where two filters match
+    nmq_group **groups;
+    uint32_t group_count;
+    uint32_t group_cap;
+    uint32_t lists; // how many filters `found` comes from
+    void **open;    // scratch: the branches of this level and of the next
+    uint32_t open_cap;
+} nmq_matches;
+
+nmq_tree *nmq_tree_new(void); // NULL when memory is out
+void nmq_tree_free(nmq_tree *tree);
+
+// Adds the subscription, or replaces options and identifier of the one that is there.
+// Returns 1 when it is new, 0 when it replaced one, or NMQ_ENOMEM with the tree as it was.
+// The filter is one that nmq_filter_parse gave.
+int nmq_tree_put(nmq_tree *tree, const nmq_filter *filter, const nmq_subscription *sub);
+
+// Removes the client's subscription. Returns NMQ_OK or NMQ_ENOENT.
+int nmq_tree_del(nmq_tree *tree, const nmq_filter *filter, const void *client);
+
+// Finds every subscription whose filter matches the valid Topic Name. Pointers in *out hold
+// until the next put or del. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_tree_match(const nmq_tree *tree, nmq_bytes topic_name, nmq_matches *out);
+
+void nmq_matches_free(nmq_matches *matches);
+
+// Subscriptions held, of every kind.
+size_t nmq_tree_count(const nmq_tree *tree);
