@@ -1,0 +1,199 @@
+// nmq.h - all of the core that Python may call. cffi reads this file: no macros here.
+//
+//     nmq_nng_bind, nmq_nng_threads      once, before anything else
+//     nmq_broker_new -> listen ... -> nmq_broker_shutdown -> nmq_broker_free
+//
+// Threads  every function is thread-safe and none needs the GIL; nmq_broker_free is the last
+//          call on its broker. The core never calls into Python: it puts records on a ring
+//          and makes a descriptor readable.
+// Errors   functions that return int give 0 or a count, or a negative enum nmq_status
+//          (base/status.h), whose text is nmq_status_text.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct nmq_broker nmq_broker;
+typedef struct nmq_snapshot nmq_snapshot;
+typedef struct nmq_message nmq_message;
+
+const char *nmq_status_text(int status);
+
+// --- nng, taken from pynng ---------------------------------------------------------------
+
+// The nng functions that the core calls, by name: 0 <= index < nmq_nng_count().
+size_t nmq_nng_count(void);
+const char *nmq_nng_name(size_t index);
+
+// Gives the function of that index. All must be bound before nmq_broker_new.
+void nmq_nng_bind(size_t index, void *function);
+
+// Sets nng's task threads, 2 to 256, and its pollers' and resolvers' to one each. nng reads
+// it at its first use in the process; a later call has no effect.
+void nmq_nng_threads(uint32_t task_threads);
+
+// --- the broker --------------------------------------------------------------------------
+
+typedef struct {
+    uint32_t window;                // messages in flight to one client, 1 to 65535
+    uint32_t queue_max;             // messages that wait for one client, 1 or more
+    uint32_t packet_max_bytes;      // largest packet from a client, 128 to 268435460
+    uint32_t send_packet_max_bytes; // largest packet to a client, 128 to 268435460
+    uint32_t user_properties_max;   // in one packet; 0: no bound
+    uint32_t topic_levels_max;      // of a topic name or filter, 1 or more
+    uint32_t outbox_max_bytes;      // that wait for one connection before publishers wait
+    uint32_t hold_ms;               // how long publishers wait for a slow subscriber
+    uint32_t connect_timeout_ms;    // from accept to CONNECT
+    uint32_t keep_alive_permille;   // of the keep alive until a silent client is closed
+    uint32_t retry_interval_s;      // QoS 1 and 2 again, before MQTT 5.0; 0: never
+    uint32_t expiry_max_s;          // session expiry cap; 0xffffffff: none
+    uint32_t answer_timeout_ms;     // for a question (NMQ_EVENT_AUTH)
+    bool ask_auth;                  // put every CONNECT to Python
+    int32_t log_level;              // enum nmq_log_level (base/log.h)
+} nmq_options;
+
+// Returns NMQ_OK, NMQ_EINVAL for an option out of its range, NMQ_ENOMEM or NMQ_EIO.
+int nmq_broker_new(const nmq_options *options, nmq_broker **out);
+
+// Listens on nmq-tcp://ADDRESS:PORT; port 0 takes a free one. *port gets the port in use
+// (0 where the transport has none). Returns NMQ_OK, NMQ_EADDRINUSE, NMQ_EADDR, NMQ_EACCESS,
+// NMQ_EIO or NMQ_ENOMEM.
+int nmq_broker_listen(nmq_broker *broker, const char *url, uint32_t *port);
+
+// Stops listening, tells every client Server shutting down (0x8B), sends what is queued for
+// the connections and waits until they are closed, timeout_ms at most.
+void nmq_broker_shutdown(nmq_broker *broker, uint32_t timeout_ms);
+
+// After nmq_broker_shutdown. Closes what is still open and frees everything. Takes NULL.
+void nmq_broker_free(nmq_broker *broker);
+
+void nmq_broker_set_log_level(nmq_broker *broker, int32_t level);
+
+// Routes one Application Message. Returns how many sessions took it, NMQ_ETOPIC, NMQ_EINVAL
+// for a QoS over 2, NMQ_ETOOBIG or NMQ_ENOMEM.
+int nmq_broker_publish(nmq_broker *broker, const char *topic_name, size_t topic_len,
+                       const char *payload, size_t payload_len, uint8_t qos, bool retain);
+
+// Closes the client's connection with that Reason Code. Returns NMQ_OK, or NMQ_ENOENT when it
+// is not connected.
+int nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_len,
+                    uint8_t reason_code);
+
+// Answers a question: 0 lets the client in, any other Reason Code refuses it. Returns NMQ_OK,
+// or NMQ_ENOENT when nobody waits under that number any more.
+int nmq_broker_answer(nmq_broker *broker, uint64_t number, uint8_t reason_code);
+
+// --- taps and events ---------------------------------------------------------------------
+
+enum nmq_event_kind {
+    NMQ_EVENT_LOG = 1,     // code: level; text: the line
+    NMQ_EVENT_MESSAGE = 2, // number: the tap's; code: 1 when retained; a message
+    NMQ_EVENT_AUTH = 3,    // number: to answer with; text: see nmq_event_auth
+};
+
+typedef struct {
+    uint32_t kind;
+    int32_t code;
+    uint64_t number;
+    uint32_t text_len;
+    char *text;           // not NUL-safe: text_len counts
+    nmq_message *message; // NULL unless kind says so
+} nmq_event;
+
+typedef struct {
+    const char *topic_name; // borrowed from the event
+    size_t topic_len;
+    const char *payload;
+    size_t payload_len;
+    uint8_t qos;
+    bool retain; // as published
+} nmq_message_view;
+
+// What a client that asks to come in said of itself; slices borrow from the event.
+typedef struct {
+    const char *client_id;
+    size_t client_id_len;
+    const char *user_name; // NULL: none
+    size_t user_name_len;
+    const char *password; // NULL: none
+    size_t password_len;
+} nmq_credentials;
+
+// Copies messages that match the filter to the ring from now on, retained ones first.
+// Returns NMQ_OK, NMQ_EFILTER, NMQ_EINVAL or NMQ_ENOMEM. *number identifies the tap.
+int nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, uint8_t qos,
+                        uint64_t *number);
+
+// Returns NMQ_OK or NMQ_ENOENT. Records that are on the ring already still come.
+int nmq_broker_tap_close(nmq_broker *broker, uint64_t number);
+
+// Readable while there are events to take. The broker's: do not close it.
+int nmq_broker_event_fd(nmq_broker *broker);
+
+// Moves up to `most` records to events, the oldest first; returns how many. The caller gives
+// each back with nmq_broker_event_done.
+size_t nmq_broker_events(nmq_broker *broker, nmq_event *events, size_t most);
+void nmq_broker_event_done(nmq_event *event);
+
+void nmq_event_message(const nmq_event *event, nmq_message_view *out); // NMQ_EVENT_MESSAGE
+void nmq_event_auth(const nmq_event *event, nmq_credentials *out);     // NMQ_EVENT_AUTH
+
+// --- snapshots ---------------------------------------------------------------------------
+
+typedef struct {
+    uint64_t messages_in;      // PUBLISH packets from clients
+    uint64_t messages_out;     // PUBLISH packets delivered to clients
+    uint64_t messages_dropped; // PUBLISH packets with nobody to take them, or not delivered
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    uint64_t connections_accepted;
+    uint64_t connections_open;
+    uint64_t events_dropped; // records for Python that found the ring full
+    uint64_t clients;        // sessions, connected or kept
+    uint64_t connected;
+    uint64_t subscribers; // connected clients with a subscription
+    uint64_t subscriptions;
+    uint64_t retained;
+} nmq_stats;
+
+void nmq_broker_stats(nmq_broker *broker, nmq_stats *out);
+
+typedef struct {
+    uint64_t number;
+    const char *client_id; // texts are the snapshot's
+    size_t client_id_len;
+    const char *user_name; // NULL: none
+    size_t user_name_len;
+    const char *peer; // address and port, NUL-terminated
+    uint32_t first_subscription;
+    uint32_t subscription_count;
+    uint32_t expiry_interval_s; // 0xffffffff: never
+    uint32_t queued;            // messages that wait
+    uint32_t in_flight;
+    uint16_t keep_alive_s;
+    uint8_t version; // protocol level: 3, 4 or 5
+    bool connected;
+    bool clean_start;
+    int64_t connected_at_ms;    // wall clock
+    int64_t disconnected_at_ms; // wall clock, 0: never
+    uint64_t messages_received; // PUBLISH packets from the client
+    uint64_t messages_sent;     // PUBLISH packets delivered to it
+    uint64_t messages_dropped;
+} nmq_client_info;
+
+typedef struct {
+    const char *filter; // as subscribed
+    size_t filter_len;
+    uint32_t identifier; // 0: none
+    uint8_t options;
+} nmq_subscription_info;
+
+// All clients in order of birth, and their subscriptions, as of one moment each. No lock is
+// held for the whole of it. Returns NMQ_OK or NMQ_ENOMEM; free *out.
+int nmq_snapshot_new(nmq_broker *broker, nmq_snapshot **out);
+void nmq_snapshot_free(nmq_snapshot *snapshot); // takes NULL
+
+// Arrays that live as long as the snapshot; *count gets their length.
+const nmq_client_info *nmq_snapshot_clients(const nmq_snapshot *snapshot, size_t *count);
+const nmq_subscription_info *nmq_snapshot_subscriptions(const nmq_snapshot *snapshot,
+                                                        size_t *count);

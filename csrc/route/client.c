@@ -1,0 +1,45 @@
+#include "route/client.h"
+
+#include "base/mem.h"
+
+nmq_client *
+nmq_client_new(nmq_router *router, nmq_bytes client_id)
+{
+    static uint64_t last_number;
+    nmq_client *client = nmq_zalloc(sizeof *client);
+
+    if (client == NULL) {
+        return NULL;
+    }
+    client->session = nmq_session_new(client_id);
+    if (client->session == NULL) {
+        nmq_free(client);
+        return NULL;
+    }
+    client->number = __atomic_add_fetch(&last_number, 1, __ATOMIC_RELAXED);
+    client->router = router;
+    client->refs = 1;
+    (void) pthread_mutex_init(&client->lock, NULL);
+    return client;
+}
+
+nmq_client *
+nmq_client_ref(nmq_client *client)
+{
+    (void) __atomic_add_fetch(&client->refs, 1, __ATOMIC_RELAXED);
+    return client;
+}
+
+void
+nmq_client_unref(nmq_client *client)
+{
+    if (client == NULL || __atomic_sub_fetch(&client->refs, 1, __ATOMIC_ACQ_REL) != 0) {
+        return;
+    }
+    nmq_link_unref(client->link);
+    nmq_message_unref(client->will);
+    nmq_session_free(client->session);
+    nmq_free((void *) client->user_name.at);
+    (void) pthread_mutex_destroy(&client->lock);
+    nmq_free(client);
+}

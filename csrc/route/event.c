@@ -1,0 +1,42 @@
+#include "route/event.h"
+
+#include "base/mem.h"
+#include "base/status.h"
+
+bool
+nmq_event_put(nmq_router *router, const nmq_event *event, nmq_bytes text)
+{
+    nmq_event record = *event;
+    nmq_bytes copy = {0};
+
+    if (text.len > 0 && nmq_bytes_copy(text, &copy) != NMQ_OK) {
+        return false;
+    }
+    record.text = (char *) (uintptr_t) copy.at;
+    record.text_len = (uint32_t) copy.len;
+    if (record.message != NULL) {
+        (void) nmq_message_ref(record.message);
+    }
+    if (nmq_ring_put(router->events, &record)) {
+        return true;
+    }
+    (void) __atomic_add_fetch(&router->counters.events_dropped, 1, __ATOMIC_RELAXED);
+    nmq_event_fini(&record);
+    return false;
+}
+
+void
+nmq_event_fini(nmq_event *event)
+{
+    nmq_free(event->text);
+    nmq_message_unref(event->message);
+    event->text = NULL;
+    event->message = NULL;
+}
+
+void
+nmq_event_log(void *router, int level, const char *line)
+{
+    (void) nmq_event_put(router, &(nmq_event){.kind = NMQ_EVENT_LOG, .code = level},
+                         nmq_bytes_of(line));
+}

@@ -1,0 +1,342 @@
+#include "route/registry.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "mqtt/reason.h"
+
+static int64_t
+wall_ms(void)
+{
+    struct timespec t;
+
+    (void) clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static int
+add(nmq_router *router, nmq_client *client)
+{
+    int rv = nmq_map_put(&router->clients, client->session->client_id, client);
+
+    if (rv != NMQ_OK) {
+        return rv;
+    }
+    client->prev = router->newest;
+    *(router->newest != NULL ? &router->newest->next : &router->oldest) = client;
+    router->newest = client;
+    return NMQ_OK;
+}
+
+static void
+take_out(nmq_router *router, nmq_client *client)
+{
+    (void) nmq_map_del(&router->clients, client->session->client_id);
+    *(client->prev != NULL ? &client->prev->next : &router->oldest) = client->next;
+    *(client->next != NULL ? &client->next->prev : &router->newest) = client->prev;
+    client->next = client->prev = NULL;
+}
+
+// Takes the will off the client; the caller publishes it without locks.
+static nmq_message *
+take_will(nmq_client *client)
+{
+    nmq_message *will = client->will;
+
+    client->will = NULL;
+    client->will_due_ms = 0;
+    return will;
+}
+
+static void
+publish_will(nmq_router *router, nmq_client *client, nmq_message *will)
+{
+    if (will != NULL) {
+        (void) nmq_router_publish_message(router, client, will);
+        nmq_message_unref(will);
+    }
+}
+
+// The registry's reference of a client that was taken out of it.
+static void
+end_client(nmq_router *router, nmq_client *client)
+{
+    (void) pthread_mutex_lock(&client->lock);
+    nmq_message *will = take_will(client); // the session's end ends the delay [MQTT-3.1.2-8]
+    nmq_link *link = client->link;
+    client->link = NULL;
+    (void) pthread_mutex_unlock(&client->lock);
+    nmq_router_forget(router, client);
+    if (link != NULL) {
+        link->ops->disconnect(link, NMQ_RC_SESSION_TAKEN_OVER);
+        nmq_link_unref(link);
+    }
+    publish_will(router, client, will);
+    if (nmq_clock_cancel(router->clock, &client->timer)) {
+        nmq_client_unref(client);
+    }
+    nmq_client_unref(client);
+}
+
+void
+nmq_registry_end(nmq_router *router, nmq_client *client)
+{
+    end_client(router, client);
+}
+
+static void fire_timer(nmq_timer *timer);
+
+// Arms the client's timer for its will or its expiry, whichever is first. Call with the
+// client's lock.
+static void
+arm_timer(nmq_router *router, nmq_client *client)
+{
+    int64_t due = client->will_due_ms;
+
+    if (due == 0 || (client->expiry_due_ms != 0 && client->expiry_due_ms < due)) {
+        due = client->expiry_due_ms;
+    }
+    client->timer.fire = fire_timer;
+    if (due != 0) {
+        (void) nmq_client_ref(client);
+        if (!nmq_clock_arm(router->clock, &client->timer, due)) {
+            nmq_client_unref(client); // armed already: it has its reference
+        }
+    }
+}
+
+static void
+fire_timer(nmq_timer *timer)
+{
+    nmq_client *client =
+        (nmq_client *) (void *) ((uint8_t *) timer - offsetof(nmq_client, timer));
+    nmq_router *router = client->router;
+    int64_t now_ms = nmq_clock_now_ms();
+    nmq_message *will = NULL;
+
+    (void) pthread_mutex_lock(&router->registry_lock);
+    (void) pthread_mutex_lock(&client->lock);
+    bool away = client->link == NULL;
+    bool known = nmq_map_get(&router->clients, client->session->client_id) == client;
+    bool ends = away && known && client->expiry_due_ms != 0 &&
+                client->expiry_due_ms <= now_ms;
+    if (ends) {
+        take_out(router, client);
+    } else if (away && known) {
+        if (client->will_due_ms != 0 && client->will_due_ms <= now_ms) {
+            will = take_will(client);
+        }
+        arm_timer(router, client);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    (void) pthread_mutex_unlock(&router->registry_lock);
+    publish_will(router, client, will);
+    if (ends) {
+        end_client(router, client);
+    }
+    nmq_client_unref(client); // the timer's
+}
+
+static int
+take_user_name(nmq_client *client, nmq_bytes user_name)
+{
+    nmq_bytes copy = {0};
+
+    if (user_name.at != NULL && nmq_bytes_copy(user_name, &copy) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    nmq_free((void *) (uintptr_t) client->user_name.at);
+    client->user_name = copy;
+    return NMQ_OK;
+}
+
+// Gives the client its new connection and writes CONNACK and what it is owed. Call with the
+// client's lock.
+static int
+connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool present)
+{
+    nmq_session *session = client->session;
+    nmq_link *link = a->link;
+    uint32_t window = router->limits.window;
+
+    session->version = a->version;
+    session->packet_max = a->packet_max;
+    session->queue_max = router->limits.queue_max;
+    session->window = a->receive_maximum < window ? a->receive_maximum : window;
+    int rv = nmq_session_resume(session);
+    (void) pthread_mutex_lock(&link->lock);
+    if (rv == NMQ_OK) {
+        rv = a->accept(a->arg, present);
+    }
+    if (rv == NMQ_OK) {
+        rv = nmq_session_pump(session, &link->outbox, router->limits.outbox_max_bytes,
+                              nmq_clock_now_ms());
+        link->pump_due = session->queue.count > 0 || session->resend != NULL;
+    }
+    (void) pthread_mutex_unlock(&link->lock);
+    if (rv != NMQ_OK || take_user_name(client, a->user_name) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    client->link = nmq_link_ref(link);
+    client->version = a->version;
+    client->clean_start = a->clean_start;
+    client->keep_alive_s = a->keep_alive_s;
+    client->expiry_interval_s = a->expiry_interval_s;
+    client->expiry_due_ms = 0;
+    client->connected_at_ms = wall_ms();
+    (void) memcpy(client->peer, a->peer, strnlen(a->peer, sizeof client->peer - 1) + 1);
+    client->peer[sizeof client->peer - 1] = 0;
+    return NMQ_OK;
+}
+
+// Finds the client or makes it. Call with the registry's lock. *replaced gets a client that a
+// clean start throws out.
+static nmq_client *
+find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, bool *present)
+{
+    nmq_client *client = nmq_map_get(&router->clients, a->client_id);
+
+    *replaced = NULL;
+    *present = client != NULL && !a->clean_start; // [MQTT-3.1.2-4] [MQTT-3.2.2-2]
+    if (*present) {
+        return client;
+    }
+    nmq_client *made = nmq_client_new(router, a->client_id);
+    if (made == NULL) {
+        return NULL;
+    }
+    if (client != NULL) {
+        take_out(router, client);
+        *replaced = client;
+    }
+    if (add(router, made) != NMQ_OK) {
+        nmq_client_unref(made);
+        return NULL;
+    }
+    return made;
+}
+
+int
+nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **out)
+{
+    nmq_client *replaced = NULL;
+    nmq_link *old_link = NULL;
+    nmq_message *old_will = NULL;
+    bool present = false;
+    int rv = NMQ_ENOMEM;
+
+    (void) pthread_mutex_lock(&router->registry_lock);
+    nmq_client *client = find_or_make(router, attach, &replaced, &present);
+    if (client != NULL) {
+        (void) nmq_client_ref(client);
+        (void) pthread_mutex_lock(&client->lock);
+        old_link = client->link;
+        client->link = NULL;
+        // A will whose delay runs is cancelled by coming back; that of a connection taken
+        // over is due now unless it has a delay [MQTT-3.1.3-9].
+        bool due = old_link != NULL && client->will_delay_s == 0;
+        old_will = take_will(client);
+        if (!due) {
+            nmq_message_unref(old_will);
+            old_will = NULL;
+        }
+        rv = connect_link(router, client, attach, present);
+        client->will = rv == NMQ_OK ? attach->will : NULL;
+        client->will_delay_s = attach->will_delay_s;
+        (void) pthread_mutex_unlock(&client->lock);
+    }
+    (void) pthread_mutex_unlock(&router->registry_lock);
+    if (old_link != NULL) {
+        old_link->ops->disconnect(old_link, NMQ_RC_SESSION_TAKEN_OVER); // [MQTT-3.1.4-3]
+        nmq_link_unref(old_link);
+    }
+    if (client != NULL) {
+        publish_will(router, client, old_will);
+    }
+    if (replaced != NULL) {
+        end_client(router, replaced);
+    }
+    if (rv != NMQ_OK) {
+        nmq_message_unref(attach->will);
+        if (client != NULL) {
+            nmq_registry_detach(router, client, NULL, false);
+            nmq_client_unref(client);
+        }
+        return rv;
+    }
+    *out = client;
+    return NMQ_OK;
+}
+
+void
+nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link,
+                    bool send_will)
+{
+    int64_t now_ms = nmq_clock_now_ms();
+    nmq_message *will = NULL;
+    bool ends = false;
+
+    (void) pthread_mutex_lock(&router->registry_lock);
+    (void) pthread_mutex_lock(&client->lock);
+    bool mine = client->link == link &&
+                nmq_map_get(&router->clients, client->session->client_id) == client;
+    if (mine) {
+        nmq_link_unref(client->link);
+        client->link = NULL;
+        client->disconnected_at_ms = wall_ms();
+        ends = client->expiry_interval_s == 0; // [MQTT-3.1.2-23]
+        if (!send_will) {
+            nmq_message_unref(take_will(client)); // [MQTT-3.1.2-10]
+        } else if (ends || client->will_delay_s == 0) {
+            will = take_will(client);
+        } else if (client->will != NULL) {
+            client->will_due_ms = now_ms + (int64_t) client->will_delay_s * 1000;
+        }
+        client->expiry_due_ms = client->expiry_interval_s == UINT32_MAX
+                                    ? 0
+                                    : now_ms + (int64_t) client->expiry_interval_s * 1000;
+        if (ends) {
+            take_out(router, client);
+        } else {
+            arm_timer(router, client);
+        }
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    (void) pthread_mutex_unlock(&router->registry_lock);
+    publish_will(router, client, will);
+    if (ends) {
+        end_client(router, client);
+    }
+}
+
+nmq_client *
+nmq_registry_find(nmq_router *router, nmq_bytes client_id)
+{
+    (void) pthread_mutex_lock(&router->registry_lock);
+    nmq_client *client = nmq_map_get(&router->clients, client_id);
+    if (client != NULL) {
+        (void) nmq_client_ref(client);
+    }
+    (void) pthread_mutex_unlock(&router->registry_lock);
+    return client;
+}
+
+int
+nmq_registry_all(nmq_router *router, nmq_client ***out)
+{
+    int n = 0;
+
+    (void) pthread_mutex_lock(&router->registry_lock);
+    nmq_client **all = nmq_alloc(router->clients.count * sizeof *all);
+    for (nmq_client *c = router->oldest; c != NULL && all != NULL; c = c->next) {
+        all[n++] = nmq_client_ref(c);
+    }
+    (void) pthread_mutex_unlock(&router->registry_lock);
+    if (all == NULL) {
+        return NMQ_ENOMEM;
+    }
+    *out = all;
+    return n;
+}

@@ -1,0 +1,49 @@
+// registry.h - client identifier to client: take-over, the end of connections and sessions.
+//
+//     attach ──> connected ──detach──> away ──expiry──> ended
+//                    ^                   │
+//                    └──────attach───────┘      will: at detach, or after its delay
+//
+// Threads  thread-safe; call without a lane, a client's or a link's lock.
+#pragma once
+#include "route/router.h"
+
+// A CONNECT that was let in. Slices are borrowed.
+typedef struct {
+    nmq_bytes client_id;
+    nmq_bytes user_name;
+    nmq_link *link;
+    const char *peer;
+    nmq_message *will; // takes the reference, whatever is returned; NULL: none
+    uint32_t will_delay_s;
+    uint32_t expiry_interval_s;
+    uint32_t receive_maximum;
+    uint32_t packet_max;
+    uint16_t keep_alive_s;
+    uint8_t version;
+    bool clean_start;
+
+    // Writes CONNACK to link->outbox, before anything else can be written there. Called with
+    // the link's lock. Returns NMQ_OK or NMQ_ENOMEM.
+    int (*accept)(void *arg, bool session_present);
+    void *arg;
+} nmq_attach;
+
+// Finds or makes the client and gives it the link; a connection that it had is taken over.
+// *out gets a reference of the caller's. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **out);
+
+// The connection is over. Does nothing if another has taken over. send_will is false only
+// after a DISCONNECT that asked for it [MQTT-3.14.4-3].
+void nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link,
+                         bool send_will);
+
+// Returns the client with a reference, or NULL.
+nmq_client *nmq_registry_find(nmq_router *router, nmq_bytes client_id);
+
+// References to all clients in order of birth; the caller unrefs each and frees *out with
+// nmq_free. Returns their count or NMQ_ENOMEM.
+int nmq_registry_all(nmq_router *router, nmq_client ***out);
+
+// Adds a client that is no MQTT client (a tap) to nobody's list: it only ends.
+void nmq_registry_end(nmq_router *router, nmq_client *client);

@@ -1,0 +1,474 @@
+#include "route/router.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "route/event.h"
+
+enum { EVENT_RING_RECORDS = 8192, MAX_IDENTIFIERS = 64 };
+
+int
+nmq_router_init(nmq_router *router)
+{
+    (void) pthread_mutex_init(&router->retain_lock, NULL);
+    (void) pthread_mutex_init(&router->registry_lock, NULL);
+    router->lanes = nmq_lanes_new();
+    router->tree = nmq_tree_new();
+    router->retain = nmq_retain_new();
+    if (router->lanes == NULL || router->tree == NULL || router->retain == NULL) {
+        return NMQ_ENOMEM;
+    }
+    int rv = nmq_ring_new(sizeof(nmq_event), EVENT_RING_RECORDS, &router->events);
+    return rv != NMQ_OK ? rv : nmq_clock_new(&router->clock);
+}
+
+static void
+drop_timer(nmq_timer *timer)
+{
+    (void) timer; // its owner is freed with the registry
+}
+
+void
+nmq_router_fini(nmq_router *router)
+{
+    nmq_event event;
+
+    nmq_clock_free(router->clock, drop_timer);
+    while (router->oldest != NULL) {
+        nmq_client *client = router->oldest;
+        router->oldest = client->next;
+        // Timers that were armed held a reference each; nothing runs any more.
+        client->refs = 1;
+        nmq_client_unref(client);
+    }
+    nmq_map_free(&router->clients);
+    nmq_tree_free(router->tree);
+    nmq_retain_free(router->retain);
+    nmq_lanes_free(router->lanes);
+    while (router->events != NULL && nmq_ring_take(router->events, &event, 1) == 1) {
+        nmq_event_fini(&event);
+    }
+    nmq_ring_free(router->events);
+    (void) pthread_mutex_destroy(&router->retain_lock);
+    (void) pthread_mutex_destroy(&router->registry_lock);
+}
+
+void
+nmq_batch_begin(nmq_batch *batch, nmq_router *router, int64_t now_ms)
+{
+    *batch = (nmq_batch){.router = router, .now_ms = now_ms};
+    batch->lane = nmq_lanes_enter(router->lanes);
+}
+
+void
+nmq_batch_touch(nmq_batch *batch, nmq_link *link)
+{
+    if (!link->flush_due) {
+        link->flush_due = true;
+        link->next_flush = batch->touched;
+        batch->touched = nmq_link_ref(link);
+    }
+}
+
+static void
+count(uint64_t *counter, uint64_t more)
+{
+    if (more > 0) {
+        (void) __atomic_add_fetch(counter, more, __ATOMIC_RELAXED);
+    }
+}
+
+void
+nmq_batch_end(nmq_batch *batch)
+{
+    nmq_lanes_leave(batch->lane);
+    batch->lane = NULL;
+    count(&batch->router->counters.messages_out, batch->messages_out);
+    count(&batch->router->counters.messages_dropped, batch->messages_dropped);
+    while (batch->touched != NULL) {
+        nmq_link *link = batch->touched;
+        batch->touched = link->next_flush;
+        link->ops->flush(link);
+        nmq_link_unref(link);
+    }
+}
+
+// What one client is to get of one publish.
+typedef struct {
+    const nmq_message_parts *parts;
+    nmq_message **message; // made when first needed
+    const uint32_t *identifiers;
+    uint16_t identifier_count;
+    uint8_t options;
+    bool retained; // an answer to SUBSCRIBE rather than a live message
+} share;
+
+static bool
+deliver_to_tap(nmq_batch *batch, const nmq_client *tap, const share *what)
+{
+    if (*what->message == NULL) {
+        *what->message = nmq_message_new(what->parts);
+    }
+    if (*what->message == NULL) {
+        return false;
+    }
+    nmq_event event = {
+        .kind = NMQ_EVENT_MESSAGE,
+        .number = tap->number,
+        .code = what->retained,
+        .message = *what->message,
+    };
+    return nmq_event_put(batch->router, &event, (nmq_bytes){0});
+}
+
+// Offers to the session, with the link's lock when there is a link.
+static enum nmq_delivered
+offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const share *what)
+{
+    const nmq_limits *limits = &batch->router->limits;
+    nmq_session *session = client->session;
+    uint8_t granted = what->options & NMQ_SUB_QOS;
+    nmq_offer offer = {
+        .parts = what->parts,
+        .subscription_ids = what->identifiers,
+        .subscription_id_count = what->identifier_count,
+        .qos = what->parts->qos < granted ? what->parts->qos : granted, // [MQTT-3.8.4-8]
+        .retain = what->retained || ((what->options & NMQ_SUB_RETAIN_AS_PUBLISHED) != 0 &&
+                                     what->parts->retain), // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        .room = what->retained ? limits->outbox_max_bytes : 0,
+        .overflow = what->retained || (link != NULL && !link->stuck),
+    };
+
+    if (link != NULL && link->stuck && offer.qos == 0 &&
+        nmq_link_backlog(link) > limits->outbox_max_bytes) {
+        return NMQ_DELIVERED_DROPPED;
+    }
+    bool large = what->parts->payload.len >= NMQ_SPLICE_MIN_BYTES;
+    if (*what->message == NULL &&
+        (what->retained || large || nmq_session_needs_message(session, offer.qos))) {
+        *what->message = nmq_message_new(what->parts);
+        if (*what->message == NULL) {
+            return NMQ_DELIVERED_DROPPED;
+        }
+    }
+    offer.message = *what->message;
+    return nmq_session_deliver(session, link != NULL ? &link->outbox : NULL, &offer,
+                               batch->now_ms);
+}
+
+static enum nmq_delivered
+deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link, const share *what)
+{
+    const nmq_limits *limits = &batch->router->limits;
+
+    (void) pthread_mutex_lock(&link->lock);
+    enum nmq_delivered how = link->closed ? NMQ_DELIVERED_DROPPED
+                                          : offer_locked(batch, client, link, what);
+    link->pump_due = link->pump_due || client->session->queue.qos0_count > 0;
+    if (!what->retained) {
+        link->queue_full = client->session->queue.count >= limits->queue_max;
+    }
+    if (how == NMQ_DELIVERED_SENT) {
+        nmq_batch_touch(batch, link);
+    }
+    if (batch->congested == NULL && !what->retained &&
+        nmq_link_is_congested(link, limits->outbox_max_bytes)) {
+        batch->congested = nmq_link_ref(link);
+    }
+    (void) pthread_mutex_unlock(&link->lock);
+    return how;
+}
+
+// Returns whether the client's session took the message.
+static bool
+deliver(nmq_batch *batch, nmq_client *client, const share *what)
+{
+    enum nmq_delivered how;
+
+    if (client->is_tap) {
+        return deliver_to_tap(batch, client, what);
+    }
+    (void) pthread_mutex_lock(&client->lock);
+    if (client->link != NULL) {
+        how = deliver_to_link(batch, client, client->link, what);
+    } else {
+        how = offer_locked(batch, client, NULL, what);
+    }
+    client->messages_sent += how == NMQ_DELIVERED_SENT;
+    client->messages_dropped += how == NMQ_DELIVERED_DROPPED;
+    (void) pthread_mutex_unlock(&client->lock);
+    batch->messages_out += how == NMQ_DELIVERED_SENT;
+    batch->messages_dropped += how == NMQ_DELIVERED_DROPPED;
+    return how != NMQ_DELIVERED_DROPPED;
+}
+
+static bool
+is_own(const nmq_client *from, const nmq_subscription *sub)
+{
+    return from == sub->client && (sub->options & NMQ_SUB_NO_LOCAL) != 0; // [MQTT-3.8.3-3]
+}
+
+static int
+by_client(const void *a, const void *b)
+{
+    uintptr_t x = (uintptr_t) ((const nmq_subscription *) a)->client;
+    uintptr_t y = (uintptr_t) ((const nmq_subscription *) b)->client;
+
+    return x < y ? -1 : x > y;
+}
+
+// Delivers once for `n` subscriptions of one client: the highest QoS, every identifier.
+// One copy for overlapping subscriptions, which both versions allow (3.3.4, 3.1.1: 3.3.5).
+static bool
+deliver_once(nmq_batch *batch, const nmq_client *from, const nmq_subscription *subs,
+             uint32_t n, share *what)
+{
+    uint32_t identifiers[MAX_IDENTIFIERS];
+    bool any = false;
+
+    what->identifiers = identifiers;
+    what->identifier_count = 0;
+    what->options = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (is_own(from, &subs[i])) {
+            continue;
+        }
+        uint8_t options = subs[i].options;
+        uint8_t qos = options & NMQ_SUB_QOS;
+        if (any && (what->options & NMQ_SUB_QOS) > qos) {
+            qos = what->options & NMQ_SUB_QOS; // [MQTT-3.3.4-2]
+        }
+        what->options = (uint8_t) (((what->options | options) & ~NMQ_SUB_QOS) | qos);
+        if (subs[i].identifier != 0 && what->identifier_count < MAX_IDENTIFIERS) {
+            identifiers[what->identifier_count++] = subs[i].identifier; // [MQTT-3.3.4-3]
+        }
+        any = true;
+    }
+    return any && deliver(batch, subs[0].client, what);
+}
+
+static unsigned
+deliver_found(nmq_batch *batch, const nmq_client *from, nmq_matches *matches, share *what)
+{
+    nmq_subscriptions *found = &matches->found;
+    unsigned taken = 0;
+    uint32_t n;
+
+    if (matches->lists > 1) { // a client may be there twice
+        qsort(found->at, found->count, sizeof *found->at, by_client);
+    }
+    for (uint32_t i = 0; i < found->count; i += n) {
+        n = 1;
+        while (matches->lists > 1 && i + n < found->count &&
+               found->at[i + n].client == found->at[i].client) {
+            n++;
+        }
+        taken += deliver_once(batch, from, &found->at[i], n, what);
+    }
+    return taken;
+}
+
+static bool
+is_here(const nmq_subscription *member)
+{
+    nmq_client *client = member->client;
+
+    if (client->is_tap) {
+        return true;
+    }
+    (void) pthread_mutex_lock(&client->lock);
+    bool here = client->link != NULL;
+    (void) pthread_mutex_unlock(&client->lock);
+    return here;
+}
+
+// One member in turn, a connected one if there is one [MQTT-4.8.2-4]; another if it cannot
+// take the message.
+static bool
+deliver_to_group(nmq_batch *batch, nmq_group *group, share *what)
+{
+    const nmq_subscriptions *members = &group->members;
+    uint32_t turn = __atomic_fetch_add(&group->turn, 1, __ATOMIC_RELAXED);
+
+    for (int want_here = 1; want_here >= 0; want_here--) {
+        for (uint32_t i = 0; i < members->count; i++) {
+            nmq_subscription *member = &members->at[(turn + i) % members->count];
+            if (is_here(member) != (want_here == 1)) {
+                continue;
+            }
+            what->identifiers = &member->identifier;
+            what->identifier_count = member->identifier != 0;
+            what->options = member->options;
+            if (deliver(batch, member->client, what)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void
+keep_retained(nmq_router *router, const nmq_message_parts *parts, nmq_message **message)
+{
+    if (*message == NULL) {
+        *message = nmq_message_new(parts);
+    }
+    (void) pthread_mutex_lock(&router->retain_lock);
+    int rv = *message != NULL ? nmq_retain_put(router->retain, *message) : NMQ_ENOMEM;
+    (void) pthread_mutex_unlock(&router->retain_lock);
+    if (rv != NMQ_OK) {
+        nmq_log_write(&router->log, NMQ_LOG_ERROR, "a retained message is lost: %s",
+                      nmq_status_text(rv));
+    }
+}
+
+unsigned
+nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_parts *parts,
+                   nmq_message **message)
+{
+    nmq_router *router = batch->router;
+    nmq_matches *matches = nmq_lane_matches(batch->lane);
+    share what = {.parts = parts, .message = message};
+    unsigned taken = 0;
+
+    if (parts->retain) {
+        keep_retained(router, parts, message);
+    }
+    if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
+        nmq_log_write(&router->log, NMQ_LOG_ERROR, "a message is lost: out of memory");
+        batch->messages_dropped++;
+        return 0;
+    }
+    if (matches->found.count > 0) {
+        taken = deliver_found(batch, from, matches, &what);
+    }
+    for (uint32_t i = 0; i < matches->group_count; i++) {
+        taken += deliver_to_group(batch, matches->groups[i], &what);
+    }
+    if (matches->found.count == 0 && matches->group_count == 0) {
+        batch->messages_dropped++; // nobody wanted it
+    }
+    return taken;
+}
+
+unsigned
+nmq_router_publish_message(nmq_router *router, const nmq_client *from, nmq_message *message)
+{
+    nmq_message_parts parts = {
+        .topic_name = nmq_message_topic(message),
+        .props = nmq_message_props(message),
+        .payload = nmq_message_payload(message),
+        .expires_at_ms = message->expires_at_ms,
+        .qos = message->qos,
+        .retain = message->retain,
+    };
+    nmq_message *shared = message;
+    nmq_batch batch;
+
+    nmq_batch_begin(&batch, router, nmq_clock_now_ms());
+    unsigned taken = nmq_router_publish(&batch, from, &parts, &shared);
+    nmq_batch_end(&batch);
+    nmq_link_unref(batch.congested);
+    return taken;
+}
+
+int
+nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text,
+                     uint8_t options, uint32_t identifier)
+{
+    nmq_subscription sub = {.client = client, .options = options, .identifier = identifier};
+    nmq_filter filter;
+
+    if (nmq_filter_parse(filter_text, &filter) != NMQ_OK) {
+        return NMQ_EFILTER;
+    }
+    nmq_lanes_lock_all(router->lanes);
+    int rv = client->ended ? NMQ_ECLOSED : nmq_tree_put(router->tree, &filter, &sub);
+    if (rv >= 0 && nmq_session_sub_put(client->session, filter_text, options, identifier,
+                                       rv == 1) != NMQ_OK) {
+        (void) nmq_tree_del(router->tree, &filter, client);
+        nmq_session_sub_del(client->session, filter_text);
+        rv = NMQ_ENOMEM;
+    }
+    nmq_lanes_unlock_all(router->lanes);
+    return rv;
+}
+
+int
+nmq_router_unsubscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text)
+{
+    nmq_filter filter;
+
+    if (nmq_filter_parse(filter_text, &filter) != NMQ_OK) {
+        return NMQ_EFILTER;
+    }
+    nmq_lanes_lock_all(router->lanes);
+    int rv = nmq_tree_del(router->tree, &filter, client);
+    if (rv == NMQ_OK) {
+        nmq_session_sub_del(client->session, filter_text);
+    }
+    nmq_lanes_unlock_all(router->lanes);
+    return rv;
+}
+
+void
+nmq_router_forget(nmq_router *router, nmq_client *client)
+{
+    nmq_session *session = client->session;
+    nmq_filter filter;
+
+    nmq_lanes_lock_all(router->lanes);
+    client->ended = true;
+    while (session->sub_count > 0) {
+        nmq_session_sub *sub = &session->subs[session->sub_count - 1];
+        if (nmq_filter_parse(sub->text, &filter) == NMQ_OK) {
+            (void) nmq_tree_del(router->tree, &filter, client);
+        }
+        nmq_free((void *) (uintptr_t) sub->text.at);
+        session->sub_count--;
+    }
+    nmq_lanes_unlock_all(router->lanes);
+}
+
+void
+nmq_router_send_retained(nmq_batch *batch, nmq_client *client, nmq_bytes filter_text,
+                         uint8_t options, uint32_t identifier, bool is_new)
+{
+    nmq_router *router = batch->router;
+    unsigned handling = (options & NMQ_SUB_RETAIN_HANDLING) >> 4;
+    nmq_messages messages = {0};
+    nmq_filter filter;
+
+    if (handling == 2 || (handling == 1 && !is_new) || // [MQTT-3.3.1-10] [MQTT-3.3.1-11]
+        nmq_filter_parse(filter_text, &filter) != NMQ_OK || filter.group.at != NULL) {
+        return;
+    }
+    (void) pthread_mutex_lock(&router->retain_lock);
+    int found = nmq_retain_match(router->retain, filter.filter, batch->now_ms, &messages);
+    (void) pthread_mutex_unlock(&router->retain_lock);
+    if (found < 0) {
+        nmq_log_write(&router->log, NMQ_LOG_ERROR, "retained messages not sent: %s",
+                      nmq_status_text(found));
+    }
+    for (size_t i = 0; i < messages.count; i++) {
+        nmq_message *m = messages.at[i];
+        nmq_message_parts parts = {
+            .topic_name = nmq_message_topic(m),
+            .props = nmq_message_props(m),
+            .payload = nmq_message_payload(m),
+            .expires_at_ms = m->expires_at_ms,
+            .qos = m->qos,
+        };
+        share what = {
+            .parts = &parts,
+            .message = &m,
+            .identifiers = &identifier,
+            .identifier_count = identifier != 0,
+            .options = options,
+            .retained = true, // [MQTT-3.3.1-8]
+        };
+        (void) deliver(batch, client, &what);
+    }
+    nmq_messages_free(&messages);
+}

@@ -1,0 +1,107 @@
+// router.h - who gets which message.
+//
+//     publish ──> tree ──> clients: session ──> outbox of the link ──> flush at batch end
+//        └──> retained
+//
+// A batch is the packets of one receive, or one publish of our own: it enters a lane once,
+// gathers which links were written to, and flushes each of them once.
+//
+// Threads  thread-safe; a batch belongs to the thread that began it.
+#pragma once
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/ring.h"
+#include "route/client.h"
+#include "route/lanes.h"
+#include "store/retain.h"
+
+// Bounds that hold for every client; fixed while the broker runs.
+typedef struct {
+    uint32_t window;              // messages in flight to one client, 1 to 65535
+    uint32_t queue_max;           // messages that wait for one client
+    uint32_t outbox_max_bytes;    // bytes that wait for one connection
+    uint32_t hold_ms;             // how long publishers wait for a slow subscriber
+    uint32_t expiry_max_s;        // session expiry cap, 0xffffffff: none
+    uint32_t retry_interval_s;    // QoS 1 and 2 again, before 5.0; 0: never
+} nmq_limits;
+
+// Counters since the start, of PUBLISH packets where not said otherwise. Atomic.
+typedef struct {
+    uint64_t messages_in;
+    uint64_t messages_out;
+    uint64_t messages_dropped;
+    uint64_t bytes_in;
+    uint64_t bytes_out;
+    uint64_t connections_accepted; // Network Connections
+    uint64_t connections_open;     // Network Connections now
+    uint64_t events_dropped;       // records that found the event ring full
+} nmq_counters;
+
+struct nmq_router {
+    nmq_lanes *lanes;
+    nmq_tree *tree; // lanes
+    pthread_mutex_t retain_lock;
+    nmq_retain *retain; // retain_lock
+    pthread_mutex_t registry_lock;
+    nmq_map clients;    // registry_lock: client identifier -> client
+    nmq_client *oldest; // registry_lock: all of them, in order of birth
+    nmq_client *newest; // registry_lock
+    nmq_clock *clock;
+    nmq_ring *events;
+    nmq_log log;
+    nmq_limits limits;
+    nmq_counters counters;
+};
+
+typedef struct {
+    nmq_router *router;
+    nmq_lane *lane;
+    nmq_link *touched;   // to flush, a reference each
+    nmq_link *congested; // the first link found over its bound, a reference
+    int64_t now_ms;
+    uint64_t messages_out;
+    uint64_t messages_dropped;
+} nmq_batch;
+
+// Makes the parts. log.write, log.arg and limits are the caller's to set before.
+// Returns NMQ_OK, NMQ_ENOMEM or NMQ_EIO; on failure nmq_router_fini still must be called.
+int nmq_router_init(nmq_router *router);
+
+// Frees every client and message. No connection is left.
+void nmq_router_fini(nmq_router *router);
+
+void nmq_batch_begin(nmq_batch *batch, nmq_router *router, int64_t now_ms);
+
+// Leaves the lane, counts, and flushes each link that was written to. `congested` stays for
+// the caller, who unrefs it.
+void nmq_batch_end(nmq_batch *batch);
+
+// Notes that the link has something to flush. Call with the link's lock.
+void nmq_batch_touch(nmq_batch *batch, nmq_link *link);
+
+// Routes one message; `from` is the publishing client or NULL. *message may hold the message
+// already, else it is made when a receiver needs to keep it; the caller unrefs it.
+// Returns how many sessions took it.
+unsigned nmq_router_publish(nmq_batch *batch, const nmq_client *from,
+                            const nmq_message_parts *parts, nmq_message **message);
+
+// One message in a batch of its own, for wills and for Python.
+unsigned nmq_router_publish_message(nmq_router *router, const nmq_client *from,
+                                    nmq_message *message);
+
+// Subscribes the client. Call without a lane. Returns 1 for a new subscription, 0 for one
+// replaced, NMQ_EFILTER, NMQ_ENOMEM, or NMQ_ECLOSED for a client that has ended.
+int nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text,
+                         uint8_t options, uint32_t identifier);
+
+// Returns NMQ_OK, NMQ_ENOENT or NMQ_EFILTER. Call without a lane.
+int nmq_router_unsubscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text);
+
+// Removes all of the client's subscriptions for good. Call without a lane or lock.
+void nmq_router_forget(nmq_router *router, nmq_client *client);
+
+// Sends the retained messages that a new subscription is owed [MQTT-3.3.1-9]. is_new is
+// what nmq_router_subscribe returned.
+void nmq_router_send_retained(nmq_batch *batch, nmq_client *client, nmq_bytes filter_text,
+                              uint8_t options, uint32_t identifier, bool is_new);
