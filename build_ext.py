@@ -1,0 +1,149 @@
+"""Compile ``csrc/`` into ``nanomq_py._core``; pyproject.toml names BuildCore as its build_ext.
+
+For people and CI it is also a command, which builds in place::
+
+    python build_ext.py [--sanitize address,undefined|thread] [--debug] [--coverage] [--test]
+
+``--test`` also builds ``tests/_core_test``: every header of the core, with allocations that
+are counted and can be made to fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+from cffi import FFI
+from setuptools import Distribution
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+CSRC = ROOT / "csrc"
+SOURCES = sorted(p.relative_to(ROOT) for p in CSRC.rglob("*.c"))
+HEADERS = [Path("csrc/nmq.h")]
+# In the order of inclusion; what cffi cannot read (locks, atomics, attributes) stays out.
+TEST_HEADERS = [
+    Path("csrc") / name
+    for name in (
+        "nmq.h base/status.h base/mem.h base/bytes.h base/map.h base/wheel.h base/ring.h "
+        "mqtt/varint.h mqtt/wire.h mqtt/props.h mqtt/packet.h mqtt/decode.h mqtt/encode.h "
+        "mqtt/topic.h mqtt/reason.h mqtt/conn_state.h store/message.h store/levels.h "
+        "store/topic_tree.h store/retain.h store/queue.h store/inflight.h store/outbox.h "
+        "store/session.h"
+    ).split()
+]
+WARNINGS = "-Wall -Wextra -Wpedantic -Wshadow -Wconversion".split()
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compile."""
+
+    sanitize: str = ""
+    debug: bool = False
+    coverage: bool = False
+
+    def compile_args(self) -> list[str]:
+        args = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden", "-O2", *WARNINGS]
+        if self.sanitize:
+            args += [f"-fsanitize={self.sanitize}", "-fno-omit-frame-pointer", "-g", "-O1"]
+            args += ["-fno-sanitize-recover=all"]
+        if self.debug:
+            args += ["-Og", "-g"]
+        if self.coverage:
+            args += ["--coverage", "-O0"]
+        if not (self.sanitize or self.debug or self.coverage):
+            args += ["-flto=auto", "-fno-semantic-interposition"]
+        return args
+
+    def link_args(self) -> list[str]:
+        args = [f"-fsanitize={self.sanitize}"] if self.sanitize else []
+        args += ["--coverage"] if self.coverage else []
+        return args or ["-flto=auto"]
+
+
+def cdef(header: Path) -> str:
+    """Return the declarations of a header that is kept free of macros, for cffi."""
+    lines = (ROOT / header).read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.startswith("#"))
+
+
+def core(options: Options, *, test: bool = False) -> FFI:
+    """Return the builder of the extension module."""
+    headers = TEST_HEADERS if test else HEADERS
+    macros: list[tuple[str, str | None]] = [("NMQ_MEM_COUNT", None)] if test else []
+    ffi = FFI()
+    ffi.cdef("\n".join(cdef(h) for h in headers), override=test)  # headers share a few
+    ffi.set_source(
+        "tests._core_test" if test else "nanomq_py._core",
+        # The wrappers that cffi writes are not ours to make pedantic.
+        '#pragma GCC diagnostic ignored "-Wpedantic"\n'
+        + "\n".join(f'#include "{h.relative_to("csrc")}"' for h in headers),
+        sources=[str(p) for p in SOURCES],
+        include_dirs=["csrc"],
+        define_macros=macros,
+        extra_compile_args=options.compile_args(),
+        extra_link_args=options.link_args(),
+        libraries=["pthread"],
+        py_limited_api=True,
+    )
+    return ffi
+
+
+class BuildCore(build_ext):
+    """setuptools' build_ext, told what to build by cffi."""
+
+    def finalize_options(self) -> None:
+        build = ROOT / "build" / "cffi"
+        build.mkdir(parents=True, exist_ok=True)
+        extension = core(Options()).distutils_extension(str(build.relative_to(ROOT)))
+        self.distribution.ext_modules = [extension]
+        super().finalize_options()
+
+
+def build_in_place(options: Options, *, test: bool) -> Path:
+    """Build one extension module and put it beside its package's sources."""
+    name = "test" if test else "core"
+    work = ROOT / "build" / f"{name}-{options.sanitize or 'plain'}"
+    work.mkdir(parents=True, exist_ok=True)
+    if options.coverage:  # objects must keep their place: the counts are written beside them
+        os.environ["GCOV_PREFIX_STRIP"] = "0"
+    ffi = core(options, test=test)
+    extension = ffi.distutils_extension(str(work.relative_to(ROOT)))
+    dist = Distribution({"ext_modules": [extension]})
+    command = build_ext(dist)
+    command.build_temp = str(work)
+    command.build_lib = str(work / "lib")
+    command.force = True
+    command.parallel = os.cpu_count()
+    command.ensure_finalized()
+    command.run()
+    built = Path(command.get_ext_fullpath(extension.name))
+    target = ROOT / extension.name.replace(".", "/")
+    final = target.parent / built.name
+    shutil.copy2(built, final)
+    return final
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Build the C core in place.")
+    parser.add_argument("--sanitize", default="", help="address,undefined or thread")
+    parser.add_argument("--debug", action="store_true")
+    parser.add_argument("--coverage", action="store_true")
+    parser.add_argument("--test", action="store_true", help="also tests/_core_test")
+    args = parser.parse_args()
+    os.chdir(ROOT)
+    options = Options(args.sanitize, args.debug, args.coverage)
+    if "CC" not in os.environ and not shutil.which(sysconfig.get_config_var("CC").split()[0]):
+        os.environ["CC"] = "gcc"
+    print(build_in_place(options, test=False))
+    if args.test:
+        print(build_in_place(options, test=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,556 @@
+// broker.c - puts the parts together, and implements nmq.h.
+#include "broker.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "mqtt/reason.h"
+#include "mqtt/varint.h"
+#include "net/conn.h"
+#include "net/stream_nng.h"
+#include "route/event.h"
+
+struct nmq_broker {
+    nmq_options options;
+    const nmq_transport *transport;
+    nmq_router router;
+    nmq_conns conns;
+    pthread_mutex_t lock;
+    nmq_acceptor **acceptors; // lock
+    size_t acceptor_count;    // lock
+    nmq_client **taps;        // lock; a reference each
+    size_t tap_count;         // lock
+};
+
+static bool
+options_fit(const nmq_options *o)
+{
+    const uint32_t packet_max = NMQ_VARINT_MAX + 5;
+
+    return o->window >= 1 && o->window <= UINT16_MAX && o->queue_max >= 1 &&
+           o->packet_max_bytes >= 128 && o->packet_max_bytes <= packet_max &&
+           o->send_packet_max_bytes >= 128 && o->send_packet_max_bytes <= packet_max &&
+           o->topic_levels_max >= 1 && o->outbox_max_bytes >= 1024;
+}
+
+int
+nmq_broker_new_over(const nmq_options *options, const nmq_transport *transport,
+                    nmq_broker **out)
+{
+    if (!options_fit(options)) {
+        return NMQ_EINVAL;
+    }
+    nmq_broker *b = nmq_zalloc(sizeof *b);
+    if (b == NULL) {
+        return NMQ_ENOMEM;
+    }
+    b->options = *options;
+    b->transport = transport != NULL ? transport : nmq_nng_transport();
+    (void) pthread_mutex_init(&b->lock, NULL);
+    b->router.log = (nmq_log){nmq_event_log, &b->router, options->log_level};
+    b->router.limits = (nmq_limits){
+        .window = options->window,
+        .queue_max = options->queue_max,
+        .outbox_max_bytes = options->outbox_max_bytes,
+        .hold_ms = options->hold_ms,
+    };
+    int rv = nmq_router_init(&b->router);
+    nmq_conns_init(&b->conns, &b->router, &b->options);
+    if (rv != NMQ_OK) {
+        nmq_broker_free(b);
+        return rv;
+    }
+    *out = b;
+    return NMQ_OK;
+}
+
+int
+nmq_broker_new(const nmq_options *options, nmq_broker **out)
+{
+    return nmq_broker_new_over(options, NULL, out);
+}
+
+int
+nmq_broker_listen(nmq_broker *broker, const char *url, uint32_t *port)
+{
+    (void) pthread_mutex_lock(&broker->lock);
+    size_t size = (broker->acceptor_count + 1) * sizeof *broker->acceptors;
+    nmq_acceptor **grown = nmq_resize(broker->acceptors, size);
+    int rv = NMQ_ENOMEM;
+    if (grown != NULL) {
+        broker->acceptors = grown;
+        rv = broker->transport->listen(url, nmq_conn_accept, &broker->conns,
+                                       &grown[broker->acceptor_count], port);
+        broker->acceptor_count += rv == NMQ_OK;
+    }
+    (void) pthread_mutex_unlock(&broker->lock);
+    return rv;
+}
+
+static void
+stop_listening(nmq_broker *broker)
+{
+    (void) pthread_mutex_lock(&broker->lock);
+    for (size_t i = 0; i < broker->acceptor_count; i++) {
+        broker->transport->stop(broker->acceptors[i]);
+    }
+    broker->acceptor_count = 0;
+    (void) pthread_mutex_unlock(&broker->lock);
+}
+
+void
+nmq_broker_shutdown(nmq_broker *broker, uint32_t timeout_ms)
+{
+    stop_listening(broker);
+    nmq_conns_close_all(&broker->conns, NMQ_RC_SERVER_SHUTTING_DOWN, timeout_ms);
+}
+
+void
+nmq_broker_free(nmq_broker *broker)
+{
+    if (broker == NULL) {
+        return;
+    }
+    nmq_broker_shutdown(broker, 0);
+    for (size_t i = 0; i < broker->tap_count; i++) {
+        nmq_client_unref(broker->taps[i]);
+    }
+    nmq_router_fini(&broker->router);
+    nmq_conns_fini(&broker->conns);
+    nmq_free(broker->taps);
+    nmq_free(broker->acceptors);
+    (void) pthread_mutex_destroy(&broker->lock);
+    nmq_free(broker);
+}
+
+void
+nmq_broker_set_log_level(nmq_broker *broker, int32_t level)
+{
+    nmq_log_set_level(&broker->router.log, level);
+}
+
+static nmq_bytes
+slice(const char *at, size_t len)
+{
+    return (nmq_bytes){(const uint8_t *) at, len};
+}
+
+int
+nmq_broker_publish(nmq_broker *broker, const char *topic_name, size_t topic_len,
+                   const char *payload, size_t payload_len, uint8_t qos, bool retain)
+{
+    nmq_message_parts parts = {
+        .topic_name = slice(topic_name, topic_len),
+        .payload = slice(payload, payload_len),
+        .qos = qos,
+        .retain = retain,
+    };
+
+    if (!nmq_utf8_check(parts.topic_name) || !nmq_topic_check(parts.topic_name)) {
+        return NMQ_ETOPIC;
+    }
+    if (qos > 2) {
+        return NMQ_EINVAL;
+    }
+    if (payload_len > NMQ_VARINT_MAX - 2 - topic_len) {
+        return NMQ_ETOOBIG;
+    }
+    nmq_message *message = nmq_message_new(&parts);
+    if (message == NULL) {
+        return NMQ_ENOMEM;
+    }
+    unsigned taken = nmq_router_publish_message(&broker->router, NULL, message);
+    nmq_message_unref(message);
+    return (int) taken;
+}
+
+int
+nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_len,
+                uint8_t reason_code)
+{
+    nmq_client *client = nmq_registry_find(&broker->router, slice(client_id, client_id_len));
+    nmq_link *link = NULL;
+
+    if (client == NULL) {
+        return NMQ_ENOENT;
+    }
+    (void) pthread_mutex_lock(&client->lock);
+    if (client->link != NULL) {
+        link = nmq_link_ref(client->link);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    if (link != NULL) {
+        link->ops->disconnect(link, reason_code);
+        nmq_link_unref(link);
+    }
+    nmq_client_unref(client);
+    return link != NULL ? NMQ_OK : NMQ_ENOENT;
+}
+
+int
+nmq_broker_answer(nmq_broker *broker, uint64_t number, uint8_t reason_code)
+{
+    return nmq_conns_answer(&broker->conns, number, reason_code);
+}
+
+// --- taps and events ---------------------------------------------------------------------
+
+static int
+add_tap(nmq_broker *broker, nmq_client *tap)
+{
+    (void) pthread_mutex_lock(&broker->lock);
+    size_t size = (broker->tap_count + 1) * sizeof *broker->taps;
+    nmq_client **grown = nmq_resize(broker->taps, size);
+    if (grown != NULL) {
+        broker->taps = grown;
+        grown[broker->tap_count++] = tap;
+    }
+    (void) pthread_mutex_unlock(&broker->lock);
+    return grown != NULL ? NMQ_OK : NMQ_ENOMEM;
+}
+
+static nmq_client *
+take_tap(nmq_broker *broker, uint64_t number)
+{
+    nmq_client *tap = NULL;
+
+    (void) pthread_mutex_lock(&broker->lock);
+    for (size_t i = 0; i < broker->tap_count && tap == NULL; i++) {
+        if (broker->taps[i]->number == number) {
+            tap = broker->taps[i];
+            broker->taps[i] = broker->taps[--broker->tap_count];
+        }
+    }
+    (void) pthread_mutex_unlock(&broker->lock);
+    return tap;
+}
+
+int
+nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, uint8_t qos,
+                    uint64_t *number)
+{
+    nmq_router *router = &broker->router;
+    nmq_bytes text = slice(filter, filter_len);
+    // A tap sees the RETAIN flag as it was published.
+    uint8_t options = (uint8_t) (qos | NMQ_SUB_RETAIN_AS_PUBLISHED);
+    nmq_batch batch;
+
+    if (qos > 2 || !nmq_utf8_check(text)) {
+        return qos > 2 ? NMQ_EINVAL : NMQ_EFILTER;
+    }
+    nmq_client *tap = nmq_client_new(router, nmq_bytes_of("tap"));
+    if (tap == NULL) {
+        return NMQ_ENOMEM;
+    }
+    tap->is_tap = true;
+    *number = tap->number;
+    int rv = nmq_router_subscribe(router, tap, text, options, 0);
+    if (rv >= 0) {
+        rv = add_tap(broker, tap);
+    }
+    if (rv < 0) {
+        nmq_registry_end(router, tap);
+        return rv;
+    }
+    nmq_batch_begin(&batch, router, nmq_clock_now_ms());
+    nmq_router_send_retained(&batch, tap, text, options, 0, true);
+    nmq_batch_end(&batch);
+    return NMQ_OK;
+}
+
+int
+nmq_broker_tap_close(nmq_broker *broker, uint64_t number)
+{
+    nmq_client *tap = take_tap(broker, number);
+
+    if (tap == NULL) {
+        return NMQ_ENOENT;
+    }
+    nmq_registry_end(&broker->router, tap);
+    return NMQ_OK;
+}
+
+int
+nmq_broker_event_fd(nmq_broker *broker)
+{
+    return nmq_ring_fd(broker->router.events);
+}
+
+size_t
+nmq_broker_events(nmq_broker *broker, nmq_event *events, size_t most)
+{
+    return nmq_ring_take(broker->router.events, events, most);
+}
+
+void
+nmq_broker_event_done(nmq_event *event)
+{
+    if (event->kind == NMQ_EVENT_AUTH && event->text != NULL) {
+        explicit_bzero(event->text, event->text_len);
+    }
+    nmq_event_fini(event);
+}
+
+void
+nmq_event_message(const nmq_event *event, nmq_message_view *out)
+{
+    nmq_bytes topic = nmq_message_topic(event->message);
+    nmq_bytes payload = nmq_message_payload(event->message);
+
+    *out = (nmq_message_view){
+        .topic_name = (const char *) topic.at,
+        .topic_len = topic.len,
+        .payload = (const char *) payload.at,
+        .payload_len = payload.len,
+        .qos = event->message->qos,
+        .retain = event->message->retain,
+    };
+}
+
+// One length and text of what ask (net/conn.c) wrote.
+static const char *
+next_text(const char **at, size_t *len)
+{
+    uint32_t size;
+
+    memcpy(&size, *at, sizeof size);
+    *at += sizeof size;
+    if (size == UINT32_MAX) {
+        *len = 0;
+        return NULL;
+    }
+    const char *text = *at;
+    *len = size;
+    *at += size;
+    return text;
+}
+
+void
+nmq_event_auth(const nmq_event *event, nmq_credentials *out)
+{
+    const char *at = event->text;
+
+    out->client_id = next_text(&at, &out->client_id_len);
+    out->user_name = next_text(&at, &out->user_name_len);
+    out->password = next_text(&at, &out->password_len);
+}
+
+// --- snapshots ---------------------------------------------------------------------------
+
+static uint64_t
+read_counter(const uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+void
+nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
+{
+    nmq_router *router = &broker->router;
+    const nmq_counters *c = &router->counters;
+
+    *out = (nmq_stats){
+        .messages_in = read_counter(&c->messages_in),
+        .messages_out = read_counter(&c->messages_out),
+        .messages_dropped = read_counter(&c->messages_dropped),
+        .bytes_in = read_counter(&c->bytes_in),
+        .bytes_out = read_counter(&c->bytes_out),
+        .connections_accepted = read_counter(&c->connections_accepted),
+        .connections_open = read_counter(&c->connections_open),
+        .events_dropped = read_counter(&c->events_dropped),
+    };
+    // A lane keeps the lists of subscriptions as they are; it comes before the others.
+    nmq_client **all;
+    int n = nmq_registry_all(router, &all);
+    nmq_lane *lane = nmq_lanes_enter(router->lanes);
+    out->subscriptions = nmq_tree_count(router->tree);
+    for (int i = 0; i < n; i++) {
+        (void) pthread_mutex_lock(&all[i]->lock);
+        bool connected = all[i]->link != NULL;
+        (void) pthread_mutex_unlock(&all[i]->lock);
+        out->clients++;
+        out->connected += connected;
+        out->subscribers += connected && all[i]->session->sub_count > 0;
+    }
+    nmq_lanes_leave(lane);
+    for (int i = 0; i < n; i++) {
+        nmq_client_unref(all[i]);
+    }
+    if (n >= 0) {
+        nmq_free(all);
+    }
+    (void) pthread_mutex_lock(&router->retain_lock);
+    out->retained = nmq_retain_count(router->retain);
+    (void) pthread_mutex_unlock(&router->retain_lock);
+}
+
+struct nmq_snapshot {
+    nmq_client_info *clients;
+    size_t client_count;
+    nmq_subscription_info *subs;
+    size_t sub_count;
+    size_t sub_cap;
+    nmq_buf *texts; // one for each client: its texts, NUL-terminated
+};
+
+void
+nmq_snapshot_free(nmq_snapshot *snapshot)
+{
+    if (snapshot == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < snapshot->client_count; i++) {
+        nmq_buf_free(&snapshot->texts[i]);
+    }
+    nmq_free(snapshot->texts);
+    nmq_free(snapshot->clients);
+    nmq_free(snapshot->subs);
+    nmq_free(snapshot);
+}
+
+// Copies the text with a NUL. Offsets, not addresses, hold while the buffer grows.
+static int
+put_text(nmq_buf *texts, nmq_bytes text, size_t *offset)
+{
+    *offset = texts->len;
+    return nmq_buf_put(texts, text) == NMQ_OK && nmq_buf_put(texts, slice("", 1)) == NMQ_OK
+               ? NMQ_OK
+               : NMQ_ENOMEM;
+}
+
+static int
+reserve_subs(nmq_snapshot *s, size_t more)
+{
+    if (s->sub_cap - s->sub_count >= more) {
+        return NMQ_OK;
+    }
+    size_t cap = (s->sub_count + more) * 2;
+    nmq_subscription_info *grown = nmq_resize(s->subs, cap * sizeof *grown);
+    if (grown == NULL) {
+        return NMQ_ENOMEM;
+    }
+    s->subs = grown;
+    s->sub_cap = cap;
+    return NMQ_OK;
+}
+
+// Copies the client's subscriptions; call inside a lane. Filters are offsets for now.
+static int
+copy_subs(nmq_snapshot *s, const nmq_session *session, nmq_buf *texts, nmq_client_info *info)
+{
+    size_t offset;
+
+    info->first_subscription = (uint32_t) s->sub_count;
+    info->subscription_count = session->sub_count;
+    if (reserve_subs(s, session->sub_count) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    for (uint32_t i = 0; i < session->sub_count; i++) {
+        const nmq_session_sub *sub = &session->subs[i];
+        if (put_text(texts, sub->text, &offset) != NMQ_OK) {
+            return NMQ_ENOMEM;
+        }
+        s->subs[s->sub_count++] = (nmq_subscription_info){
+            .filter = (const char *) offset,
+            .filter_len = sub->text.len,
+            .identifier = sub->identifier,
+            .options = sub->options,
+        };
+    }
+    return NMQ_OK;
+}
+
+static int
+copy_client(nmq_snapshot *s, nmq_client *client, nmq_lanes *lanes)
+{
+    nmq_client_info *info = &s->clients[s->client_count];
+    nmq_buf *texts = &s->texts[s->client_count];
+    const nmq_session *session = client->session;
+    size_t id = 0;
+    size_t user = 0;
+    size_t peer = 0;
+
+    *texts = (nmq_buf){0};
+    nmq_lane *lane = nmq_lanes_enter(lanes);
+    s->client_count++; // its texts are the snapshot's to free from here on
+    int rv = copy_subs(s, session, texts, info);
+    (void) pthread_mutex_lock(&client->lock);
+    info->number = client->number;
+    info->client_id_len = session->client_id.len;
+    info->user_name_len = client->user_name.len;
+    info->expiry_interval_s = client->expiry_interval_s;
+    info->queued = session->queue.count;
+    info->in_flight = session->inflight.count;
+    info->keep_alive_s = client->keep_alive_s;
+    info->version = client->version;
+    info->connected = client->link != NULL;
+    info->clean_start = client->clean_start;
+    info->connected_at_ms = client->connected_at_ms;
+    info->disconnected_at_ms = client->disconnected_at_ms;
+    info->messages_received = read_counter(&client->messages_received);
+    info->messages_sent = client->messages_sent;
+    info->messages_dropped = client->messages_dropped;
+    bool has_user = client->user_name.at != NULL;
+    if (rv != NMQ_OK || put_text(texts, session->client_id, &id) != NMQ_OK ||
+        put_text(texts, client->user_name, &user) != NMQ_OK ||
+        put_text(texts, nmq_bytes_of(client->peer), &peer) != NMQ_OK) {
+        rv = NMQ_ENOMEM;
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    nmq_lanes_leave(lane);
+    if (rv != NMQ_OK) {
+        return rv;
+    }
+    const char *base = (const char *) texts->at; // it grows no more
+    info->client_id = base + id;
+    info->user_name = has_user ? base + user : NULL;
+    info->peer = base + peer;
+    for (uint32_t i = 0; i < info->subscription_count; i++) {
+        nmq_subscription_info *sub = &s->subs[info->first_subscription + i];
+        sub->filter = base + (size_t) sub->filter;
+    }
+    return NMQ_OK;
+}
+
+int
+nmq_snapshot_new(nmq_broker *broker, nmq_snapshot **out)
+{
+    nmq_snapshot *s = nmq_zalloc(sizeof *s);
+    nmq_client **all = NULL;
+    int n = s != NULL ? nmq_registry_all(&broker->router, &all) : NMQ_ENOMEM;
+    int rv = n < 0 ? n : NMQ_OK;
+
+    if (rv == NMQ_OK) {
+        s->clients = nmq_alloc((size_t) n * sizeof *s->clients);
+        s->texts = nmq_alloc((size_t) n * sizeof *s->texts);
+        rv = s->clients != NULL && s->texts != NULL ? NMQ_OK : NMQ_ENOMEM;
+    }
+    for (int i = 0; i < n; i++) {
+        if (rv == NMQ_OK) {
+            rv = copy_client(s, all[i], broker->router.lanes);
+        }
+        nmq_client_unref(all[i]);
+    }
+    nmq_free(all);
+    if (rv != NMQ_OK) {
+        nmq_snapshot_free(s);
+        return rv;
+    }
+    *out = s;
+    return NMQ_OK;
+}
+
+const nmq_client_info *
+nmq_snapshot_clients(const nmq_snapshot *snapshot, size_t *count)
+{
+    *count = snapshot->client_count;
+    return snapshot->clients;
+}
+
+const nmq_subscription_info *
+nmq_snapshot_subscriptions(const nmq_snapshot *snapshot, size_t *count)
+{
+    *count = snapshot->sub_count;
+    return snapshot->subs;
+}

@@ -1,0 +1,9 @@
+// broker.h - a broker over any transport: what nmq.h cannot say to Python, for broker.c and
+// the tests.
+#pragma once
+#include "net/stream.h"
+#include "nmq.h"
+
+// As nmq_broker_new, over that transport. NULL: nng.
+int nmq_broker_new_over(const nmq_options *options, const nmq_transport *transport,
+                        nmq_broker **out);

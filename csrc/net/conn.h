@@ -1,0 +1,92 @@
+// conn.h - Network Connections: read, decode, handle, flush, close.
+//
+//     accept ──> new ──CONNECT──> (deciding) ──> open ──> closing ──> freed
+//
+//     receive side   one thread at a time: the receive callback, or whoever resumes a
+//                    connection that is held or waits for an answer
+//     send side      whoever set `sending`; the outbox fills behind its back
+//
+// Owner    counted through its link. The receive side holds one reference from accept until
+//          conn_end, a send under way another.
+// Threads  each field names its side or its lock.
+#pragma once
+#include "base/map.h"
+#include "mqtt/conn_state.h"
+#include "mqtt/decode.h"
+#include "net/stream.h"
+#include "nmq.h"
+#include "route/registry.h"
+
+// All connections of one broker.
+typedef struct {
+    nmq_router *router;
+    const nmq_options *options;
+    pthread_mutex_t lock;
+    pthread_cond_t freed;
+    nmq_map by_number; // lock: those whose receive side is not over
+    uint64_t open;     // lock: not yet freed
+    uint64_t next_number; // lock
+    bool closing;      // lock: no more are taken
+} nmq_conns;
+
+typedef struct {
+    nmq_link link; // first: a link is a connection
+    nmq_conns *conns;
+    nmq_stream *stream;
+    uint64_t number;           // fixed
+    nmq_buf in;                // receive side: bytes not handled yet
+    size_t in_cap_next;        // receive side: how large the next buffer shall be
+    enum nmq_conn_state state; // receive side
+    nmq_client *client;        // set by the receive side with link.lock; a reference
+    nmq_outbox sending;        // send side
+    bool is_sending;           // link.lock
+    bool closing;              // link.lock: close once all is sent
+    bool asking;               // link.lock: a question is out
+    bool answered;             // receive side
+    bool send_will;            // receive side: at the end
+    bool acked;                // receive side: this batch acknowledged something
+    uint8_t answer;            // receive side: Reason Code
+    uint8_t version;           // atomic; 0 before CONNECT
+    uint32_t quiet_reads;      // receive side: reads in a row that used little
+    uint32_t idle_ms;          // atomic: longest silence, 0: any
+    int64_t last_packet_ms;    // atomic
+    uint64_t retry_acks;       // clock: in-flight head at the last retry
+    uint64_t messages_in;      // receive side: of this batch
+    nmq_timer timer;           // clock
+    char peer[64];             // fixed
+} nmq_conn;
+
+void nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options);
+
+// Tells every client the reason, sends what waits, and returns when all connections are
+// freed or at timeout_ms; then it closes what is left.
+void nmq_conns_close_all(nmq_conns *conns, uint8_t reason_code, uint32_t timeout_ms);
+void nmq_conns_fini(nmq_conns *conns);
+
+// An nmq_accept_fn: arg is the nmq_conns.
+void nmq_conn_accept(void *arg, nmq_stream *stream);
+
+// Answers the question that the connection of that number asked. NMQ_OK or NMQ_ENOENT.
+int nmq_conns_answer(nmq_conns *conns, uint64_t number, uint8_t reason_code);
+
+// --- for handle.c ------------------------------------------------------------------------
+
+// What the receive side does next.
+enum nmq_next {
+    NMQ_NEXT_PACKET, // the packet is handled
+    NMQ_NEXT_WAIT,   // the CONNECT is to be put to Python; its bytes stay
+    NMQ_NEXT_END,    // the connection is to close; what is in the outbox is still sent
+};
+
+// Handles one decoded packet; a connection that is to close has said so to its peer.
+enum nmq_next nmq_conn_handle(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);
+
+// Ends the connection for a fault of its peer: CONNACK or DISCONNECT where the version has
+// one to say it with [MQTT-4.13.2-1]. Returns NMQ_NEXT_END.
+enum nmq_next nmq_conn_refuse(nmq_conn *conn, nmq_batch *batch, uint8_t reason_code);
+
+// Appends bytes to the connection's own outbox. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_conn_put(nmq_conn *conn, nmq_batch *batch, nmq_bytes bytes);
+
+// From the next packet on, a silence of idle_ms (0: any) closes the connection.
+void nmq_conn_set_idle(nmq_conn *conn, uint32_t idle_ms);

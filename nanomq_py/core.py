@@ -1,0 +1,346 @@
+"""The C core as Python objects: the only importer of ``_core``, and of pynng's nng.
+
+Nothing of cffi leaves this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import pynng._nng
+
+from nanomq_py._core import ffi, lib
+
+# enum nmq_status, as far as callers tell them apart.
+ENOENT = -4
+EFILTER = -5
+ETOPIC = -6
+EADDRINUSE = -9
+EADDR = -10
+EACCESS = -11
+
+_EVENT_LOG = 1
+_EVENT_MESSAGE = 2
+_EVENT_AUTH = 3
+_EVENT_BATCH = 256
+NEVER = 0xFFFFFFFF  # a session expiry interval that never ends
+
+
+class CoreError(Exception):
+    """A call into the core failed; ``status`` is its negative ``enum nmq_status``."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(ffi.string(lib.nmq_status_text(status)).decode())
+
+
+def check(status: int) -> int:
+    """Return a count from C, or raise the :class:`CoreError` that it stands for."""
+    if status < 0:
+        raise CoreError(status)
+    return status
+
+
+def _bind_nng() -> None:
+    """Give the core the nng functions that it names, out of pynng's nng."""
+    for index in range(lib.nmq_nng_count()):
+        name = ffi.string(lib.nmq_nng_name(index)).decode()
+        address = pynng._nng.ffi.addressof(pynng._nng.lib, name)
+        number = int(pynng._nng.ffi.cast("uintptr_t", address))
+        lib.nmq_nng_bind(index, ffi.cast("void *", number))
+
+
+_bind_nng()
+
+
+def set_task_threads(count: int) -> None:
+    """Set the number of nng's task threads, 2 to 256. Works before nng's first use only."""
+    lib.nmq_nng_threads(count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreOptions:
+    """``nmq_options`` of ``nmq.h``, which says what each means."""
+
+    window: int = 256
+    queue_max: int = 256
+    packet_max_bytes: int = 10240 * 1024
+    send_packet_max_bytes: int = 10240 * 1024
+    user_properties_max: int = 32
+    topic_levels_max: int = 128
+    outbox_max_bytes: int = 1024 * 1024
+    hold_ms: int = 1000
+    connect_timeout_ms: int = 10_000
+    keep_alive_permille: int = 1250
+    retry_interval_s: int = 60
+    expiry_max_s: int = NEVER
+    answer_timeout_ms: int = 5_000
+    ask_auth: bool = False
+    log_level: int = 30
+
+
+@dataclass(frozen=True)
+class LogEvent:
+    """A log line of the core; ``level`` is one of the logging module's."""
+
+    level: int
+    line: str
+
+
+@dataclass(frozen=True)
+class MessageEvent:
+    """A message for the tap of that number."""
+
+    tap: int
+    topic_name: str
+    payload: bytes
+    qos: int
+    retain: bool
+    retained: bool  # kept from before the tap was opened
+
+
+@dataclass(frozen=True)
+class AuthEvent:
+    """A client asks to come in; answer with :meth:`Core.answer` under ``number``."""
+
+    number: int
+    client_id: str
+    user_name: str | None
+    password: bytes | None = field(repr=False)
+
+
+Event = LogEvent | MessageEvent | AuthEvent
+
+
+@dataclass(frozen=True)
+class Stats:
+    """``nmq_stats`` of ``nmq.h``: counters since the start, and what is there now."""
+
+    messages_in: int
+    messages_out: int
+    messages_dropped: int
+    bytes_in: int
+    bytes_out: int
+    connections_accepted: int
+    connections_open: int
+    events_dropped: int
+    clients: int
+    connected: int
+    subscribers: int
+    subscriptions: int
+    retained: int
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """One subscription of one client."""
+
+    topic_filter: str  # as subscribed, $share/... too
+    qos: int
+    no_local: bool
+    retain_as_published: bool
+    retain_handling: int
+    identifier: int  # 0: none
+
+
+@dataclass(frozen=True)
+class Client:
+    """One client: connected, or away with its session kept."""
+
+    client_id: str
+    user_name: str | None
+    peer: str
+    version: int  # protocol level: 3, 4 or 5
+    keep_alive_s: int
+    clean_start: bool
+    connected: bool
+    expiry_interval_s: int  # NEVER: kept for ever
+    connected_at_ms: int  # Unix time
+    disconnected_at_ms: int  # Unix time; 0: never
+    queued: int
+    in_flight: int
+    messages_received: int  # PUBLISH packets from the client
+    messages_sent: int  # PUBLISH packets delivered to the client
+    messages_dropped: int
+    subscriptions: tuple[Subscription, ...]
+
+
+class Core:
+    """One running broker.
+
+    Owner    this object owns the C broker; close() stops its threads and frees it
+    Threads  call it from one thread at a time; C never calls into Python
+    """
+
+    def __init__(self, options: CoreOptions) -> None:
+        c_options = ffi.new("nmq_options *")
+        for option in fields(options):
+            setattr(c_options, option.name, getattr(options, option.name))
+        out = ffi.new("nmq_broker **")
+        check(lib.nmq_broker_new(c_options, out))
+        self._broker: Any = out[0]
+        self._events = ffi.new("nmq_event[]", _EVENT_BATCH)
+
+    def listen(self, url: str) -> int:
+        """Listen on the URL and return the port in use, 0 where there is none."""
+        port = ffi.new("uint32_t *")
+        check(lib.nmq_broker_listen(self._broker, url.encode(), port))
+        return int(port[0])
+
+    def set_log_level(self, level: int) -> None:
+        lib.nmq_broker_set_log_level(self._broker, level)
+
+    def publish(self, topic_name: str, payload: bytes, *, qos: int, retain: bool) -> int:
+        """Route one Application Message; return how many sessions took it."""
+        topic = topic_name.encode()
+        return check(
+            lib.nmq_broker_publish(
+                self._broker, topic, len(topic), payload, len(payload), qos, retain
+            )
+        )
+
+    def kick(self, client_id: str, reason_code: int) -> None:
+        """Close the client's connection. Raises CoreError(ENOENT) if it has none."""
+        name = client_id.encode()
+        check(lib.nmq_broker_kick(self._broker, name, len(name), reason_code))
+
+    def answer(self, number: int, reason_code: int) -> None:
+        """Answer an AuthEvent; 0 lets the client in. A client that has gone is no error."""
+        lib.nmq_broker_answer(self._broker, number, reason_code)
+
+    def open_tap(self, topic_filter: str, *, qos: int) -> int:
+        """Have matching messages come as events, retained ones first; return its number."""
+        text = topic_filter.encode()
+        number = ffi.new("uint64_t *")
+        check(lib.nmq_broker_tap_open(self._broker, text, len(text), qos, number))
+        return int(number[0])
+
+    def close_tap(self, number: int) -> None:
+        lib.nmq_broker_tap_close(self._broker, number)
+
+    @property
+    def event_fd(self) -> int:
+        """A descriptor that is readable while there are events."""
+        return int(lib.nmq_broker_event_fd(self._broker))
+
+    def events(self) -> Iterator[Event]:
+        """Yield up to 256 events, the oldest first. Call it when ``event_fd`` is readable."""
+        count = lib.nmq_broker_events(self._broker, self._events, _EVENT_BATCH)
+        made = []
+        for i in range(count):
+            event = self._events[i]
+            made.append(_EVENT_READERS[event.kind](event))
+            lib.nmq_broker_event_done(ffi.addressof(event))
+        yield from made
+
+    def stats(self) -> Stats:
+        raw = ffi.new("nmq_stats *")
+        lib.nmq_broker_stats(self._broker, raw)
+        return Stats(*(getattr(raw, f.name) for f in fields(Stats)))
+
+    def clients(self) -> list[Client]:
+        """Return all clients, in the order they first connected."""
+        out = ffi.new("nmq_snapshot **")
+        check(lib.nmq_snapshot_new(self._broker, out))
+        try:
+            return list(_read_snapshot(out[0]))
+        finally:
+            lib.nmq_snapshot_free(out[0])
+
+    def shutdown(self, timeout_ms: int) -> None:
+        """Stop listening and tell every client. Blocks up to timeout_ms, without the GIL."""
+        lib.nmq_broker_shutdown(self._broker, timeout_ms)
+
+    def close(self) -> None:
+        """Free the broker. Events that were not taken are lost."""
+        broker, self._broker = self._broker, None  # a later call raises TypeError, no crash
+        if broker is not None:
+            lib.nmq_broker_free(broker)
+
+
+def _text(at: Any, length: int) -> str:
+    return bytes(ffi.buffer(at, length)).decode(errors="replace")
+
+
+def _optional_text(at: Any, length: int) -> str | None:
+    return None if at == ffi.NULL else _text(at, length)
+
+
+def _read_log(event: Any) -> LogEvent:
+    return LogEvent(event.code, _text(event.text, event.text_len) if event.text_len else "")
+
+
+def _read_message(event: Any) -> MessageEvent:
+    view = ffi.new("nmq_message_view *")
+    lib.nmq_event_message(ffi.addressof(event), view)
+    return MessageEvent(
+        tap=event.number,
+        topic_name=_text(view.topic_name, view.topic_len),
+        payload=bytes(ffi.buffer(view.payload, view.payload_len)),
+        qos=view.qos,
+        retain=view.retain,
+        retained=event.code == 1,
+    )
+
+
+def _read_auth(event: Any) -> AuthEvent:
+    raw = ffi.new("nmq_credentials *")
+    lib.nmq_event_auth(ffi.addressof(event), raw)
+    password = None
+    if raw.password != ffi.NULL:
+        password = bytes(ffi.buffer(raw.password, raw.password_len))
+    return AuthEvent(
+        number=event.number,
+        client_id=_text(raw.client_id, raw.client_id_len),
+        user_name=_optional_text(raw.user_name, raw.user_name_len),
+        password=password,
+    )
+
+
+_EVENT_READERS = {
+    _EVENT_LOG: _read_log,
+    _EVENT_MESSAGE: _read_message,
+    _EVENT_AUTH: _read_auth,
+}
+
+
+def _read_subscription(raw: Any) -> Subscription:
+    return Subscription(
+        topic_filter=_text(raw.filter, raw.filter_len),
+        qos=raw.options & 3,
+        no_local=bool(raw.options & 4),
+        retain_as_published=bool(raw.options & 8),
+        retain_handling=raw.options >> 4 & 3,
+        identifier=raw.identifier,
+    )
+
+
+def _read_snapshot(snapshot: Any) -> Iterator[Client]:
+    count = ffi.new("size_t *")
+    subs = lib.nmq_snapshot_subscriptions(snapshot, count)
+    clients = lib.nmq_snapshot_clients(snapshot, count)
+    for i in range(count[0]):
+        raw = clients[i]
+        first = raw.first_subscription
+        yield Client(
+            client_id=_text(raw.client_id, raw.client_id_len),
+            user_name=_optional_text(raw.user_name, raw.user_name_len),
+            peer=ffi.string(raw.peer).decode(),
+            version=raw.version,
+            keep_alive_s=raw.keep_alive_s,
+            clean_start=raw.clean_start,
+            connected=raw.connected,
+            expiry_interval_s=raw.expiry_interval_s,
+            connected_at_ms=raw.connected_at_ms,
+            disconnected_at_ms=raw.disconnected_at_ms,
+            queued=raw.queued,
+            in_flight=raw.in_flight,
+            messages_received=raw.messages_received,
+            messages_sent=raw.messages_sent,
+            messages_dropped=raw.messages_dropped,
+            subscriptions=tuple(
+                _read_subscription(subs[first + n]) for n in range(raw.subscription_count)
+            ),
+        )
