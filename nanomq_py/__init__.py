@@ -1,0 +1,19 @@
+"""nanomq-py: an MQTT broker with a C core, for Python programs and edge gateways."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+__all__ = ["Broker", "Config", "ConfigError", "Message", "Tap", "__version__", "load"]
+
+
+def __getattr__(name: str) -> object:
+    # Imported when first asked for: the command line sets nng up before it loads the core.
+    if name in ("Broker", "Message", "Tap"):
+        from nanomq_py import broker
+
+        return getattr(broker, name)
+    if name in ("Config", "ConfigError", "load"):
+        from nanomq_py import config
+
+        return getattr(config, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Who may come in: decisions only, no HTTP route and no socket."""

@@ -1,0 +1,59 @@
+"""Passwords of MQTT clients and of the HTTP API, checked in constant time."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+
+from nanomq_py.config.model import User
+
+SUCCESS = 0x00
+BAD_USER_NAME_OR_PASSWORD = 0x86
+NOT_AUTHORIZED = 0x87
+
+
+class Secret:
+    """A password that can be compared and not read back.
+
+    It is kept as a keyed digest under a key of this process: one connection storm cannot be
+    made to pay for a slow hash, and a dump of the memory holds no clear text.
+    """
+
+    __slots__ = ("_digest", "_key")
+
+    def __init__(self, password: bytes) -> None:
+        self._key = secrets.token_bytes(32)
+        self._digest = hmac.digest(self._key, password, hashlib.sha256)
+
+    def matches(self, password: bytes) -> bool:
+        """Take the same time whatever the password is."""
+        return hmac.compare_digest(
+            self._digest, hmac.digest(self._key, password, hashlib.sha256)
+        )
+
+
+_NOBODY = Secret(secrets.token_bytes(32))
+
+
+class Users:
+    """The ``auth.N`` users of the configuration."""
+
+    def __init__(self, users: Iterable[User], *, allow_anonymous: bool) -> None:
+        self._secrets = {user.login: Secret(user.password.encode()) for user in users}
+        self._allow_anonymous = allow_anonymous
+
+    @property
+    def must_ask(self) -> bool:
+        """Whether any client could be refused."""
+        return bool(self._secrets) or not self._allow_anonymous
+
+    def decide(self, user_name: str | None, password: bytes | None) -> int:
+        """Return the Reason Code for a CONNECT: 0 lets the client in."""
+        if user_name is None and password is None:
+            return SUCCESS if self._allow_anonymous else NOT_AUTHORIZED
+        if not self._secrets and self._allow_anonymous:
+            return SUCCESS
+        secret = self._secrets.get(user_name or "", _NOBODY)
+        return SUCCESS if secret.matches(password or b"") else BAD_USER_NAME_OR_PASSWORD

@@ -1,0 +1,287 @@
+"""Broker: the asyncio face of the core, and the library's public API.
+
+::
+
+    async with Broker(Config(url="nmq-tcp://127.0.0.1:1883")) as broker:
+        async with broker.subscribe("sensors/#") as messages:
+            async for message in messages:
+                print(message.topic_name, message.payload)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from dataclasses import dataclass
+from types import TracebackType
+
+from nanomq_py import core
+from nanomq_py.auth.password import Users
+from nanomq_py.config import Config, ConfigError
+
+log = logging.getLogger("nanomq")
+
+LEVELS = {
+    "trace": logging.DEBUG,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+    "fatal": logging.CRITICAL,
+}
+ADMINISTRATIVE_ACTION = 0x98
+TAP_QUEUE = 65536  # messages that wait in one tap
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One Application Message as a tap sees it."""
+
+    topic_name: str
+    payload: bytes
+    qos: int  # as published
+    retain: bool  # as published
+    retained: bool  # kept from before the subscription
+
+
+class Tap:
+    """Messages that match a filter, as an asynchronous iterator.
+
+    It listens from its making on until :meth:`close`, or the end of ``async with``. When more
+    than 65,536 messages wait, the oldest is dropped and ``dropped`` counts it.
+    """
+
+    def __init__(self, broker: Broker, topic_filter: str, qos: int) -> None:
+        self._broker = broker
+        self._waiting: deque[Message] = deque(maxlen=TAP_QUEUE)
+        self._arrived = asyncio.Event()
+        self._closed = False
+        self.dropped = 0
+        self._number = broker._open_tap(self, topic_filter, qos)
+
+    def _put(self, message: Message) -> None:
+        self.dropped += len(self._waiting) == TAP_QUEUE
+        self._waiting.append(message)
+        self._arrived.set()
+
+    def __aiter__(self) -> Tap:
+        return self
+
+    async def __anext__(self) -> Message:
+        while not self._waiting:
+            if self._closed:
+                raise StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._waiting.popleft()
+
+    def close(self) -> None:
+        """Stop listening. What waits can still be read; then the iteration ends."""
+        if not self._closed:
+            self._closed = True
+            self._broker._close_tap(self._number)
+            self._arrived.set()
+
+    async def __aenter__(self) -> Tap:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def task_threads(config: Config) -> int:
+    """Return how many task threads nng shall have, 2 to 256."""
+    wanted = config.num_taskq_thread or os.cpu_count() or 2
+    if config.max_taskq_thread:
+        wanted = min(wanted, config.max_taskq_thread)
+    return max(2, wanted)
+
+
+def core_options(config: Config, *, ask_auth: bool) -> core.CoreOptions:
+    """Return what the core needs of a configuration."""
+    return core.CoreOptions(
+        window=config.msq_len,
+        queue_max=config.msq_len,
+        packet_max_bytes=min(config.max_packet_size * 1024, 268_435_460),
+        send_packet_max_bytes=min(config.client_max_packet_size * 1024, 268_435_460),
+        user_properties_max=config.property_size,
+        topic_levels_max=config.max_topic_levels,
+        outbox_max_bytes=config.max_outgoing_size,
+        hold_ms=config.slow_consumer_time,
+        connect_timeout_ms=config.connect_timeout,
+        keep_alive_permille=config.keepalive_backoff,
+        retry_interval_s=config.qos_duration,
+        expiry_max_s=config.max_session_expiry,
+        ask_auth=ask_auth,
+        log_level=LEVELS[config.log.level],
+    )
+
+
+_LISTEN_FAULTS = {
+    core.EADDRINUSE: "the port is taken by another program",
+    core.EADDR: "the address cannot be used on this machine",
+    core.EACCESS: "the system does not let this user listen there",
+}
+
+
+class Broker:
+    """One MQTT broker in this process.
+
+    Threads  belongs to the event loop that started it; messages between MQTT clients move on
+             the core's own threads and never wait for Python
+    """
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config if config is not None else Config()
+        self.ports: dict[str, int] = {}  # key of the listener -> port in use
+        self._core: core.Core | None = None
+        self._taps: dict[int, Tap] = {}
+        self._users = Users(
+            self.config.users, allow_anonymous=self.config.allow_anonymous
+        )
+
+    @property
+    def _running(self) -> core.Core:
+        if self._core is None:
+            raise RuntimeError("the broker is not running")
+        return self._core
+
+    def _listeners(self) -> dict[str, str]:
+        """Return the URLs to listen on, by the key that sets each."""
+        urls = {"url": self.config.url}
+        if self.config.websocket.enable:
+            urls["websocket.url"] = self.config.websocket.url
+        return urls
+
+    async def start(self) -> None:
+        """Listen and serve. Raises ConfigError naming the key of a URL that cannot be used."""
+        if self._core is not None:
+            raise RuntimeError("the broker is running")
+        core.set_task_threads(task_threads(self.config))
+        self._core = core.Core(core_options(self.config, ask_auth=self._users.must_ask))
+        asyncio.get_running_loop().add_reader(self._core.event_fd, self._drain)
+        try:
+            for key, url in self._listeners().items():
+                self.ports[key] = self._listen(key, url)
+        except ConfigError:
+            await self.stop()
+            raise
+
+    def _listen(self, key: str, url: str) -> int:
+        try:
+            return self._running.listen(url)
+        except core.CoreError as fault:
+            reason = _LISTEN_FAULTS.get(fault.status, str(fault))
+            raise ConfigError(f"{key}={url}: cannot listen: {reason}") from None
+
+    async def stop(self, *, timeout_s: float = 1.5) -> None:
+        """Tell every client Server shutting down, send what is queued, and free everything.
+
+        Connections that take longer than ``timeout_s`` are cut.
+        """
+        running = self._core
+        if running is None:
+            return
+        await asyncio.to_thread(running.shutdown, int(timeout_s * 1000))
+        self._drain()
+        asyncio.get_running_loop().remove_reader(running.event_fd)
+        for tap in list(self._taps.values()):
+            tap.close()
+        self._core = None
+        running.close()
+
+    async def __aenter__(self) -> Broker:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def publish(
+        self, topic_name: str, payload: bytes | str, *, qos: int = 0, retain: bool = False
+    ) -> int:
+        """Route one message; return how many sessions took it.
+
+        Raises   ValueError for a Topic Name, QoS or payload that MQTT does not allow
+        """
+        data = payload.encode() if isinstance(payload, str) else payload
+        if qos not in (0, 1, 2):
+            raise ValueError(f"qos={qos!r}: expected 0, 1 or 2")
+        try:
+            return self._running.publish(topic_name, data, qos=qos, retain=retain)
+        except core.CoreError as fault:
+            raise ValueError(f"{topic_name!r}: {fault}") from None
+
+    def subscribe(self, topic_filter: str, *, qos: int = 2) -> Tap:
+        """Return the messages that match, from now on, retained ones first.
+
+        Raises   ValueError for an invalid Topic Filter
+        """
+        return Tap(self, topic_filter, qos)
+
+    def _open_tap(self, tap: Tap, topic_filter: str, qos: int) -> int:
+        try:
+            number = self._running.open_tap(topic_filter, qos=qos)
+        except core.CoreError as fault:
+            raise ValueError(f"{topic_filter!r}: {fault}") from None
+        self._taps[number] = tap
+        return number
+
+    def _close_tap(self, number: int) -> None:
+        self._taps.pop(number, None)
+        if self._core is not None:
+            self._core.close_tap(number)
+
+    def clients(self) -> list[core.Client]:
+        """Return the clients that are connected or have a session, in order of arrival."""
+        return self._running.clients()
+
+    def subscriptions(self, client_id: str) -> tuple[core.Subscription, ...]:
+        """Return the subscriptions of one client. Raises KeyError if there is none."""
+        for client in self.clients():
+            if client.client_id == client_id:
+                return client.subscriptions
+        raise KeyError(client_id)
+
+    def stats(self) -> core.Stats:
+        """Return counters since the start and what is there now."""
+        return self._running.stats()
+
+    def kick(self, client_id: str, reason_code: int = ADMINISTRATIVE_ACTION) -> None:
+        """Close the client's connection. Raises KeyError when it is not connected."""
+        try:
+            self._running.kick(client_id, reason_code)
+        except core.CoreError:
+            raise KeyError(client_id) from None
+
+    def _drain(self) -> None:
+        # One batch a call: the loop calls again while more waits, others get their turn.
+        for event in self._running.events():
+            if isinstance(event, core.MessageEvent):
+                self._on_message(event)
+            elif isinstance(event, core.AuthEvent):
+                reason = self._users.decide(event.user_name, event.password)
+                self._running.answer(event.number, reason)
+            else:
+                log.log(event.level, event.line)
+
+    def _on_message(self, event: core.MessageEvent) -> None:
+        tap = self._taps.get(event.tap)
+        if tap is not None:
+            tap._put(
+                Message(
+                    event.topic_name, event.payload, event.qos, event.retain, event.retained
+                )
+            )

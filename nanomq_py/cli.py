@@ -1,0 +1,103 @@
+"""``nanomq``: arguments and exit codes.
+
+Exit codes: 0 done; 1 nothing to stop, or it did not stop; 2 the configuration or the
+arguments cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from nanomq_py import __version__
+from nanomq_py.config import Config, ConfigError, load
+from nanomq_py.config.units import BadValue, Url
+
+STOP_PATIENCE_S = 10.0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nanomq", description="An MQTT broker.")
+    parser.add_argument("--version", action="version", version=f"nanomq-py {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    start = commands.add_parser("start", help="start a broker")
+    start.add_argument("--conf", type=Path, help="the nanomq.conf to read")
+    start.add_argument("--url", help="listen there instead of the file's url")
+    stop = commands.add_parser("stop", help="stop the broker of that configuration")
+    stop.add_argument("--conf", type=Path, help="the nanomq.conf that it was started with")
+    return parser
+
+
+def _config(conf: Path | None, url: str | None) -> Config:
+    config = load(conf) if conf is not None else Config()
+    if url is None:
+        return config
+    kind = Url(("nmq-tcp",))
+    try:
+        return replace(config, url=kind.parse(url))
+    except BadValue:
+        raise ConfigError(f"--url {url!r}: expected {kind.expected}") from None
+
+
+def _go_to_background() -> None:
+    """Become a daemon: before any thread is there."""
+    if os.fork() > 0:
+        os._exit(0)
+    os.setsid()
+    if os.fork() > 0:
+        os._exit(0)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+
+
+def _start(conf: Path | None, url: str | None) -> int:
+    config = _config(conf, url)
+    if config.daemon:
+        _go_to_background()
+    from nanomq_py import server  # the core's threads begin here, not before the fork
+
+    server.run(config, conf)
+    return 0
+
+
+def _stop(conf: Path | None) -> int:
+    from nanomq_py.pidfile import PidFile, default_path
+
+    config = load(conf) if conf is not None else Config()
+    path = Path(config.pid_file) if config.pid_file else default_path(conf)
+    pid_file = PidFile(path)
+    pid = pid_file.running()
+    if pid is None:
+        print(f"nanomq: no broker is running (looked at {path})", file=sys.stderr)
+        return 1
+    os.kill(pid, signal.SIGTERM)
+    until = time.monotonic() + STOP_PATIENCE_S
+    while time.monotonic() < until:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return 0
+        time.sleep(0.02)
+    print(f"nanomq: process {pid} is still running", file=sys.stderr)
+    return 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        return _start(args.conf, args.url) if args.command == "start" else _stop(args.conf)
+    except ConfigError as fault:
+        print(f"nanomq: {fault}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,365 @@
+"""The one declaration of every configuration key: its type, unit, range, default and help.
+
+A field made with :func:`key` is a key of the flat ``nanomq.conf``; the file reader, and later
+the documentation and reload, are views of these dataclasses.
+
+Source  the keys and defaults of NanoMQ 0.6.8's nanomq.conf; those marked "own" are ours
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+from nanomq_py.config.units import (
+    Address,
+    Choice,
+    Duration,
+    Flag,
+    Kind,
+    List,
+    Optional,
+    Size,
+    Text,
+    Url,
+    Whole,
+    Words,
+)
+
+U32 = (1 << 32) - 1
+DEFAULT_HTTP_PASSWORD = "public"  # noqa: S105 - the documented default, warned about at start
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a key is: its name below its section, how it is written, what it does."""
+
+    name: str
+    kind: Kind[Any]
+    help: str
+    hot: bool  # a reload can change it; otherwise it waits for a restart
+    secret: bool  # never logged
+
+
+def key(
+    name: str,
+    kind: Kind[Any],
+    default: Any,
+    help: str,
+    *,
+    hot: bool = True,
+    secret: bool = False,
+) -> Any:
+    """Declare a field that is read from ``name`` in the file."""
+    declared = Key(name, kind, help, hot, secret)
+    return field(default=default, repr=not secret, metadata={"key": declared})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    enable: bool = key("enable", Flag(), False, "Listen for MQTT over TLS.")
+    url: str = key(
+        "url", Url(("tls+nmq-tcp",)), "tls+nmq-tcp://0.0.0.0:8883", "Where to listen."
+    )
+    keyfile: str | None = key("keyfile", Optional(Text()), None, "PEM file of the private key.")
+    key_password: str | None = key(
+        "key_password", Optional(Text()), None, "Password of the private key.", secret=True
+    )
+    certfile: str | None = key("certfile", Optional(Text()), None, "PEM file of the chain.")
+    cacertfile: str | None = key(
+        "cacertfile", Optional(Text()), None, "PEM file of the CAs that clients must have."
+    )
+    verify_peer: bool = key("verify_peer", Flag(), False, "Check clients' certificates.")
+    fail_if_no_peer_cert: bool = key(
+        "fail_if_no_peer_cert", Flag(), False, "Refuse clients that have no certificate."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSocket:
+    enable: bool = key("enable", Flag(), True, "Listen for MQTT over WebSocket.")
+    url: str = key("url", Url(("nmq-ws",)), "nmq-ws://0.0.0.0:8083/mqtt", "Where to listen.")
+    tls_url: str | None = key(
+        "tls_url", Optional(Url(("nmq-wss",))), None, "Where to listen with TLS."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpServer:
+    enable: bool = key("enable", Flag(), True, "Serve the HTTP API.")
+    host: str = key(
+        "host",
+        Address(),
+        "",
+        "Own key: the address to serve on. Empty: 127.0.0.1 while the password is the default"
+        " one, otherwise every address.",
+    )
+    port: int = key("port", Whole(0, 65535), 8081, "The port to serve on; 0 takes a free one.")
+    username: str = key("username", Text(empty=False), "admin", "Who may call the API.")
+    password: str = key(
+        "password", Text(), DEFAULT_HTTP_PASSWORD, "Password for the API.", secret=True
+    )
+    auth_type: str = key("auth_type", Choice(("basic", "jwt")), "basic", "How callers log in.")
+    jwt_public_keyfile: str | None = key(
+        "jwt.public.keyfile", Optional(Text()), None, "PEM file that tokens are checked with."
+    )
+    jwt_private_keyfile: str | None = key(
+        "jwt.private.keyfile", Optional(Text()), None, "PEM file that tokens are signed with."
+    )
+
+
+_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    to: tuple[str, ...] = key(
+        "to", Words(("file", "console", "syslog")), ("console",), "Where log lines go."
+    )
+    level: str = key("level", Choice(_LEVELS), "warn", "The least level that is logged.")
+    dir: str = key("dir", Text(empty=False), "/tmp", "Folder of the log file.")  # noqa: S108
+    file: str = key("file", Text(empty=False), "nanomq.log", "Name of the log file.")
+    rotation_size: int = key(
+        "rotation.size", Size(1024, U32), 10 << 20, "Size at which a new file is begun."
+    )
+    rotation_count: int = key("rotation.count", Whole(1, 1000), 5, "Old files that are kept.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sqlite:
+    enable: bool = key("enable", Flag(), False, "Keep sessions on disk.")
+    disk_cache_size: int = key("disk_cache_size", Whole(1, U32), 102400, "Messages on disk.")
+    mounted_file_path: str = key(
+        "mounted_file_path", Text(), "/tmp/", "Folder of the database."  # noqa: S108
+    )
+    flush_mem_threshold: int = key(
+        "flush_mem_threshold", Whole(1, U32), 100, "Messages gathered before a write."
+    )
+    resend_interval: int = key(
+        "resend_interval", Whole(1, U32, "ms"), 5000, "Time between attempts to send."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpAuthRequest:
+    url: str | None = key("url", Optional(Url(("http", "https"))), None, "Whom to ask.")
+    method: str = key("method", Choice(("get", "post")), "post", "How to ask.")
+    params: tuple[str, ...] = key("params", List(), (), "Name=value pairs to send.")
+    headers: tuple[tuple[str, str], ...] = ()  # NAME, value: auth.http.REQ.headers.NAME
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpAuth:
+    enable: bool = key("enable", Flag(), False, "Ask an HTTP server about clients.")
+    timeout: int = key("timeout", Duration(1, 3_600_000), 5000, "Longest wait for an answer.")
+    connect_timeout: int = key(
+        "connect_timeout", Duration(1, 3_600_000), 5000, "Longest wait for a connection."
+    )
+    pool_size: int = key("pool_size", Whole(1, 1024), 32, "Connections at once.")
+    auth_req: HttpAuthRequest = field(default_factory=HttpAuthRequest)
+    super_req: HttpAuthRequest = field(default_factory=HttpAuthRequest)
+    acl_req: HttpAuthRequest = field(default_factory=HttpAuthRequest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebHookRule:
+    event: str
+    action: str
+    topic: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebHook:
+    enable: bool = key("enable", Flag(), False, "Tell an HTTP server what happens.")
+    url: str | None = key("url", Optional(Url(("http", "https"))), None, "Whom to tell.")
+    encoding: str = key(
+        "body.encoding_of_payload_field",
+        Choice(("plain", "base64", "base62")),
+        "plain",
+        "How payloads are written.",
+    )
+    pool_size: int = key("pool_size", Whole(1, 1024), 32, "Connections at once.")
+    headers: tuple[tuple[str, str], ...] = ()  # NAME, value: web.hook.headers.NAME
+    rules: tuple[WebHookRule, ...] = ()  # web.hook.rule.EVENT.N
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """One ``auth.N``: a client that may log in."""
+
+    login: str = key("login", Text(empty=False), "", "User name.")
+    password: str = key("password", Text(), "", "Password.", secret=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AclRule:
+    """One ``acl.rule.N``; an absent field matches everyone."""
+
+    permit: str
+    username: str | None = None
+    clientid: str | None = None
+    ipaddr: str | None = None
+    action: str = "pubsub"
+    topics: tuple[str, ...] = ("#",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BridgeSubscription:
+    topic: str = key("topic", Text(empty=False), "", "Topic filter to subscribe to.")
+    qos: int = key("qos", Whole(0, 2), 0, "QoS to subscribe with.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bridge:
+    """One ``bridge.mqtt.NAME``."""
+
+    name: str = ""
+    bridge_mode: bool = key("bridge_mode", Flag(), False, "Whether the bridge runs.")
+    address: str = key(
+        "address",
+        Url(("mqtt-tcp", "tls+mqtt-tcp", "nmq-tcp", "tls+nmq-tcp")),
+        "mqtt-tcp://127.0.0.1:1883",
+        "The other broker.",
+    )
+    proto_ver: int = key("proto_ver", Whole(3, 5), 4, "Protocol level: 3, 4 or 5.")
+    clientid: str | None = key("clientid", Optional(Text()), None, "Client identifier there.")
+    keepalive: int = key("keepalive", Whole(0, 65535, "s"), 60, "Keep alive.")
+    clean_start: bool = key("clean_start", Flag(), True, "Begin without the old session.")
+    username: str | None = key("username", Optional(Text()), None, "User name there.")
+    password: str | None = key(
+        "password", Optional(Text()), None, "Password there.", secret=True
+    )
+    parallel: int = key("parallel", Whole(1, 255), 2, "Messages handled at once.")
+    forwards: tuple[str, ...] = key("forwards", List(), (), "Filters of what is forwarded.")
+    subscription: tuple[BridgeSubscription, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole configuration. Every default is the documented one."""
+
+    url: str = key(
+        "url", Url(("nmq-tcp",)), "nmq-tcp://0.0.0.0:1883", "Where to listen for MQTT over TCP."
+    )
+    daemon: bool = key("daemon", Flag(), False, "Run in the background.", hot=False)
+    num_taskq_thread: int = key(
+        "num_taskq_thread",
+        Whole(0, 256),
+        4,
+        "Task threads that move messages; 0: one for each processor.",
+        hot=False,
+    )
+    max_taskq_thread: int = key(
+        "max_taskq_thread", Whole(0, 256), 4, "Most task threads; 0: no bound.", hot=False
+    )
+    parallel: int = key(
+        "parallel",
+        Whole(1, 65535),
+        32,
+        "NanoMQ's number of work contexts; kept for its API, this core needs none.",
+        hot=False,
+    )
+    property_size: int = key(
+        "property_size", Whole(0, 65535), 32, "Most user properties in a packet; 0: no bound."
+    )
+    msq_len: int = key(
+        "msq_len", Whole(1, 65535), 256, "Messages in flight to a client, and in its queue."
+    )
+    qos_duration: int = key(
+        "qos_duration",
+        Whole(0, 1_000_000, "s"),
+        60,
+        "Time after which unanswered QoS 1 and 2 messages go out again, before MQTT 5.0;"
+        " 0: only when the client connects again.",
+    )
+    allow_anonymous: bool = key(
+        "allow_anonymous", Flag(), True, "Let clients in that give no user name."
+    )
+    max_packet_size: int = key(
+        "max_packet_size", Whole(1, 262144, "KiB"), 10240, "Largest packet from a client."
+    )
+    client_max_packet_size: int = key(
+        "client_max_packet_size", Whole(1, 262144, "KiB"), 10240, "Largest packet to a client."
+    )
+    keepalive_backoff: int = key(
+        "keepalive_backoff",
+        Whole(1000, 100_000, "thousandths"),
+        1250,
+        "Of its keep alive, how long a client may be silent. Below 1500 it counts as 1500, the"
+        " one and a half times that the specification grants.",
+    )
+    acl_nomatch: str = key(
+        "acl_nomatch", Choice(("allow", "deny")), "allow", "What applies when no rule does."
+    )
+    acl_deny_action: str = key(
+        "acl_deny_action",
+        Choice(("ignore", "disconnect")),
+        "ignore",
+        "What follows a denied publish or subscribe.",
+    )
+    connect_timeout: int = key(
+        "connect_timeout",
+        Duration(100, 3_600_000),
+        10_000,
+        "Own key: time from opening a connection to its CONNECT packet.",
+    )
+    max_topic_levels: int = key(
+        "max_topic_levels", Whole(1, 65535), 128, "Own key: most levels of a topic."
+    )
+    max_outgoing_size: int = key(
+        "max_outgoing_size",
+        Size(1024, 1 << 30),
+        1 << 20,
+        "Own key: bytes waiting for one client before those who publish to it wait.",
+    )
+    slow_consumer_time: int = key(
+        "slow_consumer_time",
+        Duration(1, 60_000),
+        1000,
+        "Own key: how long publishers wait for a slow client before it loses QoS 0 messages.",
+    )
+    max_session_expiry: int = key(
+        "max_session_expiry",
+        Whole(0, U32, "s"),
+        U32,
+        "Own key: longest time a session is kept; 4294967295: for ever.",
+    )
+    pid_file: str | None = key(
+        "pid_file",
+        Optional(Text()),
+        None,
+        "Own key: where the process number is kept for nanomq stop. Default: by the path of"
+        " the configuration file, in the user's run-time folder.",
+        hot=False,
+    )
+    tls: Tls = field(default_factory=Tls)
+    websocket: WebSocket = field(default_factory=WebSocket)
+    http_server: HttpServer = field(default_factory=HttpServer)
+    log: Log = field(default_factory=Log)
+    sqlite: Sqlite = field(default_factory=Sqlite)
+    auth_http: HttpAuth = field(default_factory=HttpAuth)
+    web_hook: WebHook = field(default_factory=WebHook)
+    users: tuple[User, ...] = ()  # auth.N.login, auth.N.password
+    acl_rules: tuple[AclRule, ...] = ()  # acl.rule.N
+    bridges: tuple[Bridge, ...] = ()  # bridge.mqtt.NAME.KEY
+
+
+# Sections of Config with their prefix in the file.
+SECTIONS: dict[str, str] = {
+    "tls": "tls.",
+    "websocket": "websocket.",
+    "http_server": "http_server.",
+    "log": "log.",
+    "sqlite": "sqlite.",
+    "auth_http": "auth.http.",
+    "web_hook": "web.hook.",
+}
+HTTP_AUTH_REQUESTS = ("auth_req", "super_req", "acl_req")
+
+
+def keys_of(section: type[Any]) -> Iterator[tuple[Field[Any], Key]]:
+    """Yield the fields of a section that are keys of the file."""
+    for declared in fields(section):
+        if "key" in declared.metadata:
+            yield declared, declared.metadata["key"]

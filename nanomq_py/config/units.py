@@ -1,0 +1,237 @@
+"""Kinds of configuration values: each reads a text and says what it expected."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class BadValue(ValueError):
+    """A text that is not a value of its kind."""
+
+
+class Kind(Protocol[T_co]):
+    """How the values of one key are written."""
+
+    @property
+    def expected(self) -> str:
+        """What a value looks like, to complete ``expected ...``."""
+
+    def parse(self, text: str) -> T_co:
+        """Return the value. Raises BadValue."""
+
+
+@dataclass(frozen=True)
+class Flag:
+    """``true`` or ``false``.
+
+    >>> Flag().parse("true")
+    True
+    """
+
+    expected: str = "true or false"
+
+    def parse(self, text: str) -> bool:
+        if text.lower() not in ("true", "false"):
+            raise BadValue
+        return text.lower() == "true"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number between two bounds, both allowed."""
+
+    low: int
+    high: int
+    unit: str = ""
+
+    @property
+    def expected(self) -> str:
+        unit = f" ({self.unit})" if self.unit else ""
+        return f"a whole number from {self.low} to {self.high}{unit}"
+
+    def parse(self, text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,20}", text):
+            raise BadValue
+        number = int(text)
+        if not self.low <= number <= self.high:
+            raise BadValue
+        return number
+
+
+_SIZE = re.compile(r"([0-9]{1,12})\s*(KB|MB|GB|B)?", re.IGNORECASE)
+_BYTES = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size in bytes; KB, MB and GB are powers of 1024.
+
+    >>> Size(1, 1 << 32).parse("256MB")
+    268435456
+    """
+
+    low: int
+    high: int
+
+    @property
+    def expected(self) -> str:
+        return f"a size from {self.low} to {self.high} bytes, such as 10MB"
+
+    def parse(self, text: str) -> int:
+        found = _SIZE.fullmatch(text)
+        if found is None:
+            raise BadValue
+        size = int(found[1]) * _BYTES[(found[2] or "").upper()]
+        if not self.low <= size <= self.high:
+            raise BadValue
+        return size
+
+
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)?")
+_MS = {"ms": 1, "s": 1000, "": 1000, "m": 60_000, "h": 3_600_000}
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A time in milliseconds, written ``500ms``, ``5s``, ``1m``; a bare number is seconds.
+
+    >>> Duration(0, 60_000).parse("5s")
+    5000
+    """
+
+    low: int
+    high: int
+
+    @property
+    def expected(self) -> str:
+        return f"a time from {self.low}ms to {self.high}ms, such as 5s or 500ms"
+
+    def parse(self, text: str) -> int:
+        found = _DURATION.fullmatch(text)
+        if found is None:
+            raise BadValue
+        time_ms = int(found[1]) * _MS[found[2] or ""]
+        if not self.low <= time_ms <= self.high:
+            raise BadValue
+        return time_ms
+
+
+@dataclass(frozen=True)
+class Text:
+    """Any text without control characters, of at most 65,535 bytes."""
+
+    expected: str = "a text without control characters"
+    empty: bool = True
+
+    def parse(self, text: str) -> str:
+        if any(ord(c) < 32 or ord(c) == 127 for c in text) or len(text.encode()) > 65535:
+            raise BadValue
+        if not text and not self.empty:
+            raise BadValue
+        return text
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        return " or ".join(self.words)
+
+    def parse(self, text: str) -> str:
+        if text.lower() not in self.words:
+            raise BadValue
+        return text.lower()
+
+
+@dataclass(frozen=True)
+class Words:
+    """Several of a few words, with commas between."""
+
+    words: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        return f"some of {', '.join(self.words)}, with commas between"
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        given = tuple(word.strip().lower() for word in text.split(","))
+        if any(word not in self.words for word in given):
+            raise BadValue
+        return given
+
+
+@dataclass(frozen=True)
+class List:
+    """Texts with commas between; an empty text is an empty list."""
+
+    expected: str = "texts with commas between"
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+@dataclass(frozen=True)
+class Address:
+    """An IPv4 or IPv6 address or a host name, without a port; empty for the default."""
+
+    expected: str = "an address to listen on, such as 127.0.0.1 or ::"
+
+    def parse(self, text: str) -> str:
+        if not text or re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", text):
+            return text
+        try:
+            return str(ipaddress.ip_address(text.strip("[]")))
+        except ValueError:
+            raise BadValue from None
+
+
+@dataclass(frozen=True)
+class Url:
+    """A URL of one of a few schemes, with a host and a port (a path for IPC)."""
+
+    schemes: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        return f"a URL {' or '.join(s + '://' for s in self.schemes)}HOST:PORT"
+
+    def parse(self, text: str) -> str:
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError:
+            raise BadValue from None
+        if parts.scheme not in self.schemes or re.search(r"\s", text):
+            raise BadValue
+        if parts.scheme.endswith("ipc"):
+            return text
+        if not parts.hostname or port is None:
+            raise BadValue
+        return text
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Optional(Generic[T]):
+    """Another kind, or nothing: an empty text, ``null`` or ``NULL`` is None."""
+
+    kind: Kind[T]
+
+    @property
+    def expected(self) -> str:
+        return f"{self.kind.expected}, or nothing"
+
+    def parse(self, text: str) -> T | None:
+        return None if text in ("", "null", "NULL") else self.kind.parse(text)

@@ -1,0 +1,1 @@
+"""The HTTP API: dialect modules translate requests into calls on Broker, nothing more."""

@@ -1,0 +1,64 @@
+"""The file by which ``nanomq stop`` finds the broker: its number, locked while it runs."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+
+def default_path(conf: Path | None) -> Path:
+    """Return the place for the broker of that configuration file (None: of the defaults)."""
+    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    name = str(conf.resolve()) if conf is not None else ""
+    tag = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return Path(base) / f"nanomq-{os.getuid()}" / f"{tag}.pid"
+
+
+class PidFile:
+    """Holds the lock from :meth:`take` to :meth:`release`; the kernel drops it at a crash."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd: int | None = None
+
+    def take(self) -> bool:
+        """Write our number. Returns False when a running broker holds the file.
+
+        Raises   OSError when the file cannot be written
+        """
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(self.path, flags, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            return False
+        os.ftruncate(fd, 0)
+        os.write(fd, f"{os.getpid()}\n".encode())
+        self._fd = fd
+        return True
+
+    def release(self) -> None:
+        if self._fd is not None:
+            self.path.unlink(missing_ok=True)
+            os.close(self._fd)
+            self._fd = None
+
+    def running(self) -> int | None:
+        """Return the number of the broker that holds the file, None when there is none."""
+        try:
+            fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.read(fd, 32).strip()
+            return int(text) if text.isdigit() else None
+        finally:
+            os.close(fd)
+        return None  # nobody held it: left over from a crash

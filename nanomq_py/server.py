@@ -1,0 +1,188 @@
+"""One broker process: puts the parts together, starts and stops them in order, takes signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+
+from nanomq_py import logs
+from nanomq_py.broker import Broker
+from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.model import DEFAULT_HTTP_PASSWORD
+from nanomq_py.http.app import make_app
+from nanomq_py.http.guard import make_guard
+from nanomq_py.pidfile import PidFile, default_path
+
+log = logging.getLogger("nanomq")
+
+STOP_WITHIN_S = 1.2  # for the clients; the whole stop must stay under 2 s
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn without signal handlers of its own: the process has one place for them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def http_address(config: Config) -> tuple[str, int]:
+    """Return where the HTTP API listens."""
+    http = config.http_server
+    open_to_all = http.auth_type == "jwt" or http.password != DEFAULT_HTTP_PASSWORD
+    return http.host or ("0.0.0.0" if open_to_all else "127.0.0.1"), http.port
+
+
+def bind_http(config: Config) -> socket.socket:
+    """Return a listening socket. Raises ConfigError naming the key."""
+    host, port = http_address(config)
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, proto)
+    except OSError as fault:
+        raise ConfigError(f"http_server.host={host!r}: {fault.strerror}") from None
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(128)
+    except OSError as fault:
+        sock.close()
+        raise ConfigError(
+            f"http_server.port={port}: cannot listen on {host}: {fault.strerror}"
+        ) from None
+    return sock
+
+
+def refuse_unsupported(config: Config) -> None:
+    """Refuse what would be unsafe to leave out in silence; warn of the rest.
+
+    Raises   ConfigError
+    """
+    refused = {
+        "tls.enable": config.tls.enable,
+        "acl.rule": bool(config.acl_rules),
+        "acl_nomatch": config.acl_nomatch != "allow",
+        "auth.http.enable": config.auth_http.enable,
+    }
+    for name, used in refused.items():
+        if used:
+            raise ConfigError(f"{name}: this version cannot enforce it yet; take it out")
+    ignored = {
+        "websocket.tls_url": config.websocket.tls_url is not None,
+        "web.hook.enable": config.web_hook.enable,
+        "sqlite.enable": config.sqlite.enable,
+        "bridge.mqtt": any(bridge.bridge_mode for bridge in config.bridges),
+    }
+    for name, used in ignored.items():
+        if used:
+            log.warning("%s: not in this version yet; ignored", name)
+
+
+class Server:
+    """The parts of one process, from start to stop."""
+
+    def __init__(self, config: Config, conf: Path | None) -> None:
+        self.config = config
+        self.broker = Broker(config)
+        self.http_port: int | None = None
+        path = Path(config.pid_file) if config.pid_file else default_path(conf)
+        self._pid_file = PidFile(path)
+        self._http: _HttpServer | None = None
+        self._http_task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+
+    async def _start_http(self) -> None:
+        if not self.config.http_server.enable:
+            return
+        app = make_app(self.broker, make_guard(self.config.http_server))
+        sock = bind_http(self.config)
+        self.http_port = sock.getsockname()[1]
+        self._http = _HttpServer(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                loop="asyncio",
+                http="h11",
+                ws="none",
+                timeout_graceful_shutdown=1,
+                server_header=False,
+            )
+        )
+        self._http_task = asyncio.create_task(self._http.serve(sockets=[sock]))
+        while not self._http.started and not self._http_task.done():
+            await asyncio.sleep(0)
+        if self.config.http_server.password == DEFAULT_HTTP_PASSWORD:
+            log.warning(
+                "http_server.password is the default; set another before others can reach it"
+            )
+
+    def _take_pid_file(self) -> None:
+        try:
+            if not self._pid_file.take():
+                log.warning("%s is another broker's: nanomq stop stops that one",
+                            self._pid_file.path)
+        except OSError as fault:
+            log.warning("%s: %s: nanomq stop will not find this broker",
+                        self._pid_file.path, fault.strerror)
+
+    async def start(self) -> None:
+        """Start everything, or nothing. Raises ConfigError."""
+        refuse_unsupported(self.config)
+        await self.broker.start()
+        try:
+            await self._start_http()
+        except BaseException:
+            await self.broker.stop(timeout_s=0)
+            raise
+        self._take_pid_file()
+        listening = [f"{key} on port {port}" for key, port in self.broker.ports.items()]
+        if self.http_port is not None:
+            listening.append(f"http_server on port {self.http_port}")
+        log.info("serving: %s", ", ".join(listening))
+
+    def request_stop(self) -> None:
+        self._stopping.set()
+
+    async def stop(self) -> None:
+        """Stop in the reverse order, within 2 s."""
+        self._pid_file.release()
+        if self._http is not None and self._http_task is not None:
+            self._http.should_exit = True
+        await self.broker.stop(timeout_s=STOP_WITHIN_S)
+        if self._http_task is not None:
+            _, late = await asyncio.wait({self._http_task}, timeout=0.5)
+            for task in late:
+                task.cancel()
+        log.info("stopped")
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.request_stop)
+        await self.start()
+        try:
+            await self._stopping.wait()
+        finally:
+            await self.stop()
+
+
+def run(config: Config, conf: Path | None) -> None:
+    """Serve in this process until it is told to stop. Raises ConfigError."""
+    logs.set_up(config.log)
+
+    async def serve() -> None:
+        await Server(config, conf).run()
+
+    asyncio.run(serve())
