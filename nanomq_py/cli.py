@@ -80,9 +80,7 @@ def _stop(conf: Path | None) -> int:
     os.kill(pid, signal.SIGTERM)
     until = time.monotonic() + STOP_PATIENCE_S
     while time.monotonic() < until:
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+        if not pid_file.alive(pid):
             return 0
         time.sleep(0.02)
     print(f"nanomq: process {pid} is still running", file=sys.stderr)

@@ -62,3 +62,12 @@ class PidFile:
         finally:
             os.close(fd)
         return None  # nobody held it: left over from a crash
+
+    @staticmethod
+    def alive(pid: int) -> bool:
+        """Return whether the process runs; one that only waits for its parent does not."""
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return False
+        return stat.rpartition(")")[2].split()[0] not in ("Z", "X")

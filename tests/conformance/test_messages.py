@@ -1,0 +1,489 @@
+"""PUBLISH, its acknowledgements, SUBSCRIBE and retained messages, against a real broker."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from tests import raw
+from tests.conformance.test_connect import kept, modern, versions
+from tests.conftest import Process, StartBroker
+from tests.raw import (
+    DISCONNECT,
+    PUBACK,
+    PUBCOMP,
+    PUBLISH,
+    PUBREC,
+    PUBREL,
+    SUBACK,
+    UNSUBACK,
+    Packet,
+    Raw,
+)
+
+
+def take(c: Raw) -> tuple[str, bytes, int]:
+    """Receive one message and acknowledge it as its QoS asks."""
+    got = c.expect(PUBLISH)
+    if got.qos == 1:
+        c.send(raw.ack(PUBACK, got.packet_id))
+    elif got.qos == 2:
+        c.send(raw.ack(PUBREC, got.packet_id))
+        assert c.expect(PUBREL).packet_id == got.packet_id
+        c.send(raw.ack(PUBCOMP, got.packet_id))
+    return got.topic, got.payload, got.qos
+
+
+def both(c: Raw, acknowledgement: int, kind: int) -> Packet:
+    """Read an acknowledgement and another packet, in either order; return the other."""
+    got = {p.kind: p for p in (c.read(), c.read())}
+    assert got.keys() == {acknowledgement, kind}
+    return got[kind]
+
+
+@versions
+@pytest.mark.parametrize("granted", [0, 1, 2])
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.spec("MQTT-3.8.4-8", "MQTT-4.3.1-1", "MQTT-4.3.2-4", "MQTT-4.3.3-8")
+def test_message_comes_at_the_lesser_qos(
+    broker: Process, version: int, qos: int, granted: int, name: str
+) -> None:
+    with broker.raw(version) as sub, broker.raw(version) as pub:
+        sub.connect(name)
+        pub.connect(name + "_p")
+        assert sub.subscribe((name, granted)) == [granted]
+        pub.publish(name, b"hello", qos=qos, packet_id=7)
+        if qos == 1:
+            assert pub.expect(PUBACK).packet_id == 7
+        if qos == 2:
+            assert pub.expect(PUBREC).packet_id == 7
+            pub.send(raw.ack(PUBREL, 7))
+            assert pub.expect(PUBCOMP).packet_id == 7
+        assert take(sub) == (name, b"hello", min(qos, granted))
+        sub.assert_silent()
+
+
+@pytest.mark.spec("MQTT-4.3.3-10")
+@modern
+def test_qos2_message_sent_again_is_delivered_once(
+    broker: Process, version: int, name: str
+) -> None:
+    with broker.raw(version) as sub, broker.raw(version) as pub:
+        sub.connect(name)
+        sub.subscribe((name, 0))
+        pub.connect(name + "_p")
+        for dup in (False, True, True):
+            pub.publish(name, b"once", qos=2, packet_id=9, dup=dup)
+            pub.expect(PUBREC)
+        pub.send(raw.ack(PUBREL, 9), raw.ack(PUBREL, 9))
+        assert pub.expect(PUBCOMP).reason == 0
+        assert pub.expect(PUBCOMP).reason == (0x92 if version == 5 else 0)
+        assert sub.expect(PUBLISH).payload == b"once"
+        sub.assert_silent()
+
+
+@pytest.mark.spec("MQTT-4.4.0-1", "MQTT-3.3.1-1", "MQTT-4.6.0-1")
+@modern
+def test_unacknowledged_messages_come_again_in_order_with_dup(
+    broker: Process, version: int, name: str
+) -> None:
+    with broker.raw(version) as pub:
+        pub.connect(name + "_p")
+        with broker.raw(version) as sub:
+            sub.connect(name, **kept(version))
+            sub.subscribe((name, 2))
+            for n in range(6):
+                pub.publish(name, b"%d" % n, qos=1 + n % 2, packet_id=n + 1)
+            first = [sub.expect(PUBLISH) for _ in range(6)]
+            assert not any(p.dup for p in first)
+            sub.send(raw.ack(PUBREC, first[1].packet_id))
+            sub.expect(PUBREL)
+        with broker.raw(version) as sub:
+            assert sub.connect(name, **kept(version)).flags == 1
+            again = [sub.read() for _ in range(6)]
+            assert [p.kind for p in again] == [PUBLISH, PUBREL] + [PUBLISH] * 4
+            assert [p.packet_id for p in again] == [p.packet_id for p in first]
+            assert all(p.dup for p in again if p.kind == PUBLISH)
+
+
+@modern
+def test_messages_for_a_client_that_is_away_wait(
+    broker: Process, version: int, name: str
+) -> None:
+    with broker.raw(version) as pub:
+        pub.connect(name + "_p")
+        with broker.raw(version) as sub:
+            sub.connect(name, **kept(version))
+            sub.subscribe((name, 1))
+            sub.send(raw.disconnect(version))
+            sub.read_until_closed()
+        for n in range(100):
+            pub.publish(name, b"%d" % n, qos=1, packet_id=n + 1)
+        pub.publish(name, b"lost", qos=0)  # QoS 0 does not wait
+        for _ in range(100):
+            pub.expect(PUBACK)
+        with broker.raw(version) as sub:
+            sub.connect(name, **kept(version))
+            assert [take(sub)[1] for _ in range(100)] == [b"%d" % n for n in range(100)]
+            sub.assert_silent()
+
+
+@pytest.mark.spec("MQTT-3.3.4-7")
+def test_receive_maximum_of_the_client_is_kept(broker: Process, name: str) -> None:
+    with broker.raw(5) as sub, broker.raw(5) as pub:
+        sub.connect(name, properties=b"\x21\x00\x02")
+        sub.subscribe((name, 1))
+        pub.connect(name + "_p")
+        for n in range(5):
+            pub.publish(name, b"%d" % n, qos=1, packet_id=n + 1)
+        for n in range(5):
+            pub.expect(PUBACK)
+        first, second = sub.expect(PUBLISH), sub.expect(PUBLISH)
+        sub.assert_silent()
+        sub.send(raw.ack(PUBACK, first.packet_id))
+        assert sub.expect(PUBLISH).payload == b"2"
+        sub.send(raw.ack(PUBACK, second.packet_id))
+        assert sub.expect(PUBLISH).payload == b"3"
+
+
+@pytest.mark.spec("MQTT-3.1.2-24", "MQTT-3.1.2-25")
+def test_packet_over_the_clients_maximum_is_not_sent(broker: Process, name: str) -> None:
+    with broker.raw(5) as sub, broker.raw(5) as pub:
+        sub.connect(name, properties=b"\x27" + struct.pack(">I", 200))
+        sub.subscribe((name, 1))
+        pub.connect(name + "_p")
+        pub.publish(name, b"x" * 300, qos=1, packet_id=1)
+        pub.publish(name, b"small", qos=1, packet_id=2)
+        assert sub.expect(PUBLISH).payload == b"small"
+
+
+@pytest.mark.spec("MQTT-3.3.1-5", "MQTT-3.3.1-6", "MQTT-3.3.1-8")
+@versions
+def test_retained_message_reaches_later_subscribers(
+    broker: Process, version: int, name: str
+) -> None:
+    with broker.raw(version) as pub, broker.raw(version) as sub:
+        pub.connect(name + "_p")
+        sub.connect(name)
+        pub.publish(name + "/a", b"old", retain=True)
+        pub.publish(name + "/a", b"new", retain=True)
+        pub.publish(name + "/b", b"b", retain=True)
+        pub.publish(name + "/b", b"", retain=True)  # removes it
+        pub.ping()
+        sub.subscribe((name + "/#", 0))
+        got = sub.expect(PUBLISH)
+        assert (got.payload, got.retain) == (b"new", True)
+        pub.publish(name + "/a", b"live", retain=True)
+        assert not sub.expect(PUBLISH).retain
+        sub.assert_silent()
+
+
+@pytest.mark.spec("MQTT-3.3.1-9", "MQTT-3.3.1-10", "MQTT-3.3.1-11")
+@pytest.mark.parametrize(("handling", "first", "second"), [(0, 1, 1), (1, 1, 0), (2, 0, 0)])
+def test_retain_handling(
+    broker: Process, handling: int, first: int, second: int, name: str
+) -> None:
+    with broker.raw(5) as c:
+        c.connect(name)
+        c.publish(name, b"kept", retain=True)
+        for expected in (first, second):
+            c.subscribe((name, handling << 4))
+            for _ in range(expected):
+                assert c.expect(PUBLISH).retain
+            c.assert_silent()
+
+
+@pytest.mark.spec("MQTT-3.3.1-12", "MQTT-3.3.1-13")
+def test_retain_as_published(broker: Process, name: str) -> None:
+    with broker.raw(5) as c:
+        c.connect(name)
+        c.subscribe((name, 8))
+        c.publish(name, b"x", retain=True)
+        assert c.expect(PUBLISH).retain
+
+
+@pytest.mark.spec("MQTT-3.8.3-3")
+def test_no_local_keeps_own_messages_away(broker: Process, name: str) -> None:
+    with broker.raw(5) as c, broker.raw(5) as other:
+        c.connect(name)
+        other.connect(name + "_o")
+        c.subscribe((name, 4))
+        c.publish(name, b"own")
+        other.publish(name, b"other")
+        assert c.expect(PUBLISH).payload == b"other"
+
+
+@pytest.mark.spec("MQTT-3.3.4-2", "MQTT-3.3.4-3", "MQTT-3.3.4-4")
+def test_overlapping_subscriptions_give_one_copy_with_all_identifiers(
+    broker: Process, name: str
+) -> None:
+    with broker.raw(5) as c:
+        c.connect(name)
+        c.subscribe((name + "/#", 0), properties=b"\x0b\x07")
+        c.subscribe((name + "/+", 2), properties=b"\x0b\x81\x01")
+        c.subscribe((name + "/x", 1))
+        c.publish(name + "/x", b"1", qos=2, packet_id=3)
+        got = both(c, PUBREC, PUBLISH)
+        assert got.qos == 2
+        assert got.properties in (b"\x0b\x07\x0b\x81\x01", b"\x0b\x81\x01\x0b\x07")
+        c.ping()
+
+
+@pytest.mark.spec("MQTT-3.3.2-15", "MQTT-3.3.2-16", "MQTT-3.3.2-17", "MQTT-3.3.2-18")
+def test_properties_travel_unaltered(broker: Process, name: str) -> None:
+    carried = (
+        b"\x01\x01"  # payload format indicator
+        + b"\x03" + raw.text("text/plain")
+        + b"\x08" + raw.text("reply/to")
+        + b"\x09" + raw.text(b"\x00\xff")
+        + b"\x26" + raw.text("b") + raw.text("2")
+        + b"\x26" + raw.text("a") + raw.text("1")
+        + b"\x26" + raw.text("b") + raw.text("2")
+    )  # fmt: skip
+    with broker.raw(5) as c, broker.raw(4) as old:
+        c.connect(name)
+        old.connect(name + "_4")
+        old.subscribe((name, 0))
+        c.subscribe((name, 0))
+        c.publish(name, b"x", properties=carried)
+        assert c.expect(PUBLISH).properties == carried
+        assert old.expect(PUBLISH).payload == b"x"
+
+
+@pytest.mark.spec("MQTT-3.3.2-6", "MQTT-3.3.2-5")
+def test_message_expiry_is_counted_down(broker: Process, name: str) -> None:
+    with broker.raw(5) as c:
+        c.connect(name)
+        c.publish(
+            name, b"x", retain=True, properties=b"\x02" + struct.pack(">I", 100) + b"\x01\x00"
+        )
+        c.subscribe((name, 0))
+        got = c.expect(PUBLISH)
+        assert got.properties[:1] == b"\x02"
+        assert struct.unpack(">I", got.properties[1:5])[0] in (99, 100)
+        assert got.properties[5:] == b"\x01\x00"
+
+
+def test_5_0_publisher_hears_that_nobody_listens(broker: Process, name: str) -> None:
+    with broker.raw(5) as c:
+        c.connect(name)
+        c.publish(name, b"x", qos=1, packet_id=1)
+        assert c.expect(PUBACK).reason == 0x10
+
+
+@pytest.mark.spec("MQTT-3.8.4-3")
+@modern
+def test_subscribing_again_replaces_the_qos(broker: Process, version: int, name: str) -> None:
+    with broker.raw(version) as c:
+        c.connect(name)
+        c.subscribe((name, 0))
+        c.subscribe((name, 1))
+        c.publish(name, b"x", qos=1, packet_id=1)
+        assert both(c, PUBACK, PUBLISH).qos == 1
+        c.assert_silent()
+
+
+@pytest.mark.spec("MQTT-3.8.4-5", "MQTT-3.8.4-6", "MQTT-3.9.3-1")
+@modern
+def test_each_filter_of_a_subscribe_gets_its_code(
+    broker: Process, version: int, name: str
+) -> None:
+    with broker.raw(version) as c:
+        c.connect(name)
+        bad = 0x8F if version == 5 else 0x80
+        assert c.subscribe((name, 2), ("a#", 1), ("+/b", 0), ("a/#/b", 0), ("$share//x", 0)) == [
+            2,
+            bad,
+            0,
+            bad,
+            bad,
+        ]
+
+
+@pytest.mark.spec("MQTT-3.10.4-1", "MQTT-3.10.4-4", "MQTT-3.10.4-5")
+@modern
+def test_unsubscribe_stops_the_messages(broker: Process, version: int, name: str) -> None:
+    with broker.raw(version) as c:
+        c.connect(name)
+        c.subscribe((name, 0), (name + "/b", 0))
+        c.send(raw.unsubscribe(11, name, "not/there", version=version))
+        got = c.expect(UNSUBACK)
+        assert got.packet_id == 11
+        assert got.codes == ([0, 0x11] if version == 5 else [])
+        c.publish(name, b"x")
+        c.assert_silent()
+
+
+@pytest.mark.spec("MQTT-4.7.2-1")
+def test_wildcards_do_not_match_dollar_topics(broker: Process, name: str) -> None:
+    with broker.raw(5) as c:
+        c.connect(name)
+        no_retained = 2 << 4
+        c.subscribe(("#", no_retained), ("+/" + name, no_retained))
+        c.publish("$x/" + name, b"hidden")
+        c.assert_silent()
+        c.subscribe(("$x/#", no_retained))
+        c.publish("$x/" + name, b"seen")
+        assert c.expect(PUBLISH).payload == b"seen"
+
+
+@pytest.mark.spec("MQTT-4.8.2-4", "MQTT-4.8.2-5")
+def test_shared_subscription_takes_turns(broker: Process, name: str) -> None:
+    members = [broker.raw(5) for _ in range(3)]
+    for n, member in enumerate(members):
+        member.connect(f"{name}_{n}")
+        member.subscribe((f"$share/g/{name}/#", 1))
+    with broker.raw(5) as pub:
+        pub.connect(name)
+        for n in range(9):
+            pub.publish(f"{name}/x", b"%d" % n, qos=1, packet_id=n + 1)
+            assert pub.expect(PUBACK).reason == 0
+    got = [[take(m)[1] for _ in range(3)] for m in members]
+    assert sorted(sum(got, [])) == [b"%d" % n for n in range(9)]
+    for member in members:
+        member.assert_silent()
+        member.close()
+
+
+def test_no_retained_message_for_a_shared_subscription(broker: Process, name: str) -> None:
+    with broker.raw(5) as c:
+        c.connect(name)
+        c.publish(name, b"kept", retain=True)
+        c.subscribe((f"$share/g/{name}", 0))
+        c.assert_silent()
+
+
+@pytest.mark.spec("MQTT-3.8.3-4")
+def test_no_local_on_a_shared_subscription_is_an_error(broker: Process, name: str) -> None:
+    with broker.raw(5) as c:
+        c.connect(name)
+        c.send(raw.subscribe(1, (f"$share/g/{name}", 4), version=5))
+        (got,) = c.read_until_closed()
+        assert (got.kind, got.reason) == (DISCONNECT, 0x82)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 5000, 300_000])
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_payloads_of_any_size_arrive_whole(
+    broker: Process, size: int, qos: int, name: str
+) -> None:
+    payload = bytes(n % 251 for n in range(size))
+    with broker.raw() as sub, broker.raw() as pub:
+        sub.connect(name)
+        sub.subscribe((name, 2))
+        pub.connect(name + "_p")
+        pub.publish(name, payload, qos=qos, packet_id=5)
+        assert take(sub)[1] == payload
+
+
+def test_packets_that_come_byte_by_byte_are_understood(broker: Process, name: str) -> None:
+    stream = (
+        raw.connect(name) + raw.subscribe(1, (name, 1)) + raw.publish(name, b"hi")
+        + raw.packet(raw.PINGREQ)
+    )  # fmt: skip
+    with broker.raw() as c:
+        for byte in stream:
+            c.send(bytes([byte]))
+        assert [c.read().kind for _ in range(3)] == [raw.CONNACK, SUBACK, PUBLISH]
+        c.expect(raw.PINGRESP)
+
+
+BAD = {
+    "qos 3": (b"\x36\x05\x00\x01a\x00\x01", 0x81),
+    "dup at qos 0": (b"\x38\x03\x00\x01a", 0x81),
+    "packet id 0": (b"\x32\x06\x00\x01a\x00\x00\x00", 0x82),
+    "wildcard in a topic name": (b"\x30\x05\x00\x02a+\x00", 0x90),
+    "reserved flags": (b"\xc1\x00", 0x81),
+    "subscribe flags": (b"\x80\x07\x00\x01\x00\x00\x01a\x00", 0x81),
+    "subscribe without a filter": (b"\x82\x03\x00\x01\x00", 0x82),
+    "subscribe with reserved options": (b"\x82\x07\x00\x01\x00\x00\x01a\xc0", 0x81),
+    "retain handling 3": (b"\x82\x07\x00\x01\x00\x00\x01a\x30", 0x82),
+    "unsubscribe without a filter": (b"\xa2\x03\x00\x01\x00", 0x82),
+    "length of five bytes": (b"\x30\xff\xff\xff\xff\x01", 0x81),
+    "text past the end": (b"\x30\x03\x00\x09a", 0x81),
+    "property past the end": (b"\x30\x06\x00\x01a\x05\x01\x01", 0x81),
+    "unknown property": (b"\x30\x06\x00\x01a\x02\x7f\x01", 0x81),
+    "property of another packet": (b"\x30\x07\x00\x01a\x03\x21\x00\x01", 0x82),
+    "property twice": (b"\x30\x08\x00\x01a\x04\x01\x00\x01\x00", 0x82),
+    "topic alias": (b"\x30\x07\x00\x01a\x03\x23\x00\x01", 0x94),
+    "subscription identifier from a client": (b"\x30\x06\x00\x01a\x02\x0b\x01", 0x82),
+    "surrogate": (b"\x30\x06\x00\x03\xed\xa0\x80\x00", 0x81),
+    "zero character": (b"\x30\x04\x00\x01\x00\x00", 0x81),
+    "connack from a client": (b"\x20\x02\x00\x00", 0x82),
+    "auth without a method": (b"\xf0\x00", 0x82),
+    "reserved type 0": (b"\x00\x00", 0x82),
+    "empty topic": (b"\x30\x03\x00\x00\x00", 0x82),
+    "bytes left over": (b"\xc0\x01\x00", 0x81),
+}
+
+
+@pytest.mark.spec("MQTT-4.13.1-1", "MQTT-4.13.2-1")
+@pytest.mark.parametrize("what", BAD)
+def test_bad_packet_closes_with_its_reason(broker: Process, what: str, name: str) -> None:
+    data, reason = BAD[what]
+    with broker.raw(5) as c:
+        c.connect(name)
+        c.send(data)
+        (got,) = c.read_until_closed()
+        assert (got.kind, got.reason) == (DISCONNECT, reason)
+    with broker.raw(4) as other:
+        other.connect(name + "_4")
+        other.ping()
+
+
+def test_packet_over_the_limit_is_refused_before_it_is_read(start_broker: StartBroker) -> None:
+    process = start_broker(max_packet_size="1")
+    with process.raw(5) as c:
+        assert b"\x27" + struct.pack(">I", 1024) in c.connect("x").properties
+        c.send(b"\x30\xff\xff\xff\x7f")  # the head of 268,435,455 bytes
+        (got,) = c.read_until_closed()
+        assert got.reason == 0x95
+
+
+def test_too_many_user_properties_are_refused(start_broker: StartBroker) -> None:
+    process = start_broker(property_size="2")
+    pair = b"\x26" + raw.text("k") + raw.text("v")
+    with process.raw(5) as c:
+        c.connect("x")
+        c.publish("a", properties=pair * 2, qos=1, packet_id=1)
+        c.expect(PUBACK)
+        c.publish("a", properties=pair * 3)
+        assert c.read_until_closed()[0].reason == 0x97
+
+
+def test_topics_have_a_bound_of_levels(start_broker: StartBroker) -> None:
+    process = start_broker(max_topic_levels="3")
+    with process.raw(5) as c:
+        c.connect("x")
+        assert c.subscribe(("a/b/c", 0), ("a/b/c/d", 0)) == [0, 0x8F]
+        c.publish("a/b/c/d")
+        assert c.read_until_closed()[0].reason == 0x90
+
+
+def test_queue_of_an_absent_client_is_bounded(start_broker: StartBroker) -> None:
+    process = start_broker(msq_len="5")
+    with process.raw() as pub:
+        with process.raw() as sub:
+            sub.connect("s", clean=False)
+            sub.subscribe(("a", 1))
+        pub.connect("p")
+        for n in range(20):
+            pub.publish("a", b"%d" % n, qos=1, packet_id=n + 1)
+            pub.expect(PUBACK)
+        with process.raw() as sub:
+            sub.connect("s", clean=False)
+            assert [take(sub)[1] for _ in range(5)] == [b"%d" % n for n in range(5)]
+            sub.assert_silent()
+
+
+def test_unanswered_messages_go_out_again_before_5_0(start_broker: StartBroker) -> None:
+    process = start_broker(qos_duration="1")
+    with process.raw(4) as c:
+        c.connect("x")
+        c.subscribe(("a", 1))
+        c.publish("a", b"x", qos=1, packet_id=1)
+        first, second = both(c, PUBACK, PUBLISH), c.expect(PUBLISH)
+        assert (second.packet_id, second.dup) == (first.packet_id, True)
+        c.send(raw.ack(PUBACK, first.packet_id))
+        c.ping()

@@ -1,0 +1,133 @@
+"""Broker processes for tests: each listens on ports that the system picked."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.raw import Raw
+
+ROOT = Path(__file__).resolve().parent.parent
+START_S = 30  # sanitizer builds are slow to load
+
+
+@dataclass
+class Process:
+    """A broker in a process of its own."""
+
+    popen: subprocess.Popen[str]
+    port: int
+    http_port: int
+    conf: Path
+    lines: list[str]
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    def raw(self, version: int = 4) -> Raw:
+        return Raw(self.port, version)
+
+    def stop(self) -> int:
+        if self.popen.poll() is None:
+            self.popen.send_signal(signal.SIGTERM)
+        return self.popen.wait(20)
+
+
+def settings(**given: str) -> str:
+    keys = {
+        "url": "nmq-tcp://127.0.0.1:0",
+        "websocket.enable": "false",
+        "http_server.port": "0",
+        "log.level": "info",
+    }
+    keys.update({name.replace("__", "."): value for name, value in given.items()})
+    return "".join(f"{name}={value}\n" for name, value in keys.items())
+
+
+@contextmanager
+def running_broker(folder: Path, **given: str) -> Iterator[Process]:
+    conf = folder / "nanomq.conf"
+    conf.write_text(settings(**given))
+    popen = subprocess.Popen(
+        [sys.executable, "-m", "nanomq_py", "start", "--conf", str(conf)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "XDG_RUNTIME_DIR": str(folder)},
+    )
+    lines: list[str] = []
+    serving = threading.Event()
+
+    def drain() -> None:
+        assert popen.stderr is not None
+        for line in popen.stderr:
+            lines.append(line)
+            if "serving:" in line:
+                serving.set()
+        serving.set()
+
+    reader = threading.Thread(target=drain, daemon=True)
+    reader.start()
+    try:
+        assert serving.wait(START_S), "the broker did not start"
+        found = [m for line in lines if (m := re.search(r"serving: (.*)", line))]
+        assert found, "".join(lines)
+        ports = dict(re.findall(r"(\S+) on port (\d+)", found[0][1]))
+        yield Process(
+            popen, int(ports["url"]), int(ports.get("http_server", 0)), conf, lines
+        )
+    finally:
+        process_died = popen.poll() is not None
+        if not process_died:
+            popen.send_signal(signal.SIGTERM)
+        code = popen.wait(30)
+        reader.join(10)
+        assert popen.stderr is not None
+        popen.stderr.close()
+        assert "Sanitizer" not in "".join(lines), "".join(lines)
+        assert code == 0, f"the broker ended with {code}:\n{''.join(lines)[-4000:]}"
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """One broker with the defaults, shared: tests use names of their own."""
+    with running_broker(tmp_path_factory.mktemp("broker")) as process:
+        yield process
+
+
+StartBroker = Callable[..., Process]
+
+
+@pytest.fixture
+def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
+    """Start a broker with keys of its own: ``start_broker(msq_len="2")``; __ is a dot."""
+    stack = []
+
+    def start(**given: str) -> Process:
+        folder = tmp_path / str(len(stack))
+        folder.mkdir()
+        manager = running_broker(folder, **given)
+        process = manager.__enter__()
+        stack.append(manager)
+        return process
+
+    yield start
+    for manager in reversed(stack):
+        manager.__exit__(None, None, None)
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A topic and client identifier that no other test uses."""
+    return re.sub(r"\W", "_", request.node.nodeid.split("::")[-1])

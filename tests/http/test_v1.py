@@ -1,0 +1,359 @@
+"""``/api/v1``: the document's own curl calls, and every error of the dialect."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.testclient import TestClient
+
+from nanomq_py.config import Config
+from nanomq_py.config.model import Bridge, BridgeSubscription, HttpServer
+from nanomq_py.core import Client, Stats, Subscription
+from nanomq_py.http.app import make_app
+from nanomq_py.http.guard import BasicGuard, make_guard
+from nanomq_py.http.reply import Refused
+from nanomq_py.http.v1 import Envelope, parse
+from tests.conftest import Process, StartBroker
+
+AUTH = ("admin", "public")
+
+
+@dataclass
+class FakeBroker:
+    """What the handlers call, with made-up values."""
+
+    config: Config = field(default_factory=Config)
+    broken: bool = False
+
+    def stats(self) -> Stats:
+        if self.broken:
+            raise RuntimeError("made up")
+        return Stats(4, 0, 4, 0, 0, 1, 1, 0, 1, 1, 1, 1, 0)
+
+    def clients(self) -> list[Client]:
+        sub = Subscription("a/b/c", 0, False, False, 0, 0)
+        common = {
+            "peer": "127.0.0.1:1", "version": 4, "keep_alive_s": 60, "clean_start": True,
+            "expiry_interval_s": 0, "connected_at_ms": 1, "disconnected_at_ms": 0, "queued": 0,
+            "in_flight": 0, "messages_received": 3, "messages_sent": 0, "messages_dropped": 0,
+        }  # fmt: skip
+        return [
+            Client("nanomq-ebd54382", "nanmq", connected=True, subscriptions=(sub,), **common),
+            Client("kept", None, connected=False, subscriptions=(), **common),
+        ]
+
+
+@pytest.fixture
+def client() -> TestClient:
+    return TestClient(make_app(FakeBroker(), BasicGuard(*AUTH)))
+
+
+def post(client: TestClient, body: Any, **options: Any) -> Any:
+    content = body if isinstance(body, (bytes, str)) else json.dumps(body)
+    return client.post("/api/v1", content=content, **{"auth": AUTH, **options})
+
+
+EXAMPLES = {
+    2: '{"code":0,"seq":1111111,"rep":2,"data":{"client_size":1,"message_in":4,"message_out":0,'
+    '"message_drop":4}}',
+    4: '{"code":0,"seq":1111111,"rep":4,"data":[{"client_id":"nanomq-ebd54382","subscriptions":'
+    '[{"topic":"a/b/c","qos":0}]}]}',
+    5: '{"code":0,"seq":1111111,"rep":5,"data":[{"client_id":"nanomq-ebd54382","username":'
+    '"nanmq","keepalive":60,"protocol":4,"connect_status":1,"message_receive":0},'
+    '{"client_id":"kept","username":"","keepalive":60,"protocol":4,"connect_status":0,'
+    '"message_receive":0}]}',
+}
+
+
+@pytest.mark.parametrize("req", EXAMPLES)
+def test_answer_is_the_documents_to_the_byte(client: TestClient, req: int) -> None:
+    answer = post(client, {"req": req, "seq": 1111111})
+    assert (answer.status_code, answer.text) == (200, EXAMPLES[req])
+    assert answer.headers["content-type"] == "application/json"
+
+
+DOCUMENT_11 = {
+    "url": "nmq-tcp://0.0.0.0:1883",
+    "num_taskq_thread": 4,
+    "max_taskq_thread": 4,
+    "parallel": 32,
+    "property_size": 32,
+    "msq_len": 64,
+    "qos_duration": 60,
+    "allow_anonymous": True,
+    "daemon": False,
+    "tls": {
+        "enable": False,
+        "url": "tls+nmq-tcp://0.0.0.0:8883",
+        "key_password": None,
+        "key": None,
+        "cert": None,
+        "cacert": None,
+        "verify_peer": False,
+        "fail_if_no_peer_cert": False,
+    },
+    "websocket": {
+        "enable": True,
+        "url": "nmq-ws://0.0.0.0:8083/mqtt",
+        "tls_url": None,
+    },
+    "http_server": {
+        "enable": True,
+        "port": 8081,
+        "username": "admin",
+        "password": "public",
+        "auth_type": "basic",
+    },
+    "bridge": {
+        "bridge_mode": False,
+        "address": "mqtt-tcp://broker.emqx.io:1883",
+        "proto_ver": 4,
+        "clientid": "bridge_client",
+        "clean_start": True,
+        "username": "username",
+        "password": "passwd",
+        "keepalive": 60,
+        "parallel": 2,
+        "forwards": ["topic1/#", "topic2/#"],
+        "subscription": [{"topic": "cmd/topic1", "qos": 1}, {"topic": "cmd/topic2", "qos": 2}],
+    },
+}
+
+
+def test_req_11_is_a_get_with_a_body_and_has_the_documents_fields() -> None:
+    subscription = (
+        BridgeSubscription(topic="cmd/topic1", qos=1),
+        BridgeSubscription(topic="cmd/topic2", qos=2),
+    )
+    bridge = Bridge(
+        name="emqx", address="mqtt-tcp://broker.emqx.io:1883", clientid="bridge_client",
+        username="username", password="passwd", forwards=("topic1/#", "topic2/#"),
+        subscription=subscription,
+    )  # fmt: skip
+    broker = FakeBroker(Config(msq_len=64, bridges=(bridge,)))
+    app = TestClient(make_app(broker, BasicGuard(*AUTH)))
+    answer = app.request("GET", "/api/v1", content='{"req": 11, "seq": 9999}', auth=AUTH)
+    assert answer.json() == {"code": 0, "seq": 9999, "rep": 11, "data": DOCUMENT_11}
+    assert list(answer.json()["data"]) == list(DOCUMENT_11)
+
+
+def test_seq_of_64_bits_is_echoed_exactly(client: TestClient) -> None:
+    seq = (1 << 64) - 1
+    assert post(client, {"req": 2, "seq": seq}).json()["seq"] == seq
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "answer"),
+    [
+        ("{", 400, {"code": 109, "seq": 0}),
+        ("", 400, {"code": 109, "seq": 0}),
+        ("[1]", 400, {"code": 109, "seq": 0}),
+        (b"\xff\xfe", 400, {"code": 109, "seq": 0}),
+        ("{}", 400, {"code": 107, "seq": 0}),
+        ({"seq": 5}, 400, {"code": 107, "seq": 5}),
+        ({"req": 2}, 400, {"code": 107, "seq": 0, "rep": 2}),
+        ({"req": "2", "seq": 5}, 400, {"code": 108, "seq": 5}),
+        ({"req": 2, "seq": "5"}, 400, {"code": 108, "seq": 0, "rep": 2}),
+        ({"req": 2, "seq": -1}, 400, {"code": 108, "seq": 0, "rep": 2}),
+        ({"req": 2, "seq": 1.5}, 400, {"code": 108, "seq": 0, "rep": 2}),
+        ({"req": True, "seq": 1}, 400, {"code": 108, "seq": 1}),
+        ({"req": 99, "seq": 1}, 404, {"code": 108, "seq": 1, "rep": 99}),
+        ({"req": 12, "seq": 1}, 404, {"code": 108, "seq": 1, "rep": 12}),
+    ],
+)
+def test_bad_request_has_its_status_and_code(
+    client: TestClient, body: Any, status: int, answer: dict[str, int]
+) -> None:
+    got = post(client, body)
+    content = got.json()
+    content.pop("message", None)
+    assert (got.status_code, content) == (status, answer)
+    assert "data" not in got.json()
+
+
+def test_without_credentials_401_and_104(client: TestClient) -> None:
+    got = post(client, {"req": 2, "seq": 1}, auth=None)
+    assert (got.status_code, got.json()["code"]) == (401, 104)
+    assert got.headers["www-authenticate"].startswith("Basic ")
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Basic", "Basic ", "Bearer x", "Basic Og=="],
+)
+def test_empty_credentials_401_and_104(client: TestClient, header: str) -> None:
+    got = post(client, {"req": 2, "seq": 1}, auth=None, headers={"Authorization": header})
+    assert (got.status_code, got.json()["code"]) == (401, 104)
+
+
+@pytest.mark.parametrize(
+    "auth", [("admin", "wrong"), ("root", "public"), ("admin", ""), ("admin", "public ")]
+)
+def test_wrong_credentials_401_and_103(client: TestClient, auth: tuple[str, str]) -> None:
+    got = post(client, {"req": 2, "seq": 1}, auth=auth)
+    assert (got.status_code, got.json()["code"]) == (401, 103)
+
+
+def test_credentials_that_are_not_base64_401_and_103(client: TestClient) -> None:
+    got = post(client, {"req": 2, "seq": 1}, auth=None, headers={"Authorization": "Basic %%"})
+    assert (got.status_code, got.json()["code"]) == (401, 103)
+
+
+def test_our_own_fault_500_and_102_and_the_log_says_what(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = TestClient(make_app(FakeBroker(broken=True), BasicGuard(*AUTH)))
+    got = post(app, {"req": 2, "seq": 7})
+    assert (got.status_code, got.json()) == (500, {"code": 102, "seq": 7, "rep": 2})
+    assert "made up" in caplog.text
+
+
+def test_body_over_1_mib_is_refused(client: TestClient) -> None:
+    got = post(client, '{"req":2,"seq":1,"x":"' + "x" * (1 << 20) + '"}')
+    assert (got.status_code, got.json()["code"]) == (400, 108)
+
+
+def test_unknown_path_is_404_in_json(client: TestClient) -> None:
+    assert client.get("/api/v9").status_code == 404
+    assert client.delete("/api/v1").json() == {"code": 102, "seq": 0}
+
+
+@given(st.binary(max_size=200))
+def test_any_body_is_refused_or_understood(body: bytes) -> None:
+    try:
+        parse(body, Envelope())
+    except Refused as refused:
+        assert refused.status in (400, 404)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["req", "seq", "data", "action"]), json_values))
+def test_any_object_is_refused_or_understood(fields: dict[str, Any]) -> None:
+    test_any_body_is_refused_or_understood.hypothesis.inner_test(json.dumps(fields).encode())
+
+
+class TestJwt:
+    """``auth_type=jwt``: RS256 by the public key file."""
+
+    @pytest.fixture
+    def key(self) -> Any:
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
+        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    @pytest.fixture
+    def client(self, key: Any, tmp_path: Any) -> TestClient:
+        from cryptography.hazmat.primitives import serialization as s
+
+        path = tmp_path / "public.pem"
+        path.write_bytes(
+            key.public_key().public_bytes(
+                s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo
+            )
+        )
+        config = HttpServer(auth_type="jwt", jwt_public_keyfile=str(path))
+        return TestClient(make_app(FakeBroker(), make_guard(config)))
+
+    def call(self, client: TestClient, token: str) -> tuple[int, int]:
+        headers = {"Authorization": f"Bearer {token}"}
+        got = client.post("/api/v1", content='{"req":2,"seq":1}', headers=headers)
+        return got.status_code, got.json()["code"]
+
+    def test_good_token_is_let_in(self, client: TestClient, key: Any) -> None:
+        token = jwt.encode({"exp": time.time() + 60}, key, "RS256")
+        assert self.call(client, token) == (200, 0)
+
+    def test_old_token_is_401_and_116(self, client: TestClient, key: Any) -> None:
+        token = jwt.encode({"exp": time.time() - 60}, key, "RS256")
+        assert self.call(client, token) == (401, 116)
+
+    def test_token_without_exp_is_refused(self, client: TestClient, key: Any) -> None:
+        assert self.call(client, jwt.encode({"a": 1}, key, "RS256")) == (401, 103)
+
+    def test_algorithm_none_is_refused(self, client: TestClient) -> None:
+        token = jwt.encode({"exp": time.time() + 60}, None, "none")
+        assert self.call(client, token) == (401, 103)
+
+    def test_public_key_as_hmac_secret_is_refused(self, client: TestClient) -> None:
+        token = jwt.encode({"exp": time.time() + 60}, "x" * 64, "HS256")
+        assert self.call(client, token) == (401, 103)
+
+    def test_basic_credentials_are_not_enough(self, client: TestClient) -> None:
+        got = client.post("/api/v1", content='{"req":2,"seq":1}', auth=AUTH)
+        assert (got.status_code, got.json()["code"]) == (401, 104)
+
+
+def curl(*args: str) -> Any:
+    done = subprocess.run(
+        ["curl", "-s", *args], capture_output=True, text=True, check=True, timeout=20
+    )
+    return json.loads(done.stdout)
+
+
+def documented(process: Process, req: int) -> Any:
+    """The document's own call, its port apart."""
+    return curl(
+        "--basic", "-u", "admin:public", "-X", "POST",
+        f"http://localhost:{process.http_port}/api/v1", "-d", f'{{"req": {req},"seq": 1111111}}',
+    )  # fmt: skip
+
+
+def test_documents_calls_tell_the_truth_of_connected_clients(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker()
+    with process.raw(5) as sub, process.raw(4) as pub, process.raw(4) as kept:
+        kept.connect("kept", clean=False, keep_alive=10)
+        kept.subscribe(("$share/g/x", 1))
+        kept.close()
+        sub.connect("nanomq-ebd54382", user="nanmq")
+        sub.subscribe(("a/b/c", 0), ("d/#", 2))
+        pub.connect("publisher")
+        for topic in ("a/b/c", "d/e", "nobody", "nobody"):
+            pub.publish(topic, b"x")
+        sub.expect(3)
+        sub.expect(3)
+        pub.ping()
+        assert documented(process, 2) == {
+            "code": 0,
+            "seq": 1111111,
+            "rep": 2,
+            "data": {"client_size": 1, "message_in": 4, "message_out": 2, "message_drop": 2},
+        }
+        assert documented(process, 4)["data"] == [
+            {"client_id": "kept", "subscriptions": [{"topic": "$share/g/x", "qos": 1}]},
+            {
+                "client_id": "nanomq-ebd54382",
+                "subscriptions": [{"topic": "a/b/c", "qos": 0}, {"topic": "d/#", "qos": 2}],
+            },
+        ]
+        assert documented(process, 5)["data"] == [
+            {"client_id": "kept", "username": "", "keepalive": 10, "protocol": 4,
+             "connect_status": 0, "message_receive": 0},
+            {"client_id": "nanomq-ebd54382", "username": "nanmq", "keepalive": 60,
+             "protocol": 5, "connect_status": 1, "message_receive": 2},
+            {"client_id": "publisher", "username": "", "keepalive": 60, "protocol": 4,
+             "connect_status": 1, "message_receive": 0},
+        ]  # fmt: skip
+        got = curl(
+            "--location", "--request", "GET", f"http://localhost:{process.http_port}/api/v1",
+            "--header", "Authorization: Basic YWRtaW46cHVibGlj",
+            "--header", "Content-Type: application/json",
+            "--data-raw", '{\n    "req": 11,\n    "seq": 9999\n}',
+        )  # fmt: skip
+        assert got["data"]["url"] == "nmq-tcp://127.0.0.1:0"
+        assert list(got["data"]) == list(DOCUMENT_11)

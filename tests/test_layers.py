@@ -1,0 +1,49 @@
+"""Includes point down: base <- mqtt <- store <- route <- net <- broker."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+CSRC = Path(__file__).resolve().parent.parent / "csrc"
+LAYERS = ["base", "mqtt", "store", "route", "net"]
+PACKAGE = CSRC.parent / "nanomq_py"
+
+
+@pytest.mark.parametrize("source", sorted(CSRC.glob("*/*.[ch]")), ids=lambda p: p.name)
+def test_c_includes_point_down(source: Path) -> None:
+    layer = LAYERS.index(source.parent.name)
+    for folder in re.findall(r'#include "(\w+)/', source.read_text()):
+        assert LAYERS.index(folder) <= layer, f"{source.name} reaches up into {folder}/"
+
+
+def test_only_the_top_knows_the_broker() -> None:
+    for source in CSRC.glob("*/*.[ch]"):
+        assert '"broker.h"' not in source.read_text(), source.name
+
+
+def test_nng_is_named_in_one_file_only() -> None:
+    for source in CSRC.rglob("*.[ch]"):
+        if source.stem != "stream_nng":
+            assert not re.search(r"\bnng_\w+\(", source.read_text()), source.name
+
+
+ORDER = ["config", "core", "auth", "broker", "http", "server", "cli"]
+
+
+def test_python_imports_point_down() -> None:
+    for source in PACKAGE.rglob("*.py"):
+        part = source.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if part not in ORDER:
+            continue
+        top = [
+            line
+            for line in source.read_text().splitlines()
+            if line.startswith(("from nanomq_py.", "import nanomq_py."))
+        ]
+        for line in top:
+            found = re.search(r"nanomq_py\.(\w+)", line)
+            if found and found[1] in ORDER:
+                assert ORDER.index(found[1]) <= ORDER.index(part), f"{source.name}: {line}"

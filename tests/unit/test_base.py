@@ -1,0 +1,94 @@
+"""base/: bytes, map, wheel, ring."""
+
+from __future__ import annotations
+
+import select
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests._core_test import ffi, lib
+from tests.unit.clib import slice_of
+
+
+def test_status_texts_name_every_status() -> None:
+    texts = {ffi.string(lib.nmq_status_text(-n)) for n in range(14)}
+    assert len(texts) == 14
+    assert ffi.string(lib.nmq_status_text(-99)) == b"unknown status"
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 60)), max_size=200))
+def test_map_agrees_with_a_dict(steps: list[tuple[bool, int]]) -> None:
+    table = ffi.new("nmq_map *")
+    model: dict[int, object] = {}
+    keys = {n: ffi.from_buffer(b"key-%d" % n) for n in range(61)}
+    values = [ffi.cast("void *", n + 1) for n in range(61)]
+    for put, n in steps:
+        key = slice_of(keys[n])
+        if put:
+            assert lib.nmq_map_put(table, key, values[n]) == 0
+            model[n] = values[n]
+        else:
+            assert lib.nmq_map_del(table, key) == model.pop(n, ffi.NULL)
+        assert table.count == len(model)
+    for n in range(61):
+        assert lib.nmq_map_get(table, slice_of(keys[n])) == model.get(n, ffi.NULL)
+    lib.nmq_map_free(table)
+
+
+@given(
+    st.lists(st.integers(0, 100_000), max_size=40),
+    st.lists(st.integers(1, 40_000), min_size=1, max_size=20),
+)
+def test_timers_fire_once_and_never_early(dues: list[int], steps: list[int]) -> None:
+    wheel = ffi.new("nmq_wheel *")
+    lib.nmq_wheel_init(wheel, 0)
+    timers = ffi.new("nmq_timer[]", max(1, len(dues)))
+    due_of = {}
+    for n, due in enumerate(dues):
+        lib.nmq_wheel_arm(wheel, ffi.addressof(timers, n), due)
+        due_of[ffi.addressof(timers, n)] = due
+    now = 0
+    for step in [*steps, 200_000]:
+        wait = lib.nmq_wheel_wait_ms(wheel, now)
+        assert (wait == -1) == (not due_of)
+        if due_of:
+            assert wait <= max(min(due_of.values()) - now, 0) + lib.NMQ_WHEEL_TICK_MS
+        now += step
+        while (timer := lib.nmq_wheel_expired(wheel, now)) != ffi.NULL:
+            assert due_of.pop(timer) <= now
+        late = [due for due in due_of.values() if due < now - lib.NMQ_WHEEL_TICK_MS]
+        assert late == []
+    assert due_of == {}
+
+
+def test_cancelled_timer_does_not_fire() -> None:
+    wheel = ffi.new("nmq_wheel *")
+    timer = ffi.new("nmq_timer *")
+    lib.nmq_wheel_init(wheel, 0)
+    lib.nmq_wheel_arm(wheel, timer, 100)
+    lib.nmq_wheel_arm(wheel, timer, 900)  # moved, not doubled
+    assert wheel.count == 1
+    assert lib.nmq_wheel_cancel(wheel, timer)
+    assert not lib.nmq_wheel_cancel(wheel, timer)
+    assert lib.nmq_wheel_expired(wheel, 10_000) == ffi.NULL
+
+
+def test_ring_keeps_order_is_bounded_and_wakes_its_reader() -> None:
+    out = ffi.new("nmq_ring **")
+    assert lib.nmq_ring_new(8, 3, out) == 0
+    ring, fd = out[0], lib.nmq_ring_fd(out[0])
+    record = ffi.new("uint64_t *")
+    readable = lambda: bool(select.select([fd], [], [], 0)[0])  # noqa: E731
+    assert not readable()
+    for n in range(4):
+        record[0] = n
+        assert lib.nmq_ring_put(ring, record) == (n < 3)
+    assert readable()
+    got = ffi.new("uint64_t[]", 8)
+    assert lib.nmq_ring_take(ring, got, 2) == 2
+    assert readable()
+    assert lib.nmq_ring_take(ring, got + 2, 6) == 1
+    assert list(got[0:3]) == [0, 1, 2]
+    assert not readable()
+    lib.nmq_ring_free(ring)

@@ -1,0 +1,198 @@
+"""config/: every key is read, every fault is one clear line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nanomq_py.config import Config, ConfigError, load, parse
+from nanomq_py.config.model import SECTIONS, keys_of
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SAMPLES = {
+    "url": ("nmq-tcp://[::1]:1", "nmq-tcp://[::1]:1"),
+    "daemon": ("true", True),
+    "num_taskq_thread": ("0", 0),
+    "max_taskq_thread": ("8", 8),
+    "parallel": ("16", 16),
+    "property_size": ("1", 1),
+    "msq_len": ("64", 64),
+    "qos_duration": ("10", 10),
+    "allow_anonymous": ("false", False),
+    "max_packet_size": ("1", 1),
+    "client_max_packet_size": ("2", 2),
+    "keepalive_backoff": ("1500", 1500),
+    "acl_nomatch": ("deny", "deny"),
+    "acl_deny_action": ("disconnect", "disconnect"),
+    "connect_timeout": ("500ms", 500),
+    "max_topic_levels": ("9", 9),
+    "max_outgoing_size": ("2MB", 2 << 20),
+    "slow_consumer_time": ("2", 2000),
+    "max_session_expiry": ("60", 60),
+    "pid_file": ("/run/x.pid", "/run/x.pid"),
+    "tls.enable": ("true", True),
+    "tls.url": ("tls+nmq-tcp://h:1", "tls+nmq-tcp://h:1"),
+    "tls.keyfile": ("/k", "/k"),
+    "tls.key_password": ("p=q#r", "p=q#r"),
+    "tls.certfile": ("/c", "/c"),
+    "tls.cacertfile": ("NULL", None),
+    "tls.verify_peer": ("true", True),
+    "tls.fail_if_no_peer_cert": ("true", True),
+    "websocket.enable": ("false", False),
+    "websocket.url": ("nmq-ws://0.0.0.0:1/x", "nmq-ws://0.0.0.0:1/x"),
+    "websocket.tls_url": ("nmq-wss://0.0.0.0:1/x", "nmq-wss://0.0.0.0:1/x"),
+    "http_server.enable": ("false", False),
+    "http_server.host": ("::1", "::1"),
+    "http_server.port": ("1", 1),
+    "http_server.username": ("u", "u"),
+    "http_server.password": ("p", "p"),
+    "http_server.auth_type": ("jwt", "jwt"),
+    "http_server.jwt.public.keyfile": ("/p", "/p"),
+    "http_server.jwt.private.keyfile": ("/q", "/q"),
+    "log.to": ("file, console", ("file", "console")),
+    "log.level": ("DEBUG", "debug"),
+    "log.dir": ("/var/log", "/var/log"),
+    "log.file": ("x.log", "x.log"),
+    "log.rotation.size": ("1KB", 1024),
+    "log.rotation.count": ("2", 2),
+    "sqlite.enable": ("true", True),
+    "sqlite.disk_cache_size": ("1", 1),
+    "sqlite.mounted_file_path": ("/x", "/x"),
+    "sqlite.flush_mem_threshold": ("1", 1),
+    "sqlite.resend_interval": ("1", 1),
+    "auth.http.enable": ("true", True),
+    "auth.http.timeout": ("5s", 5000),
+    "auth.http.connect_timeout": ("1m", 60000),
+    "auth.http.pool_size": ("1", 1),
+    "web.hook.enable": ("true", True),
+    "web.hook.url": ("http://127.0.0.1:80", "http://127.0.0.1:80"),
+    "web.hook.body.encoding_of_payload_field": ("base64", "base64"),
+    "web.hook.pool_size": ("1", 1),
+}
+
+
+def every_key() -> dict[str, tuple[object, str]]:
+    """Key -> (section, field) of everything that is one key."""
+    found: dict[str, tuple[object, str]] = {
+        key.name: ("", declared.name) for declared, key in keys_of(Config)
+    }
+    for section, prefix in SECTIONS.items():
+        for declared, key in keys_of(type(getattr(Config(), section))):
+            found[prefix + key.name] = (section, declared.name)
+    return found
+
+
+@pytest.mark.parametrize("name", every_key())
+def test_every_key_is_read(name: str) -> None:
+    text, value = SAMPLES[name]
+    config = parse(f"{name}={text}\n", "x.conf")
+    section, field = every_key()[name]
+    holder = getattr(config, str(section)) if section else config
+    assert getattr(holder, field) == value
+
+
+def test_families_of_keys_are_read() -> None:
+    config = parse(
+        """
+        auth.2.login=second
+        auth.2.password=b
+        auth.1.login = first
+        auth.1.password = a
+        acl.rule.1={"permit":"allow","username":"u","action":"subscribe","topics":["a/#"]}
+        acl.rule.2={"permit":"deny","ipaddr":"127.0.0.1"}
+        bridge.mqtt.emqx.bridge_mode=true
+        bridge.mqtt.emqx.address=mqtt-tcp://broker.emqx.io:1883
+        bridge.mqtt.emqx.forwards=a/#,b
+        bridge.mqtt.emqx.subscription.1.topic=c
+        bridge.mqtt.emqx.subscription.1.qos=2
+        web.hook.headers.content-type=application/json
+        web.hook.rule.client.connect.1={"action":"on_client_connect"}
+        auth.http.auth_req.url=http://127.0.0.1:80/auth
+        auth.http.auth_req.headers.content-type=text/plain
+        auth.http.auth_req.params=clientid=%c,username=%u
+        """,
+        "x.conf",
+    )
+    assert [(u.login, u.password) for u in config.users] == [("first", "a"), ("second", "b")]
+    assert [r.permit for r in config.acl_rules] == ["allow", "deny"]
+    assert config.acl_rules[0].topics == ("a/#",)
+    (bridge,) = config.bridges
+    assert (bridge.name, bridge.forwards) == ("emqx", ("a/#", "b"))
+    assert [(s.topic, s.qos) for s in bridge.subscription] == [("c", 2)]
+    assert config.web_hook.headers == (("content-type", "application/json"),)
+    assert config.web_hook.rules[0].action == "on_client_connect"
+    assert config.auth_http.auth_req.params == ("clientid=%c", "username=%u")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("url", "x.conf:1: 'url': expected key=value"),
+        ("a\n\n# c\nurll=x", "x.conf:1: 'a': expected key=value"),
+        ("# c\nurll=nmq-tcp://h:1", "x.conf:2: urll: unknown key; did you mean url?"),
+        ("msq_len=0", "x.conf:1: msq_len='0': expected a whole number from 1 to 65535"),
+        ("msq_len=1\nmsq_len=2", "x.conf:2: msq_len: given before, at x.conf:1"),
+        ("url=http://h:1", "x.conf:1: url='http://h:1': expected a URL nmq-tcp://HOST:PORT"),
+        ("url=nmq-tcp://h", "expected a URL nmq-tcp://HOST:PORT"),
+        ("url=nmq-tcp://h:99999", "expected a URL nmq-tcp://HOST:PORT"),
+        ("daemon=yes", "x.conf:1: daemon='yes': expected true or false"),
+        ("log.level=loud", "expected trace or debug or info"),
+        ("auth.1.password=x", "x.conf:1: auth.1.login: missing"),
+        ("auth.1.login=a\nauth.2.login=a", "auth.N.login='a': given to two users"),
+        ("acl.rule.1={", "x.conf:1: acl.rule.1='{': expected JSON such as"),
+        ('acl.rule.1={"permit":"maybe"}', "acl.rule.1="),
+        ("tls.key_password=\x01secret", "tls.key_password=(hidden): expected a text"),
+        ("x\x00y=1", "x.conf: holds a zero byte"),
+        ("bridge.mqtt.a.qos=1", "x.conf:1: bridge.mqtt.a.qos: unknown key"),
+    ],
+)
+def test_fault_names_file_line_key_value_and_what_was_expected(text: str, error: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "x.conf")
+    assert error in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_file_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.conf: cannot be read: No such file"):
+        load(tmp_path / "none.conf")
+    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+        load(tmp_path)
+    (tmp_path / "latin").write_bytes(b"url=\xff")
+    with pytest.raises(ConfigError, match="not UTF-8 at byte 4"):
+        load(tmp_path / "latin")
+
+
+def test_shipped_file_holds_the_defaults() -> None:
+    assert load(ROOT / "etc" / "nanomq.conf") == Config()
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_as_the_file_are_read_or_a_clear_error(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.conf"
+    path.write_bytes(data)
+    try:
+        load(path)
+    except ConfigError as fault:
+        assert str(fault)
+
+
+LINE = st.builds(
+    lambda name, value: f"{name}={value}",
+    st.sampled_from([*SAMPLES, "auth.1.login", "acl.rule.1", "bridge.mqtt.a.address"]),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
+)
+
+
+@given(st.lists(LINE, max_size=5))
+def test_any_values_are_read_or_a_clear_error(lines: list[str]) -> None:
+    try:
+        parse("\n".join(lines), "x.conf")
+    except ConfigError as fault:
+        assert "x.conf" in str(fault) or "auth.N" in str(fault)
