@@ -319,7 +319,9 @@ send_on(nmq_conn *conn)
             sends_done(conn);
             break;
         }
+        (void) nmq_link_ref(&conn->link); // on_sent may come, and end it all, before send ends
         int64_t taken = conn->stream->ops->send(conn->stream, parts, n);
+        nmq_link_unref(&conn->link);
         if (taken == 0) {
             return; // on_sent goes on
         }
@@ -471,8 +473,10 @@ post_recv(nmq_conn *conn)
         conn_end(conn, true);
         return;
     }
+    (void) nmq_link_ref(&conn->link); // on_recv may come, and end it all, before recv ends
     conn->stream->ops->recv(conn->stream, conn->in.at + conn->in.len,
                             conn->in.cap - conn->in.len);
+    nmq_link_unref(&conn->link);
 }
 
 static void
@@ -622,9 +626,10 @@ hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
     return held;
 }
 
-// Counts and settles what one batch did. Returns whether the peer reads none of its answers.
+// Counts and settles what one batch did. A peer that does not read its own answers is waited
+// for like any other. Returns whether it is past waiting for.
 static bool
-settle(nmq_conn *conn)
+settle(nmq_conn *conn, nmq_batch *batch)
 {
     const nmq_router *router = conn->conns->router;
     size_t max = router->limits.outbox_max_bytes;
@@ -640,6 +645,9 @@ settle(nmq_conn *conn)
     (void) pthread_mutex_lock(&link->lock);
     bool relieve = conn->acked && (link->held != NULL || link->stuck);
     bool deaf = nmq_link_backlog(link) > max * BACKLOG_FACTOR && link->stuck;
+    if (batch->congested == NULL && nmq_link_backlog(link) > max) {
+        batch->congested = nmq_link_ref(link);
+    }
     (void) pthread_mutex_unlock(&link->lock);
     conn->acked = false;
     if (relieve) {
@@ -700,7 +708,7 @@ conn_process(nmq_conn *conn)
     nmq_batch_begin(&batch, router, nmq_clock_now_ms());
     enum nmq_next next = all_packets(conn, &batch);
     nmq_batch_end(&batch);
-    bool deaf = settle(conn);
+    bool deaf = settle(conn, &batch);
     nmq_link *congested = batch.congested;
     if (deaf) {
         nmq_log_write(&router->log, NMQ_LOG_WARNING, "%s: closed, it does not read",

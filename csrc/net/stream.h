@@ -3,7 +3,7 @@
 // A transport embeds nmq_stream first in its own struct and fills `ops`.
 //
 // Owner    the connection owns its stream from accept on, and frees it once, after both
-//          directions have come to rest.
+//          directions have come to rest; it stays alive until a call on it returns.
 // Threads  one recv and one send may be under way at once; close may come at any time.
 //          Callbacks come on the transport's threads, never from within the call that
 //          started them.

@@ -136,7 +136,8 @@ typedef struct {
     nng_stream *stream;
     nng_aio *recv_aio;
     nng_aio *send_aio;
-    bool tries; // an attempt to send can be called off (plain TCP and IPC)
+    bool tries;  // an attempt to send can be called off (plain TCP and IPC)
+    bool closed; // atomic
 } nng_conn;
 
 static nng_conn *
@@ -163,6 +164,17 @@ send_done(void *arg)
     c->base.on_sent(c->base.arg, status_of(rv), rv == 0 ? nng.aio_count(c->send_aio) : 0);
 }
 
+// nng 1.11 keeps an operation that is started on a closed stream waiting for ever. So close
+// cancels what is under way, and whoever starts something looks afterwards whether close has
+// been there: one of the two sees the other.
+static void
+end_if_closed(nng_conn *c, nng_aio *aio)
+{
+    if (__atomic_load_n(&c->closed, __ATOMIC_SEQ_CST)) {
+        nng.aio_cancel(aio);
+    }
+}
+
 static void
 stream_recv(nmq_stream *stream, uint8_t *to, size_t cap)
 {
@@ -171,6 +183,7 @@ stream_recv(nmq_stream *stream, uint8_t *to, size_t cap)
 
     (void) nng.aio_set_iov(c->recv_aio, 1, &iov); // one fits inline: it cannot fail
     nng.stream_recv(c->stream, c->recv_aio);
+    end_if_closed(c, c->recv_aio);
 }
 
 // An aio without a callback finishes in the call that starts it when the socket takes the
@@ -220,13 +233,23 @@ stream_send(nmq_stream *stream, const nmq_bytes *parts, unsigned count)
         return NMQ_ENOMEM;
     }
     nng.stream_send(c->stream, c->send_aio);
+    end_if_closed(c, c->send_aio);
+    // nng closes by itself when the peer is gone, perhaps between the attempt and here.
+    if (c->tries && nng.stream_get_addr(c->stream, "remote-address", &(nng_sockaddr){0}) != 0) {
+        nng.aio_cancel(c->send_aio);
+    }
     return 0;
 }
 
 static void
 stream_close(nmq_stream *stream)
 {
-    nng.stream_close(conn_of(stream)->stream);
+    nng_conn *c = conn_of(stream);
+
+    __atomic_store_n(&c->closed, true, __ATOMIC_SEQ_CST);
+    nng.stream_close(c->stream);
+    nng.aio_cancel(c->recv_aio);
+    nng.aio_cancel(c->send_aio);
 }
 
 static void

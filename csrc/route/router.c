@@ -163,8 +163,8 @@ deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link, const shar
     const nmq_limits *limits = &batch->router->limits;
 
     (void) pthread_mutex_lock(&link->lock);
-    enum nmq_delivered how = link->closed ? NMQ_DELIVERED_DROPPED
-                                          : offer_locked(batch, client, link, what);
+    // A link that closes takes nothing more: its session does, as if it were away.
+    enum nmq_delivered how = offer_locked(batch, client, link->closed ? NULL : link, what);
     link->pump_due = link->pump_due || client->session->queue.qos0_count > 0;
     if (!what->retained) {
         link->queue_full = client->session->queue.count >= limits->queue_max;

@@ -1,0 +1,148 @@
+"""Broker as a library: embedded in a Python program."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from nanomq_py import Broker, Config, ConfigError, Message
+from nanomq_py.config.model import User, WebSocket
+from tests.raw import DISCONNECT, PUBLISH, Raw
+
+LOCAL = Config(url="nmq-tcp://127.0.0.1:0", websocket=WebSocket(enable=False))
+
+
+async def test_publish_reaches_an_mqtt_client() -> None:
+    async with Broker(LOCAL) as broker:
+        with Raw(broker.ports["url"]) as c:
+            c.connect("c")
+            c.subscribe(("a/#", 1))
+            assert broker.publish("a/b", "text", qos=1) == 1
+            assert broker.publish("nobody", b"x") == 0
+            got = c.expect(PUBLISH)
+            assert (got.topic, got.payload, got.qos) == ("a/b", b"text", 1)
+
+
+async def test_tap_hears_clients_and_retained_messages() -> None:
+    async with Broker(LOCAL) as broker:
+        broker.publish("a/kept", b"1", retain=True)
+        async with broker.subscribe("a/#") as tap:
+            with Raw(broker.ports["url"]) as c:
+                c.connect("c")
+                c.publish("a/live", b"2", qos=2, packet_id=1)
+                c.expect(5)
+            got = [await asyncio.wait_for(anext(tap), 5) for _ in range(2)]
+        assert got == [
+            Message("a/kept", b"1", 0, retain=True, retained=True),
+            Message("a/live", b"2", 2, retain=False, retained=False),
+        ]
+        broker.publish("a/after", b"3")
+        assert [m async for m in tap] == []  # closed: the iteration ends
+
+
+async def test_many_messages_come_through_a_tap_in_order() -> None:
+    async with Broker(LOCAL) as broker, broker.subscribe("n") as tap:
+        for n in range(5000):
+            broker.publish("n", b"%d" % n)
+        for n in range(5000):
+            message = await asyncio.wait_for(anext(tap), 5)
+            assert message.payload == b"%d" % n
+        assert tap.dropped == 0
+
+
+async def test_clients_subscriptions_stats_and_kick() -> None:
+    async with Broker(LOCAL) as broker:
+        with Raw(broker.ports["url"], 5) as c:
+            c.connect("me", user="u", keep_alive=33)
+            c.subscribe(("a/+", 1), ("$share/g/b", 2))
+            (client,) = broker.clients()
+            assert (client.client_id, client.user_name) == ("me", "u")
+            assert (client.version, client.keep_alive_s, client.connected) == (5, 33, True)
+            assert client.peer == "127.0.0.1:%d" % c.sock.getsockname()[1]
+            assert [(s.topic_filter, s.qos) for s in broker.subscriptions("me")] == [
+                ("a/+", 1),
+                ("$share/g/b", 2),
+            ]
+            stats = broker.stats()
+            assert (stats.clients, stats.connected, stats.subscriptions) == (1, 1, 2)
+            broker.kick("me")
+            (got,) = await asyncio.to_thread(c.read_until_closed)
+            assert (got.kind, got.reason) == (DISCONNECT, 0x98)
+        with pytest.raises(KeyError):
+            broker.kick("never")
+        with pytest.raises(KeyError):
+            broker.subscriptions("never")
+
+
+@pytest.mark.parametrize("topic", ["", "a/+", "a/#", "a\x00", "x" * 70000])
+async def test_bad_topic_is_a_value_error(topic: str) -> None:
+    async with Broker(LOCAL) as broker:
+        with pytest.raises(ValueError, match="not a valid topic name"):
+            broker.publish(topic, b"")
+
+
+async def test_bad_filter_and_qos_are_value_errors() -> None:
+    async with Broker(LOCAL) as broker:
+        with pytest.raises(ValueError, match="not a valid topic filter"):
+            broker.subscribe("a/#/b")
+        with pytest.raises(ValueError, match="expected 0, 1 or 2"):
+            broker.publish("a", b"", qos=3)
+
+
+async def test_two_brokers_in_one_process_do_not_meet() -> None:
+    async with Broker(LOCAL) as one, Broker(LOCAL) as two:
+        with Raw(two.ports["url"]) as c:
+            c.connect("c")
+            c.subscribe(("#", 0))
+            assert (one.publish("a", b"x"), two.publish("a", b"x")) == (0, 1)
+
+
+async def test_taken_port_leaves_nothing_running() -> None:
+    async with Broker(LOCAL) as broker:
+        port = broker.ports["url"]
+        other = Broker(Config(url=f"nmq-tcp://127.0.0.1:{port}"))
+        with pytest.raises(ConfigError, match="the port is taken"):
+            await other.start()
+        with pytest.raises(RuntimeError, match="not running"):
+            other.stats()
+
+
+async def test_broker_can_start_again() -> None:
+    broker = Broker(LOCAL)
+    for _ in range(3):
+        await broker.start()
+        with Raw(broker.ports["url"]) as c:
+            c.connect("c")
+        await broker.stop()
+    await broker.stop()  # nothing to do
+
+
+async def test_users_are_asked_for_without_blocking_others() -> None:
+    config = Config(
+        url="nmq-tcp://127.0.0.1:0",
+        websocket=WebSocket(enable=False),
+        users=(User(login="u", password="p"),),
+        allow_anonymous=False,
+    )
+    async with Broker(config) as broker:
+        clients = [Raw(broker.ports["url"]) for _ in range(50)]
+        codes = await asyncio.gather(
+            *(
+                asyncio.to_thread(c.connect, f"c{n}", user="u", password=b"p" if n % 2 else b"x")
+                for n, c in enumerate(clients)
+            )
+        )
+        assert [p.reason for p in codes] == [0 if n % 2 else 4 for n in range(50)]
+        for c in clients:
+            c.close()
+
+
+async def test_stop_wakes_a_waiting_tap() -> None:
+    broker = Broker(LOCAL)
+    await broker.start()
+    tap = broker.subscribe("a")
+    waiting = asyncio.create_task(anext(tap, None))
+    await asyncio.sleep(0)
+    await broker.stop()
+    assert await asyncio.wait_for(waiting, 5) is None

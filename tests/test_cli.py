@@ -1,0 +1,151 @@
+"""``nanomq``: start, stop, signals, exit codes, configuration faults."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nanomq_py import __version__
+from tests.conftest import ROOT, StartBroker, settings
+
+
+def nanomq(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "nanomq_py", *args],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **env},
+    )
+
+
+def test_version() -> None:
+    done = nanomq("--version")
+    assert (done.returncode, done.stdout) == (0, f"nanomq-py {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("msq_len=many", "nanomq.conf:1: msq_len='many': expected a whole number"),
+        ("tls.enable=true", "tls.enable: this version cannot enforce it yet"),
+        ('acl.rule.1={"permit":"deny"}', "acl.rule: this version cannot enforce it yet"),
+        ("http_server.auth_type=jwt", "http_server.jwt.public.keyfile: missing"),
+        ("log.to=file\nlog.dir=/proc/nowhere", "log.dir='/proc/nowhere'"),
+    ],
+)
+def test_configuration_fault_stops_the_start_with_one_line(
+    tmp_path: Path, text: str, error: str
+) -> None:
+    conf = tmp_path / "nanomq.conf"
+    rest = settings() if "msq" not in text else ""
+    conf.write_text(f"{text}\n{rest}")
+    done = nanomq("start", "--conf", str(conf), XDG_RUNTIME_DIR=str(tmp_path))
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("nanomq: ")]
+    assert len(lines) == 1
+    assert error in lines[0]
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_file_is_exit_code_2(tmp_path: Path) -> None:
+    done = nanomq("start", "--conf", str(tmp_path / "none.conf"))
+    assert done.returncode == 2
+    assert "cannot be read: No such file" in done.stderr
+
+
+def test_bad_url_argument_is_exit_code_2() -> None:
+    done = nanomq("start", "--url", "tcp://x")
+    assert (done.returncode, "--url 'tcp://x'" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("key", ["url", "http_server.port"])
+def test_taken_port_is_named_with_its_key(tmp_path: Path, key: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        value = f"nmq-tcp://127.0.0.1:{port}" if key == "url" else str(port)
+        conf = tmp_path / "nanomq.conf"
+        conf.write_text(settings(**{key.replace(".", "__"): value}))
+        done = nanomq("start", "--conf", str(conf), XDG_RUNTIME_DIR=str(tmp_path))
+    assert done.returncode == 2
+    assert f"{key}={value}" in done.stderr
+    assert "taken" in done.stderr or "in use" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_stops_cleanly_and_tells_5_0_clients(
+    start_broker: StartBroker, number: signal.Signals
+) -> None:
+    process = start_broker()
+    with process.raw(5) as new, process.raw(4) as old:
+        new.connect("new")
+        old.connect("old")
+        new.subscribe(("a", 0))
+        for n in range(200):
+            old.publish("a", b"%d" % n)
+        old.ping()
+        begun = time.monotonic()
+        os.kill(process.pid, number)
+        got = new.read_until_closed()
+        assert [p.payload for p in got[:-1]] == [b"%d" % n for n in range(200)]
+        assert (got[-1].kind, got[-1].reason) == (14, 0x8B)
+        assert old.read_until_closed() == []
+        assert process.popen.wait(10) == 0
+        slack = 8 if os.environ.get("LD_PRELOAD") else 0  # a sanitizer build ends slowly
+        assert time.monotonic() - begun < 2 + slack
+    assert "stopped" in process.lines[-1]
+
+
+def test_stop_finds_the_broker_of_that_file(start_broker: StartBroker) -> None:
+    process = start_broker()
+    runtime = str(process.conf.parent)
+    done = nanomq("stop", "--conf", str(process.conf), XDG_RUNTIME_DIR=runtime)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert process.popen.wait(10) == 0
+    done = nanomq("stop", "--conf", str(process.conf), XDG_RUNTIME_DIR=runtime)
+    assert done.returncode == 1
+    assert "no broker is running" in done.stderr
+
+
+def test_daemon_runs_in_the_background(tmp_path: Path) -> None:
+    conf = tmp_path / "nanomq.conf"
+    conf.write_text(
+        settings(daemon="true", log__to="file", log__dir=str(tmp_path), log__file="x.log")
+    )
+    done = nanomq("start", "--conf", str(conf), XDG_RUNTIME_DIR=str(tmp_path))
+    assert done.returncode == 0
+    until = time.monotonic() + 30
+    log = tmp_path / "x.log"
+    while not (log.exists() and "serving" in log.read_text()) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert "serving" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
+    done = nanomq("stop", "--conf", str(conf), XDG_RUNTIME_DIR=str(tmp_path))
+    assert done.returncode == 0
+    assert "stopped" in log.read_text()
+
+
+def test_default_password_keeps_http_on_127_0_0_1(start_broker: StartBroker) -> None:
+    warned = start_broker()
+    assert any("http_server.password is the default" in line for line in warned.lines)
+    quiet = start_broker(http_server__password="another", http_server__host="127.0.0.1")
+    assert not any("http_server.password" in line for line in quiet.lines)
+
+
+def test_nothing_is_logged_per_message_at_the_default_level(start_broker: StartBroker) -> None:
+    process = start_broker()
+    before = len(process.lines)
+    with process.raw() as c:
+        c.connect("x")
+        for _ in range(100):
+            c.publish("a", b"x")
+        c.ping()
+    assert len(process.lines) == before
