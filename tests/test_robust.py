@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import socket
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -86,8 +88,6 @@ def test_slow_subscriber_that_reads_loses_nothing_at_qos_0(start_broker: StartBr
         pub.connect("pub")
         pub.sock.settimeout(30)
         count, payload = 2000, b"x" * 4000
-        import threading
-
         sender = threading.Thread(
             target=lambda: [pub.publish("flood", b"%08d" % n + payload) for n in range(count)]
         )
@@ -116,7 +116,7 @@ def test_client_that_never_reads_its_answers_is_closed_or_held(
 
 
 def rss_kib(process: Process) -> int:
-    status = open(f"/proc/{process.pid}/status").read()
+    status = Path(f"/proc/{process.pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0])
 
 

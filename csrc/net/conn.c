@@ -24,6 +24,7 @@ static void conn_resume(nmq_link *link);
 static void conn_disconnect(nmq_link *link, uint8_t reason_code);
 static void conn_free(nmq_link *link);
 static void conn_process(nmq_conn *conn);
+static void start_sending(nmq_conn *conn, bool from_batch);
 static void fire_timer(nmq_timer *timer);
 static void fire_hold(nmq_timer *timer);
 
@@ -117,7 +118,7 @@ retry(nmq_conn *conn)
     (void) pthread_mutex_unlock(&conn->link.lock);
     (void) pthread_mutex_unlock(&client->lock);
     if (stalled) {
-        conn_flush(&conn->link);
+        start_sending(conn, false);
     }
 }
 
@@ -294,6 +295,7 @@ send_failed(nmq_conn *conn)
     nmq_outbox_reset(&conn->link.outbox, 0);
     (void) pthread_mutex_unlock(&conn->link.lock);
     conn->stream->ops->close(conn->stream);
+    cancel(conn, &conn->timer); // the receive side is over, or hears of it now
     nmq_link_relieve(&conn->link, 0, true);
 }
 
@@ -353,13 +355,15 @@ on_sent(void *arg, int status, size_t count)
     send_on(conn);
 }
 
+// Starts the send side if it rests. `from_batch`: the link leaves that batch's list, and so may
+// enter another; nobody else may say so.
 static void
-conn_flush(nmq_link *link)
+start_sending(nmq_conn *conn, bool from_batch)
 {
-    nmq_conn *conn = conn_of(link);
+    nmq_link *link = &conn->link;
 
     (void) pthread_mutex_lock(&link->lock);
-    link->flush_due = false;
+    link->flush_due = link->flush_due && !from_batch;
     bool start = !conn->is_sending && (link->outbox.total > 0 || conn->closing);
     if (start) {
         conn->is_sending = true;
@@ -369,6 +373,12 @@ conn_flush(nmq_link *link)
     if (start) {
         send_on(conn);
     }
+}
+
+static void
+conn_flush(nmq_link *link)
+{
+    start_sending(conn_of(link), true);
 }
 
 static void
@@ -400,7 +410,7 @@ conn_disconnect(nmq_link *link, uint8_t reason_code)
     }
     if (first) {
         arm(conn, nmq_clock_now_ms() + LINGER_MS);
-        conn_flush(link);
+        start_sending(conn, false);
     }
 }
 
@@ -417,7 +427,6 @@ conn_end(nmq_conn *conn, bool lost)
     (void) nmq_map_del(&conns->by_number, number_key(conn));
     (void) pthread_mutex_unlock(&conns->lock);
     (void) pthread_mutex_lock(&link->lock);
-    bool first = !conn->closing;
     conn->closing = true;
     link->closed = true;
     (void) pthread_mutex_unlock(&link->lock);
@@ -431,10 +440,8 @@ conn_end(nmq_conn *conn, bool lost)
         conn->stream->ops->close(conn->stream);
         cancel(conn, &conn->timer);
     } else {
-        if (first) {
-            arm(conn, nmq_clock_now_ms() + LINGER_MS);
-        }
-        conn_flush(link);
+        arm(conn, nmq_clock_now_ms() + LINGER_MS);
+        start_sending(conn, false);
     }
     nmq_link_unref(link); // the receive side's
 }
@@ -600,6 +607,7 @@ static bool
 hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
 {
     const nmq_limits *limits = &conn->conns->router->limits;
+    nmq_clock *clock = conn->conns->router->clock; // the connection may be gone further down
     bool first = false;
 
     if (congested == NULL) {
@@ -618,8 +626,7 @@ hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
     if (first) {
         congested->hold_timer.fire = fire_hold;
         (void) nmq_link_ref(congested);
-        if (!nmq_clock_arm(conn->conns->router->clock, &congested->hold_timer,
-                           now_ms + limits->hold_ms)) {
+        if (!nmq_clock_arm(clock, &congested->hold_timer, now_ms + limits->hold_ms)) {
             nmq_link_unref(congested);
         }
     }

@@ -283,7 +283,7 @@ admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     if (rv == NMQ_OK) {
         rv = nmq_registry_attach(router, &attach, &client);
     }
-    nmq_batch_begin(batch, router, batch->now_ms);
+    nmq_batch_again(batch);
     if (rv != NMQ_OK) {
         return out_of_memory(conn);
     }
@@ -560,7 +560,6 @@ send_retained(nmq_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t identif
 static enum nmq_next
 handle_subscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
-    nmq_router *router = conn->conns->router;
     uint32_t identifier =
         nmq_props_number(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER, 0);
     nmq_buf codes = {0};
@@ -572,7 +571,7 @@ handle_subscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     }
     nmq_batch_end(batch); // the tree changes: not inside a lane
     int rv = subscribe_all(conn, packet->list, identifier, &codes, &results);
-    nmq_batch_begin(batch, router, batch->now_ms);
+    nmq_batch_again(batch);
     if (rv == NMQ_OK) {
         next = put_codes(conn, batch, NMQ_SUBACK, packet->packet_id,
                          (nmq_bytes){codes.at, codes.len});
@@ -605,7 +604,7 @@ handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
                                            : NMQ_RC_NO_SUBSCRIPTION_EXISTED;
         put = nmq_buf_put(&codes, (nmq_bytes){&code, 1});
     }
-    nmq_batch_begin(batch, router, batch->now_ms);
+    nmq_batch_again(batch);
     enum nmq_next next = put == NMQ_OK ? put_codes(conn, batch, NMQ_UNSUBACK, // [MQTT-3.10.4-4]
                                                    packet->packet_id,
                                                    (nmq_bytes){codes.at, codes.len})

@@ -15,7 +15,7 @@ typedef struct nmq_link nmq_link;
 
 // What the network layer does for the router.
 typedef struct {
-    void (*flush)(nmq_link *link);                           // send what the outbox holds
+    void (*flush)(nmq_link *link); // it leaves a batch's list: clear flush_due, then send
     void (*resume)(nmq_link *link);                          // a held link reads on
     void (*disconnect)(nmq_link *link, uint8_t reason_code); // tell the peer, then close
     void (*free)(nmq_link *link);                            // the last reference is gone

@@ -62,6 +62,12 @@ nmq_batch_begin(nmq_batch *batch, nmq_router *router, int64_t now_ms)
 }
 
 void
+nmq_batch_again(nmq_batch *batch)
+{
+    batch->lane = nmq_lanes_enter(batch->router->lanes);
+}
+
+void
 nmq_batch_touch(nmq_batch *batch, nmq_link *link)
 {
     if (!link->flush_due) {
@@ -86,6 +92,7 @@ nmq_batch_end(nmq_batch *batch)
     batch->lane = NULL;
     count(&batch->router->counters.messages_out, batch->messages_out);
     count(&batch->router->counters.messages_dropped, batch->messages_dropped);
+    batch->messages_out = batch->messages_dropped = 0;
     while (batch->touched != NULL) {
         nmq_link *link = batch->touched;
         batch->touched = link->next_flush;

@@ -77,6 +77,9 @@ void nmq_batch_begin(nmq_batch *batch, nmq_router *router, int64_t now_ms);
 // the caller, who unrefs it.
 void nmq_batch_end(nmq_batch *batch);
 
+// Enters a lane again after nmq_batch_end; `congested` is still what it was.
+void nmq_batch_again(nmq_batch *batch);
+
 // Notes that the link has something to flush. Call with the link's lock.
 void nmq_batch_touch(nmq_batch *batch, nmq_link *link);
 

@@ -1,0 +1,457 @@
+// stress.c - threads without Python, for ThreadSanitizer and AddressSanitizer.
+//
+// A transport of socket pairs stands in for nng behind net/stream.h: a pool of task threads
+// runs the callbacks, as nng's do. Clients in threads of their own connect, take each other
+// over, subscribe, publish at every QoS, drop the line at any moment and come back, while
+// others publish, tap, kick and take snapshots through nmq.h.
+//
+// Promise: no race, no leak, no hang; and a counted flow of QoS 1 messages arrives whole.
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "broker.h"
+#include "mqtt/decode.h"
+#include "mqtt/encode.h"
+
+enum { TASKS = 4, CLIENTS = 8, ROUNDS = 60, FLOW = 3000 };
+
+// --- a transport over socket pairs -------------------------------------------------------
+
+typedef struct {
+    nmq_stream base; // first: see stream.h
+    int fd;
+    pthread_mutex_t lock;
+    pthread_cond_t rest;
+    uint8_t *recv_to; // lock: NULL: no read under way
+    size_t recv_cap;  // lock
+    uint8_t *send;    // lock: bytes that wait, a copy; NULL: no send under way
+    size_t send_len;  // lock
+    bool closed;      // lock
+    bool freed;       // lock
+    bool over;        // lock: its thread has left
+    pthread_t thread;
+} pair_stream;
+
+struct nmq_acceptor {
+    nmq_accept_fn *fn;
+    void *arg;
+};
+
+static struct nmq_acceptor acceptor;
+
+static void
+pair_delete(pair_stream *s)
+{
+    (void) close(s->fd);
+    (void) pthread_mutex_destroy(&s->lock);
+    (void) pthread_cond_destroy(&s->rest);
+    free(s->send);
+    free(s);
+}
+
+// Runs the stream's callbacks, as an nng task thread would: one at a time a direction.
+static void *
+pair_run(void *arg)
+{
+    pair_stream *s = arg;
+
+    (void) pthread_mutex_lock(&s->lock);
+    while (!s->freed) {
+        if (s->recv_to == NULL && s->send == NULL) {
+            (void) pthread_cond_wait(&s->rest, &s->lock);
+            continue;
+        }
+        struct pollfd p = {.fd = s->fd,
+                           .events = (short) ((s->recv_to != NULL ? POLLIN : 0) |
+                                              (s->send != NULL ? POLLOUT : 0))};
+        bool closed = s->closed;
+        (void) pthread_mutex_unlock(&s->lock);
+        if (!closed) {
+            (void) poll(&p, 1, 5);
+        }
+        (void) pthread_mutex_lock(&s->lock);
+        if (s->recv_to != NULL && (s->closed || (p.revents & ~POLLOUT) != 0)) {
+            ssize_t n = s->closed ? -1 : read(s->fd, s->recv_to, s->recv_cap);
+            s->recv_to = NULL;
+            (void) pthread_mutex_unlock(&s->lock);
+            s->base.on_recv(s->base.arg, n > 0 ? NMQ_OK : NMQ_ECLOSED, n > 0 ? (size_t) n : 0);
+            (void) pthread_mutex_lock(&s->lock);
+        }
+        if (s->send != NULL && (s->closed || (p.revents & ~POLLIN) != 0)) {
+            ssize_t n = s->closed ? -1 : send(s->fd, s->send, s->send_len, MSG_NOSIGNAL);
+            if (n < 0 && errno == EAGAIN && !s->closed) {
+                continue;
+            }
+            free(s->send);
+            s->send = NULL;
+            (void) pthread_mutex_unlock(&s->lock);
+            s->base.on_sent(s->base.arg, n > 0 ? NMQ_OK : NMQ_ECLOSED, n > 0 ? (size_t) n : 0);
+            (void) pthread_mutex_lock(&s->lock);
+        }
+    }
+    (void) pthread_mutex_unlock(&s->lock);
+    pair_delete(s);
+    return NULL;
+}
+
+static void
+pair_recv(nmq_stream *stream, uint8_t *to, size_t cap)
+{
+    pair_stream *s = (pair_stream *) stream;
+
+    (void) pthread_mutex_lock(&s->lock);
+    assert(s->recv_to == NULL);
+    s->recv_to = to;
+    s->recv_cap = cap;
+    (void) pthread_cond_signal(&s->rest);
+    (void) pthread_mutex_unlock(&s->lock);
+}
+
+static int64_t
+pair_send(nmq_stream *stream, const nmq_bytes *parts, unsigned count)
+{
+    pair_stream *s = (pair_stream *) stream;
+    static unsigned turn;
+    struct iovec iov[8];
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = count};
+
+    for (unsigned i = 0; i < count; i++) {
+        iov[i] = (struct iovec){(void *) (uintptr_t) parts[i].at, parts[i].len};
+    }
+    // Every fourth send takes the slow way, as a full socket would make it.
+    bool slow = __atomic_add_fetch(&turn, 1, __ATOMIC_RELAXED) % 4 == 0;
+    (void) pthread_mutex_lock(&s->lock);
+    assert(s->send == NULL);
+    ssize_t n = s->closed || slow ? 0 : sendmsg(s->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n <= 0) {
+        n = 0;
+        s->send = malloc(parts[0].len);
+        s->send_len = parts[0].len;
+        memcpy(s->send, parts[0].at, parts[0].len);
+        (void) pthread_cond_signal(&s->rest);
+    }
+    (void) pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+static void
+pair_close(nmq_stream *stream)
+{
+    pair_stream *s = (pair_stream *) stream;
+
+    (void) pthread_mutex_lock(&s->lock);
+    s->closed = true;
+    (void) shutdown(s->fd, SHUT_RDWR);
+    (void) pthread_cond_signal(&s->rest);
+    (void) pthread_mutex_unlock(&s->lock);
+}
+
+static void
+pair_free(nmq_stream *stream)
+{
+    pair_stream *s = (pair_stream *) stream;
+
+    (void) pthread_mutex_lock(&s->lock);
+    assert(s->recv_to == NULL && s->send == NULL);
+    s->freed = true;
+    (void) pthread_cond_signal(&s->rest);
+    (void) pthread_mutex_unlock(&s->lock);
+}
+
+static void
+pair_peer(nmq_stream *stream, char *to, size_t cap)
+{
+    (void) stream;
+    (void) snprintf(to, cap, "pair");
+}
+
+static const nmq_stream_ops pair_ops = {
+    .recv = pair_recv,
+    .send = pair_send,
+    .close = pair_close,
+    .free = pair_free,
+    .peer = pair_peer,
+};
+
+static int
+pair_listen(const char *url, nmq_accept_fn *fn, void *arg, nmq_acceptor **out, uint32_t *port)
+{
+    (void) url;
+    acceptor = (struct nmq_acceptor){fn, arg};
+    *out = &acceptor;
+    *port = 0;
+    return NMQ_OK;
+}
+
+static void
+pair_stop(nmq_acceptor *a)
+{
+    (void) a;
+}
+
+static const nmq_transport pair_transport = {.listen = pair_listen, .stop = pair_stop};
+
+// Returns the client's end of a new connection.
+static int
+dial(void)
+{
+    int fds[2];
+    pair_stream *s = calloc(1, sizeof *s);
+
+    assert(s != NULL && socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
+    s->base.ops = &pair_ops;
+    s->fd = fds[0];
+    (void) pthread_mutex_init(&s->lock, NULL);
+    (void) pthread_cond_init(&s->rest, NULL);
+    acceptor.fn(acceptor.arg, &s->base);
+    assert(pthread_create(&s->thread, NULL, pair_run, s) == 0);
+    (void) pthread_detach(s->thread);
+    return fds[1];
+}
+
+// --- clients -----------------------------------------------------------------------------
+
+typedef struct {
+    int fd;
+    uint8_t version;
+    uint8_t in[65536];
+    size_t len;
+    size_t used; // bytes of the packet handed out last
+} client;
+
+static void
+say(client *c, const nmq_packet *packet)
+{
+    nmq_buf out = {0};
+
+    assert(nmq_encode(&out, c->version, packet) == NMQ_OK);
+    for (size_t at = 0; at < out.len;) {
+        ssize_t n = send(c->fd, out.at + at, out.len - at, MSG_NOSIGNAL);
+        if (n <= 0) {
+            break; // taken over: the next read sees it
+        }
+        at += (size_t) n;
+    }
+    nmq_buf_free(&out);
+}
+
+// Reads the next packet. Returns false when the connection is over.
+static bool
+hear(client *c, nmq_packet *packet)
+{
+    memmove(c->in, c->in + c->used, c->len - c->used);
+    c->len -= c->used;
+    c->used = 0;
+    for (;;) {
+        int took = nmq_decode((nmq_bytes){c->in, c->len}, c->version, packet);
+        assert(took >= 0);
+        if (took > 0) {
+            c->used = (size_t) took;
+            return true;
+        }
+        ssize_t n = recv(c->fd, c->in + c->len, sizeof c->in - c->len, 0);
+        if (n <= 0) {
+            return false;
+        }
+        c->len += (size_t) n;
+    }
+}
+
+static bool
+come_in(client *c, const char *id, uint8_t version, bool clean)
+{
+    nmq_packet packet = {.type = NMQ_CONNECT};
+
+    *c = (client){.fd = dial(), .version = version};
+    packet.connect.version = version;
+    packet.connect.clean_start = clean;
+    packet.connect.client_id = nmq_bytes_of(id);
+    packet.connect.keep_alive_s = 30;
+    packet.connect.has_will = true;
+    packet.connect.will_topic = nmq_bytes_of("s/will");
+    packet.connect.will_payload = nmq_bytes_of("gone");
+    if (version == NMQ_V5) {
+        nmq_props_set_number(&packet.props, NMQ_PROP_SESSION_EXPIRY_INTERVAL, 1);
+    }
+    say(c, &packet);
+    return hear(c, &packet) && packet.type == NMQ_CONNACK;
+}
+
+static void
+listen_to(client *c, const char *filter, uint8_t qos)
+{
+    uint8_t list[64] = {0, (uint8_t) strlen(filter)};
+    nmq_packet packet = {.type = NMQ_SUBSCRIBE, .packet_id = 1};
+
+    memcpy(list + 2, filter, strlen(filter));
+    list[2 + strlen(filter)] = qos;
+    packet.list = (nmq_bytes){list, strlen(filter) + 3};
+    say(c, &packet);
+}
+
+static void
+tell(client *c, const char *topic, uint8_t qos, uint16_t id, bool retain)
+{
+    nmq_packet packet = {.type = NMQ_PUBLISH, .packet_id = id};
+
+    packet.publish = (nmq_publish){.qos = qos,
+                                   .retain = retain,
+                                   .topic_name = nmq_bytes_of(topic),
+                                   .payload = nmq_bytes_of("hello")};
+    say(c, &packet);
+}
+
+static void
+answer(client *c, const nmq_packet *got)
+{
+    nmq_packet reply = {.packet_id = got->packet_id};
+
+    switch (got->type) {
+    case NMQ_PUBLISH:
+        reply.type = got->publish.qos == 1 ? NMQ_PUBACK : NMQ_PUBREC;
+        if (got->publish.qos == 0) {
+            return;
+        }
+        break;
+    case NMQ_PUBREC: reply.type = NMQ_PUBREL; break;
+    case NMQ_PUBREL: reply.type = NMQ_PUBCOMP; break;
+    default: return;
+    }
+    say(c, &reply);
+}
+
+// Comes, does a little of everything, and leaves in one of several ways.
+static void *
+restless(void *arg)
+{
+    unsigned seed = (unsigned) (uintptr_t) arg;
+    nmq_packet got;
+    client *c = calloc(1, sizeof *c);
+    char id[16];
+
+    for (int round = 0; round < ROUNDS; round++) {
+        (void) snprintf(id, sizeof id, "c%d", rand_r(&seed) % (CLIENTS / 2));
+        bool in = come_in(c, id, rand_r(&seed) % 2 ? NMQ_V5 : NMQ_V311, rand_r(&seed) % 3 == 0);
+        if (in) {
+            listen_to(c, rand_r(&seed) % 2 ? "s/#" : "$share/g/s/+", (uint8_t) (round % 3));
+            for (uint16_t n = 1; n < 12; n++) {
+                tell(c, n % 2 ? "s/a" : "s/b", (uint8_t) (n % 3), n, n == 5);
+            }
+            for (int n = rand_r(&seed) % 20; n > 0 && hear(c, &got); n--) {
+                answer(c, &got);
+            }
+        }
+        if (rand_r(&seed) % 3 == 0) {
+            say(c, &(nmq_packet){.type = NMQ_DISCONNECT});
+        }
+        (void) close(c->fd);
+    }
+    free(c);
+    return NULL;
+}
+
+static void *
+publish_flow(void *arg)
+{
+    client *c = arg;
+    nmq_packet got;
+    int acked = 0;
+
+    for (int sent = 0; acked < FLOW;) {
+        while (sent < FLOW && sent - acked < 50) {
+            tell(c, "flow", 1, (uint16_t) (sent % 1000 + 1), false);
+            sent++;
+        }
+        assert(hear(c, &got));
+        acked += got.type == NMQ_PUBACK;
+    }
+    return NULL;
+}
+
+static void *
+control(void *arg)
+{
+    nmq_broker *broker = arg;
+    nmq_event events[64];
+    uint64_t tap;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        nmq_snapshot *snapshot = NULL;
+        nmq_stats stats;
+        assert(nmq_broker_tap_open(broker, "s/#", 3, 2, &tap) == NMQ_OK);
+        assert(nmq_broker_publish(broker, "s/c", 3, "x", 1, (uint8_t) (round % 3), false) >= 0);
+        nmq_broker_stats(broker, &stats);
+        assert(nmq_snapshot_new(broker, &snapshot) == NMQ_OK);
+        nmq_snapshot_free(snapshot);
+        (void) nmq_broker_kick(broker, "c1", 2, 0x98);
+        size_t n = nmq_broker_events(broker, events, 64);
+        for (size_t i = 0; i < n; i++) {
+            nmq_broker_event_done(&events[i]);
+        }
+        assert(nmq_broker_tap_close(broker, tap) == NMQ_OK);
+    }
+    return NULL;
+}
+
+int
+main(void)
+{
+    const nmq_options options = {
+        .window = 20,
+        .queue_max = 100,
+        .packet_max_bytes = 65536,
+        .send_packet_max_bytes = 65536,
+        .topic_levels_max = 10,
+        .outbox_max_bytes = 4096,
+        .hold_ms = 500,
+        .connect_timeout_ms = 1000,
+        .keep_alive_permille = 1500,
+        .retry_interval_s = 1,
+        .expiry_max_s = 1,
+        .log_level = 40,
+    };
+    nmq_broker *broker = NULL;
+    uint32_t port;
+    client *pub = calloc(1, sizeof *pub);
+    client *sub = calloc(1, sizeof *sub);
+    pthread_t threads[CLIENTS + 2];
+    nmq_packet got;
+
+    assert(nmq_broker_new_over(&options, &pair_transport, &broker) == NMQ_OK);
+    assert(nmq_broker_listen(broker, "pair", &port) == NMQ_OK);
+    assert(come_in(sub, "flow-sub", NMQ_V311, true) && come_in(pub, "flow-pub", NMQ_V5, true));
+    listen_to(sub, "flow", 1);
+    assert(hear(sub, &got) && got.type == NMQ_SUBACK);
+    assert(pthread_create(&threads[0], NULL, publish_flow, pub) == 0);
+    assert(pthread_create(&threads[1], NULL, control, broker) == 0);
+    for (uintptr_t n = 0; n < CLIENTS; n++) {
+        assert(pthread_create(&threads[2 + n], NULL, restless, (void *) (n + 1)) == 0);
+    }
+    for (int heard = 0; heard < FLOW;) {
+        assert(hear(sub, &got));
+        heard += got.type == NMQ_PUBLISH && !got.publish.dup;
+        answer(sub, &got);
+    }
+    for (int n = 0; n < CLIENTS + 2; n++) {
+        (void) pthread_join(threads[n], NULL);
+    }
+    nmq_broker_shutdown(broker, 1500);
+    (void) close(pub->fd);
+    (void) close(sub->fd);
+    nmq_broker_free(broker);
+    free(pub);
+    free(sub);
+    printf("stress: %d messages of the flow, %d rounds of %d clients; alive: %ld\n", FLOW, ROUNDS,
+           CLIENTS, nmq_mem_live());
+    return nmq_mem_live() == 0 ? 0 : 1;
+}
