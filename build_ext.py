@@ -28,16 +28,35 @@ HEADERS = [Path("csrc/nmq.h")]
 # In the order of inclusion; what cffi cannot read (locks, atomics, attributes) stays out.
 TEST_HEADERS = [
     Path("csrc") / name
-    for name in (
-        "nmq.h base/status.h base/mem.h base/bytes.h base/map.h base/wheel.h base/ring.h "
-        "mqtt/varint.h mqtt/wire.h mqtt/props.h mqtt/packet.h mqtt/decode.h mqtt/encode.h "
-        "mqtt/topic.h mqtt/reason.h mqtt/conn_state.h store/message.h store/levels.h "
-        "store/topic_tree.h store/retain.h store/queue.h store/inflight.h store/outbox.h "
-        "store/session.h"
-    ).split()
+    for name in [
+        "nmq.h",
+        "base/status.h",
+        "base/mem.h",
+        "base/bytes.h",
+        "base/map.h",
+        "base/wheel.h",
+        "base/ring.h",
+        "mqtt/varint.h",
+        "mqtt/wire.h",
+        "mqtt/props.h",
+        "mqtt/packet.h",
+        "mqtt/decode.h",
+        "mqtt/encode.h",
+        "mqtt/topic.h",
+        "mqtt/reason.h",
+        "mqtt/conn_state.h",
+        "store/message.h",
+        "store/levels.h",
+        "store/topic_tree.h",
+        "store/retain.h",
+        "store/queue.h",
+        "store/inflight.h",
+        "store/outbox.h",
+        "store/session.h",
+    ]
 ]
 # `make lint` adds -Wpedantic -Werror; here the wrappers that cffi writes are compiled too.
-WARNINGS = "-Wall -Wextra -Wshadow -Wconversion".split()
+WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion"]
 
 
 @dataclass(frozen=True)
@@ -109,7 +128,9 @@ def build_in_place(options: Options, *, test: bool) -> Path:
     name = "test" if test else "core"
     work = ROOT / "build" / f"{name}-{options.sanitize or 'plain'}"
     work.mkdir(parents=True, exist_ok=True)
-    if options.coverage:  # objects must keep their place: the counts are written beside them
+    if (
+        options.coverage
+    ):  # objects must keep their place: the counts are written beside them
         os.environ["GCOV_PREFIX_STRIP"] = "0"
     ffi = core(options, test=test)
     extension = ffi.distutils_extension(str(work.relative_to(ROOT)))
@@ -137,7 +158,9 @@ def main() -> None:
     args = parser.parse_args()
     os.chdir(ROOT)
     options = Options(args.sanitize, args.debug, args.coverage)
-    if "CC" not in os.environ and not shutil.which(sysconfig.get_config_var("CC").split()[0]):
+    if "CC" not in os.environ and not shutil.which(
+        sysconfig.get_config_var("CC").split()[0]
+    ):
         os.environ["CC"] = "gcc"
     print(build_in_place(options, test=False))
     if args.test:

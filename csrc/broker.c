@@ -169,7 +169,8 @@ int
 nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_len,
                 uint8_t reason_code)
 {
-    nmq_client *client = nmq_registry_find(&broker->router, slice(client_id, client_id_len));
+    nmq_client *client =
+        nmq_registry_find(&broker->router, slice(client_id, client_id_len));
     nmq_link *link = NULL;
 
     if (client == NULL) {
@@ -437,7 +438,8 @@ reserve_subs(nmq_snapshot *s, size_t more)
 
 // Copies the client's subscriptions; call inside a lane. Filters are offsets for now.
 static int
-copy_subs(nmq_snapshot *s, const nmq_session *session, nmq_buf *texts, nmq_client_info *info)
+copy_subs(nmq_snapshot *s, const nmq_session *session, nmq_buf *texts,
+          nmq_client_info *info)
 {
     size_t offset;
 

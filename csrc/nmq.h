@@ -3,9 +3,9 @@
 //     nmq_nng_bind, nmq_nng_threads      once, before anything else
 //     nmq_broker_new -> listen ... -> nmq_broker_shutdown -> nmq_broker_free
 //
-// Threads  every function is thread-safe and none needs the GIL; nmq_broker_free is the last
-//          call on its broker. The core never calls into Python: it puts records on a ring
-//          and makes a descriptor readable.
+// Threads  every function is thread-safe and none needs the GIL; nmq_broker_free is the
+//          last call on its broker. The core never calls into Python: it puts records on a
+//          ring and makes a descriptor readable.
 // Errors   functions that return int give 0 or a count, or a negative enum nmq_status
 //          (base/status.h), whose text is nmq_status_text.
 #pragma once
@@ -74,13 +74,13 @@ void nmq_broker_set_log_level(nmq_broker *broker, int32_t level);
 int nmq_broker_publish(nmq_broker *broker, const char *topic_name, size_t topic_len,
                        const char *payload, size_t payload_len, uint8_t qos, bool retain);
 
-// Closes the client's connection with that Reason Code. Returns NMQ_OK, or NMQ_ENOENT when it
-// is not connected.
+// Closes the client's connection with that Reason Code. Returns NMQ_OK, or NMQ_ENOENT when
+// it is not connected.
 int nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_len,
                     uint8_t reason_code);
 
-// Answers a question: 0 lets the client in, any other Reason Code refuses it. Returns NMQ_OK,
-// or NMQ_ENOENT when nobody waits under that number any more.
+// Answers a question: 0 lets the client in, any other Reason Code refuses it. Returns
+// NMQ_OK, or NMQ_ENOENT when nobody waits under that number any more.
 int nmq_broker_answer(nmq_broker *broker, uint64_t number, uint8_t reason_code);
 
 // --- taps and events ---------------------------------------------------------------------
@@ -121,8 +121,8 @@ typedef struct {
 
 // Copies messages that match the filter to the ring from now on, retained ones first.
 // Returns NMQ_OK, NMQ_EFILTER, NMQ_EINVAL or NMQ_ENOMEM. *number identifies the tap.
-int nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, uint8_t qos,
-                        uint64_t *number);
+int nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len,
+                        uint8_t qos, uint64_t *number);
 
 // Returns NMQ_OK or NMQ_ENOENT. Records that are on the ring already still come.
 int nmq_broker_tap_close(nmq_broker *broker, uint64_t number);
@@ -130,8 +130,8 @@ int nmq_broker_tap_close(nmq_broker *broker, uint64_t number);
 // Readable while there are events to take. The broker's: do not close it.
 int nmq_broker_event_fd(nmq_broker *broker);
 
-// Moves up to `most` records to events, the oldest first; returns how many. The caller gives
-// each back with nmq_broker_event_done.
+// Moves up to `most` records to events, the oldest first; returns how many. The caller
+// gives each back with nmq_broker_event_done.
 size_t nmq_broker_events(nmq_broker *broker, nmq_event *events, size_t most);
 void nmq_broker_event_done(nmq_event *event);
 

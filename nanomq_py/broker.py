@@ -143,9 +143,7 @@ class Broker:
         self.ports: dict[str, int] = {}  # key of the listener -> port in use
         self._core: core.Core | None = None
         self._taps: dict[int, Tap] = {}
-        self._users = Users(
-            self.config.users, allow_anonymous=self.config.allow_anonymous
-        )
+        self._users = Users(self.config.users, allow_anonymous=self.config.allow_anonymous)
 
     @property
     def _running(self) -> core.Core:

@@ -5,13 +5,13 @@ Nothing of cffi leaves this module.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pynng._nng
 
-from nanomq_py._core import ffi, lib
+from nanomq_py._core import ffi, lib  # noqa: TID251 - the one place
 
 # enum nmq_status, as far as callers tell them apart.
 ENOENT = -4
@@ -228,7 +228,7 @@ class Core:
     def events(self) -> Iterator[Event]:
         """Yield up to 256 events, the oldest first. Call it when ``event_fd`` is readable."""
         count = lib.nmq_broker_events(self._broker, self._events, _EVENT_BATCH)
-        made = []
+        made: list[Event] = []
         for i in range(count):
             event = self._events[i]
             made.append(_EVENT_READERS[event.kind](event))
@@ -299,7 +299,7 @@ def _read_auth(event: Any) -> AuthEvent:
     )
 
 
-_EVENT_READERS = {
+_EVENT_READERS: dict[int, Callable[[Any], Event]] = {
     _EVENT_LOG: _read_log,
     _EVENT_MESSAGE: _read_message,
     _EVENT_AUTH: _read_auth,

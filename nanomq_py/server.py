@@ -1,4 +1,4 @@
-"""One broker process: puts the parts together, starts and stops them in order, takes signals."""
+"""One broker process: puts the parts together, starts and stops them, takes signals."""
 
 from __future__ import annotations
 
@@ -120,7 +120,8 @@ class Server:
             )
         )
         self._http_task = asyncio.create_task(self._http.serve(sockets=[sock]))
-        while not self._http.started and not self._http_task.done():
+        # The socket listens already; uvicorn's own start-up needs a turn of the loop or two.
+        while not self._http.started and not self._http_task.done():  # noqa: ASYNC110
             await asyncio.sleep(0)
         if self.config.http_server.password == DEFAULT_HTTP_PASSWORD:
             log.warning(
@@ -130,11 +131,16 @@ class Server:
     def _take_pid_file(self) -> None:
         try:
             if not self._pid_file.take():
-                log.warning("%s is another broker's: nanomq stop stops that one",
-                            self._pid_file.path)
+                log.warning(
+                    "%s is another broker's: nanomq stop stops that one",
+                    self._pid_file.path,
+                )
         except OSError as fault:
-            log.warning("%s: %s: nanomq stop will not find this broker",
-                        self._pid_file.path, fault.strerror)
+            log.warning(
+                "%s: %s: nanomq stop will not find this broker",
+                self._pid_file.path,
+                fault.strerror,
+            )
 
     async def start(self) -> None:
         """Start everything, or nothing. Raises ConfigError."""

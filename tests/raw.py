@@ -148,10 +148,11 @@ def cut(kind: int, flags: int, body: bytes, version: int) -> Packet:
         size = struct.unpack_from(">H", body)[0]
         p.topic = body[2 : 2 + size].decode()
         at = 2 + size
-    if kind in (PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK) or p.qos:
-        if kind != PINGRESP and kind != CONNACK:
-            p.packet_id = struct.unpack_from(">H", body, at)[0]
-            at += 2
+    if kind in (PUBACK, PUBREC, PUBREL, PUBCOMP, SUBACK, UNSUBACK) or (
+        kind == PUBLISH and p.qos
+    ):
+        p.packet_id = struct.unpack_from(">H", body, at)[0]
+        at += 2
     if kind == CONNACK:
         p.flags, p.reason = body[0], body[1]
         at = 2

@@ -59,7 +59,7 @@ async def test_clients_subscriptions_stats_and_kick() -> None:
             (client,) = broker.clients()
             assert (client.client_id, client.user_name) == ("me", "u")
             assert (client.version, client.keep_alive_s, client.connected) == (5, 33, True)
-            assert client.peer == "127.0.0.1:%d" % c.sock.getsockname()[1]
+            assert client.peer == f"127.0.0.1:{c.sock.getsockname()[1]}"
             assert [(s.topic_filter, s.qos) for s in broker.subscriptions("me")] == [
                 ("a/+", 1),
                 ("$share/g/b", 2),
@@ -129,7 +129,9 @@ async def test_users_are_asked_for_without_blocking_others() -> None:
         clients = [Raw(broker.ports["url"]) for _ in range(50)]
         codes = await asyncio.gather(
             *(
-                asyncio.to_thread(c.connect, f"c{n}", user="u", password=b"p" if n % 2 else b"x")
+                asyncio.to_thread(
+                    c.connect, f"c{n}", user="u", password=b"p" if n % 2 else b"x"
+                )
                 for n, c in enumerate(clients)
             )
         )

@@ -140,7 +140,9 @@ def test_default_password_keeps_http_on_127_0_0_1(start_broker: StartBroker) -> 
     assert not any("http_server.password" in line for line in quiet.lines)
 
 
-def test_nothing_is_logged_per_message_at_the_default_level(start_broker: StartBroker) -> None:
+def test_nothing_is_logged_per_message_at_the_default_level(
+    start_broker: StartBroker,
+) -> None:
     process = start_broker()
     before = len(process.lines)
     with process.raw() as c:

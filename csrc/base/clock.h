@@ -1,8 +1,9 @@
 // clock.h - one thread that fires the timers of one wheel.
 //
 // Owner    A timer is embedded in its owner. An armed timer stands for one reference to the
-//          owner: `arm` on an idle timer wants one, `fire` and a true `cancel` give it back.
-// Threads  arm and cancel are thread-safe; fire runs on the clock's thread without its lock.
+//          owner: `arm` on an idle timer wants one, `fire` and a true `cancel` give it
+//          back.
+// Threads  arm and cancel are thread-safe; fire runs on the clock's thread, unlocked.
 #pragma once
 #include "base/wheel.h"
 

@@ -1,8 +1,8 @@
 // mem.h - the one seam through which the core allocates.
 //
 // Builds with NMQ_MEM_COUNT (tests) count what is alive and can make any allocation fail;
-// other builds pass straight to the C library, because a shared counter would be a contended
-// cache line on the message path.
+// other builds pass straight to the C library, because a shared counter would be a
+// contended cache line on the message path.
 //
 // Threads  all functions are thread-safe.
 #pragma once

@@ -8,8 +8,8 @@
 #include "mqtt/varint.h"
 #include "mqtt/wire.h"
 
-// Each body decoder returns 0, or the Reason Code that refuses the packet. The caller checks
-// wire->failed and that nothing is left over.
+// Each body decoder returns 0, or the Reason Code that refuses the packet. The caller
+// checks wire->failed and that nothing is left over.
 typedef int decoder(nmq_wire *wire, uint8_t version, nmq_packet *out);
 
 bool
@@ -66,7 +66,8 @@ check_connect_flags(uint8_t flags, uint8_t version)
     if (will_qos == 3) { // [MQTT-3.1.2-12]
         return NMQ_RC_MALFORMED_PACKET;
     }
-    if (!will && (will_qos != 0 || (flags & 0x20) != 0)) { // [MQTT-3.1.2-11] [MQTT-3.1.2-13]
+    if (!will &&
+        (will_qos != 0 || (flags & 0x20) != 0)) { // [MQTT-3.1.2-11] [MQTT-3.1.2-13]
         return NMQ_RC_MALFORMED_PACKET;
     }
     // A password without a user name: 3.1.1 forbids it, 5.0 allows it. [MQTT-3.1.2-22]
@@ -244,8 +245,8 @@ decode_subscribe(nmq_wire *wire, uint8_t version, nmq_packet *out)
         if ((options & NMQ_SUB_RETAIN_HANDLING) == NMQ_SUB_RETAIN_HANDLING) {
             return NMQ_RC_PROTOCOL_ERROR; // 3.8.3.1
         }
-        if ((options & NMQ_SUB_NO_LOCAL) != 0 && nmq_filter_parse(text, &filter) == NMQ_OK &&
-            filter.group.at != NULL) {
+        if ((options & NMQ_SUB_NO_LOCAL) != 0 &&
+            nmq_filter_parse(text, &filter) == NMQ_OK && filter.group.at != NULL) {
             return NMQ_RC_PROTOCOL_ERROR; // [MQTT-3.8.3-4]
         }
     } while (wire->rest.len > 0);

@@ -13,10 +13,9 @@
 // is too short to tell; NMQ_EMALFORMED for a length that is no Variable Byte Integer.
 int nmq_decode_size(nmq_bytes in, size_t *size);
 
-// Reads one packet from the front of `in`. version is the connection's protocol level, and 0
-// before CONNECT, which brings its own.
-// Returns the bytes it took; 0 if `in` ends before the packet does; or the negative of the
-// Reason Code to close the connection with (-0x81 Malformed Packet, -0x82 Protocol Error,
-// -0x84 Unsupported Protocol Version, -0x90 Topic Name invalid, ...).
-// *out is meaningful only when bytes were taken.
+// Reads one packet from the front of `in`. version is the connection's protocol level, and
+// 0 before CONNECT, which brings its own. Returns the bytes it took; 0 if `in` ends before
+// the packet does; or the negative of the Reason Code to close the connection with (-0x81
+// Malformed Packet, -0x82 Protocol Error, -0x84 Unsupported Protocol Version, -0x90 Topic
+// Name invalid, ...). *out is meaningful only when bytes were taken.
 int nmq_decode(nmq_bytes in, uint8_t version, nmq_packet *out);

@@ -72,7 +72,8 @@ typedef struct {
 } nmq_packet;
 
 // Takes the next filter of a checked SUBSCRIBE's list off the front, with its options.
-bool nmq_packet_next_subscription(nmq_bytes *list, nmq_bytes *topic_filter, uint8_t *options);
+bool nmq_packet_next_subscription(nmq_bytes *list, nmq_bytes *topic_filter,
+                                  uint8_t *options);
 
 // Takes the next filter of a checked UNSUBSCRIBE's list off the front.
 bool nmq_packet_next_filter(nmq_bytes *list, nmq_bytes *topic_filter);

@@ -7,8 +7,8 @@
 enum type { NONE, BYTE, U16, U32, VARINT, TEXT, BINARY, PAIR };
 
 #define ON(type) (1u << NMQ_##type)
-#define ON_ACKS (ON(PUBACK) | ON(PUBREC) | ON(PUBREL) | ON(PUBCOMP))
-#define ON_CODES                                                                              \
+#define ON_ACKS  (ON(PUBACK) | ON(PUBREC) | ON(PUBREL) | ON(PUBCOMP))
+#define ON_CODES                                                                           \
     (ON(CONNACK) | ON_ACKS | ON(SUBACK) | ON(UNSUBACK) | ON(DISCONNECT) | ON(AUTH))
 
 // MQTT 5.0, table 2-4. A flag is 0 or 1; some numbers must not be 0.

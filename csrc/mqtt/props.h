@@ -42,7 +42,7 @@ typedef struct {
     uint64_t present; // bit id: the property appears
     uint32_t number[43];
     nmq_bytes text[43];
-    nmq_bytes raw;           // the whole block, without its length
+    nmq_bytes raw;            // the whole block, without its length
     unsigned user_properties; // how many
 } nmq_props;
 
@@ -69,7 +69,8 @@ void nmq_props_set_text(nmq_props *props, unsigned id, nmq_bytes value); // borr
 // allow, or a value out of its range.
 int nmq_props_read(nmq_wire *wire, unsigned packet_type, nmq_props *out);
 
-// Takes the next property off *block. Returns false at the end or at bytes that are not one.
+// Takes the next property off *block. Returns false at the end or at bytes that are not
+// one.
 bool nmq_props_next(nmq_bytes *block, nmq_prop *out);
 
 // What nmq_props_write will write, without the length in front.

@@ -151,7 +151,8 @@ nmq_wire_put_u16(uint8_t *to, uint16_t value)
 uint8_t *
 nmq_wire_put_u32(uint8_t *to, uint32_t value)
 {
-    return nmq_wire_put_u16(nmq_wire_put_u16(to, (uint16_t) (value >> 16)), (uint16_t) value);
+    return nmq_wire_put_u16(nmq_wire_put_u16(to, (uint16_t) (value >> 16)),
+                            (uint16_t) value);
 }
 
 uint8_t *

@@ -76,8 +76,9 @@ cancel(nmq_conn *conn, nmq_timer *timer)
 static uint32_t
 retry_interval_ms(const nmq_conn *conn, bool open)
 {
-    return open && version_of(conn) != NMQ_V5 ? conn->conns->options->retry_interval_s * 1000
-                                              : 0;
+    return open && version_of(conn) != NMQ_V5
+               ? conn->conns->options->retry_interval_s * 1000
+               : 0;
 }
 
 void
@@ -112,8 +113,8 @@ retry(nmq_conn *conn)
                    session->resend == NULL && conn->retry_acks == progress + 1;
     conn->retry_acks = progress + 1;
     if (stalled && nmq_session_resume(session) == NMQ_OK) {
-        (void) nmq_session_pump(session, &conn->link.outbox, router->limits.outbox_max_bytes,
-                                nmq_clock_now_ms());
+        (void) nmq_session_pump(session, &conn->link.outbox,
+                                router->limits.outbox_max_bytes, nmq_clock_now_ms());
     }
     (void) pthread_mutex_unlock(&conn->link.lock);
     (void) pthread_mutex_unlock(&client->lock);
@@ -134,8 +135,8 @@ timed_out(nmq_conn *conn)
     conn_disconnect(&conn->link, NMQ_RC_KEEP_ALIVE_TIMEOUT); // [MQTT-3.1.2-22]
 }
 
-// The idle connection is looked at again when its silence could be too long. The receive side
-// may end meanwhile: it then finds the timer armed, or we find it closing.
+// The idle connection is looked at again when its silence could be too long. The receive
+// side may end meanwhile: it then finds the timer armed, or we find it closing.
 static void
 rearm(nmq_conn *conn, int64_t due_ms)
 {
@@ -194,7 +195,8 @@ fire_timer(nmq_timer *timer)
 static void
 fire_hold(nmq_timer *timer)
 {
-    nmq_link *link = (nmq_link *) (void *) ((uint8_t *) timer - offsetof(nmq_link, hold_timer));
+    nmq_link *link =
+        (nmq_link *) (void *) ((uint8_t *) timer - offsetof(nmq_link, hold_timer));
     nmq_conn *conn = conn_of(link);
     size_t max = conn->conns->router->limits.outbox_max_bytes;
 
@@ -321,7 +323,8 @@ send_on(nmq_conn *conn)
             sends_done(conn);
             break;
         }
-        (void) nmq_link_ref(&conn->link); // on_sent may come, and end it all, before send ends
+        (void) nmq_link_ref(
+            &conn->link); // on_sent may come, and end it all, before send ends
         int64_t taken = conn->stream->ops->send(conn->stream, parts, n);
         nmq_link_unref(&conn->link);
         if (taken == 0) {
@@ -355,8 +358,8 @@ on_sent(void *arg, int status, size_t count)
     send_on(conn);
 }
 
-// Starts the send side if it rests. `from_batch`: the link leaves that batch's list, and so may
-// enter another; nobody else may say so.
+// Starts the send side if it rests. `from_batch`: the link leaves that batch's list, and so
+// may enter another; nobody else may say so.
 static void
 start_sending(nmq_conn *conn, bool from_batch)
 {
@@ -550,15 +553,17 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     }
     // The first byte alone tells a stranger: no waiting for more of it.
     uint8_t type = rest.at[0] >> 4;
-    uint8_t reason = conn->state == NMQ_CONN_DECIDING ? NMQ_RC_SUCCESS
-                                                      : nmq_conn_state_check(conn->state, type);
+    uint8_t reason = conn->state == NMQ_CONN_DECIDING
+                         ? NMQ_RC_SUCCESS
+                         : nmq_conn_state_check(conn->state, type);
     if (reason != NMQ_RC_SUCCESS) {
         return nmq_conn_refuse(conn, batch, reason);
     }
     if (header == 0) {
         return NMQ_NEXT_PACKET;
     }
-    if (size > conn->conns->options->packet_max_bytes) { // [MQTT-3.2.2-15]: before it is read
+    if (size >
+        conn->conns->options->packet_max_bytes) { // [MQTT-3.2.2-15]: before it is read
         return nmq_conn_refuse(conn, batch, NMQ_RC_PACKET_TOO_LARGE);
     }
     if (size > rest.len) {
@@ -607,7 +612,8 @@ static bool
 hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
 {
     const nmq_limits *limits = &conn->conns->router->limits;
-    nmq_clock *clock = conn->conns->router->clock; // the connection may be gone further down
+    nmq_clock *clock =
+        conn->conns->router->clock; // the connection may be gone further down
     bool first = false;
 
     if (congested == NULL) {
@@ -633,8 +639,8 @@ hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
     return held;
 }
 
-// Counts and settles what one batch did. A peer that does not read its own answers is waited
-// for like any other. Returns whether it is past waiting for.
+// Counts and settles what one batch did. A peer that does not read its own answers is
+// waited for like any other. Returns whether it is past waiting for.
 static bool
 settle(nmq_conn *conn, nmq_batch *batch)
 {
@@ -663,8 +669,8 @@ settle(nmq_conn *conn, nmq_batch *batch)
     return deaf;
 }
 
-// Puts the question of the CONNECT at the front of the input to Python, as the last thing the
-// receive side does: the answer may come before this returns.
+// Puts the question of the CONNECT at the front of the input to Python, as the last thing
+// the receive side does: the answer may come before this returns.
 static void
 ask(nmq_conn *conn)
 {
@@ -679,8 +685,9 @@ ask(nmq_conn *conn)
     // Three times a length (UINT32_MAX: absent) and the bytes; nmq_event_auth reads it.
     for (int i = 0; i < 3 && put; i++) {
         uint32_t len = has[i] ? (uint32_t) texts[i].len : UINT32_MAX;
-        put = nmq_buf_put(&text, (nmq_bytes){(const uint8_t *) &len, sizeof len}) == NMQ_OK &&
-              (!has[i] || nmq_buf_put(&text, texts[i]) == NMQ_OK);
+        put =
+            nmq_buf_put(&text, (nmq_bytes){(const uint8_t *) &len, sizeof len}) == NMQ_OK &&
+            (!has[i] || nmq_buf_put(&text, texts[i]) == NMQ_OK);
     }
     uint64_t number = conn->number;
     nmq_conns *conns = conn->conns;
@@ -775,7 +782,8 @@ conn_free(nmq_link *link)
     nmq_buf_free(&conn->in);
     nmq_link_fini(link);
     nmq_free(conn);
-    (void) __atomic_sub_fetch(&conns->router->counters.connections_open, 1, __ATOMIC_RELAXED);
+    (void) __atomic_sub_fetch(&conns->router->counters.connections_open, 1,
+                              __ATOMIC_RELAXED);
     (void) pthread_mutex_lock(&conns->lock);
     if (--conns->open == 0) {
         (void) pthread_cond_broadcast(&conns->freed);
@@ -789,11 +797,12 @@ enter(nmq_conns *conns, nmq_conn *conn)
 {
     (void) pthread_mutex_lock(&conns->lock);
     conn->number = ++conns->next_number;
-    bool in = !conns->closing &&
-              nmq_map_put(&conns->by_number, number_key(conn), conn) == NMQ_OK;
+    bool in =
+        !conns->closing && nmq_map_put(&conns->by_number, number_key(conn), conn) == NMQ_OK;
     conns->open++;
     (void) pthread_mutex_unlock(&conns->lock);
-    (void) __atomic_add_fetch(&conns->router->counters.connections_open, 1, __ATOMIC_RELAXED);
+    (void) __atomic_add_fetch(&conns->router->counters.connections_open, 1,
+                              __ATOMIC_RELAXED);
     (void) __atomic_add_fetch(&conns->router->counters.connections_accepted, 1,
                               __ATOMIC_RELAXED);
     return in;

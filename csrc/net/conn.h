@@ -23,10 +23,10 @@ typedef struct {
     const nmq_options *options;
     pthread_mutex_t lock;
     pthread_cond_t freed;
-    nmq_map by_number; // lock: those whose receive side is not over
-    uint64_t open;     // lock: not yet freed
+    nmq_map by_number;    // lock: those whose receive side is not over
+    uint64_t open;        // lock: not yet freed
     uint64_t next_number; // lock
-    bool closing;      // lock: no more are taken
+    bool closing;         // lock: no more are taken
 } nmq_conns;
 
 typedef struct {

@@ -36,7 +36,8 @@ put_packet(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 }
 
 static enum nmq_next
-put_ack(nmq_conn *conn, nmq_batch *batch, uint8_t type, uint16_t packet_id, uint8_t reason_code)
+put_ack(nmq_conn *conn, nmq_batch *batch, uint8_t type, uint16_t packet_id,
+        uint8_t reason_code)
 {
     uint8_t bytes[NMQ_ACK_MAX_BYTES];
     uint8_t *end = nmq_encode_ack(bytes, conn->version, type, packet_id, reason_code);
@@ -65,7 +66,8 @@ nmq_conn_refuse(nmq_conn *conn, nmq_batch *batch, uint8_t reason_code)
         if (conn->version == NMQ_V5) { // [MQTT-4.13.2-1]
             (void) put_packet(conn, batch, &disconnect);
         }
-    } else if (conn->version == NMQ_V5 || reason_code == NMQ_RC_UNSUPPORTED_PROTOCOL_VERSION) {
+    } else if (conn->version == NMQ_V5 ||
+               reason_code == NMQ_RC_UNSUPPORTED_PROTOCOL_VERSION) {
         // Before 5.0 only this fault of a CONNECT has an answer [MQTT-3.1.2-2].
         (void) refuse_connect(conn, batch, reason_code);
     }
@@ -190,7 +192,8 @@ announce(const nmq_conn *conn, nmq_props *props, uint32_t asked_expiry_s, uint32
         nmq_props_set_number(props, NMQ_PROP_RECEIVE_MAXIMUM, options->window);
     }
     if (options->packet_max_bytes < NMQ_VARINT_MAX + 5) {
-        nmq_props_set_number(props, NMQ_PROP_MAXIMUM_PACKET_SIZE, options->packet_max_bytes);
+        nmq_props_set_number(props, NMQ_PROP_MAXIMUM_PACKET_SIZE,
+                             options->packet_max_bytes);
     }
     if (expiry_s != asked_expiry_s) {
         nmq_props_set_number(props, NMQ_PROP_SESSION_EXPIRY_INTERVAL, expiry_s);
@@ -208,7 +211,8 @@ static uint32_t
 asked_expiry(const nmq_connect *c, const nmq_props *props)
 {
     if (c->version == NMQ_V5) {
-        return nmq_props_number(props, NMQ_PROP_SESSION_EXPIRY_INTERVAL, 0); // [MQTT-3.1.2-23]
+        return nmq_props_number(props, NMQ_PROP_SESSION_EXPIRY_INTERVAL,
+                                0); // [MQTT-3.1.2-23]
     }
     return c->clean_start ? 0 : UINT32_MAX;
 }
@@ -223,15 +227,15 @@ assign_id(char text[ASSIGNED_ID_BYTES + 1])
                     (unsigned long long) (draw[0] ^ draw[1] >> 1));
 }
 
-// A client that stays silent for one and a half times its keep alive is gone [MQTT-3.1.2-22];
-// keep_alive_permille can only make that longer.
+// A client that stays silent for one and a half times its keep alive is gone
+// [MQTT-3.1.2-22]; keep_alive_permille can only make that longer.
 static uint32_t
 idle_limit_ms(const nmq_conn *conn, uint16_t keep_alive_s)
 {
     uint32_t permille = conn->conns->options->keep_alive_permille;
 
-    return keep_alive_s * (permille < KEEP_ALIVE_MIN_PERMILLE ? KEEP_ALIVE_MIN_PERMILLE
-                                                              : permille);
+    return keep_alive_s *
+           (permille < KEEP_ALIVE_MIN_PERMILLE ? KEEP_ALIVE_MIN_PERMILLE : permille);
 }
 
 static enum nmq_next
@@ -271,9 +275,9 @@ admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         }
         attach.receive_maximum =
             nmq_props_number(&packet->props, NMQ_PROP_RECEIVE_MAXIMUM, UINT16_MAX);
-        attach.packet_max =
-            smaller(nmq_props_number(&packet->props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX),
-                    attach.packet_max);
+        attach.packet_max = smaller(
+            nmq_props_number(&packet->props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX),
+            attach.packet_max);
         attach.will_delay_s =
             nmq_props_number(&c->will_props, NMQ_PROP_WILL_DELAY_INTERVAL, 0);
     }
@@ -341,8 +345,8 @@ handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
         refused = conn->answer;
     }
     if (refused != NMQ_RC_SUCCESS) {
-        nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO, "%s: refused: %s", conn->peer,
-                      nmq_reason_text(refused));
+        nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO, "%s: refused: %s",
+                      conn->peer, nmq_reason_text(refused));
         return refuse_connect(conn, batch, refused); // [MQTT-3.1.4-2]
     }
     return admit(conn, batch, packet);
@@ -356,7 +360,8 @@ check_publish(const nmq_conn *conn, const nmq_packet *packet)
 {
     if (packet->props.present != 0) {
         if (nmq_props_has(&packet->props, NMQ_PROP_TOPIC_ALIAS)) {
-            return NMQ_RC_TOPIC_ALIAS_INVALID; // our Topic Alias Maximum is 0 [MQTT-3.3.2-9]
+            return NMQ_RC_TOPIC_ALIAS_INVALID; // our Topic Alias Maximum is 0
+                                               // [MQTT-3.3.2-9]
         }
         if (nmq_props_has(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER)) {
             return NMQ_RC_PROTOCOL_ERROR; // [MQTT-3.3.4-6]
@@ -410,7 +415,8 @@ receive_qos2(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, bool *f
         return out_of_memory(conn);
     }
     if (*fresh && conn->version == NMQ_V5 && open >= conn->conns->options->window) {
-        return nmq_conn_refuse(conn, batch, NMQ_RC_RECEIVE_MAXIMUM_EXCEEDED); // [MQTT-3.3.4-9]
+        return nmq_conn_refuse(conn, batch,
+                               NMQ_RC_RECEIVE_MAXIMUM_EXCEEDED); // [MQTT-3.3.4-9]
     }
     return NMQ_NEXT_PACKET;
 }
@@ -503,7 +509,8 @@ code_of(int rv, uint8_t options)
 }
 
 static enum nmq_next
-put_codes(nmq_conn *conn, nmq_batch *batch, uint8_t type, uint16_t packet_id, nmq_bytes codes)
+put_codes(nmq_conn *conn, nmq_batch *batch, uint8_t type, uint16_t packet_id,
+          nmq_bytes codes)
 {
     nmq_packet ack = {.type = type, .packet_id = packet_id, .list = codes};
 
@@ -529,8 +536,8 @@ subscribe_all(nmq_conn *conn, nmq_bytes list, uint32_t identifier, nmq_buf *code
 
     while (nmq_packet_next_subscription(&list, &filter, &options)) {
         int rv = levels_fit(conn, filter)
-                     ? nmq_router_subscribe(conn->conns->router, conn->client, filter, options,
-                                            identifier)
+                     ? nmq_router_subscribe(conn->conns->router, conn->client, filter,
+                                            options, identifier)
                      : NMQ_EFILTER;
         uint8_t code = code_for(conn, code_of(rv, options));
         uint8_t result = (uint8_t) (rv >= 0 ? rv : 0xff);
@@ -605,10 +612,10 @@ handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
         put = nmq_buf_put(&codes, (nmq_bytes){&code, 1});
     }
     nmq_batch_again(batch);
-    enum nmq_next next = put == NMQ_OK ? put_codes(conn, batch, NMQ_UNSUBACK, // [MQTT-3.10.4-4]
-                                                   packet->packet_id,
-                                                   (nmq_bytes){codes.at, codes.len})
-                                       : out_of_memory(conn);
+    enum nmq_next next =
+        put == NMQ_OK ? put_codes(conn, batch, NMQ_UNSUBACK, // [MQTT-3.10.4-4]
+                                  packet->packet_id, (nmq_bytes){codes.at, codes.len})
+                      : out_of_memory(conn);
     nmq_buf_free(&codes);
     return next;
 }
@@ -656,11 +663,11 @@ handle_auth(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 }
 
 static handler *const handlers[16] = {
-    [NMQ_CONNECT] = handle_connect,         [NMQ_PUBLISH] = handle_publish,
-    [NMQ_PUBACK] = handle_ack,              [NMQ_PUBREC] = handle_ack,
-    [NMQ_PUBREL] = handle_pubrel,           [NMQ_PUBCOMP] = handle_ack,
-    [NMQ_SUBSCRIBE] = handle_subscribe,     [NMQ_UNSUBSCRIBE] = handle_unsubscribe,
-    [NMQ_PINGREQ] = handle_pingreq,         [NMQ_DISCONNECT] = handle_disconnect,
+    [NMQ_CONNECT] = handle_connect,     [NMQ_PUBLISH] = handle_publish,
+    [NMQ_PUBACK] = handle_ack,          [NMQ_PUBREC] = handle_ack,
+    [NMQ_PUBREL] = handle_pubrel,       [NMQ_PUBCOMP] = handle_ack,
+    [NMQ_SUBSCRIBE] = handle_subscribe, [NMQ_UNSUBSCRIBE] = handle_unsubscribe,
+    [NMQ_PINGREQ] = handle_pingreq,     [NMQ_DISCONNECT] = handle_disconnect,
     [NMQ_AUTH] = handle_auth,
 };
 

@@ -19,8 +19,8 @@ typedef struct {
     // Reads once, up to cap bytes; on_recv tells.
     void (*recv)(nmq_stream *stream, uint8_t *to, size_t cap);
 
-    // Sends from up to 8 parts. Returns the bytes taken at once, 1 or more; or 0 when on_sent
-    // will tell, and the parts must stay until then; or a negative nmq_status.
+    // Sends from up to 8 parts. Returns the bytes taken at once, 1 or more; or 0 when
+    // on_sent will tell, and the parts must stay until then; or a negative nmq_status.
     int64_t (*send)(nmq_stream *stream, const nmq_bytes *parts, unsigned count);
 
     // Ends both directions; a recv or send under way fails. May be called again.

@@ -50,34 +50,34 @@ enum {
 };
 
 // The table of functions: one line each, in the order of nmq_nng_name.
-#define NNG_FUNCTIONS(X)                                                                      \
-    X(void, init_set_parameter, (int, uint64_t))                                              \
-    X(int, aio_alloc, (nng_aio **, void (*)(void *), void *))                                 \
-    X(void, aio_free, (nng_aio *))                                                            \
-    X(void, aio_reap, (nng_aio *))                                                            \
-    X(void, aio_stop, (nng_aio *))                                                            \
-    X(void, aio_cancel, (nng_aio *))                                                          \
-    X(void, aio_wait, (nng_aio *))                                                            \
-    X(bool, aio_busy, (nng_aio *))                                                            \
-    X(int, aio_result, (nng_aio *))                                                           \
-    X(size_t, aio_count, (nng_aio *))                                                         \
-    X(int, aio_set_iov, (nng_aio *, unsigned, const nng_iov *))                               \
-    X(void *, aio_get_output, (nng_aio *, unsigned))                                          \
-    X(void, stream_recv, (nng_stream *, nng_aio *))                                           \
-    X(void, stream_send, (nng_stream *, nng_aio *))                                           \
-    X(void, stream_close, (nng_stream *))                                                     \
-    X(void, stream_free, (nng_stream *))                                                      \
-    X(int, stream_get_addr, (nng_stream *, const char *, nng_sockaddr *))                     \
-    X(int, stream_listener_alloc, (nng_stream_listener **, const char *))                     \
-    X(int, stream_listener_listen, (nng_stream_listener *))                                   \
-    X(void, stream_listener_accept, (nng_stream_listener *, nng_aio *))                       \
-    X(void, stream_listener_close, (nng_stream_listener *))                                   \
-    X(void, stream_listener_free, (nng_stream_listener *))                                    \
-    X(int, stream_listener_get_int, (nng_stream_listener *, const char *, int *))             \
-    X(int, stream_listener_set_string, (nng_stream_listener *, const char *, const char *))
+#define NNG_FUNCTIONS(X)                                                                   \
+    X(void, init_set_parameter, (int, uint64_t) )                                          \
+    X(int, aio_alloc, (nng_aio **, void (*)(void *), void *) )                             \
+    X(void, aio_free, (nng_aio *) )                                                        \
+    X(void, aio_reap, (nng_aio *) )                                                        \
+    X(void, aio_stop, (nng_aio *) )                                                        \
+    X(void, aio_cancel, (nng_aio *) )                                                      \
+    X(void, aio_wait, (nng_aio *) )                                                        \
+    X(bool, aio_busy, (nng_aio *) )                                                        \
+    X(int, aio_result, (nng_aio *) )                                                       \
+    X(size_t, aio_count, (nng_aio *) )                                                     \
+    X(int, aio_set_iov, (nng_aio *, unsigned, const nng_iov *) )                           \
+    X(void *, aio_get_output, (nng_aio *, unsigned) )                                      \
+    X(void, stream_recv, (nng_stream *, nng_aio *) )                                       \
+    X(void, stream_send, (nng_stream *, nng_aio *) )                                       \
+    X(void, stream_close, (nng_stream *) )                                                 \
+    X(void, stream_free, (nng_stream *) )                                                  \
+    X(int, stream_get_addr, (nng_stream *, const char *, nng_sockaddr *) )                 \
+    X(int, stream_listener_alloc, (nng_stream_listener **, const char *) )                 \
+    X(int, stream_listener_listen, (nng_stream_listener *) )                               \
+    X(void, stream_listener_accept, (nng_stream_listener *, nng_aio *) )                   \
+    X(void, stream_listener_close, (nng_stream_listener *) )                               \
+    X(void, stream_listener_free, (nng_stream_listener *) )                                \
+    X(int, stream_listener_get_int, (nng_stream_listener *, const char *, int *) )         \
+    X(int, stream_listener_set_string, (nng_stream_listener *, const char *, const char *) )
 
 #define DECLARE(result, name, args) result(*name) args;
-#define NAME(result, name, args) "nng_" #name,
+#define NAME(result, name, args)    "nng_" #name,
 
 static struct {
     NNG_FUNCTIONS(DECLARE)
@@ -165,8 +165,8 @@ send_done(void *arg)
 }
 
 // nng 1.11 keeps an operation that is started on a closed stream waiting for ever. So close
-// cancels what is under way, and whoever starts something looks afterwards whether close has
-// been there: one of the two sees the other.
+// cancels what is under way, and whoever starts something looks afterwards whether close
+// has been there: one of the two sees the other.
 static void
 end_if_closed(nng_conn *c, nng_aio *aio)
 {
@@ -235,7 +235,8 @@ stream_send(nmq_stream *stream, const nmq_bytes *parts, unsigned count)
     nng.stream_send(c->stream, c->send_aio);
     end_if_closed(c, c->send_aio);
     // nng closes by itself when the peer is gone, perhaps between the attempt and here.
-    if (c->tries && nng.stream_get_addr(c->stream, "remote-address", &(nng_sockaddr){0}) != 0) {
+    if (c->tries &&
+        nng.stream_get_addr(c->stream, "remote-address", &(nng_sockaddr){0}) != 0) {
         nng.aio_cancel(c->send_aio);
     }
     return 0;
@@ -385,8 +386,9 @@ accepted(void *arg)
     nng.stream_listener_accept(a->listener, slot->aio);
 }
 
-// nng listens with a backlog of 128, too short for a storm of connections. Its descriptor is
-// not handed out, so it is found by its address; a second listen() only changes the backlog.
+// nng listens with a backlog of 128, too short for a storm of connections. Its descriptor
+// is not handed out, so it is found by its address; a second listen() only changes the
+// backlog.
 static void
 raise_backlog(int port)
 {
@@ -450,7 +452,8 @@ open_listener(nmq_acceptor *a, const char *url)
 }
 
 static int
-nng_listen(const char *url, nmq_accept_fn *fn, void *arg, nmq_acceptor **out, uint32_t *port)
+nng_listen(const char *url, nmq_accept_fn *fn, void *arg, nmq_acceptor **out,
+           uint32_t *port)
 {
     nmq_acceptor *a = nmq_zalloc(sizeof *a);
     int bound = 0;

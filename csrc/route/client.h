@@ -17,28 +17,28 @@ typedef struct nmq_client {
     nmq_router *router;
     uint32_t refs; // atomic
     pthread_mutex_t lock;
-    nmq_session *session; // lock; its list of subscriptions: all lanes
-    nmq_link *link;       // lock; NULL while the client is away; a reference
-    nmq_bytes user_name;  // lock; owned
-    char peer[64];        // lock: address and port
-    uint8_t version;      // lock
-    bool clean_start;     // lock
-    uint16_t keep_alive_s;       // lock
-    uint32_t expiry_interval_s;  // lock; 0xffffffff: never
-    nmq_message *will;           // lock; a reference
-    uint32_t will_delay_s;       // lock
-    int64_t will_due_ms;         // lock; 0: not waiting
-    int64_t expiry_due_ms;       // lock; 0: not waiting
-    int64_t connected_at_ms;     // lock; wall clock
-    int64_t disconnected_at_ms;  // lock; wall clock
-    uint64_t messages_received;  // lock: PUBLISH packets from the client
-    uint64_t messages_sent;      // lock: PUBLISH packets delivered to the client
-    uint64_t messages_dropped;   // lock
-    bool ended;                  // all lanes: no longer in the tree
-    bool is_tap;                 // fixed: Python listens, there is no link
-    nmq_timer timer;             // clock: will delay and session expiry
-    struct nmq_client *next;     // registry lock
-    struct nmq_client *prev;     // registry lock
+    nmq_session *session;       // lock; its list of subscriptions: all lanes
+    nmq_link *link;             // lock; NULL while the client is away; a reference
+    nmq_bytes user_name;        // lock; owned
+    char peer[64];              // lock: address and port
+    uint8_t version;            // lock
+    bool clean_start;           // lock
+    uint16_t keep_alive_s;      // lock
+    uint32_t expiry_interval_s; // lock; 0xffffffff: never
+    nmq_message *will;          // lock; a reference
+    uint32_t will_delay_s;      // lock
+    int64_t will_due_ms;        // lock; 0: not waiting
+    int64_t expiry_due_ms;      // lock; 0: not waiting
+    int64_t connected_at_ms;    // lock; wall clock
+    int64_t disconnected_at_ms; // lock; wall clock
+    uint64_t messages_received; // lock: PUBLISH packets from the client
+    uint64_t messages_sent;     // lock: PUBLISH packets delivered to the client
+    uint64_t messages_dropped;  // lock
+    bool ended;                 // all lanes: no longer in the tree
+    bool is_tap;                // fixed: Python listens, there is no link
+    nmq_timer timer;            // clock: will delay and session expiry
+    struct nmq_client *next;    // registry lock
+    struct nmq_client *prev;    // registry lock
 } nmq_client;
 
 // Returns a client with one reference, or NULL when memory is out.

@@ -1,11 +1,11 @@
 // lanes.h - the lock of the subscription tree: readers side by side, writers alone.
 //
 //     thread 1 ── lane 1 ─┐
-//     thread 2 ── lane 2 ─┼─ each lane a lock in a cache line of its own; a writer takes all
-//     thread 3 ── lane 3 ─┘
+//     thread 2 ── lane 2 ─┼─ each lane a lock in a cache line of its own; a writer takes
+//     all thread 3 ── lane 3 ─┘
 //
-// A reader takes one lock that no other running thread wants, so that two task threads route
-// at once without touching the same line. A reader keeps its lane for a whole batch.
+// A reader takes one lock that no other running thread wants, so that two task threads
+// route at once without touching the same line. A reader keeps its lane for a whole batch.
 //
 // Threads  never enter a lane, or lock all, while holding one. Lock order: architecture.md.
 #pragma once
@@ -17,7 +17,8 @@ typedef struct nmq_lanes nmq_lanes;
 nmq_lanes *nmq_lanes_new(void); // NULL when memory is out
 void nmq_lanes_free(nmq_lanes *lanes);
 
-// Reader: enter the calling thread's lane; its scratch matches are the caller's until leave.
+// Reader: enter the calling thread's lane; its scratch matches are the caller's until
+// leave.
 nmq_lane *nmq_lanes_enter(nmq_lanes *lanes);
 void nmq_lanes_leave(nmq_lane *lane);
 nmq_matches *nmq_lane_matches(nmq_lane *lane);

@@ -15,8 +15,8 @@ typedef struct nmq_link nmq_link;
 
 // What the network layer does for the router.
 typedef struct {
-    void (*flush)(nmq_link *link); // it leaves a batch's list: clear flush_due, then send
-    void (*resume)(nmq_link *link);                          // a held link reads on
+    void (*flush)(nmq_link *link);  // it leaves a batch's list: clear flush_due, then send
+    void (*resume)(nmq_link *link); // a held link reads on
     void (*disconnect)(nmq_link *link, uint8_t reason_code); // tell the peer, then close
     void (*free)(nmq_link *link);                            // the last reference is gone
 } nmq_link_ops;
@@ -50,8 +50,8 @@ size_t nmq_link_backlog(const nmq_link *link);
 // with the lock.
 bool nmq_link_is_congested(const nmq_link *link, size_t max_bytes);
 
-// Makes `reader` wait for `link`, if it is still congested. Returns whether it waits; *first
-// tells that it is the first, and the caller arms hold_timer. Takes the lock.
+// Makes `reader` wait for `link`, if it is still congested. Returns whether it waits;
+// *first tells that it is the first, and the caller arms hold_timer. Takes the lock.
 bool nmq_link_hold(nmq_link *link, nmq_link *reader, size_t max_bytes, bool *first);
 
 // Ends the hold if the backlog is below half of max_bytes and the queue has room, or if

@@ -64,7 +64,8 @@ static void
 end_client(nmq_router *router, nmq_client *client)
 {
     (void) pthread_mutex_lock(&client->lock);
-    nmq_message *will = take_will(client); // the session's end ends the delay [MQTT-3.1.2-8]
+    nmq_message *will =
+        take_will(client); // the session's end ends the delay [MQTT-3.1.2-8]
     nmq_link *link = client->link;
     client->link = NULL;
     (void) pthread_mutex_unlock(&client->lock);
@@ -120,8 +121,8 @@ fire_timer(nmq_timer *timer)
     (void) pthread_mutex_lock(&client->lock);
     bool away = client->link == NULL;
     bool known = nmq_map_get(&router->clients, client->session->client_id) == client;
-    bool ends = away && known && client->expiry_due_ms != 0 &&
-                client->expiry_due_ms <= now_ms;
+    bool ends =
+        away && known && client->expiry_due_ms != 0 && client->expiry_due_ms <= now_ms;
     if (ends) {
         take_out(router, client);
     } else if (away && known) {
@@ -191,8 +192,8 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
     return NMQ_OK;
 }
 
-// Finds the client or makes it. Call with the registry's lock. *replaced gets a client that a
-// clean start throws out.
+// Finds the client or makes it. Call with the registry's lock. *replaced gets a client that
+// a clean start throws out.
 static nmq_client *
 find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, bool *present)
 {

@@ -23,8 +23,8 @@ typedef struct {
     uint8_t version;
     bool clean_start;
 
-    // Writes CONNACK to link->outbox, before anything else can be written there. Called with
-    // the link's lock. Returns NMQ_OK or NMQ_ENOMEM.
+    // Writes CONNACK to link->outbox, before anything else can be written there. Called
+    // with the link's lock. Returns NMQ_OK or NMQ_ENOMEM.
     int (*accept)(void *arg, bool session_present);
     void *arg;
 } nmq_attach;

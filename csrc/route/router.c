@@ -141,8 +141,9 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const share *
         .subscription_ids = what->identifiers,
         .subscription_id_count = what->identifier_count,
         .qos = what->parts->qos < granted ? what->parts->qos : granted, // [MQTT-3.8.4-8]
-        .retain = what->retained || ((what->options & NMQ_SUB_RETAIN_AS_PUBLISHED) != 0 &&
-                                     what->parts->retain), // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        .retain =
+            what->retained || ((what->options & NMQ_SUB_RETAIN_AS_PUBLISHED) != 0 &&
+                               what->parts->retain), // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
         .room = what->retained ? limits->outbox_max_bytes : 0,
         .overflow = what->retained || (link != NULL && !link->stuck),
     };

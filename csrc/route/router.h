@@ -18,12 +18,12 @@
 
 // Bounds that hold for every client; fixed while the broker runs.
 typedef struct {
-    uint32_t window;              // messages in flight to one client, 1 to 65535
-    uint32_t queue_max;           // messages that wait for one client
-    uint32_t outbox_max_bytes;    // bytes that wait for one connection
-    uint32_t hold_ms;             // how long publishers wait for a slow subscriber
-    uint32_t expiry_max_s;        // session expiry cap, 0xffffffff: none
-    uint32_t retry_interval_s;    // QoS 1 and 2 again, before 5.0; 0: never
+    uint32_t window;           // messages in flight to one client, 1 to 65535
+    uint32_t queue_max;        // messages that wait for one client
+    uint32_t outbox_max_bytes; // bytes that wait for one connection
+    uint32_t hold_ms;          // how long publishers wait for a slow subscriber
+    uint32_t expiry_max_s;     // session expiry cap, 0xffffffff: none
+    uint32_t retry_interval_s; // QoS 1 and 2 again, before 5.0; 0: never
 } nmq_limits;
 
 // Counters since the start, of PUBLISH packets where not said otherwise. Atomic.
@@ -83,8 +83,8 @@ void nmq_batch_again(nmq_batch *batch);
 // Notes that the link has something to flush. Call with the link's lock.
 void nmq_batch_touch(nmq_batch *batch, nmq_link *link);
 
-// Routes one message; `from` is the publishing client or NULL. *message may hold the message
-// already, else it is made when a receiver needs to keep it; the caller unrefs it.
+// Routes one message; `from` is the publishing client or NULL. *message may hold the
+// message already, else it is made when a receiver needs to keep it; the caller unrefs it.
 // Returns how many sessions took it.
 unsigned nmq_router_publish(nmq_batch *batch, const nmq_client *from,
                             const nmq_message_parts *parts, nmq_message **message);

@@ -43,7 +43,8 @@ nmq_inflight_take(nmq_inflight *inflight, const nmq_delivery *delivery)
     uint16_t id = inflight->last_id;
     do {
         id = (uint16_t) (id + 1);
-    } while (id == 0 || slot_of(inflight, id)->state != NMQ_INFLIGHT_FREE); // [MQTT-2.2.1-4]
+    } while (id == 0 ||
+             slot_of(inflight, id)->state != NMQ_INFLIGHT_FREE); // [MQTT-2.2.1-4]
     nmq_inflight_entry *entry = slot_of(inflight, id);
     *entry = (nmq_inflight_entry){
         .delivery = *delivery,

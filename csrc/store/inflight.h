@@ -3,8 +3,8 @@
 // nmq_inflight   messages sent at QoS 1 and 2 and not yet acknowledged, by packet_id
 // nmq_id_set     packet identifiers received at QoS 2 and not yet released
 //
-//     id 517, table of 256  ->  slot 517 & 255; ids are drawn in turn, and one whose slot is
-//     taken is passed over, so that no look-up ever searches
+//     id 517, table of 256  ->  slot 517 & 255; ids are drawn in turn, and one whose slot
+//     is taken is passed over, so that no look-up ever searches
 //
 // Threads  none of its own: the session's lock.
 // Cost     take, find, give: constant.

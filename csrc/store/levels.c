@@ -41,8 +41,8 @@ nmq_level_find(const nmq_level *parent, nmq_bytes name)
 static int
 grow(nmq_level *parent)
 {
-    nmq_level bigger = {.child_cap = parent->child_cap == 0 ? FIRST_CAP
-                                                            : parent->child_cap * 2};
+    nmq_level bigger = {.child_cap =
+                            parent->child_cap == 0 ? FIRST_CAP : parent->child_cap * 2};
 
     bigger.children = nmq_zalloc(bigger.child_cap * sizeof(nmq_level *));
     if (bigger.children == NULL) {

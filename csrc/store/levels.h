@@ -1,4 +1,5 @@
-// levels.h - a tree of topic levels: what the subscription tree and the retained tree share.
+// levels.h - a tree of topic levels: what the subscription tree and the retained tree
+// share.
 //
 //     root ── a ─┬─ b        a node is its parent's child under a name, found by hash
 //                └─ c

@@ -31,7 +31,8 @@ nmq_message_new(const nmq_message_parts *parts)
         .retain = parts->retain,
         .expires_at_ms = parts->expires_at_ms,
     };
-    (void) append(append(append(m->bytes, parts->topic_name), parts->props), parts->payload);
+    (void) append(append(append(m->bytes, parts->topic_name), parts->props),
+                  parts->payload);
     return m;
 }
 

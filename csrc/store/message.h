@@ -1,4 +1,5 @@
-// message.h - one Application Message: immutable, counted, the only object that sessions share.
+// message.h - one Application Message: immutable, counted, the only object that sessions
+// share.
 //
 //     [struct][topic name][properties in wire form][payload]      one allocation
 //
@@ -12,8 +13,8 @@ typedef struct nmq_message {
     uint32_t payload_len;
     uint32_t props_len;
     uint16_t topic_len;
-    uint8_t qos; // as published
-    bool retain; // as published
+    uint8_t qos;           // as published
+    bool retain;           // as published
     int64_t expires_at_ms; // 0: never
     uint8_t bytes[];
 } nmq_message;

@@ -110,8 +110,8 @@ is_wildcard(nmq_bytes level, char wildcard)
     return level.len == 1 && level.at[0] == (uint8_t) wildcard;
 }
 
-// The next node of the subtree of `top` in pre-order, NULL behind its last. Wildcards do not
-// enter the levels of the root that begin with "$" [MQTT-4.7.2-1].
+// The next node of the subtree of `top` in pre-order, NULL behind its last. Wildcards do
+// not enter the levels of the root that begin with "$" [MQTT-4.7.2-1].
 static node *
 next_in_subtree(const nmq_level *top, nmq_level *at)
 {
@@ -127,7 +127,8 @@ next_in_subtree(const nmq_level *top, nmq_level *at)
 static bool
 is_hidden(const nmq_retain *retain, const nmq_level *level)
 {
-    return level->parent == &retain->root.level && nmq_topic_is_hidden(nmq_level_name(level));
+    return level->parent == &retain->root.level &&
+           nmq_topic_is_hidden(nmq_level_name(level));
 }
 
 // Takes the whole subtree, top too ("a/#" matches "a", 4.7.1.2).
@@ -150,8 +151,9 @@ take_subtree(nmq_retain *retain, node *top, int64_t now_ms, nmq_messages *out)
     return NMQ_OK;
 }
 
-// Follows one filter down the tree without recursion: `at` is the node that the levels so far
-// led to. At "+" every child is tried, by stepping to the sibling when a branch is exhausted.
+// Follows one filter down the tree without recursion: `at` is the node that the levels so
+// far led to. At "+" every child is tried, by stepping to the sibling when a branch is
+// exhausted.
 typedef struct {
     nmq_retain *retain;
     nmq_messages *out;

@@ -86,8 +86,8 @@ write_entry(const nmq_session *s, nmq_outbox *outbox, const nmq_inflight_entry *
         .retain = d->retain,
         .dup = dup,
         .packet_id = entry->packet_id,
-        .subscription_ids = d->subscription_ids != NULL ? d->subscription_ids
-                                                        : &d->subscription_id,
+        .subscription_ids =
+            d->subscription_ids != NULL ? d->subscription_ids : &d->subscription_id,
         .subscription_id_count = d->subscription_ids != NULL ? d->subscription_id_count
                                                              : d->subscription_id != 0,
     };
@@ -206,8 +206,8 @@ write_ack(const nmq_session *s, nmq_outbox *outbox, uint8_t type, uint16_t packe
     return nmq_outbox_put(outbox, (nmq_bytes){bytes, (size_t) (end - bytes)});
 }
 
-// Sends the next packet that is due again. Returns 1 when sent or skipped, 0 when the window
-// is shut, NMQ_ENOMEM.
+// Sends the next packet that is due again. Returns 1 when sent or skipped, 0 when the
+// window is shut, NMQ_ENOMEM.
 static int
 resend_next(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
 {
@@ -355,8 +355,8 @@ handle_ack(nmq_session *s, nmq_outbox *outbox, uint8_t type, uint16_t packet_id,
 }
 
 int
-nmq_session_acked(nmq_session *session, nmq_outbox *outbox, uint8_t type, uint16_t packet_id,
-                  uint8_t reason_code, int64_t now_ms)
+nmq_session_acked(nmq_session *session, nmq_outbox *outbox, uint8_t type,
+                  uint16_t packet_id, uint8_t reason_code, int64_t now_ms)
 {
     int rv = handle_ack(session, outbox, type, packet_id, reason_code);
 

@@ -30,13 +30,13 @@ typedef struct nmq_session {
     uint16_t *resend;      // packet identifiers to send again on this connection
     uint32_t resend_at;
     uint32_t resend_count;
-    uint32_t window;          // most messages in flight on this connection
-    uint32_t queue_max;       // most messages that wait
-    uint32_t packet_max;      // Maximum Packet Size of the client, bytes
-    uint8_t version;          // of the latest connection
-    nmq_session_sub *subs;    // tree lock
-    uint32_t sub_count;       // tree lock
-    uint32_t sub_cap;         // tree lock
+    uint32_t window;       // most messages in flight on this connection
+    uint32_t queue_max;    // most messages that wait
+    uint32_t packet_max;   // Maximum Packet Size of the client, bytes
+    uint8_t version;       // of the latest connection
+    nmq_session_sub *subs; // tree lock
+    uint32_t sub_count;    // tree lock
+    uint32_t sub_cap;      // tree lock
 } nmq_session;
 
 // What became of a delivery.
@@ -85,15 +85,15 @@ int nmq_session_pump(nmq_session *session, nmq_outbox *outbox, size_t room, int6
 // Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_session_resume(nmq_session *session);
 
-// A QoS 2 PUBLISH has come. Returns 1 when it is new, 0 when its identifier is known and the
-// message must not be passed on again [MQTT-4.3.3-10], or NMQ_ENOMEM.
+// A QoS 2 PUBLISH has come. Returns 1 when it is new, 0 when its identifier is known and
+// the message must not be passed on again [MQTT-4.3.3-10], or NMQ_ENOMEM.
 int nmq_session_receive(nmq_session *session, uint16_t packet_id);
 
 // A PUBREL has come. Returns whether the identifier was in use; it is free now.
 bool nmq_session_released(nmq_session *session, uint16_t packet_id);
 
-// Keeps the list of subscriptions in step with the tree. `is_new` is what nmq_tree_put said.
-// Returns NMQ_OK or NMQ_ENOMEM.
+// Keeps the list of subscriptions in step with the tree. `is_new` is what nmq_tree_put
+// said. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_session_sub_put(nmq_session *session, nmq_bytes text, uint8_t options,
                         uint32_t identifier, bool is_new);
 void nmq_session_sub_del(nmq_session *session, nmq_bytes text);

@@ -69,8 +69,9 @@ find_group(node *n, nmq_bytes name, bool multi)
 {
     nmq_group **at = &n->groups;
 
-    while (*at != NULL && ((*at)->multi != multi ||
-                           !nmq_bytes_equal((nmq_bytes){(*at)->name, (*at)->name_len}, name))) {
+    while (*at != NULL &&
+           ((*at)->multi != multi ||
+            !nmq_bytes_equal((nmq_bytes){(*at)->name, (*at)->name_len}, name))) {
         at = &(*at)->next;
     }
     return at;

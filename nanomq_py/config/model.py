@@ -62,7 +62,9 @@ class Tls:
     url: str = key(
         "url", Url(("tls+nmq-tcp",)), "tls+nmq-tcp://0.0.0.0:8883", "Where to listen."
     )
-    keyfile: str | None = key("keyfile", Optional(Text()), None, "PEM file of the private key.")
+    keyfile: str | None = key(
+        "keyfile", Optional(Text()), None, "PEM file of the private key."
+    )
     key_password: str | None = key(
         "key_password", Optional(Text()), None, "Password of the private key.", secret=True
     )
@@ -79,7 +81,9 @@ class Tls:
 @dataclass(frozen=True, kw_only=True)
 class WebSocket:
     enable: bool = key("enable", Flag(), True, "Listen for MQTT over WebSocket.")
-    url: str = key("url", Url(("nmq-ws",)), "nmq-ws://0.0.0.0:8083/mqtt", "Where to listen.")
+    url: str = key(
+        "url", Url(("nmq-ws",)), "nmq-ws://0.0.0.0:8083/mqtt", "Where to listen."
+    )
     tls_url: str | None = key(
         "tls_url", Optional(Url(("nmq-wss",))), None, "Where to listen with TLS."
     )
@@ -95,17 +99,27 @@ class HttpServer:
         "Own key: the address to serve on. Empty: 127.0.0.1 while the password is the default"
         " one, otherwise every address.",
     )
-    port: int = key("port", Whole(0, 65535), 8081, "The port to serve on; 0 takes a free one.")
+    port: int = key(
+        "port", Whole(0, 65535), 8081, "The port to serve on; 0 takes a free one."
+    )
     username: str = key("username", Text(empty=False), "admin", "Who may call the API.")
     password: str = key(
         "password", Text(), DEFAULT_HTTP_PASSWORD, "Password for the API.", secret=True
     )
-    auth_type: str = key("auth_type", Choice(("basic", "jwt")), "basic", "How callers log in.")
+    auth_type: str = key(
+        "auth_type", Choice(("basic", "jwt")), "basic", "How callers log in."
+    )
     jwt_public_keyfile: str | None = key(
-        "jwt.public.keyfile", Optional(Text()), None, "PEM file that tokens are checked with."
+        "jwt.public.keyfile",
+        Optional(Text()),
+        None,
+        "PEM file that tokens are checked with.",
     )
     jwt_private_keyfile: str | None = key(
-        "jwt.private.keyfile", Optional(Text()), None, "PEM file that tokens are signed with."
+        "jwt.private.keyfile",
+        Optional(Text()),
+        None,
+        "PEM file that tokens are signed with.",
     )
 
 
@@ -123,15 +137,22 @@ class Log:
     rotation_size: int = key(
         "rotation.size", Size(1024, U32), 10 << 20, "Size at which a new file is begun."
     )
-    rotation_count: int = key("rotation.count", Whole(1, 1000), 5, "Old files that are kept.")
+    rotation_count: int = key(
+        "rotation.count", Whole(1, 1000), 5, "Old files that are kept."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sqlite:
     enable: bool = key("enable", Flag(), False, "Keep sessions on disk.")
-    disk_cache_size: int = key("disk_cache_size", Whole(1, U32), 102400, "Messages on disk.")
+    disk_cache_size: int = key(
+        "disk_cache_size", Whole(1, U32), 102400, "Messages on disk."
+    )
     mounted_file_path: str = key(
-        "mounted_file_path", Text(), "/tmp/", "Folder of the database."  # noqa: S108
+        "mounted_file_path",
+        Text(),
+        "/tmp/",  # noqa: S108 - the documented default
+        "Folder of the database.",
     )
     flush_mem_threshold: int = key(
         "flush_mem_threshold", Whole(1, U32), 100, "Messages gathered before a write."
@@ -152,7 +173,9 @@ class HttpAuthRequest:
 @dataclass(frozen=True, kw_only=True)
 class HttpAuth:
     enable: bool = key("enable", Flag(), False, "Ask an HTTP server about clients.")
-    timeout: int = key("timeout", Duration(1, 3_600_000), 5000, "Longest wait for an answer.")
+    timeout: int = key(
+        "timeout", Duration(1, 3_600_000), 5000, "Longest wait for an answer."
+    )
     connect_timeout: int = key(
         "connect_timeout", Duration(1, 3_600_000), 5000, "Longest wait for a connection."
     )
@@ -223,7 +246,9 @@ class Bridge:
         "The other broker.",
     )
     proto_ver: int = key("proto_ver", Whole(3, 5), 4, "Protocol level: 3, 4 or 5.")
-    clientid: str | None = key("clientid", Optional(Text()), None, "Client identifier there.")
+    clientid: str | None = key(
+        "clientid", Optional(Text()), None, "Client identifier there."
+    )
     keepalive: int = key("keepalive", Whole(0, 65535, "s"), 60, "Keep alive.")
     clean_start: bool = key("clean_start", Flag(), True, "Begin without the old session.")
     username: str | None = key("username", Optional(Text()), None, "User name there.")
@@ -240,7 +265,10 @@ class Config:
     """A whole configuration. Every default is the documented one."""
 
     url: str = key(
-        "url", Url(("nmq-tcp",)), "nmq-tcp://0.0.0.0:1883", "Where to listen for MQTT over TCP."
+        "url",
+        Url(("nmq-tcp",)),
+        "nmq-tcp://0.0.0.0:1883",
+        "Where to listen for MQTT over TCP.",
     )
     daemon: bool = key("daemon", Flag(), False, "Run in the background.", hot=False)
     num_taskq_thread: int = key(
@@ -261,7 +289,10 @@ class Config:
         hot=False,
     )
     property_size: int = key(
-        "property_size", Whole(0, 65535), 32, "Most user properties in a packet; 0: no bound."
+        "property_size",
+        Whole(0, 65535),
+        32,
+        "Most user properties in a packet; 0: no bound.",
     )
     msq_len: int = key(
         "msq_len", Whole(1, 65535), 256, "Messages in flight to a client, and in its queue."
@@ -280,7 +311,10 @@ class Config:
         "max_packet_size", Whole(1, 262144, "KiB"), 10240, "Largest packet from a client."
     )
     client_max_packet_size: int = key(
-        "client_max_packet_size", Whole(1, 262144, "KiB"), 10240, "Largest packet to a client."
+        "client_max_packet_size",
+        Whole(1, 262144, "KiB"),
+        10240,
+        "Largest packet to a client.",
     )
     keepalive_backoff: int = key(
         "keepalive_backoff",

@@ -118,7 +118,9 @@ def _users(entries: Entries) -> tuple[User, ...]:
         user = _section(entries, f"auth.{number}.", User)
         if not user.login:
             where = numbers[number].where
-            raise ConfigError(f"{where}: auth.{number}.login: missing, auth.{number} needs one")
+            raise ConfigError(
+                f"{where}: auth.{number}.login: missing, auth.{number} needs one"
+            )
         users.append(user)
     logins = [user.login for user in users]
     for login in logins:
@@ -152,7 +154,9 @@ def _json(entry: Entry, kind: type[J], shape: str) -> J:
 
 
 def _acl_rules(entries: Entries) -> tuple[AclRule, ...]:
-    shape = 'JSON such as {"permit":"allow","username":"u","action":"publish","topics":["a/#"]}'
+    shape = (
+        'JSON such as {"permit":"allow","username":"u","action":"publish","topics":["a/#"]}'
+    )
     found = entries.take_matching(r"acl\.rule\.(\d{1,9})")
     rules = {int(match[1]): _json(entry, _AclJson, shape) for match, entry in found}
     return tuple(AclRule(**msgspec.structs.asdict(rules[n])) for n in sorted(rules))
@@ -196,7 +200,9 @@ def _bridge(entries: Entries, name: str) -> Bridge:
 
 def _bridges(entries: Entries) -> tuple[Bridge, ...]:
     pattern = r"bridge\.mqtt\.([A-Za-z0-9_-]{1,64})\..+"
-    names = dict.fromkeys(m[1] for key in entries.by_name if (m := re.fullmatch(pattern, key)))
+    names = dict.fromkeys(
+        m[1] for key in entries.by_name if (m := re.fullmatch(pattern, key))
+    )
     return tuple(_bridge(entries, name) for name in names)
 
 

@@ -35,9 +35,7 @@ class BasicGuard:
         try:
             pair = base64.b64decode(encoded.strip(), validate=True)
         except (binascii.Error, ValueError):
-            raise Refused(
-                401, Code.WRONG_USERNAME_OR_PASSWORD, headers=challenge
-            ) from None
+            raise Refused(401, Code.WRONG_USERNAME_OR_PASSWORD, headers=challenge) from None
         username, _, password = pair.partition(b":")
         if not username and not password:
             raise Refused(401, Code.EMPTY_USERNAME_OR_PASSWORD, headers=challenge)
@@ -73,9 +71,7 @@ class JwtGuard:
         except self._jwt.ExpiredSignatureError:
             raise Refused(401, Code.TOKEN_EXPIRED, headers=challenge) from None
         except self._jwt.PyJWTError:
-            raise Refused(
-                401, Code.WRONG_USERNAME_OR_PASSWORD, headers=challenge
-            ) from None
+            raise Refused(401, Code.WRONG_USERNAME_OR_PASSWORD, headers=challenge) from None
 
 
 def make_guard(config: HttpServer) -> Guard:

@@ -84,7 +84,8 @@ pair_run(void *arg)
             ssize_t n = s->closed ? -1 : read(s->fd, s->recv_to, s->recv_cap);
             s->recv_to = NULL;
             (void) pthread_mutex_unlock(&s->lock);
-            s->base.on_recv(s->base.arg, n > 0 ? NMQ_OK : NMQ_ECLOSED, n > 0 ? (size_t) n : 0);
+            s->base.on_recv(s->base.arg, n > 0 ? NMQ_OK : NMQ_ECLOSED,
+                            n > 0 ? (size_t) n : 0);
             (void) pthread_mutex_lock(&s->lock);
         }
         if (s->send != NULL && (s->closed || (p.revents & ~POLLIN) != 0)) {
@@ -95,7 +96,8 @@ pair_run(void *arg)
             free(s->send);
             s->send = NULL;
             (void) pthread_mutex_unlock(&s->lock);
-            s->base.on_sent(s->base.arg, n > 0 ? NMQ_OK : NMQ_ECLOSED, n > 0 ? (size_t) n : 0);
+            s->base.on_sent(s->base.arg, n > 0 ? NMQ_OK : NMQ_ECLOSED,
+                            n > 0 ? (size_t) n : 0);
             (void) pthread_mutex_lock(&s->lock);
         }
     }
@@ -184,7 +186,8 @@ static const nmq_stream_ops pair_ops = {
 };
 
 static int
-pair_listen(const char *url, nmq_accept_fn *fn, void *arg, nmq_acceptor **out, uint32_t *port)
+pair_listen(const char *url, nmq_accept_fn *fn, void *arg, nmq_acceptor **out,
+            uint32_t *port)
 {
     (void) url;
     acceptor = (struct nmq_acceptor){fn, arg};
@@ -341,7 +344,8 @@ restless(void *arg)
 
     for (int round = 0; round < ROUNDS; round++) {
         (void) snprintf(id, sizeof id, "c%d", rand_r(&seed) % (CLIENTS / 2));
-        bool in = come_in(c, id, rand_r(&seed) % 2 ? NMQ_V5 : NMQ_V311, rand_r(&seed) % 3 == 0);
+        bool in =
+            come_in(c, id, rand_r(&seed) % 2 ? NMQ_V5 : NMQ_V311, rand_r(&seed) % 3 == 0);
         if (in) {
             listen_to(c, rand_r(&seed) % 2 ? "s/#" : "$share/g/s/+", (uint8_t) (round % 3));
             for (uint16_t n = 1; n < 12; n++) {
@@ -389,7 +393,8 @@ control(void *arg)
         nmq_snapshot *snapshot = NULL;
         nmq_stats stats;
         assert(nmq_broker_tap_open(broker, "s/#", 3, 2, &tap) == NMQ_OK);
-        assert(nmq_broker_publish(broker, "s/c", 3, "x", 1, (uint8_t) (round % 3), false) >= 0);
+        assert(nmq_broker_publish(broker, "s/c", 3, "x", 1, (uint8_t) (round % 3), false) >=
+               0);
         nmq_broker_stats(broker, &stats);
         assert(nmq_snapshot_new(broker, &snapshot) == NMQ_OK);
         nmq_snapshot_free(snapshot);
@@ -429,7 +434,8 @@ main(void)
 
     assert(nmq_broker_new_over(&options, &pair_transport, &broker) == NMQ_OK);
     assert(nmq_broker_listen(broker, "pair", &port) == NMQ_OK);
-    assert(come_in(sub, "flow-sub", NMQ_V311, true) && come_in(pub, "flow-pub", NMQ_V5, true));
+    assert(come_in(sub, "flow-sub", NMQ_V311, true) &&
+           come_in(pub, "flow-pub", NMQ_V5, true));
     listen_to(sub, "flow", 1);
     assert(hear(sub, &got) && got.type == NMQ_SUBACK);
     assert(pthread_create(&threads[0], NULL, publish_flow, pub) == 0);
@@ -451,7 +457,7 @@ main(void)
     nmq_broker_free(broker);
     free(pub);
     free(sub);
-    printf("stress: %d messages of the flow, %d rounds of %d clients; alive: %ld\n", FLOW, ROUNDS,
-           CLIENTS, nmq_mem_live());
+    printf("stress: %d messages of the flow, %d rounds of %d clients; alive: %ld\n", FLOW,
+           ROUNDS, CLIENTS, nmq_mem_live());
     return nmq_mem_live() == 0 ? 0 : 1;
 }

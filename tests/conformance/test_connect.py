@@ -16,7 +16,9 @@ modern = pytest.mark.parametrize("version", [4, 5])
 
 
 @versions
-def test_connect_is_answered_with_connack_0(broker: Process, version: int, name: str) -> None:
+def test_connect_is_answered_with_connack_0(
+    broker: Process, version: int, name: str
+) -> None:
     with broker.raw(version) as c:
         got = c.connect(name)
         assert (got.reason, got.flags) == (0, 0)
@@ -45,7 +47,9 @@ def test_second_connect_closes_the_connection(
 @pytest.mark.parametrize("level", [0, 2, 6, 255])
 def test_unknown_protocol_level_is_refused_with_1(broker: Process, level: int) -> None:
     with broker.raw(4) as c:
-        c.send(raw.packet(CONNECT, raw.text("MQTT") + bytes([level, 2, 0, 60]) + raw.text("x")))
+        c.send(
+            raw.packet(CONNECT, raw.text("MQTT") + bytes([level, 2, 0, 60]) + raw.text("x"))
+        )
         (got,) = c.read_until_closed()
         assert (got.kind, got.reason) == (CONNACK, 1)
 
@@ -53,7 +57,9 @@ def test_unknown_protocol_level_is_refused_with_1(broker: Process, level: int) -
 @pytest.mark.spec("MQTT-3.1.2-3")
 @modern
 def test_reserved_connect_flag_closes(broker: Process, version: int) -> None:
-    body = raw.text("MQTT") + bytes([version, 3, 0, 60]) + raw.props(version) + raw.text("x")
+    body = (
+        raw.text("MQTT") + bytes([version, 3, 0, 60]) + raw.props(version) + raw.text("x")
+    )
     with broker.raw(version) as c:
         c.send(raw.packet(CONNECT, body))
         assert all(p.reason == 0x81 for p in c.read_until_closed())
@@ -63,7 +69,9 @@ def test_reserved_connect_flag_closes(broker: Process, version: int) -> None:
 def test_empty_client_id_is_assigned_one(broker: Process) -> None:
     with broker.raw(5) as c:
         got = c.connect("")
-        assert got.properties.find(b"\x12") >= 0  # Assigned Client Identifier [MQTT-3.2.2-16]
+        assert (
+            got.properties.find(b"\x12") >= 0
+        )  # Assigned Client Identifier [MQTT-3.2.2-16]
     with broker.raw(4) as c:
         assert c.connect("").reason == 0
 

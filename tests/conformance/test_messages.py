@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 
 import pytest
@@ -137,7 +138,7 @@ def test_receive_maximum_of_the_client_is_kept(broker: Process, name: str) -> No
         pub.connect(name + "_p")
         for n in range(5):
             pub.publish(name, b"%d" % n, qos=1, packet_id=n + 1)
-        for n in range(5):
+        for _ in range(5):
             pub.expect(PUBACK)
         first, second = sub.expect(PUBLISH), sub.expect(PUBLISH)
         sub.assert_silent()
@@ -256,7 +257,10 @@ def test_message_expiry_is_counted_down(broker: Process, name: str) -> None:
     with broker.raw(5) as c:
         c.connect(name)
         c.publish(
-            name, b"x", retain=True, properties=b"\x02" + struct.pack(">I", 100) + b"\x01\x00"
+            name,
+            b"x",
+            retain=True,
+            properties=b"\x02" + struct.pack(">I", 100) + b"\x01\x00",
         )
         c.subscribe((name, 0))
         got = c.expect(PUBLISH)
@@ -274,7 +278,9 @@ def test_5_0_publisher_hears_that_nobody_listens(broker: Process, name: str) -> 
 
 @pytest.mark.spec("MQTT-3.8.4-3")
 @modern
-def test_subscribing_again_replaces_the_qos(broker: Process, version: int, name: str) -> None:
+def test_subscribing_again_replaces_the_qos(
+    broker: Process, version: int, name: str
+) -> None:
     with broker.raw(version) as c:
         c.connect(name)
         c.subscribe((name, 0))
@@ -292,7 +298,9 @@ def test_each_filter_of_a_subscribe_gets_its_code(
     with broker.raw(version) as c:
         c.connect(name)
         bad = 0x8F if version == 5 else 0x80
-        assert c.subscribe((name, 2), ("a#", 1), ("+/b", 0), ("a/#/b", 0), ("$share//x", 0)) == [
+        assert c.subscribe(
+            (name, 2), ("a#", 1), ("+/b", 0), ("a/#/b", 0), ("$share//x", 0)
+        ) == [
             2,
             bad,
             0,
@@ -340,7 +348,7 @@ def test_shared_subscription_takes_turns(broker: Process, name: str) -> None:
             pub.publish(f"{name}/x", b"%d" % n, qos=1, packet_id=n + 1)
             assert pub.expect(PUBACK).reason == 0
     got = [[take(m)[1] for _ in range(3)] for m in members]
-    assert sorted(sum(got, [])) == [b"%d" % n for n in range(9)]
+    assert sorted(itertools.chain(*got)) == [b"%d" % n for n in range(9)]
     for member in members:
         member.assert_silent()
         member.close()
@@ -432,7 +440,9 @@ def test_bad_packet_closes_with_its_reason(broker: Process, what: str, name: str
         other.ping()
 
 
-def test_packet_over_the_limit_is_refused_before_it_is_read(start_broker: StartBroker) -> None:
+def test_packet_over_the_limit_is_refused_before_it_is_read(
+    start_broker: StartBroker,
+) -> None:
     process = start_broker(max_packet_size="1")
     with process.raw(5) as c:
         assert b"\x27" + struct.pack(">I", 1024) in c.connect("x").properties

@@ -46,7 +46,9 @@ class FakeBroker:
             "in_flight": 0, "messages_received": 3, "messages_sent": 0, "messages_dropped": 0,
         }  # fmt: skip
         return [
-            Client("nanomq-ebd54382", "nanmq", connected=True, subscriptions=(sub,), **common),
+            Client(
+                "nanomq-ebd54382", "nanmq", connected=True, subscriptions=(sub,), **common
+            ),
             Client("kept", None, connected=False, subscriptions=(), **common),
         ]
 
@@ -123,7 +125,10 @@ DOCUMENT_11 = {
         "keepalive": 60,
         "parallel": 2,
         "forwards": ["topic1/#", "topic2/#"],
-        "subscription": [{"topic": "cmd/topic1", "qos": 1}, {"topic": "cmd/topic2", "qos": 2}],
+        "subscription": [
+            {"topic": "cmd/topic1", "qos": 1},
+            {"topic": "cmd/topic2", "qos": 2},
+        ],
     },
 }
 
@@ -203,7 +208,9 @@ def test_wrong_credentials_401_and_103(client: TestClient, auth: tuple[str, str]
 
 
 def test_credentials_that_are_not_base64_401_and_103(client: TestClient) -> None:
-    got = post(client, {"req": 2, "seq": 1}, auth=None, headers={"Authorization": "Basic %%"})
+    got = post(
+        client, {"req": 2, "seq": 1}, auth=None, headers={"Authorization": "Basic %%"}
+    )
     assert (got.status_code, got.json()["code"]) == (401, 103)
 
 
@@ -243,7 +250,9 @@ json_values = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["req", "seq", "data", "action"]), json_values))
 def test_any_object_is_refused_or_understood(fields: dict[str, Any]) -> None:
-    test_any_body_is_refused_or_understood.hypothesis.inner_test(json.dumps(fields).encode())
+    test_any_body_is_refused_or_understood.hypothesis.inner_test(
+        json.dumps(fields).encode()
+    )
 
 
 class TestJwt:
@@ -308,7 +317,8 @@ def documented(process: Process, req: int) -> Any:
     """The document's own call, its port apart."""
     return curl(
         "--basic", "-u", "admin:public", "-X", "POST",
-        f"http://localhost:{process.http_port}/api/v1", "-d", f'{{"req": {req},"seq": 1111111}}',
+        f"http://localhost:{process.http_port}/api/v1",
+        "-d", f'{{"req": {req},"seq": 1111111}}',
     )  # fmt: skip
 
 
@@ -332,7 +342,12 @@ def test_documents_calls_tell_the_truth_of_connected_clients(
             "code": 0,
             "seq": 1111111,
             "rep": 2,
-            "data": {"client_size": 1, "message_in": 4, "message_out": 2, "message_drop": 2},
+            "data": {
+                "client_size": 1,
+                "message_in": 4,
+                "message_out": 2,
+                "message_drop": 2,
+            },
         }
         assert documented(process, 4)["data"] == [
             {"client_id": "kept", "subscriptions": [{"topic": "$share/g/x", "qos": 1}]},

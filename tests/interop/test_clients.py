@@ -18,7 +18,9 @@ VERSIONS = {3: paho.MQTTv31, 4: paho.MQTTv311, 5: paho.MQTTv5}
 class Paho:
     """A paho client whose messages go to a queue."""
 
-    def __init__(self, port: int, client_id: str, version: int, transport: str = "tcp") -> None:
+    def __init__(
+        self, port: int, client_id: str, version: int, transport: str = "tcp"
+    ) -> None:
         self.messages: queue.Queue[tuple[str, bytes, int]] = queue.Queue()
         self._ready: queue.Queue[str] = queue.Queue()
         self.client = paho.Client(
@@ -58,7 +60,10 @@ def made() -> Iterator[list[Paho]]:
 def test_paho_exchanges_all_qos(
     broker: Process, made: list[Paho], version: int, name: str
 ) -> None:
-    sub, pub = Paho(broker.port, name[:20], version), Paho(broker.port, "p" + name[:20], version)
+    sub, pub = (
+        Paho(broker.port, name[:20], version),
+        Paho(broker.port, "p" + name[:20], version),
+    )
     made += [sub, pub]
     sub.subscribe(name + "/#", 2)
     for qos in (0, 1, 2):
@@ -71,7 +76,9 @@ def test_paho_exchanges_all_qos(
 def test_paho_over_websocket(
     start_broker: StartBroker, made: list[Paho], version: int, tmp_path: Any
 ) -> None:
-    process = start_broker(websocket__enable="true", websocket__url="nmq-ws://127.0.0.1:0/mqtt")
+    process = start_broker(
+        websocket__enable="true", websocket__url="nmq-ws://127.0.0.1:0/mqtt"
+    )
     (line,) = [line for line in process.lines if "serving:" in line]
     port = int(line.split("websocket.url on port ")[1].split(",")[0])
     client = Paho(port, "ws", version, "websockets")
@@ -88,7 +95,20 @@ def test_mosquitto_clients_exchange_messages(
 ) -> None:
     common = ["-p", str(broker.port), "-V", version, "-q", qos]
     sub = subprocess.Popen(
-        ["stdbuf", "-oL", "mosquitto_sub", *common, "-t", name + "/#", "-C", "3", "-W", "20", "-v", "-d"],
+        [
+            "stdbuf",
+            "-oL",
+            "mosquitto_sub",
+            *common,
+            "-t",
+            name + "/#",
+            "-C",
+            "3",
+            "-W",
+            "20",
+            "-v",
+            "-d",
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )

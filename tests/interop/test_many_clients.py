@@ -61,7 +61,9 @@ def answer(p: raw.Packet) -> bytes:
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
-def test_a_thousand_clients_lose_and_double_nothing(broker: Process, qos: int, name: str) -> None:
+def test_a_thousand_clients_lose_and_double_nothing(
+    broker: Process, qos: int, name: str
+) -> None:
     selector = selectors.DefaultSelector()
     members = []
     for n in range(CLIENTS):

@@ -39,7 +39,9 @@ def matches(filter_: list[str], topic: list[str]) -> bool:
 @given(filters=st.lists(FILTER, max_size=10), topic=TOPIC)
 @example(filters=[["a", "#"]], topic=["a"])
 @example(filters=[["#"], ["+", "a"]], topic=["$x", "a"])
-def test_match_finds_what_the_rule_finds(filters: list[list[str]], topic: list[str]) -> None:
+def test_match_finds_what_the_rule_finds(
+    filters: list[list[str]], topic: list[str]
+) -> None:
     tree = Tree()
     for n, filter_ in enumerate(filters):
         tree.put("/".join(filter_), n + 1)  # client n + 1 holds filters[n]
@@ -78,7 +80,9 @@ class TreeMachine(RuleBasedStateMachine):
         assert self.tree.put(group + text, client, options) == int(new)
         self.model[group, text, client] = options
 
-    @rule(filter_=FILTER, group=st.sampled_from(["", "$share/g/"]), client=st.integers(1, 4))
+    @rule(
+        filter_=FILTER, group=st.sampled_from(["", "$share/g/"]), client=st.integers(1, 4)
+    )
     def delete(self, filter_: list[str], group: str, client: int) -> None:
         text = "/".join(filter_)
         held = self.model.pop((group, text, client), None) is not None

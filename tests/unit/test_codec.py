@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests._core_test import ffi, lib
-from tests.unit.clib import ENOMEM, Exact, content, fail_each_allocation, nothing_leaks, slice_of
+from tests.unit.clib import (
+    ENOMEM,
+    Exact,
+    content,
+    fail_each_allocation,
+    nothing_leaks,
+    slice_of,
+)
 from tests.vectors.packets import BAD, GOOD
 
 
@@ -68,7 +75,14 @@ def test_shared_filter_is_taken_apart() -> None:
 
 @pytest.mark.parametrize(
     ("topic", "valid"),
-    [(b"a", True), (b"/", True), (b"", False), (b"a/+", False), (b"#", False), (b"a b", True)],
+    [
+        (b"a", True),
+        (b"/", True),
+        (b"", False),
+        (b"a/+", False),
+        (b"#", False),
+        (b"a b", True),
+    ],
 )
 def test_topic_names(topic: bytes, valid: bool) -> None:
     assert lib.nmq_topic_check(slice_of(topic)) == valid
@@ -156,7 +170,9 @@ def test_what_no_packet_can_hold_is_not_written() -> None:
     assert out.len == 0
 
 
-@pytest.mark.parametrize("payload_len", [0, 1, 100, 118, 119, 120, 16375, 16376, 16380, 2097140])
+@pytest.mark.parametrize(
+    "payload_len", [0, 1, 100, 118, 119, 120, 16375, 16376, 16380, 2097140]
+)
 @pytest.mark.parametrize("qos", [0, 1])
 def test_publish_head_fits_its_length(payload_len: int, qos: int) -> None:
     head = ffi.new("nmq_publish_head *")

@@ -117,7 +117,10 @@ def test_families_of_keys_are_read() -> None:
         """,
         "x.conf",
     )
-    assert [(u.login, u.password) for u in config.users] == [("first", "a"), ("second", "b")]
+    assert [(u.login, u.password) for u in config.users] == [
+        ("first", "a"),
+        ("second", "b"),
+    ]
     assert [r.permit for r in config.acl_rules] == ["allow", "deny"]
     assert config.acl_rules[0].topics == ("a/#",)
     (bridge,) = config.bridges
@@ -136,7 +139,10 @@ def test_families_of_keys_are_read() -> None:
         ("# c\nurll=nmq-tcp://h:1", "x.conf:2: urll: unknown key; did you mean url?"),
         ("msq_len=0", "x.conf:1: msq_len='0': expected a whole number from 1 to 65535"),
         ("msq_len=1\nmsq_len=2", "x.conf:2: msq_len: given before, at x.conf:1"),
-        ("url=http://h:1", "x.conf:1: url='http://h:1': expected a URL nmq-tcp://HOST:PORT"),
+        (
+            "url=http://h:1",
+            "x.conf:1: url='http://h:1': expected a URL nmq-tcp://HOST:PORT",
+        ),
         ("url=nmq-tcp://h", "expected a URL nmq-tcp://HOST:PORT"),
         ("url=nmq-tcp://h:99999", "expected a URL nmq-tcp://HOST:PORT"),
         ("daemon=yes", "x.conf:1: daemon='yes': expected true or false"),
@@ -150,7 +156,9 @@ def test_families_of_keys_are_read() -> None:
         ("bridge.mqtt.a.qos=1", "x.conf:1: bridge.mqtt.a.qos: unknown key"),
     ],
 )
-def test_fault_names_file_line_key_value_and_what_was_expected(text: str, error: str) -> None:
+def test_fault_names_file_line_key_value_and_what_was_expected(
+    text: str, error: str
+) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text, "x.conf")
     assert error in str(caught.value)

@@ -27,7 +27,9 @@ def packets(data: bytes, version: int = 4) -> list[raw.Packet]:
     out, at = [], 0
     while at < len(data):
         size, start = raw.read_varint(data, at + 1)
-        out.append(raw.cut(data[at] >> 4, data[at] & 15, data[start : start + size], version))
+        out.append(
+            raw.cut(data[at] >> 4, data[at] & 15, data[start : start + size], version)
+        )
         at = start + size
     return out
 
@@ -92,7 +94,9 @@ class Session:
 def test_window_then_queue_then_drop() -> None:
     with nothing_leaks():
         s = Session(window=2, queue_max=3)
-        assert [s.deliver(b"%d" % n) for n in range(6)] == [SENT] * 2 + [QUEUED] * 3 + [DROPPED]
+        assert [s.deliver(b"%d" % n) for n in range(6)] == [SENT] * 2 + [QUEUED] * 3 + [
+            DROPPED
+        ]
         assert s.deliver(b"over", overflow=True) == QUEUED
         assert [p.payload for p in s.sent()] == [b"0", b"1"]
         assert s.acked(raw.PUBACK, 1) == 0
@@ -127,7 +131,9 @@ def test_qos2_handshake() -> None:
         s = Session()
         s.deliver(b"x", qos=2)
         (first,) = s.sent()
-        assert s.acked(raw.PUBACK, first.packet_id) == lib.NMQ_ENOENT  # not its kind of answer
+        assert (
+            s.acked(raw.PUBACK, first.packet_id) == lib.NMQ_ENOENT
+        )  # not its kind of answer
         assert s.acked(raw.PUBCOMP, first.packet_id) == lib.NMQ_ENOENT
         assert s.acked(raw.PUBREC, first.packet_id) == 0
         assert s.acked(raw.PUBREC, first.packet_id) == 0  # again: PUBREL again
@@ -180,7 +186,10 @@ def test_resume_sends_again_in_order_and_within_a_smaller_window() -> None:
         s.acked(raw.PUBREC, 4)
         s.acked(raw.PUBCOMP, 4)
         last = s.sent()
-        assert [(p.kind, p.payload) for p in last] == [(raw.PUBREL, b""), (raw.PUBLISH, b"4")]
+        assert [(p.kind, p.payload) for p in last] == [
+            (raw.PUBREL, b""),
+            (raw.PUBLISH, b"4"),
+        ]
         assert not last[1].dup
         s.free()
 
@@ -264,7 +273,9 @@ def test_large_payloads_are_spliced_not_copied() -> None:
         s.free()
 
 
-@given(st.lists(st.integers(0, 9000), max_size=12), st.lists(st.integers(1, 7000), min_size=1))
+@given(
+    st.lists(st.integers(0, 9000), max_size=12), st.lists(st.integers(1, 7000), min_size=1)
+)
 def test_outbox_sent_in_any_pieces_gives_the_same_bytes(
     sizes: list[int], pieces: list[int]
 ) -> None:
@@ -276,7 +287,9 @@ def test_outbox_sent_in_any_pieces_gives_the_same_bytes(
         parts = ffi.new("nmq_bytes[8]")
         out, turn = b"", 0
         while n := lib.nmq_outbox_parts(s.outbox, parts):
-            run = b"".join(content(parts[i]) for i in range(n))[: pieces[turn % len(pieces)]]
+            run = b"".join(content(parts[i]) for i in range(n))[
+                : pieces[turn % len(pieces)]
+            ]
             turn += 1
             out += run
             lib.nmq_outbox_advance(s.outbox, len(run))

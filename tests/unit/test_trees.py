@@ -82,14 +82,20 @@ def test_examples_of_the_specification(text: str, topic: str, matches: bool) -> 
 
 def test_put_again_replaces_options_and_identifier() -> None:
     tree = Tree()
-    assert [tree.put("a/b", 1, 0), tree.put("a/b", 1, 2, 9), tree.put("a/b", 2)] == [1, 0, 1]
+    assert [tree.put("a/b", 1, 0), tree.put("a/b", 1, 2, 9), tree.put("a/b", 2)] == [
+        1,
+        0,
+        1,
+    ]
     assert tree.match_all("a/b") == [(1, 2, 9), (2, 0, 0)]
     assert lib.nmq_tree_count(tree.at) == 2
 
 
 def test_shared_groups_are_kept_apart_from_plain_subscriptions() -> None:
     tree = Tree()
-    for client, text in enumerate(["$share/g/a/#", "$share/h/a/#", "a/#", "$share/g/a/b"], 1):
+    for client, text in enumerate(
+        ["$share/g/a/#", "$share/h/a/#", "a/#", "$share/g/a/b"], 1
+    ):
         assert tree.put(text, client) == 1
     assert tree.match("a/b") == [1, 2, 3, 4]
     assert tree.delete("$share/g/a/#", 1) == 0

@@ -4,9 +4,21 @@ Read by the codec's tests and as seeds by the property tests.
 """
 
 GOOD: dict[str, tuple[int, str, dict[str, object]]] = {
-    "connect 3.1.1": (0, "10 0d 0004 4d515454 04 02 003c 0001 78", {"type": 1, "version": 4}),
-    "connect 3.1": (0, "10 0f 0006 4d5149736470 03 02 003c 0001 78", {"type": 1, "version": 3}),
-    "connect 5.0": (0, "10 0e 0004 4d515454 05 02 003c 00 0001 78", {"type": 1, "version": 5}),
+    "connect 3.1.1": (
+        0,
+        "10 0d 0004 4d515454 04 02 003c 0001 78",
+        {"type": 1, "version": 4},
+    ),
+    "connect 3.1": (
+        0,
+        "10 0f 0006 4d5149736470 03 02 003c 0001 78",
+        {"type": 1, "version": 3},
+    ),
+    "connect 5.0": (
+        0,
+        "10 0e 0004 4d515454 05 02 003c 00 0001 78",
+        {"type": 1, "version": 5},
+    ),
     "connect with everything": (
         0,
         "10 28 0004 4d515454 05 ee 003c 05 11 0000000a 0001 78"
@@ -16,7 +28,11 @@ GOOD: dict[str, tuple[int, str, dict[str, object]]] = {
     "connack": (4, "20 02 01 00", {"type": 2}),
     "connack 5.0": (5, "20 06 00 00 03 21 0014", {"type": 2}),
     "publish": (4, "30 07 0003 612f62 6869", {"type": 3, "qos": 0}),
-    "publish qos 1": (4, "32 09 0003 612f62 0001 6869", {"type": 3, "qos": 1, "packet_id": 1}),
+    "publish qos 1": (
+        4,
+        "32 09 0003 612f62 0001 6869",
+        {"type": 3, "qos": 1, "packet_id": 1},
+    ),
     "publish qos 2 dup retain": (4, "3d 05 0001 61 0102", {"type": 3, "qos": 2}),
     "publish 5.0": (5, "30 0a 0001 61 05 02 0000000a 21", {"type": 3}),
     "publish 5.0 with an alias alone": (5, "30 06 0000 03 23 0001", {"type": 3}),

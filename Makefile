@@ -1,0 +1,52 @@
+# make run and make test set up all that they need; see tools/setup.
+VENV := .venv
+PY := $(VENV)/bin/python
+SOURCES := pyproject.toml build_ext.py $(shell find csrc -name '*.[ch]')
+C_FILES := $(shell find csrc tests/c -name '*.c')
+C_HEADERS := $(shell find csrc -name '*.h')
+STRICT := -std=c11 -D_GNU_SOURCE -Icsrc -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
+ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
+
+.PHONY: run test lint format asan tsan bench clean
+
+run: build/run
+	$(PY) -m nanomq_py start --conf etc/nanomq.conf
+
+test: build/test
+	$(PY) -m pytest
+
+build/run: $(SOURCES)
+	tools/setup run
+	@mkdir -p build && touch $@
+
+build/test: $(SOURCES)
+	tools/setup test
+	$(PY) build_ext.py --test
+	@mkdir -p build && touch $@ build/run
+
+lint: build/test
+	$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
+	$(VENV)/bin/clang-format --dry-run -Werror $(C_FILES) $(C_HEADERS)
+	for cc in gcc clang; do for f in $(C_FILES); do $$cc $(STRICT) -c $$f -o /dev/null || exit 1; done; done
+
+format: build/test
+	$(PY) -m ruff format . && $(PY) -m ruff check --fix . && $(VENV)/bin/clang-format -i $(C_FILES) $(C_HEADERS)
+
+asan: build/test # the whole suite on an ASan and UBSan build, and the coverage of the C core
+	@rm -f build/run build/test && find build -name '*.gcda' -delete
+	$(PY) build_ext.py --test --sanitize address,undefined --coverage
+	$(ASAN) LD_PRELOAD=$$(gcc -print-file-name=libasan.so) $(PY) -m pytest
+	$(PY) -m gcovr --root . --filter 'csrc/(mqtt|store|route)/' --fail-under-line 90 build
+	gcc -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -DNMQ_MEM_COUNT -Icsrc -o build/stress-asan $(C_FILES) -lpthread
+	build/stress-asan
+
+tsan: # threads without Python
+	@mkdir -p build
+	gcc -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=thread -DNMQ_MEM_COUNT -Icsrc -o build/stress-tsan $(C_FILES) -lpthread
+	for n in 1 2 3; do build/stress-tsan || exit 1; done
+
+bench: build/test
+	$(PY) bench/run.py
+
+clean:
+	rm -rf build $(VENV) nanomq_py/*.so tests/*.so
