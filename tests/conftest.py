@@ -14,8 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.raw import Raw
+
+# A noisy machine and a sanitizer build make any example slow; that is no fault of the code.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 30  # sanitizer builds are slow to load
@@ -44,7 +51,7 @@ class Process:
         return self.popen.wait(20)
 
 
-def settings(**given: str) -> str:
+def conf_text(**given: str) -> str:
     keys = {
         "url": "nmq-tcp://127.0.0.1:0",
         "websocket.enable": "false",
@@ -58,7 +65,7 @@ def settings(**given: str) -> str:
 @contextmanager
 def running_broker(folder: Path, **given: str) -> Iterator[Process]:
     conf = folder / "nanomq.conf"
-    conf.write_text(settings(**given))
+    conf.write_text(conf_text(**given))
     popen = subprocess.Popen(
         [sys.executable, "-m", "nanomq_py", "start", "--conf", str(conf)],
         cwd=ROOT,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nanomq_py import __version__
-from tests.conftest import ROOT, StartBroker, settings
+from tests.conftest import ROOT, StartBroker, conf_text
 
 
 def nanomq(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -46,7 +46,7 @@ def test_configuration_fault_stops_the_start_with_one_line(
     tmp_path: Path, text: str, error: str
 ) -> None:
     conf = tmp_path / "nanomq.conf"
-    rest = settings() if "msq" not in text else ""
+    rest = conf_text() if "msq" not in text else ""
     conf.write_text(f"{text}\n{rest}")
     done = nanomq("start", "--conf", str(conf), XDG_RUNTIME_DIR=str(tmp_path))
     assert done.returncode == 2
@@ -73,7 +73,7 @@ def test_taken_port_is_named_with_its_key(tmp_path: Path, key: str) -> None:
         port = taken.getsockname()[1]
         value = f"nmq-tcp://127.0.0.1:{port}" if key == "url" else str(port)
         conf = tmp_path / "nanomq.conf"
-        conf.write_text(settings(**{key.replace(".", "__"): value}))
+        conf.write_text(conf_text(**{key.replace(".", "__"): value}))
         done = nanomq("start", "--conf", str(conf), XDG_RUNTIME_DIR=str(tmp_path))
     assert done.returncode == 2
     assert f"{key}={value}" in done.stderr
@@ -118,7 +118,7 @@ def test_stop_finds_the_broker_of_that_file(start_broker: StartBroker) -> None:
 def test_daemon_runs_in_the_background(tmp_path: Path) -> None:
     conf = tmp_path / "nanomq.conf"
     conf.write_text(
-        settings(daemon="true", log__to="file", log__dir=str(tmp_path), log__file="x.log")
+        conf_text(daemon="true", log__to="file", log__dir=str(tmp_path), log__file="x.log")
     )
     done = nanomq("start", "--conf", str(conf), XDG_RUNTIME_DIR=str(tmp_path))
     assert done.returncode == 0
