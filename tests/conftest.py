@@ -25,6 +25,8 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 ROOT = Path(__file__).resolve().parent.parent
+# For programs that are not ours: a sanitizer's library is preloaded for Python alone.
+FOREIGN_ENV = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 START_S = 30  # sanitizer builds are slow to load
 
 

@@ -21,7 +21,7 @@ from nanomq_py.http.app import make_app
 from nanomq_py.http.guard import BasicGuard, make_guard
 from nanomq_py.http.reply import Refused
 from nanomq_py.http.v1 import Envelope, parse
-from tests.conftest import Process, StartBroker
+from tests.conftest import FOREIGN_ENV, Process, StartBroker
 
 AUTH = ("admin", "public")
 
@@ -308,7 +308,12 @@ class TestJwt:
 
 def curl(*args: str) -> Any:
     done = subprocess.run(
-        ["curl", "-s", *args], capture_output=True, text=True, check=True, timeout=20
+        ["curl", "-s", *args],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+        env=FOREIGN_ENV,
     )
     return json.loads(done.stdout)
 

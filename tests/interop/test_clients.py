@@ -10,7 +10,7 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 
-from tests.conftest import Process, StartBroker
+from tests.conftest import FOREIGN_ENV, Process, StartBroker
 
 VERSIONS = {3: paho.MQTTv31, 4: paho.MQTTv311, 5: paho.MQTTv5}
 
@@ -111,6 +111,7 @@ def test_mosquitto_clients_exchange_messages(
         ],
         stdout=subprocess.PIPE,
         text=True,
+        env=FOREIGN_ENV,
     )
     assert sub.stdout is not None
     lines = iter(sub.stdout.readline, "")
@@ -120,6 +121,7 @@ def test_mosquitto_clients_exchange_messages(
             ["mosquitto_pub", *common, "-t", f"{name}/{n}", "-m", f"m{n}"],
             check=True,
             timeout=20,
+            env=FOREIGN_ENV,
         )
     heard = [line.strip() for line in lines if line.startswith(name)]
     assert heard == [f"{name}/{n} m{n}" for n in range(3)]
@@ -129,8 +131,9 @@ def test_mosquitto_clients_exchange_messages(
 
 def test_mosquitto_keeps_a_session(broker: Process, name: str) -> None:
     common = ["-p", str(broker.port), "-q", "1", "-t", name]
+    ours = {"check": True, "timeout": 20, "env": FOREIGN_ENV}
     sub = ["mosquitto_sub", *common, "-i", name[:20], "-c", "-W", "20"]
-    subprocess.run([*sub, "-E"], check=True, timeout=20)  # subscribe, then leave
-    subprocess.run(["mosquitto_pub", *common, "-m", "waited"], check=True, timeout=20)
-    got = subprocess.run([*sub, "-C", "1"], check=True, timeout=20, capture_output=True)
+    subprocess.run([*sub, "-E"], **ours)  # subscribe, then leave
+    subprocess.run(["mosquitto_pub", *common, "-m", "waited"], **ours)
+    got = subprocess.run([*sub, "-C", "1"], **ours, capture_output=True)
     assert got.stdout == b"waited\n"
