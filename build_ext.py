@@ -75,7 +75,7 @@ class Options:
         if self.debug:
             args += ["-Og", "-g"]
         if self.coverage:
-            args += ["--coverage", "-O0"]
+            args += ["--coverage", "-fprofile-update=atomic", "-O0"]
         if not (self.sanitize or self.debug or self.coverage):
             args += ["-flto=auto", "-fno-semantic-interposition"]
         return args
