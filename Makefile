@@ -3,6 +3,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SOURCES := pyproject.toml build_ext.py $(shell find csrc -name '*.[ch]')
 C_FILES := $(shell find csrc tests/c -name '*.c')
+C_ALL := $(C_FILES) bench/load.c
 C_HEADERS := $(shell find csrc -name '*.h')
 STRICT := -std=c11 -D_GNU_SOURCE -Icsrc -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
@@ -26,11 +27,11 @@ build/test: $(SOURCES)
 
 lint: build/test
 	$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
-	$(VENV)/bin/clang-format --dry-run -Werror $(C_FILES) $(C_HEADERS)
-	for cc in gcc clang; do for f in $(C_FILES); do $$cc $(STRICT) -c $$f -o /dev/null || exit 1; done; done
+	$(VENV)/bin/clang-format --dry-run -Werror $(C_ALL) $(C_HEADERS)
+	for cc in gcc clang; do for f in $(C_ALL); do $$cc $(STRICT) -c $$f -o /dev/null || exit 1; done; done
 
 format: build/test
-	$(PY) -m ruff format . && $(PY) -m ruff check --fix . && $(VENV)/bin/clang-format -i $(C_FILES) $(C_HEADERS)
+	$(PY) -m ruff format . && $(PY) -m ruff check --fix . && $(VENV)/bin/clang-format -i $(C_ALL) $(C_HEADERS)
 
 asan: build/test # the whole suite on an ASan and UBSan build, and the coverage of the C core
 	@rm -f build/run build/test && find build -name '*.gcda' -delete

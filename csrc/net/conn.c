@@ -449,8 +449,9 @@ conn_end(nmq_conn *conn, bool lost)
     nmq_link_unref(link); // the receive side's
 }
 
-// Chooses the buffer for the next read: small while idle, doubled while reads fill it, and
-// for a packet that has begun as large as what has come so far, up to the packet.
+// Chooses the buffer for the next read: small while idle, doubled while reads fill it. A
+// packet that has begun gets its whole size at once: what is not written to yet costs no
+// memory. A large buffer stays while reads make use of it.
 static int
 prepare_in(nmq_conn *conn)
 {
@@ -459,12 +460,10 @@ prepare_in(nmq_conn *conn)
     size_t want = conn->in_cap_next;
 
     if (in->len > 0) {
-        want = in->len * 2 < IN_CAP_MIN ? IN_CAP_MIN : in->len * 2;
-        if (nmq_decode_size((nmq_bytes){in->at, in->len}, &size) > 0 && size < want) {
-            want = size > conn->in_cap_next ? size : conn->in_cap_next;
-        }
+        (void) nmq_decode_size((nmq_bytes){in->at, in->len}, &size);
+        want = size > want ? size : want;
     }
-    if (in->cap == want || (in->len > 0 && in->cap >= want)) {
+    if (in->cap == want || (in->cap > want && (in->len > 0 || conn->quiet_reads == 0))) {
         return NMQ_OK;
     }
     uint8_t *at = nmq_resize(in->at, want);
@@ -497,9 +496,8 @@ adapt_in(nmq_conn *conn, size_t count)
         if (conn->in_cap_next < IN_CAP_MAX) {
             conn->in_cap_next *= 2;
         }
-    } else if (count < conn->in.cap / 4 && conn->in_cap_next > IN_CAP_MIN) {
-        if (++conn->quiet_reads >= QUIET_READS) {
-            conn->quiet_reads = 0;
+    } else if (count < conn->in.cap / 4) {
+        if (++conn->quiet_reads % QUIET_READS == 0 && conn->in_cap_next > IN_CAP_MIN) {
             conn->in_cap_next /= 2;
         }
     } else {
