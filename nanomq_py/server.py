@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -184,9 +185,16 @@ class Server:
             await self.stop()
 
 
+def allow_many_connections() -> None:
+    """Raise this process's bound on descriptors as far as the system lets it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def run(config: Config, conf: Path | None) -> None:
     """Serve in this process until it is told to stop. Raises ConfigError."""
     logs.set_up(config.log)
+    allow_many_connections()
 
     async def serve() -> None:
         await Server(config, conf).run()

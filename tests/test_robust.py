@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import socket
 import threading
 import time
@@ -120,6 +121,22 @@ def test_client_that_never_reads_its_answers_is_closed_or_held(
             deaf.sock.sendall(pings * 1000)  # 100 MB: more than any buffer holds
         healthy.ping()
         assert rss_kib(process) < 200_000
+
+
+def test_out_of_descriptors_is_survived(start_broker: StartBroker) -> None:
+    process = start_broker()
+    with process.raw() as healthy:
+        healthy.connect("healthy")
+        in_use = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (in_use + 20, in_use + 20))
+        crowd = [process.raw() for _ in range(40)]
+        for _ in range(50):
+            healthy.ping()
+        for c in crowd:
+            c.close()
+        with process.raw() as late:
+            late.connect("late")
+            late.ping()
 
 
 def rss_kib(process: Process) -> int:

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/mem.h"
 #include "base/status.h"
@@ -63,6 +62,7 @@ enum {
     X(size_t, aio_count, (nng_aio *) )                                                     \
     X(int, aio_set_iov, (nng_aio *, unsigned, const nng_iov *) )                           \
     X(void *, aio_get_output, (nng_aio *, unsigned) )                                      \
+    X(void, sleep_aio, (int32_t, nng_aio *) )                                              \
     X(void, stream_recv, (nng_stream *, nng_aio *) )                                       \
     X(void, stream_send, (nng_stream *, nng_aio *) )                                       \
     X(void, stream_close, (nng_stream *) )                                                 \
@@ -322,6 +322,7 @@ enum { ACCEPTS = 32, BACKLOG = 4096, ACCEPT_PAUSE_MS = 20 };
 typedef struct {
     nmq_acceptor *acceptor;
     nng_aio *aio;
+    bool rests; // after an error, before the next attempt
 } accept_slot;
 
 struct nmq_acceptor {
@@ -366,12 +367,14 @@ accepted(void *arg)
     int rv = nng.aio_result(slot->aio);
 
     if (__atomic_load_n(&a->stopping, __ATOMIC_ACQUIRE)) {
-        if (rv == 0) {
+        if (rv == 0 && !slot->rests) {
             nng.stream_free(nng.aio_get_output(slot->aio, 0));
         }
         return;
     }
-    if (rv == 0) {
+    if (slot->rests) {
+        slot->rests = false;
+    } else if (rv == 0) {
         nng_stream *raw = nng.aio_get_output(slot->aio, 0);
         nmq_stream *stream = conn_new(raw, a->tries);
         if (stream != NULL) {
@@ -381,7 +384,9 @@ accepted(void *arg)
         }
     } else {
         // Out of descriptors or memory: a short rest, so that the error is no busy loop.
-        nanosleep(&(struct timespec){.tv_nsec = ACCEPT_PAUSE_MS * 1000000L}, NULL);
+        slot->rests = true;
+        nng.sleep_aio(ACCEPT_PAUSE_MS, slot->aio);
+        return;
     }
     nng.stream_listener_accept(a->listener, slot->aio);
 }

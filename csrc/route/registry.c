@@ -192,6 +192,17 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
     return NMQ_OK;
 }
 
+// Whether the session outlives its connection; one that does not is never taken up again,
+// not even while that connection lasts (3.1.1: [MQTT-3.1.2-6]).
+static bool
+is_kept(nmq_client *client)
+{
+    (void) pthread_mutex_lock(&client->lock);
+    bool kept = client->expiry_interval_s != 0;
+    (void) pthread_mutex_unlock(&client->lock);
+    return kept;
+}
+
 // Finds the client or makes it. Call with the registry's lock. *replaced gets a client that
 // a clean start throws out.
 static nmq_client *
@@ -200,7 +211,7 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, boo
     nmq_client *client = nmq_map_get(&router->clients, a->client_id);
 
     *replaced = NULL;
-    *present = client != NULL && !a->clean_start; // [MQTT-3.1.2-4] [MQTT-3.2.2-2]
+    *present = client != NULL && !a->clean_start && is_kept(client); // [MQTT-3.2.2-2]
     if (*present) {
         return client;
     }

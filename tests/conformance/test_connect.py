@@ -119,6 +119,19 @@ def test_session_present_tells_of_a_kept_session(
             c.read_until_closed()
 
 
+@pytest.mark.spec("MQTT-3.1.2-6")
+@modern
+def test_clean_session_is_not_taken_up_while_its_connection_lasts(
+    broker: Process, version: int, name: str
+) -> None:
+    with broker.raw(version) as first, broker.raw(version) as second:
+        first.connect(name, clean=True)
+        first.subscribe((name, 0))
+        assert second.connect(name, **kept(version)).flags == 0
+        second.publish(name, b"x")
+        second.assert_silent()
+
+
 @pytest.mark.spec("MQTT-3.14.4-1")
 @modern
 def test_disconnect_closes_the_connection(broker: Process, version: int, name: str) -> None:
