@@ -195,7 +195,7 @@ nmq_broker_answer(nmq_broker *broker, uint64_t number, uint8_t reason_code)
     return nmq_conns_answer(&broker->conns, number, reason_code);
 }
 
-// --- taps and events ---------------------------------------------------------------------
+// --- taps and events
 
 static int
 add_tap(nmq_broker *broker, nmq_client *tap)
@@ -337,7 +337,7 @@ nmq_event_auth(const nmq_event *event, nmq_credentials *out)
     out->password = next_text(&at, &out->password_len);
 }
 
-// --- snapshots ---------------------------------------------------------------------------
+// --- snapshots
 
 static uint64_t
 read_counter(const uint64_t *counter)

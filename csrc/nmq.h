@@ -19,7 +19,7 @@ typedef struct nmq_message nmq_message;
 
 const char *nmq_status_text(int status);
 
-// --- nng, taken from pynng ---------------------------------------------------------------
+// --- nng, taken from pynng
 
 // The nng functions that the core calls, by name: 0 <= index < nmq_nng_count().
 size_t nmq_nng_count(void);
@@ -32,7 +32,7 @@ void nmq_nng_bind(size_t index, void *function);
 // it at its first use in the process; a later call has no effect.
 void nmq_nng_threads(uint32_t task_threads);
 
-// --- the broker --------------------------------------------------------------------------
+// --- the broker
 
 typedef struct {
     uint32_t window;                // messages in flight to one client, 1 to 65535
@@ -83,7 +83,7 @@ int nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_
 // NMQ_OK, or NMQ_ENOENT when nobody waits under that number any more.
 int nmq_broker_answer(nmq_broker *broker, uint64_t number, uint8_t reason_code);
 
-// --- taps and events ---------------------------------------------------------------------
+// --- taps and events
 
 enum nmq_event_kind {
     NMQ_EVENT_LOG = 1,     // code: level; text: the line
@@ -138,7 +138,7 @@ void nmq_broker_event_done(nmq_event *event);
 void nmq_event_message(const nmq_event *event, nmq_message_view *out); // NMQ_EVENT_MESSAGE
 void nmq_event_auth(const nmq_event *event, nmq_credentials *out);     // NMQ_EVENT_AUTH
 
-// --- snapshots ---------------------------------------------------------------------------
+// --- snapshots
 
 typedef struct {
     uint64_t messages_in;      // PUBLISH packets from clients

@@ -1,423 +1,18 @@
+// conn.c - the receive side: from the stream to the packets, one batch a read.
 #include "net/conn.h"
 
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "mqtt/encode.h"
 #include "mqtt/reason.h"
 #include "route/event.h"
 
 enum {
-    IN_CAP_MIN = 512, // an idle connection holds this much
     IN_CAP_MAX = 65536,
-    QUIET_READS = 8, // reads of less than a quarter before the buffer shrinks
-    LINGER_MS = 1000,
-    OUTBOX_KEEP_BYTES = 0,
+    QUIET_READS = 8,    // reads of less than a quarter before the buffer shrinks
     BACKLOG_FACTOR = 4, // times outbox_max_bytes: a peer that never reads is closed
 };
-
-static void conn_flush(nmq_link *link);
-static void conn_resume(nmq_link *link);
-static void conn_disconnect(nmq_link *link, uint8_t reason_code);
-static void conn_free(nmq_link *link);
-static void conn_process(nmq_conn *conn);
-static void start_sending(nmq_conn *conn, bool from_batch);
-static void fire_timer(nmq_timer *timer);
-static void fire_hold(nmq_timer *timer);
-
-static const nmq_link_ops link_ops = {
-    .flush = conn_flush,
-    .resume = conn_resume,
-    .disconnect = conn_disconnect,
-    .free = conn_free,
-};
-
-static nmq_conn *
-conn_of(nmq_link *link)
-{
-    return (nmq_conn *) link;
-}
-
-static uint8_t
-version_of(const nmq_conn *conn)
-{
-    return __atomic_load_n(&conn->version, __ATOMIC_RELAXED);
-}
-
-static nmq_bytes
-number_key(const nmq_conn *conn)
-{
-    return (nmq_bytes){(const uint8_t *) &conn->number, sizeof conn->number};
-}
-
-// --- timers ------------------------------------------------------------------------------
-
-static void
-arm(nmq_conn *conn, int64_t due_ms)
-{
-    (void) nmq_link_ref(&conn->link);
-    if (!nmq_clock_arm(conn->conns->router->clock, &conn->timer, due_ms)) {
-        nmq_link_unref(&conn->link); // armed already: it has its reference
-    }
-}
-
-static void
-cancel(nmq_conn *conn, nmq_timer *timer)
-{
-    if (nmq_clock_cancel(conn->conns->router->clock, timer)) {
-        nmq_link_unref(&conn->link);
-    }
-}
-
-// 5.0 sends again at a new connection only [MQTT-4.4.0-1].
-static uint32_t
-retry_interval_ms(const nmq_conn *conn, bool open)
-{
-    return open && version_of(conn) != NMQ_V5
-               ? conn->conns->options->retry_interval_s * 1000
-               : 0;
-}
-
-void
-nmq_conn_set_idle(nmq_conn *conn, uint32_t idle_ms)
-{
-    int64_t now_ms = nmq_clock_now_ms();
-
-    __atomic_store_n(&conn->last_packet_ms, now_ms, __ATOMIC_RELAXED);
-    __atomic_store_n(&conn->idle_ms, idle_ms, __ATOMIC_RELAXED);
-    uint32_t retry_ms = retry_interval_ms(conn, conn->client != NULL);
-    if (idle_ms == 0 || (retry_ms != 0 && retry_ms < idle_ms)) {
-        idle_ms = retry_ms;
-    }
-    if (idle_ms != 0) {
-        arm(conn, now_ms + idle_ms);
-    }
-}
-
-// Before 5.0: sends everything in flight again when a whole interval brought no
-// acknowledgement.
-static void
-retry(nmq_conn *conn)
-{
-    const nmq_router *router = conn->conns->router;
-    nmq_client *client = conn->client;
-
-    (void) pthread_mutex_lock(&client->lock);
-    (void) pthread_mutex_lock(&conn->link.lock);
-    nmq_session *session = client->session;
-    uint64_t progress = session->inflight.next_order - session->inflight.count;
-    bool stalled = client->link == &conn->link && session->inflight.count > 0 &&
-                   session->resend == NULL && conn->retry_acks == progress + 1;
-    conn->retry_acks = progress + 1;
-    if (stalled && nmq_session_resume(session) == NMQ_OK) {
-        (void) nmq_session_pump(session, &conn->link.outbox,
-                                router->limits.outbox_max_bytes, nmq_clock_now_ms());
-    }
-    (void) pthread_mutex_unlock(&conn->link.lock);
-    (void) pthread_mutex_unlock(&client->lock);
-    if (stalled) {
-        start_sending(conn, false);
-    }
-}
-
-static void
-timed_out(nmq_conn *conn)
-{
-    if (version_of(conn) == 0) { // no CONNECT in time: nothing to say it with
-        conn->stream->ops->close(conn->stream);
-        return;
-    }
-    nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO, "%s: keep alive timeout",
-                  conn->peer);
-    conn_disconnect(&conn->link, NMQ_RC_KEEP_ALIVE_TIMEOUT); // [MQTT-3.1.2-22]
-}
-
-// The idle connection is looked at again when its silence could be too long. The receive
-// side may end meanwhile: it then finds the timer armed, or we find it closing.
-static void
-rearm(nmq_conn *conn, int64_t due_ms)
-{
-    arm(conn, due_ms);
-    (void) pthread_mutex_lock(&conn->link.lock);
-    bool closing = conn->closing;
-    (void) pthread_mutex_unlock(&conn->link.lock);
-    if (closing) {
-        arm(conn, nmq_clock_now_ms() + LINGER_MS);
-    }
-}
-
-static void
-silence(nmq_conn *conn, bool asking)
-{
-    if (asking) {
-        (void) nmq_conns_answer(conn->conns, conn->number, NMQ_RC_SERVER_UNAVAILABLE);
-    } else {
-        timed_out(conn);
-    }
-}
-
-static void
-fire_timer(nmq_timer *timer)
-{
-    nmq_conn *conn = (nmq_conn *) (void *) ((uint8_t *) timer - offsetof(nmq_conn, timer));
-    int64_t now_ms = nmq_clock_now_ms();
-
-    (void) pthread_mutex_lock(&conn->link.lock);
-    bool lingers = conn->closing;
-    bool asking = conn->asking;
-    bool open = conn->client != NULL;
-    (void) pthread_mutex_unlock(&conn->link.lock);
-    uint32_t idle_ms = __atomic_load_n(&conn->idle_ms, __ATOMIC_RELAXED);
-    int64_t last_ms = __atomic_load_n(&conn->last_packet_ms, __ATOMIC_RELAXED);
-    uint32_t retry_ms = retry_interval_ms(conn, open);
-    int64_t due_ms = idle_ms != 0 ? last_ms + idle_ms : INT64_MAX;
-
-    if (lingers) {
-        conn->stream->ops->close(conn->stream);
-    } else if (due_ms <= now_ms) {
-        silence(conn, asking);
-    } else {
-        if (retry_ms != 0) {
-            retry(conn);
-            due_ms = now_ms + retry_ms < due_ms ? now_ms + retry_ms : due_ms;
-        }
-        if (due_ms != INT64_MAX) {
-            rearm(conn, due_ms);
-        }
-    }
-    nmq_link_unref(&conn->link); // the timer's
-}
-
-// The time to wait for a slow subscriber is over: nobody waits for it until it has drained.
-static void
-fire_hold(nmq_timer *timer)
-{
-    nmq_link *link =
-        (nmq_link *) (void *) ((uint8_t *) timer - offsetof(nmq_link, hold_timer));
-    nmq_conn *conn = conn_of(link);
-    size_t max = conn->conns->router->limits.outbox_max_bytes;
-
-    (void) pthread_mutex_lock(&link->lock);
-    bool stuck = link->held != NULL && nmq_link_is_congested(link, max);
-    if (stuck) {
-        link->stuck = true;
-    }
-    (void) pthread_mutex_unlock(&link->lock);
-    if (stuck) {
-        nmq_log_write(&conn->conns->router->log, NMQ_LOG_WARNING,
-                      "%s: reads too slowly; QoS 0 to it is dropped until it catches up",
-                      conn->peer);
-    }
-    nmq_link_relieve(link, max, true);
-    nmq_link_unref(link); // the timer's
-}
-
-// --- the send side -----------------------------------------------------------------------
-
-// The session has more than fitted: fills the outbox again.
-static void
-pump(nmq_conn *conn, nmq_client *client)
-{
-    const nmq_limits *limits = &conn->conns->router->limits;
-    nmq_link *link = &conn->link;
-
-    (void) pthread_mutex_lock(&client->lock);
-    (void) pthread_mutex_lock(&link->lock);
-    link->pump_due = false;
-    if (client->link == link && !link->closed) {
-        nmq_session *session = client->session;
-        int rv = nmq_session_pump(session, &link->outbox, limits->outbox_max_bytes,
-                                  nmq_clock_now_ms());
-        link->pump_due = rv == NMQ_OK && link->outbox.total >= limits->outbox_max_bytes;
-        link->queue_full = session->queue.count >= limits->queue_max;
-    }
-    (void) pthread_mutex_unlock(&link->lock);
-    (void) pthread_mutex_unlock(&client->lock);
-}
-
-// Takes the next load from the outbox, or ends the send side. Returns whether there is one.
-static bool
-next_load(nmq_conn *conn)
-{
-    nmq_link *link = &conn->link;
-
-    for (;;) {
-        (void) pthread_mutex_lock(&link->lock);
-        nmq_outbox_reset(&conn->sending, OUTBOX_KEEP_BYTES);
-        link->sending_bytes = 0;
-        bool more = link->outbox.total > 0;
-        bool wants_pump = !more && link->pump_due && conn->client != NULL && !link->closed;
-        nmq_client *client = conn->client;
-        if (more) {
-            nmq_outbox empty = conn->sending;
-            conn->sending = link->outbox;
-            link->outbox = empty;
-            link->sending_bytes = conn->sending.total;
-        } else if (!wants_pump) {
-            conn->is_sending = false;
-        }
-        (void) pthread_mutex_unlock(&link->lock);
-        if (!wants_pump) {
-            return more;
-        }
-        pump(conn, client);
-    }
-}
-
-// After the last byte: whoever waited goes on; a connection that was to close does.
-static void
-sends_done(nmq_conn *conn)
-{
-    nmq_link *link = &conn->link;
-
-    (void) pthread_mutex_lock(&link->lock);
-    bool relieve = link->held != NULL || link->stuck;
-    bool close = conn->closing && !conn->is_sending;
-    (void) pthread_mutex_unlock(&link->lock);
-    if (relieve) {
-        nmq_link_relieve(link, conn->conns->router->limits.outbox_max_bytes, false);
-    }
-    if (close) {
-        conn->stream->ops->close(conn->stream);
-        cancel(conn, &conn->timer);
-    }
-}
-
-static void
-send_failed(nmq_conn *conn)
-{
-    (void) pthread_mutex_lock(&conn->link.lock);
-    conn->is_sending = false;
-    conn->link.closed = true;
-    conn->link.sending_bytes = 0;
-    nmq_outbox_reset(&conn->sending, 0);
-    nmq_outbox_reset(&conn->link.outbox, 0);
-    (void) pthread_mutex_unlock(&conn->link.lock);
-    conn->stream->ops->close(conn->stream);
-    cancel(conn, &conn->timer); // the receive side is over, or hears of it now
-    nmq_link_relieve(&conn->link, 0, true);
-}
-
-static void
-count_sent(nmq_conn *conn, uint64_t bytes)
-{
-    (void) __atomic_add_fetch(&conn->conns->router->counters.bytes_out, bytes,
-                              __ATOMIC_RELAXED);
-}
-
-// Sends until all is sent or the transport takes its time. Gives the send's reference back.
-static void
-send_on(nmq_conn *conn)
-{
-    nmq_bytes parts[NMQ_OUTBOX_PARTS];
-
-    for (;;) {
-        unsigned n = nmq_outbox_parts(&conn->sending, parts);
-        if (n == 0) {
-            if (next_load(conn)) {
-                continue;
-            }
-            sends_done(conn);
-            break;
-        }
-        (void) nmq_link_ref(
-            &conn->link); // on_sent may come, and end it all, before send ends
-        int64_t taken = conn->stream->ops->send(conn->stream, parts, n);
-        nmq_link_unref(&conn->link);
-        if (taken == 0) {
-            return; // on_sent goes on
-        }
-        if (taken < 0) {
-            send_failed(conn);
-            break;
-        }
-        count_sent(conn, (uint64_t) taken);
-        nmq_outbox_advance(&conn->sending, (size_t) taken);
-    }
-    nmq_link_unref(&conn->link);
-}
-
-static void
-on_sent(void *arg, int status, size_t count)
-{
-    nmq_conn *conn = arg;
-
-    if (status != NMQ_OK) {
-        send_failed(conn);
-        nmq_link_unref(&conn->link);
-        return;
-    }
-    count_sent(conn, count);
-    nmq_outbox_advance(&conn->sending, count);
-    (void) pthread_mutex_lock(&conn->link.lock);
-    conn->link.sending_bytes = conn->sending.total;
-    (void) pthread_mutex_unlock(&conn->link.lock);
-    send_on(conn);
-}
-
-// Starts the send side if it rests. `from_batch`: the link leaves that batch's list, and so
-// may enter another; nobody else may say so.
-static void
-start_sending(nmq_conn *conn, bool from_batch)
-{
-    nmq_link *link = &conn->link;
-
-    (void) pthread_mutex_lock(&link->lock);
-    link->flush_due = link->flush_due && !from_batch;
-    bool start = !conn->is_sending && (link->outbox.total > 0 || conn->closing);
-    if (start) {
-        conn->is_sending = true;
-        (void) nmq_link_ref(link);
-    }
-    (void) pthread_mutex_unlock(&link->lock);
-    if (start) {
-        send_on(conn);
-    }
-}
-
-static void
-conn_flush(nmq_link *link)
-{
-    start_sending(conn_of(link), true);
-}
-
-static void
-put_disconnect(nmq_conn *conn, uint8_t reason_code)
-{
-    uint8_t bytes[3] = {NMQ_DISCONNECT << 4, 1, reason_code};
-
-    if (version_of(conn) == NMQ_V5 && conn->client != NULL) {
-        (void) nmq_outbox_put(&conn->link.outbox, (nmq_bytes){bytes, sizeof bytes});
-    }
-}
-
-static void
-conn_disconnect(nmq_link *link, uint8_t reason_code)
-{
-    nmq_conn *conn = conn_of(link);
-
-    (void) pthread_mutex_lock(&link->lock);
-    bool asking = conn->asking;
-    bool first = !conn->closing && !asking;
-    if (first) {
-        conn->closing = true;
-        link->closed = true;
-        put_disconnect(conn, reason_code); // [MQTT-3.14.0-1]: after CONNACK only
-    }
-    (void) pthread_mutex_unlock(&link->lock);
-    if (asking) {
-        (void) nmq_conns_answer(conn->conns, conn->number, reason_code);
-    }
-    if (first) {
-        arm(conn, nmq_clock_now_ms() + LINGER_MS);
-        start_sending(conn, false);
-    }
-}
-
-// --- the receive side --------------------------------------------------------------------
 
 // The end of the receive side; `lost` when the peer is gone and what waits has no receiver.
 static void
@@ -427,24 +22,24 @@ conn_end(nmq_conn *conn, bool lost)
     nmq_link *link = &conn->link;
 
     (void) pthread_mutex_lock(&conns->lock);
-    (void) nmq_map_del(&conns->by_number, number_key(conn));
+    (void) nmq_map_del(&conns->by_number, nmq_conn_key(conn));
     (void) pthread_mutex_unlock(&conns->lock);
     (void) pthread_mutex_lock(&link->lock);
     conn->closing = true;
     link->closed = true;
     (void) pthread_mutex_unlock(&link->lock);
     nmq_link_relieve(link, 0, true);
-    cancel(conn, &link->hold_timer);
+    nmq_conn_cancel(conn, &link->hold_timer);
     if (conn->client != NULL) {
         nmq_registry_detach(conns->router, conn->client, link, conn->send_will);
     }
     nmq_buf_free(&conn->in);
     if (lost) {
         conn->stream->ops->close(conn->stream);
-        cancel(conn, &conn->timer);
+        nmq_conn_cancel(conn, &conn->timer);
     } else {
-        arm(conn, nmq_clock_now_ms() + LINGER_MS);
-        start_sending(conn, false);
+        nmq_conn_arm(conn, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
+        nmq_conn_start_sending(conn, false);
     }
     nmq_link_unref(link); // the receive side's
 }
@@ -475,8 +70,8 @@ prepare_in(nmq_conn *conn)
     return NMQ_OK;
 }
 
-static void
-post_recv(nmq_conn *conn)
+void
+nmq_conn_post_recv(nmq_conn *conn)
 {
     if (prepare_in(conn) != NMQ_OK) {
         conn_end(conn, true);
@@ -497,7 +92,7 @@ adapt_in(nmq_conn *conn, size_t count)
             conn->in_cap_next *= 2;
         }
     } else if (count < conn->in.cap / 4) {
-        if (++conn->quiet_reads % QUIET_READS == 0 && conn->in_cap_next > IN_CAP_MIN) {
+        if (++conn->quiet_reads % QUIET_READS == 0 && conn->in_cap_next > NMQ_CONN_IN_MIN) {
             conn->in_cap_next /= 2;
         }
     } else {
@@ -505,8 +100,8 @@ adapt_in(nmq_conn *conn, size_t count)
     }
 }
 
-static void
-on_recv(void *arg, int status, size_t count)
+void
+nmq_conn_on_recv(void *arg, int status, size_t count)
 {
     nmq_conn *conn = arg;
 
@@ -518,13 +113,13 @@ on_recv(void *arg, int status, size_t count)
                               __ATOMIC_RELAXED);
     conn->in.len += count;
     adapt_in(conn, count);
-    conn_process(conn);
+    nmq_conn_process(conn);
 }
 
-static void
-conn_resume(nmq_link *link)
+void
+nmq_conn_resume(nmq_link *link)
 {
-    post_recv(conn_of(link));
+    nmq_conn_post_recv(nmq_conn_of(link));
 }
 
 int
@@ -628,7 +223,7 @@ hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
     }
     bool held = nmq_link_hold(congested, &conn->link, limits->outbox_max_bytes, &first);
     if (first) {
-        congested->hold_timer.fire = fire_hold;
+        congested->hold_timer.fire = nmq_conn_fire_hold;
         (void) nmq_link_ref(congested);
         if (!nmq_clock_arm(clock, &congested->hold_timer, now_ms + limits->hold_ms)) {
             nmq_link_unref(congested);
@@ -704,8 +299,8 @@ ask(nmq_conn *conn)
     }
 }
 
-static void
-conn_process(nmq_conn *conn)
+void
+nmq_conn_process(nmq_conn *conn)
 {
     nmq_router *router = conn->conns->router;
     nmq_batch batch;
@@ -731,187 +326,7 @@ conn_process(nmq_conn *conn)
     } else if (next == NMQ_NEXT_WAIT) {
         ask(conn);
     } else if (!hold(conn, congested, batch.now_ms)) {
-        post_recv(conn);
+        nmq_conn_post_recv(conn);
     }
     nmq_link_unref(congested);
-}
-
-// --- questions ---------------------------------------------------------------------------
-
-int
-nmq_conns_answer(nmq_conns *conns, uint64_t number, uint8_t reason_code)
-{
-    nmq_bytes key = {(const uint8_t *) &number, sizeof number};
-    bool mine = false;
-
-    (void) pthread_mutex_lock(&conns->lock);
-    nmq_conn *conn = nmq_map_get(&conns->by_number, key);
-    if (conn != NULL) {
-        (void) nmq_link_ref(&conn->link);
-    }
-    (void) pthread_mutex_unlock(&conns->lock);
-    if (conn == NULL) {
-        return NMQ_ENOENT;
-    }
-    (void) pthread_mutex_lock(&conn->link.lock);
-    mine = conn->asking; // whoever takes it back is the receive side now
-    conn->asking = false;
-    (void) pthread_mutex_unlock(&conn->link.lock);
-    if (mine) {
-        conn->answered = true;
-        conn->answer = reason_code;
-        conn_process(conn);
-    }
-    nmq_link_unref(&conn->link);
-    return mine ? NMQ_OK : NMQ_ENOENT;
-}
-
-// --- birth and death ---------------------------------------------------------------------
-
-static void
-conn_free(nmq_link *link)
-{
-    nmq_conn *conn = conn_of(link);
-    nmq_conns *conns = conn->conns;
-
-    nmq_client_unref(conn->client);
-    conn->stream->ops->free(conn->stream);
-    nmq_outbox_reset(&conn->sending, 0);
-    nmq_buf_free(&conn->in);
-    nmq_link_fini(link);
-    nmq_free(conn);
-    (void) __atomic_sub_fetch(&conns->router->counters.connections_open, 1,
-                              __ATOMIC_RELAXED);
-    (void) pthread_mutex_lock(&conns->lock);
-    if (--conns->open == 0) {
-        (void) pthread_cond_broadcast(&conns->freed);
-    }
-    (void) pthread_mutex_unlock(&conns->lock);
-}
-
-// Adds the connection to the set; false when none is taken any more or memory is out.
-static bool
-enter(nmq_conns *conns, nmq_conn *conn)
-{
-    (void) pthread_mutex_lock(&conns->lock);
-    conn->number = ++conns->next_number;
-    bool in =
-        !conns->closing && nmq_map_put(&conns->by_number, number_key(conn), conn) == NMQ_OK;
-    conns->open++;
-    (void) pthread_mutex_unlock(&conns->lock);
-    (void) __atomic_add_fetch(&conns->router->counters.connections_open, 1,
-                              __ATOMIC_RELAXED);
-    (void) __atomic_add_fetch(&conns->router->counters.connections_accepted, 1,
-                              __ATOMIC_RELAXED);
-    return in;
-}
-
-void
-nmq_conn_accept(void *arg, nmq_stream *stream)
-{
-    nmq_conns *conns = arg;
-    nmq_conn *conn = nmq_zalloc(sizeof *conn);
-
-    if (conn == NULL) {
-        stream->ops->close(stream);
-        stream->ops->free(stream);
-        return;
-    }
-    nmq_link_init(&conn->link, &link_ops);
-    conn->conns = conns;
-    conn->stream = stream;
-    conn->in_cap_next = IN_CAP_MIN;
-    conn->send_will = true;
-    conn->timer.fire = fire_timer;
-    stream->on_recv = on_recv;
-    stream->on_sent = on_sent;
-    stream->arg = conn;
-    stream->ops->peer(stream, conn->peer, sizeof conn->peer);
-    if (!enter(conns, conn)) {
-        stream->ops->close(stream);
-        nmq_link_unref(&conn->link);
-        return;
-    }
-    nmq_conn_set_idle(conn, conns->options->connect_timeout_ms);
-    post_recv(conn);
-}
-
-void
-nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options)
-{
-    *conns = (nmq_conns){.router = router, .options = options};
-    (void) pthread_mutex_init(&conns->lock, NULL);
-    (void) pthread_cond_init(&conns->freed, NULL);
-}
-
-// References to all connections; NULL when memory is out or there is none.
-static nmq_conn **
-all_conns(nmq_conns *conns, size_t *count)
-{
-    nmq_conn **all = nmq_alloc(conns->by_number.count * sizeof *all);
-
-    *count = 0;
-    for (size_t i = 0; all != NULL && i < conns->by_number.cap; i++) {
-        nmq_conn *conn = conns->by_number.slots[i].value;
-        if (conn != NULL) {
-            (void) nmq_link_ref(&conn->link);
-            all[(*count)++] = conn;
-        }
-    }
-    return all;
-}
-
-static bool
-wait_freed(nmq_conns *conns, uint32_t timeout_ms)
-{
-    struct timespec until;
-    int rv = 0;
-
-    (void) clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (long) (timeout_ms % 1000) * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
-    (void) pthread_mutex_lock(&conns->lock);
-    while (conns->open > 0 && rv == 0) {
-        rv = pthread_cond_timedwait(&conns->freed, &conns->lock, &until);
-    }
-    bool done = conns->open == 0;
-    (void) pthread_mutex_unlock(&conns->lock);
-    return done;
-}
-
-void
-nmq_conns_close_all(nmq_conns *conns, uint8_t reason_code, uint32_t timeout_ms)
-{
-    size_t count;
-
-    for (int hard = 0; hard < 2; hard++) {
-        (void) pthread_mutex_lock(&conns->lock);
-        conns->closing = true;
-        nmq_conn **all = all_conns(conns, &count);
-        (void) pthread_mutex_unlock(&conns->lock);
-        for (size_t i = 0; i < count; i++) {
-            conn_disconnect(&all[i]->link, reason_code);
-            if (hard) {
-                all[i]->stream->ops->close(all[i]->stream);
-                nmq_link_relieve(&all[i]->link, 0, true);
-            }
-            nmq_link_unref(&all[i]->link);
-        }
-        nmq_free(all);
-        if (wait_freed(conns, hard ? LINGER_MS * 2 : timeout_ms)) {
-            return;
-        }
-    }
-}
-
-void
-nmq_conns_fini(nmq_conns *conns)
-{
-    nmq_map_free(&conns->by_number);
-    (void) pthread_cond_destroy(&conns->freed);
-    (void) pthread_mutex_destroy(&conns->lock);
 }

@@ -69,7 +69,36 @@ void nmq_conn_accept(void *arg, nmq_stream *stream);
 // Answers the question that the connection of that number asked. NMQ_OK or NMQ_ENOENT.
 int nmq_conns_answer(nmq_conns *conns, uint64_t number, uint8_t reason_code);
 
-// --- for handle.c ------------------------------------------------------------------------
+// --- between the files of net/
+
+enum {
+    NMQ_CONN_LINGER_MS = 1000, // for what is left to send, before the stream is cut
+    NMQ_CONN_IN_MIN = 512,     // bytes of buffer that an idle connection holds
+};
+
+nmq_conn *nmq_conn_of(nmq_link *link);
+nmq_bytes nmq_conn_key(const nmq_conn *conn);   // under which by_number holds it
+uint8_t nmq_conn_version(const nmq_conn *conn); // 0 before CONNECT; thread-safe
+
+// conn_timers.c. Arms the connection's timer, or moves it; cancels one of its timers. Both
+// keep the timer's reference in step.
+void nmq_conn_arm(nmq_conn *conn, int64_t due_ms);
+void nmq_conn_cancel(nmq_conn *conn, nmq_timer *timer);
+void nmq_conn_fire_timer(nmq_timer *timer); // of conn.timer
+void nmq_conn_fire_hold(nmq_timer *timer);  // of link.hold_timer
+
+// conn_send.c. Starts the send side if it rests. `from_batch`: the link leaves that batch's
+// list, and so may enter another; nobody else may say so.
+void nmq_conn_start_sending(nmq_conn *conn, bool from_batch);
+void nmq_conn_on_sent(void *arg, int status, size_t count);    // nmq_stream_done
+void nmq_conn_flush(nmq_link *link);                           // nmq_link_ops
+void nmq_conn_disconnect(nmq_link *link, uint8_t reason_code); // nmq_link_ops
+
+// conn.c. Call on the receive side; it may be another thread's when they return.
+void nmq_conn_post_recv(nmq_conn *conn);
+void nmq_conn_process(nmq_conn *conn);
+void nmq_conn_on_recv(void *arg, int status, size_t count); // nmq_stream_done
+void nmq_conn_resume(nmq_link *link);                       // nmq_link_ops
 
 // What the receive side does next.
 enum nmq_next {
@@ -90,3 +119,30 @@ int nmq_conn_put(nmq_conn *conn, nmq_batch *batch, nmq_bytes bytes);
 
 // From the next packet on, a silence of idle_ms (0: any) closes the connection.
 void nmq_conn_set_idle(nmq_conn *conn, uint32_t idle_ms);
+
+// admit.c. Handles CONNECT: refuses it, asks Python, or lets the client in.
+enum nmq_next nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);
+
+// handle.c. Sends CONNACK with the Reason Code and ends the connection.
+enum nmq_next nmq_conn_refuse_connect(nmq_conn *conn, nmq_batch *batch,
+                                      uint8_t reason_code);
+
+// Encodes the packet to the connection's own outbox.
+enum nmq_next nmq_conn_put_packet(nmq_conn *conn, nmq_batch *batch,
+                                  const nmq_packet *packet);
+
+// Logs it and ends the connection.
+enum nmq_next nmq_conn_no_memory(nmq_conn *conn);
+
+// Whether the topic has no more levels, the packet no more User Properties than are
+// allowed.
+bool nmq_conn_levels_fit(const nmq_conn *conn, nmq_bytes topic);
+bool nmq_conn_properties_fit(const nmq_conn *conn, const nmq_props *props);
+
+// The properties that travel with a message: all but those that belong to one hop. They are
+// borrowed where the block can be used as it is, else copied to *scratch, which the caller
+// frees. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_conn_forwarded(const nmq_props *props, nmq_buf *scratch, nmq_bytes *out);
+
+// When a message with these properties expires; 0: never.
+int64_t nmq_conn_expires_at(const nmq_props *props, int64_t now_ms);

@@ -1,29 +1,23 @@
 // handle.c - what the broker does with each packet a client may send (MQTT 5.0, chapter 3).
-#include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 
-#include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
-#include "mqtt/varint.h"
 #include "net/conn.h"
 
 typedef enum nmq_next handler(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);
 
-enum { ASSIGNED_ID_BYTES = 24, KEEP_ALIVE_MIN_PERMILLE = 1500 };
-
-static enum nmq_next
-out_of_memory(nmq_conn *conn)
+enum nmq_next
+nmq_conn_no_memory(nmq_conn *conn)
 {
     nmq_log_write(&conn->conns->router->log, NMQ_LOG_ERROR, "%s: closed, out of memory",
                   conn->peer);
     return NMQ_NEXT_END;
 }
 
-static enum nmq_next
-put_packet(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
+enum nmq_next
+nmq_conn_put_packet(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
     nmq_buf bytes = {0};
     int rv = nmq_encode(&bytes, conn->version, packet);
@@ -32,7 +26,7 @@ put_packet(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         rv = nmq_conn_put(conn, batch, (nmq_bytes){bytes.at, bytes.len});
     }
     nmq_buf_free(&bytes);
-    return rv == NMQ_OK ? NMQ_NEXT_PACKET : out_of_memory(conn);
+    return rv == NMQ_OK ? NMQ_NEXT_PACKET : nmq_conn_no_memory(conn);
 }
 
 static enum nmq_next
@@ -43,15 +37,15 @@ put_ack(nmq_conn *conn, nmq_batch *batch, uint8_t type, uint16_t packet_id,
     uint8_t *end = nmq_encode_ack(bytes, conn->version, type, packet_id, reason_code);
     int rv = nmq_conn_put(conn, batch, (nmq_bytes){bytes, (size_t) (end - bytes)});
 
-    return rv == NMQ_OK ? NMQ_NEXT_PACKET : out_of_memory(conn);
+    return rv == NMQ_OK ? NMQ_NEXT_PACKET : nmq_conn_no_memory(conn);
 }
 
-static enum nmq_next
-refuse_connect(nmq_conn *conn, nmq_batch *batch, uint8_t reason_code)
+enum nmq_next
+nmq_conn_refuse_connect(nmq_conn *conn, nmq_batch *batch, uint8_t reason_code)
 {
     nmq_packet connack = {.type = NMQ_CONNACK, .reason_code = reason_code};
 
-    (void) put_packet(conn, batch, &connack);
+    (void) nmq_conn_put_packet(conn, batch, &connack);
     return NMQ_NEXT_END;
 }
 
@@ -64,22 +58,20 @@ nmq_conn_refuse(nmq_conn *conn, nmq_batch *batch, uint8_t reason_code)
                   nmq_reason_text(reason_code));
     if (conn->state == NMQ_CONN_OPEN) {
         if (conn->version == NMQ_V5) { // [MQTT-4.13.2-1]
-            (void) put_packet(conn, batch, &disconnect);
+            (void) nmq_conn_put_packet(conn, batch, &disconnect);
         }
     } else if (conn->version == NMQ_V5 ||
                reason_code == NMQ_RC_UNSUPPORTED_PROTOCOL_VERSION) {
         // Before 5.0 only this fault of a CONNECT has an answer [MQTT-3.1.2-2].
-        (void) refuse_connect(conn, batch, reason_code);
+        (void) nmq_conn_refuse_connect(conn, batch, reason_code);
     }
     conn->state = NMQ_CONN_CLOSING;
     return NMQ_NEXT_END;
 }
 
-// --- CONNECT -----------------------------------------------------------------------------
-
 // The level count is one more than the separators.
-static bool
-levels_fit(const nmq_conn *conn, nmq_bytes topic)
+bool
+nmq_conn_levels_fit(const nmq_conn *conn, nmq_bytes topic)
 {
     uint32_t left = conn->conns->options->topic_levels_max;
 
@@ -94,8 +86,8 @@ levels_fit(const nmq_conn *conn, nmq_bytes topic)
     return topic.len == 0;
 }
 
-static bool
-properties_fit(const nmq_conn *conn, const nmq_props *props)
+bool
+nmq_conn_properties_fit(const nmq_conn *conn, const nmq_props *props)
 {
     uint32_t max = conn->conns->options->user_properties_max;
 
@@ -104,8 +96,8 @@ properties_fit(const nmq_conn *conn, const nmq_props *props)
 
 // The properties that travel with a message: all but those that belong to one hop. They are
 // borrowed where the block can be used as it is, else copied to *scratch.
-static int
-forwarded(const nmq_props *props, nmq_buf *scratch, nmq_bytes *out)
+int
+nmq_conn_forwarded(const nmq_props *props, nmq_buf *scratch, nmq_bytes *out)
 {
     const uint64_t hop = UINT64_C(1) << NMQ_PROP_TOPIC_ALIAS |
                          UINT64_C(1) << NMQ_PROP_MESSAGE_EXPIRY_INTERVAL |
@@ -126,233 +118,15 @@ forwarded(const nmq_props *props, nmq_buf *scratch, nmq_bytes *out)
     return NMQ_OK;
 }
 
-static int64_t
-expires_at(const nmq_props *props, int64_t now_ms)
+int64_t
+nmq_conn_expires_at(const nmq_props *props, int64_t now_ms)
 {
     return nmq_props_has(props, NMQ_PROP_MESSAGE_EXPIRY_INTERVAL)
                ? now_ms + (int64_t) props->number[NMQ_PROP_MESSAGE_EXPIRY_INTERVAL] * 1000
                : 0;
 }
 
-static int
-make_will(const nmq_connect *c, int64_t now_ms, nmq_message **out)
-{
-    nmq_buf scratch = {0};
-    nmq_message_parts parts = {
-        .topic_name = c->will_topic,
-        .payload = c->will_payload,
-        .qos = c->will_qos,
-        .retain = c->will_retain,
-    };
-
-    *out = NULL;
-    if (!c->has_will) {
-        return NMQ_OK;
-    }
-    if (c->version == NMQ_V5) {
-        parts.expires_at_ms = expires_at(&c->will_props, now_ms);
-        if (forwarded(&c->will_props, &scratch, &parts.props) != NMQ_OK) {
-            nmq_buf_free(&scratch);
-            return NMQ_ENOMEM;
-        }
-    }
-    *out = nmq_message_new(&parts);
-    nmq_buf_free(&scratch);
-    return *out != NULL ? NMQ_OK : NMQ_ENOMEM;
-}
-
-// What nmq_registry_attach calls back with.
-typedef struct {
-    nmq_conn *conn;
-    nmq_packet connack;
-} admission;
-
-static int
-accept_link(void *arg, bool session_present)
-{
-    admission *a = arg;
-    nmq_buf bytes = {0};
-
-    a->connack.session_present = session_present; // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
-    int rv = nmq_encode(&bytes, a->conn->version, &a->connack);
-    if (rv == NMQ_OK) {
-        rv = nmq_outbox_put(&a->conn->link.outbox, (nmq_bytes){bytes.at, bytes.len});
-    }
-    nmq_buf_free(&bytes);
-    return rv;
-}
-
-// What the server tells of itself in a 5.0 CONNACK (3.2.2.3).
-static void
-announce(const nmq_conn *conn, nmq_props *props, uint32_t asked_expiry_s, uint32_t expiry_s)
-{
-    const nmq_options *options = conn->conns->options;
-
-    if (options->window < UINT16_MAX) {
-        nmq_props_set_number(props, NMQ_PROP_RECEIVE_MAXIMUM, options->window);
-    }
-    if (options->packet_max_bytes < NMQ_VARINT_MAX + 5) {
-        nmq_props_set_number(props, NMQ_PROP_MAXIMUM_PACKET_SIZE,
-                             options->packet_max_bytes);
-    }
-    if (expiry_s != asked_expiry_s) {
-        nmq_props_set_number(props, NMQ_PROP_SESSION_EXPIRY_INTERVAL, expiry_s);
-    }
-}
-
-static uint32_t
-smaller(uint32_t a, uint32_t b)
-{
-    return a < b ? a : b;
-}
-
-// 3.1 and 3.1.1 keep a session for ever or not at all.
-static uint32_t
-asked_expiry(const nmq_connect *c, const nmq_props *props)
-{
-    if (c->version == NMQ_V5) {
-        return nmq_props_number(props, NMQ_PROP_SESSION_EXPIRY_INTERVAL,
-                                0); // [MQTT-3.1.2-23]
-    }
-    return c->clean_start ? 0 : UINT32_MAX;
-}
-
-static void
-assign_id(char text[ASSIGNED_ID_BYTES + 1])
-{
-    uint64_t draw[2] = {0};
-
-    (void) !getrandom(draw, sizeof draw, 0);
-    (void) snprintf(text, ASSIGNED_ID_BYTES + 1, "nanomq-%017llx",
-                    (unsigned long long) (draw[0] ^ draw[1] >> 1));
-}
-
-// A client that stays silent for one and a half times its keep alive is gone
-// [MQTT-3.1.2-22]; keep_alive_permille can only make that longer.
-static uint32_t
-idle_limit_ms(const nmq_conn *conn, uint16_t keep_alive_s)
-{
-    uint32_t permille = conn->conns->options->keep_alive_permille;
-
-    return keep_alive_s *
-           (permille < KEEP_ALIVE_MIN_PERMILLE ? KEEP_ALIVE_MIN_PERMILLE : permille);
-}
-
-static enum nmq_next
-admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
-{
-    nmq_router *router = conn->conns->router;
-    const nmq_options *options = conn->conns->options;
-    const nmq_connect *c = &packet->connect;
-    admission adm = {.conn = conn, .connack = {.type = NMQ_CONNACK}};
-    uint32_t asked_s = asked_expiry(c, &packet->props);
-    char assigned[ASSIGNED_ID_BYTES + 1];
-    nmq_attach attach = {
-        .client_id = c->client_id,
-        .user_name = c->has_user_name ? c->user_name : (nmq_bytes){0},
-        .link = &conn->link,
-        .peer = conn->peer,
-        .expiry_interval_s = smaller(asked_s, options->expiry_max_s),
-        .receive_maximum = UINT16_MAX,
-        .packet_max = options->send_packet_max_bytes,
-        .keep_alive_s = c->keep_alive_s,
-        .version = c->version,
-        .clean_start = c->clean_start,
-        .accept = accept_link,
-        .arg = &adm,
-    };
-    nmq_client *client = NULL;
-
-    if (c->client_id.len == 0) { // [MQTT-3.1.3-6]
-        assign_id(assigned);
-        attach.client_id = nmq_bytes_of(assigned);
-    }
-    if (c->version == NMQ_V5) {
-        announce(conn, &adm.connack.props, asked_s, attach.expiry_interval_s);
-        if (c->client_id.len == 0) { // [MQTT-3.1.3-7]
-            nmq_props_set_text(&adm.connack.props, NMQ_PROP_ASSIGNED_CLIENT_IDENTIFIER,
-                               attach.client_id);
-        }
-        attach.receive_maximum =
-            nmq_props_number(&packet->props, NMQ_PROP_RECEIVE_MAXIMUM, UINT16_MAX);
-        attach.packet_max = smaller(
-            nmq_props_number(&packet->props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX),
-            attach.packet_max);
-        attach.will_delay_s =
-            nmq_props_number(&c->will_props, NMQ_PROP_WILL_DELAY_INTERVAL, 0);
-    }
-    // The tree may change and wills go out: not inside a lane.
-    nmq_batch_end(batch);
-    int rv = make_will(c, batch->now_ms, &attach.will);
-    if (rv == NMQ_OK) {
-        rv = nmq_registry_attach(router, &attach, &client);
-    }
-    nmq_batch_again(batch);
-    if (rv != NMQ_OK) {
-        return out_of_memory(conn);
-    }
-    (void) pthread_mutex_lock(&conn->link.lock);
-    conn->client = client;
-    nmq_batch_touch(batch, &conn->link);
-    (void) pthread_mutex_unlock(&conn->link.lock);
-    conn->state = NMQ_CONN_OPEN;
-    nmq_conn_set_idle(conn, idle_limit_ms(conn, c->keep_alive_s));
-    nmq_log_write(&router->log, NMQ_LOG_DEBUG, "%s: client '%.*s' connected", conn->peer,
-                  (int) attach.client_id.len, (const char *) attach.client_id.at);
-    return NMQ_NEXT_PACKET;
-}
-
-// Returns 0, or the Reason Code that refuses what no user could be allowed.
-static uint8_t
-check_connect(const nmq_conn *conn, const nmq_packet *packet)
-{
-    const nmq_connect *c = &packet->connect;
-
-    if (nmq_props_has(&packet->props, NMQ_PROP_AUTHENTICATION_METHOD)) {
-        return NMQ_RC_BAD_AUTHENTICATION_METHOD; // [MQTT-4.12.0-1]
-    }
-    if (c->client_id.len == 0 &&
-        (c->version == NMQ_V31 || (c->version == NMQ_V311 && !c->clean_start))) {
-        return NMQ_RC_CLIENT_ID_NOT_VALID; // 3.1.1: [MQTT-3.1.3-8]
-    }
-    if (!properties_fit(conn, &packet->props) ||
-        (c->has_will && c->version == NMQ_V5 && !properties_fit(conn, &c->will_props))) {
-        return NMQ_RC_QUOTA_EXCEEDED;
-    }
-    if (c->has_will && !levels_fit(conn, c->will_topic)) {
-        return NMQ_RC_TOPIC_NAME_INVALID;
-    }
-    return NMQ_RC_SUCCESS;
-}
-
-static enum nmq_next
-handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
-{
-    uint8_t refused = NMQ_RC_SUCCESS;
-
-    if (conn->state == NMQ_CONN_NEW) {
-        __atomic_store_n(&conn->version, packet->connect.version, __ATOMIC_RELAXED);
-        refused = check_connect(conn, packet);
-    }
-    if (refused == NMQ_RC_SUCCESS && conn->conns->options->ask_auth && !conn->answered) {
-        // Read again, as a first CONNECT, when the answer has come.
-        conn->state = NMQ_CONN_DECIDING;
-        __atomic_store_n(&conn->version, 0, __ATOMIC_RELAXED);
-        return NMQ_NEXT_WAIT;
-    }
-    __atomic_store_n(&conn->version, packet->connect.version, __ATOMIC_RELAXED);
-    if (conn->answered) {
-        refused = conn->answer;
-    }
-    if (refused != NMQ_RC_SUCCESS) {
-        nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO, "%s: refused: %s",
-                      conn->peer, nmq_reason_text(refused));
-        return refuse_connect(conn, batch, refused); // [MQTT-3.1.4-2]
-    }
-    return admit(conn, batch, packet);
-}
-
-// --- PUBLISH -----------------------------------------------------------------------------
+// --- PUBLISH
 
 // Returns 0, or the Reason Code to close the connection with.
 static uint8_t
@@ -366,11 +140,13 @@ check_publish(const nmq_conn *conn, const nmq_packet *packet)
         if (nmq_props_has(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER)) {
             return NMQ_RC_PROTOCOL_ERROR; // [MQTT-3.3.4-6]
         }
-        if (!properties_fit(conn, &packet->props)) {
+        if (!nmq_conn_properties_fit(conn, &packet->props)) {
             return NMQ_RC_QUOTA_EXCEEDED;
         }
     }
-    return levels_fit(conn, packet->publish.topic_name) ? 0 : NMQ_RC_TOPIC_NAME_INVALID;
+    return nmq_conn_levels_fit(conn, packet->publish.topic_name)
+               ? 0
+               : NMQ_RC_TOPIC_NAME_INVALID;
 }
 
 // Routes the message. Returns the Reason Code of its acknowledgement, or NMQ_ENOMEM.
@@ -387,8 +163,8 @@ route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     };
 
     if (packet->props.present != 0) {
-        parts.expires_at_ms = expires_at(&packet->props, batch->now_ms);
-        if (forwarded(&packet->props, &scratch, &parts.props) != NMQ_OK) {
+        parts.expires_at_ms = nmq_conn_expires_at(&packet->props, batch->now_ms);
+        if (nmq_conn_forwarded(&packet->props, &scratch, &parts.props) != NMQ_OK) {
             nmq_buf_free(&scratch);
             return NMQ_ENOMEM;
         }
@@ -412,7 +188,7 @@ receive_qos2(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, bool *f
     (void) pthread_mutex_unlock(&client->lock);
     *fresh = rv == 1;
     if (rv < 0) {
-        return out_of_memory(conn);
+        return nmq_conn_no_memory(conn);
     }
     if (*fresh && conn->version == NMQ_V5 && open >= conn->conns->options->window) {
         return nmq_conn_refuse(conn, batch,
@@ -442,7 +218,7 @@ handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     if (fresh) { // [MQTT-4.3.3-10]
         code = route(conn, batch, packet);
         if (code < 0) {
-            return out_of_memory(conn);
+            return nmq_conn_no_memory(conn);
         }
     }
     if (qos == 0) {
@@ -492,10 +268,10 @@ handle_ack(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     }
     (void) pthread_mutex_unlock(&client->lock);
     // An unknown identifier is no fault: the state may be gone since (4.3.2, 4.3.3).
-    return rv == NMQ_ENOMEM ? out_of_memory(conn) : NMQ_NEXT_PACKET;
+    return rv == NMQ_ENOMEM ? nmq_conn_no_memory(conn) : NMQ_NEXT_PACKET;
 }
 
-// --- SUBSCRIBE, UNSUBSCRIBE --------------------------------------------------------------
+// --- SUBSCRIBE, UNSUBSCRIBE
 
 static uint8_t
 code_of(int rv, uint8_t options)
@@ -514,7 +290,7 @@ put_codes(nmq_conn *conn, nmq_batch *batch, uint8_t type, uint16_t packet_id,
 {
     nmq_packet ack = {.type = type, .packet_id = packet_id, .list = codes};
 
-    return put_packet(conn, batch, &ack); // [MQTT-3.8.4-2] [MQTT-3.8.4-6]
+    return nmq_conn_put_packet(conn, batch, &ack); // [MQTT-3.8.4-2] [MQTT-3.8.4-6]
 }
 
 // Before 5.0 every failure is 0x80.
@@ -535,7 +311,7 @@ subscribe_all(nmq_conn *conn, nmq_bytes list, uint32_t identifier, nmq_buf *code
     uint8_t options;
 
     while (nmq_packet_next_subscription(&list, &filter, &options)) {
-        int rv = levels_fit(conn, filter)
+        int rv = nmq_conn_levels_fit(conn, filter)
                      ? nmq_router_subscribe(conn->conns->router, conn->client, filter,
                                             options, identifier)
                      : NMQ_EFILTER;
@@ -573,7 +349,7 @@ handle_subscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     nmq_buf results = {0};
     enum nmq_next next;
 
-    if (!properties_fit(conn, &packet->props)) {
+    if (!nmq_conn_properties_fit(conn, &packet->props)) {
         return nmq_conn_refuse(conn, batch, NMQ_RC_QUOTA_EXCEEDED);
     }
     nmq_batch_end(batch); // the tree changes: not inside a lane
@@ -584,7 +360,7 @@ handle_subscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
                          (nmq_bytes){codes.at, codes.len});
         send_retained(conn, batch, packet->list, identifier, &results);
     } else {
-        next = out_of_memory(conn);
+        next = nmq_conn_no_memory(conn);
     }
     nmq_buf_free(&codes);
     nmq_buf_free(&results);
@@ -600,7 +376,7 @@ handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     nmq_buf codes = {0};
     int put = NMQ_OK;
 
-    if (!properties_fit(conn, &packet->props)) {
+    if (!nmq_conn_properties_fit(conn, &packet->props)) {
         return nmq_conn_refuse(conn, batch, NMQ_RC_QUOTA_EXCEEDED);
     }
     nmq_batch_end(batch); // the tree changes: not inside a lane
@@ -615,12 +391,12 @@ handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     enum nmq_next next =
         put == NMQ_OK ? put_codes(conn, batch, NMQ_UNSUBACK, // [MQTT-3.10.4-4]
                                   packet->packet_id, (nmq_bytes){codes.at, codes.len})
-                      : out_of_memory(conn);
+                      : nmq_conn_no_memory(conn);
     nmq_buf_free(&codes);
     return next;
 }
 
-// --- the rest ----------------------------------------------------------------------------
+// --- the rest
 
 static enum nmq_next
 handle_pingreq(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
@@ -630,7 +406,7 @@ handle_pingreq(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     (void) packet;
     return nmq_conn_put(conn, batch, (nmq_bytes){pingresp, 2}) == NMQ_OK // [MQTT-3.12.4-1]
                ? NMQ_NEXT_PACKET
-               : out_of_memory(conn);
+               : nmq_conn_no_memory(conn);
 }
 
 static enum nmq_next
@@ -640,10 +416,11 @@ handle_disconnect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 
     if (nmq_props_has(&packet->props, NMQ_PROP_SESSION_EXPIRY_INTERVAL)) {
         uint32_t asked = packet->props.number[NMQ_PROP_SESSION_EXPIRY_INTERVAL];
+        uint32_t max_s = conn->conns->options->expiry_max_s;
         (void) pthread_mutex_lock(&client->lock);
         bool was_zero = client->expiry_interval_s == 0;
         if (client->link == &conn->link && (!was_zero || asked == 0)) {
-            client->expiry_interval_s = smaller(asked, conn->conns->options->expiry_max_s);
+            client->expiry_interval_s = asked < max_s ? asked : max_s;
         }
         (void) pthread_mutex_unlock(&client->lock);
         if (was_zero && asked != 0) { // [MQTT-3.14.2-2]
@@ -663,11 +440,16 @@ handle_auth(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 }
 
 static handler *const handlers[16] = {
-    [NMQ_CONNECT] = handle_connect,     [NMQ_PUBLISH] = handle_publish,
-    [NMQ_PUBACK] = handle_ack,          [NMQ_PUBREC] = handle_ack,
-    [NMQ_PUBREL] = handle_pubrel,       [NMQ_PUBCOMP] = handle_ack,
-    [NMQ_SUBSCRIBE] = handle_subscribe, [NMQ_UNSUBSCRIBE] = handle_unsubscribe,
-    [NMQ_PINGREQ] = handle_pingreq,     [NMQ_DISCONNECT] = handle_disconnect,
+    [NMQ_CONNECT] = nmq_conn_handle_connect,
+    [NMQ_PUBLISH] = handle_publish,
+    [NMQ_PUBACK] = handle_ack,
+    [NMQ_PUBREC] = handle_ack,
+    [NMQ_PUBREL] = handle_pubrel,
+    [NMQ_PUBCOMP] = handle_ack,
+    [NMQ_SUBSCRIBE] = handle_subscribe,
+    [NMQ_UNSUBSCRIBE] = handle_unsubscribe,
+    [NMQ_PINGREQ] = handle_pingreq,
+    [NMQ_DISCONNECT] = handle_disconnect,
     [NMQ_AUTH] = handle_auth,
 };
 

@@ -129,7 +129,7 @@ status_of(int rv)
     }
 }
 
-// --- streams -----------------------------------------------------------------------------
+// --- streams
 
 typedef struct {
     nmq_stream base; // first: see stream.h
@@ -315,7 +315,7 @@ conn_new(nng_stream *stream, bool tries)
     return &c->base;
 }
 
-// --- listeners ---------------------------------------------------------------------------
+// --- listeners
 
 enum { ACCEPTS = 32, BACKLOG = 4096, ACCEPT_PAUSE_MS = 20 };
 

@@ -25,7 +25,7 @@
 
 enum { TASKS = 4, CLIENTS = 8, ROUNDS = 60, FLOW = 3000 };
 
-// --- a transport over socket pairs -------------------------------------------------------
+// --- a transport over socket pairs
 
 typedef struct {
     nmq_stream base; // first: see stream.h
@@ -222,7 +222,7 @@ dial(void)
     return fds[1];
 }
 
-// --- clients -----------------------------------------------------------------------------
+// --- clients
 
 typedef struct {
     int fd;

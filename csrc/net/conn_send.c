@@ -1,0 +1,206 @@
+// conn_send.c - the send side: from the outbox to the stream, and the close behind it.
+#include "base/status.h"
+#include "mqtt/encode.h"
+#include "net/conn.h"
+
+enum { OUTBOX_KEEP_BYTES = 0 }; // an idle connection holds no outbox
+
+// The session has more than fitted: fills the outbox again.
+static void
+pump(nmq_conn *conn, nmq_client *client)
+{
+    const nmq_limits *limits = &conn->conns->router->limits;
+    nmq_link *link = &conn->link;
+
+    (void) pthread_mutex_lock(&client->lock);
+    (void) pthread_mutex_lock(&link->lock);
+    link->pump_due = false;
+    if (client->link == link && !link->closed) {
+        nmq_session *session = client->session;
+        int rv = nmq_session_pump(session, &link->outbox, limits->outbox_max_bytes,
+                                  nmq_clock_now_ms());
+        link->pump_due = rv == NMQ_OK && link->outbox.total >= limits->outbox_max_bytes;
+        link->queue_full = session->queue.count >= limits->queue_max;
+    }
+    (void) pthread_mutex_unlock(&link->lock);
+    (void) pthread_mutex_unlock(&client->lock);
+}
+
+// Takes the next load from the outbox, or ends the send side. Returns whether there is one.
+static bool
+next_load(nmq_conn *conn)
+{
+    nmq_link *link = &conn->link;
+
+    for (;;) {
+        (void) pthread_mutex_lock(&link->lock);
+        nmq_outbox_reset(&conn->sending, OUTBOX_KEEP_BYTES);
+        link->sending_bytes = 0;
+        bool more = link->outbox.total > 0;
+        bool wants_pump = !more && link->pump_due && conn->client != NULL && !link->closed;
+        nmq_client *client = conn->client;
+        if (more) {
+            nmq_outbox empty = conn->sending;
+            conn->sending = link->outbox;
+            link->outbox = empty;
+            link->sending_bytes = conn->sending.total;
+        } else if (!wants_pump) {
+            conn->is_sending = false;
+        }
+        (void) pthread_mutex_unlock(&link->lock);
+        if (!wants_pump) {
+            return more;
+        }
+        pump(conn, client);
+    }
+}
+
+// After the last byte: whoever waited goes on; a connection that was to close does.
+static void
+sends_done(nmq_conn *conn)
+{
+    nmq_link *link = &conn->link;
+
+    (void) pthread_mutex_lock(&link->lock);
+    bool relieve = link->held != NULL || link->stuck;
+    bool close = conn->closing && !conn->is_sending;
+    (void) pthread_mutex_unlock(&link->lock);
+    if (relieve) {
+        nmq_link_relieve(link, conn->conns->router->limits.outbox_max_bytes, false);
+    }
+    if (close) {
+        conn->stream->ops->close(conn->stream);
+        nmq_conn_cancel(conn, &conn->timer);
+    }
+}
+
+static void
+send_failed(nmq_conn *conn)
+{
+    (void) pthread_mutex_lock(&conn->link.lock);
+    conn->is_sending = false;
+    conn->link.closed = true;
+    conn->link.sending_bytes = 0;
+    nmq_outbox_reset(&conn->sending, 0);
+    nmq_outbox_reset(&conn->link.outbox, 0);
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    conn->stream->ops->close(conn->stream);
+    nmq_conn_cancel(conn, &conn->timer); // the receive side is over, or hears of it now
+    nmq_link_relieve(&conn->link, 0, true);
+}
+
+static void
+count_sent(nmq_conn *conn, uint64_t bytes)
+{
+    (void) __atomic_add_fetch(&conn->conns->router->counters.bytes_out, bytes,
+                              __ATOMIC_RELAXED);
+}
+
+// Sends until all is sent or the transport takes its time. Gives the send's reference back.
+static void
+send_on(nmq_conn *conn)
+{
+    nmq_bytes parts[NMQ_OUTBOX_PARTS];
+
+    for (;;) {
+        unsigned n = nmq_outbox_parts(&conn->sending, parts);
+        if (n == 0) {
+            if (next_load(conn)) {
+                continue;
+            }
+            sends_done(conn);
+            break;
+        }
+        (void) nmq_link_ref(
+            &conn->link); // on_sent may come, and end it all, before send ends
+        int64_t taken = conn->stream->ops->send(conn->stream, parts, n);
+        nmq_link_unref(&conn->link);
+        if (taken == 0) {
+            return; // on_sent goes on
+        }
+        if (taken < 0) {
+            send_failed(conn);
+            break;
+        }
+        count_sent(conn, (uint64_t) taken);
+        nmq_outbox_advance(&conn->sending, (size_t) taken);
+    }
+    nmq_link_unref(&conn->link);
+}
+
+void
+nmq_conn_on_sent(void *arg, int status, size_t count)
+{
+    nmq_conn *conn = arg;
+
+    if (status != NMQ_OK) {
+        send_failed(conn);
+        nmq_link_unref(&conn->link);
+        return;
+    }
+    count_sent(conn, count);
+    nmq_outbox_advance(&conn->sending, count);
+    (void) pthread_mutex_lock(&conn->link.lock);
+    conn->link.sending_bytes = conn->sending.total;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    send_on(conn);
+}
+
+// Starts the send side if it rests. `from_batch`: the link leaves that batch's list, and so
+// may enter another; nobody else may say so.
+void
+nmq_conn_start_sending(nmq_conn *conn, bool from_batch)
+{
+    nmq_link *link = &conn->link;
+
+    (void) pthread_mutex_lock(&link->lock);
+    link->flush_due = link->flush_due && !from_batch;
+    bool start = !conn->is_sending && (link->outbox.total > 0 || conn->closing);
+    if (start) {
+        conn->is_sending = true;
+        (void) nmq_link_ref(link);
+    }
+    (void) pthread_mutex_unlock(&link->lock);
+    if (start) {
+        send_on(conn);
+    }
+}
+
+void
+nmq_conn_flush(nmq_link *link)
+{
+    nmq_conn_start_sending(nmq_conn_of(link), true);
+}
+
+static void
+put_disconnect(nmq_conn *conn, uint8_t reason_code)
+{
+    uint8_t bytes[3] = {NMQ_DISCONNECT << 4, 1, reason_code};
+
+    if (nmq_conn_version(conn) == NMQ_V5 && conn->client != NULL) {
+        (void) nmq_outbox_put(&conn->link.outbox, (nmq_bytes){bytes, sizeof bytes});
+    }
+}
+
+void
+nmq_conn_disconnect(nmq_link *link, uint8_t reason_code)
+{
+    nmq_conn *conn = nmq_conn_of(link);
+
+    (void) pthread_mutex_lock(&link->lock);
+    bool asking = conn->asking;
+    bool first = !conn->closing && !asking;
+    if (first) {
+        conn->closing = true;
+        link->closed = true;
+        put_disconnect(conn, reason_code); // [MQTT-3.14.0-1]: after CONNACK only
+    }
+    (void) pthread_mutex_unlock(&link->lock);
+    if (asking) {
+        (void) nmq_conns_answer(conn->conns, conn->number, reason_code);
+    }
+    if (first) {
+        nmq_conn_arm(conn, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
+        nmq_conn_start_sending(conn, false);
+    }
+}

@@ -1,0 +1,164 @@
+// conn_timers.c - what time does to a connection: keep alive, retry, linger, and holds.
+#include "base/status.h"
+#include "mqtt/reason.h"
+#include "net/conn.h"
+
+void
+nmq_conn_arm(nmq_conn *conn, int64_t due_ms)
+{
+    (void) nmq_link_ref(&conn->link);
+    if (!nmq_clock_arm(conn->conns->router->clock, &conn->timer, due_ms)) {
+        nmq_link_unref(&conn->link); // armed already: it has its reference
+    }
+}
+
+void
+nmq_conn_cancel(nmq_conn *conn, nmq_timer *timer)
+{
+    if (nmq_clock_cancel(conn->conns->router->clock, timer)) {
+        nmq_link_unref(&conn->link);
+    }
+}
+
+// 5.0 sends again at a new connection only [MQTT-4.4.0-1].
+static uint32_t
+retry_interval_ms(const nmq_conn *conn, bool open)
+{
+    return open && nmq_conn_version(conn) != NMQ_V5
+               ? conn->conns->options->retry_interval_s * 1000
+               : 0;
+}
+
+void
+nmq_conn_set_idle(nmq_conn *conn, uint32_t idle_ms)
+{
+    int64_t now_ms = nmq_clock_now_ms();
+
+    __atomic_store_n(&conn->last_packet_ms, now_ms, __ATOMIC_RELAXED);
+    __atomic_store_n(&conn->idle_ms, idle_ms, __ATOMIC_RELAXED);
+    uint32_t retry_ms = retry_interval_ms(conn, conn->client != NULL);
+    if (idle_ms == 0 || (retry_ms != 0 && retry_ms < idle_ms)) {
+        idle_ms = retry_ms;
+    }
+    if (idle_ms != 0) {
+        nmq_conn_arm(conn, now_ms + idle_ms);
+    }
+}
+
+// Before 5.0: sends everything in flight again when a whole interval brought no
+// acknowledgement.
+static void
+retry(nmq_conn *conn)
+{
+    const nmq_router *router = conn->conns->router;
+    nmq_client *client = conn->client;
+
+    (void) pthread_mutex_lock(&client->lock);
+    (void) pthread_mutex_lock(&conn->link.lock);
+    nmq_session *session = client->session;
+    uint64_t progress = session->inflight.next_order - session->inflight.count;
+    bool stalled = client->link == &conn->link && session->inflight.count > 0 &&
+                   session->resend == NULL && conn->retry_acks == progress + 1;
+    conn->retry_acks = progress + 1;
+    if (stalled && nmq_session_resume(session) == NMQ_OK) {
+        (void) nmq_session_pump(session, &conn->link.outbox,
+                                router->limits.outbox_max_bytes, nmq_clock_now_ms());
+    }
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    (void) pthread_mutex_unlock(&client->lock);
+    if (stalled) {
+        nmq_conn_start_sending(conn, false);
+    }
+}
+
+static void
+timed_out(nmq_conn *conn)
+{
+    if (nmq_conn_version(conn) == 0) { // no CONNECT in time: nothing to say it with
+        conn->stream->ops->close(conn->stream);
+        return;
+    }
+    nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO, "%s: keep alive timeout",
+                  conn->peer);
+    nmq_conn_disconnect(&conn->link, NMQ_RC_KEEP_ALIVE_TIMEOUT); // [MQTT-3.1.2-22]
+}
+
+// The idle connection is looked at again when its silence could be too long. The receive
+// side may end meanwhile: it then finds the timer armed, or we find it closing.
+static void
+rearm(nmq_conn *conn, int64_t due_ms)
+{
+    nmq_conn_arm(conn, due_ms);
+    (void) pthread_mutex_lock(&conn->link.lock);
+    bool closing = conn->closing;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    if (closing) {
+        nmq_conn_arm(conn, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
+    }
+}
+
+static void
+silence(nmq_conn *conn, bool asking)
+{
+    if (asking) {
+        (void) nmq_conns_answer(conn->conns, conn->number, NMQ_RC_SERVER_UNAVAILABLE);
+    } else {
+        timed_out(conn);
+    }
+}
+
+void
+nmq_conn_fire_timer(nmq_timer *timer)
+{
+    nmq_conn *conn = (nmq_conn *) (void *) ((uint8_t *) timer - offsetof(nmq_conn, timer));
+    int64_t now_ms = nmq_clock_now_ms();
+
+    (void) pthread_mutex_lock(&conn->link.lock);
+    bool lingers = conn->closing;
+    bool asking = conn->asking;
+    bool open = conn->client != NULL;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    uint32_t idle_ms = __atomic_load_n(&conn->idle_ms, __ATOMIC_RELAXED);
+    int64_t last_ms = __atomic_load_n(&conn->last_packet_ms, __ATOMIC_RELAXED);
+    uint32_t retry_ms = retry_interval_ms(conn, open);
+    int64_t due_ms = idle_ms != 0 ? last_ms + idle_ms : INT64_MAX;
+
+    if (lingers) {
+        conn->stream->ops->close(conn->stream);
+    } else if (due_ms <= now_ms) {
+        silence(conn, asking);
+    } else {
+        if (retry_ms != 0) {
+            retry(conn);
+            due_ms = now_ms + retry_ms < due_ms ? now_ms + retry_ms : due_ms;
+        }
+        if (due_ms != INT64_MAX) {
+            rearm(conn, due_ms);
+        }
+    }
+    nmq_link_unref(&conn->link); // the timer's
+}
+
+// The time to wait for a slow subscriber is over: nobody waits for it until it has drained.
+void
+nmq_conn_fire_hold(nmq_timer *timer)
+{
+    nmq_link *link =
+        (nmq_link *) (void *) ((uint8_t *) timer - offsetof(nmq_link, hold_timer));
+    nmq_conn *conn = nmq_conn_of(link);
+    size_t max = conn->conns->router->limits.outbox_max_bytes;
+
+    (void) pthread_mutex_lock(&link->lock);
+    bool stuck = link->held != NULL && nmq_link_is_congested(link, max);
+    if (stuck) {
+        link->stuck = true;
+    }
+    (void) pthread_mutex_unlock(&link->lock);
+    if (stuck) {
+        nmq_log_write(&conn->conns->router->log, NMQ_LOG_WARNING,
+                      "%s: reads too slowly; QoS 0 to it is dropped until it catches up",
+                      conn->peer);
+    }
+    nmq_link_relieve(link, max, true);
+    nmq_link_unref(link); // the timer's
+}

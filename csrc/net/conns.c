@@ -1,0 +1,209 @@
+// conns.c - all connections of one broker: accept, answers to their questions, close all.
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "mqtt/reason.h"
+#include "net/conn.h"
+
+nmq_conn *
+nmq_conn_of(nmq_link *link)
+{
+    return (nmq_conn *) link;
+}
+
+nmq_bytes
+nmq_conn_key(const nmq_conn *conn)
+{
+    return (nmq_bytes){(const uint8_t *) &conn->number, sizeof conn->number};
+}
+
+uint8_t
+nmq_conn_version(const nmq_conn *conn)
+{
+    return __atomic_load_n(&conn->version, __ATOMIC_RELAXED);
+}
+
+int
+nmq_conns_answer(nmq_conns *conns, uint64_t number, uint8_t reason_code)
+{
+    nmq_bytes key = {(const uint8_t *) &number, sizeof number};
+    bool mine = false;
+
+    (void) pthread_mutex_lock(&conns->lock);
+    nmq_conn *conn = nmq_map_get(&conns->by_number, key);
+    if (conn != NULL) {
+        (void) nmq_link_ref(&conn->link);
+    }
+    (void) pthread_mutex_unlock(&conns->lock);
+    if (conn == NULL) {
+        return NMQ_ENOENT;
+    }
+    (void) pthread_mutex_lock(&conn->link.lock);
+    mine = conn->asking; // whoever takes it back is the receive side now
+    conn->asking = false;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    if (mine) {
+        conn->answered = true;
+        conn->answer = reason_code;
+        nmq_conn_process(conn);
+    }
+    nmq_link_unref(&conn->link);
+    return mine ? NMQ_OK : NMQ_ENOENT;
+}
+
+static void
+conn_free(nmq_link *link)
+{
+    nmq_conn *conn = nmq_conn_of(link);
+    nmq_conns *conns = conn->conns;
+
+    nmq_client_unref(conn->client);
+    conn->stream->ops->free(conn->stream);
+    nmq_outbox_reset(&conn->sending, 0);
+    nmq_buf_free(&conn->in);
+    nmq_link_fini(link);
+    nmq_free(conn);
+    (void) __atomic_sub_fetch(&conns->router->counters.connections_open, 1,
+                              __ATOMIC_RELAXED);
+    (void) pthread_mutex_lock(&conns->lock);
+    if (--conns->open == 0) {
+        (void) pthread_cond_broadcast(&conns->freed);
+    }
+    (void) pthread_mutex_unlock(&conns->lock);
+}
+
+static const nmq_link_ops link_ops = {
+    .flush = nmq_conn_flush,
+    .resume = nmq_conn_resume,
+    .disconnect = nmq_conn_disconnect,
+    .free = conn_free,
+};
+
+// Adds the connection to the set; false when none is taken any more or memory is out.
+static bool
+enter(nmq_conns *conns, nmq_conn *conn)
+{
+    (void) pthread_mutex_lock(&conns->lock);
+    conn->number = ++conns->next_number;
+    bool in = !conns->closing &&
+              nmq_map_put(&conns->by_number, nmq_conn_key(conn), conn) == NMQ_OK;
+    conns->open++;
+    (void) pthread_mutex_unlock(&conns->lock);
+    (void) __atomic_add_fetch(&conns->router->counters.connections_open, 1,
+                              __ATOMIC_RELAXED);
+    (void) __atomic_add_fetch(&conns->router->counters.connections_accepted, 1,
+                              __ATOMIC_RELAXED);
+    return in;
+}
+
+void
+nmq_conn_accept(void *arg, nmq_stream *stream)
+{
+    nmq_conns *conns = arg;
+    nmq_conn *conn = nmq_zalloc(sizeof *conn);
+
+    if (conn == NULL) {
+        stream->ops->close(stream);
+        stream->ops->free(stream);
+        return;
+    }
+    nmq_link_init(&conn->link, &link_ops);
+    conn->conns = conns;
+    conn->stream = stream;
+    conn->in_cap_next = NMQ_CONN_IN_MIN;
+    conn->send_will = true;
+    conn->timer.fire = nmq_conn_fire_timer;
+    stream->on_recv = nmq_conn_on_recv;
+    stream->on_sent = nmq_conn_on_sent;
+    stream->arg = conn;
+    stream->ops->peer(stream, conn->peer, sizeof conn->peer);
+    if (!enter(conns, conn)) {
+        stream->ops->close(stream);
+        nmq_link_unref(&conn->link);
+        return;
+    }
+    nmq_conn_set_idle(conn, conns->options->connect_timeout_ms);
+    nmq_conn_post_recv(conn);
+}
+
+void
+nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options)
+{
+    *conns = (nmq_conns){.router = router, .options = options};
+    (void) pthread_mutex_init(&conns->lock, NULL);
+    (void) pthread_cond_init(&conns->freed, NULL);
+}
+
+// References to all connections; NULL when memory is out or there is none.
+static nmq_conn **
+all_conns(nmq_conns *conns, size_t *count)
+{
+    nmq_conn **all = nmq_alloc(conns->by_number.count * sizeof *all);
+
+    *count = 0;
+    for (size_t i = 0; all != NULL && i < conns->by_number.cap; i++) {
+        nmq_conn *conn = conns->by_number.slots[i].value;
+        if (conn != NULL) {
+            (void) nmq_link_ref(&conn->link);
+            all[(*count)++] = conn;
+        }
+    }
+    return all;
+}
+
+static bool
+wait_freed(nmq_conns *conns, uint32_t timeout_ms)
+{
+    struct timespec until;
+    int rv = 0;
+
+    (void) clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += (long) (timeout_ms % 1000) * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    (void) pthread_mutex_lock(&conns->lock);
+    while (conns->open > 0 && rv == 0) {
+        rv = pthread_cond_timedwait(&conns->freed, &conns->lock, &until);
+    }
+    bool done = conns->open == 0;
+    (void) pthread_mutex_unlock(&conns->lock);
+    return done;
+}
+
+void
+nmq_conns_close_all(nmq_conns *conns, uint8_t reason_code, uint32_t timeout_ms)
+{
+    size_t count;
+
+    for (int hard = 0; hard < 2; hard++) {
+        (void) pthread_mutex_lock(&conns->lock);
+        conns->closing = true;
+        nmq_conn **all = all_conns(conns, &count);
+        (void) pthread_mutex_unlock(&conns->lock);
+        for (size_t i = 0; i < count; i++) {
+            nmq_conn_disconnect(&all[i]->link, reason_code);
+            if (hard) {
+                all[i]->stream->ops->close(all[i]->stream);
+                nmq_link_relieve(&all[i]->link, 0, true);
+            }
+            nmq_link_unref(&all[i]->link);
+        }
+        nmq_free(all);
+        if (wait_freed(conns, hard ? NMQ_CONN_LINGER_MS * 2 : timeout_ms)) {
+            return;
+        }
+    }
+}
+
+void
+nmq_conns_fini(nmq_conns *conns)
+{
+    nmq_map_free(&conns->by_number);
+    (void) pthread_cond_destroy(&conns->freed);
+    (void) pthread_mutex_destroy(&conns->lock);
+}
