@@ -187,33 +187,63 @@ stream_recv(nmq_stream *stream, uint8_t *to, size_t cap)
 }
 
 // An aio without a callback finishes in the call that starts it when the socket takes the
-// bytes at once: no task, no other thread. One a thread serves all connections.
-static nng_aio *
-trial_aio(void)
-{
-    static _Thread_local nng_aio *aio;
+// bytes at once: no task, no other thread. A few serve all connections: each thread takes
+// the one of its place, or makes one, and puts it back.
+enum { TRIALS = 64 };
+static nng_aio *trials[TRIALS]; // atomic
 
-    if (aio == NULL && nng.aio_alloc(&aio, NULL, NULL) != 0) {
-        aio = NULL;
+static nng_aio **
+trial_place(void)
+{
+    static unsigned next;
+    static _Thread_local unsigned mine; // 0: none yet
+
+    if (mine == 0) {
+        mine = __atomic_add_fetch(&next, 1, __ATOMIC_RELAXED);
     }
-    return aio;
+    return &trials[mine % TRIALS];
 }
 
+static nng_aio *
+take_trial(nng_aio **place)
+{
+    nng_aio *aio = __atomic_exchange_n(place, NULL, __ATOMIC_ACQUIRE);
+
+    return aio != NULL || nng.aio_alloc(&aio, NULL, NULL) == 0 ? aio : NULL;
+}
+
+static void
+give_trial(nng_aio **place, nng_aio *aio)
+{
+    nng_aio *other = __atomic_exchange_n(place, aio, __ATOMIC_RELEASE);
+
+    if (other != NULL) { // two threads share the place
+        nng.aio_free(other);
+    }
+}
+
+// Returns the bytes taken, 0 when the socket takes none now.
 static int64_t
 try_send(nng_conn *c, const nng_iov *iov, unsigned count)
 {
-    nng_aio *aio = c->tries ? trial_aio() : NULL;
+    nng_aio **place = trial_place();
+    nng_aio *aio = take_trial(place);
+    int64_t taken = 0;
 
-    if (aio == NULL || nng.aio_set_iov(aio, count, iov) != 0) {
+    if (aio == NULL) {
         return 0;
     }
-    nng.stream_send(c->stream, aio);
-    if (nng.aio_busy(aio)) { // the socket is full: take the attempt back
-        nng.aio_cancel(aio);
-        nng.aio_wait(aio);
+    if (nng.aio_set_iov(aio, count, iov) == 0) {
+        nng.stream_send(c->stream, aio);
+        if (nng.aio_busy(aio)) { // the socket is full: take the attempt back
+            nng.aio_cancel(aio);
+            nng.aio_wait(aio);
+        }
+        // Cancelled means that nothing was taken; a send is never undone in part.
+        taken = nng.aio_result(aio) == 0 ? (int64_t) nng.aio_count(aio) : 0;
     }
-    // Cancelled means that nothing was taken; a send is never undone in part.
-    return nng.aio_result(aio) == 0 ? (int64_t) nng.aio_count(aio) : 0;
+    give_trial(place, aio);
+    return taken;
 }
 
 static int64_t
@@ -225,7 +255,7 @@ stream_send(nmq_stream *stream, const nmq_bytes *parts, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         iov[i] = (nng_iov){(void *) (uintptr_t) parts[i].at, parts[i].len};
     }
-    int64_t taken = try_send(c, iov, count);
+    int64_t taken = c->tries ? try_send(c, iov, count) : 0;
     if (taken > 0) {
         return taken;
     }
