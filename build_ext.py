@@ -24,13 +24,13 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 CSRC = ROOT / "csrc"
 SOURCES = sorted(p.relative_to(ROOT) for p in CSRC.rglob("*.c"))
-HEADERS = [Path("csrc/nmq.h")]
+HEADERS = [Path("csrc/base/status.h"), Path("csrc/nmq.h")]
 # In the order of inclusion; what cffi cannot read (locks, atomics, attributes) stays out.
 TEST_HEADERS = [
     Path("csrc") / name
     for name in [
-        "nmq.h",
         "base/status.h",
+        "nmq.h",
         "base/mem.h",
         "base/bytes.h",
         "base/map.h",

@@ -13,11 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/status.h" // cffi reads it too
+
 typedef struct nmq_broker nmq_broker;
 typedef struct nmq_snapshot nmq_snapshot;
 typedef struct nmq_message nmq_message;
-
-const char *nmq_status_text(int status);
 
 // --- nng, taken from pynng
 

@@ -14,16 +14,13 @@ import pynng._nng
 from nanomq_py._core import ffi, lib  # noqa: TID251 - the one place
 
 # enum nmq_status, as far as callers tell them apart.
-ENOENT = -4
-EFILTER = -5
-ETOPIC = -6
-EADDRINUSE = -9
-EADDR = -10
-EACCESS = -11
+EADDRINUSE: int = lib.NMQ_EADDRINUSE
+EADDR: int = lib.NMQ_EADDR
+EACCESS: int = lib.NMQ_EACCESS
 
-_EVENT_LOG = 1
-_EVENT_MESSAGE = 2
-_EVENT_AUTH = 3
+_EVENT_LOG: int = lib.NMQ_EVENT_LOG
+_EVENT_MESSAGE: int = lib.NMQ_EVENT_MESSAGE
+_EVENT_AUTH: int = lib.NMQ_EVENT_AUTH
 _EVENT_BATCH = 256
 NEVER = 0xFFFFFFFF  # a session expiry interval that never ends
 
@@ -202,7 +199,7 @@ class Core:
         )
 
     def kick(self, client_id: str, reason_code: int) -> None:
-        """Close the client's connection. Raises CoreError(ENOENT) if it has none."""
+        """Close the client's connection. Raises CoreError if it has none."""
         name = client_id.encode()
         check(lib.nmq_broker_kick(self._broker, name, len(name), reason_code))
 

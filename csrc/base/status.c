@@ -4,7 +4,6 @@ static const char *const texts[] = {
     "success",
     "out of memory",
     "malformed bytes",
-    "full",
     "no such object",
     "not a valid topic filter",
     "not a valid topic name",

@@ -8,17 +8,16 @@ enum nmq_status {
     NMQ_OK = 0,
     NMQ_ENOMEM = -1,     // an allocation failed
     NMQ_EMALFORMED = -2, // bytes that break the wire format
-    NMQ_EFULL = -3,      // a bounded container is full
-    NMQ_ENOENT = -4,     // no such client, listener, subscription or name
-    NMQ_EFILTER = -5,    // not a valid Topic Filter
-    NMQ_ETOPIC = -6,     // not a valid Topic Name
-    NMQ_EINVAL = -7,     // an argument out of its range
-    NMQ_ECLOSED = -8,    // the object is closed or closing
-    NMQ_EADDRINUSE = -9, // another socket listens on that address
-    NMQ_EADDR = -10,     // the URL or its address cannot be used
-    NMQ_EACCESS = -11,   // the system refuses it
-    NMQ_EIO = -12,       // the transport failed
-    NMQ_ETOOBIG = -13,   // over a configured or a protocol limit
+    NMQ_ENOENT = -3,     // no such client, listener, subscription or name
+    NMQ_EFILTER = -4,    // not a valid Topic Filter
+    NMQ_ETOPIC = -5,     // not a valid Topic Name
+    NMQ_EINVAL = -6,     // an argument out of its range
+    NMQ_ECLOSED = -7,    // the object is closed or closing
+    NMQ_EADDRINUSE = -8, // another socket listens on that address
+    NMQ_EADDR = -9,      // the URL or its address cannot be used
+    NMQ_EACCESS = -10,   // the system refuses it
+    NMQ_EIO = -11,       // the transport failed
+    NMQ_ETOOBIG = -12,   // over a configured or a protocol limit
 };
 
 // Returns a short text for a status, never NULL. Thread-safe.

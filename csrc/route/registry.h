@@ -45,5 +45,6 @@ nmq_client *nmq_registry_find(nmq_router *router, nmq_bytes client_id);
 // nmq_free. Returns their count or NMQ_ENOMEM.
 int nmq_registry_all(nmq_router *router, nmq_client ***out);
 
-// Adds a client that is no MQTT client (a tap) to nobody's list: it only ends.
+// Ends a client that was never attached (a tap): its subscriptions and the caller's
+// reference.
 void nmq_registry_end(nmq_router *router, nmq_client *client);

@@ -22,8 +22,6 @@ typedef struct {
     uint32_t queue_max;        // messages that wait for one client
     uint32_t outbox_max_bytes; // bytes that wait for one connection
     uint32_t hold_ms;          // how long publishers wait for a slow subscriber
-    uint32_t expiry_max_s;     // session expiry cap, 0xffffffff: none
-    uint32_t retry_interval_s; // QoS 1 and 2 again, before 5.0; 0: never
 } nmq_limits;
 
 // Counters since the start, of PUBLISH packets where not said otherwise. Atomic.

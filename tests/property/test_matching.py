@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tests._core_test import ffi
+from tests._core_test import ffi, lib
 from tests.unit.test_trees import Retained, Tree
 
 LEVEL = st.sampled_from(["a", "b", "", "$x"])  # few, so that they meet
@@ -86,7 +86,7 @@ class TreeMachine(RuleBasedStateMachine):
     def delete(self, filter_: list[str], group: str, client: int) -> None:
         text = "/".join(filter_)
         held = self.model.pop((group, text, client), None) is not None
-        assert self.tree.delete(group + text, client) == (0 if held else -4)
+        assert self.tree.delete(group + text, client) == (0 if held else lib.NMQ_ENOENT)
 
     @rule(topic=TOPIC)
     def match(self, topic: list[str]) -> None:
@@ -99,8 +99,6 @@ class TreeMachine(RuleBasedStateMachine):
 
     @invariant()
     def count_is_true(self) -> None:
-        from tests._core_test import lib
-
         assert lib.nmq_tree_count(self.tree.at) == len(self.model)
 
 
