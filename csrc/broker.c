@@ -31,7 +31,8 @@ options_fit(const nmq_options *o)
     return o->window >= 1 && o->window <= UINT16_MAX && o->queue_max >= 1 &&
            o->packet_max_bytes >= 128 && o->packet_max_bytes <= packet_max &&
            o->send_packet_max_bytes >= 128 && o->send_packet_max_bytes <= packet_max &&
-           o->topic_levels_max >= 1 && o->outbox_max_bytes >= 1024;
+           o->topic_levels_max >= 1 && o->topic_alias_max <= UINT16_MAX &&
+           o->outbox_max_bytes >= 1024;
 }
 
 int

@@ -41,6 +41,7 @@ typedef struct {
     uint32_t send_packet_max_bytes; // largest packet to a client, 128 to 268435460
     uint32_t user_properties_max;   // in one packet; 0: no bound
     uint32_t topic_levels_max;      // of a topic name or filter, 1 or more
+    uint32_t topic_alias_max;       // Topic Aliases that a client may set, 0 to 65535
     uint32_t outbox_max_bytes;      // that wait for one connection before publishers wait
     uint32_t hold_ms;               // how long publishers wait for a slow subscriber
     uint32_t connect_timeout_ms;    // from accept to CONNECT

@@ -113,6 +113,7 @@ def core_options(config: Config, *, ask_auth: bool) -> core.CoreOptions:
         send_packet_max_bytes=min(config.client_max_packet_size * 1024, 268_435_460),
         user_properties_max=config.property_size,
         topic_levels_max=config.max_topic_levels,
+        topic_alias_max=config.max_topic_alias,
         outbox_max_bytes=config.max_outgoing_size,
         hold_ms=config.slow_consumer_time,
         connect_timeout_ms=config.connect_timeout,

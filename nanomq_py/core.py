@@ -67,6 +67,7 @@ class CoreOptions:
     send_packet_max_bytes: int = 10240 * 1024
     user_properties_max: int = 32
     topic_levels_max: int = 128
+    topic_alias_max: int = 32
     outbox_max_bytes: int = 1024 * 1024
     hold_ms: int = 1000
     connect_timeout_ms: int = 10_000

@@ -72,6 +72,9 @@ announce(const nmq_conn *conn, nmq_props *props, uint32_t asked_expiry_s, uint32
         nmq_props_set_number(props, NMQ_PROP_MAXIMUM_PACKET_SIZE,
                              options->packet_max_bytes);
     }
+    if (options->topic_alias_max > 0) {
+        nmq_props_set_number(props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, options->topic_alias_max);
+    }
     if (expiry_s != asked_expiry_s) {
         nmq_props_set_number(props, NMQ_PROP_SESSION_EXPIRY_INTERVAL, expiry_s);
     }

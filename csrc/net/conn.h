@@ -37,6 +37,7 @@ typedef struct {
     nmq_buf in;                // receive side: bytes not handled yet
     size_t in_cap_next;        // receive side: how large the next buffer shall be
     enum nmq_conn_state state; // receive side
+    nmq_bytes *aliases;        // receive side: topics by Topic Alias, owned; NULL: none
     nmq_client *client;        // set by the receive side with link.lock; a reference
     nmq_outbox sending;        // send side
     bool is_sending;           // link.lock

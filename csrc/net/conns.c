@@ -60,6 +60,11 @@ conn_free(nmq_link *link)
     nmq_conns *conns = conn->conns;
 
     nmq_client_unref(conn->client);
+    for (uint32_t i = 0; conn->aliases != NULL && i < conns->options->topic_alias_max;
+         i++) {
+        nmq_free((void *) (uintptr_t) conn->aliases[i].at);
+    }
+    nmq_free(conn->aliases);
     conn->stream->ops->free(conn->stream);
     nmq_outbox_reset(&conn->sending, 0);
     nmq_buf_free(&conn->in);

@@ -1,6 +1,7 @@
 // handle.c - what the broker does with each packet a client may send (MQTT 5.0, chapter 3).
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
@@ -133,10 +134,6 @@ static uint8_t
 check_publish(const nmq_conn *conn, const nmq_packet *packet)
 {
     if (packet->props.present != 0) {
-        if (nmq_props_has(&packet->props, NMQ_PROP_TOPIC_ALIAS)) {
-            return NMQ_RC_TOPIC_ALIAS_INVALID; // our Topic Alias Maximum is 0
-                                               // [MQTT-3.3.2-9]
-        }
         if (nmq_props_has(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER)) {
             return NMQ_RC_PROTOCOL_ERROR; // [MQTT-3.3.4-6]
         }
@@ -147,6 +144,38 @@ check_publish(const nmq_conn *conn, const nmq_packet *packet)
     return nmq_conn_levels_fit(conn, packet->publish.topic_name)
                ? 0
                : NMQ_RC_TOPIC_NAME_INVALID;
+}
+
+// Puts the topic in place of its Topic Alias, or learns the alias (3.3.2.3.4). Aliases
+// belong to the Network Connection [MQTT-3.3.2-7]. Returns 0, or the Reason Code to close
+// with; NMQ_ENOMEM.
+static int
+resolve_alias(nmq_conn *conn, nmq_packet *packet)
+{
+    uint32_t max = conn->conns->options->topic_alias_max;
+    uint32_t alias = packet->props.number[NMQ_PROP_TOPIC_ALIAS];
+    nmq_bytes *topic = &packet->publish.topic_name;
+
+    if (alias == 0 || alias > max) {
+        return NMQ_RC_TOPIC_ALIAS_INVALID; // [MQTT-3.3.2-8] [MQTT-3.3.2-9]
+    }
+    if (conn->aliases == NULL) {
+        conn->aliases = nmq_zalloc(max * sizeof *conn->aliases);
+    }
+    if (conn->aliases == NULL) {
+        return NMQ_ENOMEM;
+    }
+    nmq_bytes *known = &conn->aliases[alias - 1];
+    if (topic->len > 0) {
+        nmq_free((void *) (uintptr_t) known->at);
+        *known = (nmq_bytes){0};
+        return nmq_bytes_copy(*topic, known);
+    }
+    if (known->at == NULL) {
+        return NMQ_RC_PROTOCOL_ERROR; // 3.3.2.3.4: never set on this connection
+    }
+    *topic = *known;
+    return 0;
 }
 
 // Routes the message. Returns the Reason Code of its acknowledgement, or NMQ_ENOMEM.
@@ -206,6 +235,13 @@ handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     uint8_t refused = check_publish(conn, packet);
 
     conn->messages_in++;
+    if (refused == 0 && nmq_props_has(&packet->props, NMQ_PROP_TOPIC_ALIAS)) {
+        int rv = resolve_alias(conn, packet);
+        if (rv < 0) {
+            return nmq_conn_no_memory(conn);
+        }
+        refused = (uint8_t) rv;
+    }
     if (refused != 0) {
         return nmq_conn_refuse(conn, batch, refused);
     }

@@ -341,6 +341,12 @@ class Config:
     max_topic_levels: int = key(
         "max_topic_levels", Whole(1, 65535), 128, "Own key: most levels of a topic."
     )
+    max_topic_alias: int = key(
+        "max_topic_alias",
+        Whole(0, 65535),
+        32,
+        "Own key: topic aliases that an MQTT 5.0 client may set; 0: none.",
+    )
     max_outgoing_size: int = key(
         "max_outgoing_size",
         Size(1024, 1 << 30),

@@ -417,6 +417,7 @@ main(void)
         .packet_max_bytes = 65536,
         .send_packet_max_bytes = 65536,
         .topic_levels_max = 10,
+        .topic_alias_max = 4,
         .outbox_max_bytes = 4096,
         .hold_ms = 500,
         .connect_timeout_ms = 1000,

@@ -276,6 +276,31 @@ def test_5_0_publisher_hears_that_nobody_listens(broker: Process, name: str) -> 
         assert c.expect(PUBACK).reason == 0x10
 
 
+@pytest.mark.spec("MQTT-3.3.2-7", "MQTT-3.3.2-8", "MQTT-3.3.2-9")
+def test_topic_alias_of_a_client_stands_for_its_topic(broker: Process, name: str) -> None:
+    alias = b"\x23\x00\x05"
+    with broker.raw(5) as c, broker.raw(5) as sub:
+        assert b"\x22\x00\x20" in c.connect(name).properties  # Topic Alias Maximum 32
+        sub.connect(name + "_s")
+        sub.subscribe((name + "/#", 0))
+        c.publish(name + "/a", b"1", properties=alias)
+        c.publish("", b"2", properties=alias)
+        c.publish(name + "/b", b"3", properties=alias)  # the alias moves
+        c.publish("", b"4", properties=alias)
+        got = [sub.expect(PUBLISH) for _ in range(4)]
+        assert [(p.topic[-1], p.payload) for p in got] == [
+            ("a", b"1"),
+            ("a", b"2"),
+            ("b", b"3"),
+            ("b", b"4"),
+        ]
+        assert all(p.properties == b"" for p in got)  # an alias belongs to one connection
+    with broker.raw(5) as again:
+        again.connect(name)
+        again.publish("", b"x", properties=alias)
+        assert again.read_until_closed()[0].reason == 0x82
+
+
 @pytest.mark.spec("MQTT-3.8.4-3")
 @modern
 def test_subscribing_again_replaces_the_qos(
@@ -414,7 +439,9 @@ BAD = {
     "unknown property": (b"\x30\x06\x00\x01a\x02\x7f\x01", 0x81),
     "property of another packet": (b"\x30\x07\x00\x01a\x03\x21\x00\x01", 0x82),
     "property twice": (b"\x30\x08\x00\x01a\x04\x01\x00\x01\x00", 0x82),
-    "topic alias": (b"\x30\x07\x00\x01a\x03\x23\x00\x01", 0x94),
+    "topic alias 0": (b"\x30\x07\x00\x01a\x03\x23\x00\x00", 0x94),
+    "topic alias over the maximum": (b"\x30\x07\x00\x01a\x03\x23\x00\x21", 0x94),
+    "topic alias never set": (b"\x30\x06\x00\x00\x03\x23\x00\x01", 0x82),
     "subscription identifier from a client": (b"\x30\x06\x00\x01a\x02\x0b\x01", 0x82),
     "surrogate": (b"\x30\x06\x00\x03\xed\xa0\x80\x00", 0x81),
     "zero character": (b"\x30\x04\x00\x01\x00\x00", 0x81),

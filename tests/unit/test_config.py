@@ -30,6 +30,7 @@ SAMPLES = {
     "acl_deny_action": ("disconnect", "disconnect"),
     "connect_timeout": ("500ms", 500),
     "max_topic_levels": ("9", 9),
+    "max_topic_alias": ("0", 0),
     "max_outgoing_size": ("2MB", 2 << 20),
     "slow_consumer_time": ("2", 2000),
     "max_session_expiry": ("60", 60),
