@@ -3,6 +3,9 @@
 #include "base/mem.h"
 #include "base/status.h"
 
+// A flood into a tap must not keep clients from logging in, or the log from telling of it.
+enum { KEPT_FROM_TAPS = 1024 };
+
 bool
 nmq_event_put(nmq_router *router, const nmq_event *event, nmq_bytes text)
 {
@@ -17,7 +20,8 @@ nmq_event_put(nmq_router *router, const nmq_event *event, nmq_bytes text)
     if (record.message != NULL) {
         (void) nmq_message_ref(record.message);
     }
-    if (nmq_ring_put(router->events, &record)) {
+    size_t keep_free = record.kind == NMQ_EVENT_MESSAGE ? KEPT_FROM_TAPS : 0;
+    if (nmq_ring_put(router->events, &record, keep_free)) {
         return true;
     }
     (void) __atomic_add_fetch(&router->counters.events_dropped, 1, __ATOMIC_RELAXED);
