@@ -242,6 +242,12 @@ class Raw:
         except Closed:
             return packets
 
+    def leave(self) -> None:
+        """Disconnect, and return when the broker knows of it."""
+        self.send(disconnect(self.version))
+        self.read_until_closed()
+        self.close()
+
     def close(self) -> None:
         self.sock.close()
 

@@ -504,6 +504,7 @@ def test_queue_of_an_absent_client_is_bounded(start_broker: StartBroker) -> None
         with process.raw() as sub:
             sub.connect("s", clean=False)
             sub.subscribe(("a", 1))
+            sub.leave()
         pub.connect("p")
         for n in range(20):
             pub.publish("a", b"%d" % n, qos=1, packet_id=n + 1)

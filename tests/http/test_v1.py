@@ -334,7 +334,7 @@ def test_documents_calls_tell_the_truth_of_connected_clients(
     with process.raw(5) as sub, process.raw(4) as pub, process.raw(4) as kept:
         kept.connect("kept", clean=False, keep_alive=10)
         kept.subscribe(("$share/g/x", 1))
-        kept.close()
+        kept.leave()
         sub.connect("nanomq-ebd54382", user="nanmq")
         sub.subscribe(("a/b/c", 0), ("d/#", 2))
         pub.connect("publisher")
