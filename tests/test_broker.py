@@ -8,7 +8,7 @@ import pytest
 
 from nanomq_py import Broker, Config, ConfigError, Message
 from nanomq_py.config.model import User, WebSocket
-from tests.raw import DISCONNECT, PUBLISH, Raw
+from tests.raw import DISCONNECT, PUBACK, PUBLISH, Raw, ack
 
 LOCAL = Config(url="nmq-tcp://127.0.0.1:0", websocket=WebSocket(enable=False))
 
@@ -73,6 +73,28 @@ async def test_clients_subscriptions_stats_and_kick() -> None:
             broker.kick("never")
         with pytest.raises(KeyError):
             broker.subscriptions("never")
+
+
+async def test_queued_messages_count_as_delivered_when_they_are_sent() -> None:
+    async with Broker(LOCAL) as broker:
+        options = {"clean": False, "properties": b"\x11\x00\x00\x01\x00\x21\x00\x02"}
+        with Raw(broker.ports["url"], 5) as c:  # Receive Maximum 2
+            c.connect("kept", **options)
+            c.subscribe(("a", 1))
+            await asyncio.to_thread(c.leave)
+        for n in range(5):
+            broker.publish("a", b"%d" % n, qos=1)
+        assert broker.stats().messages_out == 0
+        with Raw(broker.ports["url"], 5) as c:
+            c.connect("kept", **options)
+            got = [c.expect(PUBLISH) for _ in range(2)]
+            assert broker.stats().messages_out == 2
+            for _ in range(3):
+                c.send(ack(PUBACK, got.pop(0).packet_id))
+                got.append(c.expect(PUBLISH))
+            assert broker.stats().messages_out == 5
+            (client,) = broker.clients()
+            assert client.messages_sent == 5
 
 
 @pytest.mark.parametrize("topic", ["", "a/+", "a/#", "a\x00", "x" * 70000])

@@ -21,6 +21,7 @@ pump(nmq_conn *conn, nmq_client *client)
                                   nmq_clock_now_ms());
         link->pump_due = rv == NMQ_OK && link->outbox.total >= limits->outbox_max_bytes;
         link->queue_full = session->queue.count >= limits->queue_max;
+        nmq_client_count_sent(client);
     }
     (void) pthread_mutex_unlock(&link->lock);
     (void) pthread_mutex_unlock(&client->lock);

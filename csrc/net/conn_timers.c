@@ -63,6 +63,7 @@ retry(nmq_conn *conn)
     if (stalled && nmq_session_resume(session) == NMQ_OK) {
         (void) nmq_session_pump(session, &conn->link.outbox,
                                 router->limits.outbox_max_bytes, nmq_clock_now_ms());
+        nmq_client_count_sent(client);
     }
     (void) pthread_mutex_unlock(&conn->link.lock);
     (void) pthread_mutex_unlock(&client->lock);

@@ -288,13 +288,10 @@ handle_ack(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     (void) pthread_mutex_lock(&client->lock);
     if (client->link == link) { // else taken over: the state is another connection's now
         nmq_session *session = client->session;
-        uint32_t waiting = session->queue.count;
         (void) pthread_mutex_lock(&link->lock);
         rv = nmq_session_acked(session, &link->outbox, packet->type, packet->packet_id,
                                packet->reason_code, batch->now_ms);
-        uint32_t sent = waiting - session->queue.count;
-        client->messages_sent += sent;
-        batch->messages_out += sent;
+        batch->messages_out += nmq_client_take_sent(client);
         link->queue_full = link->queue_full && session->queue.count > queue_max / 2;
         if (link->outbox.total > 0) {
             nmq_batch_touch(batch, link);

@@ -1,6 +1,7 @@
 #include "route/client.h"
 
 #include "base/mem.h"
+#include "route/router.h"
 
 nmq_client *
 nmq_client_new(nmq_router *router, nmq_bytes client_id)
@@ -42,4 +43,24 @@ nmq_client_unref(nmq_client *client)
     nmq_free((void *) client->user_name.at);
     (void) pthread_mutex_destroy(&client->lock);
     nmq_free(client);
+}
+
+uint64_t
+nmq_client_take_sent(nmq_client *client)
+{
+    uint64_t fresh = client->session->sent - client->messages_sent;
+
+    client->messages_sent = client->session->sent;
+    return fresh;
+}
+
+void
+nmq_client_count_sent(nmq_client *client)
+{
+    uint64_t fresh = nmq_client_take_sent(client);
+
+    if (fresh > 0) {
+        (void) __atomic_add_fetch(&client->router->counters.messages_out, fresh,
+                                  __ATOMIC_RELAXED);
+    }
 }

@@ -45,3 +45,10 @@ typedef struct nmq_client {
 nmq_client *nmq_client_new(nmq_router *router, nmq_bytes client_id);
 nmq_client *nmq_client_ref(nmq_client *client);
 void nmq_client_unref(nmq_client *client); // takes NULL
+
+// Returns how many PUBLISH packets the session has written since the last call, and counts
+// them to the client. Call with the client's lock, after whatever may have sent.
+uint64_t nmq_client_take_sent(nmq_client *client);
+
+// The same, counted to the router's counters at once.
+void nmq_client_count_sent(nmq_client *client);

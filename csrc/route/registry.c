@@ -175,6 +175,7 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
         rv = nmq_session_pump(session, &link->outbox, router->limits.outbox_max_bytes,
                               nmq_clock_now_ms());
         link->pump_due = session->queue.count > 0 || session->resend != NULL;
+        nmq_client_count_sent(client);
     }
     (void) pthread_mutex_unlock(&link->lock);
     if (rv != NMQ_OK || take_user_name(client, a->user_name) != NMQ_OK) {

@@ -203,10 +203,9 @@ deliver(nmq_batch *batch, nmq_client *client, const share *what)
     } else {
         how = offer_locked(batch, client, NULL, what);
     }
-    client->messages_sent += how == NMQ_DELIVERED_SENT;
+    batch->messages_out += nmq_client_take_sent(client);
     client->messages_dropped += how == NMQ_DELIVERED_DROPPED;
     (void) pthread_mutex_unlock(&client->lock);
-    batch->messages_out += how == NMQ_DELIVERED_SENT;
     batch->messages_dropped += how == NMQ_DELIVERED_DROPPED;
     return how != NMQ_DELIVERED_DROPPED;
 }

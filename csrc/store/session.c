@@ -43,7 +43,7 @@ nmq_session_free(nmq_session *session)
 // Writes one PUBLISH. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG for a packet over the
 // client's Maximum Packet Size, which must not be sent [MQTT-3.1.2-24].
 static int
-write_publish(const nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
+write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
               const nmq_message_parts *parts, nmq_message *message, int64_t now_ms)
 {
     size_t packet_size;
@@ -61,7 +61,9 @@ write_publish(const nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
     if (packet_size > s->packet_max || packet_size > NMQ_VARINT_MAX) {
         return NMQ_ETOOBIG;
     }
-    return nmq_outbox_publish(outbox, head, packet_size, parts->payload, message);
+    int rv = nmq_outbox_publish(outbox, head, packet_size, parts->payload, message);
+    s->sent += rv == NMQ_OK;
+    return rv;
 }
 
 static nmq_message_parts
@@ -76,8 +78,8 @@ parts_of(const nmq_message *m)
 }
 
 static int
-write_entry(const nmq_session *s, nmq_outbox *outbox, const nmq_inflight_entry *entry,
-            bool dup, int64_t now_ms)
+write_entry(nmq_session *s, nmq_outbox *outbox, const nmq_inflight_entry *entry, bool dup,
+            int64_t now_ms)
 {
     const nmq_delivery *d = &entry->delivery;
     nmq_message_parts parts = parts_of(d->message);
@@ -118,7 +120,7 @@ launch(nmq_session *s, nmq_outbox *outbox, const nmq_delivery *delivery, int64_t
 }
 
 static int
-write_qos0(const nmq_session *s, nmq_outbox *outbox, const nmq_offer *offer, int64_t now_ms)
+write_qos0(nmq_session *s, nmq_outbox *outbox, const nmq_offer *offer, int64_t now_ms)
 {
     nmq_publish_head head = {
         .retain = offer->retain,

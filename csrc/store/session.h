@@ -34,6 +34,7 @@ typedef struct nmq_session {
     uint32_t queue_max;    // most messages that wait
     uint32_t packet_max;   // Maximum Packet Size of the client, bytes
     uint8_t version;       // of the latest connection
+    uint64_t sent;         // PUBLISH packets written so far, those sent again too
     nmq_session_sub *subs; // tree lock
     uint32_t sub_count;    // tree lock
     uint32_t sub_cap;      // tree lock
