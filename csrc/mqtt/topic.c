@@ -89,6 +89,12 @@ nmq_filter_parse(nmq_bytes text, nmq_filter *out)
 }
 
 bool
+nmq_level_is(nmq_bytes level, char wildcard)
+{
+    return level.len == 1 && level.at[0] == (uint8_t) wildcard;
+}
+
+bool
 nmq_topic_is_hidden(nmq_bytes topic_name)
 {
     return topic_name.len > 0 && topic_name.at[0] == '$';

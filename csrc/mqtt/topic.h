@@ -23,5 +23,8 @@ int nmq_filter_parse(nmq_bytes text, nmq_filter *out);
 // Iteration state: rest->at == NULL means done.
 bool nmq_topic_next_level(nmq_bytes *rest, nmq_bytes *level);
 
+// Whether the level is that wildcard, "+" or "#", and nothing else.
+bool nmq_level_is(nmq_bytes level, char wildcard);
+
 // Whether the topic's first character hides it from a leading wildcard [MQTT-4.7.2-1].
 bool nmq_topic_is_hidden(nmq_bytes topic_name);

@@ -38,7 +38,7 @@ conn_end(nmq_conn *conn, bool lost)
         conn->stream->ops->close(conn->stream);
         nmq_conn_cancel(conn, &conn->timer);
     } else {
-        nmq_conn_arm(conn, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
+        nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
         nmq_conn_start_sending(conn, false);
     }
     nmq_link_unref(link); // the receive side's
@@ -205,8 +205,6 @@ static bool
 hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
 {
     const nmq_limits *limits = &conn->conns->router->limits;
-    nmq_clock *clock =
-        conn->conns->router->clock; // the connection may be gone further down
     bool first = false;
 
     if (congested == NULL) {
@@ -223,11 +221,8 @@ hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
     }
     bool held = nmq_link_hold(congested, &conn->link, limits->outbox_max_bytes, &first);
     if (first) {
-        congested->hold_timer.fire = nmq_conn_fire_hold;
-        (void) nmq_link_ref(congested);
-        if (!nmq_clock_arm(clock, &congested->hold_timer, now_ms + limits->hold_ms)) {
-            nmq_link_unref(congested);
-        }
+        nmq_conn_arm(nmq_conn_of(congested), &congested->hold_timer,
+                     now_ms + limits->hold_ms);
     }
     return held;
 }

@@ -81,9 +81,9 @@ nmq_conn *nmq_conn_of(nmq_link *link);
 nmq_bytes nmq_conn_key(const nmq_conn *conn);   // under which by_number holds it
 uint8_t nmq_conn_version(const nmq_conn *conn); // 0 before CONNECT; thread-safe
 
-// conn_timers.c. Arms the connection's timer, or moves it; cancels one of its timers. Both
-// keep the timer's reference in step.
-void nmq_conn_arm(nmq_conn *conn, int64_t due_ms);
+// conn_timers.c. Arms one of the connection's timers, or moves it; cancels it. Both keep
+// the timer's reference in step.
+void nmq_conn_arm(nmq_conn *conn, nmq_timer *timer, int64_t due_ms);
 void nmq_conn_cancel(nmq_conn *conn, nmq_timer *timer);
 void nmq_conn_fire_timer(nmq_timer *timer); // of conn.timer
 void nmq_conn_fire_hold(nmq_timer *timer);  // of link.hold_timer

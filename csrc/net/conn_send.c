@@ -147,8 +147,6 @@ nmq_conn_on_sent(void *arg, int status, size_t count)
     send_on(conn);
 }
 
-// Starts the send side if it rests. `from_batch`: the link leaves that batch's list, and so
-// may enter another; nobody else may say so.
 void
 nmq_conn_start_sending(nmq_conn *conn, bool from_batch)
 {
@@ -201,7 +199,7 @@ nmq_conn_disconnect(nmq_link *link, uint8_t reason_code)
         (void) nmq_conns_answer(conn->conns, conn->number, reason_code);
     }
     if (first) {
-        nmq_conn_arm(conn, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
+        nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
         nmq_conn_start_sending(conn, false);
     }
 }

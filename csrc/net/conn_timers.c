@@ -4,10 +4,10 @@
 #include "net/conn.h"
 
 void
-nmq_conn_arm(nmq_conn *conn, int64_t due_ms)
+nmq_conn_arm(nmq_conn *conn, nmq_timer *timer, int64_t due_ms)
 {
     (void) nmq_link_ref(&conn->link);
-    if (!nmq_clock_arm(conn->conns->router->clock, &conn->timer, due_ms)) {
+    if (!nmq_clock_arm(conn->conns->router->clock, timer, due_ms)) {
         nmq_link_unref(&conn->link); // armed already: it has its reference
     }
 }
@@ -41,7 +41,7 @@ nmq_conn_set_idle(nmq_conn *conn, uint32_t idle_ms)
         idle_ms = retry_ms;
     }
     if (idle_ms != 0) {
-        nmq_conn_arm(conn, now_ms + idle_ms);
+        nmq_conn_arm(conn, &conn->timer, now_ms + idle_ms);
     }
 }
 
@@ -89,12 +89,12 @@ timed_out(nmq_conn *conn)
 static void
 rearm(nmq_conn *conn, int64_t due_ms)
 {
-    nmq_conn_arm(conn, due_ms);
+    nmq_conn_arm(conn, &conn->timer, due_ms);
     (void) pthread_mutex_lock(&conn->link.lock);
     bool closing = conn->closing;
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (closing) {
-        nmq_conn_arm(conn, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
+        nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
     }
 }
 

@@ -120,6 +120,7 @@ nmq_conn_accept(void *arg, nmq_stream *stream)
     conn->in_cap_next = NMQ_CONN_IN_MIN;
     conn->send_will = true;
     conn->timer.fire = nmq_conn_fire_timer;
+    conn->link.hold_timer.fire = nmq_conn_fire_hold;
     stream->on_recv = nmq_conn_on_recv;
     stream->on_sent = nmq_conn_on_sent;
     stream->arg = conn;

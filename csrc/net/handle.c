@@ -95,8 +95,6 @@ nmq_conn_properties_fit(const nmq_conn *conn, const nmq_props *props)
     return max == 0 || props->user_properties <= max;
 }
 
-// The properties that travel with a message: all but those that belong to one hop. They are
-// borrowed where the block can be used as it is, else copied to *scratch.
 int
 nmq_conn_forwarded(const nmq_props *props, nmq_buf *scratch, nmq_bytes *out)
 {

@@ -99,7 +99,6 @@ arm_timer(nmq_router *router, nmq_client *client)
     if (due == 0 || (client->expiry_due_ms != 0 && client->expiry_due_ms < due)) {
         due = client->expiry_due_ms;
     }
-    client->timer.fire = fire_timer;
     if (due != 0) {
         (void) nmq_client_ref(client);
         if (!nmq_clock_arm(router->clock, &client->timer, due)) {
@@ -220,6 +219,7 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, boo
     if (made == NULL) {
         return NULL;
     }
+    made->timer.fire = fire_timer;
     if (client != NULL) {
         take_out(router, client);
         *replaced = client;

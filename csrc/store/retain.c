@@ -104,12 +104,6 @@ take(node *n, int64_t now_ms, nmq_messages *out)
     return hand_out(out, n->message);
 }
 
-static bool
-is_wildcard(nmq_bytes level, char wildcard)
-{
-    return level.len == 1 && level.at[0] == (uint8_t) wildcard;
-}
-
 // The next node of the subtree of `top` in pre-order, NULL behind its last. Wildcards do
 // not enter the levels of the root that begin with "$" [MQTT-4.7.2-1].
 static node *
@@ -151,9 +145,8 @@ take_subtree(nmq_retain *retain, node *top, int64_t now_ms, nmq_messages *out)
     return NMQ_OK;
 }
 
-// Follows one filter down the tree without recursion: `at` is the node that the levels so
-// far led to. At "+" every child is tried, by stepping to the sibling when a branch is
-// exhausted.
+// Follows one filter down the tree, level by level and without recursion: `open` are the
+// nodes that the levels so far led to.
 typedef struct {
     nmq_retain *retain;
     nmq_messages *out;
@@ -200,7 +193,7 @@ descend(search *s, nmq_bytes level)
 
     for (size_t i = 0; i < s->count; i++) {
         node *n = s->open[i];
-        if (is_wildcard(level, '+')) {
+        if (nmq_level_is(level, '+')) {
             if (descend_plus(s, n, &next) != NMQ_OK) {
                 return NMQ_ENOMEM;
             }
@@ -226,7 +219,7 @@ search_run(search *s, nmq_bytes filter)
 
     s->count = 1;
     while (rv == NMQ_OK && nmq_topic_next_level(&filter, &level)) {
-        if (is_wildcard(level, '#')) {
+        if (nmq_level_is(level, '#')) {
             for (size_t i = 0; rv == NMQ_OK && i < s->count; i++) {
                 rv = take_subtree(s->retain, s->open[i], s->now_ms, s->out);
             }

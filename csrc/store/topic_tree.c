@@ -19,12 +19,6 @@ struct nmq_tree {
     size_t count;
 };
 
-static bool
-is_level(nmq_bytes level, char wildcard)
-{
-    return level.len == 1 && level.at[0] == (uint8_t) wildcard;
-}
-
 static int
 list_put(nmq_subscriptions *list, const nmq_subscription *sub)
 {
@@ -140,7 +134,7 @@ walk(nmq_tree *tree, nmq_bytes filter, bool add, bool *multi)
 
     *multi = false;
     while (nmq_topic_next_level(&filter, &level)) {
-        if (is_level(level, '#')) {
+        if (nmq_level_is(level, '#')) {
             *multi = true;
             return n;
         }
@@ -149,7 +143,7 @@ walk(nmq_tree *tree, nmq_bytes filter, bool add, bool *multi)
             child = nmq_level_add(&n->level, level, sizeof(node));
             if (child == NULL) {
                 prune(tree, n);
-            } else if (is_level(level, '+')) {
+            } else if (nmq_level_is(level, '+')) {
                 n->plus = child;
             }
         }
