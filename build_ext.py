@@ -52,6 +52,7 @@ TEST_HEADERS = [
         "store/queue.h",
         "store/inflight.h",
         "store/outbox.h",
+        "store/aliases.h",
         "store/session.h",
     ]
 ]

@@ -13,6 +13,7 @@
 
 struct nmq_broker {
     nmq_options options;
+    nmq_bytes response_information; // owned, what options points to
     const nmq_transport *transport;
     nmq_router router;
     nmq_conns conns;
@@ -32,7 +33,9 @@ options_fit(const nmq_options *o)
            o->packet_max_bytes >= 128 && o->packet_max_bytes <= packet_max &&
            o->send_packet_max_bytes >= 128 && o->send_packet_max_bytes <= packet_max &&
            o->topic_levels_max >= 1 && o->topic_alias_max <= UINT16_MAX &&
-           o->outbox_max_bytes >= 1024;
+           o->send_topic_alias_max <= UINT16_MAX && o->receive_maximum >= 1 &&
+           o->receive_maximum <= UINT16_MAX && o->server_keep_alive_s <= UINT16_MAX &&
+           o->qos_max <= 2 && o->outbox_max_bytes >= 1024;
 }
 
 int
@@ -47,6 +50,7 @@ nmq_broker_new_over(const nmq_options *options, const nmq_transport *transport,
         return NMQ_ENOMEM;
     }
     b->options = *options;
+    b->options.response_information = NULL;
     b->transport = transport != NULL ? transport : nmq_nng_transport();
     (void) pthread_mutex_init(&b->lock, NULL);
     b->router.log = (nmq_log){nmq_event_log, &b->router, options->log_level};
@@ -55,8 +59,14 @@ nmq_broker_new_over(const nmq_options *options, const nmq_transport *transport,
         .queue_max = options->queue_max,
         .outbox_max_bytes = options->outbox_max_bytes,
         .hold_ms = options->hold_ms,
+        .retain_available = options->retain_available,
     };
     int rv = nmq_router_init(&b->router);
+    if (rv == NMQ_OK && options->response_information != NULL) {
+        rv = nmq_bytes_copy(nmq_bytes_of(options->response_information),
+                            &b->response_information);
+        b->options.response_information = (const char *) b->response_information.at;
+    }
     nmq_conns_init(&b->conns, &b->router, &b->options);
     if (rv != NMQ_OK) {
         nmq_broker_free(b);
@@ -119,6 +129,7 @@ nmq_broker_free(nmq_broker *broker)
     }
     nmq_router_fini(&broker->router);
     nmq_conns_fini(&broker->conns);
+    nmq_free((void *) (uintptr_t) broker->response_information.at);
     nmq_free(broker->taps);
     nmq_free(broker->acceptors);
     (void) pthread_mutex_destroy(&broker->lock);
@@ -191,9 +202,9 @@ nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_len,
 }
 
 int
-nmq_broker_answer(nmq_broker *broker, uint64_t number, uint8_t reason_code)
+nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer)
 {
-    return nmq_conns_answer(&broker->conns, number, reason_code);
+    return nmq_conns_answer(&broker->conns, answer);
 }
 
 // --- taps and events
@@ -310,7 +321,7 @@ nmq_event_message(const nmq_event *event, nmq_message_view *out)
     };
 }
 
-// One length and text of what ask (net/conn.c) wrote.
+// One length and text of what put_question (net/auth.c) wrote.
 static const char *
 next_text(const char **at, size_t *len)
 {
@@ -336,6 +347,8 @@ nmq_event_auth(const nmq_event *event, nmq_credentials *out)
     out->client_id = next_text(&at, &out->client_id_len);
     out->user_name = next_text(&at, &out->user_name_len);
     out->password = next_text(&at, &out->password_len);
+    out->method = next_text(&at, &out->method_len);
+    out->data = next_text(&at, &out->data_len);
 }
 
 // --- snapshots
@@ -356,8 +369,14 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
         .messages_in = read_counter(&c->messages_in),
         .messages_out = read_counter(&c->messages_out),
         .messages_dropped = read_counter(&c->messages_dropped),
+        .packets_in = read_counter(&c->packets_in),
+        .packets_out = read_counter(&c->packets_out),
+        .payload_in = read_counter(&c->payload_in),
+        .payload_out = read_counter(&c->payload_out),
+        .sessions_expired = read_counter(&c->sessions_expired),
         .bytes_in = read_counter(&c->bytes_in),
         .bytes_out = read_counter(&c->bytes_out),
+        .connects = read_counter(&c->connects),
         .connections_accepted = read_counter(&c->connections_accepted),
         .connections_open = read_counter(&c->connections_open),
         .events_dropped = read_counter(&c->events_dropped),
@@ -367,6 +386,7 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
     int n = nmq_registry_all(router, &all);
     nmq_lane *lane = nmq_lanes_enter(router->lanes);
     out->subscriptions = nmq_tree_count(router->tree);
+    out->shared_subscriptions = nmq_tree_shared_count(router->tree);
     for (int i = 0; i < n; i++) {
         (void) pthread_mutex_lock(&all[i]->lock);
         bool connected = all[i]->link != NULL;
@@ -382,9 +402,19 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
     if (n >= 0) {
         nmq_free(all);
     }
+    nmq_message_totals(&out->stored, &out->stored_bytes);
+    (void) pthread_mutex_lock(&router->registry_lock);
+    out->clients_max = router->clients_max;
+    (void) pthread_mutex_unlock(&router->registry_lock);
     (void) pthread_mutex_lock(&router->retain_lock);
     out->retained = nmq_retain_count(router->retain);
     (void) pthread_mutex_unlock(&router->retain_lock);
+}
+
+uint64_t
+nmq_heap_bytes(void)
+{
+    return nmq_mem_heap();
 }
 
 struct nmq_snapshot {

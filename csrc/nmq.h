@@ -42,6 +42,9 @@ typedef struct {
     uint32_t user_properties_max;   // in one packet; 0: no bound
     uint32_t topic_levels_max;      // of a topic name or filter, 1 or more
     uint32_t topic_alias_max;       // Topic Aliases that a client may set, 0 to 65535
+    uint32_t send_topic_alias_max;  // Topic Aliases that the broker sets, 0 to 65535
+    uint32_t receive_maximum;       // QoS 1 and 2 of a client at once, 1 to 65535
+    uint32_t server_keep_alive_s;   // what clients are told to keep, 0: what they ask
     uint32_t outbox_max_bytes;      // that wait for one connection before publishers wait
     uint32_t hold_ms;               // how long publishers wait for a slow subscriber
     uint32_t connect_timeout_ms;    // from accept to CONNECT
@@ -49,8 +52,16 @@ typedef struct {
     uint32_t retry_interval_s;      // QoS 1 and 2 again, before MQTT 5.0; 0: never
     uint32_t expiry_max_s;          // session expiry cap; 0xffffffff: none
     uint32_t answer_timeout_ms;     // for a question (NMQ_EVENT_AUTH)
-    bool ask_auth;                  // put every CONNECT to Python
-    int32_t log_level;              // enum nmq_log_level (base/log.h)
+    uint8_t qos_max;                // of a message from a client and of a subscription
+    bool retain_available;
+    bool wildcards_available; // in Topic Filters
+    bool shared_available;
+    bool subscription_ids_available;
+    bool strict_client_ids;           // 1 to 23 letters and digits, nothing else
+    bool empty_client_ids;            // assign one to a client that has none
+    const char *response_information; // for clients that ask, copied; NULL: none
+    bool ask_auth;                    // put every CONNECT to Python
+    int32_t log_level;                // enum nmq_log_level (base/log.h)
 } nmq_options;
 
 // Returns NMQ_OK, NMQ_EINVAL for an option out of its range, NMQ_ENOMEM or NMQ_EIO.
@@ -80,16 +91,26 @@ int nmq_broker_publish(nmq_broker *broker, const char *topic_name, size_t topic_
 int nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_len,
                     uint8_t reason_code);
 
-// Answers a question: 0 lets the client in, any other Reason Code refuses it. Returns
-// NMQ_OK, or NMQ_ENOENT when nobody waits under that number any more.
-int nmq_broker_answer(nmq_broker *broker, uint64_t number, uint8_t reason_code);
+// The answer to a question (NMQ_EVENT_AUTH).
+typedef struct {
+    uint64_t number;     // of the question
+    uint8_t reason_code; // 0: let it in; 0x18: go on with AUTH; others refuse it
+    const char *data;    // Authentication Data for the client; NULL: none
+    size_t data_len;
+    const char *user_name; // who it proved to be; NULL: as CONNECT says
+    size_t user_name_len;
+} nmq_answer;
+
+// Returns NMQ_OK, or NMQ_ENOENT when nobody waits under that number any more.
+int nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer);
 
 // --- taps and events
 
 enum nmq_event_kind {
     NMQ_EVENT_LOG = 1,     // code: level; text: the line
     NMQ_EVENT_MESSAGE = 2, // number: the tap's; code: 1 when retained; a message
-    NMQ_EVENT_AUTH = 3,    // number: to answer with; text: see nmq_event_auth
+    NMQ_EVENT_AUTH = 3,    // number: to answer with; code: 0 CONNECT, 0x18 an AUTH that
+                           // goes on, 0x19 one that begins again; see nmq_event_auth
 };
 
 typedef struct {
@@ -118,6 +139,10 @@ typedef struct {
     size_t user_name_len;
     const char *password; // NULL: none
     size_t password_len;
+    const char *method; // Authentication Method; NULL: none
+    size_t method_len;
+    const char *data; // Authentication Data; NULL: none
+    size_t data_len;
 } nmq_credentials;
 
 // Copies messages that match the filter to the ring from now on, retained ones first.
@@ -145,19 +170,33 @@ typedef struct {
     uint64_t messages_in;      // PUBLISH packets from clients
     uint64_t messages_out;     // PUBLISH packets delivered to clients
     uint64_t messages_dropped; // PUBLISH packets with nobody to take them, or not delivered
+    uint64_t packets_in;       // of every type
+    uint64_t packets_out;      // of every type
+    uint64_t payload_in;       // bytes, of PUBLISH packets
+    uint64_t payload_out;      // bytes, of PUBLISH packets
     uint64_t bytes_in;
     uint64_t bytes_out;
+    uint64_t connects; // CONNECT packets
     uint64_t connections_accepted;
     uint64_t connections_open;
-    uint64_t events_dropped; // records for Python that found the ring full
-    uint64_t clients;        // sessions, connected or kept
+    uint64_t events_dropped;   // records for Python that found the ring full
+    uint64_t sessions_expired; // sessions whose expiry interval ran out
+    uint64_t clients;          // sessions, connected or kept
+    uint64_t clients_max;      // the most there were at once
     uint64_t connected;
-    uint64_t subscribers; // connected clients with a subscription
-    uint64_t subscriptions;
+    uint64_t subscribers;          // connected clients with a subscription
+    uint64_t subscriptions;        // shared ones too
+    uint64_t shared_subscriptions; // of each member
     uint64_t retained;
+    uint64_t stored;       // messages kept for any reason, in this process
+    uint64_t stored_bytes; // their size
 } nmq_stats;
 
 void nmq_broker_stats(nmq_broker *broker, nmq_stats *out);
+
+// Bytes that the process has allocated; 0 where the C library cannot tell. It looks at all
+// of the heap: for a call every few seconds.
+uint64_t nmq_heap_bytes(void);
 
 typedef struct {
     uint64_t number;

@@ -14,12 +14,16 @@ import asyncio
 import logging
 import os
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 
 from nanomq_py import core
+from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchanges, Method, Step
 from nanomq_py.auth.password import Users
 from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.model import User
+from nanomq_py.sys_topics import SysTopics
 
 log = logging.getLogger("nanomq")
 
@@ -114,6 +118,17 @@ def core_options(config: Config, *, ask_auth: bool) -> core.CoreOptions:
         user_properties_max=config.property_size,
         topic_levels_max=config.max_topic_levels,
         topic_alias_max=config.max_topic_alias,
+        send_topic_alias_max=config.max_outgoing_topic_alias,
+        receive_maximum=config.receive_maximum,
+        server_keep_alive_s=config.server_keepalive,
+        qos_max=config.max_qos_allowed,
+        retain_available=config.retain_available,
+        wildcards_available=config.wildcard_subscription,
+        shared_available=config.shared_subscription,
+        subscription_ids_available=config.subscription_identifier,
+        strict_client_ids=config.strict_clientid,
+        empty_client_ids=config.allow_empty_clientid,
+        response_information=config.response_information,
         outbox_max_bytes=config.max_outgoing_size,
         hold_ms=config.slow_consumer_time,
         connect_timeout_ms=config.connect_timeout,
@@ -123,6 +138,16 @@ def core_options(config: Config, *, ask_auth: bool) -> core.CoreOptions:
         ask_auth=ask_auth,
         log_level=LEVELS[config.log.level],
     )
+
+
+def _methods_for(users: tuple[User, ...]) -> list[Method]:
+    if not users:
+        return []
+    from nanomq_py.auth.scram import (
+        Scram,
+    )  # a broker without users does without its library
+
+    return [Scram(users)]
 
 
 _LISTEN_FAULTS = {
@@ -139,12 +164,21 @@ class Broker:
              the core's own threads and never wait for Python
     """
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(
+        self, config: Config | None = None, methods: Iterable[Method] = ()
+    ) -> None:
+        """Make a broker that is not running yet.
+
+        methods  of enhanced authentication, besides SCRAM-SHA-256 for the users of the
+                 configuration
+        """
         self.config = config if config is not None else Config()
         self.ports: dict[str, int] = {}  # key of the listener -> port in use
         self._core: core.Core | None = None
         self._taps: dict[int, Tap] = {}
         self._users = Users(self.config.users, allow_anonymous=self.config.allow_anonymous)
+        self._exchanges = Exchanges([*_methods_for(self.config.users), *methods])
+        self._sys_topics: asyncio.Task[None] | None = None
 
     @property
     def _running(self) -> core.Core:
@@ -172,6 +206,9 @@ class Broker:
         except ConfigError:
             await self.stop()
             raise
+        if self.config.sys_interval > 0:
+            topics = SysTopics(self._core, self.config.sys_interval)
+            self._sys_topics = asyncio.create_task(topics.run())
 
     def _listen(self, key: str, url: str) -> int:
         try:
@@ -188,6 +225,8 @@ class Broker:
         running = self._core
         if running is None:
             return
+        if self._sys_topics is not None:
+            self._sys_topics.cancel()
         await asyncio.to_thread(running.shutdown, int(timeout_s * 1000))
         self._drain()
         asyncio.get_running_loop().remove_reader(running.event_fd)
@@ -265,14 +304,24 @@ class Broker:
         except core.CoreError:
             raise KeyError(client_id) from None
 
+    def _answer(self, event: core.AuthEvent) -> None:
+        """Answer a CONNECT by its password, or by its method as one step of an exchange."""
+        number = event.number
+        if event.step == CONTINUE_AUTHENTICATION:
+            step = self._exchanges.go_on(number, event.data)
+        elif event.method is not None:
+            step = self._exchanges.begin(number, event.method, event.client_id, event.data)
+        else:
+            step = Step(self._users.decide(event.user_name, event.password))
+        self._running.answer(number, step.reason_code, step.data, step.user_name)
+
     def _drain(self) -> None:
         # One batch a call: the loop calls again while more waits, others get their turn.
         for event in self._running.events():
             if isinstance(event, core.MessageEvent):
                 self._on_message(event)
             elif isinstance(event, core.AuthEvent):
-                reason = self._users.decide(event.user_name, event.password)
-                self._running.answer(event.number, reason)
+                self._answer(event)
             else:
                 log.log(event.level, event.line)
 

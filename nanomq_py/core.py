@@ -68,6 +68,9 @@ class CoreOptions:
     user_properties_max: int = 32
     topic_levels_max: int = 128
     topic_alias_max: int = 32
+    send_topic_alias_max: int = 32
+    receive_maximum: int = 256
+    server_keep_alive_s: int = 0
     outbox_max_bytes: int = 1024 * 1024
     hold_ms: int = 1000
     connect_timeout_ms: int = 10_000
@@ -75,6 +78,14 @@ class CoreOptions:
     retry_interval_s: int = 60
     expiry_max_s: int = NEVER
     answer_timeout_ms: int = 5_000
+    qos_max: int = 2
+    retain_available: bool = True
+    wildcards_available: bool = True
+    shared_available: bool = True
+    subscription_ids_available: bool = True
+    strict_client_ids: bool = False
+    empty_client_ids: bool = True
+    response_information: str | None = None
     ask_auth: bool = False
     log_level: int = 30
 
@@ -101,12 +112,20 @@ class MessageEvent:
 
 @dataclass(frozen=True)
 class AuthEvent:
-    """A client asks to come in; answer with :meth:`Core.answer` under ``number``."""
+    """A client asks to come in; answer with :meth:`Core.answer` under ``number``.
+
+    ``step`` is 0 for a CONNECT and the Reason Code of an AUTH: 0x18 goes on with an exchange
+    (``client_id`` and the user's name were in its CONNECT), 0x19 begins one of a client that
+    is in already.
+    """
 
     number: int
+    step: int
     client_id: str
     user_name: str | None
     password: bytes | None = field(repr=False)
+    method: str | None  # Authentication Method
+    data: bytes | None = field(repr=False)  # Authentication Data
 
 
 Event = LogEvent | MessageEvent | AuthEvent
@@ -116,19 +135,29 @@ Event = LogEvent | MessageEvent | AuthEvent
 class Stats:
     """``nmq_stats`` of ``nmq.h``: counters since the start, and what is there now."""
 
-    messages_in: int
-    messages_out: int
-    messages_dropped: int
-    bytes_in: int
-    bytes_out: int
-    connections_accepted: int
-    connections_open: int
-    events_dropped: int
-    clients: int
-    connected: int
-    subscribers: int
-    subscriptions: int
-    retained: int
+    messages_in: int = 0
+    messages_out: int = 0
+    messages_dropped: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+    payload_in: int = 0
+    payload_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    connects: int = 0
+    connections_accepted: int = 0
+    connections_open: int = 0
+    events_dropped: int = 0
+    sessions_expired: int = 0
+    clients: int = 0
+    clients_max: int = 0
+    connected: int = 0
+    subscribers: int = 0
+    subscriptions: int = 0
+    shared_subscriptions: int = 0
+    retained: int = 0
+    stored: int = 0
+    stored_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,7 +204,11 @@ class Core:
     def __init__(self, options: CoreOptions) -> None:
         c_options = ffi.new("nmq_options *")
         for option in fields(options):
-            setattr(c_options, option.name, getattr(options, option.name))
+            if option.name != "response_information":
+                setattr(c_options, option.name, getattr(options, option.name))
+        information = options.response_information
+        text = ffi.NULL if information is None else ffi.new("char[]", information.encode())
+        c_options.response_information = text  # copied by nmq_broker_new
         out = ffi.new("nmq_broker **")
         check(lib.nmq_broker_new(c_options, out))
         self._broker: Any = out[0]
@@ -204,9 +237,27 @@ class Core:
         name = client_id.encode()
         check(lib.nmq_broker_kick(self._broker, name, len(name), reason_code))
 
-    def answer(self, number: int, reason_code: int) -> None:
-        """Answer an AuthEvent; 0 lets the client in. A client that has gone is no error."""
-        lib.nmq_broker_answer(self._broker, number, reason_code)
+    def answer(
+        self,
+        number: int,
+        reason_code: int,
+        data: bytes | None = None,
+        user_name: str | None = None,
+    ) -> None:
+        """Answer an AuthEvent; a client that has gone is no error.
+
+        reason_code  0 lets the client in, 0x18 sends it an AUTH with ``data``, others refuse it
+        data         Authentication Data
+        user_name    who the client proved to be; None: who its CONNECT says
+        """
+        name = None if user_name is None else user_name.encode()
+        answer = ffi.new("nmq_answer *", {"number": number, "reason_code": reason_code})
+        kept = [ffi.from_buffer(given) for given in (data or b"", name or b"")]
+        if data is not None:
+            answer.data, answer.data_len = kept[0], len(data)
+        if name is not None:
+            answer.user_name, answer.user_name_len = kept[1], len(name)
+        lib.nmq_broker_answer(self._broker, answer)
 
     def open_tap(self, topic_filter: str, *, qos: int) -> int:
         """Have matching messages come as events, retained ones first; return its number."""
@@ -238,6 +289,11 @@ class Core:
         lib.nmq_broker_stats(self._broker, raw)
         return Stats(*(getattr(raw, f.name) for f in fields(Stats)))
 
+    @staticmethod
+    def heap_bytes() -> int:
+        """Return the bytes that this process has allocated; for a call every few seconds."""
+        return int(lib.nmq_heap_bytes())
+
     def clients(self) -> list[Client]:
         """Return all clients, in the order they first connected."""
         out = ffi.new("nmq_snapshot **")
@@ -266,6 +322,10 @@ def _optional_text(at: Any, length: int) -> str | None:
     return None if at == ffi.NULL else _text(at, length)
 
 
+def _optional_bytes(at: Any, length: int) -> bytes | None:
+    return None if at == ffi.NULL else bytes(ffi.buffer(at, length))
+
+
 def _read_log(event: Any) -> LogEvent:
     return LogEvent(event.code, _text(event.text, event.text_len) if event.text_len else "")
 
@@ -286,14 +346,14 @@ def _read_message(event: Any) -> MessageEvent:
 def _read_auth(event: Any) -> AuthEvent:
     raw = ffi.new("nmq_credentials *")
     lib.nmq_event_auth(ffi.addressof(event), raw)
-    password = None
-    if raw.password != ffi.NULL:
-        password = bytes(ffi.buffer(raw.password, raw.password_len))
     return AuthEvent(
         number=event.number,
+        step=event.code,
         client_id=_text(raw.client_id, raw.client_id_len),
         user_name=_optional_text(raw.user_name, raw.user_name_len),
-        password=password,
+        password=_optional_bytes(raw.password, raw.password_len),
+        method=_optional_text(raw.method, raw.method_len),
+        data=_optional_bytes(raw.data, raw.data_len),
     )
 
 

@@ -111,14 +111,14 @@ nmq_buf_reserve(nmq_buf *buf, size_t more)
 int
 nmq_buf_put(nmq_buf *buf, nmq_bytes in)
 {
+    if (in.len == 0) {
+        return NMQ_OK;
+    }
     uint8_t *to = nmq_buf_reserve(buf, in.len);
-
     if (to == NULL) {
         return NMQ_ENOMEM;
     }
-    if (in.len > 0) {
-        memcpy(to, in.at, in.len);
-    }
+    memcpy(to, in.at, in.len);
     buf->len += in.len;
     return NMQ_OK;
 }

@@ -7,6 +7,7 @@
 // Threads  all functions are thread-safe.
 #pragma once
 #include <stddef.h>
+#include <stdint.h>
 
 // Each returns NULL when memory is out. Sizes are bytes; 0 gives a unique pointer.
 void *nmq_alloc(size_t size);
@@ -17,6 +18,10 @@ void *nmq_resize(void *at, size_t size);
 
 // Takes NULL.
 void nmq_free(void *at);
+
+// Bytes that the C library has handed out in this process; 0 where it cannot tell. It looks
+// at the whole heap.
+uint64_t nmq_mem_heap(void);
 
 // Allocations alive now; 0 always where NMQ_MEM_COUNT is not defined.
 long nmq_mem_live(void);

@@ -7,7 +7,8 @@
 
 // Bit n: the packet type may come. CONNACK, SUBACK, UNSUBACK and PINGRESP are the server's.
 static const uint32_t allowed[NMQ_CONN_STATES] = {
-    [NMQ_CONN_NEW] = BIT(CONNECT), // [MQTT-3.1.0-1]
+    [NMQ_CONN_NEW] = BIT(CONNECT),                           // [MQTT-3.1.0-1]
+    [NMQ_CONN_AUTHENTICATING] = BIT(AUTH) | BIT(DISCONNECT), // [MQTT-3.1.2-30]
     [NMQ_CONN_OPEN] = BIT(PUBLISH) | BIT(PUBACK) | BIT(PUBREC) | BIT(PUBREL) |
                       BIT(PUBCOMP) | BIT(SUBSCRIBE) | BIT(UNSUBSCRIBE) | BIT(PINGREQ) |
                       BIT(DISCONNECT) |

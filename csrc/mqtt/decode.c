@@ -199,6 +199,34 @@ decode_publish(nmq_wire *wire, uint8_t version, nmq_packet *out)
     return 0;
 }
 
+// The Reason Codes that a packet may carry, whoever sends it (3.4.2.1, 3.5.2.1, 3.6.2.1,
+// 3.7.2.1, 3.14.2.1, 3.15.2.1).
+static bool
+reason_is_defined(uint8_t type, uint8_t code)
+{
+    static const uint8_t published[] = {0x00, 0x10, 0x80, 0x83, 0x87,
+                                        0x90, 0x91, 0x97, 0x99};
+    static const uint8_t released[] = {0x00, 0x92};
+    static const uint8_t left[] = {0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89,
+                                   0x8b, 0x8d, 0x8e, 0x8f, 0x90, 0x93, 0x94, 0x95,
+                                   0x96, 0x97, 0x98, 0x99, 0x9a, 0x9b, 0x9c, 0x9d,
+                                   0x9e, 0x9f, 0xa0, 0xa1, 0xa2};
+    static const uint8_t proved[] = {0x00, 0x18, 0x19};
+    static const struct {
+        const uint8_t *codes;
+        size_t count;
+    } defined[16] = {
+        [NMQ_PUBACK] = {published, sizeof published}, // [MQTT-3.4.2-1]
+        [NMQ_PUBREC] = {published, sizeof published}, // [MQTT-3.5.2-1]
+        [NMQ_PUBREL] = {released, sizeof released},   // [MQTT-3.6.2-1]
+        [NMQ_PUBCOMP] = {released, sizeof released},  // [MQTT-3.7.2-1]
+        [NMQ_DISCONNECT] = {left, sizeof left},       // [MQTT-3.14.2-1]
+        [NMQ_AUTH] = {proved, sizeof proved},         // [MQTT-3.15.2-1]
+    };
+
+    return code == 0 || memchr(defined[type].codes, code, defined[type].count) != NULL;
+}
+
 static int
 decode_ack(nmq_wire *wire, uint8_t version, nmq_packet *out)
 {
@@ -211,6 +239,9 @@ decode_ack(nmq_wire *wire, uint8_t version, nmq_packet *out)
     }
     if (wire->rest.len > 0) { // else Success (3.4.2.1)
         out->reason_code = nmq_wire_u8(wire);
+    }
+    if (!reason_is_defined(out->type, out->reason_code)) {
+        return NMQ_RC_PROTOCOL_ERROR;
     }
     return wire->rest.len > 0 ? nmq_props_read(wire, out->type, &out->props) : 0;
 }
@@ -309,6 +340,9 @@ decode_reason(nmq_wire *wire, uint8_t version, nmq_packet *out)
     if (wire->rest.len > 0) { // else Success (3.14.2.1, 3.15.2.1)
         out->reason_code = nmq_wire_u8(wire);
     }
+    if (!reason_is_defined(out->type, out->reason_code)) {
+        return NMQ_RC_PROTOCOL_ERROR;
+    }
     return wire->rest.len > 0 ? nmq_props_read(wire, out->type, &out->props) : 0;
 }
 
@@ -387,6 +421,7 @@ nmq_decode(nmq_bytes in, uint8_t version, nmq_packet *out)
         return 0;
     }
     uint8_t head = in.at[0];
+    out->wire = (nmq_bytes){in.at, size};
     out->type = head >> 4;
     out->packet_id = 0;
     out->reason_code = 0;

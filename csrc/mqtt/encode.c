@@ -9,7 +9,8 @@
 static size_t
 publish_props_size(const nmq_publish_head *head)
 {
-    size_t size = head->props.len + (head->has_expiry ? 5 : 0);
+    size_t size =
+        head->props.len + (head->has_expiry ? 5 : 0) + (head->topic_alias != 0 ? 3 : 0);
 
     for (unsigned i = 0; i < head->subscription_id_count; i++) {
         size += 1 + nmq_varint_size(head->subscription_ids[i]);
@@ -53,6 +54,10 @@ nmq_encode_publish_head(uint8_t *to, const nmq_publish_head *head, size_t packet
     if (head->has_expiry) {
         *to++ = NMQ_PROP_MESSAGE_EXPIRY_INTERVAL;
         to = nmq_wire_put_u32(to, head->expiry_interval_s);
+    }
+    if (head->topic_alias != 0) {
+        *to++ = NMQ_PROP_TOPIC_ALIAS;
+        to = nmq_wire_put_u16(to, head->topic_alias);
     }
     for (unsigned i = 0; i < head->subscription_id_count; i++) {
         *to++ = NMQ_PROP_SUBSCRIPTION_IDENTIFIER;

@@ -18,7 +18,8 @@ typedef struct {
     bool retain;
     uint8_t qos;
     uint8_t version;
-    uint16_t packet_id; // used when qos > 0
+    uint16_t packet_id;   // used when qos > 0
+    uint16_t topic_alias; // 0: none; topic_name is empty where the receiver knows it
     size_t payload_len;
 } nmq_publish_head;
 

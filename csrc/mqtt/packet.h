@@ -61,6 +61,7 @@ typedef struct {
 } nmq_publish;
 
 typedef struct {
+    nmq_bytes wire; // all of it, as it was decoded
     uint8_t type;
     uint8_t reason_code;  // CONNACK, the four acknowledgements, DISCONNECT, AUTH
     bool session_present; // CONNACK

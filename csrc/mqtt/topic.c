@@ -99,3 +99,12 @@ nmq_topic_is_hidden(nmq_bytes topic_name)
 {
     return topic_name.len > 0 && topic_name.at[0] == '$';
 }
+
+bool
+nmq_filter_has_wildcard(nmq_bytes topic_filter)
+{
+    // In a valid filter these characters stand alone on their level.
+    return topic_filter.len > 0 &&
+           (memchr(topic_filter.at, '+', topic_filter.len) != NULL ||
+            memchr(topic_filter.at, '#', topic_filter.len) != NULL);
+}

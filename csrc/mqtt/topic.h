@@ -18,6 +18,9 @@ bool nmq_filter_check(nmq_bytes topic_filter);
 // Splits and checks. Returns NMQ_OK or NMQ_EFILTER. The parts borrow from `text`.
 int nmq_filter_parse(nmq_bytes text, nmq_filter *out);
 
+// Whether a valid filter has "+" or "#" for a level.
+bool nmq_filter_has_wildcard(nmq_bytes topic_filter);
+
 // Takes the next level off the front of *rest. Returns false when none is left. Start with
 // *rest = the topic; "a//b" has the levels "a", "" and "b".
 // Iteration state: rest->at == NULL means done.

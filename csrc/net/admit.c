@@ -9,7 +9,11 @@
 #include "mqtt/varint.h"
 #include "net/conn.h"
 
-enum { ASSIGNED_ID_BYTES = 24, KEEP_ALIVE_MIN_PERMILLE = 1500 };
+enum {
+    ASSIGNED_ID_BYTES = 24,
+    STRICT_ID_BYTES = 23,
+    KEEP_ALIVE_MIN_PERMILLE = 1500,
+};
 
 static int
 make_will(const nmq_connect *c, int64_t now_ms, nmq_message **out)
@@ -42,31 +46,50 @@ make_will(const nmq_connect *c, int64_t now_ms, nmq_message **out)
 typedef struct {
     nmq_conn *conn;
     nmq_packet connack;
+    nmq_buf bytes; // of the CONNACK
 } admission;
 
 static int
 accept_link(void *arg, bool session_present)
 {
     admission *a = arg;
-    nmq_buf bytes = {0};
+    nmq_bytes bytes = {a->bytes.at, a->bytes.len};
+    size_t size;
 
-    a->connack.session_present = session_present; // [MQTT-3.2.2-2] [MQTT-3.2.2-3]
-    int rv = nmq_encode(&bytes, a->conn->version, &a->connack);
-    if (rv == NMQ_OK) {
-        rv = nmq_outbox_put(&a->conn->link.outbox, (nmq_bytes){bytes.at, bytes.len});
-    }
-    nmq_buf_free(&bytes);
-    return rv;
+    // The flags are the first byte of the body [MQTT-3.2.2-2] [MQTT-3.2.2-3].
+    a->bytes.at[nmq_decode_size(bytes, &size)] = session_present;
+    return nmq_outbox_put(&a->conn->link.outbox, bytes); // [MQTT-3.2.0-1]
 }
 
 // What the server tells of itself in a 5.0 CONNACK (3.2.2.3).
 static void
-announce(const nmq_conn *conn, nmq_props *props, uint32_t asked_expiry_s, uint32_t expiry_s)
+announce(const nmq_conn *conn, nmq_props *props)
 {
     const nmq_options *options = conn->conns->options;
+    const struct {
+        enum nmq_prop_id id;
+        bool available;
+    } features[] = {
+        {NMQ_PROP_RETAIN_AVAILABLE, options->retain_available},
+        {NMQ_PROP_WILDCARD_SUBSCRIPTION_AVAILABLE, options->wildcards_available},
+        {NMQ_PROP_SHARED_SUBSCRIPTION_AVAILABLE, options->shared_available},
+        {NMQ_PROP_SUBSCRIPTION_IDENTIFIER_AVAILABLE, options->subscription_ids_available},
+    };
 
-    if (options->window < UINT16_MAX) {
-        nmq_props_set_number(props, NMQ_PROP_RECEIVE_MAXIMUM, options->window);
+    for (size_t i = 0; i < sizeof features / sizeof *features; i++) {
+        if (!features[i].available) {
+            nmq_props_set_number(props, features[i].id, 0);
+        }
+    }
+    if (options->qos_max < 2) { // [MQTT-3.2.2-9]
+        nmq_props_set_number(props, NMQ_PROP_MAXIMUM_QOS, options->qos_max);
+    }
+    if (options->server_keep_alive_s > 0) { // [MQTT-3.2.2-21]
+        nmq_props_set_number(props, NMQ_PROP_SERVER_KEEP_ALIVE,
+                             options->server_keep_alive_s);
+    }
+    if (options->receive_maximum < UINT16_MAX) {
+        nmq_props_set_number(props, NMQ_PROP_RECEIVE_MAXIMUM, options->receive_maximum);
     }
     if (options->packet_max_bytes < NMQ_VARINT_MAX + 5) {
         nmq_props_set_number(props, NMQ_PROP_MAXIMUM_PACKET_SIZE,
@@ -75,9 +98,29 @@ announce(const nmq_conn *conn, nmq_props *props, uint32_t asked_expiry_s, uint32
     if (options->topic_alias_max > 0) {
         nmq_props_set_number(props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, options->topic_alias_max);
     }
-    if (expiry_s != asked_expiry_s) {
-        nmq_props_set_number(props, NMQ_PROP_SESSION_EXPIRY_INTERVAL, expiry_s);
+}
+
+// What the CONNACK says to this client: what it asked for and did not get, who it is.
+static void
+fill_connack(const nmq_conn *conn, const nmq_attach *attach, const nmq_packet *connect,
+             uint32_t asked_expiry_s, nmq_props *props)
+{
+    const nmq_options *options = conn->conns->options;
+
+    announce(conn, props);
+    if (attach->expiry_interval_s != asked_expiry_s) {
+        nmq_props_set_number(props, NMQ_PROP_SESSION_EXPIRY_INTERVAL,
+                             attach->expiry_interval_s);
     }
+    if (connect->connect.client_id.len == 0) { // [MQTT-3.1.3-7] [MQTT-3.2.2-16]
+        nmq_props_set_text(props, NMQ_PROP_ASSIGNED_CLIENT_IDENTIFIER, attach->client_id);
+    }
+    if (options->response_information != NULL &&
+        nmq_props_number(&connect->props, NMQ_PROP_REQUEST_RESPONSE_INFORMATION, 0) == 1) {
+        nmq_props_set_text(props, NMQ_PROP_RESPONSE_INFORMATION, // [MQTT-3.1.2-28]
+                           nmq_bytes_of(options->response_information));
+    }
+    nmq_auth_properties(conn->auth, props);
 }
 
 static uint32_t
@@ -107,19 +150,54 @@ assign_id(char text[ASSIGNED_ID_BYTES + 1])
                     (unsigned long long) (draw[0] ^ draw[1] >> 1));
 }
 
-// A client that stays silent for one and a half times its keep alive is gone
-// [MQTT-3.1.2-22]; keep_alive_permille can only make that longer.
-static uint32_t
-idle_limit_ms(const nmq_conn *conn, uint16_t keep_alive_s)
+// The server's wish counts where the client can hear of it [MQTT-3.1.2-21]
+// [MQTT-3.2.2-22].
+static uint16_t
+keep_alive_of(const nmq_options *options, const nmq_connect *c)
 {
-    uint32_t permille = conn->conns->options->keep_alive_permille;
-
-    return keep_alive_s *
-           (permille < KEEP_ALIVE_MIN_PERMILLE ? KEEP_ALIVE_MIN_PERMILLE : permille);
+    return c->version == NMQ_V5 && options->server_keep_alive_s > 0
+               ? (uint16_t) options->server_keep_alive_s
+               : c->keep_alive_s;
 }
 
-static enum nmq_next
-admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
+// A client that stays silent for one and a half times its keep alive is gone
+// [MQTT-3.1.2-22]; keep_alive_permille can only make that longer.
+void
+nmq_conn_keep_alive(nmq_conn *conn)
+{
+    uint32_t permille = conn->conns->options->keep_alive_permille;
+    nmq_client *client = conn->client;
+
+    (void) pthread_mutex_lock(&client->lock);
+    uint32_t keep_alive_s = client->keep_alive_s;
+    (void) pthread_mutex_unlock(&client->lock);
+    nmq_conn_set_idle(conn, keep_alive_s * (permille < KEEP_ALIVE_MIN_PERMILLE
+                                                ? KEEP_ALIVE_MIN_PERMILLE
+                                                : permille));
+}
+
+// Who the client is: as it says, or as it proved to be.
+static nmq_bytes
+user_name_of(const nmq_conn *conn, const nmq_connect *c)
+{
+    if (conn->auth != NULL && conn->auth->has_user_name) {
+        return (nmq_bytes){conn->auth->user_name.at, conn->auth->user_name.len};
+    }
+    return c->has_user_name ? c->user_name : (nmq_bytes){0};
+}
+
+// Encodes the CONNACK, as it is but for Session Present, before anything is changed.
+// Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG if the client takes none that large.
+static int
+encode_connack(admission *adm)
+{
+    int rv = nmq_encode(&adm->bytes, adm->conn->version, &adm->connack);
+
+    return rv == NMQ_OK && adm->bytes.len > adm->conn->packet_max ? NMQ_ETOOBIG : rv;
+}
+
+enum nmq_next
+nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
     nmq_router *router = conn->conns->router;
     const nmq_options *options = conn->conns->options;
@@ -129,13 +207,13 @@ admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     char assigned[ASSIGNED_ID_BYTES + 1];
     nmq_attach attach = {
         .client_id = c->client_id,
-        .user_name = c->has_user_name ? c->user_name : (nmq_bytes){0},
+        .user_name = user_name_of(conn, c),
         .link = &conn->link,
         .peer = conn->peer,
         .expiry_interval_s = smaller(asked_s, options->expiry_max_s),
         .receive_maximum = UINT16_MAX,
-        .packet_max = options->send_packet_max_bytes,
-        .keep_alive_s = c->keep_alive_s,
+        .packet_max = conn->packet_max,
+        .keep_alive_s = keep_alive_of(options, c),
         .version = c->version,
         .clean_start = c->clean_start,
         .accept = accept_link,
@@ -148,26 +226,33 @@ admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         attach.client_id = nmq_bytes_of(assigned);
     }
     if (c->version == NMQ_V5) {
-        announce(conn, &adm.connack.props, asked_s, attach.expiry_interval_s);
-        if (c->client_id.len == 0) { // [MQTT-3.1.3-7]
-            nmq_props_set_text(&adm.connack.props, NMQ_PROP_ASSIGNED_CLIENT_IDENTIFIER,
-                               attach.client_id);
-        }
+        fill_connack(conn, &attach, packet, asked_s, &adm.connack.props);
         attach.receive_maximum =
             nmq_props_number(&packet->props, NMQ_PROP_RECEIVE_MAXIMUM, UINT16_MAX);
-        attach.packet_max = smaller(
-            nmq_props_number(&packet->props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX),
-            attach.packet_max);
-        attach.will_delay_s =
-            nmq_props_number(&c->will_props, NMQ_PROP_WILL_DELAY_INTERVAL, 0);
+        attach.topic_alias_max = (uint16_t) smaller(
+            options->send_topic_alias_max, // [MQTT-3.1.2-26]
+            nmq_props_number(&packet->props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, 0));
+        if (c->has_will) {
+            attach.will_delay_s =
+                nmq_props_number(&c->will_props, NMQ_PROP_WILL_DELAY_INTERVAL, 0);
+        }
+    }
+    int rv = encode_connack(&adm);
+    if (rv != NMQ_OK) {
+        nmq_buf_free(&adm.bytes);
+        return rv == NMQ_ENOMEM
+                   ? nmq_conn_no_memory(conn)
+                   : nmq_conn_refuse(conn, batch,
+                                     (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, NULL});
     }
     // The tree may change and wills go out: not inside a lane.
     nmq_batch_end(batch);
-    int rv = make_will(c, batch->now_ms, &attach.will);
+    rv = make_will(c, batch->now_ms, &attach.will);
     if (rv == NMQ_OK) {
         rv = nmq_registry_attach(router, &attach, &client);
     }
     nmq_batch_again(batch);
+    nmq_buf_free(&adm.bytes);
     if (rv != NMQ_OK) {
         return nmq_conn_no_memory(conn);
     }
@@ -176,59 +261,77 @@ admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     nmq_batch_touch(batch, &conn->link);
     (void) pthread_mutex_unlock(&conn->link.lock);
     conn->state = NMQ_CONN_OPEN;
-    nmq_conn_set_idle(conn, idle_limit_ms(conn, c->keep_alive_s));
+    nmq_conn_keep_alive(conn);
     nmq_log_write(&router->log, NMQ_LOG_DEBUG, "%s: client '%.*s' connected", conn->peer,
                   (int) attach.client_id.len, (const char *) attach.client_id.at);
     return NMQ_NEXT_PACKET;
 }
 
-// Returns 0, or the Reason Code that refuses what no user could be allowed.
-static uint8_t
+// 1 to 23 letters and digits are always allowed [MQTT-3.1.3-5]; more is up to the server.
+static bool
+is_strict_id(nmq_bytes id)
+{
+    for (size_t i = 0; i < id.len; i++) {
+        uint8_t c = id.at[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!letter && !(c >= '0' && c <= '9')) {
+            return false;
+        }
+    }
+    return id.len <= STRICT_ID_BYTES;
+}
+
+static nmq_fault
+check_client_id(const nmq_options *options, const nmq_connect *c)
+{
+    if (c->client_id.len == 0 &&
+        (!options->empty_client_ids || c->version == NMQ_V31 ||
+         (c->version == NMQ_V311 && !c->clean_start))) { // 3.1.1: [MQTT-3.1.3-8]
+        return (nmq_fault){NMQ_RC_CLIENT_ID_NOT_VALID, "a client identifier is required"};
+    }
+    if (options->strict_client_ids && !is_strict_id(c->client_id)) { // [MQTT-3.1.3-8]
+        return (nmq_fault){NMQ_RC_CLIENT_ID_NOT_VALID,
+                           "a client identifier has 1 to 23 letters and digits"};
+    }
+    return (nmq_fault){0};
+}
+
+// Returns what refuses a CONNECT that no user could be allowed; code 0: nothing.
+static nmq_fault
 check_connect(const nmq_conn *conn, const nmq_packet *packet)
 {
     const nmq_connect *c = &packet->connect;
+    nmq_fault fault = check_client_id(conn->conns->options, c);
 
-    if (nmq_props_has(&packet->props, NMQ_PROP_AUTHENTICATION_METHOD)) {
-        return NMQ_RC_BAD_AUTHENTICATION_METHOD; // [MQTT-4.12.0-1]
+    if (fault.code == 0 && (!nmq_conn_properties_fit(conn, &packet->props) ||
+                            (c->has_will && c->version == NMQ_V5 &&
+                             !nmq_conn_properties_fit(conn, &c->will_props)))) {
+        fault = (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
     }
-    if (c->client_id.len == 0 &&
-        (c->version == NMQ_V31 || (c->version == NMQ_V311 && !c->clean_start))) {
-        return NMQ_RC_CLIENT_ID_NOT_VALID; // 3.1.1: [MQTT-3.1.3-8]
+    if (fault.code == 0 && c->has_will) {
+        fault = nmq_conn_check_message(conn, c->will_topic, c->will_qos, c->will_retain);
     }
-    if (!nmq_conn_properties_fit(conn, &packet->props) ||
-        (c->has_will && c->version == NMQ_V5 &&
-         !nmq_conn_properties_fit(conn, &c->will_props))) {
-        return NMQ_RC_QUOTA_EXCEEDED;
-    }
-    if (c->has_will && !nmq_conn_levels_fit(conn, c->will_topic)) {
-        return NMQ_RC_TOPIC_NAME_INVALID;
-    }
-    return NMQ_RC_SUCCESS;
+    return fault;
 }
 
 enum nmq_next
 nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
-    uint8_t refused = NMQ_RC_SUCCESS;
+    const nmq_options *options = conn->conns->options;
 
-    if (conn->state == NMQ_CONN_NEW) {
-        __atomic_store_n(&conn->version, packet->connect.version, __ATOMIC_RELAXED);
-        refused = check_connect(conn, packet);
-    }
-    if (refused == NMQ_RC_SUCCESS && conn->conns->options->ask_auth && !conn->answered) {
-        // Read again, as a first CONNECT, when the answer has come.
-        conn->state = NMQ_CONN_DECIDING;
-        __atomic_store_n(&conn->version, 0, __ATOMIC_RELAXED);
-        return NMQ_NEXT_WAIT;
-    }
+    (void) __atomic_add_fetch(&conn->conns->router->counters.connects, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&conn->version, packet->connect.version, __ATOMIC_RELAXED);
-    if (conn->answered) {
-        refused = conn->answer;
+    conn->packet_max =
+        smaller(nmq_props_number(&packet->props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX),
+                options->send_packet_max_bytes);
+    conn->problem_info =
+        nmq_props_number(&packet->props, NMQ_PROP_REQUEST_PROBLEM_INFORMATION, 1) == 1;
+    nmq_fault fault = check_connect(conn, packet);
+    if (fault.code != 0) {
+        return nmq_conn_refuse(conn, batch, fault); // [MQTT-3.1.4-2]
     }
-    if (refused != NMQ_RC_SUCCESS) {
-        nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO, "%s: refused: %s",
-                      conn->peer, nmq_reason_text(refused));
-        return nmq_conn_refuse_connect(conn, batch, refused); // [MQTT-3.1.4-2]
-    }
-    return admit(conn, batch, packet);
+    return options->ask_auth ||
+                   nmq_props_has(&packet->props, NMQ_PROP_AUTHENTICATION_METHOD)
+               ? nmq_conn_ask(conn, packet)
+               : nmq_conn_admit(conn, batch, packet);
 }

@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
-#include "route/event.h"
 
 enum {
     IN_CAP_MAX = 65536,
@@ -142,22 +141,24 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
 
     *taken = 0;
     if (header < 0) {
-        return nmq_conn_refuse(conn, batch, NMQ_RC_MALFORMED_PACKET);
+        return nmq_conn_refuse(
+            conn, batch, (nmq_fault){NMQ_RC_MALFORMED_PACKET, "bad Remaining Length"});
     }
     // The first byte alone tells a stranger: no waiting for more of it.
     uint8_t type = rest.at[0] >> 4;
-    uint8_t reason = conn->state == NMQ_CONN_DECIDING
-                         ? NMQ_RC_SUCCESS
-                         : nmq_conn_state_check(conn->state, type);
+    uint8_t reason = nmq_conn_state_check(conn->state, type);
     if (reason != NMQ_RC_SUCCESS) {
-        return nmq_conn_refuse(conn, batch, reason);
+        return nmq_conn_refuse(conn, batch,
+                               (nmq_fault){reason, "a packet of a type not allowed now"});
     }
     if (header == 0) {
         return NMQ_NEXT_PACKET;
     }
     if (size >
         conn->conns->options->packet_max_bytes) { // [MQTT-3.2.2-15]: before it is read
-        return nmq_conn_refuse(conn, batch, NMQ_RC_PACKET_TOO_LARGE);
+        return nmq_conn_refuse(
+            conn, batch,
+            (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, "a packet over Maximum Packet Size"});
     }
     if (size > rest.len) {
         return NMQ_NEXT_PACKET;
@@ -168,9 +169,10 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
         if (conn->version == 0 && packet.connect.version == NMQ_V5) {
             __atomic_store_n(&conn->version, NMQ_V5, __ATOMIC_RELAXED);
         }
-        return nmq_conn_refuse(conn, batch, (uint8_t) -got);
+        return nmq_conn_refuse(conn, batch, (nmq_fault){(uint8_t) -got, NULL});
     }
     *taken = (size_t) got;
+    conn->packets_in++;
     return nmq_conn_handle(conn, batch, &packet);
 }
 
@@ -184,10 +186,10 @@ all_packets(nmq_conn *conn, nmq_batch *batch)
     while (at < conn->in.len) {
         next = one_packet(conn, batch, (nmq_bytes){conn->in.at + at, conn->in.len - at},
                           &taken);
+        at += taken;
         if (next != NMQ_NEXT_PACKET || taken == 0) {
             break;
         }
-        at += taken;
     }
     conn->in.len -= at;
     if (conn->in.len > 0 && at > 0) {
@@ -232,13 +234,19 @@ hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
 static bool
 settle(nmq_conn *conn, nmq_batch *batch)
 {
-    const nmq_router *router = conn->conns->router;
+    nmq_router *router = conn->conns->router;
+    nmq_counters *counters = &router->counters;
     size_t max = router->limits.outbox_max_bytes;
     nmq_link *link = &conn->link;
 
+    (void) __atomic_add_fetch(&counters->packets_in, conn->packets_in, __ATOMIC_RELAXED);
+    conn->packets_in = 0;
     if (conn->messages_in > 0) {
-        (void) __atomic_add_fetch(&conn->conns->router->counters.messages_in,
-                                  conn->messages_in, __ATOMIC_RELAXED);
+        (void) __atomic_add_fetch(&counters->payload_in, conn->payload_in,
+                                  __ATOMIC_RELAXED);
+        conn->payload_in = 0;
+        (void) __atomic_add_fetch(&counters->messages_in, conn->messages_in,
+                                  __ATOMIC_RELAXED);
         (void) __atomic_add_fetch(&conn->client->messages_received, conn->messages_in,
                                   __ATOMIC_RELAXED);
         conn->messages_in = 0;
@@ -257,43 +265,6 @@ settle(nmq_conn *conn, nmq_batch *batch)
     return deaf;
 }
 
-// Puts the question of the CONNECT at the front of the input to Python, as the last thing
-// the receive side does: the answer may come before this returns.
-static void
-ask(nmq_conn *conn)
-{
-    nmq_packet packet;
-    nmq_buf text = {0};
-
-    (void) nmq_decode((nmq_bytes){conn->in.at, conn->in.len}, 0, &packet); // it did before
-    const nmq_connect *c = &packet.connect;
-    const nmq_bytes texts[3] = {c->client_id, c->user_name, c->password};
-    const bool has[3] = {true, c->has_user_name, c->has_password};
-    bool put = true;
-    // Three times a length (UINT32_MAX: absent) and the bytes; nmq_event_auth reads it.
-    for (int i = 0; i < 3 && put; i++) {
-        uint32_t len = has[i] ? (uint32_t) texts[i].len : UINT32_MAX;
-        put =
-            nmq_buf_put(&text, (nmq_bytes){(const uint8_t *) &len, sizeof len}) == NMQ_OK &&
-            (!has[i] || nmq_buf_put(&text, texts[i]) == NMQ_OK);
-    }
-    uint64_t number = conn->number;
-    nmq_conns *conns = conn->conns;
-    nmq_conn_set_idle(conn, conns->options->answer_timeout_ms);
-    (void) pthread_mutex_lock(&conn->link.lock);
-    conn->asking = true;
-    (void) pthread_mutex_unlock(&conn->link.lock);
-    nmq_event event = {.kind = NMQ_EVENT_AUTH, .number = number};
-    put = put && nmq_event_put(conns->router, &event, (nmq_bytes){text.at, text.len});
-    if (text.at != NULL) {
-        explicit_bzero(text.at, text.cap);
-    }
-    nmq_buf_free(&text);
-    if (!put) {
-        (void) nmq_conns_answer(conns, number, NMQ_RC_SERVER_BUSY);
-    }
-}
-
 void
 nmq_conn_process(nmq_conn *conn)
 {
@@ -308,7 +279,11 @@ nmq_conn_process(nmq_conn *conn)
         return;
     }
     nmq_batch_begin(&batch, router, nmq_clock_now_ms());
-    enum nmq_next next = all_packets(conn, &batch);
+    enum nmq_next next =
+        conn->answered ? nmq_conn_handle_answer(conn, &batch) : NMQ_NEXT_PACKET;
+    if (next == NMQ_NEXT_PACKET) {
+        next = all_packets(conn, &batch);
+    }
     nmq_batch_end(&batch);
     bool deaf = settle(conn, &batch);
     nmq_link *congested = batch.congested;
@@ -319,7 +294,7 @@ nmq_conn_process(nmq_conn *conn)
     } else if (next == NMQ_NEXT_END) {
         conn_end(conn, false);
     } else if (next == NMQ_NEXT_WAIT) {
-        ask(conn);
+        nmq_conn_post_question(conn);
     } else if (!hold(conn, congested, batch.now_ms)) {
         nmq_conn_post_recv(conn);
     }

@@ -1,6 +1,6 @@
 // conn.h - Network Connections: read, decode, handle, flush, close.
 //
-//     accept ──> new ──CONNECT──> (deciding) ──> open ──> closing ──> freed
+//     accept ──> new ──CONNECT──> (deciding, authenticating) ──> open ──> closing ──> freed
 //
 //     receive side   one thread at a time: the receive callback, or whoever resumes a
 //                    connection that is held or waits for an answer
@@ -29,6 +29,27 @@ typedef struct {
     bool closing;         // lock: no more are taken
 } nmq_conns;
 
+// Why a connection ends or a packet is refused.
+typedef struct {
+    uint8_t code;    // Reason Code
+    const char *why; // a fixed text for the Reason String; NULL: none
+} nmq_fault;
+
+// A connection that asked Python something; see auth.c. Receive side, but for what
+// nmq_conn_take_answer writes, which comes before the receive side goes on.
+typedef struct {
+    nmq_buf connect;   // the CONNECT that waits
+    nmq_buf question;  // to be posted
+    nmq_bytes method;  // Authentication Method of the CONNECT, owned; NULL: none
+    nmq_buf data;      // of the answer
+    nmq_buf user_name; // of the answer
+    bool has_data;
+    bool has_user_name;
+    bool goes_on;        // a re-authentication is under way
+    uint8_t step;        // of the question: 0 CONNECT, else AUTH's Reason Code
+    uint8_t reason_code; // of the answer
+} nmq_auth;
+
 typedef struct {
     nmq_link link; // first: a link is a connection
     nmq_conns *conns;
@@ -43,16 +64,20 @@ typedef struct {
     bool is_sending;           // link.lock
     bool closing;              // link.lock: close once all is sent
     bool asking;               // link.lock: a question is out
-    bool answered;             // receive side
+    bool answered;             // receive side: an answer is to be handled
+    nmq_auth *auth;            // receive side; NULL: never asked, or answered for good
+    uint32_t packet_max;       // receive side: the client's Maximum Packet Size
+    bool problem_info;         // receive side: Request Problem Information
     bool send_will;            // receive side: at the end
     bool acked;                // receive side: this batch acknowledged something
-    uint8_t answer;            // receive side: Reason Code
     uint8_t version;           // atomic; 0 before CONNECT
     uint32_t quiet_reads;      // receive side: reads in a row that used little
     uint32_t idle_ms;          // atomic: longest silence, 0: any
     int64_t last_packet_ms;    // atomic
     uint64_t retry_acks;       // clock: in-flight head at the last retry
     uint64_t messages_in;      // receive side: of this batch
+    uint64_t payload_in;       // receive side: of this batch, bytes
+    uint64_t packets_in;       // receive side: of this batch
     nmq_timer timer;           // clock
     char peer[64];             // fixed
 } nmq_conn;
@@ -67,8 +92,8 @@ void nmq_conns_fini(nmq_conns *conns);
 // An nmq_accept_fn: arg is the nmq_conns.
 void nmq_conn_accept(void *arg, nmq_stream *stream);
 
-// Answers the question that the connection of that number asked. NMQ_OK or NMQ_ENOENT.
-int nmq_conns_answer(nmq_conns *conns, uint64_t number, uint8_t reason_code);
+// Answers the question that a connection asked. NMQ_OK or NMQ_ENOENT.
+int nmq_conns_answer(nmq_conns *conns, const nmq_answer *answer);
 
 // --- between the files of net/
 
@@ -104,7 +129,7 @@ void nmq_conn_resume(nmq_link *link);                       // nmq_link_ops
 // What the receive side does next.
 enum nmq_next {
     NMQ_NEXT_PACKET, // the packet is handled
-    NMQ_NEXT_WAIT,   // the CONNECT is to be put to Python; its bytes stay
+    NMQ_NEXT_WAIT,   // the packet is handled; a question is to be posted, and no reading on
     NMQ_NEXT_END,    // the connection is to close; what is in the outbox is still sent
 };
 
@@ -113,7 +138,7 @@ enum nmq_next nmq_conn_handle(nmq_conn *conn, nmq_batch *batch, nmq_packet *pack
 
 // Ends the connection for a fault of its peer: CONNACK or DISCONNECT where the version has
 // one to say it with [MQTT-4.13.2-1]. Returns NMQ_NEXT_END.
-enum nmq_next nmq_conn_refuse(nmq_conn *conn, nmq_batch *batch, uint8_t reason_code);
+enum nmq_next nmq_conn_refuse(nmq_conn *conn, nmq_batch *batch, nmq_fault fault);
 
 // Appends bytes to the connection's own outbox. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_conn_put(nmq_conn *conn, nmq_batch *batch, nmq_bytes bytes);
@@ -121,28 +146,57 @@ int nmq_conn_put(nmq_conn *conn, nmq_batch *batch, nmq_bytes bytes);
 // From the next packet on, a silence of idle_ms (0: any) closes the connection.
 void nmq_conn_set_idle(nmq_conn *conn, uint32_t idle_ms);
 
-// admit.c. Handles CONNECT: refuses it, asks Python, or lets the client in.
+// The handlers of packets that have a file of their own.
 enum nmq_next nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);
+enum nmq_next nmq_conn_handle_auth(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);
+enum nmq_next nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);
+enum nmq_next nmq_conn_handle_subscribe(nmq_conn *conn, nmq_batch *batch,
+                                        nmq_packet *packet);
+enum nmq_next nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch,
+                                          nmq_packet *packet);
 
-// handle.c. Sends CONNACK with the Reason Code and ends the connection.
-enum nmq_next nmq_conn_refuse_connect(nmq_conn *conn, nmq_batch *batch,
-                                      uint8_t reason_code);
+// admit.c. Lets the client of that CONNECT in.
+enum nmq_next nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet);
 
-// Encodes the packet to the connection's own outbox.
-enum nmq_next nmq_conn_put_packet(nmq_conn *conn, nmq_batch *batch,
-                                  const nmq_packet *packet);
+// Sets the longest silence to what the client's Keep Alive says.
+void nmq_conn_keep_alive(nmq_conn *conn);
+
+// auth.c. Makes a question of a CONNECT or an AUTH; nmq_conn_post_question puts it to
+// Python, as the last thing the receive side does.
+enum nmq_next nmq_conn_ask(nmq_conn *conn, const nmq_packet *packet);
+void nmq_conn_post_question(nmq_conn *conn);
+
+// Copies the answer, before the connection goes on with nmq_conn_handle_answer.
+void nmq_conn_take_answer(nmq_conn *conn, const nmq_answer *answer);
+enum nmq_next nmq_conn_handle_answer(nmq_conn *conn, nmq_batch *batch);
+void nmq_auth_properties(const nmq_auth *auth, nmq_props *props);
+void nmq_auth_free(nmq_auth *auth); // takes NULL
+
+// handle.c. Encodes the packet to the connection's own outbox. A Reason String is left out
+// where the client did not ask for it [MQTT-3.1.2-29] or the packet would be too large; a
+// packet that still is too large ends the connection.
+enum nmq_next nmq_conn_put_packet(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);
+
+// Encodes PUBACK, PUBREC or PUBCOMP.
+enum nmq_next nmq_conn_put_ack(nmq_conn *conn, nmq_batch *batch, uint8_t type,
+                               uint16_t packet_id, nmq_fault how);
 
 // Logs it and ends the connection.
 enum nmq_next nmq_conn_no_memory(nmq_conn *conn);
 
-// Whether the topic has no more levels, the packet no more User Properties than are
-// allowed.
+// handle.c. Whether the topic has no more levels, the packet no more User Properties than
+// are allowed.
 bool nmq_conn_levels_fit(const nmq_conn *conn, nmq_bytes topic);
 bool nmq_conn_properties_fit(const nmq_conn *conn, const nmq_props *props);
 
-// The properties that travel with a message: all but those that belong to one hop. They are
-// borrowed where the block can be used as it is, else copied to *scratch, which the caller
-// frees. Returns NMQ_OK or NMQ_ENOMEM.
+// publish.c. Returns what is wrong with the QoS or the RETAIN flag of a message or a will,
+// or with its topic; code 0: nothing.
+nmq_fault nmq_conn_check_message(const nmq_conn *conn, nmq_bytes topic_name, uint8_t qos,
+                                 bool retain);
+
+// publish.c. The properties that travel with a message: all but those that belong to one
+// hop. They are borrowed where the block can be used as it is, else copied to *scratch,
+// which the caller frees. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_conn_forwarded(const nmq_props *props, nmq_buf *scratch, nmq_bytes *out);
 
 // When a message with these properties expires; 0: never.

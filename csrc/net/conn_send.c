@@ -27,6 +27,19 @@ pump(nmq_conn *conn, nmq_client *client)
     (void) pthread_mutex_unlock(&client->lock);
 }
 
+static void
+count_packets(nmq_conn *conn)
+{
+    nmq_counters *counters = &conn->conns->router->counters;
+
+    (void) __atomic_add_fetch(&counters->packets_out, conn->sending.packets,
+                              __ATOMIC_RELAXED);
+    if (conn->sending.payloads > 0) {
+        (void) __atomic_add_fetch(&counters->payload_out, conn->sending.payloads,
+                                  __ATOMIC_RELAXED);
+    }
+}
+
 // Takes the next load from the outbox, or ends the send side. Returns whether there is one.
 static bool
 next_load(nmq_conn *conn)
@@ -45,6 +58,7 @@ next_load(nmq_conn *conn)
             conn->sending = link->outbox;
             link->outbox = empty;
             link->sending_bytes = conn->sending.total;
+            count_packets(conn);
         } else if (!wants_pump) {
             conn->is_sending = false;
         }
@@ -196,7 +210,8 @@ nmq_conn_disconnect(nmq_link *link, uint8_t reason_code)
     }
     (void) pthread_mutex_unlock(&link->lock);
     if (asking) {
-        (void) nmq_conns_answer(conn->conns, conn->number, reason_code);
+        (void) nmq_conns_answer(
+            conn->conns, &(nmq_answer){.number = conn->number, .reason_code = reason_code});
     }
     if (first) {
         nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);

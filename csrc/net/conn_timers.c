@@ -73,9 +73,9 @@ retry(nmq_conn *conn)
 }
 
 static void
-timed_out(nmq_conn *conn)
+timed_out(nmq_conn *conn, bool open)
 {
-    if (nmq_conn_version(conn) == 0) { // no CONNECT in time: nothing to say it with
+    if (!open) { // no CONNECT or AUTH in time: nothing to say it with
         conn->stream->ops->close(conn->stream);
         return;
     }
@@ -99,12 +99,14 @@ rearm(nmq_conn *conn, int64_t due_ms)
 }
 
 static void
-silence(nmq_conn *conn, bool asking)
+silence(nmq_conn *conn, bool asking, bool open)
 {
     if (asking) {
-        (void) nmq_conns_answer(conn->conns, conn->number, NMQ_RC_SERVER_UNAVAILABLE);
+        (void) nmq_conns_answer(conn->conns,
+                                &(nmq_answer){.number = conn->number,
+                                              .reason_code = NMQ_RC_SERVER_UNAVAILABLE});
     } else {
-        timed_out(conn);
+        timed_out(conn, open);
     }
 }
 
@@ -127,7 +129,7 @@ nmq_conn_fire_timer(nmq_timer *timer)
     if (lingers) {
         conn->stream->ops->close(conn->stream);
     } else if (due_ms <= now_ms) {
-        silence(conn, asking);
+        silence(conn, asking, open);
     } else {
         if (retry_ms != 0) {
             retry(conn);

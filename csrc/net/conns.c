@@ -26,9 +26,9 @@ nmq_conn_version(const nmq_conn *conn)
 }
 
 int
-nmq_conns_answer(nmq_conns *conns, uint64_t number, uint8_t reason_code)
+nmq_conns_answer(nmq_conns *conns, const nmq_answer *answer)
 {
-    nmq_bytes key = {(const uint8_t *) &number, sizeof number};
+    nmq_bytes key = {(const uint8_t *) &answer->number, sizeof answer->number};
     bool mine = false;
 
     (void) pthread_mutex_lock(&conns->lock);
@@ -46,7 +46,7 @@ nmq_conns_answer(nmq_conns *conns, uint64_t number, uint8_t reason_code)
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (mine) {
         conn->answered = true;
-        conn->answer = reason_code;
+        nmq_conn_take_answer(conn, answer);
         nmq_conn_process(conn);
     }
     nmq_link_unref(&conn->link);
@@ -65,6 +65,7 @@ conn_free(nmq_link *link)
         nmq_free((void *) (uintptr_t) conn->aliases[i].at);
     }
     nmq_free(conn->aliases);
+    nmq_auth_free(conn->auth);
     conn->stream->ops->free(conn->stream);
     nmq_outbox_reset(&conn->sending, 0);
     nmq_buf_free(&conn->in);
@@ -119,6 +120,7 @@ nmq_conn_accept(void *arg, nmq_stream *stream)
     conn->stream = stream;
     conn->in_cap_next = NMQ_CONN_IN_MIN;
     conn->send_will = true;
+    conn->packet_max = UINT32_MAX;
     conn->timer.fire = nmq_conn_fire_timer;
     conn->link.hold_timer.fire = nmq_conn_fire_hold;
     stream->on_recv = nmq_conn_on_recv;

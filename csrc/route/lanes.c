@@ -5,43 +5,31 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-
-enum { LANES = 16, CACHE_LINE = 64 };
+#include "base/shard.h"
 
 struct nmq_lane {
-    alignas(CACHE_LINE) pthread_mutex_t lock;
+    alignas(NMQ_CACHE_LINE) pthread_mutex_t lock;
     nmq_matches matches; // lock
 };
 
 struct nmq_lanes {
-    nmq_lane lane[LANES];
+    nmq_lane lane[NMQ_SHARDS];
     void *block; // as allocated; the struct lies aligned in it
 };
-
-static unsigned
-lane_of_thread(void)
-{
-    static unsigned next;
-    static _Thread_local unsigned mine; // 0: none yet
-
-    if (mine == 0) {
-        mine = __atomic_add_fetch(&next, 1, __ATOMIC_RELAXED);
-    }
-    return mine % LANES;
-}
 
 nmq_lanes *
 nmq_lanes_new(void)
 {
-    void *block = nmq_zalloc(sizeof(nmq_lanes) + CACHE_LINE);
+    void *block = nmq_zalloc(sizeof(nmq_lanes) + NMQ_CACHE_LINE);
 
     if (block == NULL) {
         return NULL;
     }
-    uintptr_t at = ((uintptr_t) block + CACHE_LINE - 1) & ~(uintptr_t) (CACHE_LINE - 1);
+    uintptr_t at =
+        ((uintptr_t) block + NMQ_CACHE_LINE - 1) & ~(uintptr_t) (NMQ_CACHE_LINE - 1);
     nmq_lanes *lanes = (nmq_lanes *) at;
     lanes->block = block;
-    for (int i = 0; i < LANES; i++) {
+    for (int i = 0; i < NMQ_SHARDS; i++) {
         (void) pthread_mutex_init(&lanes->lane[i].lock, NULL);
     }
     return lanes;
@@ -53,7 +41,7 @@ nmq_lanes_free(nmq_lanes *lanes)
     if (lanes == NULL) {
         return;
     }
-    for (int i = 0; i < LANES; i++) {
+    for (int i = 0; i < NMQ_SHARDS; i++) {
         nmq_matches_free(&lanes->lane[i].matches);
         (void) pthread_mutex_destroy(&lanes->lane[i].lock);
     }
@@ -63,7 +51,7 @@ nmq_lanes_free(nmq_lanes *lanes)
 nmq_lane *
 nmq_lanes_enter(nmq_lanes *lanes)
 {
-    nmq_lane *lane = &lanes->lane[lane_of_thread()];
+    nmq_lane *lane = &lanes->lane[nmq_shard()];
 
     (void) pthread_mutex_lock(&lane->lock);
     return lane;
@@ -84,7 +72,7 @@ nmq_lane_matches(nmq_lane *lane)
 void
 nmq_lanes_lock_all(nmq_lanes *lanes)
 {
-    for (int i = 0; i < LANES; i++) {
+    for (int i = 0; i < NMQ_SHARDS; i++) {
         (void) pthread_mutex_lock(&lanes->lane[i].lock);
     }
 }
@@ -92,7 +80,7 @@ nmq_lanes_lock_all(nmq_lanes *lanes)
 void
 nmq_lanes_unlock_all(nmq_lanes *lanes)
 {
-    for (int i = LANES - 1; i >= 0; i--) {
+    for (int i = NMQ_SHARDS - 1; i >= 0; i--) {
         (void) pthread_mutex_unlock(&lanes->lane[i].lock);
     }
 }

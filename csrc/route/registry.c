@@ -27,6 +27,9 @@ add(nmq_router *router, nmq_client *client)
     client->prev = router->newest;
     *(router->newest != NULL ? &router->newest->next : &router->oldest) = client;
     router->newest = client;
+    if (router->clients.count > router->clients_max) {
+        router->clients_max = router->clients.count;
+    }
     return NMQ_OK;
 }
 
@@ -59,6 +62,25 @@ publish_will(nmq_router *router, nmq_client *client, nmq_message *will)
     }
 }
 
+// What members of shared groups leave behind goes to others. The client is out of the tree:
+// nothing is added any more.
+static void
+pass_on_shared(nmq_router *router, nmq_client *client)
+{
+    nmq_delivery delivery;
+    bool more = true;
+
+    while (more) {
+        (void) pthread_mutex_lock(&client->lock);
+        more = nmq_session_take_shared(client->session, &delivery);
+        (void) pthread_mutex_unlock(&client->lock);
+        if (more) {
+            nmq_router_pass_on(router, &delivery);
+            nmq_delivery_fini(&delivery);
+        }
+    }
+}
+
 // The registry's reference of a client that was taken out of it.
 static void
 end_client(nmq_router *router, nmq_client *client)
@@ -74,6 +96,7 @@ end_client(nmq_router *router, nmq_client *client)
         link->ops->disconnect(link, NMQ_RC_SESSION_TAKEN_OVER);
         nmq_link_unref(link);
     }
+    pass_on_shared(router, client);
     publish_will(router, client, will);
     if (nmq_clock_cancel(router->clock, &client->timer)) {
         nmq_client_unref(client);
@@ -134,6 +157,7 @@ fire_timer(nmq_timer *timer)
     (void) pthread_mutex_unlock(&router->registry_lock);
     publish_will(router, client, will);
     if (ends) {
+        (void) __atomic_add_fetch(&router->counters.sessions_expired, 1, __ATOMIC_RELAXED);
         end_client(router, client);
     }
     nmq_client_unref(client); // the timer's
@@ -165,6 +189,7 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
     session->packet_max = a->packet_max;
     session->queue_max = router->limits.queue_max;
     session->window = a->receive_maximum < window ? a->receive_maximum : window;
+    nmq_aliases_reset(&session->aliases, a->topic_alias_max);
     int rv = nmq_session_resume(session);
     (void) pthread_mutex_lock(&link->lock);
     if (rv == NMQ_OK) {

@@ -19,6 +19,7 @@ typedef struct {
     uint32_t expiry_interval_s;
     uint32_t receive_maximum;
     uint32_t packet_max;
+    uint16_t topic_alias_max; // that we may set
     uint16_t keep_alive_s;
     uint8_t version;
     bool clean_start;

@@ -8,9 +8,12 @@
 
 enum { EVENT_RING_RECORDS = 8192, MAX_IDENTIFIERS = 64 };
 
+static void sweep(nmq_timer *timer);
+
 int
 nmq_router_init(nmq_router *router)
 {
+    router->sweep_timer.fire = sweep;
     (void) pthread_mutex_init(&router->retain_lock, NULL);
     (void) pthread_mutex_init(&router->registry_lock, NULL);
     router->lanes = nmq_lanes_new();
@@ -108,7 +111,8 @@ typedef struct {
     const uint32_t *identifiers;
     uint16_t identifier_count;
     uint8_t options;
-    bool retained; // an answer to SUBSCRIBE rather than a live message
+    uint32_t group; // number of the shared group that chose the client, 0: none
+    bool retained;  // an answer to SUBSCRIBE rather than a live message
 } share;
 
 static bool
@@ -140,6 +144,7 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const share *
         .parts = what->parts,
         .subscription_ids = what->identifiers,
         .subscription_id_count = what->identifier_count,
+        .group = what->group,
         .qos = what->parts->qos < granted ? what->parts->qos : granted, // [MQTT-3.8.4-8]
         .retain =
             what->retained || ((what->options & NMQ_SUB_RETAIN_AS_PUBLISHED) != 0 &&
@@ -298,6 +303,7 @@ deliver_to_group(nmq_batch *batch, nmq_group *group, share *what)
     const nmq_subscriptions *members = &group->members;
     uint32_t turn = __atomic_fetch_add(&group->turn, 1, __ATOMIC_RELAXED);
 
+    what->group = group->number;
     for (int want_here = 1; want_here >= 0; want_here--) {
         for (uint32_t i = 0; i < members->count; i++) {
             nmq_subscription *member = &members->at[(turn + i) % members->count];
@@ -315,6 +321,28 @@ deliver_to_group(nmq_batch *batch, nmq_group *group, share *what)
     return false;
 }
 
+// Sees to it that expired messages leave the store by then. Call with the retain lock.
+static void
+arm_sweep(nmq_router *router, int64_t due_ms)
+{
+    if (due_ms != 0 && (router->sweep_due_ms == 0 || due_ms < router->sweep_due_ms)) {
+        router->sweep_due_ms = due_ms;
+        (void) nmq_clock_arm(router->clock, &router->sweep_timer, due_ms);
+    }
+}
+
+static void
+sweep(nmq_timer *timer)
+{
+    nmq_router *router =
+        (nmq_router *) (void *) ((uint8_t *) timer - offsetof(nmq_router, sweep_timer));
+
+    (void) pthread_mutex_lock(&router->retain_lock);
+    router->sweep_due_ms = 0;
+    arm_sweep(router, nmq_retain_sweep(router->retain, nmq_clock_now_ms()));
+    (void) pthread_mutex_unlock(&router->retain_lock);
+}
+
 static void
 keep_retained(nmq_router *router, const nmq_message_parts *parts, nmq_message **message)
 {
@@ -323,6 +351,9 @@ keep_retained(nmq_router *router, const nmq_message_parts *parts, nmq_message **
     }
     (void) pthread_mutex_lock(&router->retain_lock);
     int rv = *message != NULL ? nmq_retain_put(router->retain, *message) : NMQ_ENOMEM;
+    if (rv == NMQ_OK && parts->expires_at_ms != 0) {
+        arm_sweep(router, parts->expires_at_ms);
+    }
     (void) pthread_mutex_unlock(&router->retain_lock);
     if (rv != NMQ_OK) {
         nmq_log_write(&router->log, NMQ_LOG_ERROR, "a retained message is lost: %s",
@@ -339,7 +370,7 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     share what = {.parts = parts, .message = message};
     unsigned taken = 0;
 
-    if (parts->retain) {
+    if (parts->retain && router->limits.retain_available) {
         keep_retained(router, parts, message);
     }
     if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
@@ -353,23 +384,29 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     for (uint32_t i = 0; i < matches->group_count; i++) {
         taken += deliver_to_group(batch, matches->groups[i], &what);
     }
-    if (matches->found.count == 0 && matches->group_count == 0) {
-        batch->messages_dropped++; // nobody wanted it
+    if (matches->found.count == 0 && matches->group_count == 0 && from != NULL) {
+        batch->messages_dropped++; // a client's message that nobody wanted
     }
     return taken;
+}
+
+static nmq_message_parts
+parts_of(const nmq_message *m)
+{
+    return (nmq_message_parts){
+        .topic_name = nmq_message_topic(m),
+        .props = nmq_message_props(m),
+        .payload = nmq_message_payload(m),
+        .expires_at_ms = m->expires_at_ms,
+        .qos = m->qos,
+        .retain = m->retain,
+    };
 }
 
 unsigned
 nmq_router_publish_message(nmq_router *router, const nmq_client *from, nmq_message *message)
 {
-    nmq_message_parts parts = {
-        .topic_name = nmq_message_topic(message),
-        .props = nmq_message_props(message),
-        .payload = nmq_message_payload(message),
-        .expires_at_ms = message->expires_at_ms,
-        .qos = message->qos,
-        .retain = message->retain,
-    };
+    nmq_message_parts parts = parts_of(message);
     nmq_message *shared = message;
     nmq_batch batch;
 
@@ -378,6 +415,28 @@ nmq_router_publish_message(nmq_router *router, const nmq_client *from, nmq_messa
     nmq_batch_end(&batch);
     nmq_link_unref(batch.congested);
     return taken;
+}
+
+void
+nmq_router_pass_on(nmq_router *router, const nmq_delivery *delivery)
+{
+    nmq_message *shared = delivery->message;
+    nmq_message_parts parts = parts_of(shared);
+    share what = {.parts = &parts, .message = &shared};
+    nmq_batch batch;
+
+    nmq_batch_begin(&batch, router, nmq_clock_now_ms());
+    nmq_matches *matches = nmq_lane_matches(batch.lane);
+    bool taken = false;
+    if (nmq_tree_match(router->tree, parts.topic_name, matches) == NMQ_OK) {
+        for (uint32_t i = 0; i < matches->group_count && !taken; i++) {
+            taken = matches->groups[i]->number == delivery->group &&
+                    deliver_to_group(&batch, matches->groups[i], &what);
+        }
+    }
+    batch.messages_dropped += !taken;
+    nmq_batch_end(&batch);
+    nmq_link_unref(batch.congested);
 }
 
 int
@@ -447,7 +506,8 @@ nmq_router_send_retained(nmq_batch *batch, nmq_client *client, nmq_bytes filter_
     nmq_messages messages = {0};
     nmq_filter filter;
 
-    if (handling == 2 || (handling == 1 && !is_new) || // [MQTT-3.3.1-10] [MQTT-3.3.1-11]
+    if (!router->limits.retain_available || handling == 2 ||
+        (handling == 1 && !is_new) || // [MQTT-3.3.1-10] [MQTT-3.3.1-11]
         nmq_filter_parse(filter_text, &filter) != NMQ_OK || filter.group.at != NULL) {
         return;
     }
@@ -460,13 +520,7 @@ nmq_router_send_retained(nmq_batch *batch, nmq_client *client, nmq_bytes filter_
     }
     for (size_t i = 0; i < messages.count; i++) {
         nmq_message *m = messages.at[i];
-        nmq_message_parts parts = {
-            .topic_name = nmq_message_topic(m),
-            .props = nmq_message_props(m),
-            .payload = nmq_message_payload(m),
-            .expires_at_ms = m->expires_at_ms,
-            .qos = m->qos,
-        };
+        nmq_message_parts parts = parts_of(m);
         share what = {
             .parts = &parts,
             .message = &m,

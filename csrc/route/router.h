@@ -22,6 +22,7 @@ typedef struct {
     uint32_t queue_max;        // messages that wait for one client
     uint32_t outbox_max_bytes; // bytes that wait for one connection
     uint32_t hold_ms;          // how long publishers wait for a slow subscriber
+    bool retain_available;     // keep and send retained messages
 } nmq_limits;
 
 // Counters since the start, of PUBLISH packets where not said otherwise. Atomic.
@@ -29,8 +30,14 @@ typedef struct {
     uint64_t messages_in;
     uint64_t messages_out;
     uint64_t messages_dropped;
+    uint64_t packets_in;  // of every type
+    uint64_t packets_out; // of every type
+    uint64_t payload_in;  // bytes
+    uint64_t payload_out; // bytes
     uint64_t bytes_in;
     uint64_t bytes_out;
+    uint64_t sessions_expired;     // sessions whose expiry interval ran out
+    uint64_t connects;             // CONNECT packets
     uint64_t connections_accepted; // Network Connections
     uint64_t connections_open;     // Network Connections now
     uint64_t events_dropped;       // records that found the event ring full
@@ -40,9 +47,12 @@ struct nmq_router {
     nmq_lanes *lanes;
     nmq_tree *tree; // lanes
     pthread_mutex_t retain_lock;
-    nmq_retain *retain; // retain_lock
+    nmq_retain *retain;    // retain_lock
+    int64_t sweep_due_ms;  // retain_lock; 0: nothing expires
+    nmq_timer sweep_timer; // clock: removes what has expired
     pthread_mutex_t registry_lock;
     nmq_map clients;    // registry_lock: client identifier -> client
+    size_t clients_max; // registry_lock: the most there ever were
     nmq_client *oldest; // registry_lock: all of them, in order of birth
     nmq_client *newest; // registry_lock
     nmq_clock *clock;
@@ -90,6 +100,10 @@ unsigned nmq_router_publish(nmq_batch *batch, const nmq_client *from,
 // One message in a batch of its own, for wills and for Python.
 unsigned nmq_router_publish_message(nmq_router *router, const nmq_client *from,
                                     nmq_message *message);
+
+// Gives a delivery of a session that has ended to another member of its shared group, if
+// there is one left (4.8.2). Call without a lane.
+void nmq_router_pass_on(nmq_router *router, const nmq_delivery *delivery);
 
 // Subscribes the client. Call without a lane. Returns 1 for a new subscription, 0 for one
 // replaced, NMQ_EFILTER, NMQ_ENOMEM, or NMQ_ECLOSED for a client that has ended.

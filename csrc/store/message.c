@@ -1,8 +1,43 @@
 #include "store/message.h"
 
+#include <stdalign.h>
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/shard.h"
+
+// A message that one thread makes and another frees counts in two shards; only the sums
+// mean something.
+static struct {
+    alignas(NMQ_CACHE_LINE) uint64_t count;
+    uint64_t bytes;
+} live[NMQ_SHARDS];
+
+static size_t
+size_of(const nmq_message *m)
+{
+    return sizeof *m + m->topic_len + m->props_len + m->payload_len;
+}
+
+static void
+count_live(const nmq_message *m, bool made)
+{
+    unsigned shard = nmq_shard();
+    uint64_t size = size_of(m);
+
+    (void) __atomic_add_fetch(&live[shard].count, made ? 1 : UINT64_MAX, __ATOMIC_RELAXED);
+    (void) __atomic_add_fetch(&live[shard].bytes, made ? size : 0 - size, __ATOMIC_RELAXED);
+}
+
+void
+nmq_message_totals(uint64_t *count, uint64_t *bytes)
+{
+    *count = *bytes = 0;
+    for (unsigned i = 0; i < NMQ_SHARDS; i++) {
+        *count += __atomic_load_n(&live[i].count, __ATOMIC_RELAXED);
+        *bytes += __atomic_load_n(&live[i].bytes, __ATOMIC_RELAXED);
+    }
+}
 
 static uint8_t *
 append(uint8_t *to, nmq_bytes part)
@@ -33,6 +68,7 @@ nmq_message_new(const nmq_message_parts *parts)
     };
     (void) append(append(append(m->bytes, parts->topic_name), parts->props),
                   parts->payload);
+    count_live(m, true);
     return m;
 }
 
@@ -47,6 +83,7 @@ void
 nmq_message_unref(nmq_message *message)
 {
     if (message != NULL && __atomic_sub_fetch(&message->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+        count_live(message, false);
         nmq_free(message);
     }
 }

@@ -22,6 +22,7 @@ nmq_outbox_put(nmq_outbox *outbox, nmq_bytes bytes)
         return NMQ_ENOMEM;
     }
     outbox->total += bytes.len;
+    outbox->packets++;
     return NMQ_OK;
 }
 
@@ -56,6 +57,8 @@ nmq_outbox_publish(nmq_outbox *outbox, const nmq_publish_head *head, size_t pack
         return NMQ_ENOMEM;
     }
     to = nmq_encode_publish_head(to, head, packet_size);
+    outbox->packets++;
+    outbox->payloads += payload.len;
     if (!splice) {
         (void) nmq_wire_put_raw(to, payload);
         return NMQ_OK;
@@ -125,6 +128,8 @@ nmq_outbox_reset(nmq_outbox *outbox, size_t keep_bytes)
     }
     outbox->splice_count = outbox->splice_head = 0;
     outbox->run_head = outbox->payload_head = outbox->total = 0;
+    outbox->packets = 0;
+    outbox->payloads = 0;
     outbox->run.len = 0;
     if (outbox->run.cap > keep_bytes) {
         nmq_buf_free(&outbox->run);

@@ -31,9 +31,11 @@ typedef struct {
     size_t run_head;      // bytes of the run before it are sent
     size_t payload_head;  // bytes of the head splice's payload sent
     size_t total;         // bytes left to send, payloads included
+    uint32_t packets;     // put since the last reset
+    uint64_t payloads;    // bytes of their payloads
 } nmq_outbox;
 
-// Appends a copy. Returns NMQ_OK or NMQ_ENOMEM.
+// Appends a copy of one packet. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_outbox_put(nmq_outbox *outbox, nmq_bytes bytes);
 
 // Makes room for `len` bytes, counts them as written and returns where they go; NULL when

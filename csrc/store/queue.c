@@ -9,8 +9,17 @@ void
 nmq_delivery_fini(nmq_delivery *delivery)
 {
     nmq_message_unref(delivery->message);
-    nmq_free(delivery->subscription_ids);
+    if (delivery->subscription_id_count > 1) {
+        nmq_free(delivery->subscription.ids);
+    }
     *delivery = (nmq_delivery){0};
+}
+
+const uint32_t *
+nmq_delivery_ids(const nmq_delivery *delivery)
+{
+    return delivery->subscription_id_count > 1 ? delivery->subscription.ids
+                                               : &delivery->subscription.id;
 }
 
 static int

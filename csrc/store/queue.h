@@ -9,12 +9,18 @@
 // One message on its way to one session.
 typedef struct {
     nmq_message *message;
-    uint32_t *subscription_ids; // owned; NULL: none or one
-    uint32_t subscription_id;   // the only one, 0: none
+    union {
+        uint32_t id;   // subscription_id_count 0 or 1
+        uint32_t *ids; // more: owned
+    } subscription;
+    uint32_t group; // number of the shared group that chose this session, 0: none
     uint16_t subscription_id_count;
     uint8_t qos;
     bool retain;
 } nmq_delivery;
+
+// Subscription Identifiers of the delivery, subscription_id_count of them.
+const uint32_t *nmq_delivery_ids(const nmq_delivery *delivery);
 
 void nmq_delivery_fini(nmq_delivery *delivery);
 

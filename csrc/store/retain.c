@@ -8,11 +8,16 @@
 typedef struct {
     nmq_level level; // first: see levels.h
     nmq_message *message;
+    uint32_t heap_at; // one more than its place in the heap, 0: not there
 } node;
 
+// Messages that expire also lie in a binary heap, the earliest on top.
 struct nmq_retain {
     node root;
     size_t count;
+    node **heap;
+    uint32_t heap_count;
+    uint32_t heap_cap;
 };
 
 nmq_retain *
@@ -32,6 +37,7 @@ nmq_retain_free(nmq_retain *retain)
 {
     if (retain != NULL) {
         nmq_level_clear(&retain->root.level, node_fini);
+        nmq_free(retain->heap);
         nmq_free(retain);
     }
 }
@@ -45,11 +51,81 @@ prune(nmq_retain *retain, node *n)
 }
 
 static void
+heap_place(nmq_retain *retain, uint32_t at, node *n)
+{
+    retain->heap[at] = n;
+    n->heap_at = at + 1;
+}
+
+static bool
+is_earlier(const node *a, const node *b)
+{
+    return a->message->expires_at_ms < b->message->expires_at_ms;
+}
+
+// Moves the node from place `at`, which is free, up or down to where it belongs.
+static void
+heap_settle(nmq_retain *retain, uint32_t at, node *n)
+{
+    while (at > 0 && is_earlier(n, retain->heap[(at - 1) / 2])) {
+        heap_place(retain, at, retain->heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    for (uint32_t child = 2 * at + 1; child < retain->heap_count; child = 2 * at + 1) {
+        if (child + 1 < retain->heap_count &&
+            is_earlier(retain->heap[child + 1], retain->heap[child])) {
+            child++;
+        }
+        if (!is_earlier(retain->heap[child], n)) {
+            break;
+        }
+        heap_place(retain, at, retain->heap[child]);
+        at = child;
+    }
+    heap_place(retain, at, n);
+}
+
+static int
+heap_reserve(nmq_retain *retain)
+{
+    if (retain->heap_count < retain->heap_cap) {
+        return NMQ_OK;
+    }
+    uint32_t cap = retain->heap_cap == 0 ? 16 : retain->heap_cap * 2;
+    node **grown = nmq_resize(retain->heap, cap * sizeof *grown);
+    if (grown == NULL) {
+        return NMQ_ENOMEM;
+    }
+    retain->heap = grown;
+    retain->heap_cap = cap;
+    return NMQ_OK;
+}
+
+static void
+heap_remove(nmq_retain *retain, node *n)
+{
+    if (n->heap_at == 0) {
+        return;
+    }
+    uint32_t at = n->heap_at - 1;
+    node *last = retain->heap[--retain->heap_count];
+    n->heap_at = 0;
+    if (last != n) {
+        heap_settle(retain, at, last);
+    }
+}
+
+// Call with room in the heap for one more.
+static void
 set_message(nmq_retain *retain, node *n, nmq_message *message)
 {
+    heap_remove(retain, n);
     retain->count += (message != NULL) - (size_t) (n->message != NULL);
     nmq_message_unref(n->message);
     n->message = message;
+    if (message != NULL && message->expires_at_ms != 0) {
+        heap_settle(retain, retain->heap_count++, n);
+    }
 }
 
 int
@@ -60,6 +136,9 @@ nmq_retain_put(nmq_retain *retain, nmq_message *message)
     nmq_bytes level;
     bool keep = message->payload_len > 0;
 
+    if (keep && message->expires_at_ms != 0 && heap_reserve(retain) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
     while (nmq_topic_next_level(&rest, &level)) {
         nmq_level *child = nmq_level_find(&n->level, level);
         if (child == NULL && !keep) {
@@ -77,6 +156,20 @@ nmq_retain_put(nmq_retain *retain, nmq_message *message)
     set_message(retain, n, keep ? nmq_message_ref(message) : NULL);
     prune(retain, n);
     return NMQ_OK;
+}
+
+int64_t
+nmq_retain_sweep(nmq_retain *retain, int64_t now_ms)
+{
+    while (retain->heap_count > 0) {
+        node *first = retain->heap[0];
+        if (!nmq_message_is_expired(first->message, now_ms)) {
+            return first->message->expires_at_ms;
+        }
+        set_message(retain, first, NULL);
+        prune(retain, first);
+    }
+    return 0;
 }
 
 static int

@@ -17,6 +17,10 @@ void nmq_retain_free(nmq_retain *retain);
 // Takes a reference of its own. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_retain_put(nmq_retain *retain, nmq_message *message);
 
+// Removes the messages that have expired. Returns when the next one does, 0: none.
+// Cost: logarithmic in the messages that expire, for each removed.
+int64_t nmq_retain_sweep(nmq_retain *retain, int64_t now_ms);
+
 // Appends a reference to each live message whose topic the filter matches; the caller
 // unrefs them and frees *at with nmq_free. Messages that have expired are left out.
 // Returns the count, or NMQ_ENOMEM with nothing handed out.

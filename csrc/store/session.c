@@ -35,9 +35,33 @@ nmq_session_free(nmq_session *session)
     nmq_queue_free(&session->queue);
     nmq_inflight_free(&session->inflight);
     nmq_id_set_free(&session->unreleased);
+    nmq_aliases_reset(&session->aliases, 0);
     nmq_free(session->resend);
     nmq_free((void *) session->client_id.at);
     nmq_free(session);
+}
+
+// Puts a Topic Alias in place of the name, or beside it the first time. Returns the size of
+// the packet, and whether the alias is new.
+static size_t
+use_alias(nmq_session *s, nmq_publish_head *head, bool *is_new)
+{
+    bool known = false;
+    size_t packet_size;
+    nmq_bytes name = head->topic_name;
+
+    *is_new = false;
+    head->topic_alias = nmq_aliases_find(&s->aliases, name, &known);
+    if (known) {
+        head->topic_name.len = 0;
+    }
+    (void) nmq_encode_publish_head_size(head, &packet_size);
+    if (head->topic_alias != 0 && !known && packet_size > s->packet_max) {
+        head->topic_alias = 0; // it fits without
+        (void) nmq_encode_publish_head_size(head, &packet_size);
+    }
+    *is_new = head->topic_alias != 0 && !known;
+    return packet_size;
 }
 
 // Writes one PUBLISH. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG for a packet over the
@@ -46,7 +70,7 @@ static int
 write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
               const nmq_message_parts *parts, nmq_message *message, int64_t now_ms)
 {
-    size_t packet_size;
+    bool is_new;
 
     head->version = s->version;
     head->topic_name = parts->topic_name;
@@ -57,11 +81,14 @@ write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
         int64_t left_ms = parts->expires_at_ms - now_ms;
         head->expiry_interval_s = left_ms > 0 ? (uint32_t) ((left_ms + 999) / 1000) : 0;
     }
-    (void) nmq_encode_publish_head_size(head, &packet_size);
+    size_t packet_size = use_alias(s, head, &is_new);
     if (packet_size > s->packet_max || packet_size > NMQ_VARINT_MAX) {
         return NMQ_ETOOBIG;
     }
     int rv = nmq_outbox_publish(outbox, head, packet_size, parts->payload, message);
+    if (rv == NMQ_OK && is_new) {
+        (void) nmq_aliases_learn(&s->aliases, head->topic_alias, parts->topic_name);
+    }
     s->sent += rv == NMQ_OK;
     return rv;
 }
@@ -88,10 +115,8 @@ write_entry(nmq_session *s, nmq_outbox *outbox, const nmq_inflight_entry *entry,
         .retain = d->retain,
         .dup = dup,
         .packet_id = entry->packet_id,
-        .subscription_ids =
-            d->subscription_ids != NULL ? d->subscription_ids : &d->subscription_id,
-        .subscription_id_count = d->subscription_ids != NULL ? d->subscription_id_count
-                                                             : d->subscription_id != 0,
+        .subscription_ids = nmq_delivery_ids(d),
+        .subscription_id_count = d->subscription_id_count,
     };
 
     return write_publish(s, outbox, &head, &parts, d->message, now_ms);
@@ -134,17 +159,21 @@ write_qos0(nmq_session *s, nmq_outbox *outbox, const nmq_offer *offer, int64_t n
 static int
 make_delivery(const nmq_offer *offer, nmq_delivery *out)
 {
-    *out = (nmq_delivery){.qos = offer->qos, .retain = offer->retain};
+    *out = (nmq_delivery){
+        .qos = offer->qos,
+        .retain = offer->retain,
+        .group = offer->group,
+        .subscription_id_count = offer->subscription_id_count,
+    };
     if (offer->subscription_id_count == 1) {
-        out->subscription_id = offer->subscription_ids[0];
+        out->subscription.id = offer->subscription_ids[0];
     } else if (offer->subscription_id_count > 1) {
         size_t size = offer->subscription_id_count * sizeof *offer->subscription_ids;
-        out->subscription_ids = nmq_alloc(size);
-        if (out->subscription_ids == NULL) {
+        out->subscription.ids = nmq_alloc(size);
+        if (out->subscription.ids == NULL) {
             return NMQ_ENOMEM;
         }
-        memcpy(out->subscription_ids, offer->subscription_ids, size);
-        out->subscription_id_count = offer->subscription_id_count;
+        memcpy(out->subscription.ids, offer->subscription_ids, size);
     }
     out->message = nmq_message_ref(offer->message);
     return NMQ_OK;
@@ -370,6 +399,47 @@ nmq_session_acked(nmq_session *session, nmq_outbox *outbox, uint8_t type,
         return pumped != NMQ_OK ? pumped : rv;
     }
     return rv;
+}
+
+// Takes the next entry in flight out, in the order of sending. Returns false when none is
+// left; a delivery that nobody else may have is freed, and out->message NULL.
+static bool
+take_inflight(nmq_session *s, nmq_delivery *out)
+{
+    if (s->resend_at == s->resend_count) {
+        return false;
+    }
+    nmq_inflight_entry *entry = nmq_inflight_find(&s->inflight, s->resend[s->resend_at++]);
+    *out = (nmq_delivery){0};
+    if (entry != NULL) {
+        if (entry->state == NMQ_INFLIGHT_PUBACK && entry->delivery.group != 0) {
+            *out = entry->delivery;
+            entry->delivery = (nmq_delivery){0};
+        }
+        nmq_inflight_give(&s->inflight, entry);
+    }
+    return true;
+}
+
+bool
+nmq_session_take_shared(nmq_session *session, nmq_delivery *out)
+{
+    if (session->inflight.count > 0 && session->resend_at == session->resend_count &&
+        nmq_session_resume(session) != NMQ_OK) {
+        return false;
+    }
+    while (take_inflight(session, out)) {
+        if (out->message != NULL) {
+            return true;
+        }
+    }
+    while (nmq_queue_pop(&session->queue, out)) {
+        if (out->group != 0) {
+            return true;
+        }
+        nmq_delivery_fini(out);
+    }
+    return false;
 }
 
 int

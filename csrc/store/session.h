@@ -10,6 +10,7 @@
 // Threads  none of its own: the client's lock, and the connection's for the outbox.
 #pragma once
 #include "mqtt/topic.h"
+#include "store/aliases.h"
 #include "store/inflight.h"
 #include "store/outbox.h"
 #include "store/queue.h"
@@ -33,6 +34,7 @@ typedef struct nmq_session {
     uint32_t window;       // most messages in flight on this connection
     uint32_t queue_max;    // most messages that wait
     uint32_t packet_max;   // Maximum Packet Size of the client, bytes
+    nmq_aliases aliases;   // of this connection
     uint8_t version;       // of the latest connection
     uint64_t sent;         // PUBLISH packets written so far, those sent again too
     nmq_session_sub *subs; // tree lock
@@ -53,6 +55,7 @@ typedef struct {
     const nmq_message_parts *parts;
     nmq_message *message; // borrowed
     const uint32_t *subscription_ids;
+    uint32_t group; // number of the shared group, 0: none
     uint16_t subscription_id_count;
     uint8_t qos;
     bool retain;
@@ -85,6 +88,12 @@ int nmq_session_pump(nmq_session *session, nmq_outbox *outbox, size_t room, int6
 // order [MQTT-4.4.0-1] [MQTT-4.6.0-1]; nmq_session_pump then sends it.
 // Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_session_resume(nmq_session *session);
+
+// The session ends for good: takes out the next delivery that another member of its shared
+// group may have, which is one at QoS 1 that was not acknowledged or one that was never
+// sent (4.8.2; at QoS 2, once sent, to nobody else [MQTT-4.8.2-5]). Returns false when
+// there is none; *out is the caller's.
+bool nmq_session_take_shared(nmq_session *session, nmq_delivery *out);
 
 // A QoS 2 PUBLISH has come. Returns 1 when it is new, 0 when its identifier is known and
 // the message must not be passed on again [MQTT-4.3.3-10], or NMQ_ENOMEM.

@@ -17,6 +17,7 @@ typedef struct {
 struct nmq_tree {
     node root;
     size_t count;
+    size_t shared_count;
 };
 
 static int
@@ -79,10 +80,14 @@ group_put(node *n, nmq_bytes name, bool multi, const nmq_subscription *sub)
     if (*at != NULL) {
         return list_put(&(*at)->members, sub);
     }
+    static uint32_t last_number;
     nmq_group *group = nmq_zalloc(sizeof *group + name.len);
     if (group == NULL) {
         return NMQ_ENOMEM;
     }
+    do { // 0 is nobody's number
+        group->number = __atomic_add_fetch(&last_number, 1, __ATOMIC_RELAXED);
+    } while (group->number == 0);
     group->multi = multi;
     group->name_len = (uint16_t) name.len;
     memcpy(group->name, name.at, name.len);
@@ -205,6 +210,7 @@ nmq_tree_put(nmq_tree *tree, const nmq_filter *filter, const nmq_subscription *s
         prune(tree, n);
     } else {
         tree->count += (size_t) rv;
+        tree->shared_count += filter->group.at != NULL ? (size_t) rv : 0;
     }
     return rv;
 }
@@ -226,6 +232,7 @@ nmq_tree_del(nmq_tree *tree, const nmq_filter *filter, const void *client)
     }
     if (rv == NMQ_OK) {
         tree->count--;
+        tree->shared_count -= filter->group.at != NULL;
         prune(tree, n);
     }
     return rv;
@@ -357,4 +364,10 @@ size_t
 nmq_tree_count(const nmq_tree *tree)
 {
     return tree->count;
+}
+
+size_t
+nmq_tree_shared_count(const nmq_tree *tree)
+{
+    return tree->shared_count;
 }

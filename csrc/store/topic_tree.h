@@ -33,8 +33,9 @@ typedef struct {
 typedef struct nmq_group {
     struct nmq_group *next;
     nmq_subscriptions members;
-    uint32_t turn; // atomic: who is next
-    bool multi;    // on "#" below the node rather than on the node
+    uint32_t turn;   // atomic: who is next
+    uint32_t number; // fixed; never 0, and never another group's while the process runs
+    bool multi;      // on "#" below the node rather than on the node
     uint16_t name_len;
     uint8_t name[];
 } nmq_group;
@@ -67,5 +68,6 @@ int nmq_tree_match(const nmq_tree *tree, nmq_bytes topic_name, nmq_matches *out)
 
 void nmq_matches_free(nmq_matches *matches);
 
-// Subscriptions held, of every kind.
+// Subscriptions held, of every kind; and those of members of shared groups.
 size_t nmq_tree_count(const nmq_tree *tree);
+size_t nmq_tree_shared_count(const nmq_tree *tree);

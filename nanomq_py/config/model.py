@@ -347,6 +347,70 @@ class Config:
         32,
         "Own key: topic aliases that an MQTT 5.0 client may set; 0: none.",
     )
+    max_outgoing_topic_alias: int = key(
+        "max_outgoing_topic_alias",
+        Whole(0, 65535),
+        32,
+        "Own key: topic aliases that the broker sets for an MQTT 5.0 client that takes some;"
+        " 0: none.",
+    )
+    receive_maximum: int = key(
+        "receive_maximum",
+        Whole(1, 65535),
+        256,
+        "Own key: messages of QoS 1 and 2 that an MQTT 5.0 client may have under way to the"
+        " broker.",
+    )
+    server_keepalive: int = key(
+        "server_keepalive",
+        Whole(0, 65535, "s"),
+        0,
+        "Own key: the keep alive that MQTT 5.0 clients are told to use; 0: the one they ask"
+        " for.",
+    )
+    max_qos_allowed: int = key(
+        "max_qos_allowed",
+        Whole(0, 2),
+        2,
+        "Own key: highest QoS that clients may publish with, and that they are granted.",
+    )
+    retain_available: bool = key(
+        "retain_available", Flag(), True, "Own key: keep retained messages."
+    )
+    wildcard_subscription: bool = key(
+        "wildcard_subscription", Flag(), True, "Own key: allow + and # in subscriptions."
+    )
+    shared_subscription: bool = key(
+        "shared_subscription", Flag(), True, "Own key: allow $share subscriptions."
+    )
+    subscription_identifier: bool = key(
+        "subscription_identifier", Flag(), True, "Own key: allow subscription identifiers."
+    )
+    strict_clientid: bool = key(
+        "strict_clientid",
+        Flag(),
+        False,
+        "Own key: allow only client identifiers of 1 to 23 letters and digits.",
+    )
+    allow_empty_clientid: bool = key(
+        "allow_empty_clientid",
+        Flag(),
+        True,
+        "Own key: assign a client identifier to clients that have none.",
+    )
+    response_information: str | None = key(
+        "response_information",
+        Optional(Text()),
+        None,
+        "Own key: told to MQTT 5.0 clients that ask for response information; by custom the"
+        " topic below which they listen for responses.",
+    )
+    sys_interval: int = key(
+        "sys_interval",
+        Whole(0, 86400, "s"),
+        10,
+        "Own key: time between updates of the $SYS topics; 0: no $SYS topics.",
+    )
     max_outgoing_size: int = key(
         "max_outgoing_size",
         Size(1024, 1 << 30),

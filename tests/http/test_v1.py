@@ -36,7 +36,16 @@ class FakeBroker:
     def stats(self) -> Stats:
         if self.broken:
             raise RuntimeError("made up")
-        return Stats(4, 0, 4, 0, 0, 1, 1, 0, 1, 1, 1, 1, 0)
+        return Stats(
+            messages_in=4,
+            messages_dropped=4,
+            connections_accepted=1,
+            connections_open=1,
+            clients=1,
+            connected=1,
+            subscribers=1,
+            subscriptions=1,
+        )
 
     def clients(self) -> list[Client]:
         sub = Subscription("a/b/c", 0, False, False, 0, 0)

@@ -1,0 +1,230 @@
+// publish.c - PUBLISH from a client (MQTT 5.0, 3.3).
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "mqtt/reason.h"
+#include "net/conn.h"
+
+int
+nmq_conn_forwarded(const nmq_props *props, nmq_buf *scratch, nmq_bytes *out)
+{
+    const uint64_t hop = UINT64_C(1) << NMQ_PROP_TOPIC_ALIAS |
+                         UINT64_C(1) << NMQ_PROP_MESSAGE_EXPIRY_INTERVAL |
+                         UINT64_C(1) << NMQ_PROP_WILL_DELAY_INTERVAL;
+    nmq_bytes block = props->raw;
+    nmq_prop prop;
+
+    *out = props->raw;
+    if ((props->present & hop) == 0) {
+        return NMQ_OK;
+    }
+    while (nmq_props_next(&block, &prop)) {
+        if ((hop >> prop.id & 1) == 0 && nmq_buf_put(scratch, prop.wire) != NMQ_OK) {
+            return NMQ_ENOMEM;
+        }
+    }
+    *out = (nmq_bytes){scratch->at, scratch->len};
+    return NMQ_OK;
+}
+
+int64_t
+nmq_conn_expires_at(const nmq_props *props, int64_t now_ms)
+{
+    return nmq_props_has(props, NMQ_PROP_MESSAGE_EXPIRY_INTERVAL)
+               ? now_ms + (int64_t) props->number[NMQ_PROP_MESSAGE_EXPIRY_INTERVAL] * 1000
+               : 0;
+}
+
+nmq_fault
+nmq_conn_check_message(const nmq_conn *conn, nmq_bytes topic_name, uint8_t qos, bool retain)
+{
+    const nmq_options *options = conn->conns->options;
+
+    if (qos > options->qos_max) { // [MQTT-3.2.2-11] [MQTT-3.2.2-12]
+        return (nmq_fault){NMQ_RC_QOS_NOT_SUPPORTED, "QoS over the Maximum QoS"};
+    }
+    if (retain && !options->retain_available) { // [MQTT-3.2.2-13] [MQTT-3.2.2-14]
+        return (nmq_fault){NMQ_RC_RETAIN_NOT_SUPPORTED,
+                           "retained messages are switched off"};
+    }
+    if (!nmq_conn_levels_fit(conn, topic_name)) {
+        return (nmq_fault){NMQ_RC_TOPIC_NAME_INVALID, "the topic has too many levels"};
+    }
+    return (nmq_fault){0};
+}
+
+// Returns what closes the connection; code 0: nothing.
+static nmq_fault
+check_publish(const nmq_conn *conn, const nmq_packet *packet)
+{
+    const nmq_publish *p = &packet->publish;
+
+    if (packet->props.present != 0) {
+        if (nmq_props_has(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER)) {
+            return (nmq_fault){
+                NMQ_RC_PROTOCOL_ERROR, // [MQTT-3.3.4-6]
+                "a client's PUBLISH has no Subscription Identifier",
+            };
+        }
+        if (!nmq_conn_properties_fit(conn, &packet->props)) {
+            return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
+        }
+    }
+    return nmq_conn_check_message(conn, p->topic_name, p->qos, p->retain);
+}
+
+// "$SYS" and what lies below it is the broker's own (4.7.2).
+static bool
+is_reserved(nmq_bytes topic_name)
+{
+    static const uint8_t sys[4] = {'$', 'S', 'Y', 'S'};
+
+    return topic_name.len >= 4 && topic_name.at[0] == '$' &&
+           memcmp(topic_name.at, sys, sizeof sys) == 0 &&
+           (topic_name.len == 4 || topic_name.at[4] == '/');
+}
+
+// Puts the topic in place of its Topic Alias, or learns the alias (3.3.2.3.4). Aliases
+// belong to the Network Connection [MQTT-3.3.2-7]; any from 1 to the maximum is taken
+// [MQTT-3.3.2-12]. Returns 0, or the Reason Code to close with; NMQ_ENOMEM.
+static int
+resolve_alias(nmq_conn *conn, nmq_packet *packet)
+{
+    uint32_t max = conn->conns->options->topic_alias_max;
+    uint32_t alias = packet->props.number[NMQ_PROP_TOPIC_ALIAS];
+    nmq_bytes *topic = &packet->publish.topic_name;
+
+    if (alias == 0 || alias > max) {
+        return NMQ_RC_TOPIC_ALIAS_INVALID; // [MQTT-3.3.2-8] [MQTT-3.3.2-9]
+    }
+    if (conn->aliases == NULL) {
+        conn->aliases = nmq_zalloc(max * sizeof *conn->aliases);
+    }
+    if (conn->aliases == NULL) {
+        return NMQ_ENOMEM;
+    }
+    nmq_bytes *known = &conn->aliases[alias - 1];
+    if (topic->len > 0) {
+        nmq_free((void *) (uintptr_t) known->at);
+        *known = (nmq_bytes){0};
+        return nmq_bytes_copy(*topic, known);
+    }
+    if (known->at == NULL) {
+        return NMQ_RC_PROTOCOL_ERROR; // 3.3.2.3.4: never set on this connection
+    }
+    *topic = *known;
+    return 0;
+}
+
+// Routes the message. Returns the Reason Code of its acknowledgement, or NMQ_ENOMEM.
+static int
+route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
+{
+    nmq_message *message = NULL;
+    nmq_buf scratch = {0};
+    nmq_message_parts parts = {
+        .topic_name = packet->publish.topic_name,
+        .payload = packet->publish.payload,
+        .qos = packet->publish.qos,
+        .retain = packet->publish.retain,
+    };
+
+    if (packet->props.present != 0) {
+        parts.expires_at_ms = nmq_conn_expires_at(&packet->props, batch->now_ms);
+        if (nmq_conn_forwarded(&packet->props, &scratch, &parts.props) != NMQ_OK) {
+            nmq_buf_free(&scratch);
+            return NMQ_ENOMEM;
+        }
+    }
+    unsigned taken = nmq_router_publish(batch, conn->client, &parts, &message);
+    nmq_message_unref(message);
+    nmq_buf_free(&scratch);
+    return taken > 0 ? NMQ_RC_SUCCESS : NMQ_RC_NO_MATCHING_SUBSCRIBERS;
+}
+
+// QoS 2: the message goes out at its first coming, its identifier stays until PUBREL
+// (4.3.3, method A). Returns what to do, and in *fresh whether to route.
+static enum nmq_next
+receive_qos2(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, bool *fresh)
+{
+    nmq_client *client = conn->client;
+
+    (void) pthread_mutex_lock(&client->lock);
+    uint32_t open = client->session->unreleased.count;
+    int rv = nmq_session_receive(client->session, packet->packet_id);
+    (void) pthread_mutex_unlock(&client->lock);
+    *fresh = rv == 1;
+    if (rv < 0) {
+        return nmq_conn_no_memory(conn);
+    }
+    if (*fresh && conn->version == NMQ_V5 &&
+        open >= conn->conns->options->receive_maximum) { // [MQTT-3.3.4-7]
+        return nmq_conn_refuse(conn, batch,
+                               (nmq_fault){NMQ_RC_RECEIVE_MAXIMUM_EXCEEDED,
+                                           "more PUBLISH packets than Receive Maximum"});
+    }
+    return NMQ_NEXT_PACKET;
+}
+
+// Acknowledges a message that goes nowhere. Its identifier is free at once [MQTT-4.3.3-9].
+static enum nmq_next
+refuse_message(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, nmq_fault fault)
+{
+    uint8_t qos = packet->publish.qos;
+
+    batch->messages_dropped++;
+    if (qos == 0) {
+        return NMQ_NEXT_PACKET;
+    }
+    if (conn->version != NMQ_V5) { // it can only be acknowledged (3.1.1: 3.3.5)
+        fault = (nmq_fault){0};
+    }
+    return nmq_conn_put_ack(conn, batch, qos == 1 ? NMQ_PUBACK : NMQ_PUBREC,
+                            packet->packet_id, fault);
+}
+
+enum nmq_next
+nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
+{
+    uint8_t qos = packet->publish.qos;
+    bool fresh = true;
+    int code = NMQ_RC_SUCCESS;
+    nmq_fault fault = check_publish(conn, packet);
+
+    conn->messages_in++;
+    conn->payload_in += packet->publish.payload.len;
+    if (fault.code == 0 && nmq_props_has(&packet->props, NMQ_PROP_TOPIC_ALIAS)) {
+        int rv = resolve_alias(conn, packet);
+        if (rv < 0) {
+            return nmq_conn_no_memory(conn);
+        }
+        fault = (nmq_fault){(uint8_t) rv, rv != 0 ? "unknown Topic Alias" : NULL};
+    }
+    if (fault.code != 0) {
+        return nmq_conn_refuse(conn, batch, fault);
+    }
+    if (is_reserved(packet->publish.topic_name)) {
+        return refuse_message(
+            conn, batch, packet,
+            (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"});
+    }
+    if (qos == 2) {
+        enum nmq_next next = receive_qos2(conn, batch, packet, &fresh);
+        if (next != NMQ_NEXT_PACKET) {
+            return next;
+        }
+    }
+    if (fresh) { // [MQTT-4.3.3-10]
+        code = route(conn, batch, packet);
+        if (code < 0) {
+            return nmq_conn_no_memory(conn);
+        }
+    }
+    if (qos == 0) {
+        return NMQ_NEXT_PACKET;
+    }
+    return nmq_conn_put_ack(conn, batch,
+                            qos == 1 ? NMQ_PUBACK : NMQ_PUBREC, // [MQTT-4.3.2-4]
+                            packet->packet_id, (nmq_fault){(uint8_t) code, NULL});
+}

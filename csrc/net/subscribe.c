@@ -1,0 +1,210 @@
+// subscribe.c - SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0, 3.8 and 3.10).
+#include "base/status.h"
+#include "mqtt/reason.h"
+#include "net/conn.h"
+
+// Subscribing to what the broker has switched off is a Protocol Error in 5.0, which it was
+// told in CONNACK (3.2.2.3.11 to 3.2.2.3.13).
+static nmq_fault
+check_filter(const nmq_options *options, nmq_bytes text)
+{
+    nmq_filter filter;
+
+    if (nmq_filter_parse(text, &filter) != NMQ_OK) {
+        return (nmq_fault){0}; // SUBACK says so
+    }
+    if (!options->shared_available && filter.group.at != NULL) {
+        return (nmq_fault){NMQ_RC_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
+                           "shared subscriptions are switched off"};
+    }
+    if (!options->wildcards_available && nmq_filter_has_wildcard(filter.filter)) {
+        return (nmq_fault){NMQ_RC_WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED,
+                           "wildcard subscriptions are switched off"};
+    }
+    return (nmq_fault){0};
+}
+
+static nmq_fault
+check_subscribe(const nmq_conn *conn, const nmq_packet *packet)
+{
+    const nmq_options *options = conn->conns->options;
+    nmq_bytes list = packet->list;
+    nmq_bytes filter;
+    uint8_t unused;
+
+    if (!nmq_conn_properties_fit(conn, &packet->props)) {
+        return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
+    }
+    if (!options->subscription_ids_available &&
+        nmq_props_has(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER)) {
+        return (nmq_fault){NMQ_RC_SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
+                           "Subscription Identifiers are switched off"};
+    }
+    while (conn->version == NMQ_V5 &&
+           nmq_packet_next_subscription(&list, &filter, &unused)) {
+        nmq_fault fault = check_filter(options, filter);
+        if (fault.code != 0) {
+            return fault;
+        }
+    }
+    return (nmq_fault){0};
+}
+
+static uint8_t
+code_of(int rv, uint8_t options)
+{
+    switch (rv) {
+    case 0:
+    case 1: return options & NMQ_SUB_QOS; // [MQTT-3.9.3-1]
+    case NMQ_EFILTER: return NMQ_RC_TOPIC_FILTER_INVALID;
+    default: return NMQ_RC_UNSPECIFIED_ERROR;
+    }
+}
+
+// What SUBACK or UNSUBACK says besides its codes: why the first that failed did.
+static const char *
+why_failed(const nmq_buf *codes)
+{
+    for (size_t i = 0; i < codes->len; i++) {
+        switch (codes->at[i]) {
+        case NMQ_RC_TOPIC_FILTER_INVALID: return "a Topic Filter is not valid";
+        case NMQ_RC_UNSPECIFIED_ERROR: return "the broker is out of memory";
+        default: break;
+        }
+    }
+    return NULL;
+}
+
+static enum nmq_next
+put_codes(nmq_conn *conn, nmq_batch *batch, uint8_t type, uint16_t packet_id,
+          const nmq_buf *codes)
+{
+    nmq_packet ack = {
+        .type = type,
+        .packet_id = packet_id,
+        .list = {codes->at, codes->len},
+    };
+    const char *why = why_failed(codes);
+
+    if (why != NULL) {
+        nmq_props_set_text(&ack.props, NMQ_PROP_REASON_STRING, nmq_bytes_of(why));
+    }
+
+    return nmq_conn_put_packet(conn, batch, &ack); // [MQTT-3.8.4-2] [MQTT-3.8.4-6]
+}
+
+// Before 5.0 every failure is 0x80.
+static uint8_t
+code_for(const nmq_conn *conn, uint8_t code)
+{
+    return conn->version == NMQ_V5 || code < NMQ_RC_UNSPECIFIED_ERROR
+               ? code
+               : (uint8_t) NMQ_RC_UNSPECIFIED_ERROR;
+}
+
+// Any QoS may be asked for; the Maximum QoS is granted [MQTT-3.2.2-10] [MQTT-3.8.4-7].
+static uint8_t
+granted(const nmq_conn *conn, uint8_t options)
+{
+    uint8_t max = conn->conns->options->qos_max;
+
+    return (options & NMQ_SUB_QOS) > max ? (uint8_t) ((options & ~NMQ_SUB_QOS) | max)
+                                         : options;
+}
+
+// Subscribes to each filter; results gets nmq_router_subscribe's answers, one byte each.
+static int
+subscribe_all(nmq_conn *conn, nmq_bytes list, uint32_t identifier, nmq_buf *codes,
+              nmq_buf *results)
+{
+    nmq_bytes filter;
+    uint8_t options;
+
+    while (nmq_packet_next_subscription(&list, &filter, &options)) {
+        options = granted(conn, options);
+        bool fits = nmq_conn_levels_fit(conn, filter) &&
+                    check_filter(conn->conns->options, filter).code == 0;
+        int rv = fits ? nmq_router_subscribe(conn->conns->router, conn->client, filter,
+                                             options, identifier)
+                      : NMQ_EFILTER;
+        uint8_t code = code_for(conn, code_of(rv, options));
+        uint8_t result = (uint8_t) (rv >= 0 ? rv : 0xff);
+        if (nmq_buf_put(codes, (nmq_bytes){&code, 1}) != NMQ_OK ||
+            nmq_buf_put(results, (nmq_bytes){&result, 1}) != NMQ_OK) {
+            return NMQ_ENOMEM;
+        }
+    }
+    return NMQ_OK;
+}
+
+static void
+send_retained(nmq_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t identifier,
+              const nmq_buf *results)
+{
+    nmq_bytes filter;
+    uint8_t options;
+
+    for (size_t i = 0; nmq_packet_next_subscription(&list, &filter, &options); i++) {
+        if (results->at[i] != 0xff) {
+            nmq_router_send_retained(batch, conn->client, filter, granted(conn, options),
+                                     identifier, results->at[i] == 1);
+        }
+    }
+}
+
+enum nmq_next
+nmq_conn_handle_subscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
+{
+    uint32_t identifier =
+        nmq_props_number(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER, 0);
+    nmq_buf codes = {0};
+    nmq_buf results = {0};
+    enum nmq_next next;
+
+    nmq_fault fault = check_subscribe(conn, packet);
+    if (fault.code != 0) {
+        return nmq_conn_refuse(conn, batch, fault);
+    }
+    nmq_batch_end(batch); // the tree changes: not inside a lane
+    int rv = subscribe_all(conn, packet->list, identifier, &codes, &results);
+    nmq_batch_again(batch);
+    if (rv == NMQ_OK) {
+        next = put_codes(conn, batch, NMQ_SUBACK, packet->packet_id, &codes);
+        send_retained(conn, batch, packet->list, identifier, &results);
+    } else {
+        next = nmq_conn_no_memory(conn);
+    }
+    nmq_buf_free(&codes);
+    nmq_buf_free(&results);
+    return next;
+}
+
+enum nmq_next
+nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
+{
+    nmq_router *router = conn->conns->router;
+    nmq_bytes list = packet->list;
+    nmq_bytes filter;
+    nmq_buf codes = {0};
+    int put = NMQ_OK;
+
+    if (!nmq_conn_properties_fit(conn, &packet->props)) {
+        return nmq_conn_refuse(
+            conn, batch, (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"});
+    }
+    nmq_batch_end(batch); // the tree changes: not inside a lane
+    while (put == NMQ_OK && nmq_packet_next_filter(&list, &filter)) {
+        int rv = nmq_router_unsubscribe(router, conn->client, filter); // [MQTT-3.10.4-1]
+        uint8_t code = rv == NMQ_OK        ? NMQ_RC_SUCCESS
+                       : rv == NMQ_EFILTER ? NMQ_RC_TOPIC_FILTER_INVALID
+                                           : NMQ_RC_NO_SUBSCRIPTION_EXISTED;
+        put = nmq_buf_put(&codes, (nmq_bytes){&code, 1});
+    }
+    nmq_batch_again(batch);
+    enum nmq_next next = put == NMQ_OK
+                             ? put_codes(conn, batch, NMQ_UNSUBACK, // [MQTT-3.10.4-4]
+                                         packet->packet_id, &codes)
+                             : nmq_conn_no_memory(conn);
+    nmq_buf_free(&codes);
+    return next;
+}

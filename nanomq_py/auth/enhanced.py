@@ -1,0 +1,100 @@
+"""Enhanced authentication (MQTT 5.0, 4.12): methods, and the exchanges that are under way.
+
+A method is a class with a ``name`` and a ``begin``; give more of them to ``Broker``::
+
+    class Token:
+        name = "TOKEN"
+
+        def begin(self, client_id: str) -> Exchange: ...
+
+Source  MQTT 5.0, 4.12
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from nanomq_py.auth.password import NOT_AUTHORIZED
+
+log = logging.getLogger("nanomq")
+
+CONTINUE_AUTHENTICATION = 0x18
+REAUTHENTICATE = 0x19
+UNSPECIFIED_ERROR = 0x80
+BAD_AUTHENTICATION_METHOD = 0x8C
+FORGET_AFTER_S = 60.0  # an exchange that its client left
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the broker says next.
+
+    reason_code  0: the client is who it says; 0x18: it is to go on; others refuse it
+    data         Authentication Data for the client; None: none
+    user_name    who it proved to be, with reason_code 0
+    """
+
+    reason_code: int
+    data: bytes | None = None
+    user_name: str | None = None
+
+
+class Exchange(Protocol):
+    """One client on its way to prove who it is."""
+
+    def step(self, data: bytes | None) -> Step:
+        """Take the client's Authentication Data, which may be anything."""
+
+
+class Method(Protocol):
+    """A way to prove who one is. ``name`` is the Authentication Method."""
+
+    @property
+    def name(self) -> str: ...
+
+    def begin(self, client_id: str) -> Exchange: ...
+
+
+_REFUSED = Step(NOT_AUTHORIZED)
+
+
+class Exchanges:
+    """The methods there are, and every exchange under way, by the number of its question."""
+
+    def __init__(self, methods: Iterable[Method]) -> None:
+        self._methods = {method.name: method for method in methods}
+        self._under_way: dict[int, tuple[Exchange, float]] = {}  # and when it began
+
+    def begin(self, number: int, method: str, client_id: str, data: bytes | None) -> Step:
+        """Begin an exchange in place of one under the same number."""
+        self._forget_old()
+        known = self._methods.get(method)
+        if known is None:
+            return Step(BAD_AUTHENTICATION_METHOD)
+        return self._go_on(number, known.begin(client_id), data)
+
+    def go_on(self, number: int, data: bytes | None) -> Step:
+        """Go on with the exchange of that number."""
+        exchange, _ = self._under_way.pop(number, (None, 0.0))
+        return _REFUSED if exchange is None else self._go_on(number, exchange, data)
+
+    def _go_on(self, number: int, exchange: Exchange, data: bytes | None) -> Step:
+        try:
+            step = exchange.step(data)
+        except Exception:
+            log.exception("an authentication method failed; its client is refused")
+            return Step(UNSPECIFIED_ERROR)
+        if step.reason_code == CONTINUE_AUTHENTICATION:
+            self._under_way[number] = (exchange, time.monotonic())
+        return step
+
+    def _forget_old(self) -> None:
+        until = time.monotonic() - FORGET_AFTER_S
+        for number, (_, began) in list(self._under_way.items()):
+            if began > until:
+                break  # in order of time
+            del self._under_way[number]
