@@ -56,8 +56,10 @@ accept_link(void *arg, bool session_present)
     nmq_bytes bytes = {a->bytes.at, a->bytes.len};
     size_t size;
 
-    // The flags are the first byte of the body [MQTT-3.2.2-2] [MQTT-3.2.2-3].
-    a->bytes.at[nmq_decode_size(bytes, &size)] = session_present;
+    // The flags are the first byte of the body [MQTT-3.2.2-2] [MQTT-3.2.2-3]; MQTT V3.1 has
+    // none.
+    a->bytes.at[nmq_decode_size(bytes, &size)] =
+        session_present && a->conn->version != NMQ_V31;
     return nmq_outbox_put(&a->conn->link.outbox, bytes); // [MQTT-3.2.0-1]
 }
 
@@ -310,6 +312,9 @@ check_connect(const nmq_conn *conn, const nmq_packet *packet)
     }
     if (fault.code == 0 && c->has_will) {
         fault = nmq_conn_check_message(conn, c->will_topic, c->will_qos, c->will_retain);
+    }
+    if (fault.code == 0 && c->has_will && nmq_conn_is_reserved(c->will_topic)) {
+        fault = (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"};
     }
     return fault;
 }

@@ -74,9 +74,8 @@ check_publish(const nmq_conn *conn, const nmq_packet *packet)
     return nmq_conn_check_message(conn, p->topic_name, p->qos, p->retain);
 }
 
-// "$SYS" and what lies below it is the broker's own (4.7.2).
-static bool
-is_reserved(nmq_bytes topic_name)
+bool
+nmq_conn_is_reserved(nmq_bytes topic_name)
 {
     static const uint8_t sys[4] = {'$', 'S', 'Y', 'S'};
 
@@ -204,7 +203,7 @@ nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     if (fault.code != 0) {
         return nmq_conn_refuse(conn, batch, fault);
     }
-    if (is_reserved(packet->publish.topic_name)) {
+    if (nmq_conn_is_reserved(packet->publish.topic_name)) {
         return refuse_message(
             conn, batch, packet,
             (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"});

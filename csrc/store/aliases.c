@@ -3,7 +3,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 
-enum { NAME_MIN_BYTES = 3 };
+enum { NAME_MIN_BYTES = 3, CREDIT_FIRST = 4, CREDIT_USE = 2, CREDIT_MAX = 16 };
 
 void
 nmq_aliases_reset(nmq_aliases *aliases, uint16_t max)
@@ -27,11 +27,13 @@ nmq_aliases_find(nmq_aliases *aliases, nmq_bytes topic_name, bool *known)
         nmq_alias_slot *slot = &aliases->slots[index];
         *known =
             slot->topic_name.at != NULL && nmq_bytes_equal(slot->topic_name, topic_name);
-        if (!*known && slot->used) { // a topic in use keeps its alias for one more turn
-            slot->used = false;
+        if (!*known && slot->credit > 0) {
+            slot->credit--;
             return 0;
         }
-        slot->used = *known;
+        if (*known && slot->credit < CREDIT_MAX) {
+            slot->credit += CREDIT_USE;
+        }
     }
     return (uint16_t) (index + 1);
 }
@@ -49,6 +51,6 @@ nmq_aliases_learn(nmq_aliases *aliases, uint16_t alias, nmq_bytes topic_name)
     }
     nmq_alias_slot *slot = &aliases->slots[alias - 1];
     nmq_free((void *) (uintptr_t) slot->topic_name.at);
-    *slot = (nmq_alias_slot){.topic_name = copy};
+    *slot = (nmq_alias_slot){.topic_name = copy, .credit = CREDIT_FIRST};
     return NMQ_OK;
 }

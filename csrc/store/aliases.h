@@ -1,8 +1,7 @@
 // aliases.h - Topic Aliases that the broker sets on one Network Connection.
 //
-//     alias = 1 + hash(topic) % max        a slot is replaced by another topic only when
-//     its
-//                                          own was not used since the last attempt
+//     alias = 1 + hash(topic) % max        a topic holds its slot by credit: each use earns
+//                                          some, each message of another topic costs some
 //
 // A name of two bytes or less is never given one: the alias would be longer.
 //
@@ -13,7 +12,7 @@
 
 typedef struct {
     nmq_bytes topic_name; // owned; at NULL: free
-    bool used;            // since another topic last asked for the slot
+    uint8_t credit;
 } nmq_alias_slot;
 
 // A zeroed one sets no aliases.

@@ -71,4 +71,4 @@ class Scram:
             return known
         salt = hmac.digest(self._secret, name.encode(), "sha256")[:16]
         nothing = secrets.token_bytes(32)
-        return salt, nothing, nothing, self.mechanism.iteration_count
+        return salt, nothing, nothing, int(self.mechanism.iteration_count)

@@ -8,11 +8,9 @@ import time
 import pytest
 
 from tests import raw
+from tests.conformance.flows import kept, modern, versions
 from tests.conftest import Process, StartBroker
-from tests.raw import CONNACK, CONNECT, DISCONNECT, PUBLISH, Closed
-
-versions = pytest.mark.parametrize("version", [3, 4, 5])
-modern = pytest.mark.parametrize("version", [4, 5])
+from tests.raw import CONNACK, CONNECT, DISCONNECT, Closed
 
 
 @versions
@@ -98,12 +96,6 @@ def test_second_connection_takes_over(broker: Process, version: int, name: str) 
         second.ping()
 
 
-def kept(version: int) -> dict[str, object]:
-    """Options of a CONNECT whose session outlives its connection."""
-    expiry = b"\x11" + struct.pack(">I", 300) if version == 5 else b""
-    return {"clean": False, "properties": expiry}
-
-
 @pytest.mark.spec("MQTT-3.1.2-4", "MQTT-3.1.2-5", "MQTT-3.2.2-2", "MQTT-3.2.2-3")
 @modern
 def test_session_present_tells_of_a_kept_session(
@@ -141,91 +133,6 @@ def test_disconnect_closes_the_connection(broker: Process, version: int, name: s
         assert c.read_until_closed() == []
 
 
-@modern
-def test_will_is_sent_when_the_line_drops(broker: Process, version: int, name: str) -> None:
-    with broker.raw(version) as listener:
-        listener.connect(name + "_l")
-        listener.subscribe((name, 1))
-        with broker.raw(version) as c:
-            c.connect(name, will=(name, b"gone", 1, False))
-        got = listener.expect(PUBLISH)
-        assert (got.payload, got.qos) == (b"gone", 1)
-
-
-@pytest.mark.spec("MQTT-3.14.4-3", "MQTT-3.1.2-10")
-@modern
-def test_will_is_not_sent_after_disconnect_0(
-    broker: Process, version: int, name: str
-) -> None:
-    with broker.raw(version) as listener:
-        listener.connect(name + "_l")
-        listener.subscribe((name, 0))
-        with broker.raw(version) as c:
-            c.connect(name, will=(name, b"gone", 0, False))
-            c.send(raw.disconnect(version))
-            c.read_until_closed()
-        listener.assert_silent()
-
-
-def test_will_is_sent_after_disconnect_4(broker: Process, name: str) -> None:
-    with broker.raw(5) as listener, broker.raw(5) as c:
-        listener.connect(name + "_l")
-        listener.subscribe((name, 0))
-        c.connect(name, will=(name, b"gone", 0, False))
-        c.send(raw.disconnect(5, 4))
-        assert listener.expect(PUBLISH).payload == b"gone"
-
-
-def test_retained_will_is_kept(broker: Process, name: str) -> None:
-    with broker.raw() as listener:
-        listener.connect(name + "_l")
-        listener.subscribe((name, 0))
-        with broker.raw() as c:
-            c.connect(name, will=(name, b"kept", 0, True))
-        listener.expect(PUBLISH)
-    with broker.raw() as late:
-        late.connect()
-        late.subscribe((name, 0))
-        got = late.expect(PUBLISH)
-        assert (got.payload, got.retain) == (b"kept", True)
-
-
-@pytest.mark.spec("MQTT-3.1.3-9")
-def test_will_with_delay_is_cancelled_by_coming_back(broker: Process, name: str) -> None:
-    delay = b"\x18" + struct.pack(">I", 1)
-    with broker.raw(5) as listener:
-        listener.connect(name + "_l")
-        listener.subscribe((name, 0))
-        for _ in range(2):
-            c = broker.raw(5)
-            c.connect(
-                name, **kept(5), will=(name, b"gone", 0, False), will_properties=delay
-            )
-            c.close()
-        begun = time.monotonic()
-        assert listener.expect(PUBLISH).payload == b"gone"
-        assert time.monotonic() - begun > 0.5  # the second's will, after its delay
-        listener.assert_silent()
-
-
-def test_session_end_sends_the_delayed_will(broker: Process, name: str) -> None:
-    properties = b"\x11" + struct.pack(">I", 1)
-    with broker.raw(5) as listener:
-        listener.connect(name + "_l")
-        listener.subscribe((name, 0))
-        with broker.raw(5) as c:
-            c.connect(
-                name,
-                clean=False,
-                properties=properties,
-                will=(name, b"gone", 0, False),
-                will_properties=b"\x18" + struct.pack(">I", 1000),
-            )
-        assert listener.expect(PUBLISH).payload == b"gone"
-    with broker.raw(5) as c:
-        assert c.connect(name, clean=False).flags == 0  # the session has ended
-
-
 @pytest.mark.spec("MQTT-3.1.2-22")
 @modern
 def test_silent_client_is_closed_after_its_keep_alive(
@@ -255,7 +162,6 @@ def test_connect_must_come_in_time(start_broker: StartBroker) -> None:
         assert c.read_until_closed() == []
 
 
-@pytest.mark.spec("MQTT-3.14.2-2")
 def test_disconnect_cannot_raise_a_session_expiry_of_0(broker: Process, name: str) -> None:
     with broker.raw(5) as c:
         c.connect(name)
@@ -271,36 +177,3 @@ def test_disconnect_can_end_the_session(broker: Process, name: str) -> None:
         c.read_until_closed()
     with broker.raw(5) as c:
         assert c.connect(name, clean=False).flags == 0
-
-
-def test_authentication_method_is_refused(broker: Process) -> None:
-    with broker.raw(5) as c:
-        got = c.connect("x", properties=b"\x15" + raw.text("GS2"))
-        assert got.reason == 0x8C
-
-
-@pytest.mark.parametrize(
-    ("user", "password", "code"),
-    [("u", b"secret", 0), ("u", b"wrong", 4), ("x", b"secret", 4), (None, None, 5)],
-)
-def test_users_of_the_configuration_are_let_in(
-    start_broker: StartBroker, user: str | None, password: bytes | None, code: int
-) -> None:
-    process = start_broker(
-        auth__1__login="u", auth__1__password="secret", allow_anonymous="false"
-    )
-    with process.raw() as c:
-        assert c.connect("x", user=user, password=password).reason == code
-        if code == 0:
-            c.ping()
-        else:
-            assert c.read_until_closed() == []
-    assert "secret" not in "".join(process.lines)
-
-
-def test_refused_5_0_client_is_told_the_reason(start_broker: StartBroker) -> None:
-    process = start_broker(allow_anonymous="false")
-    with process.raw(5) as c:
-        assert c.connect("x", user="u", password=b"p").reason == 0x86
-    with process.raw(5) as c:
-        assert c.connect("x").reason == 0x87

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from tests import raw
-from tests.conformance.test_connect import kept, modern, versions
+from tests.conformance.flows import both, kept, modern, take, versions
 from tests.conftest import Process, StartBroker
 from tests.raw import (
     DISCONNECT,
@@ -19,28 +19,7 @@ from tests.raw import (
     PUBREL,
     SUBACK,
     UNSUBACK,
-    Packet,
-    Raw,
 )
-
-
-def take(c: Raw) -> tuple[str, bytes, int]:
-    """Receive one message and acknowledge it as its QoS asks."""
-    got = c.expect(PUBLISH)
-    if got.qos == 1:
-        c.send(raw.ack(PUBACK, got.packet_id))
-    elif got.qos == 2:
-        c.send(raw.ack(PUBREC, got.packet_id))
-        assert c.expect(PUBREL).packet_id == got.packet_id
-        c.send(raw.ack(PUBCOMP, got.packet_id))
-    return got.topic, got.payload, got.qos
-
-
-def both(c: Raw, acknowledgement: int, kind: int) -> Packet:
-    """Read an acknowledgement and another packet, in either order; return the other."""
-    got = {p.kind: p for p in (c.read(), c.read())}
-    assert got.keys() == {acknowledgement, kind}
-    return got[kind]
 
 
 @versions
@@ -130,7 +109,7 @@ def test_messages_for_a_client_that_is_away_wait(
             sub.assert_silent()
 
 
-@pytest.mark.spec("MQTT-3.3.4-7")
+@pytest.mark.spec("MQTT-3.3.4-9", "MQTT-4.9.0-1", "MQTT-4.9.0-2")
 def test_receive_maximum_of_the_client_is_kept(broker: Process, name: str) -> None:
     with broker.raw(5) as sub, broker.raw(5) as pub:
         sub.connect(name, properties=b"\x21\x00\x02")
@@ -361,7 +340,6 @@ def test_wildcards_do_not_match_dollar_topics(broker: Process, name: str) -> Non
         assert c.expect(PUBLISH).payload == b"seen"
 
 
-@pytest.mark.spec("MQTT-4.8.2-4", "MQTT-4.8.2-5")
 def test_shared_subscription_takes_turns(broker: Process, name: str) -> None:
     members = [broker.raw(5) for _ in range(3)]
     for n, member in enumerate(members):
@@ -420,51 +398,6 @@ def test_packets_that_come_byte_by_byte_are_understood(broker: Process, name: st
             c.send(bytes([byte]))
         assert [c.read().kind for _ in range(3)] == [raw.CONNACK, SUBACK, PUBLISH]
         c.expect(raw.PINGRESP)
-
-
-BAD = {
-    "qos 3": (b"\x36\x05\x00\x01a\x00\x01", 0x81),
-    "dup at qos 0": (b"\x38\x03\x00\x01a", 0x81),
-    "packet id 0": (b"\x32\x06\x00\x01a\x00\x00\x00", 0x82),
-    "wildcard in a topic name": (b"\x30\x05\x00\x02a+\x00", 0x90),
-    "reserved flags": (b"\xc1\x00", 0x81),
-    "subscribe flags": (b"\x80\x07\x00\x01\x00\x00\x01a\x00", 0x81),
-    "subscribe without a filter": (b"\x82\x03\x00\x01\x00", 0x82),
-    "subscribe with reserved options": (b"\x82\x07\x00\x01\x00\x00\x01a\xc0", 0x81),
-    "retain handling 3": (b"\x82\x07\x00\x01\x00\x00\x01a\x30", 0x82),
-    "unsubscribe without a filter": (b"\xa2\x03\x00\x01\x00", 0x82),
-    "length of five bytes": (b"\x30\xff\xff\xff\xff\x01", 0x81),
-    "text past the end": (b"\x30\x03\x00\x09a", 0x81),
-    "property past the end": (b"\x30\x06\x00\x01a\x05\x01\x01", 0x81),
-    "unknown property": (b"\x30\x06\x00\x01a\x02\x7f\x01", 0x81),
-    "property of another packet": (b"\x30\x07\x00\x01a\x03\x21\x00\x01", 0x82),
-    "property twice": (b"\x30\x08\x00\x01a\x04\x01\x00\x01\x00", 0x82),
-    "topic alias 0": (b"\x30\x07\x00\x01a\x03\x23\x00\x00", 0x94),
-    "topic alias over the maximum": (b"\x30\x07\x00\x01a\x03\x23\x00\x21", 0x94),
-    "topic alias never set": (b"\x30\x06\x00\x00\x03\x23\x00\x01", 0x82),
-    "subscription identifier from a client": (b"\x30\x06\x00\x01a\x02\x0b\x01", 0x82),
-    "surrogate": (b"\x30\x06\x00\x03\xed\xa0\x80\x00", 0x81),
-    "zero character": (b"\x30\x04\x00\x01\x00\x00", 0x81),
-    "connack from a client": (b"\x20\x02\x00\x00", 0x82),
-    "auth without a method": (b"\xf0\x00", 0x82),
-    "reserved type 0": (b"\x00\x00", 0x82),
-    "empty topic": (b"\x30\x03\x00\x00\x00", 0x82),
-    "bytes left over": (b"\xc0\x01\x00", 0x81),
-}
-
-
-@pytest.mark.spec("MQTT-4.13.1-1", "MQTT-4.13.2-1")
-@pytest.mark.parametrize("what", BAD)
-def test_bad_packet_closes_with_its_reason(broker: Process, what: str, name: str) -> None:
-    data, reason = BAD[what]
-    with broker.raw(5) as c:
-        c.connect(name)
-        c.send(data)
-        (got,) = c.read_until_closed()
-        assert (got.kind, got.reason) == (DISCONNECT, reason)
-    with broker.raw(4) as other:
-        other.connect(name + "_4")
-        other.ping()
 
 
 def test_packet_over_the_limit_is_refused_before_it_is_read(
