@@ -27,6 +27,7 @@ build/test: $(SOURCES)
 
 lint: build/test
 	$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
+	$(PY) tools/conformance.py --check
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_ALL) $(C_HEADERS)
 	for cc in gcc clang; do for f in $(C_ALL); do $$cc $(STRICT) -c $$f -o /dev/null || exit 1; done; done
 

@@ -1,4 +1,4 @@
-"""Build docs/conformance.md: each numbered statement of MQTT, where it is implemented, its tests.
+"""Build docs/conformance.md: each numbered statement of MQTT, its place in the code, its tests.
 
     tools/conformance.py            write the page
     tools/conformance.py --check    fail if a server statement has no test, no place in the
@@ -12,6 +12,8 @@ where it is 3 or 4. One without it counts for 5.0, or for 3.1.1 with spec(..., v
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import sys
 from collections import defaultdict
@@ -88,12 +90,14 @@ class Collector:
 
 def collect() -> dict[Key, set[str]]:
     collector = Collector()
-    code = pytest.main(
-        ["--collect-only", "-qqq", "-p", "no:cacheprovider", str(ROOT / "tests")],
-        plugins=[collector],
-    )
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = pytest.main(
+            ["--collect-only", "-qqq", "-p", "no:cacheprovider", str(ROOT / "tests")],
+            plugins=[collector],
+        )
     if code != 0:
-        sys.exit(f"the tests cannot be collected: {code}")
+        sys.exit(f"the tests cannot be collected:\n{said.getvalue()}")
     return collector.tests
 
 
@@ -121,7 +125,9 @@ def table(rows: list[Row]) -> str:
     for row in rows:
         code = "<br>".join(f"`{p}`" for p in row.places)
         checks = "<br>".join(f"`{t}`" for t in row.tests)
-        lines.append(f"| {row.statement.number} | {row.statement.text} | {code} | {checks} |")
+        lines.append(
+            f"| {row.statement.number} | {row.statement.text} | {code} | {checks} |"
+        )
     return "\n".join(lines)
 
 
@@ -149,7 +155,9 @@ def faults(
             if s.is_ours and not row.tests:
                 found.append(f"MQTT {s.version} {s.number} has no test: {s.text}")
             if s.is_ours and not row.places:
-                found.append(f"MQTT {s.version} {s.number} is cited nowhere in the code: {s.text}")
+                found.append(
+                    f"MQTT {s.version} {s.number} is not cited in the code: {s.text}"
+                )
     return sorted(found)
 
 

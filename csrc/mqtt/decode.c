@@ -70,7 +70,8 @@ check_connect_flags(uint8_t flags, uint8_t version)
         (will_qos != 0 || (flags & 0x20) != 0)) { // [MQTT-3.1.2-11] [MQTT-3.1.2-13]
         return NMQ_RC_MALFORMED_PACKET;
     }
-    // A password without a user name: 3.1.1 forbids it, 5.0 allows it. [MQTT-3.1.2-22]
+    // A password without a user name: 3.1.1 forbids it, 5.0 allows it.
+    // [MQTT-3.1.2-22 of 3.1.1]
     if (version != NMQ_V5 && (flags & 0x40) != 0 && (flags & 0x80) == 0) {
         return NMQ_RC_MALFORMED_PACKET;
     }

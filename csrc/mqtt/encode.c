@@ -50,6 +50,7 @@ nmq_encode_publish_head(uint8_t *to, const nmq_publish_head *head, size_t packet
     if (head->version != NMQ_V5) {
         return to;
     }
+    // a length of zero where there is none [MQTT-2.2.2-1]
     to = nmq_varint_write(to, (uint32_t) publish_props_size(head));
     if (head->has_expiry) {
         *to++ = NMQ_PROP_MESSAGE_EXPIRY_INTERVAL;
@@ -66,6 +67,7 @@ nmq_encode_publish_head(uint8_t *to, const nmq_publish_head *head, size_t packet
     return nmq_wire_put_raw(to, head->props);
 }
 
+// The identifier is that of the PUBLISH [MQTT-2.2.1-5].
 uint8_t *
 nmq_encode_ack(uint8_t *to, uint8_t version, uint8_t type, uint16_t packet_id,
                uint8_t reason_code)

@@ -1,5 +1,7 @@
 // packet.h - one struct for each Control Packet (MQTT 5.0, chapter 3), as values.
 //
+// There are no extensions of our own [MQTT-7.0.0-2 of 3.1.1].
+//
 // A decoded packet borrows every slice from the bytes it was read from.
 #pragma once
 #include "base/bytes.h"

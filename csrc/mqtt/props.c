@@ -77,6 +77,8 @@ nmq_props_set_text(nmq_props *props, unsigned id, nmq_bytes value)
 }
 
 // Reads identifier and value; a failed wire says that the bytes are no property.
+// Texts are checked, Content Type [MQTT-3.3.2-19] and Response Topic [MQTT-3.3.2-13] among
+// them.
 static void
 read_one(nmq_wire *wire, nmq_prop *out)
 {
@@ -115,7 +117,7 @@ nmq_props_next(nmq_bytes *block, nmq_prop *out)
 static bool
 may_repeat(uint32_t id, unsigned packet_type)
 {
-    return id == NMQ_PROP_USER_PROPERTY || // [MQTT-3.1.2-31] and its like in other packets
+    return id == NMQ_PROP_USER_PROPERTY ||
            (id == NMQ_PROP_SUBSCRIPTION_IDENTIFIER && packet_type == NMQ_PUBLISH);
 }
 

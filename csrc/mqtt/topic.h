@@ -11,7 +11,8 @@ typedef struct {
     nmq_bytes group;
 } nmq_filter;
 
-// Both expect text that is valid UTF-8. Neither accepts the empty text.
+// Both expect text that is valid UTF-8, without U+0000 [MQTT-4.7.3-2]. Neither accepts the
+// empty text. A name has no wildcards [MQTT-4.7.0-1].
 bool nmq_topic_check(nmq_bytes topic_name);
 bool nmq_filter_check(nmq_bytes topic_filter);
 

@@ -68,7 +68,7 @@ nmq_wire_text(nmq_wire *wire)
 {
     nmq_bytes text = nmq_wire_binary(wire);
 
-    if (!nmq_utf8_check(text)) { // [MQTT-1.5.4-1] [MQTT-1.5.4-2]
+    if (!nmq_utf8_check(text)) { // [MQTT-1.5.4-1] [MQTT-1.5.4-2] [MQTT-1.5.4-3]
         wire->failed = true;
     }
     return text;

@@ -23,15 +23,17 @@ make_will(const nmq_connect *c, int64_t now_ms, nmq_message **out)
         .topic_name = c->will_topic,
         .payload = c->will_payload,
         .qos = c->will_qos,
+        // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
         .retain = c->will_retain,
     };
 
     *out = NULL;
-    if (!c->has_will) {
+    if (!c->has_will) { // [MQTT-3.1.2-12 of 3.1.1]
         return NMQ_OK;
     }
     if (c->version == NMQ_V5) {
         parts.expires_at_ms = nmq_conn_expires_at(&c->will_props, now_ms);
+        // in their order [MQTT-3.1.3-10]
         if (nmq_conn_forwarded(&c->will_props, &scratch, &parts.props) != NMQ_OK) {
             nmq_buf_free(&scratch);
             return NMQ_ENOMEM;
@@ -249,6 +251,7 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     }
     // The tree may change and wills go out: not inside a lane.
     nmq_batch_end(batch);
+    // the will goes with the session [MQTT-3.1.2-7]
     rv = make_will(c, batch->now_ms, &attach.will);
     if (rv == NMQ_OK) {
         rv = nmq_registry_attach(router, &attach, &client);
@@ -262,6 +265,7 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     conn->client = client;
     nmq_batch_touch(batch, &conn->link);
     (void) pthread_mutex_unlock(&conn->link.lock);
+    // CONNACK 0x00 [MQTT-3.1.4-5] is there, and no other comes [MQTT-3.2.0-2]
     conn->state = NMQ_CONN_OPEN;
     nmq_conn_keep_alive(conn);
     nmq_log_write(&router->log, NMQ_LOG_DEBUG, "%s: client '%.*s' connected", conn->peer,
@@ -288,7 +292,7 @@ check_client_id(const nmq_options *options, const nmq_connect *c)
 {
     if (c->client_id.len == 0 &&
         (!options->empty_client_ids || c->version == NMQ_V31 ||
-         (c->version == NMQ_V311 && !c->clean_start))) { // 3.1.1: [MQTT-3.1.3-8]
+         (c->version == NMQ_V311 && !c->clean_start))) { // [MQTT-3.1.3-8 of 3.1.1]
         return (nmq_fault){NMQ_RC_CLIENT_ID_NOT_VALID, "a client identifier is required"};
     }
     if (options->strict_client_ids && !is_strict_id(c->client_id)) { // [MQTT-3.1.3-8]
@@ -333,8 +337,10 @@ nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
         nmq_props_number(&packet->props, NMQ_PROP_REQUEST_PROBLEM_INFORMATION, 1) == 1;
     nmq_fault fault = check_connect(conn, packet);
     if (fault.code != 0) {
-        return nmq_conn_refuse(conn, batch, fault); // [MQTT-3.1.4-2]
+        // [MQTT-3.1.4-2] [MQTT-3.3.5-2 of 3.1.1]
+        return nmq_conn_refuse(conn, batch, fault);
     }
+    // a method that no Python knows is refused there [MQTT-4.12.0-1]
     return options->ask_auth ||
                    nmq_props_has(&packet->props, NMQ_PROP_AUTHENTICATION_METHOD)
                ? nmq_conn_ask(conn, packet)

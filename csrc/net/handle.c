@@ -10,6 +10,7 @@
 
 typedef enum nmq_next handler(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);
 
+// A transient error ends the connection whose packet met it [MQTT-4.8.0-2 of 3.1.1].
 enum nmq_next
 nmq_conn_no_memory(nmq_conn *conn)
 {
@@ -31,6 +32,10 @@ encode(const nmq_conn *conn, nmq_packet *packet, nmq_buf *out)
     }
     int rv = nmq_encode(out, conn->version, packet);
     if (rv == NMQ_OK && out->len > conn->packet_max) {
+        // There are no User Properties of our own [MQTT-3.2.2-20] [MQTT-3.4.2-3]
+        // [MQTT-3.5.2-3] [MQTT-3.6.2-3] [MQTT-3.7.2-3] [MQTT-3.9.2-2] [MQTT-3.11.2-2]
+        // [MQTT-3.14.2-4] [MQTT-3.15.2-3], and PUBREL, PUBCOMP and AUTH have no Reason
+        // String [MQTT-3.6.2-2] [MQTT-3.7.2-2] [MQTT-3.15.2-2]. The others:
         // [MQTT-3.2.2-19] [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.9.2-1] [MQTT-3.11.2-1]
         // [MQTT-3.14.2-3] and [MQTT-3.1.2-24] for what is left
         out->len = 0;
@@ -75,6 +80,7 @@ nmq_conn_put_ack(nmq_conn *conn, nmq_batch *batch, uint8_t type, uint16_t packet
 
 // Before 5.0 the faults of a CONNECT that have an answer are those that a return code
 // stands for (3.1.1, 3.2.2.3).
+// Where none fits, the connection is only closed [MQTT-3.2.2-6 of 3.1.1].
 static bool
 may_say(const nmq_conn *conn, uint8_t reason_code)
 {
@@ -90,6 +96,8 @@ enum nmq_next
 nmq_conn_refuse(nmq_conn *conn, nmq_batch *batch, nmq_fault fault)
 {
     bool open = conn->state == NMQ_CONN_OPEN;
+    // Session Present is 0 [MQTT-3.2.2-6], the code one that CONNACK or DISCONNECT has
+    // [MQTT-3.2.2-8]; no Session Expiry Interval [MQTT-3.14.2-2]
     nmq_packet packet = {
         .type = open ? NMQ_DISCONNECT : NMQ_CONNACK, // [MQTT-3.14.0-1]
         .reason_code = fault.code,
@@ -104,6 +112,8 @@ nmq_conn_refuse(nmq_conn *conn, nmq_batch *batch, nmq_fault fault)
     if (may_say(conn, fault.code)) { // [MQTT-4.13.2-1] [MQTT-3.1.4-2]
         (void) nmq_conn_put_packet(conn, batch, &packet);
     }
+    // Nothing more is read [MQTT-3.1.4-6], and the connection is closed [MQTT-3.1.4-1]
+    // [MQTT-3.2.2-7] [MQTT-3.14.4-2].
     conn->state = NMQ_CONN_CLOSING;
     return NMQ_NEXT_END;
 }

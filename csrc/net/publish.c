@@ -6,6 +6,8 @@
 #include "mqtt/reason.h"
 #include "net/conn.h"
 
+// They travel as they came, in their order [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16]
+// [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20].
 int
 nmq_conn_forwarded(const nmq_props *props, nmq_buf *scratch, nmq_bytes *out)
 {
@@ -167,6 +169,7 @@ receive_qos2(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, bool *f
 }
 
 // Acknowledges a message that goes nowhere. Its identifier is free at once [MQTT-4.3.3-9].
+// Before 5.0 it is acknowledged all the same [MQTT-3.3.5-2 of 3.1.1].
 static enum nmq_next
 refuse_message(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, nmq_fault fault)
 {
@@ -223,6 +226,8 @@ nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     if (qos == 0) {
         return NMQ_NEXT_PACKET;
     }
+    // [MQTT-3.3.4-1] [MQTT-4.3.3-8]; known or not, DUP or not: at QoS 1 each is a new
+    // message [MQTT-4.3.2-5]
     return nmq_conn_put_ack(conn, batch,
                             qos == 1 ? NMQ_PUBACK : NMQ_PUBREC, // [MQTT-4.3.2-4]
                             packet->packet_id, (nmq_fault){(uint8_t) code, NULL});

@@ -7,6 +7,7 @@
 // Threads  one recv and one send may be under way at once; close may come at any time.
 //          Callbacks come on the transport's threads, never from within the call that
 //          started them.
+// Source   MQTT 5.0, 4.2: ordered and lossless both ways [MQTT-4.2.0-1].
 #pragma once
 #include "base/bytes.h"
 

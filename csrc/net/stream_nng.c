@@ -481,6 +481,8 @@ open_listener(nmq_acceptor *a, const char *url)
         return status_of(rv);
     }
     if (strncmp(nng_url, "ws", 2) == 0) {
+        // [MQTT-6.0.0-4]; nng closes on a text frame [MQTT-6.0.0-1] and gives the bytes of
+        // frames as one stream [MQTT-6.0.0-2].
         (void) nng.stream_listener_set_string(a->listener, "ws:protocol", "mqtt");
     }
     return status_of(nng.stream_listener_listen(a->listener));

@@ -5,6 +5,7 @@
 
 // Subscribing to what the broker has switched off is a Protocol Error in 5.0, which it was
 // told in CONNACK (3.2.2.3.11 to 3.2.2.3.13).
+// In 3.1.1 it fails [MQTT-3.8.3-2 of 3.1.1].
 static nmq_fault
 check_filter(const nmq_options *options, nmq_bytes text)
 {
@@ -50,6 +51,7 @@ check_subscribe(const nmq_conn *conn, const nmq_packet *packet)
     return (nmq_fault){0};
 }
 
+// The codes of SUBACK [MQTT-3.9.3-2] [MQTT-3.9.3-2 of 3.1.1].
 static uint8_t
 code_of(int rv, uint8_t options)
 {
@@ -79,6 +81,8 @@ static enum nmq_next
 put_codes(nmq_conn *conn, nmq_batch *batch, uint8_t type, uint16_t packet_id,
           const nmq_buf *codes)
 {
+    // [MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.10.4-5]; one for all filters [MQTT-3.8.4-5]
+    // [MQTT-3.10.4-6], the codes in their order [MQTT-3.11.3-1]
     nmq_packet ack = {
         .type = type,
         .packet_id = packet_id,
@@ -195,6 +199,7 @@ nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet
     nmq_batch_end(batch); // the tree changes: not inside a lane
     while (put == NMQ_OK && nmq_packet_next_filter(&list, &filter)) {
         int rv = nmq_router_unsubscribe(router, conn->client, filter); // [MQTT-3.10.4-1]
+        // [MQTT-3.11.3-2]
         uint8_t code = rv == NMQ_OK        ? NMQ_RC_SUCCESS
                        : rv == NMQ_EFILTER ? NMQ_RC_TOPIC_FILTER_INVALID
                                            : NMQ_RC_NO_SUBSCRIPTION_EXISTED;

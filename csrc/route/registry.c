@@ -143,6 +143,7 @@ fire_timer(nmq_timer *timer)
     (void) pthread_mutex_lock(&client->lock);
     bool away = client->link == NULL;
     bool known = nmq_map_get(&router->clients, client->session->client_id) == client;
+    // never while it is connected [MQTT-4.1.0-1]; at its time [MQTT-4.1.0-2]
     bool ends =
         away && known && client->expiry_due_ms != 0 && client->expiry_due_ms <= now_ms;
     if (ends) {
@@ -218,7 +219,7 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
 }
 
 // Whether the session outlives its connection; one that does not is never taken up again,
-// not even while that connection lasts (3.1.1: [MQTT-3.1.2-6]).
+// not even while that connection lasts ([MQTT-3.1.2-6 of 3.1.1]).
 static bool
 is_kept(nmq_client *client)
 {
@@ -233,10 +234,13 @@ is_kept(nmq_client *client)
 static nmq_client *
 find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, bool *present)
 {
+    // By Client Identifier [MQTT-3.1.3-2]; Clean Start 1 throws the session out
+    // [MQTT-3.1.2-4] [MQTT-3.1.4-4], 0 takes it up [MQTT-3.1.2-5] or makes one
+    // [MQTT-3.1.2-6].
     nmq_client *client = nmq_map_get(&router->clients, a->client_id);
 
     *replaced = NULL;
-    *present = client != NULL && !a->clean_start && is_kept(client); // [MQTT-3.2.2-2]
+    *present = client != NULL && !a->clean_start && is_kept(client);
     if (*present) {
         return client;
     }

@@ -231,7 +231,8 @@ by_client(const void *a, const void *b)
 }
 
 // Delivers once for `n` subscriptions of one client: the highest QoS, every identifier.
-// One copy for overlapping subscriptions, which both versions allow (3.3.4, 3.1.1: 3.3.5).
+// One copy for overlapping subscriptions, which both versions allow (3.3.4, 3.1.1: 3.3.5),
+// with all identifiers [MQTT-3.3.4-4] [MQTT-3.3.4-5].
 static bool
 deliver_once(nmq_batch *batch, const nmq_client *from, const nmq_subscription *subs,
              uint32_t n, share *what)
@@ -295,8 +296,9 @@ is_here(const nmq_subscription *member)
     return here;
 }
 
-// One member in turn, a connected one if there is one [MQTT-4.8.2-4]; another if it cannot
-// take the message.
+// One member in turn, a connected one if there is one; another if it cannot take the
+// message. Each at its own granted QoS [MQTT-4.8.2-3]; a QoS 2 message stays with the
+// session that was chosen [MQTT-4.8.2-4], and so does one it says no to [MQTT-4.8.2-6].
 static bool
 deliver_to_group(nmq_batch *batch, nmq_group *group, share *what)
 {
@@ -361,6 +363,8 @@ keep_retained(nmq_router *router, const nmq_message_parts *parts, nmq_message **
     }
 }
 
+// To each session with a subscription that matches [MQTT-4.5.0-1] [MQTT-3.3.2-3], in the
+// order in which a client sent [MQTT-4.6.0-5] [MQTT-4.6.0-6].
 unsigned
 nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_parts *parts,
                    nmq_message **message)
@@ -370,7 +374,7 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     share what = {.parts = parts, .message = message};
     unsigned taken = 0;
 
-    if (parts->retain && router->limits.retain_available) {
+    if (parts->retain && router->limits.retain_available) { // else [MQTT-3.3.1-8]
         keep_retained(router, parts, message);
     }
     if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
@@ -439,6 +443,8 @@ nmq_router_pass_on(nmq_router *router, const nmq_delivery *delivery)
     nmq_link_unref(batch.congested);
 }
 
+// The same filter replaces the subscription [MQTT-3.8.4-3] in one step under all lanes, and
+// so loses no message [MQTT-3.8.4-4].
 int
 nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text,
                      uint8_t options, uint32_t identifier)
@@ -461,6 +467,8 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_te
     return rv;
 }
 
+// No message is added from here on [MQTT-3.10.4-2]; what the session holds is completed
+// [MQTT-3.10.4-3].
 int
 nmq_router_unsubscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text)
 {
@@ -527,7 +535,7 @@ nmq_router_send_retained(nmq_batch *batch, nmq_client *client, nmq_bytes filter_
             .identifiers = &identifier,
             .identifier_count = identifier != 0,
             .options = options,
-            .retained = true, // [MQTT-3.3.1-8]
+            .retained = true, // [MQTT-3.3.1-8 of 3.1.1]
         };
         (void) deliver(batch, client, &what);
     }

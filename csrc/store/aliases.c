@@ -15,6 +15,7 @@ nmq_aliases_reset(nmq_aliases *aliases, uint16_t max)
     *aliases = (nmq_aliases){.max = max};
 }
 
+// At most the client's maximum [MQTT-3.3.2-11], none if that is 0 [MQTT-3.1.2-27].
 uint16_t
 nmq_aliases_find(nmq_aliases *aliases, nmq_bytes topic_name, bool *known)
 {

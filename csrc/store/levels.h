@@ -24,6 +24,7 @@ typedef struct nmq_level {
 
 nmq_bytes nmq_level_name(const nmq_level *level);
 
+// Names are compared byte by byte, never normalised [MQTT-4.7.3-4].
 // Returns the child of that name, or NULL.
 nmq_level *nmq_level_find(const nmq_level *parent, nmq_bytes name);
 

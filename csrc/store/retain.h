@@ -1,4 +1,5 @@
-// retain.h - retained messages: Topic Name -> message, matched by Topic Filter.
+// retain.h - retained messages: Topic Name -> message, matched by Topic Filter. They belong
+// to no session and outlive it [MQTT-3.1.2-7 of 3.1.1].
 //
 // Owner    the store holds a reference to each message.
 // Threads  none of its own: the caller's lock.

@@ -65,7 +65,8 @@ use_alias(nmq_session *s, nmq_publish_head *head, bool *is_new)
 }
 
 // Writes one PUBLISH. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG for a packet over the
-// client's Maximum Packet Size, which must not be sent [MQTT-3.1.2-24].
+// client's Maximum Packet Size, which must not be sent [MQTT-3.1.2-24] and counts as if it
+// were [MQTT-3.1.2-25].
 static int
 write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
               const nmq_message_parts *parts, nmq_message *message, int64_t now_ms)
@@ -125,6 +126,8 @@ write_entry(nmq_session *s, nmq_outbox *outbox, const nmq_inflight_entry *entry,
 // Sends a delivery at QoS 1 or 2, which the in-flight table then owns. A delivery that can
 // not be sent is dropped and its identifier is free again. Returns NMQ_ENOMEM only when the
 // delivery is still the caller's.
+// A new identifier [MQTT-4.3.2-1] [MQTT-4.3.3-1] and DUP 0 [MQTT-4.3.2-2] [MQTT-4.3.3-2],
+// whatever DUP the publisher sent [MQTT-3.3.1-3].
 static int
 launch(nmq_session *s, nmq_outbox *outbox, const nmq_delivery *delivery, int64_t now_ms)
 {
@@ -144,6 +147,7 @@ launch(nmq_session *s, nmq_outbox *outbox, const nmq_delivery *delivery, int64_t
     return rv;
 }
 
+// QoS 0 and DUP 0 [MQTT-4.3.1-1].
 static int
 write_qos0(nmq_session *s, nmq_outbox *outbox, const nmq_offer *offer, int64_t now_ms)
 {
@@ -185,6 +189,8 @@ nmq_session_needs_message(const nmq_session *session, uint8_t qos)
     return qos > 0 || session->queue.qos0_count > 0;
 }
 
+// The send quota (4.9) is at most the Receive Maximum [MQTT-4.9.0-1] [MQTT-3.3.4-9] and
+// bounds PUBLISH above QoS 0 alone [MQTT-4.9.0-2] [MQTT-4.9.0-3] [MQTT-3.3.4-10].
 static bool
 window_is_open(const nmq_session *s)
 {
@@ -219,6 +225,7 @@ nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *o
         }
         return rv == NMQ_OK ? NMQ_DELIVERED_SENT : NMQ_DELIVERED_DROPPED;
     }
+    // kept for the client, here or away [MQTT-3.1.2-5 of 3.1.1]
     bool room = offer->overflow || session->queue.count < session->queue_max;
     if (!room || nmq_queue_push(&session->queue, &delivery) != NMQ_OK) {
         nmq_delivery_fini(&delivery);
@@ -239,6 +246,9 @@ write_ack(const nmq_session *s, nmq_outbox *outbox, uint8_t type, uint16_t packe
 
 // Sends the next packet that is due again. Returns 1 when sent or skipped, 0 when the
 // window is shut, NMQ_ENOMEM.
+// What was sent stays, expired or not [MQTT-4.3.3-7] [MQTT-4.3.3-13], until it is
+// acknowledged [MQTT-4.3.2-3] [MQTT-4.3.3-3]; after PUBREC it is PUBREL [MQTT-4.3.3-5]
+// [MQTT-4.3.3-6].
 static int
 resend_next(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
 {
@@ -350,12 +360,12 @@ nmq_session_resume(nmq_session *session)
 static int
 received(nmq_session *s, nmq_outbox *outbox, nmq_inflight_entry *entry, uint8_t reason_code)
 {
-    if (reason_code >= NMQ_RC_UNSPECIFIED_ERROR) { // [MQTT-4.3.3-4]
+    if (reason_code >= NMQ_RC_UNSPECIFIED_ERROR) { // [MQTT-4.4.0-2]
         nmq_inflight_give(&s->inflight, entry);
         return NMQ_OK;
     }
     nmq_delivery_fini(&entry->delivery);
-    entry->state = NMQ_INFLIGHT_PUBCOMP;
+    entry->state = NMQ_INFLIGHT_PUBCOMP; // [MQTT-4.3.3-4]
     return write_ack(s, outbox, NMQ_PUBREL, entry->packet_id, NMQ_RC_SUCCESS);
 }
 
@@ -452,6 +462,7 @@ nmq_session_receive(nmq_session *session, uint16_t packet_id)
     return rv == NMQ_OK ? 1 : rv;
 }
 
+// The identifier means a new message from now on [MQTT-4.3.3-12].
 bool
 nmq_session_released(nmq_session *session, uint16_t packet_id)
 {

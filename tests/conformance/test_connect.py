@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import time
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from tests import raw
 from tests.conformance.flows import kept, modern, versions
 from tests.conftest import Process, StartBroker
-from tests.raw import CONNACK, CONNECT, DISCONNECT, Closed
+from tests.raw import CONNACK, CONNECT, Closed
 
 
 @versions
@@ -42,6 +41,7 @@ def test_second_connect_closes_the_connection(
 
 
 @pytest.mark.spec("MQTT-3.1.2-2")
+@pytest.mark.spec("MQTT-3.1.2-2", version=4)
 @pytest.mark.parametrize("level", [0, 2, 6, 255])
 def test_unknown_protocol_level_is_refused_with_1(broker: Process, level: int) -> None:
     with broker.raw(4) as c:
@@ -52,29 +52,7 @@ def test_unknown_protocol_level_is_refused_with_1(broker: Process, level: int) -
         assert (got.kind, got.reason) == (CONNACK, 1)
 
 
-@pytest.mark.spec("MQTT-3.1.2-3")
-@modern
-def test_reserved_connect_flag_closes(broker: Process, version: int) -> None:
-    body = (
-        raw.text("MQTT") + bytes([version, 3, 0, 60]) + raw.props(version) + raw.text("x")
-    )
-    with broker.raw(version) as c:
-        c.send(raw.packet(CONNECT, body))
-        assert all(p.reason == 0x81 for p in c.read_until_closed())
-
-
-@pytest.mark.spec("MQTT-3.1.3-6")
-def test_empty_client_id_is_assigned_one(broker: Process) -> None:
-    with broker.raw(5) as c:
-        got = c.connect("")
-        assert (
-            got.properties.find(b"\x12") >= 0
-        )  # Assigned Client Identifier [MQTT-3.2.2-16]
-    with broker.raw(4) as c:
-        assert c.connect("").reason == 0
-
-
-@pytest.mark.spec("MQTT-3.1.3-8")
+@pytest.mark.spec("MQTT-3.1.3-8", "MQTT-3.1.3-8 of 3.1.1")
 @pytest.mark.parametrize(("version", "clean"), [(4, False), (3, True)])
 def test_empty_client_id_is_refused_with_2(
     broker: Process, version: int, clean: bool
@@ -160,20 +138,3 @@ def test_connect_must_come_in_time(start_broker: StartBroker) -> None:
     with process.raw() as c:
         c.send(b"\x10")  # a byte does not hold the slot
         assert c.read_until_closed() == []
-
-
-def test_disconnect_cannot_raise_a_session_expiry_of_0(broker: Process, name: str) -> None:
-    with broker.raw(5) as c:
-        c.connect(name)
-        c.send(raw.disconnect(5, 0, b"\x11" + struct.pack(">I", 10)))
-        (got,) = c.read_until_closed()
-        assert (got.kind, got.reason) == (DISCONNECT, 0x82)
-
-
-def test_disconnect_can_end_the_session(broker: Process, name: str) -> None:
-    with broker.raw(5) as c:
-        c.connect(name, **kept(5))
-        c.send(raw.disconnect(5, 0, b"\x11" + struct.pack(">I", 0)))
-        c.read_until_closed()
-    with broker.raw(5) as c:
-        assert c.connect(name, clean=False).flags == 0

@@ -82,6 +82,7 @@ def test_identifiers_in_use_are_not_given_again(
 
 
 @pytest.mark.spec(
+    "MQTT-3.3.1-1",
     "MQTT-4.3.2-3",
     "MQTT-4.3.3-3",
     "MQTT-4.3.3-4",
