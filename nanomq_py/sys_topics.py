@@ -9,8 +9,8 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 
+from nanomq_py import __version__
 from nanomq_py.core import Core, Stats
 
 LOAD_MINUTES = (1, 5, 15)
@@ -80,7 +80,7 @@ class SysTopics:
         self._loads = {topic: Load() for topic in _LOADS}
         self._heap_max = 0
         self._told: dict[str, str] = {}
-        self._version = f"nanomq-py version {version('nanomq-py')}"
+        self._version = f"nanomq-py version {__version__}"
 
     async def run(self) -> None:
         """Publish until cancelled."""

@@ -25,6 +25,7 @@ make_will(const nmq_connect *c, int64_t now_ms, nmq_message **out)
         .qos = c->will_qos,
         // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
         .retain = c->will_retain,
+        .publisher = c->will_retain ? nmq_bytes_hash(c->client_id) : 0,
     };
 
     *out = NULL;

@@ -131,6 +131,9 @@ route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         .retain = packet->publish.retain,
     };
 
+    if (parts.retain) {
+        parts.publisher = nmq_bytes_hash(conn->client->session->client_id);
+    }
     if (packet->props.present != 0) {
         parts.expires_at_ms = nmq_conn_expires_at(&packet->props, batch->now_ms);
         if (nmq_conn_forwarded(&packet->props, &scratch, &parts.props) != NMQ_OK) {

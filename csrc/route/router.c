@@ -402,6 +402,7 @@ parts_of(const nmq_message *m)
         .props = nmq_message_props(m),
         .payload = nmq_message_payload(m),
         .expires_at_ms = m->expires_at_ms,
+        .publisher = m->publisher,
         .qos = m->qos,
         .retain = m->retain,
     };
@@ -526,8 +527,14 @@ nmq_router_send_retained(nmq_batch *batch, nmq_client *client, nmq_bytes filter_
         nmq_log_write(&router->log, NMQ_LOG_ERROR, "retained messages not sent: %s",
                       nmq_status_text(found));
     }
+    uint64_t own = (options & NMQ_SUB_NO_LOCAL) != 0 // [MQTT-3.8.3-3]
+                       ? nmq_bytes_hash(client->session->client_id)
+                       : 0;
     for (size_t i = 0; i < messages.count; i++) {
         nmq_message *m = messages.at[i];
+        if (own != 0 && m->publisher == own) {
+            continue;
+        }
         nmq_message_parts parts = parts_of(m);
         share what = {
             .parts = &parts,

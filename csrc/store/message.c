@@ -65,6 +65,7 @@ nmq_message_new(const nmq_message_parts *parts)
         .qos = parts->qos,
         .retain = parts->retain,
         .expires_at_ms = parts->expires_at_ms,
+        .publisher = parts->publisher,
     };
     (void) append(append(append(m->bytes, parts->topic_name), parts->props),
                   parts->payload);

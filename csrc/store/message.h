@@ -16,6 +16,7 @@ typedef struct nmq_message {
     uint8_t qos;           // as published
     bool retain;           // as published
     int64_t expires_at_ms; // 0: never
+    uint64_t publisher;    // see nmq_message_parts
     uint8_t bytes[];
 } nmq_message;
 
@@ -26,6 +27,7 @@ typedef struct {
     nmq_bytes props;
     nmq_bytes payload;
     int64_t expires_at_ms;
+    uint64_t publisher; // hash of the Client Identifier, for No Local; 0: none, or not retained
     uint8_t qos;
     bool retain;
 } nmq_message_parts;
