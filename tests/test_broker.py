@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from nanomq_py import Broker, Config, ConfigError, Message
+from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Step
 from nanomq_py.config.model import User, WebSocket
+from tests import raw
 from tests.raw import DISCONNECT, PUBACK, PUBLISH, Raw, ack
 
 LOCAL = Config(url="nmq-tcp://127.0.0.1:0", websocket=WebSocket(enable=False))
@@ -170,3 +172,40 @@ async def test_stop_wakes_a_waiting_tap() -> None:
     await asyncio.sleep(0)
     await broker.stop()
     assert await asyncio.wait_for(waiting, 5) is None
+
+
+class Ticket:
+    """A method of enhanced authentication as docs/api/python.md shows it."""
+
+    name = "TICKET"
+
+    def begin(self, client_id: str) -> Ticket:
+        return self
+
+    def step(self, data: bytes | None) -> Step:
+        if data is None:
+            return Step(CONTINUE_AUTHENTICATION, b"your ticket, please")
+        return Step(0, user_name="guest") if data == b"42" else Step(0x87)
+
+
+@pytest.mark.parametrize(("ticket", "reason"), [(b"42", 0), (b"43", 0x87)])
+async def test_method_of_the_programs_own_lets_clients_in(
+    ticket: bytes, reason: int
+) -> None:
+    method = b"\x15" + raw.text("TICKET")
+    answer = method + b"\x16" + raw.text(ticket)
+
+    def client(port: int) -> int:
+        with Raw(port, 5) as c:
+            c.send(raw.connect("c", 5, properties=method))
+            asked = c.expect(raw.AUTH)
+            assert asked.properties == method + b"\x16" + raw.text("your ticket, please")
+            c.send(raw.packet(raw.AUTH, b"\x18" + raw.varint(len(answer)) + answer))
+            got = c.expect(raw.CONNACK)
+            if got.reason == 0:
+                c.ping()
+                c.leave()
+            return got.reason
+
+    async with Broker(LOCAL, methods=[Ticket()]) as broker:
+        assert await asyncio.to_thread(client, broker.ports["url"]) == reason

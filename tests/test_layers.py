@@ -30,7 +30,7 @@ def test_nng_is_named_in_one_file_only() -> None:
             assert not re.search(r"\bnng_\w+\(", source.read_text()), source.name
 
 
-ORDER = ["config", "core", "auth", "broker", "http", "server", "cli"]
+ORDER = ["config", "core", "auth", "sys_topics", "broker", "http", "server", "cli"]
 
 
 def test_python_imports_point_down() -> None:

@@ -69,6 +69,9 @@ class Exchanges:
         self._methods = {method.name: method for method in methods}
         self._under_way: dict[int, tuple[Exchange, float]] = {}  # and when it began
 
+    def __len__(self) -> int:
+        return len(self._under_way)
+
     def begin(self, number: int, method: str, client_id: str, data: bytes | None) -> Step:
         """Begin an exchange in place of one under the same number."""
         self._forget_old()

@@ -1,0 +1,91 @@
+"""Enhanced authentication: any data from the network, other methods, forgotten exchanges."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import scramp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nanomq_py.auth import enhanced
+from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchanges, Step
+from nanomq_py.auth.scram import Scram
+from nanomq_py.config.model import User
+
+SCRAM = Scram([User(login="u", password="secret")])
+FIRST = st.builds(
+    lambda *parts: ",".join(parts).encode(),
+    st.sampled_from(["n", "y", "p=tls-unique", "", "x"]),
+    st.sampled_from(["", "a=x"]),
+    st.sampled_from(["n=u", "n=", "m=1", "n=a=2Cb", "n==", "n=\u00aa"]),
+    st.sampled_from(["r=abc", "r=", "r=a b", "c=1"]),
+)
+FINAL = st.builds(
+    lambda *parts: ",".join(parts).encode(),
+    st.sampled_from(["c=biws", "c=", "c=!", "x"]),
+    st.sampled_from(["r=abc", "r=", "x"]),
+    st.sampled_from(["p=AAAA", "p=", "p=!", "p=" + "A" * 43 + "=", ""]),
+)
+
+
+@given(st.binary() | FIRST, st.none() | st.binary() | FINAL)
+def test_scram_refuses_any_data_that_proves_nothing(
+    first: bytes, final: bytes | None
+) -> None:
+    exchanges = Exchanges([SCRAM])
+    step = exchanges.begin(1, "SCRAM-SHA-256", "c", first)
+    if step.reason_code == CONTINUE_AUTHENTICATION:
+        step = exchanges.go_on(1, final)
+    assert step == Step(0x87)
+
+
+@pytest.mark.parametrize("user", ["u", "\u00fc,=\u00e9"])
+def test_scram_lets_the_user_in_and_names_it(user: str) -> None:
+    exchanges = Exchanges([Scram([User(login=user, password="p\u00e4ss")])])
+    client = scramp.ScramClient(["SCRAM-SHA-256"], user, "p\u00e4ss")
+    step = exchanges.begin(1, "SCRAM-SHA-256", "c", client.get_client_first().encode())
+    assert step.reason_code == CONTINUE_AUTHENTICATION
+    assert step.data is not None
+    client.set_server_first(step.data.decode())
+    step = exchanges.go_on(1, client.get_client_final().encode())
+    assert (step.reason_code, step.user_name) == (0, user)
+
+
+class Broken:
+    name = "BROKEN"
+
+    def begin(self, client_id: str) -> Broken:
+        return self
+
+    def step(self, data: bytes | None) -> Step:
+        raise RuntimeError("oh")
+
+
+def test_method_that_fails_refuses_its_client(caplog: pytest.LogCaptureFixture) -> None:
+    assert Exchanges([Broken()]).begin(1, "BROKEN", "c", None) == Step(0x80)
+    assert "an authentication method failed" in caplog.text
+
+
+class Patient:
+    name = "PATIENT"
+
+    def begin(self, client_id: str) -> Patient:
+        return Patient()
+
+    def step(self, data: bytes | None) -> Step:
+        return Step(CONTINUE_AUTHENTICATION)
+
+
+def test_exchanges_that_clients_left_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    exchanges = Exchanges([Patient()])
+    now = 0.0
+    monkeypatch.setattr(enhanced, "time", SimpleNamespace(monotonic=lambda: now))
+    for number in range(100):
+        now += 1
+        exchanges.begin(number, "PATIENT", "c", None)
+    assert len(exchanges) == 60
+    assert exchanges.go_on(99, None).reason_code == CONTINUE_AUTHENTICATION
+    assert exchanges.go_on(1, None) == Step(0x87)
+    assert exchanges.begin(200, "OTHER", "c", None) == Step(0x8C)
