@@ -8,7 +8,7 @@ C_HEADERS := $(shell find csrc -name '*.h')
 STRICT := -std=c11 -D_GNU_SOURCE -Icsrc -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 
-.PHONY: run test lint format asan tsan bench clean
+.PHONY: run test lint format asan tsan machine bench clean
 
 run: build/run
 	$(PY) -m nanomq_py start --conf etc/nanomq.conf
@@ -46,6 +46,13 @@ tsan: # threads without Python
 	@mkdir -p build
 	gcc -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=thread -DNMQ_MEM_COUNT -Icsrc -o build/stress-tsan $(C_FILES) -lpthread
 	for n in 1 2 3; do build/stress-tsan || exit 1; done
+
+machine: build/test # ten minutes of clients against a model, each round from a seed of its own
+	end=$$(( $$(date +%s) + 600 )); \
+	while [ $$(date +%s) -lt $$end ]; do \
+	    MACHINE_EXAMPLES=1000 $(PY) -m pytest --timeout=900 tests/property/test_broker_model.py \
+	        --hypothesis-seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ') || exit 1; \
+	done
 
 bench: build/test
 	$(PY) bench/run.py

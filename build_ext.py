@@ -54,6 +54,7 @@ TEST_HEADERS = [
         "store/outbox.h",
         "store/aliases.h",
         "store/session.h",
+        "route/acl.h",
     ]
 ]
 # `make lint` adds -Wpedantic -Werror; here the wrappers that cffi writes are compiled too.

@@ -207,6 +207,18 @@ nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer)
     return nmq_conns_answer(&broker->conns, answer);
 }
 
+int
+nmq_broker_set_acl(nmq_broker *broker, const nmq_acl_rules *rules)
+{
+    nmq_acl *acl = rules != NULL ? nmq_acl_new(rules) : NULL;
+
+    if (rules != NULL && acl == NULL) {
+        return NMQ_ENOMEM;
+    }
+    nmq_router_set_acl(&broker->router, acl);
+    return NMQ_OK;
+}
+
 // --- taps and events
 
 static int

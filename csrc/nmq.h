@@ -104,6 +104,34 @@ typedef struct {
 // Returns NMQ_OK, or NMQ_ENOENT when nobody waits under that number any more.
 int nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer);
 
+// --- access rules
+
+// One rule. Texts are NUL-terminated and copied; NULL: any.
+typedef struct {
+    bool allow;
+    bool publish; // applies to publishing
+    bool subscribe;
+    const char *client_id;
+    const char *user_name;
+    uint8_t address[16];       // of the client, in network order
+    uint8_t address_len;       // 4, 16, or 0: any
+    uint8_t prefix_bits;       // how many of its bits count
+    const char *const *topics; // Topic Filters; levels %c and %u: client id, user name
+    size_t topic_count;
+} nmq_acl_rule;
+
+typedef struct {
+    const nmq_acl_rule *at; // in order: the first that applies decides
+    size_t count;
+    bool otherwise;        // what holds when none applies: true allows
+    bool deny_disconnects; // a client that does what it may not is disconnected
+} nmq_acl_rules;
+
+// Puts these rules in force at once, for clients that are connected too; NULL: everything
+// is allowed. Subscriptions that are there stay. Returns NMQ_OK or NMQ_ENOMEM with the old
+// ones in force.
+int nmq_broker_set_acl(nmq_broker *broker, const nmq_acl_rules *rules);
+
 // --- taps and events
 
 enum nmq_event_kind {

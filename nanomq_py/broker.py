@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from nanomq_py import core
+from nanomq_py.auth.acl import rule_of
 from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchanges, Method, Step
 from nanomq_py.auth.password import Users
 from nanomq_py.config import Config, ConfigError
@@ -199,6 +200,11 @@ class Broker:
             raise RuntimeError("the broker is running")
         core.set_task_threads(task_threads(self.config))
         self._core = core.Core(core_options(self.config, ask_auth=self._users.must_ask))
+        self._core.set_rules(
+            [rule_of(rule) for rule in self.config.acl_rules],
+            otherwise=self.config.acl_nomatch == "allow",
+            deny_disconnects=self.config.acl_deny_action == "disconnect",
+        )
         asyncio.get_running_loop().add_reader(self._core.event_fd, self._drain)
         try:
             for key, url in self._listeners().items():

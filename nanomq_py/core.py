@@ -5,8 +5,9 @@ Nothing of cffi leaves this module.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import pynng._nng
@@ -88,6 +89,19 @@ class CoreOptions:
     response_information: str | None = None
     ask_auth: bool = False
     log_level: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """``nmq_acl_rule`` of ``nmq.h``: who may, or may not, do what with which topics."""
+
+    allow: bool
+    publish: bool
+    subscribe: bool
+    client_id: str | None = None  # None: any
+    user_name: str | None = None  # None: any
+    network: IPv4Network | IPv6Network | None = None  # None: any
+    topics: tuple[str, ...] = ("#",)
 
 
 @dataclass(frozen=True)
@@ -259,6 +273,32 @@ class Core:
             answer.user_name, answer.user_name_len = kept[1], len(name)
         lib.nmq_broker_answer(self._broker, answer)
 
+    def set_rules(
+        self, rules: Sequence[Rule], *, otherwise: bool, deny_disconnects: bool
+    ) -> None:
+        """Put access rules in force at once: the first that applies decides.
+
+        otherwise         what holds when none applies: True allows
+        deny_disconnects  a client that does what it may not is disconnected
+        """
+        if otherwise and not rules:
+            check(lib.nmq_broker_set_acl(self._broker, ffi.NULL))
+            return
+        kept: list[Any] = []  # what the C structs point to, until they were copied
+        array = ffi.new("nmq_acl_rule[]", len(rules))
+        for raw, rule in zip(array, rules, strict=True):
+            _fill_rule(raw, rule, kept)
+        all_rules = ffi.new(
+            "nmq_acl_rules *",
+            {
+                "at": array,
+                "count": len(rules),
+                "otherwise": otherwise,
+                "deny_disconnects": deny_disconnects,
+            },
+        )
+        check(lib.nmq_broker_set_acl(self._broker, all_rules))
+
     def open_tap(self, topic_filter: str, *, qos: int) -> int:
         """Have matching messages come as events, retained ones first; return its number."""
         text = topic_filter.encode()
@@ -312,6 +352,24 @@ class Core:
         broker, self._broker = self._broker, None  # a later call raises TypeError, no crash
         if broker is not None:
             lib.nmq_broker_free(broker)
+
+
+def _fill_rule(raw: Any, rule: Rule, kept: list[Any]) -> None:
+    def text(value: str | None) -> Any:
+        if value is None:
+            return ffi.NULL
+        kept.append(ffi.new("char[]", value.encode()))
+        return kept[-1]
+
+    raw.allow, raw.publish, raw.subscribe = rule.allow, rule.publish, rule.subscribe
+    raw.client_id, raw.user_name = text(rule.client_id), text(rule.user_name)
+    if rule.network is not None:
+        packed = rule.network.network_address.packed
+        raw.address[0 : len(packed)] = packed
+        raw.address_len, raw.prefix_bits = len(packed), rule.network.prefixlen
+    topics = ffi.new("char *[]", [text(topic) for topic in rule.topics])
+    kept.append(topics)
+    raw.topics, raw.topic_count = topics, len(rule.topics)
 
 
 def _text(at: Any, length: int) -> str:

@@ -70,8 +70,6 @@ def refuse_unsupported(config: Config) -> None:
     """
     refused = {
         "tls.enable": config.tls.enable,
-        "acl.rule": bool(config.acl_rules),
-        "acl_nomatch": config.acl_nomatch != "allow",
         "auth.http.enable": config.auth_http.enable,
     }
     for name, used in refused.items():

@@ -37,7 +37,7 @@ def test_version() -> None:
     [
         ("msq_len=many", "nanomq.conf:1: msq_len='many': expected a whole number"),
         ("tls.enable=true", "tls.enable: this version cannot enforce it yet"),
-        ('acl.rule.1={"permit":"deny"}', "acl.rule: this version cannot enforce it yet"),
+        ("auth.http.enable=true", "auth.http.enable: this version cannot enforce it yet"),
         ("http_server.auth_type=jwt", "http_server.jwt.public.keyfile: missing"),
         ("log.to=file\nlog.dir=/proc/nowhere", "log.dir='/proc/nowhere'"),
     ],

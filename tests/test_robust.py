@@ -7,6 +7,7 @@ import resource
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,30 @@ def test_qos1_flood_with_a_small_queue_loses_nothing(start_broker: StartBroker) 
             sub.send(raw.ack(PUBACK, got.packet_id))
         acks = [pub.expect(PUBACK).packet_id for _ in range(count)]
         assert acks == [n + 1 for n in range(count)]
+
+
+def test_small_messages_do_not_wait_for_the_peers_acknowledgement(
+    broker: Process, name: str
+) -> None:
+    """Nagle's algorithm would hold the second of two small writes back, some 40 ms."""
+
+    def median(act: Callable[[], None]) -> float:
+        times = []
+        for _ in range(41):
+            begun = time.perf_counter()
+            act()
+            times.append(time.perf_counter() - begun)
+        return sorted(times)[20]
+
+    with broker.raw() as sub, broker.raw() as pub:
+        sub.connect(name)
+        sub.subscribe((name, 0))
+        pub.connect(name + "_p")
+
+        def two_writes() -> None:
+            pub.publish(name, b"x")
+            pub.ping()  # the message is on its way
+            sub.send(raw.packet(raw.PINGREQ))
+            assert [sub.read().kind for _ in range(2)] == [raw.PUBLISH, raw.PINGRESP]
+
+        assert median(two_writes) < 60 * median(sub.ping)

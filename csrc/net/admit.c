@@ -250,6 +250,16 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
                    : nmq_conn_refuse(conn, batch,
                                      (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, NULL});
     }
+    if (nmq_conn_know(conn, attach.client_id, attach.user_name) != NMQ_OK) {
+        nmq_buf_free(&adm.bytes);
+        return nmq_conn_no_memory(conn);
+    }
+    if (c->has_will && !nmq_conn_may(conn, NMQ_ACL_PUBLISH, c->will_topic)) {
+        nmq_buf_free(&adm.bytes);
+        return nmq_conn_refuse(
+            conn, batch,
+            (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies the will"});
+    }
     // The tree may change and wills go out: not inside a lane.
     nmq_batch_end(batch);
     // the will goes with the session [MQTT-3.1.2-7]

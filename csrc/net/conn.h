@@ -60,6 +60,8 @@ typedef struct {
     enum nmq_conn_state state; // receive side
     nmq_bytes *aliases;        // receive side: topics by Topic Alias, owned; NULL: none
     nmq_client *client;        // set by the receive side with link.lock; a reference
+    nmq_acl_view *acl;         // receive side; NULL: everything is allowed
+    uint64_t acl_version;      // receive side: of the rules that `acl` is for
     nmq_outbox sending;        // send side
     bool is_sending;           // link.lock
     bool closing;              // link.lock: close once all is sent
@@ -160,6 +162,19 @@ enum nmq_next nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet 
 
 // Sets the longest silence to what the client's Keep Alive says.
 void nmq_conn_keep_alive(nmq_conn *conn);
+
+// access.c. Looks up the rules for that client, before it is in.
+// Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_conn_know(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
+
+// Whether the client may do that with the Topic Name or the Topic Filter (a shared one
+// too).
+bool nmq_conn_may(nmq_conn *conn, enum nmq_acl_action action, nmq_bytes topic);
+
+// Whether a client that may not is to be disconnected.
+bool nmq_conn_deny_disconnects(const nmq_conn *conn);
+
+void nmq_conn_forget_rules(nmq_conn *conn); // frees what nmq_conn_know made
 
 // auth.c. Makes a question of a CONNECT or an AUTH; nmq_conn_post_question puts it to
 // Python, as the last thing the receive side does.

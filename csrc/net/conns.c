@@ -66,6 +66,7 @@ conn_free(nmq_link *link)
     }
     nmq_free(conn->aliases);
     nmq_auth_free(conn->auth);
+    nmq_conn_forget_rules(conn);
     conn->stream->ops->free(conn->stream);
     nmq_outbox_reset(&conn->sending, 0);
     nmq_buf_free(&conn->in);

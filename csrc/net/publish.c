@@ -189,6 +189,15 @@ refuse_message(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, nmq_f
                             packet->packet_id, fault);
 }
 
+static enum nmq_next
+deny(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
+{
+    const nmq_fault fault = {NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"};
+
+    return nmq_conn_deny_disconnects(conn) ? nmq_conn_refuse(conn, batch, fault)
+                                           : refuse_message(conn, batch, packet, fault);
+}
+
 enum nmq_next
 nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
@@ -213,6 +222,9 @@ nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
         return refuse_message(
             conn, batch, packet,
             (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"});
+    }
+    if (!nmq_conn_may(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name)) {
+        return deny(conn, batch, packet);
     }
     if (qos == 2) {
         enum nmq_next next = receive_qos2(conn, batch, packet, &fresh);

@@ -74,6 +74,7 @@ enum {
     X(void, stream_listener_close, (nng_stream_listener *) )                               \
     X(void, stream_listener_free, (nng_stream_listener *) )                                \
     X(int, stream_listener_get_int, (nng_stream_listener *, const char *, int *) )         \
+    X(int, stream_listener_set_bool, (nng_stream_listener *, const char *, bool) )         \
     X(int, stream_listener_set_string, (nng_stream_listener *, const char *, const char *) )
 
 #define DECLARE(result, name, args) result(*name) args;
@@ -480,6 +481,9 @@ open_listener(nmq_acceptor *a, const char *url)
     if ((rv = nng.stream_listener_alloc(&a->listener, nng_url)) != 0) {
         return status_of(rv);
     }
+    // A batch is flushed whole: Nagle's algorithm would hold the next one back until the
+    // peer's delayed acknowledgement, some 40 ms. IPC has no such option.
+    (void) nng.stream_listener_set_bool(a->listener, "tcp-nodelay", true);
     if (strncmp(nng_url, "ws", 2) == 0) {
         // [MQTT-6.0.0-4]; nng closes on a text frame [MQTT-6.0.0-1] and gives the bytes of
         // frames as one stream [MQTT-6.0.0-2].

@@ -26,7 +26,7 @@ check_filter(const nmq_options *options, nmq_bytes text)
 }
 
 static nmq_fault
-check_subscribe(const nmq_conn *conn, const nmq_packet *packet)
+check_subscribe(nmq_conn *conn, const nmq_packet *packet)
 {
     const nmq_options *options = conn->conns->options;
     nmq_bytes list = packet->list;
@@ -41,11 +41,14 @@ check_subscribe(const nmq_conn *conn, const nmq_packet *packet)
         return (nmq_fault){NMQ_RC_SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
                            "Subscription Identifiers are switched off"};
     }
-    while (conn->version == NMQ_V5 &&
-           nmq_packet_next_subscription(&list, &filter, &unused)) {
+    while (nmq_packet_next_subscription(&list, &filter, &unused)) {
         nmq_fault fault = check_filter(options, filter);
-        if (fault.code != 0) {
+        if (fault.code != 0 && conn->version == NMQ_V5) {
             return fault;
+        }
+        if (!nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter) &&
+            nmq_conn_deny_disconnects(conn)) {
+            return (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"};
         }
     }
     return (nmq_fault){0};
@@ -59,6 +62,7 @@ code_of(int rv, uint8_t options)
     case 0:
     case 1: return options & NMQ_SUB_QOS; // [MQTT-3.9.3-1]
     case NMQ_EFILTER: return NMQ_RC_TOPIC_FILTER_INVALID;
+    case NMQ_EACCESS: return NMQ_RC_NOT_AUTHORIZED;
     default: return NMQ_RC_UNSPECIFIED_ERROR;
     }
 }
@@ -70,6 +74,7 @@ why_failed(const nmq_buf *codes)
     for (size_t i = 0; i < codes->len; i++) {
         switch (codes->at[i]) {
         case NMQ_RC_TOPIC_FILTER_INVALID: return "a Topic Filter is not valid";
+        case NMQ_RC_NOT_AUTHORIZED: return "an access rule denies it";
         case NMQ_RC_UNSPECIFIED_ERROR: return "the broker is out of memory";
         default: break;
         }
@@ -116,6 +121,21 @@ granted(const nmq_conn *conn, uint8_t options)
                                          : options;
 }
 
+// Returns what nmq_router_subscribe does, or NMQ_EACCESS.
+static int
+subscribe_one(nmq_conn *conn, nmq_bytes filter, uint8_t options, uint32_t identifier)
+{
+    if (!nmq_conn_levels_fit(conn, filter) ||
+        check_filter(conn->conns->options, filter).code != 0) {
+        return NMQ_EFILTER;
+    }
+    if (!nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter)) {
+        return NMQ_EACCESS;
+    }
+    return nmq_router_subscribe(conn->conns->router, conn->client, filter, options,
+                                identifier);
+}
+
 // Subscribes to each filter; results gets nmq_router_subscribe's answers, one byte each.
 static int
 subscribe_all(nmq_conn *conn, nmq_bytes list, uint32_t identifier, nmq_buf *codes,
@@ -126,11 +146,7 @@ subscribe_all(nmq_conn *conn, nmq_bytes list, uint32_t identifier, nmq_buf *code
 
     while (nmq_packet_next_subscription(&list, &filter, &options)) {
         options = granted(conn, options);
-        bool fits = nmq_conn_levels_fit(conn, filter) &&
-                    check_filter(conn->conns->options, filter).code == 0;
-        int rv = fits ? nmq_router_subscribe(conn->conns->router, conn->client, filter,
-                                             options, identifier)
-                      : NMQ_EFILTER;
+        int rv = subscribe_one(conn, filter, options, identifier);
         uint8_t code = code_for(conn, code_of(rv, options));
         uint8_t result = (uint8_t) (rv >= 0 ? rv : 0xff);
         if (nmq_buf_put(codes, (nmq_bytes){&code, 1}) != NMQ_OK ||

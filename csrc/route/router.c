@@ -16,6 +16,7 @@ nmq_router_init(nmq_router *router)
     router->sweep_timer.fire = sweep;
     (void) pthread_mutex_init(&router->retain_lock, NULL);
     (void) pthread_mutex_init(&router->registry_lock, NULL);
+    (void) pthread_mutex_init(&router->acl_lock, NULL);
     router->lanes = nmq_lanes_new();
     router->tree = nmq_tree_new();
     router->retain = nmq_retain_new();
@@ -55,6 +56,29 @@ nmq_router_fini(nmq_router *router)
     nmq_ring_free(router->events);
     (void) pthread_mutex_destroy(&router->retain_lock);
     (void) pthread_mutex_destroy(&router->registry_lock);
+    nmq_acl_unref(router->acl);
+    (void) pthread_mutex_destroy(&router->acl_lock);
+}
+
+void
+nmq_router_set_acl(nmq_router *router, nmq_acl *acl)
+{
+    (void) pthread_mutex_lock(&router->acl_lock);
+    nmq_acl *old = router->acl;
+    router->acl = acl;
+    (void) __atomic_add_fetch(&router->acl_version, 1, __ATOMIC_RELEASE);
+    (void) pthread_mutex_unlock(&router->acl_lock);
+    nmq_acl_unref(old);
+}
+
+nmq_acl *
+nmq_router_acl(nmq_router *router, uint64_t *version)
+{
+    (void) pthread_mutex_lock(&router->acl_lock);
+    nmq_acl *acl = nmq_acl_ref(router->acl);
+    *version = __atomic_load_n(&router->acl_version, __ATOMIC_RELAXED);
+    (void) pthread_mutex_unlock(&router->acl_lock);
+    return acl;
 }
 
 void

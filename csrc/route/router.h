@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/ring.h"
+#include "route/acl.h"
 #include "route/client.h"
 #include "route/lanes.h"
 #include "store/retain.h"
@@ -55,6 +56,9 @@ struct nmq_router {
     size_t clients_max; // registry_lock: the most there ever were
     nmq_client *oldest; // registry_lock: all of them, in order of birth
     nmq_client *newest; // registry_lock
+    pthread_mutex_t acl_lock;
+    nmq_acl *acl;         // acl_lock; a reference; NULL: everything is allowed
+    uint64_t acl_version; // atomic: counts the changes
     nmq_clock *clock;
     nmq_ring *events;
     nmq_log log;
@@ -104,6 +108,12 @@ unsigned nmq_router_publish_message(nmq_router *router, const nmq_client *from,
 // Gives a delivery of a session that has ended to another member of its shared group, if
 // there is one left (4.8.2). Call without a lane.
 void nmq_router_pass_on(nmq_router *router, const nmq_delivery *delivery);
+
+// Puts the acl in force; takes the reference, NULL: everything is allowed.
+void nmq_router_set_acl(nmq_router *router, nmq_acl *acl);
+
+// Returns a reference to the acl in force, or NULL, and its version.
+nmq_acl *nmq_router_acl(nmq_router *router, uint64_t *version);
 
 // Subscribes the client. Call without a lane. Returns 1 for a new subscription, 0 for one
 // replaced, NMQ_EFILTER, NMQ_ENOMEM, or NMQ_ECLOSED for a client that has ended.

@@ -27,7 +27,8 @@ typedef struct {
     nmq_bytes props;
     nmq_bytes payload;
     int64_t expires_at_ms;
-    uint64_t publisher; // hash of the Client Identifier, for No Local; 0: none, or not retained
+    uint64_t
+        publisher; // hash of the Client Identifier, for No Local; 0: none, or not retained
     uint8_t qos;
     bool retain;
 } nmq_message_parts;

@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -138,6 +139,34 @@ class _AclJson(msgspec.Struct, forbid_unknown_fields=True):
     topics: tuple[str, ...] = ("#",)
 
 
+def _is_filter(text: str) -> bool:
+    """Say whether the text is a Topic Filter (MQTT 5.0, 4.7)."""
+    levels = text.split("/")
+    return (
+        bool(text)
+        and all(level in ("+", "#") or not set(level) & set("+#") for level in levels)
+        and "#" not in levels[:-1]
+    )
+
+
+def _checked(entry: Entry, rule: _AclJson) -> _AclJson:
+    """Check what the shape of the JSON does not say."""
+    for text in (rule.username or "", rule.clientid or "", *rule.topics):
+        if not text.isprintable():
+            raise entry.error("names and topics of printable characters")
+    if rule.ipaddr is not None:
+        try:
+            ip_network(rule.ipaddr, strict=False)
+        except ValueError:
+            raise entry.error(
+                "an ipaddr such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"
+            ) from None
+    for topic in rule.topics:
+        if not _is_filter(topic):
+            raise entry.error(f"topics that are topic filters, not {topic!r}")
+    return rule
+
+
 class _HookJson(msgspec.Struct, forbid_unknown_fields=True):
     action: str
     topic: str | None = None
@@ -158,7 +187,10 @@ def _acl_rules(entries: Entries) -> tuple[AclRule, ...]:
         'JSON such as {"permit":"allow","username":"u","action":"publish","topics":["a/#"]}'
     )
     found = entries.take_matching(r"acl\.rule\.(\d{1,9})")
-    rules = {int(match[1]): _json(entry, _AclJson, shape) for match, entry in found}
+    rules = {
+        int(match[1]): _checked(entry, _json(entry, _AclJson, shape))
+        for match, entry in found
+    }
     return tuple(AclRule(**msgspec.structs.asdict(rules[n])) for n in sorted(rules))
 
 

@@ -284,7 +284,9 @@ come_in(client *c, const char *id, uint8_t version, bool clean)
     packet.connect.will_topic = nmq_bytes_of("s/will");
     packet.connect.will_payload = nmq_bytes_of("gone");
     if (version == NMQ_V5) {
-        nmq_props_set_number(&packet.props, NMQ_PROP_SESSION_EXPIRY_INTERVAL, 1);
+        nmq_props_set_number(&packet.props, NMQ_PROP_SESSION_EXPIRY_INTERVAL,
+                             clean ? 0 : 1);
+        nmq_props_set_number(&packet.props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, 2);
     }
     say(c, &packet);
     return hear(c, &packet) && packet.type == NMQ_CONNACK;
@@ -385,6 +387,16 @@ publish_flow(void *arg)
 static void *
 control(void *arg)
 {
+    static const char *const topics[] = {"s/%c", "s/#"};
+    static const nmq_acl_rule each[] = {
+        {.publish = true, .client_id = "c2", .topics = topics, .topic_count = 1},
+        {.allow = true,
+         .publish = true,
+         .subscribe = true,
+         .topics = topics,
+         .topic_count = 2},
+    };
+    static const nmq_acl_rules rules = {.at = each, .count = 2, .otherwise = true};
     nmq_broker *broker = arg;
     nmq_event events[64];
     uint64_t tap;
@@ -399,6 +411,7 @@ control(void *arg)
         assert(nmq_snapshot_new(broker, &snapshot) == NMQ_OK);
         nmq_snapshot_free(snapshot);
         (void) nmq_broker_kick(broker, "c1", 2, 0x98);
+        assert(nmq_broker_set_acl(broker, round % 2 == 0 ? &rules : NULL) == NMQ_OK);
         size_t n = nmq_broker_events(broker, events, 64);
         for (size_t i = 0; i < n; i++) {
             nmq_broker_event_done(&events[i]);

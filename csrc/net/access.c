@@ -1,0 +1,68 @@
+// access.c - the access rules of one connection, kept in step with those in force.
+#include "base/mem.h"
+#include "base/status.h"
+#include "net/conn.h"
+
+void
+nmq_conn_forget_rules(nmq_conn *conn)
+{
+    if (conn->acl != NULL) {
+        nmq_acl_view_free(conn->acl);
+        nmq_free(conn->acl);
+        conn->acl = NULL;
+    }
+}
+
+int
+nmq_conn_know(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
+{
+    const nmq_acl_subject subject = {client_id, user_name, conn->peer};
+    uint64_t version;
+    nmq_acl *acl = nmq_router_acl(conn->conns->router, &version);
+
+    if (acl == NULL) {
+        nmq_conn_forget_rules(conn);
+        conn->acl_version = version;
+        return NMQ_OK;
+    }
+    if (conn->acl == NULL) {
+        conn->acl = nmq_zalloc(sizeof *conn->acl);
+    }
+    if (conn->acl == NULL) {
+        nmq_acl_unref(acl);
+        return NMQ_ENOMEM;
+    }
+    int rv = nmq_acl_view_make(conn->acl, acl, &subject);
+    conn->acl_version = version;
+    return rv;
+}
+
+bool
+nmq_conn_may(nmq_conn *conn, enum nmq_acl_action action, nmq_bytes topic)
+{
+    nmq_client *client = conn->client;
+    uint64_t *version = &conn->conns->router->acl_version;
+    nmq_filter filter = {.filter = topic};
+
+    if (client != NULL && __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->acl_version) {
+        (void) pthread_mutex_lock(&client->lock);
+        int rv = nmq_conn_know(conn, client->session->client_id, client->user_name);
+        (void) pthread_mutex_unlock(&client->lock);
+        if (rv != NMQ_OK && conn->acl == NULL) {
+            return false;
+        }
+    }
+    if (conn->acl == NULL) {
+        return true;
+    }
+    if (action == NMQ_ACL_SUBSCRIBE && nmq_filter_parse(topic, &filter) != NMQ_OK) {
+        return true; // refused for what it is
+    }
+    return nmq_acl_allows(conn->acl, action, filter.filter);
+}
+
+bool
+nmq_conn_deny_disconnects(const nmq_conn *conn)
+{
+    return conn->acl != NULL && nmq_acl_disconnects(conn->acl);
+}

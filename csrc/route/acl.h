@@ -1,0 +1,57 @@
+// acl.h - who may publish and subscribe to what: rules in order, the first that applies
+// decides.
+//
+//     rules ──connect──> view: those that name this client ──publish, subscribe──> allowed?
+//
+// A rule is looked at for its client once a connection, for its topics at each packet. A
+// subscription is judged by its whole filter: a rule applies when one of its topics covers
+// it
+// ("a/#" covers "a/+/b"; "a/b" does not cover "a/+").
+//
+// Owner    an acl is immutable and counted; a view holds a reference to its acl.
+// Threads  an acl: any. A view: its connection's receive side.
+// Cost     none without rules; else the topics of the rules that name the client.
+#pragma once
+#include "base/bytes.h"
+#include "nmq.h"
+
+typedef struct nmq_acl nmq_acl;
+
+enum nmq_acl_action { NMQ_ACL_PUBLISH = 1, NMQ_ACL_SUBSCRIBE = 2 };
+
+// Copies the rules. Returns an acl with one reference, or NULL when memory is out.
+nmq_acl *nmq_acl_new(const nmq_acl_rules *rules);
+nmq_acl *nmq_acl_ref(nmq_acl *acl); // takes NULL
+void nmq_acl_unref(nmq_acl *acl);   // takes NULL
+
+// Whom a view is for. Slices are borrowed by nmq_acl_view_make.
+typedef struct {
+    nmq_bytes client_id;
+    nmq_bytes user_name; // at NULL: none
+    const char *peer;    // "1.2.3.4:5", "[::1]:5"; anything else has no address
+} nmq_acl_subject;
+
+// A zeroed view allows everything.
+typedef struct {
+    nmq_acl *acl;        // a reference
+    uint32_t *rules;     // those that name the client, in order; owned
+    uint32_t count;      // of them
+    nmq_bytes client_id; // owned
+    nmq_bytes user_name; // owned; at NULL: none
+} nmq_acl_view;
+
+// Makes the view anew; takes the reference to `acl` (NULL: everything is allowed), whatever
+// is returned. Returns NMQ_OK or NMQ_ENOMEM, and then the view denies everything.
+int nmq_acl_view_make(nmq_acl_view *view, nmq_acl *acl, const nmq_acl_subject *subject);
+void nmq_acl_view_free(nmq_acl_view *view);
+
+// Whether a client that does what it may not is to be disconnected.
+bool nmq_acl_disconnects(const nmq_acl_view *view);
+
+// topic is a Topic Name, or a Topic Filter without its $share.
+bool nmq_acl_allows(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes topic);
+
+// Whether the pattern covers the topic. Levels "%c" and "%u" of the pattern stand for the
+// client identifier and the user name. Wildcards of a pattern do not cover a first level
+// that begins with "$".
+bool nmq_acl_covers(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view);

@@ -1,0 +1,26 @@
+"""Access rules of the configuration (``acl.rule.N``) as the core's rules.
+
+Source  NanoMQ's acl.rule.N, acl_nomatch and acl_deny_action
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+from nanomq_py.config.model import AclRule
+from nanomq_py.core import Rule
+
+ANYONE = "#"  # what NanoMQ writes for any user name or client identifier
+
+
+def rule_of(rule: AclRule) -> Rule:
+    """Return the core's rule. The configuration has checked its parts."""
+    return Rule(
+        allow=rule.permit == "allow",
+        publish=rule.action in ("publish", "pubsub"),
+        subscribe=rule.action in ("subscribe", "pubsub"),
+        client_id=None if rule.clientid == ANYONE else rule.clientid,
+        user_name=None if rule.username == ANYONE else rule.username,
+        network=None if rule.ipaddr is None else ip_network(rule.ipaddr, strict=False),
+        topics=rule.topics,
+    )
