@@ -16,7 +16,7 @@ enum {
 };
 
 static int
-make_will(const nmq_connect *c, int64_t now_ms, nmq_message **out)
+make_will(const nmq_connect *c, nmq_bytes client_id, int64_t now_ms, nmq_message **out)
 {
     nmq_buf scratch = {0};
     nmq_message_parts parts = {
@@ -25,7 +25,7 @@ make_will(const nmq_connect *c, int64_t now_ms, nmq_message **out)
         .qos = c->will_qos,
         // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
         .retain = c->will_retain,
-        .publisher = c->will_retain ? nmq_bytes_hash(c->client_id) : 0,
+        .publisher = c->will_retain ? nmq_bytes_hash(client_id) : 0,
     };
 
     *out = NULL;
@@ -45,9 +45,11 @@ make_will(const nmq_connect *c, int64_t now_ms, nmq_message **out)
     return *out != NULL ? NMQ_OK : NMQ_ENOMEM;
 }
 
-// What nmq_registry_attach calls back with.
+// One CONNECT on its way in.
 typedef struct {
     nmq_conn *conn;
+    nmq_attach attach;
+    char assigned_id[ASSIGNED_ID_BYTES + 1];
     nmq_packet connack;
     nmq_buf bytes; // of the CONNACK
 } admission;
@@ -191,26 +193,17 @@ user_name_of(const nmq_conn *conn, const nmq_connect *c)
     return c->has_user_name ? c->user_name : (nmq_bytes){0};
 }
 
-// Encodes the CONNACK, as it is but for Session Present, before anything is changed.
-// Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG if the client takes none that large.
-static int
-encode_connack(admission *adm)
+// Fills in what the client gets and is told. Nothing is changed yet.
+static void
+plan(admission *a, const nmq_packet *packet)
 {
-    int rv = nmq_encode(&adm->bytes, adm->conn->version, &adm->connack);
-
-    return rv == NMQ_OK && adm->bytes.len > adm->conn->packet_max ? NMQ_ETOOBIG : rv;
-}
-
-enum nmq_next
-nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
-{
-    nmq_router *router = conn->conns->router;
+    nmq_conn *conn = a->conn;
     const nmq_options *options = conn->conns->options;
     const nmq_connect *c = &packet->connect;
-    admission adm = {.conn = conn, .connack = {.type = NMQ_CONNACK}};
     uint32_t asked_s = asked_expiry(c, &packet->props);
-    char assigned[ASSIGNED_ID_BYTES + 1];
-    nmq_attach attach = {
+    nmq_attach *attach = &a->attach;
+
+    *attach = (nmq_attach){
         .client_id = c->client_id,
         .user_name = user_name_of(conn, c),
         .link = &conn->link,
@@ -222,53 +215,80 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         .version = c->version,
         .clean_start = c->clean_start,
         .accept = accept_link,
-        .arg = &adm,
+        .arg = a,
     };
-    nmq_client *client = NULL;
-
     if (c->client_id.len == 0) { // [MQTT-3.1.3-6]
-        assign_id(assigned);
-        attach.client_id = nmq_bytes_of(assigned);
+        assign_id(a->assigned_id);
+        attach->client_id = nmq_bytes_of(a->assigned_id);
     }
-    if (c->version == NMQ_V5) {
-        fill_connack(conn, &attach, packet, asked_s, &adm.connack.props);
-        attach.receive_maximum =
-            nmq_props_number(&packet->props, NMQ_PROP_RECEIVE_MAXIMUM, UINT16_MAX);
-        attach.topic_alias_max = (uint16_t) smaller(
-            options->send_topic_alias_max, // [MQTT-3.1.2-26]
-            nmq_props_number(&packet->props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, 0));
-        if (c->has_will) {
-            attach.will_delay_s =
-                nmq_props_number(&c->will_props, NMQ_PROP_WILL_DELAY_INTERVAL, 0);
-        }
+    if (c->version != NMQ_V5) {
+        return;
     }
-    int rv = encode_connack(&adm);
+    fill_connack(conn, attach, packet, asked_s, &a->connack.props);
+    attach->receive_maximum =
+        nmq_props_number(&packet->props, NMQ_PROP_RECEIVE_MAXIMUM, UINT16_MAX);
+    attach->topic_alias_max = (uint16_t) smaller(
+        options->send_topic_alias_max, // [MQTT-3.1.2-26]
+        nmq_props_number(&packet->props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, 0));
+    if (c->has_will) {
+        attach->will_delay_s =
+            nmq_props_number(&c->will_props, NMQ_PROP_WILL_DELAY_INTERVAL, 0);
+    }
+}
+
+// Does what can fail without a trace: the CONNACK, complete but for Session Present, and
+// the rules for this client. Returns NMQ_OK or NMQ_ENOMEM; *fault says what refuses it.
+static int
+check_plan(admission *a, const nmq_connect *c, nmq_fault *fault)
+{
+    nmq_conn *conn = a->conn;
+    int rv = nmq_encode(&a->bytes, conn->version, &a->connack);
+
+    if (rv == NMQ_OK) {
+        rv = nmq_conn_know(conn, a->attach.client_id, a->attach.user_name);
+    }
     if (rv != NMQ_OK) {
-        nmq_buf_free(&adm.bytes);
-        return rv == NMQ_ENOMEM
-                   ? nmq_conn_no_memory(conn)
-                   : nmq_conn_refuse(conn, batch,
-                                     (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, NULL});
+        return rv;
     }
-    if (nmq_conn_know(conn, attach.client_id, attach.user_name) != NMQ_OK) {
-        nmq_buf_free(&adm.bytes);
-        return nmq_conn_no_memory(conn);
+    if (a->bytes.len > conn->packet_max) {
+        *fault = (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, NULL};
+    } else if (c->has_will && !nmq_conn_may(conn, NMQ_ACL_PUBLISH, c->will_topic)) {
+        *fault = (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies the will"};
     }
-    if (c->has_will && !nmq_conn_may(conn, NMQ_ACL_PUBLISH, c->will_topic)) {
-        nmq_buf_free(&adm.bytes);
-        return nmq_conn_refuse(
-            conn, batch,
-            (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies the will"});
-    }
+    return NMQ_OK;
+}
+
+// Finds or makes the session and writes CONNACK.
+static int
+enter(admission *a, nmq_batch *batch, const nmq_connect *c, nmq_client **client)
+{
     // The tree may change and wills go out: not inside a lane.
     nmq_batch_end(batch);
     // the will goes with the session [MQTT-3.1.2-7]
-    rv = make_will(c, batch->now_ms, &attach.will);
+    int rv = make_will(c, a->attach.client_id, batch->now_ms, &a->attach.will);
     if (rv == NMQ_OK) {
-        rv = nmq_registry_attach(router, &attach, &client);
+        rv = nmq_registry_attach(a->conn->conns->router, &a->attach, client);
     }
     nmq_batch_again(batch);
-    nmq_buf_free(&adm.bytes);
+    return rv;
+}
+
+enum nmq_next
+nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
+{
+    admission a = {.conn = conn, .connack = {.type = NMQ_CONNACK}};
+    nmq_client *client = NULL;
+    nmq_fault fault = {0};
+
+    plan(&a, packet);
+    int rv = check_plan(&a, &packet->connect, &fault);
+    if (rv == NMQ_OK && fault.code == 0) {
+        rv = enter(&a, batch, &packet->connect, &client);
+    }
+    nmq_buf_free(&a.bytes);
+    if (fault.code != 0) {
+        return nmq_conn_refuse(conn, batch, fault);
+    }
     if (rv != NMQ_OK) {
         return nmq_conn_no_memory(conn);
     }
@@ -279,8 +299,9 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     // CONNACK 0x00 [MQTT-3.1.4-5] is there, and no other comes [MQTT-3.2.0-2]
     conn->state = NMQ_CONN_OPEN;
     nmq_conn_keep_alive(conn);
-    nmq_log_write(&router->log, NMQ_LOG_DEBUG, "%s: client '%.*s' connected", conn->peer,
-                  (int) attach.client_id.len, (const char *) attach.client_id.at);
+    nmq_log_write(&conn->conns->router->log, NMQ_LOG_DEBUG, "%s: client '%.*s' connected",
+                  conn->peer, (int) a.attach.client_id.len,
+                  (const char *) a.attach.client_id.at);
     return NMQ_NEXT_PACKET;
 }
 

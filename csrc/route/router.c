@@ -418,24 +418,10 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     return taken;
 }
 
-static nmq_message_parts
-parts_of(const nmq_message *m)
-{
-    return (nmq_message_parts){
-        .topic_name = nmq_message_topic(m),
-        .props = nmq_message_props(m),
-        .payload = nmq_message_payload(m),
-        .expires_at_ms = m->expires_at_ms,
-        .publisher = m->publisher,
-        .qos = m->qos,
-        .retain = m->retain,
-    };
-}
-
 unsigned
 nmq_router_publish_message(nmq_router *router, const nmq_client *from, nmq_message *message)
 {
-    nmq_message_parts parts = parts_of(message);
+    nmq_message_parts parts = nmq_message_parts_of(message);
     nmq_message *shared = message;
     nmq_batch batch;
 
@@ -450,7 +436,7 @@ void
 nmq_router_pass_on(nmq_router *router, const nmq_delivery *delivery)
 {
     nmq_message *shared = delivery->message;
-    nmq_message_parts parts = parts_of(shared);
+    nmq_message_parts parts = nmq_message_parts_of(shared);
     share what = {.parts = &parts, .message = &shared};
     nmq_batch batch;
 
@@ -559,7 +545,7 @@ nmq_router_send_retained(nmq_batch *batch, nmq_client *client, nmq_bytes filter_
         if (own != 0 && m->publisher == own) {
             continue;
         }
-        nmq_message_parts parts = parts_of(m);
+        nmq_message_parts parts = nmq_message_parts_of(m);
         share what = {
             .parts = &parts,
             .message = &m,

@@ -113,3 +113,17 @@ nmq_message_is_expired(const nmq_message *message, int64_t now_ms)
 {
     return message->expires_at_ms != 0 && message->expires_at_ms <= now_ms;
 }
+
+nmq_message_parts
+nmq_message_parts_of(const nmq_message *m)
+{
+    return (nmq_message_parts){
+        .topic_name = nmq_message_topic(m),
+        .props = nmq_message_props(m),
+        .payload = nmq_message_payload(m),
+        .expires_at_ms = m->expires_at_ms,
+        .publisher = m->publisher,
+        .qos = m->qos,
+        .retain = m->retain,
+    };
+}

@@ -47,6 +47,7 @@ void nmq_message_totals(uint64_t *count, uint64_t *bytes);
 nmq_bytes nmq_message_topic(const nmq_message *message);
 nmq_bytes nmq_message_props(const nmq_message *message);
 nmq_bytes nmq_message_payload(const nmq_message *message);
+nmq_message_parts nmq_message_parts_of(const nmq_message *message); // all of it
 
 // Whether the Message Expiry Interval has passed [MQTT-3.3.2-5].
 bool nmq_message_is_expired(const nmq_message *message, int64_t now_ms);

@@ -94,23 +94,12 @@ write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
     return rv;
 }
 
-static nmq_message_parts
-parts_of(const nmq_message *m)
-{
-    return (nmq_message_parts){
-        .topic_name = nmq_message_topic(m),
-        .props = nmq_message_props(m),
-        .payload = nmq_message_payload(m),
-        .expires_at_ms = m->expires_at_ms,
-    };
-}
-
 static int
 write_entry(nmq_session *s, nmq_outbox *outbox, const nmq_inflight_entry *entry, bool dup,
             int64_t now_ms)
 {
     const nmq_delivery *d = &entry->delivery;
-    nmq_message_parts parts = parts_of(d->message);
+    nmq_message_parts parts = nmq_message_parts_of(d->message);
     nmq_publish_head head = {
         .qos = d->qos,
         .retain = d->retain,
