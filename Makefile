@@ -50,8 +50,9 @@ tsan: # threads without Python
 machine: build/test # ten minutes of clients against a model, each round from a seed of its own
 	end=$$(( $$(date +%s) + 600 )); \
 	while [ $$(date +%s) -lt $$end ]; do \
-	    MACHINE_EXAMPLES=1000 $(PY) -m pytest --timeout=900 tests/property/test_broker_model.py \
-	        --hypothesis-seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' ') || exit 1; \
+	    seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '); echo "seed $$seed"; \
+	    MACHINE_EXAMPLES=1000 $(PY) -m pytest --timeout=900 --hypothesis-seed=$$seed \
+	        tests/property/test_broker_model.py || exit 1; \
 	done
 
 bench: build/test

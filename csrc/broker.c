@@ -378,20 +378,20 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
     const nmq_counters *c = &router->counters;
 
     *out = (nmq_stats){
-        .messages_in = read_counter(&c->messages_in),
-        .messages_out = read_counter(&c->messages_out),
-        .messages_dropped = read_counter(&c->messages_dropped),
-        .packets_in = read_counter(&c->packets_in),
-        .packets_out = read_counter(&c->packets_out),
-        .payload_in = read_counter(&c->payload_in),
-        .payload_out = read_counter(&c->payload_out),
-        .sessions_expired = read_counter(&c->sessions_expired),
-        .bytes_in = read_counter(&c->bytes_in),
-        .bytes_out = read_counter(&c->bytes_out),
-        .connects = read_counter(&c->connects),
-        .connections_accepted = read_counter(&c->connections_accepted),
-        .connections_open = read_counter(&c->connections_open),
-        .events_dropped = read_counter(&c->events_dropped),
+        .messages_in = nmq_counters_sum(c, NMQ_COUNT_MESSAGES_IN),
+        .messages_out = nmq_counters_sum(c, NMQ_COUNT_MESSAGES_OUT),
+        .messages_dropped = nmq_counters_sum(c, NMQ_COUNT_MESSAGES_DROPPED),
+        .packets_in = nmq_counters_sum(c, NMQ_COUNT_PACKETS_IN),
+        .packets_out = nmq_counters_sum(c, NMQ_COUNT_PACKETS_OUT),
+        .payload_in = nmq_counters_sum(c, NMQ_COUNT_PAYLOAD_IN),
+        .payload_out = nmq_counters_sum(c, NMQ_COUNT_PAYLOAD_OUT),
+        .sessions_expired = nmq_counters_sum(c, NMQ_COUNT_SESSIONS_EXPIRED),
+        .bytes_in = nmq_counters_sum(c, NMQ_COUNT_BYTES_IN),
+        .bytes_out = nmq_counters_sum(c, NMQ_COUNT_BYTES_OUT),
+        .connects = nmq_counters_sum(c, NMQ_COUNT_CONNECTS),
+        .connections_accepted = nmq_counters_sum(c, NMQ_COUNT_CONNECTIONS_ACCEPTED),
+        .connections_open = nmq_counters_sum(c, NMQ_COUNT_CONNECTIONS_OPEN),
+        .events_dropped = nmq_counters_sum(c, NMQ_COUNT_EVENTS_DROPPED),
     };
     // A lane keeps the lists of subscriptions as they are; it comes before the others.
     nmq_client **all;

@@ -360,7 +360,7 @@ nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
     const nmq_options *options = conn->conns->options;
 
-    (void) __atomic_add_fetch(&conn->conns->router->counters.connects, 1, __ATOMIC_RELAXED);
+    nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_CONNECTS, 1);
     __atomic_store_n(&conn->version, packet->connect.version, __ATOMIC_RELAXED);
     conn->packet_max =
         smaller(nmq_props_number(&packet->props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX),

@@ -108,8 +108,7 @@ nmq_conn_on_recv(void *arg, int status, size_t count)
         conn_end(conn, true);
         return;
     }
-    (void) __atomic_add_fetch(&conn->conns->router->counters.bytes_in, count,
-                              __ATOMIC_RELAXED);
+    nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_BYTES_IN, count);
     conn->in.len += count;
     adapt_in(conn, count);
     nmq_conn_process(conn);
@@ -239,14 +238,12 @@ settle(nmq_conn *conn, nmq_batch *batch)
     size_t max = router->limits.outbox_max_bytes;
     nmq_link *link = &conn->link;
 
-    (void) __atomic_add_fetch(&counters->packets_in, conn->packets_in, __ATOMIC_RELAXED);
+    nmq_counters_add(counters, NMQ_COUNT_PACKETS_IN, conn->packets_in);
     conn->packets_in = 0;
     if (conn->messages_in > 0) {
-        (void) __atomic_add_fetch(&counters->payload_in, conn->payload_in,
-                                  __ATOMIC_RELAXED);
+        nmq_counters_add(counters, NMQ_COUNT_PAYLOAD_IN, conn->payload_in);
         conn->payload_in = 0;
-        (void) __atomic_add_fetch(&counters->messages_in, conn->messages_in,
-                                  __ATOMIC_RELAXED);
+        nmq_counters_add(counters, NMQ_COUNT_MESSAGES_IN, conn->messages_in);
         (void) __atomic_add_fetch(&conn->client->messages_received, conn->messages_in,
                                   __ATOMIC_RELAXED);
         conn->messages_in = 0;

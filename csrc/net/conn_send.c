@@ -32,11 +32,9 @@ count_packets(nmq_conn *conn)
 {
     nmq_counters *counters = &conn->conns->router->counters;
 
-    (void) __atomic_add_fetch(&counters->packets_out, conn->sending.packets,
-                              __ATOMIC_RELAXED);
+    nmq_counters_add(counters, NMQ_COUNT_PACKETS_OUT, conn->sending.packets);
     if (conn->sending.payloads > 0) {
-        (void) __atomic_add_fetch(&counters->payload_out, conn->sending.payloads,
-                                  __ATOMIC_RELAXED);
+        nmq_counters_add(counters, NMQ_COUNT_PAYLOAD_OUT, conn->sending.payloads);
     }
 }
 
@@ -107,8 +105,7 @@ send_failed(nmq_conn *conn)
 static void
 count_sent(nmq_conn *conn, uint64_t bytes)
 {
-    (void) __atomic_add_fetch(&conn->conns->router->counters.bytes_out, bytes,
-                              __ATOMIC_RELAXED);
+    nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_BYTES_OUT, bytes);
 }
 
 // Sends until all is sent or the transport takes its time. Gives the send's reference back.

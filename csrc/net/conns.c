@@ -72,8 +72,7 @@ conn_free(nmq_link *link)
     nmq_buf_free(&conn->in);
     nmq_link_fini(link);
     nmq_free(conn);
-    (void) __atomic_sub_fetch(&conns->router->counters.connections_open, 1,
-                              __ATOMIC_RELAXED);
+    nmq_counters_add(&conns->router->counters, NMQ_COUNT_CONNECTIONS_OPEN, UINT64_MAX);
     (void) pthread_mutex_lock(&conns->lock);
     if (--conns->open == 0) {
         (void) pthread_cond_broadcast(&conns->freed);
@@ -98,10 +97,8 @@ enter(nmq_conns *conns, nmq_conn *conn)
               nmq_map_put(&conns->by_number, nmq_conn_key(conn), conn) == NMQ_OK;
     conns->open++;
     (void) pthread_mutex_unlock(&conns->lock);
-    (void) __atomic_add_fetch(&conns->router->counters.connections_open, 1,
-                              __ATOMIC_RELAXED);
-    (void) __atomic_add_fetch(&conns->router->counters.connections_accepted, 1,
-                              __ATOMIC_RELAXED);
+    nmq_counters_add(&conns->router->counters, NMQ_COUNT_CONNECTIONS_OPEN, 1);
+    nmq_counters_add(&conns->router->counters, NMQ_COUNT_CONNECTIONS_ACCEPTED, 1);
     return in;
 }
 

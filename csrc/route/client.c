@@ -60,7 +60,6 @@ nmq_client_count_sent(nmq_client *client)
     uint64_t fresh = nmq_client_take_sent(client);
 
     if (fresh > 0) {
-        (void) __atomic_add_fetch(&client->router->counters.messages_out, fresh,
-                                  __ATOMIC_RELAXED);
+        nmq_counters_add(&client->router->counters, NMQ_COUNT_MESSAGES_OUT, fresh);
     }
 }

@@ -24,7 +24,7 @@ nmq_event_put(nmq_router *router, const nmq_event *event, nmq_bytes text)
     if (nmq_ring_put(router->events, &record, keep_free)) {
         return true;
     }
-    (void) __atomic_add_fetch(&router->counters.events_dropped, 1, __ATOMIC_RELAXED);
+    nmq_counters_add(&router->counters, NMQ_COUNT_EVENTS_DROPPED, 1);
     nmq_event_fini(&record);
     return false;
 }

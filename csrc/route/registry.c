@@ -158,7 +158,7 @@ fire_timer(nmq_timer *timer)
     (void) pthread_mutex_unlock(&router->registry_lock);
     publish_will(router, client, will);
     if (ends) {
-        (void) __atomic_add_fetch(&router->counters.sessions_expired, 1, __ATOMIC_RELAXED);
+        nmq_counters_add(&router->counters, NMQ_COUNT_SESSIONS_EXPIRED, 1);
         end_client(router, client);
     }
     nmq_client_unref(client); // the timer's

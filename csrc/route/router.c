@@ -104,21 +104,14 @@ nmq_batch_touch(nmq_batch *batch, nmq_link *link)
     }
 }
 
-static void
-count(uint64_t *counter, uint64_t more)
-{
-    if (more > 0) {
-        (void) __atomic_add_fetch(counter, more, __ATOMIC_RELAXED);
-    }
-}
-
 void
 nmq_batch_end(nmq_batch *batch)
 {
     nmq_lanes_leave(batch->lane);
     batch->lane = NULL;
-    count(&batch->router->counters.messages_out, batch->messages_out);
-    count(&batch->router->counters.messages_dropped, batch->messages_dropped);
+    nmq_counters_add(&batch->router->counters, NMQ_COUNT_MESSAGES_OUT, batch->messages_out);
+    nmq_counters_add(&batch->router->counters, NMQ_COUNT_MESSAGES_DROPPED,
+                     batch->messages_dropped);
     batch->messages_out = batch->messages_dropped = 0;
     while (batch->touched != NULL) {
         nmq_link *link = batch->touched;

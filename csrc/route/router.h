@@ -9,6 +9,7 @@
 // Threads  thread-safe; a batch belongs to the thread that began it.
 #pragma once
 #include "base/clock.h"
+#include "base/counters.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/ring.h"
@@ -26,23 +27,24 @@ typedef struct {
     bool retain_available;     // keep and send retained messages
 } nmq_limits;
 
-// Counters since the start, of PUBLISH packets where not said otherwise. Atomic.
-typedef struct {
-    uint64_t messages_in;
-    uint64_t messages_out;
-    uint64_t messages_dropped;
-    uint64_t packets_in;  // of every type
-    uint64_t packets_out; // of every type
-    uint64_t payload_in;  // bytes
-    uint64_t payload_out; // bytes
-    uint64_t bytes_in;
-    uint64_t bytes_out;
-    uint64_t sessions_expired;     // sessions whose expiry interval ran out
-    uint64_t connects;             // CONNECT packets
-    uint64_t connections_accepted; // Network Connections
-    uint64_t connections_open;     // Network Connections now
-    uint64_t events_dropped;       // records that found the event ring full
-} nmq_counters;
+// What the router's counters count since the start, of PUBLISH packets where not said
+// otherwise.
+enum nmq_count {
+    NMQ_COUNT_MESSAGES_IN,
+    NMQ_COUNT_MESSAGES_OUT,
+    NMQ_COUNT_MESSAGES_DROPPED,
+    NMQ_COUNT_PACKETS_IN,  // of every type
+    NMQ_COUNT_PACKETS_OUT, // of every type
+    NMQ_COUNT_PAYLOAD_IN,  // bytes
+    NMQ_COUNT_PAYLOAD_OUT, // bytes
+    NMQ_COUNT_BYTES_IN,
+    NMQ_COUNT_BYTES_OUT,
+    NMQ_COUNT_SESSIONS_EXPIRED,     // sessions whose expiry interval ran out
+    NMQ_COUNT_CONNECTS,             // CONNECT packets
+    NMQ_COUNT_CONNECTIONS_ACCEPTED, // Network Connections
+    NMQ_COUNT_CONNECTIONS_OPEN,     // Network Connections now
+    NMQ_COUNT_EVENTS_DROPPED,       // records that found the event ring full
+};
 
 struct nmq_router {
     nmq_lanes *lanes;

@@ -1,42 +1,28 @@
 #include "store/message.h"
 
-#include <stdalign.h>
 #include <string.h>
 
+#include "base/counters.h"
 #include "base/mem.h"
-#include "base/shard.h"
 
-// A message that one thread makes and another frees counts in two shards; only the sums
-// mean something.
-static struct {
-    alignas(NMQ_CACHE_LINE) uint64_t count;
-    uint64_t bytes;
-} live[NMQ_SHARDS];
+enum { LIVE_MESSAGES, LIVE_BYTES };
 
-static size_t
-size_of(const nmq_message *m)
-{
-    return sizeof *m + m->topic_len + m->props_len + m->payload_len;
-}
+static nmq_counters live;
 
 static void
 count_live(const nmq_message *m, bool made)
 {
-    unsigned shard = nmq_shard();
-    uint64_t size = size_of(m);
+    uint64_t size = sizeof *m + m->topic_len + m->props_len + m->payload_len;
 
-    (void) __atomic_add_fetch(&live[shard].count, made ? 1 : UINT64_MAX, __ATOMIC_RELAXED);
-    (void) __atomic_add_fetch(&live[shard].bytes, made ? size : 0 - size, __ATOMIC_RELAXED);
+    nmq_counters_add(&live, LIVE_MESSAGES, made ? 1 : UINT64_MAX);
+    nmq_counters_add(&live, LIVE_BYTES, made ? size : 0 - size);
 }
 
 void
 nmq_message_totals(uint64_t *count, uint64_t *bytes)
 {
-    *count = *bytes = 0;
-    for (unsigned i = 0; i < NMQ_SHARDS; i++) {
-        *count += __atomic_load_n(&live[i].count, __ATOMIC_RELAXED);
-        *bytes += __atomic_load_n(&live[i].bytes, __ATOMIC_RELAXED);
-    }
+    *count = nmq_counters_sum(&live, LIVE_MESSAGES);
+    *bytes = nmq_counters_sum(&live, LIVE_BYTES);
 }
 
 static uint8_t *

@@ -1,0 +1,20 @@
+// counters.h - counters that all threads add to and few read: each thread has its own cache
+// lines.
+//
+// A counter that one thread raises and another lowers is right in the sum alone.
+//
+// Threads  thread-safe.
+// Cost     add: one atomic addition to a line that no other running thread writes.
+#pragma once
+#include "base/shard.h"
+
+enum { NMQ_COUNTERS_MAX = 16 };
+
+// Zeroed ones are at 0.
+typedef struct {
+    uint64_t at[NMQ_SHARDS]
+               [NMQ_COUNTERS_MAX + NMQ_CACHE_LINE / 8]; // the rest parts the lines
+} nmq_counters;
+
+void nmq_counters_add(nmq_counters *counters, unsigned which, uint64_t more);
+uint64_t nmq_counters_sum(const nmq_counters *counters, unsigned which);
