@@ -6,12 +6,15 @@ Source  mosquitto(8), "Broker Status"
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator
 
 from nanomq_py import __version__
-from nanomq_py.core import Core, Stats
+from nanomq_py.core import Core, CoreError, Stats
+
+log = logging.getLogger("nanomq")
 
 LOAD_MINUTES = (1, 5, 15)
 
@@ -85,7 +88,10 @@ class SysTopics:
     async def run(self) -> None:
         """Publish until cancelled."""
         while True:
-            self.publish()
+            try:
+                self.publish()
+            except CoreError as fault:
+                log.warning("$SYS: not published: %s", fault)
             await asyncio.sleep(self._interval_s)
 
     def publish(self) -> None:

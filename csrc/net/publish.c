@@ -153,17 +153,19 @@ static enum nmq_next
 receive_qos2(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, bool *fresh)
 {
     nmq_client *client = conn->client;
+    uint32_t max = conn->conns->options->receive_maximum;
 
     (void) pthread_mutex_lock(&client->lock);
-    uint32_t open = client->session->unreleased.count;
-    int rv = nmq_session_receive(client->session, packet->packet_id);
+    const nmq_id_set *open = &client->session->unreleased;
+    bool over = conn->version == NMQ_V5 && open->count >= max &&
+                !nmq_id_set_has(open, packet->packet_id); // [MQTT-3.3.4-7]
+    int rv = over ? 0 : nmq_session_receive(client->session, packet->packet_id);
     (void) pthread_mutex_unlock(&client->lock);
     *fresh = rv == 1;
     if (rv < 0) {
         return nmq_conn_no_memory(conn);
     }
-    if (*fresh && conn->version == NMQ_V5 &&
-        open >= conn->conns->options->receive_maximum) { // [MQTT-3.3.4-7]
+    if (over) {
         return nmq_conn_refuse(conn, batch,
                                (nmq_fault){NMQ_RC_RECEIVE_MAXIMUM_EXCEEDED,
                                            "more PUBLISH packets than Receive Maximum"});
@@ -171,7 +173,18 @@ receive_qos2(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, bool *f
     return NMQ_NEXT_PACKET;
 }
 
-// Acknowledges a message that goes nowhere. Its identifier is free at once [MQTT-4.3.3-9].
+// The message did not get in: its identifier means a new one the next time [MQTT-4.3.3-9].
+static void
+forget_qos2(nmq_conn *conn, const nmq_packet *packet)
+{
+    nmq_client *client = conn->client;
+
+    (void) pthread_mutex_lock(&client->lock);
+    (void) nmq_session_released(client->session, packet->packet_id);
+    (void) pthread_mutex_unlock(&client->lock);
+}
+
+// Acknowledges a message that goes nowhere.
 // Before 5.0 it is acknowledged all the same [MQTT-3.3.5-2 of 3.1.1].
 static enum nmq_next
 refuse_message(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, nmq_fault fault)
@@ -184,6 +197,8 @@ refuse_message(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, nmq_f
     }
     if (conn->version != NMQ_V5) { // it can only be acknowledged (3.1.1: 3.3.5)
         fault = (nmq_fault){0};
+    } else if (qos == 2) {
+        forget_qos2(conn, packet);
     }
     return nmq_conn_put_ack(conn, batch, qos == 1 ? NMQ_PUBACK : NMQ_PUBREC,
                             packet->packet_id, fault);
@@ -235,6 +250,9 @@ nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     if (fresh) { // [MQTT-4.3.3-10]
         code = route(conn, batch, packet);
         if (code < 0) {
+            if (qos == 2) {
+                forget_qos2(conn, packet);
+            }
             return nmq_conn_no_memory(conn);
         }
     }

@@ -202,6 +202,27 @@ def test_receive_maximum_of_the_server(start_broker: StartBroker) -> None:
         assert (got.kind, got.reason) == (DISCONNECT, 0x93)
 
 
+def test_message_over_the_receive_maximum_is_not_taken_for_a_known_one(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker(receive_maximum="1")
+    options = {"clean": False, "properties": u32(0x11, 60)}
+    with process.raw(5) as sub:
+        sub.connect("s")
+        sub.subscribe(("a", 0))
+        with process.raw(5) as c:
+            c.connect("c", **options)
+            c.publish("a", b"1", qos=2, packet_id=1)
+            c.publish("a", b"2", qos=2, packet_id=2)
+            assert closed_with(c) == 0x93
+        with process.raw(5) as c:
+            c.connect("c", **options)
+            c.send(raw.ack(raw.PUBREL, 1))
+            assert c.expect(raw.PUBCOMP).reason == 0
+            give(c, "a", b"2", 2, 2, dup=True)
+        assert [take(sub)[1] for _ in range(2)] == [b"1", b"2"]
+
+
 @pytest.mark.spec("MQTT-3.2.2-18", "MQTT-3.2.2-17")
 def test_no_topic_alias_maximum(start_broker: StartBroker) -> None:
     process = start_broker(max_topic_alias="0")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests._core_test import ffi, lib
+from tests.unit.clib import message
 from tests.unit.test_trees import Retained, Tree
 
 LEVEL = st.sampled_from(["a", "b", "", "$x"])  # few, so that they meet
@@ -104,3 +105,32 @@ class TreeMachine(RuleBasedStateMachine):
 
 TestTreeMachine = TreeMachine.TestCase
 TestTreeMachine.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+STEP = st.tuples(st.sampled_from("abcdefgh"), st.integers(0, 50), st.booleans())
+
+
+@given(steps=st.lists(STEP, max_size=60), sweeps=st.lists(st.integers(0, 60), max_size=5))
+def test_sweep_removes_exactly_what_has_expired(
+    steps: list[tuple[str, int, bool]], sweeps: list[int]
+) -> None:
+    """0 as a time of expiry is never; an empty payload removes."""
+    retain = ffi.gc(lib.nmq_retain_new(), lib.nmq_retain_free)
+    model: dict[str, int] = {}
+    every = max(len(steps) // (len(sweeps) + 1), 1)
+    times = iter(sorted(sweeps))
+    for n, (topic, expires_at, keep) in enumerate(steps):
+        made = message(
+            f"t/{topic}".encode(), b"x" if keep else b"", expires_at_ms=expires_at
+        )
+        assert lib.nmq_retain_put(retain, made) == 0
+        lib.nmq_message_unref(made)
+        model.pop(topic, None)
+        if keep:
+            model[topic] = expires_at
+        if n % every == every - 1:
+            now = next(times, 0)
+            due = lib.nmq_retain_sweep(retain, now)
+            model = {t: e for t, e in model.items() if e == 0 or e > now}
+            assert due == min((e for e in model.values() if e), default=0)
+        assert lib.nmq_retain_count(retain) == len(model)
