@@ -93,7 +93,7 @@ def test_paho_over_websocket(
 def test_mosquitto_clients_exchange_messages(
     broker: Process, version: str, qos: str, name: str
 ) -> None:
-    common = ["-p", str(broker.port), "-V", version, "-q", qos]
+    common = ["-h", "127.0.0.1", "-p", str(broker.port), "-V", version, "-q", qos]
     sub = subprocess.Popen(
         [
             "stdbuf",
@@ -130,7 +130,7 @@ def test_mosquitto_clients_exchange_messages(
 
 
 def test_mosquitto_keeps_a_session(broker: Process, name: str) -> None:
-    common = ["-p", str(broker.port), "-q", "1", "-t", name]
+    common = ["-h", "127.0.0.1", "-p", str(broker.port), "-q", "1", "-t", name]
     ours = {"check": True, "timeout": 20, "env": FOREIGN_ENV}
     sub = ["mosquitto_sub", *common, "-i", name[:20], "-c", "-W", "20"]
     subprocess.run([*sub, "-E"], **ours)  # subscribe, then leave

@@ -39,6 +39,9 @@ def expected(version: int) -> dict[str, Any]:
 
 
 @both
+@pytest.mark.skipif(
+    not (HERE / "js" / "node_modules" / "mqtt").exists(), reason="no npm registry at set-up"
+)
 def test_mqtt_js(broker: Process, version: int, name: str) -> None:
     node = Path(sys.executable).parent / "node"
     got = subprocess.run(
