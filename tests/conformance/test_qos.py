@@ -365,3 +365,26 @@ def test_unsubscribe_lets_a_delivery_that_began_complete(
                 sub.expect(PUBREL)
                 sub.send(raw.ack(PUBCOMP, got.packet_id))
             sub.assert_silent()
+
+
+@pytest.mark.spec("MQTT-4.9.0-1", "MQTT-4.9.0-2")
+def test_pubrel_that_is_sent_again_takes_no_part_of_the_receive_maximum(
+    broker: Process, name: str
+) -> None:
+    options = {"clean": False, "properties": u32(0x11, 60) + u16(0x21, 1)}
+    with broker.raw(5) as pub:
+        pub.connect(name + "_p")
+        with broker.raw(5) as sub:
+            sub.connect(name, **options)
+            sub.subscribe((name, 2))
+            for n in range(2):
+                give(pub, name, b"%d" % n, 2, n + 1)
+            first = sub.expect(PUBLISH)
+            sub.send(raw.ack(PUBREC, first.packet_id))
+            sub.expect(PUBREL)
+            sub.assert_silent()  # until PUBCOMP the first one counts
+        with broker.raw(5) as sub:
+            sub.connect(name, **options)
+            assert sub.expect(PUBREL).packet_id == first.packet_id
+            assert sub.expect(PUBLISH).payload == b"1"
+            sub.assert_silent()

@@ -336,6 +336,11 @@ class BrokerMachine(RuleBasedStateMachine):
         if old is not None and old.will is not None:
             self.route(old.will, name)
 
+    @rule(name=NAMES, window=st.sampled_from([1, 2]))
+    def come_back(self, name: str, window: int) -> None:
+        """Take the session up again, the case with the most state behind it."""
+        self.come_in(name, version=5, clean=False, kept=True, window=window, will=None)
+
     @rule(
         which=WHICH,
         topic=st.sampled_from(TOPICS),
