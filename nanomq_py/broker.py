@@ -144,9 +144,8 @@ def core_options(config: Config, *, ask_auth: bool) -> core.CoreOptions:
 def _methods_for(users: tuple[User, ...]) -> list[Method]:
     if not users:
         return []
-    from nanomq_py.auth.scram import (
-        Scram,
-    )  # a broker without users does without its library
+    # A broker without users does without its library.
+    from nanomq_py.auth.scram import Scram
 
     return [Scram(users)]
 

@@ -107,11 +107,12 @@ prepare(nmq_conn *conn, const nmq_packet *packet, nmq_bytes client_id)
 enum nmq_next
 nmq_conn_ask(nmq_conn *conn, const nmq_packet *packet)
 {
-    nmq_bytes client_id =
-        conn->client != NULL ? conn->client->session->client_id : packet->connect.client_id;
+    nmq_bytes client_id = {0}; // of an AUTH before CONNACK Python has it from the CONNECT
 
-    if (packet->type == NMQ_AUTH && conn->client == NULL) {
-        client_id = (nmq_bytes){0}; // Python has it from the CONNECT
+    if (packet->type == NMQ_CONNECT) {
+        client_id = packet->connect.client_id;
+    } else if (conn->client != NULL) {
+        client_id = conn->client->session->client_id;
     }
     if (prepare(conn, packet, client_id) != NMQ_OK) {
         return nmq_conn_no_memory(conn);

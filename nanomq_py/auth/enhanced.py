@@ -23,7 +23,6 @@ from nanomq_py.auth.password import NOT_AUTHORIZED
 log = logging.getLogger("nanomq")
 
 CONTINUE_AUTHENTICATION = 0x18
-REAUTHENTICATE = 0x19
 UNSPECIFIED_ERROR = 0x80
 BAD_AUTHENTICATION_METHOD = 0x8C
 FORGET_AFTER_S = 60.0  # an exchange that its client left

@@ -134,7 +134,7 @@ def test_each_state_of_a_flow_is_taken_up_after_a_reconnect(
 
 @pytest.mark.spec("MQTT-4.4.0-1")
 def test_nothing_is_sent_again_on_the_same_connection_in_5_0(
-    start_broker: object, broker: Process, name: str
+    broker: Process, name: str
 ) -> None:
     with broker.raw(5) as c:
         c.connect(name, keep_alive=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,11 +14,21 @@ from tests.raw import DISCONNECT, PUBLISH, Raw
 
 
 @pytest.fixture
-def listener(broker: Process, name: str) -> Raw:
-    c = broker.raw(5)
-    c.connect(name + "_l")
-    c.subscribe((name + "/will", 0x0A))  # QoS 2, retain as published
-    return c
+def listener(broker: Process, name: str) -> Iterator[Raw]:
+    with broker.raw(5) as c:
+        c.connect(name + "_l")
+        c.subscribe((name + "/will", 0x0A))  # QoS 2, retain as published
+        yield c
+
+
+def delayed(name: str, expiry_s: int) -> dict[str, object]:
+    """Options of a CONNECT whose will waits longer than its session lasts."""
+    return {
+        "clean": False,
+        "properties": expiry(expiry_s),
+        "will": (name + "/will", b"gone", 0, False),
+        "will_properties": u32(0x18, 1000),
+    }
 
 
 @pytest.mark.spec("MQTT-3.1.2-7", "MQTT-3.1.2-8", "MQTT-3.1.2-14", "MQTT-3.1.2-15")
@@ -38,7 +49,6 @@ def test_will_is_sent_when_the_line_drops(
             assert late.expect(PUBLISH).payload == b"gone"
         late.assert_silent()
         late.publish(name + "/will", b"", retain=True)
-    listener.close()
 
 
 @pytest.mark.spec("MQTT-3.1.2-8", "MQTT-3.1.2-22")
@@ -52,7 +62,6 @@ def test_will_is_sent_when_the_broker_closes(
         if how == "bad packet":
             c.send(b"\xc1\x00")
         assert listener.expect(PUBLISH).payload == b"gone"
-    listener.close()
 
 
 @pytest.mark.spec("MQTT-3.14.4-3", "MQTT-3.1.2-10", "MQTT-3.14.4-2", "MQTT-3.14.4-1")
@@ -65,7 +74,6 @@ def test_will_is_not_sent_after_disconnect_0(
         c.send(raw.disconnect(version), raw.publish(name + "/will", b"after", version))
         assert c.read_until_closed() == []
     listener.assert_silent()
-    listener.close()
 
 
 @pytest.mark.spec("MQTT-3.1.2-12 of 3.1.1")
@@ -80,7 +88,6 @@ def test_without_the_will_flag_there_is_no_will(
         c.connect(name, clean=True)
         c.leave()
     listener.assert_silent()
-    listener.close()
 
 
 def test_will_is_sent_after_disconnect_4(broker: Process, listener: Raw, name: str) -> None:
@@ -88,7 +95,6 @@ def test_will_is_sent_after_disconnect_4(broker: Process, listener: Raw, name: s
         c.connect(name, will=(name + "/will", b"gone", 0, False))
         c.send(raw.disconnect(5, 4))
         assert listener.expect(PUBLISH).payload == b"gone"
-    listener.close()
 
 
 @pytest.mark.spec("MQTT-3.1.2-10")
@@ -104,7 +110,6 @@ def test_will_is_sent_once(broker: Process, listener: Raw, version: int, name: s
         c.connect(name, **options)
         c.leave()
     listener.assert_silent()
-    listener.close()
 
 
 @pytest.mark.spec("MQTT-3.1.3-10", "MQTT-3.3.2-15", "MQTT-3.3.2-16", "MQTT-3.3.2-17")
@@ -130,7 +135,6 @@ def test_properties_of_the_will_are_passed_on(
     assert got[:1] == b"\x02"
     assert u32(0x02, 48) < got[:5] <= u32(0x02, 50)
     assert got[5:] == carried
-    listener.close()
 
 
 @pytest.mark.spec("MQTT-3.1.3-9")
@@ -145,7 +149,6 @@ def test_will_with_a_delay_is_cancelled_by_coming_back(
     assert listener.expect(PUBLISH).payload == b"gone"
     assert time.monotonic() - begun > 0.5  # the second's will, after its delay
     listener.assert_silent()
-    listener.close()
 
 
 @pytest.mark.spec("MQTT-3.1.2-8", "MQTT-4.1.0-2")
@@ -154,50 +157,29 @@ def test_end_of_the_session_cuts_the_delay_short(
     broker: Process, listener: Raw, seconds: int, name: str
 ) -> None:
     with broker.raw(5) as c:
-        c.connect(
-            name,
-            clean=False,
-            properties=expiry(seconds),
-            will=(name + "/will", b"gone", 0, False),
-            will_properties=u32(0x18, 1000),
-        )
+        c.connect(name, **delayed(name, seconds))
     assert listener.expect(PUBLISH).payload == b"gone"
     with broker.raw(5) as c:
         assert c.connect(name, clean=False).flags == 0
-    listener.close()
 
 
 def test_clean_start_ends_the_session_and_sends_its_delayed_will(
     broker: Process, listener: Raw, name: str
 ) -> None:
     with broker.raw(5) as c:
-        c.connect(
-            name,
-            clean=False,
-            properties=expiry(60),
-            will=(name + "/will", b"gone", 0, False),
-            will_properties=u32(0x18, 1000),
-        )
+        c.connect(name, **delayed(name, 60))
     with broker.raw(5) as c:
         c.connect(name, clean=True)
         assert listener.expect(PUBLISH).payload == b"gone"
-    listener.close()
 
 
 def test_disconnect_that_ends_the_session_sends_a_delayed_will_at_once(
     broker: Process, listener: Raw, name: str
 ) -> None:
     with broker.raw(5) as c:
-        c.connect(
-            name,
-            clean=False,
-            properties=expiry(60),
-            will=(name + "/will", b"gone", 0, False),
-            will_properties=u32(0x18, 1000),
-        )
+        c.connect(name, **delayed(name, 60))
         c.send(raw.disconnect(5, 4, expiry(0)))
         assert listener.expect(PUBLISH).payload == b"gone"
-    listener.close()
 
 
 @pytest.mark.spec("MQTT-3.1.4-3")
@@ -210,7 +192,6 @@ def test_will_of_a_connection_taken_over_is_sent(
         second.connect(name)
         assert closed_with(first) == (0x8E if version == 5 else None)
         assert take(listener)[1] == b"first"
-    listener.close()
 
 
 def test_clients_are_told_of_a_shutdown(start_broker: StartBroker) -> None:
