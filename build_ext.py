@@ -33,6 +33,8 @@ TEST_HEADERS = [
         "nmq.h",
         "base/mem.h",
         "base/bytes.h",
+        "base/peer.h",
+        "base/sha1.h",
         "base/map.h",
         "base/wheel.h",
         "base/ring.h",
@@ -55,6 +57,8 @@ TEST_HEADERS = [
         "store/aliases.h",
         "store/session.h",
         "route/acl.h",
+        "net/proxy.h",
+        "net/ws.h",
     ]
 ]
 # `make lint` adds -Wpedantic -Werror; here the wrappers that cffi writes are compiled too.

@@ -7,20 +7,21 @@
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "mqtt/varint.h"
+#include "net/acceptor.h"
 #include "net/conn.h"
-#include "net/stream_nng.h"
 #include "route/event.h"
 #include "route/snapshot.h"
 
 struct nmq_broker {
     nmq_options options;
     nmq_bytes response_information; // owned, what options points to
-    const nmq_transport *transport;
+    nmq_listen_fn *listen;
     nmq_router router;
     nmq_conns conns;
     pthread_mutex_t lock;
-    nmq_acceptor **acceptors; // lock
-    size_t acceptor_count;    // lock
+    nmq_listener **listeners; // lock; a reference each
+    size_t listener_count;    // lock
+    uint32_t listener_number; // lock: the latest
     nmq_client **taps;        // lock; a reference each
     size_t tap_count;         // lock
 };
@@ -40,8 +41,7 @@ options_fit(const nmq_options *o)
 }
 
 int
-nmq_broker_new_over(const nmq_options *options, const nmq_transport *transport,
-                    nmq_broker **out)
+nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broker **out)
 {
     if (!options_fit(options)) {
         return NMQ_EINVAL;
@@ -52,12 +52,15 @@ nmq_broker_new_over(const nmq_options *options, const nmq_transport *transport,
     }
     b->options = *options;
     b->options.response_information = NULL;
-    b->transport = transport != NULL ? transport : nmq_nng_transport();
+    b->listen = listen != NULL ? listen : nmq_acceptor_listen;
     (void) pthread_mutex_init(&b->lock, NULL);
     b->router.log = (nmq_log){nmq_event_log, &b->router, options->log_level};
     b->router.limits = (nmq_limits){
         .window = options->window,
         .queue_max = options->queue_max,
+        .queue_max_bytes = options->queue_max_bytes,
+        .subscriptions_max = options->subscriptions_max,
+        .memory_max_bytes = options->memory_max_bytes,
         .outbox_max_bytes = options->outbox_max_bytes,
         .hold_ms = options->hold_ms,
         .retain_available = options->retain_available,
@@ -83,18 +86,109 @@ nmq_broker_new(const nmq_options *options, nmq_broker **out)
     return nmq_broker_new_over(options, NULL, out);
 }
 
-int
-nmq_broker_listen(nmq_broker *broker, const char *url, uint32_t *port)
+// Adds the listener, which then is the broker's. Call with the lock.
+static int
+add_listener(nmq_broker *broker, nmq_listener *listener)
 {
+    size_t size = (broker->listener_count + 1) * sizeof *broker->listeners;
+    nmq_listener **grown = nmq_resize(broker->listeners, size);
+
+    if (grown == NULL) {
+        return NMQ_ENOMEM;
+    }
+    broker->listeners = grown;
+    grown[broker->listener_count++] = listener;
+    return NMQ_OK;
+}
+
+// Where the listener of that number is; listener_count: nowhere. Call with the lock.
+static size_t
+place_of(const nmq_broker *broker, uint32_t number)
+{
+    size_t i = 0;
+
+    while (i < broker->listener_count && broker->listeners[i]->number != number) {
+        i++;
+    }
+    return i;
+}
+
+int
+nmq_broker_listen(nmq_broker *broker, const nmq_listener_options *options, uint32_t *number,
+                  uint32_t *port)
+{
+    nmq_listener *listener = nmq_listener_new(&broker->conns.gate, options);
+
+    if (listener == NULL) {
+        return NMQ_ENOMEM;
+    }
+    listener->arg = &broker->conns;
     (void) pthread_mutex_lock(&broker->lock);
-    size_t size = (broker->acceptor_count + 1) * sizeof *broker->acceptors;
-    nmq_acceptor **grown = nmq_resize(broker->acceptors, size);
-    int rv = NMQ_ENOMEM;
-    if (grown != NULL) {
-        broker->acceptors = grown;
-        rv = broker->transport->listen(url, nmq_conn_accept, &broker->conns,
-                                       &grown[broker->acceptor_count], port);
-        broker->acceptor_count += rv == NMQ_OK;
+    listener->number = ++broker->listener_number;
+    int rv = add_listener(broker, listener);
+    if (rv == NMQ_OK) {
+        nmq_accept to = nmq_conns_accept(listener);
+        rv = broker->listen(options, &to, &listener->acceptor, port);
+        broker->listener_count -= rv != NMQ_OK;
+    }
+    *number = listener->number;
+    (void) pthread_mutex_unlock(&broker->lock);
+    if (rv != NMQ_OK) {
+        nmq_listener_unref(listener);
+    }
+    return rv;
+}
+
+int
+nmq_broker_unlisten(nmq_broker *broker, uint32_t number)
+{
+    nmq_listener *listener = NULL;
+
+    (void) pthread_mutex_lock(&broker->lock);
+    size_t at = place_of(broker, number);
+    if (at < broker->listener_count) {
+        listener = broker->listeners[at];
+        broker->listeners[at] = broker->listeners[--broker->listener_count];
+    }
+    (void) pthread_mutex_unlock(&broker->lock);
+    if (listener == NULL) {
+        return NMQ_ENOENT;
+    }
+    listener->acceptor->ops->stop(listener->acceptor);
+    nmq_listener_unref(listener);
+    return NMQ_OK;
+}
+
+int
+nmq_broker_set_tls(nmq_broker *broker, uint32_t number, const nmq_tls_options *tls)
+{
+    int rv = NMQ_ENOENT;
+
+    (void) pthread_mutex_lock(&broker->lock);
+    size_t at = place_of(broker, number);
+    if (at < broker->listener_count) {
+        nmq_acceptor *acceptor = broker->listeners[at]->acceptor;
+        rv = acceptor->ops->set_tls(acceptor, tls);
+    }
+    (void) pthread_mutex_unlock(&broker->lock);
+    return rv;
+}
+
+int
+nmq_broker_listener_stats(nmq_broker *broker, uint32_t number, nmq_listener_stats *out)
+{
+    int rv = NMQ_ENOENT;
+
+    (void) pthread_mutex_lock(&broker->lock);
+    size_t at = place_of(broker, number);
+    if (at < broker->listener_count) {
+        const nmq_listener *l = broker->listeners[at];
+        *out = (nmq_listener_stats){
+            .open = __atomic_load_n(&l->open, __ATOMIC_RELAXED),
+            .accepted = __atomic_load_n(&l->accepted, __ATOMIC_RELAXED),
+            .refused = __atomic_load_n(&l->refused, __ATOMIC_RELAXED),
+        };
+        rv = NMQ_OK;
     }
     (void) pthread_mutex_unlock(&broker->lock);
     return rv;
@@ -103,12 +197,14 @@ nmq_broker_listen(nmq_broker *broker, const char *url, uint32_t *port)
 static void
 stop_listening(nmq_broker *broker)
 {
-    (void) pthread_mutex_lock(&broker->lock);
-    for (size_t i = 0; i < broker->acceptor_count; i++) {
-        broker->transport->stop(broker->acceptors[i]);
+    for (;;) {
+        (void) pthread_mutex_lock(&broker->lock);
+        uint32_t number = broker->listener_count > 0 ? broker->listeners[0]->number : 0;
+        (void) pthread_mutex_unlock(&broker->lock);
+        if (number == 0 || nmq_broker_unlisten(broker, number) != NMQ_OK) {
+            return;
+        }
     }
-    broker->acceptor_count = 0;
-    (void) pthread_mutex_unlock(&broker->lock);
 }
 
 void
@@ -132,7 +228,7 @@ nmq_broker_free(nmq_broker *broker)
     nmq_conns_fini(&broker->conns);
     nmq_free((void *) (uintptr_t) broker->response_information.at);
     nmq_free(broker->taps);
-    nmq_free(broker->acceptors);
+    nmq_free(broker->listeners);
     (void) pthread_mutex_destroy(&broker->lock);
     nmq_free(broker);
 }
@@ -357,6 +453,8 @@ nmq_event_auth(const nmq_event *event, nmq_credentials *out)
 {
     const char *at = event->text;
 
+    memcpy(&out->listener, at, sizeof out->listener);
+    at += sizeof out->listener;
     out->client_id = next_text(&at, &out->client_id_len);
     out->user_name = next_text(&at, &out->user_name_len);
     out->password = next_text(&at, &out->password_len);
@@ -387,6 +485,21 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
         .connections_accepted = nmq_counters_sum(c, NMQ_COUNT_CONNECTIONS_ACCEPTED),
         .connections_open = nmq_counters_sum(c, NMQ_COUNT_CONNECTIONS_OPEN),
         .events_dropped = nmq_counters_sum(c, NMQ_COUNT_EVENTS_DROPPED),
+        .held_bytes = nmq_mem_held(),
+        .refused_connections = nmq_counters_sum(c, NMQ_COUNT_REFUSED_CONNECTIONS),
+        .refused_listener = nmq_counters_sum(c, NMQ_COUNT_REFUSED_LISTENER),
+        .refused_address = nmq_counters_sum(c, NMQ_COUNT_REFUSED_ADDRESS),
+        .starved = nmq_counters_sum(c, NMQ_COUNT_STARVED),
+        .connect_timeouts = nmq_counters_sum(c, NMQ_COUNT_CONNECT_TIMEOUTS),
+        .keep_alive_timeouts = nmq_counters_sum(c, NMQ_COUNT_KEEP_ALIVE_TIMEOUTS),
+        .packets_too_large = nmq_counters_sum(c, NMQ_COUNT_PACKETS_TOO_LARGE),
+        .topics_too_deep = nmq_counters_sum(c, NMQ_COUNT_TOPICS_TOO_DEEP),
+        .subscriptions_refused = nmq_counters_sum(c, NMQ_COUNT_SUBSCRIPTIONS_REFUSED),
+        .receive_max_exceeded = nmq_counters_sum(c, NMQ_COUNT_RECEIVE_MAX_EXCEEDED),
+        .queue_full = nmq_counters_sum(c, NMQ_COUNT_QUEUE_FULL),
+        .rate_waits = nmq_counters_sum(c, NMQ_COUNT_RATE_WAITS),
+        .slow_consumers = nmq_counters_sum(c, NMQ_COUNT_SLOW_CONSUMERS),
+        .memory_cuts = nmq_counters_sum(c, NMQ_COUNT_MEMORY_CUTS),
     };
     // A lane keeps the lists of subscriptions as they are; it comes before the others.
     nmq_client **all;

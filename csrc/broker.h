@@ -4,6 +4,6 @@
 #include "net/stream.h"
 #include "nmq.h"
 
-// As nmq_broker_new, over that transport. NULL: nng.
-int nmq_broker_new_over(const nmq_options *options, const nmq_transport *transport,
+// As nmq_broker_new, over that transport. NULL: nng's.
+int nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen,
                         nmq_broker **out);

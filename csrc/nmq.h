@@ -35,24 +35,31 @@ void nmq_nng_threads(uint32_t task_threads);
 // --- the broker
 
 typedef struct {
-    uint32_t window;                // messages in flight to one client, 1 to 65535
-    uint32_t queue_max;             // messages that wait for one client, 1 or more
-    uint32_t packet_max_bytes;      // largest packet from a client, 128 to 268435460
-    uint32_t send_packet_max_bytes; // largest packet to a client, 128 to 268435460
-    uint32_t user_properties_max;   // in one packet; 0: no bound
-    uint32_t topic_levels_max;      // of a topic name or filter, 1 or more
-    uint32_t topic_alias_max;       // Topic Aliases that a client may set, 0 to 65535
-    uint32_t send_topic_alias_max;  // Topic Aliases that the broker sets, 0 to 65535
-    uint32_t receive_maximum;       // QoS 1 and 2 of a client at once, 1 to 65535
-    uint32_t server_keep_alive_s;   // what clients are told to keep, 0: what they ask
-    uint32_t outbox_max_bytes;      // that wait for one connection before publishers wait
-    uint32_t hold_ms;               // how long publishers wait for a slow subscriber
-    uint32_t connect_timeout_ms;    // from accept to CONNECT
-    uint32_t keep_alive_permille;   // of the keep alive until a silent client is closed
-    uint32_t retry_interval_s;      // QoS 1 and 2 again, before MQTT 5.0; 0: never
-    uint32_t expiry_max_s;          // session expiry cap; 0xffffffff: none
-    uint32_t answer_timeout_ms;     // for a question (NMQ_EVENT_AUTH)
-    uint8_t qos_max;                // of a message from a client and of a subscription
+    uint32_t window;            // messages in flight to one client, 1 to 65535
+    uint32_t queue_max;         // messages that wait for one client, 1 or more
+    uint64_t queue_max_bytes;   // of them; 0: no bound
+    uint32_t subscriptions_max; // of one client; 0: no bound
+    uint32_t message_rate;      // PUBLISH packets a second from one client; 0: no bound
+    uint32_t byte_rate;         // bytes a second from one client; 0: no bound
+    uint32_t connections_max;   // in all; 0: no bound
+    uint32_t address_connections_max; // from one address; 0: no bound
+    uint64_t memory_max_bytes;        // that the core may hold for all; 0: no bound
+    uint32_t packet_max_bytes;        // largest packet from a client, 128 to 268435460
+    uint32_t send_packet_max_bytes;   // largest packet to a client, 128 to 268435460
+    uint32_t user_properties_max;     // in one packet; 0: no bound
+    uint32_t topic_levels_max;        // of a topic name or filter, 1 or more
+    uint32_t topic_alias_max;         // Topic Aliases that a client may set, 0 to 65535
+    uint32_t send_topic_alias_max;    // Topic Aliases that the broker sets, 0 to 65535
+    uint32_t receive_maximum;         // QoS 1 and 2 of a client at once, 1 to 65535
+    uint32_t server_keep_alive_s;     // what clients are told to keep, 0: what they ask
+    uint32_t outbox_max_bytes;        // that wait for one connection before publishers wait
+    uint32_t hold_ms;                 // how long publishers wait for a slow subscriber
+    uint32_t connect_timeout_ms;      // from accept to CONNECT
+    uint32_t keep_alive_permille;     // of the keep alive until a silent client is closed
+    uint32_t retry_interval_s;        // QoS 1 and 2 again, before MQTT 5.0; 0: never
+    uint32_t expiry_max_s;            // session expiry cap; 0xffffffff: none
+    uint32_t answer_timeout_ms;       // for a question (NMQ_EVENT_AUTH)
+    uint8_t qos_max;                  // of a message from a client and of a subscription
     bool retain_available;
     bool wildcards_available; // in Topic Filters
     bool shared_available;
@@ -60,17 +67,63 @@ typedef struct {
     bool strict_client_ids;           // 1 to 23 letters and digits, nothing else
     bool empty_client_ids;            // assign one to a client that has none
     const char *response_information; // for clients that ask, copied; NULL: none
-    bool ask_auth;                    // put every CONNECT to Python
     int32_t log_level;                // enum nmq_log_level (base/log.h)
 } nmq_options;
 
 // Returns NMQ_OK, NMQ_EINVAL for an option out of its range, NMQ_ENOMEM or NMQ_EIO.
 int nmq_broker_new(const nmq_options *options, nmq_broker **out);
 
-// Listens on nmq-tcp://ADDRESS:PORT; port 0 takes a free one. *port gets the port in use
-// (0 where the transport has none). Returns NMQ_OK, NMQ_EADDRINUSE, NMQ_EADDR, NMQ_EACCESS,
-// NMQ_EIO or NMQ_ENOMEM.
-int nmq_broker_listen(nmq_broker *broker, const char *url, uint32_t *port);
+// --- listeners
+
+// How a listener speaks TLS. Texts are NUL-terminated PEM and are copied.
+typedef struct {
+    const char *cert;         // the chain, the broker's own first
+    const char *key;          // its private key
+    const char *key_password; // NULL: the key is not encrypted
+    const char *ca;           // who stands for clients; NULL: nobody
+    bool verify_peer;         // check the certificates of clients
+    bool require_cert;        // and refuse those that have none
+    uint8_t min_version;      // 12 or 13: TLS 1.2 or 1.3
+} nmq_tls_options;
+
+// One place where clients come in. Texts are copied.
+typedef struct {
+    const char *name;           // for people
+    int fd;                     // a bound socket, TCP or Unix; not used with TLS
+    const nmq_tls_options *tls; // NULL: no TLS
+    const char *address;        // ADDRESS:PORT with TLS, port 0 takes a free one
+    const char *path;           // of WebSocket upgrades; NULL: MQTT without WebSocket
+    const char *mount;          // goes before the topics of its clients, %c and %u in it
+                                // stand for client identifier and user name; NULL: none
+    uint32_t connections_max;   // 0: no bound
+    bool ask_auth;              // put every CONNECT to Python
+    bool cn_as_user_name;       // a verified certificate's Common Name is the user, and
+                                // needs no password
+    bool proxy;                 // connections begin with a PROXY header; not with TLS
+} nmq_listener_options;
+
+// Accepts from now on, and takes the descriptor. *number names the listener, from 1 on;
+// *port gets the port in use, 0 where there is none. Returns NMQ_OK, NMQ_EADDRINUSE,
+// NMQ_EADDR, NMQ_EACCESS, NMQ_ECRYPTO, NMQ_EIO or NMQ_ENOMEM.
+int nmq_broker_listen(nmq_broker *broker, const nmq_listener_options *options,
+                      uint32_t *number, uint32_t *port);
+
+// Stops accepting; connections stay. Returns NMQ_OK or NMQ_ENOENT.
+int nmq_broker_unlisten(nmq_broker *broker, uint32_t number);
+
+// New connections use these; those that are there keep theirs. Returns NMQ_OK, NMQ_ENOENT,
+// NMQ_EINVAL for a listener without TLS, NMQ_ECRYPTO or NMQ_ENOMEM with the old ones in
+// use.
+int nmq_broker_set_tls(nmq_broker *broker, uint32_t number, const nmq_tls_options *tls);
+
+typedef struct {
+    uint64_t open; // connections now
+    uint64_t accepted;
+    uint64_t refused; // by a bound
+} nmq_listener_stats;
+
+// Returns NMQ_OK or NMQ_ENOENT.
+int nmq_broker_listener_stats(nmq_broker *broker, uint32_t number, nmq_listener_stats *out);
 
 // Stops listening, tells every client Server shutting down (0x8B), sends what is queued for
 // the connections and waits until they are closed, timeout_ms at most.
@@ -161,6 +214,7 @@ typedef struct {
 
 // What a client that asks to come in said of itself; slices borrow from the event.
 typedef struct {
+    uint32_t listener; // number of the one that it came through
     const char *client_id;
     size_t client_id_len;
     const char *user_name; // NULL: none
@@ -218,6 +272,22 @@ typedef struct {
     uint64_t retained;
     uint64_t stored;       // messages kept for any reason, in this process
     uint64_t stored_bytes; // their size
+    uint64_t held_bytes;   // memory that the core holds, for all purposes
+    // What limits did.
+    uint64_t refused_connections;   // over the bound of connections in all
+    uint64_t refused_listener;      // over a listener's bound
+    uint64_t refused_address;       // over the bound of one address
+    uint64_t starved;               // accepts that found no descriptor or memory
+    uint64_t connect_timeouts;      // connections without a CONNECT in time
+    uint64_t keep_alive_timeouts;   // clients that were silent for too long
+    uint64_t packets_too_large;     // over the Maximum Packet Size
+    uint64_t topics_too_deep;       // over the levels of a topic
+    uint64_t subscriptions_refused; // over the subscriptions of a client
+    uint64_t receive_max_exceeded;  // over the Receive Maximum
+    uint64_t queue_full;            // messages that found a client's queue full
+    uint64_t rate_waits;            // times that a client over its rate had to wait
+    uint64_t slow_consumers;        // times that a client was found too slow
+    uint64_t memory_cuts;           // clients cut for holding the most memory
 } nmq_stats;
 
 void nmq_broker_stats(nmq_broker *broker, nmq_stats *out);

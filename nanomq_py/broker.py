@@ -13,9 +13,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 
 from nanomq_py import core
@@ -24,6 +26,7 @@ from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchanges, Method, 
 from nanomq_py.auth.password import Users
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.model import User
+from nanomq_py.listeners import Inherited, Place, bind, options_of, places_of, unlink_ipc
 from nanomq_py.sys_topics import SysTopics
 
 log = logging.getLogger("nanomq")
@@ -109,11 +112,28 @@ def task_threads(config: Config) -> int:
     return max(2, wanted)
 
 
-def core_options(config: Config, *, ask_auth: bool) -> core.CoreOptions:
+def memory_share() -> int:
+    """Return three quarters of the memory that this process can have, in bytes."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        group = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
+    except (OSError, ValueError):  # no such file, or "max"
+        group = machine
+    return min(machine, group) * 3 // 4
+
+
+def core_options(config: Config) -> core.CoreOptions:
     """Return what the core needs of a configuration."""
     return core.CoreOptions(
         window=config.msq_len,
         queue_max=config.msq_len,
+        queue_max_bytes=config.max_queue_size,
+        subscriptions_max=config.max_subscriptions,
+        message_rate=config.max_message_rate,
+        byte_rate=config.max_byte_rate,
+        connections_max=config.max_connections,
+        address_connections_max=config.max_connections_per_address,
+        memory_max_bytes=config.max_memory or memory_share(),
         packet_max_bytes=min(config.max_packet_size * 1024, 268_435_460),
         send_packet_max_bytes=min(config.client_max_packet_size * 1024, 268_435_460),
         user_properties_max=config.property_size,
@@ -136,7 +156,6 @@ def core_options(config: Config, *, ask_auth: bool) -> core.CoreOptions:
         keep_alive_permille=config.keepalive_backoff,
         retry_interval_s=config.qos_duration,
         expiry_max_s=config.max_session_expiry,
-        ask_auth=ask_auth,
         log_level=LEVELS[config.log.level],
     )
 
@@ -154,7 +173,19 @@ _LISTEN_FAULTS = {
     core.EADDRINUSE: "the port is taken by another program",
     core.EADDR: "the address cannot be used on this machine",
     core.EACCESS: "the system does not let this user listen there",
+    core.ECRYPTO: "nng's TLS cannot use this certificate and key",
 }
+
+
+@dataclass(frozen=True)
+class _Listening:
+    """A listener that accepts clients."""
+
+    place: Place
+    number: int  # the core's name for it
+    sock: socket.socket | None  # our hold on it, to hand over; None: nng's own
+    inherited: bool
+    allow_anonymous: bool
 
 
 class Broker:
@@ -176,7 +207,8 @@ class Broker:
         self.ports: dict[str, int] = {}  # key of the listener -> port in use
         self._core: core.Core | None = None
         self._taps: dict[int, Tap] = {}
-        self._users = Users(self.config.users, allow_anonymous=self.config.allow_anonymous)
+        self._listening: dict[int, _Listening] = {}
+        self._users = Users(self.config.users)
         self._exchanges = Exchanges([*_methods_for(self.config.users), *methods])
         self._sys_topics: asyncio.Task[None] | None = None
 
@@ -186,19 +218,16 @@ class Broker:
             raise RuntimeError("the broker is not running")
         return self._core
 
-    def _listeners(self) -> dict[str, str]:
-        """Return the URLs to listen on, by the key that sets each."""
-        urls = {"url": self.config.url}
-        if self.config.websocket.enable:
-            urls["websocket.url"] = self.config.websocket.url
-        return urls
+    async def start(self, inherited: Inherited | None = None) -> None:
+        """Listen and serve. Raises ConfigError naming the key of what cannot be used.
 
-    async def start(self) -> None:
-        """Listen and serve. Raises ConfigError naming the key of a URL that cannot be used."""
+        inherited  listening sockets to use instead of new ones
+        """
         if self._core is not None:
             raise RuntimeError("the broker is running")
+        places = places_of(self.config)
         core.set_task_threads(task_threads(self.config))
-        self._core = core.Core(core_options(self.config, ask_auth=self._users.must_ask))
+        self._core = core.Core(core_options(self.config))
         self._core.set_rules(
             [rule_of(rule) for rule in self.config.acl_rules],
             otherwise=self.config.acl_nomatch == "allow",
@@ -206,8 +235,8 @@ class Broker:
         )
         asyncio.get_running_loop().add_reader(self._core.event_fd, self._drain)
         try:
-            for key, url in self._listeners().items():
-                self.ports[key] = self._listen(key, url)
+            for place in places:
+                await self._listen(place, inherited or Inherited())
         except ConfigError:
             await self.stop()
             raise
@@ -215,12 +244,66 @@ class Broker:
             topics = SysTopics(self._core, self.config.sys_interval)
             self._sys_topics = asyncio.create_task(topics.run())
 
-    def _listen(self, key: str, url: str) -> int:
+    async def _listen(self, place: Place, inherited: Inherited) -> None:
+        anonymous = place.allows_anonymous(self.config)
+        options = options_of(
+            place, self.config, ask_auth=self._users.must_ask(allow_anonymous=anonymous)
+        )
+        ours = inherited.take(place)
+        sock = ours if ours is not None or place.has_tls else await bind(place)
+        # The core closes its descriptor when it stops; ours keeps the socket for a successor.
+        fd = -1 if sock is None else os.dup(sock.fileno())
         try:
-            return self._running.listen(url)
+            number, port = self._running.listen(options, fd)
         except core.CoreError as fault:
-            reason = _LISTEN_FAULTS.get(fault.status, str(fault))
-            raise ConfigError(f"{key}={url}: cannot listen: {reason}") from None
+            if sock is not None:
+                os.close(fd)
+                sock.close()
+            raise place.error(
+                f"cannot listen: {_LISTEN_FAULTS.get(fault.status, str(fault))}"
+            ) from None
+        self._listening[number] = _Listening(
+            place, number, sock, ours is not None, anonymous
+        )
+        self.ports[place.key] = port
+
+    def listeners(self) -> dict[str, core.ListenerStats]:
+        """Return what each listener has done so far, by its name."""
+        return {
+            listening.place.name: self._running.listener_stats(number)
+            for number, listening in self._listening.items()
+        }
+
+    def reload_certificates(self) -> None:
+        """Read certificates and keys again; connections keep theirs, new ones get these.
+
+        Raises   ConfigError naming the key of what cannot be used; then nothing has changed
+        """
+        fresh = {
+            number: options_of(listening.place, self.config, ask_auth=False).tls
+            for number, listening in self._listening.items()
+            if listening.place.has_tls
+        }
+        for number, tls in fresh.items():
+            assert tls is not None
+            try:
+                self._running.set_tls(number, tls)
+            except core.CoreError as fault:
+                raise self._listening[number].place.error(
+                    f"certificates not replaced: {_LISTEN_FAULTS.get(fault.status, fault)}"
+                ) from None
+
+    def hand_over(self) -> list[tuple[str, socket.socket]]:
+        """Return the listening sockets by name, for a successor; they are the caller's.
+
+        After :meth:`stop`, whoever connects waits in them for the successor.
+        """
+        given = []
+        for number, listening in self._listening.items():
+            if listening.sock is not None:
+                given.append((listening.place.name, listening.sock))
+                self._listening[number] = replace(listening, sock=None, inherited=True)
+        return given
 
     async def stop(self, *, timeout_s: float = 1.5) -> None:
         """Tell every client Server shutting down, send what is queued, and free everything.
@@ -233,6 +316,12 @@ class Broker:
         if self._sys_topics is not None:
             self._sys_topics.cancel()
         await asyncio.to_thread(running.shutdown, int(timeout_s * 1000))
+        for listening in self._listening.values():
+            if listening.sock is not None:
+                listening.sock.close()
+            if not listening.inherited:
+                unlink_ipc(listening.place)
+        self._listening.clear()
         self._drain()
         asyncio.get_running_loop().remove_reader(running.event_fd)
         for tap in list(self._taps.values()):
@@ -317,7 +406,12 @@ class Broker:
         elif event.method is not None:
             step = self._exchanges.begin(number, event.method, event.client_id, event.data)
         else:
-            step = Step(self._users.decide(event.user_name, event.password))
+            listening = self._listening.get(event.listener)
+            allowed = listening is not None and listening.allow_anonymous
+            code = self._users.decide(
+                event.user_name, event.password, allow_anonymous=allowed
+            )
+            step = Step(code)
         self._running.answer(number, step.reason_code, step.data, step.user_name)
 
     def _drain(self) -> None:

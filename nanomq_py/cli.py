@@ -1,6 +1,6 @@
 """``nanomq``: arguments and exit codes.
 
-Exit codes: 0 done; 1 nothing to stop, or it did not stop; 2 the configuration or the
+Exit codes: 0 done; 1 nothing to stop or restart, or it did not; 2 the configuration or the
 arguments cannot be used.
 """
 
@@ -11,15 +11,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from nanomq_py import __version__
 from nanomq_py.config import Config, ConfigError, load
 from nanomq_py.config.units import BadValue, Url
+from nanomq_py.pidfile import PidFile, default_path
 
-STOP_PATIENCE_S = 10.0
+PATIENCE_S = 10.0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -30,7 +31,13 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument("--conf", type=Path, help="the nanomq.conf to read")
     start.add_argument("--url", help="listen there instead of the file's url")
     stop = commands.add_parser("stop", help="stop the broker of that configuration")
-    stop.add_argument("--conf", type=Path, help="the nanomq.conf that it was started with")
+    restart = commands.add_parser(
+        "restart", help="restart the broker of that configuration"
+    )
+    for command in (stop, restart):
+        command.add_argument(
+            "--conf", type=Path, help="the nanomq.conf that it was started with"
+        )
     return parser
 
 
@@ -59,7 +66,7 @@ def _go_to_background() -> None:
 
 def _start(conf: Path | None, url: str | None) -> int:
     config = _config(conf, url)
-    if config.daemon:
+    if config.daemon and "NANOMQ_RESTARTED" not in os.environ:
         _go_to_background()
     from nanomq_py import server  # the core's threads begin here, not before the fork
 
@@ -67,31 +74,65 @@ def _start(conf: Path | None, url: str | None) -> int:
     return 0
 
 
-def _stop(conf: Path | None) -> int:
-    from nanomq_py.pidfile import PidFile, default_path
+def _pid_file(conf: Path | None, config: Config) -> PidFile:
+    return PidFile(Path(config.pid_file) if config.pid_file else default_path(conf))
 
-    config = load(conf) if conf is not None else Config()
-    path = Path(config.pid_file) if config.pid_file else default_path(conf)
-    pid_file = PidFile(path)
-    pid = pid_file.running()
-    if pid is None:
-        print(f"nanomq: no broker is running (looked at {path})", file=sys.stderr)
-        return 1
-    os.kill(pid, signal.SIGTERM)
-    until = time.monotonic() + STOP_PATIENCE_S
+
+def _until(done: Callable[[], bool]) -> bool:
+    """Return whether that became true in time."""
+    until = time.monotonic() + PATIENCE_S
     while time.monotonic() < until:
-        if not pid_file.alive(pid):
-            return 0
+        if done():
+            return True
         time.sleep(0.02)
+    return False
+
+
+def _nobody(pid_file: PidFile) -> int:
+    print(f"nanomq: no broker is running (looked at {pid_file.path})", file=sys.stderr)
+    return 1
+
+
+def _stop(conf: Path | None) -> int:
+    config = load(conf) if conf is not None else Config()
+    pid_file = _pid_file(conf, config)
+    found = pid_file.running()
+    if found is None:
+        return _nobody(pid_file)
+    pid, _ = found
+    os.kill(pid, signal.SIGTERM)
+    if _until(lambda: not pid_file.alive(pid)):
+        return 0
     print(f"nanomq: process {pid} is still running", file=sys.stderr)
     return 1
+
+
+def _restart(conf: Path | None) -> int:
+    config = load(conf) if conf is not None else Config()
+    pid_file = _pid_file(conf, config)
+    found = pid_file.running()
+    if found is None:
+        return _nobody(pid_file)
+    pid, _ = found
+    os.kill(pid, signal.SIGUSR2)
+    if not _until(
+        lambda: not pid_file.alive(pid) or pid_file.running() not in (None, found)
+    ):
+        print(f"nanomq: process {pid} did not restart; its log says why", file=sys.stderr)
+        return 1
+    if pid_file.running() is None:
+        print(f"nanomq: process {pid} did not come back; its log says why", file=sys.stderr)
+        return 1
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     args = _parser().parse_args(argv)
     try:
-        return _start(args.conf, args.url) if args.command == "start" else _stop(args.conf)
+        if args.command == "start":
+            return _start(args.conf, args.url)
+        return _stop(args.conf) if args.command == "stop" else _restart(args.conf)
     except ConfigError as fault:
         print(f"nanomq: {fault}", file=sys.stderr)
         return 2

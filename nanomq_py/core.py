@@ -18,6 +18,7 @@ from nanomq_py._core import ffi, lib  # noqa: TID251 - the one place
 EADDRINUSE: int = lib.NMQ_EADDRINUSE
 EADDR: int = lib.NMQ_EADDR
 EACCESS: int = lib.NMQ_EACCESS
+ECRYPTO: int = lib.NMQ_ECRYPTO
 
 _EVENT_LOG: int = lib.NMQ_EVENT_LOG
 _EVENT_MESSAGE: int = lib.NMQ_EVENT_MESSAGE
@@ -64,6 +65,13 @@ class CoreOptions:
 
     window: int = 256
     queue_max: int = 256
+    queue_max_bytes: int = 0
+    subscriptions_max: int = 0
+    message_rate: int = 0
+    byte_rate: int = 0
+    connections_max: int = 0
+    address_connections_max: int = 0
+    memory_max_bytes: int = 0
     packet_max_bytes: int = 10240 * 1024
     send_packet_max_bytes: int = 10240 * 1024
     user_properties_max: int = 32
@@ -87,8 +95,44 @@ class CoreOptions:
     strict_client_ids: bool = False
     empty_client_ids: bool = True
     response_information: str | None = None
-    ask_auth: bool = False
     log_level: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsOptions:
+    """``nmq_tls_options`` of ``nmq.h``: PEM texts, and what is asked of clients."""
+
+    cert: str
+    key: str = field(repr=False)
+    key_password: str | None = field(default=None, repr=False)
+    ca: str | None = None
+    verify_peer: bool = False
+    require_cert: bool = False
+    min_version: int = 12  # or 13: TLS 1.2 or 1.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListenerOptions:
+    """``nmq_listener_options`` of ``nmq.h``, but for the socket."""
+
+    name: str
+    address: str = ""  # HOST:PORT, with TLS
+    tls: TlsOptions | None = None
+    path: str | None = None  # of WebSocket upgrades; None: MQTT without WebSocket
+    mount: str | None = None
+    connections_max: int = 0
+    ask_auth: bool = False
+    cn_as_user_name: bool = False
+    proxy: bool = False
+
+
+@dataclass(frozen=True)
+class ListenerStats:
+    """``nmq_listener_stats`` of ``nmq.h``."""
+
+    open: int
+    accepted: int
+    refused: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +179,7 @@ class AuthEvent:
 
     number: int
     step: int
+    listener: int  # number of the one that it came through
     client_id: str
     user_name: str | None
     password: bytes | None = field(repr=False)
@@ -172,6 +217,21 @@ class Stats:
     retained: int = 0
     stored: int = 0
     stored_bytes: int = 0
+    held_bytes: int = 0
+    refused_connections: int = 0
+    refused_listener: int = 0
+    refused_address: int = 0
+    starved: int = 0
+    connect_timeouts: int = 0
+    keep_alive_timeouts: int = 0
+    packets_too_large: int = 0
+    topics_too_deep: int = 0
+    subscriptions_refused: int = 0
+    receive_max_exceeded: int = 0
+    queue_full: int = 0
+    rate_waits: int = 0
+    slow_consumers: int = 0
+    memory_cuts: int = 0
 
 
 @dataclass(frozen=True)
@@ -228,11 +288,36 @@ class Core:
         self._broker: Any = out[0]
         self._events = ffi.new("nmq_event[]", _EVENT_BATCH)
 
-    def listen(self, url: str) -> int:
-        """Listen on the URL and return the port in use, 0 where there is none."""
-        port = ffi.new("uint32_t *")
-        check(lib.nmq_broker_listen(self._broker, url.encode(), port))
-        return int(port[0])
+    def listen(self, options: ListenerOptions, fd: int = -1) -> tuple[int, int]:
+        """Accept clients from now on; return the listener's number and the port in use.
+
+        fd  a bound socket, which the core takes; not with TLS
+        """
+        kept: list[Any] = []
+        raw = ffi.new("nmq_listener_options *", {"fd": fd})
+        raw.name, raw.address = _c_text(options.name, kept), _c_text(options.address, kept)
+        raw.path, raw.mount = _c_text(options.path, kept), _c_text(options.mount, kept)
+        raw.connections_max, raw.ask_auth = options.connections_max, options.ask_auth
+        raw.cn_as_user_name, raw.proxy = options.cn_as_user_name, options.proxy
+        if options.tls is not None:
+            raw.tls = _c_tls(options.tls, kept)
+        number, port = ffi.new("uint32_t *"), ffi.new("uint32_t *")
+        check(lib.nmq_broker_listen(self._broker, raw, number, port))
+        return int(number[0]), int(port[0])
+
+    def unlisten(self, number: int) -> None:
+        """Stop accepting there; its connections stay."""
+        check(lib.nmq_broker_unlisten(self._broker, number))
+
+    def set_tls(self, number: int, tls: TlsOptions) -> None:
+        """Use these certificates from the next connection on."""
+        kept: list[Any] = []
+        check(lib.nmq_broker_set_tls(self._broker, number, _c_tls(tls, kept)))
+
+    def listener_stats(self, number: int) -> ListenerStats:
+        raw = ffi.new("nmq_listener_stats *")
+        check(lib.nmq_broker_listener_stats(self._broker, number, raw))
+        return ListenerStats(raw.open, raw.accepted, raw.refused)
 
     def set_log_level(self, level: int) -> None:
         lib.nmq_broker_set_log_level(self._broker, level)
@@ -354,12 +439,27 @@ class Core:
             lib.nmq_broker_free(broker)
 
 
+def _c_text(value: str | None, kept: list[Any]) -> Any:
+    """Return a C string that lives as long as ``kept``."""
+    if value is None:
+        return ffi.NULL
+    kept.append(ffi.new("char[]", value.encode()))
+    return kept[-1]
+
+
+def _c_tls(tls: TlsOptions, kept: list[Any]) -> Any:
+    raw = ffi.new("nmq_tls_options *")
+    raw.cert, raw.key = _c_text(tls.cert, kept), _c_text(tls.key, kept)
+    raw.key_password, raw.ca = _c_text(tls.key_password, kept), _c_text(tls.ca, kept)
+    raw.verify_peer, raw.require_cert = tls.verify_peer, tls.require_cert
+    raw.min_version = tls.min_version
+    kept.append(raw)
+    return raw
+
+
 def _fill_rule(raw: Any, rule: Rule, kept: list[Any]) -> None:
     def text(value: str | None) -> Any:
-        if value is None:
-            return ffi.NULL
-        kept.append(ffi.new("char[]", value.encode()))
-        return kept[-1]
+        return _c_text(value, kept)
 
     raw.allow, raw.publish, raw.subscribe = rule.allow, rule.publish, rule.subscribe
     raw.client_id, raw.user_name = text(rule.client_id), text(rule.user_name)
@@ -407,6 +507,7 @@ def _read_auth(event: Any) -> AuthEvent:
     return AuthEvent(
         number=event.number,
         step=event.code,
+        listener=raw.listener,
         client_id=_text(raw.client_id, raw.client_id_len),
         user_name=_optional_text(raw.user_name, raw.user_name_len),
         password=_optional_bytes(raw.password, raw.password_len),

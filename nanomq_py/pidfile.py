@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
+import time
 from pathlib import Path
 
 
@@ -38,7 +39,7 @@ class PidFile:
             os.close(fd)
             return False
         os.ftruncate(fd, 0)
-        os.write(fd, f"{os.getpid()}\n".encode())
+        os.write(fd, f"{os.getpid()} {time.monotonic_ns()}\n".encode())
         self._fd = fd
         return True
 
@@ -48,8 +49,11 @@ class PidFile:
             os.close(self._fd)
             self._fd = None
 
-    def running(self) -> int | None:
-        """Return the number of the broker that holds the file, None when there is none."""
+    def running(self) -> tuple[int, str] | None:
+        """Return the broker that holds the file, None when there is none.
+
+        Its process number, and when it began: a restart keeps the number.
+        """
         try:
             fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
@@ -57,8 +61,10 @@ class PidFile:
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            text = os.read(fd, 32).strip()
-            return int(text) if text.isdigit() else None
+            number, _, began = (
+                os.read(fd, 64).decode("ascii", "replace").strip().partition(" ")
+            )
+            return (int(number), began) if number.isdigit() else None
         finally:
             os.close(fd)
         return None  # nobody held it: left over from a crash

@@ -5,25 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import uvicorn
 
-from nanomq_py import logs
+from nanomq_py import logs, systemd
 from nanomq_py.broker import Broker
-from nanomq_py.config import Config, ConfigError
+from nanomq_py.config import Config, ConfigError, load
 from nanomq_py.config.model import DEFAULT_HTTP_PASSWORD
 from nanomq_py.http.app import make_app
 from nanomq_py.http.guard import make_guard
+from nanomq_py.listeners import Inherited, places_of
 from nanomq_py.pidfile import PidFile, default_path
 
 log = logging.getLogger("nanomq")
 
 STOP_WITHIN_S = 1.2  # for the clients; the whole stop must stay under 2 s
+RESTARTED = "NANOMQ_RESTARTED"  # in the environment of a process that followed another
 
 
 class _HttpServer(uvicorn.Server):
@@ -69,14 +73,12 @@ def refuse_unsupported(config: Config) -> None:
     Raises   ConfigError
     """
     refused = {
-        "tls.enable": config.tls.enable,
         "auth.http.enable": config.auth_http.enable,
     }
     for name, used in refused.items():
         if used:
             raise ConfigError(f"{name}: this version cannot enforce it yet; take it out")
     ignored = {
-        "websocket.tls_url": config.websocket.tls_url is not None,
         "web.hook.enable": config.web_hook.enable,
         "sqlite.enable": config.sqlite.enable,
         "bridge.mqtt": any(bridge.bridge_mode for bridge in config.bridges),
@@ -97,7 +99,10 @@ class Server:
         self._pid_file = PidFile(path)
         self._http: _HttpServer | None = None
         self._http_task: asyncio.Task[None] | None = None
+        self._conf = conf
         self._stopping = asyncio.Event()
+        self.restarts = False
+        self.handed_over: list[tuple[str, socket.socket]] = []  # by the stop of a restart
 
     async def _start_http(self) -> None:
         if not self.config.http_server.enable:
@@ -144,7 +149,10 @@ class Server:
     async def start(self) -> None:
         """Start everything, or nothing. Raises ConfigError."""
         refuse_unsupported(self.config)
-        await self.broker.start()
+        inherited = Inherited(systemd.take_sockets(os.environ))
+        await self.broker.start(inherited)
+        for name in inherited.close_rest():
+            log.warning("inherited socket %s: no listener has that name or address", name)
         try:
             await self._start_http()
         except BaseException:
@@ -155,13 +163,40 @@ class Server:
         if self.http_port is not None:
             listening.append(f"http_server on port {self.http_port}")
         log.info("serving: %s", ", ".join(listening))
+        systemd.notify("READY=1")
 
     def request_stop(self) -> None:
         self._stopping.set()
 
+    def request_restart(self) -> None:
+        """Stop and become a new process, unless that one could not start."""
+        try:
+            if self._conf is not None:
+                fresh = load(self._conf)
+                refuse_unsupported(fresh)
+                places_of(fresh)
+        except ConfigError as fault:
+            log.error("not restarted: %s", fault)
+            return
+        log.info("restarting")
+        self.restarts = True
+        self._stopping.set()
+
+    def reload_certificates(self) -> None:
+        """Take up certificates and keys that were replaced."""
+        try:
+            self.broker.reload_certificates()
+        except ConfigError as fault:
+            log.error("certificates not replaced: %s", fault)
+        else:
+            log.info("certificates read again")
+
     async def stop(self) -> None:
         """Stop in the reverse order, within 2 s."""
+        systemd.notify("RELOADING=1" if self.restarts else "STOPPING=1")
         self._pid_file.release()
+        if self.restarts:
+            self.handed_over = self.broker.hand_over()
         if self._http is not None and self._http_task is not None:
             self._http.should_exit = True
         await self.broker.stop(timeout_s=STOP_WITHIN_S)
@@ -172,10 +207,15 @@ class Server:
         log.info("stopped")
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT."""
+        """Serve until SIGTERM, SIGINT, or SIGUSR2, which restarts."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.request_stop)
+        for number, action in (
+            (signal.SIGTERM, self.request_stop),
+            (signal.SIGINT, self.request_stop),
+            (signal.SIGUSR2, self.request_restart),
+            (signal.SIGHUP, self.reload_certificates),
+        ):
+            loop.add_signal_handler(number, action)
         await self.start()
         try:
             await self._stopping.wait()
@@ -189,12 +229,24 @@ def allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def become_successor(sockets: list[tuple[str, socket.socket]]) -> None:
+    """Begin this process anew, with the same arguments and these listening sockets."""
+    environ = {**os.environ, RESTARTED: "1"}
+    systemd.pass_sockets(sockets, environ)
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606
+
+
 def run(config: Config, conf: Path | None) -> None:
     """Serve in this process until it is told to stop. Raises ConfigError."""
     logs.set_up(config.log)
     allow_many_connections()
 
-    async def serve() -> None:
-        await Server(config, conf).run()
+    async def serve() -> list[tuple[str, socket.socket]] | None:
+        server = Server(config, conf)
+        await server.run()
+        return server.handed_over if server.restarts else None
 
-    asyncio.run(serve())
+    sockets = asyncio.run(serve())
+    if sockets is not None:
+        logging.shutdown()
+        become_successor(sockets)

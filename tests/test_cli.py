@@ -36,7 +36,7 @@ def test_version() -> None:
     ("text", "error"),
     [
         ("msq_len=many", "nanomq.conf:1: msq_len='many': expected a whole number"),
-        ("tls.enable=true", "tls.enable: this version cannot enforce it yet"),
+        ("tls.enable=true", "tls.certfile: missing, a listener with TLS needs it"),
         ("auth.http.enable=true", "auth.http.enable: this version cannot enforce it yet"),
         ("http_server.auth_type=jwt", "http_server.jwt.public.keyfile: missing"),
         ("log.to=file\nlog.dir=/proc/nowhere", "log.dir='/proc/nowhere'"),

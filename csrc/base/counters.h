@@ -8,7 +8,7 @@
 #pragma once
 #include "base/shard.h"
 
-enum { NMQ_COUNTERS_MAX = 16 };
+enum { NMQ_COUNTERS_MAX = 32 };
 
 // Zeroed ones are at 0.
 typedef struct {

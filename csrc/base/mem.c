@@ -4,6 +4,13 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+#include "base/counters.h"
+
+enum { HELD_BYTES, LOOK_EVERY_BYTES = 1 << 20 };
+
+static nmq_counters held;
+static _Thread_local size_t since_look; // bytes that this thread has taken
+
 #ifdef NMQ_MEM_COUNT
 
 static long live;
@@ -24,43 +31,10 @@ may_allocate(void)
     return true;
 }
 
-static void *
-counted(void *at)
+static void
+count_live(long more)
 {
-    if (at != NULL) {
-        __atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
-    }
-    return at;
-}
-
-void *
-nmq_alloc(size_t size)
-{
-    return may_allocate() ? counted(malloc(size == 0 ? 1 : size)) : NULL;
-}
-
-void *
-nmq_zalloc(size_t size)
-{
-    return may_allocate() ? counted(calloc(1, size == 0 ? 1 : size)) : NULL;
-}
-
-void *
-nmq_resize(void *at, size_t size)
-{
-    if (at == NULL) {
-        return nmq_alloc(size);
-    }
-    return may_allocate() ? realloc(at, size == 0 ? 1 : size) : NULL;
-}
-
-void
-nmq_free(void *at)
-{
-    if (at != NULL) {
-        __atomic_sub_fetch(&live, 1, __ATOMIC_RELAXED);
-    }
-    free(at);
+    __atomic_add_fetch(&live, more, __ATOMIC_RELAXED);
 }
 
 long
@@ -77,28 +51,16 @@ nmq_mem_fail_after(long n)
 
 #else
 
-void *
-nmq_alloc(size_t size)
+static bool
+may_allocate(void)
 {
-    return malloc(size == 0 ? 1 : size);
+    return true;
 }
 
-void *
-nmq_zalloc(size_t size)
+static void
+count_live(long more)
 {
-    return calloc(1, size == 0 ? 1 : size);
-}
-
-void *
-nmq_resize(void *at, size_t size)
-{
-    return realloc(at, size == 0 ? 1 : size);
-}
-
-void
-nmq_free(void *at)
-{
-    free(at);
+    (void) more;
 }
 
 long
@@ -114,6 +76,74 @@ nmq_mem_fail_after(long n)
 }
 
 #endif
+
+static void *
+taken(void *at)
+{
+    size_t size = malloc_usable_size(at);
+
+    if (at != NULL) {
+        since_look += size;
+        nmq_counters_add(&held, HELD_BYTES, size);
+        count_live(1);
+    }
+    return at;
+}
+
+static void
+given_back(size_t size)
+{
+    nmq_counters_add(&held, HELD_BYTES, 0 - (uint64_t) size);
+    count_live(-1);
+}
+
+void *
+nmq_alloc(size_t size)
+{
+    return may_allocate() ? taken(malloc(size == 0 ? 1 : size)) : NULL;
+}
+
+void *
+nmq_zalloc(size_t size)
+{
+    return may_allocate() ? taken(calloc(1, size == 0 ? 1 : size)) : NULL;
+}
+
+void *
+nmq_resize(void *at, size_t size)
+{
+    size_t before = malloc_usable_size(at);
+    void *moved = may_allocate() ? realloc(at, size == 0 ? 1 : size) : NULL;
+
+    if (moved != NULL && at != NULL) {
+        given_back(before);
+    }
+    return taken(moved);
+}
+
+void
+nmq_free(void *at)
+{
+    if (at != NULL) {
+        given_back(malloc_usable_size(at));
+    }
+    free(at);
+}
+
+uint64_t
+nmq_mem_held(void)
+{
+    return nmq_counters_sum(&held, HELD_BYTES);
+}
+
+bool
+nmq_mem_due(void)
+{
+    bool due = since_look >= LOOK_EVERY_BYTES;
+
+    since_look = due ? 0 : since_look;
+    return due;
+}
 
 uint64_t
 nmq_mem_heap(void)

@@ -1,11 +1,12 @@
 // mem.h - the one seam through which the core allocates.
 //
-// Builds with NMQ_MEM_COUNT (tests) count what is alive and can make any allocation fail;
-// other builds pass straight to the C library, because a shared counter would be a
-// contended cache line on the message path.
+// Bytes are counted, each thread on a cache line of its own. Builds with NMQ_MEM_COUNT
+// (tests) also count what is alive and can make any allocation fail; in others that one
+// shared counter would be a contended line on the message path.
 //
 // Threads  all functions are thread-safe.
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,12 @@ void nmq_free(void *at);
 // Bytes that the C library has handed out in this process; 0 where it cannot tell. It looks
 // at the whole heap.
 uint64_t nmq_mem_heap(void);
+
+// Bytes that are allocated through here, in the whole process.
+uint64_t nmq_mem_held(void);
+
+// Whether it is time for this thread to look at nmq_mem_held: once a MiB that it has taken.
+bool nmq_mem_due(void);
 
 // Allocations alive now; 0 always where NMQ_MEM_COUNT is not defined.
 long nmq_mem_live(void);

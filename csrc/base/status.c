@@ -14,6 +14,7 @@ static const char *const texts[] = {
     "permission denied",
     "transport failed",
     "over a limit",
+    "certificate or key not usable",
 };
 
 const char *

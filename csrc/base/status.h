@@ -18,6 +18,7 @@ enum nmq_status {
     NMQ_EACCESS = -10,   // the system refuses it
     NMQ_EIO = -11,       // the transport failed
     NMQ_ETOOBIG = -12,   // over a configured or a protocol limit
+    NMQ_ECRYPTO = -13,   // a certificate or a key cannot be used
 };
 
 // Returns a short text for a status, never NULL. Thread-safe.

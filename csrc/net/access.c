@@ -16,7 +16,7 @@ nmq_conn_forget_rules(nmq_conn *conn)
 int
 nmq_conn_know(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 {
-    const nmq_acl_subject subject = {client_id, user_name, conn->peer};
+    const nmq_acl_subject subject = {client_id, user_name, &conn->stream->peer};
     uint64_t version;
     nmq_acl *acl = nmq_router_acl(conn->conns->router, &version);
 

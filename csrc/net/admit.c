@@ -16,21 +16,24 @@ enum {
 };
 
 static int
-make_will(const nmq_connect *c, nmq_bytes client_id, int64_t now_ms, nmq_message **out)
+make_will(nmq_conn *conn, const nmq_connect *c, const nmq_attach *attach, int64_t now_ms,
+          nmq_message **out)
 {
     nmq_buf scratch = {0};
     nmq_message_parts parts = {
-        .topic_name = c->will_topic,
         .payload = c->will_payload,
         .qos = c->will_qos,
         // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
         .retain = c->will_retain,
-        .publisher = c->will_retain ? nmq_bytes_hash(client_id) : 0,
+        .publisher = c->will_retain ? nmq_bytes_hash(attach->client_id) : 0,
     };
 
     *out = NULL;
     if (!c->has_will) { // [MQTT-3.1.2-12 of 3.1.1]
         return NMQ_OK;
+    }
+    if (nmq_conn_mounted(conn, c->will_topic, &parts.topic_name) != NMQ_OK) {
+        return NMQ_ENOMEM;
     }
     if (c->version == NMQ_V5) {
         parts.expires_at_ms = nmq_conn_expires_at(&c->will_props, now_ms);
@@ -207,7 +210,7 @@ plan(admission *a, const nmq_packet *packet)
         .client_id = c->client_id,
         .user_name = user_name_of(conn, c),
         .link = &conn->link,
-        .peer = conn->peer,
+        .peer = &conn->stream->peer,
         .expiry_interval_s = smaller(asked_s, options->expiry_max_s),
         .receive_maximum = UINT16_MAX,
         .packet_max = conn->packet_max,
@@ -247,6 +250,15 @@ check_plan(admission *a, const nmq_connect *c, nmq_fault *fault)
     if (rv == NMQ_OK) {
         rv = nmq_conn_know(conn, a->attach.client_id, a->attach.user_name);
     }
+    if (rv == NMQ_OK) {
+        rv = nmq_conn_mount(conn, a->attach.client_id, a->attach.user_name);
+        a->attach.mount = nmq_conn_mount_prefix(conn);
+    }
+    if (rv == NMQ_ETOPIC) {
+        *fault = (nmq_fault){NMQ_RC_CLIENT_ID_NOT_VALID,
+                             "its name cannot be part of the mount point"};
+        return NMQ_OK;
+    }
     if (rv != NMQ_OK) {
         return rv;
     }
@@ -265,7 +277,7 @@ enter(admission *a, nmq_batch *batch, const nmq_connect *c, nmq_client **client)
     // The tree may change and wills go out: not inside a lane.
     nmq_batch_end(batch);
     // the will goes with the session [MQTT-3.1.2-7]
-    int rv = make_will(c, a->attach.client_id, batch->now_ms, &a->attach.will);
+    int rv = make_will(a->conn, c, &a->attach, batch->now_ms, &a->attach.will);
     if (rv == NMQ_OK) {
         rv = nmq_registry_attach(a->conn->conns->router, &a->attach, client);
     }
@@ -300,7 +312,7 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     conn->state = NMQ_CONN_OPEN;
     nmq_conn_keep_alive(conn);
     nmq_log_write(&conn->conns->router->log, NMQ_LOG_DEBUG, "%s: client '%.*s' connected",
-                  conn->peer, (int) a.attach.client_id.len,
+                  nmq_conn_name(conn).text, (int) a.attach.client_id.len,
                   (const char *) a.attach.client_id.at);
     return NMQ_NEXT_PACKET;
 }
@@ -355,6 +367,20 @@ check_connect(const nmq_conn *conn, const nmq_packet *packet)
     return fault;
 }
 
+// Who the client's certificate says it is. One that no known CA stands for is refused.
+// Returns NMQ_OK, NMQ_ENOENT when nothing is proved, NMQ_EACCESS or NMQ_ENOMEM.
+static int
+take_common_name(nmq_conn *conn)
+{
+    char name[NMQ_COMMON_NAME_BYTES];
+    int rv = conn->stream->ops->common_name(conn->stream, name);
+
+    if (rv != NMQ_OK || !conn->listener->cn_as_user_name) {
+        return rv == NMQ_OK ? NMQ_ENOENT : rv;
+    }
+    return nmq_conn_prove(conn, nmq_bytes_of(name));
+}
+
 enum nmq_next
 nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
@@ -372,9 +398,22 @@ nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
         // [MQTT-3.1.4-2] [MQTT-3.3.5-2 of 3.1.1]
         return nmq_conn_refuse(conn, batch, fault);
     }
+    int proved = take_common_name(conn);
+    if (proved == NMQ_ENOMEM) {
+        return nmq_conn_no_memory(conn);
+    }
+    if (proved == NMQ_EACCESS) {
+        return nmq_conn_refuse(
+            conn, batch,
+            (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "its certificate is not valid"});
+    }
     // a method that no Python knows is refused there [MQTT-4.12.0-1]
-    return options->ask_auth ||
-                   nmq_props_has(&packet->props, NMQ_PROP_AUTHENTICATION_METHOD)
-               ? nmq_conn_ask(conn, packet)
-               : nmq_conn_admit(conn, batch, packet);
+    if ((conn->listener->ask_auth && proved != NMQ_OK) ||
+        nmq_props_has(&packet->props, NMQ_PROP_AUTHENTICATION_METHOD)) {
+        return nmq_conn_ask(conn, packet);
+    }
+    enum nmq_next next = nmq_conn_admit(conn, batch, packet);
+    nmq_auth_free(conn->auth);
+    conn->auth = NULL;
+    return next;
 }

@@ -42,11 +42,12 @@ nmq_auth_free(nmq_auth *auth)
     }
 }
 
-// Writes what nmq_event_auth reads: five times a length (UINT32_MAX: absent) and the bytes.
+// Writes what nmq_event_auth reads: the listener's number, then five times a length
+// (UINT32_MAX: absent) and the bytes.
 static int
-put_question(nmq_buf *out, const nmq_bytes *texts, const bool *has)
+put_question(nmq_buf *out, uint32_t listener, const nmq_bytes *texts, const bool *has)
 {
-    int rv = NMQ_OK;
+    int rv = nmq_buf_put(out, (nmq_bytes){(const uint8_t *) &listener, sizeof listener});
 
     for (int i = 0; i < 5 && rv == NMQ_OK; i++) {
         uint32_t len = has[i] ? (uint32_t) texts[i].len : UINT32_MAX;
@@ -94,7 +95,7 @@ prepare(nmq_conn *conn, const nmq_packet *packet, nmq_bytes client_id)
     }
     nmq_auth *auth = conn->auth;
     auth->step = first ? NMQ_RC_SUCCESS : packet->reason_code;
-    int rv = put_question(&auth->question, texts, has);
+    int rv = put_question(&auth->question, conn->listener->number, texts, has);
     if (rv == NMQ_OK && first) {
         rv = nmq_buf_put(&auth->connect, packet->wire);
     }
@@ -102,6 +103,19 @@ prepare(nmq_conn *conn, const nmq_packet *packet, nmq_bytes client_id)
         rv = nmq_bytes_copy(texts[3], &auth->method);
     }
     return rv;
+}
+
+int
+nmq_conn_prove(nmq_conn *conn, nmq_bytes user_name)
+{
+    if (conn->auth == NULL) {
+        conn->auth = nmq_zalloc(sizeof *conn->auth);
+    }
+    if (conn->auth == NULL || nmq_buf_put(&conn->auth->user_name, user_name) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    conn->auth->has_user_name = true;
+    return NMQ_OK;
 }
 
 enum nmq_next

@@ -9,6 +9,7 @@
 
 enum {
     IN_CAP_MAX = 65536,
+    IN_GRANT = 1 << 20, // bytes given to a packet before they have come
     QUIET_READS = 8,    // reads of less than a quarter before the buffer shrinks
     BACKLOG_FACTOR = 4, // times outbox_max_bytes: a peer that never reads is closed
 };
@@ -33,6 +34,7 @@ conn_end(nmq_conn *conn, bool lost)
         nmq_registry_detach(conns->router, conn->client, link, conn->send_will);
     }
     nmq_buf_free(&conn->in);
+    __atomic_store_n(&conn->held_in, 0, __ATOMIC_RELAXED);
     if (lost) {
         conn->stream->ops->close(conn->stream);
         nmq_conn_cancel(conn, &conn->timer);
@@ -43,19 +45,35 @@ conn_end(nmq_conn *conn, bool lost)
     nmq_link_unref(link); // the receive side's
 }
 
+// The room that a packet which has begun needs, as far as it is granted now: a client that
+// is in gets the whole of a small one; a stranger, or who announces a large one, gets twice
+// what has come.
+static size_t
+room_for_packet(const nmq_conn *conn)
+{
+    const nmq_buf *in = &conn->in;
+    size_t grant = conn->state == NMQ_CONN_OPEN ? IN_GRANT : 0;
+    size_t size = 0;
+
+    (void) nmq_decode_size((nmq_bytes){in->at, conn->plain}, &size);
+    if (grant < 2 * in->len) {
+        grant = 2 * in->len;
+    }
+    size += conn->ws != NULL ? NMQ_WS_HEAD_BYTES : 0;
+    return size < grant ? size : grant;
+}
+
 // Chooses the buffer for the next read: small while idle, doubled while reads fill it. A
-// packet that has begun gets its whole size at once: what is not written to yet costs no
-// memory. A large buffer stays while reads make use of it.
+// large buffer stays while reads make use of it.
 static int
 prepare_in(nmq_conn *conn)
 {
     nmq_buf *in = &conn->in;
-    size_t size = 0;
     size_t want = conn->in_cap_next;
 
-    if (in->len > 0) {
-        (void) nmq_decode_size((nmq_bytes){in->at, in->len}, &size);
-        want = size > want ? size : want;
+    if (conn->plain > 0) {
+        size_t room = room_for_packet(conn);
+        want = room > want ? room : want;
     }
     if (in->cap == want || (in->cap > want && (in->len > 0 || conn->quiet_reads == 0))) {
         return NMQ_OK;
@@ -66,6 +84,7 @@ prepare_in(nmq_conn *conn)
     }
     in->at = at;
     in->cap = want;
+    __atomic_store_n(&conn->held_in, want, __ATOMIC_RELAXED);
     return NMQ_OK;
 }
 
@@ -155,6 +174,7 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     }
     if (size >
         conn->conns->options->packet_max_bytes) { // [MQTT-3.2.2-15]: before it is read
+        nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_PACKETS_TOO_LARGE, 1);
         return nmq_conn_refuse(
             conn, batch,
             (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, "a packet over Maximum Packet Size"});
@@ -172,7 +192,12 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     }
     *taken = (size_t) got;
     conn->packets_in++;
-    return nmq_conn_handle(conn, batch, &packet);
+    enum nmq_next next = nmq_conn_handle(conn, batch, &packet);
+    if (conn->rate != NULL && next == NMQ_NEXT_PACKET &&
+        !nmq_conn_pay(conn, size, type == NMQ_PUBLISH, batch->now_ms)) {
+        return NMQ_NEXT_PAUSE;
+    }
+    return next;
 }
 
 static enum nmq_next
@@ -182,8 +207,8 @@ all_packets(nmq_conn *conn, nmq_batch *batch)
     size_t at = 0;
     size_t taken = 0;
 
-    while (at < conn->in.len) {
-        next = one_packet(conn, batch, (nmq_bytes){conn->in.at + at, conn->in.len - at},
+    while (at < conn->plain) {
+        next = one_packet(conn, batch, (nmq_bytes){conn->in.at + at, conn->plain - at},
                           &taken);
         at += taken;
         if (next != NMQ_NEXT_PACKET || taken == 0) {
@@ -191,6 +216,7 @@ all_packets(nmq_conn *conn, nmq_batch *batch)
         }
     }
     conn->in.len -= at;
+    conn->plain -= at;
     if (conn->in.len > 0 && at > 0) {
         memmove(conn->in.at, conn->in.at + at, conn->in.len);
     }
@@ -265,7 +291,8 @@ settle(nmq_conn *conn, nmq_batch *batch)
 void
 nmq_conn_process(nmq_conn *conn)
 {
-    nmq_router *router = conn->conns->router;
+    nmq_conns *conns = conn->conns;
+    nmq_router *router = conns->router;
     nmq_batch batch;
 
     (void) pthread_mutex_lock(&conn->link.lock);
@@ -279,21 +306,25 @@ nmq_conn_process(nmq_conn *conn)
     enum nmq_next next =
         conn->answered ? nmq_conn_handle_answer(conn, &batch) : NMQ_NEXT_PACKET;
     if (next == NMQ_NEXT_PACKET) {
+        enum nmq_next then = nmq_conn_intake(conn, &batch);
         next = all_packets(conn, &batch);
+        next = next == NMQ_NEXT_PACKET ? then : next;
     }
     nmq_batch_end(&batch);
     bool deaf = settle(conn, &batch);
     nmq_link *congested = batch.congested;
     if (deaf) {
         nmq_log_write(&router->log, NMQ_LOG_WARNING, "%s: closed, it does not read",
-                      conn->peer);
+                      nmq_conn_name(conn).text);
         conn_end(conn, true);
     } else if (next == NMQ_NEXT_END) {
         conn_end(conn, false);
     } else if (next == NMQ_NEXT_WAIT) {
         nmq_conn_post_question(conn);
-    } else if (!hold(conn, congested, batch.now_ms)) {
+    } else if (!(next == NMQ_NEXT_PAUSE && nmq_conn_wait_rate(conn, batch.now_ms)) &&
+               !hold(conn, congested, batch.now_ms)) {
         nmq_conn_post_recv(conn);
     }
     nmq_link_unref(congested);
+    nmq_conns_relieve(conns);
 }

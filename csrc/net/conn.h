@@ -2,6 +2,9 @@
 //
 //     accept ──> new ──CONNECT──> (deciding, authenticating) ──> open ──> closing ──> freed
 //
+//     in   [ MQTT, not handled yet | raw: a PROXY header, an upgrade, frames ]
+//                                 ^ plain
+//
 //     receive side   one thread at a time: the receive callback, or whoever resumes a
 //                    connection that is held or waits for an answer
 //     send side      whoever set `sending`; the outbox fills behind its back
@@ -13,14 +16,16 @@
 #include "base/map.h"
 #include "mqtt/conn_state.h"
 #include "mqtt/decode.h"
-#include "net/stream.h"
-#include "nmq.h"
+#include "net/listener.h"
+#include "net/ws.h"
 #include "route/registry.h"
 
 // All connections of one broker.
 typedef struct {
     nmq_router *router;
     const nmq_options *options;
+    nmq_gate gate;
+    int64_t relieved_ms; // atomic: when a client was cut last, or looked for
     pthread_mutex_t lock;
     pthread_cond_t freed;
     nmq_map by_number;    // lock: those whose receive side is not over
@@ -50,12 +55,45 @@ typedef struct {
     uint8_t reason_code; // of the answer
 } nmq_auth;
 
+// MQTT in WebSocket frames: one frame a load of the outbox.
 typedef struct {
+    nmq_ws ws;        // receive side; its reply: link.lock
+    nmq_buf prefix;   // send side: goes out before the load
+    size_t prefix_at; // send side: of it, sent
+    bool close_put;   // send side: nothing goes after it
+    bool over;        // receive side: no more frames are taken apart
+} nmq_conn_ws;
+
+typedef struct nmq_conn nmq_conn;
+
+// The mount point of one client. Receive side.
+typedef struct {
+    nmq_buf prefix;
+    nmq_buf text; // the topic that is mounted just now
+} nmq_mount;
+
+// What a client with a rate may still send: it pays as it sends, and waits below 0.
+// Receive side, but for the timer.
+typedef struct {
+    nmq_conn *conn;   // whose it is
+    int64_t messages; // thousandths
+    int64_t bytes;    // thousandths
+    int64_t at_ms;    // when that was so
+    nmq_timer timer;  // clock: reads on
+} nmq_rate;
+
+struct nmq_conn {
     nmq_link link; // first: a link is a connection
     nmq_conns *conns;
+    nmq_listener *listener; // a reference
     nmq_stream *stream;
     uint64_t number;           // fixed
     nmq_buf in;                // receive side: bytes not handled yet
+    size_t plain;              // receive side: of in, MQTT; raw bytes follow
+    nmq_conn_ws *ws;           // fixed; NULL: MQTT without WebSocket
+    nmq_mount *mount;          // receive side; NULL: none
+    nmq_rate *rate;            // fixed; NULL: as fast as it likes
+    size_t held_in;            // atomic: what `in` holds
     size_t in_cap_next;        // receive side: how large the next buffer shall be
     enum nmq_conn_state state; // receive side
     nmq_bytes *aliases;        // receive side: topics by Topic Alias, owned; NULL: none
@@ -67,6 +105,8 @@ typedef struct {
     bool closing;              // link.lock: close once all is sent
     bool asking;               // link.lock: a question is out
     bool answered;             // receive side: an answer is to be handled
+    bool proxy_due;            // receive side: a PROXY header comes first
+    bool address_counted;      // receive side, then whoever frees
     nmq_auth *auth;            // receive side; NULL: never asked, or answered for good
     uint32_t packet_max;       // receive side: the client's Maximum Packet Size
     bool problem_info;         // receive side: Request Problem Information
@@ -81,18 +121,21 @@ typedef struct {
     uint64_t payload_in;       // receive side: of this batch, bytes
     uint64_t packets_in;       // receive side: of this batch
     nmq_timer timer;           // clock
-    char peer[64];             // fixed
-} nmq_conn;
+};
 
 void nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options);
+
+// Whose streams those of that listener are: what an acceptor is given.
+nmq_accept nmq_conns_accept(nmq_listener *listener);
 
 // Tells every client the reason, sends what waits, and returns when all connections are
 // freed or at timeout_ms; then it closes what is left.
 void nmq_conns_close_all(nmq_conns *conns, uint8_t reason_code, uint32_t timeout_ms);
 void nmq_conns_fini(nmq_conns *conns);
 
-// An nmq_accept_fn: arg is the nmq_conns.
-void nmq_conn_accept(void *arg, nmq_stream *stream);
+// References to all connections; the caller unrefs each and frees the array. NULL when
+// memory is out or there is none.
+nmq_conn **nmq_conns_all(nmq_conns *conns, size_t *count);
 
 // Answers the question that a connection asked. NMQ_OK or NMQ_ENOENT.
 int nmq_conns_answer(nmq_conns *conns, const nmq_answer *answer);
@@ -101,12 +144,13 @@ int nmq_conns_answer(nmq_conns *conns, const nmq_answer *answer);
 
 enum {
     NMQ_CONN_LINGER_MS = 1000, // for what is left to send, before the stream is cut
-    NMQ_CONN_IN_MIN = 512,     // bytes of buffer that an idle connection holds
+    NMQ_CONN_IN_MIN = 256,     // bytes of buffer that an idle connection holds
 };
 
 nmq_conn *nmq_conn_of(nmq_link *link);
-nmq_bytes nmq_conn_key(const nmq_conn *conn);   // under which by_number holds it
-uint8_t nmq_conn_version(const nmq_conn *conn); // 0 before CONNECT; thread-safe
+nmq_bytes nmq_conn_key(const nmq_conn *conn);      // under which by_number holds it
+nmq_peer_text nmq_conn_name(const nmq_conn *conn); // its peer, for log lines
+uint8_t nmq_conn_version(const nmq_conn *conn);    // 0 before CONNECT; thread-safe
 
 // conn_timers.c. Arms one of the connection's timers, or moves it; cancels it. Both keep
 // the timer's reference in step.
@@ -131,9 +175,36 @@ void nmq_conn_resume(nmq_link *link);                       // nmq_link_ops
 // What the receive side does next.
 enum nmq_next {
     NMQ_NEXT_PACKET, // the packet is handled
+    NMQ_NEXT_PAUSE,  // the packet is handled; the client is over its rate
     NMQ_NEXT_WAIT,   // the packet is handled; a question is to be posted, and no reading on
     NMQ_NEXT_END,    // the connection is to close; what is in the outbox is still sent
 };
+
+// intake.c. Turns what came in into MQTT: in.at up to plain. Returns NMQ_NEXT_END when
+// nothing can follow that.
+enum nmq_next nmq_conn_intake(nmq_conn *conn, nmq_batch *batch);
+
+// intake.c. Whether the send side has something besides the outbox. Call with link.lock.
+bool nmq_conn_has_reply(const nmq_conn *conn);
+
+// intake.c. Of what goes before the load, what is not sent yet. Send side.
+nmq_bytes nmq_conn_prefix(const nmq_conn *conn);
+size_t nmq_conn_advance_prefix(nmq_conn *conn, size_t count); // how much of count was its
+
+// intake.c. Puts before the next load what goes before it. `last`: nothing will follow.
+// Call with link.lock. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_conn_wrap(nmq_conn *conn, size_t load, bool last);
+
+// rate.c. Whether the client may go on after that packet; else nmq_conn_wait_rate stops
+// reading until it may. Receive side.
+bool nmq_conn_pay(nmq_conn *conn, size_t bytes, bool message, int64_t now_ms);
+bool nmq_conn_wait_rate(nmq_conn *conn, int64_t now_ms);
+void nmq_conn_hurry(nmq_conn *conn); // ends the wait: the connection closes
+void nmq_conn_fire_rate(nmq_timer *timer);
+int nmq_conn_set_rate(nmq_conn *conn); // at its birth; NMQ_OK or NMQ_ENOMEM
+
+// memory.c. Cuts who holds the most, if the core is over its bound. Call without a lock.
+void nmq_conns_relieve(nmq_conns *conns);
 
 // Handles one decoded packet; a connection that is to close has said so to its peer.
 enum nmq_next nmq_conn_handle(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);
@@ -163,6 +234,16 @@ enum nmq_next nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet 
 // Sets the longest silence to what the client's Keep Alive says.
 void nmq_conn_keep_alive(nmq_conn *conn);
 
+// mount.c. Makes the listener's mount point for that client. Returns NMQ_OK, NMQ_ENOMEM, or
+// NMQ_ETOPIC for a name in it with "/", "+" or "#".
+int nmq_conn_mount(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
+void nmq_conn_unmount(nmq_conn *conn);
+nmq_bytes nmq_conn_mount_prefix(const nmq_conn *conn); // at NULL: none
+
+// The Topic Name or Filter as the broker knows it, valid until the next call. Returns
+// NMQ_OK, NMQ_ENOMEM, or NMQ_ETOPIC when it is too long then.
+int nmq_conn_mounted(nmq_conn *conn, nmq_bytes topic, nmq_bytes *out);
+
 // access.c. Looks up the rules for that client, before it is in.
 // Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_conn_know(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
@@ -180,6 +261,9 @@ void nmq_conn_forget_rules(nmq_conn *conn); // frees what nmq_conn_know made
 // Python, as the last thing the receive side does.
 enum nmq_next nmq_conn_ask(nmq_conn *conn, const nmq_packet *packet);
 void nmq_conn_post_question(nmq_conn *conn);
+
+// auth.c. The client has proved to be that user. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_conn_prove(nmq_conn *conn, nmq_bytes user_name);
 
 // Copies the answer, before the connection goes on with nmq_conn_handle_answer.
 void nmq_conn_take_answer(nmq_conn *conn, const nmq_answer *answer);

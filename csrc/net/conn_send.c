@@ -20,7 +20,7 @@ pump(nmq_conn *conn, nmq_client *client)
         int rv = nmq_session_pump(session, &link->outbox, limits->outbox_max_bytes,
                                   nmq_clock_now_ms());
         link->pump_due = rv == NMQ_OK && link->outbox.total >= limits->outbox_max_bytes;
-        link->queue_full = session->queue.count >= limits->queue_max;
+        link->queue_full = nmq_session_is_full(session);
         nmq_client_count_sent(client);
     }
     (void) pthread_mutex_unlock(&link->lock);
@@ -38,8 +38,9 @@ count_packets(nmq_conn *conn)
     }
 }
 
-// Takes the next load from the outbox, or ends the send side. Returns whether there is one.
-static bool
+// Takes the next load from the outbox, or ends the send side. Returns 1 when there is one,
+// 0, or NMQ_ENOMEM.
+static int
 next_load(nmq_conn *conn)
 {
     nmq_link *link = &conn->link;
@@ -48,21 +49,23 @@ next_load(nmq_conn *conn)
         (void) pthread_mutex_lock(&link->lock);
         nmq_outbox_reset(&conn->sending, OUTBOX_KEEP_BYTES);
         link->sending_bytes = 0;
-        bool more = link->outbox.total > 0;
+        size_t load = link->outbox.total;
+        int rv = nmq_conn_wrap(conn, load, conn->closing && load == 0);
+        bool more = load > 0 || nmq_conn_prefix(conn).len > 0;
         bool wants_pump = !more && link->pump_due && conn->client != NULL && !link->closed;
         nmq_client *client = conn->client;
-        if (more) {
+        if (load > 0 && rv == NMQ_OK) {
             nmq_outbox empty = conn->sending;
             conn->sending = link->outbox;
             link->outbox = empty;
             link->sending_bytes = conn->sending.total;
             count_packets(conn);
-        } else if (!wants_pump) {
+        } else if (!more && !wants_pump) {
             conn->is_sending = false;
         }
         (void) pthread_mutex_unlock(&link->lock);
-        if (!wants_pump) {
-            return more;
+        if (rv != NMQ_OK || !wants_pump) {
+            return rv != NMQ_OK ? rv : more;
         }
         pump(conn, client);
     }
@@ -96,16 +99,29 @@ send_failed(nmq_conn *conn)
     conn->link.sending_bytes = 0;
     nmq_outbox_reset(&conn->sending, 0);
     nmq_outbox_reset(&conn->link.outbox, 0);
+    nmq_conn_advance_prefix(conn, SIZE_MAX);
     (void) pthread_mutex_unlock(&conn->link.lock);
     conn->stream->ops->close(conn->stream);
     nmq_conn_cancel(conn, &conn->timer); // the receive side is over, or hears of it now
     nmq_link_relieve(&conn->link, 0, true);
 }
 
+// What of it has gone out.
 static void
-count_sent(nmq_conn *conn, uint64_t bytes)
+advance(nmq_conn *conn, size_t count)
 {
-    nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_BYTES_OUT, bytes);
+    nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_BYTES_OUT, count);
+    nmq_outbox_advance(&conn->sending, count - nmq_conn_advance_prefix(conn, count));
+}
+
+static unsigned
+next_parts(const nmq_conn *conn, nmq_bytes parts[NMQ_OUTBOX_PARTS])
+{
+    nmq_bytes prefix = nmq_conn_prefix(conn);
+    unsigned n = prefix.len > 0;
+
+    parts[0] = prefix;
+    return n + nmq_outbox_parts(&conn->sending, parts + n, NMQ_OUTBOX_PARTS - n);
 }
 
 // Sends until all is sent or the transport takes its time. Gives the send's reference back.
@@ -115,12 +131,13 @@ send_on(nmq_conn *conn)
     nmq_bytes parts[NMQ_OUTBOX_PARTS];
 
     for (;;) {
-        unsigned n = nmq_outbox_parts(&conn->sending, parts);
+        unsigned n = next_parts(conn, parts);
         if (n == 0) {
-            if (next_load(conn)) {
+            int rv = next_load(conn);
+            if (rv > 0) {
                 continue;
             }
-            sends_done(conn);
+            rv == 0 ? sends_done(conn) : send_failed(conn);
             break;
         }
         (void) nmq_link_ref(
@@ -134,8 +151,7 @@ send_on(nmq_conn *conn)
             send_failed(conn);
             break;
         }
-        count_sent(conn, (uint64_t) taken);
-        nmq_outbox_advance(&conn->sending, (size_t) taken);
+        advance(conn, (size_t) taken);
     }
     nmq_link_unref(&conn->link);
 }
@@ -150,8 +166,7 @@ nmq_conn_on_sent(void *arg, int status, size_t count)
         nmq_link_unref(&conn->link);
         return;
     }
-    count_sent(conn, count);
-    nmq_outbox_advance(&conn->sending, count);
+    advance(conn, count);
     (void) pthread_mutex_lock(&conn->link.lock);
     conn->link.sending_bytes = conn->sending.total;
     (void) pthread_mutex_unlock(&conn->link.lock);
@@ -165,7 +180,8 @@ nmq_conn_start_sending(nmq_conn *conn, bool from_batch)
 
     (void) pthread_mutex_lock(&link->lock);
     link->flush_due = link->flush_due && !from_batch;
-    bool start = !conn->is_sending && (link->outbox.total > 0 || conn->closing);
+    bool start = !conn->is_sending &&
+                 (link->outbox.total > 0 || conn->closing || nmq_conn_has_reply(conn));
     if (start) {
         conn->is_sending = true;
         (void) nmq_link_ref(link);
@@ -213,5 +229,6 @@ nmq_conn_disconnect(nmq_link *link, uint8_t reason_code)
     if (first) {
         nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
         nmq_conn_start_sending(conn, false);
+        nmq_conn_hurry(conn);
     }
 }

@@ -75,12 +75,16 @@ retry(nmq_conn *conn)
 static void
 timed_out(nmq_conn *conn, bool open)
 {
+    nmq_counters *counters = &conn->conns->router->counters;
+
+    nmq_counters_add(counters,
+                     open ? NMQ_COUNT_KEEP_ALIVE_TIMEOUTS : NMQ_COUNT_CONNECT_TIMEOUTS, 1);
     if (!open) { // no CONNECT or AUTH in time: nothing to say it with
         conn->stream->ops->close(conn->stream);
         return;
     }
     nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO, "%s: keep alive timeout",
-                  conn->peer);
+                  nmq_conn_name(conn).text);
     nmq_conn_disconnect(&conn->link, NMQ_RC_KEEP_ALIVE_TIMEOUT); // [MQTT-3.1.2-22]
 }
 
@@ -158,9 +162,10 @@ nmq_conn_fire_hold(nmq_timer *timer)
     }
     (void) pthread_mutex_unlock(&link->lock);
     if (stuck) {
+        nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_SLOW_CONSUMERS, 1);
         nmq_log_write(&conn->conns->router->log, NMQ_LOG_WARNING,
                       "%s: reads too slowly; QoS 0 to it is dropped until it catches up",
-                      conn->peer);
+                      nmq_conn_name(conn).text);
     }
     nmq_link_relieve(link, max, true);
     nmq_link_unref(link); // the timer's

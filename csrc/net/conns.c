@@ -19,6 +19,12 @@ nmq_conn_key(const nmq_conn *conn)
     return (nmq_bytes){(const uint8_t *) &conn->number, sizeof conn->number};
 }
 
+nmq_peer_text
+nmq_conn_name(const nmq_conn *conn)
+{
+    return nmq_peer_name(&conn->stream->peer);
+}
+
 uint8_t
 nmq_conn_version(const nmq_conn *conn)
 {
@@ -67,7 +73,16 @@ conn_free(nmq_link *link)
     nmq_free(conn->aliases);
     nmq_auth_free(conn->auth);
     nmq_conn_forget_rules(conn);
+    nmq_listener_leave(conn->listener, conn->address_counted ? &conn->stream->peer : NULL);
+    nmq_listener_unref(conn->listener);
     conn->stream->ops->free(conn->stream);
+    if (conn->ws != NULL) {
+        nmq_ws_fini(&conn->ws->ws);
+        nmq_buf_free(&conn->ws->prefix);
+        nmq_free(conn->ws);
+    }
+    nmq_free(conn->rate);
+    nmq_conn_unmount(conn);
     nmq_outbox_reset(&conn->sending, 0);
     nmq_buf_free(&conn->in);
     nmq_link_fini(link);
@@ -102,19 +117,37 @@ enter(nmq_conns *conns, nmq_conn *conn)
     return in;
 }
 
-void
-nmq_conn_accept(void *arg, nmq_stream *stream)
+// Makes what only some connections have. Returns NMQ_OK or NMQ_ENOMEM.
+static int
+make_parts(nmq_conn *conn)
 {
-    nmq_conns *conns = arg;
+    const nmq_listener *listener = conn->listener;
+
+    conn->proxy_due = listener->proxy;
+    conn->address_counted = !listener->proxy;
+    if (listener->path.at != NULL) {
+        conn->ws = nmq_zalloc(sizeof *conn->ws);
+    }
+    return listener->path.at != NULL && conn->ws == NULL ? NMQ_ENOMEM
+                                                         : nmq_conn_set_rate(conn);
+}
+
+static void
+accept_stream(void *arg, nmq_stream *stream)
+{
+    nmq_listener *listener = arg;
+    nmq_conns *conns = listener->arg;
     nmq_conn *conn = nmq_zalloc(sizeof *conn);
 
     if (conn == NULL) {
+        nmq_listener_leave(listener, listener->proxy ? NULL : &stream->peer);
         stream->ops->close(stream);
         stream->ops->free(stream);
         return;
     }
     nmq_link_init(&conn->link, &link_ops);
     conn->conns = conns;
+    conn->listener = nmq_listener_ref(listener);
     conn->stream = stream;
     conn->in_cap_next = NMQ_CONN_IN_MIN;
     conn->send_will = true;
@@ -124,8 +157,8 @@ nmq_conn_accept(void *arg, nmq_stream *stream)
     stream->on_recv = nmq_conn_on_recv;
     stream->on_sent = nmq_conn_on_sent;
     stream->arg = conn;
-    stream->ops->peer(stream, conn->peer, sizeof conn->peer);
-    if (!enter(conns, conn)) {
+    int made = make_parts(conn);
+    if (!enter(conns, conn) || made != NMQ_OK) {
         stream->ops->close(stream);
         nmq_link_unref(&conn->link);
         return;
@@ -134,21 +167,55 @@ nmq_conn_accept(void *arg, nmq_stream *stream)
     nmq_conn_post_recv(conn);
 }
 
+static bool
+admit(void *arg, const nmq_peer *peer)
+{
+    return nmq_listener_admit(arg, peer);
+}
+
+static void
+leave(void *arg, const nmq_peer *peer)
+{
+    nmq_listener *listener = arg;
+
+    nmq_listener_leave(listener, listener->proxy ? NULL : peer);
+}
+
+static void
+starved(void *arg)
+{
+    nmq_listener *listener = arg;
+
+    nmq_gate_starved(listener->gate);
+}
+
+nmq_accept
+nmq_conns_accept(nmq_listener *listener)
+{
+    return (nmq_accept){
+        .admit = admit,
+        .accept = accept_stream,
+        .leave = leave,
+        .starved = starved,
+        .arg = listener,
+    };
+}
+
 void
 nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options)
 {
     *conns = (nmq_conns){.router = router, .options = options};
+    nmq_gate_init(&conns->gate, router, options);
     (void) pthread_mutex_init(&conns->lock, NULL);
     (void) pthread_cond_init(&conns->freed, NULL);
 }
 
-// References to all connections; NULL when memory is out or there is none.
-static nmq_conn **
-all_conns(nmq_conns *conns, size_t *count)
+nmq_conn **
+nmq_conns_all(nmq_conns *conns, size_t *count)
 {
-    nmq_conn **all = nmq_alloc(conns->by_number.count * sizeof *all);
-
     *count = 0;
+    (void) pthread_mutex_lock(&conns->lock);
+    nmq_conn **all = nmq_alloc(conns->by_number.count * sizeof *all);
     for (size_t i = 0; all != NULL && i < conns->by_number.cap; i++) {
         nmq_conn *conn = conns->by_number.slots[i].value;
         if (conn != NULL) {
@@ -156,6 +223,7 @@ all_conns(nmq_conns *conns, size_t *count)
             all[(*count)++] = conn;
         }
     }
+    (void) pthread_mutex_unlock(&conns->lock);
     return all;
 }
 
@@ -189,8 +257,8 @@ nmq_conns_close_all(nmq_conns *conns, uint8_t reason_code, uint32_t timeout_ms)
     for (int hard = 0; hard < 2; hard++) {
         (void) pthread_mutex_lock(&conns->lock);
         conns->closing = true;
-        nmq_conn **all = all_conns(conns, &count);
         (void) pthread_mutex_unlock(&conns->lock);
+        nmq_conn **all = nmq_conns_all(conns, &count);
         for (size_t i = 0; i < count; i++) {
             nmq_conn_disconnect(&all[i]->link, reason_code);
             if (hard) {
@@ -209,6 +277,7 @@ nmq_conns_close_all(nmq_conns *conns, uint8_t reason_code, uint32_t timeout_ms)
 void
 nmq_conns_fini(nmq_conns *conns)
 {
+    nmq_gate_fini(&conns->gate);
     nmq_map_free(&conns->by_number);
     (void) pthread_cond_destroy(&conns->freed);
     (void) pthread_mutex_destroy(&conns->lock);

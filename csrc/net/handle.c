@@ -15,7 +15,7 @@ enum nmq_next
 nmq_conn_no_memory(nmq_conn *conn)
 {
     nmq_log_write(&conn->conns->router->log, NMQ_LOG_ERROR, "%s: closed, out of memory",
-                  conn->peer);
+                  nmq_conn_name(conn).text);
     return NMQ_NEXT_END;
 }
 
@@ -103,9 +103,10 @@ nmq_conn_refuse(nmq_conn *conn, nmq_batch *batch, nmq_fault fault)
         .reason_code = fault.code,
     };
 
-    nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO, "%s: %s: %s%s%s", conn->peer,
-                  open ? "closed" : "refused", nmq_reason_text(fault.code),
-                  fault.why != NULL ? ", " : "", fault.why != NULL ? fault.why : "");
+    nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO, "%s: %s: %s%s%s",
+                  nmq_conn_name(conn).text, open ? "closed" : "refused",
+                  nmq_reason_text(fault.code), fault.why != NULL ? ", " : "",
+                  fault.why != NULL ? fault.why : "");
     if (fault.why != NULL) {
         nmq_props_set_text(&packet.props, NMQ_PROP_REASON_STRING, nmq_bytes_of(fault.why));
     }
@@ -164,7 +165,6 @@ handle_ack(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
     nmq_client *client = conn->client;
     nmq_link *link = &conn->link;
-    uint32_t queue_max = conn->conns->router->limits.queue_max;
     int rv = NMQ_OK;
 
     (void) pthread_mutex_lock(&client->lock);
@@ -174,7 +174,7 @@ handle_ack(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
         rv = nmq_session_acked(session, &link->outbox, packet->type, packet->packet_id,
                                packet->reason_code, batch->now_ms);
         batch->messages_out += nmq_client_take_sent(client);
-        link->queue_full = link->queue_full && session->queue.count > queue_max / 2;
+        link->queue_full = link->queue_full && !nmq_session_has_room(session);
         if (link->outbox.total > 0) {
             nmq_batch_touch(batch, link);
         }

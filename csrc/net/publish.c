@@ -51,6 +51,7 @@ nmq_conn_check_message(const nmq_conn *conn, nmq_bytes topic_name, uint8_t qos, 
                            "retained messages are switched off"};
     }
     if (!nmq_conn_levels_fit(conn, topic_name)) {
+        nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_TOPICS_TOO_DEEP, 1);
         return (nmq_fault){NMQ_RC_TOPIC_NAME_INVALID, "the topic has too many levels"};
     }
     return (nmq_fault){0};
@@ -131,6 +132,10 @@ route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         .retain = packet->publish.retain,
     };
 
+    int rv = nmq_conn_mounted(conn, parts.topic_name, &parts.topic_name);
+    if (rv != NMQ_OK) {
+        return rv == NMQ_ETOPIC ? NMQ_RC_TOPIC_NAME_INVALID : rv;
+    }
     if (parts.retain) {
         parts.publisher = nmq_bytes_hash(conn->client->session->client_id);
     }
@@ -166,6 +171,7 @@ receive_qos2(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, bool *f
         return nmq_conn_no_memory(conn);
     }
     if (over) {
+        nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_RECEIVE_MAX_EXCEEDED, 1);
         return nmq_conn_refuse(conn, batch,
                                (nmq_fault){NMQ_RC_RECEIVE_MAXIMUM_EXCEEDED,
                                            "more PUBLISH packets than Receive Maximum"});

@@ -1,6 +1,8 @@
 // stream.h - what the broker needs of a transport: a byte stream, and who accepts it.
 //
-// A transport embeds nmq_stream first in its own struct and fills `ops`.
+//     listen ──> acceptor ──admit? accept──> stream ──recv, send, close──> freed
+//
+// A transport embeds nmq_stream and nmq_acceptor first in its own structs and fills `ops`.
 //
 // Owner    the connection owns its stream from accept on, and frees it once, after both
 //          directions have come to rest; it stays alive until a call on it returns.
@@ -10,11 +12,15 @@
 // Source   MQTT 5.0, 4.2: ordered and lossless both ways [MQTT-4.2.0-1].
 #pragma once
 #include "base/bytes.h"
+#include "base/peer.h"
+#include "nmq.h"
 
 typedef struct nmq_stream nmq_stream;
 
 // status is NMQ_OK with count > 0, or a negative nmq_status and the operation is over.
 typedef void nmq_stream_done(void *arg, int status, size_t count);
+
+enum { NMQ_COMMON_NAME_BYTES = 256 };
 
 typedef struct {
     // Reads once, up to cap bytes; on_recv tells.
@@ -29,8 +35,10 @@ typedef struct {
 
     void (*free)(nmq_stream *stream);
 
-    // Writes the peer's address and port as text, NUL-terminated, cut to cap.
-    void (*peer)(nmq_stream *stream, char *to, size_t cap);
+    // Once bytes have come: writes the Common Name of the peer's certificate,
+    // NUL-terminated. Returns NMQ_OK, NMQ_ENOENT where it showed none (a name without one
+    // counts as none), or NMQ_EACCESS for a certificate that no known CA stands for.
+    int (*common_name)(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES]);
 } nmq_stream_ops;
 
 struct nmq_stream {
@@ -38,19 +46,37 @@ struct nmq_stream {
     nmq_stream_done *on_recv;
     nmq_stream_done *on_sent;
     void *arg;
+    nmq_peer
+        peer; // who is at the other end; the connection may correct it (PROXY protocol)
 };
 
-// Called for each stream accepted; takes it. Thread-safe.
-typedef void nmq_accept_fn(void *arg, nmq_stream *stream);
+// Who takes the streams of an acceptor. All are thread-safe.
+typedef struct {
+    // Whether a connection from there is taken at all; then either accept or leave follows.
+    bool (*admit)(void *arg, const nmq_peer *peer);
+    void (*accept)(void *arg, nmq_stream *stream);  // takes the stream
+    void (*leave)(void *arg, const nmq_peer *peer); // it could not be made
+    void (*starved)(void *arg); // the process is out of descriptors or memory
+    void *arg;
+} nmq_accept;
 
 typedef struct nmq_acceptor nmq_acceptor;
 
 typedef struct {
-    // Starts to accept on the URL. Returns NMQ_OK or a negative nmq_status; *port is set to
-    // the port in use, 0 where there is none.
-    int (*listen)(const char *url, nmq_accept_fn *fn, void *arg, nmq_acceptor **out,
-                  uint32_t *port);
+    // From the next handshake on. Returns NMQ_OK, NMQ_ENOMEM, NMQ_ECRYPTO, or NMQ_EINVAL
+    // where there is no TLS.
+    int (*set_tls)(nmq_acceptor *acceptor, const nmq_tls_options *tls);
 
-    // Stops accepting; when it returns, fn is not called again. Frees the acceptor.
+    // Stops accepting; when it returns, nobody is called again. Frees the acceptor.
     void (*stop)(nmq_acceptor *acceptor);
-} nmq_transport;
+} nmq_acceptor_ops;
+
+struct nmq_acceptor {
+    const nmq_acceptor_ops *ops;
+};
+
+// Starts to accept as options->fd, address and tls say. Returns NMQ_OK, and takes the
+// descriptor, or a negative nmq_status. *port is set to the port in use, 0 where there is
+// none.
+typedef int nmq_listen_fn(const nmq_listener_options *options, const nmq_accept *to,
+                          nmq_acceptor **out, uint32_t *port);

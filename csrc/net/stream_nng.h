@@ -1,10 +1,9 @@
-// stream_nng.h - streams over nng: nmq-tcp, tls+nmq-tcp, nmq-ws, nmq-wss, nmq-ipc.
-//
-// nng is not linked: its functions come as pointers from pynng, by the names listed in
-// stream_nng.c and bound through nmq.h. nng's names appear nowhere else.
-//
-// Source  nng 1.11, nng_stream(5), nng_aio(5).
+// stream_nng.h - connected sockets and TLS as streams over nng.
 #pragma once
+#include "net/nng.h"
 #include "net/stream.h"
 
-const nmq_transport *nmq_nng_transport(void);
+// A stream over `raw`, which it takes unless it returns NULL (memory is out). fd is the
+// descriptor below it: sends go there at once, and nng waits only when it is full; -1 where
+// nng does not tell.
+nmq_stream *nmq_stream_new(nng_stream *raw, int fd, nmq_peer peer);

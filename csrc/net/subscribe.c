@@ -61,7 +61,9 @@ code_of(int rv, uint8_t options)
     switch (rv) {
     case 0:
     case 1: return options & NMQ_SUB_QOS; // [MQTT-3.9.3-1]
+    case NMQ_ETOPIC:
     case NMQ_EFILTER: return NMQ_RC_TOPIC_FILTER_INVALID;
+    case NMQ_ETOOBIG: return NMQ_RC_QUOTA_EXCEEDED;
     case NMQ_EACCESS: return NMQ_RC_NOT_AUTHORIZED;
     default: return NMQ_RC_UNSPECIFIED_ERROR;
     }
@@ -75,6 +77,7 @@ why_failed(const nmq_buf *codes)
         switch (codes->at[i]) {
         case NMQ_RC_TOPIC_FILTER_INVALID: return "a Topic Filter is not valid";
         case NMQ_RC_NOT_AUTHORIZED: return "an access rule denies it";
+        case NMQ_RC_QUOTA_EXCEEDED: return "too many subscriptions";
         case NMQ_RC_UNSPECIFIED_ERROR: return "the broker is out of memory";
         default: break;
         }
@@ -125,15 +128,26 @@ granted(const nmq_conn *conn, uint8_t options)
 static int
 subscribe_one(nmq_conn *conn, nmq_bytes filter, uint8_t options, uint32_t identifier)
 {
-    if (!nmq_conn_levels_fit(conn, filter) ||
-        check_filter(conn->conns->options, filter).code != 0) {
+    nmq_bytes mounted;
+
+    if (!nmq_conn_levels_fit(conn, filter)) {
+        nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_TOPICS_TOO_DEEP, 1);
+        return NMQ_EFILTER;
+    }
+    if (check_filter(conn->conns->options, filter).code != 0) {
         return NMQ_EFILTER;
     }
     if (!nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter)) {
         return NMQ_EACCESS;
     }
-    return nmq_router_subscribe(conn->conns->router, conn->client, filter, options,
-                                identifier);
+    int rv = nmq_conn_mounted(conn, filter, &mounted);
+    if (rv == NMQ_OK) {
+        rv = nmq_router_subscribe(conn->conns->router, conn->client, mounted, options,
+                                  identifier);
+    }
+    nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_SUBSCRIPTIONS_REFUSED,
+                     rv == NMQ_ETOOBIG);
+    return rv;
 }
 
 // Subscribes to each filter; results gets nmq_router_subscribe's answers, one byte each.
@@ -165,7 +179,7 @@ send_retained(nmq_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t identif
     uint8_t options;
 
     for (size_t i = 0; nmq_packet_next_subscription(&list, &filter, &options); i++) {
-        if (results->at[i] != 0xff) {
+        if (results->at[i] != 0xff && nmq_conn_mounted(conn, filter, &filter) == NMQ_OK) {
             nmq_router_send_retained(batch, conn->client, filter, granted(conn, options),
                                      identifier, results->at[i] == 1);
         }
@@ -214,7 +228,9 @@ nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet
     }
     nmq_batch_end(batch); // the tree changes: not inside a lane
     while (put == NMQ_OK && nmq_packet_next_filter(&list, &filter)) {
-        int rv = nmq_router_unsubscribe(router, conn->client, filter); // [MQTT-3.10.4-1]
+        int rv = nmq_conn_mounted(conn, filter, &filter);
+        rv = rv == NMQ_OK ? nmq_router_unsubscribe(router, conn->client, filter)
+                          : NMQ_EFILTER; // [MQTT-3.10.4-1]
         // [MQTT-3.11.3-2]
         uint8_t code = rv == NMQ_OK        ? NMQ_RC_SUCCESS
                        : rv == NMQ_EFILTER ? NMQ_RC_TOPIC_FILTER_INVALID

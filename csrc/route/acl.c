@@ -117,35 +117,8 @@ nmq_acl_unref(nmq_acl *acl)
     nmq_free(acl);
 }
 
-// Reads the address of "1.2.3.4:5" or "[::1]:5"; an IPv4 one mapped into IPv6 is IPv4.
-// Returns its bytes, 4 or 16, or 0.
-static uint8_t
-address_of(const char *peer, uint8_t to[16])
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    char host[INET6_ADDRSTRLEN] = "";
-    const char *from = peer[0] == '[' ? peer + 1 : peer;
-    size_t len = strcspn(from, peer[0] == '[' ? "]" : ":");
-
-    if (len == 0 || len >= sizeof host) {
-        return 0;
-    }
-    memcpy(host, from, len);
-    if (inet_pton(AF_INET, host, to) == 1) {
-        return 4;
-    }
-    if (inet_pton(AF_INET6, host, to) != 1) {
-        return 0;
-    }
-    if (memcmp(to, mapped, sizeof mapped) == 0) {
-        memmove(to, to + sizeof mapped, 4);
-        return 4;
-    }
-    return 16;
-}
-
 static bool
-address_fits(const rule *r, const uint8_t *address, uint8_t len)
+address_fits(const rule *r, const nmq_peer *peer)
 {
     unsigned whole = r->prefix_bits / 8;
     unsigned rest = r->prefix_bits % 8;
@@ -153,10 +126,11 @@ address_fits(const rule *r, const uint8_t *address, uint8_t len)
     if (r->address_len == 0) {
         return true;
     }
-    if (r->address_len != len || memcmp(r->address, address, whole) != 0) {
+    if (r->address_len != peer->address_len ||
+        memcmp(r->address, peer->address, whole) != 0) {
         return false;
     }
-    return rest == 0 || (r->address[whole] ^ address[whole]) >> (8 - rest) == 0;
+    return rest == 0 || (r->address[whole] ^ peer->address[whole]) >> (8 - rest) == 0;
 }
 
 static bool
@@ -181,9 +155,6 @@ static nmq_acl nothing = {.refs = 1, .otherwise = false};
 static int
 fill(nmq_acl_view *view, const nmq_acl_subject *subject)
 {
-    uint8_t address[16];
-    uint8_t address_len = address_of(subject->peer, address);
-
     view->rules = nmq_alloc((view->acl->count + 1) * sizeof *view->rules);
     if (view->rules == NULL ||
         nmq_bytes_copy(subject->client_id, &view->client_id) != NMQ_OK ||
@@ -194,8 +165,7 @@ fill(nmq_acl_view *view, const nmq_acl_subject *subject)
     for (size_t i = 0; i < view->acl->count; i++) {
         const rule *r = &view->acl->rules[i];
         if (text_fits(r->client_id, subject->client_id) &&
-            text_fits(r->user_name, subject->user_name) &&
-            address_fits(r, address, address_len)) {
+            text_fits(r->user_name, subject->user_name) && address_fits(r, subject->peer)) {
             view->rules[view->count++] = (uint32_t) i;
         }
     }

@@ -13,6 +13,7 @@
 // Cost     none without rules; else the topics of the rules that name the client.
 #pragma once
 #include "base/bytes.h"
+#include "base/peer.h"
 #include "nmq.h"
 
 typedef struct nmq_acl nmq_acl;
@@ -28,7 +29,7 @@ void nmq_acl_unref(nmq_acl *acl);   // takes NULL
 typedef struct {
     nmq_bytes client_id;
     nmq_bytes user_name; // at NULL: none
-    const char *peer;    // "1.2.3.4:5", "[::1]:5"; anything else has no address
+    const nmq_peer *peer;
 } nmq_acl_subject;
 
 // A zeroed view allows everything.

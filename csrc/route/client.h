@@ -6,6 +6,7 @@
 #pragma once
 #include <pthread.h>
 
+#include "base/peer.h"
 #include "base/wheel.h"
 #include "route/link.h"
 #include "store/session.h"
@@ -20,7 +21,7 @@ typedef struct nmq_client {
     nmq_session *session;       // lock; its list of subscriptions: all lanes
     nmq_link *link;             // lock; NULL while the client is away; a reference
     nmq_bytes user_name;        // lock; owned
-    char peer[64];              // lock: address and port
+    nmq_peer peer;              // lock
     uint8_t version;            // lock
     bool clean_start;           // lock
     uint16_t keep_alive_s;      // lock

@@ -165,15 +165,15 @@ fire_timer(nmq_timer *timer)
 }
 
 static int
-take_user_name(nmq_client *client, nmq_bytes user_name)
+replace(nmq_bytes *owned, nmq_bytes with)
 {
     nmq_bytes copy = {0};
 
-    if (user_name.at != NULL && nmq_bytes_copy(user_name, &copy) != NMQ_OK) {
+    if (with.at != NULL && nmq_bytes_copy(with, &copy) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
-    nmq_free((void *) (uintptr_t) client->user_name.at);
-    client->user_name = copy;
+    nmq_free((void *) (uintptr_t) owned->at);
+    *owned = copy;
     return NMQ_OK;
 }
 
@@ -189,9 +189,13 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
     session->version = a->version;
     session->packet_max = a->packet_max;
     session->queue_max = router->limits.queue_max;
+    session->queue_max_bytes = router->limits.queue_max_bytes;
     session->window = a->receive_maximum < window ? a->receive_maximum : window;
     nmq_aliases_reset(&session->aliases, a->topic_alias_max);
-    int rv = nmq_session_resume(session);
+    int rv = replace(&session->mount, a->mount);
+    if (rv == NMQ_OK) {
+        rv = nmq_session_resume(session);
+    }
     (void) pthread_mutex_lock(&link->lock);
     if (rv == NMQ_OK) {
         rv = a->accept(a->arg, present);
@@ -203,7 +207,7 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
         nmq_client_count_sent(client);
     }
     (void) pthread_mutex_unlock(&link->lock);
-    if (rv != NMQ_OK || take_user_name(client, a->user_name) != NMQ_OK) {
+    if (rv != NMQ_OK || replace(&client->user_name, a->user_name) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
     client->link = nmq_link_ref(link);
@@ -213,8 +217,7 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
     client->expiry_interval_s = a->expiry_interval_s;
     client->expiry_due_ms = 0;
     client->connected_at_ms = wall_ms();
-    (void) memcpy(client->peer, a->peer, strnlen(a->peer, sizeof client->peer - 1) + 1);
-    client->peer[sizeof client->peer - 1] = 0;
+    client->peer = *a->peer;
     return NMQ_OK;
 }
 
@@ -348,6 +351,32 @@ nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link
     (void) pthread_mutex_unlock(&client->lock);
     (void) pthread_mutex_unlock(&router->registry_lock);
     publish_will(router, client, will);
+    if (ends) {
+        end_client(router, client);
+    }
+}
+
+void
+nmq_registry_discard(nmq_router *router, nmq_client *client, uint8_t reason_code)
+{
+    nmq_link *link = NULL;
+    bool ends = false;
+
+    (void) pthread_mutex_lock(&router->registry_lock);
+    (void) pthread_mutex_lock(&client->lock);
+    client->expiry_interval_s = 0;
+    if (client->link != NULL) {
+        link = nmq_link_ref(client->link);
+    } else if (nmq_map_get(&router->clients, client->session->client_id) == client) {
+        ends = true;
+        take_out(router, client);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    (void) pthread_mutex_unlock(&router->registry_lock);
+    if (link != NULL) {
+        link->ops->disconnect(link, reason_code);
+        nmq_link_unref(link);
+    }
     if (ends) {
         end_client(router, client);
     }

@@ -13,7 +13,8 @@ typedef struct {
     nmq_bytes client_id;
     nmq_bytes user_name;
     nmq_link *link;
-    const char *peer;
+    const nmq_peer *peer;
+    nmq_bytes mount;   // of its listener, for this client
     nmq_message *will; // takes the reference, whatever is returned; NULL: none
     uint32_t will_delay_s;
     uint32_t expiry_interval_s;
@@ -38,6 +39,10 @@ int nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client
 // after a DISCONNECT that asked for it [MQTT-3.14.4-3].
 void nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link,
                          bool send_will);
+
+// Ends the client's session: now if it is away, else when its connection is over, which it
+// is told with that Reason Code.
+void nmq_registry_discard(nmq_router *router, nmq_client *client, uint8_t reason_code);
 
 // Returns the client with a reference, or NULL.
 nmq_client *nmq_registry_find(nmq_router *router, nmq_bytes client_id);

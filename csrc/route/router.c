@@ -172,7 +172,7 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const share *
 
     if (link != NULL && link->stuck && offer.qos == 0 &&
         nmq_link_backlog(link) > limits->outbox_max_bytes) {
-        return NMQ_DELIVERED_DROPPED;
+        return NMQ_DELIVERED_FULL;
     }
     bool large = what->parts->payload.len >= NMQ_SPLICE_MIN_BYTES;
     if (*what->message == NULL &&
@@ -197,7 +197,7 @@ deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link, const shar
     enum nmq_delivered how = offer_locked(batch, client, link->closed ? NULL : link, what);
     link->pump_due = link->pump_due || client->session->queue.qos0_count > 0;
     if (!what->retained) {
-        link->queue_full = client->session->queue.count >= limits->queue_max;
+        link->queue_full = nmq_session_is_full(client->session);
     }
     if (how == NMQ_DELIVERED_SENT) {
         nmq_batch_touch(batch, link);
@@ -226,10 +226,15 @@ deliver(nmq_batch *batch, nmq_client *client, const share *what)
         how = offer_locked(batch, client, NULL, what);
     }
     batch->messages_out += nmq_client_take_sent(client);
-    client->messages_dropped += how == NMQ_DELIVERED_DROPPED;
+    bool dropped = how == NMQ_DELIVERED_DROPPED || how == NMQ_DELIVERED_FULL;
+    client->messages_dropped += dropped;
     (void) pthread_mutex_unlock(&client->lock);
-    batch->messages_dropped += how == NMQ_DELIVERED_DROPPED;
-    return how != NMQ_DELIVERED_DROPPED;
+    if (dropped) {
+        batch->messages_dropped++;
+        nmq_counters_add(&batch->router->counters, NMQ_COUNT_QUEUE_FULL,
+                         how == NMQ_DELIVERED_FULL);
+    }
+    return !dropped;
 }
 
 static bool
@@ -460,7 +465,12 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_te
         return NMQ_EFILTER;
     }
     nmq_lanes_lock_all(router->lanes);
+    uint32_t max = client->is_tap ? 0 : router->limits.subscriptions_max;
     int rv = client->ended ? NMQ_ECLOSED : nmq_tree_put(router->tree, &filter, &sub);
+    if (rv == 1 && max != 0 && client->session->sub_count >= max) {
+        (void) nmq_tree_del(router->tree, &filter, client);
+        rv = NMQ_ETOOBIG;
+    }
     if (rv >= 0 && nmq_session_sub_put(client->session, filter_text, options, identifier,
                                        rv == 1) != NMQ_OK) {
         (void) nmq_tree_del(router->tree, &filter, client);

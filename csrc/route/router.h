@@ -20,11 +20,14 @@
 
 // Bounds that hold for every client; fixed while the broker runs.
 typedef struct {
-    uint32_t window;           // messages in flight to one client, 1 to 65535
-    uint32_t queue_max;        // messages that wait for one client
-    uint32_t outbox_max_bytes; // bytes that wait for one connection
-    uint32_t hold_ms;          // how long publishers wait for a slow subscriber
-    bool retain_available;     // keep and send retained messages
+    uint32_t window;            // messages in flight to one client, 1 to 65535
+    uint32_t queue_max;         // messages that wait for one client
+    uint64_t queue_max_bytes;   // of them; 0: no bound
+    uint32_t subscriptions_max; // of one client; 0: no bound
+    uint64_t memory_max_bytes;  // that the core may hold; 0: no bound
+    uint32_t outbox_max_bytes;  // bytes that wait for one connection
+    uint32_t hold_ms;           // how long publishers wait for a slow subscriber
+    bool retain_available;      // keep and send retained messages
 } nmq_limits;
 
 // What the router's counters count since the start, of PUBLISH packets where not said
@@ -44,6 +47,21 @@ enum nmq_count {
     NMQ_COUNT_CONNECTIONS_ACCEPTED, // Network Connections
     NMQ_COUNT_CONNECTIONS_OPEN,     // Network Connections now
     NMQ_COUNT_EVENTS_DROPPED,       // records that found the event ring full
+    // What limits did; see nmq_stats.
+    NMQ_COUNT_REFUSED_CONNECTIONS,
+    NMQ_COUNT_REFUSED_LISTENER,
+    NMQ_COUNT_REFUSED_ADDRESS,
+    NMQ_COUNT_STARVED,
+    NMQ_COUNT_CONNECT_TIMEOUTS,
+    NMQ_COUNT_KEEP_ALIVE_TIMEOUTS,
+    NMQ_COUNT_PACKETS_TOO_LARGE,
+    NMQ_COUNT_TOPICS_TOO_DEEP,
+    NMQ_COUNT_SUBSCRIPTIONS_REFUSED,
+    NMQ_COUNT_RECEIVE_MAX_EXCEEDED,
+    NMQ_COUNT_QUEUE_FULL,
+    NMQ_COUNT_RATE_WAITS,
+    NMQ_COUNT_SLOW_CONSUMERS,
+    NMQ_COUNT_MEMORY_CUTS,
 };
 
 struct nmq_router {
@@ -118,7 +136,8 @@ void nmq_router_set_acl(nmq_router *router, nmq_acl *acl);
 nmq_acl *nmq_router_acl(nmq_router *router, uint64_t *version);
 
 // Subscribes the client. Call without a lane. Returns 1 for a new subscription, 0 for one
-// replaced, NMQ_EFILTER, NMQ_ENOMEM, or NMQ_ECLOSED for a client that has ended.
+// replaced, NMQ_EFILTER, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's bound, or
+// NMQ_ECLOSED for a client that has ended.
 int nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text,
                          uint8_t options, uint32_t identifier);
 

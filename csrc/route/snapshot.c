@@ -117,7 +117,7 @@ copy_client(nmq_snapshot *s, nmq_client *client, nmq_lanes *lanes)
     bool has_user = client->user_name.at != NULL;
     if (rv != NMQ_OK || put_text(texts, session->client_id, &id) != NMQ_OK ||
         put_text(texts, client->user_name, &user) != NMQ_OK ||
-        put_text(texts, nmq_bytes_of(client->peer), &peer) != NMQ_OK) {
+        put_text(texts, nmq_bytes_of(nmq_peer_name(&client->peer).text), &peer) != NMQ_OK) {
         rv = NMQ_ENOMEM;
     }
     (void) pthread_mutex_unlock(&client->lock);

@@ -124,6 +124,18 @@ nmq_inflight_sorted(const nmq_inflight *inflight, uint16_t **out)
     return (int) n;
 }
 
+uint64_t
+nmq_inflight_bytes(const nmq_inflight *inflight)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < inflight->cap; i++) {
+        const nmq_message *message = inflight->slots[i].delivery.message;
+        bytes += message != NULL ? nmq_message_size(message) : 0;
+    }
+    return bytes;
+}
+
 void
 nmq_inflight_free(nmq_inflight *inflight)
 {

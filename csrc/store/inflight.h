@@ -51,6 +51,9 @@ void nmq_inflight_give(nmq_inflight *inflight, nmq_inflight_entry *entry);
 // caller frees *out with nmq_free. Returns their count or NMQ_ENOMEM.
 int nmq_inflight_sorted(const nmq_inflight *inflight, uint16_t **out);
 
+// Bytes of the messages in it, each in full. Cost: the table.
+uint64_t nmq_inflight_bytes(const nmq_inflight *inflight);
+
 void nmq_inflight_free(nmq_inflight *inflight);
 
 // A zeroed set is a valid empty one.

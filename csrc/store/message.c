@@ -9,10 +9,17 @@ enum { LIVE_MESSAGES, LIVE_BYTES };
 
 static nmq_counters live;
 
+size_t
+nmq_message_size(const nmq_message *message)
+{
+    return sizeof *message + message->topic_len + message->props_len +
+           (size_t) message->payload_len;
+}
+
 static void
 count_live(const nmq_message *m, bool made)
 {
-    uint64_t size = sizeof *m + m->topic_len + m->props_len + m->payload_len;
+    uint64_t size = nmq_message_size(m);
 
     nmq_counters_add(&live, LIVE_MESSAGES, made ? 1 : UINT64_MAX);
     nmq_counters_add(&live, LIVE_BYTES, made ? size : 0 - size);

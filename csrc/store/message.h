@@ -39,6 +39,9 @@ nmq_message *nmq_message_new(const nmq_message_parts *parts);
 nmq_message *nmq_message_ref(nmq_message *message);
 void nmq_message_unref(nmq_message *message); // takes NULL
 
+// Bytes that it takes.
+size_t nmq_message_size(const nmq_message *message);
+
 // Messages that live in this process, and their bytes. A moment's value while others come
 // and go.
 void nmq_message_totals(uint64_t *count, uint64_t *bytes);

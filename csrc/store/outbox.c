@@ -70,7 +70,7 @@ nmq_outbox_publish(nmq_outbox *outbox, const nmq_publish_head *head, size_t pack
 }
 
 unsigned
-nmq_outbox_parts(const nmq_outbox *outbox, nmq_bytes parts[8])
+nmq_outbox_parts(const nmq_outbox *outbox, nmq_bytes *parts, unsigned max)
 {
     unsigned n = 0;
     size_t at = outbox->run_head;
@@ -78,7 +78,7 @@ nmq_outbox_parts(const nmq_outbox *outbox, nmq_bytes parts[8])
 
     for (uint32_t i = outbox->splice_head; i < outbox->splice_count; i++) {
         const nmq_splice *s = &outbox->splices[i];
-        if (n + 2 > NMQ_OUTBOX_PARTS) {
+        if (n + 2 > max) {
             return n;
         }
         if (s->at > at) {
@@ -89,7 +89,7 @@ nmq_outbox_parts(const nmq_outbox *outbox, nmq_bytes parts[8])
         parts[n++] = (nmq_bytes){payload.at + skip, payload.len - skip};
         skip = 0;
     }
-    if (outbox->run.len > at && n < NMQ_OUTBOX_PARTS) {
+    if (outbox->run.len > at && n < max) {
         parts[n++] = (nmq_bytes){outbox->run.at + at, outbox->run.len - at};
     }
     return n;

@@ -48,8 +48,9 @@ uint8_t *nmq_outbox_extend(nmq_outbox *outbox, size_t len);
 int nmq_outbox_publish(nmq_outbox *outbox, const nmq_publish_head *head, size_t packet_size,
                        nmq_bytes payload, nmq_message *shared);
 
-// Fills parts with the front of what is left. Returns how many, 0 when nothing is left.
-unsigned nmq_outbox_parts(const nmq_outbox *outbox, nmq_bytes parts[8]);
+// Fills up to `max` parts, 2 or more, with the front of what is left. Returns how many, 0
+// when nothing is left.
+unsigned nmq_outbox_parts(const nmq_outbox *outbox, nmq_bytes *parts, unsigned max);
 
 // Drops `count` bytes off the front, as sent.
 void nmq_outbox_advance(nmq_outbox *outbox, size_t count);

@@ -50,6 +50,7 @@ nmq_queue_push(nmq_queue *queue, const nmq_delivery *delivery)
     queue->ring[(queue->head + queue->count) & (queue->cap - 1)] = *delivery;
     queue->count++;
     queue->qos0_count += delivery->qos == 0;
+    queue->bytes += nmq_message_size(delivery->message);
     return NMQ_OK;
 }
 
@@ -69,6 +70,7 @@ nmq_queue_pop(nmq_queue *queue, nmq_delivery *out)
     queue->head = (queue->head + 1) & (queue->cap - 1);
     queue->count--;
     queue->qos0_count -= out->qos == 0;
+    queue->bytes -= nmq_message_size(out->message);
     if (queue->count == 0) { // an idle session holds no ring
         nmq_free(queue->ring);
         *queue = (nmq_queue){0};

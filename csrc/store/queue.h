@@ -31,6 +31,7 @@ typedef struct {
     uint32_t head;
     uint32_t count;
     uint32_t qos0_count;
+    uint64_t bytes; // of the messages, each in full
 } nmq_queue;
 
 // Takes the delivery over. Returns NMQ_OK, or NMQ_ENOMEM with the delivery still the

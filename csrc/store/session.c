@@ -37,6 +37,7 @@ nmq_session_free(nmq_session *session)
     nmq_id_set_free(&session->unreleased);
     nmq_aliases_reset(&session->aliases, 0);
     nmq_free(session->resend);
+    nmq_free((void *) session->mount.at);
     nmq_free((void *) session->client_id.at);
     nmq_free(session);
 }
@@ -64,6 +65,19 @@ use_alias(nmq_session *s, nmq_publish_head *head, bool *is_new)
     return packet_size;
 }
 
+// The topic as the client knows it. One from outside its mount, by a subscription that it
+// made through another listener, stays whole.
+static nmq_bytes
+unmounted(const nmq_session *s, nmq_bytes topic_name)
+{
+    size_t len = s->mount.len;
+
+    if (len == 0 || topic_name.len <= len || memcmp(topic_name.at, s->mount.at, len) != 0) {
+        return topic_name;
+    }
+    return (nmq_bytes){topic_name.at + len, topic_name.len - len};
+}
+
 // Writes one PUBLISH. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG for a packet over the
 // client's Maximum Packet Size, which must not be sent [MQTT-3.1.2-24] and counts as if it
 // were [MQTT-3.1.2-25].
@@ -74,7 +88,8 @@ write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
     bool is_new;
 
     head->version = s->version;
-    head->topic_name = parts->topic_name;
+    head->topic_name = unmounted(s, parts->topic_name);
+    nmq_bytes topic_name = head->topic_name;
     head->props = parts->props;
     head->payload_len = parts->payload.len;
     if (parts->expires_at_ms != 0) { // what is left of it [MQTT-3.3.2-6]
@@ -88,7 +103,7 @@ write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
     }
     int rv = nmq_outbox_publish(outbox, head, packet_size, parts->payload, message);
     if (rv == NMQ_OK && is_new) {
-        (void) nmq_aliases_learn(&s->aliases, head->topic_alias, parts->topic_name);
+        (void) nmq_aliases_learn(&s->aliases, head->topic_alias, topic_name);
     }
     s->sent += rv == NMQ_OK;
     return rv;
@@ -186,6 +201,30 @@ window_is_open(const nmq_session *s)
     return s->inflight.quota_used < s->window && s->resend_at == s->resend_count;
 }
 
+bool
+nmq_session_is_full(const nmq_session *session)
+{
+    const nmq_queue *queue = &session->queue;
+
+    return queue->count >= session->queue_max ||
+           (session->queue_max_bytes != 0 && queue->bytes >= session->queue_max_bytes);
+}
+
+bool
+nmq_session_has_room(const nmq_session *session)
+{
+    const nmq_queue *queue = &session->queue;
+
+    return queue->count <= session->queue_max / 2 &&
+           (session->queue_max_bytes == 0 || queue->bytes <= session->queue_max_bytes / 2);
+}
+
+uint64_t
+nmq_session_held_bytes(const nmq_session *session)
+{
+    return session->queue.bytes + nmq_inflight_bytes(&session->inflight);
+}
+
 enum nmq_delivered
 nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer,
                     int64_t now_ms)
@@ -215,10 +254,10 @@ nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *o
         return rv == NMQ_OK ? NMQ_DELIVERED_SENT : NMQ_DELIVERED_DROPPED;
     }
     // kept for the client, here or away [MQTT-3.1.2-5 of 3.1.1]
-    bool room = offer->overflow || session->queue.count < session->queue_max;
-    if (!room || nmq_queue_push(&session->queue, &delivery) != NMQ_OK) {
+    bool full = !offer->overflow && nmq_session_is_full(session);
+    if (full || nmq_queue_push(&session->queue, &delivery) != NMQ_OK) {
         nmq_delivery_fini(&delivery);
-        return NMQ_DELIVERED_DROPPED;
+        return full ? NMQ_DELIVERED_FULL : NMQ_DELIVERED_DROPPED;
     }
     return NMQ_DELIVERED_QUEUED;
 }

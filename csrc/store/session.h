@@ -31,22 +31,25 @@ typedef struct nmq_session {
     uint16_t *resend;      // packet identifiers to send again on this connection
     uint32_t resend_at;
     uint32_t resend_count;
-    uint32_t window;       // most messages in flight on this connection
-    uint32_t queue_max;    // most messages that wait
-    uint32_t packet_max;   // Maximum Packet Size of the client, bytes
-    nmq_aliases aliases;   // of this connection
-    uint8_t version;       // of the latest connection
-    uint64_t sent;         // PUBLISH packets written so far, those sent again too
-    nmq_session_sub *subs; // tree lock
-    uint32_t sub_count;    // tree lock
-    uint32_t sub_cap;      // tree lock
+    uint32_t window;          // most messages in flight on this connection
+    uint32_t queue_max;       // most messages that wait
+    uint64_t queue_max_bytes; // of them; 0: no bound
+    nmq_bytes mount;          // goes off the front of topics for this client; owned
+    uint32_t packet_max;      // Maximum Packet Size of the client, bytes
+    nmq_aliases aliases;      // of this connection
+    uint8_t version;          // of the latest connection
+    uint64_t sent;            // PUBLISH packets written so far, those sent again too
+    nmq_session_sub *subs;    // tree lock
+    uint32_t sub_count;       // tree lock
+    uint32_t sub_cap;         // tree lock
 } nmq_session;
 
 // What became of a delivery.
 enum nmq_delivered {
     NMQ_DELIVERED_SENT,    // in the outbox
     NMQ_DELIVERED_QUEUED,  // waits in the queue
-    NMQ_DELIVERED_DROPPED, // no room, too large for the client, expired, or out of memory
+    NMQ_DELIVERED_FULL,    // no room in the queue: dropped
+    NMQ_DELIVERED_DROPPED, // too large for the client, expired, or out of memory
 };
 
 // One Application Message for one session. `message` may be NULL for QoS 0 that goes out at
@@ -66,6 +69,13 @@ typedef struct {
 // Returns a session with one owned copy of the client identifier, or NULL.
 nmq_session *nmq_session_new(nmq_bytes client_id);
 void nmq_session_free(nmq_session *session); // takes NULL
+
+// Whether the queue is at its bound, in messages or bytes; whether half of it is free.
+bool nmq_session_is_full(const nmq_session *session);
+bool nmq_session_has_room(const nmq_session *session);
+
+// Bytes of the messages that wait or are in flight, each in full.
+uint64_t nmq_session_held_bytes(const nmq_session *session);
 
 // Offers a message. outbox is NULL while the client is away; QoS 0 is then dropped.
 enum nmq_delivered nmq_session_deliver(nmq_session *session, nmq_outbox *outbox,

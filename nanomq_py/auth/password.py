@@ -40,20 +40,20 @@ _NOBODY = Secret(secrets.token_bytes(32))
 class Users:
     """The ``auth.N`` users of the configuration."""
 
-    def __init__(self, users: Iterable[User], *, allow_anonymous: bool) -> None:
+    def __init__(self, users: Iterable[User]) -> None:
         self._secrets = {user.login: Secret(user.password.encode()) for user in users}
-        self._allow_anonymous = allow_anonymous
 
-    @property
-    def must_ask(self) -> bool:
-        """Whether any client could be refused."""
-        return bool(self._secrets) or not self._allow_anonymous
+    def must_ask(self, *, allow_anonymous: bool) -> bool:
+        """Return whether any client could be refused."""
+        return bool(self._secrets) or not allow_anonymous
 
-    def decide(self, user_name: str | None, password: bytes | None) -> int:
+    def decide(
+        self, user_name: str | None, password: bytes | None, *, allow_anonymous: bool
+    ) -> int:
         """Return the Reason Code for a CONNECT: 0 lets the client in."""
         if user_name is None and password is None:
-            return SUCCESS if self._allow_anonymous else NOT_AUTHORIZED
-        if not self._secrets and self._allow_anonymous:
+            return SUCCESS if allow_anonymous else NOT_AUTHORIZED
+        if not self._secrets and allow_anonymous:
             return SUCCESS
         secret = self._secrets.get(user_name or "", _NOBODY)
         return SUCCESS if secret.matches(password or b"") else BAD_USER_NAME_OR_PASSWORD

@@ -19,6 +19,7 @@ from nanomq_py.config.units import (
     Flag,
     Kind,
     List,
+    Mount,
     Optional,
     Size,
     Text,
@@ -75,6 +76,73 @@ class Tls:
     verify_peer: bool = key("verify_peer", Flag(), False, "Check clients' certificates.")
     fail_if_no_peer_cert: bool = key(
         "fail_if_no_peer_cert", Flag(), False, "Refuse clients that have no certificate."
+    )
+    min_version: str = key(
+        "min_version",
+        Choice(("1.2", "1.3")),
+        "1.2",
+        "Own key: the oldest TLS that is spoken.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """One ``listener.NAME``: a place where clients come in.
+
+    The names tcp, tls, ws and wss stand for ``url``, ``tls.url``, ``websocket.url`` and
+    ``websocket.tls_url``, which say where those listen; they take the other keys.
+    """
+
+    name: str = ""
+    url: str | None = key(
+        "url",
+        Optional(Url(("nmq-tcp", "tls+nmq-tcp", "nmq-ws", "nmq-wss", "nmq-ipc"))),
+        None,
+        "Where to listen.",
+    )
+    max_connections: int = key(
+        "max_connections", Whole(0, U32), 0, "Most connections at once; 0: no bound."
+    )
+    allow_anonymous: bool | None = key(
+        "allow_anonymous",
+        Optional(Flag()),
+        None,
+        "Let clients in that give no user name. Default: as `allow_anonymous` says.",
+    )
+    mountpoint: str | None = key(
+        "mountpoint",
+        Optional(Mount()),
+        None,
+        "Put before the topics of these clients, who do not see it. `%c` and `%u` in it stand"
+        " for client identifier and user name.",
+    )
+    cn_as_username: bool = key(
+        "cn_as_username",
+        Flag(),
+        False,
+        "Take the Common Name of a verified certificate as user name; no password is asked"
+        " then.",
+    )
+    proxy_protocol: bool = key(
+        "proxy_protocol",
+        Flag(),
+        False,
+        "Expect a PROXY header, version 1 or 2, from a load balancer. Not with TLS.",
+    )
+    keyfile: str | None = key(
+        "tls.keyfile", Optional(Text()), None, "Default: `tls.keyfile`, and so on."
+    )
+    key_password: str | None = key(
+        "tls.key_password", Optional(Text()), None, "Password of the key.", secret=True
+    )
+    certfile: str | None = key("tls.certfile", Optional(Text()), None, "PEM file.")
+    cacertfile: str | None = key("tls.cacertfile", Optional(Text()), None, "PEM file.")
+    verify_peer: bool | None = key("tls.verify_peer", Optional(Flag()), None, "")
+    fail_if_no_peer_cert: bool | None = key(
+        "tls.fail_if_no_peer_cert", Optional(Flag()), None, ""
+    )
+    min_version: str | None = key(
+        "tls.min_version", Optional(Choice(("1.2", "1.3"))), None, ""
     )
 
 
@@ -264,11 +332,11 @@ class Bridge:
 class Config:
     """A whole configuration. Every default is the documented one."""
 
-    url: str = key(
+    url: str | None = key(
         "url",
-        Url(("nmq-tcp",)),
+        Optional(Url(("nmq-tcp",))),
         "nmq-tcp://0.0.0.0:1883",
-        "Where to listen for MQTT over TCP.",
+        "Where to listen for MQTT over TCP; empty: nowhere.",
     )
     daemon: bool = key("daemon", Flag(), False, "Run in the background.", hot=False)
     num_taskq_thread: int = key(
@@ -331,6 +399,53 @@ class Config:
         Choice(("ignore", "disconnect")),
         "ignore",
         "What follows a denied publish or subscribe.",
+    )
+    max_connections: int = key(
+        "max_connections",
+        Whole(0, U32),
+        0,
+        "Own key: most connections at once, over all listeners; 0: as many as the process may"
+        " have descriptors.",
+    )
+    max_connections_per_address: int = key(
+        "max_connections_per_address",
+        Whole(0, U32),
+        0,
+        "Own key: most connections at once from one address; 0: no bound.",
+    )
+    max_subscriptions: int = key(
+        "max_subscriptions",
+        Whole(0, U32),
+        65536,
+        "Own key: most subscriptions of one client; 0: no bound.",
+    )
+    max_queue_size: int = key(
+        "max_queue_size",
+        Size(0, 1 << 40),
+        64 << 20,
+        "Own key: most bytes of messages that wait for one client; 0: no bound.",
+    )
+    max_message_rate: int = key(
+        "max_message_rate",
+        Whole(0, U32),
+        0,
+        "Own key: messages a second that one client may publish; a faster one is slowed down."
+        " 0: no bound.",
+    )
+    max_byte_rate: int = key(
+        "max_byte_rate",
+        Size(0, U32),
+        0,
+        "Own key: bytes a second that one client may send; a faster one is slowed down. 0: no"
+        " bound.",
+    )
+    max_memory: int = key(
+        "max_memory",
+        Size(0, 1 << 50),
+        0,
+        "Own key: memory that messages, sessions and connections may take together. Past it"
+        " the client that holds the most is disconnected, and its session is dropped. 0: three"
+        " quarters of what the machine, or this process's control group, has.",
     )
     connect_timeout: int = key(
         "connect_timeout",
@@ -447,6 +562,7 @@ class Config:
     users: tuple[User, ...] = ()  # auth.N.login, auth.N.password
     acl_rules: tuple[AclRule, ...] = ()  # acl.rule.N
     bridges: tuple[Bridge, ...] = ()  # bridge.mqtt.NAME.KEY
+    listeners: tuple[Listener, ...] = ()  # listener.NAME.KEY
 
 
 # Sections of Config with their prefix in the file.

@@ -26,6 +26,7 @@ from nanomq_py.config.model import (
     HttpAuth,
     HttpAuthRequest,
     Key,
+    Listener,
     User,
     WebHook,
     WebHookRule,
@@ -238,6 +239,34 @@ def _bridges(entries: Entries) -> tuple[Bridge, ...]:
     return tuple(_bridge(entries, name) for name in names)
 
 
+_BUILT_IN = {
+    "tcp": "url",
+    "tls": "tls.url",
+    "ws": "websocket.url",
+    "wss": "websocket.tls_url",
+}
+
+
+def _listener(entries: Entries, name: str) -> Listener:
+    prefix = f"listener.{name}."
+    where = next(e.where for k, e in entries.by_name.items() if k.startswith(prefix))
+    own_url = entries.by_name.get(f"{prefix}url")
+    listener = _section(entries, prefix, Listener, name=name)
+    if name in _BUILT_IN and own_url is not None:
+        raise own_url.error(f"{_BUILT_IN[name]} to say where the listener {name} listens")
+    if name not in _BUILT_IN and listener.url is None:
+        raise ConfigError(f"{where}: {prefix}url: missing, listener.{name} needs one")
+    return listener
+
+
+def _listeners(entries: Entries) -> tuple[Listener, ...]:
+    pattern = r"listener\.([A-Za-z0-9_-]{1,64})\..+"
+    names = dict.fromkeys(
+        m[1] for key in entries.by_name if (m := re.fullmatch(pattern, key))
+    )
+    return tuple(_listener(entries, name) for name in names)
+
+
 def _known_names() -> list[str]:
     names = [key.name for _, key in keys_of(Config)]
     for section, prefix in SECTIONS.items():
@@ -261,6 +290,7 @@ def parse(text: str, source: str) -> Config:
         "users": _users(entries),
         "acl_rules": _acl_rules(entries),
         "bridges": _bridges(entries),
+        "listeners": _listeners(entries),
     }
     for section, prefix in SECTIONS.items():
         if section not in extra:

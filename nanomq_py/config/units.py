@@ -181,6 +181,20 @@ class List:
 
 
 @dataclass(frozen=True)
+class Mount:
+    """The beginning of topics: whole levels without wildcards, such as ``site/%c/``."""
+
+    expected: str = "the beginning of topics, such as site/%c/"
+
+    def parse(self, text: str) -> str:
+        if not text.isprintable() or set(text) & set("+#") or len(text.encode()) > 1024:
+            raise BadValue
+        if text.startswith("$") or not text.endswith("/"):
+            raise BadValue
+        return text
+
+
+@dataclass(frozen=True)
 class Address:
     """An IPv4 or IPv6 address or a host name, without a port; empty for the default."""
 
@@ -195,6 +209,15 @@ class Address:
             raise BadValue from None
 
 
+def ipc_path(url: str) -> str:
+    """Return the path of an ``ipc`` URL.
+
+    >>> ipc_path("nmq-ipc:///run/nanomq.ipc")
+    '/run/nanomq.ipc'
+    """
+    return url.partition("://")[2]
+
+
 @dataclass(frozen=True)
 class Url:
     """A URL of one of a few schemes, with a host and a port (a path for IPC)."""
@@ -203,7 +226,10 @@ class Url:
 
     @property
     def expected(self) -> str:
-        return f"a URL {' or '.join(s + '://' for s in self.schemes)}HOST:PORT"
+        forms = (
+            f"{s}://{'PATH' if s.endswith('ipc') else 'HOST:PORT'}" for s in self.schemes
+        )
+        return f"a URL {' or '.join(forms)}"
 
     def parse(self, text: str) -> str:
         try:
@@ -214,6 +240,9 @@ class Url:
         if parts.scheme not in self.schemes or re.search(r"\s", text):
             raise BadValue
         if parts.scheme.endswith("ipc"):
+            # As many bytes as a Unix socket's address has room for.
+            if not 0 < len(ipc_path(text).encode()) <= 107:
+                raise BadValue
             return text
         if not parts.hostname or port is None:
             raise BadValue

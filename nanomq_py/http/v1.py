@@ -118,7 +118,7 @@ def get_config(view: View, call: Call) -> dict[str, Any]:
     config = view.config
     tls, web, http = config.tls, config.websocket, config.http_server
     return {
-        "url": config.url,
+        "url": config.url or "",
         "num_taskq_thread": config.num_taskq_thread,
         "max_taskq_thread": config.max_taskq_thread,
         "parallel": config.parallel,

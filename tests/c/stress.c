@@ -42,12 +42,7 @@ typedef struct {
     pthread_t thread;
 } pair_stream;
 
-struct nmq_acceptor {
-    nmq_accept_fn *fn;
-    void *arg;
-};
-
-static struct nmq_acceptor acceptor;
+static nmq_accept door;
 
 static void
 pair_delete(pair_stream *s)
@@ -170,11 +165,12 @@ pair_free(nmq_stream *stream)
     (void) pthread_mutex_unlock(&s->lock);
 }
 
-static void
-pair_peer(nmq_stream *stream, char *to, size_t cap)
+static int
+pair_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
 {
     (void) stream;
-    (void) snprintf(to, cap, "pair");
+    to[0] = 0;
+    return NMQ_ENOENT;
 }
 
 static const nmq_stream_ops pair_ops = {
@@ -182,27 +178,28 @@ static const nmq_stream_ops pair_ops = {
     .send = pair_send,
     .close = pair_close,
     .free = pair_free,
-    .peer = pair_peer,
+    .common_name = pair_common_name,
 };
 
+static void
+pair_stop(nmq_acceptor *acceptor)
+{
+    (void) acceptor;
+}
+
 static int
-pair_listen(const char *url, nmq_accept_fn *fn, void *arg, nmq_acceptor **out,
+pair_listen(const nmq_listener_options *options, const nmq_accept *to, nmq_acceptor **out,
             uint32_t *port)
 {
-    (void) url;
-    acceptor = (struct nmq_acceptor){fn, arg};
+    static const nmq_acceptor_ops ops = {.stop = pair_stop};
+    static nmq_acceptor acceptor = {&ops};
+
+    (void) options;
+    door = *to;
     *out = &acceptor;
     *port = 0;
     return NMQ_OK;
 }
-
-static void
-pair_stop(nmq_acceptor *a)
-{
-    (void) a;
-}
-
-static const nmq_transport pair_transport = {.listen = pair_listen, .stop = pair_stop};
 
 // Returns the client's end of a new connection.
 static int
@@ -216,7 +213,9 @@ dial(void)
     s->fd = fds[0];
     (void) pthread_mutex_init(&s->lock, NULL);
     (void) pthread_cond_init(&s->rest, NULL);
-    acceptor.fn(acceptor.arg, &s->base);
+    s->base.peer = nmq_peer_ip4((const uint8_t[4]){192, 0, 2, 1}, 1);
+    assert(door.admit(door.arg, &s->base.peer));
+    door.accept(door.arg, &s->base);
     assert(pthread_create(&s->thread, NULL, pair_run, s) == 0);
     (void) pthread_detach(s->thread);
     return fds[1];
@@ -445,17 +444,23 @@ main(void)
         .keep_alive_permille = 1500,
         .retry_interval_s = 1,
         .expiry_max_s = 1,
+        .message_rate = 100000,
+        .connections_max = 1000,
+        .address_connections_max = 1000,
+        .subscriptions_max = 100,
         .log_level = 40,
     };
+    const nmq_listener_options listener = {.name = "pair"};
     nmq_broker *broker = NULL;
+    uint32_t number;
     uint32_t port;
     client *pub = calloc(1, sizeof *pub);
     client *sub = calloc(1, sizeof *sub);
     pthread_t threads[CLIENTS + 2];
     nmq_packet got;
 
-    assert(nmq_broker_new_over(&options, &pair_transport, &broker) == NMQ_OK);
-    assert(nmq_broker_listen(broker, "pair", &port) == NMQ_OK);
+    assert(nmq_broker_new_over(&options, pair_listen, &broker) == NMQ_OK);
+    assert(nmq_broker_listen(broker, &listener, &number, &port) == NMQ_OK);
     assert(come_in(sub, "flow-sub", NMQ_V311, true) &&
            come_in(pub, "flow-pub", NMQ_V5, true));
     listen_to(sub, "flow", 1);

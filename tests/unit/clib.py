@@ -97,7 +97,7 @@ def outbox_bytes(outbox: Any) -> bytes:
     """Take everything out of an outbox, as the send side would."""
     parts = ffi.new("nmq_bytes[8]")
     out = b""
-    while n := lib.nmq_outbox_parts(outbox, parts):
+    while n := lib.nmq_outbox_parts(outbox, parts, 8):
         run = b"".join(content(parts[i]) for i in range(n))
         out += run
         lib.nmq_outbox_advance(outbox, len(run))

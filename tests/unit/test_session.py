@@ -20,7 +20,7 @@ from tests.unit.clib import (
     slice_of,
 )
 
-SENT, QUEUED, DROPPED = 0, 1, 2
+SENT, QUEUED, FULL, DROPPED = 0, 1, 2, 3
 
 
 def packets(data: bytes, version: int = 4) -> list[raw.Packet]:
@@ -95,7 +95,7 @@ def test_window_then_queue_then_drop() -> None:
     with nothing_leaks():
         s = Session(window=2, queue_max=3)
         assert [s.deliver(b"%d" % n) for n in range(6)] == [SENT] * 2 + [QUEUED] * 3 + [
-            DROPPED
+            FULL
         ]
         assert s.deliver(b"over", overflow=True) == QUEUED
         assert [p.payload for p in s.sent()] == [b"0", b"1"]
@@ -286,7 +286,7 @@ def test_outbox_sent_in_any_pieces_gives_the_same_bytes(
             s.deliver(payload)
         parts = ffi.new("nmq_bytes[8]")
         out, turn = b"", 0
-        while n := lib.nmq_outbox_parts(s.outbox, parts):
+        while n := lib.nmq_outbox_parts(s.outbox, parts, 8):
             run = b"".join(content(parts[i]) for i in range(n))[
                 : pieces[turn % len(pieces)]
             ]

@@ -1,0 +1,59 @@
+#include "base/peer.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+nmq_peer
+nmq_peer_ip4(const uint8_t address[4], uint16_t port)
+{
+    nmq_peer peer = {.port = port, .address_len = 4};
+
+    memcpy(peer.address, address, 4);
+    return peer;
+}
+
+nmq_peer
+nmq_peer_ip6(const uint8_t address[16], uint16_t port)
+{
+    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+    nmq_peer peer = {.port = port, .address_len = 16};
+
+    if (memcmp(address, mapped, sizeof mapped) == 0) {
+        return nmq_peer_ip4(address + sizeof mapped, port);
+    }
+    memcpy(peer.address, address, 16);
+    return peer;
+}
+
+nmq_peer
+nmq_peer_of(const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *) address;
+        return nmq_peer_ip4((const uint8_t *) &in->sin_addr, ntohs(in->sin_port));
+    }
+    if (address->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const void *) address;
+        return nmq_peer_ip6(in6->sin6_addr.s6_addr, ntohs(in6->sin6_port));
+    }
+    return (nmq_peer){0};
+}
+
+nmq_peer_text
+nmq_peer_name(const nmq_peer *peer)
+{
+    nmq_peer_text name = {"local"};
+    char host[INET6_ADDRSTRLEN] = "";
+
+    if (peer->address_len == 4) {
+        (void) inet_ntop(AF_INET, peer->address, host, sizeof host);
+        (void) snprintf(name.text, sizeof name.text, "%s:%u", host, peer->port);
+    } else if (peer->address_len == 16) {
+        (void) inet_ntop(AF_INET6, peer->address, host, sizeof host);
+        (void) snprintf(name.text, sizeof name.text, "[%s]:%u", host, peer->port);
+    }
+    return name;
+}

@@ -1,0 +1,29 @@
+// peer.h - the address of the other end of a connection.
+//
+//     192.0.2.1:4711      [2001:db8::1]:4711      local
+//
+// Threads  none of its own.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+struct sockaddr;
+
+// A zeroed peer is one on this machine, without an address (IPC).
+typedef struct {
+    uint8_t address[16]; // network order
+    uint16_t port;
+    uint8_t address_len; // 4, 16, or 0: none
+} nmq_peer;
+
+typedef struct {
+    char text[64];
+} nmq_peer_text;
+
+// The peer with that address; an IPv4 address that is mapped into IPv6 counts as IPv4.
+nmq_peer nmq_peer_of(const struct sockaddr *address);
+nmq_peer nmq_peer_ip4(const uint8_t address[4], uint16_t port);
+nmq_peer nmq_peer_ip6(const uint8_t address[16], uint16_t port);
+
+// Address and port as text; returned by value, so that it can be an argument of a log line.
+nmq_peer_text nmq_peer_name(const nmq_peer *peer);

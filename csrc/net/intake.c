@@ -1,0 +1,173 @@
+// intake.c - between the stream and MQTT: PROXY headers and WebSocket, in and out.
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "net/conn.h"
+#include "net/proxy.h"
+
+// Drops bytes off the front of the raw part.
+static void
+drop(nmq_conn *conn, size_t count)
+{
+    nmq_buf *in = &conn->in;
+
+    in->len -= count;
+    memmove(in->at, in->at + count, in->len);
+}
+
+static void
+refuse(const nmq_conn *conn, const char *why)
+{
+    nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO, "%s: refused: %s",
+                  nmq_conn_name(conn).text, why);
+}
+
+// Returns 1 when the header is taken, 0 if more of it is to come, or NMQ_EMALFORMED or
+// NMQ_ETOOBIG to end the connection.
+static int
+take_proxy(nmq_conn *conn)
+{
+    nmq_peer peer = conn->stream->peer;
+    int taken = nmq_proxy_read((nmq_bytes){conn->in.at, conn->in.len}, &peer);
+
+    if (taken < 0) {
+        refuse(conn, "not a PROXY header");
+    }
+    if (taken <= 0) {
+        return taken;
+    }
+    conn->proxy_due = false;
+    conn->stream->peer = peer;
+    drop(conn, (size_t) taken);
+    conn->address_counted = nmq_listener_admit_address(conn->listener, &peer);
+    if (!conn->address_counted) {
+        refuse(conn, "too many connections from its address");
+    }
+    return conn->address_counted ? 1 : NMQ_ETOOBIG;
+}
+
+// Hands an answer to the send side. A pong that still waits there is out of date.
+static int
+put_reply(nmq_conn *conn, nmq_batch *batch, const nmq_buf *reply)
+{
+    nmq_buf *waiting = &conn->ws->ws.reply;
+    int rv = NMQ_OK;
+
+    if (reply->len > 0) {
+        (void) pthread_mutex_lock(&conn->link.lock);
+        if (nmq_ws_is_pong(waiting)) {
+            waiting->len = 0;
+        }
+        rv = nmq_buf_put(waiting, (nmq_bytes){reply->at, reply->len});
+        nmq_batch_touch(batch, &conn->link);
+        (void) pthread_mutex_unlock(&conn->link.lock);
+    }
+    return rv;
+}
+
+static int
+upgrade(nmq_conn *conn, nmq_buf *reply)
+{
+    nmq_bytes in = {conn->in.at, conn->in.len};
+    int taken = nmq_ws_upgrade(&conn->ws->ws, in, conn->listener->path, reply);
+
+    if (taken > 0) {
+        drop(conn, (size_t) taken);
+    }
+    return taken < 0 ? taken : NMQ_OK;
+}
+
+// What comes before a fault or a close frame is still handled.
+static void
+unwrap(nmq_conn *conn, nmq_batch *batch)
+{
+    nmq_ws *ws = &conn->ws->ws;
+    nmq_buf reply = {0};
+    int rv = ws->upgraded ? NMQ_OK : upgrade(conn, &reply);
+
+    if (ws->upgraded && rv == NMQ_OK) {
+        rv = nmq_ws_unframe(ws, conn->in.at, &conn->plain, &conn->in.len, &reply);
+    }
+    if (put_reply(conn, batch, &reply) != NMQ_OK) {
+        rv = NMQ_ENOMEM;
+    }
+    nmq_buf_free(&reply);
+    if (rv == NMQ_EMALFORMED) {
+        refuse(conn, ws->upgraded ? "not a WebSocket frame that MQTT allows"
+                                  : "not a WebSocket upgrade for MQTT");
+    }
+    conn->ws->over = rv != NMQ_OK;
+}
+
+enum nmq_next
+nmq_conn_intake(nmq_conn *conn, nmq_batch *batch)
+{
+    int rv = conn->proxy_due ? take_proxy(conn) : 1;
+
+    if (rv <= 0) {
+        return rv < 0 ? NMQ_NEXT_END : NMQ_NEXT_PACKET;
+    }
+    if (conn->ws == NULL) {
+        conn->plain = conn->in.len;
+        return NMQ_NEXT_PACKET;
+    }
+    if (!conn->ws->over) {
+        unwrap(conn, batch);
+    }
+    return conn->ws->over ? NMQ_NEXT_END : NMQ_NEXT_PACKET;
+}
+
+// --- the way out
+
+bool
+nmq_conn_has_reply(const nmq_conn *conn)
+{
+    return conn->ws != NULL && conn->ws->ws.reply.len > 0;
+}
+
+nmq_bytes
+nmq_conn_prefix(const nmq_conn *conn)
+{
+    const nmq_conn_ws *w = conn->ws;
+
+    return w != NULL
+               ? (nmq_bytes){w->prefix.at + w->prefix_at, w->prefix.len - w->prefix_at}
+               : (nmq_bytes){0};
+}
+
+size_t
+nmq_conn_advance_prefix(nmq_conn *conn, size_t count)
+{
+    size_t left = nmq_conn_prefix(conn).len;
+    size_t n = count < left ? count : left;
+
+    if (n > 0) {
+        conn->ws->prefix_at += n;
+    }
+    return n;
+}
+
+int
+nmq_conn_wrap(nmq_conn *conn, size_t load, bool last)
+{
+    nmq_conn_ws *w = conn->ws;
+    int rv = NMQ_OK;
+
+    if (w == NULL || w->close_put) {
+        return NMQ_OK;
+    }
+    w->prefix.len = w->prefix_at = 0; // all of it is sent
+    if (w->ws.reply.len > 0) {
+        nmq_buf sent = w->prefix;
+        w->prefix = w->ws.reply;
+        w->ws.reply = sent;
+    }
+    if (load > 0) {
+        rv = nmq_ws_put_head(&w->prefix, load);
+    } else if (last && nmq_ws_is_open(&w->ws)) {
+        w->close_put = true;
+        rv = nmq_ws_put_close(&w->prefix, nmq_ws_close_code(&w->ws));
+    }
+    return rv;
+}

@@ -1,0 +1,203 @@
+#include "net/listener.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+
+enum { STARVED_WARNING_MS = 10000 };
+
+// One address that has connections.
+typedef struct {
+    nmq_peer peer; // its address is the key
+    uint32_t count;
+} address_count;
+
+void
+nmq_gate_init(nmq_gate *gate, nmq_router *router, const nmq_options *options)
+{
+    *gate = (nmq_gate){
+        .router = router,
+        .connections_max = options->connections_max,
+        .address_connections_max = options->address_connections_max,
+    };
+    (void) pthread_mutex_init(&gate->lock, NULL);
+}
+
+void
+nmq_gate_fini(nmq_gate *gate)
+{
+    nmq_map_free(&gate->addresses); // nobody is connected: it is empty
+    (void) pthread_mutex_destroy(&gate->lock);
+}
+
+static int
+copy(const char *text, nmq_bytes *out)
+{
+    return text != NULL ? nmq_bytes_copy(nmq_bytes_of(text), out) : NMQ_OK;
+}
+
+nmq_listener *
+nmq_listener_new(nmq_gate *gate, const nmq_listener_options *options)
+{
+    nmq_listener *l = nmq_zalloc(sizeof *l);
+
+    if (l == NULL) {
+        return NULL;
+    }
+    l->gate = gate;
+    l->refs = 1;
+    l->connections_max = options->connections_max;
+    l->ask_auth = options->ask_auth;
+    l->cn_as_user_name = options->cn_as_user_name;
+    l->proxy = options->proxy;
+    if (copy(options->name, &l->name) != NMQ_OK ||
+        copy(options->path, &l->path) != NMQ_OK ||
+        copy(options->mount, &l->mount) != NMQ_OK) {
+        nmq_listener_unref(l);
+        return NULL;
+    }
+    return l;
+}
+
+nmq_listener *
+nmq_listener_ref(nmq_listener *listener)
+{
+    (void) __atomic_add_fetch(&listener->refs, 1, __ATOMIC_RELAXED);
+    return listener;
+}
+
+void
+nmq_listener_unref(nmq_listener *listener)
+{
+    if (listener != NULL && __atomic_sub_fetch(&listener->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+        nmq_free((void *) (uintptr_t) listener->name.at);
+        nmq_free((void *) (uintptr_t) listener->path.at);
+        nmq_free((void *) (uintptr_t) listener->mount.at);
+        nmq_free(listener);
+    }
+}
+
+// Adds one unless that would be more than max (0: no bound).
+static bool
+count_in(uint32_t *count, uint32_t max)
+{
+    if (__atomic_add_fetch(count, 1, __ATOMIC_RELAXED) > max && max != 0) {
+        (void) __atomic_sub_fetch(count, 1, __ATOMIC_RELAXED);
+        return false;
+    }
+    return true;
+}
+
+static nmq_bytes
+key_of(const nmq_peer *peer)
+{
+    return (nmq_bytes){peer->address, peer->address_len};
+}
+
+// Call with the gate's lock. Returns whether there was room; out of memory there is none.
+static bool
+add_address(nmq_gate *gate, const nmq_peer *peer)
+{
+    address_count *entry = nmq_map_get(&gate->addresses, key_of(peer));
+
+    if (entry == NULL) {
+        entry = nmq_zalloc(sizeof *entry);
+        if (entry == NULL) {
+            return false;
+        }
+        entry->peer = *peer;
+        if (nmq_map_put(&gate->addresses, key_of(&entry->peer), entry) != NMQ_OK) {
+            nmq_free(entry);
+            return false;
+        }
+    }
+    bool room = entry->count < gate->address_connections_max;
+    entry->count += room;
+    return room;
+}
+
+static void
+count_refusal(nmq_listener *listener, enum nmq_count why)
+{
+    (void) __atomic_add_fetch(&listener->refused, 1, __ATOMIC_RELAXED);
+    nmq_counters_add(&listener->gate->router->counters, why, 1);
+}
+
+bool
+nmq_listener_admit_address(nmq_listener *listener, const nmq_peer *peer)
+{
+    nmq_gate *gate = listener->gate;
+
+    if (gate->address_connections_max == 0 || peer->address_len == 0) {
+        return true;
+    }
+    (void) pthread_mutex_lock(&gate->lock);
+    bool room = add_address(gate, peer);
+    (void) pthread_mutex_unlock(&gate->lock);
+    if (!room) {
+        count_refusal(listener, NMQ_COUNT_REFUSED_ADDRESS);
+    }
+    return room;
+}
+
+static void
+drop_address(nmq_gate *gate, const nmq_peer *peer)
+{
+    (void) pthread_mutex_lock(&gate->lock);
+    address_count *entry = nmq_map_get(&gate->addresses, key_of(peer));
+    if (entry != NULL && --entry->count == 0) {
+        (void) nmq_map_del(&gate->addresses, key_of(peer));
+        nmq_free(entry);
+    }
+    (void) pthread_mutex_unlock(&gate->lock);
+}
+
+bool
+nmq_listener_admit(nmq_listener *listener, const nmq_peer *peer)
+{
+    nmq_gate *gate = listener->gate;
+
+    if (!count_in(&gate->open, gate->connections_max)) {
+        count_refusal(listener, NMQ_COUNT_REFUSED_CONNECTIONS);
+        return false;
+    }
+    if (!count_in(&listener->open, listener->connections_max)) {
+        (void) __atomic_sub_fetch(&gate->open, 1, __ATOMIC_RELAXED);
+        count_refusal(listener, NMQ_COUNT_REFUSED_LISTENER);
+        return false;
+    }
+    if (!listener->proxy && !nmq_listener_admit_address(listener, peer)) {
+        nmq_listener_leave(listener, NULL);
+        return false;
+    }
+    (void) __atomic_add_fetch(&listener->accepted, 1, __ATOMIC_RELAXED);
+    return true;
+}
+
+void
+nmq_listener_leave(nmq_listener *listener, const nmq_peer *peer)
+{
+    nmq_gate *gate = listener->gate;
+
+    (void) __atomic_sub_fetch(&gate->open, 1, __ATOMIC_RELAXED);
+    (void) __atomic_sub_fetch(&listener->open, 1, __ATOMIC_RELAXED);
+    if (peer != NULL && peer->address_len > 0 && gate->address_connections_max != 0) {
+        drop_address(gate, peer);
+    }
+}
+
+void
+nmq_gate_starved(nmq_gate *gate)
+{
+    int64_t now_ms = nmq_clock_now_ms();
+    int64_t last_ms = __atomic_load_n(&gate->starved_ms, __ATOMIC_RELAXED);
+
+    nmq_counters_add(&gate->router->counters, NMQ_COUNT_STARVED, 1);
+    if ((last_ms == 0 || now_ms - last_ms >= STARVED_WARNING_MS) &&
+        __atomic_compare_exchange_n(&gate->starved_ms, &last_ms, now_ms, false,
+                                    __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+        nmq_log_write(&gate->router->log, NMQ_LOG_WARNING,
+                      "connections wait: the process is out of descriptors or memory");
+    }
+}

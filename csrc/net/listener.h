@@ -1,0 +1,60 @@
+// listener.h - one place where clients come in: its rules, and who may come.
+//
+//     acceptor ──> admit: room in all, here, for that address? ──> connection ──> leave
+//
+// Owner    counted: whoever opened it, and each connection that came through it.
+// Threads  thread-safe; the counts of addresses have a lock of their own.
+#pragma once
+#include <pthread.h>
+
+#include "base/map.h"
+#include "net/stream.h"
+#include "route/router.h"
+
+// Who is connected, over all listeners of a broker.
+typedef struct {
+    nmq_router *router;
+    uint32_t connections_max;         // 0: no bound
+    uint32_t address_connections_max; // 0: no bound
+    pthread_mutex_t lock;
+    nmq_map addresses;  // lock: address -> how many connections; empty without a bound
+    uint32_t open;      // atomic: connections
+    int64_t starved_ms; // atomic: when the last warning of it was given
+} nmq_gate;
+
+typedef struct {
+    nmq_gate *gate;
+    void *arg;     // of whoever takes the streams
+    uint32_t refs; // atomic
+    uint32_t number;
+    nmq_acceptor *acceptor;   // whose owner stops it
+    nmq_bytes name;           // owned
+    nmq_bytes path;           // owned; of WebSocket upgrades; at NULL: MQTT without them
+    nmq_bytes mount;          // owned; at NULL: none
+    uint32_t connections_max; // 0: no bound
+    bool ask_auth;
+    bool cn_as_user_name;
+    bool proxy;        // connections begin with a PROXY header
+    uint32_t open;     // atomic: connections
+    uint64_t accepted; // atomic
+    uint64_t refused;  // atomic
+} nmq_listener;
+
+void nmq_gate_init(nmq_gate *gate, nmq_router *router, const nmq_options *options);
+void nmq_gate_fini(nmq_gate *gate);
+
+// Returns a listener with one reference that does not listen yet, or NULL.
+nmq_listener *nmq_listener_new(nmq_gate *gate, const nmq_listener_options *options);
+nmq_listener *nmq_listener_ref(nmq_listener *listener);
+void nmq_listener_unref(nmq_listener *listener); // takes NULL
+
+// Counts a connection in, unless a bound says no; that is counted too. On a listener with
+// PROXY headers the address is judged later, by nmq_listener_admit_address.
+bool nmq_listener_admit(nmq_listener *listener, const nmq_peer *peer);
+bool nmq_listener_admit_address(nmq_listener *listener, const nmq_peer *peer);
+
+// The connection is gone; with peer NULL its address was never counted.
+void nmq_listener_leave(nmq_listener *listener, const nmq_peer *peer);
+
+// Warns that the process is out of descriptors or memory, not more than now and then.
+void nmq_gate_starved(nmq_gate *gate);

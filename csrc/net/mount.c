@@ -1,0 +1,103 @@
+// mount.c - the mount point of a listener: its clients live below a prefix of their own and
+// do not see it.
+//
+//     mount "site/%c/", client "pump"     a/b  <──>  site/pump/a/b
+//                                 $share/g/a/#  <──>  $share/g/site/pump/a/#
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "net/conn.h"
+
+enum { TOPIC_MAX_BYTES = 65535 };
+
+// Appends a name in place of its mark. One that could climb out of its level is no good.
+static int
+put_name(nmq_buf *to, nmq_bytes name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if (strchr("/+#", name.at[i]) != NULL) {
+            return NMQ_ETOPIC;
+        }
+    }
+    return nmq_buf_put(to, name);
+}
+
+static int
+make_prefix(nmq_buf *to, nmq_bytes mount, nmq_bytes client_id, nmq_bytes user_name)
+{
+    int rv = NMQ_OK;
+
+    for (size_t i = 0; i < mount.len && rv == NMQ_OK; i++) {
+        uint8_t mark = mount.at[i] == '%' && i + 1 < mount.len ? mount.at[i + 1] : 0;
+        if (mark == 'c' || mark == 'u') {
+            rv = put_name(to, mark == 'c' ? client_id : user_name);
+            i++;
+        } else {
+            rv = nmq_buf_put(to, (nmq_bytes){mount.at + i, 1});
+        }
+    }
+    return rv;
+}
+
+void
+nmq_conn_unmount(nmq_conn *conn)
+{
+    if (conn->mount != NULL) {
+        nmq_buf_free(&conn->mount->prefix);
+        nmq_buf_free(&conn->mount->text);
+        nmq_free(conn->mount);
+        conn->mount = NULL;
+    }
+}
+
+int
+nmq_conn_mount(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
+{
+    nmq_bytes mount = conn->listener->mount;
+
+    if (mount.at == NULL) {
+        return NMQ_OK;
+    }
+    if (conn->mount == NULL) {
+        conn->mount = nmq_zalloc(sizeof *conn->mount);
+    }
+    return conn->mount != NULL
+               ? make_prefix(&conn->mount->prefix, mount, client_id, user_name)
+               : NMQ_ENOMEM;
+}
+
+nmq_bytes
+nmq_conn_mount_prefix(const nmq_conn *conn)
+{
+    return conn->mount != NULL
+               ? (nmq_bytes){conn->mount->prefix.at, conn->mount->prefix.len}
+               : (nmq_bytes){0};
+}
+
+int
+nmq_conn_mounted(nmq_conn *conn, nmq_bytes topic, nmq_bytes *out)
+{
+    nmq_filter filter;
+
+    *out = topic;
+    if (conn->mount == NULL) {
+        return NMQ_OK;
+    }
+    nmq_buf *text = &conn->mount->text;
+    size_t head = 0; // of a shared subscription, before its filter
+    if (nmq_filter_parse(topic, &filter) == NMQ_OK && filter.group.at != NULL) {
+        head = (size_t) (filter.filter.at - topic.at);
+    }
+    text->len = 0;
+    if (topic.len + conn->mount->prefix.len > TOPIC_MAX_BYTES) {
+        return NMQ_ETOPIC;
+    }
+    if (nmq_buf_put(text, (nmq_bytes){topic.at, head}) != NMQ_OK ||
+        nmq_buf_put(text, nmq_conn_mount_prefix(conn)) != NMQ_OK ||
+        nmq_buf_put(text, (nmq_bytes){topic.at + head, topic.len - head}) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    *out = (nmq_bytes){text->at, text->len};
+    return NMQ_OK;
+}

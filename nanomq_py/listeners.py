@@ -1,0 +1,228 @@
+"""Where clients come in: the listeners of a configuration, their sockets and certificates.
+
+::
+
+    url, tls.url, websocket.url, websocket.tls_url     the listeners tcp, tls, ws, wss
+    listener.NAME.url                                  one more
+
+Sockets of TCP and IPC listeners are made here, or come from systemd or from the process
+before this one, and are handed to the core; TLS listeners are nng's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from nanomq_py import core
+from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.model import Listener
+from nanomq_py.config.units import ipc_path
+from nanomq_py.tls import load_tls
+
+_TLS = ("tls+nmq-tcp", "nmq-wss")
+_WEBSOCKET = ("nmq-ws", "nmq-wss")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One listener with its URL, and the key that sets it."""
+
+    key: str
+    url: str
+    settings: Listener
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def scheme(self) -> str:
+        return urlsplit(self.url).scheme
+
+    @property
+    def has_tls(self) -> bool:
+        return self.scheme in _TLS
+
+    @property
+    def is_ipc(self) -> bool:
+        return self.scheme == "nmq-ipc"
+
+    def error(self, why: str) -> ConfigError:
+        return ConfigError(f"{self.key}={self.url}: {why}")
+
+    def allows_anonymous(self, config: Config) -> bool:
+        own = self.settings.allow_anonymous
+        return config.allow_anonymous if own is None else own
+
+
+def places_of(config: Config) -> tuple[Place, ...]:
+    """Return every listener of the configuration.
+
+    Raises   ConfigError for a key that its kind of listener cannot keep
+    """
+    given = {listener.name: listener for listener in config.listeners}
+    web, tls = config.websocket, config.tls
+    built_in = [
+        ("tcp", "url", config.url),
+        ("tls", "tls.url", tls.url if tls.enable else None),
+        ("ws", "websocket.url", web.url if web.enable else None),
+        ("wss", "websocket.tls_url", web.tls_url if web.enable else None),
+    ]
+    places = [
+        Place(key, url, given.pop(name, Listener(name=name)))
+        for name, key, url in built_in
+        if url is not None
+    ]
+    places += [
+        Place(f"listener.{name}.url", listener.url, listener)
+        for name, listener in given.items()
+        if listener.url is not None
+    ]
+    for place in places:
+        _check(place)
+    return tuple(places)
+
+
+def _check(place: Place) -> None:
+    settings = place.settings
+    if settings.proxy_protocol and place.has_tls:
+        raise ConfigError(
+            f"listener.{place.name}.proxy_protocol=true: expected a listener without TLS; the"
+            " balancer can end TLS itself"
+        )
+    if settings.cn_as_username and not place.has_tls:
+        raise ConfigError(
+            f"listener.{place.name}.cn_as_username=true: expected a listener with TLS"
+        )
+
+
+def options_of(place: Place, config: Config, *, ask_auth: bool) -> core.ListenerOptions:
+    """Return what the core needs of a listener; reads its certificates.
+
+    Raises   ConfigError
+    """
+    parts = urlsplit(place.url)
+    settings = place.settings
+    return core.ListenerOptions(
+        name=place.name,
+        address=parts.netloc,
+        tls=load_tls(config, settings) if place.has_tls else None,
+        path=(parts.path or "/") if place.scheme in _WEBSOCKET else None,
+        mount=settings.mountpoint,
+        connections_max=settings.max_connections,
+        ask_auth=ask_auth,
+        cn_as_user_name=settings.cn_as_username,
+        proxy=settings.proxy_protocol,
+    )
+
+
+# --- sockets
+
+
+async def bind(place: Place) -> socket.socket:
+    """Return a socket bound to where the listener is to listen. Raises ConfigError."""
+    try:
+        if place.is_ipc:
+            return _bind_ipc(ipc_path(place.url))
+        return await _bind_tcp(place.url)
+    except OSError as fault:
+        why = fault.strerror or str(fault)
+        raise place.error(f"cannot listen: {why}") from None
+
+
+async def _bind_tcp(url: str) -> socket.socket:
+    parts = urlsplit(url)
+    found = await asyncio.get_running_loop().getaddrinfo(
+        parts.hostname, parts.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, kind, proto, _, address = found[0]
+    sock = socket.socket(family, kind, proto)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:  # the URL names one family; two listeners serve both
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _is_left_over(path: str) -> bool:
+    """Return whether the file is a socket that nobody listens on any more."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return False
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.connect(path)
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _bind_ipc(path: str) -> socket.socket:
+    if _is_left_over(path):
+        os.unlink(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.bind(path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def unlink_ipc(place: Place) -> None:
+    """Remove the file of an IPC listener that has stopped."""
+    if place.is_ipc:
+        with contextlib.suppress(OSError):
+            os.unlink(ipc_path(place.url))
+
+
+def fits(sock: socket.socket, place: Place) -> bool:
+    """Return whether the listener could use a socket of that kind; nng makes those of TLS."""
+    families = (socket.AF_UNIX,) if place.is_ipc else (socket.AF_INET, socket.AF_INET6)
+    return not place.has_tls and sock.family in families
+
+
+def serves(sock: socket.socket, place: Place) -> bool:
+    """Return whether a bound socket listens where the URL says, in numbers."""
+    if not fits(sock, place):
+        return False
+    address = sock.getsockname()
+    if place.is_ipc:
+        return bool(address == ipc_path(place.url))
+    parts = urlsplit(place.url)
+    return bool(parts.hostname == address[0] and parts.port == address[1])
+
+
+class Inherited:
+    """Listening sockets that came with the process, by name (systemd's FDNAMES) or address."""
+
+    def __init__(self, sockets: Iterable[tuple[str, socket.socket]] = ()) -> None:
+        self._sockets = list(sockets)
+
+    def take(self, place: Place) -> socket.socket | None:
+        """Return the listener's socket and forget it; None: it has to be made."""
+        for at, (name, sock) in enumerate(self._sockets):
+            if serves(sock, place) or (name == place.name and fits(sock, place)):
+                del self._sockets[at]
+                return sock
+        return None
+
+    def close_rest(self) -> list[str]:
+        """Close what no listener took; return what that was."""
+        rest = [f"{name} ({sock.getsockname()})" for name, sock in self._sockets]
+        for _, sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+        return rest

@@ -1,0 +1,118 @@
+"""Certificates and keys: read, and checked so that a fault names the key that is wrong.
+
+OpenSSL, which Python has, looks at them first: nng's Mbed TLS says only that something is
+wrong.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from nanomq_py.config import ConfigError
+from nanomq_py.config.model import Config, Listener
+from nanomq_py.core import TlsOptions
+
+MAX_PEM_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """Names the keys of one listener in messages: its own where it has them, else tls.*."""
+
+    listener: Listener
+
+    def name(self, key: str) -> str:
+        own = getattr(self.listener, key) is not None
+        return f"listener.{self.listener.name}.tls.{key}" if own else f"tls.{key}"
+
+
+def _read(name: str, path: str | None) -> str:
+    if path is None:
+        raise ConfigError(f"{name}: missing, a listener with TLS needs it")
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as fault:
+        raise ConfigError(f"{name}={path!r}: cannot be read: {fault.strerror}") from None
+    if len(raw) > MAX_PEM_BYTES or b"-----BEGIN " not in raw or b"\0" in raw:
+        raise ConfigError(f"{name}={path!r}: expected a PEM file")
+    return raw.decode("ascii", errors="replace")
+
+
+def _check_certificates(name: str, path: str | None, text: str) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError):
+        raise ConfigError(f"{name}={path!r}: expected certificates in PEM form") from None
+
+
+def _check_pair(keys: _Keys, certfile: str, keyfile: str, password: str | None) -> None:
+    """Raise ConfigError unless the key can be read and is that of the certificate."""
+    name = keys.name("keyfile")
+    asked = False
+
+    def give_password() -> str:
+        nonlocal asked
+        asked = True
+        return password or ""
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            certfile, keyfile, give_password
+        )
+    except ssl.SSLError as fault:
+        if fault.reason == "KEY_VALUES_MISMATCH":
+            why = f"{name}={keyfile!r}: does not belong to the certificate {certfile!r}"
+        elif asked and password is None:
+            why = f"{keys.name('key_password')}: missing, the key {keyfile!r} is encrypted"
+        elif asked:
+            why = f"{keys.name('key_password')}=(hidden): does not open {keyfile!r}"
+        else:
+            why = f"{name}={keyfile!r}: expected a private key in PEM form"
+        raise ConfigError(why) from None
+
+
+def load_tls(config: Config, listener: Listener) -> TlsOptions:
+    """Return what a listener needs for TLS: its own keys, and ``tls.*`` for the others.
+
+    Raises   ConfigError naming the key
+    """
+    keys, base = _Keys(listener), config.tls
+    certfile = listener.certfile or base.certfile
+    keyfile = listener.keyfile or base.keyfile
+    cafile = listener.cacertfile or base.cacertfile
+    password = listener.key_password if listener.keyfile else base.key_password
+    verify = base.verify_peer if listener.verify_peer is None else listener.verify_peer
+    require = listener.fail_if_no_peer_cert
+    require = base.fail_if_no_peer_cert if require is None else require
+    version = listener.min_version or base.min_version
+
+    cert = _read(keys.name("certfile"), certfile)
+    _check_certificates(keys.name("certfile"), certfile, cert)
+    key = _read(keys.name("keyfile"), keyfile)
+    _check_pair(keys, str(certfile), str(keyfile), password)
+    ca = None if cafile is None else _read(keys.name("cacertfile"), cafile)
+    if ca is not None:
+        _check_certificates(keys.name("cacertfile"), cafile, ca)
+    if verify and ca is None:
+        raise ConfigError(
+            f"{keys.name('cacertfile')}: missing, {keys.name('verify_peer')}=true needs it"
+        )
+    for name, wanted in (
+        (keys.name("fail_if_no_peer_cert"), require),
+        (f"listener.{listener.name}.cn_as_username", listener.cn_as_username),
+    ):
+        if wanted and not verify:
+            raise ConfigError(
+                f"{name}=true: expected {keys.name('verify_peer')}=true with it"
+            )
+    return TlsOptions(
+        cert=cert,
+        key=key,
+        key_password=password,
+        ca=ca,
+        verify_peer=verify,
+        require_cert=require,
+        min_version=13 if version == "1.3" else 12,
+    )
