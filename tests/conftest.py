@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import certs as certificates
 from tests.raw import Raw
 
 # A noisy machine and a sanitizer build make any example slow; that is no fault of the code.
@@ -39,18 +41,31 @@ class Process:
     http_port: int
     conf: Path
     lines: list[str]
+    ports: dict[str, int]  # by key, of every listener
 
     @property
     def pid(self) -> int:
         return self.popen.pid
 
-    def raw(self, version: int = 4) -> Raw:
-        return Raw(self.port, version)
+    def raw(self, version: int = 4, key: str = "url") -> Raw:
+        return Raw(self.ports[key], version)
+
+    def waits_for(self, text: str, within_s: float = 10) -> None:
+        """Return when a log line holds the text."""
+        until = time.monotonic() + within_s
+        while not any(text in line for line in self.lines):
+            assert time.monotonic() < until, f"not logged: {text}\n{''.join(self.lines)}"
+            time.sleep(0.01)
 
     def stop(self) -> int:
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGTERM)
         return self.popen.wait(20)
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> certificates.Certs:
+    return certificates.make(tmp_path_factory.mktemp("certs"))
 
 
 def conf_text(**given: str) -> str:
@@ -92,9 +107,9 @@ def running_broker(folder: Path, **given: str) -> Iterator[Process]:
         assert serving.wait(START_S), "the broker did not start"
         found = [m for line in lines if (m := re.search(r"serving: (.*)", line))]
         assert found, "".join(lines)
-        ports = dict(re.findall(r"(\S+) on port (\d+)", found[0][1]))
+        ports = {k: int(p) for k, p in re.findall(r"(\S+) on port (\d+)", found[0][1])}
         yield Process(
-            popen, int(ports["url"]), int(ports.get("http_server", 0)), conf, lines
+            popen, ports.get("url", 0), ports.get("http_server", 0), conf, lines, ports
         )
     finally:
         process_died = popen.poll() is not None

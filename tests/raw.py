@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from dataclasses import dataclass, field
 
@@ -175,10 +176,17 @@ class Closed(Exception):
 class Raw:
     """A socket to the broker. Every wait ends after ``timeout`` seconds with an error."""
 
-    def __init__(self, port: int, version: int = 4, timeout: float = 5.0) -> None:
+    def __init__(
+        self, place: int | socket.socket, version: int = 4, timeout: float = 5.0
+    ) -> None:
+        """Connect to a port of this machine, or use a connected socket."""
         self.version = version
-        self.sock = socket.create_connection(("127.0.0.1", port), timeout)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if isinstance(place, int):
+            self.sock = socket.create_connection(("127.0.0.1", place), timeout)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            self.sock = place
+            self.sock.settimeout(timeout)
         self._in = bytearray()
 
     def send(self, *packets: bytes) -> None:
@@ -187,7 +195,7 @@ class Raw:
     def _fill(self) -> None:
         try:
             data = self.sock.recv(65536)
-        except ConnectionResetError:
+        except (ConnectionError, ssl.SSLEOFError):
             raise Closed from None
         if not data:
             raise Closed

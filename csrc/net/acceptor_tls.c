@@ -80,7 +80,7 @@ accepted(void *arg)
         slot->rests = false;
     } else if (rv == 0) {
         take(a, nng.aio_get_output(slot->aio, 0));
-    } else { // out of descriptors or memory: no busy loop
+    } else if (rv != NNG_ECANCELED) { // out of descriptors or memory: no busy loop
         a->to.starved(a->to.arg);
         slot->rests = true;
         nng.sleep_aio(NMQ_ACCEPT_PAUSE_MS, slot->aio);
@@ -129,7 +129,6 @@ acceptor_free(tls_acceptor *a)
 {
     for (int i = 0; i < ACCEPTS; i++) {
         if (a->slots[i].aio != NULL) {
-            nng.aio_stop(a->slots[i].aio);
             nng.aio_free(a->slots[i].aio);
         }
     }
@@ -146,6 +145,11 @@ stop(nmq_acceptor *acceptor)
 
     __atomic_store_n(&a->stopping, true, __ATOMIC_RELEASE);
     nng.stream_listener_close(a->listener);
+    // Each accept ends by itself now. To stop an aio whose callback is about to begin it
+    // again would free it under nng's hands.
+    for (int i = 0; i < ACCEPTS; i++) {
+        nng.aio_wait(a->slots[i].aio);
+    }
     acceptor_free(a);
 }
 
@@ -170,6 +174,17 @@ fill(nng_tls_config *config, const nmq_tls_options *tls)
     return rv == 0 || rv == NNG_ENOMEM ? nmq_nng_status(rv) : NMQ_ECRYPTO;
 }
 
+// An accept under way has the certificates of when it began: it begins again.
+static void
+accept_again(tls_acceptor *a)
+{
+    for (int i = 0; i < ACCEPTS; i++) {
+        if (a->slots[i].aio != NULL) {
+            nng.aio_cancel(a->slots[i].aio);
+        }
+    }
+}
+
 // nng counts a configuration: connections keep the one that they began with.
 static int
 set_tls(nmq_acceptor *acceptor, const nmq_tls_options *tls)
@@ -185,6 +200,9 @@ set_tls(nmq_acceptor *acceptor, const nmq_tls_options *tls)
         rv = nmq_nng_status(nng.stream_listener_set_ptr(a->listener, "tls-config", config));
     }
     nng.tls_config_free(config);
+    if (rv == NMQ_OK) {
+        accept_again(a);
+    }
     return rv;
 }
 

@@ -24,6 +24,7 @@ conn_end(nmq_conn *conn, bool lost)
     (void) pthread_mutex_lock(&conns->lock);
     (void) nmq_map_del(&conns->by_number, nmq_conn_key(conn));
     (void) pthread_mutex_unlock(&conns->lock);
+    nmq_conn_leave(conn);
     (void) pthread_mutex_lock(&link->lock);
     conn->closing = true;
     link->closed = true;

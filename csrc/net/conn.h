@@ -106,7 +106,8 @@ struct nmq_conn {
     bool asking;               // link.lock: a question is out
     bool answered;             // receive side: an answer is to be handled
     bool proxy_due;            // receive side: a PROXY header comes first
-    bool address_counted;      // receive side, then whoever frees
+    bool address_counted;      // receive side
+    bool left;                 // receive side: counts no more against bounds
     nmq_auth *auth;            // receive side; NULL: never asked, or answered for good
     uint32_t packet_max;       // receive side: the client's Maximum Packet Size
     bool problem_info;         // receive side: Request Problem Information
@@ -148,7 +149,8 @@ enum {
 };
 
 nmq_conn *nmq_conn_of(nmq_link *link);
-nmq_bytes nmq_conn_key(const nmq_conn *conn);      // under which by_number holds it
+void nmq_conn_leave(nmq_conn *conn);          // it is over: another may come. Receive side
+nmq_bytes nmq_conn_key(const nmq_conn *conn); // under which by_number holds it
 nmq_peer_text nmq_conn_name(const nmq_conn *conn); // its peer, for log lines
 uint8_t nmq_conn_version(const nmq_conn *conn);    // 0 before CONNECT; thread-safe
 

@@ -90,10 +90,12 @@ sends_done(nmq_conn *conn)
     }
 }
 
+// The peer takes nothing more. What it sent before it went is still read, for a while.
 static void
 send_failed(nmq_conn *conn)
 {
     (void) pthread_mutex_lock(&conn->link.lock);
+    bool closing = conn->closing;
     conn->is_sending = false;
     conn->link.closed = true;
     conn->link.sending_bytes = 0;
@@ -101,8 +103,12 @@ send_failed(nmq_conn *conn)
     nmq_outbox_reset(&conn->link.outbox, 0);
     nmq_conn_advance_prefix(conn, SIZE_MAX);
     (void) pthread_mutex_unlock(&conn->link.lock);
-    conn->stream->ops->close(conn->stream);
-    nmq_conn_cancel(conn, &conn->timer); // the receive side is over, or hears of it now
+    if (closing) {
+        conn->stream->ops->close(conn->stream);
+        nmq_conn_cancel(conn, &conn->timer); // the receive side is over, or hears of it now
+    } else {
+        nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
+    }
     nmq_link_relieve(&conn->link, 0, true);
 }
 

@@ -95,7 +95,7 @@ rearm(nmq_conn *conn, int64_t due_ms)
 {
     nmq_conn_arm(conn, &conn->timer, due_ms);
     (void) pthread_mutex_lock(&conn->link.lock);
-    bool closing = conn->closing;
+    bool closing = conn->closing || conn->link.closed;
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (closing) {
         nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
@@ -121,7 +121,7 @@ nmq_conn_fire_timer(nmq_timer *timer)
     int64_t now_ms = nmq_clock_now_ms();
 
     (void) pthread_mutex_lock(&conn->link.lock);
-    bool lingers = conn->closing;
+    bool lingers = conn->closing || conn->link.closed;
     bool asking = conn->asking;
     bool open = conn->client != NULL;
     (void) pthread_mutex_unlock(&conn->link.lock);

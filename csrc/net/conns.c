@@ -59,6 +59,16 @@ nmq_conns_answer(nmq_conns *conns, const nmq_answer *answer)
     return mine ? NMQ_OK : NMQ_ENOENT;
 }
 
+void
+nmq_conn_leave(nmq_conn *conn)
+{
+    if (!conn->left) {
+        conn->left = true;
+        nmq_listener_leave(conn->listener,
+                           conn->address_counted ? &conn->stream->peer : NULL);
+    }
+}
+
 static void
 conn_free(nmq_link *link)
 {
@@ -73,7 +83,7 @@ conn_free(nmq_link *link)
     nmq_free(conn->aliases);
     nmq_auth_free(conn->auth);
     nmq_conn_forget_rules(conn);
-    nmq_listener_leave(conn->listener, conn->address_counted ? &conn->stream->peer : NULL);
+    nmq_conn_leave(conn);
     nmq_listener_unref(conn->listener);
     conn->stream->ops->free(conn->stream);
     if (conn->ws != NULL) {

@@ -40,6 +40,7 @@ enum {
     NNG_EADDRINUSE = 10,
     NNG_EADDRINVAL = 15,
     NNG_EPERM = 16,
+    NNG_ECANCELED = 20,
     NNG_ECRYPTO = 26,
 };
 enum { NNG_AF_INET = 3, NNG_AF_INET6 = 4 };
@@ -61,7 +62,6 @@ enum {
     X(int, aio_alloc, (nng_aio **, void (*)(void *), void *) )                             \
     X(void, aio_free, (nng_aio *) )                                                        \
     X(void, aio_reap, (nng_aio *) )                                                        \
-    X(void, aio_stop, (nng_aio *) )                                                        \
     X(void, aio_cancel, (nng_aio *) )                                                      \
     X(void, aio_wait, (nng_aio *) )                                                        \
     X(int, aio_result, (nng_aio *) )                                                       \

@@ -15,6 +15,7 @@ typedef struct {
     uint8_t *to;       // of the recv under way
     size_t cap;
     int fd;      // -1: nng does not tell
+    bool hung;   // receive side: nng reads no more, we do what is left
     bool closed; // atomic
 } nng_conn;
 
@@ -28,6 +29,7 @@ conn_of(nmq_stream *stream)
 static ssize_t
 read_rest(nng_conn *c)
 {
+    c->hung = true;
     if (c->fd < 0 || __atomic_load_n(&c->closed, __ATOMIC_SEQ_CST)) {
         return -1;
     }
@@ -39,14 +41,14 @@ recv_done(void *arg)
 {
     nng_conn *c = arg;
     int rv = nng.aio_result(c->recv_aio);
-    ssize_t rest = rv != 0 ? read_rest(c) : 0;
 
-    if (rest > 0) {
-        c->base.on_recv(c->base.arg, NMQ_OK, (size_t) rest);
-    } else {
-        c->base.on_recv(c->base.arg, nmq_nng_status(rv),
-                        rv == 0 ? nng.aio_count(c->recv_aio) : 0);
+    if (rv == 0 && !c->hung) {
+        c->base.on_recv(c->base.arg, NMQ_OK, nng.aio_count(c->recv_aio));
+        return;
     }
+    ssize_t rest = read_rest(c);
+    c->base.on_recv(c->base.arg, rest > 0 ? NMQ_OK : NMQ_ECLOSED,
+                    rest > 0 ? (size_t) rest : 0);
 }
 
 static void
@@ -78,6 +80,11 @@ stream_recv(nmq_stream *stream, uint8_t *to, size_t cap)
 
     c->to = to;
     c->cap = cap;
+    if (c->hung) {
+        nng.sleep_aio(0, c->recv_aio); // for its callback
+        end_if_closed(c, c->recv_aio);
+        return;
+    }
     (void) nng.aio_set_iov(c->recv_aio, 1, &iov); // one fits inline: it cannot fail
     nng.stream_recv(c->stream, c->recv_aio);
     end_if_closed(c, c->recv_aio);
