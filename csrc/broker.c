@@ -537,6 +537,24 @@ nmq_heap_bytes(void)
     return nmq_mem_heap();
 }
 
+uint64_t
+nmq_held_bytes(void)
+{
+    return nmq_mem_held();
+}
+
+void
+nmq_trim_memory(void)
+{
+    nmq_mem_trim();
+}
+
+void
+nmq_set_arenas(uint32_t count)
+{
+    nmq_mem_set_arenas((int) count);
+}
+
 int
 nmq_snapshot_new(nmq_broker *broker, nmq_snapshot **out)
 {

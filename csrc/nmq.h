@@ -296,6 +296,16 @@ void nmq_broker_stats(nmq_broker *broker, nmq_stats *out);
 // of the heap: for a call every few seconds.
 uint64_t nmq_heap_bytes(void);
 
+// Bytes that the core holds in this process, over all brokers. Cheap.
+uint64_t nmq_held_bytes(void);
+
+// Gives memory that lies idle back to the system; milliseconds.
+void nmq_trim_memory(void);
+
+// How many heaps the C library may make for threads, 1 or more: few hold less idle memory.
+// Before the first broker.
+void nmq_set_arenas(uint32_t count);
+
 typedef struct {
     uint64_t number;
     const char *client_id; // texts are the snapshot's

@@ -59,6 +59,21 @@ def set_task_threads(count: int) -> None:
     lib.nmq_nng_threads(count)
 
 
+def set_arenas(count: int) -> None:
+    """Set how many heaps threads may have; before the first broker. Few idle less memory."""
+    lib.nmq_set_arenas(count)
+
+
+def held_bytes() -> int:
+    """Return what all cores of this process hold."""
+    return int(lib.nmq_held_bytes())
+
+
+def trim_memory() -> None:
+    """Give memory that lies idle back to the system. Blocks for milliseconds."""
+    lib.nmq_trim_memory()
+
+
 @dataclass(frozen=True, kw_only=True)
 class CoreOptions:
     """``nmq_options`` of ``nmq.h``, which says what each means."""

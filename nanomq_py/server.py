@@ -15,13 +15,14 @@ from pathlib import Path
 
 import uvicorn
 
-from nanomq_py import logs, systemd
+from nanomq_py import core, logs, systemd
 from nanomq_py.broker import Broker
 from nanomq_py.config import Config, ConfigError, load
 from nanomq_py.config.model import DEFAULT_HTTP_PASSWORD
 from nanomq_py.http.app import make_app
 from nanomq_py.http.guard import make_guard
 from nanomq_py.listeners import Inherited, places_of
+from nanomq_py.memory import Trimmer
 from nanomq_py.pidfile import PidFile, default_path
 
 log = logging.getLogger("nanomq")
@@ -209,6 +210,7 @@ class Server:
     async def run(self) -> None:
         """Serve until SIGTERM, SIGINT, or SIGUSR2, which restarts."""
         loop = asyncio.get_running_loop()
+        trimming = asyncio.create_task(Trimmer().run())
         for number, action in (
             (signal.SIGTERM, self.request_stop),
             (signal.SIGINT, self.request_stop),
@@ -220,6 +222,7 @@ class Server:
         try:
             await self._stopping.wait()
         finally:
+            trimming.cancel()
             await self.stop()
 
 
@@ -240,6 +243,7 @@ def run(config: Config, conf: Path | None) -> None:
     """Serve in this process until it is told to stop. Raises ConfigError."""
     logs.set_up(config.log)
     allow_many_connections()
+    core.set_arenas(max(2, os.cpu_count() or 2))
 
     async def serve() -> list[tuple[str, socket.socket]] | None:
         server = Server(config, conf)

@@ -156,3 +156,21 @@ nmq_mem_heap(void)
     return 0;
 #endif
 }
+
+void
+nmq_mem_trim(void)
+{
+#if defined(__GLIBC__)
+    (void) malloc_trim(0);
+#endif
+}
+
+void
+nmq_mem_set_arenas(int count)
+{
+#if defined(__GLIBC__)
+    (void) mallopt(M_ARENA_MAX, count);
+#else
+    (void) count;
+#endif
+}

@@ -24,6 +24,13 @@ void nmq_free(void *at);
 // at the whole heap.
 uint64_t nmq_mem_heap(void);
 
+// Gives what lies idle in the C library's heap back to the system.
+void nmq_mem_trim(void);
+
+// Sets how many heaps the C library may have, 1 or more: few hold less idle memory, many
+// let threads allocate side by side. Before the first thread.
+void nmq_mem_set_arenas(int count);
+
 // Bytes that are allocated through here, in the whole process.
 uint64_t nmq_mem_held(void);
 
