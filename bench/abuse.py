@@ -1,4 +1,4 @@
-"""``make abuse``: what a hostile network does to a broker, beside one client that must not notice.
+"""``make abuse``: a hostile network, beside one client that must not notice.
 
 Abusers in processes of their own send malformed and truncated packets, floods of pings and of
 subscriptions, half-open and stuck connections, huge lengths, TLS handshakes cut at every byte
@@ -175,9 +175,8 @@ def tls_cut(target: Target, rng: random.Random) -> None:
             spoiled[rng.randrange(len(hello))] ^= 1 << rng.randrange(8)
             sock.sendall(spoiled)
             swallow(sock)
-    with contextlib.suppress(OSError), dial(target.tls) as plain:
-        with context.wrap_socket(plain) as sock:
-            sock.sendall(rng.randbytes(500))
+    with contextlib.suppress(OSError), context.wrap_socket(dial(target.tls)) as sock:
+        sock.sendall(rng.randbytes(500))
 
 
 UPGRADE = (
@@ -332,7 +331,9 @@ def main() -> int:
             }
         )
     )
-    good = missed == 0 and after[0] <= before[0] * 1.1 and after[1] == before[1] and code == 0
+    good = (
+        missed == 0 and after[0] <= before[0] * 1.1 and after[1] == before[1] and code == 0
+    )
     return 0 if good else 1
 
 

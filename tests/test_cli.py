@@ -7,13 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from nanomq_py import __version__
-from tests.conftest import ROOT, StartBroker, conf_text
+from tests import raw
+from tests.conftest import ROOT, Process, StartBroker, conf_text
+from tests.raw import Closed, Raw
 
 
 def nanomq(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -111,6 +114,84 @@ def test_stop_finds_the_broker_of_that_file(start_broker: StartBroker) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert process.popen.wait(10) == 0
     done = nanomq("stop", "--conf", str(process.conf), XDG_RUNTIME_DIR=runtime)
+    assert done.returncode == 1
+    assert "no broker is running" in done.stderr
+
+
+def restart(process: Process) -> subprocess.CompletedProcess[str]:
+    runtime = str(process.conf.parent)
+    return nanomq("restart", "--conf", str(process.conf), XDG_RUNTIME_DIR=runtime)
+
+
+def test_restart_takes_up_the_file_in_the_same_process(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    path = tmp_path / "broker.sock"
+    process = start_broker(listener__more__url=f"nmq-ipc://{path}", max_qos_allowed="2")
+    with process.raw(5) as c:
+        c.connect("c")
+        process.conf.write_text(process.conf.read_text().replace("allowed=2", "allowed=1"))
+        done = restart(process)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert c.read_until_closed()[-1].reason == 0x8B
+    process.waits_for("restarting")
+    with process.raw(5) as c:  # the port is the same, though the file says 0
+        assert b"\x24\x01" in c.connect("c").properties
+    over = socket.socket(socket.AF_UNIX)
+    over.connect(str(path))
+    with Raw(over, 5) as c:
+        assert c.connect("d").reason == 0
+    assert restart(process).returncode == 0  # and once more
+
+
+def test_nobody_is_refused_while_the_broker_restarts(start_broker: StartBroker) -> None:
+    process = start_broker()
+    faults: list[str] = []
+    stop = threading.Event()
+
+    def knock() -> None:
+        while not stop.is_set():
+            try:
+                with process.raw(5) as c:
+                    c.sock.settimeout(20)
+                    c.send(raw.connect("knock", 5))
+                    c.read()
+            except Closed:
+                continue  # it was told to go, and comes back
+            except OSError as fault:
+                faults.append(str(fault))
+
+    thread = threading.Thread(target=knock)
+    thread.start()
+    try:
+        assert restart(process).returncode == 0
+        with process.raw(5) as c:
+            assert c.connect("after").reason == 0
+    finally:
+        stop.set()
+        thread.join(30)
+    assert faults == []
+
+
+def test_restart_with_a_fault_in_the_file_runs_on(start_broker: StartBroker) -> None:
+    process = start_broker()
+    text = process.conf.read_text()
+    with process.raw(5) as c:
+        c.connect("c")
+        process.conf.write_text(text + "msq_len=many\n")
+        done = restart(process)
+        assert done.returncode == 2
+        assert "msq_len='many'" in done.stderr
+        os.kill(process.pid, signal.SIGUSR2)
+        process.waits_for("not restarted: ")
+        c.ping()
+    process.conf.write_text(text)
+
+
+def test_restart_without_a_broker_says_so(tmp_path: Path) -> None:
+    conf = tmp_path / "nanomq.conf"
+    conf.write_text(conf_text())
+    done = nanomq("restart", "--conf", str(conf), XDG_RUNTIME_DIR=str(tmp_path))
     assert done.returncode == 1
     assert "no broker is running" in done.stderr
 

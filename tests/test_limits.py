@@ -225,7 +225,10 @@ async def test_stranger_who_announces_much_holds_little() -> None:
 
 
 async def test_slow_consumers_are_counted() -> None:
-    async with limited(slow_consumer_time="100ms", max_outgoing_size="1KB") as (broker, port):
+    async with limited(slow_consumer_time="100ms", max_outgoing_size="1KB") as (
+        broker,
+        port,
+    ):
         with Raw(port) as slow, Raw(port, timeout=30) as p:
             slow.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             slow.connect("slow")

@@ -88,7 +88,9 @@ def test_all_that_came_before_a_hang_up_counts(
                 *(raw.publish("t", b"%05d" % n) for n in range(count)),
                 raw.disconnect(),
             )
-        assert [sub.read().payload for _ in range(count)] == [b"%05d" % n for n in range(count)]
+        assert [sub.read().payload for _ in range(count)] == [
+            b"%05d" % n for n in range(count)
+        ]
         sub.assert_silent()  # the DISCONNECT was heard: no will
 
 
@@ -127,7 +129,9 @@ def test_anonymous_clients_by_listener(start_broker: StartBroker) -> None:
 
 def mounted(start_broker: StartBroker, mount: str, **more: str) -> Process:
     return start_broker(
-        listener__site__url="nmq-tcp://127.0.0.1:0", listener__site__mountpoint=mount, **more
+        listener__site__url="nmq-tcp://127.0.0.1:0",
+        listener__site__mountpoint=mount,
+        **more,
     )
 
 
@@ -181,7 +185,9 @@ def test_retained_and_queued_messages_below_a_mount_point(
         assert take(c) == ("q/1", b"queued", 1)
         c.send(raw.subscribe(1, ("kept", 0), version=version))
         got = [c.read() for _ in range(2)]
-        assert [(p.topic, p.retain) for p in got if p.kind == raw.PUBLISH] == [("kept", True)]
+        assert [(p.topic, p.retain) for p in got if p.kind == raw.PUBLISH] == [
+            ("kept", True)
+        ]
 
 
 @modern
@@ -293,7 +299,10 @@ def test_connection_without_its_proxy_header_is_closed(start_broker: StartBroker
             "listener.a.url=nmq-tcp://h:1\nlistener.a.mountpoint=a/+/",
             "mountpoint='a/[+]/': expected the beginning of topics",
         ),
-        ("listener.a.url=nmq-tcp://h:1\nlistener.a.mountpoint=abc", "mountpoint='abc': exp"),
+        (
+            "listener.a.url=nmq-tcp://h:1\nlistener.a.mountpoint=abc",
+            "mountpoint='abc': exp",
+        ),
         (
             "listener.a.url=nmq-wss://h:1\nlistener.a.proxy_protocol=true",
             "listener.a.proxy_protocol=true: expected a listener without TLS",
@@ -313,7 +322,9 @@ async def test_address_that_is_not_ours_is_named() -> None:
     config = parse(
         "url=\nwebsocket.enable=false\nlistener.a.url=nmq-tcp://192.0.2.1:0\n", "x.conf"
     )
-    with pytest.raises(ConfigError, match=r"listener\.a\.url=nmq-tcp://192\.0\.2\.1:0: cannot"):
+    with pytest.raises(
+        ConfigError, match=r"listener\.a\.url=nmq-tcp://192\.0\.2\.1:0: cannot"
+    ):
         await Broker(config).start()
 
 

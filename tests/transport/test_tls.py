@@ -35,7 +35,9 @@ def keys(certs: Certs, **more: str) -> dict[str, str]:
     }
 
 
-def context(certs: Certs, identity: Identity | None = None, tls: str = "") -> ssl.SSLContext:
+def context(
+    certs: Certs, identity: Identity | None = None, tls: str = ""
+) -> ssl.SSLContext:
     made = ssl.create_default_context(cafile=str(certs.ca.certfile))
     if identity is not None:
         made.load_cert_chain(identity.certfile, identity.keyfile)
@@ -84,7 +86,7 @@ def test_tls_1_1_is_never_spoken(start_broker: StartBroker, certs: Certs) -> Non
     process = start_broker(**keys(certs))
     made = context(certs)
     made.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         made.minimum_version = made.maximum_version = ssl.TLSVersion.TLSv1_1
     assert may_come(process, made) is None
 
@@ -162,9 +164,7 @@ def test_certificates_are_replaced_under_open_connections(
     cert, key = tmp_path / "cert.pem", tmp_path / "cert.key"
     shutil.copyfile(certs.server.certfile, cert)
     shutil.copyfile(certs.server.keyfile, key)
-    process = start_broker(
-        **keys(certs, tls__certfile=str(cert), tls__keyfile=str(key))
-    )
+    process = start_broker(**keys(certs, tls__certfile=str(cert), tls__keyfile=str(key)))
 
     def shown() -> bytes | None:
         with dial(process, context(certs)) as c:
@@ -191,7 +191,9 @@ Fault = Callable[[Certs, Path], tuple[dict[str, str], str]]
 def text_as(kind: str) -> Fault:
     def make(certs: Certs, folder: Path) -> tuple[dict[str, str], str]:
         (folder / "x.pem").write_text("hello")
-        return {f"tls__{kind}": str(folder / "x.pem")}, f"tls.{kind}='.*x.pem': expected a PEM"
+        return {
+            f"tls__{kind}": str(folder / "x.pem")
+        }, f"tls.{kind}='.*x.pem': expected a PEM"
 
     return make
 
@@ -220,11 +222,15 @@ def garbage_as(kind: str, says: str) -> Fault:
             id="keyfile is garbage",
         ),
         pytest.param(
-            lambda c, f: ({"tls__keyfile": str(c.client.keyfile)}, "tls.keyfile='.*': does not"),
+            lambda c, f: (
+                {"tls__keyfile": str(c.client.keyfile)},
+                "tls.keyfile=.*: does not",
+            ),
             id="key of another certificate",
         ),
         pytest.param(
-            lambda c, f: ({"tls__certfile": "NULL"}, "tls.certfile: missing"), id="no certfile"
+            lambda c, f: ({"tls__certfile": "NULL"}, "tls.certfile: missing"),
+            id="no certfile",
         ),
         pytest.param(
             lambda c, f: (
@@ -289,8 +295,7 @@ def test_fault_names_its_key(certs: Certs, tmp_path: Path, fault: Fault) -> None
     text = "".join(f"{k.replace('__', '.')}={v}\n" for k, v in keys(certs, **more).items())
     config = parse(text, "x.conf")
     with pytest.raises(ConfigError, match=says):
-        for place in places_of(config):
-            options_of(place, config, ask_auth=False)
+        [options_of(place, config, ask_auth=False) for place in places_of(config)]
 
 
 async def test_certificate_of_another_kind_does_not_start_a_broker(certs: Certs) -> None:
@@ -299,7 +304,7 @@ async def test_certificate_of_another_kind_does_not_start_a_broker(certs: Certs)
         "x.conf",
     )
     broker = Broker(config)
-    with pytest.raises(ConfigError, match="tls.certfile: missing"):
+    with pytest.raises(ConfigError, match=r"tls\.certfile: missing"):
         await broker.start()
     with pytest.raises(RuntimeError, match="not running"):
         broker.stats()

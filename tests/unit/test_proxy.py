@@ -21,7 +21,9 @@ def v2(command: int, family: int, body: bytes) -> bytes:
 
 
 def tcp4(host: str, port: int) -> bytes:
-    return socket.inet_aton(host) + socket.inet_aton("10.0.0.1") + struct.pack(">HH", port, 1)
+    return (
+        socket.inet_aton(host) + socket.inet_aton("10.0.0.1") + struct.pack(">HH", port, 1)
+    )
 
 
 def tcp6(host: str, port: int) -> bytes:
@@ -85,7 +87,9 @@ def test_anything_else_is_malformed(header: bytes) -> None:
     assert read(header)[0] == MALFORMED
 
 
-@given(st.one_of(st.binary(max_size=120), st.binary(max_size=120).map(lambda b: b"PROXY " + b)))
+@given(
+    st.one_of(st.binary(max_size=120), st.binary(max_size=120).map(lambda b: b"PROXY " + b))
+)
 def test_any_bytes_are_taken_refused_or_wait_for_more(data: bytes) -> None:
     taken, _ = read(data)
     assert taken == MALFORMED or 0 <= taken <= len(data)

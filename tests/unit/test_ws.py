@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import struct
 from typing import Any
 
 import pytest
@@ -12,26 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests._core_test import ffi, lib
+from tests.frames import BINARY, CLOSE, PING, PONG, TEXT, frame
 from tests.unit.clib import Exact, fail_each_allocation, nothing_leaks, slice_of
 
 OK, MALFORMED, CLOSED = 0, -2, -7
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of RFC 6455, 1.3
-
-
-def frame(op: int, data: bytes, *, fin: bool = True, mask: bytes | None = b"\1\2\3\4") -> bytes:
-    size = len(data)
-    bit = 0 if mask is None else 128
-    if size < 126:
-        head = bytes([bit | size])
-    elif size < 65536:
-        head = bytes([bit | 126]) + struct.pack(">H", size)
-    else:
-        head = bytes([bit | 127]) + struct.pack(">Q", size)
-    if mask is not None:
-        head += mask
-        data = bytes(b ^ mask[n % 4] for n, b in enumerate(data))
-    return bytes([(128 if fin else 0) | op]) + head + data
 
 
 def buffered(buf: Any) -> bytes:
@@ -63,7 +47,9 @@ class Unframer:
 
 @given(
     frames=st.lists(
-        st.tuples(st.binary(max_size=300), st.booleans(), st.binary(min_size=4, max_size=4)),
+        st.tuples(
+            st.binary(max_size=300), st.booleans(), st.binary(min_size=4, max_size=4)
+        ),
         max_size=8,
     ),
     cuts=st.lists(st.integers(0, 3000), max_size=8),
