@@ -232,25 +232,16 @@ all_packets(nmq_conn *conn, nmq_batch *batch)
 static bool
 hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
 {
-    const nmq_limits *limits = &conn->conns->router->limits;
+    nmq_patience patience = nmq_router_patience(conn->conns->router, now_ms);
     bool first = false;
 
     if (congested == NULL) {
         return false;
     }
-    if (congested == &conn->link) {
-        // Waiting for its own acknowledgements would wait for ever.
-        (void) pthread_mutex_lock(&congested->lock);
-        bool bytes = nmq_link_backlog(congested) > limits->outbox_max_bytes;
-        (void) pthread_mutex_unlock(&congested->lock);
-        if (!bytes) {
-            return false;
-        }
-    }
-    bool held = nmq_link_hold(congested, &conn->link, limits->outbox_max_bytes, &first);
+    bool held = nmq_link_hold(congested, &conn->link, &patience, &first);
     if (first) {
         nmq_conn_arm(nmq_conn_of(congested), &congested->hold_timer,
-                     now_ms + limits->hold_ms);
+                     now_ms + NMQ_LINK_LOOK_MS);
     }
     return held;
 }

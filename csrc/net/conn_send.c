@@ -117,6 +117,7 @@ static void
 advance(nmq_conn *conn, size_t count)
 {
     nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_BYTES_OUT, count);
+    nmq_link_moved(&conn->link, nmq_clock_now_ms());
     nmq_outbox_advance(&conn->sending, count - nmq_conn_advance_prefix(conn, count));
 }
 

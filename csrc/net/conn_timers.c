@@ -146,27 +146,29 @@ nmq_conn_fire_timer(nmq_timer *timer)
     nmq_link_unref(&conn->link); // the timer's
 }
 
-// The time to wait for a slow subscriber is over: nobody waits for it until it has drained.
+// Looks after those who wait for a slow subscriber; when their time is over nobody waits
+// for it until it has drained.
 void
 nmq_conn_fire_hold(nmq_timer *timer)
 {
     nmq_link *link =
         (nmq_link *) (void *) ((uint8_t *) timer - offsetof(nmq_link, hold_timer));
     nmq_conn *conn = nmq_conn_of(link);
-    size_t max = conn->conns->router->limits.outbox_max_bytes;
+    nmq_router *router = conn->conns->router;
+    nmq_patience patience = nmq_router_patience(router, nmq_clock_now_ms());
+    enum nmq_pace pace = nmq_link_look(link, &patience);
 
-    (void) pthread_mutex_lock(&link->lock);
-    bool stuck = link->held != NULL && nmq_link_is_congested(link, max);
-    if (stuck) {
-        link->stuck = true;
+    if (pace == NMQ_PACE_SLOW) {
+        nmq_conn_arm(conn, timer, patience.now_ms + NMQ_LINK_LOOK_MS);
+    } else {
+        if (pace == NMQ_PACE_STUCK) {
+            (void) pthread_mutex_lock(&link->lock);
+            nmq_bytes id =
+                conn->client != NULL ? conn->client->session->client_id : (nmq_bytes){0};
+            (void) pthread_mutex_unlock(&link->lock);
+            nmq_router_tell_stuck(router, id);
+        }
+        nmq_link_relieve(link, patience.max_bytes, true);
     }
-    (void) pthread_mutex_unlock(&link->lock);
-    if (stuck) {
-        nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_SLOW_CONSUMERS, 1);
-        nmq_log_write(&conn->conns->router->log, NMQ_LOG_WARNING,
-                      "%s: reads too slowly; QoS 0 to it is dropped until it catches up",
-                      nmq_conn_name(conn).text);
-    }
-    nmq_link_relieve(link, max, true);
     nmq_link_unref(link); // the timer's
 }

@@ -180,6 +180,7 @@ handle_ack(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
         }
         (void) pthread_mutex_unlock(&link->lock);
         conn->acked = true;
+        nmq_link_moved(link, batch->now_ms);
     }
     (void) pthread_mutex_unlock(&client->lock);
     // An unknown identifier is no fault: the state may be gone since (4.3.2, 4.3.3).

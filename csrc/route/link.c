@@ -2,6 +2,13 @@
 
 #include <stddef.h>
 
+enum {
+    GATHER_MS = 120,    // over its bound before anyone waits: a socket fills up meanwhile
+    STILL_MS = 50,      // without a byte taken: perhaps it does not read at all
+    GATHER_FACTOR = 32, // times its bound, at most
+    STILL_PART = 4,     // of the hold time, for a peer that takes nothing
+};
+
 void
 nmq_link_init(nmq_link *link, const nmq_link_ops *ops)
 {
@@ -37,25 +44,98 @@ nmq_link_backlog(const nmq_link *link)
     return link->outbox.total + link->sending_bytes;
 }
 
-bool
-nmq_link_is_congested(const nmq_link *link, size_t max_bytes)
+static bool
+is_over(const nmq_link *link, size_t max_bytes)
 {
     return !link->stuck && !link->closed &&
            (nmq_link_backlog(link) > max_bytes || link->queue_full);
 }
 
+void
+nmq_link_moved(nmq_link *link, int64_t now_ms)
+{
+    __atomic_store_n(&link->moved_ms, now_ms, __ATOMIC_RELAXED);
+}
+
+// How long the peer has taken nothing, as far as that is of interest since `from_ms`.
+static int64_t
+still_ms(const nmq_link *link, int64_t from_ms, int64_t now_ms)
+{
+    int64_t moved_ms = __atomic_load_n(&link->moved_ms, __ATOMIC_RELAXED);
+
+    return now_ms - (moved_ms > from_ms ? moved_ms : from_ms);
+}
+
+// How long a peer may stand still. Acknowledgements may have a long way; but nobody waits
+// for who has gathered all that it may.
+static int64_t
+still_max_ms(const nmq_link *link, const nmq_patience *patience)
+{
+    size_t backlog = nmq_link_backlog(link);
+
+    if (backlog / GATHER_FACTOR > patience->max_bytes) {
+        return STILL_MS;
+    }
+    return backlog > patience->max_bytes || link->queue_at_limit
+               ? patience->hold_ms / STILL_PART
+               : patience->hold_ms;
+}
+
+enum nmq_pace
+nmq_link_judge(nmq_link *link, const nmq_patience *patience)
+{
+    int64_t now_ms = patience->now_ms;
+
+    if (!is_over(link, patience->max_bytes)) {
+        link->over_ms = 0;
+        return NMQ_PACE_FINE;
+    }
+    if (link->over_ms == 0) {
+        link->over_ms = now_ms;
+    }
+    int64_t still = still_ms(link, link->over_ms, now_ms);
+    if (still >= still_max_ms(link, patience)) {
+        link->stuck = true;
+        return NMQ_PACE_STUCK;
+    }
+    return now_ms - link->over_ms >= GATHER_MS && still < STILL_MS ? NMQ_PACE_SLOW
+                                                                   : NMQ_PACE_FINE;
+}
+
 bool
-nmq_link_hold(nmq_link *link, nmq_link *reader, size_t max_bytes, bool *first)
+nmq_link_hold(nmq_link *link, nmq_link *reader, const nmq_patience *patience, bool *first)
 {
     (void) pthread_mutex_lock(&link->lock);
-    bool wait = nmq_link_is_congested(link, max_bytes);
+    // Waiting for its own acknowledgements would wait for ever.
+    bool wait = link == reader ? is_over(link, patience->max_bytes) &&
+                                     nmq_link_backlog(link) > patience->max_bytes
+                               : nmq_link_judge(link, patience) == NMQ_PACE_SLOW;
     *first = wait && link->held == NULL;
+    if (*first) {
+        link->held_ms = patience->now_ms;
+    }
     if (wait) {
         reader->next_held = link->held;
         link->held = nmq_link_ref(reader);
     }
     (void) pthread_mutex_unlock(&link->lock);
     return wait;
+}
+
+enum nmq_pace
+nmq_link_look(nmq_link *link, const nmq_patience *patience)
+{
+    int64_t now_ms = patience->now_ms;
+    enum nmq_pace pace = NMQ_PACE_FINE;
+
+    (void) pthread_mutex_lock(&link->lock);
+    if (link->held != NULL && is_over(link, patience->max_bytes)) {
+        link->stuck = now_ms - link->held_ms >= patience->hold_ms ||
+                      still_ms(link, link->held_ms, now_ms) >= still_max_ms(link, patience);
+        pace = link->stuck ? NMQ_PACE_STUCK : NMQ_PACE_SLOW;
+    }
+    (void) pthread_mutex_unlock(&link->lock);
+    return pace;
 }
 
 void
@@ -67,6 +147,7 @@ nmq_link_relieve(nmq_link *link, size_t max_bytes, bool always)
     bool drained = nmq_link_backlog(link) <= max_bytes / 2 && !link->queue_full;
     if (drained) {
         link->stuck = false;
+        link->over_ms = 0;
     }
     if (drained || always) {
         held = link->held;

@@ -3,6 +3,10 @@
 //     publisher ──held──> link over its bound ──drained──> publisher reads on
 //                              └── hold time over: stuck; it loses QoS 0, nobody waits
 //
+// Publishers wait for a link that is slow, not for one that stands still: for a moment what
+// goes over the bound is only gathered, up to a limit, and a link whose peer takes nothing
+// in that time is stuck before anyone has waited for it.
+//
 // Owner    counted; whoever holds a pointer past a call holds a reference.
 // Threads  the link's lock guards what is marked; ops are called without any lock.
 #pragma once
@@ -31,11 +35,28 @@ struct nmq_link {
     bool closed;          // lock: nothing more is written
     bool stuck;           // lock: over its bound for longer than the hold time
     bool queue_full;      // lock: its session's queue is over its bound
+    bool queue_at_limit;  // lock: and can gather no more
     bool pump_due;        // lock: its session has more to send once the outbox has room
     nmq_link *next_flush; // whoever set flush_due
     nmq_link *held;       // lock: links that wait for this one, a reference each
     nmq_link *next_held;  // the lock of the link that it waits for
-    nmq_timer hold_timer; // clock: ends the hold
+    nmq_timer hold_timer; // clock: looks at the hold, and ends it
+    int64_t moved_ms;     // atomic: when the peer took or acknowledged something last
+    int64_t over_ms;      // lock: since when it is over its bound, 0: it is not
+    int64_t held_ms;      // lock: since when others wait
+};
+
+// When publishers wait for a link, and for how long.
+typedef struct {
+    size_t max_bytes; // that wait for the peer
+    uint32_t hold_ms; // the longest wait; a quarter of it for a peer that takes nothing
+    int64_t now_ms;
+} nmq_patience;
+
+enum nmq_pace {
+    NMQ_PACE_FINE,
+    NMQ_PACE_SLOW,  // publishers are to wait
+    NMQ_PACE_STUCK, // it has just been found to be: nobody waits
 };
 
 void nmq_link_init(nmq_link *link, const nmq_link_ops *ops); // with one reference
@@ -46,13 +67,22 @@ void nmq_link_unref(nmq_link *link); // takes NULL
 // Bytes that wait for the peer. Call with the lock.
 size_t nmq_link_backlog(const nmq_link *link);
 
-// Whether publishers are to wait: over max_bytes or its queue full, and not stuck. Call
-// with the lock.
-bool nmq_link_is_congested(const nmq_link *link, size_t max_bytes);
+// Looks at a link after something was put into it. Call with the lock.
+enum nmq_pace nmq_link_judge(nmq_link *link, const nmq_patience *patience);
 
-// Makes `reader` wait for `link`, if it is still congested. Returns whether it waits;
-// *first tells that it is the first, and the caller arms hold_timer. Takes the lock.
-bool nmq_link_hold(nmq_link *link, nmq_link *reader, size_t max_bytes, bool *first);
+// The peer has taken or acknowledged something.
+void nmq_link_moved(nmq_link *link, int64_t now_ms);
+
+enum { NMQ_LINK_LOOK_MS = 50 }; // how often hold_timer looks
+
+// Makes `reader` wait for `link`, if it is slow still; one that does not read its own
+// answers waits for itself. Returns whether it waits; *first tells that it is the first,
+// and the caller arms hold_timer. Takes the lock.
+bool nmq_link_hold(nmq_link *link, nmq_link *reader, const nmq_patience *patience,
+                   bool *first);
+
+// hold_timer is due: whether to look again (SLOW), or to end the hold. Takes the lock.
+enum nmq_pace nmq_link_look(nmq_link *link, const nmq_patience *patience);
 
 // Ends the hold if the backlog is below half of max_bytes and the queue has room, or if
 // `always`: every link that waited reads on. Takes the lock.

@@ -6,7 +6,11 @@
 #include "base/status.h"
 #include "route/event.h"
 
-enum { EVENT_RING_RECORDS = 8192, MAX_IDENTIFIERS = 64 };
+enum {
+    EVENT_RING_RECORDS = 8192,
+    MAX_IDENTIFIERS = 64,
+    QUEUE_GATHER_FACTOR = 64, // times its bound, before publishers wait for a client
+};
 
 static void sweep(nmq_timer *timer);
 
@@ -187,24 +191,53 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const share *
                                batch->now_ms);
 }
 
+nmq_patience
+nmq_router_patience(const nmq_router *router, int64_t now_ms)
+{
+    return (nmq_patience){router->limits.outbox_max_bytes, router->limits.hold_ms, now_ms};
+}
+
+void
+nmq_router_tell_stuck(nmq_router *router, nmq_bytes client_id)
+{
+    nmq_counters_add(&router->counters, NMQ_COUNT_SLOW_CONSUMERS, 1);
+    nmq_log_write(&router->log, NMQ_LOG_WARNING,
+                  "client '%.*s' reads too slowly; it loses QoS 0 until it catches up",
+                  (int) client_id.len, (const char *) client_id.at);
+}
+
+// Notes what the client's link is like now. Call with the link's lock.
+static void
+judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
+{
+    const nmq_limits *limits = &batch->router->limits;
+    nmq_patience patience = nmq_router_patience(batch->router, batch->now_ms);
+
+    link->queue_full = nmq_session_is_full(session);
+    link->queue_at_limit =
+        link->queue_full &&
+        (session->queue.count / QUEUE_GATHER_FACTOR >= limits->queue_max ||
+         (limits->queue_max_bytes != 0 && session->queue.bytes >= limits->queue_max_bytes));
+    enum nmq_pace pace = nmq_link_judge(link, &patience);
+    if (pace == NMQ_PACE_STUCK) {
+        nmq_router_tell_stuck(batch->router, session->client_id);
+    } else if (pace == NMQ_PACE_SLOW && batch->congested == NULL) {
+        batch->congested = nmq_link_ref(link);
+    }
+}
+
 static enum nmq_delivered
 deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link, const share *what)
 {
-    const nmq_limits *limits = &batch->router->limits;
-
     (void) pthread_mutex_lock(&link->lock);
     // A link that closes takes nothing more: its session does, as if it were away.
     enum nmq_delivered how = offer_locked(batch, client, link->closed ? NULL : link, what);
     link->pump_due = link->pump_due || client->session->queue.qos0_count > 0;
-    if (!what->retained) {
-        link->queue_full = nmq_session_is_full(client->session);
-    }
     if (how == NMQ_DELIVERED_SENT) {
         nmq_batch_touch(batch, link);
     }
-    if (batch->congested == NULL && !what->retained &&
-        nmq_link_is_congested(link, limits->outbox_max_bytes)) {
-        batch->congested = nmq_link_ref(link);
+    if (!what->retained) {
+        judge(batch, client->session, link);
     }
     (void) pthread_mutex_unlock(&link->lock);
     return how;

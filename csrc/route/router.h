@@ -112,6 +112,12 @@ void nmq_batch_end(nmq_batch *batch);
 // Enters a lane again after nmq_batch_end; `congested` is still what it was.
 void nmq_batch_again(nmq_batch *batch);
 
+// How long publishers of this router wait.
+nmq_patience nmq_router_patience(const nmq_router *router, int64_t now_ms);
+
+// Says that a client was found stuck, and counts it.
+void nmq_router_tell_stuck(nmq_router *router, nmq_bytes client_id);
+
 // Notes that the link has something to flush. Call with the link's lock.
 void nmq_batch_touch(nmq_batch *batch, nmq_link *link);
 

@@ -1,10 +1,16 @@
-// The scripted session with MQTT.js: node session.js URL VERSION NAME, prints what it saw as JSON.
-const mqtt = require("mqtt");
-const [url, version, name] = process.argv.slice(2);
+// The scripted session with MQTT.js. In Node.js: session.js URL VERSION NAME, prints what it saw as
+// JSON. In a browser: the same from the page's query, and it posts what it saw to /seen.
+const browser = typeof window === "object";
+const library = browser ? window.mqtt : require("mqtt");
+const Bytes = browser ? window.TextEncoder : null;
+const bytes = (text) => (browser ? new Bytes().encode(text) : Buffer.from(text));
+const query = browser ? new URLSearchParams(window.location.search) : null;
+const [url, version, name] = browser
+  ? ["url", "version", "name"].map((key) => query.get(key)) : process.argv.slice(2);
 const v5 = version === "5";
 
 function open(clientId, options = {}) {
-  return mqtt.connectAsync(url, {
+  return library.connectAsync(url, {
     clientId, protocolVersion: Number(version), reconnectPeriod: 0, ...options,
   });
 }
@@ -53,7 +59,7 @@ async function main() {
   await away.subscribeAsync(`${name}/away`, { qos: 1 });
   await away.endAsync();
   await client.publishAsync(`${name}/away`, "waited", { qos: 1 });
-  const back = mqtt.connect(url, {
+  const back = library.connect(url, {
     clientId: `${name}-away`, protocolVersion: Number(version), reconnectPeriod: 0, ...session,
   });
   const late = inbox(back);
@@ -62,7 +68,7 @@ async function main() {
   await back.endAsync();
 
   const goner = await open(`${name}-goner`, {
-    will: { topic: `${name}/kept`, payload: Buffer.from("gone"), qos: 1, retain: false },
+    will: { topic: `${name}/kept`, payload: bytes("gone"), qos: 1, retain: false },
   });
   goner.stream.destroy();
   seen.will = (await messages.next()).payload;
@@ -77,7 +83,7 @@ async function main() {
       await client.publishAsync(`${name}/request`, "ask", {
         qos: 1,
         properties: {
-          responseTopic: "answers", correlationData: Buffer.from("42"),
+          responseTopic: "answers", correlationData: bytes("42"),
           messageExpiryInterval: 100, userProperties: { a: "1", b: "2" },
         },
       });
@@ -91,7 +97,14 @@ async function main() {
     await aliased.endAsync();
   }
   await client.endAsync();
-  console.log(JSON.stringify(seen));
+  return JSON.stringify(seen);
 }
 
-main().catch((fault) => { console.error(fault); process.exit(1); });
+function report(text) {
+  return browser ? fetch("/seen", { method: "POST", body: text }) : console.log(text);
+}
+
+main().then(report, (fault) => {
+  console.error(fault);
+  return browser ? report(`${fault}`) : process.exit(1);
+});
