@@ -8,7 +8,7 @@ C_HEADERS := $(shell find csrc -name '*.h')
 STRICT := -std=c11 -D_GNU_SOURCE -Icsrc -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 
-.PHONY: run test lint format asan tsan machine bench clean
+.PHONY: run test lint format asan tsan machine bench abuse clean
 
 run: build/run
 	$(PY) -m nanomq_py start --conf etc/nanomq.conf
@@ -57,6 +57,9 @@ machine: build/test # ten minutes of clients against a model, each round from a 
 
 bench: build/test
 	$(PY) bench/run.py
+
+abuse: build/test # twenty minutes of a hostile network
+	$(PY) bench/abuse.py
 
 clean:
 	rm -rf build $(VENV) nanomq_py/*.so tests/*.so

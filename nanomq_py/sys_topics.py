@@ -42,7 +42,25 @@ _VALUES: dict[str, Callable[[Stats], int]] = {
     "publish/bytes/sent": lambda s: s.payload_out,
     "bytes/received": lambda s: s.bytes_in,
     "bytes/sent": lambda s: s.bytes_out,
+    "memory/held": lambda s: s.held_bytes,
 }
+# Counters of Stats that tell what limits did; each is $SYS/broker/limits/NAME.
+LIMITS = (
+    "refused_connections",
+    "refused_listener",
+    "refused_address",
+    "starved",
+    "connect_timeouts",
+    "keep_alive_timeouts",
+    "packets_too_large",
+    "topics_too_deep",
+    "subscriptions_refused",
+    "receive_max_exceeded",
+    "queue_full",
+    "rate_waits",
+    "slow_consumers",
+    "memory_cuts",
+)
 # Topic below $SYS/broker/load -> the counter whose growth a minute it tells.
 _LOADS: dict[str, Callable[[Stats], int]] = {
     "messages/received": lambda s: s.packets_in,
@@ -112,6 +130,8 @@ class SysTopics:
         yield "uptime", f"{int(now - self._began)} seconds"
         for topic, read in _VALUES.items():
             yield topic, str(read(stats))
+        for name in LIMITS:
+            yield f"limits/{name}", str(getattr(stats, name))
         if heap > 0:  # else the C library cannot tell
             yield "heap/current", str(heap)
             yield "heap/maximum", str(self._heap_max)

@@ -444,13 +444,13 @@ main(void)
         .keep_alive_permille = 1500,
         .retry_interval_s = 1,
         .expiry_max_s = 1,
-        .message_rate = 100000,
+        .message_rate = 2000,
         .connections_max = 1000,
         .address_connections_max = 1000,
         .subscriptions_max = 100,
         .log_level = 40,
     };
-    const nmq_listener_options listener = {.name = "pair"};
+    const nmq_listener_options listener = {.name = "pair", .mount = "m/"};
     nmq_broker *broker = NULL;
     uint32_t number;
     uint32_t port;
