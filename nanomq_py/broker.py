@@ -184,8 +184,16 @@ class _Listening:
     place: Place
     number: int  # the core's name for it
     sock: socket.socket | None  # our hold on it, to hand over; None: nng's own
-    inherited: bool
+    foreign: bool  # the socket is systemd's: its file stays
     allow_anonymous: bool
+
+
+@dataclass(frozen=True)
+class HandOver:
+    """What a successor gets: listening sockets by listener, and which of them we made."""
+
+    sockets: list[tuple[str, socket.socket]]
+    ours: list[str]
 
 
 class Broker:
@@ -208,6 +216,7 @@ class Broker:
         self._core: core.Core | None = None
         self._taps: dict[int, Tap] = {}
         self._listening: dict[int, _Listening] = {}
+        self._handed_over = False
         self._users = Users(self.config.users)
         self._exchanges = Exchanges([*_methods_for(self.config.users), *methods])
         self._sys_topics: asyncio.Task[None] | None = None
@@ -249,8 +258,8 @@ class Broker:
         options = options_of(
             place, self.config, ask_auth=self._users.must_ask(allow_anonymous=anonymous)
         )
-        ours = inherited.take(place)
-        sock = ours if ours is not None or place.has_tls else await bind(place)
+        given = inherited.take(place)
+        sock = given if given is not None or place.has_tls else await bind(place)
         # The core closes its descriptor when it stops; ours keeps the socket for a successor.
         fd = -1 if sock is None else os.dup(sock.fileno())
         try:
@@ -262,9 +271,8 @@ class Broker:
             raise place.error(
                 f"cannot listen: {_LISTEN_FAULTS.get(fault.status, str(fault))}"
             ) from None
-        self._listening[number] = _Listening(
-            place, number, sock, ours is not None, anonymous
-        )
+        foreign = given is not None and place.name not in inherited.ours
+        self._listening[number] = _Listening(place, number, sock, foreign, anonymous)
         self.ports[place.key] = port
 
     def listeners(self) -> dict[str, core.ListenerStats]:
@@ -293,17 +301,19 @@ class Broker:
                     f"certificates not replaced: {_LISTEN_FAULTS.get(fault.status, fault)}"
                 ) from None
 
-    def hand_over(self) -> list[tuple[str, socket.socket]]:
-        """Return the listening sockets by name, for a successor; they are the caller's.
+    def hand_over(self) -> HandOver:
+        """Return the listening sockets, for a successor; they are the caller's.
 
         After :meth:`stop`, whoever connects waits in them for the successor.
         """
-        given = []
+        self._handed_over = True
+        sockets, ours = [], []
         for number, listening in self._listening.items():
             if listening.sock is not None:
-                given.append((listening.place.name, listening.sock))
-                self._listening[number] = replace(listening, sock=None, inherited=True)
-        return given
+                sockets.append((listening.place.name, listening.sock))
+                ours += [] if listening.foreign else [listening.place.name]
+                self._listening[number] = replace(listening, sock=None)
+        return HandOver(sockets, ours)
 
     async def stop(self, *, timeout_s: float = 1.5) -> None:
         """Tell every client Server shutting down, send what is queued, and free everything.
@@ -319,7 +329,7 @@ class Broker:
         for listening in self._listening.values():
             if listening.sock is not None:
                 listening.sock.close()
-            if not listening.inherited:
+            if not listening.foreign and not self._handed_over:
                 unlink_ipc(listening.place)
         self._listening.clear()
         self._drain()

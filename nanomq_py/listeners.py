@@ -206,10 +206,16 @@ def serves(sock: socket.socket, place: Place) -> bool:
 
 
 class Inherited:
-    """Listening sockets that came with the process, by name (systemd's FDNAMES) or address."""
+    """Listening sockets that came with the process, by name (systemd's FDNAMES) or address.
 
-    def __init__(self, sockets: Iterable[tuple[str, socket.socket]] = ()) -> None:
+    ``ours`` are the names of those that the process before this one had made.
+    """
+
+    def __init__(
+        self, sockets: Iterable[tuple[str, socket.socket]] = (), ours: Iterable[str] = ()
+    ) -> None:
         self._sockets = list(sockets)
+        self.ours = frozenset(ours)
 
     def take(self, place: Place) -> socket.socket | None:
         """Return the listener's socket and forget it; None: it has to be made."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import uvicorn
 
 from nanomq_py import core, logs, systemd
-from nanomq_py.broker import Broker
+from nanomq_py.broker import Broker, HandOver
 from nanomq_py.config import Config, ConfigError, load
 from nanomq_py.config.model import DEFAULT_HTTP_PASSWORD
 from nanomq_py.http.app import make_app
@@ -28,7 +28,9 @@ from nanomq_py.pidfile import PidFile, default_path
 log = logging.getLogger("nanomq")
 
 STOP_WITHIN_S = 1.2  # for the clients; the whole stop must stay under 2 s
-RESTARTED = "NANOMQ_RESTARTED"  # in the environment of a process that followed another
+# In the environment of a process that followed another.
+RESTARTED = "NANOMQ_RESTARTED"
+OURS = "NANOMQ_SOCKETS"  # names of inherited sockets that systemd did not make
 
 
 class _HttpServer(uvicorn.Server):
@@ -102,8 +104,8 @@ class Server:
         self._http_task: asyncio.Task[None] | None = None
         self._conf = conf
         self._stopping = asyncio.Event()
-        self.restarts = False
-        self.handed_over: list[tuple[str, socket.socket]] = []  # by the stop of a restart
+        self._restarts = False
+        self.handed_over: HandOver | None = None  # by the stop of a restart
 
     async def _start_http(self) -> None:
         if not self.config.http_server.enable:
@@ -150,7 +152,8 @@ class Server:
     async def start(self) -> None:
         """Start everything, or nothing. Raises ConfigError."""
         refuse_unsupported(self.config)
-        inherited = Inherited(systemd.take_sockets(os.environ))
+        ours = os.environ.pop(OURS, "").split(":")
+        inherited = Inherited(systemd.take_sockets(os.environ), ours)
         await self.broker.start(inherited)
         for name in inherited.close_rest():
             log.warning("inherited socket %s: no listener has that name or address", name)
@@ -180,7 +183,7 @@ class Server:
             log.error("not restarted: %s", fault)
             return
         log.info("restarting")
-        self.restarts = True
+        self._restarts = True
         self._stopping.set()
 
     def reload_certificates(self) -> None:
@@ -194,9 +197,9 @@ class Server:
 
     async def stop(self) -> None:
         """Stop in the reverse order, within 2 s."""
-        systemd.notify("RELOADING=1" if self.restarts else "STOPPING=1")
+        systemd.notify("RELOADING=1" if self._restarts else "STOPPING=1")
         self._pid_file.release()
-        if self.restarts:
+        if self._restarts:
             self.handed_over = self.broker.hand_over()
         if self._http is not None and self._http_task is not None:
             self._http.should_exit = True
@@ -210,7 +213,10 @@ class Server:
     async def run(self) -> None:
         """Serve until SIGTERM, SIGINT, or SIGUSR2, which restarts."""
         loop = asyncio.get_running_loop()
-        trimming = asyncio.create_task(Trimmer().run())
+        chores = [
+            asyncio.create_task(Trimmer().run()),
+            asyncio.create_task(systemd.keep_watchdog_quiet(os.environ)),
+        ]
         for number, action in (
             (signal.SIGTERM, self.request_stop),
             (signal.SIGINT, self.request_stop),
@@ -222,7 +228,8 @@ class Server:
         try:
             await self._stopping.wait()
         finally:
-            trimming.cancel()
+            for chore in chores:
+                chore.cancel()
             await self.stop()
 
 
@@ -232,10 +239,10 @@ def allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def become_successor(sockets: list[tuple[str, socket.socket]]) -> None:
+def become_successor(handed_over: HandOver) -> None:
     """Begin this process anew, with the same arguments and these listening sockets."""
-    environ = {**os.environ, RESTARTED: "1"}
-    systemd.pass_sockets(sockets, environ)
+    environ = {**os.environ, RESTARTED: "1", OURS: ":".join(handed_over.ours)}
+    systemd.pass_sockets(handed_over.sockets, environ)
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606
 
 
@@ -245,12 +252,12 @@ def run(config: Config, conf: Path | None) -> None:
     allow_many_connections()
     core.set_arenas(max(2, os.cpu_count() or 2))
 
-    async def serve() -> list[tuple[str, socket.socket]] | None:
+    async def serve() -> HandOver | None:
         server = Server(config, conf)
         await server.run()
-        return server.handed_over if server.restarts else None
+        return server.handed_over
 
-    sockets = asyncio.run(serve())
-    if sockets is not None:
+    handed_over = asyncio.run(serve())
+    if handed_over is not None:
         logging.shutdown()
-        become_successor(sockets)
+        become_successor(handed_over)

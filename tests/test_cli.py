@@ -142,6 +142,8 @@ def test_restart_takes_up_the_file_in_the_same_process(
     with Raw(over, 5) as c:
         assert c.connect("d").reason == 0
     assert restart(process).returncode == 0  # and once more
+    process.stop()
+    assert not path.exists()
 
 
 def test_nobody_is_refused_while_the_broker_restarts(start_broker: StartBroker) -> None:

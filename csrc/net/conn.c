@@ -21,10 +21,7 @@ conn_end(nmq_conn *conn, bool lost)
     nmq_conns *conns = conn->conns;
     nmq_link *link = &conn->link;
 
-    (void) pthread_mutex_lock(&conns->lock);
-    (void) nmq_map_del(&conns->by_number, nmq_conn_key(conn));
-    (void) pthread_mutex_unlock(&conns->lock);
-    nmq_conn_leave(conn);
+    nmq_conn_forget(conn);
     (void) pthread_mutex_lock(&link->lock);
     conn->closing = true;
     link->closed = true;
@@ -60,7 +57,7 @@ room_for_packet(const nmq_conn *conn)
     if (grant < 2 * in->len) {
         grant = 2 * in->len;
     }
-    size += conn->ws != NULL ? NMQ_WS_HEAD_BYTES : 0;
+    size += conn->ws != NULL ? NMQ_WS_RAW_BYTES : 0;
     return size < grant ? size : grant;
 }
 
@@ -304,6 +301,7 @@ nmq_conn_process(nmq_conn *conn)
     }
     nmq_batch_end(&batch);
     bool deaf = settle(conn, &batch);
+    nmq_conns_relieve(conns); // perhaps of this one; it hears of it
     nmq_link *congested = batch.congested;
     if (deaf) {
         nmq_log_write(&router->log, NMQ_LOG_WARNING, "%s: closed, it does not read",
@@ -318,5 +316,4 @@ nmq_conn_process(nmq_conn *conn)
         nmq_conn_post_recv(conn);
     }
     nmq_link_unref(congested);
-    nmq_conns_relieve(conns);
 }

@@ -149,8 +149,9 @@ enum {
 };
 
 nmq_conn *nmq_conn_of(nmq_link *link);
-void nmq_conn_leave(nmq_conn *conn);          // it is over: another may come. Receive side
-nmq_bytes nmq_conn_key(const nmq_conn *conn); // under which by_number holds it
+// The connection is over: nobody finds it any more, and another may come. Receive side.
+void nmq_conn_forget(nmq_conn *conn);
+nmq_bytes nmq_conn_key(const nmq_conn *conn);      // under which by_number holds it
 nmq_peer_text nmq_conn_name(const nmq_conn *conn); // its peer, for log lines
 uint8_t nmq_conn_version(const nmq_conn *conn);    // 0 before CONNECT; thread-safe
 
@@ -242,9 +243,10 @@ int nmq_conn_mount(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
 void nmq_conn_unmount(nmq_conn *conn);
 nmq_bytes nmq_conn_mount_prefix(const nmq_conn *conn); // at NULL: none
 
-// The Topic Name or Filter as the broker knows it, valid until the next call. Returns
-// NMQ_OK, NMQ_ENOMEM, or NMQ_ETOPIC when it is too long then.
-int nmq_conn_mounted(nmq_conn *conn, nmq_bytes topic, nmq_bytes *out);
+// The Topic Name, or the text of a subscription, as the broker knows it; valid until the
+// next call. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOPIC when it is too long then.
+int nmq_conn_mounted(nmq_conn *conn, nmq_bytes topic_name, nmq_bytes *out);
+int nmq_conn_mounted_filter(nmq_conn *conn, nmq_bytes text, nmq_bytes *out);
 
 // access.c. Looks up the rules for that client, before it is in.
 // Returns NMQ_OK or NMQ_ENOMEM.

@@ -60,8 +60,11 @@ nmq_conns_answer(nmq_conns *conns, const nmq_answer *answer)
 }
 
 void
-nmq_conn_leave(nmq_conn *conn)
+nmq_conn_forget(nmq_conn *conn)
 {
+    (void) pthread_mutex_lock(&conn->conns->lock);
+    (void) nmq_map_del(&conn->conns->by_number, nmq_conn_key(conn));
+    (void) pthread_mutex_unlock(&conn->conns->lock);
     if (!conn->left) {
         conn->left = true;
         nmq_listener_leave(conn->listener,
@@ -83,7 +86,6 @@ conn_free(nmq_link *link)
     nmq_free(conn->aliases);
     nmq_auth_free(conn->auth);
     nmq_conn_forget_rules(conn);
-    nmq_conn_leave(conn);
     nmq_listener_unref(conn->listener);
     conn->stream->ops->free(conn->stream);
     if (conn->ws != NULL) {
@@ -167,8 +169,9 @@ accept_stream(void *arg, nmq_stream *stream)
     stream->on_recv = nmq_conn_on_recv;
     stream->on_sent = nmq_conn_on_sent;
     stream->arg = conn;
-    int made = make_parts(conn);
-    if (!enter(conns, conn) || made != NMQ_OK) {
+    bool in = enter(conns, conn);
+    if (!in || make_parts(conn) != NMQ_OK) {
+        nmq_conn_forget(conn);
         stream->ops->close(stream);
         nmq_link_unref(&conn->link);
         return;

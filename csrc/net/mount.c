@@ -75,20 +75,15 @@ nmq_conn_mount_prefix(const nmq_conn *conn)
                : (nmq_bytes){0};
 }
 
-int
-nmq_conn_mounted(nmq_conn *conn, nmq_bytes topic, nmq_bytes *out)
+// Puts the prefix into the topic, behind its first `head` bytes.
+static int
+mounted(nmq_conn *conn, nmq_bytes topic, size_t head, nmq_bytes *out)
 {
-    nmq_filter filter;
-
     *out = topic;
     if (conn->mount == NULL) {
         return NMQ_OK;
     }
     nmq_buf *text = &conn->mount->text;
-    size_t head = 0; // of a shared subscription, before its filter
-    if (nmq_filter_parse(topic, &filter) == NMQ_OK && filter.group.at != NULL) {
-        head = (size_t) (filter.filter.at - topic.at);
-    }
     text->len = 0;
     if (topic.len + conn->mount->prefix.len > TOPIC_MAX_BYTES) {
         return NMQ_ETOPIC;
@@ -100,4 +95,20 @@ nmq_conn_mounted(nmq_conn *conn, nmq_bytes topic, nmq_bytes *out)
     }
     *out = (nmq_bytes){text->at, text->len};
     return NMQ_OK;
+}
+
+int
+nmq_conn_mounted(nmq_conn *conn, nmq_bytes topic_name, nmq_bytes *out)
+{
+    return mounted(conn, topic_name, 0, out);
+}
+
+int
+nmq_conn_mounted_filter(nmq_conn *conn, nmq_bytes text, nmq_bytes *out)
+{
+    nmq_filter filter;
+    bool shared = conn->mount != NULL && nmq_filter_parse(text, &filter) == NMQ_OK &&
+                  filter.group.at != NULL;
+
+    return mounted(conn, text, shared ? (size_t) (filter.filter.at - text.at) : 0, out);
 }

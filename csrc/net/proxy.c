@@ -11,6 +11,7 @@ enum {
     HEAD_BYTES = 16,  // of version 2
     TCP4_BYTES = 12,
     TCP6_BYTES = 36,
+    BODY_BYTES = 4096, // of version 2, at most: addresses and what is added to them
 };
 
 static const uint8_t signature[12] = "\r\n\r\n\0\r\nQUIT\n";
@@ -115,8 +116,8 @@ read_v2(nmq_bytes in, nmq_peer *peer)
     const uint8_t *a = in.at + HEAD_BYTES;
     bool tcp4 = family == 0x11;
     bool tcp6 = family == 0x21;
-    if ((command != 0x20 && command != 0x21) || (tcp4 && size < TCP4_BYTES) ||
-        (tcp6 && size < TCP6_BYTES)) {
+    if (size > BODY_BYTES || (command != 0x20 && command != 0x21) ||
+        (tcp4 && size < TCP4_BYTES) || (tcp6 && size < TCP6_BYTES)) {
         return NMQ_EMALFORMED;
     }
     if (in.len < HEAD_BYTES + size) {

@@ -10,6 +10,7 @@
 #include "base/peer.h"
 
 // Reads the header at the front of `in`. Returns the bytes it took, 0 if more are needed,
-// or NMQ_EMALFORMED. *peer becomes the address that it names; it stays as it is where the
-// balancer speaks for itself (LOCAL, UNKNOWN) or names no internet address.
+// or NMQ_EMALFORMED, which a header of over 4 KiB is too. *peer becomes the address that it
+// names; it stays as it is where the balancer speaks for itself (LOCAL, UNKNOWN) or names
+// no internet address.
 int nmq_proxy_read(nmq_bytes in, nmq_peer *peer);

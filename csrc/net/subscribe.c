@@ -140,7 +140,7 @@ subscribe_one(nmq_conn *conn, nmq_bytes filter, uint8_t options, uint32_t identi
     if (!nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter)) {
         return NMQ_EACCESS;
     }
-    int rv = nmq_conn_mounted(conn, filter, &mounted);
+    int rv = nmq_conn_mounted_filter(conn, filter, &mounted);
     if (rv == NMQ_OK) {
         rv = nmq_router_subscribe(conn->conns->router, conn->client, mounted, options,
                                   identifier);
@@ -179,7 +179,8 @@ send_retained(nmq_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t identif
     uint8_t options;
 
     for (size_t i = 0; nmq_packet_next_subscription(&list, &filter, &options); i++) {
-        if (results->at[i] != 0xff && nmq_conn_mounted(conn, filter, &filter) == NMQ_OK) {
+        if (results->at[i] != 0xff &&
+            nmq_conn_mounted_filter(conn, filter, &filter) == NMQ_OK) {
             nmq_router_send_retained(batch, conn->client, filter, granted(conn, options),
                                      identifier, results->at[i] == 1);
         }
@@ -228,7 +229,7 @@ nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet
     }
     nmq_batch_end(batch); // the tree changes: not inside a lane
     while (put == NMQ_OK && nmq_packet_next_filter(&list, &filter)) {
-        int rv = nmq_conn_mounted(conn, filter, &filter);
+        int rv = nmq_conn_mounted_filter(conn, filter, &filter);
         rv = rv == NMQ_OK ? nmq_router_unsubscribe(router, conn->client, filter)
                           : NMQ_EFILTER; // [MQTT-3.10.4-1]
         // [MQTT-3.11.3-2]

@@ -13,7 +13,7 @@
 
 enum {
     NMQ_WS_UPGRADE_BYTES = 8192, // the longest request
-    NMQ_WS_HEAD_BYTES = 14,      // the longest head of a frame
+    NMQ_WS_RAW_BYTES = 131,      // that may wait: a control frame, or the head of another
 };
 
 typedef struct {

@@ -80,6 +80,7 @@ def test_header_names_the_peer(header: bytes, peer: str) -> None:
         v2(0x22, 0x11, tcp4("192.0.2.7", 1)),
         v2(0x11, 0x11, tcp4("192.0.2.7", 1)),
         v2(0x21, 0x11, b"short"),
+        v2(0x21, 0x11, tcp4("192.0.2.7", 1) + bytes(5000)),
         v2(0x21, 0x21, tcp4("192.0.2.7", 1)),
     ],
 )
