@@ -36,7 +36,8 @@ def read(data: bytes) -> tuple[int, str]:
     peer = ffi.new("nmq_peer *")
     exact = Exact(data)
     taken = lib.nmq_proxy_read(exact.slice, peer)
-    return taken, ffi.string(lib.nmq_peer_name(peer).text).decode()
+    name = lib.nmq_peer_name(peer)  # what text is part of
+    return taken, ffi.string(name.text).decode()
 
 
 GOOD = [
