@@ -127,11 +127,10 @@ write_entry(nmq_session *s, nmq_outbox *outbox, const nmq_inflight_entry *entry,
     return write_publish(s, outbox, &head, &parts, d->message, now_ms);
 }
 
-// Sends a delivery at QoS 1 or 2, which the in-flight table then owns. A delivery that can
-// not be sent is dropped and its identifier is free again. Returns NMQ_ENOMEM only when the
-// delivery is still the caller's.
-// A new identifier [MQTT-4.3.2-1] [MQTT-4.3.3-1] and DUP 0 [MQTT-4.3.2-2] [MQTT-4.3.3-2],
-// whatever DUP the publisher sent [MQTT-3.3.1-3].
+// Sends a delivery at QoS 1 or 2, which the in-flight table then owns. Returns NMQ_OK; else
+// the delivery is still the caller's and its identifier free: NMQ_ENOMEM, or NMQ_ETOOBIG
+// for one that is to be dropped. A new identifier [MQTT-4.3.2-1] [MQTT-4.3.3-1] and DUP 0
+// [MQTT-4.3.2-2] [MQTT-4.3.3-2], whatever DUP the publisher sent [MQTT-3.3.1-3].
 static int
 launch(nmq_session *s, nmq_outbox *outbox, const nmq_delivery *delivery, int64_t now_ms)
 {
@@ -141,13 +140,10 @@ launch(nmq_session *s, nmq_outbox *outbox, const nmq_delivery *delivery, int64_t
         return NMQ_ENOMEM;
     }
     int rv = write_entry(s, outbox, entry, false, now_ms);
-    if (rv == NMQ_OK) {
-        return NMQ_OK;
-    }
-    if (rv == NMQ_ENOMEM) {
+    if (rv != NMQ_OK) {
         entry->delivery = (nmq_delivery){0}; // still the caller's
+        nmq_inflight_give(&s->inflight, entry);
     }
-    nmq_inflight_give(&s->inflight, entry);
     return rv;
 }
 
@@ -248,7 +244,7 @@ nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *o
     if (outbox != NULL && !wait && session->queue.count == 0 && delivery.qos > 0 &&
         window_is_open(session)) {
         int rv = launch(session, outbox, &delivery, now_ms);
-        if (rv == NMQ_ENOMEM) {
+        if (rv != NMQ_OK) {
             nmq_delivery_fini(&delivery);
         }
         return rv == NMQ_OK ? NMQ_DELIVERED_SENT : NMQ_DELIVERED_DROPPED;
@@ -328,11 +324,11 @@ send_front(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
 {
     const nmq_delivery *front = nmq_queue_front(&s->queue);
     bool expired = nmq_message_is_expired(front->message, now_ms); // [MQTT-3.3.2-5]
-    bool launched = !expired && front->qos > 0;
+    bool above_qos0 = !expired && front->qos > 0;
     nmq_delivery popped;
     int rv = NMQ_OK;
 
-    if (launched) {
+    if (above_qos0) {
         rv = launch(s, outbox, front, now_ms);
     } else if (!expired) {
         nmq_inflight_entry once = {.delivery = *front};
@@ -342,7 +338,7 @@ send_front(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
         return rv;
     }
     (void) nmq_queue_pop(&s->queue, &popped);
-    if (!launched) { // else the in-flight table owns it, or has dropped it
+    if (!above_qos0 || rv != NMQ_OK) { // else the in-flight table owns it
         nmq_delivery_fini(&popped);
     }
     return NMQ_OK;
