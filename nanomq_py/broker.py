@@ -27,6 +27,15 @@ from nanomq_py.auth.password import Users
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.model import User
 from nanomq_py.listeners import Inherited, Place, bind, options_of, places_of, unlink_ipc
+from nanomq_py.records import (
+    AuthEvent,
+    Client,
+    CoreOptions,
+    ListenerStats,
+    MessageEvent,
+    Stats,
+    Subscription,
+)
 from nanomq_py.sys_topics import SysTopics
 
 log = logging.getLogger("nanomq")
@@ -122,9 +131,9 @@ def memory_share() -> int:
     return min(machine, group) * 3 // 4
 
 
-def core_options(config: Config) -> core.CoreOptions:
+def core_options(config: Config) -> CoreOptions:
     """Return what the core needs of a configuration."""
-    return core.CoreOptions(
+    return CoreOptions(
         window=config.msq_len,
         queue_max=config.msq_len,
         queue_max_bytes=config.max_queue_size,
@@ -275,7 +284,7 @@ class Broker:
         self._listening[number] = _Listening(place, number, sock, foreign, anonymous)
         self.ports[place.key] = port
 
-    def listeners(self) -> dict[str, core.ListenerStats]:
+    def listeners(self) -> dict[str, ListenerStats]:
         """Return what each listener has done so far, by its name."""
         return {
             listening.place.name: self._running.listener_stats(number)
@@ -386,18 +395,18 @@ class Broker:
         if self._core is not None:
             self._core.close_tap(number)
 
-    def clients(self) -> list[core.Client]:
+    def clients(self) -> list[Client]:
         """Return the clients that are connected or have a session, in order of arrival."""
         return self._running.clients()
 
-    def subscriptions(self, client_id: str) -> tuple[core.Subscription, ...]:
+    def subscriptions(self, client_id: str) -> tuple[Subscription, ...]:
         """Return the subscriptions of one client. Raises KeyError if there is none."""
         for client in self.clients():
             if client.client_id == client_id:
                 return client.subscriptions
         raise KeyError(client_id)
 
-    def stats(self) -> core.Stats:
+    def stats(self) -> Stats:
         """Return counters since the start and what is there now."""
         return self._running.stats()
 
@@ -408,7 +417,7 @@ class Broker:
         except core.CoreError:
             raise KeyError(client_id) from None
 
-    def _answer(self, event: core.AuthEvent) -> None:
+    def _answer(self, event: AuthEvent) -> None:
         """Answer a CONNECT by its password, or by its method as one step of an exchange."""
         number = event.number
         if event.step == CONTINUE_AUTHENTICATION:
@@ -427,14 +436,14 @@ class Broker:
     def _drain(self) -> None:
         # One batch a call: the loop calls again while more waits, others get their turn.
         for event in self._running.events():
-            if isinstance(event, core.MessageEvent):
+            if isinstance(event, MessageEvent):
                 self._on_message(event)
-            elif isinstance(event, core.AuthEvent):
+            elif isinstance(event, AuthEvent):
                 self._answer(event)
             else:
                 log.log(event.level, event.line)
 
-    def _on_message(self, event: core.MessageEvent) -> None:
+    def _on_message(self, event: MessageEvent) -> None:
         tap = self._taps.get(event.tap)
         if tap is not None:
             tap._put(

@@ -74,10 +74,6 @@ def _start(conf: Path | None, url: str | None) -> int:
     return 0
 
 
-def _pid_file(conf: Path | None, config: Config) -> PidFile:
-    return PidFile(Path(config.pid_file) if config.pid_file else default_path(conf))
-
-
 def _until(done: Callable[[], bool]) -> bool:
     """Return whether that became true in time."""
     until = time.monotonic() + PATIENCE_S
@@ -88,19 +84,28 @@ def _until(done: Callable[[], bool]) -> bool:
     return False
 
 
-def _nobody(pid_file: PidFile) -> int:
-    print(f"nanomq: no broker is running (looked at {pid_file.path})", file=sys.stderr)
-    return 1
+def _signal(
+    conf: Path | None, number: signal.Signals
+) -> tuple[PidFile, int, object] | None:
+    """Send it to the broker of that configuration; None, and a word, when there is none.
+
+    Returns  the file it holds, its process number, and what the file said
+    """
+    config = load(conf) if conf is not None else Config()
+    pid_file = PidFile(Path(config.pid_file) if config.pid_file else default_path(conf))
+    found = pid_file.running()
+    if found is None:
+        print(f"nanomq: no broker is running (looked at {pid_file.path})", file=sys.stderr)
+        return None
+    os.kill(found[0], number)
+    return pid_file, found[0], found
 
 
 def _stop(conf: Path | None) -> int:
-    config = load(conf) if conf is not None else Config()
-    pid_file = _pid_file(conf, config)
-    found = pid_file.running()
-    if found is None:
-        return _nobody(pid_file)
-    pid, _ = found
-    os.kill(pid, signal.SIGTERM)
+    sent = _signal(conf, signal.SIGTERM)
+    if sent is None:
+        return 1
+    pid_file, pid, _ = sent
     if _until(lambda: not pid_file.alive(pid)):
         return 0
     print(f"nanomq: process {pid} is still running", file=sys.stderr)
@@ -108,22 +113,17 @@ def _stop(conf: Path | None) -> int:
 
 
 def _restart(conf: Path | None) -> int:
-    config = load(conf) if conf is not None else Config()
-    pid_file = _pid_file(conf, config)
-    found = pid_file.running()
-    if found is None:
-        return _nobody(pid_file)
-    pid, _ = found
-    os.kill(pid, signal.SIGUSR2)
-    if not _until(
-        lambda: not pid_file.alive(pid) or pid_file.running() not in (None, found)
-    ):
-        print(f"nanomq: process {pid} did not restart; its log says why", file=sys.stderr)
+    sent = _signal(conf, signal.SIGUSR2)
+    if sent is None:
         return 1
-    if pid_file.running() is None:
-        print(f"nanomq: process {pid} did not come back; its log says why", file=sys.stderr)
-        return 1
-    return 0
+    pid_file, pid, before = sent
+    moved = _until(
+        lambda: not pid_file.alive(pid) or pid_file.running() not in (None, before)
+    )
+    if moved and pid_file.running() is not None:
+        return 0
+    print(f"nanomq: process {pid} did not restart; its log says why", file=sys.stderr)
+    return 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,10 +20,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from nanomq_py import core
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.model import Listener
 from nanomq_py.config.units import ipc_path
+from nanomq_py.records import ListenerOptions
 from nanomq_py.tls import load_tls
 
 _TLS = ("tls+nmq-tcp", "nmq-wss")
@@ -103,14 +103,14 @@ def _check(place: Place) -> None:
         )
 
 
-def options_of(place: Place, config: Config, *, ask_auth: bool) -> core.ListenerOptions:
+def options_of(place: Place, config: Config, *, ask_auth: bool) -> ListenerOptions:
     """Return what the core needs of a listener; reads its certificates.
 
     Raises   ConfigError
     """
     parts = urlsplit(place.url)
     settings = place.settings
-    return core.ListenerOptions(
+    return ListenerOptions(
         name=place.name,
         address=parts.netloc,
         tls=load_tls(config, settings) if place.has_tls else None,

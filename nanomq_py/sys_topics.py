@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 
 from nanomq_py import __version__
-from nanomq_py.core import Core, CoreError, Stats
+from nanomq_py.core import Core, CoreError
+from nanomq_py.records import Stats
 
 log = logging.getLogger("nanomq")
 

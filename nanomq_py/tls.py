@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nanomq_py.config import ConfigError
 from nanomq_py.config.model import Config, Listener
-from nanomq_py.core import TlsOptions
+from nanomq_py.records import TlsOptions
 
 MAX_PEM_BYTES = 1 << 20
 

@@ -37,6 +37,7 @@ def test_nng_is_known_to_streams_and_acceptors_only() -> None:
 
 ORDER = [
     "config",
+    "records",
     "core",
     "tls",
     "listeners",

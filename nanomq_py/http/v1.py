@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nanomq_py.config.model import Bridge, Config
-from nanomq_py.core import Client, Stats
 from nanomq_py.http.guard import Guard
 from nanomq_py.http.reply import Code, Refused, json_response
+from nanomq_py.records import Client, Stats
 
 log = logging.getLogger("nanomq.http")
 

@@ -16,11 +16,11 @@ from starlette.testclient import TestClient
 
 from nanomq_py.config import Config
 from nanomq_py.config.model import Bridge, BridgeSubscription, HttpServer
-from nanomq_py.core import Client, Stats, Subscription
 from nanomq_py.http.app import make_app
 from nanomq_py.http.guard import BasicGuard, make_guard
 from nanomq_py.http.reply import Refused
 from nanomq_py.http.v1 import Envelope, parse
+from nanomq_py.records import Client, Stats, Subscription
 from tests.conftest import FOREIGN_ENV, Process, StartBroker
 
 AUTH = ("admin", "public")

@@ -1,0 +1,217 @@
+"""What crosses the boundary to the C core, as plain values: ``nmq.h`` says what each means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+
+NEVER = 0xFFFFFFFF  # a session expiry interval that never ends
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoreOptions:
+    """``nmq_options`` of ``nmq.h``, which says what each means."""
+
+    window: int = 256
+    queue_max: int = 256
+    queue_max_bytes: int = 0
+    subscriptions_max: int = 0
+    message_rate: int = 0
+    byte_rate: int = 0
+    connections_max: int = 0
+    address_connections_max: int = 0
+    memory_max_bytes: int = 0
+    packet_max_bytes: int = 10240 * 1024
+    send_packet_max_bytes: int = 10240 * 1024
+    user_properties_max: int = 32
+    topic_levels_max: int = 128
+    topic_alias_max: int = 32
+    send_topic_alias_max: int = 32
+    receive_maximum: int = 256
+    server_keep_alive_s: int = 0
+    outbox_max_bytes: int = 1024 * 1024
+    hold_ms: int = 1000
+    connect_timeout_ms: int = 10_000
+    keep_alive_permille: int = 1250
+    retry_interval_s: int = 60
+    expiry_max_s: int = NEVER
+    answer_timeout_ms: int = 5_000
+    qos_max: int = 2
+    retain_available: bool = True
+    wildcards_available: bool = True
+    shared_available: bool = True
+    subscription_ids_available: bool = True
+    strict_client_ids: bool = False
+    empty_client_ids: bool = True
+    response_information: str | None = None
+    log_level: int = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsOptions:
+    """``nmq_tls_options`` of ``nmq.h``: PEM texts, and what is asked of clients."""
+
+    cert: str
+    key: str = field(repr=False)
+    key_password: str | None = field(default=None, repr=False)
+    ca: str | None = None
+    verify_peer: bool = False
+    require_cert: bool = False
+    min_version: int = 12  # or 13: TLS 1.2 or 1.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListenerOptions:
+    """``nmq_listener_options`` of ``nmq.h``, but for the socket."""
+
+    name: str
+    address: str = ""  # HOST:PORT, with TLS
+    tls: TlsOptions | None = None
+    path: str | None = None  # of WebSocket upgrades; None: MQTT without WebSocket
+    mount: str | None = None
+    connections_max: int = 0
+    ask_auth: bool = False
+    cn_as_user_name: bool = False
+    proxy: bool = False
+
+
+@dataclass(frozen=True)
+class ListenerStats:
+    """``nmq_listener_stats`` of ``nmq.h``."""
+
+    open: int
+    accepted: int
+    refused: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """``nmq_acl_rule`` of ``nmq.h``: who may, or may not, do what with which topics."""
+
+    allow: bool
+    publish: bool
+    subscribe: bool
+    client_id: str | None = None  # None: any
+    user_name: str | None = None  # None: any
+    network: IPv4Network | IPv6Network | None = None  # None: any
+    topics: tuple[str, ...] = ("#",)
+
+
+@dataclass(frozen=True)
+class LogEvent:
+    """A log line of the core; ``level`` is one of the logging module's."""
+
+    level: int
+    line: str
+
+
+@dataclass(frozen=True)
+class MessageEvent:
+    """A message for the tap of that number."""
+
+    tap: int
+    topic_name: str
+    payload: bytes
+    qos: int
+    retain: bool
+    retained: bool  # kept from before the tap was opened
+
+
+@dataclass(frozen=True)
+class AuthEvent:
+    """A client asks to come in; answer with :meth:`Core.answer` under ``number``.
+
+    ``step`` is 0 for a CONNECT and the Reason Code of an AUTH: 0x18 goes on with an exchange
+    (``client_id`` and the user's name were in its CONNECT), 0x19 begins one of a client that
+    is in already.
+    """
+
+    number: int
+    step: int
+    listener: int  # number of the one that it came through
+    client_id: str
+    user_name: str | None
+    password: bytes | None = field(repr=False)
+    method: str | None  # Authentication Method
+    data: bytes | None = field(repr=False)  # Authentication Data
+
+
+Event = LogEvent | MessageEvent | AuthEvent
+
+
+@dataclass(frozen=True)
+class Stats:
+    """``nmq_stats`` of ``nmq.h``: counters since the start, and what is there now."""
+
+    messages_in: int = 0
+    messages_out: int = 0
+    messages_dropped: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+    payload_in: int = 0
+    payload_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    connects: int = 0
+    connections_accepted: int = 0
+    connections_open: int = 0
+    events_dropped: int = 0
+    sessions_expired: int = 0
+    clients: int = 0
+    clients_max: int = 0
+    connected: int = 0
+    subscribers: int = 0
+    subscriptions: int = 0
+    shared_subscriptions: int = 0
+    retained: int = 0
+    stored: int = 0
+    stored_bytes: int = 0
+    held_bytes: int = 0
+    refused_connections: int = 0
+    refused_listener: int = 0
+    refused_address: int = 0
+    starved: int = 0
+    connect_timeouts: int = 0
+    keep_alive_timeouts: int = 0
+    packets_too_large: int = 0
+    topics_too_deep: int = 0
+    subscriptions_refused: int = 0
+    receive_max_exceeded: int = 0
+    queue_full: int = 0
+    rate_waits: int = 0
+    slow_consumers: int = 0
+    memory_cuts: int = 0
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """One subscription of one client."""
+
+    topic_filter: str  # as subscribed, $share/... too
+    qos: int
+    no_local: bool
+    retain_as_published: bool
+    retain_handling: int
+    identifier: int  # 0: none
+
+
+@dataclass(frozen=True)
+class Client:
+    """One client: connected, or away with its session kept."""
+
+    client_id: str
+    user_name: str | None
+    peer: str
+    version: int  # protocol level: 3, 4 or 5
+    keep_alive_s: int
+    clean_start: bool
+    connected: bool
+    expiry_interval_s: int  # NEVER: kept for ever
+    connected_at_ms: int  # Unix time
+    disconnected_at_ms: int  # Unix time; 0: never
+    queued: int
+    in_flight: int
+    messages_received: int  # PUBLISH packets from the client
+    messages_sent: int  # PUBLISH packets delivered to the client
+    messages_dropped: int
+    subscriptions: tuple[Subscription, ...]
