@@ -557,7 +557,7 @@ nmq_router_send_retained(nmq_batch *batch, nmq_client *client, nmq_bytes filter_
                          uint8_t options, uint32_t identifier, bool is_new)
 {
     nmq_router *router = batch->router;
-    unsigned handling = (options & NMQ_SUB_RETAIN_HANDLING) >> 4;
+    unsigned handling = (unsigned) (options & NMQ_SUB_RETAIN_HANDLING) >> 4;
     nmq_messages messages = {0};
     nmq_filter filter;
 
