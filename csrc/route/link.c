@@ -3,10 +3,10 @@
 #include <stddef.h>
 
 enum {
-    GATHER_MS = 120,    // over its bound before anyone waits: a socket fills up meanwhile
-    STILL_MS = 50,      // without a byte taken: perhaps it does not read at all
-    GATHER_FACTOR = 32, // times its bound, at most
-    STILL_PART = 4,     // of the hold time, for a peer that takes nothing
+    GATHER_MS = 120,   // over its bound before anyone waits: a socket fills up meanwhile
+    STILL_MS = 50,     // without a byte taken: perhaps it does not read at all
+    GATHER_FACTOR = 8, // times its bound, at most
+    STILL_PART = 4,    // of the hold time, for a peer that takes nothing
 };
 
 void
