@@ -88,7 +88,6 @@ typedef struct {
 
 // One place where clients come in. Texts are copied.
 typedef struct {
-    const char *name;           // for people
     int fd;                     // a bound socket, TCP or Unix; not used with TLS
     const nmq_tls_options *tls; // NULL: no TLS
     const char *address;        // ADDRESS:PORT with TLS, port 0 takes a free one

@@ -17,7 +17,6 @@ import socket
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import TracebackType
 
 from nanomq_py import core
@@ -27,6 +26,7 @@ from nanomq_py.auth.password import Users
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.model import User
 from nanomq_py.listeners import Inherited, Place, bind, options_of, places_of, unlink_ipc
+from nanomq_py.memory import memory_share
 from nanomq_py.records import (
     AuthEvent,
     Client,
@@ -119,16 +119,6 @@ def task_threads(config: Config) -> int:
     if config.max_taskq_thread:
         wanted = min(wanted, config.max_taskq_thread)
     return max(2, wanted)
-
-
-def memory_share() -> int:
-    """Return three quarters of the memory that this process can have, in bytes."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        group = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
-    except (OSError, ValueError):  # no such file, or "max"
-        group = machine
-    return min(machine, group) * 3 // 4
 
 
 def core_options(config: Config) -> CoreOptions:

@@ -65,8 +65,10 @@ def _go_to_background() -> None:
 
 
 def _start(conf: Path | None, url: str | None) -> int:
+    from nanomq_py import systemd  # with asyncio, which the other commands do without
+
     config = _config(conf, url)
-    if config.daemon and "NANOMQ_RESTARTED" not in os.environ:
+    if config.daemon and systemd.OURS not in os.environ:
         _go_to_background()
     from nanomq_py import server  # the core's threads begin here, not before the fork
 

@@ -111,7 +111,6 @@ def options_of(place: Place, config: Config, *, ask_auth: bool) -> ListenerOptio
     parts = urlsplit(place.url)
     settings = place.settings
     return ListenerOptions(
-        name=place.name,
         address=parts.netloc,
         tls=load_tls(config, settings) if place.has_tls else None,
         path=(parts.path or "/") if place.scheme in _WEBSOCKET else None,

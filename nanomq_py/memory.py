@@ -1,4 +1,4 @@
-"""Memory of the process: given back to the system when it lies idle in the C library's heap."""
+"""Memory of the process: how much it may have, and idle memory back to the system."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from nanomq_py import core
 
 INTERVAL_S = 10.0
 SLACK_BYTES = 2 << 20  # that may lie idle
+
+
+def memory_share() -> int:
+    """Return three quarters of the memory that this process can have, in bytes."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        group = int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
+    except (OSError, ValueError):  # no such file, or "max"
+        group = machine
+    return min(machine, group) * 3 // 4
 
 
 def resident_bytes() -> int:

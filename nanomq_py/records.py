@@ -64,7 +64,6 @@ class TlsOptions:
 class ListenerOptions:
     """``nmq_listener_options`` of ``nmq.h``, but for the socket."""
 
-    name: str
     address: str = ""  # HOST:PORT, with TLS
     tls: TlsOptions | None = None
     path: str | None = None  # of WebSocket upgrades; None: MQTT without WebSocket

@@ -28,9 +28,6 @@ from nanomq_py.pidfile import PidFile, default_path
 log = logging.getLogger("nanomq")
 
 STOP_WITHIN_S = 1.2  # for the clients; the whole stop must stay under 2 s
-# In the environment of a process that followed another.
-RESTARTED = "NANOMQ_RESTARTED"
-OURS = "NANOMQ_SOCKETS"  # names of inherited sockets that systemd did not make
 
 
 class _HttpServer(uvicorn.Server):
@@ -152,7 +149,7 @@ class Server:
     async def start(self) -> None:
         """Start everything, or nothing. Raises ConfigError."""
         refuse_unsupported(self.config)
-        ours = os.environ.pop(OURS, "").split(":")
+        ours = os.environ.pop(systemd.OURS, "").split(":")
         inherited = Inherited(systemd.take_sockets(os.environ), ours)
         await self.broker.start(inherited)
         for name in inherited.close_rest():
@@ -241,7 +238,7 @@ def allow_many_connections() -> None:
 
 def become_successor(handed_over: HandOver) -> None:
     """Begin this process anew, with the same arguments and these listening sockets."""
-    environ = {**os.environ, RESTARTED: "1", OURS: ":".join(handed_over.ours)}
+    environ = {**os.environ, systemd.OURS: ":".join(handed_over.ours)}
     systemd.pass_sockets(handed_over.sockets, environ)
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606
 

@@ -15,6 +15,9 @@ import socket
 from collections.abc import Mapping, MutableMapping, Sequence
 
 FIRST_FD = 3
+# In the environment of a process that follows another of ours: names of the sockets that
+# are not systemd's.
+OURS = "NANOMQ_SOCKETS"
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 

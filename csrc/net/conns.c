@@ -144,6 +144,15 @@ make_parts(nmq_conn *conn)
                                                          : nmq_conn_set_rate(conn);
 }
 
+// It was admitted and did not come in: with a PROXY header its address is not known yet.
+static void
+leave(void *arg, const nmq_peer *peer)
+{
+    nmq_listener *listener = arg;
+
+    nmq_listener_leave(listener, listener->proxy ? NULL : peer);
+}
+
 static void
 accept_stream(void *arg, nmq_stream *stream)
 {
@@ -152,7 +161,7 @@ accept_stream(void *arg, nmq_stream *stream)
     nmq_conn *conn = nmq_zalloc(sizeof *conn);
 
     if (conn == NULL) {
-        nmq_listener_leave(listener, listener->proxy ? NULL : &stream->peer);
+        leave(listener, &stream->peer);
         stream->ops->close(stream);
         stream->ops->free(stream);
         return;
@@ -184,14 +193,6 @@ static bool
 admit(void *arg, const nmq_peer *peer)
 {
     return nmq_listener_admit(arg, peer);
-}
-
-static void
-leave(void *arg, const nmq_peer *peer)
-{
-    nmq_listener *listener = arg;
-
-    nmq_listener_leave(listener, listener->proxy ? NULL : peer);
 }
 
 static void

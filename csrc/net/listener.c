@@ -51,8 +51,7 @@ nmq_listener_new(nmq_gate *gate, const nmq_listener_options *options)
     l->ask_auth = options->ask_auth;
     l->cn_as_user_name = options->cn_as_user_name;
     l->proxy = options->proxy;
-    if (copy(options->name, &l->name) != NMQ_OK ||
-        copy(options->path, &l->path) != NMQ_OK ||
+    if (copy(options->path, &l->path) != NMQ_OK ||
         copy(options->mount, &l->mount) != NMQ_OK) {
         nmq_listener_unref(l);
         return NULL;
@@ -71,7 +70,6 @@ void
 nmq_listener_unref(nmq_listener *listener)
 {
     if (listener != NULL && __atomic_sub_fetch(&listener->refs, 1, __ATOMIC_ACQ_REL) == 0) {
-        nmq_free((void *) (uintptr_t) listener->name.at);
         nmq_free((void *) (uintptr_t) listener->path.at);
         nmq_free((void *) (uintptr_t) listener->mount.at);
         nmq_free(listener);

@@ -28,7 +28,6 @@ typedef struct {
     uint32_t refs; // atomic
     uint32_t number;
     nmq_acceptor *acceptor;   // whose owner stops it
-    nmq_bytes name;           // owned
     nmq_bytes path;           // owned; of WebSocket upgrades; at NULL: MQTT without them
     nmq_bytes mount;          // owned; at NULL: none
     uint32_t connections_max; // 0: no bound

@@ -71,6 +71,11 @@ class Entries:
         for match, name in found:
             yield match, self.by_name.pop(name)
 
+    def members(self, pattern: str) -> list[str]:
+        """Return what stands for the pattern's group in the names that match, each once."""
+        found = (re.fullmatch(pattern, name) for name in self.by_name)
+        return list(dict.fromkeys(match[1] for match in found if match))
+
 
 def _entries(text: str, source: str) -> Entries:
     by_name: dict[str, Entry] = {}
@@ -233,10 +238,7 @@ def _bridge(entries: Entries, name: str) -> Bridge:
 
 def _bridges(entries: Entries) -> tuple[Bridge, ...]:
     pattern = r"bridge\.mqtt\.([A-Za-z0-9_-]{1,64})\..+"
-    names = dict.fromkeys(
-        m[1] for key in entries.by_name if (m := re.fullmatch(pattern, key))
-    )
-    return tuple(_bridge(entries, name) for name in names)
+    return tuple(_bridge(entries, name) for name in entries.members(pattern))
 
 
 _BUILT_IN = {
@@ -261,10 +263,7 @@ def _listener(entries: Entries, name: str) -> Listener:
 
 def _listeners(entries: Entries) -> tuple[Listener, ...]:
     pattern = r"listener\.([A-Za-z0-9_-]{1,64})\..+"
-    names = dict.fromkeys(
-        m[1] for key in entries.by_name if (m := re.fullmatch(pattern, key))
-    )
-    return tuple(_listener(entries, name) for name in names)
+    return tuple(_listener(entries, name) for name in entries.members(pattern))
 
 
 def _known_names() -> list[str]:

@@ -450,7 +450,7 @@ main(void)
         .subscriptions_max = 100,
         .log_level = 40,
     };
-    const nmq_listener_options listener = {.name = "pair", .mount = "m/"};
+    const nmq_listener_options listener = {.mount = "m/"};
     nmq_broker *broker = NULL;
     uint32_t number;
     uint32_t port;

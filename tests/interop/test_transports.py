@@ -57,6 +57,17 @@ def test_paho_over(process: Process, certs: Certs, version: int, key: str) -> No
         client.loop_stop()
 
 
+def assert_hears_hello(common: list[str]) -> None:
+    heard = subprocess.run(
+        ["mosquitto_sub", *common, "-C", "1", "-W", "20"],
+        capture_output=True,
+        timeout=30,
+        env=FOREIGN_ENV,
+        check=False,
+    )
+    assert heard.stdout == b"hello\n", heard.stderr
+
+
 @both
 def test_mosquitto_over_tls_with_a_certificate(
     process: Process, certs: Certs, version: int
@@ -69,14 +80,7 @@ def test_mosquitto_over_tls_with_a_certificate(
     common[common.index("-V") + 1] = "mqttv5" if version == 5 else "mqttv311"
     retained = ["mosquitto_pub", *common, "-m", "hello", "-r"]
     subprocess.run(retained, check=True, timeout=30, env=FOREIGN_ENV)
-    heard = subprocess.run(
-        ["mosquitto_sub", *common, "-C", "1", "-W", "20"],
-        capture_output=True,
-        timeout=30,
-        env=FOREIGN_ENV,
-        check=False,
-    )
-    assert heard.stdout == b"hello\n", heard.stderr
+    assert_hears_hello(common)
 
 
 def test_mosquitto_over_a_unix_socket(process: Process, tmp_path: Path) -> None:
@@ -90,11 +94,4 @@ def test_mosquitto_over_a_unix_socket(process: Process, tmp_path: Path) -> None:
         check=False,
     ).returncode:
         pytest.skip("this mosquitto_pub knows no Unix sockets")
-    heard = subprocess.run(
-        ["mosquitto_sub", *common, "-C", "1", "-W", "20"],
-        capture_output=True,
-        timeout=30,
-        env=FOREIGN_ENV,
-        check=False,
-    )
-    assert heard.stdout == b"hello\n", heard.stderr
+    assert_hears_hello(common)
