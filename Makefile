@@ -8,7 +8,7 @@ C_HEADERS := $(shell find csrc -name '*.h')
 STRICT := -std=c11 -D_GNU_SOURCE -Icsrc -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 
-.PHONY: run test lint format asan tsan machine bench abuse clean
+.PHONY: run test lint format asan tsan machine bench abuse reloads clean
 
 run: build/run
 	$(PY) -m nanomq_py start --conf etc/nanomq.conf
@@ -27,7 +27,7 @@ build/test: $(SOURCES)
 
 lint: build/test
 	$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
-	$(PY) tools/conformance.py --check
+	$(PY) tools/conformance.py --check && $(PY) tools/configuration.py --check
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_ALL) $(C_HEADERS)
 	for cc in gcc clang; do for f in $(C_ALL); do $$cc $(STRICT) -c $$f -o /dev/null || exit 1; done; done
 
@@ -60,6 +60,9 @@ bench: build/test
 
 abuse: build/test # twenty minutes of a hostile network
 	$(PY) bench/abuse.py
+
+reloads: build/test # a thousand changes of the configuration under traffic
+	$(PY) bench/reloads.py
 
 clean:
 	rm -rf build $(VENV) nanomq_py/*.so tests/*.so

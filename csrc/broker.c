@@ -3,27 +3,24 @@
 
 #include <string.h>
 
+#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "mqtt/varint.h"
 #include "net/acceptor.h"
-#include "net/conn.h"
+#include "net/listeners.h"
 #include "route/event.h"
 #include "route/snapshot.h"
 
 struct nmq_broker {
-    nmq_options options;
-    nmq_bytes response_information; // owned, what options points to
-    nmq_listen_fn *listen;
+    nmq_options options; // NMQ_LIVE, but for response_information and log_level: NULL, 0
     nmq_router router;
     nmq_conns conns;
+    nmq_listeners listeners;
     pthread_mutex_t lock;
-    nmq_listener **listeners; // lock; a reference each
-    size_t listener_count;    // lock
-    uint32_t listener_number; // lock: the latest
-    nmq_client **taps;        // lock; a reference each
-    size_t tap_count;         // lock
+    nmq_client **taps; // lock; a reference each
+    size_t tap_count;  // lock
 };
 
 static bool
@@ -40,6 +37,78 @@ options_fit(const nmq_options *o)
            o->qos_max <= 2 && o->outbox_max_bytes >= 1024;
 }
 
+// One field of what others read meanwhile.
+#define TAKE(field) NMQ_LIVE_SET(to->field, from->field)
+
+static void
+take_options(nmq_options *to, const nmq_options *from)
+{
+    TAKE(window);
+    TAKE(queue_max);
+    TAKE(queue_max_bytes);
+    TAKE(subscriptions_max);
+    TAKE(message_rate);
+    TAKE(byte_rate);
+    TAKE(connections_max);
+    TAKE(address_connections_max);
+    TAKE(memory_max_bytes);
+    TAKE(packet_max_bytes);
+    TAKE(send_packet_max_bytes);
+    TAKE(user_properties_max);
+    TAKE(topic_levels_max);
+    TAKE(topic_alias_max);
+    TAKE(send_topic_alias_max);
+    TAKE(receive_maximum);
+    TAKE(server_keep_alive_s);
+    TAKE(outbox_max_bytes);
+    TAKE(hold_ms);
+    TAKE(connect_timeout_ms);
+    TAKE(keep_alive_permille);
+    TAKE(retry_interval_s);
+    TAKE(expiry_max_s);
+    TAKE(answer_timeout_ms);
+    TAKE(qos_max);
+    TAKE(retain_available);
+    TAKE(wildcards_available);
+    TAKE(shared_available);
+    TAKE(subscription_ids_available);
+    TAKE(strict_client_ids);
+    TAKE(empty_client_ids);
+}
+
+static void
+take_limits(nmq_limits *to, const nmq_options *from)
+{
+    TAKE(window);
+    TAKE(queue_max);
+    TAKE(queue_max_bytes);
+    TAKE(subscriptions_max);
+    TAKE(memory_max_bytes);
+    TAKE(outbox_max_bytes);
+    TAKE(hold_ms);
+    TAKE(retain_available);
+}
+
+#undef TAKE
+
+// Puts options in force that fit. Returns NMQ_OK or NMQ_ENOMEM.
+static int
+use_options(nmq_broker *b, const nmq_options *options)
+{
+    nmq_bytes information = {0};
+
+    if (options->response_information != NULL &&
+        nmq_bytes_copy(nmq_bytes_of(options->response_information), &information) !=
+            NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    nmq_conns_set_response_information(&b->conns, information);
+    take_options(&b->options, options);
+    take_limits(&b->router.limits, options);
+    nmq_log_set_level(&b->router.log, options->log_level);
+    return NMQ_OK;
+}
+
 int
 nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broker **out)
 {
@@ -50,28 +119,15 @@ nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broke
     if (b == NULL) {
         return NMQ_ENOMEM;
     }
-    b->options = *options;
-    b->options.response_information = NULL;
-    b->listen = listen != NULL ? listen : nmq_acceptor_listen;
     (void) pthread_mutex_init(&b->lock, NULL);
     b->router.log = (nmq_log){nmq_event_log, &b->router, options->log_level};
-    b->router.limits = (nmq_limits){
-        .window = options->window,
-        .queue_max = options->queue_max,
-        .queue_max_bytes = options->queue_max_bytes,
-        .subscriptions_max = options->subscriptions_max,
-        .memory_max_bytes = options->memory_max_bytes,
-        .outbox_max_bytes = options->outbox_max_bytes,
-        .hold_ms = options->hold_ms,
-        .retain_available = options->retain_available,
-    };
-    int rv = nmq_router_init(&b->router);
-    if (rv == NMQ_OK && options->response_information != NULL) {
-        rv = nmq_bytes_copy(nmq_bytes_of(options->response_information),
-                            &b->response_information);
-        b->options.response_information = (const char *) b->response_information.at;
-    }
     nmq_conns_init(&b->conns, &b->router, &b->options);
+    nmq_listeners_init(&b->listeners, &b->conns,
+                       listen != NULL ? listen : nmq_acceptor_listen);
+    int rv = use_options(b, options);
+    if (rv == NMQ_OK) {
+        rv = nmq_router_init(&b->router);
+    }
     if (rv != NMQ_OK) {
         nmq_broker_free(b);
         return rv;
@@ -81,136 +137,77 @@ nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broke
 }
 
 int
+nmq_broker_set_options(nmq_broker *broker, const nmq_options *options)
+{
+    uint32_t retry_interval_s = NMQ_LIVE(broker->options.retry_interval_s);
+
+    if (!options_fit(options)) {
+        return NMQ_EINVAL;
+    }
+    int rv = use_options(broker, options);
+    if (rv == NMQ_OK) {
+        nmq_registry_use_limits(&broker->router);
+    }
+    if (rv == NMQ_OK && options->retry_interval_s != retry_interval_s) {
+        nmq_conns_look_again(&broker->conns);
+    }
+    return rv;
+}
+
+int
 nmq_broker_new(const nmq_options *options, nmq_broker **out)
 {
     return nmq_broker_new_over(options, NULL, out);
-}
-
-// Adds the listener, which then is the broker's. Call with the lock.
-static int
-add_listener(nmq_broker *broker, nmq_listener *listener)
-{
-    size_t size = (broker->listener_count + 1) * sizeof *broker->listeners;
-    nmq_listener **grown = nmq_resize(broker->listeners, size);
-
-    if (grown == NULL) {
-        return NMQ_ENOMEM;
-    }
-    broker->listeners = grown;
-    grown[broker->listener_count++] = listener;
-    return NMQ_OK;
-}
-
-// Where the listener of that number is; listener_count: nowhere. Call with the lock.
-static size_t
-place_of(const nmq_broker *broker, uint32_t number)
-{
-    size_t i = 0;
-
-    while (i < broker->listener_count && broker->listeners[i]->number != number) {
-        i++;
-    }
-    return i;
 }
 
 int
 nmq_broker_listen(nmq_broker *broker, const nmq_listener_options *options, uint32_t *number,
                   uint32_t *port)
 {
-    nmq_listener *listener = nmq_listener_new(&broker->conns.gate, options);
+    return nmq_listeners_open(&broker->listeners, options, number, port);
+}
 
-    if (listener == NULL) {
-        return NMQ_ENOMEM;
-    }
-    listener->arg = &broker->conns;
-    (void) pthread_mutex_lock(&broker->lock);
-    listener->number = ++broker->listener_number;
-    int rv = add_listener(broker, listener);
-    if (rv == NMQ_OK) {
-        nmq_accept to = nmq_conns_accept(listener);
-        rv = broker->listen(options, &to, &listener->acceptor, port);
-        broker->listener_count -= rv != NMQ_OK;
-    }
-    *number = listener->number;
-    (void) pthread_mutex_unlock(&broker->lock);
-    if (rv != NMQ_OK) {
-        nmq_listener_unref(listener);
-    }
-    return rv;
+int
+nmq_broker_accept(nmq_broker *broker, uint32_t number)
+{
+    return nmq_listeners_start(&broker->listeners, number);
 }
 
 int
 nmq_broker_unlisten(nmq_broker *broker, uint32_t number)
 {
-    nmq_listener *listener = NULL;
+    return nmq_listeners_close(&broker->listeners, number);
+}
 
-    (void) pthread_mutex_lock(&broker->lock);
-    size_t at = place_of(broker, number);
-    if (at < broker->listener_count) {
-        listener = broker->listeners[at];
-        broker->listeners[at] = broker->listeners[--broker->listener_count];
-    }
-    (void) pthread_mutex_unlock(&broker->lock);
-    if (listener == NULL) {
-        return NMQ_ENOENT;
-    }
-    listener->acceptor->ops->stop(listener->acceptor);
-    nmq_listener_unref(listener);
-    return NMQ_OK;
+void
+nmq_broker_disconnect(nmq_broker *broker, uint32_t number, uint8_t reason_code)
+{
+    nmq_conns_disconnect(&broker->conns, number, reason_code);
 }
 
 int
-nmq_broker_set_tls(nmq_broker *broker, uint32_t number, const nmq_tls_options *tls)
+nmq_broker_set_listener(nmq_broker *broker, uint32_t number,
+                        const nmq_listener_options *options)
 {
-    int rv = NMQ_ENOENT;
+    return nmq_listeners_set(&broker->listeners, number, options);
+}
 
-    (void) pthread_mutex_lock(&broker->lock);
-    size_t at = place_of(broker, number);
-    if (at < broker->listener_count) {
-        nmq_acceptor *acceptor = broker->listeners[at]->acceptor;
-        rv = acceptor->ops->set_tls(acceptor, tls);
-    }
-    (void) pthread_mutex_unlock(&broker->lock);
-    return rv;
+int
+nmq_broker_set_tls(nmq_broker *broker, uint32_t number, const nmq_tls *tls)
+{
+    return nmq_listeners_set_tls(&broker->listeners, number, tls);
 }
 
 int
 nmq_broker_listener_stats(nmq_broker *broker, uint32_t number, nmq_listener_stats *out)
 {
-    int rv = NMQ_ENOENT;
-
-    (void) pthread_mutex_lock(&broker->lock);
-    size_t at = place_of(broker, number);
-    if (at < broker->listener_count) {
-        const nmq_listener *l = broker->listeners[at];
-        *out = (nmq_listener_stats){
-            .open = __atomic_load_n(&l->open, __ATOMIC_RELAXED),
-            .accepted = __atomic_load_n(&l->accepted, __ATOMIC_RELAXED),
-            .refused = __atomic_load_n(&l->refused, __ATOMIC_RELAXED),
-        };
-        rv = NMQ_OK;
-    }
-    (void) pthread_mutex_unlock(&broker->lock);
-    return rv;
-}
-
-static void
-stop_listening(nmq_broker *broker)
-{
-    for (;;) {
-        (void) pthread_mutex_lock(&broker->lock);
-        uint32_t number = broker->listener_count > 0 ? broker->listeners[0]->number : 0;
-        (void) pthread_mutex_unlock(&broker->lock);
-        if (number == 0 || nmq_broker_unlisten(broker, number) != NMQ_OK) {
-            return;
-        }
-    }
+    return nmq_listeners_stats(&broker->listeners, number, out);
 }
 
 void
 nmq_broker_shutdown(nmq_broker *broker, uint32_t timeout_ms)
 {
-    stop_listening(broker);
+    nmq_listeners_close_all(&broker->listeners);
     nmq_conns_close_all(&broker->conns, NMQ_RC_SERVER_SHUTTING_DOWN, timeout_ms);
 }
 
@@ -226,17 +223,10 @@ nmq_broker_free(nmq_broker *broker)
     }
     nmq_router_fini(&broker->router);
     nmq_conns_fini(&broker->conns);
-    nmq_free((void *) (uintptr_t) broker->response_information.at);
     nmq_free(broker->taps);
-    nmq_free(broker->listeners);
+    nmq_listeners_fini(&broker->listeners);
     (void) pthread_mutex_destroy(&broker->lock);
     nmq_free(broker);
-}
-
-void
-nmq_broker_set_log_level(nmq_broker *broker, int32_t level)
-{
-    nmq_log_set_level(&broker->router.log, level);
 }
 
 static nmq_bytes
@@ -304,16 +294,10 @@ nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer)
     return nmq_conns_answer(&broker->conns, answer);
 }
 
-int
-nmq_broker_set_acl(nmq_broker *broker, const nmq_acl_rules *rules)
+void
+nmq_broker_set_acl(nmq_broker *broker, nmq_acl *acl)
 {
-    nmq_acl *acl = rules != NULL ? nmq_acl_new(rules) : NULL;
-
-    if (rules != NULL && acl == NULL) {
-        return NMQ_ENOMEM;
-    }
     nmq_router_set_acl(&broker->router, acl);
-    return NMQ_OK;
 }
 
 // --- taps and events

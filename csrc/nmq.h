@@ -18,6 +18,8 @@
 typedef struct nmq_broker nmq_broker;
 typedef struct nmq_snapshot nmq_snapshot;
 typedef struct nmq_message nmq_message;
+typedef struct nmq_tls nmq_tls;
+typedef struct nmq_acl nmq_acl;
 
 // --- nng, taken from pynng
 
@@ -73,6 +75,15 @@ typedef struct {
 // Returns NMQ_OK, NMQ_EINVAL for an option out of its range, NMQ_ENOMEM or NMQ_EIO.
 int nmq_broker_new(const nmq_options *options, nmq_broker **out);
 
+// Puts these in force while the broker runs. What CONNACK tells a client holds for its
+// connection: packet_max_bytes, receive_maximum, topic_alias_max, server_keep_alive_s,
+// qos_max and what is available; so do send_packet_max_bytes, send_topic_alias_max,
+// keep_alive_permille, and expiry_max_s. The rest counts at once, for sessions that exist
+// too: messages that wait stay when their bound sinks. A bound of one address counts
+// connections that came while there was one.
+// Returns NMQ_OK, or NMQ_EINVAL or NMQ_ENOMEM with the old ones in force.
+int nmq_broker_set_options(nmq_broker *broker, const nmq_options *options);
+
 // --- listeners
 
 // How a listener speaks TLS. Texts are NUL-terminated PEM and are copied.
@@ -86,34 +97,49 @@ typedef struct {
     uint8_t min_version;      // 12 or 13: TLS 1.2 or 1.3
 } nmq_tls_options;
 
+// Certificates and keys that TLS can use, made ready. Returns NMQ_OK, NMQ_ECRYPTO or
+// NMQ_ENOMEM. Whoever uses them keeps them: free them at any time.
+int nmq_tls_new(const nmq_tls_options *options, nmq_tls **out);
+void nmq_tls_free(nmq_tls *tls); // takes NULL
+
 // One place where clients come in. Texts are copied.
 typedef struct {
-    int fd;                     // a bound socket, TCP or Unix; not used with TLS
-    const nmq_tls_options *tls; // NULL: no TLS
-    const char *address;        // ADDRESS:PORT with TLS, port 0 takes a free one
-    const char *path;           // of WebSocket upgrades; NULL: MQTT without WebSocket
-    const char *mount;          // goes before the topics of its clients, %c and %u in it
-                                // stand for client identifier and user name; NULL: none
-    uint32_t connections_max;   // 0: no bound
-    bool ask_auth;              // put every CONNECT to Python
-    bool cn_as_user_name;       // a verified certificate's Common Name is the user, and
-                                // needs no password
-    bool proxy;                 // connections begin with a PROXY header; not with TLS
+    int fd;                   // a bound socket, TCP or Unix; not used with TLS
+    const nmq_tls *tls;       // NULL: no TLS
+    const char *address;      // ADDRESS:PORT with TLS, port 0 takes a free one
+    const char *path;         // of WebSocket upgrades; NULL: MQTT without WebSocket
+    const char *mount;        // goes before the topics of its clients, %c and %u in it
+                              // stand for client identifier and user name; NULL: none
+    uint32_t connections_max; // 0: no bound
+    bool ask_auth;            // put every CONNECT to Python
+    bool cn_as_user_name;     // a verified certificate's Common Name is the user, and
+                              // needs no password
+    bool proxy;               // connections begin with a PROXY header; not with TLS
 } nmq_listener_options;
 
-// Accepts from now on, and takes the descriptor. *number names the listener, from 1 on;
-// *port gets the port in use, 0 where there is none. Returns NMQ_OK, NMQ_EADDRINUSE,
-// NMQ_EADDR, NMQ_EACCESS, NMQ_ECRYPTO, NMQ_EIO or NMQ_ENOMEM.
+// Listens, and takes the descriptor; connections wait until nmq_broker_accept. *number
+// names the listener, from 1 on; *port gets the port in use, 0 where there is none. Returns
+// NMQ_OK, NMQ_EADDRINUSE, NMQ_EADDR, NMQ_EACCESS, NMQ_EIO or NMQ_ENOMEM.
 int nmq_broker_listen(nmq_broker *broker, const nmq_listener_options *options,
                       uint32_t *number, uint32_t *port);
+
+// Lets clients in; once for each listener. Returns NMQ_OK or NMQ_ENOENT.
+int nmq_broker_accept(nmq_broker *broker, uint32_t number);
 
 // Stops accepting; connections stay. Returns NMQ_OK or NMQ_ENOENT.
 int nmq_broker_unlisten(nmq_broker *broker, uint32_t number);
 
+// Tells the clients that came through it that Reason Code, and closes their connections.
+void nmq_broker_disconnect(nmq_broker *broker, uint32_t number, uint8_t reason_code);
+
+// New connections follow these, but for fd, tls and address, which stay; those that are
+// there keep theirs. Returns NMQ_OK, NMQ_ENOENT or NMQ_ENOMEM.
+int nmq_broker_set_listener(nmq_broker *broker, uint32_t number,
+                            const nmq_listener_options *options);
+
 // New connections use these; those that are there keep theirs. Returns NMQ_OK, NMQ_ENOENT,
-// NMQ_EINVAL for a listener without TLS, NMQ_ECRYPTO or NMQ_ENOMEM with the old ones in
-// use.
-int nmq_broker_set_tls(nmq_broker *broker, uint32_t number, const nmq_tls_options *tls);
+// NMQ_EINVAL for a listener without TLS, or NMQ_EIO with the old ones in use.
+int nmq_broker_set_tls(nmq_broker *broker, uint32_t number, const nmq_tls *tls);
 
 typedef struct {
     uint64_t open; // connections now
@@ -130,8 +156,6 @@ void nmq_broker_shutdown(nmq_broker *broker, uint32_t timeout_ms);
 
 // After nmq_broker_shutdown. Closes what is still open and frees everything. Takes NULL.
 void nmq_broker_free(nmq_broker *broker);
-
-void nmq_broker_set_log_level(nmq_broker *broker, int32_t level);
 
 // Routes one Application Message. Returns how many sessions took it, NMQ_ETOPIC, NMQ_EINVAL
 // for a QoS over 2, NMQ_ETOOBIG or NMQ_ENOMEM.
@@ -179,10 +203,13 @@ typedef struct {
     bool deny_disconnects; // a client that does what it may not is disconnected
 } nmq_acl_rules;
 
-// Puts these rules in force at once, for clients that are connected too; NULL: everything
-// is allowed. Subscriptions that are there stay. Returns NMQ_OK or NMQ_ENOMEM with the old
-// ones in force.
-int nmq_broker_set_acl(nmq_broker *broker, const nmq_acl_rules *rules);
+// Copies the rules. Returns them with one reference, or NULL when memory is out.
+nmq_acl *nmq_acl_new(const nmq_acl_rules *rules);
+void nmq_acl_unref(nmq_acl *acl); // takes NULL
+
+// Puts these rules in force at once, for clients that are connected too, and takes the
+// reference; NULL: everything is allowed. Subscriptions that are there stay.
+void nmq_broker_set_acl(nmq_broker *broker, nmq_acl *acl);
 
 // --- taps and events
 

@@ -12,151 +12,35 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 
-from nanomq_py import core
+from nanomq_py import core, listening
 from nanomq_py.auth.acl import rule_of
 from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchanges, Method, Step
 from nanomq_py.auth.password import Users
-from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.model import User
-from nanomq_py.listeners import Inherited, Place, bind, options_of, places_of, unlink_ipc
-from nanomq_py.memory import memory_share
+from nanomq_py.config import Config
+from nanomq_py.config.sections import User
+from nanomq_py.listeners import Inherited
+from nanomq_py.options import core_options, task_threads
 from nanomq_py.records import (
     AuthEvent,
     Client,
-    CoreOptions,
     ListenerStats,
     MessageEvent,
     Stats,
     Subscription,
 )
 from nanomq_py.sys_topics import SysTopics
+from nanomq_py.taps import Message, Tap
+
+__all__ = ["Broker", "HandOver", "Message", "Tap"]
 
 log = logging.getLogger("nanomq")
 
-LEVELS = {
-    "trace": logging.DEBUG,
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "error": logging.ERROR,
-    "fatal": logging.CRITICAL,
-}
 ADMINISTRATIVE_ACTION = 0x98
-TAP_QUEUE = 65536  # messages that wait in one tap
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One Application Message as a tap sees it."""
-
-    topic_name: str
-    payload: bytes
-    qos: int  # as published
-    retain: bool  # as published
-    retained: bool  # kept from before the subscription
-
-
-class Tap:
-    """Messages that match a filter, as an asynchronous iterator.
-
-    It listens from its making on until :meth:`close`, or the end of ``async with``. When more
-    than 65,536 messages wait, the oldest is dropped and ``dropped`` counts it.
-    """
-
-    def __init__(self, broker: Broker, topic_filter: str, qos: int) -> None:
-        self._broker = broker
-        self._waiting: deque[Message] = deque(maxlen=TAP_QUEUE)
-        self._arrived = asyncio.Event()
-        self._closed = False
-        self.dropped = 0
-        self._number = broker._open_tap(self, topic_filter, qos)
-
-    def _put(self, message: Message) -> None:
-        self.dropped += len(self._waiting) == TAP_QUEUE
-        self._waiting.append(message)
-        self._arrived.set()
-
-    def __aiter__(self) -> Tap:
-        return self
-
-    async def __anext__(self) -> Message:
-        while not self._waiting:
-            if self._closed:
-                raise StopAsyncIteration
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self._waiting.popleft()
-
-    def close(self) -> None:
-        """Stop listening. What waits can still be read; then the iteration ends."""
-        if not self._closed:
-            self._closed = True
-            self._broker._close_tap(self._number)
-            self._arrived.set()
-
-    async def __aenter__(self) -> Tap:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-def task_threads(config: Config) -> int:
-    """Return how many task threads nng shall have, 2 to 256."""
-    wanted = config.num_taskq_thread or os.cpu_count() or 2
-    if config.max_taskq_thread:
-        wanted = min(wanted, config.max_taskq_thread)
-    return max(2, wanted)
-
-
-def core_options(config: Config) -> CoreOptions:
-    """Return what the core needs of a configuration."""
-    return CoreOptions(
-        window=config.msq_len,
-        queue_max=config.msq_len,
-        queue_max_bytes=config.max_queue_size,
-        subscriptions_max=config.max_subscriptions,
-        message_rate=config.max_message_rate,
-        byte_rate=config.max_byte_rate,
-        connections_max=config.max_connections,
-        address_connections_max=config.max_connections_per_address,
-        memory_max_bytes=config.max_memory or memory_share(),
-        packet_max_bytes=min(config.max_packet_size * 1024, 268_435_460),
-        send_packet_max_bytes=min(config.client_max_packet_size * 1024, 268_435_460),
-        user_properties_max=config.property_size,
-        topic_levels_max=config.max_topic_levels,
-        topic_alias_max=config.max_topic_alias,
-        send_topic_alias_max=config.max_outgoing_topic_alias,
-        receive_maximum=config.receive_maximum,
-        server_keep_alive_s=config.server_keepalive,
-        qos_max=config.max_qos_allowed,
-        retain_available=config.retain_available,
-        wildcards_available=config.wildcard_subscription,
-        shared_available=config.shared_subscription,
-        subscription_ids_available=config.subscription_identifier,
-        strict_client_ids=config.strict_clientid,
-        empty_client_ids=config.allow_empty_clientid,
-        response_information=config.response_information,
-        outbox_max_bytes=config.max_outgoing_size,
-        hold_ms=config.slow_consumer_time,
-        connect_timeout_ms=config.connect_timeout,
-        keep_alive_permille=config.keepalive_backoff,
-        retry_interval_s=config.qos_duration,
-        expiry_max_s=config.max_session_expiry,
-        log_level=LEVELS[config.log.level],
-    )
 
 
 def _methods_for(users: tuple[User, ...]) -> list[Method]:
@@ -168,23 +52,12 @@ def _methods_for(users: tuple[User, ...]) -> list[Method]:
     return [Scram(users)]
 
 
-_LISTEN_FAULTS = {
-    core.EADDRINUSE: "the port is taken by another program",
-    core.EADDR: "the address cannot be used on this machine",
-    core.EACCESS: "the system does not let this user listen there",
-    core.ECRYPTO: "nng's TLS cannot use this certificate and key",
-}
-
-
-@dataclass(frozen=True)
-class _Listening:
-    """A listener that accepts clients."""
-
-    place: Place
-    number: int  # the core's name for it
-    sock: socket.socket | None  # our hold on it, to hand over; None: nng's own
-    foreign: bool  # the socket is systemd's: its file stays
-    allow_anonymous: bool
+def _rules_of(config: Config) -> core.Rules:
+    return core.Rules(
+        [rule_of(rule) for rule in config.acl_rules],
+        otherwise=config.acl_nomatch == "allow",
+        deny_disconnects=config.acl_deny_action == "disconnect",
+    )
 
 
 @dataclass(frozen=True)
@@ -193,6 +66,70 @@ class HandOver:
 
     sockets: list[tuple[str, socket.socket]]
     ours: list[str]
+
+
+class Change:
+    """A broker on its way to another configuration: prepared, and not in force yet."""
+
+    def __init__(self, broker: Broker, config: Config) -> None:
+        self._broker = broker
+        self._old = broker.config
+        self._new = config
+        self._users: Users | None = None
+        self._methods: list[Method] | None = None
+        self._rules: core.Rules | None = None
+        self._listeners: listening.Change | None = None
+
+    @property
+    def renewed(self) -> list[str]:
+        """Keys whose file has another content now."""
+        return [] if self._listeners is None else self._listeners.renewed
+
+    def _make(self) -> None:
+        """Make what takes time. Blocks, for seconds with thousands of users."""
+        old, new = self._old, self._new
+        if old.users != new.users:
+            self._users = Users(new.users)
+            self._methods = _methods_for(new.users)
+        names = ("acl_rules", "acl_nomatch", "acl_deny_action")
+        if any(getattr(old, name) != getattr(new, name) for name in names):
+            self._rules = _rules_of(new)
+
+    async def prepare(self, inherited: Inherited | None = None) -> None:
+        """Do all that can fail. Raises ConfigError, and nothing has changed."""
+        await asyncio.to_thread(self._make)
+        users = self._users or self._broker._users
+        self._listeners = await self._broker._listeners.prepare(
+            self._new,
+            lambda anonymous: users.must_ask(allow_anonymous=anonymous),
+            inherited,
+        )
+
+    def commit(self) -> None:
+        """Put it in force at once. Raises CoreError, out of memory; then :meth:`undo`."""
+        assert self._listeners is not None
+        broker = self._broker
+        broker._running.set_options(core_options(self._new))
+        users = broker._users
+        try:
+            # Before the listeners: those who come in from now on are asked for these.
+            broker._users = self._users or users
+            self._listeners.commit()
+        except BaseException:
+            broker._users = users
+            raise
+        if self._rules is not None:
+            broker._running.set_rules(self._rules)
+        if self._methods is not None:
+            broker._exchanges.use([*self._methods, *broker._methods])
+        broker._set_sys_interval(self._new.sys_interval)
+        broker.config = self._new
+
+    async def undo(self) -> None:
+        """Leave everything as it was. Not after a commit that succeeded."""
+        if self._listeners is not None:
+            self._broker._running.set_options(core_options(self._old))
+            await self._listeners.undo()
 
 
 class Broker:
@@ -211,20 +148,24 @@ class Broker:
                  configuration
         """
         self.config = config if config is not None else Config()
-        self.ports: dict[str, int] = {}  # key of the listener -> port in use
         self._core: core.Core | None = None
         self._taps: dict[int, Tap] = {}
-        self._listening: dict[int, _Listening] = {}
-        self._handed_over = False
         self._users = Users(self.config.users)
-        self._exchanges = Exchanges([*_methods_for(self.config.users), *methods])
-        self._sys_topics: asyncio.Task[None] | None = None
+        self._methods = list(methods)
+        self._exchanges = Exchanges([*_methods_for(self.config.users), *self._methods])
+        self._sys_task: asyncio.Task[None] | None = None
+        self._sys_interval_s = 0
 
     @property
     def _running(self) -> core.Core:
         if self._core is None:
             raise RuntimeError("the broker is not running")
         return self._core
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports in use, by the key that says where to listen."""
+        return {} if self._core is None else self._listeners.ports
 
     async def start(self, inherited: Inherited | None = None) -> None:
         """Listen and serve. Raises ConfigError naming the key of what cannot be used.
@@ -233,86 +174,68 @@ class Broker:
         """
         if self._core is not None:
             raise RuntimeError("the broker is running")
-        places = places_of(self.config)
         core.set_task_threads(task_threads(self.config))
         self._core = core.Core(core_options(self.config))
-        self._core.set_rules(
-            [rule_of(rule) for rule in self.config.acl_rules],
-            otherwise=self.config.acl_nomatch == "allow",
-            deny_disconnects=self.config.acl_deny_action == "disconnect",
-        )
+        self._listeners = listening.Listeners(self._core)
+        self._sys_topics = SysTopics(self._core)
+        self._core.set_rules(_rules_of(self.config))
         asyncio.get_running_loop().add_reader(self._core.event_fd, self._drain)
+        change = Change(self, self.config)
         try:
-            for place in places:
-                await self._listen(place, inherited or Inherited())
-        except ConfigError:
+            await change.prepare(inherited)
+        except BaseException:
             await self.stop()
             raise
-        if self.config.sys_interval > 0:
-            topics = SysTopics(self._core, self.config.sys_interval)
-            self._sys_topics = asyncio.create_task(topics.run())
+        change.commit()
 
-    async def _listen(self, place: Place, inherited: Inherited) -> None:
-        anonymous = place.allows_anonymous(self.config)
-        options = options_of(
-            place, self.config, ask_auth=self._users.must_ask(allow_anonymous=anonymous)
-        )
-        given = inherited.take(place)
-        sock = given if given is not None or place.has_tls else await bind(place)
-        # The core closes its descriptor when it stops; ours keeps the socket for a successor.
-        fd = -1 if sock is None else os.dup(sock.fileno())
+    async def prepare(self, config: Config) -> Change:
+        """Return the way to that configuration, prepared. Its ``commit`` cannot be undone.
+
+        Raises   ConfigError naming the key of what cannot be used; nothing has changed then
+        """
+        change = Change(self, config)
+        await change.prepare()
+        return change
+
+    async def reconfigure(self, config: Config) -> None:
+        """Put another configuration in force while clients talk.
+
+        Keys that need a restart (``docs/configuration.md``) have no effect.
+
+        Raises   ConfigError naming the key of what cannot be used; nothing has changed then
+        """
+        change = await self.prepare(config)
         try:
-            number, port = self._running.listen(options, fd)
-        except core.CoreError as fault:
-            if sock is not None:
-                os.close(fd)
-                sock.close()
-            raise place.error(
-                f"cannot listen: {_LISTEN_FAULTS.get(fault.status, str(fault))}"
-            ) from None
-        foreign = given is not None and place.name not in inherited.ours
-        self._listening[number] = _Listening(place, number, sock, foreign, anonymous)
-        self.ports[place.key] = port
+            change.commit()
+        except BaseException:
+            await change.undo()
+            raise
+
+    def _set_sys_interval(self, interval_s: int) -> None:
+        if interval_s == self._sys_interval_s:
+            return
+        self._sys_interval_s = interval_s
+        if self._sys_task is not None:
+            self._sys_task.cancel()
+            self._sys_task = None
+        if interval_s > 0:
+            self._sys_task = asyncio.create_task(self._sys_topics.run(interval_s))
 
     def listeners(self) -> dict[str, ListenerStats]:
         """Return what each listener has done so far, by its name."""
-        return {
-            listening.place.name: self._running.listener_stats(number)
-            for number, listening in self._listening.items()
-        }
-
-    def reload_certificates(self) -> None:
-        """Read certificates and keys again; connections keep theirs, new ones get these.
-
-        Raises   ConfigError naming the key of what cannot be used; then nothing has changed
-        """
-        fresh = {
-            number: options_of(listening.place, self.config, ask_auth=False).tls
-            for number, listening in self._listening.items()
-            if listening.place.has_tls
-        }
-        for number, tls in fresh.items():
-            assert tls is not None
-            try:
-                self._running.set_tls(number, tls)
-            except core.CoreError as fault:
-                raise self._listening[number].place.error(
-                    f"certificates not replaced: {_LISTEN_FAULTS.get(fault.status, fault)}"
-                ) from None
+        self._running  # noqa: B018 - raises
+        return self._listeners.stats()
 
     def hand_over(self) -> HandOver:
         """Return the listening sockets, for a successor; they are the caller's.
 
         After :meth:`stop`, whoever connects waits in them for the successor.
         """
-        self._handed_over = True
-        sockets, ours = [], []
-        for number, listening in self._listening.items():
-            if listening.sock is not None:
-                sockets.append((listening.place.name, listening.sock))
-                ours += [] if listening.foreign else [listening.place.name]
-                self._listening[number] = replace(listening, sock=None)
-        return HandOver(sockets, ours)
+        given = self._listeners.give_sockets()
+        return HandOver(
+            [(name, sock) for name, sock, _ in given],
+            [name for name, _, foreign in given if not foreign],
+        )
 
     async def stop(self, *, timeout_s: float = 1.5) -> None:
         """Tell every client Server shutting down, send what is queued, and free everything.
@@ -322,15 +245,9 @@ class Broker:
         running = self._core
         if running is None:
             return
-        if self._sys_topics is not None:
-            self._sys_topics.cancel()
+        self._set_sys_interval(0)
         await asyncio.to_thread(running.shutdown, int(timeout_s * 1000))
-        for listening in self._listening.values():
-            if listening.sock is not None:
-                listening.sock.close()
-            if not listening.foreign and not self._handed_over:
-                unlink_ipc(listening.place)
-        self._listening.clear()
+        self._listeners.close()
         self._drain()
         asyncio.get_running_loop().remove_reader(running.event_fd)
         for tap in list(self._taps.values()):
@@ -370,15 +287,12 @@ class Broker:
 
         Raises   ValueError for an invalid Topic Filter
         """
-        return Tap(self, topic_filter, qos)
-
-    def _open_tap(self, tap: Tap, topic_filter: str, qos: int) -> int:
         try:
             number = self._running.open_tap(topic_filter, qos=qos)
         except core.CoreError as fault:
             raise ValueError(f"{topic_filter!r}: {fault}") from None
-        self._taps[number] = tap
-        return number
+        tap = self._taps[number] = Tap(number, self._close_tap)
+        return tap
 
     def _close_tap(self, number: int) -> None:
         self._taps.pop(number, None)
@@ -415,10 +329,10 @@ class Broker:
         elif event.method is not None:
             step = self._exchanges.begin(number, event.method, event.client_id, event.data)
         else:
-            listening = self._listening.get(event.listener)
-            allowed = listening is not None and listening.allow_anonymous
             code = self._users.decide(
-                event.user_name, event.password, allow_anonymous=allowed
+                event.user_name,
+                event.password,
+                allow_anonymous=self._listeners.allow_anonymous(event.listener),
             )
             step = Step(code)
         self._running.answer(number, step.reason_code, step.data, step.user_name)
@@ -436,7 +350,7 @@ class Broker:
     def _on_message(self, event: MessageEvent) -> None:
         tap = self._taps.get(event.tap)
         if tap is not None:
-            tap._put(
+            tap.put(
                 Message(
                     event.topic_name, event.payload, event.qos, event.retain, event.retained
                 )

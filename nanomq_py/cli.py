@@ -1,6 +1,6 @@
 """``nanomq``: arguments and exit codes.
 
-Exit codes: 0 done; 1 nothing to stop or restart, or it did not; 2 the configuration or the
+Exit codes: 0 done; 1 no broker to talk to, or it did not do it; 2 the configuration or the
 arguments cannot be used.
 """
 
@@ -12,13 +12,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from nanomq_py import __version__
 from nanomq_py.config import Config, ConfigError, load
-from nanomq_py.config.units import BadValue, Url
-from nanomq_py.pidfile import PidFile, default_path
+from nanomq_py.config.entries import Entry
+from nanomq_py.config.file import ConfFile
+from nanomq_py.config.reader import from_environment
+from nanomq_py.config.settings import differences, settings_of
+from nanomq_py.config.shipped import shipped
+from nanomq_py.pidfile import PidFile, default_path, running_brokers
 
 PATIENCE_S = 10.0
 
@@ -30,26 +33,46 @@ def _parser() -> argparse.ArgumentParser:
     start = commands.add_parser("start", help="start a broker")
     start.add_argument("--conf", type=Path, help="the nanomq.conf to read")
     start.add_argument("--url", help="listen there instead of the file's url")
-    stop = commands.add_parser("stop", help="stop the broker of that configuration")
-    restart = commands.add_parser(
-        "restart", help="restart the broker of that configuration"
-    )
-    for command in (stop, restart):
+    start.set_defaults(act=lambda args: _start(args.conf, args.url))
+    for name, act, does in (
+        ("stop", _stop, "stop the broker of that configuration"),
+        ("restart", _restart, "restart the broker of that configuration"),
+        ("reload", _reload, "have the broker read its configuration again"),
+    ):
+        command = commands.add_parser(name, help=does)
         command.add_argument(
-            "--conf", type=Path, help="the nanomq.conf that it was started with"
+            "--conf",
+            type=Path,
+            help="the nanomq.conf that it was started with; not needed for the only one",
         )
+        command.set_defaults(act=lambda args, act=act: act(args.conf))
+    _add_conf_commands(commands.add_parser("conf", help="look at configuration files"))
     return parser
 
 
-def _config(conf: Path | None, url: str | None) -> Config:
-    config = load(conf) if conf is not None else Config()
-    if url is None:
-        return config
-    kind = Url(("nmq-tcp",))
-    try:
-        return replace(config, url=kind.parse(url))
-    except BadValue:
-        raise ConfigError(f"--url {url!r}: expected {kind.expected}") from None
+def _add_conf_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="conf_command", required=True)
+    check = commands.add_parser("check", help="say whether a broker could start with it")
+    check.add_argument("file", type=Path)
+    check.set_defaults(act=lambda args: _check(args.file))
+    show = commands.add_parser(
+        "show", help="print every key as it is with the file and the environment"
+    )
+    show.add_argument("file", type=Path, nargs="?")
+    show.add_argument("--defaults", action="store_true", help="print the shipped file")
+    show.set_defaults(act=lambda args: _show(args.file, defaults=args.defaults))
+    diff = commands.add_parser("diff", help="print what a change of files would change")
+    diff.add_argument("old", type=Path, help="or the new one, with the defaults as old")
+    diff.add_argument("new", type=Path, nargs="?")
+    diff.set_defaults(act=lambda args: _diff(args.old, args.new))
+
+
+def _file(conf: Path | None, url: str | None = None) -> ConfFile:
+    """Read the file with the environment and ``--url`` over it. Raises ConfigError."""
+    overrides = from_environment(os.environ)
+    if url is not None:
+        overrides["url"] = Entry("url", url, "--url")
+    return ConfFile(conf, overrides)
 
 
 def _go_to_background() -> None:
@@ -67,13 +90,16 @@ def _go_to_background() -> None:
 def _start(conf: Path | None, url: str | None) -> int:
     from nanomq_py import systemd  # with asyncio, which the other commands do without
 
-    config = _config(conf, url)
-    if config.daemon and systemd.OURS not in os.environ:
+    file = _file(conf, url)
+    if file.reading.config.daemon and systemd.OURS not in os.environ:
         _go_to_background()
     from nanomq_py import server  # the core's threads begin here, not before the fork
 
-    server.run(config, conf)
+    server.run(file, conf)
     return 0
+
+
+# --- a broker that runs
 
 
 def _until(done: Callable[[], bool]) -> bool:
@@ -86,21 +112,33 @@ def _until(done: Callable[[], bool]) -> bool:
     return False
 
 
-def _signal(
-    conf: Path | None, number: signal.Signals
-) -> tuple[PidFile, int, object] | None:
+def _pid_file(conf: Path | None) -> PidFile:
+    """Return the file of the broker of that configuration, however wrong that is now."""
+    try:
+        config = _file(conf).reading.config
+    except ConfigError:
+        config = Config()
+    pid_file = PidFile(Path(config.pid_file) if config.pid_file else default_path(conf))
+    if conf is None and pid_file.running() is None:
+        others = running_brokers()
+        return others[0] if len(others) == 1 else pid_file
+    return pid_file
+
+
+def _signal(conf: Path | None, number: signal.Signals) -> tuple[PidFile, int, str] | None:
     """Send it to the broker of that configuration; None, and a word, when there is none.
 
-    Returns  the file it holds, its process number, and what the file said
+    Returns  the file it holds, its process number, and when it began
     """
-    config = load(conf) if conf is not None else Config()
-    pid_file = PidFile(Path(config.pid_file) if config.pid_file else default_path(conf))
+    pid_file = _pid_file(conf)
     found = pid_file.running()
     if found is None:
-        print(f"nanomq: no broker is running (looked at {pid_file.path})", file=sys.stderr)
+        several = conf is None and len(running_brokers()) > 1
+        why = "several are running: name one with --conf" if several else pid_file.path
+        print(f"nanomq: no broker is running (looked at {why})", file=sys.stderr)
         return None
     os.kill(found[0], number)
-    return pid_file, found[0], found
+    return pid_file, *found
 
 
 def _stop(conf: Path | None) -> int:
@@ -115,29 +153,100 @@ def _stop(conf: Path | None) -> int:
 
 
 def _restart(conf: Path | None) -> int:
+    before = _pid_file(conf).told()[0]
     sent = _signal(conf, signal.SIGUSR2)
     if sent is None:
         return 1
-    pid_file, pid, before = sent
+    pid_file, pid, began = sent
     moved = _until(
-        lambda: not pid_file.alive(pid) or pid_file.running() not in (None, before)
+        lambda: (
+            not pid_file.alive(pid)
+            or pid_file.running() not in (None, (pid, began))
+            or pid_file.told()[0] > before
+        )
     )
+    if (why := _refusal(pid_file, before)) is not None:
+        raise ConfigError(f"not restarted: {why}")
     if moved and pid_file.running() is not None:
         return 0
     print(f"nanomq: process {pid} did not restart; its log says why", file=sys.stderr)
     return 1
 
 
+def _refusal(pid_file: PidFile, before: int) -> str | None:
+    """Return why the process would not, when it has said so after ``before``."""
+    at, told = pid_file.told()
+    return str(told["error"]) if at > before and "error" in told else None
+
+
+def _reload(conf: Path | None) -> int:
+    before = _pid_file(conf).told()[0]
+    sent = _signal(conf, signal.SIGHUP)
+    if sent is None:
+        return 1
+    pid_file, pid, _ = sent
+    if not _until(lambda: pid_file.told()[0] > before or not pid_file.alive(pid)):
+        print(f"nanomq: process {pid} has not answered yet", file=sys.stderr)
+        return 1
+    if (why := _refusal(pid_file, before)) is not None:
+        raise ConfigError(f"not reloaded: {why}")
+    _, told = pid_file.told()
+    if not told:
+        print(f"nanomq: process {pid} has ended; its log says why", file=sys.stderr)
+        return 1
+    titles = {
+        "applied": "in force now",
+        "restart": "after a restart",
+        "unused": "not in this version",
+    }
+    for name, title in titles.items():
+        if told[name]:
+            print(f"{title}: {', '.join(told[name])}")
+    if not any(told.values()):
+        print("nothing has changed")
+    return 0
+
+
+# --- configuration files
+
+
+def _check(path: Path) -> int:
+    from nanomq_py.verify import check_files, refuse_unsupported  # with OpenSSL
+
+    config = _file(path).reading.config
+    refuse_unsupported(config)
+    check_files(config)
+    print(f"{path}: good")
+    return 0
+
+
+def _show(path: Path | None, *, defaults: bool) -> int:
+    if defaults:
+        print(shipped(), end="")
+        return 0
+    for name, setting in settings_of(_file(path).reading.config).items():
+        print(f"{name}={setting.shown}")
+    return 0
+
+
+def _diff(old: Path, new: Path | None) -> int:
+    before = Config() if new is None else load(old)
+    for difference in differences(before, load(new if new is not None else old)):
+        print(f"{difference} ({difference.applies.value})")
+    return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     args = _parser().parse_args(argv)
     try:
-        if args.command == "start":
-            return _start(args.conf, args.url)
-        return _stop(args.conf) if args.command == "stop" else _restart(args.conf)
+        return int(args.act(args))
     except ConfigError as fault:
         print(f"nanomq: {fault}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # whoever reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 if __name__ == "__main__":

@@ -86,6 +86,62 @@ def trim_memory() -> None:
     lib.nmq_trim_memory()
 
 
+class Tls:
+    """Certificates and keys, made ready for listeners."""
+
+    def __init__(self, options: TlsOptions) -> None:
+        """Make them ready. Raises CoreError when nng's TLS cannot use them."""
+        kept: list[Any] = []
+        raw = ffi.new("nmq_tls_options *")
+        raw.cert, raw.key = _c_text(options.cert, kept), _c_text(options.key, kept)
+        raw.key_password = _c_text(options.key_password, kept)
+        raw.ca = _c_text(options.ca, kept)
+        raw.verify_peer, raw.require_cert = options.verify_peer, options.require_cert
+        raw.min_version = options.min_version
+        out = ffi.new("nmq_tls **")
+        check(lib.nmq_tls_new(raw, out))
+        self.handle: Any = ffi.gc(out[0], lib.nmq_tls_free)
+
+
+class Rules:
+    """Access rules, made ready: the first that applies decides.
+
+    otherwise         what holds when none applies: True allows
+    deny_disconnects  a client that does what it may not is disconnected
+    """
+
+    def __init__(
+        self, rules: Sequence[Rule] = (), *, otherwise: bool, deny_disconnects: bool
+    ) -> None:
+        self._handle: Any = ffi.NULL  # allows everything
+        if otherwise and not rules:
+            return
+        kept: list[Any] = []  # what the C structs point to, until they were copied
+        array = ffi.new("nmq_acl_rule[]", len(rules))
+        for raw, rule in zip(array, rules, strict=True):
+            _fill_rule(raw, rule, kept)
+        all_rules = ffi.new(
+            "nmq_acl_rules *",
+            {
+                "at": array,
+                "count": len(rules),
+                "otherwise": otherwise,
+                "deny_disconnects": deny_disconnects,
+            },
+        )
+        made = lib.nmq_acl_new(all_rules)
+        if made == ffi.NULL:
+            raise CoreError(lib.NMQ_ENOMEM)
+        self._handle = ffi.gc(made, lib.nmq_acl_unref)
+
+    def give(self) -> Any:
+        """Return the handle, which is the caller's then."""
+        handle, self._handle = self._handle, ffi.NULL
+        if handle != ffi.NULL:
+            ffi.gc(handle, None)  # no more freed with the object
+        return handle
+
+
 class Core:
     """One running broker.
 
@@ -94,51 +150,58 @@ class Core:
     """
 
     def __init__(self, options: CoreOptions) -> None:
-        c_options = ffi.new("nmq_options *")
-        for option in fields(options):
-            if option.name != "response_information":
-                setattr(c_options, option.name, getattr(options, option.name))
-        information = options.response_information
-        text = ffi.NULL if information is None else ffi.new("char[]", information.encode())
-        c_options.response_information = text  # copied by nmq_broker_new
+        kept: list[Any] = []
         out = ffi.new("nmq_broker **")
-        check(lib.nmq_broker_new(c_options, out))
+        check(lib.nmq_broker_new(_c_options(options, kept), out))
         self._broker: Any = out[0]
         self._events = ffi.new("nmq_event[]", _EVENT_BATCH)
 
-    def listen(self, options: ListenerOptions, fd: int = -1) -> tuple[int, int]:
-        """Accept clients from now on; return the listener's number and the port in use.
+    def set_options(self, options: CoreOptions) -> None:
+        """Put these in force; what a client was told at its CONNECT holds for it."""
+        kept: list[Any] = []
+        check(lib.nmq_broker_set_options(self._broker, _c_options(options, kept)))
 
-        fd  a bound socket, which the core takes; not with TLS
+    def listen(
+        self, options: ListenerOptions, *, fd: int = -1, tls: Tls | None = None
+    ) -> tuple[int, int]:
+        """Listen; return the listener's number and the port in use.
+
+        fd   a bound socket, which the core takes; not with TLS
         """
         kept: list[Any] = []
-        raw = ffi.new("nmq_listener_options *", {"fd": fd})
-        raw.address = _c_text(options.address, kept)
-        raw.path, raw.mount = _c_text(options.path, kept), _c_text(options.mount, kept)
-        raw.connections_max, raw.ask_auth = options.connections_max, options.ask_auth
-        raw.cn_as_user_name, raw.proxy = options.cn_as_user_name, options.proxy
-        if options.tls is not None:
-            raw.tls = _c_tls(options.tls, kept)
+        raw = _c_listener(options, kept)
+        raw.fd = fd
+        raw.tls = ffi.NULL if tls is None else tls.handle
         number, port = ffi.new("uint32_t *"), ffi.new("uint32_t *")
         check(lib.nmq_broker_listen(self._broker, raw, number, port))
         return int(number[0]), int(port[0])
+
+    def accept(self, number: int) -> None:
+        """Let clients in there, for the first time."""
+        check(lib.nmq_broker_accept(self._broker, number))
 
     def unlisten(self, number: int) -> None:
         """Stop accepting there; its connections stay."""
         check(lib.nmq_broker_unlisten(self._broker, number))
 
-    def set_tls(self, number: int, tls: TlsOptions) -> None:
-        """Use these certificates from the next connection on."""
+    def disconnect(self, number: int, reason_code: int) -> None:
+        """Close the connections that came through that listener."""
+        lib.nmq_broker_disconnect(self._broker, number, reason_code)
+
+    def set_listener(self, number: int, options: ListenerOptions) -> None:
+        """Have the next connections follow these; the address stays."""
         kept: list[Any] = []
-        check(lib.nmq_broker_set_tls(self._broker, number, _c_tls(tls, kept)))
+        raw = _c_listener(options, kept)
+        check(lib.nmq_broker_set_listener(self._broker, number, raw))
+
+    def set_tls(self, number: int, tls: Tls) -> None:
+        """Use these certificates from the next connection on."""
+        check(lib.nmq_broker_set_tls(self._broker, number, tls.handle))
 
     def listener_stats(self, number: int) -> ListenerStats:
         raw = ffi.new("nmq_listener_stats *")
         check(lib.nmq_broker_listener_stats(self._broker, number, raw))
         return ListenerStats(raw.open, raw.accepted, raw.refused)
-
-    def set_log_level(self, level: int) -> None:
-        lib.nmq_broker_set_log_level(self._broker, level)
 
     def publish(self, topic_name: str, payload: bytes, *, qos: int, retain: bool) -> int:
         """Route one Application Message; return how many sessions took it."""
@@ -176,31 +239,9 @@ class Core:
             answer.user_name, answer.user_name_len = kept[1], len(name)
         lib.nmq_broker_answer(self._broker, answer)
 
-    def set_rules(
-        self, rules: Sequence[Rule], *, otherwise: bool, deny_disconnects: bool
-    ) -> None:
-        """Put access rules in force at once: the first that applies decides.
-
-        otherwise         what holds when none applies: True allows
-        deny_disconnects  a client that does what it may not is disconnected
-        """
-        if otherwise and not rules:
-            check(lib.nmq_broker_set_acl(self._broker, ffi.NULL))
-            return
-        kept: list[Any] = []  # what the C structs point to, until they were copied
-        array = ffi.new("nmq_acl_rule[]", len(rules))
-        for raw, rule in zip(array, rules, strict=True):
-            _fill_rule(raw, rule, kept)
-        all_rules = ffi.new(
-            "nmq_acl_rules *",
-            {
-                "at": array,
-                "count": len(rules),
-                "otherwise": otherwise,
-                "deny_disconnects": deny_disconnects,
-            },
-        )
-        check(lib.nmq_broker_set_acl(self._broker, all_rules))
+    def set_rules(self, rules: Rules) -> None:
+        """Put access rules in force at once; they are the core's then."""
+        lib.nmq_broker_set_acl(self._broker, rules.give())
 
     def open_tap(self, topic_filter: str, *, qos: int) -> int:
         """Have matching messages come as events, retained ones first; return its number."""
@@ -265,13 +306,21 @@ def _c_text(value: str | None, kept: list[Any]) -> Any:
     return kept[-1]
 
 
-def _c_tls(tls: TlsOptions, kept: list[Any]) -> Any:
-    raw = ffi.new("nmq_tls_options *")
-    raw.cert, raw.key = _c_text(tls.cert, kept), _c_text(tls.key, kept)
-    raw.key_password, raw.ca = _c_text(tls.key_password, kept), _c_text(tls.ca, kept)
-    raw.verify_peer, raw.require_cert = tls.verify_peer, tls.require_cert
-    raw.min_version = tls.min_version
-    kept.append(raw)
+def _c_options(options: CoreOptions, kept: list[Any]) -> Any:
+    raw = ffi.new("nmq_options *")
+    for option in fields(options):
+        if option.name != "response_information":
+            setattr(raw, option.name, getattr(options, option.name))
+    raw.response_information = _c_text(options.response_information, kept)
+    return raw
+
+
+def _c_listener(options: ListenerOptions, kept: list[Any]) -> Any:
+    raw = ffi.new("nmq_listener_options *")
+    raw.address = _c_text(options.address, kept)
+    raw.path, raw.mount = _c_text(options.path, kept), _c_text(options.mount, kept)
+    raw.connections_max, raw.ask_auth = options.connections_max, options.ask_auth
+    raw.cn_as_user_name, raw.proxy = options.cn_as_user_name, options.proxy
     return raw
 
 

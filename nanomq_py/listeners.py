@@ -16,16 +16,16 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.model import Listener
+from nanomq_py.config.sections import Listener
 from nanomq_py.config.units import ipc_path
 from nanomq_py.records import ListenerOptions
-from nanomq_py.tls import load_tls
 
+BACKLOG = 4096  # connections that wait to be accepted
 _TLS = ("tls+nmq-tcp", "nmq-wss")
 _WEBSOCKET = ("nmq-ws", "nmq-wss")
 
@@ -45,6 +45,11 @@ class Place:
     @property
     def scheme(self) -> str:
         return urlsplit(self.url).scheme
+
+    @property
+    def port(self) -> int:
+        """The port that the URL names; 0: any free one, or none."""
+        return 0 if self.is_ipc else urlsplit(self.url).port or 0
 
     @property
     def has_tls(self) -> bool:
@@ -73,7 +78,7 @@ def places_of(config: Config) -> tuple[Place, ...]:
         ("tcp", "url", config.url),
         ("tls", "tls.url", tls.url if tls.enable else None),
         ("ws", "websocket.url", web.url if web.enable else None),
-        ("wss", "websocket.tls_url", web.tls_url if web.enable else None),
+        ("wss", "websocket.tls_url", web.tls_url if _has_wss(config, given) else None),
     ]
     places = [
         Place(key, url, given.pop(name, Listener(name=name)))
@@ -90,6 +95,18 @@ def places_of(config: Config) -> tuple[Place, ...]:
     return tuple(places)
 
 
+def _has_wss(config: Config, given: Mapping[str, Listener]) -> bool:
+    """Return whether WebSocket is spoken over TLS: with TLS switched on, or a certificate.
+
+    NanoMQ's own file names an address and a certificate that is not there, and has TLS off.
+    """
+    own, tls = given.get("wss", Listener()), config.tls
+    certificate = own.certfile or (
+        tls.certfile if os.path.exists(tls.certfile or "") else None
+    )
+    return config.websocket.enable and (tls.enable or certificate is not None)
+
+
 def _check(place: Place) -> None:
     settings = place.settings
     if settings.proxy_protocol and place.has_tls:
@@ -103,16 +120,12 @@ def _check(place: Place) -> None:
         )
 
 
-def options_of(place: Place, config: Config, *, ask_auth: bool) -> ListenerOptions:
-    """Return what the core needs of a listener; reads its certificates.
-
-    Raises   ConfigError
-    """
+def options_of(place: Place, *, ask_auth: bool) -> ListenerOptions:
+    """Return what the core needs of a listener, besides its socket and certificates."""
     parts = urlsplit(place.url)
     settings = place.settings
     return ListenerOptions(
         address=parts.netloc,
-        tls=load_tls(config, settings) if place.has_tls else None,
         path=(parts.path or "/") if place.scheme in _WEBSOCKET else None,
         mount=settings.mountpoint,
         connections_max=settings.max_connections,
@@ -125,32 +138,52 @@ def options_of(place: Place, config: Config, *, ask_auth: bool) -> ListenerOptio
 # --- sockets
 
 
-async def bind(place: Place) -> socket.socket:
-    """Return a socket bound to where the listener is to listen. Raises ConfigError."""
+async def bind(place: Place, leaving: Sequence[socket.socket] = ()) -> socket.socket:
+    """Return a socket that listens where the listener is to listen. Raises ConfigError.
+
+    leaving  sockets of ours that will be closed: they may have the port still
+    """
     try:
         if place.is_ipc:
             return _bind_ipc(ipc_path(place.url))
-        return await _bind_tcp(place.url)
+        parts = urlsplit(place.url)
+        assert parts.hostname is not None
+        return await bind_tcp(parts.hostname, parts.port or 0, leaving)
     except OSError as fault:
         why = fault.strerror or str(fault)
         raise place.error(f"cannot listen: {why}") from None
 
 
-async def _bind_tcp(url: str) -> socket.socket:
-    parts = urlsplit(url)
+async def bind_tcp(
+    host: str, port: int, leaving: Sequence[socket.socket] = ()
+) -> socket.socket:
+    """Return a socket that listens there, beside those of ours that will be closed.
+
+    Raises   OSError
+    """
     found = await asyncio.get_running_loop().getaddrinfo(
-        parts.hostname, parts.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     family, kind, proto, _, address = found[0]
     sock = socket.socket(family, kind, proto)
+    # The kernel lets sockets share a port that all say so; to others it stays taken.
+    sharing = [s for s in leaving if s.family != socket.AF_UNIX]
+    sharing = [*sharing, sock] if sharing else []
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:  # the URL names one family; two listeners serve both
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        for s in sharing:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)
+        sock.listen(BACKLOG)
     except OSError:
         sock.close()
         raise
+    finally:
+        for s in sharing:
+            if s.fileno() >= 0:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
     return sock
 
 

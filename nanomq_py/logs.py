@@ -12,9 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from nanomq_py.broker import LEVELS
 from nanomq_py.config import ConfigError
-from nanomq_py.config.model import Log
+from nanomq_py.config.sections import Log
+from nanomq_py.options import LEVELS
 
 
 class Line(logging.Formatter):
@@ -59,24 +59,43 @@ def _syslog_handler() -> logging.Handler:
     return logging.handlers.SysLogHandler("/dev/log")
 
 
-def set_up(config: Log) -> None:
-    """Send the log of ``nanomq`` where the configuration says.
+class Change:
+    """Destinations of the log that are open, and not written to yet."""
 
-    Raises   ConfigError when a destination cannot be written
-    """
-    handlers: list[logging.Handler] = []
-    if "console" in config.to:
-        handlers.append(logging.StreamHandler(sys.stderr))
-    if "file" in config.to:
-        handlers.append(_file_handler(config))
-    if "syslog" in config.to:
-        handlers.append(_syslog_handler())
-    root = logging.getLogger("nanomq")
-    root.setLevel(LEVELS[config.level])
-    root.propagate = False
-    for old in root.handlers[:]:
-        root.removeHandler(old)
-        old.close()
-    for handler in handlers:
-        handler.setFormatter(Line())
-        root.addHandler(handler)
+    def __init__(self, config: Log) -> None:
+        """Open them. Raises ConfigError when one cannot be written."""
+        self._config = config
+        self._handlers: list[logging.Handler] = []
+        try:
+            if "console" in config.to:
+                self._handlers.append(logging.StreamHandler(sys.stderr))
+            if "file" in config.to:
+                self._handlers.append(_file_handler(config))
+            if "syslog" in config.to:
+                self._handlers.append(_syslog_handler())
+        except ConfigError:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        for handler in self._handlers:
+            handler.close()
+
+    def commit(self) -> None:
+        """Send the log of ``nanomq`` there from now on."""
+        root = logging.getLogger("nanomq")
+        root.setLevel(LEVELS[self._config.level])
+        root.propagate = False
+        # Who changed what is told whatever the level is.
+        logging.getLogger("nanomq.audit").setLevel(logging.INFO)
+        for handler in self._handlers:
+            handler.setFormatter(Line())
+            root.addHandler(handler)
+        for old in root.handlers[:]:
+            if old not in self._handlers:
+                root.removeHandler(old)
+                old.close()
+
+    async def undo(self) -> None:
+        """Close what was opened."""
+        self._close()

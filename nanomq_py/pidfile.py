@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 
 def default_path(conf: Path | None) -> Path:
     """Return the place for the broker of that configuration file (None: of the defaults)."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     name = str(conf.resolve()) if conf is not None else ""
     tag = hashlib.sha256(name.encode()).hexdigest()[:12]
-    return Path(base) / f"nanomq-{os.getuid()}" / f"{tag}.pid"
+    return _folder() / f"{tag}.pid"
+
+
+def _folder() -> Path:
+    base = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
+    return Path(base) / f"nanomq-{os.getuid()}"
+
+
+def running_brokers() -> list[PidFile]:
+    """Return the files of this user's brokers that run, but for those with a ``pid_file``."""
+    files = [PidFile(path) for path in sorted(_folder().glob("*.pid"))]
+    return [file for file in files if file.running() is not None]
 
 
 class PidFile:
@@ -46,8 +59,31 @@ class PidFile:
     def release(self) -> None:
         if self._fd is not None:
             self.path.unlink(missing_ok=True)
+            self._told.unlink(missing_ok=True)
             os.close(self._fd)
             self._fd = None
+
+    @property
+    def _told(self) -> Path:
+        return self.path.with_suffix(".reload")
+
+    def tell(self, outcome: object) -> None:
+        """Leave word of a reload, for :meth:`told`."""
+        if self._fd is None:
+            return
+        stamp = time.monotonic_ns()
+        with contextlib.suppress(OSError):
+            waiting = self._told.with_suffix(".new")
+            waiting.write_text(json.dumps([stamp, outcome]), encoding="utf-8")
+            waiting.replace(self._told)
+
+    def told(self) -> tuple[int, dict[str, Any]]:
+        """Return the word of the latest reload, and when it was; 0: never."""
+        try:
+            stamp, outcome = json.loads(self._told.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return 0, {}
+        return stamp, outcome
 
     def running(self) -> tuple[int, str] | None:
         """Return the broker that holds the file, None when there is none.

@@ -65,7 +65,6 @@ class ListenerOptions:
     """``nmq_listener_options`` of ``nmq.h``, but for the socket."""
 
     address: str = ""  # HOST:PORT, with TLS
-    tls: TlsOptions | None = None
     path: str | None = None  # of WebSocket upgrades; None: MQTT without WebSocket
     mount: str | None = None
     connections_max: int = 0

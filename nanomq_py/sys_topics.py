@@ -93,25 +93,24 @@ class Load:
 
 
 class SysTopics:
-    """Publishes what has changed, retained, every ``interval_s`` seconds."""
+    """Publishes what has changed, retained."""
 
-    def __init__(self, core: Core, interval_s: int) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
-        self._interval_s = interval_s
         self._began = self._updated = time.monotonic()
         self._loads = {topic: Load() for topic in _LOADS}
         self._heap_max = 0
         self._told: dict[str, str] = {}
         self._version = f"nanomq-py version {__version__}"
 
-    async def run(self) -> None:
-        """Publish until cancelled."""
+    async def run(self, interval_s: int) -> None:
+        """Publish every ``interval_s`` seconds, until cancelled."""
         while True:
             try:
                 self.publish()
             except CoreError as fault:
                 log.warning("$SYS: not published: %s", fault)
-            await asyncio.sleep(self._interval_s)
+            await asyncio.sleep(interval_s)
 
     def publish(self) -> None:
         """Publish the values that differ from what was told last."""

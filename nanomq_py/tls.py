@@ -10,22 +10,27 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from nanomq_py.config import ConfigError
-from nanomq_py.config.model import Config, Listener
+from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.sections import Listener
 from nanomq_py.records import TlsOptions
 
 MAX_PEM_BYTES = 1 << 20
 
 
+def name_of(listener: Listener, key: str) -> str:
+    """Return which key says that of a listener: its own where it has one, else ``tls.*``."""
+    own = getattr(listener, key) is not None
+    return f"listener.{listener.name}.tls.{key}" if own else f"tls.{key}"
+
+
 @dataclass(frozen=True)
 class _Keys:
-    """Names the keys of one listener in messages: its own where it has them, else tls.*."""
+    """Names the keys of one listener in messages."""
 
     listener: Listener
 
     def name(self, key: str) -> str:
-        own = getattr(self.listener, key) is not None
-        return f"listener.{self.listener.name}.tls.{key}" if own else f"tls.{key}"
+        return name_of(self.listener, key)
 
 
 def _read(name: str, path: str | None) -> str:

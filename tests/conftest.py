@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
 import signal
@@ -9,10 +11,13 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -30,6 +35,14 @@ ROOT = Path(__file__).resolve().parent.parent
 # For programs that are not ours: a sanitizer's library is preloaded for Python alone.
 FOREIGN_ENV = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 START_S = 30  # sanitizer builds are slow to load
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the HTTP API said."""
+
+    status: int
+    json: dict[str, Any]
 
 
 @dataclass
@@ -57,6 +70,37 @@ class Process:
             assert time.monotonic() < until, f"not logged: {text}\n{''.join(self.lines)}"
             time.sleep(0.01)
 
+    def api(self, auth: str = "admin:public", port: int = 0, **fields: object) -> Answer:
+        """Send one request to ``/api/v1``; ``seq`` is 1 unless given."""
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port or self.http_port}/api/v1",
+            json.dumps({"seq": 1, **fields}).encode(),
+            {"Authorization": "Basic " + base64.b64encode(auth.encode()).decode()},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return Answer(answer.status, json.load(answer))
+        except urllib.error.HTTPError as fault:
+            with fault:
+                return Answer(fault.code, json.load(fault))
+
+    def set_keys(self, **given: str | None) -> None:
+        """Change the file: ``set_keys(msq_len="2")``; None takes a key out."""
+        keys = dict(line.split("=", 1) for line in self.conf.read_text().splitlines())
+        for name, value in given.items():
+            keys.pop(name.replace("__", "."), None)
+            if value is not None:
+                keys[name.replace("__", ".")] = value
+        self.conf.write_text("".join(f"{name}={value}\n" for name, value in keys.items()))
+
+    def reload(self, **given: str | None) -> dict[str, list[str]]:
+        """Change the file and have it reloaded; return what the answer says."""
+        self.set_keys(**given)
+        answer = self.api(req=10, action="reload")
+        assert answer.status == 200, answer
+        data: dict[str, list[str]] = answer.json["data"]
+        return data
+
     def stop(self) -> int:
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGTERM)
@@ -80,15 +124,25 @@ def conf_text(**given: str) -> str:
 
 
 @contextmanager
-def running_broker(folder: Path, **given: str) -> Iterator[Process]:
+def running_broker(
+    folder: Path,
+    environ: dict[str, str] | None = None,
+    *,
+    with_conf: bool = True,
+    **given: str,
+) -> Iterator[Process]:
     conf = folder / "nanomq.conf"
-    conf.write_text(conf_text(**given))
+    if with_conf:
+        conf.write_text(conf_text(**given))
     popen = subprocess.Popen(
-        [sys.executable, "-m", "nanomq_py", "start", "--conf", str(conf)],
+        [
+            *(sys.executable, "-m", "nanomq_py", "start"),
+            *(("--conf", str(conf)) if with_conf else ()),
+        ],
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "XDG_RUNTIME_DIR": str(folder)},
+        env=dict(os.environ, XDG_RUNTIME_DIR=str(folder), **(environ or {})),
     )
     lines: list[str] = []
     serving = threading.Event()
@@ -138,10 +192,10 @@ def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
     """Start a broker with keys of its own: ``start_broker(msq_len="2")``; __ is a dot."""
     stack = []
 
-    def start(**given: str) -> Process:
+    def start(environ: dict[str, str] | None = None, **given: str) -> Process:
         folder = tmp_path / str(len(stack))
         folder.mkdir()
-        manager = running_broker(folder, **given)
+        manager = running_broker(folder, environ, **given)
         process = manager.__enter__()
         stack.append(manager)
         return process

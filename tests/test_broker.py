@@ -8,7 +8,7 @@ import pytest
 
 from nanomq_py import Broker, Config, ConfigError, Message
 from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Step
-from nanomq_py.config.model import User, WebSocket
+from nanomq_py.config.sections import User, WebSocket
 from tests import raw
 from tests.raw import DISCONNECT, PUBACK, PUBLISH, Raw, ack
 

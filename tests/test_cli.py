@@ -67,7 +67,7 @@ def test_missing_file_is_exit_code_2(tmp_path: Path) -> None:
 
 def test_bad_url_argument_is_exit_code_2() -> None:
     done = nanomq("start", "--url", "tcp://x")
-    assert (done.returncode, "--url 'tcp://x'" in done.stderr) == (2, True)
+    assert (done.returncode, "--url: url='tcp://x': expected" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("key", ["url", "http_server.port"])

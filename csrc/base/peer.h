@@ -4,6 +4,7 @@
 //
 // Threads  none of its own.
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,7 @@ typedef struct {
     uint8_t address[16]; // network order
     uint16_t port;
     uint8_t address_len; // 4, 16, or 0: none
+    bool counted;        // among the connections of its address; net/listener.h
 } nmq_peer;
 
 typedef struct {

@@ -18,8 +18,9 @@ typedef struct {
     nmq_accept to;
     nng_stream_listener *door; // takes connected descriptors, gives streams
     nng_aio *aio;
-    int fd;      // listens
-    int wake_fd; // readable: stop
+    int fd;        // listens
+    int wake_fd;   // readable: start, or stop
+    bool stopping; // atomic
     pthread_t thread;
 } socket_acceptor;
 
@@ -78,6 +79,19 @@ is_passing(int error)
            error == ENETDOWN || error == EHOSTUNREACH || error == ENETUNREACH;
 }
 
+// Returns whether connections are to be accepted.
+static bool
+wait_for_start(socket_acceptor *a)
+{
+    struct pollfd wait = {.fd = a->wake_fd, .events = POLLIN};
+    eventfd_t unused;
+
+    while (poll(&wait, 1, -1) < 0) { // a signal
+    }
+    (void) eventfd_read(a->wake_fd, &unused);
+    return !__atomic_load_n(&a->stopping, __ATOMIC_ACQUIRE);
+}
+
 static void *
 run(void *arg)
 {
@@ -86,6 +100,9 @@ run(void *arg)
                              {.fd = a->fd, .events = POLLIN}};
     struct sockaddr_storage address;
 
+    if (!wait_for_start(a)) {
+        return NULL;
+    }
     while (wait[0].revents == 0) {
         int fd = next_connection(a->fd, &address);
         if (fd >= 0) {
@@ -119,10 +136,17 @@ acceptor_free(socket_acceptor *a)
 }
 
 static void
+start(nmq_acceptor *acceptor)
+{
+    (void) eventfd_write(((socket_acceptor *) acceptor)->wake_fd, 1);
+}
+
+static void
 stop(nmq_acceptor *acceptor)
 {
     socket_acceptor *a = (socket_acceptor *) acceptor;
 
+    __atomic_store_n(&a->stopping, true, __ATOMIC_RELEASE);
     (void) eventfd_write(a->wake_fd, 1);
     (void) pthread_join(a->thread, NULL);
     (void) close(a->fd);
@@ -130,14 +154,14 @@ stop(nmq_acceptor *acceptor)
 }
 
 static int
-set_tls(nmq_acceptor *acceptor, const nmq_tls_options *tls)
+set_tls(nmq_acceptor *acceptor, const nmq_tls *tls)
 {
     (void) acceptor;
     (void) tls;
     return NMQ_EINVAL;
 }
 
-static const nmq_acceptor_ops ops = {.set_tls = set_tls, .stop = stop};
+static const nmq_acceptor_ops ops = {.set_tls = set_tls, .start = start, .stop = stop};
 
 static uint32_t
 bound_port(int fd)

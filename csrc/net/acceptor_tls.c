@@ -21,10 +21,15 @@ typedef struct {
     bool rests; // after an error, before the next attempt
 } accept_slot;
 
+struct nmq_tls {
+    nng_tls_config *config; // a reference
+};
+
 struct tls_acceptor {
     nmq_acceptor base; // first
     nmq_accept to;
     nng_stream_listener *listener;
+    bool started;
     bool stopping; // atomic
     accept_slot slots[ACCEPTS];
 };
@@ -179,34 +184,70 @@ static void
 accept_again(tls_acceptor *a)
 {
     for (int i = 0; i < ACCEPTS; i++) {
-        if (a->slots[i].aio != NULL) {
-            nng.aio_cancel(a->slots[i].aio);
-        }
+        nng.aio_cancel(a->slots[i].aio);
     }
 }
 
-// nng counts a configuration: connections keep the one that they began with.
-static int
-set_tls(nmq_acceptor *acceptor, const nmq_tls_options *tls)
+int
+nmq_tls_new(const nmq_tls_options *options, nmq_tls **out)
 {
-    tls_acceptor *a = (tls_acceptor *) acceptor;
-    nng_tls_config *config = NULL;
+    nmq_tls *tls = nmq_zalloc(sizeof *tls);
 
-    if (nng.tls_config_alloc(&config, NNG_TLS_MODE_SERVER) != 0) {
+    if (tls == NULL) {
         return NMQ_ENOMEM;
     }
-    int rv = fill(config, tls);
+    int rv = nmq_nng_status(nng.tls_config_alloc(&tls->config, NNG_TLS_MODE_SERVER));
     if (rv == NMQ_OK) {
-        rv = nmq_nng_status(nng.stream_listener_set_ptr(a->listener, "tls-config", config));
+        rv = fill(tls->config, options);
     }
-    nng.tls_config_free(config);
-    if (rv == NMQ_OK) {
+    if (rv != NMQ_OK) {
+        nmq_tls_free(tls);
+        return rv;
+    }
+    *out = tls;
+    return NMQ_OK;
+}
+
+void
+nmq_tls_free(nmq_tls *tls)
+{
+    if (tls != NULL && tls->config != NULL) {
+        nng.tls_config_free(tls->config); // nng counts: who uses it keeps it
+    }
+    nmq_free(tls);
+}
+
+static int
+set_config(tls_acceptor *a, const nmq_tls *tls)
+{
+    return nmq_nng_status(
+        nng.stream_listener_set_ptr(a->listener, "tls-config", tls->config));
+}
+
+static int
+set_tls(nmq_acceptor *acceptor, const nmq_tls *tls)
+{
+    tls_acceptor *a = (tls_acceptor *) acceptor;
+    int rv = set_config(a, tls);
+
+    if (rv == NMQ_OK && a->started) {
         accept_again(a);
     }
     return rv;
 }
 
-static const nmq_acceptor_ops ops = {.set_tls = set_tls, .stop = stop};
+static void
+start(nmq_acceptor *acceptor)
+{
+    tls_acceptor *a = (tls_acceptor *) acceptor;
+
+    a->started = true;
+    for (int i = 0; i < ACCEPTS; i++) {
+        nng.stream_listener_accept(a->listener, a->slots[i].aio);
+    }
+}
+
+static const nmq_acceptor_ops ops = {.set_tls = set_tls, .start = start, .stop = stop};
 
 static int
 open_listener(tls_acceptor *a, const nmq_listener_options *options)
@@ -222,7 +263,7 @@ open_listener(tls_acceptor *a, const nmq_listener_options *options)
         return rv;
     }
     (void) nng.stream_listener_set_bool(a->listener, "tcp-nodelay", true);
-    rv = set_tls(&a->base, options->tls);
+    rv = set_config(a, options->tls);
     return rv == NMQ_OK ? nmq_nng_status(nng.stream_listener_listen(a->listener)) : rv;
 }
 
@@ -251,9 +292,6 @@ nmq_acceptor_tls(const nmq_listener_options *options, const nmq_accept *to,
     *port = (uint32_t) bound;
     raise_backlog(*port);
     *out = &a->base;
-    for (int i = 0; i < ACCEPTS; i++) {
-        nng.stream_listener_accept(a->listener, a->slots[i].aio);
-    }
     return NMQ_OK;
 }
 

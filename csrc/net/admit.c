@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <sys/random.h>
 
+#include "base/live.h"
+#include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
@@ -54,7 +56,8 @@ typedef struct {
     nmq_attach attach;
     char assigned_id[ASSIGNED_ID_BYTES + 1];
     nmq_packet connack;
-    nmq_buf bytes; // of the CONNACK
+    nmq_bytes response_information; // owned; at NULL: none
+    nmq_buf bytes;                  // of the CONNACK
 } admission;
 
 static int
@@ -71,19 +74,37 @@ accept_link(void *arg, bool session_present)
     return nmq_outbox_put(&a->conn->link.outbox, bytes); // [MQTT-3.2.0-1]
 }
 
+void
+nmq_conn_tell(nmq_conn *conn)
+{
+    const nmq_options *options = conn->conns->options;
+
+    conn->told = (nmq_told){
+        .packet_max_bytes = NMQ_LIVE(options->packet_max_bytes),
+        .receive_maximum = (uint16_t) NMQ_LIVE(options->receive_maximum),
+        .topic_alias_max = (uint16_t) NMQ_LIVE(options->topic_alias_max),
+        .server_keep_alive_s = (uint16_t) NMQ_LIVE(options->server_keep_alive_s),
+        .qos_max = NMQ_LIVE(options->qos_max),
+        .retain_available = NMQ_LIVE(options->retain_available),
+        .wildcards_available = NMQ_LIVE(options->wildcards_available),
+        .shared_available = NMQ_LIVE(options->shared_available),
+        .subscription_ids_available = NMQ_LIVE(options->subscription_ids_available),
+    };
+}
+
 // What the server tells of itself in a 5.0 CONNACK (3.2.2.3).
 static void
 announce(const nmq_conn *conn, nmq_props *props)
 {
-    const nmq_options *options = conn->conns->options;
+    const nmq_told *told = &conn->told;
     const struct {
         enum nmq_prop_id id;
         bool available;
     } features[] = {
-        {NMQ_PROP_RETAIN_AVAILABLE, options->retain_available},
-        {NMQ_PROP_WILDCARD_SUBSCRIPTION_AVAILABLE, options->wildcards_available},
-        {NMQ_PROP_SHARED_SUBSCRIPTION_AVAILABLE, options->shared_available},
-        {NMQ_PROP_SUBSCRIPTION_IDENTIFIER_AVAILABLE, options->subscription_ids_available},
+        {NMQ_PROP_RETAIN_AVAILABLE, told->retain_available},
+        {NMQ_PROP_WILDCARD_SUBSCRIPTION_AVAILABLE, told->wildcards_available},
+        {NMQ_PROP_SHARED_SUBSCRIPTION_AVAILABLE, told->shared_available},
+        {NMQ_PROP_SUBSCRIPTION_IDENTIFIER_AVAILABLE, told->subscription_ids_available},
     };
 
     for (size_t i = 0; i < sizeof features / sizeof *features; i++) {
@@ -91,31 +112,30 @@ announce(const nmq_conn *conn, nmq_props *props)
             nmq_props_set_number(props, features[i].id, 0);
         }
     }
-    if (options->qos_max < 2) { // [MQTT-3.2.2-9]
-        nmq_props_set_number(props, NMQ_PROP_MAXIMUM_QOS, options->qos_max);
+    if (told->qos_max < 2) { // [MQTT-3.2.2-9]
+        nmq_props_set_number(props, NMQ_PROP_MAXIMUM_QOS, told->qos_max);
     }
-    if (options->server_keep_alive_s > 0) { // [MQTT-3.2.2-21]
-        nmq_props_set_number(props, NMQ_PROP_SERVER_KEEP_ALIVE,
-                             options->server_keep_alive_s);
+    if (told->server_keep_alive_s > 0) { // [MQTT-3.2.2-21]
+        nmq_props_set_number(props, NMQ_PROP_SERVER_KEEP_ALIVE, told->server_keep_alive_s);
     }
-    if (options->receive_maximum < UINT16_MAX) {
-        nmq_props_set_number(props, NMQ_PROP_RECEIVE_MAXIMUM, options->receive_maximum);
+    if (told->receive_maximum < UINT16_MAX) {
+        nmq_props_set_number(props, NMQ_PROP_RECEIVE_MAXIMUM, told->receive_maximum);
     }
-    if (options->packet_max_bytes < NMQ_VARINT_MAX + 5) {
-        nmq_props_set_number(props, NMQ_PROP_MAXIMUM_PACKET_SIZE,
-                             options->packet_max_bytes);
+    if (told->packet_max_bytes < NMQ_VARINT_MAX + 5) {
+        nmq_props_set_number(props, NMQ_PROP_MAXIMUM_PACKET_SIZE, told->packet_max_bytes);
     }
-    if (options->topic_alias_max > 0) {
-        nmq_props_set_number(props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, options->topic_alias_max);
+    if (told->topic_alias_max > 0) {
+        nmq_props_set_number(props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, told->topic_alias_max);
     }
 }
 
 // What the CONNACK says to this client: what it asked for and did not get, who it is.
 static void
-fill_connack(const nmq_conn *conn, const nmq_attach *attach, const nmq_packet *connect,
-             uint32_t asked_expiry_s, nmq_props *props)
+fill_connack(admission *a, const nmq_packet *connect, uint32_t asked_expiry_s)
 {
-    const nmq_options *options = conn->conns->options;
+    nmq_conn *conn = a->conn;
+    const nmq_attach *attach = &a->attach;
+    nmq_props *props = &a->connack.props;
 
     announce(conn, props);
     if (attach->expiry_interval_s != asked_expiry_s) {
@@ -125,10 +145,11 @@ fill_connack(const nmq_conn *conn, const nmq_attach *attach, const nmq_packet *c
     if (connect->connect.client_id.len == 0) { // [MQTT-3.1.3-7] [MQTT-3.2.2-16]
         nmq_props_set_text(props, NMQ_PROP_ASSIGNED_CLIENT_IDENTIFIER, attach->client_id);
     }
-    if (options->response_information != NULL &&
-        nmq_props_number(&connect->props, NMQ_PROP_REQUEST_RESPONSE_INFORMATION, 0) == 1) {
-        nmq_props_set_text(props, NMQ_PROP_RESPONSE_INFORMATION, // [MQTT-3.1.2-28]
-                           nmq_bytes_of(options->response_information));
+    if (nmq_props_number(&connect->props, NMQ_PROP_REQUEST_RESPONSE_INFORMATION, 0) == 1) {
+        a->response_information = nmq_conns_response_information(conn->conns);
+    }
+    if (a->response_information.at != NULL) { // [MQTT-3.1.2-28]
+        nmq_props_set_text(props, NMQ_PROP_RESPONSE_INFORMATION, a->response_information);
     }
     nmq_auth_properties(conn->auth, props);
 }
@@ -163,11 +184,10 @@ assign_id(char text[ASSIGNED_ID_BYTES + 1])
 // The server's wish counts where the client can hear of it [MQTT-3.1.2-21]
 // [MQTT-3.2.2-22].
 static uint16_t
-keep_alive_of(const nmq_options *options, const nmq_connect *c)
+keep_alive_of(const nmq_told *told, const nmq_connect *c)
 {
-    return c->version == NMQ_V5 && options->server_keep_alive_s > 0
-               ? (uint16_t) options->server_keep_alive_s
-               : c->keep_alive_s;
+    return c->version == NMQ_V5 && told->server_keep_alive_s > 0 ? told->server_keep_alive_s
+                                                                 : c->keep_alive_s;
 }
 
 // A client that stays silent for one and a half times its keep alive is gone
@@ -175,7 +195,7 @@ keep_alive_of(const nmq_options *options, const nmq_connect *c)
 void
 nmq_conn_keep_alive(nmq_conn *conn)
 {
-    uint32_t permille = conn->conns->options->keep_alive_permille;
+    uint32_t permille = NMQ_LIVE(conn->conns->options->keep_alive_permille);
     nmq_client *client = conn->client;
 
     (void) pthread_mutex_lock(&client->lock);
@@ -211,10 +231,10 @@ plan(admission *a, const nmq_packet *packet)
         .user_name = user_name_of(conn, c),
         .link = &conn->link,
         .peer = &conn->stream->peer,
-        .expiry_interval_s = smaller(asked_s, options->expiry_max_s),
+        .expiry_interval_s = smaller(asked_s, NMQ_LIVE(options->expiry_max_s)),
         .receive_maximum = UINT16_MAX,
         .packet_max = conn->packet_max,
-        .keep_alive_s = keep_alive_of(options, c),
+        .keep_alive_s = keep_alive_of(&conn->told, c),
         .version = c->version,
         .clean_start = c->clean_start,
         .accept = accept_link,
@@ -227,11 +247,11 @@ plan(admission *a, const nmq_packet *packet)
     if (c->version != NMQ_V5) {
         return;
     }
-    fill_connack(conn, attach, packet, asked_s, &a->connack.props);
+    fill_connack(a, packet, asked_s);
     attach->receive_maximum =
         nmq_props_number(&packet->props, NMQ_PROP_RECEIVE_MAXIMUM, UINT16_MAX);
     attach->topic_alias_max = (uint16_t) smaller(
-        options->send_topic_alias_max, // [MQTT-3.1.2-26]
+        NMQ_LIVE(options->send_topic_alias_max), // [MQTT-3.1.2-26]
         nmq_props_number(&packet->props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, 0));
     if (c->has_will) {
         attach->will_delay_s =
@@ -298,6 +318,7 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         rv = enter(&a, batch, &packet->connect, &client);
     }
     nmq_buf_free(&a.bytes);
+    nmq_free((void *) (uintptr_t) a.response_information.at);
     if (fault.code != 0) {
         return nmq_conn_refuse(conn, batch, fault);
     }
@@ -335,11 +356,12 @@ static nmq_fault
 check_client_id(const nmq_options *options, const nmq_connect *c)
 {
     if (c->client_id.len == 0 &&
-        (!options->empty_client_ids || c->version == NMQ_V31 ||
+        (!NMQ_LIVE(options->empty_client_ids) || c->version == NMQ_V31 ||
          (c->version == NMQ_V311 && !c->clean_start))) { // [MQTT-3.1.3-8 of 3.1.1]
         return (nmq_fault){NMQ_RC_CLIENT_ID_NOT_VALID, "a client identifier is required"};
     }
-    if (options->strict_client_ids && !is_strict_id(c->client_id)) { // [MQTT-3.1.3-8]
+    if (NMQ_LIVE(options->strict_client_ids) &&
+        !is_strict_id(c->client_id)) { // [MQTT-3.1.3-8]
         return (nmq_fault){NMQ_RC_CLIENT_ID_NOT_VALID,
                            "a client identifier has 1 to 23 letters and digits"};
     }
@@ -375,7 +397,7 @@ take_common_name(nmq_conn *conn)
     char name[NMQ_COMMON_NAME_BYTES];
     int rv = conn->stream->ops->common_name(conn->stream, name);
 
-    if (rv != NMQ_OK || !conn->listener->cn_as_user_name) {
+    if (rv != NMQ_OK || !conn->settings->cn_as_user_name) {
         return rv == NMQ_OK ? NMQ_ENOENT : rv;
     }
     return nmq_conn_prove(conn, nmq_bytes_of(name));
@@ -386,11 +408,12 @@ nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
     const nmq_options *options = conn->conns->options;
 
+    nmq_conn_tell(conn);
     nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_CONNECTS, 1);
     __atomic_store_n(&conn->version, packet->connect.version, __ATOMIC_RELAXED);
     conn->packet_max =
         smaller(nmq_props_number(&packet->props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX),
-                options->send_packet_max_bytes);
+                NMQ_LIVE(options->send_packet_max_bytes));
     conn->problem_info =
         nmq_props_number(&packet->props, NMQ_PROP_REQUEST_PROBLEM_INFORMATION, 1) == 1;
     nmq_fault fault = check_connect(conn, packet);
@@ -408,7 +431,7 @@ nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
             (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "its certificate is not valid"});
     }
     // a method that no Python knows is refused there [MQTT-4.12.0-1]
-    if ((conn->listener->ask_auth && proved != NMQ_OK) ||
+    if ((conn->settings->ask_auth && proved != NMQ_OK) ||
         nmq_props_has(&packet->props, NMQ_PROP_AUTHENTICATION_METHOD)) {
         return nmq_conn_ask(conn, packet);
     }

@@ -8,6 +8,7 @@
 // While the answer is awaited nothing is read. The CONNECT is kept until its client is in.
 #include <string.h>
 
+#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
@@ -148,7 +149,7 @@ nmq_conn_post_question(nmq_conn *conn)
     };
 
     conn->auth->question = (nmq_buf){0};
-    nmq_conn_set_idle(conn, conns->options->answer_timeout_ms);
+    nmq_conn_set_idle(conn, NMQ_LIVE(conns->options->answer_timeout_ms));
     (void) pthread_mutex_lock(&conn->link.lock);
     conn->asking = true;
     (void) pthread_mutex_unlock(&conn->link.lock);
@@ -215,7 +216,7 @@ connect_answered(nmq_conn *conn, nmq_batch *batch)
 
     if (auth->reason_code == NMQ_RC_CONTINUE_AUTHENTICATION) {
         conn->state = NMQ_CONN_AUTHENTICATING;
-        nmq_conn_set_idle(conn, conn->conns->options->connect_timeout_ms);
+        nmq_conn_set_idle(conn, NMQ_LIVE(conn->conns->options->connect_timeout_ms));
         return put_auth(conn, batch, NMQ_RC_CONTINUE_AUTHENTICATION); // [MQTT-4.12.0-2]
     }
     conn->state = NMQ_CONN_NEW;

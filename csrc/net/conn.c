@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
@@ -170,8 +171,7 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     if (header == 0) {
         return NMQ_NEXT_PACKET;
     }
-    if (size >
-        conn->conns->options->packet_max_bytes) { // [MQTT-3.2.2-15]: before it is read
+    if (size > conn->told.packet_max_bytes) { // [MQTT-3.2.2-15]: before it is read
         nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_PACKETS_TOO_LARGE, 1);
         return nmq_conn_refuse(
             conn, batch,
@@ -191,7 +191,7 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     *taken = (size_t) got;
     conn->packets_in++;
     enum nmq_next next = nmq_conn_handle(conn, batch, &packet);
-    if (conn->rate != NULL && next == NMQ_NEXT_PACKET &&
+    if (next == NMQ_NEXT_PACKET && nmq_conns_have_rate(conn->conns) &&
         !nmq_conn_pay(conn, size, type == NMQ_PUBLISH, batch->now_ms)) {
         return NMQ_NEXT_PAUSE;
     }
@@ -250,7 +250,7 @@ settle(nmq_conn *conn, nmq_batch *batch)
 {
     nmq_router *router = conn->conns->router;
     nmq_counters *counters = &router->counters;
-    size_t max = router->limits.outbox_max_bytes;
+    size_t max = NMQ_LIVE(router->limits.outbox_max_bytes);
     nmq_link *link = &conn->link;
 
     nmq_counters_add(counters, NMQ_COUNT_PACKETS_IN, conn->packets_in);

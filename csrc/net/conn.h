@@ -23,7 +23,8 @@
 // All connections of one broker.
 typedef struct {
     nmq_router *router;
-    const nmq_options *options;
+    const nmq_options *options;     // NMQ_LIVE
+    nmq_bytes response_information; // lock; owned; at NULL: none
     nmq_gate gate;
     int64_t relieved_ms; // atomic: when a client was cut last, or looked for
     pthread_mutex_t lock;
@@ -66,6 +67,20 @@ typedef struct {
 
 typedef struct nmq_conn nmq_conn;
 
+// What holds for a connection from its CONNECT to its end, because the client was told so
+// in CONNACK; see nmq_options.
+typedef struct {
+    uint32_t packet_max_bytes;
+    uint16_t receive_maximum;
+    uint16_t topic_alias_max;
+    uint16_t server_keep_alive_s; // 0: what the client asks for
+    uint8_t qos_max;
+    bool retain_available;
+    bool wildcards_available;
+    bool shared_available;
+    bool subscription_ids_available;
+} nmq_told;
+
 // The mount point of one client. Receive side.
 typedef struct {
     nmq_buf prefix;
@@ -85,14 +100,15 @@ typedef struct {
 struct nmq_conn {
     nmq_link link; // first: a link is a connection
     nmq_conns *conns;
-    nmq_listener *listener; // a reference
+    nmq_listener *listener;          // a reference
+    nmq_listener_settings *settings; // a reference: the listener's at accept
     nmq_stream *stream;
     uint64_t number;           // fixed
     nmq_buf in;                // receive side: bytes not handled yet
     size_t plain;              // receive side: of in, MQTT; raw bytes follow
     nmq_conn_ws *ws;           // fixed; NULL: MQTT without WebSocket
     nmq_mount *mount;          // receive side; NULL: none
-    nmq_rate *rate;            // fixed; NULL: as fast as it likes
+    nmq_rate *rate;            // atomic, set once; NULL: as fast as it likes
     size_t held_in;            // atomic: what `in` holds
     size_t in_cap_next;        // receive side: how large the next buffer shall be
     enum nmq_conn_state state; // receive side
@@ -106,10 +122,10 @@ struct nmq_conn {
     bool asking;               // link.lock: a question is out
     bool answered;             // receive side: an answer is to be handled
     bool proxy_due;            // receive side: a PROXY header comes first
-    bool address_counted;      // receive side
     bool left;                 // receive side: counts no more against bounds
     nmq_auth *auth;            // receive side; NULL: never asked, or answered for good
     uint32_t packet_max;       // receive side: the client's Maximum Packet Size
+    nmq_told told;             // receive side
     bool problem_info;         // receive side: Request Problem Information
     bool send_will;            // receive side: at the end
     bool acked;                // receive side: this batch acknowledged something
@@ -125,6 +141,18 @@ struct nmq_conn {
 };
 
 void nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options);
+
+// Disconnects those that came through the listener of that number.
+void nmq_conns_disconnect(nmq_conns *conns, uint32_t listener, uint8_t reason_code);
+
+// The options have changed: timers that depend on them are looked at again.
+void nmq_conns_look_again(nmq_conns *conns);
+
+// Takes the text, which was allocated; at NULL: none.
+void nmq_conns_set_response_information(nmq_conns *conns, nmq_bytes text);
+
+// Copies it for the caller, who frees it; at NULL when there is none or memory is out.
+nmq_bytes nmq_conns_response_information(nmq_conns *conns);
 
 // Whose streams those of that listener are: what an acceptor is given.
 nmq_accept nmq_conns_accept(nmq_listener *listener);
@@ -198,13 +226,15 @@ size_t nmq_conn_advance_prefix(nmq_conn *conn, size_t count); // how much of cou
 // Call with link.lock. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_conn_wrap(nmq_conn *conn, size_t load, bool last);
 
+// rate.c. Whether clients have a rate.
+bool nmq_conns_have_rate(const nmq_conns *conns);
+
 // rate.c. Whether the client may go on after that packet; else nmq_conn_wait_rate stops
 // reading until it may. Receive side.
 bool nmq_conn_pay(nmq_conn *conn, size_t bytes, bool message, int64_t now_ms);
 bool nmq_conn_wait_rate(nmq_conn *conn, int64_t now_ms);
 void nmq_conn_hurry(nmq_conn *conn); // ends the wait: the connection closes
 void nmq_conn_fire_rate(nmq_timer *timer);
-int nmq_conn_set_rate(nmq_conn *conn); // at its birth; NMQ_OK or NMQ_ENOMEM
 
 // memory.c. Cuts who holds the most, if the core is over its bound. Call without a lock.
 void nmq_conns_relieve(nmq_conns *conns);
@@ -233,6 +263,9 @@ enum nmq_next nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch,
 
 // admit.c. Lets the client of that CONNECT in.
 enum nmq_next nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet);
+
+// Sets what holds for the connection to what the options say now.
+void nmq_conn_tell(nmq_conn *conn);
 
 // Sets the longest silence to what the client's Keep Alive says.
 void nmq_conn_keep_alive(nmq_conn *conn);

@@ -1,4 +1,5 @@
 // conn_send.c - the send side: from the outbox to the stream, and the close behind it.
+#include "base/live.h"
 #include "base/status.h"
 #include "mqtt/encode.h"
 #include "net/conn.h"
@@ -17,9 +18,10 @@ pump(nmq_conn *conn, nmq_client *client)
     link->pump_due = false;
     if (client->link == link && !link->closed) {
         nmq_session *session = client->session;
-        int rv = nmq_session_pump(session, &link->outbox, limits->outbox_max_bytes,
-                                  nmq_clock_now_ms());
-        link->pump_due = rv == NMQ_OK && link->outbox.total >= limits->outbox_max_bytes;
+        int rv = nmq_session_pump(session, &link->outbox,
+                                  NMQ_LIVE(limits->outbox_max_bytes), nmq_clock_now_ms());
+        link->pump_due =
+            rv == NMQ_OK && link->outbox.total >= NMQ_LIVE(limits->outbox_max_bytes);
         link->queue_full = nmq_session_is_full(session);
         nmq_client_count_sent(client);
     }
@@ -82,7 +84,8 @@ sends_done(nmq_conn *conn)
     bool close = conn->closing && !conn->is_sending;
     (void) pthread_mutex_unlock(&link->lock);
     if (relieve) {
-        nmq_link_relieve(link, conn->conns->router->limits.outbox_max_bytes, false);
+        nmq_link_relieve(link, NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes),
+                         false);
     }
     if (close) {
         conn->stream->ops->close(conn->stream);

@@ -1,4 +1,5 @@
 // conn_timers.c - what time does to a connection: keep alive, retry, linger, and holds.
+#include "base/live.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
@@ -25,7 +26,7 @@ static uint32_t
 retry_interval_ms(const nmq_conn *conn, bool open)
 {
     return open && nmq_conn_version(conn) != NMQ_V5
-               ? conn->conns->options->retry_interval_s * 1000
+               ? NMQ_LIVE(conn->conns->options->retry_interval_s) * 1000
                : 0;
 }
 
@@ -62,7 +63,8 @@ retry(nmq_conn *conn)
     conn->retry_acks = progress + 1;
     if (stalled && nmq_session_resume(session) == NMQ_OK) {
         (void) nmq_session_pump(session, &conn->link.outbox,
-                                router->limits.outbox_max_bytes, nmq_clock_now_ms());
+                                NMQ_LIVE(router->limits.outbox_max_bytes),
+                                nmq_clock_now_ms());
         nmq_client_count_sent(client);
     }
     (void) pthread_mutex_unlock(&conn->link.lock);

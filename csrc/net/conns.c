@@ -2,6 +2,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
@@ -67,8 +68,7 @@ nmq_conn_forget(nmq_conn *conn)
     (void) pthread_mutex_unlock(&conn->conns->lock);
     if (!conn->left) {
         conn->left = true;
-        nmq_listener_leave(conn->listener,
-                           conn->address_counted ? &conn->stream->peer : NULL);
+        nmq_listener_leave(conn->listener, &conn->stream->peer);
     }
 }
 
@@ -79,13 +79,13 @@ conn_free(nmq_link *link)
     nmq_conns *conns = conn->conns;
 
     nmq_client_unref(conn->client);
-    for (uint32_t i = 0; conn->aliases != NULL && i < conns->options->topic_alias_max;
-         i++) {
+    for (uint32_t i = 0; conn->aliases != NULL && i < conn->told.topic_alias_max; i++) {
         nmq_free((void *) (uintptr_t) conn->aliases[i].at);
     }
     nmq_free(conn->aliases);
     nmq_auth_free(conn->auth);
     nmq_conn_forget_rules(conn);
+    nmq_listener_settings_unref(conn->settings);
     nmq_listener_unref(conn->listener);
     conn->stream->ops->free(conn->stream);
     if (conn->ws != NULL) {
@@ -133,24 +133,19 @@ enter(nmq_conns *conns, nmq_conn *conn)
 static int
 make_parts(nmq_conn *conn)
 {
-    const nmq_listener *listener = conn->listener;
-
-    conn->proxy_due = listener->proxy;
-    conn->address_counted = !listener->proxy;
-    if (listener->path.at != NULL) {
+    conn->settings = nmq_listener_now(conn->listener);
+    conn->proxy_due = conn->settings->proxy;
+    if (conn->settings->path.at != NULL) {
         conn->ws = nmq_zalloc(sizeof *conn->ws);
     }
-    return listener->path.at != NULL && conn->ws == NULL ? NMQ_ENOMEM
-                                                         : nmq_conn_set_rate(conn);
+    return conn->settings->path.at != NULL && conn->ws == NULL ? NMQ_ENOMEM : NMQ_OK;
 }
 
-// It was admitted and did not come in: with a PROXY header its address is not known yet.
+// It was admitted and did not come in.
 static void
 leave(void *arg, const nmq_peer *peer)
 {
-    nmq_listener *listener = arg;
-
-    nmq_listener_leave(listener, listener->proxy ? NULL : peer);
+    nmq_listener_leave(arg, peer);
 }
 
 static void
@@ -185,12 +180,13 @@ accept_stream(void *arg, nmq_stream *stream)
         nmq_link_unref(&conn->link);
         return;
     }
-    nmq_conn_set_idle(conn, conns->options->connect_timeout_ms);
+    nmq_conn_tell(conn);
+    nmq_conn_set_idle(conn, NMQ_LIVE(conns->options->connect_timeout_ms));
     nmq_conn_post_recv(conn);
 }
 
 static bool
-admit(void *arg, const nmq_peer *peer)
+admit(void *arg, nmq_peer *peer)
 {
     return nmq_listener_admit(arg, peer);
 }
@@ -224,6 +220,44 @@ nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options)
     (void) pthread_cond_init(&conns->freed, NULL);
 }
 
+void
+nmq_conns_set_response_information(nmq_conns *conns, nmq_bytes text)
+{
+    (void) pthread_mutex_lock(&conns->lock);
+    nmq_bytes old = conns->response_information;
+    conns->response_information = text;
+    (void) pthread_mutex_unlock(&conns->lock);
+    nmq_free((void *) (uintptr_t) old.at);
+}
+
+nmq_bytes
+nmq_conns_response_information(nmq_conns *conns)
+{
+    nmq_bytes copy = {0};
+
+    (void) pthread_mutex_lock(&conns->lock);
+    if (conns->response_information.at != NULL) {
+        (void) nmq_bytes_copy(conns->response_information, &copy);
+    }
+    (void) pthread_mutex_unlock(&conns->lock);
+    return copy;
+}
+
+// A timer that fires early arms itself again.
+void
+nmq_conns_look_again(nmq_conns *conns)
+{
+    size_t count;
+    nmq_conn **all = nmq_conns_all(conns, &count);
+    int64_t now_ms = nmq_clock_now_ms();
+
+    for (size_t i = 0; i < count; i++) {
+        nmq_conn_arm(all[i], &all[i]->timer, now_ms);
+        nmq_link_unref(&all[i]->link);
+    }
+    nmq_free(all);
+}
+
 nmq_conn **
 nmq_conns_all(nmq_conns *conns, size_t *count)
 {
@@ -239,6 +273,21 @@ nmq_conns_all(nmq_conns *conns, size_t *count)
     }
     (void) pthread_mutex_unlock(&conns->lock);
     return all;
+}
+
+void
+nmq_conns_disconnect(nmq_conns *conns, uint32_t listener, uint8_t reason_code)
+{
+    size_t count;
+    nmq_conn **all = nmq_conns_all(conns, &count);
+
+    for (size_t i = 0; i < count; i++) {
+        if (all[i]->listener->number == listener) {
+            nmq_conn_disconnect(&all[i]->link, reason_code);
+        }
+        nmq_link_unref(&all[i]->link);
+    }
+    nmq_free(all);
 }
 
 static bool
@@ -293,6 +342,7 @@ nmq_conns_fini(nmq_conns *conns)
 {
     nmq_gate_fini(&conns->gate);
     nmq_map_free(&conns->by_number);
+    nmq_free((void *) (uintptr_t) conns->response_information.at);
     (void) pthread_cond_destroy(&conns->freed);
     (void) pthread_mutex_destroy(&conns->lock);
 }

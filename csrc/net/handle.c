@@ -2,6 +2,7 @@
 // how packets of our own are put (MQTT 5.0, chapter 3).
 #include <string.h>
 
+#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/encode.h"
@@ -123,7 +124,7 @@ nmq_conn_refuse(nmq_conn *conn, nmq_batch *batch, nmq_fault fault)
 bool
 nmq_conn_levels_fit(const nmq_conn *conn, nmq_bytes topic)
 {
-    uint32_t left = conn->conns->options->topic_levels_max;
+    uint32_t left = NMQ_LIVE(conn->conns->options->topic_levels_max);
 
     for (const uint8_t *at = topic.at; at != NULL && left > 0; left--) {
         size_t rest = topic.len - (size_t) (at - topic.at);
@@ -139,7 +140,7 @@ nmq_conn_levels_fit(const nmq_conn *conn, nmq_bytes topic)
 bool
 nmq_conn_properties_fit(const nmq_conn *conn, const nmq_props *props)
 {
-    uint32_t max = conn->conns->options->user_properties_max;
+    uint32_t max = NMQ_LIVE(conn->conns->options->user_properties_max);
 
     return max == 0 || props->user_properties <= max;
 }
@@ -210,7 +211,7 @@ handle_disconnect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     }
     if (nmq_props_has(&packet->props, NMQ_PROP_SESSION_EXPIRY_INTERVAL)) {
         uint32_t asked = packet->props.number[NMQ_PROP_SESSION_EXPIRY_INTERVAL];
-        uint32_t max_s = conn->conns->options->expiry_max_s;
+        uint32_t max_s = NMQ_LIVE(conn->conns->options->expiry_max_s);
         (void) pthread_mutex_lock(&client->lock);
         bool was_zero = client->expiry_interval_s == 0;
         if (client->link == &conn->link && (!was_zero || asked == 0)) {

@@ -38,13 +38,14 @@ take_proxy(nmq_conn *conn)
         return taken;
     }
     conn->proxy_due = false;
-    conn->stream->peer = peer;
     drop(conn, (size_t) taken);
-    conn->address_counted = nmq_listener_admit_address(conn->listener, &peer);
-    if (!conn->address_counted) {
+    bool room = nmq_listener_admit_address(conn->listener, &peer);
+    nmq_listener_leave_address(conn->listener, &conn->stream->peer);
+    conn->stream->peer = peer;
+    if (!room) {
         refuse(conn, "too many connections from its address");
     }
-    return conn->address_counted ? 1 : NMQ_ETOOBIG;
+    return room ? 1 : NMQ_ETOOBIG;
 }
 
 // Hands an answer to the send side. A pong that still waits there is out of date.
@@ -70,7 +71,7 @@ static int
 upgrade(nmq_conn *conn, nmq_buf *reply)
 {
     nmq_bytes in = {conn->in.at, conn->in.len};
-    int taken = nmq_ws_upgrade(&conn->ws->ws, in, conn->listener->path, reply);
+    int taken = nmq_ws_upgrade(&conn->ws->ws, in, conn->settings->path, reply);
 
     if (taken > 0) {
         drop(conn, (size_t) taken);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 
@@ -18,8 +19,7 @@ nmq_gate_init(nmq_gate *gate, nmq_router *router, const nmq_options *options)
 {
     *gate = (nmq_gate){
         .router = router,
-        .connections_max = options->connections_max,
-        .address_connections_max = options->address_connections_max,
+        .options = options,
     };
     (void) pthread_mutex_init(&gate->lock, NULL);
 }
@@ -37,6 +37,57 @@ copy(const char *text, nmq_bytes *out)
     return text != NULL ? nmq_bytes_copy(nmq_bytes_of(text), out) : NMQ_OK;
 }
 
+nmq_listener_settings *
+nmq_listener_settings_new(const nmq_listener_options *options)
+{
+    nmq_listener_settings *s = nmq_zalloc(sizeof *s);
+
+    if (s == NULL) {
+        return NULL;
+    }
+    s->refs = 1;
+    s->connections_max = options->connections_max;
+    s->ask_auth = options->ask_auth;
+    s->cn_as_user_name = options->cn_as_user_name;
+    s->proxy = options->proxy;
+    if (copy(options->path, &s->path) != NMQ_OK ||
+        copy(options->mount, &s->mount) != NMQ_OK) {
+        nmq_listener_settings_unref(s);
+        return NULL;
+    }
+    return s;
+}
+
+void
+nmq_listener_settings_unref(nmq_listener_settings *settings)
+{
+    if (settings != NULL && __atomic_sub_fetch(&settings->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+        nmq_free((void *) (uintptr_t) settings->path.at);
+        nmq_free((void *) (uintptr_t) settings->mount.at);
+        nmq_free(settings);
+    }
+}
+
+nmq_listener_settings *
+nmq_listener_now(nmq_listener *listener)
+{
+    (void) pthread_mutex_lock(&listener->gate->lock);
+    nmq_listener_settings *settings = listener->settings;
+    (void) __atomic_add_fetch(&settings->refs, 1, __ATOMIC_RELAXED);
+    (void) pthread_mutex_unlock(&listener->gate->lock);
+    return settings;
+}
+
+void
+nmq_listener_set(nmq_listener *listener, nmq_listener_settings *settings)
+{
+    (void) pthread_mutex_lock(&listener->gate->lock);
+    nmq_listener_settings *old = listener->settings;
+    listener->settings = settings;
+    (void) pthread_mutex_unlock(&listener->gate->lock);
+    nmq_listener_settings_unref(old);
+}
+
 nmq_listener *
 nmq_listener_new(nmq_gate *gate, const nmq_listener_options *options)
 {
@@ -47,13 +98,9 @@ nmq_listener_new(nmq_gate *gate, const nmq_listener_options *options)
     }
     l->gate = gate;
     l->refs = 1;
-    l->connections_max = options->connections_max;
-    l->ask_auth = options->ask_auth;
-    l->cn_as_user_name = options->cn_as_user_name;
-    l->proxy = options->proxy;
-    if (copy(options->path, &l->path) != NMQ_OK ||
-        copy(options->mount, &l->mount) != NMQ_OK) {
-        nmq_listener_unref(l);
+    l->settings = nmq_listener_settings_new(options);
+    if (l->settings == NULL) {
+        nmq_free(l);
         return NULL;
     }
     return l;
@@ -70,8 +117,7 @@ void
 nmq_listener_unref(nmq_listener *listener)
 {
     if (listener != NULL && __atomic_sub_fetch(&listener->refs, 1, __ATOMIC_ACQ_REL) == 0) {
-        nmq_free((void *) (uintptr_t) listener->path.at);
-        nmq_free((void *) (uintptr_t) listener->mount.at);
+        nmq_listener_settings_unref(listener->settings);
         nmq_free(listener);
     }
 }
@@ -95,7 +141,7 @@ key_of(const nmq_peer *peer)
 
 // Call with the gate's lock. Returns whether there was room; out of memory there is none.
 static bool
-add_address(nmq_gate *gate, const nmq_peer *peer)
+add_address(nmq_gate *gate, const nmq_peer *peer, uint32_t max)
 {
     address_count *entry = nmq_map_get(&gate->addresses, key_of(peer));
 
@@ -110,7 +156,7 @@ add_address(nmq_gate *gate, const nmq_peer *peer)
             return false;
         }
     }
-    bool room = entry->count < gate->address_connections_max;
+    bool room = entry->count < max;
     entry->count += room;
     return room;
 }
@@ -123,25 +169,32 @@ count_refusal(nmq_listener *listener, enum nmq_count why)
 }
 
 bool
-nmq_listener_admit_address(nmq_listener *listener, const nmq_peer *peer)
+nmq_listener_admit_address(nmq_listener *listener, nmq_peer *peer)
 {
     nmq_gate *gate = listener->gate;
+    uint32_t max = NMQ_LIVE(gate->options->address_connections_max);
 
-    if (gate->address_connections_max == 0 || peer->address_len == 0) {
+    peer->counted = false;
+    if (max == 0 || peer->address_len == 0) {
         return true;
     }
     (void) pthread_mutex_lock(&gate->lock);
-    bool room = add_address(gate, peer);
+    peer->counted = add_address(gate, peer, max);
     (void) pthread_mutex_unlock(&gate->lock);
-    if (!room) {
+    if (!peer->counted) {
         count_refusal(listener, NMQ_COUNT_REFUSED_ADDRESS);
     }
-    return room;
+    return peer->counted;
 }
 
-static void
-drop_address(nmq_gate *gate, const nmq_peer *peer)
+void
+nmq_listener_leave_address(nmq_listener *listener, const nmq_peer *peer)
 {
+    nmq_gate *gate = listener->gate;
+
+    if (!peer->counted) {
+        return;
+    }
     (void) pthread_mutex_lock(&gate->lock);
     address_count *entry = nmq_map_get(&gate->addresses, key_of(peer));
     if (entry != NULL && --entry->count == 0) {
@@ -152,21 +205,26 @@ drop_address(nmq_gate *gate, const nmq_peer *peer)
 }
 
 bool
-nmq_listener_admit(nmq_listener *listener, const nmq_peer *peer)
+nmq_listener_admit(nmq_listener *listener, nmq_peer *peer)
 {
     nmq_gate *gate = listener->gate;
 
-    if (!count_in(&gate->open, gate->connections_max)) {
+    (void) pthread_mutex_lock(&gate->lock);
+    uint32_t max = listener->settings->connections_max;
+    bool proxy = listener->settings->proxy;
+    (void) pthread_mutex_unlock(&gate->lock);
+    peer->counted = false;
+    if (!count_in(&gate->open, NMQ_LIVE(gate->options->connections_max))) {
         count_refusal(listener, NMQ_COUNT_REFUSED_CONNECTIONS);
         return false;
     }
-    if (!count_in(&listener->open, listener->connections_max)) {
+    if (!count_in(&listener->open, max)) {
         (void) __atomic_sub_fetch(&gate->open, 1, __ATOMIC_RELAXED);
         count_refusal(listener, NMQ_COUNT_REFUSED_LISTENER);
         return false;
     }
-    if (!listener->proxy && !nmq_listener_admit_address(listener, peer)) {
-        nmq_listener_leave(listener, NULL);
+    if (!proxy && !nmq_listener_admit_address(listener, peer)) {
+        nmq_listener_leave(listener, peer);
         return false;
     }
     (void) __atomic_add_fetch(&listener->accepted, 1, __ATOMIC_RELAXED);
@@ -180,9 +238,7 @@ nmq_listener_leave(nmq_listener *listener, const nmq_peer *peer)
 
     (void) __atomic_sub_fetch(&gate->open, 1, __ATOMIC_RELAXED);
     (void) __atomic_sub_fetch(&listener->open, 1, __ATOMIC_RELAXED);
-    if (peer != NULL && peer->address_len > 0 && gate->address_connections_max != 0) {
-        drop_address(gate, peer);
-    }
+    nmq_listener_leave_address(listener, peer);
 }
 
 void

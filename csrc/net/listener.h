@@ -14,29 +14,34 @@
 // Who is connected, over all listeners of a broker.
 typedef struct {
     nmq_router *router;
-    uint32_t connections_max;         // 0: no bound
-    uint32_t address_connections_max; // 0: no bound
+    const nmq_options *options; // NMQ_LIVE
     pthread_mutex_t lock;
-    nmq_map addresses;  // lock: address -> how many connections; empty without a bound
+    nmq_map addresses;  // lock: address -> how many connections that came under a bound
     uint32_t open;      // atomic: connections
     int64_t starved_ms; // atomic: when the last warning of it was given
 } nmq_gate;
+
+// What a connection takes from its listener when it comes. Immutable and counted.
+typedef struct {
+    uint32_t refs;            // atomic
+    nmq_bytes path;           // owned; of WebSocket upgrades; at NULL: MQTT without them
+    nmq_bytes mount;          // owned; at NULL: none
+    uint32_t connections_max; // 0: no bound
+    bool ask_auth;
+    bool cn_as_user_name;
+    bool proxy; // connections begin with a PROXY header
+} nmq_listener_settings;
 
 typedef struct {
     nmq_gate *gate;
     void *arg;     // of whoever takes the streams
     uint32_t refs; // atomic
     uint32_t number;
-    nmq_acceptor *acceptor;   // whose owner stops it
-    nmq_bytes path;           // owned; of WebSocket upgrades; at NULL: MQTT without them
-    nmq_bytes mount;          // owned; at NULL: none
-    uint32_t connections_max; // 0: no bound
-    bool ask_auth;
-    bool cn_as_user_name;
-    bool proxy;        // connections begin with a PROXY header
-    uint32_t open;     // atomic: connections
-    uint64_t accepted; // atomic
-    uint64_t refused;  // atomic
+    nmq_acceptor *acceptor;          // whose owner stops it
+    nmq_listener_settings *settings; // gate's lock; a reference
+    uint32_t open;                   // atomic: connections
+    uint64_t accepted;               // atomic
+    uint64_t refused;                // atomic
 } nmq_listener;
 
 void nmq_gate_init(nmq_gate *gate, nmq_router *router, const nmq_options *options);
@@ -47,13 +52,25 @@ nmq_listener *nmq_listener_new(nmq_gate *gate, const nmq_listener_options *optio
 nmq_listener *nmq_listener_ref(nmq_listener *listener);
 void nmq_listener_unref(nmq_listener *listener); // takes NULL
 
-// Counts a connection in, unless a bound says no; that is counted too. On a listener with
-// PROXY headers the address is judged later, by nmq_listener_admit_address.
-bool nmq_listener_admit(nmq_listener *listener, const nmq_peer *peer);
-bool nmq_listener_admit_address(nmq_listener *listener, const nmq_peer *peer);
+// Returns settings with one reference, or NULL.
+nmq_listener_settings *nmq_listener_settings_new(const nmq_listener_options *options);
+void nmq_listener_settings_unref(nmq_listener_settings *settings); // takes NULL
 
-// The connection is gone; with peer NULL its address was never counted.
+// Returns a reference to the settings in force.
+nmq_listener_settings *nmq_listener_now(nmq_listener *listener);
+
+// Puts the settings in force for connections from now on; takes the reference.
+void nmq_listener_set(nmq_listener *listener, nmq_listener_settings *settings);
+
+// Counts a connection in, unless a bound says no; that is counted too. On a listener with
+// PROXY headers the address is judged later, by nmq_listener_admit_address. Both note in
+// the peer whether its address was counted.
+bool nmq_listener_admit(nmq_listener *listener, nmq_peer *peer);
+bool nmq_listener_admit_address(nmq_listener *listener, nmq_peer *peer);
+
+// The connection is gone, or its peer was not who it is.
 void nmq_listener_leave(nmq_listener *listener, const nmq_peer *peer);
+void nmq_listener_leave_address(nmq_listener *listener, const nmq_peer *peer);
 
 // Warns that the process is out of descriptors or memory, not more than now and then.
 void nmq_gate_starved(nmq_gate *gate);

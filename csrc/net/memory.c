@@ -3,6 +3,7 @@
 //
 // What a client holds: bytes of its connection that are not handled or not sent, and the
 // messages of its session, each in full however many sessions share it.
+#include "base/live.h"
 #include "base/mem.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
@@ -114,7 +115,7 @@ cut(nmq_conns *conns, const holder *most)
 void
 nmq_conns_relieve(nmq_conns *conns)
 {
-    uint64_t max = conns->router->limits.memory_max_bytes;
+    uint64_t max = NMQ_LIVE(conns->router->limits.memory_max_bytes);
     holder most = {0};
 
     if (max == 0 || !nmq_mem_due() || nmq_mem_held() <= max) {

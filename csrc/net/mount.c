@@ -54,7 +54,7 @@ nmq_conn_unmount(nmq_conn *conn)
 int
 nmq_conn_mount(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 {
-    nmq_bytes mount = conn->listener->mount;
+    nmq_bytes mount = conn->settings->mount;
 
     if (mount.at == NULL) {
         return NMQ_OK;

@@ -41,12 +41,12 @@ nmq_conn_expires_at(const nmq_props *props, int64_t now_ms)
 nmq_fault
 nmq_conn_check_message(const nmq_conn *conn, nmq_bytes topic_name, uint8_t qos, bool retain)
 {
-    const nmq_options *options = conn->conns->options;
+    const nmq_told *told = &conn->told;
 
-    if (qos > options->qos_max) { // [MQTT-3.2.2-11] [MQTT-3.2.2-12]
+    if (qos > told->qos_max) { // [MQTT-3.2.2-11] [MQTT-3.2.2-12]
         return (nmq_fault){NMQ_RC_QOS_NOT_SUPPORTED, "QoS over the Maximum QoS"};
     }
-    if (retain && !options->retain_available) { // [MQTT-3.2.2-13] [MQTT-3.2.2-14]
+    if (retain && !told->retain_available) { // [MQTT-3.2.2-13] [MQTT-3.2.2-14]
         return (nmq_fault){NMQ_RC_RETAIN_NOT_SUPPORTED,
                            "retained messages are switched off"};
     }
@@ -93,7 +93,7 @@ nmq_conn_is_reserved(nmq_bytes topic_name)
 static int
 resolve_alias(nmq_conn *conn, nmq_packet *packet)
 {
-    uint32_t max = conn->conns->options->topic_alias_max;
+    uint32_t max = conn->told.topic_alias_max;
     uint32_t alias = packet->props.number[NMQ_PROP_TOPIC_ALIAS];
     nmq_bytes *topic = &packet->publish.topic_name;
 
@@ -158,7 +158,7 @@ static enum nmq_next
 receive_qos2(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, bool *fresh)
 {
     nmq_client *client = conn->client;
-    uint32_t max = conn->conns->options->receive_maximum;
+    uint32_t max = conn->told.receive_maximum;
 
     (void) pthread_mutex_lock(&client->lock);
     const nmq_id_set *open = &client->session->unreleased;

@@ -1,7 +1,7 @@
 // rate.c - messages and bytes a second of one client: a token bucket that holds one
 // second's worth. Who is over it is not read until it has paid: TCP slows the client down.
+#include "base/live.h"
 #include "base/mem.h"
-#include "base/status.h"
 #include "net/conn.h"
 
 enum {
@@ -9,24 +9,44 @@ enum {
     MOST_ELAPSED_MS = 1 << 20, // more than any debt needs
 };
 
-int
-nmq_conn_set_rate(nmq_conn *conn)
-{
-    const nmq_options *options = conn->conns->options;
+// The rates now; 0: no bound.
+typedef struct {
+    uint32_t messages;
+    uint32_t bytes;
+} rates;
 
-    if (options->message_rate == 0 && options->byte_rate == 0) {
-        return NMQ_OK;
+static rates
+rates_of(const nmq_conns *conns)
+{
+    return (rates){NMQ_LIVE(conns->options->message_rate),
+                   NMQ_LIVE(conns->options->byte_rate)};
+}
+
+bool
+nmq_conns_have_rate(const nmq_conns *conns)
+{
+    rates now = rates_of(conns);
+
+    return (now.messages | now.bytes) != 0;
+}
+
+// Returns false when memory is out.
+static bool
+begin(nmq_conn *conn, int64_t now_ms)
+{
+    rates now = rates_of(conn->conns);
+    nmq_rate *rate = nmq_zalloc(sizeof *rate);
+
+    if (rate == NULL) {
+        return false;
     }
-    conn->rate = nmq_zalloc(sizeof *conn->rate);
-    if (conn->rate == NULL) {
-        return NMQ_ENOMEM;
-    }
-    conn->rate->conn = conn;
-    conn->rate->timer.fire = nmq_conn_fire_rate;
-    conn->rate->messages = (int64_t) options->message_rate * 1000;
-    conn->rate->bytes = (int64_t) options->byte_rate * 1000;
-    conn->rate->at_ms = nmq_clock_now_ms();
-    return NMQ_OK;
+    rate->conn = conn;
+    rate->timer.fire = nmq_conn_fire_rate;
+    rate->messages = (int64_t) now.messages * 1000;
+    rate->bytes = (int64_t) now.bytes * 1000;
+    rate->at_ms = now_ms;
+    __atomic_store_n(&conn->rate, rate, __ATOMIC_RELEASE);
+    return true;
 }
 
 // What is there after that time, in thousandths: not more than a second's worth.
@@ -49,9 +69,9 @@ wait_for(int64_t left, uint32_t rate)
 static int64_t
 wait_ms(const nmq_conn *conn)
 {
-    const nmq_options *options = conn->conns->options;
-    int64_t messages = wait_for(conn->rate->messages, options->message_rate);
-    int64_t bytes = wait_for(conn->rate->bytes, options->byte_rate);
+    rates now = rates_of(conn->conns);
+    int64_t messages = wait_for(conn->rate->messages, now.messages);
+    int64_t bytes = wait_for(conn->rate->bytes, now.bytes);
 
     return messages > bytes ? messages : bytes;
 }
@@ -59,18 +79,21 @@ wait_ms(const nmq_conn *conn)
 static void
 refill(nmq_conn *conn, int64_t now_ms)
 {
-    const nmq_options *options = conn->conns->options;
+    rates now = rates_of(conn->conns);
     nmq_rate *r = conn->rate;
     int64_t elapsed_ms = now_ms - r->at_ms;
 
-    r->messages = refilled(r->messages, options->message_rate, elapsed_ms);
-    r->bytes = refilled(r->bytes, options->byte_rate, elapsed_ms);
+    r->messages = refilled(r->messages, now.messages, elapsed_ms);
+    r->bytes = refilled(r->bytes, now.bytes, elapsed_ms);
     r->at_ms = now_ms;
 }
 
 bool
 nmq_conn_pay(nmq_conn *conn, size_t bytes, bool message, int64_t now_ms)
 {
+    if (conn->rate == NULL && !begin(conn, now_ms)) {
+        return true;
+    }
     refill(conn, now_ms);
     conn->rate->messages -= message ? 1000 : 0;
     conn->rate->bytes -= (int64_t) bytes * 1000;
@@ -113,8 +136,9 @@ nmq_conn_fire_rate(nmq_timer *timer)
 void
 nmq_conn_hurry(nmq_conn *conn)
 {
-    if (conn->rate != NULL &&
-        nmq_clock_cancel(conn->conns->router->clock, &conn->rate->timer)) {
+    nmq_rate *rate = __atomic_load_n(&conn->rate, __ATOMIC_ACQUIRE);
+
+    if (rate != NULL && nmq_clock_cancel(conn->conns->router->clock, &rate->timer)) {
         nmq_conn_process(conn);
         nmq_link_unref(&conn->link); // the timer's
     }

@@ -53,7 +53,7 @@ struct nmq_stream {
 // Who takes the streams of an acceptor. All are thread-safe.
 typedef struct {
     // Whether a connection from there is taken at all; then either accept or leave follows.
-    bool (*admit)(void *arg, const nmq_peer *peer);
+    bool (*admit)(void *arg, nmq_peer *peer);
     void (*accept)(void *arg, nmq_stream *stream);  // takes the stream
     void (*leave)(void *arg, const nmq_peer *peer); // it could not be made
     void (*starved)(void *arg); // the process is out of descriptors or memory
@@ -63,9 +63,12 @@ typedef struct {
 typedef struct nmq_acceptor nmq_acceptor;
 
 typedef struct {
-    // From the next handshake on. Returns NMQ_OK, NMQ_ENOMEM, NMQ_ECRYPTO, or NMQ_EINVAL
-    // where there is no TLS.
-    int (*set_tls)(nmq_acceptor *acceptor, const nmq_tls_options *tls);
+    // From the next handshake on. Returns NMQ_OK, NMQ_EIO, or NMQ_EINVAL where there is no
+    // TLS.
+    int (*set_tls)(nmq_acceptor *acceptor, const nmq_tls *tls);
+
+    // Begins to accept; until then connections wait in the backlog. Once.
+    void (*start)(nmq_acceptor *acceptor);
 
     // Stops accepting; when it returns, nobody is called again. Frees the acceptor.
     void (*stop)(nmq_acceptor *acceptor);
@@ -75,7 +78,7 @@ struct nmq_acceptor {
     const nmq_acceptor_ops *ops;
 };
 
-// Starts to accept as options->fd, address and tls say. Returns NMQ_OK, and takes the
+// Listens as options->fd, address and tls say. Returns NMQ_OK, and takes the
 // descriptor, or a negative nmq_status. *port is set to the port in use, 0 where there is
 // none.
 typedef int nmq_listen_fn(const nmq_listener_options *options, const nmq_accept *to,

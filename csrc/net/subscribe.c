@@ -7,18 +7,18 @@
 // told in CONNACK (3.2.2.3.11 to 3.2.2.3.13).
 // In 3.1.1 it fails [MQTT-3.8.3-2 of 3.1.1].
 static nmq_fault
-check_filter(const nmq_options *options, nmq_bytes text)
+check_filter(const nmq_told *told, nmq_bytes text)
 {
     nmq_filter filter;
 
     if (nmq_filter_parse(text, &filter) != NMQ_OK) {
         return (nmq_fault){0}; // SUBACK says so
     }
-    if (!options->shared_available && filter.group.at != NULL) {
+    if (!told->shared_available && filter.group.at != NULL) {
         return (nmq_fault){NMQ_RC_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
                            "shared subscriptions are switched off"};
     }
-    if (!options->wildcards_available && nmq_filter_has_wildcard(filter.filter)) {
+    if (!told->wildcards_available && nmq_filter_has_wildcard(filter.filter)) {
         return (nmq_fault){NMQ_RC_WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED,
                            "wildcard subscriptions are switched off"};
     }
@@ -28,7 +28,6 @@ check_filter(const nmq_options *options, nmq_bytes text)
 static nmq_fault
 check_subscribe(nmq_conn *conn, const nmq_packet *packet)
 {
-    const nmq_options *options = conn->conns->options;
     nmq_bytes list = packet->list;
     nmq_bytes filter;
     uint8_t unused;
@@ -36,13 +35,13 @@ check_subscribe(nmq_conn *conn, const nmq_packet *packet)
     if (!nmq_conn_properties_fit(conn, &packet->props)) {
         return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
     }
-    if (!options->subscription_ids_available &&
+    if (!conn->told.subscription_ids_available &&
         nmq_props_has(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER)) {
         return (nmq_fault){NMQ_RC_SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
                            "Subscription Identifiers are switched off"};
     }
     while (nmq_packet_next_subscription(&list, &filter, &unused)) {
-        nmq_fault fault = check_filter(options, filter);
+        nmq_fault fault = check_filter(&conn->told, filter);
         if (fault.code != 0 && conn->version == NMQ_V5) {
             return fault;
         }
@@ -118,7 +117,7 @@ code_for(const nmq_conn *conn, uint8_t code)
 static uint8_t
 granted(const nmq_conn *conn, uint8_t options)
 {
-    uint8_t max = conn->conns->options->qos_max;
+    uint8_t max = conn->told.qos_max;
 
     return (options & NMQ_SUB_QOS) > max ? (uint8_t) ((options & ~NMQ_SUB_QOS) | max)
                                          : options;
@@ -134,7 +133,7 @@ subscribe_one(nmq_conn *conn, nmq_bytes filter, uint8_t options, uint32_t identi
         nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_TOPICS_TOO_DEEP, 1);
         return NMQ_EFILTER;
     }
-    if (check_filter(conn->conns->options, filter).code != 0) {
+    if (check_filter(&conn->told, filter).code != 0) {
         return NMQ_EFILTER;
     }
     if (!nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter)) {

@@ -16,14 +16,9 @@
 #include "base/peer.h"
 #include "nmq.h"
 
-typedef struct nmq_acl nmq_acl;
-
 enum nmq_acl_action { NMQ_ACL_PUBLISH = 1, NMQ_ACL_SUBSCRIBE = 2 };
 
-// Copies the rules. Returns an acl with one reference, or NULL when memory is out.
-nmq_acl *nmq_acl_new(const nmq_acl_rules *rules);
-nmq_acl *nmq_acl_ref(nmq_acl *acl); // takes NULL
-void nmq_acl_unref(nmq_acl *acl);   // takes NULL
+nmq_acl *nmq_acl_ref(nmq_acl *acl); // takes NULL; nmq.h has the others
 
 // Whom a view is for. Slices are borrowed by nmq_acl_view_make.
 typedef struct {

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
@@ -177,6 +178,34 @@ replace(nmq_bytes *owned, nmq_bytes with)
     return NMQ_OK;
 }
 
+// Call with the client's lock.
+static void
+use_limits(const nmq_router *router, nmq_session *session)
+{
+    uint32_t window = NMQ_LIVE(router->limits.window);
+
+    session->queue_max = NMQ_LIVE(router->limits.queue_max);
+    session->queue_max_bytes = NMQ_LIVE(router->limits.queue_max_bytes);
+    session->window = session->receive_maximum < window ? session->receive_maximum : window;
+}
+
+void
+nmq_registry_use_limits(nmq_router *router)
+{
+    nmq_client **all;
+    int count = nmq_registry_all(router, &all);
+
+    for (int i = 0; i < count; i++) {
+        (void) pthread_mutex_lock(&all[i]->lock);
+        use_limits(router, all[i]->session);
+        (void) pthread_mutex_unlock(&all[i]->lock);
+        nmq_client_unref(all[i]);
+    }
+    if (count >= 0) {
+        nmq_free(all);
+    }
+}
+
 // Gives the client its new connection and writes CONNACK and what it is owed. Call with the
 // client's lock.
 static int
@@ -184,13 +213,10 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
 {
     nmq_session *session = client->session;
     nmq_link *link = a->link;
-    uint32_t window = router->limits.window;
-
     session->version = a->version;
     session->packet_max = a->packet_max;
-    session->queue_max = router->limits.queue_max;
-    session->queue_max_bytes = router->limits.queue_max_bytes;
-    session->window = a->receive_maximum < window ? a->receive_maximum : window;
+    session->receive_maximum = a->receive_maximum;
+    use_limits(router, session);
     nmq_aliases_reset(&session->aliases, a->topic_alias_max);
     int rv = replace(&session->mount, a->mount);
     if (rv == NMQ_OK) {
@@ -201,8 +227,9 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
         rv = a->accept(a->arg, present);
     }
     if (rv == NMQ_OK) {
-        rv = nmq_session_pump(session, &link->outbox, router->limits.outbox_max_bytes,
-                              nmq_clock_now_ms());
+        rv =
+            nmq_session_pump(session, &link->outbox,
+                             NMQ_LIVE(router->limits.outbox_max_bytes), nmq_clock_now_ms());
         link->pump_due = session->queue.count > 0 || session->resend != NULL;
         nmq_client_count_sent(client);
     }

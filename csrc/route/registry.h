@@ -51,6 +51,9 @@ nmq_client *nmq_registry_find(nmq_router *router, nmq_bytes client_id);
 // nmq_free. Returns their count or NMQ_ENOMEM.
 int nmq_registry_all(nmq_router *router, nmq_client ***out);
 
+// The router's limits have changed: every session follows them.
+void nmq_registry_use_limits(nmq_router *router);
+
 // Ends a client that was never attached (a tap): its subscriptions and the caller's
 // reference.
 void nmq_registry_end(nmq_router *router, nmq_client *client);

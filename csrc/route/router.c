@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "route/event.h"
@@ -170,12 +171,12 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const share *
         .retain =
             what->retained || ((what->options & NMQ_SUB_RETAIN_AS_PUBLISHED) != 0 &&
                                what->parts->retain), // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
-        .room = what->retained ? limits->outbox_max_bytes : 0,
+        .room = what->retained ? NMQ_LIVE(limits->outbox_max_bytes) : 0,
         .overflow = what->retained || (link != NULL && !link->stuck),
     };
 
     if (link != NULL && link->stuck && offer.qos == 0 &&
-        nmq_link_backlog(link) > limits->outbox_max_bytes) {
+        nmq_link_backlog(link) > NMQ_LIVE(limits->outbox_max_bytes)) {
         return NMQ_DELIVERED_FULL;
     }
     bool large = what->parts->payload.len >= NMQ_SPLICE_MIN_BYTES;
@@ -194,7 +195,8 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const share *
 nmq_patience
 nmq_router_patience(const nmq_router *router, int64_t now_ms)
 {
-    return (nmq_patience){router->limits.outbox_max_bytes, router->limits.hold_ms, now_ms};
+    return (nmq_patience){NMQ_LIVE(router->limits.outbox_max_bytes),
+                          NMQ_LIVE(router->limits.hold_ms), now_ms};
 }
 
 void
@@ -210,14 +212,14 @@ nmq_router_tell_stuck(nmq_router *router, nmq_bytes client_id)
 static void
 judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
 {
-    const nmq_limits *limits = &batch->router->limits;
     nmq_patience patience = nmq_router_patience(batch->router, batch->now_ms);
 
     link->queue_full = nmq_session_is_full(session);
     link->queue_at_limit =
         link->queue_full &&
-        (session->queue.count / QUEUE_GATHER_FACTOR >= limits->queue_max ||
-         (limits->queue_max_bytes != 0 && session->queue.bytes >= limits->queue_max_bytes));
+        (session->queue.count / QUEUE_GATHER_FACTOR >= session->queue_max ||
+         (session->queue_max_bytes != 0 &&
+          session->queue.bytes >= session->queue_max_bytes));
     enum nmq_pace pace = nmq_link_judge(link, &patience);
     if (pace == NMQ_PACE_STUCK) {
         nmq_router_tell_stuck(batch->router, session->client_id);
@@ -429,7 +431,7 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     share what = {.parts = parts, .message = message};
     unsigned taken = 0;
 
-    if (parts->retain && router->limits.retain_available) { // else [MQTT-3.3.1-8]
+    if (parts->retain && NMQ_LIVE(router->limits.retain_available)) { // else [MQTT-3.3.1-8]
         keep_retained(router, parts, message);
     }
     if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
@@ -498,7 +500,7 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_te
         return NMQ_EFILTER;
     }
     nmq_lanes_lock_all(router->lanes);
-    uint32_t max = client->is_tap ? 0 : router->limits.subscriptions_max;
+    uint32_t max = client->is_tap ? 0 : NMQ_LIVE(router->limits.subscriptions_max);
     int rv = client->ended ? NMQ_ECLOSED : nmq_tree_put(router->tree, &filter, &sub);
     if (rv == 1 && max != 0 && client->session->sub_count >= max) {
         (void) nmq_tree_del(router->tree, &filter, client);
@@ -561,7 +563,7 @@ nmq_router_send_retained(nmq_batch *batch, nmq_client *client, nmq_bytes filter_
     nmq_messages messages = {0};
     nmq_filter filter;
 
-    if (!router->limits.retain_available || handling == 2 ||
+    if (!NMQ_LIVE(router->limits.retain_available) || handling == 2 ||
         (handling == 1 && !is_new) || // [MQTT-3.3.1-10] [MQTT-3.3.1-11]
         nmq_filter_parse(filter_text, &filter) != NMQ_OK || filter.group.at != NULL) {
         return;

@@ -18,7 +18,7 @@
 #include "route/lanes.h"
 #include "store/retain.h"
 
-// Bounds that hold for every client; fixed while the broker runs.
+// Bounds that hold for every client; NMQ_LIVE.
 typedef struct {
     uint32_t window;            // messages in flight to one client, 1 to 65535
     uint32_t queue_max;         // messages that wait for one client

@@ -31,6 +31,7 @@ typedef struct nmq_session {
     uint16_t *resend;      // packet identifiers to send again on this connection
     uint32_t resend_at;
     uint32_t resend_count;
+    uint32_t receive_maximum; // of the client, on this connection
     uint32_t window;          // most messages in flight on this connection
     uint32_t queue_max;       // most messages that wait
     uint64_t queue_max_bytes; // of them; 0: no bound

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
-from nanomq_py.config.model import AclRule
+from nanomq_py.config.sections import AclRule
 from nanomq_py.records import Rule
 
 ANYONE = "#"  # what NanoMQ writes for any user name or client identifier

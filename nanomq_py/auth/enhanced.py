@@ -71,6 +71,10 @@ class Exchanges:
     def __len__(self) -> int:
         return len(self._under_way)
 
+    def use(self, methods: Iterable[Method]) -> None:
+        """Begin the next exchanges with these; those under way go on with theirs."""
+        self._methods = {method.name: method for method in methods}
+
     def begin(self, number: int, method: str, client_id: str, data: bytes | None) -> Step:
         """Begin an exchange in place of one under the same number."""
         self._forget_old()

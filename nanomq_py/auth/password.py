@@ -7,7 +7,7 @@ import hmac
 import secrets
 from collections.abc import Iterable
 
-from nanomq_py.config.model import User
+from nanomq_py.config.sections import User
 
 SUCCESS = 0x00
 BAD_USER_NAME_OR_PASSWORD = 0x86

@@ -13,7 +13,7 @@ import scramp
 
 from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchange, Step
 from nanomq_py.auth.password import NOT_AUTHORIZED, SUCCESS
-from nanomq_py.config.model import User
+from nanomq_py.config.sections import User
 
 Keys = tuple[bytes, bytes, bytes, int]  # salt, stored key, server key, iterations
 

@@ -1,97 +1,54 @@
-"""Read the flat ``nanomq.conf``: ``key=value`` lines to a :class:`Config`.
+"""Read ``nanomq.conf``, in its flat or its nested form, to a :class:`Config`.
 
 Every fault is one :class:`ConfigError` that names file, line, key, value and what was
-expected. Source: the format of NanoMQ 0.6.8.
+expected.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import ip_network
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
-from nanomq_py.config.model import (
-    HTTP_AUTH_REQUESTS,
-    SECTIONS,
+from nanomq_py.config import flat, nested
+from nanomq_py.config.entries import ConfigError, Entries, Entry
+from nanomq_py.config.key import Key, keys_of
+from nanomq_py.config.model import HTTP_AUTH_REQUESTS, SECTIONS, Config
+from nanomq_py.config.names import entries_of
+from nanomq_py.config.sections import (
     AclRule,
     Bridge,
     BridgeSubscription,
-    Config,
     HttpAuth,
     HttpAuthRequest,
-    Key,
     Listener,
     User,
     WebHook,
     WebHookRule,
-    keys_of,
 )
 from nanomq_py.config.units import BadValue
 
 MAX_FILE_BYTES = 16 << 20
-
-
-class ConfigError(Exception):
-    """A configuration that cannot be used; the text says where and what was expected."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One ``key=value`` line."""
-
-    name: str
-    value: str
-    where: str  # FILE:LINE, or where else it came from
-
-    def error(self, expected: str, *, secret: bool = False) -> ConfigError:
-        shown = "(hidden)" if secret else repr(self.value)
-        return ConfigError(f"{self.where}: {self.name}={shown}: expected {expected}")
-
-
-@dataclass
-class Entries:
-    """What the file says, each entry taken once; what is left over nobody knows."""
-
-    by_name: dict[str, Entry]
-
-    def take(self, name: str) -> Entry | None:
-        return self.by_name.pop(name, None)
-
-    def take_matching(self, pattern: str) -> Iterator[tuple[re.Match[str], Entry]]:
-        """Take every entry whose whole name matches, numbers in their order."""
-        found = [
-            (match, name) for name in self.by_name if (match := re.fullmatch(pattern, name))
-        ]
-        for match, name in found:
-            yield match, self.by_name.pop(name)
-
-    def members(self, pattern: str) -> list[str]:
-        """Return what stands for the pattern's group in the names that match, each once."""
-        found = (re.fullmatch(pattern, name) for name in self.by_name)
-        return list(dict.fromkeys(match[1] for match in found if match))
-
-
-def _entries(text: str, source: str) -> Entries:
-    by_name: dict[str, Entry] = {}
-    for number, raw in enumerate(text.splitlines(), start=1):
-        line = raw.strip()
-        if not line or line.startswith("#"):
-            continue
-        where = f"{source}:{number}"
-        name, equals, value = line.partition("=")
-        name = name.strip()
-        if not equals or not name:
-            raise ConfigError(f"{where}: {line[:80]!r}: expected key=value")
-        if name in by_name:
-            raise ConfigError(f"{where}: {name}: given before, at {by_name[name].where}")
-        by_name[name] = Entry(name, value.strip(), where)
-    return Entries(by_name)
+MOST_INCLUDES = 16  # one in another
+# A line that only the nested form has.
+_NESTED = re.compile(
+    r"""^[^\S\n]*(?:
+        [{}\]] | // | include[\s("] |
+        [\w."-]+[^\S\n]*(?: :[^\S\n] | \{ ) |
+        (?:mqtt|system|listeners|bridges|webhook)\.
+    )""",
+    re.MULTILINE | re.VERBOSE,
+)
+# One that only it has, unless the value is any text.
+_OPENS = re.compile(r"""^[^\S\n]*([\w."-]+)[^\S\n]*=[^\S\n]*[\[{]""", re.MULTILINE)
+_RULES = re.compile(r"(?:acl|web\.hook)\.rule\..+")
 
 
 def _read(entry: Entry, key: Key) -> Any:
@@ -274,14 +231,7 @@ def _known_names() -> list[str]:
     return names
 
 
-def parse(text: str, source: str) -> Config:
-    """Return the configuration that the text holds. ``source`` names it in errors.
-
-    Raises   ConfigError
-    """
-    if "\x00" in text:
-        raise ConfigError(f"{source}: holds a zero byte: expected a text file")
-    entries = _entries(text, source)
+def _build(entries: Entries) -> Config:
     # Families first: their names would be unknown keys of a section.
     extra: dict[str, Any] = {
         "auth_http": _http_auth(entries),
@@ -303,17 +253,150 @@ def parse(text: str, source: str) -> Config:
     return config
 
 
-def load(path: Path, overrides: Mapping[str, Any] | None = None) -> Config:
-    """Read the file and put ``overrides`` (fields of Config) over it.
+# --- the file and what it includes
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a configuration file. Raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as fault:  # ValueError: a zero byte in the path
+        why = fault.strerror if isinstance(fault, OSError) else str(fault)
+        raise ConfigError(f"{path}: cannot be read: {why}") from None
+    if len(raw) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        raise ConfigError(f"{path}: not UTF-8 at byte {fault.start}") from None
+    if "\x00" in text:
+        raise ConfigError(f"{path}: holds a zero byte: expected a text file")
+    return text
+
+
+def _includer(folder: Path, above: tuple[Path, ...]) -> nested.Include:
+    """Return what reads an included file; ``above`` are those that include it."""
+
+    def include(name: str, where: str, order: count[int]) -> nested.Section:
+        path = folder / name
+        if len(above) > MOST_INCLUDES or path.resolve() in above:
+            raise ConfigError(
+                f"{where}: include {name!r}: includes itself, or too many others"
+            )
+        try:
+            text = read_text(path)
+        except ConfigError as fault:
+            raise ConfigError(f"{where}: include {name!r}: {fault}") from None
+        below = _includer(path.parent, (*above, path.resolve()))
+        return nested.read(text, str(path), below, order)
+
+    return include
+
+
+def is_nested(text: str) -> bool:
+    """Return whether the text has the nested form; one that could be either is flat."""
+    if _NESTED.search(text) is not None:
+        return True
+    opened = {found[1] for found in _OPENS.finditer(text)}
+    return any(not _RULES.fullmatch(name) and not _takes_any_text(name) for name in opened)
+
+
+def _takes_any_text(name: str) -> bool:
+    """Return whether a flat name has a text as its value."""
+    sections: list[tuple[str, type[Any]]] = [("", Config)]
+    sections += [(prefix, type(getattr(Config(), s))) for s, prefix in SECTIONS.items()]
+    for family in (User, Bridge, BridgeSubscription, Listener, HttpAuthRequest):
+        tail = re.sub(r"^(?:auth\.\d+|listener\.[^.]+|auth\.http\.\w+)\.", "", name)
+        tail = re.sub(r"^bridge\.mqtt\.[^.]+\.(?:subscription\.\d+\.)?", "", tail)
+        if tail != name and any(
+            key.name == tail and key.kind.json is str for _, key in keys_of(family)
+        ):
+            return True
+    return any(
+        prefix + key.name == name and key.kind.json is str
+        for prefix, section in sections
+        for _, key in keys_of(section)
+    )
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A configuration, and the text and the entries that it was read from."""
+
+    config: Config
+    text: str = ""
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+    overrides: Mapping[str, Entry] = field(default_factory=dict)
+
+
+def read(
+    text: str,
+    source: str,
+    *,
+    folder: Path | None = None,
+    overrides: Mapping[str, Entry] = {},
+) -> Reading:
+    """Return what the text says, with ``overrides`` in the place of its own entries.
+
+    source  names the text in errors
+    folder  where included files are looked for
+    Raises  ConfigError
+    """
+    if "\x00" in text:
+        raise ConfigError(f"{source}: holds a zero byte: expected a text file")
+    plain = text.removeprefix("\ufeff")
+    try:
+        if is_nested(plain):
+            above = () if folder is None else ((folder / Path(source).name).resolve(),)
+            include = _includer(folder or Path(), above)
+            entries = entries_of(
+                nested.read(text.replace("\ufeff", " ", 1), source, include)
+            )
+        else:
+            entries = flat.read(text.replace("\ufeff", " ", 1), source)
+    except RecursionError:
+        raise ConfigError(f"{source}: sections in too many others") from None
+    config = _build(Entries({**entries, **overrides}))
+    return Reading(config, text, entries, overrides)
+
+
+def parse(text: str, source: str) -> Config:
+    """Return the configuration that the text holds. ``source`` names it in errors.
+
+    Raises   ConfigError
+    """
+    return read(text, source).config
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, Entry]:
+    """Return the entries of variables such as ``NANOMQ_TLS_ENABLE`` for ``tls.enable``.
+
+    Users and access rules too: ``NANOMQ_AUTH_1_LOGIN``, ``NANOMQ_ACL_RULE_1``. A variable that
+    names no key is none of ours: a container may have its own NANOMQ_ ones.
+    """
+    known = {_variable(name): name for name in _known_names()}
+    known["NANOMQ_BROKER_URL"] = "url"  # NanoMQ's own spelling
+    entries = {}
+    for variable, value in environ.items():
+        name = known.get(variable)
+        if found := re.fullmatch(r"NANOMQ_AUTH_(\d{1,9})_(LOGIN|PASSWORD)", variable):
+            name = f"auth.{found[1]}.{found[2].lower()}"
+        elif found := re.fullmatch(r"NANOMQ_ACL_RULE_(\d{1,9})", variable):
+            name = f"acl.rule.{found[1]}"
+        if name is not None:
+            entries[name] = Entry(name, value, f"{variable} in the environment")
+    return entries
+
+
+def _variable(name: str) -> str:
+    return "NANOMQ_" + name.upper().replace(".", "_")
+
+
+def load(path: Path, overrides: Mapping[str, Entry] = {}) -> Config:
+    """Read the file, with ``overrides`` in the place of its own entries.
 
     Raises   ConfigError, also when the file cannot be read
     """
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB")
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as fault:
-        raise ConfigError(f"{path}: cannot be read: {fault.strerror}") from None
-    except UnicodeDecodeError as fault:
-        raise ConfigError(f"{path}: not UTF-8 at byte {fault.start}") from None
-    return replace(parse(text, str(path)), **(overrides or {}))
+    text = read_text(path)
+    return read(text, str(path), folder=path.parent, overrides=overrides).config

@@ -1,29 +1,36 @@
-"""Kinds of configuration values: each reads a text and says what it expected."""
+"""Kinds of configuration values: each reads and writes a text, and says what it expected."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-T_co = TypeVar("T_co", covariant=True)
+T = TypeVar("T")
 
 
 class BadValue(ValueError):
     """A text that is not a value of its kind."""
 
 
-class Kind(Protocol[T_co]):
+class Kind(Protocol[T]):
     """How the values of one key are written."""
 
     @property
     def expected(self) -> str:
         """What a value looks like, to complete ``expected ...``."""
 
-    def parse(self, text: str) -> T_co:
+    @property
+    def json(self) -> type:
+        """Which type of a JSON value stands for one, as ``orjson`` reads it."""
+
+    def parse(self, text: str) -> T:
         """Return the value. Raises BadValue."""
+
+    def render(self, value: T) -> str:
+        """Return the text that :meth:`parse` reads as this value."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class Flag:
     True
     """
 
+    json: ClassVar[type] = bool
     expected: str = "true or false"
 
     def parse(self, text: str) -> bool:
@@ -41,11 +49,27 @@ class Flag:
             raise BadValue
         return text.lower() == "true"
 
+    def render(self, value: bool) -> str:
+        return str(value).lower()
+
+
+# What else a number of that unit may be written in, and how many of the unit that is.
+_SCALES = {
+    "s": {"s": 1, "m": 60, "h": 3600, "d": 86400},
+    "ms": {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000},
+    "KiB": {"kb": 1, "mb": 1 << 10, "gb": 1 << 20},
+}
+
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number between two bounds, both allowed."""
+    """A whole number between two bounds, both allowed. One with a unit may name another.
 
+    >>> Whole(0, 100, "s").parse("1m"), Whole(1, 10240, "KiB").parse("2MB")
+    (60, 2048)
+    """
+
+    json: ClassVar[type] = int
     low: int
     high: int
     unit: str = ""
@@ -56,12 +80,51 @@ class Whole:
         return f"a whole number from {self.low} to {self.high}{unit}"
 
     def parse(self, text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,20}", text):
+        found = re.fullmatch(r"([0-9]{1,20})\s*([A-Za-z]{0,2})", text)
+        scale = {"": 1, **_SCALES.get(self.unit, {})}
+        if found is None or found[2].lower() not in scale:
             raise BadValue
-        number = int(text)
+        number = int(found[1]) * scale[found[2].lower()]
         if not self.low <= number <= self.high:
             raise BadValue
         return number
+
+    def render(self, value: int) -> str:
+        return str(value)
+
+
+@dataclass(frozen=True)
+class Thousandths:
+    """A factor in thousandths; with a decimal point it is the factor itself.
+
+    >>> Thousandths(0, 9000).parse("1250"), Thousandths(0, 9000).parse("1.25")
+    (1250, 1250)
+    """
+
+    json: ClassVar[type] = int
+    low: int
+    high: int
+
+    @property
+    def expected(self) -> str:
+        return (
+            f"a whole number from {self.low} to {self.high} (thousandths), or a factor such"
+            " as 1.25"
+        )
+
+    def parse(self, text: str) -> int:
+        found = re.fullmatch(r"([0-9]{1,9})(?:\.([0-9]{1,3}))?", text)
+        if found is None:
+            raise BadValue
+        number = int(found[1])
+        if found[2] is not None:
+            number = number * 1000 + int(found[2].ljust(3, "0"))
+        if not self.low <= number <= self.high:
+            raise BadValue
+        return number
+
+    def render(self, value: int) -> str:
+        return str(value)
 
 
 _SIZE = re.compile(r"([0-9]{1,12})\s*(KB|MB|GB|B)?", re.IGNORECASE)
@@ -76,6 +139,7 @@ class Size:
     268435456
     """
 
+    json: ClassVar[type] = int
     low: int
     high: int
 
@@ -92,9 +156,15 @@ class Size:
             raise BadValue
         return size
 
+    def render(self, value: int) -> str:
+        for unit in ("GB", "MB", "KB"):
+            if value and value % _BYTES[unit] == 0:
+                return f"{value // _BYTES[unit]}{unit}"
+        return str(value)
 
-_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h)?")
-_MS = {"ms": 1, "s": 1000, "": 1000, "m": 60_000, "h": 3_600_000}
+
+_DURATION = re.compile(r"([0-9]{1,9})\s*(ms|s|m|h)?")
+_MS = {"": 1000, **_SCALES["ms"]}
 
 
 @dataclass(frozen=True)
@@ -105,6 +175,7 @@ class Duration:
     5000
     """
 
+    json: ClassVar[type] = int
     low: int
     high: int
 
@@ -121,16 +192,45 @@ class Duration:
             raise BadValue
         return time_ms
 
+    def render(self, value: int) -> str:
+        return f"{value // 1000}s" if value % 1000 == 0 else f"{value}ms"
+
+
+def _too_long(text: str) -> bool:
+    """Return whether it is no text of UTF-8 of 65,535 bytes at most."""
+    try:
+        return len(text.encode()) > 65535
+    except UnicodeEncodeError:
+        return True
+
+
+class _Verbatim:
+    """A kind whose values are texts that are written as they are."""
+
+    json: ClassVar[type] = str
+
+    def render(self, value: str) -> str:
+        return value
+
+
+class _Listed:
+    """A kind whose values are several texts."""
+
+    json: ClassVar[type] = list
+
+    def render(self, value: tuple[str, ...]) -> str:
+        return ",".join(value)
+
 
 @dataclass(frozen=True)
-class Text:
+class Text(_Verbatim):
     """Any text without control characters, of at most 65,535 bytes."""
 
     expected: str = "a text without control characters"
     empty: bool = True
 
     def parse(self, text: str) -> str:
-        if any(ord(c) < 32 or ord(c) == 127 for c in text) or len(text.encode()) > 65535:
+        if any(ord(c) < 32 or ord(c) == 127 for c in text) or _too_long(text):
             raise BadValue
         if not text and not self.empty:
             raise BadValue
@@ -138,7 +238,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(_Verbatim):
     """One of a few words."""
 
     words: tuple[str, ...]
@@ -154,7 +254,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Words:
+class Words(_Listed):
     """Several of a few words, with commas between."""
 
     words: tuple[str, ...]
@@ -171,7 +271,7 @@ class Words:
 
 
 @dataclass(frozen=True)
-class List:
+class List(_Listed):
     """Texts with commas between; an empty text is an empty list."""
 
     expected: str = "texts with commas between"
@@ -181,7 +281,7 @@ class List:
 
 
 @dataclass(frozen=True)
-class Mount:
+class Mount(_Verbatim):
     """The beginning of topics: whole levels without wildcards, such as ``site/%c/``."""
 
     expected: str = "the beginning of topics, such as site/%c/"
@@ -195,7 +295,7 @@ class Mount:
 
 
 @dataclass(frozen=True)
-class Address:
+class Address(_Verbatim):
     """An IPv4 or IPv6 address or a host name, without a port; empty for the default."""
 
     expected: str = "an address to listen on, such as 127.0.0.1 or ::"
@@ -219,7 +319,7 @@ def ipc_path(url: str) -> str:
 
 
 @dataclass(frozen=True)
-class Url:
+class Url(_Verbatim):
     """A URL of one of a few schemes, with a host and a port (a path for IPC)."""
 
     schemes: tuple[str, ...]
@@ -249,9 +349,6 @@ class Url:
         return text
 
 
-T = TypeVar("T")
-
-
 @dataclass(frozen=True)
 class Optional(Generic[T]):
     """Another kind, or nothing: an empty text, ``null`` or ``NULL`` is None."""
@@ -261,6 +358,13 @@ class Optional(Generic[T]):
     @property
     def expected(self) -> str:
         return f"{self.kind.expected}, or nothing"
+
+    @property
+    def json(self) -> type:
+        return self.kind.json
+
+    def render(self, value: T | None) -> str:
+        return "" if value is None else self.kind.render(value)
 
     def parse(self, text: str) -> T | None:
         return None if text in ("", "null", "NULL") else self.kind.parse(text)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from nanomq_py.http import v1
-from nanomq_py.http.guard import Guard
+from nanomq_py.http.guard import Gate
 from nanomq_py.http.reply import Code, json_response
 
 
@@ -20,12 +20,13 @@ async def _http_fault(request: Request, fault: Exception) -> Response:
     return json_response({"code": int(Code.UNKNOWN_MISTAKE), "seq": 0}, status, headers)
 
 
-def make_app(view: v1.View, guard: Guard) -> Starlette:
+def make_app(api: v1.Api, gate: Gate) -> Starlette:
     """Return the HTTP API over a broker."""
+    v1_endpoint = v1.make_endpoint(api, gate)
     return Starlette(
         routes=[
-            Route("/api/v1", v1.make_endpoint(view, guard), methods=["GET", "POST"]),
-            Route("/api/v1/", v1.make_endpoint(view, guard), methods=["GET", "POST"]),
+            Route("/api/v1", v1_endpoint, methods=["GET", "POST"]),
+            Route("/api/v1/", v1_endpoint, methods=["GET", "POST"]),
         ],
         exception_handlers={HTTPException: _http_fault},
     )

@@ -5,37 +5,73 @@ Source  nanomq-http-api-v1.txt for fields and examples; http-dialects.md for wha
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, TypeVar
 
 import orjson
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
-from nanomq_py.config.model import Bridge, Config
-from nanomq_py.http.guard import Guard
+from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.file import ConfFile
+from nanomq_py.http.guard import Gate
 from nanomq_py.http.reply import Code, Refused, json_response
+from nanomq_py.http.v1_config import PemFiles, from_json, to_json
 from nanomq_py.records import Client, Stats
+from nanomq_py.reload import Change, Outcome, Prepare
 
 log = logging.getLogger("nanomq.http")
 
 MAX_BODY_BYTES = 1 << 20
 U64_MAX = (1 << 64) - 1
-EXAMPLE_BRIDGE = Bridge()
 
 
 class View(Protocol):
     """What the handlers call of a Broker."""
 
-    @property
-    def config(self) -> Config: ...
-
     def stats(self) -> Stats: ...
 
     def clients(self) -> list[Client]: ...
+
+
+class Configurator(Protocol):
+    """What the handlers call of a Reloader."""
+
+    @property
+    def file(self) -> ConfFile: ...
+
+    @property
+    def config(self) -> Config: ...
+
+    async def reload(self, who: str) -> Outcome: ...
+
+    async def change(
+        self, edit: Callable[[Config], Config], who: str, before: Prepare | None = None
+    ) -> Outcome: ...
+
+
+class Process(Protocol):
+    """What the handlers call of the process."""
+
+    async def check_restart(self) -> None:
+        """Raise ConfigError when a restart would fail."""
+
+    def request_stop(self) -> None: ...
+
+    def request_restart(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Api:
+    """What the API is over."""
+
+    broker: View
+    configurator: Configurator
+    process: Process
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +81,48 @@ class Call:
     req: int
     seq: int
     fields: Mapping[str, Any]
+    who: str  # for the audit log
 
 
-def get_brokers(view: View, call: Call) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request gets; ``then`` is done once the answer has gone out."""
+
+    data: Any = None
+    then: Callable[[], None] | None = None
+
+
+async def get_brokers(api: Api, call: Call) -> Answer:
     """req 2: statistics. ``client_size`` counts connected clients with a subscription."""
-    stats = view.stats()
-    return {
-        "client_size": stats.subscribers,
-        "message_in": stats.messages_in,
-        "message_out": stats.messages_out,
-        "message_drop": stats.messages_dropped,
-    }
+    stats = api.broker.stats()
+    return Answer(
+        {
+            "client_size": stats.subscribers,
+            "message_in": stats.messages_in,
+            "message_out": stats.messages_out,
+            "message_drop": stats.messages_dropped,
+        }
+    )
 
 
-def get_subscriptions(view: View, call: Call) -> list[dict[str, Any]]:
+async def get_subscriptions(api: Api, call: Call) -> Answer:
     """req 4: every client with subscriptions, once, with all of its filters."""
-    return [
+    answer = [
         {
             "client_id": client.client_id,
             "subscriptions": [
                 {"topic": sub.topic_filter, "qos": sub.qos} for sub in client.subscriptions
             ],
         }
-        for client in view.clients()
+        for client in api.broker.clients()
         if client.subscriptions
     ]
+    return Answer(answer)
 
 
-def get_clients(view: View, call: Call) -> list[dict[str, Any]]:
+async def get_clients(api: Api, call: Call) -> Answer:
     """req 5: connected clients, and those whose session is kept (``connect_status`` 0)."""
-    return [
+    answer = [
         {
             "client_id": client.client_id,
             "username": client.user_name or "",
@@ -83,77 +131,83 @@ def get_clients(view: View, call: Call) -> list[dict[str, Any]]:
             "connect_status": int(client.connected),
             "message_receive": client.messages_sent,
         }
-        for client in view.clients()
+        for client in api.broker.clients()
     ]
+    return Answer(answer)
 
 
-def _pem(path: str | None) -> str | None:
-    if path is None:
-        return None
+async def control(api: Api, call: Call) -> Answer:
+    """req 10: ``reload`` is answered with what it did, the others before they are done."""
+    action = call.fields.get("action")
+    if action is None:
+        raise Refused(400, Code.MISSING_KEY_REQUEST_PARAMS, "action: missing")
+    if action == "reload":
+        return Answer(asdict(await _changed(api.configurator.reload(call.who))))
+    if action == "restart":
+        await _changed(api.process.check_restart())
+        return Answer(then=api.process.request_restart)
+    if action == "stop":
+        return Answer(then=api.process.request_stop)
+    raise Refused(400, Code.REQ_PARAM_ERROR, "action: expected reload, restart or stop")
+
+
+async def get_config(api: Api, call: Call) -> Answer:
+    """req 11: the configuration that was accepted last."""
+    return Answer(await asyncio.to_thread(to_json, api.configurator.config))
+
+
+class _Files:
+    """The PEM files of a req 12, as a part of its change."""
+
+    def __init__(self, pem: PemFiles) -> None:
+        self._pem = pem
+
+    async def prepare(self, config: Config) -> Change:
+        await asyncio.to_thread(self._pem.write)
+        return self
+
+    def commit(self) -> None:
+        """They are there already."""
+
+    async def undo(self) -> None:
+        self._pem.remove()
+
+
+async def set_config(api: Api, call: Call) -> Answer:
+    """req 12: changes what ``data`` names, in force and in the file, or nothing."""
+    if "data" not in call.fields:
+        raise Refused(400, Code.MISSING_KEY_REQUEST_PARAMS, "data: missing")
+    configurator = api.configurator
+    pem = PemFiles(configurator.file.path)
+
+    def edit(config: Config) -> Config:
+        return from_json(config, call.fields["data"], pem)
+
+    outcome = await _changed(
+        configurator.change(edit, call.who, before=_Files(pem).prepare)
+    )
+    await asyncio.to_thread(pem.remove_old)
+    return Answer({**asdict(outcome), "saved": configurator.file.path is not None})
+
+
+T = TypeVar("T")
+
+
+async def _changed(act: Awaitable[T]) -> T:
+    """Return its result; a configuration that cannot be used is the caller's fault."""
     try:
-        return Path(path).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError):
-        log.warning("%s cannot be read; req 11 answers null for it", path)
-        return None
+        return await act
+    except ConfigError as fault:
+        raise Refused(400, Code.REQ_PARAM_ERROR, str(fault)) from None
 
 
-def _bridge(bridge: Bridge) -> dict[str, Any]:
-    return {
-        "bridge_mode": bridge.bridge_mode,
-        "address": bridge.address,
-        "proto_ver": bridge.proto_ver,
-        "clientid": bridge.clientid,
-        "clean_start": bridge.clean_start,
-        "username": bridge.username,
-        "password": bridge.password,
-        "keepalive": bridge.keepalive,
-        "parallel": bridge.parallel,
-        "forwards": list(bridge.forwards),
-        "subscription": [{"topic": s.topic, "qos": s.qos} for s in bridge.subscription],
-    }
-
-
-def get_config(view: View, call: Call) -> dict[str, Any]:
-    """req 11: the configuration that runs; ``bridge`` is the first bridge."""
-    config = view.config
-    tls, web, http = config.tls, config.websocket, config.http_server
-    return {
-        "url": config.url or "",
-        "num_taskq_thread": config.num_taskq_thread,
-        "max_taskq_thread": config.max_taskq_thread,
-        "parallel": config.parallel,
-        "property_size": config.property_size,
-        "msq_len": config.msq_len,
-        "qos_duration": config.qos_duration,
-        "allow_anonymous": config.allow_anonymous,
-        "daemon": config.daemon,
-        "tls": {
-            "enable": tls.enable,
-            "url": tls.url,
-            "key_password": tls.key_password,
-            "key": _pem(tls.keyfile),
-            "cert": _pem(tls.certfile),
-            "cacert": _pem(tls.cacertfile),
-            "verify_peer": tls.verify_peer,
-            "fail_if_no_peer_cert": tls.fail_if_no_peer_cert,
-        },
-        "websocket": {"enable": web.enable, "url": web.url, "tls_url": web.tls_url},
-        "http_server": {
-            "enable": http.enable,
-            "port": http.port,
-            "username": http.username,
-            "password": http.password,
-            "auth_type": http.auth_type,
-        },
-        "bridge": _bridge(config.bridges[0] if config.bridges else EXAMPLE_BRIDGE),
-    }
-
-
-HANDLERS: Mapping[int, Callable[[View, Call], Any]] = {
+HANDLERS: Mapping[int, Callable[[Api, Call], Awaitable[Answer]]] = {
     2: get_brokers,
     4: get_subscriptions,
     5: get_clients,
+    10: control,
     11: get_config,
+    12: set_config,
 }
 
 
@@ -185,8 +239,11 @@ def _fill(envelope: Envelope, fields: dict[str, Any]) -> None:
         envelope.req = fields["req"]
 
 
-def parse(body: bytes, envelope: Envelope) -> Call:
-    """Return the call in a body. Raises Refused; never anything else, for any bytes."""
+def parse(body: bytes, envelope: Envelope, who: str = "") -> Call:
+    """Return the call in a body of ``who``.
+
+    Raises   Refused; never anything else, for any bytes
+    """
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -203,7 +260,7 @@ def parse(body: bytes, envelope: Envelope) -> Call:
         raise Refused(400, Code.REQ_PARAM_ERROR, "req: expected a whole number")
     if fields["req"] not in HANDLERS:
         raise Refused(404, Code.REQ_PARAM_ERROR, f"req: {fields['req']} is not known")
-    return Call(fields["req"], fields["seq"], fields)
+    return Call(fields["req"], fields["seq"], fields, f"{who}, req {fields['req']}")
 
 
 async def _body(request: Request) -> bytes:
@@ -216,23 +273,29 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def make_endpoint(view: View, guard: Guard) -> Callable[[Request], Any]:
+def make_endpoint(api: Api, gate: Gate) -> Callable[[Request], Any]:
     """Return the handler of ``/api/v1``."""
 
     async def endpoint(request: Request) -> Response:
         envelope = Envelope()
+        address, port = request.client or ("nowhere", 0)
         try:
-            guard.check(request.headers.get("authorization"))
-            call = parse(await _body(request), envelope)
-            data = HANDLERS[call.req](view, call)
+            name = await gate.admit(address, request.headers.get("authorization"))
+            body = await _body(request)
+            call = parse(body, envelope, f"{name} from {address}:{port}")
+            answer = await HANDLERS[call.req](api, call)
         except Refused as refused:
             content = envelope.error(refused.code, refused.message)
             return json_response(content, refused.status, refused.headers)
         except Exception:
             log.exception("req %s failed", envelope.req)
             return json_response(envelope.error(Code.UNKNOWN_MISTAKE), 500)
-        return json_response(
-            {"code": Code.SUCCEED, "seq": call.seq, "rep": call.req, "data": data}
-        )
+        content = {"code": Code.SUCCEED, "seq": call.seq, "rep": call.req}
+        if answer.data is not None:
+            content["data"] = answer.data
+        response = json_response(content)
+        if answer.then is not None:
+            response.background = BackgroundTask(answer.then)
+        return response
 
     return endpoint

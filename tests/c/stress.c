@@ -182,6 +182,12 @@ static const nmq_stream_ops pair_ops = {
 };
 
 static void
+pair_start(nmq_acceptor *acceptor)
+{
+    (void) acceptor;
+}
+
+static void
 pair_stop(nmq_acceptor *acceptor)
 {
     (void) acceptor;
@@ -191,7 +197,7 @@ static int
 pair_listen(const nmq_listener_options *options, const nmq_accept *to, nmq_acceptor **out,
             uint32_t *port)
 {
-    static const nmq_acceptor_ops ops = {.stop = pair_stop};
+    static const nmq_acceptor_ops ops = {.start = pair_start, .stop = pair_stop};
     static nmq_acceptor acceptor = {&ops};
 
     (void) options;
@@ -383,6 +389,52 @@ publish_flow(void *arg)
     return NULL;
 }
 
+static const nmq_options options = {
+    .window = 20,
+    .queue_max = 100,
+    .packet_max_bytes = 65536,
+    .send_packet_max_bytes = 65536,
+    .topic_levels_max = 10,
+    .topic_alias_max = 4,
+    .send_topic_alias_max = 4,
+    .receive_maximum = 20,
+    .qos_max = 2,
+    .retain_available = true,
+    .wildcards_available = true,
+    .shared_available = true,
+    .subscription_ids_available = true,
+    .empty_client_ids = true,
+    .outbox_max_bytes = 4096,
+    .hold_ms = 500,
+    .connect_timeout_ms = 1000,
+    .keep_alive_permille = 1500,
+    .retry_interval_s = 1,
+    .expiry_max_s = 1,
+    .message_rate = 2000,
+    .connections_max = 1000,
+    .address_connections_max = 1000,
+    .subscriptions_max = 100,
+    .log_level = 40,
+};
+
+// A reload: what may change while clients come, go and talk.
+static void
+reload(nmq_broker *broker, int round)
+{
+    nmq_options changed = options;
+    nmq_listener_options listener = {.mount = "m/",
+                                     .connections_max = 900 + (unsigned) round};
+
+    changed.queue_max += (uint32_t) round % 50;
+    changed.window -= (uint32_t) round % 5;
+    changed.message_rate = round % 3 == 0 ? 0 : 2000;
+    changed.address_connections_max = round % 4 == 0 ? 0 : 1000;
+    changed.retry_interval_s = 1 + (uint32_t) round % 2;
+    changed.response_information = round % 2 == 0 ? "r/" : NULL;
+    assert(nmq_broker_set_options(broker, &changed) == NMQ_OK);
+    assert(nmq_broker_set_listener(broker, 1, &listener) == NMQ_OK);
+}
+
 static void *
 control(void *arg)
 {
@@ -410,7 +462,8 @@ control(void *arg)
         assert(nmq_snapshot_new(broker, &snapshot) == NMQ_OK);
         nmq_snapshot_free(snapshot);
         (void) nmq_broker_kick(broker, "c1", 2, 0x98);
-        assert(nmq_broker_set_acl(broker, round % 2 == 0 ? &rules : NULL) == NMQ_OK);
+        nmq_broker_set_acl(broker, round % 2 == 0 ? nmq_acl_new(&rules) : NULL);
+        reload(broker, round);
         size_t n = nmq_broker_events(broker, events, 64);
         for (size_t i = 0; i < n; i++) {
             nmq_broker_event_done(&events[i]);
@@ -423,33 +476,6 @@ control(void *arg)
 int
 main(void)
 {
-    const nmq_options options = {
-        .window = 20,
-        .queue_max = 100,
-        .packet_max_bytes = 65536,
-        .send_packet_max_bytes = 65536,
-        .topic_levels_max = 10,
-        .topic_alias_max = 4,
-        .send_topic_alias_max = 4,
-        .receive_maximum = 20,
-        .qos_max = 2,
-        .retain_available = true,
-        .wildcards_available = true,
-        .shared_available = true,
-        .subscription_ids_available = true,
-        .empty_client_ids = true,
-        .outbox_max_bytes = 4096,
-        .hold_ms = 500,
-        .connect_timeout_ms = 1000,
-        .keep_alive_permille = 1500,
-        .retry_interval_s = 1,
-        .expiry_max_s = 1,
-        .message_rate = 2000,
-        .connections_max = 1000,
-        .address_connections_max = 1000,
-        .subscriptions_max = 100,
-        .log_level = 40,
-    };
     const nmq_listener_options listener = {.mount = "m/"};
     nmq_broker *broker = NULL;
     uint32_t number;
@@ -461,6 +487,7 @@ main(void)
 
     assert(nmq_broker_new_over(&options, pair_listen, &broker) == NMQ_OK);
     assert(nmq_broker_listen(broker, &listener, &number, &port) == NMQ_OK);
+    assert(nmq_broker_accept(broker, number) == NMQ_OK);
     assert(come_in(sub, "flow-sub", NMQ_V311, true) &&
            come_in(pub, "flow-pub", NMQ_V5, true));
     listen_to(sub, "flow", 1);

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
-import jwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from nanomq_py.config import Config
-from nanomq_py.config.model import Bridge, BridgeSubscription, HttpServer
+from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.file import ConfFile
+from nanomq_py.config.sections import Bridge, BridgeSubscription
 from nanomq_py.http.app import make_app
-from nanomq_py.http.guard import BasicGuard, make_guard
+from nanomq_py.http.guard import BasicGuard, Gate, Guard
 from nanomq_py.http.reply import Refused
-from nanomq_py.http.v1 import Envelope, parse
+from nanomq_py.http.v1 import Api, Envelope, parse
 from nanomq_py.records import Client, Stats, Subscription
+from nanomq_py.reload import Outcome
 from tests.conftest import FOREIGN_ENV, Process, StartBroker
 
 AUTH = ("admin", "public")
@@ -30,7 +30,6 @@ AUTH = ("admin", "public")
 class FakeBroker:
     """What the handlers call, with made-up values."""
 
-    config: Config = field(default_factory=Config)
     broken: bool = False
 
     def stats(self) -> Stats:
@@ -62,9 +61,54 @@ class FakeBroker:
         ]
 
 
+@dataclass
+class FakeConfigurator:
+    """A configuration that nobody changes."""
+
+    config: Config = field(default_factory=Config)
+    file: ConfFile = field(default_factory=lambda: ConfFile(None, {}))
+
+    async def reload(self, who: str) -> Outcome:
+        raise ConfigError("made up")
+
+    async def change(self, edit: Any, who: str, before: Any = None) -> Outcome:
+        edit(self.config)
+        return Outcome((), (), ())
+
+
+@dataclass
+class FakeProcess:
+    """Notes what it is asked for."""
+
+    asked: list[str] = field(default_factory=list)
+
+    async def check_restart(self) -> None:
+        self.asked.append("check")
+
+    def request_stop(self) -> None:
+        self.asked.append("stop")
+
+    def request_restart(self) -> None:
+        self.asked.append("restart")
+
+
+def app_of(
+    broker: FakeBroker | None = None,
+    config: Config | None = None,
+    guard: Guard | None = None,
+    process: FakeProcess | None = None,
+) -> TestClient:
+    api = Api(
+        broker or FakeBroker(),
+        FakeConfigurator(config or Config()),
+        process or FakeProcess(),
+    )
+    return TestClient(make_app(api, Gate(guard or BasicGuard(*AUTH))))
+
+
 @pytest.fixture
 def client() -> TestClient:
-    return TestClient(make_app(FakeBroker(), BasicGuard(*AUTH)))
+    return app_of()
 
 
 def post(client: TestClient, body: Any, **options: Any) -> Any:
@@ -152,8 +196,7 @@ def test_req_11_is_a_get_with_a_body_and_has_the_documents_fields() -> None:
         username="username", password="passwd", forwards=("topic1/#", "topic2/#"),
         subscription=subscription,
     )  # fmt: skip
-    broker = FakeBroker(Config(msq_len=64, bridges=(bridge,)))
-    app = TestClient(make_app(broker, BasicGuard(*AUTH)))
+    app = app_of(config=Config(msq_len=64, bridges=(bridge,)))
     answer = app.request("GET", "/api/v1", content='{"req": 11, "seq": 9999}', auth=AUTH)
     assert answer.json() == {"code": 0, "seq": 9999, "rep": 11, "data": DOCUMENT_11}
     assert list(answer.json()["data"]) == list(DOCUMENT_11)
@@ -180,7 +223,15 @@ def test_seq_of_64_bits_is_echoed_exactly(client: TestClient) -> None:
         ({"req": 2, "seq": 1.5}, 400, {"code": 108, "seq": 0, "rep": 2}),
         ({"req": True, "seq": 1}, 400, {"code": 108, "seq": 1}),
         ({"req": 99, "seq": 1}, 404, {"code": 108, "seq": 1, "rep": 99}),
-        ({"req": 12, "seq": 1}, 404, {"code": 108, "seq": 1, "rep": 12}),
+        ({"req": 10, "seq": 1}, 400, {"code": 107, "seq": 1, "rep": 10}),
+        ({"req": 10, "seq": 1, "action": "x"}, 400, {"code": 108, "seq": 1, "rep": 10}),
+        (
+            {"req": 10, "seq": 1, "action": "reload"},
+            400,
+            {"code": 108, "seq": 1, "rep": 10},
+        ),
+        ({"req": 12, "seq": 1}, 400, {"code": 107, "seq": 1, "rep": 12}),
+        ({"req": 12, "seq": 1, "data": []}, 400, {"code": 108, "seq": 1, "rep": 12}),
     ],
 )
 def test_bad_request_has_its_status_and_code(
@@ -226,7 +277,7 @@ def test_credentials_that_are_not_base64_401_and_103(client: TestClient) -> None
 def test_our_own_fault_500_and_102_and_the_log_says_what(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    app = TestClient(make_app(FakeBroker(broken=True), BasicGuard(*AUTH)))
+    app = app_of(FakeBroker(broken=True))
     got = post(app, {"req": 2, "seq": 7})
     assert (got.status_code, got.json()) == (500, {"code": 102, "seq": 7, "rep": 2})
     assert "made up" in caplog.text
@@ -262,57 +313,6 @@ def test_any_object_is_refused_or_understood(fields: dict[str, Any]) -> None:
     test_any_body_is_refused_or_understood.hypothesis.inner_test(
         json.dumps(fields).encode()
     )
-
-
-class TestJwt:
-    """``auth_type=jwt``: RS256 by the public key file."""
-
-    @pytest.fixture
-    def key(self) -> Any:
-        from cryptography.hazmat.primitives.asymmetric import rsa
-
-        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-    @pytest.fixture
-    def client(self, key: Any, tmp_path: Any) -> TestClient:
-        from cryptography.hazmat.primitives import serialization as s
-
-        path = tmp_path / "public.pem"
-        path.write_bytes(
-            key.public_key().public_bytes(
-                s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo
-            )
-        )
-        config = HttpServer(auth_type="jwt", jwt_public_keyfile=str(path))
-        return TestClient(make_app(FakeBroker(), make_guard(config)))
-
-    def call(self, client: TestClient, token: str) -> tuple[int, int]:
-        headers = {"Authorization": f"Bearer {token}"}
-        got = client.post("/api/v1", content='{"req":2,"seq":1}', headers=headers)
-        return got.status_code, got.json()["code"]
-
-    def test_good_token_is_let_in(self, client: TestClient, key: Any) -> None:
-        token = jwt.encode({"exp": time.time() + 60}, key, "RS256")
-        assert self.call(client, token) == (200, 0)
-
-    def test_old_token_is_401_and_116(self, client: TestClient, key: Any) -> None:
-        token = jwt.encode({"exp": time.time() - 60}, key, "RS256")
-        assert self.call(client, token) == (401, 116)
-
-    def test_token_without_exp_is_refused(self, client: TestClient, key: Any) -> None:
-        assert self.call(client, jwt.encode({"a": 1}, key, "RS256")) == (401, 103)
-
-    def test_algorithm_none_is_refused(self, client: TestClient) -> None:
-        token = jwt.encode({"exp": time.time() + 60}, None, "none")
-        assert self.call(client, token) == (401, 103)
-
-    def test_public_key_as_hmac_secret_is_refused(self, client: TestClient) -> None:
-        token = jwt.encode({"exp": time.time() + 60}, "x" * 64, "HS256")
-        assert self.call(client, token) == (401, 103)
-
-    def test_basic_credentials_are_not_enough(self, client: TestClient) -> None:
-        got = client.post("/api/v1", content='{"req":2,"seq":1}', auth=AUTH)
-        assert (got.status_code, got.json()["code"]) == (401, 104)
 
 
 def curl(*args: str) -> Any:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nanomq_py.auth import enhanced
 from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchanges, Step
 from nanomq_py.auth.scram import Scram
-from nanomq_py.config.model import User
+from nanomq_py.config.sections import User
 
 SCRAM = Scram([User(login="u", password="secret")])
 FIRST = st.builds(

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanomq_py.config import Config, ConfigError, load, parse
-from nanomq_py.config.model import SECTIONS, keys_of
+from nanomq_py.config.key import keys_of
+from nanomq_py.config.model import SECTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,6 +63,7 @@ SAMPLES = {
     "http_server.auth_type": ("jwt", "jwt"),
     "http_server.jwt.public.keyfile": ("/p", "/p"),
     "http_server.jwt.private.keyfile": ("/q", "/q"),
+    "http_server.jwt.secret": ("s" * 32, "s" * 32),
     "log.to": ("file, console", ("file", "console")),
     "log.level": ("DEBUG", "debug"),
     "log.dir": ("/var/log", "/var/log"),

@@ -1,0 +1,86 @@
+"""Change values in the text of a configuration file, and leave everything else as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from nanomq_py.config import flat
+from nanomq_py.config.entries import ConfigError, Entry
+from nanomq_py.config.model import Config
+from nanomq_py.config.nested import quoted
+from nanomq_py.config.reader import Reading, is_nested, read
+from nanomq_py.config.settings import Setting, differences, family_of, settings_of
+
+_SUBSCRIPTIONS = re.compile(r"(bridge\.mqtt\.[^.]+\.subscription)\.\d+\..+")
+
+
+def _changes(
+    reading: Reading, config: Config, settings: Mapping[str, Setting]
+) -> dict[str, str | None]:
+    """Return the texts to set, None to take out. A numbered family is written anew."""
+    changes: dict[str, str | None] = {}
+    families = set()
+    for difference in differences(reading.config, config):
+        if family := family_of(difference.name):
+            families.add(family)
+        else:
+            changes[difference.name] = difference.new.text if difference.new else None
+    for family in sorted(families):
+        for name in (*reading.entries, *settings):
+            if family_of(name) == family:
+                changes[name] = settings[name].text if name in settings else None
+    return changes
+
+
+def _subscriptions(family: str, settings: Mapping[str, Setting]) -> str:
+    """Return a bridge's subscriptions as a list of the nested form."""
+    items: dict[str, list[str]] = {}
+    for name, setting in settings.items():
+        if name.startswith(f"{family}."):
+            number, _, part = name[len(family) + 1 :].partition(".")
+            items.setdefault(number, []).append(f"{part} = {quoted(setting.text)}")
+    return "[" + ", ".join("{" + ", ".join(parts) + "}" for parts in items.values()) + "]"
+
+
+def _edit_nested(
+    text: str,
+    entries: Mapping[str, Entry],
+    changes: Mapping[str, str | None],
+    settings: Mapping[str, Setting],
+) -> str:
+    """Change values where they stand; what cannot be is set anew at the end."""
+    pieces = []
+    behind: dict[str, str] = {}
+    for name, value in changes.items():
+        entry = entries.get(name)
+        if (match := _SUBSCRIPTIONS.fullmatch(name)) is not None:
+            behind[match[1]] = _subscriptions(match[1], settings)
+        elif value is not None and entry is not None and entry.at is not None:
+            pieces.append((*entry.at, quoted(value)))
+        else:
+            behind[name] = quoted(value or "")
+    text = flat.put(text, pieces)
+    if behind and text and not text.endswith("\n"):
+        text += "\n"
+    return text + "".join(f"{name} = {value}\n" for name, value in behind.items())
+
+
+def edited(reading: Reading, config: Config, source: str, folder: Path | None) -> Reading:
+    """Return what would be read from the text with that configuration's values in it.
+
+    Raises   ConfigError naming the key that the text cannot hold
+    """
+    settings = settings_of(config)
+    changes = _changes(reading, config, settings)
+    if is_nested(reading.text):
+        text = _edit_nested(reading.text, reading.entries, changes, settings)
+    else:
+        text = flat.edit(reading.text, changes)
+    made = read(text, source, folder=folder, overrides=reading.overrides)
+    for difference in differences(config, made.config):
+        override = reading.overrides.get(difference.name)
+        why = f"{override.where} says otherwise" if override else "the file cannot hold it"
+        raise ConfigError(f"{difference.name}: not changed: {why}")
+    return made

@@ -1,0 +1,145 @@
+"""The configuration file on disk: read whole, replaced whole.
+
+A write goes to a file beside it, to the disk, and then takes the place of the old one, so that
+whatever happens meanwhile there is the old file or the new one. The old one stays as ``.bak``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from nanomq_py.config.edit import edited
+from nanomq_py.config.entries import ConfigError, Entry
+from nanomq_py.config.model import Config
+from nanomq_py.config.reader import Reading, read, read_text
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_new(path: Path, data: bytes, mode: int) -> None:
+    """Write a file of that mode, and have it on the disk. Raises OSError."""
+    path.unlink(missing_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o600)
+    try:
+        os.fchmod(fd, mode)
+        at = 0
+        while at < len(data):
+            at += os.write(fd, data[at:])
+        os.fsync(fd)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(fd)
+
+
+class Replacement:
+    """A new content that waits beside the file."""
+
+    def __init__(self, path: Path, old: str, new: str) -> None:
+        """Write it there. Raises ConfigError, and nothing has changed."""
+        self._path = path
+        self._old = old
+        self._waiting = path.with_name(f".{path.name}.new")
+        self._replaced = False
+        try:
+            stat = path.stat()
+            write_new(self._waiting, new.encode(), stat.st_mode & 0o7777)
+            with contextlib.suppress(PermissionError):  # a file of another user
+                os.chown(self._waiting, stat.st_uid, stat.st_gid)
+        except OSError as fault:
+            raise self._error(fault) from None
+
+    def _error(self, fault: OSError) -> ConfigError:
+        return ConfigError(f"{self._path}: not written: {fault.strerror}")
+
+    def _keep_backup(self) -> None:
+        kept = self._path.with_name(f".{self._path.name}.old")
+        kept.unlink(missing_ok=True)
+        try:
+            os.link(self._path, kept)
+        except OSError:  # a file system without links
+            shutil.copy2(self._path, kept)
+        os.replace(kept, self._path.with_name(f"{self._path.name}.bak"))
+
+    def commit(self) -> None:
+        """Put it in the place of the file. Raises ConfigError, and nothing has changed."""
+        if read_text(self._path) != self._old:
+            raise ConfigError(
+                f"{self._path}: changed on disk since it was read: reload it first"
+            )
+        try:
+            self._keep_backup()
+            os.replace(self._waiting, self._path)
+            self._replaced = True
+            _sync_folder(self._path.parent)
+        except OSError as fault:
+            raise self._error(fault) from None
+
+    def undo(self) -> None:
+        """Leave the old content in the file, whatever has happened."""
+        with contextlib.suppress(OSError):
+            if self._replaced:
+                stat = self._path.stat()
+                write_new(self._waiting, self._old.encode(), stat.st_mode & 0o7777)
+                os.replace(self._waiting, self._path)
+            self._waiting.unlink(missing_ok=True)
+
+
+class ConfFile:
+    """Where a broker's configuration comes from; without a path, a text in memory.
+
+    ``reading`` is what was read last and is in force.
+    """
+
+    def __init__(self, path: Path | None, overrides: Mapping[str, Entry]) -> None:
+        """Read it. Raises ConfigError.
+
+        overrides  entries that stand above those of the file
+        """
+        self.path = path.resolve() if path is not None else None
+        self._overrides = overrides
+        self.reading = self._read("")
+
+    @property
+    def source(self) -> str:
+        return str(self.path) if self.path is not None else "the defaults"
+
+    @property
+    def _folder(self) -> Path | None:
+        return self.path.parent if self.path is not None else None
+
+    def read(self) -> Reading:
+        """Return what the file says now. Raises ConfigError. Blocks."""
+        return self._read(self.reading.text)
+
+    def _read(self, in_memory: str) -> Reading:
+        text = in_memory if self.path is None else read_text(self.path)
+        return read(text, self.source, folder=self._folder, overrides=self._overrides)
+
+    def edited(self, config: Config) -> Reading:
+        """Return what the file would say with that configuration in it.
+
+        Raises   ConfigError naming the key that it cannot hold
+        """
+        return edited(self.reading, config, self.source, self._folder)
+
+    def replacement(self, reading: Reading) -> Replacement | None:
+        """Return the file's new content, written but not in its place; None without a file.
+
+        Raises   ConfigError
+        """
+        if self.path is None or reading.text == self.reading.text:
+            return None
+        return Replacement(self.path, self.reading.text, reading.text)

@@ -1,0 +1,52 @@
+"""What a configuration key is: its name, how it is written, what it does, when it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import Field, dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from nanomq_py.config.units import Kind
+
+
+class Applies(Enum):
+    """When a changed value counts."""
+
+    HOT = "at once"
+    RESTART = "after a restart"
+    NEVER = "not in this version"  # read and checked only
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key below its section."""
+
+    name: str
+    kind: Kind[Any]
+    help: str
+    applies: Applies
+    secret: bool  # never logged, never shown
+    heading: str  # of the keys from this one on, for people; empty: that of the one before
+
+
+def key(
+    name: str,
+    kind: Kind[Any],
+    default: Any,
+    help: str,
+    *,
+    applies: Applies = Applies.HOT,
+    secret: bool = False,
+    heading: str = "",
+) -> Any:
+    """Declare a field of a dataclass that is read from ``name`` in the file."""
+    declared = Key(name, kind, help, applies, secret, heading)
+    return field(default=default, repr=not secret, metadata={"key": declared})
+
+
+def keys_of(section: type[Any]) -> Iterator[tuple[Field[Any], Key]]:
+    """Yield the fields of a section that are keys of the file."""
+    for declared in fields(section):
+        if "key" in declared.metadata:
+            yield declared, declared.metadata["key"]

@@ -1,0 +1,260 @@
+"""The syntax of the nested form of ``nanomq.conf``: the part of HOCON that NanoMQ ships.
+
+::
+
+    mqtt { property_size = 32 }            # a section
+    log.to = [file, console]               # a path, a list
+    auth.password = {include "pwd.conf"}   # another file, from the folder of this one
+
+A later value of the same path replaces the one before; sections are merged. There are no
+substitutions (``${...}``) and no ``+=``: environment variables override keys instead.
+
+Source  HOCON (github.com/lightbend/config), NanoMQ from 0.15
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Union
+
+from nanomq_py.config.entries import ConfigError
+
+MOST_DEPTH = 32
+
+_BLANK = re.compile(r"(?:[\s,]|#[^\n]*|//[^\n]*)+")
+_SPACE = re.compile(r"[^\S\n]+")
+_LINE_END = re.compile(r"[^\S\n]*(?:(?:#|//)[^\n]*)?(?=[\n,}\]]|$)")
+_NAME = re.compile(r'"((?:[^"\\\n]|\\.)*)"|([^\s"={}\[\],:.#+$]+)')
+_TRIPLE = re.compile(r'"""(.*?)"""', re.DOTALL)
+_QUOTED = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
+_BARE = re.compile(r'(?:[^\s"{}\[\],#$]|(?<=\S)#|[^\S\n]+(?!\s|#|//|[,}\]]|$))+')
+_INCLUDE = re.compile(r"include\b[^\S\n]*(?:(required|file|url|classpath)\s*\()?")
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)")
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """One value that has no parts."""
+
+    text: str
+    where: str
+    order: int  # of reading: the later one counts
+    at: (
+        tuple[int, int] | None
+    )  # its place in the first file's text, None in an included one
+
+
+@dataclass
+class Section:
+    """Names and what they stand for."""
+
+    where: str
+    parts: dict[str, Node] = field(default_factory=dict)
+
+    def put(self, path: list[str], node: Node) -> None:
+        """Set what the path stands for, or merge two sections."""
+        section = self
+        for name in path[:-1]:
+            below = section.parts.get(name)
+            if not isinstance(below, Section):
+                below = section.parts[name] = Section(self.where)
+            section = below
+        there = section.parts.get(path[-1])
+        if isinstance(there, Section) and isinstance(node, Section):
+            there.merge(node)
+        else:
+            section.parts[path[-1]] = node
+
+    def merge(self, other: Section) -> None:
+        for name, node in other.parts.items():
+            self.put([name], node)
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list."""
+
+    items: tuple[Node, ...]
+    where: str
+    order: int
+
+
+Node = Union[Scalar, Section, Items]  # noqa: UP007 - evaluated, and 3.10 is supported
+# Reads an included file: its path as it is written, where that stands, and how to count.
+Include = Callable[[str, str, "count[int]"], Section]
+
+
+def _unescaped(text: str) -> str:
+    def plain(found: re.Match[str]) -> str:
+        code = found[1]
+        return chr(int(code[1:], 16)) if len(code) == 5 else _ESCAPES.get(code, code)
+
+    return _ESCAPE.sub(plain, text)
+
+
+class _Reader:
+    def __init__(
+        self, text: str, source: str, include: Include, order: count[int], *, places: bool
+    ) -> None:
+        self.text = text
+        self.source = source
+        self.include = include
+        self.order = order
+        self.places = places
+        self.at = 0
+        self.line_ends = [found.start() for found in re.finditer("\n", text)]
+
+    @property
+    def where(self) -> str:
+        return f"{self.source}:{bisect_left(self.line_ends, self.at) + 1}"
+
+    def fault(self, expected: str) -> ConfigError:
+        found = self.text[self.at :].partition("\n")[0].strip()[:40]
+        return ConfigError(
+            f"{self.where}: {found or 'the end of the line'!r}: expected {expected}"
+        )
+
+    def take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        found = pattern.match(self.text, self.at)
+        if found is not None:
+            self.at = found.end()
+        return found
+
+    def take_text(self, text: str) -> bool:
+        there = self.text.startswith(text, self.at)
+        self.at += len(text) if there else 0
+        return there
+
+    def section(self, end: str, depth: int) -> Section:
+        """Read members up to ``end``, which is taken; empty: up to the end of the text."""
+        if depth > MOST_DEPTH:
+            raise self.fault(f"sections in at most {MOST_DEPTH} others")
+        section = Section(self.where)
+        while True:
+            self.take(_BLANK)
+            if self.at == len(self.text):
+                if end:
+                    raise ConfigError(
+                        f"{section.where}: a section that is not ended: {end}"
+                    )
+                return section
+            if end and self.take_text(end):
+                return section
+            self.member(section, depth)
+
+    def member(self, section: Section, depth: int) -> None:
+        found = self.take(_INCLUDE)
+        if found is not None and (found[1] or self.text.startswith('"', self.at)):
+            section.merge(self.included(found[1]))
+            return
+        if found is not None:
+            self.at = found.start()
+        path = self.path()
+        self.take(_SPACE)
+        opens = self.text.startswith("{", self.at)
+        if not (opens or self.take_text("=") or self.take_text(":")):
+            raise self.fault("= and a value, or { and a section")
+        section.put(path, self.value(depth + len(path) - 1))
+        if self.take(_LINE_END) is None:
+            raise self.fault(
+                'the end of the line after a value; texts with such signs need ""'
+            )
+
+    def included(self, kind: str | None) -> Section:
+        where = self.where
+        quoted = self.take(_QUOTED)
+        if kind in ("url", "classpath") or quoted is None:
+            raise ConfigError(f'{where}: include: expected include "FILE"')
+        if kind is not None and not self.take_text(")"):
+            raise self.fault(")")
+        return self.include(_unescaped(quoted[1]), where, self.order)
+
+    def path(self) -> list[str]:
+        path = []
+        while True:
+            found = self.take(_NAME)
+            if found is None:
+                raise self.fault("a name")
+            path.append(found[2] if found[1] is None else _unescaped(found[1]))
+            if len(path) > MOST_DEPTH:
+                raise self.fault(f"a path of at most {MOST_DEPTH} names")
+            if not self.take_text("."):
+                return path
+
+    def value(self, depth: int) -> Node:
+        if not self.take(_SPACE) and self.text.startswith("\n", self.at):
+            raise self.fault("a value")
+        if self.take_text("{"):
+            return self.section("}", depth + 1)
+        if self.take_text("["):
+            return self.items(depth + 1)
+        return self.scalar()
+
+    def items(self, depth: int) -> Items:
+        if depth > MOST_DEPTH:
+            raise self.fault(f"lists in at most {MOST_DEPTH} others")
+        where, order = self.where, next(self.order)
+        items: list[Node] = []
+        while True:
+            self.take(_BLANK)
+            if self.at == len(self.text):
+                raise ConfigError(f"{where}: a list that is not ended: ]")
+            if self.take_text("]"):
+                return Items(tuple(items), where, order)
+            items.append(self.value(depth))
+
+    def scalar(self) -> Scalar:
+        where, first = self.where, self.at
+        if (found := self.take(_TRIPLE)) is not None:
+            text = found[1]
+        elif (found := self.take(_QUOTED)) is not None:
+            text = _unescaped(found[1])
+        elif (found := self.take(_BARE)) is not None:
+            text = found[0]
+        else:
+            raise self.fault("a value")
+        place = (first, self.at) if self.places else None
+        return Scalar(text, where, next(self.order), place)
+
+
+def read(
+    text: str,
+    source: str,
+    include: Include,
+    order: count[int] | None = None,
+) -> Section:
+    """Return the tree of a text.
+
+    order   counts the values; given for an included file, whose places are nobody's to edit
+    Raises  ConfigError
+    """
+    reader = _Reader(text, source, include, order or count(), places=order is None)
+    reader.take(_BLANK)
+    if reader.take_text("{"):
+        section = reader.section("}", 1)
+        reader.take(_BLANK)
+        if reader.at < len(text):
+            raise reader.fault("nothing after the last }")
+        return section
+    return reader.section("", 0)
+
+
+def quoted(text: str) -> str:
+    """Return the text as a value that reads as it.
+
+    >>> quoted('a "b"')
+    '"a \\\\"b\\\\""'
+    """
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return (
+        '"'
+        + "".join(
+            f"\\u{ord(c):04x}" if ord(c) < 32 or ord(c) == 127 else c for c in escaped
+        )
+        + '"'
+    )

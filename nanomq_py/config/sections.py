@@ -1,0 +1,321 @@
+"""The sections of a configuration, each key with its type, unit, range, default and help.
+
+Source  the keys and defaults of NanoMQ 0.6.8's nanomq.conf; those marked "Own key" are ours
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+from nanomq_py.config.key import Applies, key
+from nanomq_py.config.units import (
+    Address,
+    Choice,
+    Duration,
+    Flag,
+    List,
+    Mount,
+    Optional,
+    Size,
+    Text,
+    Url,
+    Whole,
+    Words,
+)
+
+U32 = (1 << 32) - 1
+# A key of a feature that this version reads and checks, but does not have yet.
+planned = partial(key, applies=Applies.NEVER)
+DEFAULT_HTTP_PASSWORD = "public"  # noqa: S105 - the documented default, warned about at start
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tls:
+    enable: bool = key("enable", Flag(), False, "Listen for MQTT over TLS.")
+    url: str = key(
+        "url", Url(("tls+nmq-tcp",)), "tls+nmq-tcp://0.0.0.0:8883", "Where to listen."
+    )
+    keyfile: str | None = key(
+        "keyfile", Optional(Text()), None, "PEM file of the private key."
+    )
+    key_password: str | None = key(
+        "key_password", Optional(Text()), None, "Password of the private key.", secret=True
+    )
+    certfile: str | None = key("certfile", Optional(Text()), None, "PEM file of the chain.")
+    cacertfile: str | None = key(
+        "cacertfile", Optional(Text()), None, "PEM file of the CAs that clients must have."
+    )
+    verify_peer: bool = key("verify_peer", Flag(), False, "Check clients' certificates.")
+    fail_if_no_peer_cert: bool = key(
+        "fail_if_no_peer_cert", Flag(), False, "Refuse clients that have no certificate."
+    )
+    min_version: str = key(
+        "min_version",
+        Choice(("1.2", "1.3")),
+        "1.2",
+        "Own key: the oldest TLS that is spoken.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listener:
+    """One ``listener.NAME``: a place where clients come in.
+
+    The names tcp, tls, ws and wss stand for ``url``, ``tls.url``, ``websocket.url`` and
+    ``websocket.tls_url``, which say where those listen; they take the other keys.
+    """
+
+    name: str = ""
+    url: str | None = key(
+        "url",
+        Optional(Url(("nmq-tcp", "tls+nmq-tcp", "nmq-ws", "nmq-wss", "nmq-ipc"))),
+        None,
+        "Where to listen.",
+    )
+    max_connections: int = key(
+        "max_connections", Whole(0, U32), 0, "Most connections at once; 0: no bound."
+    )
+    allow_anonymous: bool | None = key(
+        "allow_anonymous",
+        Optional(Flag()),
+        None,
+        "Let clients in that give no user name. Default: as `allow_anonymous` says.",
+    )
+    mountpoint: str | None = key(
+        "mountpoint",
+        Optional(Mount()),
+        None,
+        "Put before the topics of these clients, who do not see it. `%c` and `%u` in it stand"
+        " for client identifier and user name.",
+    )
+    cn_as_username: bool = key(
+        "cn_as_username",
+        Flag(),
+        False,
+        "Take the Common Name of a verified certificate as user name; no password is asked"
+        " then.",
+    )
+    proxy_protocol: bool = key(
+        "proxy_protocol",
+        Flag(),
+        False,
+        "Expect a PROXY header, version 1 or 2, from a load balancer. Not with TLS.",
+    )
+    keyfile: str | None = key(
+        "tls.keyfile", Optional(Text()), None, "Default: `tls.keyfile`, and so on."
+    )
+    key_password: str | None = key(
+        "tls.key_password", Optional(Text()), None, "Password of the key.", secret=True
+    )
+    certfile: str | None = key("tls.certfile", Optional(Text()), None, "PEM file.")
+    cacertfile: str | None = key("tls.cacertfile", Optional(Text()), None, "PEM file.")
+    verify_peer: bool | None = key("tls.verify_peer", Optional(Flag()), None, "")
+    fail_if_no_peer_cert: bool | None = key(
+        "tls.fail_if_no_peer_cert", Optional(Flag()), None, ""
+    )
+    min_version: str | None = key(
+        "tls.min_version", Optional(Choice(("1.2", "1.3"))), None, ""
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebSocket:
+    enable: bool = key("enable", Flag(), True, "Listen for MQTT over WebSocket.")
+    url: str | None = key(
+        "url",
+        Optional(Url(("nmq-ws",))),
+        "nmq-ws://0.0.0.0:8083/mqtt",
+        "Where to listen; empty: not without TLS.",
+    )
+    tls_url: str | None = key(
+        "tls_url",
+        Optional(Url(("nmq-wss",))),
+        None,
+        "Where to listen with TLS: when `tls.enable` is true, or there is a certificate.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpServer:
+    enable: bool = key("enable", Flag(), True, "Serve the HTTP API.")
+    host: str = key(
+        "host",
+        Address(),
+        "",
+        "Own key: the address to serve on. Empty: 127.0.0.1 while the password is the default"
+        " one, otherwise every address.",
+    )
+    port: int = key(
+        "port", Whole(0, 65535), 8081, "The port to serve on; 0 takes a free one."
+    )
+    username: str = key("username", Text(empty=False), "admin", "Who may call the API.")
+    password: str = key(
+        "password", Text(), DEFAULT_HTTP_PASSWORD, "Password for the API.", secret=True
+    )
+    auth_type: str = key(
+        "auth_type", Choice(("basic", "jwt")), "basic", "How callers log in."
+    )
+    jwt_public_keyfile: str | None = key(
+        "jwt.public.keyfile",
+        Optional(Text()),
+        None,
+        "PEM file of the public key that RS256 tokens are checked with.",
+    )
+    jwt_private_keyfile: str | None = key(
+        "jwt.private.keyfile",
+        Optional(Text()),
+        None,
+        "NanoMQ's PEM file that tokens are signed with; the broker needs none.",
+        applies=Applies.NEVER,
+    )
+    jwt_secret: str | None = key(
+        "jwt.secret",
+        Optional(Text()),
+        None,
+        "Own key: the secret that HS256 tokens are checked with, of 32 bytes or more.",
+        secret=True,
+    )
+
+
+_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log:
+    to: tuple[str, ...] = key(
+        "to", Words(("file", "console", "syslog")), ("console",), "Where log lines go."
+    )
+    level: str = key("level", Choice(_LEVELS), "warn", "The least level that is logged.")
+    dir: str = key("dir", Text(empty=False), "/tmp", "Folder of the log file.")  # noqa: S108
+    file: str = key("file", Text(empty=False), "nanomq.log", "Name of the log file.")
+    rotation_size: int = key(
+        "rotation.size", Size(1024, U32), 10 << 20, "Size at which a new file is begun."
+    )
+    rotation_count: int = key(
+        "rotation.count", Whole(1, 1000), 5, "Old files that are kept."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sqlite:
+    enable: bool = planned("enable", Flag(), False, "Keep sessions on disk.")
+    disk_cache_size: int = planned(
+        "disk_cache_size", Whole(1, U32), 102400, "Messages on disk."
+    )
+    mounted_file_path: str = planned(
+        "mounted_file_path",
+        Text(),
+        "/tmp/",  # noqa: S108 - the documented default
+        "Folder of the database.",
+    )
+    flush_mem_threshold: int = planned(
+        "flush_mem_threshold", Whole(1, U32), 100, "Messages gathered before a write."
+    )
+    resend_interval: int = planned(
+        "resend_interval", Whole(1, U32, "ms"), 5000, "Time between attempts to send."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpAuthRequest:
+    url: str | None = planned("url", Optional(Url(("http", "https"))), None, "Whom to ask.")
+    method: str = planned("method", Choice(("get", "post")), "post", "How to ask.")
+    params: tuple[str, ...] = planned("params", List(), (), "Name=value pairs to send.")
+    headers: tuple[tuple[str, str], ...] = ()  # NAME, value: auth.http.REQ.headers.NAME
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpAuth:
+    enable: bool = planned("enable", Flag(), False, "Ask an HTTP server about clients.")
+    timeout: int = planned(
+        "timeout", Duration(1, 3_600_000), 5000, "Longest wait for an answer."
+    )
+    connect_timeout: int = planned(
+        "connect_timeout", Duration(1, 3_600_000), 5000, "Longest wait for a connection."
+    )
+    pool_size: int = planned("pool_size", Whole(1, 1024), 32, "Connections at once.")
+    auth_req: HttpAuthRequest = field(default_factory=HttpAuthRequest)
+    super_req: HttpAuthRequest = field(default_factory=HttpAuthRequest)
+    acl_req: HttpAuthRequest = field(default_factory=HttpAuthRequest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebHookRule:
+    event: str
+    action: str
+    topic: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebHook:
+    enable: bool = planned("enable", Flag(), False, "Tell an HTTP server what happens.")
+    url: str | None = planned(
+        "url", Optional(Url(("http", "https"))), None, "Whom to tell."
+    )
+    encoding: str = planned(
+        "body.encoding_of_payload_field",
+        Choice(("plain", "base64", "base62")),
+        "plain",
+        "How payloads are written.",
+    )
+    pool_size: int = planned("pool_size", Whole(1, 1024), 32, "Connections at once.")
+    headers: tuple[tuple[str, str], ...] = ()  # NAME, value: web.hook.headers.NAME
+    rules: tuple[WebHookRule, ...] = ()  # web.hook.rule.EVENT.N
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """One ``auth.N``: a client that may log in."""
+
+    login: str = key("login", Text(empty=False), "", "User name.")
+    password: str = key("password", Text(), "", "Password.", secret=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AclRule:
+    """One ``acl.rule.N``; an absent field matches everyone."""
+
+    permit: str
+    username: str | None = None
+    clientid: str | None = None
+    ipaddr: str | None = None
+    action: str = "pubsub"
+    topics: tuple[str, ...] = ("#",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BridgeSubscription:
+    topic: str = planned("topic", Text(empty=False), "", "Topic filter to subscribe to.")
+    qos: int = planned("qos", Whole(0, 2), 0, "QoS to subscribe with.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bridge:
+    """One ``bridge.mqtt.NAME``."""
+
+    name: str = ""
+    bridge_mode: bool = planned("bridge_mode", Flag(), False, "Whether the bridge runs.")
+    address: str = planned(
+        "address",
+        Url(("mqtt-tcp", "tls+mqtt-tcp", "nmq-tcp", "tls+nmq-tcp")),
+        "mqtt-tcp://127.0.0.1:1883",
+        "The other broker.",
+    )
+    proto_ver: int = planned("proto_ver", Whole(3, 5), 4, "Protocol level: 3, 4 or 5.")
+    clientid: str | None = planned(
+        "clientid", Optional(Text()), None, "Client identifier there."
+    )
+    keepalive: int = planned("keepalive", Whole(0, 65535, "s"), 60, "Keep alive.")
+    clean_start: bool = planned(
+        "clean_start", Flag(), True, "Begin without the old session."
+    )
+    username: str | None = planned("username", Optional(Text()), None, "User name there.")
+    password: str | None = planned(
+        "password", Optional(Text()), None, "Password there.", secret=True
+    )
+    parallel: int = planned("parallel", Whole(1, 255), 2, "Messages handled at once.")
+    forwards: tuple[str, ...] = planned(
+        "forwards", List(), (), "Filters of what is forwarded."
+    )
+    subscription: tuple[BridgeSubscription, ...] = ()

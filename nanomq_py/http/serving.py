@@ -1,0 +1,177 @@
+"""The HTTP server of a process, which a reload moves to another address."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD
+from nanomq_py.http.guard import Gate, Guard, make_guard
+from nanomq_py.listeners import bind_tcp
+
+log = logging.getLogger("nanomq")
+
+FAREWELL_S = 1  # for answers under way
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without signal handlers of its own: the process has one place for them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def http_address(config: Config) -> tuple[str, int] | None:
+    """Return where the HTTP API listens; None: nowhere."""
+    http = config.http_server
+    if not http.enable:
+        return None
+    open_to_all = http.auth_type == "jwt" or http.password != DEFAULT_HTTP_PASSWORD
+    return http.host or ("0.0.0.0" if open_to_all else "127.0.0.1"), http.port
+
+
+class _Running:
+    """uvicorn on one socket."""
+
+    def __init__(self, app: ASGIApp, sock: socket.socket) -> None:
+        self.sock = sock
+        self._server = _Uvicorn(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                loop="asyncio",
+                http="h11",
+                ws="none",
+                timeout_graceful_shutdown=FAREWELL_S,
+                server_header=False,
+                proxy_headers=False,  # who fails to log in cannot say that it was another
+            )
+        )
+        self.task = asyncio.create_task(self._server.serve(sockets=[sock]))
+
+    async def started(self) -> None:
+        # The socket listens already; uvicorn's own start-up needs a turn of the loop or two.
+        while not self._server.started and not self.task.done():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+    def leave(self) -> None:
+        """Stop once the answers under way are given."""
+        self._server.should_exit = True
+
+
+class Change:
+    """Another guard, and another socket where the address is another."""
+
+    def __init__(self, serving: Serving, config: Config) -> None:
+        self._serving = serving
+        self._config = config
+        self._guard: Guard | None = None
+        self._sock: socket.socket | None = None
+
+    async def prepare(self) -> None:
+        """Read keys and bind. Raises ConfigError, and nothing has changed."""
+        self._guard = await asyncio.to_thread(make_guard, self._config.http_server)
+        address = http_address(self._config)
+        if address is None or address == self._serving.address:
+            return
+        host, port = address
+        running = self._serving.running
+        try:
+            self._sock = await bind_tcp(
+                host, port, [] if running is None else [running.sock]
+            )
+        except OSError as fault:
+            key = "port" if fault.errno else "host"  # names that are not known have none
+            value = port if fault.errno else repr(host)
+            raise ConfigError(
+                f"http_server.{key}={value}: cannot listen on {host}: {fault.strerror}"
+            ) from None
+
+    def commit(self) -> None:
+        """Serve there, by that guard; answers under way still go out."""
+        assert self._guard is not None
+        self._serving.use(self._guard, http_address(self._config), self._sock)
+        self._serving.warn_of_default(self._config)
+
+    async def undo(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+
+
+class Serving:
+    """The HTTP server: on one address, or switched off."""
+
+    def __init__(self, gate: Gate, app: ASGIApp) -> None:
+        self.running: _Running | None = None
+        self.address: tuple[str, int] | None = None
+        self._gate = gate
+        self._app = app
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._warned = False
+
+    @property
+    def port(self) -> int | None:
+        """The port in use."""
+        return None if self.running is None else int(self.running.sock.getsockname()[1])
+
+    async def prepare(self, config: Config) -> Change:
+        """Return the way to what that configuration says. Raises ConfigError."""
+        change = Change(self, config)
+        await change.prepare()
+        return change
+
+    def use(
+        self, guard: Guard, address: tuple[str, int] | None, sock: socket.socket | None
+    ) -> None:
+        """Follow a change: ``sock`` is for a new address."""
+        self._gate.guard = guard
+        if address == self.address:
+            return
+        self.address = address
+        old, self.running = self.running, None
+        if sock is not None:
+            self.running = _Running(self._app, sock)
+        if old is not None:
+            old.leave()
+            self._leaving.add(old.task)
+            old.task.add_done_callback(self._leaving.discard)
+
+    def warn_of_default(self, config: Config) -> None:
+        """Warn of the default password, once until there is another."""
+        http = config.http_server
+        default = http.enable and http.password == DEFAULT_HTTP_PASSWORD
+        if default and not self._warned:
+            log.warning(
+                "http_server.password is the default; set another before others can reach it"
+            )
+        self._warned = default
+
+    async def started(self) -> None:
+        """Return when requests are answered."""
+        if self.running is not None:
+            await self.running.started()
+
+    def leave(self) -> None:
+        """Take no more requests; answers under way still go out."""
+        if self.running is not None:
+            self.running.leave()
+
+    async def stopped(self, timeout_s: float) -> None:
+        """Return when all have left, after :meth:`leave`; cut them after ``timeout_s``."""
+        tasks = set(self._leaving)
+        if self.running is not None:
+            tasks.add(self.running.task)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=timeout_s)
+            for task in late:
+                task.cancel()

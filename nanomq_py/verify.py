@@ -1,0 +1,45 @@
+"""What must be right of a configuration beyond its own text: features, keys, certificates."""
+
+from __future__ import annotations
+
+import logging
+
+from nanomq_py.config import Config, ConfigError
+from nanomq_py.http.guard import make_guard
+from nanomq_py.listeners import places_of
+from nanomq_py.tls import load_tls
+
+log = logging.getLogger("nanomq")
+
+
+def refuse_unsupported(config: Config) -> None:
+    """Refuse what would be unsafe to leave out in silence; warn of the rest.
+
+    Raises   ConfigError
+    """
+    refused = {
+        "auth.http.enable": config.auth_http.enable,
+    }
+    for name, used in refused.items():
+        if used:
+            raise ConfigError(f"{name}: this version cannot enforce it yet; take it out")
+    ignored = {
+        "web.hook.enable": config.web_hook.enable,
+        "sqlite.enable": config.sqlite.enable,
+        "bridge.mqtt": any(bridge.bridge_mode for bridge in config.bridges),
+    }
+    for name, used in ignored.items():
+        if used:
+            log.warning("%s: not in this version yet; ignored", name)
+
+
+def check_files(config: Config) -> None:
+    """Read what the configuration names, and look whether a broker could start with it.
+
+    Raises   ConfigError naming the key
+    """
+    for place in places_of(config):
+        if place.has_tls:
+            load_tls(config, place.settings)
+    if config.http_server.enable:
+        make_guard(config.http_server)
