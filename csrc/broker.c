@@ -11,6 +11,7 @@
 #include "net/acceptor.h"
 #include "net/listeners.h"
 #include "route/event.h"
+#include "route/handover.h"
 #include "route/snapshot.h"
 
 struct nmq_broker {
@@ -209,6 +210,18 @@ nmq_broker_shutdown(nmq_broker *broker, uint32_t timeout_ms)
 {
     nmq_listeners_close_all(&broker->listeners);
     nmq_conns_close_all(&broker->conns, NMQ_RC_SERVER_SHUTTING_DOWN, timeout_ms);
+}
+
+int
+nmq_broker_save(nmq_broker *broker, int fd)
+{
+    return nmq_handover_save(&broker->router, fd);
+}
+
+int
+nmq_broker_restore(nmq_broker *broker, const char *bytes, size_t len)
+{
+    return nmq_handover_restore(&broker->router, (nmq_bytes){(const uint8_t *) bytes, len});
 }
 
 void

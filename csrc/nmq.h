@@ -154,6 +154,15 @@ int nmq_broker_listener_stats(nmq_broker *broker, uint32_t number, nmq_listener_
 // the connections and waits until they are closed, timeout_ms at most.
 void nmq_broker_shutdown(nmq_broker *broker, uint32_t timeout_ms);
 
+// After nmq_broker_shutdown: writes retained messages and kept sessions to the descriptor,
+// for a process of this version on this machine. Returns how many sessions, NMQ_ENOMEM or
+// NMQ_EIO.
+int nmq_broker_save(nmq_broker *broker, int fd);
+
+// Before the first nmq_broker_accept: takes over what nmq_broker_save wrote. Returns how
+// many sessions, NMQ_EMALFORMED or NMQ_ENOMEM; what came before the fault stays.
+int nmq_broker_restore(nmq_broker *broker, const char *bytes, size_t len);
+
 // After nmq_broker_shutdown. Closes what is still open and frees everything. Takes NULL.
 void nmq_broker_free(nmq_broker *broker);
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class HandOver:
 
     sockets: list[tuple[str, socket.socket]]
     ours: list[str]
+    state: int  # descriptor of what :meth:`Broker.stop` saved; the caller's
 
 
 class Change:
@@ -155,6 +157,7 @@ class Broker:
         self._exchanges = Exchanges([*_methods_for(self.config.users), *self._methods])
         self._sys_task: asyncio.Task[None] | None = None
         self._sys_interval_s = 0
+        self._state: int | None = None  # where the next process finds what it takes over
 
     @property
     def _running(self) -> core.Core:
@@ -167,10 +170,13 @@ class Broker:
         """The ports in use, by the key that says where to listen."""
         return {} if self._core is None else self._listeners.ports
 
-    async def start(self, inherited: Inherited | None = None) -> None:
+    async def start(
+        self, inherited: Inherited | None = None, state: core.Buffer | None = None
+    ) -> None:
         """Listen and serve. Raises ConfigError naming the key of what cannot be used.
 
         inherited  listening sockets to use instead of new ones
+        state      retained messages and sessions that a broker before this one saved
         """
         if self._core is not None:
             raise RuntimeError("the broker is running")
@@ -182,11 +188,21 @@ class Broker:
         asyncio.get_running_loop().add_reader(self._core.event_fd, self._drain)
         change = Change(self, self.config)
         try:
+            if state is not None:
+                await asyncio.to_thread(self._restore, state)
             await change.prepare(inherited)
         except BaseException:
             await self.stop()
             raise
         change.commit()
+
+    def _restore(self, state: core.Buffer) -> None:
+        try:
+            count = self._running.restore(state)
+        except core.CoreError as fault:
+            log.error("sessions of the process before are lost: %s", fault)
+        else:
+            log.info("%d sessions of the process before go on", count)
 
     async def prepare(self, config: Config) -> Change:
         """Return the way to that configuration, prepared. Its ``commit`` cannot be undone.
@@ -227,14 +243,17 @@ class Broker:
         return self._listeners.stats()
 
     def hand_over(self) -> HandOver:
-        """Return the listening sockets, for a successor; they are the caller's.
+        """Return what a successor needs; it is the caller's.
 
-        After :meth:`stop`, whoever connects waits in them for the successor.
+        After :meth:`stop`, whoever connects waits in the listening sockets for the successor,
+        and retained messages and kept sessions are in ``state``.
         """
         given = self._listeners.give_sockets()
+        self._state = os.memfd_create("nanomq-state")
         return HandOver(
             [(name, sock) for name, sock, _ in given],
             [name for name, _, foreign in given if not foreign],
+            self._state,
         )
 
     async def stop(self, *, timeout_s: float = 1.5) -> None:
@@ -249,11 +268,20 @@ class Broker:
         await asyncio.to_thread(running.shutdown, int(timeout_s * 1000))
         self._listeners.close()
         self._drain()
+        if self._state is not None:
+            await asyncio.to_thread(self._save, running, self._state)
         asyncio.get_running_loop().remove_reader(running.event_fd)
         for tap in list(self._taps.values()):
             tap.close()
         self._core = None
         running.close()
+
+    def _save(self, running: core.Core, fd: int) -> None:
+        try:
+            running.save(fd)
+        except core.CoreError as fault:
+            log.error("sessions are lost at this restart: %s", fault)
+            os.ftruncate(fd, 0)
 
     async def __aenter__(self) -> Broker:
         await self.start()

@@ -5,6 +5,7 @@ Nothing of cffi leaves this module.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
@@ -26,6 +27,8 @@ from nanomq_py.records import (
     Subscription,
     TlsOptions,
 )
+
+Buffer = bytes | bytearray | memoryview | mmap.mmap
 
 # enum nmq_status, as far as callers tell them apart.
 EADDRINUSE: int = lib.NMQ_EADDRINUSE
@@ -290,6 +293,18 @@ class Core:
     def shutdown(self, timeout_ms: int) -> None:
         """Stop listening and tell every client. Blocks up to timeout_ms, without the GIL."""
         lib.nmq_broker_shutdown(self._broker, timeout_ms)
+
+    def save(self, fd: int) -> int:
+        """Write retained messages and kept sessions, after shutdown; return how many.
+
+        Blocks, without the GIL.
+        """
+        return check(lib.nmq_broker_save(self._broker, fd))
+
+    def restore(self, saved: Buffer) -> int:
+        """Take over what :meth:`save` wrote, before the first client; return how many."""
+        raw = ffi.from_buffer(saved)
+        return check(lib.nmq_broker_restore(self._broker, raw, len(raw)))
 
     def close(self) -> None:
         """Free the broker. Events that were not taken are lost."""

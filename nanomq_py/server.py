@@ -87,7 +87,8 @@ class Server:
         refuse_unsupported(self.reloader.config)
         ours = os.environ.pop(systemd.OURS, "").split(":")
         inherited = Inherited(systemd.take_sockets(os.environ), ours)
-        await self.broker.start(inherited)
+        with systemd.state_of(os.environ) as state:
+            await self.broker.start(inherited, state)
         for name in inherited.close_rest():
             log.warning("inherited socket %s: no listener has that name or address", name)
         try:
@@ -185,7 +186,7 @@ def allow_many_connections() -> None:
 def become_successor(handed_over: HandOver) -> None:
     """Begin this process anew, with the same arguments and these listening sockets."""
     environ = {**os.environ, systemd.OURS: ":".join(handed_over.ours)}
-    systemd.pass_sockets(handed_over.sockets, environ)
+    systemd.pass_sockets(handed_over.sockets, environ, handed_over.state)
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606
 
 

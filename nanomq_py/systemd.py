@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import mmap
 import os
 import socket
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 
 FIRST_FD = 3
 # In the environment of a process that follows another of ours: names of the sockets that
 # are not systemd's.
 OURS = "NANOMQ_SOCKETS"
+STATE = "NANOMQ_STATE"  # in the same: process number and descriptor of what it left
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
@@ -47,19 +49,47 @@ def take_sockets(
     return taken
 
 
+@contextlib.contextmanager
+def state_of(environ: MutableMapping[str, str]) -> Iterator[mmap.mmap | None]:
+    """Give the state that the process before this one left, None when there is none."""
+    pid, _, fd = environ.pop(STATE, "").partition(":")
+    if pid != str(os.getpid()) or not fd.isdigit():
+        yield None
+        return
+    try:
+        size = os.fstat(int(fd)).st_size
+        with contextlib.ExitStack() as stack:
+            yield (
+                stack.enter_context(mmap.mmap(int(fd), size, prot=mmap.PROT_READ))
+                if size
+                else None
+            )
+    finally:
+        os.close(int(fd))
+
+
 def pass_sockets(
-    sockets: Sequence[tuple[str, socket.socket]], environ: MutableMapping[str, str]
+    sockets: Sequence[tuple[str, socket.socket]],
+    environ: MutableMapping[str, str],
+    state: int | None = None,
 ) -> None:
     """Put the sockets where the program that this process now becomes looks for them.
 
     Whatever is open from descriptor 3 on is overwritten: call it last of all.
+
+    state  a descriptor that goes behind them, for :func:`state_of`
     """
-    first_free = FIRST_FD + len(sockets)
+    first_free = FIRST_FD + len(sockets) + 1
+    if state is not None:
+        state = fcntl.fcntl(state, fcntl.F_DUPFD_CLOEXEC, first_free)
     aside = [fcntl.fcntl(s.fileno(), fcntl.F_DUPFD_CLOEXEC, first_free) for _, s in sockets]
     for at, fd in enumerate(aside):
         os.dup2(fd, FIRST_FD + at, inheritable=True)
     values = [str(os.getpid()), str(len(sockets)), ":".join(name for name, _ in sockets)]
     environ.update(zip(_VARIABLES, values, strict=True))
+    if state is not None:
+        os.dup2(state, FIRST_FD + len(sockets), inheritable=True)
+        environ[STATE] = f"{os.getpid()}:{FIRST_FD + len(sockets)}"
 
 
 async def keep_watchdog_quiet(environ: Mapping[str, str]) -> None:

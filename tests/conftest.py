@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -35,6 +38,15 @@ ROOT = Path(__file__).resolve().parent.parent
 # For programs that are not ours: a sanitizer's library is preloaded for Python alone.
 FOREIGN_ENV = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 START_S = 30  # sanitizer builds are slow to load
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, and that no outgoing connection is given."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass(frozen=True)

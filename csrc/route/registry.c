@@ -342,6 +342,26 @@ nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **o
     return NMQ_OK;
 }
 
+int
+nmq_registry_restore(nmq_router *router, nmq_client *client)
+{
+    int rv = NMQ_EINVAL;
+
+    (void) pthread_mutex_lock(&router->registry_lock);
+    (void) pthread_mutex_lock(&client->lock);
+    if (nmq_map_get(&router->clients, client->session->client_id) == NULL) {
+        rv = add(router, client);
+    }
+    if (rv == NMQ_OK) {
+        client->timer.fire = fire_timer;
+        use_limits(router, client->session);
+        arm_timer(router, client);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    (void) pthread_mutex_unlock(&router->registry_lock);
+    return rv;
+}
+
 void
 nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link,
                     bool send_will)

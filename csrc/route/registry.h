@@ -40,6 +40,10 @@ int nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client
 void nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link,
                          bool send_will);
 
+// Adds a client that is away, with its session, will and times; takes the reference.
+// Returns NMQ_OK, or NMQ_ENOMEM or NMQ_EINVAL with the client still the caller's.
+int nmq_registry_restore(nmq_router *router, nmq_client *client);
+
 // Ends the client's session: now if it is away, else when its connection is over, which it
 // is told with that Reason Code.
 void nmq_registry_discard(nmq_router *router, nmq_client *client, uint8_t reason_code);

@@ -402,16 +402,13 @@ sweep(nmq_timer *timer)
     (void) pthread_mutex_unlock(&router->retain_lock);
 }
 
-static void
-keep_retained(nmq_router *router, const nmq_message_parts *parts, nmq_message **message)
+void
+nmq_router_keep_retained(nmq_router *router, nmq_message *message)
 {
-    if (*message == NULL) {
-        *message = nmq_message_new(parts);
-    }
     (void) pthread_mutex_lock(&router->retain_lock);
-    int rv = *message != NULL ? nmq_retain_put(router->retain, *message) : NMQ_ENOMEM;
-    if (rv == NMQ_OK && parts->expires_at_ms != 0) {
-        arm_sweep(router, parts->expires_at_ms);
+    int rv = message != NULL ? nmq_retain_put(router->retain, message) : NMQ_ENOMEM;
+    if (rv == NMQ_OK && message->expires_at_ms != 0) {
+        arm_sweep(router, message->expires_at_ms);
     }
     (void) pthread_mutex_unlock(&router->retain_lock);
     if (rv != NMQ_OK) {
@@ -432,7 +429,8 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     unsigned taken = 0;
 
     if (parts->retain && NMQ_LIVE(router->limits.retain_available)) { // else [MQTT-3.3.1-8]
-        keep_retained(router, parts, message);
+        *message = *message != NULL ? *message : nmq_message_new(parts);
+        nmq_router_keep_retained(router, *message);
     }
     if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
         nmq_log_write(&router->log, NMQ_LOG_ERROR, "a message is lost: out of memory");

@@ -127,6 +127,9 @@ void nmq_batch_touch(nmq_batch *batch, nmq_link *link);
 unsigned nmq_router_publish(nmq_batch *batch, const nmq_client *from,
                             const nmq_message_parts *parts, nmq_message **message);
 
+// Keeps the message for its topic, as nmq_retain_put. What fails is logged.
+void nmq_router_keep_retained(nmq_router *router, nmq_message *message);
+
 // One message in a batch of its own, for wills and for Python.
 unsigned nmq_router_publish_message(nmq_router *router, const nmq_client *from,
                                     nmq_message *message);

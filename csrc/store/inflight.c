@@ -59,6 +59,31 @@ nmq_inflight_take(nmq_inflight *inflight, const nmq_delivery *delivery)
     return entry;
 }
 
+int
+nmq_inflight_put(nmq_inflight *inflight, const nmq_inflight_entry *entry)
+{
+    bool needs_message = entry->state != NMQ_INFLIGHT_PUBCOMP;
+
+    if (entry->packet_id == 0 || entry->state == NMQ_INFLIGHT_FREE ||
+        entry->state > NMQ_INFLIGHT_PUBCOMP ||
+        (needs_message && entry->delivery.message == NULL) ||
+        nmq_inflight_find(inflight, entry->packet_id) != NULL) {
+        return NMQ_EINVAL;
+    }
+    // two identifiers of 16 bits part at the latest in a table of 65,536
+    while (inflight->cap == 0 ||
+           slot_of(inflight, entry->packet_id)->state != NMQ_INFLIGHT_FREE) {
+        if (grow(inflight) != NMQ_OK) {
+            return NMQ_ENOMEM;
+        }
+    }
+    nmq_inflight_entry *slot = slot_of(inflight, entry->packet_id);
+    *slot = *entry;
+    slot->in_quota = false;
+    inflight->count++;
+    return NMQ_OK;
+}
+
 nmq_inflight_entry *
 nmq_inflight_find(const nmq_inflight *inflight, uint16_t packet_id)
 {

@@ -41,6 +41,11 @@ typedef struct {
 // its QoS asks for. Returns the entry, or NULL when memory is out or 65,535 are in use.
 nmq_inflight_entry *nmq_inflight_take(nmq_inflight *inflight, const nmq_delivery *delivery);
 
+// Takes the entry over as it is, outside the quota: the session comes from elsewhere.
+// Returns NMQ_OK, NMQ_ENOMEM, or NMQ_EINVAL for an identifier that is in use, or a state
+// that its message does not fit.
+int nmq_inflight_put(nmq_inflight *inflight, const nmq_inflight_entry *entry);
+
 // Returns the entry of that identifier, or NULL.
 nmq_inflight_entry *nmq_inflight_find(const nmq_inflight *inflight, uint16_t packet_id);
 

@@ -60,6 +60,12 @@ nmq_queue_front(const nmq_queue *queue)
     return queue->count > 0 ? &queue->ring[queue->head] : NULL;
 }
 
+const nmq_delivery *
+nmq_queue_at(const nmq_queue *queue, uint32_t index)
+{
+    return &queue->ring[(queue->head + index) & (queue->cap - 1)];
+}
+
 bool
 nmq_queue_pop(nmq_queue *queue, nmq_delivery *out)
 {

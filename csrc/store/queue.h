@@ -40,6 +40,9 @@ int nmq_queue_push(nmq_queue *queue, const nmq_delivery *delivery);
 
 const nmq_delivery *nmq_queue_front(const nmq_queue *queue); // NULL when empty
 
+// The delivery that `index` others are before: index < queue->count.
+const nmq_delivery *nmq_queue_at(const nmq_queue *queue, uint32_t index);
+
 // Gives the front to the caller. Returns false when empty.
 bool nmq_queue_pop(nmq_queue *queue, nmq_delivery *out);
 

@@ -326,6 +326,33 @@ search_run(search *s, nmq_bytes filter)
     return rv;
 }
 
+// Memory is out: what was handed out goes back.
+static int
+give_back(nmq_messages *out, size_t before)
+{
+    while (out->count > before) {
+        nmq_message_unref(out->at[--out->count]);
+    }
+    if (before == 0) {
+        nmq_messages_free(out);
+    }
+    return NMQ_ENOMEM;
+}
+
+int
+nmq_retain_all(nmq_retain *retain, int64_t now_ms, nmq_messages *out)
+{
+    size_t before = out->count;
+
+    for (node *n = &retain->root; n != NULL;
+         n = next_in_subtree(&retain->root.level, &n->level)) {
+        if (take(n, now_ms, out) != NMQ_OK) {
+            return give_back(out, before);
+        }
+    }
+    return (int) (out->count - before);
+}
+
 int
 nmq_retain_match(nmq_retain *retain, nmq_bytes topic_filter, int64_t now_ms,
                  nmq_messages *out)
@@ -338,13 +365,7 @@ nmq_retain_match(nmq_retain *retain, nmq_bytes topic_filter, int64_t now_ms,
     if (rv == NMQ_OK) {
         return (int) (out->count - before);
     }
-    while (out->count > before) {
-        nmq_message_unref(out->at[--out->count]);
-    }
-    if (before == 0) {
-        nmq_messages_free(out);
-    }
-    return rv;
+    return give_back(out, before);
 }
 
 void

@@ -33,6 +33,9 @@ typedef struct {
 int nmq_retain_match(nmq_retain *retain, nmq_bytes topic_filter, int64_t now_ms,
                      nmq_messages *out);
 
+// The same for every live message, those that wildcards do not match too.
+int nmq_retain_all(nmq_retain *retain, int64_t now_ms, nmq_messages *out);
+
 void nmq_messages_free(nmq_messages *messages); // unrefs each
 
 size_t nmq_retain_count(const nmq_retain *retain);

@@ -22,7 +22,7 @@ from nanomq_py.core import Core, CoreError
 from nanomq_py.logs import Change as LogChange
 from nanomq_py.reload import Change, Prepare, Reloader
 from tests.certs import Certs
-from tests.conftest import ROOT, Process, StartBroker
+from tests.conftest import ROOT, Process, StartBroker, free_port
 from tests.raw import Raw
 
 TEXT = "# mine\nurl=nmq-tcp://127.0.0.1:0\nmsq_len=5\n"
@@ -270,9 +270,7 @@ def test_last_step_that_fails_closes_the_listeners_that_were_opened(
     start_broker: StartBroker, tmp_path: Path
 ) -> None:
     process = start_broker(listener__a__url=f"nmq-ipc://{tmp_path}/old")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     before = process.conf.read_text()
     process.set_keys(
         url=f"nmq-tcp://127.0.0.1:{port}", listener__a__url=f"nmq-ipc://{tmp_path}/new",
@@ -325,9 +323,7 @@ def test_token_key_that_cannot_be_read(start_broker: StartBroker) -> None:
 def test_tls_listener_that_cannot_move_is_where_it_was(
     start_broker: StartBroker, certs: Certs
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     process = start_broker(
         listener__a__url=f"tls+nmq-tcp://127.0.0.1:{port}",
         tls__certfile=str(certs.server.certfile),

@@ -19,15 +19,9 @@ import pytest
 
 from tests import raw
 from tests.certs import Certs
-from tests.conftest import ROOT, Process, StartBroker
+from tests.conftest import ROOT, Process, StartBroker, free_port
 from tests.raw import Closed, Raw
 from tests.traffic import Pair, Tally, Traffic
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def url(port: int, host: str = "127.0.0.1", scheme: str = "nmq-tcp") -> str:

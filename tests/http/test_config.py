@@ -17,8 +17,7 @@ from nanomq_py.config import Config
 from nanomq_py.http.reply import Refused
 from nanomq_py.http.v1_config import PemFiles, from_json, to_json
 from tests.certs import Certs
-from tests.conftest import FOREIGN_ENV, Process, StartBroker
-from tests.control.test_reload import free_port
+from tests.conftest import FOREIGN_ENV, Process, StartBroker, free_port
 from tests.http.test_v1 import FakeProcess, app_of, post
 from tests.raw import Raw
 

@@ -1,0 +1,54 @@
+// handover_format.h - the records of a hand-over (handover.h). Numbers are this machine's.
+#pragma once
+#include "base/peer.h"
+
+#define NMQ_HANDOVER_NONE UINT32_MAX // a message or a text that is not there
+
+typedef struct {
+    char magic[8];
+    uint32_t client_bytes; // sizes tell another version
+    uint32_t message_bytes;
+    uint64_t retained;
+} nmq_handover_header;
+
+// A client, but for its texts and lists.
+typedef struct {
+    nmq_peer peer;
+    int64_t will_due_ms;
+    int64_t expiry_due_ms;
+    int64_t connected_at_ms;
+    int64_t disconnected_at_ms;
+    uint64_t messages_received;
+    uint64_t messages_sent;
+    uint64_t messages_dropped;
+    uint64_t next_order;
+    uint32_t expiry_interval_s;
+    uint32_t will_delay_s;
+    uint32_t packet_max;
+    uint32_t receive_maximum;
+    uint32_t subs;
+    uint32_t in_flight;
+    uint32_t unreleased;
+    uint32_t queued;
+    uint16_t keep_alive_s;
+    uint16_t last_id;
+    uint8_t version;
+    bool clean_start;
+} nmq_handover_client;
+
+typedef struct {
+    int64_t expires_at_ms;
+    uint32_t payload_len;
+    uint32_t props_len;
+    uint16_t topic_len;
+    uint8_t qos;
+    bool retain;
+} nmq_handover_message;
+
+typedef struct {
+    uint16_t ids;
+    uint8_t qos;
+    bool retain;
+} nmq_handover_delivery;
+
+#define NMQ_HANDOVER_MAGIC "nmqhand1"

@@ -1,0 +1,249 @@
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "route/handover.h"
+#include "route/handover_format.h"
+
+enum { FLUSH_BYTES = 1 << 16 };
+
+// A message that was written already, and its number.
+typedef struct {
+    const nmq_message *message; // its address is the key
+    uint32_t number;
+} known;
+
+typedef struct {
+    int fd;
+    int rv; // the first failure; then nothing more is written
+    nmq_buf buf;
+    nmq_map messages; // address -> known
+} writer;
+
+static void
+flush(writer *w)
+{
+    size_t at = 0;
+
+    while (w->rv == NMQ_OK && at < w->buf.len) {
+        ssize_t n = write(w->fd, w->buf.at + at, w->buf.len - at);
+        if (n > 0) {
+            at += (size_t) n;
+        } else if (errno != EINTR) {
+            w->rv = NMQ_EIO;
+        }
+    }
+    w->buf.len = 0;
+}
+
+static void
+put(writer *w, const void *at, size_t len)
+{
+    if (w->rv == NMQ_OK && nmq_buf_put(&w->buf, (nmq_bytes){at, len}) != NMQ_OK) {
+        w->rv = NMQ_ENOMEM;
+    }
+    if (w->buf.len >= FLUSH_BYTES) {
+        flush(w);
+    }
+}
+
+static void
+put_text(writer *w, nmq_bytes text)
+{
+    uint32_t len = text.at != NULL ? (uint32_t) text.len : NMQ_HANDOVER_NONE;
+
+    put(w, &len, sizeof len);
+    if (text.at != NULL) {
+        put(w, text.at, text.len);
+    }
+}
+
+// Notes the message under the next number. Returns it, or NMQ_HANDOVER_NONE with w->rv set.
+static uint32_t
+number_of(writer *w, const nmq_message *message)
+{
+    known *k = nmq_alloc(sizeof *k);
+
+    if (k == NULL) {
+        w->rv = NMQ_ENOMEM;
+        return NMQ_HANDOVER_NONE;
+    }
+    *k = (known){message, (uint32_t) w->messages.count};
+    nmq_bytes key = {(const uint8_t *) &k->message, sizeof k->message};
+    if (nmq_map_put(&w->messages, key, k) != NMQ_OK) {
+        nmq_free(k);
+        w->rv = NMQ_ENOMEM;
+        return NMQ_HANDOVER_NONE;
+    }
+    return k->number;
+}
+
+static void
+put_message(writer *w, const nmq_message *message)
+{
+    nmq_bytes key = {(const uint8_t *) &message, sizeof message};
+    const known *k = message != NULL ? nmq_map_get(&w->messages, key) : NULL;
+    uint32_t number = NMQ_HANDOVER_NONE;
+
+    if (message != NULL) {
+        number = k != NULL ? k->number : number_of(w, message);
+    }
+    put(w, &number, sizeof number);
+    if (message == NULL || k != NULL) {
+        return;
+    }
+    nmq_handover_message fixed;
+    memset(&fixed, 0, sizeof fixed); // the gaps too
+    fixed.expires_at_ms = message->expires_at_ms;
+    fixed.payload_len = message->payload_len;
+    fixed.props_len = message->props_len;
+    fixed.topic_len = message->topic_len;
+    fixed.qos = message->qos;
+    fixed.retain = message->retain;
+    put(w, &fixed, sizeof fixed);
+    put(w, message->bytes, (size_t) fixed.topic_len + fixed.props_len + fixed.payload_len);
+}
+
+static void
+put_delivery(writer *w, const nmq_delivery *d)
+{
+    nmq_handover_delivery fixed = {d->subscription_id_count, d->qos, d->retain};
+
+    put(w, &fixed, sizeof fixed);
+    put(w, nmq_delivery_ids(d), fixed.ids * sizeof(uint32_t));
+    put_message(w, d->message);
+}
+
+static void
+put_in_flight(writer *w, const nmq_inflight *inflight)
+{
+    for (uint32_t i = 0; i < inflight->cap; i++) {
+        const nmq_inflight_entry *entry = &inflight->slots[i];
+        if (entry->state != NMQ_INFLIGHT_FREE) {
+            put(w, &entry->order, sizeof entry->order);
+            put(w, &entry->packet_id, sizeof entry->packet_id);
+            put(w, &entry->state, sizeof entry->state);
+            put_delivery(w, &entry->delivery);
+        }
+    }
+}
+
+static void
+put_session(writer *w, const nmq_session *s)
+{
+    for (uint32_t i = 0; i < s->sub_count; i++) {
+        put_text(w, s->subs[i].text);
+        put(w, &s->subs[i].identifier, sizeof s->subs[i].identifier);
+        put(w, &s->subs[i].options, sizeof s->subs[i].options);
+    }
+    put_in_flight(w, &s->inflight);
+    for (uint32_t i = 0; i < s->unreleased.cap; i++) {
+        if (s->unreleased.slots[i] != 0) {
+            put(w, &s->unreleased.slots[i], sizeof s->unreleased.slots[i]);
+        }
+    }
+    for (uint32_t i = 0; i < s->queue.count; i++) {
+        put_delivery(w, nmq_queue_at(&s->queue, i));
+    }
+}
+
+// Call with the client's lock.
+static void
+put_client(writer *w, const nmq_client *c)
+{
+    const nmq_session *s = c->session;
+    nmq_handover_client fixed;
+
+    memset(&fixed, 0, sizeof fixed);
+    memcpy(fixed.peer.address, c->peer.address, sizeof fixed.peer.address);
+    fixed.peer.address_len = c->peer.address_len;
+    fixed.peer.port = c->peer.port;
+    fixed.will_due_ms = c->will_due_ms;
+    fixed.expiry_due_ms = c->expiry_due_ms;
+    fixed.connected_at_ms = c->connected_at_ms;
+    fixed.disconnected_at_ms = c->disconnected_at_ms;
+    fixed.messages_received = c->messages_received;
+    fixed.messages_sent = c->messages_sent;
+    fixed.messages_dropped = c->messages_dropped;
+    fixed.next_order = s->inflight.next_order;
+    fixed.expiry_interval_s = c->expiry_interval_s;
+    fixed.will_delay_s = c->will_delay_s;
+    fixed.packet_max = s->packet_max;
+    fixed.receive_maximum = s->receive_maximum;
+    fixed.subs = s->sub_count;
+    fixed.in_flight = s->inflight.count;
+    fixed.unreleased = s->unreleased.count;
+    fixed.queued = s->queue.count;
+    fixed.keep_alive_s = c->keep_alive_s;
+    fixed.last_id = s->inflight.last_id;
+    fixed.version = c->version;
+    fixed.clean_start = c->clean_start;
+    put(w, &fixed, sizeof fixed);
+    put_text(w, s->client_id);
+    put_text(w, c->user_name);
+    put_text(w, s->mount);
+    put_message(w, c->will);
+    put_session(w, s);
+}
+
+static void
+put_retained(writer *w, nmq_router *router)
+{
+    nmq_messages all = {0};
+    nmq_handover_header head = {
+        .client_bytes = sizeof(nmq_handover_client),
+        .message_bytes = sizeof(nmq_handover_message),
+    };
+
+    memcpy(head.magic, NMQ_HANDOVER_MAGIC, sizeof head.magic);
+    (void) pthread_mutex_lock(&router->retain_lock);
+    int rv = nmq_retain_all(router->retain, nmq_clock_now_ms(), &all);
+    (void) pthread_mutex_unlock(&router->retain_lock);
+    w->rv = rv < 0 ? rv : w->rv;
+    head.retained = all.count;
+    put(w, &head, sizeof head);
+    for (size_t i = 0; i < all.count; i++) {
+        put_message(w, all.at[i]);
+    }
+    nmq_messages_free(&all);
+}
+
+static int
+put_clients(writer *w, nmq_router *router)
+{
+    nmq_client **all;
+    int n = nmq_registry_all(router, &all);
+    int saved = 0;
+
+    for (int i = 0; i < n; i++) {
+        (void) pthread_mutex_lock(&all[i]->lock);
+        if (all[i]->expiry_interval_s != 0) {
+            put_client(w, all[i]);
+            saved++;
+        }
+        (void) pthread_mutex_unlock(&all[i]->lock);
+        nmq_client_unref(all[i]);
+    }
+    if (n >= 0) {
+        nmq_free(all);
+    }
+    return n < 0 ? n : saved;
+}
+
+int
+nmq_handover_save(nmq_router *router, int fd)
+{
+    writer w = {.fd = fd};
+
+    put_retained(&w, router);
+    int saved = put_clients(&w, router);
+    flush(&w);
+    for (size_t i = 0; i < w.messages.cap; i++) {
+        nmq_free(w.messages.slots[i].value);
+    }
+    nmq_map_free(&w.messages);
+    nmq_buf_free(&w.buf);
+    return w.rv != NMQ_OK ? w.rv : saved;
+}

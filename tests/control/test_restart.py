@@ -1,0 +1,294 @@
+"""A restart keeps retained messages and sessions (http-dialects.md, req 10)."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanomq_py import Broker, Config
+from nanomq_py.config.sections import WebSocket
+from tests import raw
+from tests.conftest import Process, StartBroker, free_port
+from tests.raw import Raw
+from tests.unit.clib import ffi, lib
+
+MALFORMED, NO_MEMORY = -2, -1
+NEVER = b"\x11\xff\xff\xff\xff"  # Session Expiry Interval
+
+
+def restart(process: Process) -> None:
+    served = sum("serving:" in line for line in process.lines)
+    assert process.api(req=10, action="restart").status == 200
+    until = time.monotonic() + 30
+    while sum("serving:" in line for line in process.lines) == served:
+        assert time.monotonic() < until, "".join(process.lines)
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def process(start_broker: StartBroker) -> Process:
+    return start_broker(http_server__port=str(free_port()), qos_duration="0")
+
+
+def test_retained_messages_stay(process: Process) -> None:
+    content = b"\x03\x00\x04text\x26\x00\x01k\x00\x01v"  # Content Type, User Property
+    with process.raw(5) as c:
+        c.connect("c")
+        c.publish("a/b", b"one", retain=True, properties=content)
+        c.publish("$x/y", b"two", retain=True, qos=1, packet_id=1)
+        c.expect(raw.PUBACK)
+        c.publish("soon", b"gone", retain=True, properties=b"\x02\x00\x00\x00\x01")
+        c.publish("later", b"here", retain=True, properties=b"\x02\x00\x00\x03\xe8")
+        c.ping()
+    restart(process)
+    until = time.monotonic() + 20
+    while soon_is_there(process):
+        assert time.monotonic() < until
+    with process.raw(5) as c:
+        c.connect("c")
+        c.subscribe(("#", 2), ("$x/#", 2))
+        got = {}
+        for _ in range(3):
+            packet = c.expect(raw.PUBLISH)
+            got[packet.topic] = (packet.payload, packet.retain, packet.properties)
+            if packet.qos:
+                c.send(raw.ack(raw.PUBACK, packet.packet_id))
+        assert got["a/b"] == (b"one", True, content)
+        assert got["$x/y"][:2] == (b"two", True)
+        assert got["later"][2][:4] == b"\x02\x00\x00\x03"
+        c.assert_silent()
+
+
+def soon_is_there(process: Process) -> bool:
+    with process.raw(5) as c:
+        c.connect("c")
+        c.subscribe(("soon", 0))
+        c.send(raw.packet(raw.PINGREQ))
+        return c.read().kind == raw.PUBLISH
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_session_goes_on_where_it_was(process: Process, version: int) -> None:
+    keep: dict[str, Any] = {"properties": NEVER} if version == 5 else {}
+    with process.raw(version) as sub, process.raw(5) as pub:
+        sub.connect("sub", clean=False, **keep)
+        identifier = b"\x0b\x07" if version == 5 else b""
+        assert sub.subscribe(("a/+", 2), ("$share/g/s", 1), properties=identifier) == [2, 1]
+        pub.connect("pub")
+        pub.publish("a/1", b"sent", qos=1, packet_id=1)
+        pub.expect(raw.PUBACK)
+        pub.publish("a/2", b"halfway", qos=2, packet_id=2)
+        pub.expect(raw.PUBREC)
+        sent, halfway = sub.expect(raw.PUBLISH), sub.expect(raw.PUBLISH)
+        sub.send(raw.ack(raw.PUBREC, halfway.packet_id))
+        sub.expect(raw.PUBREL)
+        sub.publish("b", b"", qos=2, packet_id=77)  # its PUBREL comes after the restart
+        sub.expect(raw.PUBREC)
+        sub.leave()
+        for n in range(3, 6):
+            pub.publish("a/x", b"%d" % n, qos=1 + n % 2, packet_id=n)
+            pub.read()
+        pub.publish("s", b"shared", qos=1, packet_id=9)
+        pub.expect(raw.PUBACK)
+    restart(process)
+    with process.raw(version) as sub, process.raw(5) as pub:
+        assert sub.connect("sub", clean=False, **keep).flags == 1  # Session Present
+        again, rel = sub.expect(raw.PUBLISH), sub.expect(raw.PUBREL)
+        assert (again.payload, again.dup, again.packet_id) == (
+            b"sent",
+            True,
+            sent.packet_id,
+        )
+        assert again.properties == sent.properties == identifier
+        assert rel.packet_id == halfway.packet_id
+        sub.send(raw.ack(raw.PUBACK, again.packet_id), raw.ack(raw.PUBCOMP, rel.packet_id))
+        waiting = [sub.expect(raw.PUBLISH) for _ in range(4)]
+        assert [p.payload for p in waiting] == [b"3", b"4", b"5", b"shared"]
+        assert [p.qos for p in waiting] == [2, 1, 2, 1]
+        assert len({p.packet_id for p in waiting} - {sent.packet_id}) >= 3
+        sub.publish("b", b"", qos=2, packet_id=77, dup=True)  # known: not passed on
+        assert sub.expect(raw.PUBREC).packet_id == 77
+        sub.send(raw.ack(raw.PUBREL, 77))
+        sub.expect(raw.PUBCOMP)
+        pub.connect("pub")
+        pub.publish("a/9", b"new")
+        assert sub.expect(raw.PUBLISH).payload == b"new"
+
+
+def test_session_that_was_not_to_be_kept_is_gone(process: Process) -> None:
+    with process.raw(4) as c:
+        c.connect("c", clean=True)
+        c.subscribe(("t", 1))
+        restart(process)
+    with process.raw(4) as c:
+        assert c.connect("c", clean=False).flags == 0
+
+
+def test_session_expires_at_its_time(process: Process) -> None:
+    with process.raw(5) as c:
+        c.connect("c", properties=b"\x11\x00\x00\x00\x01")
+        c.leave()
+    restart(process)
+    until = time.monotonic() + 20
+    while process.api(req=5).json["data"]:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_will_that_waits_goes_out_at_its_time(process: Process) -> None:
+    with process.raw(5) as c, process.raw(5) as watch:
+        watch.connect("watch", clean=False, properties=NEVER)
+        watch.subscribe(("gone", 1))
+        c.connect(
+            "c",
+            will=("gone", b"bye", 1, False),
+            will_properties=b"\x18\x00\x00\x00\x02",
+            properties=NEVER,
+        )
+        c.close()
+        restart(process)
+    with process.raw(5) as watch:
+        watch.connect("watch", clean=False, properties=NEVER)
+        assert watch.expect(raw.PUBLISH).payload == b"bye"
+
+
+def test_restart_twice_keeps_everything(process: Process) -> None:
+    with process.raw(4) as c:
+        c.connect("c", clean=False)
+        c.subscribe(("t", 1))
+        c.publish("r", b"kept", retain=True)
+        c.leave()
+    restart(process)
+    restart(process)
+    assert any("1 sessions of the process before go on" in line for line in process.lines)
+    with process.raw(4) as c:
+        assert c.connect("c", clean=False).flags == 1
+        c.subscribe(("r", 0))
+        assert c.expect(raw.PUBLISH).payload == b"kept"
+
+
+# --- the bytes
+
+
+@pytest.fixture
+async def saved() -> bytes:
+    """What a broker with something of everything leaves."""
+    config = Config(
+        url="nmq-tcp://127.0.0.1:0", websocket=WebSocket(enable=False), sys_interval=0
+    )
+    broker = Broker(config)
+    await broker.start()
+    with Raw(broker.ports["url"], 5) as c, Raw(broker.ports["url"], 5) as pub:
+        will = ("gone", b"bye", 1, False)
+        c.connect("c", user="u", clean=False, properties=NEVER, will=will,
+                  will_properties=b"\x18\x00\x00\xff\xff")  # fmt: skip
+        c.subscribe(("a/+", 2), ("$share/g/s", 1), properties=b"\x0b\x07")
+        c.subscribe(("a/#", 2), properties=b"\x0b\x08")
+        pub.connect("pub")
+        for n in range(1, 6):
+            pub.publish(f"a/{n}", b"x" * n, qos=1 + n % 2, packet_id=n, retain=n < 3)
+            pub.read()
+        c.publish("b", b"", qos=2, packet_id=9)
+        c.close()
+        pub.publish(
+            "a/6", b"queued", qos=1, packet_id=9, properties=b"\x02\x00\x00\x03\xe8"
+        )
+        pub.expect(raw.PUBACK)
+    handed_over = broker.hand_over()
+    await broker.stop()
+    for _, sock in handed_over.sockets:
+        sock.close()
+    size = os.fstat(handed_over.state).st_size
+    data = os.pread(handed_over.state, size, 0)
+    os.close(handed_over.state)
+    return data
+
+
+@pytest.fixture
+def empty() -> Iterator[Any]:
+    """Make brokers of the test build, which count what they allocate."""
+    made = []
+
+    def make() -> Any:
+        options = ffi.new("nmq_options *", {
+            "window": 20, "queue_max": 100, "packet_max_bytes": 65536,
+            "send_packet_max_bytes": 65536, "topic_levels_max": 10, "receive_maximum": 20,
+            "qos_max": 2, "retain_available": True, "outbox_max_bytes": 4096,
+            "expiry_max_s": 0xFFFFFFFF, "log_level": 50,
+        })  # fmt: skip
+        out = ffi.new("nmq_broker **")
+        assert lib.nmq_broker_new(options, out) == 0
+        made.append(out[0])
+        return out[0]
+
+    yield make
+    for broker in made:
+        lib.nmq_broker_free(broker)
+
+
+def saved_again(broker: Any) -> bytes:
+    fd = os.memfd_create("again")
+    assert lib.nmq_broker_save(broker, fd) >= 0
+    data = os.pread(fd, os.fstat(fd).st_size, 0)
+    os.close(fd)
+    return data
+
+
+async def test_what_is_restored_is_saved_as_it_was(saved: bytes, empty: Any) -> None:
+    broker = empty()
+    assert lib.nmq_broker_restore(broker, saved, len(saved)) == 1
+    stats = ffi.new("nmq_stats *")
+    lib.nmq_broker_stats(broker, stats)
+    assert (stats.clients, stats.subscriptions, stats.retained) == (1, 3, 2)
+    again = saved_again(broker)
+    assert sorted(again) == sorted(saved)  # topics of one level come in any order
+
+
+async def test_bytes_that_end_early_are_malformed(saved: bytes, empty: Any) -> None:
+    whole = set()
+    for end in range(len(saved)):
+        status = lib.nmq_broker_restore(empty(), saved[:end], end)
+        assert status in (MALFORMED, 0), end
+        whole |= {end} if status == 0 else set()
+    assert len(whole) == 1  # retained messages, and no client yet
+
+
+async def test_any_flipped_byte_is_an_error_or_something_else(
+    saved: bytes, empty: Any
+) -> None:
+    rng = random.Random(7)
+    for _ in range(200):
+        spoiled = bytearray(saved)
+        for _ in range(rng.randint(1, 4)):
+            spoiled[rng.randrange(len(spoiled))] = rng.randrange(256)
+        broker = empty()
+        lib.nmq_broker_restore(broker, bytes(spoiled), len(spoiled))
+
+
+async def test_out_of_memory_leaves_nothing_behind(saved: bytes, empty: Any) -> None:
+    for n in range(2000):
+        broker = empty()
+        lib.nmq_mem_fail_after(n)
+        status = lib.nmq_broker_restore(broker, saved, len(saved))
+        lib.nmq_mem_fail_after(-1)
+        if status == 1:
+            break
+        assert status == NO_MEMORY, n
+    else:
+        raise AssertionError("it never succeeded")
+
+
+def test_state_of_another_process_is_not_looked_at(tmp_path: Path) -> None:
+    from nanomq_py.systemd import STATE, state_of
+
+    for value in ("", "x", "1:2", f"{os.getpid()}:x"):
+        environ = {STATE: value}
+        with state_of(environ) as state:
+            assert state is None
+        assert environ == {}
