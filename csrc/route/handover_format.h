@@ -33,7 +33,7 @@ typedef struct {
     uint16_t keep_alive_s;
     uint16_t last_id;
     uint8_t version;
-    bool clean_start;
+    uint8_t clean_start;
 } nmq_handover_client;
 
 typedef struct {
@@ -42,13 +42,13 @@ typedef struct {
     uint32_t props_len;
     uint16_t topic_len;
     uint8_t qos;
-    bool retain;
+    uint8_t retain;
 } nmq_handover_message;
 
 typedef struct {
     uint16_t ids;
     uint8_t qos;
-    bool retain;
+    uint8_t retain;
 } nmq_handover_delivery;
 
 #define NMQ_HANDOVER_MAGIC "nmqhand1"

@@ -69,7 +69,7 @@ read_message(reader *r)
         .payload = payload,
         .expires_at_ms = fixed.expires_at_ms,
         .qos = fixed.qos,
-        .retain = fixed.retain,
+        .retain = fixed.retain != 0,
     };
     if (r->rv == NMQ_OK && (fixed.qos > 2 || !nmq_topic_check(topic))) {
         r->rv = NMQ_EMALFORMED;
@@ -131,7 +131,7 @@ get_delivery(reader *r)
     nmq_delivery d = {
         .subscription_id_count = fixed.ids,
         .qos = fixed.qos,
-        .retain = fixed.retain,
+        .retain = fixed.retain != 0,
     };
     if (fixed.qos > 2) {
         r->rv = NMQ_EMALFORMED;
@@ -229,7 +229,7 @@ fill_client(nmq_client *c, const nmq_handover_client *fixed)
     c->will_delay_s = fixed->will_delay_s;
     c->keep_alive_s = fixed->keep_alive_s;
     c->version = fixed->version;
-    c->clean_start = fixed->clean_start;
+    c->clean_start = fixed->clean_start != 0;
     c->session->version = fixed->version;
     c->session->packet_max = fixed->packet_max;
     c->session->receive_maximum = fixed->receive_maximum;

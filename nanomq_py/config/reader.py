@@ -393,10 +393,6 @@ def _variable(name: str) -> str:
     return "NANOMQ_" + name.upper().replace(".", "_")
 
 
-def load(path: Path, overrides: Mapping[str, Entry] = {}) -> Config:
-    """Read the file, with ``overrides`` in the place of its own entries.
-
-    Raises   ConfigError, also when the file cannot be read
-    """
-    text = read_text(path)
-    return read(text, str(path), folder=path.parent, overrides=overrides).config
+def load(path: Path) -> Config:
+    """Read the file. Raises ConfigError, also when it cannot be read."""
+    return read(read_text(path), str(path), folder=path.parent).config
