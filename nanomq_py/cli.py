@@ -61,10 +61,11 @@ def _add_conf_commands(parser: argparse.ArgumentParser) -> None:
     show.add_argument("file", type=Path, nargs="?")
     show.add_argument("--defaults", action="store_true", help="print the shipped file")
     show.set_defaults(act=lambda args: _show(args.file, defaults=args.defaults))
-    diff = commands.add_parser("diff", help="print what a change of files would change")
-    diff.add_argument("old", type=Path, help="or the new one, with the defaults as old")
-    diff.add_argument("new", type=Path, nargs="?")
-    diff.set_defaults(act=lambda args: _diff(args.old, args.new))
+    diff = commands.add_parser(
+        "diff", help="print how two files differ, or one and the defaults"
+    )
+    diff.add_argument("files", type=Path, nargs="*", metavar="file")
+    diff.set_defaults(act=lambda args: _diff(args.files))
 
 
 def _file(conf: Path | None, url: str | None = None) -> ConfFile:
@@ -229,9 +230,15 @@ def _show(path: Path | None, *, defaults: bool) -> int:
     return 0
 
 
-def _diff(old: Path, new: Path | None) -> int:
-    before = Config() if new is None else load(old)
-    for difference in differences(before, load(new if new is not None else old)):
+def _diff(files: Sequence[Path]) -> int:
+    """Compare two files; one, or none, with the environment over it and the defaults."""
+    if len(files) > 2:
+        raise ConfigError("conf diff: expected two files at most")
+    if len(files) == 2:
+        before, after = load(files[0]), load(files[1])
+    else:
+        before, after = Config(), _file(files[0] if files else None).reading.config
+    for difference in differences(before, after):
         print(f"{difference} ({difference.applies.value})")
     return 0
 

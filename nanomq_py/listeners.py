@@ -148,6 +148,7 @@ async def bind(place: Place, leaving: Sequence[socket.socket] = ()) -> socket.so
             return _bind_ipc(ipc_path(place.url))
         parts = urlsplit(place.url)
         assert parts.hostname is not None
+        # The URL names one family; two listeners serve both.
         return await bind_tcp(parts.hostname, parts.port or 0, leaving)
     except OSError as fault:
         why = fault.strerror or str(fault)
@@ -155,11 +156,12 @@ async def bind(place: Place, leaving: Sequence[socket.socket] = ()) -> socket.so
 
 
 async def bind_tcp(
-    host: str, port: int, leaving: Sequence[socket.socket] = ()
+    host: str, port: int, leaving: Sequence[socket.socket] = (), *, only_ipv6: bool = True
 ) -> socket.socket:
     """Return a socket that listens there, beside those of ours that will be closed.
 
-    Raises   OSError
+    only_ipv6  ``::`` does not serve IPv4 too
+    Raises     OSError
     """
     found = await asyncio.get_running_loop().getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -171,8 +173,8 @@ async def bind_tcp(
     sharing = [*sharing, sock] if sharing else []
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:  # the URL names one family; two listeners serve both
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_ipv6)
         for s in sharing:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind(address)

@@ -8,6 +8,7 @@ SIGHUP, ``nanomq reload``, and requests 10 and 12 of the HTTP API.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -91,7 +92,7 @@ class Reloader:
         self.file = file
         self._parts = parts
         self._began_with = file.reading.config
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()  # held by a change, and while the parts are started
         self._closed = False
 
     @property
@@ -131,14 +132,16 @@ class Reloader:
 
         return await self._in_turn(act, who)
 
-    async def close(self) -> None:
-        """Let the change under way end, and refuse those that come."""
-        async with self._turn:
-            self._closed = True
+    async def close(self, timeout_s: float) -> None:
+        """Refuse changes from now on, and return when the one under way has ended."""
+        self._closed = True
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.turn.acquire(), timeout_s)
+            self.turn.release()
 
     async def _in_turn(self, act: Callable[[], Awaitable[Outcome]], who: str) -> Outcome:
         async def alone() -> Outcome:
-            async with self._turn:
+            async with self.turn:
                 try:
                     if self._closed:
                         raise ConfigError("the broker is stopping")

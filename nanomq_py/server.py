@@ -140,6 +140,9 @@ class Server:
         except ConfigError as fault:
             log.error("not reloaded: %s", fault)
             told: dict[str, object] = {"error": str(fault)}
+        except Exception:
+            log.exception("not reloaded")
+            told = {"error": "a fault of the broker; its log says more"}
         else:
             told = asdict(outcome)
         systemd.notify("READY=1")
@@ -148,7 +151,7 @@ class Server:
     async def stop(self) -> None:
         """Stop in the reverse order, within 2 s."""
         systemd.notify("RELOADING=1" if self._restarts else "STOPPING=1")
-        await self.reloader.close()
+        await self.reloader.close(STOP_WITHIN_S)
         self._pid_file.release()
         if self._restarts:
             self.handed_over = self.broker.hand_over()
@@ -168,7 +171,8 @@ class Server:
         loop.add_signal_handler(signal.SIGINT, self.request_stop)
         loop.add_signal_handler(signal.SIGUSR2, self._on_signal, self._restart_on_signal)
         loop.add_signal_handler(signal.SIGHUP, self._on_signal, self._reload_on_signal)
-        await self.start()
+        async with self.reloader.turn:
+            await self.start()
         try:
             await self._stopping.wait()
         finally:

@@ -154,7 +154,7 @@ def running_broker(
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
-        env=dict(os.environ, XDG_RUNTIME_DIR=str(folder), **(environ or {})),
+        env={**os.environ, "XDG_RUNTIME_DIR": str(folder), **(environ or {})},
     )
     lines: list[str] = []
     serving = threading.Event()

@@ -75,6 +75,7 @@ async def test_connect_that_drips_in_does_not_hold_a_slot(drip: bytes) -> None:
             except ConnectionError:
                 pass
             assert 0.3 < time.monotonic() - begun < 20
+        until(lambda: broker.stats().connections_open == 0)
         with Raw(port) as client:
             assert client.connect("c").reason == 0
         assert broker.stats().connect_timeouts == 1

@@ -243,7 +243,19 @@ nmq_conns_response_information(nmq_conns *conns)
     return copy;
 }
 
-// A timer that fires early arms itself again.
+// A timer that fires early arms itself again; that of a connection which lingers would end
+// it.
+static void
+look_again(nmq_conn *conn, int64_t now_ms)
+{
+    (void) pthread_mutex_lock(&conn->link.lock);
+    bool lingers = conn->closing || conn->link.closed;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    if (!lingers) {
+        nmq_conn_arm(conn, &conn->timer, now_ms);
+    }
+}
+
 void
 nmq_conns_look_again(nmq_conns *conns)
 {
@@ -252,7 +264,7 @@ nmq_conns_look_again(nmq_conns *conns)
     int64_t now_ms = nmq_clock_now_ms();
 
     for (size_t i = 0; i < count; i++) {
-        nmq_conn_arm(all[i], &all[i]->timer, now_ms);
+        look_again(all[i], now_ms);
         nmq_link_unref(&all[i]->link);
     }
     nmq_free(all);

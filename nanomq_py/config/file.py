@@ -108,7 +108,8 @@ class ConfFile:
 
         overrides  entries that stand above those of the file
         """
-        self.path = path.resolve() if path is not None else None
+        # A link is followed at each reading: it may lead elsewhere by then.
+        self.path = path.absolute() if path is not None else None
         self._overrides = overrides
         self.reading = self._read("")
 
@@ -142,4 +143,4 @@ class ConfFile:
         """
         if self.path is None or reading.text == self.reading.text:
             return None
-        return Replacement(self.path, self.reading.text, reading.text)
+        return Replacement(self.path.resolve(), self.reading.text, reading.text)

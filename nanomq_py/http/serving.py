@@ -86,10 +86,9 @@ class Change:
             return
         host, port = address
         running = self._serving.running
+        leaving = [] if running is None else [running.sock]
         try:
-            self._sock = await bind_tcp(
-                host, port, [] if running is None else [running.sock]
-            )
+            self._sock = await bind_tcp(host, port, leaving, only_ipv6=False)
         except OSError as fault:
             key = "port" if fault.errno else "host"  # names that are not known have none
             value = port if fault.errno else repr(host)

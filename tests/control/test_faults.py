@@ -120,6 +120,18 @@ async def test_file_behind_a_symbolic_link_is_changed_and_the_link_stays(
     assert "msq_len=6" in conf.read_text()
 
 
+async def test_link_that_leads_elsewhere_is_followed(conf: Path, tmp_path: Path) -> None:
+    link, other = tmp_path / "link.conf", tmp_path / "other.conf"
+    other.write_text("msq_len=77\n")
+    link.symlink_to(conf)
+    running = reloader(link)
+    link.unlink()
+    link.symlink_to(other)
+    conf.unlink()
+    await running.reload("me")
+    assert running.config.msq_len == 77
+
+
 async def test_file_that_somebody_changed_is_not_overwritten(conf: Path) -> None:
     running = reloader(conf)
     conf.write_text(TEXT + "# theirs\n")
