@@ -119,11 +119,12 @@ def _pid_file(conf: Path | None) -> PidFile:
         config = _file(conf).reading.config
     except ConfigError:
         config = Config()
-    pid_file = PidFile(Path(config.pid_file) if config.pid_file else default_path(conf))
-    if conf is None and pid_file.running() is None:
-        others = running_brokers()
-        return others[0] if len(others) == 1 else pid_file
-    return pid_file
+    named = PidFile(Path(config.pid_file) if config.pid_file else default_path(conf))
+    # The key may be newer than the broker, and without --conf the only one is meant.
+    candidates = [named, PidFile(default_path(conf))]
+    others = running_brokers() if conf is None else []
+    candidates += others if len(others) == 1 else []
+    return next((file for file in candidates if file.running() is not None), named)
 
 
 def _signal(conf: Path | None, number: signal.Signals) -> tuple[PidFile, int, str] | None:

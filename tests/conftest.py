@@ -49,6 +49,17 @@ def free_port() -> int:
             return port
 
 
+def nanomq(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "nanomq_py", *args],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, **env},
+    )
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the HTTP API said."""
@@ -112,6 +123,10 @@ class Process:
         assert answer.status == 200, answer
         data: dict[str, list[str]] = answer.json["data"]
         return data
+
+    def nanomq(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line where it finds this broker."""
+        return nanomq(*args, XDG_RUNTIME_DIR=str(self.conf.parent))
 
     def stop(self) -> int:
         if self.popen.poll() is None:

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -15,19 +14,8 @@ import pytest
 
 from nanomq_py import __version__
 from tests import raw
-from tests.conftest import ROOT, Process, StartBroker, conf_text
+from tests.conftest import Process, StartBroker, conf_text, nanomq
 from tests.raw import Closed, Raw
-
-
-def nanomq(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "nanomq_py", *args],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, **env},
-    )
 
 
 def test_version() -> None:
@@ -109,18 +97,16 @@ def test_signal_stops_cleanly_and_tells_5_0_clients(
 
 def test_stop_finds_the_broker_of_that_file(start_broker: StartBroker) -> None:
     process = start_broker()
-    runtime = str(process.conf.parent)
-    done = nanomq("stop", "--conf", str(process.conf), XDG_RUNTIME_DIR=runtime)
+    done = process.nanomq("stop", "--conf", str(process.conf))
     assert (done.returncode, done.stderr) == (0, "")
     assert process.popen.wait(10) == 0
-    done = nanomq("stop", "--conf", str(process.conf), XDG_RUNTIME_DIR=runtime)
+    done = process.nanomq("stop", "--conf", str(process.conf))
     assert done.returncode == 1
     assert "no broker is running" in done.stderr
 
 
 def restart(process: Process) -> subprocess.CompletedProcess[str]:
-    runtime = str(process.conf.parent)
-    return nanomq("restart", "--conf", str(process.conf), XDG_RUNTIME_DIR=runtime)
+    return process.nanomq("restart", "--conf", str(process.conf))
 
 
 def test_restart_takes_up_the_file_in_the_same_process(

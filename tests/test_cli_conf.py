@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 
 from nanomq_py.config.shipped import shipped
-from tests.conftest import ROOT, StartBroker, running_broker
-from tests.test_cli import nanomq
+from tests.conftest import ROOT, StartBroker, nanomq, running_broker
 
 
 @pytest.fixture
 def conf(tmp_path: Path) -> Path:
     path = tmp_path / "nanomq.conf"
-    path.write_text("msq_len=5\nhttp_server.password=very-secret\nauth.1.login=u\nauth.1.password=p\n")
+    path.write_text(
+        "msq_len=5\nhttp_server.password=very-secret\nauth.1.login=u\nauth.1.password=p\n"
+    )
     return path
 
 
@@ -76,8 +77,7 @@ def test_broker_is_stopped_with_a_file_that_is_broken_meanwhile(
 ) -> None:
     process = start_broker()
     process.conf.write_text("msq_len=x\n")
-    runtime = str(process.conf.parent)
-    done = nanomq("stop", "--conf", str(process.conf), XDG_RUNTIME_DIR=runtime)
+    done = process.nanomq("stop", "--conf", str(process.conf))
     assert (done.returncode, process.popen.wait(20)) == (0, 0)
 
 

@@ -77,24 +77,6 @@ read_message(reader *r)
     return r->rv == NMQ_OK ? nmq_message_new(&parts) : NULL;
 }
 
-static int
-note(reader *r, nmq_message *message)
-{
-    nmq_messages *all = &r->messages;
-
-    if (all->count == all->cap) {
-        size_t cap = all->cap == 0 ? 64 : all->cap * 2;
-        nmq_message **grown = nmq_resize(all->at, cap * sizeof *grown);
-        if (grown == NULL) {
-            return NMQ_ENOMEM;
-        }
-        all->at = grown;
-        all->cap = cap;
-    }
-    all->at[all->count++] = message;
-    return NMQ_OK;
-}
-
 // Returns a borrowed message, or NULL for none.
 static nmq_message *
 get_message(reader *r)
@@ -113,12 +95,11 @@ get_message(reader *r)
         return NULL;
     }
     nmq_message *message = read_message(r);
-    if (message == NULL || note(r, message) != NMQ_OK) {
-        nmq_message_unref(message);
+    if (message == NULL || nmq_messages_put(&r->messages, message) != NMQ_OK) {
         r->rv = r->rv == NMQ_OK ? NMQ_ENOMEM : r->rv;
-        return NULL;
     }
-    return message;
+    nmq_message_unref(message); // the list has its own
+    return r->rv == NMQ_OK ? message : NULL;
 }
 
 // The caller owns the delivery; empty on failure.

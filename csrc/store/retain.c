@@ -172,8 +172,8 @@ nmq_retain_sweep(nmq_retain *retain, int64_t now_ms)
     return 0;
 }
 
-static int
-hand_out(nmq_messages *out, nmq_message *message)
+int
+nmq_messages_put(nmq_messages *out, nmq_message *message)
 {
     if (out->count == out->cap) {
         size_t cap = out->cap == 0 ? 16 : out->cap * 2;
@@ -194,7 +194,7 @@ take(node *n, int64_t now_ms, nmq_messages *out)
     if (n->message == NULL || nmq_message_is_expired(n->message, now_ms)) {
         return NMQ_OK;
     }
-    return hand_out(out, n->message);
+    return nmq_messages_put(out, n->message);
 }
 
 // The next node of the subtree of `top` in pre-order, NULL behind its last. Wildcards do

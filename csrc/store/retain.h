@@ -36,6 +36,9 @@ int nmq_retain_match(nmq_retain *retain, nmq_bytes topic_filter, int64_t now_ms,
 // The same for every live message, those that wildcards do not match too.
 int nmq_retain_all(nmq_retain *retain, int64_t now_ms, nmq_messages *out);
 
+// Appends a reference. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_messages_put(nmq_messages *messages, nmq_message *message);
+
 void nmq_messages_free(nmq_messages *messages); // unrefs each
 
 size_t nmq_retain_count(const nmq_retain *retain);

@@ -60,7 +60,7 @@ class JwtGuard:
         import jwt  # not before it is needed: it takes memory
 
         self._jwt: Any = jwt
-        self._keys = keys
+        self.keys = keys
 
     def check(self, authorization: str | None) -> str:
         """Raise Refused: 104 without a token, 116 for an old one, 103 for a wrong one."""
@@ -79,11 +79,11 @@ class JwtGuard:
     def _claims(self, token: str) -> dict[str, Any]:
         # A key is used with its own algorithm only, whatever the token says (RFC 8725, 3.1).
         algorithm = self._jwt.get_unverified_header(token).get("alg")
-        if not isinstance(algorithm, str) or algorithm not in self._keys:
+        if not isinstance(algorithm, str) or algorithm not in self.keys:
             raise self._jwt.InvalidAlgorithmError
         claims: dict[str, Any] = self._jwt.decode(
             token,
-            self._keys[algorithm],
+            self.keys[algorithm],
             algorithms=[algorithm],
             options={"require": ["exp"], "verify_aud": False},
         )

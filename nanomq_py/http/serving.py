@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD
-from nanomq_py.http.guard import Gate, Guard, make_guard
+from nanomq_py.http.guard import Gate, Guard, JwtGuard, make_guard
 from nanomq_py.listeners import bind_tcp
 
 log = logging.getLogger("nanomq")
@@ -75,8 +75,18 @@ class Change:
     def __init__(self, serving: Serving, config: Config) -> None:
         self._serving = serving
         self._config = config
+        self._old_guard = serving.guard
         self._guard: Guard | None = None
         self._sock: socket.socket | None = None
+
+    @property
+    def renewed(self) -> list[str]:
+        """Keys whose file has another content now."""
+        old, new = self._old_guard, self._guard
+        if not isinstance(old, JwtGuard) or not isinstance(new, JwtGuard):
+            return []
+        same = old.keys.get("RS256") == new.keys.get("RS256")
+        return [] if same else ["http_server.jwt.public.keyfile"]
 
     async def prepare(self) -> None:
         """Read keys and bind. Raises ConfigError, and nothing has changed."""
@@ -117,6 +127,11 @@ class Serving:
         self._app = app
         self._leaving: set[asyncio.Task[None]] = set()
         self._warned = False
+
+    @property
+    def guard(self) -> Guard:
+        """The one in force."""
+        return self._gate.guard
 
     @property
     def port(self) -> int | None:

@@ -9,8 +9,6 @@ import shutil
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -19,7 +17,7 @@ import pytest
 
 from tests import raw
 from tests.certs import Certs
-from tests.conftest import ROOT, Process, StartBroker, free_port
+from tests.conftest import StartBroker, free_port
 from tests.raw import Closed, Raw
 from tests.traffic import Pair, Tally, Traffic
 
@@ -34,17 +32,6 @@ def is_refused(port: int) -> bool:
     except ConnectionRefusedError:
         return True
     return False
-
-
-def command(process: Process, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "nanomq_py", *args],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "XDG_RUNTIME_DIR": str(process.conf.parent)},
-    )
 
 
 # --- the four ways
@@ -62,7 +49,7 @@ def test_four_ways_have_one_meaning(start_broker: StartBroker) -> None:
     assert msq_len() == 11
 
     process.set_keys(msq_len="12")
-    done = command(process, "reload", "--conf", str(process.conf))
+    done = process.nanomq("reload", "--conf", str(process.conf))
     assert (done.returncode, done.stdout) == (0, "in force now: msq_len\n")
     assert msq_len() == 12
 
@@ -91,14 +78,14 @@ def test_answer_tells_what_waits_for_a_restart_until_it_came(
 
 def test_reload_with_nothing_changed_says_so(start_broker: StartBroker) -> None:
     process = start_broker()
-    done = command(process, "reload", "--conf", str(process.conf))
+    done = process.nanomq("reload", "--conf", str(process.conf))
     assert (done.returncode, done.stdout) == (0, "nothing has changed\n")
 
 
 def test_refused_reload_says_why_and_changes_nothing(start_broker: StartBroker) -> None:
     process = start_broker()
     process.set_keys(msq_len="7", log__level="loud")
-    done = command(process, "reload", "--conf", str(process.conf))
+    done = process.nanomq("reload", "--conf", str(process.conf))
     assert done.returncode == 2
     assert "nanomq.conf:" in done.stderr
     assert "log.level='loud': expected trace or debug" in done.stderr

@@ -8,14 +8,12 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from tests.conftest import ROOT, Process, StartBroker, running_broker
+from tests.conftest import Process, StartBroker, running_broker
 
 BRIDGE = """
 bridges.mqtt.site {
@@ -42,22 +40,11 @@ def still_serves(process: Process) -> Iterator[None]:
     assert process.api(req=2).status == 200
 
 
-def nanomq(process: Process, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "nanomq_py", *args],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "XDG_RUNTIME_DIR": str(process.conf.parent)},
-    )
-
-
 def test_include_of_a_missing_file_does_not_abort(start_broker: StartBroker) -> None:
     process = start_broker()
     with still_serves(process):
         process.conf.write_text('url = "nmq-tcp://127.0.0.1:0"\ninclude "bridges.conf"\n')
-        done = nanomq(process, "reload", "--conf", str(process.conf))
+        done = process.nanomq("reload", "--conf", str(process.conf))
         assert done.returncode == 2
         assert "nanomq.conf:2: include 'bridges.conf'" in done.stderr
         assert "No such file" in done.stderr
@@ -88,7 +75,7 @@ def test_reload_says_succeeded_only_of_what_is_in_force(start_broker: StartBroke
             "restart": ["num_taskq_thread"],
             "unused": ["sqlite.disk_cache_size"],
         }
-        done = nanomq(process, "reload")
+        done = process.nanomq("reload")
         assert done.stdout == "after a restart: num_taskq_thread\n"
 
 
@@ -96,7 +83,7 @@ def test_reload_without_conf_finds_the_only_broker(start_broker: StartBroker) ->
     process = start_broker()
     with still_serves(process):
         process.set_keys(msq_len="9")
-        done = nanomq(process, "reload")
+        done = process.nanomq("reload")
         assert (done.returncode, done.stdout) == (0, "in force now: msq_len\n")
 
 
@@ -117,7 +104,7 @@ def test_reload_of_a_broker_that_was_started_without_conf(
         assert got.json["data"] == {
             "applied": ["msq_len"], "restart": [], "unused": [], "saved": False,
         }  # fmt: skip
-        done = nanomq(process, "reload")
+        done = process.nanomq("reload")
         assert (done.returncode, done.stdout) == (0, "nothing has changed\n")
         assert process.api(req=11).json["data"]["msq_len"] == 9
 
