@@ -104,6 +104,8 @@ class Server:
         systemd.notify("READY=1")
 
     def request_stop(self) -> None:
+        """Stop, also where a restart is under way."""
+        self._restarts = False
         self._stopping.set()
 
     async def check_restart(self) -> None:
@@ -113,7 +115,9 @@ class Server:
         await asyncio.to_thread(check_files, config)
 
     def request_restart(self) -> None:
-        """Stop, and become a new process."""
+        """Stop, and become a new process, unless the process stops already."""
+        if self._stopping.is_set():
+            return
         log.info("restarting")
         self._restarts = True
         self._stopping.set()
@@ -158,6 +162,8 @@ class Server:
         self.http.leave()
         await self.broker.stop(timeout_s=STOP_WITHIN_S)
         await self.http.stopped(0.5)
+        if not self._restarts:
+            self.handed_over = None
         log.info("stopped")
 
     async def run(self) -> None:

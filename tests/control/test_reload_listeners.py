@@ -1,0 +1,176 @@
+"""A reload adds, moves and takes away listeners, and replaces their certificates."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+from pathlib import Path
+
+import pytest
+
+from tests import raw
+from tests.certs import Certs
+from tests.conftest import StartBroker, free_port
+from tests.raw import Closed, Raw
+
+
+def url(port: int, host: str = "127.0.0.1", scheme: str = "nmq-tcp") -> str:
+    return f"{scheme}://{host}:{port}"
+
+
+def is_refused(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_listener_is_added_and_taken_away_with_its_clients(
+    start_broker: StartBroker,
+) -> None:
+    process, port = start_broker(), free_port()
+    with process.raw(5) as stays:
+        stays.connect("stays")
+        assert process.reload(listener__a__url=url(port))["applied"] == ["listener.a.url"]
+        with Raw(port, 5) as leaves:
+            leaves.connect("leaves")
+            process.reload(listener__a__url=None)
+            assert leaves.expect(raw.DISCONNECT).reason == 0x98
+            with pytest.raises(Closed):
+                leaves.read()
+        assert is_refused(port)
+        stays.ping()
+
+
+@pytest.mark.parametrize("hosts", [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")])
+def test_listener_moves_to_another_address_of_the_same_port_and_keeps_its_clients(
+    start_broker: StartBroker, hosts: tuple[str, str]
+) -> None:
+    port = free_port()
+    process = start_broker(url=url(port, hosts[0]))
+    with Raw(port, 5) as c:
+        c.connect("before")
+        process.reload(url=url(port, hosts[1]))
+        c.ping()
+        with Raw(port, 5) as d:
+            d.connect("after")
+        c.ping()
+
+
+def test_listener_moves_to_another_port(start_broker: StartBroker) -> None:
+    process, port = start_broker(), free_port()
+    with process.raw(5) as c:
+        c.connect("before")
+        process.reload(url=url(port))
+        with Raw(port, 5) as d:
+            d.connect("after")
+        assert is_refused(process.port)
+        c.ping()
+
+
+def test_two_listeners_change_places(start_broker: StartBroker) -> None:
+    a, b = free_port(), free_port()
+    process = start_broker(
+        url=url(a), listener__x__url=url(b), listener__x__mountpoint="x/"
+    )
+    with Raw(a, 5) as plain, Raw(b, 5) as mounted:
+        plain.connect("plain")
+        plain.subscribe(("#", 0))
+        mounted.connect("mounted")
+        process.reload(url=url(b), listener__x__url=url(a))
+        with Raw(a, 5) as c:
+            c.connect("c")
+            c.publish("t", b"1")
+        assert plain.expect(raw.PUBLISH).topic == "x/t"
+        mounted.ping()
+
+
+@pytest.mark.parametrize("first", ["nmq-tcp", "tls+nmq-tcp"])
+def test_port_passes_between_a_listener_with_tls_and_one_without(
+    start_broker: StartBroker, certs: Certs, first: str
+) -> None:
+    port = free_port()
+    second = "tls+nmq-tcp" if first == "nmq-tcp" else "nmq-tcp"
+    process = start_broker(
+        listener__a__url=url(port, scheme=first),
+        tls__certfile=str(certs.server.certfile),
+        tls__keyfile=str(certs.server.keyfile),
+    )
+    process.reload(listener__a__url=url(port, scheme=second))
+    context = ssl.create_default_context(cafile=str(certs.ca.certfile))
+    plain = socket.create_connection(("127.0.0.1", port), 5)
+    with Raw(
+        context.wrap_socket(plain, server_hostname="localhost")
+        if "tls" in second
+        else plain
+    ) as c:
+        c.connect("c")
+
+
+def test_unix_socket_moves_and_leaves_no_file(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    process = start_broker(listener__a__url=f"nmq-ipc://{old}")
+    process.reload(listener__a__url=f"nmq-ipc://{new}")
+    assert (old.exists(), new.exists()) == (False, True)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(new))
+        Raw(sock, 5).connect("c")
+    process.reload(listener__a__url=None)
+    assert not new.exists()
+
+
+def test_rules_of_a_listener_count_for_connections_from_now_on(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker()
+    with process.raw(5) as c, process.raw(5) as all_:
+        all_.connect("all")
+        all_.subscribe(("#", 0))
+        c.connect("before")
+        process.reload(
+            listener__tcp__mountpoint="m/%c/", listener__tcp__max_connections="3"
+        )
+        c.publish("t", b"")
+        assert all_.expect(raw.PUBLISH).topic == "t"
+        with process.raw(5) as d, process.raw(5) as over:
+            d.connect("after")
+            d.publish("t", b"")
+            assert all_.expect(raw.PUBLISH).topic == "m/after/t"
+            with pytest.raises(Closed):
+                over.connect("over")
+
+
+def test_certificates_are_replaced_by_content_and_by_name(
+    start_broker: StartBroker, certs: Certs, tmp_path: Path
+) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    shutil.copyfile(certs.server.certfile, cert)
+    shutil.copyfile(certs.server.keyfile, key)
+    process = start_broker(
+        tls__enable="true",
+        tls__url=url(0, scheme="tls+nmq-tcp"),
+        tls__certfile=str(cert),
+        tls__keyfile=str(key),
+    )
+    context = ssl.create_default_context(cafile=str(certs.ca.certfile))
+    context.check_hostname = False
+
+    def shown() -> bytes | None:
+        plain = socket.create_connection(("127.0.0.1", process.ports["tls.url"]), 5)
+        with context.wrap_socket(plain) as sock:
+            return sock.getpeercert(binary_form=True)
+
+    before = shown()
+    shutil.copyfile(certs.client.certfile, cert)
+    shutil.copyfile(certs.client.keyfile, key)
+    assert process.reload()["applied"] == ["tls.certfile", "tls.keyfile"]
+    renewed = shown()
+    assert renewed not in (before, None)
+    process.reload(
+        tls__certfile=str(certs.server.certfile), tls__keyfile=str(certs.server.keyfile)
+    )
+    assert shown() == before
