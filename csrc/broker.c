@@ -10,6 +10,7 @@
 #include "mqtt/varint.h"
 #include "net/acceptor.h"
 #include "net/listeners.h"
+#include "net/tls_guard.h"
 #include "route/event.h"
 #include "route/handover.h"
 #include "route/snapshot.h"
@@ -108,6 +109,12 @@ use_options(nmq_broker *b, const nmq_options *options)
     take_limits(&b->router.limits, options);
     nmq_log_set_level(&b->router.log, options->log_level);
     return NMQ_OK;
+}
+
+int
+nmq_nng_guard_tls(void)
+{
+    return nmq_tls_guard();
 }
 
 int

@@ -34,6 +34,11 @@ void nmq_nng_bind(size_t index, void *function);
 // it at its first use in the process; a later call has no effect.
 void nmq_nng_threads(uint32_t task_threads);
 
+// Has TLS handshakes go one at a time: the Mbed TLS of pynng cannot do two at once. After
+// the functions are bound, before anything else. Returns NMQ_OK, or NMQ_ENOENT where it
+// cannot be done; then TLS 1.3 is spoken only where 1.2 is refused.
+int nmq_nng_guard_tls(void);
+
 // --- the broker
 
 typedef struct {

@@ -67,6 +67,8 @@ def _bind_nng() -> None:
 
 
 _bind_nng()
+# Whether TLS 1.3 is safe: where it is not, 1.2 is spoken unless the configuration refuses it.
+TLS_IS_GUARDED: bool = lib.nmq_nng_guard_tls() == lib.NMQ_OK
 
 
 def set_task_threads(count: int) -> None:

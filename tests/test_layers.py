@@ -24,7 +24,7 @@ def test_only_the_top_knows_the_broker() -> None:
         assert '"broker.h"' not in source.read_text(), source.name
 
 
-NNG = {"nng", "stream_nng", "acceptor_socket", "acceptor_tls"}
+NNG = {"nng", "stream_nng", "acceptor_socket", "acceptor_tls", "tls_guard"}
 
 
 def test_nng_is_known_to_streams_and_acceptors_only() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from dataclasses import dataclass, field
 
@@ -55,7 +56,10 @@ class Client:
 
     async def leave(self) -> None:
         self.send(raw.disconnect(4))
-        self._writer.close()
+        with contextlib.suppress(OSError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._reader.read(), 5)  # the broker closes
+        self._writer.transport.abort()
+        await asyncio.sleep(0.01)  # asyncio closes what is below TLS some turns later
 
 
 class Pair:
@@ -171,4 +175,5 @@ class Traffic:
             self.tally.faults.append("messages that never came")
         for task in self._hearing:
             task.cancel()
+        await asyncio.gather(*self._hearing, return_exceptions=True)
         await asyncio.gather(*(pair.close() for pair in self._pairs))

@@ -10,6 +10,7 @@
 #include "base/status.h"
 #include "net/acceptor.h"
 #include "net/stream_nng.h"
+#include "net/tls_guard.h"
 
 enum { ACCEPTS = 32 };
 
@@ -165,7 +166,8 @@ fill(nng_tls_config *config, const nmq_tls_options *tls)
                : tls->require_cert ? NNG_TLS_AUTH_REQUIRED
                                    : NNG_TLS_AUTH_OPTIONAL;
     int least = tls->min_version >= 13 ? NNG_TLS_1_3 : NNG_TLS_1_2;
-    int rv = nng.tls_config_version(config, least, NNG_TLS_1_3);
+    int most = nmq_tls_is_guarded() || least == NNG_TLS_1_3 ? NNG_TLS_1_3 : NNG_TLS_1_2;
+    int rv = nng.tls_config_version(config, least, most);
 
     if (rv == 0) {
         rv = nng.tls_config_own_cert(config, tls->cert, tls->key, tls->key_password);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -14,6 +16,7 @@ import pytest
 
 from nanomq_py import Broker
 from nanomq_py.config import Config, ConfigError, parse
+from nanomq_py.core import TLS_IS_GUARDED
 from nanomq_py.listeners import places_of
 from nanomq_py.verify import check_files
 from tests.certs import PASSWORD, Certs, Identity
@@ -309,6 +312,27 @@ async def test_certificate_of_another_kind_does_not_start_a_broker(certs: Certs)
         await broker.start()
     with pytest.raises(RuntimeError, match="not running"):
         broker.stats()
+
+
+async def test_handshakes_at_the_same_time_do_not_spoil_each_other(
+    start_broker: StartBroker, certs: Certs
+) -> None:
+    assert TLS_IS_GUARDED
+    process = start_broker(**keys(certs))
+    wanted = context(certs)
+    wanted.minimum_version = ssl.TLSVersion.TLSv1_3
+
+    async def handshake() -> None:
+        _, writer = await asyncio.open_connection(
+            "127.0.0.1", process.ports[KEY], ssl=wanted, server_hostname="localhost"
+        )
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    for _ in range(30):
+        await asyncio.gather(*(handshake() for _ in range(30)))
+    await asyncio.sleep(0.01)  # asyncio closes what is below TLS some turns later
 
 
 def test_handshake_that_is_cut_at_any_byte_leaves_nothing(
