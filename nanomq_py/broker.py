@@ -130,8 +130,10 @@ class Change:
     async def undo(self) -> None:
         """Leave everything as it was. Not after a commit that succeeded."""
         if self._listeners is not None:
-            self._broker._running.set_options(core_options(self._old))
-            await self._listeners.undo()
+            try:
+                self._broker._running.set_options(core_options(self._old))
+            finally:
+                await self._listeners.undo()
 
 
 class Broker:

@@ -29,6 +29,7 @@ from nanomq_py.tls import load_tls, name_of
 
 log = logging.getLogger("nanomq")
 
+MOST_NAMES = 1000
 ADMINISTRATIVE_ACTION = 0x98  # for clients of a listener that is taken away
 
 _FAULTS = {
@@ -154,10 +155,12 @@ class Change:
         if given is not None:
             foreign = place.name not in self._inherited.ours
             return replace(_listen(self._core, wanted, given), foreign=foreign)
-        leaving = [old.sock for old in self._closing if old.sock is not None]
-        for sock in leaving:
-            if serves(sock, place):
-                return _listen(self._core, wanted, sock.dup())
+        leaving = []
+        for old in self._closing:
+            if old.sock is not None and serves(old.sock, place):
+                same = _listen(self._core, wanted, old.sock.dup())
+                return replace(same, foreign=old.foreign)
+            leaving += [] if old.sock is None else [old.sock]
         return _listen(self._core, wanted, await bind(place, leaving))
 
     def _make_room(self, place: Place) -> bool:
@@ -189,8 +192,7 @@ class Change:
         for old in self._closing:
             if old not in self._closed_early:
                 self._core.unlisten(old.number)
-        now = [*(new for _, new in self._kept), *self._opened]
-        self._owner.by_name = {listening.place.name: listening for listening in now}
+        self._owner.use([*(new for _, new in self._kept), *self._opened])
         for old in self._closing:
             self._clear(old)
 
@@ -235,7 +237,8 @@ class Change:
             log.error("%s", fault)
             return
         self._core.accept(again.number)
-        self._owner.by_name[old.place.name] = again
+        kept = [o for o in self._owner.by_name.values() if o.place != old.place]
+        self._owner.use([*kept, again])
 
 
 class Listeners:
@@ -244,6 +247,16 @@ class Listeners:
     def __init__(self, running: core.Core) -> None:
         self.core = running
         self.by_name: dict[str, Listening] = {}
+        self._names: dict[
+            int, str
+        ] = {}  # of those before too: who came through may ask yet
+
+    def use(self, now: Iterable[Listening]) -> None:
+        """Take these as the ones that are open."""
+        self.by_name = {listening.place.name: listening for listening in now}
+        self._names |= {open_.number: name for name, open_ in self.by_name.items()}
+        for number in list(self._names)[:-MOST_NAMES]:
+            del self._names[number]
 
     @property
     def ports(self) -> dict[str, int]:
@@ -251,12 +264,12 @@ class Listeners:
         return {open_.place.key: open_.port for open_ in self.by_name.values()}
 
     def allow_anonymous(self, number: int) -> bool:
-        """Return whether that listener, by the core's number, lets anybody in."""
-        return any(
-            open_.allow_anonymous
-            for open_ in self.by_name.values()
-            if open_.number == number
-        )
+        """Return whether that listener, by the core's number, lets anybody in.
+
+        A connection of before a change follows the listener that has its name now.
+        """
+        open_ = self.by_name.get(self._names.get(number, ""))
+        return open_ is not None and open_.allow_anonymous
 
     def stats(self) -> dict[str, ListenerStats]:
         """Return what each has done so far."""

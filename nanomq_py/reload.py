@@ -27,13 +27,16 @@ audit = logging.getLogger("nanomq.audit")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a change did: names of keys."""
+    """What a change did: names of keys.
 
-    applied: tuple[str, ...]  # in force now
-    restart: tuple[
-        str, ...
-    ]  # another value than the process began with: wait for a restart
-    unused: tuple[str, ...]  # changed, and without effect in this version
+    applied  in force now
+    restart  another value than the process began with: they wait for a restart
+    unused   changed, and without effect in this version
+    """
+
+    applied: tuple[str, ...]
+    restart: tuple[str, ...]
+    unused: tuple[str, ...]
 
 
 class Change(Protocol):

@@ -286,4 +286,8 @@ async def test_nobody_waits_for_a_subscriber_that_stands_still(qos: int) -> None
                 if qos:
                     p.expect(raw.PUBACK)
                 take(sub)  # within 5 s, not 60
-        assert broker.stats().messages_dropped == 0
+            # The one that stands still may lose its own, on a machine that is slow enough.
+            lost = {
+                client.client_id: client.messages_dropped for client in broker.clients()
+            }
+            assert lost["sub"] == 0

@@ -174,3 +174,11 @@ def test_certificates_are_replaced_by_content_and_by_name(
         tls__certfile=str(certs.server.certfile), tls__keyfile=str(certs.server.keyfile)
     )
     assert shown() == before
+
+
+def test_connection_of_before_a_move_may_still_log_in(start_broker: StartBroker) -> None:
+    process = start_broker(auth__1__login="u", auth__1__password="p")
+    with process.raw(5) as early, process.raw(5) as user:
+        process.reload(url=url(free_port()))
+        assert early.connect("early").reason == 0
+        assert user.connect("user", user="u", password=b"p").reason == 0
