@@ -77,8 +77,9 @@ class Throttle:
         Raises   Refused, 429, when too many of its requests wait already
         """
         attempts = self._of(address)
-        if attempts.waiting >= MOST_WAITING:
-            wait_s = max(1, round(attempts.free_at - time.monotonic() + 0.5))
+        left_s = attempts.free_at - time.monotonic()
+        if attempts.waiting >= MOST_WAITING and left_s > 0:
+            wait_s = max(1, round(left_s + 0.5))
             raise Refused(
                 429,
                 Code.WRONG_USERNAME_OR_PASSWORD,

@@ -191,6 +191,12 @@ class TestThrottle:
             task.cancel()
         await asyncio.gather(*waiting, return_exceptions=True)
 
+    async def test_many_right_logins_at_once_are_let_in(self, gate: Gate) -> None:
+        import asyncio
+
+        right = [gate.admit("192.0.2.1", "Basic YWRtaW46cHVibGlj") for _ in range(100)]
+        assert set(await asyncio.gather(*right)) == {"admin"}
+
     async def test_addresses_are_bounded(
         self, gate: Gate, monkeypatch: pytest.MonkeyPatch, slept: list[float]
     ) -> None:
