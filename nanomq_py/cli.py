@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from nanomq_py import __version__
@@ -127,11 +128,18 @@ def _pid_file(conf: Path | None) -> PidFile:
     return next((file for file in candidates if file.running() is not None), named)
 
 
-def _signal(conf: Path | None, number: signal.Signals) -> tuple[PidFile, int, str] | None:
-    """Send it to the broker of that configuration; None, and a word, when there is none.
+@dataclass(frozen=True)
+class _Signalled:
+    """A broker as it was when the signal went out."""
 
-    Returns  the file it holds, its process number, and when it began
-    """
+    file: PidFile  # it holds
+    pid: int
+    began: str
+    told_at: int  # when it left word last
+
+
+def _signal(conf: Path | None, number: signal.Signals) -> _Signalled | None:
+    """Send it to the broker of that configuration; None, and a word, when there is none."""
     pid_file = _pid_file(conf)
     found = pid_file.running()
     if found is None:
@@ -139,60 +147,60 @@ def _signal(conf: Path | None, number: signal.Signals) -> tuple[PidFile, int, st
         why = "several are running: name one with --conf" if several else pid_file.path
         print(f"nanomq: no broker is running (looked at {why})", file=sys.stderr)
         return None
-    os.kill(found[0], number)
-    return pid_file, *found
+    broker = _Signalled(pid_file, *found, told_at=pid_file.told()[0])
+    os.kill(broker.pid, number)
+    return broker
 
 
 def _stop(conf: Path | None) -> int:
-    sent = _signal(conf, signal.SIGTERM)
-    if sent is None:
+    broker = _signal(conf, signal.SIGTERM)
+    if broker is None:
         return 1
-    pid_file, pid, _ = sent
-    if _until(lambda: not pid_file.alive(pid)):
+    if _until(lambda: not broker.file.alive(broker.pid)):
         return 0
-    print(f"nanomq: process {pid} is still running", file=sys.stderr)
+    print(f"nanomq: process {broker.pid} is still running", file=sys.stderr)
     return 1
 
 
 def _restart(conf: Path | None) -> int:
-    before = _pid_file(conf).told()[0]
-    sent = _signal(conf, signal.SIGUSR2)
-    if sent is None:
+    broker = _signal(conf, signal.SIGUSR2)
+    if broker is None:
         return 1
-    pid_file, pid, began = sent
+    file, before = broker.file, (broker.pid, broker.began)
     moved = _until(
         lambda: (
-            not pid_file.alive(pid)
-            or pid_file.running() not in (None, (pid, began))
-            or pid_file.told()[0] > before
+            not file.alive(broker.pid)
+            or file.running() not in (None, before)
+            or file.told()[0] > broker.told_at
         )
     )
-    if (why := _refusal(pid_file, before)) is not None:
+    if (why := _refusal(broker)) is not None:
         raise ConfigError(f"not restarted: {why}")
-    if moved and pid_file.running() is not None:
+    if moved and file.running() is not None:
         return 0
-    print(f"nanomq: process {pid} did not restart; its log says why", file=sys.stderr)
+    print(
+        f"nanomq: process {broker.pid} did not restart; its log says why", file=sys.stderr
+    )
     return 1
 
 
-def _refusal(pid_file: PidFile, before: int) -> str | None:
-    """Return why the process would not, when it has said so after ``before``."""
-    at, told = pid_file.told()
-    return str(told["error"]) if at > before and "error" in told else None
+def _refusal(broker: _Signalled) -> str | None:
+    """Return why the process would not, when it has said so since."""
+    at, told = broker.file.told()
+    return str(told["error"]) if at > broker.told_at and "error" in told else None
 
 
 def _reload(conf: Path | None) -> int:
-    before = _pid_file(conf).told()[0]
-    sent = _signal(conf, signal.SIGHUP)
-    if sent is None:
+    broker = _signal(conf, signal.SIGHUP)
+    if broker is None:
         return 1
-    pid_file, pid, _ = sent
-    if not _until(lambda: pid_file.told()[0] > before or not pid_file.alive(pid)):
+    file, pid = broker.file, broker.pid
+    if not _until(lambda: file.told()[0] > broker.told_at or not file.alive(pid)):
         print(f"nanomq: process {pid} has not answered yet", file=sys.stderr)
         return 1
-    if (why := _refusal(pid_file, before)) is not None:
+    if (why := _refusal(broker)) is not None:
         raise ConfigError(f"not reloaded: {why}")
-    _, told = pid_file.told()
+    _, told = file.told()
     if not told:
         print(f"nanomq: process {pid} has ended; its log says why", file=sys.stderr)
         return 1

@@ -7,7 +7,8 @@ wrong.
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from nanomq_py.config import Config, ConfigError
@@ -21,16 +22,6 @@ def name_of(listener: Listener, key: str) -> str:
     """Return which key says that of a listener: its own where it has one, else ``tls.*``."""
     own = getattr(listener, key) is not None
     return f"listener.{listener.name}.tls.{key}" if own else f"tls.{key}"
-
-
-@dataclass(frozen=True)
-class _Keys:
-    """Names the keys of one listener in messages."""
-
-    listener: Listener
-
-    def name(self, key: str) -> str:
-        return name_of(self.listener, key)
 
 
 def _read(name: str, path: str | None) -> str:
@@ -52,9 +43,11 @@ def _check_certificates(name: str, path: str | None, text: str) -> None:
         raise ConfigError(f"{name}={path!r}: expected certificates in PEM form") from None
 
 
-def _check_pair(keys: _Keys, certfile: str, keyfile: str, password: str | None) -> None:
+def _check_pair(
+    named: Callable[[str], str], certfile: str, keyfile: str, password: str | None
+) -> None:
     """Raise ConfigError unless the key can be read and is that of the certificate."""
-    name = keys.name("keyfile")
+    name = named("keyfile")
     asked = False
 
     def give_password() -> str:
@@ -70,9 +63,9 @@ def _check_pair(keys: _Keys, certfile: str, keyfile: str, password: str | None) 
         if fault.reason == "KEY_VALUES_MISMATCH":
             why = f"{name}={keyfile!r}: does not belong to the certificate {certfile!r}"
         elif asked and password is None:
-            why = f"{keys.name('key_password')}: missing, the key {keyfile!r} is encrypted"
+            why = f"{named('key_password')}: missing, the key {keyfile!r} is encrypted"
         elif asked:
-            why = f"{keys.name('key_password')}=(hidden): does not open {keyfile!r}"
+            why = f"{named('key_password')}=(hidden): does not open {keyfile!r}"
         else:
             why = f"{name}={keyfile!r}: expected a private key in PEM form"
         raise ConfigError(why) from None
@@ -83,7 +76,7 @@ def load_tls(config: Config, listener: Listener) -> TlsOptions:
 
     Raises   ConfigError naming the key
     """
-    keys, base = _Keys(listener), config.tls
+    named, base = partial(name_of, listener), config.tls
     certfile = listener.certfile or base.certfile
     keyfile = listener.keyfile or base.keyfile
     cafile = listener.cacertfile or base.cacertfile
@@ -93,25 +86,23 @@ def load_tls(config: Config, listener: Listener) -> TlsOptions:
     require = base.fail_if_no_peer_cert if require is None else require
     version = listener.min_version or base.min_version
 
-    cert = _read(keys.name("certfile"), certfile)
-    _check_certificates(keys.name("certfile"), certfile, cert)
-    key = _read(keys.name("keyfile"), keyfile)
-    _check_pair(keys, str(certfile), str(keyfile), password)
-    ca = None if cafile is None else _read(keys.name("cacertfile"), cafile)
+    cert = _read(named("certfile"), certfile)
+    _check_certificates(named("certfile"), certfile, cert)
+    key = _read(named("keyfile"), keyfile)
+    _check_pair(named, str(certfile), str(keyfile), password)
+    ca = None if cafile is None else _read(named("cacertfile"), cafile)
     if ca is not None:
-        _check_certificates(keys.name("cacertfile"), cafile, ca)
+        _check_certificates(named("cacertfile"), cafile, ca)
     if verify and ca is None:
         raise ConfigError(
-            f"{keys.name('cacertfile')}: missing, {keys.name('verify_peer')}=true needs it"
+            f"{named('cacertfile')}: missing, {named('verify_peer')}=true needs it"
         )
     for name, wanted in (
-        (keys.name("fail_if_no_peer_cert"), require),
+        (named("fail_if_no_peer_cert"), require),
         (f"listener.{listener.name}.cn_as_username", listener.cn_as_username),
     ):
         if wanted and not verify:
-            raise ConfigError(
-                f"{name}=true: expected {keys.name('verify_peer')}=true with it"
-            )
+            raise ConfigError(f"{name}=true: expected {named('verify_peer')}=true with it")
     return TlsOptions(
         cert=cert,
         key=key,

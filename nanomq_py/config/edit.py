@@ -10,7 +10,7 @@ from nanomq_py.config import flat
 from nanomq_py.config.entries import ConfigError, Entry
 from nanomq_py.config.model import Config
 from nanomq_py.config.nested import quoted
-from nanomq_py.config.reader import Reading, is_nested, read
+from nanomq_py.config.reader import Reading, read
 from nanomq_py.config.settings import Setting, differences, family_of, settings_of
 
 _SUBSCRIPTIONS = re.compile(r"(bridge\.mqtt\.[^.]+\.subscription)\.\d+\..+")
@@ -74,7 +74,7 @@ def edited(reading: Reading, config: Config, source: str, folder: Path | None) -
     """
     settings = settings_of(config)
     changes = _changes(reading, config, settings)
-    if is_nested(reading.text):
+    if reading.nested:
         text = _edit_nested(reading.text, reading.entries, changes, settings)
     else:
         text = flat.edit(reading.text, changes)

@@ -326,6 +326,7 @@ class Reading:
 
     config: Config
     text: str = ""
+    nested: bool = False  # which form it has
     entries: Mapping[str, Entry] = field(default_factory=dict)
     overrides: Mapping[str, Entry] = field(default_factory=dict)
 
@@ -345,20 +346,20 @@ def read(
     """
     if "\x00" in text:
         raise ConfigError(f"{source}: holds a zero byte: expected a text file")
-    plain = text.removeprefix("\ufeff")
+    # A byte order mark becomes a space: places in the text stay what they are.
+    plain = " " + text[1:] if text.startswith("\ufeff") else text
+    nests = is_nested(plain)
     try:
-        if is_nested(plain):
+        if nests:
             above = () if folder is None else ((folder / Path(source).name).resolve(),)
             include = _includer(folder or Path(), above)
-            entries = entries_of(
-                nested.read(text.replace("\ufeff", " ", 1), source, include)
-            )
+            entries = entries_of(nested.read(plain, source, include))
         else:
-            entries = flat.read(text.replace("\ufeff", " ", 1), source)
+            entries = flat.read(plain, source)
     except RecursionError:
         raise ConfigError(f"{source}: sections in too many others") from None
     config = _build(Entries({**entries, **overrides}))
-    return Reading(config, text, entries, overrides)
+    return Reading(config, text, nests, entries, overrides)
 
 
 def parse(text: str, source: str) -> Config:

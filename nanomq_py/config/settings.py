@@ -134,15 +134,6 @@ def differences(old: Config, new: Config) -> list[Difference]:
     ]
 
 
-def families_of(found: list[Difference], most: int = 16) -> dict[str, int]:
-    """Return how many of a numbered family differ, of those with more than ``most``."""
-    counts: dict[str, int] = {}
-    for difference in found:
-        if (match := FAMILY.fullmatch(difference.name)) is not None:
-            counts[match[1]] = counts.get(match[1], 0) + 1
-    return {family: count for family, count in counts.items() if count > most}
-
-
 def family_of(name: str) -> str:
     """Return what a numbered name belongs to; empty: nothing.
 
@@ -151,6 +142,15 @@ def family_of(name: str) -> str:
     """
     match = FAMILY.fullmatch(name)
     return "" if match is None else match[1]
+
+
+def families_of(found: list[Difference], most: int = 16) -> dict[str, int]:
+    """Return how many of a numbered family differ, of those with more than ``most``."""
+    counts: dict[str, int] = {}
+    for difference in found:
+        if family := family_of(difference.name):
+            counts[family] = counts.get(family, 0) + 1
+    return {family: count for family, count in counts.items() if count > most}
 
 
 def names_of(found: list[Difference]) -> tuple[str, ...]:

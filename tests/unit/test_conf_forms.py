@@ -412,6 +412,12 @@ def test_edit_of_the_nested_form_changes_values_where_they_stand() -> None:
     )
 
 
+def test_byte_order_mark_stays_and_hides_no_form() -> None:
+    reading = read("\ufeffmqtt { max_mqueue_len = 5 }\n", "x")
+    made = edited(reading, replace(reading.config, msq_len=6), "x", None)
+    assert made.text == '\ufeffmqtt { max_mqueue_len = "6" }\n'
+
+
 def test_value_that_the_file_cannot_hold_is_refused() -> None:
     reading = read("msq_len=5\n", "x")
     new = replace(
