@@ -1,6 +1,6 @@
 // nmq.h - all of the core that Python may call. cffi reads this file: no macros here.
 //
-//     nmq_nng_bind, nmq_nng_threads      once, before anything else
+//     nmq_nng_bind, nmq_net_threads      once, before anything else
 //     nmq_broker_new -> listen ... -> nmq_broker_shutdown -> nmq_broker_free
 //
 // Threads  every function is thread-safe and none needs the GIL; nmq_broker_free is the
@@ -30,9 +30,10 @@ const char *nmq_nng_name(size_t index);
 // Gives the function of that index. All must be bound before nmq_broker_new.
 void nmq_nng_bind(size_t index, void *function);
 
-// Sets nng's task threads, 2 to 256, and its pollers' and resolvers' to one each. nng reads
-// it at its first use in the process; a later call has no effect.
-void nmq_nng_threads(uint32_t task_threads);
+// Sets how many threads read sockets, and how many task threads nng has for TLS, 2 to 256;
+// nng's pollers and resolvers to one each. Before the first broker of the process; a later
+// call has no effect.
+void nmq_net_threads(uint32_t task_threads);
 
 // Has TLS handshakes go one at a time: the Mbed TLS of pynng cannot do two at once. After
 // the functions are bound, before anything else. Returns NMQ_OK, or NMQ_ENOENT where it

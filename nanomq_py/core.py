@@ -72,8 +72,8 @@ TLS_IS_GUARDED: bool = lib.nmq_nng_guard_tls() == lib.NMQ_OK
 
 
 def set_task_threads(count: int) -> None:
-    """Set the number of nng's task threads, 2 to 256. Works before nng's first use only."""
-    lib.nmq_nng_threads(count)
+    """Set how many threads move messages, 2 to 256. Works before the first broker only."""
+    lib.nmq_net_threads(count)
 
 
 def set_arenas(count: int) -> None:

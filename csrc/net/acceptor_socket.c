@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "net/acceptor.h"
+#include "net/poller.h"
 #include "net/stream_nng.h"
 
 typedef struct {
@@ -216,6 +217,9 @@ nmq_acceptor_socket(const nmq_listener_options *options, const nmq_accept *to,
     a->fd = options->fd;
     a->wake_fd = -1;
     int rv = prepare(a->fd);
+    if (rv == NMQ_OK) {
+        rv = nmq_poller_start();
+    }
     if (rv == NMQ_OK) {
         rv = open_door(a);
     }

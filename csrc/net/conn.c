@@ -9,7 +9,9 @@
 #include "mqtt/reason.h"
 
 enum {
-    IN_CAP_MAX = 65536,
+    IN_CAP_MAX = 1 << 18,
+    IN_CAP_STRANGER = 1 << 16, // before CONNECT is accepted
+    IN_GROWTH = 4,
     IN_GRANT = 1 << 20, // bytes given to a packet before they have come
     QUIET_READS = 8,    // reads of less than a quarter before the buffer shrinks
     BACKLOG_FACTOR = 4, // times outbox_max_bytes: a peer that never reads is closed
@@ -62,8 +64,8 @@ room_for_packet(const nmq_conn *conn)
     return size < grant ? size : grant;
 }
 
-// Chooses the buffer for the next read: small while idle, doubled while reads fill it. A
-// large buffer stays while reads make use of it.
+// Chooses the buffer for the next read: small while idle, four times as large after one
+// that filled it. A large buffer stays while reads make use of it.
 static int
 prepare_in(nmq_conn *conn)
 {
@@ -95,22 +97,27 @@ nmq_conn_post_recv(nmq_conn *conn)
         return;
     }
     (void) nmq_link_ref(&conn->link); // on_recv may come, and end it all, before recv ends
-    conn->stream->ops->recv(conn->stream, conn->in.at + conn->in.len,
-                            conn->in.cap - conn->in.len);
+    int rv = conn->stream->ops->recv(conn->stream, conn->in.at + conn->in.len,
+                                     conn->in.cap - conn->in.len);
+    if (rv != NMQ_OK) {
+        conn_end(conn, true);
+    }
     nmq_link_unref(&conn->link);
 }
 
 static void
 adapt_in(nmq_conn *conn, size_t count)
 {
+    size_t max = conn->state == NMQ_CONN_OPEN ? IN_CAP_MAX : IN_CAP_STRANGER;
+
     if (conn->in.len == conn->in.cap) {
         conn->quiet_reads = 0;
-        if (conn->in_cap_next < IN_CAP_MAX) {
-            conn->in_cap_next *= 2;
+        if (conn->in_cap_next < max) {
+            conn->in_cap_next *= IN_GROWTH;
         }
     } else if (count < conn->in.cap / 4) {
         if (++conn->quiet_reads % QUIET_READS == 0 && conn->in_cap_next > NMQ_CONN_IN_MIN) {
-            conn->in_cap_next /= 2;
+            conn->in_cap_next /= IN_GROWTH;
         }
     } else {
         conn->quiet_reads = 0;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "net/poller.h"
 #include "nmq.h"
 
 #define NAME(result, name, args) "nng_" #name,
@@ -33,8 +34,9 @@ nmq_nng_bind(size_t index, void *function)
 }
 
 void
-nmq_nng_threads(uint32_t task_threads)
+nmq_net_threads(uint32_t task_threads)
 {
+    nmq_poller_set_threads(task_threads);
     nng.init_set_parameter(NNG_INIT_NUM_TASK_THREADS, task_threads);
     nng.init_set_parameter(NNG_INIT_MAX_TASK_THREADS, task_threads);
     nng.init_set_parameter(NNG_INIT_NUM_POLLER_THREADS, 1);

@@ -23,8 +23,9 @@ typedef void nmq_stream_done(void *arg, int status, size_t count);
 enum { NMQ_COMMON_NAME_BYTES = 256 };
 
 typedef struct {
-    // Reads once, up to cap bytes; on_recv tells.
-    void (*recv)(nmq_stream *stream, uint8_t *to, size_t cap);
+    // Reads once, up to cap bytes; on_recv tells. Returns NMQ_OK, or NMQ_ENOMEM and on_recv
+    // does not come.
+    int (*recv)(nmq_stream *stream, uint8_t *to, size_t cap);
 
     // Sends from up to 8 parts. Returns the bytes taken at once, 1 or more; or 0 when
     // on_sent will tell, and the parts must stay until then; or a negative nmq_status.

@@ -1,21 +1,22 @@
 #include "net/stream_nng.h"
 
+#include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "net/poller.h"
 
 typedef struct {
-    nmq_stream base; // first: see stream.h
+    nmq_stream base;   // first: see stream.h
+    nmq_source source; // of a socket
     nng_stream *stream;
-    nng_aio *recv_aio;
+    nng_aio *recv_aio; // NULL for a socket
     nng_aio *send_aio; // atomic; made at the first send that has to wait
-    uint8_t *to;       // of the recv under way
+    uint8_t *to;       // socket: of the recv under way
     size_t cap;
-    int fd;      // -1: nng does not tell
-    bool hung;   // receive side: nng reads no more, we do what is left
     bool closed; // atomic
 } nng_conn;
 
@@ -25,30 +26,20 @@ conn_of(nmq_stream *stream)
     return (nng_conn *) stream;
 }
 
-// nng fails a read as soon as the peer has hung up, and leaves what it sent before unread.
-static ssize_t
-read_rest(nng_conn *c)
+static bool
+is_socket(const nng_conn *c)
 {
-    c->hung = true;
-    if (c->fd < 0 || __atomic_load_n(&c->closed, __ATOMIC_SEQ_CST)) {
-        return -1;
-    }
-    return recv(c->fd, c->to, c->cap, MSG_DONTWAIT);
+    return c->recv_aio == NULL;
 }
 
 static void
 recv_done(void *arg)
 {
     nng_conn *c = arg;
-    int rv = nng.aio_result(c->recv_aio);
+    bool ok = nng.aio_result(c->recv_aio) == 0;
 
-    if (rv == 0 && !c->hung) {
-        c->base.on_recv(c->base.arg, NMQ_OK, nng.aio_count(c->recv_aio));
-        return;
-    }
-    ssize_t rest = read_rest(c);
-    c->base.on_recv(c->base.arg, rest > 0 ? NMQ_OK : NMQ_ECLOSED,
-                    rest > 0 ? (size_t) rest : 0);
+    c->base.on_recv(c->base.arg, ok ? NMQ_OK : NMQ_ECLOSED,
+                    ok ? nng.aio_count(c->recv_aio) : 0);
 }
 
 static void
@@ -72,22 +63,40 @@ end_if_closed(nng_conn *c, nng_aio *aio)
     }
 }
 
-static void
-stream_recv(nmq_stream *stream, uint8_t *to, size_t cap)
+static int
+tls_recv(nmq_stream *stream, uint8_t *to, size_t cap)
 {
     nng_conn *c = conn_of(stream);
     nng_iov iov = {to, cap};
 
-    c->to = to;
-    c->cap = cap;
-    if (c->hung) {
-        nng.sleep_aio(0, c->recv_aio); // for its callback
-        end_if_closed(c, c->recv_aio);
-        return;
-    }
     (void) nng.aio_set_iov(c->recv_aio, 1, &iov); // one fits inline: it cannot fail
     nng.stream_recv(c->stream, c->recv_aio);
     end_if_closed(c, c->recv_aio);
+    return NMQ_OK;
+}
+
+// The socket has something: reads it. A stream that is closed was shut down by nng, and
+// reads as one whose peer has gone.
+static void
+socket_ready(nmq_source *source)
+{
+    nng_conn *c = (nng_conn *) (void *) ((uint8_t *) source - offsetof(nng_conn, source));
+    ssize_t n = recv(source->fd, c->to, c->cap, MSG_DONTWAIT);
+
+    if (n < 0 && errno == EAGAIN && nmq_poller_wait(source) == NMQ_OK) {
+        return;
+    }
+    c->base.on_recv(c->base.arg, n > 0 ? NMQ_OK : NMQ_ECLOSED, n > 0 ? (size_t) n : 0);
+}
+
+static int
+socket_recv(nmq_stream *stream, uint8_t *to, size_t cap)
+{
+    nng_conn *c = conn_of(stream);
+
+    c->to = to;
+    c->cap = cap;
+    return nmq_poller_wait(&c->source);
 }
 
 // Returns the bytes that the socket takes at once, 0 when it takes none now.
@@ -100,7 +109,7 @@ send_now(const nng_conn *c, const nmq_bytes *parts, unsigned count)
     for (unsigned i = 0; i < count; i++) {
         iov[i] = (struct iovec){(void *) (uintptr_t) parts[i].at, parts[i].len};
     }
-    ssize_t n = sendmsg(c->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n = sendmsg(c->source.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     return n > 0 ? n : 0;
 }
 
@@ -120,7 +129,7 @@ static int64_t
 stream_send(nmq_stream *stream, const nmq_bytes *parts, unsigned count)
 {
     nng_conn *c = conn_of(stream);
-    int64_t taken = c->fd >= 0 ? send_now(c, parts, count) : 0;
+    int64_t taken = is_socket(c) ? send_now(c, parts, count) : 0;
     nng_iov iov[8];
 
     if (taken > 0) {
@@ -147,8 +156,10 @@ stream_close(nmq_stream *stream)
     nng_conn *c = conn_of(stream);
 
     __atomic_store_n(&c->closed, true, __ATOMIC_SEQ_CST);
-    nng.stream_close(c->stream);
-    nng.aio_cancel(c->recv_aio);
+    nng.stream_close(c->stream); // shuts the socket down: the poller hears of it
+    if (!is_socket(c)) {
+        nng.aio_cancel(c->recv_aio);
+    }
     nng_aio *aio = __atomic_load_n(&c->send_aio, __ATOMIC_SEQ_CST);
     if (aio != NULL) {
         nng.aio_cancel(aio);
@@ -161,7 +172,9 @@ stream_free(nmq_stream *stream)
     nng_conn *c = conn_of(stream);
 
     // The last reference may go in an aio's own callback: reap waits for it elsewhere.
-    nng.aio_reap(c->recv_aio);
+    if (!is_socket(c)) {
+        nng.aio_reap(c->recv_aio);
+    }
     if (c->send_aio != NULL) {
         nng.aio_reap(c->send_aio);
     }
@@ -176,7 +189,7 @@ stream_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
     char *name = NULL;
     bool verified = false;
 
-    if (c->fd >= 0 || nng.stream_get_string(c->stream, "tls-peer-cn", &name) != 0 ||
+    if (is_socket(c) || nng.stream_get_string(c->stream, "tls-peer-cn", &name) != 0 ||
         name == NULL) {
         return NMQ_ENOENT;
     }
@@ -187,8 +200,16 @@ stream_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
     return verified && whole ? NMQ_OK : NMQ_EACCESS;
 }
 
-static const nmq_stream_ops stream_ops = {
-    .recv = stream_recv,
+static const nmq_stream_ops socket_ops = {
+    .recv = socket_recv,
+    .send = stream_send,
+    .close = stream_close,
+    .free = stream_free,
+    .common_name = stream_common_name,
+};
+
+static const nmq_stream_ops tls_ops = {
+    .recv = tls_recv,
     .send = stream_send,
     .close = stream_close,
     .free = stream_free,
@@ -203,13 +224,13 @@ nmq_stream_new(nng_stream *raw, int fd, nmq_peer peer)
     if (c == NULL) {
         return NULL;
     }
-    if (nng.aio_alloc(&c->recv_aio, recv_done, c) != 0) {
+    if (fd < 0 && nng.aio_alloc(&c->recv_aio, recv_done, c) != 0) {
         nmq_free(c);
         return NULL;
     }
-    c->base.ops = &stream_ops;
+    c->base.ops = fd < 0 ? &tls_ops : &socket_ops;
     c->base.peer = peer;
+    c->source = (nmq_source){.ready = socket_ready, .fd = fd};
     c->stream = raw;
-    c->fd = fd;
     return &c->base;
 }

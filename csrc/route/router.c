@@ -104,11 +104,15 @@ nmq_batch_touch(nmq_batch *batch, nmq_link *link)
 {
     if (!link->flush_due) {
         link->flush_due = true;
-        link->next_flush = batch->touched;
-        batch->touched = nmq_link_ref(link);
+        link->next_flush = NULL;
+        *(batch->touched == NULL ? &batch->touched : &batch->touched_last->next_flush) =
+            nmq_link_ref(link);
+        batch->touched_last = link;
     }
 }
 
+// A subscriber comes before the publisher, whose acknowledgement is put last: who hears of
+// a message first is who it is for.
 void
 nmq_batch_end(nmq_batch *batch)
 {

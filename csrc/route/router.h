@@ -89,7 +89,8 @@ struct nmq_router {
 typedef struct {
     nmq_router *router;
     nmq_lane *lane;
-    nmq_link *touched;   // to flush, a reference each
+    nmq_link *touched; // to flush, in this order, a reference each
+    nmq_link *touched_last;
     nmq_link *congested; // the first link found over its bound, a reference
     int64_t now_ms;
     uint64_t messages_out;

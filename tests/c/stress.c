@@ -1,15 +1,17 @@
 // stress.c - threads without Python, for ThreadSanitizer and AddressSanitizer.
 //
-// A transport of socket pairs stands in for nng behind net/stream.h: a pool of task threads
-// runs the callbacks, as nng's do. Clients in threads of their own connect, take each other
-// over, subscribe, publish at every QoS, drop the line at any moment and come back, while
-// others publish, tap, kick and take snapshots through nmq.h.
+// A transport of socket pairs stands in for nng's streams behind net/stream.h: the poller's
+// threads read, and a thread of each stream sends what does not go at once. Clients in
+// threads of their own connect, take each other over, subscribe, publish at every QoS, drop
+// the line at any moment and come back, while others publish, tap, kick and take snapshots
+// through nmq.h.
 //
 // Promise: no race, no leak, no hang; and a counted flow of QoS 1 messages arrives whole.
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +24,7 @@
 #include "broker.h"
 #include "mqtt/decode.h"
 #include "mqtt/encode.h"
+#include "net/poller.h"
 
 enum { TASKS = 4, CLIENTS = 8, ROUNDS = 60, FLOW = 3000 };
 
@@ -32,13 +35,14 @@ typedef struct {
     int fd;
     pthread_mutex_t lock;
     pthread_cond_t rest;
-    uint8_t *recv_to; // lock: NULL: no read under way
-    size_t recv_cap;  // lock
-    uint8_t *send;    // lock: bytes that wait, a copy; NULL: no send under way
-    size_t send_len;  // lock
-    bool closed;      // lock
-    bool freed;       // lock
-    bool over;        // lock: its thread has left
+    nmq_source source;
+    uint8_t *recv_to; // NULL: no read under way
+    size_t recv_cap;
+    uint8_t *send;   // lock: bytes that wait, a copy; NULL: no send under way
+    size_t send_len; // lock
+    bool closed;     // lock
+    bool freed;      // lock
+    bool over;       // lock: its thread has left
     pthread_t thread;
 } pair_stream;
 
@@ -54,7 +58,7 @@ pair_delete(pair_stream *s)
     free(s);
 }
 
-// Runs the stream's callbacks, as an nng task thread would: one at a time a direction.
+// Sends what could not be sent at once, in a thread of the stream's own.
 static void *
 pair_run(void *arg)
 {
@@ -62,28 +66,18 @@ pair_run(void *arg)
 
     (void) pthread_mutex_lock(&s->lock);
     while (!s->freed) {
-        if (s->recv_to == NULL && s->send == NULL) {
+        if (s->send == NULL) {
             (void) pthread_cond_wait(&s->rest, &s->lock);
             continue;
         }
-        struct pollfd p = {.fd = s->fd,
-                           .events = (short) ((s->recv_to != NULL ? POLLIN : 0) |
-                                              (s->send != NULL ? POLLOUT : 0))};
+        struct pollfd p = {.fd = s->fd, .events = POLLOUT};
         bool closed = s->closed;
         (void) pthread_mutex_unlock(&s->lock);
         if (!closed) {
             (void) poll(&p, 1, 5);
         }
         (void) pthread_mutex_lock(&s->lock);
-        if (s->recv_to != NULL && (s->closed || (p.revents & ~POLLOUT) != 0)) {
-            ssize_t n = s->closed ? -1 : read(s->fd, s->recv_to, s->recv_cap);
-            s->recv_to = NULL;
-            (void) pthread_mutex_unlock(&s->lock);
-            s->base.on_recv(s->base.arg, n > 0 ? NMQ_OK : NMQ_ECLOSED,
-                            n > 0 ? (size_t) n : 0);
-            (void) pthread_mutex_lock(&s->lock);
-        }
-        if (s->send != NULL && (s->closed || (p.revents & ~POLLIN) != 0)) {
+        if (s->closed || p.revents != 0) {
             ssize_t n = s->closed ? -1 : send(s->fd, s->send, s->send_len, MSG_NOSIGNAL);
             if (n < 0 && errno == EAGAIN && !s->closed) {
                 continue;
@@ -102,16 +96,26 @@ pair_run(void *arg)
 }
 
 static void
+pair_ready(nmq_source *source)
+{
+    pair_stream *s =
+        (pair_stream *) (void *) ((uint8_t *) source - offsetof(pair_stream, source));
+    uint8_t *to = s->recv_to;
+
+    s->recv_to = NULL;
+    ssize_t n = recv(s->fd, to, s->recv_cap, MSG_DONTWAIT);
+    s->base.on_recv(s->base.arg, n > 0 ? NMQ_OK : NMQ_ECLOSED, n > 0 ? (size_t) n : 0);
+}
+
+static int
 pair_recv(nmq_stream *stream, uint8_t *to, size_t cap)
 {
     pair_stream *s = (pair_stream *) stream;
 
-    (void) pthread_mutex_lock(&s->lock);
     assert(s->recv_to == NULL);
     s->recv_to = to;
     s->recv_cap = cap;
-    (void) pthread_cond_signal(&s->rest);
-    (void) pthread_mutex_unlock(&s->lock);
+    return nmq_poller_wait(&s->source);
 }
 
 static int64_t
@@ -159,7 +163,7 @@ pair_free(nmq_stream *stream)
     pair_stream *s = (pair_stream *) stream;
 
     (void) pthread_mutex_lock(&s->lock);
-    assert(s->recv_to == NULL && s->send == NULL);
+    assert(s->send == NULL);
     s->freed = true;
     (void) pthread_cond_signal(&s->rest);
     (void) pthread_mutex_unlock(&s->lock);
@@ -217,6 +221,7 @@ dial(void)
     assert(s != NULL && socketpair(AF_UNIX, SOCK_STREAM, 0, fds) == 0);
     s->base.ops = &pair_ops;
     s->fd = fds[0];
+    s->source = (nmq_source){.ready = pair_ready, .fd = fds[0]};
     (void) pthread_mutex_init(&s->lock, NULL);
     (void) pthread_cond_init(&s->rest, NULL);
     s->base.peer = nmq_peer_ip4((const uint8_t[4]){192, 0, 2, 1}, 1);
@@ -485,6 +490,8 @@ main(void)
     pthread_t threads[CLIENTS + 2];
     nmq_packet got;
 
+    nmq_poller_set_threads(TASKS);
+    assert(nmq_poller_start() == NMQ_OK);
     assert(nmq_broker_new_over(&options, pair_listen, &broker) == NMQ_OK);
     assert(nmq_broker_listen(broker, &listener, &number, &port) == NMQ_OK);
     assert(nmq_broker_accept(broker, number) == NMQ_OK);

@@ -1,0 +1,90 @@
+#include "net/poller.h"
+
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/status.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t wanted = 2; // lock
+static uint32_t running;    // lock
+static int epoll_fd = -1;   // written once, before the first thread starts
+
+// One event at a time: the others stay for threads that have nothing to do.
+static void *
+run(void *arg)
+{
+    struct epoll_event event;
+
+    (void) arg;
+    for (;;) {
+        if (epoll_wait(epoll_fd, &event, 1, -1) == 1) {
+            nmq_source *source = event.data.ptr;
+            (void) __atomic_load_n(&source->is_known, __ATOMIC_ACQUIRE); // see wait
+            source->ready(source);
+        }
+    }
+    return NULL;
+}
+
+void
+nmq_poller_set_threads(uint32_t count)
+{
+    (void) pthread_mutex_lock(&lock);
+    wanted = count;
+    (void) pthread_mutex_unlock(&lock);
+}
+
+static int
+start_thread(void)
+{
+    pthread_attr_t detached;
+    pthread_t thread;
+
+    (void) pthread_attr_init(&detached);
+    (void) pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+    int rv = pthread_create(&thread, &detached, run, NULL);
+    (void) pthread_attr_destroy(&detached);
+    return rv == 0 ? NMQ_OK : NMQ_ENOMEM;
+}
+
+int
+nmq_poller_start(void)
+{
+    int rv = NMQ_OK;
+
+    (void) pthread_mutex_lock(&lock);
+    if (epoll_fd < 0) {
+        epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    }
+    if (epoll_fd < 0) {
+        rv = NMQ_ENOMEM;
+    }
+    while (rv == NMQ_OK && running < wanted) {
+        rv = start_thread();
+        running += rv == NMQ_OK;
+    }
+    if (running > 0) { // with fewer than wanted it works too
+        rv = NMQ_OK;
+    }
+    (void) pthread_mutex_unlock(&lock);
+    return rv;
+}
+
+// One thread at a time has a source: the descriptor is switched off by its event, and on
+// again here.
+int
+nmq_poller_wait(nmq_source *source)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = source};
+    int op = source->is_known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+    // Another thread may have the event at once: it sees all that was written until here.
+    __atomic_store_n(&source->is_known, true, __ATOMIC_RELEASE);
+    if (epoll_ctl(epoll_fd, op, source->fd, &event) != 0) {
+        source->is_known = op == EPOLL_CTL_MOD;
+        return NMQ_ENOMEM;
+    }
+    return NMQ_OK;
+}

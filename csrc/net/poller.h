@@ -1,0 +1,29 @@
+// poller.h - threads that wait for sockets to become readable.
+//
+//     wait(source) ──readable or hung up──> source.ready(source), once ──> wait(source) ...
+//
+// nng would read in its one poller thread and hand each result to a task thread: a second
+// wake-up for every read. Here the thread that wakes up reads, decodes, routes and sends.
+//
+// Owner    the caller owns the source; it must stay from wait until ready is called.
+// Threads  thread-safe. One set of threads a process, started at the first use; it stays.
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct nmq_source {
+    void (*ready)(struct nmq_source *source); // on one of the threads
+    int fd;
+    bool is_known; // atomic: set by wait, false at first
+} nmq_source;
+
+// How many threads there shall be, 1 or more. Works before the first start only.
+void nmq_poller_set_threads(uint32_t count);
+
+// Starts the threads unless they run. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_poller_start(void);
+
+// Has ready called once, as soon as fd is readable or its peer is gone; now, if it is. A
+// descriptor leaves when it is closed. Returns NMQ_OK, or NMQ_ENOMEM and ready is not
+// called.
+int nmq_poller_wait(nmq_source *source);
