@@ -100,5 +100,5 @@ nmq_wheel_wait_ms(const nmq_wheel *wheel, int64_t now_ms)
             return (tick + i) * NMQ_WHEEL_TICK_MS - now_ms;
         }
     }
-    return (int64_t) NMQ_WHEEL_SLOTS * NMQ_WHEEL_TICK_MS;
+    return (tick + NMQ_WHEEL_SLOTS) * NMQ_WHEEL_TICK_MS - now_ms;
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests._core_test import ffi, lib
@@ -40,6 +40,7 @@ def test_map_agrees_with_a_dict(steps: list[tuple[bool, int]]) -> None:
     st.lists(st.integers(0, 100_000), max_size=40),
     st.lists(st.integers(1, 40_000), min_size=1, max_size=20),
 )
+@example([72151], [1, 1, 6600, 40_000])  # a whole turn away, and not on a tick
 def test_timers_fire_once_and_never_early(dues: list[int], steps: list[int]) -> None:
     wheel = ffi.new("nmq_wheel *")
     lib.nmq_wheel_init(wheel, 0)
