@@ -1,6 +1,9 @@
-"""``make bench``: scenarios against us and mosquitto, interleaved; medians and ratios.
+"""``make bench``: every scenario against us and every broker that is installed, interleaved.
 
-What is compared is the broker's CPU time a delivered message: it survives a noisy machine.
+What is compared is the broker's CPU time a delivered message: it survives a noisy machine. Each
+run has a broker process of its own. The medians go to docs/performance.md.
+
+    python bench/run.py [--rounds 5] [--only TEXT] [--peer NAME="COMMAND {port}"] [--dry]
 """
 
 from __future__ import annotations
@@ -8,149 +11,144 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import socket
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bench import api, report  # noqa: E402 - a program beside the package
+from bench.brokers import OURS, Certificate, Peer, serving  # noqa: E402
+from bench.results import Answer, Results, Runs  # noqa: E402
+from bench.scenarios import SCENARIOS, Scenario  # noqa: E402
+from tests import certs  # noqa: E402
+
+TRIE_SIZES = (1000, 3000, 10000, 30000, 100_000, 300_000, 1_000_000)
+TRIE_SOURCES = ["base/*.c", "mqtt/topic.c", "store/levels.c", "store/topic_tree.c"]
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """Arguments of bench/load.c after the process."""
-
-    name: str
-    layout: str
-    qos: int
-    publishers: int
-    subscribers: int
-    messages: int
-    payload: int = 64
-
-    def args(self) -> list[str]:
-        numbers = (self.qos, self.publishers, self.subscribers, self.messages, self.payload)
-        return [self.layout, *map(str, numbers)]
-
-
-SCENARIOS = [
-    Scenario("pairs, QoS 0", "pairs", 0, 50, 50, 20_000),
-    Scenario("pairs, QoS 1", "pairs", 1, 50, 50, 10_000),
-    Scenario("pairs, QoS 2", "pairs", 2, 50, 50, 5_000),
-    Scenario("fan-out, QoS 0", "fan", 0, 5, 500, 400),
-    Scenario("fan-in, QoS 1", "fan", 1, 200, 2, 500),
-    Scenario("256 KiB, QoS 0", "pairs", 0, 4, 4, 300, 262_144),
-]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
-def mosquitto(port: int, folder: Path) -> list[str] | None:
-    program = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
-    if program is None:
-        return None
-    conf = folder / "mosquitto.conf"
-    conf.write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
-        "max_inflight_messages 0\npersistence false\nlog_dest none\nset_tcp_nodelay true\n"
-    )
-    return [program, "-c", str(conf)]
-
-
-def ours(port: int, folder: Path) -> list[str] | None:
-    conf = folder / "nanomq.conf"
-    conf.write_text(
-        f"url=nmq-tcp://127.0.0.1:{port}\nwebsocket.enable=false\nhttp_server.enable=false\n"
-    )
-    return [sys.executable, "-m", "nanomq_py", "start", "--conf", str(conf)]
-
-
-PEERS = {"nanomq-py": ours, "mosquitto": mosquitto}
-
-
-def wait_until_served(port: int) -> None:
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise SystemExit(f"nothing listens on port {port}")
-
-
-@contextmanager
-def serving(command: list[str], port: int) -> Iterator[int]:
-    broker = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-    try:
-        wait_until_served(port)
-        yield broker.pid
-    finally:
-        broker.terminate()
-        broker.wait(10)
-
-
-def measure(load: Path, peer: str, scenario: Scenario) -> dict[str, float] | None:
-    with tempfile.TemporaryDirectory() as folder:
-        port = free_port()
-        command = PEERS[peer](port, Path(folder))
-        if command is None:
-            return None
-        with serving(command, port) as pid:
-            done = subprocess.run(
-                [str(load), str(port), str(pid), *scenario.args()],
-                capture_output=True,
-                text=True,
-                timeout=300,
-                check=False,
-            )
-    if not done.stdout:
-        raise SystemExit(f"{peer}, {scenario.name}: {done.stderr}")
-    got: dict[str, float] = json.loads(done.stdout)
-    return got
+def build(name: str, sources: list[Path], *arguments: str) -> Path:
+    target = ROOT / "build" / name
+    target.parent.mkdir(exist_ok=True)
+    command = ["gcc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-o", str(target)]
+    subprocess.run([*command, *map(str, sources), *arguments], check=True)
+    return target
 
 
 def build_load() -> Path:
-    target = ROOT / "build" / "load"
-    target.parent.mkdir(exist_ok=True)
-    source = ROOT / "bench" / "load.c"
-    command = ["gcc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-o", str(target), str(source)]
-    subprocess.run(command, check=True)
-    return target
+    sources = sorted((ROOT / "bench" / "load").glob("*.c"))
+    return build("load", sources, "-lssl", "-lcrypto")
+
+
+def build_trie() -> Path:
+    core = [path for pattern in TRIE_SOURCES for path in (ROOT / "csrc").glob(pattern)]
+    include = f"-I{ROOT / 'csrc'}"
+    return build("trie", [ROOT / "bench" / "trie.c", *core], include, "-lpthread")
+
+
+def measure(
+    load: Path, peer: Peer, scenario: Scenario, certificate: Certificate
+) -> Answer | None:
+    if not peer.serves(scenario.transport):
+        return None
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(peer, Path(folder), certificate, scenario.cpus) as broker,
+    ):
+        if broker is None:
+            return None
+        pid, ports = broker
+        port = getattr(ports, scenario.transport)
+        done = subprocess.run(
+            [str(load), f"port={port}", f"pid={pid}", *scenario.command()],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+    if not done.stdout:
+        print(f"{peer.name}, {scenario.name}: {done.stderr}", file=sys.stderr)
+        return None
+    answer: Answer = json.loads(done.stdout)
+    return answer
+
+
+def measure_all(
+    load: Path, peers: list[Peer], scenarios: list[Scenario], rounds: int
+) -> list[Runs]:
+    runs = [Runs(scenario) for scenario in scenarios]
+    with tempfile.TemporaryDirectory() as folder:
+        made = certs.identity(Path(folder), "127.0.0.1")
+        certificate = Certificate(made.certfile, made.keyfile)
+        for number in range(rounds):
+            for run in runs:
+                for peer in peers:
+                    answer = measure(load, peer, run.scenario, certificate)
+                    if answer is not None:
+                        run.answers.setdefault(peer.name, []).append(answer)
+                        shown = {k: round(v, 3) for k, v in answer.items()}
+                        print(f"{number + 1} {run.scenario.name} {peer.name} {shown}")
+    return runs
+
+
+def measure_trie(rounds: int) -> list[Answer]:
+    """Return the medians of each size."""
+    trie = build_trie()
+    rows: dict[int, list[Answer]] = {size: [] for size in TRIE_SIZES}
+    for _ in range(rounds):
+        for size, answers in rows.items():
+            done = subprocess.run([str(trie), str(size)], capture_output=True, check=True)
+            answers.append(json.loads(done.stdout))
+    return [
+        {key: statistics.median(a[key] for a in answers) for key in answers[0]}
+        for answers in rows.values()
+    ]
+
+
+def measure_api(load: Path, rounds: int) -> list[api.Row]:
+    with tempfile.TemporaryDirectory() as folder:
+        made = certs.identity(Path(folder), "127.0.0.1")
+        certificate = Certificate(made.certfile, made.keyfile)
+        with serving(Peer(OURS), Path(folder), certificate) as broker:
+            assert broker is not None
+            return api.measure(load, *broker, rounds=rounds)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="scenarios whose name has this text")
+    parser.add_argument("--peer", action="append", default=[], help='NAME="COMMAND {port}"')
+    parser.add_argument(
+        "--dry", action="store_true", help="leave docs/performance.md alone"
+    )
+    args = parser.parse_args()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 20000), most))
+    peers = [
+        Peer(OURS),
+        Peer("mosquitto"),
+        *(Peer(*text.split("=", 1)) for text in args.peer),
+    ]
     load = build_load()
-    print(f"{os.cpu_count()} cores, medians of {rounds} interleaved rounds")
-    print("CPU us a delivered message, messages a second, messages lost\n")
-    for scenario in SCENARIOS:
-        runs: dict[str, list[dict[str, float]]] = {peer: [] for peer in PEERS}
-        for _ in range(rounds):
-            for peer in PEERS:
-                if (got := measure(load, peer, scenario)) is not None:
-                    runs[peer].append(got)
-        cpu = {p: statistics.median(r["cpu_us"] for r in g) for p, g in runs.items() if g}
-        print(scenario.name)
-        for peer, median in cpu.items():
-            speed = statistics.median(r["per_s"] for r in runs[peer])
-            lost = sum(r["lost"] for r in runs[peer])
-            print(f"  {peer:10} {median:9.2f} us {speed:12,.0f} /s   lost {lost:.0f}")
-        if len(cpu) > 1:
-            print(f"  ratio      {cpu['nanomq-py'] / cpu['mosquitto']:9.3f}")
+    scenarios = [s for s in SCENARIOS if args.only in s.name]
+    runs = measure_all(load, peers, scenarios, args.rounds)
+    whole = not args.only
+    results = Results(
+        cores=os.cpu_count() or 1,
+        rounds=args.rounds,
+        runs=runs,
+        trie=measure_trie(args.rounds) if whole else [],
+        api=measure_api(load, args.rounds) if whole else [],
+    )
+    print(report.table(results))
+    if whole and not args.dry:
+        report.write(results, ROOT / "docs")
 
 
 if __name__ == "__main__":
