@@ -76,7 +76,8 @@ prepare_in(nmq_conn *conn)
         size_t room = room_for_packet(conn);
         want = room > want ? room : want;
     }
-    if (in->cap == want || (in->cap > want && (in->len > 0 || conn->quiet_reads == 0))) {
+    if (in->cap == want ||
+        (in->cap > want && (in->len > 0 || conn->quiet_reads == 0 || in->cap / 2 < want))) {
         return NMQ_OK;
     }
     uint8_t *at = nmq_resize(in->at, want);
@@ -105,8 +106,9 @@ nmq_conn_post_recv(nmq_conn *conn)
     nmq_link_unref(&conn->link);
 }
 
+// After a read: what the buffer holds now tells how large the next one shall be.
 static void
-adapt_in(nmq_conn *conn, size_t count)
+adapt_in(nmq_conn *conn)
 {
     size_t max = conn->state == NMQ_CONN_OPEN ? IN_CAP_MAX : IN_CAP_STRANGER;
 
@@ -115,7 +117,7 @@ adapt_in(nmq_conn *conn, size_t count)
         if (conn->in_cap_next < max) {
             conn->in_cap_next *= IN_GROWTH;
         }
-    } else if (count < conn->in.cap / 4) {
+    } else if (conn->in.len < conn->in.cap / 4) {
         if (++conn->quiet_reads % QUIET_READS == 0 && conn->in_cap_next > NMQ_CONN_IN_MIN) {
             conn->in_cap_next /= IN_GROWTH;
         }
@@ -135,7 +137,7 @@ nmq_conn_on_recv(void *arg, int status, size_t count)
     }
     nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_BYTES_IN, count);
     conn->in.len += count;
-    adapt_in(conn, count);
+    adapt_in(conn);
     nmq_conn_process(conn);
 }
 

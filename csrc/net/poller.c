@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/status.h"
+#include "route/turn.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t wanted = 2; // lock
@@ -12,18 +13,30 @@ static uint32_t running;    // lock
 static int epoll_fd = -1;   // written once, before the first thread starts
 
 // One event at a time: the others stay for threads that have nothing to do.
-static void *
-run(void *arg)
+static bool
+handle_one(int timeout_ms)
 {
     struct epoll_event event;
 
+    if (epoll_wait(epoll_fd, &event, 1, timeout_ms) != 1) {
+        return false;
+    }
+    nmq_source *source = event.data.ptr;
+    (void) __atomic_load_n(&source->is_known, __ATOMIC_ACQUIRE); // see wait
+    source->ready(source);
+    return true;
+}
+
+static void *
+run(void *arg)
+{
     (void) arg;
     for (;;) {
-        if (epoll_wait(epoll_fd, &event, 1, -1) == 1) {
-            nmq_source *source = event.data.ptr;
-            (void) __atomic_load_n(&source->is_known, __ATOMIC_ACQUIRE); // see wait
-            source->ready(source);
+        nmq_turn_begin();
+        for (int timeout_ms = -1; handle_one(timeout_ms) && nmq_turn_goes_on();) {
+            timeout_ms = 0;
         }
+        nmq_turn_end();
     }
     return NULL;
 }

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "route/event.h"
+#include "route/turn.h"
 
 enum {
     EVENT_RING_RECORDS = 8192,
@@ -121,13 +122,9 @@ nmq_batch_end(nmq_batch *batch)
     nmq_counters_add(&batch->router->counters, NMQ_COUNT_MESSAGES_OUT, batch->messages_out);
     nmq_counters_add(&batch->router->counters, NMQ_COUNT_MESSAGES_DROPPED,
                      batch->messages_dropped);
+    nmq_turn_flush(batch->touched, batch->touched_last, batch->messages_out);
+    batch->touched = batch->touched_last = NULL;
     batch->messages_out = batch->messages_dropped = 0;
-    while (batch->touched != NULL) {
-        nmq_link *link = batch->touched;
-        batch->touched = link->next_flush;
-        link->ops->flush(link);
-        nmq_link_unref(link);
-    }
 }
 
 // What one client is to get of one publish.
@@ -325,7 +322,7 @@ deliver_once(nmq_batch *batch, const nmq_client *from, const nmq_subscription *s
 static unsigned
 deliver_found(nmq_batch *batch, const nmq_client *from, nmq_matches *matches, share *what)
 {
-    nmq_subscriptions *found = &matches->found;
+    nmq_subscriptions *found = matches->found;
     unsigned taken = 0;
     uint32_t n;
 
@@ -363,7 +360,7 @@ is_here(const nmq_subscription *member)
 static bool
 deliver_to_group(nmq_batch *batch, nmq_group *group, share *what)
 {
-    const nmq_subscriptions *members = &group->members;
+    nmq_subscriptions *members = group->members;
     uint32_t turn = __atomic_fetch_add(&group->turn, 1, __ATOMIC_RELAXED);
 
     what->group = group->number;
@@ -441,13 +438,13 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
         batch->messages_dropped++;
         return 0;
     }
-    if (matches->found.count > 0) {
+    if (matches->found->count > 0) {
         taken = deliver_found(batch, from, matches, &what);
     }
     for (uint32_t i = 0; i < matches->group_count; i++) {
         taken += deliver_to_group(batch, matches->groups[i], &what);
     }
-    if (matches->found.count == 0 && matches->group_count == 0 && from != NULL) {
+    if (matches->found->count == 0 && matches->group_count == 0 && from != NULL) {
         batch->messages_dropped++; // a client's message that nobody wanted
     }
     return taken;

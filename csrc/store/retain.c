@@ -140,12 +140,13 @@ nmq_retain_put(nmq_retain *retain, nmq_message *message)
         return NMQ_ENOMEM;
     }
     while (nmq_topic_next_level(&rest, &level)) {
-        nmq_level *child = nmq_level_find(&n->level, level);
+        uint32_t hash = nmq_level_hash(level);
+        nmq_level *child = nmq_level_find(&n->level, level, hash);
         if (child == NULL && !keep) {
             return NMQ_OK; // nothing there to remove
         }
         if (child == NULL) {
-            child = nmq_level_add(&n->level, level, sizeof(node));
+            child = nmq_level_add(&n->level, level, hash, sizeof(node));
         }
         if (child == NULL) {
             prune(retain, n);
@@ -283,6 +284,7 @@ static int
 descend(search *s, nmq_bytes level)
 {
     size_t next = 0;
+    uint32_t hash = nmq_level_hash(level);
 
     for (size_t i = 0; i < s->count; i++) {
         node *n = s->open[i];
@@ -292,7 +294,7 @@ descend(search *s, nmq_bytes level)
             }
             continue;
         }
-        nmq_level *child = nmq_level_find(&n->level, level);
+        nmq_level *child = nmq_level_find(&n->level, level, hash);
         if (child != NULL && open_branch(s, s->count + next++, (node *) child) != NMQ_OK) {
             return NMQ_ENOMEM;
         }

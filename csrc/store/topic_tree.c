@@ -6,63 +6,116 @@
 #include "base/status.h"
 #include "store/levels.h"
 
+enum { HAS_PLUS = 1 }; // in a level's mark: a child is "+"
+
+// What few nodes have.
+typedef struct {
+    nmq_subscriptions *multi; // filters that end with "#" below the node
+    nmq_group *groups;
+} rare;
+
 typedef struct {
     nmq_level level;         // first: see levels.h
-    nmq_level *plus;         // the child "+", also in level.children
-    nmq_subscriptions here;  // filter ends at this node
-    nmq_subscriptions multi; // filter ends with "#" below this node
-    nmq_group *groups;
+    nmq_subscriptions *here; // filters that end at the node; NULL: none
+    rare *rare;              // NULL: nothing
 } node;
 
 struct nmq_tree {
     node root;
     size_t count;
     size_t shared_count;
+    uint64_t version; // counts the changes
 };
 
+// Makes room for `more` subscriptions. Returns NMQ_OK or NMQ_ENOMEM.
 static int
-list_put(nmq_subscriptions *list, const nmq_subscription *sub)
+list_reserve(nmq_subscriptions **at, uint32_t more)
 {
-    for (uint32_t i = 0; i < list->count; i++) {
-        if (list->at[i].client == sub->client) {
-            list->at[i] = *sub;
-            return 0;
+    uint32_t count = *at != NULL ? (*at)->count : 0;
+    uint32_t cap = *at != NULL ? (*at)->cap : 0;
+
+    if (cap - count >= more) {
+        return NMQ_OK;
+    }
+    cap = count + more > 2 * cap ? count + more : 2 * cap;
+    nmq_subscriptions *grown = nmq_resize(*at, sizeof *grown + cap * sizeof *grown->at);
+    if (grown == NULL) {
+        return NMQ_ENOMEM;
+    }
+    grown->count = count;
+    grown->cap = cap;
+    *at = grown;
+    return NMQ_OK;
+}
+
+static nmq_subscription *
+list_find(nmq_subscriptions *list, const void *client)
+{
+    for (uint32_t i = 0; list != NULL && i < list->count; i++) {
+        if (list->at[i].client == client) {
+            return &list->at[i];
         }
     }
-    if (list->count == list->cap) {
-        uint32_t cap = list->cap == 0 ? 1 : list->cap * 2;
-        nmq_subscription *grown = nmq_resize(list->at, cap * sizeof *grown);
-        if (grown == NULL) {
-            return NMQ_ENOMEM;
-        }
-        list->at = grown;
-        list->cap = cap;
+    return NULL;
+}
+
+static int
+list_put(nmq_subscriptions **at, const nmq_subscription *sub)
+{
+    nmq_subscription *known = list_find(*at, sub->client);
+
+    if (known != NULL) {
+        *known = *sub;
+        return 0;
     }
-    list->at[list->count++] = *sub;
+    if (list_reserve(at, 1) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    (*at)->at[(*at)->count++] = *sub;
     return 1;
 }
 
 static int
-list_del(nmq_subscriptions *list, const void *client)
+list_del(nmq_subscriptions **at, const void *client)
 {
-    for (uint32_t i = 0; i < list->count; i++) {
-        if (list->at[i].client != client) {
-            continue;
-        }
-        list->at[i] = list->at[--list->count];
-        if (list->count == 0) {
-            nmq_free(list->at);
-            *list = (nmq_subscriptions){0};
-        }
-        return NMQ_OK;
+    nmq_subscription *known = list_find(*at, client);
+
+    if (known == NULL) {
+        return NMQ_ENOENT;
     }
-    return NMQ_ENOENT;
+    *known = (*at)->at[--(*at)->count];
+    if ((*at)->count == 0) {
+        nmq_free(*at);
+        *at = NULL;
+    }
+    return NMQ_OK;
+}
+
+static nmq_subscriptions *
+multi_of(const node *n)
+{
+    return n->rare != NULL ? n->rare->multi : NULL;
+}
+
+static nmq_group *
+groups_of(const node *n)
+{
+    return n->rare != NULL ? n->rare->groups : NULL;
+}
+
+static int
+add_rare(node *n)
+{
+    if (n->rare == NULL) {
+        n->rare = nmq_zalloc(sizeof *n->rare);
+    }
+    return n->rare != NULL ? NMQ_OK : NMQ_ENOMEM;
 }
 
 static nmq_group **
-find_group(node *n, nmq_bytes name, bool multi)
+find_group(rare *of, nmq_bytes name, bool multi)
 {
-    nmq_group **at = &n->groups;
+    nmq_group **at = &of->groups;
 
     while (*at != NULL &&
            ((*at)->multi != multi ||
@@ -75,12 +128,12 @@ find_group(node *n, nmq_bytes name, bool multi)
 static int
 group_put(node *n, nmq_bytes name, bool multi, const nmq_subscription *sub)
 {
-    nmq_group **at = find_group(n, name, multi);
+    static uint32_t last_number;
+    nmq_group **at = find_group(n->rare, name, multi);
 
     if (*at != NULL) {
         return list_put(&(*at)->members, sub);
     }
-    static uint32_t last_number;
     nmq_group *group = nmq_zalloc(sizeof *group + name.len);
     if (group == NULL) {
         return NMQ_ENOMEM;
@@ -102,12 +155,12 @@ group_put(node *n, nmq_bytes name, bool multi, const nmq_subscription *sub)
 static int
 group_del(node *n, nmq_bytes name, bool multi, const void *client)
 {
-    nmq_group **at = find_group(n, name, multi);
+    nmq_group **at = n->rare != NULL ? find_group(n->rare, name, multi) : NULL;
 
-    if (*at == NULL || list_del(&(*at)->members, client) != NMQ_OK) {
+    if (at == NULL || *at == NULL || list_del(&(*at)->members, client) != NMQ_OK) {
         return NMQ_ENOENT;
     }
-    if ((*at)->members.count == 0) {
+    if ((*at)->members == NULL) {
         nmq_group *empty = *at;
         *at = empty->next;
         nmq_free(empty);
@@ -119,11 +172,17 @@ group_del(node *n, nmq_bytes name, bool multi, const void *client)
 static void
 prune(nmq_tree *tree, node *n)
 {
-    while (n != &tree->root && n->level.child_count == 0 && n->here.count == 0 &&
-           n->multi.count == 0 && n->groups == NULL) {
-        node *parent = (node *) n->level.parent;
-        if (parent->plus == &n->level) {
-            parent->plus = NULL;
+    for (;;) {
+        if (n->rare != NULL && n->rare->multi == NULL && n->rare->groups == NULL) {
+            nmq_free(n->rare);
+            n->rare = NULL;
+        }
+        if (n == &tree->root || n->level.child_count > 0 || n->here != NULL ||
+            n->rare != NULL) {
+            return;
+        }
+        if (nmq_level_is(nmq_level_name(&n->level), '+')) {
+            n->level.parent->mark &= (uint8_t) ~HAS_PLUS;
         }
         n = (node *) nmq_level_remove(&n->level);
     }
@@ -143,13 +202,14 @@ walk(nmq_tree *tree, nmq_bytes filter, bool add, bool *multi)
             *multi = true;
             return n;
         }
-        nmq_level *child = nmq_level_find(&n->level, level);
+        uint32_t hash = nmq_level_hash(level);
+        nmq_level *child = nmq_level_find(&n->level, level, hash);
         if (child == NULL && add) {
-            child = nmq_level_add(&n->level, level, sizeof(node));
+            child = nmq_level_add(&n->level, level, hash, sizeof(node));
             if (child == NULL) {
                 prune(tree, n);
             } else if (nmq_level_is(level, '+')) {
-                n->plus = child;
+                n->level.mark |= HAS_PLUS;
             }
         }
         if (child == NULL) {
@@ -171,14 +231,15 @@ node_fini(nmq_level *level)
 {
     node *n = (node *) level;
 
-    nmq_free(n->here.at);
-    nmq_free(n->multi.at);
-    while (n->groups != NULL) {
-        nmq_group *group = n->groups;
-        n->groups = group->next;
-        nmq_free(group->members.at);
+    nmq_free(n->here);
+    nmq_free(multi_of(n));
+    for (nmq_group *group = groups_of(n); group != NULL;) {
+        nmq_group *next = group->next;
+        nmq_free(group->members);
         nmq_free(group);
+        group = next;
     }
+    nmq_free(n->rare);
 }
 
 void
@@ -201,16 +262,20 @@ nmq_tree_put(nmq_tree *tree, const nmq_filter *filter, const nmq_subscription *s
     if (n == NULL) {
         return NMQ_ENOMEM;
     }
-    if (filter->group.at != NULL) {
+    bool shared = filter->group.at != NULL;
+    if ((shared || multi) && add_rare(n) != NMQ_OK) {
+        rv = NMQ_ENOMEM;
+    } else if (shared) {
         rv = group_put(n, filter->group, multi, sub);
     } else {
-        rv = list_put(multi ? &n->multi : &n->here, sub);
+        rv = list_put(multi ? &n->rare->multi : &n->here, sub);
     }
     if (rv < 0) {
         prune(tree, n);
     } else {
+        tree->version++;
         tree->count += (size_t) rv;
-        tree->shared_count += filter->group.at != NULL ? (size_t) rv : 0;
+        tree->shared_count += shared ? (size_t) rv : 0;
     }
     return rv;
 }
@@ -227,10 +292,11 @@ nmq_tree_del(nmq_tree *tree, const nmq_filter *filter, const void *client)
     }
     if (filter->group.at != NULL) {
         rv = group_del(n, filter->group, multi, client);
-    } else {
-        rv = list_del(multi ? &n->multi : &n->here, client);
+    } else if (!multi || n->rare != NULL) {
+        rv = list_del(multi ? &n->rare->multi : &n->here, client);
     }
     if (rv == NMQ_OK) {
+        tree->version++;
         tree->count--;
         tree->shared_count -= filter->group.at != NULL;
         prune(tree, n);
@@ -241,22 +307,14 @@ nmq_tree_del(nmq_tree *tree, const nmq_filter *filter, const void *client)
 static int
 collect_list(nmq_matches *out, const nmq_subscriptions *list)
 {
-    nmq_subscriptions *found = &out->found;
-
-    if (list->count == 0) {
+    if (list == NULL) {
         return NMQ_OK;
     }
-    if (found->cap - found->count < list->count) {
-        uint32_t cap = (found->count + list->count) * 2;
-        nmq_subscription *grown = nmq_resize(found->at, cap * sizeof *grown);
-        if (grown == NULL) {
-            return NMQ_ENOMEM;
-        }
-        found->at = grown;
-        found->cap = cap;
+    if (list_reserve(&out->found, list->count) != NMQ_OK) {
+        return NMQ_ENOMEM;
     }
-    memcpy(found->at + found->count, list->at, list->count * sizeof *list->at);
-    found->count += list->count;
+    memcpy(out->found->at + out->found->count, list->at, list->count * sizeof *list->at);
+    out->found->count += list->count;
     out->lists++;
     return NMQ_OK;
 }
@@ -264,7 +322,7 @@ collect_list(nmq_matches *out, const nmq_subscriptions *list)
 static int
 collect_groups(nmq_matches *out, const node *n, bool multi)
 {
-    for (nmq_group *group = n->groups; group != NULL; group = group->next) {
+    for (nmq_group *group = n->rare->groups; group != NULL; group = group->next) {
         if (group->multi != multi) {
             continue;
         }
@@ -285,9 +343,9 @@ collect_groups(nmq_matches *out, const node *n, bool multi)
 static int
 collect(nmq_matches *out, const node *n, bool multi)
 {
-    int rv = collect_list(out, multi ? &n->multi : &n->here);
+    int rv = collect_list(out, multi ? multi_of(n) : n->here);
 
-    return rv != NMQ_OK || n->groups == NULL ? rv : collect_groups(out, n, multi);
+    return rv != NMQ_OK || n->rare == NULL ? rv : collect_groups(out, n, multi);
 }
 
 // Makes room for `count` branches at this level and twice as many at the next.
@@ -306,19 +364,40 @@ open_reserve(nmq_matches *out, uint32_t count)
     return NMQ_OK;
 }
 
-int
-nmq_tree_match(const nmq_tree *tree, nmq_bytes topic_name, nmq_matches *out)
+// Follows one branch: its children that meet the level are put behind the open branches.
+// Returns how many there are, up to 2.
+static uint32_t
+descend(const node *n, nmq_bytes level, uint32_t hash, bool wild, void **to)
+{
+    static const uint8_t plus[] = "+";
+    uint32_t count = 0;
+    nmq_level *child = nmq_level_find(&n->level, level, hash);
+
+    if (child != NULL) {
+        to[count++] = child;
+    }
+    if (wild && (n->level.mark & HAS_PLUS) != 0) {
+        nmq_bytes name = {plus, 1};
+        to[count++] = nmq_level_find(&n->level, name, nmq_level_hash(name));
+    }
+    return count;
+}
+
+static int
+look_up(const nmq_tree *tree, nmq_bytes topic_name, nmq_matches *out)
 {
     bool wild = !nmq_topic_is_hidden(topic_name); // [MQTT-4.7.2-1]
     uint32_t open = 1;
     nmq_bytes level;
 
-    out->found.count = out->group_count = out->lists = 0;
-    if (open_reserve(out, 1) != NMQ_OK) {
+    if ((out->found == NULL && list_reserve(&out->found, 1) != NMQ_OK) ||
+        open_reserve(out, 1) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
+    out->found->count = out->group_count = out->lists = 0;
     out->open[0] = (void *) &tree->root;
     while (open > 0 && nmq_topic_next_level(&topic_name, &level)) {
+        uint32_t hash = nmq_level_hash(level);
         uint32_t next = 0;
         if (open_reserve(out, open) != NMQ_OK) {
             return NMQ_ENOMEM;
@@ -326,16 +405,10 @@ nmq_tree_match(const nmq_tree *tree, nmq_bytes topic_name, nmq_matches *out)
         // The next level's branches are gathered behind this level's, then moved down.
         for (uint32_t i = 0; i < open; i++) {
             const node *n = out->open[i];
-            if (wild && collect(out, n, true) != NMQ_OK) {
+            if (wild && n->rare != NULL && collect(out, n, true) != NMQ_OK) {
                 return NMQ_ENOMEM;
             }
-            nmq_level *child = nmq_level_find(&n->level, level);
-            if (child != NULL) {
-                out->open[open + next++] = child;
-            }
-            if (wild && n->plus != NULL) {
-                out->open[open + next++] = n->plus;
-            }
+            next += descend(n, level, hash, wild, out->open + open + next);
         }
         memmove(out->open, out->open + open, next * sizeof *out->open);
         open = next;
@@ -351,10 +424,27 @@ nmq_tree_match(const nmq_tree *tree, nmq_bytes topic_name, nmq_matches *out)
     return NMQ_OK;
 }
 
+int
+nmq_tree_match(const nmq_tree *tree, nmq_bytes topic_name, nmq_matches *out)
+{
+    if (out->version == tree->version &&
+        nmq_bytes_equal((nmq_bytes){out->topic, out->topic_len}, topic_name)) {
+        return NMQ_OK;
+    }
+    int rv = look_up(tree, topic_name, out);
+    bool keep = rv == NMQ_OK && topic_name.len <= sizeof out->topic;
+    out->topic_len = keep ? (uint32_t) topic_name.len : 0;
+    out->version = tree->version;
+    if (keep) {
+        memcpy(out->topic, topic_name.at, topic_name.len);
+    }
+    return rv;
+}
+
 void
 nmq_matches_free(nmq_matches *matches)
 {
-    nmq_free(matches->found.at);
+    nmq_free(matches->found);
     nmq_free(matches->groups);
     nmq_free(matches->open);
     *matches = (nmq_matches){0};

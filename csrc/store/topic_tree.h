@@ -22,33 +22,40 @@ typedef struct {
     uint8_t options;     // enum nmq_sub_options
 } nmq_subscription;
 
-// A list of subscriptions; a zeroed one is empty.
+// A list of subscriptions, in one allocation.
 typedef struct {
-    nmq_subscription *at;
     uint32_t count;
     uint32_t cap;
+    nmq_subscription at[];
 } nmq_subscriptions;
 
 // The members of one $share group on one filter.
 typedef struct nmq_group {
     struct nmq_group *next;
-    nmq_subscriptions members;
-    uint32_t turn;   // atomic: who is next
+    nmq_subscriptions *members; // one or more
+    uint32_t turn;              // atomic: who is next
     uint32_t number; // fixed; never 0, and never another group's while the process runs
     bool multi;      // on "#" below the node rather than on the node
     uint16_t name_len;
     uint8_t name[];
 } nmq_group;
 
-// What match found. A zeroed one is empty; keep it for the next match, then free it.
+enum { NMQ_MATCHES_TOPIC_BYTES = 128 };
+
+// What match found. A zeroed one is empty; keep it for the next match in the same tree,
+// then free it. A publisher mostly stays with its topic: while the tree is as it was, the
+// same topic again is not looked up again.
 typedef struct {
-    nmq_subscriptions found; // not shared; a client twice where two filters match
+    nmq_subscriptions *found; // not shared; a client twice where two filters match
     nmq_group **groups;
     uint32_t group_count;
     uint32_t group_cap;
     uint32_t lists; // how many filters `found` comes from
     void **open;    // scratch: the branches of this level and of the next
     uint32_t open_cap;
+    uint32_t topic_len; // 0: of no topic
+    uint64_t version;   // of the tree
+    uint8_t topic[NMQ_MATCHES_TOPIC_BYTES];
 } nmq_matches;
 
 nmq_tree *nmq_tree_new(void); // NULL when memory is out

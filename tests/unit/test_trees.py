@@ -54,6 +54,31 @@ class Tree:
         return sorted(found)
 
 
+def test_the_same_topic_again_is_answered_by_what_the_tree_holds_now() -> None:
+    tree = Tree()
+    out = ffi.new("nmq_matches *")
+
+    def clients(topic: str) -> list[int]:
+        keep = ffi.from_buffer(topic.encode())
+        assert lib.nmq_tree_match(tree.at, slice_of(keep), out) == 0
+        assert out.lists <= out.found.count
+        return sorted(
+            int(ffi.cast("intptr_t", s.client)) for s in out.found.at[0 : out.found.count]
+        )
+
+    long = "a/" + "b" * lib.NMQ_MATCHES_TOPIC_BYTES
+    tree.put("a/b", 1)
+    assert [clients("a/b"), clients("a/b")] == [[1], [1]]
+    tree.put("a/#", 2)
+    assert [clients("a/b"), clients("a/c"), clients("a/b")] == [[1, 2], [2], [1, 2]]
+    assert [clients(long), clients(long), clients("a/b")] == [[2], [2], [1, 2]]
+    tree.delete("a/b", 1)
+    assert [clients("a/b"), clients("a/b")] == [[2], [2]]
+    lib.nmq_matches_free(out)
+    assert clients("a/b") == [2]
+    lib.nmq_matches_free(out)
+
+
 @pytest.mark.spec("MQTT-4.7.1-1")
 @pytest.mark.parametrize(
     ("text", "topic", "matches"),
