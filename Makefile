@@ -3,12 +3,12 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SOURCES := pyproject.toml build_ext.py $(shell find csrc -name '*.[ch]')
 C_FILES := $(shell find csrc tests/c -name '*.c')
-C_ALL := $(C_FILES) bench/load.c
-C_HEADERS := $(shell find csrc -name '*.h')
+C_ALL := $(C_FILES) $(shell find bench -name '*.c')
+C_HEADERS := $(shell find csrc bench -name '*.h')
 STRICT := -std=c11 -D_GNU_SOURCE -Icsrc -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 
-.PHONY: run test lint format asan tsan machine bench abuse reloads clean
+.PHONY: run test lint format asan tsan machine bench bench-short abuse reloads clean
 
 run: build/run
 	$(PY) -m nanomq_py start --conf etc/nanomq.conf
@@ -25,7 +25,11 @@ build/test: $(SOURCES)
 	$(PY) build_ext.py --test
 	@mkdir -p build && touch $@ build/run
 
-lint: build/test
+build/bench: pyproject.toml build/test
+	tools/setup bench
+	@mkdir -p build && touch $@
+
+lint: build/bench
 	$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
 	$(PY) tools/conformance.py --check && $(PY) tools/configuration.py --check
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_ALL) $(C_HEADERS)
@@ -35,7 +39,7 @@ format: build/test
 	$(PY) -m ruff format . && $(PY) -m ruff check --fix . && $(VENV)/bin/clang-format -i $(C_ALL) $(C_HEADERS)
 
 asan: build/test # the whole suite on an ASan and UBSan build, and the coverage of the C core
-	@rm -f build/run build/test && find build -name '*.gcda' -delete
+	@rm -f build/run build/test build/bench && find build -name '*.gcda' -delete
 	$(PY) build_ext.py --test --sanitize address,undefined --coverage
 	$(ASAN) LD_PRELOAD=$$(gcc -print-file-name=libasan.so) $(PY) -m pytest
 	$(PY) -m gcovr --root . --filter 'csrc/(mqtt|store|route)/' --fail-under-line 90 build
@@ -55,8 +59,12 @@ machine: build/test # ten minutes of clients against a model, each round from a 
 	        tests/property/test_broker_model.py || exit 1; \
 	done
 
-bench: build/test
+bench: build/bench # every scenario against every broker that is installed: docs/performance.md
 	$(PY) bench/run.py
+
+bench-short: build/bench # instructions a message against what is recorded; each scenario, small
+	$(PY) bench/instructions.py
+	$(PY) bench/run.py --short
 
 abuse: build/test # twenty minutes of a hostile network
 	$(PY) bench/abuse.py

@@ -93,9 +93,7 @@ def compare(costs: dict[str, Cost]) -> bool:
     """Print the figures beside the recorded ones; return whether none is too high."""
     recorded = json.loads(RECORD.read_text())
     same = recorded["compiler"].split(".")[0] == compiler().split(".")[0]
-    print(
-        f"{'a message':10} {'instructions':>13} {'recorded':>10} {'allocations':>12} {'sends':>8}"
-    )
+    print("a message   instructions   recorded  allocations    sends")
     fine = True
     for name, now in costs.items():
         before = Cost(**recorded["costs"][name])

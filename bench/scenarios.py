@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,19 @@ class Scenario:
     figures: tuple[Figure, ...]
     transport: str = "tcp"
     cpus: str | None = None  # that the broker may use; None: all
-    tags: frozenset[str] = field(default_factory=frozenset)
 
     def command(self) -> list[str]:
         """Return the load generator's arguments, without ports and process."""
         return [f"transport={self.transport}"] + [f"{k}={v}" for k, v in self.args.items()]
+
+    def shortened(self) -> Scenario:
+        """Return a twentieth of it, with at most 1,000 clients."""
+        args = dict(self.args)
+        if "messages" in args:
+            args["messages"] = max(20, int(args["messages"]) // 20)
+        if "subs" in args:
+            args["subs"] = min(1000, int(args["subs"]))
+        return replace(self, args=args)
 
 
 def cpu(ratio_to: float | None = None) -> Figure:
