@@ -12,9 +12,10 @@ enum {
     IN_CAP_MAX = 1 << 18,
     IN_CAP_STRANGER = 1 << 16, // before CONNECT is accepted
     IN_GROWTH = 4,
-    IN_GRANT = 1 << 20, // bytes given to a packet before they have come
-    QUIET_READS = 8,    // reads of less than a quarter before the buffer shrinks
-    BACKLOG_FACTOR = 4, // times outbox_max_bytes: a peer that never reads is closed
+    IN_GRANT = 1 << 20,   // bytes given to a packet before they have come
+    QUIET_READS = 8,      // reads of less than a quarter before the buffer shrinks
+    OUT_BYTES = 16 << 20, // written to subscribers before they are flushed
+    BACKLOG_FACTOR = 4,   // times outbox_max_bytes: a peer that never reads is closed
 };
 
 // The end of the receive side; `lost` when the peer is gone and what waits has no receiver.
@@ -213,13 +214,23 @@ all_packets(nmq_conn *conn, nmq_batch *batch)
     enum nmq_next next = NMQ_NEXT_PACKET;
     size_t at = 0;
     size_t taken = 0;
+    uint64_t written = 0;
 
     while (at < conn->plain) {
+        uint64_t before = batch->messages_out;
         next = one_packet(conn, batch, (nmq_bytes){conn->in.at + at, conn->plain - at},
                           &taken);
         at += taken;
         if (next != NMQ_NEXT_PACKET || taken == 0) {
             break;
+        }
+        // a handler may have ended the batch, and begun another
+        written +=
+            batch->messages_out > before ? taken * (batch->messages_out - before) : 0;
+        if (written >= OUT_BYTES) { // thousands of subscribers: their outboxes take memory
+            nmq_batch_end(batch);
+            nmq_batch_again(batch);
+            written = 0;
         }
     }
     conn->in.len -= at;

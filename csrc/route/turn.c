@@ -41,13 +41,21 @@ nmq_turn_goes_on(void)
            ++mine.batches < BATCHES_MAX;
 }
 
-void
-nmq_turn_end(void)
+// What a flush leads to is flushed at once, unless the turn goes on.
+static void
+flush_all(bool goes_on)
 {
     nmq_link *first = mine.first;
 
-    mine = (turn){0}; // what a flush leads to is flushed at once
+    mine.is_on = goes_on;
+    mine.first = mine.last = NULL;
     flush(first);
+}
+
+void
+nmq_turn_end(void)
+{
+    flush_all(false);
 }
 
 void
@@ -70,5 +78,8 @@ nmq_turn_flush(nmq_link *first, nmq_link *last, uint64_t messages)
     for (const nmq_link *l = first; l != NULL && mine.links < LINKS_MIN;
          l = l->next_flush) {
         mine.links++;
+    }
+    if (mine.messages >= MESSAGES_MAX) {
+        flush_all(true);
     }
 }

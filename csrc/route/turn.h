@@ -17,7 +17,8 @@ bool nmq_turn_goes_on(void);
 
 void nmq_turn_end(void);
 
-// Flushes a batch's links in their order, at the end of the turn if there is one. Takes
-// the list, linked by next_flush, `last` its end (first NULL: it is empty), with a
-// reference to each; `messages` were written to them. Call without a lock.
+// Flushes a batch's links in their order: at the end of the turn if there is one and not
+// much has been written in it, else now. Takes the list, linked by next_flush, `last` its
+// end (first NULL: it is empty), with a reference to each; `messages` were written to them.
+// Call without a lock.
 void nmq_turn_flush(nmq_link *first, nmq_link *last, uint64_t messages);
