@@ -59,6 +59,7 @@ LOW_LOAD = (
 CONNECTIONS = (
     Figure("per_s", "connections/s", 0.7, more_is_better=True),
     Figure("bytes_each", "bytes each", at_most=2560),
+    Figure("idle_mib", "MiB before the first", at_most=36),
 )
 RETAINED = (
     Figure("cpu_us", "us CPU a message", 1.0),

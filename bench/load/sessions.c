@@ -59,9 +59,10 @@ mode_hold(void)
         client_poll(end - now_ns());
     }
     long after = measure_memory_kib("VmRSS");
-    printf("{\"connections\":%u,\"per_s\":%.0f,\"cpu_us\":%.2f,\"bytes_each\":%.0f}\n",
+    printf("{\"connections\":%u,\"per_s\":%.0f,\"cpu_us\":%.2f,\"bytes_each\":%.0f,"
+           "\"idle_mib\":%.1f}\n",
            count, count / (to.wall_s - from.wall_s), (to.cpu_s - from.cpu_s) * 1e6 / count,
-           (double) (after - before) * 1024 / count);
+           (double) (after - before) * 1024 / count, (double) before / 1024);
     (void) fflush(stdout);
     (void) getchar(); // who started it closes its input when the connections may go
     return 0;
@@ -263,6 +264,6 @@ mode_retained(void)
            (double) delivered / (to.wall_s - from.wall_s),
            (to.cpu_s - from.cpu_s) * 1e6 / (double) delivered,
            (from.cpu_s - begun.cpu_s) * 1e6 / opt.messages, to.wall_s - from.wall_s,
-           filled - idle, (double) (peak - idle) / (double) (filled - idle));
+           filled - idle, (double) (peak - idle) / (double) (filled - idle + 1));
     return delivered == opt.messages ? 0 : 1;
 }

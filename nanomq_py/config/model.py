@@ -59,7 +59,7 @@ class Config:
         "num_taskq_thread",
         Whole(0, 256),
         4,
-        "Task threads that move messages; 0: one for each processor.",
+        "Threads that move messages (and as many of nng for TLS); 0: one for each processor.",
         applies=Applies.RESTART,
     )
     max_taskq_thread: int = key(

@@ -163,6 +163,21 @@ def test_put_out_of_memory_leaves_the_tree_as_it_was(text: str) -> None:
     assert fail_each_allocation(lambda: tree.put(text, 2), check) == 1
 
 
+def test_siblings_are_found_while_their_table_grows_and_shrinks() -> None:
+    tree = Tree()
+    live = lib.nmq_mem_live()
+    for n in range(1000):
+        assert tree.put(f"a/{n}", n + 1) == 1
+    left = set(range(1000))
+    for n in [*range(0, 1000, 2), *range(1, 1000, 2)]:
+        assert tree.delete(f"a/{n}", n + 1) == 0
+        left.discard(n)
+        if len(left) in (1, 2, 3, 4, 100, 124, 125, 500):
+            assert all(tree.match(f"a/{m}") == [m + 1] for m in left)
+            assert tree.match(f"a/{n}") == []
+    assert lib.nmq_mem_live() == live
+
+
 def test_match_out_of_memory_says_so() -> None:
     tree = Tree()
     for n in range(20):
