@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
+#include "route/turn.h"
 
 enum {
     IN_CAP_MAX = 1 << 18,
@@ -227,7 +228,8 @@ all_packets(nmq_conn *conn, nmq_batch *batch)
         // a handler may have ended the batch, and begun another
         written +=
             batch->messages_out > before ? taken * (batch->messages_out - before) : 0;
-        if (written >= OUT_BYTES) { // thousands of subscribers: their outboxes take memory
+        // thousands of subscribers: their outboxes take memory
+        if (written >= OUT_BYTES || nmq_turn_is_full(batch->messages_out)) {
             nmq_batch_end(batch);
             nmq_batch_again(batch);
             written = 0;

@@ -41,6 +41,12 @@ nmq_turn_goes_on(void)
            ++mine.batches < BATCHES_MAX;
 }
 
+bool
+nmq_turn_is_full(uint64_t messages)
+{
+    return mine.first != NULL && mine.messages + messages >= MESSAGES_MAX;
+}
+
 // What a flush leads to is flushed at once, unless the turn goes on.
 static void
 flush_all(bool goes_on)
@@ -58,6 +64,21 @@ nmq_turn_end(void)
     flush_all(false);
 }
 
+static void
+append(nmq_link *first, nmq_link *last)
+{
+    if (mine.last != NULL) {
+        mine.last->next_flush = first;
+    } else {
+        mine.first = first;
+    }
+    mine.last = last;
+    for (const nmq_link *l = first; l != NULL && mine.links < LINKS_MIN;
+         l = l->next_flush) {
+        mine.links++;
+    }
+}
+
 void
 nmq_turn_flush(nmq_link *first, nmq_link *last, uint64_t messages)
 {
@@ -65,20 +86,10 @@ nmq_turn_flush(nmq_link *first, nmq_link *last, uint64_t messages)
         flush(first);
         return;
     }
-    if (first == NULL) {
-        return;
+    if (first != NULL) {
+        append(first, last);
     }
-    if (mine.last != NULL) {
-        mine.last->next_flush = first;
-    } else {
-        mine.first = first;
-    }
-    mine.last = last;
     mine.messages += messages;
-    for (const nmq_link *l = first; l != NULL && mine.links < LINKS_MIN;
-         l = l->next_flush) {
-        mine.links++;
-    }
     if (mine.messages >= MESSAGES_MAX) {
         flush_all(true);
     }

@@ -15,6 +15,11 @@ void nmq_turn_begin(void);
 // Whether to handle one more batch, if one waits, before the turn ends.
 bool nmq_turn_goes_on(void);
 
+// Whether links of earlier batches wait while this one, which has written `messages` so
+// far, takes long: then it is to be ended, and another begun. A link that waits for its
+// flush is not flushed by any other thread, and its peer would seem to stand still.
+bool nmq_turn_is_full(uint64_t messages);
+
 void nmq_turn_end(void);
 
 // Flushes a batch's links in their order: at the end of the turn if there is one and not
