@@ -25,13 +25,16 @@ class Scenario:
     figures: tuple[Figure, ...]
     transport: str = "tcp"
     cpus: str | None = None  # that the broker may use; None: all
+    is_flood: bool = False  # it has to be long
 
     def command(self) -> list[str]:
         """Return the load generator's arguments, without ports and process."""
         return [f"transport={self.transport}"] + [f"{k}={v}" for k, v in self.args.items()]
 
     def shortened(self) -> Scenario:
-        """Return a twentieth of it, with at most 1,000 clients."""
+        """Return a twentieth of it, with at most 1,000 clients; a flood as it is."""
+        if self.is_flood:
+            return self
         args = dict(self.args)
         if "messages" in args:
             args["messages"] = max(20, int(args["messages"]) // 20)
@@ -107,6 +110,25 @@ SCENARIOS = [
         (cpu(),),
     ),
     flow("big fan-out, 1 to 5,000", layout="fan", pubs=1, subs=5000, messages=200),
+    Scenario(
+        "long flood, 5 to 500, QoS 0",
+        {"mode": "flow", "layout": "fan", "pubs": 5, "subs": 500, "messages": 3000},
+        (cpu(),),
+        is_flood=True,
+    ),
+    Scenario(
+        "long flood, 5 to 500, QoS 1",
+        {
+            "mode": "flow",
+            "layout": "fan",
+            "qos": 1,
+            "pubs": 5,
+            "subs": 500,
+            "messages": 1000,
+        },
+        (cpu(),),
+        is_flood=True,
+    ),
     flow("TLS, 50 pairs, QoS 0", transport="tls", qos=0, messages=4000),
     flow("TLS, 50 pairs, QoS 1", transport="tls", qos=1, messages=2000),
     flow("WebSocket, 50 pairs, QoS 0", transport="ws", qos=0, messages=10000),

@@ -81,6 +81,24 @@ still_max_ms(const nmq_link *link, const nmq_patience *patience)
                : patience->hold_ms;
 }
 
+bool
+nmq_link_moves(const nmq_link *link, int64_t now_ms)
+{
+    return still_ms(link, 0, now_ms) < STILL_MS;
+}
+
+// Whether it has been over its bound for long, or is far over it while its peer takes some.
+static bool
+is_to_wait_for(const nmq_link *link, const nmq_patience *patience)
+{
+    int64_t moved_ms = __atomic_load_n(&link->moved_ms, __ATOMIC_RELAXED);
+    bool far =
+        link->queue_is_long || nmq_link_backlog(link) / NMQ_LINK_FAR > patience->max_bytes;
+
+    return patience->now_ms - link->over_ms >= GATHER_MS ||
+           (far && moved_ms > link->over_ms);
+}
+
 enum nmq_pace
 nmq_link_judge(nmq_link *link, const nmq_patience *patience)
 {
@@ -98,8 +116,8 @@ nmq_link_judge(nmq_link *link, const nmq_patience *patience)
         link->stuck = true;
         return NMQ_PACE_STUCK;
     }
-    return now_ms - link->over_ms >= GATHER_MS && still < STILL_MS ? NMQ_PACE_SLOW
-                                                                   : NMQ_PACE_FINE;
+    return still < STILL_MS && is_to_wait_for(link, patience) ? NMQ_PACE_SLOW
+                                                              : NMQ_PACE_FINE;
 }
 
 bool

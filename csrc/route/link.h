@@ -5,7 +5,8 @@
 //
 // Publishers wait for a link that is slow, not for one that stands still: for a moment what
 // goes over the bound is only gathered, up to a limit, and a link whose peer takes nothing
-// in that time is stuck before anyone has waited for it.
+// in that time is stuck before anyone has waited for it. One that takes something is waited
+// for as soon as it is far over its bound: what gathers must drain within the hold time.
 //
 // Owner    counted; whoever holds a pointer past a call holds a reference.
 // Threads  the link's lock guards what is marked; ops are called without any lock.
@@ -35,6 +36,7 @@ struct nmq_link {
     bool closed;          // lock: nothing more is written
     bool stuck;           // lock: over its bound for longer than the hold time
     bool queue_full;      // lock: its session's queue is over its bound
+    bool queue_is_long;   // lock: and at NMQ_LINK_FAR times its bound
     bool queue_at_limit;  // lock: and can gather no more
     bool pump_due;        // lock: its session has more to send once the outbox has room
     nmq_link *next_flush; // whoever set flush_due
@@ -70,10 +72,14 @@ size_t nmq_link_backlog(const nmq_link *link);
 // Looks at a link after something was put into it. Call with the lock.
 enum nmq_pace nmq_link_judge(nmq_link *link, const nmq_patience *patience);
 
-// The peer has taken or acknowledged something.
+// The peer has taken or acknowledged something. Whether it did so a moment ago.
 void nmq_link_moved(nmq_link *link, int64_t now_ms);
+bool nmq_link_moves(const nmq_link *link, int64_t now_ms);
 
-enum { NMQ_LINK_LOOK_MS = 50 }; // how often hold_timer looks
+enum {
+    NMQ_LINK_LOOK_MS = 50, // how often hold_timer looks
+    NMQ_LINK_FAR = 2,      // times its bound: far over it
+};
 
 // Makes `reader` wait for `link`, if it is slow still; one that does not read its own
 // answers waits for itself. Returns whether it waits; *first tells that it is the first,

@@ -6,7 +6,6 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "route/event.h"
-#include "route/turn.h"
 
 enum {
     EVENT_RING_RECORDS = 8192,
@@ -87,46 +86,6 @@ nmq_router_acl(nmq_router *router, uint64_t *version)
     return acl;
 }
 
-void
-nmq_batch_begin(nmq_batch *batch, nmq_router *router, int64_t now_ms)
-{
-    *batch = (nmq_batch){.router = router, .now_ms = now_ms};
-    batch->lane = nmq_lanes_enter(router->lanes);
-}
-
-void
-nmq_batch_again(nmq_batch *batch)
-{
-    batch->lane = nmq_lanes_enter(batch->router->lanes);
-}
-
-void
-nmq_batch_touch(nmq_batch *batch, nmq_link *link)
-{
-    if (!link->flush_due) {
-        link->flush_due = true;
-        link->next_flush = NULL;
-        *(batch->touched == NULL ? &batch->touched : &batch->touched_last->next_flush) =
-            nmq_link_ref(link);
-        batch->touched_last = link;
-    }
-}
-
-// A subscriber comes before the publisher, whose acknowledgement is put last: who hears of
-// a message first is who it is for.
-void
-nmq_batch_end(nmq_batch *batch)
-{
-    nmq_lanes_leave(batch->lane);
-    batch->lane = NULL;
-    nmq_counters_add(&batch->router->counters, NMQ_COUNT_MESSAGES_OUT, batch->messages_out);
-    nmq_counters_add(&batch->router->counters, NMQ_COUNT_MESSAGES_DROPPED,
-                     batch->messages_dropped);
-    nmq_turn_flush(batch->touched, batch->touched_last, batch->messages_out);
-    batch->touched = batch->touched_last = NULL;
-    batch->messages_out = batch->messages_dropped = 0;
-}
-
 // What one client is to get of one publish.
 typedef struct {
     const nmq_message_parts *parts;
@@ -156,6 +115,14 @@ deliver_to_tap(nmq_batch *batch, const nmq_client *tap, const share *what)
     return nmq_event_put(batch->router, &event, (nmq_bytes){0});
 }
 
+// Whether its queue may go over its bound: while publishers are still going to wait for it,
+// or did in vain, but it comes on.
+static bool
+may_gather(const nmq_link *link, int64_t now_ms)
+{
+    return !link->stuck || (!link->queue_at_limit && nmq_link_moves(link, now_ms));
+}
+
 // Offers to the session, with the link's lock when there is a link.
 static enum nmq_delivered
 offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const share *what)
@@ -173,7 +140,7 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const share *
             what->retained || ((what->options & NMQ_SUB_RETAIN_AS_PUBLISHED) != 0 &&
                                what->parts->retain), // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
         .room = what->retained ? NMQ_LIVE(limits->outbox_max_bytes) : 0,
-        .overflow = what->retained || (link != NULL && !link->stuck),
+        .overflow = what->retained || (link != NULL && may_gather(link, batch->now_ms)),
     };
 
     if (link != NULL && link->stuck && offer.qos == 0 &&
@@ -209,6 +176,15 @@ nmq_router_tell_stuck(nmq_router *router, nmq_bytes client_id)
                   (int) client_id.len, (const char *) client_id.at);
 }
 
+// Whether its queue has so many times the messages it should have, or bytes.
+static bool
+is_over(const nmq_session *session, uint32_t times, uint32_t times_bytes)
+{
+    return session->queue.count / times >= session->queue_max ||
+           (session->queue_max_bytes != 0 &&
+            session->queue.bytes / times_bytes >= session->queue_max_bytes);
+}
+
 // Notes what the client's link is like now. Call with the link's lock.
 static void
 judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
@@ -216,11 +192,8 @@ judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
     nmq_patience patience = nmq_router_patience(batch->router, batch->now_ms);
 
     link->queue_full = nmq_session_is_full(session);
-    link->queue_at_limit =
-        link->queue_full &&
-        (session->queue.count / QUEUE_GATHER_FACTOR >= session->queue_max ||
-         (session->queue_max_bytes != 0 &&
-          session->queue.bytes >= session->queue_max_bytes));
+    link->queue_is_long = link->queue_full && is_over(session, NMQ_LINK_FAR, NMQ_LINK_FAR);
+    link->queue_at_limit = link->queue_full && is_over(session, QUEUE_GATHER_FACTOR, 1);
     enum nmq_pace pace = nmq_link_judge(link, &patience);
     if (pace == NMQ_PACE_STUCK) {
         nmq_router_tell_stuck(batch->router, session->client_id);
