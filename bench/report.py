@@ -145,7 +145,8 @@ def write(results: Results, docs: Path) -> None:
         BEGIN,
         f"Measured on {day}: {results.cores} cores, {platform.machine()}, Linux "
         f"{platform.release().split('-')[0]}, Python {platform.python_version()}; medians of "
-        f"{results.rounds} interleaved rounds, a broker process of its own for each run.\n",
+        f"{results.rounds} interleaved rounds, {results.rounds // 2} where nothing is asked; a "
+        "broker process of its own for each run.\n",
         table(results),
         "\n![CPU time a message](performance-ratios.svg)\n",
         "### The subscription tree\n",

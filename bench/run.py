@@ -1,7 +1,8 @@
 """``make bench``: every scenario against us and every broker that is installed, interleaved.
 
 What is compared is the broker's CPU time a delivered message: it survives a noisy machine. Each
-run has a broker process of its own. The medians go to docs/performance.md.
+run has a broker process of its own. The medians go to docs/performance.md. Scenarios of which
+nothing is asked have half the rounds; floods, which are to lose nothing, run against ours alone.
 
     python bench/run.py [--rounds 5] [--only TEXT] [--peer NAME="COMMAND {port}"] [--dry]
     python bench/run.py --short     a twentieth of it, ours alone: does it run, is nothing lost
@@ -88,7 +89,9 @@ def measure_all(
         certificate = Certificate(made.certfile, made.keyfile)
         for number in range(rounds):
             for run in runs:
-                for peer in peers:
+                if number >= run.scenario.rounds(rounds):
+                    continue
+                for peer in peers[:1] if run.scenario.is_flood else peers:
                     answer = measure(load, peer, run.scenario, certificate)
                     if answer is not None:
                         run.answers.setdefault(peer.name, []).append(answer)

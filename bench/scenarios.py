@@ -31,6 +31,11 @@ class Scenario:
         """Return the load generator's arguments, without ports and process."""
         return [f"transport={self.transport}"] + [f"{k}={v}" for k, v in self.args.items()]
 
+    def rounds(self, of: int) -> int:
+        """Return how many of so many rounds it takes part in."""
+        asked = any(f.ratio_to is not None or f.at_most is not None for f in self.figures)
+        return of if asked or of == 1 else of // 2
+
     def shortened(self) -> Scenario:
         """Return a twentieth of it, with at most 1,000 clients; a flood as it is."""
         if self.is_flood:
