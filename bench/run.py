@@ -2,7 +2,7 @@
 
 What is compared is the broker's CPU time a delivered message: it survives a noisy machine. Each
 run has a broker process of its own. The medians go to docs/performance.md. Scenarios of which
-nothing is asked have half the rounds; floods, which are to lose nothing, run against ours alone.
+nothing is asked have half the rounds; floods, which are to lose nothing, run on ours alone.
 
     python bench/run.py [--rounds 5] [--only TEXT] [--peer NAME="COMMAND {port}"] [--dry]
     python bench/run.py --short     a twentieth of it, ours alone: does it run, is nothing lost
