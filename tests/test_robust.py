@@ -87,21 +87,24 @@ def test_stuck_subscriber_does_not_stall_the_others(start_broker: StartBroker) -
 def test_slow_subscriber_that_reads_loses_nothing_at_qos_0(
     start_broker: StartBroker,
 ) -> None:
-    process = start_broker(max_outgoing_size="64KB", slow_consumer_time="30s")
+    process = start_broker(max_outgoing_size="512KB", slow_consumer_time="30s")
     with process.raw() as slow, process.raw() as pub:
         slow.connect("slow")
         slow.subscribe(("flood", 0))
         pub.connect("pub")
         pub.sock.settimeout(30)
-        count, payload = 2000, b"x" * 4000
+        count, payload = 1000, b"x" * 4000  # less than 8 times the bound
         sender = threading.Thread(
             target=lambda: [
                 pub.publish("flood", b"%08d" % n + payload) for n in range(count)
             ]
         )
         sender.start()
-        time.sleep(0.3)  # the publisher is held by now, or has sent all
-        got = [int(slow.expect(PUBLISH).payload[:8]) for _ in range(count)]
+        got = []
+        for n in range(count):
+            if n % 20 == 0:
+                time.sleep(0.005)  # slower than the publisher, but never still for long
+            got.append(int(slow.expect(PUBLISH).payload[:8]))
         sender.join(30)
         assert got == list(range(count))
 

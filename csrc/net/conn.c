@@ -12,6 +12,7 @@
 enum {
     IN_CAP_MAX = 1 << 18,
     IN_CAP_STRANGER = 1 << 16, // before CONNECT is accepted
+    IN_CAP_LEAST = 1 << 14,    // that any client may have under load
     IN_GROWTH = 4,
     IN_GRANT = 1 << 20,   // bytes given to a packet before they have come
     QUIET_READS = 8,      // reads of less than a quarter before the buffer shrinks
@@ -108,15 +109,25 @@ nmq_conn_post_recv(nmq_conn *conn)
     nmq_link_unref(&conn->link);
 }
 
+// The largest buffer. One batch must not take a subscriber far over its bound.
+static size_t
+in_cap_max(const nmq_conn *conn)
+{
+    size_t part = NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes) / 4;
+
+    if (conn->state != NMQ_CONN_OPEN) {
+        return IN_CAP_STRANGER;
+    }
+    return part < IN_CAP_LEAST ? IN_CAP_LEAST : part < IN_CAP_MAX ? part : IN_CAP_MAX;
+}
+
 // After a read: what the buffer holds now tells how large the next one shall be.
 static void
 adapt_in(nmq_conn *conn)
 {
-    size_t max = conn->state == NMQ_CONN_OPEN ? IN_CAP_MAX : IN_CAP_STRANGER;
-
     if (conn->in.len == conn->in.cap) {
         conn->quiet_reads = 0;
-        if (conn->in_cap_next < max) {
+        if (conn->in_cap_next * IN_GROWTH <= in_cap_max(conn)) {
             conn->in_cap_next *= IN_GROWTH;
         }
     } else if (conn->in.len < conn->in.cap / 4) {
