@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "net/acceptor.h"
+#include "net/poller.h"
 #include "net/stream_nng.h"
 #include "net/tls_guard.h"
 
@@ -281,7 +282,10 @@ nmq_acceptor_tls(const nmq_listener_options *options, const nmq_accept *to,
     }
     a->base.ops = &ops;
     a->to = *to;
-    int rv = open_listener(a, options);
+    int rv = nmq_poller_start(); // for jobs of connections
+    if (rv == NMQ_OK) {
+        rv = open_listener(a, options);
+    }
     for (int i = 0; rv == NMQ_OK && i < ACCEPTS; i++) {
         a->slots[i].acceptor = a;
         rv = nmq_nng_status(nng.aio_alloc(&a->slots[i].aio, accepted, &a->slots[i]));

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "base/status.h"
@@ -9,8 +10,17 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t wanted = 2; // lock
-static uint32_t running;    // lock
+static uint32_t running;    // atomic; written with lock
 static int epoll_fd = -1;   // written once, before the first thread starts
+
+static pthread_mutex_t job_lock = PTHREAD_MUTEX_INITIALIZER;
+static nmq_job *first_job; // job_lock
+static nmq_job *last_job;  // job_lock
+static uint32_t busy;      // job_lock: threads that run one
+static bool is_waiting;    // job_lock: the source below waits
+static void run_job(nmq_source *source);
+// Always readable: its turn comes after that of sockets which were ready before.
+static nmq_source job_source = {.ready = run_job, .fd = -1};
 
 // One event at a time: the others stay for threads that have nothing to do.
 static bool
@@ -71,12 +81,15 @@ nmq_poller_start(void)
     if (epoll_fd < 0) {
         epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     }
-    if (epoll_fd < 0) {
+    if (job_source.fd < 0) {
+        job_source.fd = eventfd(1, EFD_CLOEXEC);
+    }
+    if (epoll_fd < 0 || job_source.fd < 0) {
         rv = NMQ_ENOMEM;
     }
     while (rv == NMQ_OK && running < wanted) {
         rv = start_thread();
-        running += rv == NMQ_OK;
+        (void) __atomic_add_fetch(&running, rv == NMQ_OK, __ATOMIC_RELAXED);
     }
     if (running > 0) { // with fewer than wanted it works too
         rv = NMQ_OK;
@@ -100,4 +113,52 @@ nmq_poller_wait(nmq_source *source)
         return NMQ_ENOMEM;
     }
     return NMQ_OK;
+}
+
+// Has a thread look for jobs, if there are some for it. Call with job_lock.
+static void
+call_for_jobs(void)
+{
+    uint32_t threads = __atomic_load_n(&running, __ATOMIC_RELAXED);
+    uint32_t most = threads > 1 ? threads - 1 : 1;
+
+    if (!is_waiting && first_job != NULL && busy < most) {
+        is_waiting = nmq_poller_wait(&job_source) == NMQ_OK;
+    }
+}
+
+static void
+run_job(nmq_source *source)
+{
+    (void) source;
+    (void) pthread_mutex_lock(&job_lock);
+    is_waiting = false;
+    nmq_job *job = first_job;
+    if (job != NULL) {
+        first_job = job->next;
+        busy++;
+    }
+    call_for_jobs();
+    (void) pthread_mutex_unlock(&job_lock);
+    if (job == NULL) {
+        return;
+    }
+    job->next = NULL;
+    job->run(job);
+    (void) pthread_mutex_lock(&job_lock);
+    busy--;
+    call_for_jobs();
+    (void) pthread_mutex_unlock(&job_lock);
+}
+
+void
+nmq_poller_post(nmq_job *job)
+{
+    (void) nmq_poller_start();
+    (void) pthread_mutex_lock(&job_lock);
+    job->next = NULL;
+    *(first_job != NULL ? &last_job->next : &first_job) = job;
+    last_job = job;
+    call_for_jobs();
+    (void) pthread_mutex_unlock(&job_lock);
 }

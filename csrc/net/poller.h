@@ -1,6 +1,7 @@
 // poller.h - threads that wait for sockets to become readable.
 //
 //     wait(source) ──readable or hung up──> source.ready(source), once ──> wait(source) ...
+//     post(job) ──a thread has time──> job.run(job), once
 //
 // nng would read in its one poller thread and hand each result to a task thread: a second
 // wake-up for every read. Here the thread that wakes up reads, decodes, routes and sends.
@@ -22,6 +23,17 @@ void nmq_poller_set_threads(uint32_t count);
 
 // Starts the threads unless they run. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_poller_start(void);
+
+// Work that is to go on on one of the threads, after what waits for them. At most one
+// thread less than there are has such work, so that sockets are always read.
+typedef struct nmq_job {
+    struct nmq_job *next;
+    void (*run)(struct nmq_job *job); // it may post the job again
+} nmq_job;
+
+// Has job->run called once. The job is the caller's, and must stay until then; it is not
+// posted already. Threads are started if there are none. Call without a lock.
+void nmq_poller_post(nmq_job *job);
 
 // Has ready called once, as soon as fd is readable or its peer is gone; now, if it is. A
 // descriptor leaves when it is closed. Returns NMQ_OK, or NMQ_ENOMEM and ready is not
