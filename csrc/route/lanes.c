@@ -12,9 +12,13 @@ struct nmq_lane {
     nmq_matches matches; // lock
 };
 
+enum { POLITE_TRIES = 2 }; // of a writer
+
 struct nmq_lanes {
     nmq_lane lane[NMQ_SHARDS];
-    void *block; // as allocated; the struct lies aligned in it
+    alignas(NMQ_CACHE_LINE) bool hurried; // atomic: a writer goes first
+    void *block;                          // as allocated; the struct lies aligned in it
+    alignas(NMQ_CACHE_LINE) pthread_mutex_t writer; // one at a time; before any lane
 };
 
 nmq_lanes *
@@ -32,6 +36,7 @@ nmq_lanes_new(void)
     for (int i = 0; i < NMQ_SHARDS; i++) {
         (void) pthread_mutex_init(&lanes->lane[i].lock, NULL);
     }
+    (void) pthread_mutex_init(&lanes->writer, NULL);
     return lanes;
 }
 
@@ -45,6 +50,7 @@ nmq_lanes_free(nmq_lanes *lanes)
         nmq_matches_free(&lanes->lane[i].matches);
         (void) pthread_mutex_destroy(&lanes->lane[i].lock);
     }
+    (void) pthread_mutex_destroy(&lanes->writer);
     nmq_free(lanes->block);
 }
 
@@ -53,6 +59,10 @@ nmq_lanes_enter(nmq_lanes *lanes)
 {
     nmq_lane *lane = &lanes->lane[nmq_shard()];
 
+    if (__atomic_load_n(&lanes->hurried, __ATOMIC_RELAXED)) {
+        (void) pthread_mutex_lock(&lanes->writer);
+        (void) pthread_mutex_unlock(&lanes->writer);
+    }
     (void) pthread_mutex_lock(&lane->lock);
     return lane;
 }
@@ -69,12 +79,40 @@ nmq_lane_matches(nmq_lane *lane)
     return &lane->matches;
 }
 
+// Takes all lanes but `held`, which it has, or none and lets go of that one too. Returns
+// the lane that was busy, -1: all are taken.
+static int
+try_others(nmq_lanes *lanes, int held)
+{
+    for (int i = 0; i < NMQ_SHARDS; i++) {
+        if (i == held || pthread_mutex_trylock(&lanes->lane[i].lock) == 0) {
+            continue;
+        }
+        for (int j = 0; j < i; j++) {
+            if (j != held) {
+                (void) pthread_mutex_unlock(&lanes->lane[j].lock);
+            }
+        }
+        (void) pthread_mutex_unlock(&lanes->lane[held].lock);
+        return i;
+    }
+    return -1;
+}
+
 void
 nmq_lanes_lock_all(nmq_lanes *lanes)
 {
-    for (int i = 0; i < NMQ_SHARDS; i++) {
-        (void) pthread_mutex_lock(&lanes->lane[i].lock);
+    int busy = 0;
+
+    (void) pthread_mutex_lock(&lanes->writer);
+    for (int tries = 0; busy >= 0; tries++) {
+        if (tries == POLITE_TRIES) {
+            __atomic_store_n(&lanes->hurried, true, __ATOMIC_RELAXED);
+        }
+        (void) pthread_mutex_lock(&lanes->lane[busy].lock);
+        busy = try_others(lanes, busy);
     }
+    __atomic_store_n(&lanes->hurried, false, __ATOMIC_RELAXED);
 }
 
 void
@@ -83,4 +121,5 @@ nmq_lanes_unlock_all(nmq_lanes *lanes)
     for (int i = NMQ_SHARDS - 1; i >= 0; i--) {
         (void) pthread_mutex_unlock(&lanes->lane[i].lock);
     }
+    (void) pthread_mutex_unlock(&lanes->writer);
 }

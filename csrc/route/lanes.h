@@ -5,7 +5,12 @@
 //     all thread 3 ── lane 3 ─┘
 //
 // A reader takes one lock that no other running thread wants, so that two task threads
-// route at once without touching the same line. A reader keeps its lane for a whole batch.
+// route at once without touching the same line. A reader keeps its lane for as much of a
+// batch as NMQ_LANE_WORK allows.
+//
+// A writer that finds a lane busy gives up those that it has and waits for that one alone:
+// nobody else waits for its sake. Where that goes on for long, readers that come let it go
+// first.
 //
 // Threads  never enter a lane, or lock all, while holding one. Lock order: architecture.md.
 #pragma once

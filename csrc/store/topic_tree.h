@@ -9,7 +9,8 @@
 // Threads  None of its own, no lock: match may run in many threads at once while none
 //          runs put or del. The turn of a shared group is the one thing match changes.
 // Cost     match: at each level one look-up for each branch still open; the number of
-//          unrelated filters does not matter.
+//          unrelated filters does not matter. put, del: the levels of the filter, however
+//          many subscribers and groups it has.
 // Source   MQTT 5.0, 4.7 Topic Names and Topic Filters, 4.8.2 Shared Subscriptions.
 #pragma once
 #include "mqtt/topic.h"
@@ -32,6 +33,7 @@ typedef struct {
 // The members of one $share group on one filter.
 typedef struct nmq_group {
     struct nmq_group *next;
+    struct nmq_group *prev;
     nmq_subscriptions *members; // one or more
     uint32_t turn;              // atomic: who is next
     uint32_t number; // fixed; never 0, and never another group's while the process runs
@@ -50,8 +52,10 @@ typedef struct {
     nmq_group **groups;
     uint32_t group_count;
     uint32_t group_cap;
-    uint32_t lists; // how many filters `found` comes from
-    void **open;    // scratch: the branches of this level and of the next
+    uint32_t lists;  // how many filters `found` comes from
+    uint32_t visits; // of nodes, that the last look-up made; 0: none was needed
+    bool sorted; // the caller's: `found` is in an order of its own; false after a look-up
+    void **open; // scratch: the branches of this level and of the next
     uint32_t open_cap;
     uint32_t topic_len; // 0: of no topic
     uint64_t version;   // of the tree

@@ -130,7 +130,31 @@ def test_sweep_removes_exactly_what_has_expired(
             model[topic] = expires_at
         if n % every == every - 1:
             now = next(times, 0)
-            due = lib.nmq_retain_sweep(retain, now)
+            due = lib.nmq_retain_sweep(retain, now, 100)
             model = {t: e for t, e in model.items() if e == 0 or e > now}
             assert due == min((e for e in model.values() if e), default=0)
         assert lib.nmq_retain_count(retain) == len(model)
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(1, 60), st.sampled_from(["", "g", "h"])),
+        max_size=300,
+    )
+)
+def test_many_subscribers_of_one_filter_come_and_go(
+    steps: list[tuple[bool, int, str]],
+) -> None:
+    """The list of a filter is the set of those who are there, long or short."""
+    tree = Tree()
+    model: dict[tuple[str, int], bool] = {}
+    for add, client, group in steps:
+        text = f"$share/{group}/a/#" if group else "a/#"
+        known = (group, client) in model
+        if add:
+            assert tree.put(text, client) == (0 if known else 1)
+            model[group, client] = True
+        else:
+            assert tree.delete(text, client) == (0 if known else lib.NMQ_ENOENT)
+            model.pop((group, client), None)
+    assert tree.match("a/b") == sorted(client for _, client in model)
