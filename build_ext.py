@@ -51,6 +51,7 @@ TEST_HEADERS = [
         "store/levels.h",
         "store/topic_tree.h",
         "store/retain.h",
+        "store/owed.h",
         "store/queue.h",
         "store/inflight.h",
         "store/outbox.h",

@@ -13,7 +13,9 @@
 #include "net/tls_guard.h"
 #include "route/event.h"
 #include "route/handover.h"
+#include "route/retained.h"
 #include "route/snapshot.h"
+#include "route/subscriptions.h"
 
 struct nmq_broker {
     nmq_options options; // NMQ_LIVE, but for response_information and log_level: NULL, 0
@@ -360,7 +362,7 @@ nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, u
     nmq_bytes text = slice(filter, filter_len);
     // A tap sees the RETAIN flag as it was published.
     uint8_t options = (uint8_t) (qos | NMQ_SUB_RETAIN_AS_PUBLISHED);
-    nmq_batch batch;
+    nmq_filter parsed;
 
     if (qos > 2 || !nmq_utf8_check(text)) {
         return qos > 2 ? NMQ_EINVAL : NMQ_EFILTER;
@@ -379,9 +381,9 @@ nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, u
         nmq_registry_end(router, tap);
         return rv;
     }
-    nmq_batch_begin(&batch, router, nmq_clock_now_ms());
-    nmq_router_send_retained(&batch, tap, text, options, 0, true);
-    nmq_batch_end(&batch);
+    if (nmq_filter_parse(text, &parsed) == NMQ_OK && parsed.group.at == NULL) {
+        nmq_retained_tap(router, tap, parsed.filter, options);
+    }
     return NMQ_OK;
 }
 

@@ -233,6 +233,8 @@ enum nmq_event_kind {
     NMQ_EVENT_MESSAGE = 2, // number: the tap's; code: 1 when retained; a message
     NMQ_EVENT_AUTH = 3,    // number: to answer with; code: 0 CONNECT, 0x18 an AUTH that
                            // goes on, 0x19 one that begins again; see nmq_event_auth
+    NMQ_EVENT_DROPPED = 4, // a session's queue was full; number: messages that it has lost
+                           // so far; text: its client identifier. Once a minute a client
 };
 
 typedef struct {

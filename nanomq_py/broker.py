@@ -29,6 +29,7 @@ from nanomq_py.options import core_options, task_threads
 from nanomq_py.records import (
     AuthEvent,
     Client,
+    DroppedEvent,
     ListenerStats,
     MessageEvent,
     Stats,
@@ -374,6 +375,12 @@ class Broker:
                 self._on_message(event)
             elif isinstance(event, AuthEvent):
                 self._answer(event)
+            elif isinstance(event, DroppedEvent):
+                log.warning(
+                    "client %r: its queue is full, %d messages are lost so far",
+                    event.client_id,
+                    event.count,
+                )
             else:
                 log.log(event.level, event.line)
 

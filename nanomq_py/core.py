@@ -17,6 +17,7 @@ from nanomq_py.records import (
     AuthEvent,
     Client,
     CoreOptions,
+    DroppedEvent,
     Event,
     ListenerOptions,
     ListenerStats,
@@ -39,6 +40,7 @@ ECRYPTO: int = lib.NMQ_ECRYPTO
 _EVENT_LOG: int = lib.NMQ_EVENT_LOG
 _EVENT_MESSAGE: int = lib.NMQ_EVENT_MESSAGE
 _EVENT_AUTH: int = lib.NMQ_EVENT_AUTH
+_EVENT_DROPPED: int = lib.NMQ_EVENT_DROPPED
 _EVENT_BATCH = 256
 
 
@@ -385,6 +387,10 @@ def _read_message(event: Any) -> MessageEvent:
     )
 
 
+def _read_dropped(event: Any) -> DroppedEvent:
+    return DroppedEvent(_text(event.text, event.text_len), event.number)
+
+
 def _read_auth(event: Any) -> AuthEvent:
     raw = ffi.new("nmq_credentials *")
     lib.nmq_event_auth(ffi.addressof(event), raw)
@@ -404,6 +410,7 @@ _EVENT_READERS: dict[int, Callable[[Any], Event]] = {
     _EVENT_LOG: _read_log,
     _EVENT_MESSAGE: _read_message,
     _EVENT_AUTH: _read_auth,
+    _EVENT_DROPPED: _read_dropped,
 }
 
 

@@ -9,6 +9,10 @@ from nanomq_py.config import Config
 from nanomq_py.memory import memory_share
 from nanomq_py.records import CoreOptions
 
+# Without msq_len, which is NanoMQ's one key for both.
+WINDOW = 1024  # messages in flight to a client
+QUEUE = 10_000  # messages that wait for it
+
 LEVELS = {
     "trace": logging.DEBUG,
     "debug": logging.DEBUG,
@@ -30,8 +34,8 @@ def task_threads(config: Config) -> int:
 def core_options(config: Config) -> CoreOptions:
     """Return what the core needs of a configuration."""
     return CoreOptions(
-        window=config.msq_len,
-        queue_max=config.msq_len,
+        window=config.msq_len or WINDOW,
+        queue_max=config.msq_len or QUEUE,
         queue_max_bytes=config.max_queue_size,
         subscriptions_max=config.max_subscriptions,
         message_rate=config.max_message_rate,

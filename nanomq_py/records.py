@@ -12,8 +12,8 @@ NEVER = 0xFFFFFFFF  # a session expiry interval that never ends
 class CoreOptions:
     """``nmq_options`` of ``nmq.h``, which says what each means."""
 
-    window: int = 256
-    queue_max: int = 256
+    window: int = 1024
+    queue_max: int = 10_000
     queue_max_bytes: int = 0
     subscriptions_max: int = 0
     message_rate: int = 0
@@ -134,7 +134,15 @@ class AuthEvent:
     data: bytes | None = field(repr=False)  # Authentication Data
 
 
-Event = LogEvent | MessageEvent | AuthEvent
+@dataclass(frozen=True)
+class DroppedEvent:
+    """A session's queue was full: ``count`` messages of it are lost so far."""
+
+    client_id: str
+    count: int
+
+
+Event = LogEvent | MessageEvent | AuthEvent | DroppedEvent
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,9 @@ def test_diff_of_two_files_of_one_and_of_the_environment(
         "auth.1.password: (hidden) -> (none) (at once)",
     ]
     done = nanomq("conf", "diff", str(other))
-    assert "msq_len: 256 -> 6 (at once)\n" in done.stdout
+    assert "msq_len: (none) -> 6 (at once)\n" in done.stdout
     done = nanomq("conf", "diff", NANOMQ_MSQ_LEN="9")
-    assert done.stdout == "msq_len: 256 -> 9 (at once)\n"
+    assert done.stdout == "msq_len: (none) -> 9 (at once)\n"
 
 
 def test_reload_without_a_broker_says_so(tmp_path: Path) -> None:

@@ -17,12 +17,10 @@ enum {
     IN_GRANT = 1 << 20,   // bytes given to a packet before they have come
     QUIET_READS = 8,      // reads of less than a quarter before the buffer shrinks
     OUT_BYTES = 16 << 20, // written to subscribers before they are flushed
-    BACKLOG_FACTOR = 4,   // times outbox_max_bytes: a peer that never reads is closed
 };
 
-// The end of the receive side; `lost` when the peer is gone and what waits has no receiver.
-static void
-conn_end(nmq_conn *conn, bool lost)
+void
+nmq_conn_end(nmq_conn *conn, bool lost)
 {
     nmq_conns *conns = conn->conns;
     nmq_link *link = &conn->link;
@@ -97,14 +95,14 @@ void
 nmq_conn_post_recv(nmq_conn *conn)
 {
     if (prepare_in(conn) != NMQ_OK) {
-        conn_end(conn, true);
+        nmq_conn_end(conn, true);
         return;
     }
     (void) nmq_link_ref(&conn->link); // on_recv may come, and end it all, before recv ends
     int rv = conn->stream->ops->recv(conn->stream, conn->in.at + conn->in.len,
                                      conn->in.cap - conn->in.len);
     if (rv != NMQ_OK) {
-        conn_end(conn, true);
+        nmq_conn_end(conn, true);
     }
     nmq_link_unref(&conn->link);
 }
@@ -145,7 +143,7 @@ nmq_conn_on_recv(void *arg, int status, size_t count)
     nmq_conn *conn = arg;
 
     if (status != NMQ_OK || count == 0) {
-        conn_end(conn, true);
+        nmq_conn_end(conn, true);
         return;
     }
     nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_BYTES_IN, count);
@@ -157,7 +155,13 @@ nmq_conn_on_recv(void *arg, int status, size_t count)
 void
 nmq_conn_resume(nmq_link *link)
 {
-    nmq_conn_post_recv(nmq_conn_of(link));
+    nmq_conn *conn = nmq_conn_of(link);
+
+    if (conn->unread) {
+        nmq_conn_post_job(conn, NMQ_CONN_JOB_PACKETS);
+    } else {
+        nmq_conn_post_recv(conn);
+    }
 }
 
 int
@@ -240,10 +244,15 @@ all_packets(nmq_conn *conn, nmq_batch *batch)
         written +=
             batch->messages_out > before ? taken * (batch->messages_out - before) : 0;
         // thousands of subscribers: their outboxes take memory
-        if (written >= OUT_BYTES || nmq_turn_is_full(batch->messages_out)) {
+        if (written >= OUT_BYTES || batch->work >= NMQ_BATCH_WORK) {
+            next = NMQ_NEXT_YIELD;
+            break;
+        }
+        if (nmq_turn_is_full(batch->messages_out)) {
             nmq_batch_end(batch);
             nmq_batch_again(batch);
-            written = 0;
+        } else {
+            nmq_batch_breathe(batch);
         }
     }
     conn->in.len -= at;
@@ -276,14 +285,12 @@ hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
     return held;
 }
 
-// Counts and settles what one batch did. A peer that does not read its own answers is
-// waited for like any other. Returns whether it is past waiting for.
-static bool
-settle(nmq_conn *conn, nmq_batch *batch)
+// Counts and settles what one batch did.
+static void
+settle(nmq_conn *conn)
 {
     nmq_router *router = conn->conns->router;
     nmq_counters *counters = &router->counters;
-    size_t max = NMQ_LIVE(router->limits.outbox_max_bytes);
     nmq_link *link = &conn->link;
 
     nmq_counters_add(counters, NMQ_COUNT_PACKETS_IN, conn->packets_in);
@@ -296,18 +303,36 @@ settle(nmq_conn *conn, nmq_batch *batch)
                                   __ATOMIC_RELAXED);
         conn->messages_in = 0;
     }
-    (void) pthread_mutex_lock(&link->lock);
-    bool relieve = conn->acked && (link->held != NULL || link->stuck);
-    bool deaf = nmq_link_backlog(link) > max * BACKLOG_FACTOR && link->stuck;
-    if (batch->congested == NULL && nmq_link_backlog(link) > max) {
-        batch->congested = nmq_link_ref(link);
+    if (conn->acked) {
+        (void) pthread_mutex_lock(&link->lock);
+        bool relieve = link->held != NULL || link->stuck;
+        (void) pthread_mutex_unlock(&link->lock);
+        if (relieve) {
+            nmq_link_relieve(link, NMQ_LIVE(router->limits.outbox_max_bytes), false);
+        }
+        conn->acked = false;
     }
-    (void) pthread_mutex_unlock(&link->lock);
-    conn->acked = false;
-    if (relieve) {
-        nmq_link_relieve(link, max, false);
+}
+
+// What the receive side does after a batch; it may be another thread's then.
+static void
+go_on(nmq_conn *conn, enum nmq_next next, nmq_batch *batch)
+{
+    int64_t now_ms = batch->now_ms;
+
+    conn->unread = next == NMQ_NEXT_YIELD || next == NMQ_NEXT_PAUSE;
+    if (next == NMQ_NEXT_END) {
+        nmq_conn_end(conn, false);
+    } else if (next == NMQ_NEXT_WAIT) {
+        nmq_conn_post_question(conn);
+    } else if (next == NMQ_NEXT_PAUSE && nmq_conn_wait_rate(conn, now_ms)) {
+        return;
+    } else if (nmq_conn_wait_for_itself(conn, now_ms) ||
+               hold(conn, batch->congested, now_ms)) {
+        return;
+    } else {
+        nmq_conn_resume(&conn->link);
     }
-    return deaf;
 }
 
 void
@@ -321,7 +346,7 @@ nmq_conn_process(nmq_conn *conn)
     bool closing = conn->closing;
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (closing) {
-        conn_end(conn, false);
+        nmq_conn_end(conn, false);
         return;
     }
     nmq_batch_begin(&batch, router, nmq_clock_now_ms());
@@ -333,20 +358,8 @@ nmq_conn_process(nmq_conn *conn)
         next = next == NMQ_NEXT_PACKET ? then : next;
     }
     nmq_batch_end(&batch);
-    bool deaf = settle(conn, &batch);
+    settle(conn);
     nmq_conns_relieve(conns); // perhaps of this one; it hears of it
-    nmq_link *congested = batch.congested;
-    if (deaf) {
-        nmq_log_write(&router->log, NMQ_LOG_WARNING, "%s: closed, it does not read",
-                      nmq_conn_name(conn).text);
-        conn_end(conn, true);
-    } else if (next == NMQ_NEXT_END) {
-        conn_end(conn, false);
-    } else if (next == NMQ_NEXT_WAIT) {
-        nmq_conn_post_question(conn);
-    } else if (!(next == NMQ_NEXT_PAUSE && nmq_conn_wait_rate(conn, batch.now_ms)) &&
-               !hold(conn, congested, batch.now_ms)) {
-        nmq_conn_post_recv(conn);
-    }
-    nmq_link_unref(congested);
+    go_on(conn, next, &batch);
+    nmq_link_unref(batch.congested);
 }

@@ -17,6 +17,7 @@
 #include "mqtt/conn_state.h"
 #include "mqtt/decode.h"
 #include "net/listener.h"
+#include "net/poller.h"
 #include "net/ws.h"
 #include "route/registry.h"
 
@@ -117,27 +118,38 @@ struct nmq_conn {
     nmq_acl_view *acl;         // receive side; NULL: everything is allowed
     uint64_t acl_version;      // receive side: of the rules that `acl` is for
     nmq_outbox sending;        // send side
+    nmq_job job;               // goes on with what `job_does` says, and holds a reference
+    uint8_t job_does;          // link.lock: enum nmq_conn_job; 0: it is not posted
     bool is_sending;           // link.lock
     bool closing;              // link.lock: close once all is sent
-    bool asking;               // link.lock: a question is out
-    bool answered;             // receive side: an answer is to be handled
-    bool proxy_due;            // receive side: a PROXY header comes first
-    bool left;                 // receive side: counts no more against bounds
-    nmq_auth *auth;            // receive side; NULL: never asked, or answered for good
-    uint32_t packet_max;       // receive side: the client's Maximum Packet Size
-    nmq_told told;             // receive side
-    bool problem_info;         // receive side: Request Problem Information
-    bool send_will;            // receive side: at the end
-    bool acked;                // receive side: this batch acknowledged something
-    uint8_t version;           // atomic; 0 before CONNECT
-    uint32_t quiet_reads;      // receive side: reads in a row that used little
-    uint32_t idle_ms;          // atomic: longest silence, 0: any
-    int64_t last_packet_ms;    // atomic
-    uint64_t retry_acks;       // clock: in-flight head at the last retry
-    uint64_t messages_in;      // receive side: of this batch
-    uint64_t payload_in;       // receive side: of this batch, bytes
-    uint64_t packets_in;       // receive side: of this batch
-    nmq_timer timer;           // clock
+    bool waits_for_itself;  // atomic, written with link.lock: its answers are to go first
+    bool asking;            // link.lock: a question is out
+    bool answered;          // receive side: an answer is to be handled
+    bool proxy_due;         // receive side: a PROXY header comes first
+    bool left;              // receive side: counts no more against bounds
+    nmq_auth *auth;         // receive side; NULL: never asked, or answered for good
+    uint32_t packet_max;    // receive side: the client's Maximum Packet Size
+    nmq_told told;          // receive side
+    bool problem_info;      // receive side: Request Problem Information
+    bool send_will;         // receive side: at the end
+    bool acked;             // receive side: this batch acknowledged something
+    bool unread;            // receive side: packets that have come wait in `in`
+    uint8_t version;        // atomic; 0 before CONNECT
+    uint32_t quiet_reads;   // receive side: reads in a row that used little
+    uint32_t idle_ms;       // atomic: longest silence, 0: any
+    int64_t last_packet_ms; // atomic
+    uint64_t retry_acks;    // clock: in-flight head at the last retry
+    uint64_t messages_in;   // receive side: of this batch
+    uint64_t payload_in;    // receive side: of this batch, bytes
+    uint64_t packets_in;    // receive side: of this batch
+    int64_t waits_from_ms;  // link.lock: since when it waits for itself
+    nmq_timer timer;        // clock
+};
+
+// What a job of a connection goes on with.
+enum nmq_conn_job {
+    NMQ_CONN_JOB_PACKETS = 1, // that have come and were not handled yet
+    NMQ_CONN_JOB_SEND = 2,    // what its session has for it
 };
 
 void nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options);
@@ -197,6 +209,25 @@ void nmq_conn_on_sent(void *arg, int status, size_t count);    // nmq_stream_don
 void nmq_conn_flush(nmq_link *link);                           // nmq_link_ops
 void nmq_conn_disconnect(nmq_link *link, uint8_t reason_code); // nmq_link_ops
 
+// conn_job.c. Has a thread go on with it, after what else waits.
+void nmq_conn_post_job(nmq_conn *conn, enum nmq_conn_job what);
+
+// conn_job.c. A client that does not read the answers to its own packets is not read
+// either. Whether it is to wait until they have gone. Receive side; when it returns true,
+// it may already be another thread's.
+bool nmq_conn_wait_for_itself(nmq_conn *conn, int64_t now_ms);
+
+// conn_job.c. Reads on if its answers have gone, or if `always`. Call without a lock.
+void nmq_conn_answered_all(nmq_conn *conn, bool always);
+
+// conn_job.c. hold_timer is due: closes a client that takes nothing of them. Returns
+// whether to look again.
+bool nmq_conn_look_at_answers(nmq_conn *conn, int64_t now_ms);
+
+// conn.c. The end of the receive side; `lost` when the peer is gone and what waits has no
+// receiver.
+void nmq_conn_end(nmq_conn *conn, bool lost);
+
 // conn.c. Call on the receive side; it may be another thread's when they return.
 void nmq_conn_post_recv(nmq_conn *conn);
 void nmq_conn_process(nmq_conn *conn);
@@ -207,6 +238,7 @@ void nmq_conn_resume(nmq_link *link);                       // nmq_link_ops
 enum nmq_next {
     NMQ_NEXT_PACKET, // the packet is handled
     NMQ_NEXT_PAUSE,  // the packet is handled; the client is over its rate
+    NMQ_NEXT_YIELD,  // the packet is handled; others have their turn before the next
     NMQ_NEXT_WAIT,   // the packet is handled; a question is to be posted, and no reading on
     NMQ_NEXT_END,    // the connection is to close; what is in the outbox is still sent
 };

@@ -3,15 +3,20 @@
 #include "base/status.h"
 #include "mqtt/encode.h"
 #include "net/conn.h"
+#include "route/deliver.h"
+#include "route/retained.h"
 
 enum { OUTBOX_KEEP_BYTES = 0 }; // an idle connection holds no outbox
 
-// The session has more than fitted: fills the outbox again.
-static void
+// The session has more than fitted: fills the outbox again. Returns whether a walk over
+// retained messages has found nothing for so long that others have their turn.
+static bool
 pump(nmq_conn *conn, nmq_client *client)
 {
-    const nmq_limits *limits = &conn->conns->router->limits;
+    nmq_router *router = conn->conns->router;
     nmq_link *link = &conn->link;
+    nmq_batch batch = {.router = router, .now_ms = nmq_clock_now_ms()};
+    bool yields = false;
 
     (void) pthread_mutex_lock(&client->lock);
     (void) pthread_mutex_lock(&link->lock);
@@ -19,14 +24,20 @@ pump(nmq_conn *conn, nmq_client *client)
     if (client->link == link && !link->closed) {
         nmq_session *session = client->session;
         int rv = nmq_session_pump(session, &link->outbox,
-                                  NMQ_LIVE(limits->outbox_max_bytes), nmq_clock_now_ms());
-        link->pump_due =
-            rv == NMQ_OK && link->outbox.total >= NMQ_LIVE(limits->outbox_max_bytes);
-        link->queue_full = nmq_session_is_full(session);
+                                  NMQ_LIVE(router->limits.outbox_max_bytes), batch.now_ms);
+        if (rv == NMQ_OK && session->owed != NULL) {
+            yields = nmq_retained_pump(&batch, client, link) && link->outbox.total == 0;
+            nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DROPPED,
+                             batch.messages_dropped);
+        }
+        if (rv == NMQ_OK) {
+            nmq_deliver_note(session, link);
+        }
         nmq_client_count_sent(client);
     }
     (void) pthread_mutex_unlock(&link->lock);
     (void) pthread_mutex_unlock(&client->lock);
+    return yields;
 }
 
 static void
@@ -40,8 +51,10 @@ count_packets(nmq_conn *conn)
     }
 }
 
-// Takes the next load from the outbox, or ends the send side. Returns 1 when there is one,
-// 0, or NMQ_ENOMEM.
+enum { LOAD_NONE, LOAD_TAKEN, LOAD_LATER };
+
+// Takes the next load from the outbox, or ends the send side: LOAD_LATER, when a job goes
+// on with it. Returns one of those, or NMQ_ENOMEM.
 static int
 next_load(nmq_conn *conn)
 {
@@ -50,7 +63,7 @@ next_load(nmq_conn *conn)
     for (;;) {
         (void) pthread_mutex_lock(&link->lock);
         nmq_outbox_reset(&conn->sending, OUTBOX_KEEP_BYTES);
-        link->sending_bytes = 0;
+        link->sending_bytes = link->sending_loose = link->sending_answers = 0;
         size_t load = link->outbox.total;
         int rv = nmq_conn_wrap(conn, load, conn->closing && load == 0);
         bool more = load > 0 || nmq_conn_prefix(conn).len > 0;
@@ -61,15 +74,23 @@ next_load(nmq_conn *conn)
             conn->sending = link->outbox;
             link->outbox = empty;
             link->sending_bytes = conn->sending.total;
+            link->sending_loose = conn->sending.loose;
+            link->sending_answers = conn->sending.answers;
             count_packets(conn);
         } else if (!more && !wants_pump) {
             conn->is_sending = false;
         }
         (void) pthread_mutex_unlock(&link->lock);
         if (rv != NMQ_OK || !wants_pump) {
-            return rv != NMQ_OK ? rv : more;
+            return rv != NMQ_OK ? rv : more ? LOAD_TAKEN : LOAD_NONE;
         }
-        pump(conn, client);
+        if (pump(conn, client)) {
+            (void) pthread_mutex_lock(&link->lock);
+            conn->is_sending = false;
+            (void) pthread_mutex_unlock(&link->lock);
+            nmq_conn_post_job(conn, NMQ_CONN_JOB_SEND);
+            return LOAD_LATER;
+        }
     }
 }
 
@@ -101,7 +122,8 @@ send_failed(nmq_conn *conn)
     bool closing = conn->closing;
     conn->is_sending = false;
     conn->link.closed = true;
-    conn->link.sending_bytes = 0;
+    conn->link.sending_bytes = conn->link.sending_loose = 0;
+    conn->link.sending_answers = 0;
     nmq_outbox_reset(&conn->sending, 0);
     nmq_outbox_reset(&conn->link.outbox, 0);
     nmq_conn_advance_prefix(conn, SIZE_MAX);
@@ -113,6 +135,7 @@ send_failed(nmq_conn *conn)
         nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
     }
     nmq_link_relieve(&conn->link, 0, true);
+    nmq_conn_answered_all(conn, true);
 }
 
 // What of it has gone out.
@@ -120,7 +143,7 @@ static void
 advance(nmq_conn *conn, size_t count)
 {
     nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_BYTES_OUT, count);
-    nmq_link_moved(&conn->link, nmq_clock_now_ms());
+    nmq_link_moved(&conn->link, count, nmq_clock_now_ms());
     nmq_outbox_advance(&conn->sending, count - nmq_conn_advance_prefix(conn, count));
 }
 
@@ -144,10 +167,17 @@ send_on(nmq_conn *conn)
         unsigned n = next_parts(conn, parts);
         if (n == 0) {
             int rv = next_load(conn);
-            if (rv > 0) {
+            if (__atomic_load_n(&conn->waits_for_itself, __ATOMIC_RELAXED)) {
+                nmq_conn_answered_all(conn, false);
+            }
+            if (rv == LOAD_TAKEN) {
                 continue;
             }
-            rv == 0 ? sends_done(conn) : send_failed(conn);
+            if (rv == LOAD_NONE) {
+                sends_done(conn);
+            } else if (rv < 0) {
+                send_failed(conn);
+            }
             break;
         }
         (void) nmq_link_ref(
@@ -190,8 +220,8 @@ nmq_conn_start_sending(nmq_conn *conn, bool from_batch)
 
     (void) pthread_mutex_lock(&link->lock);
     link->flush_due = link->flush_due && !from_batch;
-    bool start = !conn->is_sending &&
-                 (link->outbox.total > 0 || conn->closing || nmq_conn_has_reply(conn));
+    bool start = !conn->is_sending && (link->outbox.total > 0 || conn->closing ||
+                                       link->pump_due || nmq_conn_has_reply(conn));
     if (start) {
         conn->is_sending = true;
         (void) nmq_link_ref(link);
@@ -240,5 +270,6 @@ nmq_conn_disconnect(nmq_link *link, uint8_t reason_code)
         nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
         nmq_conn_start_sending(conn, false);
         nmq_conn_hurry(conn);
+        nmq_conn_answered_all(conn, true);
     }
 }

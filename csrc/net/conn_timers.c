@@ -126,9 +126,11 @@ nmq_conn_fire_timer(nmq_timer *timer)
     bool lingers = conn->closing || conn->link.closed;
     bool asking = conn->asking;
     bool open = conn->client != NULL;
+    bool waits = conn->waits_for_itself; // it is not read: that is no silence
     (void) pthread_mutex_unlock(&conn->link.lock);
     uint32_t idle_ms = __atomic_load_n(&conn->idle_ms, __ATOMIC_RELAXED);
-    int64_t last_ms = __atomic_load_n(&conn->last_packet_ms, __ATOMIC_RELAXED);
+    int64_t last_ms =
+        waits ? now_ms : __atomic_load_n(&conn->last_packet_ms, __ATOMIC_RELAXED);
     uint32_t retry_ms = retry_interval_ms(conn, open);
     int64_t due_ms = idle_ms != 0 ? last_ms + idle_ms : INT64_MAX;
 
@@ -160,9 +162,10 @@ nmq_conn_fire_hold(nmq_timer *timer)
     nmq_patience patience = nmq_router_patience(router, nmq_clock_now_ms());
     enum nmq_pace pace = nmq_link_look(link, &patience);
 
-    if (pace == NMQ_PACE_SLOW) {
+    if (nmq_conn_look_at_answers(conn, patience.now_ms) || pace == NMQ_PACE_SLOW) {
         nmq_conn_arm(conn, timer, patience.now_ms + NMQ_LINK_LOOK_MS);
-    } else {
+    }
+    if (pace != NMQ_PACE_SLOW) {
         if (pace == NMQ_PACE_STUCK) {
             (void) pthread_mutex_lock(&link->lock);
             nmq_bytes id =

@@ -8,6 +8,7 @@
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
+#include "route/deliver.h"
 
 typedef enum nmq_next handler(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);
 
@@ -172,16 +173,17 @@ handle_ack(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     if (client->link == link) { // else taken over: the state is another connection's now
         nmq_session *session = client->session;
         (void) pthread_mutex_lock(&link->lock);
-        rv = nmq_session_acked(session, &link->outbox, packet->type, packet->packet_id,
-                               packet->reason_code, batch->now_ms);
+        rv = nmq_session_acked(
+            session, &link->outbox, packet->type, packet->packet_id, packet->reason_code,
+            NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes), batch->now_ms);
         batch->messages_out += nmq_client_take_sent(client);
-        link->queue_full = link->queue_full && !nmq_session_has_room(session);
-        if (link->outbox.total > 0) {
+        nmq_deliver_note(session, link);
+        if (link->outbox.total > 0 || link->pump_due) {
             nmq_batch_touch(batch, link);
         }
         (void) pthread_mutex_unlock(&link->lock);
         conn->acked = true;
-        nmq_link_moved(link, batch->now_ms);
+        nmq_link_moved(link, 0, batch->now_ms);
     }
     (void) pthread_mutex_unlock(&client->lock);
     // An unknown identifier is no fault: the state may be gone since (4.3.2, 4.3.3).

@@ -2,6 +2,8 @@
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
+#include "route/retained.h"
+#include "route/subscriptions.h"
 
 // Subscribing to what the broker has switched off is a Protocol Error in 5.0, which it was
 // told in CONNACK (3.2.2.3.11 to 3.2.2.3.13).
@@ -170,20 +172,44 @@ subscribe_all(nmq_conn *conn, nmq_bytes list, uint32_t identifier, nmq_buf *code
     return NMQ_OK;
 }
 
-static void
+// Notes for each filter where in the list it stands last: one that a packet names often
+// counts once. Returns NMQ_OK or NMQ_ENOMEM.
+static int
+last_places(nmq_bytes list, nmq_map *out)
+{
+    int rv = NMQ_OK;
+    nmq_bytes filter;
+    uint8_t unused;
+
+    for (uintptr_t i = 1;
+         rv == NMQ_OK && nmq_packet_next_subscription(&list, &filter, &unused); i++) {
+        rv = nmq_map_put(out, filter, (void *) i);
+    }
+    return rv;
+}
+
+// Returns NMQ_OK or NMQ_ENOMEM.
+static int
 send_retained(nmq_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t identifier,
               const nmq_buf *results)
 {
+    nmq_map places = {0};
+    uint32_t visits = NMQ_RETAINED_VISITS;
     nmq_bytes filter;
     uint8_t options;
+    int rv = results->len > 1 ? last_places(list, &places) : NMQ_OK;
 
-    for (size_t i = 0; nmq_packet_next_subscription(&list, &filter, &options); i++) {
-        if (results->at[i] != 0xff &&
+    for (uintptr_t i = 1;
+         rv == NMQ_OK && nmq_packet_next_subscription(&list, &filter, &options); i++) {
+        bool last = places.count == 0 || (uintptr_t) nmq_map_get(&places, filter) == i;
+        if (last && results->at[i - 1] != 0xff &&
             nmq_conn_mounted_filter(conn, filter, &filter) == NMQ_OK) {
-            nmq_router_send_retained(batch, conn->client, filter, granted(conn, options),
-                                     identifier, results->at[i] == 1);
+            nmq_retained_owe(batch, conn->client, filter, granted(conn, options),
+                             identifier, results->at[i - 1] == 1, &visits);
         }
     }
+    nmq_map_free(&places);
+    return rv;
 }
 
 enum nmq_next
@@ -204,7 +230,8 @@ nmq_conn_handle_subscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     nmq_batch_again(batch);
     if (rv == NMQ_OK) {
         next = put_codes(conn, batch, NMQ_SUBACK, packet->packet_id, &codes);
-        send_retained(conn, batch, packet->list, identifier, &results);
+        rv = send_retained(conn, batch, packet->list, identifier, &results);
+        next = rv == NMQ_OK ? next : nmq_conn_no_memory(conn);
     } else {
         next = nmq_conn_no_memory(conn);
     }

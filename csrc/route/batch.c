@@ -13,6 +13,16 @@ void
 nmq_batch_again(nmq_batch *batch)
 {
     batch->lane = nmq_lanes_enter(batch->router->lanes);
+    batch->stay = batch->work;
+}
+
+void
+nmq_batch_breathe(nmq_batch *batch)
+{
+    if (batch->work - batch->stay >= NMQ_LANE_WORK) {
+        nmq_lanes_leave(batch->lane);
+        nmq_batch_again(batch);
+    }
 }
 
 void

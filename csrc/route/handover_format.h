@@ -46,9 +46,9 @@ typedef struct {
 } nmq_handover_message;
 
 typedef struct {
-    uint16_t ids;
+    uint32_t ids;
     uint8_t qos;
     uint8_t retain;
 } nmq_handover_delivery;
 
-#define NMQ_HANDOVER_MAGIC "nmqhand1"
+#define NMQ_HANDOVER_MAGIC "nmqhand2"

@@ -5,6 +5,8 @@
 #include "mqtt/topic.h"
 #include "route/handover.h"
 #include "route/handover_format.h"
+#include "route/retained.h"
+#include "route/subscriptions.h"
 
 typedef struct {
     nmq_bytes in;
@@ -110,14 +112,17 @@ get_delivery(reader *r)
 
     get(r, &fixed, sizeof fixed);
     nmq_delivery d = {
-        .subscription_id_count = fixed.ids,
-        .qos = fixed.qos,
+        .subscription_id_count = fixed.ids & NMQ_DELIVERY_IDS_MAX,
+        .qos = fixed.qos & 3u,
         .retain = fixed.retain != 0,
     };
     if (fixed.qos > 2) {
         r->rv = NMQ_EMALFORMED;
     }
-    size_t size = fixed.ids * sizeof(uint32_t);
+    if (fixed.ids > NMQ_DELIVERY_IDS_MAX) {
+        r->rv = NMQ_EMALFORMED;
+    }
+    size_t size = (size_t) fixed.ids * sizeof(uint32_t);
     const uint8_t *ids = get_run(r, size);
     if (fixed.ids > 1 && ids != NULL) {
         d.subscription.ids = nmq_alloc(size);
@@ -284,7 +289,7 @@ nmq_handover_restore(nmq_router *router, nmq_bytes in)
     for (uint64_t i = 0; i < head.retained && r.rv == NMQ_OK; i++) {
         nmq_message *message = get_message(&r);
         if (message != NULL && !is_sys(nmq_message_topic(message))) {
-            nmq_router_keep_retained(router, message);
+            nmq_retained_keep(router, message);
         }
     }
     while (r.rv == NMQ_OK && r.in.len > 0) {

@@ -109,7 +109,12 @@ put_message(writer *w, const nmq_message *message)
 static void
 put_delivery(writer *w, const nmq_delivery *d)
 {
-    nmq_handover_delivery fixed = {d->subscription_id_count, d->qos, d->retain};
+    nmq_handover_delivery fixed;
+
+    memset(&fixed, 0, sizeof fixed); // the gaps too
+    fixed.ids = d->subscription_id_count;
+    fixed.qos = (uint8_t) d->qos;
+    fixed.retain = (uint8_t) d->retain;
 
     put(w, &fixed, sizeof fixed);
     put(w, nmq_delivery_ids(d), fixed.ids * sizeof(uint32_t));

@@ -2,11 +2,15 @@
 
 #include <stddef.h>
 
+#include "store/session.h"
+
 enum {
     GATHER_MS = 120,   // over its bound before anyone waits: a socket fills up meanwhile
     STILL_MS = 50,     // without a byte taken: perhaps it does not read at all
     GATHER_FACTOR = 8, // times its bound, at most
     STILL_PART = 4,    // of the hold time, for a peer that takes nothing
+    PACE_MS = 100,     // of waiting, before its pace is judged
+    PACE_SLACK = 2,    // times as fast as it looks it may be
 };
 
 void
@@ -44,22 +48,44 @@ nmq_link_backlog(const nmq_link *link)
     return link->outbox.total + link->sending_bytes;
 }
 
+static size_t
+smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+size_t
+nmq_link_loose(const nmq_link *link)
+{
+    return smaller(link->outbox.loose + link->sending_loose, nmq_link_backlog(link));
+}
+
+size_t
+nmq_link_answers(const nmq_link *link)
+{
+    size_t put = (size_t) link->outbox.answers + link->sending_answers;
+
+    return smaller(put, nmq_link_backlog(link));
+}
+
 static bool
 is_over(const nmq_link *link, size_t max_bytes)
 {
     return !link->stuck && !link->closed &&
-           (nmq_link_backlog(link) > max_bytes || link->queue_full);
+           (nmq_link_loose(link) > max_bytes || link->load >= NMQ_LOAD_FULL);
 }
 
 void
-nmq_link_moved(nmq_link *link, int64_t now_ms)
+nmq_link_moved(nmq_link *link, size_t bytes, int64_t now_ms)
 {
+    if (bytes > 0) {
+        (void) __atomic_add_fetch(&link->sent_bytes, bytes, __ATOMIC_RELAXED);
+    }
     __atomic_store_n(&link->moved_ms, now_ms, __ATOMIC_RELAXED);
 }
 
-// How long the peer has taken nothing, as far as that is of interest since `from_ms`.
-static int64_t
-still_ms(const nmq_link *link, int64_t from_ms, int64_t now_ms)
+int64_t
+nmq_link_still_ms(const nmq_link *link, int64_t from_ms, int64_t now_ms)
 {
     int64_t moved_ms = __atomic_load_n(&link->moved_ms, __ATOMIC_RELAXED);
 
@@ -71,20 +97,19 @@ still_ms(const nmq_link *link, int64_t from_ms, int64_t now_ms)
 static int64_t
 still_max_ms(const nmq_link *link, const nmq_patience *patience)
 {
-    size_t backlog = nmq_link_backlog(link);
+    size_t loose = nmq_link_loose(link);
 
-    if (backlog / GATHER_FACTOR > patience->max_bytes) {
+    if (loose / GATHER_FACTOR > patience->max_bytes) {
         return STILL_MS;
     }
-    return backlog > patience->max_bytes || link->queue_at_limit
-               ? patience->hold_ms / STILL_PART
-               : patience->hold_ms;
+    return loose > patience->max_bytes || link->at_limit ? patience->hold_ms / STILL_PART
+                                                         : patience->hold_ms;
 }
 
 bool
 nmq_link_moves(const nmq_link *link, int64_t now_ms)
 {
-    return still_ms(link, 0, now_ms) < STILL_MS;
+    return nmq_link_still_ms(link, 0, now_ms) < STILL_MS;
 }
 
 // Whether it has been over its bound for long, or is far over it while its peer takes some.
@@ -92,8 +117,8 @@ static bool
 is_to_wait_for(const nmq_link *link, const nmq_patience *patience)
 {
     int64_t moved_ms = __atomic_load_n(&link->moved_ms, __ATOMIC_RELAXED);
-    bool far =
-        link->queue_is_long || nmq_link_backlog(link) / NMQ_LINK_FAR > patience->max_bytes;
+    bool far = link->load / NMQ_LINK_FAR >= NMQ_LOAD_FULL ||
+               nmq_link_loose(link) / NMQ_LINK_FAR > patience->max_bytes;
 
     return patience->now_ms - link->over_ms >= GATHER_MS ||
            (far && moved_ms > link->over_ms);
@@ -111,7 +136,7 @@ nmq_link_judge(nmq_link *link, const nmq_patience *patience)
     if (link->over_ms == 0) {
         link->over_ms = now_ms;
     }
-    int64_t still = still_ms(link, link->over_ms, now_ms);
+    int64_t still = nmq_link_still_ms(link, link->over_ms, now_ms);
     if (still >= still_max_ms(link, patience)) {
         link->stuck = true;
         return NMQ_PACE_STUCK;
@@ -124,13 +149,14 @@ bool
 nmq_link_hold(nmq_link *link, nmq_link *reader, const nmq_patience *patience, bool *first)
 {
     (void) pthread_mutex_lock(&link->lock);
-    // Waiting for its own acknowledgements would wait for ever.
-    bool wait = link == reader ? is_over(link, patience->max_bytes) &&
-                                     nmq_link_backlog(link) > patience->max_bytes
-                               : nmq_link_judge(link, patience) == NMQ_PACE_SLOW;
+    // Its queue waits for acknowledgements, which it would not read: only for bytes can a
+    // link wait for itself.
+    bool may = link != reader || nmq_link_loose(link) > patience->max_bytes;
+    bool wait = may && nmq_link_judge(link, patience) == NMQ_PACE_SLOW;
     *first = wait && link->held == NULL;
     if (*first) {
         link->held_ms = patience->now_ms;
+        link->held_sent = __atomic_load_n(&link->sent_bytes, __ATOMIC_RELAXED);
     }
     if (wait) {
         reader->next_held = link->held;
@@ -138,6 +164,22 @@ nmq_link_hold(nmq_link *link, nmq_link *reader, const nmq_patience *patience, bo
     }
     (void) pthread_mutex_unlock(&link->lock);
     return wait;
+}
+
+// Whether waiting does not help: what the session keeps goes out too slowly to sink to
+// where publishers go on within the hold time.
+static bool
+is_hopeless(const nmq_link *link, const nmq_patience *patience)
+{
+    uint64_t waited_ms = (uint64_t) (patience->now_ms - link->held_ms);
+    uint64_t sent = __atomic_load_n(&link->sent_bytes, __ATOMIC_RELAXED) - link->held_sent;
+
+    if (nmq_link_loose(link) > patience->max_bytes || waited_ms < PACE_MS ||
+        link->load <= NMQ_LOAD_LOW) {
+        return false;
+    }
+    uint64_t too_many = link->held_bytes / link->load * (link->load - NMQ_LOAD_LOW);
+    return sent * PACE_SLACK * patience->hold_ms < too_many * waited_ms;
 }
 
 enum nmq_pace
@@ -148,8 +190,9 @@ nmq_link_look(nmq_link *link, const nmq_patience *patience)
 
     (void) pthread_mutex_lock(&link->lock);
     if (link->held != NULL && is_over(link, patience->max_bytes)) {
-        link->stuck = now_ms - link->held_ms >= patience->hold_ms ||
-                      still_ms(link, link->held_ms, now_ms) >= still_max_ms(link, patience);
+        link->stuck =
+            now_ms - link->held_ms >= patience->hold_ms || is_hopeless(link, patience) ||
+            nmq_link_still_ms(link, link->held_ms, now_ms) >= still_max_ms(link, patience);
         pace = link->stuck ? NMQ_PACE_STUCK : NMQ_PACE_SLOW;
     }
     (void) pthread_mutex_unlock(&link->lock);
@@ -162,7 +205,7 @@ nmq_link_relieve(nmq_link *link, size_t max_bytes, bool always)
     nmq_link *held = NULL;
 
     (void) pthread_mutex_lock(&link->lock);
-    bool drained = nmq_link_backlog(link) <= max_bytes / 2 && !link->queue_full;
+    bool drained = nmq_link_loose(link) <= max_bytes / 2 && link->load <= NMQ_LOAD_LOW;
     if (drained) {
         link->stuck = false;
         link->over_ms = 0;

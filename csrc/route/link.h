@@ -8,6 +8,10 @@
 // in that time is stuck before anyone has waited for it. One that takes something is waited
 // for as soon as it is far over its bound: what gathers must drain within the hold time.
 //
+// What a session keeps (QoS 1 and 2) is its right up to the session's own bound, however
+// slowly it is read. Publishers wait for it only while that helps: while what waits goes
+// out fast enough to be gone within the hold time.
+//
 // Owner    counted; whoever holds a pointer past a call holds a reference.
 // Threads  the link's lock guards what is marked; ops are called without any lock.
 #pragma once
@@ -30,22 +34,26 @@ struct nmq_link {
     const nmq_link_ops *ops;
     uint32_t refs; // atomic
     pthread_mutex_t lock;
-    nmq_outbox outbox;    // lock
-    size_t sending_bytes; // lock: with the transport, not yet taken
-    bool flush_due;       // lock: some thread is going to flush it
-    bool closed;          // lock: nothing more is written
-    bool stuck;           // lock: over its bound for longer than the hold time
-    bool queue_full;      // lock: its session's queue is over its bound
-    bool queue_is_long;   // lock: and at NMQ_LINK_FAR times its bound
-    bool queue_at_limit;  // lock: and can gather no more
-    bool pump_due;        // lock: its session has more to send once the outbox has room
-    nmq_link *next_flush; // whoever set flush_due
-    nmq_link *held;       // lock: links that wait for this one, a reference each
-    nmq_link *next_held;  // the lock of the link that it waits for
-    nmq_timer hold_timer; // clock: looks at the hold, and ends it
-    int64_t moved_ms;     // atomic: when the peer took or acknowledged something last
-    int64_t over_ms;      // lock: since when it is over its bound, 0: it is not
-    int64_t held_ms;      // lock: since when others wait
+    nmq_outbox outbox;        // lock
+    size_t sending_bytes;     // lock: with the transport, not yet taken
+    size_t sending_loose;     // lock: of the load that is with the transport, outbox.loose
+    uint32_t sending_answers; // lock: and outbox.answers
+    uint32_t load;            // lock: of its session; see nmq_session_load
+    uint64_t held_bytes;      // lock: of its session, that wait or are in flight
+    bool flush_due;           // lock: some thread is going to flush it
+    bool closed;              // lock: nothing more is written
+    bool stuck;               // lock: found too slow; nobody waits until it has drained
+    bool at_limit;            // lock: its session's queue can gather no more
+    bool pump_due;            // lock: its session has more to send when the outbox has room
+    nmq_link *next_flush;     // whoever set flush_due
+    nmq_link *held;           // lock: links that wait for this one, a reference each
+    nmq_link *next_held;      // the lock of the link that it waits for
+    nmq_timer hold_timer;     // clock: looks at the hold, and ends it
+    int64_t moved_ms;         // atomic: when the peer took or acknowledged something last
+    int64_t over_ms;          // lock: since when it is over its bound, 0: it is not
+    int64_t held_ms;          // lock: since when others wait
+    uint64_t sent_bytes;      // atomic: that the peer has taken
+    uint64_t held_sent;       // lock: sent_bytes when others began to wait
 };
 
 // When publishers wait for a link, and for how long.
@@ -66,14 +74,19 @@ void nmq_link_fini(nmq_link *link);
 nmq_link *nmq_link_ref(nmq_link *link);
 void nmq_link_unref(nmq_link *link); // takes NULL
 
-// Bytes that wait for the peer. Call with the lock.
+// Bytes that wait for the peer; those of them that no session keeps; those that answer
+// packets of the peer itself. The last two may count some that have just gone. Call with
+// the lock.
 size_t nmq_link_backlog(const nmq_link *link);
+size_t nmq_link_loose(const nmq_link *link);
+size_t nmq_link_answers(const nmq_link *link);
 
 // Looks at a link after something was put into it. Call with the lock.
 enum nmq_pace nmq_link_judge(nmq_link *link, const nmq_patience *patience);
 
-// The peer has taken or acknowledged something. Whether it did so a moment ago.
-void nmq_link_moved(nmq_link *link, int64_t now_ms);
+// The peer has taken that many bytes, or acknowledged something. Whether it did so a moment
+// ago.
+void nmq_link_moved(nmq_link *link, size_t bytes, int64_t now_ms);
 bool nmq_link_moves(const nmq_link *link, int64_t now_ms);
 
 enum {
@@ -81,15 +94,17 @@ enum {
     NMQ_LINK_FAR = 2,      // times its bound: far over it
 };
 
-// Makes `reader` wait for `link`, if it is slow still; one that does not read its own
-// answers waits for itself. Returns whether it waits; *first tells that it is the first,
-// and the caller arms hold_timer. Takes the lock.
+// How long the peer has taken nothing, as far as that is of interest since `from_ms`.
+int64_t nmq_link_still_ms(const nmq_link *link, int64_t from_ms, int64_t now_ms);
+
+// Makes `reader` wait for `link`, if it is slow still. Returns whether it waits; *first
+// tells that it is the first, and the caller arms hold_timer. Takes the lock.
 bool nmq_link_hold(nmq_link *link, nmq_link *reader, const nmq_patience *patience,
                    bool *first);
 
 // hold_timer is due: whether to look again (SLOW), or to end the hold. Takes the lock.
 enum nmq_pace nmq_link_look(nmq_link *link, const nmq_patience *patience);
 
-// Ends the hold if the backlog is below half of max_bytes and the queue has room, or if
+// Ends the hold if what waits has sunk to half of what publishers wait for, or if
 // `always`: every link that waited reads on. Takes the lock.
 void nmq_link_relieve(nmq_link *link, size_t max_bytes, bool always);

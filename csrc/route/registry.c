@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
+#include "route/deliver.h"
+#include "route/subscriptions.h"
 
 static int64_t
 wall_ms(void)
@@ -230,7 +232,7 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
         rv =
             nmq_session_pump(session, &link->outbox,
                              NMQ_LIVE(router->limits.outbox_max_bytes), nmq_clock_now_ms());
-        link->pump_due = session->queue.count > 0 || session->resend != NULL;
+        nmq_deliver_note(session, link);
         nmq_client_count_sent(client);
     }
     (void) pthread_mutex_unlock(&link->lock);

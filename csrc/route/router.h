@@ -95,7 +95,14 @@ typedef struct {
     int64_t now_ms;
     uint64_t messages_out;
     uint64_t messages_dropped;
+    uint64_t work; // done since it began: nodes visited, subscriptions looked at
+    uint64_t stay; // of it, done when the lane was entered last
 } nmq_batch;
+
+enum {
+    NMQ_LANE_WORK = 1 << 12,  // in one stay in a lane: about a millisecond
+    NMQ_BATCH_WORK = 1 << 18, // in one batch: then others have their turn
+};
 
 // Makes the parts. log.write, log.arg and limits are the caller's to set before.
 // Returns NMQ_OK, NMQ_ENOMEM or NMQ_EIO; on failure nmq_router_fini still must be called.
@@ -113,6 +120,10 @@ void nmq_batch_end(nmq_batch *batch);
 // Enters a lane again after nmq_batch_end; `congested` is still what it was.
 void nmq_batch_again(nmq_batch *batch);
 
+// Leaves the lane for a moment, if much work was done in it: whoever changes the tree waits
+// no longer than that. Matches of the lane are gone then.
+void nmq_batch_breathe(nmq_batch *batch);
+
 // How long publishers of this router wait.
 nmq_patience nmq_router_patience(const nmq_router *router, int64_t now_ms);
 
@@ -128,9 +139,6 @@ void nmq_batch_touch(nmq_batch *batch, nmq_link *link);
 unsigned nmq_router_publish(nmq_batch *batch, const nmq_client *from,
                             const nmq_message_parts *parts, nmq_message **message);
 
-// Keeps the message for its topic, as nmq_retain_put. What fails is logged.
-void nmq_router_keep_retained(nmq_router *router, nmq_message *message);
-
 // One message in a batch of its own, for wills and for Python.
 unsigned nmq_router_publish_message(nmq_router *router, const nmq_client *from,
                                     nmq_message *message);
@@ -144,20 +152,3 @@ void nmq_router_set_acl(nmq_router *router, nmq_acl *acl);
 
 // Returns a reference to the acl in force, or NULL, and its version.
 nmq_acl *nmq_router_acl(nmq_router *router, uint64_t *version);
-
-// Subscribes the client. Call without a lane. Returns 1 for a new subscription, 0 for one
-// replaced, NMQ_EFILTER, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's bound, or
-// NMQ_ECLOSED for a client that has ended.
-int nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text,
-                         uint8_t options, uint32_t identifier);
-
-// Returns NMQ_OK, NMQ_ENOENT or NMQ_EFILTER. Call without a lane.
-int nmq_router_unsubscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text);
-
-// Removes all of the client's subscriptions for good. Call without a lane or lock.
-void nmq_router_forget(nmq_router *router, nmq_client *client);
-
-// Sends the retained messages that a new subscription is owed [MQTT-3.3.1-9]. is_new is
-// what nmq_router_subscribe returned.
-void nmq_router_send_retained(nmq_batch *batch, nmq_client *client, nmq_bytes filter_text,
-                              uint8_t options, uint32_t identifier, bool is_new);

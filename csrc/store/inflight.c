@@ -13,6 +13,14 @@ slot_of(const nmq_inflight *inflight, uint16_t packet_id)
     return &inflight->slots[packet_id & (inflight->cap - 1)];
 }
 
+static uint64_t
+message_bytes(const nmq_inflight_entry *entry)
+{
+    const nmq_message *message = entry->delivery.message;
+
+    return message != NULL ? nmq_message_size(message) : 0;
+}
+
 static int
 grow(nmq_inflight *inflight)
 {
@@ -56,6 +64,7 @@ nmq_inflight_take(nmq_inflight *inflight, const nmq_delivery *delivery)
     inflight->last_id = id;
     inflight->count++;
     inflight->quota_used++;
+    inflight->bytes += message_bytes(entry);
     return entry;
 }
 
@@ -81,6 +90,7 @@ nmq_inflight_put(nmq_inflight *inflight, const nmq_inflight_entry *entry)
     *slot = *entry;
     slot->in_quota = false;
     inflight->count++;
+    inflight->bytes += message_bytes(slot);
     return NMQ_OK;
 }
 
@@ -96,8 +106,17 @@ nmq_inflight_find(const nmq_inflight *inflight, uint16_t packet_id)
 }
 
 void
+nmq_inflight_received(nmq_inflight *inflight, nmq_inflight_entry *entry)
+{
+    inflight->bytes -= message_bytes(entry);
+    nmq_delivery_fini(&entry->delivery);
+    entry->state = NMQ_INFLIGHT_PUBCOMP;
+}
+
+void
 nmq_inflight_give(nmq_inflight *inflight, nmq_inflight_entry *entry)
 {
+    inflight->bytes -= message_bytes(entry);
     nmq_delivery_fini(&entry->delivery);
     inflight->quota_used -= entry->in_quota;
     entry->state = NMQ_INFLIGHT_FREE;
@@ -147,18 +166,6 @@ nmq_inflight_sorted(const nmq_inflight *inflight, uint16_t **out)
     nmq_free(all);
     *out = ids;
     return (int) n;
-}
-
-uint64_t
-nmq_inflight_bytes(const nmq_inflight *inflight)
-{
-    uint64_t bytes = 0;
-
-    for (uint32_t i = 0; i < inflight->cap; i++) {
-        const nmq_message *message = inflight->slots[i].delivery.message;
-        bytes += message != NULL ? nmq_message_size(message) : 0;
-    }
-    return bytes;
 }
 
 void

@@ -33,6 +33,7 @@ typedef struct {
     uint32_t cap; // 0 or a power of two
     uint32_t count;
     uint32_t quota_used;
+    uint64_t bytes; // of the messages, each in full
     uint64_t next_order;
     uint16_t last_id;
 } nmq_inflight;
@@ -49,15 +50,15 @@ int nmq_inflight_put(nmq_inflight *inflight, const nmq_inflight_entry *entry);
 // Returns the entry of that identifier, or NULL.
 nmq_inflight_entry *nmq_inflight_find(const nmq_inflight *inflight, uint16_t packet_id);
 
+// PUBREC has come: the entry lets go of its message and waits for PUBCOMP.
+void nmq_inflight_received(nmq_inflight *inflight, nmq_inflight_entry *entry);
+
 // Frees the entry and its identifier.
 void nmq_inflight_give(nmq_inflight *inflight, nmq_inflight_entry *entry);
 
 // Writes the identifiers of all entries to *out in the order they were first sent. The
 // caller frees *out with nmq_free. Returns their count or NMQ_ENOMEM.
 int nmq_inflight_sorted(const nmq_inflight *inflight, uint16_t **out);
-
-// Bytes of the messages in it, each in full. Cost: the table.
-uint64_t nmq_inflight_bytes(const nmq_inflight *inflight);
 
 void nmq_inflight_free(nmq_inflight *inflight);
 

@@ -22,6 +22,8 @@ nmq_outbox_put(nmq_outbox *outbox, nmq_bytes bytes)
         return NMQ_ENOMEM;
     }
     outbox->total += bytes.len;
+    outbox->loose += bytes.len;
+    outbox->answers += (uint32_t) bytes.len;
     outbox->packets++;
     return NMQ_OK;
 }
@@ -58,6 +60,7 @@ nmq_outbox_publish(nmq_outbox *outbox, const nmq_publish_head *head, size_t pack
     }
     to = nmq_encode_publish_head(to, head, packet_size);
     outbox->packets++;
+    outbox->loose += head->qos == 0 ? packet_size : 0;
     outbox->payloads += payload.len;
     if (!splice) {
         (void) nmq_wire_put_raw(to, payload);
@@ -128,7 +131,8 @@ nmq_outbox_reset(nmq_outbox *outbox, size_t keep_bytes)
     }
     outbox->splice_count = outbox->splice_head = 0;
     outbox->run_head = outbox->payload_head = outbox->total = 0;
-    outbox->packets = 0;
+    outbox->packets = outbox->answers = 0;
+    outbox->loose = 0;
     outbox->payloads = 0;
     outbox->run.len = 0;
     if (outbox->run.cap > keep_bytes) {

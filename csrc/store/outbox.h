@@ -32,6 +32,8 @@ typedef struct {
     size_t payload_head;  // bytes of the head splice's payload sent
     size_t total;         // bytes left to send, payloads included
     uint32_t packets;     // put since the last reset
+    uint32_t answers;     // bytes of those that are no PUBLISH
+    size_t loose;         // answers, and PUBLISH at QoS 0: no session keeps those
     uint64_t payloads;    // bytes of their payloads
 } nmq_outbox;
 

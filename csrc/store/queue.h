@@ -14,10 +14,12 @@ typedef struct {
         uint32_t *ids; // more: owned
     } subscription;
     uint32_t group; // number of the shared group that chose this session, 0: none
-    uint16_t subscription_id_count;
-    uint8_t qos;
-    bool retain;
+    uint32_t subscription_id_count : 29;
+    uint32_t qos : 2;
+    uint32_t retain : 1;
 } nmq_delivery;
+
+enum { NMQ_DELIVERY_IDS_MAX = (1 << 29) - 1 };
 
 // Subscription Identifiers of the delivery, subscription_id_count of them.
 const uint32_t *nmq_delivery_ids(const nmq_delivery *delivery);

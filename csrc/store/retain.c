@@ -1,23 +1,43 @@
 #include "store/retain.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/topic.h"
 #include "store/levels.h"
 
-typedef struct {
+typedef struct node {
     nmq_level level; // first: see levels.h
     nmq_message *message;
-    uint32_t heap_at; // one more than its place in the heap, 0: not there
+    uint64_t stored;    // number of the store that put the message
+    struct node *next;  // sibling; the last one's is NULL
+    struct node *prev;  // sibling; the first one's is the last
+    struct node *first; // child, in order of birth
+    uint32_t heap_at;   // one more than its place in the heap, 0: not there
+    uint32_t pins;      // cursors that stand here: it stays
 } node;
 
 // Messages that expire also lie in a binary heap, the earliest on top.
 struct nmq_retain {
     node root;
     size_t count;
+    uint64_t stored; // how many messages were put so far
     node **heap;
     uint32_t heap_count;
     uint32_t heap_cap;
+};
+
+// Goes through the nodes that a filter can reach, in pre-order.
+struct nmq_retain_cursor {
+    node *at;          // pinned
+    uint64_t stored;   // later messages are not its own
+    uint32_t depth;    // of `at`: how many levels lead to it
+    uint32_t levels;   // of the filter, without a "#" at its end
+    bool multi;        // the filter ends with "#"
+    bool over;         // nothing is left
+    uint16_t text_len; // of the filter
+    uint16_t starts[]; // of each level and of the end, in the text, which lies behind
 };
 
 nmq_retain *
@@ -42,10 +62,47 @@ nmq_retain_free(nmq_retain *retain)
     }
 }
 
+static node *
+parent_of(const node *n)
+{
+    return (node *) n->level.parent;
+}
+
+static void
+link_child(node *parent, node *child)
+{
+    if (parent->first == NULL) {
+        parent->first = child->prev = child;
+    } else {
+        child->prev = parent->first->prev;
+        child->prev->next = child;
+        parent->first->prev = child;
+    }
+}
+
+static void
+unlink_child(node *child)
+{
+    node *parent = parent_of(child);
+
+    if (parent->first == child) {
+        parent->first = child->next;
+    } else {
+        child->prev->next = child->next;
+    }
+    if (child->next != NULL) {
+        child->next->prev = child->prev;
+    } else if (parent->first != NULL) {
+        parent->first->prev = child->prev;
+    }
+}
+
 static void
 prune(nmq_retain *retain, node *n)
 {
-    while (n != &retain->root && n->level.child_count == 0 && n->message == NULL) {
+    while (n != &retain->root && n->level.child_count == 0 && n->message == NULL &&
+           n->pins == 0) {
+        unlink_child(n);
         n = (node *) nmq_level_remove(&n->level);
     }
 }
@@ -147,6 +204,9 @@ nmq_retain_put(nmq_retain *retain, nmq_message *message)
         }
         if (child == NULL) {
             child = nmq_level_add(&n->level, level, hash, sizeof(node));
+            if (child != NULL) {
+                link_child(n, (node *) child);
+            }
         }
         if (child == NULL) {
             prune(retain, n);
@@ -155,16 +215,17 @@ nmq_retain_put(nmq_retain *retain, nmq_message *message)
         n = (node *) child;
     }
     set_message(retain, n, keep ? nmq_message_ref(message) : NULL);
+    n->stored = ++retain->stored;
     prune(retain, n);
     return NMQ_OK;
 }
 
 int64_t
-nmq_retain_sweep(nmq_retain *retain, int64_t now_ms)
+nmq_retain_sweep(nmq_retain *retain, int64_t now_ms, uint32_t most)
 {
     while (retain->heap_count > 0) {
         node *first = retain->heap[0];
-        if (!nmq_message_is_expired(first->message, now_ms)) {
+        if (most-- == 0 || !nmq_message_is_expired(first->message, now_ms)) {
             return first->message->expires_at_ms;
         }
         set_message(retain, first, NULL);
@@ -189,143 +250,171 @@ nmq_messages_put(nmq_messages *out, nmq_message *message)
     return NMQ_OK;
 }
 
-static int
-take(node *n, int64_t now_ms, nmq_messages *out)
+// --- cursors
+
+static nmq_bytes
+text_of(const nmq_retain_cursor *c)
 {
-    if (n->message == NULL || nmq_message_is_expired(n->message, now_ms)) {
-        return NMQ_OK;
-    }
-    return nmq_messages_put(out, n->message);
+    return (nmq_bytes){(const uint8_t *) &c->starts[c->levels + 1], c->text_len};
 }
 
-// The next node of the subtree of `top` in pre-order, NULL behind its last. Wildcards do
-// not enter the levels of the root that begin with "$" [MQTT-4.7.2-1].
-static node *
-next_in_subtree(const nmq_level *top, nmq_level *at)
+static nmq_bytes
+level_of(const nmq_retain_cursor *c, uint32_t index)
 {
-    nmq_level *next = nmq_level_next(at, NULL);
+    uint16_t start = c->starts[index];
 
-    while (next == NULL && at != top) {
-        next = nmq_level_next(at->parent, at);
-        at = at->parent;
+    // The end of a filter of 65,535 bytes is 65,536, kept as 0.
+    return (nmq_bytes){text_of(c).at + start,
+                       (uint16_t) (c->starts[index + 1] - start - 1)};
+}
+
+// Counts the levels of the filter, without a "#" at its end.
+static uint32_t
+count_levels(nmq_bytes filter, bool *multi)
+{
+    uint32_t count = 0;
+    nmq_bytes level;
+
+    *multi = false;
+    while (nmq_topic_next_level(&filter, &level)) {
+        *multi = nmq_level_is(level, '#');
+        count += !*multi;
     }
-    return (node *) next;
+    return count;
+}
+
+nmq_retain_cursor *
+nmq_retain_open(nmq_retain *retain, nmq_bytes filter)
+{
+    bool multi;
+    uint32_t levels = count_levels(filter, &multi);
+    size_t starts = (levels + 1) * sizeof(uint16_t);
+    nmq_retain_cursor *c = nmq_alloc(sizeof *c + starts + filter.len);
+    uint16_t at = 0;
+    nmq_bytes rest = filter;
+    nmq_bytes level;
+
+    if (c == NULL) {
+        return NULL;
+    }
+    *c = (nmq_retain_cursor){
+        .at = &retain->root,
+        .stored = retain->stored,
+        .levels = levels,
+        .multi = multi,
+        .text_len = (uint16_t) filter.len,
+    };
+    memcpy(&c->starts[levels + 1], filter.at, filter.len);
+    for (uint32_t i = 0; i <= levels; i++) {
+        c->starts[i] = at;
+        at = nmq_topic_next_level(&rest, &level) ? (uint16_t) (at + level.len + 1) : at;
+    }
+    retain->root.pins++;
+    return c;
+}
+
+nmq_bytes
+nmq_retain_cursor_filter(const nmq_retain_cursor *cursor)
+{
+    return text_of(cursor);
+}
+
+void
+nmq_retain_close(nmq_retain *retain, nmq_retain_cursor *cursor)
+{
+    if (cursor != NULL) {
+        cursor->at->pins--;
+        prune(retain, cursor->at);
+        nmq_free(cursor);
+    }
+}
+
+// Wildcards do not let in the topics whose first level begins with "$" [MQTT-4.7.2-1].
+static node *
+visible(node *n, uint32_t depth)
+{
+    while (depth == 0 && n != NULL && nmq_topic_is_hidden(nmq_level_name(&n->level))) {
+        n = n->next;
+    }
+    return n;
 }
 
 static bool
-is_hidden(const nmq_retain *retain, const nmq_level *level)
+any_child_fits(const nmq_retain_cursor *c, uint32_t depth)
 {
-    return level->parent == &retain->root.level &&
-           nmq_topic_is_hidden(nmq_level_name(level));
+    return depth < c->levels ? nmq_level_is(level_of(c, depth), '+') : c->multi;
 }
 
-// Takes the whole subtree, top too ("a/#" matches "a", 4.7.1.2).
-static int
-take_subtree(nmq_retain *retain, node *top, int64_t now_ms, nmq_messages *out)
+// The first child of a node of that depth that the filter lets in, or NULL.
+static node *
+first_child(const nmq_retain_cursor *c, const node *n, uint32_t depth)
 {
-    node *n = top;
-
-    while (n != NULL) {
-        if (top == &retain->root && is_hidden(retain, &n->level)) {
-            // Step over the hidden subtree: to its next sibling.
-            n = (node *) nmq_level_next(&retain->root.level, &n->level);
-            continue;
-        }
-        if (take(n, now_ms, out) != NMQ_OK) {
-            return NMQ_ENOMEM;
-        }
-        n = next_in_subtree(&top->level, &n->level);
+    if (any_child_fits(c, depth)) {
+        return visible(n->first, depth);
     }
-    return NMQ_OK;
+    if (depth >= c->levels) {
+        return NULL;
+    }
+    nmq_bytes level = level_of(c, depth);
+    return (node *) nmq_level_find(&n->level, level, nmq_level_hash(level));
 }
 
-// Follows one filter down the tree, level by level and without recursion: `open` are the
-// nodes that the levels so far led to.
-typedef struct {
-    nmq_retain *retain;
-    nmq_messages *out;
-    int64_t now_ms;
-    node **open; // this level's branches, then the next level's
-    size_t count;
-    size_t cap;
-} search;
-
-static int
-open_branch(search *s, size_t index, node *n)
+// Moves on by one node. Returns NULL behind the last.
+static node *
+move_on(nmq_retain_cursor *c, node *n)
 {
-    if (index >= s->cap) {
-        size_t cap = s->cap == 0 ? 16 : s->cap * 2;
-        node **grown = nmq_resize(s->open, cap * sizeof *grown);
-        if (grown == NULL) {
-            return NMQ_ENOMEM;
-        }
-        s->open = grown;
-        s->cap = cap;
+    node *next = first_child(c, n, c->depth);
+
+    if (next != NULL) {
+        c->depth++;
+        return next;
     }
-    s->open[index] = n;
-    return NMQ_OK;
+    while (c->depth > 0) {
+        next = any_child_fits(c, c->depth - 1) ? visible(n->next, c->depth - 1) : NULL;
+        if (next != NULL) {
+            return next;
+        }
+        n = parent_of(n);
+        c->depth--;
+    }
+    return NULL;
 }
 
-static int
-descend_plus(search *s, const node *n, size_t *next)
+// Whether the filter matches the topic of a node of that depth ("a/#" matches "a" too,
+// 4.7.1.2).
+static bool
+fits(const nmq_retain_cursor *c)
 {
-    nmq_level *child = NULL;
-
-    while ((child = nmq_level_next(&n->level, child)) != NULL) {
-        if (!is_hidden(s->retain, child) &&
-            open_branch(s, s->count + (*next)++, (node *) child) != NMQ_OK) {
-            return NMQ_ENOMEM;
-        }
-    }
-    return NMQ_OK;
+    return c->depth == c->levels || (c->multi && c->depth > c->levels);
 }
 
-static int
-descend(search *s, nmq_bytes level)
+int
+nmq_retain_step(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms,
+                uint32_t *visits, nmq_message **out, uint32_t most)
 {
-    size_t next = 0;
-    uint32_t hash = nmq_level_hash(level);
+    node *from = cursor->at;
+    node *n = from;
+    uint32_t count = 0;
 
-    for (size_t i = 0; i < s->count; i++) {
-        node *n = s->open[i];
-        if (nmq_level_is(level, '+')) {
-            if (descend_plus(s, n, &next) != NMQ_OK) {
-                return NMQ_ENOMEM;
-            }
-            continue;
-        }
-        nmq_level *child = nmq_level_find(&n->level, level, hash);
-        if (child != NULL && open_branch(s, s->count + next++, (node *) child) != NMQ_OK) {
-            return NMQ_ENOMEM;
+    for (; n != NULL && *visits > 0 && count < most; --*visits) {
+        n = move_on(cursor, n);
+        if (n != NULL && n->message != NULL && fits(cursor) &&
+            n->stored <= cursor->stored && !nmq_message_is_expired(n->message, now_ms)) {
+            out[count++] = nmq_message_ref(n->message);
         }
     }
-    for (size_t i = 0; i < next; i++) {
-        s->open[i] = s->open[s->count + i];
-    }
-    s->count = next;
-    return NMQ_OK;
+    cursor->over = n == NULL;
+    cursor->at = n != NULL ? n : &retain->root;
+    cursor->at->pins++;
+    from->pins--;
+    prune(retain, from);
+    return (int) count;
 }
 
-static int
-search_run(search *s, nmq_bytes filter)
+bool
+nmq_retain_is_over(const nmq_retain_cursor *cursor)
 {
-    nmq_bytes level;
-    int rv = open_branch(s, 0, &s->retain->root);
-
-    s->count = 1;
-    while (rv == NMQ_OK && nmq_topic_next_level(&filter, &level)) {
-        if (nmq_level_is(level, '#')) {
-            for (size_t i = 0; rv == NMQ_OK && i < s->count; i++) {
-                rv = take_subtree(s->retain, s->open[i], s->now_ms, s->out);
-            }
-            return rv;
-        }
-        rv = descend(s, level);
-    }
-    for (size_t i = 0; rv == NMQ_OK && i < s->count; i++) {
-        rv = take(s->open[i], s->now_ms, s->out);
-    }
-    return rv;
+    return cursor->over;
 }
 
 // Memory is out: what was handed out goes back.
@@ -346,28 +435,19 @@ nmq_retain_all(nmq_retain *retain, int64_t now_ms, nmq_messages *out)
 {
     size_t before = out->count;
 
-    for (node *n = &retain->root; n != NULL;
-         n = next_in_subtree(&retain->root.level, &n->level)) {
-        if (take(n, now_ms, out) != NMQ_OK) {
+    for (node *n = retain->root.first; n != NULL;) {
+        if (n->message != NULL && !nmq_message_is_expired(n->message, now_ms) &&
+            nmq_messages_put(out, n->message) != NMQ_OK) {
             return give_back(out, before);
         }
+        node *next = n->first;
+        while (next == NULL && n != &retain->root) {
+            next = n->next;
+            n = parent_of(n);
+        }
+        n = next;
     }
     return (int) (out->count - before);
-}
-
-int
-nmq_retain_match(nmq_retain *retain, nmq_bytes topic_filter, int64_t now_ms,
-                 nmq_messages *out)
-{
-    search s = {.retain = retain, .out = out, .now_ms = now_ms};
-    size_t before = out->count;
-    int rv = search_run(&s, topic_filter);
-
-    nmq_free(s.open);
-    if (rv == NMQ_OK) {
-        return (int) (out->count - before);
-    }
-    return give_back(out, before);
 }
 
 void

@@ -7,6 +7,24 @@
 #include "mqtt/reason.h"
 #include "mqtt/varint.h"
 
+// Publishers to a session wait when so much waits in it: the rest of its bound is for those
+// that waiting does not help.
+enum {
+    FEW_SUBS = 8,           // are searched one by one
+    QUEUE_SOFT_COUNT = 256, // messages, or all that it may have
+    QUEUE_SOFT_PART = 2,    // of its bytes
+};
+
+static void
+drop_sub_index(nmq_session *s)
+{
+    if (s->sub_index != NULL) {
+        nmq_map_free(s->sub_index);
+        nmq_free(s->sub_index);
+        s->sub_index = NULL;
+    }
+}
+
 nmq_session *
 nmq_session_new(nmq_bytes client_id)
 {
@@ -32,6 +50,11 @@ nmq_session_free(nmq_session *session)
         nmq_free((void *) session->subs[i].text.at);
     }
     nmq_free(session->subs);
+    drop_sub_index(session);
+    if (session->owed != NULL) {
+        nmq_owed_free(session->owed);
+        nmq_free(session->owed);
+    }
     nmq_queue_free(&session->queue);
     nmq_inflight_free(&session->inflight);
     nmq_id_set_free(&session->unreleased);
@@ -140,8 +163,9 @@ launch(nmq_session *s, nmq_outbox *outbox, const nmq_delivery *delivery, int64_t
         return NMQ_ENOMEM;
     }
     int rv = write_entry(s, outbox, entry, false, now_ms);
-    if (rv != NMQ_OK) {
-        entry->delivery = (nmq_delivery){0}; // still the caller's
+    if (rv != NMQ_OK) { // the delivery is still the caller's
+        (void) nmq_message_ref(delivery->message);
+        entry->delivery.subscription_id_count = 0;
         nmq_inflight_give(&s->inflight, entry);
     }
     return rv;
@@ -164,10 +188,10 @@ static int
 make_delivery(const nmq_offer *offer, nmq_delivery *out)
 {
     *out = (nmq_delivery){
-        .qos = offer->qos,
+        .qos = offer->qos & 3u,
         .retain = offer->retain,
         .group = offer->group,
-        .subscription_id_count = offer->subscription_id_count,
+        .subscription_id_count = offer->subscription_id_count & NMQ_DELIVERY_IDS_MAX,
     };
     if (offer->subscription_id_count == 1) {
         out->subscription.id = offer->subscription_ids[0];
@@ -186,7 +210,7 @@ make_delivery(const nmq_offer *offer, nmq_delivery *out)
 bool
 nmq_session_needs_message(const nmq_session *session, uint8_t qos)
 {
-    return qos > 0 || session->queue.qos0_count > 0;
+    return qos > 0 || session->queue.qos0_count > 0 || session->owed != NULL;
 }
 
 // The send quota (4.9) is at most the Receive Maximum [MQTT-4.9.0-1] [MQTT-3.3.4-9] and
@@ -194,31 +218,94 @@ nmq_session_needs_message(const nmq_session *session, uint8_t qos)
 static bool
 window_is_open(const nmq_session *s)
 {
-    return s->inflight.quota_used < s->window && s->resend_at == s->resend_count;
+    return s->inflight.quota_used < s->window && s->resend_at == s->resend_count &&
+           (s->queue_max_bytes == 0 || s->inflight.bytes < s->queue_max_bytes);
 }
 
-bool
-nmq_session_is_full(const nmq_session *session)
+static bool
+owed_is_due(const nmq_session *s)
 {
-    const nmq_queue *queue = &session->queue;
-
-    return queue->count >= session->queue_max ||
-           (session->queue_max_bytes != 0 && queue->bytes >= session->queue_max_bytes);
-}
-
-bool
-nmq_session_has_room(const nmq_session *session)
-{
-    const nmq_queue *queue = &session->queue;
-
-    return queue->count <= session->queue_max / 2 &&
-           (session->queue_max_bytes == 0 || queue->bytes <= session->queue_max_bytes / 2);
+    return s->owed != NULL && nmq_owed_is_due(s->owed);
 }
 
 uint64_t
 nmq_session_held_bytes(const nmq_session *session)
 {
-    return session->queue.bytes + nmq_inflight_bytes(&session->inflight);
+    return session->queue.bytes + session->inflight.bytes;
+}
+
+bool
+nmq_session_is_full(const nmq_session *session)
+{
+    return session->queue.count >= session->queue_max ||
+           (session->queue_max_bytes != 0 &&
+            nmq_session_held_bytes(session) >= session->queue_max_bytes);
+}
+
+uint32_t
+nmq_session_load(const nmq_session *session)
+{
+    uint64_t held = nmq_session_held_bytes(session);
+    uint64_t max_bytes = session->queue_max_bytes;
+    bool few_bytes = max_bytes == 0 || held < max_bytes / QUEUE_SOFT_PART / 2;
+    uint64_t load = 0;
+
+    if (session->queue.count == 0 && few_bytes) {
+        return 0;
+    }
+    if (!few_bytes) {
+        load = held * NMQ_LOAD_FULL * QUEUE_SOFT_PART / max_bytes;
+    }
+    uint64_t soft =
+        session->queue_max < QUEUE_SOFT_COUNT ? session->queue_max : QUEUE_SOFT_COUNT;
+    uint64_t by_count = session->queue.count * (uint64_t) NMQ_LOAD_FULL / soft;
+    load = by_count > load ? by_count : load;
+    return load < UINT32_MAX ? (uint32_t) load : UINT32_MAX;
+}
+
+bool
+nmq_session_can_send(const nmq_session *session)
+{
+    const nmq_delivery *front = nmq_queue_front(&session->queue);
+
+    if (session->resend != NULL) {
+        return true;
+    }
+    if (owed_is_due(session)) {
+        return nmq_session_takes_owed(session) > 0;
+    }
+    return front != NULL && (front->qos == 0 || window_is_open(session));
+}
+
+uint32_t
+nmq_session_takes_owed(const nmq_session *session)
+{
+    if (!owed_is_due(session) || session->resend != NULL) {
+        return 0;
+    }
+    if ((session->owed->first->options & NMQ_SUB_QOS) == 0) {
+        return UINT32_MAX;
+    }
+    return window_is_open(session) ? session->window - session->inflight.quota_used : 0;
+}
+
+int
+nmq_session_send(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer,
+                 int64_t now_ms)
+{
+    nmq_delivery delivery;
+
+    if (offer->qos == 0) {
+        return write_qos0(session, outbox, offer, now_ms);
+    }
+    if (make_delivery(offer, &delivery) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    int rv = launch(session, outbox, &delivery, now_ms);
+    if (rv != NMQ_OK) {
+        nmq_delivery_fini(&delivery);
+    }
+    return rv;
 }
 
 enum nmq_delivered
@@ -234,20 +321,19 @@ nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *o
         return NMQ_DELIVERED_DROPPED;
     }
     bool wait = offer->room != 0 && outbox != NULL && outbox->total >= offer->room;
+    wait = wait || session->owed != NULL; // behind retained messages
     if (offer->qos == 0 && session->queue.qos0_count == 0 && !wait) {
         return write_qos0(session, outbox, offer, now_ms) == NMQ_OK ? NMQ_DELIVERED_SENT
                                                                     : NMQ_DELIVERED_DROPPED;
     }
+    if (outbox != NULL && !wait && session->queue.count == 0 && offer->qos > 0 &&
+        window_is_open(session)) {
+        return nmq_session_send(session, outbox, offer, now_ms) == NMQ_OK
+                   ? NMQ_DELIVERED_SENT
+                   : NMQ_DELIVERED_DROPPED;
+    }
     if (make_delivery(offer, &delivery) != NMQ_OK) {
         return NMQ_DELIVERED_DROPPED;
-    }
-    if (outbox != NULL && !wait && session->queue.count == 0 && delivery.qos > 0 &&
-        window_is_open(session)) {
-        int rv = launch(session, outbox, &delivery, now_ms);
-        if (rv != NMQ_OK) {
-            nmq_delivery_fini(&delivery);
-        }
-        return rv == NMQ_OK ? NMQ_DELIVERED_SENT : NMQ_DELIVERED_DROPPED;
     }
     // kept for the client, here or away [MQTT-3.1.2-5 of 3.1.1]
     bool full = !offer->overflow && nmq_session_is_full(session);
@@ -338,6 +424,9 @@ send_front(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
         return rv;
     }
     (void) nmq_queue_pop(&s->queue, &popped);
+    if (s->owed != NULL) {
+        s->owed->popped++;
+    }
     if (!above_qos0 || rv != NMQ_OK) { // else the in-flight table owns it
         nmq_delivery_fini(&popped);
     }
@@ -349,7 +438,8 @@ nmq_session_pump(nmq_session *session, nmq_outbox *outbox, size_t room, int64_t 
 {
     int rv = pump_resend(session, outbox, room, now_ms);
 
-    while (rv == NMQ_OK && session->resend == NULL && outbox->total < room) {
+    while (rv == NMQ_OK && session->resend == NULL && outbox->total < room &&
+           !owed_is_due(session)) {
         const nmq_delivery *front = nmq_queue_front(&session->queue);
         if (front == NULL || (front->qos > 0 && !window_is_open(session))) {
             break;
@@ -388,8 +478,7 @@ received(nmq_session *s, nmq_outbox *outbox, nmq_inflight_entry *entry, uint8_t 
         nmq_inflight_give(&s->inflight, entry);
         return NMQ_OK;
     }
-    nmq_delivery_fini(&entry->delivery);
-    entry->state = NMQ_INFLIGHT_PUBCOMP; // [MQTT-4.3.3-4]
+    nmq_inflight_received(&s->inflight, entry); // [MQTT-4.3.3-4]
     return write_ack(s, outbox, NMQ_PUBREL, entry->packet_id, NMQ_RC_SUCCESS);
 }
 
@@ -421,15 +510,15 @@ handle_ack(nmq_session *s, nmq_outbox *outbox, uint8_t type, uint16_t packet_id,
 
 int
 nmq_session_acked(nmq_session *session, nmq_outbox *outbox, uint8_t type,
-                  uint16_t packet_id, uint8_t reason_code, int64_t now_ms)
+                  uint16_t packet_id, uint8_t reason_code, size_t room, int64_t now_ms)
 {
     int rv = handle_ack(session, outbox, type, packet_id, reason_code);
 
     if (rv == NMQ_ENOMEM) {
         return rv;
     }
-    if (session->queue.count > 0 || session->resend != NULL) {
-        int pumped = nmq_session_pump(session, outbox, SIZE_MAX, now_ms);
+    if (session->queue.count > 0 || session->resend != NULL) { // see nmq_session_pump
+        int pumped = nmq_session_pump(session, outbox, room, now_ms);
         return pumped != NMQ_OK ? pumped : rv;
     }
     return rv;
@@ -448,7 +537,8 @@ take_inflight(nmq_session *s, nmq_delivery *out)
     if (entry != NULL) {
         if (entry->state == NMQ_INFLIGHT_PUBACK && entry->delivery.group != 0) {
             *out = entry->delivery;
-            entry->delivery = (nmq_delivery){0};
+            (void) nmq_message_ref(out->message);
+            entry->delivery.subscription_id_count = 0; // out has them
         }
         nmq_inflight_give(&s->inflight, entry);
     }
@@ -493,15 +583,62 @@ nmq_session_released(nmq_session *session, uint16_t packet_id)
     return nmq_id_set_del(&session->unreleased, packet_id);
 }
 
+// --- the list of subscriptions. A long one has an index: text -> one more than its place.
+
 static nmq_session_sub *
 find_sub(const nmq_session *s, nmq_bytes text)
 {
+    if (s->sub_index != NULL) {
+        uintptr_t place = (uintptr_t) nmq_map_get(s->sub_index, text);
+        return place != 0 ? &s->subs[place - 1] : NULL;
+    }
     for (uint32_t i = 0; i < s->sub_count; i++) {
         if (nmq_bytes_equal(s->subs[i].text, text)) {
             return &s->subs[i];
         }
     }
     return NULL;
+}
+
+// Returns NMQ_OK or NMQ_ENOMEM.
+static int
+index_sub(nmq_session *s, uint32_t at)
+{
+    return nmq_map_put(s->sub_index, s->subs[at].text, (void *) (uintptr_t) (at + 1));
+}
+
+static int
+make_sub_index(nmq_session *s)
+{
+    int rv = NMQ_OK;
+
+    s->sub_index = nmq_zalloc(sizeof *s->sub_index);
+    if (s->sub_index == NULL) {
+        return NMQ_ENOMEM;
+    }
+    for (uint32_t i = 0; i < s->sub_count && rv == NMQ_OK; i++) {
+        rv = index_sub(s, i);
+    }
+    if (rv != NMQ_OK) {
+        drop_sub_index(s);
+    }
+    return rv;
+}
+
+static int
+reserve_sub(nmq_session *s)
+{
+    if (s->sub_count < s->sub_cap) {
+        return NMQ_OK;
+    }
+    uint32_t cap = s->sub_cap == 0 ? 1 : s->sub_cap * 2;
+    nmq_session_sub *grown = nmq_resize(s->subs, cap * sizeof *grown);
+    if (grown == NULL) {
+        return NMQ_ENOMEM;
+    }
+    s->subs = grown;
+    s->sub_cap = cap;
+    return cap > FEW_SUBS && s->sub_index == NULL ? make_sub_index(s) : NMQ_OK;
 }
 
 int
@@ -516,19 +653,15 @@ nmq_session_sub_put(nmq_session *session, nmq_bytes text, uint8_t options,
         sub->identifier = identifier;
         return NMQ_OK;
     }
-    if (session->sub_count == session->sub_cap) {
-        uint32_t cap = session->sub_cap == 0 ? 1 : session->sub_cap * 2;
-        nmq_session_sub *grown = nmq_resize(session->subs, cap * sizeof *grown);
-        if (grown == NULL) {
-            return NMQ_ENOMEM;
-        }
-        session->subs = grown;
-        session->sub_cap = cap;
-    }
-    if (nmq_bytes_copy(text, &copy) != NMQ_OK) {
+    if (reserve_sub(session) != NMQ_OK || nmq_bytes_copy(text, &copy) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
-    session->subs[session->sub_count++] = (nmq_session_sub){copy, identifier, options};
+    session->subs[session->sub_count] = (nmq_session_sub){copy, identifier, options};
+    if (session->sub_index != NULL && index_sub(session, session->sub_count) != NMQ_OK) {
+        nmq_free((void *) (uintptr_t) copy.at);
+        return NMQ_ENOMEM;
+    }
+    session->sub_count++;
     return NMQ_OK;
 }
 
@@ -537,8 +670,24 @@ nmq_session_sub_del(nmq_session *session, nmq_bytes text)
 {
     nmq_session_sub *sub = find_sub(session, text);
 
-    if (sub != NULL) {
-        nmq_free((void *) sub->text.at);
-        *sub = session->subs[--session->sub_count];
+    if (sub == NULL) {
+        return;
+    }
+    nmq_bytes old = sub->text;
+    uint32_t last = --session->sub_count;
+    if (session->sub_index != NULL) {
+        (void) nmq_map_del(session->sub_index, old);
+    }
+    *sub = session->subs[last];
+    if (session->sub_index != NULL && sub != &session->subs[last]) {
+        // the key is there: nothing is allocated
+        (void) index_sub(session, (uint32_t) (sub - session->subs));
+    }
+    nmq_free((void *) (uintptr_t) old.at);
+    if (last == 0) { // an idle session is small
+        drop_sub_index(session);
+        nmq_free(session->subs);
+        session->subs = NULL;
+        session->sub_cap = 0;
     }
 }

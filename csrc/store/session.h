@@ -13,6 +13,7 @@
 #include "store/aliases.h"
 #include "store/inflight.h"
 #include "store/outbox.h"
+#include "store/owed.h"
 #include "store/queue.h"
 #include "store/topic_tree.h"
 
@@ -43,6 +44,8 @@ typedef struct nmq_session {
     nmq_session_sub *subs;    // tree lock
     uint32_t sub_count;       // tree lock
     uint32_t sub_cap;         // tree lock
+    nmq_map *sub_index;       // tree lock; NULL: the list is short
+    nmq_owed *owed;           // retained messages to come; NULL: none
 } nmq_session;
 
 // What became of a delivery.
@@ -60,7 +63,7 @@ typedef struct {
     nmq_message *message; // borrowed
     const uint32_t *subscription_ids;
     uint32_t group; // number of the shared group, 0: none
-    uint16_t subscription_id_count;
+    uint32_t subscription_id_count;
     uint8_t qos;
     bool retain;
     bool overflow; // queue even past queue_max: back-pressure bounds it instead
@@ -71,12 +74,29 @@ typedef struct {
 nmq_session *nmq_session_new(nmq_bytes client_id);
 void nmq_session_free(nmq_session *session); // takes NULL
 
-// Whether the queue is at its bound, in messages or bytes; whether half of it is free.
-bool nmq_session_is_full(const nmq_session *session);
-bool nmq_session_has_room(const nmq_session *session);
-
 // Bytes of the messages that wait or are in flight, each in full.
 uint64_t nmq_session_held_bytes(const nmq_session *session);
+
+// Whether the session is at its bound: messages that wait, or bytes held.
+bool nmq_session_is_full(const nmq_session *session);
+
+// How much waits, as parts of what may wait before publishers do: NMQ_LOAD_FULL is all of
+// it, NMQ_LOAD_LOW as much as there is when they go on.
+enum { NMQ_LOAD_FULL = 1000, NMQ_LOAD_LOW = NMQ_LOAD_FULL / 2 };
+uint32_t nmq_session_load(const nmq_session *session);
+
+// How many of the retained messages that it is owed may go out now: 0 while others come
+// before them, or the window is shut.
+uint32_t nmq_session_takes_owed(const nmq_session *session);
+
+// Sends one message at once, past the queue, however full window and outbox are. Returns
+// NMQ_OK, or NMQ_ENOMEM or NMQ_ETOOBIG and it is dropped.
+int nmq_session_send(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer,
+                     int64_t now_ms);
+
+// Whether there is something to send, given room: what nmq_session_pump sends, or retained
+// messages.
+bool nmq_session_can_send(const nmq_session *session);
 
 // Offers a message. outbox is NULL while the client is away; QoS 0 is then dropped.
 enum nmq_delivered nmq_session_deliver(nmq_session *session, nmq_outbox *outbox,
@@ -85,13 +105,15 @@ enum nmq_delivered nmq_session_deliver(nmq_session *session, nmq_outbox *outbox,
 // Whether nmq_session_deliver would need offer->message: QoS above 0, or a queue to join.
 bool nmq_session_needs_message(const nmq_session *session, uint8_t qos);
 
-// Handles PUBACK, PUBREC or PUBCOMP from the client; sends PUBREL and what now fits.
+// Handles PUBACK, PUBREC or PUBCOMP from the client; sends PUBREL, and what now fits as
+// nmq_session_pump does.
 // Returns NMQ_OK, or NMQ_ENOENT for a packet identifier that is not in use (a PUBREC is
 // then answered as its version asks). NMQ_ENOMEM: close the connection.
 int nmq_session_acked(nmq_session *session, nmq_outbox *outbox, uint8_t type,
-                      uint16_t packet_id, uint8_t reason_code, int64_t now_ms);
+                      uint16_t packet_id, uint8_t reason_code, size_t room, int64_t now_ms);
 
-// Sends what waits as far as the window and `room` bytes of the outbox allow.
+// Sends what waits as far as the window and `room` bytes of the outbox allow, up to where
+// retained messages are due.
 // Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_session_pump(nmq_session *session, nmq_outbox *outbox, size_t room, int64_t now_ms);
 

@@ -83,8 +83,12 @@ class Config:
         "Most user properties in a packet; 0: no bound.",
         heading="What a client may do",
     )
-    msq_len: int = key(
-        "msq_len", Whole(1, 65535), 256, "Messages in flight to a client, and in its queue."
+    msq_len: int | None = key(
+        "msq_len",
+        Optional(Whole(1, 65535)),
+        None,
+        "Messages in flight to a client, and in its queue. Default: 1024 in flight, and 10000"
+        " that wait.",
     )
     qos_duration: int = key(
         "qos_duration",
@@ -149,7 +153,8 @@ class Config:
         "max_queue_size",
         Size(0, 1 << 40),
         64 << 20,
-        "Own key: most bytes of messages that wait for one client; 0: no bound.",
+        "Own key: most bytes of messages that wait for one client, or are in flight to it;"
+        " 0: no bound.",
     )
     max_message_rate: int = key(
         "max_message_rate",
@@ -265,7 +270,8 @@ class Config:
         "slow_consumer_time",
         Duration(1, 60_000),
         1000,
-        "Own key: how long publishers wait for a slow client before it loses QoS 0 messages.",
+        "Own key: how long publishers wait for a slow client before it loses QoS 0 messages;"
+        " and how long a client that sends may take none of the answers before it is closed.",
     )
     max_session_expiry: int = key(
         "max_session_expiry",

@@ -19,6 +19,7 @@ from nanomq_py.config.key import Key, keys_of
 from nanomq_py.config.sections import Bridge, BridgeSubscription
 from nanomq_py.config.units import BadValue
 from nanomq_py.http.reply import Code, Refused
+from nanomq_py.options import WINDOW
 
 log = logging.getLogger("nanomq.http")
 
@@ -88,6 +89,7 @@ def to_json(config: Config) -> dict[str, Any]:
     return {
         **_texts(config, _KEYS),
         "url": config.url or "",
+        "msq_len": config.msq_len or WINDOW,
         "tls": {
             **_texts(tls, ("enable", "url", "key_password")),
             **pem,
@@ -253,6 +255,8 @@ def from_json(config: Config, data: object, pem: PemFiles) -> Config:
     Raises  Refused naming the key
     """
     rest = dict(_object("data", data))
+    if config.msq_len is None and rest.get("msq_len") == WINDOW:
+        del rest["msq_len"]  # as req 11 shows it: not set
     sections: Mapping[str, Callable[[dict[str, Any]], Any]] = {
         "tls": lambda part: _tls(config, part, pem),
         "websocket": lambda part: _changed(

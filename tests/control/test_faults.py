@@ -251,7 +251,7 @@ def test_kill_9_at_any_moment_leaves_the_old_or_the_new_file_whole(
 
 def runs_as_before(process: Process, text: str) -> None:
     assert process.conf.read_text() == text
-    assert process.api(req=11).json["data"]["msq_len"] == 256
+    assert process.api(req=11).json["data"]["msq_len"] == 1024
     with process.raw(5) as c:
         c.connect("c")
 

@@ -29,7 +29,7 @@ def test_four_ways_have_one_meaning(start_broker: StartBroker) -> None:
 
     process.set_keys(msq_len="11")
     os.kill(process.pid, signal.SIGHUP)
-    process.waits_for("audit: signal: msq_len: 256 -> 11")
+    process.waits_for("audit: signal: msq_len: (none) -> 11")
     assert msq_len() == 11
 
     process.set_keys(msq_len="12")
@@ -76,7 +76,7 @@ def test_refused_reload_says_why_and_changes_nothing(start_broker: StartBroker) 
     got = process.api(req=10, action="reload")
     assert (got.status, got.json["code"]) == (400, 108)
     assert "log.level='loud'" in got.json["message"]
-    assert process.api(req=11).json["data"]["msq_len"] == 256
+    assert process.api(req=11).json["data"]["msq_len"] == 1024
 
 
 # --- the process
@@ -127,7 +127,7 @@ def test_log_goes_elsewhere_and_a_moved_file_is_begun_anew(
     with process.raw(5) as c:
         c.connect("c", user="u", password=b"p")
     process.reload(msq_len="7")
-    assert "msq_len: 256 -> 7" in (tmp_path / "a.log").read_text()
+    assert "msq_len: (none) -> 7" in (tmp_path / "a.log").read_text()
     assert not any("256 -> 7" in line for line in process.lines)
     (tmp_path / "a.log").rename(tmp_path / "a.log.1")
     process.reload(log__level="debug")

@@ -431,7 +431,7 @@ def test_differences_hide_secrets() -> None:
     old = Config(users=(User(login="u", password="old-secret"),))
     new = replace(old, users=(User(login="u", password="new-secret"),), msq_len=5)
     text = told(differences(old, new))
-    assert text == "msq_len: 256 -> 5; auth.1.password: (hidden) -> (hidden)"
+    assert text == "msq_len: (none) -> 5; auth.1.password: (hidden) -> (hidden)"
 
 
 # --- anything

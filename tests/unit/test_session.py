@@ -79,7 +79,7 @@ class Session:
             lib.nmq_message_unref(made)
 
     def acked(self, kind: int, packet_id: int, reason: int = 0) -> int:
-        return int(lib.nmq_session_acked(self.at, self.outbox, kind, packet_id, reason, 0))
+        return int(lib.nmq_session_acked(self.at, self.outbox, kind, packet_id, reason, 1 << 30, 0))
 
     def pump(self, room: int = 1 << 30, now_ms: int = 0) -> int:
         return int(lib.nmq_session_pump(self.at, self.outbox, room, now_ms))
@@ -214,7 +214,7 @@ def test_expired_messages_are_not_sent() -> None:
         s.deliver(b"dies", expires_at_ms=5_000)
         s.deliver(b"lives", expires_at_ms=9_000)
         s.sent()
-        assert lib.nmq_session_acked(s.at, s.outbox, raw.PUBACK, 1, 0, 6_000) == 0
+        assert lib.nmq_session_acked(s.at, s.outbox, raw.PUBACK, 1, 0, 1 << 30, 6_000) == 0
         (got,) = s.sent()
         assert (got.payload, got.properties) == (b"lives", b"\x02\x00\x00\x00\x03")
         s.free()

@@ -215,17 +215,32 @@ class Retained:
         finally:
             lib.nmq_message_unref(made)
 
-    def match(self, text: str, now_ms: int = 0) -> dict[str, bytes]:
-        out = ffi.new("nmq_messages *")
+    def open(self, text: str) -> Any:
+        """Begin a walk, which the caller closes."""
         keep = ffi.from_buffer(text.encode())
-        n = lib.nmq_retain_match(self.at, slice_of(keep), now_ms, out)
-        assert n == out.count
-        found = {
-            content(lib.nmq_message_topic(m)).decode(): content(lib.nmq_message_payload(m))
-            for m in out.at[0 : out.count]
-        }
-        assert len(found) == n
-        lib.nmq_messages_free(out)
+        return lib.nmq_retain_open(self.at, slice_of(keep))
+
+    def step(self, cursor: Any, now_ms: int = 0, visits: int = 1000) -> dict[str, bytes]:
+        """Return what comes next, one message at most for each visit."""
+        out = ffi.new("nmq_message *[]", 7)
+        left = ffi.new("uint32_t *", visits)
+        n = lib.nmq_retain_step(self.at, cursor, now_ms, left, out, 7)
+        found = {}
+        for made in out[0:n]:
+            topic = content(lib.nmq_message_topic(made)).decode()
+            assert topic not in found
+            found[topic] = content(lib.nmq_message_payload(made))
+            lib.nmq_message_unref(made)
+        return found
+
+    def match(self, text: str, now_ms: int = 0) -> dict[str, bytes]:
+        cursor = self.open(text)
+        found: dict[str, bytes] = {}
+        while not lib.nmq_retain_is_over(cursor):
+            more = self.step(cursor, now_ms)
+            assert not found.keys() & more.keys()
+            found |= more
+        lib.nmq_retain_close(self.at, cursor)
         return found
 
 
@@ -273,16 +288,150 @@ def test_retained_put_out_of_memory_leaves_the_store_as_it_was() -> None:
     lib.nmq_message_unref(made)
 
 
-@pytest.mark.parametrize("text", ["#", "+/+", "a/+", "a/1"])
-def test_retained_match_out_of_memory_hands_nothing_out(text: str) -> None:
+def test_walk_over_retained_messages_may_be_interrupted_by_any_change() -> None:
+    with nothing_leaks():
+        kept = Retained()
+        for n in range(20):
+            kept.put(f"a/{n}", b"old")
+        cursor = kept.open("a/+")
+        found = kept.step(cursor, visits=6)
+        assert len(found) == 5
+        here = next(reversed(found))
+        kept.put(here, b"")  # where the walk stands
+        for n in range(20, 200):
+            kept.put(f"a/{n}", b"new")  # the table of siblings is made anew
+        kept.put("a/19", b"new")  # its receiver has heard of it as of any message
+        while not lib.nmq_retain_is_over(cursor):
+            found |= kept.step(cursor, visits=1)
+        assert found == {f"a/{n}": b"old" for n in range(19)}
+        lib.nmq_retain_close(kept.at, cursor)
+        for n in range(200):
+            kept.put(f"a/{n}", b"")
+        assert lib.nmq_retain_count(kept.at) == 0
+        ffi.release(kept.at)
+
+
+def test_walk_visits_no_more_nodes_than_it_may() -> None:
     kept = Retained()
-    for n in range(40):
-        kept.put(f"a/{n}", b"x")
-    keep = ffi.from_buffer(text.encode())
-    out = ffi.new("nmq_messages *")
+    for n in range(500):
+        kept.put(f"{n}/x", b"1")
+    cursor = kept.open("+/y")
+    steps = 0
+    while not lib.nmq_retain_is_over(cursor):
+        assert kept.step(cursor, visits=10) == {}
+        steps += 1
+    assert steps >= 50
+    lib.nmq_retain_close(kept.at, cursor)
 
-    def match() -> int:
-        return int(lib.nmq_retain_match(kept.at, slice_of(keep), 0, out))
 
-    assert fail_each_allocation(match, lambda: None if out.count == 0 else 1 / 0) > 0
-    lib.nmq_messages_free(out)
+def test_filter_of_the_greatest_length_is_walked() -> None:
+    kept = Retained()
+    deep = "/".join("ab" for _ in range(21845))
+    assert len(deep) == 65534
+    kept.put(deep + "/", b"1")  # 65,535 bytes
+    assert kept.match(deep + "/") == {deep + "/": b"1"}
+    assert kept.match(deep + "/").keys() == kept.match("#").keys()
+
+
+def test_expired_messages_are_swept_some_at_a_time() -> None:
+    kept = Retained()
+    for n in range(10):
+        kept.put(f"a/{n}", b"x", expires_at_ms=100 + n)
+    assert lib.nmq_retain_sweep(kept.at, 109, 4) == 104
+    assert lib.nmq_retain_count(kept.at) == 6
+    assert lib.nmq_retain_sweep(kept.at, 105, 100) == 106
+    assert lib.nmq_retain_sweep(kept.at, 109, 100) == 0
+
+
+def test_cursor_out_of_memory_is_none() -> None:
+    kept = Retained()
+    kept.put("a", b"1")
+    lib.nmq_mem_fail_after(0)
+    cursor = kept.open("#")
+    lib.nmq_mem_fail_after(-1)
+    assert cursor == ffi.NULL
+
+
+class Owed:
+    """A list of filters that a session is owed retained messages for."""
+
+    def __init__(self) -> None:
+        self.kept = Retained()
+        self.at = ffi.new("nmq_owed *")
+
+    def put(self, text: str, identifier: int, queued: int = 0) -> None:
+        entry = ffi.cast("nmq_owed_entry *", lib.nmq_zalloc(ffi.sizeof("nmq_owed_entry")))
+        entry.cursor, entry.identifier = self.kept.open(text), identifier
+        assert lib.nmq_owed_put(self.at, entry, queued) == 0
+
+    def take(self, text: str) -> int:
+        keep = ffi.from_buffer(text.encode())
+        return self.free(lib.nmq_owed_take(self.at, slice_of(keep)))
+
+    def free(self, entry: Any) -> int:
+        if entry == ffi.NULL:
+            return 0
+        identifier = int(entry.identifier)
+        lib.nmq_retain_close(self.kept.at, entry.cursor)
+        lib.nmq_free(entry)
+        return identifier
+
+    def order(self) -> list[int]:
+        found, entry = [], self.at.first
+        while entry != ffi.NULL:
+            found.append(int(entry.identifier))
+            entry = entry.next
+        return found
+
+
+def test_filters_that_are_owed_come_in_their_order_behind_what_waits() -> None:
+    with nothing_leaks():
+        owed = Owed()
+        for n, text in enumerate("abc"):
+            owed.put(text, n + 1, queued=n)
+        assert owed.order() == [1, 2, 3]
+        assert lib.nmq_owed_is_due(owed.at)
+        assert (owed.take("a"), owed.take("a")) == (1, 0)
+        assert not lib.nmq_owed_is_due(owed.at)  # one message is before it
+        owed.at.popped += 1
+        assert lib.nmq_owed_is_due(owed.at)
+        assert (owed.take("c"), owed.order()) == (3, [2])
+        assert owed.take("b") == 2
+        assert owed.at.by_filter.cap == 0  # an empty list holds no memory
+        owed.put("x", 1)
+        owed.put("y", 2)
+        lib.nmq_owed_free(owed.at)
+        ffi.release(owed.kept.at)
+
+
+def test_many_groups_on_one_filter_are_found_by_name() -> None:
+    with nothing_leaks():
+        tree = Tree()
+        for n in range(50):
+            for text in (f"$share/g{n}/a", f"$share/g{n}/a/#"):
+                assert tree.put(text, n + 1) == 1
+                assert tree.put(text, n + 1) == 0
+        for n in reversed(range(50)):
+            assert tree.delete(f"$share/g{n}/a/#", n + 1) == 0
+            assert tree.delete(f"$share/g{n}/a/#", n + 1) == lib.NMQ_ENOENT
+            assert tree.delete(f"$share/g{n}/a", n + 1) == 0
+        assert lib.nmq_tree_count(tree.at) == 0
+        ffi.release(tree.at)
+
+
+def test_group_put_out_of_memory_leaves_the_tree_as_it_was() -> None:
+    tree = Tree()
+    for n in range(8):
+        tree.put(f"$share/g{n}/a", n + 1)  # the next one makes an index
+    keep = ffi.from_buffer(b"$share/new/a")
+
+    def check() -> None:
+        assert lib.nmq_tree_count(tree.at) == 8
+        assert tree.delete("$share/g0/a", 1) == 0
+        assert tree.put("$share/g0/a", 1) == 1
+
+    parsed = ffi.new("nmq_filter *")
+    assert lib.nmq_filter_parse(slice_of(keep), parsed) == 0
+    sub = ffi.new("nmq_subscription *", {"client": ffi.cast("void *", 9)})
+    act = lambda: int(lib.nmq_tree_put(tree.at, parsed, sub))  # noqa: E731
+    assert fail_each_allocation(act, check) == 1

@@ -1,0 +1,231 @@
+#include "route/deliver.h"
+
+#include "base/live.h"
+#include "base/status.h"
+#include "route/event.h"
+
+enum {
+    QUEUE_GATHER_FACTOR = 64, // times NMQ_LOAD_FULL, while its client comes on
+    QUEUE_LIMIT_FACTOR = 2,   // times its bound in bytes, whatever its client does
+    TELL_EVERY_MS = 60000,    // that a session drops
+};
+
+static bool
+deliver_to_tap(nmq_batch *batch, const nmq_client *tap, const nmq_share *what)
+{
+    if (*what->message == NULL) {
+        *what->message = nmq_message_new(what->parts);
+    }
+    if (*what->message == NULL) {
+        return false;
+    }
+    nmq_event event = {
+        .kind = NMQ_EVENT_MESSAGE,
+        .number = tap->number,
+        .code = what->retained,
+        .message = *what->message,
+    };
+    return nmq_event_put(batch->router, &event, (nmq_bytes){0});
+}
+
+// Whether its queue may go over its bound: while publishers are still going to wait for it,
+// or did in vain, but it comes on.
+static bool
+may_gather(const nmq_session *session, const nmq_link *link, int64_t now_ms)
+{
+    uint64_t max_bytes = session->queue_max_bytes;
+
+    if (max_bytes != 0 && session->queue.bytes / QUEUE_LIMIT_FACTOR >= max_bytes) {
+        return false;
+    }
+    return !link->stuck || (!link->at_limit && nmq_link_moves(link, now_ms));
+}
+
+// At most what was granted [MQTT-3.8.4-8].
+static uint8_t
+qos_of(const nmq_share *what)
+{
+    uint8_t granted = what->options & NMQ_SUB_QOS;
+
+    return what->parts->qos < granted ? what->parts->qos : granted;
+}
+
+static nmq_offer
+offer_of(const nmq_share *what)
+{
+    return (nmq_offer){
+        .parts = what->parts,
+        .message = *what->message,
+        .subscription_ids = what->identifiers,
+        .subscription_id_count = what->identifier_count,
+        .group = what->group,
+        .qos = qos_of(what),
+        .retain =
+            what->retained || ((what->options & NMQ_SUB_RETAIN_AS_PUBLISHED) != 0 &&
+                               what->parts->retain), // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
+        .overflow = what->retained,
+    };
+}
+
+// Offers to the session, with the link's lock when there is a link.
+static enum nmq_delivered
+offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_share *what)
+{
+    const nmq_limits *limits = &batch->router->limits;
+    nmq_session *session = client->session;
+    size_t max_bytes = NMQ_LIVE(limits->outbox_max_bytes);
+    nmq_offer offer = offer_of(what);
+
+    if (link != NULL && may_gather(session, link, batch->now_ms)) {
+        offer.overflow = true;
+    }
+    // What the session keeps waits there, not in the outbox.
+    offer.room = what->retained || offer.qos > 0 ? max_bytes : 0;
+    if (link != NULL && link->stuck && offer.qos == 0 && nmq_link_loose(link) > max_bytes) {
+        return NMQ_DELIVERED_FULL;
+    }
+    bool large = what->parts->payload.len >= NMQ_SPLICE_MIN_BYTES;
+    if (offer.message == NULL && (large || nmq_session_needs_message(session, offer.qos))) {
+        offer.message = *what->message = nmq_message_new(what->parts);
+        if (offer.message == NULL) {
+            return NMQ_DELIVERED_DROPPED;
+        }
+    }
+    return nmq_session_deliver(session, link != NULL ? &link->outbox : NULL, &offer,
+                               batch->now_ms);
+}
+
+nmq_patience
+nmq_router_patience(const nmq_router *router, int64_t now_ms)
+{
+    return (nmq_patience){NMQ_LIVE(router->limits.outbox_max_bytes),
+                          NMQ_LIVE(router->limits.hold_ms), now_ms};
+}
+
+void
+nmq_router_tell_stuck(nmq_router *router, nmq_bytes client_id)
+{
+    nmq_counters_add(&router->counters, NMQ_COUNT_SLOW_CONSUMERS, 1);
+    nmq_log_write(&router->log, NMQ_LOG_WARNING,
+                  "client '%.*s' reads too slowly; it loses QoS 0 until it catches up",
+                  (int) client_id.len, (const char *) client_id.at);
+}
+
+void
+nmq_deliver_note(const nmq_session *session, nmq_link *link)
+{
+    bool waits =
+        session->queue.count > 0 || session->resend != NULL || session->owed != NULL;
+
+    link->load = nmq_session_load(session);
+    if (link->load > 0) {
+        link->held_bytes = nmq_session_held_bytes(session);
+    }
+    link->at_limit =
+        link->load / QUEUE_GATHER_FACTOR >= NMQ_LOAD_FULL && nmq_session_is_full(session);
+    link->pump_due = waits && nmq_session_can_send(session);
+}
+
+// Notes what the client's link is like now. Call with the link's lock.
+static void
+judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
+{
+    nmq_patience patience = nmq_router_patience(batch->router, batch->now_ms);
+
+    enum nmq_pace pace = nmq_link_judge(link, &patience);
+    if (pace == NMQ_PACE_STUCK) {
+        nmq_router_tell_stuck(batch->router, session->client_id);
+    } else if (pace == NMQ_PACE_SLOW && batch->congested == NULL) {
+        batch->congested = nmq_link_ref(link);
+    }
+}
+
+static enum nmq_delivered
+deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_share *what)
+{
+    (void) pthread_mutex_lock(&link->lock);
+    // A link that closes takes nothing more: its session does, as if it were away.
+    enum nmq_delivered how = offer_locked(batch, client, link->closed ? NULL : link, what);
+    if (how != NMQ_DELIVERED_SENT || qos_of(what) > 0) { // else the session is as it was
+        nmq_deliver_note(client->session, link);
+    }
+    if (how == NMQ_DELIVERED_SENT) {
+        nmq_batch_touch(batch, link);
+    }
+    if (!what->retained) {
+        judge(batch, client->session, link);
+    }
+    (void) pthread_mutex_unlock(&link->lock);
+    return how;
+}
+
+// A session whose queue is full says so, now and then. Call with the client's lock.
+static void
+tell_dropped(const nmq_batch *batch, nmq_client *client)
+{
+    nmq_event event = {
+        .kind = NMQ_EVENT_DROPPED,
+        .number = client->messages_dropped,
+    };
+
+    if (client->told_dropped_ms == 0 ||
+        batch->now_ms - client->told_dropped_ms >= TELL_EVERY_MS) {
+        client->told_dropped_ms = batch->now_ms;
+        (void) nmq_event_put(batch->router, &event, client->session->client_id);
+    }
+}
+
+bool
+nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what)
+{
+    enum nmq_delivered how;
+
+    if (client->is_tap) {
+        return deliver_to_tap(batch, client, what);
+    }
+    (void) pthread_mutex_lock(&client->lock);
+    if (client->link != NULL) {
+        how = deliver_to_link(batch, client, client->link, what);
+    } else {
+        how = offer_locked(batch, client, NULL, what);
+    }
+    batch->messages_out += nmq_client_take_sent(client);
+    bool dropped = how == NMQ_DELIVERED_DROPPED || how == NMQ_DELIVERED_FULL;
+    client->messages_dropped += dropped;
+    if (how == NMQ_DELIVERED_FULL && qos_of(what) > 0) {
+        tell_dropped(batch, client);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    if (dropped) {
+        batch->messages_dropped++;
+        nmq_counters_add(&batch->router->counters, NMQ_COUNT_QUEUE_FULL,
+                         how == NMQ_DELIVERED_FULL);
+    }
+    return !dropped;
+}
+
+void
+nmq_deliver_retained(nmq_batch *batch, nmq_client *client, nmq_link *link,
+                     nmq_message *message, const nmq_owed_entry *owed, bool queues)
+{
+    nmq_message_parts parts = nmq_message_parts_of(message);
+    const nmq_share what = {
+        .parts = &parts,
+        .message = &message,
+        .identifiers = &owed->identifier,
+        .identifier_count = owed->identifier != 0,
+        .options = owed->options,
+        .retained = true, // [MQTT-3.3.1-8 of 3.1.1]
+    };
+    const nmq_offer offer = offer_of(&what);
+    bool taken;
+
+    if (queues) {
+        taken = offer_locked(batch, client, link, &what) != NMQ_DELIVERED_DROPPED;
+    } else {
+        taken = nmq_session_send(client->session, &link->outbox, &offer, batch->now_ms) ==
+                NMQ_OK;
+    }
+    client->messages_dropped += !taken;
+    batch->messages_dropped += !taken;
+}

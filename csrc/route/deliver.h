@@ -1,0 +1,28 @@
+// deliver.h - one message to one client: its session, its link, or a tap.
+//
+// Threads  thread-safe; call inside a lane, or with a reference to the client.
+#pragma once
+#include "route/router.h"
+
+// What one client is to get of one publish.
+typedef struct {
+    const nmq_message_parts *parts;
+    nmq_message **message; // made when first needed
+    const uint32_t *identifiers;
+    uint32_t identifier_count;
+    uint8_t options; // enum nmq_sub_options
+    uint32_t group;  // number of the shared group that chose the client, 0: none
+    bool retained;   // an answer to SUBSCRIBE rather than a live message
+} nmq_share;
+
+// Returns whether the client's session took the message. Call without its lock.
+bool nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what);
+
+// Sends one retained message to a client that is here, at once or, if it `queues`, as
+// window and outbox allow. Call with its lock and the link's.
+void nmq_deliver_retained(nmq_batch *batch, nmq_client *client, nmq_link *link,
+                          nmq_message *message, const nmq_owed_entry *owed, bool queues);
+
+// Notes in the link how much its session holds, and whether it has more to send. Call with
+// the client's and the link's lock after what may have changed that.
+void nmq_deliver_note(const nmq_session *session, nmq_link *link);

@@ -1,0 +1,303 @@
+#include "route/retained.h"
+
+#include "base/live.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "route/deliver.h"
+
+enum {
+    STEP_MESSAGES = 16,  // taken from the store at once
+    STEP_VISITS = 256,   // of nodes, with the store's lock
+    PUMP_VISITS = 4096,  // of nodes, before others have their turn: less than a millisecond
+    SWEEP_MESSAGES = 256 // that have expired, with the store's lock
+};
+
+// Sees to it that expired messages leave the store by then. Call with the store's lock.
+static void
+arm_sweep(nmq_router *router, int64_t due_ms)
+{
+    if (due_ms != 0 && (router->sweep_due_ms == 0 || due_ms < router->sweep_due_ms)) {
+        router->sweep_due_ms = due_ms;
+        (void) nmq_clock_arm(router->clock, &router->sweep_timer, due_ms);
+    }
+}
+
+void
+nmq_retained_sweep(nmq_timer *timer)
+{
+    nmq_router *router =
+        (nmq_router *) (void *) ((uint8_t *) timer - offsetof(nmq_router, sweep_timer));
+    int64_t now_ms = nmq_clock_now_ms();
+    int64_t due_ms;
+
+    do { // others get at the store in between
+        (void) pthread_mutex_lock(&router->retain_lock);
+        router->sweep_due_ms = 0;
+        due_ms = nmq_retain_sweep(router->retain, now_ms, SWEEP_MESSAGES);
+        if (due_ms > now_ms) {
+            arm_sweep(router, due_ms);
+        }
+        (void) pthread_mutex_unlock(&router->retain_lock);
+    } while (due_ms != 0 && due_ms <= now_ms);
+}
+
+void
+nmq_retained_keep(nmq_router *router, nmq_message *message)
+{
+    (void) pthread_mutex_lock(&router->retain_lock);
+    int rv = message != NULL ? nmq_retain_put(router->retain, message) : NMQ_ENOMEM;
+    if (rv == NMQ_OK && message->expires_at_ms != 0) {
+        arm_sweep(router, message->expires_at_ms);
+    }
+    (void) pthread_mutex_unlock(&router->retain_lock);
+    if (rv != NMQ_OK) {
+        nmq_log_write(&router->log, NMQ_LOG_ERROR, "a retained message is lost: %s",
+                      nmq_status_text(rv));
+    }
+}
+
+static nmq_retain_cursor *
+open_cursor(nmq_router *router, nmq_bytes filter)
+{
+    (void) pthread_mutex_lock(&router->retain_lock);
+    nmq_retain_cursor *cursor = nmq_retain_open(router->retain, filter);
+    (void) pthread_mutex_unlock(&router->retain_lock);
+    return cursor;
+}
+
+static void
+close_cursor(nmq_router *router, nmq_retain_cursor *cursor)
+{
+    (void) pthread_mutex_lock(&router->retain_lock);
+    nmq_retain_close(router->retain, cursor);
+    (void) pthread_mutex_unlock(&router->retain_lock);
+}
+
+static void
+drop_entry(nmq_router *router, nmq_owed_entry *entry)
+{
+    if (entry != NULL) {
+        close_cursor(router, entry->cursor);
+        nmq_free(entry);
+    }
+}
+
+// Takes the entry of that filter, or the first for at NULL. Call with the client's lock.
+static nmq_owed_entry *
+take_owed(nmq_session *session, nmq_bytes filter)
+{
+    nmq_owed *owed = session->owed;
+
+    if (owed == NULL) {
+        return NULL;
+    }
+    if (filter.at == NULL) {
+        filter = nmq_retain_cursor_filter(owed->first->cursor);
+    }
+    nmq_owed_entry *entry = nmq_owed_take(owed, filter);
+    if (owed->first == NULL) {
+        nmq_free(owed);
+        session->owed = NULL;
+    }
+    return entry;
+}
+
+// Returns NMQ_OK or NMQ_ENOMEM. Call with the client's lock.
+static int
+put_owed(nmq_session *session, nmq_owed_entry *entry)
+{
+    if (session->owed == NULL) {
+        session->owed = nmq_zalloc(sizeof *session->owed);
+    }
+    if (session->owed == NULL) {
+        return NMQ_ENOMEM;
+    }
+    int rv = nmq_owed_put(session->owed, entry, session->queue.count);
+    if (session->owed->first == NULL) {
+        nmq_free(session->owed);
+        session->owed = NULL;
+    }
+    return rv;
+}
+
+// Takes the next messages of a cursor out of the store; *visits goes down.
+static int
+step(nmq_router *router, nmq_retain_cursor *cursor, int64_t now_ms, uint32_t *visits,
+     nmq_message **out, uint32_t most)
+{
+    uint32_t now = *visits < STEP_VISITS ? *visits : STEP_VISITS;
+    uint32_t left = now;
+
+    (void) pthread_mutex_lock(&router->retain_lock);
+    int count = nmq_retain_step(router->retain, cursor, now_ms, &left, out, most);
+    (void) pthread_mutex_unlock(&router->retain_lock);
+    *visits -= now - left;
+    return count;
+}
+
+// Sends what one step brings, at most `most` messages.
+static void
+send_step(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_owed_entry *entry,
+          uint32_t *visits, uint32_t most, bool queues)
+{
+    uint64_t own = (entry->options & NMQ_SUB_NO_LOCAL) != 0 // [MQTT-3.8.3-3]
+                       ? nmq_bytes_hash(client->session->client_id)
+                       : 0;
+    nmq_message *messages[STEP_MESSAGES];
+    int count = step(batch->router, entry->cursor, batch->now_ms, visits, messages,
+                     most < STEP_MESSAGES ? most : STEP_MESSAGES);
+
+    for (int i = 0; i < count; i++) {
+        if (own == 0 || messages[i]->publisher != own) {
+            nmq_deliver_retained(batch, client, link, messages[i], entry, queues);
+        }
+        nmq_message_unref(messages[i]);
+    }
+}
+
+// Returns an entry with a cursor at its begin, or NULL when memory is out.
+static nmq_owed_entry *
+make_entry(nmq_router *router, nmq_bytes filter, uint8_t options, uint32_t identifier)
+{
+    nmq_owed_entry *entry = nmq_zalloc(sizeof *entry);
+
+    if (entry == NULL) {
+        return NULL;
+    }
+    entry->options = options;
+    entry->identifier = identifier;
+    entry->cursor = open_cursor(router, filter);
+    if (entry->cursor == NULL) {
+        nmq_free(entry);
+        return NULL;
+    }
+    return entry;
+}
+
+// Sends the first few with the SUBACK, and notes the rest. Returns NMQ_OK, or NMQ_ENOMEM
+// with the entry still the caller's. Call with the client's lock.
+static int
+begin(nmq_batch *batch, nmq_client *client, nmq_owed_entry *entry, uint32_t *visits)
+{
+    nmq_link *link = client->link;
+
+    if (link != NULL) {
+        (void) pthread_mutex_lock(&link->lock);
+        if (!link->closed) {
+            send_step(batch, client, link, entry, visits, STEP_MESSAGES, true);
+            batch->messages_out += nmq_client_take_sent(client);
+            nmq_batch_touch(batch, link);
+        }
+        nmq_deliver_note(client->session, link);
+        (void) pthread_mutex_unlock(&link->lock);
+    }
+    if (nmq_retain_is_over(entry->cursor)) {
+        drop_entry(batch->router, entry);
+        return NMQ_OK;
+    }
+    int rv = put_owed(client->session, entry);
+    if (link != NULL) {
+        (void) pthread_mutex_lock(&link->lock);
+        nmq_deliver_note(client->session, link);
+        (void) pthread_mutex_unlock(&link->lock);
+    }
+    return rv;
+}
+
+void
+nmq_retained_owe(nmq_batch *batch, nmq_client *client, nmq_bytes filter_text,
+                 uint8_t options, uint32_t identifier, bool is_new, uint32_t *visits)
+{
+    nmq_router *router = batch->router;
+    unsigned handling = (unsigned) (options & NMQ_SUB_RETAIN_HANDLING) >> 4;
+    nmq_filter filter;
+
+    if (!NMQ_LIVE(router->limits.retain_available) || handling == 2 ||
+        (handling == 1 && !is_new) || // [MQTT-3.3.1-10] [MQTT-3.3.1-11]
+        nmq_filter_parse(filter_text, &filter) != NMQ_OK || filter.group.at != NULL) {
+        return;
+    }
+    nmq_owed_entry *entry = make_entry(router, filter.filter, options, identifier);
+    int rv = entry != NULL ? NMQ_OK : NMQ_ENOMEM;
+    uint32_t before = *visits;
+    if (rv == NMQ_OK) {
+        (void) pthread_mutex_lock(&client->lock);
+        nmq_owed_entry *old = take_owed(client->session, filter.filter);
+        rv = begin(batch, client, entry, visits);
+        (void) pthread_mutex_unlock(&client->lock);
+        drop_entry(router, old);
+    }
+    batch->work += before - *visits;
+    if (rv != NMQ_OK) {
+        drop_entry(router, entry);
+        nmq_log_write(&router->log, NMQ_LOG_ERROR, "retained messages not sent: %s",
+                      nmq_status_text(rv));
+    }
+}
+
+void
+nmq_retained_cancel(nmq_router *router, nmq_client *client, nmq_bytes filter)
+{
+    (void) pthread_mutex_lock(&client->lock);
+    nmq_owed_entry *entry = take_owed(client->session, filter);
+    (void) pthread_mutex_unlock(&client->lock);
+    drop_entry(router, entry);
+}
+
+void
+nmq_retained_forget(nmq_router *router, nmq_client *client)
+{
+    nmq_owed_entry *entry;
+
+    do {
+        (void) pthread_mutex_lock(&client->lock);
+        entry = take_owed(client->session, (nmq_bytes){0});
+        (void) pthread_mutex_unlock(&client->lock);
+        drop_entry(router, entry);
+    } while (entry != NULL);
+}
+
+bool
+nmq_retained_pump(nmq_batch *batch, nmq_client *client, nmq_link *link)
+{
+    size_t room = NMQ_LIVE(batch->router->limits.outbox_max_bytes);
+    nmq_session *session = client->session;
+    uint32_t visits = PUMP_VISITS;
+    uint32_t most = nmq_session_takes_owed(session);
+
+    while (most > 0 && link->outbox.total < room && visits > 0) {
+        const nmq_owed_entry *entry = session->owed->first;
+        send_step(batch, client, link, entry, &visits, most, false);
+        if (nmq_retain_is_over(entry->cursor)) {
+            drop_entry(batch->router, take_owed(session, (nmq_bytes){0}));
+        }
+        most = nmq_session_takes_owed(session);
+    }
+    batch->work += PUMP_VISITS - visits;
+    return visits == 0;
+}
+
+void
+nmq_retained_tap(nmq_router *router, nmq_client *tap, nmq_bytes filter, uint8_t options)
+{
+    nmq_retain_cursor *cursor = open_cursor(router, filter);
+    nmq_message *messages[STEP_MESSAGES];
+    nmq_batch batch = {.router = router, .now_ms = nmq_clock_now_ms()};
+
+    while (cursor != NULL && !nmq_retain_is_over(cursor)) {
+        uint32_t visits = STEP_VISITS;
+        int count = step(router, cursor, batch.now_ms, &visits, messages, STEP_MESSAGES);
+        for (int i = 0; i < count; i++) {
+            nmq_message_parts parts = nmq_message_parts_of(messages[i]);
+            (void) nmq_deliver(&batch, tap,
+                               &(nmq_share){
+                                   .parts = &parts,
+                                   .message = &messages[i],
+                                   .options = options,
+                                   .retained = true,
+                               });
+            nmq_message_unref(messages[i]);
+        }
+    }
+    close_cursor(router, cursor);
+}

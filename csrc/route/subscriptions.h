@@ -1,0 +1,20 @@
+// subscriptions.h - changes of who subscribed to what: the tree, and each session's own
+// list.
+//
+// Threads  thread-safe; call without a lane, a client's or a link's lock.
+// Cost     constant on average, whatever there is of subscribers and filters, but for
+//          nmq_router_forget: that of each subscription.
+#pragma once
+#include "route/router.h"
+
+// Subscribes the client. Returns 1 for a new subscription, 0 for one
+// replaced, NMQ_EFILTER, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's bound, or
+// NMQ_ECLOSED for a client that has ended.
+int nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text,
+                         uint8_t options, uint32_t identifier);
+
+// Returns NMQ_OK, NMQ_ENOENT or NMQ_EFILTER.
+int nmq_router_unsubscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text);
+
+// Removes all of the client's subscriptions for good..
+void nmq_router_forget(nmq_router *router, nmq_client *client);
