@@ -131,7 +131,7 @@ struct nmq_conn {
     bool acked;                // receive side: this batch acknowledged something
     uint8_t version;           // atomic; 0 before CONNECT
     uint32_t quiet_reads;      // receive side: reads in a row that used little
-    uint32_t idle_ms;          // atomic: longest silence, 0: any
+    int64_t idle_ms;           // atomic: longest silence, 0: any
     int64_t last_packet_ms;    // atomic
     uint64_t retry_acks;       // clock: in-flight head at the last retry
     uint64_t messages_in;      // receive side: of this batch
@@ -250,7 +250,7 @@ enum nmq_next nmq_conn_refuse(nmq_conn *conn, nmq_batch *batch, nmq_fault fault)
 int nmq_conn_put(nmq_conn *conn, nmq_batch *batch, nmq_bytes bytes);
 
 // From the next packet on, a silence of idle_ms (0: any) closes the connection.
-void nmq_conn_set_idle(nmq_conn *conn, uint32_t idle_ms);
+void nmq_conn_set_idle(nmq_conn *conn, int64_t idle_ms);
 
 // The handlers of packets that have a file of their own.
 enum nmq_next nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);
