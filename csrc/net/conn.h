@@ -112,7 +112,7 @@ struct nmq_conn {
     size_t held_in;            // atomic: what `in` holds
     size_t in_cap_next;        // receive side: how large the next buffer shall be
     enum nmq_conn_state state; // receive side
-    nmq_bytes *aliases;        // receive side: topics by Topic Alias, owned; NULL: none
+    nmq_alias_names aliases;   // receive side
     nmq_client *client;        // set by the receive side with link.lock; a reference
     nmq_acl_view *acl;         // receive side; NULL: everything is allowed
     uint64_t acl_version;      // receive side: of the rules that `acl` is for

@@ -78,10 +78,7 @@ conn_free(nmq_link *link)
     nmq_conns *conns = conn->conns;
 
     nmq_client_unref(conn->client);
-    for (uint32_t i = 0; conn->aliases != NULL && i < conn->told.topic_alias_max; i++) {
-        nmq_free((void *) (uintptr_t) conn->aliases[i].at);
-    }
-    nmq_free(conn->aliases);
+    nmq_alias_names_free(&conn->aliases);
     nmq_auth_free(conn->auth);
     nmq_conn_forget_rules(conn);
     nmq_listener_settings_unref(conn->settings);
