@@ -57,6 +57,8 @@ options_of(nmq_options *o, uint8_t variant)
         .queue_max = variant & 2 ? 3 : 100,
         .queue_max_bytes = variant & 4 ? 4096 : 0,
         .subscriptions_max = 50,
+        .message_rate = variant & 128 ? 3 : 0,
+        .memory_max_bytes = variant & 4 ? 2 << 20 : 0,
         .packet_max_bytes = variant & 8 ? 128 : 16384,
         .send_packet_max_bytes = 16384,
         .user_properties_max = 8,
@@ -136,6 +138,10 @@ say_connect(unsigned end)
         nmq_props_set_number(&packet.props, NMQ_PROP_SESSION_EXPIRY_INTERVAL, next());
         nmq_props_set_number(&packet.props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, next() % 4);
         nmq_props_set_number(&packet.props, NMQ_PROP_RECEIVE_MAXIMUM, next() % 8 + 1u);
+        if (flags & 64) {
+            nmq_props_set_text(&packet.props, NMQ_PROP_AUTHENTICATION_METHOD,
+                               nmq_bytes_of("m"));
+        }
         if (c->has_will && (flags & 32)) {
             nmq_props_set_number(&c->will_props, NMQ_PROP_WILL_DELAY_INTERVAL, next());
         }
@@ -195,6 +201,24 @@ say_ack(unsigned end)
     say_packet(end, which & 128 ? NMQ_V5 : NMQ_V311, &packet);
 }
 
+// PINGREQ, DISCONNECT or AUTH.
+static void
+say_little(unsigned end)
+{
+    uint8_t which = next();
+    nmq_packet packet = {.type = NMQ_PINGREQ + which % 4 / 2 * 2};
+
+    if (which % 4 == 1) {
+        packet.type = NMQ_AUTH;
+        packet.reason_code = which & 64 ? 0x19 : 0x18;
+        nmq_props_set_text(&packet.props, NMQ_PROP_AUTHENTICATION_METHOD,
+                           nmq_bytes_of(which & 32 ? "other" : "m"));
+    } else if (which & 64) {
+        packet.reason_code = 4; // DISCONNECT with will
+    }
+    say_packet(end, which & 128 ? NMQ_V5 : NMQ_V311, &packet);
+}
+
 // --- what its owner does
 
 static void
@@ -236,6 +260,24 @@ owner_taps(void)
 }
 
 static void
+owner_sets_rules(uint8_t what)
+{
+    static const char *const names[] = {"t/%c/#", "t/u", "%u/#"};
+    nmq_acl_rule rule = {
+        .allow = what & 1,
+        .publish = what & 2,
+        .subscribe = what & 4,
+        .client_id = what & 8 ? "a" : NULL,
+        .topics = names,
+        .topic_count = 3,
+    };
+    nmq_acl_rules rules = {.at = &rule, .count = 1, .otherwise = what & 1};
+
+    rules.deny_disconnects = what & 16;
+    nmq_broker_set_acl(broker, nmq_acl_new(&rules));
+}
+
+static void
 owner_acts(uint8_t what)
 {
     const char *id = ids[what % TEXTS];
@@ -250,6 +292,7 @@ owner_acts(uint8_t what)
         assert(nmq_broker_set_options(broker, &options) == NMQ_OK);
         break;
     case 4: nmq_broker_disconnect(broker, what % 4 + 1u, 0x8b); break;
+    case 5: owner_sets_rules(what); break;
     default: owner_publishes(); break;
     }
 }
@@ -281,7 +324,8 @@ command(void)
     case 11: say_subscribe(end); break;
     case 12:
     case 13: say_publish(end); break;
-    default: say_ack(end); break;
+    case 14: say_ack(end); break;
+    default: say_little(end); break;
     }
     if (scarce < 0 || (op & 15) != 6) {
         move();

@@ -238,8 +238,9 @@ collect(void)
 static bool
 pump_one(end *e)
 {
-    if (e->send_len > 0) {
-        bool lost = e->gone || e->closed;
+    bool lost = e->gone || e->closed;
+
+    if (e->send_len > 0 && (lost || e->room > 0)) {
         size_t n = e->send_len;
         if (!lost) {
             hear(e, (nmq_bytes){e->send, n});
@@ -248,7 +249,7 @@ pump_one(end *e)
         e->base.on_sent(e->base.arg, lost ? NMQ_ECLOSED : NMQ_OK, lost ? 0 : n);
         return true;
     }
-    if (e->to == NULL || (e->said_len == 0 && !e->gone && !e->closed)) {
+    if (e->to == NULL || (e->said_len == 0 && !lost)) {
         return false;
     }
     size_t n = e->closed ? 0 : e->said_len < e->cap ? e->said_len : e->cap;

@@ -2,9 +2,9 @@
 
     python tests/fuzz/run.py [--seconds S] [--corpus DIR] [TARGET ...]
 
-A target starts from its seeds (``seeds.py``) and from ``corpus/TARGET`` where that exists. What
+A target starts from its seeds (``seeds.py``) and ``corpus/TARGET`` where that exists. What
 it finds new is kept under ``build/fuzz/TARGET`` for the next run, and an input that breaks a
-promise is written to ``build/fuzz/TARGET-crash-...``: give the target that file to see it again.
+promise is written to ``build/fuzz/TARGET-crash-...``: give the target that file to see it.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def frame(op: int, payload: bytes, mask: bytes = b"mask") -> bytes:
 
 
 UPGRADE = (
-    b"GET /mqtt HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+    b"GET /mqtt HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: a, Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Protocol: chat, mqtt\r\n\r\n"
 )
@@ -66,7 +66,16 @@ def proxy() -> Iterator[bytes]:
 
 
 def topic() -> Iterator[bytes]:
-    for text in ("a/b", "+/a/#", "#", "$SYS/x", "$share/g/a/+", "$share//a", "$share/g", "ä/€"):
+    for text in (
+        "a/b",
+        "+/a/#",
+        "#",
+        "$SYS/x",
+        "$share/g/a/+",
+        "$share//a",
+        "$share/g",
+        "ä/€",
+    ):
         yield text.encode()
 
 
@@ -86,16 +95,20 @@ def feed(end: int, data: bytes) -> bytes:
     return bytes([end << 4]) + struct.pack(">H", len(data)) + data
 
 
-def broker() -> Iterator[bytes]:
+def conversations() -> Iterator[bytes]:
+    """Commands of broker.c, after the byte that chooses its options."""
     expires = b"\x11\x00\x00\x00\x0a"
     come = [
-        raw.connect("a", 5, properties=expires + b"\x22\x00\x05", will=("w", b"x", 1, True)),
+        raw.connect(
+            "a", 5, properties=expires + b"\x22\x00\x05", will=("w", b"x", 1, True)
+        ),
         raw.connect("b", 4, clean=False),
     ]
     talk = [
         raw.subscribe(1, ("#", 2), ("$share/g/t", 1), version=5),
         raw.publish("t", b"hi", 5, qos=1, packet_id=1, retain=True),
-        raw.publish("t", b"", 5, properties=b"\x23\x00\x01"),
+        raw.publish("t", b"x", 5, properties=b"\x23\x00\x01\x02\x00\x00\x00\x05"),
+        raw.publish("", b"x", 5, properties=b"\x23\x00\x01"),
         raw.publish("t/u", b"hi", 5, qos=2, packet_id=2),
         raw.ack(raw.PUBREL, 2),
         raw.packet(raw.PINGREQ),
@@ -104,16 +117,45 @@ def broker() -> Iterator[bytes]:
     proxied = b"PROXY TCP4 192.0.2.9 198.51.100.2 4711 1883\r\n"
     for end in (0, 1):
         yield b"".join(feed(end, p) for p in [come[0], *talk])
-    yield feed(2, UPGRADE) + feed(2, frame(0x82, come[0])) + feed(2, frame(0x82, talk[0]))
+    yield feed(2, UPGRADE) + feed(2, frame(0x82, come[0])) + b"\x04\0" + feed(2, talk[0])
     yield feed(3, proxied + come[1]) + feed(3, raw.subscribe(1, ("t", 1)))
-    yield feed(0, come[0] + talk[0]) + feed(1, come[1] + raw.publish("t", b"x")) + b"\x01\x05"
+    yield (
+        feed(0, come[0] + talk[0]) + feed(1, come[1] + raw.publish("t", b"x")) + b"\x01\x05"
+    )
     yield feed(0, come[0]) + b"\x03\x00" + feed(1, come[0]) + b"\x02\x7f" + feed(1, talk[0])
-    enhanced = b"\x15" + raw.text("SCRAM") + b"\x16" + raw.text("data")
-    yield feed(0, raw.connect("c", 5, properties=enhanced)) + b"\x04\x18\x04\x00"
+    method = b"\x15" + raw.text("m")
+    enhanced = raw.connect("c", 5, properties=method + b"\x16" + raw.text("data"))
+    goes_on = raw.packet(raw.AUTH, b"\x18" + raw.props(5, method))
+    yield feed(0, enhanced) + b"\x04\x18" + feed(0, goes_on) + b"\x04\x00"
+    # a subscriber that takes nothing, and a publisher that is to wait for it
+    slow = feed(0, raw.connect("s") + raw.subscribe(1, ("t", 1))) + b"\x02\x00"
+    large = raw.publish("t", bytes(3000), qos=1, packet_id=1)
+    yield (
+        slow + feed(1, raw.connect("p")) + feed(1, large) * 5 + b"\x01\x0a\x02\xff\x01\x0b"
+    )
+    groups = [(f"$share/g/{t}", 1) for t in ("t", "t/#")]
+    yield (
+        feed(0, come[0] + raw.subscribe(1, *groups, version=5))
+        + feed(1, come[1] + raw.subscribe(1, *groups) + large)
+        + b"\x03\x01\x05\x00\x05\x20"
+    )
+    # rules that take rights away
+    yield feed(0, come[0] + talk[0]) + b"\x05\xa6" + feed(0, talk[1]) + b"\x05\xb6"
+    # little memory
+    yield b"".join(
+        b"\x06" + bytes([n]) + feed(0, p) for n, p in enumerate([come[0], *talk])
+    )
+
+
+def broker() -> Iterator[bytes]:
+    for commands in conversations():
+        for options in (b"\0", b"\xa2"):
+            yield options + commands
 
 
 SEEDS: Mapping[str, Callable[[], Iterator[bytes]]] = {
-    made.__name__: made for made in (broker, codec, handover, props, proxy, topic, trees, ws)
+    made.__name__: made
+    for made in (broker, codec, handover, props, proxy, topic, trees, ws)
 }
 
 
