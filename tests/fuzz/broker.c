@@ -206,7 +206,7 @@ static void
 say_little(unsigned end)
 {
     uint8_t which = next();
-    nmq_packet packet = {.type = NMQ_PINGREQ + which % 4 / 2 * 2};
+    nmq_packet packet = {.type = which & 2 ? NMQ_DISCONNECT : NMQ_PINGREQ};
 
     if (which % 4 == 1) {
         packet.type = NMQ_AUTH;
@@ -300,7 +300,7 @@ owner_acts(uint8_t what)
 static size_t
 room_of(uint8_t n)
 {
-    return n >= 128 ? SIZE_MAX : n * 4u;
+    return n >= 128 ? SIZE_MAX : n * 16u;
 }
 
 static void

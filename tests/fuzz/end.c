@@ -9,14 +9,15 @@
 #include "base/status.h"
 #include "mqtt/decode.h"
 
-enum { SAID_MAX = 1 << 16, HEARD_MAX = 1 << 16, ROUNDS_MAX = 200, ROUND_MS = 5000 };
+enum { SAID_MAX = 1 << 14, HEARD_MAX = 1 << 15, ROUNDS_MAX = 200, ROUND_MS = 5000 };
 
 typedef struct {
     nmq_stream base; // first: see stream.h
     enum fuzz_kind kind;
     uint8_t *to; // of the recv under way; NULL: none
     size_t cap;
-    size_t room;     // taken in one send
+    size_t room;     // taken between one pump and the next
+    size_t left;     // of it
     size_t send_len; // of the send under way, 0: none
     const uint8_t *send;
     uint8_t said[SAID_MAX]; // waits to be read
@@ -151,17 +152,16 @@ static int64_t
 end_send(nmq_stream *stream, const nmq_bytes *parts, unsigned count)
 {
     end *e = (end *) stream;
-    size_t room = e->room;
     int64_t taken = 0;
 
     assert(e->send_len == 0 && !e->freed && count > 0 && count <= 8);
     if (e->gone || e->closed) {
         return NMQ_ECLOSED;
     }
-    for (unsigned i = 0; i < count && room > 0; i++) {
-        size_t n = parts[i].len < room ? parts[i].len : room;
+    for (unsigned i = 0; i < count && e->left > 0; i++) {
+        size_t n = parts[i].len < e->left ? parts[i].len : e->left;
         hear(e, (nmq_bytes){parts[i].at, n});
-        room -= n;
+        e->left -= n;
         taken += (int64_t) n;
     }
     if (taken == 0) {
@@ -240,8 +240,9 @@ pump_one(end *e)
 {
     bool lost = e->gone || e->closed;
 
-    if (e->send_len > 0 && (lost || e->room > 0)) {
-        size_t n = e->send_len;
+    if (e->send_len > 0 && (lost || e->left > 0)) {
+        size_t n = e->send_len < e->left ? e->send_len : e->left;
+        e->left -= n;
         if (!lost) {
             hear(e, (nmq_bytes){e->send, n});
         }
@@ -266,6 +267,11 @@ fuzz_pump(void)
 {
     bool moved = true;
 
+    for (unsigned i = 0; i < FUZZ_ENDS; i++) {
+        if (ends[i] != NULL) {
+            ends[i]->left = ends[i]->room;
+        }
+    }
     while (moved) {
         moved = false;
         for (unsigned i = 0; i < FUZZ_ENDS; i++) {
@@ -292,7 +298,7 @@ fuzz_open(unsigned number)
     e->base.ops = &end_ops;
     e->base.peer = nmq_peer_ip4((const uint8_t[4]){192, 0, 2, 1}, (uint16_t) number);
     e->kind = number;
-    e->room = SIZE_MAX;
+    e->room = e->left = SIZE_MAX;
     if (!door->admit(door->arg, &e->base.peer)) {
         free(e);
         return false;

@@ -42,7 +42,7 @@ void fuzz_say(unsigned end, nmq_bytes bytes);
 // Its peer is gone, as far as the broker hears when it reads or sends.
 void fuzz_drop(unsigned end);
 
-// How much the end takes in one send; 0: nothing, until it is set again.
+// How much the end takes from one pump to the next.
 void fuzz_set_room(unsigned end, size_t room);
 
 // Delivers what waits, both ways, until nothing moves.

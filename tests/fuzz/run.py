@@ -56,18 +56,15 @@ def build() -> None:
         parts = list(pool.map(compile_to_object, [*CORE, *SHARED]))
 
         def link(target: str) -> None:
-            source = HERE / f"{target}.c"
-            cc(
-                *(f"-fsanitize=fuzzer,{SANITIZE}", source, *parts, "-lpthread"),
-                *("-Wl,--wrap=getrandom", "-o", OUT / target),
-            )
+            flags = [f"-fsanitize=fuzzer,{SANITIZE}", "-Wl,--wrap=getrandom", "-lpthread"]
+            cc(HERE / f"{target}.c", *parts, *flags, "-o", OUT / target)
 
         list(pool.map(link, TARGETS))
 
 
-def run(target: str, seconds: int, jobs_corpus: Path | None) -> bool:
+def run(target: str, seconds: int, kept: Path | None) -> bool:
     """Return whether the target kept its promise."""
-    corpus = (jobs_corpus or OUT / "corpus") / target
+    corpus = (kept or OUT / "corpus") / target
     corpus.mkdir(parents=True, exist_ok=True)
     seeds.write(target, corpus)
     given = HERE / "corpus" / target

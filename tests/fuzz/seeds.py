@@ -127,18 +127,21 @@ def conversations() -> Iterator[bytes]:
     enhanced = raw.connect("c", 5, properties=method + b"\x16" + raw.text("data"))
     goes_on = raw.packet(raw.AUTH, b"\x18" + raw.props(5, method))
     yield feed(0, enhanced) + b"\x04\x18" + feed(0, goes_on) + b"\x04\x00"
-    # a subscriber that takes nothing, and a publisher that is to wait for it
-    slow = feed(0, raw.connect("s") + raw.subscribe(1, ("t", 1))) + b"\x02\x00"
-    large = raw.publish("t", bytes(3000), qos=1, packet_id=1)
-    yield (
-        slow + feed(1, raw.connect("p")) + feed(1, large) * 5 + b"\x01\x0a\x02\xff\x01\x0b"
-    )
+    # subscribers that take little or nothing, and a publisher that is to wait for them
+    large = b"\x1c\x00\x22\x01"  # end 1 publishes 6,000 bytes to "t" at QoS 1
+    for room in (b"\x00", b"\x08"):
+        slow = feed(0, raw.connect("s") + raw.subscribe(1, ("t", 1))) + b"\x02" + room
+        more = (large + b"\x01\x07") * 6
+        yield slow + feed(1, raw.connect("p")) + more + b"\x02\xff\x01\x0b"
     groups = [(f"$share/g/{t}", 1) for t in ("t", "t/#")]
     yield (
         feed(0, come[0] + raw.subscribe(1, *groups, version=5))
-        + feed(1, come[1] + raw.subscribe(1, *groups) + large)
+        + feed(1, come[1] + raw.subscribe(1, *groups))
+        + large
         + b"\x03\x01\x05\x00\x05\x20"
     )
+    # a retained message that expires
+    yield feed(0, come[0]) + b"\x0c\x80\x48\x01\x05\x01\x0d" + feed(0, talk[0])
     # rules that take rights away
     yield feed(0, come[0] + talk[0]) + b"\x05\xa6" + feed(0, talk[1]) + b"\x05\xb6"
     # little memory

@@ -53,7 +53,7 @@ next_topic(world *w, bool wildcards)
     unsigned levels = next(w) % LEVELS_MAX + 1;
 
     for (unsigned i = 0; i < levels; i++) {
-        unsigned n = next(w) % (wildcards ? 8 : 6);
+        unsigned n = next(w) % (wildcards ? 8u : 6u);
         (void) strcat(t.text, i > 0 ? "/" : "");
         (void) strcat(t.text, names[n]);
         if (n == 7) {
