@@ -78,16 +78,12 @@ vacancy(nmq_alias_table *t, uint32_t max, size_t len, uint32_t hash)
     return fits ? (uint16_t) (held - t->names + 1) : 0;
 }
 
-// At most the client's maximum [MQTT-3.3.2-11], none if that is 0 [MQTT-3.1.2-27].
-uint16_t
-nmq_aliases_find(nmq_aliases *aliases, nmq_bytes topic_name, bool *known)
+// Apart, so that a connection without aliases does not pay for its registers.
+__attribute__((noinline)) static uint16_t
+look_up(nmq_aliases *aliases, nmq_bytes topic_name, bool *known)
 {
     nmq_alias_table *t = aliases->table;
 
-    *known = false;
-    if (aliases->max == 0 || topic_name.len < NAME_MIN_BYTES) {
-        return 0;
-    }
     if (t == NULL) {
         return 1;
     }
@@ -102,6 +98,17 @@ nmq_aliases_find(nmq_aliases *aliases, nmq_bytes topic_name, bool *known)
     }
     *known = true;
     return alias;
+}
+
+// At most the client's maximum [MQTT-3.3.2-11], none if that is 0 [MQTT-3.1.2-27].
+uint16_t
+nmq_aliases_find(nmq_aliases *aliases, nmq_bytes topic_name, bool *known)
+{
+    *known = false;
+    if (aliases->max == 0 || topic_name.len < NAME_MIN_BYTES) {
+        return 0;
+    }
+    return look_up(aliases, topic_name, known);
 }
 
 static int

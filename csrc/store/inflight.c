@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 
-enum { FIRST_CAP = 8, IDS = 65536, SPARSE = 8 };
+enum { FIRST_CAP = 8, IDS = 65536, SPARSE = 16, KEEP_CAP = 256 };
 
 static nmq_inflight_entry *
 slot_of(const nmq_inflight *inflight, uint16_t packet_id)
@@ -100,6 +100,24 @@ nmq_inflight_put(nmq_inflight *inflight, const nmq_inflight_entry *entry)
     return NMQ_OK;
 }
 
+// What is behind the slot of its own.
+static nmq_inflight_entry *
+search(const nmq_inflight *inflight, uint16_t packet_id)
+{
+    uint32_t id = packet_id;
+
+    for (uint32_t looks = 1; looks < inflight->cap; looks++) {
+        nmq_inflight_entry *entry = slot_of(inflight, (uint16_t) ++id);
+        if (is_free(entry)) {
+            break;
+        }
+        if (entry->packet_id == packet_id) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
 nmq_inflight_entry *
 nmq_inflight_find(const nmq_inflight *inflight, uint16_t packet_id)
 {
@@ -107,14 +125,13 @@ nmq_inflight_find(const nmq_inflight *inflight, uint16_t packet_id)
         return NULL;
     }
     nmq_inflight_entry *entry = slot_of(inflight, packet_id);
-    uint32_t looks = inflight->displaced > 0 ? inflight->cap : 1;
-    for (uint32_t id = packet_id; looks-- > 0 && !is_free(entry);) {
-        if (entry->packet_id == packet_id) {
-            return entry;
-        }
-        entry = slot_of(inflight, (uint16_t) ++id);
+    if (is_free(entry)) {
+        return NULL;
     }
-    return NULL;
+    if (entry->packet_id == packet_id) {
+        return entry;
+    }
+    return inflight->displaced > 0 ? search(inflight, packet_id) : NULL;
 }
 
 // Moves displaced entries behind the free slot back, so that no search stops there too
@@ -142,9 +159,9 @@ nmq_inflight_give(nmq_inflight *inflight, nmq_inflight_entry *entry)
 {
     nmq_delivery_fini(&entry->delivery);
     inflight->quota_used -= entry->in_quota;
-    inflight->displaced -= entry != slot_of(inflight, entry->packet_id);
     entry->state = NMQ_INFLIGHT_FREE;
     if (inflight->displaced > 0) {
+        inflight->displaced -= entry != slot_of(inflight, entry->packet_id);
         close_hole(inflight, (uint32_t) (entry - inflight->slots));
     }
     if (--inflight->count == 0 && inflight->cap > FIRST_CAP) { // an idle session is small
@@ -294,7 +311,7 @@ nmq_id_set_del(nmq_id_set *set, uint16_t packet_id)
     }
     set->slots[hole] = 0;
     set->count--;
-    if (set->cap > FIRST_CAP && set->count <= set->cap / SPARSE) {
+    if (set->cap > KEEP_CAP && set->count <= set->cap / SPARSE) {
         (void) resize(set, set->cap / 2); // without memory it stays large
     }
     return true;
