@@ -3,12 +3,13 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SOURCES := pyproject.toml build_ext.py $(shell find csrc -name '*.[ch]')
 C_FILES := $(shell find csrc tests/c -name '*.c')
-C_ALL := $(C_FILES) $(shell find bench -name '*.c')
-C_HEADERS := $(shell find csrc bench -name '*.h')
+C_ALL := $(C_FILES) $(shell find bench tests/fuzz -name '*.c')
+C_HEADERS := $(shell find csrc bench tests/fuzz -name '*.h')
+FUZZ_S := 20
 STRICT := -std=c11 -D_GNU_SOURCE -Icsrc -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 
-.PHONY: run test lint format asan tsan machine bench bench-short abuse reloads clean
+.PHONY: run test lint format asan tsan fuzz machine bench bench-short abuse reloads clean
 
 run: build/run
 	$(PY) -m nanomq_py start --conf etc/nanomq.conf
@@ -50,6 +51,9 @@ tsan: # threads without Python
 	@mkdir -p build
 	gcc -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=thread -DNMQ_MEM_COUNT -Icsrc -o build/stress-tsan $(C_FILES) -lpthread
 	for n in 1 2 3; do build/stress-tsan || exit 1; done
+
+fuzz: build/test # each target for FUZZ_S seconds, two at a time
+	$(PY) -m tests.fuzz.run --seconds $(FUZZ_S)
 
 machine: build/test # ten minutes of clients against a model, each round from a seed of its own
 	end=$$(( $$(date +%s) + 600 )); \

@@ -24,6 +24,23 @@ def test_only_the_top_knows_the_broker() -> None:
         assert '"broker.h"' not in source.read_text(), source.name
 
 
+WALL_CLOCK = {"registry.c", "bytes.c"}  # times that people read; a seed
+
+
+def test_waits_go_by_the_monotonic_clock() -> None:
+    for source in CSRC.rglob("*.[ch]"):
+        text = source.read_text()
+        assert "CLOCK_REALTIME" not in text or source.name in WALL_CLOCK, source.name
+        if "pthread_cond_timedwait" in text:
+            assert "nmq_clock_cond_init" in text, source.name
+        if source.name != "clock.c":
+            assert "pthread_condattr" not in text, source.name
+    for module in PACKAGE.rglob("*.py"):
+        assert not re.search(r"\btime\.time\(|\bdatetime\.now\(\)", module.read_text()), (
+            module.name
+        )
+
+
 NNG = {"nng", "stream_nng", "acceptor_socket", "acceptor_tls", "tls_guard"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -291,3 +292,36 @@ async def test_nobody_waits_for_a_subscriber_that_stands_still(qos: int) -> None
                 client.client_id: client.messages_dropped for client in broker.clients()
             }
             assert lost["sub"] == 0
+
+
+PROPERTIES = (b"\x26" + raw.text("k") + raw.text("v")) * 32
+TWICE = [raw.publish("t", b"", 5, qos=2, packet_id=n) for n in (1, 32769)]
+SENT = {
+    "alias": (b"", None, raw.publish("t", b"", 5, properties=b"\x23\xff\xff")),
+    "identifiers": (b"", None, b"".join(TWICE)),
+    "will": (PROPERTIES, ("w", b"gone", 1, True), b""),
+    "properties": (b"", None, raw.publish("t", b"", 5, retain=True, properties=PROPERTIES)),
+}
+
+
+@pytest.mark.parametrize("what", SENT)
+async def test_client_makes_the_broker_hold_about_what_it_sent(what: str) -> None:
+    will_properties, will, more = SENT[what]
+    async with limited(max_topic_alias="65535") as (broker, port):
+        with contextlib.ExitStack() as stack:
+            held = [broker.stats().held_bytes]
+            for n, extra in enumerate([False] * 20 + [True] * 20):
+                c = stack.enter_context(Raw(port, 5))
+                if extra:
+                    c.connect(f"c{n}", will=will, will_properties=will_properties)
+                    c.send(more)
+                else:
+                    c.connect(f"c{n}")
+                if extra and what == "identifiers":
+                    c.expect(raw.PUBREC)
+                    c.expect(raw.PUBREC)
+                c.ping()
+                held.append(broker.stats().held_bytes)
+            plain, with_more = held[20] - held[0], held[40] - held[20]
+            sent = len(will_properties) + len(more)
+            assert with_more - plain < 20 * (4 * sent + 4096)

@@ -1,8 +1,6 @@
 #include "base/clock.h"
 
-#include <pthread.h>
 #include <stddef.h>
-#include <time.h>
 
 #include "base/mem.h"
 #include "base/status.h"
@@ -31,6 +29,29 @@ nmq_clock_now_ms(void)
     return read_ms(CLOCK_MONOTONIC_COARSE);
 }
 
+static struct timespec
+at_ms(int64_t ms)
+{
+    return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
+}
+
+void
+nmq_clock_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t monotonic;
+
+    (void) pthread_condattr_init(&monotonic);
+    (void) pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void) pthread_cond_init(cond, &monotonic);
+    (void) pthread_condattr_destroy(&monotonic);
+}
+
+struct timespec
+nmq_clock_after(int64_t wait_ms)
+{
+    return at_ms(read_ms(CLOCK_MONOTONIC) + wait_ms);
+}
+
 static void
 sleep_until_due(nmq_clock *clock, int64_t now_ms)
 {
@@ -42,8 +63,7 @@ sleep_until_due(nmq_clock *clock, int64_t now_ms)
         return;
     }
     clock->sleep_to = now_ms + wait_ms;
-    struct timespec at = {.tv_sec = clock->sleep_to / 1000,
-                          .tv_nsec = (clock->sleep_to % 1000) * 1000000};
+    struct timespec at = at_ms(clock->sleep_to);
     (void) pthread_cond_timedwait(&clock->wake, &clock->lock, &at);
 }
 
@@ -72,16 +92,12 @@ int
 nmq_clock_new(nmq_clock **out)
 {
     nmq_clock *clock = nmq_zalloc(sizeof *clock);
-    pthread_condattr_t monotonic;
 
     if (clock == NULL) {
         return NMQ_ENOMEM;
     }
     (void) pthread_mutex_init(&clock->lock, NULL);
-    (void) pthread_condattr_init(&monotonic);
-    (void) pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    (void) pthread_cond_init(&clock->wake, &monotonic);
-    (void) pthread_condattr_destroy(&monotonic);
+    nmq_clock_cond_init(&clock->wake);
     nmq_wheel_init(&clock->wheel, read_ms(CLOCK_MONOTONIC));
     if (pthread_create(&clock->thread, NULL, run, clock) != 0) {
         (void) pthread_cond_destroy(&clock->wake);

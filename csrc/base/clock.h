@@ -5,12 +5,20 @@
 //          back.
 // Threads  arm and cancel are thread-safe; fire runs on the clock's thread, unlocked.
 #pragma once
+#include <pthread.h>
+#include <time.h>
+
 #include "base/wheel.h"
 
 typedef struct nmq_clock nmq_clock;
 
 // Milliseconds of the monotonic clock, at a resolution of a few.
 int64_t nmq_clock_now_ms(void);
+
+// Makes a condition whose timed waits go by the monotonic clock, and says when such a wait
+// is to end: to set the wall clock neither cuts it short nor draws it out.
+void nmq_clock_cond_init(pthread_cond_t *cond);
+struct timespec nmq_clock_after(int64_t wait_ms);
 
 // Starts the thread. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_clock_new(nmq_clock **out);

@@ -105,9 +105,12 @@ bool
 nmq_utf8_check(nmq_bytes text)
 {
     const uint8_t *at = text.at;
-    const uint8_t *end = text.at + text.len;
     uint64_t eight;
 
+    if (text.len == 0) { // at may be NULL
+        return true;
+    }
+    const uint8_t *end = at + text.len;
     while (at < end) {
         // Eight ASCII bytes at once, none of them zero.
         while (end - at >= 8) {

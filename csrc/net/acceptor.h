@@ -12,6 +12,9 @@
 enum {
     NMQ_ACCEPT_BACKLOG = 4096, // connections that wait to be accepted
     NMQ_ACCEPT_PAUSE_MS = 20,  // after an error that would come again at once
+    NMQ_ACCEPT_IDLE_S = 60,    // of silence, before TCP asks whether the peer is there
+    NMQ_ACCEPT_ASK_S = 15,     // between two such questions
+    NMQ_ACCEPT_ASKS = 4,       // without an answer: the connection is over
 };
 
 // options->fd is a listening socket, TCP or Unix.
@@ -21,6 +24,10 @@ int nmq_acceptor_socket(const nmq_listener_options *options, const nmq_accept *t
 // options->address and options->tls say where and how.
 int nmq_acceptor_tls(const nmq_listener_options *options, const nmq_accept *to,
                      nmq_acceptor **out, uint32_t *port);
+
+// Has the connections that the listening TCP socket accepts ask a silent peer whether it is
+// still there. No timer of ours looks after a client without Keep Alive.
+void nmq_acceptor_keep_alive(int fd);
 
 // One or the other, by options->tls.
 int nmq_acceptor_listen(const nmq_listener_options *options, const nmq_accept *to,

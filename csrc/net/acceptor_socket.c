@@ -191,8 +191,21 @@ open_door(socket_acceptor *a)
     return nmq_nng_status(rv);
 }
 
-// Connections inherit TCP_NODELAY. A batch is flushed whole: Nagle's algorithm would hold
-// the next one back until the peer's delayed acknowledgement, some 40 ms.
+void
+nmq_acceptor_keep_alive(int fd)
+{
+    const int on = 1, idle_s = NMQ_ACCEPT_IDLE_S, ask_s = NMQ_ACCEPT_ASK_S,
+              asks = NMQ_ACCEPT_ASKS;
+
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &ask_s, sizeof ask_s);
+    (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &asks, sizeof asks);
+    (void) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+}
+
+// Connections inherit TCP_NODELAY and keep alive. A batch is flushed whole: Nagle's
+// algorithm would hold the next one back until the peer's delayed acknowledgement, some 40
+// ms.
 static int
 prepare(int fd)
 {
@@ -200,6 +213,7 @@ prepare(int fd)
 
     (void) fcntl(fd, F_SETFL, O_NONBLOCK);                           // systemd's may wait
     (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); // not on Unix sockets
+    nmq_acceptor_keep_alive(fd);
     return listen(fd, NMQ_ACCEPT_BACKLOG) == 0 ? NMQ_OK : NMQ_EIO;
 }
 

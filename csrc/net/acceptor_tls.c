@@ -111,11 +111,11 @@ listening_port(int fd)
     return nmq_peer_of((const struct sockaddr *) &at).port;
 }
 
-// nng listens with a backlog of 128, too short for a storm of connections. Its descriptor
-// is not handed out, so it is found by its port; a second listen() only changes the
-// backlog.
+// nng listens with a backlog of 128, too short for a storm of connections, and its keep
+// alive asks after two hours. Its descriptor is not handed out, so it is found by its port;
+// a second listen() only changes the backlog.
 static void
-raise_backlog(uint32_t port)
+tune_socket(uint32_t port)
 {
     DIR *dir = opendir("/proc/self/fd");
     const struct dirent *entry;
@@ -124,6 +124,7 @@ raise_backlog(uint32_t port)
         int fd = atoi(entry->d_name);
         if (fd > 0 && port > 0 && listening_port(fd) == port) {
             (void) listen(fd, NMQ_ACCEPT_BACKLOG);
+            nmq_acceptor_keep_alive(fd);
         }
     }
     if (dir != NULL) {
@@ -266,6 +267,7 @@ open_listener(tls_acceptor *a, const nmq_listener_options *options)
         return rv;
     }
     (void) nng.stream_listener_set_bool(a->listener, "tcp-nodelay", true);
+    (void) nng.stream_listener_set_bool(a->listener, "tcp-keepalive", true);
     rv = set_config(a, options->tls);
     return rv == NMQ_OK ? nmq_nng_status(nng.stream_listener_listen(a->listener)) : rv;
 }
@@ -296,7 +298,7 @@ nmq_acceptor_tls(const nmq_listener_options *options, const nmq_accept *to,
     }
     (void) nng.stream_listener_get_int(a->listener, "tcp-bound-port", &bound);
     *port = (uint32_t) bound;
-    raise_backlog(*port);
+    tune_socket(*port);
     *out = &a->base;
     return NMQ_OK;
 }

@@ -195,11 +195,11 @@ keep_alive_of(const nmq_told *told, const nmq_connect *c)
 void
 nmq_conn_keep_alive(nmq_conn *conn)
 {
-    uint32_t permille = NMQ_LIVE(conn->conns->options->keep_alive_permille);
+    int64_t permille = NMQ_LIVE(conn->conns->options->keep_alive_permille);
     nmq_client *client = conn->client;
 
     (void) pthread_mutex_lock(&client->lock);
-    uint32_t keep_alive_s = client->keep_alive_s;
+    int64_t keep_alive_s = client->keep_alive_s;
     (void) pthread_mutex_unlock(&client->lock);
     nmq_conn_set_idle(conn, keep_alive_s * (permille < KEEP_ALIVE_MIN_PERMILLE
                                                 ? KEEP_ALIVE_MIN_PERMILLE

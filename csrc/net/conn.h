@@ -113,7 +113,7 @@ struct nmq_conn {
     size_t held_in;            // atomic: what `in` holds
     size_t in_cap_next;        // receive side: how large the next buffer shall be
     enum nmq_conn_state state; // receive side
-    nmq_bytes *aliases;        // receive side: topics by Topic Alias, owned; NULL: none
+    nmq_alias_names aliases;   // receive side
     nmq_client *client;        // set by the receive side with link.lock; a reference
     nmq_acl_view *acl;         // receive side; NULL: everything is allowed
     uint64_t acl_version;      // receive side: of the rules that `acl` is for
@@ -136,7 +136,7 @@ struct nmq_conn {
     bool unread;            // receive side: packets that have come wait in `in`
     uint8_t version;        // atomic; 0 before CONNECT
     uint32_t quiet_reads;   // receive side: reads in a row that used little
-    uint32_t idle_ms;       // atomic: longest silence, 0: any
+    int64_t idle_ms;        // atomic: longest silence, 0: any
     int64_t last_packet_ms; // atomic
     uint64_t retry_acks;    // clock: in-flight head at the last retry
     uint64_t messages_in;   // receive side: of this batch
@@ -282,7 +282,7 @@ enum nmq_next nmq_conn_refuse(nmq_conn *conn, nmq_batch *batch, nmq_fault fault)
 int nmq_conn_put(nmq_conn *conn, nmq_batch *batch, nmq_bytes bytes);
 
 // From the next packet on, a silence of idle_ms (0: any) closes the connection.
-void nmq_conn_set_idle(nmq_conn *conn, uint32_t idle_ms);
+void nmq_conn_set_idle(nmq_conn *conn, int64_t idle_ms);
 
 // The handlers of packets that have a file of their own.
 enum nmq_next nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);

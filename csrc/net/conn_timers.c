@@ -22,22 +22,22 @@ nmq_conn_cancel(nmq_conn *conn, nmq_timer *timer)
 }
 
 // 5.0 sends again at a new connection only [MQTT-4.4.0-1].
-static uint32_t
+static int64_t
 retry_interval_ms(const nmq_conn *conn, bool open)
 {
     return open && nmq_conn_version(conn) != NMQ_V5
-               ? NMQ_LIVE(conn->conns->options->retry_interval_s) * 1000
+               ? (int64_t) NMQ_LIVE(conn->conns->options->retry_interval_s) * 1000
                : 0;
 }
 
 void
-nmq_conn_set_idle(nmq_conn *conn, uint32_t idle_ms)
+nmq_conn_set_idle(nmq_conn *conn, int64_t idle_ms)
 {
     int64_t now_ms = nmq_clock_now_ms();
 
     __atomic_store_n(&conn->last_packet_ms, now_ms, __ATOMIC_RELAXED);
     __atomic_store_n(&conn->idle_ms, idle_ms, __ATOMIC_RELAXED);
-    uint32_t retry_ms = retry_interval_ms(conn, conn->client != NULL);
+    int64_t retry_ms = retry_interval_ms(conn, conn->client != NULL);
     if (idle_ms == 0 || (retry_ms != 0 && retry_ms < idle_ms)) {
         idle_ms = retry_ms;
     }
@@ -128,10 +128,10 @@ nmq_conn_fire_timer(nmq_timer *timer)
     bool open = conn->client != NULL;
     bool waits = conn->waits_for_itself; // it is not read: that is no silence
     (void) pthread_mutex_unlock(&conn->link.lock);
-    uint32_t idle_ms = __atomic_load_n(&conn->idle_ms, __ATOMIC_RELAXED);
+    int64_t idle_ms = __atomic_load_n(&conn->idle_ms, __ATOMIC_RELAXED);
     int64_t last_ms =
         waits ? now_ms : __atomic_load_n(&conn->last_packet_ms, __ATOMIC_RELAXED);
-    uint32_t retry_ms = retry_interval_ms(conn, open);
+    int64_t retry_ms = retry_interval_ms(conn, open);
     int64_t due_ms = idle_ms != 0 ? last_ms + idle_ms : INT64_MAX;
 
     if (lingers) {

@@ -1,6 +1,5 @@
 // conns.c - all connections of one broker: accept, answers to their questions, close all.
 #include <string.h>
-#include <time.h>
 
 #include "base/live.h"
 #include "base/mem.h"
@@ -79,10 +78,7 @@ conn_free(nmq_link *link)
     nmq_conns *conns = conn->conns;
 
     nmq_client_unref(conn->client);
-    for (uint32_t i = 0; conn->aliases != NULL && i < conn->told.topic_alias_max; i++) {
-        nmq_free((void *) (uintptr_t) conn->aliases[i].at);
-    }
-    nmq_free(conn->aliases);
+    nmq_alias_names_free(&conn->aliases);
     nmq_auth_free(conn->auth);
     nmq_conn_forget_rules(conn);
     nmq_listener_settings_unref(conn->settings);
@@ -217,7 +213,7 @@ nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options)
     *conns = (nmq_conns){.router = router, .options = options};
     nmq_gate_init(&conns->gate, router, options);
     (void) pthread_mutex_init(&conns->lock, NULL);
-    (void) pthread_cond_init(&conns->freed, NULL);
+    nmq_clock_cond_init(&conns->freed);
 }
 
 void
@@ -305,16 +301,9 @@ nmq_conns_disconnect(nmq_conns *conns, uint32_t listener, uint8_t reason_code)
 static bool
 wait_freed(nmq_conns *conns, uint32_t timeout_ms)
 {
-    struct timespec until;
+    struct timespec until = nmq_clock_after(timeout_ms);
     int rv = 0;
 
-    (void) clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (long) (timeout_ms % 1000) * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
     (void) pthread_mutex_lock(&conns->lock);
     while (conns->open > 0 && rv == 0) {
         rv = pthread_cond_timedwait(&conns->freed, &conns->lock, &until);

@@ -132,7 +132,7 @@ nmq_conn_prefix(const nmq_conn *conn)
 {
     const nmq_conn_ws *w = conn->ws;
 
-    return w != NULL
+    return w != NULL && w->prefix.len > 0
                ? (nmq_bytes){w->prefix.at + w->prefix_at, w->prefix.len - w->prefix_at}
                : (nmq_bytes){0};
 }

@@ -100,22 +100,14 @@ resolve_alias(nmq_conn *conn, nmq_packet *packet)
     if (alias == 0 || alias > max) {
         return NMQ_RC_TOPIC_ALIAS_INVALID; // [MQTT-3.3.2-8] [MQTT-3.3.2-9]
     }
-    if (conn->aliases == NULL) {
-        conn->aliases = nmq_zalloc(max * sizeof *conn->aliases);
-    }
-    if (conn->aliases == NULL) {
-        return NMQ_ENOMEM;
-    }
-    nmq_bytes *known = &conn->aliases[alias - 1];
     if (topic->len > 0) {
-        nmq_free((void *) (uintptr_t) known->at);
-        *known = (nmq_bytes){0};
-        return nmq_bytes_copy(*topic, known);
+        return nmq_alias_names_put(&conn->aliases, (uint16_t) alias, *topic);
     }
-    if (known->at == NULL) {
+    nmq_bytes known = nmq_alias_names_get(&conn->aliases, (uint16_t) alias);
+    if (known.at == NULL) {
         return NMQ_RC_PROTOCOL_ERROR; // 3.3.2.3.4: never set on this connection
     }
-    *topic = *known;
+    *topic = known;
     return 0;
 }
 

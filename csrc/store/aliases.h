@@ -1,23 +1,29 @@
-// aliases.h - Topic Aliases that the broker sets on one Network Connection.
+// aliases.h - the Topic Aliases of one Network Connection, both ways.
 //
-//     alias = 1 + hash(topic) % max        a topic holds its slot by credit: each use earns
-//                                          some, each message of another topic costs some
+//     nmq_aliases       that the broker sets: name -> alias, and what the receiver knows
+//     nmq_alias_names   that the client sets: alias -> name
 //
-// A name of two bytes or less is never given one: the alias would be longer.
+//     alias = 1, 2, 3 ... max, in the order of first use; then a name takes the place of
+//             another, whose credit is used up: each use earns some, each message of a
+//             topic that wants its place costs some
 //
+// A name of two bytes or less is never given an alias: the alias would be longer. Once all
+// names together are NMQ_ALIASES_NAMES_BYTES long, others only take places.
+//
+// Memory   for the aliases that were set, whatever the maximum is.
 // Threads  none of its own: the connection's lock.
+// Cost     constant, but to grow; names are found by a hash that peers cannot foresee.
 // Source   MQTT 5.0, 3.3.2.3.4 Topic Alias.
 #pragma once
 #include "base/bytes.h"
 
-typedef struct {
-    nmq_bytes topic_name; // owned; at NULL: free
-    uint8_t credit;
-} nmq_alias_slot;
+enum { NMQ_ALIASES_NAMES_BYTES = 1 << 18 };
+
+typedef struct nmq_alias_table nmq_alias_table;
 
 // A zeroed one sets no aliases.
 typedef struct {
-    nmq_alias_slot *slots; // made when first needed
+    nmq_alias_table *table; // made when first needed
     uint16_t max;
 } nmq_aliases;
 
@@ -31,3 +37,24 @@ uint16_t nmq_aliases_find(nmq_aliases *aliases, nmq_bytes topic_name, bool *know
 // The receiver has been sent the name with the alias. Returns NMQ_OK, or NMQ_ENOMEM, which
 // only costs sending it again.
 int nmq_aliases_learn(nmq_aliases *aliases, uint16_t alias, nmq_bytes topic_name);
+
+typedef struct {
+    nmq_bytes topic_name; // owned; at NULL: free
+    uint16_t alias;
+} nmq_alias_name;
+
+// A zeroed one knows none.
+typedef struct {
+    nmq_alias_name *slots; // open addressing
+    uint32_t cap;          // 0 or a power of two
+    uint32_t count;
+} nmq_alias_names;
+
+// Returns the name, which is borrowed until the next put; at NULL when the alias is not
+// set.
+nmq_bytes nmq_alias_names_get(const nmq_alias_names *names, uint16_t alias);
+
+// Sets the alias, anew if it is set. Returns NMQ_OK, or NMQ_ENOMEM with all as it was.
+int nmq_alias_names_put(nmq_alias_names *names, uint16_t alias, nmq_bytes topic_name);
+
+void nmq_alias_names_free(nmq_alias_names *names);

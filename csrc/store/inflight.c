@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 
-enum { FIRST_CAP = 8, IDS = 65536 };
+enum { FIRST_CAP = 8, IDS = 65536, SPARSE = 16, KEEP_CAP = 256 };
 
 static nmq_inflight_entry *
 slot_of(const nmq_inflight *inflight, uint16_t packet_id)
@@ -21,19 +21,40 @@ message_bytes(const nmq_inflight_entry *entry)
     return message != NULL ? nmq_message_size(message) : 0;
 }
 
+static bool
+is_free(const nmq_inflight_entry *entry)
+{
+    return entry->state == NMQ_INFLIGHT_FREE;
+}
+
+// Puts the entry in the first free slot from its own on; there is one.
+static void
+settle(nmq_inflight *inflight, const nmq_inflight_entry *entry)
+{
+    nmq_inflight_entry *home = slot_of(inflight, entry->packet_id);
+    nmq_inflight_entry *slot = home;
+
+    for (uint32_t id = entry->packet_id; !is_free(slot);) {
+        slot = slot_of(inflight, (uint16_t) ++id);
+    }
+    *slot = *entry;
+    inflight->displaced += slot != home;
+}
+
 static int
 grow(nmq_inflight *inflight)
 {
     nmq_inflight bigger = *inflight;
 
+    bigger.displaced = 0;
     bigger.cap = inflight->cap == 0 ? FIRST_CAP : inflight->cap * 2;
     bigger.slots = nmq_zalloc(bigger.cap * sizeof *bigger.slots);
     if (bigger.slots == NULL) {
         return NMQ_ENOMEM;
     }
     for (uint32_t i = 0; i < inflight->cap; i++) {
-        if (inflight->slots[i].state != NMQ_INFLIGHT_FREE) {
-            *slot_of(&bigger, inflight->slots[i].packet_id) = inflight->slots[i];
+        if (!is_free(&inflight->slots[i])) {
+            settle(&bigger, &inflight->slots[i]);
         }
     }
     nmq_free(inflight->slots);
@@ -51,8 +72,7 @@ nmq_inflight_take(nmq_inflight *inflight, const nmq_delivery *delivery)
     uint16_t id = inflight->last_id;
     do {
         id = (uint16_t) (id + 1);
-    } while (id == 0 ||
-             slot_of(inflight, id)->state != NMQ_INFLIGHT_FREE); // [MQTT-2.2.1-4]
+    } while (id == 0 || !is_free(slot_of(inflight, id))); // [MQTT-2.2.1-4]
     nmq_inflight_entry *entry = slot_of(inflight, id);
     *entry = (nmq_inflight_entry){
         .delivery = *delivery,
@@ -79,19 +99,33 @@ nmq_inflight_put(nmq_inflight *inflight, const nmq_inflight_entry *entry)
         nmq_inflight_find(inflight, entry->packet_id) != NULL) {
         return NMQ_EINVAL;
     }
-    // two identifiers of 16 bits part at the latest in a table of 65,536
-    while (inflight->cap == 0 ||
-           slot_of(inflight, entry->packet_id)->state != NMQ_INFLIGHT_FREE) {
-        if (grow(inflight) != NMQ_OK) {
-            return NMQ_ENOMEM;
+    if (inflight->count == inflight->cap && grow(inflight) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    nmq_inflight_entry outside = *entry;
+    outside.in_quota = false;
+    settle(inflight, &outside);
+    inflight->count++;
+    inflight->bytes += message_bytes(&outside);
+    return NMQ_OK;
+}
+
+// What is behind the slot of its own.
+static nmq_inflight_entry *
+search(const nmq_inflight *inflight, uint16_t packet_id)
+{
+    uint32_t id = packet_id;
+
+    for (uint32_t looks = 1; looks < inflight->cap; looks++) {
+        nmq_inflight_entry *entry = slot_of(inflight, (uint16_t) ++id);
+        if (is_free(entry)) {
+            break;
+        }
+        if (entry->packet_id == packet_id) {
+            return entry;
         }
     }
-    nmq_inflight_entry *slot = slot_of(inflight, entry->packet_id);
-    *slot = *entry;
-    slot->in_quota = false;
-    inflight->count++;
-    inflight->bytes += message_bytes(slot);
-    return NMQ_OK;
+    return NULL;
 }
 
 nmq_inflight_entry *
@@ -101,8 +135,33 @@ nmq_inflight_find(const nmq_inflight *inflight, uint16_t packet_id)
         return NULL;
     }
     nmq_inflight_entry *entry = slot_of(inflight, packet_id);
-    bool found = entry->state != NMQ_INFLIGHT_FREE && entry->packet_id == packet_id;
-    return found ? entry : NULL;
+    if (is_free(entry)) {
+        return NULL;
+    }
+    if (entry->packet_id == packet_id) {
+        return entry;
+    }
+    return inflight->displaced > 0 ? search(inflight, packet_id) : NULL;
+}
+
+// Moves displaced entries behind the free slot back, so that no search stops there too
+// early.
+static void
+close_hole(nmq_inflight *inflight, uint32_t hole)
+{
+    uint32_t mask = inflight->cap - 1;
+
+    for (uint32_t i = (hole + 1) & mask;
+         inflight->displaced > 0 && !is_free(&inflight->slots[i]); i = (i + 1) & mask) {
+        uint32_t home = inflight->slots[i].packet_id & mask;
+        if (((i - home) & mask) >= ((i - hole) & mask)) {
+            inflight->slots[hole] = inflight->slots[i];
+            inflight->slots[i].state = NMQ_INFLIGHT_FREE;
+            inflight->slots[i].delivery = (nmq_delivery){0};
+            inflight->displaced -= home == hole;
+            hole = i;
+        }
+    }
 }
 
 void
@@ -120,6 +179,10 @@ nmq_inflight_give(nmq_inflight *inflight, nmq_inflight_entry *entry)
     nmq_delivery_fini(&entry->delivery);
     inflight->quota_used -= entry->in_quota;
     entry->state = NMQ_INFLIGHT_FREE;
+    if (inflight->displaced > 0) {
+        inflight->displaced -= entry != slot_of(inflight, entry->packet_id);
+        close_hole(inflight, (uint32_t) (entry - inflight->slots));
+    }
     if (--inflight->count == 0 && inflight->cap > FIRST_CAP) { // an idle session is small
         nmq_free(inflight->slots);
         inflight->slots = NULL;
@@ -178,51 +241,61 @@ nmq_inflight_free(nmq_inflight *inflight)
     *inflight = (nmq_inflight){0};
 }
 
+// Identifiers mostly come in turn: spread, so that they are not one long run.
+static uint32_t
+home_of(const nmq_id_set *set, uint16_t packet_id)
+{
+    uint32_t spread = packet_id * 0x9e3779b1u; // of the golden ratio
+
+    return (uint32_t) ((uint64_t) spread * set->cap >> 32);
+}
+
+// Where the identifier is, or the free slot where it belongs.
+static uint32_t
+place_of(const nmq_id_set *set, uint16_t packet_id)
+{
+    uint32_t i = home_of(set, packet_id);
+
+    while (set->slots[i] != 0 && set->slots[i] != packet_id) {
+        i = (i + 1) & (set->cap - 1);
+    }
+    return i;
+}
+
 bool
 nmq_id_set_has(const nmq_id_set *set, uint16_t packet_id)
 {
-    return set->count > 0 && set->slots[packet_id & (set->cap - 1)] == packet_id;
+    return set->count > 0 && set->slots[place_of(set, packet_id)] != 0;
 }
 
-// Doubles until every identifier, the new one too, has a slot of its own; at 65,536 slots
-// each identifier has.
 static int
-spread(nmq_id_set *set, uint16_t packet_id)
+resize(nmq_id_set *set, uint32_t cap)
 {
-    for (uint32_t cap = set->cap == 0 ? FIRST_CAP : set->cap * 2; cap <= IDS; cap *= 2) {
-        bool clash = false;
-        uint16_t *slots = nmq_zalloc(cap * sizeof *slots);
-        if (slots == NULL) {
-            return NMQ_ENOMEM;
-        }
-        slots[packet_id & (cap - 1)] = packet_id;
-        for (uint32_t i = 0; i < set->cap && !clash; i++) {
-            uint16_t id = set->slots[i];
-            clash = id != 0 && slots[id & (cap - 1)] != 0;
-            if (id != 0 && !clash) {
-                slots[id & (cap - 1)] = id;
-            }
-        }
-        if (!clash) {
-            nmq_free(set->slots);
-            set->slots = slots;
-            set->cap = cap;
-            return NMQ_OK;
-        }
-        nmq_free(slots);
+    nmq_id_set other = {.cap = cap, .count = set->count};
+
+    other.slots = nmq_zalloc(cap * sizeof *other.slots);
+    if (other.slots == NULL) {
+        return NMQ_ENOMEM;
     }
-    return NMQ_ENOMEM;
+    for (uint32_t i = 0; i < set->cap; i++) {
+        if (set->slots[i] != 0) {
+            other.slots[place_of(&other, set->slots[i])] = set->slots[i];
+        }
+    }
+    nmq_free(set->slots);
+    *set = other;
+    return NMQ_OK;
 }
 
+// At most three quarters are taken.
 int
 nmq_id_set_put(nmq_id_set *set, uint16_t packet_id)
 {
-    if (set->cap == 0 || set->slots[packet_id & (set->cap - 1)] != 0) {
-        if (spread(set, packet_id) != NMQ_OK) {
-            return NMQ_ENOMEM;
-        }
+    if (4 * (set->count + 1) > 3 * set->cap &&
+        resize(set, set->cap == 0 ? FIRST_CAP : 2 * set->cap) != NMQ_OK) {
+        return NMQ_ENOMEM;
     }
-    set->slots[packet_id & (set->cap - 1)] = packet_id;
+    set->slots[place_of(set, packet_id)] = packet_id;
     set->count++;
     return NMQ_OK;
 }
@@ -233,8 +306,21 @@ nmq_id_set_del(nmq_id_set *set, uint16_t packet_id)
     if (!nmq_id_set_has(set, packet_id)) {
         return false;
     }
-    set->slots[packet_id & (set->cap - 1)] = 0;
+    uint32_t mask = set->cap - 1;
+    uint32_t hole = place_of(set, packet_id);
+    // Later entries of the run move back, so that no search stops at the hole too early.
+    for (uint32_t i = (hole + 1) & mask; set->slots[i] != 0; i = (i + 1) & mask) {
+        uint32_t home = home_of(set, set->slots[i]);
+        if (((i - home) & mask) >= ((i - hole) & mask)) {
+            set->slots[hole] = set->slots[i];
+            hole = i;
+        }
+    }
+    set->slots[hole] = 0;
     set->count--;
+    if (set->cap > KEEP_CAP && set->count <= set->cap / SPARSE) {
+        (void) resize(set, set->cap / 2); // without memory it stays large
+    }
     return true;
 }
 

@@ -4,10 +4,15 @@
 // nmq_id_set     packet identifiers received at QoS 2 and not yet released
 //
 //     id 517, table of 256  ->  slot 517 & 255; ids are drawn in turn, and one whose slot
-//     is taken is passed over, so that no look-up ever searches
+//     is taken is passed over, so that no look-up searches; but ids that come from
+//     elsewhere, by put or from a client, may find their slot taken and lie behind it
 //
+// Memory   for as many as there are, whatever their identifiers; a set keeps up to 512
+// bytes
+//          for those that come again.
 // Threads  none of its own: the session's lock.
-// Cost     take, find, give: constant.
+// Cost     take, find, give: constant. What was put, and a set: constant where identifiers
+//          were drawn in turn; at worst the run of slots that are taken.
 // Source   MQTT 5.0, 2.2.1 Packet Identifier, 4.3 Quality of Service, 4.4 redelivery.
 #pragma once
 #include "store/queue.h"
@@ -33,6 +38,7 @@ typedef struct {
     uint32_t cap; // 0 or a power of two
     uint32_t count;
     uint32_t quota_used;
+    uint32_t displaced; // entries that lie behind the slot of their own
     uint64_t bytes; // of the messages, each in full
     uint64_t next_order;
     uint16_t last_id;
@@ -47,7 +53,8 @@ nmq_inflight_entry *nmq_inflight_take(nmq_inflight *inflight, const nmq_delivery
 // that its message does not fit.
 int nmq_inflight_put(nmq_inflight *inflight, const nmq_inflight_entry *entry);
 
-// Returns the entry of that identifier, or NULL.
+// Returns the entry of that identifier, or NULL. An entry stays where it is until the next
+// take, put or give.
 nmq_inflight_entry *nmq_inflight_find(const nmq_inflight *inflight, uint16_t packet_id);
 
 // PUBREC has come: the entry lets go of its message and waits for PUBCOMP.
@@ -64,8 +71,8 @@ void nmq_inflight_free(nmq_inflight *inflight);
 
 // A zeroed set is a valid empty one.
 typedef struct {
-    uint16_t *slots; // 0: free
-    uint32_t cap;    // 0 or a power of two, at most 65,536
+    uint16_t *slots; // open addressing; 0: free
+    uint32_t cap;    // 0 or a power of two, at most 131,072
     uint32_t count;
 } nmq_id_set;
 

@@ -124,6 +124,19 @@ def test_silent_client_is_closed_after_its_keep_alive(
         assert [p.reason for p in got] == ([0x8D] if version == 5 else [])
 
 
+@pytest.mark.spec("MQTT-3.1.2-22")
+def test_long_keep_alive_with_a_large_backoff_lasts_as_long(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker(keepalive_backoff="99.605")
+    with process.raw(5) as c:
+        c.connect("c", keep_alive=43120)  # the product is 304 ms past 2**32
+        c.sock.settimeout(1.5)
+        with pytest.raises(TimeoutError):
+            c.read()
+        c.ping()
+
+
 def test_pings_keep_a_client_alive(broker: Process, name: str) -> None:
     with broker.raw() as c:
         c.connect(name, keep_alive=1)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import ssl
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -12,11 +15,14 @@ from nanomq_py import Broker
 from nanomq_py.config import Config, ConfigError, parse
 from nanomq_py.listeners import places_of
 from tests import raw
+from tests.certs import Certs
 from tests.conformance.flows import kept, modern, take
 from tests.conftest import Process, StartBroker
 from tests.raw import Closed, Raw
+from tests.transport.test_tls import keys as tls_keys
 
 pytestmark = pytest.mark.timeout(60)
+KEEP_ALIVE = 2  # of a TCP socket's timers, in /proc/net/tcp
 
 
 def unix(path: Path | str, version: int = 5) -> Raw:
@@ -48,6 +54,38 @@ def test_clients_of_all_listeners_meet(
         d.publish("t", b"hello")
         for client in (a, b, c, d):
             assert take(client)[1] == b"hello"
+
+
+def server_side(client: socket.socket) -> tuple[int, int]:
+    """The timer of the broker's end of a connection: its kind, and seconds until it is due."""
+    near, far = client.getpeername()[1], client.getsockname()[1]
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        ports = [int(end.rpartition(":")[2], 16) for end in fields[1:3]]
+        if ports == [near, far]:
+            kind, ticks = (int(n, 16) for n in fields[5].split(":"))
+            return kind, ticks // os.sysconf("SC_CLK_TCK")
+    raise AssertionError("no such connection")
+
+
+@pytest.mark.parametrize("key", ["url", "tls.url"])
+def test_tcp_looks_for_a_peer_that_is_silent(
+    start_broker: StartBroker, certs: Certs, key: str
+) -> None:
+    process = start_broker(**tls_keys(certs))
+    sock = socket.create_connection(("127.0.0.1", process.ports[key]), 5)
+    if key == "tls.url":
+        made = ssl.create_default_context(cafile=str(certs.ca.certfile))
+        sock = made.wrap_socket(sock, server_hostname="localhost")
+    with Raw(sock, 5) as c:
+        c.connect("c", keep_alive=0)
+        until = time.monotonic() + 10
+        kind, due_s = server_side(c.sock)
+        while kind != KEEP_ALIVE or due_s < 1:  # first, data may have an answer due
+            assert time.monotonic() < until, (kind, due_s)
+            time.sleep(0.01)
+            kind, due_s = server_side(c.sock)
+        assert due_s <= 60
 
 
 def test_ipc_file_goes_with_the_broker_and_a_left_over_one_is_replaced(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import select
+import time
+from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -73,6 +75,73 @@ def test_cancelled_timer_does_not_fire() -> None:
     assert lib.nmq_wheel_cancel(wheel, timer)
     assert not lib.nmq_wheel_cancel(wheel, timer)
     assert lib.nmq_wheel_expired(wheel, 10_000) == ffi.NULL
+
+
+def test_timer_cancelled_or_moved_among_those_that_are_due_does_not_fire() -> None:
+    wheel = ffi.new("nmq_wheel *")
+    timers = ffi.new("nmq_timer[]", 5)
+    at = [ffi.addressof(timers, n) for n in range(5)]
+    lib.nmq_wheel_init(wheel, 0)
+    for timer in at:
+        lib.nmq_wheel_arm(wheel, timer, 100)
+    assert lib.nmq_wheel_expired(wheel, 100) == at[0]  # the others are due as well
+    assert lib.nmq_wheel_wait_ms(wheel, 100) == 0
+    assert lib.nmq_wheel_cancel(wheel, at[1])
+    assert not lib.nmq_wheel_cancel(wheel, at[1])
+    lib.nmq_wheel_arm(wheel, at[2], 400)
+    lib.nmq_wheel_arm(wheel, at[0], 100)  # again, from its own call
+    assert lib.nmq_wheel_expired(wheel, 100) == at[3]
+    assert lib.nmq_wheel_expired(wheel, 100) == at[4]
+    assert lib.nmq_wheel_expired(wheel, 100) == ffi.NULL
+    assert lib.nmq_wheel_wait_ms(wheel, 100) == lib.NMQ_WHEEL_TICK_MS
+    assert lib.nmq_wheel_expired(wheel, 200) == at[0]
+    assert lib.nmq_wheel_expired(wheel, 400) == at[2]
+    assert wheel.count == 0
+
+
+def expire_all(wheel: Any, now_ms: int) -> int:
+    """Take all that is due, as the clock does; return how many."""
+    fired = 0
+    while True:
+        if lib.nmq_wheel_expired(wheel, now_ms) != ffi.NULL:
+            fired += 1
+        elif lib.nmq_wheel_wait_ms(wheel, now_ms) != 0:
+            return fired
+
+
+def test_due_timers_are_collected_in_one_pass_over_their_slot() -> None:
+    wheel = ffi.new("nmq_wheel *")
+    far, due = ffi.new("nmq_timer[]", 50_000), ffi.new("nmq_timer[]", 20_000)
+    turn_ms = lib.NMQ_WHEEL_TICK_MS * lib.NMQ_WHEEL_SLOTS
+    lib.nmq_wheel_init(wheel, 0)
+    for n in range(len(far)):
+        lib.nmq_wheel_arm(wheel, ffi.addressof(far, n), 1000 + turn_ms)
+    for n in range(len(due)):
+        lib.nmq_wheel_arm(wheel, ffi.addressof(due, n), 1000)
+    begun = time.thread_time()
+    fired = expire_all(wheel, 1000)
+    # 20,000 walks past 50,000 others are 10**9 steps: seconds on any machine
+    assert time.thread_time() - begun < 0.5
+    assert fired == len(due)
+    assert wheel.count == len(far)
+    assert expire_all(wheel, 1000 + turn_ms) == len(far)
+
+
+def test_lock_is_given_back_amid_a_slot_of_many_timers() -> None:
+    wheel = ffi.new("nmq_wheel *")
+    timers = ffi.new("nmq_timer[]", 10_000)
+    lib.nmq_wheel_init(wheel, 0)
+    for n in range(len(timers)):
+        lib.nmq_wheel_arm(wheel, ffi.addressof(timers, n), 1_000_000)
+    passed = 1_000_000 // lib.NMQ_WHEEL_TICK_MS // lib.NMQ_WHEEL_SLOTS  # its slot, not due
+    now_ms = 1_000_000 - passed * lib.NMQ_WHEEL_TICK_MS * lib.NMQ_WHEEL_SLOTS
+    calls = 1
+    while lib.nmq_wheel_expired(wheel, now_ms) == ffi.NULL:
+        if lib.nmq_wheel_wait_ms(wheel, now_ms) != 0:
+            break
+        calls += 1
+    assert calls > 2
+    assert wheel.count == len(timers)
 
 
 def test_ring_keeps_order_is_bounded_and_wakes_its_reader() -> None:

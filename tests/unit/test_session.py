@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests import raw
@@ -311,20 +311,94 @@ def test_qos2_identifiers_are_known_until_released() -> None:
         s.free()
 
 
-@given(st.lists(st.integers(1, 65535), max_size=60))
-def test_id_set_agrees_with_a_set(ids: list[int]) -> None:
+# Identifiers that meet in any small table, and others.
+IDS = st.integers(1, 65535) | st.sampled_from([1 + 4096 * n for n in range(16)])
+
+
+@given(st.lists(IDS, max_size=80))
+@example([1, 32769])  # they differ in the top bit
+def test_id_set_agrees_with_a_set_and_holds_no_more_than_it_has(ids: list[int]) -> None:
+    with nothing_leaks():
+        before = lib.nmq_mem_held()
+        held = ffi.new("nmq_id_set *")
+        model: set[int] = set()
+        most = 0
+        for packet_id in ids:
+            if packet_id in model:
+                assert lib.nmq_id_set_del(held, packet_id)
+                assert not lib.nmq_id_set_del(held, packet_id)
+                model.remove(packet_id)
+            else:
+                assert lib.nmq_id_set_put(held, packet_id) == 0
+                model.add(packet_id)
+            most = max(most, len(model))
+            assert held.count == len(model)
+            assert all(lib.nmq_id_set_has(held, i) == (i in model) for i in ids)
+            assert lib.nmq_mem_held() - before <= 576 + 16 * len(model)
+        assert not lib.nmq_id_set_has(held, 0)
+        lib.nmq_id_set_free(held)
+
+
+def test_id_set_takes_every_identifier_and_shrinks_when_they_go() -> None:
     held = ffi.new("nmq_id_set *")
-    model: set[int] = set()
-    for packet_id in ids:
-        if packet_id in model:
-            assert lib.nmq_id_set_del(held, packet_id)
-            model.remove(packet_id)
-        else:
+    with nothing_leaks():
+        before = lib.nmq_mem_held()
+        for packet_id in range(1, 65536):
             assert lib.nmq_id_set_put(held, packet_id) == 0
-            model.add(packet_id)
-        assert held.count == len(model)
-        assert all(lib.nmq_id_set_has(held, i) == (i in model) for i in ids)
+        assert all(lib.nmq_id_set_has(held, n) for n in range(1, 65536))
+        assert lib.nmq_mem_held() - before <= 65536 * 4 + 64
+        for packet_id in range(1, 65536):
+            assert lib.nmq_id_set_del(held, packet_id)
+        assert lib.nmq_mem_held() - before <= 576
+        lib.nmq_id_set_free(held)
+
+
+def test_id_set_out_of_memory_is_as_it_was() -> None:
+    held = ffi.new("nmq_id_set *")
+    for packet_id in range(1, 14):
+        fail_each_allocation(
+            lambda n=packet_id: lib.nmq_id_set_put(held, n),  # type: ignore[misc]
+            lambda n=packet_id: None,  # type: ignore[misc]
+        )
+    assert all(lib.nmq_id_set_has(held, n) for n in range(1, 14))
     lib.nmq_id_set_free(held)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["put", "take", "give"]), IDS), max_size=60),
+)
+@example([("put", 1), ("put", 32769), ("take", 1), ("give", 1)])
+def test_identifiers_taken_over_cost_what_they_are(steps: list[tuple[str, int]]) -> None:
+    with nothing_leaks():
+        before = lib.nmq_mem_held()
+        inflight = ffi.new("nmq_inflight *")
+        delivery = ffi.new("nmq_delivery *", {"qos": 1})
+        entry = ffi.new("nmq_inflight_entry *", {"state": lib.NMQ_INFLIGHT_PUBCOMP})
+        model: dict[int, int] = {}
+        most = 0
+        for n, (step, packet_id) in enumerate(steps):
+            if step == "take":
+                taken = lib.nmq_inflight_take(inflight, delivery)
+                assert taken.packet_id not in model
+                taken.order = n
+                model[taken.packet_id] = n
+            elif step == "put":
+                entry.packet_id, entry.order = packet_id, n
+                status = lib.nmq_inflight_put(inflight, entry)
+                assert (status == 0) == (packet_id not in model)
+                model.setdefault(packet_id, n)
+            elif found := lib.nmq_inflight_find(inflight, packet_id):
+                assert found.order == model.pop(packet_id)
+                lib.nmq_inflight_give(inflight, found)
+            most = max(most, len(model))
+            assert inflight.count == len(model)
+            for number in [*model, packet_id]:
+                found = lib.nmq_inflight_find(inflight, number)
+                assert (found != ffi.NULL) == (number in model)
+                assert found == ffi.NULL or found.order == model[number]
+        bound = 8 + 2 * most
+        assert lib.nmq_mem_held() - before <= bound * ffi.sizeof("nmq_inflight_entry") + 64
+        lib.nmq_inflight_free(inflight)
 
 
 @pytest.mark.spec("MQTT-2.2.1-4")
