@@ -9,7 +9,11 @@ FUZZ_S := 20
 STRICT := -std=c11 -D_GNU_SOURCE -Icsrc -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 
+<<<<<<< HEAD
 .PHONY: run test lint format asan tsan fuzz machine bench bench-short abuse reloads clean
+=======
+.PHONY: run test lint format asan tsan machine bench bench-short abuse reloads slow-readers clean
+>>>>>>> 187e9b2 (tests: slow readers get all that was acknowledged)
 
 run: build/run
 	$(PY) -m nanomq_py start --conf etc/nanomq.conf
@@ -75,6 +79,9 @@ abuse: build/test # twenty minutes of a hostile network
 
 reloads: build/test # a thousand changes of the configuration under traffic
 	$(PY) bench/reloads.py
+
+slow-readers: build/test # every pace, size, QoS and transport: nothing is lost, nobody is cut off
+	$(PY) bench/slow_readers.py
 
 clean:
 	rm -rf build $(VENV) nanomq_py/*.so tests/*.so
