@@ -1,4 +1,4 @@
-"""The results as tables and plots: docs/performance.md between its marks, and two SVG files."""
+"""The results as tables and plots: docs/performance.md between its marks, and SVG files."""
 
 from __future__ import annotations
 
@@ -83,6 +83,26 @@ def trie_table(results: Results) -> str:
     return "\n".join(lines)
 
 
+COSTS = (
+    ("match_ns", "match, each found"),
+    ("subscribe_ns", "SUBSCRIBE"),
+    ("again_ns", "SUBSCRIBE again"),
+    ("unsubscribe_ns", "UNSUBSCRIBE"),
+    ("leave_ns", "leave, each"),
+)
+COSTS_OF = {"subscribers": "subscribers of one filter", "filters": "filters of one session"}
+
+
+def costs_table(results: Results, kind: str) -> str:
+    """Return what changes cost, by how many subscribers or filters there are."""
+    head = [COSTS_OF[kind], *(f"{label}, ns" for _, label in COSTS)]
+    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
+    for a in results.costs[kind]:
+        cells = [f"{a['n']:,.0f}", *(number(a[key]) for key, _ in COSTS)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def api_table(results: Results) -> str:
     """Return what the requests of /api/v1 cost."""
     lines = [
@@ -135,6 +155,22 @@ def plot_trie(results: Results, to: Path) -> None:
     plot.savefig(to, metadata={"Date": None})
 
 
+def plot_costs(results: Results, to: Path) -> None:
+    """Draw what changes cost over how many subscribers or filters there are."""
+    plot = Plot(figsize=(8, 3.6), layout="constrained")
+    both = plot.subplots(1, len(results.costs), sharey=True)
+    for axes, (kind, answers) in zip(both, results.costs.items(), strict=True):
+        sizes = [a["n"] for a in answers]
+        for key, label in COSTS:
+            axes.plot(sizes, [a[key] for a in answers], marker="o", label=label)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel(COSTS_OF[kind])
+    both[0].set_ylabel("ns")
+    both[0].legend()
+    plot.savefig(to, metadata={"Date": None})
+
+
 def write(results: Results, docs: Path) -> None:
     """Put tables and plots into the documentation."""
     page = docs / "performance.md"
@@ -152,6 +188,11 @@ def write(results: Results, docs: Path) -> None:
         "### The subscription tree\n",
         trie_table(results),
         "\n![A match](performance-trie.svg)\n",
+        "### What one more costs\n",
+        costs_table(results, "subscribers"),
+        "",
+        costs_table(results, "filters"),
+        "\n![Changes](performance-costs.svg)\n",
         "### /api/v1 with 10,000 clients connected\n",
         api_table(results),
         END,
@@ -159,3 +200,4 @@ def write(results: Results, docs: Path) -> None:
     page.write_text(before + "\n".join(measured) + after, encoding="utf-8")
     plot_ratios(results, docs / "performance-ratios.svg")
     plot_trie(results, docs / "performance-trie.svg")
+    plot_costs(results, docs / "performance-costs.svg")

@@ -37,3 +37,4 @@ class Results:
     runs: list[Runs]
     trie: list[Answer]
     api: list[Row]
+    costs: dict[str, list[Answer]]  # "subscribers" of a filter, "filters" of a session

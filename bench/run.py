@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,8 @@ from bench.scenarios import SCENARIOS, Scenario  # noqa: E402
 from tests import certs  # noqa: E402
 
 TRIE_SIZES = (1000, 3000, 10000, 30000, 100_000, 300_000, 1_000_000)
+COSTS_SIZES = (1, 10, 100, 1000, 10_000, 100_000)
+COSTS_ROOMS = ("base", "mqtt", "store")
 TRIE_SOURCES = ["base/*.c", "mqtt/topic.c", "store/levels.c", "store/topic_tree.c"]
 
 
@@ -50,6 +53,12 @@ def build_trie() -> Path:
     core = [path for pattern in TRIE_SOURCES for path in (ROOT / "csrc").glob(pattern)]
     include = f"-I{ROOT / 'csrc'}"
     return build("trie", [ROOT / "bench" / "trie.c", *core], include, "-lpthread")
+
+
+def build_costs() -> Path:
+    core = [path for room in COSTS_ROOMS for path in (ROOT / "csrc" / room).glob("*.c")]
+    include = f"-I{ROOT / 'csrc'}"
+    return build("costs", [ROOT / "bench" / "costs.c", *core], include, "-lpthread")
 
 
 def measure(
@@ -100,18 +109,27 @@ def measure_all(
     return runs
 
 
-def measure_trie(rounds: int) -> list[Answer]:
-    """Return the medians of each size."""
-    trie = build_trie()
-    rows: dict[int, list[Answer]] = {size: [] for size in TRIE_SIZES}
+def measure_sizes(command: list[str], sizes: Iterable[int], rounds: int) -> list[Answer]:
+    """Run the command with each size; return the medians of each."""
+    rows: dict[int, list[Answer]] = {size: [] for size in sizes}
     for _ in range(rounds):
         for size, answers in rows.items():
-            done = subprocess.run([str(trie), str(size)], capture_output=True, check=True)
+            done = subprocess.run([*command, str(size)], capture_output=True, check=True)
             answers.append(json.loads(done.stdout))
     return [
         {key: statistics.median(a[key] for a in answers) for key in answers[0]}
         for answers in rows.values()
     ]
+
+
+def measure_trie(rounds: int) -> list[Answer]:
+    return measure_sizes([str(build_trie())], TRIE_SIZES, rounds)
+
+
+def measure_costs(rounds: int) -> dict[str, list[Answer]]:
+    costs = str(build_costs())
+    kinds = ("subscribers", "filters")
+    return {kind: measure_sizes([costs, kind], COSTS_SIZES, rounds) for kind in kinds}
 
 
 def measure_api(load: Path, rounds: int) -> list[api.Row]:
@@ -130,6 +148,7 @@ def check_short(load: Path, scenarios: list[Scenario]) -> None:
     if bad:
         sys.exit(f"did not run, or lost messages: {', '.join(bad)}")
     build_trie()
+    build_costs()
 
 
 def main() -> None:
@@ -162,6 +181,7 @@ def main() -> None:
         runs=runs,
         trie=measure_trie(args.rounds) if whole else [],
         api=measure_api(load, args.rounds) if whole else [],
+        costs=measure_costs(args.rounds) if whole else {},
     )
     print(report.table(results))
     if whole and not args.dry:
