@@ -108,7 +108,8 @@ def main() -> None:
         seen = ", ".join(f"{key} {value:g}" for key, value in m.seen.items())
         print(
             f"{name}: p99 {m.before.p99_ms:.1f} -> {m.beside.p99_ms:.1f} ms, worst "
-            f"{m.before.worst_ms:.1f} -> {m.beside.worst_ms:.1f} ms (machine "
+            f"{m.before.worst_ms:.1f} -> {m.beside.worst_ms:.1f} ms, SUBSCRIBE and "
+            f"UNSUBSCRIBE {m.before.change_ms:.1f} -> {m.beside.change_ms:.1f} ms (machine "
             f"{m.beside.late_ms:.1f}), {m.seconds:.1f} s, CPU {m.cpu_s:.2f} s, memory "
             f"+{m.grown_kib / 1024:.0f} MiB; {seen}",
             flush=True,

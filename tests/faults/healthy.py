@@ -29,10 +29,11 @@ PATIENCE_S = 120.0  # longer than any attack lasts: a stall is measured, not onl
 class Figures:
     """Round trips since the last figures. One that is under way counts with its age."""
 
-    count: int
+    count: int  # of messages
     p50_ms: float
     p99_ms: float
     worst_ms: float
+    change_ms: float  # the slowest SUBSCRIBE and UNSUBSCRIBE, one after the other
     late_ms: float  # how much later than asked a sleep ended, at most: the machine's noise
 
 
@@ -134,23 +135,27 @@ class _Watch:
         self._pairs = [_Pair(port, f"{name}/{n}", retain=n % 2 == 1) for n in range(PAIRS)]
         self._lock = threading.Lock()
         self._times: list[float] = []
+        self._changes: list[float] = []
         self._late = 0.0
         self._begun: float | None = None
+        self._changing = False
 
     def run(self, ends: threading.Event) -> None:
         number = 0
         while not ends.is_set():
             pair = self._pairs[number % PAIRS]
             number += 1
+            changing = number // PAIRS % 8 == 7
             with self._lock:
                 self._begun = begun = time.perf_counter()
-            if number // PAIRS % 8 == 7:
+                self._changing = changing
+            if changing:
                 pair.subscription()
             else:
                 pair.message(number)
             ended = time.perf_counter()
             with self._lock:
-                self._times.append(ended - begun)
+                (self._changes if changing else self._times).append(ended - begun)
                 self._begun = None
             time.sleep(INTERVAL_S)
             late = time.perf_counter() - ended - INTERVAL_S
@@ -162,13 +167,16 @@ class _Watch:
     def take(self) -> Figures:
         with self._lock:
             times, self._times = self._times, []
+            changes, self._changes = self._changes, []
             late, self._late = self._late, 0.0
             if self._begun is not None:
-                times.append(time.perf_counter() - self._begun)
+                age = time.perf_counter() - self._begun
+                (changes if self._changing else times).append(age)
         times.sort()
+        change_ms = round(max(changes, default=0.0) * 1000, 3)
         ms = [round(t * 1000, 3) for t in times] or [0.0]
         p50, p99 = ms[len(ms) // 2], ms[min(len(ms) - 1, len(ms) * 99 // 100)]
-        return Figures(len(times), p50, p99, ms[-1], round(late * 1000, 3))
+        return Figures(len(times), p50, p99, ms[-1], change_ms, round(late * 1000, 3))
 
 
 def main() -> None:
