@@ -358,11 +358,12 @@ nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, u
 {
     nmq_router *router = &broker->router;
     nmq_bytes text = slice(filter, filter_len);
+    nmq_filter parsed;
     // A tap sees the RETAIN flag as it was published.
     uint8_t options = (uint8_t) (qos | NMQ_SUB_RETAIN_AS_PUBLISHED);
     nmq_batch batch;
 
-    if (qos > 2 || !nmq_utf8_check(text)) {
+    if (qos > 2 || !nmq_utf8_check(text) || nmq_filter_parse(text, &parsed) != NMQ_OK) {
         return qos > 2 ? NMQ_EINVAL : NMQ_EFILTER;
     }
     nmq_client *tap = nmq_client_new(router, nmq_bytes_of("tap"));
@@ -371,7 +372,7 @@ nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, u
     }
     tap->is_tap = true;
     *number = tap->number;
-    int rv = nmq_router_subscribe(router, tap, text, options, 0);
+    int rv = nmq_router_subscribe(router, tap, &parsed, options, 0);
     if (rv >= 0) {
         rv = add_tap(broker, tap);
     }
@@ -380,7 +381,7 @@ nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, u
         return rv;
     }
     nmq_batch_begin(&batch, router, nmq_clock_now_ms());
-    nmq_router_send_retained(&batch, tap, text, options, 0, true);
+    nmq_router_send_retained(&batch, tap, &parsed, options, 0, true);
     nmq_batch_end(&batch);
     return NMQ_OK;
 }

@@ -42,7 +42,6 @@ nmq_conn_may(nmq_conn *conn, enum nmq_acl_action action, nmq_bytes topic)
 {
     nmq_client *client = conn->client;
     uint64_t *version = &conn->conns->router->acl_version;
-    nmq_filter filter = {.filter = topic};
 
     if (client != NULL && __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->acl_version) {
         (void) pthread_mutex_lock(&client->lock);
@@ -52,13 +51,7 @@ nmq_conn_may(nmq_conn *conn, enum nmq_acl_action action, nmq_bytes topic)
             return false;
         }
     }
-    if (conn->acl == NULL) {
-        return true;
-    }
-    if (action == NMQ_ACL_SUBSCRIBE && nmq_filter_parse(topic, &filter) != NMQ_OK) {
-        return true; // refused for what it is
-    }
-    return nmq_acl_allows(conn->acl, action, filter.filter);
+    return conn->acl == NULL || nmq_acl_allows(conn->acl, action, topic);
 }
 
 bool

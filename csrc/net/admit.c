@@ -279,6 +279,12 @@ check_plan(admission *a, const nmq_connect *c, nmq_fault *fault)
                              "its name cannot be part of the mount point"};
         return NMQ_OK;
     }
+    if (rv == NMQ_OK && c->has_will &&
+        a->attach.mount.len + c->will_topic.len > NMQ_TOPIC_MAX_BYTES) {
+        *fault = (nmq_fault){NMQ_RC_TOPIC_NAME_INVALID,
+                             "the will's topic is too long below the mount point"};
+        return NMQ_OK;
+    }
     if (rv != NMQ_OK) {
         return rv;
     }

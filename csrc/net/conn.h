@@ -271,22 +271,23 @@ void nmq_conn_tell(nmq_conn *conn);
 void nmq_conn_keep_alive(nmq_conn *conn);
 
 // mount.c. Makes the listener's mount point for that client. Returns NMQ_OK, NMQ_ENOMEM, or
-// NMQ_ETOPIC for a name in it with "/", "+" or "#".
+// NMQ_ETOPIC for a name in it that is empty or has "/", "+" or "#", or a mount point that
+// begins with "$".
 int nmq_conn_mount(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
 void nmq_conn_unmount(nmq_conn *conn);
 nmq_bytes nmq_conn_mount_prefix(const nmq_conn *conn); // at NULL: none
 
-// The Topic Name, or the text of a subscription, as the broker knows it; valid until the
+// The Topic Name, or the filter of a subscription, as the broker knows it; valid until the
 // next call. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOPIC when it is too long then.
 int nmq_conn_mounted(nmq_conn *conn, nmq_bytes topic_name, nmq_bytes *out);
-int nmq_conn_mounted_filter(nmq_conn *conn, nmq_bytes text, nmq_bytes *out);
+int nmq_conn_mounted_filter(nmq_conn *conn, const nmq_filter *filter, nmq_filter *out);
 
 // access.c. Looks up the rules for that client, before it is in.
 // Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_conn_know(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
 
-// Whether the client may do that with the Topic Name or the Topic Filter (a shared one
-// too).
+// Whether the client may do that with the Topic Name, or the Topic Filter without its
+// group.
 bool nmq_conn_may(nmq_conn *conn, enum nmq_acl_action action, nmq_bytes topic);
 
 // Whether a client that may not is to be disconnected.

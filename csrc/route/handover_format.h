@@ -51,4 +51,4 @@ typedef struct {
     uint8_t retain;
 } nmq_handover_delivery;
 
-#define NMQ_HANDOVER_MAGIC "nmqhand1"
+#define NMQ_HANDOVER_MAGIC "nmqhand2"

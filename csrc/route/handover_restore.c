@@ -178,18 +178,38 @@ get_queue(reader *r, nmq_session *s, const nmq_handover_client *fixed)
     }
 }
 
+// The subscription's filter, if it is one.
+static nmq_filter
+get_filter(reader *r, const nmq_session_sub *sub)
+{
+    static const char share[] = "$share/";
+    const size_t head = sizeof share - 1;
+    nmq_filter filter = {0};
+
+    if (r->rv == NMQ_OK && sub->group_len > 0 &&
+        (sub->text.len < head + sub->group_len + 1 ||
+         memcmp(sub->text.at, share, head) != 0)) {
+        r->rv = NMQ_EMALFORMED;
+    }
+    if (r->rv == NMQ_OK) {
+        filter = nmq_session_sub_filter(sub);
+        r->rv = nmq_filter_check(filter.filter) ? r->rv : NMQ_EMALFORMED;
+    }
+    return filter;
+}
+
 static void
 get_subs(reader *r, nmq_router *router, nmq_client *client, uint32_t count)
 {
     for (uint32_t i = 0; i < count && r->rv == NMQ_OK; i++) {
-        uint32_t identifier;
-        uint8_t options;
-        nmq_bytes text = get_text(r);
-        get(r, &identifier, sizeof identifier);
-        get(r, &options, sizeof options);
-        int rv = r->rv == NMQ_OK
-                     ? nmq_router_subscribe(router, client, text, options, identifier)
-                     : r->rv;
+        nmq_session_sub sub = {.text = get_text(r)};
+        get(r, &sub.group_len, sizeof sub.group_len);
+        get(r, &sub.identifier, sizeof sub.identifier);
+        get(r, &sub.options, sizeof sub.options);
+        nmq_filter filter = get_filter(r, &sub);
+        int rv = r->rv == NMQ_OK ? nmq_router_subscribe(router, client, &filter,
+                                                        sub.options, sub.identifier)
+                                 : r->rv;
         // one over a bound that has sunk since is left out
         r->rv = rv >= 0 || rv == NMQ_ETOOBIG ? r->rv : rv;
     }

@@ -135,6 +135,7 @@ put_session(writer *w, const nmq_session *s)
 {
     for (uint32_t i = 0; i < s->sub_count; i++) {
         put_text(w, s->subs[i].text);
+        put(w, &s->subs[i].group_len, sizeof s->subs[i].group_len);
         put(w, &s->subs[i].identifier, sizeof s->subs[i].identifier);
         put(w, &s->subs[i].options, sizeof s->subs[i].options);
     }

@@ -462,26 +462,22 @@ nmq_router_pass_on(nmq_router *router, const nmq_delivery *delivery)
 // The same filter replaces the subscription [MQTT-3.8.4-3] in one step under all lanes, and
 // so loses no message [MQTT-3.8.4-4].
 int
-nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text,
+nmq_router_subscribe(nmq_router *router, nmq_client *client, const nmq_filter *filter,
                      uint8_t options, uint32_t identifier)
 {
     nmq_subscription sub = {.client = client, .options = options, .identifier = identifier};
-    nmq_filter filter;
 
-    if (nmq_filter_parse(filter_text, &filter) != NMQ_OK) {
-        return NMQ_EFILTER;
-    }
     nmq_lanes_lock_all(router->lanes);
     uint32_t max = client->is_tap ? 0 : NMQ_LIVE(router->limits.subscriptions_max);
-    int rv = client->ended ? NMQ_ECLOSED : nmq_tree_put(router->tree, &filter, &sub);
+    int rv = client->ended ? NMQ_ECLOSED : nmq_tree_put(router->tree, filter, &sub);
     if (rv == 1 && max != 0 && client->session->sub_count >= max) {
-        (void) nmq_tree_del(router->tree, &filter, client);
+        (void) nmq_tree_del(router->tree, filter, client);
         rv = NMQ_ETOOBIG;
     }
-    if (rv >= 0 && nmq_session_sub_put(client->session, filter_text, options, identifier,
+    if (rv >= 0 && nmq_session_sub_put(client->session, filter, options, identifier,
                                        rv == 1) != NMQ_OK) {
-        (void) nmq_tree_del(router->tree, &filter, client);
-        nmq_session_sub_del(client->session, filter_text);
+        (void) nmq_tree_del(router->tree, filter, client);
+        nmq_session_sub_del(client->session, filter->text);
         rv = NMQ_ENOMEM;
     }
     nmq_lanes_unlock_all(router->lanes);
@@ -491,17 +487,12 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_te
 // No message is added from here on [MQTT-3.10.4-2]; what the session holds is completed
 // [MQTT-3.10.4-3].
 int
-nmq_router_unsubscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text)
+nmq_router_unsubscribe(nmq_router *router, nmq_client *client, const nmq_filter *filter)
 {
-    nmq_filter filter;
-
-    if (nmq_filter_parse(filter_text, &filter) != NMQ_OK) {
-        return NMQ_EFILTER;
-    }
     nmq_lanes_lock_all(router->lanes);
-    int rv = nmq_tree_del(router->tree, &filter, client);
+    int rv = nmq_tree_del(router->tree, filter, client);
     if (rv == NMQ_OK) {
-        nmq_session_sub_del(client->session, filter_text);
+        nmq_session_sub_del(client->session, filter->text);
     }
     nmq_lanes_unlock_all(router->lanes);
     return rv;
@@ -511,15 +502,13 @@ void
 nmq_router_forget(nmq_router *router, nmq_client *client)
 {
     nmq_session *session = client->session;
-    nmq_filter filter;
 
     nmq_lanes_lock_all(router->lanes);
     client->ended = true;
     while (session->sub_count > 0) {
         nmq_session_sub *sub = &session->subs[session->sub_count - 1];
-        if (nmq_filter_parse(sub->text, &filter) == NMQ_OK) {
-            (void) nmq_tree_del(router->tree, &filter, client);
-        }
+        nmq_filter filter = nmq_session_sub_filter(sub);
+        (void) nmq_tree_del(router->tree, &filter, client);
         nmq_free((void *) (uintptr_t) sub->text.at);
         session->sub_count--;
     }
@@ -527,21 +516,20 @@ nmq_router_forget(nmq_router *router, nmq_client *client)
 }
 
 void
-nmq_router_send_retained(nmq_batch *batch, nmq_client *client, nmq_bytes filter_text,
+nmq_router_send_retained(nmq_batch *batch, nmq_client *client, const nmq_filter *filter,
                          uint8_t options, uint32_t identifier, bool is_new)
 {
     nmq_router *router = batch->router;
     unsigned handling = (unsigned) (options & NMQ_SUB_RETAIN_HANDLING) >> 4;
     nmq_messages messages = {0};
-    nmq_filter filter;
 
     if (!NMQ_LIVE(router->limits.retain_available) || handling == 2 ||
         (handling == 1 && !is_new) || // [MQTT-3.3.1-10] [MQTT-3.3.1-11]
-        nmq_filter_parse(filter_text, &filter) != NMQ_OK || filter.group.at != NULL) {
+        filter->group.at != NULL) {
         return;
     }
     (void) pthread_mutex_lock(&router->retain_lock);
-    int found = nmq_retain_match(router->retain, filter.filter, batch->now_ms, &messages);
+    int found = nmq_retain_match(router->retain, filter->filter, batch->now_ms, &messages);
     (void) pthread_mutex_unlock(&router->retain_lock);
     if (found < 0) {
         nmq_log_write(&router->log, NMQ_LOG_ERROR, "retained messages not sent: %s",

@@ -145,19 +145,21 @@ void nmq_router_set_acl(nmq_router *router, nmq_acl *acl);
 // Returns a reference to the acl in force, or NULL, and its version.
 nmq_acl *nmq_router_acl(nmq_router *router, uint64_t *version);
 
-// Subscribes the client. Call without a lane. Returns 1 for a new subscription, 0 for one
-// replaced, NMQ_EFILTER, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's bound, or
-// NMQ_ECLOSED for a client that has ended.
-int nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text,
+// Subscribes the client to a valid filter. Call without a lane. Returns 1 for a new
+// subscription, 0 for one replaced, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's
+// bound, or NMQ_ECLOSED for a client that has ended.
+int nmq_router_subscribe(nmq_router *router, nmq_client *client, const nmq_filter *filter,
                          uint8_t options, uint32_t identifier);
 
-// Returns NMQ_OK, NMQ_ENOENT or NMQ_EFILTER. Call without a lane.
-int nmq_router_unsubscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text);
+// Returns NMQ_OK or NMQ_ENOENT. Call without a lane.
+int nmq_router_unsubscribe(nmq_router *router, nmq_client *client,
+                           const nmq_filter *filter);
 
 // Removes all of the client's subscriptions for good. Call without a lane or lock.
 void nmq_router_forget(nmq_router *router, nmq_client *client);
 
 // Sends the retained messages that a new subscription is owed [MQTT-3.3.1-9]. is_new is
 // what nmq_router_subscribe returned.
-void nmq_router_send_retained(nmq_batch *batch, nmq_client *client, nmq_bytes filter_text,
-                              uint8_t options, uint32_t identifier, bool is_new);
+void nmq_router_send_retained(nmq_batch *batch, nmq_client *client,
+                              const nmq_filter *filter, uint8_t options,
+                              uint32_t identifier, bool is_new);

@@ -505,10 +505,10 @@ find_sub(const nmq_session *s, nmq_bytes text)
 }
 
 int
-nmq_session_sub_put(nmq_session *session, nmq_bytes text, uint8_t options,
+nmq_session_sub_put(nmq_session *session, const nmq_filter *filter, uint8_t options,
                     uint32_t identifier, bool is_new)
 {
-    nmq_session_sub *sub = is_new ? NULL : find_sub(session, text);
+    nmq_session_sub *sub = is_new ? NULL : find_sub(session, filter->text);
     nmq_bytes copy;
 
     if (sub != NULL) {
@@ -525,11 +525,32 @@ nmq_session_sub_put(nmq_session *session, nmq_bytes text, uint8_t options,
         session->subs = grown;
         session->sub_cap = cap;
     }
-    if (nmq_bytes_copy(text, &copy) != NMQ_OK) {
+    if (nmq_bytes_copy(filter->text, &copy) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
-    session->subs[session->sub_count++] = (nmq_session_sub){copy, identifier, options};
+    session->subs[session->sub_count++] = (nmq_session_sub){
+        .text = copy,
+        .identifier = identifier,
+        .group_len = (uint16_t) filter->group.len,
+        .options = options,
+    };
     return NMQ_OK;
+}
+
+nmq_filter
+nmq_session_sub_filter(const nmq_session_sub *sub)
+{
+    const size_t share = sizeof "$share/" - 1;
+    size_t before = sub->group_len > 0 ? share + sub->group_len + 1 : 0;
+    nmq_filter filter = {
+        .filter = {sub->text.at + before, sub->text.len - before},
+        .text = sub->text,
+    };
+
+    if (before > 0) {
+        filter.group = (nmq_bytes){sub->text.at + share, sub->group_len};
+    }
+    return filter;
 }
 
 void

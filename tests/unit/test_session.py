@@ -361,13 +361,36 @@ def test_identifiers_wrap_around_and_run_out_at_65535() -> None:
     lib.nmq_inflight_free(inflight)
 
 
+def filter_of(text: Any) -> Any:
+    out = ffi.new("nmq_filter *")
+    assert lib.nmq_filter_parse(slice_of(text), out) == 0
+    return out
+
+
+def test_subscription_keeps_its_filter_and_group_apart() -> None:
+    s = Session()
+    for text, group, filter_ in (
+        (b"a/#", b"", b"a/#"),
+        (b"$share/g/a/#", b"g", b"a/#"),
+        (b"$share/g/$share/h/a", b"g", b"$share/h/a"),
+    ):
+        keep = ffi.from_buffer(text)
+        assert lib.nmq_session_sub_put(s.at, filter_of(keep), 0, 0, True) == 0
+        last = ffi.addressof(s.at.subs[s.at.sub_count - 1])
+        got = lib.nmq_session_sub_filter(last)
+        assert (content(got.group), content(got.filter), content(got.text)) == (
+            group, filter_, text,
+        )  # fmt: skip
+    s.free()
+
+
 def test_subscriptions_of_a_session_are_listed_once() -> None:
     with nothing_leaks():
         s = Session()
         keep = [ffi.from_buffer(b"a/%d" % n) for n in range(5)]
         for text in keep:
-            assert lib.nmq_session_sub_put(s.at, slice_of(text), 0, 0, True) == 0
-        assert lib.nmq_session_sub_put(s.at, slice_of(keep[1]), 2, 7, False) == 0
+            assert lib.nmq_session_sub_put(s.at, filter_of(text), 0, 0, True) == 0
+        assert lib.nmq_session_sub_put(s.at, filter_of(keep[1]), 2, 7, False) == 0
         lib.nmq_session_sub_del(s.at, slice_of(keep[0]))
         lib.nmq_session_sub_del(s.at, slice_of(b"never"))
         subs = s.at.subs[0 : s.at.sub_count]
