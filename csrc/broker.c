@@ -13,6 +13,7 @@
 #include "net/tls_guard.h"
 #include "route/event.h"
 #include "route/handover.h"
+#include "route/revoke.h"
 #include "route/snapshot.h"
 
 struct nmq_broker {
@@ -320,6 +321,18 @@ nmq_broker_set_acl(nmq_broker *broker, nmq_acl *acl)
     nmq_router_set_acl(&broker->router, acl);
 }
 
+int
+nmq_broker_judge(nmq_broker *broker)
+{
+    return nmq_revoke_rights(&broker->router);
+}
+
+int
+nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom)
+{
+    return nmq_revoke_users(&broker->router, whom);
+}
+
 // --- taps and events
 
 static int
@@ -505,6 +518,9 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
         .rate_waits = nmq_counters_sum(c, NMQ_COUNT_RATE_WAITS),
         .slow_consumers = nmq_counters_sum(c, NMQ_COUNT_SLOW_CONSUMERS),
         .memory_cuts = nmq_counters_sum(c, NMQ_COUNT_MEMORY_CUTS),
+        .subscriptions_ended = nmq_counters_sum(c, NMQ_COUNT_SUBSCRIPTIONS_ENDED),
+        .messages_denied = nmq_counters_sum(c, NMQ_COUNT_MESSAGES_DENIED),
+        .users_ended = nmq_counters_sum(c, NMQ_COUNT_USERS_ENDED),
     };
     // A lane keeps the lists of subscriptions as they are; it comes before the others.
     nmq_client **all;

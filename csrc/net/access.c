@@ -38,12 +38,29 @@ nmq_conn_know(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 }
 
 bool
+nmq_conn_rules_changed(const nmq_conn *conn)
+{
+    const uint64_t *version = &conn->conns->router->acl_version;
+
+    return __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->acl_version;
+}
+
+nmq_origin *
+nmq_conn_origin(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
+{
+    if (conn->origin == NULL) {
+        conn->origin = nmq_origin_new(client_id, user_name, &conn->stream->peer,
+                                      nmq_conn_mount_prefix(conn).len);
+    }
+    return conn->origin;
+}
+
+bool
 nmq_conn_may(nmq_conn *conn, enum nmq_acl_action action, nmq_bytes topic)
 {
     nmq_client *client = conn->client;
-    uint64_t *version = &conn->conns->router->acl_version;
 
-    if (client != NULL && __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->acl_version) {
+    if (client != NULL && nmq_conn_rules_changed(conn)) {
         (void) pthread_mutex_lock(&client->lock);
         int rv = nmq_conn_know(conn, client->session->client_id, client->user_name);
         (void) pthread_mutex_unlock(&client->lock);

@@ -27,14 +27,17 @@ make_will(nmq_conn *conn, const nmq_connect *c, const nmq_attach *attach, int64_
         .qos = c->will_qos,
         // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
         .retain = c->will_retain,
-        .publisher = c->will_retain ? nmq_bytes_hash(attach->client_id) : 0,
     };
 
     *out = NULL;
     if (!c->has_will) { // [MQTT-3.1.2-12 of 3.1.1]
         return NMQ_OK;
     }
-    if (nmq_conn_mounted(conn, c->will_topic, &parts.topic_name) != NMQ_OK) {
+    if (c->will_retain) {
+        parts.origin = nmq_conn_origin(conn, attach->client_id, attach->user_name);
+    }
+    if ((c->will_retain && parts.origin == NULL) ||
+        nmq_conn_mounted(conn, c->will_topic, &parts.topic_name) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
     if (c->version == NMQ_V5) {
@@ -206,14 +209,33 @@ nmq_conn_keep_alive(nmq_conn *conn)
                                                 : permille));
 }
 
-// Who the client is: as it says, or as it proved to be.
+// Who the client is: as it says, or as it proved to be. An empty name is one too.
 static nmq_bytes
 user_name_of(const nmq_conn *conn, const nmq_connect *c)
 {
+    nmq_bytes name = c->user_name;
+
     if (conn->auth != NULL && conn->auth->has_user_name) {
-        return (nmq_bytes){conn->auth->user_name.at, conn->auth->user_name.len};
+        name = (nmq_bytes){conn->auth->user_name.at, conn->auth->user_name.len};
+    } else if (!c->has_user_name) {
+        return (nmq_bytes){0};
     }
-    return c->has_user_name ? c->user_name : (nmq_bytes){0};
+    return name.at != NULL ? name : nmq_bytes_of("");
+}
+
+// What stands behind that name.
+static uint8_t
+proof_of(const nmq_conn *conn)
+{
+    const nmq_auth *auth = conn->auth;
+
+    if (auth != NULL && auth->foreign) {
+        return NMQ_PROOF_METHOD;
+    }
+    // Python answers for the users; a name that was proved without it is the certificate's.
+    return auth != NULL && auth->has_user_name && auth->method.at == NULL
+               ? NMQ_PROOF_CERTIFICATE
+               : NMQ_PROOF_USERS;
 }
 
 // Fills in what the client gets and is told. Nothing is changed yet.
@@ -231,6 +253,8 @@ plan(admission *a, const nmq_packet *packet)
         .user_name = user_name_of(conn, c),
         .link = &conn->link,
         .peer = &conn->stream->peer,
+        .listener = conn->listener->number,
+        .proof = proof_of(conn),
         .expiry_interval_s = smaller(asked_s, NMQ_LIVE(options->expiry_max_s)),
         .receive_maximum = UINT16_MAX,
         .packet_max = conn->packet_max,
@@ -270,6 +294,8 @@ check_plan(admission *a, const nmq_connect *c, nmq_fault *fault)
     if (rv == NMQ_OK) {
         rv = nmq_conn_know(conn, a->attach.client_id, a->attach.user_name);
     }
+    a->attach.rights = conn->acl;
+    a->attach.rights_version = conn->acl_version;
     if (rv == NMQ_OK) {
         rv = nmq_conn_mount(conn, a->attach.client_id, a->attach.user_name);
         a->attach.mount = nmq_conn_mount_prefix(conn);
@@ -409,12 +435,24 @@ take_common_name(nmq_conn *conn)
     return nmq_conn_prove(conn, nmq_bytes_of(name));
 }
 
+// What the listener asks for now, not what it did when the connection was accepted: a
+// client could take its time with the CONNECT.
+static void
+use_settings_of_now(nmq_conn *conn)
+{
+    nmq_listener_settings *old = conn->settings;
+
+    conn->settings = nmq_listener_now(conn->listener);
+    nmq_listener_settings_unref(old);
+}
+
 enum nmq_next
 nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
     const nmq_options *options = conn->conns->options;
 
     nmq_conn_tell(conn);
+    use_settings_of_now(conn);
     nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_CONNECTS, 1);
     __atomic_store_n(&conn->version, packet->connect.version, __ATOMIC_RELAXED);
     conn->packet_max =
@@ -444,5 +482,10 @@ nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     enum nmq_next next = nmq_conn_admit(conn, batch, packet);
     nmq_auth_free(conn->auth);
     conn->auth = NULL;
+    use_settings_of_now(conn);
+    if (next == NMQ_NEXT_PACKET && conn->settings->ask_auth && proved != NMQ_OK) {
+        // Clients are asked since a moment ago, and those who were in were looked at.
+        return nmq_conn_refuse(conn, batch, (nmq_fault){NMQ_RC_NOT_AUTHORIZED, NULL});
+    }
     return next;
 }

@@ -176,6 +176,7 @@ nmq_conn_take_answer(nmq_conn *conn, const nmq_answer *answer)
     nmq_auth *auth = conn->auth;
 
     auth->reason_code = answer->reason_code;
+    auth->foreign = answer->foreign;
     if (copy_to(&auth->data, answer->data, answer->data_len, &auth->has_data) != NMQ_OK ||
         copy_to(&auth->user_name, answer->user_name, answer->user_name_len,
                 &auth->has_user_name) != NMQ_OK) {

@@ -51,6 +51,7 @@ typedef struct {
     nmq_buf user_name; // of the answer
     bool has_data;
     bool has_user_name;
+    bool foreign;        // the answer's user is none of the broker's
     bool goes_on;        // a re-authentication is under way
     uint8_t step;        // of the question: 0 CONNECT, else AUTH's Reason Code
     uint8_t reason_code; // of the answer
@@ -101,7 +102,7 @@ struct nmq_conn {
     nmq_link link; // first: a link is a connection
     nmq_conns *conns;
     nmq_listener *listener;          // a reference
-    nmq_listener_settings *settings; // a reference: the listener's at accept
+    nmq_listener_settings *settings; // a reference: the listener's at accept, or CONNECT
     nmq_stream *stream;
     uint64_t number;           // fixed
     nmq_buf in;                // receive side: bytes not handled yet
@@ -116,6 +117,7 @@ struct nmq_conn {
     nmq_client *client;        // set by the receive side with link.lock; a reference
     nmq_acl_view *acl;         // receive side; NULL: everything is allowed
     uint64_t acl_version;      // receive side: of the rules that `acl` is for
+    nmq_origin *origin;        // receive side; a reference; NULL: nothing retained yet
     nmq_outbox sending;        // send side
     bool is_sending;           // link.lock
     bool closing;              // link.lock: close once all is sent
@@ -294,6 +296,13 @@ bool nmq_conn_may(nmq_conn *conn, enum nmq_acl_action action, nmq_bytes topic);
 bool nmq_conn_deny_disconnects(const nmq_conn *conn);
 
 void nmq_conn_forget_rules(nmq_conn *conn); // frees what nmq_conn_know made
+
+// access.c. Whether the rules have changed since the client's were looked up last.
+bool nmq_conn_rules_changed(const nmq_conn *conn);
+
+// access.c. Who publishes, for a retained message of that client. Borrowed from the
+// connection; NULL when memory is out.
+nmq_origin *nmq_conn_origin(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
 
 // auth.c. Makes a question of a CONNECT or an AUTH; nmq_conn_post_question puts it to
 // Python, as the last thing the receive side does.

@@ -145,6 +145,12 @@ subscribe_one(nmq_conn *conn, nmq_bytes text, uint8_t options, uint32_t identifi
         rv = nmq_router_subscribe(conn->conns->router, conn->client, &mounted, options,
                                   identifier);
     }
+    // Rules that changed meanwhile may have been applied to this session already.
+    if (rv >= 0 && nmq_conn_rules_changed(conn) &&
+        !nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter)) {
+        (void) nmq_router_unsubscribe(conn->conns->router, conn->client, &mounted);
+        rv = NMQ_EACCESS;
+    }
     nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_SUBSCRIPTIONS_REFUSED,
                      rv == NMQ_ETOOBIG);
     return rv;

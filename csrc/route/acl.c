@@ -139,6 +139,14 @@ text_fits(nmq_bytes wanted, nmq_bytes given)
     return wanted.at == NULL || (given.at != NULL && nmq_bytes_equal(wanted, given));
 }
 
+// Whether the rule is about the subject.
+static bool
+names(const rule *r, const nmq_acl_subject *subject)
+{
+    return text_fits(r->client_id, subject->client_id) &&
+           text_fits(r->user_name, subject->user_name) && address_fits(r, subject->peer);
+}
+
 void
 nmq_acl_view_free(nmq_acl_view *view)
 {
@@ -163,9 +171,7 @@ fill(nmq_acl_view *view, const nmq_acl_subject *subject)
         return NMQ_ENOMEM;
     }
     for (size_t i = 0; i < view->acl->count; i++) {
-        const rule *r = &view->acl->rules[i];
-        if (text_fits(r->client_id, subject->client_id) &&
-            text_fits(r->user_name, subject->user_name) && address_fits(r, subject->peer)) {
+        if (names(&view->acl->rules[i], subject)) {
             view->rules[view->count++] = (uint32_t) i;
         }
     }
@@ -324,6 +330,35 @@ nmq_acl_allows(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes t
         }
     }
     return view->acl->otherwise;
+}
+
+bool
+nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject,
+                enum nmq_acl_action action, nmq_bytes topic)
+{
+    const nmq_acl_view view = {
+        .client_id = subject->client_id,
+        .user_name = subject->user_name,
+    };
+
+    for (size_t i = 0; acl != NULL && i < acl->count; i++) {
+        const rule *r = &acl->rules[i];
+        if ((r->actions & action) != 0 && names(r, subject) && applies(r, topic, &view)) {
+            return r->allow;
+        }
+    }
+    return acl == NULL || acl->otherwise;
+}
+
+bool
+nmq_acl_has_addresses(const nmq_acl *acl)
+{
+    for (size_t i = 0; i < acl->count; i++) {
+        if (acl->rules[i].address_len > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool

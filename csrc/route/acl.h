@@ -42,6 +42,14 @@ typedef struct {
 int nmq_acl_view_make(nmq_acl_view *view, nmq_acl *acl, const nmq_acl_subject *subject);
 void nmq_acl_view_free(nmq_acl_view *view);
 
+// Whether the subject may do that: what a view would say, without making one. acl NULL:
+// everything is allowed. Cost: all rules.
+bool nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject,
+                     enum nmq_acl_action action, nmq_bytes topic);
+
+// Whether any rule asks for the client's address.
+bool nmq_acl_has_addresses(const nmq_acl *acl);
+
 // Whether a client that does what it may not is to be disconnected.
 bool nmq_acl_disconnects(const nmq_acl_view *view);
 

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "route/event.h"
+#include "route/rights.h"
 
 enum {
     EVENT_RING_RECORDS = 8192,
@@ -535,12 +536,13 @@ nmq_router_send_retained(nmq_batch *batch, nmq_client *client, const nmq_filter 
         nmq_log_write(&router->log, NMQ_LOG_ERROR, "retained messages not sent: %s",
                       nmq_status_text(found));
     }
-    uint64_t own = (options & NMQ_SUB_NO_LOCAL) != 0 // [MQTT-3.8.3-3]
-                       ? nmq_bytes_hash(client->session->client_id)
-                       : 0;
+    bool no_local = (options & NMQ_SUB_NO_LOCAL) != 0;
     for (size_t i = 0; i < messages.count; i++) {
         nmq_message *m = messages.at[i];
-        if (own != 0 && m->publisher == own) {
+        bool is_own = no_local && m->origin != NULL &&
+                      nmq_bytes_equal(nmq_origin_client_id(m->origin),
+                                      client->session->client_id); // [MQTT-3.8.3-3]
+        if (is_own || !nmq_rights_retained(router, m)) {
             continue;
         }
         nmq_message_parts parts = nmq_message_parts_of(m);

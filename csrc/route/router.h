@@ -62,6 +62,10 @@ enum nmq_count {
     NMQ_COUNT_RATE_WAITS,
     NMQ_COUNT_SLOW_CONSUMERS,
     NMQ_COUNT_MEMORY_CUTS,
+    // What access rules and users ended that was allowed before; see nmq_stats.
+    NMQ_COUNT_SUBSCRIPTIONS_ENDED,
+    NMQ_COUNT_MESSAGES_DENIED,
+    NMQ_COUNT_USERS_ENDED,
 };
 
 struct nmq_router {
