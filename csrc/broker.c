@@ -216,6 +216,7 @@ nmq_broker_listener_stats(nmq_broker *broker, uint32_t number, nmq_listener_stat
 void
 nmq_broker_shutdown(nmq_broker *broker, uint32_t timeout_ms)
 {
+    __atomic_store_n(&broker->router.stopping, true, __ATOMIC_RELAXED);
     nmq_listeners_close_all(&broker->listeners);
     nmq_conns_close_all(&broker->conns, NMQ_RC_SERVER_SHUTTING_DOWN, timeout_ms);
 }

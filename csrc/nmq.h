@@ -245,7 +245,8 @@ typedef struct {
     bool every_user;           // all that have a user name
     const uint32_t *listeners; // numbers: who came there without a user name
     size_t listener_count;
-    bool wills; // are sent; else they are dropped, those of clients that are away too
+    bool with_names; // and who came there with one
+    bool wills;      // are sent; else they are dropped, those of clients that are away too
     uint8_t reason_code;
 } nmq_kick;
 

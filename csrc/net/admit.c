@@ -337,6 +337,17 @@ enter(admission *a, nmq_batch *batch, const nmq_connect *c, nmq_client **client)
     return rv;
 }
 
+// Whether some users may not come in any more since the client said who it is. Those who
+// were in were looked at meanwhile, perhaps before this one was: it has to ask again.
+static bool
+users_changed(const nmq_conn *conn, uint8_t proof)
+{
+    const uint64_t *version = &conn->conns->router->users_version;
+
+    return proof == NMQ_PROOF_USERS &&
+           __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->users_version;
+}
+
 enum nmq_next
 nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
@@ -363,6 +374,10 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     (void) pthread_mutex_unlock(&conn->link.lock);
     // CONNACK 0x00 [MQTT-3.1.4-5] is there, and no other comes [MQTT-3.2.0-2]
     conn->state = NMQ_CONN_OPEN;
+    if (users_changed(conn, a.attach.proof)) {
+        return nmq_conn_refuse(
+            conn, batch, (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "the users have changed"});
+    }
     nmq_conn_keep_alive(conn);
     nmq_log_write(&conn->conns->router->log, NMQ_LOG_DEBUG, "%s: client '%.*s' connected",
                   nmq_conn_name(conn).text, (int) a.attach.client_id.len,
@@ -441,7 +456,9 @@ static void
 use_settings_of_now(nmq_conn *conn)
 {
     nmq_listener_settings *old = conn->settings;
+    const uint64_t *version = &conn->conns->router->users_version;
 
+    conn->users_version = __atomic_load_n(version, __ATOMIC_ACQUIRE); // before it asks
     conn->settings = nmq_listener_now(conn->listener);
     nmq_listener_settings_unref(old);
 }
@@ -482,10 +499,5 @@ nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     enum nmq_next next = nmq_conn_admit(conn, batch, packet);
     nmq_auth_free(conn->auth);
     conn->auth = NULL;
-    use_settings_of_now(conn);
-    if (next == NMQ_NEXT_PACKET && conn->settings->ask_auth && proved != NMQ_OK) {
-        // Clients are asked since a moment ago, and those who were in were looked at.
-        return nmq_conn_refuse(conn, batch, (nmq_fault){NMQ_RC_NOT_AUTHORIZED, NULL});
-    }
     return next;
 }

@@ -117,6 +117,7 @@ struct nmq_conn {
     nmq_client *client;        // set by the receive side with link.lock; a reference
     nmq_acl_view *acl;         // receive side; NULL: everything is allowed
     uint64_t acl_version;      // receive side: of the rules that `acl` is for
+    uint64_t users_version;    // receive side: when it said who it is
     nmq_origin *origin;        // receive side; a reference; NULL: nothing retained yet
     nmq_outbox sending;        // send side
     bool is_sending;           // link.lock

@@ -5,6 +5,13 @@
 #include "route/registry.h"
 #include "route/rights.h"
 
+// The broker stops: the rest does not matter any more.
+static bool
+is_over(const nmq_router *router)
+{
+    return __atomic_load_n(&router->stopping, __ATOMIC_RELAXED);
+}
+
 int
 nmq_revoke_rights(nmq_router *router)
 {
@@ -13,7 +20,7 @@ nmq_revoke_rights(nmq_router *router)
     int ended = 0;
 
     for (int i = 0; i < count; i++) {
-        if (ended >= 0) {
+        if (ended >= 0 && !is_over(router)) {
             int rv = nmq_rights_judge(all[i]);
             ended = rv < 0 ? rv : ended + rv;
         }
@@ -52,10 +59,13 @@ is_meant(const search *s, const nmq_client *client)
     if (client->proof != NMQ_PROOF_USERS) {
         return false;
     }
-    if (client->user_name.at != NULL) {
-        return s->whom->every_user || nmq_map_get(&s->names, client->user_name) != NULL;
+    bool named = client->user_name.at != NULL;
+    if (named &&
+        (s->whom->every_user || nmq_map_get(&s->names, client->user_name) != NULL)) {
+        return true;
     }
-    for (size_t i = 0; i < s->whom->listener_count; i++) {
+    for (size_t i = 0; (!named || s->whom->with_names) && i < s->whom->listener_count;
+         i++) {
         if (s->whom->listeners[i] == client->listener) {
             return true;
         }
@@ -98,10 +108,13 @@ nmq_revoke_users(nmq_router *router, const nmq_kick *whom)
     search s = {.whom = whom};
     nmq_client **all = NULL;
     int kicked = note_names(&s);
+
+    // Before the clients are gathered: who comes later sees it.
+    (void) __atomic_add_fetch(&router->users_version, 1, __ATOMIC_RELEASE);
     int count = kicked == NMQ_OK ? nmq_registry_all(router, &all) : kicked;
 
     for (int i = 0; i < count; i++) {
-        kicked += kick_one(&s, all[i]);
+        kicked += !is_over(router) && kick_one(&s, all[i]);
         nmq_client_unref(all[i]);
     }
     nmq_free(all);
