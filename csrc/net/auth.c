@@ -245,6 +245,11 @@ again_answered(nmq_conn *conn, nmq_batch *batch)
 
     conn->state = NMQ_CONN_OPEN;
     auth->goes_on = code == NMQ_RC_CONTINUE_AUTHENTICATION;
+    if (code == NMQ_RC_SUCCESS && auth->has_user_name &&
+        !nmq_bytes_equal((nmq_bytes){auth->user_name.at, auth->user_name.len},
+                         conn->client->user_name)) {
+        code = NMQ_RC_NOT_AUTHORIZED; // the session is another user's
+    }
     if (!auth->goes_on && code != NMQ_RC_SUCCESS) { // [MQTT-4.12.1-2]
         return nmq_conn_refuse(conn, batch, (nmq_fault){code, NULL});
     }

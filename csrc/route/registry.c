@@ -307,12 +307,13 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, boo
 
 // What the session holds may be more than this connection may have: others made it, or
 // other rules. Nobody is told of it before it is judged.
-static void
+static int
 judge_kept(nmq_router *router, const nmq_attach *a)
 {
     nmq_client *client = a->clean_start || (a->rights == NULL && a->mount.len == 0)
                              ? NULL
                              : nmq_registry_find(router, a->client_id);
+    int rv = NMQ_OK;
 
     if (client != NULL && is_of(client, a->user_name)) {
         const nmq_rights rights = {
@@ -321,9 +322,10 @@ judge_kept(nmq_router *router, const nmq_attach *a)
             .mount = a->mount,
             .peer = a->peer,
         };
-        nmq_rights_judge_at_attach(client, &rights);
+        rv = nmq_rights_judge_at_attach(client, &rights);
     }
     nmq_client_unref(client);
+    return rv;
 }
 
 int
@@ -335,7 +337,10 @@ nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **o
     bool present = false;
     int rv = NMQ_ENOMEM;
 
-    judge_kept(router, attach);
+    if (judge_kept(router, attach) != NMQ_OK) {
+        nmq_message_unref(attach->will);
+        return NMQ_ENOMEM;
+    }
     (void) pthread_mutex_lock(&router->registry_lock);
     nmq_client *client = find_or_make(router, attach, &replaced, &present);
     if (client != NULL) {

@@ -181,7 +181,7 @@ same_address(const nmq_peer *a, const nmq_peer *b)
            memcmp(a->address, b->address, a->address_len) == 0;
 }
 
-void
+int
 nmq_rights_judge_at_attach(nmq_client *client, const nmq_rights *rights)
 {
     const nmq_acl_view everything = {0};
@@ -194,10 +194,8 @@ nmq_rights_judge_at_attach(nmq_client *client, const nmq_rights *rights)
                                  (nmq_acl_has_addresses(view->acl) &&
                                   !same_address(&client->peer, rights->peer))));
     (void) pthread_mutex_unlock(&client->lock);
-    if (due && judge(&t, true) < 0) {
-        nmq_log_write(&client->router->log, NMQ_LOG_ERROR,
-                      "access rules: a session is not judged: out of memory");
-    }
+    int rv = due ? judge(&t, true) : 0;
+    return rv < 0 ? rv : NMQ_OK;
 }
 
 static bool

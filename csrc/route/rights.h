@@ -22,8 +22,8 @@ typedef struct {
 } nmq_rights;
 
 // Judges what the session holds, unless it was judged by the same rules for a client from
-// the same place already.
-void nmq_rights_judge_at_attach(nmq_client *client, const nmq_rights *rights);
+// the same place already. Returns NMQ_OK, or NMQ_ENOMEM with the rest not judged.
+int nmq_rights_judge_at_attach(nmq_client *client, const nmq_rights *rights);
 
 // Drops the client's will if it may not be published any more. Call with the client's lock.
 void nmq_rights_judge_will(nmq_client *client);

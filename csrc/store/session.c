@@ -65,22 +65,27 @@ use_alias(nmq_session *s, nmq_publish_head *head, bool *is_new)
     return packet_size;
 }
 
-// The topic as the client knows it. One from outside its mount, by a subscription that it
-// made through another listener, stays whole.
-static nmq_bytes
-unmounted(const nmq_session *s, nmq_bytes topic_name)
+// The topic as the client knows it. Returns false for one from outside its mount point,
+// which is not for it: "#" below "site/" also matches "site" itself.
+static bool
+unmount(const nmq_session *s, nmq_bytes topic_name, nmq_bytes *out)
 {
     size_t len = s->mount.len;
 
-    if (len == 0 || topic_name.len <= len || memcmp(topic_name.at, s->mount.at, len) != 0) {
-        return topic_name;
+    *out = topic_name;
+    if (len == 0) {
+        return true;
     }
-    return (nmq_bytes){topic_name.at + len, topic_name.len - len};
+    if (topic_name.len <= len || memcmp(topic_name.at, s->mount.at, len) != 0) {
+        return false;
+    }
+    *out = (nmq_bytes){topic_name.at + len, topic_name.len - len};
+    return true;
 }
 
 // Writes one PUBLISH. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG for a packet over the
 // client's Maximum Packet Size, which must not be sent [MQTT-3.1.2-24] and counts as if it
-// were [MQTT-3.1.2-25].
+// were [MQTT-3.1.2-25], and for one that is not for it.
 static int
 write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
               const nmq_message_parts *parts, nmq_message *message, int64_t now_ms)
@@ -88,7 +93,9 @@ write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
     bool is_new;
 
     head->version = s->version;
-    head->topic_name = unmounted(s, parts->topic_name);
+    if (!unmount(s, parts->topic_name, &head->topic_name)) {
+        return NMQ_ETOOBIG;
+    }
     nmq_bytes topic_name = head->topic_name;
     head->props = parts->props;
     head->payload_len = parts->payload.len;

@@ -11,7 +11,7 @@ import pytest
 
 from tests import raw
 from tests.conformance.flows import closed_with, expiry, give, kept, modern, take
-from tests.conformance.test_auth import answer, first, scram
+from tests.conformance.test_auth import AGAIN, answer, auth, first, scram
 from tests.conftest import Process, StartBroker, conf_text, free_port, nanomq
 from tests.control.test_restart import restart
 from tests.raw import PUBACK, PUBLISH, UNSUBACK
@@ -116,6 +116,23 @@ def test_group_and_mount_point_stay_apart(start_broker: StartBroker, version: in
         out.publish("m/$share/h/x", b"again")
         out.ping()
         c.assert_silent()
+
+
+@modern
+def test_wildcard_does_not_reach_above_the_mount_point(
+    start_broker: StartBroker, version: int
+) -> None:
+    process = mounted(start_broker, "m/")
+    with process.raw(version) as out, process.raw(version, "listener.site.url") as c:
+        out.connect("out")
+        out.publish("m", b"kept", retain=True)
+        out.ping()
+        c.connect("c")
+        assert c.subscribe(("#", 1), ("$share/g/#", 0)) == [1, 0]
+        give(out, "m", b"its parent", 1)
+        give(out, "m/", b"", 1)
+        give(out, "m/a", b"below", 1)
+        assert take(c)[:2] == ("a", b"below")
 
 
 def test_will_and_aliases_stay_below_the_mount_point(start_broker: StartBroker) -> None:
@@ -422,6 +439,20 @@ def test_user_who_proved_himself_by_scram_is_one_of_them(start_broker: StartBrok
         assert closed_with(c) == 0x87
         answer(late, too_late, challenge)  # proves the password of before
         assert 0x87 in [p.reason for p in late.read_until_closed()]
+
+
+def test_session_does_not_become_another_users_by_another_proof(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker(**ANN, **BOB)
+    with process.raw(5) as c:
+        ann, bob = scram("ann", "a"), scram("bob", "b")
+        c.send(raw.connect("c", 5, properties=first(ann)))
+        answer(c, ann, c.read())
+        assert c.expect(raw.CONNACK).reason == 0
+        c.send(auth(AGAIN, first(bob)))
+        answer(c, bob, c.read())
+        assert closed_with(c) == 0x87
 
 
 def test_names_that_nobody_had_to_prove_end_when_they_must_be_proved(
