@@ -1,7 +1,44 @@
-// access.c - the access rules of one connection, kept in step with those in force.
+// access.c - who the client of one connection is, and its access rules, kept in step with
+// those in force.
 #include "base/mem.h"
 #include "base/status.h"
 #include "net/conn.h"
+
+nmq_bytes
+nmq_conn_user_name(const nmq_conn *conn, const nmq_connect *c)
+{
+    nmq_bytes name = c->user_name;
+
+    if (conn->auth != NULL && conn->auth->has_user_name) {
+        name = (nmq_bytes){conn->auth->user_name.at, conn->auth->user_name.len};
+    } else if (!c->has_user_name) {
+        return (nmq_bytes){0};
+    }
+    return name.at != NULL ? name : nmq_bytes_of("");
+}
+
+uint8_t
+nmq_conn_proof(const nmq_conn *conn)
+{
+    const nmq_auth *auth = conn->auth;
+
+    if (auth != NULL && auth->foreign) {
+        return NMQ_PROOF_METHOD;
+    }
+    // Python answers for the users; a name that was proved without it is the certificate's.
+    return auth != NULL && auth->has_user_name && auth->method.at == NULL
+               ? NMQ_PROOF_CERTIFICATE
+               : NMQ_PROOF_USERS;
+}
+
+bool
+nmq_conn_users_changed(const nmq_conn *conn, uint8_t proof)
+{
+    const uint64_t *version = &conn->conns->router->users_version;
+
+    return proof == NMQ_PROOF_USERS &&
+           __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->users_version;
+}
 
 void
 nmq_conn_forget_rules(nmq_conn *conn)

@@ -209,35 +209,6 @@ nmq_conn_keep_alive(nmq_conn *conn)
                                                 : permille));
 }
 
-// Who the client is: as it says, or as it proved to be. An empty name is one too.
-static nmq_bytes
-user_name_of(const nmq_conn *conn, const nmq_connect *c)
-{
-    nmq_bytes name = c->user_name;
-
-    if (conn->auth != NULL && conn->auth->has_user_name) {
-        name = (nmq_bytes){conn->auth->user_name.at, conn->auth->user_name.len};
-    } else if (!c->has_user_name) {
-        return (nmq_bytes){0};
-    }
-    return name.at != NULL ? name : nmq_bytes_of("");
-}
-
-// What stands behind that name.
-static uint8_t
-proof_of(const nmq_conn *conn)
-{
-    const nmq_auth *auth = conn->auth;
-
-    if (auth != NULL && auth->foreign) {
-        return NMQ_PROOF_METHOD;
-    }
-    // Python answers for the users; a name that was proved without it is the certificate's.
-    return auth != NULL && auth->has_user_name && auth->method.at == NULL
-               ? NMQ_PROOF_CERTIFICATE
-               : NMQ_PROOF_USERS;
-}
-
 // Fills in what the client gets and is told. Nothing is changed yet.
 static void
 plan(admission *a, const nmq_packet *packet)
@@ -250,11 +221,11 @@ plan(admission *a, const nmq_packet *packet)
 
     *attach = (nmq_attach){
         .client_id = c->client_id,
-        .user_name = user_name_of(conn, c),
+        .user_name = nmq_conn_user_name(conn, c),
         .link = &conn->link,
         .peer = &conn->stream->peer,
         .listener = conn->listener->number,
-        .proof = proof_of(conn),
+        .proof = nmq_conn_proof(conn),
         .expiry_interval_s = smaller(asked_s, NMQ_LIVE(options->expiry_max_s)),
         .receive_maximum = UINT16_MAX,
         .packet_max = conn->packet_max,
@@ -337,17 +308,6 @@ enter(admission *a, nmq_batch *batch, const nmq_connect *c, nmq_client **client)
     return rv;
 }
 
-// Whether some users may not come in any more since the client said who it is. Those who
-// were in were looked at meanwhile, perhaps before this one was: it has to ask again.
-static bool
-users_changed(const nmq_conn *conn, uint8_t proof)
-{
-    const uint64_t *version = &conn->conns->router->users_version;
-
-    return proof == NMQ_PROOF_USERS &&
-           __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->users_version;
-}
-
 enum nmq_next
 nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
@@ -374,7 +334,7 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     (void) pthread_mutex_unlock(&conn->link.lock);
     // CONNACK 0x00 [MQTT-3.1.4-5] is there, and no other comes [MQTT-3.2.0-2]
     conn->state = NMQ_CONN_OPEN;
-    if (users_changed(conn, a.attach.proof)) {
+    if (nmq_conn_users_changed(conn, a.attach.proof)) {
         return nmq_conn_refuse(
             conn, batch, (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "the users have changed"});
     }

@@ -285,6 +285,17 @@ nmq_bytes nmq_conn_mount_prefix(const nmq_conn *conn); // at NULL: none
 int nmq_conn_mounted(nmq_conn *conn, nmq_bytes topic_name, nmq_bytes *out);
 int nmq_conn_mounted_filter(nmq_conn *conn, const nmq_filter *filter, nmq_filter *out);
 
+// access.c. Who the client is: as it says, or as it proved to be; at NULL: nobody. An empty
+// name is one too.
+nmq_bytes nmq_conn_user_name(const nmq_conn *conn, const nmq_connect *connect);
+
+// access.c. What stands behind that name.
+uint8_t nmq_conn_proof(const nmq_conn *conn); // enum nmq_proof
+
+// access.c. Whether some users may not come in any more since the client said who it is,
+// and it may be one. Those who were in were looked at meanwhile, perhaps before it was.
+bool nmq_conn_users_changed(const nmq_conn *conn, uint8_t proof);
+
 // access.c. Looks up the rules for that client, before it is in.
 // Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_conn_know(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);

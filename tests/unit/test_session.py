@@ -15,6 +15,7 @@ from tests.unit.clib import (
     content,
     fail_each_allocation,
     message,
+    message_parts,
     nothing_leaks,
     outbox_bytes,
     slice_of,
@@ -359,6 +360,76 @@ def test_identifiers_wrap_around_and_run_out_at_65535() -> None:
     lib.nmq_inflight_give(inflight, lib.nmq_inflight_find(inflight, 1234))
     assert lib.nmq_inflight_take(inflight, delivery).packet_id == 1234
     lib.nmq_inflight_free(inflight)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.booleans()), max_size=20),
+    st.integers(0, 9),
+    st.integers(0, 20),
+    st.integers(0, 20),
+)
+def test_queue_is_sifted_in_place(
+    given_: list[tuple[int, bool]], turned: int, one: int, two: int
+) -> None:
+    with nothing_leaks():
+        queue = ffi.new("nmq_queue *")
+        delivery = ffi.new("nmq_delivery *")
+        keep_these = set()
+        for _ in range(turned):  # the ring begins somewhere
+            push(queue, b"x", 0)
+            assert lib.nmq_queue_pop(queue, delivery)
+            lib.nmq_delivery_fini(delivery)
+        for n, (qos, keep) in enumerate(given_):
+            push(queue, b"t/%d" % n, qos)
+            keep_these |= {b"t/%d" % n} if keep else set()
+        start, end = sorted((min(one, len(given_)), min(two, len(given_))))
+
+        @ffi.callback("bool(void *, const nmq_delivery *)")
+        def wanted(arg: Any, d: Any) -> bool:
+            return content(lib.nmq_message_topic(d.message)) in keep_these
+
+        dropped = lib.nmq_queue_sift(queue, start, end, wanted, ffi.NULL)
+        expected = [
+            (b"t/%d" % n, qos)
+            for n, (qos, keep) in enumerate(given_)
+            if keep or not start <= n < end
+        ]
+        assert dropped == len(given_) - len(expected)
+        assert (queue.count, queue.qos0_count) == (
+            len(expected), sum(qos == 0 for _, qos in expected),
+        )  # fmt: skip
+        got = []
+        while lib.nmq_queue_pop(queue, delivery):
+            got.append((content(lib.nmq_message_topic(delivery.message)), delivery.qos))
+            lib.nmq_delivery_fini(delivery)
+        assert got == expected
+        assert (queue.bytes, queue.count) == (0, 0)
+        lib.nmq_queue_free(queue)
+
+
+def push(queue: Any, topic: bytes, qos: int) -> None:
+    made = ffi.new("nmq_delivery *", {"message": message(topic, qos=qos), "qos": qos})
+    assert lib.nmq_queue_push(queue, made) == 0
+
+
+@pytest.mark.parametrize("user", [None, b"", b"ann"])
+def test_message_knows_who_published_it(user: bytes | None) -> None:
+    with nothing_leaks():
+        peer = ffi.new("nmq_peer *")
+        name = (
+            ffi.new("nmq_bytes *")[0] if user is None else slice_of(ffi.from_buffer(user))
+        )
+        origin = lib.nmq_origin_new(slice_of(b"c"), name, peer, 3)
+        parts, keep = message_parts(b"m/a", b"x")
+        parts.origin = origin
+        made = lib.nmq_message_new(parts)
+        lib.nmq_origin_unref(origin)  # the message has its own
+        assert content(lib.nmq_origin_client_id(made.origin)) == b"c"
+        assert content(lib.nmq_origin_user_name(made.origin)) == (user or b"")
+        is_none = lib.nmq_origin_user_name(made.origin).at == ffi.NULL
+        assert is_none == (user is None)
+        lib.nmq_message_unref(made)
+        del keep
 
 
 def filter_of(text: Any) -> Any:
