@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -248,6 +249,8 @@ class Broker:
             log.error("sessions of the process before are lost: %s", fault)
         else:
             log.info("%d sessions of the process before go on", count)
+            with contextlib.suppress(core.CoreError):  # then when their clients come back
+                self._running.judge()
 
     async def prepare(self, config: Config) -> Change:
         """Return the way to that configuration, prepared. Its ``commit`` cannot be undone.

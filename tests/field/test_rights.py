@@ -308,6 +308,27 @@ def test_message_in_flight_is_not_sent_again_without_the_right_to_it(
             again.assert_silent()
 
 
+def test_rules_that_came_with_a_restart_count_for_kept_sessions(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker(http_server__port=str(free_port()))
+    with process.raw(5) as c:
+        c.connect("c", **kept(5))
+        c.subscribe(("a", 1), ("b", 1))
+        c.leave()
+    with process.raw(5) as p:
+        p.connect("p")
+        give(p, "a", b"1", 1)
+        give(p, "b", b"2", 1)
+    process.set_keys(**rules({**DENY, "action": "subscribe", "topics": ["a"]}))
+    restart(process)
+    process.waits_for("client 'c': its subscription 'a' ends")
+    with process.raw(5) as c:
+        assert c.connect("c", **kept(5)).flags == 1
+        assert take(c)[:2] == ("b", b"2")
+        c.assert_silent()
+
+
 def test_will_is_not_sent_without_the_right_to_it(start_broker: StartBroker) -> None:
     process = start_broker()
     no = rules({**DENY, "action": "publish", "topics": ["bye/#"]})
