@@ -47,6 +47,7 @@ TEST_HEADERS = [
         "mqtt/topic.h",
         "mqtt/reason.h",
         "mqtt/conn_state.h",
+        "store/origin.h",
         "store/message.h",
         "store/levels.h",
         "store/topic_tree.h",

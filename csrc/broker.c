@@ -14,6 +14,7 @@
 #include "route/event.h"
 #include "route/handover.h"
 #include "route/retained.h"
+#include "route/revoke.h"
 #include "route/snapshot.h"
 #include "route/subscriptions.h"
 
@@ -217,6 +218,7 @@ nmq_broker_listener_stats(nmq_broker *broker, uint32_t number, nmq_listener_stat
 void
 nmq_broker_shutdown(nmq_broker *broker, uint32_t timeout_ms)
 {
+    __atomic_store_n(&broker->router.stopping, true, __ATOMIC_RELAXED);
     nmq_listeners_close_all(&broker->listeners);
     nmq_conns_close_all(&broker->conns, NMQ_RC_SERVER_SHUTTING_DOWN, timeout_ms);
 }
@@ -322,6 +324,18 @@ nmq_broker_set_acl(nmq_broker *broker, nmq_acl *acl)
     nmq_router_set_acl(&broker->router, acl);
 }
 
+int
+nmq_broker_judge(nmq_broker *broker)
+{
+    return nmq_revoke_rights(&broker->router);
+}
+
+int
+nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom)
+{
+    return nmq_revoke_users(&broker->router, whom);
+}
+
 // --- taps and events
 
 static int
@@ -360,11 +374,11 @@ nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, u
 {
     nmq_router *router = &broker->router;
     nmq_bytes text = slice(filter, filter_len);
+    nmq_filter parsed;
     // A tap sees the RETAIN flag as it was published.
     uint8_t options = (uint8_t) (qos | NMQ_SUB_RETAIN_AS_PUBLISHED);
-    nmq_filter parsed;
 
-    if (qos > 2 || !nmq_utf8_check(text)) {
+    if (qos > 2 || !nmq_utf8_check(text) || nmq_filter_parse(text, &parsed) != NMQ_OK) {
         return qos > 2 ? NMQ_EINVAL : NMQ_EFILTER;
     }
     nmq_client *tap = nmq_client_new(router, nmq_bytes_of("tap"));
@@ -373,7 +387,7 @@ nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, u
     }
     tap->is_tap = true;
     *number = tap->number;
-    int rv = nmq_router_subscribe(router, tap, text, options, 0);
+    int rv = nmq_router_subscribe(router, tap, &parsed, options, 0);
     if (rv >= 0) {
         rv = add_tap(broker, tap);
     }
@@ -381,7 +395,7 @@ nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, u
         nmq_registry_end(router, tap);
         return rv;
     }
-    if (nmq_filter_parse(text, &parsed) == NMQ_OK && parsed.group.at == NULL) {
+    if (parsed.group.at == NULL) {
         nmq_retained_tap(router, tap, parsed.filter, options);
     }
     return NMQ_OK;
@@ -506,6 +520,9 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
         .rate_waits = nmq_counters_sum(c, NMQ_COUNT_RATE_WAITS),
         .slow_consumers = nmq_counters_sum(c, NMQ_COUNT_SLOW_CONSUMERS),
         .memory_cuts = nmq_counters_sum(c, NMQ_COUNT_MEMORY_CUTS),
+        .subscriptions_ended = nmq_counters_sum(c, NMQ_COUNT_SUBSCRIPTIONS_ENDED),
+        .messages_denied = nmq_counters_sum(c, NMQ_COUNT_MESSAGES_DENIED),
+        .users_ended = nmq_counters_sum(c, NMQ_COUNT_USERS_ENDED),
     };
     // A lane keeps the lists of subscriptions as they are; it comes before the others.
     nmq_client **all;

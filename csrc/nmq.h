@@ -190,6 +190,7 @@ typedef struct {
     size_t data_len;
     const char *user_name; // who it proved to be; NULL: as CONNECT says
     size_t user_name_len;
+    bool foreign; // by a method with users of its own: nmq_broker_kick_users spares it
 } nmq_answer;
 
 // Returns NMQ_OK, or NMQ_ENOENT when nobody waits under that number any more.
@@ -223,8 +224,35 @@ nmq_acl *nmq_acl_new(const nmq_acl_rules *rules);
 void nmq_acl_unref(nmq_acl *acl); // takes NULL
 
 // Puts these rules in force at once, for clients that are connected too, and takes the
-// reference; NULL: everything is allowed. Subscriptions that are there stay.
+// reference; NULL: everything is allowed. What they end of what is there already ends with
+// nmq_broker_judge, or when its client connects again.
 void nmq_broker_set_acl(nmq_broker *broker, nmq_acl *acl);
+
+// Ends what the rules in force do not allow any more: subscriptions, messages that wait for
+// a session, wills. Goes through all sessions, of clients that are away too, one after the
+// other, and no lock is held for more than a few subscriptions or messages of one. Blocks
+// as long as that takes: not for an event loop. A retained message whose publisher may not
+// publish it any more stays, and is not sent.
+// Returns how many subscriptions ended, or NMQ_ENOMEM with the rest judged when their
+// clients connect again.
+int nmq_broker_judge(nmq_broker *broker);
+
+// Whose connections end, because he may not come in any more. Only those are meant whom the
+// broker's users stand for, not a certificate or a method with users of its own.
+typedef struct {
+    const char *const *user_names; // NUL-terminated
+    size_t user_name_count;
+    bool every_user;           // all that have a user name
+    const uint32_t *listeners; // numbers: who came there without a user name
+    size_t listener_count;
+    bool with_names; // and who came there with one
+    bool wills;      // are sent; else they are dropped, those of clients that are away too
+    uint8_t reason_code;
+} nmq_kick;
+
+// Disconnects them, one after the other. Their sessions stay. Blocks as long as that takes.
+// Returns how many, or NMQ_ENOMEM with nobody disconnected.
+int nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom);
 
 // --- taps and events
 
@@ -331,6 +359,10 @@ typedef struct {
     uint64_t rate_waits;            // times that a client over its rate had to wait
     uint64_t slow_consumers;        // times that a client was found too slow
     uint64_t memory_cuts;           // clients cut for holding the most memory
+    // What access rules and users ended that was allowed before.
+    uint64_t subscriptions_ended;
+    uint64_t messages_denied; // that waited, or were wills
+    uint64_t users_ended;     // connections whose user may not come in any more
 } nmq_stats;
 
 void nmq_broker_stats(nmq_broker *broker, nmq_stats *out);

@@ -11,12 +11,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
+from typing import Any
 
 from nanomq_py import core, listening
 from nanomq_py.auth.acl import rule_of
@@ -30,6 +32,7 @@ from nanomq_py.records import (
     AuthEvent,
     Client,
     DroppedEvent,
+    Kick,
     ListenerStats,
     MessageEvent,
     Stats,
@@ -43,6 +46,7 @@ __all__ = ["Broker", "HandOver", "Message", "Tap"]
 log = logging.getLogger("nanomq")
 
 ADMINISTRATIVE_ACTION = 0x98
+NOT_AUTHORIZED = 0x87
 
 
 def _methods_for(users: tuple[User, ...]) -> list[Method]:
@@ -60,6 +64,31 @@ def _rules_of(config: Config) -> core.Rules:
         otherwise=config.acl_nomatch == "allow",
         deny_disconnects=config.acl_deny_action == "disconnect",
     )
+
+
+def _kicks(old: Config, new: Config, shut: set[int]) -> list[Kick]:
+    """Return who may not come in any more.
+
+    shut  numbers of the listeners that let nobody in without a user name any more
+    """
+    before = {user.login: user.password for user in old.users}
+    after = {user.login: user.password for user in new.users}
+    gone = Kick(
+        user_names=tuple(before.keys() - after.keys()),
+        every_user=not before and bool(after),  # names that nobody had to prove
+        listeners=tuple(shut),
+        with_names=not after,
+        reason_code=NOT_AUTHORIZED,
+    )
+    changed = Kick(
+        user_names=tuple(n for n in before.keys() & after.keys() if before[n] != after[n]),
+        wills=True,  # they may come back
+        reason_code=NOT_AUTHORIZED,
+    )
+    return [kick for kick in (gone, changed) if kick != replace(kick, **_NOBODY)]
+
+
+_NOBODY: dict[str, Any] = {"user_names": (), "every_user": False, "listeners": ()}
 
 
 @dataclass(frozen=True)
@@ -81,7 +110,9 @@ class Change:
         self._users: Users | None = None
         self._methods: list[Method] | None = None
         self._rules: core.Rules | None = None
+        self._has_rules = False  # others than before
         self._listeners: listening.Change | None = None
+        self._shut: set[int] = set()  # listeners that let anybody in before
 
     @property
     def renewed(self) -> list[str]:
@@ -97,6 +128,7 @@ class Change:
         names = ("acl_rules", "acl_nomatch", "acl_deny_action")
         if any(getattr(old, name) != getattr(new, name) for name in names):
             self._rules = _rules_of(new)
+            self._has_rules = True
 
     async def prepare(self, inherited: Inherited | None = None) -> None:
         """Do all that can fail. Raises ConfigError, and nothing has changed."""
@@ -114,6 +146,7 @@ class Change:
         broker = self._broker
         broker._running.set_options(core_options(self._new))
         users = broker._users
+        anonymous = broker._listeners.anonymous()
         try:
             # Before the listeners: those who come in from now on are asked for these.
             broker._users = self._users or users
@@ -125,8 +158,18 @@ class Change:
             broker._running.set_rules(self._rules)
         if self._methods is not None:
             broker._exchanges.use([*self._methods, *broker._methods])
+        self._shut = anonymous - broker._listeners.anonymous()
         broker._set_sys_interval(self._new.sys_interval)
         broker.config = self._new
+
+    async def settle(self) -> None:
+        """End what is not allowed any more, after commit: connections, subscriptions, wills.
+
+        Looks at every session; the event loop goes on meanwhile.
+        """
+        kicks = _kicks(self._old, self._new, self._shut)
+        if kicks or self._has_rules:
+            await self._broker._settle(kicks, judge=self._has_rules)
 
     async def undo(self) -> None:
         """Leave everything as it was. Not after a commit that succeeded."""
@@ -160,6 +203,7 @@ class Broker:
         self._exchanges = Exchanges([*_methods_for(self.config.users), *self._methods])
         self._sys_task: asyncio.Task[None] | None = None
         self._sys_interval_s = 0
+        self._settling: set[asyncio.Task[None]] = set()
         self._state: int | None = None  # where the next process finds what it takes over
 
     @property
@@ -206,6 +250,8 @@ class Broker:
             log.error("sessions of the process before are lost: %s", fault)
         else:
             log.info("%d sessions of the process before go on", count)
+            with contextlib.suppress(core.CoreError):  # then when their clients come back
+                self._running.judge()
 
     async def prepare(self, config: Config) -> Change:
         """Return the way to that configuration, prepared. Its ``commit`` cannot be undone.
@@ -229,6 +275,24 @@ class Broker:
         except BaseException:
             await change.undo()
             raise
+        await change.settle()
+
+    async def _settle(self, kicks: list[Kick], *, judge: bool) -> None:
+        def work(running: core.Core) -> None:
+            for kick in kicks:
+                running.kick_users(kick)
+            if judge:
+                running.judge()
+
+        task = asyncio.create_task(asyncio.to_thread(work, self._running))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+        try:
+            await asyncio.shield(task)
+        except core.CoreError as fault:
+            log.error(
+                "what is not allowed any more goes on until clients come anew: %s", fault
+            )
 
     def _set_sys_interval(self, interval_s: int) -> None:
         if interval_s == self._sys_interval_s:
@@ -269,6 +333,7 @@ class Broker:
             return
         self._set_sys_interval(0)
         await asyncio.to_thread(running.shutdown, int(timeout_s * 1000))
+        await asyncio.gather(*self._settling, return_exceptions=True)  # it ends at once
         self._listeners.close()
         self._drain()
         if self._state is not None:
@@ -355,6 +420,7 @@ class Broker:
     def _answer(self, event: AuthEvent) -> None:
         """Answer a CONNECT by its password, or by its method as one step of an exchange."""
         number = event.number
+        by_method = event.step == CONTINUE_AUTHENTICATION or event.method is not None
         if event.step == CONTINUE_AUTHENTICATION:
             step = self._exchanges.go_on(number, event.data)
         elif event.method is not None:
@@ -366,7 +432,13 @@ class Broker:
                 allow_anonymous=self._listeners.allow_anonymous(event.listener),
             )
             step = Step(code)
-        self._running.answer(number, step.reason_code, step.data, step.user_name)
+        self._running.answer(
+            number,
+            step.reason_code,
+            step.data,
+            step.user_name,
+            foreign=by_method and not step.listed,
+        )
 
     def _drain(self) -> None:
         # One batch a call: the loop calls again while more waits, others get their turn.

@@ -19,6 +19,7 @@ from nanomq_py.records import (
     CoreOptions,
     DroppedEvent,
     Event,
+    Kick,
     ListenerOptions,
     ListenerStats,
     LogEvent,
@@ -230,15 +231,19 @@ class Core:
         reason_code: int,
         data: bytes | None = None,
         user_name: str | None = None,
+        *,
+        foreign: bool = False,
     ) -> None:
         """Answer an AuthEvent; a client that has gone is no error.
 
         reason_code  0 lets the client in, 0x18 sends it an AUTH with ``data``, others refuse it
         data         Authentication Data
         user_name    who the client proved to be; None: who its CONNECT says
+        foreign      by a method with users of its own: :meth:`kick_users` spares it
         """
         name = None if user_name is None else user_name.encode()
         answer = ffi.new("nmq_answer *", {"number": number, "reason_code": reason_code})
+        answer.foreign = foreign
         kept = [ffi.from_buffer(given) for given in (data or b"", name or b"")]
         if data is not None:
             answer.data, answer.data_len = kept[0], len(data)
@@ -249,6 +254,30 @@ class Core:
     def set_rules(self, rules: Rules) -> None:
         """Put access rules in force at once; they are the core's then."""
         lib.nmq_broker_set_acl(self._broker, rules.give())
+
+    def judge(self) -> int:
+        """End what the rules do not allow any more; return how many subscriptions.
+
+        Threads  blocks, without the GIL, while it looks at every session; any thread may
+                 call it beside the others' calls
+        """
+        return check(lib.nmq_broker_judge(self._broker))
+
+    def kick_users(self, kick: Kick) -> int:
+        """Disconnect clients who may not come in any more; return how many.
+
+        Threads  as :meth:`judge`
+        """
+        kept = [ffi.new("char[]", name.encode()) for name in kick.user_names]
+        names = ffi.new("char *[]", kept)
+        listeners = ffi.new("uint32_t[]", kick.listeners)
+        raw = ffi.new("nmq_kick *")
+        raw.user_names, raw.user_name_count = names, len(kept)
+        raw.listeners, raw.listener_count = listeners, len(kick.listeners)
+        raw.with_names = kick.with_names
+        raw.every_user, raw.wills = kick.every_user, kick.wills
+        raw.reason_code = kick.reason_code
+        return check(lib.nmq_broker_kick_users(self._broker, raw))
 
     def open_tap(self, topic_filter: str, *, qos: int) -> int:
         """Have matching messages come as events, retained ones first; return its number."""

@@ -204,9 +204,12 @@ class Change:
         now = self._owner.by_name
         if old.sock is not None:
             old.sock.close()
-        gone = all(old.place.url != new.place.url for new in now.values())
+        heirs = [new for new in now.values() if old.place.url == new.place.url]
+        gone = not heirs
         if gone and not old.foreign:
             unlink_ipc(old.place)
+        if heirs and old.place.name not in now:
+            self._owner.follow(old, heirs[0])
         if gone and old.place.name not in now:
             self._core.disconnect(old.number, ADMINISTRATIVE_ACTION)
 
@@ -257,6 +260,16 @@ class Listeners:
         self._names |= {open_.number: name for name, open_ in self.by_name.items()}
         for number in list(self._names)[:-MOST_NAMES]:
             del self._names[number]
+
+    def follow(self, old: Listening, heir: Listening) -> None:
+        """Have the connections that came through ``old`` follow its heir."""
+        for number, name in self._names.items():
+            if name == old.place.name:
+                self._names[number] = heir.place.name
+
+    def anonymous(self) -> set[int]:
+        """Return the numbers of listeners, of before too, that let anybody in now."""
+        return {number for number in self._names if self.allow_anonymous(number)}
 
     @property
     def ports(self) -> dict[str, int]:

@@ -95,6 +95,18 @@ class Rule:
     topics: tuple[str, ...] = ("#",)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kick:
+    """``nmq_kick`` of ``nmq.h``: whose connections end."""
+
+    user_names: tuple[str, ...] = ()
+    every_user: bool = False  # all that have a user name
+    listeners: tuple[int, ...] = ()  # numbers: who came there without a user name
+    with_names: bool = False  # and who came there with one
+    wills: bool = False  # are sent
+    reason_code: int
+
+
 @dataclass(frozen=True)
 class LogEvent:
     """A log line of the core; ``level`` is one of the logging module's."""
@@ -187,6 +199,9 @@ class Stats:
     rate_waits: int = 0
     slow_consumers: int = 0
     memory_cuts: int = 0
+    subscriptions_ended: int = 0
+    messages_denied: int = 0
+    users_ended: int = 0
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.file import ConfFile, Replacement
@@ -47,6 +47,13 @@ class Change(Protocol):
 
     async def undo(self) -> None:
         """Leave everything as it was, whether commit was tried or not."""
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """A change with more to do when it is in force, which takes time and cannot fail."""
+
+    async def settle(self) -> None: ...
 
 
 # One part of the process: prepares for a configuration, or raises ConfigError and has
@@ -173,6 +180,9 @@ class Reloader:
             raise
         renewed = [name for change in changes for name in getattr(change, "renewed", ())]
         self.file.reading = reading
+        for change in changes:
+            if isinstance(change, Settles):
+                await change.settle()
         outcome = self._outcome(found, renewed)
         _tell(who, found, renewed)
         return outcome

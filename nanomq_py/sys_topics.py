@@ -61,6 +61,9 @@ LIMITS = (
     "rate_waits",
     "slow_consumers",
     "memory_cuts",
+    "subscriptions_ended",
+    "messages_denied",
+    "users_ended",
 )
 # Topic below $SYS/broker/load -> the counter whose growth a minute it tells.
 _LOADS: dict[str, Callable[[Stats], int]] = {

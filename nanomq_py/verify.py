@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from nanomq_py.auth.acl import ANYONE
 from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.sections import AclRule
 from nanomq_py.http.guard import make_guard
 from nanomq_py.listeners import places_of
 from nanomq_py.tls import load_tls
@@ -23,6 +25,8 @@ def refuse_unsupported(config: Config) -> None:
     for name, used in refused.items():
         if used:
             raise ConfigError(f"{name}: this version cannot enforce it yet; take it out")
+    if not _proves_users(config):
+        _refuse_rules_for_users(config)
     ignored = {
         "web.hook.enable": config.web_hook.enable,
         "sqlite.enable": config.sqlite.enable,
@@ -31,6 +35,35 @@ def refuse_unsupported(config: Config) -> None:
     for name, used in ignored.items():
         if used:
             log.warning("%s: not in this version yet; ignored", name)
+
+
+def _proves_users(config: Config) -> bool:
+    """Return whether a client can prove who it is: by a password, or by a certificate."""
+    return bool(config.users) or any(
+        place.has_tls and place.settings.cn_as_username for place in places_of(config)
+    )
+
+
+def _for_whom(rule: AclRule) -> str | None:
+    """Return the part of the rule that names users."""
+    if rule.username not in (None, ANYONE):
+        return f"username={rule.username!r}"
+    for topic in rule.topics:
+        if "%u" in topic.split("/"):
+            return f"topics: {topic!r}"
+    return None
+
+
+def _refuse_rules_for_users(config: Config) -> None:
+    """Refuse rules that anybody could pass by saying that he is somebody else."""
+    for number, rule in enumerate(config.acl_rules, start=1):
+        named = _for_whom(rule)
+        if named is not None:
+            raise ConfigError(
+                f"{rule.where or f'acl.rule.{number}'}: {named}: no client can prove its user"
+                " name here: expected users (auth.N.login and auth.N.password), or a TLS"
+                " listener with cn_as_username"
+            )
 
 
 def check_files(config: Config) -> None:

@@ -59,6 +59,8 @@ def test_what_no_rule_names_is_denied_where_the_configuration_says_so(
 ) -> None:
     process = start_broker(
         acl_nomatch="deny",
+        auth__1__login="ann",
+        auth__1__password="p",
         **rules(
             {"permit": "allow", "action": "publish", "topics": ["up/%c/#"]},
             {"permit": "allow", "action": "subscribe", "topics": ["down/%c", "users/%u/+"]},
@@ -66,7 +68,7 @@ def test_what_no_rule_names_is_denied_where_the_configuration_says_so(
     )
     no = DENIED[version]
     with process.raw(version) as c:
-        c.connect("dev1", user="ann", password=b"")
+        c.connect("dev1", user="ann", password=b"p")
         asked = [("down/dev1", 0), ("down/dev2", 0), ("down/+", 0), ("users/ann/+", 0),
                  ("users/bob/x", 0), ("users/ann/#", 0), ("#", 0)]  # fmt: skip
         assert c.subscribe(*asked) == [0, no, no, 0, no, no, no]
@@ -139,7 +141,9 @@ def test_will_that_its_client_may_not_publish_is_refused(
 def test_whom_a_rule_is_for(
     start_broker: StartBroker, who: dict[str, object], applies: bool
 ) -> None:
-    process = start_broker(**rules({"permit": "deny", **who}))
+    process = start_broker(
+        auth__1__login="u", auth__1__password="p", **rules({"permit": "deny", **who})
+    )
     with process.raw(5) as c:
         c.connect("c", user="u", password=b"p")
         assert c.subscribe(("a", 0)) == [0x87 if applies else 0]
@@ -167,15 +171,21 @@ def test_denied_publish_says_why_and_keeps_nothing(start_broker: StartBroker) ->
 def test_rules_of_a_session_are_those_of_its_present_connection(
     start_broker: StartBroker,
 ) -> None:
-    process = start_broker(**rules({"permit": "deny", "username": "low", "topics": ["a"]}))
+    process = start_broker(
+        auth__1__login="low",
+        auth__1__password="l",
+        auth__2__login="high",
+        auth__2__password="h",
+        **rules({"permit": "deny", "username": "low", "topics": ["a"]}),
+    )
     options = {"clean": False, "properties": b"\x11\x00\x00\x00\x3c"}
     with process.raw(5) as c:
-        c.connect("c", user="high", password=b"", **options)
+        c.connect("c", user="high", password=b"h", **options)
         c.publish("a", b"x", qos=1, packet_id=1)
         assert c.expect(PUBACK).reason == 0x10
         c.leave()
     with process.raw(5) as c:
-        c.connect("c", user="low", password=b"", **options)
+        c.connect("c", user="low", password=b"l", **options)
         c.publish("a", b"x", qos=1, packet_id=1)
         assert c.expect(PUBACK).reason == 0x87
 

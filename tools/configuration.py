@@ -52,11 +52,14 @@ The rules are gone through in the order of their numbers; the first that applies
 `acl_nomatch` where none does. A part that is left out, or a name `#`, is anyone; `ipaddr` is an
 address or a network such as `192.0.2.0/24`; without `topics` the rule is for all that `#` matches
 (topics that begin with `$` need a rule of their own). Levels `%c` and `%u` stand for the client
-identifier and the user name. A subscription is judged by its whole filter: a rule applies when one
-of its topics covers it. So `deny a/b` does not keep a client that may subscribe to `a/+` from
-hearing `a/b`: deny the wildcard too, or allow only what is meant. A client that does what it may
-not is told 0x87 (MQTT 5.0), 0x80 in SUBACK (before), or is disconnected with
-`acl_deny_action=disconnect`; a will that may not be published refuses the connection.
+identifier and the user name; a name that is empty, has `/`, `+` or `#`, or begins with `$` where the
+topic does, stands for no topic. A subscription is judged by its whole filter, so that nobody hears
+what he is denied: a rule that allows applies when one of its topics covers the filter, one that denies
+as soon as one of them has a topic in common with it. With `deny secret/#` before `allow #`, `#` and
+`+/x` are refused as well. A client that does what it may not is told 0x87 (MQTT 5.0), 0x80 in SUBACK
+(before), or is disconnected with `acl_deny_action=disconnect`; a will that may not be published refuses
+the connection. Rules that name users, or have `%u`, need somebody who proves who he is: users
+(`auth.N`) or a listener with `cn_as_username`; without, the broker does not start.
 """
 NOT_YET = """\
 ## Read and checked, but not in force in this version

@@ -66,7 +66,7 @@ nmq_filter_parse(nmq_bytes text, nmq_filter *out)
 {
     static const char share[] = "$share/";
     size_t prefix = sizeof share - 1;
-    nmq_filter parsed = {.filter = text};
+    nmq_filter parsed = {.filter = text, .text = text};
 
     // "$share" without a group is a filter that no Topic Name can meet: refused, because
     // its sender meant something else.

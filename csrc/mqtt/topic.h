@@ -9,6 +9,7 @@ enum { NMQ_TOPIC_MAX_BYTES = 65535 };
 typedef struct {
     nmq_bytes filter;
     nmq_bytes group;
+    nmq_bytes text; // the whole; filter and group need not be looked for in it again
 } nmq_filter;
 
 // Both expect text that is valid UTF-8, without U+0000 [MQTT-4.7.3-2]. Neither accepts the

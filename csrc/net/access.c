@@ -1,7 +1,44 @@
-// access.c - the access rules of one connection, kept in step with those in force.
+// access.c - who the client of one connection is, and its access rules, kept in step with
+// those in force.
 #include "base/mem.h"
 #include "base/status.h"
 #include "net/conn.h"
+
+nmq_bytes
+nmq_conn_user_name(const nmq_conn *conn, const nmq_connect *c)
+{
+    nmq_bytes name = c->user_name;
+
+    if (conn->auth != NULL && conn->auth->has_user_name) {
+        name = (nmq_bytes){conn->auth->user_name.at, conn->auth->user_name.len};
+    } else if (!c->has_user_name) {
+        return (nmq_bytes){0};
+    }
+    return name.at != NULL ? name : nmq_bytes_of("");
+}
+
+uint8_t
+nmq_conn_proof(const nmq_conn *conn)
+{
+    const nmq_auth *auth = conn->auth;
+
+    if (auth != NULL && auth->foreign) {
+        return NMQ_PROOF_METHOD;
+    }
+    // Python answers for the users; a name that was proved without it is the certificate's.
+    return auth != NULL && auth->has_user_name && auth->method.at == NULL
+               ? NMQ_PROOF_CERTIFICATE
+               : NMQ_PROOF_USERS;
+}
+
+bool
+nmq_conn_users_changed(const nmq_conn *conn, uint8_t proof)
+{
+    const uint64_t *version = &conn->conns->router->users_version;
+
+    return proof == NMQ_PROOF_USERS &&
+           __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->users_version;
+}
 
 void
 nmq_conn_forget_rules(nmq_conn *conn)
@@ -38,13 +75,29 @@ nmq_conn_know(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 }
 
 bool
+nmq_conn_rules_changed(const nmq_conn *conn)
+{
+    const uint64_t *version = &conn->conns->router->acl_version;
+
+    return __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->acl_version;
+}
+
+nmq_origin *
+nmq_conn_origin(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
+{
+    if (conn->origin == NULL) {
+        conn->origin = nmq_origin_new(client_id, user_name, &conn->stream->peer,
+                                      nmq_conn_mount_prefix(conn).len);
+    }
+    return conn->origin;
+}
+
+bool
 nmq_conn_may(nmq_conn *conn, enum nmq_acl_action action, nmq_bytes topic)
 {
     nmq_client *client = conn->client;
-    uint64_t *version = &conn->conns->router->acl_version;
-    nmq_filter filter = {.filter = topic};
 
-    if (client != NULL && __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->acl_version) {
+    if (client != NULL && nmq_conn_rules_changed(conn)) {
         (void) pthread_mutex_lock(&client->lock);
         int rv = nmq_conn_know(conn, client->session->client_id, client->user_name);
         (void) pthread_mutex_unlock(&client->lock);
@@ -52,13 +105,7 @@ nmq_conn_may(nmq_conn *conn, enum nmq_acl_action action, nmq_bytes topic)
             return false;
         }
     }
-    if (conn->acl == NULL) {
-        return true;
-    }
-    if (action == NMQ_ACL_SUBSCRIBE && nmq_filter_parse(topic, &filter) != NMQ_OK) {
-        return true; // refused for what it is
-    }
-    return nmq_acl_allows(conn->acl, action, filter.filter);
+    return conn->acl == NULL || nmq_acl_allows(conn->acl, action, topic);
 }
 
 bool

@@ -27,14 +27,17 @@ make_will(nmq_conn *conn, const nmq_connect *c, const nmq_attach *attach, int64_
         .qos = c->will_qos,
         // [MQTT-3.1.2-14] [MQTT-3.1.2-15]
         .retain = c->will_retain,
-        .publisher = c->will_retain ? nmq_bytes_hash(attach->client_id) : 0,
     };
 
     *out = NULL;
     if (!c->has_will) { // [MQTT-3.1.2-12 of 3.1.1]
         return NMQ_OK;
     }
-    if (nmq_conn_mounted(conn, c->will_topic, &parts.topic_name) != NMQ_OK) {
+    if (c->will_retain) {
+        parts.origin = nmq_conn_origin(conn, attach->client_id, attach->user_name);
+    }
+    if ((c->will_retain && parts.origin == NULL) ||
+        nmq_conn_mounted(conn, c->will_topic, &parts.topic_name) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
     if (c->version == NMQ_V5) {
@@ -206,16 +209,6 @@ nmq_conn_keep_alive(nmq_conn *conn)
                                                 : permille));
 }
 
-// Who the client is: as it says, or as it proved to be.
-static nmq_bytes
-user_name_of(const nmq_conn *conn, const nmq_connect *c)
-{
-    if (conn->auth != NULL && conn->auth->has_user_name) {
-        return (nmq_bytes){conn->auth->user_name.at, conn->auth->user_name.len};
-    }
-    return c->has_user_name ? c->user_name : (nmq_bytes){0};
-}
-
 // Fills in what the client gets and is told. Nothing is changed yet.
 static void
 plan(admission *a, const nmq_packet *packet)
@@ -228,9 +221,11 @@ plan(admission *a, const nmq_packet *packet)
 
     *attach = (nmq_attach){
         .client_id = c->client_id,
-        .user_name = user_name_of(conn, c),
+        .user_name = nmq_conn_user_name(conn, c),
         .link = &conn->link,
         .peer = &conn->stream->peer,
+        .listener = conn->listener->number,
+        .proof = nmq_conn_proof(conn),
         .expiry_interval_s = smaller(asked_s, NMQ_LIVE(options->expiry_max_s)),
         .receive_maximum = UINT16_MAX,
         .packet_max = conn->packet_max,
@@ -270,6 +265,8 @@ check_plan(admission *a, const nmq_connect *c, nmq_fault *fault)
     if (rv == NMQ_OK) {
         rv = nmq_conn_know(conn, a->attach.client_id, a->attach.user_name);
     }
+    a->attach.rights = conn->acl;
+    a->attach.rights_version = conn->acl_version;
     if (rv == NMQ_OK) {
         rv = nmq_conn_mount(conn, a->attach.client_id, a->attach.user_name);
         a->attach.mount = nmq_conn_mount_prefix(conn);
@@ -277,6 +274,12 @@ check_plan(admission *a, const nmq_connect *c, nmq_fault *fault)
     if (rv == NMQ_ETOPIC) {
         *fault = (nmq_fault){NMQ_RC_CLIENT_ID_NOT_VALID,
                              "its name cannot be part of the mount point"};
+        return NMQ_OK;
+    }
+    if (rv == NMQ_OK && c->has_will &&
+        a->attach.mount.len + c->will_topic.len > NMQ_TOPIC_MAX_BYTES) {
+        *fault = (nmq_fault){NMQ_RC_TOPIC_NAME_INVALID,
+                             "the will's topic is too long below the mount point"};
         return NMQ_OK;
     }
     if (rv != NMQ_OK) {
@@ -331,6 +334,10 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     (void) pthread_mutex_unlock(&conn->link.lock);
     // CONNACK 0x00 [MQTT-3.1.4-5] is there, and no other comes [MQTT-3.2.0-2]
     conn->state = NMQ_CONN_OPEN;
+    if (nmq_conn_users_changed(conn, a.attach.proof)) {
+        return nmq_conn_refuse(
+            conn, batch, (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "the users have changed"});
+    }
     nmq_conn_keep_alive(conn);
     nmq_log_write(&conn->conns->router->log, NMQ_LOG_DEBUG, "%s: client '%.*s' connected",
                   nmq_conn_name(conn).text, (int) a.attach.client_id.len,
@@ -403,12 +410,26 @@ take_common_name(nmq_conn *conn)
     return nmq_conn_prove(conn, nmq_bytes_of(name));
 }
 
+// What the listener asks for now, not what it did when the connection was accepted: a
+// client could take its time with the CONNECT.
+static void
+use_settings_of_now(nmq_conn *conn)
+{
+    nmq_listener_settings *old = conn->settings;
+    const uint64_t *version = &conn->conns->router->users_version;
+
+    conn->users_version = __atomic_load_n(version, __ATOMIC_ACQUIRE); // before it asks
+    conn->settings = nmq_listener_now(conn->listener);
+    nmq_listener_settings_unref(old);
+}
+
 enum nmq_next
 nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
     const nmq_options *options = conn->conns->options;
 
     nmq_conn_tell(conn);
+    use_settings_of_now(conn);
     nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_CONNECTS, 1);
     __atomic_store_n(&conn->version, packet->connect.version, __ATOMIC_RELAXED);
     conn->packet_max =

@@ -176,6 +176,7 @@ nmq_conn_take_answer(nmq_conn *conn, const nmq_answer *answer)
     nmq_auth *auth = conn->auth;
 
     auth->reason_code = answer->reason_code;
+    auth->foreign = answer->foreign;
     if (copy_to(&auth->data, answer->data, answer->data_len, &auth->has_data) != NMQ_OK ||
         copy_to(&auth->user_name, answer->user_name, answer->user_name_len,
                 &auth->has_user_name) != NMQ_OK) {
@@ -244,6 +245,11 @@ again_answered(nmq_conn *conn, nmq_batch *batch)
 
     conn->state = NMQ_CONN_OPEN;
     auth->goes_on = code == NMQ_RC_CONTINUE_AUTHENTICATION;
+    if (code == NMQ_RC_SUCCESS && auth->has_user_name &&
+        !nmq_bytes_equal((nmq_bytes){auth->user_name.at, auth->user_name.len},
+                         conn->client->user_name)) {
+        code = NMQ_RC_NOT_AUTHORIZED; // the session is another user's
+    }
     if (!auth->goes_on && code != NMQ_RC_SUCCESS) { // [MQTT-4.12.1-2]
         return nmq_conn_refuse(conn, batch, (nmq_fault){code, NULL});
     }

@@ -52,6 +52,7 @@ typedef struct {
     nmq_buf user_name; // of the answer
     bool has_data;
     bool has_user_name;
+    bool foreign;        // the answer's user is none of the broker's
     bool goes_on;        // a re-authentication is under way
     uint8_t step;        // of the question: 0 CONNECT, else AUTH's Reason Code
     uint8_t reason_code; // of the answer
@@ -102,7 +103,7 @@ struct nmq_conn {
     nmq_link link; // first: a link is a connection
     nmq_conns *conns;
     nmq_listener *listener;          // a reference
-    nmq_listener_settings *settings; // a reference: the listener's at accept
+    nmq_listener_settings *settings; // a reference: the listener's at accept, or CONNECT
     nmq_stream *stream;
     uint64_t number;           // fixed
     nmq_buf in;                // receive side: bytes not handled yet
@@ -117,6 +118,8 @@ struct nmq_conn {
     nmq_client *client;        // set by the receive side with link.lock; a reference
     nmq_acl_view *acl;         // receive side; NULL: everything is allowed
     uint64_t acl_version;      // receive side: of the rules that `acl` is for
+    uint64_t users_version;    // receive side: when it said who it is
+    nmq_origin *origin;        // receive side; a reference; NULL: nothing retained yet
     nmq_outbox sending;        // send side
     nmq_job job;               // goes on with what `job_does` says, and holds a reference
     uint8_t job_does;          // link.lock: enum nmq_conn_job; 0: it is not posted
@@ -303,28 +306,47 @@ void nmq_conn_tell(nmq_conn *conn);
 void nmq_conn_keep_alive(nmq_conn *conn);
 
 // mount.c. Makes the listener's mount point for that client. Returns NMQ_OK, NMQ_ENOMEM, or
-// NMQ_ETOPIC for a name in it with "/", "+" or "#".
+// NMQ_ETOPIC for a name in it that is empty or has "/", "+" or "#", or a mount point that
+// begins with "$".
 int nmq_conn_mount(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
 void nmq_conn_unmount(nmq_conn *conn);
 nmq_bytes nmq_conn_mount_prefix(const nmq_conn *conn); // at NULL: none
 
-// The Topic Name, or the text of a subscription, as the broker knows it; valid until the
+// The Topic Name, or the filter of a subscription, as the broker knows it; valid until the
 // next call. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOPIC when it is too long then.
 int nmq_conn_mounted(nmq_conn *conn, nmq_bytes topic_name, nmq_bytes *out);
-int nmq_conn_mounted_filter(nmq_conn *conn, nmq_bytes text, nmq_bytes *out);
+int nmq_conn_mounted_filter(nmq_conn *conn, const nmq_filter *filter, nmq_filter *out);
+
+// access.c. Who the client is: as it says, or as it proved to be; at NULL: nobody. An empty
+// name is one too.
+nmq_bytes nmq_conn_user_name(const nmq_conn *conn, const nmq_connect *connect);
+
+// access.c. What stands behind that name.
+uint8_t nmq_conn_proof(const nmq_conn *conn); // enum nmq_proof
+
+// access.c. Whether some users may not come in any more since the client said who it is,
+// and it may be one. Those who were in were looked at meanwhile, perhaps before it was.
+bool nmq_conn_users_changed(const nmq_conn *conn, uint8_t proof);
 
 // access.c. Looks up the rules for that client, before it is in.
 // Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_conn_know(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
 
-// Whether the client may do that with the Topic Name or the Topic Filter (a shared one
-// too).
+// Whether the client may do that with the Topic Name, or the Topic Filter without its
+// group.
 bool nmq_conn_may(nmq_conn *conn, enum nmq_acl_action action, nmq_bytes topic);
 
 // Whether a client that may not is to be disconnected.
 bool nmq_conn_deny_disconnects(const nmq_conn *conn);
 
 void nmq_conn_forget_rules(nmq_conn *conn); // frees what nmq_conn_know made
+
+// access.c. Whether the rules have changed since the client's were looked up last.
+bool nmq_conn_rules_changed(const nmq_conn *conn);
+
+// access.c. Who publishes, for a retained message of that client. Borrowed from the
+// connection; NULL when memory is out.
+nmq_origin *nmq_conn_origin(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
 
 // auth.c. Makes a question of a CONNECT or an AUTH; nmq_conn_post_question puts it to
 // Python, as the last thing the receive side does.

@@ -81,6 +81,7 @@ conn_free(nmq_link *link)
     nmq_alias_names_free(&conn->aliases);
     nmq_auth_free(conn->auth);
     nmq_conn_forget_rules(conn);
+    nmq_origin_unref(conn->origin);
     nmq_listener_settings_unref(conn->settings);
     nmq_listener_unref(conn->listener);
     conn->stream->ops->free(conn->stream);

@@ -9,12 +9,14 @@
 #include "base/status.h"
 #include "net/conn.h"
 
-enum { TOPIC_MAX_BYTES = 65535 };
-
-// Appends a name in place of its mark. One that could climb out of its level is no good.
+// Appends a name in place of its mark. One that could climb out of its level is no good,
+// nor is none: all clients without one would share a place.
 static int
 put_name(nmq_buf *to, nmq_bytes name)
 {
+    if (name.len == 0) {
+        return NMQ_ETOPIC;
+    }
     for (size_t i = 0; i < name.len; i++) {
         if (strchr("/+#", name.at[i]) != NULL) {
             return NMQ_ETOPIC;
@@ -37,7 +39,9 @@ make_prefix(nmq_buf *to, nmq_bytes mount, nmq_bytes client_id, nmq_bytes user_na
             rv = nmq_buf_put(to, (nmq_bytes){mount.at + i, 1});
         }
     }
-    return rv;
+    // "$share" and "$SYS" mean something else than a place.
+    return rv == NMQ_OK && nmq_topic_is_hidden((nmq_bytes){to->at, to->len}) ? NMQ_ETOPIC
+                                                                             : rv;
 }
 
 void
@@ -85,7 +89,7 @@ mounted(nmq_conn *conn, nmq_bytes topic, size_t head, nmq_bytes *out)
     }
     nmq_buf *text = &conn->mount->text;
     text->len = 0;
-    if (topic.len + conn->mount->prefix.len > TOPIC_MAX_BYTES) {
+    if (topic.len + conn->mount->prefix.len > NMQ_TOPIC_MAX_BYTES) {
         return NMQ_ETOPIC;
     }
     if (nmq_buf_put(text, (nmq_bytes){topic.at, head}) != NMQ_OK ||
@@ -104,11 +108,18 @@ nmq_conn_mounted(nmq_conn *conn, nmq_bytes topic_name, nmq_bytes *out)
 }
 
 int
-nmq_conn_mounted_filter(nmq_conn *conn, nmq_bytes text, nmq_bytes *out)
+nmq_conn_mounted_filter(nmq_conn *conn, const nmq_filter *filter, nmq_filter *out)
 {
-    nmq_filter filter;
-    bool shared = conn->mount != NULL && nmq_filter_parse(text, &filter) == NMQ_OK &&
-                  filter.group.at != NULL;
+    const nmq_filter in = *filter;
+    size_t before = (size_t) (in.filter.at - in.text.at); // "$share/GROUP/"
+    nmq_bytes text;
+    int rv = mounted(conn, in.text, before, &text);
 
-    return mounted(conn, text, shared ? (size_t) (filter.filter.at - text.at) : 0, out);
+    if (rv == NMQ_OK) {
+        *out = (nmq_filter){.filter = {text.at + before, text.len - before}, .text = text};
+    }
+    if (rv == NMQ_OK && in.group.at != NULL) {
+        out->group = (nmq_bytes){text.at + (in.group.at - in.text.at), in.group.len};
+    }
+    return rv;
 }

@@ -129,7 +129,11 @@ route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         return rv == NMQ_ETOPIC ? NMQ_RC_TOPIC_NAME_INVALID : rv;
     }
     if (parts.retain) {
-        parts.publisher = nmq_bytes_hash(conn->client->session->client_id);
+        const nmq_client *client = conn->client;
+        parts.origin = nmq_conn_origin(conn, client->session->client_id, client->user_name);
+        if (parts.origin == NULL) {
+            return NMQ_ENOMEM;
+        }
     }
     if (packet->props.present != 0) {
         parts.expires_at_ms = nmq_conn_expires_at(&packet->props, batch->now_ms);

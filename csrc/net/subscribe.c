@@ -9,18 +9,13 @@
 // told in CONNACK (3.2.2.3.11 to 3.2.2.3.13).
 // In 3.1.1 it fails [MQTT-3.8.3-2 of 3.1.1].
 static nmq_fault
-check_filter(const nmq_told *told, nmq_bytes text)
+check_filter(const nmq_told *told, const nmq_filter *filter)
 {
-    nmq_filter filter;
-
-    if (nmq_filter_parse(text, &filter) != NMQ_OK) {
-        return (nmq_fault){0}; // SUBACK says so
-    }
-    if (!told->shared_available && filter.group.at != NULL) {
+    if (!told->shared_available && filter->group.at != NULL) {
         return (nmq_fault){NMQ_RC_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
                            "shared subscriptions are switched off"};
     }
-    if (!told->wildcards_available && nmq_filter_has_wildcard(filter.filter)) {
+    if (!told->wildcards_available && nmq_filter_has_wildcard(filter->filter)) {
         return (nmq_fault){NMQ_RC_WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED,
                            "wildcard subscriptions are switched off"};
     }
@@ -31,7 +26,8 @@ static nmq_fault
 check_subscribe(nmq_conn *conn, const nmq_packet *packet)
 {
     nmq_bytes list = packet->list;
-    nmq_bytes filter;
+    nmq_bytes text;
+    nmq_filter filter;
     uint8_t unused;
 
     if (!nmq_conn_properties_fit(conn, &packet->props)) {
@@ -42,12 +38,15 @@ check_subscribe(nmq_conn *conn, const nmq_packet *packet)
         return (nmq_fault){NMQ_RC_SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
                            "Subscription Identifiers are switched off"};
     }
-    while (nmq_packet_next_subscription(&list, &filter, &unused)) {
-        nmq_fault fault = check_filter(&conn->told, filter);
+    while (nmq_packet_next_subscription(&list, &text, &unused)) {
+        if (nmq_filter_parse(text, &filter) != NMQ_OK) {
+            continue; // SUBACK says so
+        }
+        nmq_fault fault = check_filter(&conn->told, &filter);
         if (fault.code != 0 && conn->version == NMQ_V5) {
             return fault;
         }
-        if (!nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter) &&
+        if (!nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter) &&
             nmq_conn_deny_disconnects(conn)) {
             return (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"};
         }
@@ -127,24 +126,32 @@ granted(const nmq_conn *conn, uint8_t options)
 
 // Returns what nmq_router_subscribe does, or NMQ_EACCESS.
 static int
-subscribe_one(nmq_conn *conn, nmq_bytes filter, uint8_t options, uint32_t identifier)
+subscribe_one(nmq_conn *conn, nmq_bytes text, uint8_t options, uint32_t identifier)
 {
-    nmq_bytes mounted;
+    nmq_filter filter;
+    nmq_filter mounted;
 
-    if (!nmq_conn_levels_fit(conn, filter)) {
+    if (!nmq_conn_levels_fit(conn, text)) {
         nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_TOPICS_TOO_DEEP, 1);
         return NMQ_EFILTER;
     }
-    if (check_filter(&conn->told, filter).code != 0) {
+    if (nmq_filter_parse(text, &filter) != NMQ_OK ||
+        check_filter(&conn->told, &filter).code != 0) {
         return NMQ_EFILTER;
     }
-    if (!nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter)) {
+    if (!nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter)) {
         return NMQ_EACCESS;
     }
-    int rv = nmq_conn_mounted_filter(conn, filter, &mounted);
+    int rv = nmq_conn_mounted_filter(conn, &filter, &mounted);
     if (rv == NMQ_OK) {
-        rv = nmq_router_subscribe(conn->conns->router, conn->client, mounted, options,
+        rv = nmq_router_subscribe(conn->conns->router, conn->client, &mounted, options,
                                   identifier);
+    }
+    // Rules that changed meanwhile may have been applied to this session already.
+    if (rv >= 0 && nmq_conn_rules_changed(conn) &&
+        !nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter)) {
+        (void) nmq_router_unsubscribe(conn->conns->router, conn->client, &mounted);
+        rv = NMQ_EACCESS;
     }
     nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_SUBSCRIPTIONS_REFUSED,
                      rv == NMQ_ETOOBIG);
@@ -195,16 +202,18 @@ send_retained(nmq_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t identif
 {
     nmq_map places = {0};
     uint32_t visits = NMQ_RETAINED_VISITS;
-    nmq_bytes filter;
+    nmq_bytes text;
+    nmq_filter filter;
     uint8_t options;
     int rv = results->len > 1 ? last_places(list, &places) : NMQ_OK;
 
     for (uintptr_t i = 1;
-         rv == NMQ_OK && nmq_packet_next_subscription(&list, &filter, &options); i++) {
-        bool last = places.count == 0 || (uintptr_t) nmq_map_get(&places, filter) == i;
+         rv == NMQ_OK && nmq_packet_next_subscription(&list, &text, &options); i++) {
+        bool last = places.count == 0 || (uintptr_t) nmq_map_get(&places, text) == i;
         if (last && results->at[i - 1] != 0xff &&
-            nmq_conn_mounted_filter(conn, filter, &filter) == NMQ_OK) {
-            nmq_retained_owe(batch, conn->client, filter, granted(conn, options),
+            nmq_filter_parse(text, &filter) == NMQ_OK &&
+            nmq_conn_mounted_filter(conn, &filter, &filter) == NMQ_OK) {
+            nmq_retained_owe(batch, conn->client, &filter, granted(conn, options),
                              identifier, results->at[i - 1] == 1, &visits);
         }
     }
@@ -240,12 +249,25 @@ nmq_conn_handle_subscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     return next;
 }
 
+// Returns NMQ_OK, NMQ_ENOENT or NMQ_EFILTER.
+static int
+unsubscribe_one(nmq_conn *conn, nmq_bytes text)
+{
+    nmq_filter filter;
+
+    if (nmq_filter_parse(text, &filter) != NMQ_OK ||
+        nmq_conn_mounted_filter(conn, &filter, &filter) != NMQ_OK) {
+        return NMQ_EFILTER;
+    }
+    return nmq_router_unsubscribe(conn->conns->router, conn->client,
+                                  &filter); // [MQTT-3.10.4-1]
+}
+
 enum nmq_next
 nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
-    nmq_router *router = conn->conns->router;
     nmq_bytes list = packet->list;
-    nmq_bytes filter;
+    nmq_bytes text;
     nmq_buf codes = {0};
     int put = NMQ_OK;
 
@@ -254,10 +276,8 @@ nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet
             conn, batch, (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"});
     }
     nmq_batch_end(batch); // the tree changes: not inside a lane
-    while (put == NMQ_OK && nmq_packet_next_filter(&list, &filter)) {
-        int rv = nmq_conn_mounted_filter(conn, filter, &filter);
-        rv = rv == NMQ_OK ? nmq_router_unsubscribe(router, conn->client, filter)
-                          : NMQ_EFILTER; // [MQTT-3.10.4-1]
+    while (put == NMQ_OK && nmq_packet_next_filter(&list, &text)) {
+        int rv = unsubscribe_one(conn, text);
         // [MQTT-3.11.3-2]
         uint8_t code = rv == NMQ_OK        ? NMQ_RC_SUCCESS
                        : rv == NMQ_EFILTER ? NMQ_RC_TOPIC_FILTER_INVALID

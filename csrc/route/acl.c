@@ -139,6 +139,14 @@ text_fits(nmq_bytes wanted, nmq_bytes given)
     return wanted.at == NULL || (given.at != NULL && nmq_bytes_equal(wanted, given));
 }
 
+// Whether the rule is about the subject.
+static bool
+names(const rule *r, const nmq_acl_subject *subject)
+{
+    return text_fits(r->client_id, subject->client_id) &&
+           text_fits(r->user_name, subject->user_name) && address_fits(r, subject->peer);
+}
+
 void
 nmq_acl_view_free(nmq_acl_view *view)
 {
@@ -163,9 +171,7 @@ fill(nmq_acl_view *view, const nmq_acl_subject *subject)
         return NMQ_ENOMEM;
     }
     for (size_t i = 0; i < view->acl->count; i++) {
-        const rule *r = &view->acl->rules[i];
-        if (text_fits(r->client_id, subject->client_id) &&
-            text_fits(r->user_name, subject->user_name) && address_fits(r, subject->peer)) {
+        if (names(&view->acl->rules[i], subject)) {
             view->rules[view->count++] = (uint32_t) i;
         }
     }
@@ -187,19 +193,37 @@ nmq_acl_view_make(nmq_acl_view *view, nmq_acl *acl, const nmq_acl_subject *subje
     return NMQ_ENOMEM;
 }
 
+// Whether the level of a pattern is a mark for a name, and which.
 static bool
-level_fits(nmq_bytes pattern, nmq_bytes level, const nmq_acl_view *view)
+is_mark(nmq_bytes level, const nmq_acl_view *view, nmq_bytes *name)
 {
-    if (nmq_level_is(pattern, '+')) {
-        return !nmq_level_is(level, '#');
+    bool mark =
+        level.len == 2 && level.at[0] == '%' && (level.at[1] == 'c' || level.at[1] == 'u');
+
+    if (mark) {
+        *name = level.at[1] == 'c' ? view->client_id : view->user_name;
     }
-    if (nmq_bytes_equal(pattern, (nmq_bytes){(const uint8_t *) "%c", 2})) {
-        return nmq_bytes_equal(level, view->client_id);
+    return mark;
+}
+
+// Puts the name in place of a mark. Returns false when there is none that can be a level.
+static bool
+resolve(nmq_bytes *level, bool first, const nmq_acl_view *view)
+{
+    nmq_bytes name = {0};
+
+    if (!is_mark(*level, view, &name)) {
+        return true;
     }
-    if (nmq_bytes_equal(pattern, (nmq_bytes){(const uint8_t *) "%u", 2})) {
-        return view->user_name.at != NULL && nmq_bytes_equal(level, view->user_name);
-    }
-    return nmq_bytes_equal(pattern, level);
+    *level = name;
+    return name.len > 0 && memchr(name.at, '/', name.len) == NULL &&
+           !nmq_filter_has_wildcard(name) && !(first && nmq_topic_is_hidden(name));
+}
+
+static bool
+is_wild(nmq_bytes level)
+{
+    return nmq_level_is(level, '+') || nmq_level_is(level, '#');
 }
 
 bool
@@ -210,8 +234,8 @@ nmq_acl_covers(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view)
     nmq_bytes got;
 
     for (bool first = true; nmq_topic_next_level(&pattern, &want); first = false) {
-        bool wild = nmq_level_is(want, '+') || nmq_level_is(want, '#');
-        if (first && wild && hidden) { // [MQTT-4.7.2-1]
+        if ((first && is_wild(want) && hidden) || // [MQTT-4.7.2-1]
+            !resolve(&want, first, view)) {
             return false;
         }
         if (nmq_level_is(want, '#')) { // and the level above it
@@ -220,11 +244,77 @@ nmq_acl_covers(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view)
         if (!nmq_topic_next_level(&topic, &got)) {
             return false;
         }
-        if (!level_fits(want, got, view)) {
+        if (nmq_level_is(want, '+') ? nmq_level_is(got, '#')
+                                    : !nmq_bytes_equal(want, got)) {
             return false;
         }
     }
     return topic.at == NULL;
+}
+
+// Whether some topic has what is left of the pattern as its last levels.
+static bool
+can_end(nmq_bytes pattern, const nmq_acl_view *view)
+{
+    nmq_bytes level;
+
+    while (nmq_topic_next_level(&pattern, &level)) {
+        if (!resolve(&level, false, view)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Whether nothing is left, or only "#", which matches the level above it too.
+static bool
+may_be_over(nmq_bytes rest)
+{
+    return rest.at == NULL || nmq_level_is(rest, '#');
+}
+
+bool
+nmq_acl_meets(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view)
+{
+    nmq_bytes want;
+    nmq_bytes got;
+
+    for (bool first = true; pattern.at != NULL && topic.at != NULL; first = false) {
+        (void) nmq_topic_next_level(&pattern, &want);
+        (void) nmq_topic_next_level(&topic, &got);
+        if (first && ((is_wild(want) && nmq_topic_is_hidden(got)) ||
+                      (is_wild(got) && nmq_topic_is_hidden(want)))) { // [MQTT-4.7.2-1]
+            return false;
+        }
+        if (!resolve(&want, first, view)) {
+            return false;
+        }
+        if (nmq_level_is(want, '#')) {
+            return true;
+        }
+        if (nmq_level_is(got, '#')) {
+            return can_end(pattern, view);
+        }
+        if (!is_wild(want) && !is_wild(got) && !nmq_bytes_equal(want, got)) {
+            return false;
+        }
+    }
+    return may_be_over(pattern) && may_be_over(topic);
+}
+
+// Whether the rule has a word to say of the topic.
+static bool
+applies(const rule *r, nmq_bytes topic, const nmq_acl_view *view)
+{
+    bool (*is_about)(nmq_bytes, nmq_bytes, const nmq_acl_view *) =
+        r->allow ? nmq_acl_covers : nmq_acl_meets;
+
+    for (size_t i = 0; i < r->topic_count; i++) {
+        if (is_about(r->topics[i], topic, view)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool
@@ -235,13 +325,40 @@ nmq_acl_allows(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes t
     }
     for (uint32_t i = 0; i < view->count; i++) {
         const rule *r = &view->acl->rules[view->rules[i]];
-        for (size_t t = 0; (r->actions & action) != 0 && t < r->topic_count; t++) {
-            if (nmq_acl_covers(r->topics[t], topic, view)) {
-                return r->allow;
-            }
+        if ((r->actions & action) != 0 && applies(r, topic, view)) {
+            return r->allow;
         }
     }
     return view->acl->otherwise;
+}
+
+bool
+nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject,
+                enum nmq_acl_action action, nmq_bytes topic)
+{
+    const nmq_acl_view view = {
+        .client_id = subject->client_id,
+        .user_name = subject->user_name,
+    };
+
+    for (size_t i = 0; acl != NULL && i < acl->count; i++) {
+        const rule *r = &acl->rules[i];
+        if ((r->actions & action) != 0 && names(r, subject) && applies(r, topic, &view)) {
+            return r->allow;
+        }
+    }
+    return acl == NULL || acl->otherwise;
+}
+
+bool
+nmq_acl_has_addresses(const nmq_acl *acl)
+{
+    for (size_t i = 0; i < acl->count; i++) {
+        if (acl->rules[i].address_len > 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool

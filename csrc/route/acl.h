@@ -4,9 +4,10 @@
 //     rules ──connect──> view: those that name this client ──publish, subscribe──> allowed?
 //
 // A rule is looked at for its client once a connection, for its topics at each packet. A
-// subscription is judged by its whole filter: a rule applies when one of its topics covers
-// it
-// ("a/#" covers "a/+/b"; "a/b" does not cover "a/+").
+// subscription is judged by its whole filter, so that no delivery needs to be: a rule that
+// allows applies when one of its topics covers the filter ("a/#" covers "a/+/b"; "a/b" does
+// not cover "a/+"), one that denies as soon as one of its topics meets it ("a/b" meets
+// "a/+"). So whoever is granted a filter may have each topic that it matches.
 //
 // Owner    an acl is immutable and counted; a view holds a reference to its acl.
 // Threads  an acl: any. A view: its connection's receive side.
@@ -41,13 +42,25 @@ typedef struct {
 int nmq_acl_view_make(nmq_acl_view *view, nmq_acl *acl, const nmq_acl_subject *subject);
 void nmq_acl_view_free(nmq_acl_view *view);
 
+// Whether the subject may do that: what a view would say, without making one. acl NULL:
+// everything is allowed. Cost: all rules.
+bool nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject,
+                     enum nmq_acl_action action, nmq_bytes topic);
+
+// Whether any rule asks for the client's address.
+bool nmq_acl_has_addresses(const nmq_acl *acl);
+
 // Whether a client that does what it may not is to be disconnected.
 bool nmq_acl_disconnects(const nmq_acl_view *view);
 
 // topic is a Topic Name, or a Topic Filter without its $share.
 bool nmq_acl_allows(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes topic);
 
-// Whether the pattern covers the topic. Levels "%c" and "%u" of the pattern stand for the
-// client identifier and the user name. Wildcards of a pattern do not cover a first level
-// that begins with "$".
+// Whether the pattern covers the topic, a Topic Name or Topic Filter: matches all that it
+// matches; whether the two have a topic in common. Levels "%c" and "%u" of the pattern
+// stand for the client identifier and the user name. A name that cannot be a level of its
+// own, which is empty or has "/", "+" or "#", stands for no topic, and so does one that
+// begins with "$" on the first level. Wildcards do not match a first level that begins with
+// "$".
 bool nmq_acl_covers(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view);
+bool nmq_acl_meets(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view);

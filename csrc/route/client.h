@@ -13,6 +13,13 @@
 
 typedef struct nmq_router nmq_router;
 
+// What stands behind a client's user name.
+enum nmq_proof {
+    NMQ_PROOF_USERS, // the broker's users; where there are none, the client's word
+    NMQ_PROOF_CERTIFICATE,
+    NMQ_PROOF_METHOD, // an Authentication Method with users of its own
+};
+
 typedef struct nmq_client {
     uint64_t number; // fixed: unique in this process
     nmq_router *router;
@@ -20,8 +27,11 @@ typedef struct nmq_client {
     pthread_mutex_t lock;
     nmq_session *session;       // lock; its list of subscriptions: all lanes
     nmq_link *link;             // lock; NULL while the client is away; a reference
-    nmq_bytes user_name;        // lock; owned
+    nmq_bytes user_name;        // fixed at attach: the session is this user's; owned
     nmq_peer peer;              // lock
+    uint64_t judged;            // lock: acl_version by which its session was judged
+    uint32_t listener;          // lock: number of the one it came through; 0: of before
+    uint8_t proof;              // lock; enum nmq_proof
     uint8_t version;            // lock
     bool clean_start;           // lock
     uint16_t keep_alive_s;      // lock

@@ -34,7 +34,14 @@ typedef struct {
     uint16_t last_id;
     uint8_t version;
     uint8_t clean_start;
+    uint8_t proof;
 } nmq_handover_client;
+
+// Who published a retained message, but for the texts: client identifier, user name.
+typedef struct {
+    nmq_peer peer;
+    uint32_t mount_len;
+} nmq_handover_origin;
 
 typedef struct {
     int64_t expires_at_ms;

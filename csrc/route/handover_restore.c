@@ -12,6 +12,7 @@ typedef struct {
     nmq_bytes in;
     int rv;                // the first failure; then everything reads as zero
     nmq_messages messages; // by number; a reference each
+    nmq_buf origins;       // nmq_origin * by number; a reference each
 } reader;
 
 // Returns the next bytes; NULL past the end.
@@ -56,6 +57,65 @@ get_text(reader *r)
     return (nmq_bytes){at, at != NULL ? len : 0};
 }
 
+static nmq_origin *
+read_origin(reader *r)
+{
+    nmq_handover_origin fixed;
+
+    get(r, &fixed, sizeof fixed);
+    nmq_bytes client_id = get_text(r);
+    nmq_bytes user_name = get_text(r);
+    if (fixed.peer.address_len > sizeof fixed.peer.address || client_id.len > UINT16_MAX ||
+        user_name.len > UINT16_MAX) {
+        r->rv = r->rv == NMQ_OK ? NMQ_EMALFORMED : r->rv;
+    }
+    return r->rv == NMQ_OK
+               ? nmq_origin_new(client_id, user_name, &fixed.peer, fixed.mount_len)
+               : NULL;
+}
+
+// Returns a borrowed origin, or NULL for none.
+static nmq_origin *
+get_origin(reader *r)
+{
+    uint32_t number;
+    nmq_origin *origin = NULL;
+    size_t count = r->origins.len / sizeof origin;
+
+    get(r, &number, sizeof number);
+    if (number == NMQ_HANDOVER_NONE || r->rv != NMQ_OK) {
+        return NULL;
+    }
+    if (number > count) {
+        r->rv = NMQ_EMALFORMED;
+        return NULL;
+    }
+    if (number < count) {
+        memcpy(&origin, r->origins.at + number * sizeof origin, sizeof origin);
+        return origin;
+    }
+    origin = read_origin(r);
+    if (origin == NULL || nmq_buf_put(&r->origins, (nmq_bytes){(const uint8_t *) &origin,
+                                                               sizeof origin}) != NMQ_OK) {
+        nmq_origin_unref(origin);
+        r->rv = r->rv == NMQ_OK ? NMQ_ENOMEM : r->rv;
+        return NULL;
+    }
+    return origin;
+}
+
+static void
+forget_origins(reader *r)
+{
+    nmq_origin *origin;
+
+    for (size_t at = 0; at < r->origins.len; at += sizeof origin) {
+        memcpy(&origin, r->origins.at + at, sizeof origin);
+        nmq_origin_unref(origin);
+    }
+    nmq_buf_free(&r->origins);
+}
+
 static nmq_message *
 read_message(reader *r)
 {
@@ -72,8 +132,11 @@ read_message(reader *r)
         .expires_at_ms = fixed.expires_at_ms,
         .qos = fixed.qos,
         .retain = fixed.retain != 0,
+        .origin = get_origin(r),
     };
-    if (r->rv == NMQ_OK && (fixed.qos > 2 || !nmq_topic_check(topic))) {
+    if (r->rv == NMQ_OK &&
+        (fixed.qos > 2 || !nmq_topic_check(topic) ||
+         (parts.origin != NULL && parts.origin->mount_len > topic.len))) {
         r->rv = NMQ_EMALFORMED;
     }
     return r->rv == NMQ_OK ? nmq_message_new(&parts) : NULL;
@@ -183,18 +246,38 @@ get_queue(reader *r, nmq_session *s, const nmq_handover_client *fixed)
     }
 }
 
+// The subscription's filter, if it is one.
+static nmq_filter
+get_filter(reader *r, const nmq_session_sub *sub)
+{
+    static const char share[] = "$share/";
+    const size_t head = sizeof share - 1;
+    nmq_filter filter = {0};
+
+    if (r->rv == NMQ_OK && sub->group_len > 0 &&
+        (sub->text.len < head + sub->group_len + 1 ||
+         memcmp(sub->text.at, share, head) != 0)) {
+        r->rv = NMQ_EMALFORMED;
+    }
+    if (r->rv == NMQ_OK) {
+        filter = nmq_session_sub_filter(sub);
+        r->rv = nmq_filter_check(filter.filter) ? r->rv : NMQ_EMALFORMED;
+    }
+    return filter;
+}
+
 static void
 get_subs(reader *r, nmq_router *router, nmq_client *client, uint32_t count)
 {
     for (uint32_t i = 0; i < count && r->rv == NMQ_OK; i++) {
-        uint32_t identifier;
-        uint8_t options;
-        nmq_bytes text = get_text(r);
-        get(r, &identifier, sizeof identifier);
-        get(r, &options, sizeof options);
-        int rv = r->rv == NMQ_OK
-                     ? nmq_router_subscribe(router, client, text, options, identifier)
-                     : r->rv;
+        nmq_session_sub sub = {.text = get_text(r)};
+        get(r, &sub.group_len, sizeof sub.group_len);
+        get(r, &sub.identifier, sizeof sub.identifier);
+        get(r, &sub.options, sizeof sub.options);
+        nmq_filter filter = get_filter(r, &sub);
+        int rv = r->rv == NMQ_OK ? nmq_router_subscribe(router, client, &filter,
+                                                        sub.options, sub.identifier)
+                                 : r->rv;
         // one over a bound that has sunk since is left out
         r->rv = rv >= 0 || rv == NMQ_ETOOBIG ? r->rv : rv;
     }
@@ -216,6 +299,7 @@ fill_client(nmq_client *c, const nmq_handover_client *fixed)
     c->keep_alive_s = fixed->keep_alive_s;
     c->version = fixed->version;
     c->clean_start = fixed->clean_start != 0;
+    c->proof = fixed->proof;
     c->session->version = fixed->version;
     c->session->packet_max = fixed->packet_max;
     c->session->receive_maximum = fixed->receive_maximum;
@@ -297,5 +381,6 @@ nmq_handover_restore(nmq_router *router, nmq_bytes in)
         restored += r.rv == NMQ_OK;
     }
     nmq_messages_free(&r.messages);
+    forget_origins(&r);
     return r.rv != NMQ_OK ? r.rv : restored;
 }

@@ -9,9 +9,9 @@
 
 enum { FLUSH_BYTES = 1 << 16 };
 
-// A message that was written already, and its number.
+// A message or an origin that was written already, and its number.
 typedef struct {
-    const nmq_message *message; // its address is the key
+    const void *object; // its address is the key
     uint32_t number;
 } known;
 
@@ -20,6 +20,7 @@ typedef struct {
     int rv; // the first failure; then nothing more is written
     nmq_buf buf;
     nmq_map messages; // address -> known
+    nmq_map origins;  // address -> known
 } writer;
 
 static void
@@ -60,9 +61,9 @@ put_text(writer *w, nmq_bytes text)
     }
 }
 
-// Notes the message under the next number. Returns it, or NMQ_HANDOVER_NONE with w->rv set.
+// Notes the object under the next number. Returns it, or NMQ_HANDOVER_NONE with w->rv set.
 static uint32_t
-number_of(writer *w, const nmq_message *message)
+note(writer *w, nmq_map *map, const void *object)
 {
     known *k = nmq_alloc(sizeof *k);
 
@@ -70,9 +71,9 @@ number_of(writer *w, const nmq_message *message)
         w->rv = NMQ_ENOMEM;
         return NMQ_HANDOVER_NONE;
     }
-    *k = (known){message, (uint32_t) w->messages.count};
-    nmq_bytes key = {(const uint8_t *) &k->message, sizeof k->message};
-    if (nmq_map_put(&w->messages, key, k) != NMQ_OK) {
+    *k = (known){object, (uint32_t) map->count};
+    nmq_bytes key = {(const uint8_t *) &k->object, sizeof k->object};
+    if (nmq_map_put(map, key, k) != NMQ_OK) {
         nmq_free(k);
         w->rv = NMQ_ENOMEM;
         return NMQ_HANDOVER_NONE;
@@ -80,18 +81,41 @@ number_of(writer *w, const nmq_message *message)
     return k->number;
 }
 
+// Writes the object's number. Returns whether the object itself must follow.
+static bool
+put_number(writer *w, nmq_map *map, const void *object)
+{
+    nmq_bytes key = {(const uint8_t *) &object, sizeof object};
+    const known *k = object != NULL ? nmq_map_get(map, key) : NULL;
+    uint32_t number = NMQ_HANDOVER_NONE;
+
+    if (object != NULL) {
+        number = k != NULL ? k->number : note(w, map, object);
+    }
+    put(w, &number, sizeof number);
+    return object != NULL && k == NULL;
+}
+
+static void
+put_origin(writer *w, const nmq_origin *origin)
+{
+    nmq_handover_origin fixed;
+
+    if (!put_number(w, &w->origins, origin)) {
+        return;
+    }
+    memset(&fixed, 0, sizeof fixed); // the gaps too
+    fixed.peer = origin->peer;
+    fixed.mount_len = origin->mount_len;
+    put(w, &fixed, sizeof fixed);
+    put_text(w, nmq_origin_client_id(origin));
+    put_text(w, nmq_origin_user_name(origin));
+}
+
 static void
 put_message(writer *w, const nmq_message *message)
 {
-    nmq_bytes key = {(const uint8_t *) &message, sizeof message};
-    const known *k = message != NULL ? nmq_map_get(&w->messages, key) : NULL;
-    uint32_t number = NMQ_HANDOVER_NONE;
-
-    if (message != NULL) {
-        number = k != NULL ? k->number : number_of(w, message);
-    }
-    put(w, &number, sizeof number);
-    if (message == NULL || k != NULL) {
+    if (!put_number(w, &w->messages, message)) {
         return;
     }
     nmq_handover_message fixed;
@@ -104,6 +128,7 @@ put_message(writer *w, const nmq_message *message)
     fixed.retain = message->retain;
     put(w, &fixed, sizeof fixed);
     put(w, message->bytes, (size_t) fixed.topic_len + fixed.props_len + fixed.payload_len);
+    put_origin(w, message->origin);
 }
 
 static void
@@ -140,6 +165,7 @@ put_session(writer *w, const nmq_session *s)
 {
     for (uint32_t i = 0; i < s->sub_count; i++) {
         put_text(w, s->subs[i].text);
+        put(w, &s->subs[i].group_len, sizeof s->subs[i].group_len);
         put(w, &s->subs[i].identifier, sizeof s->subs[i].identifier);
         put(w, &s->subs[i].options, sizeof s->subs[i].options);
     }
@@ -185,6 +211,7 @@ put_client(writer *w, const nmq_client *c)
     fixed.last_id = s->inflight.last_id;
     fixed.version = c->version;
     fixed.clean_start = c->clean_start;
+    fixed.proof = c->proof;
     put(w, &fixed, sizeof fixed);
     put_text(w, s->client_id);
     put_text(w, c->user_name);
@@ -237,6 +264,15 @@ put_clients(writer *w, nmq_router *router)
     return n < 0 ? n : saved;
 }
 
+static void
+forget(nmq_map *map)
+{
+    for (size_t i = 0; i < map->cap; i++) {
+        nmq_free(map->slots[i].value);
+    }
+    nmq_map_free(map);
+}
+
 int
 nmq_handover_save(nmq_router *router, int fd)
 {
@@ -245,10 +281,8 @@ nmq_handover_save(nmq_router *router, int fd)
     put_retained(&w, router);
     int saved = put_clients(&w, router);
     flush(&w);
-    for (size_t i = 0; i < w.messages.cap; i++) {
-        nmq_free(w.messages.slots[i].value);
-    }
-    nmq_map_free(&w.messages);
+    forget(&w.messages);
+    forget(&w.origins);
     nmq_buf_free(&w.buf);
     return w.rv != NMQ_OK ? w.rv : saved;
 }

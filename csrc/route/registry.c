@@ -8,6 +8,7 @@
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "route/deliver.h"
+#include "route/rights.h"
 #include "route/subscriptions.h"
 
 static int64_t
@@ -45,12 +46,13 @@ take_out(nmq_router *router, nmq_client *client)
     client->next = client->prev = NULL;
 }
 
-// Takes the will off the client; the caller publishes it without locks.
+// Takes the will off the client; the caller publishes it without locks. NULL when there is
+// none, or none that may still be published. Call with the client's lock.
 static nmq_message *
 take_will(nmq_client *client)
 {
+    nmq_rights_judge_will(client);
     nmq_message *will = client->will;
-
     client->will = NULL;
     client->will_due_ms = 0;
     return will;
@@ -236,9 +238,12 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
         nmq_client_count_sent(client);
     }
     (void) pthread_mutex_unlock(&link->lock);
-    if (rv != NMQ_OK || replace(&client->user_name, a->user_name) != NMQ_OK) {
+    if (rv != NMQ_OK) {
         return NMQ_ENOMEM;
     }
+    client->judged = a->rights_version;
+    client->listener = a->listener;
+    client->proof = a->proof;
     client->link = nmq_link_ref(link);
     client->version = a->version;
     client->clean_start = a->clean_start;
@@ -261,8 +266,16 @@ is_kept(nmq_client *client)
     return kept;
 }
 
+// Whether the session is that user's.
+static bool
+is_of(const nmq_client *client, nmq_bytes user_name)
+{
+    return (client->user_name.at == NULL) == (user_name.at == NULL) &&
+           nmq_bytes_equal(client->user_name, user_name);
+}
+
 // Finds the client or makes it. Call with the registry's lock. *replaced gets a client that
-// a clean start throws out.
+// a clean start or another user throws out.
 static nmq_client *
 find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, bool *present)
 {
@@ -272,12 +285,14 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, boo
     nmq_client *client = nmq_map_get(&router->clients, a->client_id);
 
     *replaced = NULL;
-    *present = client != NULL && !a->clean_start && is_kept(client);
+    *present =
+        client != NULL && !a->clean_start && is_of(client, a->user_name) && is_kept(client);
     if (*present) {
         return client;
     }
     nmq_client *made = nmq_client_new(router, a->client_id);
-    if (made == NULL) {
+    if (made == NULL || replace(&made->user_name, a->user_name) != NMQ_OK) {
+        nmq_client_unref(made);
         return NULL;
     }
     made->timer.fire = fire_timer;
@@ -292,6 +307,29 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, boo
     return made;
 }
 
+// What the session holds may be more than this connection may have: others made it, or
+// other rules. Nobody is told of it before it is judged.
+static int
+judge_kept(nmq_router *router, const nmq_attach *a)
+{
+    nmq_client *client = a->clean_start || (a->rights == NULL && a->mount.len == 0)
+                             ? NULL
+                             : nmq_registry_find(router, a->client_id);
+    int rv = NMQ_OK;
+
+    if (client != NULL && is_of(client, a->user_name)) {
+        const nmq_rights rights = {
+            .view = a->rights,
+            .version = a->rights_version,
+            .mount = a->mount,
+            .peer = a->peer,
+        };
+        rv = nmq_rights_judge_at_attach(client, &rights);
+    }
+    nmq_client_unref(client);
+    return rv;
+}
+
 int
 nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **out)
 {
@@ -301,6 +339,10 @@ nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **o
     bool present = false;
     int rv = NMQ_ENOMEM;
 
+    if (judge_kept(router, attach) != NMQ_OK) {
+        nmq_message_unref(attach->will);
+        return NMQ_ENOMEM;
+    }
     (void) pthread_mutex_lock(&router->registry_lock);
     nmq_client *client = find_or_make(router, attach, &replaced, &present);
     if (client != NULL) {

@@ -14,8 +14,12 @@ typedef struct {
     nmq_bytes user_name;
     nmq_link *link;
     const nmq_peer *peer;
-    nmq_bytes mount;   // of its listener, for this client
-    nmq_message *will; // takes the reference, whatever is returned; NULL: none
+    nmq_bytes mount;            // of its listener, for this client
+    const nmq_acl_view *rights; // NULL: everything is allowed
+    uint64_t rights_version;    // of the rules that they are from
+    uint32_t listener;          // its number
+    uint8_t proof;              // enum nmq_proof
+    nmq_message *will;          // takes the reference, whatever is returned; NULL: none
     uint32_t will_delay_s;
     uint32_t expiry_interval_s;
     uint32_t receive_maximum;
@@ -32,6 +36,9 @@ typedef struct {
 } nmq_attach;
 
 // Finds or makes the client and gives it the link; a connection that it had is taken over.
+// A session is its user's: that of another user with the identifier ends, and so does that
+// of a client without a user name for one with a name. What the session holds is judged by
+// the rights first (rights.h).
 // *out gets a reference of the caller's. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **out);
 

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "route/deliver.h"
+#include "route/rights.h"
 
 enum {
     STEP_MESSAGES = 16,  // taken from the store at once
@@ -135,20 +136,32 @@ step(nmq_router *router, nmq_retain_cursor *cursor, int64_t now_ms, uint32_t *vi
     return count;
 }
 
+// Whether the client is to have it: not its own where it says so [MQTT-3.8.3-3], nor what its
+// publisher may not publish any more.
+static bool
+is_for(nmq_router *router, const nmq_client *client, const nmq_owed_entry *entry,
+       nmq_message *message)
+{
+    bool no_local = (entry->options & NMQ_SUB_NO_LOCAL) != 0 && message->origin != NULL;
+
+    if (no_local && nmq_bytes_equal(nmq_origin_client_id(message->origin),
+                                    client->session->client_id)) {
+        return false;
+    }
+    return nmq_rights_retained(router, message);
+}
+
 // Sends what one step brings, at most `most` messages.
 static void
 send_step(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_owed_entry *entry,
           uint32_t *visits, uint32_t most, bool queues)
 {
-    uint64_t own = (entry->options & NMQ_SUB_NO_LOCAL) != 0 // [MQTT-3.8.3-3]
-                       ? nmq_bytes_hash(client->session->client_id)
-                       : 0;
     nmq_message *messages[STEP_MESSAGES];
     int count = step(batch->router, entry->cursor, batch->now_ms, visits, messages,
                      most < STEP_MESSAGES ? most : STEP_MESSAGES);
 
     for (int i = 0; i < count; i++) {
-        if (own == 0 || messages[i]->publisher != own) {
+        if (is_for(batch->router, client, entry, messages[i])) {
             nmq_deliver_retained(batch, client, link, messages[i], entry, queues);
         }
         nmq_message_unref(messages[i]);
@@ -205,24 +218,23 @@ begin(nmq_batch *batch, nmq_client *client, nmq_owed_entry *entry, uint32_t *vis
 }
 
 void
-nmq_retained_owe(nmq_batch *batch, nmq_client *client, nmq_bytes filter_text,
+nmq_retained_owe(nmq_batch *batch, nmq_client *client, const nmq_filter *filter,
                  uint8_t options, uint32_t identifier, bool is_new, uint32_t *visits)
 {
     nmq_router *router = batch->router;
     unsigned handling = (unsigned) (options & NMQ_SUB_RETAIN_HANDLING) >> 4;
-    nmq_filter filter;
 
     if (!NMQ_LIVE(router->limits.retain_available) || handling == 2 ||
         (handling == 1 && !is_new) || // [MQTT-3.3.1-10] [MQTT-3.3.1-11]
-        nmq_filter_parse(filter_text, &filter) != NMQ_OK || filter.group.at != NULL) {
+        filter->group.at != NULL) {
         return;
     }
-    nmq_owed_entry *entry = make_entry(router, filter.filter, options, identifier);
+    nmq_owed_entry *entry = make_entry(router, filter->filter, options, identifier);
     int rv = entry != NULL ? NMQ_OK : NMQ_ENOMEM;
     uint32_t before = *visits;
     if (rv == NMQ_OK) {
         (void) pthread_mutex_lock(&client->lock);
-        nmq_owed_entry *old = take_owed(client->session, filter.filter);
+        nmq_owed_entry *old = take_owed(client->session, filter->filter);
         rv = begin(batch, client, entry, visits);
         (void) pthread_mutex_unlock(&client->lock);
         drop_entry(router, old);
@@ -289,13 +301,15 @@ nmq_retained_tap(nmq_router *router, nmq_client *tap, nmq_bytes filter, uint8_t 
         int count = step(router, cursor, batch.now_ms, &visits, messages, STEP_MESSAGES);
         for (int i = 0; i < count; i++) {
             nmq_message_parts parts = nmq_message_parts_of(messages[i]);
-            (void) nmq_deliver(&batch, tap,
-                               &(nmq_share){
-                                   .parts = &parts,
-                                   .message = &messages[i],
-                                   .options = options,
-                                   .retained = true,
-                               });
+            const nmq_share what = {
+                .parts = &parts,
+                .message = &messages[i],
+                .options = options,
+                .retained = true,
+            };
+            if (nmq_rights_retained(router, messages[i])) {
+                (void) nmq_deliver(&batch, tap, &what);
+            }
             nmq_message_unref(messages[i]);
         }
     }

@@ -24,7 +24,7 @@ void nmq_retained_sweep(nmq_timer *timer);
 // returned. *visits is how many nodes may be visited at once, and goes down. The batch
 // needs no lane. Call without a lock.
 enum { NMQ_RETAINED_VISITS = 1 << 12 }; // for one packet
-void nmq_retained_owe(nmq_batch *batch, nmq_client *client, nmq_bytes filter_text,
+void nmq_retained_owe(nmq_batch *batch, nmq_client *client, const nmq_filter *filter,
                       uint8_t options, uint32_t identifier, bool is_new, uint32_t *visits);
 
 // The client has unsubscribed. Call without a lock.

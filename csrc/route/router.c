@@ -9,6 +9,7 @@
 #include "route/deliver.h"
 #include "route/event.h"
 #include "route/retained.h"
+#include "route/rights.h"
 
 enum {
     EVENT_RING_RECORDS = 8192,

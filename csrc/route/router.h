@@ -62,6 +62,10 @@ enum nmq_count {
     NMQ_COUNT_RATE_WAITS,
     NMQ_COUNT_SLOW_CONSUMERS,
     NMQ_COUNT_MEMORY_CUTS,
+    // What access rules and users ended that was allowed before; see nmq_stats.
+    NMQ_COUNT_SUBSCRIPTIONS_ENDED,
+    NMQ_COUNT_MESSAGES_DENIED,
+    NMQ_COUNT_USERS_ENDED,
 };
 
 struct nmq_router {
@@ -77,8 +81,10 @@ struct nmq_router {
     nmq_client *oldest; // registry_lock: all of them, in order of birth
     nmq_client *newest; // registry_lock
     pthread_mutex_t acl_lock;
-    nmq_acl *acl;         // acl_lock; a reference; NULL: everything is allowed
-    uint64_t acl_version; // atomic: counts the changes
+    nmq_acl *acl;           // acl_lock; a reference; NULL: everything is allowed
+    uint64_t acl_version;   // atomic: counts the changes
+    uint64_t users_version; // atomic: counts how often some could come in no more
+    bool stopping;          // atomic: what takes long is left
     nmq_clock *clock;
     nmq_ring *events;
     nmq_log log;

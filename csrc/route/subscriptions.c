@@ -10,26 +10,22 @@ enum { FORGET_PART = 64 }; // subscriptions that go while the tree is locked
 // The same filter replaces the subscription [MQTT-3.8.4-3] in one step under all lanes, and
 // so loses no message [MQTT-3.8.4-4].
 int
-nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text,
+nmq_router_subscribe(nmq_router *router, nmq_client *client, const nmq_filter *filter,
                      uint8_t options, uint32_t identifier)
 {
     nmq_subscription sub = {.client = client, .options = options, .identifier = identifier};
-    nmq_filter filter;
 
-    if (nmq_filter_parse(filter_text, &filter) != NMQ_OK) {
-        return NMQ_EFILTER;
-    }
     nmq_lanes_lock_all(router->lanes);
     uint32_t max = client->is_tap ? 0 : NMQ_LIVE(router->limits.subscriptions_max);
-    int rv = client->ended ? NMQ_ECLOSED : nmq_tree_put(router->tree, &filter, &sub);
+    int rv = client->ended ? NMQ_ECLOSED : nmq_tree_put(router->tree, filter, &sub);
     if (rv == 1 && max != 0 && client->session->sub_count >= max) {
-        (void) nmq_tree_del(router->tree, &filter, client);
+        (void) nmq_tree_del(router->tree, filter, client);
         rv = NMQ_ETOOBIG;
     }
-    if (rv >= 0 && nmq_session_sub_put(client->session, filter_text, options, identifier,
+    if (rv >= 0 && nmq_session_sub_put(client->session, filter, options, identifier,
                                        rv == 1) != NMQ_OK) {
-        (void) nmq_tree_del(router->tree, &filter, client);
-        nmq_session_sub_del(client->session, filter_text);
+        (void) nmq_tree_del(router->tree, filter, client);
+        nmq_session_sub_del(client->session, filter->text);
         rv = NMQ_ENOMEM;
     }
     nmq_lanes_unlock_all(router->lanes);
@@ -39,21 +35,16 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_te
 // No message is added from here on [MQTT-3.10.4-2]; what the session holds is completed
 // [MQTT-3.10.4-3].
 int
-nmq_router_unsubscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text)
+nmq_router_unsubscribe(nmq_router *router, nmq_client *client, const nmq_filter *filter)
 {
-    nmq_filter filter;
-
-    if (nmq_filter_parse(filter_text, &filter) != NMQ_OK) {
-        return NMQ_EFILTER;
-    }
     nmq_lanes_lock_all(router->lanes);
-    int rv = nmq_tree_del(router->tree, &filter, client);
+    int rv = nmq_tree_del(router->tree, filter, client);
     if (rv == NMQ_OK) {
-        nmq_session_sub_del(client->session, filter_text);
+        nmq_session_sub_del(client->session, filter->text);
     }
     nmq_lanes_unlock_all(router->lanes);
-    if (rv == NMQ_OK && filter.group.at == NULL) {
-        nmq_retained_cancel(router, client, filter.filter);
+    if (rv == NMQ_OK && filter->group.at == NULL) {
+        nmq_retained_cancel(router, client, filter->filter);
     }
     return rv;
 }
@@ -63,16 +54,14 @@ static bool
 forget_some(nmq_router *router, nmq_client *client)
 {
     nmq_session *session = client->session;
-    nmq_filter filter;
 
     nmq_lanes_lock_all(router->lanes);
     client->ended = true;
     for (int i = 0; i < FORGET_PART && session->sub_count > 0; i++) {
-        nmq_bytes text = session->subs[session->sub_count - 1].text;
-        if (nmq_filter_parse(text, &filter) == NMQ_OK) {
-            (void) nmq_tree_del(router->tree, &filter, client);
-        }
-        nmq_session_sub_del(session, text);
+        nmq_filter filter =
+            nmq_session_sub_filter(&session->subs[session->sub_count - 1]);
+        (void) nmq_tree_del(router->tree, &filter, client);
+        nmq_session_sub_del(session, filter.text);
     }
     bool more = session->sub_count > 0;
     nmq_lanes_unlock_all(router->lanes);

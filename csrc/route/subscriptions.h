@@ -7,14 +7,15 @@
 #pragma once
 #include "route/router.h"
 
-// Subscribes the client. Returns 1 for a new subscription, 0 for one
-// replaced, NMQ_EFILTER, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's bound, or
-// NMQ_ECLOSED for a client that has ended.
-int nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text,
+// Subscribes the client to a valid filter. Returns 1 for a new subscription, 0 for one
+// replaced, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's bound, or NMQ_ECLOSED for a
+// client that has ended.
+int nmq_router_subscribe(nmq_router *router, nmq_client *client, const nmq_filter *filter,
                          uint8_t options, uint32_t identifier);
 
-// Returns NMQ_OK, NMQ_ENOENT or NMQ_EFILTER.
-int nmq_router_unsubscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text);
+// Returns NMQ_OK or NMQ_ENOENT.
+int nmq_router_unsubscribe(nmq_router *router, nmq_client *client,
+                           const nmq_filter *filter);
 
 // Removes all of the client's subscriptions for good..
 void nmq_router_forget(nmq_router *router, nmq_client *client);

@@ -58,7 +58,7 @@ nmq_message_new(const nmq_message_parts *parts)
         .qos = parts->qos,
         .retain = parts->retain,
         .expires_at_ms = parts->expires_at_ms,
-        .publisher = parts->publisher,
+        .origin = nmq_origin_ref(parts->origin),
     };
     (void) append(append(append(m->bytes, parts->topic_name), parts->props),
                   parts->payload);
@@ -78,6 +78,7 @@ nmq_message_unref(nmq_message *message)
 {
     if (message != NULL && __atomic_sub_fetch(&message->refs, 1, __ATOMIC_ACQ_REL) == 0) {
         count_live(message, false);
+        nmq_origin_unref(message->origin);
         nmq_free(message);
     }
 }
@@ -115,7 +116,7 @@ nmq_message_parts_of(const nmq_message *m)
         .props = nmq_message_props(m),
         .payload = nmq_message_payload(m),
         .expires_at_ms = m->expires_at_ms,
-        .publisher = m->publisher,
+        .origin = m->origin,
         .qos = m->qos,
         .retain = m->retain,
     };

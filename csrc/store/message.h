@@ -7,6 +7,7 @@
 // Threads  ref and unref are thread-safe; everything else is fixed at birth.
 #pragma once
 #include "base/bytes.h"
+#include "store/origin.h"
 
 typedef struct nmq_message {
     uint32_t refs;
@@ -16,7 +17,8 @@ typedef struct nmq_message {
     uint8_t qos;           // as published
     bool retain;           // as published
     int64_t expires_at_ms; // 0: never
-    uint64_t publisher;    // see nmq_message_parts
+    nmq_origin *origin;    // see nmq_message_parts; a reference
+    uint32_t judged;       // atomic: what access rules said last; route/rights.c
     uint8_t bytes[];
 } nmq_message;
 
@@ -27,13 +29,13 @@ typedef struct {
     nmq_bytes props;
     nmq_bytes payload;
     int64_t expires_at_ms;
-    uint64_t
-        publisher; // hash of the Client Identifier, for No Local; 0: none, or not retained
+    nmq_origin *origin; // who published it; NULL: the broker, or it is not retained
     uint8_t qos;
     bool retain;
 } nmq_message_parts;
 
-// Copies the parts. Returns a message with one reference, or NULL when memory is out.
+// Copies the parts, and takes a reference to the origin. Returns a message with one
+// reference, or NULL when memory is out.
 nmq_message *nmq_message_new(const nmq_message_parts *parts);
 
 nmq_message *nmq_message_ref(nmq_message *message);

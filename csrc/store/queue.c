@@ -84,6 +84,41 @@ nmq_queue_pop(nmq_queue *queue, nmq_delivery *out)
     return true;
 }
 
+static nmq_delivery *
+place(const nmq_queue *queue, uint32_t index)
+{
+    return &queue->ring[(queue->head + index) & (queue->cap - 1)];
+}
+
+uint32_t
+nmq_queue_sift(nmq_queue *queue, uint32_t from, uint32_t to,
+               bool (*keep)(void *arg, const nmq_delivery *delivery), void *arg)
+{
+    uint32_t kept_from = to; // those that stay move up to here
+
+    for (uint32_t i = to; i > from; i--) {
+        nmq_delivery *delivery = place(queue, i - 1);
+        if (keep(arg, delivery)) {
+            *place(queue, --kept_from) = *delivery;
+            continue;
+        }
+        queue->qos0_count -= delivery->qos == 0;
+        queue->bytes -= nmq_message_size(delivery->message);
+        nmq_delivery_fini(delivery);
+    }
+    uint32_t dropped = kept_from - from;
+    for (uint32_t i = dropped > 0 ? from : 0; i > 0; i--) {
+        *place(queue, i - 1 + dropped) = *place(queue, i - 1);
+    }
+    queue->count -= dropped;
+    queue->head = (queue->head + dropped) & (queue->cap - 1);
+    if (queue->count == 0) {
+        nmq_free(queue->ring);
+        *queue = (nmq_queue){0};
+    }
+    return dropped;
+}
+
 void
 nmq_queue_free(nmq_queue *queue)
 {

@@ -48,4 +48,9 @@ const nmq_delivery *nmq_queue_at(const nmq_queue *queue, uint32_t index);
 // Gives the front to the caller. Returns false when empty.
 bool nmq_queue_pop(nmq_queue *queue, nmq_delivery *out);
 
+// Drops the deliveries from the index `from` to before `to` that `keep` has no use for; the
+// others stay in their order. Returns how many were dropped. Cost: linear in `to`.
+uint32_t nmq_queue_sift(nmq_queue *queue, uint32_t from, uint32_t to,
+                        bool (*keep)(void *arg, const nmq_delivery *delivery), void *arg);
+
 void nmq_queue_free(nmq_queue *queue);

@@ -88,22 +88,27 @@ use_alias(nmq_session *s, nmq_publish_head *head, bool *is_new)
     return packet_size;
 }
 
-// The topic as the client knows it. One from outside its mount, by a subscription that it
-// made through another listener, stays whole.
-static nmq_bytes
-unmounted(const nmq_session *s, nmq_bytes topic_name)
+// The topic as the client knows it. Returns false for one from outside its mount point,
+// which is not for it: "#" below "site/" also matches "site" itself.
+static bool
+unmount(const nmq_session *s, nmq_bytes topic_name, nmq_bytes *out)
 {
     size_t len = s->mount.len;
 
-    if (len == 0 || topic_name.len <= len || memcmp(topic_name.at, s->mount.at, len) != 0) {
-        return topic_name;
+    *out = topic_name;
+    if (len == 0) {
+        return true;
     }
-    return (nmq_bytes){topic_name.at + len, topic_name.len - len};
+    if (topic_name.len <= len || memcmp(topic_name.at, s->mount.at, len) != 0) {
+        return false;
+    }
+    *out = (nmq_bytes){topic_name.at + len, topic_name.len - len};
+    return true;
 }
 
 // Writes one PUBLISH. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG for a packet over the
 // client's Maximum Packet Size, which must not be sent [MQTT-3.1.2-24] and counts as if it
-// were [MQTT-3.1.2-25].
+// were [MQTT-3.1.2-25], and for one that is not for it.
 static int
 write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
               const nmq_message_parts *parts, nmq_message *message, int64_t now_ms)
@@ -111,7 +116,9 @@ write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
     bool is_new;
 
     head->version = s->version;
-    head->topic_name = unmounted(s, parts->topic_name);
+    if (!unmount(s, parts->topic_name, &head->topic_name)) {
+        return NMQ_ETOOBIG;
+    }
     nmq_bytes topic_name = head->topic_name;
     head->props = parts->props;
     head->payload_len = parts->payload.len;
@@ -225,7 +232,7 @@ window_is_open(const nmq_session *s)
 static bool
 owed_is_due(const nmq_session *s)
 {
-    return s->owed != NULL && nmq_owed_is_due(s->owed);
+    return s->owed != NULL && (s->queue.count == 0 || nmq_owed_is_due(s->owed));
 }
 
 uint64_t
@@ -642,10 +649,10 @@ reserve_sub(nmq_session *s)
 }
 
 int
-nmq_session_sub_put(nmq_session *session, nmq_bytes text, uint8_t options,
+nmq_session_sub_put(nmq_session *session, const nmq_filter *filter, uint8_t options,
                     uint32_t identifier, bool is_new)
 {
-    nmq_session_sub *sub = is_new ? NULL : find_sub(session, text);
+    nmq_session_sub *sub = is_new ? NULL : find_sub(session, filter->text);
     nmq_bytes copy;
 
     if (sub != NULL) {
@@ -653,16 +660,37 @@ nmq_session_sub_put(nmq_session *session, nmq_bytes text, uint8_t options,
         sub->identifier = identifier;
         return NMQ_OK;
     }
-    if (reserve_sub(session) != NMQ_OK || nmq_bytes_copy(text, &copy) != NMQ_OK) {
+    if (reserve_sub(session) != NMQ_OK || nmq_bytes_copy(filter->text, &copy) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
-    session->subs[session->sub_count] = (nmq_session_sub){copy, identifier, options};
+    session->subs[session->sub_count] = (nmq_session_sub){
+        .text = copy,
+        .identifier = identifier,
+        .group_len = (uint16_t) filter->group.len,
+        .options = options,
+    };
     if (session->sub_index != NULL && index_sub(session, session->sub_count) != NMQ_OK) {
         nmq_free((void *) (uintptr_t) copy.at);
         return NMQ_ENOMEM;
     }
     session->sub_count++;
     return NMQ_OK;
+}
+
+nmq_filter
+nmq_session_sub_filter(const nmq_session_sub *sub)
+{
+    const size_t share = sizeof "$share/" - 1;
+    size_t before = sub->group_len > 0 ? share + sub->group_len + 1 : 0;
+    nmq_filter filter = {
+        .filter = {sub->text.at + before, sub->text.len - before},
+        .text = sub->text,
+    };
+
+    if (before > 0) {
+        filter.group = (nmq_bytes){sub->text.at + share, sub->group_len};
+    }
+    return filter;
 }
 
 void

@@ -21,6 +21,7 @@
 typedef struct {
     nmq_bytes text; // as subscribed, owned
     uint32_t identifier;
+    uint16_t group_len; // of "$share/GROUP/" before the filter; 0: not shared
     uint8_t options;
 } nmq_session_sub;
 
@@ -137,6 +138,9 @@ bool nmq_session_released(nmq_session *session, uint16_t packet_id);
 
 // Keeps the list of subscriptions in step with the tree. `is_new` is what nmq_tree_put
 // said. Returns NMQ_OK or NMQ_ENOMEM.
-int nmq_session_sub_put(nmq_session *session, nmq_bytes text, uint8_t options,
+int nmq_session_sub_put(nmq_session *session, const nmq_filter *filter, uint8_t options,
                         uint32_t identifier, bool is_new);
 void nmq_session_sub_del(nmq_session *session, nmq_bytes text);
+
+// The subscription's filter as it was put, borrowed from it.
+nmq_filter nmq_session_sub_filter(const nmq_session_sub *sub);

@@ -35,11 +35,13 @@ class Step:
     reason_code  0: the client is who it says; 0x18: it is to go on; others refuse it
     data         Authentication Data for the client; None: none
     user_name    who it proved to be, with reason_code 0
+    listed       that is one of the broker's users (``auth.N``)
     """
 
     reason_code: int
     data: bytes | None = None
     user_name: str | None = None
+    listed: bool = False
 
 
 class Exchange(Protocol):

@@ -40,7 +40,7 @@ class _ScramExchange:
                 )
             self._server.set_client_final(text)
             final = self._server.get_server_final().encode()
-            return Step(SUCCESS, final, self._user_name)
+            return Step(SUCCESS, final, self._user_name, listed=True)
         except (scramp.ScramException, ValueError):
             return Step(NOT_AUTHORIZED)
 

@@ -80,11 +80,12 @@ def _users(entries: Entries) -> tuple[User, ...]:
     users = []
     for number in sorted(numbers):
         user = _section(entries, f"auth.{number}.", User)
-        if not user.login:
-            where = numbers[number].where
-            raise ConfigError(
-                f"{where}: auth.{number}.login: missing, auth.{number} needs one"
-            )
+        for name, value in (("login", user.login), ("password", user.password)):
+            if not value:
+                where = numbers[number].where
+                raise ConfigError(
+                    f"{where}: auth.{number}.{name}: missing, auth.{number} needs one"
+                )
         users.append(user)
     logins = [user.login for user in users]
     for login in logins:
@@ -150,11 +151,13 @@ def _acl_rules(entries: Entries) -> tuple[AclRule, ...]:
         'JSON such as {"permit":"allow","username":"u","action":"publish","topics":["a/#"]}'
     )
     found = entries.take_matching(r"acl\.rule\.(\d{1,9})")
-    rules = {
-        int(match[1]): _checked(entry, _json(entry, _AclJson, shape))
-        for match, entry in found
-    }
-    return tuple(AclRule(**msgspec.structs.asdict(rules[n])) for n in sorted(rules))
+    rules = {}
+    for match, entry in found:
+        rule = _checked(entry, _json(entry, _AclJson, shape))
+        rules[int(match[1])] = AclRule(
+            **msgspec.structs.asdict(rule), where=f"{entry.where}: {entry.name}"
+        )
+    return tuple(rules[n] for n in sorted(rules))
 
 
 def _http_auth(entries: Entries) -> HttpAuth:

@@ -269,7 +269,13 @@ class User:
     """One ``auth.N``: a client that may log in."""
 
     login: str = key("login", Text(empty=False), "", "User name.")
-    password: str = key("password", Text(), "", "Password.", secret=True)
+    password: str = key(
+        "password",
+        Text("a text that is not empty, without control characters", empty=False),
+        "",
+        "Password.",
+        secret=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,6 +288,7 @@ class AclRule:
     ipaddr: str | None = None
     action: str = "pubsub"
     topics: tuple[str, ...] = ("#",)
+    where: str = field(default="", compare=False)  # FILE:LINE: acl.rule.N, for errors
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -289,6 +289,10 @@ come_in(client *c, const char *id, uint8_t version, bool clean)
     packet.connect.version = version;
     packet.connect.clean_start = clean;
     packet.connect.client_id = nmq_bytes_of(id);
+    if (id[0] == 'c' && id[1] % 2 == 0) {
+        packet.connect.has_user_name = true;
+        packet.connect.user_name = nmq_bytes_of(version == NMQ_V5 ? "ann" : "bob");
+    }
     packet.connect.keep_alive_s = 30;
     packet.connect.has_will = true;
     packet.connect.will_topic = nmq_bytes_of("s/will");
@@ -440,11 +444,34 @@ reload(nmq_broker *broker, int round)
     assert(nmq_broker_set_listener(broker, 1, &listener) == NMQ_OK);
 }
 
+// Rights that are taken away end, and some users may not come in any more.
+static void
+take_away(nmq_broker *broker, int round)
+{
+    static const char *const names[] = {"ann"};
+    static const nmq_kick whom = {
+        .user_names = names,
+        .user_name_count = 1,
+        .reason_code = 0x87,
+    };
+
+    assert(nmq_broker_judge(broker) >= 0);
+    if (round % 8 == 0) {
+        assert(nmq_broker_kick_users(broker, &whom) >= 0);
+    }
+}
+
 static void *
 control(void *arg)
 {
     static const char *const topics[] = {"s/%c", "s/#"};
+    static const char *const denied[] = {"s/b"};
     static const nmq_acl_rule each[] = {
+        {.publish = true,
+         .subscribe = true,
+         .user_name = "bob",
+         .topics = denied,
+         .topic_count = 1},
         {.publish = true, .client_id = "c2", .topics = topics, .topic_count = 1},
         {.allow = true,
          .publish = true,
@@ -452,7 +479,7 @@ control(void *arg)
          .topics = topics,
          .topic_count = 2},
     };
-    static const nmq_acl_rules rules = {.at = each, .count = 2, .otherwise = true};
+    static const nmq_acl_rules rules = {.at = each, .count = 3, .otherwise = true};
     nmq_broker *broker = arg;
     nmq_event events[64];
     uint64_t tap;
@@ -469,6 +496,7 @@ control(void *arg)
         (void) nmq_broker_kick(broker, "c1", 2, 0x98);
         nmq_broker_set_acl(broker, round % 2 == 0 ? nmq_acl_new(&rules) : NULL);
         reload(broker, round);
+        take_away(broker, round);
         size_t n = nmq_broker_events(broker, events, 64);
         for (size_t i = 0; i < n; i++) {
             nmq_broker_event_done(&events[i]);

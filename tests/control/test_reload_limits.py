@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests import raw
+from tests.conformance.flows import closed_with
 from tests.conftest import StartBroker
 from tests.raw import Closed
 
@@ -132,6 +133,7 @@ def test_users_and_anonymous_access(start_broker: StartBroker) -> None:
     with process.raw(5) as c:
         c.connect("c")
         process.reload(allow_anonymous="false", auth__1__login="u", auth__1__password="p")
+        assert closed_with(c) == 0x87
         with process.raw(5) as stranger, process.raw(5) as wrong, process.raw(5) as right:
             assert stranger.connect("a").reason == 0x87
             assert wrong.connect("b", user="u", password=b"q").reason == 0x86
@@ -143,7 +145,6 @@ def test_users_and_anonymous_access(start_broker: StartBroker) -> None:
         process.reload(allow_anonymous=None, auth__1__login=None, auth__1__password=None)
         with process.raw(5) as anyone:
             assert anyone.connect("g").reason == 0
-        c.ping()
 
 
 def test_access_rules_count_for_connections_that_exist(start_broker: StartBroker) -> None:
@@ -159,4 +160,7 @@ def test_access_rules_count_for_connections_that_exist(start_broker: StartBroker
         assert c.expect(raw.PUBACK).reason == 0x87
         process.reload(acl_nomatch=None)
         c.publish("t", b"", qos=1, packet_id=3)
+        assert c.expect(raw.PUBACK).reason == 0x10  # the subscription has ended
+        assert c.subscribe(("t", 1)) == [1]
+        c.publish("t", b"", qos=1, packet_id=4)
         assert {c.read().kind, c.read().kind} == {raw.PUBACK, raw.PUBLISH}

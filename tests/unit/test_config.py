@@ -171,7 +171,15 @@ def test_families_of_keys_are_read() -> None:
         ("daemon=yes", "x.conf:1: daemon='yes': expected true or false"),
         ("log.level=loud", "expected trace or debug or info"),
         ("auth.1.password=x", "x.conf:1: auth.1.login: missing"),
-        ("auth.1.login=a\nauth.2.login=a", "auth.N.login='a': given to two users"),
+        ("x=1\nauth.1.login=a", "x.conf:2: auth.1.password: missing"),
+        (
+            "auth.1.login=a\nauth.1.password=",
+            "auth.1.password=(hidden): expected a text that",
+        ),
+        (
+            "auth.1.login=a\nauth.1.password=p\nauth.2.login=a\nauth.2.password=q",
+            "auth.N.login='a': given to two users",
+        ),
         ("acl.rule.1={", "x.conf:1: acl.rule.1='{': expected JSON such as"),
         ('acl.rule.1={"permit":"maybe"}', "acl.rule.1="),
         ('acl.rule.1={"permit":"deny","ipaddr":"1.2.3"}', "expected an ipaddr such as"),

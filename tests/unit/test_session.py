@@ -15,6 +15,7 @@ from tests.unit.clib import (
     content,
     fail_each_allocation,
     message,
+    message_parts,
     nothing_leaks,
     outbox_bytes,
     slice_of,
@@ -435,13 +436,106 @@ def test_identifiers_wrap_around_and_run_out_at_65535() -> None:
     lib.nmq_inflight_free(inflight)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.booleans()), max_size=20),
+    st.integers(0, 9),
+    st.integers(0, 20),
+    st.integers(0, 20),
+)
+def test_queue_is_sifted_in_place(
+    given_: list[tuple[int, bool]], turned: int, one: int, two: int
+) -> None:
+    with nothing_leaks():
+        queue = ffi.new("nmq_queue *")
+        delivery = ffi.new("nmq_delivery *")
+        keep_these = set()
+        for _ in range(turned):  # the ring begins somewhere
+            push(queue, b"x", 0)
+            assert lib.nmq_queue_pop(queue, delivery)
+            lib.nmq_delivery_fini(delivery)
+        for n, (qos, keep) in enumerate(given_):
+            push(queue, b"t/%d" % n, qos)
+            keep_these |= {b"t/%d" % n} if keep else set()
+        start, end = sorted((min(one, len(given_)), min(two, len(given_))))
+
+        @ffi.callback("bool(void *, const nmq_delivery *)")
+        def wanted(arg: Any, d: Any) -> bool:
+            return content(lib.nmq_message_topic(d.message)) in keep_these
+
+        dropped = lib.nmq_queue_sift(queue, start, end, wanted, ffi.NULL)
+        expected = [
+            (b"t/%d" % n, qos)
+            for n, (qos, keep) in enumerate(given_)
+            if keep or not start <= n < end
+        ]
+        assert dropped == len(given_) - len(expected)
+        assert (queue.count, queue.qos0_count) == (
+            len(expected), sum(qos == 0 for _, qos in expected),
+        )  # fmt: skip
+        got = []
+        while lib.nmq_queue_pop(queue, delivery):
+            got.append((content(lib.nmq_message_topic(delivery.message)), delivery.qos))
+            lib.nmq_delivery_fini(delivery)
+        assert got == expected
+        assert (queue.bytes, queue.count) == (0, 0)
+        lib.nmq_queue_free(queue)
+
+
+def push(queue: Any, topic: bytes, qos: int) -> None:
+    made = ffi.new("nmq_delivery *", {"message": message(topic, qos=qos), "qos": qos})
+    assert lib.nmq_queue_push(queue, made) == 0
+
+
+@pytest.mark.parametrize("user", [None, b"", b"ann"])
+def test_message_knows_who_published_it(user: bytes | None) -> None:
+    with nothing_leaks():
+        peer = ffi.new("nmq_peer *")
+        name = (
+            ffi.new("nmq_bytes *")[0] if user is None else slice_of(ffi.from_buffer(user))
+        )
+        origin = lib.nmq_origin_new(slice_of(b"c"), name, peer, 3)
+        parts, keep = message_parts(b"m/a", b"x")
+        parts.origin = origin
+        made = lib.nmq_message_new(parts)
+        lib.nmq_origin_unref(origin)  # the message has its own
+        assert content(lib.nmq_origin_client_id(made.origin)) == b"c"
+        assert content(lib.nmq_origin_user_name(made.origin)) == (user or b"")
+        is_none = lib.nmq_origin_user_name(made.origin).at == ffi.NULL
+        assert is_none == (user is None)
+        lib.nmq_message_unref(made)
+        del keep
+
+
+def filter_of(text: Any) -> Any:
+    out = ffi.new("nmq_filter *")
+    assert lib.nmq_filter_parse(slice_of(text), out) == 0
+    return out
+
+
+def test_subscription_keeps_its_filter_and_group_apart() -> None:
+    s = Session()
+    for text, group, filter_ in (
+        (b"a/#", b"", b"a/#"),
+        (b"$share/g/a/#", b"g", b"a/#"),
+        (b"$share/g/$share/h/a", b"g", b"$share/h/a"),
+    ):
+        keep = ffi.from_buffer(text)
+        assert lib.nmq_session_sub_put(s.at, filter_of(keep), 0, 0, True) == 0
+        last = ffi.addressof(s.at.subs[s.at.sub_count - 1])
+        got = lib.nmq_session_sub_filter(last)
+        assert (content(got.group), content(got.filter), content(got.text)) == (
+            group, filter_, text,
+        )  # fmt: skip
+    s.free()
+
+
 def test_subscriptions_of_a_session_are_listed_once() -> None:
     with nothing_leaks():
         s = Session()
         keep = [ffi.from_buffer(b"a/%d" % n) for n in range(5)]
         for text in keep:
-            assert lib.nmq_session_sub_put(s.at, slice_of(text), 0, 0, True) == 0
-        assert lib.nmq_session_sub_put(s.at, slice_of(keep[1]), 2, 7, False) == 0
+            assert lib.nmq_session_sub_put(s.at, filter_of(text), 0, 0, True) == 0
+        assert lib.nmq_session_sub_put(s.at, filter_of(keep[1]), 2, 7, False) == 0
         lib.nmq_session_sub_del(s.at, slice_of(keep[0]))
         lib.nmq_session_sub_del(s.at, slice_of(b"never"))
         subs = s.at.subs[0 : s.at.sub_count]

@@ -1,0 +1,127 @@
+#include "route/revoke.h"
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "route/registry.h"
+#include "route/rights.h"
+
+// The broker stops: the rest does not matter any more.
+static bool
+is_over(const nmq_router *router)
+{
+    return __atomic_load_n(&router->stopping, __ATOMIC_RELAXED);
+}
+
+int
+nmq_revoke_rights(nmq_router *router)
+{
+    nmq_client **all;
+    int count = nmq_registry_all(router, &all);
+    int ended = 0;
+
+    for (int i = 0; i < count; i++) {
+        if (ended >= 0 && !is_over(router)) {
+            int rv = nmq_rights_judge(all[i]);
+            ended = rv < 0 ? rv : ended + rv;
+        }
+        nmq_client_unref(all[i]);
+    }
+    if (count >= 0) {
+        nmq_free(all);
+    }
+    return count < 0 ? count : ended;
+}
+
+// --- who may not come in any more
+
+typedef struct {
+    const nmq_kick *whom;
+    nmq_map names;
+} search;
+
+static int
+note_names(search *s)
+{
+    for (size_t i = 0; i < s->whom->user_name_count; i++) {
+        const char *name = s->whom->user_names[i];
+        int rv = nmq_map_put(&s->names, nmq_bytes_of(name), (void *) (uintptr_t) name);
+        if (rv != NMQ_OK) {
+            return rv;
+        }
+    }
+    return NMQ_OK;
+}
+
+// Call with the client's lock.
+static bool
+is_meant(const search *s, const nmq_client *client)
+{
+    if (client->proof != NMQ_PROOF_USERS) {
+        return false;
+    }
+    bool named = client->user_name.at != NULL;
+    if (named &&
+        (s->whom->every_user || nmq_map_get(&s->names, client->user_name) != NULL)) {
+        return true;
+    }
+    for (size_t i = 0; (!named || s->whom->with_names) && i < s->whom->listener_count;
+         i++) {
+        if (s->whom->listeners[i] == client->listener) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Returns whether a connection ends.
+static bool
+kick_one(const search *s, nmq_client *client)
+{
+    nmq_link *link = NULL;
+
+    (void) pthread_mutex_lock(&client->lock);
+    bool meant = is_meant(s, client);
+    if (meant && !s->whom->wills) {
+        nmq_message_unref(client->will);
+        client->will = NULL;
+        client->will_due_ms = 0;
+    }
+    if (meant && client->link != NULL) {
+        link = nmq_link_ref(client->link);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    if (link == NULL) {
+        return false;
+    }
+    const nmq_bytes id = client->session->client_id;
+    nmq_log_write(&client->router->log, NMQ_LOG_INFO,
+                  "client '%.*s' is disconnected: its user may not come in any more",
+                  (int) id.len, (const char *) id.at);
+    link->ops->disconnect(link, s->whom->reason_code);
+    nmq_link_unref(link);
+    return true;
+}
+
+int
+nmq_revoke_users(nmq_router *router, const nmq_kick *whom)
+{
+    search s = {.whom = whom};
+    nmq_client **all = NULL;
+    int kicked = note_names(&s);
+
+    // Before the clients are gathered: who comes later sees it.
+    (void) __atomic_add_fetch(&router->users_version, 1, __ATOMIC_RELEASE);
+    int count = kicked == NMQ_OK ? nmq_registry_all(router, &all) : kicked;
+
+    for (int i = 0; i < count; i++) {
+        kicked += !is_over(router) && kick_one(&s, all[i]);
+        nmq_client_unref(all[i]);
+    }
+    nmq_free(all);
+    nmq_map_free(&s.names);
+    if (count < 0) {
+        return count;
+    }
+    nmq_counters_add(&router->counters, NMQ_COUNT_USERS_ENDED, (uint64_t) kicked);
+    return kicked;
+}

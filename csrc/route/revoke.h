@@ -1,0 +1,17 @@
+// revoke.h - rights that were taken away end at once, for everybody.
+//
+//     rules change ──> each session is judged (rights.h)
+//     users change ──> connections of those who may not come in any more end
+//
+// Threads  thread-safe; call without a lane or lock.
+// Cost     all clients, one after the other; no lock is held for more than one.
+#pragma once
+#include "route/router.h"
+
+// Judges every session by the rules in force. Returns how many subscriptions ended, or
+// NMQ_ENOMEM with the rest left for their next connections.
+int nmq_revoke_rights(nmq_router *router);
+
+// Disconnects clients whose user may not come in any more; see nmq_broker_kick_users.
+// Returns how many, or NMQ_ENOMEM with nobody disconnected.
+int nmq_revoke_users(nmq_router *router, const nmq_kick *whom);

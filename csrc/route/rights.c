@@ -1,0 +1,292 @@
+#include "route/rights.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "route/subscriptions.h"
+
+enum {
+    SUBSCRIPTIONS_AT_ONCE = 32, // that are looked at in one lane
+    MESSAGES_AT_ONCE = 256,     // under one client's lock
+    LINES = 4,                  // of the log, for one client
+};
+
+// One session on trial.
+typedef struct {
+    nmq_client *client;
+    const nmq_acl_view *view;
+    nmq_bytes mount;
+} trial;
+
+// Takes the mount point off the front. Returns false for what lies outside of it: a client
+// who lives below it cannot have that, whatever the rules say.
+static bool
+unmount(nmq_bytes mount, nmq_bytes *topic)
+{
+    if (mount.len == 0) {
+        return true;
+    }
+    if (topic->len <= mount.len || memcmp(topic->at, mount.at, mount.len) != 0) {
+        return false;
+    }
+    topic->at += mount.len;
+    topic->len -= mount.len;
+    return true;
+}
+
+static bool
+may_hear(const trial *t, nmq_bytes topic)
+{
+    return unmount(t->mount, &topic) && nmq_acl_allows(t->view, NMQ_ACL_SUBSCRIBE, topic);
+}
+
+// Looks at a few subscriptions from the last one before *at on. Returns whether *found, a
+// copy whose text is the caller's, is one that must end; NMQ_ENOMEM.
+static int
+look_at_some(const trial *t, uint32_t *at, nmq_session_sub *found)
+{
+    nmq_session *session = t->client->session;
+    nmq_lane *lane = nmq_lanes_enter(t->client->router->lanes);
+    int rv = 0;
+
+    *at = *at < session->sub_count ? *at : session->sub_count;
+    for (int n = 0; n < SUBSCRIPTIONS_AT_ONCE && *at > 0 && rv == 0; n++) {
+        const nmq_session_sub *sub = &session->subs[--*at];
+        if (!may_hear(t, nmq_session_sub_filter(sub).filter)) {
+            *found = *sub;
+            rv = nmq_bytes_copy(sub->text, &found->text) == NMQ_OK ? 1 : NMQ_ENOMEM;
+        }
+    }
+    nmq_lanes_leave(lane);
+    return rv;
+}
+
+static void
+tell_ended(const trial *t, nmq_bytes text, int before)
+{
+    const nmq_bytes id = t->client->session->client_id;
+
+    if (before < LINES) {
+        nmq_log_write(&t->client->router->log, NMQ_LOG_INFO,
+                      "client '%.*s': its subscription '%.*s' ends, it is not allowed any "
+                      "more",
+                      (int) id.len, (const char *) id.at, (int) text.len,
+                      (const char *) text.at);
+    }
+}
+
+// Goes from the last to the first: a subscription that ends has the last put in its place.
+static int
+end_subscriptions(const trial *t)
+{
+    nmq_router *router = t->client->router;
+    uint32_t at = UINT32_MAX;
+    nmq_session_sub found;
+    int ended = 0;
+
+    while (at > 0) {
+        int rv = look_at_some(t, &at, &found);
+        if (rv < 0) {
+            return rv;
+        }
+        if (rv == 1) {
+            nmq_filter filter = nmq_session_sub_filter(&found);
+            (void) nmq_router_unsubscribe(router, t->client, &filter);
+            tell_ended(t, found.text, ended++);
+            nmq_free((void *) (uintptr_t) found.text.at);
+        }
+    }
+    nmq_counters_add(&router->counters, NMQ_COUNT_SUBSCRIPTIONS_ENDED, (uint64_t) ended);
+    return ended;
+}
+
+static bool
+keeps(void *arg, const nmq_delivery *delivery)
+{
+    return may_hear(arg, nmq_message_topic(delivery->message));
+}
+
+// Goes from the newest to the oldest. What comes meanwhile is for subscriptions that are
+// allowed; what goes, goes from the front.
+static uint32_t
+drop_waiting(trial *t)
+{
+    nmq_client *client = t->client;
+    uint32_t left = UINT32_MAX;
+    uint32_t dropped = 0;
+
+    while (left > 0) {
+        (void) pthread_mutex_lock(&client->lock);
+        nmq_queue *queue = &client->session->queue;
+        uint32_t to = left < queue->count ? left : queue->count;
+        left = to > MESSAGES_AT_ONCE ? to - MESSAGES_AT_ONCE : 0;
+        uint32_t some = nmq_queue_sift(queue, left, to, keeps, t);
+        client->messages_dropped += some;
+        if (client->session->owed != NULL) { // what comes after them is due sooner
+            client->session->owed->popped += some;
+        }
+        dropped += some;
+        (void) pthread_mutex_unlock(&client->lock);
+    }
+    return dropped;
+}
+
+// What is in flight would be sent again. An identifier that is free then was not told to
+// anybody who still has it to acknowledge: the client's next connection begins after this.
+static uint32_t
+drop_in_flight(trial *t, bool attaches)
+{
+    nmq_client *client = t->client;
+    uint32_t dropped = 0;
+
+    (void) pthread_mutex_lock(&client->lock);
+    nmq_inflight *inflight = &client->session->inflight;
+    bool rests = attaches || client->link == NULL;
+    for (uint32_t i = 0; rests && i < inflight->cap;) {
+        nmq_inflight_entry *entry = &inflight->slots[i];
+        if (entry->state == NMQ_INFLIGHT_FREE || entry->delivery.message == NULL ||
+            keeps(t, &entry->delivery)) {
+            i++;
+            continue;
+        }
+        nmq_inflight_give(inflight, entry); // another may have its place, or the table is gone
+        dropped++;
+    }
+    client->messages_dropped += dropped;
+    (void) pthread_mutex_unlock(&client->lock);
+    return dropped;
+}
+
+static int
+judge(trial *t, bool attaches)
+{
+    nmq_router *router = t->client->router;
+    const nmq_bytes id = t->client->session->client_id;
+    int ended = end_subscriptions(t);
+
+    if (ended < 0) {
+        return ended;
+    }
+    uint32_t dropped = drop_waiting(t) + drop_in_flight(t, attaches);
+    nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DROPPED, dropped);
+    nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DENIED, dropped);
+    if (ended > LINES || dropped > 0) {
+        nmq_log_write(&router->log, NMQ_LOG_INFO,
+                      "client '%.*s': %d subscriptions and %u messages that waited are not "
+                      "allowed any more",
+                      (int) id.len, (const char *) id.at, ended, (unsigned) dropped);
+    }
+    return ended;
+}
+
+static bool
+same_address(const nmq_peer *a, const nmq_peer *b)
+{
+    return a->address_len == b->address_len &&
+           memcmp(a->address, b->address, a->address_len) == 0;
+}
+
+int
+nmq_rights_judge_at_attach(nmq_client *client, const nmq_rights *rights)
+{
+    const nmq_acl_view everything = {0};
+    const nmq_acl_view *view = rights->view;
+    trial t = {client, view != NULL ? view : &everything, rights->mount};
+
+    (void) pthread_mutex_lock(&client->lock);
+    bool due = !nmq_bytes_equal(client->session->mount, rights->mount) ||
+               (view != NULL && (client->judged != rights->version ||
+                                 (nmq_acl_has_addresses(view->acl) &&
+                                  !same_address(&client->peer, rights->peer))));
+    (void) pthread_mutex_unlock(&client->lock);
+    int rv = due ? judge(&t, true) : 0;
+    return rv < 0 ? rv : NMQ_OK;
+}
+
+static bool
+permits(nmq_router *router, const nmq_acl_subject *subject, nmq_bytes mount,
+        nmq_bytes topic, uint64_t *version)
+{
+    nmq_acl *acl = nmq_router_acl(router, version);
+    bool allowed = acl == NULL || (unmount(mount, &topic) &&
+                                   nmq_acl_permits(acl, subject, NMQ_ACL_PUBLISH, topic));
+
+    nmq_acl_unref(acl);
+    return allowed;
+}
+
+void
+nmq_rights_judge_will(nmq_client *client)
+{
+    nmq_router *router = client->router;
+    const nmq_session *session = client->session;
+    const nmq_acl_subject subject = {session->client_id, client->user_name, &client->peer};
+    uint64_t version;
+
+    if (client->will == NULL || permits(router, &subject, session->mount,
+                                        nmq_message_topic(client->will), &version)) {
+        return;
+    }
+    nmq_message_unref(client->will);
+    client->will = NULL;
+    client->will_due_ms = 0;
+    nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DROPPED, 1);
+    nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DENIED, 1);
+    nmq_log_write(&router->log, NMQ_LOG_INFO,
+                  "client '%.*s': its will is not sent, it is not allowed any more",
+                  (int) session->client_id.len, (const char *) session->client_id.at);
+}
+
+bool
+nmq_rights_retained(nmq_router *router, nmq_message *message)
+{
+    const nmq_origin *origin = message->origin;
+    uint64_t version = __atomic_load_n(&router->acl_version, __ATOMIC_ACQUIRE);
+    uint32_t judged = __atomic_load_n(&message->judged, __ATOMIC_RELAXED);
+
+    if (origin == NULL) {
+        return true;
+    }
+    if (judged >> 1 == ((uint32_t) (version + 1) << 1) >> 1) {
+        return (judged & 1) != 0;
+    }
+    const nmq_acl_subject subject = {nmq_origin_client_id(origin),
+                                     nmq_origin_user_name(origin), &origin->peer};
+    nmq_bytes topic = nmq_message_topic(message);
+    bool allowed = permits(router, &subject, (nmq_bytes){topic.at, origin->mount_len},
+                           topic, &version);
+    __atomic_store_n(&message->judged, (uint32_t) (version + 1) << 1 | allowed,
+                     __ATOMIC_RELAXED);
+    return allowed;
+}
+
+int
+nmq_rights_judge(nmq_client *client)
+{
+    nmq_acl_view view = {0};
+    trial t = {.client = client, .view = &view};
+    uint64_t version;
+    nmq_acl *acl = nmq_router_acl(client->router, &version);
+
+    (void) pthread_mutex_lock(&client->lock);
+    nmq_rights_judge_will(client);
+    const nmq_session *session = client->session;
+    const nmq_acl_subject subject = {session->client_id, client->user_name, &client->peer};
+    int rv = nmq_bytes_copy(session->mount, &t.mount);
+    if (rv == NMQ_OK) {
+        rv = nmq_acl_view_make(&view, acl, &subject);
+    } else {
+        nmq_acl_unref(acl);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    rv = rv == NMQ_OK ? judge(&t, false) : rv;
+    (void) pthread_mutex_lock(&client->lock);
+    if (rv >= 0 && client->link == NULL) {
+        client->judged = version;
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    nmq_acl_view_free(&view);
+    nmq_free((void *) (uintptr_t) t.mount.at);
+    return rv;
+}

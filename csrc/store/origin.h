@@ -1,0 +1,31 @@
+// origin.h - who sent a message: kept with retained messages, so that they are judged by
+// later access rules as if they were published then, and for No Local.
+//
+//     connection ──makes once──> origin <──references── its retained messages
+//
+// Owner    counted; nmq_origin_unref frees with the last reference.
+// Threads  ref and unref are thread-safe; everything else is fixed at birth.
+#pragma once
+#include "base/bytes.h"
+#include "base/peer.h"
+
+typedef struct {
+    uint32_t refs;
+    uint32_t mount_len; // of the mount point that its topics begin with
+    uint16_t client_id_len;
+    uint16_t user_name_len;
+    bool has_user_name;
+    nmq_peer peer;
+    uint8_t bytes[]; // client identifier, user name
+} nmq_origin;
+
+// Copies. user_name.at NULL: none. Returns an origin with one reference, or NULL when
+// memory is out.
+nmq_origin *nmq_origin_new(nmq_bytes client_id, nmq_bytes user_name, const nmq_peer *peer,
+                           size_t mount_len);
+nmq_origin *nmq_origin_ref(nmq_origin *origin); // takes NULL
+void nmq_origin_unref(nmq_origin *origin);      // takes NULL
+
+// Borrowed from the origin.
+nmq_bytes nmq_origin_client_id(const nmq_origin *origin);
+nmq_bytes nmq_origin_user_name(const nmq_origin *origin); // at NULL: none
