@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/descriptors.h"
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -505,29 +506,15 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
         .slow_consumers = nmq_counters_sum(c, NMQ_COUNT_SLOW_CONSUMERS),
         .memory_cuts = nmq_counters_sum(c, NMQ_COUNT_MEMORY_CUTS),
     };
-    // A lane keeps the lists of subscriptions as they are; it comes before the others.
-    nmq_client **all;
-    int n = nmq_registry_all(router, &all);
+    out->connected = __atomic_load_n(&router->connected, __ATOMIC_RELAXED);
+    out->subscribers = __atomic_load_n(&router->subscribers, __ATOMIC_RELAXED);
     nmq_lane *lane = nmq_lanes_enter(router->lanes);
     out->subscriptions = nmq_tree_count(router->tree);
     out->shared_subscriptions = nmq_tree_shared_count(router->tree);
-    for (int i = 0; i < n; i++) {
-        (void) pthread_mutex_lock(&all[i]->lock);
-        bool connected = all[i]->link != NULL;
-        (void) pthread_mutex_unlock(&all[i]->lock);
-        out->clients++;
-        out->connected += connected;
-        out->subscribers += connected && all[i]->session->sub_count > 0;
-    }
     nmq_lanes_leave(lane);
-    for (int i = 0; i < n; i++) {
-        nmq_client_unref(all[i]);
-    }
-    if (n >= 0) {
-        nmq_free(all);
-    }
     nmq_message_totals(&out->stored, &out->stored_bytes);
     (void) pthread_mutex_lock(&router->registry_lock);
+    out->clients = router->clients.count;
     out->clients_max = router->clients_max;
     (void) pthread_mutex_unlock(&router->registry_lock);
     (void) pthread_mutex_lock(&router->retain_lock);
@@ -545,6 +532,12 @@ uint64_t
 nmq_held_bytes(void)
 {
     return nmq_mem_held();
+}
+
+bool
+nmq_has_descriptors(uint32_t keep)
+{
+    return nmq_descriptors_left(keep);
 }
 
 void

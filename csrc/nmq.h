@@ -340,6 +340,9 @@ uint64_t nmq_heap_bytes(void);
 // Bytes that the core holds in this process, over all brokers. Cheap.
 uint64_t nmq_held_bytes(void);
 
+// Whether the process can have one more descriptor and `keep` more after it. Cheap.
+bool nmq_has_descriptors(uint32_t keep);
+
 // Gives memory that lies idle back to the system; milliseconds.
 void nmq_trim_memory(void);
 

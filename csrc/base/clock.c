@@ -31,6 +31,12 @@ nmq_clock_now_ms(void)
     return read_ms(CLOCK_MONOTONIC_COARSE);
 }
 
+void
+nmq_clock_pause(void)
+{
+    (void) nanosleep(&(struct timespec){.tv_nsec = 1}, NULL);
+}
+
 static void
 sleep_until_due(nmq_clock *clock, int64_t now_ms)
 {

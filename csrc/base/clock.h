@@ -12,6 +12,10 @@ typedef struct nmq_clock nmq_clock;
 // Milliseconds of the monotonic clock, at a resolution of a few.
 int64_t nmq_clock_now_ms(void);
 
+// Sleeps as shortly as the system can, some 60 us: whoever waits for a lock that the caller
+// takes again and again gets it. Call without a lock.
+void nmq_clock_pause(void);
+
 // Starts the thread. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_clock_new(nmq_clock **out);
 

@@ -12,6 +12,7 @@
 enum {
     NMQ_ACCEPT_BACKLOG = 4096, // connections that wait to be accepted
     NMQ_ACCEPT_PAUSE_MS = 20,  // after an error that would come again at once
+    NMQ_ACCEPT_KEEP = 16,      // descriptors that clients leave to the rest of the process
 };
 
 // options->fd is a listening socket, TCP or Unix.

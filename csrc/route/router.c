@@ -484,6 +484,7 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_te
         nmq_session_sub_del(client->session, filter_text);
         rv = NMQ_ENOMEM;
     }
+    nmq_client_count_subscriptions(client);
     nmq_lanes_unlock_all(router->lanes);
     return rv;
 }
@@ -502,6 +503,7 @@ nmq_router_unsubscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_
     int rv = nmq_tree_del(router->tree, &filter, client);
     if (rv == NMQ_OK) {
         nmq_session_sub_del(client->session, filter_text);
+        nmq_client_count_subscriptions(client);
     }
     nmq_lanes_unlock_all(router->lanes);
     return rv;
@@ -523,6 +525,7 @@ nmq_router_forget(nmq_router *router, nmq_client *client)
         nmq_free((void *) (uintptr_t) sub->text.at);
         session->sub_count--;
     }
+    nmq_client_count_subscriptions(client);
     nmq_lanes_unlock_all(router->lanes);
 }
 
