@@ -460,6 +460,7 @@ nmq_event_auth(const nmq_event *event, nmq_credentials *out)
 
     memcpy(&out->listener, at, sizeof out->listener);
     at += sizeof out->listener;
+    out->address = next_text(&at, &out->address_len);
     out->client_id = next_text(&at, &out->client_id_len);
     out->user_name = next_text(&at, &out->user_name_len);
     out->password = next_text(&at, &out->password_len);

@@ -229,10 +229,11 @@ void nmq_broker_set_acl(nmq_broker *broker, nmq_acl *acl);
 // --- taps and events
 
 enum nmq_event_kind {
-    NMQ_EVENT_LOG = 1,     // code: level; text: the line
-    NMQ_EVENT_MESSAGE = 2, // number: the tap's; code: 1 when retained; a message
-    NMQ_EVENT_AUTH = 3,    // number: to answer with; code: 0 CONNECT, 0x18 an AUTH that
-                           // goes on, 0x19 one that begins again; see nmq_event_auth
+    NMQ_EVENT_LOG = 1,      // code: level; text: the line
+    NMQ_EVENT_MESSAGE = 2,  // number: the tap's; code: 1 when retained; a message
+    NMQ_EVENT_AUTH = 3,     // number: to answer with; code: 0 CONNECT, 0x18 an AUTH that
+                            // goes on, 0x19 one that begins again; see nmq_event_auth
+    NMQ_EVENT_AUTH_END = 4, // number: of an exchange by AUTH whose connection is gone
 };
 
 typedef struct {
@@ -255,7 +256,9 @@ typedef struct {
 
 // What a client that asks to come in said of itself; slices borrow from the event.
 typedef struct {
-    uint32_t listener; // number of the one that it came through
+    uint32_t listener;   // number of the one that it came through
+    const char *address; // where it is, as text; empty: on this machine (IPC)
+    size_t address_len;
     const char *client_id;
     size_t client_id_len;
     const char *user_name; // NULL: none
@@ -264,7 +267,7 @@ typedef struct {
     size_t password_len;
     const char *method; // Authentication Method; NULL: none
     size_t method_len;
-    const char *data; // Authentication Data; NULL: none
+    const char *data; // Authentication Data, up to 1024 bytes; NULL: none
     size_t data_len;
 } nmq_credentials;
 
