@@ -177,6 +177,11 @@ class Snapshot:
         until = min(first + most, self._count)
         return [_read_state(self._clients[i]) for i in range(first, until)]
 
+    def client_id(self, index: int) -> str:
+        """Return the identifier of one client."""
+        raw = self._clients[index]
+        return _text(raw.client_id, raw.client_id_len)
+
     def subscription_count(self, index: int) -> int:
         """Return how many subscriptions the client has."""
         return int(self._clients[index].subscription_count)

@@ -242,6 +242,9 @@ class Snapshot(Protocol):
     def states(self, first: int, most: int) -> list[ClientState]:
         """Return the clients from the one with that index on, ``most`` at most."""
 
+    def client_id(self, index: int) -> str:
+        """Return the identifier of one client."""
+
     def subscription_count(self, index: int) -> int:
         """Return how many subscriptions the client has."""
 
