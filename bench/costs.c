@@ -77,7 +77,7 @@ put(const bench *b, unsigned i)
         abort();
     }
     int rv = nmq_tree_put(b->tree, &filter, &sub);
-    if (rv < 0 || nmq_session_sub_put(session, bytes, 0, 0, rv == 1) != NMQ_OK) {
+    if (rv < 0 || nmq_session_sub_put(session, &filter, 0, 0, rv == 1) != NMQ_OK) {
         abort();
     }
 }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/descriptors.h"
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -475,6 +476,7 @@ nmq_event_auth(const nmq_event *event, nmq_credentials *out)
 
     memcpy(&out->listener, at, sizeof out->listener);
     at += sizeof out->listener;
+    out->address = next_text(&at, &out->address_len);
     out->client_id = next_text(&at, &out->client_id_len);
     out->user_name = next_text(&at, &out->user_name_len);
     out->password = next_text(&at, &out->password_len);
@@ -524,29 +526,15 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
         .messages_denied = nmq_counters_sum(c, NMQ_COUNT_MESSAGES_DENIED),
         .users_ended = nmq_counters_sum(c, NMQ_COUNT_USERS_ENDED),
     };
-    // A lane keeps the lists of subscriptions as they are; it comes before the others.
-    nmq_client **all;
-    int n = nmq_registry_all(router, &all);
+    out->connected = __atomic_load_n(&router->connected, __ATOMIC_RELAXED);
+    out->subscribers = __atomic_load_n(&router->subscribers, __ATOMIC_RELAXED);
     nmq_lane *lane = nmq_lanes_enter(router->lanes);
     out->subscriptions = nmq_tree_count(router->tree);
     out->shared_subscriptions = nmq_tree_shared_count(router->tree);
-    for (int i = 0; i < n; i++) {
-        (void) pthread_mutex_lock(&all[i]->lock);
-        bool connected = all[i]->link != NULL;
-        (void) pthread_mutex_unlock(&all[i]->lock);
-        out->clients++;
-        out->connected += connected;
-        out->subscribers += connected && all[i]->session->sub_count > 0;
-    }
     nmq_lanes_leave(lane);
-    for (int i = 0; i < n; i++) {
-        nmq_client_unref(all[i]);
-    }
-    if (n >= 0) {
-        nmq_free(all);
-    }
     nmq_message_totals(&out->stored, &out->stored_bytes);
     (void) pthread_mutex_lock(&router->registry_lock);
+    out->clients = router->clients.count;
     out->clients_max = router->clients_max;
     (void) pthread_mutex_unlock(&router->registry_lock);
     (void) pthread_mutex_lock(&router->retain_lock);
@@ -564,6 +552,12 @@ uint64_t
 nmq_held_bytes(void)
 {
     return nmq_mem_held();
+}
+
+bool
+nmq_has_descriptors(uint32_t keep)
+{
+    return nmq_descriptors_left(keep);
 }
 
 void

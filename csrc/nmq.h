@@ -257,12 +257,13 @@ int nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom);
 // --- taps and events
 
 enum nmq_event_kind {
-    NMQ_EVENT_LOG = 1,     // code: level; text: the line
-    NMQ_EVENT_MESSAGE = 2, // number: the tap's; code: 1 when retained; a message
-    NMQ_EVENT_AUTH = 3,    // number: to answer with; code: 0 CONNECT, 0x18 an AUTH that
-                           // goes on, 0x19 one that begins again; see nmq_event_auth
-    NMQ_EVENT_DROPPED = 4, // a session's queue was full; number: messages that it has lost
-                           // so far; text: its client identifier. Once a minute a client
+    NMQ_EVENT_LOG = 1,      // code: level; text: the line
+    NMQ_EVENT_MESSAGE = 2,  // number: the tap's; code: 1 when retained; a message
+    NMQ_EVENT_AUTH = 3,     // number: to answer with; code: 0 CONNECT, 0x18 an AUTH that
+                            // goes on, 0x19 one that begins again; see nmq_event_auth
+    NMQ_EVENT_AUTH_END = 4, // number: of an exchange by AUTH whose connection is gone
+    NMQ_EVENT_DROPPED = 5,  // a session's queue was full; number: messages that it has lost
+                            // so far; text: its client identifier. Once a minute a client
 };
 
 typedef struct {
@@ -285,7 +286,9 @@ typedef struct {
 
 // What a client that asks to come in said of itself; slices borrow from the event.
 typedef struct {
-    uint32_t listener; // number of the one that it came through
+    uint32_t listener;   // number of the one that it came through
+    const char *address; // where it is, as text; empty: on this machine (IPC)
+    size_t address_len;
     const char *client_id;
     size_t client_id_len;
     const char *user_name; // NULL: none
@@ -294,7 +297,7 @@ typedef struct {
     size_t password_len;
     const char *method; // Authentication Method; NULL: none
     size_t method_len;
-    const char *data; // Authentication Data; NULL: none
+    const char *data; // Authentication Data, up to 1024 bytes; NULL: none
     size_t data_len;
 } nmq_credentials;
 
@@ -373,6 +376,9 @@ uint64_t nmq_heap_bytes(void);
 
 // Bytes that the core holds in this process, over all brokers. Cheap.
 uint64_t nmq_held_bytes(void);
+
+// Whether the process can have one more descriptor and `keep` more after it. Cheap.
+bool nmq_has_descriptors(uint32_t keep);
 
 // Gives memory that lies idle back to the system; milliseconds.
 void nmq_trim_memory(void);

@@ -6,6 +6,7 @@ Nothing of cffi leaves this module.
 from __future__ import annotations
 
 import mmap
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
@@ -14,8 +15,9 @@ import pynng._nng
 
 from nanomq_py._core import ffi, lib  # noqa: TID251 - the one place
 from nanomq_py.records import (
+    AuthEndEvent,
     AuthEvent,
-    Client,
+    ClientState,
     CoreOptions,
     DroppedEvent,
     Event,
@@ -42,6 +44,7 @@ _EVENT_LOG: int = lib.NMQ_EVENT_LOG
 _EVENT_MESSAGE: int = lib.NMQ_EVENT_MESSAGE
 _EVENT_AUTH: int = lib.NMQ_EVENT_AUTH
 _EVENT_DROPPED: int = lib.NMQ_EVENT_DROPPED
+_EVENT_AUTH_END: int = lib.NMQ_EVENT_AUTH_END
 _EVENT_BATCH = 256
 
 
@@ -87,6 +90,11 @@ def set_arenas(count: int) -> None:
 def held_bytes() -> int:
     """Return what all cores of this process hold."""
     return int(lib.nmq_held_bytes())
+
+
+def has_descriptors(keep: int) -> bool:
+    """Return whether this process can have one more descriptor, and ``keep`` after it."""
+    return bool(lib.nmq_has_descriptors(keep))
 
 
 def trim_memory() -> None:
@@ -150,11 +158,50 @@ class Rules:
         return handle
 
 
+class Snapshot:
+    """``records.Snapshot`` over a copy that the core made.
+
+    Owner    it frees the copy when it goes
+    Threads  one at a time, any
+    """
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = ffi.gc(handle, lib.nmq_snapshot_free)
+        count = ffi.new("size_t *")
+        self._subs = lib.nmq_snapshot_subscriptions(handle, count)
+        self._clients = lib.nmq_snapshot_clients(handle, count)
+        self._count = int(count[0])
+
+    def __len__(self) -> int:
+        return self._count
+
+    def states(self, first: int, most: int) -> list[ClientState]:
+        """Return the clients from the one with that index on, ``most`` at most."""
+        until = min(first + most, self._count)
+        return [_read_state(self._clients[i]) for i in range(first, until)]
+
+    def client_id(self, index: int) -> str:
+        """Return the identifier of one client."""
+        raw = self._clients[index]
+        return _text(raw.client_id, raw.client_id_len)
+
+    def subscription_count(self, index: int) -> int:
+        """Return how many subscriptions the client has."""
+        return int(self._clients[index].subscription_count)
+
+    def subscriptions(self, index: int, first: int, most: int) -> list[Subscription]:
+        """Return those of one client from ``first`` on, ``most`` at most."""
+        raw = self._clients[index]
+        until = min(first + most, raw.subscription_count)
+        at = raw.first_subscription
+        return [_read_subscription(self._subs[at + n]) for n in range(first, until)]
+
+
 class Core:
     """One running broker.
 
     Owner    this object owns the C broker; close() stops its threads and frees it
-    Threads  call it from one thread at a time; C never calls into Python
+    Threads  call it from one thread at a time, but for snapshot(); C never calls into Python
     """
 
     def __init__(self, options: CoreOptions) -> None:
@@ -163,6 +210,7 @@ class Core:
         check(lib.nmq_broker_new(_c_options(options, kept), out))
         self._broker: Any = out[0]
         self._events = ffi.new("nmq_event[]", _EVENT_BATCH)
+        self._in_use = threading.Lock()  # by a snapshot in another thread
 
     def set_options(self, options: CoreOptions) -> None:
         """Put these in force; what a client was told at its CONNECT holds for it."""
@@ -233,8 +281,8 @@ class Core:
         user_name: str | None = None,
         *,
         foreign: bool = False,
-    ) -> None:
-        """Answer an AuthEvent; a client that has gone is no error.
+    ) -> bool:
+        """Answer an AuthEvent; return whether its client still waits.
 
         reason_code  0 lets the client in, 0x18 sends it an AUTH with ``data``, others refuse it
         data         Authentication Data
@@ -249,7 +297,7 @@ class Core:
             answer.data, answer.data_len = kept[0], len(data)
         if name is not None:
             answer.user_name, answer.user_name_len = kept[1], len(name)
-        lib.nmq_broker_answer(self._broker, answer)
+        return bool(lib.nmq_broker_answer(self._broker, answer) == lib.NMQ_OK)
 
     def set_rules(self, rules: Rules) -> None:
         """Put access rules in force at once; they are the core's then."""
@@ -314,14 +362,15 @@ class Core:
         """Return the bytes that this process has allocated; for a call every few seconds."""
         return int(lib.nmq_heap_bytes())
 
-    def clients(self) -> list[Client]:
-        """Return all clients, in the order they first connected."""
+    def snapshot(self) -> Snapshot:
+        """Return all clients and their subscriptions. Blocks, without the GIL.
+
+        Any thread may call it; another call waits, and so does close(). Raises CoreError.
+        """
         out = ffi.new("nmq_snapshot **")
-        check(lib.nmq_snapshot_new(self._broker, out))
-        try:
-            return list(_read_snapshot(out[0]))
-        finally:
-            lib.nmq_snapshot_free(out[0])
+        with self._in_use:
+            check(lib.nmq_snapshot_new(self._broker, out))
+        return Snapshot(out[0])
 
     def shutdown(self, timeout_ms: int) -> None:
         """Stop listening and tell every client. Blocks up to timeout_ms, without the GIL."""
@@ -341,7 +390,8 @@ class Core:
 
     def close(self) -> None:
         """Free the broker. Events that were not taken are lost."""
-        broker, self._broker = self._broker, None  # a later call raises TypeError, no crash
+        with self._in_use:
+            broker, self._broker = self._broker, None  # a later call raises TypeError
         if broker is not None:
             lib.nmq_broker_free(broker)
 
@@ -427,6 +477,7 @@ def _read_auth(event: Any) -> AuthEvent:
         number=event.number,
         step=event.code,
         listener=raw.listener,
+        address=_text(raw.address, raw.address_len),
         client_id=_text(raw.client_id, raw.client_id_len),
         user_name=_optional_text(raw.user_name, raw.user_name_len),
         password=_optional_bytes(raw.password, raw.password_len),
@@ -435,11 +486,16 @@ def _read_auth(event: Any) -> AuthEvent:
     )
 
 
+def _read_auth_end(event: Any) -> AuthEndEvent:
+    return AuthEndEvent(event.number)
+
+
 _EVENT_READERS: dict[int, Callable[[Any], Event]] = {
     _EVENT_LOG: _read_log,
     _EVENT_MESSAGE: _read_message,
     _EVENT_AUTH: _read_auth,
     _EVENT_DROPPED: _read_dropped,
+    _EVENT_AUTH_END: _read_auth_end,
 }
 
 
@@ -454,30 +510,21 @@ def _read_subscription(raw: Any) -> Subscription:
     )
 
 
-def _read_snapshot(snapshot: Any) -> Iterator[Client]:
-    count = ffi.new("size_t *")
-    subs = lib.nmq_snapshot_subscriptions(snapshot, count)
-    clients = lib.nmq_snapshot_clients(snapshot, count)
-    for i in range(count[0]):
-        raw = clients[i]
-        first = raw.first_subscription
-        yield Client(
-            client_id=_text(raw.client_id, raw.client_id_len),
-            user_name=_optional_text(raw.user_name, raw.user_name_len),
-            peer=ffi.string(raw.peer).decode(),
-            version=raw.version,
-            keep_alive_s=raw.keep_alive_s,
-            clean_start=raw.clean_start,
-            connected=raw.connected,
-            expiry_interval_s=raw.expiry_interval_s,
-            connected_at_ms=raw.connected_at_ms,
-            disconnected_at_ms=raw.disconnected_at_ms,
-            queued=raw.queued,
-            in_flight=raw.in_flight,
-            messages_received=raw.messages_received,
-            messages_sent=raw.messages_sent,
-            messages_dropped=raw.messages_dropped,
-            subscriptions=tuple(
-                _read_subscription(subs[first + n]) for n in range(raw.subscription_count)
-            ),
-        )
+def _read_state(raw: Any) -> ClientState:
+    return ClientState(
+        client_id=_text(raw.client_id, raw.client_id_len),
+        user_name=_optional_text(raw.user_name, raw.user_name_len),
+        peer=ffi.string(raw.peer).decode(),
+        version=raw.version,
+        keep_alive_s=raw.keep_alive_s,
+        clean_start=raw.clean_start,
+        connected=raw.connected,
+        expiry_interval_s=raw.expiry_interval_s,
+        connected_at_ms=raw.connected_at_ms,
+        disconnected_at_ms=raw.disconnected_at_ms,
+        queued=raw.queued,
+        in_flight=raw.in_flight,
+        messages_received=raw.messages_received,
+        messages_sent=raw.messages_sent,
+        messages_dropped=raw.messages_dropped,
+    )

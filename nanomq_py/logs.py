@@ -10,11 +10,47 @@ import logging.handlers
 import os
 import sys
 import time
+from collections import OrderedDict
 from pathlib import Path
 
 from nanomq_py.config import ConfigError
 from nanomq_py.config.sections import Log
 from nanomq_py.options import LEVELS
+
+# Loggers of libraries whose lines any peer can cause: ours take them, rate-limited.
+FOREIGN = ("asyncio", "uvicorn.error")
+REPEAT_S = 10.0
+MOST_KINDS = 256
+
+
+class Repeats(logging.Filter):
+    """Lets lines of one kind through once in 10 s, and then tells how many there were.
+
+    A kind is the text before its values are put in, up to its first line's end.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kinds: OrderedDict[tuple[str, int, str], tuple[float, int]] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = (record.name, record.levelno, str(record.msg).partition("\n")[0][:200])
+        now = time.monotonic()
+        since, more = self._kinds.get(kind, (-REPEAT_S, 0))
+        if now - since < REPEAT_S:
+            self._kinds[kind] = (since, more + 1)
+            return False
+        self._kinds[kind] = (now, 0)
+        self._kinds.move_to_end(kind)
+        if len(self._kinds) > MOST_KINDS:
+            self._kinds.popitem(last=False)
+        if more > 0:
+            record.msg = f"{record.getMessage()} ({more} more like it before)"
+            record.args = ()
+        return True
+
+
+_foreign = Repeats()
 
 
 class Line(logging.Formatter):
@@ -82,7 +118,7 @@ class Change:
             handler.close()
 
     def commit(self) -> None:
-        """Send the log of ``nanomq`` there from now on."""
+        """Send the log of ``nanomq``, and of what it uses, there from now on."""
         root = logging.getLogger("nanomq")
         root.setLevel(LEVELS[self._config.level])
         root.propagate = False
@@ -95,6 +131,12 @@ class Change:
             if old not in self._handlers:
                 root.removeHandler(old)
                 old.close()
+        for name in FOREIGN:
+            foreign = logging.getLogger(name)
+            foreign.setLevel(max(LEVELS[self._config.level], logging.WARNING))
+            foreign.propagate = False
+            foreign.addFilter(_foreign)  # once, however often
+            foreign.handlers = list(self._handlers)
 
     async def undo(self) -> None:
         """Close what was opened."""

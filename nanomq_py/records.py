@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
+from typing import Protocol
 
 NEVER = 0xFFFFFFFF  # a session expiry interval that never ends
 
@@ -139,6 +140,7 @@ class AuthEvent:
     number: int
     step: int
     listener: int  # number of the one that it came through
+    address: str  # of the client; empty: on this machine (IPC)
     client_id: str
     user_name: str | None
     password: bytes | None = field(repr=False)
@@ -154,7 +156,14 @@ class DroppedEvent:
     count: int
 
 
-Event = LogEvent | MessageEvent | AuthEvent | DroppedEvent
+@dataclass(frozen=True)
+class AuthEndEvent:
+    """The connection of an exchange by AUTH is gone; nobody waits under ``number``."""
+
+    number: int
+
+
+Event = LogEvent | MessageEvent | AuthEvent | AuthEndEvent | DroppedEvent
 
 
 @dataclass(frozen=True)
@@ -217,8 +226,8 @@ class Subscription:
 
 
 @dataclass(frozen=True)
-class Client:
-    """One client: connected, or away with its session kept."""
+class ClientState:
+    """One client, connected or away with its session kept, without its subscriptions."""
 
     client_id: str
     user_name: str | None
@@ -235,4 +244,32 @@ class Client:
     messages_received: int  # PUBLISH packets from the client
     messages_sent: int  # PUBLISH packets delivered to the client
     messages_dropped: int
+
+
+@dataclass(frozen=True)
+class Client(ClientState):
+    """One client with its subscriptions."""
+
     subscriptions: tuple[Subscription, ...]
+
+
+class Snapshot(Protocol):
+    """All clients, in the order they first connected, each as of one moment.
+
+    Reading costs what is read: a caller on an event loop reads a few hundred at a time.
+    """
+
+    def __len__(self) -> int:
+        """Return how many clients there are."""
+
+    def states(self, first: int, most: int) -> list[ClientState]:
+        """Return the clients from the one with that index on, ``most`` at most."""
+
+    def client_id(self, index: int) -> str:
+        """Return the identifier of one client."""
+
+    def subscription_count(self, index: int) -> int:
+        """Return how many subscriptions the client has."""
+
+    def subscriptions(self, index: int, first: int, most: int) -> list[Subscription]:
+        """Return those of one client from ``first`` on, ``most`` at most."""

@@ -52,6 +52,12 @@ nmq_clock_after(int64_t wait_ms)
     return at_ms(read_ms(CLOCK_MONOTONIC) + wait_ms);
 }
 
+void
+nmq_clock_pause(void)
+{
+    (void) nanosleep(&(struct timespec){.tv_nsec = 1}, NULL);
+}
+
 static void
 sleep_until_due(nmq_clock *clock, int64_t now_ms)
 {

@@ -20,6 +20,10 @@ int64_t nmq_clock_now_ms(void);
 void nmq_clock_cond_init(pthread_cond_t *cond);
 struct timespec nmq_clock_after(int64_t wait_ms);
 
+// Sleeps as shortly as the system can, some 60 us: whoever waits for a lock that the caller
+// takes again and again gets it. Call without a lock.
+void nmq_clock_pause(void);
+
 // Starts the thread. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_clock_new(nmq_clock **out);
 

@@ -43,6 +43,18 @@ nmq_peer_of(const struct sockaddr *address)
 }
 
 nmq_peer_text
+nmq_peer_host(const nmq_peer *peer)
+{
+    nmq_peer_text host = {""};
+
+    if (peer->address_len > 0) {
+        (void) inet_ntop(peer->address_len == 4 ? AF_INET : AF_INET6, peer->address,
+                         host.text, sizeof host.text);
+    }
+    return host;
+}
+
+nmq_peer_text
 nmq_peer_name(const nmq_peer *peer)
 {
     nmq_peer_text name = {"local"};

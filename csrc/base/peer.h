@@ -27,5 +27,8 @@ nmq_peer nmq_peer_of(const struct sockaddr *address);
 nmq_peer nmq_peer_ip4(const uint8_t address[4], uint16_t port);
 nmq_peer nmq_peer_ip6(const uint8_t address[16], uint16_t port);
 
+// The address alone as text; empty: none.
+nmq_peer_text nmq_peer_host(const nmq_peer *peer);
+
 // Address and port as text; returned by value, so that it can be an argument of a log line.
 nmq_peer_text nmq_peer_name(const nmq_peer *peer);

@@ -15,6 +15,7 @@ enum {
     NMQ_ACCEPT_IDLE_S = 60,    // of silence, before TCP asks whether the peer is there
     NMQ_ACCEPT_ASK_S = 15,     // between two such questions
     NMQ_ACCEPT_ASKS = 4,       // without an answer: the connection is over
+    NMQ_ACCEPT_KEEP = 16,      // descriptors that clients leave to the rest of the process
 };
 
 // options->fd is a listening socket, TCP or Unix.

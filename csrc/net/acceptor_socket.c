@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/descriptors.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "net/acceptor.h"
@@ -61,13 +62,18 @@ take(socket_acceptor *a, int fd, const struct sockaddr *address)
     a->to.leave(a->to.arg, &peer);
 }
 
-// Returns what accept4 says; below 0 with errno.
+// Returns what accept4 says; below 0 with errno. The last descriptors are not for clients:
+// without one for a file or for the HTTP API nobody could look after the broker.
 static int
 next_connection(int listening, struct sockaddr_storage *address)
 {
     socklen_t len = sizeof *address;
 
     address->ss_family = AF_UNSPEC;
+    if (!nmq_descriptors_left(NMQ_ACCEPT_KEEP)) {
+        errno = EMFILE;
+        return -1;
+    }
     return accept4(listening, (struct sockaddr *) address, &len,
                    SOCK_NONBLOCK | SOCK_CLOEXEC);
 }

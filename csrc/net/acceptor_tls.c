@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "base/descriptors.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "net/acceptor.h"
@@ -85,9 +86,12 @@ accepted(void *arg)
     }
     if (slot->rests) {
         slot->rests = false;
-    } else if (rv == 0) {
+    } else if (rv == 0 && nmq_descriptors_left(NMQ_ACCEPT_KEEP)) {
         take(a, nng.aio_get_output(slot->aio, 0));
     } else if (rv != NNG_ECANCELED) { // out of descriptors or memory: no busy loop
+        if (rv == 0) {                // it has one of those that are kept back
+            nng.stream_free(nng.aio_get_output(slot->aio, 0));
+        }
         a->to.starved(a->to.arg);
         slot->rests = true;
         nng.sleep_aio(NMQ_ACCEPT_PAUSE_MS, slot->aio);

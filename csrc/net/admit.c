@@ -454,7 +454,7 @@ nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     // a method that no Python knows is refused there [MQTT-4.12.0-1]
     if ((conn->settings->ask_auth && proved != NMQ_OK) ||
         nmq_props_has(&packet->props, NMQ_PROP_AUTHENTICATION_METHOD)) {
-        return nmq_conn_ask(conn, packet);
+        return nmq_conn_ask(conn, batch, packet);
     }
     enum nmq_next next = nmq_conn_admit(conn, batch, packet);
     nmq_auth_free(conn->auth);

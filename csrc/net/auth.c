@@ -15,6 +15,11 @@
 #include "net/conn.h"
 #include "route/event.h"
 
+enum {
+    TEXTS = 6,       // of a question
+    DATA_MAX = 1024, // bytes of Authentication Data: methods need some hundred
+};
+
 static void
 wipe(nmq_buf *buf)
 {
@@ -43,14 +48,14 @@ nmq_auth_free(nmq_auth *auth)
     }
 }
 
-// Writes what nmq_event_auth reads: the listener's number, then five times a length
+// Writes what nmq_event_auth reads: the listener's number, then six times a length
 // (UINT32_MAX: absent) and the bytes.
 static int
 put_question(nmq_buf *out, uint32_t listener, const nmq_bytes *texts, const bool *has)
 {
     int rv = nmq_buf_put(out, (nmq_bytes){(const uint8_t *) &listener, sizeof listener});
 
-    for (int i = 0; i < 5 && rv == NMQ_OK; i++) {
+    for (int i = 0; i < TEXTS && rv == NMQ_OK; i++) {
         uint32_t len = has[i] ? (uint32_t) texts[i].len : UINT32_MAX;
         rv = nmq_buf_put(out, (nmq_bytes){(const uint8_t *) &len, sizeof len});
         if (rv == NMQ_OK && has[i]) {
@@ -73,14 +78,17 @@ prepare(nmq_conn *conn, const nmq_packet *packet, nmq_bytes client_id)
     const nmq_props *props = &packet->props;
     bool first = packet->type == NMQ_CONNECT;
     bool method = nmq_props_has(props, NMQ_PROP_AUTHENTICATION_METHOD);
-    const nmq_bytes texts[5] = {
+    const nmq_peer_text host = nmq_peer_host(&conn->stream->peer);
+    const nmq_bytes texts[TEXTS] = {
+        nmq_bytes_of(host.text),
         client_id,
         first ? c->user_name : (nmq_bytes){0},
         first ? c->password : (nmq_bytes){0},
         text_of(props, NMQ_PROP_AUTHENTICATION_METHOD),
         text_of(props, NMQ_PROP_AUTHENTICATION_DATA),
     };
-    const bool has[5] = {
+    const bool has[TEXTS] = {
+        true,
         true,
         first && c->has_user_name,
         first && c->has_password,
@@ -101,7 +109,7 @@ prepare(nmq_conn *conn, const nmq_packet *packet, nmq_bytes client_id)
         rv = nmq_buf_put(&auth->connect, packet->wire);
     }
     if (rv == NMQ_OK && first && method) {
-        rv = nmq_bytes_copy(texts[3], &auth->method);
+        rv = nmq_bytes_copy(text_of(props, NMQ_PROP_AUTHENTICATION_METHOD), &auth->method);
     }
     return rv;
 }
@@ -120,10 +128,16 @@ nmq_conn_prove(nmq_conn *conn, nmq_bytes user_name)
 }
 
 enum nmq_next
-nmq_conn_ask(nmq_conn *conn, const nmq_packet *packet)
+nmq_conn_ask(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
     nmq_bytes client_id = {0}; // of an AUTH before CONNACK Python has it from the CONNECT
 
+    // what a stranger sends is weighed before Python sees it
+    if (text_of(&packet->props, NMQ_PROP_AUTHENTICATION_DATA).len > DATA_MAX) {
+        return nmq_conn_refuse(
+            conn, batch,
+            (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "Authentication Data over 1 KiB"});
+    }
     if (packet->type == NMQ_CONNECT) {
         client_id = packet->connect.client_id;
     } else if (conn->client != NULL) {
@@ -162,6 +176,18 @@ nmq_conn_post_question(nmq_conn *conn)
     }
 }
 
+void
+nmq_conn_end_exchange(nmq_conn *conn)
+{
+    if (conn->auth != NULL && conn->auth->held) {
+        conn->auth->held = false;
+        (void) nmq_event_put(
+            conn->conns->router,
+            &(nmq_event){.kind = NMQ_EVENT_AUTH_END, .number = conn->number},
+            (nmq_bytes){0});
+    }
+}
+
 static int
 copy_to(nmq_buf *buf, const char *at, size_t len, bool *has)
 {
@@ -174,9 +200,14 @@ void
 nmq_conn_take_answer(nmq_conn *conn, const nmq_answer *answer)
 {
     nmq_auth *auth = conn->auth;
+    uint8_t code = answer->reason_code;
 
-    auth->reason_code = answer->reason_code;
+    auth->reason_code = code;
     auth->foreign = answer->foreign;
+    // these two may be the core's own, in place of an answer that did not come
+    auth->held =
+        code == NMQ_RC_CONTINUE_AUTHENTICATION ||
+        (auth->held && (code == NMQ_RC_SERVER_BUSY || code == NMQ_RC_SERVER_UNAVAILABLE));
     if (copy_to(&auth->data, answer->data, answer->data_len, &auth->has_data) != NMQ_OK ||
         copy_to(&auth->user_name, answer->user_name, answer->user_name_len,
                 &auth->has_user_name) != NMQ_OK) {
@@ -295,5 +326,5 @@ nmq_conn_handle_auth(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
             conn, batch,
             (nmq_fault){NMQ_RC_PROTOCOL_ERROR, "AUTH with a reason code out of turn"});
     }
-    return nmq_conn_ask(conn, packet);
+    return nmq_conn_ask(conn, batch, packet);
 }

@@ -54,6 +54,7 @@ typedef struct {
     bool has_user_name;
     bool foreign;        // the answer's user is none of the broker's
     bool goes_on;        // a re-authentication is under way
+    bool held;           // Python keeps an exchange, until it answers or is told the end
     uint8_t step;        // of the question: 0 CONNECT, else AUTH's Reason Code
     uint8_t reason_code; // of the answer
 } nmq_auth;
@@ -348,9 +349,9 @@ bool nmq_conn_rules_changed(const nmq_conn *conn);
 // connection; NULL when memory is out.
 nmq_origin *nmq_conn_origin(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
 
-// auth.c. Makes a question of a CONNECT or an AUTH; nmq_conn_post_question puts it to
-// Python, as the last thing the receive side does.
-enum nmq_next nmq_conn_ask(nmq_conn *conn, const nmq_packet *packet);
+// auth.c. Makes a question of a CONNECT or an AUTH, unless its Authentication Data are too
+// long; nmq_conn_post_question puts it to Python, as the last thing the receive side does.
+enum nmq_next nmq_conn_ask(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet);
 void nmq_conn_post_question(nmq_conn *conn);
 
 // auth.c. The client has proved to be that user. Returns NMQ_OK or NMQ_ENOMEM.
@@ -359,6 +360,10 @@ int nmq_conn_prove(nmq_conn *conn, nmq_bytes user_name);
 // Copies the answer, before the connection goes on with nmq_conn_handle_answer.
 void nmq_conn_take_answer(nmq_conn *conn, const nmq_answer *answer);
 enum nmq_next nmq_conn_handle_answer(nmq_conn *conn, nmq_batch *batch);
+
+// auth.c. The connection is over: Python forgets the exchange that it keeps for it.
+void nmq_conn_end_exchange(nmq_conn *conn);
+
 void nmq_auth_properties(const nmq_auth *auth, nmq_props *props);
 void nmq_auth_free(nmq_auth *auth); // takes NULL
 

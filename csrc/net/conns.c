@@ -67,6 +67,7 @@ nmq_conn_forget(nmq_conn *conn)
     (void) pthread_mutex_unlock(&conn->conns->lock);
     if (!conn->left) {
         conn->left = true;
+        nmq_conn_end_exchange(conn);
         nmq_listener_leave(conn->listener, &conn->stream->peer);
     }
 }

@@ -45,6 +45,39 @@ nmq_client_unref(nmq_client *client)
     nmq_free(client);
 }
 
+static void
+count_in(uint64_t *total, bool *counted, bool counts)
+{
+    if (*counted != counts) {
+        *counted = counts;
+        (void) __atomic_add_fetch(total, counts ? 1 : UINT64_MAX, __ATOMIC_RELAXED);
+    }
+}
+
+void
+nmq_client_count(nmq_client *client)
+{
+    nmq_router *router = client->router;
+    bool connected = client->link != NULL;
+
+    count_in(&router->connected, &client->counted_connected, connected);
+    count_in(&router->subscribers, &client->counted_subscriber,
+             connected && client->subscribed);
+}
+
+void
+nmq_client_count_subscriptions(nmq_client *client)
+{
+    bool subscribed = client->session->sub_count > 0;
+
+    if (client->subscribed != subscribed) {
+        (void) pthread_mutex_lock(&client->lock);
+        client->subscribed = subscribed;
+        nmq_client_count(client);
+        (void) pthread_mutex_unlock(&client->lock);
+    }
+}
+
 uint64_t
 nmq_client_take_sent(nmq_client *client)
 {

@@ -48,6 +48,9 @@ typedef struct nmq_client {
     int64_t told_dropped_ms;    // lock: when it was last told that it drops; 0: never
     bool ended;                 // all lanes: no longer in the tree
     bool is_tap;                // fixed: Python listens, there is no link
+    bool subscribed;            // all lanes and lock: it has a subscription
+    bool counted_connected;     // lock: among the router's
+    bool counted_subscriber;    // lock: among the router's
     nmq_timer timer;            // clock: will delay and session expiry
     struct nmq_client *next;    // registry lock
     struct nmq_client *prev;    // registry lock
@@ -57,6 +60,14 @@ typedef struct nmq_client {
 nmq_client *nmq_client_new(nmq_router *router, nmq_bytes client_id);
 nmq_client *nmq_client_ref(nmq_client *client);
 void nmq_client_unref(nmq_client *client); // takes NULL
+
+// Brings the router's counts of connected clients and of subscribers up to date. Call with
+// the client's lock, after its link has changed.
+void nmq_client_count(nmq_client *client);
+
+// The same, after its subscriptions have changed. Call with all lanes, without the
+// client's lock.
+void nmq_client_count_subscriptions(nmq_client *client);
 
 // Returns how many PUBLISH packets the session has written since the last call, and counts
 // them to the client. Call with the client's lock, after whatever may have sent.

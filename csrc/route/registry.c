@@ -11,6 +11,8 @@
 #include "route/rights.h"
 #include "route/subscriptions.h"
 
+enum { STEP = 1024 }; // clients visited before others get the lock
+
 static int64_t
 wall_ms(void)
 {
@@ -43,6 +45,11 @@ take_out(nmq_router *router, nmq_client *client)
     (void) nmq_map_del(&router->clients, client->session->client_id);
     *(client->prev != NULL ? &client->prev->next : &router->oldest) = client->next;
     *(client->next != NULL ? &client->next->prev : &router->newest) = client->prev;
+    for (nmq_walk *walk = router->walks; walk != NULL; walk = walk->other) {
+        if (walk->next == client) {
+            walk->next = client->next;
+        }
+    }
     client->next = client->prev = NULL;
 }
 
@@ -95,6 +102,7 @@ end_client(nmq_router *router, nmq_client *client)
         take_will(client); // the session's end ends the delay [MQTT-3.1.2-8]
     nmq_link *link = client->link;
     client->link = NULL;
+    nmq_client_count(client);
     (void) pthread_mutex_unlock(&client->lock);
     nmq_router_forget(router, client);
     if (link != NULL) {
@@ -359,6 +367,7 @@ nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **o
             old_will = NULL;
         }
         rv = connect_link(router, client, attach, present);
+        nmq_client_count(client);
         client->will = rv == NMQ_OK ? attach->will : NULL;
         client->will_delay_s = attach->will_delay_s;
         (void) pthread_mutex_unlock(&client->lock);
@@ -421,6 +430,7 @@ nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link
     if (mine) {
         nmq_link_unref(client->link);
         client->link = NULL;
+        nmq_client_count(client);
         client->disconnected_at_ms = wall_ms();
         ends = client->expiry_interval_s == 0; // [MQTT-3.1.2-23]
         if (!send_will) {
@@ -485,20 +495,43 @@ nmq_registry_find(nmq_router *router, nmq_bytes client_id)
     return client;
 }
 
+static void
+leave_walk(nmq_router *router, const nmq_walk *walk)
+{
+    nmq_walk **at = &router->walks;
+
+    while (*at != walk) {
+        at = &(*at)->other;
+    }
+    *at = walk->other;
+}
+
 int
 nmq_registry_all(nmq_router *router, nmq_client ***out)
 {
-    int n = 0;
+    size_t n = 0;
 
     (void) pthread_mutex_lock(&router->registry_lock);
-    nmq_client **all = nmq_alloc(router->clients.count * sizeof *all);
-    for (nmq_client *c = router->oldest; c != NULL && all != NULL; c = c->next) {
-        all[n++] = nmq_client_ref(c);
+    size_t most = router->clients.count;
+    nmq_client **all = nmq_alloc(most * sizeof *all);
+    // numbers rise from the oldest to the newest: who comes meanwhile is not visited
+    uint64_t last = router->newest != NULL ? router->newest->number : 0;
+    nmq_walk walk = {.next = router->oldest, .other = router->walks};
+    router->walks = &walk;
+    while (all != NULL && n < most && walk.next != NULL && walk.next->number <= last) {
+        all[n++] = nmq_client_ref(walk.next);
+        walk.next = walk.next->next;
+        if (n % STEP == 0) {
+            (void) pthread_mutex_unlock(&router->registry_lock);
+            nmq_clock_pause();
+            (void) pthread_mutex_lock(&router->registry_lock);
+        }
     }
+    leave_walk(router, &walk);
     (void) pthread_mutex_unlock(&router->registry_lock);
     if (all == NULL) {
         return NMQ_ENOMEM;
     }
     *out = all;
-    return n;
+    return (int) n;
 }

@@ -59,7 +59,8 @@ void nmq_registry_discard(nmq_router *router, nmq_client *client, uint8_t reason
 nmq_client *nmq_registry_find(nmq_router *router, nmq_bytes client_id);
 
 // References to all clients in order of birth; the caller unrefs each and frees *out with
-// nmq_free. Returns their count or NMQ_ENOMEM.
+// nmq_free. The lock is let go on the way: who ends or comes meanwhile may be missing.
+// Returns their count or NMQ_ENOMEM.
 int nmq_registry_all(nmq_router *router, nmq_client ***out);
 
 // The router's limits have changed: every session follows them.

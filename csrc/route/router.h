@@ -68,6 +68,12 @@ enum nmq_count {
     NMQ_COUNT_USERS_ENDED,
 };
 
+// Somebody who visits all clients in steps; who leaves the registry is passed over.
+typedef struct nmq_walk {
+    nmq_client *next;
+    struct nmq_walk *other;
+} nmq_walk;
+
 struct nmq_router {
     nmq_lanes *lanes;
     nmq_tree *tree; // lanes
@@ -76,10 +82,13 @@ struct nmq_router {
     int64_t sweep_due_ms;  // retain_lock; 0: nothing expires
     nmq_timer sweep_timer; // clock: removes what has expired
     pthread_mutex_t registry_lock;
-    nmq_map clients;    // registry_lock: client identifier -> client
-    size_t clients_max; // registry_lock: the most there ever were
-    nmq_client *oldest; // registry_lock: all of them, in order of birth
-    nmq_client *newest; // registry_lock
+    nmq_map clients;      // registry_lock: client identifier -> client
+    size_t clients_max;   // registry_lock: the most there ever were
+    nmq_client *oldest;   // registry_lock: all of them, in order of birth
+    nmq_client *newest;   // registry_lock
+    nmq_walk *walks;      // registry_lock
+    uint64_t connected;   // atomic: clients with a link
+    uint64_t subscribers; // atomic: those of them that have a subscription
     pthread_mutex_t acl_lock;
     nmq_acl *acl;           // acl_lock; a reference; NULL: everything is allowed
     uint64_t acl_version;   // atomic: counts the changes

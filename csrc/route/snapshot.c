@@ -4,6 +4,8 @@
 #include "base/status.h"
 #include "route/registry.h"
 
+enum { STEP = 256 }; // clients copied before others get the locks
+
 struct nmq_snapshot {
     nmq_client_info *clients;
     size_t client_count;
@@ -152,6 +154,9 @@ nmq_router_snapshot(nmq_router *router, nmq_snapshot **out)
     for (int i = 0; i < n; i++) {
         if (rv == NMQ_OK) {
             rv = copy_client(s, all[i], router->lanes);
+            if (i % STEP == STEP - 1) {
+                nmq_clock_pause();
+            }
         }
         nmq_client_unref(all[i]);
     }

@@ -28,6 +28,7 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, const nmq_filter *f
         nmq_session_sub_del(client->session, filter->text);
         rv = NMQ_ENOMEM;
     }
+    nmq_client_count_subscriptions(client);
     nmq_lanes_unlock_all(router->lanes);
     return rv;
 }
@@ -41,6 +42,7 @@ nmq_router_unsubscribe(nmq_router *router, nmq_client *client, const nmq_filter 
     int rv = nmq_tree_del(router->tree, filter, client);
     if (rv == NMQ_OK) {
         nmq_session_sub_del(client->session, filter->text);
+        nmq_client_count_subscriptions(client);
     }
     nmq_lanes_unlock_all(router->lanes);
     if (rv == NMQ_OK && filter->group.at == NULL) {
@@ -63,6 +65,7 @@ forget_some(nmq_router *router, nmq_client *client)
         (void) nmq_tree_del(router->tree, &filter, client);
         nmq_session_sub_del(session, filter.text);
     }
+    nmq_client_count_subscriptions(client);
     bool more = session->sub_count > 0;
     nmq_lanes_unlock_all(router->lanes);
     return more;

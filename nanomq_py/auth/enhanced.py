@@ -13,9 +13,8 @@ Source  MQTT 5.0, 4.12
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from nanomq_py.auth.password import NOT_AUTHORIZED
@@ -25,7 +24,7 @@ log = logging.getLogger("nanomq")
 CONTINUE_AUTHENTICATION = 0x18
 UNSPECIFIED_ERROR = 0x80
 BAD_AUTHENTICATION_METHOD = 0x8C
-FORGET_AFTER_S = 60.0  # an exchange that its client left
+MOST_UNDER_WAY = 4096  # exchanges; another one takes the place of the oldest
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,15 @@ class Step:
     reason_code  0: the client is who it says; 0x18: it is to go on; others refuse it
     data         Authentication Data for the client; None: none
     user_name    who it proved to be, with reason_code 0
-    listed       that is one of the broker's users (``auth.N``)
+    listed       that is one of the broker's users (``auth.N``), or nobody in particular
+    claims       who it says it is: after failures the logins of that user are slowed
     """
 
     reason_code: int
     data: bytes | None = None
     user_name: str | None = None
     listed: bool = False
+    claims: str | None = field(default=None, compare=False)
 
 
 class Exchange(Protocol):
@@ -68,7 +69,7 @@ class Exchanges:
 
     def __init__(self, methods: Iterable[Method]) -> None:
         self._methods = {method.name: method for method in methods}
-        self._under_way: dict[int, tuple[Exchange, float]] = {}  # and when it began
+        self._under_way: dict[int, Exchange] = {}  # the oldest first
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -79,7 +80,7 @@ class Exchanges:
 
     def begin(self, number: int, method: str, client_id: str, data: bytes | None) -> Step:
         """Begin an exchange in place of one under the same number."""
-        self._forget_old()
+        self.end(number)
         known = self._methods.get(method)
         if known is None:
             return Step(BAD_AUTHENTICATION_METHOD)
@@ -87,7 +88,7 @@ class Exchanges:
 
     def go_on(self, number: int, data: bytes | None) -> Step:
         """Go on with the exchange of that number."""
-        exchange, _ = self._under_way.pop(number, (None, 0.0))
+        exchange = self._under_way.pop(number, None)
         return _REFUSED if exchange is None else self._go_on(number, exchange, data)
 
     def _go_on(self, number: int, exchange: Exchange, data: bytes | None) -> Step:
@@ -97,12 +98,11 @@ class Exchanges:
             log.exception("an authentication method failed; its client is refused")
             return Step(UNSPECIFIED_ERROR)
         if step.reason_code == CONTINUE_AUTHENTICATION:
-            self._under_way[number] = (exchange, time.monotonic())
+            if len(self._under_way) >= MOST_UNDER_WAY:
+                del self._under_way[next(iter(self._under_way))]
+            self._under_way[number] = exchange
         return step
 
-    def _forget_old(self) -> None:
-        until = time.monotonic() - FORGET_AFTER_S
-        for number, (_, began) in list(self._under_way.items()):
-            if began > until:
-                break  # in order of time
-            del self._under_way[number]
+    def end(self, number: int) -> None:
+        """Drop the exchange of that number: its client is gone."""
+        self._under_way.pop(number, None)

@@ -15,7 +15,15 @@ from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchange, Step
 from nanomq_py.auth.password import NOT_AUTHORIZED, SUCCESS
 from nanomq_py.config.sections import User
 
+MOST_NAME_BYTES = 256  # RFC 4013 looks at each letter of a name
+
 Keys = tuple[bytes, bytes, bytes, int]  # salt, stored key, server key, iterations
+
+
+def _name_fits(client_first: bytes) -> bool:
+    """Return whether the name in ``n,,n=NAME,r=NONCE`` is short enough to be looked at."""
+    name = b"".join(client_first.split(b",")[2:3]).removeprefix(b"n=")
+    return len(name.replace(b"=2C", b",").replace(b"=3D", b"=")) <= MOST_NAME_BYTES
 
 
 class _ScramExchange:
@@ -32,6 +40,8 @@ class _ScramExchange:
     def step(self, data: bytes | None) -> Step:
         try:
             text = (data or b"").decode()
+            if self._first and not _name_fits(data or b""):
+                return Step(NOT_AUTHORIZED)
             if self._first:
                 self._first = False
                 self._server.set_client_first(text)
@@ -40,9 +50,10 @@ class _ScramExchange:
                 )
             self._server.set_client_final(text)
             final = self._server.get_server_final().encode()
-            return Step(SUCCESS, final, self._user_name, listed=True)
+            name = self._user_name
+            return Step(SUCCESS, final, name, claims=name, listed=True)
         except (scramp.ScramException, ValueError):
-            return Step(NOT_AUTHORIZED)
+            return Step(NOT_AUTHORIZED, claims=self._user_name)
 
 
 class Scram:

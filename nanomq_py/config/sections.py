@@ -149,6 +149,20 @@ class HttpServer:
     port: int = key(
         "port", Whole(0, 65535), 8081, "The port to serve on; 0 takes a free one."
     )
+    max_connections: int = key(
+        "max_connections",
+        Whole(0, 65535),
+        64,
+        "Own key: most connections to the API at once; 0: no bound. One that asks for nothing"
+        " makes room for a new one.",
+    )
+    max_connections_per_address: int = key(
+        "max_connections_per_address",
+        Whole(0, 65535),
+        32,
+        "Own key: most connections to the API at once from one address; 0: no bound. One that"
+        " asks for nothing makes room here too.",
+    )
     username: str = key("username", Text(empty=False), "admin", "Who may call the API.")
     password: str = key(
         "password", Text(), DEFAULT_HTTP_PASSWORD, "Password for the API.", secret=True

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-import binascii
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from nanomq_py.auth.password import Secret
+from nanomq_py.auth.throttle import Throttle, network_of
 from nanomq_py.config import ConfigError
 from nanomq_py.config.sections import HttpServer
 from nanomq_py.http.reply import Code, Refused
-from nanomq_py.http.throttle import Throttle
 
 LEAST_SECRET_BYTES = 32  # RFC 7518, 3.2: as long as the hash
 
@@ -20,8 +21,20 @@ LEAST_SECRET_BYTES = 32  # RFC 7518, 3.2: as long as the hash
 class Guard(Protocol):
     """Lets a request through or raises Refused."""
 
+    def claims(self, authorization: str) -> str:
+        """Return the user that it names; empty where it names none."""
+
     def check(self, authorization: str | None) -> str:
         """Return who it is, for the audit log. ``authorization`` may be anything."""
+
+
+def _credentials(authorization: str) -> tuple[bytes, bytes] | None:
+    """Return user name and password; None for what is not Basic. Raises ValueError."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic" or not encoded.strip():
+        return None
+    username, _, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+    return username, password
 
 
 class BasicGuard:
@@ -32,17 +45,21 @@ class BasicGuard:
         self._username = Secret(username.encode())
         self._password = Secret(password.encode())
 
+    def claims(self, authorization: str) -> str:
+        """Return the user name."""
+        try:
+            username, _ = _credentials(authorization) or (b"", b"")
+        except ValueError:
+            return ""
+        return username.decode(errors="replace")
+
     def check(self, authorization: str | None) -> str:
         """Raise Refused: 104 without credentials, 103 with wrong ones."""
-        scheme, _, encoded = (authorization or "").partition(" ")
         challenge = {"WWW-Authenticate": 'Basic realm="nanomq", charset="UTF-8"'}
-        if scheme.lower() != "basic" or not encoded.strip():
-            raise Refused(401, Code.EMPTY_USERNAME_OR_PASSWORD, headers=challenge)
         try:
-            pair = base64.b64decode(encoded.strip(), validate=True)
-        except (binascii.Error, ValueError):
+            username, password = _credentials(authorization or "") or (b"", b"")
+        except ValueError:
             raise Refused(401, Code.WRONG_USERNAME_OR_PASSWORD, headers=challenge) from None
-        username, _, password = pair.partition(b":")
         if not username and not password:
             raise Refused(401, Code.EMPTY_USERNAME_OR_PASSWORD, headers=challenge)
         # Both, always: the time must not tell which one was wrong.
@@ -61,6 +78,10 @@ class JwtGuard:
 
         self._jwt: Any = jwt
         self.keys = keys
+
+    def claims(self, authorization: str) -> str:
+        """Return nothing: what an unchecked token says is not looked at."""
+        return ""
 
     def check(self, authorization: str | None) -> str:
         """Raise Refused: 104 without a token, 116 for an old one, 103 for a wrong one."""
@@ -132,14 +153,57 @@ def make_guard(config: HttpServer) -> Guard:
     return JwtGuard(keys)
 
 
+MOST_WAITING = 64  # requests of one address
+
+
 class Gate:
-    """The guard in force, which a reload replaces, and who has failed before it."""
+    """The guard in force, which a reload replaces, and who has failed before it.
+
+    Whoever comes after failures waits, and is looked at then: right and wrong ones alike, or
+    a guess would be worth the time that a right one takes. One whose peer does not wait for
+    the answer is not looked at. So one address has as many guesses a second as connections.
+    """
 
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
         self._throttle = Throttle()
+        self._waiting: Counter[str] = Counter()
 
-    async def admit(self, address: str, authorization: str | None) -> str:
-        """Return who asks. Raises Refused, and waits where many have failed."""
-        async with self._throttle.attempt(address):
-            return self.guard.check(authorization)
+    async def admit(
+        self, address: str, authorization: str | None, gone: asyncio.Event | None = None
+    ) -> str:
+        """Return who asks, after a second at most. Raises Refused.
+
+        gone   set when the peer has left
+        """
+        user = self.guard.claims(authorization or "")
+        wait_s = self._throttle.wait_s(address, user) if authorization else 0.0
+        if wait_s > 0:
+            await self._wait(network_of(address), wait_s, gone or asyncio.Event())
+        try:
+            name = self.guard.check(authorization)
+        except Refused as refused:
+            if refused.code == Code.WRONG_USERNAME_OR_PASSWORD:
+                self._throttle.failed(address, user)
+            raise
+        self._throttle.succeeded(address, user)
+        return name
+
+    async def _wait(self, network: str, wait_s: float, gone: asyncio.Event) -> None:
+        if self._waiting[network] >= MOST_WAITING:
+            raise Refused(
+                429,
+                Code.WRONG_USERNAME_OR_PASSWORD,
+                "too many logins of this address wait behind failed ones; try later",
+                {"Retry-After": "1"},
+            )
+        self._waiting[network] += 1
+        try:
+            await asyncio.wait_for(gone.wait(), wait_s)
+        except asyncio.TimeoutError:
+            return
+        finally:
+            self._waiting[network] -= 1
+            if self._waiting[network] == 0:
+                del self._waiting[network]
+        raise Refused(401, Code.UNKNOWN_MISTAKE)  # nobody hears of it

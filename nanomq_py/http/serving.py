@@ -7,22 +7,53 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD
+from nanomq_py.http.connection import HEAD_BYTES, Connection, Hub
+from nanomq_py.http.door import Bounds, Door
 from nanomq_py.http.guard import Gate, Guard, JwtGuard, make_guard
 from nanomq_py.listeners import bind_tcp
 
 log = logging.getLogger("nanomq")
 
 FAREWELL_S = 1  # for answers under way
+TICKS_A_LOOK = 10  # of uvicorn's ten a second
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn without signal handlers of its own: the process has one place for them."""
+    """uvicorn behind a door of ours.
+
+    It has no signal handlers of its own: the process has one place for them.
+    """
+
+    def __init__(self, config: uvicorn.Config, sock: socket.socket, bounds: Bounds) -> None:
+        super().__init__(config)
+        self.door = Door(sock, bounds, self._connection)
+
+    def _connection(self, hub: Hub, network: str) -> Connection:
+        return Connection(hub, self.config, self.server_state, network)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await self.lifespan.startup()
+        self.servers = [cast(asyncio.Server, self.door)]  # to close, and wait until it is
+        self.door.open()
+        self.started = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % TICKS_A_LOOK == 0:
+            self.door.look()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().shutdown(sockets)
+        finally:
+            self.door.cut()  # who does not take its last answer
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -41,7 +72,7 @@ def http_address(config: Config) -> tuple[str, int] | None:
 class _Running:
     """uvicorn on one socket."""
 
-    def __init__(self, app: ASGIApp, sock: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, sock: socket.socket, bounds: Bounds) -> None:
         self.sock = sock
         self._server = _Uvicorn(
             uvicorn.Config(
@@ -52,10 +83,13 @@ class _Running:
                 loop="asyncio",
                 http="h11",
                 ws="none",
+                h11_max_incomplete_event_size=HEAD_BYTES,
                 timeout_graceful_shutdown=FAREWELL_S,
                 server_header=False,
                 proxy_headers=False,  # who fails to log in cannot say that it was another
-            )
+            ),
+            sock,
+            bounds,
         )
         self.task = asyncio.create_task(self._server.serve(sockets=[sock]))
 
@@ -63,6 +97,10 @@ class _Running:
         # The socket listens already; uvicorn's own start-up needs a turn of the loop or two.
         while not self._server.started and not self.task.done():  # noqa: ASYNC110
             await asyncio.sleep(0)
+
+    def use(self, bounds: Bounds) -> None:
+        """Follow these from the next connection on."""
+        self._server.door.bounds = bounds
 
     def leave(self) -> None:
         """Stop once the answers under way are given."""
@@ -109,7 +147,8 @@ class Change:
     def commit(self) -> None:
         """Serve there, by that guard; answers under way still go out."""
         assert self._guard is not None
-        self._serving.use(self._guard, http_address(self._config), self._sock)
+        bounds = Bounds.of(self._config.http_server)
+        self._serving.use(self._guard, http_address(self._config), self._sock, bounds)
         self._serving.warn_of_default(self._config)
 
     async def undo(self) -> None:
@@ -145,16 +184,22 @@ class Serving:
         return change
 
     def use(
-        self, guard: Guard, address: tuple[str, int] | None, sock: socket.socket | None
+        self,
+        guard: Guard,
+        address: tuple[str, int] | None,
+        sock: socket.socket | None,
+        bounds: Bounds,
     ) -> None:
         """Follow a change: ``sock`` is for a new address."""
         self._gate.guard = guard
         if address == self.address:
+            if self.running is not None:
+                self.running.use(bounds)
             return
         self.address = address
         old, self.running = self.running, None
         if sock is not None:
-            self.running = _Running(self._app, sock)
+            self.running = _Running(self._app, sock, bounds)
         if old is not None:
             old.leave()
             self._leaving.add(old.task)

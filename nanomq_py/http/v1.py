@@ -13,15 +13,22 @@ from typing import Any, Protocol, TypeVar
 
 import orjson
 from starlette.background import BackgroundTask
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.file import ConfFile
 from nanomq_py.http.guard import Gate
+from nanomq_py.http.lists import (
+    AT_ONCE,
+    ListAnswer,
+    Pieces,
+    client_pieces,
+    subscription_pieces,
+)
 from nanomq_py.http.reply import Code, Refused, json_response
 from nanomq_py.http.v1_config import PemFiles, from_json, to_json
-from nanomq_py.records import Client, Stats
+from nanomq_py.records import ClientState, Snapshot, Stats
 from nanomq_py.reload import Change, Outcome, Prepare
 
 log = logging.getLogger("nanomq.http")
@@ -35,7 +42,7 @@ class View(Protocol):
 
     def stats(self) -> Stats: ...
 
-    def clients(self) -> list[Client]: ...
+    async def snapshot(self) -> Snapshot: ...
 
 
 class Configurator(Protocol):
@@ -86,9 +93,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request gets; ``then`` is done once the answer has gone out."""
+    """What a request gets.
+
+    pieces   of a list over all clients, in place of ``data``
+    then     is done once the answer has gone out
+    """
 
     data: Any = None
+    pieces: Pieces | None = None
     then: Callable[[], None] | None = None
 
 
@@ -107,33 +119,23 @@ async def get_brokers(api: Api, call: Call) -> Answer:
 
 async def get_subscriptions(api: Api, call: Call) -> Answer:
     """req 4: every client with subscriptions, once, with all of its filters."""
-    answer = [
-        {
-            "client_id": client.client_id,
-            "subscriptions": [
-                {"topic": sub.topic_filter, "qos": sub.qos} for sub in client.subscriptions
-            ],
-        }
-        for client in api.broker.clients()
-        if client.subscriptions
-    ]
-    return Answer(answer)
+    return Answer(pieces=subscription_pieces)
+
+
+def _client_json(client: ClientState) -> dict[str, Any]:
+    return {
+        "client_id": client.client_id,
+        "username": client.user_name or "",
+        "keepalive": client.keep_alive_s,
+        "protocol": client.version,
+        "connect_status": int(client.connected),
+        "message_receive": client.messages_sent,
+    }
 
 
 async def get_clients(api: Api, call: Call) -> Answer:
     """req 5: connected clients, and those whose session is kept (``connect_status`` 0)."""
-    answer = [
-        {
-            "client_id": client.client_id,
-            "username": client.user_name or "",
-            "keepalive": client.keep_alive_s,
-            "protocol": client.version,
-            "connect_status": int(client.connected),
-            "message_receive": client.messages_sent,
-        }
-        for client in api.broker.clients()
-    ]
-    return Answer(answer)
+    return Answer(pieces=lambda snapshot: client_pieces(snapshot, _client_json))
 
 
 async def control(api: Api, call: Call) -> Answer:
@@ -276,20 +278,28 @@ async def _body(request: Request) -> bytes:
 def make_endpoint(api: Api, gate: Gate) -> Callable[[Request], Any]:
     """Return the handler of ``/api/v1``."""
 
-    async def endpoint(request: Request) -> Response:
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def endpoint(request: Request) -> Response | ListAnswer:
         envelope = Envelope()
         address, port = request.client or ("nowhere", 0)
         try:
-            name = await gate.admit(address, request.headers.get("authorization"))
+            gone = request.scope.get("state", {}).get("gone")
+            authorization = request.headers.get("authorization")
+            name = await gate.admit(address, authorization, gone)
             body = await _body(request)
             call = parse(body, envelope, f"{name} from {address}:{port}")
             answer = await HANDLERS[call.req](api, call)
         except Refused as refused:
             content = envelope.error(refused.code, refused.message)
             return json_response(content, refused.status, refused.headers)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
         except Exception:
             log.exception("req %s failed", envelope.req)
             return json_response(envelope.error(Code.UNKNOWN_MISTAKE), 500)
+        if answer.pieces is not None:
+            return ListAnswer(call.seq, call.req, api.broker.snapshot, answer.pieces, turns)
         content = {"code": Code.SUCCEED, "seq": call.seq, "rep": call.req}
         if answer.data is not None:
             content["data"] = answer.data

@@ -26,9 +26,7 @@ OUT = ROOT / "build" / "fuzz"
 # The clock and the poller of the targets that run a broker are theirs.
 SHARED = [HERE / "clock.c", HERE / "poller.c", HERE / "end.c"]
 CORE = sorted(
-    p
-    for p in (ROOT / "csrc").rglob("*.c")
-    if p.name not in {ours.name for ours in SHARED}
+    p for p in (ROOT / "csrc").rglob("*.c") if p.name not in {ours.name for ours in SHARED}
 )
 TARGETS = sorted(p.stem for p in HERE.glob("*.c") if p not in SHARED)
 FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DNMQ_MEM_COUNT", "-g", "-O1", "-Icsrc"]

@@ -316,5 +316,7 @@ def test_audit_line_says_who_what_from_where_and_hides_secrets(
     assert process.api(req=12, data=data).status == 200
     process.waits_for("nanomq.audit: admin from 127.0.0.1:")
     (line,) = [line for line in process.lines if "audit" in line]
-    assert "req 12: msq_len: (none) -> 5; http_server.password: (hidden) -> (hidden)" in line
+    assert (
+        "req 12: msq_len: (none) -> 5; http_server.password: (hidden) -> (hidden)" in line
+    )
     assert not any("the-new-one" in line for line in process.lines)

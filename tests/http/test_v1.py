@@ -19,11 +19,45 @@ from nanomq_py.http.app import make_app
 from nanomq_py.http.guard import BasicGuard, Gate, Guard
 from nanomq_py.http.reply import Refused
 from nanomq_py.http.v1 import Api, Envelope, parse
-from nanomq_py.records import Client, Stats, Subscription
+from nanomq_py.records import Client, ClientState, Stats, Subscription
 from nanomq_py.reload import Outcome
 from tests.conftest import FOREIGN_ENV, Process, StartBroker
 
 AUTH = ("admin", "public")
+
+
+COMMON: dict[str, Any] = {
+    "peer": "127.0.0.1:1", "version": 4, "keep_alive_s": 60, "clean_start": True,
+    "expiry_interval_s": 0, "connected_at_ms": 1, "disconnected_at_ms": 0, "queued": 0,
+    "in_flight": 0, "messages_received": 3, "messages_sent": 0, "messages_dropped": 0,
+}  # fmt: skip
+SUB = Subscription("a/b/c", 0, False, False, 0, 0)
+TWO_CLIENTS = [
+    Client("nanomq-ebd54382", "nanmq", connected=True, subscriptions=(SUB,), **COMMON),
+    Client("kept", None, connected=False, subscriptions=(), **COMMON),
+]
+
+
+@dataclass
+class FakeSnapshot:
+    """``records.Snapshot`` over a list."""
+
+    made_of: list[Client]
+
+    def __len__(self) -> int:
+        return len(self.made_of)
+
+    def states(self, first: int, most: int) -> list[ClientState]:
+        return list(self.made_of[first : first + most])
+
+    def client_id(self, index: int) -> str:
+        return self.made_of[index].client_id
+
+    def subscription_count(self, index: int) -> int:
+        return len(self.made_of[index].subscriptions)
+
+    def subscriptions(self, index: int, first: int, most: int) -> list[Subscription]:
+        return list(self.made_of[index].subscriptions[first : first + most])
 
 
 @dataclass
@@ -31,6 +65,7 @@ class FakeBroker:
     """What the handlers call, with made-up values."""
 
     broken: bool = False
+    clients: list[Client] | None = None
 
     def stats(self) -> Stats:
         if self.broken:
@@ -46,19 +81,10 @@ class FakeBroker:
             subscriptions=1,
         )
 
-    def clients(self) -> list[Client]:
-        sub = Subscription("a/b/c", 0, False, False, 0, 0)
-        common = {
-            "peer": "127.0.0.1:1", "version": 4, "keep_alive_s": 60, "clean_start": True,
-            "expiry_interval_s": 0, "connected_at_ms": 1, "disconnected_at_ms": 0, "queued": 0,
-            "in_flight": 0, "messages_received": 3, "messages_sent": 0, "messages_dropped": 0,
-        }  # fmt: skip
-        return [
-            Client(
-                "nanomq-ebd54382", "nanmq", connected=True, subscriptions=(sub,), **common
-            ),
-            Client("kept", None, connected=False, subscriptions=(), **common),
-        ]
+    async def snapshot(self) -> FakeSnapshot:
+        if self.broken:
+            raise RuntimeError("made up")
+        return FakeSnapshot(TWO_CLIENTS if self.clients is None else self.clients)
 
 
 @dataclass
@@ -133,6 +159,50 @@ def test_answer_is_the_documents_to_the_byte(client: TestClient, req: int) -> No
     answer = post(client, {"req": req, "seq": 1111111})
     assert (answer.status_code, answer.text) == (200, EXAMPLES[req])
     assert answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 1000])
+@pytest.mark.parametrize("filters", [0, 1, 3, 1000])
+def test_list_of_any_length_is_one_json_text(count: int, filters: int) -> None:
+    subs = tuple(Subscription(f"a/{n}", n % 3, False, False, 0, 0) for n in range(filters))
+    with_subs = {n for n in range(count) if n % 100 == 7}
+    clients = [
+        Client(
+            f"c{n}",
+            None,
+            connected=True,
+            subscriptions=subs if n in with_subs else (),
+            **COMMON,
+        )
+        for n in range(count)
+    ]
+    client = app_of(FakeBroker(clients=clients))
+    listed = post(client, {"req": 5, "seq": 3})
+    assert [c["client_id"] for c in listed.json()["data"]] == [
+        f"c{n}" for n in range(count)
+    ]
+    expected = {
+        "code": 0,
+        "seq": 3,
+        "rep": 4,
+        "data": [
+            {
+                "client_id": f"c{n}",
+                "subscriptions": [{"topic": s.topic_filter, "qos": s.qos} for s in subs],
+            }
+            for n in sorted(with_subs)
+            if filters
+        ],
+    }
+    assert post(client, {"req": 4, "seq": 3}).text == json.dumps(
+        expected, separators=(",", ":")
+    )
+
+
+@pytest.mark.parametrize("req", [4, 5])
+def test_list_that_cannot_be_made_is_500(req: int) -> None:
+    got = post(app_of(FakeBroker(broken=True)), {"req": req, "seq": 1})
+    assert (got.status_code, got.json()) == (500, {"code": 102, "seq": 1, "rep": req})
 
 
 DOCUMENT_11 = {

@@ -1,8 +1,6 @@
-"""Enhanced authentication: any data from the network, other methods, forgotten exchanges."""
+"""Enhanced authentication: any data from the network, other methods, bounds."""
 
 from __future__ import annotations
-
-from types import SimpleNamespace
 
 import pytest
 import scramp
@@ -78,14 +76,38 @@ class Patient:
         return Step(CONTINUE_AUTHENTICATION)
 
 
-def test_exchanges_that_clients_left_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exchanges_under_way_are_bounded_and_the_oldest_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(enhanced, "MOST_UNDER_WAY", 60)
     exchanges = Exchanges([Patient()])
-    now = 0.0
-    monkeypatch.setattr(enhanced, "time", SimpleNamespace(monotonic=lambda: now))
     for number in range(100):
-        now += 1
         exchanges.begin(number, "PATIENT", "c", None)
     assert len(exchanges) == 60
     assert exchanges.go_on(99, None).reason_code == CONTINUE_AUTHENTICATION
     assert exchanges.go_on(1, None) == Step(0x87)
     assert exchanges.begin(200, "OTHER", "c", None) == Step(0x8C)
+
+
+def test_exchange_ends_with_its_connection() -> None:
+    exchanges = Exchanges([Patient()])
+    exchanges.begin(1, "PATIENT", "c", None)
+    exchanges.begin(1, "PATIENT", "c", None)
+    exchanges.end(1)
+    exchanges.end(2)
+    assert len(exchanges) == 0
+    assert exchanges.go_on(1, None) == Step(0x87)
+
+
+@pytest.mark.parametrize(
+    ("name", "goes_on"), [("n" * 256, True), ("n" * 257, False), ("=2C" * 256, True)]
+)
+def test_long_names_are_refused_before_they_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch, name: str, goes_on: bool
+) -> None:
+    looked_at = []
+    keys_of = SCRAM.keys_of
+    monkeypatch.setattr(SCRAM, "keys_of", lambda n: looked_at.append(n) or keys_of(n))
+    step = Exchanges([SCRAM]).begin(1, "SCRAM-SHA-256", "c", f"n,,n={name},r=x".encode())
+    assert step == Step(CONTINUE_AUTHENTICATION if goes_on else 0x87, step.data)
+    assert bool(looked_at) == goes_on

@@ -58,6 +58,8 @@ SAMPLES = {
     "http_server.enable": ("false", False),
     "http_server.host": ("::1", "::1"),
     "http_server.port": ("1", 1),
+    "http_server.max_connections": ("9", 9),
+    "http_server.max_connections_per_address": ("8", 8),
     "http_server.username": ("u", "u"),
     "http_server.password": ("p", "p"),
     "http_server.auth_type": ("jwt", "jwt"),

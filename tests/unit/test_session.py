@@ -80,7 +80,9 @@ class Session:
             lib.nmq_message_unref(made)
 
     def acked(self, kind: int, packet_id: int, reason: int = 0) -> int:
-        return int(lib.nmq_session_acked(self.at, self.outbox, kind, packet_id, reason, 1 << 30, 0))
+        return int(
+            lib.nmq_session_acked(self.at, self.outbox, kind, packet_id, reason, 1 << 30, 0)
+        )
 
     def pump(self, room: int = 1 << 30, now_ms: int = 0) -> int:
         return int(lib.nmq_session_pump(self.at, self.outbox, room, now_ms))

@@ -1,0 +1,187 @@
+"""One HTTP connection: uvicorn's, with bounds on what its peer can make it do.
+
+::
+
+    bytes ──> held ──a piece at its turn──> h11 ──> request ──> app
+                                                     answer ──> as fast as the peer takes it
+
+Source  RFC 9112; uvicorn's H11Protocol has no time for a header or a body, parses all that has
+        come at once, and waits for ever for a peer that does not read
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Protocol
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+HEAD_S = 10.0  # for a header, from the connection or the last answer on
+BODY_S = 10.0
+WRITE_S = 10.0  # for each LEAST_PROGRESS of an answer, and for its last byte
+LEAST_PROGRESS = 16 * 1024
+HEAD_BYTES = 16 * 1024
+HEAD_LINES = 100
+PIECE = 256  # where a byte can cost much: headers, and bodies in chunks
+LARGE_PIECE = 64 * 1024
+_OVER = (h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
+
+
+class Hub(Protocol):
+    """What a connection calls of whoever accepted it."""
+
+    def enqueue(self, connection: Connection) -> None:
+        """Have :meth:`Connection.work` called when it is its turn."""
+
+    def leave(self, connection: Connection) -> None:
+        """Take note that the connection is gone."""
+
+
+class _Flow(FlowControl):
+    """uvicorn's pauses, on top of which nothing is read while there are bytes to parse."""
+
+    def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
+        super().__init__(transport)
+        self._connection = connection
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            self.read_paused = False
+            self._connection.read_on()
+
+
+class Connection(H11Protocol):
+    """A connection of one address, which ``network`` counts against."""
+
+    def __init__(self, hub: Hub, config: uvicorn.Config, state: ServerState, network: str):
+        self.gone = asyncio.Event()  # requests find it in their scope
+        super().__init__(config, state, {"gone": self.gone})
+        self.network = network
+        self.queued = False  # the hub's
+        self._hub = hub
+        self._held = bytearray()  # came, and is not parsed yet
+        self._answered = False  # the next request may be parsed
+        self._head_lines = 0
+        self._read_state: Any = h11.IDLE
+        self._read_since = time.monotonic()
+        self._unsent = 0
+        self._drained = False
+        self._write_since = 0.0
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self)
+        self._read_since = time.monotonic()
+
+    def data_received(self, data: bytes) -> None:
+        self._held += data
+        self.transport.pause_reading()
+        self._hub.enqueue(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._held.clear()
+        self.gone.set()
+        self._hub.leave(self)
+        super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        self._drained = True
+        super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        """Parse the next of several requests that came at once when it is its turn."""
+        self._answered = True
+        self._hub.enqueue(self)
+
+    # --- work
+
+    def work(self) -> None:
+        """Parse one piece, or begin with the next request."""
+        if self.transport.is_closing():
+            self._held.clear()
+            return
+        if self._answered:
+            self._answered = False
+            super().on_response_complete()
+        elif self.conn.their_state in _OVER:
+            self._held.clear()  # it said that nothing would follow
+        elif self._held and not self.flow.read_paused:
+            self._parse_piece()
+        self._note()
+        self.read_on()
+
+    def _parse_piece(self) -> None:
+        head = self.conn.their_state is h11.IDLE
+        chunked = not head and any(n == b"transfer-encoding" for n, _ in self.headers)
+        if chunked and self.cycle.response_complete:
+            self.transport.close()  # what a stranger goes on to send costs too much to skip
+            return
+        size = PIECE if head or chunked else LARGE_PIECE
+        piece = bytes(self._held[:size])
+        del self._held[:size]
+        super().data_received(piece)
+        if self.conn.their_state is not h11.IDLE:
+            self._head_lines = 0
+            return
+        self._head_lines += piece.count(b"\n")
+        if self._head_lines > HEAD_LINES and not self.transport.is_closing():
+            self.send_400_response("Too many header lines.")
+
+    def read_on(self) -> None:
+        """Go on with what is held, or read more, unless the app is to take some first."""
+        if self.flow.read_paused or self.transport.is_closing():
+            return
+        if self._held:
+            self._hub.enqueue(self)
+        else:
+            self.transport.resume_reading()
+
+    def _note(self) -> None:
+        """Take note of when the peer began with a header or a body."""
+        state = self.conn.their_state
+        if state is not self._read_state:
+            self._read_state = state
+            self._read_since = time.monotonic()
+
+    # --- time
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when it waits for a header; None: a request is under way."""
+        waits = self._read_state is h11.IDLE and not self._held and not self._answered
+        return self._read_since if waits else None
+
+    def look(self, now: float) -> None:
+        """Cut the connection of a peer that lets others wait."""
+        if self.transport is not None and (self._reads_late(now) or self._writes_late(now)):
+            self.abort()
+
+    def abort(self) -> None:
+        """Cut it, with what is not sent yet."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _reads_late(self, now: float) -> bool:
+        if self._held or self.flow.read_paused or self._answered:
+            self._read_since = now  # it is not the peer that is late
+            return False
+        bound = {h11.IDLE: HEAD_S, h11.SEND_BODY: BODY_S}.get(self._read_state)
+        return bound is not None and now - self._read_since > bound
+
+    def _writes_late(self, now: float) -> bool:
+        unsent = self.transport.get_write_buffer_size()
+        fewer = unsent <= self._unsent - LEAST_PROGRESS
+        if unsent == 0 or self._unsent == 0 or self._drained or fewer:
+            self._drained = False
+            self._unsent = unsent
+            self._write_since = now
+            return False
+        self._unsent = max(self._unsent, unsent)
+        return now - self._write_since > WRITE_S

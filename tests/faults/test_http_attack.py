@@ -1,0 +1,295 @@
+"""Attacks on the HTTP API: MQTT goes on, the API comes back, nothing is written without end."""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Process, StartBroker
+
+HALF = b"POST /api/v1 HTTP/1.1\r\nHost: a\r\n"
+ASK = (
+    b"POST /api/v1 HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YWRtaW46cHVibGlj\r\n"
+    b"Content-Length: 17\r\n\r\n" + b'{"req":2,"seq":1}'
+)
+CHUNKED = ASK.replace(b"Content-Length: 17", b"Transfer-Encoding: chunked")[:-17]
+CHUNKS = CHUNKED + b"1\r\n{\r\n" * 40_000
+
+
+def connections(
+    process: Process, count: int, address: str = "127.0.0.1"
+) -> list[socket.socket]:
+    """Open that many from an address of this machine; those that are refused too."""
+    made = []
+    for _ in range(count):
+        with contextlib.suppress(OSError):
+            made.append(
+                socket.create_connection(
+                    ("127.0.0.1", process.http_port), 5, source_address=(address, 0)
+                )
+            )
+    return made
+
+
+@contextlib.contextmanager
+def attacked(
+    process: Process, count: int, first: bytes = HALF
+) -> Iterator[list[socket.socket]]:
+    """Have that many connections stay silent after ``first``."""
+    made = connections(process, count)
+    try:
+        for sock in made:
+            with contextlib.suppress(OSError):
+                sock.sendall(first)
+        yield made
+    finally:
+        for sock in made:
+            sock.close()
+
+
+def answer_when_free(process: Process) -> int:
+    """Return the status of a request, as soon as those that have left count no more."""
+    until = time.monotonic() + 30  # what they sent is parsed, a piece at a time
+    while True:
+        try:
+            return process.api(req=2).status
+        except OSError:  # refused
+            assert time.monotonic() < until
+
+
+def bound_descriptors(process: Process, free: int) -> None:
+    in_use = max(int(fd.name) for fd in Path(f"/proc/{process.pid}/fd").iterdir())
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (in_use + free, in_use + free))
+
+
+def cpu_s(process: Process) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def is_closed(sock: socket.socket, within_s: float) -> bool:
+    """Return whether the broker closes the connection, whatever it says before."""
+    until = time.monotonic() + within_s
+    while (left := until - time.monotonic()) > 0 and select.select([sock], [], [], left)[0]:
+        try:
+            if not sock.recv(65536):
+                return True
+        except OSError:
+            return True
+    return False
+
+
+def test_silent_http_connections_stop_neither_mqtt_nor_the_api(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker()
+    bound_descriptors(process, 200)
+    with process.raw() as healthy:
+        healthy.connect("healthy")
+        with attacked(process, 300):
+            before, began = cpu_s(process), time.monotonic()
+            while time.monotonic() < began + 2:
+                with process.raw() as late:  # descriptors are left for clients
+                    late.connect("late")
+                    late.ping()
+                healthy.ping()
+                time.sleep(0.05)
+            assert cpu_s(process) - before < 1  # no busy loop
+    assert process.api(req=2).status == 200
+    text = "".join(process.lines)
+    assert "Traceback" not in text
+    assert len(text) < 20_000
+
+
+def test_other_addresses_reach_the_api_beside_silent_connections(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker()
+    with attacked(process, 300), contextlib.ExitStack() as closing:
+        for number in range(2, 6):  # more addresses than there is room for
+            for sock in connections(process, 20, f"127.0.0.{number}"):
+                closing.enter_context(sock)
+                with contextlib.suppress(OSError):
+                    sock.sendall(HALF)
+        time.sleep(1.1)  # the young ones are spared
+        with connections(process, 1, "127.0.0.9")[0] as mine:
+            mine.sendall(ASK)
+            assert mine.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_same_address_reaches_the_api_beside_silent_connections(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker()
+    with attacked(process, 40):
+        time.sleep(1.1)  # the young ones are spared
+        assert process.api(req=2).status == 200
+
+
+def test_mqtt_clients_leave_descriptors_to_the_api(start_broker: StartBroker) -> None:
+    process = start_broker()
+    bound_descriptors(process, 60)
+    crowd = [process.raw() for _ in range(100)]
+    try:
+        process.waits_for("the process is out of descriptors")
+        assert [process.api(req=2).status for _ in range(3)] == [200] * 3
+        # a reload opens files
+        assert process.reload(http_server__max_connections="10") == {
+            "applied": ["http_server.max_connections"], "restart": [], "unused": [],
+        }  # fmt: skip
+    finally:
+        for c in crowd:
+            c.close()
+
+
+UNFINISHED = {
+    "nothing": b"",
+    "half a header": HALF,
+    "half a body": ASK[:-5],
+    "half a chunk": CHUNKED + b"5\r\nab",
+    "nothing after an answer": ASK,
+}
+
+
+def test_peer_that_stops_in_the_middle_is_cut(shared_broker: Process) -> None:
+    with contextlib.ExitStack() as closing:
+        made = {}
+        for name, first in UNFINISHED.items():
+            (made[name],) = connections(shared_broker, 1)
+            closing.enter_context(made[name]).sendall(first)
+        until = time.monotonic() + 15
+        for name, sock in made.items():
+            assert is_closed(sock, max(0, until - time.monotonic())), name
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"X: " + b"a" * 20_000, b"X: a\r\n" * 1000, b"\r\n" * 200_000],
+    ids=["long line", "many lines", "empty lines"],
+)
+def test_header_too_large_is_refused(shared_broker: Process, head: bytes) -> None:
+    (sock,) = connections(shared_broker, 1)
+    with sock, contextlib.suppress(OSError):
+        sock.sendall(HALF + head if head.strip() else head)
+        answer = sock.recv(4096)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 400"), answer
+
+
+def test_requests_that_come_at_once_are_all_answered(shared_broker: Process) -> None:
+    (sock,) = connections(shared_broker, 1)
+    with sock:
+        sock.sendall(ASK * 200)
+        got = b""
+        while got.count(b'"rep":2') < 200:
+            data = sock.recv(65536)
+            assert data, got.count(b'"rep":2')
+            got += data
+
+
+def test_bytes_after_the_last_request_are_dropped(shared_broker: Process) -> None:
+    (sock,) = connections(shared_broker, 1)
+    with sock:
+        ask = ASK.replace(b"Host: a", b"Host: a\r\nConnection: close")
+        sock.sendall(ask + b"junk" * 10_000)
+        with contextlib.suppress(ConnectionResetError):
+            got = b""
+            while data := sock.recv(65536):
+                got += data
+            assert got.startswith(b"HTTP/1.1 200")
+            assert got.endswith(b"}}")
+    assert "Traceback" not in "".join(shared_broker.lines)
+
+
+def test_peer_that_reads_no_answer_is_cut(shared_broker: Process) -> None:
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    with sock:
+        sock.settimeout(30)
+        sock.connect(("127.0.0.1", shared_broker.http_port))
+        with pytest.raises(ConnectionError):
+            sock.sendall(ASK * 1_000_000)  # blocks as soon as nothing is parsed any more
+
+
+def login_times_s(process: Process, stop: threading.Event) -> list[float]:
+    """Return how long MQTT logins by password take until ``stop``: they need the event loop."""
+    times = []
+    while not stop.is_set():
+        began = time.perf_counter()
+        with process.raw() as c:
+            c.connect("login", user="u", password=b"p")
+        times.append(time.perf_counter() - began)
+    return sorted(times)
+
+
+FLOODS = {
+    "tiny chunks": CHUNKS,
+    "tiny chunks of a stranger": CHUNKS.replace(b"YWRtaW4", b"YWRtaW5"),
+    "requests": b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 8_000,
+    "lines": b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 60_000,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_logins_do_not_wait_for_what_http_peers_send(
+    shared_broker: Process, flood: str
+) -> None:
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.is_set():
+            for sock in connections(shared_broker, 8):
+                with sock, contextlib.suppress(OSError):
+                    sock.settimeout(1)
+                    sock.sendall(FLOODS[flood])
+
+    senders = [threading.Thread(target=send) for _ in range(2)]
+    for sender in senders:
+        sender.start()
+    timer = threading.Timer(3, stop.set)
+    timer.start()
+    times = login_times_s(shared_broker, stop)
+    for sender in senders:
+        sender.join()
+    # 20 ms where the machine is not shared; parsed as it comes it takes a second and more.
+    assert times[len(times) * 95 // 100] < 0.1, times
+
+
+def test_invalid_requests_write_few_lines(start_broker: StartBroker) -> None:
+    process = start_broker()
+    for _ in range(200):
+        with connections(process, 1)[0] as sock:
+            sock.sendall(b"\0\r\n\r\n")
+            assert is_closed(sock, 5)
+    assert process.api(req=2).status == 200
+    assert len([line for line in process.lines if "Invalid HTTP" in line]) == 1
+
+
+def test_bounds_follow_a_reload(start_broker: StartBroker) -> None:
+    process = start_broker(http_server__max_connections_per_address="2")
+    with attacked(process, 2, b""):
+        (third,) = connections(process, 1)
+        with third:
+            assert is_closed(third, 0.9)  # the others are young
+    assert answer_when_free(process) == 200
+    assert process.reload(http_server__max_connections_per_address="4")["applied"]
+    with attacked(process, 3, b""):
+        assert process.api(req=2).status == 200
+
+
+@pytest.fixture(scope="module")
+def shared_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    from tests.conftest import running_broker
+
+    with running_broker(
+        tmp_path_factory.mktemp("http"), auth__1__login="u", auth__1__password="p"
+    ) as made:
+        yield made
+        assert answer_when_free(made) == 200  # it is as before
