@@ -36,7 +36,8 @@ options_fit(const nmq_options *o)
            o->topic_levels_max >= 1 && o->topic_alias_max <= UINT16_MAX &&
            o->send_topic_alias_max <= UINT16_MAX && o->receive_maximum >= 1 &&
            o->receive_maximum <= UINT16_MAX && o->server_keep_alive_s <= UINT16_MAX &&
-           o->qos_max <= 2 && o->outbox_max_bytes >= 1024;
+           o->keep_alive_max_s <= UINT16_MAX && o->qos_max <= 2 &&
+           o->outbox_max_bytes >= 1024;
 }
 
 // One field of what others read meanwhile.
@@ -54,6 +55,14 @@ take_options(nmq_options *to, const nmq_options *from)
     TAKE(connections_max);
     TAKE(address_connections_max);
     TAKE(memory_max_bytes);
+    TAKE(sessions_max);
+    TAKE(retained_max);
+    TAKE(retained_max_bytes);
+    TAKE(client_id_max_bytes);
+    TAKE(connect_max_bytes);
+    TAKE(keep_alive_max_s);
+    TAKE(groups_max);
+    TAKE(filters_max);
     TAKE(packet_max_bytes);
     TAKE(send_packet_max_bytes);
     TAKE(user_properties_max);
@@ -86,6 +95,10 @@ take_limits(nmq_limits *to, const nmq_options *from)
     TAKE(queue_max_bytes);
     TAKE(subscriptions_max);
     TAKE(memory_max_bytes);
+    TAKE(sessions_max);
+    TAKE(retained_max);
+    TAKE(retained_max_bytes);
+    TAKE(groups_max);
     TAKE(outbox_max_bytes);
     TAKE(hold_ms);
     TAKE(retain_available);
@@ -504,6 +517,13 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
         .rate_waits = nmq_counters_sum(c, NMQ_COUNT_RATE_WAITS),
         .slow_consumers = nmq_counters_sum(c, NMQ_COUNT_SLOW_CONSUMERS),
         .memory_cuts = nmq_counters_sum(c, NMQ_COUNT_MEMORY_CUTS),
+        .refused_sessions = nmq_counters_sum(c, NMQ_COUNT_REFUSED_SESSIONS),
+        .refused_client_ids = nmq_counters_sum(c, NMQ_COUNT_REFUSED_CLIENT_IDS),
+        .refused_retained = nmq_counters_sum(c, NMQ_COUNT_REFUSED_RETAINED),
+        .refused_groups = nmq_counters_sum(c, NMQ_COUNT_REFUSED_GROUPS),
+        .refused_filters = nmq_counters_sum(c, NMQ_COUNT_REFUSED_FILTERS),
+        .connects_too_large = nmq_counters_sum(c, NMQ_COUNT_CONNECTS_TOO_LARGE),
+        .keep_alives_lowered = nmq_counters_sum(c, NMQ_COUNT_KEEP_ALIVES_LOWERED),
     };
     // A lane keeps the lists of subscriptions as they are; it comes before the others.
     nmq_client **all;

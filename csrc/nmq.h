@@ -51,7 +51,15 @@ typedef struct {
     uint32_t byte_rate;         // bytes a second from one client; 0: no bound
     uint32_t connections_max;   // in all; 0: no bound
     uint32_t address_connections_max; // from one address; 0: no bound
-    uint64_t memory_max_bytes;        // that the core may hold for all; 0: no bound
+    uint64_t memory_max_bytes;        // that the process may have; 0: no bound
+    uint32_t sessions_max;            // connected or kept, in all; 0: no bound
+    uint32_t retained_max;            // retained messages; 0: no bound
+    uint64_t retained_max_bytes;      // of them; 0: no bound
+    uint32_t client_id_max_bytes;     // of a client identifier; 0: no bound
+    uint32_t connect_max_bytes;       // of a CONNECT besides its will; 0: no bound
+    uint32_t keep_alive_max_s;        // of a 5.0 client, 0 to 65535; 0: no bound
+    uint32_t groups_max;              // shared subscriptions of one client; 0: no bound
+    uint32_t filters_max;             // in one SUBSCRIBE or UNSUBSCRIBE; 0: no bound
     uint32_t packet_max_bytes;        // largest packet from a client, 128 to 268435460
     uint32_t send_packet_max_bytes;   // largest packet to a client, 128 to 268435460
     uint32_t user_properties_max;     // in one packet; 0: no bound
@@ -83,11 +91,11 @@ int nmq_broker_new(const nmq_options *options, nmq_broker **out);
 
 // Puts these in force while the broker runs. What CONNACK tells a client holds for its
 // connection: packet_max_bytes, receive_maximum, topic_alias_max, server_keep_alive_s,
-// qos_max and what is available; so do send_packet_max_bytes, send_topic_alias_max,
-// keep_alive_permille, and expiry_max_s. The rest counts at once, for sessions that exist
-// too: messages that wait stay when their bound sinks. A bound of one address counts
-// connections that came while there was one.
-// Returns NMQ_OK, or NMQ_EINVAL or NMQ_ENOMEM with the old ones in force.
+// keep_alive_max_s, qos_max and what is available; so do send_packet_max_bytes,
+// send_topic_alias_max, keep_alive_permille, and expiry_max_s. The rest counts at once, for
+// sessions that exist too: messages that wait stay when their bound sinks. A bound of one
+// address counts connections that came while there was one. Returns NMQ_OK, or NMQ_EINVAL
+// or NMQ_ENOMEM with the old ones in force.
 int nmq_broker_set_options(nmq_broker *broker, const nmq_options *options);
 
 // --- listeners
@@ -328,7 +336,14 @@ typedef struct {
     uint64_t queue_full;            // messages that found a client's queue full
     uint64_t rate_waits;            // times that a client over its rate had to wait
     uint64_t slow_consumers;        // times that a client was found too slow
-    uint64_t memory_cuts;           // clients cut for holding the most memory
+    uint64_t memory_cuts;           // connections cut for holding the most memory
+    uint64_t refused_sessions;      // CONNECT packets over the bound of sessions
+    uint64_t refused_client_ids;    // client identifiers that were too long
+    uint64_t refused_retained;      // messages over the bounds of what is retained
+    uint64_t refused_groups;        // over the shared subscriptions of a client
+    uint64_t refused_filters;       // packets with too many Topic Filters
+    uint64_t connects_too_large;    // CONNECT packets that were too large
+    uint64_t keep_alives_lowered;   // 5.0 clients that asked for a longer keep alive
 } nmq_stats;
 
 void nmq_broker_stats(nmq_broker *broker, nmq_stats *out);

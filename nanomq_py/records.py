@@ -21,6 +21,14 @@ class CoreOptions:
     connections_max: int = 0
     address_connections_max: int = 0
     memory_max_bytes: int = 0
+    sessions_max: int = 0
+    retained_max: int = 0
+    retained_max_bytes: int = 0
+    client_id_max_bytes: int = 0
+    connect_max_bytes: int = 0
+    keep_alive_max_s: int = 0
+    groups_max: int = 0
+    filters_max: int = 0
     packet_max_bytes: int = 10240 * 1024
     send_packet_max_bytes: int = 10240 * 1024
     user_properties_max: int = 32
@@ -179,6 +187,13 @@ class Stats:
     rate_waits: int = 0
     slow_consumers: int = 0
     memory_cuts: int = 0
+    refused_sessions: int = 0
+    refused_client_ids: int = 0
+    refused_retained: int = 0
+    refused_groups: int = 0
+    refused_filters: int = 0
+    connects_too_large: int = 0
+    keep_alives_lowered: int = 0
 
 
 @dataclass(frozen=True)

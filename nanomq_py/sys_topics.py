@@ -61,6 +61,13 @@ LIMITS = (
     "rate_waits",
     "slow_consumers",
     "memory_cuts",
+    "refused_sessions",
+    "refused_client_ids",
+    "refused_retained",
+    "refused_groups",
+    "refused_filters",
+    "connects_too_large",
+    "keep_alives_lowered",
 )
 # Topic below $SYS/broker/load -> the counter whose growth a minute it tells.
 _LOADS: dict[str, Callable[[Stats], int]] = {

@@ -84,6 +84,7 @@ nmq_conn_tell(nmq_conn *conn)
         .receive_maximum = (uint16_t) NMQ_LIVE(options->receive_maximum),
         .topic_alias_max = (uint16_t) NMQ_LIVE(options->topic_alias_max),
         .server_keep_alive_s = (uint16_t) NMQ_LIVE(options->server_keep_alive_s),
+        .keep_alive_max_s = (uint16_t) NMQ_LIVE(options->keep_alive_max_s),
         .qos_max = NMQ_LIVE(options->qos_max),
         .retain_available = NMQ_LIVE(options->retain_available),
         .wildcards_available = NMQ_LIVE(options->wildcards_available),
@@ -115,9 +116,6 @@ announce(const nmq_conn *conn, nmq_props *props)
     if (told->qos_max < 2) { // [MQTT-3.2.2-9]
         nmq_props_set_number(props, NMQ_PROP_MAXIMUM_QOS, told->qos_max);
     }
-    if (told->server_keep_alive_s > 0) { // [MQTT-3.2.2-21]
-        nmq_props_set_number(props, NMQ_PROP_SERVER_KEEP_ALIVE, told->server_keep_alive_s);
-    }
     if (told->receive_maximum < UINT16_MAX) {
         nmq_props_set_number(props, NMQ_PROP_RECEIVE_MAXIMUM, told->receive_maximum);
     }
@@ -138,6 +136,10 @@ fill_connack(admission *a, const nmq_packet *connect, uint32_t asked_expiry_s)
     nmq_props *props = &a->connack.props;
 
     announce(conn, props);
+    if (attach->keep_alive_s != connect->connect.keep_alive_s ||
+        conn->told.server_keep_alive_s > 0) { // [MQTT-3.2.2-21]
+        nmq_props_set_number(props, NMQ_PROP_SERVER_KEEP_ALIVE, attach->keep_alive_s);
+    }
     if (attach->expiry_interval_s != asked_expiry_s) {
         nmq_props_set_number(props, NMQ_PROP_SESSION_EXPIRY_INTERVAL,
                              attach->expiry_interval_s);
@@ -181,13 +183,22 @@ assign_id(char text[ASSIGNED_ID_BYTES + 1])
                     (unsigned long long) (draw[0] ^ draw[1] >> 1));
 }
 
-// The server's wish counts where the client can hear of it [MQTT-3.1.2-21]
-// [MQTT-3.2.2-22].
+// The server's wish and its bound count where the client can hear of them [MQTT-3.1.2-21]
+// [MQTT-3.2.2-22]: before 5.0 a client that keeps its word would be cut off. Peers that are
+// gone are found by TCP's keep alive there.
 static uint16_t
 keep_alive_of(const nmq_told *told, const nmq_connect *c)
 {
-    return c->version == NMQ_V5 && told->server_keep_alive_s > 0 ? told->server_keep_alive_s
-                                                                 : c->keep_alive_s;
+    uint16_t max = told->keep_alive_max_s;
+
+    if (c->version != NMQ_V5) {
+        return c->keep_alive_s;
+    }
+    if (told->server_keep_alive_s > 0) {
+        return told->server_keep_alive_s;
+    }
+    return max != 0 && (c->keep_alive_s == 0 || c->keep_alive_s > max) ? max
+                                                                       : c->keep_alive_s;
 }
 
 // A client that stays silent for one and a half times its keep alive is gone
@@ -322,9 +333,16 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     if (fault.code != 0) {
         return nmq_conn_refuse(conn, batch, fault);
     }
+    if (rv == NMQ_ETOOBIG) {
+        return nmq_conn_refuse(conn, batch,
+                               (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many sessions"});
+    }
     if (rv != NMQ_OK) {
         return nmq_conn_no_memory(conn);
     }
+    nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_KEEP_ALIVES_LOWERED,
+                     conn->told.server_keep_alive_s == 0 &&
+                         a.attach.keep_alive_s != packet->connect.keep_alive_s);
     (void) pthread_mutex_lock(&conn->link.lock);
     conn->client = client;
     nmq_batch_touch(batch, &conn->link);
@@ -353,8 +371,15 @@ is_strict_id(nmq_bytes id)
 }
 
 static nmq_fault
-check_client_id(const nmq_options *options, const nmq_connect *c)
+check_client_id(const nmq_conn *conn, const nmq_connect *c)
 {
+    const nmq_options *options = conn->conns->options;
+    uint32_t max = NMQ_LIVE(options->client_id_max_bytes);
+
+    if (max != 0 && c->client_id.len > max) {
+        nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_REFUSED_CLIENT_IDS, 1);
+        return (nmq_fault){NMQ_RC_CLIENT_ID_NOT_VALID, "the client identifier is too long"};
+    }
     if (c->client_id.len == 0 &&
         (!NMQ_LIVE(options->empty_client_ids) || c->version == NMQ_V31 ||
          (c->version == NMQ_V311 && !c->clean_start))) { // [MQTT-3.1.3-8 of 3.1.1]
@@ -368,13 +393,29 @@ check_client_id(const nmq_options *options, const nmq_connect *c)
     return (nmq_fault){0};
 }
 
+// Whether the CONNECT, but for its will, is over max_connect_size; counted.
+static bool
+is_too_large(const nmq_conn *conn, const nmq_packet *packet)
+{
+    const nmq_connect *c = &packet->connect;
+    uint32_t max = NMQ_LIVE(conn->conns->options->connect_max_bytes);
+    size_t will = c->will_topic.len + c->will_payload.len + c->will_props.raw.len;
+    bool over = max != 0 && packet->wire.len - will > max;
+
+    nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_CONNECTS_TOO_LARGE, over);
+    return over;
+}
+
 // Returns what refuses a CONNECT that no user could be allowed; code 0: nothing.
 static nmq_fault
 check_connect(const nmq_conn *conn, const nmq_packet *packet)
 {
     const nmq_connect *c = &packet->connect;
-    nmq_fault fault = check_client_id(conn->conns->options, c);
+    nmq_fault fault = check_client_id(conn, c);
 
+    if (is_too_large(conn, packet)) {
+        fault = (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, "CONNECT is too large"};
+    }
     if (fault.code == 0 && (!nmq_conn_properties_fit(conn, &packet->props) ||
                             (c->has_will && c->version == NMQ_V5 &&
                              !nmq_conn_properties_fit(conn, &c->will_props)))) {

@@ -74,6 +74,7 @@ typedef struct {
     uint16_t receive_maximum;
     uint16_t topic_alias_max;
     uint16_t server_keep_alive_s; // 0: what the client asks for
+    uint16_t keep_alive_max_s;    // 0: no bound
     uint8_t qos_max;
     bool retain_available;
     bool wildcards_available;
@@ -172,8 +173,9 @@ int nmq_conns_answer(nmq_conns *conns, const nmq_answer *answer);
 // --- between the files of net/
 
 enum {
-    NMQ_CONN_LINGER_MS = 1000, // for what is left to send, before the stream is cut
-    NMQ_CONN_IN_MIN = 256,     // bytes of buffer that an idle connection holds
+    NMQ_CONN_LINGER_MS = 1000,   // for what is left to send, before the stream is cut
+    NMQ_CONN_IN_MIN = 256,       // bytes of buffer that an idle connection holds
+    NMQ_CONN_WILL_MAX = 1 << 18, // bytes of a CONNECT that are its will
 };
 
 nmq_conn *nmq_conn_of(nmq_link *link);

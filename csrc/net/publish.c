@@ -146,9 +146,14 @@ route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
             return NMQ_ENOMEM;
         }
     }
+    batch->refused = false;
+    batch->may_refuse = conn->version == NMQ_V5 && parts.qos > 0;
     unsigned taken = nmq_router_publish(batch, conn->client, &parts, &message);
     nmq_message_unref(message);
     nmq_buf_free(&scratch);
+    if (batch->refused) {
+        return NMQ_RC_QUOTA_EXCEEDED;
+    }
     return taken > 0 ? NMQ_RC_SUCCESS : NMQ_RC_NO_MATCHING_SUBSCRIBERS;
 }
 
@@ -255,10 +260,10 @@ nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     }
     if (fresh) { // [MQTT-4.3.3-10]
         code = route(conn, batch, packet);
+        if (qos == 2 && (code < 0 || code >= NMQ_RC_UNSPECIFIED_ERROR)) {
+            forget_qos2(conn, packet);
+        }
         if (code < 0) {
-            if (qos == 2) {
-                forget_qos2(conn, packet);
-            }
             return nmq_conn_no_memory(conn);
         }
     }

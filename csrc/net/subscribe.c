@@ -1,4 +1,5 @@
 // subscribe.c - SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0, 3.8 and 3.10).
+#include "base/live.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
@@ -25,6 +26,33 @@ check_filter(const nmq_told *told, nmq_bytes text)
     return (nmq_fault){0};
 }
 
+// Whether there are too many of something, before anything is done.
+static nmq_fault
+check_count(const nmq_conn *conn, const nmq_packet *packet)
+{
+    uint32_t max = NMQ_LIVE(conn->conns->options->filters_max);
+    nmq_bytes list = packet->list;
+    nmq_bytes filter;
+    uint8_t unused;
+    uint32_t count = 0;
+
+    if (!nmq_conn_properties_fit(conn, &packet->props)) {
+        return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
+    }
+    // a filter takes 3 bytes at least
+    while (max != 0 && packet->list.len / 3 > max && count <= max &&
+           (packet->type == NMQ_SUBSCRIBE
+                ? nmq_packet_next_subscription(&list, &filter, &unused)
+                : nmq_packet_next_filter(&list, &filter))) {
+        count++;
+    }
+    if (max != 0 && count > max) {
+        nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_REFUSED_FILTERS, 1);
+        return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many Topic Filters in a packet"};
+    }
+    return (nmq_fault){0};
+}
+
 static nmq_fault
 check_subscribe(nmq_conn *conn, const nmq_packet *packet)
 {
@@ -32,8 +60,9 @@ check_subscribe(nmq_conn *conn, const nmq_packet *packet)
     nmq_bytes filter;
     uint8_t unused;
 
-    if (!nmq_conn_properties_fit(conn, &packet->props)) {
-        return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
+    nmq_fault filters_fault = check_count(conn, packet);
+    if (filters_fault.code != 0) {
+        return filters_fault;
     }
     if (!conn->told.subscription_ids_available &&
         nmq_props_has(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER)) {
@@ -222,9 +251,9 @@ nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet
     nmq_buf codes = {0};
     int put = NMQ_OK;
 
-    if (!nmq_conn_properties_fit(conn, &packet->props)) {
-        return nmq_conn_refuse(
-            conn, batch, (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"});
+    nmq_fault fault = check_count(conn, packet);
+    if (fault.code != 0) {
+        return nmq_conn_refuse(conn, batch, fault);
     }
     nmq_batch_end(batch); // the tree changes: not inside a lane
     while (put == NMQ_OK && nmq_packet_next_filter(&list, &filter)) {

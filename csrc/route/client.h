@@ -35,6 +35,7 @@ typedef struct nmq_client {
     uint64_t messages_received; // lock: PUBLISH packets from the client
     uint64_t messages_sent;     // lock: PUBLISH packets delivered to the client
     uint64_t messages_dropped;  // lock
+    uint32_t group_count;       // all lanes: of its subscriptions, the shared ones
     bool ended;                 // all lanes: no longer in the tree
     bool is_tap;                // fixed: Python listens, there is no link
     nmq_timer timer;            // clock: will delay and session expiry

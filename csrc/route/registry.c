@@ -259,10 +259,22 @@ is_kept(nmq_client *client)
     return kept;
 }
 
-// Finds the client or makes it. Call with the registry's lock. *replaced gets a client that
-// a clean start throws out.
-static nmq_client *
-find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, bool *present)
+// Whether one more session is allowed; counted if not. Call with the registry's lock.
+static bool
+has_room(nmq_router *router)
+{
+    uint32_t max = NMQ_LIVE(router->limits.sessions_max);
+    bool room = max == 0 || router->clients.count < max;
+
+    nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_SESSIONS, !room);
+    return room;
+}
+
+// Finds the client or makes it: NMQ_OK, NMQ_ENOMEM or NMQ_ETOOBIG. Call with the registry's
+// lock. *replaced gets a client that a clean start throws out.
+static int
+find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **out,
+             nmq_client **replaced, bool *present)
 {
     // By Client Identifier [MQTT-3.1.3-2]; Clean Start 1 throws the session out
     // [MQTT-3.1.2-4] [MQTT-3.1.4-4], 0 takes it up [MQTT-3.1.2-5] or makes one
@@ -272,11 +284,15 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, boo
     *replaced = NULL;
     *present = client != NULL && !a->clean_start && is_kept(client);
     if (*present) {
-        return client;
+        *out = client;
+        return NMQ_OK;
+    }
+    if (client == NULL && !has_room(router)) {
+        return NMQ_ETOOBIG;
     }
     nmq_client *made = nmq_client_new(router, a->client_id);
     if (made == NULL) {
-        return NULL;
+        return NMQ_ENOMEM;
     }
     made->timer.fire = fire_timer;
     if (client != NULL) {
@@ -285,9 +301,10 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, boo
     }
     if (add(router, made) != NMQ_OK) {
         nmq_client_unref(made);
-        return NULL;
+        return NMQ_ENOMEM;
     }
-    return made;
+    *out = made;
+    return NMQ_OK;
 }
 
 int
@@ -296,11 +313,11 @@ nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **o
     nmq_client *replaced = NULL;
     nmq_link *old_link = NULL;
     nmq_message *old_will = NULL;
+    nmq_client *client = NULL;
     bool present = false;
-    int rv = NMQ_ENOMEM;
 
     (void) pthread_mutex_lock(&router->registry_lock);
-    nmq_client *client = find_or_make(router, attach, &replaced, &present);
+    int rv = find_or_make(router, attach, &client, &replaced, &present);
     if (client != NULL) {
         (void) nmq_client_ref(client);
         (void) pthread_mutex_lock(&client->lock);

@@ -32,7 +32,8 @@ typedef struct {
 } nmq_attach;
 
 // Finds or makes the client and gives it the link; a connection that it had is taken over.
-// *out gets a reference of the caller's. Returns NMQ_OK or NMQ_ENOMEM.
+// *out gets a reference of the caller's. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG for a
+// session over the bound of sessions.
 int nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **out);
 
 // The connection is over. Does nothing if another has taken over. send_will is false only

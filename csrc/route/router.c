@@ -376,19 +376,43 @@ sweep(nmq_timer *timer)
     (void) pthread_mutex_unlock(&router->retain_lock);
 }
 
-void
-nmq_router_keep_retained(nmq_router *router, nmq_message *message)
+// Not kept, and not said to its publisher: counted, and logged once in a while.
+static void
+tell_not_kept(nmq_router *router, const nmq_message *message)
 {
+    nmq_bytes topic = nmq_message_topic(message);
+
+    nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_RETAINED, 1);
+    if (nmq_log_is_due(&router->not_kept_ms, nmq_clock_now_ms())) {
+        nmq_log_write(&router->log, NMQ_LOG_WARNING,
+                      "retained messages are at their bound: '%.*s' is not kept",
+                      (int) topic.len, (const char *) topic.at);
+    }
+}
+
+int
+nmq_router_keep_retained(nmq_router *router, nmq_message *message, bool bounded)
+{
+    nmq_retain_bounds bounds = {NMQ_LIVE(router->limits.retained_max),
+                                NMQ_LIVE(router->limits.retained_max_bytes), false};
+    int rv = NMQ_ENOMEM;
+
     (void) pthread_mutex_lock(&router->retain_lock);
-    int rv = message != NULL ? nmq_retain_put(router->retain, message) : NMQ_ENOMEM;
+    if (message != NULL) {
+        bool fits = !bounded || nmq_retain_fits(router->retain, message, &bounds);
+        rv = fits ? nmq_retain_put(router->retain, message) : NMQ_ETOOBIG;
+    }
     if (rv == NMQ_OK && message->expires_at_ms != 0) {
         arm_sweep(router, message->expires_at_ms);
     }
     (void) pthread_mutex_unlock(&router->retain_lock);
-    if (rv != NMQ_OK) {
+    if (rv == NMQ_ETOOBIG) {
+        tell_not_kept(router, message);
+    } else if (rv != NMQ_OK) {
         nmq_log_write(&router->log, NMQ_LOG_ERROR, "a retained message is lost: %s",
                       nmq_status_text(rv));
     }
+    return rv;
 }
 
 // To each session with a subscription that matches [MQTT-4.5.0-1] [MQTT-3.3.2-3], in the
@@ -404,7 +428,13 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
 
     if (parts->retain && NMQ_LIVE(router->limits.retain_available)) { // else [MQTT-3.3.1-8]
         *message = *message != NULL ? *message : nmq_message_new(parts);
-        nmq_router_keep_retained(router, *message);
+        // the broker's own topics change within bounds of their own
+        int kept = nmq_router_keep_retained(router, *message, from != NULL);
+        if (kept == NMQ_ETOOBIG && batch->may_refuse) {
+            batch->refused = true;
+            batch->messages_dropped++;
+            return 0;
+        }
     }
     if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
         nmq_log_write(&router->log, NMQ_LOG_ERROR, "a message is lost: out of memory");
@@ -459,6 +489,20 @@ nmq_router_pass_on(nmq_router *router, const nmq_delivery *delivery)
     nmq_link_unref(batch.congested);
 }
 
+// Whether the client's bounds have room for one more. Call with all lanes.
+static bool
+may_subscribe(nmq_router *router, const nmq_client *client, const nmq_filter *filter)
+{
+    uint32_t max = NMQ_LIVE(router->limits.subscriptions_max);
+    uint32_t groups_max = NMQ_LIVE(router->limits.groups_max);
+    bool groups_full =
+        filter->group.at != NULL && groups_max != 0 && client->group_count >= groups_max;
+
+    nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_GROUPS, groups_full);
+    return client->is_tap ||
+           (!groups_full && (max == 0 || client->session->sub_count < max));
+}
+
 // The same filter replaces the subscription [MQTT-3.8.4-3] in one step under all lanes, and
 // so loses no message [MQTT-3.8.4-4].
 int
@@ -472,9 +516,8 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_te
         return NMQ_EFILTER;
     }
     nmq_lanes_lock_all(router->lanes);
-    uint32_t max = client->is_tap ? 0 : NMQ_LIVE(router->limits.subscriptions_max);
     int rv = client->ended ? NMQ_ECLOSED : nmq_tree_put(router->tree, &filter, &sub);
-    if (rv == 1 && max != 0 && client->session->sub_count >= max) {
+    if (rv == 1 && !may_subscribe(router, client, &filter)) {
         (void) nmq_tree_del(router->tree, &filter, client);
         rv = NMQ_ETOOBIG;
     }
@@ -484,6 +527,7 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_te
         nmq_session_sub_del(client->session, filter_text);
         rv = NMQ_ENOMEM;
     }
+    client->group_count += rv == 1 && filter.group.at != NULL;
     nmq_lanes_unlock_all(router->lanes);
     return rv;
 }
@@ -502,6 +546,7 @@ nmq_router_unsubscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_
     int rv = nmq_tree_del(router->tree, &filter, client);
     if (rv == NMQ_OK) {
         nmq_session_sub_del(client->session, filter_text);
+        client->group_count -= filter.group.at != NULL;
     }
     nmq_lanes_unlock_all(router->lanes);
     return rv;

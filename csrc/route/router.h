@@ -24,10 +24,15 @@ typedef struct {
     uint32_t queue_max;         // messages that wait for one client
     uint64_t queue_max_bytes;   // of them; 0: no bound
     uint32_t subscriptions_max; // of one client; 0: no bound
-    uint64_t memory_max_bytes;  // that the core may hold; 0: no bound
+    uint64_t memory_max_bytes;  // that the process may have; 0: no bound
     uint32_t outbox_max_bytes;  // bytes that wait for one connection
     uint32_t hold_ms;           // how long publishers wait for a slow subscriber
     bool retain_available;      // keep and send retained messages
+
+    uint32_t sessions_max;       // in all; 0: no bound
+    uint32_t retained_max;       // retained messages; 0: no bound
+    uint64_t retained_max_bytes; // of them; 0: no bound
+    uint32_t groups_max;         // shared subscriptions of one client; 0: no bound
 } nmq_limits;
 
 // What the router's counters count since the start, of PUBLISH packets where not said
@@ -62,6 +67,14 @@ enum nmq_count {
     NMQ_COUNT_RATE_WAITS,
     NMQ_COUNT_SLOW_CONSUMERS,
     NMQ_COUNT_MEMORY_CUTS,
+    NMQ_COUNT_REFUSED_SESSIONS,
+    NMQ_COUNT_REFUSED_CLIENT_IDS,
+    NMQ_COUNT_REFUSED_RETAINED,
+    NMQ_COUNT_REFUSED_GROUPS,
+    NMQ_COUNT_REFUSED_FILTERS,
+    NMQ_COUNT_CONNECTS_TOO_LARGE,
+    NMQ_COUNT_KEEP_ALIVES_LOWERED,
+    NMQ_COUNTS, // how many there are
 };
 
 struct nmq_router {
@@ -82,6 +95,7 @@ struct nmq_router {
     nmq_clock *clock;
     nmq_ring *events;
     nmq_log log;
+    int64_t not_kept_ms; // atomic: when the last line about it was logged
     nmq_limits limits;
     nmq_counters counters;
 };
@@ -92,6 +106,8 @@ typedef struct {
     nmq_link *touched; // to flush, in this order, a reference each
     nmq_link *touched_last;
     nmq_link *congested; // the first link found over its bound, a reference
+    bool may_refuse;     // whose message is next can be told that it was refused
+    bool refused;        // the last message was: it is not to be acknowledged as taken
     int64_t now_ms;
     uint64_t messages_out;
     uint64_t messages_dropped;
@@ -124,12 +140,14 @@ void nmq_batch_touch(nmq_batch *batch, nmq_link *link);
 
 // Routes one message; `from` is the publishing client or NULL. *message may hold the
 // message already, else it is made when a receiver needs to keep it; the caller unrefs it.
-// Returns how many sessions took it.
+// Returns how many sessions took it. One over the bounds of what is retained is not kept;
+// of a batch that may refuse it goes to nobody, and batch->refused is set.
 unsigned nmq_router_publish(nmq_batch *batch, const nmq_client *from,
                             const nmq_message_parts *parts, nmq_message **message);
 
-// Keeps the message for its topic, as nmq_retain_put. What fails is logged.
-void nmq_router_keep_retained(nmq_router *router, nmq_message *message);
+// Keeps the message for its topic, as nmq_retain_put. `bounded`: within the bounds of what
+// is retained. What fails is logged. Returns what nmq_retain_put does, or NMQ_ETOOBIG.
+int nmq_router_keep_retained(nmq_router *router, nmq_message *message, bool bounded);
 
 // One message in a batch of its own, for wills and for Python.
 unsigned nmq_router_publish_message(nmq_router *router, const nmq_client *from,
@@ -146,7 +164,7 @@ void nmq_router_set_acl(nmq_router *router, nmq_acl *acl);
 nmq_acl *nmq_router_acl(nmq_router *router, uint64_t *version);
 
 // Subscribes the client. Call without a lane. Returns 1 for a new subscription, 0 for one
-// replaced, NMQ_EFILTER, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's bound, or
+// replaced, NMQ_EFILTER, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's bounds, or
 // NMQ_ECLOSED for a client that has ended.
 int nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text,
                          uint8_t options, uint32_t identifier);
