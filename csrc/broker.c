@@ -294,6 +294,7 @@ nmq_broker_publish(nmq_broker *broker, const char *topic_name, size_t topic_len,
     }
     unsigned taken = nmq_router_publish_message(&broker->router, NULL, message);
     nmq_message_unref(message);
+    nmq_conns_relieve(&broker->conns);
     return (int) taken;
 }
 
@@ -502,7 +503,7 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
         .connections_accepted = nmq_counters_sum(c, NMQ_COUNT_CONNECTIONS_ACCEPTED),
         .connections_open = nmq_counters_sum(c, NMQ_COUNT_CONNECTIONS_OPEN),
         .events_dropped = nmq_counters_sum(c, NMQ_COUNT_EVENTS_DROPPED),
-        .held_bytes = nmq_mem_held(),
+        .held_bytes = nmq_held_bytes(),
         .refused_connections = nmq_counters_sum(c, NMQ_COUNT_REFUSED_CONNECTIONS),
         .refused_listener = nmq_counters_sum(c, NMQ_COUNT_REFUSED_LISTENER),
         .refused_address = nmq_counters_sum(c, NMQ_COUNT_REFUSED_ADDRESS),
@@ -517,6 +518,8 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
         .rate_waits = nmq_counters_sum(c, NMQ_COUNT_RATE_WAITS),
         .slow_consumers = nmq_counters_sum(c, NMQ_COUNT_SLOW_CONSUMERS),
         .memory_cuts = nmq_counters_sum(c, NMQ_COUNT_MEMORY_CUTS),
+        .memory_shortages = nmq_counters_sum(c, NMQ_COUNT_MEMORY_SHORTAGES),
+        .memory_refused = nmq_counters_sum(c, NMQ_COUNT_MEMORY_REFUSED),
         .refused_sessions = nmq_counters_sum(c, NMQ_COUNT_REFUSED_SESSIONS),
         .refused_client_ids = nmq_counters_sum(c, NMQ_COUNT_REFUSED_CLIENT_IDS),
         .refused_retained = nmq_counters_sum(c, NMQ_COUNT_REFUSED_RETAINED),
@@ -564,7 +567,19 @@ nmq_heap_bytes(void)
 uint64_t
 nmq_held_bytes(void)
 {
-    return nmq_mem_held();
+    return nmq_mem_held() + nmq_mem_foreign_held();
+}
+
+void
+nmq_set_other_bytes(uint64_t bytes)
+{
+    nmq_mem_set_other(bytes);
+}
+
+void
+nmq_broker_memory(nmq_broker *broker, nmq_memory *out)
+{
+    nmq_conns_memory(&broker->conns, out);
 }
 
 void

@@ -337,6 +337,8 @@ typedef struct {
     uint64_t rate_waits;            // times that a client over its rate had to wait
     uint64_t slow_consumers;        // times that a client was found too slow
     uint64_t memory_cuts;           // connections cut for holding the most memory
+    uint64_t memory_shortages;      // times that memory became short
+    uint64_t memory_refused;        // packets and connections refused while it was
     uint64_t refused_sessions;      // CONNECT packets over the bound of sessions
     uint64_t refused_client_ids;    // client identifiers that were too long
     uint64_t refused_retained;      // messages over the bounds of what is retained
@@ -348,11 +350,34 @@ typedef struct {
 
 void nmq_broker_stats(nmq_broker *broker, nmq_stats *out);
 
+// Who holds memory, in bytes. What several share counts for each of them, and what the core
+// holds for other purposes is in `total` alone.
+typedef struct {
+    uint64_t total;         // what is compared with max
+    uint64_t max;           // memory_max_bytes
+    uint64_t retained;      // retained messages
+    uint64_t sessions;      // clients, and messages that wait or are in flight
+    uint64_t wills;         // of clients that are connected, or whose will waits
+    uint64_t subscriptions; // of all kinds
+    uint64_t connections;   // buffers of connections, in and out
+    uint64_t tls;           // of connections with TLS, at what they are known to cost
+    uint64_t other;         // as nmq_set_other_bytes said
+    uint8_t level;          // 0: fine; 1: short, growth is refused; 2: out
+} nmq_memory;
+
+// It looks at each client and connection: for a call every few seconds.
+void nmq_broker_memory(nmq_broker *broker, nmq_memory *out);
+
+// Tells what the process takes besides what the cores hold (nmq_held_bytes); it counts
+// against memory_max_bytes from now on. 0: nobody measures it.
+void nmq_set_other_bytes(uint64_t bytes);
+
 // Bytes that the process has allocated; 0 where the C library cannot tell. It looks at all
 // of the heap: for a call every few seconds.
 uint64_t nmq_heap_bytes(void);
 
-// Bytes that the core holds in this process, over all brokers. Cheap.
+// Bytes that the core holds in this process, over all brokers, with those that TLS is known
+// to take. Cheap.
 uint64_t nmq_held_bytes(void);
 
 // Gives memory that lies idle back to the system; milliseconds.

@@ -21,6 +21,7 @@ from nanomq_py.records import (
     ListenerOptions,
     ListenerStats,
     LogEvent,
+    Memory,
     MessageEvent,
     Rule,
     Stats,
@@ -84,6 +85,11 @@ def set_arenas(count: int) -> None:
 def held_bytes() -> int:
     """Return what all cores of this process hold."""
     return int(lib.nmq_held_bytes())
+
+
+def set_other_bytes(count: int) -> None:
+    """Tell the core what the process takes besides :func:`held_bytes`; 0: not measured."""
+    lib.nmq_set_other_bytes(count)
 
 
 def trim_memory() -> None:
@@ -277,6 +283,12 @@ class Core:
         raw = ffi.new("nmq_stats *")
         lib.nmq_broker_stats(self._broker, raw)
         return Stats(*(getattr(raw, f.name) for f in fields(Stats)))
+
+    def memory(self) -> Memory:
+        """Return who holds how much. Looks at every client: for a call every few seconds."""
+        raw = ffi.new("nmq_memory *")
+        lib.nmq_broker_memory(self._broker, raw)
+        return Memory(*(getattr(raw, f.name) for f in fields(Memory)))
 
     @staticmethod
     def heap_bytes() -> int:

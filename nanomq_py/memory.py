@@ -10,7 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from nanomq_py import core
 
-INTERVAL_S = 10.0
+LOOK_S = 1.0  # how often it is asked whether much has changed,
+BUSY_LOOK_S = 0.2  # and after much has
+INTERVAL_S = 10.0  # between two measurements, at most
 SLACK_BYTES = 2 << 20  # that may lie idle
 
 
@@ -109,27 +111,48 @@ def resident_bytes() -> int:
 
 
 class Trimmer:
-    """Trims the heap when more lies idle in it than after the last time."""
+    """Trims the heap when more lies idle in it than after the last time.
+
+    What the process takes besides what the core holds - Python, and what cannot be trimmed -
+    is told to the core, which counts it against ``max_memory``.
+    """
 
     def __init__(self) -> None:
-        self._idle = self._now()
+        self._idle = self._told = self._now()
+        self._held = core.held_bytes()
+        core.set_other_bytes(self._idle)
 
     @staticmethod
     def _now() -> int:
-        return resident_bytes() - core.held_bytes()
+        return max(0, resident_bytes() - core.held_bytes())
 
     def look(self) -> bool:
         """Trim if it is worth it; return whether it was. Takes milliseconds if so."""
         idle = self._now()
-        if idle <= self._idle + SLACK_BYTES:
-            self._idle = min(self._idle, idle)
-            return False
-        core.trim_memory()
-        self._idle = self._now()
-        return True
+        worth = idle > self._idle + SLACK_BYTES
+        if worth:
+            core.trim_memory()
+            idle = self._idle = self._now()
+        self._idle = min(self._idle, idle)
+        self._held = core.held_bytes()
+        self._told = idle
+        core.set_other_bytes(idle)
+        return worth
+
+    @property
+    def _has_changed(self) -> bool:
+        held = abs(core.held_bytes() - self._held)
+        return max(held, abs(self._now() - self._told)) > SLACK_BYTES
 
     async def run(self) -> None:
-        """Look now and then, until cancelled."""
+        """Look now and then, and soon when much has changed; until cancelled."""
+        waited_s = 0.0
+        pause_s = LOOK_S
         while True:
-            await asyncio.sleep(INTERVAL_S)
-            await asyncio.to_thread(self.look)
+            await asyncio.sleep(pause_s)
+            waited_s += pause_s
+            changed = self._has_changed
+            pause_s = BUSY_LOOK_S if changed else LOOK_S
+            if changed or waited_s >= INTERVAL_S:
+                waited_s = 0.0
+                await asyncio.to_thread(self.look)

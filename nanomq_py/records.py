@@ -187,6 +187,8 @@ class Stats:
     rate_waits: int = 0
     slow_consumers: int = 0
     memory_cuts: int = 0
+    memory_shortages: int = 0
+    memory_refused: int = 0
     refused_sessions: int = 0
     refused_client_ids: int = 0
     refused_retained: int = 0
@@ -194,6 +196,22 @@ class Stats:
     refused_filters: int = 0
     connects_too_large: int = 0
     keep_alives_lowered: int = 0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """``nmq_memory`` of ``nmq.h``: who holds how many bytes."""
+
+    total: int = 0
+    max: int = 0
+    retained: int = 0
+    sessions: int = 0
+    wills: int = 0
+    subscriptions: int = 0
+    connections: int = 0
+    tls: int = 0
+    other: int = 0
+    level: int = 0  # 0: fine; 1: short, growth is refused; 2: out
 
 
 @dataclass(frozen=True)

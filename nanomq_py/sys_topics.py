@@ -61,6 +61,8 @@ LIMITS = (
     "rate_waits",
     "slow_consumers",
     "memory_cuts",
+    "memory_shortages",
+    "memory_refused",
     "refused_sessions",
     "refused_client_ids",
     "refused_retained",
@@ -68,6 +70,18 @@ LIMITS = (
     "refused_filters",
     "connects_too_large",
     "keep_alives_lowered",
+)
+# Fields of Memory; each is $SYS/broker/memory/NAME.
+MEMORY = (
+    "total",
+    "max",
+    "retained",
+    "sessions",
+    "wills",
+    "subscriptions",
+    "connections",
+    "tls",
+    "other",
 )
 # Topic below $SYS/broker/load -> the counter whose growth a minute it tells.
 _LOADS: dict[str, Callable[[Stats], int]] = {
@@ -139,6 +153,9 @@ class SysTopics:
             yield topic, str(read(stats))
         for name in LIMITS:
             yield f"limits/{name}", str(getattr(stats, name))
+        memory = self._core.memory()
+        for name in MEMORY:
+            yield f"memory/{name}", str(getattr(memory, name))
         if heap > 0:  # else the C library cannot tell
             yield "heap/current", str(heap)
             yield "heap/maximum", str(self._heap_max)

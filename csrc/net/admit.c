@@ -13,7 +13,6 @@
 
 enum {
     ASSIGNED_ID_BYTES = 24,
-    STRICT_ID_BYTES = 23,
     KEEP_ALIVE_MIN_PERMILLE = 1500,
 };
 
@@ -337,6 +336,10 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         return nmq_conn_refuse(conn, batch,
                                (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many sessions"});
     }
+    if (rv == NMQ_ESHORT) {
+        return nmq_conn_refuse(conn, batch,
+                               (nmq_fault){NMQ_RC_SERVER_UNAVAILABLE, "memory is short"});
+    }
     if (rv != NMQ_OK) {
         return nmq_conn_no_memory(conn);
     }
@@ -345,6 +348,7 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
                          a.attach.keep_alive_s != packet->connect.keep_alive_s);
     (void) pthread_mutex_lock(&conn->link.lock);
     conn->client = client;
+    nmq_conns_know(conn->conns);
     nmq_batch_touch(batch, &conn->link);
     (void) pthread_mutex_unlock(&conn->link.lock);
     // CONNACK 0x00 [MQTT-3.1.4-5] is there, and no other comes [MQTT-3.2.0-2]
@@ -354,80 +358,6 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
                   nmq_conn_name(conn).text, (int) a.attach.client_id.len,
                   (const char *) a.attach.client_id.at);
     return NMQ_NEXT_PACKET;
-}
-
-// 1 to 23 letters and digits are always allowed [MQTT-3.1.3-5]; more is up to the server.
-static bool
-is_strict_id(nmq_bytes id)
-{
-    for (size_t i = 0; i < id.len; i++) {
-        uint8_t c = id.at[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!letter && !(c >= '0' && c <= '9')) {
-            return false;
-        }
-    }
-    return id.len <= STRICT_ID_BYTES;
-}
-
-static nmq_fault
-check_client_id(const nmq_conn *conn, const nmq_connect *c)
-{
-    const nmq_options *options = conn->conns->options;
-    uint32_t max = NMQ_LIVE(options->client_id_max_bytes);
-
-    if (max != 0 && c->client_id.len > max) {
-        nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_REFUSED_CLIENT_IDS, 1);
-        return (nmq_fault){NMQ_RC_CLIENT_ID_NOT_VALID, "the client identifier is too long"};
-    }
-    if (c->client_id.len == 0 &&
-        (!NMQ_LIVE(options->empty_client_ids) || c->version == NMQ_V31 ||
-         (c->version == NMQ_V311 && !c->clean_start))) { // [MQTT-3.1.3-8 of 3.1.1]
-        return (nmq_fault){NMQ_RC_CLIENT_ID_NOT_VALID, "a client identifier is required"};
-    }
-    if (NMQ_LIVE(options->strict_client_ids) &&
-        !is_strict_id(c->client_id)) { // [MQTT-3.1.3-8]
-        return (nmq_fault){NMQ_RC_CLIENT_ID_NOT_VALID,
-                           "a client identifier has 1 to 23 letters and digits"};
-    }
-    return (nmq_fault){0};
-}
-
-// Whether the CONNECT, but for its will, is over max_connect_size; counted.
-static bool
-is_too_large(const nmq_conn *conn, const nmq_packet *packet)
-{
-    const nmq_connect *c = &packet->connect;
-    uint32_t max = NMQ_LIVE(conn->conns->options->connect_max_bytes);
-    size_t will = c->will_topic.len + c->will_payload.len + c->will_props.raw.len;
-    bool over = max != 0 && packet->wire.len - will > max;
-
-    nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_CONNECTS_TOO_LARGE, over);
-    return over;
-}
-
-// Returns what refuses a CONNECT that no user could be allowed; code 0: nothing.
-static nmq_fault
-check_connect(const nmq_conn *conn, const nmq_packet *packet)
-{
-    const nmq_connect *c = &packet->connect;
-    nmq_fault fault = check_client_id(conn, c);
-
-    if (is_too_large(conn, packet)) {
-        fault = (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, "CONNECT is too large"};
-    }
-    if (fault.code == 0 && (!nmq_conn_properties_fit(conn, &packet->props) ||
-                            (c->has_will && c->version == NMQ_V5 &&
-                             !nmq_conn_properties_fit(conn, &c->will_props)))) {
-        fault = (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
-    }
-    if (fault.code == 0 && c->has_will) {
-        fault = nmq_conn_check_message(conn, c->will_topic, c->will_qos, c->will_retain);
-    }
-    if (fault.code == 0 && c->has_will && nmq_conn_is_reserved(c->will_topic)) {
-        fault = (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"};
-    }
-    return fault;
 }
 
 // Who the client's certificate says it is. One that no known CA stands for is refused.
@@ -457,7 +387,7 @@ nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
                 NMQ_LIVE(options->send_packet_max_bytes));
     conn->problem_info =
         nmq_props_number(&packet->props, NMQ_PROP_REQUEST_PROBLEM_INFORMATION, 1) == 1;
-    nmq_fault fault = check_connect(conn, packet);
+    nmq_fault fault = nmq_conn_check_connect(conn, packet);
     if (fault.code != 0) {
         // [MQTT-3.1.4-2] [MQTT-3.3.5-2 of 3.1.1]
         return nmq_conn_refuse(conn, batch, fault);

@@ -26,11 +26,17 @@ typedef struct {
     const nmq_options *options;     // NMQ_LIVE
     nmq_bytes response_information; // lock; owned; at NULL: none
     nmq_gate gate;
-    int64_t relieved_ms; // atomic: when a client was cut last, or looked for
+    int64_t relieved_ms;    // atomic: when a connection was cut last, or looked for
+    int64_t resident_ms;    // atomic: when the system was asked last
+    uint8_t resident_level; // atomic: by what it said
+    int64_t short_log_ms;   // atomic: when it was logged last that memory is short
+    nmq_timer short_timer;  // clock: looks while memory is short, or somebody waits for it
+    struct nmq_conn *short_of; // lock: connections that wait for memory
     pthread_mutex_t lock;
     pthread_cond_t freed;
     nmq_map by_number;    // lock: those whose receive side is not over
     uint64_t open;        // lock: not yet freed
+    uint32_t strangers;   // atomic: of them, without a client
     uint64_t next_number; // lock
     bool closing;         // lock: no more are taken
 } nmq_conns;
@@ -104,41 +110,43 @@ struct nmq_conn {
     nmq_listener *listener;          // a reference
     nmq_listener_settings *settings; // a reference: the listener's at accept
     nmq_stream *stream;
-    uint64_t number;           // fixed
-    nmq_buf in;                // receive side: bytes not handled yet
-    size_t plain;              // receive side: of in, MQTT; raw bytes follow
-    nmq_conn_ws *ws;           // fixed; NULL: MQTT without WebSocket
-    nmq_mount *mount;          // receive side; NULL: none
-    nmq_rate *rate;            // atomic, set once; NULL: as fast as it likes
-    size_t held_in;            // atomic: what `in` holds
-    size_t in_cap_next;        // receive side: how large the next buffer shall be
-    enum nmq_conn_state state; // receive side
-    nmq_bytes *aliases;        // receive side: topics by Topic Alias, owned; NULL: none
-    nmq_client *client;        // set by the receive side with link.lock; a reference
-    nmq_acl_view *acl;         // receive side; NULL: everything is allowed
-    uint64_t acl_version;      // receive side: of the rules that `acl` is for
-    nmq_outbox sending;        // send side
-    bool is_sending;           // link.lock
-    bool closing;              // link.lock: close once all is sent
-    bool asking;               // link.lock: a question is out
-    bool answered;             // receive side: an answer is to be handled
-    bool proxy_due;            // receive side: a PROXY header comes first
-    bool left;                 // receive side: counts no more against bounds
-    nmq_auth *auth;            // receive side; NULL: never asked, or answered for good
-    uint32_t packet_max;       // receive side: the client's Maximum Packet Size
-    nmq_told told;             // receive side
-    bool problem_info;         // receive side: Request Problem Information
-    bool send_will;            // receive side: at the end
-    bool acked;                // receive side: this batch acknowledged something
-    uint8_t version;           // atomic; 0 before CONNECT
-    uint32_t quiet_reads;      // receive side: reads in a row that used little
-    uint32_t idle_ms;          // atomic: longest silence, 0: any
-    int64_t last_packet_ms;    // atomic
-    uint64_t retry_acks;       // clock: in-flight head at the last retry
-    uint64_t messages_in;      // receive side: of this batch
-    uint64_t payload_in;       // receive side: of this batch, bytes
-    uint64_t packets_in;       // receive side: of this batch
-    nmq_timer timer;           // clock
+    uint64_t number;             // fixed
+    nmq_buf in;                  // receive side: bytes not handled yet
+    size_t plain;                // receive side: of in, MQTT; raw bytes follow
+    nmq_conn_ws *ws;             // fixed; NULL: MQTT without WebSocket
+    nmq_mount *mount;            // receive side; NULL: none
+    nmq_rate *rate;              // atomic, set once; NULL: as fast as it likes
+    size_t held_in;              // atomic: what `in` holds
+    size_t in_cap_next;          // receive side: how large the next buffer shall be
+    enum nmq_conn_state state;   // receive side
+    nmq_bytes *aliases;          // receive side: topics by Topic Alias, owned; NULL: none
+    nmq_client *client;          // set by the receive side with link.lock; a reference
+    nmq_acl_view *acl;           // receive side; NULL: everything is allowed
+    uint64_t acl_version;        // receive side: of the rules that `acl` is for
+    nmq_outbox sending;          // send side
+    bool is_sending;             // link.lock
+    bool closing;                // link.lock: close once all is sent
+    bool asking;                 // link.lock: a question is out
+    bool answered;               // receive side: an answer is to be handled
+    bool proxy_due;              // receive side: a PROXY header comes first
+    bool left;                   // receive side: counts no more against bounds
+    nmq_auth *auth;              // receive side; NULL: never asked, or answered for good
+    uint32_t packet_max;         // receive side: the client's Maximum Packet Size
+    nmq_told told;               // receive side
+    bool problem_info;           // receive side: Request Problem Information
+    bool send_will;              // receive side: at the end
+    bool acked;                  // receive side: this batch acknowledged something
+    uint8_t version;             // atomic; 0 before CONNECT
+    uint32_t quiet_reads;        // receive side: reads in a row that used little
+    uint32_t idle_ms;            // atomic: longest silence, 0: any
+    int64_t last_packet_ms;      // atomic
+    uint64_t retry_acks;         // clock: in-flight head at the last retry
+    uint64_t messages_in;        // receive side: of this batch
+    uint64_t payload_in;         // receive side: of this batch, bytes
+    uint64_t packets_in;         // receive side: of this batch
+    nmq_timer timer;             // clock
+    struct nmq_conn *next_short; // conns.lock: of those that wait for memory
+    int64_t short_ms; // receive side: since when it waits for memory; 0: it does not
 };
 
 void nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options);
@@ -162,6 +170,9 @@ nmq_accept nmq_conns_accept(nmq_listener *listener);
 // freed or at timeout_ms; then it closes what is left.
 void nmq_conns_close_all(nmq_conns *conns, uint8_t reason_code, uint32_t timeout_ms);
 void nmq_conns_fini(nmq_conns *conns);
+
+// One of them has its client now, or goes without.
+void nmq_conns_know(nmq_conns *conns);
 
 // References to all connections; the caller unrefs each and frees the array. NULL when
 // memory is out or there is none.
@@ -209,6 +220,7 @@ void nmq_conn_resume(nmq_link *link);                       // nmq_link_ops
 enum nmq_next {
     NMQ_NEXT_PACKET, // the packet is handled
     NMQ_NEXT_PAUSE,  // the packet is handled; the client is over its rate
+    NMQ_NEXT_SHORT,  // memory is short: the packet is tried again after a while
     NMQ_NEXT_WAIT,   // the packet is handled; a question is to be posted, and no reading on
     NMQ_NEXT_END,    // the connection is to close; what is in the outbox is still sent
 };
@@ -238,8 +250,20 @@ bool nmq_conn_wait_rate(nmq_conn *conn, int64_t now_ms);
 void nmq_conn_hurry(nmq_conn *conn); // ends the wait: the connection closes
 void nmq_conn_fire_rate(nmq_timer *timer);
 
-// memory.c. Cuts who holds the most, if the core is over its bound. Call without a lock.
+// memory.c. Looks how much memory is taken, and sets the router's level.
+void nmq_conns_look(nmq_conns *conns);
+
+// memory.c. The same if it is time for it; far over the bound it cuts the connection that
+// holds the most by its own doing. Call without a lock or a lane.
 void nmq_conns_relieve(nmq_conns *conns);
+
+// memory.c. The receive side rests until there is memory; after the time that publishers
+// wait for a slow subscriber the connection is closed.
+void nmq_conn_wait_memory(nmq_conn *conn);
+
+// memory.c. Who holds which memory; see nmq.h.
+void nmq_conns_memory(nmq_conns *conns, nmq_memory *out);
+void nmq_conns_fire_short(nmq_timer *timer); // of short_timer
 
 // Handles one decoded packet; a connection that is to close has said so to its peer.
 enum nmq_next nmq_conn_handle(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);
@@ -262,6 +286,9 @@ enum nmq_next nmq_conn_handle_subscribe(nmq_conn *conn, nmq_batch *batch,
                                         nmq_packet *packet);
 enum nmq_next nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch,
                                           nmq_packet *packet);
+
+// connect.c. Returns what refuses a CONNECT that no user could be allowed; code 0: nothing.
+nmq_fault nmq_conn_check_connect(const nmq_conn *conn, const nmq_packet *packet);
 
 // admit.c. Lets the client of that CONNECT in.
 enum nmq_next nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet);

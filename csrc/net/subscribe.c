@@ -91,6 +91,7 @@ code_of(int rv, uint8_t options)
     case 1: return options & NMQ_SUB_QOS; // [MQTT-3.9.3-1]
     case NMQ_ETOPIC:
     case NMQ_EFILTER: return NMQ_RC_TOPIC_FILTER_INVALID;
+    case NMQ_ESHORT:
     case NMQ_ETOOBIG: return NMQ_RC_QUOTA_EXCEEDED;
     case NMQ_EACCESS: return NMQ_RC_NOT_AUTHORIZED;
     default: return NMQ_RC_UNSPECIFIED_ERROR;
@@ -105,7 +106,7 @@ why_failed(const nmq_buf *codes)
         switch (codes->at[i]) {
         case NMQ_RC_TOPIC_FILTER_INVALID: return "a Topic Filter is not valid";
         case NMQ_RC_NOT_AUTHORIZED: return "an access rule denies it";
-        case NMQ_RC_QUOTA_EXCEEDED: return "too many subscriptions";
+        case NMQ_RC_QUOTA_EXCEEDED: return "too many subscriptions, or memory is short";
         case NMQ_RC_UNSPECIFIED_ERROR: return "the broker is out of memory";
         default: break;
         }

@@ -259,18 +259,22 @@ is_kept(nmq_client *client)
     return kept;
 }
 
-// Whether one more session is allowed; counted if not. Call with the registry's lock.
-static bool
+// Whether one more session is allowed: NMQ_OK, NMQ_ETOOBIG or NMQ_ESHORT; counted if not. A
+// client that has one comes back to it: what waits for it goes. Call with the registry's
+// lock.
+static int
 has_room(nmq_router *router)
 {
     uint32_t max = NMQ_LIVE(router->limits.sessions_max);
-    bool room = max == 0 || router->clients.count < max;
+    bool full = max != 0 && router->clients.count >= max;
+    bool is_short = NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE;
 
-    nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_SESSIONS, !room);
-    return room;
+    nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_SESSIONS, full);
+    nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_REFUSED, !full && is_short);
+    return full ? NMQ_ETOOBIG : is_short ? NMQ_ESHORT : NMQ_OK;
 }
 
-// Finds the client or makes it: NMQ_OK, NMQ_ENOMEM or NMQ_ETOOBIG. Call with the registry's
+// Finds the client or makes it: as nmq_registry_attach returns. Call with the registry's
 // lock. *replaced gets a client that a clean start throws out.
 static int
 find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **out,
@@ -287,8 +291,9 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **out,
         *out = client;
         return NMQ_OK;
     }
-    if (client == NULL && !has_room(router)) {
-        return NMQ_ETOOBIG;
+    int room = client == NULL ? has_room(router) : NMQ_OK;
+    if (room != NMQ_OK) {
+        return room;
     }
     nmq_client *made = nmq_client_new(router, a->client_id);
     if (made == NULL) {
@@ -415,32 +420,6 @@ nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link
     (void) pthread_mutex_unlock(&client->lock);
     (void) pthread_mutex_unlock(&router->registry_lock);
     publish_will(router, client, will);
-    if (ends) {
-        end_client(router, client);
-    }
-}
-
-void
-nmq_registry_discard(nmq_router *router, nmq_client *client, uint8_t reason_code)
-{
-    nmq_link *link = NULL;
-    bool ends = false;
-
-    (void) pthread_mutex_lock(&router->registry_lock);
-    (void) pthread_mutex_lock(&client->lock);
-    client->expiry_interval_s = 0;
-    if (client->link != NULL) {
-        link = nmq_link_ref(client->link);
-    } else if (nmq_map_get(&router->clients, client->session->client_id) == client) {
-        ends = true;
-        take_out(router, client);
-    }
-    (void) pthread_mutex_unlock(&client->lock);
-    (void) pthread_mutex_unlock(&router->registry_lock);
-    if (link != NULL) {
-        link->ops->disconnect(link, reason_code);
-        nmq_link_unref(link);
-    }
     if (ends) {
         end_client(router, client);
     }

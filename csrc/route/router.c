@@ -141,6 +141,7 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const share *
                                what->parts->retain), // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
         .room = what->retained ? NMQ_LIVE(limits->outbox_max_bytes) : 0,
         .overflow = what->retained || (link != NULL && may_gather(link, batch->now_ms)),
+        .short_window = batch->short_window,
     };
 
     if (link != NULL && link->stuck && offer.qos == 0 &&
@@ -235,13 +236,16 @@ deliver(nmq_batch *batch, nmq_client *client, const share *what)
         how = offer_locked(batch, client, NULL, what);
     }
     batch->messages_out += nmq_client_take_sent(client);
-    bool dropped = how == NMQ_DELIVERED_DROPPED || how == NMQ_DELIVERED_FULL;
+    bool refused = how == NMQ_DELIVERED_REFUSED;
+    bool dropped = how == NMQ_DELIVERED_DROPPED || how == NMQ_DELIVERED_FULL || refused;
     client->messages_dropped += dropped;
     (void) pthread_mutex_unlock(&client->lock);
     if (dropped) {
         batch->messages_dropped++;
         nmq_counters_add(&batch->router->counters, NMQ_COUNT_QUEUE_FULL,
                          how == NMQ_DELIVERED_FULL);
+        nmq_counters_add(&batch->router->counters, NMQ_COUNT_MEMORY_REFUSED, refused);
+        batch->refused = batch->refused || (refused && batch->may_refuse);
     }
     return !dropped;
 }
@@ -335,6 +339,7 @@ deliver_to_group(nmq_batch *batch, nmq_group *group, share *what)
 {
     nmq_subscriptions *members = group->members;
     uint32_t turn = __atomic_fetch_add(&group->turn, 1, __ATOMIC_RELAXED);
+    bool refused = batch->refused;
 
     what->group = group->number;
     for (int want_here = 1; want_here >= 0; want_here--) {
@@ -347,6 +352,7 @@ deliver_to_group(nmq_batch *batch, nmq_group *group, share *what)
             what->identifier_count = member->identifier != 0;
             what->options = member->options;
             if (deliver(batch, member->client, what)) {
+                batch->refused = refused; // not by this group
                 return true;
             }
         }
@@ -393,8 +399,10 @@ tell_not_kept(nmq_router *router, const nmq_message *message)
 int
 nmq_router_keep_retained(nmq_router *router, nmq_message *message, bool bounded)
 {
+    uint8_t memory = NMQ_LIVE(router->memory);
     nmq_retain_bounds bounds = {NMQ_LIVE(router->limits.retained_max),
-                                NMQ_LIVE(router->limits.retained_max_bytes), false};
+                                NMQ_LIVE(router->limits.retained_max_bytes),
+                                memory != NMQ_MEMORY_FINE, memory == NMQ_MEMORY_OUT};
     int rv = NMQ_ENOMEM;
 
     (void) pthread_mutex_lock(&router->retain_lock);
@@ -426,6 +434,16 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     share what = {.parts = parts, .message = message};
     unsigned taken = 0;
 
+    if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
+        nmq_log_write(&router->log, NMQ_LOG_ERROR, "a message is lost: out of memory");
+        batch->messages_dropped++;
+        return 0;
+    }
+    if (batch->all_or_none && !nmq_router_takes_all(batch, from, parts, matches)) {
+        nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
+        batch->refused = true;
+        return 0;
+    }
     if (parts->retain && NMQ_LIVE(router->limits.retain_available)) { // else [MQTT-3.3.1-8]
         *message = *message != NULL ? *message : nmq_message_new(parts);
         // the broker's own topics change within bounds of their own
@@ -435,11 +453,6 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
             batch->messages_dropped++;
             return 0;
         }
-    }
-    if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
-        nmq_log_write(&router->log, NMQ_LOG_ERROR, "a message is lost: out of memory");
-        batch->messages_dropped++;
-        return 0;
     }
     if (matches->found->count > 0) {
         taken = deliver_found(batch, from, matches, &what);
@@ -489,8 +502,9 @@ nmq_router_pass_on(nmq_router *router, const nmq_delivery *delivery)
     nmq_link_unref(batch.congested);
 }
 
-// Whether the client's bounds have room for one more. Call with all lanes.
-static bool
+// Whether there is room for one more: NMQ_OK, NMQ_ETOOBIG or NMQ_ESHORT. Call with all
+// lanes.
+static int
 may_subscribe(nmq_router *router, const nmq_client *client, const nmq_filter *filter)
 {
     uint32_t max = NMQ_LIVE(router->limits.subscriptions_max);
@@ -498,9 +512,24 @@ may_subscribe(nmq_router *router, const nmq_client *client, const nmq_filter *fi
     bool groups_full =
         filter->group.at != NULL && groups_max != 0 && client->group_count >= groups_max;
 
+    if (client->is_tap) {
+        return NMQ_OK;
+    }
+    if (NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE) {
+        nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
+        return NMQ_ESHORT;
+    }
     nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_GROUPS, groups_full);
-    return client->is_tap ||
-           (!groups_full && (max == 0 || client->session->sub_count < max));
+    return groups_full || (max != 0 && client->session->sub_count >= max) ? NMQ_ETOOBIG
+                                                                          : NMQ_OK;
+}
+
+// Counts the memory that subscriptions took since `before`, of nmq_mem_taken.
+static void
+count_subscription_bytes(nmq_router *router, uint64_t before)
+{
+    nmq_counters_add(&router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES,
+                     nmq_mem_taken() - before);
 }
 
 // The same filter replaces the subscription [MQTT-3.8.4-3] in one step under all lanes, and
@@ -516,10 +545,12 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_te
         return NMQ_EFILTER;
     }
     nmq_lanes_lock_all(router->lanes);
+    uint64_t before = nmq_mem_taken();
     int rv = client->ended ? NMQ_ECLOSED : nmq_tree_put(router->tree, &filter, &sub);
-    if (rv == 1 && !may_subscribe(router, client, &filter)) {
+    int may = rv == 1 ? may_subscribe(router, client, &filter) : NMQ_OK;
+    if (may != NMQ_OK) {
         (void) nmq_tree_del(router->tree, &filter, client);
-        rv = NMQ_ETOOBIG;
+        rv = may;
     }
     if (rv >= 0 && nmq_session_sub_put(client->session, filter_text, options, identifier,
                                        rv == 1) != NMQ_OK) {
@@ -528,6 +559,7 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_te
         rv = NMQ_ENOMEM;
     }
     client->group_count += rv == 1 && filter.group.at != NULL;
+    count_subscription_bytes(router, before);
     nmq_lanes_unlock_all(router->lanes);
     return rv;
 }
@@ -543,11 +575,13 @@ nmq_router_unsubscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_
         return NMQ_EFILTER;
     }
     nmq_lanes_lock_all(router->lanes);
+    uint64_t before = nmq_mem_taken();
     int rv = nmq_tree_del(router->tree, &filter, client);
     if (rv == NMQ_OK) {
         nmq_session_sub_del(client->session, filter_text);
         client->group_count -= filter.group.at != NULL;
     }
+    count_subscription_bytes(router, before);
     nmq_lanes_unlock_all(router->lanes);
     return rv;
 }
@@ -559,6 +593,7 @@ nmq_router_forget(nmq_router *router, nmq_client *client)
     nmq_filter filter;
 
     nmq_lanes_lock_all(router->lanes);
+    uint64_t before = nmq_mem_taken();
     client->ended = true;
     while (session->sub_count > 0) {
         nmq_session_sub *sub = &session->subs[session->sub_count - 1];
@@ -568,6 +603,7 @@ nmq_router_forget(nmq_router *router, nmq_client *client)
         nmq_free((void *) (uintptr_t) sub->text.at);
         session->sub_count--;
     }
+    count_subscription_bytes(router, before);
     nmq_lanes_unlock_all(router->lanes);
 }
 

@@ -35,6 +35,13 @@ typedef struct {
     uint32_t groups_max;         // shared subscriptions of one client; 0: no bound
 } nmq_limits;
 
+// How much memory is taken of memory_max_bytes; see net/memory.c.
+enum nmq_memory_level {
+    NMQ_MEMORY_FINE,
+    NMQ_MEMORY_SHORT, // all of it: what would keep more is refused
+    NMQ_MEMORY_OUT,   // more than that: nearly everything is, and who exceeds is cut
+};
+
 // What the router's counters count since the start, of PUBLISH packets where not said
 // otherwise.
 enum nmq_count {
@@ -74,7 +81,10 @@ enum nmq_count {
     NMQ_COUNT_REFUSED_FILTERS,
     NMQ_COUNT_CONNECTS_TOO_LARGE,
     NMQ_COUNT_KEEP_ALIVES_LOWERED,
-    NMQ_COUNTS, // how many there are
+    NMQ_COUNT_MEMORY_SHORTAGES,
+    NMQ_COUNT_MEMORY_REFUSED,
+    NMQ_COUNT_SUBSCRIPTION_BYTES, // memory that subscriptions take now
+    NMQ_COUNTS,                   // how many there are
 };
 
 struct nmq_router {
@@ -95,6 +105,7 @@ struct nmq_router {
     nmq_clock *clock;
     nmq_ring *events;
     nmq_log log;
+    uint8_t memory;      // NMQ_LIVE: enum nmq_memory_level
     int64_t not_kept_ms; // atomic: when the last line about it was logged
     nmq_limits limits;
     nmq_counters counters;
@@ -105,9 +116,11 @@ typedef struct {
     nmq_lane *lane;
     nmq_link *touched; // to flush, in this order, a reference each
     nmq_link *touched_last;
-    nmq_link *congested; // the first link found over its bound, a reference
-    bool may_refuse;     // whose message is next can be told that it was refused
-    bool refused;        // the last message was: it is not to be acknowledged as taken
+    nmq_link *congested;   // the first link found over its bound, a reference
+    uint16_t short_window; // of nmq_offer, for the message that is next
+    bool may_refuse;       // whose message is next need not be told that it was taken
+    bool all_or_none;      // memory is short: it goes to all that it is for, or is refused
+    bool refused;          // the last message was: it is not to be acknowledged as taken
     int64_t now_ms;
     uint64_t messages_out;
     uint64_t messages_dropped;
@@ -141,7 +154,9 @@ void nmq_batch_touch(nmq_batch *batch, nmq_link *link);
 // Routes one message; `from` is the publishing client or NULL. *message may hold the
 // message already, else it is made when a receiver needs to keep it; the caller unrefs it.
 // Returns how many sessions took it. One over the bounds of what is retained is not kept;
-// of a batch that may refuse it goes to nobody, and batch->refused is set.
+// of a batch that may refuse it goes to nobody, and batch->refused is set. So it is when
+// memory is short and a session would have to keep it; the others got it, unless
+// all_or_none.
 unsigned nmq_router_publish(nmq_batch *batch, const nmq_client *from,
                             const nmq_message_parts *parts, nmq_message **message);
 
@@ -164,8 +179,9 @@ void nmq_router_set_acl(nmq_router *router, nmq_acl *acl);
 nmq_acl *nmq_router_acl(nmq_router *router, uint64_t *version);
 
 // Subscribes the client. Call without a lane. Returns 1 for a new subscription, 0 for one
-// replaced, NMQ_EFILTER, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's bounds, or
-// NMQ_ECLOSED for a client that has ended.
+// replaced, NMQ_EFILTER, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's bounds,
+// NMQ_ESHORT for a new one while memory is short, or NMQ_ECLOSED for a client that has
+// ended.
 int nmq_router_subscribe(nmq_router *router, nmq_client *client, nmq_bytes filter_text,
                          uint8_t options, uint32_t identifier);
 
@@ -174,6 +190,14 @@ int nmq_router_unsubscribe(nmq_router *router, nmq_client *client, nmq_bytes fil
 
 // Removes all of the client's subscriptions for good. Call without a lane or lock.
 void nmq_router_forget(nmq_router *router, nmq_client *client);
+
+// shortage.c. The short_window of nmq_offer at that level of memory.
+uint16_t nmq_router_short_window(uint8_t memory);
+
+// shortage.c. Whether no session that the message is for would have to keep it. The batch
+// has a short_window.
+bool nmq_router_takes_all(const nmq_batch *batch, const nmq_client *from,
+                          const nmq_message_parts *parts, const nmq_matches *matches);
 
 // Sends the retained messages that a new subscription is owed [MQTT-3.3.1-9]. is_new is
 // what nmq_router_subscribe returned.

@@ -153,11 +153,12 @@ nmq_retain_fits(const nmq_retain *retain, const nmq_message *message,
     bool bytes_fit =
         !bounds->no_growth && (bounds->bytes == 0 || retain->bytes + size <= bounds->bytes);
 
-    if ((count_fits && bytes_fit) || message->payload_len == 0) {
+    if (message->payload_len == 0 || (count_fits && bytes_fit && !bounds->no_change)) {
         return true;
     }
     const nmq_message *old = find(retain, nmq_message_topic(message));
-    return old != NULL && (bytes_fit || size <= nmq_message_size(old));
+    return old != NULL && !bounds->no_change &&
+           (bytes_fit || size <= nmq_message_size(old));
 }
 
 int

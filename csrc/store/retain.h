@@ -49,10 +49,11 @@ typedef struct {
     uint32_t count;
     uint64_t bytes;
     bool no_growth; // no more bytes than there are
+    bool no_change; // none is put
 } nmq_retain_bounds;
 
 // Whether nmq_retain_put would keep the bounds: it always does where it removes a message,
-// or puts one that is not larger in place of another. Cost: as put, where a bound is
-// reached.
+// and, but for no_change, where it puts one that is not larger in place of another. Cost:
+// as put, where a bound is reached.
 bool nmq_retain_fits(const nmq_retain *retain, const nmq_message *message,
                      const nmq_retain_bounds *bounds);

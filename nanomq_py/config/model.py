@@ -169,9 +169,11 @@ class Config:
         "max_memory",
         Size(0, 1 << 50),
         0,
-        "Own key: memory that messages, sessions and connections may take together. Past it"
-        " the client that holds the most is disconnected, and its session is dropped. 0: three"
-        " quarters of what the machine, or this process's control group, has.",
+        "Own key: memory that the process may take. At the bound growth is refused: new"
+        " sessions and subscriptions, and messages that would have to wait for a client or be"
+        " retained; what was acknowledged stays. 5 % over it connections are closed that hold"
+        " much themselves. 0: three quarters of what the machine, or this process's control"
+        " group, has.",
     )
     max_sessions: int = key(
         "max_sessions",
