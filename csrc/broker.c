@@ -40,7 +40,8 @@ options_fit(const nmq_options *o)
            o->topic_levels_max >= 1 && o->topic_alias_max <= UINT16_MAX &&
            o->send_topic_alias_max <= UINT16_MAX && o->receive_maximum >= 1 &&
            o->receive_maximum <= UINT16_MAX && o->server_keep_alive_s <= UINT16_MAX &&
-           o->qos_max <= 2 && o->outbox_max_bytes >= 1024;
+           o->keep_alive_max_s <= UINT16_MAX && o->qos_max <= 2 &&
+           o->outbox_max_bytes >= 1024;
 }
 
 // One field of what others read meanwhile.
@@ -58,6 +59,14 @@ take_options(nmq_options *to, const nmq_options *from)
     TAKE(connections_max);
     TAKE(address_connections_max);
     TAKE(memory_max_bytes);
+    TAKE(sessions_max);
+    TAKE(retained_max);
+    TAKE(retained_max_bytes);
+    TAKE(client_id_max_bytes);
+    TAKE(connect_max_bytes);
+    TAKE(keep_alive_max_s);
+    TAKE(groups_max);
+    TAKE(filters_max);
     TAKE(packet_max_bytes);
     TAKE(send_packet_max_bytes);
     TAKE(user_properties_max);
@@ -90,6 +99,10 @@ take_limits(nmq_limits *to, const nmq_options *from)
     TAKE(queue_max_bytes);
     TAKE(subscriptions_max);
     TAKE(memory_max_bytes);
+    TAKE(sessions_max);
+    TAKE(retained_max);
+    TAKE(retained_max_bytes);
+    TAKE(groups_max);
     TAKE(outbox_max_bytes);
     TAKE(hold_ms);
     TAKE(retain_available);
@@ -286,6 +299,7 @@ nmq_broker_publish(nmq_broker *broker, const char *topic_name, size_t topic_len,
     }
     unsigned taken = nmq_router_publish_message(&broker->router, NULL, message);
     nmq_message_unref(message);
+    nmq_conns_relieve(&broker->conns);
     return (int) taken;
 }
 
@@ -507,7 +521,7 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
         .connections_accepted = nmq_counters_sum(c, NMQ_COUNT_CONNECTIONS_ACCEPTED),
         .connections_open = nmq_counters_sum(c, NMQ_COUNT_CONNECTIONS_OPEN),
         .events_dropped = nmq_counters_sum(c, NMQ_COUNT_EVENTS_DROPPED),
-        .held_bytes = nmq_mem_held(),
+        .held_bytes = nmq_held_bytes(),
         .refused_connections = nmq_counters_sum(c, NMQ_COUNT_REFUSED_CONNECTIONS),
         .refused_listener = nmq_counters_sum(c, NMQ_COUNT_REFUSED_LISTENER),
         .refused_address = nmq_counters_sum(c, NMQ_COUNT_REFUSED_ADDRESS),
@@ -525,6 +539,15 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
         .subscriptions_ended = nmq_counters_sum(c, NMQ_COUNT_SUBSCRIPTIONS_ENDED),
         .messages_denied = nmq_counters_sum(c, NMQ_COUNT_MESSAGES_DENIED),
         .users_ended = nmq_counters_sum(c, NMQ_COUNT_USERS_ENDED),
+        .memory_shortages = nmq_counters_sum(c, NMQ_COUNT_MEMORY_SHORTAGES),
+        .memory_refused = nmq_counters_sum(c, NMQ_COUNT_MEMORY_REFUSED),
+        .refused_sessions = nmq_counters_sum(c, NMQ_COUNT_REFUSED_SESSIONS),
+        .refused_client_ids = nmq_counters_sum(c, NMQ_COUNT_REFUSED_CLIENT_IDS),
+        .refused_retained = nmq_counters_sum(c, NMQ_COUNT_REFUSED_RETAINED),
+        .refused_groups = nmq_counters_sum(c, NMQ_COUNT_REFUSED_GROUPS),
+        .refused_filters = nmq_counters_sum(c, NMQ_COUNT_REFUSED_FILTERS),
+        .connects_too_large = nmq_counters_sum(c, NMQ_COUNT_CONNECTS_TOO_LARGE),
+        .keep_alives_lowered = nmq_counters_sum(c, NMQ_COUNT_KEEP_ALIVES_LOWERED),
     };
     out->connected = __atomic_load_n(&router->connected, __ATOMIC_RELAXED);
     out->subscribers = __atomic_load_n(&router->subscribers, __ATOMIC_RELAXED);
@@ -551,7 +574,19 @@ nmq_heap_bytes(void)
 uint64_t
 nmq_held_bytes(void)
 {
-    return nmq_mem_held();
+    return nmq_mem_held() + nmq_mem_foreign_held();
+}
+
+void
+nmq_set_other_bytes(uint64_t bytes)
+{
+    nmq_mem_set_other(bytes);
+}
+
+void
+nmq_broker_memory(nmq_broker *broker, nmq_memory *out)
+{
+    nmq_conns_memory(&broker->conns, out);
 }
 
 bool

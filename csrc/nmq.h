@@ -51,7 +51,15 @@ typedef struct {
     uint32_t byte_rate;         // bytes a second from one client; 0: no bound
     uint32_t connections_max;   // in all; 0: no bound
     uint32_t address_connections_max; // from one address; 0: no bound
-    uint64_t memory_max_bytes;        // that the core may hold for all; 0: no bound
+    uint64_t memory_max_bytes;        // that the process may have; 0: no bound
+    uint32_t sessions_max;            // connected or kept, in all; 0: no bound
+    uint32_t retained_max;            // retained messages; 0: no bound
+    uint64_t retained_max_bytes;      // of them; 0: no bound
+    uint32_t client_id_max_bytes;     // of a client identifier; 0: no bound
+    uint32_t connect_max_bytes;       // of a CONNECT besides its will; 0: no bound
+    uint32_t keep_alive_max_s;        // of a 5.0 client, 0 to 65535; 0: no bound
+    uint32_t groups_max;              // shared subscriptions of one client; 0: no bound
+    uint32_t filters_max;             // in one SUBSCRIBE or UNSUBSCRIBE; 0: no bound
     uint32_t packet_max_bytes;        // largest packet from a client, 128 to 268435460
     uint32_t send_packet_max_bytes;   // largest packet to a client, 128 to 268435460
     uint32_t user_properties_max;     // in one packet; 0: no bound
@@ -83,11 +91,11 @@ int nmq_broker_new(const nmq_options *options, nmq_broker **out);
 
 // Puts these in force while the broker runs. What CONNACK tells a client holds for its
 // connection: packet_max_bytes, receive_maximum, topic_alias_max, server_keep_alive_s,
-// qos_max and what is available; so do send_packet_max_bytes, send_topic_alias_max,
-// keep_alive_permille, and expiry_max_s. The rest counts at once, for sessions that exist
-// too: messages that wait stay when their bound sinks. A bound of one address counts
-// connections that came while there was one.
-// Returns NMQ_OK, or NMQ_EINVAL or NMQ_ENOMEM with the old ones in force.
+// keep_alive_max_s, qos_max and what is available; so do send_packet_max_bytes,
+// send_topic_alias_max, keep_alive_permille, and expiry_max_s. The rest counts at once, for
+// sessions that exist too: messages that wait stay when their bound sinks. A bound of one
+// address counts connections that came while there was one. Returns NMQ_OK, or NMQ_EINVAL
+// or NMQ_ENOMEM with the old ones in force.
 int nmq_broker_set_options(nmq_broker *broker, const nmq_options *options);
 
 // --- listeners
@@ -361,20 +369,53 @@ typedef struct {
     uint64_t queue_full;            // messages that found a client's queue full
     uint64_t rate_waits;            // times that a client over its rate had to wait
     uint64_t slow_consumers;        // times that a client was found too slow
-    uint64_t memory_cuts;           // clients cut for holding the most memory
+    uint64_t memory_cuts;           // connections cut for holding the most memory
     // What access rules and users ended that was allowed before.
     uint64_t subscriptions_ended;
     uint64_t messages_denied; // that waited, or were wills
     uint64_t users_ended;     // connections whose user may not come in any more
+    // What bounds of all refused, and memory.
+    uint64_t memory_shortages;    // times that memory became short
+    uint64_t memory_refused;      // packets and connections refused while it was
+    uint64_t refused_sessions;    // CONNECT packets over the bound of sessions
+    uint64_t refused_client_ids;  // client identifiers that were too long
+    uint64_t refused_retained;    // messages over the bounds of what is retained
+    uint64_t refused_groups;      // over the shared subscriptions of a client
+    uint64_t refused_filters;     // packets with too many Topic Filters
+    uint64_t connects_too_large;  // CONNECT packets that were too large
+    uint64_t keep_alives_lowered; // 5.0 clients that asked for a longer keep alive
 } nmq_stats;
 
 void nmq_broker_stats(nmq_broker *broker, nmq_stats *out);
+
+// Who holds memory, in bytes. What several share counts for each of them, and what the core
+// holds for other purposes is in `total` alone.
+typedef struct {
+    uint64_t total;         // what is compared with max
+    uint64_t max;           // memory_max_bytes
+    uint64_t retained;      // retained messages
+    uint64_t sessions;      // clients, and messages that wait or are in flight
+    uint64_t wills;         // of clients that are connected, or whose will waits
+    uint64_t subscriptions; // of all kinds
+    uint64_t connections;   // buffers of connections, in and out
+    uint64_t tls;           // of connections with TLS, at what they are known to cost
+    uint64_t other;         // as nmq_set_other_bytes said
+    uint8_t level;          // 0: fine; 1: short, growth is refused; 2: out
+} nmq_memory;
+
+// It looks at each client and connection: for a call every few seconds.
+void nmq_broker_memory(nmq_broker *broker, nmq_memory *out);
+
+// Tells what the process takes besides what the cores hold (nmq_held_bytes); it counts
+// against memory_max_bytes from now on. 0: nobody measures it.
+void nmq_set_other_bytes(uint64_t bytes);
 
 // Bytes that the process has allocated; 0 where the C library cannot tell. It looks at all
 // of the heap: for a call every few seconds.
 uint64_t nmq_heap_bytes(void);
 
-// Bytes that the core holds in this process, over all brokers. Cheap.
+// Bytes that the core holds in this process, over all brokers, with those that TLS is known
+// to take. Cheap.
 uint64_t nmq_held_bytes(void);
 
 // Whether the process can have one more descriptor and `keep` more after it. Cheap.

@@ -36,6 +36,7 @@ from nanomq_py.records import (
     DroppedEvent,
     Kick,
     ListenerStats,
+    Memory,
     MessageEvent,
     Snapshot,
     Stats,
@@ -434,6 +435,10 @@ class Broker:
     def stats(self) -> Stats:
         """Return counters since the start and what is there now."""
         return self._running.stats()
+
+    def memory(self) -> Memory:
+        """Return who holds how much. Looks at every client: for a call every few seconds."""
+        return self._running.memory()
 
     def kick(self, client_id: str, reason_code: int = ADMINISTRATIVE_ACTION) -> None:
         """Close the client's connection. Raises KeyError when it is not connected."""

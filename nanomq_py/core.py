@@ -25,6 +25,7 @@ from nanomq_py.records import (
     ListenerOptions,
     ListenerStats,
     LogEvent,
+    Memory,
     MessageEvent,
     Rule,
     Stats,
@@ -95,6 +96,11 @@ def held_bytes() -> int:
 def has_descriptors(keep: int) -> bool:
     """Return whether this process can have one more descriptor, and ``keep`` after it."""
     return bool(lib.nmq_has_descriptors(keep))
+
+
+def set_other_bytes(count: int) -> None:
+    """Tell the core what the process takes besides :func:`held_bytes`; 0: not measured."""
+    lib.nmq_set_other_bytes(count)
 
 
 def trim_memory() -> None:
@@ -356,6 +362,12 @@ class Core:
         raw = ffi.new("nmq_stats *")
         lib.nmq_broker_stats(self._broker, raw)
         return Stats(*(getattr(raw, f.name) for f in fields(Stats)))
+
+    def memory(self) -> Memory:
+        """Return who holds how much. Looks at every client: for a call every few seconds."""
+        raw = ffi.new("nmq_memory *")
+        lib.nmq_broker_memory(self._broker, raw)
+        return Memory(*(getattr(raw, f.name) for f in fields(Memory)))
 
     @staticmethod
     def heap_bytes() -> int:

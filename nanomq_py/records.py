@@ -22,6 +22,14 @@ class CoreOptions:
     connections_max: int = 0
     address_connections_max: int = 0
     memory_max_bytes: int = 0
+    sessions_max: int = 0
+    retained_max: int = 0
+    retained_max_bytes: int = 0
+    client_id_max_bytes: int = 0
+    connect_max_bytes: int = 0
+    keep_alive_max_s: int = 0
+    groups_max: int = 0
+    filters_max: int = 0
     packet_max_bytes: int = 10240 * 1024
     send_packet_max_bytes: int = 10240 * 1024
     user_properties_max: int = 32
@@ -211,6 +219,31 @@ class Stats:
     subscriptions_ended: int = 0
     messages_denied: int = 0
     users_ended: int = 0
+    memory_shortages: int = 0
+    memory_refused: int = 0
+    refused_sessions: int = 0
+    refused_client_ids: int = 0
+    refused_retained: int = 0
+    refused_groups: int = 0
+    refused_filters: int = 0
+    connects_too_large: int = 0
+    keep_alives_lowered: int = 0
+
+
+@dataclass(frozen=True)
+class Memory:
+    """``nmq_memory`` of ``nmq.h``: who holds how many bytes."""
+
+    total: int = 0
+    max: int = 0
+    retained: int = 0
+    sessions: int = 0
+    wills: int = 0
+    subscriptions: int = 0
+    connections: int = 0
+    tls: int = 0
+    other: int = 0
+    level: int = 0  # 0: fine; 1: short, growth is refused; 2: out
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from nanomq_py.http.guard import Gate, make_guard
 from nanomq_py.http.serving import Serving
 from nanomq_py.http.v1 import Api
 from nanomq_py.listeners import Inherited
-from nanomq_py.memory import Trimmer
+from nanomq_py.memory import Trimmer, resident_bytes
 from nanomq_py.pidfile import PidFile, default_path
 from nanomq_py.reload import Change, Reloader
 from nanomq_py.verify import check_files, refuse_unsupported
@@ -82,6 +82,15 @@ class Server:
         change.commit()
         await self.http.started()
 
+    def _warn_of_little_memory(self) -> None:
+        bound, taken = self.broker.memory().max, resident_bytes()
+        if taken > bound * 3 // 4 > 0:
+            log.warning(
+                "max_memory: of %d MiB the process takes %d without a client",
+                bound >> 20,
+                taken >> 20,
+            )
+
     async def start(self) -> None:
         """Start everything, or nothing. Raises ConfigError."""
         refuse_unsupported(self.reloader.config)
@@ -97,6 +106,7 @@ class Server:
             await self.broker.stop(timeout_s=0)
             raise
         self._take_pid_file()
+        self._warn_of_little_memory()
         listening = [f"{key} on port {port}" for key, port in self.broker.ports.items()]
         if self.http.port is not None:
             listening.append(f"http_server on port {self.http.port}")

@@ -64,6 +64,27 @@ LIMITS = (
     "subscriptions_ended",
     "messages_denied",
     "users_ended",
+    "memory_shortages",
+    "memory_refused",
+    "refused_sessions",
+    "refused_client_ids",
+    "refused_retained",
+    "refused_groups",
+    "refused_filters",
+    "connects_too_large",
+    "keep_alives_lowered",
+)
+# Fields of Memory; each is $SYS/broker/memory/NAME.
+MEMORY = (
+    "total",
+    "max",
+    "retained",
+    "sessions",
+    "wills",
+    "subscriptions",
+    "connections",
+    "tls",
+    "other",
 )
 # Topic below $SYS/broker/load -> the counter whose growth a minute it tells.
 _LOADS: dict[str, Callable[[Stats], int]] = {
@@ -135,6 +156,9 @@ class SysTopics:
             yield topic, str(read(stats))
         for name in LIMITS:
             yield f"limits/{name}", str(getattr(stats, name))
+        memory = self._core.memory()
+        for name in MEMORY:
+            yield f"memory/{name}", str(getattr(memory, name))
         if heap > 0:  # else the C library cannot tell
             yield "heap/current", str(heap)
             yield "heap/maximum", str(self._heap_max)

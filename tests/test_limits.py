@@ -58,7 +58,7 @@ async def test_connections_of_one_address() -> None:
         assert broker.stats().refused_address == 1
 
 
-@pytest.mark.parametrize("drip", [b"", b"\x10\xff\xff\x7f"])
+@pytest.mark.parametrize("drip", [b"", b"\x10\xff\xff\x07"])
 async def test_connect_that_drips_in_does_not_hold_a_slot(drip: bytes) -> None:
     async with limited(connect_timeout="400ms", max_connections="1") as (broker, port):
         with Raw(port) as slow:
@@ -190,39 +190,12 @@ def held(stats: Stats) -> int:
     return stats.held_bytes
 
 
-async def test_greediest_is_cut_when_memory_runs_out() -> None:
-    async with limited() as (plain, _):
-        before = held(plain.stats())
-    bound = before + (24 << 20)
-    async with limited(
-        max_memory=str(bound), max_queue_size="0", msq_len="60000", max_packet_size="1024"
-    ) as (broker, port):
-        for name in ("greedy", "modest"):
-            with Raw(port, 5) as c:
-                c.connect(name, **kept(5))
-                c.subscribe((name, 1), ("both", 1))
-                c.leave()
-        with Raw(port, 5, timeout=30) as p:
-            p.connect("p")
-            p.publish("modest", bytes(1000), qos=1, packet_id=1)
-            p.expect(raw.PUBACK)
-            for n in range(2, 60):
-                p.publish("greedy", bytes(1 << 19), qos=1, packet_id=n)
-                p.expect(raw.PUBACK)
-        assert broker.stats().memory_cuts == 1
-        until(lambda: [client.client_id for client in broker.clients()] == ["modest"])
-        assert held(broker.stats()) < bound
-        with Raw(port, 5) as c:
-            assert c.connect("modest", **kept(5)).flags == 1
-            assert take(c)[0] == "modest"
-
-
 async def test_stranger_who_announces_much_holds_little() -> None:
     async with limited(max_packet_size="262144") as (broker, port):
         before = held(broker.stats())
         with Raw(port) as stranger:
-            stranger.send(b"\x10" + raw.varint(200 << 20) + b"\x00\x04MQTT")
-            until(lambda: broker.stats().bytes_in >= 11)
+            stranger.send(b"\x10" + raw.varint(300 << 10) + b"\x00\x04MQTT")
+            until(lambda: broker.stats().bytes_in >= 10)
             assert held(broker.stats()) - before < 1 << 16
 
 

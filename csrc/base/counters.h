@@ -8,7 +8,7 @@
 #pragma once
 #include "base/shard.h"
 
-enum { NMQ_COUNTERS_MAX = 32 };
+enum { NMQ_COUNTERS_MAX = 64 };
 
 // Zeroed ones are at 0.
 typedef struct {

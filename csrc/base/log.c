@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+enum { EVERY_MS = 60000 };
+
 void
 nmq_log_write(const nmq_log *log, int level, const char *format, ...)
 {
@@ -16,6 +18,16 @@ nmq_log_write(const nmq_log *log, int level, const char *format, ...)
     (void) vsnprintf(line, sizeof line, format, args);
     va_end(args);
     log->write(log->arg, level, line);
+}
+
+bool
+nmq_log_is_due(int64_t *last_ms, int64_t now_ms)
+{
+    int64_t last = __atomic_load_n(last_ms, __ATOMIC_RELAXED);
+
+    return (last == 0 || now_ms - last >= EVERY_MS) &&
+           __atomic_compare_exchange_n(last_ms, &last, now_ms, false, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);
 }
 
 void

@@ -2,6 +2,8 @@
 //
 // Threads  thread-safe, as `write` must be. Cost: nothing below the level but a load.
 #pragma once
+#include <stdbool.h>
+#include <stdint.h>
 
 // Values of Python's logging module, so that nothing translates them.
 enum nmq_log_level {
@@ -23,3 +25,7 @@ void nmq_log_write(const nmq_log *log, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 void nmq_log_set_level(nmq_log *log, int level);
+
+// Whether a line that would come too often may be written now: once a minute. *last_ms,
+// atomic, is when one was written last; 0: never.
+bool nmq_log_is_due(int64_t *last_ms, int64_t now_ms);

@@ -2,14 +2,19 @@
 
 #include <malloc.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/counters.h"
 
-enum { HELD_BYTES, LOOK_EVERY_BYTES = 1 << 20 };
+enum { HELD_BYTES, FOREIGN_BYTES };
+enum { LOOK_EVERY_BYTES = 1 << 18, BLOCK_HEAD_BYTES = sizeof(size_t) };
 
 static nmq_counters held;
-static _Thread_local size_t since_look; // bytes that this thread has taken
+static uint64_t other;                   // atomic
+static _Thread_local size_t since_look;  // bytes that this thread has taken
+static _Thread_local uint64_t net_taken; // bytes that it has taken and not given back
 
 #ifdef NMQ_MEM_COUNT
 
@@ -80,10 +85,11 @@ nmq_mem_fail_after(long n)
 static void *
 taken(void *at)
 {
-    size_t size = malloc_usable_size(at);
+    size_t size = malloc_usable_size(at) + BLOCK_HEAD_BYTES;
 
     if (at != NULL) {
         since_look += size;
+        net_taken += size;
         nmq_counters_add(&held, HELD_BYTES, size);
         count_live(1);
     }
@@ -91,8 +97,11 @@ taken(void *at)
 }
 
 static void
-given_back(size_t size)
+given_back(size_t usable)
 {
+    size_t size = usable + BLOCK_HEAD_BYTES;
+
+    net_taken -= size;
     nmq_counters_add(&held, HELD_BYTES, 0 - (uint64_t) size);
     count_live(-1);
 }
@@ -134,6 +143,52 @@ uint64_t
 nmq_mem_held(void)
 {
     return nmq_counters_sum(&held, HELD_BYTES);
+}
+
+uint64_t
+nmq_mem_taken(void)
+{
+    return net_taken;
+}
+
+void
+nmq_mem_foreign(int64_t bytes)
+{
+    nmq_counters_add(&held, FOREIGN_BYTES, (uint64_t) bytes);
+}
+
+uint64_t
+nmq_mem_foreign_held(void)
+{
+    return nmq_counters_sum(&held, FOREIGN_BYTES);
+}
+
+void
+nmq_mem_set_other(uint64_t bytes)
+{
+    __atomic_store_n(&other, bytes, __ATOMIC_RELAXED);
+}
+
+uint64_t
+nmq_mem_other(void)
+{
+    return __atomic_load_n(&other, __ATOMIC_RELAXED);
+}
+
+uint64_t
+nmq_mem_resident(void)
+{
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+
+    if (file == NULL) {
+        return 0;
+    }
+    if (fscanf(file, "%*u %llu", &pages) != 1) {
+        pages = 0;
+    }
+    (void) fclose(file);
+    return pages * (uint64_t) sysconf(_SC_PAGESIZE);
 }
 
 bool

@@ -31,10 +31,27 @@ void nmq_mem_trim(void);
 // let threads allocate side by side. Before the first thread.
 void nmq_mem_set_arenas(int count);
 
-// Bytes that are allocated through here, in the whole process.
+// Bytes that are allocated through here, in the whole process, with what the C library
+// needs for each block.
 uint64_t nmq_mem_held(void);
 
-// Whether it is time for this thread to look at nmq_mem_held: once a MiB that it has taken.
+// Net bytes that this thread has taken through here; what changes hands counts where it is
+// freed. Two calls tell what the work between them took, or gave back (a difference below
+// 0).
+uint64_t nmq_mem_taken(void);
+
+// Adds to, or takes from, what other libraries hold for us at a cost that is known.
+void nmq_mem_foreign(int64_t bytes);
+uint64_t nmq_mem_foreign_held(void);
+
+// What else the process takes: somebody measures it now and then. 0: nobody does.
+void nmq_mem_set_other(uint64_t bytes);
+uint64_t nmq_mem_other(void);
+
+// Bytes of this process that are in memory; 0 where the system does not tell. Microseconds.
+uint64_t nmq_mem_resident(void);
+
+// Whether it is time for this thread to look at the sums: once 256 KiB that it has taken.
 bool nmq_mem_due(void);
 
 // Allocations alive now; 0 always where NMQ_MEM_COUNT is not defined.

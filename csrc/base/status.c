@@ -15,6 +15,7 @@ static const char *const texts[] = {
     "transport failed",
     "over a limit",
     "certificate or key not usable",
+    "memory is short",
 };
 
 const char *

@@ -19,6 +19,7 @@ enum nmq_status {
     NMQ_EIO = -11,       // the transport failed
     NMQ_ETOOBIG = -12,   // over a configured or a protocol limit
     NMQ_ECRYPTO = -13,   // a certificate or a key cannot be used
+    NMQ_ESHORT = -14,    // memory is short: what would take more is refused
 };
 
 // Returns a short text for a status, never NULL. Thread-safe.

@@ -13,7 +13,6 @@
 
 enum {
     ASSIGNED_ID_BYTES = 24,
-    STRICT_ID_BYTES = 23,
     KEEP_ALIVE_MIN_PERMILLE = 1500,
 };
 
@@ -87,6 +86,7 @@ nmq_conn_tell(nmq_conn *conn)
         .receive_maximum = (uint16_t) NMQ_LIVE(options->receive_maximum),
         .topic_alias_max = (uint16_t) NMQ_LIVE(options->topic_alias_max),
         .server_keep_alive_s = (uint16_t) NMQ_LIVE(options->server_keep_alive_s),
+        .keep_alive_max_s = (uint16_t) NMQ_LIVE(options->keep_alive_max_s),
         .qos_max = NMQ_LIVE(options->qos_max),
         .retain_available = NMQ_LIVE(options->retain_available),
         .wildcards_available = NMQ_LIVE(options->wildcards_available),
@@ -118,9 +118,6 @@ announce(const nmq_conn *conn, nmq_props *props)
     if (told->qos_max < 2) { // [MQTT-3.2.2-9]
         nmq_props_set_number(props, NMQ_PROP_MAXIMUM_QOS, told->qos_max);
     }
-    if (told->server_keep_alive_s > 0) { // [MQTT-3.2.2-21]
-        nmq_props_set_number(props, NMQ_PROP_SERVER_KEEP_ALIVE, told->server_keep_alive_s);
-    }
     if (told->receive_maximum < UINT16_MAX) {
         nmq_props_set_number(props, NMQ_PROP_RECEIVE_MAXIMUM, told->receive_maximum);
     }
@@ -141,6 +138,10 @@ fill_connack(admission *a, const nmq_packet *connect, uint32_t asked_expiry_s)
     nmq_props *props = &a->connack.props;
 
     announce(conn, props);
+    if (attach->keep_alive_s != connect->connect.keep_alive_s ||
+        conn->told.server_keep_alive_s > 0) { // [MQTT-3.2.2-21]
+        nmq_props_set_number(props, NMQ_PROP_SERVER_KEEP_ALIVE, attach->keep_alive_s);
+    }
     if (attach->expiry_interval_s != asked_expiry_s) {
         nmq_props_set_number(props, NMQ_PROP_SESSION_EXPIRY_INTERVAL,
                              attach->expiry_interval_s);
@@ -184,13 +185,22 @@ assign_id(char text[ASSIGNED_ID_BYTES + 1])
                     (unsigned long long) (draw[0] ^ draw[1] >> 1));
 }
 
-// The server's wish counts where the client can hear of it [MQTT-3.1.2-21]
-// [MQTT-3.2.2-22].
+// The server's wish and its bound count where the client can hear of them [MQTT-3.1.2-21]
+// [MQTT-3.2.2-22]: before 5.0 a client that keeps its word would be cut off. Peers that are
+// gone are found by TCP's keep alive there.
 static uint16_t
 keep_alive_of(const nmq_told *told, const nmq_connect *c)
 {
-    return c->version == NMQ_V5 && told->server_keep_alive_s > 0 ? told->server_keep_alive_s
-                                                                 : c->keep_alive_s;
+    uint16_t max = told->keep_alive_max_s;
+
+    if (c->version != NMQ_V5) {
+        return c->keep_alive_s;
+    }
+    if (told->server_keep_alive_s > 0) {
+        return told->server_keep_alive_s;
+    }
+    return max != 0 && (c->keep_alive_s == 0 || c->keep_alive_s > max) ? max
+                                                                       : c->keep_alive_s;
 }
 
 // A client that stays silent for one and a half times its keep alive is gone
@@ -325,11 +335,23 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     if (fault.code != 0) {
         return nmq_conn_refuse(conn, batch, fault);
     }
+    if (rv == NMQ_ETOOBIG) {
+        return nmq_conn_refuse(conn, batch,
+                               (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many sessions"});
+    }
+    if (rv == NMQ_ESHORT) {
+        return nmq_conn_refuse(conn, batch,
+                               (nmq_fault){NMQ_RC_SERVER_UNAVAILABLE, "memory is short"});
+    }
     if (rv != NMQ_OK) {
         return nmq_conn_no_memory(conn);
     }
+    nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_KEEP_ALIVES_LOWERED,
+                     conn->told.server_keep_alive_s == 0 &&
+                         a.attach.keep_alive_s != packet->connect.keep_alive_s);
     (void) pthread_mutex_lock(&conn->link.lock);
     conn->client = client;
+    nmq_conns_know(conn->conns);
     nmq_batch_touch(batch, &conn->link);
     (void) pthread_mutex_unlock(&conn->link.lock);
     // CONNACK 0x00 [MQTT-3.1.4-5] is there, and no other comes [MQTT-3.2.0-2]
@@ -343,57 +365,6 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
                   nmq_conn_name(conn).text, (int) a.attach.client_id.len,
                   (const char *) a.attach.client_id.at);
     return NMQ_NEXT_PACKET;
-}
-
-// 1 to 23 letters and digits are always allowed [MQTT-3.1.3-5]; more is up to the server.
-static bool
-is_strict_id(nmq_bytes id)
-{
-    for (size_t i = 0; i < id.len; i++) {
-        uint8_t c = id.at[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-        if (!letter && !(c >= '0' && c <= '9')) {
-            return false;
-        }
-    }
-    return id.len <= STRICT_ID_BYTES;
-}
-
-static nmq_fault
-check_client_id(const nmq_options *options, const nmq_connect *c)
-{
-    if (c->client_id.len == 0 &&
-        (!NMQ_LIVE(options->empty_client_ids) || c->version == NMQ_V31 ||
-         (c->version == NMQ_V311 && !c->clean_start))) { // [MQTT-3.1.3-8 of 3.1.1]
-        return (nmq_fault){NMQ_RC_CLIENT_ID_NOT_VALID, "a client identifier is required"};
-    }
-    if (NMQ_LIVE(options->strict_client_ids) &&
-        !is_strict_id(c->client_id)) { // [MQTT-3.1.3-8]
-        return (nmq_fault){NMQ_RC_CLIENT_ID_NOT_VALID,
-                           "a client identifier has 1 to 23 letters and digits"};
-    }
-    return (nmq_fault){0};
-}
-
-// Returns what refuses a CONNECT that no user could be allowed; code 0: nothing.
-static nmq_fault
-check_connect(const nmq_conn *conn, const nmq_packet *packet)
-{
-    const nmq_connect *c = &packet->connect;
-    nmq_fault fault = check_client_id(conn->conns->options, c);
-
-    if (fault.code == 0 && (!nmq_conn_properties_fit(conn, &packet->props) ||
-                            (c->has_will && c->version == NMQ_V5 &&
-                             !nmq_conn_properties_fit(conn, &c->will_props)))) {
-        fault = (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
-    }
-    if (fault.code == 0 && c->has_will) {
-        fault = nmq_conn_check_message(conn, c->will_topic, c->will_qos, c->will_retain);
-    }
-    if (fault.code == 0 && c->has_will && nmq_conn_is_reserved(c->will_topic)) {
-        fault = (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"};
-    }
-    return fault;
 }
 
 // Who the client's certificate says it is. One that no known CA stands for is refused.
@@ -437,7 +408,7 @@ nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
                 NMQ_LIVE(options->send_packet_max_bytes));
     conn->problem_info =
         nmq_props_number(&packet->props, NMQ_PROP_REQUEST_PROBLEM_INFORMATION, 1) == 1;
-    nmq_fault fault = check_connect(conn, packet);
+    nmq_fault fault = nmq_conn_check_connect(conn, packet);
     if (fault.code != 0) {
         // [MQTT-3.1.4-2] [MQTT-3.3.5-2 of 3.1.1]
         return nmq_conn_refuse(conn, batch, fault);

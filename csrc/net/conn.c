@@ -13,6 +13,7 @@ enum {
     IN_CAP_MAX = 1 << 18,
     IN_CAP_STRANGER = 1 << 16, // before CONNECT is accepted
     IN_CAP_LEAST = 1 << 14,    // that any client may have under load
+    IN_CAP_SHORT = 1 << 12,    // while memory is short, between packets
     IN_GROWTH = 4,
     IN_GRANT = 1 << 20,   // bytes given to a packet before they have come
     QUIET_READS = 8,      // reads of less than a quarter before the buffer shrinks
@@ -65,17 +66,44 @@ room_for_packet(const nmq_conn *conn)
     return size < grant ? size : grant;
 }
 
+// How large the buffer for the next read shall be, or NMQ_ESHORT. While memory is short a
+// packet that needs a large one waits.
+static int
+choose_in(const nmq_conn *conn, size_t *want)
+{
+    bool is_short = NMQ_LIVE(conn->conns->router->memory) != NMQ_MEMORY_FINE;
+    const nmq_buf *in = &conn->in;
+    size_t room = conn->plain > 0 ? room_for_packet(conn) : 0;
+    size_t least = conn->state == NMQ_CONN_OPEN ? IN_CAP_LEAST : IN_CAP_SHORT;
+
+    *want = conn->in_cap_next;
+    if (is_short && *want > in->cap && *want > IN_CAP_SHORT) {
+        *want = in->cap > IN_CAP_SHORT ? in->cap : IN_CAP_SHORT;
+    }
+    if (room > *want) {
+        *want = room;
+    }
+    // all that is there is raw, or the packet has just begun: some room will do
+    bool full = in->len == in->cap;
+    if (is_short && *want > in->cap && *want > least) {
+        *want = in->cap > least ? in->cap : least;
+        return full && in->cap >= least ? NMQ_ESHORT : NMQ_OK;
+    }
+    return NMQ_OK;
+}
+
 // Chooses the buffer for the next read: small while idle, four times as large after one
-// that filled it. A large buffer stays while reads make use of it.
+// that filled it. A large buffer stays while reads make use of it. Returns NMQ_OK,
+// NMQ_ENOMEM or NMQ_ESHORT.
 static int
 prepare_in(nmq_conn *conn)
 {
     nmq_buf *in = &conn->in;
-    size_t want = conn->in_cap_next;
+    size_t want;
+    int rv = choose_in(conn, &want);
 
-    if (conn->plain > 0) {
-        size_t room = room_for_packet(conn);
-        want = room > want ? room : want;
+    if (rv != NMQ_OK) {
+        return rv;
     }
     if (in->cap == want ||
         (in->cap > want && (in->len > 0 || conn->quiet_reads == 0 || in->cap / 2 < want))) {
@@ -94,13 +122,19 @@ prepare_in(nmq_conn *conn)
 void
 nmq_conn_post_recv(nmq_conn *conn)
 {
-    if (prepare_in(conn) != NMQ_OK) {
+    int rv = prepare_in(conn);
+
+    if (rv == NMQ_ESHORT) {
+        nmq_conn_wait_memory(conn);
+        return;
+    }
+    if (rv != NMQ_OK) {
         nmq_conn_end(conn, true);
         return;
     }
     (void) nmq_link_ref(&conn->link); // on_recv may come, and end it all, before recv ends
-    int rv = conn->stream->ops->recv(conn->stream, conn->in.at + conn->in.len,
-                                     conn->in.cap - conn->in.len);
+    rv = conn->stream->ops->recv(conn->stream, conn->in.at + conn->in.len,
+                                 conn->in.cap - conn->in.len);
     if (rv != NMQ_OK) {
         nmq_conn_end(conn, true);
     }
@@ -174,6 +208,22 @@ nmq_conn_put(nmq_conn *conn, nmq_batch *batch, nmq_bytes bytes)
     return rv;
 }
 
+// The largest packet that may come now. A stranger's is judged by its first bytes: it is to
+// get no memory that nobody has granted.
+static size_t
+packet_max(const nmq_conn *conn)
+{
+    size_t max = conn->told.packet_max_bytes;
+
+    if (conn->state == NMQ_CONN_OPEN) {
+        return max;
+    }
+    size_t connect_max = NMQ_LIVE(conn->conns->options->connect_max_bytes);
+    return connect_max != 0 && connect_max + NMQ_CONN_WILL_MAX < max
+               ? connect_max + NMQ_CONN_WILL_MAX
+               : max;
+}
+
 // Reads one packet at `at`. Returns what to do next; *taken is 0 when it is not whole.
 static enum nmq_next
 one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
@@ -197,8 +247,11 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     if (header == 0) {
         return NMQ_NEXT_PACKET;
     }
-    if (size > conn->told.packet_max_bytes) { // [MQTT-3.2.2-15]: before it is read
-        nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_PACKETS_TOO_LARGE, 1);
+    if (size > packet_max(conn)) { // [MQTT-3.2.2-15]: before it is read
+        nmq_counters_add(&conn->conns->router->counters,
+                         size > conn->told.packet_max_bytes ? NMQ_COUNT_PACKETS_TOO_LARGE
+                                                            : NMQ_COUNT_CONNECTS_TOO_LARGE,
+                         1);
         return nmq_conn_refuse(
             conn, batch,
             (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, "a packet over Maximum Packet Size"});
@@ -214,9 +267,12 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
         }
         return nmq_conn_refuse(conn, batch, (nmq_fault){(uint8_t) -got, NULL});
     }
+    enum nmq_next next = nmq_conn_handle(conn, batch, &packet);
+    if (next == NMQ_NEXT_SHORT) {
+        return next;
+    }
     *taken = (size_t) got;
     conn->packets_in++;
-    enum nmq_next next = nmq_conn_handle(conn, batch, &packet);
     if (next == NMQ_NEXT_PACKET && nmq_conns_have_rate(conn->conns) &&
         !nmq_conn_pay(conn, size, type == NMQ_PUBLISH, batch->now_ms)) {
         return NMQ_NEXT_PAUSE;
@@ -323,6 +379,8 @@ go_on(nmq_conn *conn, enum nmq_next next, nmq_batch *batch)
     conn->unread = next == NMQ_NEXT_YIELD || next == NMQ_NEXT_PAUSE;
     if (next == NMQ_NEXT_END) {
         nmq_conn_end(conn, false);
+    } else if (next == NMQ_NEXT_SHORT) {
+        nmq_conn_wait_memory(conn);
     } else if (next == NMQ_NEXT_WAIT) {
         nmq_conn_post_question(conn);
     } else if (next == NMQ_NEXT_PAUSE && nmq_conn_wait_rate(conn, now_ms)) {
@@ -360,6 +418,7 @@ nmq_conn_process(nmq_conn *conn)
     nmq_batch_end(&batch);
     settle(conn);
     nmq_conns_relieve(conns); // perhaps of this one; it hears of it
+    conn->short_ms = next == NMQ_NEXT_SHORT ? conn->short_ms : 0;
     go_on(conn, next, &batch);
     nmq_link_unref(batch.congested);
 }

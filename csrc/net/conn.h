@@ -27,11 +27,17 @@ typedef struct {
     const nmq_options *options;     // NMQ_LIVE
     nmq_bytes response_information; // lock; owned; at NULL: none
     nmq_gate gate;
-    int64_t relieved_ms; // atomic: when a client was cut last, or looked for
+    int64_t relieved_ms;    // atomic: when a connection was cut last, or looked for
+    int64_t resident_ms;    // atomic: when the system was asked last
+    uint8_t resident_level; // atomic: by what it said
+    int64_t short_log_ms;   // atomic: when it was logged last that memory is short
+    nmq_timer short_timer;  // clock: looks while memory is short, or somebody waits for it
+    struct nmq_conn *short_of; // lock: connections that wait for memory
     pthread_mutex_t lock;
     pthread_cond_t freed;
     nmq_map by_number;    // lock: those whose receive side is not over
     uint64_t open;        // lock: not yet freed
+    uint32_t strangers;   // atomic: of them, without a client
     uint64_t next_number; // lock
     bool closing;         // lock: no more are taken
 } nmq_conns;
@@ -77,6 +83,7 @@ typedef struct {
     uint16_t receive_maximum;
     uint16_t topic_alias_max;
     uint16_t server_keep_alive_s; // 0: what the client asks for
+    uint16_t keep_alive_max_s;    // 0: no bound
     uint8_t qos_max;
     bool retain_available;
     bool wildcards_available;
@@ -148,6 +155,8 @@ struct nmq_conn {
     uint64_t packets_in;    // receive side: of this batch
     int64_t waits_from_ms;  // link.lock: since when it waits for itself
     nmq_timer timer;        // clock
+    struct nmq_conn *next_short; // conns.lock: of those that wait for memory
+    int64_t short_ms; // receive side: since when it waits for memory; 0: it does not
 };
 
 // What a job of a connection goes on with.
@@ -178,6 +187,9 @@ nmq_accept nmq_conns_accept(nmq_listener *listener);
 void nmq_conns_close_all(nmq_conns *conns, uint8_t reason_code, uint32_t timeout_ms);
 void nmq_conns_fini(nmq_conns *conns);
 
+// One of them has its client now, or goes without.
+void nmq_conns_know(nmq_conns *conns);
+
 // References to all connections; the caller unrefs each and frees the array. NULL when
 // memory is out or there is none.
 nmq_conn **nmq_conns_all(nmq_conns *conns, size_t *count);
@@ -188,8 +200,9 @@ int nmq_conns_answer(nmq_conns *conns, const nmq_answer *answer);
 // --- between the files of net/
 
 enum {
-    NMQ_CONN_LINGER_MS = 1000, // for what is left to send, before the stream is cut
-    NMQ_CONN_IN_MIN = 256,     // bytes of buffer that an idle connection holds
+    NMQ_CONN_LINGER_MS = 1000,   // for what is left to send, before the stream is cut
+    NMQ_CONN_IN_MIN = 256,       // bytes of buffer that an idle connection holds
+    NMQ_CONN_WILL_MAX = 1 << 18, // bytes of a CONNECT that are its will
 };
 
 nmq_conn *nmq_conn_of(nmq_link *link);
@@ -243,6 +256,7 @@ enum nmq_next {
     NMQ_NEXT_PACKET, // the packet is handled
     NMQ_NEXT_PAUSE,  // the packet is handled; the client is over its rate
     NMQ_NEXT_YIELD,  // the packet is handled; others have their turn before the next
+    NMQ_NEXT_SHORT,  // memory is short: the packet is tried again after a while
     NMQ_NEXT_WAIT,   // the packet is handled; a question is to be posted, and no reading on
     NMQ_NEXT_END,    // the connection is to close; what is in the outbox is still sent
 };
@@ -272,8 +286,20 @@ bool nmq_conn_wait_rate(nmq_conn *conn, int64_t now_ms);
 void nmq_conn_hurry(nmq_conn *conn); // ends the wait: the connection closes
 void nmq_conn_fire_rate(nmq_timer *timer);
 
-// memory.c. Cuts who holds the most, if the core is over its bound. Call without a lock.
+// memory.c. Looks how much memory is taken, and sets the router's level.
+void nmq_conns_look(nmq_conns *conns);
+
+// memory.c. The same if it is time for it; far over the bound it cuts the connection that
+// holds the most by its own doing. Call without a lock or a lane.
 void nmq_conns_relieve(nmq_conns *conns);
+
+// memory.c. The receive side rests until there is memory; after the time that publishers
+// wait for a slow subscriber the connection is closed.
+void nmq_conn_wait_memory(nmq_conn *conn);
+
+// memory.c. Who holds which memory; see nmq.h.
+void nmq_conns_memory(nmq_conns *conns, nmq_memory *out);
+void nmq_conns_fire_short(nmq_timer *timer); // of short_timer
 
 // Handles one decoded packet; a connection that is to close has said so to its peer.
 enum nmq_next nmq_conn_handle(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);
@@ -296,6 +322,9 @@ enum nmq_next nmq_conn_handle_subscribe(nmq_conn *conn, nmq_batch *batch,
                                         nmq_packet *packet);
 enum nmq_next nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch,
                                           nmq_packet *packet);
+
+// connect.c. Returns what refuses a CONNECT that no user could be allowed; code 0: nothing.
+nmq_fault nmq_conn_check_connect(const nmq_conn *conn, const nmq_packet *packet);
 
 // admit.c. Lets the client of that CONNECT in.
 enum nmq_next nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet);

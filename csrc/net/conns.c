@@ -7,6 +7,8 @@
 #include "mqtt/reason.h"
 #include "net/conn.h"
 
+enum { STRANGERS_MAX = 64 }; // while memory is out
+
 nmq_conn *
 nmq_conn_of(nmq_link *link)
 {
@@ -72,12 +74,21 @@ nmq_conn_forget(nmq_conn *conn)
     }
 }
 
+void
+nmq_conns_know(nmq_conns *conns)
+{
+    (void) __atomic_sub_fetch(&conns->strangers, 1, __ATOMIC_RELAXED);
+}
+
 static void
 conn_free(nmq_link *link)
 {
     nmq_conn *conn = nmq_conn_of(link);
     nmq_conns *conns = conn->conns;
 
+    if (conn->client == NULL) {
+        nmq_conns_know(conns);
+    }
     nmq_client_unref(conn->client);
     nmq_alias_names_free(&conn->aliases);
     nmq_auth_free(conn->auth);
@@ -112,7 +123,8 @@ static const nmq_link_ops link_ops = {
     .free = conn_free,
 };
 
-// Adds the connection to the set; false when none is taken any more or memory is out.
+// Adds the connection to the set; false when none is taken any more or memory is out. Then
+// a few strangers at a time may still come: those with sessions, whose messages go.
 static bool
 enter(nmq_conns *conns, nmq_conn *conn)
 {
@@ -122,6 +134,11 @@ enter(nmq_conns *conns, nmq_conn *conn)
               nmq_map_put(&conns->by_number, nmq_conn_key(conn), conn) == NMQ_OK;
     conns->open++;
     (void) pthread_mutex_unlock(&conns->lock);
+    uint32_t strangers = __atomic_add_fetch(&conns->strangers, 1, __ATOMIC_RELAXED);
+    if (strangers > STRANGERS_MAX && NMQ_LIVE(conns->router->memory) == NMQ_MEMORY_OUT) {
+        nmq_counters_add(&conns->router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
+        in = false;
+    }
     nmq_counters_add(&conns->router->counters, NMQ_COUNT_CONNECTIONS_OPEN, 1);
     nmq_counters_add(&conns->router->counters, NMQ_COUNT_CONNECTIONS_ACCEPTED, 1);
     return in;
@@ -213,6 +230,7 @@ void
 nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options)
 {
     *conns = (nmq_conns){.router = router, .options = options};
+    conns->short_timer.fire = nmq_conns_fire_short;
     nmq_gate_init(&conns->gate, router, options);
     (void) pthread_mutex_init(&conns->lock, NULL);
     nmq_clock_cond_init(&conns->freed);

@@ -1,87 +1,309 @@
-// memory.c - the bound on what the core holds for all clients together: past it, whoever
-// holds the most is cut, with its session.
+// memory.c - the bound on what the process takes for all clients together.
 //
-// What a client holds: bytes of its connection that are not handled or not sent, and the
-// messages of its session, each in full however many sessions share it.
+//     held by the core + known cost of TLS + the rest, as Python measures it
+//            │
+//     fine ──┴─ max_memory ─> short: growth is refused ── + 5 % ─> out: and who exceeds is
+//     cut
+//
+// Refused are: a CONNECT that needs a session (admit.c, registry.c), a new subscription
+// (router.c), a message that would have to be kept (publish.c, shortage.c), and the buffer
+// for a large packet (conn.c). What a session holds is never dropped for memory: it was
+// acknowledged.
 #include "base/live.h"
 #include "base/mem.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
 
 enum {
-    LOOK_PAUSE_MS = 20,      // for what was cut to be freed
-    LEAST_BYTES = 64 * 1024, // cutting less helps nobody
+    LOOK_MS = 100,             // while memory is short
+    CUT_PAUSE_MS = 20,         // for what was cut to be freed
+    RESIDENT_PAUSE_MS = 50,    // between two questions to the system
+    CUT_LEAST_BYTES = 1 << 16, // cutting less helps nobody
+    // Parts of the bound.
+    OUT_PART = 20,           // over it: memory is out
+    OUT_LOW_PART = 32,       // over it: no longer
+    SHORT_LOW_PART = 64,     // under it: no longer short
+    RESIDENT_OVER_PART = 25, // over it, by what the system says: short
 };
 
-typedef struct {
-    nmq_conn *conn;     // a reference; NULL: none, or an absent client
-    nmq_client *client; // a reference; NULL: a stranger
-    uint64_t bytes;
-} holder;
-
-static void
-holder_fini(holder *h)
+static uint64_t
+total_bytes(void)
 {
-    nmq_client_unref(h->client);
-    if (h->conn != NULL) {
-        nmq_link_unref(&h->conn->link);
+    return nmq_mem_held() + nmq_mem_foreign_held() + nmq_mem_other();
+}
+
+static uint8_t
+level_of(uint64_t total, uint64_t max, uint8_t now)
+{
+    if (total > max + max / OUT_PART ||
+        (now == NMQ_MEMORY_OUT && total > max + max / OUT_LOW_PART)) {
+        return NMQ_MEMORY_OUT;
     }
+    bool is_short =
+        total > max || (now != NMQ_MEMORY_FINE && total > max - max / SHORT_LOW_PART);
+    return is_short ? NMQ_MEMORY_SHORT : NMQ_MEMORY_FINE;
+}
+
+// Whether the time has come, for one thread.
+static bool
+is_due(int64_t *last_ms, int64_t now_ms, int64_t pause_ms)
+{
+    int64_t last = __atomic_load_n(last_ms, __ATOMIC_RELAXED);
+
+    return now_ms - last >= pause_ms &&
+           __atomic_compare_exchange_n(last_ms, &last, now_ms, false, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);
+}
+
+// The level by what the system says, where somebody measures the rest: else it may be
+// another's. It is more than the sum while heap lies idle that is not trimmed or measured
+// yet.
+static uint8_t
+resident_level(nmq_conns *conns, uint64_t total, uint64_t max, int64_t now_ms)
+{
+    if (nmq_mem_other() == 0 || total < max / 2) {
+        return NMQ_MEMORY_FINE;
+    }
+    if (is_due(&conns->resident_ms, now_ms, RESIDENT_PAUSE_MS)) {
+        uint64_t resident = nmq_mem_resident();
+        uint8_t level = resident > max + max / OUT_PART             ? NMQ_MEMORY_OUT
+                        : resident > max + max / RESIDENT_OVER_PART ? NMQ_MEMORY_SHORT
+                                                                    : NMQ_MEMORY_FINE;
+        NMQ_LIVE_SET(conns->resident_level, level);
+    }
+    return NMQ_LIVE(conns->resident_level);
 }
 
 static void
-keep_larger(holder *most, nmq_conn *conn, nmq_client *client, uint64_t bytes)
+became_short(nmq_conns *conns, uint64_t total, uint64_t max, int64_t now_ms)
 {
-    if (bytes > most->bytes) {
-        holder_fini(most);
-        *most = (holder){
-            .conn = conn,
-            .client = client != NULL ? nmq_client_ref(client) : NULL,
-            .bytes = bytes,
-        };
-        if (conn != NULL) {
-            (void) nmq_link_ref(&conn->link);
-        }
+    nmq_router *router = conns->router;
+
+    nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_SHORTAGES, 1);
+    if (nmq_log_is_due(&conns->short_log_ms, now_ms)) {
+        nmq_log_write(
+            &router->log, NMQ_LOG_ERROR,
+            "memory is short: %llu bytes are taken, max_memory is %llu; what would "
+            "take more is refused",
+            (unsigned long long) total, (unsigned long long) max);
+    }
+    (void) nmq_clock_arm(router->clock, &conns->short_timer, now_ms + LOOK_MS);
+}
+
+void
+nmq_conns_look(nmq_conns *conns)
+{
+    nmq_router *router = conns->router;
+    uint64_t max = NMQ_LIVE(router->limits.memory_max_bytes);
+    uint8_t now = NMQ_LIVE(router->memory);
+    uint8_t level = NMQ_MEMORY_FINE;
+    uint64_t total = 0;
+
+    if (max != 0) {
+        int64_t now_ms = nmq_clock_now_ms();
+        total = total_bytes();
+        level = level_of(total, max, now);
+        uint8_t resident = resident_level(conns, total, max, now_ms);
+        level = resident > level ? resident : level;
+    }
+    if (level != now &&
+        __atomic_exchange_n(&router->memory, level, __ATOMIC_RELAXED) == NMQ_MEMORY_FINE &&
+        level != NMQ_MEMORY_FINE) {
+        became_short(conns, total, max, nmq_clock_now_ms());
     }
 }
 
-static void
-look_at_conns(nmq_conns *conns, holder *most)
+// --- who exceeds
+
+// Bytes that the connection holds by its own doing: received and not handled, its answers
+// and QoS 0 that it does not read. 0 for one that closes.
+static uint64_t
+own_bytes(nmq_conn *conn)
+{
+    nmq_link *link = &conn->link;
+    uint64_t bytes = 0;
+
+    (void) pthread_mutex_lock(&link->lock);
+    if (!conn->closing) {
+        bytes = NMQ_LIVE(conn->held_in) + nmq_link_loose(link);
+    }
+    (void) pthread_mutex_unlock(&link->lock);
+    return bytes;
+}
+
+// Returns a reference to the connection that holds the most, or NULL.
+static nmq_conn *
+find_largest(nmq_conns *conns, uint64_t *bytes)
 {
     size_t count;
     nmq_conn **all = nmq_conns_all(conns, &count);
+    nmq_conn *largest = NULL;
 
+    *bytes = CUT_LEAST_BYTES - 1;
     for (size_t i = 0; i < count; i++) {
-        nmq_conn *conn = all[i];
-        (void) pthread_mutex_lock(&conn->link.lock);
-        uint64_t bytes = conn->closing
-                             ? 0
-                             : nmq_link_backlog(&conn->link) +
-                                   __atomic_load_n(&conn->held_in, __ATOMIC_RELAXED);
-        nmq_client *client = conn->closing ? NULL : conn->client;
-        (void) pthread_mutex_unlock(&conn->link.lock);
-        if (client != NULL) {
-            (void) pthread_mutex_lock(&client->lock);
-            bytes +=
-                client->link == &conn->link ? nmq_session_held_bytes(client->session) : 0;
-            (void) pthread_mutex_unlock(&client->lock);
+        uint64_t own = own_bytes(all[i]);
+        nmq_conn *loser = all[i];
+        if (own > *bytes) {
+            loser = largest;
+            largest = all[i];
+            *bytes = own;
         }
-        keep_larger(most, conn, client, bytes);
-        nmq_link_unref(&conn->link);
+        if (loser != NULL) {
+            nmq_link_unref(&loser->link);
+        }
     }
     nmq_free(all);
+    return largest;
+}
+
+// Closes the connection; its session stays.
+static void
+cut(nmq_conns *conns, nmq_conn *conn, uint64_t bytes)
+{
+    nmq_router *router = conns->router;
+    nmq_link *link = &conn->link;
+
+    (void) pthread_mutex_lock(&link->lock);
+    nmq_bytes id = conn->client != NULL ? conn->client->session->client_id : (nmq_bytes){0};
+    (void) pthread_mutex_unlock(&link->lock);
+    nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_CUTS, 1);
+    nmq_log_write(&router->log, NMQ_LOG_ERROR,
+                  "memory is out: cut '%.*s' (%s), whose connection held %llu bytes",
+                  (int) id.len, (const char *) id.at, nmq_conn_name(conn).text,
+                  (unsigned long long) bytes);
+    nmq_conn_disconnect(link, NMQ_RC_QUOTA_EXCEEDED);
+    conn->stream->ops->close(conn->stream); // what waits for it would not fit through
+    nmq_link_relieve(link, 0, true);
 }
 
 static void
-look_at_absent(nmq_router *router, holder *most)
+cut_largest(nmq_conns *conns)
+{
+    uint64_t bytes;
+
+    uint64_t max = NMQ_LIVE(conns->router->limits.memory_max_bytes);
+    if (max == 0 || level_of(total_bytes(), max, NMQ_MEMORY_FINE) != NMQ_MEMORY_OUT ||
+        !is_due(&conns->relieved_ms, nmq_clock_now_ms(), CUT_PAUSE_MS)) {
+        return;
+    }
+    nmq_conn *conn = find_largest(conns, &bytes);
+    if (conn != NULL) {
+        cut(conns, conn, bytes);
+        nmq_link_unref(&conn->link);
+    }
+}
+
+void
+nmq_conns_relieve(nmq_conns *conns)
+{
+    if (nmq_mem_due()) {
+        nmq_conns_look(conns);
+        cut_largest(conns);
+    }
+}
+
+// --- who waits
+
+void
+nmq_conn_wait_memory(nmq_conn *conn)
+{
+    nmq_conns *conns = conn->conns;
+    int64_t now_ms = nmq_clock_now_ms();
+
+    if (conn->short_ms == 0) {
+        conn->short_ms = now_ms;
+        nmq_counters_add(&conns->router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
+    }
+    (void) pthread_mutex_lock(&conns->lock);
+    bool first = conns->short_of == NULL; // the others do not put the timer off
+    conn->next_short = conns->short_of;
+    conns->short_of = conn;
+    (void) pthread_mutex_unlock(&conns->lock);
+    if (first) {
+        (void) nmq_clock_arm(conns->router->clock, &conns->short_timer, now_ms + LOOK_MS);
+    }
+}
+
+// One that waited goes on, waits on, or has waited for long enough. The silence was the
+// broker's doing: it does not count against the keep alive.
+static void
+wait_on(nmq_conn *conn, int64_t now_ms)
+{
+    nmq_router *router = conn->conns->router;
+    bool is_short = NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE;
+    int64_t hold_ms = NMQ_LIVE(router->limits.hold_ms);
+
+    __atomic_store_n(&conn->last_packet_ms, now_ms, __ATOMIC_RELAXED);
+    (void) pthread_mutex_lock(&conn->link.lock);
+    bool closing = conn->closing;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    if (is_short && !closing && now_ms - conn->short_ms < hold_ms) {
+        nmq_conn_wait_memory(conn);
+        return;
+    }
+    if (is_short && !closing) { // it sends again later
+        nmq_log_write(&router->log, NMQ_LOG_WARNING, "%s: closed, memory is short",
+                      nmq_conn_name(conn).text);
+        nmq_conn_disconnect(&conn->link, NMQ_RC_QUOTA_EXCEEDED);
+    }
+    conn->short_ms = 0;
+    nmq_conn_process(conn);
+}
+
+void
+nmq_conns_fire_short(nmq_timer *timer)
+{
+    nmq_conns *conns =
+        (nmq_conns *) (void *) ((uint8_t *) timer - offsetof(nmq_conns, short_timer));
+    int64_t now_ms = nmq_clock_now_ms();
+
+    nmq_conns_look(conns);
+    cut_largest(conns);
+    (void) pthread_mutex_lock(&conns->lock);
+    nmq_conn *waiting = conns->short_of;
+    conns->short_of = NULL;
+    (void) pthread_mutex_unlock(&conns->lock);
+    while (waiting != NULL) {
+        nmq_conn *conn = waiting;
+        waiting = conn->next_short;
+        wait_on(conn, now_ms);
+    }
+    if (NMQ_LIVE(conns->router->memory) != NMQ_MEMORY_FINE) {
+        (void) nmq_clock_arm(conns->router->clock, timer, now_ms + LOOK_MS);
+    }
+}
+
+// --- who holds what
+
+static uint64_t
+connection_bytes(nmq_conns *conns)
+{
+    size_t count;
+    nmq_conn **all = nmq_conns_all(conns, &count);
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        (void) pthread_mutex_lock(&all[i]->link.lock);
+        bytes += sizeof **all + NMQ_LIVE(all[i]->held_in) + nmq_link_backlog(&all[i]->link);
+        (void) pthread_mutex_unlock(&all[i]->link.lock);
+        nmq_link_unref(&all[i]->link);
+    }
+    nmq_free(all);
+    return bytes;
+}
+
+static void
+add_sessions(nmq_router *router, nmq_memory *out)
 {
     nmq_client **all;
     int n = nmq_registry_all(router, &all);
 
     for (int i = 0; i < n; i++) {
         (void) pthread_mutex_lock(&all[i]->lock);
-        uint64_t bytes = all[i]->link == NULL ? nmq_session_held_bytes(all[i]->session) : 0;
+        out->sessions += sizeof **all + sizeof *all[i]->session +
+                         nmq_session_held_bytes(all[i]->session);
+        out->wills += all[i]->will != NULL ? nmq_message_size(all[i]->will) : 0;
         (void) pthread_mutex_unlock(&all[i]->lock);
-        keep_larger(most, NULL, all[i], bytes);
         nmq_client_unref(all[i]);
     }
     if (n >= 0) {
@@ -89,49 +311,22 @@ look_at_absent(nmq_router *router, holder *most)
     }
 }
 
-static void
-cut(nmq_conns *conns, const holder *most)
+void
+nmq_conns_memory(nmq_conns *conns, nmq_memory *out)
 {
     nmq_router *router = conns->router;
-    nmq_bytes id = most->client != NULL ? most->client->session->client_id : (nmq_bytes){0};
 
-    nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_CUTS, 1);
-    nmq_log_write(
-        &router->log, NMQ_LOG_ERROR,
-        "memory: %llu bytes held, over max_memory; cut '%.*s' (%s), which held %llu",
-        (unsigned long long) nmq_mem_held(), (int) id.len, (const char *) id.at,
-        most->conn != NULL ? nmq_conn_name(most->conn).text : "away",
-        (unsigned long long) most->bytes);
-    if (most->client != NULL) {
-        nmq_registry_discard(router, most->client, NMQ_RC_QUOTA_EXCEEDED);
-    }
-    if (most->conn != NULL) { // what waits for it would not fit through
-        nmq_conn_disconnect(&most->conn->link, NMQ_RC_QUOTA_EXCEEDED);
-        most->conn->stream->ops->close(most->conn->stream);
-        nmq_link_relieve(&most->conn->link, 0, true);
-    }
-}
-
-void
-nmq_conns_relieve(nmq_conns *conns)
-{
-    uint64_t max = NMQ_LIVE(conns->router->limits.memory_max_bytes);
-    holder most = {0};
-
-    if (max == 0 || !nmq_mem_due() || nmq_mem_held() <= max) {
-        return;
-    }
-    int64_t now_ms = nmq_clock_now_ms();
-    int64_t last_ms = __atomic_load_n(&conns->relieved_ms, __ATOMIC_RELAXED);
-    if (now_ms - last_ms < LOOK_PAUSE_MS ||
-        !__atomic_compare_exchange_n(&conns->relieved_ms, &last_ms, now_ms, false,
-                                     __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-        return; // another thread sees to it
-    }
-    look_at_conns(conns, &most);
-    look_at_absent(conns->router, &most);
-    if (most.bytes >= LEAST_BYTES) {
-        cut(conns, &most);
-    }
-    holder_fini(&most);
+    *out = (nmq_memory){
+        .total = total_bytes(),
+        .max = NMQ_LIVE(router->limits.memory_max_bytes),
+        .subscriptions = nmq_counters_sum(&router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES),
+        .connections = connection_bytes(conns),
+        .tls = nmq_mem_foreign_held(),
+        .other = nmq_mem_other(),
+        .level = NMQ_LIVE(router->memory),
+    };
+    add_sessions(router, out);
+    (void) pthread_mutex_lock(&router->retain_lock);
+    out->retained = nmq_retain_bytes(router->retain);
+    (void) pthread_mutex_unlock(&router->retain_lock);
 }

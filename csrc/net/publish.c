@@ -1,6 +1,7 @@
 // publish.c - PUBLISH from a client (MQTT 5.0, 3.3).
 #include <string.h>
 
+#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
@@ -111,7 +112,33 @@ resolve_alias(nmq_conn *conn, nmq_packet *packet)
     return 0;
 }
 
-// Routes the message. Returns the Reason Code of its acknowledgement, or NMQ_ENOMEM.
+// How the message is to be routed as memory is now. Its publisher can be told that it was
+// refused, or is made to wait; what is said to be refused at QoS 2, or comes again after
+// the wait, must have gone to nobody.
+static void
+meet_memory(const nmq_conn *conn, nmq_batch *batch, uint8_t qos, uint8_t memory)
+{
+    bool v5 = conn->version == NMQ_V5;
+    bool is_short = memory != NMQ_MEMORY_FINE;
+
+    batch->may_refuse = qos > 0 && (v5 || is_short);
+    batch->short_window = is_short ? nmq_router_short_window(memory) : 0;
+    batch->all_or_none = is_short && qos > 0 && (qos == 2 || !v5);
+}
+
+// The message has met it. Returns whether it was refused.
+static bool
+was_refused(nmq_batch *batch)
+{
+    bool refused = batch->refused;
+
+    batch->refused = batch->may_refuse = batch->all_or_none = false;
+    batch->short_window = 0;
+    return refused;
+}
+
+// Routes the message. Returns the Reason Code of its acknowledgement, NMQ_ENOMEM, or
+// NMQ_ESHORT for one that is to be tried again later.
 static int
 route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
@@ -142,9 +169,22 @@ route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
             return NMQ_ENOMEM;
         }
     }
+    uint8_t memory = NMQ_LIVE(conn->conns->router->memory);
+    bool meets = parts.qos > 0 || memory != NMQ_MEMORY_FINE;
+    if (meets) {
+        meet_memory(conn, batch, parts.qos, memory);
+    }
     unsigned taken = nmq_router_publish(batch, conn->client, &parts, &message);
-    nmq_message_unref(message);
+    if (message != NULL) { // somebody may have kept it
+        nmq_message_unref(message);
+        if (nmq_mem_due()) {
+            nmq_conns_look(conn->conns);
+        }
+    }
     nmq_buf_free(&scratch);
+    if (meets && was_refused(batch)) {
+        return conn->version == NMQ_V5 ? NMQ_RC_QUOTA_EXCEEDED : NMQ_ESHORT;
+    }
     return taken > 0 ? NMQ_RC_SUCCESS : NMQ_RC_NO_MATCHING_SUBSCRIBERS;
 }
 
@@ -251,10 +291,15 @@ nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     }
     if (fresh) { // [MQTT-4.3.3-10]
         code = route(conn, batch, packet);
+        if (qos == 2 && (code < 0 || code >= NMQ_RC_UNSPECIFIED_ERROR)) {
+            forget_qos2(conn, packet);
+        }
+        if (code == NMQ_ESHORT) {
+            conn->messages_in--;
+            conn->payload_in -= packet->publish.payload.len;
+            return NMQ_NEXT_SHORT;
+        }
         if (code < 0) {
-            if (qos == 2) {
-                forget_qos2(conn, packet);
-            }
             return nmq_conn_no_memory(conn);
         }
     }

@@ -1,4 +1,5 @@
 // subscribe.c - SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0, 3.8 and 3.10).
+#include "base/live.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
@@ -22,6 +23,33 @@ check_filter(const nmq_told *told, const nmq_filter *filter)
     return (nmq_fault){0};
 }
 
+// Whether there are too many of something, before anything is done.
+static nmq_fault
+check_count(const nmq_conn *conn, const nmq_packet *packet)
+{
+    uint32_t max = NMQ_LIVE(conn->conns->options->filters_max);
+    nmq_bytes list = packet->list;
+    nmq_bytes filter;
+    uint8_t unused;
+    uint32_t count = 0;
+
+    if (!nmq_conn_properties_fit(conn, &packet->props)) {
+        return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
+    }
+    // a filter takes 3 bytes at least
+    while (max != 0 && packet->list.len / 3 > max && count <= max &&
+           (packet->type == NMQ_SUBSCRIBE
+                ? nmq_packet_next_subscription(&list, &filter, &unused)
+                : nmq_packet_next_filter(&list, &filter))) {
+        count++;
+    }
+    if (max != 0 && count > max) {
+        nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_REFUSED_FILTERS, 1);
+        return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many Topic Filters in a packet"};
+    }
+    return (nmq_fault){0};
+}
+
 static nmq_fault
 check_subscribe(nmq_conn *conn, const nmq_packet *packet)
 {
@@ -30,8 +58,9 @@ check_subscribe(nmq_conn *conn, const nmq_packet *packet)
     nmq_filter filter;
     uint8_t unused;
 
-    if (!nmq_conn_properties_fit(conn, &packet->props)) {
-        return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
+    nmq_fault filters_fault = check_count(conn, packet);
+    if (filters_fault.code != 0) {
+        return filters_fault;
     }
     if (!conn->told.subscription_ids_available &&
         nmq_props_has(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER)) {
@@ -63,6 +92,7 @@ code_of(int rv, uint8_t options)
     case 1: return options & NMQ_SUB_QOS; // [MQTT-3.9.3-1]
     case NMQ_ETOPIC:
     case NMQ_EFILTER: return NMQ_RC_TOPIC_FILTER_INVALID;
+    case NMQ_ESHORT:
     case NMQ_ETOOBIG: return NMQ_RC_QUOTA_EXCEEDED;
     case NMQ_EACCESS: return NMQ_RC_NOT_AUTHORIZED;
     default: return NMQ_RC_UNSPECIFIED_ERROR;
@@ -77,7 +107,7 @@ why_failed(const nmq_buf *codes)
         switch (codes->at[i]) {
         case NMQ_RC_TOPIC_FILTER_INVALID: return "a Topic Filter is not valid";
         case NMQ_RC_NOT_AUTHORIZED: return "an access rule denies it";
-        case NMQ_RC_QUOTA_EXCEEDED: return "too many subscriptions";
+        case NMQ_RC_QUOTA_EXCEEDED: return "too many subscriptions, or memory is short";
         case NMQ_RC_UNSPECIFIED_ERROR: return "the broker is out of memory";
         default: break;
         }
@@ -271,9 +301,9 @@ nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet
     nmq_buf codes = {0};
     int put = NMQ_OK;
 
-    if (!nmq_conn_properties_fit(conn, &packet->props)) {
-        return nmq_conn_refuse(
-            conn, batch, (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"});
+    nmq_fault fault = check_count(conn, packet);
+    if (fault.code != 0) {
+        return nmq_conn_refuse(conn, batch, fault);
     }
     nmq_batch_end(batch); // the tree changes: not inside a lane
     while (put == NMQ_OK && nmq_packet_next_filter(&list, &text)) {

@@ -46,6 +46,7 @@ typedef struct nmq_client {
     uint64_t messages_sent;     // lock: PUBLISH packets delivered to the client
     uint64_t messages_dropped;  // lock
     int64_t told_dropped_ms;    // lock: when it was last told that it drops; 0: never
+    uint32_t group_count;       // all lanes: of its subscriptions, the shared ones
     bool ended;                 // all lanes: no longer in the tree
     bool is_tap;                // fixed: Python listens, there is no link
     bool subscribed;            // all lanes and lock: it has a subscription

@@ -76,6 +76,7 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_sha
     size_t max_bytes = NMQ_LIVE(limits->outbox_max_bytes);
     nmq_offer offer = offer_of(what);
 
+    offer.short_window = batch->short_window;
     if (link != NULL && may_gather(session, link, batch->now_ms)) {
         offer.overflow = true;
     }
@@ -190,7 +191,8 @@ nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what)
         how = offer_locked(batch, client, NULL, what);
     }
     batch->messages_out += nmq_client_take_sent(client);
-    bool dropped = how == NMQ_DELIVERED_DROPPED || how == NMQ_DELIVERED_FULL;
+    bool refused = how == NMQ_DELIVERED_REFUSED;
+    bool dropped = how == NMQ_DELIVERED_DROPPED || how == NMQ_DELIVERED_FULL || refused;
     client->messages_dropped += dropped;
     if (how == NMQ_DELIVERED_FULL && qos_of(what) > 0) {
         tell_dropped(batch, client);
@@ -200,6 +202,8 @@ nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what)
         batch->messages_dropped++;
         nmq_counters_add(&batch->router->counters, NMQ_COUNT_QUEUE_FULL,
                          how == NMQ_DELIVERED_FULL);
+        nmq_counters_add(&batch->router->counters, NMQ_COUNT_MEMORY_REFUSED, refused);
+        batch->refused = batch->refused || (refused && batch->may_refuse);
     }
     return !dropped;
 }

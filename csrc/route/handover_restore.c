@@ -373,7 +373,7 @@ nmq_handover_restore(nmq_router *router, nmq_bytes in)
     for (uint64_t i = 0; i < head.retained && r.rv == NMQ_OK; i++) {
         nmq_message *message = get_message(&r);
         if (message != NULL && !is_sys(nmq_message_topic(message))) {
-            nmq_retained_keep(router, message);
+            (void) nmq_retained_keep(router, message, false);
         }
     }
     while (r.rv == NMQ_OK && r.in.len > 0) {

@@ -282,10 +282,27 @@ is_of(const nmq_client *client, nmq_bytes user_name)
            nmq_bytes_equal(client->user_name, user_name);
 }
 
-// Finds the client or makes it. Call with the registry's lock. *replaced gets a client that
-// a clean start or another user throws out.
-static nmq_client *
-find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, bool *present)
+// Whether one more session is allowed: NMQ_OK, NMQ_ETOOBIG or NMQ_ESHORT; counted if not. A
+// client that has one comes back to it: what waits for it goes. Call with the registry's
+// lock.
+static int
+has_room(nmq_router *router)
+{
+    uint32_t max = NMQ_LIVE(router->limits.sessions_max);
+    bool full = max != 0 && router->clients.count >= max;
+    bool is_short = NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE;
+
+    nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_SESSIONS, full);
+    nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_REFUSED, !full && is_short);
+    return full ? NMQ_ETOOBIG : is_short ? NMQ_ESHORT : NMQ_OK;
+}
+
+// Finds the client or makes it: as nmq_registry_attach returns. Call with the registry's
+// lock. *replaced gets a client that a clean start or another user throws
+// out.
+static int
+find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **out,
+             nmq_client **replaced, bool *present)
 {
     // By Client Identifier [MQTT-3.1.3-2]; Clean Start 1 throws the session out
     // [MQTT-3.1.2-4] [MQTT-3.1.4-4], 0 takes it up [MQTT-3.1.2-5] or makes one
@@ -296,12 +313,17 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, boo
     *present =
         client != NULL && !a->clean_start && is_of(client, a->user_name) && is_kept(client);
     if (*present) {
-        return client;
+        *out = client;
+        return NMQ_OK;
+    }
+    int room = client == NULL ? has_room(router) : NMQ_OK;
+    if (room != NMQ_OK) {
+        return room;
     }
     nmq_client *made = nmq_client_new(router, a->client_id);
     if (made == NULL || replace(&made->user_name, a->user_name) != NMQ_OK) {
         nmq_client_unref(made);
-        return NULL;
+        return NMQ_ENOMEM;
     }
     made->timer.fire = fire_timer;
     if (client != NULL) {
@@ -310,9 +332,10 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **replaced, boo
     }
     if (add(router, made) != NMQ_OK) {
         nmq_client_unref(made);
-        return NULL;
+        return NMQ_ENOMEM;
     }
-    return made;
+    *out = made;
+    return NMQ_OK;
 }
 
 // What the session holds may be more than this connection may have: others made it, or
@@ -344,15 +367,15 @@ nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **o
     nmq_client *replaced = NULL;
     nmq_link *old_link = NULL;
     nmq_message *old_will = NULL;
+    nmq_client *client = NULL;
     bool present = false;
-    int rv = NMQ_ENOMEM;
 
     if (judge_kept(router, attach) != NMQ_OK) {
         nmq_message_unref(attach->will);
         return NMQ_ENOMEM;
     }
     (void) pthread_mutex_lock(&router->registry_lock);
-    nmq_client *client = find_or_make(router, attach, &replaced, &present);
+    int rv = find_or_make(router, attach, &client, &replaced, &present);
     if (client != NULL) {
         (void) nmq_client_ref(client);
         (void) pthread_mutex_lock(&client->lock);
@@ -452,32 +475,6 @@ nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link
     (void) pthread_mutex_unlock(&client->lock);
     (void) pthread_mutex_unlock(&router->registry_lock);
     publish_will(router, client, will);
-    if (ends) {
-        end_client(router, client);
-    }
-}
-
-void
-nmq_registry_discard(nmq_router *router, nmq_client *client, uint8_t reason_code)
-{
-    nmq_link *link = NULL;
-    bool ends = false;
-
-    (void) pthread_mutex_lock(&router->registry_lock);
-    (void) pthread_mutex_lock(&client->lock);
-    client->expiry_interval_s = 0;
-    if (client->link != NULL) {
-        link = nmq_link_ref(client->link);
-    } else if (nmq_map_get(&router->clients, client->session->client_id) == client) {
-        ends = true;
-        take_out(router, client);
-    }
-    (void) pthread_mutex_unlock(&client->lock);
-    (void) pthread_mutex_unlock(&router->registry_lock);
-    if (link != NULL) {
-        link->ops->disconnect(link, reason_code);
-        nmq_link_unref(link);
-    }
     if (ends) {
         end_client(router, client);
     }

@@ -39,7 +39,8 @@ typedef struct {
 // A session is its user's: that of another user with the identifier ends, and so does that
 // of a client without a user name for one with a name. What the session holds is judged by
 // the rights first (rights.h).
-// *out gets a reference of the caller's. Returns NMQ_OK or NMQ_ENOMEM.
+// *out gets a reference of the caller's. Returns NMQ_OK, NMQ_ENOMEM, NMQ_ETOOBIG for a
+// session over the bound of sessions, or NMQ_ESHORT for a new one while memory is short.
 int nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **out);
 
 // The connection is over. Does nothing if another has taken over. send_will is false only
@@ -50,10 +51,6 @@ void nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link 
 // Adds a client that is away, with its session, will and times; takes the reference.
 // Returns NMQ_OK, or NMQ_ENOMEM or NMQ_EINVAL with the client still the caller's.
 int nmq_registry_restore(nmq_router *router, nmq_client *client);
-
-// Ends the client's session: now if it is away, else when its connection is over, which it
-// is told with that Reason Code.
-void nmq_registry_discard(nmq_router *router, nmq_client *client, uint8_t reason_code);
 
 // Returns the client with a reference, or NULL.
 nmq_client *nmq_registry_find(nmq_router *router, nmq_bytes client_id);

@@ -42,19 +42,45 @@ nmq_retained_sweep(nmq_timer *timer)
     } while (due_ms != 0 && due_ms <= now_ms);
 }
 
-void
-nmq_retained_keep(nmq_router *router, nmq_message *message)
+// Not kept, and not said to its publisher: counted, and logged once in a while.
+static void
+tell_not_kept(nmq_router *router, const nmq_message *message)
 {
+    nmq_bytes topic = nmq_message_topic(message);
+
+    nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_RETAINED, 1);
+    if (nmq_log_is_due(&router->not_kept_ms, nmq_clock_now_ms())) {
+        nmq_log_write(&router->log, NMQ_LOG_WARNING,
+                      "retained messages are at their bound: '%.*s' is not kept",
+                      (int) topic.len, (const char *) topic.at);
+    }
+}
+
+int
+nmq_retained_keep(nmq_router *router, nmq_message *message, bool bounded)
+{
+    uint8_t memory = NMQ_LIVE(router->memory);
+    nmq_retain_bounds bounds = {NMQ_LIVE(router->limits.retained_max),
+                                NMQ_LIVE(router->limits.retained_max_bytes),
+                                memory != NMQ_MEMORY_FINE, memory == NMQ_MEMORY_OUT};
+    int rv = NMQ_ENOMEM;
+
     (void) pthread_mutex_lock(&router->retain_lock);
-    int rv = message != NULL ? nmq_retain_put(router->retain, message) : NMQ_ENOMEM;
+    if (message != NULL) {
+        bool fits = !bounded || nmq_retain_fits(router->retain, message, &bounds);
+        rv = fits ? nmq_retain_put(router->retain, message) : NMQ_ETOOBIG;
+    }
     if (rv == NMQ_OK && message->expires_at_ms != 0) {
         arm_sweep(router, message->expires_at_ms);
     }
     (void) pthread_mutex_unlock(&router->retain_lock);
-    if (rv != NMQ_OK) {
+    if (rv == NMQ_ETOOBIG) {
+        tell_not_kept(router, message);
+    } else if (rv != NMQ_OK) {
         nmq_log_write(&router->log, NMQ_LOG_ERROR, "a retained message is lost: %s",
                       nmq_status_text(rv));
     }
+    return rv;
 }
 
 static nmq_retain_cursor *
@@ -136,8 +162,8 @@ step(nmq_router *router, nmq_retain_cursor *cursor, int64_t now_ms, uint32_t *vi
     return count;
 }
 
-// Whether the client is to have it: not its own where it says so [MQTT-3.8.3-3], nor what its
-// publisher may not publish any more.
+// Whether the client is to have it: not its own where it says so [MQTT-3.8.3-3], nor what
+// its publisher may not publish any more.
 static bool
 is_for(nmq_router *router, const nmq_client *client, const nmq_owed_entry *entry,
        nmq_message *message)

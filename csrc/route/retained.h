@@ -13,8 +13,9 @@
 #pragma once
 #include "route/router.h"
 
-// Keeps the message for its topic, as nmq_retain_put. What fails is logged.
-void nmq_retained_keep(nmq_router *router, nmq_message *message);
+// Keeps the message for its topic, as nmq_retain_put. `bounded`: within the bounds of what
+// is retained. What fails is logged. Returns what nmq_retain_put does, or NMQ_ETOOBIG.
+int nmq_retained_keep(nmq_router *router, nmq_message *message, bool bounded);
 
 // Of the router's sweep_timer: removes what has expired.
 void nmq_retained_sweep(nmq_timer *timer);

@@ -150,7 +150,8 @@ drop_in_flight(trial *t, bool attaches)
             i++;
             continue;
         }
-        nmq_inflight_give(inflight, entry); // another may have its place, or the table is gone
+        nmq_inflight_give(inflight,
+                          entry); // another may have its place, or the table is gone
         dropped++;
     }
     client->messages_dropped += dropped;

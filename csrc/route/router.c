@@ -265,6 +265,7 @@ deliver_to_group(nmq_batch *batch, nmq_group *group, nmq_share *what)
 {
     nmq_subscriptions *members = group->members;
     uint32_t turn = __atomic_fetch_add(&group->turn, 1, __ATOMIC_RELAXED);
+    bool refused = batch->refused;
 
     what->group = group->number;
     batch->work += members->count;
@@ -278,6 +279,7 @@ deliver_to_group(nmq_batch *batch, nmq_group *group, nmq_share *what)
             what->identifier_count = member->identifier != 0;
             what->options = member->options;
             if (nmq_deliver(batch, member->client, what)) {
+                batch->refused = refused; // not by this group
                 return true;
             }
         }
@@ -296,14 +298,25 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     nmq_share what = {.parts = parts, .message = message};
     unsigned taken = 0;
 
-    if (parts->retain && NMQ_LIVE(router->limits.retain_available)) { // else [MQTT-3.3.1-8]
-        *message = *message != NULL ? *message : nmq_message_new(parts);
-        nmq_retained_keep(router, *message);
-    }
     if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
         nmq_log_write(&router->log, NMQ_LOG_ERROR, "a message is lost: out of memory");
         batch->messages_dropped++;
         return 0;
+    }
+    if (batch->all_or_none && !nmq_router_takes_all(batch, from, parts, matches)) {
+        nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
+        batch->refused = true;
+        return 0;
+    }
+    if (parts->retain && NMQ_LIVE(router->limits.retain_available)) { // else [MQTT-3.3.1-8]
+        *message = *message != NULL ? *message : nmq_message_new(parts);
+        // the broker's own topics change within bounds of their own
+        int kept = nmq_retained_keep(router, *message, from != NULL);
+        if (kept == NMQ_ETOOBIG && batch->may_refuse) {
+            batch->refused = true;
+            batch->messages_dropped++;
+            return 0;
+        }
     }
     batch->work += matches->visits + matches->found->count;
     if (matches->found->count == 0 && matches->group_count == 0 && from != NULL) {

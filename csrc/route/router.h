@@ -24,11 +24,23 @@ typedef struct {
     uint32_t queue_max;         // messages that wait for one client
     uint64_t queue_max_bytes;   // of them; 0: no bound
     uint32_t subscriptions_max; // of one client; 0: no bound
-    uint64_t memory_max_bytes;  // that the core may hold; 0: no bound
+    uint64_t memory_max_bytes;  // that the process may have; 0: no bound
     uint32_t outbox_max_bytes;  // bytes that wait for one connection
     uint32_t hold_ms;           // how long publishers wait for a slow subscriber
     bool retain_available;      // keep and send retained messages
+
+    uint32_t sessions_max;       // in all; 0: no bound
+    uint32_t retained_max;       // retained messages; 0: no bound
+    uint64_t retained_max_bytes; // of them; 0: no bound
+    uint32_t groups_max;         // shared subscriptions of one client; 0: no bound
 } nmq_limits;
+
+// How much memory is taken of memory_max_bytes; see net/memory.c.
+enum nmq_memory_level {
+    NMQ_MEMORY_FINE,
+    NMQ_MEMORY_SHORT, // all of it: what would keep more is refused
+    NMQ_MEMORY_OUT,   // more than that: nearly everything is, and who exceeds is cut
+};
 
 // What the router's counters count since the start, of PUBLISH packets where not said
 // otherwise.
@@ -66,6 +78,17 @@ enum nmq_count {
     NMQ_COUNT_SUBSCRIPTIONS_ENDED,
     NMQ_COUNT_MESSAGES_DENIED,
     NMQ_COUNT_USERS_ENDED,
+    NMQ_COUNT_REFUSED_SESSIONS,
+    NMQ_COUNT_REFUSED_CLIENT_IDS,
+    NMQ_COUNT_REFUSED_RETAINED,
+    NMQ_COUNT_REFUSED_GROUPS,
+    NMQ_COUNT_REFUSED_FILTERS,
+    NMQ_COUNT_CONNECTS_TOO_LARGE,
+    NMQ_COUNT_KEEP_ALIVES_LOWERED,
+    NMQ_COUNT_MEMORY_SHORTAGES,
+    NMQ_COUNT_MEMORY_REFUSED,
+    NMQ_COUNT_SUBSCRIPTION_BYTES, // memory that subscriptions take now
+    NMQ_COUNTS,                   // how many there are
 };
 
 // Somebody who visits all clients in steps; who leaves the registry is passed over.
@@ -97,6 +120,8 @@ struct nmq_router {
     nmq_clock *clock;
     nmq_ring *events;
     nmq_log log;
+    uint8_t memory;      // NMQ_LIVE: enum nmq_memory_level
+    int64_t not_kept_ms; // atomic: when the last line about it was logged
     nmq_limits limits;
     nmq_counters counters;
 };
@@ -106,7 +131,11 @@ typedef struct {
     nmq_lane *lane;
     nmq_link *touched; // to flush, in this order, a reference each
     nmq_link *touched_last;
-    nmq_link *congested; // the first link found over its bound, a reference
+    nmq_link *congested;   // the first link found over its bound, a reference
+    uint16_t short_window; // of nmq_offer, for the message that is next
+    bool may_refuse;       // whose message is next need not be told that it was taken
+    bool all_or_none;      // memory is short: it goes to all that it is for, or is refused
+    bool refused;          // the last message was: it is not to be acknowledged as taken
     int64_t now_ms;
     uint64_t messages_out;
     uint64_t messages_dropped;
@@ -150,7 +179,10 @@ void nmq_batch_touch(nmq_batch *batch, nmq_link *link);
 
 // Routes one message; `from` is the publishing client or NULL. *message may hold the
 // message already, else it is made when a receiver needs to keep it; the caller unrefs it.
-// Returns how many sessions took it.
+// Returns how many sessions took it. One over the bounds of what is retained is not kept;
+// of a batch that may refuse it goes to nobody, and batch->refused is set. So it is when
+// memory is short and a session would have to keep it; the others got it, unless
+// all_or_none.
 unsigned nmq_router_publish(nmq_batch *batch, const nmq_client *from,
                             const nmq_message_parts *parts, nmq_message **message);
 
@@ -167,3 +199,11 @@ void nmq_router_set_acl(nmq_router *router, nmq_acl *acl);
 
 // Returns a reference to the acl in force, or NULL, and its version.
 nmq_acl *nmq_router_acl(nmq_router *router, uint64_t *version);
+
+// shortage.c. The short_window of nmq_offer at that level of memory.
+uint16_t nmq_router_short_window(uint8_t memory);
+
+// shortage.c. Whether no session that the message is for would have to keep it. The batch
+// has a short_window.
+bool nmq_router_takes_all(const nmq_batch *batch, const nmq_client *from,
+                          const nmq_message_parts *parts, const nmq_matches *matches);

@@ -7,6 +7,36 @@
 
 enum { FORGET_PART = 64 }; // subscriptions that go while the tree is locked
 
+// Whether there is room for one more: NMQ_OK, NMQ_ETOOBIG or NMQ_ESHORT. Call with all
+// lanes.
+static int
+may_subscribe(nmq_router *router, const nmq_client *client, const nmq_filter *filter)
+{
+    uint32_t max = NMQ_LIVE(router->limits.subscriptions_max);
+    uint32_t groups_max = NMQ_LIVE(router->limits.groups_max);
+    bool groups_full =
+        filter->group.at != NULL && groups_max != 0 && client->group_count >= groups_max;
+
+    if (client->is_tap) {
+        return NMQ_OK;
+    }
+    if (NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE) {
+        nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
+        return NMQ_ESHORT;
+    }
+    nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_GROUPS, groups_full);
+    return groups_full || (max != 0 && client->session->sub_count >= max) ? NMQ_ETOOBIG
+                                                                          : NMQ_OK;
+}
+
+// Counts the memory that subscriptions took since `before`, of nmq_mem_taken.
+static void
+count_bytes(nmq_router *router, uint64_t before)
+{
+    nmq_counters_add(&router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES,
+                     nmq_mem_taken() - before);
+}
+
 // The same filter replaces the subscription [MQTT-3.8.4-3] in one step under all lanes, and
 // so loses no message [MQTT-3.8.4-4].
 int
@@ -16,11 +46,12 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, const nmq_filter *f
     nmq_subscription sub = {.client = client, .options = options, .identifier = identifier};
 
     nmq_lanes_lock_all(router->lanes);
-    uint32_t max = client->is_tap ? 0 : NMQ_LIVE(router->limits.subscriptions_max);
+    uint64_t before = nmq_mem_taken();
     int rv = client->ended ? NMQ_ECLOSED : nmq_tree_put(router->tree, filter, &sub);
-    if (rv == 1 && max != 0 && client->session->sub_count >= max) {
+    int may = rv == 1 ? may_subscribe(router, client, filter) : NMQ_OK;
+    if (may != NMQ_OK) {
         (void) nmq_tree_del(router->tree, filter, client);
-        rv = NMQ_ETOOBIG;
+        rv = may;
     }
     if (rv >= 0 && nmq_session_sub_put(client->session, filter, options, identifier,
                                        rv == 1) != NMQ_OK) {
@@ -28,6 +59,8 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, const nmq_filter *f
         nmq_session_sub_del(client->session, filter->text);
         rv = NMQ_ENOMEM;
     }
+    client->group_count += rv == 1 && filter->group.at != NULL;
+    count_bytes(router, before);
     nmq_client_count_subscriptions(client);
     nmq_lanes_unlock_all(router->lanes);
     return rv;
@@ -39,11 +72,14 @@ int
 nmq_router_unsubscribe(nmq_router *router, nmq_client *client, const nmq_filter *filter)
 {
     nmq_lanes_lock_all(router->lanes);
+    uint64_t before = nmq_mem_taken();
     int rv = nmq_tree_del(router->tree, filter, client);
     if (rv == NMQ_OK) {
         nmq_session_sub_del(client->session, filter->text);
+        client->group_count -= filter->group.at != NULL;
         nmq_client_count_subscriptions(client);
     }
+    count_bytes(router, before);
     nmq_lanes_unlock_all(router->lanes);
     if (rv == NMQ_OK && filter->group.at == NULL) {
         nmq_retained_cancel(router, client, filter->filter);
@@ -58,13 +94,14 @@ forget_some(nmq_router *router, nmq_client *client)
     nmq_session *session = client->session;
 
     nmq_lanes_lock_all(router->lanes);
+    uint64_t before = nmq_mem_taken();
     client->ended = true;
     for (int i = 0; i < FORGET_PART && session->sub_count > 0; i++) {
-        nmq_filter filter =
-            nmq_session_sub_filter(&session->subs[session->sub_count - 1]);
+        nmq_filter filter = nmq_session_sub_filter(&session->subs[session->sub_count - 1]);
         (void) nmq_tree_del(router->tree, &filter, client);
         nmq_session_sub_del(session, filter.text);
     }
+    count_bytes(router, before);
     nmq_client_count_subscriptions(client);
     bool more = session->sub_count > 0;
     nmq_lanes_unlock_all(router->lanes);

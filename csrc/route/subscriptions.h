@@ -8,8 +8,8 @@
 #include "route/router.h"
 
 // Subscribes the client to a valid filter. Returns 1 for a new subscription, 0 for one
-// replaced, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's bound, or NMQ_ECLOSED for a
-// client that has ended.
+// replaced, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's bounds, NMQ_ESHORT for a new
+// one while memory is short, or NMQ_ECLOSED for a client that has ended.
 int nmq_router_subscribe(nmq_router *router, nmq_client *client, const nmq_filter *filter,
                          uint8_t options, uint32_t identifier);
 

@@ -39,7 +39,7 @@ typedef struct {
     uint32_t count;
     uint32_t quota_used;
     uint32_t displaced; // entries that lie behind the slot of their own
-    uint64_t bytes; // of the messages, each in full
+    uint64_t bytes;     // of the messages, each in full
     uint64_t next_order;
     uint16_t last_id;
 } nmq_inflight;

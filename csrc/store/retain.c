@@ -23,6 +23,7 @@ struct nmq_retain {
     node root;
     size_t count;
     uint64_t stored; // how many messages were put so far
+    uint64_t bytes;  // of the messages
     node **heap;
     uint32_t heap_count;
     uint32_t heap_cap;
@@ -178,11 +179,43 @@ set_message(nmq_retain *retain, node *n, nmq_message *message)
 {
     heap_remove(retain, n);
     retain->count += (message != NULL) - (size_t) (n->message != NULL);
+    retain->bytes += (message != NULL ? nmq_message_size(message) : 0) -
+                     (n->message != NULL ? nmq_message_size(n->message) : 0);
     nmq_message_unref(n->message);
     n->message = message;
     if (message != NULL && message->expires_at_ms != 0) {
         heap_settle(retain, retain->heap_count++, n);
     }
+}
+
+// The message under the topic, NULL: none.
+static const nmq_message *
+find(const nmq_retain *retain, nmq_bytes topic_name)
+{
+    const nmq_level *at = &retain->root.level;
+    nmq_bytes level;
+
+    while (at != NULL && nmq_topic_next_level(&topic_name, &level)) {
+        at = nmq_level_find(at, level, nmq_level_hash(level));
+    }
+    return at != NULL ? ((const node *) at)->message : NULL;
+}
+
+bool
+nmq_retain_fits(const nmq_retain *retain, const nmq_message *message,
+                const nmq_retain_bounds *bounds)
+{
+    uint64_t size = nmq_message_size(message);
+    bool count_fits = bounds->count == 0 || retain->count < bounds->count;
+    bool bytes_fit =
+        !bounds->no_growth && (bounds->bytes == 0 || retain->bytes + size <= bounds->bytes);
+
+    if (message->payload_len == 0 || (count_fits && bytes_fit && !bounds->no_change)) {
+        return true;
+    }
+    const nmq_message *old = find(retain, nmq_message_topic(message));
+    return old != NULL && !bounds->no_change &&
+           (bytes_fit || size <= nmq_message_size(old));
 }
 
 int
@@ -464,4 +497,10 @@ size_t
 nmq_retain_count(const nmq_retain *retain)
 {
     return retain->count;
+}
+
+uint64_t
+nmq_retain_bytes(const nmq_retain *retain)
+{
+    return retain->bytes;
 }

@@ -60,3 +60,18 @@ int nmq_messages_put(nmq_messages *messages, nmq_message *message);
 void nmq_messages_free(nmq_messages *messages); // unrefs each
 
 size_t nmq_retain_count(const nmq_retain *retain);
+uint64_t nmq_retain_bytes(const nmq_retain *retain); // of the messages
+
+// Most messages and bytes of them; 0: no bound.
+typedef struct {
+    uint32_t count;
+    uint64_t bytes;
+    bool no_growth; // no more bytes than there are
+    bool no_change; // none is put
+} nmq_retain_bounds;
+
+// Whether nmq_retain_put would keep the bounds: it always does where it removes a message,
+// and, but for no_change, where it puts one that is not larger in place of another. Cost:
+// as put, where a bound is reached.
+bool nmq_retain_fits(const nmq_retain *retain, const nmq_message *message,
+                     const nmq_retain_bounds *bounds);

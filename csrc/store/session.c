@@ -25,6 +25,12 @@ drop_sub_index(nmq_session *s)
     }
 }
 
+// What may go out while memory is short.
+enum {
+    SHORT_OUTBOX_BYTES = 1 << 16, // that wait for the client already
+    SHORT_SMALL_BYTES = 1 << 12,  // a payload that is not large
+};
+
 nmq_session *
 nmq_session_new(nmq_bytes client_id)
 {
@@ -315,6 +321,23 @@ nmq_session_send(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offe
     return rv;
 }
 
+bool
+nmq_session_refuses(const nmq_session *session, const nmq_outbox *outbox, uint8_t qos,
+                    size_t payload_len, uint16_t short_window)
+{
+    uint32_t in_flight = session->inflight.count;
+
+    if (outbox == NULL) {
+        return qos > 0; // at QoS 0 it is dropped
+    }
+    if (outbox->total > SHORT_OUTBOX_BYTES || session->queue.count > 0) {
+        return true;
+    }
+    return qos > 0 &&
+           (!window_is_open(session) || in_flight >= short_window ||
+            (payload_len > SHORT_SMALL_BYTES && (in_flight > 0 || short_window == 1)));
+}
+
 enum nmq_delivered
 nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer,
                     int64_t now_ms)
@@ -326,6 +349,11 @@ nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *o
     }
     if (offer->qos == 0 && outbox == NULL) {
         return NMQ_DELIVERED_DROPPED;
+    }
+    if (offer->short_window != 0 &&
+        nmq_session_refuses(session, outbox, offer->qos, offer->parts->payload.len,
+                            offer->short_window)) {
+        return NMQ_DELIVERED_REFUSED;
     }
     bool wait = offer->room != 0 && outbox != NULL && outbox->total >= offer->room;
     wait = wait || session->owed != NULL; // behind retained messages

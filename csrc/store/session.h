@@ -55,6 +55,7 @@ enum nmq_delivered {
     NMQ_DELIVERED_QUEUED,  // waits in the queue
     NMQ_DELIVERED_FULL,    // no room in the queue: dropped
     NMQ_DELIVERED_DROPPED, // too large for the client, expired, or out of memory
+    NMQ_DELIVERED_REFUSED, // memory is short, and it would have to be kept
 };
 
 // One Application Message for one session. `message` may be NULL for QoS 0 that goes out at
@@ -69,6 +70,8 @@ typedef struct {
     bool retain;
     bool overflow; // queue even past queue_max: back-pressure bounds it instead
     size_t room;   // bytes in the outbox past which it waits in the queue; 0: no bound
+    // Memory is short: the most messages in flight, and nothing is queued; 0: it is not.
+    uint16_t short_window;
 } nmq_offer;
 
 // Returns a session with one owned copy of the client identifier, or NULL.
@@ -102,6 +105,12 @@ bool nmq_session_can_send(const nmq_session *session);
 // Offers a message. outbox is NULL while the client is away; QoS 0 is then dropped.
 enum nmq_delivered nmq_session_deliver(nmq_session *session, nmq_outbox *outbox,
                                        const nmq_offer *offer, int64_t now_ms);
+
+// Whether nmq_session_deliver would refuse it, with a short_window that is not 0. While
+// memory is short a message goes out only if that takes little: at once, to a client that
+// keeps up, and a large one alone.
+bool nmq_session_refuses(const nmq_session *session, const nmq_outbox *outbox, uint8_t qos,
+                         size_t payload_len, uint16_t short_window);
 
 // Whether nmq_session_deliver would need offer->message: QoS above 0, or a queue to join.
 bool nmq_session_needs_message(const nmq_session *session, uint8_t qos);

@@ -174,9 +174,65 @@ class Config:
         "max_memory",
         Size(0, 1 << 50),
         0,
-        "Own key: memory that messages, sessions and connections may take together. Past it"
-        " the client that holds the most is disconnected, and its session is dropped. 0: three"
-        " quarters of what the machine, or this process's control group, has.",
+        "Own key: memory that the process may take. At the bound growth is refused: new"
+        " sessions and subscriptions, and messages that would have to wait for a client or be"
+        " retained; what was acknowledged stays. 5 % over it connections are closed that hold"
+        " much themselves. 0: three quarters of what the machine, or this process's control"
+        " group, has.",
+    )
+    max_sessions: int = key(
+        "max_sessions",
+        Whole(0, U32),
+        1_000_000,
+        "Own key: most sessions, of clients that are connected or away; a client that would be"
+        " one more is refused. 0: no bound.",
+    )
+    max_retained_messages: int = key(
+        "max_retained_messages",
+        Whole(0, U32),
+        1_000_000,
+        "Own key: most retained messages. One more is not kept; 0: no bound.",
+    )
+    max_retained_bytes: int = key(
+        "max_retained_bytes",
+        Size(0, 1 << 50),
+        1 << 30,
+        "Own key: most bytes of retained messages, with their topics and properties. What would"
+        " go over it is not kept; 0: no bound.",
+    )
+    max_groups_per_client: int = key(
+        "max_groups_per_client",
+        Whole(0, U32),
+        1000,
+        "Own key: most $share subscriptions of one client; 0: no bound.",
+    )
+    max_filters_per_packet: int = key(
+        "max_filters_per_packet",
+        Whole(0, U32),
+        10_000,
+        "Own key: most topic filters in one SUBSCRIBE or UNSUBSCRIBE; a client that sends more"
+        " is disconnected. 0: no bound.",
+    )
+    max_clientid_length: int = key(
+        "max_clientid_length",
+        Whole(0, 65535, "bytes"),
+        1024,
+        "Own key: longest client identifier; 0: no bound.",
+    )
+    max_connect_size: int = key(
+        "max_connect_size",
+        Size(0, 1 << 28),
+        64 << 10,
+        "Own key: largest CONNECT packet, not counting its will (topic, payload, properties),"
+        " which may take 256 KiB more. 0: max_packet_size alone.",
+    )
+    max_keepalive: int = key(
+        "max_keepalive",
+        Whole(0, 65535, "s"),
+        0,
+        "Own key: longest keep alive of MQTT 5.0 clients, who are told so; one that asks for"
+        " none is told it too. Before 5.0 there is no way to tell, and a client keeps what it"
+        " asks for. 0: no bound.",
     )
     connect_timeout: int = key(
         "connect_timeout",

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from nanomq_py.sys_topics import LIMITS
+from nanomq_py.sys_topics import LIMITS, MEMORY
 from tests import raw
 from tests.conformance.flows import give, kept
 from tests.conftest import Process, StartBroker
@@ -20,7 +20,7 @@ ONCE = {
     "retained messages/count", "publish/messages/received", "publish/messages/sent",
     "publish/messages/dropped", "publish/bytes/received", "publish/bytes/sent",
     "bytes/received", "bytes/sent", "memory/held",
-} | {f"limits/{name}" for name in LIMITS}  # fmt: skip
+} | {f"limits/{name}" for name in LIMITS} | {f"memory/{name}" for name in MEMORY}  # fmt: skip
 HEAP = {"heap/current", "heap/maximum"}
 HEAP_IS_KNOWN = "LD_PRELOAD" not in os.environ  # the sanitizer's allocator does not tell
 LOADS = {

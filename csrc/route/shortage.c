@@ -1,0 +1,72 @@
+// shortage.c - what a message meets while memory is short (router.h).
+#include "route/router.h"
+
+enum { SHORT_WINDOW = 16 };
+
+uint16_t
+nmq_router_short_window(uint8_t memory)
+{
+    switch (memory) {
+    case NMQ_MEMORY_FINE: return 0;
+    case NMQ_MEMORY_SHORT: return SHORT_WINDOW;
+    default: return 1;
+    }
+}
+
+// Whether the subscription's session would take the message without keeping more than a
+// little.
+static bool
+takes(const nmq_batch *batch, const nmq_subscription *sub, const nmq_message_parts *parts)
+{
+    nmq_client *client = sub->client;
+    uint8_t granted = sub->options & NMQ_SUB_QOS;
+    uint8_t qos = parts->qos < granted ? parts->qos : granted;
+
+    if (client->is_tap || qos == 0) {
+        return true; // at QoS 0 it may be dropped
+    }
+    (void) pthread_mutex_lock(&client->lock);
+    nmq_link *link = client->link;
+    if (link != NULL) {
+        (void) pthread_mutex_lock(&link->lock);
+    }
+    const nmq_outbox *outbox = link != NULL && !link->closed ? &link->outbox : NULL;
+    bool refuses = nmq_session_refuses(client->session, outbox, qos, parts->payload.len,
+                                       batch->short_window);
+    if (link != NULL) {
+        (void) pthread_mutex_unlock(&link->lock);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    return !refuses;
+}
+
+static bool
+one_takes(const nmq_batch *batch, const nmq_subscriptions *members,
+          const nmq_message_parts *parts)
+{
+    for (uint32_t i = 0; i < members->count; i++) {
+        if (takes(batch, &members->at[i], parts)) {
+            return true;
+        }
+    }
+    return members->count == 0;
+}
+
+bool
+nmq_router_takes_all(const nmq_batch *batch, const nmq_client *from,
+                     const nmq_message_parts *parts, const nmq_matches *matches)
+{
+    for (uint32_t i = 0; i < matches->found->count; i++) {
+        const nmq_subscription *sub = &matches->found->at[i];
+        bool own = from == sub->client && (sub->options & NMQ_SUB_NO_LOCAL) != 0;
+        if (!own && !takes(batch, sub, parts)) {
+            return false;
+        }
+    }
+    for (uint32_t i = 0; i < matches->group_count; i++) {
+        if (!one_takes(batch, matches->groups[i]->members, parts)) {
+            return false;
+        }
+    }
+    return true;
+}
