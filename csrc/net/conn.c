@@ -307,7 +307,7 @@ all_packets(nmq_conn *conn, nmq_batch *batch)
         if (nmq_turn_is_full(batch->messages_out)) {
             nmq_batch_end(batch);
             nmq_batch_again(batch);
-        } else {
+        } else if (batch->work - batch->stay >= NMQ_LANE_WORK) {
             nmq_batch_breathe(batch);
         }
     }

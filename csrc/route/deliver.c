@@ -8,6 +8,7 @@ enum {
     QUEUE_GATHER_FACTOR = 64, // times NMQ_LOAD_FULL, while its client comes on
     QUEUE_LIMIT_FACTOR = 2,   // times its bound in bytes, whatever its client does
     TELL_EVERY_MS = 60000,    // that a session drops
+    LIGHT_PART = 8,           // of its bytes in flight: no load yet
 };
 
 static bool
@@ -118,10 +119,13 @@ nmq_deliver_note(const nmq_session *session, nmq_link *link)
     bool waits =
         session->queue.count > 0 || session->resend != NULL || session->owed != NULL;
 
-    link->load = nmq_session_load(session);
-    if (link->load > 0) {
-        link->held_bytes = nmq_session_held_bytes(session);
+    uint64_t max_bytes = session->queue_max_bytes - 1; // 0, no bound, is the largest
+    if (!waits && link->load == 0 && session->inflight.bytes <= max_bytes / LIGHT_PART) {
+        link->pump_due = false; // as of most, most of the time
+        return;
     }
+    link->load = nmq_session_load(session);
+    link->held_bytes = nmq_session_held_bytes(session);
     link->at_limit =
         link->load / QUEUE_GATHER_FACTOR >= NMQ_LOAD_FULL && nmq_session_is_full(session);
     link->pump_due = waits && nmq_session_can_send(session);
