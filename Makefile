@@ -9,11 +9,7 @@ FUZZ_S := 20
 STRICT := -std=c11 -D_GNU_SOURCE -Icsrc -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 
-<<<<<<< HEAD
-.PHONY: run test lint format asan tsan fuzz machine bench bench-short abuse reloads clean
-=======
-.PHONY: run test lint format asan tsan machine bench bench-short abuse reloads slow-readers clean
->>>>>>> 187e9b2 (tests: slow readers get all that was acknowledged)
+.PHONY: run test lint format asan tsan fuzz machine bench bench-short abuse reloads slow-readers attacks clean
 
 run: build/run
 	$(PY) -m nanomq_py start --conf etc/nanomq.conf

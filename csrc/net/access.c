@@ -37,7 +37,7 @@ nmq_conn_users_changed(const nmq_conn *conn, uint8_t proof)
     const uint64_t *version = &conn->conns->router->users_version;
 
     return proof == NMQ_PROOF_USERS &&
-           __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->users_version;
+           (uint32_t) __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->users_version;
 }
 
 void

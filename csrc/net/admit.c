@@ -389,7 +389,8 @@ use_settings_of_now(nmq_conn *conn)
     nmq_listener_settings *old = conn->settings;
     const uint64_t *version = &conn->conns->router->users_version;
 
-    conn->users_version = __atomic_load_n(version, __ATOMIC_ACQUIRE); // before it asks
+    // before it asks
+    conn->users_version = (uint32_t) __atomic_load_n(version, __ATOMIC_ACQUIRE);
     conn->settings = nmq_listener_now(conn->listener);
     nmq_listener_settings_unref(old);
 }

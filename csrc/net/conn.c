@@ -32,7 +32,10 @@ nmq_conn_end(nmq_conn *conn, bool lost)
     link->closed = true;
     (void) pthread_mutex_unlock(&link->lock);
     nmq_link_relieve(link, 0, true);
-    nmq_conn_cancel(conn, &link->hold_timer);
+    nmq_link_wait *wait = __atomic_load_n(&link->wait, __ATOMIC_ACQUIRE);
+    if (wait != NULL) {
+        nmq_conn_cancel(conn, &wait->timer);
+    }
     if (conn->client != NULL) {
         nmq_registry_detach(conns->router, conn->client, link, conn->send_will);
     }
@@ -115,7 +118,7 @@ prepare_in(nmq_conn *conn)
     }
     in->at = at;
     in->cap = want;
-    __atomic_store_n(&conn->held_in, want, __ATOMIC_RELAXED);
+    __atomic_store_n(&conn->held_in, (uint32_t) want, __ATOMIC_RELAXED);
     return NMQ_OK;
 }
 
@@ -272,7 +275,7 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
         return next;
     }
     *taken = (size_t) got;
-    conn->packets_in++;
+    batch->packets_in++;
     if (next == NMQ_NEXT_PACKET && nmq_conns_have_rate(conn->conns) &&
         !nmq_conn_pay(conn, size, type == NMQ_PUBLISH, batch->now_ms)) {
         return NMQ_NEXT_PAUSE;
@@ -335,7 +338,7 @@ hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
     }
     bool held = nmq_link_hold(congested, &conn->link, &patience, &first);
     if (first) {
-        nmq_conn_arm(nmq_conn_of(congested), &congested->hold_timer,
+        nmq_conn_arm(nmq_conn_of(congested), &congested->wait->timer,
                      now_ms + NMQ_LINK_LOOK_MS);
     }
     return held;
@@ -343,25 +346,22 @@ hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
 
 // Counts and settles what one batch did.
 static void
-settle(nmq_conn *conn)
+settle(nmq_conn *conn, const nmq_batch *batch)
 {
     nmq_router *router = conn->conns->router;
     nmq_counters *counters = &router->counters;
     nmq_link *link = &conn->link;
 
-    nmq_counters_add(counters, NMQ_COUNT_PACKETS_IN, conn->packets_in);
-    conn->packets_in = 0;
-    if (conn->messages_in > 0) {
-        nmq_counters_add(counters, NMQ_COUNT_PAYLOAD_IN, conn->payload_in);
-        conn->payload_in = 0;
-        nmq_counters_add(counters, NMQ_COUNT_MESSAGES_IN, conn->messages_in);
-        (void) __atomic_add_fetch(&conn->client->messages_received, conn->messages_in,
+    nmq_counters_add(counters, NMQ_COUNT_PACKETS_IN, batch->packets_in);
+    if (batch->messages_in > 0) {
+        nmq_counters_add(counters, NMQ_COUNT_PAYLOAD_IN, batch->payload_in);
+        nmq_counters_add(counters, NMQ_COUNT_MESSAGES_IN, batch->messages_in);
+        (void) __atomic_add_fetch(&conn->client->messages_received, batch->messages_in,
                                   __ATOMIC_RELAXED);
-        conn->messages_in = 0;
     }
     if (conn->acked) {
         (void) pthread_mutex_lock(&link->lock);
-        bool relieve = link->held != NULL || link->stuck;
+        bool relieve = link->stuck || (link->wait != NULL && link->wait->held != NULL);
         (void) pthread_mutex_unlock(&link->lock);
         if (relieve) {
             nmq_link_relieve(link, NMQ_LIVE(router->limits.outbox_max_bytes), false);
@@ -416,7 +416,7 @@ nmq_conn_process(nmq_conn *conn)
         next = next == NMQ_NEXT_PACKET ? then : next;
     }
     nmq_batch_end(&batch);
-    settle(conn);
+    settle(conn, &batch);
     nmq_conns_relieve(conns); // perhaps of this one; it hears of it
     conn->short_ms = next == NMQ_NEXT_SHORT ? conn->short_ms : 0;
     go_on(conn, next, &batch);

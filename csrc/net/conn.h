@@ -119,14 +119,14 @@ struct nmq_conn {
     nmq_conn_ws *ws;           // fixed; NULL: MQTT without WebSocket
     nmq_mount *mount;          // receive side; NULL: none
     nmq_rate *rate;            // atomic, set once; NULL: as fast as it likes
-    size_t held_in;            // atomic: what `in` holds
-    size_t in_cap_next;        // receive side: how large the next buffer shall be
+    uint32_t held_in;          // atomic: what `in` holds
+    uint32_t in_cap_next;      // receive side: how large the next buffer shall be
     enum nmq_conn_state state; // receive side
+    uint32_t users_version;    // receive side: when it said who it is
     nmq_alias_names aliases;   // receive side
     nmq_client *client;        // set by the receive side with link.lock; a reference
     nmq_acl_view *acl;         // receive side; NULL: everything is allowed
     uint64_t acl_version;      // receive side: of the rules that `acl` is for
-    uint64_t users_version;    // receive side: when it said who it is
     nmq_origin *origin;        // receive side; a reference; NULL: nothing retained yet
     nmq_outbox sending;        // send side
     nmq_job job;               // goes on with what `job_does` says, and holds a reference
@@ -150,13 +150,8 @@ struct nmq_conn {
     int64_t idle_ms;        // atomic: longest silence, 0: any
     int64_t last_packet_ms; // atomic
     uint64_t retry_acks;    // clock: in-flight head at the last retry
-    uint64_t messages_in;   // receive side: of this batch
-    uint64_t payload_in;    // receive side: of this batch, bytes
-    uint64_t packets_in;    // receive side: of this batch
-    int64_t waits_from_ms;  // link.lock: since when it waits for itself
     nmq_timer timer;        // clock
-    struct nmq_conn *next_short; // conns.lock: of those that wait for memory
-    int64_t short_ms; // receive side: since when it waits for memory; 0: it does not
+    int64_t short_ms;       // receive side: since when it waits for memory; 0: it does not
 };
 
 // What a job of a connection goes on with.
@@ -217,7 +212,7 @@ uint8_t nmq_conn_version(const nmq_conn *conn);    // 0 before CONNECT; thread-s
 void nmq_conn_arm(nmq_conn *conn, nmq_timer *timer, int64_t due_ms);
 void nmq_conn_cancel(nmq_conn *conn, nmq_timer *timer);
 void nmq_conn_fire_timer(nmq_timer *timer); // of conn.timer
-void nmq_conn_fire_hold(nmq_timer *timer);  // of link.hold_timer
+void nmq_conn_fire_hold(nmq_timer *timer);  // of link.wait
 
 // conn_send.c. Starts the send side if it rests. `from_batch`: the link leaves that batch's
 // list, and so may enter another; nobody else may say so.
@@ -237,8 +232,8 @@ bool nmq_conn_wait_for_itself(nmq_conn *conn, int64_t now_ms);
 // conn_job.c. Reads on if its answers have gone, or if `always`. Call without a lock.
 void nmq_conn_answered_all(nmq_conn *conn, bool always);
 
-// conn_job.c. hold_timer is due: closes a client that takes nothing of them. Returns
-// whether to look again.
+// conn_job.c. The timer of link.wait is due: closes a client that takes nothing of them.
+// Returns whether to look again.
 bool nmq_conn_look_at_answers(nmq_conn *conn, int64_t now_ms);
 
 // conn.c. The end of the receive side; `lost` when the peer is gone and what waits has no

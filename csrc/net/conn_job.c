@@ -43,14 +43,15 @@ nmq_conn_wait_for_itself(nmq_conn *conn, int64_t now_ms)
 
     (void) nmq_link_ref(link); // whoever goes on may end it all
     (void) pthread_mutex_lock(&link->lock);
-    bool waits = !link->closed && !conn->closing && nmq_link_answers(link) > max;
+    bool waits = !link->closed && !conn->closing && nmq_link_answers(link) > max &&
+                 nmq_link_waits(link) != NULL;
     if (waits) {
         __atomic_store_n(&conn->waits_for_itself, true, __ATOMIC_RELAXED);
-        conn->waits_from_ms = now_ms;
+        link->wait->self_ms = now_ms;
     }
     (void) pthread_mutex_unlock(&link->lock);
     if (waits) {
-        nmq_conn_arm(conn, &link->hold_timer, now_ms + NMQ_LINK_LOOK_MS);
+        nmq_conn_arm(conn, &link->wait->timer, now_ms + NMQ_LINK_LOOK_MS);
     }
     nmq_link_unref(link);
     return waits;
@@ -84,7 +85,7 @@ nmq_conn_look_at_answers(nmq_conn *conn, int64_t now_ms)
 
     (void) pthread_mutex_lock(&link->lock);
     bool waits = conn->waits_for_itself;
-    bool deaf = waits && nmq_link_still_ms(link, conn->waits_from_ms, now_ms) >= hold_ms;
+    bool deaf = waits && nmq_link_still_ms(link, link->wait->self_ms, now_ms) >= hold_ms;
     if (deaf) {
         __atomic_store_n(&conn->waits_for_itself, false, __ATOMIC_RELAXED);
     }

@@ -101,7 +101,7 @@ sends_done(nmq_conn *conn)
     nmq_link *link = &conn->link;
 
     (void) pthread_mutex_lock(&link->lock);
-    bool relieve = link->held != NULL || link->stuck;
+    bool relieve = link->stuck || (link->wait != NULL && link->wait->held != NULL);
     bool close = conn->closing && !conn->is_sending;
     (void) pthread_mutex_unlock(&link->lock);
     if (relieve) {

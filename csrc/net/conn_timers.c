@@ -155,8 +155,7 @@ nmq_conn_fire_timer(nmq_timer *timer)
 void
 nmq_conn_fire_hold(nmq_timer *timer)
 {
-    nmq_link *link =
-        (nmq_link *) (void *) ((uint8_t *) timer - offsetof(nmq_link, hold_timer));
+    nmq_link *link = ((nmq_link_wait *) (void *) timer)->link; // the timer is first
     nmq_conn *conn = nmq_conn_of(link);
     nmq_router *router = conn->conns->router;
     nmq_patience patience = nmq_router_patience(router, nmq_clock_now_ms());

@@ -120,6 +120,7 @@ static const nmq_link_ops link_ops = {
     .flush = nmq_conn_flush,
     .resume = nmq_conn_resume,
     .disconnect = nmq_conn_disconnect,
+    .look = nmq_conn_fire_hold,
     .free = conn_free,
 };
 
@@ -184,7 +185,6 @@ accept_stream(void *arg, nmq_stream *stream)
     conn->send_will = true;
     conn->packet_max = UINT32_MAX;
     conn->timer.fire = nmq_conn_fire_timer;
-    conn->link.hold_timer.fire = nmq_conn_fire_hold;
     stream->on_recv = nmq_conn_on_recv;
     stream->on_sent = nmq_conn_on_sent;
     stream->arg = conn;

@@ -216,7 +216,7 @@ nmq_conn_wait_memory(nmq_conn *conn)
     }
     (void) pthread_mutex_lock(&conns->lock);
     bool first = conns->short_of == NULL; // the others do not put the timer off
-    conn->next_short = conns->short_of;
+    conn->link.next_held = first ? NULL : &conns->short_of->link;
     conns->short_of = conn;
     (void) pthread_mutex_unlock(&conns->lock);
     if (first) {
@@ -265,7 +265,9 @@ nmq_conns_fire_short(nmq_timer *timer)
     (void) pthread_mutex_unlock(&conns->lock);
     while (waiting != NULL) {
         nmq_conn *conn = waiting;
-        waiting = conn->next_short;
+        nmq_link *next = conn->link.next_held;
+        conn->link.next_held = NULL;
+        waiting = next != NULL ? nmq_conn_of(next) : NULL;
         wait_on(conn, now_ms);
     }
     if (NMQ_LIVE(conns->router->memory) != NMQ_MEMORY_FINE) {

@@ -263,8 +263,8 @@ nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     int code = NMQ_RC_SUCCESS;
     nmq_fault fault = check_publish(conn, packet);
 
-    conn->messages_in++;
-    conn->payload_in += packet->publish.payload.len;
+    batch->messages_in++;
+    batch->payload_in += packet->publish.payload.len;
     if (fault.code == 0 && nmq_props_has(&packet->props, NMQ_PROP_TOPIC_ALIAS)) {
         int rv = resolve_alias(conn, packet);
         if (rv < 0) {
@@ -295,8 +295,8 @@ nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
             forget_qos2(conn, packet);
         }
         if (code == NMQ_ESHORT) {
-            conn->messages_in--;
-            conn->payload_in -= packet->publish.payload.len;
+            batch->messages_in--;
+            batch->payload_in -= packet->publish.payload.len;
             return NMQ_NEXT_SHORT;
         }
         if (code < 0) {

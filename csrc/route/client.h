@@ -23,21 +23,26 @@ enum nmq_proof {
 typedef struct nmq_client {
     uint64_t number; // fixed: unique in this process
     nmq_router *router;
-    uint32_t refs; // atomic
+    uint32_t refs;    // atomic
+    bool clean_start; // lock
+    bool is_tap;      // fixed: Python listens, there is no link
+    bool ended;       // all lanes: no longer in the tree
+    bool subscribed;  // all lanes and lock: it has a subscription
     pthread_mutex_t lock;
     nmq_session *session;       // lock; its list of subscriptions: all lanes
     nmq_link *link;             // lock; NULL while the client is away; a reference
     nmq_bytes user_name;        // fixed at attach: the session is this user's; owned
     nmq_peer peer;              // lock
-    uint64_t judged;            // lock: acl_version by which its session was judged
     uint32_t listener;          // lock: number of the one it came through; 0: of before
-    uint8_t proof;              // lock; enum nmq_proof
-    uint8_t version;            // lock
-    bool clean_start;           // lock
-    uint16_t keep_alive_s;      // lock
+    uint32_t judged;            // lock: acl_version by which its session was judged
     uint32_t expiry_interval_s; // lock; 0xffffffff: never
     nmq_message *will;          // lock; a reference
     uint32_t will_delay_s;      // lock
+    uint32_t told_dropped_s;    // lock: when it was last told that it drops; 0: never
+    uint32_t group_count;       // all lanes: of its subscriptions, the shared ones
+    uint16_t keep_alive_s;      // lock
+    uint8_t proof;              // lock; enum nmq_proof
+    uint8_t version;            // lock
     int64_t will_due_ms;        // lock; 0: not waiting
     int64_t expiry_due_ms;      // lock; 0: not waiting
     int64_t connected_at_ms;    // lock; wall clock
@@ -45,16 +50,11 @@ typedef struct nmq_client {
     uint64_t messages_received; // lock: PUBLISH packets from the client
     uint64_t messages_sent;     // lock: PUBLISH packets delivered to the client
     uint64_t messages_dropped;  // lock
-    int64_t told_dropped_ms;    // lock: when it was last told that it drops; 0: never
-    uint32_t group_count;       // all lanes: of its subscriptions, the shared ones
-    bool ended;                 // all lanes: no longer in the tree
-    bool is_tap;                // fixed: Python listens, there is no link
-    bool subscribed;            // all lanes and lock: it has a subscription
-    bool counted_connected;     // lock: among the router's
-    bool counted_subscriber;    // lock: among the router's
     nmq_timer timer;            // clock: will delay and session expiry
     struct nmq_client *next;    // registry lock
     struct nmq_client *prev;    // registry lock
+    bool counted_connected;     // lock: among the router's
+    bool counted_subscriber;    // lock: among the router's
 } nmq_client;
 
 // Returns a client with one reference, or NULL when memory is out.

@@ -7,7 +7,7 @@
 enum {
     QUEUE_GATHER_FACTOR = 64, // times NMQ_LOAD_FULL, while its client comes on
     QUEUE_LIMIT_FACTOR = 2,   // times its bound in bytes, whatever its client does
-    TELL_EVERY_MS = 60000,    // that a session drops
+    TELL_EVERY_S = 60,        // that a session drops
     LIGHT_PART = 8,           // of its bytes in flight: no load yet
 };
 
@@ -173,9 +173,9 @@ tell_dropped(const nmq_batch *batch, nmq_client *client)
         .number = client->messages_dropped,
     };
 
-    if (client->told_dropped_ms == 0 ||
-        batch->now_ms - client->told_dropped_ms >= TELL_EVERY_MS) {
-        client->told_dropped_ms = batch->now_ms;
+    uint32_t now_s = (uint32_t) (batch->now_ms / 1000) + 1;
+    if (client->told_dropped_s == 0 || now_s - client->told_dropped_s >= TELL_EVERY_S) {
+        client->told_dropped_s = now_s;
         (void) nmq_event_put(batch->router, &event, client->session->client_id);
     }
 }

@@ -302,7 +302,7 @@ fill_client(nmq_client *c, const nmq_handover_client *fixed)
     c->proof = fixed->proof;
     c->session->version = fixed->version;
     c->session->packet_max = fixed->packet_max;
-    c->session->receive_maximum = fixed->receive_maximum;
+    c->session->receive_maximum = (uint16_t) fixed->receive_maximum;
 }
 
 static int

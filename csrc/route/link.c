@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "base/mem.h"
 #include "store/session.h"
 
 enum {
@@ -24,6 +25,7 @@ void
 nmq_link_fini(nmq_link *link)
 {
     nmq_outbox_reset(&link->outbox, 0);
+    nmq_free(link->wait);
     (void) pthread_mutex_destroy(&link->lock);
 }
 
@@ -78,8 +80,10 @@ is_over(const nmq_link *link, size_t max_bytes)
 void
 nmq_link_moved(nmq_link *link, size_t bytes, int64_t now_ms)
 {
-    if (bytes > 0) {
-        (void) __atomic_add_fetch(&link->sent_bytes, bytes, __ATOMIC_RELAXED);
+    nmq_link_wait *wait = __atomic_load_n(&link->wait, __ATOMIC_ACQUIRE);
+
+    if (wait != NULL) {
+        (void) __atomic_add_fetch(&wait->sent, bytes, __ATOMIC_RELAXED);
     }
     __atomic_store_n(&link->moved_ms, now_ms, __ATOMIC_RELAXED);
 }
@@ -145,25 +149,40 @@ nmq_link_judge(nmq_link *link, const nmq_patience *patience)
                                                               : NMQ_PACE_FINE;
 }
 
+nmq_link_wait *
+nmq_link_waits(nmq_link *link)
+{
+    nmq_link_wait *wait = link->wait;
+
+    if (wait == NULL && (wait = nmq_zalloc(sizeof *wait)) != NULL) {
+        wait->link = link;
+        wait->timer.fire = link->ops->look;
+        __atomic_store_n(&link->wait, wait, __ATOMIC_RELEASE);
+    }
+    return wait;
+}
+
 bool
 nmq_link_hold(nmq_link *link, nmq_link *reader, const nmq_patience *patience, bool *first)
 {
+    *first = false;
     (void) pthread_mutex_lock(&link->lock);
     // Its queue waits for acknowledgements, which it would not read: only for bytes can a
     // link wait for itself.
     bool may = link != reader || nmq_link_loose(link) > patience->max_bytes;
-    bool wait = may && nmq_link_judge(link, patience) == NMQ_PACE_SLOW;
-    *first = wait && link->held == NULL;
-    if (*first) {
-        link->held_ms = patience->now_ms;
-        link->held_sent = __atomic_load_n(&link->sent_bytes, __ATOMIC_RELAXED);
-    }
-    if (wait) {
-        reader->next_held = link->held;
-        link->held = nmq_link_ref(reader);
+    bool slow = may && nmq_link_judge(link, patience) == NMQ_PACE_SLOW;
+    nmq_link_wait *wait = slow ? nmq_link_waits(link) : NULL;
+    if (wait != NULL) {
+        *first = wait->held == NULL;
+        if (*first) {
+            wait->held_ms = patience->now_ms;
+            __atomic_store_n(&wait->sent, 0, __ATOMIC_RELAXED);
+        }
+        reader->next_held = wait->held;
+        wait->held = nmq_link_ref(reader);
     }
     (void) pthread_mutex_unlock(&link->lock);
-    return wait;
+    return wait != NULL;
 }
 
 // Whether waiting does not help: what the session keeps goes out too slowly to sink to
@@ -171,8 +190,8 @@ nmq_link_hold(nmq_link *link, nmq_link *reader, const nmq_patience *patience, bo
 static bool
 is_hopeless(const nmq_link *link, const nmq_patience *patience)
 {
-    uint64_t waited_ms = (uint64_t) (patience->now_ms - link->held_ms);
-    uint64_t sent = __atomic_load_n(&link->sent_bytes, __ATOMIC_RELAXED) - link->held_sent;
+    uint64_t waited_ms = (uint64_t) (patience->now_ms - link->wait->held_ms);
+    uint64_t sent = __atomic_load_n(&link->wait->sent, __ATOMIC_RELAXED);
 
     if (nmq_link_loose(link) > patience->max_bytes || waited_ms < PACE_MS ||
         link->load <= NMQ_LOAD_LOW) {
@@ -189,10 +208,11 @@ nmq_link_look(nmq_link *link, const nmq_patience *patience)
     enum nmq_pace pace = NMQ_PACE_FINE;
 
     (void) pthread_mutex_lock(&link->lock);
-    if (link->held != NULL && is_over(link, patience->max_bytes)) {
+    const nmq_link_wait *wait = link->wait; // whose timer it is
+    if (wait->held != NULL && is_over(link, patience->max_bytes)) {
         link->stuck =
-            now_ms - link->held_ms >= patience->hold_ms || is_hopeless(link, patience) ||
-            nmq_link_still_ms(link, link->held_ms, now_ms) >= still_max_ms(link, patience);
+            now_ms - wait->held_ms >= patience->hold_ms || is_hopeless(link, patience) ||
+            nmq_link_still_ms(link, wait->held_ms, now_ms) >= still_max_ms(link, patience);
         pace = link->stuck ? NMQ_PACE_STUCK : NMQ_PACE_SLOW;
     }
     (void) pthread_mutex_unlock(&link->lock);
@@ -210,9 +230,9 @@ nmq_link_relieve(nmq_link *link, size_t max_bytes, bool always)
         link->stuck = false;
         link->over_ms = 0;
     }
-    if (drained || always) {
-        held = link->held;
-        link->held = NULL;
+    if (link->wait != NULL && (drained || always)) {
+        held = link->wait->held;
+        link->wait->held = NULL;
     }
     (void) pthread_mutex_unlock(&link->lock);
     while (held != NULL) {

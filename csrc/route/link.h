@@ -27,8 +27,20 @@ typedef struct {
     void (*flush)(nmq_link *link);  // it leaves a batch's list: clear flush_due, then send
     void (*resume)(nmq_link *link); // a held link reads on
     void (*disconnect)(nmq_link *link, uint8_t reason_code); // tell the peer, then close
+    void (*look)(nmq_timer *timer);                          // of nmq_link_wait: it is due
     void (*free)(nmq_link *link);                            // the last reference is gone
 } nmq_link_ops;
+
+// That others wait for a link, or that it waits for itself. Few links come to it; one that
+// does keeps it.
+typedef struct {
+    nmq_timer timer; // first; clock: looks at the hold, and ends it
+    nmq_link *link;  // whose it is
+    nmq_link *held;  // link's lock: links that wait for this one, a reference each
+    int64_t held_ms; // link's lock: since when
+    uint64_t sent;   // atomic: bytes that the peer has taken since then
+    int64_t self_ms; // link's lock: since when it waits for itself
+} nmq_link_wait;
 
 struct nmq_link {
     const nmq_link_ops *ops;
@@ -44,16 +56,12 @@ struct nmq_link {
     bool closed;              // lock: nothing more is written
     bool stuck;               // lock: found too slow; nobody waits until it has drained
     bool at_limit;            // lock: its session's queue can gather no more
-    bool pump_due;            // lock: its session has more to send when the outbox has room
+    bool pump_due;            // lock: its session has more to send, given room
     nmq_link *next_flush;     // whoever set flush_due
-    nmq_link *held;           // lock: links that wait for this one, a reference each
-    nmq_link *next_held;      // the lock of the link that it waits for
-    nmq_timer hold_timer;     // clock: looks at the hold, and ends it
+    nmq_link *next_held;      // the lock of what it waits for: a link, or memory
+    nmq_link_wait *wait;      // atomic, made with the lock; NULL: nobody waited yet
     int64_t moved_ms;         // atomic: when the peer took or acknowledged something last
     int64_t over_ms;          // lock: since when it is over its bound, 0: it is not
-    int64_t held_ms;          // lock: since when others wait
-    uint64_t sent_bytes;      // atomic: that the peer has taken
-    uint64_t held_sent;       // lock: sent_bytes when others began to wait
 };
 
 // When publishers wait for a link, and for how long.
@@ -90,19 +98,23 @@ void nmq_link_moved(nmq_link *link, size_t bytes, int64_t now_ms);
 bool nmq_link_moves(const nmq_link *link, int64_t now_ms);
 
 enum {
-    NMQ_LINK_LOOK_MS = 50, // how often hold_timer looks
+    NMQ_LINK_LOOK_MS = 50, // how often its timer looks
     NMQ_LINK_FAR = 2,      // times its bound: far over it
 };
 
 // How long the peer has taken nothing, as far as that is of interest since `from_ms`.
 int64_t nmq_link_still_ms(const nmq_link *link, int64_t from_ms, int64_t now_ms);
 
+// Returns what the link keeps of who waits, made now if there is none; NULL when memory is
+// out. Call with the lock.
+nmq_link_wait *nmq_link_waits(nmq_link *link);
+
 // Makes `reader` wait for `link`, if it is slow still. Returns whether it waits; *first
-// tells that it is the first, and the caller arms hold_timer. Takes the lock.
+// tells that it is the first, and the caller arms link->wait->timer. Takes the lock.
 bool nmq_link_hold(nmq_link *link, nmq_link *reader, const nmq_patience *patience,
                    bool *first);
 
-// hold_timer is due: whether to look again (SLOW), or to end the hold. Takes the lock.
+// The timer is due: whether to look again (SLOW), or to end the hold. Takes the lock.
 enum nmq_pace nmq_link_look(nmq_link *link, const nmq_patience *patience);
 
 // Ends the hold if what waits has sunk to half of what publishers wait for, or if

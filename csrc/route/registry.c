@@ -194,7 +194,7 @@ replace(nmq_bytes *owned, nmq_bytes with)
 static void
 use_limits(const nmq_router *router, nmq_session *session)
 {
-    uint32_t window = NMQ_LIVE(router->limits.window);
+    uint16_t window = (uint16_t) NMQ_LIVE(router->limits.window);
 
     session->queue_max = NMQ_LIVE(router->limits.queue_max);
     session->queue_max_bytes = NMQ_LIVE(router->limits.queue_max_bytes);
@@ -227,7 +227,7 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
     nmq_link *link = a->link;
     session->version = a->version;
     session->packet_max = a->packet_max;
-    session->receive_maximum = a->receive_maximum;
+    session->receive_maximum = (uint16_t) a->receive_maximum;
     use_limits(router, session);
     nmq_aliases_reset(&session->aliases, a->topic_alias_max);
     int rv = replace(&session->mount, a->mount);
@@ -249,7 +249,7 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
     if (rv != NMQ_OK) {
         return NMQ_ENOMEM;
     }
-    client->judged = a->rights_version;
+    client->judged = (uint32_t) a->rights_version;
     client->listener = a->listener;
     client->proof = a->proof;
     client->link = nmq_link_ref(link);

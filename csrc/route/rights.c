@@ -197,7 +197,7 @@ nmq_rights_judge_at_attach(nmq_client *client, const nmq_rights *rights)
 
     (void) pthread_mutex_lock(&client->lock);
     bool due = !nmq_bytes_equal(client->session->mount, rights->mount) ||
-               (view != NULL && (client->judged != rights->version ||
+               (view != NULL && (client->judged != (uint32_t) rights->version ||
                                  (nmq_acl_has_addresses(view->acl) &&
                                   !same_address(&client->peer, rights->peer))));
     (void) pthread_mutex_unlock(&client->lock);
@@ -284,7 +284,7 @@ nmq_rights_judge(nmq_client *client)
     rv = rv == NMQ_OK ? judge(&t, false) : rv;
     (void) pthread_mutex_lock(&client->lock);
     if (rv >= 0 && client->link == NULL) {
-        client->judged = version;
+        client->judged = (uint32_t) version;
     }
     (void) pthread_mutex_unlock(&client->lock);
     nmq_acl_view_free(&view);

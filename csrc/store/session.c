@@ -40,7 +40,8 @@ nmq_session_new(nmq_bytes client_id)
         nmq_free(s);
         return NULL;
     }
-    s->window = s->queue_max = 1;
+    s->window = 1;
+    s->queue_max = 1;
     s->packet_max = UINT32_MAX;
     s->version = NMQ_V311;
     return s;

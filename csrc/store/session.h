@@ -33,14 +33,14 @@ typedef struct nmq_session {
     uint16_t *resend;      // packet identifiers to send again on this connection
     uint32_t resend_at;
     uint32_t resend_count;
-    uint32_t receive_maximum; // of the client, on this connection
-    uint32_t window;          // most messages in flight on this connection
+    uint16_t receive_maximum; // of the client, on this connection
+    uint16_t window;          // most messages in flight on this connection
     uint32_t queue_max;       // most messages that wait
     uint64_t queue_max_bytes; // of them; 0: no bound
     nmq_bytes mount;          // goes off the front of topics for this client; owned
     uint32_t packet_max;      // Maximum Packet Size of the client, bytes
-    nmq_aliases aliases;      // of this connection
     uint8_t version;          // of the latest connection
+    nmq_aliases aliases;      // of this connection
     uint64_t sent;            // PUBLISH packets written so far, those sent again too
     nmq_session_sub *subs;    // tree lock
     uint32_t sub_count;       // tree lock
