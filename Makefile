@@ -77,7 +77,7 @@ reloads: build/test # a thousand changes of the configuration under traffic
 	$(PY) bench/reloads.py
 
 attacks: build/test # what one client can do to the others: figures
-	$(PY) -m bench.attacks
+	$(PY) bench/attacks.py
 
 slow-readers: build/test # every pace, size, QoS and transport: nothing is lost, nobody is cut off
 	$(PY) bench/slow_readers.py
