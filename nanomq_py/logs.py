@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections import OrderedDict
+from io import TextIOWrapper
 from pathlib import Path
 
 from nanomq_py.config import ConfigError
@@ -70,12 +71,19 @@ class Line(logging.Formatter):
         return line.replace("\r", "\\r").replace("\n", "\n    ")
 
 
+class _File(logging.handlers.RotatingFileHandler):
+    """A log file that its owner alone can read: clients and topics are named in it."""
+
+    def _open(self) -> TextIOWrapper:
+        fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return open(fd, "a", encoding=self.encoding, errors=self.errors)
+
+
 def _file_handler(config: Log) -> logging.Handler:
     path = Path(config.dir) / config.file
     try:
         Path(config.dir).mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600, exist_ok=True)
-        return logging.handlers.RotatingFileHandler(
+        return _File(
             path,
             maxBytes=config.rotation_size,
             backupCount=config.rotation_count,

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from nanomq_py import logs
+from nanomq_py.auth import answers, enhanced, scram, throttle
+from nanomq_py.config import Config, parse
+from nanomq_py.config.key import Applies, keys_of
+from nanomq_py.config.model import SECTIONS
+from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD, Listener
+from nanomq_py.config.units import Duration, Size, Thousandths, Whole
+from nanomq_py.http import connection, door, guard, v1
 from nanomq_py.http.v1 import HANDLERS
+from nanomq_py.listeners import places_of
+from nanomq_py.options import QUEUE, WINDOW
+from nanomq_py.records import CoreOptions
+from nanomq_py.sys_topics import LIMITS
+from nanomq_py.verify import refuse_unsupported
 from tests.conftest import ROOT
 from tests.unit.test_config import every_key
 
@@ -23,7 +38,132 @@ def test_every_request_code_is_documented(req: int) -> None:
     assert f"\n| {req} | " in (ROOT / "docs" / "api" / "http.md").read_text()
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and GitLab make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
 def test_links_between_documents_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
-        for link in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]:
+        for link in re.findall(r"\]\((?!http)([^)]+)\)", page.read_text()):
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            assert target.exists(), f"{page.name}: {link}"
+            assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+# --- limits: docs/security.md, docs/sys-topics.md
+
+SECURITY = (ROOT / "docs" / "security.md").read_text()
+NO_LIMITS = {"qos_duration", "sys_interval", "server_keepalive", "http_server.port"}
+
+
+def limits() -> Iterator[tuple[str, str]]:
+    """Yield the keys whose numbers can change at once, with their defaults as written."""
+    sections = [
+        ("", Config),
+        *((p, type(getattr(Config(), n))) for n, p in SECTIONS.items()),
+    ]
+    for prefix, section in [*sections, ("listener.NAME.", Listener)]:
+        for declared, key in keys_of(section):
+            is_number = isinstance(key.kind, Whole | Size | Duration | Thousandths)
+            if is_number and key.applies is Applies.HOT:
+                yield prefix + key.name, key.kind.render(declared.default)
+
+
+@pytest.mark.parametrize(("key", "default"), list(limits()))
+def test_every_limit_is_explained_with_its_default(key: str, default: str) -> None:
+    if key not in NO_LIMITS:
+        assert f"| `{key}` | `{default}`" in SECURITY
+
+
+def test_queue_and_window_are_explained() -> None:
+    cell = f"| `msq_len` | unset: {WINDOW:,} messages in flight, {QUEUE:,} that wait |"
+    assert cell in SECURITY
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_every_counter_of_a_limit_is_explained(name: str) -> None:
+    assert f"`limits/{name}`" in (ROOT / "docs" / "sys-topics.md").read_text()
+    assert f"`{name}`" in SECURITY
+
+
+def c_constant(name: str) -> int:
+    """Return the value of an enum constant of the core."""
+    for source in (ROOT / "csrc").glob("*/*.[ch]"):
+        if found := re.search(rf"\b{name} = (\d+)(?: << (\d+))?[, ]", source.read_text()):
+            return int(found[1]) << int(found[2] or 0)
+    raise AssertionError(f"{name}: not in csrc/")
+
+
+FIXED = [
+    (c_constant("NMQ_ACCEPT_KEEP"), "leave {} descriptors to the process"),
+    (door.KEEP_DESCRIPTORS, "the HTTP API leaves {} of them"),
+    (c_constant("NMQ_ACCEPT_PAUSE_MS"), "looks again after {} ms"),
+    (door.PAUSE_S, "the API after {} s"),
+    (c_constant("IN_CAP_STRANGER") >> 10, "reads are of up to {} KiB"),
+    (c_constant("IN_GRANT") >> 20, "gets up to {} MiB of buffer"),
+    (c_constant("NMQ_CONN_WILL_MAX") >> 10, "{} KiB besides `max_connect_size`"),
+    (c_constant("NMQ_CONN_WILL_MAX") >> 10, "more than this and {} KiB for a will"),
+    (c_constant("NMQ_WS_UPGRADE_BYTES") >> 10, "| {} KiB: 431 |"),
+    (c_constant("LINE_BYTES"), "{} bytes in version 1"),
+    (c_constant("BODY_BYTES"), "{} bytes behind the head in version 2"),
+    (CoreOptions().answer_timeout_ms // 1000, "| {} s: CONNACK 0x88"),
+    (c_constant("NMQ_ACCEPT_IDLE_S"), "asked after {} s"),
+    (c_constant("NMQ_ACCEPT_ASKS"), "s, {} times"),
+    (c_constant("NMQ_ACCEPT_ASK_S"), "times, {} s apart"),
+    (c_constant("DATA_MAX") >> 10, "| Authentication Data | {} KiB in"),
+    (scram.MOST_NAME_BYTES, "| the user name of SCRAM | {} bytes"),
+    (enhanced.MOST_UNDER_WAY, "| {}: one more takes the place of the oldest"),
+    (answers.MOST_WAITING, "| {}, and"),
+    (answers.MOST_WAITING_ALIKE, ", and {} of one user at one address"),
+    (connection.HEAD_BYTES >> 10, "| a header | {} KiB"),
+    (connection.HEAD_LINES, "KiB, {} lines"),
+    (connection.HEAD_S, "lines, {} s from the connection"),
+    (v1.MAX_BODY_BYTES >> 20, "| a body | {} MiB"),
+    (connection.BODY_S, "MiB, {} s |"),
+    (connection.LEAST_PROGRESS >> 10, "each {} KiB of it is taken within"),
+    (connection.WRITE_S, "is taken within {} s"),
+    (connection.PIECE, "| parsing | {} bytes of a header"),
+    (logs.REPEAT_S, "| one of a kind in {} s"),
+    (throttle.FIRST_WAIT_S, "before they are answered: {} s"),
+    (throttle.MOST_WAIT_S, "twice as long each time, {} s at"),
+    (throttle.FREE_OTHERS, "an address where {} users have failed"),
+    (throttle.FREE_OTHERS, "who has failed at {} addresses"),
+    (throttle.MOST_KEYS, "every wait. {} of each kind"),
+    (guard.MOST_WAITING, "at most {} requests of an address wait"),
+    (c_constant("SHORT_WINDOW"), "up to {} messages in flight"),
+    (100 // c_constant("OUT_PART"), "| out | {} % over it"),
+    (c_constant("CUT_LEAST_BYTES") >> 10, "by its own doing, {} KiB or more"),
+    (c_constant("STRANGERS_MAX"), "At most {} connections may be without"),
+    (100 // c_constant("RESIDENT_OVER_PART"), "measured at {} % over"),
+    (c_constant("SHORT_LOW_PART"), "fine again a {}th below"),
+    (c_constant("NMQ_LANE_WORK"), "| {} nodes or subscriptions, about"),
+    (c_constant("NMQ_BATCH_WORK"), "| {} nodes or subscriptions, or"),
+    (c_constant("OUT_BYTES") >> 20, "or {} MiB written to subscribers"),
+    (c_constant("BIG_FAN"), "more than {} subscriptions"),
+    (c_constant("FAN_PART"), "in parts of {}"),
+    (c_constant("STEP_MESSAGES"), "; {} messages or"),
+    (c_constant("STEP_VISITS"), "messages or {} nodes"),
+    (c_constant("PUMP_VISITS"), "{} nodes before others"),
+    (c_constant("FORGET_PART"), "| {} subscriptions at a time"),
+    (c_constant("SUBSCRIPTIONS_AT_ONCE"), "| {} subscriptions, "),
+    (c_constant("MESSAGES_AT_ONCE"), "subscriptions, {} messages at a time"),
+    (c_constant("QUEUE_SOFT_COUNT"), "or {} messages (all that"),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), FIXED)
+def test_limits_without_a_key_are_as_in_the_code(value: float, text: str) -> None:
+    assert text.format(f"{value:,g}") in " ".join(SECURITY.split())
+
+
+def test_advised_configuration_is_one() -> None:
+    advice = SECURITY[SECURITY.index("## Advice") :]
+    text = advice.split("```\n")[1]
+    config = parse(text, "nanomq.conf")
+    refuse_unsupported(config)
+    assert not config.allow_anonymous
+    assert config.http_server.password != DEFAULT_HTTP_PASSWORD
+    assert all(place.has_tls or "127.0.0.1" in place.url for place in places_of(config))

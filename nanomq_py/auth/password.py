@@ -17,8 +17,9 @@ NOT_AUTHORIZED = 0x87
 class Secret:
     """A password that can be compared and not read back.
 
-    It is kept as a keyed digest under a key of this process: one connection storm cannot be
-    made to pay for a slow hash, and a dump of the memory holds no clear text.
+    It is kept as a keyed digest under a key of its own: one connection storm cannot be made
+    to pay for a slow hash. The configuration, which requests 11 and 12 answer from, holds the
+    clear text beside it.
     """
 
     __slots__ = ("_digest", "_key")

@@ -134,7 +134,8 @@ class Config:
         Whole(0, U32),
         0,
         "Own key: most connections at once, over all listeners; 0: as many as the process may"
-        " have descriptors.",
+        " have descriptors. The last 16 descriptors are left to the rest of the process in any"
+        " case.",
         heading="Limits; 0 is no bound, but for max_memory",
     )
     max_connections_per_address: int = key(

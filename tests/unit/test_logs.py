@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +93,18 @@ def test_asyncios_lines_go_where_ours_go(
             made = logging.getLogger(n)
             made.handlers, made.propagate, made.filters = handlers, propagate, filters
             made.setLevel(level)
+
+
+def test_log_file_is_its_owners_also_after_a_new_one_is_begun(tmp_path: Path) -> None:
+    config = Log(to=("file",), dir=str(tmp_path), file="x.log", rotation_size=1024)
+    handler = logs._file_handler(config)
+    try:
+        for _ in range(3):
+            handler.emit(logging.makeLogRecord({"msg": "x" * 1000}))
+    finally:
+        handler.close()
+    assert {f.name: oct(f.stat().st_mode & 0o777) for f in tmp_path.iterdir()} == {
+        "x.log": "0o600",
+        "x.log.1": "0o600",
+        "x.log.2": "0o600",
+    }
