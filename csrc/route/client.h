@@ -48,6 +48,7 @@ typedef struct nmq_client {
     int64_t told_dropped_ms;    // lock: when it was last told that it drops; 0: never
     uint32_t group_count;       // all lanes: of its subscriptions, the shared ones
     bool ended;                 // all lanes: no longer in the tree
+    bool forgotten;             // lock: it is owed nothing any more
     bool is_tap;                // fixed: Python listens, there is no link
     bool subscribed;            // all lanes and lock: it has a subscription
     bool counted_connected;     // lock: among the router's
