@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 
@@ -13,6 +14,7 @@ from tests.raw import PUBACK, Raw
 from tests.test_limits import limited, until
 
 pytestmark = pytest.mark.timeout(60)
+SANITIZED = "LD_PRELOAD" in os.environ
 
 
 def receive_maximum(count: int) -> bytes:
@@ -66,3 +68,25 @@ async def test_subscribing_again_and_again_queues_no_retained_messages(qos: int)
             (reader,) = (c for c in broker.clients() if c.client_id == "s")
             assert reader.queued == 0
             assert reader.in_flight <= 1024
+
+
+@pytest.mark.skipif(SANITIZED, reason="its pace needs the plain build")
+async def test_publisher_that_is_held_is_not_silent() -> None:
+    async with limited(slow_consumer_time="20s") as (broker, port):
+        with Raw(port, 5) as s, Raw(port) as p:
+            s.connect("s", properties=receive_maximum(1))
+            s.subscribe(("t", 1))
+            p.connect("p", keep_alive=1)
+            begun = time.monotonic()
+            packet_id = 0
+            while time.monotonic() - begun < 4:  # acknowledged one by one, still in time
+                for _ in range(20):
+                    packet_id += 1
+                    p.publish("t", b"x", qos=1, packet_id=packet_id)
+                got = s.expect(raw.PUBLISH)
+                time.sleep(0.02)
+                s.send(raw.ack(PUBACK, got.packet_id))
+            assert broker.stats().keep_alive_timeouts == 0
+            s.leave()
+            while packet_id > 0:
+                packet_id -= p.read().kind == PUBACK
