@@ -194,6 +194,11 @@ nmq_conn_resume(nmq_link *link)
 {
     nmq_conn *conn = nmq_conn_of(link);
 
+    if (__atomic_load_n(&conn->is_held, __ATOMIC_RELAXED)) {
+        // The silence was the broker's doing: it does not count against the keep alive.
+        __atomic_store_n(&conn->last_packet_ms, nmq_clock_now_ms(), __ATOMIC_RELAXED);
+        __atomic_store_n(&conn->is_held, false, __ATOMIC_RELEASE);
+    }
     if (conn->unread) {
         nmq_conn_post_job(conn, NMQ_CONN_JOB_PACKETS);
     } else {
@@ -336,6 +341,7 @@ hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
     if (congested == NULL) {
         return false;
     }
+    __atomic_store_n(&conn->is_held, true, __ATOMIC_RELAXED);
     bool held = nmq_link_hold(congested, &conn->link, &patience, &first);
     if (first) {
         nmq_conn_arm(nmq_conn_of(congested), &congested->wait->timer,

@@ -134,6 +134,7 @@ struct nmq_conn {
     bool is_sending;           // link.lock
     bool closing;              // link.lock: close once all is sent
     bool waits_for_itself;  // atomic, written with link.lock: its answers are to go first
+    bool is_held;           // atomic: it waits for another link, or is about to
     bool asking;            // link.lock: a question is out
     bool answered;          // receive side: an answer is to be handled
     bool proxy_due;         // receive side: a PROXY header comes first

@@ -126,7 +126,9 @@ nmq_conn_fire_timer(nmq_timer *timer)
     bool lingers = conn->closing || conn->link.closed;
     bool asking = conn->asking;
     bool open = conn->client != NULL;
-    bool waits = conn->waits_for_itself; // it is not read: that is no silence
+    // it is not read: that is no silence
+    bool waits =
+        conn->waits_for_itself || __atomic_load_n(&conn->is_held, __ATOMIC_ACQUIRE);
     (void) pthread_mutex_unlock(&conn->link.lock);
     int64_t idle_ms = __atomic_load_n(&conn->idle_ms, __ATOMIC_RELAXED);
     int64_t last_ms =

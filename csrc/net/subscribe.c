@@ -210,9 +210,9 @@ subscribe_all(nmq_conn *conn, nmq_bytes list, uint32_t identifier, nmq_buf *code
 }
 
 // Notes for each filter where in the list it stands last: one that a packet names often
-// counts once. Returns NMQ_OK or NMQ_ENOMEM.
+// counts once, as new if it was when it came first. Returns NMQ_OK or NMQ_ENOMEM.
 static int
-last_places(nmq_bytes list, nmq_map *out)
+last_places(nmq_bytes list, nmq_map *out, nmq_buf *results)
 {
     int rv = NMQ_OK;
     nmq_bytes filter;
@@ -220,6 +220,10 @@ last_places(nmq_bytes list, nmq_map *out)
 
     for (uintptr_t i = 1;
          rv == NMQ_OK && nmq_packet_next_subscription(&list, &filter, &unused); i++) {
+        uintptr_t before = (uintptr_t) nmq_map_get(out, filter);
+        if (before != 0 && results->at[before - 1] == 1 && results->at[i - 1] == 0) {
+            results->at[i - 1] = 1;
+        }
         rv = nmq_map_put(out, filter, (void *) i);
     }
     return rv;
@@ -228,14 +232,14 @@ last_places(nmq_bytes list, nmq_map *out)
 // Returns NMQ_OK or NMQ_ENOMEM.
 static int
 send_retained(nmq_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t identifier,
-              const nmq_buf *results)
+              nmq_buf *results)
 {
     nmq_map places = {0};
     uint32_t visits = NMQ_RETAINED_VISITS;
     nmq_bytes text;
     nmq_filter filter;
     uint8_t options;
-    int rv = results->len > 1 ? last_places(list, &places) : NMQ_OK;
+    int rv = results->len > 1 ? last_places(list, &places, results) : NMQ_OK;
 
     for (uintptr_t i = 1;
          rv == NMQ_OK && nmq_packet_next_subscription(&list, &text, &options); i++) {

@@ -53,6 +53,7 @@ typedef struct nmq_client {
     nmq_timer timer;            // clock: will delay and session expiry
     struct nmq_client *next;    // registry lock
     struct nmq_client *prev;    // registry lock
+    bool forgotten;             // lock: it is owed nothing any more
     bool counted_connected;     // lock: among the router's
     bool counted_subscriber;    // lock: among the router's
 } nmq_client;

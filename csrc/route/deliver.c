@@ -64,7 +64,6 @@ offer_of(const nmq_share *what)
         .retain =
             what->retained || ((what->options & NMQ_SUB_RETAIN_AS_PUBLISHED) != 0 &&
                                what->parts->retain), // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
-        .overflow = what->retained,
     };
 }
 
@@ -82,7 +81,7 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_sha
         offer.overflow = true;
     }
     // What the session keeps waits there, not in the outbox.
-    offer.room = what->retained || offer.qos > 0 ? max_bytes : 0;
+    offer.room = offer.qos > 0 ? max_bytes : 0;
     if (link != NULL && link->stuck && offer.qos == 0 && nmq_link_loose(link) > max_bytes) {
         return NMQ_DELIVERED_FULL;
     }
@@ -157,9 +156,7 @@ deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_
     if (how == NMQ_DELIVERED_SENT) {
         nmq_batch_touch(batch, link);
     }
-    if (!what->retained) {
-        judge(batch, client->session, link);
-    }
+    judge(batch, client->session, link);
     (void) pthread_mutex_unlock(&link->lock);
     return how;
 }
@@ -214,7 +211,7 @@ nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what)
 
 void
 nmq_deliver_retained(nmq_batch *batch, nmq_client *client, nmq_link *link,
-                     nmq_message *message, const nmq_owed_entry *owed, bool queues)
+                     nmq_message *message, const nmq_owed_entry *owed)
 {
     nmq_message_parts parts = nmq_message_parts_of(message);
     const nmq_share what = {
@@ -226,14 +223,9 @@ nmq_deliver_retained(nmq_batch *batch, nmq_client *client, nmq_link *link,
         .retained = true, // [MQTT-3.3.1-8 of 3.1.1]
     };
     const nmq_offer offer = offer_of(&what);
-    bool taken;
+    bool taken =
+        nmq_session_send(client->session, &link->outbox, &offer, batch->now_ms) == NMQ_OK;
 
-    if (queues) {
-        taken = offer_locked(batch, client, link, &what) != NMQ_DELIVERED_DROPPED;
-    } else {
-        taken = nmq_session_send(client->session, &link->outbox, &offer, batch->now_ms) ==
-                NMQ_OK;
-    }
     client->messages_dropped += !taken;
     batch->messages_dropped += !taken;
 }

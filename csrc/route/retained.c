@@ -180,7 +180,7 @@ is_for(nmq_router *router, const nmq_client *client, const nmq_owed_entry *entry
 // Sends what one step brings, at most `most` messages.
 static void
 send_step(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_owed_entry *entry,
-          uint32_t *visits, uint32_t most, bool queues)
+          uint32_t *visits, uint32_t most)
 {
     nmq_message *messages[STEP_MESSAGES];
     int count = step(batch->router, entry->cursor, batch->now_ms, visits, messages,
@@ -188,7 +188,7 @@ send_step(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_owed_e
 
     for (int i = 0; i < count; i++) {
         if (is_for(batch->router, client, entry, messages[i])) {
-            nmq_deliver_retained(batch, client, link, messages[i], entry, queues);
+            nmq_deliver_retained(batch, client, link, messages[i], entry);
         }
         nmq_message_unref(messages[i]);
     }
@@ -213,8 +213,8 @@ make_entry(nmq_router *router, nmq_bytes filter, uint8_t options, uint32_t ident
     return entry;
 }
 
-// Sends the first few with the SUBACK, and notes the rest. Returns NMQ_OK, or NMQ_ENOMEM
-// with the entry still the caller's. Call with the client's lock.
+// Sends the first few with the SUBACK, as the pump would, and notes the rest. Returns
+// NMQ_OK, or NMQ_ENOMEM with the entry still the caller's. Call with the client's lock.
 static int
 begin(nmq_batch *batch, nmq_client *client, nmq_owed_entry *entry, uint32_t *visits)
 {
@@ -222,11 +222,13 @@ begin(nmq_batch *batch, nmq_client *client, nmq_owed_entry *entry, uint32_t *vis
 
     if (link != NULL) {
         (void) pthread_mutex_lock(&link->lock);
-        if (!link->closed) {
-            send_step(batch, client, link, entry, visits, STEP_MESSAGES, true);
+        bool room = link->outbox.total < NMQ_LIVE(batch->router->limits.outbox_max_bytes);
+        if (!link->closed && room) {
+            send_step(batch, client, link, entry, visits,
+                      nmq_session_takes_at_once(client->session, entry->options));
             batch->messages_out += nmq_client_take_sent(client);
-            nmq_batch_touch(batch, link);
         }
+        nmq_batch_touch(batch, link);
         nmq_deliver_note(client->session, link);
         (void) pthread_mutex_unlock(&link->lock);
     }
@@ -261,12 +263,14 @@ nmq_retained_owe(nmq_batch *batch, nmq_client *client, const nmq_filter *filter,
     if (rv == NMQ_OK) {
         (void) pthread_mutex_lock(&client->lock);
         nmq_owed_entry *old = take_owed(client->session, filter->filter);
-        rv = begin(batch, client, entry, visits);
+        rv = client->forgotten ? NMQ_ECLOSED : begin(batch, client, entry, visits);
         (void) pthread_mutex_unlock(&client->lock);
         drop_entry(router, old);
     }
     batch->work += before - *visits;
-    if (rv != NMQ_OK) {
+    if (rv == NMQ_ECLOSED) { // the session has ended meanwhile
+        drop_entry(router, entry);
+    } else if (rv != NMQ_OK) {
         drop_entry(router, entry);
         nmq_log_write(&router->log, NMQ_LOG_ERROR, "retained messages not sent: %s",
                       nmq_status_text(rv));
@@ -289,6 +293,7 @@ nmq_retained_forget(nmq_router *router, nmq_client *client)
 
     do {
         (void) pthread_mutex_lock(&client->lock);
+        client->forgotten = true;
         entry = take_owed(client->session, (nmq_bytes){0});
         (void) pthread_mutex_unlock(&client->lock);
         drop_entry(router, entry);
@@ -305,7 +310,7 @@ nmq_retained_pump(nmq_batch *batch, nmq_client *client, nmq_link *link)
 
     while (most > 0 && link->outbox.total < room && visits > 0) {
         const nmq_owed_entry *entry = session->owed->first;
-        send_step(batch, client, link, entry, &visits, most, false);
+        send_step(batch, client, link, entry, &visits, most);
         if (nmq_retain_is_over(entry->cursor)) {
             drop_entry(batch->router, take_owed(session, (nmq_bytes){0}));
         }

@@ -277,18 +277,39 @@ nmq_session_load(const nmq_session *session)
     return load < UINT32_MAX ? (uint32_t) load : UINT32_MAX;
 }
 
+// Whether resend_next would send or skip one: else an acknowledgement comes first.
+static bool
+can_resend(const nmq_session *s)
+{
+    const nmq_inflight_entry *entry =
+        nmq_inflight_find(&s->inflight, s->resend[s->resend_at]);
+
+    return entry == NULL || entry->state == NMQ_INFLIGHT_PUBCOMP ||
+           s->inflight.quota_used < s->window;
+}
+
 bool
 nmq_session_can_send(const nmq_session *session)
 {
     const nmq_delivery *front = nmq_queue_front(&session->queue);
 
     if (session->resend != NULL) {
-        return true;
+        return can_resend(session);
     }
     if (owed_is_due(session)) {
         return nmq_session_takes_owed(session) > 0;
     }
     return front != NULL && (front->qos == 0 || window_is_open(session));
+}
+
+// How many messages the window lets out to a subscription with those options.
+static uint32_t
+window_for(const nmq_session *s, uint8_t options)
+{
+    if ((options & NMQ_SUB_QOS) == 0) {
+        return UINT32_MAX;
+    }
+    return window_is_open(s) ? s->window - s->inflight.quota_used : 0;
 }
 
 uint32_t
@@ -297,10 +318,16 @@ nmq_session_takes_owed(const nmq_session *session)
     if (!owed_is_due(session) || session->resend != NULL) {
         return 0;
     }
-    if ((session->owed->first->options & NMQ_SUB_QOS) == 0) {
-        return UINT32_MAX;
-    }
-    return window_is_open(session) ? session->window - session->inflight.quota_used : 0;
+    return window_for(session, session->owed->first->options);
+}
+
+uint32_t
+nmq_session_takes_at_once(const nmq_session *session, uint8_t options)
+{
+    bool behind =
+        session->owed != NULL || session->queue.count > 0 || session->resend != NULL;
+
+    return behind ? 0 : window_for(session, options);
 }
 
 int

@@ -4,7 +4,9 @@
 // threads read, and a thread of each stream sends what does not go at once. Clients in
 // threads of their own connect, take each other over, subscribe, publish at every QoS, drop
 // the line at any moment and come back, while others publish, tap, kick and take snapshots
-// through nmq.h.
+// through nmq.h. Walkers subscribe to many retained messages that change meanwhile, and
+// leave, unsubscribe or subscribe again before they have got all; a slow reader is sent
+// large ones.
 //
 // Promise: no race, no leak, no hang; and a counted flow of QoS 1 messages arrives whole.
 #include <assert.h>
@@ -16,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -27,6 +30,7 @@
 #include "net/poller.h"
 
 enum { TASKS = 4, CLIENTS = 8, ROUNDS = 60, FLOW = 3000 };
+enum { WALKERS = 3, LEAVES = 400, LARGE = 16384, OTHERS = 5 + WALKERS };
 
 // --- a transport over socket pairs
 
@@ -398,6 +402,100 @@ publish_flow(void *arg)
     return NULL;
 }
 
+// It waits so long for a packet, and no longer.
+static void
+be_impatient(const client *c)
+{
+    const struct timeval most = {.tv_usec = 20000};
+
+    assert(setsockopt(c->fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most) == 0);
+}
+
+// Begins walks over retained messages, and ends them at any moment in one of several ways.
+static void *
+walker(void *arg)
+{
+    static const char *const filters[] = {"w/#", "w/+/1", "#", "w/3/+", "w/none/#"};
+    unsigned seed = (unsigned) (uintptr_t) arg;
+    nmq_packet got;
+    client *c = calloc(1, sizeof *c);
+    char id[16];
+
+    for (int round = 0; round < ROUNDS; round++) {
+        (void) snprintf(id, sizeof id, "w%d", rand_r(&seed) % 2);
+        if (come_in(c, id, rand_r(&seed) % 2 ? NMQ_V5 : NMQ_V311, rand_r(&seed) % 3 == 0)) {
+            be_impatient(c);
+            for (int n = 0; n < 4; n++) {
+                listen_to(c, filters[rand_r(&seed) % 5], (uint8_t) (rand_r(&seed) % 3));
+            }
+            for (int n = rand_r(&seed) % 300; n > 0 && hear(c, &got); n--) {
+                answer(c, &got);
+            }
+            uint8_t list[] = "\0\3w/#";
+            say(c, &(nmq_packet){.type = rand_r(&seed) % 2 ? NMQ_UNSUBSCRIBE : NMQ_PINGREQ,
+                                 .packet_id = 2,
+                                 .list = {list, sizeof list - 1}});
+            (void) hear(c, &got);
+        }
+        (void) close(c->fd);
+    }
+    free(c);
+    return NULL;
+}
+
+// Retained messages come, change and go.
+static void *
+gardener(void *arg)
+{
+    nmq_broker *broker = arg;
+    char topic[32];
+
+    for (int n = 0; n < 20 * LEAVES; n++) {
+        int len = snprintf(topic, sizeof topic, "m/w/%d/%d", n * 7 % 20, n % LEAVES / 20);
+        bool goes = n > LEAVES && n % 3 == 0;
+        assert(nmq_broker_publish(broker, topic, (size_t) len, "leaf", goes ? 0 : 4,
+                                  (uint8_t) (n % 3), true) >= 0);
+    }
+    return NULL;
+}
+
+// Sends large messages at every QoS, which one client reads slowly.
+static void *
+large(void *arg)
+{
+    static char payload[LARGE];
+    nmq_broker *broker = arg;
+
+    for (int n = 0; n < 10 * ROUNDS; n++) {
+        assert(nmq_broker_publish(broker, "m/large", 7, payload, sizeof payload,
+                                  (uint8_t) (n % 3), n % 16 == 0) >= 0);
+        (void) usleep(200);
+    }
+    return NULL;
+}
+
+static void *
+slow(void *arg)
+{
+    client *c = calloc(1, sizeof *c);
+    nmq_packet got;
+
+    (void) arg;
+    for (int round = 0; round < ROUNDS / 10; round++) {
+        if (come_in(c, "slow", round % 2 ? NMQ_V5 : NMQ_V311, false)) {
+            be_impatient(c);
+            listen_to(c, round % 3 ? "large" : "$share/h/large", (uint8_t) (round % 3));
+            for (int n = 0; n < 40 && hear(c, &got); n++) {
+                (void) usleep(2000);
+                answer(c, &got);
+            }
+        }
+        (void) close(c->fd);
+    }
+    free(c);
+    return NULL;
+}
+
 static const nmq_options options = {
     .window = 20,
     .queue_max = 100,
@@ -439,6 +537,10 @@ reload(nmq_broker *broker, int round)
     changed.message_rate = round % 3 == 0 ? 0 : 2000;
     changed.address_connections_max = round % 4 == 0 ? 0 : 1000;
     changed.retry_interval_s = 1 + (uint32_t) round % 2;
+    changed.outbox_max_bytes = 4096u << round % 4;
+    changed.queue_max_bytes = round % 2 == 0 ? 0 : 1 << 20;
+    changed.retain_available = round % 5 != 4;
+    changed.retained_max = round % 6 == 5 ? 200 : 0;
     changed.response_information = round % 2 == 0 ? "r/" : NULL;
     assert(nmq_broker_set_options(broker, &changed) == NMQ_OK);
     assert(nmq_broker_set_listener(broker, 1, &listener) == NMQ_OK);
@@ -515,7 +617,7 @@ main(void)
     uint32_t port;
     client *pub = calloc(1, sizeof *pub);
     client *sub = calloc(1, sizeof *sub);
-    pthread_t threads[CLIENTS + 2];
+    pthread_t threads[CLIENTS + OTHERS];
     nmq_packet got;
 
     nmq_poller_set_threads(TASKS);
@@ -532,12 +634,18 @@ main(void)
     for (uintptr_t n = 0; n < CLIENTS; n++) {
         assert(pthread_create(&threads[2 + n], NULL, restless, (void *) (n + 1)) == 0);
     }
+    void *(*const others[OTHERS - 2])(void *) = {gardener, large,  slow,
+                                                 walker,   walker, walker};
+    for (uintptr_t n = 0; n < OTHERS - 2; n++) {
+        void *given = n < 2 ? (void *) broker : (void *) (n + 100);
+        assert(pthread_create(&threads[2 + CLIENTS + n], NULL, others[n], given) == 0);
+    }
     for (int heard = 0; heard < FLOW;) {
         assert(hear(sub, &got));
         heard += got.type == NMQ_PUBLISH && !got.publish.dup;
         answer(sub, &got);
     }
-    for (int n = 0; n < CLIENTS + 2; n++) {
+    for (int n = 0; n < CLIENTS + OTHERS; n++) {
         (void) pthread_join(threads[n], NULL);
     }
     nmq_broker_shutdown(broker, 1500);

@@ -189,6 +189,19 @@ def test_retain_handling_1_counts_a_subscription_of_a_kept_session_as_there(
         assert c.expect(PUBLISH).retain
 
 
+@pytest.mark.spec("MQTT-3.3.1-10")
+def test_retain_handling_1_counts_a_filter_as_new_that_its_packet_repeats(
+    broker: Process, name: str
+) -> None:
+    with broker.raw(5) as c:
+        c.connect(name)
+        c.publish(name, b"kept", retain=True)
+        c.subscribe((name, 0x10), (name, 0x10))
+        assert c.expect(PUBLISH).retain
+        c.assert_silent()
+        c.publish(name, b"", retain=True)
+
+
 @pytest.mark.spec("MQTT-3.3.2-5", "MQTT-3.3.2-6")
 def test_retained_message_expires(broker: Process, name: str) -> None:
     with broker.raw(5) as c:
