@@ -245,13 +245,14 @@ void nmq_broker_set_acl(nmq_broker *broker, nmq_acl *acl);
 // clients connect again.
 int nmq_broker_judge(nmq_broker *broker);
 
-// Whose connections end, because he may not come in any more. Only those are meant whom the
-// broker's users stand for, not a certificate or a method with users of its own.
+// Whose connections end, because he may not come in any more. Those are not meant whom a
+// certificate stands for, or a method with users of its own.
 typedef struct {
     const char *const *user_names; // NUL-terminated
     size_t user_name_count;
     bool every_user;           // all that have a user name
-    const uint32_t *listeners; // numbers: who came there without a user name
+    bool others;               // all that have another user name than those
+    const uint32_t *listeners; // numbers: who came there without a user name; 0: before
     size_t listener_count;
     bool with_names; // and who came there with one
     bool wills;      // are sent; else they are dropped, those of clients that are away too

@@ -21,13 +21,13 @@ from types import TracebackType
 from typing import Any
 
 from nanomq_py import core, listening
-from nanomq_py.auth.acl import rule_of
+from nanomq_py.auth.acl import for_whom, rule_of
 from nanomq_py.auth.answers import Answers
 from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchanges, Method, Step
 from nanomq_py.auth.password import Users
 from nanomq_py.config import Config
 from nanomq_py.config.sections import User
-from nanomq_py.listeners import Inherited
+from nanomq_py.listeners import Inherited, places_of
 from nanomq_py.options import core_options, task_threads
 from nanomq_py.records import (
     AuthEndEvent,
@@ -70,6 +70,15 @@ def _rules_of(config: Config) -> core.Rules:
     )
 
 
+def _users_of(config: Config) -> Users:
+    return Users(config.users, names_count=_names_count(config))
+
+
+def _names_count(config: Config) -> bool:
+    """Return whether a name gives rights: it is to be proved then, or it is nobody's."""
+    return bool(config.users) or any(map(for_whom, config.acl_rules))
+
+
 def _kicks(old: Config, new: Config, shut: set[int]) -> list[Kick]:
     """Return who may not come in any more.
 
@@ -79,7 +88,8 @@ def _kicks(old: Config, new: Config, shut: set[int]) -> list[Kick]:
     after = {user.login: user.password for user in new.users}
     gone = Kick(
         user_names=tuple(before.keys() - after.keys()),
-        every_user=not before and bool(after),  # names that nobody had to prove
+        # names that nobody had to prove
+        every_user=_names_count(new) and not _names_count(old),
         listeners=tuple(shut),
         with_names=not after,
         reason_code=NOT_AUTHORIZED,
@@ -90,6 +100,17 @@ def _kicks(old: Config, new: Config, shut: set[int]) -> list[Kick]:
         reason_code=NOT_AUTHORIZED,
     )
     return [kick for kick in (gone, changed) if kick != replace(kick, **_NOBODY)]
+
+
+def _kick_of_before(config: Config) -> Kick:
+    """Return who of the process before may not come in any more."""
+    nowhere = not any(place.allows_anonymous(config) for place in places_of(config))
+    return Kick(
+        user_names=tuple(user.login for user in config.users),
+        others=_names_count(config) or nowhere,
+        listeners=(0,) if nowhere else (),
+        reason_code=NOT_AUTHORIZED,
+    )
 
 
 _NOBODY: dict[str, Any] = {"user_names": (), "every_user": False, "listeners": ()}
@@ -127,8 +148,9 @@ class Change:
         """Make what takes time. Blocks, for seconds with thousands of users."""
         old, new = self._old, self._new
         if old.users != new.users:
-            self._users = Users(new.users)
             self._methods = _methods_for(new.users)
+        if old.users != new.users or _names_count(old) != _names_count(new):
+            self._users = _users_of(new)
         names = ("acl_rules", "acl_nomatch", "acl_deny_action")
         if any(getattr(old, name) != getattr(new, name) for name in names):
             self._rules = _rules_of(new)
@@ -202,7 +224,7 @@ class Broker:
         self.config = config if config is not None else Config()
         self._core: core.Core | None = None
         self._taps: dict[int, Tap] = {}
-        self._users = Users(self.config.users)
+        self._users = _users_of(self.config)
         self._methods = list(methods)
         self._exchanges = Exchanges([*_methods_for(self.config.users), *self._methods])
         self._answers = Answers(self._give)
@@ -257,6 +279,9 @@ class Broker:
             log.info("%d sessions of the process before go on", count)
             with contextlib.suppress(core.CoreError):  # then when their clients come back
                 self._running.judge()
+                kick = _kick_of_before(self.config)
+                if kick.others:
+                    self._running.kick_users(kick)
 
     async def prepare(self, config: Config) -> Change:
         """Return the way to that configuration, prepared. Its ``commit`` cannot be undone.

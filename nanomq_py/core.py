@@ -329,7 +329,7 @@ class Core:
         raw.user_names, raw.user_name_count = names, len(kept)
         raw.listeners, raw.listener_count = listeners, len(kick.listeners)
         raw.with_names = kick.with_names
-        raw.every_user, raw.wills = kick.every_user, kick.wills
+        raw.every_user, raw.others, raw.wills = kick.every_user, kick.others, kick.wills
         raw.reason_code = kick.reason_code
         return check(lib.nmq_broker_kick_users(self._broker, raw))
 

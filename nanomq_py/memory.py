@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -42,6 +43,11 @@ def _lines(path: Path) -> list[str]:
         return []
 
 
+def _path(field: str) -> PurePosixPath:
+    """Return the path of a field, in which blanks and backslashes are octal."""
+    return PurePosixPath(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), field))
+
+
 def _mounts(root: Path) -> Iterator[_Mount]:
     """Yield the hierarchies that know of memory.
 
@@ -53,7 +59,7 @@ def _mounts(root: Path) -> Iterator[_Mount]:
         if len(fields) < 5 or len(rest) < 3 or rest[0] not in _BOUNDS:
             continue
         if rest[0] == "cgroup2" or "memory" in rest[2].split(","):
-            yield _Mount(rest[0], PurePosixPath(fields[4]), PurePosixPath(fields[3]))
+            yield _Mount(rest[0], _path(fields[4]), _path(fields[3]))
 
 
 def _groups(root: Path) -> dict[str, PurePosixPath]:

@@ -110,6 +110,7 @@ class Kick:
 
     user_names: tuple[str, ...] = ()
     every_user: bool = False  # all that have a user name
+    others: bool = False  # all that have another user name than those
     listeners: tuple[int, ...] = ()  # numbers: who came there without a user name
     with_names: bool = False  # and who came there with one
     wills: bool = False  # are sent

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from nanomq_py.auth.acl import ANYONE
+from nanomq_py.auth.acl import for_whom
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.sections import AclRule
 from nanomq_py.http.guard import make_guard
 from nanomq_py.listeners import places_of
 from nanomq_py.tls import load_tls
@@ -44,20 +43,10 @@ def _proves_users(config: Config) -> bool:
     )
 
 
-def _for_whom(rule: AclRule) -> str | None:
-    """Return the part of the rule that names users."""
-    if rule.username not in (None, ANYONE):
-        return f"username={rule.username!r}"
-    for topic in rule.topics:
-        if "%u" in topic.split("/"):
-            return f"topics: {topic!r}"
-    return None
-
-
 def _refuse_rules_for_users(config: Config) -> None:
-    """Refuse rules that anybody could pass by saying that he is somebody else."""
+    """Refuse rules about users where there is no way to be one."""
     for number, rule in enumerate(config.acl_rules, start=1):
-        named = _for_whom(rule)
+        named = for_whom(rule)
         if named is not None:
             raise ConfigError(
                 f"{rule.where or f'acl.rule.{number}'}: {named}: no client can prove its user"

@@ -25,10 +25,12 @@ nmq_conn_proof(const nmq_conn *conn)
     if (auth != NULL && auth->foreign) {
         return NMQ_PROOF_METHOD;
     }
+    if (auth == NULL) {
+        return NMQ_PROOF_WORD;
+    }
     // Python answers for the users; a name that was proved without it is the certificate's.
-    return auth != NULL && auth->has_user_name && auth->method.at == NULL
-               ? NMQ_PROOF_CERTIFICATE
-               : NMQ_PROOF_USERS;
+    return auth->has_user_name && auth->method.at == NULL ? NMQ_PROOF_CERTIFICATE
+                                                          : NMQ_PROOF_USERS;
 }
 
 bool
@@ -36,8 +38,8 @@ nmq_conn_users_changed(const nmq_conn *conn, uint8_t proof)
 {
     const uint64_t *version = &conn->conns->router->users_version;
 
-    return proof == NMQ_PROOF_USERS &&
-           (uint32_t) __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->users_version;
+    return (proof == NMQ_PROOF_USERS || proof == NMQ_PROOF_WORD) &&
+           __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->users_version;
 }
 
 void

@@ -229,10 +229,44 @@ last_places(nmq_bytes list, nmq_map *out, nmq_buf *results)
     return rv;
 }
 
-// Returns NMQ_OK or NMQ_ENOMEM.
+static uint64_t
+rules_version(const nmq_conn *conn)
+{
+    return __atomic_load_n(&conn->conns->router->acl_version, __ATOMIC_ACQUIRE);
+}
+
+// Whether the filter is allowed still, which was by rules not older than that version.
+static bool
+is_still_allowed(nmq_conn *conn, const nmq_filter *filter, uint64_t version)
+{
+    return rules_version(conn) == version ||
+           nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter->filter);
+}
+
+// Sends the retained messages of a filter, unless the subscription has ended with the right
+// to it; if it ends meanwhile, no more of them.
+static void
+owe(nmq_conn *conn, nmq_batch *batch, const nmq_filter *filter, const nmq_owed_entry *how,
+    bool is_new, uint32_t *visits, uint64_t version)
+{
+    nmq_filter mounted;
+
+    if (!is_still_allowed(conn, filter, version) ||
+        nmq_conn_mounted_filter(conn, filter, &mounted) != NMQ_OK) {
+        return;
+    }
+    nmq_retained_owe(batch, conn->client, &mounted, how->options, how->identifier, is_new,
+                     visits);
+    if (!is_still_allowed(conn, filter, version)) {
+        nmq_retained_cancel(batch->router, conn->client, mounted.filter);
+    }
+}
+
+// version: of the access rules, before the packet was looked at. Returns NMQ_OK or
+// NMQ_ENOMEM.
 static int
 send_retained(nmq_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t identifier,
-              nmq_buf *results)
+              nmq_buf *results, uint64_t version)
 {
     nmq_map places = {0};
     uint32_t visits = NMQ_RETAINED_VISITS;
@@ -245,10 +279,10 @@ send_retained(nmq_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t identif
          rv == NMQ_OK && nmq_packet_next_subscription(&list, &text, &options); i++) {
         bool last = places.count == 0 || (uintptr_t) nmq_map_get(&places, text) == i;
         if (last && results->at[i - 1] != 0xff &&
-            nmq_filter_parse(text, &filter) == NMQ_OK &&
-            nmq_conn_mounted_filter(conn, &filter, &filter) == NMQ_OK) {
-            nmq_retained_owe(batch, conn->client, &filter, granted(conn, options),
-                             identifier, results->at[i - 1] == 1, &visits);
+            nmq_filter_parse(text, &filter) == NMQ_OK) {
+            const nmq_owed_entry how = {.options = granted(conn, options),
+                                        .identifier = identifier};
+            owe(conn, batch, &filter, &how, results->at[i - 1] == 1, &visits, version);
         }
     }
     nmq_map_free(&places);
@@ -263,6 +297,7 @@ nmq_conn_handle_subscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     nmq_buf codes = {0};
     nmq_buf results = {0};
     enum nmq_next next;
+    const uint64_t version = rules_version(conn);
 
     nmq_fault fault = check_subscribe(conn, packet);
     if (fault.code != 0) {
@@ -273,7 +308,7 @@ nmq_conn_handle_subscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     nmq_batch_again(batch);
     if (rv == NMQ_OK) {
         next = put_codes(conn, batch, NMQ_SUBACK, packet->packet_id, &codes);
-        rv = send_retained(conn, batch, packet->list, identifier, &results);
+        rv = send_retained(conn, batch, packet->list, identifier, &results, version);
         next = rv == NMQ_OK ? next : nmq_conn_no_memory(conn);
     } else {
         next = nmq_conn_no_memory(conn);

@@ -15,9 +15,10 @@ typedef struct nmq_router nmq_router;
 
 // What stands behind a client's user name.
 enum nmq_proof {
-    NMQ_PROOF_USERS, // the broker's users; where there are none, the client's word
+    NMQ_PROOF_USERS, // the broker's users
     NMQ_PROOF_CERTIFICATE,
     NMQ_PROOF_METHOD, // an Authentication Method with users of its own
+    NMQ_PROOF_WORD,   // the client's word: nobody asked it
 };
 
 typedef struct nmq_client {

@@ -274,12 +274,19 @@ is_kept(nmq_client *client)
     return kept;
 }
 
-// Whether the session is that user's.
+// Whether the session is that user's. One who proved his name is another one than one who
+// only said it.
 static bool
-is_of(const nmq_client *client, nmq_bytes user_name)
+is_of(nmq_client *client, const nmq_attach *a)
 {
-    return (client->user_name.at == NULL) == (user_name.at == NULL) &&
-           nmq_bytes_equal(client->user_name, user_name);
+    (void) pthread_mutex_lock(&client->lock);
+    bool said = client->proof == NMQ_PROOF_WORD;
+    (void) pthread_mutex_unlock(&client->lock);
+    if (client->user_name.at == NULL || a->user_name.at == NULL) {
+        return client->user_name.at == a->user_name.at;
+    }
+    return said == (a->proof == NMQ_PROOF_WORD) &&
+           nmq_bytes_equal(client->user_name, a->user_name);
 }
 
 // Whether one more session is allowed: NMQ_OK, NMQ_ETOOBIG or NMQ_ESHORT; counted if not. A
@@ -310,8 +317,7 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **out,
     nmq_client *client = nmq_map_get(&router->clients, a->client_id);
 
     *replaced = NULL;
-    *present =
-        client != NULL && !a->clean_start && is_of(client, a->user_name) && is_kept(client);
+    *present = client != NULL && !a->clean_start && is_of(client, a) && is_kept(client);
     if (*present) {
         *out = client;
         return NMQ_OK;
@@ -348,7 +354,7 @@ judge_kept(nmq_router *router, const nmq_attach *a)
                              : nmq_registry_find(router, a->client_id);
     int rv = NMQ_OK;
 
-    if (client != NULL && is_of(client, a->user_name)) {
+    if (client != NULL && is_of(client, a)) {
         const nmq_rights rights = {
             .view = a->rights,
             .version = a->rights_version,

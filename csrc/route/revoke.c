@@ -56,12 +56,12 @@ note_names(search *s)
 static bool
 is_meant(const search *s, const nmq_client *client)
 {
-    if (client->proof != NMQ_PROOF_USERS) {
+    if (client->proof != NMQ_PROOF_USERS && client->proof != NMQ_PROOF_WORD) {
         return false;
     }
     bool named = client->user_name.at != NULL;
-    if (named &&
-        (s->whom->every_user || nmq_map_get(&s->names, client->user_name) != NULL)) {
+    if (named && (s->whom->every_user ||
+                  (nmq_map_get(&s->names, client->user_name) != NULL) != s->whom->others)) {
         return true;
     }
     for (size_t i = 0; (!named || s->whom->with_names) && i < s->whom->listener_count;

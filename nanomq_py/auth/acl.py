@@ -13,6 +13,16 @@ from nanomq_py.records import Rule
 ANYONE = "#"  # what NanoMQ writes for any user name or client identifier
 
 
+def for_whom(rule: AclRule) -> str | None:
+    """Return the part of the rule that names users."""
+    if rule.username not in (None, ANYONE):
+        return f"username={rule.username!r}"
+    for topic in rule.topics:
+        if "%u" in topic.split("/"):
+            return f"topics: {topic!r}"
+    return None
+
+
 def rule_of(rule: AclRule) -> Rule:
     """Return the core's rule. The configuration has checked its parts."""
     return Rule(

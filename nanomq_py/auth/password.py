@@ -41,12 +41,14 @@ _NOBODY = Secret(secrets.token_bytes(32))
 class Users:
     """The ``auth.N`` users of the configuration."""
 
-    def __init__(self, users: Iterable[User]) -> None:
+    def __init__(self, users: Iterable[User], *, names_count: bool = False) -> None:
+        """Take those. ``names_count``: access rules name users, who must prove it then."""
         self._secrets = {user.login: Secret(user.password.encode()) for user in users}
+        self._names_count = bool(self._secrets) or names_count
 
     def must_ask(self, *, allow_anonymous: bool) -> bool:
         """Return whether any client could be refused."""
-        return bool(self._secrets) or not allow_anonymous
+        return self._names_count or not allow_anonymous
 
     def decide(
         self, user_name: str | None, password: bytes | None, *, allow_anonymous: bool
@@ -54,7 +56,7 @@ class Users:
         """Return the Reason Code for a CONNECT: 0 lets the client in."""
         if user_name is None and password is None:
             return SUCCESS if allow_anonymous else NOT_AUTHORIZED
-        if not self._secrets and allow_anonymous:
+        if not self._names_count and allow_anonymous:
             return SUCCESS
         secret = self._secrets.get(user_name or "", _NOBODY)
         return SUCCESS if secret.matches(password or b"") else BAD_USER_NAME_OR_PASSWORD

@@ -161,3 +161,28 @@ async def test_rules_are_kept_with_the_queue_of_a_client_that_reads_on() -> None
         assert await asyncio.to_thread(read) == ["secret/a", "open", "open"]
         assert broker.stats().messages_denied == 2
         c.close()
+
+
+async def test_right_that_goes_during_a_subscribe_takes_its_retained_messages_along() -> (
+    None
+):
+    rules = (
+        AclRule(permit="deny", clientid="c", topics=("secret/#",)),
+        AclRule(permit="deny", clientid="d", topics=("none",)),
+    )
+    filters = [("secret/#", 0), *((f"f/{n}", 0) for n in range(40_000))]
+    async with running(max_filters_per_packet=0, acl_rules=rules[1:]) as (broker, config):
+        for n in range(40):
+            broker.publish(f"secret/{n}", b"kept", retain=True)
+        c = await asyncio.to_thread(Raw, broker.ports["url"], 5, 60)
+        await asyncio.to_thread(c.connect, "c")
+        await asyncio.to_thread(c.send, raw.subscribe(1, *filters, version=5))
+        while broker.stats().subscriptions == 0:
+            await asyncio.sleep(0)
+        await broker.reconfigure(replace(config, acl_rules=rules))
+        done = broker.stats().subscriptions
+        assert 0 < done < len(filters) - 1  # the packet is under way
+        codes = (await asyncio.to_thread(c.expect, raw.SUBACK)).codes
+        assert len(codes) == len(filters)
+        await asyncio.to_thread(c.assert_silent)
+        c.close()

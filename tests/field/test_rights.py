@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -474,6 +475,30 @@ def test_session_does_not_become_another_users_by_another_proof(
         c.send(auth(AGAIN, first(bob)))
         answer(c, bob, c.read())
         assert closed_with(c) == 0x87
+
+
+def test_will_of_a_user_who_is_gone_after_a_restart_is_not_sent(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker(http_server__port=str(free_port()), **ANN, **BOB)
+    late = {"will_properties": b"\x18\x00\x00\x00\x01", **kept(5)}
+    with process.raw(5) as a, process.raw(5) as b, process.raw(5) as n, process.raw(5) as w:
+        w.connect("w", **AS_BOB, **kept(5))
+        w.subscribe(("bye/#", 1))
+        a.connect("a", **AS_ANN, will=("bye/ann", b"w", 1, False), **late)
+        b.connect("b", **AS_BOB, will=("bye/bob", b"w", 1, False), **late)
+        n.connect("n", will=("bye/nobody", b"w", 1, False), **late)
+        process.set_keys(
+            auth__1__login=None, auth__1__password=None, allow_anonymous="false"
+        )
+        for c in (a, b, n):
+            c.close()
+        restart(process)
+    with process.raw(5) as w:
+        assert w.connect("w", **AS_BOB, **kept(5)).flags == 1
+        assert take(w)[0] == "bye/bob"
+        time.sleep(1.5)
+        w.assert_silent()
 
 
 def test_names_that_nobody_had_to_prove_end_when_they_must_be_proved(

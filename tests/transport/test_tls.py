@@ -20,7 +20,7 @@ from nanomq_py.core import TLS_IS_GUARDED
 from nanomq_py.listeners import places_of
 from nanomq_py.verify import check_files
 from tests.certs import PASSWORD, Certs, Identity
-from tests.conformance.flows import take
+from tests.conformance.flows import closed_with, kept, take
 from tests.conftest import Process, StartBroker
 from tests.raw import Closed, Raw
 
@@ -154,6 +154,70 @@ def test_common_name_is_the_user_and_needs_no_password(
     assert may_come(process, context(certs, certs.stranger)) != 0
     with dial(process, context(certs)) as c:  # no certificate: by password, as elsewhere
         assert c.connect("c", user="u", password=b"p").reason == 0
+
+
+def common_names(certs: Certs, **more: str) -> dict[str, str]:
+    return keys(
+        certs, tls__verify_peer="true", listener__tls__cn_as_username="true", **more
+    )
+
+
+def test_name_that_is_only_said_passes_no_rule_beside_certificates(
+    start_broker: StartBroker, certs: Certs
+) -> None:
+    process = start_broker(**common_names(certs))
+    with process.raw(5) as said, process.raw(5) as slow, process.raw(5) as nobody:
+        said.connect("said", user="pump-7", password=b"")
+        nobody.connect("nobody")
+        process.reload(
+            acl_nomatch="deny",
+            acl__rule__1='{"permit":"allow","username":"pump-7","topics":["secret"]}',
+        )
+        assert closed_with(said) == 0x87
+        assert nobody.subscribe(("secret", 0)) == [0x87]
+        # a connection of before that took its time with the CONNECT
+        assert slow.connect("slow", user="pump-7", password=b"").reason == 0x86
+    with process.raw(5) as said:
+        assert said.connect("said", user="pump-7").reason == 0x86
+    with dial(process, context(certs)) as said:  # no certificate
+        assert said.connect("said", user="pump-7").reason == 0x86
+    with dial(process, context(certs, certs.client)) as c:
+        c.connect("c")
+        assert c.subscribe(("secret", 0)) == [0]
+    process.reload(acl__rule__1=None)
+    with process.raw(5) as said:
+        assert said.connect("said", user="pump-7").reason == 0
+
+
+def test_session_of_a_certificate_is_not_for_who_says_its_name(
+    start_broker: StartBroker, certs: Certs
+) -> None:
+    process = start_broker(**common_names(certs))
+    with dial(process, context(certs, certs.client)) as c:
+        c.connect("c", **kept(5))
+        assert c.subscribe(("secret", 1)) == [1]
+        c.leave()
+    with process.raw(5) as said:
+        assert said.connect("c", user="pump-7", **kept(5)).flags == 0
+        said.leave()
+    with dial(process, context(certs, certs.client)) as c:
+        assert c.connect("c", **kept(5)).flags == 0
+
+
+def test_session_is_the_users_by_password_and_by_certificate(
+    start_broker: StartBroker, certs: Certs
+) -> None:
+    process = start_broker(
+        **common_names(certs, auth__1__login="pump-7", auth__1__password="p")
+    )
+    with dial(process, context(certs, certs.client)) as c:
+        c.connect("c", **kept(5))
+        c.leave()
+    with process.raw(5) as c:
+        assert c.connect("c", user="pump-7", password=b"p", **kept(5)).flags == 1
+        c.leave()
+    with dial(process, context(certs, certs.client)) as c:
+        assert c.connect("c", **kept(5)).flags == 1
 
 
 def replace_file(path: Path, by: Path) -> None:

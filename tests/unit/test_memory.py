@@ -98,3 +98,14 @@ def test_rest_of_the_process_is_told_after_a_trim(monkeypatch: pytest.MonkeyPatc
     resident[0] += 1
     assert trimmer.look()
     assert told == [40_000_000, 40_000_000 + SLACK_BYTES, 41_000_000]
+
+
+def test_blanks_and_backslashes_of_mounts_are_read(tmp_path: Path) -> None:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/mountinfo").write_text(
+        "30 23 0:26 /machine-a\\134x2db /my\\040groups rw - cgroup2 cgroup2 rw\n"
+    )
+    (tmp_path / "proc/self/cgroup").write_text("0::/machine-a\\x2db/inner\n")
+    (tmp_path / "my groups/inner").mkdir(parents=True)
+    (tmp_path / "my groups/inner/memory.max").write_text("1000\n")
+    assert group_bytes(tmp_path) == 1000
