@@ -50,6 +50,8 @@ TEST_HEADERS = [
         "store/origin.h",
         "store/message.h",
         "store/levels.h",
+        "store/sub_list.h",
+        "store/groups.h",
         "store/topic_tree.h",
         "store/retain.h",
         "store/owed.h",
