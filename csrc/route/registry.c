@@ -10,6 +10,7 @@
 #include "route/deliver.h"
 #include "route/rights.h"
 #include "route/subscriptions.h"
+#include "store/session_acks.h"
 
 enum { STEP = 1024 }; // clients visited before others get the lock
 
