@@ -54,6 +54,7 @@ TEST_HEADERS = [
         "store/groups.h",
         "store/topic_tree.h",
         "store/retain.h",
+        "store/retain_cursor.h",
         "store/owed.h",
         "store/queue.h",
         "store/inflight.h",

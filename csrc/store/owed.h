@@ -15,7 +15,7 @@
 // Cost     put, take: constant on average. A list that has become empty holds no memory.
 #pragma once
 #include "base/map.h"
-#include "store/retain.h"
+#include "store/retain_cursor.h"
 
 typedef struct nmq_owed_entry {
     struct nmq_owed_entry *next;
