@@ -16,17 +16,14 @@ import logging
 import os
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
 from nanomq_py import core, listening
-from nanomq_py.auth.acl import rule_of
 from nanomq_py.auth.answers import Answers
 from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchanges, Method, Step
 from nanomq_py.auth.password import Users
 from nanomq_py.config import Config
-from nanomq_py.config.sections import User
 from nanomq_py.listeners import Inherited
 from nanomq_py.options import core_options, task_threads
 from nanomq_py.records import (
@@ -42,6 +39,7 @@ from nanomq_py.records import (
     Stats,
     Subscription,
 )
+from nanomq_py.rights import kicks_of, methods_for, rules_of
 from nanomq_py.sys_topics import SysTopics
 from nanomq_py.taps import Message, Tap
 
@@ -50,49 +48,6 @@ __all__ = ["Broker", "HandOver", "Message", "Tap"]
 log = logging.getLogger("nanomq")
 
 ADMINISTRATIVE_ACTION = 0x98
-NOT_AUTHORIZED = 0x87
-
-
-def _methods_for(users: tuple[User, ...]) -> list[Method]:
-    if not users:
-        return []
-    # A broker without users does without its library.
-    from nanomq_py.auth.scram import Scram
-
-    return [Scram(users)]
-
-
-def _rules_of(config: Config) -> core.Rules:
-    return core.Rules(
-        [rule_of(rule) for rule in config.acl_rules],
-        otherwise=config.acl_nomatch == "allow",
-        deny_disconnects=config.acl_deny_action == "disconnect",
-    )
-
-
-def _kicks(old: Config, new: Config, shut: set[int]) -> list[Kick]:
-    """Return who may not come in any more.
-
-    shut  numbers of the listeners that let nobody in without a user name any more
-    """
-    before = {user.login: user.password for user in old.users}
-    after = {user.login: user.password for user in new.users}
-    gone = Kick(
-        user_names=tuple(before.keys() - after.keys()),
-        every_user=not before and bool(after),  # names that nobody had to prove
-        listeners=tuple(shut),
-        with_names=not after,
-        reason_code=NOT_AUTHORIZED,
-    )
-    changed = Kick(
-        user_names=tuple(n for n in before.keys() & after.keys() if before[n] != after[n]),
-        wills=True,  # they may come back
-        reason_code=NOT_AUTHORIZED,
-    )
-    return [kick for kick in (gone, changed) if kick != replace(kick, **_NOBODY)]
-
-
-_NOBODY: dict[str, Any] = {"user_names": (), "every_user": False, "listeners": ()}
 
 
 @dataclass(frozen=True)
@@ -128,10 +83,10 @@ class Change:
         old, new = self._old, self._new
         if old.users != new.users:
             self._users = Users(new.users)
-            self._methods = _methods_for(new.users)
+            self._methods = methods_for(new.users)
         names = ("acl_rules", "acl_nomatch", "acl_deny_action")
         if any(getattr(old, name) != getattr(new, name) for name in names):
-            self._rules = _rules_of(new)
+            self._rules = rules_of(new)
             self._has_rules = True
 
     async def prepare(self, inherited: Inherited | None = None) -> None:
@@ -171,7 +126,7 @@ class Change:
 
         Looks at every session; the event loop goes on meanwhile.
         """
-        kicks = _kicks(self._old, self._new, self._shut)
+        kicks = kicks_of(self._old, self._new, self._shut)
         if kicks or self._has_rules:
             await self._broker._settle(kicks, judge=self._has_rules)
 
@@ -204,7 +159,7 @@ class Broker:
         self._taps: dict[int, Tap] = {}
         self._users = Users(self.config.users)
         self._methods = list(methods)
-        self._exchanges = Exchanges([*_methods_for(self.config.users), *self._methods])
+        self._exchanges = Exchanges([*methods_for(self.config.users), *self._methods])
         self._answers = Answers(self._give)
         self._sys_task: asyncio.Task[None] | None = None
         self._sys_interval_s = 0
@@ -236,7 +191,7 @@ class Broker:
         self._core = core.Core(core_options(self.config))
         self._listeners = listening.Listeners(self._core)
         self._sys_topics = SysTopics(self._core)
-        self._core.set_rules(_rules_of(self.config))
+        self._core.set_rules(rules_of(self.config))
         asyncio.get_running_loop().add_reader(self._core.event_fd, self._drain)
         change = Change(self, self.config)
         try:
