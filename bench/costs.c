@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "store/session.h"
+#include "store/session_subs.h"
 #include "store/topic_tree.h"
 
 enum { CHANGES = 2000, FOUND_IN_ALL = 2000000, MATCHES_MAX = 200000, TEXT = 64 };

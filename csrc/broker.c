@@ -14,6 +14,7 @@
 #include "net/tls_guard.h"
 #include "route/event.h"
 #include "route/handover.h"
+#include "route/registry_list.h"
 #include "route/retained.h"
 #include "route/revoke.h"
 #include "route/snapshot.h"

@@ -16,18 +16,15 @@ import logging
 import os
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
 
 from nanomq_py import core, listening
-from nanomq_py.auth.acl import for_whom, rule_of
 from nanomq_py.auth.answers import Answers
 from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchanges, Method, Step
 from nanomq_py.auth.password import Users
 from nanomq_py.config import Config
-from nanomq_py.config.sections import User
-from nanomq_py.listeners import Inherited, places_of
+from nanomq_py.listeners import Inherited
 from nanomq_py.options import core_options, task_threads
 from nanomq_py.records import (
     AuthEndEvent,
@@ -42,6 +39,14 @@ from nanomq_py.records import (
     Stats,
     Subscription,
 )
+from nanomq_py.rights import (
+    kick_of_before,
+    kicks_of,
+    methods_for,
+    names_count,
+    rules_of,
+    users_of,
+)
 from nanomq_py.sys_topics import SysTopics
 from nanomq_py.taps import Message, Tap
 
@@ -50,70 +55,6 @@ __all__ = ["Broker", "HandOver", "Message", "Tap"]
 log = logging.getLogger("nanomq")
 
 ADMINISTRATIVE_ACTION = 0x98
-NOT_AUTHORIZED = 0x87
-
-
-def _methods_for(users: tuple[User, ...]) -> list[Method]:
-    if not users:
-        return []
-    # A broker without users does without its library.
-    from nanomq_py.auth.scram import Scram
-
-    return [Scram(users)]
-
-
-def _rules_of(config: Config) -> core.Rules:
-    return core.Rules(
-        [rule_of(rule) for rule in config.acl_rules],
-        otherwise=config.acl_nomatch == "allow",
-        deny_disconnects=config.acl_deny_action == "disconnect",
-    )
-
-
-def _users_of(config: Config) -> Users:
-    return Users(config.users, names_count=_names_count(config))
-
-
-def _names_count(config: Config) -> bool:
-    """Return whether a name gives rights: it is to be proved then, or it is nobody's."""
-    return bool(config.users) or any(map(for_whom, config.acl_rules))
-
-
-def _kicks(old: Config, new: Config, shut: set[int]) -> list[Kick]:
-    """Return who may not come in any more.
-
-    shut  numbers of the listeners that let nobody in without a user name any more
-    """
-    before = {user.login: user.password for user in old.users}
-    after = {user.login: user.password for user in new.users}
-    gone = Kick(
-        user_names=tuple(before.keys() - after.keys()),
-        # names that nobody had to prove
-        every_user=_names_count(new) and not _names_count(old),
-        listeners=tuple(shut),
-        with_names=not after,
-        reason_code=NOT_AUTHORIZED,
-    )
-    changed = Kick(
-        user_names=tuple(n for n in before.keys() & after.keys() if before[n] != after[n]),
-        wills=True,  # they may come back
-        reason_code=NOT_AUTHORIZED,
-    )
-    return [kick for kick in (gone, changed) if kick != replace(kick, **_NOBODY)]
-
-
-def _kick_of_before(config: Config) -> Kick:
-    """Return who of the process before may not come in any more."""
-    nowhere = not any(place.allows_anonymous(config) for place in places_of(config))
-    return Kick(
-        user_names=tuple(user.login for user in config.users),
-        others=_names_count(config) or nowhere,
-        listeners=(0,) if nowhere else (),
-        reason_code=NOT_AUTHORIZED,
-    )
-
-
-_NOBODY: dict[str, Any] = {"user_names": (), "every_user": False, "listeners": ()}
 
 
 @dataclass(frozen=True)
@@ -148,12 +89,12 @@ class Change:
         """Make what takes time. Blocks, for seconds with thousands of users."""
         old, new = self._old, self._new
         if old.users != new.users:
-            self._methods = _methods_for(new.users)
-        if old.users != new.users or _names_count(old) != _names_count(new):
-            self._users = _users_of(new)
+            self._methods = methods_for(new.users)
+        if old.users != new.users or names_count(old) != names_count(new):
+            self._users = users_of(new)
         names = ("acl_rules", "acl_nomatch", "acl_deny_action")
         if any(getattr(old, name) != getattr(new, name) for name in names):
-            self._rules = _rules_of(new)
+            self._rules = rules_of(new)
             self._has_rules = True
 
     async def prepare(self, inherited: Inherited | None = None) -> None:
@@ -193,7 +134,7 @@ class Change:
 
         Looks at every session; the event loop goes on meanwhile.
         """
-        kicks = _kicks(self._old, self._new, self._shut)
+        kicks = kicks_of(self._old, self._new, self._shut)
         if kicks or self._has_rules:
             await self._broker._settle(kicks, judge=self._has_rules)
 
@@ -224,9 +165,9 @@ class Broker:
         self.config = config if config is not None else Config()
         self._core: core.Core | None = None
         self._taps: dict[int, Tap] = {}
-        self._users = _users_of(self.config)
+        self._users = users_of(self.config)
         self._methods = list(methods)
-        self._exchanges = Exchanges([*_methods_for(self.config.users), *self._methods])
+        self._exchanges = Exchanges([*methods_for(self.config.users), *self._methods])
         self._answers = Answers(self._give)
         self._sys_task: asyncio.Task[None] | None = None
         self._sys_interval_s = 0
@@ -258,7 +199,7 @@ class Broker:
         self._core = core.Core(core_options(self.config))
         self._listeners = listening.Listeners(self._core)
         self._sys_topics = SysTopics(self._core)
-        self._core.set_rules(_rules_of(self.config))
+        self._core.set_rules(rules_of(self.config))
         asyncio.get_running_loop().add_reader(self._core.event_fd, self._drain)
         change = Change(self, self.config)
         try:
@@ -279,7 +220,7 @@ class Broker:
             log.info("%d sessions of the process before go on", count)
             with contextlib.suppress(core.CoreError):  # then when their clients come back
                 self._running.judge()
-                kick = _kick_of_before(self.config)
+                kick = kick_of_before(self.config)
                 if kick.others:
                     self._running.kick_users(kick)
 

@@ -63,6 +63,7 @@ ORDER = [
     "sys_topics",
     "memory",
     "options",
+    "rights",
     "taps",
     "broker",
     "logs",

@@ -9,6 +9,7 @@
 #include "mqtt/reason.h"
 #include "net/conn.h"
 #include "route/deliver.h"
+#include "store/session_acks.h"
 
 typedef enum nmq_next handler(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet);
 

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
+#include "route/registry_list.h"
 
 enum {
     LOOK_MS = 100,             // while memory is short

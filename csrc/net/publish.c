@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
+#include "store/session_acks.h"
 
 // They travel as they came, in their order [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16]
 // [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20].

@@ -7,6 +7,7 @@
 #include "route/handover_format.h"
 #include "route/retained.h"
 #include "route/subscriptions.h"
+#include "store/session_subs.h"
 
 typedef struct {
     nmq_bytes in;

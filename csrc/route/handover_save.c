@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "route/handover.h"
 #include "route/handover_format.h"
+#include "route/registry_list.h"
 
 enum { FLUSH_BYTES = 1 << 16 };
 

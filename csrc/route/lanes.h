@@ -1,16 +1,18 @@
 // lanes.h - the lock of the subscription tree: readers side by side, writers alone.
 //
 //     thread 1 ── lane 1 ─┐
-//     thread 2 ── lane 2 ─┼─ each lane a lock in a cache line of its own; a writer takes
-//     all thread 3 ── lane 3 ─┘
+//     thread 2 ── lane 2 ─┼─ a writer takes all of them
+//     thread 3 ── lane 3 ─┘
+//
+// Each lane is a lock in a cache line of its own.
 //
 // A reader takes one lock that no other running thread wants, so that two task threads
 // route at once without touching the same line. A reader keeps its lane for as much of a
 // batch as NMQ_LANE_WORK allows.
 //
-// A writer that finds a lane busy gives up those that it has and waits for that one alone:
-// nobody else waits for its sake. Where that goes on for long, readers that come let it go
-// first.
+// A writer that finds a lane busy gives up the lanes that it has and waits for the busy one
+// alone, so that readers of the other lanes do not wait for it. A writer that has given up
+// often gets the right of way: readers that come then let it go first.
 //
 // Threads  never enter a lane, or lock all, while holding one. Lock order: architecture.md.
 #pragma once

@@ -8,10 +8,10 @@
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "route/deliver.h"
+#include "route/registry_list.h"
 #include "route/rights.h"
 #include "route/subscriptions.h"
-
-enum { STEP = 1024 }; // clients visited before others get the lock
+#include "store/session_acks.h"
 
 static int64_t
 wall_ms(void)
@@ -20,37 +20,6 @@ wall_ms(void)
 
     (void) clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static int
-add(nmq_router *router, nmq_client *client)
-{
-    int rv = nmq_map_put(&router->clients, client->session->client_id, client);
-
-    if (rv != NMQ_OK) {
-        return rv;
-    }
-    client->prev = router->newest;
-    *(router->newest != NULL ? &router->newest->next : &router->oldest) = client;
-    router->newest = client;
-    if (router->clients.count > router->clients_max) {
-        router->clients_max = router->clients.count;
-    }
-    return NMQ_OK;
-}
-
-static void
-take_out(nmq_router *router, nmq_client *client)
-{
-    (void) nmq_map_del(&router->clients, client->session->client_id);
-    *(client->prev != NULL ? &client->prev->next : &router->oldest) = client->next;
-    *(client->next != NULL ? &client->next->prev : &router->newest) = client->prev;
-    for (nmq_walk *walk = router->walks; walk != NULL; walk = walk->other) {
-        if (walk->next == client) {
-            walk->next = client->next;
-        }
-    }
-    client->next = client->prev = NULL;
 }
 
 // Takes the will off the client; the caller publishes it without locks. NULL when there is
@@ -160,7 +129,7 @@ fire_timer(nmq_timer *timer)
     bool ends =
         away && known && client->expiry_due_ms != 0 && client->expiry_due_ms <= now_ms;
     if (ends) {
-        take_out(router, client);
+        nmq_registry_list_remove(router, client);
     } else if (away && known) {
         if (client->will_due_ms != 0 && client->will_due_ms <= now_ms) {
             will = take_will(client);
@@ -333,10 +302,10 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **out,
     }
     made->timer.fire = fire_timer;
     if (client != NULL) {
-        take_out(router, client);
+        nmq_registry_list_remove(router, client);
         *replaced = client;
     }
-    if (add(router, made) != NMQ_OK) {
+    if (nmq_registry_list_add(router, made) != NMQ_OK) {
         nmq_client_unref(made);
         return NMQ_ENOMEM;
     }
@@ -432,7 +401,7 @@ nmq_registry_restore(nmq_router *router, nmq_client *client)
     (void) pthread_mutex_lock(&router->registry_lock);
     (void) pthread_mutex_lock(&client->lock);
     if (nmq_map_get(&router->clients, client->session->client_id) == NULL) {
-        rv = add(router, client);
+        rv = nmq_registry_list_add(router, client);
     }
     if (rv == NMQ_OK) {
         client->timer.fire = fire_timer;
@@ -473,7 +442,7 @@ nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link
                                     ? 0
                                     : now_ms + (int64_t) client->expiry_interval_s * 1000;
         if (ends) {
-            take_out(router, client);
+            nmq_registry_list_remove(router, client);
         } else {
             arm_timer(router, client);
         }
@@ -484,57 +453,4 @@ nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link
     if (ends) {
         end_client(router, client);
     }
-}
-
-nmq_client *
-nmq_registry_find(nmq_router *router, nmq_bytes client_id)
-{
-    (void) pthread_mutex_lock(&router->registry_lock);
-    nmq_client *client = nmq_map_get(&router->clients, client_id);
-    if (client != NULL) {
-        (void) nmq_client_ref(client);
-    }
-    (void) pthread_mutex_unlock(&router->registry_lock);
-    return client;
-}
-
-static void
-leave_walk(nmq_router *router, const nmq_walk *walk)
-{
-    nmq_walk **at = &router->walks;
-
-    while (*at != walk) {
-        at = &(*at)->other;
-    }
-    *at = walk->other;
-}
-
-int
-nmq_registry_all(nmq_router *router, nmq_client ***out)
-{
-    size_t n = 0;
-
-    (void) pthread_mutex_lock(&router->registry_lock);
-    size_t most = router->clients.count;
-    nmq_client **all = nmq_alloc(most * sizeof *all);
-    // numbers rise from the oldest to the newest: who comes meanwhile is not visited
-    uint64_t last = router->newest != NULL ? router->newest->number : 0;
-    nmq_walk walk = {.next = router->oldest, .other = router->walks};
-    router->walks = &walk;
-    while (all != NULL && n < most && walk.next != NULL && walk.next->number <= last) {
-        all[n++] = nmq_client_ref(walk.next);
-        walk.next = walk.next->next;
-        if (n % STEP == 0) {
-            (void) pthread_mutex_unlock(&router->registry_lock);
-            nmq_clock_pause();
-            (void) pthread_mutex_lock(&router->registry_lock);
-        }
-    }
-    leave_walk(router, &walk);
-    (void) pthread_mutex_unlock(&router->registry_lock);
-    if (all == NULL) {
-        return NMQ_ENOMEM;
-    }
-    *out = all;
-    return (int) n;
 }

@@ -52,14 +52,6 @@ void nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link 
 // Returns NMQ_OK, or NMQ_ENOMEM or NMQ_EINVAL with the client still the caller's.
 int nmq_registry_restore(nmq_router *router, nmq_client *client);
 
-// Returns the client with a reference, or NULL.
-nmq_client *nmq_registry_find(nmq_router *router, nmq_bytes client_id);
-
-// References to all clients in order of birth; the caller unrefs each and frees *out with
-// nmq_free. The lock is let go on the way: who ends or comes meanwhile may be missing.
-// Returns their count or NMQ_ENOMEM.
-int nmq_registry_all(nmq_router *router, nmq_client ***out);
-
 // The router's limits have changed: every session follows them.
 void nmq_registry_use_limits(nmq_router *router);
 

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "route/registry.h"
+#include "route/registry_list.h"
 #include "route/rights.h"
 
 // The broker stops: the rest does not matter any more.

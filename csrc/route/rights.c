@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "route/subscriptions.h"
+#include "store/session_subs.h"
 
 enum {
     SUBSCRIPTIONS_AT_ONCE = 32, // that are looked at in one lane

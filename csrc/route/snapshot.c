@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "route/registry.h"
+#include "route/registry_list.h"
 
 enum { STEP = 256 }; // clients copied before others get the locks
 

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "route/retained.h"
+#include "store/session_subs.h"
 
 enum { FORGET_PART = 64 }; // subscriptions that go while the tree is locked
 

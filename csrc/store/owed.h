@@ -1,21 +1,19 @@
 // owed.h - retained messages that a session is still to get, a cursor for each filter that
 // was subscribed to.
 //
-//     SUBSCRIBE a/#  ──put──>  [a/# at a/b/7] ── [c/+ at its begin]   first in, first
-//     served
+//     SUBSCRIBE a/#  ──put──>  [a/# at a/b/7] ── [c/+ at its begin]
 //
-// An entry comes after what was in the session's queue when it was put, and before what was
-// queued later. Subscribing again before the walk is over begins it anew: a filter is there
-// once.
+// The first entry is served first. An entry comes after what was in the session's queue
+// when it was put, and before what was queued later. Subscribing again before the walk is
+// over begins it anew: a filter is there once.
 //
 // Owner    the list owns its entries and their cursors. A cursor stands in the store: take
-// an
-//          entry out, then close its cursor with the store's lock.
+//          the entry out, then close its cursor with the store's lock.
 // Threads  none of its own: the client's lock.
 // Cost     put, take: constant on average. A list that has become empty holds no memory.
 #pragma once
 #include "base/map.h"
-#include "store/retain.h"
+#include "store/retain_cursor.h"
 
 typedef struct nmq_owed_entry {
     struct nmq_owed_entry *next;

@@ -3,7 +3,7 @@
 //
 // Owner    the store holds a reference to each message.
 // Threads  none of its own: the caller's lock.
-// Cost     put, get: the levels of the name. step: the nodes that it visits.
+// Cost     put: the levels of the name. sweep: see there. A walk: retain_cursor.h.
 // Source   MQTT 5.0, 3.3.1.3 RETAIN.
 #pragma once
 #include "store/message.h"
@@ -21,27 +21,6 @@ int nmq_retain_put(nmq_retain *retain, nmq_message *message);
 // Removes up to `most` messages that have expired. Returns when the next one does, which
 // may be past; 0: none. Cost: logarithmic in the messages that expire, for each removed.
 int64_t nmq_retain_sweep(nmq_retain *retain, int64_t now_ms, uint32_t most);
-
-// A walk over the messages whose topics a filter matches, in steps: between two steps the
-// store may change. What is stored after nmq_retain_open is left out, also where it took
-// the place of another.
-//
-// Owner    nmq_retain_open .. nmq_retain_close, or with the store gone nmq_free. It copies
-//          the filter.
-typedef struct nmq_retain_cursor nmq_retain_cursor;
-
-// filter is a valid Topic Filter without $share. Returns NULL when memory is out.
-nmq_retain_cursor *nmq_retain_open(nmq_retain *retain, nmq_bytes filter);
-void nmq_retain_close(nmq_retain *retain, nmq_retain_cursor *cursor); // takes NULL
-
-nmq_bytes nmq_retain_cursor_filter(const nmq_retain_cursor *cursor); // borrowed from it
-
-// Visits up to *visits more nodes, which it takes off, and writes up to `most` references
-// to live messages to out, which are the caller's. Returns how many.
-int nmq_retain_step(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms,
-                    uint32_t *visits, nmq_message **out, uint32_t most);
-
-bool nmq_retain_is_over(const nmq_retain_cursor *cursor); // nothing is left
 
 // References to messages. A zeroed list is empty.
 typedef struct {

@@ -119,13 +119,6 @@ bool nmq_session_refuses(const nmq_session *session, const nmq_outbox *outbox, u
 // Whether nmq_session_deliver would need offer->message: QoS above 0, or a queue to join.
 bool nmq_session_needs_message(const nmq_session *session, uint8_t qos);
 
-// Handles PUBACK, PUBREC or PUBCOMP from the client; sends PUBREL, and what now fits as
-// nmq_session_pump does.
-// Returns NMQ_OK, or NMQ_ENOENT for a packet identifier that is not in use (a PUBREC is
-// then answered as its version asks). NMQ_ENOMEM: close the connection.
-int nmq_session_acked(nmq_session *session, nmq_outbox *outbox, uint8_t type,
-                      uint16_t packet_id, uint8_t reason_code, size_t room, int64_t now_ms);
-
 // Sends what waits as far as the window and `room` bytes of the outbox allow, up to where
 // retained messages are due.
 // Returns NMQ_OK or NMQ_ENOMEM.
@@ -135,25 +128,3 @@ int nmq_session_pump(nmq_session *session, nmq_outbox *outbox, size_t room, int6
 // order [MQTT-4.4.0-1] [MQTT-4.6.0-1]; nmq_session_pump then sends it.
 // Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_session_resume(nmq_session *session);
-
-// The session ends for good: takes out the next delivery that another member of its shared
-// group may have, which is one at QoS 1 that was not acknowledged or one that was never
-// sent (4.8.2; at QoS 2, once sent, to nobody else [MQTT-4.8.2-5]). Returns false when
-// there is none; *out is the caller's.
-bool nmq_session_take_shared(nmq_session *session, nmq_delivery *out);
-
-// A QoS 2 PUBLISH has come. Returns 1 when it is new, 0 when its identifier is known and
-// the message must not be passed on again [MQTT-4.3.3-10], or NMQ_ENOMEM.
-int nmq_session_receive(nmq_session *session, uint16_t packet_id);
-
-// A PUBREL has come. Returns whether the identifier was in use; it is free now.
-bool nmq_session_released(nmq_session *session, uint16_t packet_id);
-
-// Keeps the list of subscriptions in step with the tree. `is_new` is what nmq_tree_put
-// said. Returns NMQ_OK or NMQ_ENOMEM.
-int nmq_session_sub_put(nmq_session *session, const nmq_filter *filter, uint8_t options,
-                        uint32_t identifier, bool is_new);
-void nmq_session_sub_del(nmq_session *session, nmq_bytes text);
-
-// The subscription's filter as it was put, borrowed from it.
-nmq_filter nmq_session_sub_filter(const nmq_session_sub *sub);

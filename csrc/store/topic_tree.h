@@ -14,33 +14,9 @@
 // Source   MQTT 5.0, 4.7 Topic Names and Topic Filters, 4.8.2 Shared Subscriptions.
 #pragma once
 #include "mqtt/topic.h"
+#include "store/groups.h"
 
 typedef struct nmq_tree nmq_tree;
-
-typedef struct {
-    void *client;
-    uint32_t identifier; // Subscription Identifier, 0: none
-    uint8_t options;     // enum nmq_sub_options
-} nmq_subscription;
-
-// A list of subscriptions, in one allocation.
-typedef struct {
-    uint32_t count;
-    uint32_t cap;
-    nmq_subscription at[];
-} nmq_subscriptions;
-
-// The members of one $share group on one filter.
-typedef struct nmq_group {
-    struct nmq_group *next;
-    struct nmq_group *prev;
-    nmq_subscriptions *members; // one or more
-    uint32_t turn;              // atomic: who is next
-    uint32_t number; // fixed; never 0, and never another group's while the process runs
-    bool multi;      // on "#" below the node rather than on the node
-    uint16_t name_len;
-    uint8_t name[];
-} nmq_group;
 
 enum { NMQ_MATCHES_TOPIC_BYTES = 128 };
 

@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "store/retain.h"
+#include "store/retain_cursor.h"
 #include "store/topic_tree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,0 +1,44 @@
+// groups.h - the $share groups on one node of the subscription tree.
+//
+//     put  g1, a/b  client x     first ─> {g1, members x, y} ─> {g2, members z}
+//     put  g1, a/b  client y
+//     put  g2, a/b  client z     a long list has an index by name
+//
+// Owner    the list owns its groups, and a group its members.
+// Threads  none of its own: the tree's lock.
+// Cost     put, del: constant on average, whatever the number of groups and members.
+// Source   MQTT 5.0, 4.8.2 Shared Subscriptions.
+#pragma once
+#include "base/map.h"
+#include "store/sub_list.h"
+
+// The members of one $share group on one filter.
+typedef struct nmq_group {
+    struct nmq_group *next;
+    struct nmq_group *prev;
+    nmq_subscriptions *members; // one or more
+    uint32_t turn;              // atomic: who is next
+    uint32_t number; // fixed; never 0, and never another group's while the process runs
+    bool multi;      // on "#" below the node rather than on the node
+    uint16_t name_len;
+    uint8_t name[];
+} nmq_group;
+
+// A zeroed list is a valid empty one.
+typedef struct {
+    nmq_group *first;
+    uint32_t count;
+    nmq_map *index; // two: of those without "#" and with it, by name; NULL: few
+} nmq_groups;
+
+// Adds the subscription to the group of that name, which is made if need be, or replaces
+// the one of its client. Returns 1 when it is new, 0 when it replaced one, or NMQ_ENOMEM
+// with the groups as they were.
+int nmq_groups_put(nmq_groups *groups, nmq_bytes name, bool multi,
+                   const nmq_subscription *sub);
+
+// Removes the client's subscription, and the group after its last one. Returns NMQ_OK or
+// NMQ_ENOENT.
+int nmq_groups_del(nmq_groups *groups, nmq_bytes name, bool multi, const void *client);
+
+void nmq_groups_free(nmq_groups *groups); // all; the list is empty then

@@ -1,0 +1,29 @@
+// retain_cursor.h - a walk over the retained messages whose topics a filter matches, in
+// steps: between two steps the store may change.
+//
+//     open a/#  ->  step: a, a/b | others use the store | step: a/c, a/c/d  ->  over
+//
+// What is stored after nmq_retain_open is left out, also where it took the place of
+// another. The node that a cursor stands on stays in the store until the cursor moves on.
+//
+// Owner    nmq_retain_open .. nmq_retain_close, or with the store gone nmq_free. It copies
+//          the filter.
+// Threads  none of its own: the store's lock.
+// Cost     step: the nodes that it visits.
+#pragma once
+#include "store/retain.h"
+
+typedef struct nmq_retain_cursor nmq_retain_cursor;
+
+// filter is a valid Topic Filter without $share. Returns NULL when memory is out.
+nmq_retain_cursor *nmq_retain_open(nmq_retain *retain, nmq_bytes filter);
+void nmq_retain_close(nmq_retain *retain, nmq_retain_cursor *cursor); // takes NULL
+
+nmq_bytes nmq_retain_cursor_filter(const nmq_retain_cursor *cursor); // borrowed from it
+
+// Visits up to *visits more nodes, which it takes off, and writes up to `most` references
+// to live messages to out, which are the caller's. Returns how many.
+int nmq_retain_step(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms,
+                    uint32_t *visits, nmq_message **out, uint32_t most);
+
+bool nmq_retain_is_over(const nmq_retain_cursor *cursor); // nothing is left

@@ -1,0 +1,119 @@
+#include "store/session_acks.h"
+
+#include "base/status.h"
+#include "mqtt/reason.h"
+#include "store/session_write.h"
+
+// A PUBREC moves the entry on to PUBCOMP, or ends it when it carries an error.
+static int
+received(nmq_session *s, nmq_outbox *outbox, nmq_inflight_entry *entry, uint8_t reason_code)
+{
+    if (reason_code >= NMQ_RC_UNSPECIFIED_ERROR) { // [MQTT-4.4.0-2]
+        nmq_inflight_give(&s->inflight, entry);
+        return NMQ_OK;
+    }
+    nmq_inflight_received(&s->inflight, entry); // [MQTT-4.3.3-4]
+    return nmq_session_write_ack(s, outbox, NMQ_PUBREL, entry->packet_id, NMQ_RC_SUCCESS);
+}
+
+static int
+handle_ack(nmq_session *s, nmq_outbox *outbox, uint8_t type, uint16_t packet_id,
+           uint8_t reason_code)
+{
+    nmq_inflight_entry *entry = nmq_inflight_find(&s->inflight, packet_id);
+    uint8_t state = entry != NULL ? entry->state : NMQ_INFLIGHT_FREE;
+
+    if (type == NMQ_PUBREC) {
+        if (state == NMQ_INFLIGHT_PUBREC) {
+            return received(s, outbox, entry, reason_code);
+        }
+        if (state == NMQ_INFLIGHT_PUBCOMP) { // a second PUBREC: the PUBREL was lost
+            return nmq_session_write_ack(s, outbox, NMQ_PUBREL, packet_id, NMQ_RC_SUCCESS);
+        }
+        // An unknown identifier: 5.0 says so in PUBREL; 3.1.1 can only go on.
+        int rv = nmq_session_write_ack(s, outbox, NMQ_PUBREL, packet_id,
+                                       NMQ_RC_PACKET_ID_NOT_FOUND);
+        return rv == NMQ_OK ? NMQ_ENOENT : rv;
+    }
+    if ((type == NMQ_PUBACK && state == NMQ_INFLIGHT_PUBACK) ||
+        (type == NMQ_PUBCOMP && state == NMQ_INFLIGHT_PUBCOMP)) {
+        nmq_inflight_give(&s->inflight, entry);
+        return NMQ_OK;
+    }
+    return NMQ_ENOENT;
+}
+
+int
+nmq_session_acked(nmq_session *session, nmq_outbox *outbox, uint8_t type,
+                  uint16_t packet_id, uint8_t reason_code, size_t room, int64_t now_ms)
+{
+    int rv = handle_ack(session, outbox, type, packet_id, reason_code);
+
+    if (rv == NMQ_ENOMEM) {
+        return rv;
+    }
+    if (session->queue.count > 0 || session->resend != NULL) { // see nmq_session_pump
+        int pumped = nmq_session_pump(session, outbox, room, now_ms);
+        return pumped != NMQ_OK ? pumped : rv;
+    }
+    return rv;
+}
+
+// Takes the next entry in flight out, in the order of sending. Returns false when none is
+// left; a delivery that nobody else may have is freed, and out->message NULL.
+static bool
+take_inflight(nmq_session *s, nmq_delivery *out)
+{
+    if (s->resend_at == s->resend_count) {
+        return false;
+    }
+    nmq_inflight_entry *entry = nmq_inflight_find(&s->inflight, s->resend[s->resend_at++]);
+    *out = (nmq_delivery){0};
+    if (entry != NULL) {
+        if (entry->state == NMQ_INFLIGHT_PUBACK && entry->delivery.group != 0) {
+            *out = entry->delivery;
+            (void) nmq_message_ref(out->message);
+            entry->delivery.subscription_id_count = 0; // out has them
+        }
+        nmq_inflight_give(&s->inflight, entry);
+    }
+    return true;
+}
+
+bool
+nmq_session_take_shared(nmq_session *session, nmq_delivery *out)
+{
+    if (session->inflight.count > 0 && session->resend_at == session->resend_count &&
+        nmq_session_resume(session) != NMQ_OK) {
+        return false;
+    }
+    while (take_inflight(session, out)) {
+        if (out->message != NULL) {
+            return true;
+        }
+    }
+    while (nmq_queue_pop(&session->queue, out)) {
+        if (out->group != 0) {
+            return true;
+        }
+        nmq_delivery_fini(out);
+    }
+    return false;
+}
+
+int
+nmq_session_receive(nmq_session *session, uint16_t packet_id)
+{
+    if (nmq_id_set_has(&session->unreleased, packet_id)) {
+        return 0;
+    }
+    int rv = nmq_id_set_put(&session->unreleased, packet_id);
+    return rv == NMQ_OK ? 1 : rv;
+}
+
+// The identifier means a new message from now on [MQTT-4.3.3-12].
+bool
+nmq_session_released(nmq_session *session, uint16_t packet_id)
+{
+    return nmq_id_set_del(&session->unreleased, packet_id);
+}

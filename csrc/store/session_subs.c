@@ -1,0 +1,156 @@
+#include "store/session_subs.h"
+
+#include "base/mem.h"
+#include "base/status.h"
+
+enum { FEW = 8 }; // subscriptions are searched one by one
+
+// A long list has an index: text -> one more than its place.
+
+static void
+drop_index(nmq_session *s)
+{
+    if (s->sub_index != NULL) {
+        nmq_map_free(s->sub_index);
+        nmq_free(s->sub_index);
+        s->sub_index = NULL;
+    }
+}
+
+void
+nmq_session_subs_free(nmq_session *session)
+{
+    for (uint32_t i = 0; i < session->sub_count; i++) {
+        nmq_free((void *) session->subs[i].text.at);
+    }
+    nmq_free(session->subs);
+    drop_index(session);
+}
+
+static nmq_session_sub *
+find(const nmq_session *s, nmq_bytes text)
+{
+    if (s->sub_index != NULL) {
+        uintptr_t place = (uintptr_t) nmq_map_get(s->sub_index, text);
+        return place != 0 ? &s->subs[place - 1] : NULL;
+    }
+    for (uint32_t i = 0; i < s->sub_count; i++) {
+        if (nmq_bytes_equal(s->subs[i].text, text)) {
+            return &s->subs[i];
+        }
+    }
+    return NULL;
+}
+
+// Returns NMQ_OK or NMQ_ENOMEM.
+static int
+put_index(nmq_session *s, uint32_t at)
+{
+    return nmq_map_put(s->sub_index, s->subs[at].text, (void *) (uintptr_t) (at + 1));
+}
+
+static int
+make_index(nmq_session *s)
+{
+    int rv = NMQ_OK;
+
+    s->sub_index = nmq_zalloc(sizeof *s->sub_index);
+    if (s->sub_index == NULL) {
+        return NMQ_ENOMEM;
+    }
+    for (uint32_t i = 0; i < s->sub_count && rv == NMQ_OK; i++) {
+        rv = put_index(s, i);
+    }
+    if (rv != NMQ_OK) {
+        drop_index(s);
+    }
+    return rv;
+}
+
+static int
+reserve(nmq_session *s)
+{
+    if (s->sub_count < s->sub_cap) {
+        return NMQ_OK;
+    }
+    uint32_t cap = s->sub_cap == 0 ? 1 : s->sub_cap * 2;
+    nmq_session_sub *grown = nmq_resize(s->subs, cap * sizeof *grown);
+    if (grown == NULL) {
+        return NMQ_ENOMEM;
+    }
+    s->subs = grown;
+    s->sub_cap = cap;
+    return cap > FEW && s->sub_index == NULL ? make_index(s) : NMQ_OK;
+}
+
+int
+nmq_session_sub_put(nmq_session *session, const nmq_filter *filter, uint8_t options,
+                    uint32_t identifier, bool is_new)
+{
+    nmq_session_sub *sub = is_new ? NULL : find(session, filter->text);
+    nmq_bytes copy;
+
+    if (sub != NULL) {
+        sub->options = options;
+        sub->identifier = identifier;
+        return NMQ_OK;
+    }
+    if (reserve(session) != NMQ_OK || nmq_bytes_copy(filter->text, &copy) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    session->subs[session->sub_count] = (nmq_session_sub){
+        .text = copy,
+        .identifier = identifier,
+        .group_len = (uint16_t) filter->group.len,
+        .options = options,
+    };
+    if (session->sub_index != NULL && put_index(session, session->sub_count) != NMQ_OK) {
+        nmq_free((void *) (uintptr_t) copy.at);
+        return NMQ_ENOMEM;
+    }
+    session->sub_count++;
+    return NMQ_OK;
+}
+
+nmq_filter
+nmq_session_sub_filter(const nmq_session_sub *sub)
+{
+    const size_t share = sizeof "$share/" - 1;
+    size_t before = sub->group_len > 0 ? share + sub->group_len + 1 : 0;
+    nmq_filter filter = {
+        .filter = {sub->text.at + before, sub->text.len - before},
+        .text = sub->text,
+    };
+
+    if (before > 0) {
+        filter.group = (nmq_bytes){sub->text.at + share, sub->group_len};
+    }
+    return filter;
+}
+
+void
+nmq_session_sub_del(nmq_session *session, nmq_bytes text)
+{
+    nmq_session_sub *sub = find(session, text);
+
+    if (sub == NULL) {
+        return;
+    }
+    nmq_bytes old = sub->text;
+    uint32_t last = --session->sub_count;
+    if (session->sub_index != NULL) {
+        (void) nmq_map_del(session->sub_index, old);
+    }
+    *sub = session->subs[last];
+    if (session->sub_index != NULL && sub != &session->subs[last]) {
+        // the key is there: nothing is allocated
+        (void) put_index(session, (uint32_t) (sub - session->subs));
+    }
+    nmq_free((void *) (uintptr_t) old.at);
+    if (last == 0) { // an idle session is small
+        drop_index(session);
+        nmq_free(session->subs);
+        session->subs = NULL;
+        session->sub_cap = 0;
+    }
+}

@@ -1,0 +1,108 @@
+#include "store/session_write.h"
+
+#include <string.h>
+
+#include "base/status.h"
+#include "mqtt/varint.h"
+
+// Puts a Topic Alias in place of the name, or beside it the first time. Returns the size of
+// the packet, and whether the alias is new.
+static size_t
+use_alias(nmq_session *s, nmq_publish_head *head, bool *is_new)
+{
+    bool known = false;
+    size_t packet_size;
+    nmq_bytes name = head->topic_name;
+
+    *is_new = false;
+    head->topic_alias = nmq_aliases_find(&s->aliases, name, &known);
+    if (known) {
+        head->topic_name.len = 0;
+    }
+    (void) nmq_encode_publish_head_size(head, &packet_size);
+    if (head->topic_alias != 0 && !known && packet_size > s->packet_max) {
+        head->topic_alias = 0; // it fits without
+        (void) nmq_encode_publish_head_size(head, &packet_size);
+    }
+    *is_new = head->topic_alias != 0 && !known;
+    return packet_size;
+}
+
+// The topic as the client knows it. Returns false for one from outside its mount point,
+// which is not for it: "#" below "site/" also matches "site" itself.
+static bool
+unmount(const nmq_session *s, nmq_bytes topic_name, nmq_bytes *out)
+{
+    size_t len = s->mount.len;
+
+    *out = topic_name;
+    if (len == 0) {
+        return true;
+    }
+    if (topic_name.len <= len || memcmp(topic_name.at, s->mount.at, len) != 0) {
+        return false;
+    }
+    *out = (nmq_bytes){topic_name.at + len, topic_name.len - len};
+    return true;
+}
+
+// Over the Maximum Packet Size it must not be sent [MQTT-3.1.2-24], and counts as if it
+// were [MQTT-3.1.2-25].
+int
+nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
+                          const nmq_message_parts *parts, nmq_message *message,
+                          int64_t now_ms)
+{
+    bool is_new;
+
+    head->version = s->version;
+    if (!unmount(s, parts->topic_name, &head->topic_name)) {
+        return NMQ_ETOOBIG;
+    }
+    nmq_bytes topic_name = head->topic_name;
+    head->props = parts->props;
+    head->payload_len = parts->payload.len;
+    if (parts->expires_at_ms != 0) { // what is left of it [MQTT-3.3.2-6]
+        head->has_expiry = true;
+        int64_t left_ms = parts->expires_at_ms - now_ms;
+        head->expiry_interval_s = left_ms > 0 ? (uint32_t) ((left_ms + 999) / 1000) : 0;
+    }
+    size_t packet_size = use_alias(s, head, &is_new);
+    if (packet_size > s->packet_max || packet_size > NMQ_VARINT_MAX) {
+        return NMQ_ETOOBIG;
+    }
+    int rv = nmq_outbox_publish(outbox, head, packet_size, parts->payload, message);
+    if (rv == NMQ_OK && is_new) {
+        (void) nmq_aliases_learn(&s->aliases, head->topic_alias, topic_name);
+    }
+    s->sent += rv == NMQ_OK;
+    return rv;
+}
+
+int
+nmq_session_write_entry(nmq_session *s, nmq_outbox *outbox, const nmq_inflight_entry *entry,
+                        bool dup, int64_t now_ms)
+{
+    const nmq_delivery *d = &entry->delivery;
+    nmq_message_parts parts = nmq_message_parts_of(d->message);
+    nmq_publish_head head = {
+        .qos = d->qos,
+        .retain = d->retain,
+        .dup = dup,
+        .packet_id = entry->packet_id,
+        .subscription_ids = nmq_delivery_ids(d),
+        .subscription_id_count = d->subscription_id_count,
+    };
+
+    return nmq_session_write_publish(s, outbox, &head, &parts, d->message, now_ms);
+}
+
+int
+nmq_session_write_ack(const nmq_session *s, nmq_outbox *outbox, uint8_t type,
+                      uint16_t packet_id, uint8_t reason_code)
+{
+    uint8_t bytes[NMQ_ACK_MAX_BYTES];
+    uint8_t *end = nmq_encode_ack(bytes, s->version, type, packet_id, reason_code);
+
+    return nmq_outbox_put(outbox, (nmq_bytes){bytes, (size_t) (end - bytes)});
+}

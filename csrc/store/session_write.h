@@ -1,0 +1,25 @@
+// session_write.h - the packets that a session sends, as this connection may have them:
+// its version, Topic Aliases, mount point and Maximum Packet Size.
+//
+// Threads  none of its own: the client's lock, and the connection's for the outbox.
+// Cost     one copy into the outbox, of what the outbox does not take by reference.
+#pragma once
+#include "store/session.h"
+
+// Writes one PUBLISH. The caller sets in head what belongs to this delivery: QoS, RETAIN,
+// DUP, packet identifier, Subscription Identifiers; the rest is set here. message is NULL
+// or holds the payload of parts.
+// Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG for a packet over the client's Maximum Packet
+// Size and for one that is not for it, being outside its mount point.
+int nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
+                              const nmq_message_parts *parts, nmq_message *message,
+                              int64_t now_ms);
+
+// Writes the PUBLISH of a delivery, under the entry's packet identifier. Returns as
+// nmq_session_write_publish.
+int nmq_session_write_entry(nmq_session *s, nmq_outbox *outbox,
+                            const nmq_inflight_entry *entry, bool dup, int64_t now_ms);
+
+// Writes PUBREL, or another packet of that form. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_session_write_ack(const nmq_session *s, nmq_outbox *outbox, uint8_t type,
+                          uint16_t packet_id, uint8_t reason_code);
