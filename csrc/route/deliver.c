@@ -61,6 +61,7 @@ offer_of(const nmq_share *what)
         .subscription_id_count = what->identifier_count,
         .group = what->group,
         .qos = qos_of(what),
+        .overflow = what->retained, // of a session that was not full, a few
         .retain =
             what->retained || ((what->options & NMQ_SUB_RETAIN_AS_PUBLISHED) != 0 &&
                                what->parts->retain), // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
@@ -211,7 +212,7 @@ nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what)
 
 void
 nmq_deliver_retained(nmq_batch *batch, nmq_client *client, nmq_link *link,
-                     nmq_message *message, const nmq_owed_entry *owed)
+                     nmq_message *message, const nmq_owed_entry *owed, bool queues)
 {
     nmq_message_parts parts = nmq_message_parts_of(message);
     const nmq_share what = {
@@ -223,9 +224,14 @@ nmq_deliver_retained(nmq_batch *batch, nmq_client *client, nmq_link *link,
         .retained = true, // [MQTT-3.3.1-8 of 3.1.1]
     };
     const nmq_offer offer = offer_of(&what);
-    bool taken =
-        nmq_session_send(client->session, &link->outbox, &offer, batch->now_ms) == NMQ_OK;
+    bool taken;
 
+    if (queues) {
+        taken = offer_locked(batch, client, link, &what) < NMQ_DELIVERED_DROPPED;
+    } else {
+        taken = nmq_session_send(client->session, &link->outbox, &offer, batch->now_ms) ==
+                NMQ_OK;
+    }
     client->messages_dropped += !taken;
     batch->messages_dropped += !taken;
 }

@@ -18,10 +18,10 @@ typedef struct {
 // Returns whether the client's session took the message. Call without its lock.
 bool nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what);
 
-// Sends one retained message to a client that is here, however full window and outbox are.
-// Call with its lock and the link's.
+// Sends one retained message to a client that is here: at once, however full window and
+// outbox are, or, if it `queues`, behind what waits. Call with its lock and the link's.
 void nmq_deliver_retained(nmq_batch *batch, nmq_client *client, nmq_link *link,
-                          nmq_message *message, const nmq_owed_entry *owed);
+                          nmq_message *message, const nmq_owed_entry *owed, bool queues);
 
 // Notes in the link how much its session holds, and whether it has more to send. Call with
 // the client's and the link's lock after what may have changed that.

@@ -180,7 +180,7 @@ is_for(nmq_router *router, const nmq_client *client, const nmq_owed_entry *entry
 // Sends what one step brings, at most `most` messages.
 static void
 send_step(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_owed_entry *entry,
-          uint32_t *visits, uint32_t most)
+          uint32_t *visits, uint32_t most, bool queues)
 {
     nmq_message *messages[STEP_MESSAGES];
     int count = step(batch->router, entry->cursor, batch->now_ms, visits, messages,
@@ -188,7 +188,7 @@ send_step(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_owed_e
 
     for (int i = 0; i < count; i++) {
         if (is_for(batch->router, client, entry, messages[i])) {
-            nmq_deliver_retained(batch, client, link, messages[i], entry);
+            nmq_deliver_retained(batch, client, link, messages[i], entry, queues);
         }
         nmq_message_unref(messages[i]);
     }
@@ -213,8 +213,16 @@ make_entry(nmq_router *router, nmq_bytes filter, uint8_t options, uint32_t ident
     return entry;
 }
 
-// Sends the first few with the SUBACK, as the pump would, and notes the rest. Returns
-// NMQ_OK, or NMQ_ENOMEM with the entry still the caller's. Call with the client's lock.
+// Subscribing again and again does not fill the queue of a client that does not read.
+static bool
+may_queue(const nmq_session *session)
+{
+    return session->owed == NULL && session->queue.count < STEP_MESSAGES &&
+           !nmq_session_is_full(session);
+}
+
+// Offers the first few with the SUBACK and notes the rest. Returns NMQ_OK, or NMQ_ENOMEM
+// with the entry still the caller's. Call with the client's lock.
 static int
 begin(nmq_batch *batch, nmq_client *client, nmq_owed_entry *entry, uint32_t *visits)
 {
@@ -223,11 +231,10 @@ begin(nmq_batch *batch, nmq_client *client, nmq_owed_entry *entry, uint32_t *vis
     if (link != NULL) {
         (void) pthread_mutex_lock(&link->lock);
         bool room = link->outbox.total < NMQ_LIVE(batch->router->limits.outbox_max_bytes);
-        if (!link->closed && room) {
-            send_step(batch, client, link, entry, visits,
-                      nmq_session_takes_at_once(client->session, entry->options));
-            batch->messages_out += nmq_client_take_sent(client);
-        }
+        uint32_t most =
+            !link->closed && room && may_queue(client->session) ? STEP_MESSAGES : 0;
+        send_step(batch, client, link, entry, visits, most, true); // 0: is there any?
+        batch->messages_out += nmq_client_take_sent(client);
         nmq_batch_touch(batch, link);
         nmq_deliver_note(client->session, link);
         (void) pthread_mutex_unlock(&link->lock);
@@ -310,7 +317,7 @@ nmq_retained_pump(nmq_batch *batch, nmq_client *client, nmq_link *link)
 
     while (most > 0 && link->outbox.total < room && visits > 0) {
         const nmq_owed_entry *entry = session->owed->first;
-        send_step(batch, client, link, entry, &visits, most);
+        send_step(batch, client, link, entry, &visits, most, false);
         if (nmq_retain_is_over(entry->cursor)) {
             drop_entry(batch->router, take_owed(session, (nmq_bytes){0}));
         }

@@ -154,6 +154,13 @@ fits(const nmq_retain_cursor *c)
     return c->depth == c->levels || (c->multi && c->depth > c->levels);
 }
 
+static bool
+is_its_own(const nmq_retain_cursor *c, const nmq_retain_node *n, int64_t now_ms)
+{
+    return n->message != NULL && fits(c) && n->stored <= c->stored &&
+           !nmq_message_is_expired(n->message, now_ms);
+}
+
 int
 nmq_retain_step(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms,
                 uint32_t *visits, nmq_message **out, uint32_t most)
@@ -162,12 +169,19 @@ nmq_retain_step(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms,
     nmq_retain_node *n = from;
     uint32_t count = 0;
 
-    for (; n != NULL && *visits > 0 && count < most; --*visits) {
+    for (; n != NULL && *visits > 0; --*visits) {
+        nmq_retain_node *before = n;
+        uint32_t depth = cursor->depth;
         n = move_on(cursor, n);
-        if (n != NULL && n->message != NULL && fits(cursor) &&
-            n->stored <= cursor->stored && !nmq_message_is_expired(n->message, now_ms)) {
-            out[count++] = nmq_message_ref(n->message);
+        if (n == NULL || !is_its_own(cursor, n, now_ms)) {
+            continue;
         }
+        if (count == most) { // it comes next time
+            n = before;
+            cursor->depth = depth;
+            break;
+        }
+        out[count++] = nmq_message_ref(n->message);
     }
     cursor->over = n == NULL;
     cursor->at = n != NULL ? n : &retain->root;

@@ -22,7 +22,8 @@ void nmq_retain_close(nmq_retain *retain, nmq_retain_cursor *cursor); // takes N
 nmq_bytes nmq_retain_cursor_filter(const nmq_retain_cursor *cursor); // borrowed from it
 
 // Visits up to *visits more nodes, which it takes off, and writes up to `most` references
-// to live messages to out, which are the caller's. Returns how many.
+// to live messages to out, which are the caller's; it goes on to just before the next one,
+// so that it tells when there is none. Returns how many.
 int nmq_retain_step(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms,
                     uint32_t *visits, nmq_message **out, uint32_t most);
 

@@ -188,11 +188,14 @@ nmq_session_can_send(const nmq_session *session)
 {
     const nmq_delivery *front = nmq_queue_front(&session->queue);
 
+    if (nmq_session_takes_owed(session) > 0) {
+        return true;
+    }
     if (session->resend != NULL) {
         return can_resend(session);
     }
     if (owed_is_due(session)) {
-        return nmq_session_takes_owed(session) > 0;
+        return false;
     }
     return front != NULL && (front->qos == 0 || window_is_open(session));
 }
@@ -210,19 +213,14 @@ window_for(const nmq_session *s, uint8_t options)
 uint32_t
 nmq_session_takes_owed(const nmq_session *session)
 {
-    if (!owed_is_due(session) || session->resend != NULL) {
+    if (session->owed == NULL || session->owed->first == NULL) {
         return 0;
     }
-    return window_for(session, session->owed->first->options);
-}
-
-uint32_t
-nmq_session_takes_at_once(const nmq_session *session, uint8_t options)
-{
-    bool behind =
-        session->owed != NULL || session->queue.count > 0 || session->resend != NULL;
-
-    return behind ? 0 : window_for(session, options);
+    uint8_t options = session->owed->first->options;
+    bool waits = (options & NMQ_SUB_QOS) == 0
+                     ? session->queue.qos0_count > 0 && !owed_is_due(session)
+                     : session->resend != NULL || !owed_is_due(session);
+    return waits ? 0 : window_for(session, options);
 }
 
 int

@@ -93,10 +93,6 @@ uint32_t nmq_session_load(const nmq_session *session);
 // before them, or the window is shut.
 uint32_t nmq_session_takes_owed(const nmq_session *session);
 
-// How many retained messages of a subscription with those options (enum nmq_sub_options),
-// which is not owed them yet, may go out now: 0 while anything comes before them.
-uint32_t nmq_session_takes_at_once(const nmq_session *session, uint8_t options);
-
 // Sends one message at once, past the queue, however full window and outbox are. Returns
 // NMQ_OK, or NMQ_ENOMEM or NMQ_ETOOBIG and it is dropped.
 int nmq_session_send(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer,

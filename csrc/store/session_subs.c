@@ -128,6 +128,30 @@ nmq_session_sub_filter(const nmq_session_sub *sub)
     return filter;
 }
 
+// Gives back memory that few subscriptions do not need. Without memory for the smaller
+// index, they are searched one by one until there are more.
+static void
+shrink(nmq_session *s)
+{
+    uint32_t cap = s->sub_count == 0 ? 0 : s->sub_cap / 2;
+
+    drop_index(s);
+    if (cap == 0) { // an idle session is small
+        nmq_free(s->subs);
+        s->subs = NULL;
+        s->sub_cap = 0;
+        return;
+    }
+    nmq_session_sub *smaller = nmq_resize(s->subs, cap * sizeof *smaller);
+    if (smaller != NULL) {
+        s->subs = smaller;
+        s->sub_cap = cap;
+    }
+    if (s->sub_cap > FEW) {
+        (void) make_index(s);
+    }
+}
+
 void
 nmq_session_sub_del(nmq_session *session, nmq_bytes text)
 {
@@ -147,10 +171,7 @@ nmq_session_sub_del(nmq_session *session, nmq_bytes text)
         (void) put_index(session, (uint32_t) (sub - session->subs));
     }
     nmq_free((void *) (uintptr_t) old.at);
-    if (last == 0) { // an idle session is small
-        drop_index(session);
-        nmq_free(session->subs);
-        session->subs = NULL;
-        session->sub_cap = 0;
+    if (last == 0 || (session->sub_cap > FEW && last <= session->sub_cap / 4)) {
+        shrink(session);
     }
 }

@@ -53,7 +53,7 @@ async def test_more_in_flight_than_the_new_receive_maximum_waits_quietly() -> No
 
 
 @pytest.mark.parametrize("qos", [0, 1])
-async def test_subscribing_again_and_again_queues_no_retained_messages(qos: int) -> None:
+async def test_subscribing_again_and_again_does_not_fill_the_queue(qos: int) -> None:
     async with limited(max_outgoing_size="4KB") as (broker, port):
         with Raw(port) as p, Raw(port) as s:
             p.connect("p")
@@ -66,7 +66,7 @@ async def test_subscribing_again_and_again_queues_no_retained_messages(qos: int)
                 s.send(one * 10)
             until(lambda: broker.stats().packets_in >= 2000)
             (reader,) = (c for c in broker.clients() if c.client_id == "s")
-            assert reader.queued == 0
+            assert reader.queued < 32  # the first few of two SUBSCRIBE
             assert reader.in_flight <= 1024
 
 
