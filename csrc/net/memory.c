@@ -18,7 +18,7 @@
 enum {
     LOOK_MS = 100,             // while memory is short
     CUT_PAUSE_MS = 20,         // for what was cut to be freed
-    RESIDENT_PAUSE_MS = 50,    // between two questions to the system
+    RESIDENT_PAUSE_MS = 20,    // between two questions to the system
     CUT_LEAST_BYTES = 1 << 16, // cutting less helps nobody
     // Parts of the bound.
     OUT_PART = 20,           // over it: memory is out
