@@ -498,7 +498,7 @@ slow(void *arg)
 
 static const nmq_options options = {
     .window = 20,
-    .queue_max = 100,
+    .queue_max = FLOW,
     .packet_max_bytes = 65536,
     .send_packet_max_bytes = 65536,
     .topic_levels_max = 10,
