@@ -24,7 +24,8 @@ KIB = bytes(1024)
 def assert_nobody_waited(m: Measured) -> None:
     """Within the bound, but for what the machine itself made everybody wait."""
     assert m.beside.worst_ms <= BOUND_MS + 2 * m.beside.late_ms, m
-    assert m.beside.change_ms <= 2 * BOUND_MS + 2 * m.beside.late_ms, m
+    # A SUBSCRIBE waits for the lanes of those who publish, each its part.
+    assert m.beside.change_ms <= 4 * BOUND_MS + 2 * m.beside.late_ms, m
 
 
 def assert_memory_grew_by_at_most(m: Measured, mib: int) -> None:
