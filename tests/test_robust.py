@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import socket
@@ -122,7 +123,8 @@ def test_client_that_never_reads_its_answers_is_closed_or_held(
         with pytest.raises((TimeoutError, OSError)):
             deaf.sock.sendall(pings * 1000)  # 100 MB: more than any buffer holds
         healthy.ping()
-        assert rss_kib(process) < 200_000
+        if "LD_PRELOAD" not in os.environ:  # ASan keeps what is freed
+            assert rss_kib(process) < 200_000
 
 
 def test_out_of_descriptors_is_survived(start_broker: StartBroker) -> None:

@@ -276,8 +276,9 @@ may_be_over(nmq_bytes rest)
 bool
 nmq_acl_meets(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view)
 {
-    nmq_bytes want;
-    nmq_bytes got;
+    nmq_bytes want = {0};
+    nmq_bytes got = {0};
+    bool one_level = false;
 
     for (bool first = true; pattern.at != NULL && topic.at != NULL; first = false) {
         (void) nmq_topic_next_level(&pattern, &want);
@@ -286,6 +287,7 @@ nmq_acl_meets(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view)
                       (is_wild(got) && nmq_topic_is_hidden(want)))) { // [MQTT-4.7.2-1]
             return false;
         }
+        one_level = first;
         if (!resolve(&want, first, view)) {
             return false;
         }
@@ -298,6 +300,9 @@ nmq_acl_meets(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view)
         if (!is_wild(want) && !is_wild(got) && !nmq_bytes_equal(want, got)) {
             return false;
         }
+    }
+    if (one_level && (want.len == 0 || got.len == 0)) { // no topic is empty [MQTT-4.7.3-1]
+        return false;
     }
     return may_be_over(pattern) && may_be_over(topic);
 }

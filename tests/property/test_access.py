@@ -112,6 +112,7 @@ def test_pattern_that_covers_a_filter_matches_all_that_the_filter_does(
         assert all(matched(pattern, t) for t in TOPICS if matched(filter_, t))
 
 
+@example("/#", "+")
 @given(FILTERS, FILTERS)
 def test_pattern_meets_a_filter_that_has_a_topic_in_common(
     pattern: str, filter_: str
