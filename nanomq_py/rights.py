@@ -8,13 +8,11 @@ from typing import Any
 from nanomq_py import core
 from nanomq_py.auth.acl import for_whom, rule_of
 from nanomq_py.auth.enhanced import Method
-from nanomq_py.auth.password import Users
+from nanomq_py.auth.password import NOT_AUTHORIZED, Users
 from nanomq_py.config import Config
 from nanomq_py.config.sections import User
 from nanomq_py.listeners import places_of
 from nanomq_py.records import Kick
-
-NOT_AUTHORIZED = 0x87
 
 
 def methods_for(users: tuple[User, ...]) -> list[Method]:

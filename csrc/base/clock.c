@@ -29,6 +29,16 @@ nmq_clock_now_ms(void)
     return read_ms(CLOCK_MONOTONIC_COARSE);
 }
 
+bool
+nmq_clock_is_due(int64_t *last_ms, int64_t now_ms, int64_t pause_ms)
+{
+    int64_t last = __atomic_load_n(last_ms, __ATOMIC_RELAXED);
+
+    return (last == 0 || now_ms - last >= pause_ms) &&
+           __atomic_compare_exchange_n(last_ms, &last, now_ms, false, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);
+}
+
 static struct timespec
 at_ms(int64_t ms)
 {

@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/clock.h"
+
 enum { EVERY_MS = 60000 };
 
 void
@@ -23,11 +25,7 @@ nmq_log_write(const nmq_log *log, int level, const char *format, ...)
 bool
 nmq_log_is_due(int64_t *last_ms, int64_t now_ms)
 {
-    int64_t last = __atomic_load_n(last_ms, __ATOMIC_RELAXED);
-
-    return (last == 0 || now_ms - last >= EVERY_MS) &&
-           __atomic_compare_exchange_n(last_ms, &last, now_ms, false, __ATOMIC_RELAXED,
-                                       __ATOMIC_RELAXED);
+    return nmq_clock_is_due(last_ms, now_ms, EVERY_MS);
 }
 
 void

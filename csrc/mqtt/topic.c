@@ -108,3 +108,17 @@ nmq_filter_has_wildcard(nmq_bytes topic_filter)
            (memchr(topic_filter.at, '+', topic_filter.len) != NULL ||
             memchr(topic_filter.at, '#', topic_filter.len) != NULL);
 }
+
+bool
+nmq_topic_unmount(nmq_bytes mount, nmq_bytes *topic)
+{
+    if (mount.len == 0) {
+        return true;
+    }
+    if (topic->len <= mount.len || memcmp(topic->at, mount.at, mount.len) != 0) {
+        return false;
+    }
+    topic->at += mount.len;
+    topic->len -= mount.len;
+    return true;
+}

@@ -6,9 +6,9 @@
 //     cut
 //
 // Refused are: a CONNECT that needs a session (admit.c, registry.c), a new subscription
-// (router.c), a message that would have to be kept (publish.c, shortage.c), and the buffer
-// for a large packet (conn.c). What a session holds is never dropped for memory: it was
-// acknowledged.
+// (subscriptions.c), a message that would have to be kept (publish.c, shortage.c), and the
+// buffer for a large packet (conn.c). What a session holds is never dropped for memory: it
+// was acknowledged.
 #include "base/live.h"
 #include "base/mem.h"
 #include "mqtt/reason.h"
@@ -45,17 +45,6 @@ level_of(uint64_t total, uint64_t max, uint8_t now)
     return is_short ? NMQ_MEMORY_SHORT : NMQ_MEMORY_FINE;
 }
 
-// Whether the time has come, for one thread.
-static bool
-is_due(int64_t *last_ms, int64_t now_ms, int64_t pause_ms)
-{
-    int64_t last = __atomic_load_n(last_ms, __ATOMIC_RELAXED);
-
-    return now_ms - last >= pause_ms &&
-           __atomic_compare_exchange_n(last_ms, &last, now_ms, false, __ATOMIC_RELAXED,
-                                       __ATOMIC_RELAXED);
-}
-
 // The level by what the system says, where somebody measures the rest: else it may be
 // another's. It is more than the sum while heap lies idle that is not trimmed or measured
 // yet.
@@ -65,7 +54,7 @@ resident_level(nmq_conns *conns, uint64_t total, uint64_t max, int64_t now_ms)
     if (nmq_mem_other() == 0 || total < max / 2) {
         return NMQ_MEMORY_FINE;
     }
-    if (is_due(&conns->resident_ms, now_ms, RESIDENT_PAUSE_MS)) {
+    if (nmq_clock_is_due(&conns->resident_ms, now_ms, RESIDENT_PAUSE_MS)) {
         uint64_t resident = nmq_mem_resident();
         uint8_t level = resident > max + max / OUT_PART             ? NMQ_MEMORY_OUT
                         : resident > max + max / RESIDENT_OVER_PART ? NMQ_MEMORY_SHORT
@@ -184,7 +173,7 @@ cut_largest(nmq_conns *conns)
 
     uint64_t max = NMQ_LIVE(conns->router->limits.memory_max_bytes);
     if (max == 0 || level_of(total_bytes(), max, NMQ_MEMORY_FINE) != NMQ_MEMORY_OUT ||
-        !is_due(&conns->relieved_ms, nmq_clock_now_ms(), CUT_PAUSE_MS)) {
+        !nmq_clock_is_due(&conns->relieved_ms, nmq_clock_now_ms(), CUT_PAUSE_MS)) {
         return;
     }
     nmq_conn *conn = find_largest(conns, &bytes);

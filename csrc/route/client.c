@@ -78,6 +78,14 @@ nmq_client_count_subscriptions(nmq_client *client)
     }
 }
 
+void
+nmq_client_drop_will(nmq_client *client)
+{
+    nmq_message_unref(client->will);
+    client->will = NULL;
+    client->will_due_ms = 0;
+}
+
 uint64_t
 nmq_client_take_sent(nmq_client *client)
 {

@@ -72,6 +72,9 @@ void nmq_client_count(nmq_client *client);
 // client's lock.
 void nmq_client_count_subscriptions(nmq_client *client);
 
+// It is not published any more; there may be none. Call with the client's lock.
+void nmq_client_drop_will(nmq_client *client);
+
 // Returns how many PUBLISH packets the session has written since the last call, and counts
 // them to the client. Call with the client's lock, after whatever may have sent.
 uint64_t nmq_client_take_sent(nmq_client *client);

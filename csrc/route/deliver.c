@@ -223,12 +223,12 @@ nmq_deliver_retained(nmq_batch *batch, nmq_client *client, nmq_link *link,
         .options = owed->options,
         .retained = true, // [MQTT-3.3.1-8 of 3.1.1]
     };
-    const nmq_offer offer = offer_of(&what);
     bool taken;
 
     if (queues) {
         taken = offer_locked(batch, client, link, &what) < NMQ_DELIVERED_DROPPED;
     } else {
+        const nmq_offer offer = offer_of(&what);
         taken = nmq_session_send(client->session, &link->outbox, &offer, batch->now_ms) ==
                 NMQ_OK;
     }

@@ -236,18 +236,15 @@ begin(nmq_batch *batch, nmq_client *client, nmq_owed_entry *entry, uint32_t *vis
         send_step(batch, client, link, entry, visits, most, true); // 0: is there any?
         batch->messages_out += nmq_client_take_sent(client);
         nmq_batch_touch(batch, link);
-        nmq_deliver_note(client->session, link);
-        (void) pthread_mutex_unlock(&link->lock);
     }
-    if (nmq_retain_is_over(entry->cursor)) {
-        drop_entry(batch->router, entry);
-        return NMQ_OK;
-    }
-    int rv = put_owed(client->session, entry);
+    bool over = nmq_retain_is_over(entry->cursor);
+    int rv = over ? NMQ_OK : put_owed(client->session, entry);
     if (link != NULL) {
-        (void) pthread_mutex_lock(&link->lock);
         nmq_deliver_note(client->session, link);
         (void) pthread_mutex_unlock(&link->lock);
+    }
+    if (over) {
+        drop_entry(batch->router, entry);
     }
     return rv;
 }
@@ -275,10 +272,10 @@ nmq_retained_owe(nmq_batch *batch, nmq_client *client, const nmq_filter *filter,
         drop_entry(router, old);
     }
     batch->work += before - *visits;
-    if (rv == NMQ_ECLOSED) { // the session has ended meanwhile
+    if (rv != NMQ_OK) {
         drop_entry(router, entry);
-    } else if (rv != NMQ_OK) {
-        drop_entry(router, entry);
+    }
+    if (rv != NMQ_OK && rv != NMQ_ECLOSED) { // else the session has ended meanwhile
         nmq_log_write(&router->log, NMQ_LOG_ERROR, "retained messages not sent: %s",
                       nmq_status_text(rv));
     }

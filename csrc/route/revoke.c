@@ -83,9 +83,7 @@ kick_one(const search *s, nmq_client *client)
     (void) pthread_mutex_lock(&client->lock);
     bool meant = is_meant(s, client);
     if (meant && !s->whom->wills) {
-        nmq_message_unref(client->will);
-        client->will = NULL;
-        client->will_due_ms = 0;
+        nmq_client_drop_will(client);
     }
     if (meant && client->link != NULL) {
         link = nmq_link_ref(client->link);

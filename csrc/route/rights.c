@@ -20,26 +20,11 @@ typedef struct {
     nmq_bytes mount;
 } trial;
 
-// Takes the mount point off the front. Returns false for what lies outside of it: a client
-// who lives below it cannot have that, whatever the rules say.
-static bool
-unmount(nmq_bytes mount, nmq_bytes *topic)
-{
-    if (mount.len == 0) {
-        return true;
-    }
-    if (topic->len <= mount.len || memcmp(topic->at, mount.at, mount.len) != 0) {
-        return false;
-    }
-    topic->at += mount.len;
-    topic->len -= mount.len;
-    return true;
-}
-
 static bool
 may_hear(const trial *t, nmq_bytes topic)
 {
-    return unmount(t->mount, &topic) && nmq_acl_allows(t->view, NMQ_ACL_SUBSCRIBE, topic);
+    return nmq_topic_unmount(t->mount, &topic) &&
+           nmq_acl_allows(t->view, NMQ_ACL_SUBSCRIBE, topic);
 }
 
 // Looks at a few subscriptions from the last one before *at on. Returns whether *found, a
@@ -211,7 +196,7 @@ permits(nmq_router *router, const nmq_acl_subject *subject, nmq_bytes mount,
         nmq_bytes topic, uint64_t *version)
 {
     nmq_acl *acl = nmq_router_acl(router, version);
-    bool allowed = acl == NULL || (unmount(mount, &topic) &&
+    bool allowed = acl == NULL || (nmq_topic_unmount(mount, &topic) &&
                                    nmq_acl_permits(acl, subject, NMQ_ACL_PUBLISH, topic));
 
     nmq_acl_unref(acl);
@@ -230,9 +215,7 @@ nmq_rights_judge_will(nmq_client *client)
                                         nmq_message_topic(client->will), &version)) {
         return;
     }
-    nmq_message_unref(client->will);
-    client->will = NULL;
-    client->will_due_ms = 0;
+    nmq_client_drop_will(client);
     nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DROPPED, 1);
     nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DENIED, 1);
     nmq_log_write(&router->log, NMQ_LOG_INFO,

@@ -17,5 +17,5 @@ int nmq_router_subscribe(nmq_router *router, nmq_client *client, const nmq_filte
 int nmq_router_unsubscribe(nmq_router *router, nmq_client *client,
                            const nmq_filter *filter);
 
-// Removes all of the client's subscriptions for good..
+// Removes all of the client's subscriptions for good.
 void nmq_router_forget(nmq_router *router, nmq_client *client);

@@ -47,12 +47,6 @@ nmq_owed_take(nmq_owed *owed, nmq_bytes filter)
     return entry;
 }
 
-bool
-nmq_owed_has(const nmq_owed *owed, nmq_bytes filter)
-{
-    return nmq_map_get(&owed->by_filter, filter) != NULL;
-}
-
 void
 nmq_owed_free(nmq_owed *owed)
 {

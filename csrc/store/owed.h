@@ -43,8 +43,5 @@ bool nmq_owed_is_due(const nmq_owed *owed);
 // Takes the entry of that filter out, for the caller; NULL: there is none.
 nmq_owed_entry *nmq_owed_take(nmq_owed *owed, nmq_bytes filter);
 
-// Whether there is one of that filter.
-bool nmq_owed_has(const nmq_owed *owed, nmq_bytes filter);
-
 // Frees all, with the store gone or about to go: the cursors are not closed.
 void nmq_owed_free(nmq_owed *owed);

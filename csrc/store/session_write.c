@@ -1,7 +1,5 @@
 #include "store/session_write.h"
 
-#include <string.h>
-
 #include "base/status.h"
 #include "mqtt/varint.h"
 
@@ -28,24 +26,6 @@ use_alias(nmq_session *s, nmq_publish_head *head, bool *is_new)
     return packet_size;
 }
 
-// The topic as the client knows it. Returns false for one from outside its mount point,
-// which is not for it: "#" below "site/" also matches "site" itself.
-static bool
-unmount(const nmq_session *s, nmq_bytes topic_name, nmq_bytes *out)
-{
-    size_t len = s->mount.len;
-
-    *out = topic_name;
-    if (len == 0) {
-        return true;
-    }
-    if (topic_name.len <= len || memcmp(topic_name.at, s->mount.at, len) != 0) {
-        return false;
-    }
-    *out = (nmq_bytes){topic_name.at + len, topic_name.len - len};
-    return true;
-}
-
 // Over the Maximum Packet Size it must not be sent [MQTT-3.1.2-24], and counts as if it
 // were [MQTT-3.1.2-25].
 int
@@ -56,10 +36,11 @@ nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *
     bool is_new;
 
     head->version = s->version;
-    if (!unmount(s, parts->topic_name, &head->topic_name)) {
+    nmq_bytes topic_name = parts->topic_name; // as the client knows it
+    if (!nmq_topic_unmount(s->mount, &topic_name)) {
         return NMQ_ETOOBIG;
     }
-    nmq_bytes topic_name = head->topic_name;
+    head->topic_name = topic_name;
     head->props = parts->props;
     head->payload_len = parts->payload.len;
     if (parts->expires_at_ms != 0) { // what is left of it [MQTT-3.3.2-6]

@@ -113,8 +113,8 @@ class Door:
     def _refusal(self, network: str) -> str | None:
         """Return the key whose bound refuses another connection, or None."""
         bounds = self.bounds
-        here = [c for c in self.connections if c.network == network]
-        if bounds.of_address and len(here) >= bounds.of_address:
+        if bounds.of_address and self._by_network[network] >= bounds.of_address:
+            here = [c for c in self.connections if c.network == network]
             return None if self._make_room(here) else "max_connections_per_address"
         if bounds.in_all and len(self.connections) >= bounds.in_all:
             return None if self._make_room(self.connections) else "max_connections"
