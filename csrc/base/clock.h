@@ -15,8 +15,8 @@ typedef struct nmq_clock nmq_clock;
 // Milliseconds of the monotonic clock, at a resolution of a few.
 int64_t nmq_clock_now_ms(void);
 
-// Whether something that many threads could do, and none too often, is due: `pause_ms` after
-// *last_ms, atomic, when it was done last; 0: never. One caller gets true.
+// Whether something that many threads could do, and none too often, is due: `pause_ms`
+// after *last_ms, atomic, when it was done last; 0: never. One caller gets true.
 bool nmq_clock_is_due(int64_t *last_ms, int64_t now_ms, int64_t pause_ms);
 
 // Makes a condition whose timed waits go by the monotonic clock, and says when such a wait

@@ -28,8 +28,9 @@ bool nmq_filter_has_wildcard(nmq_bytes topic_filter);
 // Iteration state: rest->at == NULL means done.
 bool nmq_topic_next_level(nmq_bytes *rest, nmq_bytes *level);
 
-// Takes a mount point, which may be empty, off the front of a topic or filter. Returns false,
-// and changes nothing, for one from outside of it: "#" below "site/" matches "site" too.
+// Takes a mount point, which may be empty, off the front of a topic or filter. Returns
+// false, and changes nothing, for one from outside of it: "#" below "site/" matches "site"
+// too.
 bool nmq_topic_unmount(nmq_bytes mount, nmq_bytes *topic);
 
 // Whether the level is that wildcard, "+" or "#", and nothing else.

@@ -2,8 +2,7 @@
 //
 //     held by the core + known cost of TLS + the rest, as Python measures it
 //            │
-//     fine ──┴─ max_memory ─> short: growth is refused ── + 5 % ─> out: and who exceeds is
-//     cut
+//     fine ──┴─ max_memory ─> short: growth is refused ── + 5 % ─> out: cuts, too
 //
 // Refused are: a CONNECT that needs a session (admit.c, registry.c), a new subscription
 // (subscriptions.c), a message that would have to be kept (publish.c, shortage.c), and the

@@ -42,13 +42,10 @@ may_gather(const nmq_session *session, const nmq_link *link, int64_t now_ms)
     return !link->stuck || (!link->at_limit && nmq_link_moves(link, now_ms));
 }
 
-// At most what was granted [MQTT-3.8.4-8].
 static uint8_t
 qos_of(const nmq_share *what)
 {
-    uint8_t granted = what->options & NMQ_SUB_QOS;
-
-    return what->parts->qos < granted ? what->parts->qos : granted;
+    return nmq_deliver_qos(what->parts->qos, what->options);
 }
 
 static nmq_offer

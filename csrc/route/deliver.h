@@ -15,6 +15,22 @@ typedef struct {
     bool retained;   // an answer to SUBSCRIBE rather than a live message
 } nmq_share;
 
+// The QoS of a message for a subscription: at most what was granted [MQTT-3.8.4-8].
+static inline uint8_t
+nmq_deliver_qos(uint8_t qos, uint8_t options)
+{
+    uint8_t granted = options & NMQ_SUB_QOS;
+
+    return qos < granted ? qos : granted;
+}
+
+// Whether the subscription does not want what its own client publishes [MQTT-3.8.3-3].
+static inline bool
+nmq_deliver_is_own(const nmq_client *from, const nmq_subscription *sub)
+{
+    return from == sub->client && (sub->options & NMQ_SUB_NO_LOCAL) != 0;
+}
+
 // Returns whether the client's session took the message. Call without its lock.
 bool nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what);
 

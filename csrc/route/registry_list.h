@@ -5,8 +5,8 @@
 // Owner    the list holds one reference to each client, which add takes.
 // Threads  add and remove: call with the registry's lock. find and all: without; they take
 //          it.
-// Cost     add, remove, find: constant on average, and the walks under way. all: the
-// clients.
+// Cost     add, remove, find: constant on average, and the walks under way.
+//          all: the clients.
 #pragma once
 #include "route/router.h"
 

@@ -89,12 +89,6 @@ nmq_router_acl(nmq_router *router, uint64_t *version)
     return acl;
 }
 
-static bool
-is_own(const nmq_client *from, const nmq_subscription *sub)
-{
-    return from == sub->client && (sub->options & NMQ_SUB_NO_LOCAL) != 0; // [MQTT-3.8.3-3]
-}
-
 static int
 by_client(const void *a, const void *b)
 {
@@ -117,7 +111,7 @@ deliver_once(nmq_batch *batch, const nmq_client *from, const nmq_subscription *s
     what->identifier_count = 0;
     what->options = 0;
     for (uint32_t i = 0; i < n; i++) {
-        if (is_own(from, &subs[i])) {
+        if (nmq_deliver_is_own(from, &subs[i])) {
             continue;
         }
         uint8_t options = subs[i].options;
@@ -161,7 +155,7 @@ deliver_one(nmq_batch *batch, const nmq_client *from, const nmq_subscription *su
     what->identifiers = &sub->identifier;
     what->identifier_count = sub->identifier != 0;
     what->options = sub->options;
-    return !is_own(from, sub) && nmq_deliver(batch, sub->client, what);
+    return !nmq_deliver_is_own(from, sub) && nmq_deliver(batch, sub->client, what);
 }
 
 // How many subscriptions from there on are of one client, where they are sorted.

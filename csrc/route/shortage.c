@@ -1,5 +1,5 @@
 // shortage.c - what a message meets while memory is short (router.h).
-#include "route/router.h"
+#include "route/deliver.h"
 
 enum { SHORT_WINDOW = 16 };
 
@@ -19,8 +19,7 @@ static bool
 takes(const nmq_batch *batch, const nmq_subscription *sub, const nmq_message_parts *parts)
 {
     nmq_client *client = sub->client;
-    uint8_t granted = sub->options & NMQ_SUB_QOS;
-    uint8_t qos = parts->qos < granted ? parts->qos : granted;
+    uint8_t qos = nmq_deliver_qos(parts->qos, sub->options);
 
     if (client->is_tap || qos == 0) {
         return true; // at QoS 0 it may be dropped
@@ -58,8 +57,7 @@ nmq_router_takes_all(const nmq_batch *batch, const nmq_client *from,
 {
     for (uint32_t i = 0; i < matches->found->count; i++) {
         const nmq_subscription *sub = &matches->found->at[i];
-        bool own = from == sub->client && (sub->options & NMQ_SUB_NO_LOCAL) != 0;
-        if (!own && !takes(batch, sub, parts)) {
+        if (!nmq_deliver_is_own(from, sub) && !takes(batch, sub, parts)) {
             return false;
         }
     }

@@ -8,8 +8,7 @@
 //     elsewhere, by put or from a client, may find their slot taken and lie behind it
 //
 // Memory   for as many as there are, whatever their identifiers; a set keeps up to 512
-// bytes
-//          for those that come again.
+//          bytes for those that come again.
 // Threads  none of its own: the session's lock.
 // Cost     take, find, give: constant. What was put, and a set: constant where identifiers
 //          were drawn in turn; at worst the run of slots that are taken.

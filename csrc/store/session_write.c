@@ -37,7 +37,7 @@ nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *
 
     head->version = s->version;
     nmq_bytes topic_name = parts->topic_name; // as the client knows it
-    if (!nmq_topic_unmount(s->mount, &topic_name)) {
+    if (s->mount.len > 0 && !nmq_topic_unmount(s->mount, &topic_name)) {
         return NMQ_ETOOBIG;
     }
     head->topic_name = topic_name;

@@ -1,9 +1,8 @@
 // sub_list.h - the subscriptions to one filter: a list, with an index by client once it is
 // long.
 //
-// Owner    the holder of the pointer, NULL for an empty list; nmq_free frees a list whole.
-// A
-//          client is a pointer that is never followed.
+// Owner    the holder of the pointer, NULL for an empty list; nmq_free frees a list
+//          whole. A client is a pointer that is never followed.
 // Threads  none of its own: the tree's lock.
 // Cost     put, del: constant on average, however long the list is.
 #pragma once
