@@ -32,8 +32,7 @@ from tests import certs  # noqa: E402
 
 TRIE_SIZES = (1000, 3000, 10000, 30000, 100_000, 300_000, 1_000_000)
 COSTS_SIZES = (1, 10, 100, 1000, 10_000, 100_000)
-COSTS_ROOMS = ("base", "mqtt", "store")
-TRIE_SOURCES = ["base/*.c", "mqtt/topic.c", "store/levels.c", "store/topic_tree.c"]
+STORE_ROOMS = ("base", "mqtt", "store")
 
 
 def build(name: str, sources: list[Path], *arguments: str) -> Path:
@@ -49,16 +48,11 @@ def build_load() -> Path:
     return build("load", sources, "-lssl", "-lcrypto")
 
 
-def build_trie() -> Path:
-    core = [path for pattern in TRIE_SOURCES for path in (ROOT / "csrc").glob(pattern)]
+def build_of_store(name: str) -> Path:
+    """Build bench/NAME.c with the store and what is below it."""
+    core = [path for room in STORE_ROOMS for path in (ROOT / "csrc" / room).glob("*.c")]
     include = f"-I{ROOT / 'csrc'}"
-    return build("trie", [ROOT / "bench" / "trie.c", *core], include, "-lpthread")
-
-
-def build_costs() -> Path:
-    core = [path for room in COSTS_ROOMS for path in (ROOT / "csrc" / room).glob("*.c")]
-    include = f"-I{ROOT / 'csrc'}"
-    return build("costs", [ROOT / "bench" / "costs.c", *core], include, "-lpthread")
+    return build(name, [ROOT / "bench" / f"{name}.c", *core], include, "-lpthread")
 
 
 def measure(
@@ -123,11 +117,11 @@ def measure_sizes(command: list[str], sizes: Iterable[int], rounds: int) -> list
 
 
 def measure_trie(rounds: int) -> list[Answer]:
-    return measure_sizes([str(build_trie())], TRIE_SIZES, rounds)
+    return measure_sizes([str(build_of_store("trie"))], TRIE_SIZES, rounds)
 
 
 def measure_costs(rounds: int) -> dict[str, list[Answer]]:
-    costs = str(build_costs())
+    costs = str(build_of_store("costs"))
     kinds = ("subscribers", "filters")
     return {kind: measure_sizes([costs, kind], COSTS_SIZES, rounds) for kind in kinds}
 
@@ -147,8 +141,8 @@ def check_short(load: Path, scenarios: list[Scenario]) -> None:
     bad = [r.scenario.name for r in runs if OURS not in r.answers or r.lost(OURS)]
     if bad:
         sys.exit(f"did not run, or lost messages: {', '.join(bad)}")
-    build_trie()
-    build_costs()
+    build_of_store("trie")
+    build_of_store("costs")
 
 
 def main() -> None:
