@@ -121,6 +121,7 @@ typedef struct {
     int fd;                   // a bound socket, TCP or Unix; not used with TLS
     const nmq_tls *tls;       // NULL: no TLS
     const char *address;      // ADDRESS:PORT with TLS, port 0 takes a free one
+    const char *name;         // for log lines; NULL: none
     const char *path;         // of WebSocket upgrades; NULL: MQTT without WebSocket
     const char *mount;        // goes before the topics of its clients, %c and %u in it
                               // stand for client identifier and user name; NULL: none

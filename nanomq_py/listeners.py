@@ -125,6 +125,7 @@ def options_of(place: Place, *, ask_auth: bool) -> ListenerOptions:
     parts = urlsplit(place.url)
     settings = place.settings
     return ListenerOptions(
+        name=place.url,
         address=parts.netloc,
         path=(parts.path or "/") if place.scheme in _WEBSOCKET else None,
         mount=settings.mountpoint,

@@ -73,6 +73,7 @@ class TlsOptions:
 class ListenerOptions:
     """``nmq_listener_options`` of ``nmq.h``, but for the socket."""
 
+    name: str = ""  # for log lines
     address: str = ""  # HOST:PORT, with TLS
     path: str | None = None  # of WebSocket upgrades; None: MQTT without WebSocket
     mount: str | None = None

@@ -7,13 +7,19 @@
 
 enum { EVERY_MS = 60000 };
 
+bool
+nmq_log_wants(const nmq_log *log, int level)
+{
+    return level >= __atomic_load_n(&log->level, __ATOMIC_RELAXED);
+}
+
 void
 nmq_log_write(const nmq_log *log, int level, const char *format, ...)
 {
     char line[NMQ_LOG_LINE_BYTES];
     va_list args;
 
-    if (level < __atomic_load_n(&log->level, __ATOMIC_RELAXED)) {
+    if (!nmq_log_wants(log, level)) {
         return;
     }
     va_start(args, format);

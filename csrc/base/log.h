@@ -24,6 +24,9 @@ enum { NMQ_LOG_LINE_BYTES = 512 }; // a longer line is cut
 void nmq_log_write(const nmq_log *log, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+// Whether lines of that level are made: for who would work to write one.
+bool nmq_log_wants(const nmq_log *log, int level);
+
 void nmq_log_set_level(nmq_log *log, int level);
 
 // Whether a line that would come too often may be written now: once a minute. *last_ms,

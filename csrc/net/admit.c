@@ -9,7 +9,7 @@
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
 #include "mqtt/varint.h"
-#include "net/conn.h"
+#include "net/conn_log.h"
 
 enum {
     ASSIGNED_ID_BYTES = 24,
@@ -60,6 +60,7 @@ typedef struct {
     nmq_packet connack;
     nmq_bytes response_information; // owned; at NULL: none
     nmq_buf bytes;                  // of the CONNACK
+    bool session_present;
 } admission;
 
 static int
@@ -69,6 +70,7 @@ accept_link(void *arg, bool session_present)
     nmq_bytes bytes = {a->bytes.at, a->bytes.len};
     size_t size;
 
+    a->session_present = session_present;
     // The flags are the first byte of the body [MQTT-3.2.2-2] [MQTT-3.2.2-3]; MQTT V3.1 has
     // none.
     a->bytes.at[nmq_decode_size(bytes, &size)] =
@@ -356,14 +358,12 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     (void) pthread_mutex_unlock(&conn->link.lock);
     // CONNACK 0x00 [MQTT-3.1.4-5] is there, and no other comes [MQTT-3.2.0-2]
     conn->state = NMQ_CONN_OPEN;
+    nmq_conn_log_connected(conn, &a.attach, a.session_present);
     if (nmq_conn_users_changed(conn, a.attach.proof)) {
         return nmq_conn_refuse(
             conn, batch, (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "the users have changed"});
     }
     nmq_conn_keep_alive(conn);
-    nmq_log_write(&conn->conns->router->log, NMQ_LOG_DEBUG, "%s: client '%.*s' connected",
-                  nmq_conn_name(conn).text, (int) a.attach.client_id.len,
-                  (const char *) a.attach.client_id.at);
     return NMQ_NEXT_PACKET;
 }
 
@@ -395,8 +395,8 @@ use_settings_of_now(nmq_conn *conn)
     nmq_listener_settings_unref(old);
 }
 
-enum nmq_next
-nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
+static enum nmq_next
+handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
     const nmq_options *options = conn->conns->options;
 
@@ -431,5 +431,14 @@ nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     enum nmq_next next = nmq_conn_admit(conn, batch, packet);
     nmq_auth_free(conn->auth);
     conn->auth = NULL;
+    return next;
+}
+
+enum nmq_next
+nmq_conn_handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
+{
+    conn->connecting = &packet->connect;
+    enum nmq_next next = handle_connect(conn, batch, packet);
+    conn->connecting = NULL;
     return next;
 }

@@ -253,11 +253,13 @@ connect_answered(nmq_conn *conn, nmq_batch *batch)
     }
     conn->state = NMQ_CONN_NEW;
     (void) nmq_decode((nmq_bytes){auth->connect.at, auth->connect.len}, 0, &packet);
+    conn->connecting = &packet.connect;
     if (auth->reason_code != NMQ_RC_SUCCESS) { // [MQTT-3.1.4-2] [MQTT-4.12.0-4]
         next = nmq_conn_refuse(conn, batch, (nmq_fault){auth->reason_code, NULL});
     } else {
         next = nmq_conn_admit(conn, batch, &packet);
     }
+    conn->connecting = NULL;
     if (auth->method.at == NULL) {
         nmq_auth_free(auth);
         conn->auth = NULL;

@@ -1,5 +1,5 @@
 // conn.c - the receive side: from the stream to the packets, one batch a read.
-#include "net/conn.h"
+#include "net/conn_log.h"
 
 #include <string.h>
 
@@ -21,6 +21,22 @@ enum {
 };
 
 void
+nmq_conn_note_end(nmq_conn *conn, nmq_fault why)
+{
+    if (conn->end.code == NMQ_RC_SUCCESS && conn->end.why == NULL) {
+        conn->end = why;
+    }
+}
+
+void
+nmq_conn_set_end(nmq_conn *conn, nmq_fault why)
+{
+    (void) pthread_mutex_lock(&conn->link.lock);
+    nmq_conn_note_end(conn, why);
+    (void) pthread_mutex_unlock(&conn->link.lock);
+}
+
+void
 nmq_conn_end(nmq_conn *conn, bool lost)
 {
     nmq_conns *conns = conn->conns;
@@ -30,6 +46,7 @@ nmq_conn_end(nmq_conn *conn, bool lost)
     (void) pthread_mutex_lock(&link->lock);
     conn->closing = true;
     link->closed = true;
+    nmq_conn_log_ended(conn);
     (void) pthread_mutex_unlock(&link->lock);
     nmq_link_relieve(link, 0, true);
     nmq_link_wait *wait = __atomic_load_n(&link->wait, __ATOMIC_ACQUIRE);

@@ -133,26 +133,28 @@ struct nmq_conn {
     uint8_t job_does;          // link.lock: enum nmq_conn_job; 0: it is not posted
     bool is_sending;           // link.lock
     bool closing;              // link.lock: close once all is sent
-    bool waits_for_itself;  // atomic, written with link.lock: its answers are to go first
-    bool is_held;           // atomic: it waits for another link, or is about to
-    bool asking;            // link.lock: a question is out
-    bool answered;          // receive side: an answer is to be handled
-    bool proxy_due;         // receive side: a PROXY header comes first
-    bool left;              // receive side: counts no more against bounds
-    nmq_auth *auth;         // receive side; NULL: never asked, or answered for good
-    uint32_t packet_max;    // receive side: the client's Maximum Packet Size
-    nmq_told told;          // receive side
-    bool problem_info;      // receive side: Request Problem Information
-    bool send_will;         // receive side: at the end
-    bool acked;             // receive side: this batch acknowledged something
-    bool unread;            // receive side: packets that have come wait in `in`
-    uint8_t version;        // atomic; 0 before CONNECT
-    uint32_t quiet_reads;   // receive side: reads in a row that used little
-    int64_t idle_ms;        // atomic: longest silence, 0: any
-    int64_t last_packet_ms; // atomic
-    uint64_t retry_acks;    // clock: in-flight head at the last retry
-    nmq_timer timer;        // clock
-    int64_t short_ms;       // receive side: since when it waits for memory; 0: it does not
+    bool waits_for_itself; // atomic, written with link.lock: its answers are to go first
+    bool is_held;          // atomic: it waits for another link, or is about to
+    bool asking;           // link.lock: a question is out
+    bool answered;         // receive side: an answer is to be handled
+    bool proxy_due;        // receive side: a PROXY header comes first
+    bool left;             // receive side: counts no more against bounds
+    nmq_auth *auth;        // receive side; NULL: never asked, or answered for good
+    uint32_t packet_max;   // receive side: the client's Maximum Packet Size
+    nmq_told told;         // receive side
+    bool problem_info;     // receive side: Request Problem Information
+    bool send_will;        // receive side: at the end
+    nmq_fault end; // link.lock: why it ends, the first reason; zeroed: the peer left
+    const nmq_connect *connecting; // receive side: the CONNECT that is handled; borrowed
+    bool acked;                    // receive side: this batch acknowledged something
+    bool unread;                   // receive side: packets that have come wait in `in`
+    uint8_t version;               // atomic; 0 before CONNECT
+    uint32_t quiet_reads;          // receive side: reads in a row that used little
+    int64_t idle_ms;               // atomic: longest silence, 0: any
+    int64_t last_packet_ms;        // atomic
+    uint64_t retry_acks;           // clock: in-flight head at the last retry
+    nmq_timer timer;               // clock
+    int64_t short_ms; // receive side: since when it waits for memory; 0: it does not
 };
 
 // What a job of a connection goes on with.
@@ -236,6 +238,11 @@ void nmq_conn_answered_all(nmq_conn *conn, bool always);
 // conn_job.c. The timer of link.wait is due: closes a client that takes nothing of them.
 // Returns whether to look again.
 bool nmq_conn_look_at_answers(nmq_conn *conn, int64_t now_ms);
+
+// conn.c. Keeps why the connection will end, for the log; the first reason counts. Call
+// nmq_conn_note_end with link.lock, nmq_conn_set_end without.
+void nmq_conn_note_end(nmq_conn *conn, nmq_fault why);
+void nmq_conn_set_end(nmq_conn *conn, nmq_fault why);
 
 // conn.c. The end of the receive side; `lost` when the peer is gone and what waits has no
 // receiver.

@@ -1,6 +1,7 @@
 // conn_job.c - where a connection stops so that others have their turn, or so that its own
 // answers go out first, and how it goes on.
 #include "base/live.h"
+#include "mqtt/reason.h"
 #include "net/conn.h"
 
 static void
@@ -93,6 +94,7 @@ nmq_conn_look_at_answers(nmq_conn *conn, int64_t now_ms)
     if (deaf) {
         nmq_log_write(&conn->conns->router->log, NMQ_LOG_WARNING,
                       "%s: closed, it does not read", nmq_conn_name(conn).text);
+        nmq_conn_set_end(conn, (nmq_fault){NMQ_RC_UNSPECIFIED_ERROR, "it does not read"});
         nmq_conn_end(conn, true);
     }
     return waits && !deaf;

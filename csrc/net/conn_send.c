@@ -259,6 +259,7 @@ nmq_conn_disconnect(nmq_link *link, uint8_t reason_code)
     if (first) {
         conn->closing = true;
         link->closed = true;
+        nmq_conn_note_end(conn, (nmq_fault){reason_code, NULL});
         put_disconnect(conn, reason_code); // [MQTT-3.14.0-1]: after CONNACK only
     }
     (void) pthread_mutex_unlock(&link->lock);

@@ -82,11 +82,12 @@ timed_out(nmq_conn *conn, bool open)
     nmq_counters_add(counters,
                      open ? NMQ_COUNT_KEEP_ALIVE_TIMEOUTS : NMQ_COUNT_CONNECT_TIMEOUTS, 1);
     if (!open) { // no CONNECT or AUTH in time: nothing to say it with
+        nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO,
+                      "%s: closed, no CONNECT came in time (connect_timeout)",
+                      nmq_conn_name(conn).text);
         conn->stream->ops->close(conn->stream);
         return;
     }
-    nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO, "%s: keep alive timeout",
-                  nmq_conn_name(conn).text);
     nmq_conn_disconnect(&conn->link, NMQ_RC_KEEP_ALIVE_TIMEOUT); // [MQTT-3.1.2-22]
 }
 

@@ -8,6 +8,7 @@
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
+#include "net/conn_log.h"
 #include "route/deliver.h"
 #include "store/session_acks.h"
 
@@ -19,6 +20,7 @@ nmq_conn_no_memory(nmq_conn *conn)
 {
     nmq_log_write(&conn->conns->router->log, NMQ_LOG_ERROR, "%s: closed, out of memory",
                   nmq_conn_name(conn).text);
+    nmq_conn_set_end(conn, (nmq_fault){NMQ_RC_UNSPECIFIED_ERROR, "out of memory"});
     return NMQ_NEXT_END;
 }
 
@@ -106,10 +108,11 @@ nmq_conn_refuse(nmq_conn *conn, nmq_batch *batch, nmq_fault fault)
         .reason_code = fault.code,
     };
 
-    nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO, "%s: %s: %s%s%s",
-                  nmq_conn_name(conn).text, open ? "closed" : "refused",
-                  nmq_reason_text(fault.code), fault.why != NULL ? ", " : "",
-                  fault.why != NULL ? fault.why : "");
+    if (open) {
+        nmq_conn_set_end(conn, fault);
+    } else {
+        nmq_conn_log_refused(conn, fault);
+    }
     if (fault.why != NULL) {
         nmq_props_set_text(&packet.props, NMQ_PROP_REASON_STRING, nmq_bytes_of(fault.why));
     }
@@ -227,6 +230,7 @@ handle_disconnect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
                 (nmq_fault){NMQ_RC_PROTOCOL_ERROR, "a Session Expiry of 0 stays 0"});
         }
     }
+    nmq_conn_set_end(conn, (nmq_fault){packet->reason_code, "it sent DISCONNECT"});
     conn->send_will = packet->reason_code != NMQ_RC_SUCCESS; // [MQTT-3.14.4-3]
     conn->state = NMQ_CONN_CLOSING;
     return NMQ_NEXT_END; // [MQTT-3.14.4-1]

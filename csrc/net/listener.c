@@ -50,7 +50,8 @@ nmq_listener_settings_new(const nmq_listener_options *options)
     s->ask_auth = options->ask_auth;
     s->cn_as_user_name = options->cn_as_user_name;
     s->proxy = options->proxy;
-    if (copy(options->path, &s->path) != NMQ_OK ||
+    if (copy(options->name, &s->name) != NMQ_OK ||
+        copy(options->path, &s->path) != NMQ_OK ||
         copy(options->mount, &s->mount) != NMQ_OK) {
         nmq_listener_settings_unref(s);
         return NULL;
@@ -62,6 +63,7 @@ void
 nmq_listener_settings_unref(nmq_listener_settings *settings)
 {
     if (settings != NULL && __atomic_sub_fetch(&settings->refs, 1, __ATOMIC_ACQ_REL) == 0) {
+        nmq_free((void *) (uintptr_t) settings->name.at);
         nmq_free((void *) (uintptr_t) settings->path.at);
         nmq_free((void *) (uintptr_t) settings->mount.at);
         nmq_free(settings);
