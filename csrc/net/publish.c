@@ -171,7 +171,9 @@ route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         }
     }
     uint8_t memory = NMQ_LIVE(conn->conns->router->memory);
-    bool meets = parts.qos > 0 || memory != NMQ_MEMORY_FINE;
+    // Else nothing refuses it: without a shortage only a retained message may be one too
+    // many.
+    bool meets = memory != NMQ_MEMORY_FINE || (parts.retain && parts.qos > 0);
     if (meets) {
         meet_memory(conn, batch, parts.qos, memory);
     }

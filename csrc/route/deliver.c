@@ -8,7 +8,6 @@ enum {
     QUEUE_GATHER_FACTOR = 64, // times NMQ_LOAD_FULL, while its client comes on
     QUEUE_LIMIT_FACTOR = 2,   // times its bound in bytes, whatever its client does
     TELL_EVERY_S = 60,        // that a session drops
-    LIGHT_PART = 8,           // of its bytes in flight: no load yet
 };
 
 static bool
@@ -111,16 +110,11 @@ nmq_router_tell_stuck(nmq_router *router, nmq_bytes client_id)
 }
 
 void
-nmq_deliver_note(const nmq_session *session, nmq_link *link)
+nmq_deliver_weigh(const nmq_session *session, nmq_link *link)
 {
     bool waits =
         session->queue.count > 0 || session->resend != NULL || session->owed != NULL;
 
-    uint64_t max_bytes = session->queue_max_bytes - 1; // 0, no bound, is the largest
-    if (!waits && link->load == 0 && session->inflight.bytes <= max_bytes / LIGHT_PART) {
-        link->pump_due = false; // as of most, most of the time
-        return;
-    }
     link->load = nmq_session_load(session);
     link->held_bytes = nmq_session_held_bytes(session);
     link->at_limit =
@@ -132,8 +126,13 @@ nmq_deliver_note(const nmq_session *session, nmq_link *link)
 static void
 judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
 {
-    nmq_patience patience = nmq_router_patience(batch->router, batch->now_ms);
+    size_t max_bytes = NMQ_LIVE(batch->router->limits.outbox_max_bytes);
 
+    if (link->load < NMQ_LOAD_FULL && link->over_ms == 0 &&
+        link->outbox.loose + link->sending_loose <= max_bytes) {
+        return; // as of most; nmq_link_judge would change nothing
+    }
+    nmq_patience patience = nmq_router_patience(batch->router, batch->now_ms);
     enum nmq_pace pace = nmq_link_judge(link, &patience);
     if (pace == NMQ_PACE_STUCK) {
         nmq_router_tell_stuck(batch->router, session->client_id);

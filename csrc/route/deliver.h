@@ -39,6 +39,24 @@ bool nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what);
 void nmq_deliver_retained(nmq_batch *batch, nmq_client *client, nmq_link *link,
                           nmq_message *message, const nmq_owed_entry *owed, bool queues);
 
+// What nmq_deliver_note does where something waits, or much is in flight.
+void nmq_deliver_weigh(const nmq_session *session, nmq_link *link);
+
+enum { NMQ_DELIVER_LIGHT_PART = 8 }; // of a session's bytes in flight: no load yet
+
 // Notes in the link how much its session holds, and whether it has more to send. Call with
-// the client's and the link's lock after what may have changed that.
-void nmq_deliver_note(const nmq_session *session, nmq_link *link);
+// the client's and the link's lock after what may have changed that. Inline: it comes with
+// each message and each acknowledgement, and mostly nothing waits.
+static inline void
+nmq_deliver_note(const nmq_session *session, nmq_link *link)
+{
+    uint64_t max_bytes = session->queue_max_bytes - 1; // 0, no bound, is the largest
+
+    if ((session->queue.count | link->load) == 0 && session->resend == NULL &&
+        session->owed == NULL &&
+        session->inflight.bytes <= max_bytes / NMQ_DELIVER_LIGHT_PART) {
+        link->pump_due = false;
+    } else {
+        nmq_deliver_weigh(session, link);
+    }
+}

@@ -224,6 +224,9 @@ deliver_found(nmq_batch *batch, const nmq_client *from, nmq_matches *matches,
         qsort(found->at, found->count, sizeof *found->at, by_client);
         matches->sorted = true;
     }
+    if (found->count == 1) {
+        return deliver_one(batch, from, found->at, what);
+    }
     if (found->count >= BIG_FAN) {
         copy = nmq_alloc(found->count * sizeof *copy);
     }

@@ -303,11 +303,12 @@ nmq_id_set_put(nmq_id_set *set, uint16_t packet_id)
 bool
 nmq_id_set_del(nmq_id_set *set, uint16_t packet_id)
 {
-    if (!nmq_id_set_has(set, packet_id)) {
+    uint32_t mask = set->cap - 1;
+    uint32_t hole = set->count > 0 ? place_of(set, packet_id) : 0;
+
+    if (set->count == 0 || set->slots[hole] == 0) {
         return false;
     }
-    uint32_t mask = set->cap - 1;
-    uint32_t hole = place_of(set, packet_id);
     // Later entries of the run move back, so that no search stops at the hole too early.
     for (uint32_t i = (hole + 1) & mask; set->slots[i] != 0; i = (i + 1) & mask) {
         uint32_t home = home_of(set, set->slots[i]);

@@ -12,8 +12,7 @@ static nmq_counters live;
 size_t
 nmq_message_size(const nmq_message *message)
 {
-    return sizeof *message + message->topic_len + message->props_len +
-           (size_t) message->payload_len;
+    return message->size;
 }
 
 static void
@@ -44,8 +43,9 @@ append(uint8_t *to, nmq_bytes part)
 nmq_message *
 nmq_message_new(const nmq_message_parts *parts)
 {
-    size_t size = parts->topic_name.len + parts->props.len + parts->payload.len;
-    nmq_message *m = nmq_alloc(sizeof *m + size);
+    size_t size =
+        sizeof(nmq_message) + parts->topic_name.len + parts->props.len + parts->payload.len;
+    nmq_message *m = nmq_alloc(size);
 
     if (m == NULL) {
         return NULL;
@@ -59,6 +59,7 @@ nmq_message_new(const nmq_message_parts *parts)
         .retain = parts->retain,
         .expires_at_ms = parts->expires_at_ms,
         .origin = nmq_origin_ref(parts->origin),
+        .size = (uint32_t) size, // a packet has at most 256 MiB
     };
     (void) append(append(append(m->bytes, parts->topic_name), parts->props),
                   parts->payload);

@@ -19,6 +19,7 @@ typedef struct nmq_message {
     int64_t expires_at_ms; // 0: never
     nmq_origin *origin;    // see nmq_message_parts; a reference
     uint32_t judged;       // atomic: what access rules said last; route/rights.c
+    uint32_t size;         // of the allocation
     uint8_t bytes[];
 } nmq_message;
 

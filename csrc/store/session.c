@@ -94,6 +94,19 @@ write_qos0(nmq_session *s, nmq_outbox *outbox, const nmq_offer *offer, int64_t n
 }
 
 static int
+copy_ids(const nmq_offer *offer, nmq_delivery *out)
+{
+    size_t size = offer->subscription_id_count * sizeof *offer->subscription_ids;
+
+    out->subscription.ids = nmq_alloc(size);
+    if (out->subscription.ids == NULL) {
+        return NMQ_ENOMEM;
+    }
+    memcpy(out->subscription.ids, offer->subscription_ids, size);
+    return NMQ_OK;
+}
+
+static int
 make_delivery(const nmq_offer *offer, nmq_delivery *out)
 {
     *out = (nmq_delivery){
@@ -104,13 +117,8 @@ make_delivery(const nmq_offer *offer, nmq_delivery *out)
     };
     if (offer->subscription_id_count == 1) {
         out->subscription.id = offer->subscription_ids[0];
-    } else if (offer->subscription_id_count > 1) {
-        size_t size = offer->subscription_id_count * sizeof *offer->subscription_ids;
-        out->subscription.ids = nmq_alloc(size);
-        if (out->subscription.ids == NULL) {
-            return NMQ_ENOMEM;
-        }
-        memcpy(out->subscription.ids, offer->subscription_ids, size);
+    } else if (offer->subscription_id_count > 1 && copy_ids(offer, out) != NMQ_OK) {
+        return NMQ_ENOMEM;
     }
     out->message = nmq_message_ref(offer->message);
     return NMQ_OK;
@@ -223,15 +231,12 @@ nmq_session_takes_owed(const nmq_session *session)
     return waits ? 0 : window_for(session, options);
 }
 
-int
-nmq_session_send(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer,
-                 int64_t now_ms)
+static int
+send_above_qos0(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer,
+                int64_t now_ms)
 {
     nmq_delivery delivery;
 
-    if (offer->qos == 0) {
-        return write_qos0(session, outbox, offer, now_ms);
-    }
     if (make_delivery(offer, &delivery) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
@@ -240,6 +245,14 @@ nmq_session_send(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offe
         nmq_delivery_fini(&delivery);
     }
     return rv;
+}
+
+int
+nmq_session_send(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer,
+                 int64_t now_ms)
+{
+    return offer->qos == 0 ? write_qos0(session, outbox, offer, now_ms)
+                           : send_above_qos0(session, outbox, offer, now_ms);
 }
 
 bool
@@ -284,7 +297,7 @@ nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *o
     }
     if (outbox != NULL && !wait && session->queue.count == 0 && offer->qos > 0 &&
         window_is_open(session)) {
-        return nmq_session_send(session, outbox, offer, now_ms) == NMQ_OK
+        return send_above_qos0(session, outbox, offer, now_ms) == NMQ_OK
                    ? NMQ_DELIVERED_SENT
                    : NMQ_DELIVERED_DROPPED;
     }

@@ -119,7 +119,8 @@ def test_others_lose_nothing_when_one_fills_the_memory(
     process = start(start_broker)
     hoard.prepare(process.port)
     kept_for_victim = give_victim(process.port)
-    most, slowest, n = 0, 0.0, 0
+    most, n = 0, 0
+    times: list[float] = []
     with (
         Raw(process.port, 4, timeout=10) as pub,
         Raw(process.port, 5, timeout=10) as sub,
@@ -133,7 +134,7 @@ def test_others_lose_nothing_when_one_fills_the_memory(
             end = time.monotonic() + ATTACK_S
             while time.monotonic() < end:
                 n += 1
-                slowest = max(slowest, round_trip(pub, sub, n, "healthy"))
+                times.append(round_trip(pub, sub, n, "healthy"))
                 giver.publish("only", b"%d" % (OF_VICTIM + n), qos=1, packet_id=1)
                 if giver.expect(raw.PUBACK).reason == 0:
                     kept_for_victim.append(OF_VICTIM + n)
@@ -141,7 +142,9 @@ def test_others_lose_nothing_when_one_fills_the_memory(
                 time.sleep(0.005)
     assert n > 20
     assert most <= MAX * 1.10
-    assert slowest < 5
+    times.sort()
+    assert times[len(times) * 9 // 10] < 0.1
+    assert times[-1] < 2
     assert take_own(process.port, len(kept_for_victim)) == kept_for_victim
 
 
