@@ -222,9 +222,10 @@ def test_nothing_is_logged_per_message_at_the_default_level(
     start_broker: StartBroker,
 ) -> None:
     process = start_broker()
-    before = len(process.lines)
     with process.raw() as c:
         c.connect("x")
+        process.waits_for("client 'x' connected")
+        before = len(process.lines)
         for _ in range(100):
             c.publish("a", b"x")
         c.ping()

@@ -100,7 +100,11 @@ def test_scram_lets_a_user_in(process: Process, name: str) -> None:
 
 
 @pytest.mark.spec("MQTT-4.12.0-4", "MQTT-3.1.4-6")
-@pytest.mark.parametrize(("user", "password"), [("u", "wrong"), ("nobody", "secret")])
+@pytest.mark.parametrize(
+    ("user", "password"),
+    [("u", "wrong"), ("nobody", "secret")],
+    ids=["of-a-user", "of-nobody"],  # client identifiers, which are logged
+)
 def test_scram_refuses_strangers_at_the_proof(
     process: Process, user: str, password: str, name: str
 ) -> None:
