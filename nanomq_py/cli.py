@@ -221,11 +221,14 @@ def _reload(conf: Path | None) -> int:
 
 
 def _check(path: Path) -> int:
-    from nanomq_py.verify import check_files, refuse_unsupported  # with OpenSSL
+    # With OpenSSL, which the other commands do without.
+    from nanomq_py.verify import check_files, exposed_files, refuse_unsupported
 
-    config = _file(path).reading.config
-    refuse_unsupported(config)
-    check_files(config)
+    reading = _file(path).reading
+    refuse_unsupported(reading.config)
+    check_files(reading.config)
+    for text in exposed_files(reading):
+        print(f"nanomq: warning: {text}", file=sys.stderr)
     print(f"{path}: good")
     return 0
 

@@ -25,7 +25,7 @@ from nanomq_py.listeners import Inherited
 from nanomq_py.memory import Trimmer, resident_bytes
 from nanomq_py.pidfile import PidFile, default_path
 from nanomq_py.reload import Change, Reloader
-from nanomq_py.verify import check_files, refuse_unsupported
+from nanomq_py.verify import check_files, exposed_files, refuse_unsupported
 
 log = logging.getLogger("nanomq")
 
@@ -91,9 +91,16 @@ class Server:
                 taken >> 20,
             )
 
+    async def _warn_of_exposed_files(self) -> None:
+        for text in await asyncio.to_thread(
+            list, exposed_files(self.reloader.file.reading)
+        ):
+            log.warning("%s", text)
+
     async def start(self) -> None:
         """Start everything, or nothing. Raises ConfigError."""
         refuse_unsupported(self.reloader.config)
+        await self._warn_of_exposed_files()
         ours = os.environ.pop(systemd.OURS, "").split(":")
         inherited = Inherited(systemd.take_sockets(os.environ), ours)
         with systemd.state_of(os.environ) as state:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import logging
+import stat
+from collections.abc import Iterator
+from pathlib import Path
 
 from nanomq_py.auth.acl import for_whom
 from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.reader import Reading
+from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD
+from nanomq_py.config.settings import is_secret
 from nanomq_py.http.guard import make_guard
 from nanomq_py.listeners import places_of
 from nanomq_py.tls import load_tls
@@ -65,3 +71,30 @@ def check_files(config: Config) -> None:
             load_tls(config, place.settings)
     if config.http_server.enable:
         make_guard(config.http_server)
+
+
+def exposed_files(reading: Reading) -> Iterator[str]:
+    """Yield a warning for each file with a secret that any user of the machine may read.
+
+    A group may: who runs the broker as a user of its own gives the file to that group. Blocks.
+    """
+    secrets: dict[str, str] = {}  # by path
+    for name, entry in reading.entries.items():
+        if is_secret(name) and entry.value not in ("", DEFAULT_HTTP_PASSWORD):
+            secrets.setdefault(entry.where.rpartition(":")[0], name)
+    config = reading.config
+    keys = {"tls.keyfile": config.tls.keyfile}
+    keys |= {f"listener.{each.name}.tls.keyfile": each.keyfile for each in config.listeners}
+    for name, path in keys.items():
+        if path is not None:
+            secrets.setdefault(path, name)
+    for path, name in secrets.items():
+        try:
+            mode = stat.S_IMODE(Path(path).stat().st_mode)
+        except OSError:
+            continue  # whoever needs it says so
+        if mode & stat.S_IROTH:
+            yield (
+                f"{path}: mode {mode:04o} lets every user of this machine read {name}:"
+                " expected 0600 or 0640"
+            )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from nanomq_py.config.shipped import shipped
+from tests.certs import Certs
 from tests.conftest import ROOT, StartBroker, nanomq, running_broker
 
 
@@ -27,12 +28,64 @@ def test_check_says_good_or_what_is_wrong(conf: Path) -> None:
         ("tls.enable=true\n", "tls.certfile: missing"),
         ("listener.a.url=nmq-tcp://h:1\nlistener.a.cn_as_username=true\n", "with TLS"),
         ("http_server.auth_type=jwt\n", "http_server.jwt.public.keyfile: missing"),
+        (
+            "http_server.password=\n",
+            "nanomq.conf:1: http_server.password=(hidden): expected",
+        ),
+        (
+            "auth.1.login=u\nauth.1.password=\n",
+            "conf:2: auth.1.password=(hidden): expected",
+        ),
         ("mqtt {\n", "nanomq.conf:1: a section that is not ended"),
     ):
         conf.write_text(text)
         done = nanomq("conf", "check", str(conf))
         assert (done.returncode, error in done.stderr) == (2, True), done
         assert "Traceback" not in done.stderr
+
+
+def test_empty_password_of_the_environment_is_refused(conf: Path) -> None:
+    done = nanomq("conf", "check", str(conf), NANOMQ_HTTP_SERVER_PASSWORD="")
+    assert done.returncode == 2
+    assert "NANOMQ_HTTP_SERVER_PASSWORD in the environment" in done.stderr
+
+
+def test_file_with_secrets_that_all_can_read_is_warned_about(conf: Path) -> None:
+    for mode, warned in ((0o644, True), (0o604, True), (0o640, False), (0o600, False)):
+        conf.chmod(mode)
+        done = nanomq("conf", "check", str(conf))
+        assert (done.returncode, done.stdout) == (0, f"{conf}: good\n")
+        says = f"warning: {conf}: mode {mode:04o} lets every user of this machine read"
+        assert (says in done.stderr) == warned, done.stderr
+    conf.chmod(0o644)
+    conf.write_text("msq_len=5\nhttp_server.password=public\n")  # no secret
+    assert nanomq("conf", "check", str(conf)).stderr == ""
+
+
+def test_included_file_and_key_are_warned_about(
+    conf: Path, tmp_path: Path, certs: Certs
+) -> None:
+    key = tmp_path / "server.key"
+    key.write_bytes(certs.server.keyfile.read_bytes())
+    users = tmp_path / "users.conf"
+    users.write_text("u: secret\n")
+    conf.write_text(
+        'auth { password = {include "users.conf"} }\n'
+        f'listeners.ssl {{ bind = "127.0.0.1:0", keyfile = "{key}",'
+        f' certfile = "{certs.server.certfile}" }}\n'
+    )
+    for path in (users, key, conf):
+        path.chmod(0o644)
+    done = nanomq("conf", "check", str(conf))
+    assert done.returncode == 0, done.stderr
+    assert f"{users}: mode 0644" in done.stderr
+    assert f"{key}: mode 0644" in done.stderr
+    assert f"{conf}: mode" not in done.stderr
+
+
+def test_start_warns_of_a_file_that_all_can_read(start_broker: StartBroker) -> None:
+    process = start_broker(auth__1__login="u", auth__1__password="p")
+    process.waits_for("lets every user of this machine read auth.1.password")
 
 
 def test_shipped_file_is_good() -> None:

@@ -27,6 +27,7 @@ from nanomq_py.config.units import (
 U32 = (1 << 32) - 1
 # A key of a feature that this version reads and checks, but does not have yet.
 planned = partial(key, applies=Applies.NEVER)
+_PASSWORD = Text("a text that is not empty, without control characters", empty=False)
 DEFAULT_HTTP_PASSWORD = "public"  # noqa: S105 - the documented default, warned about at start
 
 
@@ -165,7 +166,7 @@ class HttpServer:
     )
     username: str = key("username", Text(empty=False), "admin", "Who may call the API.")
     password: str = key(
-        "password", Text(), DEFAULT_HTTP_PASSWORD, "Password for the API.", secret=True
+        "password", _PASSWORD, DEFAULT_HTTP_PASSWORD, "Password for the API.", secret=True
     )
     auth_type: str = key(
         "auth_type", Choice(("basic", "jwt")), "basic", "How callers log in."
@@ -283,13 +284,7 @@ class User:
     """One ``auth.N``: a client that may log in."""
 
     login: str = key("login", Text(empty=False), "", "User name.")
-    password: str = key(
-        "password",
-        Text("a text that is not empty, without control characters", empty=False),
-        "",
-        "Password.",
-        secret=True,
-    )
+    password: str = key("password", _PASSWORD, "", "Password.", secret=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,14 @@ import orjson
 
 from nanomq_py.config.key import Applies, keys_of
 from nanomq_py.config.model import HTTP_AUTH_REQUESTS, SECTIONS, Config
-from nanomq_py.config.sections import AclRule, HttpAuthRequest, WebHook
+from nanomq_py.config.sections import (
+    AclRule,
+    Bridge,
+    HttpAuthRequest,
+    Listener,
+    User,
+    WebHook,
+)
 
 HIDDEN = "(hidden)"
 # Names that are numbered: what comes before the number.
@@ -19,6 +26,31 @@ FAMILY = re.compile(
     r"(auth|acl\.rule|bridge\.mqtt\.[^.]+\.subscription|web\.hook\.rule\.[a-z]+\.[a-z]+)"
     r"\.\d+(?:\..+)?"
 )
+
+
+def _secret_names() -> Iterator[str]:
+    sections = [(re.escape(p), type(getattr(Config(), n))) for n, p in SECTIONS.items()]
+    families: list[tuple[str, type[Any]]] = [
+        (r"auth\.\d+\.", User),
+        (r"bridge\.mqtt\.[^.]+\.", Bridge),
+        (r"listener\.[^.]+\.", Listener),
+    ]
+    for prefix, section in [("", Config), *sections, *families]:
+        for _, key in keys_of(section):
+            if key.secret:
+                yield prefix + re.escape(key.name)
+
+
+_SECRET = re.compile("|".join(_secret_names()))
+
+
+def is_secret(name: str) -> bool:
+    """Return whether the value of a flat name is never to be shown.
+
+    >>> is_secret("auth.12.password"), is_secret("auth.12.login")
+    (True, False)
+    """
+    return _SECRET.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

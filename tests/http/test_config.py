@@ -207,6 +207,10 @@ def test_pem_texts_become_files_of_the_owner(
         ({"http_server": {"port": 65536}}, "http_server.port: expected a whole number"),
         ({"bridge": {"name": "x"}}, "bridge.name: unknown key"),
         ({"bridge": {"forwards": "a"}}, "bridge.forwards: expected texts"),
+        (
+            {"http_server": {"password": ""}},
+            "http_server.password: expected a text that is",
+        ),
         ({"bridge": {"forwards": ["a,b"]}}, "bridge.forwards: expected texts"),
         (
             {"bridge": {"subscription": [{"qos": 1}]}},
