@@ -27,6 +27,7 @@ from nanomq_py.config.units import (
 U32 = (1 << 32) - 1
 # A key of a feature that this version reads and checks, but does not have yet.
 planned = partial(key, applies=Applies.NEVER)
+ISSUER_BY_KEYFILE = "%f"
 _PASSWORD = Text("a text that is not empty, without control characters", empty=False)
 DEFAULT_HTTP_PASSWORD = "public"  # noqa: S105 - the documented default, warned about at start
 
@@ -190,6 +191,26 @@ class HttpServer:
         None,
         "Own key: the secret that HS256 tokens are checked with, of 32 bytes or more.",
         secret=True,
+    )
+    jwt_issuer: str = key(
+        "jwt.iss",
+        Text(),
+        ISSUER_BY_KEYFILE,
+        "Own key: who must have issued a token (`iss`). Default, as in NanoMQ: an RS256 token"
+        " that names one must name the file name of the public key. Empty: anybody.",
+    )
+    jwt_audience: str | None = key(
+        "jwt.aud",
+        Optional(Text()),
+        None,
+        "Own key: whom a token must be meant for (`aud`). Default: anybody.",
+    )
+    jwt_max_life_s: int = key(
+        "jwt.max_life",
+        Whole(0, U32, "s"),
+        0,
+        "Own key: longest life of a token, from `iat` (without one: from now) to `exp`; one"
+        " that lives longer is refused. 0: no bound.",
     )
 
 

@@ -6,13 +6,15 @@ import asyncio
 import base64
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
 from nanomq_py.auth.password import Secret
 from nanomq_py.auth.throttle import Throttle, network_of
 from nanomq_py.config import ConfigError
-from nanomq_py.config.sections import HttpServer
+from nanomq_py.config.sections import ISSUER_BY_KEYFILE, HttpServer
 from nanomq_py.http.reply import Code, Refused
 
 LEAST_SECRET_BYTES = 32  # RFC 7518, 3.2: as long as the hash
@@ -69,14 +71,40 @@ class BasicGuard:
         return self._name
 
 
+@dataclass(frozen=True)
+class TokenRules:
+    """What a token must say, besides who signed it.
+
+    issuers       by algorithm; one that is not there is anybody
+    names_issuer  a token must name one; else only what it names is checked
+    audience      None: anybody
+    max_life_s    0: no bound
+    """
+
+    issuers: Mapping[str, str] = field(default_factory=dict)
+    names_issuer: bool = False
+    audience: str | None = None
+    max_life_s: int = 0
+
+
+_TOKEN_REFUSED = {"WWW-Authenticate": 'Bearer realm="nanomq", error="invalid_token"'}
+
+
+def _token_refused(
+    message: str = "", code: Code = Code.WRONG_USERNAME_OR_PASSWORD
+) -> Refused:
+    return Refused(401, code, message, dict(_TOKEN_REFUSED))  # RFC 6750, 3.1
+
+
 class JwtGuard:
     """Bearer tokens, ``exp`` required: RS256 with a public key, HS256 with a secret."""
 
-    def __init__(self, keys: Mapping[str, str]) -> None:
+    def __init__(self, keys: Mapping[str, str], rules: TokenRules) -> None:
         """Take the key of each algorithm that is allowed."""
         import jwt  # not before it is needed: it takes memory
 
         self._jwt: Any = jwt
+        self._rules = rules
         self.keys = keys
 
     def claims(self, authorization: str) -> str:
@@ -86,15 +114,17 @@ class JwtGuard:
     def check(self, authorization: str | None) -> str:
         """Raise Refused: 104 without a token, 116 for an old one, 103 for a wrong one."""
         scheme, _, token = (authorization or "").partition(" ")
-        challenge = {"WWW-Authenticate": 'Bearer realm="nanomq"'}
         if scheme.lower() != "bearer" or not token.strip():
+            challenge = {"WWW-Authenticate": 'Bearer realm="nanomq"'}
             raise Refused(401, Code.EMPTY_USERNAME_OR_PASSWORD, headers=challenge)
         try:
             claims = self._claims(token.strip())
         except self._jwt.ExpiredSignatureError:
-            raise Refused(401, Code.TOKEN_EXPIRED, headers=challenge) from None
-        except self._jwt.PyJWTError:
-            raise Refused(401, Code.WRONG_USERNAME_OR_PASSWORD, headers=challenge) from None
+            raise _token_refused(code=Code.TOKEN_EXPIRED) from None
+        except self._jwt.PyJWTError as fault:
+            raise _token_refused(self._why(fault)) from None
+        except (TypeError, ValueError, OverflowError):
+            raise _token_refused("the token has a time that is none") from None
         return f"token of {str(claims.get('sub', 'nobody'))[:64]!r}"
 
     def _claims(self, token: str) -> dict[str, Any]:
@@ -102,13 +132,39 @@ class JwtGuard:
         algorithm = self._jwt.get_unverified_header(token).get("alg")
         if not isinstance(algorithm, str) or algorithm not in self.keys:
             raise self._jwt.InvalidAlgorithmError
+        rules = self._rules
         claims: dict[str, Any] = self._jwt.decode(
             token,
             self.keys[algorithm],
             algorithms=[algorithm],
-            options={"require": ["exp"], "verify_aud": False},
+            audience=rules.audience,
+            options={
+                "require": ["exp", "iss"] if rules.names_issuer else ["exp"],
+                "verify_aud": rules.audience is not None,
+            },
         )
+        issuer = rules.issuers.get(algorithm, "")
+        if issuer and claims.get("iss", issuer) != issuer:
+            raise self._jwt.InvalidIssuerError
+        if 0 < rules.max_life_s < _life_s(claims):
+            raise _token_refused("the token lives longer than http_server.jwt.max_life")
         return claims
+
+    def _why(self, fault: Exception) -> str:
+        """Return what is wrong with a token whose signature is right; else nothing."""
+        if isinstance(fault, self._jwt.MissingRequiredClaimError):
+            return f"the token has no {fault.claim}"
+        if isinstance(fault, self._jwt.InvalidIssuerError):
+            return "the token is not of http_server.jwt.iss"
+        if isinstance(fault, self._jwt.InvalidAudienceError):
+            return "the token is not for http_server.jwt.aud"
+        return ""
+
+
+def _life_s(claims: Mapping[str, Any]) -> float:
+    """Return how long a token lives in all, or from now on when it says no more."""
+    begun = claims.get("iat", datetime.now(tz=timezone.utc).timestamp())
+    return int(claims["exp"]) - int(begun)
 
 
 def _public_key(path: str) -> str:
@@ -150,7 +206,21 @@ def make_guard(config: HttpServer) -> Guard:
         raise ConfigError(
             "http_server.jwt.public.keyfile: missing: expected a PEM file, auth_type is jwt"
         )
-    return JwtGuard(keys)
+    return JwtGuard(keys, _token_rules(config))
+
+
+def _token_rules(config: HttpServer) -> TokenRules:
+    issuer, issuers = config.jwt_issuer, {}
+    if issuer != ISSUER_BY_KEYFILE:
+        issuers = {"RS256": issuer, "HS256": issuer}
+    elif config.jwt_public_keyfile is not None:
+        issuers = {"RS256": Path(config.jwt_public_keyfile).name}
+    return TokenRules(
+        issuers=issuers,
+        names_issuer=issuer not in (ISSUER_BY_KEYFILE, ""),
+        audience=config.jwt_audience,
+        max_life_s=config.jwt_max_life_s,
+    )
 
 
 MOST_WAITING = 64  # requests of one address

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import hashlib
+import hmac
+import json
 import threading
 import time
 from typing import Any
@@ -103,11 +106,113 @@ class TestJwt:
             ):
                 make_guard(HttpServer(auth_type="jwt", jwt_public_keyfile=str(path)))
 
+    def test_public_key_is_no_secret_where_both_are_configured(
+        self, key: Any, tmp_path: Any
+    ) -> None:
+        path = self.public_key(key, tmp_path)
+        both = HttpServer(auth_type="jwt", jwt_secret=SECRET, jwt_public_keyfile=str(path))
+        client = app_of(guard=make_guard(both))
+        parts = [json.dumps(p).encode() for p in ({"alg": "HS256"}, {"exp": 1 << 40})]
+        signed = b".".join(base64.urlsafe_b64encode(p).rstrip(b"=") for p in parts)
+        digest = hmac.digest(path.read_bytes(), signed, hashlib.sha256)
+        signature = base64.urlsafe_b64encode(digest).rstrip(b"=")
+        assert self.call(client, (signed + b"." + signature).decode()) == (401, 103)
+
+    def public_key(self, key: Any, folder: Any) -> Any:
+        path = folder / "public.pem"
+        path.write_bytes(
+            key.public_key().public_bytes(
+                s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo
+            )
+        )
+        return path
+
     @pytest.mark.parametrize("token", ["x", "a.b.c", "e30.e30.", "\x00", "é"])
     def test_any_text_as_a_token_is_refused(self, client: TestClient, token: str) -> None:
         headers = {"Authorization": b"Bearer " + token.encode()}
         got = client.post("/api/v1", content='{"req":2,"seq":1}', headers=headers)
         assert got.status_code == 401
+
+
+class TestTokenRules:
+    """``http_server.jwt.iss``, ``.aud`` and ``.max_life``. Source: RFC 7519, 4.1."""
+
+    def ask(self, config: HttpServer, **claims: object) -> tuple[int, str]:
+        """Return code and message of a token with these claims."""
+        token = jwt.encode(claims, SECRET, "HS256")
+        got = app_of(guard=make_guard(config)).post(
+            "/api/v1",
+            content='{"req":2,"seq":1}',
+            headers={"Authorization": f"Bearer {token}"},
+        )
+        assert got.status_code == (401 if got.json()["code"] else 200)
+        if got.status_code == 401:
+            assert 'error="invalid_token"' in got.headers["WWW-Authenticate"]
+        return got.json()["code"], got.json().get("message", "")
+
+    def rules(self, **given: Any) -> HttpServer:
+        return HttpServer(auth_type="jwt", jwt_secret=SECRET, **given)
+
+    def test_audience_must_be_among_those_of_the_token(self) -> None:
+        config, exp = self.rules(jwt_audience="nanomq"), time.time() + 60
+        assert self.ask(config, exp=exp, aud="nanomq") == (0, "")
+        assert self.ask(config, exp=exp, aud=["x", "nanomq"]) == (0, "")
+        for aud in ("other", ["other"], "nanomq2", [], 5):
+            assert self.ask(config, exp=exp, aud=aud)[0] == 103
+        assert self.ask(config, exp=exp) == (103, "the token has no aud")
+        assert "jwt.aud" in self.ask(config, exp=exp, aud="other")[1]
+        assert self.ask(self.rules(), exp=exp, aud="anybody") == (0, "")
+
+    def test_issuer_that_is_set_must_be_named(self) -> None:
+        config, exp = self.rules(jwt_issuer="ops"), time.time() + 60
+        assert self.ask(config, exp=exp, iss="ops") == (0, "")
+        assert self.ask(config, exp=exp) == (103, "the token has no iss")
+        wrong = (103, "the token is not of http_server.jwt.iss")
+        assert self.ask(config, exp=exp, iss="other") == wrong
+        assert self.ask(self.rules(jwt_issuer=""), exp=exp, iss="anybody") == (0, "")
+
+    def test_issuer_is_the_file_name_of_the_public_key_by_default(
+        self, tmp_path: Any
+    ) -> None:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        path = TestJwt().public_key(key, tmp_path)
+        config = self.rules(jwt_public_keyfile=str(path))
+        check = make_guard(config).check
+        for said in ({"iss": "public.pem"}, {}):
+            check("Bearer " + jwt.encode({"exp": time.time() + 60, **said}, key, "RS256"))
+        with pytest.raises(Refused, match=r"not of http_server\.jwt\.iss"):
+            check(
+                "Bearer " + jwt.encode({"exp": time.time() + 60, "iss": "x"}, key, "RS256")
+            )
+        # The secret is no such file.
+        assert self.ask(config, exp=time.time() + 60, iss="x") == (0, "")
+
+    def test_token_that_lives_too_long_is_refused(self) -> None:
+        config, now = self.rules(jwt_max_life_s=600), int(time.time())
+        longer = (103, "the token lives longer than http_server.jwt.max_life")
+        assert self.ask(config, iat=now - 10, exp=now + 590) == (0, "")
+        assert self.ask(config, iat=now - 10, exp=now + 591) == longer
+        assert self.ask(config, iat=now - 1000, exp=now + 60) == longer
+        assert self.ask(config, exp=now + 590) == (0, "")
+        assert self.ask(config, exp=now + 700) == longer
+        assert self.ask(self.rules(), iat=0, exp=now + 10**9) == (0, "")
+
+    def test_times_may_be_texts_of_numbers(self) -> None:
+        config, now = self.rules(jwt_max_life_s=600), int(time.time())
+        assert self.ask(config, iat=str(now - 10), exp=str(now + 590)) == (0, "")
+        assert self.ask(config, iat=str(now - 10), exp=str(now + 591))[0] == 103
+        assert self.ask(config, iat=str(now - 90), exp=str(now - 60))[0] == 116
+
+    @pytest.mark.parametrize("iat", [None, "x", [], {}, float("inf"), 1 << 60])
+    def test_time_that_is_none_is_refused(self, iat: object) -> None:
+        config = self.rules(jwt_max_life_s=600)
+        assert self.ask(config, iat=iat, exp=int(time.time()) + 60)[0] == 103
+
+    @pytest.mark.parametrize("exp", [None, "x", [], float("inf"), float("nan")])
+    def test_end_that_is_no_time_is_refused(self, exp: object) -> None:
+        for config in (self.rules(), self.rules(jwt_max_life_s=600)):
+            assert self.ask(config, exp=exp)[0] == 103
+            assert self.ask(config) == (103, "the token has no exp")
 
 
 WRONG, RIGHT = "Basic d3Jvbmc6d3Jvbmc=", "Basic YWRtaW46cHVibGlj"
