@@ -169,6 +169,13 @@ class HttpServer:
     password: str = key(
         "password", _PASSWORD, DEFAULT_HTTP_PASSWORD, "Password for the API.", secret=True
     )
+    mask_secrets: str = key(
+        "mask_secrets",
+        Choice(("auto", "always", "never")),
+        "auto",
+        "Own key: whether request 11 answers ****** for passwords and the private key. auto:"
+        " where the answer would cross the network in clear, to another machine without TLS.",
+    )
     auth_type: str = key(
         "auth_type", Choice(("basic", "jwt")), "basic", "How callers log in."
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from ipaddress import IPv6Address, ip_address
 from typing import Any, Protocol, TypeVar
 
 import orjson
@@ -29,7 +30,7 @@ from nanomq_py.http.lists import (
 from nanomq_py.http.reply import Code, Refused, json_response
 from nanomq_py.http.v1_config import PemFiles, from_json, to_json
 from nanomq_py.records import ClientState, Snapshot, Stats
-from nanomq_py.reload import Change, Outcome, Prepare
+from nanomq_py.reload import Change, Outcome, Prepare, audit
 
 log = logging.getLogger("nanomq.http")
 
@@ -89,6 +90,7 @@ class Call:
     seq: int
     fields: Mapping[str, Any]
     who: str  # for the audit log
+    private: bool = False  # nobody on the network can read the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,12 @@ async def control(api: Api, call: Call) -> Answer:
 
 async def get_config(api: Api, call: Call) -> Answer:
     """req 11: the configuration that was accepted last."""
-    return Answer(await asyncio.to_thread(to_json, api.configurator.config))
+    config = api.configurator.config
+    mode = config.http_server.mask_secrets
+    masked = mode == "always" or (mode == "auto" and not call.private)
+    data = await asyncio.to_thread(to_json, config, masked=masked)
+    audit.info("%s: read, its secrets %s", call.who, "masked" if masked else "shown")
+    return Answer(data)
 
 
 class _Files:
@@ -275,6 +282,19 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
+def _is_private(request: Request) -> bool:
+    """Return whether the answer goes over TLS, or does not leave the machine."""
+    if request.url.scheme == "https":
+        return True
+    try:
+        address = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    return address.is_loopback
+
+
 def make_endpoint(api: Api, gate: Gate) -> Callable[[Request], Any]:
     """Return the handler of ``/api/v1``."""
 
@@ -289,6 +309,7 @@ def make_endpoint(api: Api, gate: Gate) -> Callable[[Request], Any]:
             name = await gate.admit(address, authorization, gone)
             body = await _body(request)
             call = parse(body, envelope, f"{name} from {address}:{port}")
+            call = replace(call, private=_is_private(request))
             answer = await HANDLERS[call.req](api, call)
         except Refused as refused:
             content = envelope.error(refused.code, refused.message)

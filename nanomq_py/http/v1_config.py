@@ -51,6 +51,7 @@ _BRIDGE = (
     "forwards",
 )
 _NEW_BRIDGE = "main"
+MASK = "******"  # stands for a secret; request 12 leaves the value alone then
 
 
 # --- req 11
@@ -66,14 +67,17 @@ def _read_pem(path: str | None) -> str | None:
         return None
 
 
-def _texts(section: Any, names: tuple[str, ...]) -> dict[str, Any]:
+def _texts(section: Any, names: tuple[str, ...], *, masked: bool = False) -> dict[str, Any]:
     values = {name: getattr(section, name) for name in names}
+    if masked:
+        secret = {declared.name for declared, key in keys_of(type(section)) if key.secret}
+        values |= {name: MASK for name in secret & values.keys() if values[name]}
     return {n: list(v) if isinstance(v, tuple) else v for n, v in values.items()}
 
 
-def _bridge_json(bridge: Bridge) -> dict[str, Any]:
+def _bridge_json(bridge: Bridge, *, masked: bool) -> dict[str, Any]:
     return {
-        **_texts(bridge, _BRIDGE),
+        **_texts(bridge, _BRIDGE, masked=masked),
         "subscription": [{"topic": s.topic, "qos": s.qos} for s in bridge.subscription],
     }
 
@@ -82,22 +86,27 @@ def _first_bridge(config: Config) -> Bridge:
     return config.bridges[0] if config.bridges else Bridge(name=_NEW_BRIDGE)
 
 
-def to_json(config: Config) -> dict[str, Any]:
-    """Return the ``data`` of req 11; ``bridge`` is the first bridge. Blocks: PEM files."""
+def to_json(config: Config, *, masked: bool = False) -> dict[str, Any]:
+    """Return the ``data`` of req 11; ``bridge`` is the first bridge. Blocks: PEM files.
+
+    masked  passwords and the private key are MASK
+    """
     tls = config.tls
     pem = {name: _read_pem(getattr(tls, attribute)) for name, attribute in _PEM.items()}
+    if masked and pem["key"] is not None:
+        pem["key"] = MASK
     return {
         **_texts(config, _KEYS),
         "url": config.url or "",
         "msq_len": config.msq_len or WINDOW,
         "tls": {
-            **_texts(tls, ("enable", "url", "key_password")),
+            **_texts(tls, ("enable", "url", "key_password"), masked=masked),
             **pem,
             **_texts(tls, ("verify_peer", "fail_if_no_peer_cert")),
         },
         "websocket": _texts(config.websocket, _WEBSOCKET),
-        "http_server": _texts(config.http_server, _HTTP_SERVER),
-        "bridge": _bridge_json(_first_bridge(config)),
+        "http_server": _texts(config.http_server, _HTTP_SERVER, masked=masked),
+        "bridge": _bridge_json(_first_bridge(config), masked=masked),
     }
 
 
@@ -127,13 +136,13 @@ S = TypeVar("S")
 
 
 def _changed(section: S, prefix: str, data: Mapping[str, Any], names: tuple[str, ...]) -> S:
-    """Return the section with the values of ``data``; null leaves one alone."""
+    """Return the section with the values of ``data``; null, or a MASK, leaves one alone."""
     keys = {declared.name: key for declared, key in keys_of(type(section))}
     values = {}
     for name, value in data.items():
         if name not in names:
             raise Refused(400, Code.REQ_PARAM_ERROR, f"{prefix}{name}: unknown key")
-        if value is not None:
+        if value is not None and not (keys[name].secret and value == MASK):
             values[name] = _value(f"{prefix}{name}", keys[name], value)
     changed: S = replace(section, **values)  # type: ignore[type-var]
     return changed
@@ -239,7 +248,7 @@ def _tls(config: Config, data: dict[str, Any], pem: PemFiles) -> Any:
     paths: dict[str, Any] = {}
     for name, attribute in _PEM.items():
         text = rest.pop(name, None)
-        if text is None:
+        if text is None or (name == "key" and text == MASK):
             continue
         if not isinstance(text, str):
             raise _refuse(f"tls.{name}", "the text of a PEM file")

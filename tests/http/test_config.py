@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanomq_py.config import Config
+from nanomq_py.config.sections import Bridge, HttpServer, Tls
+from nanomq_py.http.guard import BasicGuard
 from nanomq_py.http.reply import Refused
-from nanomq_py.http.v1_config import PemFiles, from_json, to_json
-from tests.certs import Certs
+from nanomq_py.http.v1_config import MASK, PemFiles, from_json, to_json
+from tests.certs import PASSWORD, Certs
 from tests.conftest import FOREIGN_ENV, Process, StartBroker, free_port
 from tests.http.test_v1 import FakeProcess, app_of, post
 from tests.raw import Raw
@@ -204,13 +207,13 @@ def test_pem_texts_become_files_of_the_owner(
             "http_server.auth_type: expected basic or",
         ),
         ({"http_server": {"username": ""}}, "http_server.username: expected a text"),
-        ({"http_server": {"port": 65536}}, "http_server.port: expected a whole number"),
-        ({"bridge": {"name": "x"}}, "bridge.name: unknown key"),
-        ({"bridge": {"forwards": "a"}}, "bridge.forwards: expected texts"),
         (
             {"http_server": {"password": ""}},
             "http_server.password: expected a text that is",
         ),
+        ({"http_server": {"port": 65536}}, "http_server.port: expected a whole number"),
+        ({"bridge": {"name": "x"}}, "bridge.name: unknown key"),
+        ({"bridge": {"forwards": "a"}}, "bridge.forwards: expected texts"),
         ({"bridge": {"forwards": ["a,b"]}}, "bridge.forwards: expected texts"),
         (
             {"bridge": {"subscription": [{"qos": 1}]}},
@@ -229,6 +232,89 @@ def test_wrong_value_refuses_the_whole_and_names_the_key(
     assert says in got.json["message"]
     assert broker.conf.read_text() == text
     assert broker.api(req=11).json["data"]["qos_duration"] == 60
+
+
+SECRETS = Config(
+    tls=Tls(key_password="tls-secret"),
+    http_server=HttpServer(password="api-secret"),
+    bridges=(Bridge(name="b", password="bridge-secret"),),
+)
+
+
+def shown(peer: str, url: str = "http://h/api/v1", mode: str = "auto") -> set[str]:
+    """Return the secrets that request 11 of that peer is answered with."""
+    config = replace(SECRETS, http_server=replace(SECRETS.http_server, mask_secrets=mode))
+    client = app_of(config=config, guard=BasicGuard("admin", "public"), peer=peer)
+    answer = client.post(url, content='{"req":11,"seq":1}', auth=("admin", "public"))
+    data = answer.json()["data"]
+    passwords = data["tls"]["key_password"], data["http_server"]["password"]
+    return {*passwords, data["bridge"]["password"]}
+
+
+ALL_SECRETS = {"tls-secret", "api-secret", "bridge-secret"}
+
+
+def test_secrets_cross_the_network_under_tls_only() -> None:
+    for loopback in ("127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"):
+        assert shown(loopback) == ALL_SECRETS
+    for machine in ("192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "nowhere", ""):
+        assert shown(machine) == {MASK}
+        assert shown(machine, "https://h/api/v1") == ALL_SECRETS
+        assert shown(machine, mode="never") == ALL_SECRETS
+    assert shown("127.0.0.1", "https://h/api/v1", mode="always") == {MASK}
+
+
+def test_masked_answer_has_the_same_shape() -> None:
+    def shape(value: Any) -> Any:
+        if isinstance(value, dict):
+            return [(name, shape(part)) for name, part in value.items()]
+        return type(value)
+
+    for config in (SECRETS, Config()):
+        assert shape(to_json(config, masked=True)) == shape(to_json(config))
+
+
+def test_reading_masked_and_writing_back_destroys_no_secret(
+    start_broker: StartBroker, certs: Certs
+) -> None:
+    process = start_broker(
+        tls__enable="true",
+        tls__url="tls+nmq-tcp://127.0.0.1:0",
+        tls__certfile=str(certs.locked.certfile),
+        tls__keyfile=str(certs.locked.keyfile),
+        tls__key_password=PASSWORD,
+        bridge__mqtt__b__password="bridge-secret",
+        http_server__mask_secrets="always",
+    )
+    text = process.conf.read_text()
+    masked = process.api(req=11).json["data"]
+    assert masked["tls"]["cert"] == certs.locked.certfile.read_text()
+    for name in ("bridge-secret", PASSWORD, "PRIVATE KEY", '"public"'):
+        assert name not in json.dumps(masked)
+    assert masked["tls"]["key"] == masked["bridge"]["password"] == MASK
+    masked["msq_len"] = 77
+    got = process.api(req=12, data=masked)
+    assert got.json["data"]["applied"] == ["msq_len"]
+    assert process.conf.read_text() == text + "msq_len=77\n"
+    process.set_keys(http_server__mask_secrets="never")
+    assert process.api(req=10, action="reload").status == 200
+    after = process.api(req=11).json["data"]
+    assert after["tls"]["key"] == certs.locked.keyfile.read_text()
+    assert after["tls"]["key_password"] == PASSWORD
+    assert (after["http_server"]["password"], after["bridge"]["password"]) == (
+        "public", "bridge-secret",
+    )  # fmt: skip
+
+
+def test_reading_the_configuration_leaves_an_audit_line(start_broker: StartBroker) -> None:
+    process = start_broker()
+    process.reload(log__level="error")
+    assert process.api(req=11).status == 200
+    process.waits_for("nanomq.audit: admin from 127.0.0.1:")
+    process.waits_for(", req 11: read, its secrets shown")
+    process.reload(http_server__mask_secrets="always")
+    assert process.api(req=11).status == 200
+    process.waits_for(", req 11: read, its secrets masked")
 
 
 def test_null_leaves_a_value_alone_and_keypass_is_key_password() -> None:

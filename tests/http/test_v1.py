@@ -123,13 +123,15 @@ def app_of(
     config: Config | None = None,
     guard: Guard | None = None,
     process: FakeProcess | None = None,
+    peer: str = "127.0.0.1",
 ) -> TestClient:
     api = Api(
         broker or FakeBroker(),
         FakeConfigurator(config or Config()),
         process or FakeProcess(),
     )
-    return TestClient(make_app(api, Gate(guard or BasicGuard(*AUTH))))
+    app = make_app(api, Gate(guard or BasicGuard(*AUTH)))
+    return TestClient(app, client=(peer, 50000))
 
 
 @pytest.fixture

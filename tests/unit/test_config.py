@@ -70,6 +70,7 @@ SAMPLES = {
     "http_server.max_connections_per_address": ("8", 8),
     "http_server.username": ("u", "u"),
     "http_server.password": ("p", "p"),
+    "http_server.mask_secrets": ("always", "always"),
     "http_server.auth_type": ("jwt", "jwt"),
     "http_server.jwt.public.keyfile": ("/p", "/p"),
     "http_server.jwt.private.keyfile": ("/q", "/q"),
