@@ -156,7 +156,7 @@ class HttpServer:
         Whole(0, 65535),
         64,
         "Own key: most connections to the API at once; 0: no bound. One that asks for nothing"
-        " makes room for a new one.",
+        " makes room for a new one, or that one waits.",
     )
     max_connections_per_address: int = key(
         "max_connections_per_address",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from enum import IntEnum
 from typing import Any, Protocol
 
 import h11
@@ -30,6 +31,14 @@ HEAD_LINES = 100
 PIECE = 256  # where a byte can cost much: headers, and bodies in chunks
 LARGE_PIECE = 64 * 1024
 _OVER = (h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
+
+
+class Login(IntEnum):
+    """What the requests of a connection have shown; the lowest makes room first."""
+
+    REFUSED = 0
+    NONE = 1
+    GOOD = 2
 
 
 class Hub(Protocol):
@@ -60,8 +69,9 @@ class Connection(H11Protocol):
 
     def __init__(self, hub: Hub, config: uvicorn.Config, state: ServerState, network: str):
         self.gone = asyncio.Event()  # requests find it in their scope
-        super().__init__(config, state, {"gone": self.gone})
+        super().__init__(config, state, {"gone": self.gone, "login": self._note_login})
         self.network = network
+        self.login = Login.NONE
         self.queued = False  # the hub's
         self._hub = hub
         self._held = bytearray()  # came, and is not parsed yet
@@ -72,6 +82,7 @@ class Connection(H11Protocol):
         self._unsent = 0
         self._drained = False
         self._write_since = 0.0
+        self._refused_since = 0.0
 
     # --- asyncio.Protocol
 
@@ -152,15 +163,32 @@ class Connection(H11Protocol):
 
     # --- time
 
+    def _note_login(self, good: bool) -> None:
+        if not good:
+            self._refused_since = time.monotonic()
+        self.login = Login.GOOD if good else Login.REFUSED
+
     @property
-    def idle_since(self) -> float | None:
-        """Since when it waits for a header; None: a request is under way."""
-        waits = self._read_state is h11.IDLE and not self._held and not self._answered
-        return self._read_since if waits else None
+    def spare_since(self) -> float | None:
+        """Since when it can make room for another; None: a request is under way.
+
+        One that was refused only takes its answer. One that nobody has logged in on is asked
+        to send more, and is nobody's loss.
+        """
+        if self.login is Login.REFUSED:
+            return self._refused_since
+        if self.login is Login.NONE:
+            busy = self.cycle is not None and not self.cycle.response_complete
+            busy = busy or (self._read_state is h11.IDLE and bool(self._held))
+        else:
+            busy = self._read_state is not h11.IDLE or bool(self._held) or self._answered
+        return None if busy else self._read_since
 
     def look(self, now: float) -> None:
         """Cut the connection of a peer that lets others wait."""
-        if self.transport is not None and (self._reads_late(now) or self._writes_late(now)):
+        if self.transport is None:
+            return
+        if self._reads_late(now) or self._writes_late(now):
             self.abort()
 
     def abort(self) -> None:

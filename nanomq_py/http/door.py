@@ -29,6 +29,9 @@ PAUSE_S = 0.5  # where there is no descriptor or no memory
 ACCEPTS_AT_ONCE = 4
 TURN_S = 0.001  # of parsing, before others get theirs
 YOUNG_S = 1.0  # a connection makes room for another one only after this
+LINE = 64  # who waits for a place
+LINE_OF_ADDRESS = 32
+LINE_S = 5.0
 _STARVED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -44,10 +47,21 @@ class Bounds:
         return Bounds(http.max_connections, http.max_connections_per_address)
 
 
+@dataclass(frozen=True, eq=False)
+class _Guest:
+    """Who has come and waits for a place."""
+
+    sock: socket.socket
+    address: str
+    network: str
+    since: float
+
+
 class Door:
     """Accepts on a socket that listens, and gives connections their turns.
 
-    It stands where uvicorn has an ``asyncio.Server``.
+    It stands where uvicorn has an ``asyncio.Server``. Where there is no place whoever comes
+    waits in a line: places go round quickly, and who comes again and again is not faster.
     """
 
     def __init__(
@@ -63,7 +77,9 @@ class Door:
         self._make = make
         self._loop = asyncio.get_running_loop()
         self._by_network: Counter[str] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._line: list[_Guest] = []
+        self._seating: asyncio.Handle | None = None
+        self._adopting: dict[Connection, asyncio.Task[None]] = {}
         self._queue: deque[Connection] = deque()
         self._scheduled = False
         self._again: asyncio.TimerHandle | None = None
@@ -78,17 +94,21 @@ class Door:
         self._loop.add_reader(self._sock.fileno(), self._accept)
 
     def close(self) -> None:
-        """Accept no more; the socket stays the caller's."""
+        """Accept no more, and let go who has not asked yet; the socket stays the caller's."""
         if self._closed:
             return
         self._closed = True
         self._loop.remove_reader(self._sock.fileno())
-        if self._again is not None:
-            self._again.cancel()
+        for handle in (self._again, self._seating):
+            if handle is not None:
+                handle.cancel()
+        for guest in self._line:
+            guest.sock.close()
+        self._line.clear()
 
     async def wait_closed(self) -> None:
         """Return when what was accepted is a connection or closed."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._adopting.values(), return_exceptions=True)
 
     def _accept(self) -> None:
         for _ in range(ACCEPTS_AT_ONCE):
@@ -103,60 +123,97 @@ class Door:
                     self._pause(fault)
                     return
                 continue  # the peer has gone already, and the like: the next one may do
-            self._take(sock, str(address[0]))
+            sock.setblocking(False)
+            self._receive(sock, str(address[0]))
 
     def _pause(self, fault: OSError) -> None:
         log.warning("http_server: connections wait: %s", fault.strerror)
         self._loop.remove_reader(self._sock.fileno())
         self._again = self._loop.call_later(PAUSE_S, self.open)
 
-    def _refusal(self, network: str) -> str | None:
-        """Return the key whose bound refuses another connection, or None."""
+    # --- places
+
+    def _receive(self, sock: socket.socket, address: str) -> None:
+        """Have it wait behind the others, if there is a place to wait."""
+        guest = _Guest(sock, address, network_of(address), time.monotonic())
+        self._line.append(guest)
+        self._seat()
+        alike = sum(other.network == guest.network for other in self._line)
+        if guest in self._line and (alike > LINE_OF_ADDRESS or len(self._line) > LINE):
+            self._refuse(guest)
+
+    def _seat(self) -> None:
+        """Give free places to those who wait, in their order."""
+        self._seating = None
+        full: set[str] = set()
+        for guest in list(self._line):
+            if guest.network in full:
+                continue
+            if self._has_place(guest.network):
+                self._line.remove(guest)
+                self._take(guest)
+            else:
+                full.add(guest.network)
+
+    def _has_place(self, network: str) -> bool:
+        """Return whether one more of that network may come in; make room for it if need be."""
         bounds = self.bounds
         if bounds.of_address and self._by_network[network] >= bounds.of_address:
-            here = [c for c in self.connections if c.network == network]
-            return None if self._make_room(here) else "max_connections_per_address"
+            return self._make_room([c for c in self.connections if c.network == network])
         if bounds.in_all and len(self.connections) >= bounds.in_all:
-            return None if self._make_room(self.connections) else "max_connections"
-        return None
+            return self._make_room(self.connections)
+        return True
 
-    def _take(self, sock: socket.socket, address: str) -> None:
-        network = network_of(address)
-        if key := self._refusal(network):
-            log.warning("http_server.%s: a connection of %s is refused", key, address)
-            sock.close()
-            return
-        connection = self._make(self, network)
+    def _refuse(self, guest: _Guest) -> None:
+        full = self.bounds.of_address and (
+            self._by_network[guest.network] >= self.bounds.of_address
+        )
+        key = "max_connections_per_address" if full else "max_connections"
+        log.warning("http_server.%s: a connection of %s is refused", key, guest.address)
+        self._line.remove(guest)
+        guest.sock.close()
+
+    def _take(self, guest: _Guest) -> None:
+        connection = self._make(self, guest.network)
         self.connections.add(connection)
-        self._by_network[network] += 1
-        task = self._loop.create_task(self._adopt(sock, connection))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._by_network[guest.network] += 1
+        task = self._loop.create_task(self._adopt(guest.sock, connection))
+        self._adopting[connection] = task
+        task.add_done_callback(lambda done: self._adopted(guest, connection, done))
 
     async def _adopt(self, sock: socket.socket, connection: Connection) -> None:
-        sock.setblocking(False)
-        try:
-            await self._loop.connect_accepted_socket(lambda: connection, sock)
-        except OSError:
-            sock.close()
-            self.leave(connection)
+        await self._loop.connect_accepted_socket(lambda: connection, sock)
+
+    def _adopted(
+        self, guest: _Guest, connection: Connection, done: asyncio.Task[None]
+    ) -> None:
+        del self._adopting[connection]
+        fault = None if done.cancelled() else done.exception()
+        if connection.transport is not None and fault is None and not done.cancelled():
+            return
+        if fault is not None and not isinstance(fault, OSError):
+            log.error("http_server: a connection failed", exc_info=fault)
+        connection.abort()
+        guest.sock.close()
+        self.leave(connection)
 
     def _make_room(self, among: Iterable[Connection]) -> bool:
         """Cut the connection that can be spared best; return whether there was one.
 
-        It asks for nothing, and is one of the address that has the most.
+        It asks for nothing; nobody has logged in on it, if there is such a one; and it is one
+        of the address that has the most.
         """
         now = time.monotonic()
         spare = [
-            (self._by_network[connection.network], -since, connection)
+            (-connection.login, self._by_network[connection.network], -since, connection)
             for connection in among
-            if (since := connection.idle_since) is not None and now - since > YOUNG_S
+            if (since := connection.spare_since) is not None and now - since > YOUNG_S
         ]
         if not spare:
             return False
-        victim = max(spare, key=lambda entry: entry[:2])[2]
+        victim = max(spare, key=lambda entry: entry[:3])[3]
         self.leave(victim)
-        victim.abort()
+        self._cut(victim)
         return True
 
     def leave(self, connection: Connection) -> None:
@@ -167,6 +224,8 @@ class Door:
         self._by_network[connection.network] -= 1
         if self._by_network[connection.network] == 0:
             del self._by_network[connection.network]
+        if self._line and self._seating is None:
+            self._seating = self._loop.call_soon(self._seat)
 
     # --- turns
 
@@ -200,8 +259,16 @@ class Door:
         now = time.monotonic()
         for connection in list(self.connections):
             connection.look(now)
+        self._seat()
+        for guest in [g for g in self._line if now - g.since > LINE_S]:
+            self._refuse(guest)
 
     def cut(self) -> None:
         """Cut all connections."""
         for connection in list(self.connections):
-            connection.abort()
+            self._cut(connection)
+
+    def _cut(self, connection: Connection) -> None:
+        if (task := self._adopting.get(connection)) is not None:
+            task.cancel()
+        connection.abort()

@@ -50,9 +50,12 @@ class _Uvicorn(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Before uvicorn cancels the requests of who is late, with a traceback for each.
+        late = asyncio.get_running_loop().call_later(FAREWELL_S, self.door.cut)
         try:
             await super().shutdown(sockets)
         finally:
+            late.cancel()
             self.door.cut()  # who does not take its last answer
 
     @contextlib.contextmanager
@@ -84,7 +87,7 @@ class _Running:
                 http="h11",
                 ws="none",
                 h11_max_incomplete_event_size=HEAD_BYTES,
-                timeout_graceful_shutdown=FAREWELL_S,
+                timeout_graceful_shutdown=2 * FAREWELL_S,
                 server_header=False,
                 proxy_headers=False,  # who fails to log in cannot say that it was another
             ),
@@ -103,7 +106,9 @@ class _Running:
         self._server.door.bounds = bounds
 
     def leave(self) -> None:
-        """Stop once the answers under way are given."""
+        """Let nobody in from now on, and stop once the answers under way are given."""
+        self._server.door.close()
+        self.sock.close()
         self._server.should_exit = True
 
 

@@ -35,6 +35,7 @@ from nanomq_py.reload import Change, Outcome, Prepare, audit
 log = logging.getLogger("nanomq.http")
 
 MAX_BODY_BYTES = 1 << 20
+SKIP_BYTES = 64 << 10  # of the body of a stranger
 U64_MAX = (1 << 64) - 1
 
 
@@ -295,6 +296,37 @@ def _is_private(request: Request) -> bool:
     return address.is_loopback
 
 
+async def _login(request: Request, gate: Gate) -> str:
+    """Return who asks, from where. Raises Refused; the connection ends with the answer then.
+
+    Others wait for the place of one that does not log in.
+    """
+    address, port = request.client or ("nowhere", 0)
+    state = request.scope.get("state", {})
+    note: Callable[[bool], None] = state.get("login", lambda good: None)
+    authorization = request.headers.get("authorization")
+    try:
+        name = await gate.admit(address, authorization, state.get("gone"))
+    except Refused as refused:
+        note(False)
+        refused.headers["Connection"] = "close"
+        await _skip(request)
+        raise
+    note(True)
+    return f"{name} from {address}:{port}"
+
+
+async def _skip(request: Request) -> None:
+    """Take a short body: where bytes are left, closing makes some peers lose the answer."""
+    if "expect" in request.headers:
+        return  # it sends none before it is told to
+    left = SKIP_BYTES
+    async for chunk in request.stream():
+        left -= len(chunk)
+        if left < 0:
+            return
+
+
 def make_endpoint(api: Api, gate: Gate) -> Callable[[Request], Any]:
     """Return the handler of ``/api/v1``."""
 
@@ -302,13 +334,9 @@ def make_endpoint(api: Api, gate: Gate) -> Callable[[Request], Any]:
 
     async def endpoint(request: Request) -> Response | ListAnswer:
         envelope = Envelope()
-        address, port = request.client or ("nowhere", 0)
         try:
-            gone = request.scope.get("state", {}).get("gone")
-            authorization = request.headers.get("authorization")
-            name = await gate.admit(address, authorization, gone)
-            body = await _body(request)
-            call = parse(body, envelope, f"{name} from {address}:{port}")
+            who = await _login(request, gate)
+            call = parse(await _body(request), envelope, who)
             call = replace(call, private=_is_private(request))
             answer = await HANDLERS[call.req](api, call)
         except Refused as refused:

@@ -8,12 +8,13 @@ import select
 import socket
 import threading
 import time
+import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Process, StartBroker
+from tests.conftest import Process, StartBroker, free_port
 
 HALF = b"POST /api/v1 HTTP/1.1\r\nHost: a\r\n"
 ASK = (
@@ -73,6 +74,14 @@ def bound_descriptors(process: Process, free: int) -> None:
 def cpu_s(process: Process) -> float:
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
+
+
+def answer_of(sock: socket.socket) -> bytes:
+    """Return the next answer to an ASK on the connection, or what came of it."""
+    answer = b""
+    while not answer.endswith(b"}") and (data := sock.recv(4096)):
+        answer += data
+    return answer
 
 
 def is_closed(sock: socket.socket, within_s: float) -> bool:
@@ -277,11 +286,72 @@ def test_bounds_follow_a_reload(start_broker: StartBroker) -> None:
     with attacked(process, 2, b""):
         (third,) = connections(process, 1)
         with third:
-            assert is_closed(third, 0.9)  # the others are young
+            third.sendall(ASK)
+            third.settimeout(0.7)
+            with pytest.raises(TimeoutError):  # the others are young
+                third.recv(4096)
+            third.settimeout(5)
+            assert answer_of(third).startswith(b"HTTP/1.1 200")
     assert answer_when_free(process) == 200
     assert process.reload(http_server__max_connections_per_address="4")["applied"]
     with attacked(process, 3, b""):
         assert process.api(req=2).status == 200
+
+
+def test_line_before_the_door_is_bounded(start_broker: StartBroker) -> None:
+    process = start_broker(http_server__max_connections_per_address="1")
+    with attacked(process, 1, ASK[:-5]) as place, contextlib.ExitStack() as closing:
+        began = time.monotonic()  # a right login holds its place for 10 s
+        line = [closing.enter_context(sock) for sock in connections(process, 33)]
+        assert is_closed(line[32], 1)
+        assert not is_closed(line[31], 0.1)
+        assert is_closed(line[31], 8)
+        assert is_closed(line[0], 1)
+        assert 4 < time.monotonic() - began < 8  # 5 s, looked at once a second
+        (late,) = connections(process, 1)
+        with late:
+            late.sendall(ASK)
+            place[0].close()
+            assert answer_of(late).startswith(b"HTTP/1.1 200")
+    assert answer_when_free(process) == 200
+
+
+BUSY = {
+    "silent": b"",
+    "half a header": HALF,
+    "half a body": ASK[:-5],
+    "half a body of a stranger": ASK.replace(b"YWRtaW4", b"YWRtaW5")[:-5],
+    "answered": ASK,
+}
+
+
+def descriptors(process: Process) -> int:
+    return len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+
+
+def test_port_moves_while_every_place_is_taken_and_nothing_is_left(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker()
+    assert process.api(req=2).status == 200
+    idle = descriptors(process)
+    port = process.http_port
+    for first in BUSY.values():
+        with attacked(process, 40, first) as crowd:
+            new = free_port()
+            process.set_keys(http_server__port=str(new))
+            assert process.nanomq("reload", "--conf", str(process.conf)).returncode == 0
+            assert process.api(port=new, req=2).status == 200
+            with pytest.raises(urllib.error.URLError, match="refused"):
+                process.api(port=port, req=2)
+            for sock in crowd:
+                assert is_closed(sock, 5)
+            until = time.monotonic() + 5
+            while descriptors(process) > idle:
+                assert time.monotonic() < until, descriptors(process)
+                time.sleep(0.05)
+        process.http_port = port = new
+    assert "Traceback" not in "".join(process.lines)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+import socket
 import threading
 import time
 from typing import Any
@@ -25,6 +26,7 @@ from nanomq_py.http import guard
 from nanomq_py.http.guard import BasicGuard, Gate, make_guard
 from nanomq_py.http.reply import Code, Refused
 from tests.conftest import Process, StartBroker
+from tests.faults.test_http_attack import ASK, answer_of
 from tests.http.test_v1 import AUTH, app_of
 
 SECRET = "0123456789abcdef" * 2
@@ -346,3 +348,55 @@ def test_right_password_gets_in_beside_guesses_of_the_same_address(
         guesses = len(guessers.answers) - before
     assert guesses <= 24 * (sum(times) + 2)  # one a connection and second
     assert set(guessers.answers) == {401}
+
+
+def test_user_gets_in_where_guessers_have_every_place_of_his_address(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker()
+    with Guessers(process, 40) as guessers:  # places: 32
+        while len(guessers.answers) <= 80:
+            time.sleep(0.05)
+        for _ in range(8):
+            began = time.monotonic()
+            assert process.api(req=2).status == 200
+            assert (
+                time.monotonic() - began < 5
+            )  # two seconds, where the machine is not shared
+    assert set(guessers.answers) == {401}
+
+
+def test_failed_login_ends_its_connection(broker: Process) -> None:
+    wrong = ASK.replace(b"YWRtaW46cHVibGlj", b"YWRtaW46d3Jvbmc=")
+    with socket.create_connection(("127.0.0.1", broker.http_port), 5) as sock:
+        sock.sendall(wrong[:-17])
+        time.sleep(0.1)
+        sock.sendall(wrong[-17:])  # the body comes later: the answer is not lost
+        answer = b""
+        while data := sock.recv(4096):
+            answer += data
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert b"connection: close" in answer.lower()
+    with socket.create_connection(("127.0.0.1", broker.http_port), 5) as sock:
+        for _ in range(3):  # a right one keeps it
+            sock.sendall(ASK)
+            assert answer_of(sock).startswith(b"HTTP/1.1 200")
+
+
+def test_connections_without_a_login_make_room_first(start_broker: StartBroker) -> None:
+    process = start_broker(http_server__max_connections_per_address="3")
+    address = ("127.0.0.1", process.http_port)
+    with contextlib.ExitStack() as closing:
+        good = closing.enter_context(socket.create_connection(address, 5))
+        good.sendall(ASK)
+        assert answer_of(good).startswith(b"HTTP/1.1 200")
+        # One is silent, one was refused and does not send its body.
+        for first in (b"", ASK.replace(b"YWRtaW46cHVibGlj", b"eDp5")[:-5]):
+            closing.enter_context(socket.create_connection(address, 5)).sendall(first)
+        time.sleep(1.2)  # the young ones are spared
+        for _ in range(2):
+            late = closing.enter_context(socket.create_connection(address, 5))
+            late.sendall(ASK)
+            assert answer_of(late).startswith(b"HTTP/1.1 200")
+        good.sendall(ASK)
+        assert answer_of(good).startswith(b"HTTP/1.1 200")
