@@ -12,15 +12,34 @@ from functools import partial
 from pathlib import Path
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.sections import Listener
+from nanomq_py.config.sections import HttpServer, Listener, Tls
 from nanomq_py.records import TlsOptions
 
 MAX_PEM_BYTES = 1 << 20
 
 
-def name_of(listener: Listener, key: str) -> str:
-    """Return which key says that of a listener: its own where it has one, else ``tls.*``."""
+def http_listener(http: HttpServer) -> Listener:
+    """Return the TLS keys of the HTTP API as those of a listener, which has no name."""
+    return Listener(
+        keyfile=http.tls_keyfile,
+        key_password=http.tls_key_password,
+        certfile=http.tls_certfile,
+        cacertfile=http.tls_cacertfile,
+        verify_peer=http.tls_verify_peer,
+        fail_if_no_peer_cert=http.tls_fail_if_no_peer_cert,
+        min_version=http.tls_min_version,
+    )
+
+
+def name_of(listener: Listener, key: str, base: Tls | None = None) -> str:
+    """Return which key says that of a listener: its own where it has one, else ``tls.*``.
+
+    base  for the HTTP API, whose own key is to be named where neither is there
+    """
     own = getattr(listener, key) is not None
+    if not listener.name:
+        own = own or getattr(base, key, None) is None
+        return f"http_server.tls.{key}" if own else f"tls.{key}"
     return f"listener.{listener.name}.tls.{key}" if own else f"tls.{key}"
 
 
@@ -76,7 +95,8 @@ def load_tls(config: Config, listener: Listener) -> TlsOptions:
 
     Raises   ConfigError naming the key
     """
-    named, base = partial(name_of, listener), config.tls
+    base = config.tls
+    named = partial(name_of, listener, base=base)
     certfile = listener.certfile or base.certfile
     keyfile = listener.keyfile or base.keyfile
     cafile = listener.cacertfile or base.cacertfile

@@ -13,6 +13,7 @@ from nanomq_py.config.reader import Reading
 from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD
 from nanomq_py.config.settings import is_secret
 from nanomq_py.http.guard import make_guard
+from nanomq_py.http.tls import load_server_tls
 from nanomq_py.listeners import places_of
 from nanomq_py.tls import load_tls
 
@@ -71,6 +72,7 @@ def check_files(config: Config) -> None:
             load_tls(config, place.settings)
     if config.http_server.enable:
         make_guard(config.http_server)
+        load_server_tls(config)
 
 
 def exposed_files(reading: Reading) -> Iterator[str]:
@@ -84,6 +86,7 @@ def exposed_files(reading: Reading) -> Iterator[str]:
             secrets.setdefault(entry.where.rpartition(":")[0], name)
     config = reading.config
     keys = {"tls.keyfile": config.tls.keyfile}
+    keys["http_server.tls.keyfile"] = config.http_server.tls_keyfile
     keys |= {f"listener.{each.name}.tls.keyfile": each.keyfile for each in config.listeners}
     for name, path in keys.items():
         if path is not None:

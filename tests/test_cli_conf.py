@@ -36,6 +36,7 @@ def test_check_says_good_or_what_is_wrong(conf: Path) -> None:
             "auth.1.login=u\nauth.1.password=\n",
             "conf:2: auth.1.password=(hidden): expected",
         ),
+        ("http_server.tls.enable=true\n", "http_server.tls.certfile: missing"),
         ("mqtt {\n", "nanomq.conf:1: a section that is not ended"),
     ):
         conf.write_text(text)

@@ -176,6 +176,40 @@ class HttpServer:
         "Own key: whether request 11 answers ****** for passwords and the private key. auto:"
         " where the answer would cross the network in clear, to another machine without TLS.",
     )
+    tls_enable: bool = key(
+        "tls.enable", Flag(), False, "Own key: serve the API over TLS, and nothing else."
+    )
+    tls_keyfile: str | None = key(
+        "tls.keyfile",
+        Optional(Text()),
+        None,
+        "Own key: PEM file of the private key. Default: `tls.keyfile`; so for `key_password`,"
+        " `certfile`, `cacertfile` and `min_version`.",
+    )
+    tls_key_password: str | None = key(
+        "tls.key_password", Optional(Text()), None, "Password of the key.", secret=True
+    )
+    tls_certfile: str | None = key(
+        "tls.certfile", Optional(Text()), None, "PEM file of the chain."
+    )
+    tls_cacertfile: str | None = key(
+        "tls.cacertfile", Optional(Text()), None, "PEM file of the CAs of callers."
+    )
+    tls_verify_peer: bool = key(
+        "tls.verify_peer", Flag(), False, "Own key: check callers' certificates."
+    )
+    tls_fail_if_no_peer_cert: bool = key(
+        "tls.fail_if_no_peer_cert",
+        Flag(),
+        False,
+        "Own key: refuse callers that have no certificate. They log in all the same.",
+    )
+    tls_min_version: str | None = key(
+        "tls.min_version",
+        Optional(Choice(("1.2", "1.3"))),
+        None,
+        "The oldest TLS that is spoken.",
+    )
     auth_type: str = key(
         "auth_type", Choice(("basic", "jwt")), "basic", "How callers log in."
     )

@@ -24,6 +24,7 @@ from uvicorn.server import ServerState
 
 HEAD_S = 10.0  # for a header, from the connection or the last answer on
 BODY_S = 10.0
+CLOSE_S = 5.0  # for the peer's part of closing TLS
 WRITE_S = 10.0  # for each LEAST_PROGRESS of an answer, and for its last byte
 LEAST_PROGRESS = 16 * 1024
 HEAD_BYTES = 16 * 1024
@@ -82,6 +83,7 @@ class Connection(H11Protocol):
         self._unsent = 0
         self._drained = False
         self._write_since = 0.0
+        self._close_since: float | None = None
         self._refused_since = 0.0
 
     # --- asyncio.Protocol
@@ -188,7 +190,7 @@ class Connection(H11Protocol):
         """Cut the connection of a peer that lets others wait."""
         if self.transport is None:
             return
-        if self._reads_late(now) or self._writes_late(now):
+        if self._reads_late(now) or self._writes_late(now) or self._closes_late(now):
             self.abort()
 
     def abort(self) -> None:
@@ -213,3 +215,9 @@ class Connection(H11Protocol):
             return False
         self._unsent = max(self._unsent, unsent)
         return now - self._write_since > WRITE_S
+
+    def _closes_late(self, now: float) -> bool:
+        if not self.transport.is_closing() or self.transport.get_write_buffer_size() > 0:
+            return False
+        self._close_since = self._close_since or now
+        return now - self._close_since > CLOSE_S

@@ -10,6 +10,7 @@ import asyncio
 import errno
 import logging
 import socket
+import ssl
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -32,6 +33,8 @@ YOUNG_S = 1.0  # a connection makes room for another one only after this
 LINE = 64  # who waits for a place
 LINE_OF_ADDRESS = 32
 LINE_S = 5.0
+HANDSHAKE_S = 10.0  # of TLS, from the place on
+BETWEEN_HANDSHAKES_S = 0.002  # others have the loop then
 _STARVED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -68,10 +71,12 @@ class Door:
         self,
         sock: socket.socket,
         bounds: Bounds,
+        tls: ssl.SSLContext | None,
         make: Callable[[Hub, str], Connection],
     ) -> None:
         """Make it closed. ``make`` gets the network of a peer."""
         self.bounds = bounds
+        self.tls = tls
         self.connections: set[Connection] = set()
         self._sock = sock
         self._make = make
@@ -80,6 +85,7 @@ class Door:
         self._line: list[_Guest] = []
         self._seating: asyncio.Handle | None = None
         self._adopting: dict[Connection, asyncio.Task[None]] = {}
+        self._handshakes = asyncio.Lock()
         self._queue: deque[Connection] = deque()
         self._scheduled = False
         self._again: asyncio.TimerHandle | None = None
@@ -105,6 +111,9 @@ class Door:
         for guest in self._line:
             guest.sock.close()
         self._line.clear()
+        if self.tls is not None:
+            for task in self._adopting.values():
+                task.cancel()
 
     async def wait_closed(self) -> None:
         """Return when what was accepted is a connection or closed."""
@@ -182,7 +191,23 @@ class Door:
         task.add_done_callback(lambda done: self._adopted(guest, connection, done))
 
     async def _adopt(self, sock: socket.socket, connection: Connection) -> None:
-        await self._loop.connect_accepted_socket(lambda: connection, sock)
+        if self.tls is None:
+            await self._loop.connect_accepted_socket(lambda: connection, sock)
+        else:
+            await asyncio.wait_for(
+                self._shake_hands(sock, connection, self.tls), HANDSHAKE_S
+            )
+
+    async def _shake_hands(
+        self, sock: socket.socket, connection: Connection, tls: ssl.SSLContext
+    ) -> None:
+        """Begin when the peer has; one begins at a time, and costs a millisecond or so."""
+        await _readable(sock)
+        async with self._handshakes:
+            await asyncio.sleep(BETWEEN_HANDSHAKES_S)
+        await self._loop.connect_accepted_socket(
+            lambda: connection, sock, ssl=tls, ssl_handshake_timeout=HANDSHAKE_S
+        )
 
     def _adopted(
         self, guest: _Guest, connection: Connection, done: asyncio.Task[None]
@@ -191,7 +216,10 @@ class Door:
         fault = None if done.cancelled() else done.exception()
         if connection.transport is not None and fault is None and not done.cancelled():
             return
-        if fault is not None and not isinstance(fault, OSError):
+        if isinstance(fault, ssl.SSLError):
+            why = fault.reason or fault
+            log.info("http_server.tls: no handshake with %s: %s", guest.address, why)
+        elif fault is not None and not isinstance(fault, OSError | asyncio.TimeoutError):
             log.error("http_server: a connection failed", exc_info=fault)
         connection.abort()
         guest.sock.close()
@@ -272,3 +300,19 @@ class Door:
         if (task := self._adopting.get(connection)) is not None:
             task.cancel()
         connection.abort()
+
+
+async def _readable(sock: socket.socket) -> None:
+    """Return when bytes have come, or the peer has gone."""
+    loop = asyncio.get_running_loop()
+    come: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not come.done():
+            come.set_result(None)
+
+    loop.add_reader(sock.fileno(), wake)
+    try:
+        await come
+    finally:
+        loop.remove_reader(sock.fileno())

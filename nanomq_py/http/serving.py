@@ -7,6 +7,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import cast
 
 import uvicorn
@@ -17,6 +18,7 @@ from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD
 from nanomq_py.http.connection import HEAD_BYTES, Connection, Hub
 from nanomq_py.http.door import Bounds, Door
 from nanomq_py.http.guard import Gate, Guard, JwtGuard, make_guard
+from nanomq_py.http.tls import ServerTls, load_server_tls, renewed_keys
 from nanomq_py.listeners import bind_tcp
 
 log = logging.getLogger("nanomq")
@@ -31,9 +33,10 @@ class _Uvicorn(uvicorn.Server):
     It has no signal handlers of its own: the process has one place for them.
     """
 
-    def __init__(self, config: uvicorn.Config, sock: socket.socket, bounds: Bounds) -> None:
+    def __init__(self, config: uvicorn.Config, sock: socket.socket, terms: Terms) -> None:
         super().__init__(config)
-        self.door = Door(sock, bounds, self._connection)
+        tls = None if terms.tls is None else terms.tls.context
+        self.door = Door(sock, terms.bounds, tls, self._connection)
 
     def _connection(self, hub: Hub, network: str) -> Connection:
         return Connection(hub, self.config, self.server_state, network)
@@ -72,10 +75,37 @@ def http_address(config: Config) -> tuple[str, int] | None:
     return http.host or ("0.0.0.0" if open_to_all else "127.0.0.1"), http.port
 
 
+@dataclass(frozen=True)
+class Terms:
+    """On what terms callers come in."""
+
+    guard: Guard
+    bounds: Bounds
+    tls: ServerTls | None
+
+    @staticmethod
+    def load(config: Config) -> Terms:
+        """Read keys and certificates. Raises ConfigError. Blocks."""
+        http = config.http_server
+        return Terms(make_guard(http), Bounds.of(http), load_server_tls(config))
+
+    def renewed(self, old: Terms) -> list[str]:
+        """Return the keys whose file has another content than it had."""
+        names = renewed_keys(old.tls, self.tls)
+        keys = [
+            guard.keys.get("RS256")
+            for guard in (old.guard, self.guard)
+            if isinstance(guard, JwtGuard)
+        ]
+        if len(keys) == 2 and keys[0] != keys[1]:
+            names.append("http_server.jwt.public.keyfile")
+        return names
+
+
 class _Running:
     """uvicorn on one socket."""
 
-    def __init__(self, app: ASGIApp, sock: socket.socket, bounds: Bounds) -> None:
+    def __init__(self, app: ASGIApp, sock: socket.socket, terms: Terms) -> None:
         self.sock = sock
         self._server = _Uvicorn(
             uvicorn.Config(
@@ -92,7 +122,7 @@ class _Running:
                 proxy_headers=False,  # who fails to log in cannot say that it was another
             ),
             sock,
-            bounds,
+            terms,
         )
         self.task = asyncio.create_task(self._server.serve(sockets=[sock]))
 
@@ -101,9 +131,11 @@ class _Running:
         while not self._server.started and not self.task.done():  # noqa: ASYNC110
             await asyncio.sleep(0)
 
-    def use(self, bounds: Bounds) -> None:
+    def use(self, terms: Terms) -> None:
         """Follow these from the next connection on."""
-        self._server.door.bounds = bounds
+        door = self._server.door
+        door.bounds = terms.bounds
+        door.tls = None if terms.tls is None else terms.tls.context
 
     def leave(self) -> None:
         """Let nobody in from now on, and stop once the answers under way are given."""
@@ -113,27 +145,25 @@ class _Running:
 
 
 class Change:
-    """Another guard, and another socket where the address is another."""
+    """Other terms, and another socket where the address is another."""
 
     def __init__(self, serving: Serving, config: Config) -> None:
         self._serving = serving
         self._config = config
-        self._old_guard = serving.guard
-        self._guard: Guard | None = None
+        self._old = serving.terms
+        self._terms: Terms | None = None
         self._sock: socket.socket | None = None
 
     @property
     def renewed(self) -> list[str]:
         """Keys whose file has another content now."""
-        old, new = self._old_guard, self._guard
-        if not isinstance(old, JwtGuard) or not isinstance(new, JwtGuard):
+        if self._old is None or self._terms is None:
             return []
-        same = old.keys.get("RS256") == new.keys.get("RS256")
-        return [] if same else ["http_server.jwt.public.keyfile"]
+        return self._terms.renewed(self._old)
 
     async def prepare(self) -> None:
         """Read keys and bind. Raises ConfigError, and nothing has changed."""
-        self._guard = await asyncio.to_thread(make_guard, self._config.http_server)
+        self._terms = await asyncio.to_thread(Terms.load, self._config)
         address = http_address(self._config)
         if address is None or address == self._serving.address:
             return
@@ -151,9 +181,8 @@ class Change:
 
     def commit(self) -> None:
         """Serve there, by that guard; answers under way still go out."""
-        assert self._guard is not None
-        bounds = Bounds.of(self._config.http_server)
-        self._serving.use(self._guard, http_address(self._config), self._sock, bounds)
+        assert self._terms is not None
+        self._serving.use(self._terms, http_address(self._config), self._sock)
         self._serving.warn_of_default(self._config)
 
     async def undo(self) -> None:
@@ -167,15 +196,11 @@ class Serving:
     def __init__(self, gate: Gate, app: ASGIApp) -> None:
         self.running: _Running | None = None
         self.address: tuple[str, int] | None = None
+        self.terms: Terms | None = None  # in force
         self._gate = gate
         self._app = app
         self._leaving: set[asyncio.Task[None]] = set()
         self._warned = False
-
-    @property
-    def guard(self) -> Guard:
-        """The one in force."""
-        return self._gate.guard
 
     @property
     def port(self) -> int | None:
@@ -190,21 +215,21 @@ class Serving:
 
     def use(
         self,
-        guard: Guard,
+        terms: Terms,
         address: tuple[str, int] | None,
         sock: socket.socket | None,
-        bounds: Bounds,
     ) -> None:
         """Follow a change: ``sock`` is for a new address."""
-        self._gate.guard = guard
+        self.terms = terms
+        self._gate.guard = terms.guard
         if address == self.address:
             if self.running is not None:
-                self.running.use(bounds)
+                self.running.use(terms)
             return
         self.address = address
         old, self.running = self.running, None
         if sock is not None:
-            self.running = _Running(self._app, sock, bounds)
+            self.running = _Running(self._app, sock, terms)
         if old is not None:
             old.leave()
             self._leaving.add(old.task)

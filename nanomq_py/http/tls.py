@@ -1,0 +1,58 @@
+"""TLS of the HTTP API: the certificate and key of a configuration, as asyncio wants them."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+
+from nanomq_py.config import Config
+from nanomq_py.records import TlsOptions
+from nanomq_py.tls import http_listener, load_tls
+
+
+@dataclass(frozen=True)
+class ServerTls:
+    """What handshakes are made with; ``options`` is what was read for it."""
+
+    options: TlsOptions
+    context: ssl.SSLContext
+
+
+def load_server_tls(config: Config) -> ServerTls | None:
+    """Return what ``http_server.tls.*`` says; None: no TLS. Blocks: it reads files.
+
+    Raises   ConfigError naming the key
+    """
+    http, base = config.http_server, config.tls
+    if not (http.enable and http.tls_enable):
+        return None
+    options = load_tls(config, http_listener(http))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = (
+        ssl.TLSVersion.TLSv1_3 if options.min_version == 13 else ssl.TLSVersion.TLSv1_2
+    )
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(
+        http.tls_certfile or str(base.certfile),
+        http.tls_keyfile or base.keyfile,
+        options.key_password or "",
+    )
+    if options.ca is not None:
+        context.load_verify_locations(cadata=options.ca)
+    if options.verify_peer:
+        context.verify_mode = (
+            ssl.CERT_REQUIRED if options.require_cert else ssl.CERT_OPTIONAL
+        )
+    return ServerTls(options, context)
+
+
+def renewed_keys(old: ServerTls | None, new: ServerTls | None) -> list[str]:
+    """Return the keys whose files have another content now."""
+    if old is None or new is None:
+        return []
+    return [
+        f"http_server.tls.{key}"
+        for key, content in (("certfile", "cert"), ("keyfile", "key"), ("cacertfile", "ca"))
+        if getattr(old.options, content) != getattr(new.options, content)
+    ]

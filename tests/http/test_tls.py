@@ -1,0 +1,281 @@
+"""The HTTP API over TLS: ``http_server.tls.*``."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.certs import PASSWORD, Certs, Identity
+from tests.conftest import Answer, Process, StartBroker, free_port, running_broker
+from tests.faults.test_http_attack import ASK, answer_of, cpu_s, is_closed, login_times_s
+
+
+def keys(identity: Identity, **more: str) -> dict[str, str]:
+    return {
+        "http_server__tls__enable": "true",
+        "http_server__tls__certfile": str(identity.certfile),
+        "http_server__tls__keyfile": str(identity.keyfile),
+        **more,
+    }
+
+
+def trusting(certs: Certs, client: Identity | None = None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(certs.ca.certfile))
+    if client is not None:
+        context.load_cert_chain(client.certfile, client.keyfile)
+    return context
+
+
+def connected(process: Process, context: ssl.SSLContext, port: int = 0) -> ssl.SSLSocket:
+    sock = socket.create_connection(("127.0.0.1", port or process.http_port), 15)
+    try:
+        return context.wrap_socket(sock, server_hostname="localhost")
+    except BaseException:
+        sock.close()
+        raise
+
+
+def ask(
+    process: Process, context: ssl.SSLContext, port: int = 0, **fields: object
+) -> Answer:
+    """Send one request to ``/api/v1`` over TLS."""
+    body = json.dumps({"seq": 1, **fields}).encode()
+    login = base64.b64encode(b"admin:public")
+    head = (
+        b"POST /api/v1 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        b"Authorization: Basic %b\r\nContent-Length: %d\r\n\r\n" % (login, len(body))
+    )
+    with connected(process, context, port) as sock:
+        sock.sendall(head + body)
+        answer = b""
+        while data := sock.recv(65536):
+            answer += data
+    if not answer:
+        raise ConnectionError("no answer")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return Answer(int(head.split()[1]), json.loads(body))
+
+
+def client_hello(context: ssl.SSLContext) -> bytes:
+    """Return what a client says first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname="localhost").do_handshake()
+    return outgoing.read()
+
+
+def test_api_is_served_over_tls_and_nothing_else(
+    start_broker: StartBroker, certs: Certs
+) -> None:
+    process = start_broker(**keys(certs.server))
+    context = trusting(certs)
+    assert ask(process, context, req=2).status == 200
+    with connected(process, context) as sock:
+        for _ in range(3):  # the connection is kept
+            sock.sendall(ASK)
+            assert answer_of(sock).startswith(b"HTTP/1.1 200")
+    # What goes over TLS is not masked.
+    assert ask(process, context, req=11).json["data"]["http_server"]["password"] == "public"
+    with socket.create_connection(("127.0.0.1", process.http_port), 5) as plain:
+        plain.sendall(ASK)
+        assert is_closed(plain, 5)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connected(process, ssl.create_default_context())
+    assert "Traceback" not in "".join(process.lines)
+
+
+def test_certificate_is_that_of_the_mqtt_listeners_by_default(
+    start_broker: StartBroker, certs: Certs
+) -> None:
+    process = start_broker(
+        http_server__tls__enable="true",
+        tls__certfile=str(certs.locked.certfile),
+        tls__keyfile=str(certs.locked.keyfile),
+        tls__key_password=PASSWORD,
+        tls__min_version="1.3",
+    )
+    with connected(process, trusting(certs)) as sock:
+        assert sock.version() == "TLSv1.3"
+    old = trusting(certs)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(ssl.SSLError, match=r"EOF|version"):
+        connected(process, old)
+
+
+def test_callers_certificates_are_checked(start_broker: StartBroker, certs: Certs) -> None:
+    process = start_broker(
+        **keys(
+            certs.server,
+            http_server__tls__cacertfile=str(certs.ca.certfile),
+            http_server__tls__verify_peer="true",
+            http_server__tls__fail_if_no_peer_cert="true",
+        )
+    )
+    assert ask(process, trusting(certs, certs.client), req=2).status == 200
+    for wrong in (None, certs.stranger):
+        # TLS 1.3: at the first byte.
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            ask(process, trusting(certs, wrong), req=2)
+    process.set_keys(http_server__tls__fail_if_no_peer_cert=None)
+    reload = ask(process, trusting(certs, certs.client), req=10, action="reload")
+    assert reload.json["data"]["applied"] == ["http_server.tls.fail_if_no_peer_cert"]
+    assert ask(process, trusting(certs), req=2).status == 200
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"certfile": "/no/such"}, "http_server.tls.certfile='/no/such': cannot be read"),
+        ({"keyfile": "CLIENT"}, "does not belong to the certificate"),
+        ({"verify_peer": "true"}, "http_server.tls.cacertfile: missing"),
+        ({"fail_if_no_peer_cert": "true"}, "http_server.tls.verify_peer=true with it"),
+        ({"keyfile": "LOCKED"}, "http_server.tls.key_password: missing"),
+    ],
+)
+def test_keys_that_cannot_be_used_are_refused_by_name(
+    start_broker: StartBroker, certs: Certs, given: dict[str, str], says: str
+) -> None:
+    process = start_broker(**keys(certs.server))
+    files = {"CLIENT": certs.client.keyfile, "LOCKED": certs.locked.keyfile}
+    process.set_keys(
+        **{f"http_server__tls__{k}": str(files.get(v, v)) for k, v in given.items()}
+    )
+    got = ask(process, trusting(certs), req=10, action="reload")
+    assert (got.status, says in got.json["message"]) == (400, True), got
+    assert ask(process, trusting(certs), req=2).status == 200  # as before
+
+
+def test_new_certificate_counts_from_the_next_connection_on(
+    start_broker: StartBroker, certs: Certs, tmp_path: Path
+) -> None:
+    certfile, keyfile = tmp_path / "cert.pem", tmp_path / "key.pem"
+
+    def install(identity: Identity) -> None:
+        certfile.write_bytes(identity.certfile.read_bytes())
+        keyfile.write_bytes(identity.keyfile.read_bytes())
+
+    install(certs.server)
+    process = start_broker(**keys(Identity(certs.ca.cert, certs.ca.key, certfile, keyfile)))
+    context = trusting(certs)
+    with connected(process, context) as old:
+        serial = old.getpeercert()["serialNumber"]  # type: ignore[index]
+        install(certs.client)
+        got = ask(process, context, req=10, action="reload")
+        assert got.json["data"]["applied"] == [
+            "http_server.tls.certfile", "http_server.tls.keyfile",
+        ]  # fmt: skip
+        old.sendall(ASK)
+        assert answer_of(old).startswith(b"HTTP/1.1 200")
+    with connected(process, context) as new:
+        assert new.getpeercert()["serialNumber"] != serial  # type: ignore[index]
+
+
+def test_tls_is_switched_on_and_off_by_a_reload(
+    start_broker: StartBroker, certs: Certs
+) -> None:
+    process = start_broker()
+    assert process.reload(**keys(certs.server))["applied"]
+    assert ask(process, trusting(certs), req=2).status == 200
+    process.set_keys(http_server__tls__enable="false")
+    got = ask(process, trusting(certs), req=10, action="reload")
+    assert got.json["data"]["applied"] == ["http_server.tls.enable"]
+    assert process.api(req=2).status == 200
+
+
+def test_port_of_a_server_with_tls_moves(start_broker: StartBroker, certs: Certs) -> None:
+    process = start_broker(**keys(certs.server))
+    port = free_port()
+    data = {"http_server": {"port": port}}
+    assert ask(process, trusting(certs), req=12, data=data).status == 200
+    assert ask(process, trusting(certs), port, req=2).status == 200
+
+
+@pytest.fixture(scope="module")
+def tls_broker(tmp_path_factory: pytest.TempPathFactory, certs: Certs) -> Iterator[Process]:
+    given = keys(certs.server, auth__1__login="u", auth__1__password="p")
+    with running_broker(tmp_path_factory.mktemp("https"), **given) as made:
+        yield made
+        assert "Traceback" not in "".join(made.lines)
+
+
+def test_peer_that_stops_in_the_handshake_is_cut(tls_broker: Process, certs: Certs) -> None:
+    hello = client_hello(trusting(certs))
+    with contextlib.ExitStack() as closing:
+        made = {}
+        for name, first in {"nothing": b"", "half": hello[:50], "hello": hello}.items():
+            sock = socket.create_connection(("127.0.0.1", tls_broker.http_port), 5)
+            made[name] = closing.enter_context(sock)
+            sock.sendall(first)
+        until = time.monotonic() + 14
+        for name, sock in made.items():
+            assert is_closed(sock, max(0, until - time.monotonic())), name
+
+
+def test_peer_that_does_not_close_tls_is_cut(tls_broker: Process, certs: Certs) -> None:
+    ask_last = ASK.replace(b"Host: a", b"Host: a\r\nConnection: close")
+    before = len(os.listdir(f"/proc/{tls_broker.pid}/fd"))
+    with connected(tls_broker, trusting(certs)) as sock:
+        sock.sendall(ask_last)
+        assert answer_of(sock).startswith(b"HTTP/1.1 200")
+        until = time.monotonic() + 12  # it is silent, and does not read
+        while len(os.listdir(f"/proc/{tls_broker.pid}/fd")) > before:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+
+def test_handshakes_have_places_and_make_room(tls_broker: Process, certs: Certs) -> None:
+    hello = client_hello(trusting(certs))
+    with contextlib.ExitStack() as closing:
+        for number in range(40):  # places: 32
+            address = ("127.0.0.1", tls_broker.http_port)
+            sock = closing.enter_context(socket.create_connection(address, 5))
+            sock.sendall(hello if number % 2 else hello[:20])
+        began = time.monotonic()
+        assert ask(tls_broker, trusting(certs), req=2).status == 200
+        assert time.monotonic() - began < 5
+
+
+def test_logins_do_not_wait_for_handshakes(tls_broker: Process, certs: Certs) -> None:
+    hello, stop, count = client_hello(trusting(certs)), threading.Event(), [0]
+
+    def shake() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(OSError), contextlib.ExitStack() as closing:
+                for _ in range(16):
+                    sock = socket.create_connection(("127.0.0.1", tls_broker.http_port), 1)
+                    closing.enter_context(sock).sendall(hello)
+                sock.recv(1)
+                count[0] += 16
+
+    shakers = [threading.Thread(target=shake) for _ in range(2)]
+    for shaker in shakers:
+        shaker.start()
+    timer = threading.Timer(3, stop.set)
+    timer.start()
+    times = login_times_s(tls_broker, stop)
+    for shaker in shakers:
+        shaker.join()
+    assert count[0] > 100
+    assert times[len(times) * 95 // 100] < 0.1, times
+
+
+def test_broken_handshakes_cost_no_time_and_few_lines(tls_broker: Process) -> None:
+    before = cpu_s(tls_broker)
+    for _ in range(200):
+        with socket.create_connection(("127.0.0.1", tls_broker.http_port), 5) as sock:
+            sock.sendall(b"\x16\x03\x01\x00\x05hello")
+            assert is_closed(sock, 5)
+    assert cpu_s(tls_broker) - before < 2
+    lines: list[Any] = [line for line in tls_broker.lines if "no handshake with" in line]
+    assert len(lines) <= 2
