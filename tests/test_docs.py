@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from nanomq_py.options import QUEUE, WINDOW
 from nanomq_py.records import CoreOptions
 from nanomq_py.sys_topics import LIMITS
 from nanomq_py.verify import refuse_unsupported
-from tests.conftest import ROOT
+from tests.conftest import FOREIGN_ENV, ROOT, free_port, running_broker
 from tests.unit.test_config import every_key
 
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
@@ -126,6 +128,8 @@ FIXED = [
     (door.LINE, "| who waits for a place | {} connections"),
     (door.LINE_OF_ADDRESS, "connections, of one address {}, for"),
     (door.LINE_S, "for {} s |"),
+    (door.HANDSHAKE_S, "| a TLS handshake | {} s"),
+    (door.BETWEEN_HANDSHAKES_S * 1000, "one begins every {} ms"),
     (connection.BODY_S, "MiB, {} s;"),
     (connection.LEAST_PROGRESS >> 10, "each {} KiB of it is taken within"),
     (connection.WRITE_S, "is taken within {} s"),
@@ -161,6 +165,45 @@ FIXED = [
 @pytest.mark.parametrize(("value", "text"), FIXED)
 def test_limits_without_a_key_are_as_in_the_code(value: float, text: str) -> None:
     assert text.format(f"{value:,g}") in " ".join(SECURITY.split())
+
+
+def shell_blocks(page: str) -> list[str]:
+    """Return the blocks of a page that a reader puts into a shell."""
+    text = (ROOT / "docs" / page).read_text()
+    return re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def run_block(block: str, folder: Path, http: int) -> None:
+    """Run one beside a broker on other ports; what ``#`` begins is an answer."""
+    for port, other in {"8081": http, "8082": free_port()}.items():
+        block = re.sub(rf'(localhost:|"port":){port}\b', rf"\g<1>{other}", block)
+    path = f"{folder}:{FOREIGN_ENV['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euc", block.replace("curl ", "curl -s --fail ")],
+        cwd=folder, capture_output=True, text=True, timeout=60,
+        env={**FOREIGN_ENV, "PATH": path, "XDG_RUNTIME_DIR": str(folder)},
+    )  # fmt: skip
+    assert done.returncode == 0, (block, done.stdout, done.stderr)
+    for answer in re.findall(r"^# (.*)", block, re.MULTILINE):
+        assert answer in done.stdout, block
+    assert done.stdout.count('"code":') == block.count("curl ")
+
+
+BLOCKS = [(p, b) for p in ("api/http.md", "security.md") for b in shell_blocks(p)]
+
+
+@pytest.mark.parametrize(("page", "block"), BLOCKS)
+def test_shell_blocks_can_be_run(page: str, block: str, tmp_path: Path) -> None:
+    for name, module in (("nanomq", "-m nanomq_py"), ("python3", "")):
+        (tmp_path / name).write_text(f'#!/bin/sh\nexec {sys.executable} {module} "$@"\n')
+        (tmp_path / name).chmod(0o755)
+    given = {"http_server__port": str(free_port()), "http_server__host": "127.0.0.1"}
+    with running_broker(tmp_path, **given) as process:
+        run_block(block, tmp_path, process.http_port)
+
+
+def test_every_page_has_shell_blocks() -> None:
+    assert {page for page, _ in BLOCKS} == {"api/http.md", "security.md"}
 
 
 def test_advised_configuration_is_one() -> None:
