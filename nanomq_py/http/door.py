@@ -143,13 +143,20 @@ class Door:
     # --- places
 
     def _receive(self, sock: socket.socket, address: str) -> None:
-        """Have it wait behind the others, if there is a place to wait."""
+        """Have it wait behind the others; of too many, the last of those with the most."""
         guest = _Guest(sock, address, network_of(address), time.monotonic())
         self._line.append(guest)
         self._seat()
-        alike = sum(other.network == guest.network for other in self._line)
-        if guest in self._line and (alike > LINE_OF_ADDRESS or len(self._line) > LINE):
+        if guest not in self._line:
+            return
+        counts = Counter(other.network for other in self._line)
+        if counts[guest.network] > LINE_OF_ADDRESS:
             self._refuse(guest)
+        elif len(self._line) > LINE:
+            most = max(
+                counts, key=lambda network: (counts[network], network == guest.network)
+            )
+            self._refuse([other for other in self._line if other.network == most][-1])
 
     def _seat(self) -> None:
         """Give free places to those who wait, in their order."""

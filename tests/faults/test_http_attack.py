@@ -316,6 +316,26 @@ def test_line_before_the_door_is_bounded(start_broker: StartBroker) -> None:
     assert answer_when_free(process) == 200
 
 
+def test_line_has_a_place_for_an_address_beside_those_that_fill_it(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker(http_server__max_connections="1")
+    with attacked(process, 1, ASK[:-5]) as place, contextlib.ExitStack() as closing:
+        crowds = [connections(process, 32, f"127.0.0.{number}") for number in (2, 3)]
+        for sock in [*crowds[0], *crowds[1]]:
+            closing.enter_context(sock)
+        (mine,) = connections(process, 1, "127.0.0.4")
+        with mine:
+            mine.sendall(ASK)
+            assert any(is_closed(crowd[-1], 0.2) for crowd in crowds)
+            for crowd in crowds:  # who is before it leaves
+                for sock in crowd:
+                    sock.close()
+            place[0].close()
+            assert answer_of(mine).startswith(b"HTTP/1.1 200")
+        assert answer_when_free(process) == 200
+
+
 BUSY = {
     "silent": b"",
     "half a header": HALF,
