@@ -27,6 +27,7 @@ BODY_S = 10.0
 CLOSE_S = 5.0  # for the peer's part of closing TLS
 WRITE_S = 10.0  # for each LEAST_PROGRESS of an answer, and for its last byte
 LEAST_PROGRESS = 16 * 1024
+UNSENT_BYTES = 64 * 1024  # of an answer, before its app waits; TLS would have it be 512
 HEAD_BYTES = 16 * 1024
 HEAD_LINES = 100
 PIECE = 256  # where a byte can cost much: headers, and bodies in chunks
@@ -91,6 +92,7 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = _Flow(transport, self)
+        transport.set_write_buffer_limits(high=UNSENT_BYTES)
         self._read_since = time.monotonic()
 
     def data_received(self, data: bytes) -> None:

@@ -18,7 +18,14 @@ import pytest
 
 from tests.certs import PASSWORD, Certs, Identity
 from tests.conftest import Answer, Process, StartBroker, free_port, running_broker
-from tests.faults.test_http_attack import ASK, answer_of, cpu_s, is_closed, login_times_s
+from tests.faults.test_http_attack import (
+    ASK,
+    FLOODS,
+    answer_of,
+    cpu_s,
+    is_closed,
+    login_times_s,
+)
 
 
 def keys(identity: Identity, **more: str) -> dict[str, str]:
@@ -232,6 +239,38 @@ def test_peer_that_does_not_close_tls_is_cut(tls_broker: Process, certs: Certs) 
         while len(os.listdir(f"/proc/{tls_broker.pid}/fd")) > before:
             assert time.monotonic() < until
             time.sleep(0.1)
+
+
+def test_peer_that_reads_no_answer_is_cut(tls_broker: Process, certs: Certs) -> None:
+    with connected(tls_broker, trusting(certs)) as sock:
+        sock.settimeout(30)
+        with pytest.raises(OSError, match=r"reset|EOF|Broken pipe"):
+            sock.sendall(ASK * 1_000_000)
+
+
+def test_what_peers_send_over_tls_is_parsed_in_turns(
+    tls_broker: Process, certs: Certs
+) -> None:
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.is_set():
+            with (
+                contextlib.suppress(OSError),
+                connected(tls_broker, trusting(certs)) as sock,
+            ):
+                sock.settimeout(1)
+                sock.sendall(FLOODS["tiny chunks"])
+
+    senders = [threading.Thread(target=send) for _ in range(2)]
+    for sender in senders:
+        sender.start()
+    timer = threading.Timer(3, stop.set)
+    timer.start()
+    times = login_times_s(tls_broker, stop)
+    for sender in senders:
+        sender.join()
+    assert times[len(times) * 95 // 100] < 0.1, times
 
 
 def test_handshakes_have_places_and_make_room(tls_broker: Process, certs: Certs) -> None:
