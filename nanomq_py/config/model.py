@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nanomq_py.config.entries import Said
 from nanomq_py.config.key import Applies, key
 from nanomq_py.config.sections import (
     U32,
@@ -101,11 +102,11 @@ class Config:
         "allow_anonymous", Flag(), True, "Let clients in that give no user name."
     )
     max_packet_size: int = key(
-        "max_packet_size", Whole(1, 262144, "KiB"), 10240, "Largest packet from a client."
+        "max_packet_size", Whole(1, 266240, "KiB"), 10240, "Largest packet from a client."
     )
     client_max_packet_size: int = key(
         "client_max_packet_size",
-        Whole(1, 262144, "KiB"),
+        Whole(1, 266240, "KiB"),
         10240,
         "Largest packet to a client.",
     )
@@ -356,6 +357,8 @@ class Config:
     acl_rules: tuple[AclRule, ...] = ()  # acl.rule.N
     bridges: tuple[Bridge, ...] = ()  # bridge.mqtt.NAME.KEY
     listeners: tuple[Listener, ...] = ()  # listener.NAME.KEY
+    # What the file says besides; nothing of it is a value.
+    said: Said = field(default_factory=Said, compare=False, repr=False)
 
 
 # Sections of Config with their prefix in the file.

@@ -215,7 +215,7 @@ class Log:
 class Sqlite:
     enable: bool = planned("enable", Flag(), False, "Keep sessions on disk.")
     disk_cache_size: int = planned(
-        "disk_cache_size", Whole(1, U32), 102400, "Messages on disk."
+        "disk_cache_size", Whole(0, U32), 102400, "Messages on disk."
     )
     mounted_file_path: str = planned(
         "mounted_file_path",
@@ -319,7 +319,7 @@ class Bridge:
     bridge_mode: bool = planned("bridge_mode", Flag(), False, "Whether the bridge runs.")
     address: str = planned(
         "address",
-        Url(("mqtt-tcp", "tls+mqtt-tcp", "nmq-tcp", "tls+nmq-tcp")),
+        Url(("mqtt-tcp", "tls+mqtt-tcp", "mqtt-quic", "nmq-tcp", "tls+nmq-tcp")),
         "mqtt-tcp://127.0.0.1:1883",
         "The other broker.",
     )

@@ -178,7 +178,7 @@ def test_families_of_keys_are_read() -> None:
         ),
         ("url=nmq-tcp://h", "expected a URL nmq-tcp://HOST:PORT"),
         ("url=nmq-tcp://h:99999", "expected a URL nmq-tcp://HOST:PORT"),
-        ("daemon=yes", "x.conf:1: daemon='yes': expected true or false"),
+        ("daemon=maybe", "x.conf:1: daemon='maybe': expected true or false"),
         ("log.level=loud", "expected trace or debug or info"),
         ("auth.1.password=x", "x.conf:1: auth.1.login: missing"),
         ("x=1\nauth.1.login=a", "x.conf:2: auth.1.password: missing"),
