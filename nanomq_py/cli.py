@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanomq_py import __version__
-from nanomq_py.config import Config, ConfigError, load
+from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.entries import Entry
 from nanomq_py.config.file import ConfFile
 from nanomq_py.config.reader import from_environment
@@ -246,7 +246,8 @@ def _diff(files: Sequence[Path]) -> int:
     if len(files) == 2:
         before, after = load(files[0]), load(files[1])
     else:
-        before, after = Config(), _file(files[0] if files else None).reading.config
+        before = parse("", "the defaults")
+        after = _file(files[0] if files else None).reading.config
     for difference in differences(before, after):
         print(f"{difference} ({difference.applies.value})")
     return 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nanomq_py.config.entries import Said
-from nanomq_py.config.key import Applies, key
+from nanomq_py.config.key import Applies, Checked, key
 from nanomq_py.config.sections import (
     U32,
     AclRule,
@@ -38,8 +38,11 @@ from nanomq_py.config.units import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """A whole configuration. Every default is the documented one."""
+class Config(Checked):
+    """A whole configuration. Every default is the documented one, but for ``websocket``.
+
+    One that a program makes listens where the program says, and on no WebSocket besides.
+    """
 
     url: str | None = key(
         "url",
@@ -347,7 +350,7 @@ class Config:
         heading="The process number",
     )
     tls: Tls = field(default_factory=Tls)
-    websocket: WebSocket = field(default_factory=WebSocket)
+    websocket: WebSocket = field(default_factory=lambda: WebSocket(enable=False))
     http_server: HttpServer = field(default_factory=HttpServer)
     log: Log = field(default_factory=Log)
     sqlite: Sqlite = field(default_factory=Sqlite)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import partial
 
-from nanomq_py.config.key import Applies, key
+from nanomq_py.config.key import Applies, Checked, key
 from nanomq_py.config.units import (
     Address,
     Choice,
@@ -31,7 +31,7 @@ DEFAULT_HTTP_PASSWORD = "public"  # noqa: S105 - the documented default, warned 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tls:
+class Tls(Checked):
     enable: bool = key("enable", Flag(), False, "Listen for MQTT over TLS.")
     url: str = key(
         "url", Url(("tls+nmq-tcp",)), "tls+nmq-tcp://0.0.0.0:8883", "Where to listen."
@@ -59,7 +59,7 @@ class Tls:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listener:
+class Listener(Checked):
     """One ``listener.NAME``: a place where clients come in.
 
     The names tcp, tls, ws and wss stand for ``url``, ``tls.url``, ``websocket.url`` and
@@ -120,7 +120,7 @@ class Listener:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebSocket:
+class WebSocket(Checked):
     enable: bool = key("enable", Flag(), True, "Listen for MQTT over WebSocket.")
     url: str | None = key(
         "url",
@@ -137,7 +137,7 @@ class WebSocket:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpServer:
+class HttpServer(Checked):
     enable: bool = key("enable", Flag(), True, "Serve the HTTP API.")
     host: str = key(
         "host",
@@ -196,7 +196,7 @@ _LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Log:
+class Log(Checked):
     to: tuple[str, ...] = key(
         "to", Words(("file", "console", "syslog")), ("console",), "Where log lines go."
     )
@@ -212,7 +212,7 @@ class Log:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sqlite:
+class Sqlite(Checked):
     enable: bool = planned("enable", Flag(), False, "Keep sessions on disk.")
     disk_cache_size: int = planned(
         "disk_cache_size", Whole(0, U32), 102400, "Messages on disk."
@@ -232,7 +232,7 @@ class Sqlite:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpAuthRequest:
+class HttpAuthRequest(Checked):
     url: str | None = planned("url", Optional(Url(("http", "https"))), None, "Whom to ask.")
     method: str = planned("method", Choice(("get", "post")), "post", "How to ask.")
     params: tuple[str, ...] = planned("params", List(), (), "Name=value pairs to send.")
@@ -240,7 +240,7 @@ class HttpAuthRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpAuth:
+class HttpAuth(Checked):
     enable: bool = planned("enable", Flag(), False, "Ask an HTTP server about clients.")
     timeout: int = planned(
         "timeout", Duration(1, 3_600_000), 5000, "Longest wait for an answer."
@@ -262,7 +262,7 @@ class WebHookRule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebHook:
+class WebHook(Checked):
     enable: bool = planned("enable", Flag(), False, "Tell an HTTP server what happens.")
     url: str | None = planned(
         "url", Optional(Url(("http", "https"))), None, "Whom to tell."
@@ -279,7 +279,7 @@ class WebHook:
 
 
 @dataclass(frozen=True, kw_only=True)
-class User:
+class User(Checked):
     """One ``auth.N``: a client that may log in."""
 
     login: str = key("login", Text(empty=False), "", "User name.")
@@ -306,13 +306,13 @@ class AclRule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BridgeSubscription:
+class BridgeSubscription(Checked):
     topic: str = planned("topic", Text(empty=False), "", "Topic filter to subscribe to.")
     qos: int = planned("qos", Whole(0, 2), 0, "QoS to subscribe with.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bridge:
+class Bridge(Checked):
     """One ``bridge.mqtt.NAME``."""
 
     name: str = ""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from nanomq_py.config import ConfigError, parse
+from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.edit import edited
 from nanomq_py.config.entries import MOST_FAULTS
 from nanomq_py.config.reader import read
@@ -323,10 +325,53 @@ def test_faults_without_end_are_not_all_told() -> None:
     assert caught.value.args[-1] == f"and {1000 - MOST_FAULTS} faults more"
 
 
-def test_fault_beyond_the_text_names_what_was_written() -> None:
+def test_fault_beyond_the_text_names_what_was_written(tmp_path: Path) -> None:
     config = parse('listeners.ssl { bind = "h:1", keyfile = "/k" }', "x")
     assert config.said.called("tls.certfile") == "listeners.ssl.certfile"
     assert config.said.called("tls.url") == "listeners.ssl.bind"
+
+
+# --- a configuration that a program makes
+
+
+@pytest.mark.parametrize(
+    ("values", "error"),
+    [
+        ({"url": "bogus"}, "url='bogus': expected a URL nmq-tcp://HOST:PORT"),
+        ({"url": 5}, "url=5: expected a URL"),
+        ({"msq_len": 0}, "msq_len=0: expected a whole number from 1"),
+        ({"msq_len": "5"}, "msq_len='5': expected a whole number"),
+        ({"sys_interval": None}, "sys_interval=None: expected a whole number"),
+        ({"allow_anonymous": 1}, "allow_anonymous=1: expected true or false"),
+        ({"max_topic_levels": True}, "max_topic_levels=True: expected a whole number"),
+    ],
+)
+def test_program_cannot_make_what_no_file_could_hold(
+    values: dict[str, object], error: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config(**values)  # type: ignore[arg-type]
+    assert error in str(caught.value)
+
+
+def test_secret_that_is_no_value_is_not_shown() -> None:
+    with pytest.raises(ConfigError, match=r"password=\(hidden\): expected"):
+        User(login="a", password="secret\x01")
+
+
+def test_program_may_spell_a_value_as_a_file_may() -> None:
+    assert Config(url="tcp://127.0.0.1:0").url == "nmq-tcp://127.0.0.1:0"
+
+
+def test_program_gets_the_listeners_that_it_names() -> None:
+    config = Config(url="nmq-tcp://127.0.0.1:0")
+    assert [place.name for place in places_of(config)] == ["tcp"]
+    assert [place.name for place in places_of(parse("", "x"))] == ["tcp", "ws"]
+
+
+def test_load_takes_a_text_as_path(tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text("msq_len=5\n")
+    assert load(str(tmp_path / "a.conf")).msq_len == 5
 
 
 # --- editing

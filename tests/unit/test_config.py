@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.key import keys_of
 from nanomq_py.config.model import SECTIONS
+from nanomq_py.config.sections import WebSocket
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -221,7 +222,8 @@ def test_file_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_shipped_file_holds_the_defaults() -> None:
-    assert load(ROOT / "etc" / "nanomq.conf") == Config()
+    assert load(ROOT / "etc" / "nanomq.conf") == parse("", "x")
+    assert parse("", "x") == Config(websocket=WebSocket())
 
 
 @given(st.binary(max_size=300))
