@@ -1,7 +1,7 @@
 """``nanomq``: arguments and exit codes.
 
-Exit codes: 0 done; 1 no broker to talk to, or it did not do it; 2 the configuration or the
-arguments cannot be used.
+Exit codes: 0 done; 1 no broker to talk to, it did not do it, or the configuration asks for
+what this version does not have; 2 the configuration or the arguments cannot be used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from nanomq_py import __version__
 from nanomq_py.config import Config, ConfigError, load, parse
-from nanomq_py.config.entries import Entry
+from nanomq_py.config.entries import Entry, Faults
 from nanomq_py.config.file import ConfFile
 from nanomq_py.config.reader import from_environment
 from nanomq_py.config.settings import differences, settings_of
@@ -221,21 +221,43 @@ def _reload(conf: Path | None) -> int:
 
 
 def _check(path: Path) -> int:
-    from nanomq_py.verify import check_files, refuse_unsupported  # with OpenSSL
+    from nanomq_py.verify import check_files, read_over, refuse_unsupported  # with OpenSSL
 
     config = _file(path).reading.config
-    refuse_unsupported(config)
-    check_files(config)
+    faults = Faults()
+    for look in (refuse_unsupported, check_files):
+        with faults.gathered():
+            look(config)
+    if (text := read_over(config)) is not None:
+        print(f"{path}: {text}")
+    for missing in config.said.missing:
+        print(f"nanomq: {missing}", file=sys.stderr)
+    faults.check()
+    if config.said.missing:
+        return 1
     print(f"{path}: good")
     return 0
 
 
 def _show(path: Path | None, *, defaults: bool) -> int:
+    """Print every key; comments say what is not the default, and what will not happen."""
     if defaults:
         print(shipped(), end="")
         return 0
-    for name, setting in settings_of(_file(path).reading.config).items():
+    config = _file(path).reading.config
+    usual = settings_of(parse("", "the defaults"))
+    missing = {found.switch: found for found in config.said.missing}
+    for name, setting in settings_of(config).items():
+        if name in missing:
+            print(f"# not in this version: {missing.pop(name).loss}")
+        default = usual.get(name)
+        if default is None or default.text != setting.text:
+            print(f"# default: {default.shown if default and default.text else '(none)'}")
         print(f"{name}={setting.shown}")
+    for found in missing.values():
+        print(f"# {found.called}: not in this version: {found.loss}")
+    for name in dict.fromkeys(config.said.read_over):
+        print(f"# {name}: without a meaning in this version")
     return 0
 
 
@@ -246,8 +268,10 @@ def _diff(files: Sequence[Path]) -> int:
     if len(files) == 2:
         before, after = load(files[0]), load(files[1])
     else:
-        before = parse("", "the defaults")
-        after = _file(files[0] if files else None).reading.config
+        before, after = (
+            parse("", "the defaults"),
+            _file(files[0] if files else None).reading.config,
+        )
     for difference in differences(before, after):
         print(f"{difference} ({difference.applies.value})")
     return 0
@@ -259,7 +283,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.act(args))
     except ConfigError as fault:
-        print(f"nanomq: {fault}", file=sys.stderr)
+        for text in fault.args:
+            print(f"nanomq: {text}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever reads has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
