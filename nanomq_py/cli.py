@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanomq_py import __version__
-from nanomq_py.config import Config, ConfigError, load, parse
+from nanomq_py.config import ConfigError, load, parse
 from nanomq_py.config.entries import Entry, Faults
 from nanomq_py.config.file import ConfFile
-from nanomq_py.config.reader import from_environment
+from nanomq_py.config.reader import from_environment, texts_of
 from nanomq_py.config.settings import differences, settings_of
 from nanomq_py.config.shipped import shipped
 from nanomq_py.pidfile import PidFile, default_path, running_brokers
@@ -117,12 +117,13 @@ def _until(done: Callable[[], bool]) -> bool:
 def _pid_file(conf: Path | None) -> PidFile:
     """Return the file of the broker of that configuration, however wrong that is now."""
     try:
-        config = _file(conf).reading.config
+        paths = [_file(conf).reading.config.pid_file or ""]
     except ConfigError:
-        config = Config()
-    named = PidFile(Path(config.pid_file) if config.pid_file else default_path(conf))
+        paths = texts_of(conf, "pid_file", os.environ)
     # The key may be newer than the broker, and without --conf the only one is meant.
-    candidates = [named, PidFile(default_path(conf))]
+    candidates = [PidFile(Path(path)) for path in paths if path]
+    candidates.append(PidFile(default_path(conf)))
+    named = candidates[0]
     others = running_brokers() if conf is None else []
     candidates += others if len(others) == 1 else []
     return next((file for file in candidates if file.running() is not None), named)

@@ -152,6 +152,18 @@ def test_broker_is_stopped_with_a_file_that_is_broken_meanwhile(
     assert (done.returncode, process.popen.wait(20)) == (0, 0)
 
 
+@pytest.mark.parametrize("broken", ["msq_len=x\n", "{{{ [", "\xff"])
+def test_broker_with_a_pid_file_is_found_with_a_broken_file(
+    start_broker: StartBroker, tmp_path: Path, broken: str
+) -> None:
+    process = start_broker(pid_file=str(tmp_path / "own.pid"))
+    process.conf.write_bytes(f"pid_file={tmp_path / 'own.pid'}\n{broken}".encode("latin-1"))
+    done = process.nanomq("reload", "--conf", str(process.conf))
+    assert (done.returncode, "not reloaded: " in done.stderr) == (2, True), done.stderr
+    done = process.nanomq("stop", "--conf", str(process.conf))
+    assert (done.returncode, process.popen.wait(20)) == (0, 0)
+
+
 def test_of_several_brokers_one_is_to_be_named(tmp_path: Path) -> None:
     environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
     for name in ("a", "b"):

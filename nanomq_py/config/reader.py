@@ -6,6 +6,7 @@ expected.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -206,3 +207,21 @@ def load(path: str | Path) -> Config:
     """Read the file. Raises ConfigError, also when it cannot be read."""
     path = Path(path)
     return read(read_text(path), str(path), folder=path.parent).config
+
+
+def texts_of(path: Path | None, name: str, environ: Mapping[str, str]) -> list[str]:
+    """Return what could be the value of a key, however wrong the rest of the file is.
+
+    The environment's first, then the file's, the last one first.
+    """
+    given = environ.get(_variable(name))
+    text = ""
+    if path is not None:
+        with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+            text = file.read(MAX_FILE_BYTES).decode(errors="replace")
+    last = re.escape(name.rpartition(".")[2])
+    found = re.findall(rf"^(?:[^#\n]*[\s{{.])?{last}[^\S\n]*[=:](.*)$", text, re.MULTILINE)
+    texts = [
+        value.strip().lstrip('"').partition('"')[0].strip() for value in reversed(found)
+    ]
+    return [*([given] if given else []), *filter(None, texts)]
