@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from ipaddress import ip_network
 from typing import Any, Literal, TypeVar
 
 import msgspec
@@ -25,6 +24,7 @@ from nanomq_py.config.model import HTTP_AUTH_REQUESTS, SECTIONS, Config
 from nanomq_py.config.older import in_force, is_known, is_switch
 from nanomq_py.config.sections import (
     AclRule,
+    BadRule,
     Bridge,
     BridgeSubscription,
     HttpAuth,
@@ -95,34 +95,6 @@ class _AclJson(msgspec.Struct, forbid_unknown_fields=True):
     topics: tuple[str, ...] = ("#",)
 
 
-def _is_filter(text: str) -> bool:
-    """Say whether the text is a Topic Filter (MQTT 5.0, 4.7)."""
-    levels = text.split("/")
-    return (
-        bool(text)
-        and all(level in ("+", "#") or not set(level) & set("+#") for level in levels)
-        and "#" not in levels[:-1]
-    )
-
-
-def _checked(entry: Entry, rule: _AclJson) -> _AclJson:
-    """Check what the shape of the JSON does not say."""
-    for text in (rule.username or "", rule.clientid or "", *rule.topics):
-        if not text.isprintable():
-            raise entry.error("names and topics of printable characters")
-    if rule.ipaddr is not None:
-        try:
-            ip_network(rule.ipaddr, strict=False)
-        except ValueError:
-            raise entry.error(
-                "an ipaddr such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"
-            ) from None
-    for topic in rule.topics:
-        if not _is_filter(topic):
-            raise entry.error(f"topics that are topic filters, not {topic!r}")
-    return rule
-
-
 class _HookJson(msgspec.Struct, forbid_unknown_fields=True):
     action: str
     topic: str | None = None
@@ -146,10 +118,12 @@ def _acl_rules(entries: Entries) -> tuple[AclRule, ...]:
     rules = {}
     for match, entry in found:
         with entries.faults.gathered():
-            rule = _checked(entry, _json(entry, _AclJson, shape))
-            rules[int(match[1])] = AclRule(
-                **msgspec.structs.asdict(rule), where=f"{entry.where}: {entry.called}"
-            )
+            said = msgspec.structs.asdict(_json(entry, _AclJson, shape))
+            try:
+                rule = AclRule(**said, where=f"{entry.where}: {entry.called}")
+            except BadRule as fault:
+                raise entry.error(fault.args[0]) from None
+            rules[int(match[1])] = rule
     return tuple(rules[n] for n in sorted(rules))
 
 

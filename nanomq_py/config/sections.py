@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import ip_network
 
+from nanomq_py.config.entries import ConfigError
 from nanomq_py.config.key import Applies, Checked, key
 from nanomq_py.config.units import (
     Address,
@@ -292,6 +294,35 @@ class User(Checked):
     )
 
 
+class BadRule(ConfigError):
+    """An access rule that cannot be: the text says what was expected."""
+
+    def __str__(self) -> str:
+        return f"acl.rule: expected {self.args[0]}"
+
+
+_PERMITS = ("allow", "deny")
+_ACTIONS = ("publish", "subscribe", "pubsub")
+
+
+def _check_network(text: str) -> None:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        expected = "an ipaddr such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"
+        raise BadRule(expected) from None
+
+
+def _is_filter(text: str) -> bool:
+    """Say whether the text is a Topic Filter (MQTT 5.0, 4.7)."""
+    levels = text.split("/")
+    return (
+        bool(text)
+        and all(level in ("+", "#") or not set(level) & set("+#") for level in levels)
+        and "#" not in levels[:-1]
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class AclRule:
     """One ``acl.rule.N``; an absent field matches everyone."""
@@ -303,6 +334,20 @@ class AclRule:
     action: str = "pubsub"
     topics: tuple[str, ...] = ("#",)
     where: str = field(default="", compare=False)  # FILE:LINE: acl.rule.N, for errors
+
+    def __post_init__(self) -> None:
+        """Raise BadRule saying what was expected."""
+        for words, given in ((_PERMITS, self.permit), (_ACTIONS, self.action)):
+            if given not in words:
+                raise BadRule(f"{' or '.join(words)}, not {given!r}")
+        texts = (self.username or "", self.clientid or "", *self.topics)
+        if not all(map(str.isprintable, texts)):
+            raise BadRule("names and topics of printable characters")
+        if self.ipaddr is not None:
+            _check_network(self.ipaddr)
+        for topic in self.topics:
+            if not _is_filter(topic):
+                raise BadRule(f"topics that are topic filters, not {topic!r}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -351,6 +352,26 @@ def test_program_cannot_make_what_no_file_could_hold(
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         Config(**values)  # type: ignore[arg-type]
+    assert error in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "error"),
+    [
+        ({"permit": "perhaps"}, "acl.rule: expected allow or deny, not 'perhaps'"),
+        (
+            {"permit": "deny", "action": "Publish"},
+            "expected publish or subscribe or pubsub",
+        ),
+        ({"permit": "deny", "topics": ("a#",)}, "expected topics that are topic filters"),
+        ({"permit": "deny", "ipaddr": "x"}, "expected an ipaddr such as"),
+    ],
+)
+def test_program_cannot_make_a_rule_that_says_nothing(
+    rule: dict[str, Any], error: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        AclRule(**rule)
     assert error in str(caught.value)
 
 
