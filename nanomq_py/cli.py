@@ -1,7 +1,7 @@
 """``nanomq``: arguments and exit codes.
 
-Exit codes: 0 done; 1 no broker to talk to, or it did not do it; 2 the configuration or the
-arguments cannot be used.
+Exit codes: 0 done; 1 no broker to talk to, it did not do it, or the configuration asks for
+what this version does not have; 2 the configuration or the arguments cannot be used.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanomq_py import __version__
-from nanomq_py.config import Config, ConfigError, load
-from nanomq_py.config.entries import Entry
+from nanomq_py.config import ConfigError, load, parse
+from nanomq_py.config.entries import Entry, Faults
 from nanomq_py.config.file import ConfFile
-from nanomq_py.config.reader import from_environment
+from nanomq_py.config.reader import from_environment, texts_of
 from nanomq_py.config.settings import differences, settings_of
 from nanomq_py.config.shipped import shipped
 from nanomq_py.pidfile import PidFile, default_path, running_brokers
@@ -117,12 +117,13 @@ def _until(done: Callable[[], bool]) -> bool:
 def _pid_file(conf: Path | None) -> PidFile:
     """Return the file of the broker of that configuration, however wrong that is now."""
     try:
-        config = _file(conf).reading.config
+        paths = [_file(conf).reading.config.pid_file or ""]
     except ConfigError:
-        config = Config()
-    named = PidFile(Path(config.pid_file) if config.pid_file else default_path(conf))
+        paths = texts_of(conf, "pid_file", os.environ)
     # The key may be newer than the broker, and without --conf the only one is meant.
-    candidates = [named, PidFile(default_path(conf))]
+    candidates = [PidFile(Path(path)) for path in paths if path]
+    candidates.append(PidFile(default_path(conf)))
+    named = candidates[0]
     others = running_brokers() if conf is None else []
     candidates += others if len(others) == 1 else []
     return next((file for file in candidates if file.running() is not None), named)
@@ -222,23 +223,46 @@ def _reload(conf: Path | None) -> int:
 
 def _check(path: Path) -> int:
     # With OpenSSL, which the other commands do without.
-    from nanomq_py.verify import check_files, exposed_files, refuse_unsupported
+    from nanomq_py.verify import check_files, exposed_files, read_over, refuse_unsupported
 
     reading = _file(path).reading
-    refuse_unsupported(reading.config)
-    check_files(reading.config)
+    config = reading.config
+    faults = Faults()
+    for look in (refuse_unsupported, check_files):
+        with faults.gathered():
+            look(config)
+    if (text := read_over(config)) is not None:
+        print(f"{path}: {text}")
     for text in exposed_files(reading):
         print(f"nanomq: warning: {text}", file=sys.stderr)
+    for missing in config.said.missing:
+        print(f"nanomq: {missing}", file=sys.stderr)
+    faults.check()
+    if config.said.missing:
+        return 1
     print(f"{path}: good")
     return 0
 
 
 def _show(path: Path | None, *, defaults: bool) -> int:
+    """Print every key; comments say what is not the default, and what will not happen."""
     if defaults:
         print(shipped(), end="")
         return 0
-    for name, setting in settings_of(_file(path).reading.config).items():
+    config = _file(path).reading.config
+    usual = settings_of(parse("", "the defaults"))
+    missing = {found.switch: found for found in config.said.missing}
+    for name, setting in settings_of(config).items():
+        if name in missing:
+            print(f"# not in this version: {missing.pop(name).loss}")
+        default = usual.get(name)
+        if default is None or default.text != setting.text:
+            print(f"# default: {default.shown if default and default.text else '(none)'}")
         print(f"{name}={setting.shown}")
+    for found in missing.values():
+        print(f"# {found.called}: not in this version: {found.loss}")
+    for name in dict.fromkeys(config.said.read_over):
+        print(f"# {name}: without a meaning in this version")
     return 0
 
 
@@ -249,7 +273,10 @@ def _diff(files: Sequence[Path]) -> int:
     if len(files) == 2:
         before, after = load(files[0]), load(files[1])
     else:
-        before, after = Config(), _file(files[0] if files else None).reading.config
+        before, after = (
+            parse("", "the defaults"),
+            _file(files[0] if files else None).reading.config,
+        )
     for difference in differences(before, after):
         print(f"{difference} ({difference.applies.value})")
     return 0
@@ -261,7 +288,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.act(args))
     except ConfigError as fault:
-        print(f"nanomq: {fault}", file=sys.stderr)
+        for text in fault.args:
+            print(f"nanomq: {text}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # whoever reads has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

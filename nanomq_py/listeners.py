@@ -16,7 +16,7 @@ import contextlib
 import os
 import socket
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -37,6 +37,7 @@ class Place:
     key: str
     url: str
     settings: Listener
+    called: str = ""  # the key, as the file has it
 
     @property
     def name(self) -> str:
@@ -60,7 +61,7 @@ class Place:
         return self.scheme == "nmq-ipc"
 
     def error(self, why: str) -> ConfigError:
-        return ConfigError(f"{self.key}={self.url}: {why}")
+        return ConfigError(f"{self.called or self.key}={self.url}: {why}")
 
     def allows_anonymous(self, config: Config) -> bool:
         own = self.settings.allow_anonymous
@@ -73,6 +74,7 @@ def places_of(config: Config) -> tuple[Place, ...]:
     Raises   ConfigError for a key that its kind of listener cannot keep
     """
     given = {listener.name: listener for listener in config.listeners}
+    called = config.said.called
     web, tls = config.websocket, config.tls
     built_in = [
         ("tcp", "url", config.url),
@@ -81,17 +83,17 @@ def places_of(config: Config) -> tuple[Place, ...]:
         ("wss", "websocket.tls_url", web.tls_url if _has_wss(config, given) else None),
     ]
     places = [
-        Place(key, url, given.pop(name, Listener(name=name)))
+        Place(key, url, given.pop(name, Listener(name=name)), called(key))
         for name, key, url in built_in
         if url is not None
     ]
     places += [
-        Place(f"listener.{name}.url", listener.url, listener)
+        Place(key := f"listener.{name}.url", listener.url, listener, called(key))
         for name, listener in given.items()
         if listener.url is not None
     ]
     for place in places:
-        _check(place)
+        _check(place, called)
     return tuple(places)
 
 
@@ -107,16 +109,17 @@ def _has_wss(config: Config, given: Mapping[str, Listener]) -> bool:
     return config.websocket.enable and (tls.enable or certificate is not None)
 
 
-def _check(place: Place) -> None:
+def _check(place: Place, called: Callable[[str], str]) -> None:
     settings = place.settings
     if settings.proxy_protocol and place.has_tls:
         raise ConfigError(
-            f"listener.{place.name}.proxy_protocol=true: expected a listener without TLS; the"
-            " balancer can end TLS itself"
+            f"{called(f'listener.{place.name}.proxy_protocol')}=true: expected a listener"
+            " without TLS; the balancer can end TLS itself"
         )
     if settings.cn_as_username and not place.has_tls:
         raise ConfigError(
-            f"listener.{place.name}.cn_as_username=true: expected a listener with TLS"
+            f"{called(f'listener.{place.name}.cn_as_username')}=true: expected a listener"
+            " with TLS"
         )
 
 

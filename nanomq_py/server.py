@@ -25,7 +25,12 @@ from nanomq_py.listeners import Inherited
 from nanomq_py.memory import Trimmer, resident_bytes
 from nanomq_py.pidfile import PidFile, default_path
 from nanomq_py.reload import Change, Reloader
-from nanomq_py.verify import check_files, exposed_files, refuse_unsupported
+from nanomq_py.verify import (
+    check_files,
+    exposed_files,
+    refuse_unsupported,
+    tell_what_is_missing,
+)
 
 log = logging.getLogger("nanomq")
 
@@ -59,6 +64,7 @@ class Server:
 
     async def _check(self, config: Config) -> None:
         refuse_unsupported(config)
+        tell_what_is_missing(config)
 
     async def _prepare_http(self, config: Config) -> Change:
         return await self.http.prepare(config)
@@ -101,6 +107,7 @@ class Server:
         """Start everything, or nothing. Raises ConfigError."""
         refuse_unsupported(self.reloader.config)
         await self._warn_of_exposed_files()
+        tell_what_is_missing(self.reloader.config)
         ours = os.environ.pop(systemd.OURS, "").split(":")
         inherited = Inherited(systemd.take_sockets(os.environ), ours)
         with systemd.state_of(os.environ) as state:

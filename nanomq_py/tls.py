@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from nanomq_py.config import Config, ConfigError
@@ -96,7 +95,10 @@ def load_tls(config: Config, listener: Listener) -> TlsOptions:
     Raises   ConfigError naming the key
     """
     base = config.tls
-    named = partial(name_of, listener, base=base)
+
+    def named(key: str) -> str:
+        return config.said.called(name_of(listener, key, base=base))
+
     certfile = listener.certfile or base.certfile
     keyfile = listener.keyfile or base.keyfile
     cafile = listener.cacertfile or base.cacertfile

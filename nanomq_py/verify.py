@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nanomq_py.auth.acl import for_whom
 from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.entries import Faults
 from nanomq_py.config.reader import Reading
 from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD
 from nanomq_py.config.settings import is_secret
@@ -21,26 +22,35 @@ log = logging.getLogger("nanomq")
 
 
 def refuse_unsupported(config: Config) -> None:
-    """Refuse what would be unsafe to leave out in silence; warn of the rest.
+    """Refuse what would be unsafe to leave out.
 
     Raises   ConfigError
     """
-    refused = {
-        "auth.http.enable": config.auth_http.enable,
-    }
-    for name, used in refused.items():
-        if used:
-            raise ConfigError(f"{name}: this version cannot enforce it yet; take it out")
-    if not _proves_users(config):
-        _refuse_rules_for_users(config)
-    ignored = {
-        "web.hook.enable": config.web_hook.enable,
-        "sqlite.enable": config.sqlite.enable,
-        "bridge.mqtt": any(bridge.bridge_mode for bridge in config.bridges),
-    }
-    for name, used in ignored.items():
-        if used:
-            log.warning("%s: not in this version yet; ignored", name)
+    faults = Faults()
+    if config.auth_http.enable:
+        name = config.said.called("auth.http.enable")
+        faults.add(ConfigError(f"{name}: this version cannot enforce it yet; take it out"))
+    with faults.gathered():
+        if not _proves_users(config):
+            _refuse_rules_for_users(config)
+    faults.check()
+
+
+def tell_what_is_missing(config: Config) -> None:
+    """Log what the file asks for and will not happen, and in one line what is read over."""
+    for missing in config.said.missing:
+        log.error("%s", missing)
+    if (text := read_over(config)) is not None:
+        log.warning("%s", text)
+
+
+def read_over(config: Config, most: int = 8) -> str | None:
+    """Return one line about NanoMQ's keys that mean nothing here; None: there are none."""
+    names = list(dict.fromkeys(config.said.read_over))
+    if not names:
+        return None
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"keys without a meaning in this version: {', '.join(names[:most])}{more}"
 
 
 def _proves_users(config: Config) -> bool:
@@ -65,14 +75,19 @@ def _refuse_rules_for_users(config: Config) -> None:
 def check_files(config: Config) -> None:
     """Read what the configuration names, and look whether a broker could start with it.
 
-    Raises   ConfigError naming the key
+    Raises   ConfigError naming the keys
     """
-    for place in places_of(config):
-        if place.has_tls:
-            load_tls(config, place.settings)
-    if config.http_server.enable:
-        make_guard(config.http_server)
-        load_server_tls(config)
+    faults = Faults()
+    with faults.gathered():
+        for place in places_of(config):
+            if place.has_tls:
+                with faults.gathered():
+                    load_tls(config, place.settings)
+    with faults.gathered():
+        if config.http_server.enable:
+            make_guard(config.http_server)
+            load_server_tls(config)
+    faults.check()
 
 
 def exposed_files(reading: Reading) -> Iterator[str]:

@@ -122,6 +122,22 @@ async def test_two_brokers_in_one_process_do_not_meet() -> None:
             assert (one.publish("a", b"x"), two.publish("a", b"x")) == (0, 1)
 
 
+async def test_broker_opens_what_it_was_given_and_nothing_else() -> None:
+    async with Broker(Config(url="nmq-tcp://127.0.0.1:0")) as broker:
+        assert list(broker.ports) == ["url"]
+        assert list(broker.listeners()) == ["tcp"]
+    web = WebSocket(url="nmq-ws://127.0.0.1:0/mqtt")
+    async with Broker(Config(url=None, websocket=web)) as broker:
+        assert list(broker.ports) == ["websocket.url"]
+
+
+def test_configuration_that_cannot_be_is_refused_when_it_is_made() -> None:
+    with pytest.raises(
+        ConfigError, match="url='bogus': expected a URL nmq-tcp://HOST:PORT"
+    ):
+        Config(url="bogus")
+
+
 async def test_taken_port_leaves_nothing_running() -> None:
     async with Broker(LOCAL) as broker:
         port = broker.ports["url"]

@@ -89,6 +89,47 @@ def test_start_warns_of_a_file_that_all_can_read(start_broker: StartBroker) -> N
     process.waits_for("lets every user of this machine read auth.1.password")
 
 
+MISSING = "rule_option=ON\nrule_option.sqlite=enable\nsqlite.enable=true\n"
+
+
+def test_check_says_what_will_not_happen_and_exits_1(conf: Path) -> None:
+    conf.write_text(f"{MISSING}http_server.parallel=32\n")
+    done = nanomq("conf", "check", str(conf))
+    assert done.returncode == 1
+    assert "good" not in done.stdout
+    lines = done.stderr.splitlines()
+    assert lines[0].endswith(
+        "nanomq.conf:2: rule_option.sqlite: not in this version: no message is stored or"
+        " published anew by a rule"
+    )
+    assert "nanomq.conf:3: sqlite.enable: not in this version: nothing is kept" in lines[1]
+    assert len(lines) == 2
+    assert "without a meaning in this version: http_server.parallel" in done.stdout
+    conf.write_text("sqlite.enable=false\nrule_option=OFF\nrule_option.sqlite=enable\n")
+    assert nanomq("conf", "check", str(conf)).returncode == 0
+
+
+def test_check_tells_every_fault_in_a_line_of_its_own(conf: Path) -> None:
+    conf.write_text("msq_len=x\n\nno_such=1\nauth.1.login=a\n")
+    done = nanomq("conf", "check", str(conf))
+    assert done.returncode == 2
+    assert [line.split(": ")[1].rpartition(":")[2] for line in done.stderr.splitlines()] == [
+        "1", "3", "4",
+    ]  # fmt: skip
+    conf.write_text("auth.http.enable=true\ntls.enable=true\nhttp_server.auth_type=jwt\n")
+    done = nanomq("conf", "check", str(conf))
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 3)
+
+
+def test_check_names_what_is_written(conf: Path) -> None:
+    conf.write_text('listeners.ssl { bind = "127.0.0.1:0", keyfile = "/no/key" }\n')
+    done = nanomq("conf", "check", str(conf))
+    assert (done.returncode, done.stderr) == (
+        2,
+        "nanomq: listeners.ssl.certfile: missing, a listener with TLS needs it\n",
+    )
+
+
 def test_shipped_file_is_good() -> None:
     assert nanomq("conf", "check", str(ROOT / "etc" / "nanomq.conf")).returncode == 0
 
@@ -100,6 +141,36 @@ def test_show_is_what_comes_out_of_file_and_environment(conf: Path) -> None:
     assert "http_server.password=(hidden)" in lines
     assert "very-secret" not in done.stdout
     assert nanomq("conf", "show", "--defaults").stdout == shipped()
+
+
+def test_show_marks_what_is_not_the_default_and_what_is_not_there(conf: Path) -> None:
+    conf.write_text(f"{MISSING}msq_len=5\nhttp_server.password=x\nhttp_server.parallel=3\n")
+    lines = nanomq("conf", "show", str(conf)).stdout.splitlines()
+    assert lines[lines.index("msq_len=5") - 1] == "# default: (none)"
+    assert lines[lines.index("http_server.password=(hidden)") - 1] == "# default: (hidden)"
+    at = lines.index("sqlite.enable=true")
+    assert lines[at - 1] == "# default: false"
+    assert lines[at - 2].startswith("# not in this version: nothing is kept on disk")
+    assert not lines[lines.index("qos_duration=60") - 1].startswith("#")
+    assert lines[-2].startswith("# rule_option.sqlite: not in this version: no message")
+    assert lines[-1] == "# http_server.parallel: without a meaning in this version"
+
+
+def test_start_and_each_reload_log_what_will_not_happen(start_broker: StartBroker) -> None:
+    process = start_broker(sqlite__enable="true", http_server__parallel="32")
+    missing = (
+        "error nanomq: {}:5: sqlite.enable: not in this version: nothing is kept on disk"
+    )
+    process.waits_for(missing.format(process.conf))
+    process.waits_for(
+        "warning nanomq: keys without a meaning in this version: http_server."
+    )
+    process.reload(rule_option="ON", rule_option__repub="enable")
+    process.waits_for("rule_option.repub: not in this version: no message is stored")
+    process.reload(rule_option__repub=None)
+    told = [line for line in process.lines if "sqlite.enable: not in this version" in line]
+    assert len(told) == 3
+    assert sum("rule_option" in line and "error" in line for line in process.lines) == 1
 
 
 def test_diff_of_two_files_of_one_and_of_the_environment(
@@ -131,6 +202,18 @@ def test_broker_is_stopped_with_a_file_that_is_broken_meanwhile(
 ) -> None:
     process = start_broker()
     process.conf.write_text("msq_len=x\n")
+    done = process.nanomq("stop", "--conf", str(process.conf))
+    assert (done.returncode, process.popen.wait(20)) == (0, 0)
+
+
+@pytest.mark.parametrize("broken", ["msq_len=x\n", "{{{ [", "\xff"])
+def test_broker_with_a_pid_file_is_found_with_a_broken_file(
+    start_broker: StartBroker, tmp_path: Path, broken: str
+) -> None:
+    process = start_broker(pid_file=str(tmp_path / "own.pid"))
+    process.conf.write_bytes(f"pid_file={tmp_path / 'own.pid'}\n{broken}".encode("latin-1"))
+    done = process.nanomq("reload", "--conf", str(process.conf))
+    assert (done.returncode, "not reloaded: " in done.stderr) == (2, True), done.stderr
     done = process.nanomq("stop", "--conf", str(process.conf))
     assert (done.returncode, process.popen.wait(20)) == (0, 0)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nanomq_py.config.key import keys_of
+from nanomq_py.config.missing import FEATURES
 from nanomq_py.config.model import SECTIONS, Config
 from nanomq_py.config.sections import (
     Bridge,
@@ -64,9 +65,21 @@ the connection. Rules that name users, or have `%u`, need somebody who proves wh
 NOT_YET = """\
 ## Read and checked, but not in force in this version
 
-The start is refused with `auth.http.enable=true`: leaving it out in silence would be unsafe. It warns of
-`web.hook.enable`, `sqlite.enable` and bridges with `bridge_mode=true`.
+The start is refused with `auth.http.enable=true`: leaving it out in silence would be unsafe. With any of
+these switched on it goes on, and says so: an `error` line in the log at the start and at each reload, exit
+code 1 of `nanomq conf check`, and a mark in `nanomq conf show`.
+
+| flat form | nested form | what does not happen |
+| --- | --- | --- |
 """
+
+
+def not_yet() -> Iterator[str]:
+    yield NOT_YET.rstrip()
+    for feature in FEATURES:
+        switch = feature.switch.replace("*", "NAME")
+        section = feature.section.replace("*", "NAME")
+        yield f"| `{switch}` | `{section}` | {feature.loss} |"
 
 
 def table(title: str, section: type[Any], prefix: str) -> Iterator[str]:
@@ -116,7 +129,7 @@ def page() -> str:
         BridgeSubscription,
         "bridge.mqtt.NAME.subscription.N.",
     )
-    parts += [NOT_YET.rstrip()]
+    parts += not_yet()
     return "\n".join(parts) + "\n"
 
 

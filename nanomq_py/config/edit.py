@@ -77,7 +77,11 @@ def edited(reading: Reading, config: Config, source: str, folder: Path | None) -
     if reading.nested:
         text = _edit_nested(reading.text, reading.entries, changes, settings)
     else:
-        text = flat.edit(reading.text, changes)
+        # A key that has an older name of NanoMQ's in the file keeps it.
+        called = {name: entry.called for name, entry in reading.entries.items()}
+        text = flat.edit(
+            reading.text, {called.get(name, name): text for name, text in changes.items()}
+        )
     made = read(text, source, folder=folder, overrides=reading.overrides)
     for difference in differences(config, made.config):
         override = reading.overrides.get(difference.name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from nanomq_py.config.entries import ConfigError, Entry
+from nanomq_py.config.entries import ConfigError, Entry, Faults
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class _Line:
     at: tuple[int, int]  # the value's place
 
 
-def _lines(text: str, source: str) -> Iterator[_Line]:
+def _lines(text: str, source: str, faults: Faults) -> Iterator[_Line]:
     start = 0
     for number, line in enumerate(text.split("\n"), start=1):
         end = min(start + len(line) + 1, len(text))
@@ -31,24 +31,25 @@ def _lines(text: str, source: str) -> Iterator[_Line]:
         if stripped and not stripped.startswith("#"):
             name, equals, value = line.partition("=")
             if not equals or not name.strip():
-                raise ConfigError(
-                    f"{source}:{number}: {stripped[:80]!r}: expected key=value"
-                )
+                what = f"{source}:{number}: {stripped[:80]!r}"
+                faults.add(ConfigError(f"{what}: expected key=value"))
+                start = end
+                continue
             first = start + len(line) - len(value.lstrip())
             at = (first, first + len(value.strip()))
             yield _Line(number, name.strip(), value.strip(), start, end, at)
         start = end
 
 
-def read(text: str, source: str) -> dict[str, Entry]:
-    """Return the entries of a text. Raises ConfigError."""
+def read(text: str, source: str, faults: Faults) -> dict[str, Entry]:
+    """Return the entries of a text. ``faults`` gets what is wrong."""
     entries: dict[str, Entry] = {}
-    for line in _lines(text, source):
+    for line in _lines(text, source, faults):
         where = f"{source}:{line.number}"
         if line.name in entries:
-            raise ConfigError(
-                f"{where}: {line.name}: given before, at {entries[line.name].where}"
-            )
+            before = entries[line.name].where
+            faults.add(ConfigError(f"{where}: {line.name}: given before, at {before}"))
+            continue
         entries[line.name] = Entry(line.name, line.value, where, line.at)
     return entries
 
@@ -75,7 +76,7 @@ def edit(text: str, changes: Mapping[str, str | None]) -> str:
 
     A new key goes below the last one of its section, or to the end.
     """
-    lines = list(_lines(text, "edited"))
+    lines = list(_lines(text, "edited", Faults()))
     known = {line.name for line in lines}
     pieces: list[tuple[int, int, str]] = []  # from, to, instead
     for line in lines:

@@ -7,6 +7,7 @@ from dataclasses import Field, dataclass, field, fields
 from enum import Enum
 from typing import Any
 
+from nanomq_py.config.entries import ConfigError
 from nanomq_py.config.units import Kind
 
 
@@ -50,3 +51,29 @@ def keys_of(section: type[Any]) -> Iterator[tuple[Field[Any], Key]]:
     for declared in fields(section):
         if "key" in declared.metadata:
             yield declared, declared.metadata["key"]
+
+
+class Checked:
+    """A section whose values are what a file could say, whoever makes it."""
+
+    def __post_init__(self) -> None:
+        """Raise ConfigError naming the key of a value that no file could hold."""
+        for declared, key in keys_of(type(self)):
+            value = getattr(self, declared.name)
+            if value is declared.default:
+                continue
+            try:
+                read = key.kind.parse(key.kind.render(value))
+            except (ValueError, TypeError, AttributeError):
+                raise _fault(key, value) from None
+            if read == value and type(read) is type(value):
+                continue
+            # Another spelling of a text, or a list for a tuple, becomes what the file says.
+            if (type(read), type(value)) not in ((str, str), (tuple, list)):
+                raise _fault(key, value)
+            object.__setattr__(self, declared.name, read)
+
+
+def _fault(key: Key, value: object) -> ConfigError:
+    shown = "(hidden)" if key.secret else repr(value)[:1000]
+    return ConfigError(f"{key.name}={shown}: expected {key.kind.expected}")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nanomq_py.config.key import Applies, key
+from nanomq_py.config.entries import Said
+from nanomq_py.config.key import Applies, Checked, key
 from nanomq_py.config.sections import (
     U32,
     AclRule,
@@ -37,8 +38,11 @@ from nanomq_py.config.units import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """A whole configuration. Every default is the documented one."""
+class Config(Checked):
+    """A whole configuration. Every default is the documented one, but for ``websocket``.
+
+    One that a program makes listens where the program says, and on no WebSocket besides.
+    """
 
     url: str | None = key(
         "url",
@@ -101,11 +105,11 @@ class Config:
         "allow_anonymous", Flag(), True, "Let clients in that give no user name."
     )
     max_packet_size: int = key(
-        "max_packet_size", Whole(1, 262144, "KiB"), 10240, "Largest packet from a client."
+        "max_packet_size", Whole(1, 266240, "KiB"), 10240, "Largest packet from a client."
     )
     client_max_packet_size: int = key(
         "client_max_packet_size",
-        Whole(1, 262144, "KiB"),
+        Whole(1, 266240, "KiB"),
         10240,
         "Largest packet to a client.",
     )
@@ -346,7 +350,7 @@ class Config:
         heading="The process number",
     )
     tls: Tls = field(default_factory=Tls)
-    websocket: WebSocket = field(default_factory=WebSocket)
+    websocket: WebSocket = field(default_factory=lambda: WebSocket(enable=False))
     http_server: HttpServer = field(default_factory=HttpServer)
     log: Log = field(default_factory=Log)
     sqlite: Sqlite = field(default_factory=Sqlite)
@@ -356,6 +360,8 @@ class Config:
     acl_rules: tuple[AclRule, ...] = ()  # acl.rule.N
     bridges: tuple[Bridge, ...] = ()  # bridge.mqtt.NAME.KEY
     listeners: tuple[Listener, ...] = ()  # listener.NAME.KEY
+    # What the file says besides; nothing of it is a value.
+    said: Said = field(default_factory=Said, compare=False, repr=False)
 
 
 # Sections of Config with their prefix in the file.

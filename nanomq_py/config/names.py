@@ -3,7 +3,7 @@
 Both spellings are read in a nested file; the later one counts. Where NanoMQ switches a feature
 on by its section being there, so does this.
 
-Source  etc/nanomq_example.conf of NanoMQ 0.19
+Source  etc/nanomq.conf and etc/nanomq_example.conf of NanoMQ 0.12 to 0.24
 """
 
 from __future__ import annotations
@@ -14,66 +14,56 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nanomq_py.config.entries import Entry
+from nanomq_py.config.missing import FEATURES, OFF, ON
 from nanomq_py.config.nested import Items, Node, Scalar, Section
+from nanomq_py.config.shapes import find, modernise, starred
 
 _IMPLIED = -1  # comes before everything that is written
-# NanoMQ's dotted path -> the flat name; the first that matches counts, None: no such thing
-# here, and nothing that a client could notice.
-_BRIDGE = r"bridges\.mqtt\.([^.]+)\."
+_BRIDGE = r"bridges?\.mqtt\.([^.]+)\."
+_OF_TLS = r"(?:key|cert|cacert|verify|fail|min)[^.]*"
+# NanoMQ's dotted path -> the flat name; the first that matches counts, None: looked at
+# elsewhere.
 _NAMES: list[tuple[re.Pattern[str], str | None]] = [
     (re.compile(pattern), name)
     for pattern, name in [
-        (r"mqtt\.(max_inflight_window|max_awaiting_rel|await_rel_timeout)", None),
+        (r"mqtt\.session\.(.+)", r"\1"),
         (r"mqtt\.max_mqueue_len", "msq_len"),
         (r"mqtt\.retry_interval", "qos_duration"),
         (r"mqtt\.keepalive_multiplier", "keepalive_backoff"),
         (r"(?:system|mqtt)\.(.+)", r"\1"),
-        (r"listeners\.(?:tcp|ssl|ws|wss)\.enable", None),
+        (r"listeners\.(?:tcp|ssl|ws|wss)\.(?:[^.]+\.)?enable", None),
         (r"listeners\.tcp\.(?:bind|url)", "url"),
         (r"listeners\.ssl\.(?:bind|url)", "tls.url"),
         (r"listeners\.ws\.(?:bind|url)", "websocket.url"),
         (r"listeners\.wss\.(?:bind|url)", "websocket.tls_url"),
-        (r"listeners\.ssl\.(key.*|cert.*|cacert.*|verify.*|fail.*|min.*)", r"tls.\1"),
+        (rf"listeners\.ssl\.(?:tls\.)?({_OF_TLS})", r"tls.\1"),
+        (rf"listeners\.wss\.(?:tls\.)?({_OF_TLS})", r"listener.wss.tls.\1"),
+        (r"listeners\.(tcp|ssl|ws|wss)\.([^.]+)\.(?:bind|url)", r"listener.\1-\2.url"),
+        (rf"listeners\.(ssl|wss)\.([^.]+)\.({_OF_TLS})", r"listener.\1-\2.tls.\3"),
+        (r"listeners\.(tcp|ssl|ws|wss)\.([^.]+)\.(.+)", r"listener.\1-\2.\3"),
         (r"listeners\.ssl\.(.+)", r"listener.tls.\1"),
-        (
-            r"listeners\.wss\.(key.*|cert.*|cacert.*|verify.*|fail.*)",
-            r"listener.wss.tls.\1",
-        ),
         (r"listeners\.(.+)", r"listener.\1"),
-        (r"http_server\.limit_conn", None),
         (r"auth\.allow_anonymous", "allow_anonymous"),
-        (r"auth\.no_match", "acl_nomatch"),
-        (r"auth\.deny_action", "acl_deny_action"),
-        (r"auth\.cache\..+", None),
-        (r"auth\.http_auth\.(.+)", r"auth.http.\1"),
+        (r"(?:auth|authorization)\.no_match", "acl_nomatch"),
+        (r"(?:auth|authorization)\.deny_action", "acl_deny_action"),
+        (r"auth\.(?:password|acl)\.enable", None),
+        (r"(?:auth\.http_auth|auth_http)\.(?:auth|super|acl)_req\.enable", None),
+        (r"(?:auth\.http_auth|auth_http)\.(.+)", r"auth.http.\1"),
+        (r"bridges?\.mqtt\.(?:cache|sqlite)\.(.+)", r"bridge.sqlite.\1"),
         (_BRIDGE + r"server", r"bridge.mqtt.\1.address"),
         (_BRIDGE + r"enable", r"bridge.mqtt.\1.bridge_mode"),
         (_BRIDGE + r"max_parallel_processes", r"bridge.mqtt.\1.parallel"),
-        (
-            _BRIDGE + r"(?:(?:conn_properties|sub_properties|will|ssl|tls|tcp)\..+|quic_.+"
-            r"|hybrid_.+|backoff_max|max_(?:send|recv)_queue_len|resend_.+|cancel_timeout"
-            r"|transparent)",
-            None,
-        ),
-        (r"bridges\.mqtt\.cache\..+|(?:bridges\.aws|rules|parquet|exchange)\..+", None),
         (r"bridges\.(.+)", r"bridge.\1"),
         (r"webhook\.body\.encoding", "web.hook.body.encoding_of_payload_field"),
+        (r"webhook\.web\.hook\.(.+)", r"web.hook.\1"),
         (r"webhook\.(.+)", r"web.hook.\1"),
+        (r"rules?\.option", "rule_option"),
     ]
 ]
-_SCHEMES = {
-    "url": "nmq-tcp",
-    "tls.url": "tls+nmq-tcp",
-    "websocket.url": "nmq-ws",
-    "websocket.tls_url": "nmq-wss",
-}
-# A section that is there -> what that switches on.
-_SWITCHES = {
-    "listeners.ssl": "tls.enable",
-    "webhook": "web.hook.enable",
-    "auth.http_auth": "auth.http.enable",
-    "sqlite": "sqlite.enable",
-}
+_SCHEMES = {"tcp": "nmq-tcp", "ssl": "tls+nmq-tcp", "ws": "nmq-ws", "wss": "nmq-wss"}
+_URLS = {"url": "tcp", "tls.url": "ssl", "websocket.url": "ws", "websocket.tls_url": "wss"}
+# A section that is there -> what that switches on, besides the features that are missing.
+_SWITCHES = {"auth.http_auth": "auth.http.enable", "auth_http": "auth.http.enable"}
 
 
 @dataclass(frozen=True)
@@ -109,22 +99,45 @@ def _first(node: Node) -> int:
     return node.order
 
 
+def _user(number: int, login: Scalar, password: Scalar, written: str) -> Iterator[_Named]:
+    """Yield a user; 900,000,000 and on are nobody's in the flat form."""
+    for part, node in (("login", login), ("password", password)):
+        name = f"auth.{900_000_000 + number}.{part}"
+        yield _Named(number, Entry(name, node.text, node.where, written=written))
+
+
+def _url(kind: str, text: str) -> str:
+    """Return the URL of a listener of that kind that NanoMQ binds there."""
+    if "://" in text or not text:
+        return text
+    return f"{_SCHEMES[kind]}://{'0.0.0.0:' if text.isdigit() else ''}{text}"
+
+
+def _kind_of_url(name: str) -> str | None:
+    """Return which kind of listener the flat name's URL is for; None: it names no URL."""
+    found = re.fullmatch(r"listener\.(tcp|ssl|ws|wss)-.+\.url", name)
+    return found[1] if found else _URLS.get(name)
+
+
 def _scalar(path: tuple[str, ...], node: Scalar) -> Iterator[_Named]:
-    if path[:2] == ("auth", "password") and len(path) == 3:
-        # auth.password.USER = PASSWORD; 900,000,000 and on are nobody's in the flat form
-        number = 900_000_000 + node.order
-        for part, value in (("login", path[2]), ("password", node.text)):
-            flat = f"auth.{number}.{part}"
-            yield _Named(node.order, Entry(flat, value, node.where))
+    is_switch = path[-1] == "enable" and node.text.lower() in ON | OFF
+    if path[:2] == ("auth", "password") and len(path) == 3 and not is_switch:
+        # auth.password.USER = PASSWORD
+        login = Scalar(path[2], node.where, node.order, None)
+        yield from _user(node.order, login, node, ".".join(path))
         return
     name = _flat_name(path)
     if name is None:
         return
-    text = node.text
-    if name in _SCHEMES and "://" not in text and text:
-        yield _Named(node.order, Entry(name, f"{_SCHEMES[name]}://{text}", node.where))
+    written = ".".join(path)
+    if written == "mqtt.max_packet_size":  # NanoMQ's one key for both directions
+        entry = Entry("client_max_packet_size", node.text, node.where, written=written)
+        yield _Named(_IMPLIED, entry)
+    kind = _kind_of_url(name)
+    if kind is not None and (url := _url(kind, node.text)) != node.text:
+        yield _Named(node.order, Entry(name, url, node.where, written=written))
     else:
-        yield _Named(node.order, Entry(name, text, node.where, node.at))
+        yield _Named(node.order, Entry(name, node.text, node.where, node.at, written))
 
 
 def _members(
@@ -154,13 +167,49 @@ def _webhook_events(node: Items) -> Iterator[_Named]:
             yield _Named(event.order, Entry(name, json.dumps(rule), event.where))
 
 
+def _rules(node: Items, called: str) -> Iterator[_Named]:
+    yield _Named(node.order, None, "acl.rule")
+    for number, item in enumerate(node.items, start=1):
+        text = json.dumps(_plain(item), ensure_ascii=False)
+        entry = Entry(f"acl.rule.{number}", text, item.where, written=f"{called}[{number}]")
+        yield _Named(node.order, entry)
+
+
+def _users(node: Node | None, written: str) -> Iterator[_Named]:
+    for item in node.items if isinstance(node, Items) else ():
+        parts = item.parts if isinstance(item, Section) else {}
+        login = parts.get("username", parts.get("login"))
+        password = parts.get("password")
+        if isinstance(login, Scalar) and isinstance(password, Scalar):
+            yield from _user(login.order, login, password, written)
+
+
+def _sources(node: Items) -> Iterator[_Named]:
+    """Yield what NanoMQ 0.14 to 0.18 lists under ``authorization.sources``."""
+    for item in node.items:
+        parts = item.parts if isinstance(item, Section) else {}
+        kind = parts.get("type")
+        if isinstance(switch := parts.get("enable"), Scalar) and _is_off(switch):
+            continue
+        rules, users = parts.get("rules"), parts.get("users")
+        if isinstance(kind, Scalar) and kind.text == "file" and isinstance(rules, Items):
+            yield from _rules(rules, "authorization.sources.rules")
+        elif isinstance(kind, Scalar) and kind.text == "simple" and users is not None:
+            yield from _users(users, "authorization.sources.users")
+        elif isinstance(kind, Scalar) and kind.text == "http":
+            yield _say("auth.http.enable", "true", item.where, "authorization.sources")
+        else:  # who may come in is nothing to be read over
+            yield _say("authorization.sources", json.dumps(_plain(item)), item.where)
+
+
 def _items(path: tuple[str, ...], node: Items) -> Iterator[_Named]:
     dotted = ".".join(path)
     if dotted in ("auth.acl.rules", "acl.rules"):
-        yield _Named(node.order, None, "acl.rule")
-        for number, item in enumerate(node.items, start=1):
-            text = json.dumps(_plain(item), ensure_ascii=False)
-            yield _Named(node.order, Entry(f"acl.rule.{number}", text, item.where))
+        yield from _rules(node, dotted)
+    elif dotted == "authorization.sources":
+        yield from _sources(node)
+    elif dotted == "auth":
+        yield from _users(node, dotted)
     elif dotted == "webhook.events":
         yield from _webhook_events(node)
     elif found := re.fullmatch(r"bridges?\.mqtt\.([^.]+)\.subscription", dotted):
@@ -168,7 +217,8 @@ def _items(path: tuple[str, ...], node: Items) -> Iterator[_Named]:
         yield from _members(f"bridge.mqtt.{found[1]}.subscription", node, names)
     elif (name := _flat_name(path)) is not None:
         texts = [_text_of(item) for item in node.items]
-        yield _Named(node.order, Entry(name, ",".join(texts), node.where))
+        entry = Entry(name, ",".join(texts), node.where, written=dotted)
+        yield _Named(node.order, entry)
 
 
 def _text_of(item: Node) -> str:
@@ -189,62 +239,113 @@ def _leaves(section: Section, path: tuple[str, ...] = ()) -> Iterator[_Named]:
         elif re.fullmatch(r"acl\.rule\.\d+|web\.hook\.rule\..+\.\d+", dotted):
             text = json.dumps(_plain(node), ensure_ascii=False)
             yield _Named(_first(node), Entry(dotted, text, node.where))
+        elif dotted in _switched_off(section, path):
+            continue
         elif part == "params" and (name := _flat_name(below)) is not None:
             text = ",".join(f"{k}={_text_of(v)}" for k, v in node.parts.items())
-            yield _Named(_first(node), Entry(name, text, node.where))
+            yield _Named(_first(node), Entry(name, text, node.where, written=dotted))
         else:
             yield from _leaves(node, below)
 
 
-def _find(root: Section, dotted: str) -> Node | None:
-    node: Node | None = root
-    for name in dotted.split("."):
-        node = node.parts.get(name) if isinstance(node, Section) else None
-    return node
+def _is_off(switch: Node | None) -> bool:
+    return isinstance(switch, Scalar) and switch.text.lower() in OFF
 
 
-def _is_off(root: Section, dotted: str) -> bool:
-    switch = _find(root, f"{dotted}.enable")
-    return isinstance(switch, Scalar) and switch.text.lower() == "false"
+def _has_switch_off(section: Section) -> bool:
+    return any(_is_off(section.parts.get(name)) for name in ("enable", "enabled"))
 
 
-def _say(name: str, value: str, where: str) -> _Named:
-    return _Named(_IMPLIED, Entry(name, value, where))
+def _switched_off(section: Section, path: tuple[str, ...]) -> set[str]:
+    """Return which of ``auth.password`` and ``auth.acl`` in the section are off."""
+    if path != ("auth",):
+        return set()
+    return {
+        f"auth.{name}"
+        for name in ("password", "acl")
+        if isinstance(node := section.parts.get(name), Section) and _has_switch_off(node)
+    }
+
+
+def _say(name: str, value: str, where: str, written: str = "") -> _Named:
+    return _Named(_IMPLIED, Entry(name, value, where, written=written))
+
+
+def _named_of(section: Section) -> dict[str, Section]:
+    """Return the listeners with names of their own: ``listeners.tcp.NAME``."""
+    return {
+        name: node
+        for name, node in section.parts.items()
+        if isinstance(node, Section) and {"bind", "url"} & set(node.parts)
+    }
+
+
+def _is_only_named(section: Section) -> bool:
+    """Return whether it has listeners with names, and says nothing of one without."""
+    return bool(section.parts) and set(section.parts) == set(_named_of(section))
+
+
+def _kinds(root: Section) -> Iterator[tuple[str, Section]]:
+    listeners = root.parts.get("listeners")
+    for kind in _SCHEMES:
+        node = listeners.parts.get(kind) if isinstance(listeners, Section) else None
+        if isinstance(node, Section):
+            yield kind, node
+
+
+def _http_auth_is_off(section: Section) -> bool:
+    """Return whether it is off, as a whole or each of its requests."""
+    requests = [part for part in section.parts.values() if isinstance(part, Section)]
+    return _has_switch_off(section) or (
+        bool(requests) and all(_has_switch_off(request) for request in requests)
+    )
 
 
 def _switched_on(root: Section) -> Iterator[_Named]:
     """Yield what the sections that are there switch on."""
+    for kind, node in _kinds(root):
+        if kind == "ssl" and not _is_only_named(node):
+            on = "false" if _has_switch_off(node) else "true"
+            yield _say("tls.enable", on, node.where, "listeners.ssl")
     for dotted, name in _SWITCHES.items():
-        if isinstance(node := _find(root, dotted), Section):
-            yield _say(name, "false" if _is_off(root, dotted) else "true", node.where)
-    bridges = _find(root, "bridges.mqtt")
-    for bridge, node in bridges.parts.items() if isinstance(bridges, Section) else ():
-        if bridge != "cache":
-            yield _say(f"bridge.mqtt.{bridge}.bridge_mode", "true", node.where)
+        if isinstance(found := find(root, dotted), Section):
+            on = "false" if _http_auth_is_off(found) else "true"
+            yield _say(name, on, found.where, dotted)
+    for feature in FEATURES:
+        for name, node in starred(root, feature.section):
+            if feature.section == "bridges.mqtt.*" and name in ("cache", "sqlite"):
+                continue
+            on = "false" if _has_switch_off(node) else "true"
+            written = feature.section.replace("*", name)
+            yield _say(feature.switch.replace("*", name), on, node.where, written)
 
 
 def _left_out(root: Section) -> Iterator[_Named]:
     """Yield that what ``listeners`` does not name does not listen."""
     listeners = root.parts.get("listeners")
-    if isinstance(listeners, Section):
-        for dotted, name in (("tcp", "url"), ("ws", "websocket.url")):
-            if dotted not in listeners.parts:
-                yield _say(name, "", listeners.where)
+    if not isinstance(listeners, Section):
+        return
+    kinds = dict(_kinds(root))
+    for kind, name in (("tcp", "url"), ("ws", "websocket.url")):
+        node = kinds.get(kind)
+        if kind not in listeners.parts or (node is not None and _is_only_named(node)):
+            yield _say(name, "", listeners.where)
 
 
 def _off(root: Section) -> Iterator[_Named]:
     """Yield what ``listeners.NAME.enable = false`` takes away, whatever else is said."""
-    for dotted, name in (
-        ("tcp", "url"),
-        ("ws", "websocket.url"),
-        ("wss", "websocket.tls_url"),
-    ):
-        if _is_off(root, f"listeners.{dotted}"):
-            yield _Named(_IMPLIED, Entry(name, "", root.where))
+    names = {kind: name for name, kind in _URLS.items() if kind != "ssl"}
+    for kind, node in _kinds(root):
+        if kind in names and _has_switch_off(node):
+            yield _say(names[kind], "", node.where)
+        for name, named in _named_of(node).items():
+            if _has_switch_off(named):
+                yield _Named(_IMPLIED, None, f"listener.{kind}-{name}")
 
 
 def entries_of(root: Section) -> dict[str, Entry]:
     """Return what a tree says, by flat names."""
+    modernise(root)
     said = sorted(_leaves(root), key=lambda named: named.order)
     by_name: dict[str, Entry] = {}
     for named in [*_switched_on(root), *_left_out(root), *said, *_off(root)]:

@@ -3,7 +3,7 @@
 ::
 
     mqtt { property_size = 32 }            # a section
-    log.to = [file, console]               # a path, a list
+    log.to = [file, console]               # a path, a list; nodes [ ... ] is one too
     auth.password = {include "pwd.conf"}   # another file, from the folder of this one
 
 A later value of the same path replaces the one before; sections are merged. There are no
@@ -21,12 +21,14 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Union
 
-from nanomq_py.config.entries import ConfigError
+from nanomq_py.config.entries import MOST_FAULTS, ConfigError, Faults
 
 MOST_DEPTH = 32
 
 _BLANK = re.compile(r"(?:[\s,]|#[^\n]*|//[^\n]*)+")
 _SPACE = re.compile(r"[^\S\n]+")
+_GAP = re.compile(r"(?:\s|#[^\n]*|//[^\n]*)+")
+_REST = re.compile(r"[^\n]*")
 _LINE_END = re.compile(r"[^\S\n]*(?:(?:#|//)[^\n]*)?(?=[\n,}\]]|$)")
 _NAME = re.compile(r'"((?:[^"\\\n]|\\.)*)"|([^\s"={}\[\],:.#+$]+)')
 _TRIPLE = re.compile(r'"""(.*?)"""', re.DOTALL)
@@ -62,7 +64,7 @@ class Section:
         for name in path[:-1]:
             below = section.parts.get(name)
             if not isinstance(below, Section):
-                below = section.parts[name] = Section(self.where)
+                below = section.parts[name] = Section(node.where)
             section = below
         there = section.parts.get(path[-1])
         if isinstance(there, Section) and isinstance(node, Section):
@@ -99,13 +101,22 @@ def _unescaped(text: str) -> str:
 
 class _Reader:
     def __init__(
-        self, text: str, source: str, include: Include, order: count[int], *, places: bool
+        self,
+        text: str,
+        source: str,
+        include: Include,
+        order: count[int],
+        faults: Faults,
+        *,
+        places: bool,
     ) -> None:
         self.text = text
         self.source = source
         self.include = include
         self.order = order
+        self.faults = faults
         self.places = places
+        self.lists = 0  # that are open here
         self.at = 0
         self.line_ends = [found.start() for found in re.finditer("\n", text)]
 
@@ -145,7 +156,21 @@ class _Reader:
                 return section
             if end and self.take_text(end):
                 return section
-            self.member(section, depth)
+            try:
+                self.member(section, depth)
+            except ConfigError as fault:
+                self.go_on_after(fault)
+
+    def go_on_after(self, fault: ConfigError) -> None:
+        """Keep the fault and go on with the next line, where that is sure to be a member."""
+        rest = _REST.match(self.text, self.at)
+        assert rest is not None
+        whole = all(rest[0].count(a) == rest[0].count(b) for a, b in ("{}", "[]"))
+        enough = len(self.faults) >= MOST_FAULTS
+        if self.lists or not whole or enough or self.at == len(self.text):
+            raise fault
+        self.faults.add(fault)
+        self.at = rest.end()
 
     def member(self, section: Section, depth: int) -> None:
         found = self.take(_INCLUDE)
@@ -155,15 +180,23 @@ class _Reader:
         if found is not None:
             self.at = found.start()
         path = self.path()
-        self.take(_SPACE)
-        opens = self.text.startswith("{", self.at)
-        if not (opens or self.take_text("=") or self.take_text(":")):
+        if not (self.opens() or self.take_text("=") or self.take_text(":")):
             raise self.fault("= and a value, or { and a section")
         section.put(path, self.value(depth + len(path) - 1))
         if self.take(_LINE_END) is None:
             raise self.fault(
                 'the end of the line after a value; texts with such signs need ""'
             )
+
+    def opens(self) -> bool:
+        """Go on to the value; return whether it is a section or a list without a sign."""
+        end = self.at
+        self.take(_GAP)
+        if self.text.startswith(("{", "["), self.at):
+            return True
+        self.at = end
+        self.take(_SPACE)
+        return False
 
     def included(self, kind: str | None) -> Section:
         where = self.where
@@ -200,11 +233,13 @@ class _Reader:
             raise self.fault(f"lists in at most {MOST_DEPTH} others")
         where, order = self.where, next(self.order)
         items: list[Node] = []
+        self.lists += 1
         while True:
             self.take(_BLANK)
             if self.at == len(self.text):
                 raise ConfigError(f"{where}: a list that is not ended: ]")
             if self.take_text("]"):
+                self.lists -= 1
                 return Items(tuple(items), where, order)
             items.append(self.value(depth))
 
@@ -231,14 +266,26 @@ def read(
     """Return the tree of a text.
 
     order   counts the values; given for an included file, whose places are nobody's to edit
-    Raises  ConfigError
+    Raises  ConfigError of all faults that could be told from each other
     """
-    reader = _Reader(text, source, include, order or count(), places=order is None)
+    faults = Faults()
+    try:
+        section = _whole(
+            _Reader(text, source, include, order or count(), faults, places=order is None)
+        )
+    except ConfigError as fault:
+        faults.add(fault)
+        section = Section(source)
+    faults.check()
+    return section
+
+
+def _whole(reader: _Reader) -> Section:
     reader.take(_BLANK)
     if reader.take_text("{"):
         section = reader.section("}", 1)
         reader.take(_BLANK)
-        if reader.at < len(text):
+        if reader.at < len(reader.text):
             raise reader.fault("nothing after the last }")
         return section
     return reader.section("", 0)

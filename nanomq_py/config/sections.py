@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import ip_network
 
-from nanomq_py.config.key import Applies, key
+from nanomq_py.config.entries import ConfigError
+from nanomq_py.config.key import Applies, Checked, key
 from nanomq_py.config.units import (
     Address,
     Choice,
@@ -33,7 +35,7 @@ DEFAULT_HTTP_PASSWORD = "public"  # noqa: S105 - the documented default, warned 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tls:
+class Tls(Checked):
     enable: bool = key("enable", Flag(), False, "Listen for MQTT over TLS.")
     url: str = key(
         "url", Url(("tls+nmq-tcp",)), "tls+nmq-tcp://0.0.0.0:8883", "Where to listen."
@@ -61,7 +63,7 @@ class Tls:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listener:
+class Listener(Checked):
     """One ``listener.NAME``: a place where clients come in.
 
     The names tcp, tls, ws and wss stand for ``url``, ``tls.url``, ``websocket.url`` and
@@ -122,7 +124,7 @@ class Listener:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebSocket:
+class WebSocket(Checked):
     enable: bool = key("enable", Flag(), True, "Listen for MQTT over WebSocket.")
     url: str | None = key(
         "url",
@@ -139,7 +141,7 @@ class WebSocket:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpServer:
+class HttpServer(Checked):
     enable: bool = key("enable", Flag(), True, "Serve the HTTP API.")
     host: str = key(
         "host",
@@ -259,7 +261,7 @@ _LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Log:
+class Log(Checked):
     to: tuple[str, ...] = key(
         "to", Words(("file", "console", "syslog")), ("console",), "Where log lines go."
     )
@@ -275,10 +277,10 @@ class Log:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sqlite:
+class Sqlite(Checked):
     enable: bool = planned("enable", Flag(), False, "Keep sessions on disk.")
     disk_cache_size: int = planned(
-        "disk_cache_size", Whole(1, U32), 102400, "Messages on disk."
+        "disk_cache_size", Whole(0, U32), 102400, "Messages on disk."
     )
     mounted_file_path: str = planned(
         "mounted_file_path",
@@ -295,7 +297,7 @@ class Sqlite:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpAuthRequest:
+class HttpAuthRequest(Checked):
     url: str | None = planned("url", Optional(Url(("http", "https"))), None, "Whom to ask.")
     method: str = planned("method", Choice(("get", "post")), "post", "How to ask.")
     params: tuple[str, ...] = planned("params", List(), (), "Name=value pairs to send.")
@@ -303,7 +305,7 @@ class HttpAuthRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HttpAuth:
+class HttpAuth(Checked):
     enable: bool = planned("enable", Flag(), False, "Ask an HTTP server about clients.")
     timeout: int = planned(
         "timeout", Duration(1, 3_600_000), 5000, "Longest wait for an answer."
@@ -325,7 +327,7 @@ class WebHookRule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WebHook:
+class WebHook(Checked):
     enable: bool = planned("enable", Flag(), False, "Tell an HTTP server what happens.")
     url: str | None = planned(
         "url", Optional(Url(("http", "https"))), None, "Whom to tell."
@@ -342,11 +344,40 @@ class WebHook:
 
 
 @dataclass(frozen=True, kw_only=True)
-class User:
+class User(Checked):
     """One ``auth.N``: a client that may log in."""
 
     login: str = key("login", Text(empty=False), "", "User name.")
     password: str = key("password", _PASSWORD, "", "Password.", secret=True)
+
+
+class BadRule(ConfigError):
+    """An access rule that cannot be: the text says what was expected."""
+
+    def __str__(self) -> str:
+        return f"acl.rule: expected {self.args[0]}"
+
+
+_PERMITS = ("allow", "deny")
+_ACTIONS = ("publish", "subscribe", "pubsub")
+
+
+def _check_network(text: str) -> None:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        expected = "an ipaddr such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"
+        raise BadRule(expected) from None
+
+
+def _is_filter(text: str) -> bool:
+    """Say whether the text is a Topic Filter (MQTT 5.0, 4.7)."""
+    levels = text.split("/")
+    return (
+        bool(text)
+        and all(level in ("+", "#") or not set(level) & set("+#") for level in levels)
+        and "#" not in levels[:-1]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -361,22 +392,36 @@ class AclRule:
     topics: tuple[str, ...] = ("#",)
     where: str = field(default="", compare=False)  # FILE:LINE: acl.rule.N, for errors
 
+    def __post_init__(self) -> None:
+        """Raise BadRule saying what was expected."""
+        for words, given in ((_PERMITS, self.permit), (_ACTIONS, self.action)):
+            if given not in words:
+                raise BadRule(f"{' or '.join(words)}, not {given!r}")
+        texts = (self.username or "", self.clientid or "", *self.topics)
+        if not all(map(str.isprintable, texts)):
+            raise BadRule("names and topics of printable characters")
+        if self.ipaddr is not None:
+            _check_network(self.ipaddr)
+        for topic in self.topics:
+            if not _is_filter(topic):
+                raise BadRule(f"topics that are topic filters, not {topic!r}")
+
 
 @dataclass(frozen=True, kw_only=True)
-class BridgeSubscription:
+class BridgeSubscription(Checked):
     topic: str = planned("topic", Text(empty=False), "", "Topic filter to subscribe to.")
     qos: int = planned("qos", Whole(0, 2), 0, "QoS to subscribe with.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bridge:
+class Bridge(Checked):
     """One ``bridge.mqtt.NAME``."""
 
     name: str = ""
     bridge_mode: bool = planned("bridge_mode", Flag(), False, "Whether the bridge runs.")
     address: str = planned(
         "address",
-        Url(("mqtt-tcp", "tls+mqtt-tcp", "nmq-tcp", "tls+nmq-tcp")),
+        Url(("mqtt-tcp", "tls+mqtt-tcp", "mqtt-quic", "nmq-tcp", "tls+nmq-tcp")),
         "mqtt-tcp://127.0.0.1:1883",
         "The other broker.",
     )

@@ -79,10 +79,9 @@ def _section(prefix: str, section: Any, *, all_keys: bool = True) -> Iterator[Na
 
 
 def _acl_rule(rule: AclRule) -> str:
-    defaults = AclRule(permit="")
-    said = {f.name: getattr(rule, f.name) for f in fields(rule) if f.compare}
+    said = {f: getattr(rule, f.name) for f in fields(rule) if f.compare}
     return orjson.dumps(
-        {name: value for name, value in said.items() if value != getattr(defaults, name)}
+        {f.name: value for f, value in said.items() if value != f.default}
     ).decode()
 
 

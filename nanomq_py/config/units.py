@@ -33,21 +33,24 @@ class Kind(Protocol[T]):
         """Return the text that :meth:`parse` reads as this value."""
 
 
+_FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
 @dataclass(frozen=True)
 class Flag:
-    """``true`` or ``false``.
+    """``true`` or ``false``; older NanoMQ writes ``yes`` and ``no``, or ``on`` and ``off``.
 
-    >>> Flag().parse("true")
-    True
+    >>> Flag().parse("true"), Flag().parse("no")
+    (True, False)
     """
 
     json: ClassVar[type] = bool
     expected: str = "true or false"
 
     def parse(self, text: str) -> bool:
-        if text.lower() not in ("true", "false"):
+        if text.lower() not in _FLAGS:
             raise BadValue
-        return text.lower() == "true"
+        return _FLAGS[text.lower()]
 
     def render(self, value: bool) -> str:
         return str(value).lower()
@@ -318,9 +321,31 @@ def ipc_path(url: str) -> str:
     return url.partition("://")[2]
 
 
+# Schemes of other versions of NanoMQ -> ours, where ours is one of those allowed.
+_SCHEMES = {
+    "tcp": "nmq-tcp",
+    "broker+tcp": "nmq-tcp",
+    "mqtt-tcp": "nmq-tcp",
+    "nmq-tls": "tls+nmq-tcp",
+    "tls": "tls+nmq-tcp",
+    "tls+tcp": "tls+nmq-tcp",
+    "tls+broker+tcp": "tls+nmq-tcp",
+    "tls+mqtt-tcp": "tls+nmq-tcp",
+    "ws": "nmq-ws",
+    "wss": "nmq-wss",
+    "ipc": "nmq-ipc",
+}
+
+_HAVE_PORTS = ("http", "https")  # when the URL names none
+
+
 @dataclass(frozen=True)
 class Url(_Verbatim):
-    """A URL of one of a few schemes, with a host and a port (a path for IPC)."""
+    """A URL of one of a few schemes, with a host and a port (a path for IPC).
+
+    >>> Url(("nmq-tcp",)).parse("broker+tcp://0.0.0.0:1883")
+    'nmq-tcp://0.0.0.0:1883'
+    """
 
     schemes: tuple[str, ...]
 
@@ -332,6 +357,10 @@ class Url(_Verbatim):
         return f"a URL {' or '.join(forms)}"
 
     def parse(self, text: str) -> str:
+        scheme, sign, rest = text.partition("://")
+        known = _SCHEMES.get(scheme.lower(), "")
+        if scheme not in self.schemes and known in self.schemes:
+            text = f"{known}{sign}{rest}"
         try:
             parts = urlsplit(text)
             port = parts.port
@@ -344,7 +373,7 @@ class Url(_Verbatim):
             if not 0 < len(ipc_path(text).encode()) <= 107:
                 raise BadValue
             return text
-        if not parts.hostname or port is None:
+        if not parts.hostname or (port is None and parts.scheme not in _HAVE_PORTS):
             raise BadValue
         return text
 

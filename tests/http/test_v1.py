@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.file import ConfFile
-from nanomq_py.config.sections import Bridge, BridgeSubscription
+from nanomq_py.config.sections import Bridge, BridgeSubscription, WebSocket
 from nanomq_py.http.app import make_app
 from nanomq_py.http.guard import BasicGuard, Gate, Guard
 from nanomq_py.http.reply import Refused
@@ -268,7 +268,7 @@ def test_req_11_is_a_get_with_a_body_and_has_the_documents_fields() -> None:
         username="username", password="passwd", forwards=("topic1/#", "topic2/#"),
         subscription=subscription,
     )  # fmt: skip
-    app = app_of(config=Config(msq_len=64, bridges=(bridge,)))
+    app = app_of(config=Config(msq_len=64, websocket=WebSocket(), bridges=(bridge,)))
     answer = app.request("GET", "/api/v1", content='{"req": 11, "seq": 9999}', auth=AUTH)
     assert answer.json() == {"code": 0, "seq": 9999, "rep": 11, "data": DOCUMENT_11}
     assert list(answer.json()["data"]) == list(DOCUMENT_11)

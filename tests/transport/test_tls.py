@@ -431,4 +431,4 @@ def test_handshake_that_never_ends_does_not_hold_a_slot(
 
 
 def test_config_default_has_no_tls_listener() -> None:
-    assert [place.name for place in places_of(Config())] == ["tcp", "ws"]
+    assert [place.name for place in places_of(Config())] == ["tcp"]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.key import keys_of
 from nanomq_py.config.model import SECTIONS
+from nanomq_py.config.sections import WebSocket
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -190,7 +191,7 @@ def test_families_of_keys_are_read() -> None:
         ),
         ("url=nmq-tcp://h", "expected a URL nmq-tcp://HOST:PORT"),
         ("url=nmq-tcp://h:99999", "expected a URL nmq-tcp://HOST:PORT"),
-        ("daemon=yes", "x.conf:1: daemon='yes': expected true or false"),
+        ("daemon=maybe", "x.conf:1: daemon='maybe': expected true or false"),
         ("log.level=loud", "expected trace or debug or info"),
         ("auth.1.password=x", "x.conf:1: auth.1.login: missing"),
         ("x=1\nauth.1.login=a", "x.conf:2: auth.1.password: missing"),
@@ -233,7 +234,8 @@ def test_file_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_shipped_file_holds_the_defaults() -> None:
-    assert load(ROOT / "etc" / "nanomq.conf") == Config()
+    assert load(ROOT / "etc" / "nanomq.conf") == parse("", "x")
+    assert parse("", "x") == Config(websocket=WebSocket())
 
 
 @given(st.binary(max_size=300))

@@ -1,0 +1,141 @@
+"""What NanoMQ has and this version does not: the one list of it.
+
+A feature that comes into being loses its line here, and its names become keys of ``Config``.
+
+Source  etc/nanomq_old.conf and etc/nanomq_example.conf of NanoMQ 0.5 to 0.24
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from nanomq_py.config.entries import Entry, Missing
+
+ON = frozenset({"true", "yes", "on", "enable", "enabled"})
+OFF = frozenset({"false", "no", "off", "disable", "disabled"})
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Something that a file can switch on.
+
+    section  in the nested form it is switched on by this section's being there; ``*`` is a
+             name of the author's
+    switch   the flat name whose value switches it on, ``*`` being the same name
+    loss     what will not happen
+    names    other flat names of it, which are no keys of ``Config``; a regular expression
+    """
+
+    section: str
+    switch: str
+    loss: str
+    names: str = ""
+
+
+_BRIDGE_NAMES = (
+    r"bridge\.mqtt\.[^.]+\.(?:(?:connect\.properties|subscription\.properties|conn_properties"
+    r"|sub_properties|will|ssl|tls|tcp|connector)\..+|quic_.+|q[a-z]+_(?:timeout|ms)|hybrid_.+"
+    r"|(?:forwards|subscription)\.\d+\.(?:local_topic|remote_topic|qos|retain|prefix|suffix"
+    r"|retain_as_published|retain_handling|stream_id)|backoff_max"
+    r"|max_(?:send|recv)_queue_len|resend_.+"
+    r"|cancel_timeout|transparent|password_encrypted|retry_qos_0|congestion_control"
+    r"|multi_stream|host|port)"
+)
+FEATURES = (
+    Feature(
+        "bridges.mqtt.*",
+        "bridge.mqtt.*.bridge_mode",
+        "no message goes to that broker, and none comes from it",
+        _BRIDGE_NAMES,
+    ),
+    Feature(
+        "bridges.mqtt.cache",
+        "bridge.sqlite.enable",
+        "no message is kept for a bridge that is away",
+        r"bridges?\.(?:mqtt\.)?(?:sqlite|cache)\..+",
+    ),
+    Feature(
+        "bridges.aws.*",
+        "aws.bridge.mqtt.*.bridge_mode",
+        "no message goes to AWS IoT Core, and none comes from it",
+        r"(?:bridges?\.aws|aws)\..+",
+    ),
+    Feature(
+        "sqlite",
+        "sqlite.enable",
+        "nothing is kept on disk: sessions and messages end with the process",
+    ),
+    Feature(
+        "webhook",
+        "web.hook.enable",
+        "no HTTP server is told what clients do",
+        r"web\.hook\.(?:(?:ssl|tls)\..+|rule\.[a-z]+\.[a-z]+)",
+    ),
+    Feature(
+        "rules.*",
+        "rule_option.*",
+        "no message is stored or published anew by a rule",
+        r"rules?\.[a-z_]+(?:\..+)?|rule_option\..+",
+    ),
+    Feature(
+        "exchange_client.*",
+        "exchange_client.*.enable",
+        "no message is kept in an exchange",
+        r"exchange_client\..+",
+    ),
+    Feature(
+        "parquet", "parquet.enable", "no Parquet file is written", r"parquet\..+"
+    ),
+    Feature("blf", "blf.enable", "no BLF file is written", r"blf\..+"),
+    Feature(
+        "preset.session.*",
+        "preset.session.*.enable",
+        "no session is there before its client",
+        r"preset\..+",
+    ),
+    Feature("plugin", "plugin.enable", "no plugin is loaded", r"plugin\..+"),
+    Feature("exhook", "exhook.enable", "no gRPC server is asked or told", r"exhook\..+"),
+    Feature(
+        "gateway.*",
+        "gateway.*.enable",
+        "no message goes to another protocol, and none comes from it",
+        r"gateway\..+",
+    ),
+)  # fmt: skip
+
+
+def _pattern(switch: str) -> re.Pattern[str]:
+    return re.compile(re.escape(switch).replace(r"\*", r"[^.]+"))
+
+
+_SWITCHES = [(_pattern(feature.switch), feature) for feature in FEATURES]
+_NAMES = re.compile("|".join(f"(?:{f.names})" for f in FEATURES if f.names))
+
+
+def is_on(text: str) -> bool:
+    return text.lower() in ON
+
+
+def missing_of(entries: Mapping[str, Entry]) -> Iterator[Missing]:
+    """Yield what the entries switch on in vain."""
+    if (rules := entries.get("rule_option")) is not None and not is_on(rules.value):
+        entries = {n: e for n, e in entries.items() if not n.startswith("rule_option.")}
+    for name, entry in entries.items():
+        if not is_on(entry.value):
+            continue
+        for pattern, feature in _SWITCHES:
+            if pattern.fullmatch(name):
+                yield Missing(name, entry.called, entry.where, feature.loss)
+                break
+
+
+def is_switch(name: str) -> bool:
+    """Return whether the flat name switches something on that is not there."""
+    return name == "rule_option" or any(p.fullmatch(name) for p, _ in _SWITCHES)
+
+
+def belongs_to_missing(name: str) -> bool:
+    """Return whether the flat name, no key here, is one of a feature that is not there."""
+    return _NAMES.fullmatch(name) is not None or is_switch(name)

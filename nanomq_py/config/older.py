@@ -1,0 +1,107 @@
+"""Names of NanoMQ, of whatever version, made those of the keys; and what means nothing here.
+
+Source  etc/nanomq.conf of NanoMQ 0.3 to 0.24
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from nanomq_py.config import missing
+from nanomq_py.config.entries import ConfigError, Entry, Faults
+from nanomq_py.config.missing import OFF, ON, belongs_to_missing, is_on
+
+# The bridge of NanoMQ 0.5, which had one only and no name for it.
+_ONLY_BRIDGE = "main"
+# A flat name -> what it is called now; the first that matches counts.
+_RENAMED = [
+    (re.compile(pattern), name)
+    for pattern, name in [
+        (r"tls\.(key|cert|cacert)", r"tls.\1file"),
+        (r"tls\.keypass", "tls.key_password"),
+        (r"http_server\.ip_addr", "http_server.host"),
+        (
+            r"bridge\.mqtt\.((?:bridge_mode|address|proto_ver|clientid|keepalive|clean_start"
+            r"|username|password|forwards|parallel)|subscription\.\d+\.(?:topic|qos))",
+            rf"bridge.mqtt.{_ONLY_BRIDGE}.\1",
+        ),
+        (r"rule_engine_option", "rule_option.engine"),
+        (r"rule_engine(?:_option)?\.(.+)", r"rule.\1"),
+        (
+            r"bridge\.mqtt\.([^.]+)\.subscription\.(\d+)\.remote_topic",
+            r"bridge.mqtt.\1.subscription.\2.topic",
+        ),
+    ]
+]
+# Names that mean nothing here, and nothing that a client could notice.
+_MEANINGLESS = re.compile(
+    r"max_inflight_window|max_awaiting_rel|await_rel_timeout|log_dropped_messages"
+    r"|(?:hook|cmd|exchange)_ipc_url|enable_ipc_internal"
+    r"|http_server\.(?:limit_conn|parallel)"
+    r"|(?:auth|authorization)\.cache\..+|enable_acl_cache|acl_cache_\w+"
+    r"|auth\.http\.(?:auth|super|acl)_req\.(?:tls|ssl)\..+"
+)
+# What is off -> the names that do not count then.
+_SWITCHED_OFF = {
+    "acl_enable": re.compile(r"acl\.rule\..+|acl_nomatch"),
+    "auth_enable": re.compile(r"auth\.\d+\..+|allow_anonymous"),
+}
+
+
+def name_of(name: str) -> str:
+    """Return what a flat name is called now.
+
+    >>> name_of("tls.keypass"), name_of("msq_len")
+    ('tls.key_password', 'msq_len')
+    """
+    for pattern, now in _RENAMED:
+        if (found := pattern.fullmatch(name)) is not None:
+            return found.expand(now)
+    return name
+
+
+def is_known(name: str) -> bool:
+    """Return whether it is a name of NanoMQ's that is read over when it is no key."""
+    return _MEANINGLESS.fullmatch(name) is not None or belongs_to_missing(name)
+
+
+def is_switch(name: str) -> bool:
+    """Return whether its value has been looked at, though it is no key."""
+    return name in _SWITCHED_OFF or missing.is_switch(name)
+
+
+def renamed(given: Mapping[str, Entry], faults: Faults, *, once: bool) -> dict[str, Entry]:
+    """Return the entries under the names of today.
+
+    once  two names for one key are a fault; otherwise the later one counts
+    """
+    made: dict[str, Entry] = {}
+    for entry in given.values():
+        name = name_of(entry.name)
+        if name != entry.name:
+            entry = replace(entry, name=name, written=entry.called)
+        if once and name in made:
+            faults.add(
+                ConfigError(
+                    f"{entry.where}: {entry.called}: given before, as"
+                    f" {made[name].called} at {made[name].where}"
+                )
+            )
+        made[name] = entry
+    return made
+
+
+def in_force(entries: Mapping[str, Entry], faults: Faults) -> dict[str, Entry]:
+    """Return the entries without those that a switch of NanoMQ's takes out of force."""
+    left = dict(entries)
+    for switch, pattern in _SWITCHED_OFF.items():
+        entry = left.get(switch)
+        if entry is None:
+            continue
+        if entry.value.lower() not in ON | OFF:
+            faults.add(entry.error("true or false"))
+        elif not is_on(entry.value):
+            left = {n: e for n, e in left.items() if not pattern.fullmatch(n)}
+    return left

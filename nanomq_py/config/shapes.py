@@ -1,0 +1,50 @@
+"""Where things are in a tree of the nested form, and older shapes of it made those of today."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nanomq_py.config.nested import Items, Node, Scalar, Section
+
+
+def find(root: Section, dotted: str) -> Node | None:
+    """Return what the path stands for; None: nothing."""
+    node: Node | None = root
+    for name in dotted.split("."):
+        node = node.parts.get(name) if isinstance(node, Section) else None
+    return node
+
+
+def starred(root: Section, pattern: str) -> Iterator[tuple[str, Section]]:
+    """Yield the sections at a path that may end in ``*``, each with its last name."""
+    folder, _, last = pattern.rpartition(".")
+    above = find(root, folder) if folder else root
+    for name, node in list(above.parts.items()) if isinstance(above, Section) else ():
+        if isinstance(node, Section) and last in ("*", name):
+            yield name, node
+
+
+def _name_nodes(root: Section, above: Section, kind: str, nodes: Items) -> None:
+    """Make ``bridges.KIND.nodes = [{name = a, ...}]`` what is ``bridges.KIND.a`` now."""
+    del above.parts["nodes"]
+    for number, node in enumerate(nodes.items, start=1):
+        parts = dict(node.parts) if isinstance(node, Section) else {}
+        name = parts.pop("name", None)
+        called = name.text if isinstance(name, Scalar) else str(number)
+        where = node.where
+        root.put(["bridges", kind, called], Section(where, parts))
+
+
+def modernise(root: Section) -> None:
+    """Give the tree of NanoMQ 0.12 to 0.18 the shape that newer ones have."""
+    if isinstance(rules := root.parts.pop("rule", None), Section):
+        root.put(["rules"], rules)
+    for kind in ("mqtt", "aws"):
+        for old in ("bridge", "bridges"):
+            above = find(root, f"{old}.{kind}")
+            nodes = above.parts.get("nodes") if isinstance(above, Section) else None
+            if isinstance(above, Section) and isinstance(nodes, Items):
+                _name_nodes(root, above, kind, nodes)
+        for _, node in starred(root, f"bridges.{kind}.*"):
+            if isinstance(connector := node.parts.pop("connector", None), Section):
+                node.merge(connector)
