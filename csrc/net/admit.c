@@ -16,9 +16,9 @@ enum {
     KEEP_ALIVE_MIN_PERMILLE = 1500,
 };
 
+// Returns NMQ_OK or NMQ_ENOMEM; *will is zeroed.
 static int
-make_will(nmq_conn *conn, const nmq_connect *c, const nmq_attach *attach, int64_t now_ms,
-          nmq_message **out)
+make_will(nmq_conn *conn, const nmq_connect *c, const nmq_attach *attach, nmq_will *will)
 {
     nmq_buf scratch = {0};
     nmq_message_parts parts = {
@@ -28,7 +28,6 @@ make_will(nmq_conn *conn, const nmq_connect *c, const nmq_attach *attach, int64_
         .retain = c->will_retain,
     };
 
-    *out = NULL;
     if (!c->has_will) { // [MQTT-3.1.2-12 of 3.1.1]
         return NMQ_OK;
     }
@@ -40,16 +39,19 @@ make_will(nmq_conn *conn, const nmq_connect *c, const nmq_attach *attach, int64_
         return NMQ_ENOMEM;
     }
     if (c->version == NMQ_V5) {
-        parts.expires_at_ms = nmq_conn_expires_at(&c->will_props, now_ms);
+        const nmq_props *props = &c->will_props;
+        will->delay_s = nmq_props_number(props, NMQ_PROP_WILL_DELAY_INTERVAL, 0);
+        will->expires = nmq_props_has(props, NMQ_PROP_MESSAGE_EXPIRY_INTERVAL);
+        will->expiry_s = nmq_props_number(props, NMQ_PROP_MESSAGE_EXPIRY_INTERVAL, 0);
         // in their order [MQTT-3.1.3-10]
-        if (nmq_conn_forwarded(&c->will_props, &scratch, &parts.props) != NMQ_OK) {
+        if (nmq_conn_forwarded(props, &scratch, &parts.props) != NMQ_OK) {
             nmq_buf_free(&scratch);
             return NMQ_ENOMEM;
         }
     }
-    *out = nmq_message_new(&parts);
+    will->message = nmq_message_new(&parts);
     nmq_buf_free(&scratch);
-    return *out != NULL ? NMQ_OK : NMQ_ENOMEM;
+    return will->message != NULL ? NMQ_OK : NMQ_ENOMEM;
 }
 
 // One CONNECT on its way in.
@@ -260,10 +262,6 @@ plan(admission *a, const nmq_packet *packet)
     attach->topic_alias_max = (uint16_t) smaller(
         NMQ_LIVE(options->send_topic_alias_max), // [MQTT-3.1.2-26]
         nmq_props_number(&packet->props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, 0));
-    if (c->has_will) {
-        attach->will_delay_s =
-            nmq_props_number(&c->will_props, NMQ_PROP_WILL_DELAY_INTERVAL, 0);
-    }
 }
 
 // Does what can fail without a trace: the CONNACK, complete but for Session Present, and
@@ -312,7 +310,7 @@ enter(admission *a, nmq_batch *batch, const nmq_connect *c, nmq_client **client)
     // The tree may change and wills go out: not inside a lane.
     nmq_batch_end(batch);
     // the will goes with the session [MQTT-3.1.2-7]
-    int rv = make_will(a->conn, c, &a->attach, batch->now_ms, &a->attach.will);
+    int rv = make_will(a->conn, c, &a->attach, &a->attach.will);
     if (rv == NMQ_OK) {
         rv = nmq_registry_attach(a->conn->conns->router, &a->attach, client);
     }

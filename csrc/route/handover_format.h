@@ -24,6 +24,7 @@ typedef struct {
     uint64_t next_order;
     uint32_t expiry_interval_s;
     uint32_t will_delay_s;
+    uint32_t will_expiry_s;
     uint32_t packet_max;
     uint32_t receive_maximum;
     uint32_t subs;
@@ -35,6 +36,7 @@ typedef struct {
     uint8_t version;
     uint8_t clean_start;
     uint8_t proof;
+    uint8_t will_expires;
 } nmq_handover_client;
 
 // Who published a retained message, but for the texts: client identifier, user name.

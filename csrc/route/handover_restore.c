@@ -296,7 +296,9 @@ fill_client(nmq_client *c, const nmq_handover_client *fixed)
     c->messages_sent = fixed->messages_sent;
     c->messages_dropped = fixed->messages_dropped;
     c->expiry_interval_s = fixed->expiry_interval_s;
-    c->will_delay_s = fixed->will_delay_s;
+    c->will.delay_s = fixed->will_delay_s;
+    c->will.expiry_s = fixed->will_expiry_s;
+    c->will.expires = fixed->will_expires != 0;
     c->keep_alive_s = fixed->keep_alive_s;
     c->version = fixed->version;
     c->clean_start = fixed->clean_start != 0;
@@ -331,7 +333,7 @@ get_client(reader *r, nmq_router *router)
         return;
     }
     fill_client(client, &fixed);
-    client->will = will != NULL ? nmq_message_ref(will) : NULL;
+    client->will.message = will != NULL ? nmq_message_ref(will) : NULL;
     if (copy(user_name, &client->user_name) != NMQ_OK ||
         copy(mount, &client->session->mount) != NMQ_OK) {
         r->rv = NMQ_ENOMEM;
@@ -343,8 +345,7 @@ get_client(reader *r, nmq_router *router)
         r->rv = nmq_registry_restore(router, client);
     }
     if (r->rv != NMQ_OK) {
-        nmq_message_unref(client->will);
-        client->will = NULL; // it must not go out
+        nmq_will_drop(client); // it must not go out
         nmq_registry_end(router, client);
     }
 }

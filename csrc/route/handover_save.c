@@ -201,7 +201,7 @@ put_client(writer *w, const nmq_client *c)
     fixed.messages_dropped = c->messages_dropped;
     fixed.next_order = s->inflight.next_order;
     fixed.expiry_interval_s = c->expiry_interval_s;
-    fixed.will_delay_s = c->will_delay_s;
+    fixed.will_delay_s = c->will.delay_s;
     fixed.packet_max = s->packet_max;
     fixed.receive_maximum = s->receive_maximum;
     fixed.subs = s->sub_count;
@@ -213,11 +213,13 @@ put_client(writer *w, const nmq_client *c)
     fixed.version = c->version;
     fixed.clean_start = c->clean_start;
     fixed.proof = c->proof;
+    fixed.will_expiry_s = c->will.expiry_s;
+    fixed.will_expires = c->will.expires;
     put(w, &fixed, sizeof fixed);
     put_text(w, s->client_id);
     put_text(w, c->user_name);
     put_text(w, s->mount);
-    put_message(w, c->will);
+    put_message(w, c->will.message);
     put_session(w, s);
 }
 

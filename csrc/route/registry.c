@@ -22,27 +22,6 @@ wall_ms(void)
     return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-// Takes the will off the client; the caller publishes it without locks. NULL when there is
-// none, or none that may still be published. Call with the client's lock.
-static nmq_message *
-take_will(nmq_client *client)
-{
-    nmq_rights_judge_will(client);
-    nmq_message *will = client->will;
-    client->will = NULL;
-    client->will_due_ms = 0;
-    return will;
-}
-
-static void
-publish_will(nmq_router *router, nmq_client *client, nmq_message *will)
-{
-    if (will != NULL) {
-        (void) nmq_router_publish_message(router, client, will);
-        nmq_message_unref(will);
-    }
-}
-
 // What members of shared groups leave behind goes to others. The client is out of the tree:
 // nothing is added any more.
 static void
@@ -67,8 +46,8 @@ static void
 end_client(nmq_router *router, nmq_client *client)
 {
     (void) pthread_mutex_lock(&client->lock);
-    nmq_message *will =
-        take_will(client); // the session's end ends the delay [MQTT-3.1.2-8]
+    // the session's end ends the delay [MQTT-3.1.2-8]
+    const nmq_will will = nmq_will_take(client);
     nmq_link *link = client->link;
     client->link = NULL;
     nmq_client_count(client);
@@ -79,7 +58,7 @@ end_client(nmq_router *router, nmq_client *client)
         nmq_link_unref(link);
     }
     pass_on_shared(router, client);
-    publish_will(router, client, will);
+    nmq_will_publish(router, client, &will);
     if (nmq_clock_cancel(router->clock, &client->timer)) {
         nmq_client_unref(client);
     }
@@ -119,7 +98,7 @@ fire_timer(nmq_timer *timer)
         (nmq_client *) (void *) ((uint8_t *) timer - offsetof(nmq_client, timer));
     nmq_router *router = client->router;
     int64_t now_ms = nmq_clock_now_ms();
-    nmq_message *will = NULL;
+    nmq_will will = {0};
 
     (void) pthread_mutex_lock(&router->registry_lock);
     (void) pthread_mutex_lock(&client->lock);
@@ -132,13 +111,13 @@ fire_timer(nmq_timer *timer)
         nmq_registry_list_remove(router, client);
     } else if (away && known) {
         if (client->will_due_ms != 0 && client->will_due_ms <= now_ms) {
-            will = take_will(client);
+            will = nmq_will_take(client);
         }
         arm_timer(router, client);
     }
     (void) pthread_mutex_unlock(&client->lock);
     (void) pthread_mutex_unlock(&router->registry_lock);
-    publish_will(router, client, will);
+    nmq_will_publish(router, client, &will);
     if (ends) {
         nmq_counters_add(&router->counters, NMQ_COUNT_SESSIONS_EXPIRED, 1);
         end_client(router, client);
@@ -341,12 +320,12 @@ nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **o
 {
     nmq_client *replaced = NULL;
     nmq_link *old_link = NULL;
-    nmq_message *old_will = NULL;
+    nmq_will old_will = {0};
     nmq_client *client = NULL;
     bool present = false;
 
     if (judge_kept(router, attach) != NMQ_OK) {
-        nmq_message_unref(attach->will);
+        nmq_message_unref(attach->will.message);
         return NMQ_ENOMEM;
     }
     (void) pthread_mutex_lock(&router->registry_lock);
@@ -358,16 +337,14 @@ nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **o
         client->link = NULL;
         // A will whose delay runs is cancelled by coming back; that of a connection taken
         // over is due now unless it has a delay [MQTT-3.1.3-9].
-        bool due = old_link != NULL && client->will_delay_s == 0;
-        old_will = take_will(client);
-        if (!due) {
-            nmq_message_unref(old_will);
-            old_will = NULL;
+        if (old_link != NULL && client->will.delay_s == 0) {
+            old_will = nmq_will_take(client);
+        } else {
+            nmq_will_drop(client);
         }
         rv = connect_link(router, client, attach, present);
         nmq_client_count(client);
-        client->will = rv == NMQ_OK ? attach->will : NULL;
-        client->will_delay_s = attach->will_delay_s;
+        client->will = rv == NMQ_OK ? attach->will : (nmq_will){0};
         (void) pthread_mutex_unlock(&client->lock);
     }
     (void) pthread_mutex_unlock(&router->registry_lock);
@@ -376,13 +353,13 @@ nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **o
         nmq_link_unref(old_link);
     }
     if (client != NULL) {
-        publish_will(router, client, old_will);
+        nmq_will_publish(router, client, &old_will);
     }
     if (replaced != NULL) {
         end_client(router, replaced);
     }
     if (rv != NMQ_OK) {
-        nmq_message_unref(attach->will);
+        nmq_message_unref(attach->will.message);
         if (client != NULL) {
             nmq_registry_detach(router, client, NULL, false);
             nmq_client_unref(client);
@@ -418,7 +395,7 @@ nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link
                     bool send_will)
 {
     int64_t now_ms = nmq_clock_now_ms();
-    nmq_message *will = NULL;
+    nmq_will will = {0};
     bool ends = false;
 
     (void) pthread_mutex_lock(&router->registry_lock);
@@ -432,11 +409,11 @@ nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link
         client->disconnected_at_ms = wall_ms();
         ends = client->expiry_interval_s == 0; // [MQTT-3.1.2-23]
         if (!send_will) {
-            nmq_message_unref(take_will(client)); // [MQTT-3.1.2-10]
-        } else if (ends || client->will_delay_s == 0) {
-            will = take_will(client);
-        } else if (client->will != NULL) {
-            client->will_due_ms = now_ms + (int64_t) client->will_delay_s * 1000;
+            nmq_will_drop(client); // [MQTT-3.1.2-10]
+        } else if (ends || client->will.delay_s == 0) {
+            will = nmq_will_take(client);
+        } else if (client->will.message != NULL) {
+            client->will_due_ms = now_ms + (int64_t) client->will.delay_s * 1000;
         }
         client->expiry_due_ms = client->expiry_interval_s == UINT32_MAX
                                     ? 0
@@ -449,7 +426,7 @@ nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link
     }
     (void) pthread_mutex_unlock(&client->lock);
     (void) pthread_mutex_unlock(&router->registry_lock);
-    publish_will(router, client, will);
+    nmq_will_publish(router, client, &will);
     if (ends) {
         end_client(router, client);
     }

@@ -329,6 +329,19 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     return taken;
 }
 
+static unsigned
+publish_alone(nmq_router *router, const nmq_client *from, const nmq_message_parts *parts,
+              nmq_message **message)
+{
+    nmq_batch batch;
+
+    nmq_batch_begin(&batch, router, nmq_clock_now_ms());
+    unsigned taken = nmq_router_publish(&batch, from, parts, message);
+    nmq_batch_end(&batch);
+    nmq_link_unref(batch.congested);
+    return taken;
+}
+
 unsigned
 nmq_router_publish_message(nmq_router *router, const nmq_client *from, nmq_message *message)
 {
@@ -336,10 +349,17 @@ nmq_router_publish_message(nmq_router *router, const nmq_client *from, nmq_messa
     nmq_message *shared = message;
     nmq_batch batch;
 
-    nmq_batch_begin(&batch, router, nmq_clock_now_ms());
-    unsigned taken = nmq_router_publish(&batch, from, &parts, &shared);
-    nmq_batch_end(&batch);
-    nmq_link_unref(batch.congested);
+    return publish_alone(router, from, &parts, &message);
+}
+
+unsigned
+nmq_router_publish_parts(nmq_router *router, const nmq_client *from,
+                         const nmq_message_parts *parts)
+{
+    nmq_message *message = NULL;
+    unsigned taken = publish_alone(router, from, parts, &message);
+
+    nmq_message_unref(message);
     return taken;
 }
 
