@@ -256,16 +256,15 @@ static const struct {
     [NMQ_AUTH] = {decode_reason, 0},       // [MQTT-3.15.1-1]
 };
 
-// MQTT V3.1 clients set DUP on SUBSCRIBE, UNSUBSCRIBE and PUBREL that they send again.
+// MQTT V3.1 has a QoS in SUBSCRIBE, UNSUBSCRIBE and PUBREL, and sets DUP where it sends
+// them again; it uses no other flag. What version a CONNECT has shows in its body.
 static bool
 flags_fit(uint8_t head, uint8_t version)
 {
-    uint8_t flags = head & 0x0f;
+    uint8_t wanted = decoders[head >> 4].flags;
+    uint8_t used = version == NMQ_V31 ? (wanted != 0 ? 0x06 : 0) : 0x0f;
 
-    if (version == NMQ_V31) {
-        flags &= (uint8_t) ~0x08u;
-    }
-    return flags == decoders[head >> 4].flags;
+    return head >> 4 == NMQ_CONNECT || (head & used) == wanted;
 }
 
 static int
