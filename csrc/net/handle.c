@@ -190,6 +190,11 @@ handle_ack(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
         nmq_link_moved(link, 0, batch->now_ms);
     }
     (void) pthread_mutex_unlock(&client->lock);
+    if (rv == NMQ_EINVAL) { // a Protocol Error [MQTT-4.13.1-1]
+        return nmq_conn_refuse(
+            conn, batch,
+            (nmq_fault){NMQ_RC_PROTOCOL_ERROR, "an acknowledgement of the wrong kind"});
+    }
     // An unknown identifier is no fault: the state may be gone since (4.3.2, 4.3.3).
     return rv == NMQ_ENOMEM ? nmq_conn_no_memory(conn) : NMQ_NEXT_PACKET;
 }
