@@ -161,11 +161,14 @@ decode_subscribe(nmq_wire *wire, uint8_t version, nmq_packet *out)
         if (wire->failed || (options & reserved) != 0 || (options & NMQ_SUB_QOS) == 3) {
             return NMQ_RC_MALFORMED_PACKET; // [MQTT-3.8.3-4] [MQTT-3.8.3-5]
         }
+        // SUBACK's Topic Filter invalid is for one that is correctly formed (table 3-8)
+        if (nmq_filter_parse(text, &filter) != NMQ_OK) {
+            return NMQ_RC_MALFORMED_PACKET; // [MQTT-4.7.3-1] [MQTT-4.8.2-1]
+        }
         if ((options & NMQ_SUB_RETAIN_HANDLING) == NMQ_SUB_RETAIN_HANDLING) {
             return NMQ_RC_PROTOCOL_ERROR; // 3.8.3.1
         }
-        if ((options & NMQ_SUB_NO_LOCAL) != 0 &&
-            nmq_filter_parse(text, &filter) == NMQ_OK && filter.group.at != NULL) {
+        if ((options & NMQ_SUB_NO_LOCAL) != 0 && filter.group.at != NULL) {
             return NMQ_RC_PROTOCOL_ERROR; // [MQTT-3.8.3-4]
         }
     } while (wire->rest.len > 0);
@@ -192,8 +195,12 @@ decode_unsubscribe(nmq_wire *wire, uint8_t version, nmq_packet *out)
         if (wire->rest.len == 0) {
             return wire->failed ? NMQ_RC_MALFORMED_PACKET : NMQ_RC_PROTOCOL_ERROR;
         }
-        (void) nmq_wire_text(wire); // [MQTT-3.10.3-1]
-    } while (wire->rest.len > 0 && !wire->failed);
+        nmq_bytes text = nmq_wire_text(wire); // [MQTT-3.10.3-1]
+        nmq_filter filter;
+        if (wire->failed || nmq_filter_parse(text, &filter) != NMQ_OK) {
+            return NMQ_RC_MALFORMED_PACKET; // [MQTT-4.7.3-1] [MQTT-4.8.2-1]
+        }
+    } while (wire->rest.len > 0);
     return 0;
 }
 

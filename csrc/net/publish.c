@@ -1,6 +1,4 @@
 // publish.c - PUBLISH from a client (MQTT 5.0, 3.3).
-#include <string.h>
-
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -77,16 +75,6 @@ check_publish(const nmq_conn *conn, const nmq_packet *packet)
         }
     }
     return nmq_conn_check_message(conn, p->topic_name, p->qos, p->retain);
-}
-
-bool
-nmq_conn_is_reserved(nmq_bytes topic_name)
-{
-    static const uint8_t sys[4] = {'$', 'S', 'Y', 'S'};
-
-    return topic_name.len >= 4 && topic_name.at[0] == '$' &&
-           memcmp(topic_name.at, sys, sizeof sys) == 0 &&
-           (topic_name.len == 4 || topic_name.at[4] == '/');
 }
 
 // Puts the topic in place of its Topic Alias, or learns the alias (3.3.2.3.4). Aliases
