@@ -89,7 +89,6 @@ nmq_conn_tell(nmq_conn *conn)
         .packet_max_bytes = NMQ_LIVE(options->packet_max_bytes),
         .receive_maximum = (uint16_t) NMQ_LIVE(options->receive_maximum),
         .topic_alias_max = (uint16_t) NMQ_LIVE(options->topic_alias_max),
-        .server_keep_alive_s = (uint16_t) NMQ_LIVE(options->server_keep_alive_s),
         .keep_alive_max_s = (uint16_t) NMQ_LIVE(options->keep_alive_max_s),
         .qos_max = NMQ_LIVE(options->qos_max),
         .retain_available = NMQ_LIVE(options->retain_available),
@@ -142,8 +141,8 @@ fill_connack(admission *a, const nmq_packet *connect, uint32_t asked_expiry_s)
     nmq_props *props = &a->connack.props;
 
     announce(conn, props);
-    if (attach->keep_alive_s != connect->connect.keep_alive_s ||
-        conn->told.server_keep_alive_s > 0) { // [MQTT-3.2.2-21]
+    // not to who asked for no more: its own counts then [MQTT-3.2.2-22]
+    if (attach->keep_alive_s != connect->connect.keep_alive_s) { // [MQTT-3.2.2-21]
         nmq_props_set_number(props, NMQ_PROP_SERVER_KEEP_ALIVE, attach->keep_alive_s);
     }
     if (attach->expiry_interval_s != asked_expiry_s) {
@@ -199,9 +198,6 @@ keep_alive_of(const nmq_told *told, const nmq_connect *c)
 
     if (c->version != NMQ_V5) {
         return c->keep_alive_s;
-    }
-    if (told->server_keep_alive_s > 0) {
-        return told->server_keep_alive_s;
     }
     return max != 0 && (c->keep_alive_s == 0 || c->keep_alive_s > max) ? max
                                                                        : c->keep_alive_s;
@@ -347,8 +343,7 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         return nmq_conn_no_memory(conn);
     }
     nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_KEEP_ALIVES_LOWERED,
-                     conn->told.server_keep_alive_s == 0 &&
-                         a.attach.keep_alive_s != packet->connect.keep_alive_s);
+                     a.attach.keep_alive_s != packet->connect.keep_alive_s);
     (void) pthread_mutex_lock(&conn->link.lock);
     conn->client = client;
     nmq_conns_know(conn->conns);

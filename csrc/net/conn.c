@@ -341,7 +341,9 @@ all_packets(nmq_conn *conn, nmq_batch *batch)
     if (conn->in.len > 0 && at > 0) {
         memmove(conn->in.at, conn->in.at + at, conn->in.len);
     }
-    if (at > 0) {
+    // A large packet on a slow line is no silence [MQTT-3.1.2-22]; before CONNECT is let in
+    // only the whole of it counts.
+    if (at > 0 || (conn->plain > 0 && conn->state == NMQ_CONN_OPEN)) {
         __atomic_store_n(&conn->last_packet_ms, batch->now_ms, __ATOMIC_RELAXED);
     }
     return next;

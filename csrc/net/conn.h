@@ -82,8 +82,7 @@ typedef struct {
     uint32_t packet_max_bytes;
     uint16_t receive_maximum;
     uint16_t topic_alias_max;
-    uint16_t server_keep_alive_s; // 0: what the client asks for
-    uint16_t keep_alive_max_s;    // 0: no bound
+    uint16_t keep_alive_max_s; // 0: no bound
     uint8_t qos_max;
     bool retain_available;
     bool wildcards_available;
@@ -151,7 +150,7 @@ struct nmq_conn {
     uint8_t version;               // atomic; 0 before CONNECT
     uint32_t quiet_reads;          // receive side: reads in a row that used little
     int64_t idle_ms;               // atomic: longest silence, 0: any
-    int64_t last_packet_ms;        // atomic
+    int64_t last_packet_ms;        // atomic: or when more of one came
     uint64_t retry_acks;           // clock: in-flight head at the last retry
     nmq_timer timer;               // clock
     int64_t short_ms; // receive side: since when it waits for memory; 0: it does not

@@ -269,7 +269,7 @@ class Config:
         "server_keepalive",
         Whole(0, 65535, "s"),
         0,
-        "Own key: the keep alive that MQTT 5.0 clients are told to use; 0: the one they ask"
+        "Own key: the same as max_keepalive, under the specification's name; of both the"
         " for.",
     )
     max_qos_allowed: int = key(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
 
 from tests import raw
-from tests.conformance.flows import kept, modern, versions
+from tests.conformance.flows import closed_with, kept, modern, versions
 from tests.conftest import Process, StartBroker
 from tests.raw import CONNACK, CONNECT, Closed
 
