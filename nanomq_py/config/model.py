@@ -79,8 +79,9 @@ class Config:
     property_size: int = key(
         "property_size",
         Whole(0, 65535),
-        32,
-        "Most user properties in a packet; 0: no bound.",
+        0,
+        "Most user properties in a packet; 0: no bound but the packet's. Clients cannot be"
+        " told of it, and one that sends more is disconnected.",
         heading="What a client may do",
     )
     msq_len: int | None = key(
