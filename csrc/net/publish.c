@@ -165,7 +165,7 @@ route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     if (meets) {
         meet_memory(conn, batch, parts.qos, memory);
     }
-    unsigned taken = nmq_router_publish(batch, conn->client, &parts, &message);
+    (void) nmq_router_publish(batch, conn->client, &parts, &message);
     if (message != NULL) { // somebody may have kept it
         nmq_message_unref(message);
         if (nmq_mem_due()) {
@@ -176,7 +176,8 @@ route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     if (meets && was_refused(batch)) {
         return conn->version == NMQ_V5 ? NMQ_RC_QUOTA_EXCEEDED : NMQ_ESHORT;
     }
-    return taken > 0 ? NMQ_RC_SUCCESS : NMQ_RC_NO_MATCHING_SUBSCRIBERS;
+    // not for a message that its subscriber did not want or had no room for (table 3-4)
+    return batch->matched ? NMQ_RC_SUCCESS : NMQ_RC_NO_MATCHING_SUBSCRIBERS;
 }
 
 // QoS 2: the message goes out at its first coming, its identifier stays until PUBREL

@@ -298,8 +298,11 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
         nmq_log_write(&router->log, NMQ_LOG_ERROR, "a message is lost: out of memory");
         batch->messages_dropped++;
+        batch->matched = true; // for all that is known
+        batch->refused = batch->may_refuse;
         return 0;
     }
+    batch->matched = matches->found->count > 0 || matches->group_count > 0;
     if (batch->all_or_none && !nmq_router_takes_all(batch, from, parts, matches)) {
         nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
         batch->refused = true;
@@ -316,7 +319,7 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
         }
     }
     batch->work += matches->visits + matches->found->count;
-    if (matches->found->count == 0 && matches->group_count == 0 && from != NULL) {
+    if (!batch->matched && from != NULL) {
         batch->messages_dropped++; // a client's message that nobody wanted
     }
     for (uint32_t i = 0; i < matches->group_count; i++) {

@@ -136,6 +136,7 @@ typedef struct {
     bool may_refuse;       // whose message is next need not be told that it was taken
     bool all_or_none;      // memory is short: it goes to all that it is for, or is refused
     bool refused;          // the last message was: it is not to be acknowledged as taken
+    bool matched;          // a subscription matched it, whatever became of it there
     int64_t now_ms;
     uint64_t messages_out;
     uint64_t messages_dropped;

@@ -8,7 +8,7 @@ import pytest
 
 from tests import raw
 from tests.conformance.flows import both, closed_with, give, kept, modern, take, u16, u32
-from tests.conftest import Process
+from tests.conftest import Process, StartBroker
 from tests.raw import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
 
 
