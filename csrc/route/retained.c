@@ -83,6 +83,14 @@ nmq_retained_keep(nmq_router *router, nmq_message *message, bool bounded)
     return rv;
 }
 
+void
+nmq_retained_drop(nmq_router *router, nmq_bytes topic_name)
+{
+    (void) pthread_mutex_lock(&router->retain_lock);
+    nmq_retain_del(router->retain, topic_name);
+    (void) pthread_mutex_unlock(&router->retain_lock);
+}
+
 static nmq_retain_cursor *
 open_cursor(nmq_router *router, nmq_bytes filter)
 {

@@ -17,6 +17,9 @@
 // is retained. What fails is logged. Returns what nmq_retain_put does, or NMQ_ETOOBIG.
 int nmq_retained_keep(nmq_router *router, nmq_message *message, bool bounded);
 
+// Removes the message of the topic: another one took its place that is not kept.
+void nmq_retained_drop(nmq_router *router, nmq_bytes topic_name);
+
 // Of the router's sweep_timer: removes what has expired.
 void nmq_retained_sweep(nmq_timer *timer);
 

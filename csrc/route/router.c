@@ -308,7 +308,11 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
         batch->refused = true;
         return 0;
     }
-    if (parts->retain && NMQ_LIVE(router->limits.retain_available)) { // else [MQTT-3.3.1-8]
+    if (parts->retain && !NMQ_LIVE(router->limits.retain_available)) {
+        // Switched off since its publisher was told otherwise: the message takes the place
+        // of the old one, and may then be discarded (3.3.1.3).
+        nmq_retained_drop(router, parts->topic_name);
+    } else if (parts->retain) { // else [MQTT-3.3.1-8]
         *message = *message != NULL ? *message : nmq_message_new(parts);
         // the broker's own topics change within bounds of their own
         int kept = nmq_retained_keep(router, *message, from != NULL);

@@ -173,7 +173,7 @@ nmq_retain_fits(const nmq_retain *retain, const nmq_message *message,
     if (message->payload_len == 0 || (count_fits && bytes_fit && !bounds->no_change)) {
         return true;
     }
-    const nmq_message *old = find(retain, nmq_message_topic(message));
+    const nmq_retain_node *old = find(retain, nmq_message_topic(message));
     return old != NULL && !bounds->no_change &&
            (bytes_fit || size <= nmq_message_size(old));
 }
@@ -211,6 +211,36 @@ nmq_retain_put(nmq_retain *retain, nmq_message *message)
     n->stored = ++retain->stored;
     nmq_retain_node_prune(retain, n);
     return NMQ_OK;
+}
+
+uint64_t
+nmq_retain_order(const nmq_retain *retain, nmq_bytes topic_name)
+{
+    const nmq_retain_node *n = find(retain, topic_name);
+
+    return n != NULL ? n->stored : 0;
+}
+
+void
+nmq_retain_set_order(nmq_retain *retain, nmq_bytes topic_name, uint64_t order)
+{
+    nmq_retain_node *n = find(retain, topic_name);
+
+    if (n != NULL) {
+        n->stored = order;
+        retain->stored = retain->stored < order ? order : retain->stored;
+    }
+}
+
+void
+nmq_retain_del(nmq_retain *retain, nmq_bytes topic_name)
+{
+    nmq_retain_node *n = find(retain, topic_name);
+
+    if (n != NULL) {
+        set_message(retain, n, NULL);
+        nmq_retain_node_prune(retain, n);
+    }
 }
 
 int64_t
