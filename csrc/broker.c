@@ -104,6 +104,7 @@ take_limits(nmq_limits *to, const nmq_options *from)
     TAKE(groups_max);
     TAKE(outbox_max_bytes);
     TAKE(hold_ms);
+    TAKE(send_packet_max_bytes);
     TAKE(retain_available);
 }
 

@@ -291,7 +291,7 @@ check_plan(admission *a, const nmq_connect *c, nmq_fault *fault)
     if (rv != NMQ_OK) {
         return rv;
     }
-    if (a->bytes.len > conn->packet_max) {
+    if (a->bytes.len > nmq_conn_packet_max(conn)) {
         *fault = (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, NULL};
     } else if (c->has_will && !nmq_conn_may(conn, NMQ_ACL_PUBLISH, c->will_topic)) {
         *fault = (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies the will"};
@@ -398,8 +398,7 @@ handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_CONNECTS, 1);
     __atomic_store_n(&conn->version, packet->connect.version, __ATOMIC_RELAXED);
     conn->packet_max =
-        smaller(nmq_props_number(&packet->props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX),
-                NMQ_LIVE(options->send_packet_max_bytes));
+        nmq_props_number(&packet->props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX);
     conn->problem_info =
         nmq_props_number(&packet->props, NMQ_PROP_REQUEST_PROBLEM_INFORMATION, 1) == 1;
     nmq_fault fault = nmq_conn_check_connect(conn, packet);

@@ -233,12 +233,21 @@ nmq_conn_put(nmq_conn *conn, nmq_batch *batch, nmq_bytes bytes)
     return rv;
 }
 
+// The largest packet that a client may send. A 5.0 client was told, and that holds; others
+// were not.
+static size_t
+client_packet_max(const nmq_conn *conn)
+{
+    return conn->version == NMQ_V5 ? conn->told.packet_max_bytes
+                                   : NMQ_LIVE(conn->conns->options->packet_max_bytes);
+}
+
 // The largest packet that may come now. A stranger's is judged by its first bytes: it is to
 // get no memory that nobody has granted.
 static size_t
 packet_max(const nmq_conn *conn)
 {
-    size_t max = conn->told.packet_max_bytes;
+    size_t max = client_packet_max(conn);
 
     if (conn->state == NMQ_CONN_OPEN) {
         return max;
@@ -274,7 +283,7 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     }
     if (size > packet_max(conn)) { // [MQTT-3.2.2-15]: before it is read
         nmq_counters_add(&conn->conns->router->counters,
-                         size > conn->told.packet_max_bytes ? NMQ_COUNT_PACKETS_TOO_LARGE
+                         size > client_packet_max(conn) ? NMQ_COUNT_PACKETS_TOO_LARGE
                                                             : NMQ_COUNT_CONNECTS_TOO_LARGE,
                          1);
         return nmq_conn_refuse(

@@ -398,6 +398,9 @@ void nmq_conn_end_exchange(nmq_conn *conn);
 void nmq_auth_properties(const nmq_auth *auth, nmq_props *props);
 void nmq_auth_free(nmq_auth *auth); // takes NULL
 
+// handle.c. The largest packet that may go to the client.
+uint32_t nmq_conn_packet_max(const nmq_conn *conn);
+
 // handle.c. Encodes the packet to the connection's own outbox. A Reason String is left out
 // where the client did not ask for it [MQTT-3.1.2-29] or the packet would be too large; a
 // packet that still is too large ends the connection.

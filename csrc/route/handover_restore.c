@@ -304,7 +304,7 @@ fill_client(nmq_client *c, const nmq_handover_client *fixed)
     c->clean_start = fixed->clean_start != 0;
     c->proof = fixed->proof;
     c->session->version = fixed->version;
-    c->session->packet_max = fixed->packet_max;
+    c->session->client_packet_max = fixed->packet_max;
     c->session->receive_maximum = (uint16_t) fixed->receive_maximum;
 }
 

@@ -202,7 +202,7 @@ put_client(writer *w, const nmq_client *c)
     fixed.next_order = s->inflight.next_order;
     fixed.expiry_interval_s = c->expiry_interval_s;
     fixed.will_delay_s = c->will.delay_s;
-    fixed.packet_max = s->packet_max;
+    fixed.packet_max = s->client_packet_max;
     fixed.receive_maximum = s->receive_maximum;
     fixed.subs = s->sub_count;
     fixed.in_flight = s->inflight.count;

@@ -143,10 +143,13 @@ static void
 use_limits(const nmq_router *router, nmq_session *session)
 {
     uint16_t window = (uint16_t) NMQ_LIVE(router->limits.window);
+    uint32_t packet_max = NMQ_LIVE(router->limits.send_packet_max_bytes);
 
     session->queue_max = NMQ_LIVE(router->limits.queue_max);
     session->queue_max_bytes = NMQ_LIVE(router->limits.queue_max_bytes);
     session->window = session->receive_maximum < window ? session->receive_maximum : window;
+    session->packet_max =
+        session->client_packet_max < packet_max ? session->client_packet_max : packet_max;
 }
 
 void
@@ -174,7 +177,7 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
     nmq_session *session = client->session;
     nmq_link *link = a->link;
     session->version = a->version;
-    session->packet_max = a->packet_max;
+    session->client_packet_max = a->packet_max;
     session->receive_maximum = (uint16_t) a->receive_maximum;
     use_limits(router, session);
     nmq_aliases_reset(&session->aliases, a->topic_alias_max);

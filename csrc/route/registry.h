@@ -22,7 +22,7 @@ typedef struct {
     nmq_will will;              // its reference is taken, whatever is returned
     uint32_t expiry_interval_s;
     uint32_t receive_maximum;
-    uint32_t packet_max;
+    uint32_t packet_max;      // of the client
     uint16_t topic_alias_max; // that we may set
     uint16_t keep_alive_s;
     uint8_t version;

@@ -20,14 +20,15 @@
 
 // Bounds that hold for every client; NMQ_LIVE.
 typedef struct {
-    uint32_t window;            // messages in flight to one client, 1 to 65535
-    uint32_t queue_max;         // messages that wait for one client
-    uint64_t queue_max_bytes;   // of them; 0: no bound
-    uint32_t subscriptions_max; // of one client; 0: no bound
-    uint64_t memory_max_bytes;  // that the process may have; 0: no bound
-    uint32_t outbox_max_bytes;  // bytes that wait for one connection
-    uint32_t hold_ms;           // how long publishers wait for a slow subscriber
-    bool retain_available;      // keep and send retained messages
+    uint32_t window;                // messages in flight to one client, 1 to 65535
+    uint32_t queue_max;             // messages that wait for one client
+    uint64_t queue_max_bytes;       // of them; 0: no bound
+    uint32_t subscriptions_max;     // of one client; 0: no bound
+    uint64_t memory_max_bytes;      // that the process may have; 0: no bound
+    uint32_t outbox_max_bytes;      // bytes that wait for one connection
+    uint32_t hold_ms;               // how long publishers wait for a slow subscriber
+    uint32_t send_packet_max_bytes; // largest packet to a client
+    bool retain_available;          // keep and send retained messages
 
     uint32_t sessions_max;       // in all; 0: no bound
     uint32_t retained_max;       // retained messages; 0: no bound
