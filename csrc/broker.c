@@ -218,6 +218,12 @@ nmq_broker_set_listener(nmq_broker *broker, uint32_t number,
 }
 
 int
+nmq_broker_remount(nmq_broker *broker, uint32_t number)
+{
+    return nmq_listeners_remount(&broker->listeners, number);
+}
+
+int
 nmq_broker_set_tls(nmq_broker *broker, uint32_t number, const nmq_tls *tls)
 {
     return nmq_listeners_set_tls(&broker->listeners, number, tls);

@@ -151,6 +151,13 @@ void nmq_broker_disconnect(nmq_broker *broker, uint32_t number, uint8_t reason_c
 int nmq_broker_set_listener(nmq_broker *broker, uint32_t number,
                             const nmq_listener_options *options);
 
+// The listener has another mount point: sessions that came through it go below that, with
+// what they hold. Those whose client is away go now, one after the other; a client that is
+// connected keeps its own until it connects again. Blocks as long as that takes: not for an
+// event loop. Returns how many were moved, NMQ_ENOENT, or NMQ_ENOMEM with the rest left for
+// their next connection.
+int nmq_broker_remount(nmq_broker *broker, uint32_t number);
+
 // New connections use these; those that are there keep theirs. Returns NMQ_OK, NMQ_ENOENT,
 // NMQ_EINVAL for a listener without TLS, or NMQ_EIO with the old ones in use.
 int nmq_broker_set_tls(nmq_broker *broker, uint32_t number, const nmq_tls *tls);

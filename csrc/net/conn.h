@@ -337,9 +337,13 @@ void nmq_conn_tell(nmq_conn *conn);
 // Sets the longest silence to what the client's Keep Alive says.
 void nmq_conn_keep_alive(nmq_conn *conn);
 
-// mount.c. Makes the listener's mount point for that client. Returns NMQ_OK, NMQ_ENOMEM, or
-// NMQ_ETOPIC for a name in it that is empty or has "/", "+" or "#", or a mount point that
-// begins with "$".
+// mount.c. Appends a mount point with these names in place of its marks. Returns NMQ_OK,
+// NMQ_ENOMEM, or NMQ_ETOPIC for a name in it that is empty or has "/", "+" or "#", or a
+// mount point that begins with "$".
+int nmq_mount_prefix(nmq_buf *to, nmq_bytes mount, nmq_bytes client_id,
+                     nmq_bytes user_name);
+
+// mount.c. Makes the listener's mount point for that client. Returns as nmq_mount_prefix.
 int nmq_conn_mount(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
 void nmq_conn_unmount(nmq_conn *conn);
 nmq_bytes nmq_conn_mount_prefix(const nmq_conn *conn); // at NULL: none

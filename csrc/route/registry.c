@@ -9,6 +9,7 @@
 #include "mqtt/reason.h"
 #include "route/deliver.h"
 #include "route/registry_list.h"
+#include "route/remount.h"
 #include "route/rights.h"
 #include "route/subscriptions.h"
 #include "store/session_acks.h"
@@ -296,23 +297,27 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **out,
 }
 
 // What the session holds may be more than this connection may have: others made it, or
-// other rules. Nobody is told of it before it is judged.
+// other rules. Nobody is told of it before it is judged. It follows the mount point of its
+// listener; through another listener it keeps what lies below the mount point there.
 static int
 judge_kept(nmq_router *router, const nmq_attach *a)
 {
-    nmq_client *client = a->clean_start || (a->rights == NULL && a->mount.len == 0)
-                             ? NULL
-                             : nmq_registry_find(router, a->client_id);
+    nmq_client *client = a->clean_start ? NULL : nmq_registry_find(router, a->client_id);
     int rv = NMQ_OK;
 
     if (client != NULL && is_of(client, a)) {
+        int moved = nmq_remount(client, a->listener, a->mount, true);
         const nmq_rights rights = {
+            .moved = moved != 0,
             .view = a->rights,
             .version = a->rights_version,
             .mount = a->mount,
             .peer = a->peer,
         };
-        rv = nmq_rights_judge_at_attach(client, &rights);
+        rv = moved < 0 ? moved : NMQ_OK;
+        if (rv == NMQ_OK && (a->rights != NULL || a->mount.len > 0 || rights.moved)) {
+            rv = nmq_rights_judge_at_attach(client, &rights);
+        }
     }
     nmq_client_unref(client);
     return rv;

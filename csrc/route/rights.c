@@ -182,7 +182,7 @@ nmq_rights_judge_at_attach(nmq_client *client, const nmq_rights *rights)
     trial t = {client, view != NULL ? view : &everything, rights->mount};
 
     (void) pthread_mutex_lock(&client->lock);
-    bool due = !nmq_bytes_equal(client->session->mount, rights->mount) ||
+    bool due = rights->moved || !nmq_bytes_equal(client->session->mount, rights->mount) ||
                (view != NULL && (client->judged != (uint32_t) rights->version ||
                                  (nmq_acl_has_addresses(view->acl) &&
                                   !same_address(&client->peer, rights->peer))));
