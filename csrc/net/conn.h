@@ -353,8 +353,8 @@ nmq_bytes nmq_conn_mount_prefix(const nmq_conn *conn); // at NULL: none
 int nmq_conn_mounted(nmq_conn *conn, nmq_bytes topic_name, nmq_bytes *out);
 int nmq_conn_mounted_filter(nmq_conn *conn, const nmq_filter *filter, nmq_filter *out);
 
-// access.c. Who the client is: as it says, or as it proved to be; at NULL: nobody. An empty
-// name is one too.
+// access.c. Who the client is: as it says, or as it proved to be; at NULL: nobody, as with
+// an empty name.
 nmq_bytes nmq_conn_user_name(const nmq_conn *conn, const nmq_connect *connect);
 
 // access.c. What stands behind that name.

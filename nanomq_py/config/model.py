@@ -99,7 +99,10 @@ class Config:
         " 0: only when the client connects again.",
     )
     allow_anonymous: bool = key(
-        "allow_anonymous", Flag(), True, "Let clients in that give no user name."
+        "allow_anonymous",
+        Flag(),
+        True,
+        "Let clients in that give no user name, or an empty one.",
     )
     max_packet_size: int = key(
         "max_packet_size", Whole(1, 262144, "KiB"), 10240, "Largest packet from a client."
@@ -232,8 +235,8 @@ class Config:
         "max_keepalive",
         Whole(0, 65535, "s"),
         0,
-        "Own key: longest keep alive of MQTT 5.0 clients, who are told so; one that asks for"
-        " none is told it too. Before 5.0 there is no way to tell, and a client keeps what it"
+        "Own key: longest keep alive of MQTT 5.0 clients: one that asks for more, or for none,"
+        " is told this one. Before 5.0 there is no way to tell, and a client keeps what it"
         " asks for. 0: no bound.",
     )
     connect_timeout: int = key(
@@ -271,7 +274,7 @@ class Config:
         Whole(0, 65535, "s"),
         0,
         "Own key: the same as max_keepalive, under the specification's name; of both the"
-        " for.",
+        " smaller counts.",
     )
     max_qos_allowed: int = key(
         "max_qos_allowed",
