@@ -92,8 +92,8 @@ int nmq_broker_new(const nmq_options *options, nmq_broker **out);
 // connection: packet_max_bytes of a 5.0 client, receive_maximum, topic_alias_max,
 // keep_alive_max_s, qos_max and what is available; so do send_topic_alias_max,
 // keep_alive_permille, and expiry_max_s. The rest counts at once, for sessions that exist
-// sessions that exist too: messages that wait stay when their bound sinks. A bound of one
-// address counts connections that came while there was one. Returns NMQ_OK, or NMQ_EINVAL
+// too: messages that wait stay when their bound sinks. A bound of one address counts
+// connections that came while there was one. Returns NMQ_OK, or NMQ_EINVAL
 // or NMQ_ENOMEM with the old ones in force.
 int nmq_broker_set_options(nmq_broker *broker, const nmq_options *options);
 

@@ -188,9 +188,9 @@ assign_id(char text[ASSIGNED_ID_BYTES + 1])
                     (unsigned long long) (draw[0] ^ draw[1] >> 1));
 }
 
-// The server's wish and its bound count where the client can hear of them [MQTT-3.1.2-21]
-// [MQTT-3.2.2-22]: before 5.0 a client that keeps its word would be cut off. Peers that are
-// gone are found by TCP's keep alive there.
+// The bound counts where the client can hear of it [MQTT-3.1.2-21]: before 5.0 a client
+// that keeps its word would be cut off. Peers that are gone are found by TCP's keep alive
+// there.
 static uint16_t
 keep_alive_of(const nmq_told *told, const nmq_connect *c)
 {
@@ -391,8 +391,6 @@ use_settings_of_now(nmq_conn *conn)
 static enum nmq_next
 handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
-    const nmq_options *options = conn->conns->options;
-
     nmq_conn_tell(conn);
     use_settings_of_now(conn);
     nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_CONNECTS, 1);

@@ -284,7 +284,7 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     if (size > packet_max(conn)) { // [MQTT-3.2.2-15]: before it is read
         nmq_counters_add(&conn->conns->router->counters,
                          size > client_packet_max(conn) ? NMQ_COUNT_PACKETS_TOO_LARGE
-                                                            : NMQ_COUNT_CONNECTS_TOO_LARGE,
+                                                        : NMQ_COUNT_CONNECTS_TOO_LARGE,
                          1);
         return nmq_conn_refuse(
             conn, batch,

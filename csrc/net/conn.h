@@ -427,9 +427,6 @@ bool nmq_conn_properties_fit(const nmq_conn *conn, const nmq_props *props);
 nmq_fault nmq_conn_check_message(const nmq_conn *conn, nmq_bytes topic_name, uint8_t qos,
                                  bool retain);
 
-// publish.c. Whether the topic is "$SYS" or lies below it: the broker's own (4.7.2).
-bool nmq_conn_is_reserved(nmq_bytes topic_name);
-
 // publish.c. The properties that travel with a message: all but those that belong to one
 // hop. They are borrowed where the block can be used as it is, else copied to *scratch,
 // which the caller frees. Returns NMQ_OK or NMQ_ENOMEM.

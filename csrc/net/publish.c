@@ -267,7 +267,7 @@ nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     if (fault.code != 0) {
         return nmq_conn_refuse(conn, batch, fault);
     }
-    if (nmq_conn_is_reserved(packet->publish.topic_name)) {
+    if (nmq_topic_is_sys(packet->publish.topic_name)) {
         return refuse_message(
             conn, batch, packet,
             (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"});

@@ -176,6 +176,7 @@ get_delivery(reader *r)
 
     get(r, &fixed, sizeof fixed);
     nmq_delivery d = {
+        .group = fixed.group,
         .subscription_id_count = fixed.ids & NMQ_DELIVERY_IDS_MAX,
         .qos = fixed.qos & 3u,
         .retain = fixed.retain != 0,
@@ -255,9 +256,10 @@ get_filter(reader *r, const nmq_session_sub *sub)
     const size_t head = sizeof share - 1;
     nmq_filter filter = {0};
 
-    if (r->rv == NMQ_OK && sub->group_len > 0 &&
-        (sub->text.len < head + sub->group_len + 1 ||
-         memcmp(sub->text.at, share, head) != 0)) {
+    bool whole = sub->group_len == 0 ? sub->text.len > 0
+                                     : sub->text.len > head + sub->group_len &&
+                                           memcmp(sub->text.at, share, head) == 0;
+    if (r->rv == NMQ_OK && !whole) {
         r->rv = NMQ_EMALFORMED;
     }
     if (r->rv == NMQ_OK) {
@@ -272,6 +274,8 @@ get_subs(reader *r, nmq_router *router, nmq_client *client, uint32_t count)
 {
     for (uint32_t i = 0; i < count && r->rv == NMQ_OK; i++) {
         nmq_session_sub sub = {.text = get_text(r)};
+        uint32_t group;
+        get(r, &group, sizeof group);
         get(r, &sub.group_len, sizeof sub.group_len);
         get(r, &sub.identifier, sizeof sub.identifier);
         get(r, &sub.options, sizeof sub.options);
@@ -281,6 +285,36 @@ get_subs(reader *r, nmq_router *router, nmq_client *client, uint32_t count)
                                  : r->rv;
         // one over a bound that has sunk since is left out
         r->rv = rv >= 0 || rv == NMQ_ETOOBIG ? r->rv : rv;
+        if (rv >= 0 && group != 0) {
+            nmq_router_number_group(router, &filter, group);
+        }
+    }
+}
+
+static void
+get_owed(reader *r, nmq_router *router, nmq_client *client, uint32_t count)
+{
+    for (uint32_t i = 0; i < count && r->rv == NMQ_OK; i++) {
+        nmq_handover_owed fixed;
+        get(r, &fixed, sizeof fixed);
+        nmq_bytes filter = get_text(r);
+        nmq_bytes topic_name = get_text(r);
+        const nmq_retained_place place = {
+            .filter = filter,
+            .topic_name = topic_name,
+            .order = fixed.order,
+            .queued = fixed.queued,
+            .identifier = fixed.identifier,
+            .options = fixed.options,
+        };
+        if (r->rv == NMQ_OK && !nmq_filter_check(place.filter)) {
+            r->rv = NMQ_EMALFORMED;
+        }
+        // without its subscription, which was left out, nothing is owed
+        if (r->rv == NMQ_OK &&
+            nmq_session_sub_find(client->session, place.filter) != NULL) {
+            r->rv = nmq_retained_go_on(router, client, &place);
+        }
     }
 }
 
@@ -341,6 +375,7 @@ get_client(reader *r, nmq_router *router)
     get_subs(r, router, client, fixed.subs);
     get_in_flight(r, client->session, &fixed);
     get_queue(r, client->session, &fixed);
+    get_owed(r, router, client, fixed.owed);
     if (r->rv == NMQ_OK) {
         r->rv = nmq_registry_restore(router, client);
     }
@@ -350,13 +385,20 @@ get_client(reader *r, nmq_router *router)
     }
 }
 
-// The next process tells its own.
-static bool
-is_sys(nmq_bytes topic)
+static void
+get_retained(reader *r, nmq_router *router)
 {
-    static const char sys[] = "$SYS/";
+    uint64_t order;
+    nmq_message *message = get_message(r);
 
-    return topic.len >= sizeof sys - 1 && memcmp(topic.at, sys, sizeof sys - 1) == 0;
+    get(r, &order, sizeof order);
+    if (message == NULL || nmq_topic_is_sys(nmq_message_topic(message))) {
+        return; // the next process tells its own
+    }
+    (void) nmq_retained_keep(router, message, false);
+    (void) pthread_mutex_lock(&router->retain_lock);
+    nmq_retain_set_order(router->retain, nmq_message_topic(message), order);
+    (void) pthread_mutex_unlock(&router->retain_lock);
 }
 
 int
@@ -372,11 +414,9 @@ nmq_handover_restore(nmq_router *router, nmq_bytes in)
         head.message_bytes != sizeof(nmq_handover_message)) {
         return NMQ_EMALFORMED;
     }
+    nmq_groups_begin_after(head.latest_group);
     for (uint64_t i = 0; i < head.retained && r.rv == NMQ_OK; i++) {
-        nmq_message *message = get_message(&r);
-        if (message != NULL && !is_sys(nmq_message_topic(message))) {
-            (void) nmq_retained_keep(router, message, false);
-        }
+        get_retained(&r, router);
     }
     while (r.rv == NMQ_OK && r.in.len > 0) {
         get_client(&r, router);

@@ -352,9 +352,7 @@ publish_alone(nmq_router *router, const nmq_client *from, const nmq_message_part
 unsigned
 nmq_router_publish_message(nmq_router *router, const nmq_client *from, nmq_message *message)
 {
-    nmq_message_parts parts = nmq_message_parts_of(message);
-    nmq_message *shared = message;
-    nmq_batch batch;
+    const nmq_message_parts parts = nmq_message_parts_of(message);
 
     return publish_alone(router, from, &parts, &message);
 }
