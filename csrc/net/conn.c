@@ -233,31 +233,6 @@ nmq_conn_put(nmq_conn *conn, nmq_batch *batch, nmq_bytes bytes)
     return rv;
 }
 
-// The largest packet that a client may send. A 5.0 client was told, and that holds; others
-// were not.
-static size_t
-client_packet_max(const nmq_conn *conn)
-{
-    return conn->version == NMQ_V5 ? conn->told.packet_max_bytes
-                                   : NMQ_LIVE(conn->conns->options->packet_max_bytes);
-}
-
-// The largest packet that may come now. A stranger's is judged by its first bytes: it is to
-// get no memory that nobody has granted.
-static size_t
-packet_max(const nmq_conn *conn)
-{
-    size_t max = client_packet_max(conn);
-
-    if (conn->state == NMQ_CONN_OPEN) {
-        return max;
-    }
-    size_t connect_max = NMQ_LIVE(conn->conns->options->connect_max_bytes);
-    return connect_max != 0 && connect_max + NMQ_CONN_WILL_MAX < max
-               ? connect_max + NMQ_CONN_WILL_MAX
-               : max;
-}
-
 // Reads one packet at `at`. Returns what to do next; *taken is 0 when it is not whole.
 static enum nmq_next
 one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
@@ -281,11 +256,7 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     if (header == 0) {
         return NMQ_NEXT_PACKET;
     }
-    if (size > packet_max(conn)) { // [MQTT-3.2.2-15]: before it is read
-        nmq_counters_add(&conn->conns->router->counters,
-                         size > client_packet_max(conn) ? NMQ_COUNT_PACKETS_TOO_LARGE
-                                                        : NMQ_COUNT_CONNECTS_TOO_LARGE,
-                         1);
+    if (!nmq_conn_takes_size(conn, size)) { // [MQTT-3.2.2-15]: before it is read
         return nmq_conn_refuse(
             conn, batch,
             (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, "a packet over Maximum Packet Size"});
