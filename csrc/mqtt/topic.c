@@ -98,15 +98,6 @@ nmq_topic_is_hidden(nmq_bytes topic_name)
 }
 
 bool
-nmq_topic_is_sys(nmq_bytes topic)
-{
-    static const uint8_t sys[4] = {'$', 'S', 'Y', 'S'};
-
-    return topic.len >= 4 && topic.at[0] == '$' && memcmp(topic.at, sys, sizeof sys) == 0 &&
-           (topic.len == 4 || topic.at[4] == '/');
-}
-
-bool
 nmq_filter_has_wildcard(nmq_bytes topic_filter)
 {
     // In a valid filter these characters stand alone on their level.

@@ -37,8 +37,5 @@ bool nmq_topic_unmount(nmq_bytes mount, nmq_bytes *topic);
 // Whether the level is that wildcard, "+" or "#", and nothing else.
 bool nmq_level_is(nmq_bytes level, char wildcard);
 
-// Whether the topic or filter is "$SYS" or lies below it: the broker's own (4.7.2).
-bool nmq_topic_is_sys(nmq_bytes topic);
-
 // Whether the topic's first character hides it from a leading wildcard [MQTT-4.7.2-1].
 bool nmq_topic_is_hidden(nmq_bytes topic_name);

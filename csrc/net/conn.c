@@ -256,7 +256,8 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     if (header == 0) {
         return NMQ_NEXT_PACKET;
     }
-    if (!nmq_conn_takes_size(conn, size)) { // [MQTT-3.2.2-15]: before it is read
+    if (size > NMQ_CONN_SMALL &&
+        !nmq_conn_takes_size(conn, size)) { // [MQTT-3.2.2-15]: before it is read
         return nmq_conn_refuse(
             conn, batch,
             (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, "a packet over Maximum Packet Size"});

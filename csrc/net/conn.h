@@ -200,6 +200,7 @@ enum {
     NMQ_CONN_LINGER_MS = 1000,   // for what is left to send, before the stream is cut
     NMQ_CONN_IN_MIN = 256,       // bytes of buffer that an idle connection holds
     NMQ_CONN_WILL_MAX = 1 << 18, // bytes of a CONNECT that are its will
+    NMQ_CONN_SMALL = 128,        // bytes of a packet that no bound is below
 };
 
 nmq_conn *nmq_conn_of(nmq_link *link);

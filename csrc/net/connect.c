@@ -1,6 +1,7 @@
 // connect.c - what refuses a CONNECT before anybody asks whose it is (MQTT 5.0, 3.1).
 #include "base/live.h"
 #include "mqtt/reason.h"
+#include "mqtt/sys_topic.h"
 #include "net/conn.h"
 
 enum {

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
+#include "mqtt/sys_topic.h"
 #include "net/conn.h"
 #include "store/session_acks.h"
 

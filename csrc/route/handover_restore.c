@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "mqtt/sys_topic.h"
 #include "mqtt/topic.h"
 #include "route/handover.h"
 #include "route/handover_format.h"

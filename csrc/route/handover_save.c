@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "mqtt/sys_topic.h"
 #include "route/handover.h"
 #include "route/handover_format.h"
 #include "route/registry_list.h"
