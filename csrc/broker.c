@@ -40,9 +40,8 @@ options_fit(const nmq_options *o)
            o->send_packet_max_bytes >= 128 && o->send_packet_max_bytes <= packet_max &&
            o->topic_levels_max >= 1 && o->topic_alias_max <= UINT16_MAX &&
            o->send_topic_alias_max <= UINT16_MAX && o->receive_maximum >= 1 &&
-           o->receive_maximum <= UINT16_MAX && o->server_keep_alive_s <= UINT16_MAX &&
-           o->keep_alive_max_s <= UINT16_MAX && o->qos_max <= 2 &&
-           o->outbox_max_bytes >= 1024;
+           o->receive_maximum <= UINT16_MAX && o->keep_alive_max_s <= UINT16_MAX &&
+           o->qos_max <= 2 && o->outbox_max_bytes >= 1024;
 }
 
 // One field of what others read meanwhile.
@@ -75,7 +74,6 @@ take_options(nmq_options *to, const nmq_options *from)
     TAKE(topic_alias_max);
     TAKE(send_topic_alias_max);
     TAKE(receive_maximum);
-    TAKE(server_keep_alive_s);
     TAKE(outbox_max_bytes);
     TAKE(hold_ms);
     TAKE(connect_timeout_ms);
@@ -106,6 +104,7 @@ take_limits(nmq_limits *to, const nmq_options *from)
     TAKE(groups_max);
     TAKE(outbox_max_bytes);
     TAKE(hold_ms);
+    TAKE(send_packet_max_bytes);
     TAKE(retain_available);
 }
 
@@ -216,6 +215,12 @@ nmq_broker_set_listener(nmq_broker *broker, uint32_t number,
                         const nmq_listener_options *options)
 {
     return nmq_listeners_set(&broker->listeners, number, options);
+}
+
+int
+nmq_broker_remount(nmq_broker *broker, uint32_t number)
+{
+    return nmq_listeners_remount(&broker->listeners, number);
 }
 
 int

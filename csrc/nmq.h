@@ -67,7 +67,6 @@ typedef struct {
     uint32_t topic_alias_max;         // Topic Aliases that a client may set, 0 to 65535
     uint32_t send_topic_alias_max;    // Topic Aliases that the broker sets, 0 to 65535
     uint32_t receive_maximum;         // QoS 1 and 2 of a client at once, 1 to 65535
-    uint32_t server_keep_alive_s;     // what clients are told to keep, 0: what they ask
     uint32_t outbox_max_bytes;        // that wait for one connection before publishers wait
     uint32_t hold_ms;                 // how long publishers wait for a slow subscriber
     uint32_t connect_timeout_ms;      // from accept to CONNECT
@@ -90,11 +89,11 @@ typedef struct {
 int nmq_broker_new(const nmq_options *options, nmq_broker **out);
 
 // Puts these in force while the broker runs. What CONNACK tells a client holds for its
-// connection: packet_max_bytes, receive_maximum, topic_alias_max, server_keep_alive_s,
-// keep_alive_max_s, qos_max and what is available; so do send_packet_max_bytes,
-// send_topic_alias_max, keep_alive_permille, and expiry_max_s. The rest counts at once, for
-// sessions that exist too: messages that wait stay when their bound sinks. A bound of one
-// address counts connections that came while there was one. Returns NMQ_OK, or NMQ_EINVAL
+// connection: packet_max_bytes of a 5.0 client, receive_maximum, topic_alias_max,
+// keep_alive_max_s, qos_max and what is available; so do send_topic_alias_max,
+// keep_alive_permille, and expiry_max_s. The rest counts at once, for sessions that exist
+// too: messages that wait stay when their bound sinks. A bound of one address counts
+// connections that came while there was one. Returns NMQ_OK, or NMQ_EINVAL
 // or NMQ_ENOMEM with the old ones in force.
 int nmq_broker_set_options(nmq_broker *broker, const nmq_options *options);
 
@@ -151,6 +150,13 @@ void nmq_broker_disconnect(nmq_broker *broker, uint32_t number, uint8_t reason_c
 // there keep theirs. Returns NMQ_OK, NMQ_ENOENT or NMQ_ENOMEM.
 int nmq_broker_set_listener(nmq_broker *broker, uint32_t number,
                             const nmq_listener_options *options);
+
+// The listener has another mount point: sessions that came through it go below that, with
+// what they hold. Those whose client is away go now, one after the other; a client that is
+// connected keeps its own until it connects again. Blocks as long as that takes: not for an
+// event loop. Returns how many were moved, NMQ_ENOENT, or NMQ_ENOMEM with the rest left for
+// their next connection.
+int nmq_broker_remount(nmq_broker *broker, uint32_t number);
 
 // New connections use these; those that are there keep theirs. Returns NMQ_OK, NMQ_ENOENT,
 // NMQ_EINVAL for a listener without TLS, or NMQ_EIO with the old ones in use.

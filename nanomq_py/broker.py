@@ -132,11 +132,14 @@ class Change:
     async def settle(self) -> None:
         """End what is not allowed any more, after commit: connections, subscriptions, wills.
 
+        Sessions follow the mount point of their listener.
+
         Looks at every session; the event loop goes on meanwhile.
         """
         kicks = kicks_of(self._old, self._new, self._shut)
-        if kicks or self._has_rules:
-            await self._broker._settle(kicks, judge=self._has_rules)
+        moved = [] if self._listeners is None else self._listeners.remounted
+        if kicks or moved or self._has_rules:
+            await self._broker._settle(kicks, moved, judge=self._has_rules)
 
     async def undo(self) -> None:
         """Leave everything as it was. Not after a commit that succeeded."""
@@ -248,10 +251,12 @@ class Broker:
             raise
         await change.settle()
 
-    async def _settle(self, kicks: list[Kick], *, judge: bool) -> None:
+    async def _settle(self, kicks: list[Kick], moved: list[int], *, judge: bool) -> None:
         def work(running: core.Core) -> None:
             for kick in kicks:
                 running.kick_users(kick)
+            for number in moved:
+                running.remount(number)
             if judge:
                 running.judge()
 

@@ -309,6 +309,13 @@ class Core:
         """Put access rules in force at once; they are the core's then."""
         lib.nmq_broker_set_acl(self._broker, rules.give())
 
+    def remount(self, number: int) -> int:
+        """Move what came through a listener below its mount point; return how many sessions.
+
+        Threads  as :meth:`judge`
+        """
+        return check(lib.nmq_broker_remount(self._broker, number))
+
     def judge(self) -> int:
         """End what the rules do not allow any more; return how many subscriptions.
 

@@ -123,6 +123,13 @@ class Change:
             and getattr(old.tls_options, content) != getattr(new.tls_options, content)
         ]
 
+    @property
+    def remounted(self) -> list[int]:
+        """Numbers of the listeners that have another mount point now."""
+        return [
+            new.number for old, new in self._kept if old.options.mount != new.options.mount
+        ]
+
     async def prepare(self, wanted: Iterable[Listening]) -> None:
         """Open what is new. Raises ConfigError; call :meth:`undo` then."""
         missing = dict(self._owner.by_name)

@@ -31,6 +31,11 @@ def task_threads(config: Config) -> int:
     return max(2, wanted)
 
 
+def keep_alive_max_s(config: Config) -> int:
+    """Return the longest keep alive of a 5.0 client; 0: any."""
+    return min(filter(None, (config.max_keepalive, config.server_keepalive)), default=0)
+
+
 def core_options(config: Config) -> CoreOptions:
     """Return what the core needs of a configuration."""
     return CoreOptions(
@@ -48,7 +53,7 @@ def core_options(config: Config) -> CoreOptions:
         retained_max_bytes=config.max_retained_bytes,
         client_id_max_bytes=config.max_clientid_length,
         connect_max_bytes=config.max_connect_size,
-        keep_alive_max_s=config.max_keepalive,
+        keep_alive_max_s=keep_alive_max_s(config),
         groups_max=config.max_groups_per_client,
         filters_max=config.max_filters_per_packet,
         packet_max_bytes=min(config.max_packet_size * 1024, 268_435_460),
@@ -58,7 +63,6 @@ def core_options(config: Config) -> CoreOptions:
         topic_alias_max=config.max_topic_alias,
         send_topic_alias_max=config.max_outgoing_topic_alias,
         receive_maximum=config.receive_maximum,
-        server_keep_alive_s=config.server_keepalive,
         qos_max=config.max_qos_allowed,
         retain_available=config.retain_available,
         wildcards_available=config.wildcard_subscription,

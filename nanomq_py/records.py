@@ -37,7 +37,6 @@ class CoreOptions:
     topic_alias_max: int = 32
     send_topic_alias_max: int = 32
     receive_maximum: int = 256
-    server_keep_alive_s: int = 0
     outbox_max_bytes: int = 1024 * 1024
     hold_ms: int = 1000
     connect_timeout_ms: int = 10_000

@@ -58,7 +58,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 # --- limits: docs/security.md, docs/sys-topics.md
 
 SECURITY = (ROOT / "docs" / "security.md").read_text()
-NO_LIMITS = {"qos_duration", "sys_interval", "server_keepalive", "http_server.port"}
+NO_LIMITS = {"qos_duration", "sys_interval", "http_server.port"}
 
 
 def limits() -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "mqtt/decode_connect.h"
 #include "mqtt/reason.h"
 #include "mqtt/topic.h"
 #include "mqtt/varint.h"
@@ -40,119 +41,6 @@ nmq_packet_next_filter(nmq_bytes *list, nmq_bytes *topic_filter)
 }
 
 static int
-protocol_of(nmq_bytes name, uint8_t level)
-{
-    if (nmq_bytes_equal(name, nmq_bytes_of("MQTT"))) { // [MQTT-3.1.2-1]
-        if (level == NMQ_V311 || level == NMQ_V5) {
-            return 0;
-        }
-        return NMQ_RC_UNSUPPORTED_PROTOCOL_VERSION; // [MQTT-3.1.2-2]
-    }
-    if (nmq_bytes_equal(name, nmq_bytes_of("MQIsdp"))) { // MQTT V3.1, 3.1
-        return level == NMQ_V31 ? 0 : NMQ_RC_UNSUPPORTED_PROTOCOL_VERSION;
-    }
-    return NMQ_RC_UNSUPPORTED_PROTOCOL_VERSION;
-}
-
-static int
-check_connect_flags(uint8_t flags, uint8_t version)
-{
-    bool will = (flags & 0x04) != 0;
-    uint8_t will_qos = flags >> 3 & 3;
-
-    if ((flags & 0x01) != 0) { // reserved [MQTT-3.1.2-3]
-        return NMQ_RC_MALFORMED_PACKET;
-    }
-    if (will_qos == 3) { // [MQTT-3.1.2-12]
-        return NMQ_RC_MALFORMED_PACKET;
-    }
-    if (!will &&
-        (will_qos != 0 || (flags & 0x20) != 0)) { // [MQTT-3.1.2-11] [MQTT-3.1.2-13]
-        return NMQ_RC_MALFORMED_PACKET;
-    }
-    // A password without a user name: 3.1.1 forbids it, 5.0 allows it.
-    // [MQTT-3.1.2-22 of 3.1.1]
-    if (version != NMQ_V5 && (flags & 0x40) != 0 && (flags & 0x80) == 0) {
-        return NMQ_RC_MALFORMED_PACKET;
-    }
-    return 0;
-}
-
-static int
-decode_will(nmq_wire *wire, uint8_t flags, nmq_connect *connect)
-{
-    int refused = 0;
-
-    connect->has_will = true;
-    connect->will_qos = flags >> 3 & 3;
-    connect->will_retain = (flags & 0x20) != 0;
-    if (connect->version == NMQ_V5) {
-        refused = nmq_props_read(wire, NMQ_WILL, &connect->will_props);
-    }
-    if (refused != 0) {
-        return refused;
-    }
-    connect->will_topic = nmq_wire_text(wire); // [MQTT-3.1.3-11]
-    connect->will_payload = nmq_wire_binary(wire);
-    if (!wire->failed && !nmq_topic_check(connect->will_topic)) {
-        return NMQ_RC_TOPIC_NAME_INVALID;
-    }
-    return 0;
-}
-
-static int
-decode_connect(nmq_wire *wire, uint8_t version, nmq_packet *out)
-{
-    nmq_connect *connect = &out->connect;
-    nmq_bytes name = nmq_wire_text(wire);
-
-    if (version != 0) {
-        return NMQ_RC_PROTOCOL_ERROR; // a second CONNECT [MQTT-3.1.0-2]
-    }
-    connect->version = nmq_wire_u8(wire);
-    if (wire->failed) {
-        return NMQ_RC_MALFORMED_PACKET;
-    }
-    int refused = protocol_of(name, connect->version);
-    if (refused != 0) {
-        return refused;
-    }
-    uint8_t flags = nmq_wire_u8(wire);
-    refused = check_connect_flags(flags, connect->version);
-    if (refused != 0) {
-        return refused;
-    }
-    connect->clean_start = (flags & 0x02) != 0;
-    connect->keep_alive_s = nmq_wire_u16(wire);
-    if (connect->version == NMQ_V5) {
-        refused = nmq_props_read(wire, NMQ_CONNECT, &out->props);
-        if (refused == 0 && nmq_props_has(&out->props, NMQ_PROP_AUTHENTICATION_DATA) &&
-            !nmq_props_has(&out->props, NMQ_PROP_AUTHENTICATION_METHOD)) {
-            return NMQ_RC_PROTOCOL_ERROR; // 3.1.2.11.10
-        }
-    }
-    if (refused != 0) {
-        return refused;
-    }
-    connect->client_id = nmq_wire_text(wire); // [MQTT-3.1.3-3] [MQTT-3.1.3-4]
-    if ((flags & 0x04) != 0) {                // [MQTT-3.1.2-9]
-        refused = decode_will(wire, flags, connect);
-        if (refused != 0) {
-            return refused;
-        }
-    }
-    connect->has_user_name = (flags & 0x80) != 0;
-    connect->has_password = (flags & 0x40) != 0;
-    if (connect->has_user_name) { // [MQTT-3.1.2-17]
-        connect->user_name = nmq_wire_text(wire);
-    }
-    if (connect->has_password) { // [MQTT-3.1.2-19]
-        connect->password = nmq_wire_binary(wire);
-    }
-    return 0;
-}
-
-static int
 decode_connack(nmq_wire *wire, uint8_t version, nmq_packet *out)
 {
     uint8_t flags = nmq_wire_u8(wire);
@@ -180,8 +68,7 @@ decode_publish(nmq_wire *wire, uint8_t version, nmq_packet *out)
         if (refused != 0) {
             return refused;
         }
-        if (nmq_props_has(&out->props, NMQ_PROP_RESPONSE_TOPIC) &&
-            !nmq_topic_check(out->props.text[NMQ_PROP_RESPONSE_TOPIC])) {
+        if (!nmq_props_response_topic_fits(&out->props)) {
             return NMQ_RC_PROTOCOL_ERROR; // [MQTT-3.3.2-14]
         }
     }
@@ -274,11 +161,14 @@ decode_subscribe(nmq_wire *wire, uint8_t version, nmq_packet *out)
         if (wire->failed || (options & reserved) != 0 || (options & NMQ_SUB_QOS) == 3) {
             return NMQ_RC_MALFORMED_PACKET; // [MQTT-3.8.3-4] [MQTT-3.8.3-5]
         }
+        // SUBACK's Topic Filter invalid is for one that is correctly formed (table 3-8)
+        if (nmq_filter_parse(text, &filter) != NMQ_OK) {
+            return NMQ_RC_MALFORMED_PACKET; // [MQTT-4.7.3-1] [MQTT-4.8.2-1]
+        }
         if ((options & NMQ_SUB_RETAIN_HANDLING) == NMQ_SUB_RETAIN_HANDLING) {
             return NMQ_RC_PROTOCOL_ERROR; // 3.8.3.1
         }
-        if ((options & NMQ_SUB_NO_LOCAL) != 0 &&
-            nmq_filter_parse(text, &filter) == NMQ_OK && filter.group.at != NULL) {
+        if ((options & NMQ_SUB_NO_LOCAL) != 0 && filter.group.at != NULL) {
             return NMQ_RC_PROTOCOL_ERROR; // [MQTT-3.8.3-4]
         }
     } while (wire->rest.len > 0);
@@ -305,8 +195,12 @@ decode_unsubscribe(nmq_wire *wire, uint8_t version, nmq_packet *out)
         if (wire->rest.len == 0) {
             return wire->failed ? NMQ_RC_MALFORMED_PACKET : NMQ_RC_PROTOCOL_ERROR;
         }
-        (void) nmq_wire_text(wire); // [MQTT-3.10.3-1]
-    } while (wire->rest.len > 0 && !wire->failed);
+        nmq_bytes text = nmq_wire_text(wire); // [MQTT-3.10.3-1]
+        nmq_filter filter;
+        if (wire->failed || nmq_filter_parse(text, &filter) != NMQ_OK) {
+            return NMQ_RC_MALFORMED_PACKET; // [MQTT-4.7.3-1] [MQTT-4.8.2-1]
+        }
+    } while (wire->rest.len > 0);
     return 0;
 }
 
@@ -352,7 +246,7 @@ static const struct {
     decoder *body;
     uint8_t flags;
 } decoders[16] = {
-    [NMQ_CONNECT] = {decode_connect, 0},
+    [NMQ_CONNECT] = {nmq_decode_connect, 0},
     [NMQ_CONNACK] = {decode_connack, 0},
     [NMQ_PUBLISH] = {decode_publish, 0},
     [NMQ_PUBACK] = {decode_ack, 0},
@@ -369,16 +263,15 @@ static const struct {
     [NMQ_AUTH] = {decode_reason, 0},       // [MQTT-3.15.1-1]
 };
 
-// MQTT V3.1 clients set DUP on SUBSCRIBE, UNSUBSCRIBE and PUBREL that they send again.
+// MQTT V3.1 has a QoS in SUBSCRIBE, UNSUBSCRIBE and PUBREL, and sets DUP where it sends
+// them again; it uses no other flag. What version a CONNECT has shows in its body.
 static bool
 flags_fit(uint8_t head, uint8_t version)
 {
-    uint8_t flags = head & 0x0f;
+    uint8_t wanted = decoders[head >> 4].flags;
+    uint8_t used = version == NMQ_V31 ? (wanted != 0 ? 0x06 : 0) : 0x0f;
 
-    if (version == NMQ_V31) {
-        flags &= (uint8_t) ~0x08u;
-    }
-    return flags == decoders[head >> 4].flags;
+    return head >> 4 == NMQ_CONNECT || (head & used) == wanted;
 }
 
 static int

@@ -2,6 +2,7 @@
 
 #include "mqtt/packet.h"
 #include "mqtt/reason.h"
+#include "mqtt/topic.h"
 #include "mqtt/varint.h"
 
 enum type { NONE, BYTE, U16, U32, VARINT, TEXT, BINARY, PAIR };
@@ -166,6 +167,13 @@ nmq_props_read(nmq_wire *wire, unsigned packet_type, nmq_props *out)
         out->user_properties += prop.id == NMQ_PROP_USER_PROPERTY;
     }
     return 0;
+}
+
+bool
+nmq_props_response_topic_fits(const nmq_props *props)
+{
+    return !nmq_props_has(props, NMQ_PROP_RESPONSE_TOPIC) ||
+           nmq_topic_check(props->text[NMQ_PROP_RESPONSE_TOPIC]);
 }
 
 static size_t

@@ -65,15 +65,12 @@ int
 nmq_filter_parse(nmq_bytes text, nmq_filter *out)
 {
     static const char share[] = "$share/";
-    size_t prefix = sizeof share - 1;
+    const size_t prefix = sizeof share - 1;
     nmq_filter parsed = {.filter = text, .text = text};
 
-    // "$share" without a group is a filter that no Topic Name can meet: refused, because
-    // its sender meant something else.
-    if (text.len >= prefix - 1 && memcmp(text.at, share, prefix - 1) == 0 &&
-        (text.len == prefix - 1 || text.at[prefix - 1] == '/')) {
-        nmq_bytes rest = {text.at + prefix, text.len >= prefix ? text.len - prefix : 0};
-        if (text.len < prefix || !nmq_topic_next_level(&rest, &parsed.group) ||
+    if (text.len >= prefix && memcmp(text.at, share, prefix) == 0) {
+        nmq_bytes rest = {text.at + prefix, text.len - prefix};
+        if (!nmq_topic_next_level(&rest, &parsed.group) ||
             parsed.group.len == 0 ||                                      // [MQTT-4.8.2-1]
             has_byte(parsed.group, '+') || has_byte(parsed.group, '#') || // [MQTT-4.8.2-2]
             rest.at == NULL) {

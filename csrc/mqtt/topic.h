@@ -17,7 +17,8 @@ typedef struct {
 bool nmq_topic_check(nmq_bytes topic_name);
 bool nmq_filter_check(nmq_bytes topic_filter);
 
-// Splits and checks. Returns NMQ_OK or NMQ_EFILTER. The parts borrow from `text`.
+// Splits and checks. Returns NMQ_OK, or NMQ_EFILTER for one that is malformed. The parts
+// borrow from `text`.
 int nmq_filter_parse(nmq_bytes text, nmq_filter *out);
 
 // Whether a valid filter has "+" or "#" for a level.

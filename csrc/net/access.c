@@ -14,7 +14,7 @@ nmq_conn_user_name(const nmq_conn *conn, const nmq_connect *c)
     } else if (!c->has_user_name) {
         return (nmq_bytes){0};
     }
-    return name.at != NULL ? name : nmq_bytes_of("");
+    return name.len > 0 ? name : (nmq_bytes){0}; // an empty one is nobody's
 }
 
 uint8_t

@@ -16,9 +16,9 @@ enum {
     KEEP_ALIVE_MIN_PERMILLE = 1500,
 };
 
+// Returns NMQ_OK or NMQ_ENOMEM; *will is zeroed.
 static int
-make_will(nmq_conn *conn, const nmq_connect *c, const nmq_attach *attach, int64_t now_ms,
-          nmq_message **out)
+make_will(nmq_conn *conn, const nmq_connect *c, const nmq_attach *attach, nmq_will *will)
 {
     nmq_buf scratch = {0};
     nmq_message_parts parts = {
@@ -28,7 +28,6 @@ make_will(nmq_conn *conn, const nmq_connect *c, const nmq_attach *attach, int64_
         .retain = c->will_retain,
     };
 
-    *out = NULL;
     if (!c->has_will) { // [MQTT-3.1.2-12 of 3.1.1]
         return NMQ_OK;
     }
@@ -40,16 +39,19 @@ make_will(nmq_conn *conn, const nmq_connect *c, const nmq_attach *attach, int64_
         return NMQ_ENOMEM;
     }
     if (c->version == NMQ_V5) {
-        parts.expires_at_ms = nmq_conn_expires_at(&c->will_props, now_ms);
+        const nmq_props *props = &c->will_props;
+        will->delay_s = nmq_props_number(props, NMQ_PROP_WILL_DELAY_INTERVAL, 0);
+        will->expires = nmq_props_has(props, NMQ_PROP_MESSAGE_EXPIRY_INTERVAL);
+        will->expiry_s = nmq_props_number(props, NMQ_PROP_MESSAGE_EXPIRY_INTERVAL, 0);
         // in their order [MQTT-3.1.3-10]
-        if (nmq_conn_forwarded(&c->will_props, &scratch, &parts.props) != NMQ_OK) {
+        if (nmq_conn_forwarded(props, &scratch, &parts.props) != NMQ_OK) {
             nmq_buf_free(&scratch);
             return NMQ_ENOMEM;
         }
     }
-    *out = nmq_message_new(&parts);
+    will->message = nmq_message_new(&parts);
     nmq_buf_free(&scratch);
-    return *out != NULL ? NMQ_OK : NMQ_ENOMEM;
+    return will->message != NULL ? NMQ_OK : NMQ_ENOMEM;
 }
 
 // One CONNECT on its way in.
@@ -87,7 +89,6 @@ nmq_conn_tell(nmq_conn *conn)
         .packet_max_bytes = NMQ_LIVE(options->packet_max_bytes),
         .receive_maximum = (uint16_t) NMQ_LIVE(options->receive_maximum),
         .topic_alias_max = (uint16_t) NMQ_LIVE(options->topic_alias_max),
-        .server_keep_alive_s = (uint16_t) NMQ_LIVE(options->server_keep_alive_s),
         .keep_alive_max_s = (uint16_t) NMQ_LIVE(options->keep_alive_max_s),
         .qos_max = NMQ_LIVE(options->qos_max),
         .retain_available = NMQ_LIVE(options->retain_available),
@@ -140,8 +141,8 @@ fill_connack(admission *a, const nmq_packet *connect, uint32_t asked_expiry_s)
     nmq_props *props = &a->connack.props;
 
     announce(conn, props);
-    if (attach->keep_alive_s != connect->connect.keep_alive_s ||
-        conn->told.server_keep_alive_s > 0) { // [MQTT-3.2.2-21]
+    // not to who asked for no more: its own counts then [MQTT-3.2.2-22]
+    if (attach->keep_alive_s != connect->connect.keep_alive_s) { // [MQTT-3.2.2-21]
         nmq_props_set_number(props, NMQ_PROP_SERVER_KEEP_ALIVE, attach->keep_alive_s);
     }
     if (attach->expiry_interval_s != asked_expiry_s) {
@@ -187,9 +188,9 @@ assign_id(char text[ASSIGNED_ID_BYTES + 1])
                     (unsigned long long) (draw[0] ^ draw[1] >> 1));
 }
 
-// The server's wish and its bound count where the client can hear of them [MQTT-3.1.2-21]
-// [MQTT-3.2.2-22]: before 5.0 a client that keeps its word would be cut off. Peers that are
-// gone are found by TCP's keep alive there.
+// The bound counts where the client can hear of it [MQTT-3.1.2-21]: before 5.0 a client
+// that keeps its word would be cut off. Peers that are gone are found by TCP's keep alive
+// there.
 static uint16_t
 keep_alive_of(const nmq_told *told, const nmq_connect *c)
 {
@@ -197,9 +198,6 @@ keep_alive_of(const nmq_told *told, const nmq_connect *c)
 
     if (c->version != NMQ_V5) {
         return c->keep_alive_s;
-    }
-    if (told->server_keep_alive_s > 0) {
-        return told->server_keep_alive_s;
     }
     return max != 0 && (c->keep_alive_s == 0 || c->keep_alive_s > max) ? max
                                                                        : c->keep_alive_s;
@@ -260,10 +258,6 @@ plan(admission *a, const nmq_packet *packet)
     attach->topic_alias_max = (uint16_t) smaller(
         NMQ_LIVE(options->send_topic_alias_max), // [MQTT-3.1.2-26]
         nmq_props_number(&packet->props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, 0));
-    if (c->has_will) {
-        attach->will_delay_s =
-            nmq_props_number(&c->will_props, NMQ_PROP_WILL_DELAY_INTERVAL, 0);
-    }
 }
 
 // Does what can fail without a trace: the CONNACK, complete but for Session Present, and
@@ -297,7 +291,7 @@ check_plan(admission *a, const nmq_connect *c, nmq_fault *fault)
     if (rv != NMQ_OK) {
         return rv;
     }
-    if (a->bytes.len > conn->packet_max) {
+    if (a->bytes.len > nmq_conn_packet_max(conn)) {
         *fault = (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, NULL};
     } else if (c->has_will && !nmq_conn_may(conn, NMQ_ACL_PUBLISH, c->will_topic)) {
         *fault = (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies the will"};
@@ -312,7 +306,7 @@ enter(admission *a, nmq_batch *batch, const nmq_connect *c, nmq_client **client)
     // The tree may change and wills go out: not inside a lane.
     nmq_batch_end(batch);
     // the will goes with the session [MQTT-3.1.2-7]
-    int rv = make_will(a->conn, c, &a->attach, batch->now_ms, &a->attach.will);
+    int rv = make_will(a->conn, c, &a->attach, &a->attach.will);
     if (rv == NMQ_OK) {
         rv = nmq_registry_attach(a->conn->conns->router, &a->attach, client);
     }
@@ -349,8 +343,7 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         return nmq_conn_no_memory(conn);
     }
     nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_KEEP_ALIVES_LOWERED,
-                     conn->told.server_keep_alive_s == 0 &&
-                         a.attach.keep_alive_s != packet->connect.keep_alive_s);
+                     a.attach.keep_alive_s != packet->connect.keep_alive_s);
     (void) pthread_mutex_lock(&conn->link.lock);
     conn->client = client;
     nmq_conns_know(conn->conns);
@@ -398,15 +391,12 @@ use_settings_of_now(nmq_conn *conn)
 static enum nmq_next
 handle_connect(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
-    const nmq_options *options = conn->conns->options;
-
     nmq_conn_tell(conn);
     use_settings_of_now(conn);
     nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_CONNECTS, 1);
     __atomic_store_n(&conn->version, packet->connect.version, __ATOMIC_RELAXED);
     conn->packet_max =
-        smaller(nmq_props_number(&packet->props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX),
-                NMQ_LIVE(options->send_packet_max_bytes));
+        nmq_props_number(&packet->props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX);
     conn->problem_info =
         nmq_props_number(&packet->props, NMQ_PROP_REQUEST_PROBLEM_INFORMATION, 1) == 1;
     nmq_fault fault = nmq_conn_check_connect(conn, packet);

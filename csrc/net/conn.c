@@ -233,22 +233,6 @@ nmq_conn_put(nmq_conn *conn, nmq_batch *batch, nmq_bytes bytes)
     return rv;
 }
 
-// The largest packet that may come now. A stranger's is judged by its first bytes: it is to
-// get no memory that nobody has granted.
-static size_t
-packet_max(const nmq_conn *conn)
-{
-    size_t max = conn->told.packet_max_bytes;
-
-    if (conn->state == NMQ_CONN_OPEN) {
-        return max;
-    }
-    size_t connect_max = NMQ_LIVE(conn->conns->options->connect_max_bytes);
-    return connect_max != 0 && connect_max + NMQ_CONN_WILL_MAX < max
-               ? connect_max + NMQ_CONN_WILL_MAX
-               : max;
-}
-
 // Reads one packet at `at`. Returns what to do next; *taken is 0 when it is not whole.
 static enum nmq_next
 one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
@@ -272,11 +256,8 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     if (header == 0) {
         return NMQ_NEXT_PACKET;
     }
-    if (size > packet_max(conn)) { // [MQTT-3.2.2-15]: before it is read
-        nmq_counters_add(&conn->conns->router->counters,
-                         size > conn->told.packet_max_bytes ? NMQ_COUNT_PACKETS_TOO_LARGE
-                                                            : NMQ_COUNT_CONNECTS_TOO_LARGE,
-                         1);
+    if (size > NMQ_CONN_SMALL &&
+        !nmq_conn_takes_size(conn, size)) { // [MQTT-3.2.2-15]: before it is read
         return nmq_conn_refuse(
             conn, batch,
             (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, "a packet over Maximum Packet Size"});
@@ -341,7 +322,9 @@ all_packets(nmq_conn *conn, nmq_batch *batch)
     if (conn->in.len > 0 && at > 0) {
         memmove(conn->in.at, conn->in.at + at, conn->in.len);
     }
-    if (at > 0) {
+    // A large packet on a slow line is no silence [MQTT-3.1.2-22]; before CONNECT is let in
+    // only the whole of it counts.
+    if (at > 0 || (conn->plain > 0 && conn->state == NMQ_CONN_OPEN)) {
         __atomic_store_n(&conn->last_packet_ms, batch->now_ms, __ATOMIC_RELAXED);
     }
     return next;

@@ -82,8 +82,7 @@ typedef struct {
     uint32_t packet_max_bytes;
     uint16_t receive_maximum;
     uint16_t topic_alias_max;
-    uint16_t server_keep_alive_s; // 0: what the client asks for
-    uint16_t keep_alive_max_s;    // 0: no bound
+    uint16_t keep_alive_max_s; // 0: no bound
     uint8_t qos_max;
     bool retain_available;
     bool wildcards_available;
@@ -151,7 +150,7 @@ struct nmq_conn {
     uint8_t version;               // atomic; 0 before CONNECT
     uint32_t quiet_reads;          // receive side: reads in a row that used little
     int64_t idle_ms;               // atomic: longest silence, 0: any
-    int64_t last_packet_ms;        // atomic
+    int64_t last_packet_ms;        // atomic: or when more of one came
     uint64_t retry_acks;           // clock: in-flight head at the last retry
     nmq_timer timer;               // clock
     int64_t short_ms; // receive side: since when it waits for memory; 0: it does not
@@ -201,6 +200,7 @@ enum {
     NMQ_CONN_LINGER_MS = 1000,   // for what is left to send, before the stream is cut
     NMQ_CONN_IN_MIN = 256,       // bytes of buffer that an idle connection holds
     NMQ_CONN_WILL_MAX = 1 << 18, // bytes of a CONNECT that are its will
+    NMQ_CONN_SMALL = 128,        // bytes of a packet that no bound is below
 };
 
 nmq_conn *nmq_conn_of(nmq_link *link);
@@ -267,6 +267,9 @@ enum nmq_next {
 // intake.c. Turns what came in into MQTT: in.at up to plain. Returns NMQ_NEXT_END when
 // nothing can follow that.
 enum nmq_next nmq_conn_intake(nmq_conn *conn, nmq_batch *batch);
+
+// intake.c. Whether a packet of that size may come now; counted if not.
+bool nmq_conn_takes_size(const nmq_conn *conn, size_t size);
 
 // intake.c. Whether the send side has something besides the outbox. Call with link.lock.
 bool nmq_conn_has_reply(const nmq_conn *conn);
@@ -338,9 +341,13 @@ void nmq_conn_tell(nmq_conn *conn);
 // Sets the longest silence to what the client's Keep Alive says.
 void nmq_conn_keep_alive(nmq_conn *conn);
 
-// mount.c. Makes the listener's mount point for that client. Returns NMQ_OK, NMQ_ENOMEM, or
-// NMQ_ETOPIC for a name in it that is empty or has "/", "+" or "#", or a mount point that
-// begins with "$".
+// mount.c. Appends a mount point with these names in place of its marks. Returns NMQ_OK,
+// NMQ_ENOMEM, or NMQ_ETOPIC for a name in it that is empty or has "/", "+" or "#", or a
+// mount point that begins with "$".
+int nmq_mount_prefix(nmq_buf *to, nmq_bytes mount, nmq_bytes client_id,
+                     nmq_bytes user_name);
+
+// mount.c. Makes the listener's mount point for that client. Returns as nmq_mount_prefix.
 int nmq_conn_mount(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
 void nmq_conn_unmount(nmq_conn *conn);
 nmq_bytes nmq_conn_mount_prefix(const nmq_conn *conn); // at NULL: none
@@ -350,8 +357,8 @@ nmq_bytes nmq_conn_mount_prefix(const nmq_conn *conn); // at NULL: none
 int nmq_conn_mounted(nmq_conn *conn, nmq_bytes topic_name, nmq_bytes *out);
 int nmq_conn_mounted_filter(nmq_conn *conn, const nmq_filter *filter, nmq_filter *out);
 
-// access.c. Who the client is: as it says, or as it proved to be; at NULL: nobody. An empty
-// name is one too.
+// access.c. Who the client is: as it says, or as it proved to be; at NULL: nobody, as with
+// an empty name.
 nmq_bytes nmq_conn_user_name(const nmq_conn *conn, const nmq_connect *connect);
 
 // access.c. What stands behind that name.
@@ -399,6 +406,9 @@ void nmq_conn_end_exchange(nmq_conn *conn);
 void nmq_auth_properties(const nmq_auth *auth, nmq_props *props);
 void nmq_auth_free(nmq_auth *auth); // takes NULL
 
+// handle.c. The largest packet that may go to the client.
+uint32_t nmq_conn_packet_max(const nmq_conn *conn);
+
 // handle.c. Encodes the packet to the connection's own outbox. A Reason String is left out
 // where the client did not ask for it [MQTT-3.1.2-29] or the packet would be too large; a
 // packet that still is too large ends the connection.
@@ -420,9 +430,6 @@ bool nmq_conn_properties_fit(const nmq_conn *conn, const nmq_props *props);
 // or with its topic; code 0: nothing.
 nmq_fault nmq_conn_check_message(const nmq_conn *conn, nmq_bytes topic_name, uint8_t qos,
                                  bool retain);
-
-// publish.c. Whether the topic is "$SYS" or lies below it: the broker's own (4.7.2).
-bool nmq_conn_is_reserved(nmq_bytes topic_name);
 
 // publish.c. The properties that travel with a message: all but those that belong to one
 // hop. They are borrowed where the block can be used as it is, else copied to *scratch,

@@ -1,6 +1,7 @@
 // connect.c - what refuses a CONNECT before anybody asks whose it is (MQTT 5.0, 3.1).
 #include "base/live.h"
 #include "mqtt/reason.h"
+#include "mqtt/sys_topic.h"
 #include "net/conn.h"
 
 enum {
@@ -96,7 +97,7 @@ nmq_conn_check_connect(const nmq_conn *conn, const nmq_packet *packet)
     if (fault.code == 0 && c->has_will) {
         fault = nmq_conn_check_message(conn, c->will_topic, c->will_qos, c->will_retain);
     }
-    if (fault.code == 0 && c->has_will && nmq_conn_is_reserved(c->will_topic)) {
+    if (fault.code == 0 && c->has_will && nmq_topic_is_sys(c->will_topic)) {
         fault = (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"};
     }
     return fault;

@@ -24,11 +24,20 @@ nmq_conn_no_memory(nmq_conn *conn)
     return NMQ_NEXT_END;
 }
 
+uint32_t
+nmq_conn_packet_max(const nmq_conn *conn)
+{
+    uint32_t bound = NMQ_LIVE(conn->conns->options->send_packet_max_bytes);
+
+    return conn->packet_max < bound ? conn->packet_max : bound;
+}
+
 // Encodes the packet, without its Reason String if that must not be sent. Returns NMQ_OK,
 // NMQ_ENOMEM or NMQ_ETOOBIG.
 static int
 encode(const nmq_conn *conn, nmq_packet *packet, nmq_buf *out)
 {
+    const uint32_t packet_max = nmq_conn_packet_max(conn);
     const uint64_t reason_string = UINT64_C(1) << NMQ_PROP_REASON_STRING;
 
     if (!conn->problem_info && packet->type != NMQ_CONNACK &&
@@ -36,7 +45,7 @@ encode(const nmq_conn *conn, nmq_packet *packet, nmq_buf *out)
         packet->props.present &= ~reason_string;
     }
     int rv = nmq_encode(out, conn->version, packet);
-    if (rv == NMQ_OK && out->len > conn->packet_max) {
+    if (rv == NMQ_OK && out->len > packet_max) {
         // There are no User Properties of our own [MQTT-3.2.2-20] [MQTT-3.4.2-3]
         // [MQTT-3.5.2-3] [MQTT-3.6.2-3] [MQTT-3.7.2-3] [MQTT-3.9.2-2] [MQTT-3.11.2-2]
         // [MQTT-3.14.2-4] [MQTT-3.15.2-3], and PUBREL, PUBCOMP and AUTH have no Reason
@@ -47,7 +56,7 @@ encode(const nmq_conn *conn, nmq_packet *packet, nmq_buf *out)
         packet->props.present &= ~reason_string;
         rv = nmq_encode(out, conn->version, packet);
     }
-    return rv == NMQ_OK && out->len > conn->packet_max ? NMQ_ETOOBIG : rv;
+    return rv == NMQ_OK && out->len > packet_max ? NMQ_ETOOBIG : rv;
 }
 
 enum nmq_next
@@ -190,6 +199,11 @@ handle_ack(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
         nmq_link_moved(link, 0, batch->now_ms);
     }
     (void) pthread_mutex_unlock(&client->lock);
+    if (rv == NMQ_EINVAL) { // a Protocol Error [MQTT-4.13.1-1]
+        return nmq_conn_refuse(
+            conn, batch,
+            (nmq_fault){NMQ_RC_PROTOCOL_ERROR, "an acknowledgement of the wrong kind"});
+    }
     // An unknown identifier is no fault: the state may be gone since (4.3.2, 4.3.3).
     return rv == NMQ_ENOMEM ? nmq_conn_no_memory(conn) : NMQ_NEXT_PACKET;
 }

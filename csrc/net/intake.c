@@ -1,6 +1,7 @@
 // intake.c - between the stream and MQTT: PROXY headers and WebSocket, in and out.
 #include <string.h>
 
+#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "net/conn.h"
@@ -117,6 +118,27 @@ nmq_conn_intake(nmq_conn *conn, nmq_batch *batch)
         unwrap(conn, batch);
     }
     return conn->ws->over ? NMQ_NEXT_END : NMQ_NEXT_PACKET;
+}
+
+// What a 5.0 client was told holds for its connection; the others were told nothing. A
+// stranger's packet is judged by its first bytes: it is to get no memory that nobody has
+// granted.
+bool
+nmq_conn_takes_size(const nmq_conn *conn, size_t size)
+{
+    const nmq_options *options = conn->conns->options;
+    size_t max = conn->version == NMQ_V5 ? conn->told.packet_max_bytes
+                                         : NMQ_LIVE(options->packet_max_bytes);
+    size_t connect_max = NMQ_LIVE(options->connect_max_bytes);
+
+    if (size <= max && (conn->state == NMQ_CONN_OPEN || connect_max == 0 ||
+                        size <= connect_max + NMQ_CONN_WILL_MAX)) {
+        return true;
+    }
+    nmq_counters_add(
+        &conn->conns->router->counters,
+        size > max ? NMQ_COUNT_PACKETS_TOO_LARGE : NMQ_COUNT_CONNECTS_TOO_LARGE, 1);
+    return false;
 }
 
 // --- the way out

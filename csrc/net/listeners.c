@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "route/remount.h"
 
 void
 nmq_listeners_init(nmq_listeners *all, nmq_conns *conns, nmq_listen_fn *listen)
@@ -119,6 +120,33 @@ nmq_listeners_set(nmq_listeners *all, uint32_t number, const nmq_listener_option
         nmq_listener_settings_unref(settings);
     }
     return place != NULL ? NMQ_OK : NMQ_ENOENT;
+}
+
+static int
+make_mount(void *arg, nmq_bytes client_id, nmq_bytes user_name, nmq_buf *out)
+{
+    const nmq_listener_settings *settings = arg;
+
+    return nmq_mount_prefix(out, settings->mount, client_id, user_name);
+}
+
+int
+nmq_listeners_remount(nmq_listeners *all, uint32_t number)
+{
+    nmq_listener_settings *settings = NULL;
+
+    (void) pthread_mutex_lock(&all->lock);
+    nmq_listener **place = place_of(all, number);
+    if (place != NULL) {
+        settings = nmq_listener_now(*place);
+    }
+    (void) pthread_mutex_unlock(&all->lock);
+    if (settings == NULL) {
+        return NMQ_ENOENT;
+    }
+    int rv = nmq_remount_away(all->conns->router, number, make_mount, settings);
+    nmq_listener_settings_unref(settings);
+    return rv;
 }
 
 int

@@ -293,7 +293,8 @@ add_sessions(nmq_router *router, nmq_memory *out)
         (void) pthread_mutex_lock(&all[i]->lock);
         out->sessions += sizeof **all + sizeof *all[i]->session +
                          nmq_session_held_bytes(all[i]->session);
-        out->wills += all[i]->will != NULL ? nmq_message_size(all[i]->will) : 0;
+        out->wills +=
+            all[i]->will.message != NULL ? nmq_message_size(all[i]->will.message) : 0;
         (void) pthread_mutex_unlock(&all[i]->lock);
         nmq_client_unref(all[i]);
     }

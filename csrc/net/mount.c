@@ -25,8 +25,8 @@ put_name(nmq_buf *to, nmq_bytes name)
     return nmq_buf_put(to, name);
 }
 
-static int
-make_prefix(nmq_buf *to, nmq_bytes mount, nmq_bytes client_id, nmq_bytes user_name)
+int
+nmq_mount_prefix(nmq_buf *to, nmq_bytes mount, nmq_bytes client_id, nmq_bytes user_name)
 {
     int rv = NMQ_OK;
 
@@ -67,7 +67,7 @@ nmq_conn_mount(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
         conn->mount = nmq_zalloc(sizeof *conn->mount);
     }
     return conn->mount != NULL
-               ? make_prefix(&conn->mount->prefix, mount, client_id, user_name)
+               ? nmq_mount_prefix(&conn->mount->prefix, mount, client_id, user_name)
                : NMQ_ENOMEM;
 }
 

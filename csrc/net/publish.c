@@ -1,10 +1,9 @@
 // publish.c - PUBLISH from a client (MQTT 5.0, 3.3).
-#include <string.h>
-
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
+#include "mqtt/sys_topic.h"
 #include "net/conn.h"
 #include "store/session_acks.h"
 
@@ -77,16 +76,6 @@ check_publish(const nmq_conn *conn, const nmq_packet *packet)
         }
     }
     return nmq_conn_check_message(conn, p->topic_name, p->qos, p->retain);
-}
-
-bool
-nmq_conn_is_reserved(nmq_bytes topic_name)
-{
-    static const uint8_t sys[4] = {'$', 'S', 'Y', 'S'};
-
-    return topic_name.len >= 4 && topic_name.at[0] == '$' &&
-           memcmp(topic_name.at, sys, sizeof sys) == 0 &&
-           (topic_name.len == 4 || topic_name.at[4] == '/');
 }
 
 // Puts the topic in place of its Topic Alias, or learns the alias (3.3.2.3.4). Aliases
@@ -177,7 +166,7 @@ route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     if (meets) {
         meet_memory(conn, batch, parts.qos, memory);
     }
-    unsigned taken = nmq_router_publish(batch, conn->client, &parts, &message);
+    (void) nmq_router_publish(batch, conn->client, &parts, &message);
     if (message != NULL) { // somebody may have kept it
         nmq_message_unref(message);
         if (nmq_mem_due()) {
@@ -188,7 +177,8 @@ route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     if (meets && was_refused(batch)) {
         return conn->version == NMQ_V5 ? NMQ_RC_QUOTA_EXCEEDED : NMQ_ESHORT;
     }
-    return taken > 0 ? NMQ_RC_SUCCESS : NMQ_RC_NO_MATCHING_SUBSCRIBERS;
+    // not for a message that its subscriber did not want or had no room for (table 3-4)
+    return batch->matched ? NMQ_RC_SUCCESS : NMQ_RC_NO_MATCHING_SUBSCRIBERS;
 }
 
 // QoS 2: the message goes out at its first coming, its identifier stays until PUBREL
@@ -278,7 +268,7 @@ nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     if (fault.code != 0) {
         return nmq_conn_refuse(conn, batch, fault);
     }
-    if (nmq_conn_is_reserved(packet->publish.topic_name)) {
+    if (nmq_topic_is_sys(packet->publish.topic_name)) {
         return refuse_message(
             conn, batch, packet,
             (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"});

@@ -68,9 +68,7 @@ check_subscribe(nmq_conn *conn, const nmq_packet *packet)
                            "Subscription Identifiers are switched off"};
     }
     while (nmq_packet_next_subscription(&list, &text, &unused)) {
-        if (nmq_filter_parse(text, &filter) != NMQ_OK) {
-            continue; // SUBACK says so
-        }
+        (void) nmq_filter_parse(text, &filter); // it was well formed when it was decoded
         nmq_fault fault = check_filter(&conn->told, &filter);
         if (fault.code != 0 && conn->version == NMQ_V5) {
             return fault;
@@ -154,6 +152,15 @@ granted(const nmq_conn *conn, uint8_t options)
                                          : options;
 }
 
+// Takes a well-formed filter apart. Returns NMQ_OK, or NMQ_EFILTER for one that is refused
+// all the same: "$share" without a group, whose sender meant something else.
+static int
+parse(nmq_bytes text, nmq_filter *out)
+{
+    return nmq_bytes_equal(text, nmq_bytes_of("$share")) ? NMQ_EFILTER
+                                                         : nmq_filter_parse(text, out);
+}
+
 // Returns what nmq_router_subscribe does, or NMQ_EACCESS.
 static int
 subscribe_one(nmq_conn *conn, nmq_bytes text, uint8_t options, uint32_t identifier)
@@ -165,8 +172,7 @@ subscribe_one(nmq_conn *conn, nmq_bytes text, uint8_t options, uint32_t identifi
         nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_TOPICS_TOO_DEEP, 1);
         return NMQ_EFILTER;
     }
-    if (nmq_filter_parse(text, &filter) != NMQ_OK ||
-        check_filter(&conn->told, &filter).code != 0) {
+    if (parse(text, &filter) != NMQ_OK || check_filter(&conn->told, &filter).code != 0) {
         return NMQ_EFILTER;
     }
     if (!nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter)) {
@@ -324,7 +330,7 @@ unsubscribe_one(nmq_conn *conn, nmq_bytes text)
 {
     nmq_filter filter;
 
-    if (nmq_filter_parse(text, &filter) != NMQ_OK ||
+    if (parse(text, &filter) != NMQ_OK ||
         nmq_conn_mounted_filter(conn, &filter, &filter) != NMQ_OK) {
         return NMQ_EFILTER;
     }

@@ -38,7 +38,7 @@ nmq_client_unref(nmq_client *client)
         return;
     }
     nmq_link_unref(client->link);
-    nmq_message_unref(client->will);
+    nmq_message_unref(client->will.message);
     nmq_session_free(client->session);
     nmq_free((void *) client->user_name.at);
     (void) pthread_mutex_destroy(&client->lock);
@@ -76,14 +76,6 @@ nmq_client_count_subscriptions(nmq_client *client)
         nmq_client_count(client);
         (void) pthread_mutex_unlock(&client->lock);
     }
-}
-
-void
-nmq_client_drop_will(nmq_client *client)
-{
-    nmq_message_unref(client->will);
-    client->will = NULL;
-    client->will_due_ms = 0;
 }
 
 uint64_t

@@ -9,9 +9,8 @@
 #include "base/peer.h"
 #include "base/wheel.h"
 #include "route/link.h"
+#include "route/will.h"
 #include "store/session.h"
-
-typedef struct nmq_router nmq_router;
 
 // What stands behind a client's user name.
 enum nmq_proof {
@@ -21,7 +20,7 @@ enum nmq_proof {
     NMQ_PROOF_WORD,   // the client's word: nobody asked it
 };
 
-typedef struct nmq_client {
+struct nmq_client {
     uint64_t number; // fixed: unique in this process
     nmq_router *router;
     uint32_t refs;    // atomic
@@ -37,8 +36,7 @@ typedef struct nmq_client {
     uint32_t listener;          // lock: number of the one it came through; 0: of before
     uint32_t judged;            // lock: acl_version by which its session was judged
     uint32_t expiry_interval_s; // lock; 0xffffffff: never
-    nmq_message *will;          // lock; a reference
-    uint32_t will_delay_s;      // lock
+    nmq_will will;              // lock
     uint32_t told_dropped_s;    // lock: when it was last told that it drops; 0: never
     uint32_t group_count;       // all lanes: of its subscriptions, the shared ones
     uint16_t keep_alive_s;      // lock
@@ -57,7 +55,7 @@ typedef struct nmq_client {
     bool forgotten;             // lock: it is owed nothing any more
     bool counted_connected;     // lock: among the router's
     bool counted_subscriber;    // lock: among the router's
-} nmq_client;
+};
 
 // Returns a client with one reference, or NULL when memory is out.
 nmq_client *nmq_client_new(nmq_router *router, nmq_bytes client_id);
@@ -71,9 +69,6 @@ void nmq_client_count(nmq_client *client);
 // The same, after its subscriptions have changed. Call with all lanes, without the
 // client's lock.
 void nmq_client_count_subscriptions(nmq_client *client);
-
-// It is not published any more; there may be none. Call with the client's lock.
-void nmq_client_drop_will(nmq_client *client);
 
 // Returns how many PUBLISH packets the session has written since the last call, and counts
 // them to the client. Call with the client's lock, after whatever may have sent.

@@ -2,12 +2,13 @@
 // sessions, as one run of bytes in a file without a name.
 //
 //     save:     header, retained messages, sessions      restore: the same, front to back
-//     message:  its number; the first time also its parts
+//     message:  its number; the first time also its parts, and who published it
+//     session:  its client, subscriptions, messages, and what it is owed of the retained
 //
 // The bytes are for a process of this very version on this machine, whose monotonic clock
-// is the same. Two things stay behind: who published a retained message (No Local then does
-// not keep it from its publisher), and which shared group chose a session for a message
-// that it has not acknowledged.
+// is the same; those of another version are refused. Shared groups keep their numbers, so
+// that a delivery still knows whose it is. The broker's own topics, $SYS, stay behind: the
+// next process tells its own.
 //
 // Threads  none meanwhile: no connection is open.
 #pragma once

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "mqtt/sys_topic.h"
 #include "mqtt/topic.h"
 #include "route/handover.h"
 #include "route/handover_format.h"
@@ -176,6 +177,7 @@ get_delivery(reader *r)
 
     get(r, &fixed, sizeof fixed);
     nmq_delivery d = {
+        .group = fixed.group,
         .subscription_id_count = fixed.ids & NMQ_DELIVERY_IDS_MAX,
         .qos = fixed.qos & 3u,
         .retain = fixed.retain != 0,
@@ -255,9 +257,10 @@ get_filter(reader *r, const nmq_session_sub *sub)
     const size_t head = sizeof share - 1;
     nmq_filter filter = {0};
 
-    if (r->rv == NMQ_OK && sub->group_len > 0 &&
-        (sub->text.len < head + sub->group_len + 1 ||
-         memcmp(sub->text.at, share, head) != 0)) {
+    bool whole = sub->group_len == 0 ? sub->text.len > 0
+                                     : sub->text.len > head + sub->group_len &&
+                                           memcmp(sub->text.at, share, head) == 0;
+    if (r->rv == NMQ_OK && !whole) {
         r->rv = NMQ_EMALFORMED;
     }
     if (r->rv == NMQ_OK) {
@@ -272,6 +275,8 @@ get_subs(reader *r, nmq_router *router, nmq_client *client, uint32_t count)
 {
     for (uint32_t i = 0; i < count && r->rv == NMQ_OK; i++) {
         nmq_session_sub sub = {.text = get_text(r)};
+        uint32_t group;
+        get(r, &group, sizeof group);
         get(r, &sub.group_len, sizeof sub.group_len);
         get(r, &sub.identifier, sizeof sub.identifier);
         get(r, &sub.options, sizeof sub.options);
@@ -281,6 +286,36 @@ get_subs(reader *r, nmq_router *router, nmq_client *client, uint32_t count)
                                  : r->rv;
         // one over a bound that has sunk since is left out
         r->rv = rv >= 0 || rv == NMQ_ETOOBIG ? r->rv : rv;
+        if (rv >= 0 && group != 0) {
+            nmq_router_number_group(router, &filter, group);
+        }
+    }
+}
+
+static void
+get_owed(reader *r, nmq_router *router, nmq_client *client, uint32_t count)
+{
+    for (uint32_t i = 0; i < count && r->rv == NMQ_OK; i++) {
+        nmq_handover_owed fixed;
+        get(r, &fixed, sizeof fixed);
+        nmq_bytes filter = get_text(r);
+        nmq_bytes topic_name = get_text(r);
+        const nmq_retained_place place = {
+            .filter = filter,
+            .topic_name = topic_name,
+            .order = fixed.order,
+            .queued = fixed.queued,
+            .identifier = fixed.identifier,
+            .options = fixed.options,
+        };
+        if (r->rv == NMQ_OK && !nmq_filter_check(place.filter)) {
+            r->rv = NMQ_EMALFORMED;
+        }
+        // without its subscription, which was left out, nothing is owed
+        if (r->rv == NMQ_OK &&
+            nmq_session_sub_find(client->session, place.filter) != NULL) {
+            r->rv = nmq_retained_go_on(router, client, &place);
+        }
     }
 }
 
@@ -296,13 +331,15 @@ fill_client(nmq_client *c, const nmq_handover_client *fixed)
     c->messages_sent = fixed->messages_sent;
     c->messages_dropped = fixed->messages_dropped;
     c->expiry_interval_s = fixed->expiry_interval_s;
-    c->will_delay_s = fixed->will_delay_s;
+    c->will.delay_s = fixed->will_delay_s;
+    c->will.expiry_s = fixed->will_expiry_s;
+    c->will.expires = fixed->will_expires != 0;
     c->keep_alive_s = fixed->keep_alive_s;
     c->version = fixed->version;
     c->clean_start = fixed->clean_start != 0;
     c->proof = fixed->proof;
     c->session->version = fixed->version;
-    c->session->packet_max = fixed->packet_max;
+    c->session->client_packet_max = fixed->packet_max;
     c->session->receive_maximum = (uint16_t) fixed->receive_maximum;
 }
 
@@ -331,7 +368,7 @@ get_client(reader *r, nmq_router *router)
         return;
     }
     fill_client(client, &fixed);
-    client->will = will != NULL ? nmq_message_ref(will) : NULL;
+    client->will.message = will != NULL ? nmq_message_ref(will) : NULL;
     if (copy(user_name, &client->user_name) != NMQ_OK ||
         copy(mount, &client->session->mount) != NMQ_OK) {
         r->rv = NMQ_ENOMEM;
@@ -339,23 +376,30 @@ get_client(reader *r, nmq_router *router)
     get_subs(r, router, client, fixed.subs);
     get_in_flight(r, client->session, &fixed);
     get_queue(r, client->session, &fixed);
+    get_owed(r, router, client, fixed.owed);
     if (r->rv == NMQ_OK) {
         r->rv = nmq_registry_restore(router, client);
     }
     if (r->rv != NMQ_OK) {
-        nmq_message_unref(client->will);
-        client->will = NULL; // it must not go out
+        nmq_will_drop(client); // it must not go out
         nmq_registry_end(router, client);
     }
 }
 
-// The next process tells its own.
-static bool
-is_sys(nmq_bytes topic)
+static void
+get_retained(reader *r, nmq_router *router)
 {
-    static const char sys[] = "$SYS/";
+    uint64_t order;
+    nmq_message *message = get_message(r);
 
-    return topic.len >= sizeof sys - 1 && memcmp(topic.at, sys, sizeof sys - 1) == 0;
+    get(r, &order, sizeof order);
+    if (message == NULL || nmq_topic_is_sys(nmq_message_topic(message))) {
+        return; // the next process tells its own
+    }
+    (void) nmq_retained_keep(router, message, false);
+    (void) pthread_mutex_lock(&router->retain_lock);
+    nmq_retain_set_order(router->retain, nmq_message_topic(message), order);
+    (void) pthread_mutex_unlock(&router->retain_lock);
 }
 
 int
@@ -371,11 +415,9 @@ nmq_handover_restore(nmq_router *router, nmq_bytes in)
         head.message_bytes != sizeof(nmq_handover_message)) {
         return NMQ_EMALFORMED;
     }
+    nmq_groups_begin_after(head.latest_group);
     for (uint64_t i = 0; i < head.retained && r.rv == NMQ_OK; i++) {
-        nmq_message *message = get_message(&r);
-        if (message != NULL && !is_sys(nmq_message_topic(message))) {
-            (void) nmq_retained_keep(router, message, false);
-        }
+        get_retained(&r, router);
     }
     while (r.rv == NMQ_OK && r.in.len > 0) {
         get_client(&r, router);

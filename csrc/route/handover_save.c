@@ -4,9 +4,11 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "mqtt/sys_topic.h"
 #include "route/handover.h"
 #include "route/handover_format.h"
 #include "route/registry_list.h"
+#include "store/session_subs.h"
 
 enum { FLUSH_BYTES = 1 << 16 };
 
@@ -139,6 +141,7 @@ put_delivery(writer *w, const nmq_delivery *d)
 
     memset(&fixed, 0, sizeof fixed); // the gaps too
     fixed.ids = d->subscription_id_count;
+    fixed.group = d->group;
     fixed.qos = (uint8_t) d->qos;
     fixed.retain = (uint8_t) d->retain;
 
@@ -161,11 +164,66 @@ put_in_flight(writer *w, const nmq_inflight *inflight)
     }
 }
 
+// Where the cursor goes on, at NULL for nothing that is passed on.
+static nmq_bytes
+next_topic(nmq_router *router, const nmq_owed_entry *entry)
+{
+    nmq_bytes next = {0};
+
+    if (!nmq_topic_is_sys(nmq_retain_cursor_filter(entry->cursor))) {
+        (void) pthread_mutex_lock(&router->retain_lock);
+        next = nmq_retain_next(router->retain, entry->cursor, nmq_clock_now_ms());
+        (void) pthread_mutex_unlock(&router->retain_lock);
+    }
+    return next;
+}
+
+static uint32_t
+count_owed(nmq_router *router, const nmq_session *s)
+{
+    uint32_t count = 0;
+
+    for (const nmq_owed_entry *e = s->owed != NULL ? s->owed->first : NULL; e != NULL;
+         e = e->next) {
+        count += next_topic(router, e).at != NULL;
+    }
+    return count;
+}
+
 static void
-put_session(writer *w, const nmq_session *s)
+put_owed(writer *w, nmq_router *router, const nmq_owed_entry *entry, uint64_t popped)
+{
+    nmq_bytes next = next_topic(router, entry);
+    nmq_handover_owed fixed;
+
+    memset(&fixed, 0, sizeof fixed); // the gaps too
+    fixed.order = nmq_retain_cursor_order(entry->cursor);
+    fixed.queued = entry->after > popped ? (uint32_t) (entry->after - popped) : 0;
+    fixed.identifier = entry->identifier;
+    fixed.options = entry->options;
+    if (next.at != NULL) {
+        put(w, &fixed, sizeof fixed);
+        put_text(w, nmq_retain_cursor_filter(entry->cursor));
+        put_text(w, next);
+    }
+}
+
+static uint32_t
+group_of(nmq_router *router, const nmq_session_sub *sub)
+{
+    const nmq_filter filter = nmq_session_sub_filter(sub);
+    const nmq_group *group = nmq_tree_group(router->tree, &filter);
+
+    return group != NULL ? group->number : 0;
+}
+
+static void
+put_session(writer *w, nmq_router *router, const nmq_session *s)
 {
     for (uint32_t i = 0; i < s->sub_count; i++) {
+        uint32_t group = group_of(router, &s->subs[i]);
         put_text(w, s->subs[i].text);
+        put(w, &group, sizeof group);
         put(w, &s->subs[i].group_len, sizeof s->subs[i].group_len);
         put(w, &s->subs[i].identifier, sizeof s->subs[i].identifier);
         put(w, &s->subs[i].options, sizeof s->subs[i].options);
@@ -179,11 +237,15 @@ put_session(writer *w, const nmq_session *s)
     for (uint32_t i = 0; i < s->queue.count; i++) {
         put_delivery(w, nmq_queue_at(&s->queue, i));
     }
+    for (const nmq_owed_entry *e = s->owed != NULL ? s->owed->first : NULL; e != NULL;
+         e = e->next) {
+        put_owed(w, router, e, s->owed->popped);
+    }
 }
 
 // Call with the client's lock.
 static void
-put_client(writer *w, const nmq_client *c)
+put_client(writer *w, nmq_router *router, const nmq_client *c)
 {
     const nmq_session *s = c->session;
     nmq_handover_client fixed;
@@ -201,35 +263,39 @@ put_client(writer *w, const nmq_client *c)
     fixed.messages_dropped = c->messages_dropped;
     fixed.next_order = s->inflight.next_order;
     fixed.expiry_interval_s = c->expiry_interval_s;
-    fixed.will_delay_s = c->will_delay_s;
-    fixed.packet_max = s->packet_max;
+    fixed.will_delay_s = c->will.delay_s;
+    fixed.packet_max = s->client_packet_max;
     fixed.receive_maximum = s->receive_maximum;
     fixed.subs = s->sub_count;
     fixed.in_flight = s->inflight.count;
     fixed.unreleased = s->unreleased.count;
     fixed.queued = s->queue.count;
+    fixed.owed = count_owed(router, s);
     fixed.keep_alive_s = c->keep_alive_s;
     fixed.last_id = s->inflight.last_id;
     fixed.version = c->version;
     fixed.clean_start = c->clean_start;
     fixed.proof = c->proof;
+    fixed.will_expiry_s = c->will.expiry_s;
+    fixed.will_expires = c->will.expires;
     put(w, &fixed, sizeof fixed);
     put_text(w, s->client_id);
     put_text(w, c->user_name);
     put_text(w, s->mount);
-    put_message(w, c->will);
-    put_session(w, s);
+    put_message(w, c->will.message);
+    put_session(w, router, s);
 }
 
 static void
 put_retained(writer *w, nmq_router *router)
 {
     nmq_messages all = {0};
-    nmq_handover_header head = {
-        .client_bytes = sizeof(nmq_handover_client),
-        .message_bytes = sizeof(nmq_handover_message),
-    };
+    nmq_handover_header head;
 
+    memset(&head, 0, sizeof head); // the gaps too
+    head.client_bytes = sizeof(nmq_handover_client);
+    head.message_bytes = sizeof(nmq_handover_message);
+    head.latest_group = nmq_groups_latest();
     memcpy(head.magic, NMQ_HANDOVER_MAGIC, sizeof head.magic);
     (void) pthread_mutex_lock(&router->retain_lock);
     int rv = nmq_retain_all(router->retain, nmq_clock_now_ms(), &all);
@@ -238,7 +304,11 @@ put_retained(writer *w, nmq_router *router)
     head.retained = all.count;
     put(w, &head, sizeof head);
     for (size_t i = 0; i < all.count; i++) {
+        (void) pthread_mutex_lock(&router->retain_lock);
+        uint64_t order = nmq_retain_order(router->retain, nmq_message_topic(all.at[i]));
+        (void) pthread_mutex_unlock(&router->retain_lock);
         put_message(w, all.at[i]);
+        put(w, &order, sizeof order);
     }
     nmq_messages_free(&all);
 }
@@ -253,7 +323,7 @@ put_clients(writer *w, nmq_router *router)
     for (int i = 0; i < n; i++) {
         (void) pthread_mutex_lock(&all[i]->lock);
         if (all[i]->expiry_interval_s != 0) {
-            put_client(w, all[i]);
+            put_client(w, router, all[i]);
             saved++;
         }
         (void) pthread_mutex_unlock(&all[i]->lock);

@@ -9,6 +9,7 @@
 #include "mqtt/reason.h"
 #include "route/deliver.h"
 #include "route/registry_list.h"
+#include "route/remount.h"
 #include "route/rights.h"
 #include "route/subscriptions.h"
 #include "store/session_acks.h"
@@ -20,27 +21,6 @@ wall_ms(void)
 
     (void) clock_gettime(CLOCK_REALTIME, &t);
     return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-// Takes the will off the client; the caller publishes it without locks. NULL when there is
-// none, or none that may still be published. Call with the client's lock.
-static nmq_message *
-take_will(nmq_client *client)
-{
-    nmq_rights_judge_will(client);
-    nmq_message *will = client->will;
-    client->will = NULL;
-    client->will_due_ms = 0;
-    return will;
-}
-
-static void
-publish_will(nmq_router *router, nmq_client *client, nmq_message *will)
-{
-    if (will != NULL) {
-        (void) nmq_router_publish_message(router, client, will);
-        nmq_message_unref(will);
-    }
 }
 
 // What members of shared groups leave behind goes to others. The client is out of the tree:
@@ -67,8 +47,8 @@ static void
 end_client(nmq_router *router, nmq_client *client)
 {
     (void) pthread_mutex_lock(&client->lock);
-    nmq_message *will =
-        take_will(client); // the session's end ends the delay [MQTT-3.1.2-8]
+    // the session's end ends the delay [MQTT-3.1.2-8]
+    const nmq_will will = nmq_will_take(client);
     nmq_link *link = client->link;
     client->link = NULL;
     nmq_client_count(client);
@@ -79,7 +59,7 @@ end_client(nmq_router *router, nmq_client *client)
         nmq_link_unref(link);
     }
     pass_on_shared(router, client);
-    publish_will(router, client, will);
+    nmq_will_publish(router, client, &will);
     if (nmq_clock_cancel(router->clock, &client->timer)) {
         nmq_client_unref(client);
     }
@@ -119,7 +99,7 @@ fire_timer(nmq_timer *timer)
         (nmq_client *) (void *) ((uint8_t *) timer - offsetof(nmq_client, timer));
     nmq_router *router = client->router;
     int64_t now_ms = nmq_clock_now_ms();
-    nmq_message *will = NULL;
+    nmq_will will = {0};
 
     (void) pthread_mutex_lock(&router->registry_lock);
     (void) pthread_mutex_lock(&client->lock);
@@ -132,13 +112,13 @@ fire_timer(nmq_timer *timer)
         nmq_registry_list_remove(router, client);
     } else if (away && known) {
         if (client->will_due_ms != 0 && client->will_due_ms <= now_ms) {
-            will = take_will(client);
+            will = nmq_will_take(client);
         }
         arm_timer(router, client);
     }
     (void) pthread_mutex_unlock(&client->lock);
     (void) pthread_mutex_unlock(&router->registry_lock);
-    publish_will(router, client, will);
+    nmq_will_publish(router, client, &will);
     if (ends) {
         nmq_counters_add(&router->counters, NMQ_COUNT_SESSIONS_EXPIRED, 1);
         end_client(router, client);
@@ -164,10 +144,13 @@ static void
 use_limits(const nmq_router *router, nmq_session *session)
 {
     uint16_t window = (uint16_t) NMQ_LIVE(router->limits.window);
+    uint32_t packet_max = NMQ_LIVE(router->limits.send_packet_max_bytes);
 
     session->queue_max = NMQ_LIVE(router->limits.queue_max);
     session->queue_max_bytes = NMQ_LIVE(router->limits.queue_max_bytes);
     session->window = session->receive_maximum < window ? session->receive_maximum : window;
+    session->packet_max =
+        session->client_packet_max < packet_max ? session->client_packet_max : packet_max;
 }
 
 void
@@ -195,7 +178,7 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
     nmq_session *session = client->session;
     nmq_link *link = a->link;
     session->version = a->version;
-    session->packet_max = a->packet_max;
+    session->client_packet_max = a->packet_max;
     session->receive_maximum = (uint16_t) a->receive_maximum;
     use_limits(router, session);
     nmq_aliases_reset(&session->aliases, a->topic_alias_max);
@@ -314,23 +297,27 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **out,
 }
 
 // What the session holds may be more than this connection may have: others made it, or
-// other rules. Nobody is told of it before it is judged.
+// other rules. Nobody is told of it before it is judged. It follows the mount point of its
+// listener; through another listener it keeps what lies below the mount point there.
 static int
 judge_kept(nmq_router *router, const nmq_attach *a)
 {
-    nmq_client *client = a->clean_start || (a->rights == NULL && a->mount.len == 0)
-                             ? NULL
-                             : nmq_registry_find(router, a->client_id);
+    nmq_client *client = a->clean_start ? NULL : nmq_registry_find(router, a->client_id);
     int rv = NMQ_OK;
 
     if (client != NULL && is_of(client, a)) {
+        int moved = nmq_remount(client, a->listener, a->mount, true);
         const nmq_rights rights = {
+            .moved = moved != 0,
             .view = a->rights,
             .version = a->rights_version,
             .mount = a->mount,
             .peer = a->peer,
         };
-        rv = nmq_rights_judge_at_attach(client, &rights);
+        rv = moved < 0 ? moved : NMQ_OK;
+        if (rv == NMQ_OK && (a->rights != NULL || a->mount.len > 0 || rights.moved)) {
+            rv = nmq_rights_judge_at_attach(client, &rights);
+        }
     }
     nmq_client_unref(client);
     return rv;
@@ -341,12 +328,12 @@ nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **o
 {
     nmq_client *replaced = NULL;
     nmq_link *old_link = NULL;
-    nmq_message *old_will = NULL;
+    nmq_will old_will = {0};
     nmq_client *client = NULL;
     bool present = false;
 
     if (judge_kept(router, attach) != NMQ_OK) {
-        nmq_message_unref(attach->will);
+        nmq_message_unref(attach->will.message);
         return NMQ_ENOMEM;
     }
     (void) pthread_mutex_lock(&router->registry_lock);
@@ -358,16 +345,14 @@ nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **o
         client->link = NULL;
         // A will whose delay runs is cancelled by coming back; that of a connection taken
         // over is due now unless it has a delay [MQTT-3.1.3-9].
-        bool due = old_link != NULL && client->will_delay_s == 0;
-        old_will = take_will(client);
-        if (!due) {
-            nmq_message_unref(old_will);
-            old_will = NULL;
+        if (old_link != NULL && client->will.delay_s == 0) {
+            old_will = nmq_will_take(client);
+        } else {
+            nmq_will_drop(client);
         }
         rv = connect_link(router, client, attach, present);
         nmq_client_count(client);
-        client->will = rv == NMQ_OK ? attach->will : NULL;
-        client->will_delay_s = attach->will_delay_s;
+        client->will = rv == NMQ_OK ? attach->will : (nmq_will){0};
         (void) pthread_mutex_unlock(&client->lock);
     }
     (void) pthread_mutex_unlock(&router->registry_lock);
@@ -376,13 +361,13 @@ nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **o
         nmq_link_unref(old_link);
     }
     if (client != NULL) {
-        publish_will(router, client, old_will);
+        nmq_will_publish(router, client, &old_will);
     }
     if (replaced != NULL) {
         end_client(router, replaced);
     }
     if (rv != NMQ_OK) {
-        nmq_message_unref(attach->will);
+        nmq_message_unref(attach->will.message);
         if (client != NULL) {
             nmq_registry_detach(router, client, NULL, false);
             nmq_client_unref(client);
@@ -418,7 +403,7 @@ nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link
                     bool send_will)
 {
     int64_t now_ms = nmq_clock_now_ms();
-    nmq_message *will = NULL;
+    nmq_will will = {0};
     bool ends = false;
 
     (void) pthread_mutex_lock(&router->registry_lock);
@@ -432,11 +417,11 @@ nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link
         client->disconnected_at_ms = wall_ms();
         ends = client->expiry_interval_s == 0; // [MQTT-3.1.2-23]
         if (!send_will) {
-            nmq_message_unref(take_will(client)); // [MQTT-3.1.2-10]
-        } else if (ends || client->will_delay_s == 0) {
-            will = take_will(client);
-        } else if (client->will != NULL) {
-            client->will_due_ms = now_ms + (int64_t) client->will_delay_s * 1000;
+            nmq_will_drop(client); // [MQTT-3.1.2-10]
+        } else if (ends || client->will.delay_s == 0) {
+            will = nmq_will_take(client);
+        } else if (client->will.message != NULL) {
+            client->will_due_ms = now_ms + (int64_t) client->will.delay_s * 1000;
         }
         client->expiry_due_ms = client->expiry_interval_s == UINT32_MAX
                                     ? 0
@@ -449,7 +434,7 @@ nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link
     }
     (void) pthread_mutex_unlock(&client->lock);
     (void) pthread_mutex_unlock(&router->registry_lock);
-    publish_will(router, client, will);
+    nmq_will_publish(router, client, &will);
     if (ends) {
         end_client(router, client);
     }

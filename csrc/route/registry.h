@@ -19,11 +19,10 @@ typedef struct {
     uint64_t rights_version;    // of the rules that they are from
     uint32_t listener;          // its number
     uint8_t proof;              // enum nmq_proof
-    nmq_message *will;          // takes the reference, whatever is returned; NULL: none
-    uint32_t will_delay_s;
+    nmq_will will;              // its reference is taken, whatever is returned
     uint32_t expiry_interval_s;
     uint32_t receive_maximum;
-    uint32_t packet_max;
+    uint32_t packet_max;      // of the client
     uint16_t topic_alias_max; // that we may set
     uint16_t keep_alive_s;
     uint8_t version;

@@ -83,6 +83,14 @@ nmq_retained_keep(nmq_router *router, nmq_message *message, bool bounded)
     return rv;
 }
 
+void
+nmq_retained_drop(nmq_router *router, nmq_bytes topic_name)
+{
+    (void) pthread_mutex_lock(&router->retain_lock);
+    nmq_retain_del(router->retain, topic_name);
+    (void) pthread_mutex_unlock(&router->retain_lock);
+}
+
 static nmq_retain_cursor *
 open_cursor(nmq_router *router, nmq_bytes filter)
 {
@@ -129,9 +137,10 @@ take_owed(nmq_session *session, nmq_bytes filter)
     return entry;
 }
 
-// Returns NMQ_OK or NMQ_ENOMEM. Call with the client's lock.
+// Puts it behind the `queued` messages of the queue. Returns NMQ_OK or NMQ_ENOMEM. Call
+// with the client's lock.
 static int
-put_owed(nmq_session *session, nmq_owed_entry *entry)
+put_owed(nmq_session *session, nmq_owed_entry *entry, uint32_t queued)
 {
     if (session->owed == NULL) {
         session->owed = nmq_zalloc(sizeof *session->owed);
@@ -139,7 +148,7 @@ put_owed(nmq_session *session, nmq_owed_entry *entry)
     if (session->owed == NULL) {
         return NMQ_ENOMEM;
     }
-    int rv = nmq_owed_put(session->owed, entry, session->queue.count);
+    int rv = nmq_owed_put(session->owed, entry, queued);
     if (session->owed->first == NULL) {
         nmq_free(session->owed);
         session->owed = NULL;
@@ -238,7 +247,7 @@ begin(nmq_batch *batch, nmq_client *client, nmq_owed_entry *entry, uint32_t *vis
         nmq_batch_touch(batch, link);
     }
     bool over = nmq_retain_is_over(entry->cursor);
-    int rv = over ? NMQ_OK : put_owed(client->session, entry);
+    int rv = over ? NMQ_OK : put_owed(client->session, entry, client->session->queue.count);
     if (link != NULL) {
         nmq_deliver_note(client->session, link);
         (void) pthread_mutex_unlock(&link->lock);
@@ -279,6 +288,37 @@ nmq_retained_owe(nmq_batch *batch, nmq_client *client, const nmq_filter *filter,
         nmq_log_write(&router->log, NMQ_LOG_ERROR, "retained messages not sent: %s",
                       nmq_status_text(rv));
     }
+}
+
+int
+nmq_retained_go_on(nmq_router *router, nmq_client *client, const nmq_retained_place *place)
+{
+    nmq_owed_entry *entry = nmq_zalloc(sizeof *entry);
+    int rv = NMQ_ENOMEM;
+
+    if (entry == NULL) {
+        return NMQ_ENOMEM;
+    }
+    entry->options = place->options;
+    entry->identifier = place->identifier;
+    (void) pthread_mutex_lock(&client->lock);
+    const nmq_owed *owed = client->session->owed;
+    if (owed != NULL && nmq_map_get(&owed->by_filter, place->filter) != NULL) {
+        rv = NMQ_EINVAL;
+    } else {
+        (void) pthread_mutex_lock(&router->retain_lock);
+        entry->cursor = nmq_retain_open_at(router->retain, place->filter, place->order,
+                                           place->topic_name);
+        (void) pthread_mutex_unlock(&router->retain_lock);
+    }
+    if (entry->cursor != NULL) {
+        rv = put_owed(client->session, entry, place->queued);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    if (rv != NMQ_OK) {
+        drop_entry(router, entry);
+    }
+    return rv;
 }
 
 void

@@ -17,6 +17,9 @@
 // is retained. What fails is logged. Returns what nmq_retain_put does, or NMQ_ETOOBIG.
 int nmq_retained_keep(nmq_router *router, nmq_message *message, bool bounded);
 
+// Removes the message of the topic: another one took its place that is not kept.
+void nmq_retained_drop(nmq_router *router, nmq_bytes topic_name);
+
 // Of the router's sweep_timer: removes what has expired.
 void nmq_retained_sweep(nmq_timer *timer);
 
@@ -27,6 +30,21 @@ void nmq_retained_sweep(nmq_timer *timer);
 enum { NMQ_RETAINED_VISITS = 1 << 12 }; // for one packet
 void nmq_retained_owe(nmq_batch *batch, nmq_client *client, const nmq_filter *filter,
                       uint8_t options, uint32_t identifier, bool is_new, uint32_t *visits);
+
+// Where a session was among the retained messages of a filter, in the process before.
+typedef struct {
+    nmq_bytes filter;
+    nmq_bytes topic_name; // of the message that comes next
+    uint64_t order;       // see nmq_retain_open_at
+    uint32_t queued;      // messages of its queue that come before
+    uint32_t identifier;
+    uint8_t options;
+} nmq_retained_place;
+
+// The client, who has that subscription, is owed the rest. Returns NMQ_OK, NMQ_ENOMEM, or
+// NMQ_EINVAL for a filter that it is owed messages of already. Call without a lock.
+int nmq_retained_go_on(nmq_router *router, nmq_client *client,
+                       const nmq_retained_place *place);
 
 // The client has unsubscribed. Call without a lock.
 void nmq_retained_cancel(nmq_router *router, nmq_client *client, nmq_bytes filter);

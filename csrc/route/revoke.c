@@ -83,7 +83,7 @@ kick_one(const search *s, nmq_client *client)
     (void) pthread_mutex_lock(&client->lock);
     bool meant = is_meant(s, client);
     if (meant && !s->whom->wills) {
-        nmq_client_drop_will(client);
+        nmq_will_drop(client);
     }
     if (meant && client->link != NULL) {
         link = nmq_link_ref(client->link);

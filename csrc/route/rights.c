@@ -182,7 +182,7 @@ nmq_rights_judge_at_attach(nmq_client *client, const nmq_rights *rights)
     trial t = {client, view != NULL ? view : &everything, rights->mount};
 
     (void) pthread_mutex_lock(&client->lock);
-    bool due = !nmq_bytes_equal(client->session->mount, rights->mount) ||
+    bool due = rights->moved || !nmq_bytes_equal(client->session->mount, rights->mount) ||
                (view != NULL && (client->judged != (uint32_t) rights->version ||
                                  (nmq_acl_has_addresses(view->acl) &&
                                   !same_address(&client->peer, rights->peer))));
@@ -211,11 +211,12 @@ nmq_rights_judge_will(nmq_client *client)
     const nmq_acl_subject subject = {session->client_id, client->user_name, &client->peer};
     uint64_t version;
 
-    if (client->will == NULL || permits(router, &subject, session->mount,
-                                        nmq_message_topic(client->will), &version)) {
+    if (client->will.message == NULL ||
+        permits(router, &subject, session->mount, nmq_message_topic(client->will.message),
+                &version)) {
         return;
     }
-    nmq_client_drop_will(client);
+    nmq_will_drop(client);
     nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DROPPED, 1);
     nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DENIED, 1);
     nmq_log_write(&router->log, NMQ_LOG_INFO,

@@ -19,6 +19,7 @@ typedef struct {
     uint64_t version;         // of the rules that it is from
     nmq_bytes mount;          // topics begin with it, which rules do not know
     const nmq_peer *peer;
+    bool moved; // the session comes from another mount point: it is judged anyhow
 } nmq_rights;
 
 // Judges what the session holds, unless it was judged by the same rules for a client from

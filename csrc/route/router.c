@@ -298,14 +298,21 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
         nmq_log_write(&router->log, NMQ_LOG_ERROR, "a message is lost: out of memory");
         batch->messages_dropped++;
+        batch->matched = true; // for all that is known
+        batch->refused = batch->may_refuse;
         return 0;
     }
+    batch->matched = matches->found->count > 0 || matches->group_count > 0;
     if (batch->all_or_none && !nmq_router_takes_all(batch, from, parts, matches)) {
         nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
         batch->refused = true;
         return 0;
     }
-    if (parts->retain && NMQ_LIVE(router->limits.retain_available)) { // else [MQTT-3.3.1-8]
+    if (parts->retain && !NMQ_LIVE(router->limits.retain_available)) {
+        // Switched off since its publisher was told otherwise: the message takes the place
+        // of the old one, and may then be discarded (3.3.1.3).
+        nmq_retained_drop(router, parts->topic_name);
+    } else if (parts->retain) { // else [MQTT-3.3.1-8]
         *message = *message != NULL ? *message : nmq_message_new(parts);
         // the broker's own topics change within bounds of their own
         int kept = nmq_retained_keep(router, *message, from != NULL);
@@ -316,7 +323,7 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
         }
     }
     batch->work += matches->visits + matches->found->count;
-    if (matches->found->count == 0 && matches->group_count == 0 && from != NULL) {
+    if (!batch->matched && from != NULL) {
         batch->messages_dropped++; // a client's message that nobody wanted
     }
     for (uint32_t i = 0; i < matches->group_count; i++) {
@@ -329,17 +336,35 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     return taken;
 }
 
-unsigned
-nmq_router_publish_message(nmq_router *router, const nmq_client *from, nmq_message *message)
+static unsigned
+publish_alone(nmq_router *router, const nmq_client *from, const nmq_message_parts *parts,
+              nmq_message **message)
 {
-    nmq_message_parts parts = nmq_message_parts_of(message);
-    nmq_message *shared = message;
     nmq_batch batch;
 
     nmq_batch_begin(&batch, router, nmq_clock_now_ms());
-    unsigned taken = nmq_router_publish(&batch, from, &parts, &shared);
+    unsigned taken = nmq_router_publish(&batch, from, parts, message);
     nmq_batch_end(&batch);
     nmq_link_unref(batch.congested);
+    return taken;
+}
+
+unsigned
+nmq_router_publish_message(nmq_router *router, const nmq_client *from, nmq_message *message)
+{
+    const nmq_message_parts parts = nmq_message_parts_of(message);
+
+    return publish_alone(router, from, &parts, &message);
+}
+
+unsigned
+nmq_router_publish_parts(nmq_router *router, const nmq_client *from,
+                         const nmq_message_parts *parts)
+{
+    nmq_message *message = NULL;
+    unsigned taken = publish_alone(router, from, parts, &message);
+
+    nmq_message_unref(message);
     return taken;
 }
 

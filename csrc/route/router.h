@@ -20,14 +20,15 @@
 
 // Bounds that hold for every client; NMQ_LIVE.
 typedef struct {
-    uint32_t window;            // messages in flight to one client, 1 to 65535
-    uint32_t queue_max;         // messages that wait for one client
-    uint64_t queue_max_bytes;   // of them; 0: no bound
-    uint32_t subscriptions_max; // of one client; 0: no bound
-    uint64_t memory_max_bytes;  // that the process may have; 0: no bound
-    uint32_t outbox_max_bytes;  // bytes that wait for one connection
-    uint32_t hold_ms;           // how long publishers wait for a slow subscriber
-    bool retain_available;      // keep and send retained messages
+    uint32_t window;                // messages in flight to one client, 1 to 65535
+    uint32_t queue_max;             // messages that wait for one client
+    uint64_t queue_max_bytes;       // of them; 0: no bound
+    uint32_t subscriptions_max;     // of one client; 0: no bound
+    uint64_t memory_max_bytes;      // that the process may have; 0: no bound
+    uint32_t outbox_max_bytes;      // bytes that wait for one connection
+    uint32_t hold_ms;               // how long publishers wait for a slow subscriber
+    uint32_t send_packet_max_bytes; // largest packet to a client
+    bool retain_available;          // keep and send retained messages
 
     uint32_t sessions_max;       // in all; 0: no bound
     uint32_t retained_max;       // retained messages; 0: no bound
@@ -136,6 +137,7 @@ typedef struct {
     bool may_refuse;       // whose message is next need not be told that it was taken
     bool all_or_none;      // memory is short: it goes to all that it is for, or is refused
     bool refused;          // the last message was: it is not to be acknowledged as taken
+    bool matched;          // a subscription matched it, whatever became of it there
     int64_t now_ms;
     uint64_t messages_out;
     uint64_t messages_dropped;
@@ -189,9 +191,12 @@ void nmq_batch_touch(nmq_batch *batch, nmq_link *link);
 unsigned nmq_router_publish(nmq_batch *batch, const nmq_client *from,
                             const nmq_message_parts *parts, nmq_message **message);
 
-// One message in a batch of its own, for wills and for Python.
+// One message in a batch of its own, for wills and for Python; of the parts it is made when
+// a receiver needs to keep it.
 unsigned nmq_router_publish_message(nmq_router *router, const nmq_client *from,
                                     nmq_message *message);
+unsigned nmq_router_publish_parts(nmq_router *router, const nmq_client *from,
+                                  const nmq_message_parts *parts);
 
 // Gives a delivery of a session that has ended to another member of its shared group, if
 // there is one left (4.8.2). Call without a lane.

@@ -67,6 +67,17 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, const nmq_filter *f
     return rv;
 }
 
+void
+nmq_router_number_group(nmq_router *router, const nmq_filter *filter, uint32_t number)
+{
+    nmq_lanes_lock_all(router->lanes);
+    nmq_group *group = nmq_tree_group(router->tree, filter);
+    if (group != NULL) {
+        group->number = number;
+    }
+    nmq_lanes_unlock_all(router->lanes);
+}
+
 // No message is added from here on [MQTT-3.10.4-2]; what the session holds is completed
 // [MQTT-3.10.4-3].
 int

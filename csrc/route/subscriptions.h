@@ -13,6 +13,9 @@
 int nmq_router_subscribe(nmq_router *router, nmq_client *client, const nmq_filter *filter,
                          uint8_t options, uint32_t identifier);
 
+// Gives the group of that shared subscription the number that it had in the process before.
+void nmq_router_number_group(nmq_router *router, const nmq_filter *filter, uint32_t number);
+
 // Returns NMQ_OK or NMQ_ENOENT.
 int nmq_router_unsubscribe(nmq_router *router, nmq_client *client,
                            const nmq_filter *filter);

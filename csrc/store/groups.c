@@ -13,8 +13,10 @@ name_of(const nmq_group *group)
     return (nmq_bytes){group->name, group->name_len};
 }
 
-static nmq_group *
-find(const nmq_groups *of, nmq_bytes name, bool multi)
+static uint32_t latest; // number; atomic
+
+nmq_group *
+nmq_groups_find(const nmq_groups *of, nmq_bytes name, bool multi)
 {
     nmq_group *group = of->first;
 
@@ -97,8 +99,7 @@ take_out(nmq_groups *of, nmq_group *group)
 int
 nmq_groups_put(nmq_groups *groups, nmq_bytes name, bool multi, const nmq_subscription *sub)
 {
-    static uint32_t last_number;
-    nmq_group *group = find(groups, name, multi);
+    nmq_group *group = nmq_groups_find(groups, name, multi);
 
     if (group != NULL) {
         return nmq_sub_list_put(&group->members, sub);
@@ -108,7 +109,7 @@ nmq_groups_put(nmq_groups *groups, nmq_bytes name, bool multi, const nmq_subscri
         return NMQ_ENOMEM;
     }
     do { // 0 is nobody's number
-        group->number = __atomic_add_fetch(&last_number, 1, __ATOMIC_RELAXED);
+        group->number = __atomic_add_fetch(&latest, 1, __ATOMIC_RELAXED);
     } while (group->number == 0);
     group->multi = multi;
     group->name_len = (uint16_t) name.len;
@@ -125,7 +126,7 @@ nmq_groups_put(nmq_groups *groups, nmq_bytes name, bool multi, const nmq_subscri
 int
 nmq_groups_del(nmq_groups *groups, nmq_bytes name, bool multi, const void *client)
 {
-    nmq_group *group = find(groups, name, multi);
+    nmq_group *group = nmq_groups_find(groups, name, multi);
 
     if (group == NULL || nmq_sub_list_del(&group->members, client) != NMQ_OK) {
         return NMQ_ENOENT;
@@ -134,6 +135,23 @@ nmq_groups_del(nmq_groups *groups, nmq_bytes name, bool multi, const void *clien
         take_out(groups, group);
     }
     return NMQ_OK;
+}
+
+uint32_t
+nmq_groups_latest(void)
+{
+    return __atomic_load_n(&latest, __ATOMIC_RELAXED);
+}
+
+void
+nmq_groups_begin_after(uint32_t number)
+{
+    uint32_t now = nmq_groups_latest();
+
+    while (now < number &&
+           !__atomic_compare_exchange_n(&latest, &now, number, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED)) {
+    }
 }
 
 void

@@ -18,8 +18,8 @@ typedef struct nmq_group {
     struct nmq_group *prev;
     nmq_subscriptions *members; // one or more
     uint32_t turn;              // atomic: who is next
-    uint32_t number; // fixed; never 0, and never another group's while the process runs
-    bool multi;      // on "#" below the node rather than on the node
+    uint32_t number;            // never 0, and never another group's, over restarts too
+    bool multi;                 // on "#" below the node rather than on the node
     uint16_t name_len;
     uint8_t name[];
 } nmq_group;
@@ -40,5 +40,12 @@ int nmq_groups_put(nmq_groups *groups, nmq_bytes name, bool multi,
 // Removes the client's subscription, and the group after its last one. Returns NMQ_OK or
 // NMQ_ENOENT.
 int nmq_groups_del(nmq_groups *groups, nmq_bytes name, bool multi, const void *client);
+
+// The group of that name, or NULL.
+nmq_group *nmq_groups_find(const nmq_groups *groups, nmq_bytes name, bool multi);
+
+// The latest number of a group in this process; and from now on only later ones are given.
+uint32_t nmq_groups_latest(void);
+void nmq_groups_begin_after(uint32_t number);
 
 void nmq_groups_free(nmq_groups *groups); // all; the list is empty then

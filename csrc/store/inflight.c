@@ -173,6 +173,14 @@ nmq_inflight_received(nmq_inflight *inflight, nmq_inflight_entry *entry)
 }
 
 void
+nmq_inflight_swap(nmq_inflight *inflight, nmq_inflight_entry *entry, nmq_message *message)
+{
+    inflight->bytes += nmq_message_size(message) - message_bytes(entry);
+    nmq_message_unref(entry->delivery.message);
+    entry->delivery.message = message;
+}
+
+void
 nmq_inflight_give(nmq_inflight *inflight, nmq_inflight_entry *entry)
 {
     inflight->bytes -= message_bytes(entry);

@@ -59,6 +59,10 @@ nmq_inflight_entry *nmq_inflight_find(const nmq_inflight *inflight, uint16_t pac
 // PUBREC has come: the entry lets go of its message and waits for PUBCOMP.
 void nmq_inflight_received(nmq_inflight *inflight, nmq_inflight_entry *entry);
 
+// Puts another message, whose reference it takes, into an entry that has one.
+void nmq_inflight_swap(nmq_inflight *inflight, nmq_inflight_entry *entry,
+                       nmq_message *message);
+
 // Frees the entry and its identifier.
 void nmq_inflight_give(nmq_inflight *inflight, nmq_inflight_entry *entry);
 

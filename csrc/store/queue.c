@@ -90,6 +90,16 @@ place(const nmq_queue *queue, uint32_t index)
     return &queue->ring[(queue->head + index) & (queue->cap - 1)];
 }
 
+void
+nmq_queue_swap(nmq_queue *queue, uint32_t index, nmq_message *message)
+{
+    nmq_delivery *delivery = place(queue, index);
+
+    queue->bytes += nmq_message_size(message) - nmq_message_size(delivery->message);
+    nmq_message_unref(delivery->message);
+    delivery->message = message;
+}
+
 uint32_t
 nmq_queue_sift(nmq_queue *queue, uint32_t from, uint32_t to,
                bool (*keep)(void *arg, const nmq_delivery *delivery), void *arg)

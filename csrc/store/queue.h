@@ -45,6 +45,9 @@ const nmq_delivery *nmq_queue_front(const nmq_queue *queue); // NULL when empty
 // The delivery that `index` others are before: index < queue->count.
 const nmq_delivery *nmq_queue_at(const nmq_queue *queue, uint32_t index);
 
+// Puts another message, whose reference it takes, into that delivery: index < queue->count.
+void nmq_queue_swap(nmq_queue *queue, uint32_t index, nmq_message *message);
+
 // Gives the front to the caller. Returns false when empty.
 bool nmq_queue_pop(nmq_queue *queue, nmq_delivery *out);
 

@@ -148,8 +148,8 @@ set_message(nmq_retain *retain, nmq_retain_node *n, nmq_message *message)
     }
 }
 
-// The message under the topic, NULL: none.
-static const nmq_message *
+// The node of the topic, NULL: there is no message under it.
+static nmq_retain_node *
 find(const nmq_retain *retain, nmq_bytes topic_name)
 {
     const nmq_level *at = &retain->root.level;
@@ -158,7 +158,8 @@ find(const nmq_retain *retain, nmq_bytes topic_name)
     while (at != NULL && nmq_topic_next_level(&topic_name, &level)) {
         at = nmq_level_find(at, level, nmq_level_hash(level));
     }
-    return at != NULL ? ((const nmq_retain_node *) at)->message : NULL;
+    nmq_retain_node *n = (nmq_retain_node *) at;
+    return n != NULL && n->message != NULL ? n : NULL;
 }
 
 bool
@@ -173,9 +174,9 @@ nmq_retain_fits(const nmq_retain *retain, const nmq_message *message,
     if (message->payload_len == 0 || (count_fits && bytes_fit && !bounds->no_change)) {
         return true;
     }
-    const nmq_message *old = find(retain, nmq_message_topic(message));
+    const nmq_retain_node *old = find(retain, nmq_message_topic(message));
     return old != NULL && !bounds->no_change &&
-           (bytes_fit || size <= nmq_message_size(old));
+           (bytes_fit || size <= nmq_message_size(old->message));
 }
 
 int
@@ -211,6 +212,36 @@ nmq_retain_put(nmq_retain *retain, nmq_message *message)
     n->stored = ++retain->stored;
     nmq_retain_node_prune(retain, n);
     return NMQ_OK;
+}
+
+uint64_t
+nmq_retain_order(const nmq_retain *retain, nmq_bytes topic_name)
+{
+    const nmq_retain_node *n = find(retain, topic_name);
+
+    return n != NULL ? n->stored : 0;
+}
+
+void
+nmq_retain_set_order(nmq_retain *retain, nmq_bytes topic_name, uint64_t order)
+{
+    nmq_retain_node *n = find(retain, topic_name);
+
+    if (n != NULL) {
+        n->stored = order;
+        retain->stored = retain->stored < order ? order : retain->stored;
+    }
+}
+
+void
+nmq_retain_del(nmq_retain *retain, nmq_bytes topic_name)
+{
+    nmq_retain_node *n = find(retain, topic_name);
+
+    if (n != NULL) {
+        set_message(retain, n, NULL);
+        nmq_retain_node_prune(retain, n);
+    }
 }
 
 int64_t

@@ -18,6 +18,15 @@ void nmq_retain_free(nmq_retain *retain);
 // Takes a reference of its own. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_retain_put(nmq_retain *retain, nmq_message *message);
 
+// When the message under that topic was stored, as a number that grows; 0: there is none.
+uint64_t nmq_retain_order(const nmq_retain *retain, nmq_bytes topic_name);
+
+// The message under that topic, if there is one, was stored then. What comes is later.
+void nmq_retain_set_order(nmq_retain *retain, nmq_bytes topic_name, uint64_t order);
+
+// Removes the message under that topic, if there is one. Cost: as put.
+void nmq_retain_del(nmq_retain *retain, nmq_bytes topic_name);
+
 // Removes up to `most` messages that have expired. Returns when the next one does, which
 // may be past; 0: none. Cost: logarithmic in the messages that expire, for each removed.
 int64_t nmq_retain_sweep(nmq_retain *retain, int64_t now_ms, uint32_t most);

@@ -14,6 +14,7 @@ struct nmq_retain_cursor {
     uint32_t levels;     // of the filter, without a "#" at its end
     bool multi;          // the filter ends with "#"
     bool over;           // nothing is left
+    bool here;           // `at` itself comes next
     uint16_t text_len;   // of the filter
     uint16_t starts[];   // of each level and of the end, in the text, which lies behind
 };
@@ -170,15 +171,13 @@ nmq_retain_step(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms,
     uint32_t count = 0;
 
     for (; n != NULL && *visits > 0; --*visits) {
-        nmq_retain_node *before = n;
-        uint32_t depth = cursor->depth;
-        n = move_on(cursor, n);
+        n = cursor->here ? n : move_on(cursor, n);
+        cursor->here = false;
         if (n == NULL || !is_its_own(cursor, n, now_ms)) {
             continue;
         }
         if (count == most) { // it comes next time
-            n = before;
-            cursor->depth = depth;
+            cursor->here = true;
             break;
         }
         out[count++] = nmq_message_ref(n->message);
@@ -189,6 +188,61 @@ nmq_retain_step(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms,
     from->pins--;
     nmq_retain_node_prune(retain, from);
     return (int) count;
+}
+
+nmq_bytes
+nmq_retain_next(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms)
+{
+    while (!cursor->over && !cursor->here) {
+        uint32_t visits = UINT32_MAX;
+        (void) nmq_retain_step(retain, cursor, now_ms, &visits, NULL, 0);
+    }
+    return cursor->over || cursor->at->message == NULL
+               ? (nmq_bytes){0}
+               : nmq_message_topic(cursor->at->message);
+}
+
+uint64_t
+nmq_retain_cursor_order(const nmq_retain_cursor *cursor)
+{
+    return cursor->stored;
+}
+
+// Whether the filter leads from a node of that depth to its child of that name.
+static bool
+leads_to(const nmq_retain_cursor *c, uint32_t depth, nmq_bytes level)
+{
+    return any_child_fits(c, depth)
+               ? depth > 0 || !nmq_topic_is_hidden(level)
+               : depth < c->levels && nmq_bytes_equal(level_of(c, depth), level);
+}
+
+nmq_retain_cursor *
+nmq_retain_open_at(nmq_retain *retain, nmq_bytes filter, uint64_t order,
+                   nmq_bytes topic_name)
+{
+    nmq_retain_cursor *c = nmq_retain_open(retain, filter);
+    nmq_level *at = &retain->root.level;
+    uint32_t depth = 0;
+    nmq_bytes level;
+
+    if (c == NULL) {
+        return NULL;
+    }
+    c->stored = order;
+    while (at != NULL && nmq_topic_next_level(&topic_name, &level)) {
+        at = leads_to(c, depth, level) ? nmq_level_find(at, level, nmq_level_hash(level))
+                                       : NULL;
+        depth++;
+    }
+    if (at != NULL && depth > 0) {
+        c->at->pins--;
+        c->at = (nmq_retain_node *) at;
+        c->at->pins++;
+        c->depth = depth;
+        c->here = true;
+    }
+    return c;
 }
 
 bool

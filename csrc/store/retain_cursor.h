@@ -19,6 +19,17 @@ typedef struct nmq_retain_cursor nmq_retain_cursor;
 nmq_retain_cursor *nmq_retain_open(nmq_retain *retain, nmq_bytes filter);
 void nmq_retain_close(nmq_retain *retain, nmq_retain_cursor *cursor); // takes NULL
 
+// The same for what was stored up to that order (retain.h), beginning at that topic. Where
+// there is no message, or the filter does not lead there, it begins at the beginning.
+nmq_retain_cursor *nmq_retain_open_at(nmq_retain *retain, nmq_bytes filter, uint64_t order,
+                                      nmq_bytes topic_name);
+
+// Goes on to just before the next message. Returns its topic, which is borrowed until the
+// store changes; at NULL: nothing is left. Cost: the nodes that it visits.
+nmq_bytes nmq_retain_next(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms);
+
+uint64_t nmq_retain_cursor_order(const nmq_retain_cursor *cursor);
+
 nmq_bytes nmq_retain_cursor_filter(const nmq_retain_cursor *cursor); // borrowed from it
 
 // Visits up to *visits more nodes, which it takes off, and writes up to `most` references

@@ -32,7 +32,7 @@ nmq_session_new(nmq_bytes client_id)
     }
     s->window = 1;
     s->queue_max = 1;
-    s->packet_max = UINT32_MAX;
+    s->client_packet_max = s->packet_max = UINT32_MAX;
     s->version = NMQ_V311;
     return s;
 }

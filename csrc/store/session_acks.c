@@ -4,7 +4,8 @@
 #include "mqtt/reason.h"
 #include "store/session_write.h"
 
-// A PUBREC moves the entry on to PUBCOMP, or ends it when it carries an error.
+// A PUBREC moves the entry on to PUBCOMP, or ends it when it carries an error. A second one
+// is answered again: the PUBREL was lost.
 static int
 received(nmq_session *s, nmq_outbox *outbox, nmq_inflight_entry *entry, uint8_t reason_code)
 {
@@ -12,8 +13,24 @@ received(nmq_session *s, nmq_outbox *outbox, nmq_inflight_entry *entry, uint8_t 
         nmq_inflight_give(&s->inflight, entry);
         return NMQ_OK;
     }
-    nmq_inflight_received(&s->inflight, entry); // [MQTT-4.3.3-4]
+    if (entry->state == NMQ_INFLIGHT_PUBREC) {
+        nmq_inflight_received(&s->inflight, entry); // [MQTT-4.3.3-4]
+    }
     return nmq_session_write_ack(s, outbox, NMQ_PUBREL, entry->packet_id, NMQ_RC_SUCCESS);
+}
+
+// A PUBREC for an identifier that is not in use: 5.0 says so in PUBREL, 3.1.1 can only go
+// on. One that carries an error has ended the exchange, and is not answered [MQTT-4.3.3-4].
+static int
+received_unknown(nmq_session *s, nmq_outbox *outbox, uint16_t packet_id,
+                 uint8_t reason_code)
+{
+    int rv = reason_code < NMQ_RC_UNSPECIFIED_ERROR
+                 ? nmq_session_write_ack(s, outbox, NMQ_PUBREL, packet_id,
+                                         NMQ_RC_PACKET_ID_NOT_FOUND)
+                 : NMQ_OK;
+
+    return rv == NMQ_OK ? NMQ_ENOENT : rv;
 }
 
 static int
@@ -23,24 +40,19 @@ handle_ack(nmq_session *s, nmq_outbox *outbox, uint8_t type, uint16_t packet_id,
     nmq_inflight_entry *entry = nmq_inflight_find(&s->inflight, packet_id);
     uint8_t state = entry != NULL ? entry->state : NMQ_INFLIGHT_FREE;
 
-    if (type == NMQ_PUBREC) {
-        if (state == NMQ_INFLIGHT_PUBREC) {
-            return received(s, outbox, entry, reason_code);
-        }
-        if (state == NMQ_INFLIGHT_PUBCOMP) { // a second PUBREC: the PUBREL was lost
-            return nmq_session_write_ack(s, outbox, NMQ_PUBREL, packet_id, NMQ_RC_SUCCESS);
-        }
-        // An unknown identifier: 5.0 says so in PUBREL; 3.1.1 can only go on.
-        int rv = nmq_session_write_ack(s, outbox, NMQ_PUBREL, packet_id,
-                                       NMQ_RC_PACKET_ID_NOT_FOUND);
-        return rv == NMQ_OK ? NMQ_ENOENT : rv;
+    if (state == NMQ_INFLIGHT_FREE) {
+        return type == NMQ_PUBREC ? received_unknown(s, outbox, packet_id, reason_code)
+                                  : NMQ_ENOENT;
+    }
+    if (type == NMQ_PUBREC && state != NMQ_INFLIGHT_PUBACK) {
+        return received(s, outbox, entry, reason_code);
     }
     if ((type == NMQ_PUBACK && state == NMQ_INFLIGHT_PUBACK) ||
         (type == NMQ_PUBCOMP && state == NMQ_INFLIGHT_PUBCOMP)) {
         nmq_inflight_give(&s->inflight, entry);
         return NMQ_OK;
     }
-    return NMQ_ENOENT;
+    return NMQ_EINVAL; // not what its QoS and state ask for (4.3.2, 4.3.3)
 }
 
 int
@@ -49,7 +61,7 @@ nmq_session_acked(nmq_session *session, nmq_outbox *outbox, uint8_t type,
 {
     int rv = handle_ack(session, outbox, type, packet_id, reason_code);
 
-    if (rv == NMQ_ENOMEM) {
+    if (rv == NMQ_ENOMEM || rv == NMQ_EINVAL) {
         return rv;
     }
     if (session->queue.count > 0 || session->resend != NULL) { // see nmq_session_pump

@@ -9,7 +9,8 @@
 // Handles PUBACK, PUBREC or PUBCOMP from the client; sends PUBREL, and what now fits as
 // nmq_session_pump does.
 // Returns NMQ_OK, or NMQ_ENOENT for a packet identifier that is not in use (a PUBREC is
-// then answered as its version asks). NMQ_ENOMEM: close the connection.
+// then answered as its version asks). To close the connection: NMQ_EINVAL for one of the
+// wrong kind for the message that has the identifier, NMQ_ENOMEM.
 int nmq_session_acked(nmq_session *session, nmq_outbox *outbox, uint8_t type,
                       uint16_t packet_id, uint8_t reason_code, size_t room, int64_t now_ms);
 

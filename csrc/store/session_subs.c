@@ -42,6 +42,12 @@ find(const nmq_session *s, nmq_bytes text)
     return NULL;
 }
 
+const nmq_session_sub *
+nmq_session_sub_find(const nmq_session *session, nmq_bytes text)
+{
+    return find(session, text);
+}
+
 // Returns NMQ_OK or NMQ_ENOMEM.
 static int
 put_index(nmq_session *s, uint32_t at)

@@ -16,6 +16,9 @@ int nmq_session_sub_put(nmq_session *session, const nmq_filter *filter, uint8_t 
                         uint32_t identifier, bool is_new);
 void nmq_session_sub_del(nmq_session *session, nmq_bytes text);
 
+// The subscription of that text, or NULL. It holds until the next put or del.
+const nmq_session_sub *nmq_session_sub_find(const nmq_session *session, nmq_bytes text);
+
 // The subscription's filter as it was put, borrowed from it.
 nmq_filter nmq_session_sub_filter(const nmq_session_sub *sub);
 

@@ -177,6 +177,17 @@ nmq_tree_del(nmq_tree *tree, const nmq_filter *filter, const void *client)
     return rv;
 }
 
+nmq_group *
+nmq_tree_group(nmq_tree *tree, const nmq_filter *filter)
+{
+    bool multi;
+    const node *n = walk(tree, filter->filter, false, &multi);
+
+    return n != NULL && n->rare != NULL && filter->group.at != NULL
+               ? nmq_groups_find(&n->rare->groups, filter->group, multi)
+               : NULL;
+}
+
 // Makes room for `more` subscriptions. Returns NMQ_OK or NMQ_ENOMEM.
 static int
 reserve_found(nmq_matches *out, uint32_t more)

@@ -49,6 +49,10 @@ int nmq_tree_put(nmq_tree *tree, const nmq_filter *filter, const nmq_subscriptio
 // Removes the client's subscription. Returns NMQ_OK or NMQ_ENOENT.
 int nmq_tree_del(nmq_tree *tree, const nmq_filter *filter, const void *client);
 
+// Returns the group of that shared subscription, or NULL. It holds as pointers of a match
+// do.
+nmq_group *nmq_tree_group(nmq_tree *tree, const nmq_filter *filter);
+
 // Finds every subscription whose filter matches the valid Topic Name. Pointers in *out hold
 // until the next put or del. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_tree_match(const nmq_tree *tree, nmq_bytes topic_name, nmq_matches *out);

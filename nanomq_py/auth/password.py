@@ -53,8 +53,11 @@ class Users:
     def decide(
         self, user_name: str | None, password: bytes | None, *, allow_anonymous: bool
     ) -> int:
-        """Return the Reason Code for a CONNECT: 0 lets the client in."""
-        if user_name is None and password is None:
+        """Return the Reason Code for a CONNECT: 0 lets the client in.
+
+        An empty user name is none.
+        """
+        if user_name == "" or (user_name is None and password is None):
             return SUCCESS if allow_anonymous else NOT_AUTHORIZED
         if not self._names_count and allow_anonymous:
             return SUCCESS

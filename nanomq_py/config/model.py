@@ -83,8 +83,9 @@ class Config(Checked):
     property_size: int = key(
         "property_size",
         Whole(0, 65535),
-        32,
-        "Most user properties in a packet; 0: no bound.",
+        0,
+        "Most user properties in a packet; 0: no bound but the packet's. Clients cannot be"
+        " told of it, and one that sends more is disconnected.",
         heading="What a client may do",
     )
     msq_len: int | None = key(
@@ -102,7 +103,10 @@ class Config(Checked):
         " 0: only when the client connects again.",
     )
     allow_anonymous: bool = key(
-        "allow_anonymous", Flag(), True, "Let clients in that give no user name."
+        "allow_anonymous",
+        Flag(),
+        True,
+        "Let clients in that give no user name, or an empty one.",
     )
     max_packet_size: int = key(
         "max_packet_size", Whole(1, 266240, "KiB"), 10240, "Largest packet from a client."
@@ -235,8 +239,8 @@ class Config(Checked):
         "max_keepalive",
         Whole(0, 65535, "s"),
         0,
-        "Own key: longest keep alive of MQTT 5.0 clients, who are told so; one that asks for"
-        " none is told it too. Before 5.0 there is no way to tell, and a client keeps what it"
+        "Own key: longest keep alive of MQTT 5.0 clients: one that asks for more, or for none,"
+        " is told this one. Before 5.0 there is no way to tell, and a client keeps what it"
         " asks for. 0: no bound.",
     )
     connect_timeout: int = key(
@@ -273,8 +277,8 @@ class Config(Checked):
         "server_keepalive",
         Whole(0, 65535, "s"),
         0,
-        "Own key: the keep alive that MQTT 5.0 clients are told to use; 0: the one they ask"
-        " for.",
+        "Own key: the same as max_keepalive, under the specification's name; of both the"
+        " smaller counts.",
     )
     max_qos_allowed: int = key(
         "max_qos_allowed",

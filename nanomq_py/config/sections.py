@@ -84,7 +84,8 @@ class Listener(Checked):
         "allow_anonymous",
         Optional(Flag()),
         None,
-        "Let clients in that give no user name. Default: as `allow_anonymous` says.",
+        "Let clients in that give no user name, or an empty one. Default: as"
+        " `allow_anonymous` says.",
     )
     mountpoint: str | None = key(
         "mountpoint",

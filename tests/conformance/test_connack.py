@@ -164,7 +164,7 @@ def test_wildcard_that_is_switched_off_is_rejected_in_3_1_1(
 
 
 @pytest.mark.spec("MQTT-3.1.2-21", "MQTT-3.2.2-21", "MQTT-3.1.2-22")
-@pytest.mark.parametrize("asked", [0, 600])
+@pytest.mark.parametrize("asked", [0, 2, 600])
 def test_server_keep_alive_is_told_and_enforced(
     start_broker: StartBroker, asked: int
 ) -> None:
@@ -175,6 +175,25 @@ def test_server_keep_alive_is_told_and_enforced(
         (got,) = c.read_until_closed()
         assert got.reason == 0x8D
         assert time.monotonic() - begun >= 1.4
+
+
+@pytest.mark.spec("MQTT-3.2.2-22")
+@pytest.mark.parametrize("key", ["server_keepalive", "max_keepalive"])
+def test_client_that_asks_for_less_keeps_its_own(
+    start_broker: StartBroker, key: str
+) -> None:
+    process = start_broker(**{key: "600"})
+    with process.raw(5) as quick, process.raw(5) as same, process.raw(5) as none:
+        assert 0x13 not in announced(quick.connect("quick", keep_alive=1))
+        assert 0x13 not in announced(same.connect("same", keep_alive=600))
+        assert announced(none.connect("none", keep_alive=0))[0x13] == [b"\x02\x58"]
+        assert closed_with(quick) == 0x8D
+
+
+def test_lower_of_two_bounds_of_the_keep_alive_counts(start_broker: StartBroker) -> None:
+    process = start_broker(server_keepalive="600", max_keepalive="100")
+    with process.raw(5) as c:
+        assert announced(c.connect("c", keep_alive=300))[0x13] == [b"\x00\x64"]
 
 
 @pytest.mark.spec("MQTT-3.2.2-22")

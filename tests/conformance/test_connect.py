@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
 
 from tests import raw
-from tests.conformance.flows import kept, modern, versions
+from tests.conformance.flows import closed_with, kept, modern, versions
 from tests.conftest import Process, StartBroker
 from tests.raw import CONNACK, CONNECT, Closed
 
@@ -144,6 +145,57 @@ def test_pings_keep_a_client_alive(broker: Process, name: str) -> None:
         while time.monotonic() < until:
             c.ping()
             time.sleep(0.2)
+
+
+@pytest.mark.spec("MQTT-3.1.2-22")
+@modern
+@pytest.mark.parametrize("pieces", [8, 1])
+def test_large_packet_that_comes_on_is_a_sign_of_life(
+    broker: Process, version: int, pieces: int, name: str
+) -> None:
+    whole = raw.publish(name, b"x" * 8000, version, qos=1, packet_id=1)
+    with broker.raw(version) as c:
+        c.connect(name, keep_alive=1)
+        for n in range(pieces):
+            c.send(whole[n * 1000 : (n + 1) * 1000])
+            if pieces > 1:
+                time.sleep(0.4)  # twice the keep alive in all
+        if pieces == 1:  # it stops
+            assert closed_with(c) == (0x8D if version == 5 else None)
+        else:
+            c.send(whole[8000:])
+            assert c.expect(raw.PUBACK).packet_id == 1
+
+
+def test_bytes_of_a_connect_do_not_prolong_its_time(start_broker: StartBroker) -> None:
+    process = start_broker(connect_timeout="1000ms")
+    with process.raw(5) as c:
+        c.sock.settimeout(0.1)
+        begun = time.monotonic()
+        with contextlib.suppress(Closed, OSError):
+            for byte in raw.connect("c" * 40, 5)[:-1]:
+                c.send(bytes([byte]))
+                with contextlib.suppress(TimeoutError):
+                    c.read()
+        assert time.monotonic() - begun < 4  # of the 5 s and more that they would take
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"\x10\x10\x00\x06MQIsdp\x03\x03\x00\x3c\x00\x02",  # reserved bit
+        b"\x10\x10\x00\x06MQIsdp\x03\x3a\x00\x3c\x00\x02",  # will QoS 3 and retain, no will
+        b"\x1f\x10\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x02",  # DUP, QoS and RETAIN
+    ],
+)
+def test_unused_bits_of_a_3_1_connect_are_disregarded(
+    broker: Process, head: bytes, name: str
+) -> None:
+    with broker.raw(3) as c:
+        c.send(head + name[-8:-6].encode())
+        assert c.expect(CONNACK).reason == 0
+        c.publish(name, b"")
+        c.ping()
 
 
 def test_connect_must_come_in_time(start_broker: StartBroker) -> None:

@@ -241,6 +241,21 @@ def test_packets_that_come_byte_by_byte_are_understood(broker: Process, name: st
         c.expect(raw.PINGRESP)
 
 
+def test_user_properties_have_no_bound_but_the_packets(broker: Process, name: str) -> None:
+    many = (b"\x26" + raw.text("k") + raw.text("v")) * 1000
+    will = (name + "/will", b"gone", 0, False)
+    with broker.raw(5) as c, broker.raw(5) as dying:
+        assert c.connect(name, properties=many).reason == 0
+        c.subscribe((name + "/#", 1), properties=many)
+        c.publish(name + "/a", b"x", qos=1, packet_id=1, properties=many)
+        got = both(c, PUBACK, PUBLISH)
+        assert got.properties == many
+        c.send(raw.ack(PUBACK, got.packet_id))
+        dying.connect(name + "_d", will=will, will_properties=many)
+        dying.close()
+        assert c.expect(PUBLISH).properties == many
+
+
 def test_too_many_user_properties_are_refused(start_broker: StartBroker) -> None:
     process = start_broker(property_size="2")
     pair = b"\x26" + raw.text("k") + raw.text("v")

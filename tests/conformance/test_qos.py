@@ -7,8 +7,8 @@ import time
 import pytest
 
 from tests import raw
-from tests.conformance.flows import both, give, kept, modern, take, u16, u32
-from tests.conftest import Process
+from tests.conformance.flows import both, closed_with, give, kept, modern, take, u16, u32
+from tests.conftest import Process, StartBroker
 from tests.raw import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL
 
 
@@ -326,6 +326,88 @@ def test_unknown_identifiers_are_answered_as_the_version_asks(
         assert (got.packet_id, got.reason) == (78, code)
         c.send(raw.ack(PUBACK, 79), raw.ack(PUBCOMP, 80))
         c.assert_silent()
+
+
+@pytest.mark.spec("MQTT-4.13.1-1", "MQTT-4.13.2-1")
+@modern
+@pytest.mark.parametrize(
+    ("qos", "received", "kind"),
+    [
+        (1, False, PUBREC),
+        (1, False, PUBCOMP),
+        (2, False, PUBACK),
+        (2, False, PUBCOMP),
+        (2, True, PUBACK),
+    ],
+)
+def test_acknowledgement_of_the_wrong_kind_closes_the_connection(
+    broker: Process, version: int, qos: int, received: bool, kind: int, name: str
+) -> None:
+    with broker.raw(version) as pub, broker.raw(version) as c:
+        pub.connect(name + "_p")
+        c.connect(name, **kept(version))
+        c.subscribe((name, 2))
+        give(pub, name, b"x", qos)
+        got = c.expect(PUBLISH)
+        if received:
+            c.send(raw.ack(PUBREC, got.packet_id))
+            c.expect(PUBREL)
+        c.send(raw.ack(kind, got.packet_id))
+        assert closed_with(c) == (0x82 if version == 5 else None)
+    with broker.raw(version) as c:  # it counts as not acknowledged
+        c.connect(name, **kept(version))
+        again = c.read()
+        assert (again.kind, again.packet_id) == (
+            PUBREL if received else PUBLISH,
+            got.packet_id,
+        )
+
+
+@pytest.mark.spec("MQTT-4.3.3-4")
+def test_pubrec_with_an_error_is_never_answered(broker: Process, name: str) -> None:
+    with broker.raw(5) as pub, broker.raw(5) as c:
+        pub.connect(name + "_p")
+        c.connect(name)
+        c.subscribe((name, 2))
+        c.send(raw.ack(PUBREC, 77, 0x83))  # of no message
+        c.assert_silent()
+        give(pub, name, b"x", 2)
+        got = c.expect(PUBLISH)
+        c.send(raw.ack(PUBREC, got.packet_id))
+        c.expect(PUBREL)
+        c.send(raw.ack(PUBREC, got.packet_id, 0x91))  # it is over
+        c.assert_silent()
+        c.send(raw.ack(PUBREC, got.packet_id))
+        assert c.expect(PUBREL).reason == 0x92
+
+
+@pytest.mark.spec("MQTT-3.4.2-1", "MQTT-3.5.2-1")
+def test_no_matching_subscribers_is_said_only_where_nobody_subscribes(
+    broker: Process, name: str
+) -> None:
+    with broker.raw(5) as c:
+        c.connect(name)
+        c.subscribe((name, 0x05))  # No Local: it matches, and its client does not want it
+        assert [give(c, name, b"x", qos, 1) for qos in (1, 2)] == [0, 0]
+        c.send(raw.unsubscribe(2, name, version=5))
+        c.expect(raw.UNSUBACK)
+        assert give(c, name, b"x", 1) == 0x10
+
+
+@pytest.mark.spec("MQTT-3.4.2-1")
+def test_full_queue_and_absent_qos0_subscriber_are_matching_subscribers(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker(msq_len="1")
+    with process.raw(5) as c, process.raw(5) as pub:
+        pub.connect("pub")
+        c.connect("c", **kept(5))
+        c.subscribe(("full", 1), ("away", 0), ("$share/g/shared", 0))
+        c.leave()
+        assert [give(pub, "full", b"x", 1) for _ in range(3)] == [0, 0, 0]
+        assert give(pub, "away", b"x", 1) == 0
+        assert give(pub, "shared", b"x", 1) == 0
+        assert give(pub, "other", b"x", 1) == 0x10
 
 
 @pytest.mark.spec("MQTT-3.4.2-1", "MQTT-3.5.2-1")

@@ -122,8 +122,8 @@ def refusals(c: Raw, name: str) -> dict[int, bytes]:
     c.publish("$SYS/" + name, b"x", qos=1, packet_id=1)
     c.publish("$SYS/" + name, b"x", qos=2, packet_id=2)
     c.send(
-        raw.subscribe(3, ("a/#/b", 0), version=5),
-        raw.unsubscribe(4, "a/#/b", version=5),
+        raw.subscribe(3, ("$share", 0), version=5),
+        raw.unsubscribe(4, "$share", version=5),
         raw.ack(PUBREL, 77),
         raw.ack(PUBREC, 78),
     )

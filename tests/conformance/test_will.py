@@ -112,6 +112,51 @@ def test_will_is_sent_once(broker: Process, listener: Raw, version: int, name: s
     listener.assert_silent()
 
 
+@pytest.mark.parametrize("retain", [False, True])
+def test_expiry_of_a_will_begins_with_its_publication(
+    broker: Process, listener: Raw, retain: bool, name: str
+) -> None:
+    with broker.raw(5) as c:
+        c.connect(
+            name, will=(name + "/will", b"gone", 1, retain), will_properties=u32(2, 1)
+        )
+        time.sleep(1.3)  # longer than it is to live
+        c.ping()
+    assert take(listener)[:2] == (name + "/will", b"gone")
+    with broker.raw(5) as late:
+        late.connect(name)
+        time.sleep(1.3)
+        late.subscribe((name + "/will", 0))
+        late.assert_silent()
+
+
+def test_expiry_of_a_will_begins_after_its_delay(
+    broker: Process, listener: Raw, name: str
+) -> None:
+    with broker.raw(5) as c:
+        c.connect(
+            name,
+            clean=False,
+            properties=expiry(60),
+            will=(name + "/will", b"gone", 1, False),
+            will_properties=u32(0x18, 2) + u32(2, 1),
+        )
+    got = listener.expect(PUBLISH)
+    assert (got.payload, got.properties) == (b"gone", u32(2, 1))
+
+
+@pytest.mark.spec("MQTT-3.3.2-14")
+@pytest.mark.parametrize("topic", ["a/+", "#", "", "a#b"])
+def test_response_topic_of_a_will_is_a_topic_name(
+    broker: Process, topic: str, name: str
+) -> None:
+    with broker.raw(5) as c:
+        will = (name + "/will", b"gone", 0, False)
+        got = c.connect(name, will=will, will_properties=text(8, topic))
+        assert got.reason == 0x82
+        assert c.read_until_closed() == []
+
+
 @pytest.mark.spec("MQTT-3.1.3-10", "MQTT-3.3.2-15", "MQTT-3.3.2-16", "MQTT-3.3.2-17")
 def test_properties_of_the_will_are_passed_on(
     broker: Process, listener: Raw, name: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests import raw
-from tests.conformance.flows import closed_with
+from tests.conformance.flows import closed_with, give, kept, take
 from tests.conftest import StartBroker
 from tests.raw import Closed
 
@@ -107,6 +107,99 @@ def test_what_connack_told_holds_for_the_connection(start_broker: StartBroker) -
         assert after.expect(raw.DISCONNECT).reason == 0x95
 
 
+def test_retained_message_goes_when_its_successor_is_not_kept(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker()
+    with process.raw(5) as before, process.raw(4) as old, process.raw(5) as watch:
+        before.connect("before")
+        old.connect("old")
+        watch.connect("watch")
+        for topic in ("a", "b", "c"):
+            give(before, topic, b"first", 1, retain=True)
+        watch.subscribe(("#", 0x2A))  # retain as published, and no retained messages
+        process.reload(retain_available="false")
+        give(before, "a", b"second", 1, retain=True)  # as it was told it may
+        give(old, "b", b"second", 1, retain=True)
+        assert [take(watch)[:2] for _ in "ab"] == [("a", b"second"), ("b", b"second")]
+        process.reload(retain_available="true")
+        watch.subscribe(("+", 0))
+        assert take(watch)[:2] == ("c", b"first")
+        watch.assert_silent()
+
+
+def test_largest_packet_to_a_client_counts_for_connections_that_exist(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker()
+    with process.raw(5) as sub, process.raw(5) as away, process.raw(5) as pub:
+        sub.connect("sub")
+        sub.subscribe(("t", 1))
+        away.connect("away", **kept(5))
+        away.subscribe(("t", 1))
+        away.leave()
+        pub.connect("pub")
+        give(pub, "t", b"x" * 2000, 1)
+        assert len(take(sub)[1]) == 2000
+        process.reload(client_max_packet_size="1")
+        give(pub, "t", b"y" * 2000, 1)
+        give(pub, "t", b"small", 1)
+        assert take(sub)[1] == b"small"
+        process.reload(client_max_packet_size="10")
+        give(pub, "t", b"z" * 2000, 1)
+        assert len(take(sub)[1]) == 2000
+
+
+def test_largest_packet_from_a_client_counts_for_those_who_were_not_told(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker()
+    with process.raw(4) as old, process.raw(5) as told:
+        old.connect("old")
+        told.connect("told")
+        process.reload(max_packet_size="1")
+        give(told, "t", b"x" * 2000, 1)
+        old.publish("t", b"x" * 2000)
+        assert old.read_until_closed() == []
+
+
+def test_window_that_sinks_counts_for_connections_that_exist(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker(msq_len="5")
+    with process.raw(5) as sub, process.raw(5) as pub:
+        sub.connect("sub")
+        sub.subscribe(("t", 1))
+        pub.connect("pub")
+        for n in range(3):
+            give(pub, "t", b"%d" % n, 1)
+        first = [sub.expect(raw.PUBLISH) for _ in range(3)]
+        process.reload(msq_len="2")
+        give(pub, "t", b"3", 1)
+        sub.send(raw.ack(raw.PUBACK, first[0].packet_id))
+        sub.assert_silent()  # two are in flight
+        sub.send(raw.ack(raw.PUBACK, first[1].packet_id))
+        assert sub.expect(raw.PUBLISH).payload == b"3"
+
+
+def test_bytes_of_a_queue_that_sink_count_for_sessions_that_exist(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker()
+    with process.raw(5) as away, process.raw(5) as pub:
+        away.connect("away", **kept(5))
+        away.subscribe(("t", 1))
+        away.leave()
+        pub.connect("pub")
+        give(pub, "t", b"1" * 6000, 1)
+        process.reload(max_queue_size="4KB")
+        give(pub, "t", b"2", 1)
+    with process.raw(5) as away:
+        away.connect("away", **kept(5))
+        assert take(away)[1][:1] == b"1"
+        away.assert_silent()
+
+
 def test_bound_of_one_address_can_come_and_go(start_broker: StartBroker) -> None:
     process = start_broker()
     with process.raw(5) as before:
@@ -126,6 +219,24 @@ def test_bound_of_one_address_can_come_and_go(start_broker: StartBroker) -> None
         with process.raw(5) as fifth:
             fifth.connect("fifth")
         before.ping()
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_empty_user_name_is_anonymous(start_broker: StartBroker, version: int) -> None:
+    process = start_broker(auth__1__login="u", auth__1__password="p")
+    with process.raw(version) as c, process.raw(version) as with_password:
+        assert c.connect("c", user="", **kept(version)).reason == 0
+        assert with_password.connect("w", user="", password=b"").reason == 0
+        c.leave()
+    with process.raw(version) as c:  # the session of nobody goes on
+        got = c.connect("c", **kept(version))
+        assert (got.reason, got.flags) == (0, 1)
+        process.reload(auth__1__login="other")
+        c.ping()  # it is none of the users who are gone
+        process.reload(allow_anonymous="false")
+        assert closed_with(c) == (0x87 if version == 5 else None)
+    with process.raw(version) as c:
+        assert c.connect("c", user="").reason == (0x87 if version == 5 else 5)
 
 
 def test_users_and_anonymous_access(start_broker: StartBroker) -> None:

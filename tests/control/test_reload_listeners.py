@@ -11,8 +11,11 @@ import pytest
 
 from tests import raw
 from tests.certs import Certs
+from tests.conformance.flows import give, kept, take
 from tests.conftest import StartBroker, free_port
 from tests.raw import Closed, Raw
+
+PLAIN = {"listener__plain__url": "nmq-tcp://127.0.0.1:0"}
 
 
 def url(port: int, host: str = "127.0.0.1", scheme: str = "nmq-tcp") -> str:
@@ -142,6 +145,75 @@ def test_rules_of_a_listener_count_for_connections_from_now_on(
             assert all_.expect(raw.PUBLISH).topic == "m/after/t"
             with pytest.raises(Closed):
                 over.connect("over")
+
+
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize(
+    ("old", "new"), [("old/", "new/"), ("", "m/%c/"), ("m/", ""), ("a/", "a/b/")]
+)
+def test_kept_sessions_move_with_their_mount_point(
+    start_broker: StartBroker, version: int, old: str, new: str
+) -> None:
+    process = start_broker(listener__tcp__mountpoint=old, **PLAIN)
+    below_old, below_new = old, new.replace("%c", "c")
+    with process.raw(version) as c:
+        c.connect("c", **kept(version))
+        assert c.subscribe(("q/+", 1), ("$share/g/s/#", 1), ("x", 2)) == [1, 1, 2]
+        c.leave()
+    with process.raw(version, "listener.plain.url") as p:
+        p.connect("p")
+        give(p, below_old + "q/before", b"waits", 1)
+        process.reload(listener__tcp__mountpoint=new)
+        for topic in ("q/1", "s/1", "x"):
+            give(p, below_new + topic, topic.encode(), 1)
+        with process.raw(version) as c:
+            assert c.connect("c", **kept(version)).flags == 1
+            got = [take(c)[:2] for _ in range(4)]
+            assert got == [
+                ("q/before", b"waits"), ("q/1", b"q/1"), ("s/1", b"s/1"), ("x", b"x")
+            ]  # fmt: skip
+            give(p, below_old + "x", b"of no interest", 1)
+            c.assert_silent()
+            c.send(raw.unsubscribe(3, "q/+", "x", version=version))
+            assert c.expect(raw.UNSUBACK).codes == ([0, 0] if version == 5 else [])
+            give(p, below_new + "q/1", b"", 1)
+            c.assert_silent()
+
+
+def test_session_of_a_connected_client_moves_when_it_connects_again(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker(listener__tcp__mountpoint="old/", **PLAIN)
+    with process.raw(5) as c, process.raw(5, "listener.plain.url") as p:
+        p.connect("p")
+        c.connect("c", **kept(5))
+        c.subscribe(("x", 1))
+        process.reload(listener__tcp__mountpoint="new/")
+        give(p, "old/x", b"old", 1)
+        assert c.expect(raw.PUBLISH).payload == b"old"  # and it is not acknowledged
+        with process.raw(5) as again:
+            assert again.connect("c", **kept(5)).flags == 1
+            assert take(again)[:2] == ("x", b"old")
+            give(p, "new/x", b"new", 1)
+            assert take(again)[:2] == ("x", b"new")
+
+
+def test_will_that_waits_moves_with_the_mount_point(start_broker: StartBroker) -> None:
+    process = start_broker(listener__tcp__mountpoint="old/", **PLAIN)
+    with process.raw(5) as c, process.raw(5, "listener.plain.url") as p:
+        p.connect("p")
+        p.subscribe(("#", 0x2A))
+        c.connect(
+            "c",
+            will=("gone", b"bye", 1, True),
+            will_properties=b"\x18\x00\x00\x00\x02",
+            **kept(5),
+        )
+        c.send(raw.disconnect(5, 4))  # with its will
+        c.read_until_closed()
+        process.reload(listener__tcp__mountpoint="new/")
+        got = p.expect(raw.PUBLISH)
+        assert (got.topic, got.payload, got.retain) == ("new/gone", b"bye", True)
 
 
 def test_certificates_are_replaced_by_content_and_by_name(

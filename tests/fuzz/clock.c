@@ -22,6 +22,15 @@ nmq_clock_now_ms(void)
     return now_ms;
 }
 
+bool
+nmq_clock_is_due(int64_t *last_ms, int64_t at_ms, int64_t pause_ms)
+{
+    bool due = *last_ms == 0 || at_ms - *last_ms >= pause_ms;
+
+    *last_ms = due ? at_ms : *last_ms;
+    return due;
+}
+
 void
 nmq_clock_cond_init(pthread_cond_t *cond)
 {

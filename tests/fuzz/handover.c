@@ -58,7 +58,7 @@ static void
 come_in(const char *id)
 {
     nmq_packet packet = {.type = NMQ_CONNECT};
-    static const uint8_t list[] = "\0\1t\2\0\2t/\1\0\13$share/g/t\1";
+    static const uint8_t list[] = "\0\1t\2\0\2t/\1\0\13$share/g/t\1\0\3r/#\1";
 
     assert(fuzz_open(FUZZ_PLAIN));
     packet.connect = (nmq_connect){
@@ -74,15 +74,18 @@ come_in(const char *id)
     nmq_props_set_number(&packet.props, NMQ_PROP_SESSION_EXPIRY_INTERVAL, 3600);
     nmq_props_set_number(&packet.props, NMQ_PROP_RECEIVE_MAXIMUM, 2);
     nmq_props_set_number(&packet.connect.will_props, NMQ_PROP_WILL_DELAY_INTERVAL, 60);
+    nmq_props_set_number(&packet.connect.will_props, NMQ_PROP_MESSAGE_EXPIRY_INTERVAL, 60);
     say(&packet);
     packet = (nmq_packet){.type = NMQ_SUBSCRIBE, .packet_id = 1};
-    packet.list = (nmq_bytes){list, 4 + 5 + 14};
+    packet.list = (nmq_bytes){list, 4 + 5 + 14 + 6};
     nmq_props_set_number(&packet.props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER, 5);
     say(&packet);
     packet = (nmq_packet){.type = NMQ_PUBLISH, .packet_id = 9};
     packet.publish = (nmq_publish){.qos = 2, .topic_name = nmq_bytes_of("x")};
     say(&packet); // its PUBREL never comes
 }
+
+enum { RETAINED = 20 }; // more than go out with a SUBACK
 
 static size_t
 save(nmq_broker *broker, uint8_t *to, size_t cap)
@@ -104,6 +107,10 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
     (void) argc;
     (void) argv;
     assert(broker != NULL);
+    for (int n = 0; n < RETAINED; n++) {
+        const char topic[4] = {'r', '/', (char) ('a' + n % 3), (char) ('a' + n)};
+        assert(nmq_broker_publish(broker, topic, sizeof topic, "kept", 4, 1, true) >= 0);
+    }
     for (int i = 0; i < 2; i++) {
         come_in(i == 0 ? "first" : "second");
         for (int n = 0; n < 5; n++) { // in flight, then queued

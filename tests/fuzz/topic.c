@@ -63,8 +63,7 @@ static void
 check_parse(nmq_bytes text)
 {
     nmq_filter parsed;
-    bool shared = text.len >= 6 && memcmp(text.at, "$share", 6) == 0 &&
-                  (text.len == 6 || text.at[6] == '/');
+    bool shared = text.len >= 7 && memcmp(text.at, "$share/", 7) == 0;
     int rv = nmq_filter_parse(text, &parsed);
 
     assert(rv == NMQ_OK || rv == NMQ_EFILTER);

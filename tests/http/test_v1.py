@@ -212,7 +212,7 @@ DOCUMENT_11 = {
     "num_taskq_thread": 4,
     "max_taskq_thread": 4,
     "parallel": 32,
-    "property_size": 32,
+    "property_size": 0,
     "msq_len": 64,
     "qos_duration": 60,
     "allow_anonymous": True,

@@ -53,7 +53,7 @@ FILTERS = {
     b"a/+/b/#": True, b"": False, b"a#": False, b"#/a": False, b"a/#/b": False, b"+a": False,
     b"a+/b": False, b"a" * 65535: True, b"a" * 65536: False, b"$share/g/a": True,
     b"$share/g/#": True, b"$share/g//": True, b"$share/g/": False, b"$share/g": False,
-    b"$share//a": False, b"$share/": False, b"$share": False, b"$share/+/a": False,
+    b"$share//a": False, b"$share/": False, b"$share": True, b"$share/+/a": False,
     b"$share/g#/a": False, b"$shared/x": True,
 }  # fmt: skip
 

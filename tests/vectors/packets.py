@@ -64,6 +64,7 @@ GOOD: dict[str, tuple[int, str, dict[str, object]]] = {
 # version, bytes, Reason Code
 BAD: dict[str, tuple[int, str, int]] = {
     "type 0": (4, "00 00", 0x81),
+    "filter past the end": (4, "82 06 0001 ffff 61 00", 0x81),
     "length of five bytes": (4, "30 ffffffff01", 0x81),
     "length not the shortest": (4, "c0 8000", 0x81),
     "protocol name": (0, "10 0d 0004 4d515455 04 02 003c 0001 78", 0x84),

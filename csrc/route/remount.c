@@ -1,0 +1,238 @@
+#include "route/remount.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "route/registry_list.h"
+#include "route/rights.h"
+#include "route/subscriptions.h"
+#include "store/session_subs.h"
+
+enum { SUBSCRIPTIONS_AT_ONCE = 32 }; // that are looked at in one lane
+
+// From one mount point to another.
+typedef struct {
+    nmq_client *client;
+    nmq_bytes from;
+    nmq_bytes to;
+} move;
+
+// Puts the text whose topic or filter begins at `head` below the other mount point. Returns
+// NMQ_OK, NMQ_ENOMEM, or NMQ_ETOPIC for one that is not below the old one or gets too long.
+static int
+moved_text(const move *m, nmq_bytes text, size_t head, nmq_buf *out)
+{
+    nmq_bytes rest = {text.at + head, text.len - head};
+
+    if (!nmq_topic_unmount(m->from, &rest) ||
+        head + m->to.len + rest.len > NMQ_TOPIC_MAX_BYTES) {
+        return NMQ_ETOPIC;
+    }
+    return nmq_buf_put(out, (nmq_bytes){text.at, head}) == NMQ_OK &&
+                   nmq_buf_put(out, m->to) == NMQ_OK && nmq_buf_put(out, rest) == NMQ_OK
+               ? NMQ_OK
+               : NMQ_ENOMEM;
+}
+
+// Returns the message as it would be below the other mount point, or NULL: it stays. The
+// origin is who is said to have published it there; NULL: nobody is asked.
+static nmq_message *
+moved_message(const move *m, const nmq_message *message, nmq_origin *origin)
+{
+    nmq_message_parts parts = nmq_message_parts_of(message);
+    nmq_buf topic = {0};
+    nmq_message *out = NULL;
+
+    if (moved_text(m, parts.topic_name, 0, &topic) == NMQ_OK) {
+        parts.topic_name = (nmq_bytes){topic.at, topic.len};
+        parts.origin = origin;
+        out = nmq_message_new(&parts);
+    }
+    nmq_buf_free(&topic);
+    return out;
+}
+
+// Call with the client's lock.
+static void
+move_messages(const move *m)
+{
+    nmq_session *s = m->client->session;
+
+    for (uint32_t i = 0; i < s->queue.count; i++) {
+        nmq_message *out = moved_message(m, nmq_queue_at(&s->queue, i)->message, NULL);
+        if (out != NULL) {
+            nmq_queue_swap(&s->queue, i, out);
+        }
+    }
+    for (uint32_t i = 0; i < s->inflight.cap; i++) {
+        nmq_inflight_entry *entry = &s->inflight.slots[i];
+        bool has_message =
+            entry->state != NMQ_INFLIGHT_FREE && entry->delivery.message != NULL;
+        nmq_message *out =
+            has_message ? moved_message(m, entry->delivery.message, NULL) : NULL;
+        if (out != NULL) {
+            nmq_inflight_swap(&s->inflight, entry, out);
+        }
+    }
+}
+
+// Call with the client's lock.
+static void
+move_will(const move *m)
+{
+    const nmq_client *client = m->client;
+    nmq_message *old = client->will.message;
+    nmq_origin *origin = NULL;
+
+    if (old == NULL) {
+        return;
+    }
+    if (old->origin != NULL) {
+        origin = nmq_origin_new(client->session->client_id, client->user_name,
+                                &client->peer, m->to.len);
+    }
+    nmq_message *out =
+        old->origin == NULL || origin != NULL ? moved_message(m, old, origin) : NULL;
+    nmq_origin_unref(origin);
+    if (out != NULL) {
+        nmq_message_unref(old);
+        m->client->will.message = out;
+    }
+}
+
+static int
+move_subscription(const move *m, const nmq_session_sub *sub)
+{
+    nmq_router *router = m->client->router;
+    const nmq_filter from = nmq_session_sub_filter(sub);
+    size_t head = (size_t) (from.filter.at - from.text.at); // "$share/GROUP/"
+    nmq_buf text = {0};
+    int rv = moved_text(m, from.text, head, &text);
+
+    if (rv == NMQ_OK) {
+        nmq_filter to = {.filter = {text.at + head, text.len - head},
+                         .group = {from.group.at != NULL
+                                       ? text.at + (from.group.at - from.text.at)
+                                       : NULL,
+                                   from.group.len},
+                         .text = {text.at, text.len}};
+        // first off, so that no bound is in the way
+        (void) nmq_router_unsubscribe(router, m->client, &from);
+        rv = nmq_router_subscribe(router, m->client, &to, sub->options, sub->identifier);
+    }
+    nmq_buf_free(&text);
+    return rv == NMQ_ETOPIC || rv >= 0 ? NMQ_OK : rv;
+}
+
+// Copies a few subscriptions from *at of the list on. Returns whether there are more;
+// NMQ_ENOMEM. The texts are the caller's.
+static int
+copy_some(const move *m, uint32_t *at, nmq_buf *out)
+{
+    const nmq_session *session = m->client->session;
+    nmq_lane *lane = nmq_lanes_enter(m->client->router->lanes);
+    int rv = 1;
+
+    for (int i = 0; i < SUBSCRIPTIONS_AT_ONCE && rv == 1; i++, ++*at) {
+        if (*at >= session->sub_count) {
+            rv = 0;
+            break;
+        }
+        nmq_session_sub sub = session->subs[*at];
+        if (nmq_bytes_copy(sub.text, &sub.text) != NMQ_OK) {
+            rv = NMQ_ENOMEM;
+        } else if (nmq_buf_put(out, (nmq_bytes){(const uint8_t *) &sub, sizeof sub}) !=
+                   NMQ_OK) {
+            nmq_free((void *) (uintptr_t) sub.text.at);
+            rv = NMQ_ENOMEM;
+        }
+    }
+    nmq_lanes_leave(lane);
+    return rv;
+}
+
+// All are copied first: the list changes its order as they move.
+static int
+move_subscriptions(const move *m)
+{
+    nmq_buf all = {0};
+    uint32_t at = 0;
+    int rv;
+
+    while ((rv = copy_some(m, &at, &all)) == 1) {
+    }
+    for (size_t i = 0; i < all.len; i += sizeof(nmq_session_sub)) {
+        nmq_session_sub sub;
+        memcpy(&sub, all.at + i, sizeof sub);
+        rv = rv == NMQ_OK ? move_subscription(m, &sub) : rv;
+        nmq_free((void *) (uintptr_t) sub.text.at);
+    }
+    nmq_buf_free(&all);
+    return rv == NMQ_OK ? NMQ_OK : NMQ_ENOMEM;
+}
+
+int
+nmq_remount(nmq_client *client, uint32_t listener, nmq_bytes mount, bool attaches)
+{
+    nmq_session *session = client->session;
+    move m = {.client = client, .to = mount};
+    nmq_bytes copy = {0};
+    int rv = 0;
+
+    (void) pthread_mutex_lock(&client->lock);
+    if (client->listener == listener && !nmq_bytes_equal(session->mount, mount) &&
+        (attaches || client->link == NULL)) {
+        rv = nmq_bytes_copy(mount, &copy) == NMQ_OK ? 1 : NMQ_ENOMEM;
+    }
+    if (rv == 1) { // nobody else moves it now
+        m.from = session->mount;
+        move_messages(&m);
+        move_will(&m);
+        session->mount = copy;
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    if (rv == 1) {
+        rv = move_subscriptions(&m) == NMQ_OK ? 1 : NMQ_ENOMEM;
+        nmq_free((void *) (uintptr_t) m.from.at);
+    }
+    return rv;
+}
+
+// Returns as nmq_remount.
+static int
+remount_one(nmq_client *client, uint32_t listener, nmq_mount_make *make, void *arg)
+{
+    nmq_buf mount = {0};
+    int rv = make(arg, client->session->client_id, client->user_name, &mount);
+
+    if (rv == NMQ_OK) {
+        rv = nmq_remount(client, listener, (nmq_bytes){mount.at, mount.len}, false);
+    }
+    nmq_buf_free(&mount);
+    if (rv == 1) {
+        int judged = nmq_rights_judge(client);
+        rv = judged < 0 ? judged : 1;
+    }
+    return rv == NMQ_ETOPIC ? 0 : rv;
+}
+
+int
+nmq_remount_away(nmq_router *router, uint32_t listener, nmq_mount_make *make, void *arg)
+{
+    nmq_client **all;
+    int count = nmq_registry_all(router, &all);
+    int moved = 0;
+
+    for (int i = 0; i < count; i++) {
+        if (moved >= 0 && !__atomic_load_n(&router->stopping, __ATOMIC_RELAXED)) {
+            int rv = remount_one(all[i], listener, make, arg);
+            moved = rv < 0 ? rv : moved + rv;
+        }
+        nmq_client_unref(all[i]);
+    }
+    if (count >= 0) {
+        nmq_free(all);
+    }
+    return count < 0 ? count : moved;
+}

@@ -1,0 +1,30 @@
+// remount.h - a session moves along with the mount point of its listener.
+//
+//     mount point "old/" becomes "new/":   old/a/b ──> new/a/b,  $share/g/old/# ──>
+//     $share/g/new/#
+//
+// Its subscriptions, its will, and what waits for it or is in flight go below the new mount
+// point, where its client finds them under the names that it gave them. What lay outside of
+// the old one stays where it is, for rights.h to judge.
+//
+// Threads  thread-safe; call without a lane or lock.
+// Cost     a change of the tree for each subscription; the messages are copied with the
+//          client's lock.
+#pragma once
+#include "route/router.h"
+
+// Moves the session of a client that came through the listener of that number, and is away
+// or `attaches` there again just now. Returns 1 when it was elsewhere, 0 when there was
+// nothing to do, or NMQ_ENOMEM with some of it left behind.
+int nmq_remount(nmq_client *client, uint32_t listener, nmq_bytes mount, bool attaches);
+
+// Makes the mount point of one client. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOPIC where
+// there is none for those names.
+typedef int nmq_mount_make(void *arg, nmq_bytes client_id, nmq_bytes user_name,
+                           nmq_buf *out);
+
+// Moves the sessions that came through the listener of that number and are away, one after
+// the other, and judges them. Returns how many were moved, or NMQ_ENOMEM with the rest left
+// for their next connection.
+int nmq_remount_away(nmq_router *router, uint32_t listener, nmq_mount_make *make,
+                     void *arg);
