@@ -65,7 +65,7 @@ typedef struct {
     uint8_t reason_code; // of the answer
 } nmq_auth;
 
-// MQTT in WebSocket frames: one frame a load of the outbox.
+// MQTT in WebSocket frames, and what goes out besides packets.
 typedef struct {
     nmq_ws ws;        // receive side; its reply: link.lock
     nmq_buf prefix;   // send side: goes out before the load
@@ -278,9 +278,9 @@ bool nmq_conn_has_reply(const nmq_conn *conn);
 nmq_bytes nmq_conn_prefix(const nmq_conn *conn);
 size_t nmq_conn_advance_prefix(nmq_conn *conn, size_t count); // how much of count was its
 
-// intake.c. Puts before the next load what goes before it. `last`: nothing will follow.
-// Call with link.lock. Returns NMQ_OK or NMQ_ENOMEM.
-int nmq_conn_wrap(nmq_conn *conn, size_t load, bool last);
+// intake.c. Puts before the next load what goes before it; a close frame when nothing is to
+// follow (`last`). Call with link.lock. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_conn_wrap(nmq_conn *conn, bool last);
 
 // rate.c. Whether clients have a rate.
 bool nmq_conns_have_rate(const nmq_conns *conns);

@@ -65,7 +65,7 @@ next_load(nmq_conn *conn)
         nmq_outbox_reset(&conn->sending, OUTBOX_KEEP_BYTES);
         link->sending_bytes = link->sending_loose = link->sending_answers = 0;
         size_t load = link->outbox.total;
-        int rv = nmq_conn_wrap(conn, load, conn->closing && load == 0);
+        int rv = nmq_conn_wrap(conn, conn->closing && load == 0);
         bool more = load > 0 || nmq_conn_prefix(conn).len > 0;
         bool wants_pump = !more && link->pump_due && conn->client != NULL && !link->closed;
         nmq_client *client = conn->client;

@@ -153,6 +153,7 @@ make_parts(nmq_conn *conn)
     conn->proxy_due = conn->settings->proxy;
     if (conn->settings->path.at != NULL) {
         conn->ws = nmq_zalloc(sizeof *conn->ws);
+        conn->link.outbox.framed = conn->sending.framed = true;
     }
     return conn->settings->path.at != NULL && conn->ws == NULL ? NMQ_ENOMEM : NMQ_OK;
 }

@@ -172,7 +172,7 @@ nmq_conn_advance_prefix(nmq_conn *conn, size_t count)
 }
 
 int
-nmq_conn_wrap(nmq_conn *conn, size_t load, bool last)
+nmq_conn_wrap(nmq_conn *conn, bool last)
 {
     nmq_conn_ws *w = conn->ws;
     int rv = NMQ_OK;
@@ -186,9 +186,7 @@ nmq_conn_wrap(nmq_conn *conn, size_t load, bool last)
         w->prefix = w->ws.reply;
         w->ws.reply = sent;
     }
-    if (load > 0) {
-        rv = nmq_ws_put_head(&w->prefix, load);
-    } else if (last && nmq_ws_is_open(&w->ws)) {
+    if (last && nmq_ws_is_open(&w->ws)) {
         w->close_put = true;
         rv = nmq_ws_put_close(&w->prefix, nmq_ws_close_code(&w->ws));
     }
