@@ -118,6 +118,7 @@ end_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
 static const nmq_stream_ops end_ops = {
     .recv = end_recv,
     .send = end_send,
+    .finish = end_close,
     .close = end_close,
     .free = end_close,
     .common_name = end_common_name,

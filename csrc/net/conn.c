@@ -44,6 +44,7 @@ nmq_conn_end(nmq_conn *conn, bool lost)
 
     nmq_conn_forget(conn);
     (void) pthread_mutex_lock(&link->lock);
+    bool first = !conn->closing;
     conn->closing = true;
     link->closed = true;
     nmq_conn_log_ended(conn);
@@ -61,11 +62,19 @@ nmq_conn_end(nmq_conn *conn, bool lost)
     if (lost) {
         conn->stream->ops->close(conn->stream);
         nmq_conn_cancel(conn, &conn->timer);
-    } else {
-        nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
-        nmq_conn_start_sending(conn, false);
+        nmq_link_unref(link); // the receive side's
+        return;
     }
-    nmq_link_unref(link); // the receive side's
+    bool lingers = nmq_conn_begin_linger(conn);
+    if (first) { // else nmq_conn_disconnect did: its peer gets no more time by sending
+        nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
+    }
+    nmq_conn_start_sending(conn, false);
+    if (lingers) {
+        nmq_conn_drop_more(conn);
+    } else {
+        nmq_link_unref(link); // the receive side's
+    }
 }
 
 // The room that a packet which has begun needs, as far as it is granted now: a client that
@@ -196,7 +205,12 @@ nmq_conn_on_recv(void *arg, int status, size_t count)
 {
     nmq_conn *conn = arg;
 
+    if (conn->drops_left > 0) {
+        nmq_conn_drop(conn, status, count);
+        return;
+    }
     if (status != NMQ_OK || count == 0) {
+        nmq_conn_tell_refusal(conn);
         nmq_conn_end(conn, true);
         return;
     }

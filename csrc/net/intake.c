@@ -80,6 +80,24 @@ upgrade(nmq_conn *conn, nmq_buf *reply)
     return taken < 0 ? taken : NMQ_OK;
 }
 
+// Who runs the broker is told of a path that is not the one, as most clients do not say
+// what the answer was. What cannot be printed is a '?'.
+static void
+tell_path(nmq_conn *conn)
+{
+    nmq_bytes asked = nmq_ws_path((nmq_bytes){conn->in.at, conn->in.len});
+    nmq_bytes path = conn->settings->path;
+    char text[PATH_CHARS + 1] = "";
+
+    for (size_t i = 0; i < PATH_CHARS && i < asked.len; i++) {
+        text[i] = (char) (asked.at[i] > ' ' && asked.at[i] < 0x7f ? asked.at[i] : '?');
+    }
+    nmq_log_write(&conn->conns->router->log,
+                  nmq_gate_refusal_level(&conn->conns->gate, NMQ_REFUSAL_PATH),
+                  "%s: refused: WebSocket path '%s', expected '%.*s'",
+                  nmq_conn_name(conn).text, text, (int) path.len, (const char *) path.at);
+}
+
 // What comes before a fault or a close frame is still handled.
 static void
 unwrap(nmq_conn *conn, nmq_batch *batch)
@@ -98,6 +116,14 @@ unwrap(nmq_conn *conn, nmq_batch *batch)
     if (rv == NMQ_EMALFORMED) {
         refuse(conn, ws->upgraded ? "not a WebSocket frame that MQTT allows"
                                   : "not a WebSocket upgrade for MQTT");
+    }
+    if (rv == NMQ_ENOENT) {
+        tell_path(conn);
+    }
+    if (rv == NMQ_EMALFORMED || rv == NMQ_ENOENT) { // by HTTP, or a close frame
+        (void) pthread_mutex_lock(&conn->link.lock);
+        nmq_conn_note_told(conn);
+        (void) pthread_mutex_unlock(&conn->link.lock);
     }
     conn->ws->over = rv != NMQ_OK;
 }

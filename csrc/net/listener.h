@@ -11,6 +11,14 @@
 #include "net/stream.h"
 #include "route/router.h"
 
+// What a refused connection is told of in the log for: each once a minute as a warning.
+enum nmq_refusal {
+    NMQ_REFUSAL_PATH,  // a WebSocket path that is not the one
+    NMQ_REFUSAL_PROXY, // a PROXY header from who may not send one
+    NMQ_REFUSAL_TLS,   // a handshake
+    NMQ_REFUSALS,
+};
+
 // Who is connected, over all listeners of a broker.
 typedef struct {
     nmq_router *router;

@@ -31,6 +31,10 @@ typedef struct {
     // on_sent will tell, and the parts must stay until then; or a negative nmq_status.
     int64_t (*send)(nmq_stream *stream, const nmq_bytes *parts, unsigned count);
 
+    // Ends the way out alone, once what was sent has gone: the peer reads an end, and recv
+    // goes on. Nothing where the transport has no such thing (TLS).
+    void (*finish)(nmq_stream *stream);
+
     // Ends both directions; a recv or send under way fails. May be called again.
     void (*close)(nmq_stream *stream);
 

@@ -154,6 +154,19 @@ stream_send(nmq_stream *stream, const nmq_bytes *parts, unsigned count)
 }
 
 static void
+socket_finish(nmq_stream *stream)
+{
+    (void) shutdown(conn_of(stream)->source.fd, SHUT_WR);
+}
+
+// nng hands out no descriptor, and closes TLS both ways.
+static void
+tls_finish(nmq_stream *stream)
+{
+    (void) stream;
+}
+
+static void
 stream_close(nmq_stream *stream)
 {
     nng_conn *c = conn_of(stream);
@@ -207,6 +220,7 @@ stream_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
 static const nmq_stream_ops socket_ops = {
     .recv = socket_recv,
     .send = stream_send,
+    .finish = tls_finish,
     .close = stream_close,
     .free = stream_free,
     .common_name = stream_common_name,
@@ -215,6 +229,7 @@ static const nmq_stream_ops socket_ops = {
 static const nmq_stream_ops tls_ops = {
     .recv = tls_recv,
     .send = stream_send,
+    .finish = socket_finish,
     .close = stream_close,
     .free = stream_free,
     .common_name = stream_common_name,

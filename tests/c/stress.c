@@ -150,6 +150,12 @@ pair_send(nmq_stream *stream, const nmq_bytes *parts, unsigned count)
 }
 
 static void
+pair_finish(nmq_stream *stream)
+{
+    (void) shutdown(((pair_stream *) stream)->fd, SHUT_WR);
+}
+
+static void
 pair_close(nmq_stream *stream)
 {
     pair_stream *s = (pair_stream *) stream;
@@ -184,6 +190,7 @@ pair_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
 static const nmq_stream_ops pair_ops = {
     .recv = pair_recv,
     .send = pair_send,
+    .finish = pair_finish,
     .close = pair_close,
     .free = pair_free,
     .common_name = pair_common_name,
