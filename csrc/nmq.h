@@ -108,7 +108,13 @@ typedef struct {
     bool verify_peer;         // check the certificates of clients
     bool require_cert;        // and refuse those that have none
     uint8_t min_version;      // 12 or 13: TLS 1.2 or 1.3
+    const uint16_t *ciphers;  // suites by their number (IANA's), the preferred first
+    size_t cipher_count;      // 0: what Mbed TLS prefers
 } nmq_tls_options;
+
+// Whether cipher suites can be chosen here, and whether there is one of that number.
+bool nmq_tls_takes_ciphers(void);
+bool nmq_tls_has_cipher(uint16_t suite);
 
 // Certificates and keys that TLS can use, made ready. Returns NMQ_OK, NMQ_ECRYPTO or
 // NMQ_ENOMEM. Whoever uses them keeps them: free them at any time.

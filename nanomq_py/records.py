@@ -66,6 +66,7 @@ class TlsOptions:
     verify_peer: bool = False
     require_cert: bool = False
     min_version: int = 12  # or 13: TLS 1.2 or 1.3
+    ciphers: tuple[int, ...] = ()  # suites by their number, in order; empty: Mbed TLS's own
 
 
 @dataclass(frozen=True, kw_only=True)

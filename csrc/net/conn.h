@@ -288,6 +288,10 @@ enum nmq_next nmq_conn_intake(nmq_conn *conn, nmq_batch *batch);
 // intake.c. Whether a packet of that size may come now; counted if not.
 bool nmq_conn_takes_size(const nmq_conn *conn, size_t size);
 
+// intake.c. Logs why the transport refused the peer, if it did. Receive side, after a recv
+// that failed.
+void nmq_conn_tell_refusal(nmq_conn *conn);
+
 // intake.c. Whether the send side has something besides the outbox. Call with link.lock.
 bool nmq_conn_has_reply(const nmq_conn *conn);
 

@@ -24,6 +24,18 @@ refuse(const nmq_conn *conn, const char *why)
                   nmq_conn_name(conn).text, why);
 }
 
+void
+nmq_conn_tell_refusal(nmq_conn *conn)
+{
+    char why[NMQ_STREAM_REFUSAL_BYTES];
+
+    if (conn->client == NULL && conn->stream->ops->refusal(conn->stream, why) == NMQ_OK) {
+        nmq_log_write(&conn->conns->router->log,
+                      nmq_gate_refusal_level(&conn->conns->gate, NMQ_REFUSAL_TLS),
+                      "%s: refused: TLS: %s", nmq_conn_name(conn).text, why);
+    }
+}
+
 // Returns 1 when the header is taken, 0 if more of it is to come, or NMQ_EMALFORMED or
 // NMQ_ETOOBIG to end the connection.
 static int

@@ -243,6 +243,13 @@ nmq_listener_leave(nmq_listener *listener, const nmq_peer *peer)
     nmq_listener_leave_address(listener, peer);
 }
 
+int
+nmq_gate_refusal_level(nmq_gate *gate, enum nmq_refusal what)
+{
+    return nmq_log_is_due(&gate->refused_ms[what], nmq_clock_now_ms()) ? NMQ_LOG_WARNING
+                                                                       : NMQ_LOG_INFO;
+}
+
 void
 nmq_gate_starved(nmq_gate *gate)
 {

@@ -81,5 +81,9 @@ bool nmq_listener_admit_address(nmq_listener *listener, nmq_peer *peer);
 void nmq_listener_leave(nmq_listener *listener, const nmq_peer *peer);
 void nmq_listener_leave_address(nmq_listener *listener, const nmq_peer *peer);
 
+// At which level to log that one: WARNING, but INFO when one was logged a moment ago. A
+// peer that comes again and again does not fill the log.
+int nmq_gate_refusal_level(nmq_gate *gate, enum nmq_refusal what);
+
 // Warns that the process is out of descriptors or memory, not more than now and then.
 void nmq_gate_starved(nmq_gate *gate);

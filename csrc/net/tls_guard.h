@@ -24,3 +24,15 @@ int nmq_tls_guard(void);
 
 // Whether it is guarded; if not, TLS 1.3 is better left alone.
 bool nmq_tls_is_guarded(void);
+
+// Once a handshake of that stream of nng's has failed: writes why. Returns NMQ_OK, or
+// NMQ_ENOENT where it did not, or its peer was only gone.
+int nmq_tls_refusal(const void *stream, char *to, size_t cap);
+
+// Has the configuration that this thread made last refuse a bad certificate, where a client
+// may come without one.
+void nmq_tls_refuse_bad(void);
+
+// Has the configuration that this thread made last take those of the cipher suites that the
+// library has, in order of preference. Returns NMQ_OK, NMQ_ENOENT or NMQ_ENOMEM.
+int nmq_tls_set_ciphers(const uint16_t *suites, size_t count);

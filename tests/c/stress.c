@@ -187,6 +187,14 @@ pair_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
     return NMQ_ENOENT;
 }
 
+static int
+pair_refusal(nmq_stream *stream, char to[NMQ_STREAM_REFUSAL_BYTES])
+{
+    (void) stream;
+    to[0] = 0;
+    return NMQ_ENOENT;
+}
+
 static const nmq_stream_ops pair_ops = {
     .recv = pair_recv,
     .send = pair_send,
@@ -194,6 +202,7 @@ static const nmq_stream_ops pair_ops = {
     .close = pair_close,
     .free = pair_free,
     .common_name = pair_common_name,
+    .refusal = pair_refusal,
 };
 
 static void

@@ -201,6 +201,14 @@ end_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
     return NMQ_ENOENT;
 }
 
+static int
+end_refusal(nmq_stream *stream, char to[NMQ_STREAM_REFUSAL_BYTES])
+{
+    (void) stream;
+    to[0] = 0;
+    return NMQ_ENOENT;
+}
+
 static const nmq_stream_ops end_ops = {
     .recv = end_recv,
     .send = end_send,
@@ -208,6 +216,7 @@ static const nmq_stream_ops end_ops = {
     .close = end_close,
     .free = end_free,
     .common_name = end_common_name,
+    .refusal = end_refusal,
 };
 
 static void
