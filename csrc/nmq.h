@@ -127,7 +127,7 @@ typedef struct {
     const nmq_tls *tls;       // NULL: no TLS
     const char *address;      // ADDRESS:PORT with TLS, port 0 takes a free one
     const char *name;         // for log lines; NULL: none
-    const char *path;         // of WebSocket upgrades; NULL: MQTT without WebSocket
+    const char *path;         // of WebSocket upgrades, "*" any; NULL: MQTT without it
     const char *mount;        // goes before the topics of its clients, %c and %u in it
                               // stand for client identifier and user name; NULL: none
     uint32_t connections_max; // 0: no bound
@@ -135,6 +135,7 @@ typedef struct {
     bool cn_as_user_name;     // a verified certificate's Common Name is the user, and
                               // needs no password
     bool proxy;               // connections begin with a PROXY header; not with TLS
+    const char *proxy_from;   // who may send one: ADDRESS/BITS,ADDRESS/BITS; NULL: anybody
 } nmq_listener_options;
 
 // Listens, and takes the descriptor; connections wait until nmq_broker_accept. *number

@@ -446,6 +446,7 @@ def _c_listener(options: ListenerOptions, kept: list[Any]) -> Any:
     raw.path, raw.mount = _c_text(options.path, kept), _c_text(options.mount, kept)
     raw.connections_max, raw.ask_auth = options.connections_max, options.ask_auth
     raw.cn_as_user_name, raw.proxy = options.cn_as_user_name, options.proxy
+    raw.proxy_from = _c_text(",".join(options.proxy_from) or None, kept)
     return raw
 
 

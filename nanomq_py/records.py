@@ -75,12 +75,13 @@ class ListenerOptions:
 
     name: str = ""  # for log lines
     address: str = ""  # HOST:PORT, with TLS
-    path: str | None = None  # of WebSocket upgrades; None: MQTT without WebSocket
+    path: str | None = None  # of WebSocket upgrades, * any; None: MQTT without it
     mount: str | None = None
     connections_max: int = 0
     ask_auth: bool = False
     cn_as_user_name: bool = False
     proxy: bool = False
+    proxy_from: tuple[str, ...] = ()  # networks that may send PROXY headers; empty: any
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def tell_what_is_missing(config: Config) -> None:
         log.error("%s", missing)
     if (text := read_over(config)) is not None:
         log.warning("%s", text)
+    _warn_of_proxies(config)
 
 
 def read_over(config: Config, most: int = 8) -> str | None:
@@ -51,6 +52,17 @@ def read_over(config: Config, most: int = 8) -> str | None:
         return None
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"keys without a meaning in this version: {', '.join(names[:most])}{more}"
+
+
+def _warn_of_proxies(config: Config) -> None:
+    """Say which listeners believe whoever connects what it says of itself."""
+    for place in places_of(config):
+        if place.settings.proxy_protocol and not place.is_ipc and not config.proxy.trusted:
+            log.warning(
+                "listener.%s.proxy_protocol=true: whoever connects there can take any address;"
+                " proxy.trusted says which balancers may",
+                place.name,
+            )
 
 
 def _proves_users(config: Config) -> bool:

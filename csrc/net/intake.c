@@ -7,6 +7,8 @@
 #include "net/conn.h"
 #include "net/proxy.h"
 
+enum { PATH_CHARS = 100 }; // of a path, in a log line
+
 // Drops bytes off the front of the raw part.
 static void
 drop(nmq_conn *conn, size_t count)

@@ -18,10 +18,12 @@ from nanomq_py.config.units import (
     Flag,
     List,
     Mount,
+    Networks,
     Optional,
     Size,
     Text,
     Url,
+    UrlPath,
     Whole,
     Words,
 )
