@@ -1,4 +1,5 @@
 // conn.c - the receive side: from the stream to the packets, one batch a read.
+#include "net/conn_linger.h"
 #include "net/conn_log.h"
 
 #include <string.h>
@@ -19,22 +20,6 @@ enum {
     QUIET_READS = 8,      // reads of less than a quarter before the buffer shrinks
     OUT_BYTES = 16 << 20, // written to subscribers before they are flushed
 };
-
-void
-nmq_conn_note_end(nmq_conn *conn, nmq_fault why)
-{
-    if (conn->end.code == NMQ_RC_SUCCESS && conn->end.why == NULL) {
-        conn->end = why;
-    }
-}
-
-void
-nmq_conn_set_end(nmq_conn *conn, nmq_fault why)
-{
-    (void) pthread_mutex_lock(&conn->link.lock);
-    nmq_conn_note_end(conn, why);
-    (void) pthread_mutex_unlock(&conn->link.lock);
-}
 
 void
 nmq_conn_end(nmq_conn *conn, bool lost)

@@ -38,7 +38,7 @@ typedef struct {
     nmq_map by_number;    // lock: those whose receive side is not over
     uint64_t open;        // lock: not yet freed
     uint32_t strangers;   // atomic: of them, without a client
-    uint32_t lingering;   // atomic: of them, over but for what conn_linger.c does
+    uint32_t lingering;   // atomic: of them, over but for what conn_linger.h says
     uint64_t next_number; // lock
     bool closing;         // atomic, written with lock: no more are taken
 } nmq_conns;
@@ -134,7 +134,7 @@ struct nmq_conn {
     uint8_t job_does;          // link.lock: enum nmq_conn_job; 0: it is not posted
     bool is_sending;           // link.lock
     bool closing;              // link.lock: close once all is sent
-    bool lingers;              // link.lock: its peer is told why; see conn_linger.c
+    bool lingers;              // link.lock: its peer is told why; see conn_linger.h
     bool waits_for_itself; // atomic, written with link.lock: its answers are to go first
     bool is_held;          // atomic: it waits for another link, or is about to
     bool asking;           // link.lock: a question is out
@@ -242,24 +242,10 @@ void nmq_conn_answered_all(nmq_conn *conn, bool always);
 // Returns whether to look again.
 bool nmq_conn_look_at_answers(nmq_conn *conn, int64_t now_ms);
 
-// conn.c. Keeps why the connection will end, for the log; the first reason counts. Call
+// conn_log.c. Keeps why the connection will end, for the log; the first reason counts. Call
 // nmq_conn_note_end with link.lock, nmq_conn_set_end without.
 void nmq_conn_note_end(nmq_conn *conn, nmq_fault why);
 void nmq_conn_set_end(nmq_conn *conn, nmq_fault why);
-
-// conn_linger.c. Its peer is told why it ends, with what is put into the outbox now: the
-// connection is to linger, unless memory is short. Call with link.lock.
-void nmq_conn_note_told(nmq_conn *conn);
-
-// conn_linger.c. All is sent to a peer that is told why: its way in ends.
-void nmq_conn_finish(nmq_conn *conn);
-
-// conn_linger.c. The receive side is over: whether the connection lingers, and keeps the
-// receive side's reference; nmq_conn_drop_more begins it then, nmq_conn_drop is what
-// on_recv comes to. Receive side.
-bool nmq_conn_begin_linger(nmq_conn *conn);
-void nmq_conn_drop_more(nmq_conn *conn);
-void nmq_conn_drop(nmq_conn *conn, int status, size_t count);
 
 // conn.c. The end of the receive side; `lost` when the peer is gone and what waits has no
 // receiver.

@@ -1,17 +1,10 @@
-// conn_linger.c - the end of a connection whose peer was told why.
-//
-//     told, way out shut ──what comes is dropped──> peer closes, sent much, or time is over
-//
-// A socket that is closed while its peer still writes resets the connection: the peer's
-// write fails before it has read the reason. So the end waits for the peer,
-// NMQ_CONN_LINGER_MS at most. The connection counts nowhere any more, and holds a
-// descriptor and a buffer: only a few may do so at a time.
+#include "net/conn_linger.h"
+
 #include "base/descriptors.h"
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "net/acceptor.h"
-#include "net/conn.h"
 
 enum {
     LINGERING_MAX = 256,            // connections of one broker

@@ -3,7 +3,7 @@
 #include "base/status.h"
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
-#include "net/conn.h"
+#include "net/conn_linger.h"
 #include "route/deliver.h"
 #include "route/retained.h"
 

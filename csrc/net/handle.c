@@ -7,7 +7,7 @@
 #include "base/status.h"
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
-#include "net/conn.h"
+#include "net/conn_linger.h"
 #include "net/conn_log.h"
 #include "route/deliver.h"
 #include "store/session_acks.h"

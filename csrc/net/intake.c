@@ -4,7 +4,7 @@
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "net/conn.h"
+#include "net/conn_linger.h"
 #include "net/proxy.h"
 
 enum { PATH_CHARS = 100 }; // of a path, in a log line

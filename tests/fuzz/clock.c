@@ -123,10 +123,10 @@ nmq_clock_pause(void)
 }
 
 bool
-nmq_clock_is_due(int64_t *last_ms, int64_t now_ms, int64_t pause_ms)
+nmq_clock_is_due(int64_t *last_ms, int64_t at_ms, int64_t pause_ms)
 {
-    bool due = *last_ms == 0 || now_ms - *last_ms >= pause_ms;
+    bool due = *last_ms == 0 || at_ms - *last_ms >= pause_ms;
 
-    *last_ms = due ? now_ms : *last_ms;
+    *last_ms = due ? at_ms : *last_ms;
     return due;
 }
