@@ -42,7 +42,6 @@ def tell_what_is_missing(config: Config) -> None:
         log.error("%s", missing)
     if (text := read_over(config)) is not None:
         log.warning("%s", text)
-    _warn_of_proxies(config)
 
 
 def read_over(config: Config, most: int = 8) -> str | None:
@@ -54,7 +53,7 @@ def read_over(config: Config, most: int = 8) -> str | None:
     return f"keys without a meaning in this version: {', '.join(names[:most])}{more}"
 
 
-def _warn_of_proxies(config: Config) -> None:
+def warn_of_proxies(config: Config) -> None:
     """Say which listeners believe whoever connects what it says of itself."""
     for place in places_of(config):
         if place.settings.proxy_protocol and not place.is_ipc and not config.proxy.trusted:
