@@ -135,17 +135,24 @@ nmq_tls_refuse_bad(void)
 
 // --- the handshake
 
-static void
+static failure *
+failure_of(const void *ssl)
+{
+    for (unsigned i = 0; i < FAILURES; i++) {
+        if (failures[i].ssl == ssl) {
+            return &failures[i];
+        }
+    }
+    return NULL;
+}
+
+// Returns whether it is kept.
+static bool
 note_failure(const void *ssl, int error)
 {
     if (error == GONE_EOF || error == GONE_CLOSED || error == GONE_RECV ||
         error == GONE_SEND || !__atomic_load_n(&knows_streams, __ATOMIC_RELAXED)) {
-        return;
-    }
-    for (unsigned i = 0; i < FAILURES; i++) {
-        if (failures[i].ssl == ssl) {
-            return; // nng tries again; the first error says why
-        }
+        return false;
     }
     failures[next_failure++ % FAILURES] = (failure){
         .ssl = ssl,
@@ -153,21 +160,36 @@ note_failure(const void *ssl, int error)
         .error = bad_found != 0 ? VERIFY_FAILED : error,
         .bad = bad_found != 0 ? bad_found : mbed.verify_result(ssl),
     };
+    return true;
+}
+
+// nng closes the socket as soon as a handshake has failed, and the alert may still wait
+// behind what is being sent. So the failure is told when nng comes again, after a send.
+static int
+go_on(void *ssl)
+{
+    const failure *before = failure_of(ssl);
+
+    if (before != NULL) {
+        return before->error;
+    }
+    alerted = false;
+    bad_found = 0;
+    int rv = mbed.handshake(ssl);
+    if (rv == NO_CERTIFICATE && !alerted) { // TLS 1.2 says nothing (RFC 5246, 7.4.6)
+        alerted = mbed.send_alert(ssl, ALERT_FATAL, ALERT_HANDSHAKE_FAILURE) == 0;
+    }
+    if (rv != 0 && rv != WANT_READ && rv != WANT_WRITE && note_failure(ssl, rv)) {
+        rv = alerted ? WANT_WRITE : rv;
+    }
+    return rv;
 }
 
 static int
 handshake(void *ssl)
 {
     (void) pthread_mutex_lock(&one_at_a_time);
-    alerted = false;
-    bad_found = 0;
-    int rv = mbed.handshake(ssl);
-    if (rv == NO_CERTIFICATE && !alerted) { // TLS 1.2 says nothing (RFC 5246, 7.4.6)
-        (void) mbed.send_alert(ssl, ALERT_FATAL, ALERT_HANDSHAKE_FAILURE);
-    }
-    if (rv != 0 && rv != WANT_READ && rv != WANT_WRITE) {
-        note_failure(ssl, rv);
-    }
+    int rv = go_on(ssl);
     (void) pthread_mutex_unlock(&one_at_a_time);
     return rv;
 }
@@ -177,10 +199,9 @@ static void
 release(void *ssl)
 {
     (void) pthread_mutex_lock(&one_at_a_time);
-    for (unsigned i = 0; i < FAILURES; i++) {
-        if (failures[i].ssl == ssl) {
-            failures[i] = (failure){0};
-        }
+    failure *failed = failure_of(ssl);
+    if (failed != NULL) {
+        *failed = (failure){0};
     }
     mbed.release(ssl);
     (void) pthread_mutex_unlock(&one_at_a_time);
@@ -198,13 +219,14 @@ set_bio(void *ssl, void *bio, void *send, void *recv, void *recv_timeout)
 static int
 send_alert(void *ssl, unsigned char level, unsigned char message)
 {
-    alerted = true;
     if (message == ALERT_NO_CERTIFICATE) {
         message = ALERT_CERTIFICATE_REQUIRED;
     } else if (message == ALERT_ACCESS_DENIED && bad_found != 0) {
         message = certificate_faults[fault_of(bad_found)].alert;
     }
-    return mbed.send_alert(ssl, level, message);
+    int rv = mbed.send_alert(ssl, level, message);
+    alerted = rv == 0; // else nothing is sent that nng would come again for
+    return rv;
 }
 
 static int
