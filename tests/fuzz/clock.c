@@ -121,12 +121,3 @@ void
 nmq_clock_pause(void)
 {
 }
-
-bool
-nmq_clock_is_due(int64_t *last_ms, int64_t at_ms, int64_t pause_ms)
-{
-    bool due = *last_ms == 0 || at_ms - *last_ms >= pause_ms;
-
-    *last_ms = due ? at_ms : *last_ms;
-    return due;
-}
