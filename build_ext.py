@@ -44,6 +44,7 @@ TEST_HEADERS = [
         "mqtt/packet.h",
         "mqtt/decode.h",
         "mqtt/encode.h",
+        "mqtt/frame.h",
         "mqtt/topic.h",
         "mqtt/reason.h",
         "mqtt/conn_state.h",

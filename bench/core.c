@@ -115,12 +115,22 @@ end_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
     return NMQ_ENOENT;
 }
 
+static int
+end_refusal(nmq_stream *stream, char to[NMQ_STREAM_REFUSAL_BYTES])
+{
+    (void) stream;
+    to[0] = 0;
+    return NMQ_ENOENT;
+}
+
 static const nmq_stream_ops end_ops = {
     .recv = end_recv,
     .send = end_send,
+    .finish = end_close,
     .close = end_close,
     .free = end_close,
     .common_name = end_common_name,
+    .refusal = end_refusal,
 };
 
 static void

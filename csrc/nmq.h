@@ -108,7 +108,13 @@ typedef struct {
     bool verify_peer;         // check the certificates of clients
     bool require_cert;        // and refuse those that have none
     uint8_t min_version;      // 12 or 13: TLS 1.2 or 1.3
+    const uint16_t *ciphers;  // suites by their number (IANA's), the preferred first
+    size_t cipher_count;      // 0: what Mbed TLS prefers
 } nmq_tls_options;
+
+// Whether cipher suites can be chosen here, and whether there is one of that number.
+bool nmq_tls_takes_ciphers(void);
+bool nmq_tls_has_cipher(uint16_t suite);
 
 // Certificates and keys that TLS can use, made ready. Returns NMQ_OK, NMQ_ECRYPTO or
 // NMQ_ENOMEM. Whoever uses them keeps them: free them at any time.
@@ -121,7 +127,7 @@ typedef struct {
     const nmq_tls *tls;       // NULL: no TLS
     const char *address;      // ADDRESS:PORT with TLS, port 0 takes a free one
     const char *name;         // for log lines; NULL: none
-    const char *path;         // of WebSocket upgrades; NULL: MQTT without WebSocket
+    const char *path;         // of WebSocket upgrades, "*" any; NULL: MQTT without it
     const char *mount;        // goes before the topics of its clients, %c and %u in it
                               // stand for client identifier and user name; NULL: none
     uint32_t connections_max; // 0: no bound
@@ -129,6 +135,7 @@ typedef struct {
     bool cn_as_user_name;     // a verified certificate's Common Name is the user, and
                               // needs no password
     bool proxy;               // connections begin with a PROXY header; not with TLS
+    const char *proxy_from;   // who may send one: ADDRESS/BITS,ADDRESS/BITS; NULL: anybody
 } nmq_listener_options;
 
 // Listens, and takes the descriptor; connections wait until nmq_broker_accept. *number

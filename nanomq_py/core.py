@@ -76,6 +76,12 @@ def _bind_nng() -> None:
 _bind_nng()
 # Whether TLS 1.3 is safe: where it is not, 1.2 is spoken unless the configuration refuses it.
 TLS_IS_GUARDED: bool = lib.nmq_nng_guard_tls() == lib.NMQ_OK
+TLS_TAKES_CIPHERS: bool = lib.nmq_tls_takes_ciphers()
+
+
+def has_cipher(suite: int) -> bool:
+    """Return whether nng's TLS has the cipher suite of that number (IANA's)."""
+    return bool(lib.nmq_tls_has_cipher(suite))
 
 
 def set_task_threads(count: int) -> None:
@@ -120,6 +126,8 @@ class Tls:
         raw.ca = _c_text(options.ca, kept)
         raw.verify_peer, raw.require_cert = options.verify_peer, options.require_cert
         raw.min_version = options.min_version
+        suites = ffi.new("uint16_t[]", options.ciphers)
+        raw.ciphers, raw.cipher_count = suites, len(options.ciphers)
         out = ffi.new("nmq_tls **")
         check(lib.nmq_tls_new(raw, out))
         self.handle: Any = ffi.gc(out[0], lib.nmq_tls_free)
@@ -438,6 +446,7 @@ def _c_listener(options: ListenerOptions, kept: list[Any]) -> Any:
     raw.path, raw.mount = _c_text(options.path, kept), _c_text(options.mount, kept)
     raw.connections_max, raw.ask_auth = options.connections_max, options.ask_auth
     raw.cn_as_user_name, raw.proxy = options.cn_as_user_name, options.proxy
+    raw.proxy_from = _c_text(",".join(options.proxy_from) or None, kept)
     return raw
 
 

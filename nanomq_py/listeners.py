@@ -116,6 +116,11 @@ def _check(place: Place, called: Callable[[str], str]) -> None:
             f"{called(f'listener.{place.name}.proxy_protocol')}=true: expected a listener"
             " without TLS; the balancer can end TLS itself"
         )
+    if settings.path is not None and place.scheme not in _WEBSOCKET:
+        raise ConfigError(
+            f"listener.{place.name}.websocket.path={settings.path}: expected a listener with"
+            " WebSocket"
+        )
     if settings.cn_as_username and not place.has_tls:
         raise ConfigError(
             f"{called(f'listener.{place.name}.cn_as_username')}=true: expected a listener"
@@ -123,19 +128,28 @@ def _check(place: Place, called: Callable[[str], str]) -> None:
         )
 
 
-def options_of(place: Place, *, ask_auth: bool) -> ListenerOptions:
+def _path_of(place: Place, config: Config) -> str | None:
+    """Return the path that WebSocket clients ask for; None: the listener has no WebSocket."""
+    if place.scheme not in _WEBSOCKET:
+        return None
+    common = config.websocket.path if place.name in ("ws", "wss") else None
+    return place.settings.path or common or urlsplit(place.url).path or "/"
+
+
+def options_of(place: Place, config: Config, *, ask_auth: bool) -> ListenerOptions:
     """Return what the core needs of a listener, besides its socket and certificates."""
     parts = urlsplit(place.url)
     settings = place.settings
     return ListenerOptions(
         name=place.url,
         address=parts.netloc,
-        path=(parts.path or "/") if place.scheme in _WEBSOCKET else None,
+        path=_path_of(place, config),
         mount=settings.mountpoint,
         connections_max=settings.max_connections,
         ask_auth=ask_auth,
         cn_as_user_name=settings.cn_as_username,
         proxy=settings.proxy_protocol,
+        proxy_from=config.proxy.trusted,
     )
 
 

@@ -66,7 +66,7 @@ def _wanted(config: Config, must_ask: MustAsk) -> list[Listening]:
     wanted = []
     for place in places_of(config):
         anonymous = place.allows_anonymous(config)
-        options = options_of(place, ask_auth=must_ask(anonymous))
+        options = options_of(place, config, ask_auth=must_ask(anonymous))
         if not place.has_tls:
             wanted.append(Listening(place, options, anonymous))
             continue

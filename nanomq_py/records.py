@@ -66,6 +66,7 @@ class TlsOptions:
     verify_peer: bool = False
     require_cert: bool = False
     min_version: int = 12  # or 13: TLS 1.2 or 1.3
+    ciphers: tuple[int, ...] = ()  # suites by their number, in order; empty: Mbed TLS's own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +75,13 @@ class ListenerOptions:
 
     name: str = ""  # for log lines
     address: str = ""  # HOST:PORT, with TLS
-    path: str | None = None  # of WebSocket upgrades; None: MQTT without WebSocket
+    path: str | None = None  # of WebSocket upgrades, * any; None: MQTT without it
     mount: str | None = None
     connections_max: int = 0
     ask_auth: bool = False
     cn_as_user_name: bool = False
     proxy: bool = False
+    proxy_from: tuple[str, ...] = ()  # networks that may send PROXY headers; empty: any
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from nanomq_py.verify import (
     exposed_files,
     refuse_unsupported,
     tell_what_is_missing,
+    warn_of_proxies,
 )
 
 log = logging.getLogger("nanomq")
@@ -65,6 +66,7 @@ class Server:
     async def _check(self, config: Config) -> None:
         refuse_unsupported(config)
         tell_what_is_missing(config)
+        warn_of_proxies(config)
 
     async def _prepare_http(self, config: Config) -> Change:
         return await self.http.prepare(config)
@@ -108,6 +110,7 @@ class Server:
         refuse_unsupported(self.reloader.config)
         await self._warn_of_exposed_files()
         tell_what_is_missing(self.reloader.config)
+        warn_of_proxies(self.reloader.config)
         ours = os.environ.pop(systemd.OURS, "").split(":")
         inherited = Inherited(systemd.take_sockets(os.environ), ours)
         with systemd.state_of(os.environ) as state:

@@ -7,11 +7,13 @@ wrong.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from nanomq_py import core
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.sections import HttpServer, Listener, Tls
+from nanomq_py.config.sections import DEFAULT_CIPHERS, HttpServer, Listener, Tls
 from nanomq_py.records import TlsOptions
 
 MAX_PEM_BYTES = 1 << 20
@@ -89,6 +91,50 @@ def _check_pair(
         raise ConfigError(why) from None
 
 
+def _completed(cert: str, ca: str) -> str:
+    """Return the chain with what the CA file has of the rest of it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_verify_locations(cadata=ca)
+    known = context.get_ca_certs()
+    if all(root["subject"] == root["issuer"] for root in known):
+        return cert
+    from nanomq_py.chain import completed  # with cryptography: few need it
+
+    try:
+        return completed(cert, ca)
+    except ValueError:  # OpenSSL can read it: nng's TLS decides
+        return cert
+
+
+def _ciphers(name: str, text: str) -> tuple[int, ...]:
+    """Return the cipher suites by number. Raises ConfigError."""
+    if not core.TLS_TAKES_CIPHERS:
+        if text == DEFAULT_CIPHERS:
+            return ()
+        raise ConfigError(
+            f"{name}={text!r}: the Mbed TLS inside this pynng does not let its ciphers be"
+            " chosen; take the key out. TLS by OpenSSL, which does, is to come"
+        )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.set_ciphers(text)
+    except ssl.SSLError:
+        raise ConfigError(
+            f"{name}={text!r}: expected ciphers in OpenSSL's words, such as {DEFAULT_CIPHERS}"
+        ) from None
+    given = [cipher for cipher in context.get_ciphers() if core.has_cipher(_number(cipher))]
+    if all(cipher["protocol"] == "TLSv1.3" for cipher in given):
+        raise ConfigError(
+            f"{name}={text!r}: expected one for TLS 1.2 that nng's Mbed TLS has, such as"
+            f" those of {DEFAULT_CIPHERS}"
+        )
+    return tuple(_number(cipher) for cipher in given)
+
+
+def _number(cipher: Mapping[str, Any]) -> int:
+    return int(cipher["id"]) & 0xFFFF
+
+
 def load_tls(config: Config, listener: Listener) -> TlsOptions:
     """Return what a listener needs for TLS: its own keys, and ``tls.*`` for the others.
 
@@ -126,11 +172,12 @@ def load_tls(config: Config, listener: Listener) -> TlsOptions:
         if wanted and not verify:
             raise ConfigError(f"{name}=true: expected {named('verify_peer')}=true with it")
     return TlsOptions(
-        cert=cert,
+        cert=cert if ca is None else _completed(cert, ca),
         key=key,
         key_password=password,
         ca=ca,
         verify_peer=verify,
         require_cert=require,
         min_version=13 if version == "1.3" else 12,
+        ciphers=_ciphers(named("ciphers"), listener.ciphers or base.ciphers),
     )

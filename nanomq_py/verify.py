@@ -53,6 +53,17 @@ def read_over(config: Config, most: int = 8) -> str | None:
     return f"keys without a meaning in this version: {', '.join(names[:most])}{more}"
 
 
+def warn_of_proxies(config: Config) -> None:
+    """Say which listeners believe whoever connects what it says of itself."""
+    for place in places_of(config):
+        if place.settings.proxy_protocol and not place.is_ipc and not config.proxy.trusted:
+            log.warning(
+                "listener.%s.proxy_protocol=true: whoever connects there can take any address;"
+                " proxy.trusted says which balancers may",
+                place.name,
+            )
+
+
 def _proves_users(config: Config) -> bool:
     """Return whether a client can prove who it is: by a password, or by a certificate."""
     return bool(config.users) or any(

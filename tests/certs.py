@@ -37,6 +37,7 @@ def identity(
     common_name: str | None = None,
     valid_for: timedelta = timedelta(days=2),
     password: str | None = None,
+    is_ca: bool = False,
 ) -> Identity:
     """Make one; without an issuer it is a CA that signs itself."""
     key = ec.generate_private_key(ec.SECP256R1())
@@ -50,7 +51,9 @@ def identity(
         .serial_number(x509.random_serial_number())
         .not_valid_before(begun)
         .not_valid_after(begun + valid_for)
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), True)
+        .add_extension(
+            x509.BasicConstraints(ca=is_ca or issuer is None, path_length=None), True
+        )
         .add_extension(
             x509.SubjectAlternativeName(
                 [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]

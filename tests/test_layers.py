@@ -41,7 +41,7 @@ def test_waits_go_by_the_monotonic_clock() -> None:
         )
 
 
-NNG = {"nng", "stream_nng", "acceptor_socket", "acceptor_tls", "tls_guard"}
+NNG = {"nng", "stream_nng", "acceptor_socket", "acceptor_tls", "tls_guard", "tls_library"}
 
 
 def test_nng_is_known_to_streams_and_acceptors_only() -> None:

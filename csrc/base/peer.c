@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -40,6 +41,42 @@ nmq_peer_of(const struct sockaddr *address)
         return nmq_peer_ip6(in6->sin6_addr.s6_addr, ntohs(in6->sin6_port));
     }
     return (nmq_peer){0};
+}
+
+bool
+nmq_peer_is_in(const nmq_peer *peer, const nmq_network *network)
+{
+    unsigned whole = network->prefix_bits / 8;
+    unsigned rest = network->prefix_bits % 8;
+
+    if (network->address_len != peer->address_len ||
+        memcmp(network->address, peer->address, whole) != 0) {
+        return false;
+    }
+    return rest == 0 || (network->address[whole] ^ peer->address[whole]) >> (8 - rest) == 0;
+}
+
+const char *
+nmq_network_read(const char *text, nmq_network *network)
+{
+    char host[INET6_ADDRSTRLEN];
+    size_t len = strcspn(text, "/");
+    char *end;
+
+    if (text[len] != '/' || len >= sizeof host) {
+        return NULL;
+    }
+    memcpy(host, text, len);
+    host[len] = 0;
+    *network = (nmq_network){.address_len = strchr(host, ':') != NULL ? 16 : 4};
+    unsigned long bits = strtoul(text + len + 1, &end, 10);
+    if (inet_pton(network->address_len == 4 ? AF_INET : AF_INET6, host, network->address) !=
+            1 ||
+        bits > 8ul * network->address_len) {
+        return NULL;
+    }
+    network->prefix_bits = (uint8_t) bits;
+    return *end == ',' ? end + 1 : end;
 }
 
 nmq_peer_text

@@ -18,6 +18,13 @@ typedef struct {
     bool counted;        // among the connections of its address; net/listener.h
 } nmq_peer;
 
+// Addresses that begin alike.
+typedef struct {
+    uint8_t address[16]; // network order
+    uint8_t address_len; // 4 or 16
+    uint8_t prefix_bits; // how many of its bits count
+} nmq_network;
+
 typedef struct {
     char text[64];
 } nmq_peer_text;
@@ -26,6 +33,13 @@ typedef struct {
 nmq_peer nmq_peer_of(const struct sockaddr *address);
 nmq_peer nmq_peer_ip4(const uint8_t address[4], uint16_t port);
 nmq_peer nmq_peer_ip6(const uint8_t address[16], uint16_t port);
+
+// Whether the peer has an address, and that is in the network.
+bool nmq_peer_is_in(const nmq_peer *peer, const nmq_network *network);
+
+// Reads one ADDRESS/BITS off the front of the text, and a comma behind it. Returns where
+// the next one begins, or NULL for what is none.
+const char *nmq_network_read(const char *text, nmq_network *network);
 
 // The address alone as text; empty: none.
 nmq_peer_text nmq_peer_host(const nmq_peer *peer);

@@ -165,6 +165,7 @@ stop(nmq_acceptor *acceptor)
     acceptor_free(a);
 }
 
+// The configuration is the one that this thread made last.
 static int
 fill(nng_tls_config *config, const nmq_tls_options *tls)
 {
@@ -173,8 +174,17 @@ fill(nng_tls_config *config, const nmq_tls_options *tls)
                                    : NNG_TLS_AUTH_OPTIONAL;
     int least = tls->min_version >= 13 ? NNG_TLS_1_3 : NNG_TLS_1_2;
     int most = nmq_tls_is_guarded() || least == NNG_TLS_1_3 ? NNG_TLS_1_3 : NNG_TLS_1_2;
-    int rv = nng.tls_config_version(config, least, most);
+    int status = tls->cipher_count > 0
+                     ? nmq_tls_set_ciphers(tls->ciphers, tls->cipher_count)
+                     : NMQ_OK;
 
+    if (status != NMQ_OK) {
+        return status;
+    }
+    if (mode == NNG_TLS_AUTH_OPTIONAL) {
+        nmq_tls_refuse_bad();
+    }
+    int rv = nng.tls_config_version(config, least, most);
     if (rv == 0) {
         rv = nng.tls_config_own_cert(config, tls->cert, tls->key, tls->key_password);
     }

@@ -1,4 +1,5 @@
 // conn.c - the receive side: from the stream to the packets, one batch a read.
+#include "net/conn_linger.h"
 #include "net/conn_log.h"
 
 #include <string.h>
@@ -21,22 +22,6 @@ enum {
 };
 
 void
-nmq_conn_note_end(nmq_conn *conn, nmq_fault why)
-{
-    if (conn->end.code == NMQ_RC_SUCCESS && conn->end.why == NULL) {
-        conn->end = why;
-    }
-}
-
-void
-nmq_conn_set_end(nmq_conn *conn, nmq_fault why)
-{
-    (void) pthread_mutex_lock(&conn->link.lock);
-    nmq_conn_note_end(conn, why);
-    (void) pthread_mutex_unlock(&conn->link.lock);
-}
-
-void
 nmq_conn_end(nmq_conn *conn, bool lost)
 {
     nmq_conns *conns = conn->conns;
@@ -44,6 +29,7 @@ nmq_conn_end(nmq_conn *conn, bool lost)
 
     nmq_conn_forget(conn);
     (void) pthread_mutex_lock(&link->lock);
+    bool first = !conn->closing;
     conn->closing = true;
     link->closed = true;
     nmq_conn_log_ended(conn);
@@ -61,11 +47,19 @@ nmq_conn_end(nmq_conn *conn, bool lost)
     if (lost) {
         conn->stream->ops->close(conn->stream);
         nmq_conn_cancel(conn, &conn->timer);
-    } else {
-        nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
-        nmq_conn_start_sending(conn, false);
+        nmq_link_unref(link); // the receive side's
+        return;
     }
-    nmq_link_unref(link); // the receive side's
+    bool lingers = nmq_conn_begin_linger(conn);
+    if (first) { // else nmq_conn_disconnect did: its peer gets no more time by sending
+        nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
+    }
+    nmq_conn_start_sending(conn, false);
+    if (lingers) {
+        nmq_conn_drop_more(conn);
+    } else {
+        nmq_link_unref(link); // the receive side's
+    }
 }
 
 // The room that a packet which has begun needs, as far as it is granted now: a client that
@@ -196,7 +190,12 @@ nmq_conn_on_recv(void *arg, int status, size_t count)
 {
     nmq_conn *conn = arg;
 
+    if (conn->drops_left > 0) {
+        nmq_conn_drop(conn, status, count);
+        return;
+    }
     if (status != NMQ_OK || count == 0) {
+        nmq_conn_tell_refusal(conn);
         nmq_conn_end(conn, true);
         return;
     }

@@ -38,8 +38,9 @@ typedef struct {
     nmq_map by_number;    // lock: those whose receive side is not over
     uint64_t open;        // lock: not yet freed
     uint32_t strangers;   // atomic: of them, without a client
+    uint32_t lingering;   // atomic: of them, over but for what conn_linger.h says
     uint64_t next_number; // lock
-    bool closing;         // lock: no more are taken
+    bool closing;         // atomic, written with lock: no more are taken
 } nmq_conns;
 
 // Why a connection ends or a packet is refused.
@@ -65,7 +66,7 @@ typedef struct {
     uint8_t reason_code; // of the answer
 } nmq_auth;
 
-// MQTT in WebSocket frames: one frame a load of the outbox.
+// MQTT in WebSocket frames, and what goes out besides packets.
 typedef struct {
     nmq_ws ws;        // receive side; its reply: link.lock
     nmq_buf prefix;   // send side: goes out before the load
@@ -115,6 +116,7 @@ struct nmq_conn {
     uint64_t number;           // fixed
     nmq_buf in;                // receive side: bytes not handled yet
     size_t plain;              // receive side: of in, MQTT; raw bytes follow
+    size_t drops_left;         // receive side: bytes to drop, at most; 0: it is not over
     nmq_conn_ws *ws;           // fixed; NULL: MQTT without WebSocket
     nmq_mount *mount;          // receive side; NULL: none
     nmq_rate *rate;            // atomic, set once; NULL: as fast as it likes
@@ -132,6 +134,7 @@ struct nmq_conn {
     uint8_t job_does;          // link.lock: enum nmq_conn_job; 0: it is not posted
     bool is_sending;           // link.lock
     bool closing;              // link.lock: close once all is sent
+    bool lingers;              // link.lock: its peer is told why; see conn_linger.h
     bool waits_for_itself; // atomic, written with link.lock: its answers are to go first
     bool is_held;          // atomic: it waits for another link, or is about to
     bool asking;           // link.lock: a question is out
@@ -239,7 +242,7 @@ void nmq_conn_answered_all(nmq_conn *conn, bool always);
 // Returns whether to look again.
 bool nmq_conn_look_at_answers(nmq_conn *conn, int64_t now_ms);
 
-// conn.c. Keeps why the connection will end, for the log; the first reason counts. Call
+// conn_log.c. Keeps why the connection will end, for the log; the first reason counts. Call
 // nmq_conn_note_end with link.lock, nmq_conn_set_end without.
 void nmq_conn_note_end(nmq_conn *conn, nmq_fault why);
 void nmq_conn_set_end(nmq_conn *conn, nmq_fault why);
@@ -271,6 +274,10 @@ enum nmq_next nmq_conn_intake(nmq_conn *conn, nmq_batch *batch);
 // intake.c. Whether a packet of that size may come now; counted if not.
 bool nmq_conn_takes_size(const nmq_conn *conn, size_t size);
 
+// intake.c. Logs why the transport refused the peer, if it did. Receive side, after a recv
+// that failed.
+void nmq_conn_tell_refusal(nmq_conn *conn);
+
 // intake.c. Whether the send side has something besides the outbox. Call with link.lock.
 bool nmq_conn_has_reply(const nmq_conn *conn);
 
@@ -278,9 +285,9 @@ bool nmq_conn_has_reply(const nmq_conn *conn);
 nmq_bytes nmq_conn_prefix(const nmq_conn *conn);
 size_t nmq_conn_advance_prefix(nmq_conn *conn, size_t count); // how much of count was its
 
-// intake.c. Puts before the next load what goes before it. `last`: nothing will follow.
-// Call with link.lock. Returns NMQ_OK or NMQ_ENOMEM.
-int nmq_conn_wrap(nmq_conn *conn, size_t load, bool last);
+// intake.c. Puts before the next load what goes before it; a close frame when nothing is to
+// follow (`last`). Call with link.lock. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_conn_wrap(nmq_conn *conn, bool last);
 
 // rate.c. Whether clients have a rate.
 bool nmq_conns_have_rate(const nmq_conns *conns);

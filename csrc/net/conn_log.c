@@ -92,6 +92,22 @@ nmq_conn_log_refused(const nmq_conn *conn, nmq_fault fault)
 }
 
 void
+nmq_conn_note_end(nmq_conn *conn, nmq_fault why)
+{
+    if (conn->end.code == NMQ_RC_SUCCESS && conn->end.why == NULL) {
+        conn->end = why;
+    }
+}
+
+void
+nmq_conn_set_end(nmq_conn *conn, nmq_fault why)
+{
+    (void) pthread_mutex_lock(&conn->link.lock);
+    nmq_conn_note_end(conn, why);
+    (void) pthread_mutex_unlock(&conn->link.lock);
+}
+
+void
 nmq_conn_log_ended(const nmq_conn *conn)
 {
     const nmq_log *log = &conn->conns->router->log;

@@ -2,7 +2,8 @@
 #include "base/live.h"
 #include "base/status.h"
 #include "mqtt/encode.h"
-#include "net/conn.h"
+#include "mqtt/reason.h"
+#include "net/conn_linger.h"
 #include "route/deliver.h"
 #include "route/retained.h"
 
@@ -65,7 +66,7 @@ next_load(nmq_conn *conn)
         nmq_outbox_reset(&conn->sending, OUTBOX_KEEP_BYTES);
         link->sending_bytes = link->sending_loose = link->sending_answers = 0;
         size_t load = link->outbox.total;
-        int rv = nmq_conn_wrap(conn, load, conn->closing && load == 0);
+        int rv = nmq_conn_wrap(conn, conn->closing && load == 0);
         bool more = load > 0 || nmq_conn_prefix(conn).len > 0;
         bool wants_pump = !more && link->pump_due && conn->client != NULL && !link->closed;
         nmq_client *client = conn->client;
@@ -103,12 +104,15 @@ sends_done(nmq_conn *conn)
     (void) pthread_mutex_lock(&link->lock);
     bool relieve = link->stuck || (link->wait != NULL && link->wait->held != NULL);
     bool close = conn->closing && !conn->is_sending;
+    bool lingers = conn->lingers;
     (void) pthread_mutex_unlock(&link->lock);
     if (relieve) {
         nmq_link_relieve(link, NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes),
                          false);
     }
-    if (close) {
+    if (close && lingers) {
+        nmq_conn_finish(conn);
+    } else if (close) {
         conn->stream->ops->close(conn->stream);
         nmq_conn_cancel(conn, &conn->timer);
     }
@@ -245,6 +249,9 @@ put_disconnect(nmq_conn *conn, uint8_t reason_code)
 
     if (nmq_conn_version(conn) == NMQ_V5 && conn->client != NULL) {
         (void) nmq_outbox_put(&conn->link.outbox, (nmq_bytes){bytes, sizeof bytes});
+        if (reason_code != NMQ_RC_KEEP_ALIVE_TIMEOUT) { // who is silent is not writing
+            nmq_conn_note_told(conn);
+        }
     }
 }
 

@@ -153,6 +153,7 @@ make_parts(nmq_conn *conn)
     conn->proxy_due = conn->settings->proxy;
     if (conn->settings->path.at != NULL) {
         conn->ws = nmq_zalloc(sizeof *conn->ws);
+        conn->link.outbox.framed = conn->sending.framed = true;
     }
     return conn->settings->path.at != NULL && conn->ws == NULL ? NMQ_ENOMEM : NMQ_OK;
 }
@@ -340,7 +341,7 @@ nmq_conns_close_all(nmq_conns *conns, uint8_t reason_code, uint32_t timeout_ms)
 
     for (int hard = 0; hard < 2; hard++) {
         (void) pthread_mutex_lock(&conns->lock);
-        conns->closing = true;
+        __atomic_store_n(&conns->closing, true, __ATOMIC_RELAXED);
         (void) pthread_mutex_unlock(&conns->lock);
         nmq_conn **all = nmq_conns_all(conns, &count);
         for (size_t i = 0; i < count; i++) {

@@ -4,8 +4,10 @@
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "net/conn.h"
+#include "net/conn_linger.h"
 #include "net/proxy.h"
+
+enum { PATH_CHARS = 100 }; // of a path, in a log line
 
 // Drops bytes off the front of the raw part.
 static void
@@ -22,6 +24,18 @@ refuse(const nmq_conn *conn, const char *why)
 {
     nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO, "%s: refused: %s",
                   nmq_conn_name(conn).text, why);
+}
+
+void
+nmq_conn_tell_refusal(nmq_conn *conn)
+{
+    char why[NMQ_STREAM_REFUSAL_BYTES];
+
+    if (conn->client == NULL && conn->stream->ops->refusal(conn->stream, why) == NMQ_OK) {
+        nmq_log_write(&conn->conns->router->log,
+                      nmq_gate_refusal_level(&conn->conns->gate, NMQ_REFUSAL_TLS),
+                      "%s: refused: TLS: %s", nmq_conn_name(conn).text, why);
+    }
 }
 
 // Returns 1 when the header is taken, 0 if more of it is to come, or NMQ_EMALFORMED or
@@ -80,6 +94,24 @@ upgrade(nmq_conn *conn, nmq_buf *reply)
     return taken < 0 ? taken : NMQ_OK;
 }
 
+// Who runs the broker is told of a path that is not the one, as most clients do not say
+// what the answer was. What cannot be printed is a '?'.
+static void
+tell_path(nmq_conn *conn)
+{
+    nmq_bytes asked = nmq_ws_path((nmq_bytes){conn->in.at, conn->in.len});
+    nmq_bytes path = conn->settings->path;
+    char text[PATH_CHARS + 1] = "";
+
+    for (size_t i = 0; i < PATH_CHARS && i < asked.len; i++) {
+        text[i] = (char) (asked.at[i] > ' ' && asked.at[i] < 0x7f ? asked.at[i] : '?');
+    }
+    nmq_log_write(&conn->conns->router->log,
+                  nmq_gate_refusal_level(&conn->conns->gate, NMQ_REFUSAL_PATH),
+                  "%s: refused: WebSocket path '%s', expected '%.*s'",
+                  nmq_conn_name(conn).text, text, (int) path.len, (const char *) path.at);
+}
+
 // What comes before a fault or a close frame is still handled.
 static void
 unwrap(nmq_conn *conn, nmq_batch *batch)
@@ -98,6 +130,14 @@ unwrap(nmq_conn *conn, nmq_batch *batch)
     if (rv == NMQ_EMALFORMED) {
         refuse(conn, ws->upgraded ? "not a WebSocket frame that MQTT allows"
                                   : "not a WebSocket upgrade for MQTT");
+    }
+    if (rv == NMQ_ENOENT) {
+        tell_path(conn);
+    }
+    if (rv == NMQ_EMALFORMED || rv == NMQ_ENOENT) { // by HTTP, or a close frame
+        (void) pthread_mutex_lock(&conn->link.lock);
+        nmq_conn_note_told(conn);
+        (void) pthread_mutex_unlock(&conn->link.lock);
     }
     conn->ws->over = rv != NMQ_OK;
 }
@@ -172,7 +212,7 @@ nmq_conn_advance_prefix(nmq_conn *conn, size_t count)
 }
 
 int
-nmq_conn_wrap(nmq_conn *conn, size_t load, bool last)
+nmq_conn_wrap(nmq_conn *conn, bool last)
 {
     nmq_conn_ws *w = conn->ws;
     int rv = NMQ_OK;
@@ -186,9 +226,7 @@ nmq_conn_wrap(nmq_conn *conn, size_t load, bool last)
         w->prefix = w->ws.reply;
         w->ws.reply = sent;
     }
-    if (load > 0) {
-        rv = nmq_ws_put_head(&w->prefix, load);
-    } else if (last && nmq_ws_is_open(&w->ws)) {
+    if (last && nmq_ws_is_open(&w->ws)) {
         w->close_put = true;
         rv = nmq_ws_put_close(&w->prefix, nmq_ws_close_code(&w->ws));
     }

@@ -37,6 +37,29 @@ copy(const char *text, nmq_bytes *out)
     return text != NULL ? nmq_bytes_copy(nmq_bytes_of(text), out) : NMQ_OK;
 }
 
+// Reads the networks of a text; NULL: there are none. Returns NMQ_OK, NMQ_EINVAL or
+// NMQ_ENOMEM.
+static int
+read_networks(const char *text, nmq_listener_settings *s)
+{
+    size_t most = 1;
+
+    if (text == NULL) {
+        return NMQ_OK;
+    }
+    for (const char *at = text; *at != 0; at++) {
+        most += *at == ',';
+    }
+    s->proxy_from = nmq_zalloc(most * sizeof *s->proxy_from);
+    if (s->proxy_from == NULL) {
+        return NMQ_ENOMEM;
+    }
+    while (text != NULL && *text != 0) {
+        text = nmq_network_read(text, &s->proxy_from[s->proxy_from_count++]);
+    }
+    return text != NULL ? NMQ_OK : NMQ_EINVAL;
+}
+
 nmq_listener_settings *
 nmq_listener_settings_new(const nmq_listener_options *options)
 {
@@ -52,7 +75,8 @@ nmq_listener_settings_new(const nmq_listener_options *options)
     s->proxy = options->proxy;
     if (copy(options->name, &s->name) != NMQ_OK ||
         copy(options->path, &s->path) != NMQ_OK ||
-        copy(options->mount, &s->mount) != NMQ_OK) {
+        copy(options->mount, &s->mount) != NMQ_OK ||
+        read_networks(options->proxy_from, s) != NMQ_OK) {
         nmq_listener_settings_unref(s);
         return NULL;
     }
@@ -66,6 +90,7 @@ nmq_listener_settings_unref(nmq_listener_settings *settings)
         nmq_free((void *) (uintptr_t) settings->name.at);
         nmq_free((void *) (uintptr_t) settings->path.at);
         nmq_free((void *) (uintptr_t) settings->mount.at);
+        nmq_free(settings->proxy_from);
         nmq_free(settings);
     }
 }
@@ -206,6 +231,29 @@ nmq_listener_leave_address(nmq_listener *listener, const nmq_peer *peer)
     (void) pthread_mutex_unlock(&gate->lock);
 }
 
+// Whether the peer may speak for others: what it says of them would hold for bounds and
+// access rules. Who comes over a Unix socket was let in by its file.
+static bool
+may_proxy(const nmq_listener_settings *settings, const nmq_peer *peer)
+{
+    bool any = settings->proxy_from_count == 0 || peer->address_len == 0;
+
+    for (size_t i = 0; !any && i < settings->proxy_from_count; i++) {
+        any = nmq_peer_is_in(peer, &settings->proxy_from[i]);
+    }
+    return any;
+}
+
+static bool
+refuse_proxy(nmq_listener *listener, const nmq_peer *peer)
+{
+    nmq_log_write(&listener->gate->router->log,
+                  nmq_gate_refusal_level(listener->gate, NMQ_REFUSAL_PROXY),
+                  "%s: refused: not a proxy that is trusted", nmq_peer_name(peer).text);
+    (void) __atomic_add_fetch(&listener->refused, 1, __ATOMIC_RELAXED);
+    return false;
+}
+
 bool
 nmq_listener_admit(nmq_listener *listener, nmq_peer *peer)
 {
@@ -214,8 +262,12 @@ nmq_listener_admit(nmq_listener *listener, nmq_peer *peer)
     (void) pthread_mutex_lock(&gate->lock);
     uint32_t max = listener->settings->connections_max;
     bool proxy = listener->settings->proxy;
+    bool trusted = !proxy || may_proxy(listener->settings, peer);
     (void) pthread_mutex_unlock(&gate->lock);
     peer->counted = false;
+    if (!trusted) {
+        return refuse_proxy(listener, peer);
+    }
     if (!count_in(&gate->open, NMQ_LIVE(gate->options->connections_max))) {
         count_refusal(listener, NMQ_COUNT_REFUSED_CONNECTIONS);
         return false;
@@ -241,6 +293,13 @@ nmq_listener_leave(nmq_listener *listener, const nmq_peer *peer)
     (void) __atomic_sub_fetch(&gate->open, 1, __ATOMIC_RELAXED);
     (void) __atomic_sub_fetch(&listener->open, 1, __ATOMIC_RELAXED);
     nmq_listener_leave_address(listener, peer);
+}
+
+int
+nmq_gate_refusal_level(nmq_gate *gate, enum nmq_refusal what)
+{
+    return nmq_log_is_due(&gate->refused_ms[what], nmq_clock_now_ms()) ? NMQ_LOG_WARNING
+                                                                       : NMQ_LOG_INFO;
 }
 
 void

@@ -11,6 +11,14 @@
 #include "net/stream.h"
 #include "route/router.h"
 
+// What a refused connection is told of in the log for: each once a minute as a warning.
+enum nmq_refusal {
+    NMQ_REFUSAL_PATH,  // a WebSocket path that is not the one
+    NMQ_REFUSAL_PROXY, // a PROXY header from who may not send one
+    NMQ_REFUSAL_TLS,   // a handshake
+    NMQ_REFUSALS,
+};
+
 // Who is connected, over all listeners of a broker.
 typedef struct {
     nmq_router *router;
@@ -19,6 +27,7 @@ typedef struct {
     nmq_map addresses;  // lock: address -> how many connections that came under a bound
     uint32_t open;      // atomic: connections
     int64_t starved_ms; // atomic: when the last warning of it was given
+    int64_t refused_ms[NMQ_REFUSALS]; // atomic: the same
 } nmq_gate;
 
 // What a connection takes from its listener when it comes. Immutable and counted.
@@ -30,7 +39,9 @@ typedef struct {
     uint32_t connections_max; // 0: no bound
     bool ask_auth;
     bool cn_as_user_name;
-    bool proxy; // connections begin with a PROXY header
+    bool proxy;              // connections begin with a PROXY header
+    nmq_network *proxy_from; // owned; who may send one
+    size_t proxy_from_count; // 0: anybody
 } nmq_listener_settings;
 
 typedef struct {
@@ -53,7 +64,8 @@ nmq_listener *nmq_listener_new(nmq_gate *gate, const nmq_listener_options *optio
 nmq_listener *nmq_listener_ref(nmq_listener *listener);
 void nmq_listener_unref(nmq_listener *listener); // takes NULL
 
-// Returns settings with one reference, or NULL.
+// Returns settings with one reference; NULL when memory is out, or for networks that are
+// none.
 nmq_listener_settings *nmq_listener_settings_new(const nmq_listener_options *options);
 void nmq_listener_settings_unref(nmq_listener_settings *settings); // takes NULL
 
@@ -63,15 +75,20 @@ nmq_listener_settings *nmq_listener_now(nmq_listener *listener);
 // Puts the settings in force for connections from now on; takes the reference.
 void nmq_listener_set(nmq_listener *listener, nmq_listener_settings *settings);
 
-// Counts a connection in, unless a bound says no; that is counted too. On a listener with
-// PROXY headers the address is judged later, by nmq_listener_admit_address. Both note in
-// the peer whether its address was counted.
+// Counts a connection in, unless a bound says no, or it comes from elsewhere than PROXY
+// headers may; that is counted too. On a listener with PROXY headers the address is judged
+// later, by nmq_listener_admit_address. Both note in the peer whether its address was
+// counted.
 bool nmq_listener_admit(nmq_listener *listener, nmq_peer *peer);
 bool nmq_listener_admit_address(nmq_listener *listener, nmq_peer *peer);
 
 // The connection is gone, or its peer was not who it is.
 void nmq_listener_leave(nmq_listener *listener, const nmq_peer *peer);
 void nmq_listener_leave_address(nmq_listener *listener, const nmq_peer *peer);
+
+// At which level to log that one: WARNING, but INFO when one was logged a moment ago. A
+// peer that comes again and again does not fill the log.
+int nmq_gate_refusal_level(nmq_gate *gate, enum nmq_refusal what);
 
 // Warns that the process is out of descriptors or memory, not more than now and then.
 void nmq_gate_starved(nmq_gate *gate);

@@ -20,7 +20,7 @@ typedef struct nmq_stream nmq_stream;
 // status is NMQ_OK with count > 0, or a negative nmq_status and the operation is over.
 typedef void nmq_stream_done(void *arg, int status, size_t count);
 
-enum { NMQ_COMMON_NAME_BYTES = 256 };
+enum { NMQ_COMMON_NAME_BYTES = 256, NMQ_STREAM_REFUSAL_BYTES = 80 };
 
 typedef struct {
     // Reads once, up to cap bytes; on_recv tells. Returns NMQ_OK, or NMQ_ENOMEM and on_recv
@@ -31,6 +31,10 @@ typedef struct {
     // on_sent will tell, and the parts must stay until then; or a negative nmq_status.
     int64_t (*send)(nmq_stream *stream, const nmq_bytes *parts, unsigned count);
 
+    // Ends the way out alone, once what was sent has gone: the peer reads an end, and recv
+    // goes on. Nothing where the transport has no such thing (TLS).
+    void (*finish)(nmq_stream *stream);
+
     // Ends both directions; a recv or send under way fails. May be called again.
     void (*close)(nmq_stream *stream);
 
@@ -40,6 +44,10 @@ typedef struct {
     // NUL-terminated. Returns NMQ_OK, NMQ_ENOENT where it showed none (a name without one
     // counts as none), or NMQ_EACCESS for a certificate that no known CA stands for.
     int (*common_name)(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES]);
+
+    // Once recv has failed: writes why the transport refused its peer. Returns NMQ_OK, or
+    // NMQ_ENOENT where it did not.
+    int (*refusal)(nmq_stream *stream, char to[NMQ_STREAM_REFUSAL_BYTES]);
 } nmq_stream_ops;
 
 struct nmq_stream {

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "net/poller.h"
+#include "net/tls_guard.h"
 
 typedef struct {
     nmq_stream base;   // first: see stream.h
@@ -154,6 +155,19 @@ stream_send(nmq_stream *stream, const nmq_bytes *parts, unsigned count)
 }
 
 static void
+socket_finish(nmq_stream *stream)
+{
+    (void) shutdown(conn_of(stream)->source.fd, SHUT_WR);
+}
+
+// nng hands out no descriptor, and closes TLS both ways.
+static void
+tls_finish(nmq_stream *stream)
+{
+    (void) stream;
+}
+
+static void
 stream_close(nmq_stream *stream)
 {
     nng_conn *c = conn_of(stream);
@@ -204,20 +218,33 @@ stream_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
     return verified && whole ? NMQ_OK : NMQ_EACCESS;
 }
 
+static int
+stream_refusal(nmq_stream *stream, char to[NMQ_STREAM_REFUSAL_BYTES])
+{
+    nng_conn *c = conn_of(stream);
+
+    return is_socket(c) ? NMQ_ENOENT
+                        : nmq_tls_refusal(c->stream, to, NMQ_STREAM_REFUSAL_BYTES);
+}
+
 static const nmq_stream_ops socket_ops = {
     .recv = socket_recv,
     .send = stream_send,
+    .finish = socket_finish,
     .close = stream_close,
     .free = stream_free,
     .common_name = stream_common_name,
+    .refusal = stream_refusal,
 };
 
 static const nmq_stream_ops tls_ops = {
     .recv = tls_recv,
     .send = stream_send,
+    .finish = tls_finish,
     .close = stream_close,
     .free = stream_free,
     .common_name = stream_common_name,
+    .refusal = stream_refusal,
 };
 
 nmq_stream *

@@ -45,6 +45,7 @@ typedef struct {
     nmq_bytes key;
     nmq_bytes version;
     const char *protocol; // the one chosen; NULL: none
+    bool offers;          // it names subprotocols
     bool http11;
     bool upgrade;
     bool connection_upgrade;
@@ -103,6 +104,7 @@ choose_protocol(request *r, nmq_bytes list)
 
     while (r->protocol == NULL && list.len > 0) {
         nmq_bytes offered = trimmed(cut(&list, ','));
+        r->offers = r->offers || offered.len > 0;
         for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
             if (nmq_bytes_equal(offered, nmq_bytes_of(known[i]))) {
                 r->protocol = known[i];
@@ -127,6 +129,13 @@ read_header(request *r, nmq_bytes name, nmq_bytes value)
     }
 }
 
+// Whether the path is the one to ask for. A query does not count.
+static bool
+is_path(nmq_bytes asked, nmq_bytes path)
+{
+    return nmq_bytes_equal(path, nmq_bytes_of("*")) || nmq_bytes_equal(asked, path);
+}
+
 // Reads the lines of a request. Returns false where they are no HTTP.
 static bool
 read_request(request *r, nmq_bytes in)
@@ -149,7 +158,11 @@ read_request(request *r, nmq_bytes in)
     return r->method.len > 0 && r->path.len > 0;
 }
 
-// Returns the status line and headers of an error, or NULL when the request is good.
+static const char not_found[] = "404 Not Found\r\n";
+
+// Returns the status line and headers of an error, or NULL when the request is good. Who
+// offers no subprotocol at all is let in: the clients that forget it [MQTT-6.0.0-3] speak
+// MQTT, and nobody else asks for this path.
 static const char *
 fault_of(const request *r, nmq_bytes path)
 {
@@ -159,14 +172,14 @@ fault_of(const request *r, nmq_bytes path)
     if (!is(r->method, "GET")) {
         return "405 Method Not Allowed\r\nAllow: GET\r\n";
     }
-    if (!nmq_bytes_equal(r->path, path)) {
-        return "404 Not Found\r\n";
+    if (!is_path(r->path, path)) {
+        return not_found;
     }
     if (!r->upgrade || !r->connection_upgrade || !is(r->version, "13")) {
         return "426 Upgrade Required\r\nUpgrade: websocket\r\nSec-WebSocket-Version: "
                "13\r\n";
     }
-    if (r->key.len != KEY_CHARS || r->protocol == NULL) {
+    if (r->key.len != KEY_CHARS || (r->offers && r->protocol == NULL)) {
         return "400 Bad Request\r\n";
     }
     return NULL;
@@ -194,6 +207,7 @@ put_welcome(const request *r, nmq_buf *reply)
     uint8_t digest[NMQ_SHA1_BYTES];
     char accept[32];
     char head[256];
+    bool chosen = r->protocol != NULL;
 
     memcpy(text, r->key.at, KEY_CHARS);
     memcpy(text + KEY_CHARS, guid, sizeof guid);
@@ -202,9 +216,18 @@ put_welcome(const request *r, nmq_buf *reply)
     (void) snprintf(head, sizeof head,
                     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                     "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n"
-                    "Sec-WebSocket-Protocol: %s\r\n\r\n", // [MQTT-6.0.0-4]
-                    accept, r->protocol);
+                    "%s%s%s\r\n", // [MQTT-6.0.0-4]
+                    accept, chosen ? "Sec-WebSocket-Protocol: " : "",
+                    chosen ? r->protocol : "", chosen ? "\r\n" : "");
     return put_text(reply, head);
+}
+
+nmq_bytes
+nmq_ws_path(nmq_bytes in)
+{
+    request r;
+
+    return read_request(&r, cut(&in, '\r')) ? r.path : (nmq_bytes){0};
 }
 
 int
@@ -224,7 +247,8 @@ nmq_ws_upgrade(nmq_ws *ws, nmq_bytes in, nmq_bytes path, nmq_buf *reply)
     }
     const char *fault = fault_of(&r, path);
     if (fault != NULL) {
-        return put_fault(reply, fault);
+        int rv = put_fault(reply, fault);
+        return rv == NMQ_EMALFORMED && fault == not_found ? NMQ_ENOENT : rv;
     }
     if (put_welcome(&r, reply) != NMQ_OK) {
         return NMQ_ENOMEM;
@@ -234,19 +258,6 @@ nmq_ws_upgrade(nmq_ws *ws, nmq_bytes in, nmq_bytes path, nmq_buf *reply)
 }
 
 // --- frames
-
-int
-nmq_ws_put_head(nmq_buf *to, uint64_t size)
-{
-    uint8_t head[10] = {FIN | OP_BINARY};
-    size_t len = size <= CONTROL_BYTES ? 2 : size <= UINT16_MAX ? 4 : 10;
-
-    head[1] = (uint8_t) (len == 2 ? size : len == 4 ? 126 : 127);
-    for (size_t i = 2; i < len; i++) {
-        head[i] = (uint8_t) (size >> 8 * (len - 1 - i));
-    }
-    return nmq_buf_put(to, (nmq_bytes){head, len});
-}
 
 int
 nmq_ws_put_close(nmq_buf *to, uint16_t code)

@@ -3,7 +3,8 @@
 //     "GET /mqtt ..." ──upgrade──> "HTTP/1.1 101 ..."      then, in one buffer
 //     [ bytes | frame | frame ]  ──unframe──>  [ bytes of both | rest of a frame ]
 //
-// Frames and packets need not begin or end together [MQTT-6.0.0-2].
+// Frames and packets of a client need not begin or end together [MQTT-6.0.0-2]. On the way
+// out each packet is a frame: store/outbox.h.
 //
 // Owner    a zeroed nmq_ws is one that waits for its upgrade; nmq_ws_fini empties it.
 // Threads  none of its own, but nmq_ws_is_open and nmq_ws_close_code, which are
@@ -28,11 +29,16 @@ typedef struct {
 
 void nmq_ws_fini(nmq_ws *ws);
 
-// Answers the request at the front of `in`; the answer goes to `reply`. The client must
-// offer the subprotocol "mqtt" or "mqttv3.1"; the first of them that it names is chosen
-// [MQTT-6.0.0-3] [MQTT-6.0.0-4]. Returns the bytes it took, 0 if more are needed,
-// NMQ_EMALFORMED when the answer is an error and the connection is to close, or NMQ_ENOMEM.
+// Answers the request at the front of `in`; the answer goes to `reply`. Of the subprotocols
+// that the client offers the first that is "mqtt" or "mqttv3.1" is chosen [MQTT-6.0.0-4];
+// one that offers others alone is refused [MQTT-6.0.0-3]. `path` is the one to ask for, "*"
+// any. Returns the bytes it took, 0 if more are needed, or NMQ_ENOMEM; or, when the answer
+// is an error and the connection is to close, NMQ_ENOENT for another path, or
+// NMQ_EMALFORMED.
 int nmq_ws_upgrade(nmq_ws *ws, nmq_bytes in, nmq_bytes path, nmq_buf *reply);
+
+// The path that the request at the front of `in` asks for; at NULL: it is no request.
+nmq_bytes nmq_ws_path(nmq_bytes in);
 
 // Takes the frames apart in place: of the *len bytes at `at` the first *plain are payload
 // already; on return both are as far as the bytes go. A ping's answer goes to `reply`, in
@@ -41,9 +47,7 @@ int nmq_ws_upgrade(nmq_ws *ws, nmq_bytes in, nmq_bytes path, nmq_buf *reply);
 // NMQ_ENOMEM; from then on there is a close code.
 int nmq_ws_unframe(nmq_ws *ws, uint8_t *at, size_t *plain, size_t *len, nmq_buf *reply);
 
-// Appends the head of a binary frame of that size [MQTT-6.0.0-1]; or a close frame.
-// Returns NMQ_OK or NMQ_ENOMEM.
-int nmq_ws_put_head(nmq_buf *to, uint64_t size);
+// Appends a close frame. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_ws_put_close(nmq_buf *to, uint16_t code);
 
 bool nmq_ws_is_open(const nmq_ws *ws);        // upgraded: a close frame can be sent

@@ -13,10 +13,8 @@ typedef struct {
     uint8_t actions;
     nmq_bytes client_id; // owned; at NULL: any
     nmq_bytes user_name; // owned; at NULL: any
-    uint8_t address[16];
-    uint8_t address_len; // 0: any
-    uint8_t prefix_bits;
-    nmq_bytes *topics; // owned, each too
+    nmq_network network; // without an address: any
+    nmq_bytes *topics;   // owned, each too
     size_t topic_count;
 } rule;
 
@@ -58,9 +56,9 @@ rule_init(rule *r, const nmq_acl_rule *from)
     r->allow = from->allow;
     r->actions = (uint8_t) ((from->publish ? NMQ_ACL_PUBLISH : 0) |
                             (from->subscribe ? NMQ_ACL_SUBSCRIBE : 0));
-    r->address_len = from->address_len;
-    r->prefix_bits = from->prefix_bits;
-    memcpy(r->address, from->address, sizeof r->address);
+    r->network.address_len = from->address_len;
+    r->network.prefix_bits = from->prefix_bits;
+    memcpy(r->network.address, from->address, sizeof r->network.address);
     r->topics = nmq_zalloc((from->topic_count + 1) * sizeof *r->topics);
     if (r->topics == NULL || copy_text(from->client_id, &r->client_id) != NMQ_OK ||
         copy_text(from->user_name, &r->user_name) != NMQ_OK) {
@@ -120,17 +118,7 @@ nmq_acl_unref(nmq_acl *acl)
 static bool
 address_fits(const rule *r, const nmq_peer *peer)
 {
-    unsigned whole = r->prefix_bits / 8;
-    unsigned rest = r->prefix_bits % 8;
-
-    if (r->address_len == 0) {
-        return true;
-    }
-    if (r->address_len != peer->address_len ||
-        memcmp(r->address, peer->address, whole) != 0) {
-        return false;
-    }
-    return rest == 0 || (r->address[whole] ^ peer->address[whole]) >> (8 - rest) == 0;
+    return r->network.address_len == 0 || nmq_peer_is_in(peer, &r->network);
 }
 
 static bool
@@ -359,7 +347,7 @@ bool
 nmq_acl_has_addresses(const nmq_acl *acl)
 {
     for (size_t i = 0; i < acl->count; i++) {
-        if (acl->rules[i].address_len > 0) {
+        if (acl->rules[i].network.address_len > 0) {
             return true;
         }
     }

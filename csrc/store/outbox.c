@@ -2,28 +2,43 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "mqtt/frame.h"
+#include "mqtt/wire.h"
 
-uint8_t *
-nmq_outbox_extend(nmq_outbox *outbox, size_t len)
+static size_t
+frame_head_size(const nmq_outbox *outbox, size_t packet_size)
 {
+    return outbox->framed ? nmq_frame_head_size(packet_size) : 0;
+}
+
+// Makes room for the head of a frame, where there are frames, and for `copied` bytes of the
+// packet; counts them as written. Returns where the packet goes; NULL when memory is out.
+static uint8_t *
+extend(nmq_outbox *outbox, size_t packet_size, size_t copied)
+{
+    size_t len = frame_head_size(outbox, packet_size) + copied;
     uint8_t *to = nmq_buf_reserve(&outbox->run, len);
 
-    if (to != NULL) {
-        outbox->run.len += len;
-        outbox->total += len;
+    if (to == NULL) {
+        return NULL;
     }
-    return to;
+    outbox->run.len += len;
+    outbox->total += len;
+    return outbox->framed ? nmq_frame_head(to, packet_size) : to;
 }
 
 int
 nmq_outbox_put(nmq_outbox *outbox, nmq_bytes bytes)
 {
-    if (nmq_buf_put(&outbox->run, bytes) != NMQ_OK) {
+    size_t len = frame_head_size(outbox, bytes.len) + bytes.len;
+    uint8_t *to = extend(outbox, bytes.len, bytes.len);
+
+    if (to == NULL) {
         return NMQ_ENOMEM;
     }
-    outbox->total += bytes.len;
-    outbox->loose += bytes.len;
-    outbox->answers += (uint32_t) bytes.len;
+    (void) nmq_wire_put_raw(to, bytes);
+    outbox->loose += len;
+    outbox->answers += (uint32_t) len;
     outbox->packets++;
     return NMQ_OK;
 }
@@ -54,13 +69,14 @@ nmq_outbox_publish(nmq_outbox *outbox, const nmq_publish_head *head, size_t pack
     if (splice && reserve_splice(outbox) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
-    uint8_t *to = nmq_outbox_extend(outbox, copied);
+    uint8_t *to = extend(outbox, packet_size, copied);
     if (to == NULL) {
         return NMQ_ENOMEM;
     }
     to = nmq_encode_publish_head(to, head, packet_size);
     outbox->packets++;
-    outbox->loose += head->qos == 0 ? packet_size : 0;
+    outbox->loose +=
+        head->qos == 0 ? frame_head_size(outbox, packet_size) + packet_size : 0;
     outbox->payloads += payload.len;
     if (!splice) {
         (void) nmq_wire_put_raw(to, payload);

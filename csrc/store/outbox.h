@@ -5,6 +5,10 @@
 //
 // Small packets are copied into one run; a large payload is sent from its shared message.
 //
+// Over WebSocket each packet gets a frame of its own: its head stands before it in the run.
+// The specification lets a frame hold several packets [MQTT-6.0.0-2], but clients built on
+// Eclipse Paho's C library see the first of them alone.
+//
 // Owner    the outbox owns its bytes and a reference to each spliced message.
 // Threads  none of its own: the connection's lock.
 #pragma once
@@ -35,14 +39,11 @@ typedef struct {
     uint32_t answers;     // bytes of those that are no PUBLISH
     size_t loose;         // answers, and PUBLISH at QoS 0: no session keeps those
     uint64_t payloads;    // bytes of their payloads
+    bool framed;          // fixed: each packet in a WebSocket frame
 } nmq_outbox;
 
 // Appends a copy of one packet. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_outbox_put(nmq_outbox *outbox, nmq_bytes bytes);
-
-// Makes room for `len` bytes, counts them as written and returns where they go; NULL when
-// memory is out.
-uint8_t *nmq_outbox_extend(nmq_outbox *outbox, size_t len);
 
 // Appends a PUBLISH. shared is the message that holds `payload`, or NULL when it must be
 // copied. head->payload_len is payload.len, and packet_size what

@@ -18,6 +18,7 @@ from nanomq_py.config.sections import (
     HttpServer,
     Listener,
     Log,
+    Proxy,
     Sqlite,
     Tls,
     User,
@@ -355,6 +356,7 @@ class Config(Checked):
     )
     tls: Tls = field(default_factory=Tls)
     websocket: WebSocket = field(default_factory=lambda: WebSocket(enable=False))
+    proxy: Proxy = field(default_factory=Proxy)
     http_server: HttpServer = field(default_factory=HttpServer)
     log: Log = field(default_factory=Log)
     sqlite: Sqlite = field(default_factory=Sqlite)
@@ -372,6 +374,7 @@ class Config(Checked):
 SECTIONS: dict[str, str] = {
     "tls": "tls.",
     "websocket": "websocket.",
+    "proxy": "proxy.",
     "http_server": "http_server.",
     "log": "log.",
     "sqlite": "sqlite.",

@@ -20,7 +20,7 @@ from nanomq_py.config.shapes import find, modernise, starred
 
 _IMPLIED = -1  # comes before everything that is written
 _BRIDGE = r"bridges?\.mqtt\.([^.]+)\."
-_OF_TLS = r"(?:key|cert|cacert|verify|fail|min)[^.]*"
+_OF_TLS = r"(?:key|cert|cacert|verify|fail|min|ciphers)[^.]*"
 # NanoMQ's dotted path -> the flat name; the first that matches counts, None: looked at
 # elsewhere.
 _NAMES: list[tuple[re.Pattern[str], str | None]] = [

@@ -18,10 +18,12 @@ from nanomq_py.config.units import (
     Flag,
     List,
     Mount,
+    Networks,
     Optional,
     Size,
     Text,
     Url,
+    UrlPath,
     Whole,
     Words,
 )
@@ -31,6 +33,7 @@ U32 = (1 << 32) - 1
 planned = partial(key, applies=Applies.NEVER)
 ISSUER_BY_KEYFILE = "%f"
 _PASSWORD = Text("a text that is not empty, without control characters", empty=False)
+DEFAULT_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 DEFAULT_HTTP_PASSWORD = "public"  # noqa: S105 - the documented default, warned about at start
 
 
@@ -59,6 +62,13 @@ class Tls(Checked):
         Choice(("1.2", "1.3")),
         "1.2",
         "Own key: the oldest TLS that is spoken.",
+    )
+    ciphers: str = key(
+        "ciphers",
+        Text(empty=False),
+        DEFAULT_CIPHERS,
+        "Own key: ciphers for TLS 1.2, in OpenSSL's words and in order of preference; those of"
+        " TLS 1.3 are all allowed.",
     )
 
 
@@ -105,7 +115,15 @@ class Listener(Checked):
         "proxy_protocol",
         Flag(),
         False,
-        "Expect a PROXY header, version 1 or 2, from a load balancer. Not with TLS.",
+        "Expect a PROXY header, version 1 or 2, from a load balancer. Not with TLS. See"
+        " `proxy.trusted`.",
+    )
+    path: str | None = key(
+        "websocket.path",
+        Optional(UrlPath()),
+        None,
+        "The path that WebSocket clients ask for; `*`: any. Default: the one in the URL, and"
+        " for ws and wss `websocket.path`.",
     )
     keyfile: str | None = key(
         "tls.keyfile", Optional(Text()), None, "Default: `tls.keyfile`, and so on."
@@ -122,6 +140,7 @@ class Listener(Checked):
     min_version: str | None = key(
         "tls.min_version", Optional(Choice(("1.2", "1.3"))), None, ""
     )
+    ciphers: str | None = key("tls.ciphers", Optional(Text()), None, "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +157,24 @@ class WebSocket(Checked):
         Optional(Url(("nmq-wss",))),
         None,
         "Where to listen with TLS: when `tls.enable` is true, or there is a certificate.",
+    )
+    path: str | None = key(
+        "path",
+        Optional(UrlPath()),
+        None,
+        "Own key: the path that clients ask for, in place of the one in `websocket.url` and"
+        " `websocket.tls_url`; `*`: any.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proxy:
+    trusted: tuple[str, ...] = key(
+        "trusted",
+        Networks(),
+        (),
+        "Own key: addresses and networks that may send PROXY headers, to listeners that expect"
+        " them; who connects there from elsewhere is refused. Empty: anybody may.",
     )
 
 

@@ -17,6 +17,7 @@ _INTRODUCTION = """\
 TITLES = {
     "tls": "MQTT over TLS: see docs/listeners.md",
     "websocket": "MQTT over WebSocket",
+    "proxy": "PROXY headers of load balancers: see docs/listeners.md",
     "http_server": "HTTP API",
     "log": "Log",
     "sqlite": "Sessions on disk",

@@ -284,6 +284,38 @@ class List(_Listed):
 
 
 @dataclass(frozen=True)
+class Networks(_Listed):
+    """Networks and single addresses with commas between; read to networks.
+
+    >>> Networks().parse("10.0.0.5, 2001:db8::/32")
+    ('10.0.0.5/32', '2001:db8::/32')
+    """
+
+    expected: str = (
+        "addresses or networks with commas between, such as 10.0.0.5,192.0.2.0/24"
+    )
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        given = [item.strip() for item in text.split(",") if item.strip()]
+        try:
+            return tuple(str(ipaddress.ip_network(item, strict=False)) for item in given)
+        except ValueError:
+            raise BadValue from None
+
+
+@dataclass(frozen=True)
+class UrlPath(_Verbatim):
+    """The path of a URL, or ``*`` for any."""
+
+    expected: str = "a path such as /mqtt, or * for any"
+
+    def parse(self, text: str) -> str:
+        if re.fullmatch(r"\*|/[^\s?#]*", text, re.ASCII) is None or not text.isprintable():
+            raise BadValue
+        return text
+
+
+@dataclass(frozen=True)
 class Mount(_Verbatim):
     """The beginning of topics: whole levels without wildcards, such as ``site/%c/``."""
 

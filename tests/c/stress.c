@@ -150,6 +150,12 @@ pair_send(nmq_stream *stream, const nmq_bytes *parts, unsigned count)
 }
 
 static void
+pair_finish(nmq_stream *stream)
+{
+    (void) shutdown(((pair_stream *) stream)->fd, SHUT_WR);
+}
+
+static void
 pair_close(nmq_stream *stream)
 {
     pair_stream *s = (pair_stream *) stream;
@@ -181,12 +187,22 @@ pair_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
     return NMQ_ENOENT;
 }
 
+static int
+pair_refusal(nmq_stream *stream, char to[NMQ_STREAM_REFUSAL_BYTES])
+{
+    (void) stream;
+    to[0] = 0;
+    return NMQ_ENOENT;
+}
+
 static const nmq_stream_ops pair_ops = {
     .recv = pair_recv,
     .send = pair_send,
+    .finish = pair_finish,
     .close = pair_close,
     .free = pair_free,
     .common_name = pair_common_name,
+    .refusal = pair_refusal,
 };
 
 static void

@@ -36,16 +36,19 @@ class WebSocket(raw.Raw):
         place: int | socket.socket,
         version: int,
         frame_bytes: int = 1 << 20,
-        protocol: str = "mqtt",
+        protocol: str | None = "mqtt",
+        path: str = "/mqtt",
     ) -> None:
         super().__init__(place, version)
         self.frame_bytes = frame_bytes
         self.pongs: list[bytes] = []
+        self.frames: list[bytes] = []  # payloads of those that came
         key = base64.b64encode(os.urandom(16)).decode()
+        offer = "" if protocol is None else f"Sec-WebSocket-Protocol: {protocol}\r\n"
         self.sock.sendall(
-            "GET /mqtt HTTP/1.1\r\nHost: broker\r\nUpgrade: websocket\r\n"
+            f"GET {path} HTTP/1.1\r\nHost: broker\r\nUpgrade: websocket\r\n"
             f"Connection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
-            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n".encode()
+            f"Sec-WebSocket-Version: 13\r\n{offer}\r\n".encode()
         )
         head = b""
         while b"\r\n\r\n" not in head:
@@ -86,6 +89,7 @@ class WebSocket(raw.Raw):
             self.pongs.append(data)
             return
         assert head[0] & 15 == BINARY or head[0] & 15 == 0
+        self.frames.append(data)
         self._in += data
 
 
@@ -140,7 +144,7 @@ def test_one_of_the_subprotocols_offered_is_chosen(
 
 
 @pytest.mark.spec("MQTT-6.0.0-3")
-@pytest.mark.parametrize("offered", ["", "amqp", "MQTT"])
+@pytest.mark.parametrize("offered", ["amqp", "MQTT"])
 def test_other_subprotocols_are_refused(process: Process, offered: str) -> None:
     with WebSocket(ws_port(process), 5, protocol=offered) as c:
         assert c.head.startswith("HTTP/1.1 400 ")
@@ -148,11 +152,99 @@ def test_other_subprotocols_are_refused(process: Process, offered: str) -> None:
             c._exact(1)
 
 
-def test_other_paths_are_refused(process: Process) -> None:
-    with raw.Raw(ws_port(process)) as c:
-        c.sock.sendall(b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert c.sock.recv(100).startswith(b"HTTP/1.1 404 ")
-        assert c.sock.recv(1) == b""
+@modern
+@pytest.mark.parametrize("offered", [None, ""])
+def test_client_that_offers_no_subprotocol_is_let_in(
+    process: Process, version: int, offered: str | None
+) -> None:
+    with WebSocket(ws_port(process), version, protocol=offered) as c:
+        assert c.head.startswith("HTTP/1.1 101 ")
+        assert "sec-websocket-protocol" not in c.head.lower()
+        assert c.connect("c").reason == 0
+
+
+def test_other_paths_are_refused_and_logged(process: Process) -> None:
+    for _ in range(3):
+        with raw.Raw(ws_port(process)) as c:
+            c.sock.sendall(b"GET /oth\x1ber?x HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert c.sock.recv(100).startswith(b"HTTP/1.1 404 ")
+            assert c.sock.recv(1) == b""
+    says = "refused: WebSocket path '/oth?er', expected '/mqtt'"
+    process.waits_for(says)
+    lines = [line for line in process.lines if says in line]
+    assert sum(" warning " in line for line in lines) == 1
+
+
+def test_path_of_the_configuration_counts(start_broker: StartBroker) -> None:
+    process = start_broker(
+        websocket__enable="true",
+        websocket__url="nmq-ws://127.0.0.1:0/mqtt",
+        websocket__path="/own",
+        listener__any__url="nmq-ws://127.0.0.1:0/mqtt",
+        listener__any__websocket__path="*",
+    )
+    with WebSocket(ws_port(process), 5, path="/mqtt") as c:
+        assert c.head.startswith("HTTP/1.1 404 ")
+    with WebSocket(ws_port(process), 5, path="/own") as c:
+        assert c.connect("c").reason == 0
+    for path in ("/", "/what/ever?x=1", "/mqtt"):
+        with WebSocket(process.ports["listener.any.url"], 5, path=path) as c:
+            assert c.connect("c").reason == 0
+    process.reload(websocket__path="*")
+    with WebSocket(ws_port(process), 5, path="/any") as c:
+        assert c.connect("c").reason == 0
+
+
+def packets_in(frame: bytes) -> int:
+    """Return how many whole packets the frame holds; 0 if it does not end with one."""
+    count, at = 0, 0
+    while at < len(frame):
+        size, at = raw.read_varint(frame, at + 1)
+        at, count = at + size, count + 1
+    return count if at == len(frame) else 0
+
+
+@pytest.mark.spec("MQTT-6.0.0-2")
+@modern
+@pytest.mark.parametrize("over", ["ws", "wss"])
+def test_each_packet_comes_in_a_frame_of_its_own(
+    start_broker: StartBroker, certs: Certs, version: int, over: str
+) -> None:
+    process = start_broker(
+        websocket__enable="true",
+        websocket__url="nmq-ws://127.0.0.1:0/mqtt",
+        websocket__tls_url="nmq-wss://127.0.0.1:0/mqtt",
+        tls__certfile=str(certs.server.certfile),
+        tls__keyfile=str(certs.server.keyfile),
+    )
+    sizes = [0, 1, 116, 117, 125, 4000, 4096, 5000, 65_500, 65_600, 300_000, 3] * 3
+    key = "websocket.url" if over == "ws" else "websocket.tls_url"
+    sock = socket.create_connection(("127.0.0.1", process.ports[key]), 5)
+    if over == "wss":
+        context = ssl.create_default_context(cafile=str(certs.ca.certfile))
+        sock = context.wrap_socket(sock, server_hostname="localhost")
+    with WebSocket(sock, version) as c, process.raw(version) as pub:
+        c.connect("c")
+        c.subscribe(("t/0", 0), ("t/1", 1), ("t/2", 2))
+        pub.connect("pub")
+        pub.send(
+            *(
+                raw.publish(f"t/{n % 3}", bytes(size), version, qos=n % 3, packet_id=n + 1)
+                for n, size in enumerate(sizes)
+            )
+        )
+        got = []
+        while len(got) < len(sizes):
+            p = c.read()
+            if p.kind == raw.PUBLISH:
+                got.append(len(p.payload))
+                if p.qos:
+                    c.send(raw.ack(raw.PUBACK if p.qos == 1 else raw.PUBREC, p.packet_id))
+        assert got == sizes
+        c.send(raw.packet(raw.PINGREQ))
+        while c.read().kind != raw.PINGRESP:
+            pass
+        assert [packets_in(frame) for frame in c.frames] == [1] * len(c.frames)
 
 
 @modern

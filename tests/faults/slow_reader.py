@@ -129,6 +129,9 @@ class Wire:
         sock.setsockopt(
             socket.SOL_SOCKET, socket.SO_RCVBUF, min(max(self._chunk, 4096), 262144)
         )
+        # Segments as on a network. Those of the loopback device are half of the largest window:
+        # once the window is smaller than one, the kernel sends a probe in 200 ms and no more.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1448)
         sock.settimeout(20)
         sock.connect(("127.0.0.1", getattr(ports, transport)))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -171,6 +171,13 @@ end_send(nmq_stream *stream, const nmq_bytes *parts, unsigned count)
     return taken;
 }
 
+// Its peer goes when the input says so.
+static void
+end_finish(nmq_stream *stream)
+{
+    assert(!((end *) stream)->freed);
+}
+
 static void
 end_close(nmq_stream *stream)
 {
@@ -194,12 +201,22 @@ end_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
     return NMQ_ENOENT;
 }
 
+static int
+end_refusal(nmq_stream *stream, char to[NMQ_STREAM_REFUSAL_BYTES])
+{
+    (void) stream;
+    to[0] = 0;
+    return NMQ_ENOENT;
+}
+
 static const nmq_stream_ops end_ops = {
     .recv = end_recv,
     .send = end_send,
+    .finish = end_finish,
     .close = end_close,
     .free = end_free,
     .common_name = end_common_name,
+    .refusal = end_refusal,
 };
 
 static void

@@ -68,7 +68,7 @@ upgrade(nmq_bytes in)
     nmq_buf reply = {0}, again = {0};
     int took = nmq_ws_upgrade(&ws, in, path, &reply);
 
-    assert(took >= 0 || took == NMQ_EMALFORMED);
+    assert(took >= 0 || took == NMQ_EMALFORMED || took == NMQ_ENOENT);
     assert(took <= (int) in.len && (took > 0) == nmq_ws_is_open(&ws));
     assert((took == 0) == (reply.len == 0));
     nmq_ws_fini(&ws);

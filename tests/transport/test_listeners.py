@@ -321,12 +321,44 @@ def test_connection_without_its_proxy_header_is_closed(start_broker: StartBroker
     process.waits_for("not a PROXY header")
 
 
+def test_proxy_headers_come_from_trusted_networks_only(start_broker: StartBroker) -> None:
+    process = start_broker(
+        listener__lb__url="nmq-tcp://127.0.0.1:0",
+        listener__lb__proxy_protocol="true",
+        proxy__trusted="192.0.2.0/24, 127.0.0.2",
+    )
+    header = b"PROXY TCP4 198.51.100.8 10.0.0.1 1 1883\r\n"
+    for _ in range(3):
+        with proxied(process, header) as c:
+            assert c.read_until_closed() == []
+    process.waits_for("refused: not a proxy that is trusted")
+    lines = [line for line in process.lines if "not a proxy" in line]
+    assert sum(" warning " in line for line in lines) == 1
+    with process.raw(5) as c:  # another listener's clients are no proxies
+        assert c.connect("c").reason == 0
+    place = ("127.0.0.1", process.ports["listener.lb.url"])
+    with raw.Raw(socket.create_connection(place, 5, ("127.0.0.2", 0)), 5) as c:
+        c.sock.sendall(header)
+        assert c.connect("c").reason == 0
+    assert not any("proxy.trusted says" in line for line in process.lines)
+    process.reload(proxy__trusted=None)
+    with proxied(process, header) as c:
+        assert c.connect("c").reason == 0
+    process.waits_for("listener.lb.proxy_protocol=true: whoever connects there")
+
+
 # --- faults
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("proxy.trusted=10.0.0.0/33", "proxy.trusted='10.0.0.0/33': expected addresses"),
+        ("websocket.path=mqtt", "websocket.path='mqtt': expected a path"),
+        (
+            "listener.a.url=nmq-tcp://h:1\nlistener.a.websocket.path=/x",
+            "listener.a.websocket.path=/x: expected a listener with WebSocket",
+        ),
         ("listener.a.max_connections=5", "listener.a.url: missing"),
         ("listener.tcp.url=nmq-tcp://h:1", "expected url to say where the listener tcp"),
         ("listener.a.url=nmq-udp://h:1", "listener.a.url='nmq-udp://h:1': expected a URL"),

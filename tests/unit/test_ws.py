@@ -14,7 +14,7 @@ from tests._core_test import ffi, lib
 from tests.frames import BINARY, CLOSE, PING, PONG, TEXT, frame
 from tests.unit.clib import Exact, fail_each_allocation, nothing_leaks, slice_of
 
-OK, MALFORMED, CLOSED = 0, -2, -7
+OK, MALFORMED, CLOSED, NOT_FOUND = 0, -2, -7, lib.NMQ_ENOENT
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # of RFC 6455, 1.3
 
 
@@ -88,10 +88,11 @@ def test_every_form_of_the_length(size: int) -> None:
     u = Unframer()
     assert u.feed(frame(BINARY, b"x" * size)) == OK
     assert u.out == b"x" * size
-    head = ffi.new("nmq_buf *")
-    assert lib.nmq_ws_put_head(head, size) == OK
-    assert buffered(head) == frame(BINARY, b"x" * size, mask=None)[: head.len]
-    lib.nmq_buf_free(head)
+    head = ffi.new("uint8_t[10]")
+    end = lib.nmq_frame_head(head, size)
+    assert end - head == lib.nmq_frame_head_size(size)
+    whole = frame(BINARY, b"x" * size, mask=None)
+    assert bytes(head)[: end - head] == whole[: len(whole) - size]
     u.free()
 
 
@@ -147,10 +148,10 @@ def request(**given: str | None) -> bytes:
     return "\r\n".join([str(line), *lines, "", ""]).encode()
 
 
-def upgrade(data: bytes) -> tuple[int, bytes]:
+def upgrade(data: bytes, path: bytes = b"/mqtt") -> tuple[int, bytes]:
     ws, reply = ffi.new("nmq_ws *"), ffi.new("nmq_buf *")
     exact = Exact(data)
-    rv = lib.nmq_ws_upgrade(ws, exact.slice, slice_of(b"/mqtt"), reply)
+    rv = lib.nmq_ws_upgrade(ws, exact.slice, slice_of(path), reply)
     answer = buffered(reply)
     lib.nmq_buf_free(reply)
     return rv, answer
@@ -189,7 +190,6 @@ def test_subprotocols_in_several_headers_are_one_list() -> None:
 @pytest.mark.parametrize(
     ("data", "status"),
     [
-        (request(Sec_WebSocket_Protocol=None), b"400"),
         (request(Sec_WebSocket_Protocol="MQTT5"), b"400"),
         (request(Sec_WebSocket_Key="short"), b"400"),
         (request(Sec_WebSocket_Version="8"), b"426"),
@@ -205,9 +205,19 @@ def test_subprotocols_in_several_headers_are_one_list() -> None:
 )
 def test_other_requests_are_refused(data: bytes, status: bytes) -> None:
     rv, answer = upgrade(data)
-    assert rv == MALFORMED
+    assert rv == (NOT_FOUND if status == b"404" else MALFORMED)
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert b"Connection: close" in answer
+
+
+def test_client_without_a_subprotocol_gets_none() -> None:
+    rv, answer = upgrade(request(Sec_WebSocket_Protocol=None))
+    assert rv > 0
+    assert b"Sec-WebSocket-Protocol" not in answer
+
+
+def test_any_path_may_be_allowed() -> None:
+    assert upgrade(request(line="GET /other HTTP/1.1"), b"*")[0] > 0
 
 
 def test_path_may_have_a_query() -> None:
@@ -218,7 +228,7 @@ def test_path_may_have_a_query() -> None:
 def test_any_request_is_answered_or_waits(data: bytes) -> None:
     with nothing_leaks():
         rv, answer = upgrade(data)
-        assert rv in (0, MALFORMED) or rv > 0
+        assert rv in (0, MALFORMED, NOT_FOUND) or rv > 0
         assert bool(answer) == (rv != 0)
 
 
