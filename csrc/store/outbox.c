@@ -11,12 +11,12 @@ frame_head_size(const nmq_outbox *outbox, size_t packet_size)
     return outbox->framed ? nmq_frame_head_size(packet_size) : 0;
 }
 
-// Makes room for the head of a frame, where there are frames, and for `copied` bytes of the
-// packet; counts them as written. Returns where the packet goes; NULL when memory is out.
+// Makes room for the head of a frame, `frame` bytes, and for `copied` bytes of the packet;
+// counts them as written. Returns where the packet goes; NULL when memory is out.
 static uint8_t *
-extend(nmq_outbox *outbox, size_t packet_size, size_t copied)
+extend(nmq_outbox *outbox, size_t frame, size_t packet_size, size_t copied)
 {
-    size_t len = frame_head_size(outbox, packet_size) + copied;
+    size_t len = frame + copied;
     uint8_t *to = nmq_buf_reserve(&outbox->run, len);
 
     if (to == NULL) {
@@ -24,21 +24,21 @@ extend(nmq_outbox *outbox, size_t packet_size, size_t copied)
     }
     outbox->run.len += len;
     outbox->total += len;
-    return outbox->framed ? nmq_frame_head(to, packet_size) : to;
+    return frame > 0 ? nmq_frame_head(to, packet_size) : to;
 }
 
 int
 nmq_outbox_put(nmq_outbox *outbox, nmq_bytes bytes)
 {
-    size_t len = frame_head_size(outbox, bytes.len) + bytes.len;
-    uint8_t *to = extend(outbox, bytes.len, bytes.len);
+    size_t frame = frame_head_size(outbox, bytes.len);
+    uint8_t *to = extend(outbox, frame, bytes.len, bytes.len);
 
     if (to == NULL) {
         return NMQ_ENOMEM;
     }
     (void) nmq_wire_put_raw(to, bytes);
-    outbox->loose += len;
-    outbox->answers += (uint32_t) len;
+    outbox->loose += frame + bytes.len;
+    outbox->answers += (uint32_t) (frame + bytes.len);
     outbox->packets++;
     return NMQ_OK;
 }
@@ -69,14 +69,14 @@ nmq_outbox_publish(nmq_outbox *outbox, const nmq_publish_head *head, size_t pack
     if (splice && reserve_splice(outbox) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
-    uint8_t *to = extend(outbox, packet_size, copied);
+    size_t frame = frame_head_size(outbox, packet_size);
+    uint8_t *to = extend(outbox, frame, packet_size, copied);
     if (to == NULL) {
         return NMQ_ENOMEM;
     }
     to = nmq_encode_publish_head(to, head, packet_size);
     outbox->packets++;
-    outbox->loose +=
-        head->qos == 0 ? frame_head_size(outbox, packet_size) + packet_size : 0;
+    outbox->loose += head->qos == 0 ? frame + packet_size : 0;
     outbox->payloads += payload.len;
     if (!splice) {
         (void) nmq_wire_put_raw(to, payload);
