@@ -314,8 +314,15 @@ nmq_decode(nmq_bytes in, uint8_t version, nmq_packet *out)
     if (header == 0 || in.len < size) {
         return 0;
     }
-    uint8_t head = in.at[0];
-    out->wire = (nmq_bytes){in.at, size};
+    return nmq_decode_whole((nmq_bytes){in.at, size}, (size_t) header, version, out);
+}
+
+int
+nmq_decode_whole(nmq_bytes whole, size_t header, uint8_t version, nmq_packet *out)
+{
+    uint8_t head = whole.at[0];
+
+    out->wire = whole;
     out->type = head >> 4;
     out->packet_id = 0;
     out->reason_code = 0;
@@ -334,7 +341,7 @@ nmq_decode(nmq_bytes in, uint8_t version, nmq_packet *out)
         out->connect.will_props.raw = (nmq_bytes){0};
         out->connect.will_props.user_properties = 0;
     }
-    nmq_wire wire = {.rest = {in.at + header, size - (size_t) header}};
+    nmq_wire wire = {.rest = {whole.at + header, whole.len - header}};
     int refused = decoders[out->type].body(&wire, version, out);
     if (refused != 0) {
         return -refused;
@@ -342,5 +349,5 @@ nmq_decode(nmq_bytes in, uint8_t version, nmq_packet *out)
     if (wire.failed || wire.rest.len > 0) {
         return -NMQ_RC_MALFORMED_PACKET; // [MQTT-4.13.1-1]
     }
-    return (int) size;
+    return (int) whole.len;
 }

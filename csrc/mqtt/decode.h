@@ -19,3 +19,7 @@ int nmq_decode_size(nmq_bytes in, size_t *size);
 // Malformed Packet, -0x82 Protocol Error, -0x84 Unsupported Protocol Version, -0x90 Topic
 // Name invalid, ...). *out is meaningful only when bytes were taken.
 int nmq_decode(nmq_bytes in, uint8_t version, nmq_packet *out);
+
+// The same for one packet that is there as a whole, of whose header nmq_decode_size said
+// that it has `header` bytes. Never returns 0.
+int nmq_decode_whole(nmq_bytes whole, size_t header, uint8_t version, nmq_packet *out);

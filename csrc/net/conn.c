@@ -265,7 +265,8 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
         return NMQ_NEXT_PACKET;
     }
     packet.connect.version = 0; // set as soon as it is known, for the refusal
-    int got = nmq_decode(rest, conn->version, &packet);
+    int got = nmq_decode_whole((nmq_bytes){rest.at, size}, (size_t) header, conn->version,
+                               &packet);
     if (got < 0) {
         if (conn->version == 0 && packet.connect.version == NMQ_V5) {
             __atomic_store_n(&conn->version, NMQ_V5, __ATOMIC_RELAXED);
