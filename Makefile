@@ -7,9 +7,12 @@ C_ALL := $(C_FILES) $(shell find bench tests/fuzz -name '*.c')
 C_HEADERS := $(shell find csrc bench tests/fuzz -name '*.h')
 FUZZ_S := 20
 STRICT := -std=c11 -D_GNU_SOURCE -Icsrc -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
+# COMPILER:WHAT,RUNS,IT
+CROSS := arm-linux-gnueabihf-gcc:qemu-arm,-L,/usr/arm-linux-gnueabihf \
+    aarch64-linux-gnu-gcc:qemu-aarch64,-L,/usr/aarch64-linux-gnu musl-gcc:env
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 
-.PHONY: run test lint format asan tsan fuzz machine bench bench-short abuse reloads slow-readers attacks clean
+.PHONY: run test lint format asan tsan cross fuzz machine bench bench-short abuse reloads slow-readers attacks clean
 
 run: build/run
 	$(PY) -m nanomq_py start --conf etc/nanomq.conf
@@ -28,6 +31,10 @@ build/test: $(SOURCES)
 
 build/bench: pyproject.toml build/test
 	tools/setup bench
+	@mkdir -p build && touch $@
+
+build/cross: tools/setup
+	tools/setup cross
 	@mkdir -p build && touch $@
 
 lint: build/bench
@@ -51,6 +58,13 @@ tsan: # threads without Python
 	@mkdir -p build
 	gcc -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=thread -DNMQ_MEM_COUNT -Icsrc -o build/stress-tsan $(C_FILES) -lpthread
 	for n in 1 2 3; do build/stress-tsan || exit 1; done
+
+cross: build/cross # the C core for both Arms and for musl, as strict as lint, and its threads there
+	@set -e; for run in $(CROSS); do \
+	    cc=$${run%%:*}; echo "$$cc"; \
+	    $$cc $(STRICT) -g -DNMQ_MEM_COUNT -o build/stress-$$cc $(C_FILES) -lpthread; \
+	    $$(echo $${run#*:} | tr , ' ') build/stress-$$cc; \
+	done
 
 fuzz: build/test # each target for FUZZ_S seconds, two at a time
 	$(PY) -m tests.fuzz.run --seconds $(FUZZ_S)

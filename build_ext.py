@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,8 @@ TEST_HEADERS = [
         "net/ws.h",
     ]
 ]
+# Where no instruction works on 64 bits at once (ARMv6), the compiler calls libatomic.
+LIBRARIES = ["pthread"] if sys.maxsize > 2**32 else ["pthread", "atomic"]
 # `make lint` adds -Wpedantic -Werror; here the wrappers that cffi writes are compiled too.
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion"]
 
@@ -121,7 +124,7 @@ def core(options: Options, *, test: bool = False) -> FFI:
         define_macros=macros,
         extra_compile_args=options.compile_args(),
         extra_link_args=options.link_args(),
-        libraries=["pthread"],
+        libraries=LIBRARIES,
         py_limited_api=True,
     )
     return ffi

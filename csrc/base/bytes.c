@@ -44,13 +44,26 @@ hash_key(void)
     return k;
 }
 
+// Both halves of a product of 128 bits, folded.
 static uint64_t
 mix(uint64_t h, uint64_t v)
 {
-    __extension__ unsigned __int128 wide =
-        (unsigned __int128) (h ^ v) * 0xa0761d6478bd642fu;
+    const uint64_t factor = 0xa0761d6478bd642fu;
+#ifdef __SIZEOF_INT128__
+    __extension__ unsigned __int128 wide = (unsigned __int128) (h ^ v) * factor;
 
     return (uint64_t) wide ^ (uint64_t) (wide >> 64);
+#else // a 32-bit machine: by halves
+    uint64_t low = (h ^ v) & UINT32_MAX;
+    uint64_t high = (h ^ v) >> 32;
+    uint64_t low_low = low * (factor & UINT32_MAX);
+    uint64_t low_high = low * (factor >> 32);
+    uint64_t high_low = high * (factor & UINT32_MAX);
+    uint64_t middle = (low_low >> 32) + (low_high & UINT32_MAX) + (high_low & UINT32_MAX);
+
+    return (middle << 32 | (low_low & UINT32_MAX)) ^
+           (high * (factor >> 32) + (low_high >> 32) + (high_low >> 32) + (middle >> 32));
+#endif
 }
 
 uint64_t

@@ -42,7 +42,8 @@ nmq_clock_is_due(int64_t *last_ms, int64_t now_ms, int64_t pause_ms)
 static struct timespec
 at_ms(int64_t ms)
 {
-    return (struct timespec){.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
+    return (struct timespec){.tv_sec = (time_t) (ms / 1000),
+                             .tv_nsec = (long) (ms % 1000) * 1000000};
 }
 
 void

@@ -8,7 +8,7 @@ enum { FIRST_CAP = 16 };
 static size_t
 find(const nmq_map *map, nmq_bytes key, uint64_t hash)
 {
-    size_t i = hash & (map->cap - 1);
+    size_t i = (size_t) hash & (map->cap - 1);
 
     while (map->slots[i].value != NULL) {
         if (map->slots[i].hash == hash && nmq_bytes_equal(map->slots[i].key, key)) {
@@ -68,7 +68,7 @@ close_hole(nmq_map *map, size_t hole)
     size_t mask = map->cap - 1;
 
     for (size_t i = (hole + 1) & mask; map->slots[i].value != NULL; i = (i + 1) & mask) {
-        size_t home = map->slots[i].hash & mask;
+        size_t home = (size_t) map->slots[i].hash & mask;
         if (((i - home) & mask) >= ((i - hole) & mask)) {
             map->slots[hole] = map->slots[i];
             hole = i;

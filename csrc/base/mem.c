@@ -8,6 +8,13 @@
 
 #include "base/counters.h"
 
+// musl has no __GLIBC_PREREQ, and an #if with it does not parse there: asked for by itself.
+#ifdef __GLIBC__
+#if __GLIBC_PREREQ(2, 33)
+#define HAVE_MALLINFO2
+#endif
+#endif
+
 enum { HELD_BYTES, FOREIGN_BYTES };
 enum { LOOK_EVERY_BYTES = 1 << 18, BLOCK_HEAD_BYTES = sizeof(size_t) };
 
@@ -203,7 +210,7 @@ nmq_mem_due(void)
 uint64_t
 nmq_mem_heap(void)
 {
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
+#ifdef HAVE_MALLINFO2
     struct mallinfo2 info = mallinfo2();
 
     return info.uordblks + info.hblkhd;
@@ -215,7 +222,7 @@ nmq_mem_heap(void)
 void
 nmq_mem_trim(void)
 {
-#if defined(__GLIBC__)
+#ifdef __GLIBC__
     (void) malloc_trim(0);
 #endif
 }
@@ -223,7 +230,7 @@ nmq_mem_trim(void)
 void
 nmq_mem_set_arenas(int count)
 {
-#if defined(__GLIBC__)
+#ifdef __GLIBC__
     (void) mallopt(M_ARENA_MAX, count);
 #else
     (void) count;

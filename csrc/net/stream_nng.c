@@ -108,7 +108,8 @@ static int64_t
 send_now(const nng_conn *c, const nmq_bytes *parts, unsigned count)
 {
     struct iovec iov[8];
-    const struct msghdr message = {.msg_iov = iov, .msg_iovlen = count};
+    // msg_iovlen is a size_t with glibc and an int with musl.
+    const struct msghdr message = {.msg_iov = iov, .msg_iovlen = (uint8_t) count};
 
     for (unsigned i = 0; i < count; i++) {
         iov[i] = (struct iovec){(void *) (uintptr_t) parts[i].at, parts[i].len};

@@ -128,7 +128,7 @@ pair_send(nmq_stream *stream, const nmq_bytes *parts, unsigned count)
     pair_stream *s = (pair_stream *) stream;
     static unsigned turn;
     struct iovec iov[8];
-    struct msghdr m = {.msg_iov = iov, .msg_iovlen = count};
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = (uint8_t) count};
 
     for (unsigned i = 0; i < count; i++) {
         iov[i] = (struct iovec){(void *) (uintptr_t) parts[i].at, parts[i].len};

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import select
+import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests._core_test import ffi, lib
+from tests.conftest import FOREIGN_ENV, ROOT
 from tests.unit.clib import slice_of
 
 
@@ -163,3 +166,42 @@ def test_ring_keeps_order_is_bounded_and_wakes_its_reader() -> None:
     assert list(got[0:3]) == [0, 1, 2]
     assert not readable()
     lib.nmq_ring_free(ring)
+
+
+HASHES = """
+#include <stdio.h>
+#include <sys/random.h>
+#define getrandom(to, size, flags) (*(to) = 0xfedcba9876543210u, (ssize_t) (size))
+#include "base/bytes.c"
+
+int
+main(void)
+{
+    static const uint8_t text[64] = "a/b/c and more than a word, up to and over ff";
+
+    for (size_t n = 0; n <= sizeof text; n++) {
+        printf("%llx\\n", (unsigned long long) nmq_bytes_hash((nmq_bytes){text, n}));
+    }
+}
+"""
+
+
+def test_a_hash_is_the_same_where_no_number_has_128_bits(tmp_path: Path) -> None:
+    source = tmp_path / "hashes.c"
+    source.write_text(HASHES)
+    outputs = []
+    for more in ([], ["-U__SIZEOF_INT128__"]):
+        program = tmp_path / f"hashes{len(more)}"
+        subprocess.run(
+            [
+                *("gcc", "-std=c11", "-D_GNU_SOURCE", f"-I{ROOT / 'csrc'}", *more),
+                *("-o", program, source, ROOT / "csrc/base/mem.c"),
+                ROOT / "csrc/base/counters.c",
+                ROOT / "csrc/base/shard.c",
+            ],
+            env=FOREIGN_ENV,
+            check=True,
+        )
+        outputs.append(subprocess.check_output([program], text=True).splitlines())
+    assert len(set(outputs[0])) == 65
+    assert outputs[0] == outputs[1]
