@@ -145,6 +145,7 @@ def conf_text(**given: str) -> str:
         "websocket.enable": "false",
         "http_server.port": "0",
         "log.level": "info",
+        "core_dumps": "true",  # else no ordinary user could look into /proc/PID/fd
     }
     keys.update({name.replace("__", "."): value for name, value in given.items()})
     return "".join(f"{name}={value}\n" for name, value in keys.items())

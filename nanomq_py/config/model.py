@@ -354,6 +354,15 @@ class Config(Checked):
         applies=Applies.RESTART,
         heading="The process number",
     )
+    core_dumps: bool = key(
+        "core_dumps",
+        Flag(),
+        False,
+        "Own key: leave the memory of a process that crashes in a core file, as far as the"
+        " system is set to. Passwords and messages are in it. While it is false, only root can"
+        " look into the process, with gdb or in /proc/PID/fd.",
+        applies=Applies.RESTART,
+    )
     tls: Tls = field(default_factory=Tls)
     websocket: WebSocket = field(default_factory=lambda: WebSocket(enable=False))
     proxy: Proxy = field(default_factory=Proxy)
