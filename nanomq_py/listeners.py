@@ -291,6 +291,7 @@ class Inherited:
         self._sockets = list(sockets)
         self._taken: set[socket.socket] = set()
         self.ours = frozenset(ours)
+        self.is_last_resort = False  # the broker must start, if need be without a listener
 
     def take(self, place: Place) -> socket.socket | None:
         """Return a duplicate of the listener's socket; None: it has to be made.

@@ -7,10 +7,11 @@ bound and listen, but let nobody in until then.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from nanomq_py import core
@@ -67,21 +68,37 @@ class Listening:
     inherited: bool = False  # it was there before us: what fails leaves its file
 
 
-def _wanted(config: Config, must_ask: MustAsk) -> list[Listening]:
+def _want(config: Config, place: Place, must_ask: MustAsk) -> Listening:
+    """Return one listener of a configuration. Raises ConfigError. Blocks."""
+    anonymous = place.allows_anonymous(config)
+    options = options_of(place, config, ask_auth=must_ask(anonymous))
+    if not place.has_tls:
+        return Listening(place, options, anonymous)
+    tls_options = load_tls(config, place.settings)
+    try:
+        tls = core.Tls(tls_options)
+    except core.CoreError as fault:
+        raise _error(place, fault) from None
+    return Listening(place, options, anonymous, tls_options, tls)
+
+
+@contextlib.contextmanager
+def _or_without(inherited: Inherited) -> Iterator[None]:
+    """Go on without a listener that cannot be had, where that is better than not to start."""
+    try:
+        yield
+    except ConfigError as fault:
+        if not inherited.is_last_resort:
+            raise
+        log.error("%s; the broker goes on without it", fault)
+
+
+def _wanted(config: Config, must_ask: MustAsk, inherited: Inherited) -> list[Listening]:
     """Return the listeners of a configuration. Raises ConfigError. Blocks."""
     wanted = []
     for place in places_of(config):
-        anonymous = place.allows_anonymous(config)
-        options = options_of(place, config, ask_auth=must_ask(anonymous))
-        if not place.has_tls:
-            wanted.append(Listening(place, options, anonymous))
-            continue
-        tls_options = load_tls(config, place.settings)
-        try:
-            tls = core.Tls(tls_options)
-        except core.CoreError as fault:
-            raise _error(place, fault) from None
-        wanted.append(Listening(place, options, anonymous, tls_options, tls))
+        with _or_without(inherited):
+            wanted.append(_want(config, place, must_ask))
     return wanted
 
 
@@ -152,7 +169,8 @@ class Change:
                 new.append(listening)
         self._closing = list(missing.values())
         for listening in new:
-            self._opened.append(await self._open(listening))
+            with _or_without(self._inherited):
+                self._opened.append(await self._open(listening))
 
     async def _open(self, wanted: Listening) -> Listening:
         try:
@@ -326,8 +344,9 @@ class Listeners:
 
         Raises   ConfigError, and nothing has changed
         """
-        wanted = await asyncio.to_thread(_wanted, config, must_ask)
-        change = Change(self, inherited or Inherited())
+        inherited = inherited or Inherited()
+        wanted = await asyncio.to_thread(_wanted, config, must_ask, inherited)
+        change = Change(self, inherited)
         try:
             await change.prepare(wanted)
         except BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import resource
@@ -151,14 +152,27 @@ class Server:
         tell_what_is_missing(config)
         warn_of_proxies(config)
         # First: what failed behind it would close sockets that the next try must have.
-        change = await self.http.prepare(config)
+        change = await self._prepare_first_http(config, left.inherited)
         try:
             await self.broker.start(left.inherited, left.state)
         except BaseException:
-            await change.undo()
+            if change is not None:
+                await change.undo()
             raise
-        change.commit()
-        await self.http.started()
+        if change is not None:
+            change.commit()
+            await self.http.started()
+
+    async def _prepare_first_http(
+        self, config: Config, inherited: Inherited
+    ) -> Change | None:
+        try:
+            return await self.http.prepare(config)
+        except ConfigError as fault:
+            if not inherited.is_last_resort:
+                raise
+            log.error("%s; the broker goes on without it", fault)
+            return None
 
     def _tell_where(self) -> None:
         """Say where the broker listens, whatever is logged, to whoever started it."""
@@ -171,7 +185,8 @@ class Server:
         line = f"serving: {', '.join(where) or 'nothing'}"
         start_log.info("%s", line)
         if "console" not in self.reloader.config.log.to:
-            print(f"nanomq: {line}", file=sys.stderr)
+            with contextlib.suppress(OSError):  # nobody reads it
+                print(f"nanomq: {line}", file=sys.stderr)
 
     def request_stop(self) -> None:
         """Stop, also where a restart is under way."""
@@ -324,6 +339,7 @@ async def _started(files: Sequence[ConfFile], given_conf: Path | None) -> Server
     with systemd.state_of(os.environ) as state:
         for file in files:
             server = Server(file, given_conf)
+            inherited.is_last_resort = is_restart and file is files[-1]
             try:
                 await server.start(Left(inherited, state, is_restart))
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -26,6 +27,7 @@ from nanomq_py.config.sections import (
 from nanomq_py.config.settings import settings_of
 from nanomq_py.systemd import CONFIG, config_of, keep_config
 from tests import raw
+from tests.certs import Certs
 from tests.conformance.flows import give, take, u16, u32
 from tests.conftest import Process, StartBroker, free_port
 from tests.raw import Raw
@@ -357,6 +359,42 @@ def test_restart_goes_on_with_what_ran(
     assert process.api(req=12, data={"msq_len": 5}).status == 200
     restart(process)  # and the next one is an ordinary one
     assert process.api(req=11).json["data"]["msq_len"] == 5
+
+
+def test_restart_goes_on_without_what_nobody_can_have(
+    start_broker: StartBroker, certs: Certs, tmp_path: Path
+) -> None:
+    """A certificate that is gone, and a port that another program has by then."""
+    cert = tmp_path / "server.pem"
+    cert.write_bytes(Path(certs.server.certfile).read_bytes())
+    process = start_broker(
+        http_server__port=str(free_port()), tls__enable="true", tls__certfile=str(cert),
+        tls__url="tls+nmq-tcp://127.0.0.1:0", tls__keyfile=str(certs.server.keyfile),
+    )  # fmt: skip
+    with process.raw(4) as c:
+        c.connect("kept", clean=False)
+        c.leave()
+
+    def take_away() -> None:
+        cert.unlink()
+        until = time.monotonic() + 10
+        while True:
+            with contextlib.suppress(OSError):
+                taken.append(socket.create_server(("127.0.0.1", process.http_port)))
+                return
+            assert time.monotonic() < until
+
+    taken: list[socket.socket] = []
+    restart_and_then(process, take_away)
+    taken[0].close()
+    process.waits_for("server.pem")
+    process.waits_for("in use; the broker goes on without it")
+    with process.raw(4) as c:
+        c.send(raw.connect("kept", 4, clean=False))
+        assert c.expect(raw.CONNACK).flags == 1
+    cert.write_bytes(Path(certs.server.certfile).read_bytes())
+    assert process.nanomq("reload", "--conf", str(process.conf)).returncode == 0
+    assert process.api(req=2).status == 200
 
 
 def test_every_value_is_handed_over_as_it_was() -> None:
