@@ -286,11 +286,11 @@ async def test_core_escapes_what_clients_send(caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.DEBUG, "nanomq"):
         async with Broker(config) as broker:
             with Raw(broker.ports["url"], 4) as c:
-                await asyncio.to_thread(c.connect, name)
+                await asyncio.to_thread(c.connect, name, user="\x1b]0;\u2067")
             until = time.monotonic() + 10
             while not any("fer" in line for line in caplog.messages):
                 assert time.monotonic() < until, caplog.messages
                 await asyncio.sleep(0.01)
-    (line,) = [line for line in caplog.messages if "connected" in line]
+    (line,) = [line for line in caplog.messages if "' connected" in line]
     shown = r"a\x1b[2J\x0d\x0a\x7f\x85\u2028\u202egpj.\u2066\u200f\u061cKäfer 茶 🙂"
-    assert f"client '{shown}' connected" in line
+    assert f"client '{shown}' connected: user '\\x1b]0;\\u2067'" in line
