@@ -198,11 +198,16 @@ class _File(_Quiet):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             line = self.format(record).encode("utf-8", "backslashreplace") + b"\n"
-            if self._size > 0 and self._size + len(line) > self._most_bytes:
+            if self._is_full(len(line)):
                 self._try_to_begin_anew()
             self._write(b"\n" + line if self._is_torn else line)
         except Exception:
             self.handleError(record)
+
+    def _is_full(self, more_bytes: int) -> bool:
+        if self._size + more_bytes > self._most_bytes:
+            self._size = os.fstat(self._fd).st_size  # somebody may have cut it short
+        return self._size > 0 and self._size + more_bytes > self._most_bytes
 
     def _write(self, data: bytes) -> None:
         count = os.write(self._fd, data)

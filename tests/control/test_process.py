@@ -364,6 +364,25 @@ def test_where_it_listens_is_told_at_any_level(
     assert f"http_server on port {process.http_port} (127.0.0.1)" in line
 
 
+def test_log_file_that_cannot_grow_is_told_once(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    process = start_broker(log__to="file", log__dir=str(tmp_path))
+    log = tmp_path / "nanomq.log"
+    bound = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
+    size = log.stat().st_size
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, bound[1]))
+    for _ in range(20):
+        with process.raw() as c:
+            c.connect("c")
+    process.waits_for(f"nanomq: log: {log}: File too large; 1 lines are lost")
+    assert process.api(req=2).status == 200  # the loop has had its turns
+    assert len([line for line in process.lines if "serving:" not in line]) == 1
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, bound)
+    assert process.nanomq("reload", "--conf", str(process.conf)).returncode == 0
+    assert "nothing changed" in log.read_text()[size:]
+
+
 # --- core files
 
 

@@ -176,6 +176,15 @@ def test_at_most_as_many_old_files_are_kept(tmp_path: Path) -> None:
     assert got == {"x.log": "4", "x.log.1": "3", "x.log.2": "2"}
 
 
+def test_file_that_somebody_cuts_short_goes_on(tmp_path: Path) -> None:
+    handler = file_handler(tmp_path, rotation_size=1024)
+    for _ in range(5):
+        handler.emit(record("x" * 900))
+        os.truncate(tmp_path / "x.log", 0)  # as logrotate's copytruncate does
+    handler.close()
+    assert [f.name for f in tmp_path.iterdir()] == ["x.log"]
+
+
 def test_what_a_client_sends_steers_no_terminal_and_begins_no_line() -> None:
     line = logs.Line().format(
         record("client %s", "a\x1b[2J\r\n\x00\x7f\x85\u2028\u202egpj.\u2066\u200f\u061c")
