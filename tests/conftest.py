@@ -145,7 +145,6 @@ def conf_text(**given: str) -> str:
         "websocket.enable": "false",
         "http_server.port": "0",
         "log.level": "info",
-        "core_dumps": "true",  # else no ordinary user could look into /proc/PID/fd
     }
     keys.update({name.replace("__", "."): value for name, value in given.items()})
     return "".join(f"{name}={value}\n" for name, value in keys.items())
@@ -170,7 +169,12 @@ def running_broker(
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "XDG_RUNTIME_DIR": str(folder), **(environ or {})},
+        env={
+            **os.environ,
+            "XDG_RUNTIME_DIR": str(folder),
+            "NANOMQ_CORE_DUMPS": "true",  # else no ordinary user could look into /proc/PID
+            **(environ or {}),
+        },
     )
     lines: list[str] = []
     serving = threading.Event()

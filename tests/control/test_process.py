@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from nanomq_py import Config
 from nanomq_py.folder import UnsafeError, claim
 from nanomq_py.pidfile import PidFile
 from tests.conftest import ROOT, StartBroker, conf_text, free_port, nanomq, running_broker
@@ -272,9 +271,7 @@ def test_ordinary_user_starts_and_stops_a_broker(open_folder: Path) -> None:
     tmp.mkdir()
     tmp.chmod(0o1777)
     conf = open_folder / "nanomq.conf"
-    conf.write_text(
-        conf_text(daemon="true", http_server__enable="false", core_dumps="false")
-    )
+    conf.write_text(conf_text(daemon="true", http_server__enable="false"))
     python = python_for_all()
 
     def run(name: str) -> subprocess.CompletedProcess[str]:
@@ -390,25 +387,27 @@ def core_bound(pid: int) -> tuple[int, int]:
     return resource.prlimit(pid, resource.RLIMIT_CORE)
 
 
-def test_core_files_are_off_by_default() -> None:
-    assert Config().core_dumps is False
-
-
-@pytest.mark.parametrize("core_dumps", ["false", "true"])
-def test_core_files_are_off_unless_they_are_asked_for(
-    start_broker: StartBroker, core_dumps: str
-) -> None:
+def test_core_files_are_off_until_they_are_asked_for(folder: Path) -> None:
     before, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    conf = folder / "nanomq.conf"
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
     try:
-        process = start_broker(core_dumps=core_dumps)
+        done = start(folder, daemon="true", http_server__enable="false")
     finally:
         resource.setrlimit(resource.RLIMIT_CORE, (before, hard))
-    bound = core_bound(process.pid)
-    assert bound == ((hard, hard) if core_dumps == "true" else (0, hard))
-    process.set_keys(core_dumps="true")
-    assert process.nanomq("restart", "--conf", str(process.conf)).returncode == 0
-    assert core_bound(process.pid) == (hard, hard)
+    assert done.returncode == 0, done.stderr
+    try:
+        (path,) = (folder / "nanomq").iterdir()
+        found = PidFile(path).running()
+        assert found is not None
+        assert core_bound(found[0]) == (0, hard)
+        conf.write_text(conf.read_text() + "core_dumps=true\n")
+        done = nanomq("restart", "--conf", str(conf), XDG_RUNTIME_DIR=str(folder))
+        assert done.returncode == 0, done.stderr
+        assert core_bound(found[0]) == (hard, hard)
+    finally:
+        done = nanomq("stop", "--conf", str(conf), XDG_RUNTIME_DIR=str(folder))
+    assert done.returncode == 0
 
 
 DUMPABLE = """
