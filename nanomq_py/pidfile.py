@@ -64,14 +64,15 @@ def _folders() -> list[Path]:
     ``sudo`` leaves ``XDG_RUNTIME_DIR`` as it was: then it is another user's.
     """
     me = os.geteuid()
+    own = f"nanomq-{me}"
     base = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
-    folders = [base / "nanomq"] if base.is_absolute() and _is_mine(base) else []
+    folders = [base / own] if base.is_absolute() and _is_mine(base) else []
     if me == 0 or _is_mine(_SYSTEMS):
         folders.append(_SYSTEMS)
     if _is_mine(Path(f"/run/user/{me}")):
-        folders.append(Path(f"/run/user/{me}/nanomq"))
+        folders.append(Path(f"/run/user/{me}") / own)
     if me != 0:
-        folders.append(Path(tempfile.gettempdir()) / f"nanomq-{me}")
+        folders.append(Path(tempfile.gettempdir()) / own)
     return list(dict.fromkeys(folders))
 
 

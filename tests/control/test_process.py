@@ -21,6 +21,7 @@ from nanomq_py.pidfile import PidFile
 from tests.conftest import ROOT, StartBroker, conf_text, free_port, nanomq, running_broker
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
+OWN = f"nanomq-{os.geteuid()}"
 STRANGER = 54321  # a user that nothing here belongs to
 
 
@@ -140,7 +141,7 @@ def test_default_folder_that_others_can_write_is_refused(folder: Path) -> None:
 
 def test_control_files_are_ours_alone(start_broker: StartBroker) -> None:
     process = start_broker()
-    made = process.conf.parent / "nanomq"
+    made = process.conf.parent / OWN
     assert made.stat().st_mode & 0o777 == 0o700
     assert process.nanomq("reload").returncode == 0
     assert [path.stat().st_mode & 0o777 for path in made.iterdir()] == [0o600]
@@ -225,7 +226,7 @@ def test_process_of_another_user_than_the_file_is_not_signalled(folder: Path) ->
 
 def test_file_that_a_crash_has_left_is_taken_over(start_broker: StartBroker) -> None:
     process = start_broker()
-    (path,) = (process.conf.parent / "nanomq").iterdir()
+    (path,) = (process.conf.parent / OWN).iterdir()
     os.kill(process.pid, signal.SIGKILL)
     process.popen.wait(10)
     process.popen.returncode = 0
@@ -332,7 +333,7 @@ def test_start_in_the_background_that_fails_is_told(
 ) -> None:
     done = start(folder, daemon="true", **keys)
     assert (done.returncode, says in done.stderr) == (2, True), done
-    assert not list(folder.glob("nanomq/*.pid"))
+    assert not list(folder.glob("*/*.pid"))
 
 
 def test_start_in_the_background_returns_when_it_serves(folder: Path) -> None:
@@ -397,7 +398,7 @@ def test_core_files_are_off_until_they_are_asked_for(folder: Path) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (before, hard))
     assert done.returncode == 0, done.stderr
     try:
-        (path,) = (folder / "nanomq").iterdir()
+        (path,) = (folder / OWN).iterdir()
         found = PidFile(path).running()
         assert found is not None
         assert core_bound(found[0]) == (0, hard)
