@@ -286,7 +286,7 @@ def main() -> int:
         f"websocket.url=nmq-ws://127.0.0.1:{target.ws}/mqtt\n"
         f"tls.enable=true\ntls.url=tls+nmq-tcp://127.0.0.1:{target.tls}\n"
         f"tls.certfile={made.server.certfile}\ntls.keyfile={made.server.keyfile}\n"
-        "http_server.enable=false\nlog.level=error\nmax_session_expiry=5\n"
+        "http_server.enable=false\nlog.level=error\nmax_session_expiry=5\ncore_dumps=true\n"
     )
     broker = subprocess.Popen(
         [sys.executable, "-m", "nanomq_py", "start", "--conf", str(conf)], cwd=ROOT

@@ -613,6 +613,12 @@ nmq_set_arenas(uint32_t count)
     nmq_mem_set_arenas((int) count);
 }
 
+void
+nmq_set_dumpable(bool dumpable)
+{
+    nmq_mem_set_dumpable(dumpable);
+}
+
 int
 nmq_snapshot_new(nmq_broker *broker, nmq_snapshot **out)
 {

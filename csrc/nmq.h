@@ -443,6 +443,10 @@ void nmq_trim_memory(void);
 // Before the first broker.
 void nmq_set_arenas(uint32_t count);
 
+// Whether the system may write this process's memory to a core file, and its user's other
+// processes may read it. exec forgets it.
+void nmq_set_dumpable(bool dumpable);
+
 typedef struct {
     uint64_t number;
     const char *client_id; // texts are the snapshot's

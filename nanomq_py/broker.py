@@ -188,6 +188,11 @@ class Broker:
         """The ports in use, by the key that says where to listen."""
         return {} if self._core is None else self._listeners.ports
 
+    @property
+    def places(self) -> dict[str, tuple[int, str]]:
+        """The ports in use, 0 where there is none, and the URLs, by the key that says where."""
+        return {} if self._core is None else self._listeners.places
+
     async def start(
         self, inherited: Inherited | None = None, state: core.Buffer | None = None
     ) -> None:
@@ -285,14 +290,17 @@ class Broker:
         self._running  # noqa: B018 - raises
         return self._listeners.stats()
 
-    def hand_over(self) -> HandOver:
+    def hand_over(self, state: int | None = None) -> HandOver:
         """Return what a successor needs; it is the caller's.
 
         After :meth:`stop`, whoever connects waits in the listening sockets for the successor,
         and retained messages and kept sessions are in ``state``.
+
+        state    a descriptor to keep them in; None: one is made
+        Raises   OSError, and nothing has changed
         """
+        self._state = os.memfd_create("nanomq-state") if state is None else state
         given = self._listeners.give_sockets()
-        self._state = os.memfd_create("nanomq-state")
         return HandOver(
             [(name, sock) for name, sock, _ in given],
             [name for name, _, foreign in given if not foreign],

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from nanomq_py import __version__
 from nanomq_py.config import ConfigError, load, parse
 from nanomq_py.config.entries import Entry, Faults
 from nanomq_py.config.file import ConfFile
-from nanomq_py.config.reader import from_environment, texts_of
+from nanomq_py.config.reader import from_environment, from_texts, texts_of
 from nanomq_py.config.settings import differences, settings_of
 from nanomq_py.config.shipped import shipped
-from nanomq_py.pidfile import PidFile, default_path, running_brokers
+from nanomq_py.pidfile import AlreadyRunningError, PidFile, default_path, running_brokers
 
 PATIENCE_S = 10.0
 
@@ -69,36 +69,67 @@ def _add_conf_commands(parser: argparse.ArgumentParser) -> None:
     diff.set_defaults(act=lambda args: _diff(args.files))
 
 
-def _file(conf: Path | None, url: str | None = None) -> ConfFile:
-    """Read the file with the environment and ``--url`` over it. Raises ConfigError."""
+def _overrides(url: str | None) -> dict[str, Entry]:
     overrides = from_environment(os.environ)
     if url is not None:
         overrides["url"] = Entry("url", url, "--url")
-    return ConfFile(conf, overrides)
+    return overrides
 
 
-def _go_to_background() -> None:
-    """Become a daemon: before any thread is there."""
-    if os.fork() > 0:
-        os._exit(0)
-    os.setsid()
-    if os.fork() > 0:
-        os._exit(0)
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
+def _file(conf: Path | None, url: str | None = None) -> ConfFile:
+    """Read the file with the environment and ``--url`` over it. Raises ConfigError."""
+    return ConfFile(conf, _overrides(url))
+
+
+def _files(conf: Path | None, url: str | None) -> tuple[list[ConfFile], ConfigError | None]:
+    """Return what to start with, the best first, and what is wrong with the file itself.
+
+    Raises   ConfigError where there is nothing to start with
+    """
+    from nanomq_py import systemd  # with asyncio, which the other commands do without
+
+    before = _before(conf, url, systemd.config_of(os.environ))
+    try:
+        return [_file(conf, url), *before], None
+    except ConfigError as fault:
+        if not before:
+            raise
+        return before, fault
+
+
+def _before(
+    conf: Path | None, url: str | None, texts: Mapping[str, str] | None
+) -> list[ConfFile]:
+    """Return what ran before a restart; nothing when this is none."""
+    if texts is None:
+        return []
+    try:
+        config = from_texts(texts, "before the restart")
+    except ConfigError:  # of another version
+        return []
+    return [ConfFile.taking_over(conf, _overrides(url), config)]
 
 
 def _start(conf: Path | None, url: str | None) -> int:
-    from nanomq_py import systemd  # with asyncio, which the other commands do without
+    from nanomq_py import systemd
 
-    file = _file(conf, url)
-    if file.reading.config.daemon and systemd.OURS not in os.environ:
-        _go_to_background()
-    from nanomq_py import server  # the core's threads begin here, not before the fork
+    is_restart = systemd.OURS in os.environ
+    files, fault = _files(conf, url)
 
-    server.run(file, conf)
-    return 0
+    def run(done: Callable[[int], None]) -> int:
+        from nanomq_py import server  # the core's threads begin here, not before the fork
+
+        server.run(files, conf, fault=fault, serving=lambda: done(0))
+        return 0
+
+    if is_restart or not files[0].reading.config.daemon:
+        return run(lambda code: None)
+    from nanomq_py.background import detach
+
+    done = detach()
+    code = _told(lambda: run(done))
+    done(code)
+    return code
 
 
 # --- a broker that runs
@@ -145,11 +176,19 @@ def _signal(conf: Path | None, number: signal.Signals) -> _Signalled | None:
     found = pid_file.running()
     if found is None:
         several = conf is None and len(running_brokers()) > 1
-        why = "several are running: name one with --conf" if several else pid_file.path
-        print(f"nanomq: no broker is running (looked at {why})", file=sys.stderr)
+        why = f"looked at {pid_file.path}"
+        if several:
+            why = "several are running: name one with --conf"
+        elif (stranger := pid_file.holder()) is not None:
+            why = f"process {stranger} has {pid_file.path}, and is no broker of its owner"
+        print(f"nanomq: no broker is running ({why})", file=sys.stderr)
         return None
     broker = _Signalled(pid_file, *found, told_at=pid_file.told()[0])
-    os.kill(broker.pid, number)
+    try:
+        os.kill(broker.pid, number)
+    except OSError as fault:
+        print(f"nanomq: process {broker.pid}: {fault.strerror}", file=sys.stderr)
+        return None
     return broker
 
 
@@ -282,15 +321,24 @@ def _diff(files: Sequence[Path]) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
-    args = _parser().parse_args(argv)
+def _told(act: Callable[[], int]) -> int:
+    """Act, and say what is wrong; return the exit code."""
     try:
-        return int(args.act(args))
+        return act()
     except ConfigError as fault:
         for text in fault.args:
             print(f"nanomq: {text}", file=sys.stderr)
         return 2
+    except AlreadyRunningError as fault:
+        print(f"nanomq: {fault}", file=sys.stderr)
+        return 1
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        return _told(lambda: int(args.act(args)))
     except BrokenPipeError:  # whoever reads has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -94,6 +94,11 @@ def set_arenas(count: int) -> None:
     lib.nmq_set_arenas(count)
 
 
+def set_dumpable(*, dumpable: bool) -> None:
+    """Set whether core files hold our memory, and our user's processes may read it."""
+    lib.nmq_set_dumpable(dumpable)
+
+
 def held_bytes() -> int:
     """Return what all cores of this process hold."""
     return int(lib.nmq_held_bytes())

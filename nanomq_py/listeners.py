@@ -18,6 +18,7 @@ import socket
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from nanomq_py.config import Config, ConfigError
@@ -233,6 +234,14 @@ def _bind_ipc(path: str) -> socket.socket:
     return sock
 
 
+def duplicate(sock: socket.socket, place: Place) -> socket.socket:
+    """Return another descriptor of the socket. Raises ConfigError, where there is none."""
+    try:
+        return sock.dup()
+    except OSError as fault:
+        raise place.error(f"cannot listen: {fault.strerror}") from None
+
+
 def unlink_ipc(place: Place) -> None:
     """Remove the file of an IPC listener that has stopped."""
     if place.is_ipc:
@@ -257,6 +266,19 @@ def serves(sock: socket.socket, place: Place) -> bool:
     return bool(parts.hostname == address[0] and parts.port == address[1])
 
 
+def may_serve(sock: socket.socket, place: Place) -> bool:
+    """Return whether a TCP socket can be where the URL says: at any port, or by a name."""
+    if place.is_ipc:
+        return False
+    host, port = urlsplit(place.url).hostname or "", place.port
+    address = sock.getsockname()
+    try:
+        same = ip_address(host) == ip_address(address[0])
+    except ValueError:  # a name, which may stand for the address
+        same = True
+    return same and port in (0, address[1])
+
+
 class Inherited:
     """Listening sockets that came with the process, by name (systemd's FDNAMES) or address.
 
@@ -267,19 +289,39 @@ class Inherited:
         self, sockets: Iterable[tuple[str, socket.socket]] = (), ours: Iterable[str] = ()
     ) -> None:
         self._sockets = list(sockets)
+        self._taken: set[socket.socket] = set()
         self.ours = frozenset(ours)
+        self.is_last_resort = False  # the broker must start, if need be without a listener
 
     def take(self, place: Place) -> socket.socket | None:
-        """Return the listener's socket and forget it; None: it has to be made."""
-        for at, (name, sock) in enumerate(self._sockets):
-            if serves(sock, place) or (name == place.name and fits(sock, place)):
-                del self._sockets[at]
-                return sock
+        """Return a duplicate of the listener's socket; None: it has to be made.
+
+        Raises   ConfigError
+        """
+        for name, sock in self._sockets:
+            named = name == place.name and fits(sock, place)
+            if name in self.ours:
+                named = named and may_serve(sock, place)
+            if sock not in self._taken and (named or serves(sock, place)):
+                self._taken.add(sock)
+                return duplicate(sock, place)
         return None
 
-    def close_rest(self) -> list[str]:
-        """Close what no listener took; return what that was."""
-        rest = [f"{name} ({sock.getsockname()})" for name, sock in self._sockets]
+    def leaving(self) -> list[socket.socket]:
+        """Return those that no listener has taken so far."""
+        return [sock for _, sock in self._sockets if sock not in self._taken]
+
+    def give_again(self) -> None:
+        """Have every socket to be taken again, after a start that has failed."""
+        self._taken.clear()
+
+    def close(self) -> list[str]:
+        """Close our hold on them; return which of them no listener took."""
+        rest = [
+            f"{name} ({sock.getsockname()})"
+            for name, sock in self._sockets
+            if sock not in self._taken
+        ]
         for _, sock in self._sockets:
             sock.close()
         self._sockets.clear()

@@ -7,10 +7,11 @@ bound and listen, but let nobody in until then.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from nanomq_py import core
@@ -19,6 +20,7 @@ from nanomq_py.listeners import (
     Inherited,
     Place,
     bind,
+    duplicate,
     options_of,
     places_of,
     serves,
@@ -42,8 +44,12 @@ _FAULTS = {
 MustAsk = Callable[[bool], bool]
 
 
-def _error(place: Place, fault: core.CoreError) -> ConfigError:
-    return place.error(f"cannot listen: {_FAULTS.get(fault.status, str(fault))}")
+def _error(place: Place, fault: core.CoreError | OSError) -> ConfigError:
+    if isinstance(fault, OSError):
+        why = fault.strerror or str(fault)
+    else:
+        why = _FAULTS.get(fault.status, str(fault))
+    return place.error(f"cannot listen: {why}")
 
 
 @dataclass(frozen=True)
@@ -59,23 +65,40 @@ class Listening:
     port: int = 0  # in use
     sock: socket.socket | None = None  # our hold on it, to hand over; None: nng's own
     foreign: bool = False  # the socket is systemd's: its file stays
+    inherited: bool = False  # it was there before us: what fails leaves its file
 
 
-def _wanted(config: Config, must_ask: MustAsk) -> list[Listening]:
+def _want(config: Config, place: Place, must_ask: MustAsk) -> Listening:
+    """Return one listener of a configuration. Raises ConfigError. Blocks."""
+    anonymous = place.allows_anonymous(config)
+    options = options_of(place, config, ask_auth=must_ask(anonymous))
+    if not place.has_tls:
+        return Listening(place, options, anonymous)
+    tls_options = load_tls(config, place.settings)
+    try:
+        tls = core.Tls(tls_options)
+    except core.CoreError as fault:
+        raise _error(place, fault) from None
+    return Listening(place, options, anonymous, tls_options, tls)
+
+
+@contextlib.contextmanager
+def _or_without(inherited: Inherited) -> Iterator[None]:
+    """Go on without a listener that cannot be had, where that is better than not to start."""
+    try:
+        yield
+    except ConfigError as fault:
+        if not inherited.is_last_resort:
+            raise
+        log.error("%s; the broker goes on without it", fault)
+
+
+def _wanted(config: Config, must_ask: MustAsk, inherited: Inherited) -> list[Listening]:
     """Return the listeners of a configuration. Raises ConfigError. Blocks."""
     wanted = []
     for place in places_of(config):
-        anonymous = place.allows_anonymous(config)
-        options = options_of(place, config, ask_auth=must_ask(anonymous))
-        if not place.has_tls:
-            wanted.append(Listening(place, options, anonymous))
-            continue
-        tls_options = load_tls(config, place.settings)
-        try:
-            tls = core.Tls(tls_options)
-        except core.CoreError as fault:
-            raise _error(place, fault) from None
-        wanted.append(Listening(place, options, anonymous, tls_options, tls))
+        with _or_without(inherited):
+            wanted.append(_want(config, place, must_ask))
     return wanted
 
 
@@ -84,12 +107,14 @@ def _listen(running: core.Core, wanted: Listening, sock: socket.socket | None) -
 
     Raises   ConfigError; the socket is closed then
     """
-    fd = -1 if sock is None else os.dup(sock.fileno())
+    fd = -1
     try:
+        fd = -1 if sock is None else os.dup(sock.fileno())
         number, port = running.listen(wanted.options, fd=fd, tls=wanted.tls)
-    except core.CoreError as fault:
-        if sock is not None:
+    except (core.CoreError, OSError) as fault:
+        if fd >= 0:
             os.close(fd)
+        if sock is not None:
             sock.close()
         raise _error(wanted.place, fault) from None
     return replace(wanted, number=number, port=port, sock=sock)
@@ -144,7 +169,8 @@ class Change:
                 new.append(listening)
         self._closing = list(missing.values())
         for listening in new:
-            self._opened.append(await self._open(listening))
+            with _or_without(self._inherited):
+                self._opened.append(await self._open(listening))
 
     async def _open(self, wanted: Listening) -> Listening:
         try:
@@ -161,14 +187,20 @@ class Change:
         given = self._inherited.take(place)
         if given is not None:
             foreign = place.name not in self._inherited.ours
-            return replace(_listen(self._core, wanted, given), foreign=foreign)
-        leaving = []
+            listening = _listen(self._core, wanted, given)
+            return replace(listening, foreign=foreign, inherited=True)
+        leaving = self._inherited.leaving()
         for old in self._closing:
             if old.sock is not None and serves(old.sock, place):
-                same = _listen(self._core, wanted, old.sock.dup())
+                same = _listen(self._core, wanted, duplicate(old.sock, place))
                 return replace(same, foreign=old.foreign)
             leaving += [] if old.sock is None else [old.sock]
-        return _listen(self._core, wanted, await bind(place, leaving))
+        sock = await bind(place, leaving)
+        try:
+            return _listen(self._core, wanted, sock)
+        except ConfigError:
+            unlink_ipc(place)
+            raise
 
     def _make_room(self, place: Place) -> bool:
         """Close listeners that go away and have that port; return whether any did.
@@ -234,7 +266,8 @@ class Change:
             self._core.unlisten(new.number)
             if new.sock is not None:
                 new.sock.close()
-                if all(new.place.url != old.place.url for old in self._closing):
+                old_urls = [old.place.url for old in self._closing]
+                if not new.inherited and new.place.url not in old_urls:
                     unlink_ipc(new.place)
         for old in self._closed_early:
             await self._open_again(old)
@@ -283,6 +316,12 @@ class Listeners:
         """Return the ports in use, by the key that says where."""
         return {open_.place.key: open_.port for open_ in self.by_name.values()}
 
+    @property
+    def places(self) -> dict[str, tuple[int, str]]:
+        """Return ports and URLs, by the key that says where."""
+        opened = self.by_name.values()
+        return {open_.place.key: (open_.port, open_.place.url) for open_ in opened}
+
     def allow_anonymous(self, number: int) -> bool:
         """Return whether that listener, by the core's number, lets anybody in.
 
@@ -305,8 +344,9 @@ class Listeners:
 
         Raises   ConfigError, and nothing has changed
         """
-        wanted = await asyncio.to_thread(_wanted, config, must_ask)
-        change = Change(self, inherited or Inherited())
+        inherited = inherited or Inherited()
+        wanted = await asyncio.to_thread(_wanted, config, must_ask, inherited)
+        change = Change(self, inherited)
         try:
             await change.prepare(wanted)
         except BaseException:

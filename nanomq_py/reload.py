@@ -159,6 +159,10 @@ class Reloader:
                 except ConfigError as fault:
                     audit.info("%s: refused: %s", who, fault)
                     raise
+                except OSError as fault:  # no descriptor for it, and the like
+                    why = fault.strerror or str(fault)
+                    audit.info("%s: refused: %s", who, why)
+                    raise ConfigError(f"not put in force: {why}") from None
 
         # Whoever asked may go away; the change is done, or undone, to its end.
         return await asyncio.shield(asyncio.create_task(alone()))

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import resource
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from nanomq_py import core, logs, systemd
 from nanomq_py.broker import Broker, HandOver
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.file import ConfFile
+from nanomq_py.config.settings import settings_of
+from nanomq_py.folder import UnsafeError
 from nanomq_py.http.app import make_app
 from nanomq_py.http.guard import Gate, make_guard
 from nanomq_py.http.serving import Serving
 from nanomq_py.http.v1 import Api
 from nanomq_py.listeners import Inherited
 from nanomq_py.memory import Trimmer, resident_bytes
-from nanomq_py.pidfile import PidFile, default_path
+from nanomq_py.pidfile import AlreadyRunningError, PidFile, default_path
 from nanomq_py.reload import Change, Reloader
 from nanomq_py.verify import (
     check_files,
@@ -34,8 +37,20 @@ from nanomq_py.verify import (
 )
 
 log = logging.getLogger("nanomq")
+start_log = logging.getLogger("nanomq.start")
 
+GOES_ON = "%s; the broker goes on with what ran before the restart"
+KEEP_DESCRIPTORS = 4  # free ones that a restart needs
 STOP_WITHIN_S = 1.2  # for the clients; the whole stop must stay under 2 s
+
+
+@dataclass(frozen=True)
+class Left:
+    """What the process before this one left: nothing, where this is no restart."""
+
+    inherited: Inherited
+    state: core.Buffer | None = None  # its sessions
+    is_restart: bool = False
 
 
 async def prepare_logs(config: Config) -> logs.Change:
@@ -60,6 +75,10 @@ class Server:
         self._pid_file = PidFile(path)
         self._stopping = asyncio.Event()
         self._restarts = False
+        self._left = (
+            -1,
+            -1,
+        )  # descriptors of what a restart leaves: sessions, configuration
         self._reloads: set[asyncio.Task[None]] = set()
         self.handed_over: HandOver | None = None  # by the stop of a restart
 
@@ -72,23 +91,25 @@ class Server:
         return await self.http.prepare(config)
 
     def _take_pid_file(self) -> None:
+        """Take it. Raises ConfigError, where others could write it; AlreadyRunningError."""
+        file = self._pid_file
         try:
-            if not self._pid_file.take():
-                log.warning(
-                    "%s is another broker's: nanomq stop stops that one",
-                    self._pid_file.path,
-                )
+            if file.take():
+                return
+        except UnsafeError as fault:
+            raise ConfigError(
+                f"pid_file={file.path}: {fault}: expected a file in a folder where only"
+                " this user can write"
+            ) from None
         except OSError as fault:
             log.warning(
-                "%s: %s: nanomq stop will not find this broker",
-                self._pid_file.path,
-                fault.strerror,
+                "%s: %s: nanomq stop will not find this broker", file.path, fault.strerror
             )
-
-    async def _start_http(self) -> None:
-        change = await self.http.prepare(self.reloader.config)
-        change.commit()
-        await self.http.started()
+            return
+        raise AlreadyRunningError(
+            f"already running, process {file.holder()}; one more needs a pid_file of its own"
+            f" ({file.path} is taken)"
+        )
 
     def _warn_of_little_memory(self) -> None:
         bound, taken = self.broker.memory().max, resident_bytes()
@@ -105,30 +126,67 @@ class Server:
         ):
             log.warning("%s", text)
 
-    async def start(self) -> None:
-        """Start everything, or nothing. Raises ConfigError."""
-        refuse_unsupported(self.reloader.config)
-        await self._warn_of_exposed_files()
-        tell_what_is_missing(self.reloader.config)
-        warn_of_proxies(self.reloader.config)
-        ours = os.environ.pop(systemd.OURS, "").split(":")
-        inherited = Inherited(systemd.take_sockets(os.environ), ours)
-        with systemd.state_of(os.environ) as state:
-            await self.broker.start(inherited, state)
-        for name in inherited.close_rest():
-            log.warning("inherited socket %s: no listener has that name or address", name)
-        try:
-            await self._start_http()
-        except BaseException:
-            await self.broker.stop(timeout_s=0)
-            raise
-        self._take_pid_file()
+    async def start(self, left: Left) -> None:
+        """Start everything, or nothing. Raises ConfigError, AlreadyRunningError."""
+        self._take_signals()
+        async with self.reloader.turn:
+            try:
+                self._take_pid_file()
+            except (ConfigError, AlreadyRunningError) as fault:
+                if not left.is_restart:
+                    raise
+                log.error("%s: nanomq stop will not find this broker", fault)
+            try:
+                await self._start_parts(left)
+            except BaseException:
+                self._pid_file.release()
+                raise
         self._warn_of_little_memory()
-        listening = [f"{key} on port {port}" for key, port in self.broker.ports.items()]
-        if self.http.port is not None:
-            listening.append(f"http_server on port {self.http.port}")
-        log.info("serving: %s", ", ".join(listening))
+        self._tell_where()
         systemd.notify("READY=1")
+
+    async def _start_parts(self, left: Left) -> None:
+        config = self.reloader.config
+        refuse_unsupported(config)
+        await self._warn_of_exposed_files()
+        tell_what_is_missing(config)
+        warn_of_proxies(config)
+        # First: what failed behind it would close sockets that the next try must have.
+        change = await self._prepare_first_http(config, left.inherited)
+        try:
+            await self.broker.start(left.inherited, left.state)
+        except BaseException:
+            if change is not None:
+                await change.undo()
+            raise
+        if change is not None:
+            change.commit()
+            await self.http.started()
+
+    async def _prepare_first_http(
+        self, config: Config, inherited: Inherited
+    ) -> Change | None:
+        try:
+            return await self.http.prepare(config)
+        except ConfigError as fault:
+            if not inherited.is_last_resort:
+                raise
+            log.error("%s; the broker goes on without it", fault)
+            return None
+
+    def _tell_where(self) -> None:
+        """Say where the broker listens, whatever is logged, to whoever started it."""
+        where = [
+            f"{key} on port {port} ({url})" if port else f"{key} at {url}"
+            for key, (port, url) in self.broker.places.items()
+        ]
+        if self.http.port is not None and self.http.address is not None:
+            where.append(f"http_server on port {self.http.port} ({self.http.address[0]})")
+        line = f"serving: {', '.join(where) or 'nothing'}"
+        start_log.info("%s", line)
+        if "console" not in self.reloader.config.log.to:
+            with contextlib.suppress(OSError):  # nobody reads it
+                print(f"nanomq: {line}", file=sys.stderr)
 
     def request_stop(self) -> None:
         """Stop, also where a restart is under way."""
@@ -140,10 +198,20 @@ class Server:
         config = (await asyncio.to_thread(self.reloader.file.read)).config
         refuse_unsupported(config)
         await asyncio.to_thread(check_files, config)
+        if not core.has_descriptors(KEEP_DESCRIPTORS):
+            raise ConfigError("too few descriptors are left")
+        if not os.access(sys.executable, os.X_OK):
+            raise ConfigError(f"{sys.executable}: cannot be run any more")
 
     def request_restart(self) -> None:
         """Stop, and become a new process, unless the process stops already."""
         if self._stopping.is_set():
+            return
+        try:
+            self._left = (os.memfd_create("nanomq-state"), os.memfd_create("nanomq-config"))
+        except OSError as fault:
+            log.error("not restarted: %s", fault.strerror)
+            self._pid_file.tell({"error": fault.strerror})
             return
         log.info("restarting")
         self._restarts = True
@@ -185,7 +253,8 @@ class Server:
         await self.reloader.close(STOP_WITHIN_S)
         self._pid_file.release()
         if self._restarts:
-            self.handed_over = self.broker.hand_over()
+            self.handed_over = self.broker.hand_over(self._left[0])
+            self._keep_config()
         self.http.leave()
         await self.broker.stop(timeout_s=STOP_WITHIN_S)
         await self.http.stopped(0.5)
@@ -193,19 +262,34 @@ class Server:
             self.handed_over = None
         log.info("stopped")
 
-    async def run(self) -> None:
-        """Serve until SIGTERM, SIGINT, or SIGUSR2, which restarts; SIGHUP reloads."""
+    def _keep_config(self) -> None:
+        """Leave what is in force, for a next process that cannot use its file."""
+        texts = {n: s.text for n, s in settings_of(self.reloader.config).items()}
+        try:
+            systemd.keep_config(texts, self._left[1])
+        except OSError as fault:
+            log.error("the next process must do with its file: %s", fault.strerror)
+            os.ftruncate(self._left[1], 0)
+
+    @property
+    def left(self) -> dict[str, int]:
+        """Return the descriptors of what a restart leaves, by their variables."""
+        return dict(zip((systemd.STATE, systemd.CONFIG), self._left, strict=True))
+
+    def _take_signals(self) -> None:
+        """SIGTERM and SIGINT stop, SIGUSR2 restarts, SIGHUP reloads."""
         loop = asyncio.get_running_loop()
-        chores = [
-            asyncio.create_task(Trimmer().run()),
-            asyncio.create_task(systemd.keep_watchdog_quiet(os.environ)),
-        ]
         loop.add_signal_handler(signal.SIGTERM, self.request_stop)
         loop.add_signal_handler(signal.SIGINT, self.request_stop)
         loop.add_signal_handler(signal.SIGUSR2, self._on_signal, self._restart_on_signal)
         loop.add_signal_handler(signal.SIGHUP, self._on_signal, self._reload_on_signal)
-        async with self.reloader.turn:
-            await self.start()
+
+    async def run(self) -> None:
+        """Serve, after :meth:`start`, until a signal or the API ends it."""
+        chores = [
+            asyncio.create_task(Trimmer().run()),
+            asyncio.create_task(systemd.keep_watchdog_quiet(os.environ)),
+        ]
         try:
             await self._stopping.wait()
         finally:
@@ -220,25 +304,94 @@ def allow_many_connections() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def become_successor(handed_over: HandOver) -> None:
+def keep_secrets() -> None:
+    """Leave no core file: neither where the system puts one, nor through its program.
+
+    A program that core files are piped to gets them whatever RLIMIT_CORE is, but of no process
+    that is not dumpable. The hard limit stays: a restart may bring core files back.
+
+    Source  core(5), proc_sys_fs(5)
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    core.set_dumpable(dumpable=False)
+
+
+def _open_logs(config: Config, *, is_restart: bool) -> None:
+    """Open them. Raises ConfigError; a restart goes on with the console then."""
+    try:
+        logs.Change(config.log).commit()
+    except ConfigError as fault:
+        if not is_restart:
+            raise
+        logs.Change(replace(config.log, to=("console",))).commit()
+        log.error("%s", fault)
+
+
+async def _started(files: Sequence[ConfFile], given_conf: Path | None) -> Server:
+    """Return a server that serves by the first of the files that can be used.
+
+    Raises   ConfigError, of the last; AlreadyRunningError
+    """
+    is_restart = systemd.OURS in os.environ
+    ours = os.environ.pop(systemd.OURS, "").split(":")
+    inherited = Inherited(systemd.take_sockets(os.environ), ours)
+    with systemd.state_of(os.environ) as state:
+        for file in files:
+            server = Server(file, given_conf)
+            inherited.is_last_resort = is_restart and file is files[-1]
+            try:
+                await server.start(Left(inherited, state, is_restart))
+                break
+            except ConfigError as fault:
+                if file is files[-1]:
+                    raise
+                log.error(GOES_ON, fault)
+                inherited.give_again()
+    for name in inherited.close():
+        log.warning("inherited socket %s: no listener has that name or address", name)
+    return server
+
+
+def become_successor(handed_over: HandOver, left: Mapping[str, int]) -> None:
     """Begin this process anew, with the same arguments and these listening sockets."""
     environ = {**os.environ, systemd.OURS: ":".join(handed_over.ours)}
-    systemd.pass_sockets(handed_over.sockets, environ, handed_over.state)
+    systemd.pass_sockets(handed_over.sockets, environ, left)
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606
 
 
-def run(file: ConfFile, given_conf: Path | None) -> None:
-    """Serve in this process until it is told to stop. Raises ConfigError."""
-    logs.Change(file.reading.config.log).commit()
+def run(
+    files: Sequence[ConfFile],
+    given_conf: Path | None,
+    *,
+    fault: ConfigError | None = None,
+    serving: Callable[[], None] = lambda: None,
+) -> None:
+    """Serve in this process until it is told to stop. Raises ConfigError.
+
+    files    the first that can be used; after a restart the last is what ran before
+    fault    why the file that the command line names is not among them
+    serving  called once the broker serves
+    """
+    config = files[0].reading.config
+    core_bounds = resource.getrlimit(resource.RLIMIT_CORE)
+    if not config.core_dumps:
+        keep_secrets()
+    _open_logs(config, is_restart=systemd.OURS in os.environ)
+    if fault is not None:
+        log.error(GOES_ON, fault)
     allow_many_connections()
     core.set_arenas(max(2, os.cpu_count() or 2))
 
-    async def serve() -> HandOver | None:
-        server = Server(file, given_conf)
+    async def serve() -> Server:
+        server = await _started(files, given_conf)
+        serving()
         await server.run()
-        return server.handed_over
+        return server
 
-    handed_over = asyncio.run(serve())
-    if handed_over is not None:
+    server = asyncio.run(serve())
+    if server.handed_over is not None:
         logging.shutdown()
-        become_successor(handed_over)
+        resource.setrlimit(resource.RLIMIT_CORE, core_bounds)
+        allow_many_connections()  # somebody may have taken some meanwhile
+        become_successor(server.handed_over, server.left)

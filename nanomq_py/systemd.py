@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import json
 import mmap
 import os
 import socket
@@ -19,7 +20,9 @@ FIRST_FD = 3
 # In the environment of a process that follows another of ours: names of the sockets that
 # are not systemd's.
 OURS = "NANOMQ_SOCKETS"
-STATE = "NANOMQ_STATE"  # in the same: process number and descriptor of what it left
+# In the same: process number and descriptor of what it left, sessions and configuration.
+STATE = "NANOMQ_STATE"
+CONFIG = "NANOMQ_CONFIG"
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 
@@ -50,9 +53,9 @@ def take_sockets(
 
 
 @contextlib.contextmanager
-def state_of(environ: MutableMapping[str, str]) -> Iterator[mmap.mmap | None]:
-    """Give the state that the process before this one left, None when there is none."""
-    pid, _, fd = environ.pop(STATE, "").partition(":")
+def _left(environ: MutableMapping[str, str], variable: str) -> Iterator[mmap.mmap | None]:
+    """Give what the process before this one left, None when there is none."""
+    pid, _, fd = environ.pop(variable, "").partition(":")
     if pid != str(os.getpid()) or not fd.isdigit():
         yield None
         return
@@ -68,28 +71,48 @@ def state_of(environ: MutableMapping[str, str]) -> Iterator[mmap.mmap | None]:
         os.close(int(fd))
 
 
+def state_of(
+    environ: MutableMapping[str, str],
+) -> contextlib.AbstractContextManager[mmap.mmap | None]:
+    """Give the sessions that the process before this one left, None when there are none."""
+    return _left(environ, STATE)
+
+
+def config_of(environ: MutableMapping[str, str]) -> dict[str, str] | None:
+    """Return the flat texts of what the process before this one ran, None without one."""
+    with _left(environ, CONFIG) as kept:
+        if kept is None:
+            return None
+        texts: dict[str, str] = json.loads(kept[:])
+        return texts
+
+
+def keep_config(texts: Mapping[str, str], fd: int) -> None:
+    """Write the flat texts of a configuration, for :func:`config_of`. Raises OSError."""
+    with open(fd, "wb", closefd=False) as file:
+        file.write(json.dumps(texts).encode())
+
+
 def pass_sockets(
     sockets: Sequence[tuple[str, socket.socket]],
     environ: MutableMapping[str, str],
-    state: int | None = None,
+    left: Mapping[str, int] = {},
 ) -> None:
     """Put the sockets where the program that this process now becomes looks for them.
 
     Whatever is open from descriptor 3 on is overwritten: call it last of all.
 
-    state  a descriptor that goes behind them, for :func:`state_of`
+    left  descriptors that go behind them, by STATE and CONFIG
     """
-    first_free = FIRST_FD + len(sockets) + 1
-    if state is not None:
-        state = fcntl.fcntl(state, fcntl.F_DUPFD_CLOEXEC, first_free)
-    aside = [fcntl.fcntl(s.fileno(), fcntl.F_DUPFD_CLOEXEC, first_free) for _, s in sockets]
-    for at, fd in enumerate(aside):
-        os.dup2(fd, FIRST_FD + at, inheritable=True)
+    fds = [*(sock.fileno() for _, sock in sockets), *left.values()]
+    first_free = FIRST_FD + len(fds)
+    aside = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, first_free) for fd in fds]
+    for at, fd in enumerate(aside, FIRST_FD):
+        os.dup2(fd, at, inheritable=True)
     values = [str(os.getpid()), str(len(sockets)), ":".join(name for name, _ in sockets)]
     environ.update(zip(_VARIABLES, values, strict=True))
-    if state is not None:
-        os.dup2(state, FIRST_FD + len(sockets), inheritable=True)
-        environ[STATE] = f"{os.getpid()}:{FIRST_FD + len(sockets)}"
+    for at, variable in enumerate(left, FIRST_FD + len(sockets)):
+        environ[variable] = f"{os.getpid()}:{at}"
 
 
 async def keep_watchdog_quiet(environ: Mapping[str, str]) -> None:

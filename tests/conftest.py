@@ -169,7 +169,12 @@ def running_broker(
         cwd=ROOT,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "XDG_RUNTIME_DIR": str(folder), **(environ or {})},
+        env={
+            **os.environ,
+            "XDG_RUNTIME_DIR": str(folder),
+            "NANOMQ_CORE_DUMPS": "true",  # else no ordinary user could look into /proc/PID
+            **(environ or {}),
+        },
     )
     lines: list[str] = []
     serving = threading.Event()

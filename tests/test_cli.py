@@ -229,4 +229,4 @@ def test_nothing_is_logged_per_message_at_the_default_level(
         for _ in range(100):
             c.publish("a", b"x")
         c.ping()
-    assert len(process.lines) == before
+        assert len(process.lines) == before

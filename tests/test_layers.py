@@ -71,7 +71,9 @@ ORDER = [
     "http",
     "verify",
     "systemd",
+    "folder",
     "pidfile",
+    "background",
     "server",
     "cli",
 ]

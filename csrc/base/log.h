@@ -21,6 +21,8 @@ typedef struct {
 
 enum { NMQ_LOG_LINE_BYTES = 512 }; // a longer line is cut
 
+// What a peer sent may be among the values: characters that would steer a terminal, end the
+// line or turn its direction are written as \xNN or \uNNNN.
 void nmq_log_write(const nmq_log *log, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/counters.h"
@@ -235,4 +236,10 @@ nmq_mem_set_arenas(int count)
 #else
     (void) count;
 #endif
+}
+
+void
+nmq_mem_set_dumpable(bool dumpable)
+{
+    (void) prctl(PR_SET_DUMPABLE, dumpable ? 1UL : 0UL, 0UL, 0UL, 0UL);
 }

@@ -31,6 +31,10 @@ void nmq_mem_trim(void);
 // let threads allocate side by side. Before the first thread.
 void nmq_mem_set_arenas(int count);
 
+// Whether the system may write this process's memory to a core file, and its user's other
+// processes may read it. exec forgets it.
+void nmq_mem_set_dumpable(bool dumpable);
+
 // Bytes that are allocated through here, in the whole process, with what the C library
 // needs for each block.
 uint64_t nmq_mem_held(void);

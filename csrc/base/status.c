@@ -16,6 +16,7 @@ static const char *const texts[] = {
     "over a limit",
     "certificate or key not usable",
     "memory is short",
+    "too few descriptors are left",
 };
 
 const char *

@@ -20,6 +20,7 @@ enum nmq_status {
     NMQ_ETOOBIG = -12,   // over a configured or a protocol limit
     NMQ_ECRYPTO = -13,   // a certificate or a key cannot be used
     NMQ_ESHORT = -14,    // memory is short: what would take more is refused
+    NMQ_EFILES = -15,    // the process may have no more descriptors
 };
 
 // Returns a short text for a status, never NULL. Thread-safe.

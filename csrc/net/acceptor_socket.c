@@ -185,7 +185,7 @@ open_door(socket_acceptor *a)
 {
     a->wake_fd = eventfd(0, EFD_CLOEXEC);
     if (a->wake_fd < 0) {
-        return NMQ_EIO;
+        return NMQ_EFILES;
     }
     int rv = nng.stream_listener_alloc(&a->door, "socket://");
     if (rv == 0) {

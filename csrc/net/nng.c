@@ -53,6 +53,7 @@ nmq_nng_status(int rv)
     case NNG_EADDRINUSE: return NMQ_EADDRINUSE;
     case NNG_EADDRINVAL: return NMQ_EADDR;
     case NNG_EPERM: return NMQ_EACCESS;
+    case NNG_ENOFILES: return NMQ_EFILES;
     case NNG_ECRYPTO: return NMQ_ECRYPTO;
     default: return NMQ_EIO;
     }

@@ -41,6 +41,7 @@ enum {
     NNG_EADDRINVAL = 15,
     NNG_EPERM = 16,
     NNG_ECANCELED = 20,
+    NNG_ENOFILES = 21,
     NNG_ECRYPTO = 26,
 };
 enum { NNG_AF_INET = 3, NNG_AF_INET6 = 4 };

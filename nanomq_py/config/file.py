@@ -111,7 +111,22 @@ class ConfFile:
         # A link is followed at each reading: it may lead elsewhere by then.
         self.path = path.absolute() if path is not None else None
         self._overrides = overrides
+        self._taken_over: Reading | None = None
         self.reading = self._read("")
+
+    @classmethod
+    def taking_over(
+        cls, path: Path | None, overrides: Mapping[str, Entry], config: Config
+    ) -> ConfFile:
+        """Return the file with a configuration in force that was not read from it.
+
+        A reload reads the file; until then it is not written to.
+        """
+        file = cls.__new__(cls)
+        file.path = path.absolute() if path is not None else None
+        file._overrides = overrides
+        file.reading = file._taken_over = Reading(config, overrides=overrides)
+        return file
 
     @property
     def source(self) -> str:
@@ -134,6 +149,10 @@ class ConfFile:
 
         Raises   ConfigError naming the key that it cannot hold
         """
+        if self.reading is self._taken_over:
+            raise ConfigError(
+                f"{self.source}: not what is in force since the restart: reload it first"
+            )
         return edited(self.reading, config, self.source, self._folder)
 
     def replacement(self, reading: Reading) -> Replacement | None:

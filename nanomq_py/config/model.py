@@ -56,7 +56,7 @@ class Config(Checked):
         "daemon",
         Flag(),
         False,
-        "Run in the background.",
+        "Run in the background, once it serves; a start that fails is told on the terminal.",
         applies=Applies.RESTART,
         heading="The process",
     )
@@ -349,10 +349,20 @@ class Config(Checked):
         "pid_file",
         Optional(Text()),
         None,
-        "Own key: where the process number is kept for nanomq stop. Default: by the path of"
-        " the configuration file, in the user's run-time folder.",
+        "Own key: where the process number is kept for nanomq stop: a file in a folder where"
+        " only this user can write. Default: by the path of the configuration file, in the"
+        " user's run-time folder.",
         applies=Applies.RESTART,
         heading="The process number",
+    )
+    core_dumps: bool = key(
+        "core_dumps",
+        Flag(),
+        False,
+        "Own key: leave the memory of a process that crashes in a core file, as far as the"
+        " system is set to. Passwords and messages are in it. While it is false, only root can"
+        " look into the process, with gdb or in /proc/PID/fd.",
+        applies=Applies.RESTART,
     )
     tls: Tls = field(default_factory=Tls)
     websocket: WebSocket = field(default_factory=lambda: WebSocket(enable=False))

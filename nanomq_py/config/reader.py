@@ -179,6 +179,15 @@ def parse(text: str, source: str) -> Config:
     return read(text, source).config
 
 
+def from_texts(texts: Mapping[str, str], source: str) -> Config:
+    """Return the configuration of these flat names. Raises ConfigError.
+
+    source  names the texts in errors
+    """
+    entries = {name: Entry(name, text, source) for name, text in texts.items()}
+    return build(entries, Faults())
+
+
 def from_environment(environ: Mapping[str, str]) -> dict[str, Entry]:
     """Return the entries of variables such as ``NANOMQ_TLS_ENABLE`` for ``tls.enable``.
 

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import signal
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from nanomq_py import Broker, Config
-from nanomq_py.config.sections import WebSocket
+from nanomq_py.config.reader import from_texts
+from nanomq_py.config.sections import (
+    AclRule,
+    Bridge,
+    BridgeSubscription,
+    Listener,
+    User,
+    WebSocket,
+)
+from nanomq_py.config.settings import settings_of
+from nanomq_py.systemd import CONFIG, config_of, keep_config
 from tests import raw
+from tests.certs import Certs
 from tests.conformance.flows import give, take, u16, u32
 from tests.conftest import Process, StartBroker, free_port
 from tests.raw import Raw
@@ -264,6 +278,141 @@ def test_restart_twice_keeps_everything(process: Process) -> None:
         assert c.connect("c", clean=False).flags == 1
         c.subscribe(("r", 0))
         assert c.expect(raw.PUBLISH).payload == b"kept"
+
+
+# --- a file that is gone or wrong when the next process reads it
+
+
+def restart_and_then(process: Process, spoil: Callable[[], object]) -> None:
+    """Restart, and have that happen after the file was checked and before it is read."""
+    served = sum("serving:" in line for line in process.lines)
+    os.kill(process.pid, signal.SIGUSR2)
+    process.waits_for("restarting")
+    spoil()
+    until = time.monotonic() + 30
+    while sum("serving:" in line for line in process.lines) == served:
+        assert process.popen.poll() is None, "".join(process.lines)
+        assert time.monotonic() < until, "".join(process.lines)
+        time.sleep(0.01)
+
+
+def keep_a_session(process: Process) -> None:
+    with process.raw(4) as c:
+        c.connect("kept", user="user", password=b"pass word", clean=False)
+        c.subscribe(("t", 1))
+        c.leave()
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("gone", "nanomq.conf: cannot be read: No such file"),
+        ("wrong", "msq_len='many': expected"),
+        ("unsupported", "auth.http.enable: this version cannot enforce it"),
+        ("listener", "url=nmq-tcp://192.0.2.1:1883: cannot listen"),
+        ("http", "cannot listen on 192.0.2.1"),
+        ("log", "log.dir='/dev/null/no'"),
+    ],
+)
+def test_restart_goes_on_with_what_ran(
+    start_broker: StartBroker, tmp_path: Path, fault: str, says: str
+) -> None:
+    ipc = tmp_path / "broker.sock"
+    process = start_broker(
+        http_server__port=str(free_port()), msq_len="77", auth__1__login="user",
+        auth__1__password="pass word", acl__rule__1='{"permit":"allow","topics":["t"]}',
+        allow_anonymous="false", listener__a__url=f"nmq-ipc://{ipc}",
+    )  # fmt: skip
+    text = process.conf.read_text()
+    keep_a_session(process)
+    spoilt = {
+        "gone": None,
+        "wrong": text.replace("msq_len=77", "msq_len=many"),
+        "unsupported": f"{text}auth.http.enable=true\n",
+        "listener": text.replace("127.0.0.1:0", "192.0.2.1:1883"),
+        "http": f"{text}http_server.host=192.0.2.1\n",
+        "log": f"{text}log.to=file\nlog.dir=/dev/null/no\n",
+    }[fault]
+    restart_and_then(
+        process,
+        process.conf.unlink if spoilt is None else lambda: process.conf.write_text(spoilt),
+    )
+    process.waits_for(says)
+    process.waits_for("1 sessions of the process before go on")
+    if fault != "log":
+        process.waits_for("the broker goes on with what ran before the restart")
+        assert process.api(req=11).json["data"]["msq_len"] == 77
+    with process.raw(4) as c:
+        c.send(raw.connect("kept", 4, user="user", password=b"pass word", clean=False))
+        assert c.expect(raw.CONNACK).flags == 1
+    with process.raw(4) as c:
+        c.send(raw.connect("other", 4, user="user", password=b"wrong"))
+        assert c.expect(raw.CONNACK).reason != 0
+    with socket.socket(socket.AF_UNIX) as over:
+        over.connect(str(ipc))
+    if fault == "log":
+        return
+    changed = process.api(req=12, data={"msq_len": 5})
+    assert (changed.status, "reload it first" in changed.json["message"]) == (400, True)
+    process.conf.write_text(text.replace("msq_len=77", "msq_len=78"))
+    assert process.nanomq("reload", "--conf", str(process.conf)).returncode == 0
+    assert process.api(req=12, data={"msq_len": 5}).status == 200
+    restart(process)  # and the next one is an ordinary one
+    assert process.api(req=11).json["data"]["msq_len"] == 5
+
+
+def test_restart_goes_on_without_what_nobody_can_have(
+    start_broker: StartBroker, certs: Certs, tmp_path: Path
+) -> None:
+    """A certificate that is gone, and a port that another program has by then."""
+    cert = tmp_path / "server.pem"
+    cert.write_bytes(Path(certs.server.certfile).read_bytes())
+    process = start_broker(
+        http_server__port=str(free_port()), tls__enable="true", tls__certfile=str(cert),
+        tls__url="tls+nmq-tcp://127.0.0.1:0", tls__keyfile=str(certs.server.keyfile),
+    )  # fmt: skip
+    with process.raw(4) as c:
+        c.connect("kept", clean=False)
+        c.leave()
+
+    def take_away() -> None:
+        cert.unlink()
+        until = time.monotonic() + 10
+        while True:
+            with contextlib.suppress(OSError):
+                taken.append(socket.create_server(("127.0.0.1", process.http_port)))
+                return
+            assert time.monotonic() < until
+
+    taken: list[socket.socket] = []
+    restart_and_then(process, take_away)
+    taken[0].close()
+    process.waits_for("server.pem")
+    process.waits_for("in use; the broker goes on without it")
+    with process.raw(4) as c:
+        c.send(raw.connect("kept", 4, clean=False))
+        assert c.expect(raw.CONNACK).flags == 1
+    cert.write_bytes(Path(certs.server.certfile).read_bytes())
+    assert process.nanomq("reload", "--conf", str(process.conf)).returncode == 0
+    assert process.api(req=2).status == 200
+
+
+def test_every_value_is_handed_over_as_it_was() -> None:
+    """Also those that no flat file could hold."""
+    config = Config(
+        msq_len=77,
+        users=(User(login=" a=b", password=" pass\u202e word "),),
+        acl_rules=(AclRule(permit="deny", username=" x", topics=("a b", "#")),),
+        listeners=(Listener(name="more", url="nmq-tcp://127.0.0.1:0", max_connections=3),),
+        bridges=(Bridge(name="b", subscription=(BridgeSubscription(topic=" t ", qos=1),)),),
+    )
+    fd = os.memfd_create("test")
+    keep_config({name: s.text for name, s in settings_of(config).items()}, fd)
+    environ = {CONFIG: f"{os.getpid()}:{fd}"}
+    texts = config_of(environ)
+    assert texts is not None
+    assert from_texts(texts, "before") == config
+    assert environ == {}
 
 
 # --- the bytes

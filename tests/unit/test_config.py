@@ -56,6 +56,7 @@ SAMPLES = {
     "slow_consumer_time": ("2", 2000),
     "max_session_expiry": ("60", 60),
     "pid_file": ("/run/x.pid", "/run/x.pid"),
+    "core_dumps": ("true", True),
     "tls.enable": ("true", True),
     "tls.url": ("tls+nmq-tcp://h:1", "tls+nmq-tcp://h:1"),
     "tls.keyfile": ("/k", "/k"),

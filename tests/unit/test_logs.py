@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import io
 import logging
+import os
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from nanomq_py import logs
-from nanomq_py.config.sections import Log
+from nanomq_py import Broker, Config, ConfigError, logs
+from nanomq_py.config.sections import Log, WebSocket
+from tests.raw import Raw
 
 
 class Clock:
@@ -108,3 +115,191 @@ def test_log_file_is_its_owners_also_after_a_new_one_is_begun(tmp_path: Path) ->
         "x.log.1": "0o600",
         "x.log.2": "0o600",
     }
+
+
+def file_handler(tmp_path: Path, **given: int) -> logging.Handler:
+    handler = logs._file_handler(
+        Log(to=("file",), dir=str(tmp_path), file="x.log", **given)
+    )
+    handler.setFormatter(logs.Line())
+    return handler
+
+
+def record(text: str, *values: object) -> logging.LogRecord:
+    return logging.makeLogRecord({"name": "nanomq", "msg": text, "args": values})
+
+
+def test_log_files_of_before_are_closed_to_others(tmp_path: Path) -> None:
+    for name in ("x.log", "x.log.1", "x.log.5", "y.log.1"):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(0o644)
+    file_handler(tmp_path).close()
+    modes = {f.name: f.stat().st_mode & 0o777 for f in tmp_path.iterdir()}
+    assert modes == {"x.log": 0o600, "x.log.1": 0o600, "x.log.5": 0o600, "y.log.1": 0o644}
+
+
+def test_new_files_are_their_owners_whatever_the_mask_is(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        handler = file_handler(tmp_path, rotation_size=1024)
+        for _ in range(3):
+            handler.emit(record("x" * 1000))
+        handler.close()
+    finally:
+        os.umask(old)
+    assert {f.stat().st_mode & 0o777 for f in tmp_path.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("kind", ["link", "hard link", "fifo"])
+def test_what_somebody_has_put_in_the_log_files_place_is_refused(
+    tmp_path: Path, kind: str
+) -> None:
+    other, path = tmp_path / "other", tmp_path / "x.log"
+    other.touch()
+    if kind == "link":
+        path.symlink_to(other)
+    elif kind == "hard link":
+        path.hardlink_to(other)
+    else:
+        os.mkfifo(path)
+    with pytest.raises(ConfigError, match=r"log\.file='x\.log': cannot be written"):
+        file_handler(tmp_path)
+    assert other.read_text() == ""
+
+
+def test_at_most_as_many_old_files_are_kept(tmp_path: Path) -> None:
+    handler = file_handler(tmp_path, rotation_size=1024, rotation_count=2)
+    for number in range(5):
+        handler.emit(record(f"{number}" * 1000))
+    handler.close()
+    got = {f.name: f.read_text()[-2] for f in tmp_path.iterdir()}
+    assert got == {"x.log": "4", "x.log.1": "3", "x.log.2": "2"}
+
+
+def test_file_that_somebody_cuts_short_goes_on(tmp_path: Path) -> None:
+    handler = file_handler(tmp_path, rotation_size=1024)
+    for _ in range(5):
+        handler.emit(record("x" * 900))
+        os.truncate(tmp_path / "x.log", 0)  # as logrotate's copytruncate does
+    handler.close()
+    assert [f.name for f in tmp_path.iterdir()] == ["x.log"]
+
+
+def test_what_a_client_sends_steers_no_terminal_and_begins_no_line() -> None:
+    line = logs.Line().format(
+        record("client %s", "a\x1b[2J\r\n\x00\x7f\x85\u2028\u202egpj.\u2066\u200f\u061c")
+    )
+    assert line.endswith(
+        r"client a\x1b[2J\r\n\x00\x7f\x85\u2028\u202egpj.\u2066\u200f\u061c"
+    )
+    assert line.isprintable()
+    assert logs.Line().format(record("client %s", "Käfer 茶 🙂")).endswith("Käfer 茶 🙂")
+
+
+def test_traceback_has_lines_that_begin_like_no_record() -> None:
+    try:
+        raise ValueError("evil\n2026-01-01T00:00:00.000Z info nanomq: \x1b[31mforged\u202e")
+    except ValueError:
+        made = record("failed")
+        made.exc_info = sys.exc_info()
+    first, *rest = logs.Line().format(made).split("\n")
+    assert first.endswith("failed")
+    assert all(line.startswith("    ") and line.isprintable() for line in rest)
+    assert any("forged" in line for line in rest)
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Take so many bytes with each write to a file; 0: none, and the disk is full."""
+    write, room = os.write, {"bytes": 0}
+
+    def short(fd: int, data: bytes) -> int:
+        if not room["bytes"]:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(fd, data[: room["bytes"]])
+
+    monkeypatch.setattr(logs.os, "write", short)
+    return room
+
+
+def test_full_disk_is_one_line_a_minute(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    clock: Clock,
+    full_disk: dict[str, int],
+) -> None:
+    handler = file_handler(tmp_path)
+    for _ in range(1000):
+        handler.handle(record("lost"))
+    assert capsys.readouterr().err == (
+        f"nanomq: log: {tmp_path}/x.log: No space left on device; 1 lines are lost\n"
+    )
+    clock.now += 60
+    handler.handle(record("lost"))
+    assert capsys.readouterr().err == (
+        f"nanomq: log: {tmp_path}/x.log: No space left on device; 1000 lines are lost\n"
+    )
+    full_disk["bytes"] = 10  # half a line
+    handler.handle(record("torn"))
+    full_disk["bytes"] = 1000
+    handler.handle(record("whole again"))
+    handler.close()
+    torn, whole = (tmp_path / "x.log").read_text().splitlines()
+    assert (len(torn), whole.endswith("nanomq: whole again")) == (10, True)
+    assert capsys.readouterr().err == ""
+
+
+def test_new_file_that_cannot_be_made_leaves_the_old_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = file_handler(tmp_path, rotation_size=1024)
+
+    def fail(*args: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(logs.os, "open", fail)
+        for number in range(100):
+            handler.handle(record(f"{number:0200}"))
+    assert capsys.readouterr().err.count("Too many open files") == 1
+    text = (tmp_path / "x.log").read_text()
+    assert text.count("\n") * 200 > 1024 < len(text) < 3 * 1024  # twice its bound
+    handler.handle(record("new"))
+    handler.close()
+    assert (tmp_path / "x.log").read_text().endswith("nanomq: new\n")
+    assert (tmp_path / "x.log.1").read_text() == text
+
+
+def test_console_that_is_gone_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    handler = logs._Console(Full())
+    for _ in range(100):
+        handler.handle(record("lost"))
+    assert capsys.readouterr().err == (
+        "nanomq: log: console: No space left on device; 1 lines are lost\n"
+    )
+
+
+async def test_core_escapes_what_clients_send(caplog: pytest.LogCaptureFixture) -> None:
+    """Also for a program that has handlers of its own."""
+    config = Config(
+        url="nmq-tcp://127.0.0.1:0",
+        websocket=WebSocket(enable=False),
+        log=Log(level="debug"),
+        sys_interval=0,
+    )
+    name = "a\x1b[2J\r\n\x7f\u0085\u2028\u202egpj.\u2066\u200f\u061cKäfer 茶 🙂"
+    with caplog.at_level(logging.DEBUG, "nanomq"):
+        async with Broker(config) as broker:
+            with Raw(broker.ports["url"], 4) as c:
+                await asyncio.to_thread(c.connect, name, user="\x1b]0;\u2067")
+            until = time.monotonic() + 10
+            while not any("fer" in line for line in caplog.messages):
+                assert time.monotonic() < until, caplog.messages
+                await asyncio.sleep(0.01)
+    (line,) = [line for line in caplog.messages if "' connected" in line]
+    shown = r"a\x1b[2J\x0d\x0a\x7f\x85\u2028\u202egpj.\u2066\u200f\u061cKäfer 茶 🙂"
+    assert f"client '{shown}' connected: user '\\x1b]0;\\u2067'" in line
