@@ -1,5 +1,6 @@
 // conn_job.c - where a connection stops so that others have their turn, or so that its own
 // answers go out first, and how it goes on.
+#include "base/container.h"
 #include "base/live.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
@@ -7,7 +8,7 @@
 static void
 run_job(nmq_job *job)
 {
-    nmq_conn *conn = (nmq_conn *) (void *) ((uint8_t *) job - offsetof(nmq_conn, job));
+    nmq_conn *conn = NMQ_CONTAINER(job, nmq_conn, job);
 
     (void) pthread_mutex_lock(&conn->link.lock);
     unsigned what = conn->job_does;

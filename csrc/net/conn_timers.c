@@ -1,4 +1,5 @@
 // conn_timers.c - what time does to a connection: keep alive, retry, linger, and holds.
+#include "base/container.h"
 #include "base/live.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
@@ -120,7 +121,7 @@ silence(nmq_conn *conn, bool asking, bool open)
 void
 nmq_conn_fire_timer(nmq_timer *timer)
 {
-    nmq_conn *conn = (nmq_conn *) (void *) ((uint8_t *) timer - offsetof(nmq_conn, timer));
+    nmq_conn *conn = NMQ_CONTAINER(timer, nmq_conn, timer);
     int64_t now_ms = nmq_clock_now_ms();
 
     (void) pthread_mutex_lock(&conn->link.lock);

@@ -8,6 +8,7 @@
 // (subscriptions.c), a message that would have to be kept (publish.c, shortage.c), and the
 // buffer for a large packet (conn.c). What a session holds is never dropped for memory: it
 // was acknowledged.
+#include "base/container.h"
 #include "base/live.h"
 #include "base/mem.h"
 #include "mqtt/reason.h"
@@ -242,8 +243,7 @@ wait_on(nmq_conn *conn, int64_t now_ms)
 void
 nmq_conns_fire_short(nmq_timer *timer)
 {
-    nmq_conns *conns =
-        (nmq_conns *) (void *) ((uint8_t *) timer - offsetof(nmq_conns, short_timer));
+    nmq_conns *conns = NMQ_CONTAINER(timer, nmq_conns, short_timer);
     int64_t now_ms = nmq_clock_now_ms();
 
     nmq_conns_look(conns);

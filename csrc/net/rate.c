@@ -1,5 +1,6 @@
 // rate.c - messages and bytes a second of one client: a token bucket that holds one
 // second's worth. Who is over it is not read until it has paid: TCP slows the client down.
+#include "base/container.h"
 #include "base/live.h"
 #include "base/mem.h"
 #include "net/conn.h"
@@ -118,7 +119,7 @@ nmq_conn_wait_rate(nmq_conn *conn, int64_t now_ms)
 void
 nmq_conn_fire_rate(nmq_timer *timer)
 {
-    nmq_rate *rate = (nmq_rate *) (void *) ((uint8_t *) timer - offsetof(nmq_rate, timer));
+    nmq_rate *rate = NMQ_CONTAINER(timer, nmq_rate, timer);
     nmq_conn *conn = rate->conn;
     int64_t now_ms = nmq_clock_now_ms();
 

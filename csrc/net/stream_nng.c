@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "base/container.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "net/poller.h"
@@ -84,7 +85,7 @@ tls_recv(nmq_stream *stream, uint8_t *to, size_t cap)
 static void
 socket_ready(nmq_source *source)
 {
-    nng_conn *c = (nng_conn *) (void *) ((uint8_t *) source - offsetof(nng_conn, source));
+    nng_conn *c = NMQ_CONTAINER(source, nng_conn, source);
     ssize_t n = recv(source->fd, c->to, c->cap, MSG_DONTWAIT);
 
     if (n < 0 && errno == EAGAIN && nmq_poller_wait(source) == NMQ_OK) {

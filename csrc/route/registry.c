@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/container.h"
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -95,8 +96,7 @@ arm_timer(nmq_router *router, nmq_client *client)
 static void
 fire_timer(nmq_timer *timer)
 {
-    nmq_client *client =
-        (nmq_client *) (void *) ((uint8_t *) timer - offsetof(nmq_client, timer));
+    nmq_client *client = NMQ_CONTAINER(timer, nmq_client, timer);
     nmq_router *router = client->router;
     int64_t now_ms = nmq_clock_now_ms();
     nmq_will will = {0};

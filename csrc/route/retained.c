@@ -1,5 +1,6 @@
 #include "route/retained.h"
 
+#include "base/container.h"
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -26,8 +27,7 @@ arm_sweep(nmq_router *router, int64_t due_ms)
 void
 nmq_retained_sweep(nmq_timer *timer)
 {
-    nmq_router *router =
-        (nmq_router *) (void *) ((uint8_t *) timer - offsetof(nmq_router, sweep_timer));
+    nmq_router *router = NMQ_CONTAINER(timer, nmq_router, sweep_timer);
     int64_t now_ms = nmq_clock_now_ms();
     int64_t due_ms;
 

@@ -91,6 +91,7 @@ enum nmq_count {
     NMQ_COUNT_SUBSCRIPTION_BYTES, // memory that subscriptions take now
     NMQ_COUNTS,                   // how many there are
 };
+_Static_assert((int) NMQ_COUNTS <= NMQ_COUNTERS_MAX, "more counters than there is room");
 
 // Somebody who visits all clients in steps; who leaves the registry is passed over.
 typedef struct nmq_walk {
