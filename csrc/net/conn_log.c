@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "base/status.h"
 #include "mqtt/reason.h"
 
 enum {
@@ -101,6 +102,18 @@ nmq_conn_log_refused(const nmq_conn *conn, nmq_fault fault)
                   who, nmq_reason_text(fault.code), fault.why != NULL ? ", " : "",
                   fault.why != NULL ? fault.why : "", what_to_do != NULL ? "; " : "",
                   what_to_do != NULL ? what_to_do : "");
+}
+
+void
+nmq_conn_log_tls_refused(const nmq_conn *conn)
+{
+    char why[NMQ_STREAM_REFUSAL_BYTES];
+
+    if (conn->client == NULL && conn->stream->ops->refusal(conn->stream, why) == NMQ_OK) {
+        nmq_log_write(&conn->conns->router->log,
+                      nmq_gate_refusal_level(&conn->conns->gate, NMQ_REFUSAL_TLS),
+                      "%s: refused: TLS: %s", nmq_conn_name(conn).text, why);
+    }
 }
 
 void
