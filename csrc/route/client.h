@@ -52,11 +52,10 @@ struct nmq_client {
     nmq_timer timer;            // clock: will delay and session expiry
     struct nmq_client *next;    // registry lock
     struct nmq_client *prev;    // registry lock
-    bool is_moving; // atomic: its subscriptions go elsewhere, see remount.h; none is too
-                    // many
-    bool forgotten; // lock: it is owed nothing any more
-    bool counted_connected;  // lock: among the router's
-    bool counted_subscriber; // lock: among the router's
+    bool is_moving;             // atomic: by remount.h; no bound on subscriptions
+    bool forgotten;             // lock: it is owed nothing any more
+    bool counted_connected;     // lock: among the router's
+    bool counted_subscriber;    // lock: among the router's
 };
 
 // Returns a client with one reference, or NULL when memory is out.
