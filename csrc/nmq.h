@@ -93,8 +93,8 @@ int nmq_broker_new(const nmq_options *options, nmq_broker **out);
 // keep_alive_max_s, qos_max and what is available; so do send_topic_alias_max,
 // keep_alive_permille, and expiry_max_s. The rest counts at once, for sessions that exist
 // too: messages that wait stay when their bound sinks. A bound of one address counts
-// connections that came while there was one. Returns NMQ_OK, or NMQ_EINVAL
-// or NMQ_ENOMEM with the old ones in force.
+// connections that came while there was one. Returns NMQ_OK, or NMQ_EINVAL or NMQ_ENOMEM
+// with the old ones in force.
 int nmq_broker_set_options(nmq_broker *broker, const nmq_options *options);
 
 // --- listeners
@@ -126,7 +126,7 @@ typedef struct {
     int fd;                   // a bound socket, TCP or Unix; not used with TLS
     const nmq_tls *tls;       // NULL: no TLS
     const char *address;      // ADDRESS:PORT with TLS, port 0 takes a free one
-    const char *name;         // for log lines; NULL: none
+    const char *name;         // for log lines, its URL; NULL: none
     const char *path;         // of WebSocket upgrades, "*" any; NULL: MQTT without it
     const char *mount;        // goes before the topics of its clients, %c and %u in it
                               // stand for client identifier and user name; NULL: none

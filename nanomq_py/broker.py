@@ -132,7 +132,7 @@ class Change:
     async def settle(self) -> None:
         """End what is not allowed any more, after commit: connections, subscriptions, wills.
 
-        Sessions follow the mount point of their listener.
+        Sessions go below the new mount point of their listener.
 
         Looks at every session; the event loop goes on meanwhile.
         """

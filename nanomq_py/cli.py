@@ -262,7 +262,12 @@ def _reload(conf: Path | None) -> int:
 
 def _check(path: Path) -> int:
     # With OpenSSL, which the other commands do without.
-    from nanomq_py.verify import check_files, exposed_files, read_over, refuse_unsupported
+    from nanomq_py.verify import (
+        check_files,
+        exposed_files,
+        ignored_keys,
+        refuse_unsupported,
+    )
 
     reading = _file(path).reading
     config = reading.config
@@ -270,7 +275,7 @@ def _check(path: Path) -> int:
     for look in (refuse_unsupported, check_files):
         with faults.gathered():
             look(config)
-    if (text := read_over(config)) is not None:
+    if (text := ignored_keys(config)) is not None:
         print(f"{path}: {text}")
     for text in exposed_files(reading):
         print(f"nanomq: warning: {text}", file=sys.stderr)
@@ -300,7 +305,7 @@ def _show(path: Path | None, *, defaults: bool) -> int:
         print(f"{name}={setting.shown}")
     for found in missing.values():
         print(f"# {found.called}: not in this version: {found.loss}")
-    for name in dict.fromkeys(config.said.read_over):
+    for name in dict.fromkeys(config.said.ignored):
         print(f"# {name}: without a meaning in this version")
     return 0
 

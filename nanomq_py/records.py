@@ -73,7 +73,7 @@ class TlsOptions:
 class ListenerOptions:
     """``nmq_listener_options`` of ``nmq.h``, but for the socket."""
 
-    name: str = ""  # for log lines
+    name: str = ""  # for log lines: its URL
     address: str = ""  # HOST:PORT, with TLS
     path: str | None = None  # of WebSocket upgrades, * any; None: MQTT without it
     mount: str | None = None

@@ -135,6 +135,18 @@ def _number(cipher: Mapping[str, Any]) -> int:
     return int(cipher["id"]) & 0xFFFF
 
 
+def _refuse_without_verify(
+    named: Callable[[str], str], listener: Listener, *, require: bool
+) -> None:
+    """Raise ConfigError naming the key that means nothing where no certificate is checked."""
+    for name, wanted in (
+        (named("fail_if_no_peer_cert"), require),
+        (f"listener.{listener.name}.cn_as_username", listener.cn_as_username),
+    ):
+        if wanted:
+            raise ConfigError(f"{name}=true: expected {named('verify_peer')}=true with it")
+
+
 def load_tls(config: Config, listener: Listener) -> TlsOptions:
     """Return what a listener needs for TLS: its own keys, and ``tls.*`` for the others.
 
@@ -165,12 +177,8 @@ def load_tls(config: Config, listener: Listener) -> TlsOptions:
         raise ConfigError(
             f"{named('cacertfile')}: missing, {named('verify_peer')}=true needs it"
         )
-    for name, wanted in (
-        (named("fail_if_no_peer_cert"), require),
-        (f"listener.{listener.name}.cn_as_username", listener.cn_as_username),
-    ):
-        if wanted and not verify:
-            raise ConfigError(f"{name}=true: expected {named('verify_peer')}=true with it")
+    if not verify:
+        _refuse_without_verify(named, listener, require=require)
     return TlsOptions(
         cert=cert if ca is None else _completed(cert, ca),
         key=key,

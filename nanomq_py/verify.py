@@ -37,16 +37,16 @@ def refuse_unsupported(config: Config) -> None:
 
 
 def tell_what_is_missing(config: Config) -> None:
-    """Log what the file asks for and will not happen, and in one line what is read over."""
+    """Log what the file asks for and will not happen, and in one line what is ignored."""
     for missing in config.said.missing:
         log.error("%s", missing)
-    if (text := read_over(config)) is not None:
+    if (text := ignored_keys(config)) is not None:
         log.warning("%s", text)
 
 
-def read_over(config: Config, most: int = 8) -> str | None:
+def ignored_keys(config: Config, most: int = 8) -> str | None:
     """Return one line about NanoMQ's keys that mean nothing here; None: there are none."""
-    names = list(dict.fromkeys(config.said.read_over))
+    names = list(dict.fromkeys(config.said.ignored))
     if not names:
         return None
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -54,7 +54,7 @@ def read_over(config: Config, most: int = 8) -> str | None:
 
 
 def warn_of_proxies(config: Config) -> None:
-    """Say which listeners believe whoever connects what it says of itself."""
+    """Warn of listeners where anybody who connects can claim any address."""
     for place in places_of(config):
         if place.settings.proxy_protocol and not place.is_ipc and not config.proxy.trusted:
             log.warning(

@@ -83,6 +83,10 @@ class Process:
     def pid(self) -> int:
         return self.popen.pid
 
+    def descriptors(self) -> int:
+        """Return how many are open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
     def raw(self, version: int = 4, key: str = "url") -> Raw:
         return Raw(self.ports[key], version)
 

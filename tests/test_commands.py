@@ -27,6 +27,7 @@ APT_GET = """#!/bin/sh
 
 
 def blocks(page: Path, language: str) -> list[str]:
+    """Return the blocks of a page that are in that language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.M | re.S)
 
 

@@ -25,6 +25,7 @@ from nanomq_py.records import CoreOptions
 from nanomq_py.sys_topics import LIMITS
 from nanomq_py.verify import refuse_unsupported
 from tests.conftest import FOREIGN_ENV, ROOT, free_port, running_broker
+from tests.test_commands import blocks
 from tests.unit.test_config import every_key
 
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
@@ -167,12 +168,6 @@ def test_limits_without_a_key_are_as_in_the_code(value: float, text: str) -> Non
     assert text.format(f"{value:,g}") in " ".join(SECURITY.split())
 
 
-def shell_blocks(page: str) -> list[str]:
-    """Return the blocks of a page that a reader puts into a shell."""
-    text = (ROOT / "docs" / page).read_text()
-    return re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-
-
 def run_block(block: str, folder: Path, http: int) -> None:
     """Run one beside a broker on other ports; what ``#`` begins is an answer."""
     for port, other in {"8081": http, "8082": free_port()}.items():
@@ -189,7 +184,9 @@ def run_block(block: str, folder: Path, http: int) -> None:
     assert done.stdout.count('"code":') == block.count("curl ")
 
 
-BLOCKS = [(p, b) for p in ("api/http.md", "security.md") for b in shell_blocks(p)]
+BLOCKS = [
+    (p, b) for p in ("api/http.md", "security.md") for b in blocks(ROOT / "docs" / p, "sh")
+]
 
 
 @pytest.mark.parametrize(("page", "block"), BLOCKS)
@@ -202,7 +199,7 @@ def test_shell_blocks_can_be_run(page: str, block: str, tmp_path: Path) -> None:
         run_block(block, tmp_path, process.http_port)
 
 
-def test_every_page_has_shell_blocks() -> None:
+def test_pages_whose_blocks_are_run_have_some() -> None:
     assert {page for page, _ in BLOCKS} == {"api/http.md", "security.md"}
 
 

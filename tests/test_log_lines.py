@@ -101,8 +101,9 @@ def test_an_end_is_one_line_that_says_why(
         )
         with contextlib.suppress(Closed):
             end(broker, client)
-        broker.waits_for("client 'c1' disconnected: ")
-    own = f"{host}:{port}: client 'c1' disconnected: "
+        # The heir of a session ends too: it has another port.
+        own = f"{host}:{port}: client 'c1' disconnected: "
+        broker.waits_for(own)
     (line,) = [line for line in broker.lines if own in line]
     assert why in line
 
@@ -114,6 +115,20 @@ def test_a_refusal_names_the_client_the_user_and_what_to_change(broker: Process)
     (line,) = [line for line in broker.lines if "refused client" in line]
     assert "auth.N.login" in line
     assert "wrong" not in line
+
+
+def test_long_names_leave_room_for_the_reason(broker: Process) -> None:
+    long = "c" * 1000
+    with broker.raw(5) as client:
+        client.connect(long, user="u" * 1000, password=b"wrong")
+    broker.waits_for("refused client 'ccc")
+    (line,) = [line for line in broker.lines if "refused client" in line]
+    assert "user 'uuu" in line
+    assert "auth.N.login" in line
+    with broker.raw(5) as client:
+        client.connect(long, user="anna", password=b"secret-of-anna")
+        client.leave()
+    broker.waits_for("disconnected: it sent DISCONNECT")
 
 
 def test_a_refusal_without_a_user_says_what_to_give(broker: Process) -> None:

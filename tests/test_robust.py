@@ -131,7 +131,7 @@ def test_out_of_descriptors_is_survived(start_broker: StartBroker) -> None:
     process = start_broker()
     with process.raw() as healthy:
         healthy.connect("healthy")
-        in_use = len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
+        in_use = process.descriptors()
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (in_use + 20, in_use + 20))
         crowd = [process.raw() for _ in range(40)]
         for _ in range(50):

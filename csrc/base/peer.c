@@ -70,7 +70,8 @@ nmq_network_read(const char *text, nmq_network *network)
     host[len] = 0;
     *network = (nmq_network){.address_len = strchr(host, ':') != NULL ? 16 : 4};
     unsigned long bits = strtoul(text + len + 1, &end, 10);
-    if (inet_pton(network->address_len == 4 ? AF_INET : AF_INET6, host, network->address) !=
+    if (end == text + len + 1 ||
+        inet_pton(network->address_len == 4 ? AF_INET : AF_INET6, host, network->address) !=
             1 ||
         bits > 8ul * network->address_len) {
         return NULL;

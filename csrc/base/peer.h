@@ -18,7 +18,7 @@ typedef struct {
     bool counted;        // among the connections of its address; net/listener.h
 } nmq_peer;
 
-// Addresses that begin alike.
+// The addresses whose first prefix_bits are those of `address`.
 typedef struct {
     uint8_t address[16]; // network order
     uint8_t address_len; // 4 or 16
@@ -38,7 +38,7 @@ nmq_peer nmq_peer_ip6(const uint8_t address[16], uint16_t port);
 bool nmq_peer_is_in(const nmq_peer *peer, const nmq_network *network);
 
 // Reads one ADDRESS/BITS off the front of the text, and a comma behind it. Returns where
-// the next one begins, or NULL for what is none.
+// the next one begins, or NULL when it is not a network.
 const char *nmq_network_read(const char *text, nmq_network *network);
 
 // The address alone as text; empty: none.

@@ -20,6 +20,6 @@ int nmq_decode_size(nmq_bytes in, size_t *size);
 // Name invalid, ...). *out is meaningful only when bytes were taken.
 int nmq_decode(nmq_bytes in, uint8_t version, nmq_packet *out);
 
-// The same for one packet that is there as a whole, of whose header nmq_decode_size said
-// that it has `header` bytes. Never returns 0.
+// The same for a packet that is there as a whole; nmq_decode_size has returned `header`,
+// the bytes of its fixed header. Never returns 0.
 int nmq_decode_whole(nmq_bytes whole, size_t header, uint8_t version, nmq_packet *out);

@@ -69,7 +69,7 @@ void nmq_props_set_text(nmq_props *props, unsigned id, nmq_bytes value); // borr
 // allow, or a value out of its range.
 int nmq_props_read(nmq_wire *wire, unsigned packet_type, nmq_props *out);
 
-// Whether what replies are to be sent to, where it is there, is a Topic Name.
+// Whether the Response Topic is a Topic Name, or there is none.
 bool nmq_props_response_topic_fits(const nmq_props *props);
 
 // Takes the next property off *block. Returns false at the end or at bytes that are not

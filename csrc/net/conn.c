@@ -191,11 +191,11 @@ nmq_conn_on_recv(void *arg, int status, size_t count)
     nmq_conn *conn = arg;
 
     if (conn->drops_left > 0) {
-        nmq_conn_drop(conn, status, count);
+        nmq_conn_dropped(conn, status, count);
         return;
     }
     if (status != NMQ_OK || count == 0) {
-        nmq_conn_tell_refusal(conn);
+        nmq_conn_log_tls_refused(conn);
         nmq_conn_end(conn, true);
         return;
     }

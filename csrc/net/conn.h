@@ -38,7 +38,7 @@ typedef struct {
     nmq_map by_number;    // lock: those whose receive side is not over
     uint64_t open;        // lock: not yet freed
     uint32_t strangers;   // atomic: of them, without a client
-    uint32_t lingering;   // atomic: of them, over but for what conn_linger.h says
+    uint32_t lingering;   // atomic: of them, those that linger: conn_linger.h
     uint64_t next_number; // lock
     bool closing;         // atomic, written with lock: no more are taken
 } nmq_conns;
@@ -66,7 +66,7 @@ typedef struct {
     uint8_t reason_code; // of the answer
 } nmq_auth;
 
-// MQTT in WebSocket frames, and what goes out besides packets.
+// A connection over WebSocket: its frames, and what goes out that is no packet.
 typedef struct {
     nmq_ws ws;        // receive side; its reply: link.lock
     nmq_buf prefix;   // send side: goes out before the load
@@ -113,15 +113,15 @@ struct nmq_conn {
     nmq_listener *listener;          // a reference
     nmq_listener_settings *settings; // a reference: the listener's at accept, or CONNECT
     nmq_stream *stream;
-    uint64_t number;           // fixed
-    nmq_buf in;                // receive side: bytes not handled yet
-    size_t plain;              // receive side: of in, MQTT; raw bytes follow
-    size_t drops_left;         // receive side: bytes to drop, at most; 0: it is not over
-    nmq_conn_ws *ws;           // fixed; NULL: MQTT without WebSocket
-    nmq_mount *mount;          // receive side; NULL: none
-    nmq_rate *rate;            // atomic, set once; NULL: as fast as it likes
-    uint32_t held_in;          // atomic: what `in` holds
-    uint32_t in_cap_next;      // receive side: how large the next buffer shall be
+    uint64_t number;      // fixed
+    nmq_buf in;           // receive side: bytes not handled yet
+    size_t plain;         // receive side: of in, MQTT; raw bytes follow
+    size_t drops_left;    // receive side: bytes to drop, at most; 0: it does not linger
+    nmq_conn_ws *ws;      // fixed; NULL: MQTT without WebSocket
+    nmq_mount *mount;     // receive side; NULL: none
+    nmq_rate *rate;       // atomic, set once; NULL: as fast as it likes
+    uint32_t held_in;     // atomic: what `in` holds
+    uint32_t in_cap_next; // receive side: how large the next buffer shall be
     enum nmq_conn_state state; // receive side
     uint32_t users_version;    // receive side: when it said who it is
     nmq_alias_names aliases;   // receive side
@@ -134,7 +134,7 @@ struct nmq_conn {
     uint8_t job_does;          // link.lock: enum nmq_conn_job; 0: it is not posted
     bool is_sending;           // link.lock
     bool closing;              // link.lock: close once all is sent
-    bool lingers;              // link.lock: its peer is told why; see conn_linger.h
+    bool lingers;              // link.lock: it is to linger; see conn_linger.h
     bool waits_for_itself; // atomic, written with link.lock: its answers are to go first
     bool is_held;          // atomic: it waits for another link, or is about to
     bool asking;           // link.lock: a question is out
@@ -274,10 +274,6 @@ enum nmq_next nmq_conn_intake(nmq_conn *conn, nmq_batch *batch);
 // intake.c. Whether a packet of that size may come now; counted if not.
 bool nmq_conn_takes_size(const nmq_conn *conn, size_t size);
 
-// intake.c. Logs why the transport refused the peer, if it did. Receive side, after a recv
-// that failed.
-void nmq_conn_tell_refusal(nmq_conn *conn);
-
 // intake.c. Whether the send side has something besides the outbox. Call with link.lock.
 bool nmq_conn_has_reply(const nmq_conn *conn);
 
@@ -285,8 +281,9 @@ bool nmq_conn_has_reply(const nmq_conn *conn);
 nmq_bytes nmq_conn_prefix(const nmq_conn *conn);
 size_t nmq_conn_advance_prefix(nmq_conn *conn, size_t count); // how much of count was its
 
-// intake.c. Puts before the next load what goes before it; a close frame when nothing is to
-// follow (`last`). Call with link.lock. Returns NMQ_OK or NMQ_ENOMEM.
+// intake.c. Makes the prefix of the next load: the answer to an upgrade or a ping, and a
+// close frame when nothing is to follow (`last`). Call with link.lock. Returns NMQ_OK or
+// NMQ_ENOMEM.
 int nmq_conn_wrap(nmq_conn *conn, bool last);
 
 // rate.c. Whether clients have a rate.

@@ -25,7 +25,7 @@ nmq_conn_finish(nmq_conn *conn)
 }
 
 void
-nmq_conn_note_told(nmq_conn *conn)
+nmq_conn_let_linger(nmq_conn *conn)
 {
     conn->lingers = NMQ_LIVE(conn->conns->router->memory) == NMQ_MEMORY_FINE;
 }
@@ -84,7 +84,7 @@ nmq_conn_drop_more(nmq_conn *conn)
 }
 
 void
-nmq_conn_drop(nmq_conn *conn, int status, size_t count)
+nmq_conn_dropped(nmq_conn *conn, int status, size_t count)
 {
     if (status != NMQ_OK || count == 0 || count >= conn->drops_left) {
         end(conn);

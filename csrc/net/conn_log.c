@@ -2,9 +2,13 @@
 
 #include <stdio.h>
 
+#include "base/status.h"
 #include "mqtt/reason.h"
 
-enum { WHO_BYTES = 256 };
+enum {
+    NAME_BYTES = 128, // of a client identifier or user name: the line has to hold the rest
+    WHO_BYTES = 2 * NAME_BYTES + 64,
+};
 
 // What an operator changes to let such a client in.
 static const struct {
@@ -17,11 +21,13 @@ static const struct {
     {NMQ_RC_NOT_AUTHORIZED,
      "look at the users in the configuration (auth.N.login), the rules (acl.rule.N) and "
      "allow_anonymous"},
-    {NMQ_RC_BAD_AUTHENTICATION_METHOD, "the broker knows SCRAM-SHA-256 alone"},
+    {NMQ_RC_BAD_AUTHENTICATION_METHOD, "a broker with users knows SCRAM-SHA-256"},
     {NMQ_RC_CLIENT_ID_NOT_VALID, "give the client another client identifier"},
     {NMQ_RC_UNSUPPORTED_PROTOCOL_VERSION, "the client has to speak MQTT 3.1, 3.1.1 or 5.0"},
-    {NMQ_RC_PACKET_TOO_LARGE, "max_packet_size and max_connect_size bound it"},
-    {NMQ_RC_SERVER_BUSY, "too many logins fail for this address and user"},
+    {NMQ_RC_PACKET_TOO_LARGE, "max_packet_size and max_connect_size bound what comes, "
+                              "client_max_packet_size and the "
+                              "client what it is sent"},
+    {NMQ_RC_SERVER_BUSY, "too many logins wait, or fail for this address and user"},
 };
 
 static const char *
@@ -35,6 +41,12 @@ advice_for(uint8_t code)
     return NULL;
 }
 
+static int
+shown_bytes(nmq_bytes name)
+{
+    return name.len < NAME_BYTES ? (int) name.len : NAME_BYTES;
+}
+
 // Writes "user 'NAME'", or that there is none.
 static const char *
 user_text(nmq_bytes name, char text[WHO_BYTES])
@@ -42,7 +54,8 @@ user_text(nmq_bytes name, char text[WHO_BYTES])
     if (name.at == NULL) {
         return "no user name";
     }
-    (void) snprintf(text, WHO_BYTES, "user '%.*s'", (int) name.len, (const char *) name.at);
+    (void) snprintf(text, WHO_BYTES, "user '%.*s'", shown_bytes(name),
+                    (const char *) name.at);
     return text;
 }
 
@@ -61,7 +74,7 @@ nmq_conn_log_connected(const nmq_conn *conn, const nmq_attach *attach, bool sess
     nmq_log_write(log, NMQ_LOG_INFO,
                   "%s: client '%.*s' connected: %s, MQTT %s, keep alive %u s, %s session, "
                   "listener '%.*s'",
-                  nmq_conn_name(conn).text, (int) attach->client_id.len,
+                  nmq_conn_name(conn).text, shown_bytes(attach->client_id),
                   (const char *) attach->client_id.at, user_text(attach->user_name, user),
                   versions[attach->version], attach->keep_alive_s,
                   session_present ? "kept" : "new", (int) listener.len,
@@ -73,14 +86,14 @@ nmq_conn_log_refused(const nmq_conn *conn, nmq_fault fault)
 {
     const nmq_log *log = &conn->conns->router->log;
     char user[WHO_BYTES];
-    char who[2 * WHO_BYTES] = "";
+    char who[WHO_BYTES] = "";
 
     if (!nmq_log_wants(log, NMQ_LOG_INFO)) {
         return;
     }
     if (conn->connecting != NULL) {
         const nmq_connect *c = conn->connecting;
-        (void) snprintf(who, sizeof who, " client '%.*s', %s", (int) c->client_id.len,
+        (void) snprintf(who, sizeof who, " client '%.*s', %s", shown_bytes(c->client_id),
                         (const char *) c->client_id.at,
                         user_text(c->has_user_name ? c->user_name : (nmq_bytes){0}, user));
     }
@@ -89,6 +102,18 @@ nmq_conn_log_refused(const nmq_conn *conn, nmq_fault fault)
                   who, nmq_reason_text(fault.code), fault.why != NULL ? ", " : "",
                   fault.why != NULL ? fault.why : "", what_to_do != NULL ? "; " : "",
                   what_to_do != NULL ? what_to_do : "");
+}
+
+void
+nmq_conn_log_tls_refused(const nmq_conn *conn)
+{
+    char why[NMQ_STREAM_REFUSAL_BYTES];
+
+    if (conn->client == NULL && conn->stream->ops->refusal(conn->stream, why) == NMQ_OK) {
+        nmq_log_write(&conn->conns->router->log,
+                      nmq_gate_refusal_level(&conn->conns->gate, NMQ_REFUSAL_TLS),
+                      "%s: refused: TLS: %s", nmq_conn_name(conn).text, why);
+    }
 }
 
 void
@@ -119,7 +144,7 @@ nmq_conn_log_ended(const nmq_conn *conn)
     const nmq_fault *end = &conn->end;
     bool has_code = end->code != NMQ_RC_SUCCESS;
     nmq_log_write(log, NMQ_LOG_INFO, "%s: client '%.*s' disconnected: %s%s%s",
-                  nmq_conn_name(conn).text, (int) id.len, (const char *) id.at,
+                  nmq_conn_name(conn).text, shown_bytes(id), (const char *) id.at,
                   has_code ? nmq_reason_text(end->code) : "",
                   has_code && end->why != NULL ? ", " : "",
                   end->why != NULL ? end->why

@@ -250,7 +250,7 @@ put_disconnect(nmq_conn *conn, uint8_t reason_code)
     if (nmq_conn_version(conn) == NMQ_V5 && conn->client != NULL) {
         (void) nmq_outbox_put(&conn->link.outbox, (nmq_bytes){bytes, sizeof bytes});
         if (reason_code != NMQ_RC_KEEP_ALIVE_TIMEOUT) { // who is silent is not writing
-            nmq_conn_note_told(conn);
+            nmq_conn_let_linger(conn);
         }
     }
 }

@@ -128,7 +128,7 @@ nmq_conn_refuse(nmq_conn *conn, nmq_batch *batch, nmq_fault fault)
     if (may_say(conn, fault.code)) { // [MQTT-4.13.2-1] [MQTT-3.1.4-2]
         (void) nmq_conn_put_packet(conn, batch, &packet);
         (void) pthread_mutex_lock(&conn->link.lock);
-        nmq_conn_note_told(conn);
+        nmq_conn_let_linger(conn);
         (void) pthread_mutex_unlock(&conn->link.lock);
     }
     // Nothing more is read [MQTT-3.1.4-6], and the connection is closed [MQTT-3.1.4-1]

@@ -26,18 +26,6 @@ refuse(const nmq_conn *conn, const char *why)
                   nmq_conn_name(conn).text, why);
 }
 
-void
-nmq_conn_tell_refusal(nmq_conn *conn)
-{
-    char why[NMQ_STREAM_REFUSAL_BYTES];
-
-    if (conn->client == NULL && conn->stream->ops->refusal(conn->stream, why) == NMQ_OK) {
-        nmq_log_write(&conn->conns->router->log,
-                      nmq_gate_refusal_level(&conn->conns->gate, NMQ_REFUSAL_TLS),
-                      "%s: refused: TLS: %s", nmq_conn_name(conn).text, why);
-    }
-}
-
 // Returns 1 when the header is taken, 0 if more of it is to come, or NMQ_EMALFORMED or
 // NMQ_ETOOBIG to end the connection.
 static int
@@ -136,7 +124,7 @@ unwrap(nmq_conn *conn, nmq_batch *batch)
     }
     if (rv == NMQ_EMALFORMED || rv == NMQ_ENOENT) { // by HTTP, or a close frame
         (void) pthread_mutex_lock(&conn->link.lock);
-        nmq_conn_note_told(conn);
+        nmq_conn_let_linger(conn);
         (void) pthread_mutex_unlock(&conn->link.lock);
     }
     conn->ws->over = rv != NMQ_OK;

@@ -37,8 +37,7 @@ copy(const char *text, nmq_bytes *out)
     return text != NULL ? nmq_bytes_copy(nmq_bytes_of(text), out) : NMQ_OK;
 }
 
-// Reads the networks of a text; NULL: there are none. Returns NMQ_OK, NMQ_EINVAL or
-// NMQ_ENOMEM.
+// Reads proxy_from; NULL: anybody. Returns NMQ_OK, NMQ_EINVAL or NMQ_ENOMEM.
 static int
 read_networks(const char *text, nmq_listener_settings *s)
 {

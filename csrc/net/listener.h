@@ -11,10 +11,10 @@
 #include "net/stream.h"
 #include "route/router.h"
 
-// What a refused connection is told of in the log for: each once a minute as a warning.
+// Why a connection is refused that the log tells of: each a warning once a minute.
 enum nmq_refusal {
     NMQ_REFUSAL_PATH,  // a WebSocket path that is not the one
-    NMQ_REFUSAL_PROXY, // a PROXY header from who may not send one
+    NMQ_REFUSAL_PROXY, // it may not send PROXY headers
     NMQ_REFUSAL_TLS,   // a handshake
     NMQ_REFUSALS,
 };
@@ -64,8 +64,8 @@ nmq_listener *nmq_listener_new(nmq_gate *gate, const nmq_listener_options *optio
 nmq_listener *nmq_listener_ref(nmq_listener *listener);
 void nmq_listener_unref(nmq_listener *listener); // takes NULL
 
-// Returns settings with one reference; NULL when memory is out, or for networks that are
-// none.
+// Returns settings with one reference; NULL when memory is out, or for a proxy_from that
+// cannot be read.
 nmq_listener_settings *nmq_listener_settings_new(const nmq_listener_options *options);
 void nmq_listener_settings_unref(nmq_listener_settings *settings); // takes NULL
 
@@ -75,10 +75,10 @@ nmq_listener_settings *nmq_listener_now(nmq_listener *listener);
 // Puts the settings in force for connections from now on; takes the reference.
 void nmq_listener_set(nmq_listener *listener, nmq_listener_settings *settings);
 
-// Counts a connection in, unless a bound says no, or it comes from elsewhere than PROXY
-// headers may; that is counted too. On a listener with PROXY headers the address is judged
-// later, by nmq_listener_admit_address. Both note in the peer whether its address was
-// counted.
+// Counts a connection in, unless a bound says no, or the listener expects PROXY headers and
+// the peer may not send them; that is counted too. On a listener with PROXY headers the
+// address is judged later, by nmq_listener_admit_address. Both note in the peer whether its
+// address was counted.
 bool nmq_listener_admit(nmq_listener *listener, nmq_peer *peer);
 bool nmq_listener_admit_address(nmq_listener *listener, nmq_peer *peer);
 

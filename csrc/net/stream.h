@@ -31,8 +31,8 @@ typedef struct {
     // on_sent will tell, and the parts must stay until then; or a negative nmq_status.
     int64_t (*send)(nmq_stream *stream, const nmq_bytes *parts, unsigned count);
 
-    // Ends the way out alone, once what was sent has gone: the peer reads an end, and recv
-    // goes on. Nothing where the transport has no such thing (TLS).
+    // Ends the way out alone, once all that was sent has gone: the peer reads the end of
+    // the stream, and recv goes on. Does nothing where that is not possible (TLS).
     void (*finish)(nmq_stream *stream);
 
     // Ends both directions; a recv or send under way fails. May be called again.

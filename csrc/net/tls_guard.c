@@ -38,6 +38,11 @@ enum {
     VERIFY_FAILED = -0x2700,
     NO_CERTIFICATE = -0x7480,
     FATAL_ALERT = -0x7780,
+    BAD_VERSION = -0x6e80,
+    NOTHING_IN_COMMON = -0x6e00,
+    BAD_RECORD = -0x7200,
+    UNEXPECTED_MESSAGE = -0x7700,
+    BAD_MAC = -0x7180,
 };
 
 typedef int verify_fn(void *arg, void *certificate, int depth, uint32_t *bad);
@@ -256,11 +261,11 @@ static const char *
 text_of(int error)
 {
     switch (error) {
-    case -0x6e80: return "its version of TLS is not spoken here";
-    case -0x6e00: return "no cipher or curve in common";
-    case -0x7200:
-    case -0x7700: return "what it sent is not TLS";
-    case -0x7180: return "a record was changed on its way";
+    case BAD_VERSION: return "its version of TLS is not spoken here";
+    case NOTHING_IN_COMMON: return "no cipher or curve in common";
+    case BAD_RECORD:
+    case UNEXPECTED_MESSAGE: return "what it sent is not TLS";
+    case BAD_MAC: return "a record was changed on its way";
     case FATAL_ALERT: return "it broke off with an alert";
     default: return NULL;
     }

@@ -1,13 +1,16 @@
-// tls_guard.h - what the Mbed TLS inside pynng needs to be a broker's: its handshakes.
+// tls_guard.h - corrects the handshakes of the Mbed TLS inside pynng.
 //
 // One at a time. It is built without locks, and its TLS 1.3 keeps keys of a handshake in
 // slots that all threads share: two handshakes at once can fail, or end the process (1 in
 // 12,000 did, measured).
 //
-// A certificate that is refused is told by an alert that the client can read. Version 3.6
-// sends the alerts of the client's second flight in TLS 1.3 with the keys of the handshake,
-// which the client has left by then. And nng lets a bad certificate pass where one is not
-// required.
+// The client can read the alert that refuses its certificate. In TLS 1.3 version 3.6 sends
+// that alert with the keys of the handshake, when the client reads with those of the
+// application already.
+//
+// A bad certificate is refused also where none is required: nng lets it pass.
+//
+// The cipher suites can be chosen, and why a handshake failed is kept for the log.
 //
 // Owner    lists of cipher suites belong to the configuration that they are set for.
 // Threads  thread-safe, after nmq_tls_guard.
@@ -25,14 +28,15 @@ int nmq_tls_guard(void);
 // Whether it is guarded; if not, TLS 1.3 is better left alone.
 bool nmq_tls_is_guarded(void);
 
-// Once a handshake of that stream of nng's has failed: writes why. Returns NMQ_OK, or
-// NMQ_ENOENT where it did not, or its peer was only gone.
+// Writes why the handshake of that stream of nng's failed. Returns NMQ_OK, or NMQ_ENOENT
+// when it did not fail, or because the peer had gone.
 int nmq_tls_refusal(const void *stream, char *to, size_t cap);
 
-// Has the configuration that this thread made last refuse a bad certificate, where a client
-// may come without one.
+// For the configuration that this thread made last: a bad certificate is refused also where
+// a client may come without one.
 void nmq_tls_refuse_bad(void);
 
-// Has the configuration that this thread made last take those of the cipher suites that the
-// library has, in order of preference. Returns NMQ_OK, NMQ_ENOENT or NMQ_ENOMEM.
+// For the configuration that this thread made last: uses these cipher suites, the preferred
+// first, but for those that the library does not have. Returns NMQ_OK, NMQ_ENOENT where
+// suites cannot be chosen, or NMQ_ENOMEM.
 int nmq_tls_set_ciphers(const uint16_t *suites, size_t count);

@@ -52,6 +52,7 @@ struct nmq_client {
     nmq_timer timer;            // clock: will delay and session expiry
     struct nmq_client *next;    // registry lock
     struct nmq_client *prev;    // registry lock
+    bool is_moving;             // atomic: by remount.h; no bound on subscriptions
     bool forgotten;             // lock: it is owed nothing any more
     bool counted_connected;     // lock: among the router's
     bool counted_subscriber;    // lock: among the router's

@@ -39,10 +39,11 @@ bool nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what);
 void nmq_deliver_retained(nmq_batch *batch, nmq_client *client, nmq_link *link,
                           nmq_message *message, const nmq_owed_entry *owed, bool queues);
 
-// What nmq_deliver_note does where something waits, or much is in flight.
+// The rest of nmq_deliver_note, for a session where something waits or much is in flight.
 void nmq_deliver_weigh(const nmq_session *session, nmq_link *link);
 
-enum { NMQ_DELIVER_LIGHT_PART = 8 }; // of a session's bytes in flight: no load yet
+// In flight, up to this part (an eighth) of the bytes that a queue may have is no load.
+enum { NMQ_DELIVER_LIGHT_PART = 8 };
 
 // Notes in the link how much its session holds, and whether it has more to send. Call with
 // the client's and the link's lock after what may have changed that. Inline: it comes with

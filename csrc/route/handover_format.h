@@ -42,7 +42,7 @@ typedef struct {
 } nmq_handover_client;
 
 // Where a client is among the retained messages of a filter, but for the texts: the filter,
-// and the topic that comes next. See nmq_retained_place.
+// and the topic that comes next; none, when nothing is left. See nmq_retained_place.
 typedef struct {
     uint64_t order;
     uint32_t queued;

@@ -311,8 +311,9 @@ get_owed(reader *r, nmq_router *router, nmq_client *client, uint32_t count)
         if (r->rv == NMQ_OK && !nmq_filter_check(place.filter)) {
             r->rv = NMQ_EMALFORMED;
         }
-        // without its subscription, which was left out, nothing is owed
-        if (r->rv == NMQ_OK &&
+        // without its subscription, which was left out, nothing is owed; nor without a
+        // topic
+        if (r->rv == NMQ_OK && topic_name.at != NULL &&
             nmq_session_sub_find(client->session, place.filter) != NULL) {
             r->rv = nmq_retained_go_on(router, client, &place);
         }

@@ -164,28 +164,21 @@ put_in_flight(writer *w, const nmq_inflight *inflight)
     }
 }
 
-// Where the cursor goes on, at NULL for nothing that is passed on.
-static nmq_bytes
-next_topic(nmq_router *router, const nmq_owed_entry *entry)
+// Whether that is passed on: the next process tells its own $SYS.
+static bool
+is_passed_on(const nmq_owed_entry *entry)
 {
-    nmq_bytes next = {0};
-
-    if (!nmq_topic_is_sys(nmq_retain_cursor_filter(entry->cursor))) {
-        (void) pthread_mutex_lock(&router->retain_lock);
-        next = nmq_retain_next(router->retain, entry->cursor, nmq_clock_now_ms());
-        (void) pthread_mutex_unlock(&router->retain_lock);
-    }
-    return next;
+    return !nmq_topic_is_sys(nmq_retain_cursor_filter(entry->cursor));
 }
 
 static uint32_t
-count_owed(nmq_router *router, const nmq_session *s)
+count_owed(const nmq_session *s)
 {
     uint32_t count = 0;
 
     for (const nmq_owed_entry *e = s->owed != NULL ? s->owed->first : NULL; e != NULL;
          e = e->next) {
-        count += next_topic(router, e).at != NULL;
+        count += is_passed_on(e);
     }
     return count;
 }
@@ -193,19 +186,21 @@ count_owed(nmq_router *router, const nmq_session *s)
 static void
 put_owed(writer *w, nmq_router *router, const nmq_owed_entry *entry, uint64_t popped)
 {
-    nmq_bytes next = next_topic(router, entry);
     nmq_handover_owed fixed;
 
+    if (!is_passed_on(entry)) {
+        return;
+    }
     memset(&fixed, 0, sizeof fixed); // the gaps too
     fixed.order = nmq_retain_cursor_order(entry->cursor);
     fixed.queued = entry->after > popped ? (uint32_t) (entry->after - popped) : 0;
     fixed.identifier = entry->identifier;
     fixed.options = entry->options;
-    if (next.at != NULL) {
-        put(w, &fixed, sizeof fixed);
-        put_text(w, nmq_retain_cursor_filter(entry->cursor));
-        put_text(w, next);
-    }
+    put(w, &fixed, sizeof fixed);
+    put_text(w, nmq_retain_cursor_filter(entry->cursor));
+    (void) pthread_mutex_lock(&router->retain_lock);
+    put_text(w, nmq_retain_next(router->retain, entry->cursor, nmq_clock_now_ms()));
+    (void) pthread_mutex_unlock(&router->retain_lock);
 }
 
 static uint32_t
@@ -270,7 +265,7 @@ put_client(writer *w, nmq_router *router, const nmq_client *c)
     fixed.in_flight = s->inflight.count;
     fixed.unreleased = s->unreleased.count;
     fixed.queued = s->queue.count;
-    fixed.owed = count_owed(router, s);
+    fixed.owed = count_owed(s);
     fixed.keep_alive_s = c->keep_alive_s;
     fixed.last_id = s->inflight.last_id;
     fixed.version = c->version;

@@ -117,7 +117,6 @@ move_subscription(const move *m, const nmq_session_sub *sub)
                                        : NULL,
                                    from.group.len},
                          .text = {text.at, text.len}};
-        // first off, so that no bound is in the way
         (void) nmq_router_unsubscribe(router, m->client, &from);
         rv = nmq_router_subscribe(router, m->client, &to, sub->options, sub->identifier);
     }
@@ -193,7 +192,9 @@ nmq_remount(nmq_client *client, uint32_t listener, nmq_bytes mount, bool attache
     }
     (void) pthread_mutex_unlock(&client->lock);
     if (rv == 1) {
+        __atomic_store_n(&client->is_moving, true, __ATOMIC_RELAXED);
         rv = move_subscriptions(&m) == NMQ_OK ? 1 : NMQ_ENOMEM;
+        __atomic_store_n(&client->is_moving, false, __ATOMIC_RELAXED);
         nmq_free((void *) (uintptr_t) m.from.at);
     }
     return rv;

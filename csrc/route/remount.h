@@ -1,11 +1,13 @@
 // remount.h - a session moves along with the mount point of its listener.
 //
-//     mount point "old/" becomes "new/":   old/a/b ──> new/a/b,  $share/g/old/# ──>
-//     $share/g/new/#
+//     mount point "old/" becomes "new/":   old/a/b        ──> new/a/b
+//                                          $share/g/old/# ──> $share/g/new/#
 //
 // Its subscriptions, its will, and what waits for it or is in flight go below the new mount
 // point, where its client finds them under the names that it gave them. What lay outside of
-// the old one stays where it is, for rights.h to judge.
+// the old one stays where it is, for rights.h to judge. No bound that has sunk, and no
+// shortage of memory, takes a subscription away. Retained messages that were still to come
+// are not sent: below the new mount point there are others.
 //
 // Threads  thread-safe; call without a lane or lock.
 // Cost     a change of the tree for each subscription; the messages are copied with the
@@ -13,9 +15,9 @@
 #pragma once
 #include "route/router.h"
 
-// Moves the session of a client that came through the listener of that number, and is away
-// or `attaches` there again just now. Returns 1 when it was elsewhere, 0 when there was
-// nothing to do, or NMQ_ENOMEM with some of it left behind.
+// Moves the session of a client to that mount point, if it came through the listener of
+// that number, and is away or is just connecting there again (`attaches`). Returns 1 when
+// it was moved, 0 when there was nothing to do, or NMQ_ENOMEM with some of it left behind.
 int nmq_remount(nmq_client *client, uint32_t listener, nmq_bytes mount, bool attaches);
 
 // Makes the mount point of one client. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOPIC where

@@ -19,7 +19,7 @@ typedef struct {
     uint64_t version;         // of the rules that it is from
     nmq_bytes mount;          // topics begin with it, which rules do not know
     const nmq_peer *peer;
-    bool moved; // the session comes from another mount point: it is judged anyhow
+    bool moved; // nmq_remount has moved the session: it is judged in any case
 } nmq_rights;
 
 // Judges what the session holds, unless it was judged by the same rules for a client from

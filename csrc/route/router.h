@@ -192,8 +192,8 @@ void nmq_batch_touch(nmq_batch *batch, nmq_link *link);
 unsigned nmq_router_publish(nmq_batch *batch, const nmq_client *from,
                             const nmq_message_parts *parts, nmq_message **message);
 
-// One message in a batch of its own, for wills and for Python; of the parts it is made when
-// a receiver needs to keep it.
+// Publishes one message in a batch of its own, for wills and for Python. With parts, the
+// message is made only when somebody has to keep it.
 unsigned nmq_router_publish_message(nmq_router *router, const nmq_client *from,
                                     nmq_message *message);
 unsigned nmq_router_publish_parts(nmq_router *router, const nmq_client *from,

@@ -19,8 +19,8 @@ typedef struct {
     bool expires;         // it has one
 } nmq_will;
 
-// Takes the will off the client: the caller publishes it. It is none when there is none, or
-// none that may still be published. Call with the client's lock.
+// Takes the will off the client: the caller publishes it. Returns a zeroed one when the
+// client has none, or its rules do not allow it any more. Call with the client's lock.
 nmq_will nmq_will_take(nmq_client *client);
 
 // It is not published any more; there may be none. Call with the client's lock.

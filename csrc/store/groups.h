@@ -44,8 +44,10 @@ int nmq_groups_del(nmq_groups *groups, nmq_bytes name, bool multi, const void *c
 // The group of that name, or NULL.
 nmq_group *nmq_groups_find(const nmq_groups *groups, nmq_bytes name, bool multi);
 
-// The latest number of a group in this process; and from now on only later ones are given.
+// The number that a group was given last in this process.
 uint32_t nmq_groups_latest(void);
+
+// From now on groups get numbers after that one.
 void nmq_groups_begin_after(uint32_t number);
 
 void nmq_groups_free(nmq_groups *groups); // all; the list is empty then

@@ -21,7 +21,8 @@ int nmq_retain_put(nmq_retain *retain, nmq_message *message);
 // When the message under that topic was stored, as a number that grows; 0: there is none.
 uint64_t nmq_retain_order(const nmq_retain *retain, nmq_bytes topic_name);
 
-// The message under that topic, if there is one, was stored then. What comes is later.
+// Gives the message under that topic, if there is one, that number. Those that are stored
+// from now on get greater ones.
 void nmq_retain_set_order(nmq_retain *retain, nmq_bytes topic_name, uint64_t order);
 
 // Removes the message under that topic, if there is one. Cost: as put.

@@ -193,13 +193,14 @@ nmq_retain_step(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms,
 nmq_bytes
 nmq_retain_next(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms)
 {
-    while (!cursor->over && !cursor->here) {
-        uint32_t visits = UINT32_MAX;
+    uint32_t visits = UINT32_MAX;
+
+    if (!cursor->over) {
+        // A step of no message stops before the next; the one that it stood before may have
+        // gone meanwhile.
         (void) nmq_retain_step(retain, cursor, now_ms, &visits, NULL, 0);
     }
-    return cursor->over || cursor->at->message == NULL
-               ? (nmq_bytes){0}
-               : nmq_message_topic(cursor->at->message);
+    return cursor->over ? (nmq_bytes){0} : nmq_message_topic(cursor->at->message);
 }
 
 uint64_t

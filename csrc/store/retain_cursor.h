@@ -24,8 +24,9 @@ void nmq_retain_close(nmq_retain *retain, nmq_retain_cursor *cursor); // takes N
 nmq_retain_cursor *nmq_retain_open_at(nmq_retain *retain, nmq_bytes filter, uint64_t order,
                                       nmq_bytes topic_name);
 
-// Goes on to just before the next message. Returns its topic, which is borrowed until the
-// store changes; at NULL: nothing is left. Cost: the nodes that it visits.
+// Moves on to just before the next message, which the next step begins with. Returns its
+// topic, which is borrowed until the store changes; at NULL: nothing is left. Cost: the
+// nodes that it visits.
 nmq_bytes nmq_retain_next(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms);
 
 uint64_t nmq_retain_cursor_order(const nmq_retain_cursor *cursor);

@@ -125,7 +125,7 @@ class Said:
 
     names: Mapping[str, str] = field(default_factory=dict)  # flat -> as they were written
     missing: tuple[Missing, ...] = ()
-    read_over: tuple[str, ...] = ()  # NanoMQ's names that mean nothing here
+    ignored: tuple[str, ...] = ()  # NanoMQ's names that mean nothing here
 
     def called(self, name: str) -> str:
         """Return how the author of the file writes that name.

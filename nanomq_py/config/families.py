@@ -226,17 +226,17 @@ def build(given: Mapping[str, Entry], faults: Faults) -> Config:
             kind = type(getattr(Config(), section))
             extra[section] = _section(entries, prefix, kind)
     values = _values(entries, "", Config)
-    read_over = []
+    ignored = []
     for entry in entries.by_name.values():
         if is_switch(entry.name):
             continue
         if is_known(entry.name):
-            read_over.append(entry.called)
+            ignored.append(entry.called)
         else:
             # A hint takes time, and nobody reads thousands.
             faults.add(_unknown(entry, hint=len(faults) < MOST_FAULTS))
     faults.check()
-    said = Said(names=names, missing=missing, read_over=tuple(read_over))
+    said = Said(names=names, missing=missing, ignored=tuple(ignored))
     return Config(**values, **extra, said=said)
 
 

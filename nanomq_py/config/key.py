@@ -57,7 +57,10 @@ class Checked:
     """A section whose values are what a file could say, whoever makes it."""
 
     def __post_init__(self) -> None:
-        """Raise ConfigError naming the key of a value that no file could hold."""
+        """Take each value as a file would give it.
+
+        Raises   ConfigError naming the key of a value that no file could hold
+        """
         for declared, key in keys_of(type(self)):
             value = getattr(self, declared.name)
             if value is declared.default:

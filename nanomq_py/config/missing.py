@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from nanomq_py.config.entries import Entry, Missing
+from nanomq_py.config.units import FLAGS
 
-ON = frozenset({"true", "yes", "on", "enable", "enabled"})
-OFF = frozenset({"false", "no", "off", "disable", "disabled"})
+# Switches of features have two words more than keys.
+ON = frozenset({"enable", "enabled", *(text for text, on in FLAGS.items() if on)})
+OFF = frozenset({"disable", "disabled", *(text for text, on in FLAGS.items() if not on)})
 
 
 @dataclass(frozen=True)

@@ -198,7 +198,7 @@ def _sources(node: Items) -> Iterator[_Named]:
             yield from _users(users, "authorization.sources.users")
         elif isinstance(kind, Scalar) and kind.text == "http":
             yield _say("auth.http.enable", "true", item.where, "authorization.sources")
-        else:  # who may come in is nothing to be read over
+        else:  # who may come in must not be ignored
             yield _say("authorization.sources", json.dumps(_plain(item)), item.where)
 
 

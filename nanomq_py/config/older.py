@@ -63,7 +63,7 @@ def name_of(name: str) -> str:
 
 
 def is_known(name: str) -> bool:
-    """Return whether it is a name of NanoMQ's that is read over when it is no key."""
+    """Return whether it is a name of NanoMQ's that is ignored when it is no key."""
     return _MEANINGLESS.fullmatch(name) is not None or belongs_to_missing(name)
 
 

@@ -277,8 +277,8 @@ class HttpServer(Checked):
         "jwt.iss",
         Text(),
         ISSUER_BY_KEYFILE,
-        "Own key: who must have issued a token (`iss`). Default, as in NanoMQ: an RS256 token"
-        " that names one must name the file name of the public key. Empty: anybody.",
+        "Own key: who must have issued a token (`iss`). %f: as in NanoMQ, an RS256 token that"
+        " names one must name the file name of the public key. Empty: anybody.",
     )
     jwt_audience: str | None = key(
         "jwt.aud",

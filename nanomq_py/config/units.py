@@ -33,7 +33,7 @@ class Kind(Protocol[T]):
         """Return the text that :meth:`parse` reads as this value."""
 
 
-_FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Flag:
     expected: str = "true or false"
 
     def parse(self, text: str) -> bool:
-        if text.lower() not in _FLAGS:
+        if text.lower() not in FLAGS:
             raise BadValue
-        return _FLAGS[text.lower()]
+        return FLAGS[text.lower()]
 
     def render(self, value: bool) -> str:
         return str(value).lower()

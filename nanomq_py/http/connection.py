@@ -27,7 +27,7 @@ BODY_S = 10.0
 CLOSE_S = 5.0  # for the peer's part of closing TLS
 WRITE_S = 10.0  # for each LEAST_PROGRESS of an answer, and for its last byte
 LEAST_PROGRESS = 16 * 1024
-UNSENT_BYTES = 64 * 1024  # of an answer, before its app waits; TLS would have it be 512
+UNSENT_BYTES = 64 * 1024  # of an answer, before its app waits; asyncio's for TLS is 512 KiB
 HEAD_BYTES = 16 * 1024
 HEAD_LINES = 100
 PIECE = 256  # where a byte can cost much: headers, and bodies in chunks
@@ -176,8 +176,8 @@ class Connection(H11Protocol):
     def spare_since(self) -> float | None:
         """Since when it can make room for another; None: a request is under way.
 
-        One that was refused only takes its answer. One that nobody has logged in on is asked
-        to send more, and is nobody's loss.
+        After a refused login it only takes its answer. Before any login its request may still
+        be coming: nobody loses anything by its end.
         """
         if self.login is Login.REFUSED:
             return self._refused_since

@@ -30,7 +30,7 @@ PAUSE_S = 0.5  # where there is no descriptor or no memory
 ACCEPTS_AT_ONCE = 4
 TURN_S = 0.001  # of parsing, before others get theirs
 YOUNG_S = 1.0  # a connection makes room for another one only after this
-LINE = 64  # who waits for a place
+LINE = 64  # connections that wait for a place
 LINE_OF_ADDRESS = 32
 LINE_S = 5.0
 HANDSHAKE_S = 10.0  # of TLS, from the place on
@@ -143,7 +143,10 @@ class Door:
     # --- places
 
     def _receive(self, sock: socket.socket, address: str) -> None:
-        """Have it wait behind the others; of too many, the last of those with the most."""
+        """Have it wait behind the others. If the line is too long, refuse somebody.
+
+        That is the newest of the network that has most in it.
+        """
         guest = _Guest(sock, address, network_of(address), time.monotonic())
         self._line.append(guest)
         self._seat()

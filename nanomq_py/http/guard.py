@@ -75,9 +75,9 @@ class BasicGuard:
 class TokenRules:
     """What a token must say, besides who signed it.
 
-    issuers       by algorithm; one that is not there is anybody
-    names_issuer  a token must name one; else only what it names is checked
-    audience      None: anybody
+    issuers       by algorithm, who must have issued it; without one, anybody may have
+    names_issuer  whether a token must name its issuer; if not, one that it names is checked
+    audience      whom it must be meant for; None: anybody
     max_life_s    0: no bound
     """
 
@@ -124,7 +124,7 @@ class JwtGuard:
         except self._jwt.PyJWTError as fault:
             raise _token_refused(self._why(fault)) from None
         except (TypeError, ValueError, OverflowError):
-            raise _token_refused("the token has a time that is none") from None
+            raise _token_refused("the exp or iat of the token is no time") from None
         return f"token of {str(claims.get('sub', 'nobody'))[:64]!r}"
 
     def _claims(self, token: str) -> dict[str, Any]:

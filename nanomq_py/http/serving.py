@@ -77,7 +77,7 @@ def http_address(config: Config) -> tuple[str, int] | None:
 
 @dataclass(frozen=True)
 class Terms:
-    """On what terms callers come in."""
+    """What callers are let in by: login, bounds, TLS."""
 
     guard: Guard
     bounds: Bounds

@@ -180,6 +180,23 @@ def test_kept_sessions_move_with_their_mount_point(
             c.assert_silent()
 
 
+@pytest.mark.parametrize("away", [True, False])
+def test_bound_that_sank_takes_no_subscription_of_a_moved_session(
+    start_broker: StartBroker, away: bool
+) -> None:
+    process = start_broker(listener__tcp__mountpoint="old/", **PLAIN)
+    with process.raw(5) as c, process.raw(5, "listener.plain.url") as p:
+        p.connect("p")
+        c.connect("c", **kept(5))
+        c.subscribe(*((f"t/{n}", 1) for n in range(6)))
+        if away:
+            c.leave()
+        process.reload(listener__tcp__mountpoint="new/", max_subscriptions="4")
+        with process.raw(5) as again:
+            assert again.connect("c", **kept(5)).flags == 1
+            assert [give(p, f"new/t/{n}", b"x", 1) for n in range(6)] == [0] * 6
+
+
 def test_session_of_a_connected_client_moves_when_it_connects_again(
     start_broker: StartBroker,
 ) -> None:

@@ -345,16 +345,12 @@ BUSY = {
 }
 
 
-def descriptors(process: Process) -> int:
-    return len(list(Path(f"/proc/{process.pid}/fd").iterdir()))
-
-
 def test_port_moves_while_every_place_is_taken_and_nothing_is_left(
     start_broker: StartBroker,
 ) -> None:
     process = start_broker()
     assert process.api(req=2).status == 200
-    idle = descriptors(process)
+    idle = process.descriptors()
     port = process.http_port
     for first in BUSY.values():
         with attacked(process, 40, first) as crowd:
@@ -367,8 +363,8 @@ def test_port_moves_while_every_place_is_taken_and_nothing_is_left(
             for sock in crowd:
                 assert is_closed(sock, 5)
             until = time.monotonic() + 5
-            while descriptors(process) > idle:
-                assert time.monotonic() < until, descriptors(process)
+            while process.descriptors() > idle:
+                assert time.monotonic() < until, process.descriptors()
                 time.sleep(0.05)
         process.http_port = port = new
     assert "Traceback" not in "".join(process.lines)

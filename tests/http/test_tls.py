@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import socket
 import ssl
 import threading
@@ -231,12 +230,12 @@ def test_peer_that_stops_in_the_handshake_is_cut(tls_broker: Process, certs: Cer
 
 def test_peer_that_does_not_close_tls_is_cut(tls_broker: Process, certs: Certs) -> None:
     ask_last = ASK.replace(b"Host: a", b"Host: a\r\nConnection: close")
-    before = len(os.listdir(f"/proc/{tls_broker.pid}/fd"))
+    before = tls_broker.descriptors()
     with connected(tls_broker, trusting(certs)) as sock:
         sock.sendall(ask_last)
         assert answer_of(sock).startswith(b"HTTP/1.1 200")
         until = time.monotonic() + 12  # it is silent, and does not read
-        while len(os.listdir(f"/proc/{tls_broker.pid}/fd")) > before:
+        while tls_broker.descriptors() > before:
             assert time.monotonic() < until
             time.sleep(0.1)
 

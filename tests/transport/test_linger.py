@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import ssl
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import pytest
 from tests import raw
 from tests.certs import Certs
 from tests.conformance.test_websocket import WebSocket
-from tests.conftest import Process, StartBroker
+from tests.conftest import StartBroker
 from tests.raw import Raw
 from tests.transport.test_tls import context, dial, keys
 
@@ -33,10 +32,6 @@ def reasons(c: Raw) -> list[tuple[int, int]]:
     """Return the packets that end a connection, of all that come until it is closed."""
     packets = c.read_until_closed()
     return [(p.kind, p.reason) for p in packets if p.kind in (raw.CONNACK, raw.DISCONNECT)]
-
-
-def ends_of(process: Process) -> int:
-    return len(os.listdir(f"/proc/{process.pid}/fd"))
 
 
 def test_client_that_writes_on_reads_the_disconnect(start_broker: StartBroker) -> None:
@@ -159,15 +154,15 @@ def test_refused_clients_hold_few_descriptors_and_not_for_long(
     process = start_broker(
         allow_anonymous="false", auth__1__login="u", auth__1__password="p"
     )
-    before = ends_of(process)
+    before = process.descriptors()
     with contextlib.ExitStack() as stack:
         for _ in range(400):
             c = stack.enter_context(process.raw(4))
             c.send(raw.connect("c", 4))
             c.expect(raw.CONNACK)
-        assert ends_of(process) <= before + 256 + 2
+        assert process.descriptors() <= before + 256 + 2
         until = time.monotonic() + 5 * ONE_S
-        while ends_of(process) > before + 2:
+        while process.descriptors() > before + 2:
             assert time.monotonic() < until
             time.sleep(0.05)
 

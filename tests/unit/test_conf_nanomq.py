@@ -133,7 +133,7 @@ def test_first_versions_are_read() -> None:
     assert config.websocket.url == "nmq-ws://0.0.0.0:8083/mqtt"
     assert (config.tls.enable, config.tls.url) == (False, "tls+nmq-tcp://0.0.0.0:8883")
     assert (config.tls.keyfile, config.tls.key_password) == ("/k.pem", "secret")
-    assert (config.said.missing, config.said.read_over) == ((), ())
+    assert (config.said.missing, config.said.ignored) == ((), ())
 
 
 def test_last_flat_version_is_read_and_is_not_taken_for_nested() -> None:
@@ -145,9 +145,9 @@ def test_last_flat_version_is_read_and_is_not_taken_for_nested() -> None:
     assert [(s.topic, s.qos) for s in bridge.subscription] == [("cmd/topic1", 1)]
     assert config.said.missing == ()
     assert {"enable_ipc_internal", "http_server.parallel", "acl_cache_ttl"} <= set(
-        config.said.read_over
+        config.said.ignored
     )
-    assert "acl_enable" not in config.said.read_over
+    assert "acl_enable" not in config.said.ignored
 
 
 def test_single_bridge_of_old_has_a_name_here() -> None:
@@ -193,7 +193,7 @@ def test_newest_version_is_read() -> None:
     assert (config.users, config.acl_rules) == ((), ())
     assert (config.auth_http.enable, config.said.missing) == (False, ())
     assert {"system.hook_ipc_url", "mqtt.max_inflight_window", "http_server.limit_conn",
-            "auth.cache.ttl"} == set(config.said.read_over) - {"auth.cache.max_size",
+            "auth.cache.ttl"} == set(config.said.ignored) - {"auth.cache.max_size",
             "mqtt.max_awaiting_rel"}  # fmt: skip
 
 

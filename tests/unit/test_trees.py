@@ -311,6 +311,20 @@ def test_walk_over_retained_messages_may_be_interrupted_by_any_change() -> None:
         ffi.release(kept.at)
 
 
+def test_next_message_of_a_walk_is_found_where_the_one_it_stood_at_has_gone() -> None:
+    kept = Retained()
+    for n in range(9):
+        kept.put(f"a/{n}", b"old")
+    cursor = kept.open("a/+")
+    rest = {f"a/{n}" for n in range(9)} - kept.step(cursor).keys()
+    assert len(rest) == 2
+    first = content(lib.nmq_retain_next(kept.at, cursor, 0)).decode()
+    kept.put(first, b"")
+    (left,) = rest - {first}
+    assert content(lib.nmq_retain_next(kept.at, cursor, 0)).decode() == left
+    lib.nmq_retain_close(kept.at, cursor)
+
+
 def test_walk_visits_no_more_nodes_than_it_may() -> None:
     kept = Retained()
     for n in range(500):
