@@ -75,10 +75,9 @@ class Server:
         self._pid_file = PidFile(path)
         self._stopping = asyncio.Event()
         self._restarts = False
-        self._left = (
-            -1,
-            -1,
-        )  # descriptors of what a restart leaves: sessions, configuration
+        # Descriptors of what a restart leaves: sessions, configuration.
+        self._left = (-1, -1)
+        self._trimmer = Trimmer()  # before the first client: it counts what Python takes
         self._reloads: set[asyncio.Task[None]] = set()
         self.handed_over: HandOver | None = None  # by the stop of a restart
 
@@ -287,7 +286,7 @@ class Server:
     async def run(self) -> None:
         """Serve, after :meth:`start`, until a signal or the API ends it."""
         chores = [
-            asyncio.create_task(Trimmer().run()),
+            asyncio.create_task(self._trimmer.run()),
             asyncio.create_task(systemd.keep_watchdog_quiet(os.environ)),
         ]
         try:

@@ -86,7 +86,7 @@ nmq_conn_log_refused(const nmq_conn *conn, nmq_fault fault)
 {
     const nmq_log *log = &conn->conns->router->log;
     char user[WHO_BYTES];
-    char who[WHO_BYTES] = "";
+    char who[2 * WHO_BYTES] = "";
 
     if (!nmq_log_wants(log, NMQ_LOG_INFO)) {
         return;

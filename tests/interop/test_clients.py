@@ -80,7 +80,7 @@ def test_paho_over_websocket(
         websocket__enable="true", websocket__url="nmq-ws://127.0.0.1:0/mqtt"
     )
     (line,) = [line for line in process.lines if "serving:" in line]
-    port = int(line.split("websocket.url on port ")[1].split(",")[0])
+    port = int(line.split("websocket.url on port ")[1].split()[0])
     client = Paho(port, "ws", version, "websockets")
     made.append(client)
     client.subscribe("a", 1)
