@@ -119,8 +119,8 @@ def _check(place: Place, called: Callable[[str], str]) -> None:
         )
     if settings.path is not None and place.scheme not in _WEBSOCKET:
         raise ConfigError(
-            f"listener.{place.name}.websocket.path={settings.path}: expected a listener with"
-            " WebSocket"
+            f"{called(f'listener.{place.name}.websocket.path')}={settings.path}: expected a"
+            " listener with WebSocket"
         )
     if settings.cn_as_username and not place.has_tls:
         raise ConfigError(

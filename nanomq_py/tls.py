@@ -187,5 +187,8 @@ def load_tls(config: Config, listener: Listener) -> TlsOptions:
         verify_peer=verify,
         require_cert=require,
         min_version=13 if version == "1.3" else 12,
-        ciphers=_ciphers(named("ciphers"), listener.ciphers or base.ciphers),
+        # The HTTP API has OpenSSL's TLS, and its ciphers.
+        ciphers=_ciphers(named("ciphers"), listener.ciphers or base.ciphers)
+        if listener.name
+        else (),
     )

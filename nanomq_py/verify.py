@@ -58,9 +58,9 @@ def warn_of_proxies(config: Config) -> None:
     for place in places_of(config):
         if place.settings.proxy_protocol and not place.is_ipc and not config.proxy.trusted:
             log.warning(
-                "listener.%s.proxy_protocol=true: whoever connects there can take any address;"
-                " proxy.trusted says which balancers may",
-                place.name,
+                "%s=true: whoever connects there can take any address; proxy.trusted says"
+                " which balancers may",
+                config.said.called(f"listener.{place.name}.proxy_protocol"),
             )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
-from nanomq_py.config import Config
+from nanomq_py.config import Config, ConfigError
 from nanomq_py.records import TlsOptions
 from nanomq_py.tls import http_listener, load_tls
 
@@ -33,11 +33,13 @@ def load_server_tls(config: Config) -> ServerTls | None:
     )
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(
-        http.tls_certfile or str(base.certfile),
-        http.tls_keyfile or base.keyfile,
-        options.key_password or "",
-    )
+    certfile = http.tls_certfile or str(base.certfile)
+    try:
+        context.load_cert_chain(
+            certfile, http.tls_keyfile or base.keyfile, options.key_password or ""
+        )
+    except (OSError, ssl.SSLError) as fault:  # they were good a moment ago
+        raise ConfigError(f"{certfile}, or its key: changed while it was read") from fault
     if options.ca is not None:
         context.load_verify_locations(cadata=options.ca)
     if options.verify_peer:

@@ -119,6 +119,18 @@ def test_certificate_is_that_of_the_mqtt_listeners_by_default(
         connected(process, old)
 
 
+def test_ciphers_of_the_mqtt_listeners_do_not_matter(
+    start_broker: StartBroker, certs: Certs
+) -> None:
+    broker = start_broker(
+        http_server__tls__enable="true",
+        http_server__tls__certfile=str(certs.server.certfile),
+        http_server__tls__keyfile=str(certs.server.keyfile),
+        tls__ciphers="AES128-CCM8",  # OpenSSL alone has it
+    )
+    assert broker.http_port
+
+
 def test_callers_certificates_are_checked(start_broker: StartBroker, certs: Certs) -> None:
     process = start_broker(
         **keys(
