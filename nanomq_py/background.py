@@ -21,6 +21,7 @@ def detach() -> Callable[[int], None]:
     process ends without. Until then what goes wrong is told on the terminal; from 0 on it is
     not ours any more.
     """
+    _hold_standard()
     reader, writer = os.pipe()
     if (child := os.fork()) > 0:
         os.close(writer)
@@ -44,6 +45,13 @@ def detach() -> Callable[[int], None]:
         writer = -1
 
     return done
+
+
+def _hold_standard() -> None:
+    """Open 0, 1 and 2 where they are closed: nothing else may get them."""
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
 
 
 def _leave_terminal() -> None:

@@ -11,6 +11,7 @@ When every part of a path is judged good, nobody else can change what the path l
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -63,5 +64,6 @@ def claim(folder: Path) -> None:
     """
     for place in (*reversed(folder.absolute().parents), folder.absolute()):
         if not os.path.lexists(place):
-            os.mkdir(place, 0o700)
+            with contextlib.suppress(FileExistsError):  # another start makes it too
+                os.mkdir(place, 0o700)
         _judge(place, is_last=place == folder.absolute())

@@ -137,6 +137,10 @@ class _Console(_Quiet):
 
 
 class _Syslog(_Quiet, logging.handlers.SysLogHandler):
+    def _connect_unixsocket(self, address: str) -> None:
+        super()._connect_unixsocket(address)
+        self.socket.setblocking(False)  # the loop waits for no daemon: the line is lost
+
     def __str__(self) -> str:
         return "syslog"
 

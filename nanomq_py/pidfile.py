@@ -43,7 +43,7 @@ def default_path(conf: Path | None) -> Path:
     Where one runs, that is its place, although this process would choose another: a service
     has no ``XDG_RUNTIME_DIR``, whoever logs in has one.
     """
-    name = str(conf.resolve()) if conf is not None else ""
+    name = os.path.realpath(conf) if conf is not None else ""
     tag = hashlib.sha256(name.encode()).hexdigest()[:12]
     places = [folder / f"{tag}.pid" for folder in _folders()]
     known = places if conf is not None else places[:1]
@@ -130,12 +130,14 @@ class PidFile:
         Raises   UnsafeError where another user could write; OSError when it cannot be written
         """
         claim(self.path.parent)
-        try:
-            fd = self._lock()
-        except FileNotFoundError:  # a broker that stops has removed it just now
-            fd = self._lock()
-        except BlockingIOError:
-            return False
+        while True:
+            try:
+                fd = self._lock()
+                break
+            except FileNotFoundError:  # a broker that stops has removed it just now
+                continue
+            except BlockingIOError:
+                return False
         line = f"{os.getpid()} {time.monotonic_ns()} {_started('self')}\n".encode()
         os.fchmod(fd, 0o600)
         os.ftruncate(fd, 0)

@@ -354,6 +354,8 @@ async def _started(files: Sequence[ConfFile], given_conf: Path | None) -> Server
 
 def become_successor(handed_over: HandOver, left: Mapping[str, int]) -> None:
     """Begin this process anew, with the same arguments and these listening sockets."""
+    for number in (signal.SIGHUP, signal.SIGUSR2):  # until the next process takes them
+        signal.signal(number, signal.SIG_IGN)
     environ = {**os.environ, systemd.OURS: ":".join(handed_over.ours)}
     systemd.pass_sockets(handed_over.sockets, environ, left)
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606

@@ -7,12 +7,15 @@ expected.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from nanomq_py.config import flat, nested
 from nanomq_py.config.entries import ConfigError, Entry, Faults
@@ -56,10 +59,22 @@ _RULES = re.compile(r"(?:acl|web\.hook)\.rule\..+")
 # --- the file and what it includes
 
 
+def _opened(path: Path) -> BinaryIO:
+    """Open a regular file; nothing else is waited for. Raises OSError, ValueError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
+        os.close(fd)
+        if is_folder:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        raise OSError(errno.EINVAL, "expected a regular file")
+    return open(fd, "rb")
+
+
 def read_text(path: Path) -> str:
     """Return the text of a configuration file. Raises ConfigError."""
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as fault:  # ValueError: a zero byte in the path
         why = fault.strerror if isinstance(fault, OSError) else str(fault)
@@ -80,7 +95,11 @@ def _includer(folder: Path, above: tuple[Path, ...]) -> nested.Include:
 
     def include(name: str, where: str, order: count[int]) -> nested.Section:
         path = folder / name
-        if len(above) > MOST_INCLUDES or path.resolve() in above:
+        try:
+            real = Path(os.path.realpath(path))
+        except ValueError as fault:  # no path at all
+            raise ConfigError(f"{where}: include {name!r}: {fault}") from None
+        if len(above) > MOST_INCLUDES or real in above:
             raise ConfigError(
                 f"{where}: include {name!r}: includes itself, or too many others"
             )
@@ -88,7 +107,7 @@ def _includer(folder: Path, above: tuple[Path, ...]) -> nested.Include:
             text = read_text(path)
         except ConfigError as fault:
             raise ConfigError(f"{where}: include {name!r}: {fault}") from None
-        below = _includer(path.parent, (*above, path.resolve()))
+        below = _includer(path.parent, (*above, real))
         return nested.read(text, str(path), below, order)
 
     return include
@@ -226,7 +245,7 @@ def texts_of(path: Path | None, name: str, environ: Mapping[str, str]) -> list[s
     given = environ.get(_variable(name))
     text = ""
     if path is not None:
-        with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
+        with contextlib.suppress(OSError, ValueError), _opened(path) as file:
             text = file.read(MAX_FILE_BYTES).decode(errors="replace")
     last = re.escape(name.rpartition(".")[2])
     found = re.findall(rf"^(?:[^#\n]*[\s{{.])?{last}[^\S\n]*[=:](.*)$", text, re.MULTILINE)
