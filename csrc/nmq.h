@@ -123,13 +123,15 @@ void nmq_tls_free(nmq_tls *tls); // takes NULL
 
 // One place where clients come in. Texts are copied.
 typedef struct {
-    int fd;                   // a bound socket, TCP or Unix; not used with TLS
-    const nmq_tls *tls;       // NULL: no TLS
-    const char *address;      // ADDRESS:PORT with TLS, port 0 takes a free one
-    const char *name;         // for log lines, its URL; NULL: none
-    const char *path;         // of WebSocket upgrades, "*" any; NULL: MQTT without it
-    const char *mount;        // goes before the topics of its clients, %c and %u in it
-                              // stand for client identifier and user name; NULL: none
+    int fd;              // a bound socket, TCP or Unix; not used with TLS
+    const nmq_tls *tls;  // NULL: no TLS
+    const char *address; // ADDRESS:PORT with TLS, port 0 takes a free one
+    const char *name;    // for log lines, its URL; NULL: none
+    uint32_t key;        // which listener of the configuration it is, 0: none. Sessions
+                         // follow it to another address and over a restart
+    const char *path;    // of WebSocket upgrades, "*" any; NULL: MQTT without it
+    const char *mount;   // goes before the topics of its clients, %c and %u in it
+                         // stand for client identifier and user name; NULL: none
     uint32_t connections_max; // 0: no bound
     bool ask_auth;            // put every CONNECT to Python
     bool cn_as_user_name;     // a verified certificate's Common Name is the user, and

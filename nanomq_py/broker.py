@@ -107,6 +107,15 @@ class Change:
             inherited,
         )
 
+    def remount(self) -> None:
+        """Move sessions of a process before to the mount points of their listeners. Blocks."""
+        assert self._listeners is not None
+        try:
+            for number in self._listeners.remounted:
+                self._broker._running.remount(number)
+        except core.CoreError as fault:  # then when their clients come back
+            log.error("sessions do not follow their mount points yet: %s", fault)
+
     def commit(self) -> None:
         """Put it in force at once. Raises CoreError, out of memory; then :meth:`undo`."""
         assert self._listeners is not None
@@ -214,6 +223,8 @@ class Broker:
             if state is not None:
                 await asyncio.to_thread(self._restore, state)
             await change.prepare(inherited)
+            if state is not None:
+                await asyncio.to_thread(change.remount)
         except BaseException:
             await self.stop()
             raise

@@ -448,6 +448,7 @@ def _c_options(options: CoreOptions, kept: list[Any]) -> Any:
 def _c_listener(options: ListenerOptions, kept: list[Any]) -> Any:
     raw = ffi.new("nmq_listener_options *")
     raw.name, raw.address = _c_text(options.name, kept), _c_text(options.address, kept)
+    raw.key = options.key
     raw.path, raw.mount = _c_text(options.path, kept), _c_text(options.mount, kept)
     raw.connections_max, raw.ask_auth = options.connections_max, options.ask_auth
     raw.cn_as_user_name, raw.proxy = options.cn_as_user_name, options.proxy

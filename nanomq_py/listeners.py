@@ -16,6 +16,7 @@ import contextlib
 import os
 import socket
 import stat
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -143,6 +144,7 @@ def options_of(place: Place, config: Config, *, ask_auth: bool) -> ListenerOptio
     settings = place.settings
     return ListenerOptions(
         name=place.url,
+        key=zlib.crc32(place.name.encode()) or 1,
         address=parts.netloc,
         path=_path_of(place, config),
         mount=settings.mountpoint,

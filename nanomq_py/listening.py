@@ -150,10 +150,9 @@ class Change:
 
     @property
     def remounted(self) -> list[int]:
-        """Numbers of the listeners that have another mount point now."""
-        return [
-            new.number for old, new in self._kept if old.options.mount != new.options.mount
-        ]
+        """Numbers of the listeners that may have another mount point now."""
+        kept = [new for old, new in self._kept if old.options.mount != new.options.mount]
+        return [listening.number for listening in [*kept, *self._opened]]
 
     async def prepare(self, wanted: Iterable[Listening]) -> None:
         """Open what is new. Raises ConfigError; call :meth:`undo` then."""

@@ -74,6 +74,7 @@ class ListenerOptions:
     """``nmq_listener_options`` of ``nmq.h``, but for the socket."""
 
     name: str = ""  # for log lines: its URL
+    key: int = 0  # which of the configuration it is, 0: none
     address: str = ""  # HOST:PORT, with TLS
     path: str | None = None  # of WebSocket upgrades, * any; None: MQTT without it
     mount: str | None = None

@@ -158,8 +158,11 @@ decode_subscribe(nmq_wire *wire, uint8_t version, nmq_packet *out)
         nmq_bytes text = nmq_wire_text(wire); // [MQTT-3.8.3-1]
         uint8_t options = nmq_wire_u8(wire);
         nmq_filter filter;
-        if (wire->failed || (options & reserved) != 0 || (options & NMQ_SUB_QOS) == 3) {
-            return NMQ_RC_MALFORMED_PACKET; // [MQTT-3.8.3-4] [MQTT-3.8.3-5]
+        if (wire->failed || (options & reserved) != 0) {
+            return NMQ_RC_MALFORMED_PACKET; // [MQTT-3.8.3-5]
+        }
+        if ((options & NMQ_SUB_QOS) == 3) {
+            return NMQ_RC_PROTOCOL_ERROR; // 3.8.3.1
         }
         // SUBACK's Topic Filter invalid is for one that is correctly formed (table 3-8)
         if (nmq_filter_parse(text, &filter) != NMQ_OK) {

@@ -235,6 +235,7 @@ plan(admission *a, const nmq_packet *packet)
         .link = &conn->link,
         .peer = &conn->stream->peer,
         .listener = conn->listener->number,
+        .listener_key = conn->listener->key,
         .proof = nmq_conn_proof(conn),
         .expiry_interval_s = smaller(asked_s, NMQ_LIVE(options->expiry_max_s)),
         .receive_maximum = UINT16_MAX,
@@ -314,6 +315,16 @@ enter(admission *a, nmq_batch *batch, const nmq_connect *c, nmq_client **client)
     return rv;
 }
 
+// It may have been asked who it is for long: the mount point is that of now.
+static void
+use_mount_of_now(nmq_conn *conn)
+{
+    nmq_listener_settings *old = conn->settings;
+
+    conn->settings = nmq_listener_now(conn->listener);
+    nmq_listener_settings_unref(old);
+}
+
 enum nmq_next
 nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
@@ -321,6 +332,7 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     nmq_client *client = NULL;
     nmq_fault fault = {0};
 
+    use_mount_of_now(conn);
     plan(&a, packet);
     int rv = check_plan(&a, &packet->connect, &fault);
     if (rv == NMQ_OK && fault.code == 0) {

@@ -286,8 +286,9 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     return next;
 }
 
+// grew: more bytes of MQTT have come.
 static enum nmq_next
-all_packets(nmq_conn *conn, nmq_batch *batch)
+all_packets(nmq_conn *conn, nmq_batch *batch, bool grew)
 {
     enum nmq_next next = NMQ_NEXT_PACKET;
     size_t at = 0;
@@ -324,7 +325,7 @@ all_packets(nmq_conn *conn, nmq_batch *batch)
     }
     // A large packet on a slow line is no silence [MQTT-3.1.2-22]; before CONNECT is let in
     // only the whole of it counts.
-    if (at > 0 || (conn->plain > 0 && conn->state == NMQ_CONN_OPEN)) {
+    if (at > 0 || (grew && conn->state == NMQ_CONN_OPEN)) {
         __atomic_store_n(&conn->last_packet_ms, batch->now_ms, __ATOMIC_RELAXED);
     }
     return next;
@@ -417,8 +418,9 @@ nmq_conn_process(nmq_conn *conn)
     enum nmq_next next =
         conn->answered ? nmq_conn_handle_answer(conn, &batch) : NMQ_NEXT_PACKET;
     if (next == NMQ_NEXT_PACKET) {
+        size_t before = conn->plain;
         enum nmq_next then = nmq_conn_intake(conn, &batch);
-        next = all_packets(conn, &batch);
+        next = all_packets(conn, &batch, conn->plain > before);
         next = next == NMQ_NEXT_PACKET ? then : next;
     }
     nmq_batch_end(&batch);

@@ -124,6 +124,7 @@ nmq_listener_new(nmq_gate *gate, const nmq_listener_options *options)
     }
     l->gate = gate;
     l->refs = 1;
+    l->key = options->key;
     l->settings = nmq_listener_settings_new(options);
     if (l->settings == NULL) {
         nmq_free(l);

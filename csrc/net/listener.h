@@ -49,6 +49,7 @@ typedef struct {
     void *arg;     // of whoever takes the streams
     uint32_t refs; // atomic
     uint32_t number;
+    uint32_t key;                    // fixed; see nmq_listener_options
     nmq_acceptor *acceptor;          // whose owner stops it
     nmq_listener_settings *settings; // gate's lock; a reference
     uint32_t open;                   // atomic: connections

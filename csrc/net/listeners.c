@@ -134,17 +134,19 @@ int
 nmq_listeners_remount(nmq_listeners *all, uint32_t number)
 {
     nmq_listener_settings *settings = NULL;
+    uint32_t key = 0;
 
     (void) pthread_mutex_lock(&all->lock);
     nmq_listener **place = place_of(all, number);
     if (place != NULL) {
         settings = nmq_listener_now(*place);
+        key = (*place)->key;
     }
     (void) pthread_mutex_unlock(&all->lock);
     if (settings == NULL) {
         return NMQ_ENOENT;
     }
-    int rv = nmq_remount_away(all->conns->router, number, make_mount, settings);
+    int rv = nmq_remount_away(all->conns->router, key, make_mount, settings);
     nmq_listener_settings_unref(settings);
     return rv;
 }

@@ -64,12 +64,15 @@ static struct {
     void (*conf_verify)(void *config, verify_fn *check, void *arg);
 } mbed;
 
-// A handshake that has failed.
-typedef struct {
-    const void *ssl; // NULL: none
+// A handshake that has failed. It is known until its context is released: nng may come
+// again late, and a context that has failed must not be used.
+typedef struct failure {
+    struct failure *next;
+    const void *ssl;
     const void *stream;
     int error;
     uint32_t bad;
+    bool told;
 } failure;
 
 typedef struct suite_list {
@@ -78,11 +81,10 @@ typedef struct suite_list {
     int suites[]; // ends with 0
 } suite_list;
 
-enum { FAILURES = 64 };
+enum { BUCKETS = 256 };
 
 static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
-static failure failures[FAILURES]; // one_at_a_time; the oldest is overwritten
-static unsigned next_failure;      // one_at_a_time
+static failure *failures[BUCKETS]; // one_at_a_time; by context
 static void *new_keys;             // one_at_a_time: of the handshake under way
 static bool alerted;               // one_at_a_time: it has sent an alert
 static uint32_t bad_found;         // one_at_a_time: in the certificates that it was shown
@@ -140,15 +142,16 @@ nmq_tls_refuse_bad(void)
 
 // --- the handshake
 
-static failure *
-failure_of(const void *ssl)
+// Where the failure of that context stands, or would.
+static failure **
+place_of(const void *ssl)
 {
-    for (unsigned i = 0; i < FAILURES; i++) {
-        if (failures[i].ssl == ssl) {
-            return &failures[i];
-        }
+    failure **at = &failures[((uintptr_t) ssl >> 6) % BUCKETS];
+
+    while (*at != NULL && (*at)->ssl != ssl) {
+        at = &(*at)->next;
     }
-    return NULL;
+    return at;
 }
 
 // Returns whether it is kept.
@@ -159,12 +162,17 @@ note_failure(const void *ssl, int error)
         error == GONE_SEND || !__atomic_load_n(&knows_streams, __ATOMIC_RELAXED)) {
         return false;
     }
-    failures[next_failure++ % FAILURES] = (failure){
+    failure *f = nmq_zalloc(sizeof *f);
+    if (f == NULL) {
+        return false;
+    }
+    *f = (failure){
         .ssl = ssl,
         .stream = ((void *const *) ssl)[-1],
         .error = bad_found != 0 ? VERIFY_FAILED : error,
         .bad = bad_found != 0 ? bad_found : mbed.verify_result(ssl),
     };
+    *place_of(ssl) = f;
     return true;
 }
 
@@ -173,7 +181,7 @@ note_failure(const void *ssl, int error)
 static int
 go_on(void *ssl)
 {
-    const failure *before = failure_of(ssl);
+    const failure *before = *place_of(ssl);
 
     if (before != NULL) {
         return before->error;
@@ -204,9 +212,11 @@ static void
 release(void *ssl)
 {
     (void) pthread_mutex_lock(&one_at_a_time);
-    failure *failed = failure_of(ssl);
+    failure **at = place_of(ssl);
+    failure *failed = *at;
     if (failed != NULL) {
-        *failed = (failure){0};
+        *at = failed->next;
+        nmq_free(failed);
     }
     mbed.release(ssl);
     (void) pthread_mutex_unlock(&one_at_a_time);
@@ -293,11 +303,13 @@ nmq_tls_refusal(const void *stream, char *to, size_t cap)
     int rv = NMQ_ENOENT;
 
     (void) pthread_mutex_lock(&one_at_a_time);
-    for (unsigned i = 0; i < FAILURES; i++) {
-        if (failures[i].ssl != NULL && failures[i].stream == stream) {
-            write_reason(&failures[i], to, cap);
-            failures[i] = (failure){0};
-            rv = NMQ_OK;
+    for (unsigned i = 0; i < BUCKETS; i++) {
+        for (failure *f = failures[i]; f != NULL; f = f->next) {
+            if (f->stream == stream && !f->told) {
+                write_reason(f, to, cap);
+                f->told = true;
+                rv = NMQ_OK;
+            }
         }
     }
     (void) pthread_mutex_unlock(&one_at_a_time);

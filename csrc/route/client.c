@@ -21,6 +21,7 @@ nmq_client_new(nmq_router *router, nmq_bytes client_id)
     client->router = router;
     client->refs = 1;
     (void) pthread_mutex_init(&client->lock, NULL);
+    (void) pthread_mutex_init(&client->moving, NULL);
     return client;
 }
 
@@ -42,6 +43,7 @@ nmq_client_unref(nmq_client *client)
     nmq_session_free(client->session);
     nmq_free((void *) client->user_name.at);
     (void) pthread_mutex_destroy(&client->lock);
+    (void) pthread_mutex_destroy(&client->moving);
     nmq_free(client);
 }
 

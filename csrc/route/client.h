@@ -23,17 +23,19 @@ enum nmq_proof {
 struct nmq_client {
     uint64_t number; // fixed: unique in this process
     nmq_router *router;
-    uint32_t refs;    // atomic
-    bool clean_start; // lock
-    bool is_tap;      // fixed: Python listens, there is no link
-    bool ended;       // all lanes: no longer in the tree
-    bool subscribed;  // all lanes and lock: it has a subscription
+    uint32_t refs;          // atomic
+    bool clean_start;       // lock
+    bool is_tap;            // fixed: Python listens, there is no link
+    bool ended;             // all lanes: no longer in the tree
+    bool subscribed;        // all lanes and lock: it has a subscription
+    pthread_mutex_t moving; // before `lock`: who moves or judges its session, all of it
     pthread_mutex_t lock;
     nmq_session *session;       // lock; its list of subscriptions: all lanes
     nmq_link *link;             // lock; NULL while the client is away; a reference
     nmq_bytes user_name;        // fixed at attach: the session is this user's; owned
     nmq_peer peer;              // lock
     uint32_t listener;          // lock: number of the one it came through; 0: of before
+    uint32_t listener_key;      // lock: which of the configuration that is; 0: none
     uint32_t judged;            // lock: acl_version by which its session was judged
     uint32_t expiry_interval_s; // lock; 0xffffffff: never
     nmq_will will;              // lock

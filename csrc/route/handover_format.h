@@ -26,6 +26,7 @@ typedef struct {
     uint32_t expiry_interval_s;
     uint32_t will_delay_s;
     uint32_t will_expiry_s;
+    uint32_t listener_key;
     uint32_t packet_max;
     uint32_t receive_maximum;
     uint32_t subs;

@@ -339,6 +339,7 @@ fill_client(nmq_client *c, const nmq_handover_client *fixed)
     c->version = fixed->version;
     c->clean_start = fixed->clean_start != 0;
     c->proof = fixed->proof;
+    c->listener_key = fixed->listener_key;
     c->session->version = fixed->version;
     c->session->client_packet_max = fixed->packet_max;
     c->session->receive_maximum = (uint16_t) fixed->receive_maximum;

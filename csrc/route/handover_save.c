@@ -272,6 +272,7 @@ put_client(writer *w, nmq_router *router, const nmq_client *c)
     fixed.clean_start = c->clean_start;
     fixed.proof = c->proof;
     fixed.will_expiry_s = c->will.expiry_s;
+    fixed.listener_key = c->listener_key;
     fixed.will_expires = c->will.expires;
     put(w, &fixed, sizeof fixed);
     put_text(w, s->client_id);

@@ -203,6 +203,7 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
     }
     client->judged = (uint32_t) a->rights_version;
     client->listener = a->listener;
+    client->listener_key = a->listener_key;
     client->proof = a->proof;
     client->link = nmq_link_ref(link);
     client->version = a->version;
@@ -300,13 +301,12 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **out,
 // other rules. Nobody is told of it before it is judged. It follows the mount point of its
 // listener; through another listener it keeps what lies below the mount point there.
 static int
-judge_kept(nmq_router *router, const nmq_attach *a)
+judge_kept(const nmq_attach *a, nmq_client *client)
 {
-    nmq_client *client = a->clean_start ? NULL : nmq_registry_find(router, a->client_id);
     int rv = NMQ_OK;
 
     if (client != NULL && is_of(client, a)) {
-        int moved = nmq_remount(client, a->listener, a->mount, true);
+        int moved = nmq_remount(client, a->listener_key, a->mount, true);
         const nmq_rights rights = {
             .moved = moved != 0,
             .view = a->rights,
@@ -319,12 +319,11 @@ judge_kept(nmq_router *router, const nmq_attach *a)
             rv = nmq_rights_judge_at_attach(client, &rights);
         }
     }
-    nmq_client_unref(client);
     return rv;
 }
 
-int
-nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **out)
+static int
+attach_now(nmq_router *router, const nmq_attach *attach, nmq_client *kept, nmq_client **out)
 {
     nmq_client *replaced = NULL;
     nmq_link *old_link = NULL;
@@ -332,7 +331,7 @@ nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **o
     nmq_client *client = NULL;
     bool present = false;
 
-    if (judge_kept(router, attach) != NMQ_OK) {
+    if (judge_kept(attach, kept) != NMQ_OK) {
         nmq_message_unref(attach->will.message);
         return NMQ_ENOMEM;
     }
@@ -376,6 +375,24 @@ nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **o
     }
     *out = client;
     return NMQ_OK;
+}
+
+// Nobody else moves the session until it is the new connection's.
+int
+nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **out)
+{
+    nmq_client *kept =
+        attach->clean_start ? NULL : nmq_registry_find(router, attach->client_id);
+
+    if (kept != NULL) {
+        (void) pthread_mutex_lock(&kept->moving);
+    }
+    int rv = attach_now(router, attach, kept, out);
+    if (kept != NULL) {
+        (void) pthread_mutex_unlock(&kept->moving);
+    }
+    nmq_client_unref(kept);
+    return rv;
 }
 
 int

@@ -18,6 +18,7 @@ typedef struct {
     const nmq_acl_view *rights; // NULL: everything is allowed
     uint64_t rights_version;    // of the rules that they are from
     uint32_t listener;          // its number
+    uint32_t listener_key;      // see nmq_listener_options
     uint8_t proof;              // enum nmq_proof
     nmq_will will;              // its reference is taken, whatever is returned
     uint32_t expiry_interval_s;

@@ -172,7 +172,7 @@ move_subscriptions(const move *m)
 }
 
 int
-nmq_remount(nmq_client *client, uint32_t listener, nmq_bytes mount, bool attaches)
+nmq_remount(nmq_client *client, uint32_t listener_key, nmq_bytes mount, bool attaches)
 {
     nmq_session *session = client->session;
     move m = {.client = client, .to = mount};
@@ -180,8 +180,8 @@ nmq_remount(nmq_client *client, uint32_t listener, nmq_bytes mount, bool attache
     int rv = 0;
 
     (void) pthread_mutex_lock(&client->lock);
-    if (client->listener == listener && !nmq_bytes_equal(session->mount, mount) &&
-        (attaches || client->link == NULL)) {
+    if (listener_key != 0 && client->listener_key == listener_key &&
+        !nmq_bytes_equal(session->mount, mount) && (attaches || client->link == NULL)) {
         rv = nmq_bytes_copy(mount, &copy) == NMQ_OK ? 1 : NMQ_ENOMEM;
     }
     if (rv == 1) { // nobody else moves it now
@@ -202,24 +202,26 @@ nmq_remount(nmq_client *client, uint32_t listener, nmq_bytes mount, bool attache
 
 // Returns as nmq_remount.
 static int
-remount_one(nmq_client *client, uint32_t listener, nmq_mount_make *make, void *arg)
+remount_one(nmq_client *client, uint32_t listener_key, nmq_mount_make *make, void *arg)
 {
     nmq_buf mount = {0};
     int rv = make(arg, client->session->client_id, client->user_name, &mount);
 
+    (void) pthread_mutex_lock(&client->moving);
     if (rv == NMQ_OK) {
-        rv = nmq_remount(client, listener, (nmq_bytes){mount.at, mount.len}, false);
+        rv = nmq_remount(client, listener_key, (nmq_bytes){mount.at, mount.len}, false);
     }
     nmq_buf_free(&mount);
     if (rv == 1) {
         int judged = nmq_rights_judge(client);
         rv = judged < 0 ? judged : 1;
     }
+    (void) pthread_mutex_unlock(&client->moving);
     return rv == NMQ_ETOPIC ? 0 : rv;
 }
 
 int
-nmq_remount_away(nmq_router *router, uint32_t listener, nmq_mount_make *make, void *arg)
+nmq_remount_away(nmq_router *router, uint32_t listener_key, nmq_mount_make *make, void *arg)
 {
     nmq_client **all;
     int count = nmq_registry_all(router, &all);
@@ -227,7 +229,7 @@ nmq_remount_away(nmq_router *router, uint32_t listener, nmq_mount_make *make, vo
 
     for (int i = 0; i < count; i++) {
         if (moved >= 0 && !__atomic_load_n(&router->stopping, __ATOMIC_RELAXED)) {
-            int rv = remount_one(all[i], listener, make, arg);
+            int rv = remount_one(all[i], listener_key, make, arg);
             moved = rv < 0 ? rv : moved + rv;
         }
         nmq_client_unref(all[i]);

@@ -22,7 +22,9 @@ nmq_revoke_rights(nmq_router *router)
 
     for (int i = 0; i < count; i++) {
         if (ended >= 0 && !is_over(router)) {
+            (void) pthread_mutex_lock(&all[i]->moving);
             int rv = nmq_rights_judge(all[i]);
+            (void) pthread_mutex_unlock(&all[i]->moving);
             ended = rv < 0 ? rv : ended + rv;
         }
         nmq_client_unref(all[i]);

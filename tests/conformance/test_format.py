@@ -88,7 +88,7 @@ def bad_packets(version: int) -> dict[str, tuple[tuple[str, ...], bytes, int]]:
         "reserved subscription options": (
             ("MQTT-3.8.3-5",), filtered(b"a", b"\xc0"), MALFORMED
         ),
-        "subscription qos 3": (("MQTT-3.8.3-5",), filtered(b"a", b"\x03"), MALFORMED),
+        "subscription qos 3": (("MQTT-4.13.1-1",), filtered(b"a", b"\x03"), PROTOCOL),
         "filter without options": (("MQTT-3.8.3-5",), filtered(b"a", b""), MALFORMED),
         "length of five bytes": (("MQTT-1.5.5-1",), b"\x30\xff\xff\xff\xff\x01", MALFORMED),
         "text past the end": (("MQTT-4.13.1-1",), b"\x30\x03\x00\x09a", MALFORMED),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import socket
 import ssl
@@ -245,6 +246,25 @@ def test_each_packet_comes_in_a_frame_of_its_own(
         while c.read().kind != raw.PINGRESP:
             pass
         assert [packets_in(frame) for frame in c.frames] == [1] * len(c.frames)
+
+
+def ping_until_closed(c: WebSocket) -> None:
+    c.sock.settimeout(0.1)
+    for n in range(100):
+        c.send_frame(PING, b"%d" % n)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                c.read()
+
+
+@pytest.mark.spec("MQTT-3.1.2-22")
+@pytest.mark.parametrize("begun", [b"", b"\x30\x10"])
+def test_pings_of_websocket_are_no_sign_of_life(process: Process, begun: bytes) -> None:
+    with WebSocket(ws_port(process), 5) as c:
+        c.connect("silent", keep_alive=1)
+        c.send_frame(BINARY, begun)
+        with pytest.raises((raw.Closed, ConnectionError)):
+            ping_until_closed(c)
 
 
 @modern

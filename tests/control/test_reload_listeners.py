@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import ssl
+import threading
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,81 @@ def test_kept_sessions_move_with_their_mount_point(
             assert c.expect(raw.UNSUBACK).codes == ([0, 0] if version == 5 else [])
             give(p, below_new + "q/1", b"", 1)
             c.assert_silent()
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_session_follows_a_listener_to_another_address(
+    start_broker: StartBroker, together: bool
+) -> None:
+    process = start_broker(
+        listener__m__url="nmq-tcp://127.0.0.1:0", listener__m__mountpoint="old/"
+    )
+    with process.raw(5, "listener.m.url") as c:
+        c.connect("c", **kept(5))
+        c.subscribe(("a/+", 1))
+        c.leave()
+    port = free_port()
+    moved = {"listener__m__url": f"nmq-tcp://127.0.0.1:{port}"}
+    if together:
+        process.reload(**moved, listener__m__mountpoint="new/")
+    else:
+        process.reload(**moved)
+        process.reload(listener__m__mountpoint="new/")
+    with process.raw(5) as p:
+        p.connect("p")
+        assert give(p, "new/a/1", b"x", 1) == 0
+    with Raw(port, 5) as c:
+        assert c.connect("c", **kept(5)).flags == 1
+        assert take(c)[:2] == ("a/1", b"x")
+
+
+COMERS, SUBSCRIPTIONS, RELOADS = 6, 200, 25
+
+
+def test_sessions_lose_nothing_while_mount_points_change_and_they_come_back(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker(
+        listener__tcp__mountpoint="m/", auth__1__login="u", auth__1__password="p"
+    )
+    filters = [f"f/{n}" for n in range(SUBSCRIPTIONS)]
+    ends = threading.Event()
+    missing: list[str] = []
+
+    def come(name: str) -> Raw:
+        c = process.raw(5)
+        got = c.connect(name, user="u", password=b"p", **kept(5))
+        if got.flags != 1 and not ends.is_set() and name in known:
+            missing.append(f"the session of {name}")
+        known.add(name)
+        return c
+
+    def come_and_go(name: str) -> None:
+        while not ends.is_set():
+            come(name).leave()
+
+    known: set[str] = set()
+    names = [f"c{n}" for n in range(COMERS)]
+    for name in names:
+        with come(name) as c:
+            c.subscribe(*((f, 1) for f in filters))
+            c.leave()
+    threads = [threading.Thread(target=come_and_go, args=(name,)) for name in names]
+    for thread in threads:
+        thread.start()
+    for n in range(RELOADS):
+        process.reload(listener__tcp__mountpoint=f"m{n}/")
+    ends.set()
+    for thread in threads:
+        thread.join(30)
+    for name in names:
+        with come(name) as c:
+            c.send(raw.unsubscribe(1, *filters, version=5))
+            codes = c.expect(raw.UNSUBACK).codes
+            missing += [
+                f"{name}: {f}" for f, code in zip(filters, codes, strict=True) if code
+            ]
+    assert missing == []
 
 
 @pytest.mark.parametrize("away", [True, False])

@@ -265,6 +265,37 @@ def test_retained_messages_that_a_session_is_owed_come_once(
         assert sorted(got) == sorted(topics[:-1] + own)
 
 
+@pytest.mark.parametrize("when", ["by the restart", "after it"])
+def test_session_moves_with_a_mount_point_that_changes(
+    start_broker: StartBroker, when: str
+) -> None:
+    plain, mounted = free_port(), free_port()
+    process = start_broker(
+        url=f"nmq-tcp://127.0.0.1:{plain}",
+        listener__m__url=f"nmq-tcp://127.0.0.1:{mounted}",
+        listener__m__mountpoint="old/",
+        http_server__port=str(free_port()),
+    )
+    with Raw(mounted, 5) as c:
+        c.connect("c", clean=False, properties=NEVER)
+        c.subscribe(("a/+", 1))
+        c.leave()
+    if when == "after it":
+        restart(process)
+        process.reload(listener__m__mountpoint="new/")
+    else:
+        process.set_keys(listener__m__mountpoint="new/")
+        restart(process)
+    with Raw(plain, 5) as p:
+        p.connect("p")
+        assert give(p, "new/a/1", b"while it is away", 1) == 0
+        with Raw(mounted, 5) as c:
+            assert c.connect("c", clean=False, properties=NEVER).flags == 1
+            assert take(c)[:2] == ("a/1", b"while it is away")
+            assert give(p, "new/a/2", b"while it is here", 1) == 0
+            assert take(c)[:2] == ("a/2", b"while it is here")
+
+
 def test_restart_twice_keeps_everything(process: Process) -> None:
     with process.raw(4) as c:
         c.connect("c", clean=False)

@@ -91,6 +91,42 @@ def test_refused_handshake_is_logged_with_its_peer(
     process.waits_for("refused: TLS: what it sent is not TLS")
 
 
+AT_ONCE = 300
+
+
+def test_many_that_are_refused_at_once_are_each_logged_with_their_reason(
+    start_broker: StartBroker, certs: Certs
+) -> None:
+    process = start_broker(**keys(certs, **REQUIRED))
+    made = context(certs, certs.stranger, "TLSv1.2")
+    flights = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(AT_ONCE):
+            sock = stack.enter_context(
+                socket.create_connection(("127.0.0.1", process.ports[KEY]), 5)
+            )
+            came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = made.wrap_bio(came, goes, server_hostname="localhost")
+            with contextlib.suppress(ssl.SSLWantReadError):
+                tls.do_handshake()
+            sock.sendall(goes.read())
+            last = b""
+            while not last:
+                came.write(sock.recv(65536))
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    tls.do_handshake()
+                last = goes.read()
+            flights.append((sock, last))
+        for sock, last in flights:
+            sock.sendall(last)
+        says = [
+            f"127.0.0.1:{sock.getsockname()[1]}: refused: TLS: no known CA"
+            for sock, _ in flights
+        ]
+        for text in says:
+            process.waits_for(text)
+
+
 def test_port_scan_is_no_refusal(start_broker: StartBroker, certs: Certs) -> None:
     process = start_broker(**keys(certs))
     for _ in range(3):
