@@ -242,21 +242,6 @@ is_of(nmq_client *client, const nmq_attach *a)
            nmq_bytes_equal(client->user_name, a->user_name);
 }
 
-// Whether one more session is allowed: NMQ_OK, NMQ_ETOOBIG or NMQ_ESHORT; counted if not. A
-// client that has one comes back to it: what waits for it goes. Call with the registry's
-// lock.
-static int
-has_room(nmq_router *router)
-{
-    uint32_t max = NMQ_LIVE(router->limits.sessions_max);
-    bool full = max != 0 && router->clients.count >= max;
-    bool is_short = NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE;
-
-    nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_SESSIONS, full);
-    nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_REFUSED, !full && is_short);
-    return full ? NMQ_ETOOBIG : is_short ? NMQ_ESHORT : NMQ_OK;
-}
-
 // Finds the client or makes it: as nmq_registry_attach returns. Call with the registry's
 // lock. *replaced gets a client that a clean start or another user throws
 // out.
@@ -275,7 +260,7 @@ find_or_make(nmq_router *router, const nmq_attach *a, nmq_client **out,
         *out = client;
         return NMQ_OK;
     }
-    int room = client == NULL ? has_room(router) : NMQ_OK;
+    int room = client == NULL ? nmq_registry_list_room(router) : NMQ_OK;
     if (room != NMQ_OK) {
         return room;
     }

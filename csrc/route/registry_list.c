@@ -1,9 +1,22 @@
 #include "route/registry_list.h"
 
+#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 
 enum { STEP = 1024 }; // clients visited before others get the lock
+
+int
+nmq_registry_list_room(nmq_router *router)
+{
+    uint32_t max = NMQ_LIVE(router->limits.sessions_max);
+    bool full = max != 0 && router->clients.count >= max;
+    bool is_short = NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE;
+
+    nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_SESSIONS, full);
+    nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_REFUSED, !full && is_short);
+    return full ? NMQ_ETOOBIG : is_short ? NMQ_ESHORT : NMQ_OK;
+}
 
 int
 nmq_registry_list_add(nmq_router *router, nmq_client *client)

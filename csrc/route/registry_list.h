@@ -10,6 +10,11 @@
 #pragma once
 #include "route/router.h"
 
+// Whether one more session is allowed: NMQ_OK, NMQ_ETOOBIG or NMQ_ESHORT; counted if not. A
+// client that has one comes back to it: what waits for it goes. Call with the registry's
+// lock.
+int nmq_registry_list_room(nmq_router *router);
+
 // Adds a client behind all others; its identifier is not there. Returns NMQ_OK or
 // NMQ_ENOMEM.
 int nmq_registry_list_add(nmq_router *router, nmq_client *client);
