@@ -41,6 +41,7 @@ nmq_conn_end(nmq_conn *conn, bool lost)
     }
     if (conn->client != NULL) {
         nmq_registry_detach(conns->router, conn->client, link, conn->send_will);
+        nmq_conn_leave_mount(conn);
     }
     nmq_buf_free(&conn->in);
     __atomic_store_n(&conn->held_in, 0, __ATOMIC_RELAXED);

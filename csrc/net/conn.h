@@ -354,6 +354,11 @@ int nmq_mount_prefix(nmq_buf *to, nmq_bytes mount, nmq_bytes client_id,
 // mount.c. Makes the listener's mount point for that client. Returns as nmq_mount_prefix.
 int nmq_conn_mount(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
 void nmq_conn_unmount(nmq_conn *conn);
+
+// mount.c. Its client has left: a session that stays goes below the mount point that the
+// listener has now.
+void nmq_conn_leave_mount(nmq_conn *conn);
+
 nmq_bytes nmq_conn_mount_prefix(const nmq_conn *conn); // at NULL: none
 
 // The Topic Name, or the filter of a subscription, as the broker knows it; valid until the

@@ -8,6 +8,8 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "net/conn.h"
+#include "route/registry_list.h"
+#include "route/remount.h"
 
 // Appends a name in place of its mark. One that could climb out of its level is no good,
 // nor is none: all clients without one would share a place.
@@ -69,6 +71,30 @@ nmq_conn_mount(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
     return conn->mount != NULL
                ? nmq_mount_prefix(&conn->mount->prefix, mount, client_id, user_name)
                : NMQ_ENOMEM;
+}
+
+void
+nmq_conn_leave_mount(nmq_conn *conn)
+{
+    nmq_listener_settings *now = nmq_listener_now(conn->listener);
+    nmq_bytes id = conn->client->session->client_id;
+    nmq_client *kept = NULL;
+    nmq_buf prefix = {0};
+
+    if (!nmq_bytes_equal(now->mount, conn->settings->mount)) {
+        kept = nmq_registry_find(conn->conns->router, id);
+    }
+    if (kept == conn->client &&
+        nmq_mount_prefix(&prefix, now->mount, id, kept->user_name) == NMQ_OK) {
+        (void) pthread_mutex_lock(&kept->moving);
+        // without memory it moves when it comes back
+        (void) nmq_remount(kept, conn->listener->key, (nmq_bytes){prefix.at, prefix.len},
+                           false);
+        (void) pthread_mutex_unlock(&kept->moving);
+    }
+    nmq_buf_free(&prefix);
+    nmq_client_unref(kept);
+    nmq_listener_settings_unref(now);
 }
 
 nmq_bytes

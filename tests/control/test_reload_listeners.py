@@ -207,6 +207,24 @@ def test_session_follows_a_listener_to_another_address(
         assert take(c)[:2] == ("a/1", b"x")
 
 
+def test_session_of_a_connected_client_moves_when_it_leaves(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker(listener__tcp__mountpoint="old/", **PLAIN)
+    with process.raw(5) as c, process.raw(5, "listener.plain.url") as p:
+        p.connect("p")
+        c.connect("c", **kept(5))
+        c.subscribe(("t", 1))
+        process.reload(listener__tcp__mountpoint="new/")
+        assert give(p, "old/t", b"still here", 1) == 0
+        assert take(c)[:2] == ("t", b"still here")
+        c.leave()
+        assert give(p, "new/t", b"while it is away", 1) == 0
+        with process.raw(5) as again:
+            assert again.connect("c", **kept(5)).flags == 1
+            assert take(again)[:2] == ("t", b"while it is away")
+
+
 COMERS, SUBSCRIPTIONS, RELOADS = 6, 200, 25
 
 
