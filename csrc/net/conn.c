@@ -46,14 +46,13 @@ nmq_conn_end(nmq_conn *conn, bool lost)
     nmq_buf_free(&conn->in);
     __atomic_store_n(&conn->held_in, 0, __ATOMIC_RELAXED);
     if (lost) {
-        conn->stream->ops->close(conn->stream);
-        nmq_conn_cancel(conn, &conn->timer);
+        nmq_conn_close(conn);
         nmq_link_unref(link); // the receive side's
         return;
     }
     bool lingers = nmq_conn_begin_linger(conn);
     if (first) { // else nmq_conn_disconnect did: its peer gets no more time by sending
-        nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
+        nmq_conn_arm_end(conn);
     }
     nmq_conn_start_sending(conn, false);
     if (lingers) {

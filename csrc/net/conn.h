@@ -135,6 +135,8 @@ struct nmq_conn {
     bool is_sending;           // link.lock
     bool closing;              // link.lock: close once all is sent
     bool lingers;              // link.lock: it is to linger; see conn_linger.h
+    bool finished;             // link.lock: it lingers, and all is sent
+    int64_t over_ms;           // link.lock: once it ends, when it is closed at the latest
     bool waits_for_itself; // atomic, written with link.lock: its answers are to go first
     bool is_held;          // atomic: it waits for another link, or is about to
     bool asking;           // link.lock: a question is out
@@ -200,7 +202,6 @@ int nmq_conns_answer(nmq_conns *conns, const nmq_answer *answer);
 // --- between the files of net/
 
 enum {
-    NMQ_CONN_LINGER_MS = 1000,   // for what is left to send, before the stream is cut
     NMQ_CONN_IN_MIN = 256,       // bytes of buffer that an idle connection holds
     NMQ_CONN_WILL_MAX = 1 << 18, // bytes of a CONNECT that are its will
     NMQ_CONN_SMALL = 128,        // bytes of a packet that no bound is below

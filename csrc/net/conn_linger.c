@@ -11,16 +11,45 @@ enum {
     DROPPED_MAX = 16 << 20,         // bytes of a client that was in: a packet too large
     DROPPED_STRANGER_MAX = 1 << 18, // of any other
     BUFFER_BYTES = 1 << 14,
-    AT_THE_END_MS = 200, // instead, when the broker stops
+    LOOK_MS = 200, // between two looks, and how long it lingers when the broker stops
 };
 
 void
 nmq_conn_finish(nmq_conn *conn)
 {
     conn->stream->ops->finish(conn->stream);
-    if (__atomic_load_n(&conn->conns->closing, __ATOMIC_RELAXED)) {
-        // a restart does not wait long for clients that do not move
-        nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + AT_THE_END_MS);
+    nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + LOOK_MS);
+    (void) pthread_mutex_lock(&conn->link.lock);
+    conn->finished = true; // after arm: the peer has that long to read, at least
+    (void) pthread_mutex_unlock(&conn->link.lock);
+}
+
+void
+nmq_conn_arm_end(nmq_conn *conn)
+{
+    int64_t now_ms = nmq_clock_now_ms();
+
+    (void) pthread_mutex_lock(&conn->link.lock);
+    bool lingers = conn->lingers; // then nmq_conn_finish may have armed the timer just now
+    conn->over_ms = now_ms + NMQ_CONN_LINGER_MS;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    nmq_conn_arm(conn, &conn->timer, now_ms + (lingers ? LOOK_MS : NMQ_CONN_LINGER_MS));
+}
+
+void
+nmq_conn_look_at_end(nmq_conn *conn, int64_t now_ms)
+{
+    bool stops = __atomic_load_n(&conn->conns->closing, __ATOMIC_RELAXED);
+
+    (void) pthread_mutex_lock(&conn->link.lock);
+    // a restart does not wait long for clients that do not move
+    int64_t due_ms = stops && conn->finished ? now_ms : conn->over_ms;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    if (due_ms <= now_ms) {
+        conn->stream->ops->close(conn->stream);
+    } else {
+        int64_t look_ms = now_ms + LOOK_MS;
+        nmq_conn_arm(conn, &conn->timer, look_ms < due_ms ? look_ms : due_ms);
     }
 }
 
@@ -28,6 +57,16 @@ void
 nmq_conn_let_linger(nmq_conn *conn)
 {
     conn->lingers = NMQ_LIVE(conn->conns->router->memory) == NMQ_MEMORY_FINE;
+}
+
+void
+nmq_conn_close(nmq_conn *conn)
+{
+    (void) pthread_mutex_lock(&conn->link.lock);
+    conn->over_ms = 0; // a look that is under way is the last but one
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    conn->stream->ops->close(conn->stream);
+    nmq_conn_cancel(conn, &conn->timer);
 }
 
 // Whether there is a place for one more, and a buffer.
@@ -68,8 +107,7 @@ static void
 end(nmq_conn *conn)
 {
     (void) __atomic_sub_fetch(&conn->conns->lingering, 1, __ATOMIC_RELAXED);
-    conn->stream->ops->close(conn->stream);
-    nmq_conn_cancel(conn, &conn->timer);
+    nmq_conn_close(conn);
     nmq_link_unref(&conn->link); // the receive side's
 }
 

@@ -9,14 +9,31 @@
 // NMQ_CONN_LINGER_MS at most. The connection counts against no bound any more, but holds a
 // descriptor and a buffer: only a few may linger at a time.
 //
+// A broker that stops does not wait that long. A connection that lingers is not told so; it
+// looks every fifth of a second.
+//
 // Owner    a connection that lingers keeps the receive side's reference until it is closed.
 // Threads  the receive side, where nothing else is said.
 #pragma once
 #include "net/conn.h"
 
+enum { NMQ_CONN_LINGER_MS = 1000 }; // for what is left to send, before the stream is cut
+
 // The reason is in the outbox: the connection is to linger once it ends, unless memory is
 // short. Any thread; call with link.lock.
 void nmq_conn_let_linger(nmq_conn *conn);
+
+// The connection ends: from now on its timer is for nmq_conn_look_at_end. Any thread; call
+// without link.lock.
+void nmq_conn_arm_end(nmq_conn *conn);
+
+// The timer of a connection that ends is due: closes it when its time is over, or sets the
+// timer again. Clock.
+void nmq_conn_look_at_end(nmq_conn *conn, int64_t now_ms);
+
+// It is over now: closes the stream, and there is nothing left to look at. Any thread; call
+// without link.lock.
+void nmq_conn_close(nmq_conn *conn);
 
 // All is sent: ends the way out of a connection that lingers. Send side.
 void nmq_conn_finish(nmq_conn *conn);

@@ -113,8 +113,7 @@ sends_done(nmq_conn *conn)
     if (close && lingers) {
         nmq_conn_finish(conn);
     } else if (close) {
-        conn->stream->ops->close(conn->stream);
-        nmq_conn_cancel(conn, &conn->timer);
+        nmq_conn_close(conn);
     }
 }
 
@@ -133,10 +132,9 @@ send_failed(nmq_conn *conn)
     nmq_conn_advance_prefix(conn, SIZE_MAX);
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (closing) {
-        conn->stream->ops->close(conn->stream);
-        nmq_conn_cancel(conn, &conn->timer); // the receive side is over, or hears of it now
+        nmq_conn_close(conn); // the receive side is over, or hears of it now
     } else {
-        nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
+        nmq_conn_arm_end(conn);
     }
     nmq_link_relieve(&conn->link, 0, true);
     nmq_conn_answered_all(conn, true);
@@ -275,7 +273,7 @@ nmq_conn_disconnect(nmq_link *link, uint8_t reason_code)
             conn->conns, &(nmq_answer){.number = conn->number, .reason_code = reason_code});
     }
     if (first) {
-        nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
+        nmq_conn_arm_end(conn);
         nmq_conn_start_sending(conn, false);
         nmq_conn_hurry(conn);
         nmq_conn_answered_all(conn, true);

@@ -3,7 +3,7 @@
 #include "base/live.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
-#include "net/conn.h"
+#include "net/conn_linger.h"
 
 void
 nmq_conn_arm(nmq_conn *conn, nmq_timer *timer, int64_t due_ms)
@@ -102,7 +102,7 @@ rearm(nmq_conn *conn, int64_t due_ms)
     bool closing = conn->closing || conn->link.closed;
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (closing) {
-        nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + NMQ_CONN_LINGER_MS);
+        nmq_conn_arm_end(conn);
     }
 }
 
@@ -125,7 +125,7 @@ nmq_conn_fire_timer(nmq_timer *timer)
     int64_t now_ms = nmq_clock_now_ms();
 
     (void) pthread_mutex_lock(&conn->link.lock);
-    bool lingers = conn->closing || conn->link.closed;
+    bool ends = conn->closing || conn->link.closed;
     bool asking = conn->asking;
     bool open = conn->client != NULL;
     // it is not read: that is no silence
@@ -138,8 +138,8 @@ nmq_conn_fire_timer(nmq_timer *timer)
     int64_t retry_ms = retry_interval_ms(conn, open);
     int64_t due_ms = idle_ms != 0 ? last_ms + idle_ms : INT64_MAX;
 
-    if (lingers) {
-        conn->stream->ops->close(conn->stream);
+    if (ends) {
+        nmq_conn_look_at_end(conn, now_ms);
     } else if (due_ms <= now_ms) {
         silence(conn, asking, open);
     } else {

@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
-#include "net/conn.h"
+#include "net/conn_linger.h"
 
 enum { STRANGERS_MAX = 64 }; // while memory is out
 

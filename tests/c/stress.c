@@ -6,7 +6,7 @@
 // the line at any moment and come back, while others publish, tap, kick and take snapshots
 // through nmq.h. Walkers subscribe to many retained messages that change meanwhile, and
 // leave, unsubscribe or subscribe again before they have got all; a slow reader is sent
-// large ones.
+// large ones. Some linger when the broker stops.
 //
 // Promise: no race, no leak, no hang; and a counted flow of QoS 1 messages arrives whole.
 #include <assert.h>
@@ -30,7 +30,7 @@
 #include "net/poller.h"
 
 enum { TASKS = 4, CLIENTS = 8, ROUNDS = 60, FLOW = 3000 };
-enum { WALKERS = 3, LEAVES = 400, LARGE = 16384, OTHERS = 5 + WALKERS };
+enum { WALKERS = 3, LEAVES = 400, LARGE = 16384, OTHERS = 5 + WALKERS, LINGERERS = 10 };
 
 // --- a transport over socket pairs
 
@@ -392,7 +392,8 @@ restless(void *arg)
             }
         }
         if (rand_r(&seed) % 3 == 0) {
-            say(c, &(nmq_packet){.type = NMQ_DISCONNECT});
+            say(c, &(nmq_packet){.type = rand_r(&seed) % 2 ? NMQ_DISCONNECT : NMQ_CONNECT,
+                                 .connect.version = c->version});
         }
         (void) close(c->fd);
     }
@@ -510,6 +511,24 @@ slow(void *arg)
     }
     free(c);
     return NULL;
+}
+
+// Each is told that it is over, by the next one or at its second CONNECT, and stays: so the
+// broker stops while they linger, each since another time.
+static void
+linger(int fds[LINGERERS])
+{
+    client *c = calloc(1, sizeof *c);
+
+    for (int n = 0; n < LINGERERS; n++) {
+        assert(come_in(c, "l", NMQ_V5, true));
+        if (n % 2 == 0) {
+            say(c, &(nmq_packet){.type = NMQ_CONNECT, .connect.version = NMQ_V5});
+        }
+        fds[n] = c->fd;
+        (void) usleep(25000);
+    }
+    free(c);
 }
 
 static const nmq_options options = {
@@ -635,6 +654,7 @@ main(void)
     client *sub = calloc(1, sizeof *sub);
     pthread_t threads[CLIENTS + OTHERS];
     nmq_packet got;
+    int lingerers[LINGERERS];
 
     nmq_poller_set_threads(TASKS);
     assert(nmq_poller_start() == NMQ_OK);
@@ -664,7 +684,11 @@ main(void)
     for (int n = 0; n < CLIENTS + OTHERS; n++) {
         (void) pthread_join(threads[n], NULL);
     }
+    linger(lingerers);
     nmq_broker_shutdown(broker, 1500);
+    for (int n = 0; n < LINGERERS; n++) {
+        (void) close(lingerers[n]);
+    }
     (void) close(pub->fd);
     (void) close(sub->fd);
     nmq_broker_free(broker);
