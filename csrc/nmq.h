@@ -142,7 +142,8 @@ typedef struct {
 
 // Listens, and takes the descriptor; connections wait until nmq_broker_accept. *number
 // names the listener, from 1 on; *port gets the port in use, 0 where there is none. Returns
-// NMQ_OK, NMQ_EADDRINUSE, NMQ_EADDR, NMQ_EACCESS, NMQ_EIO or NMQ_ENOMEM.
+// NMQ_OK, NMQ_EADDRINUSE, NMQ_EADDR, NMQ_EACCESS, NMQ_EIO, NMQ_EINVAL for a proxy_from that
+// cannot be read, or NMQ_ENOMEM.
 int nmq_broker_listen(nmq_broker *broker, const nmq_listener_options *options,
                       uint32_t *number, uint32_t *port);
 
@@ -156,7 +157,8 @@ int nmq_broker_unlisten(nmq_broker *broker, uint32_t number);
 void nmq_broker_disconnect(nmq_broker *broker, uint32_t number, uint8_t reason_code);
 
 // New connections follow these, but for fd, tls and address, which stay; those that are
-// there keep theirs. Returns NMQ_OK, NMQ_ENOENT or NMQ_ENOMEM.
+// there keep theirs. Returns NMQ_OK, NMQ_ENOENT, NMQ_EINVAL for a proxy_from that cannot be
+// read, or NMQ_ENOMEM.
 int nmq_broker_set_listener(nmq_broker *broker, uint32_t number,
                             const nmq_listener_options *options);
 

@@ -59,27 +59,29 @@ read_networks(const char *text, nmq_listener_settings *s)
     return text != NULL ? NMQ_OK : NMQ_EINVAL;
 }
 
-nmq_listener_settings *
-nmq_listener_settings_new(const nmq_listener_options *options)
+int
+nmq_listener_settings_new(const nmq_listener_options *options, nmq_listener_settings **out)
 {
     nmq_listener_settings *s = nmq_zalloc(sizeof *s);
+    int rv;
 
     if (s == NULL) {
-        return NULL;
+        return NMQ_ENOMEM;
     }
     s->refs = 1;
     s->connections_max = options->connections_max;
     s->ask_auth = options->ask_auth;
     s->cn_as_user_name = options->cn_as_user_name;
     s->proxy = options->proxy;
-    if (copy(options->name, &s->name) != NMQ_OK ||
-        copy(options->path, &s->path) != NMQ_OK ||
-        copy(options->mount, &s->mount) != NMQ_OK ||
-        read_networks(options->proxy_from, s) != NMQ_OK) {
+    if ((rv = copy(options->name, &s->name)) != NMQ_OK ||
+        (rv = copy(options->path, &s->path)) != NMQ_OK ||
+        (rv = copy(options->mount, &s->mount)) != NMQ_OK ||
+        (rv = read_networks(options->proxy_from, s)) != NMQ_OK) {
         nmq_listener_settings_unref(s);
-        return NULL;
+        return rv;
     }
-    return s;
+    *out = s;
+    return NMQ_OK;
 }
 
 void
@@ -114,23 +116,24 @@ nmq_listener_set(nmq_listener *listener, nmq_listener_settings *settings)
     nmq_listener_settings_unref(old);
 }
 
-nmq_listener *
-nmq_listener_new(nmq_gate *gate, const nmq_listener_options *options)
+int
+nmq_listener_new(nmq_gate *gate, const nmq_listener_options *options, nmq_listener **out)
 {
     nmq_listener *l = nmq_zalloc(sizeof *l);
 
     if (l == NULL) {
-        return NULL;
+        return NMQ_ENOMEM;
     }
     l->gate = gate;
     l->refs = 1;
     l->key = options->key;
-    l->settings = nmq_listener_settings_new(options);
-    if (l->settings == NULL) {
+    int rv = nmq_listener_settings_new(options, &l->settings);
+    if (rv != NMQ_OK) {
         nmq_free(l);
-        return NULL;
+        return rv;
     }
-    return l;
+    *out = l;
+    return NMQ_OK;
 }
 
 nmq_listener *

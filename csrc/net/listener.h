@@ -60,14 +60,17 @@ typedef struct {
 void nmq_gate_init(nmq_gate *gate, nmq_router *router, const nmq_options *options);
 void nmq_gate_fini(nmq_gate *gate);
 
-// Returns a listener with one reference that does not listen yet, or NULL.
-nmq_listener *nmq_listener_new(nmq_gate *gate, const nmq_listener_options *options);
+// Makes a listener with one reference that does not listen yet. Returns what
+// nmq_listener_settings_new does.
+int nmq_listener_new(nmq_gate *gate, const nmq_listener_options *options,
+                     nmq_listener **out);
 nmq_listener *nmq_listener_ref(nmq_listener *listener);
 void nmq_listener_unref(nmq_listener *listener); // takes NULL
 
-// Returns settings with one reference; NULL when memory is out, or for a proxy_from that
-// cannot be read.
-nmq_listener_settings *nmq_listener_settings_new(const nmq_listener_options *options);
+// Makes settings with one reference. Returns NMQ_OK, NMQ_EINVAL for a proxy_from that
+// cannot be read, or NMQ_ENOMEM.
+int nmq_listener_settings_new(const nmq_listener_options *options,
+                              nmq_listener_settings **out);
 void nmq_listener_settings_unref(nmq_listener_settings *settings); // takes NULL
 
 // Returns a reference to the settings in force.

@@ -48,15 +48,16 @@ int
 nmq_listeners_open(nmq_listeners *all, const nmq_listener_options *options,
                    uint32_t *number, uint32_t *port)
 {
-    nmq_listener *listener = nmq_listener_new(&all->conns->gate, options);
+    nmq_listener *listener;
+    int rv = nmq_listener_new(&all->conns->gate, options, &listener);
 
-    if (listener == NULL) {
-        return NMQ_ENOMEM;
+    if (rv != NMQ_OK) {
+        return rv;
     }
     listener->arg = all->conns;
     (void) pthread_mutex_lock(&all->lock);
     listener->number = ++all->latest;
-    int rv = add(all, listener);
+    rv = add(all, listener);
     if (rv == NMQ_OK) {
         nmq_accept to = nmq_conns_accept(listener);
         rv = all->listen(options, &to, &listener->acceptor, port);
@@ -105,10 +106,11 @@ nmq_listeners_close(nmq_listeners *all, uint32_t number)
 int
 nmq_listeners_set(nmq_listeners *all, uint32_t number, const nmq_listener_options *options)
 {
-    nmq_listener_settings *settings = nmq_listener_settings_new(options);
+    nmq_listener_settings *settings;
+    int rv = nmq_listener_settings_new(options, &settings);
 
-    if (settings == NULL) {
-        return NMQ_ENOMEM;
+    if (rv != NMQ_OK) {
+        return rv;
     }
     (void) pthread_mutex_lock(&all->lock);
     nmq_listener **place = place_of(all, number);

@@ -20,11 +20,14 @@ from nanomq_py.config import load
 from nanomq_py.config.file import ConfFile
 from nanomq_py.core import Core, CoreError
 from nanomq_py.logs import Change as LogChange
+from nanomq_py.options import core_options
+from nanomq_py.records import ListenerOptions
 from nanomq_py.reload import Change, Prepare, Reloader
 from tests.certs import Certs
 from tests.conftest import ROOT, Process, StartBroker, free_port
 from tests.raw import Raw
 
+EINVAL = -6  # NMQ_EINVAL
 TEXT = "# mine\nurl=nmq-tcp://127.0.0.1:0\nmsq_len=5\n"
 
 
@@ -374,6 +377,24 @@ async def test_core_that_is_out_of_memory(
         assert list(broker.ports) == ["url"]
         await broker.reconfigure(new)
         assert list(broker.ports) == ["url", "listener.b.url"]
+
+
+def test_core_refuses_proxies_that_are_no_networks() -> None:
+    broken = ListenerOptions(proxy=True, proxy_from=("192.0.2.1",))
+    core = Core(core_options(Config()))
+    try:
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            with pytest.raises(CoreError) as caught:
+                core.listen(broken, fd=sock.fileno())
+            assert caught.value.status == EINVAL
+            number, _ = core.listen(ListenerOptions(), fd=sock.detach())
+        with pytest.raises(CoreError) as caught:
+            core.set_listener(number, broken)
+        assert caught.value.status == EINVAL
+        core.set_listener(number, ListenerOptions())
+    finally:
+        core.close()
 
 
 def _listener(name: str = "a") -> object:
