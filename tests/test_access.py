@@ -135,6 +135,9 @@ def test_will_that_its_client_may_not_publish_is_refused(
         ({"ipaddr": "10.0.0.0/8"}, False),
         ({"ipaddr": "0.0.0.0/0"}, True),
         ({"ipaddr": "::1"}, False),
+        ({"ipaddr": "::ffff:127.0.0.1"}, True),
+        ({"ipaddr": "::ffff:0:0/96"}, True),
+        ({"ipaddr": "::ffff:10.0.0.0/104"}, False),
         ({"ipaddr": "::/0"}, False),
     ],
 )

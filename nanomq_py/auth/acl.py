@@ -5,9 +5,8 @@ Source  NanoMQ's acl.rule.N, acl_nomatch and acl_deny_action
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-
 from nanomq_py.config.sections import AclRule
+from nanomq_py.config.units import network
 from nanomq_py.records import Rule
 
 ANYONE = "#"  # what NanoMQ writes for any user name or client identifier
@@ -31,6 +30,6 @@ def rule_of(rule: AclRule) -> Rule:
         subscribe=rule.action in ("subscribe", "pubsub"),
         client_id=None if rule.clientid == ANYONE else rule.clientid,
         user_name=None if rule.username == ANYONE else rule.username,
-        network=None if rule.ipaddr is None else ip_network(rule.ipaddr, strict=False),
+        network=None if rule.ipaddr is None else network(rule.ipaddr),
         topics=rule.topics,
     )

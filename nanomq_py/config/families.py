@@ -40,8 +40,8 @@ from nanomq_py.config.units import BadValue
 def _read(entry: Entry, key: Key) -> Any:
     try:
         return key.kind.parse(entry.value)
-    except BadValue:
-        raise entry.error(key.kind.expected, secret=key.secret) from None
+    except BadValue as bad:
+        raise entry.error(bad.expected(key.kind.expected), secret=key.secret) from None
 
 
 S = TypeVar("S")

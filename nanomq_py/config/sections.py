@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import ip_network
 
 from nanomq_py.config.entries import ConfigError
 from nanomq_py.config.key import Applies, Checked, key
 from nanomq_py.config.units import (
     Address,
+    BadValue,
     Choice,
     Duration,
     Flag,
@@ -26,6 +26,7 @@ from nanomq_py.config.units import (
     UrlPath,
     Whole,
     Words,
+    network,
 )
 
 U32 = (1 << 32) - 1
@@ -402,10 +403,10 @@ _ACTIONS = ("publish", "subscribe", "pubsub")
 
 def _check_network(text: str) -> None:
     try:
-        ip_network(text, strict=False)
-    except ValueError:
-        expected = "an ipaddr such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"
-        raise BadRule(expected) from None
+        network(text)
+    except BadValue as bad:
+        usually = "an ipaddr such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"
+        raise BadRule(bad.expected(usually)) from None
 
 
 def _is_filter(text: str) -> bool:

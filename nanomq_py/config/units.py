@@ -12,7 +12,11 @@ T = TypeVar("T")
 
 
 class BadValue(ValueError):
-    """A text that is not a value of its kind."""
+    """A text that is not a value of its kind; its own text, if any, says what was expected."""
+
+    def expected(self, usually: str) -> str:
+        """Return what was expected, where a kind says no more than ``usually``."""
+        return str(self) or usually
 
 
 class Kind(Protocol[T]):
@@ -33,6 +37,7 @@ class Kind(Protocol[T]):
         """Return the text that :meth:`parse` reads as this value."""
 
 
+_MAPPED_BITS = 96  # of an IPv6 address, before the IPv4 address that is mapped into it
 FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -283,6 +288,32 @@ class List(_Listed):
         return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
+def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return the network, or a single address as one.
+
+    IPv4 that is mapped into IPv6 becomes IPv4, as clients with such an address are.
+
+    Raises   BadValue
+
+    >>> network("192.0.2.9"), network("::ffff:192.0.2.9/120")
+    (IPv4Network('192.0.2.9/32'), IPv4Network('192.0.2.0/24'))
+    """
+    try:
+        found = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise BadValue from None
+    address = ipaddress.ip_address(text.partition("/")[0])
+    if isinstance(address, ipaddress.IPv4Address) or address.ipv4_mapped is None:
+        return found
+    if found.prefixlen < _MAPPED_BITS:
+        expected = (
+            f"a prefix of {_MAPPED_BITS} bits or more for IPv4 that is mapped into IPv6"
+        )
+        raise BadValue(f"{expected}, such as ::ffff:192.0.2.0/120")
+    bits = found.prefixlen - _MAPPED_BITS
+    return ipaddress.IPv4Network((address.ipv4_mapped, bits), strict=False)
+
+
 @dataclass(frozen=True)
 class Networks(_Listed):
     """Networks and single addresses with commas between; read to networks.
@@ -297,10 +328,7 @@ class Networks(_Listed):
 
     def parse(self, text: str) -> tuple[str, ...]:
         given = [item.strip() for item in text.split(",") if item.strip()]
-        try:
-            return tuple(str(ipaddress.ip_network(item, strict=False)) for item in given)
-        except ValueError:
-            raise BadValue from None
+        return tuple(str(network(item)) for item in given)
 
 
 @dataclass(frozen=True)

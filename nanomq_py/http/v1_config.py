@@ -125,8 +125,8 @@ def _value(name: str, key: Key, value: object) -> Any:
         raise _refuse(name, kind.expected)
     try:
         parsed = kind.parse(kind.render(tuple(value) if isinstance(value, list) else value))
-    except BadValue:
-        raise _refuse(name, kind.expected) from None
+    except BadValue as bad:
+        raise _refuse(name, bad.expected(kind.expected)) from None
     if isinstance(value, list) and list(parsed) != value:
         raise _refuse(name, kind.expected)
     return parsed

@@ -347,6 +347,21 @@ def test_proxy_headers_come_from_trusted_networks_only(start_broker: StartBroker
     process.waits_for("listener.lb.proxy_protocol=true: whoever connects there")
 
 
+@pytest.mark.parametrize(
+    "trusted", ["::ffff:127.0.0.1", "::ffff:127.0.0.0/104", "::ffff:0:0/96"]
+)
+def test_proxy_that_is_trusted_by_its_mapped_address_may_send_headers(
+    start_broker: StartBroker, trusted: str
+) -> None:
+    process = start_broker(
+        listener__lb__url="nmq-tcp://127.0.0.1:0",
+        listener__lb__proxy_protocol="true",
+        proxy__trusted=trusted,
+    )
+    with proxied(process, b"PROXY TCP4 198.51.100.8 10.0.0.1 1 1883\r\n") as c:
+        assert c.connect("c").reason == 0
+
+
 # --- faults
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nanomq_py.auth.acl import rule_of
 from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.key import keys_of
 from nanomq_py.config.model import SECTIONS
@@ -210,6 +211,14 @@ def test_families_of_keys_are_read() -> None:
         ("acl.rule.1={", "x.conf:1: acl.rule.1='{': expected JSON such as"),
         ('acl.rule.1={"permit":"maybe"}', "acl.rule.1="),
         ('acl.rule.1={"permit":"deny","ipaddr":"1.2.3"}', "expected an ipaddr such as"),
+        (
+            'acl.rule.1={"permit":"deny","ipaddr":"::ffff:10.0.0.0/95"}',
+            "expected a prefix of 96 bits or more",
+        ),
+        (
+            "proxy.trusted=10.0.0.1,::ffff:0:0/0",
+            "proxy.trusted='10.0.0.1,::ffff:0:0/0': expected a prefix of 96 bits or more",
+        ),
         ('acl.rule.1={"permit":"deny","topics":["a#"]}', "expected topics that are topic"),
         ('acl.rule.1={"permit":"deny","topics":[""]}', "expected topics that are topic"),
         ('acl.rule.1={"permit":"deny","username":"a\\u0000"}', "printable characters"),
@@ -267,3 +276,23 @@ def test_any_values_are_read_or_a_clear_error(lines: list[str]) -> None:
         parse("\n".join(lines), "x.conf")
     except ConfigError as fault:
         assert "x.conf" in str(fault) or "auth.N" in str(fault)
+
+
+@pytest.mark.parametrize(
+    ("text", "network"),
+    [
+        ("::ffff:127.0.0.1", "127.0.0.1/32"),
+        ("::ffff:7f00:1/128", "127.0.0.1/32"),
+        ("::ffff:127.0.0.1/104", "127.0.0.0/8"),
+        ("::ffff:0:0/96", "0.0.0.0/0"),
+        ("::/0", "::/0"),
+        ("::ffff:0:0:1/64", "::/64"),  # translated addresses, which are none of IPv4
+        ("192.0.2.1/255.255.255.0", "192.0.2.0/24"),
+    ],
+)
+def test_network_of_mapped_addresses_is_that_of_ipv4(text: str, network: str) -> None:
+    config = parse(
+        f'proxy.trusted={text}\nacl.rule.1={{"permit":"deny","ipaddr":"{text}"}}', "x.conf"
+    )
+    assert config.proxy.trusted == (network,)
+    assert str(rule_of(config.acl_rules[0]).network) == network
