@@ -20,6 +20,10 @@ class ConfigError(Exception):
         return "; ".join(str(fault) for fault in self.args)
 
 
+class TooManyError(ConfigError):
+    """A bound on the whole is passed: reading ends at once, whatever else is wrong."""
+
+
 class Faults:
     """Gathers faults, so that whoever mends a file sees them all at once."""
 
@@ -28,6 +32,11 @@ class Faults:
 
     def __len__(self) -> int:
         return len(self._texts)
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are more than will be told: nobody needs to look for others."""
+        return len(self._texts) > MOST_FAULTS
 
     def add(self, fault: ConfigError) -> None:
         self._texts += [str(text) for text in fault.args]
@@ -45,10 +54,8 @@ class Faults:
         if not self._texts:
             return
         texts = sorted(dict.fromkeys(self._texts), key=line_of)
-        more = len(texts) - MOST_FAULTS
-        raise ConfigError(
-            *texts[:MOST_FAULTS], *([f"and {more} faults more"] if more > 0 else [])
-        )
+        more = ["and more"] if len(texts) > MOST_FAULTS else []
+        raise ConfigError(*texts[:MOST_FAULTS], *more)
 
 
 def line_of(text: str) -> int:

@@ -5,10 +5,16 @@ Source  NanoMQ up to 0.14
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from nanomq_py.config.entries import ConfigError, Entry, Faults
+
+# What a name may be; a line with another one has no = where it belongs.
+_NAME = re.compile(r"""[^\s:"']+""")
+# The key of a line that is wrong. A word alone may be anything, a password too.
+_FIRST_WORD = re.compile(r"([A-Za-z][\w.-]{0,79})[\s:\"']+\S")
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,13 @@ def _lines(text: str, source: str, faults: Faults) -> Iterator[_Line]:
         stripped = line.strip()
         if stripped and not stripped.startswith("#"):
             name, equals, value = line.partition("=")
-            if not equals or not name.strip():
-                what = f"{source}:{number}: {stripped[:80]!r}"
-                faults.add(ConfigError(f"{what}: expected key=value"))
+            if not equals or _NAME.fullmatch(name.strip()) is None:
+                # The rest may be a password: it is not told.
+                key = _FIRST_WORD.match(stripped)
+                what = f"{source}:{number}: " + (f"{key[1]}: " if key else "")
+                faults.add(ConfigError(f"{what}expected key=value"))
+                if faults.enough:
+                    return
                 start = end
                 continue
             first = start + len(line) - len(value.lstrip())

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Union
 
-from nanomq_py.config.entries import MOST_FAULTS, ConfigError, Faults
+from nanomq_py.config.entries import MOST_FAULTS, ConfigError, Faults, TooManyError
 
 MOST_DEPTH = 32
 
@@ -116,6 +116,7 @@ class _Reader:
         self.order = order
         self.faults = faults
         self.places = places
+        self.key = ""  # whose value, or in whose section, this is
         self.lists = 0  # that are open here
         self.at = 0
         self.line_ends = [found.start() for found in re.finditer("\n", text)]
@@ -125,10 +126,9 @@ class _Reader:
         return f"{self.source}:{bisect_left(self.line_ends, self.at) + 1}"
 
     def fault(self, expected: str) -> ConfigError:
-        found = self.text[self.at :].partition("\n")[0].strip()[:40]
-        return ConfigError(
-            f"{self.where}: {found or 'the end of the line'!r}: expected {expected}"
-        )
+        """Return a fault that names line and key; what is written there may be a password."""
+        key = f"{self.key[:200]}: " if self.key else ""
+        return ConfigError(f"{self.where}: {key}expected {expected}")
 
     def take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
         found = pattern.match(self.text, self.at)
@@ -146,7 +146,9 @@ class _Reader:
         if depth > MOST_DEPTH:
             raise self.fault(f"sections in at most {MOST_DEPTH} others")
         section = Section(self.where)
+        above = self.key
         while True:
+            self.key = above
             self.take(_BLANK)
             if self.at == len(self.text):
                 if end:
@@ -167,7 +169,8 @@ class _Reader:
         assert rest is not None
         whole = all(rest[0].count(a) == rest[0].count(b) for a, b in ("{}", "[]"))
         enough = len(self.faults) >= MOST_FAULTS
-        if self.lists or not whole or enough or self.at == len(self.text):
+        unsure = self.lists or not whole or self.at == len(self.text)
+        if unsure or enough or isinstance(fault, TooManyError):
             raise fault
         self.faults.add(fault)
         self.at = rest.end()
@@ -179,14 +182,28 @@ class _Reader:
             return
         if found is not None:
             self.at = found.start()
+        first = self.at
         path = self.path()
-        if not (self.opens() or self.take_text("=") or self.take_text(":")):
+        has_value = self.opens() or self.take_text("=") or self.take_text(":")
+        if has_value or self.is_name(first):
+            self.key = ".".join([*([self.key] if self.key else []), *path])
+        if not has_value:
             raise self.fault("= and a value, or { and a section")
         section.put(path, self.value(depth + len(path) - 1))
         if self.take(_LINE_END) is None:
             raise self.fault(
                 'the end of the line after a value; texts with such signs need ""'
             )
+
+    def is_name(self, first: int) -> bool:
+        """Return whether what began there and has no value is a name, as far as one can tell.
+
+        A word behind another, or alone on its line, may be a piece of a password.
+        """
+        line = self.text.rfind("\n", 0, first) + 1
+        rest = _REST.match(self.text, self.at)
+        assert rest is not None
+        return not self.text[line:first].strip() and bool(rest[0].strip())
 
     def opens(self) -> bool:
         """Go on to the value; return whether it is a section or a list without a sign."""
@@ -247,12 +264,19 @@ class _Reader:
         where, first = self.where, self.at
         if (found := self.take(_TRIPLE)) is not None:
             text = found[1]
+        elif self.text.startswith('"""', first):
+            fault = self.fault('a value that is ended: """')
+            self.at = len(self.text)
+            raise fault
         elif (found := self.take(_QUOTED)) is not None:
             text = _unescaped(found[1])
         elif (found := self.take(_BARE)) is not None:
             text = found[0]
         else:
-            raise self.fault("a value")
+            fault = self.fault("a value")
+            if self.text.startswith('"', self.at):  # what is not ended may be many lines
+                self.at = len(self.text)
+            raise fault
         place = (first, self.at) if self.places else None
         return Scalar(text, where, next(self.order), place)
 
@@ -273,6 +297,8 @@ def read(
         section = _whole(
             _Reader(text, source, include, order or count(), faults, places=order is None)
         )
+    except TooManyError:
+        raise
     except ConfigError as fault:
         faults.add(fault)
         section = Section(source)

@@ -185,7 +185,7 @@ def test_form_is_told_by_what_only_one_has(text: str, is_it: bool) -> None:
         ("mqtt {\n a = [1, \n", "x.conf:2: a list that is not ended: ]"),
         ("mqtt {\n max_mqueue_len\n}", "x.conf:2: .*expected = and a value"),
         ("mqtt {\n max_mqueue_len =\n}", "x.conf:2: .*expected a value"),
-        ("mqtt {\n = 3\n}", "x.conf:2: '= 3': expected a name"),
+        ("mqtt {\n = 3\n}", "x.conf:2: mqtt: expected a name"),
         ("mqtt {\n max_mqueue_len = 0\n}", "x.conf:2: mqtt.max_mqueue_len='0': expected"),
         ("mqtt {\n no_such = 0\n}", "x.conf:2: mqtt.no_such: unknown key"),
         ("mqtt {}\nurl = ${HOME}", "x.conf:2: .*expected a value"),

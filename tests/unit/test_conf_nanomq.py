@@ -286,7 +286,7 @@ def test_a_user_may_be_called_enable() -> None:
             "msq_len=0\nurll=x\nbogus\nmsq_len=2\nacl.rule.1={\nacl.rule.2=[]\n"
             "auth.1.login=a\nhttp_server.port=x\nlistener.a.max_connections=1\nrule.1={}\n",
             ["x:1: msq_len='0'", "x:2: urll: unknown key; did you mean url?",
-             "x:3: 'bogus': expected key=value", "x:4: msq_len: given before",
+             "x:3: expected key=value", "x:4: msq_len: given before",
              "x:5: acl.rule.1", "x:6: acl.rule.2", "x:7: auth.1.password: missing",
              "x:8: http_server.port='x'", "x:9: listener.a.url: missing",
              "x:10: rule.1: unknown key"],
@@ -300,7 +300,8 @@ def test_a_user_may_be_called_enable() -> None:
         ),
         (
             "mqtt {\n  a\n  = 3\n}\nurl = ${HOME}\nlog.to = \"a\" \"b\"\nmsq_len = 1\n",
-            ["x:2: 'the end of the line'", "x:3: '= 3'", "x:5: '${HOME}'", "x:6: '\"b\"'"],
+            ["x:2: mqtt: expected = ", "x:3: mqtt: expected a name",
+             "x:5: url: expected a value", "x:6: log.to: expected the end"],
         ),
         (
             "tls.key=/a\ntls.keyfile=/b\n",
@@ -323,7 +324,7 @@ def test_faults_without_end_are_not_all_told() -> None:
     with pytest.raises(ConfigError) as caught:
         parse("".join(f"no.such.{n}=1\n" for n in range(1000)), "x")
     assert len(caught.value.args) == MOST_FAULTS + 1
-    assert caught.value.args[-1] == f"and {1000 - MOST_FAULTS} faults more"
+    assert caught.value.args[-1] == "and more"
 
 
 def test_fault_beyond_the_text_names_what_was_written(tmp_path: Path) -> None:

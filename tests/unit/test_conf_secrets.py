@@ -1,0 +1,44 @@
+"""What a configuration never tells: passwords and tokens, in faults, lists of keys and logs."""
+
+from __future__ import annotations
+
+import pytest
+
+from nanomq_py.config import ConfigError, parse
+
+
+def faults_of(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, "x")
+    return [str(fault) for fault in caught.value.args]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("auth.2.password hunter2", "x:1: auth.2.password: expected key=value"),
+        ("auth.2.password\thunter2=", "x:1: auth.2.password: expected key=value"),
+        ("a=b\n\nauth.2.password:hunter2=", "x:3: auth.2.password: expected key=value"),
+        ("hunter2", "x:1: expected key=value"),
+        ("=hunter2", "x:1: expected key=value"),
+        ('http_server {\n password = "hun"ter2"\n}', "x:2: http_server.password: expected"),
+        ('http_server {\n password "hunter2"\n}', "x:2: http_server.password: expected = and"),
+        ("http_server {\n password = hunter{2secret\n}", "x:2: http_server.password: "),
+        ("http_server {\n password = $hunter2\n}", "x:2: http_server.password: expected a"),
+        ('http_server {\n password = "hunter2\n}', "x:2: http_server.password: expected"),
+        ('http_server {\n password = "a\n hunter2 b"\n}', "x:2: http_server.password: "),
+        ('http_server {\n password = """a\nhunter2 b\n}', "x:2: http_server.password: "),
+        ("http_server {\n password = a,hunter2 b\n}", "x:2: http_server: expected = and"),
+        ("http_server.password: hunter2$", "x:1: http_server.password: expected the end"),
+        ("auth.password {\n joe hunter2\n}", "x:2: auth.password.joe: expected = and"),
+        ("http_server {\n password += hunter2\n}", "x:2: http_server.password: expected ="),
+        ('http_server { password = ["hunter2", $]}', "x:1: http_server.password: expected a"),
+    ],
+)  # fmt: skip
+def test_fault_of_the_syntax_names_line_and_key_and_nothing_behind(
+    text: str, told: str
+) -> None:
+    faults = faults_of(text)
+    assert any(fault.startswith(told) for fault in faults), faults
+    for piece in ("hunter2", "ter2", "2secret", "hun"):
+        assert piece not in " ".join(faults)
