@@ -207,7 +207,7 @@ def known_names() -> list[str]:
 
 
 def build(given: Mapping[str, Entry], faults: Faults) -> Config:
-    """Return the configuration. Raises ConfigError of all faults."""
+    """Return the configuration. Raises ConfigError of all faults, or of the first many."""
     in_it = in_force(given, faults)
     entries = Entries(in_it, faults)
     missing = tuple(sorted(missing_of(in_it), key=lambda found: line_of(str(found))))
@@ -226,22 +226,45 @@ def build(given: Mapping[str, Entry], faults: Faults) -> Config:
             kind = type(getattr(Config(), section))
             extra[section] = _section(entries, prefix, kind)
     values = _values(entries, "", Config)
+    _refuse_strangers(in_it, faults)
     ignored = []
     for entry in entries.by_name.values():
         if is_switch(entry.name):
             continue
         if is_known(entry.name):
             ignored.append(entry.called)
-        else:
-            # A hint takes time, and nobody reads thousands.
-            faults.add(_unknown(entry, hint=len(faults) < MOST_FAULTS))
+        elif not faults.enough:
+            faults.add(_unknown(entry))
     faults.check()
     said = Said(names=names, missing=missing, ignored=tuple(ignored))
     return Config(**values, **extra, said=said)
 
 
-def _unknown(entry: Entry, *, hint: bool) -> ConfigError:
-    names = known_names() if hint else []
-    near = difflib.get_close_matches(entry.name[:100], names, n=1)
+# The names of families, and some that are nobody's.
+_OF_FAMILIES = re.compile(
+    r"(?:auth|acl\.rule)\.\d{1,9}(?:\.(?:login|password))?"
+    r"|auth\.http\.[a-z_]+\.[A-Za-z0-9.-]+|web\.hook\.(?:headers|rule)\.[A-Za-z0-9.-]+"
+    r"|bridge\.mqtt\.[A-Za-z0-9_-]+\.[a-z0-9_.]+|listener\.[A-Za-z0-9_-]+\.[a-z_.]+"
+)
+
+
+def _refuse_strangers(given: Mapping[str, Entry], faults: Faults) -> None:
+    """Raise ConfigError where so many keys are unknown that this is no configuration."""
+    names = set(known_names())
+    strangers = []
+    for entry in given.values():
+        if entry.name in names or _OF_FAMILIES.fullmatch(entry.name) is not None:
+            continue
+        if is_switch(entry.name) or is_known(entry.name):
+            continue
+        strangers.append(entry)
+        if len(strangers) > MOST_FAULTS:
+            for stranger in strangers:
+                faults.add(_unknown(stranger))
+            faults.check()
+
+
+def _unknown(entry: Entry) -> ConfigError:
+    near = difflib.get_close_matches(entry.name[:100], known_names(), n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
     return ConfigError(f"{entry.where}: {entry.called[:200]}: unknown key{meant}")

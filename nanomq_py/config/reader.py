@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from nanomq_py.config import flat, nested
-from nanomq_py.config.entries import ConfigError, Entry, Faults
+from nanomq_py.config.entries import ConfigError, Entry, Faults, TooManyError
 from nanomq_py.config.families import build, known_names
 from nanomq_py.config.key import keys_of
 from nanomq_py.config.model import SECTIONS, Config
@@ -34,6 +34,7 @@ from nanomq_py.config.sections import (
 
 MAX_FILE_BYTES = 16 << 20
 MOST_INCLUDES = 16  # one in another
+MOST_FILES = 256  # that are included, all together
 # A line that only the nested form has.
 _NESTED = re.compile(
     r"""^[^\S\n]*(?:
@@ -90,8 +91,12 @@ def read_text(path: Path) -> str:
     return text
 
 
-def _includer(folder: Path, above: tuple[Path, ...]) -> nested.Include:
-    """Return what reads an included file; ``above`` are those that include it."""
+def _includer(folder: Path, above: tuple[Path, ...], files: count[int]) -> nested.Include:
+    """Return what reads an included file.
+
+    above   those that include it
+    files   counts every file of this reading: a few that include each other often are many
+    """
 
     def include(name: str, where: str, order: count[int]) -> nested.Section:
         path = folder / name
@@ -103,11 +108,14 @@ def _includer(folder: Path, above: tuple[Path, ...]) -> nested.Include:
             raise ConfigError(
                 f"{where}: include {name!r}: includes itself, or too many others"
             )
+        if next(files) >= MOST_FILES:
+            what = f"{where}: include {name!r}: expected at most {MOST_FILES} includes"
+            raise TooManyError(what)
         try:
             text = read_text(path)
         except ConfigError as fault:
             raise ConfigError(f"{where}: include {name!r}: {fault}") from None
-        below = _includer(path.parent, (*above, real))
+        below = _includer(path.parent, (*above, real), files)
         return nested.read(text, str(path), below, order)
 
     return include
@@ -179,7 +187,7 @@ def read(
     try:
         if nests:
             above = () if folder is None else ((folder / Path(source).name).resolve(),)
-            include = _includer(folder or Path(), above)
+            include = _includer(folder or Path(), above, count())
             given = entries_of(nested.read(plain, source, include))
         else:
             given = flat.read(plain, source, faults)
