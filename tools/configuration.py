@@ -41,7 +41,7 @@ LISTENERS = """\
 any other NAME is one more. [listeners.md](listeners.md) tells more.
 """
 HEADERS = """\
-`auth.http.REQ.headers.NAME` and `web.hook.headers.NAME` are header lines;
+`auth.http.REQ.headers.NAME` and `web.hook.headers.NAME` are header lines, and secret;
 `web.hook.rule.EVENT.N={"action":"...","topic":"..."}` is a rule.
 """
 ACCESS_RULES = """\

@@ -339,8 +339,11 @@ class Sqlite(Checked):
 class HttpAuthRequest(Checked):
     url: str | None = planned("url", Optional(Url(("http", "https"))), None, "Whom to ask.")
     method: str = planned("method", Choice(("get", "post")), "post", "How to ask.")
-    params: tuple[str, ...] = planned("params", List(), (), "Name=value pairs to send.")
-    headers: tuple[tuple[str, str], ...] = ()  # NAME, value: auth.http.REQ.headers.NAME
+    params: tuple[str, ...] = planned(
+        "params", List(), (), "Name=value pairs to send.", secret=True
+    )
+    # NAME, value: auth.http.REQ.headers.NAME; a token may be among them.
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -378,7 +381,8 @@ class WebHook(Checked):
         "How payloads are written.",
     )
     pool_size: int = planned("pool_size", Whole(1, 1024), 32, "Connections at once.")
-    headers: tuple[tuple[str, str], ...] = ()  # NAME, value: web.hook.headers.NAME
+    # NAME, value: web.hook.headers.NAME; a token may be among them.
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     rules: tuple[WebHookRule, ...] = ()  # web.hook.rule.EVENT.N
 
 

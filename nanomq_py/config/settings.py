@@ -34,7 +34,9 @@ def _secret_names() -> Iterator[str]:
         (r"auth\.\d+\.", User),
         (r"bridge\.mqtt\.[^.]+\.", Bridge),
         (r"listener\.[^.]+\.", Listener),
+        (r"auth\.http\.[^.]+\.", HttpAuthRequest),
     ]
+    yield r"(?:auth\.http\.[^.]+|web\.hook)\.headers\..+"  # such as Authorization
     for prefix, section in [("", Config), *sections, *families]:
         for _, key in keys_of(section):
             if key.secret:
@@ -49,6 +51,8 @@ def is_secret(name: str) -> bool:
 
     >>> is_secret("auth.12.password"), is_secret("auth.12.login")
     (True, False)
+    >>> is_secret("web.hook.headers.Authorization")
+    True
     """
     return _SECRET.fullmatch(name) is not None
 
@@ -88,12 +92,12 @@ def _acl_rule(rule: AclRule) -> str:
 def _request(prefix: str, request: HttpAuthRequest) -> Iterator[Named]:
     yield from _section(prefix, request, all_keys=False)
     for name, value in request.headers:
-        yield f"{prefix}headers.{name}", Setting(value, Applies.NEVER)
+        yield f"{prefix}headers.{name}", Setting(value, Applies.NEVER, secret=True)
 
 
 def _web_hook(prefix: str, hook: WebHook) -> Iterator[Named]:
     for name, value in hook.headers:
-        yield f"{prefix}headers.{name}", Setting(value, Applies.NEVER)
+        yield f"{prefix}headers.{name}", Setting(value, Applies.NEVER, secret=True)
     for number, rule in enumerate(hook.rules, start=1):
         said = {"action": rule.action}
         if rule.topic is not None:

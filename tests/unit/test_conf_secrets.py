@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from nanomq_py import Config
 from nanomq_py.config import ConfigError, parse
+from nanomq_py.config.sections import HttpAuthRequest, WebHook
+from nanomq_py.config.settings import differences, is_secret, settings_of
 
 
 def faults_of(text: str) -> list[str]:
@@ -42,3 +45,28 @@ def test_fault_of_the_syntax_names_line_and_key_and_nothing_behind(
     assert any(fault.startswith(told) for fault in faults), faults
     for piece in ("hunter2", "ter2", "2secret", "hun"):
         assert piece not in " ".join(faults)
+
+
+HEADERS = """
+auth.http.auth_req.headers.Authorization=Bearer hunter2
+auth.http.acl_req.params=token=hunter2,user=%u
+web.hook.headers.Authorization=Bearer hunter2
+"""
+
+
+def test_headers_and_params_are_secrets() -> None:
+    config = parse(HEADERS, "x")
+    for name in HEADERS.split("\n")[1:4]:
+        assert is_secret(name.partition("=")[0]), name
+    shown = [f"{n}={s.shown}" for n, s in settings_of(config).items()]
+    assert "auth.http.auth_req.headers.Authorization=(hidden)" in shown
+    assert "auth.http.acl_req.params=(hidden)" in shown
+    assert "web.hook.headers.Authorization=(hidden)" in shown
+    changes = [str(d) for d in differences(Config(), config)]
+    assert "web.hook.headers.Authorization: (none) -> (hidden)" in changes
+    assert "hunter2" not in " ".join(shown + changes) + repr(config)
+
+
+def test_headers_and_params_are_not_in_the_repr_of_what_a_program_makes() -> None:
+    made = HttpAuthRequest(headers=(("A", "hunter2"),), params=("a=hunter2",))
+    assert "hunter2" not in repr(made) + repr(WebHook(headers=(("A", "hunter2"),)))
