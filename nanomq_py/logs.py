@@ -19,6 +19,7 @@ from typing import TextIO
 
 from nanomq_py.config import ConfigError
 from nanomq_py.config.sections import Log
+from nanomq_py.config.units import shown
 from nanomq_py.options import LEVELS
 
 # Loggers of libraries whose lines any peer can cause: ours take them, rate-limited.
@@ -57,21 +58,6 @@ class Repeats(logging.Filter):
 
 
 _foreign = Repeats()
-
-
-def shown(text: str) -> str:
-    r"""Return the text with what a terminal or a reader would obey written out.
-
-    Control characters, line ends, marks that turn the direction of writing.
-
-    >>> shown("pump\x1b[2J\u202e")
-    'pump\\x1b[2J\\u202e'
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
-    )
 
 
 class Line(logging.Formatter):

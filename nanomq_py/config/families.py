@@ -34,12 +34,14 @@ from nanomq_py.config.sections import (
     WebHook,
     WebHookRule,
 )
-from nanomq_py.config.units import BadValue
+from nanomq_py.config.units import BadValue, UserInUrl, is_text
 
 
 def _read(entry: Entry, key: Key) -> Any:
     try:
         return key.kind.parse(entry.value)
+    except UserInUrl:
+        raise entry.error(key.no_user, secret=True) from None
     except BadValue as bad:
         raise entry.error(bad.expected(key.kind.expected), secret=key.secret) from None
 
@@ -106,7 +108,7 @@ J = TypeVar("J", bound=msgspec.Struct)
 def _json(entry: Entry, kind: type[J], shape: str) -> J:
     try:
         return msgspec.json.decode(entry.value.encode(), type=kind)
-    except (msgspec.DecodeError, RecursionError) as fault:
+    except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as fault:
         raise entry.error(f"{shape} ({fault})") from None
 
 
@@ -127,12 +129,23 @@ def _acl_rules(entries: Entries) -> tuple[AclRule, ...]:
     return tuple(rules[n] for n in sorted(rules))
 
 
+def _headers(entries: Entries, prefix: str) -> tuple[tuple[str, str], ...]:
+    pattern = re.escape(prefix) + r"headers\.([A-Za-z0-9-]{1,64})"
+    headers = []
+    for match, entry in entries.take_matching(pattern):
+        if is_text(entry.value):
+            headers.append((match[1], entry.value))
+        else:
+            fault = entry.error("a text without control characters", secret=True)
+            entries.faults.add(fault)
+    return tuple(headers)
+
+
 def _http_auth(entries: Entries) -> HttpAuth:
     prefix = SECTIONS["auth_http"]
     requests = {}
     for name in HTTP_AUTH_REQUESTS:
-        pattern = re.escape(f"{prefix}{name}.headers.") + r"([A-Za-z0-9-]{1,64})"
-        headers = tuple((m[1], e.value) for m, e in entries.take_matching(pattern))
+        headers = _headers(entries, f"{prefix}{name}.")
         requests[name] = _section(
             entries, f"{prefix}{name}.", HttpAuthRequest, headers=headers
         )
@@ -141,8 +154,7 @@ def _http_auth(entries: Entries) -> HttpAuth:
 
 def _web_hook(entries: Entries) -> WebHook:
     prefix = SECTIONS["web_hook"]
-    pattern = re.escape(prefix) + r"headers\.([A-Za-z0-9-]{1,64})"
-    headers = tuple((m[1], e.value) for m, e in entries.take_matching(pattern))
+    headers = _headers(entries, prefix)
     rules = []
     pattern = re.escape(prefix) + r"rule\.([a-z]{1,20}\.[a-z]{1,20})\.(\d{1,9})"
     for match, entry in entries.take_matching(pattern):

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from nanomq_py.config.entries import ConfigError
-from nanomq_py.config.units import Kind
+from nanomq_py.config.units import Kind, UserInUrl
 
 
 class Applies(Enum):
@@ -29,6 +29,14 @@ class Key:
     applies: Applies
     secret: bool  # never logged, never shown
     heading: str  # of the keys from this one on, for people; empty: that of the one before
+
+    @property
+    def no_user(self) -> str:
+        """What is expected of a URL that names a user."""
+        return (
+            f"{self.kind.expected}, without a user name and password: the keys username and"
+            " password, or a header, are for these"
+        )
 
 
 def key(
@@ -67,6 +75,8 @@ class Checked:
                 continue
             try:
                 read = key.kind.parse(key.kind.render(value))
+            except UserInUrl:
+                raise ConfigError(f"{key.name}=(hidden): expected {key.no_user}") from None
             except (ValueError, TypeError, AttributeError):
                 raise _fault(key, value) from None
             if read == value and type(read) is type(value):

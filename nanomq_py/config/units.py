@@ -19,6 +19,10 @@ class BadValue(ValueError):
         return str(self) or usually
 
 
+class UserInUrl(BadValue):
+    """A URL that says who, and with which password: not to be shown."""
+
+
 class Kind(Protocol[T]):
     """How the values of one key are written."""
 
@@ -204,12 +208,29 @@ class Duration:
         return f"{value // 1000}s" if value % 1000 == 0 else f"{value}ms"
 
 
-def _too_long(text: str) -> bool:
-    """Return whether it is no text of UTF-8 of 65,535 bytes at most."""
+def shown(text: str) -> str:
+    r"""Return the text with what a terminal or a reader would obey written out.
+
+    Control characters, line ends, marks that turn the direction of writing.
+
+    >>> shown("pump\x1b[2J\u202e")
+    'pump\\x1b[2J\\u202e'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def is_text(text: str) -> bool:
+    """Return whether it is UTF-8 of 65,535 bytes at most, without control characters."""
+    if any(ord(c) < 32 or ord(c) == 127 for c in text):
+        return False
     try:
-        return len(text.encode()) > 65535
+        return len(text.encode()) <= 65535
     except UnicodeEncodeError:
-        return True
+        return False
 
 
 class _Verbatim:
@@ -238,9 +259,7 @@ class Text(_Verbatim):
     empty: bool = True
 
     def parse(self, text: str) -> str:
-        if any(ord(c) < 32 or ord(c) == 127 for c in text) or _too_long(text):
-            raise BadValue
-        if not text and not self.empty:
+        if not is_text(text) or (not text and not self.empty):
             raise BadValue
         return text
 
@@ -282,9 +301,11 @@ class Words(_Listed):
 class List(_Listed):
     """Texts with commas between; an empty text is an empty list."""
 
-    expected: str = "texts with commas between"
+    expected: str = "texts without control characters, with commas between"
 
     def parse(self, text: str) -> tuple[str, ...]:
+        if not is_text(text):
+            raise BadValue
         return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
@@ -403,6 +424,8 @@ _HAVE_PORTS = ("http", "https")  # when the URL names none
 class Url(_Verbatim):
     """A URL of one of a few schemes, with a host and a port (a path for IPC).
 
+    It holds no user name and password: URLs are shown, and keys of their own are not.
+
     >>> Url(("nmq-tcp",)).parse("broker+tcp://0.0.0.0:1883")
     'nmq-tcp://0.0.0.0:1883'
     """
@@ -417,6 +440,18 @@ class Url(_Verbatim):
         return f"a URL {' or '.join(forms)}"
 
     def parse(self, text: str) -> str:
+        try:
+            url = self._parse(text)
+        except BadValue:
+            # Whatever is wrong with it, what is before an @ may be a password.
+            if "@" in text and not text.partition("://")[0].endswith("ipc"):
+                raise UserInUrl from None
+            raise
+        if not url.partition("://")[0].endswith("ipc") and "@" in urlsplit(url).netloc:
+            raise UserInUrl
+        return url
+
+    def _parse(self, text: str) -> str:
         scheme, sign, rest = text.partition("://")
         known = _SCHEMES.get(scheme.lower(), "")
         if scheme not in self.schemes and known in self.schemes:
@@ -426,7 +461,7 @@ class Url(_Verbatim):
             port = parts.port
         except ValueError:
             raise BadValue from None
-        if parts.scheme not in self.schemes or re.search(r"\s", text):
+        if parts.scheme not in self.schemes or " " in text or not text.isprintable():
             raise BadValue
         if parts.scheme.endswith("ipc"):
             # As many bytes as a Unix socket's address has room for.

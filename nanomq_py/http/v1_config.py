@@ -17,7 +17,7 @@ from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.file import write_new
 from nanomq_py.config.key import Key, keys_of
 from nanomq_py.config.sections import Bridge, BridgeSubscription
-from nanomq_py.config.units import BadValue
+from nanomq_py.config.units import BadValue, UserInUrl
 from nanomq_py.http.reply import Code, Refused
 from nanomq_py.options import WINDOW
 
@@ -125,6 +125,8 @@ def _value(name: str, key: Key, value: object) -> Any:
         raise _refuse(name, kind.expected)
     try:
         parsed = kind.parse(kind.render(tuple(value) if isinstance(value, list) else value))
+    except UserInUrl:
+        raise _refuse(name, key.no_user) from None
     except BadValue as bad:
         raise _refuse(name, bad.expected(kind.expected)) from None
     if isinstance(value, list) and list(parsed) != value:

@@ -6,7 +6,8 @@ import pytest
 
 from nanomq_py import Config
 from nanomq_py.config import ConfigError, parse
-from nanomq_py.config.sections import HttpAuthRequest, WebHook
+from nanomq_py.config.reader import from_texts
+from nanomq_py.config.sections import Bridge, HttpAuthRequest, WebHook
 from nanomq_py.config.settings import differences, is_secret, settings_of
 
 
@@ -70,3 +71,59 @@ def test_headers_and_params_are_secrets() -> None:
 def test_headers_and_params_are_not_in_the_repr_of_what_a_program_makes() -> None:
     made = HttpAuthRequest(headers=(("A", "hunter2"),), params=("a=hunter2",))
     assert "hunter2" not in repr(made) + repr(WebHook(headers=(("A", "hunter2"),)))
+
+
+@pytest.mark.parametrize(
+    ("key", "url"),
+    [
+        ("bridge.mqtt.b.address", "mqtt-tcp://u:hunter2@h:1"),
+        ("bridge.mqtt.b.address", "mqtt-tcp://hunter2@h:1"),
+        ("bridge.mqtt.b.address", "mqtt-tcp://u:hun/ter2@h:1"),
+        ("bridge.mqtt.b.address", "mqtt-tcp://u:hunter2@h:x"),
+        ("bridge.mqtt.b.address", "u:hunter2@h:1"),
+        ("web.hook.url", "http://u:hunter2@h/"),
+        ("auth.http.auth_req.url", "https://u:hunter2@h"),
+        ("url", "nmq-tcp://u:hunter2@0.0.0.0:1883"),
+    ],
+)
+def test_url_takes_no_user_and_does_not_show_one(key: str, url: str) -> None:
+    (fault,) = faults_of(f"{key}={url}")
+    assert fault.startswith(f"x:1: {key}=(hidden): expected a URL ")
+    assert "without a user name" in fault
+    assert "ter2" not in fault
+    with pytest.raises(ConfigError) as caught:
+        Bridge(name="b", address="mqtt-tcp://u:hunter2@h:1")
+    assert "hunter2" not in str(caught.value)
+    assert "username" in str(caught.value)
+
+
+def test_sign_of_a_user_elsewhere_in_a_url_is_none() -> None:
+    config = parse("web.hook.url=http://h/a@b\nlistener.i.url=nmq-ipc:///tmp/a@b\n", "x")
+    assert config.web_hook.url == "http://h/a@b"
+    assert config.listeners[0].url == "nmq-ipc:///tmp/a@b"
+
+
+# --- texts that are no text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("acl.rule.1", '{"permit":"deny","topics":["a\udc80"]}'),
+        ("web.hook.rule.client.connack.1", '{"action":"a\udc80"}'),
+        ("listener.i.url", "nmq-ipc:///tmp/\udc80"),
+        ("url", "nmq-tcp://h\udc80:1"),
+        ("bridge.mqtt.b.forwards", "a,b\udc80"),
+        ("bridge.mqtt.b.forwards", "a\nauth.1.login=x"),
+        ("http_server.host", "\udc80"),
+        ("web.hook.headers.A", "a\udc80"),
+        ("web.hook.headers.A", "a\r\nB: c"),
+        ("auth.http.auth_req.headers.A", "\udc80"),
+    ],
+)
+def test_value_that_is_no_text_is_a_fault_of_its_key(name: str, value: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_texts({name: value}, "there")
+    (fault,) = caught.value.args
+    assert f"there: {name}=" in fault
+    fault.encode()
