@@ -167,13 +167,18 @@ def _web_hook(entries: Entries) -> WebHook:
 def _bridge(entries: Entries, name: str) -> Bridge:
     prefix = f"bridge.mqtt.{name}."
     pattern = re.escape(prefix) + r"subscription\.(\d{1,9})\.(topic|qos)"
-    numbers = sorted(
-        {int(m[1]) for key in entries.by_name if (m := re.fullmatch(pattern, key))}
-    )
-    subscriptions = tuple(
-        _section(entries, f"{prefix}subscription.{n}.", BridgeSubscription) for n in numbers
-    )
-    return _section(entries, prefix, Bridge, name=name, subscription=subscriptions)
+    found = (re.fullmatch(pattern, key) for key in entries.by_name)
+    numbers = sorted(dict.fromkeys(match[1] for match in found if match), key=int)
+    subscriptions = []
+    for number in numbers:
+        start = f"{prefix}subscription.{number}."
+        if f"{start}topic" not in entries.by_name:
+            entry = entries.by_name[f"{start}qos"]
+            section = entry.called.rpartition(".")[0]
+            what = f"{entry.where}: {section}.topic: missing, {section} needs one"
+            entries.faults.add(ConfigError(what))
+        subscriptions.append(_section(entries, start, BridgeSubscription))
+    return _section(entries, prefix, Bridge, name=name, subscription=tuple(subscriptions))
 
 
 def _bridges(entries: Entries) -> tuple[Bridge, ...]:
@@ -221,6 +226,7 @@ def known_names() -> list[str]:
 def build(given: Mapping[str, Entry], faults: Faults) -> Config:
     """Return the configuration. Raises ConfigError of all faults, or of the first many."""
     in_it = in_force(given, faults)
+    _refuse_strangers(in_it, faults)
     entries = Entries(in_it, faults)
     missing = tuple(sorted(missing_of(in_it), key=lambda found: line_of(str(found))))
     names = {entry.name: entry.written for entry in in_it.values() if entry.written}
@@ -238,7 +244,6 @@ def build(given: Mapping[str, Entry], faults: Faults) -> Config:
             kind = type(getattr(Config(), section))
             extra[section] = _section(entries, prefix, kind)
     values = _values(entries, "", Config)
-    _refuse_strangers(in_it, faults)
     ignored = []
     for entry in entries.by_name.values():
         if is_switch(entry.name):
