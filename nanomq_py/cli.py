@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from nanomq_py import __version__
 from nanomq_py.config import ConfigError, load, parse
@@ -22,9 +23,15 @@ from nanomq_py.config.file import ConfFile
 from nanomq_py.config.reader import from_environment, from_texts, texts_of
 from nanomq_py.config.settings import differences, settings_of
 from nanomq_py.config.shipped import shipped
+from nanomq_py.config.units import shown
 from nanomq_py.pidfile import AlreadyRunningError, PidFile, default_path, running_brokers
 
 PATIENCE_S = 10.0
+
+
+def _say(text: str, to: TextIO | None = None) -> None:
+    """Print a line; what is from a file does not steer the terminal."""
+    print(shown(text), file=to)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,45 +88,45 @@ def _file(conf: Path | None, url: str | None = None) -> ConfFile:
     return ConfFile(conf, _overrides(url))
 
 
-def _files(conf: Path | None, url: str | None) -> tuple[list[ConfFile], ConfigError | None]:
-    """Return what to start with, the best first, and what is wrong with the file itself.
+def _files(conf: Path | None, url: str | None) -> tuple[list[ConfFile], list[str]]:
+    """Return what to start with, the best first, and what is wrong with the others.
 
     Raises   ConfigError where there is nothing to start with
     """
     from nanomq_py import systemd  # with asyncio, which the other commands do without
 
-    before = _before(conf, url, systemd.config_of(os.environ))
+    before, faults = _before(conf, url, systemd.config_of(os.environ))
     try:
-        return [_file(conf, url), *before], None
+        return [_file(conf, url), *before], faults
     except ConfigError as fault:
         if not before:
-            raise
-        return before, fault
+            raise ConfigError(*fault.args, *faults) from None
+        return before, [f"{fault}; the broker goes on with what ran before the restart"]
 
 
 def _before(
     conf: Path | None, url: str | None, texts: Mapping[str, str] | None
-) -> list[ConfFile]:
-    """Return what ran before a restart; nothing when this is none."""
+) -> tuple[list[ConfFile], list[str]]:
+    """Return what ran before a restart, or why it cannot be read; nothing when this is none."""
     if texts is None:
-        return []
+        return [], []
     try:
         config = from_texts(texts, "before the restart")
-    except ConfigError:  # of another version
-        return []
-    return [ConfFile.taking_over(conf, _overrides(url), config)]
+    except ConfigError as fault:  # of another version
+        return [], [f"{fault}; the broker cannot go on with what ran before the restart"]
+    return [ConfFile.taking_over(conf, _overrides(url), config)], []
 
 
 def _start(conf: Path | None, url: str | None) -> int:
     from nanomq_py import systemd
 
     is_restart = systemd.OURS in os.environ
-    files, fault = _files(conf, url)
+    files, faults = _files(conf, url)
 
     def run(done: Callable[[int], None]) -> int:
         from nanomq_py import server  # the core's threads begin here, not before the fork
 
-        server.run(files, conf, fault=fault, serving=lambda: done(0))
+        server.run(files, conf, faults=faults, serving=lambda: done(0))
         return 0
 
     if is_restart or not files[0].reading.config.daemon:
@@ -181,13 +188,13 @@ def _signal(conf: Path | None, number: signal.Signals) -> _Signalled | None:
             why = "several are running: name one with --conf"
         elif (stranger := pid_file.holder()) is not None:
             why = f"process {stranger} has {pid_file.path}, and is no broker of its owner"
-        print(f"nanomq: no broker is running ({why})", file=sys.stderr)
+        _say(f"nanomq: no broker is running ({why})", to=sys.stderr)
         return None
     broker = _Signalled(pid_file, *found, told_at=pid_file.told()[0])
     try:
         os.kill(broker.pid, number)
     except OSError as fault:
-        print(f"nanomq: process {broker.pid}: {fault.strerror}", file=sys.stderr)
+        _say(f"nanomq: process {broker.pid}: {fault.strerror}", to=sys.stderr)
         return None
     return broker
 
@@ -198,7 +205,7 @@ def _stop(conf: Path | None) -> int:
         return 1
     if _until(lambda: not broker.file.alive(broker.pid)):
         return 0
-    print(f"nanomq: process {broker.pid} is still running", file=sys.stderr)
+    _say(f"nanomq: process {broker.pid} is still running", to=sys.stderr)
     return 1
 
 
@@ -218,9 +225,7 @@ def _restart(conf: Path | None) -> int:
         raise ConfigError(f"not restarted: {why}")
     if moved and file.running() is not None:
         return 0
-    print(
-        f"nanomq: process {broker.pid} did not restart; its log says why", file=sys.stderr
-    )
+    _say(f"nanomq: process {broker.pid} did not restart; its log says why", to=sys.stderr)
     return 1
 
 
@@ -236,13 +241,13 @@ def _reload(conf: Path | None) -> int:
         return 1
     file, pid = broker.file, broker.pid
     if not _until(lambda: file.told()[0] > broker.told_at or not file.alive(pid)):
-        print(f"nanomq: process {pid} has not answered yet", file=sys.stderr)
+        _say(f"nanomq: process {pid} has not answered yet", to=sys.stderr)
         return 1
     if (why := _refusal(broker)) is not None:
         raise ConfigError(f"not reloaded: {why}")
     _, told = file.told()
     if not told:
-        print(f"nanomq: process {pid} has ended; its log says why", file=sys.stderr)
+        _say(f"nanomq: process {pid} has ended; its log says why", to=sys.stderr)
         return 1
     titles = {
         "applied": "in force now",
@@ -251,9 +256,9 @@ def _reload(conf: Path | None) -> int:
     }
     for name, title in titles.items():
         if told[name]:
-            print(f"{title}: {', '.join(told[name])}")
+            _say(f"{title}: {', '.join(told[name])}")
     if not any(told.values()):
-        print("nothing has changed")
+        _say("nothing has changed")
     return 0
 
 
@@ -276,15 +281,15 @@ def _check(path: Path) -> int:
         with faults.gathered():
             look(config)
     if (text := ignored_keys(config)) is not None:
-        print(f"{path}: {text}")
+        _say(f"{path}: {text}")
     for text in exposed_files(reading):
-        print(f"nanomq: warning: {text}", file=sys.stderr)
+        _say(f"nanomq: warning: {text}", to=sys.stderr)
     for missing in config.said.missing:
-        print(f"nanomq: {missing}", file=sys.stderr)
+        _say(f"nanomq: {missing}", to=sys.stderr)
     faults.check()
     if config.said.missing:
         return 1
-    print(f"{path}: good")
+    _say(f"{path}: good")
     return 0
 
 
@@ -298,15 +303,15 @@ def _show(path: Path | None, *, defaults: bool) -> int:
     missing = {found.switch: found for found in config.said.missing}
     for name, setting in settings_of(config).items():
         if name in missing:
-            print(f"# not in this version: {missing.pop(name).loss}")
+            _say(f"# not in this version: {missing.pop(name).loss}")
         default = usual.get(name)
         if default is None or default.text != setting.text:
-            print(f"# default: {default.shown if default and default.text else '(none)'}")
-        print(f"{name}={setting.shown}")
+            _say(f"# default: {default.shown if default and default.text else '(none)'}")
+        _say(f"{name}={setting.shown}")
     for found in missing.values():
-        print(f"# {found.called}: not in this version: {found.loss}")
+        _say(f"# {found.called}: not in this version: {found.loss}")
     for name in dict.fromkeys(config.said.ignored):
-        print(f"# {name}: without a meaning in this version")
+        _say(f"# {name}: without a meaning in this version")
     return 0
 
 
@@ -322,7 +327,7 @@ def _diff(files: Sequence[Path]) -> int:
             _file(files[0] if files else None).reading.config,
         )
     for difference in differences(before, after):
-        print(f"{difference} ({difference.applies.value})")
+        _say(f"{difference} ({difference.applies.value})")
     return 0
 
 
@@ -332,10 +337,10 @@ def _told(act: Callable[[], int]) -> int:
         return act()
     except ConfigError as fault:
         for text in fault.args:
-            print(f"nanomq: {text}", file=sys.stderr)
+            _say(f"nanomq: {text}", to=sys.stderr)
         return 2
     except AlreadyRunningError as fault:
-        print(f"nanomq: {fault}", file=sys.stderr)
+        _say(f"nanomq: {fault}", to=sys.stderr)
         return 1
 
 

@@ -365,13 +365,13 @@ def run(
     files: Sequence[ConfFile],
     given_conf: Path | None,
     *,
-    fault: ConfigError | None = None,
+    faults: Sequence[str] = (),
     serving: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve in this process until it is told to stop. Raises ConfigError.
 
     files    the first that can be used; after a restart the last is what ran before
-    fault    why the file that the command line names is not among them
+    faults   why others are not among them: the file that the command line names, what ran
     serving  called once the broker serves
     """
     config = files[0].reading.config
@@ -379,8 +379,8 @@ def run(
     if not config.core_dumps:
         keep_secrets()
     _open_logs(config, is_restart=systemd.OURS in os.environ)
-    if fault is not None:
-        log.error(GOES_ON, fault)
+    for fault in faults:
+        log.error("%s", fault)
     allow_many_connections()
     core.set_arenas(max(2, os.cpu_count() or 2))
 

@@ -109,6 +109,37 @@ def test_check_says_what_will_not_happen_and_exits_1(conf: Path) -> None:
     assert nanomq("conf", "check", str(conf)).returncode == 0
 
 
+def test_nothing_in_a_file_steers_the_terminal(conf: Path) -> None:
+    conf.write_text(
+        "\x1b[2J\u202ex=1\nhttp_server.pass\x1b]0;own\x07word=x\nauth.1.login=\x9b2J\u202e\n",
+        encoding="utf-8",
+    )
+    done = nanomq("conf", "check", str(conf))
+    assert done.returncode == 2
+    assert "\\x1b[2J\\u202ex: unknown key" in done.stderr
+    assert "http_server.pass\\x1b]0;own\\x07word: unknown key" in done.stderr
+    assert all(c.isprintable() or c == "\n" for c in done.stderr), ascii(done.stderr)
+    conf.write_text(
+        "http_server.username=\u202eboss\nauth.1.login=\x9b2J\nauth.1.password=p\n"
+        "rule.sqlite.path\u202e=1\n",
+        encoding="utf-8",
+    )
+    for command in ("show", "diff", "check"):
+        done = nanomq("conf", command, str(conf))
+        text = done.stdout + done.stderr
+        assert all(c.isprintable() or c == "\n" for c in text), ascii(text)
+    assert "http_server.username=\\u202eboss\n" in nanomq("conf", "show", str(conf)).stdout
+
+
+def test_tokens_in_headers_are_hidden_and_warned_about(conf: Path) -> None:
+    conf.write_text("web.hook.headers.Authorization=Bearer hunter2\n")
+    conf.chmod(0o644)
+    for command in ("show", "diff", "check"):
+        done = nanomq("conf", command, str(conf))
+        assert "hunter2" not in done.stdout + done.stderr
+    assert "lets every user of this machine read web.hook.headers.Auth" in done.stderr
+
+
 def test_check_tells_every_fault_in_a_line_of_its_own(conf: Path) -> None:
     conf.write_text("msq_len=x\n\nno_such=1\nauth.1.login=a\n")
     done = nanomq("conf", "check", str(conf))
