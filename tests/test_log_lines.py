@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -129,6 +130,44 @@ def test_long_names_leave_room_for_the_reason(broker: Process) -> None:
         client.connect(long, user="anna", password=b"secret-of-anna")
         client.leave()
     broker.waits_for("disconnected: it sent DISCONNECT")
+
+
+def test_a_name_forges_no_field_of_a_line(broker: Process) -> None:
+    for client_id, shown in (
+        ("x', user 'admin', MQTT 5", r"x\', user \'admin\', MQTT 5"),
+        ("y\\x1b", r"y\\x1b"),  # what it sent is no ESC, and does not look like one
+        ("z\x1b\u202e\\'", r"z\x1b\u202e\\\'"),
+    ):
+        with broker.raw(5) as client:
+            client.connect(client_id, user="anna", password=b"secret-of-anna")
+            client.leave()
+        broker.waits_for(f"client '{shown}' connected: user 'anna', MQTT 5.0, ")
+        broker.waits_for(f"client '{shown}' disconnected: ")
+        with broker.raw(5) as client:
+            client.connect(client_id, user=client_id, password=b"x")
+        broker.waits_for(f"refused client '{shown}', user '{shown}': ")
+
+
+def test_a_long_name_of_quotes_is_cut_whole(broker: Process) -> None:
+    with broker.raw(5) as client:
+        client.connect("'" * 1000, user="anna", password=b"secret-of-anna")
+        client.leave()
+    broker.waits_for("connected: user 'anna', MQTT 5.0, ")
+    (line,) = [line for line in broker.lines if " connected: user" in line]
+    assert "client '" + r"\'" * 64 + "' connected: " in line
+
+
+def test_a_websocket_path_forges_no_field(start_broker: StartBroker) -> None:
+    broker = start_broker(
+        websocket__enable="true", websocket__url="nmq-ws://127.0.0.1:0/mqtt"
+    )
+    with socket.create_connection(("127.0.0.1", broker.ports["websocket.url"]), 5) as ws:
+        ws.sendall(
+            b"GET /x',y\\ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            b"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
+        )
+        broker.waits_for(r"refused: WebSocket path '/x\',y\\', expected '/mqtt'")
 
 
 def test_a_refusal_without_a_user_says_what_to_give(broker: Process) -> None:

@@ -18,47 +18,65 @@ is_obeyed(uint32_t c)
            c == 0x200f || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
-// Reads one character of up to three bytes; none that is obeyed has more. Returns the bytes
-// it took: 1 for what is no UTF-8, which stands for itself.
+// Reads the first character of what is not empty. Returns the bytes it took: 1 for what is
+// no UTF-8, which stands for itself.
 static size_t
-next(const unsigned char *at, uint32_t *c)
+next(nmq_bytes in, uint32_t *c)
 {
-    *c = at[0];
-    if ((at[0] & 0xe0) == 0xc0 && (at[1] & 0xc0) == 0x80) {
-        *c = (uint32_t) (at[0] & 0x1f) << 6 | (at[1] & 0x3fU);
-        return 2;
+    const uint8_t first = in.at[0];
+    const size_t more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc0 ? 1 : 0;
+
+    *c = first < 0x80 ? first : 0xfffd;
+    if (more == 0 || more >= in.len || first >= 0xf8) {
+        return 1;
     }
-    if ((at[0] & 0xf0) == 0xe0 && (at[1] & 0xc0) == 0x80 && (at[2] & 0xc0) == 0x80) {
-        *c = (uint32_t) (at[0] & 0x0f) << 12 | (at[1] & 0x3fU) << 6 | (at[2] & 0x3fU);
-        return 3;
+    uint32_t read = first & (0x3fU >> more);
+    for (size_t i = 1; i <= more; i++) {
+        if ((in.at[i] & 0xc0) != 0x80) {
+            return 1;
+        }
+        read = read << 6 | (in.at[i] & 0x3fU);
     }
-    if (*c >= 0x80) {
-        *c = 0xfffd;
-    }
-    return 1;
+    *c = read;
+    return more + 1;
 }
 
-// Writes the line with what would be obeyed as \xNN or \uNNNN; it is cut where there is no
-// more room.
+// Writes the text with what would be obeyed as \xNN or \uNNNN, and a \ before each of the
+// `marked`; it is cut where there is no room for one character more.
 static void
-show(const char *line, char *out, size_t room)
+show(nmq_bytes in, const char *marked, char *out, size_t room)
 {
-    const unsigned char *at = (const unsigned char *) line;
-
-    while (*at != '\0' && room > ESCAPED_BYTES) {
+    while (in.len > 0) {
+        char made[ESCAPED_BYTES + 1];
         uint32_t c;
-        size_t taken = next(at, &c);
-        size_t made = taken;
+        size_t taken = next(in, &c);
+        size_t len = taken;
         if (is_obeyed(c)) {
-            made = (size_t) snprintf(out, room, c < 0x100 ? "\\x%02x" : "\\u%04x", c);
+            len =
+                (size_t) snprintf(made, sizeof made, c < 0x100 ? "\\x%02x" : "\\u%04x", c);
+        } else if (c < 0x80 && strchr(marked, (int) c) != NULL) {
+            len = (size_t) snprintf(made, sizeof made, "\\%c", (int) c);
         } else {
-            memcpy(out, at, taken);
+            memcpy(made, in.at, taken);
         }
-        at += taken;
-        out += made;
-        room -= made;
+        if (len >= room) {
+            break;
+        }
+        memcpy(out, made, len);
+        in = (nmq_bytes){in.at + taken, in.len - taken};
+        out += len;
+        room -= len;
     }
     *out = '\0';
+}
+
+nmq_log_text
+nmq_log_quoted(nmq_bytes in)
+{
+    nmq_log_text shown;
+
+    show(in, "'\\", shown.text, sizeof shown.text);
+    return shown;
 }
 
 bool
@@ -80,7 +98,7 @@ nmq_log_write(const nmq_log *log, int level, const char *format, ...)
     va_start(args, format);
     (void) vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    show(line, shown, sizeof shown);
+    show(nmq_bytes_of(line), "", shown, sizeof shown);
     log->write(log->arg, level, shown);
 }
 

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/bytes.h"
+
 // Values of Python's logging module, so that nothing translates them.
 enum nmq_log_level {
     NMQ_LOG_DEBUG = 10,
@@ -19,7 +21,20 @@ typedef struct {
     int level; // atomic: lines below it are not made
 } nmq_log;
 
-enum { NMQ_LOG_LINE_BYTES = 512 }; // a longer line is cut
+enum {
+    NMQ_LOG_LINE_BYTES = 512, // a longer line is cut
+    NMQ_LOG_TEXT_BYTES = 128, // of one text in it: the line has to hold the rest
+};
+
+typedef struct {
+    char text[NMQ_LOG_TEXT_BYTES + 1];
+} nmq_log_text;
+
+// What a peer sent, as it stands between two ' in a line: it ends there and nowhere before,
+// and one text only looks like that. A ' and a \ have a \ before them, what would steer a
+// terminal is \xNN or \uNNNN; whole characters, as many as there is room for. Returned by
+// value, so that it can be an argument of a log line.
+nmq_log_text nmq_log_quoted(nmq_bytes in);
 
 // What a peer sent may be among the values: characters that would steer a terminal, end the
 // line or turn its direction are written as \xNN or \uNNNN.

@@ -5,10 +5,7 @@
 #include "base/status.h"
 #include "mqtt/reason.h"
 
-enum {
-    NAME_BYTES = 128, // of a client identifier or user name: the line has to hold the rest
-    WHO_BYTES = 2 * NAME_BYTES + 64,
-};
+enum { WHO_BYTES = NMQ_LOG_TEXT_BYTES + 64 };
 
 // What an operator changes to let such a client in.
 static const struct {
@@ -41,12 +38,6 @@ advice_for(uint8_t code)
     return NULL;
 }
 
-static int
-shown_bytes(nmq_bytes name)
-{
-    return name.len < NAME_BYTES ? (int) name.len : NAME_BYTES;
-}
-
 // Writes "user 'NAME'", or that there is none.
 static const char *
 user_text(nmq_bytes name, char text[WHO_BYTES])
@@ -54,8 +45,7 @@ user_text(nmq_bytes name, char text[WHO_BYTES])
     if (name.at == NULL) {
         return "no user name";
     }
-    (void) snprintf(text, WHO_BYTES, "user '%.*s'", shown_bytes(name),
-                    (const char *) name.at);
+    (void) snprintf(text, WHO_BYTES, "user '%s'", nmq_log_quoted(name).text);
     return text;
 }
 
@@ -72,13 +62,12 @@ nmq_conn_log_connected(const nmq_conn *conn, const nmq_attach *attach, bool sess
     }
     nmq_bytes listener = conn->settings->name;
     nmq_log_write(log, NMQ_LOG_INFO,
-                  "%s: client '%.*s' connected: %s, MQTT %s, keep alive %u s, %s session, "
+                  "%s: client '%s' connected: %s, MQTT %s, keep alive %u s, %s session, "
                   "listener '%.*s'",
-                  nmq_conn_name(conn).text, shown_bytes(attach->client_id),
-                  (const char *) attach->client_id.at, user_text(attach->user_name, user),
-                  versions[attach->version], attach->keep_alive_s,
-                  session_present ? "kept" : "new", (int) listener.len,
-                  (const char *) listener.at);
+                  nmq_conn_name(conn).text, nmq_log_quoted(attach->client_id).text,
+                  user_text(attach->user_name, user), versions[attach->version],
+                  attach->keep_alive_s, session_present ? "kept" : "new",
+                  (int) listener.len, (const char *) listener.at);
 }
 
 void
@@ -93,8 +82,8 @@ nmq_conn_log_refused(const nmq_conn *conn, nmq_fault fault)
     }
     if (conn->connecting != NULL) {
         const nmq_connect *c = conn->connecting;
-        (void) snprintf(who, sizeof who, " client '%.*s', %s", shown_bytes(c->client_id),
-                        (const char *) c->client_id.at,
+        (void) snprintf(who, sizeof who, " client '%s', %s",
+                        nmq_log_quoted(c->client_id).text,
                         user_text(c->has_user_name ? c->user_name : (nmq_bytes){0}, user));
     }
     const char *what_to_do = advice_for(fault.code);
@@ -143,8 +132,8 @@ nmq_conn_log_ended(const nmq_conn *conn)
     nmq_bytes id = conn->client->session->client_id;
     const nmq_fault *end = &conn->end;
     bool has_code = end->code != NMQ_RC_SUCCESS;
-    nmq_log_write(log, NMQ_LOG_INFO, "%s: client '%.*s' disconnected: %s%s%s",
-                  nmq_conn_name(conn).text, shown_bytes(id), (const char *) id.at,
+    nmq_log_write(log, NMQ_LOG_INFO, "%s: client '%s' disconnected: %s%s%s",
+                  nmq_conn_name(conn).text, nmq_log_quoted(id).text,
                   has_code ? nmq_reason_text(end->code) : "",
                   has_code && end->why != NULL ? ", " : "",
                   end->why != NULL ? end->why

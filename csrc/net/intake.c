@@ -7,8 +7,6 @@
 #include "net/conn_linger.h"
 #include "net/proxy.h"
 
-enum { PATH_CHARS = 100 }; // of a path, in a log line
-
 // Drops bytes off the front of the raw part.
 static void
 drop(nmq_conn *conn, size_t count)
@@ -83,21 +81,18 @@ upgrade(nmq_conn *conn, nmq_buf *reply)
 }
 
 // Who runs the broker is told of a path that is not the one, as most clients do not say
-// what the answer was. What cannot be printed is a '?'.
+// what the answer was.
 static void
 tell_path(nmq_conn *conn)
 {
     nmq_bytes asked = nmq_ws_path((nmq_bytes){conn->in.at, conn->in.len});
     nmq_bytes path = conn->settings->path;
-    char text[PATH_CHARS + 1] = "";
 
-    for (size_t i = 0; i < PATH_CHARS && i < asked.len; i++) {
-        text[i] = (char) (asked.at[i] > ' ' && asked.at[i] < 0x7f ? asked.at[i] : '?');
-    }
     nmq_log_write(&conn->conns->router->log,
                   nmq_gate_refusal_level(&conn->conns->gate, NMQ_REFUSAL_PATH),
                   "%s: refused: WebSocket path '%s', expected '%.*s'",
-                  nmq_conn_name(conn).text, text, (int) path.len, (const char *) path.at);
+                  nmq_conn_name(conn).text, nmq_log_quoted(asked).text, (int) path.len,
+                  (const char *) path.at);
 }
 
 // What comes before a fault or a close frame is still handled.

@@ -158,8 +158,8 @@ cut(nmq_conns *conns, nmq_conn *conn, uint64_t bytes)
     (void) pthread_mutex_unlock(&link->lock);
     nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_CUTS, 1);
     nmq_log_write(&router->log, NMQ_LOG_ERROR,
-                  "memory is out: cut '%.*s' (%s), whose connection held %llu bytes",
-                  (int) id.len, (const char *) id.at, nmq_conn_name(conn).text,
+                  "memory is out: cut '%s' (%s), whose connection held %llu bytes",
+                  nmq_log_quoted(id).text, nmq_conn_name(conn).text,
                   (unsigned long long) bytes);
     nmq_conn_disconnect(link, NMQ_RC_QUOTA_EXCEEDED);
     conn->stream->ops->close(conn->stream); // what waits for it would not fit through

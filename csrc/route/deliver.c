@@ -105,8 +105,8 @@ nmq_router_tell_stuck(nmq_router *router, nmq_bytes client_id)
 {
     nmq_counters_add(&router->counters, NMQ_COUNT_SLOW_CONSUMERS, 1);
     nmq_log_write(&router->log, NMQ_LOG_WARNING,
-                  "client '%.*s' reads too slowly; it loses QoS 0 until it catches up",
-                  (int) client_id.len, (const char *) client_id.at);
+                  "client '%s' reads too slowly; it loses QoS 0 until it catches up",
+                  nmq_log_quoted(client_id).text);
 }
 
 void

@@ -51,8 +51,8 @@ tell_not_kept(nmq_router *router, const nmq_message *message)
     nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_RETAINED, 1);
     if (nmq_log_is_due(&router->not_kept_ms, nmq_clock_now_ms())) {
         nmq_log_write(&router->log, NMQ_LOG_WARNING,
-                      "retained messages are at their bound: '%.*s' is not kept",
-                      (int) topic.len, (const char *) topic.at);
+                      "retained messages are at their bound: '%s' is not kept",
+                      nmq_log_quoted(topic).text);
     }
 }
 

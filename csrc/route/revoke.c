@@ -96,8 +96,8 @@ kick_one(const search *s, nmq_client *client)
     }
     const nmq_bytes id = client->session->client_id;
     nmq_log_write(&client->router->log, NMQ_LOG_INFO,
-                  "client '%.*s' is disconnected: its user may not come in any more",
-                  (int) id.len, (const char *) id.at);
+                  "client '%s' is disconnected: its user may not come in any more",
+                  nmq_log_quoted(id).text);
     link->ops->disconnect(link, s->whom->reason_code);
     nmq_link_unref(link);
     return true;

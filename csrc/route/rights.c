@@ -55,10 +55,9 @@ tell_ended(const trial *t, nmq_bytes text, int before)
 
     if (before < LINES) {
         nmq_log_write(&t->client->router->log, NMQ_LOG_INFO,
-                      "client '%.*s': its subscription '%.*s' ends, it is not allowed any "
+                      "client '%s': its subscription '%s' ends, it is not allowed any "
                       "more",
-                      (int) id.len, (const char *) id.at, (int) text.len,
-                      (const char *) text.at);
+                      nmq_log_quoted(id).text, nmq_log_quoted(text).text);
     }
 }
 
@@ -160,9 +159,9 @@ judge(trial *t, bool attaches)
     nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DENIED, dropped);
     if (ended > LINES || dropped > 0) {
         nmq_log_write(&router->log, NMQ_LOG_INFO,
-                      "client '%.*s': %d subscriptions and %u messages that waited are not "
+                      "client '%s': %d subscriptions and %u messages that waited are not "
                       "allowed any more",
-                      (int) id.len, (const char *) id.at, ended, (unsigned) dropped);
+                      nmq_log_quoted(id).text, ended, (unsigned) dropped);
     }
     return ended;
 }
@@ -220,8 +219,8 @@ nmq_rights_judge_will(nmq_client *client)
     nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DROPPED, 1);
     nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DENIED, 1);
     nmq_log_write(&router->log, NMQ_LOG_INFO,
-                  "client '%.*s': its will is not sent, it is not allowed any more",
-                  (int) session->client_id.len, (const char *) session->client_id.at);
+                  "client '%s': its will is not sent, it is not allowed any more",
+                  nmq_log_quoted(session->client_id).text);
 }
 
 bool
