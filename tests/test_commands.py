@@ -183,6 +183,7 @@ def test_readme_from_its_first_line_on(
 # --- docs/
 
 
+@pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="a shell preloads no sanitizer")
 def test_commands_of_reload_md(
     tmp_path: Path, start_broker: StartBroker, shells: Callable[..., Shells]
 ) -> None:

@@ -189,6 +189,7 @@ BLOCKS = [
 ]
 
 
+@pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="a shell preloads no sanitizer")
 @pytest.mark.parametrize(("page", "block"), BLOCKS)
 def test_shell_blocks_can_be_run(page: str, block: str, tmp_path: Path) -> None:
     for name, module in (("nanomq", "-m nanomq_py"), ("python3", "")):
