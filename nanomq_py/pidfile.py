@@ -5,7 +5,9 @@
     1234 5678901234 4711        process number, when it began to serve, when it was started
     [5678909999, {...}]         what the latest reload or refused restart said
 
-The number is never trusted: the kernel says which process holds the lock.
+The number is not trusted: the kernel says which process holds the lock. During a restart, when
+there is no lock, the first line ends in a mark: the process of that number, with that time of
+its start, and of the file's owner, is the broker, since all three stay across exec.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import stat
 import struct
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ from nanomq_py.folder import UnsafeError, claim
 
 _SYSTEMS = Path("/run/nanomq")  # root's, or that of systemd's RuntimeDirectory=nanomq
 _LOCK = "@hhqqi0q"  # struct flock: type, whence, start, length, process
+_MARK = "restarting"
 _OURS = re.compile(rb"(\d+ \d+[^\n]*\n.*)?", re.DOTALL)
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _MOST_BYTES = 1 << 20
@@ -48,6 +52,11 @@ def default_path(conf: Path | None) -> Path:
     places = [folder / f"{tag}.pid" for folder in _folders()]
     known = places if conf is not None else places[:1]
     return next((p for p in known if PidFile(p).running() is not None), places[0])
+
+
+def place_of(pid_file: str | None, conf: Path | None) -> Path:
+    """Return the place for the broker of that configuration, whose key ``pid_file`` that is."""
+    return Path(pid_file) if pid_file else default_path(conf)
 
 
 def _is_mine(folder: Path) -> bool:
@@ -116,13 +125,16 @@ def _user(pid: int) -> int | None:
 class PidFile:
     """Holds the lock from :meth:`take` to :meth:`release`; the kernel drops it at a crash.
 
+    From :meth:`hand_on` to the next process's :meth:`take` the mark stands for it.
+
     The lock is the process's: only one object of a process may stand for a path.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd: int | None = None
-        self._size = 0  # of the first line
+        self._line = b""  # the first one, of ours
+        self._is_handed_on = False
 
     def take(self) -> bool:
         """Write our number. Returns False when a running broker holds the file.
@@ -130,6 +142,9 @@ class PidFile:
         Raises   UnsafeError where another user could write; OSError when it cannot be written
         """
         claim(self.path.parent)
+        found = self.running()  # it may be restarting: then there is no lock to meet
+        if found is not None and found[0] != os.getpid():
+            return False
         while True:
             try:
                 fd = self._lock()
@@ -138,12 +153,18 @@ class PidFile:
                 continue
             except BlockingIOError:
                 return False
-        line = f"{os.getpid()} {time.monotonic_ns()} {_started('self')}\n".encode()
+        line = f"{os.getpid()} {time.monotonic_ns()} {_started('self')}"
+        self._fd, self._is_handed_on = fd, False
         os.fchmod(fd, 0o600)
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, line, 0)
-        self._fd, self._size = fd, len(line)
+        self._begin(line)
         return True
+
+    def _begin(self, line: str) -> None:
+        """Make that the first line, and the only one. Never is the file without one."""
+        assert self._fd is not None
+        self._line = f"{line}\n".encode()
+        os.pwrite(self._fd, self._line, 0)
+        os.ftruncate(self._fd, len(self._line))
 
     def _lock(self) -> int:
         fd = self._open()
@@ -179,11 +200,32 @@ class PidFile:
         if not ours or not _OURS.fullmatch(os.pread(fd, _MOST_BYTES, 0)):
             raise UnsafeError(f"{self.path} is no file of a broker")
 
+    def hand_on(self) -> None:
+        """Leave the file to the process that this one becomes, marked."""
+        if self._fd is None:
+            return
+        with contextlib.suppress(OSError):
+            self._begin(f"{self._line.decode().rstrip()} {_MARK}")
+        os.close(self._fd)
+        self._fd, self._is_handed_on = None, True
+
     def release(self) -> None:
+        """Remove the file, also one that was handed on, when nobody follows."""
+        if self._fd is None and not self._is_handed_on:
+            return
+        self.path.unlink(missing_ok=True)
         if self._fd is not None:
-            self.path.unlink(missing_ok=True)
             os.close(self._fd)
-            self._fd = None
+        self._fd, self._is_handed_on = None, False
+
+    def drop(self, before: Iterable[Path]) -> None:
+        """Remove files that this process handed on, where this one has taken their place."""
+        for path in before:
+            if os.path.realpath(path) == os.path.realpath(self.path):
+                continue
+            found = PidFile(path)._look()
+            if found is not None and found[0] == os.getpid():
+                path.unlink(missing_ok=True)
 
     def tell(self, outcome: object) -> None:
         """Leave word of a reload, for :meth:`told`. It needs no descriptor."""
@@ -191,8 +233,8 @@ class PidFile:
             return
         line = json.dumps([time.monotonic_ns(), outcome]).encode() + b"\n"
         with contextlib.suppress(OSError):
-            os.pwrite(self._fd, line, self._size)
-            os.ftruncate(self._fd, self._size + len(line))
+            os.pwrite(self._fd, line, len(self._line))
+            os.ftruncate(self._fd, len(self._line) + len(line))
 
     def told(self) -> tuple[int, dict[str, Any]]:
         """Return the word of the latest reload, and when it was; 0: never."""
@@ -209,7 +251,10 @@ class PidFile:
         return stamp, outcome
 
     def _look(self) -> tuple[int, int, list[str]] | None:
-        """Return who holds the lock, whose file it is, and its first line; None: nobody."""
+        """Return who holds the lock, whose file it is, and its first line; None: nobody.
+
+        A process that restarts counts as its holder.
+        """
         try:
             fd = os.open(self.path, _READ)
         except OSError:
@@ -223,7 +268,19 @@ class PidFile:
             return None
         finally:
             os.close(fd)
-        return None if kind == fcntl.F_UNLCK else (pid, owner, line.split(" "))
+        words = line.split(" ")
+        if kind != fcntl.F_UNLCK:
+            return pid, owner, words
+        if words[3:] != [_MARK] or not words[0].isdigit():
+            return None
+        pid = int(words[0])
+        return (pid, owner, words) if self._is_proved(pid, owner, words) else None
+
+    @classmethod
+    def _is_proved(cls, pid: int, owner: int, words: list[str]) -> bool:
+        """Return whether the process was started when the file says, by the file's owner."""
+        named = words[:3:2] == [str(pid), _started(pid)]
+        return named and owner == _user(pid) and cls.alive(pid)
 
     def holder(self) -> int | None:
         """Return the process that holds the file, whatever it is; None: nobody does."""
@@ -234,16 +291,14 @@ class PidFile:
         """Return the broker that holds the file, None when there is none.
 
         Its process number, and when it began: a restart keeps the number. It is proved: the
-        kernel names the process, it was started when the file says, and it belongs to the
-        user whose file that is, who could signal it himself.
+        kernel names the process, unless it restarts just now; it was started when the file
+        says, and it belongs to the user whose file that is, who could signal it himself.
         """
         found = self._look()
         if found is None:
             return None
-        pid, owner, line = found
-        if line[::2] != [str(pid), _started(pid)] or owner != _user(pid):
-            return None
-        return pid, line[1]
+        pid, owner, words = found
+        return (pid, words[1]) if self._is_proved(pid, owner, words) else None
 
     @staticmethod
     def alive(pid: int) -> bool:

@@ -10,11 +10,12 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from nanomq_py import core, logs, systemd
+from nanomq_py import core, logs, successor, systemd
 from nanomq_py.broker import Broker, HandOver
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.file import ConfFile
@@ -26,7 +27,7 @@ from nanomq_py.http.serving import Serving
 from nanomq_py.http.v1 import Api
 from nanomq_py.listeners import Inherited
 from nanomq_py.memory import Trimmer, resident_bytes
-from nanomq_py.pidfile import AlreadyRunningError, PidFile, default_path
+from nanomq_py.pidfile import AlreadyRunningError, PidFile, place_of
 from nanomq_py.reload import Change, Reloader
 from nanomq_py.verify import (
     check_files,
@@ -41,6 +42,7 @@ start_log = logging.getLogger("nanomq.start")
 
 GOES_ON = "%s; the broker goes on with what ran before the restart"
 KEEP_DESCRIPTORS = 4  # free ones that a restart needs
+HEARD_S = 0.001  # more than a turn of the loop
 STOP_WITHIN_S = 1.2  # for the clients; the whole stop must stay under 2 s
 
 
@@ -71,8 +73,7 @@ class Server:
         gate = Gate(make_guard(config.http_server))
         app = make_app(Api(self.broker, self.reloader, self), gate)
         self.http = Serving(gate, app)
-        path = Path(config.pid_file) if config.pid_file else default_path(given_conf)
-        self._pid_file = PidFile(path)
+        self.pid_file = PidFile(place_of(config.pid_file, given_conf))
         self._stopping = asyncio.Event()
         self._restarts = False
         # Descriptors of what a restart leaves: sessions, configuration.
@@ -91,7 +92,7 @@ class Server:
 
     def _take_pid_file(self) -> None:
         """Take it. Raises ConfigError, where others could write it; AlreadyRunningError."""
-        file = self._pid_file
+        file = self.pid_file
         try:
             if file.take():
                 return
@@ -120,9 +121,8 @@ class Server:
             )
 
     async def _warn_of_exposed_files(self) -> None:
-        for text in await asyncio.to_thread(
-            list, exposed_files(self.reloader.file.reading)
-        ):
+        reading = self.reloader.file.reading
+        for text in await asyncio.to_thread(list, exposed_files(reading)):
             log.warning("%s", text)
 
     async def start(self, left: Left) -> None:
@@ -138,8 +138,12 @@ class Server:
             try:
                 await self._start_parts(left)
             except BaseException:
-                self._pid_file.release()
+                if left.is_restart and not left.inherited.is_last_resort:
+                    self.pid_file.hand_on()  # to the next try
+                else:
+                    self.pid_file.release()
                 raise
+        successor.hear()  # behind the core's threads, which go on holding them
         self._warn_of_little_memory()
         self._tell_where()
         systemd.notify("READY=1")
@@ -210,7 +214,7 @@ class Server:
             self._left = (os.memfd_create("nanomq-state"), os.memfd_create("nanomq-config"))
         except OSError as fault:
             log.error("not restarted: %s", fault.strerror)
-            self._pid_file.tell({"error": fault.strerror})
+            self.pid_file.tell({"error": fault.strerror})
             return
         log.info("restarting")
         self._restarts = True
@@ -226,7 +230,7 @@ class Server:
             await self.check_restart()
         except ConfigError as fault:
             log.error("not restarted: %s", fault)
-            self._pid_file.tell({"error": str(fault)})
+            self.pid_file.tell({"error": str(fault)})
         else:
             self.request_restart()
 
@@ -244,21 +248,27 @@ class Server:
         else:
             told = asdict(outcome)
         systemd.notify("READY=1")
-        self._pid_file.tell(told)
+        self.pid_file.tell(told)
 
     async def stop(self) -> None:
         """Stop in the reverse order, within 2 s."""
         systemd.notify("RELOADING=1" if self._restarts else "STOPPING=1")
         await self.reloader.close(STOP_WITHIN_S)
-        self._pid_file.release()
         if self._restarts:
+            self.pid_file.hand_on()
             self.handed_over = self.broker.hand_over(self._left[0])
             self._keep_config()
+        else:
+            self.pid_file.release()
         self.http.leave()
         await self.broker.stop(timeout_s=STOP_WITHIN_S)
         await self.http.stopped(0.5)
+        if self._restarts:
+            successor.hold()
+            await asyncio.sleep(HEARD_S)  # for what has come before that
         if not self._restarts:
             self.handed_over = None
+            self.pid_file.release()
         log.info("stopped")
 
     def _keep_config(self) -> None:
@@ -335,6 +345,8 @@ async def _started(files: Sequence[ConfFile], given_conf: Path | None) -> Server
     is_restart = systemd.OURS in os.environ
     ours = os.environ.pop(systemd.OURS, "").split(":")
     inherited = Inherited(systemd.take_sockets(os.environ), ours)
+    # Looked for now: that would drop a lock of ours.
+    before = [place_of(file.reading.config.pid_file, given_conf) for file in files]
     with systemd.state_of(os.environ) as state:
         for file in files:
             server = Server(file, given_conf)
@@ -347,18 +359,10 @@ async def _started(files: Sequence[ConfFile], given_conf: Path | None) -> Server
                     raise
                 log.error(GOES_ON, fault)
                 inherited.give_again()
+    server.pid_file.drop(before)
     for name in inherited.close():
         log.warning("inherited socket %s: no listener has that name or address", name)
     return server
-
-
-def become_successor(handed_over: HandOver, left: Mapping[str, int]) -> None:
-    """Begin this process anew, with the same arguments and these listening sockets."""
-    for number in (signal.SIGHUP, signal.SIGUSR2):  # until the next process takes them
-        signal.signal(number, signal.SIG_IGN)
-    environ = {**os.environ, systemd.OURS: ":".join(handed_over.ours)}
-    systemd.pass_sockets(handed_over.sockets, environ, left)
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606
 
 
 def run(
@@ -374,6 +378,7 @@ def run(
     faults   why others are not among them: the file that the command line names, what ran
     serving  called once the broker serves
     """
+    successor.hold()  # before the core's threads begin, which leave signals to this one
     config = files[0].reading.config
     core_bounds = resource.getrlimit(resource.RLIMIT_CORE)
     if not config.core_dumps:
@@ -385,6 +390,8 @@ def run(
     core.set_arenas(max(2, os.cpu_count() or 2))
 
     async def serve() -> Server:
+        threads = ThreadPoolExecutor(initializer=successor.hold)
+        asyncio.get_running_loop().set_default_executor(threads)
         server = await _started(files, given_conf)
         serving()
         await server.run()
@@ -395,4 +402,4 @@ def run(
         logging.shutdown()
         resource.setrlimit(resource.RLIMIT_CORE, core_bounds)
         allow_many_connections()  # somebody may have taken some meanwhile
-        become_successor(server.handed_over, server.left)
+        successor.become(server.handed_over, server.left)
