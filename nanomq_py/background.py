@@ -13,6 +13,8 @@ import contextlib
 import os
 from collections.abc import Callable
 
+from nanomq_py import terminal
+
 
 def detach() -> Callable[[int], None]:
     """Go on as a daemon, before any thread is there; what was the process waits.
@@ -38,6 +40,7 @@ def detach() -> Callable[[int], None]:
         if writer < 0:
             return
         if code == 0:
+            terminal.flush()
             _leave_terminal()
         with contextlib.suppress(OSError):  # nobody waits any more
             os.write(writer, bytes([code]))

@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import logging.handlers
 import os
+import socket
 import stat
 import sys
 import time
@@ -17,6 +17,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TextIO
 
+from nanomq_py import terminal
 from nanomq_py.config import ConfigError
 from nanomq_py.config.sections import Log
 from nanomq_py.config.units import shown
@@ -28,6 +29,15 @@ ALWAYS = ("nanomq.audit", "nanomq.start")
 REPEAT_S = 10.0
 COMPLAINT_S = 60.0  # between two words on stderr about lines that cannot be written
 MOST_KINDS = 256
+MOST_KEPT_BYTES = 1 << 20  # of a log file that is cut: they are read and written at once
+_USER = 1  # syslog's facility
+_SEVERITIES = {
+    logging.CRITICAL: 2,
+    logging.ERROR: 3,
+    logging.WARNING: 4,
+    logging.INFO: 6,
+    logging.DEBUG: 7,
+}
 
 
 class Repeats(logging.Filter):
@@ -84,56 +94,134 @@ class Line(logging.Formatter):
 
 
 class _Quiet(logging.Handler):
-    """Says once a minute on stderr what keeps it from writing, not a traceback a line."""
+    """Says once a minute on stderr what keeps it from writing, not a traceback a line.
+
+    How many lines were lost is told in the log too, by the first one that is written again.
+    """
 
     _since = -COMPLAINT_S
-    _lost = 0
+    _lost = 0  # since a line was written
+    _untold = 0  # of them, on stderr
+    _why = ""
+
+    def _put(self, record: logging.LogRecord) -> None:
+        """Write one line. Raises what keeps it from that."""
+        raise NotImplementedError
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if self._lost > 0:
+                self._put(_made_up("%d lines were lost: %s", self._lost, self._why))
+                self._lost = self._untold = 0
+            self._put(record)
+        except Exception:
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
         self._lost += 1
-        self._complain()
+        self._untold += 1
+        self._why = _reason(sys.exc_info()[1])
+        self._complain(self._why)
 
-    def _complain(self) -> None:
-        """Tell of the exception that is being handled."""
+    def _complain(self, why: str) -> None:
         now = time.monotonic()
-        if now - self._since < COMPLAINT_S or sys.stderr is None:
-            return
-        fault = sys.exc_info()[1]
-        why = shown(getattr(fault, "strerror", None) or repr(fault))
+        if now - self._since >= COMPLAINT_S:
+            self._tell(why)
+            self._since = now
+
+    def _tell(self, why: str) -> None:
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(f"nanomq: log: {self}: {why}; {self._lost} lines are lost\n")
-            sys.stderr.flush()
-        self._since, self._lost = now, 0
+            lost = f"; {self._untold} lines are lost" if self._untold > 0 else ""
+            terminal.say(f"nanomq: log: {self}: {why}{lost}")
+        self._untold = 0
+
+    def close(self) -> None:
+        if self._untold > 0:
+            self._tell(self._why)
+        super().close()
+
+
+def _reason(fault: BaseException | None) -> str:
+    return shown(getattr(fault, "strerror", None) or repr(fault))
+
+
+def _made_up(text: str, *values: object) -> logging.LogRecord:
+    return logging.makeLogRecord(
+        {
+            "name": "nanomq",
+            "levelno": logging.WARNING,
+            "levelname": "WARNING",
+            "msg": text,
+            "args": values,
+        }
+    )
 
 
 class _Console(_Quiet):
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        self._stream = stream
+        self._outlet = terminal.outlet(stream)
 
     def __str__(self) -> str:
         return "console"
 
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._stream.write(self.format(record) + "\n")
-            self._stream.flush()
-        except Exception:
-            self.handleError(record)
+    def _put(self, record: logging.LogRecord) -> None:
+        self._outlet.write(self.format(record) + "\n")
+
+    def flush(self) -> None:
+        self._outlet.flush()
 
 
-class _Syslog(_Quiet, logging.handlers.SysLogHandler):
-    def _connect_unixsocket(self, address: str) -> None:
-        super()._connect_unixsocket(address)
-        self.socket.setblocking(False)  # the loop waits for no daemon: the line is lost
+class _Syslog(_Quiet):
+    """The socket of a syslog daemon, which is not waited for: what it does not take is lost.
+
+    Source   syslog(3): <facility * 8 + severity>text
+    """
+
+    def __init__(self, path: str) -> None:
+        """Connect. Raises OSError."""
+        super().__init__()
+        self._path = path
+        self._sock = self._connected()
 
     def __str__(self) -> str:
         return "syslog"
 
+    def _connected(self) -> socket.socket:
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            sock = socket.socket(socket.AF_UNIX, kind | socket.SOCK_NONBLOCK)
+            try:
+                sock.connect(self._path)
+                return sock
+            except OSError as fault:
+                sock.close()
+                if fault.errno != errno.EPROTOTYPE or kind == socket.SOCK_STREAM:
+                    raise
+        raise AssertionError
+
+    def _put(self, record: logging.LogRecord) -> None:
+        severity = _SEVERITIES.get(record.levelno, 7)
+        data = f"<{_USER * 8 + severity}>{self.format(record)}\0".encode()
+        try:
+            count = self._sock.send(data)
+        except BlockingIOError:
+            raise OSError(errno.EAGAIN, "the daemon does not read") from None
+        except OSError:  # the daemon was started anew
+            self._sock.close()
+            self._sock = self._connected()
+            count = self._sock.send(data)
+        if count < len(data):  # of a stream, whose next line would be part of this one
+            self._sock.close()
+            raise OSError(errno.EAGAIN, "the daemon does not read")
+
+    def close(self) -> None:
+        self._sock.close()
+        super().close()
+
 
 def _open_log(path: Path) -> int:
     """Open a log file to append: of mode 0600, and nobody else's. Raises OSError."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
     fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     try:
         found = os.fstat(fd)
@@ -185,14 +273,14 @@ class _File(_Quiet):
     def _old(self, number: int) -> Path:
         return self._path.with_name(f"{self._path.name}.{number}")
 
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            line = self.format(record).encode("utf-8", "backslashreplace") + b"\n"
-            if self._is_full(len(line)):
-                self._try_to_begin_anew()
-            self._write(b"\n" + line if self._is_torn else line)
-        except Exception:
-            self.handleError(record)
+    def _put(self, record: logging.LogRecord) -> None:
+        line = self._line(record)
+        if self._is_full(len(line)):
+            self._try_to_begin_anew()
+        self._write(b"\n" + line if self._is_torn else line)
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return self.format(record).encode("utf-8", "backslashreplace") + b"\n"
 
     def _is_full(self, more_bytes: int) -> bool:
         if self._size + more_bytes > self._most_bytes:
@@ -207,19 +295,28 @@ class _File(_Quiet):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _try_to_begin_anew(self) -> None:
-        """Begin anew, or go on with this file up to twice its bound. Raises OSError."""
+        """Begin anew, or go on with this file; at twice its bound with its end alone."""
         try:
             self._begin_anew()
-        except OSError:
+        except OSError as fault:
+            why = f"no new file can be begun: {_reason(fault)}"
+            self._complain(why)
             if self._size > 2 * self._most_bytes:
-                raise
-            self._complain()
+                self._cut(why)
+
+    def _cut(self, why: str) -> None:
+        """Let older lines go: who keeps old files from being made must not end the log."""
+        kept = min(self._most_bytes // 2, MOST_KEPT_BYTES)
+        end = os.pread(self._fd, kept, self._size - kept).partition(b"\n")[2]
+        os.ftruncate(self._fd, 0)
+        self._size, self._is_torn = 0, False
+        self._write(end + self._line(_made_up("older lines were cut: %s", why)))
 
     def _begin_anew(self) -> None:
         """Let the old file go when the new one is there. Raises OSError."""
         waiting = self._path.with_name(f"{self._path.name}.new")
         waiting.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW
         fd = os.open(waiting, flags | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(fd, 0o600)

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from nanomq_py import core, logs, successor, systemd
+from nanomq_py import core, logs, successor, systemd, terminal
 from nanomq_py.broker import Broker, HandOver
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.file import ConfFile
@@ -189,7 +189,7 @@ class Server:
         start_log.info("%s", line)
         if "console" not in self.reloader.config.log.to:
             with contextlib.suppress(OSError):  # nobody reads it
-                print(f"nanomq: {line}", file=sys.stderr)
+                terminal.say(f"nanomq: {line}")
 
     def request_stop(self) -> None:
         """Stop, also where a restart is under way."""
@@ -397,7 +397,10 @@ def run(
         await server.run()
         return server
 
-    server = asyncio.run(serve())
+    try:
+        server = asyncio.run(serve())
+    finally:
+        terminal.flush()  # before what the command line says
     if server.handed_over is not None:
         logging.shutdown()
         resource.setrlimit(resource.RLIMIT_CORE, core_bounds)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import io
 import logging
 import os
+import socket
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from nanomq_py import Broker, Config, ConfigError, logs
+from nanomq_py import Broker, Config, ConfigError, logs, terminal
 from nanomq_py.config.sections import Log, WebSocket
 from tests.raw import Raw
 
@@ -244,8 +248,9 @@ def test_full_disk_is_one_line_a_minute(
     full_disk["bytes"] = 1000
     handler.handle(record("whole again"))
     handler.close()
-    torn, whole = (tmp_path / "x.log").read_text().splitlines()
+    torn, told, whole = (tmp_path / "x.log").read_text().splitlines()
     assert (len(torn), whole.endswith("nanomq: whole again")) == (10, True)
+    assert told.endswith("warning nanomq: 1002 lines were lost: No space left on device")
     assert capsys.readouterr().err == ""
 
 
@@ -263,10 +268,11 @@ def test_new_file_that_cannot_be_made_leaves_the_old_one(
             handler.handle(record(f"{number:0200}"))
     assert capsys.readouterr().err.count("Too many open files") == 1
     text = (tmp_path / "x.log").read_text()
-    assert text.count("\n") * 200 > 1024 < len(text) < 3 * 1024  # twice its bound
-    handler.handle(record("new"))
+    assert 1024 // 2 < len(text) < 3 * 1024  # twice its bound
+    assert f"{99:0200}" in text
+    handler.handle(record(f"{'new':>1024}"))
     handler.close()
-    assert (tmp_path / "x.log").read_text().endswith("nanomq: new\n")
+    assert (tmp_path / "x.log").read_text().endswith(" new\n")
     assert (tmp_path / "x.log.1").read_text() == text
 
 
@@ -303,3 +309,160 @@ async def test_core_escapes_what_clients_send(caplog: pytest.LogCaptureFixture) 
     (line,) = [line for line in caplog.messages if "' connected" in line]
     shown = r"a\x1b[2J\x0d\x0a\x7f\x85\u2028\u202egpj.\u2066\u200f\u061cKäfer 茶 🙂"
     assert f"client '{shown}' connected: user '\\x1b]0;\\u2067'" in line
+
+
+# --- lines that are lost are counted where they are missed
+
+
+def test_rest_of_the_lost_lines_is_told_at_the_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], full_disk: dict[str, int]
+) -> None:
+    handler = file_handler(tmp_path)
+    for _ in range(7):
+        handler.handle(record("lost"))
+    capsys.readouterr()
+    handler.close()
+    assert capsys.readouterr().err == (
+        f"nanomq: log: {tmp_path}/x.log: No space left on device; 6 lines are lost\n"
+    )
+    full_disk["bytes"] = 1000
+    handler = file_handler(tmp_path)
+    handler.handle(record("kept"))
+    handler.close()
+    assert "lost" not in (tmp_path / "x.log").read_text()
+
+
+@pytest.mark.parametrize("name", ["x.log.1", "x.log.new"])
+def test_log_that_somebody_keeps_from_a_new_file_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """In a folder such as /tmp anybody can put a folder in an old file's place."""
+    handler = file_handler(tmp_path, rotation_size=2048, rotation_count=1)
+    (tmp_path / name).mkdir()
+    path = tmp_path / "x.log"
+    for number in range(200):
+        handler.handle(record(f"line {number:0100}"))
+        assert path.read_text().endswith(f"line {number:0100}\n")
+        assert path.stat().st_size < 5000
+    told = capsys.readouterr().err
+    assert told.startswith(f"nanomq: log: {path}: no new file can be begun: ")
+    assert (told.count("\n"), "lost" in told) == (1, False)
+    lines = path.read_text().splitlines()
+    cut = [line for line in lines if "warning nanomq: older lines were cut: no new" in line]
+    assert lines.index(cut[0]) > 1  # behind the newest ones that were there
+    (tmp_path / name).rmdir()
+    handler.handle(record(f"{'anew':>2048}"))
+    handler.close()
+    assert path.read_text().count("\n") == 1
+
+
+# --- readers that stall
+
+
+@contextlib.contextmanager
+def pipe() -> Iterator[tuple[int, io.TextIOWrapper]]:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w", encoding="utf-8") as stream:
+        yield reader, stream
+    os.close(reader)
+
+
+def read_until(fd: int, text: str) -> str:
+    got, until = "", time.monotonic() + 10
+    while text not in got:
+        assert time.monotonic() < until, got[-200:]
+        got += os.read(fd, 1 << 20).decode()
+    return got
+
+
+def test_console_whose_reader_stalls_is_not_waited_for() -> None:
+    with pipe() as (reader, stream):
+        handler = logs._Console(stream)
+        handler.setFormatter(logs.Line())
+        began = time.monotonic()
+        for number in range(2000):
+            handler.handle(record(f"{number:01000}"))
+        assert time.monotonic() - began < 5
+        got: list[str] = []
+        thread = threading.Thread(target=lambda: got.append(read_until(reader, "again\n")))
+        thread.start()
+        handler._outlet.flush(10)
+        handler.handle(record("again"))
+        thread.join(15)
+        lines = got[0].splitlines()
+        told = [
+            line for line in lines if " lines were lost: its reader has stalled" in line
+        ]
+        lost = sum(int(line.split("nanomq: ")[1].split()[0]) for line in told)
+        lines = [line for line in lines if line not in told]
+        numbers = [int(line[-1000:]) for line in lines[:-1]]
+        assert numbers == sorted(numbers)
+        assert numbers[:900] == list(range(900))
+        assert len(numbers) + lost == 2000
+        assert lost > 700  # 1 MiB waits, and what a pipe takes
+        assert lines[-1].endswith("again")
+
+
+def test_flush_of_a_console_is_bounded() -> None:
+    with pipe() as (reader, stream):
+        outlet = terminal.Outlet(stream)
+        outlet.write("x" * 200_000)
+        began = time.monotonic()
+        outlet.flush(0.1)
+        assert 0.05 < time.monotonic() - began < 5
+        thread = threading.Thread(target=read_until, args=(reader, "end"))
+        thread.start()
+        outlet.write("end")
+        outlet.flush(10)
+        assert not outlet._waiting
+        thread.join(10)
+
+
+def test_console_that_is_a_file_has_no_thread(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w") as stream:
+        handler = logs._Console(stream)
+        handler.handle(record("here"))
+        assert (tmp_path / "out").read_text() == "here\n"
+        assert handler._outlet._writer is None
+
+
+def test_syslog_that_does_not_read_is_not_waited_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "log")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(path)
+        handler = logs._Syslog(path)
+        began = time.monotonic()
+        for _ in range(3000):
+            handler.handle(record("x" * 400))
+        assert time.monotonic() - began < 5
+        assert (
+            "syslog: the daemon does not read; 1 lines are lost" in capsys.readouterr().err
+        )
+        daemon.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                assert daemon.recv(1000) == b"<15>" + b"x" * 400 + b"\0"
+        made = record("again")
+        made.levelno = logging.ERROR
+        handler.handle(made)
+        told = daemon.recv(1000)
+        assert told.startswith(b"<12>")
+        assert told.endswith(b" lines were lost: the daemon does not read\0")
+        assert daemon.recv(1000) == b"<11>again\0"
+        handler.close()
+
+
+def test_syslog_daemon_that_is_started_anew_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    handler = None
+    for number in range(2):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+            daemon.bind(str(path))
+            handler = handler or logs._Syslog(str(path))
+            handler.handle(record(f"line {number}"))
+            assert daemon.recv(100) == f"<15>line {number}\0".encode()
+        path.unlink()
+    assert handler is not None
+    handler.close()
