@@ -7,6 +7,7 @@ what this version does not have; 2 the configuration or the arguments cannot be 
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -341,6 +342,11 @@ def _told(act: Callable[[], int]) -> int:
         return 2
     except AlreadyRunningError as fault:
         _say(f"nanomq: {fault}", to=sys.stderr)
+        return 1
+    except OSError as fault:
+        if fault.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        print(f"nanomq: {fault.strerror}: raise the bound (ulimit -n)", file=sys.stderr)
         return 1
 
 

@@ -67,3 +67,9 @@ def claim(folder: Path) -> None:
             with contextlib.suppress(FileExistsError):  # another start makes it too
                 os.mkdir(place, 0o700)
         _judge(place, is_last=place == folder.absolute())
+
+
+def judge(folder: Path) -> None:
+    """Raise UnsafeError when another user could put something in a folder; OSError."""
+    for place in (*reversed(folder.absolute().parents), folder.absolute()):
+        _judge(place, is_last=place == folder.absolute())

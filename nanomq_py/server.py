@@ -41,6 +41,7 @@ log = logging.getLogger("nanomq")
 start_log = logging.getLogger("nanomq.start")
 
 GOES_ON = "%s; the broker goes on with what ran before the restart"
+FEWEST_DESCRIPTORS = 40  # with which a broker can serve a client or two
 KEEP_DESCRIPTORS = 4  # free ones that a restart needs
 HEARD_S = 0.001  # more than a turn of the loop
 STOP_WITHIN_S = 1.2  # for the clients; the whole stop must stay under 2 s
@@ -164,7 +165,12 @@ class Server:
             raise
         if change is not None:
             change.commit()
-            await self.http.started()
+            try:
+                await self.http.started()
+            except ConfigError:
+                self.http.leave()
+                await self.broker.stop(timeout_s=STOP_WITHIN_S)
+                raise
 
     async def _prepare_first_http(
         self, config: Config, inherited: Inherited
@@ -307,10 +313,11 @@ class Server:
             await self.stop()
 
 
-def allow_many_connections() -> None:
-    """Raise this process's bound on descriptors as far as the system lets it."""
+def allow_many_connections() -> int:
+    """Raise this process's bound on descriptors as far as the system lets it; return it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def keep_secrets() -> None:
@@ -386,7 +393,11 @@ def run(
     _open_logs(config, is_restart=systemd.OURS in os.environ)
     for fault in faults:
         log.error("%s", fault)
-    allow_many_connections()
+    bound = allow_many_connections()
+    if bound < FEWEST_DESCRIPTORS and systemd.OURS not in os.environ:
+        raise ConfigError(
+            f"only {bound} descriptors (ulimit -n): expected {FEWEST_DESCRIPTORS} at least"
+        )
     core.set_arenas(max(2, os.cpu_count() or 2))
 
     async def serve() -> Server:

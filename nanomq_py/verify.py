@@ -13,6 +13,7 @@ from nanomq_py.config.entries import Faults
 from nanomq_py.config.reader import Reading
 from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD
 from nanomq_py.config.settings import is_secret
+from nanomq_py.folder import UnsafeError, judge
 from nanomq_py.http.guard import make_guard
 from nanomq_py.http.tls import load_server_tls
 from nanomq_py.listeners import places_of
@@ -102,7 +103,9 @@ def check_files(config: Config) -> None:
 
 
 def exposed_files(reading: Reading) -> Iterator[str]:
-    """Yield a warning for each file with a secret that any user of the machine may read.
+    """Yield a warning for each file that other users of the machine can read or keep from us.
+
+    They may not read one with a secret, nor put anything where the log goes.
 
     A group may: who runs the broker as a user of its own gives the file to that group. Blocks.
     """
@@ -127,3 +130,19 @@ def exposed_files(reading: Reading) -> Iterator[str]:
                 f"{path}: mode {mode:04o} lets every user of this machine read {name}:"
                 " expected 0600 or 0640"
             )
+    yield from _exposed_log(config)
+
+
+def _exposed_log(config: Config) -> Iterator[str]:
+    """Yield a warning when another user can keep the log from being written, as in /tmp."""
+    if "file" not in config.log.to:
+        return
+    try:
+        judge(Path(config.log.dir))
+    except UnsafeError as fault:
+        yield (
+            f"log.dir={config.log.dir}: {fault}: another user can keep the log from being"
+            " written; expected a folder where only this user can write"
+        )
+    except OSError:
+        return  # whoever opens the file says so

@@ -89,6 +89,34 @@ def test_start_warns_of_a_file_that_all_can_read(start_broker: StartBroker) -> N
     process.waits_for("lets every user of this machine read auth.1.password")
 
 
+def test_log_folder_that_others_can_write_is_warned_about(
+    conf: Path, tmp_path: Path
+) -> None:
+    """Whoever puts nanomq.log there first keeps the log from being written."""
+    folder = tmp_path / "log"
+    folder.mkdir()
+    for mode, warned in ((0o1777, True), (0o777, True), (0o755, False), (0o700, False)):
+        folder.chmod(mode)
+        conf.write_text(f"log.to=file\nlog.dir={folder}\n")
+        done = nanomq("conf", "check", str(conf))
+        assert (done.returncode, done.stdout) == (0, f"{conf}: good\n")
+        says = f"warning: log.dir={folder}: others can write in {folder}: another user can"
+        assert (says in done.stderr) == warned, done.stderr
+    folder.chmod(0o1777)
+    conf.write_text(f"log.dir={folder}\n")  # and nothing goes there
+    assert nanomq("conf", "check", str(conf)).stderr == ""
+
+
+def test_start_warns_of_a_log_folder_that_others_can_write(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    process = start_broker(log__to="console,file", log__dir=str(folder))
+    process.waits_for(f"warning nanomq: log.dir={folder}: others can write in {folder}")
+
+
 MISSING = "rule_option=ON\nrule_option.sqlite=enable\nsqlite.enable=true\n"
 
 

@@ -102,34 +102,49 @@ class Terms:
         return names
 
 
+def _cannot_serve(fault: BaseException | None) -> ConfigError:
+    why = getattr(fault, "strerror", None) or repr(fault)
+    return ConfigError(f"http_server.enable=true: it cannot serve: {why}")
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    """Return it with its modules loaded. Raises OSError where no descriptor is left."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        timeout_graceful_shutdown=2 * FAREWELL_S,
+        server_header=False,
+        proxy_headers=False,  # who fails to log in cannot say that it was another
+    )
+    config.load()
+    return config
+
+
 class _Running:
     """uvicorn on one socket."""
 
     def __init__(self, app: ASGIApp, sock: socket.socket, terms: Terms) -> None:
         self.sock = sock
         self._server = _Uvicorn(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                lifespan="off",
-                loop="asyncio",
-                http="h11",
-                ws="none",
-                h11_max_incomplete_event_size=HEAD_BYTES,
-                timeout_graceful_shutdown=2 * FAREWELL_S,
-                server_header=False,
-                proxy_headers=False,  # who fails to log in cannot say that it was another
-            ),
+            _config(app),
             sock,
             terms,
         )
         self.task = asyncio.create_task(self._server.serve(sockets=[sock]))
 
     async def started(self) -> None:
+        """Return when it serves. Raises ConfigError when it does not."""
         # The socket listens already; uvicorn's own start-up needs a turn of the loop or two.
         while not self._server.started and not self.task.done():  # noqa: ASYNC110
             await asyncio.sleep(0)
+        if not self._server.started and not self.task.cancelled():
+            raise _cannot_serve(self.task.exception())
 
     def use(self, terms: Terms) -> None:
         """Follow these from the next connection on."""
@@ -168,6 +183,10 @@ class Change:
         if address is None or address == self._serving.address:
             return
         host, port = address
+        try:
+            await asyncio.to_thread(self._serving.load)
+        except (OSError, ImportError) as fault:
+            raise _cannot_serve(fault) from None
         running = self._serving.running
         leaving = [] if running is None else [running.sock]
         try:
@@ -206,6 +225,10 @@ class Serving:
     def port(self) -> int | None:
         """The port in use."""
         return None if self.running is None else int(self.running.sock.getsockname()[1])
+
+    def load(self) -> None:
+        """Load what serving needs, which takes descriptors. Raises OSError, ImportError."""
+        _config(self._app)
 
     async def prepare(self, config: Config) -> Change:
         """Return the way to what that configuration says. Raises ConfigError."""
@@ -246,7 +269,7 @@ class Serving:
         self._warned = default
 
     async def started(self) -> None:
-        """Return when requests are answered."""
+        """Return when requests are answered. Raises ConfigError when they will not be."""
         if self.running is not None:
             await self.running.started()
 
