@@ -53,6 +53,8 @@ def test_nng_is_known_to_streams_and_acceptors_only() -> None:
 
 
 ORDER = [
+    "terminal",
+    "folder",
     "config",
     "records",
     "core",
@@ -71,8 +73,8 @@ ORDER = [
     "http",
     "verify",
     "systemd",
-    "folder",
     "pidfile",
+    "successor",
     "background",
     "server",
     "cli",
