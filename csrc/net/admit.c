@@ -315,9 +315,8 @@ enter(admission *a, nmq_batch *batch, const nmq_connect *c, nmq_client **client)
     return rv;
 }
 
-// It may have been asked who it is for long: the mount point is that of now.
 static void
-use_mount_of_now(nmq_conn *conn)
+renew_settings(nmq_conn *conn)
 {
     nmq_listener_settings *old = conn->settings;
 
@@ -332,7 +331,9 @@ nmq_conn_admit(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     nmq_client *client = NULL;
     nmq_fault fault = {0};
 
-    use_mount_of_now(conn);
+    if (conn->auth != NULL) { // the answer may have taken long: the mount point is of now
+        renew_settings(conn);
+    }
     plan(&a, packet);
     int rv = check_plan(&a, &packet->connect, &fault);
     if (rv == NMQ_OK && fault.code == 0) {
@@ -391,13 +392,11 @@ take_common_name(nmq_conn *conn)
 static void
 use_settings_of_now(nmq_conn *conn)
 {
-    nmq_listener_settings *old = conn->settings;
     const uint64_t *version = &conn->conns->router->users_version;
 
     // before it asks
     conn->users_version = (uint32_t) __atomic_load_n(version, __ATOMIC_ACQUIRE);
-    conn->settings = nmq_listener_now(conn->listener);
-    nmq_listener_settings_unref(old);
+    renew_settings(conn);
 }
 
 static enum nmq_next
