@@ -47,7 +47,7 @@ TEST_HEADERS = [
         "mqtt/packet.h",
         "mqtt/decode.h",
         "mqtt/encode.h",
-        "mqtt/frame.h",
+        "base/ws_frame.h",
         "mqtt/topic.h",
         "mqtt/reason.h",
         "mqtt/conn_state.h",
@@ -69,8 +69,8 @@ TEST_HEADERS = [
         "store/session_write.h",
         "store/session_acks.h",
         "route/acl.h",
-        "net/proxy.h",
-        "net/ws.h",
+        "io/proxy.h",
+        "io/ws.h",
     ]
 ]
 # Where no instruction works on 64 bits at once (ARMv6), the compiler calls libatomic.

@@ -7,11 +7,11 @@
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "io/acceptor.h"
+#include "io/tls_guard.h"
 #include "mqtt/reason.h"
 #include "mqtt/varint.h"
-#include "net/acceptor.h"
 #include "net/listeners.h"
-#include "net/tls_guard.h"
 #include "route/event.h"
 #include "route/handover.h"
 #include "route/registry_list.h"
@@ -22,6 +22,10 @@
 
 struct nmq_broker {
     nmq_options options; // NMQ_LIVE, but for response_information and log_level: NULL, 0
+    nmq_counters counters;
+    nmq_events events;
+    nmq_log log;
+    nmq_clock *clock;
     nmq_router router;
     nmq_conns conns;
     nmq_listeners listeners;
@@ -124,7 +128,7 @@ use_options(nmq_broker *b, const nmq_options *options)
     nmq_conns_set_response_information(&b->conns, information);
     take_options(&b->options, options);
     take_limits(&b->router.limits, options);
-    nmq_log_set_level(&b->router.log, options->log_level);
+    nmq_log_set_level(&b->log, options->log_level);
     return NMQ_OK;
 }
 
@@ -145,11 +149,21 @@ nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broke
         return NMQ_ENOMEM;
     }
     (void) pthread_mutex_init(&b->lock, NULL);
-    b->router.log = (nmq_log){nmq_event_log, &b->router, options->log_level};
+    b->log = (nmq_log){nmq_event_log, &b->events, options->log_level};
+    int rv = nmq_events_init(&b->events, &b->counters);
+    if (rv == NMQ_OK) {
+        rv = nmq_clock_new(&b->clock);
+    }
+    b->router.log = &b->log;
+    b->router.events = &b->events;
+    b->router.counters = &b->counters;
+    b->router.clock = b->clock;
     nmq_conns_init(&b->conns, &b->router, &b->options);
     nmq_listeners_init(&b->listeners, &b->conns,
                        listen != NULL ? listen : nmq_acceptor_listen);
-    int rv = use_options(b, options);
+    if (rv == NMQ_OK) {
+        rv = use_options(b, options);
+    }
     if (rv == NMQ_OK) {
         rv = nmq_router_init(&b->router);
     }
@@ -255,6 +269,12 @@ nmq_broker_restore(nmq_broker *broker, const char *bytes, size_t len)
     return nmq_handover_restore(&broker->router, (nmq_bytes){(const uint8_t *) bytes, len});
 }
 
+static void
+drop_timer(nmq_timer *timer)
+{
+    (void) timer; // its owner is freed with the registry
+}
+
 void
 nmq_broker_free(nmq_broker *broker)
 {
@@ -265,7 +285,9 @@ nmq_broker_free(nmq_broker *broker)
     for (size_t i = 0; i < broker->tap_count; i++) {
         nmq_client_unref(broker->taps[i]);
     }
+    nmq_clock_free(broker->clock, drop_timer);
     nmq_router_fini(&broker->router);
+    nmq_events_fini(&broker->events);
     nmq_conns_fini(&broker->conns);
     nmq_free(broker->taps);
     nmq_listeners_fini(&broker->listeners);
@@ -437,13 +459,13 @@ nmq_broker_tap_close(nmq_broker *broker, uint64_t number)
 int
 nmq_broker_event_fd(nmq_broker *broker)
 {
-    return nmq_ring_fd(broker->router.events);
+    return nmq_ring_fd(broker->events.ring);
 }
 
 size_t
 nmq_broker_events(nmq_broker *broker, nmq_event *events, size_t most)
 {
-    return nmq_ring_take(broker->router.events, events, most);
+    return nmq_ring_take(broker->events.ring, events, most);
 }
 
 void
@@ -471,7 +493,7 @@ nmq_event_message(const nmq_event *event, nmq_message_view *out)
     };
 }
 
-// One length and text of what put_question (net/auth.c) wrote.
+// One length and text of what put_question (serve/auth.c) wrote.
 static const char *
 next_text(const char **at, size_t *len)
 {
@@ -510,7 +532,7 @@ void
 nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
 {
     nmq_router *router = &broker->router;
-    const nmq_counters *c = &router->counters;
+    const nmq_counters *c = &broker->counters;
 
     *out = (nmq_stats){
         .messages_in = nmq_counters_sum(c, NMQ_COUNT_MESSAGES_IN),

@@ -1,7 +1,7 @@
 // broker.h - a broker over any transport: what nmq.h cannot say to Python, for broker.c and
 // the tests.
 #pragma once
-#include "net/stream.h"
+#include "io/stream.h"
 #include "nmq.h"
 
 // As nmq_broker_new, over that transport. NULL: nng's.

@@ -19,14 +19,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 
-from nanomq_py import core, listening
 from nanomq_py.auth.answers import Answers
 from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchanges, Method, Step
 from nanomq_py.auth.password import Users
+from nanomq_py.auth.rights import (
+    kick_of_before,
+    kicks_of,
+    methods_for,
+    names_count,
+    rules_of,
+    users_of,
+)
 from nanomq_py.config import Config
-from nanomq_py.listeners import Inherited
-from nanomq_py.options import core_options, task_threads
-from nanomq_py.records import (
+from nanomq_py.core import binding
+from nanomq_py.core.options import core_options, task_threads
+from nanomq_py.core.records import (
     AuthEndEvent,
     AuthEvent,
     Client,
@@ -39,15 +46,9 @@ from nanomq_py.records import (
     Stats,
     Subscription,
 )
-from nanomq_py.rights import (
-    kick_of_before,
-    kicks_of,
-    methods_for,
-    names_count,
-    rules_of,
-    users_of,
-)
-from nanomq_py.sys_topics import SysTopics
+from nanomq_py.listen import listeners
+from nanomq_py.listen.places import Inherited
+from nanomq_py.metrics.sys_topics import SysTopics
 from nanomq_py.taps import Message, Tap
 
 __all__ = ["Broker", "HandOver", "Message", "Tap"]
@@ -75,9 +76,9 @@ class Change:
         self._new = config
         self._users: Users | None = None
         self._methods: list[Method] | None = None
-        self._rules: core.Rules | None = None
+        self._rules: binding.Rules | None = None
         self._has_rules = False  # others than before
-        self._listeners: listening.Change | None = None
+        self._listeners: listeners.Change | None = None
         self._shut: set[int] = set()  # listeners that let anybody in before
 
     @property
@@ -113,7 +114,7 @@ class Change:
         try:
             for number in self._listeners.remounted:
                 self._broker._running.remount(number)
-        except core.CoreError as fault:  # then when their clients come back
+        except binding.CoreError as fault:  # then when their clients come back
             log.error("sessions do not follow their mount points yet: %s", fault)
 
     def commit(self) -> None:
@@ -175,7 +176,7 @@ class Broker:
                  configuration
         """
         self.config = config if config is not None else Config()
-        self._core: core.Core | None = None
+        self._core: binding.Core | None = None
         self._taps: dict[int, Tap] = {}
         self._users = users_of(self.config)
         self._methods = list(methods)
@@ -187,7 +188,7 @@ class Broker:
         self._state: int | None = None  # where the next process finds what it takes over
 
     @property
-    def _running(self) -> core.Core:
+    def _running(self) -> binding.Core:
         if self._core is None:
             raise RuntimeError("the broker is not running")
         return self._core
@@ -203,7 +204,7 @@ class Broker:
         return {} if self._core is None else self._listeners.places
 
     async def start(
-        self, inherited: Inherited | None = None, state: core.Buffer | None = None
+        self, inherited: Inherited | None = None, state: binding.Buffer | None = None
     ) -> None:
         """Listen and serve. Raises ConfigError naming the key of what cannot be used.
 
@@ -212,9 +213,9 @@ class Broker:
         """
         if self._core is not None:
             raise RuntimeError("the broker is running")
-        core.set_task_threads(task_threads(self.config))
-        self._core = core.Core(core_options(self.config))
-        self._listeners = listening.Listeners(self._core)
+        binding.set_task_threads(task_threads(self.config))
+        self._core = binding.Core(core_options(self.config))
+        self._listeners = listeners.Listeners(self._core)
         self._sys_topics = SysTopics(self._core)
         self._core.set_rules(rules_of(self.config))
         asyncio.get_running_loop().add_reader(self._core.event_fd, self._drain)
@@ -230,14 +231,16 @@ class Broker:
             raise
         change.commit()
 
-    def _restore(self, state: core.Buffer) -> None:
+    def _restore(self, state: binding.Buffer) -> None:
         try:
             count = self._running.restore(state)
-        except core.CoreError as fault:
+        except binding.CoreError as fault:
             log.error("sessions of the process before are lost: %s", fault)
         else:
             log.info("%d sessions of the process before go on", count)
-            with contextlib.suppress(core.CoreError):  # then when their clients come back
+            with contextlib.suppress(
+                binding.CoreError
+            ):  # then when their clients come back
                 self._running.judge()
                 kick = kick_of_before(self.config)
                 if kick.others:
@@ -268,7 +271,7 @@ class Broker:
         await change.settle()
 
     async def _settle(self, kicks: list[Kick], moved: list[int], *, judge: bool) -> None:
-        def work(running: core.Core) -> None:
+        def work(running: binding.Core) -> None:
             for kick in kicks:
                 running.kick_users(kick)
             for number in moved:
@@ -281,7 +284,7 @@ class Broker:
         task.add_done_callback(self._settling.discard)
         try:
             await asyncio.shield(task)
-        except core.CoreError as fault:
+        except binding.CoreError as fault:
             log.error(
                 "what is not allowed any more goes on until clients come anew: %s", fault
             )
@@ -341,10 +344,10 @@ class Broker:
         self._core = None
         running.close()
 
-    def _save(self, running: core.Core, fd: int) -> None:
+    def _save(self, running: binding.Core, fd: int) -> None:
         try:
             running.save(fd)
-        except core.CoreError as fault:
+        except binding.CoreError as fault:
             log.error("sessions are lost at this restart: %s", fault)
             os.ftruncate(fd, 0)
 
@@ -372,7 +375,7 @@ class Broker:
             raise ValueError(f"qos={qos!r}: expected 0, 1 or 2")
         try:
             return self._running.publish(topic_name, data, qos=qos, retain=retain)
-        except core.CoreError as fault:
+        except binding.CoreError as fault:
             raise ValueError(f"{topic_name!r}: {fault}") from None
 
     def subscribe(self, topic_filter: str, *, qos: int = 2) -> Tap:
@@ -382,7 +385,7 @@ class Broker:
         """
         try:
             number = self._running.open_tap(topic_filter, qos=qos)
-        except core.CoreError as fault:
+        except binding.CoreError as fault:
             raise ValueError(f"{topic_filter!r}: {fault}") from None
         tap = self._taps[number] = Tap(number, self._close_tap)
         return tap
@@ -434,7 +437,7 @@ class Broker:
         """Close the client's connection. Raises KeyError when it is not connected."""
         try:
             self._running.kick(client_id, reason_code)
-        except core.CoreError:
+        except binding.CoreError:
             raise KeyError(client_id) from None
 
     def _decide(self, event: AuthEvent) -> Step:

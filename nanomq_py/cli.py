@@ -25,7 +25,12 @@ from nanomq_py.config.reader import from_environment, from_texts, texts_of
 from nanomq_py.config.settings import differences, settings_of
 from nanomq_py.config.shipped import shipped
 from nanomq_py.config.units import shown
-from nanomq_py.pidfile import AlreadyRunningError, PidFile, default_path, running_brokers
+from nanomq_py.run.pidfile import (
+    AlreadyRunningError,
+    PidFile,
+    default_path,
+    running_brokers,
+)
 
 PATIENCE_S = 10.0
 
@@ -94,7 +99,7 @@ def _files(conf: Path | None, url: str | None) -> tuple[list[ConfFile], list[str
 
     Raises   ConfigError where there is nothing to start with
     """
-    from nanomq_py import systemd  # with asyncio, which the other commands do without
+    from nanomq_py.run import systemd  # with asyncio, which the other commands do without
 
     before, faults = _before(conf, url, systemd.config_of(os.environ))
     try:
@@ -119,7 +124,7 @@ def _before(
 
 
 def _start(conf: Path | None, url: str | None) -> int:
-    from nanomq_py import systemd
+    from nanomq_py.run import systemd
 
     is_restart = systemd.OURS in os.environ
     files, faults = _files(conf, url)
@@ -132,7 +137,7 @@ def _start(conf: Path | None, url: str | None) -> int:
 
     if is_restart or not files[0].reading.config.daemon:
         return run(lambda code: None)
-    from nanomq_py.background import detach
+    from nanomq_py.run.background import detach
 
     done = detach()
     code = _told(lambda: run(done))

@@ -15,20 +15,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from nanomq_py import core, logs, successor, systemd, terminal
 from nanomq_py.broker import Broker, HandOver
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.file import ConfFile
 from nanomq_py.config.settings import settings_of
-from nanomq_py.folder import UnsafeError
+from nanomq_py.core import binding
+from nanomq_py.core.memory import Trimmer, resident_bytes
 from nanomq_py.http.app import make_app
 from nanomq_py.http.guard import Gate, make_guard
 from nanomq_py.http.serving import Serving
-from nanomq_py.http.v1 import Api
-from nanomq_py.listeners import Inherited
-from nanomq_py.memory import Trimmer, resident_bytes
-from nanomq_py.pidfile import AlreadyRunningError, PidFile, place_of
-from nanomq_py.reload import Change, Reloader
+from nanomq_py.http.v1.api import Api
+from nanomq_py.kernel.reload import Change, Reloader
+from nanomq_py.listen.places import Inherited
+from nanomq_py.run import logs, successor, systemd, terminal
+from nanomq_py.run.folder import UnsafeError
+from nanomq_py.run.pidfile import AlreadyRunningError, PidFile, place_of
 from nanomq_py.verify import (
     check_files,
     exposed_files,
@@ -52,7 +53,7 @@ class Left:
     """What the process before this one left: nothing, where this is no restart."""
 
     inherited: Inherited
-    state: core.Buffer | None = None  # its sessions
+    state: binding.Buffer | None = None  # its sessions
     is_restart: bool = False
 
 
@@ -207,7 +208,7 @@ class Server:
         config = (await asyncio.to_thread(self.reloader.file.read)).config
         refuse_unsupported(config)
         await asyncio.to_thread(check_files, config)
-        if not core.has_descriptors(KEEP_DESCRIPTORS):
+        if not binding.has_descriptors(KEEP_DESCRIPTORS):
             raise ConfigError("too few descriptors are left")
         if not os.access(sys.executable, os.X_OK):
             raise ConfigError(f"{sys.executable}: cannot be run any more")
@@ -330,7 +331,7 @@ def keep_secrets() -> None:
     """
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-    core.set_dumpable(dumpable=False)
+    binding.set_dumpable(dumpable=False)
 
 
 def _open_logs(config: Config, *, is_restart: bool) -> None:
@@ -398,7 +399,7 @@ def run(
         raise ConfigError(
             f"only {bound} descriptors (ulimit -n): expected {FEWEST_DESCRIPTORS} at least"
         )
-    core.set_arenas(max(2, os.cpu_count() or 2))
+    binding.set_arenas(max(2, os.cpu_count() or 2))
 
     async def serve() -> Server:
         threads = ThreadPoolExecutor(initializer=successor.hold)

@@ -13,11 +13,11 @@ from nanomq_py.config.entries import Faults
 from nanomq_py.config.reader import Reading
 from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD
 from nanomq_py.config.settings import is_secret
-from nanomq_py.folder import UnsafeError, judge
 from nanomq_py.http.guard import make_guard
 from nanomq_py.http.tls import load_server_tls
-from nanomq_py.listeners import places_of
-from nanomq_py.tls import load_tls
+from nanomq_py.listen.places import places_of
+from nanomq_py.listen.tls import load_tls
+from nanomq_py.run.folder import UnsafeError, judge
 
 log = logging.getLogger("nanomq")
 

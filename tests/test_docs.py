@@ -11,19 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from nanomq_py import logs
 from nanomq_py.auth import answers, enhanced, scram, throttle
 from nanomq_py.config import Config, parse
 from nanomq_py.config.key import Applies, keys_of
 from nanomq_py.config.model import SECTIONS
 from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD, Listener
 from nanomq_py.config.units import Duration, Size, Thousandths, Whole
-from nanomq_py.http import connection, door, guard, v1
-from nanomq_py.http.v1 import HANDLERS
-from nanomq_py.listeners import places_of
-from nanomq_py.options import QUEUE, WINDOW
-from nanomq_py.records import CoreOptions
-from nanomq_py.sys_topics import LIMITS
+from nanomq_py.core.options import QUEUE, WINDOW
+from nanomq_py.core.records import CoreOptions
+from nanomq_py.http import connection, door, guard
+from nanomq_py.http.v1 import api
+from nanomq_py.http.v1.api import HANDLERS
+from nanomq_py.listen.places import places_of
+from nanomq_py.metrics.sys_topics import LIMITS
+from nanomq_py.run import logs
 from nanomq_py.verify import refuse_unsupported
 from tests.conftest import FOREIGN_ENV, ROOT, free_port, running_broker
 from tests.test_commands import blocks
@@ -125,8 +126,8 @@ FIXED = [
     (connection.HEAD_BYTES >> 10, "| a header | {} KiB"),
     (connection.HEAD_LINES, "KiB, {} lines"),
     (connection.HEAD_S, "lines, {} s from the connection"),
-    (v1.MAX_BODY_BYTES >> 20, "| a body | {} MiB"),
-    (v1.SKIP_BYTES >> 10, "of who does not log in {} KiB are read"),
+    (api.MAX_BODY_BYTES >> 20, "| a body | {} MiB"),
+    (api.SKIP_BYTES >> 10, "of who does not log in {} KiB are read"),
     (door.LINE, "| who waits for a place | {} connections"),
     (door.LINE_OF_ADDRESS, "connections, of one address {}, for"),
     (door.LINE_S, "for {} s |"),

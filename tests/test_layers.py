@@ -1,4 +1,4 @@
-"""Includes point down: base <- mqtt <- store <- route <- net <- broker."""
+"""Includes point down: base <- {io, mqtt <- store <- route} <- net <- serve <- broker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 CSRC = Path(__file__).resolve().parent.parent / "csrc"
-LAYERS = ["base", "mqtt", "store", "route", "net"]
+LAYERS = ["base", "mqtt", "io", "store", "route", "net", "serve"]
 PACKAGE = CSRC.parent / "nanomq_py"
 
 
@@ -47,35 +47,23 @@ NNG = {"nng", "stream_nng", "acceptor_socket", "acceptor_tls", "tls_guard", "tls
 def test_nng_is_known_to_streams_and_acceptors_only() -> None:
     for source in CSRC.rglob("*.[ch]"):
         if source.stem not in NNG:
-            assert not re.search(r"\bnng(_\w+\(|\.\w)|net/nng", source.read_text()), (
+            assert not re.search(r"\bnng(_\w+\(|\.\w)|io/nng", source.read_text()), (
                 source.name
             )
 
 
 ORDER = [
-    "terminal",
-    "folder",
     "config",
-    "records",
     "core",
-    "tls",
-    "listeners",
-    "listening",
+    "listen",
     "auth",
-    "sys_topics",
-    "memory",
-    "options",
-    "rights",
+    "metrics",
     "taps",
     "broker",
-    "logs",
-    "reload",
+    "kernel",
+    "run",
     "http",
     "verify",
-    "systemd",
-    "pidfile",
-    "successor",
-    "background",
     "server",
     "cli",
 ]

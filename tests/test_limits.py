@@ -12,7 +12,7 @@ import pytest
 
 from nanomq_py import Broker
 from nanomq_py.config import parse
-from nanomq_py.records import Stats
+from nanomq_py.core.records import Stats
 from tests import raw
 from tests.conformance.flows import kept, modern, take
 from tests.raw import Raw

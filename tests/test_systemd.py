@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from nanomq_py import systemd
 from nanomq_py.config import parse
-from nanomq_py.listeners import Inherited, places_of
+from nanomq_py.listen.places import Inherited, places_of
+from nanomq_py.run import systemd
 from tests.conftest import ROOT, conf_text
 from tests.raw import Raw
 
@@ -21,7 +21,7 @@ from tests.raw import Raw
 LAUNCH = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from nanomq_py import systemd
+from nanomq_py.run import systemd
 import socket
 names, fds = sys.argv[2].split(":"), [int(fd) for fd in sys.argv[3].split(",")]
 environ = dict(os.environ)

@@ -199,7 +199,7 @@ nmq_conn_on_recv(void *arg, int status, size_t count)
         nmq_conn_end(conn, true);
         return;
     }
-    nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_BYTES_IN, count);
+    nmq_counters_add(conn->conns->counters, NMQ_COUNT_BYTES_IN, count);
     conn->in.len += count;
     adapt_in(conn);
     nmq_conn_process(conn);
@@ -356,7 +356,7 @@ static void
 settle(nmq_conn *conn, const nmq_batch *batch)
 {
     nmq_router *router = conn->conns->router;
-    nmq_counters *counters = &router->counters;
+    nmq_counters *counters = router->counters;
     nmq_link *link = &conn->link;
 
     nmq_counters_add(counters, NMQ_COUNT_PACKETS_IN, batch->packets_in);

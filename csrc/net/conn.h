@@ -14,16 +14,19 @@
 // Threads  each field names its side or its lock.
 #pragma once
 #include "base/map.h"
+#include "io/poller.h"
+#include "io/ws.h"
 #include "mqtt/conn_state.h"
 #include "mqtt/decode.h"
 #include "net/listener.h"
-#include "net/poller.h"
-#include "net/ws.h"
 #include "route/registry.h"
 
 // All connections of one broker.
 typedef struct {
     nmq_router *router;
+    const nmq_log *log;
+    nmq_counters *counters;
+    nmq_clock *clock;
     const nmq_options *options;     // NMQ_LIVE
     nmq_bytes response_information; // lock; owned; at NULL: none
     nmq_gate gate;
@@ -167,6 +170,7 @@ enum nmq_conn_job {
     NMQ_CONN_JOB_SEND = 2,    // what its session has for it
 };
 
+// With the log, counters and clock that the router has.
 void nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options);
 
 // Disconnects those that came through the listener of that number.

@@ -93,8 +93,8 @@ nmq_conn_look_at_answers(nmq_conn *conn, int64_t now_ms)
     }
     (void) pthread_mutex_unlock(&link->lock);
     if (deaf) {
-        nmq_log_write(&conn->conns->router->log, NMQ_LOG_WARNING,
-                      "%s: closed, it does not read", nmq_conn_name(conn).text);
+        nmq_log_write(conn->conns->log, NMQ_LOG_WARNING, "%s: closed, it does not read",
+                      nmq_conn_name(conn).text);
         nmq_conn_set_end(conn, (nmq_fault){NMQ_RC_UNSPECIFIED_ERROR, "it does not read"});
         nmq_conn_end(conn, true);
     }

@@ -4,7 +4,7 @@
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "net/acceptor.h"
+#include "io/acceptor.h"
 
 enum {
     LINGERING_MAX = 256,            // connections of one broker

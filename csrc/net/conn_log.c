@@ -52,7 +52,7 @@ user_text(nmq_bytes name, char text[WHO_BYTES])
 void
 nmq_conn_log_connected(const nmq_conn *conn, const nmq_attach *attach, bool session_present)
 {
-    const nmq_log *log = &conn->conns->router->log;
+    const nmq_log *log = conn->conns->log;
     static const char *const versions[] = {
         [NMQ_V31] = "3.1", [NMQ_V311] = "3.1.1", [NMQ_V5] = "5.0"};
     char user[WHO_BYTES];
@@ -73,7 +73,7 @@ nmq_conn_log_connected(const nmq_conn *conn, const nmq_attach *attach, bool sess
 void
 nmq_conn_log_refused(const nmq_conn *conn, nmq_fault fault)
 {
-    const nmq_log *log = &conn->conns->router->log;
+    const nmq_log *log = conn->conns->log;
     char user[WHO_BYTES];
     char who[2 * WHO_BYTES] = "";
 
@@ -99,7 +99,7 @@ nmq_conn_log_tls_refused(const nmq_conn *conn)
     char why[NMQ_STREAM_REFUSAL_BYTES];
 
     if (conn->client == NULL && conn->stream->ops->refusal(conn->stream, why) == NMQ_OK) {
-        nmq_log_write(&conn->conns->router->log,
+        nmq_log_write(conn->conns->log,
                       nmq_gate_refusal_level(&conn->conns->gate, NMQ_REFUSAL_TLS),
                       "%s: refused: TLS: %s", nmq_conn_name(conn).text, why);
     }
@@ -124,7 +124,7 @@ nmq_conn_set_end(nmq_conn *conn, nmq_fault why)
 void
 nmq_conn_log_ended(const nmq_conn *conn)
 {
-    const nmq_log *log = &conn->conns->router->log;
+    const nmq_log *log = conn->conns->log;
 
     if (conn->client == NULL || !nmq_log_wants(log, NMQ_LOG_INFO)) {
         return;

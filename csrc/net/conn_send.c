@@ -28,7 +28,7 @@ pump(nmq_conn *conn, nmq_client *client)
                                   NMQ_LIVE(router->limits.outbox_max_bytes), batch.now_ms);
         if (rv == NMQ_OK && session->owed != NULL) {
             yields = nmq_retained_pump(&batch, client, link) && link->outbox.total == 0;
-            nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DROPPED,
+            nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DROPPED,
                              batch.messages_dropped);
         }
         if (rv == NMQ_OK) {
@@ -44,7 +44,7 @@ pump(nmq_conn *conn, nmq_client *client)
 static void
 count_packets(nmq_conn *conn)
 {
-    nmq_counters *counters = &conn->conns->router->counters;
+    nmq_counters *counters = conn->conns->counters;
 
     nmq_counters_add(counters, NMQ_COUNT_PACKETS_OUT, conn->sending.packets);
     if (conn->sending.payloads > 0) {
@@ -144,7 +144,7 @@ send_failed(nmq_conn *conn)
 static void
 advance(nmq_conn *conn, size_t count)
 {
-    nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_BYTES_OUT, count);
+    nmq_counters_add(conn->conns->counters, NMQ_COUNT_BYTES_OUT, count);
     nmq_link_moved(&conn->link, count, nmq_clock_now_ms());
     nmq_outbox_advance(&conn->sending, count - nmq_conn_advance_prefix(conn, count));
 }

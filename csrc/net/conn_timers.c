@@ -9,7 +9,7 @@ void
 nmq_conn_arm(nmq_conn *conn, nmq_timer *timer, int64_t due_ms)
 {
     (void) nmq_link_ref(&conn->link);
-    if (!nmq_clock_arm(conn->conns->router->clock, timer, due_ms)) {
+    if (!nmq_clock_arm(conn->conns->clock, timer, due_ms)) {
         nmq_link_unref(&conn->link); // armed already: it has its reference
     }
 }
@@ -17,7 +17,7 @@ nmq_conn_arm(nmq_conn *conn, nmq_timer *timer, int64_t due_ms)
 void
 nmq_conn_cancel(nmq_conn *conn, nmq_timer *timer)
 {
-    if (nmq_clock_cancel(conn->conns->router->clock, timer)) {
+    if (nmq_clock_cancel(conn->conns->clock, timer)) {
         nmq_link_unref(&conn->link);
     }
 }
@@ -78,12 +78,12 @@ retry(nmq_conn *conn)
 static void
 timed_out(nmq_conn *conn, bool open)
 {
-    nmq_counters *counters = &conn->conns->router->counters;
+    nmq_counters *counters = conn->conns->counters;
 
     nmq_counters_add(counters,
                      open ? NMQ_COUNT_KEEP_ALIVE_TIMEOUTS : NMQ_COUNT_CONNECT_TIMEOUTS, 1);
     if (!open) { // no CONNECT or AUTH in time: nothing to say it with
-        nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO,
+        nmq_log_write(conn->conns->log, NMQ_LOG_INFO,
                       "%s: closed, no CONNECT came in time (connect_timeout)",
                       nmq_conn_name(conn).text);
         conn->stream->ops->close(conn->stream);

@@ -108,7 +108,7 @@ conn_free(nmq_link *link)
     nmq_buf_free(&conn->in);
     nmq_link_fini(link);
     nmq_free(conn);
-    nmq_counters_add(&conns->router->counters, NMQ_COUNT_CONNECTIONS_OPEN, UINT64_MAX);
+    nmq_counters_add(conns->counters, NMQ_COUNT_CONNECTIONS_OPEN, UINT64_MAX);
     (void) pthread_mutex_lock(&conns->lock);
     if (--conns->open == 0) {
         (void) pthread_cond_broadcast(&conns->freed);
@@ -137,11 +137,11 @@ enter(nmq_conns *conns, nmq_conn *conn)
     (void) pthread_mutex_unlock(&conns->lock);
     uint32_t strangers = __atomic_add_fetch(&conns->strangers, 1, __ATOMIC_RELAXED);
     if (strangers > STRANGERS_MAX && NMQ_LIVE(conns->router->memory) == NMQ_MEMORY_OUT) {
-        nmq_counters_add(&conns->router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
+        nmq_counters_add(conns->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
         in = false;
     }
-    nmq_counters_add(&conns->router->counters, NMQ_COUNT_CONNECTIONS_OPEN, 1);
-    nmq_counters_add(&conns->router->counters, NMQ_COUNT_CONNECTIONS_ACCEPTED, 1);
+    nmq_counters_add(conns->counters, NMQ_COUNT_CONNECTIONS_OPEN, 1);
+    nmq_counters_add(conns->counters, NMQ_COUNT_CONNECTIONS_ACCEPTED, 1);
     return in;
 }
 
@@ -230,9 +230,15 @@ nmq_conns_accept(nmq_listener *listener)
 void
 nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options)
 {
-    *conns = (nmq_conns){.router = router, .options = options};
+    *conns = (nmq_conns){
+        .router = router,
+        .log = router->log,
+        .counters = router->counters,
+        .clock = router->clock,
+        .options = options,
+    };
     conns->short_timer.fire = nmq_conns_fire_short;
-    nmq_gate_init(&conns->gate, router, options);
+    nmq_gate_init(&conns->gate, router->log, router->counters, options);
     (void) pthread_mutex_init(&conns->lock, NULL);
     nmq_clock_cond_init(&conns->freed);
 }

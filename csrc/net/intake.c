@@ -4,8 +4,8 @@
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "io/proxy.h"
 #include "net/conn_linger.h"
-#include "net/proxy.h"
 
 // Drops bytes off the front of the raw part.
 static void
@@ -20,7 +20,7 @@ drop(nmq_conn *conn, size_t count)
 static void
 refuse(const nmq_conn *conn, const char *why)
 {
-    nmq_log_write(&conn->conns->router->log, NMQ_LOG_INFO, "%s: refused: %s",
+    nmq_log_write(conn->conns->log, NMQ_LOG_INFO, "%s: refused: %s",
                   nmq_conn_name(conn).text, why);
 }
 
@@ -88,11 +88,10 @@ tell_path(nmq_conn *conn)
     nmq_bytes asked = nmq_ws_path((nmq_bytes){conn->in.at, conn->in.len});
     nmq_bytes path = conn->settings->path;
 
-    nmq_log_write(&conn->conns->router->log,
-                  nmq_gate_refusal_level(&conn->conns->gate, NMQ_REFUSAL_PATH),
-                  "%s: refused: WebSocket path '%s', expected '%.*s'",
-                  nmq_conn_name(conn).text, nmq_log_quoted(asked).text, (int) path.len,
-                  (const char *) path.at);
+    nmq_log_write(
+        conn->conns->log, nmq_gate_refusal_level(&conn->conns->gate, NMQ_REFUSAL_PATH),
+        "%s: refused: WebSocket path '%s', expected '%.*s'", nmq_conn_name(conn).text,
+        nmq_log_quoted(asked).text, (int) path.len, (const char *) path.at);
 }
 
 // What comes before a fault or a close frame is still handled.
@@ -159,7 +158,7 @@ nmq_conn_takes_size(const nmq_conn *conn, size_t size)
         return true;
     }
     nmq_counters_add(
-        &conn->conns->router->counters,
+        conn->conns->counters,
         size > max ? NMQ_COUNT_PACKETS_TOO_LARGE : NMQ_COUNT_CONNECTS_TOO_LARGE, 1);
     return false;
 }

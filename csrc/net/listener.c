@@ -2,8 +2,10 @@
 
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/live.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/status.h"
 
 enum { STARVED_WARNING_MS = 10000 };
@@ -15,10 +17,12 @@ typedef struct {
 } address_count;
 
 void
-nmq_gate_init(nmq_gate *gate, nmq_router *router, const nmq_options *options)
+nmq_gate_init(nmq_gate *gate, const nmq_log *log, nmq_counters *counters,
+              const nmq_options *options)
 {
     *gate = (nmq_gate){
-        .router = router,
+        .log = log,
+        .counters = counters,
         .options = options,
     };
     (void) pthread_mutex_init(&gate->lock, NULL);
@@ -195,7 +199,7 @@ static void
 count_refusal(nmq_listener *listener, enum nmq_count why)
 {
     (void) __atomic_add_fetch(&listener->refused, 1, __ATOMIC_RELAXED);
-    nmq_counters_add(&listener->gate->router->counters, why, 1);
+    nmq_counters_add(listener->gate->counters, why, 1);
 }
 
 bool
@@ -250,7 +254,7 @@ may_proxy(const nmq_listener_settings *settings, const nmq_peer *peer)
 static bool
 refuse_proxy(nmq_listener *listener, const nmq_peer *peer)
 {
-    nmq_log_write(&listener->gate->router->log,
+    nmq_log_write(listener->gate->log,
                   nmq_gate_refusal_level(listener->gate, NMQ_REFUSAL_PROXY),
                   "%s: refused: not a proxy that is trusted", nmq_peer_name(peer).text);
     (void) __atomic_add_fetch(&listener->refused, 1, __ATOMIC_RELAXED);
@@ -311,11 +315,11 @@ nmq_gate_starved(nmq_gate *gate)
     int64_t now_ms = nmq_clock_now_ms();
     int64_t last_ms = __atomic_load_n(&gate->starved_ms, __ATOMIC_RELAXED);
 
-    nmq_counters_add(&gate->router->counters, NMQ_COUNT_STARVED, 1);
+    nmq_counters_add(gate->counters, NMQ_COUNT_STARVED, 1);
     if ((last_ms == 0 || now_ms - last_ms >= STARVED_WARNING_MS) &&
         __atomic_compare_exchange_n(&gate->starved_ms, &last_ms, now_ms, false,
                                     __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-        nmq_log_write(&gate->router->log, NMQ_LOG_WARNING,
+        nmq_log_write(gate->log, NMQ_LOG_WARNING,
                       "connections wait: the process is out of descriptors or memory");
     }
 }

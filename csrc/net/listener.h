@@ -7,9 +7,11 @@
 #pragma once
 #include <pthread.h>
 
+#include "base/counters.h"
+#include "base/log.h"
 #include "base/map.h"
-#include "net/stream.h"
-#include "route/router.h"
+#include "io/stream.h"
+#include "nmq.h"
 
 // Why a connection is refused that the log tells of: each a warning once a minute.
 enum nmq_refusal {
@@ -21,7 +23,8 @@ enum nmq_refusal {
 
 // Who is connected, over all listeners of a broker.
 typedef struct {
-    nmq_router *router;
+    const nmq_log *log;
+    nmq_counters *counters;
     const nmq_options *options; // NMQ_LIVE
     pthread_mutex_t lock;
     nmq_map addresses;  // lock: address -> how many connections that came under a bound
@@ -57,7 +60,8 @@ typedef struct {
     uint64_t refused;                // atomic
 } nmq_listener;
 
-void nmq_gate_init(nmq_gate *gate, nmq_router *router, const nmq_options *options);
+void nmq_gate_init(nmq_gate *gate, const nmq_log *log, nmq_counters *counters,
+                   const nmq_options *options);
 void nmq_gate_fini(nmq_gate *gate);
 
 // Makes a listener with one reference that does not listen yet. Returns what

@@ -69,10 +69,10 @@ became_short(nmq_conns *conns, uint64_t total, uint64_t max, int64_t now_ms)
 {
     nmq_router *router = conns->router;
 
-    nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_SHORTAGES, 1);
+    nmq_counters_add(router->counters, NMQ_COUNT_MEMORY_SHORTAGES, 1);
     if (nmq_log_is_due(&conns->short_log_ms, now_ms)) {
         nmq_log_write(
-            &router->log, NMQ_LOG_ERROR,
+            router->log, NMQ_LOG_ERROR,
             "memory is short: %llu bytes are taken, max_memory is %llu; what would "
             "take more is refused",
             (unsigned long long) total, (unsigned long long) max);
@@ -156,8 +156,8 @@ cut(nmq_conns *conns, nmq_conn *conn, uint64_t bytes)
     (void) pthread_mutex_lock(&link->lock);
     nmq_bytes id = conn->client != NULL ? conn->client->session->client_id : (nmq_bytes){0};
     (void) pthread_mutex_unlock(&link->lock);
-    nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_CUTS, 1);
-    nmq_log_write(&router->log, NMQ_LOG_ERROR,
+    nmq_counters_add(router->counters, NMQ_COUNT_MEMORY_CUTS, 1);
+    nmq_log_write(router->log, NMQ_LOG_ERROR,
                   "memory is out: cut '%s' (%s), whose connection held %llu bytes",
                   nmq_log_quoted(id).text, nmq_conn_name(conn).text,
                   (unsigned long long) bytes);
@@ -202,7 +202,7 @@ nmq_conn_wait_memory(nmq_conn *conn)
 
     if (conn->short_ms == 0) {
         conn->short_ms = now_ms;
-        nmq_counters_add(&conns->router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
+        nmq_counters_add(conns->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
     }
     (void) pthread_mutex_lock(&conns->lock);
     bool first = conns->short_of == NULL; // the others do not put the timer off
@@ -210,7 +210,7 @@ nmq_conn_wait_memory(nmq_conn *conn)
     conns->short_of = conn;
     (void) pthread_mutex_unlock(&conns->lock);
     if (first) {
-        (void) nmq_clock_arm(conns->router->clock, &conns->short_timer, now_ms + LOOK_MS);
+        (void) nmq_clock_arm(conns->clock, &conns->short_timer, now_ms + LOOK_MS);
     }
 }
 
@@ -232,7 +232,7 @@ wait_on(nmq_conn *conn, int64_t now_ms)
         return;
     }
     if (is_short && !closing) { // it sends again later
-        nmq_log_write(&router->log, NMQ_LOG_WARNING, "%s: closed, memory is short",
+        nmq_log_write(router->log, NMQ_LOG_WARNING, "%s: closed, memory is short",
                       nmq_conn_name(conn).text);
         nmq_conn_disconnect(&conn->link, NMQ_RC_QUOTA_EXCEEDED);
     }
@@ -260,7 +260,7 @@ nmq_conns_fire_short(nmq_timer *timer)
         wait_on(conn, now_ms);
     }
     if (NMQ_LIVE(conns->router->memory) != NMQ_MEMORY_FINE) {
-        (void) nmq_clock_arm(conns->router->clock, timer, now_ms + LOOK_MS);
+        (void) nmq_clock_arm(conns->clock, timer, now_ms + LOOK_MS);
     }
 }
 
@@ -311,7 +311,7 @@ nmq_conns_memory(nmq_conns *conns, nmq_memory *out)
     *out = (nmq_memory){
         .total = total_bytes(),
         .max = NMQ_LIVE(router->limits.memory_max_bytes),
-        .subscriptions = nmq_counters_sum(&router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES),
+        .subscriptions = nmq_counters_sum(router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES),
         .connections = connection_bytes(conns),
         .tls = nmq_mem_foreign_held(),
         .other = nmq_mem_other(),

@@ -109,7 +109,7 @@ nmq_conn_wait_rate(nmq_conn *conn, int64_t now_ms)
     if (wait == 0) {
         return false;
     }
-    nmq_counters_add(&conn->conns->router->counters, NMQ_COUNT_RATE_WAITS, 1);
+    nmq_counters_add(conn->conns->counters, NMQ_COUNT_RATE_WAITS, 1);
     nmq_conn_arm(conn, &conn->rate->timer,
                  now_ms + (wait < MOST_WAIT_MS ? wait : MOST_WAIT_MS));
     return true;
@@ -139,7 +139,7 @@ nmq_conn_hurry(nmq_conn *conn)
 {
     nmq_rate *rate = __atomic_load_n(&conn->rate, __ATOMIC_ACQUIRE);
 
-    if (rate != NULL && nmq_clock_cancel(conn->conns->router->clock, &rate->timer)) {
+    if (rate != NULL && nmq_clock_cancel(conn->conns->clock, &rate->timer)) {
         nmq_conn_process(conn);
         nmq_link_unref(&conn->link); // the timer's
     }

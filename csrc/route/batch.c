@@ -44,8 +44,8 @@ nmq_batch_end(nmq_batch *batch)
 {
     nmq_lanes_leave(batch->lane);
     batch->lane = NULL;
-    nmq_counters_add(&batch->router->counters, NMQ_COUNT_MESSAGES_OUT, batch->messages_out);
-    nmq_counters_add(&batch->router->counters, NMQ_COUNT_MESSAGES_DROPPED,
+    nmq_counters_add(batch->router->counters, NMQ_COUNT_MESSAGES_OUT, batch->messages_out);
+    nmq_counters_add(batch->router->counters, NMQ_COUNT_MESSAGES_DROPPED,
                      batch->messages_dropped);
     nmq_turn_flush(batch->touched, batch->touched_last, batch->messages_out);
     batch->touched = batch->touched_last = NULL;

@@ -95,6 +95,6 @@ nmq_client_count_sent(nmq_client *client)
     uint64_t fresh = nmq_client_take_sent(client);
 
     if (fresh > 0) {
-        nmq_counters_add(&client->router->counters, NMQ_COUNT_MESSAGES_OUT, fresh);
+        nmq_counters_add(client->router->counters, NMQ_COUNT_MESSAGES_OUT, fresh);
     }
 }

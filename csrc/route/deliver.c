@@ -25,7 +25,7 @@ deliver_to_tap(nmq_batch *batch, const nmq_client *tap, const nmq_share *what)
         .code = what->retained,
         .message = *what->message,
     };
-    return nmq_event_put(batch->router, &event, (nmq_bytes){0});
+    return nmq_event_put(batch->router->events, &event, (nmq_bytes){0});
 }
 
 // Whether its queue may go over its bound: while publishers are still going to wait for it,
@@ -103,8 +103,8 @@ nmq_router_patience(const nmq_router *router, int64_t now_ms)
 void
 nmq_router_tell_stuck(nmq_router *router, nmq_bytes client_id)
 {
-    nmq_counters_add(&router->counters, NMQ_COUNT_SLOW_CONSUMERS, 1);
-    nmq_log_write(&router->log, NMQ_LOG_WARNING,
+    nmq_counters_add(router->counters, NMQ_COUNT_SLOW_CONSUMERS, 1);
+    nmq_log_write(router->log, NMQ_LOG_WARNING,
                   "client '%s' reads too slowly; it loses QoS 0 until it catches up",
                   nmq_log_quoted(client_id).text);
 }
@@ -170,7 +170,7 @@ tell_dropped(const nmq_batch *batch, nmq_client *client)
     uint32_t now_s = (uint32_t) (batch->now_ms / 1000) + 1;
     if (client->told_dropped_s == 0 || now_s - client->told_dropped_s >= TELL_EVERY_S) {
         client->told_dropped_s = now_s;
-        (void) nmq_event_put(batch->router, &event, client->session->client_id);
+        (void) nmq_event_put(batch->router->events, &event, client->session->client_id);
     }
 }
 
@@ -198,9 +198,9 @@ nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what)
     (void) pthread_mutex_unlock(&client->lock);
     if (dropped) {
         batch->messages_dropped++;
-        nmq_counters_add(&batch->router->counters, NMQ_COUNT_QUEUE_FULL,
+        nmq_counters_add(batch->router->counters, NMQ_COUNT_QUEUE_FULL,
                          how == NMQ_DELIVERED_FULL);
-        nmq_counters_add(&batch->router->counters, NMQ_COUNT_MEMORY_REFUSED, refused);
+        nmq_counters_add(batch->router->counters, NMQ_COUNT_MEMORY_REFUSED, refused);
         batch->refused = batch->refused || (refused && batch->may_refuse);
     }
     return !dropped;

@@ -1,13 +1,33 @@
 #include "route/event.h"
 
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/status.h"
+#include "store/message.h"
 
 // A flood into a tap must not keep clients from logging in, or the log from telling of it.
-enum { KEPT_FROM_TAPS = 1024 };
+enum { RING_RECORDS = 8192, KEPT_FROM_TAPS = 1024 };
+
+int
+nmq_events_init(nmq_events *events, nmq_counters *counters)
+{
+    events->counters = counters;
+    return nmq_ring_new(sizeof(nmq_event), RING_RECORDS, &events->ring);
+}
+
+void
+nmq_events_fini(nmq_events *events)
+{
+    nmq_event event;
+
+    while (events->ring != NULL && nmq_ring_take(events->ring, &event, 1) == 1) {
+        nmq_event_fini(&event);
+    }
+    nmq_ring_free(events->ring);
+}
 
 bool
-nmq_event_put(nmq_router *router, const nmq_event *event, nmq_bytes text)
+nmq_event_put(nmq_events *events, const nmq_event *event, nmq_bytes text)
 {
     nmq_event record = *event;
     nmq_bytes copy = {0};
@@ -21,10 +41,10 @@ nmq_event_put(nmq_router *router, const nmq_event *event, nmq_bytes text)
         (void) nmq_message_ref(record.message);
     }
     size_t keep_free = record.kind == NMQ_EVENT_MESSAGE ? KEPT_FROM_TAPS : 0;
-    if (nmq_ring_put(router->events, &record, keep_free)) {
+    if (nmq_ring_put(events->ring, &record, keep_free)) {
         return true;
     }
-    nmq_counters_add(&router->counters, NMQ_COUNT_EVENTS_DROPPED, 1);
+    nmq_counters_add(events->counters, NMQ_COUNT_EVENTS_DROPPED, 1);
     nmq_event_fini(&record);
     return false;
 }
@@ -39,8 +59,8 @@ nmq_event_fini(nmq_event *event)
 }
 
 void
-nmq_event_log(void *router, int level, const char *line)
+nmq_event_log(void *events, int level, const char *line)
 {
-    (void) nmq_event_put(router, &(nmq_event){.kind = NMQ_EVENT_LOG, .code = level},
+    (void) nmq_event_put(events, &(nmq_event){.kind = NMQ_EVENT_LOG, .code = level},
                          nmq_bytes_of(line));
 }

@@ -3,14 +3,26 @@
 // Owner    a record owns its text and holds a reference to its message; whoever takes it
 //          off the ring gives them back with nmq_event_fini.
 #pragma once
+#include "base/bytes.h"
+#include "base/counters.h"
+#include "base/ring.h"
 #include "nmq.h"
-#include "route/router.h"
+
+typedef struct {
+    nmq_ring *ring;
+    nmq_counters *counters;
+} nmq_events;
+
+// Makes the ring. Returns NMQ_OK, NMQ_ENOMEM or NMQ_EIO; nmq_events_fini is right in any
+// case, of a zeroed one too.
+int nmq_events_init(nmq_events *events, nmq_counters *counters);
+void nmq_events_fini(nmq_events *events);
 
 // Puts a record on the ring; text (may be empty) is copied. A full ring drops and counts.
 // Returns whether it was put.
-bool nmq_event_put(nmq_router *router, const nmq_event *event, nmq_bytes text);
+bool nmq_event_put(nmq_events *events, const nmq_event *event, nmq_bytes text);
 
 void nmq_event_fini(nmq_event *event);
 
-// nmq_log.write for a router as arg: a log line becomes a record.
-void nmq_event_log(void *router, int level, const char *line);
+// nmq_log.write for events as arg: a log line becomes a record.
+void nmq_event_log(void *events, int level, const char *line);

@@ -120,7 +120,7 @@ fire_timer(nmq_timer *timer)
     (void) pthread_mutex_unlock(&router->registry_lock);
     nmq_will_publish(router, client, &will);
     if (ends) {
-        nmq_counters_add(&router->counters, NMQ_COUNT_SESSIONS_EXPIRED, 1);
+        nmq_counters_add(router->counters, NMQ_COUNT_SESSIONS_EXPIRED, 1);
         end_client(router, client);
     }
     nmq_client_unref(client); // the timer's

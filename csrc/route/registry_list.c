@@ -13,8 +13,8 @@ nmq_registry_list_room(nmq_router *router)
     bool full = max != 0 && router->clients.count >= max;
     bool is_short = NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE;
 
-    nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_SESSIONS, full);
-    nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_REFUSED, !full && is_short);
+    nmq_counters_add(router->counters, NMQ_COUNT_REFUSED_SESSIONS, full);
+    nmq_counters_add(router->counters, NMQ_COUNT_MEMORY_REFUSED, !full && is_short);
     return full ? NMQ_ETOOBIG : is_short ? NMQ_ESHORT : NMQ_OK;
 }
 

@@ -48,9 +48,9 @@ tell_not_kept(nmq_router *router, const nmq_message *message)
 {
     nmq_bytes topic = nmq_message_topic(message);
 
-    nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_RETAINED, 1);
+    nmq_counters_add(router->counters, NMQ_COUNT_REFUSED_RETAINED, 1);
     if (nmq_log_is_due(&router->not_kept_ms, nmq_clock_now_ms())) {
-        nmq_log_write(&router->log, NMQ_LOG_WARNING,
+        nmq_log_write(router->log, NMQ_LOG_WARNING,
                       "retained messages are at their bound: '%s' is not kept",
                       nmq_log_quoted(topic).text);
     }
@@ -77,7 +77,7 @@ nmq_retained_keep(nmq_router *router, nmq_message *message, bool bounded)
     if (rv == NMQ_ETOOBIG) {
         tell_not_kept(router, message);
     } else if (rv != NMQ_OK) {
-        nmq_log_write(&router->log, NMQ_LOG_ERROR, "a retained message is lost: %s",
+        nmq_log_write(router->log, NMQ_LOG_ERROR, "a retained message is lost: %s",
                       nmq_status_text(rv));
     }
     return rv;
@@ -285,7 +285,7 @@ nmq_retained_owe(nmq_batch *batch, nmq_client *client, const nmq_filter *filter,
         drop_entry(router, entry);
     }
     if (rv != NMQ_OK && rv != NMQ_ECLOSED) { // else the session has ended meanwhile
-        nmq_log_write(&router->log, NMQ_LOG_ERROR, "retained messages not sent: %s",
+        nmq_log_write(router->log, NMQ_LOG_ERROR, "retained messages not sent: %s",
                       nmq_status_text(rv));
     }
 }

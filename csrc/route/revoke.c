@@ -95,7 +95,7 @@ kick_one(const search *s, nmq_client *client)
         return false;
     }
     const nmq_bytes id = client->session->client_id;
-    nmq_log_write(&client->router->log, NMQ_LOG_INFO,
+    nmq_log_write(client->router->log, NMQ_LOG_INFO,
                   "client '%s' is disconnected: its user may not come in any more",
                   nmq_log_quoted(id).text);
     link->ops->disconnect(link, s->whom->reason_code);
@@ -123,6 +123,6 @@ nmq_revoke_users(nmq_router *router, const nmq_kick *whom)
     if (count < 0) {
         return count;
     }
-    nmq_counters_add(&router->counters, NMQ_COUNT_USERS_ENDED, (uint64_t) kicked);
+    nmq_counters_add(router->counters, NMQ_COUNT_USERS_ENDED, (uint64_t) kicked);
     return kicked;
 }

@@ -54,7 +54,7 @@ tell_ended(const trial *t, nmq_bytes text, int before)
     const nmq_bytes id = t->client->session->client_id;
 
     if (before < LINES) {
-        nmq_log_write(&t->client->router->log, NMQ_LOG_INFO,
+        nmq_log_write(t->client->router->log, NMQ_LOG_INFO,
                       "client '%s': its subscription '%s' ends, it is not allowed any "
                       "more",
                       nmq_log_quoted(id).text, nmq_log_quoted(text).text);
@@ -82,7 +82,7 @@ end_subscriptions(const trial *t)
             nmq_free((void *) (uintptr_t) found.text.at);
         }
     }
-    nmq_counters_add(&router->counters, NMQ_COUNT_SUBSCRIPTIONS_ENDED, (uint64_t) ended);
+    nmq_counters_add(router->counters, NMQ_COUNT_SUBSCRIPTIONS_ENDED, (uint64_t) ended);
     return ended;
 }
 
@@ -155,10 +155,10 @@ judge(trial *t, bool attaches)
         return ended;
     }
     uint32_t dropped = drop_waiting(t) + drop_in_flight(t, attaches);
-    nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DROPPED, dropped);
-    nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DENIED, dropped);
+    nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DROPPED, dropped);
+    nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DENIED, dropped);
     if (ended > LINES || dropped > 0) {
-        nmq_log_write(&router->log, NMQ_LOG_INFO,
+        nmq_log_write(router->log, NMQ_LOG_INFO,
                       "client '%s': %d subscriptions and %u messages that waited are not "
                       "allowed any more",
                       nmq_log_quoted(id).text, ended, (unsigned) dropped);
@@ -216,9 +216,9 @@ nmq_rights_judge_will(nmq_client *client)
         return;
     }
     nmq_will_drop(client);
-    nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DROPPED, 1);
-    nmq_counters_add(&router->counters, NMQ_COUNT_MESSAGES_DENIED, 1);
-    nmq_log_write(&router->log, NMQ_LOG_INFO,
+    nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DROPPED, 1);
+    nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DENIED, 1);
+    nmq_log_write(router->log, NMQ_LOG_INFO,
                   "client '%s': its will is not sent, it is not allowed any more",
                   nmq_log_quoted(session->client_id).text);
 }

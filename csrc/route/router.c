@@ -12,7 +12,6 @@
 #include "route/rights.h"
 
 enum {
-    EVENT_RING_RECORDS = 8192,
     FEW_IDENTIFIERS = 64, // more take memory from the heap
     BIG_FAN = 4096,       // subscriptions of one message that are delivered in parts
     FAN_PART = 2048,
@@ -31,22 +30,12 @@ nmq_router_init(nmq_router *router)
     if (router->lanes == NULL || router->tree == NULL || router->retain == NULL) {
         return NMQ_ENOMEM;
     }
-    int rv = nmq_ring_new(sizeof(nmq_event), EVENT_RING_RECORDS, &router->events);
-    return rv != NMQ_OK ? rv : nmq_clock_new(&router->clock);
-}
-
-static void
-drop_timer(nmq_timer *timer)
-{
-    (void) timer; // its owner is freed with the registry
+    return NMQ_OK;
 }
 
 void
 nmq_router_fini(nmq_router *router)
 {
-    nmq_event event;
-
-    nmq_clock_free(router->clock, drop_timer);
     while (router->oldest != NULL) {
         nmq_client *client = router->oldest;
         router->oldest = client->next;
@@ -58,10 +47,6 @@ nmq_router_fini(nmq_router *router)
     nmq_tree_free(router->tree);
     nmq_retain_free(router->retain);
     nmq_lanes_free(router->lanes);
-    while (router->events != NULL && nmq_ring_take(router->events, &event, 1) == 1) {
-        nmq_event_fini(&event);
-    }
-    nmq_ring_free(router->events);
     (void) pthread_mutex_destroy(&router->retain_lock);
     (void) pthread_mutex_destroy(&router->registry_lock);
     nmq_acl_unref(router->acl);
@@ -296,7 +281,7 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     unsigned taken = 0;
 
     if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
-        nmq_log_write(&router->log, NMQ_LOG_ERROR, "a message is lost: out of memory");
+        nmq_log_write(router->log, NMQ_LOG_ERROR, "a message is lost: out of memory");
         batch->messages_dropped++;
         batch->matched = true; // for all that is known
         batch->refused = batch->may_refuse;
@@ -304,7 +289,7 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     }
     batch->matched = matches->found->count > 0 || matches->group_count > 0;
     if (batch->all_or_none && !nmq_router_takes_all(batch, from, parts, matches)) {
-        nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
+        nmq_counters_add(router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
         batch->refused = true;
         return 0;
     }

@@ -12,9 +12,10 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "base/map.h"
-#include "base/ring.h"
+#include "base/metrics.h"
 #include "route/acl.h"
 #include "route/client.h"
+#include "route/event.h"
 #include "route/lanes.h"
 #include "store/retain.h"
 
@@ -43,56 +44,6 @@ enum nmq_memory_level {
     NMQ_MEMORY_OUT,   // more than that: nearly everything is, and who exceeds is cut
 };
 
-// What the router's counters count since the start, of PUBLISH packets where not said
-// otherwise.
-enum nmq_count {
-    NMQ_COUNT_MESSAGES_IN,
-    NMQ_COUNT_MESSAGES_OUT,
-    NMQ_COUNT_MESSAGES_DROPPED,
-    NMQ_COUNT_PACKETS_IN,  // of every type
-    NMQ_COUNT_PACKETS_OUT, // of every type
-    NMQ_COUNT_PAYLOAD_IN,  // bytes
-    NMQ_COUNT_PAYLOAD_OUT, // bytes
-    NMQ_COUNT_BYTES_IN,
-    NMQ_COUNT_BYTES_OUT,
-    NMQ_COUNT_SESSIONS_EXPIRED,     // sessions whose expiry interval ran out
-    NMQ_COUNT_CONNECTS,             // CONNECT packets
-    NMQ_COUNT_CONNECTIONS_ACCEPTED, // Network Connections
-    NMQ_COUNT_CONNECTIONS_OPEN,     // Network Connections now
-    NMQ_COUNT_EVENTS_DROPPED,       // records that found the event ring full
-    // What limits did; see nmq_stats.
-    NMQ_COUNT_REFUSED_CONNECTIONS,
-    NMQ_COUNT_REFUSED_LISTENER,
-    NMQ_COUNT_REFUSED_ADDRESS,
-    NMQ_COUNT_STARVED,
-    NMQ_COUNT_CONNECT_TIMEOUTS,
-    NMQ_COUNT_KEEP_ALIVE_TIMEOUTS,
-    NMQ_COUNT_PACKETS_TOO_LARGE,
-    NMQ_COUNT_TOPICS_TOO_DEEP,
-    NMQ_COUNT_SUBSCRIPTIONS_REFUSED,
-    NMQ_COUNT_RECEIVE_MAX_EXCEEDED,
-    NMQ_COUNT_QUEUE_FULL,
-    NMQ_COUNT_RATE_WAITS,
-    NMQ_COUNT_SLOW_CONSUMERS,
-    NMQ_COUNT_MEMORY_CUTS,
-    // What access rules and users ended that was allowed before; see nmq_stats.
-    NMQ_COUNT_SUBSCRIPTIONS_ENDED,
-    NMQ_COUNT_MESSAGES_DENIED,
-    NMQ_COUNT_USERS_ENDED,
-    NMQ_COUNT_REFUSED_SESSIONS,
-    NMQ_COUNT_REFUSED_CLIENT_IDS,
-    NMQ_COUNT_REFUSED_RETAINED,
-    NMQ_COUNT_REFUSED_GROUPS,
-    NMQ_COUNT_REFUSED_FILTERS,
-    NMQ_COUNT_CONNECTS_TOO_LARGE,
-    NMQ_COUNT_KEEP_ALIVES_LOWERED,
-    NMQ_COUNT_MEMORY_SHORTAGES,
-    NMQ_COUNT_MEMORY_REFUSED,
-    NMQ_COUNT_SUBSCRIPTION_BYTES, // memory that subscriptions take now
-    NMQ_COUNTS,                   // how many there are
-};
-_Static_assert((int) NMQ_COUNTS <= NMQ_COUNTERS_MAX, "more counters than there is room");
-
 // Somebody who visits all clients in steps; who leaves the registry is passed over.
 typedef struct nmq_walk {
     nmq_client *next;
@@ -120,12 +71,12 @@ struct nmq_router {
     uint64_t users_version; // atomic: counts how often some could come in no more
     bool stopping;          // atomic: what takes long is left
     nmq_clock *clock;
-    nmq_ring *events;
-    nmq_log log;
+    nmq_events *events;
+    const nmq_log *log;
+    nmq_counters *counters;
     uint8_t memory;      // NMQ_LIVE: enum nmq_memory_level
     int64_t not_kept_ms; // atomic: when the last line about it was logged
     nmq_limits limits;
-    nmq_counters counters;
 };
 
 typedef struct {
@@ -154,11 +105,12 @@ enum {
     NMQ_BATCH_WORK = 1 << 18, // in one batch: then others have their turn
 };
 
-// Makes the parts. log.write, log.arg and limits are the caller's to set before.
-// Returns NMQ_OK, NMQ_ENOMEM or NMQ_EIO; on failure nmq_router_fini still must be called.
+// Makes the parts. limits, clock, events, log and counters are the caller's to set before,
+// and what the pointers lead to outlives the router. Returns NMQ_OK or NMQ_ENOMEM; on
+// failure nmq_router_fini still must be called.
 int nmq_router_init(nmq_router *router);
 
-// Frees every client and message. No connection is left.
+// Frees every client and message. No connection is left, and the clock has stopped.
 void nmq_router_fini(nmq_router *router);
 
 void nmq_batch_begin(nmq_batch *batch, nmq_router *router, int64_t now_ms);

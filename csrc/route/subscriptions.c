@@ -22,10 +22,10 @@ may_subscribe(nmq_router *router, const nmq_client *client, const nmq_filter *fi
         return NMQ_OK;
     }
     if (NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE) {
-        nmq_counters_add(&router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
+        nmq_counters_add(router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
         return NMQ_ESHORT;
     }
-    nmq_counters_add(&router->counters, NMQ_COUNT_REFUSED_GROUPS, groups_full);
+    nmq_counters_add(router->counters, NMQ_COUNT_REFUSED_GROUPS, groups_full);
     return groups_full || (max != 0 && client->session->sub_count >= max) ? NMQ_ETOOBIG
                                                                           : NMQ_OK;
 }
@@ -34,7 +34,7 @@ may_subscribe(nmq_router *router, const nmq_client *client, const nmq_filter *fi
 static void
 count_bytes(nmq_router *router, uint64_t before)
 {
-    nmq_counters_add(&router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES,
+    nmq_counters_add(router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES,
                      nmq_mem_taken() - before);
 }
 

@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "mqtt/frame.h"
+#include "base/ws_frame.h"
 #include "mqtt/wire.h"
 
 static size_t

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from nanomq_py.config.sections import AclRule
 from nanomq_py.config.units import network
-from nanomq_py.records import Rule
+from nanomq_py.core.records import Rule
 
 ANYONE = "#"  # what NanoMQ writes for any user name or client identifier
 

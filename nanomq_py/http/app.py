@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from nanomq_py.http import v1
 from nanomq_py.http.guard import Gate
-from nanomq_py.http.reply import Code, json_response
+from nanomq_py.http.v1.api import Api, make_endpoint
+from nanomq_py.http.v1.reply import Code, json_response
 
 
 async def _http_fault(request: Request, fault: Exception) -> Response:
@@ -20,9 +20,9 @@ async def _http_fault(request: Request, fault: Exception) -> Response:
     return json_response({"code": int(Code.UNKNOWN_MISTAKE), "seq": 0}, status, headers)
 
 
-def make_app(api: v1.Api, gate: Gate) -> Starlette:
+def make_app(api: Api, gate: Gate) -> Starlette:
     """Return the HTTP API over a broker."""
-    v1_endpoint = v1.make_endpoint(api, gate)
+    v1_endpoint = make_endpoint(api, gate)
     return Starlette(
         routes=[
             Route("/api/v1", v1_endpoint, methods=["GET", "POST"]),

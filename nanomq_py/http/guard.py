@@ -15,7 +15,7 @@ from nanomq_py.auth.password import Secret
 from nanomq_py.auth.throttle import Throttle, network_of
 from nanomq_py.config import ConfigError
 from nanomq_py.config.sections import ISSUER_BY_KEYFILE, HttpServer
-from nanomq_py.http.reply import Code, Refused
+from nanomq_py.http.v1.reply import Code, Refused
 
 LEAST_SECRET_BYTES = 32  # RFC 7518, 3.2: as long as the hash
 

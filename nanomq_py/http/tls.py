@@ -6,8 +6,8 @@ import ssl
 from dataclasses import dataclass
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.records import TlsOptions
-from nanomq_py.tls import http_listener, load_tls
+from nanomq_py.core.records import TlsOptions
+from nanomq_py.listen.tls import http_listener, load_tls
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 // stress.c - threads without Python, for ThreadSanitizer and AddressSanitizer.
 //
-// A transport of socket pairs stands in for nng's streams behind net/stream.h: the poller's
+// A transport of socket pairs stands in for nng's streams behind io/stream.h: the poller's
 // threads read, and a thread of each stream sends what does not go at once. Clients in
 // threads of their own connect, take each other over, subscribe, publish at every QoS, drop
 // the line at any moment and come back, while others publish, tap, kick and take snapshots
@@ -27,7 +27,7 @@
 #include "broker.h"
 #include "mqtt/decode.h"
 #include "mqtt/encode.h"
-#include "net/poller.h"
+#include "io/poller.h"
 
 enum { TASKS = 4, CLIENTS = 8, ROUNDS = 60, FLOW = 3000 };
 enum { WALKERS = 3, LEAVES = 400, LARGE = 16384, OTHERS = 5 + WALKERS, LINGERERS = 10 };

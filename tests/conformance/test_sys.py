@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from nanomq_py.sys_topics import LIMITS, MEMORY
+from nanomq_py.metrics.sys_topics import LIMITS, MEMORY
 from tests import raw
 from tests.conformance.flows import give, kept
 from tests.conftest import Process, StartBroker

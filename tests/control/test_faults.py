@@ -18,11 +18,11 @@ import pytest
 from nanomq_py import Broker, Config, ConfigError
 from nanomq_py.config import load
 from nanomq_py.config.file import ConfFile
-from nanomq_py.core import Core, CoreError
-from nanomq_py.logs import Change as LogChange
-from nanomq_py.options import core_options
-from nanomq_py.records import ListenerOptions
-from nanomq_py.reload import Change, Prepare, Reloader
+from nanomq_py.core.binding import Core, CoreError
+from nanomq_py.core.options import core_options
+from nanomq_py.core.records import ListenerOptions
+from nanomq_py.kernel.reload import Change, Prepare, Reloader
+from nanomq_py.run.logs import Change as LogChange
 from tests.certs import Certs
 from tests.conftest import ROOT, Process, StartBroker, free_port
 from tests.raw import Raw

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from nanomq_py.folder import claim
-from nanomq_py.pidfile import PidFile
+from nanomq_py.run.folder import claim
+from nanomq_py.run.pidfile import PidFile
 from tests.conftest import ROOT, Process, StartBroker, conf_text, free_port, nanomq
 
 FORK = multiprocessing.get_context("fork")

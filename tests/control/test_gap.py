@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nanomq_py.pidfile import PidFile
+from nanomq_py.run.pidfile import PidFile
 from tests.conftest import Process, StartBroker
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from nanomq_py.folder import UnsafeError, claim
-from nanomq_py.pidfile import PidFile
+from nanomq_py.run.folder import UnsafeError, claim
+from nanomq_py.run.pidfile import PidFile
 from tests.conftest import ROOT, StartBroker, conf_text, free_port, nanomq, running_broker
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")

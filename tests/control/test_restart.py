@@ -25,7 +25,7 @@ from nanomq_py.config.sections import (
     WebSocket,
 )
 from nanomq_py.config.settings import settings_of
-from nanomq_py.systemd import CONFIG, config_of, keep_config
+from nanomq_py.run.systemd import CONFIG, config_of, keep_config
 from tests import raw
 from tests.certs import Certs
 from tests.conformance.flows import give, take, u16, u32
@@ -571,7 +571,7 @@ async def test_out_of_memory_leaves_nothing_behind(saved: bytes, empty: Any) -> 
 
 
 def test_state_of_another_process_is_not_looked_at(tmp_path: Path) -> None:
-    from nanomq_py.systemd import STATE, state_of
+    from nanomq_py.run.systemd import STATE, state_of
 
     for value in ("", "x", "1:2", f"{os.getpid()}:x"):
         environ = {STATE: value}

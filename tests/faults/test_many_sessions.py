@@ -110,8 +110,8 @@ def config() -> Config:
 
 
 async def test_pieces_are_short_work() -> None:
-    from nanomq_py.http.lists import client_pieces, subscription_pieces
-    from nanomq_py.http.v1 import _client_json
+    from nanomq_py.http.v1.api import _client_json
+    from nanomq_py.http.v1.lists import client_pieces, subscription_pieces
 
     async with Broker(config()) as broker:
         await asyncio.to_thread(make_sessions, broker.ports["url"], 2000)

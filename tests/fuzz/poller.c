@@ -1,5 +1,5 @@
-// poller.c - the jobs of net/poller.h without threads: they run when a target lets them.
-#include "net/poller.h"
+// poller.c - the jobs of io/poller.h without threads: they run when a target lets them.
+#include "io/poller.h"
 
 #include "base/status.h"
 #include "end.h"

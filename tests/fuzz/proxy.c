@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/status.h"
-#include "net/proxy.h"
+#include "io/proxy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

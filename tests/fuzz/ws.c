@@ -7,7 +7,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "net/ws.h"
+#include "io/ws.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from nanomq_py.config import Config
 from nanomq_py.config.sections import Bridge, HttpServer, Tls
 from nanomq_py.http.guard import BasicGuard
-from nanomq_py.http.reply import Refused
-from nanomq_py.http.v1_config import MASK, PemFiles, from_json, to_json
+from nanomq_py.http.v1.config import MASK, PemFiles, from_json, to_json
+from nanomq_py.http.v1.reply import Refused
 from tests.certs import PASSWORD, Certs
 from tests.conftest import FOREIGN_ENV, Process, StartBroker, free_port
 from tests.http.test_v1 import FakeProcess, app_of, post

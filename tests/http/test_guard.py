@@ -24,7 +24,7 @@ from nanomq_py.config import ConfigError
 from nanomq_py.config.sections import HttpServer
 from nanomq_py.http import guard
 from nanomq_py.http.guard import BasicGuard, Gate, make_guard
-from nanomq_py.http.reply import Code, Refused
+from nanomq_py.http.v1.reply import Code, Refused
 from tests.conftest import Process, StartBroker
 from tests.faults.test_http_attack import ASK, answer_of
 from tests.http.test_v1 import AUTH, app_of

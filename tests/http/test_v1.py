@@ -15,12 +15,12 @@ from starlette.testclient import TestClient
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.file import ConfFile
 from nanomq_py.config.sections import Bridge, BridgeSubscription, WebSocket
+from nanomq_py.core.records import Client, ClientState, Stats, Subscription
 from nanomq_py.http.app import make_app
 from nanomq_py.http.guard import BasicGuard, Gate, Guard
-from nanomq_py.http.reply import Refused
-from nanomq_py.http.v1 import Api, Envelope, parse
-from nanomq_py.records import Client, ClientState, Stats, Subscription
-from nanomq_py.reload import Outcome
+from nanomq_py.http.v1.api import Api, Envelope, parse
+from nanomq_py.http.v1.reply import Refused
+from nanomq_py.kernel.reload import Outcome
 from tests.conftest import FOREIGN_ENV, Process, StartBroker
 
 AUTH = ("admin", "public")

@@ -13,7 +13,7 @@ import pytest
 
 from nanomq_py import Broker
 from nanomq_py.config import Config, ConfigError, parse
-from nanomq_py.listeners import places_of
+from nanomq_py.listen.places import places_of
 from tests import raw
 from tests.certs import Certs
 from tests.conformance.flows import kept, modern, take

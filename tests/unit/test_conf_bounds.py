@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from nanomq_py import cli, systemd
+from nanomq_py import cli
 from nanomq_py.config import ConfigError, families, load, parse, reader
 from nanomq_py.config.entries import MOST_FAULTS
 from nanomq_py.config.reader import MOST_FILES, from_texts
 from nanomq_py.config.settings import settings_of
+from nanomq_py.run import systemd
 
 
 def test_includes_of_includes_are_counted_together(

@@ -13,7 +13,7 @@ from nanomq_py.config.entries import MOST_FAULTS
 from nanomq_py.config.reader import read
 from nanomq_py.config.sections import AclRule, Listener, User
 from nanomq_py.config.settings import settings_of
-from nanomq_py.listeners import places_of
+from nanomq_py.listen.places import places_of
 
 # What each version writes, in few lines.
 FIRST = """\

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from nanomq_py import Broker, Config, ConfigError, logs, terminal
+from nanomq_py import Broker, Config, ConfigError
 from nanomq_py.config.sections import Log, WebSocket
+from nanomq_py.run import logs, terminal
 from tests.raw import Raw
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nanomq_py import core, memory
-from nanomq_py.memory import SLACK_BYTES, Trimmer, group_bytes, memory_share
+from nanomq_py.core import binding, memory
+from nanomq_py.core.memory import SLACK_BYTES, Trimmer, group_bytes, memory_share
 
 V2 = "41 31 0:38 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n"
@@ -81,17 +81,17 @@ def test_what_cannot_be_read_is_no_bound(tmp_path: Path, cgroup: str, mounts: st
 
 
 def test_three_quarters_of_the_bound_are_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nanomq_py.memory.group_bytes", lambda: 4000)
+    monkeypatch.setattr("nanomq_py.core.memory.group_bytes", lambda: 4000)
     assert memory_share() == 3000
 
 
 def test_rest_of_the_process_is_told_after_a_trim(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
     resident = [50_000_000]
-    monkeypatch.setattr(core, "held_bytes", lambda: 10_000_000)
-    monkeypatch.setattr(core, "set_other_bytes", told.append)
+    monkeypatch.setattr(binding, "held_bytes", lambda: 10_000_000)
+    monkeypatch.setattr(binding, "set_other_bytes", told.append)
     monkeypatch.setattr(memory, "resident_bytes", lambda: resident[0])
-    monkeypatch.setattr(core, "trim_memory", lambda: resident.__setitem__(0, 51_000_000))
+    monkeypatch.setattr(binding, "trim_memory", lambda: resident.__setitem__(0, 51_000_000))
     trimmer = Trimmer()
     resident[0] += SLACK_BYTES
     assert not trimmer.look()

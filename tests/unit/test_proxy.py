@@ -1,4 +1,4 @@
-"""net/proxy.h: PROXY headers of both versions."""
+"""io/proxy.h: PROXY headers of both versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""net/ws.h: the upgrade and the frames, in any pieces."""
+"""io/ws.h: the upgrade and the frames, in any pieces."""
 
 from __future__ import annotations
 

@@ -1,0 +1,307 @@
+// publish.c - PUBLISH from a client (MQTT 5.0, 3.3).
+#include "base/live.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "mqtt/reason.h"
+#include "mqtt/sys_topic.h"
+#include "net/conn.h"
+#include "store/session_acks.h"
+
+// They travel as they came, in their order [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16]
+// [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20].
+int
+nmq_conn_forwarded(const nmq_props *props, nmq_buf *scratch, nmq_bytes *out)
+{
+    const uint64_t hop = UINT64_C(1) << NMQ_PROP_TOPIC_ALIAS |
+                         UINT64_C(1) << NMQ_PROP_MESSAGE_EXPIRY_INTERVAL |
+                         UINT64_C(1) << NMQ_PROP_WILL_DELAY_INTERVAL;
+    nmq_bytes block = props->raw;
+    nmq_prop prop;
+
+    *out = props->raw;
+    if ((props->present & hop) == 0) {
+        return NMQ_OK;
+    }
+    while (nmq_props_next(&block, &prop)) {
+        if ((hop >> prop.id & 1) == 0 && nmq_buf_put(scratch, prop.wire) != NMQ_OK) {
+            return NMQ_ENOMEM;
+        }
+    }
+    *out = (nmq_bytes){scratch->at, scratch->len};
+    return NMQ_OK;
+}
+
+int64_t
+nmq_conn_expires_at(const nmq_props *props, int64_t now_ms)
+{
+    return nmq_props_has(props, NMQ_PROP_MESSAGE_EXPIRY_INTERVAL)
+               ? now_ms + (int64_t) props->number[NMQ_PROP_MESSAGE_EXPIRY_INTERVAL] * 1000
+               : 0;
+}
+
+nmq_fault
+nmq_conn_check_message(const nmq_conn *conn, nmq_bytes topic_name, uint8_t qos, bool retain)
+{
+    const nmq_told *told = &conn->told;
+
+    if (qos > told->qos_max) { // [MQTT-3.2.2-11] [MQTT-3.2.2-12]
+        return (nmq_fault){NMQ_RC_QOS_NOT_SUPPORTED, "QoS over the Maximum QoS"};
+    }
+    if (retain && !told->retain_available) { // [MQTT-3.2.2-13] [MQTT-3.2.2-14]
+        return (nmq_fault){NMQ_RC_RETAIN_NOT_SUPPORTED,
+                           "retained messages are switched off"};
+    }
+    if (!nmq_conn_levels_fit(conn, topic_name)) {
+        nmq_counters_add(conn->conns->counters, NMQ_COUNT_TOPICS_TOO_DEEP, 1);
+        return (nmq_fault){NMQ_RC_TOPIC_NAME_INVALID, "the topic has too many levels"};
+    }
+    return (nmq_fault){0};
+}
+
+// Returns what closes the connection; code 0: nothing.
+static nmq_fault
+check_publish(const nmq_conn *conn, const nmq_packet *packet)
+{
+    const nmq_publish *p = &packet->publish;
+
+    if (packet->props.present != 0) {
+        if (nmq_props_has(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER)) {
+            return (nmq_fault){
+                NMQ_RC_PROTOCOL_ERROR, // [MQTT-3.3.4-6]
+                "a client's PUBLISH has no Subscription Identifier",
+            };
+        }
+        if (!nmq_conn_properties_fit(conn, &packet->props)) {
+            return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
+        }
+    }
+    return nmq_conn_check_message(conn, p->topic_name, p->qos, p->retain);
+}
+
+// Puts the topic in place of its Topic Alias, or learns the alias (3.3.2.3.4). Aliases
+// belong to the Network Connection [MQTT-3.3.2-7]; any from 1 to the maximum is taken
+// [MQTT-3.3.2-12]. Returns 0, or the Reason Code to close with; NMQ_ENOMEM.
+static int
+resolve_alias(nmq_conn *conn, nmq_packet *packet)
+{
+    uint32_t max = conn->told.topic_alias_max;
+    uint32_t alias = packet->props.number[NMQ_PROP_TOPIC_ALIAS];
+    nmq_bytes *topic = &packet->publish.topic_name;
+
+    if (alias == 0 || alias > max) {
+        return NMQ_RC_TOPIC_ALIAS_INVALID; // [MQTT-3.3.2-8] [MQTT-3.3.2-9]
+    }
+    if (topic->len > 0) {
+        return nmq_alias_names_put(&conn->aliases, (uint16_t) alias, *topic);
+    }
+    nmq_bytes known = nmq_alias_names_get(&conn->aliases, (uint16_t) alias);
+    if (known.at == NULL) {
+        return NMQ_RC_PROTOCOL_ERROR; // 3.3.2.3.4: never set on this connection
+    }
+    *topic = known;
+    return 0;
+}
+
+// How the message is to be routed as memory is now. Its publisher can be told that it was
+// refused, or is made to wait; what is said to be refused at QoS 2, or comes again after
+// the wait, must have gone to nobody.
+static void
+meet_memory(const nmq_conn *conn, nmq_batch *batch, uint8_t qos, uint8_t memory)
+{
+    bool v5 = conn->version == NMQ_V5;
+    bool is_short = memory != NMQ_MEMORY_FINE;
+
+    batch->may_refuse = qos > 0 && (v5 || is_short);
+    batch->short_window = is_short ? nmq_router_short_window(memory) : 0;
+    batch->all_or_none = is_short && qos > 0 && (qos == 2 || !v5);
+}
+
+// The message has met it. Returns whether it was refused.
+static bool
+was_refused(nmq_batch *batch)
+{
+    bool refused = batch->refused;
+
+    batch->refused = batch->may_refuse = batch->all_or_none = false;
+    batch->short_window = 0;
+    return refused;
+}
+
+// Routes the message. Returns the Reason Code of its acknowledgement, NMQ_ENOMEM, or
+// NMQ_ESHORT for one that is to be tried again later.
+static int
+route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
+{
+    nmq_message *message = NULL;
+    nmq_buf scratch = {0};
+    nmq_message_parts parts = {
+        .topic_name = packet->publish.topic_name,
+        .payload = packet->publish.payload,
+        .qos = packet->publish.qos,
+        .retain = packet->publish.retain,
+    };
+
+    int rv = nmq_conn_mounted(conn, parts.topic_name, &parts.topic_name);
+    if (rv != NMQ_OK) {
+        return rv == NMQ_ETOPIC ? NMQ_RC_TOPIC_NAME_INVALID : rv;
+    }
+    if (parts.retain) {
+        const nmq_client *client = conn->client;
+        parts.origin = nmq_conn_origin(conn, client->session->client_id, client->user_name);
+        if (parts.origin == NULL) {
+            return NMQ_ENOMEM;
+        }
+    }
+    if (packet->props.present != 0) {
+        parts.expires_at_ms = nmq_conn_expires_at(&packet->props, batch->now_ms);
+        if (nmq_conn_forwarded(&packet->props, &scratch, &parts.props) != NMQ_OK) {
+            nmq_buf_free(&scratch);
+            return NMQ_ENOMEM;
+        }
+    }
+    uint8_t memory = NMQ_LIVE(conn->conns->router->memory);
+    // Else nothing refuses it: without a shortage only a retained message may be one too
+    // many.
+    bool meets = memory != NMQ_MEMORY_FINE || (parts.retain && parts.qos > 0);
+    if (meets) {
+        meet_memory(conn, batch, parts.qos, memory);
+    }
+    (void) nmq_router_publish(batch, conn->client, &parts, &message);
+    if (message != NULL) { // somebody may have kept it
+        nmq_message_unref(message);
+        if (nmq_mem_due()) {
+            nmq_conns_look(conn->conns);
+        }
+    }
+    nmq_buf_free(&scratch);
+    if (meets && was_refused(batch)) {
+        return conn->version == NMQ_V5 ? NMQ_RC_QUOTA_EXCEEDED : NMQ_ESHORT;
+    }
+    // not for a message that its subscriber did not want or had no room for (table 3-4)
+    return batch->matched ? NMQ_RC_SUCCESS : NMQ_RC_NO_MATCHING_SUBSCRIBERS;
+}
+
+// QoS 2: the message goes out at its first coming, its identifier stays until PUBREL
+// (4.3.3, method A). Returns what to do, and in *fresh whether to route.
+static enum nmq_next
+receive_qos2(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, bool *fresh)
+{
+    nmq_client *client = conn->client;
+    uint32_t max = conn->told.receive_maximum;
+
+    (void) pthread_mutex_lock(&client->lock);
+    const nmq_id_set *open = &client->session->unreleased;
+    bool over = conn->version == NMQ_V5 && open->count >= max &&
+                !nmq_id_set_has(open, packet->packet_id); // [MQTT-3.3.4-7]
+    int rv = over ? 0 : nmq_session_receive(client->session, packet->packet_id);
+    (void) pthread_mutex_unlock(&client->lock);
+    *fresh = rv == 1;
+    if (rv < 0) {
+        return nmq_conn_no_memory(conn);
+    }
+    if (over) {
+        nmq_counters_add(conn->conns->counters, NMQ_COUNT_RECEIVE_MAX_EXCEEDED, 1);
+        return nmq_conn_refuse(conn, batch,
+                               (nmq_fault){NMQ_RC_RECEIVE_MAXIMUM_EXCEEDED,
+                                           "more PUBLISH packets than Receive Maximum"});
+    }
+    return NMQ_NEXT_PACKET;
+}
+
+// The message did not get in: its identifier means a new one the next time [MQTT-4.3.3-9].
+static void
+forget_qos2(nmq_conn *conn, const nmq_packet *packet)
+{
+    nmq_client *client = conn->client;
+
+    (void) pthread_mutex_lock(&client->lock);
+    (void) nmq_session_released(client->session, packet->packet_id);
+    (void) pthread_mutex_unlock(&client->lock);
+}
+
+// Acknowledges a message that goes nowhere.
+// Before 5.0 it is acknowledged all the same [MQTT-3.3.5-2 of 3.1.1].
+static enum nmq_next
+refuse_message(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, nmq_fault fault)
+{
+    uint8_t qos = packet->publish.qos;
+
+    batch->messages_dropped++;
+    if (qos == 0) {
+        return NMQ_NEXT_PACKET;
+    }
+    if (conn->version != NMQ_V5) { // it can only be acknowledged (3.1.1: 3.3.5)
+        fault = (nmq_fault){0};
+    } else if (qos == 2) {
+        forget_qos2(conn, packet);
+    }
+    return nmq_conn_put_ack(conn, batch, qos == 1 ? NMQ_PUBACK : NMQ_PUBREC,
+                            packet->packet_id, fault);
+}
+
+static enum nmq_next
+deny(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
+{
+    const nmq_fault fault = {NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"};
+
+    return nmq_conn_deny_disconnects(conn) ? nmq_conn_refuse(conn, batch, fault)
+                                           : refuse_message(conn, batch, packet, fault);
+}
+
+enum nmq_next
+nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
+{
+    uint8_t qos = packet->publish.qos;
+    bool fresh = true;
+    int code = NMQ_RC_SUCCESS;
+    nmq_fault fault = check_publish(conn, packet);
+
+    batch->messages_in++;
+    batch->payload_in += packet->publish.payload.len;
+    if (fault.code == 0 && nmq_props_has(&packet->props, NMQ_PROP_TOPIC_ALIAS)) {
+        int rv = resolve_alias(conn, packet);
+        if (rv < 0) {
+            return nmq_conn_no_memory(conn);
+        }
+        fault = (nmq_fault){(uint8_t) rv, rv != 0 ? "unknown Topic Alias" : NULL};
+    }
+    if (fault.code != 0) {
+        return nmq_conn_refuse(conn, batch, fault);
+    }
+    if (nmq_topic_is_sys(packet->publish.topic_name)) {
+        return refuse_message(
+            conn, batch, packet,
+            (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"});
+    }
+    if (!nmq_conn_may(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name)) {
+        return deny(conn, batch, packet);
+    }
+    if (qos == 2) {
+        enum nmq_next next = receive_qos2(conn, batch, packet, &fresh);
+        if (next != NMQ_NEXT_PACKET) {
+            return next;
+        }
+    }
+    if (fresh) { // [MQTT-4.3.3-10]
+        code = route(conn, batch, packet);
+        if (qos == 2 && (code < 0 || code >= NMQ_RC_UNSPECIFIED_ERROR)) {
+            forget_qos2(conn, packet);
+        }
+        if (code == NMQ_ESHORT) {
+            batch->messages_in--;
+            batch->payload_in -= packet->publish.payload.len;
+            return NMQ_NEXT_SHORT;
+        }
+        if (code < 0) {
+            return nmq_conn_no_memory(conn);
+        }
+    }
+    if (qos == 0) {
+        return NMQ_NEXT_PACKET;
+    }
+    // [MQTT-3.3.4-1] [MQTT-4.3.3-8]; known or not, DUP or not: at QoS 1 each is a new
+    // message [MQTT-4.3.2-5]
+    return nmq_conn_put_ack(conn, batch,
+                            qos == 1 ? NMQ_PUBACK : NMQ_PUBREC, // [MQTT-4.3.2-4]
+                            packet->packet_id, (nmq_fault){(uint8_t) code, NULL});
+}

@@ -1,0 +1,369 @@
+// subscribe.c - SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0, 3.8 and 3.10).
+#include "base/live.h"
+#include "base/status.h"
+#include "mqtt/reason.h"
+#include "net/conn.h"
+#include "route/retained.h"
+#include "route/subscriptions.h"
+
+// Subscribing to what the broker has switched off is a Protocol Error in 5.0, which it was
+// told in CONNACK (3.2.2.3.11 to 3.2.2.3.13).
+// In 3.1.1 it fails [MQTT-3.8.3-2 of 3.1.1].
+static nmq_fault
+check_filter(const nmq_told *told, const nmq_filter *filter)
+{
+    if (!told->shared_available && filter->group.at != NULL) {
+        return (nmq_fault){NMQ_RC_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
+                           "shared subscriptions are switched off"};
+    }
+    if (!told->wildcards_available && nmq_filter_has_wildcard(filter->filter)) {
+        return (nmq_fault){NMQ_RC_WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED,
+                           "wildcard subscriptions are switched off"};
+    }
+    return (nmq_fault){0};
+}
+
+// Whether there are too many of something, before anything is done.
+static nmq_fault
+check_count(const nmq_conn *conn, const nmq_packet *packet)
+{
+    uint32_t max = NMQ_LIVE(conn->conns->options->filters_max);
+    nmq_bytes list = packet->list;
+    nmq_bytes filter;
+    uint8_t unused;
+    uint32_t count = 0;
+
+    if (!nmq_conn_properties_fit(conn, &packet->props)) {
+        return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
+    }
+    // a filter takes 3 bytes at least
+    while (max != 0 && packet->list.len / 3 > max && count <= max &&
+           (packet->type == NMQ_SUBSCRIBE
+                ? nmq_packet_next_subscription(&list, &filter, &unused)
+                : nmq_packet_next_filter(&list, &filter))) {
+        count++;
+    }
+    if (max != 0 && count > max) {
+        nmq_counters_add(conn->conns->counters, NMQ_COUNT_REFUSED_FILTERS, 1);
+        return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many Topic Filters in a packet"};
+    }
+    return (nmq_fault){0};
+}
+
+static nmq_fault
+check_subscribe(nmq_conn *conn, const nmq_packet *packet)
+{
+    nmq_bytes list = packet->list;
+    nmq_bytes text;
+    nmq_filter filter;
+    uint8_t unused;
+
+    nmq_fault filters_fault = check_count(conn, packet);
+    if (filters_fault.code != 0) {
+        return filters_fault;
+    }
+    if (!conn->told.subscription_ids_available &&
+        nmq_props_has(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER)) {
+        return (nmq_fault){NMQ_RC_SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
+                           "Subscription Identifiers are switched off"};
+    }
+    while (nmq_packet_next_subscription(&list, &text, &unused)) {
+        (void) nmq_filter_parse(text, &filter); // it was well formed when it was decoded
+        nmq_fault fault = check_filter(&conn->told, &filter);
+        if (fault.code != 0 && conn->version == NMQ_V5) {
+            return fault;
+        }
+        if (!nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter) &&
+            nmq_conn_deny_disconnects(conn)) {
+            return (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"};
+        }
+    }
+    return (nmq_fault){0};
+}
+
+// The codes of SUBACK [MQTT-3.9.3-2] [MQTT-3.9.3-2 of 3.1.1].
+static uint8_t
+code_of(int rv, uint8_t options)
+{
+    switch (rv) {
+    case 0:
+    case 1: return options & NMQ_SUB_QOS; // [MQTT-3.9.3-1]
+    case NMQ_ETOPIC:
+    case NMQ_EFILTER: return NMQ_RC_TOPIC_FILTER_INVALID;
+    case NMQ_ESHORT:
+    case NMQ_ETOOBIG: return NMQ_RC_QUOTA_EXCEEDED;
+    case NMQ_EACCESS: return NMQ_RC_NOT_AUTHORIZED;
+    default: return NMQ_RC_UNSPECIFIED_ERROR;
+    }
+}
+
+// What SUBACK or UNSUBACK says besides its codes: why the first that failed did.
+static const char *
+why_failed(const nmq_buf *codes)
+{
+    for (size_t i = 0; i < codes->len; i++) {
+        switch (codes->at[i]) {
+        case NMQ_RC_TOPIC_FILTER_INVALID: return "a Topic Filter is not valid";
+        case NMQ_RC_NOT_AUTHORIZED: return "an access rule denies it";
+        case NMQ_RC_QUOTA_EXCEEDED: return "too many subscriptions, or memory is short";
+        case NMQ_RC_UNSPECIFIED_ERROR: return "the broker is out of memory";
+        default: break;
+        }
+    }
+    return NULL;
+}
+
+static enum nmq_next
+put_codes(nmq_conn *conn, nmq_batch *batch, uint8_t type, uint16_t packet_id,
+          const nmq_buf *codes)
+{
+    // [MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.10.4-5]; one for all filters [MQTT-3.8.4-5]
+    // [MQTT-3.10.4-6], the codes in their order [MQTT-3.11.3-1]
+    nmq_packet ack = {
+        .type = type,
+        .packet_id = packet_id,
+        .list = {codes->at, codes->len},
+    };
+    const char *why = why_failed(codes);
+
+    if (why != NULL) {
+        nmq_props_set_text(&ack.props, NMQ_PROP_REASON_STRING, nmq_bytes_of(why));
+    }
+
+    return nmq_conn_put_packet(conn, batch, &ack); // [MQTT-3.8.4-2] [MQTT-3.8.4-6]
+}
+
+// Before 5.0 every failure is 0x80.
+static uint8_t
+code_for(const nmq_conn *conn, uint8_t code)
+{
+    return conn->version == NMQ_V5 || code < NMQ_RC_UNSPECIFIED_ERROR
+               ? code
+               : (uint8_t) NMQ_RC_UNSPECIFIED_ERROR;
+}
+
+// Any QoS may be asked for; the Maximum QoS is granted [MQTT-3.2.2-10] [MQTT-3.8.4-7].
+static uint8_t
+granted(const nmq_conn *conn, uint8_t options)
+{
+    uint8_t max = conn->told.qos_max;
+
+    return (options & NMQ_SUB_QOS) > max ? (uint8_t) ((options & ~NMQ_SUB_QOS) | max)
+                                         : options;
+}
+
+// Takes a well-formed filter apart. Returns NMQ_OK, or NMQ_EFILTER for one that is refused
+// all the same: "$share" without a group, whose sender meant something else.
+static int
+parse(nmq_bytes text, nmq_filter *out)
+{
+    return nmq_bytes_equal(text, nmq_bytes_of("$share")) ? NMQ_EFILTER
+                                                         : nmq_filter_parse(text, out);
+}
+
+// Returns what nmq_router_subscribe does, or NMQ_EACCESS.
+static int
+subscribe_one(nmq_conn *conn, nmq_bytes text, uint8_t options, uint32_t identifier)
+{
+    nmq_filter filter;
+    nmq_filter mounted;
+
+    if (!nmq_conn_levels_fit(conn, text)) {
+        nmq_counters_add(conn->conns->counters, NMQ_COUNT_TOPICS_TOO_DEEP, 1);
+        return NMQ_EFILTER;
+    }
+    if (parse(text, &filter) != NMQ_OK || check_filter(&conn->told, &filter).code != 0) {
+        return NMQ_EFILTER;
+    }
+    if (!nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter)) {
+        return NMQ_EACCESS;
+    }
+    int rv = nmq_conn_mounted_filter(conn, &filter, &mounted);
+    if (rv == NMQ_OK) {
+        rv = nmq_router_subscribe(conn->conns->router, conn->client, &mounted, options,
+                                  identifier);
+    }
+    // Rules that changed meanwhile may have been applied to this session already.
+    if (rv >= 0 && nmq_conn_rules_changed(conn) &&
+        !nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter)) {
+        (void) nmq_router_unsubscribe(conn->conns->router, conn->client, &mounted);
+        rv = NMQ_EACCESS;
+    }
+    nmq_counters_add(conn->conns->counters, NMQ_COUNT_SUBSCRIPTIONS_REFUSED,
+                     rv == NMQ_ETOOBIG);
+    return rv;
+}
+
+// Subscribes to each filter; results gets nmq_router_subscribe's answers, one byte each.
+static int
+subscribe_all(nmq_conn *conn, nmq_bytes list, uint32_t identifier, nmq_buf *codes,
+              nmq_buf *results)
+{
+    nmq_bytes filter;
+    uint8_t options;
+
+    while (nmq_packet_next_subscription(&list, &filter, &options)) {
+        options = granted(conn, options);
+        int rv = subscribe_one(conn, filter, options, identifier);
+        uint8_t code = code_for(conn, code_of(rv, options));
+        uint8_t result = (uint8_t) (rv >= 0 ? rv : 0xff);
+        if (nmq_buf_put(codes, (nmq_bytes){&code, 1}) != NMQ_OK ||
+            nmq_buf_put(results, (nmq_bytes){&result, 1}) != NMQ_OK) {
+            return NMQ_ENOMEM;
+        }
+    }
+    return NMQ_OK;
+}
+
+// Notes for each filter where in the list it stands last: one that a packet names often
+// counts once, as new if it was when it came first. Returns NMQ_OK or NMQ_ENOMEM.
+static int
+last_places(nmq_bytes list, nmq_map *out, nmq_buf *results)
+{
+    int rv = NMQ_OK;
+    nmq_bytes filter;
+    uint8_t unused;
+
+    for (uintptr_t i = 1;
+         rv == NMQ_OK && nmq_packet_next_subscription(&list, &filter, &unused); i++) {
+        uintptr_t before = (uintptr_t) nmq_map_get(out, filter);
+        if (before != 0 && results->at[before - 1] == 1 && results->at[i - 1] == 0) {
+            results->at[i - 1] = 1;
+        }
+        rv = nmq_map_put(out, filter, (void *) i);
+    }
+    return rv;
+}
+
+static uint64_t
+rules_version(const nmq_conn *conn)
+{
+    return __atomic_load_n(&conn->conns->router->acl_version, __ATOMIC_ACQUIRE);
+}
+
+// Whether the filter is allowed still, which was by rules not older than that version.
+static bool
+is_still_allowed(nmq_conn *conn, const nmq_filter *filter, uint64_t version)
+{
+    return rules_version(conn) == version ||
+           nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter->filter);
+}
+
+// Sends the retained messages of a filter, unless the subscription has ended with the right
+// to it; if it ends meanwhile, no more of them.
+static void
+owe(nmq_conn *conn, nmq_batch *batch, const nmq_filter *filter, const nmq_owed_entry *how,
+    bool is_new, uint32_t *visits, uint64_t version)
+{
+    nmq_filter mounted;
+
+    if (!is_still_allowed(conn, filter, version) ||
+        nmq_conn_mounted_filter(conn, filter, &mounted) != NMQ_OK) {
+        return;
+    }
+    nmq_retained_owe(batch, conn->client, &mounted, how->options, how->identifier, is_new,
+                     visits);
+    if (!is_still_allowed(conn, filter, version)) {
+        nmq_retained_cancel(batch->router, conn->client, mounted.filter);
+    }
+}
+
+// version: of the access rules, before the packet was looked at. Returns NMQ_OK or
+// NMQ_ENOMEM.
+static int
+send_retained(nmq_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t identifier,
+              nmq_buf *results, uint64_t version)
+{
+    nmq_map places = {0};
+    uint32_t visits = NMQ_RETAINED_VISITS;
+    nmq_bytes text;
+    nmq_filter filter;
+    uint8_t options;
+    int rv = results->len > 1 ? last_places(list, &places, results) : NMQ_OK;
+
+    for (uintptr_t i = 1;
+         rv == NMQ_OK && nmq_packet_next_subscription(&list, &text, &options); i++) {
+        bool last = places.count == 0 || (uintptr_t) nmq_map_get(&places, text) == i;
+        if (last && results->at[i - 1] != 0xff &&
+            nmq_filter_parse(text, &filter) == NMQ_OK) {
+            const nmq_owed_entry how = {.options = granted(conn, options),
+                                        .identifier = identifier};
+            owe(conn, batch, &filter, &how, results->at[i - 1] == 1, &visits, version);
+        }
+    }
+    nmq_map_free(&places);
+    return rv;
+}
+
+enum nmq_next
+nmq_conn_handle_subscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
+{
+    uint32_t identifier =
+        nmq_props_number(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER, 0);
+    nmq_buf codes = {0};
+    nmq_buf results = {0};
+    enum nmq_next next;
+    const uint64_t version = rules_version(conn);
+
+    nmq_fault fault = check_subscribe(conn, packet);
+    if (fault.code != 0) {
+        return nmq_conn_refuse(conn, batch, fault);
+    }
+    nmq_batch_end(batch); // the tree changes: not inside a lane
+    int rv = subscribe_all(conn, packet->list, identifier, &codes, &results);
+    nmq_batch_again(batch);
+    if (rv == NMQ_OK) {
+        next = put_codes(conn, batch, NMQ_SUBACK, packet->packet_id, &codes);
+        rv = send_retained(conn, batch, packet->list, identifier, &results, version);
+        next = rv == NMQ_OK ? next : nmq_conn_no_memory(conn);
+    } else {
+        next = nmq_conn_no_memory(conn);
+    }
+    nmq_buf_free(&codes);
+    nmq_buf_free(&results);
+    return next;
+}
+
+// Returns NMQ_OK, NMQ_ENOENT or NMQ_EFILTER.
+static int
+unsubscribe_one(nmq_conn *conn, nmq_bytes text)
+{
+    nmq_filter filter;
+
+    if (parse(text, &filter) != NMQ_OK ||
+        nmq_conn_mounted_filter(conn, &filter, &filter) != NMQ_OK) {
+        return NMQ_EFILTER;
+    }
+    return nmq_router_unsubscribe(conn->conns->router, conn->client,
+                                  &filter); // [MQTT-3.10.4-1]
+}
+
+enum nmq_next
+nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
+{
+    nmq_bytes list = packet->list;
+    nmq_bytes text;
+    nmq_buf codes = {0};
+    int put = NMQ_OK;
+
+    nmq_fault fault = check_count(conn, packet);
+    if (fault.code != 0) {
+        return nmq_conn_refuse(conn, batch, fault);
+    }
+    nmq_batch_end(batch); // the tree changes: not inside a lane
+    while (put == NMQ_OK && nmq_packet_next_filter(&list, &text)) {
+        int rv = unsubscribe_one(conn, text);
+        // [MQTT-3.11.3-2]
+        uint8_t code = rv == NMQ_OK        ? NMQ_RC_SUCCESS
+                       : rv == NMQ_EFILTER ? NMQ_RC_TOPIC_FILTER_INVALID
+                                           : NMQ_RC_NO_SUBSCRIPTION_EXISTED;
+        put = nmq_buf_put(&codes, (nmq_bytes){&code, 1});
+    }
+    nmq_batch_again(batch);
+    enum nmq_next next = put == NMQ_OK
+                             ? put_codes(conn, batch, NMQ_UNSUBACK, // [MQTT-3.10.4-4]
+                                         packet->packet_id, &codes)
+                             : nmq_conn_no_memory(conn);
+    nmq_buf_free(&codes);
+    return next;
+}

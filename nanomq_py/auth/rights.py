@@ -1,0 +1,81 @@
+"""What a configuration says about who may do what: as the core and the logins take it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from nanomq_py.auth.acl import for_whom, rule_of
+from nanomq_py.auth.enhanced import Method
+from nanomq_py.auth.password import NOT_AUTHORIZED, Users
+from nanomq_py.config import Config
+from nanomq_py.config.sections import User
+from nanomq_py.core import binding
+from nanomq_py.core.records import Kick
+from nanomq_py.listen.places import places_of
+
+
+def methods_for(users: tuple[User, ...]) -> list[Method]:
+    """Return the methods of enhanced authentication that these users can use."""
+    if not users:
+        return []
+    # A broker without users does without its library.
+    from nanomq_py.auth.scram import Scram
+
+    return [Scram(users)]
+
+
+def rules_of(config: Config) -> binding.Rules:
+    """Return the access rules, made ready for the core."""
+    return binding.Rules(
+        [rule_of(rule) for rule in config.acl_rules],
+        otherwise=config.acl_nomatch == "allow",
+        deny_disconnects=config.acl_deny_action == "disconnect",
+    )
+
+
+def users_of(config: Config) -> Users:
+    """Return who may log in."""
+    return Users(config.users, names_count=names_count(config))
+
+
+def names_count(config: Config) -> bool:
+    """Return whether a name gives rights: it is to be proved then, or it is nobody's."""
+    return bool(config.users) or any(map(for_whom, config.acl_rules))
+
+
+def kicks_of(old: Config, new: Config, shut: set[int]) -> list[Kick]:
+    """Return who may not come in any more.
+
+    shut  numbers of the listeners that let nobody in without a user name any more
+    """
+    before = {user.login: user.password for user in old.users}
+    after = {user.login: user.password for user in new.users}
+    gone = Kick(
+        user_names=tuple(before.keys() - after.keys()),
+        # names that nobody had to prove
+        every_user=names_count(new) and not names_count(old),
+        listeners=tuple(shut),
+        with_names=not after,
+        reason_code=NOT_AUTHORIZED,
+    )
+    changed = Kick(
+        user_names=tuple(n for n in before.keys() & after.keys() if before[n] != after[n]),
+        wills=True,  # they may come back
+        reason_code=NOT_AUTHORIZED,
+    )
+    return [kick for kick in (gone, changed) if kick != replace(kick, **_NOBODY)]
+
+
+def kick_of_before(config: Config) -> Kick:
+    """Return who of the process before may not come in any more."""
+    nowhere = not any(place.allows_anonymous(config) for place in places_of(config))
+    return Kick(
+        user_names=tuple(user.login for user in config.users),
+        others=names_count(config) or nowhere,
+        listeners=(0,) if nowhere else (),
+        reason_code=NOT_AUTHORIZED,
+    )
+
+
+_NOBODY: dict[str, Any] = {"user_names": (), "every_user": False, "listeners": ()}

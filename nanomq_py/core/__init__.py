@@ -1,0 +1,1 @@
+"""The C core as typed Python: nothing of cffi leaves this room."""

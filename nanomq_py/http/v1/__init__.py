@@ -1,0 +1,1 @@
+"""NanoMQ's API: requests at /api/v1."""

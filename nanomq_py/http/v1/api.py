@@ -1,0 +1,360 @@
+"""NanoMQ's HTTP API V1: one path, ``/api/v1``, that dispatches by request code.
+
+Source  nanomq-http-api-v1.txt for fields and examples; http-dialects.md for what it leaves open
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from ipaddress import IPv6Address, ip_address
+from typing import Any, Protocol, TypeVar
+
+import orjson
+from starlette.background import BackgroundTask
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.file import ConfFile
+from nanomq_py.core.records import ClientState, Snapshot, Stats
+from nanomq_py.http.guard import Gate
+from nanomq_py.http.v1.config import PemFiles, from_json, to_json
+from nanomq_py.http.v1.lists import (
+    AT_ONCE,
+    ListAnswer,
+    Pieces,
+    client_pieces,
+    subscription_pieces,
+)
+from nanomq_py.http.v1.reply import Code, Refused, json_response
+from nanomq_py.kernel.reload import Change, Outcome, Prepare, audit
+
+log = logging.getLogger("nanomq.http")
+
+MAX_BODY_BYTES = 1 << 20
+SKIP_BYTES = 64 << 10  # of the body of a stranger
+U64_MAX = (1 << 64) - 1
+
+
+class View(Protocol):
+    """What the handlers call of a Broker."""
+
+    def stats(self) -> Stats: ...
+
+    async def snapshot(self) -> Snapshot: ...
+
+
+class Configurator(Protocol):
+    """What the handlers call of a Reloader."""
+
+    @property
+    def file(self) -> ConfFile: ...
+
+    @property
+    def config(self) -> Config: ...
+
+    async def reload(self, who: str) -> Outcome: ...
+
+    async def change(
+        self, edit: Callable[[Config], Config], who: str, before: Prepare | None = None
+    ) -> Outcome: ...
+
+
+class Process(Protocol):
+    """What the handlers call of the process."""
+
+    async def check_restart(self) -> None:
+        """Raise ConfigError when a restart would fail."""
+
+    def request_stop(self) -> None: ...
+
+    def request_restart(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Api:
+    """What the API is over."""
+
+    broker: View
+    configurator: Configurator
+    process: Process
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that was understood."""
+
+    req: int
+    seq: int
+    fields: Mapping[str, Any]
+    who: str  # for the audit log
+    private: bool = False  # nobody on the network can read the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request gets.
+
+    pieces   of a list over all clients, in place of ``data``
+    then     is done once the answer has gone out
+    """
+
+    data: Any = None
+    pieces: Pieces | None = None
+    then: Callable[[], None] | None = None
+
+
+async def get_brokers(api: Api, call: Call) -> Answer:
+    """req 2: statistics. ``client_size`` counts connected clients with a subscription."""
+    stats = api.broker.stats()
+    return Answer(
+        {
+            "client_size": stats.subscribers,
+            "message_in": stats.messages_in,
+            "message_out": stats.messages_out,
+            "message_drop": stats.messages_dropped,
+        }
+    )
+
+
+async def get_subscriptions(api: Api, call: Call) -> Answer:
+    """req 4: every client with subscriptions, once, with all of its filters."""
+    return Answer(pieces=subscription_pieces)
+
+
+def _client_json(client: ClientState) -> dict[str, Any]:
+    return {
+        "client_id": client.client_id,
+        "username": client.user_name or "",
+        "keepalive": client.keep_alive_s,
+        "protocol": client.version,
+        "connect_status": int(client.connected),
+        "message_receive": client.messages_sent,
+    }
+
+
+async def get_clients(api: Api, call: Call) -> Answer:
+    """req 5: connected clients, and those whose session is kept (``connect_status`` 0)."""
+    return Answer(pieces=lambda snapshot: client_pieces(snapshot, _client_json))
+
+
+async def control(api: Api, call: Call) -> Answer:
+    """req 10: ``reload`` is answered with what it did, the others before they are done."""
+    action = call.fields.get("action")
+    if action is None:
+        raise Refused(400, Code.MISSING_KEY_REQUEST_PARAMS, "action: missing")
+    if action == "reload":
+        return Answer(asdict(await _changed(api.configurator.reload(call.who))))
+    if action == "restart":
+        await _changed(api.process.check_restart())
+        return Answer(then=api.process.request_restart)
+    if action == "stop":
+        return Answer(then=api.process.request_stop)
+    raise Refused(400, Code.REQ_PARAM_ERROR, "action: expected reload, restart or stop")
+
+
+async def get_config(api: Api, call: Call) -> Answer:
+    """req 11: the configuration that was accepted last."""
+    config = api.configurator.config
+    mode = config.http_server.mask_secrets
+    masked = mode == "always" or (mode == "auto" and not call.private)
+    data = await asyncio.to_thread(to_json, config, masked=masked)
+    audit.info("%s: read, its secrets %s", call.who, "masked" if masked else "shown")
+    return Answer(data)
+
+
+class _Files:
+    """The PEM files of a req 12, as a part of its change."""
+
+    def __init__(self, pem: PemFiles) -> None:
+        self._pem = pem
+
+    async def prepare(self, config: Config) -> Change:
+        await asyncio.to_thread(self._pem.write)
+        return self
+
+    def commit(self) -> None:
+        """They are there already."""
+
+    async def undo(self) -> None:
+        self._pem.remove()
+
+
+async def set_config(api: Api, call: Call) -> Answer:
+    """req 12: changes what ``data`` names, in force and in the file, or nothing."""
+    if "data" not in call.fields:
+        raise Refused(400, Code.MISSING_KEY_REQUEST_PARAMS, "data: missing")
+    configurator = api.configurator
+    pem = PemFiles(configurator.file.path)
+
+    def edit(config: Config) -> Config:
+        return from_json(config, call.fields["data"], pem)
+
+    outcome = await _changed(
+        configurator.change(edit, call.who, before=_Files(pem).prepare)
+    )
+    await asyncio.to_thread(pem.remove_old)
+    return Answer({**asdict(outcome), "saved": configurator.file.path is not None})
+
+
+T = TypeVar("T")
+
+
+async def _changed(act: Awaitable[T]) -> T:
+    """Return its result; a configuration that cannot be used is the caller's fault."""
+    try:
+        return await act
+    except ConfigError as fault:
+        raise Refused(400, Code.REQ_PARAM_ERROR, str(fault)) from None
+
+
+HANDLERS: Mapping[int, Callable[[Api, Call], Awaitable[Answer]]] = {
+    2: get_brokers,
+    4: get_subscriptions,
+    5: get_clients,
+    10: control,
+    11: get_config,
+    12: set_config,
+}
+
+
+@dataclass(slots=True)
+class Envelope:
+    """What is known of a request so far, for its answer."""
+
+    seq: int = 0
+    req: int | None = None
+
+    def error(self, code: Code, message: str = "") -> dict[str, Any]:
+        content: dict[str, Any] = {"code": int(code), "seq": self.seq}
+        if self.req is not None:
+            content["rep"] = self.req
+        if message:
+            content["message"] = message
+        return content
+
+
+def _is_whole(value: object, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= high
+
+
+def _fill(envelope: Envelope, fields: dict[str, Any]) -> None:
+    """Take what can be read of seq and req, so that an error can echo it."""
+    if _is_whole(fields.get("seq"), U64_MAX):
+        envelope.seq = fields["seq"]
+    if _is_whole(fields.get("req"), (1 << 31) - 1):
+        envelope.req = fields["req"]
+
+
+def parse(body: bytes, envelope: Envelope, who: str = "") -> Call:
+    """Return the call in a body of ``who``.
+
+    Raises   Refused; never anything else, for any bytes
+    """
+    try:
+        fields = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        fields = None
+    if not isinstance(fields, dict):
+        raise Refused(400, Code.REQ_PARAMS_JSON_FORMAT_ILLEGAL, "expected a JSON object")
+    _fill(envelope, fields)
+    for name in ("req", "seq"):
+        if name not in fields:
+            raise Refused(400, Code.MISSING_KEY_REQUEST_PARAMS, f"{name}: missing")
+    if not _is_whole(fields["seq"], U64_MAX):
+        raise Refused(400, Code.REQ_PARAM_ERROR, "seq: expected a whole number of 64 bits")
+    if isinstance(fields["req"], bool) or not isinstance(fields["req"], int):
+        raise Refused(400, Code.REQ_PARAM_ERROR, "req: expected a whole number")
+    if fields["req"] not in HANDLERS:
+        raise Refused(404, Code.REQ_PARAM_ERROR, f"req: {fields['req']} is not known")
+    return Call(fields["req"], fields["seq"], fields, f"{who}, req {fields['req']}")
+
+
+async def _body(request: Request) -> bytes:
+    """Return the body, of 1 MiB at most, whatever its Content-Type says."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise Refused(400, Code.REQ_PARAM_ERROR, "the body is larger than 1 MiB")
+    return bytes(body)
+
+
+def _is_private(request: Request) -> bool:
+    """Return whether the answer goes over TLS, or does not leave the machine."""
+    if request.url.scheme == "https":
+        return True
+    try:
+        address = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    return address.is_loopback
+
+
+async def _login(request: Request, gate: Gate) -> str:
+    """Return who asks, from where. Raises Refused; the connection ends with the answer then.
+
+    Others wait for the place of one that does not log in.
+    """
+    address, port = request.client or ("nowhere", 0)
+    state = request.scope.get("state", {})
+    note: Callable[[bool], None] = state.get("login", lambda good: None)
+    authorization = request.headers.get("authorization")
+    try:
+        name = await gate.admit(address, authorization, state.get("gone"))
+    except Refused as refused:
+        note(False)
+        refused.headers["Connection"] = "close"
+        await _skip(request)
+        raise
+    note(True)
+    return f"{name} from {address}:{port}"
+
+
+async def _skip(request: Request) -> None:
+    """Take a short body: where bytes are left, closing makes some peers lose the answer."""
+    if "expect" in request.headers:
+        return  # it sends none before it is told to
+    left = SKIP_BYTES
+    async for chunk in request.stream():
+        left -= len(chunk)
+        if left < 0:
+            return
+
+
+def make_endpoint(api: Api, gate: Gate) -> Callable[[Request], Any]:
+    """Return the handler of ``/api/v1``."""
+
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def endpoint(request: Request) -> Response | ListAnswer:
+        envelope = Envelope()
+        try:
+            who = await _login(request, gate)
+            call = parse(await _body(request), envelope, who)
+            call = replace(call, private=_is_private(request))
+            answer = await HANDLERS[call.req](api, call)
+        except Refused as refused:
+            content = envelope.error(refused.code, refused.message)
+            return json_response(content, refused.status, refused.headers)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody reads it
+        except Exception:
+            log.exception("req %s failed", envelope.req)
+            return json_response(envelope.error(Code.UNKNOWN_MISTAKE), 500)
+        if answer.pieces is not None:
+            return ListAnswer(call.seq, call.req, api.broker.snapshot, answer.pieces, turns)
+        content = {"code": Code.SUCCEED, "seq": call.seq, "rep": call.req}
+        if answer.data is not None:
+            content["data"] = answer.data
+        response = json_response(content)
+        if answer.then is not None:
+            response.background = BackgroundTask(answer.then)
+        return response
+
+    return endpoint

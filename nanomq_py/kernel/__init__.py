@@ -1,0 +1,1 @@
+"""What a part of the process is, and how its configuration changes."""

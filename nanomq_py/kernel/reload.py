@@ -1,0 +1,217 @@
+"""A change of the configuration as one transaction, whoever asks for it.
+
+1. read and check the whole; 2. compare it with what runs; 3. prepare everything that can
+fail; 4. put it in force at once; 5. on any failure undo, and go on as before. Asked for by
+SIGHUP, ``nanomq reload``, and requests 10 and 12 of the HTTP API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.file import ConfFile, Replacement
+from nanomq_py.config.key import Applies
+from nanomq_py.config.reader import Reading
+from nanomq_py.config.settings import Difference, differences, names_of, told
+from nanomq_py.core.binding import CoreError
+
+log = logging.getLogger("nanomq")
+audit = logging.getLogger("nanomq.audit")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a change did: names of keys.
+
+    applied  in force now
+    restart  another value than the process began with: they wait for a restart
+    unused   changed, and without effect in this version
+    """
+
+    applied: tuple[str, ...]
+    restart: tuple[str, ...]
+    unused: tuple[str, ...]
+
+
+class Change(Protocol):
+    """What one part has prepared."""
+
+    def commit(self) -> None:
+        """Put it in force. Raises ConfigError or CoreError only before it has begun to."""
+
+    async def undo(self) -> None:
+        """Leave everything as it was, whether commit was tried or not."""
+
+
+@runtime_checkable
+class Settles(Protocol):
+    """A change with more to do when it is in force, which takes time and cannot fail."""
+
+    async def settle(self) -> None: ...
+
+
+# One part of the process: prepares for a configuration, or raises ConfigError and has
+# changed nothing.
+Prepare = Callable[[Config], Awaitable[Change | None]]
+
+
+class _Written:
+    """The file, replaced already."""
+
+    def __init__(self, replacement: Replacement) -> None:
+        self._replacement = replacement
+
+    def commit(self) -> None: ...
+
+    async def undo(self) -> None:
+        await asyncio.to_thread(self._replacement.undo)
+
+
+async def _prepared(parts: Sequence[Prepare], config: Config) -> list[Change]:
+    changes: list[Change] = []
+    try:
+        for prepare in parts:
+            change = await prepare(config)
+            if change is not None:
+                changes.append(change)
+    except BaseException:
+        await _undo(changes)
+        raise
+    return changes
+
+
+async def _undo(changes: Sequence[Change]) -> None:
+    for change in reversed(changes):
+        await change.undo()
+
+
+class Reloader:
+    """Takes the process from one configuration to the next, one change at a time."""
+
+    def __init__(self, file: ConfFile, parts: Sequence[Prepare]) -> None:
+        """Begin with what ``file.reading`` says, which is in force.
+
+        parts  in the order in which they are put in force
+        """
+        self.file = file
+        self._parts = parts
+        self._began_with = file.reading.config
+        self.turn = asyncio.Lock()  # held by a change, and while the parts are started
+        self._closed = False
+
+    @property
+    def config(self) -> Config:
+        """The configuration that was accepted last."""
+        return self.file.reading.config
+
+    async def reload(self, who: str) -> Outcome:
+        """Read the file again and put it in force.
+
+        who     asked for it: for the audit line
+        Raises  ConfigError saying why not; everything is as it was then
+        """
+
+        async def act() -> Outcome:
+            reading = await asyncio.to_thread(self.file.read)
+            return await self._apply(reading, self._parts, who, write=False)
+
+        return await self._in_turn(act, who)
+
+    async def change(
+        self, edit: Callable[[Config], Config], who: str, before: Prepare | None = None
+    ) -> Outcome:
+        """Put another configuration in force, and write it to the file.
+
+        edit    returns it, given the one there is; may raise
+        before  prepares what else belongs to the change, such as files
+        Raises  ConfigError saying why not; everything is as it was then
+        """
+
+        async def act() -> Outcome:
+            reading = await asyncio.to_thread(
+                lambda: self.file.edited(edit(self.file.reading.config))
+            )
+            parts = [*([before] if before is not None else []), *self._parts]
+            return await self._apply(reading, parts, who, write=True)
+
+        return await self._in_turn(act, who)
+
+    async def close(self, timeout_s: float) -> None:
+        """Refuse changes from now on, and return when the one under way has ended."""
+        self._closed = True
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.turn.acquire(), timeout_s)
+            self.turn.release()
+
+    async def _in_turn(self, act: Callable[[], Awaitable[Outcome]], who: str) -> Outcome:
+        async def alone() -> Outcome:
+            async with self.turn:
+                try:
+                    if self._closed:
+                        raise ConfigError("the broker is stopping")
+                    return await act()
+                except ConfigError as fault:
+                    audit.info("%s: refused: %s", who, fault)
+                    raise
+                except OSError as fault:  # no descriptor for it, and the like
+                    why = fault.strerror or str(fault)
+                    audit.info("%s: refused: %s", who, why)
+                    raise ConfigError(f"not put in force: {why}") from None
+
+        # Whoever asked may go away; the change is done, or undone, to its end.
+        return await asyncio.shield(asyncio.create_task(alone()))
+
+    async def _apply(
+        self, reading: Reading, parts: Sequence[Prepare], who: str, *, write: bool
+    ) -> Outcome:
+        found = await asyncio.to_thread(differences, self.config, reading.config)
+        changes = await _prepared(parts, reading.config)
+        try:
+            if write:
+                await self._write(reading, changes)
+            for change in changes:
+                change.commit()
+        except BaseException as fault:
+            await _undo(changes)
+            if isinstance(fault, CoreError):
+                raise ConfigError(f"not put in force: {fault}") from None
+            raise
+        renewed = [name for change in changes for name in getattr(change, "renewed", ())]
+        self.file.reading = reading
+        for change in changes:
+            if isinstance(change, Settles):
+                await change.settle()
+        outcome = self._outcome(found, renewed)
+        _tell(who, found, renewed)
+        return outcome
+
+    async def _write(self, reading: Reading, changes: list[Change]) -> None:
+        """Replace the file, as the last thing that can fail. Raises ConfigError."""
+        replacement = await asyncio.to_thread(self.file.replacement, reading)
+        if replacement is not None:
+            changes.insert(0, _Written(replacement))
+            await asyncio.to_thread(replacement.commit)
+
+    def _outcome(self, found: list[Difference], renewed: list[str]) -> Outcome:
+        def names(applies: Applies) -> tuple[str, ...]:
+            return names_of([d for d in found if d.applies is applies])
+
+        waiting = [
+            difference
+            for difference in differences(self._began_with, self.config)
+            if difference.applies is Applies.RESTART
+        ]
+        applied = dict.fromkeys([*names(Applies.HOT), *renewed])
+        return Outcome(tuple(applied), names_of(waiting), names(Applies.NEVER))
+
+
+def _tell(who: str, found: list[Difference], renewed: list[str]) -> None:
+    """Write the audit line. Secrets are hidden."""
+    texts = [told(found), *(f"{name}: another content" for name in renewed)]
+    audit.info("%s: %s", who, "; ".join(filter(None, texts)) or "nothing changed")

@@ -1,0 +1,1 @@
+"""What a process is: its log, pid file, folders, signals, restarts."""
