@@ -40,6 +40,7 @@ TEST_HEADERS = [
         "base/sha1.h",
         "base/map.h",
         "base/wheel.h",
+        "base/worker.h",
         "base/ring.h",
         "mqtt/varint.h",
         "mqtt/wire.h",

@@ -162,7 +162,7 @@ feed(end *e, nmq_bytes in)
         memcpy(e->to, in.at, n);
         e->to = NULL;
         is_counting = true;
-        e->base.on_recv(e->base.arg, NMQ_OK, n);
+        e->base.on_recv(e->base.arg, NULL, NMQ_OK, n);
         is_counting = false;
         in = (nmq_bytes){in.at + n, in.len - n};
     }

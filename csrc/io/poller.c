@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "base/status.h"
-#include "route/turn.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t wanted = 2; // lock
@@ -18,13 +17,13 @@ static nmq_job *first_job; // job_lock
 static nmq_job *last_job;  // job_lock
 static uint32_t busy;      // job_lock: threads that run one
 static bool is_waiting;    // job_lock: the source below waits
-static void run_job(nmq_source *source);
+static void run_job(nmq_source *source, nmq_worker *worker);
 // Always readable: its turn comes after that of sockets which were ready before.
 static nmq_source job_source = {.ready = run_job, .fd = -1};
 
 // One event at a time: the others stay for threads that have nothing to do.
 static bool
-handle_one(int timeout_ms)
+handle_one(nmq_worker *worker, int timeout_ms)
 {
     struct epoll_event event;
 
@@ -33,20 +32,22 @@ handle_one(int timeout_ms)
     }
     nmq_source *source = event.data.ptr;
     (void) __atomic_load_n(&source->is_known, __ATOMIC_ACQUIRE); // see wait
-    source->ready(source);
+    source->ready(source, worker);
     return true;
 }
 
 static void *
 run(void *arg)
 {
+    nmq_worker worker = {0};
+
     (void) arg;
     for (;;) {
-        nmq_turn_begin();
-        for (int timeout_ms = -1; handle_one(timeout_ms) && nmq_turn_goes_on();) {
+        for (int timeout_ms = -1;
+             handle_one(&worker, timeout_ms) && nmq_worker_wants_more(&worker);) {
             timeout_ms = 0;
         }
-        nmq_turn_end();
+        nmq_worker_flush(&worker);
     }
     return NULL;
 }
@@ -128,7 +129,7 @@ call_for_jobs(void)
 }
 
 static void
-run_job(nmq_source *source)
+run_job(nmq_source *source, nmq_worker *worker)
 {
     (void) source;
     (void) pthread_mutex_lock(&job_lock);
@@ -144,7 +145,7 @@ run_job(nmq_source *source)
         return;
     }
     job->next = NULL;
-    job->run(job);
+    job->run(job, worker);
     (void) pthread_mutex_lock(&job_lock);
     busy--;
     call_for_jobs();

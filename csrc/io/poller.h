@@ -1,7 +1,7 @@
 // poller.h - threads that wait for sockets to become readable.
 //
-//     wait(source) ──readable or hung up──> source.ready(source), once ──> wait(source) ...
-//     post(job) ──a thread has time──> job.run(job), once
+//     wait(source) ──readable or hung up──> source.ready(source, worker), once ──>
+//     wait(source) ... post(job) ──a thread has time──> job.run(job, worker), once
 //
 // nng would read in its one poller thread and hand each result to a task thread: a second
 // wake-up for every read. Here the thread that wakes up reads, decodes, routes and sends.
@@ -12,8 +12,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/worker.h"
+
 typedef struct nmq_source {
-    void (*ready)(struct nmq_source *source); // on one of the threads
+    void (*ready)(struct nmq_source *source, nmq_worker *worker); // on one of the threads
     int fd;
     bool is_known; // atomic: set by wait, false at first
 } nmq_source;
@@ -28,7 +30,7 @@ int nmq_poller_start(void);
 // thread less than there are has such work, so that sockets are always read.
 typedef struct nmq_job {
     struct nmq_job *next;
-    void (*run)(struct nmq_job *job); // it may post the job again
+    void (*run)(struct nmq_job *job, nmq_worker *worker); // it may post the job again
 } nmq_job;
 
 // Has job->run called once. The job is the caller's, and must stay until then; it is not

@@ -13,12 +13,16 @@
 #pragma once
 #include "base/bytes.h"
 #include "base/peer.h"
+#include "base/worker.h"
 #include "nmq.h"
 
 typedef struct nmq_stream nmq_stream;
 
 // status is NMQ_OK with count > 0, or a negative nmq_status and the operation is over.
-typedef void nmq_stream_done(void *arg, int status, size_t count);
+typedef void nmq_stream_sent(void *arg, int status, size_t count);
+
+// The same for bytes that have come. worker: the calling thread's; NULL: it is not ours.
+typedef void nmq_stream_received(void *arg, nmq_worker *worker, int status, size_t count);
 
 enum { NMQ_COMMON_NAME_BYTES = 256, NMQ_STREAM_REFUSAL_BYTES = 80 };
 
@@ -52,8 +56,8 @@ typedef struct {
 
 struct nmq_stream {
     const nmq_stream_ops *ops;
-    nmq_stream_done *on_recv;
-    nmq_stream_done *on_sent;
+    nmq_stream_received *on_recv;
+    nmq_stream_sent *on_sent;
     void *arg;
     nmq_peer
         peer; // who is at the other end; the connection may correct it (PROXY protocol)

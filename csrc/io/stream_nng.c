@@ -43,7 +43,7 @@ recv_done(void *arg)
     nng_conn *c = arg;
     bool ok = nng.aio_result(c->recv_aio) == 0;
 
-    c->base.on_recv(c->base.arg, ok ? NMQ_OK : NMQ_ECLOSED,
+    c->base.on_recv(c->base.arg, NULL, ok ? NMQ_OK : NMQ_ECLOSED,
                     ok ? nng.aio_count(c->recv_aio) : 0);
 }
 
@@ -83,7 +83,7 @@ tls_recv(nmq_stream *stream, uint8_t *to, size_t cap)
 // The socket has something: reads it. A stream that is closed was shut down by nng, and
 // reads as one whose peer has gone.
 static void
-socket_ready(nmq_source *source)
+socket_ready(nmq_source *source, nmq_worker *worker)
 {
     nng_conn *c = NMQ_CONTAINER(source, nng_conn, source);
     ssize_t n = recv(source->fd, c->to, c->cap, MSG_DONTWAIT);
@@ -91,7 +91,8 @@ socket_ready(nmq_source *source)
     if (n < 0 && errno == EAGAIN && nmq_poller_wait(source) == NMQ_OK) {
         return;
     }
-    c->base.on_recv(c->base.arg, n > 0 ? NMQ_OK : NMQ_ECLOSED, n > 0 ? (size_t) n : 0);
+    c->base.on_recv(c->base.arg, worker, n > 0 ? NMQ_OK : NMQ_ECLOSED,
+                    n > 0 ? (size_t) n : 0);
 }
 
 static int

@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
-#include "route/turn.h"
 
 enum {
     IN_CAP_MAX = 1 << 18,
@@ -186,7 +185,7 @@ adapt_in(nmq_conn *conn)
 }
 
 void
-nmq_conn_on_recv(void *arg, int status, size_t count)
+nmq_conn_on_recv(void *arg, nmq_worker *worker, int status, size_t count)
 {
     nmq_conn *conn = arg;
 
@@ -202,7 +201,7 @@ nmq_conn_on_recv(void *arg, int status, size_t count)
     nmq_counters_add(conn->conns->counters, NMQ_COUNT_BYTES_IN, count);
     conn->in.len += count;
     adapt_in(conn);
-    nmq_conn_process(conn);
+    nmq_conn_process(conn, worker);
 }
 
 void
@@ -311,7 +310,7 @@ all_packets(nmq_conn *conn, nmq_batch *batch, bool grew)
             next = NMQ_NEXT_YIELD;
             break;
         }
-        if (nmq_turn_is_full(batch->messages_out)) {
+        if (nmq_worker_is_full(batch->worker, batch->messages_out)) {
             nmq_batch_end(batch);
             nmq_batch_again(batch);
         } else if (batch->work - batch->stay >= NMQ_LANE_WORK) {
@@ -401,7 +400,7 @@ go_on(nmq_conn *conn, enum nmq_next next, nmq_batch *batch)
 }
 
 void
-nmq_conn_process(nmq_conn *conn)
+nmq_conn_process(nmq_conn *conn, nmq_worker *worker)
 {
     nmq_conns *conns = conn->conns;
     nmq_router *router = conns->router;
@@ -414,7 +413,7 @@ nmq_conn_process(nmq_conn *conn)
         nmq_conn_end(conn, false);
         return;
     }
-    nmq_batch_begin(&batch, router, nmq_clock_now_ms());
+    nmq_batch_begin(&batch, router, worker, nmq_clock_now_ms());
     enum nmq_next next =
         conn->answered ? nmq_conn_handle_answer(conn, &batch) : NMQ_NEXT_PACKET;
     if (next == NMQ_NEXT_PACKET) {

@@ -228,7 +228,7 @@ void nmq_conn_fire_hold(nmq_timer *timer);  // of link.wait
 // conn_send.c. Starts the send side if it rests. `from_batch`: the link leaves that batch's
 // list, and so may enter another; nobody else may say so.
 void nmq_conn_start_sending(nmq_conn *conn, bool from_batch);
-void nmq_conn_on_sent(void *arg, int status, size_t count);    // nmq_stream_done
+void nmq_conn_on_sent(void *arg, int status, size_t count);    // nmq_stream_sent
 void nmq_conn_flush(nmq_link *link);                           // nmq_link_ops
 void nmq_conn_disconnect(nmq_link *link, uint8_t reason_code); // nmq_link_ops
 
@@ -258,9 +258,10 @@ void nmq_conn_end(nmq_conn *conn, bool lost);
 
 // conn.c. Call on the receive side; it may be another thread's when they return.
 void nmq_conn_post_recv(nmq_conn *conn);
-void nmq_conn_process(nmq_conn *conn);
-void nmq_conn_on_recv(void *arg, int status, size_t count); // nmq_stream_done
-void nmq_conn_resume(nmq_link *link);                       // nmq_link_ops
+void nmq_conn_process(nmq_conn *conn, nmq_worker *worker);
+void nmq_conn_on_recv(void *arg, nmq_worker *worker, int status,
+                      size_t count);  // nmq_stream_received
+void nmq_conn_resume(nmq_link *link); // nmq_link_ops
 
 // What the receive side does next.
 enum nmq_next {

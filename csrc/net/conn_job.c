@@ -6,7 +6,7 @@
 #include "net/conn.h"
 
 static void
-run_job(nmq_job *job)
+run_job(nmq_job *job, nmq_worker *worker)
 {
     nmq_conn *conn = NMQ_CONTAINER(job, nmq_conn, job);
 
@@ -18,7 +18,7 @@ run_job(nmq_job *job)
         nmq_conn_start_sending(conn, false);
     }
     if ((what & NMQ_CONN_JOB_PACKETS) != 0) {
-        nmq_conn_process(conn);
+        nmq_conn_process(conn, worker);
     }
     nmq_link_unref(&conn->link); // the job's
 }

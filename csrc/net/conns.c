@@ -55,7 +55,7 @@ nmq_conns_answer(nmq_conns *conns, const nmq_answer *answer)
     if (mine) {
         conn->answered = true;
         nmq_conn_take_answer(conn, answer);
-        nmq_conn_process(conn);
+        nmq_conn_process(conn, NULL);
     }
     nmq_link_unref(&conn->link);
     return mine ? NMQ_OK : NMQ_ENOENT;

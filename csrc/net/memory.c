@@ -237,7 +237,7 @@ wait_on(nmq_conn *conn, int64_t now_ms)
         nmq_conn_disconnect(&conn->link, NMQ_RC_QUOTA_EXCEEDED);
     }
     conn->short_ms = 0;
-    nmq_conn_process(conn);
+    nmq_conn_process(conn, NULL);
 }
 
 void

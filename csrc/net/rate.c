@@ -129,7 +129,7 @@ nmq_conn_fire_rate(nmq_timer *timer)
     bool closing = conn->closing;
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (closing || !nmq_conn_wait_rate(conn, now_ms)) {
-        nmq_conn_process(conn);
+        nmq_conn_process(conn, NULL);
     }
     nmq_link_unref(&conn->link); // the timer's
 }
@@ -140,7 +140,7 @@ nmq_conn_hurry(nmq_conn *conn)
     nmq_rate *rate = __atomic_load_n(&conn->rate, __ATOMIC_ACQUIRE);
 
     if (rate != NULL && nmq_clock_cancel(conn->conns->clock, &rate->timer)) {
-        nmq_conn_process(conn);
+        nmq_conn_process(conn, NULL);
         nmq_link_unref(&conn->link); // the timer's
     }
 }

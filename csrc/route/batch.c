@@ -1,11 +1,11 @@
 // batch.c - the batch of router.h: one stay in a lane, and the links that it wrote to.
+#include "base/container.h"
 #include "route/router.h"
-#include "route/turn.h"
 
 void
-nmq_batch_begin(nmq_batch *batch, nmq_router *router, int64_t now_ms)
+nmq_batch_begin(nmq_batch *batch, nmq_router *router, nmq_worker *worker, int64_t now_ms)
 {
-    *batch = (nmq_batch){.router = router, .now_ms = now_ms};
+    *batch = (nmq_batch){.router = router, .worker = worker, .now_ms = now_ms};
     batch->lane = nmq_lanes_enter(router->lanes);
 }
 
@@ -30,15 +30,21 @@ nmq_batch_touch(nmq_batch *batch, nmq_link *link)
 {
     if (!link->flush_due) {
         link->flush_due = true;
-        link->next_flush = NULL;
-        *(batch->touched == NULL ? &batch->touched : &batch->touched_last->next_flush) =
-            nmq_link_ref(link);
-        batch->touched_last = link;
+        nmq_unflushed_put(&batch->touched, &nmq_link_ref(link)->unflushed);
     }
 }
 
-// A subscriber comes before the publisher, whose acknowledgement is put last: who hears of
-// a message first is who it is for.
+static void
+flush(nmq_unflushed *touched)
+{
+    nmq_link *link = NMQ_CONTAINER(touched, nmq_link, unflushed);
+
+    link->ops->flush(link);
+    nmq_link_unref(link);
+}
+
+// The receivers of a message are flushed before its publisher, whose acknowledgement was
+// written last.
 void
 nmq_batch_end(nmq_batch *batch)
 {
@@ -47,7 +53,7 @@ nmq_batch_end(nmq_batch *batch)
     nmq_counters_add(batch->router->counters, NMQ_COUNT_MESSAGES_OUT, batch->messages_out);
     nmq_counters_add(batch->router->counters, NMQ_COUNT_MESSAGES_DROPPED,
                      batch->messages_dropped);
-    nmq_turn_flush(batch->touched, batch->touched_last, batch->messages_out);
-    batch->touched = batch->touched_last = NULL;
+    nmq_worker_put_off(batch->worker, batch->touched, flush, batch->messages_out);
+    batch->touched = (nmq_unflushed_list){0};
     batch->messages_out = batch->messages_dropped = 0;
 }

@@ -18,13 +18,14 @@
 #include <pthread.h>
 
 #include "base/wheel.h"
+#include "base/worker.h"
 #include "store/outbox.h"
 
 typedef struct nmq_link nmq_link;
 
 // What the network layer does for the router.
 typedef struct {
-    void (*flush)(nmq_link *link);  // it leaves a batch's list: clear flush_due, then send
+    void (*flush)(nmq_link *link);  // it has left the list: clear flush_due, then send
     void (*resume)(nmq_link *link); // a held link reads on
     void (*disconnect)(nmq_link *link, uint8_t reason_code); // tell the peer, then close
     void (*look)(nmq_timer *timer);                          // of nmq_link_wait: it is due
@@ -57,7 +58,7 @@ struct nmq_link {
     bool stuck;               // lock: found too slow; nobody waits until it has drained
     bool at_limit;            // lock: its session's queue can gather no more
     bool pump_due;            // lock: its session has more to send, given room
-    nmq_link *next_flush;     // whoever set flush_due
+    nmq_unflushed unflushed;  // whoever set flush_due
     nmq_link *next_held;      // the lock of what it waits for: a link, or memory
     nmq_link_wait *wait;      // atomic, made with the lock; NULL: nobody waited yet
     int64_t moved_ms;         // atomic: when the peer took or acknowledged something last

@@ -327,7 +327,7 @@ publish_alone(nmq_router *router, const nmq_client *from, const nmq_message_part
 {
     nmq_batch batch;
 
-    nmq_batch_begin(&batch, router, nmq_clock_now_ms());
+    nmq_batch_begin(&batch, router, NULL, nmq_clock_now_ms());
     unsigned taken = nmq_router_publish(&batch, from, parts, message);
     nmq_batch_end(&batch);
     nmq_link_unref(batch.congested);
@@ -361,7 +361,7 @@ nmq_router_pass_on(nmq_router *router, const nmq_delivery *delivery)
     nmq_share what = {.parts = &parts, .message = &shared};
     nmq_batch batch;
 
-    nmq_batch_begin(&batch, router, nmq_clock_now_ms());
+    nmq_batch_begin(&batch, router, NULL, nmq_clock_now_ms());
     nmq_matches *matches = nmq_lane_matches(batch.lane);
     bool taken = false;
     if (nmq_tree_match(router->tree, parts.topic_name, matches) == NMQ_OK) {

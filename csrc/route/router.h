@@ -82,14 +82,14 @@ struct nmq_router {
 typedef struct {
     nmq_router *router;
     nmq_lane *lane;
-    nmq_link *touched; // to flush, in this order, a reference each
-    nmq_link *touched_last;
-    nmq_link *congested;   // the first link found over its bound, a reference
-    uint16_t short_window; // of nmq_offer, for the message that is next
-    bool may_refuse;       // whose message is next need not be told that it was taken
-    bool all_or_none;      // memory is short: it goes to all that it is for, or is refused
-    bool refused;          // the last message was: it is not to be acknowledged as taken
-    bool matched;          // a subscription matched it, whatever became of it there
+    nmq_worker *worker;         // that runs it; NULL: a thread that reads no sockets
+    nmq_unflushed_list touched; // links, a reference each
+    nmq_link *congested;        // the first link found over its bound, a reference
+    uint16_t short_window;      // of nmq_offer, for the message that is next
+    bool may_refuse;            // whose message is next need not be told that it was taken
+    bool all_or_none; // memory is short: it goes to all that it is for, or is refused
+    bool refused;     // the last message was: it is not to be acknowledged as taken
+    bool matched;     // a subscription matched it, whatever became of it there
     int64_t now_ms;
     uint64_t messages_out;
     uint64_t messages_dropped;
@@ -113,10 +113,12 @@ int nmq_router_init(nmq_router *router);
 // Frees every client and message. No connection is left, and the clock has stopped.
 void nmq_router_fini(nmq_router *router);
 
-void nmq_batch_begin(nmq_batch *batch, nmq_router *router, int64_t now_ms);
+// worker: the calling thread's; NULL: it reads no sockets.
+void nmq_batch_begin(nmq_batch *batch, nmq_router *router, nmq_worker *worker,
+                     int64_t now_ms);
 
-// Leaves the lane, counts, and flushes each link that was written to. `congested` stays for
-// the caller, who unrefs it.
+// Leaves the lane, counts, and has each link that was written to flushed: now, or when the
+// worker does it. `congested` stays for the caller, who unrefs it.
 void nmq_batch_end(nmq_batch *batch);
 
 // Enters a lane again after nmq_batch_end; `congested` is still what it was.

@@ -100,7 +100,7 @@ pair_run(void *arg)
 }
 
 static void
-pair_ready(nmq_source *source)
+pair_ready(nmq_source *source, nmq_worker *worker)
 {
     pair_stream *s =
         (pair_stream *) (void *) ((uint8_t *) source - offsetof(pair_stream, source));
@@ -108,7 +108,7 @@ pair_ready(nmq_source *source)
 
     s->recv_to = NULL;
     ssize_t n = recv(s->fd, to, s->recv_cap, MSG_DONTWAIT);
-    s->base.on_recv(s->base.arg, n > 0 ? NMQ_OK : NMQ_ECLOSED, n > 0 ? (size_t) n : 0);
+    s->base.on_recv(s->base.arg, worker, n > 0 ? NMQ_OK : NMQ_ECLOSED, n > 0 ? (size_t) n : 0);
 }
 
 static int

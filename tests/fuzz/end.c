@@ -275,7 +275,7 @@ pump_one(end *e)
     e->said_len -= n;
     memmove(e->said, e->said + n, e->said_len);
     e->to = NULL;
-    e->base.on_recv(e->base.arg, n > 0 ? NMQ_OK : NMQ_ECLOSED, n);
+    e->base.on_recv(e->base.arg, NULL, n > 0 ? NMQ_OK : NMQ_ECLOSED, n);
     return true;
 }
 

@@ -41,7 +41,7 @@ fuzz_run_job(void)
 
     if (job != NULL) {
         first = job->next;
-        job->run(job);
+        job->run(job, NULL);
     }
     return job != NULL;
 }
