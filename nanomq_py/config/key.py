@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, field, fields
 from enum import Enum
 from typing import Any
@@ -29,6 +29,8 @@ class Key:
     applies: Applies
     secret: bool  # never logged, never shown
     heading: str  # of the keys from this one on, for people; empty: that of the one before
+    core: str  # the option of the core that it is, by its name; empty: none
+    to_core: Callable[[Any], Any]  # makes its value that of the option
 
     @property
     def no_user(self) -> str:
@@ -37,6 +39,10 @@ class Key:
             f"{self.kind.expected}, without a user name and password: the keys username and"
             " password, or a header, are for these"
         )
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 def key(
@@ -48,9 +54,11 @@ def key(
     applies: Applies = Applies.HOT,
     secret: bool = False,
     heading: str = "",
+    core: str = "",
+    to_core: Callable[[Any], Any] = _unchanged,
 ) -> Any:
     """Declare a field of a dataclass that is read from ``name`` in the file."""
-    declared = Key(name, kind, help, applies, secret, heading)
+    declared = Key(name, kind, help, applies, secret, heading, core, to_core)
     return field(default=default, repr=not secret, metadata={"key": declared})
 
 

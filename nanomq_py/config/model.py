@@ -37,6 +37,12 @@ from nanomq_py.config.units import (
     Whole,
 )
 
+MOST_PACKET_BYTES = 268_435_460  # that a packet can have
+
+
+def _packet_bytes(kib: int) -> int:
+    return min(kib * 1024, MOST_PACKET_BYTES)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config(Checked):
@@ -88,6 +94,7 @@ class Config(Checked):
         "Most user properties in a packet; 0: no bound but the packet's. Clients cannot be"
         " told of it, and one that sends more is disconnected.",
         heading="What a client may do",
+        core="user_properties_max",
     )
     msq_len: int | None = key(
         "msq_len",
@@ -102,6 +109,7 @@ class Config(Checked):
         60,
         "Time after which unanswered QoS 1 and 2 messages go out again, before MQTT 5.0;"
         " 0: only when the client connects again.",
+        core="retry_interval_s",
     )
     allow_anonymous: bool = key(
         "allow_anonymous",
@@ -110,13 +118,20 @@ class Config(Checked):
         "Let clients in that give no user name, or an empty one.",
     )
     max_packet_size: int = key(
-        "max_packet_size", Whole(1, 266240, "KiB"), 10240, "Largest packet from a client."
+        "max_packet_size",
+        Whole(1, 266240, "KiB"),
+        10240,
+        "Largest packet from a client.",
+        core="packet_max_bytes",
+        to_core=_packet_bytes,
     )
     client_max_packet_size: int = key(
         "client_max_packet_size",
         Whole(1, 266240, "KiB"),
         10240,
         "Largest packet to a client.",
+        core="send_packet_max_bytes",
+        to_core=_packet_bytes,
     )
     keepalive_backoff: int = key(
         "keepalive_backoff",
@@ -124,6 +139,7 @@ class Config(Checked):
         1250,
         "Of its keep alive, how long a client may be silent. Below 1500 it counts as 1500, the"
         " one and a half times that the specification grants.",
+        core="keep_alive_permille",
     )
     acl_nomatch: str = key(
         "acl_nomatch",
@@ -146,18 +162,21 @@ class Config(Checked):
         " have descriptors. The last 16 descriptors are left to the rest of the process in any"
         " case.",
         heading="Limits; 0 is no bound, but for max_memory",
+        core="connections_max",
     )
     max_connections_per_address: int = key(
         "max_connections_per_address",
         Whole(0, U32),
         0,
         "Own key: most connections at once from one address; 0: no bound.",
+        core="address_connections_max",
     )
     max_subscriptions: int = key(
         "max_subscriptions",
         Whole(0, U32),
         65536,
         "Own key: most subscriptions of one client; 0: no bound.",
+        core="subscriptions_max",
     )
     max_queue_size: int = key(
         "max_queue_size",
@@ -165,6 +184,7 @@ class Config(Checked):
         64 << 20,
         "Own key: most bytes of messages that wait for one client, or are in flight to it;"
         " 0: no bound.",
+        core="queue_max_bytes",
     )
     max_message_rate: int = key(
         "max_message_rate",
@@ -172,6 +192,7 @@ class Config(Checked):
         0,
         "Own key: messages a second that one client may publish; a faster one is slowed down."
         " 0: no bound.",
+        core="message_rate",
     )
     max_byte_rate: int = key(
         "max_byte_rate",
@@ -179,6 +200,7 @@ class Config(Checked):
         0,
         "Own key: bytes a second that one client may send; a faster one is slowed down. 0: no"
         " bound.",
+        core="byte_rate",
     )
     max_memory: int = key(
         "max_memory",
@@ -196,12 +218,14 @@ class Config(Checked):
         1_000_000,
         "Own key: most sessions, of clients that are connected or away; a client that would be"
         " one more is refused. 0: no bound.",
+        core="sessions_max",
     )
     max_retained_messages: int = key(
         "max_retained_messages",
         Whole(0, U32),
         1_000_000,
         "Own key: most retained messages. One more is not kept; 0: no bound.",
+        core="retained_max",
     )
     max_retained_bytes: int = key(
         "max_retained_bytes",
@@ -209,12 +233,14 @@ class Config(Checked):
         1 << 30,
         "Own key: most bytes of retained messages, with their topics and properties. What would"
         " go over it is not kept; 0: no bound.",
+        core="retained_max_bytes",
     )
     max_groups_per_client: int = key(
         "max_groups_per_client",
         Whole(0, U32),
         1000,
         "Own key: most $share subscriptions of one client; 0: no bound.",
+        core="groups_max",
     )
     max_filters_per_packet: int = key(
         "max_filters_per_packet",
@@ -222,12 +248,14 @@ class Config(Checked):
         10_000,
         "Own key: most topic filters in one SUBSCRIBE or UNSUBSCRIBE; a client that sends more"
         " is disconnected. 0: no bound.",
+        core="filters_max",
     )
     max_clientid_length: int = key(
         "max_clientid_length",
         Whole(0, 65535, "bytes"),
         1024,
         "Own key: longest client identifier; 0: no bound.",
+        core="client_id_max_bytes",
     )
     max_connect_size: int = key(
         "max_connect_size",
@@ -235,6 +263,7 @@ class Config(Checked):
         64 << 10,
         "Own key: largest CONNECT packet, not counting its will (topic, payload, properties),"
         " which may take 256 KiB more. 0: max_packet_size alone.",
+        core="connect_max_bytes",
     )
     max_keepalive: int = key(
         "max_keepalive",
@@ -249,9 +278,14 @@ class Config(Checked):
         Duration(100, 3_600_000),
         10_000,
         "Own key: time from opening a connection to its CONNECT packet.",
+        core="connect_timeout_ms",
     )
     max_topic_levels: int = key(
-        "max_topic_levels", Whole(1, 65535), 128, "Own key: most levels of a topic."
+        "max_topic_levels",
+        Whole(1, 65535),
+        128,
+        "Own key: most levels of a topic.",
+        core="topic_levels_max",
     )
     max_topic_alias: int = key(
         "max_topic_alias",
@@ -259,6 +293,7 @@ class Config(Checked):
         32,
         "Own key: topic aliases that an MQTT 5.0 client may set; 0: none.",
         heading="MQTT 5.0: told to clients in CONNACK, and enforced",
+        core="topic_alias_max",
     )
     max_outgoing_topic_alias: int = key(
         "max_outgoing_topic_alias",
@@ -266,6 +301,7 @@ class Config(Checked):
         32,
         "Own key: topic aliases that the broker sets for an MQTT 5.0 client that takes some;"
         " 0: none.",
+        core="send_topic_alias_max",
     )
     receive_maximum: int = key(
         "receive_maximum",
@@ -273,6 +309,7 @@ class Config(Checked):
         256,
         "Own key: messages of QoS 1 and 2 that an MQTT 5.0 client may have under way to the"
         " broker.",
+        core="receive_maximum",
     )
     server_keepalive: int = key(
         "server_keepalive",
@@ -286,30 +323,49 @@ class Config(Checked):
         Whole(0, 2),
         2,
         "Own key: highest QoS that clients may publish with, and that they are granted.",
+        core="qos_max",
     )
     retain_available: bool = key(
-        "retain_available", Flag(), True, "Own key: keep retained messages."
+        "retain_available",
+        Flag(),
+        True,
+        "Own key: keep retained messages.",
+        core="retain_available",
     )
     wildcard_subscription: bool = key(
-        "wildcard_subscription", Flag(), True, "Own key: allow + and # in subscriptions."
+        "wildcard_subscription",
+        Flag(),
+        True,
+        "Own key: allow + and # in subscriptions.",
+        core="wildcards_available",
     )
     shared_subscription: bool = key(
-        "shared_subscription", Flag(), True, "Own key: allow $share subscriptions."
+        "shared_subscription",
+        Flag(),
+        True,
+        "Own key: allow $share subscriptions.",
+        core="shared_available",
     )
     subscription_identifier: bool = key(
-        "subscription_identifier", Flag(), True, "Own key: allow subscription identifiers."
+        "subscription_identifier",
+        Flag(),
+        True,
+        "Own key: allow subscription identifiers.",
+        core="subscription_ids_available",
     )
     strict_clientid: bool = key(
         "strict_clientid",
         Flag(),
         False,
         "Own key: allow only client identifiers of 1 to 23 letters and digits.",
+        core="strict_client_ids",
     )
     allow_empty_clientid: bool = key(
         "allow_empty_clientid",
         Flag(),
         True,
         "Own key: assign a client identifier to clients that have none.",
+        core="empty_client_ids",
     )
     response_information: str | None = key(
         "response_information",
@@ -317,6 +373,7 @@ class Config(Checked):
         None,
         "Own key: told to MQTT 5.0 clients that ask for response information; by custom the"
         " topic below which they listen for responses.",
+        core="response_information",
     )
     sys_interval: int = key(
         "sys_interval",
@@ -331,6 +388,7 @@ class Config(Checked):
         1 << 20,
         "Own key: bytes waiting for one client before those who publish to it wait.",
         heading="Slow clients and old sessions",
+        core="outbox_max_bytes",
     )
     slow_consumer_time: int = key(
         "slow_consumer_time",
@@ -338,12 +396,14 @@ class Config(Checked):
         1000,
         "Own key: how long publishers wait for a slow client before it loses QoS 0 messages;"
         " and how long a client that sends may take none of the answers before it is closed.",
+        core="hold_ms",
     )
     max_session_expiry: int = key(
         "max_session_expiry",
         Whole(0, U32, "s"),
         U32,
         "Own key: longest time a session is kept; 4294967295: for ever.",
+        core="expiry_max_s",
     )
     pid_file: str | None = key(
         "pid_file",

@@ -6,6 +6,7 @@ import logging
 import os
 
 from nanomq_py.config import Config
+from nanomq_py.config.key import keys_of
 from nanomq_py.core.memory import memory_share
 from nanomq_py.core.records import CoreOptions
 
@@ -37,45 +38,17 @@ def keep_alive_max_s(config: Config) -> int:
 
 
 def core_options(config: Config) -> CoreOptions:
-    """Return what the core needs of a configuration."""
+    """Return what the core needs of a configuration: what its keys name, and the rest here."""
+    named = {
+        key.core: key.to_core(getattr(config, declared.name))
+        for declared, key in keys_of(Config)
+        if key.core
+    }
     return CoreOptions(
+        **named,
         window=config.msq_len or WINDOW,
         queue_max=config.msq_len or QUEUE,
-        queue_max_bytes=config.max_queue_size,
-        subscriptions_max=config.max_subscriptions,
-        message_rate=config.max_message_rate,
-        byte_rate=config.max_byte_rate,
-        connections_max=config.max_connections,
-        address_connections_max=config.max_connections_per_address,
         memory_max_bytes=config.max_memory or memory_share(),
-        sessions_max=config.max_sessions,
-        retained_max=config.max_retained_messages,
-        retained_max_bytes=config.max_retained_bytes,
-        client_id_max_bytes=config.max_clientid_length,
-        connect_max_bytes=config.max_connect_size,
         keep_alive_max_s=keep_alive_max_s(config),
-        groups_max=config.max_groups_per_client,
-        filters_max=config.max_filters_per_packet,
-        packet_max_bytes=min(config.max_packet_size * 1024, 268_435_460),
-        send_packet_max_bytes=min(config.client_max_packet_size * 1024, 268_435_460),
-        user_properties_max=config.property_size,
-        topic_levels_max=config.max_topic_levels,
-        topic_alias_max=config.max_topic_alias,
-        send_topic_alias_max=config.max_outgoing_topic_alias,
-        receive_maximum=config.receive_maximum,
-        qos_max=config.max_qos_allowed,
-        retain_available=config.retain_available,
-        wildcards_available=config.wildcard_subscription,
-        shared_available=config.shared_subscription,
-        subscription_ids_available=config.subscription_identifier,
-        strict_client_ids=config.strict_clientid,
-        empty_client_ids=config.allow_empty_clientid,
-        response_information=config.response_information,
-        outbox_max_bytes=config.max_outgoing_size,
-        hold_ms=config.slow_consumer_time,
-        connect_timeout_ms=config.connect_timeout,
-        keep_alive_permille=config.keepalive_backoff,
-        retry_interval_s=config.qos_duration,
-        expiry_max_s=config.max_session_expiry,
         log_level=LEVELS[config.log.level],
     )
