@@ -23,3 +23,10 @@ int nmq_decode(nmq_bytes in, uint8_t version, nmq_packet *out);
 // The same for a packet that is there as a whole; nmq_decode_size has returned `header`,
 // the bytes of its fixed header. Never returns 0.
 int nmq_decode_whole(nmq_bytes whole, size_t header, uint8_t version, nmq_packet *out);
+
+// Takes the next filter of a checked SUBSCRIBE's list off the front, with its options.
+bool nmq_packet_next_subscription(nmq_bytes *list, nmq_bytes *topic_filter,
+                                  uint8_t *options);
+
+// Takes the next filter of a checked UNSUBSCRIBE's list off the front.
+bool nmq_packet_next_filter(nmq_bytes *list, nmq_bytes *topic_filter);

@@ -5,26 +5,8 @@
 // A decoded packet borrows every slice from the bytes it was read from.
 #pragma once
 #include "base/bytes.h"
+#include "mqtt/packet_type.h"
 #include "mqtt/props.h"
-
-enum nmq_packet_type {
-    NMQ_WILL = 0, // no packet: the place of the Will Properties in the property table
-    NMQ_CONNECT = 1,
-    NMQ_CONNACK = 2,
-    NMQ_PUBLISH = 3,
-    NMQ_PUBACK = 4,
-    NMQ_PUBREC = 5,
-    NMQ_PUBREL = 6,
-    NMQ_PUBCOMP = 7,
-    NMQ_SUBSCRIBE = 8,
-    NMQ_SUBACK = 9,
-    NMQ_UNSUBSCRIBE = 10,
-    NMQ_UNSUBACK = 11,
-    NMQ_PINGREQ = 12,
-    NMQ_PINGRESP = 13,
-    NMQ_DISCONNECT = 14,
-    NMQ_AUTH = 15,
-};
 
 // The protocol level byte of CONNECT.
 enum nmq_version { NMQ_V31 = 3, NMQ_V311 = 4, NMQ_V5 = 5 };
@@ -73,10 +55,3 @@ typedef struct {
     nmq_props props;
     nmq_connect connect;
 } nmq_packet;
-
-// Takes the next filter of a checked SUBSCRIBE's list off the front, with its options.
-bool nmq_packet_next_subscription(nmq_bytes *list, nmq_bytes *topic_filter,
-                                  uint8_t *options);
-
-// Takes the next filter of a checked UNSUBSCRIBE's list off the front.
-bool nmq_packet_next_filter(nmq_bytes *list, nmq_bytes *topic_filter);

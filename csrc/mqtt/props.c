@@ -1,6 +1,6 @@
 #include "mqtt/props.h"
 
-#include "mqtt/packet.h"
+#include "mqtt/packet_type.h"
 #include "mqtt/reason.h"
 #include "mqtt/topic.h"
 #include "mqtt/varint.h"

@@ -1,6 +1,7 @@
 // subscribe.c - SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0, 3.8 and 3.10).
 #include "base/live.h"
 #include "base/status.h"
+#include "mqtt/decode.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
 #include "route/retained.h"

@@ -30,45 +30,6 @@ nmq_retain_free(nmq_retain *retain)
 }
 
 static void
-link_child(nmq_retain_node *parent, nmq_retain_node *child)
-{
-    if (parent->first == NULL) {
-        parent->first = child->prev = child;
-    } else {
-        child->prev = parent->first->prev;
-        child->prev->next = child;
-        parent->first->prev = child;
-    }
-}
-
-static void
-unlink_child(nmq_retain_node *child)
-{
-    nmq_retain_node *parent = nmq_retain_node_parent(child);
-
-    if (parent->first == child) {
-        parent->first = child->next;
-    } else {
-        child->prev->next = child->next;
-    }
-    if (child->next != NULL) {
-        child->next->prev = child->prev;
-    } else if (parent->first != NULL) {
-        parent->first->prev = child->prev;
-    }
-}
-
-void
-nmq_retain_node_prune(nmq_retain *retain, nmq_retain_node *n)
-{
-    while (n != &retain->root && n->level.child_count == 0 && n->message == NULL &&
-           n->pins == 0) {
-        unlink_child(n);
-        n = (nmq_retain_node *) nmq_level_remove(&n->level);
-    }
-}
-
-static void
 heap_place(nmq_retain *retain, uint32_t at, nmq_retain_node *n)
 {
     retain->heap[at] = n;
@@ -199,7 +160,7 @@ nmq_retain_put(nmq_retain *retain, nmq_message *message)
         if (child == NULL) {
             child = nmq_level_add(&n->level, level, hash, sizeof(nmq_retain_node));
             if (child != NULL) {
-                link_child(n, (nmq_retain_node *) child);
+                nmq_retain_node_link(n, (nmq_retain_node *) child);
             }
         }
         if (child == NULL) {

@@ -1,9 +1,11 @@
-// retain_node.h - how retained messages are kept; for retain.c and retain_cursor.c alone.
+// retain_node.h - the tree that retained messages lie in; for retain.h and retain_cursor.h.
 //
 // Threads  none of its own: the caller's lock.
 #pragma once
 #include "store/levels.h"
-#include "store/retain.h"
+#include "store/message.h"
+
+typedef struct nmq_retain nmq_retain;
 
 typedef struct nmq_retain_node {
     nmq_level level; // first: see levels.h
@@ -33,6 +35,9 @@ nmq_retain_node_parent(const nmq_retain_node *n)
 {
     return (nmq_retain_node *) n->level.parent;
 }
+
+// Puts the new node behind the other children of its parent.
+void nmq_retain_node_link(nmq_retain_node *parent, nmq_retain_node *child);
 
 // Frees the node and its parents while nothing hangs on them: child, message or cursor.
 void nmq_retain_node_prune(nmq_retain *retain, nmq_retain_node *n);

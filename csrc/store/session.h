@@ -9,46 +9,8 @@
 // Owner    nmq_session_new .. nmq_session_free.
 // Threads  none of its own: the client's lock, and the connection's for the outbox.
 #pragma once
-#include "mqtt/topic.h"
-#include "store/aliases.h"
-#include "store/inflight.h"
 #include "store/outbox.h"
-#include "store/owed.h"
-#include "store/queue.h"
-#include "store/topic_tree.h"
-
-// A subscription as its client sees it. The list is guarded by the tree's lock.
-typedef struct {
-    nmq_bytes text; // as subscribed, owned
-    uint32_t identifier;
-    uint16_t group_len; // of "$share/GROUP/" before the filter; 0: not shared
-    uint8_t options;
-} nmq_session_sub;
-
-typedef struct nmq_session {
-    nmq_bytes client_id; // owned
-    nmq_queue queue;
-    nmq_inflight inflight;
-    nmq_id_set unreleased; // QoS 2 received, PUBREL awaited
-    uint16_t *resend;      // packet identifiers to send again on this connection
-    uint32_t resend_at;
-    uint32_t resend_count;
-    uint16_t receive_maximum;   // of the client, on this connection
-    uint16_t window;            // most messages in flight on this connection
-    uint32_t queue_max;         // most messages that wait
-    uint64_t queue_max_bytes;   // of them; 0: no bound
-    nmq_bytes mount;            // goes off the front of topics for this client; owned
-    uint32_t client_packet_max; // Maximum Packet Size of the client, bytes
-    uint32_t packet_max;        // largest packet to it: the broker's bound counts too
-    uint8_t version;            // of the latest connection
-    nmq_aliases aliases;        // of this connection
-    uint64_t sent;              // PUBLISH packets written so far, those sent again too
-    nmq_session_sub *subs;      // tree lock
-    uint32_t sub_count;         // tree lock
-    uint32_t sub_cap;           // tree lock
-    nmq_map *sub_index;         // tree lock; NULL: the list is short
-    nmq_owed *owed;             // retained messages to come; NULL: none
-} nmq_session;
+#include "store/session_state.h"
 
 // What became of a delivery.
 enum nmq_delivered {

@@ -8,7 +8,7 @@
 // Threads  none of its own: the tree's lock.
 // Cost     put, del: constant on average.
 #pragma once
-#include "store/session.h"
+#include "store/session_state.h"
 
 // Keeps the list of subscriptions in step with the tree. `is_new` is what nmq_tree_put
 // said. Returns NMQ_OK or NMQ_ENOMEM.

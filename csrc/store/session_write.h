@@ -4,7 +4,8 @@
 // Threads  none of its own: the client's lock, and the connection's for the outbox.
 // Cost     one copy into the outbox, of what the outbox does not take by reference.
 #pragma once
-#include "store/session.h"
+#include "store/outbox.h"
+#include "store/session_state.h"
 
 // Writes one PUBLISH. The caller sets in head what belongs to this delivery: QoS, RETAIN,
 // DUP, packet identifier, Subscription Identifiers; the rest is set here. message is NULL
