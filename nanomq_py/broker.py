@@ -48,7 +48,7 @@ from nanomq_py.core.records import (
     Subscription,
 )
 from nanomq_py.listen import listeners
-from nanomq_py.listen.places import Inherited
+from nanomq_py.listen.inherited import Inherited
 from nanomq_py.metrics.sys_topics import SysTopics
 from nanomq_py.taps import Message, Tap
 

@@ -18,13 +18,15 @@ from nanomq_py.config import Config, ConfigError
 from nanomq_py.core import binding
 from nanomq_py.core.reason import ADMINISTRATIVE_ACTION
 from nanomq_py.core.records import ListenerOptions, ListenerStats, TlsOptions
+from nanomq_py.listen.inherited import Inherited
 from nanomq_py.listen.places import (
-    Inherited,
     Place,
-    bind,
-    duplicate,
     options_of,
     places_of,
+)
+from nanomq_py.listen.sockets import (
+    bind,
+    duplicate,
     serves,
     unlink_ipc,
 )
