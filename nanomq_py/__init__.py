@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-__version__ = "0.1.0"
+from nanomq_py.version import __version__
+
 __all__ = ["Broker", "Config", "ConfigError", "Message", "Tap", "__version__", "load"]
 
 

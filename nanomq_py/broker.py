@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from nanomq_py.auth.answers import Answers
-from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchanges, Method, Step
+from nanomq_py.auth.enhanced import Exchanges, Method, Step
 from nanomq_py.auth.password import Users
 from nanomq_py.auth.rights import (
     kick_of_before,
@@ -33,6 +33,7 @@ from nanomq_py.auth.rights import (
 from nanomq_py.config import Config
 from nanomq_py.core import binding
 from nanomq_py.core.options import core_options, task_threads
+from nanomq_py.core.reason import ADMINISTRATIVE_ACTION, CONTINUE_AUTHENTICATION
 from nanomq_py.core.records import (
     AuthEndEvent,
     AuthEvent,
@@ -47,15 +48,13 @@ from nanomq_py.core.records import (
     Subscription,
 )
 from nanomq_py.listen import listeners
-from nanomq_py.listen.places import Inherited
+from nanomq_py.listen.inherited import Inherited
 from nanomq_py.metrics.sys_topics import SysTopics
 from nanomq_py.taps import Message, Tap
 
 __all__ = ["Broker", "HandOver", "Message", "Tap"]
 
 log = logging.getLogger("nanomq")
-
-ADMINISTRATIVE_ACTION = 0x98
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from nanomq_py import __version__
 from nanomq_py.config import ConfigError, load, parse
 from nanomq_py.config.entries import Entry, Faults
 from nanomq_py.config.file import ConfFile
@@ -31,6 +30,7 @@ from nanomq_py.run.pidfile import (
     default_path,
     running_brokers,
 )
+from nanomq_py.version import __version__
 
 PATIENCE_S = 10.0
 

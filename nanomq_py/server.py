@@ -26,7 +26,7 @@ from nanomq_py.http.guard import Gate, make_guard
 from nanomq_py.http.serving import Serving
 from nanomq_py.http.v1.api import Api
 from nanomq_py.kernel.reload import Change, Reloader
-from nanomq_py.listen.places import Inherited
+from nanomq_py.listen.inherited import Inherited
 from nanomq_py.run import logs, successor, systemd, terminal
 from nanomq_py.run.folder import UnsafeError
 from nanomq_py.run.pidfile import AlreadyRunningError, PidFile, place_of

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from nanomq_py.config import parse
-from nanomq_py.listen.places import Inherited, places_of
+from nanomq_py.listen.inherited import Inherited
+from nanomq_py.listen.places import places_of
 from nanomq_py.run import systemd
 from tests.conftest import ROOT, conf_text
 from tests.raw import Raw

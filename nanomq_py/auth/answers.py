@@ -11,10 +11,14 @@ from collections import Counter
 from collections.abc import Callable
 
 from nanomq_py.auth.enhanced import Step
-from nanomq_py.auth.password import BAD_USER_NAME_OR_PASSWORD, NOT_AUTHORIZED, SUCCESS
 from nanomq_py.auth.throttle import Throttle, name_of, network_of
+from nanomq_py.core.reason import (
+    BAD_USER_NAME_OR_PASSWORD,
+    NOT_AUTHORIZED,
+    SERVER_BUSY,
+    SUCCESS,
+)
 
-SERVER_BUSY = 0x89
 MOST_WAITING = 10_000  # answers
 MOST_WAITING_ALIKE = 256  # of one user at one address
 

@@ -17,13 +17,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nanomq_py.auth.password import NOT_AUTHORIZED
+from nanomq_py.core.reason import (
+    BAD_AUTHENTICATION_METHOD,
+    CONTINUE_AUTHENTICATION,
+    NOT_AUTHORIZED,
+    UNSPECIFIED_ERROR,
+)
+
+__all__ = ["CONTINUE_AUTHENTICATION", "Exchange", "Exchanges", "Method", "Step"]
 
 log = logging.getLogger("nanomq")
 
-CONTINUE_AUTHENTICATION = 0x18
-UNSPECIFIED_ERROR = 0x80
-BAD_AUTHENTICATION_METHOD = 0x8C
 MOST_UNDER_WAY = 4096  # exchanges; another one takes the place of the oldest
 
 

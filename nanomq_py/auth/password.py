@@ -8,10 +8,7 @@ import secrets
 from collections.abc import Iterable
 
 from nanomq_py.config.sections import User
-
-SUCCESS = 0x00
-BAD_USER_NAME_OR_PASSWORD = 0x86
-NOT_AUTHORIZED = 0x87
+from nanomq_py.core.reason import BAD_USER_NAME_OR_PASSWORD, NOT_AUTHORIZED, SUCCESS
 
 
 class Secret:

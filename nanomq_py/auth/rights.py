@@ -7,10 +7,11 @@ from typing import Any
 
 from nanomq_py.auth.acl import for_whom, rule_of
 from nanomq_py.auth.enhanced import Method
-from nanomq_py.auth.password import NOT_AUTHORIZED, Users
+from nanomq_py.auth.password import Users
 from nanomq_py.config import Config
 from nanomq_py.config.sections import User
 from nanomq_py.core import binding
+from nanomq_py.core.reason import NOT_AUTHORIZED
 from nanomq_py.core.records import Kick
 from nanomq_py.listen.places import places_of
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 
 import scramp
 
-from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchange, Step
-from nanomq_py.auth.password import NOT_AUTHORIZED, SUCCESS
+from nanomq_py.auth.enhanced import Exchange, Step
 from nanomq_py.config.sections import User
+from nanomq_py.core.reason import CONTINUE_AUTHENTICATION, NOT_AUTHORIZED, SUCCESS
 
 MOST_NAME_BYTES = 256  # RFC 4013 looks at each letter of a name
 

@@ -19,7 +19,7 @@ from nanomq_py.http.connection import HEAD_BYTES, Connection, Hub
 from nanomq_py.http.door import Bounds, Door
 from nanomq_py.http.guard import Gate, Guard, JwtGuard, make_guard
 from nanomq_py.http.tls import ServerTls, load_server_tls, renewed_keys
-from nanomq_py.listen.places import bind_tcp
+from nanomq_py.listen.sockets import bind_tcp
 
 log = logging.getLogger("nanomq")
 

@@ -16,14 +16,17 @@ from dataclasses import dataclass, field, replace
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.core import binding
+from nanomq_py.core.reason import ADMINISTRATIVE_ACTION
 from nanomq_py.core.records import ListenerOptions, ListenerStats, TlsOptions
+from nanomq_py.listen.inherited import Inherited
 from nanomq_py.listen.places import (
-    Inherited,
     Place,
-    bind,
-    duplicate,
     options_of,
     places_of,
+)
+from nanomq_py.listen.sockets import (
+    bind,
+    duplicate,
     serves,
     unlink_ipc,
 )
@@ -32,7 +35,6 @@ from nanomq_py.listen.tls import load_tls, name_of
 log = logging.getLogger("nanomq")
 
 MOST_NAMES = 1000
-ADMINISTRATIVE_ACTION = 0x98  # for clients of a listener that is taken away
 
 _FAULTS = {
     binding.EADDRINUSE: "the port is taken by another program",

@@ -1,33 +1,23 @@
-"""Where clients come in: the listeners of a configuration, their sockets and certificates.
+"""Where clients come in, as a configuration says it; no socket is touched.
 
 ::
 
     url, tls.url, websocket.url, websocket.tls_url     the listeners tcp, tls, ws, wss
     listener.NAME.url                                  one more
-
-Sockets of TCP and IPC listeners are made here, or come from systemd or from the process
-before this one, and are handed to the core; TLS listeners are nng's.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import socket
-import stat
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.sections import Listener
-from nanomq_py.config.units import ipc_path
 from nanomq_py.core.records import ListenerOptions
 
-BACKLOG = 4096  # connections that wait to be accepted
 _TLS = ("tls+nmq-tcp", "nmq-wss")
 _WEBSOCKET = ("nmq-ws", "nmq-wss")
 
@@ -154,177 +144,3 @@ def options_of(place: Place, config: Config, *, ask_auth: bool) -> ListenerOptio
         proxy=settings.proxy_protocol,
         proxy_from=config.proxy.trusted,
     )
-
-
-# --- sockets
-
-
-async def bind(place: Place, leaving: Sequence[socket.socket] = ()) -> socket.socket:
-    """Return a socket that listens where the listener is to listen. Raises ConfigError.
-
-    leaving  sockets of ours that will be closed: they may have the port still
-    """
-    try:
-        if place.is_ipc:
-            return _bind_ipc(ipc_path(place.url))
-        parts = urlsplit(place.url)
-        assert parts.hostname is not None
-        # The URL names one family; two listeners serve both.
-        return await bind_tcp(parts.hostname, parts.port or 0, leaving)
-    except OSError as fault:
-        why = fault.strerror or str(fault)
-        raise place.error(f"cannot listen: {why}") from None
-
-
-async def bind_tcp(
-    host: str, port: int, leaving: Sequence[socket.socket] = (), *, only_ipv6: bool = True
-) -> socket.socket:
-    """Return a socket that listens there, beside those of ours that will be closed.
-
-    only_ipv6  ``::`` does not serve IPv4 too
-    Raises     OSError
-    """
-    found = await asyncio.get_running_loop().getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
-    family, kind, proto, _, address = found[0]
-    sock = socket.socket(family, kind, proto)
-    # The kernel lets sockets share a port that all say so; to others it stays taken.
-    sharing = [s for s in leaving if s.family != socket.AF_UNIX]
-    sharing = [*sharing, sock] if sharing else []
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only_ipv6)
-        for s in sharing:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind(address)
-        sock.listen(BACKLOG)
-    except OSError:
-        sock.close()
-        raise
-    finally:
-        for s in sharing:
-            if s.fileno() >= 0:
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
-    return sock
-
-
-def _is_left_over(path: str) -> bool:
-    """Return whether the file is a socket that nobody listens on any more."""
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return False
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            probe.connect(path)
-    except ConnectionRefusedError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _bind_ipc(path: str) -> socket.socket:
-    if _is_left_over(path):
-        os.unlink(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(path)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def duplicate(sock: socket.socket, place: Place) -> socket.socket:
-    """Return another descriptor of the socket. Raises ConfigError, where there is none."""
-    try:
-        return sock.dup()
-    except OSError as fault:
-        raise place.error(f"cannot listen: {fault.strerror}") from None
-
-
-def unlink_ipc(place: Place) -> None:
-    """Remove the file of an IPC listener that has stopped."""
-    if place.is_ipc:
-        with contextlib.suppress(OSError):
-            os.unlink(ipc_path(place.url))
-
-
-def fits(sock: socket.socket, place: Place) -> bool:
-    """Return whether the listener could use a socket of that kind; nng makes those of TLS."""
-    families = (socket.AF_UNIX,) if place.is_ipc else (socket.AF_INET, socket.AF_INET6)
-    return not place.has_tls and sock.family in families
-
-
-def serves(sock: socket.socket, place: Place) -> bool:
-    """Return whether a bound socket listens where the URL says, in numbers."""
-    if not fits(sock, place):
-        return False
-    address = sock.getsockname()
-    if place.is_ipc:
-        return bool(address == ipc_path(place.url))
-    parts = urlsplit(place.url)
-    return bool(parts.hostname == address[0] and parts.port == address[1])
-
-
-def may_serve(sock: socket.socket, place: Place) -> bool:
-    """Return whether a TCP socket can be where the URL says: at any port, or by a name."""
-    if place.is_ipc:
-        return False
-    host, port = urlsplit(place.url).hostname or "", place.port
-    address = sock.getsockname()
-    try:
-        same = ip_address(host) == ip_address(address[0])
-    except ValueError:  # a name, which may stand for the address
-        same = True
-    return same and port in (0, address[1])
-
-
-class Inherited:
-    """Listening sockets that came with the process, by name (systemd's FDNAMES) or address.
-
-    ``ours`` are the names of those that the process before this one had made.
-    """
-
-    def __init__(
-        self, sockets: Iterable[tuple[str, socket.socket]] = (), ours: Iterable[str] = ()
-    ) -> None:
-        self._sockets = list(sockets)
-        self._taken: set[socket.socket] = set()
-        self.ours = frozenset(ours)
-        self.is_last_resort = False  # the broker must start, if need be without a listener
-
-    def take(self, place: Place) -> socket.socket | None:
-        """Return a duplicate of the listener's socket; None: it has to be made.
-
-        Raises   ConfigError
-        """
-        for name, sock in self._sockets:
-            named = name == place.name and fits(sock, place)
-            if name in self.ours:
-                named = named and may_serve(sock, place)
-            if sock not in self._taken and (named or serves(sock, place)):
-                self._taken.add(sock)
-                return duplicate(sock, place)
-        return None
-
-    def leaving(self) -> list[socket.socket]:
-        """Return those that no listener has taken so far."""
-        return [sock for _, sock in self._sockets if sock not in self._taken]
-
-    def give_again(self) -> None:
-        """Have every socket to be taken again, after a start that has failed."""
-        self._taken.clear()
-
-    def close(self) -> list[str]:
-        """Close our hold on them; return which of them no listener took."""
-        rest = [
-            f"{name} ({sock.getsockname()})"
-            for name, sock in self._sockets
-            if sock not in self._taken
-        ]
-        for _, sock in self._sockets:
-            sock.close()
-        self._sockets.clear()
-        return rest

@@ -11,9 +11,9 @@ import math
 import time
 from collections.abc import Callable, Iterator
 
-from nanomq_py import __version__
 from nanomq_py.core.binding import Core, CoreError
 from nanomq_py.core.records import Stats
+from nanomq_py.version import __version__
 
 log = logging.getLogger("nanomq")
 

@@ -14,7 +14,7 @@ from nanomq_py.config.file import ConfFile
 from nanomq_py.config.sections import HttpServer
 from nanomq_py.http import serving
 from nanomq_py.http.guard import Gate, make_guard
-from nanomq_py.listen.places import Inherited
+from nanomq_py.listen.inherited import Inherited
 from nanomq_py.server import Left, Server
 from tests.conftest import conf_text
 
