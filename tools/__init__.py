@@ -1,0 +1,1 @@
+"""Programs for people who change the code, and what the tests share with them."""
