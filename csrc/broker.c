@@ -11,7 +11,10 @@
 #include "io/tls_guard.h"
 #include "mqtt/reason.h"
 #include "mqtt/varint.h"
+#include "net/close_all.h"
 #include "net/listeners.h"
+#include "net/memory.h"
+#include "net/timers.h"
 #include "route/event.h"
 #include "route/handover.h"
 #include "route/registry_list.h"
@@ -19,6 +22,10 @@
 #include "route/revoke.h"
 #include "route/snapshot.h"
 #include "route/subscriptions.h"
+#include "serve/auth.h"
+#include "serve/mount.h"
+#include "serve/question.h"
+#include "serve/server.h"
 
 struct nmq_broker {
     nmq_options options; // NMQ_LIVE, but for response_information and log_level: NULL, 0
@@ -27,6 +34,7 @@ struct nmq_broker {
     nmq_log log;
     nmq_clock *clock;
     nmq_router router;
+    nmq_server server;
     nmq_conns conns;
     nmq_listeners listeners;
     pthread_mutex_t lock;
@@ -125,7 +133,7 @@ use_options(nmq_broker *b, const nmq_options *options)
             NMQ_OK) {
         return NMQ_ENOMEM;
     }
-    nmq_conns_set_response_information(&b->conns, information);
+    nmq_server_set_response_information(&b->server, information);
     take_options(&b->options, options);
     take_limits(&b->router.limits, options);
     nmq_log_set_level(&b->log, options->log_level);
@@ -158,7 +166,9 @@ nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broke
     b->router.events = &b->events;
     b->router.counters = &b->counters;
     b->router.clock = b->clock;
-    nmq_conns_init(&b->conns, &b->router, &b->options);
+    nmq_server_init(&b->server);
+    nmq_conns_init(&b->conns, &b->router, &b->options, &nmq_server_role, &b->server);
+    nmq_memory_init(&b->conns);
     nmq_listeners_init(&b->listeners, &b->conns,
                        listen != NULL ? listen : nmq_acceptor_listen);
     if (rv == NMQ_OK) {
@@ -188,7 +198,7 @@ nmq_broker_set_options(nmq_broker *broker, const nmq_options *options)
         nmq_registry_use_limits(&broker->router);
     }
     if (rv == NMQ_OK && options->retry_interval_s != retry_interval_s) {
-        nmq_conns_look_again(&broker->conns);
+        nmq_timers_look_again(&broker->conns);
     }
     return rv;
 }
@@ -221,7 +231,7 @@ nmq_broker_unlisten(nmq_broker *broker, uint32_t number)
 void
 nmq_broker_disconnect(nmq_broker *broker, uint32_t number, uint8_t reason_code)
 {
-    nmq_conns_disconnect(&broker->conns, number, reason_code);
+    nmq_close_listener(&broker->conns, number, reason_code);
 }
 
 int
@@ -234,7 +244,14 @@ nmq_broker_set_listener(nmq_broker *broker, uint32_t number,
 int
 nmq_broker_remount(nmq_broker *broker, uint32_t number)
 {
-    return nmq_listeners_remount(&broker->listeners, number);
+    nmq_listener *listener = nmq_listeners_find(&broker->listeners, number);
+
+    if (listener == NULL) {
+        return NMQ_ENOENT;
+    }
+    int rv = nmq_mount_move_all(&broker->router, listener);
+    nmq_listener_unref(listener);
+    return rv;
 }
 
 int
@@ -254,7 +271,7 @@ nmq_broker_shutdown(nmq_broker *broker, uint32_t timeout_ms)
 {
     __atomic_store_n(&broker->router.stopping, true, __ATOMIC_RELAXED);
     nmq_listeners_close_all(&broker->listeners);
-    nmq_conns_close_all(&broker->conns, NMQ_RC_SERVER_SHUTTING_DOWN, timeout_ms);
+    nmq_close_all(&broker->conns, NMQ_RC_SERVER_SHUTTING_DOWN, timeout_ms);
 }
 
 int
@@ -289,6 +306,7 @@ nmq_broker_free(nmq_broker *broker)
     nmq_router_fini(&broker->router);
     nmq_events_fini(&broker->events);
     nmq_conns_fini(&broker->conns);
+    nmq_server_fini(&broker->server);
     nmq_free(broker->taps);
     nmq_listeners_fini(&broker->listeners);
     (void) pthread_mutex_destroy(&broker->lock);
@@ -327,7 +345,7 @@ nmq_broker_publish(nmq_broker *broker, const char *topic_name, size_t topic_len,
     }
     unsigned taken = nmq_router_publish_message(&broker->router, NULL, message);
     nmq_message_unref(message);
-    nmq_conns_relieve(&broker->conns);
+    nmq_memory_check(&broker->conns);
     return (int) taken;
 }
 
@@ -358,7 +376,7 @@ nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_len,
 int
 nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer)
 {
-    return nmq_conns_answer(&broker->conns, answer);
+    return nmq_auth_answer(&broker->conns, answer);
 }
 
 void
@@ -493,37 +511,10 @@ nmq_event_message(const nmq_event *event, nmq_message_view *out)
     };
 }
 
-// One length and text of what put_question (serve/auth.c) wrote.
-static const char *
-next_text(const char **at, size_t *len)
-{
-    uint32_t size;
-
-    memcpy(&size, *at, sizeof size);
-    *at += sizeof size;
-    if (size == UINT32_MAX) {
-        *len = 0;
-        return NULL;
-    }
-    const char *text = *at;
-    *len = size;
-    *at += size;
-    return text;
-}
-
 void
 nmq_event_auth(const nmq_event *event, nmq_credentials *out)
 {
-    const char *at = event->text;
-
-    memcpy(&out->listener, at, sizeof out->listener);
-    at += sizeof out->listener;
-    out->address = next_text(&at, &out->address_len);
-    out->client_id = next_text(&at, &out->client_id_len);
-    out->user_name = next_text(&at, &out->user_name_len);
-    out->password = next_text(&at, &out->password_len);
-    out->method = next_text(&at, &out->method_len);
-    out->data = next_text(&at, &out->data_len);
+    nmq_question_read(event->text, out);
 }
 
 // --- snapshots
@@ -614,7 +605,7 @@ nmq_set_other_bytes(uint64_t bytes)
 void
 nmq_broker_memory(nmq_broker *broker, nmq_memory *out)
 {
-    nmq_conns_memory(&broker->conns, out);
+    nmq_memory_report(&broker->conns, out);
 }
 
 bool

@@ -142,3 +142,12 @@ nmq_buf_free(nmq_buf *buf)
     nmq_free(buf->at);
     *buf = (nmq_buf){0};
 }
+
+void
+nmq_buf_wipe(nmq_buf *buf)
+{
+    if (buf->at != NULL) {
+        explicit_bzero(buf->at, buf->cap);
+    }
+    nmq_buf_free(buf);
+}

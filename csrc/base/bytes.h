@@ -39,3 +39,6 @@ uint8_t *nmq_buf_reserve(nmq_buf *buf, size_t more);
 int nmq_buf_put(nmq_buf *buf, nmq_bytes in);
 
 void nmq_buf_free(nmq_buf *buf);
+
+// The same, for a secret: its bytes are overwritten first.
+void nmq_buf_wipe(nmq_buf *buf);

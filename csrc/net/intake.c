@@ -1,11 +1,11 @@
-// intake.c - between the stream and MQTT: PROXY headers and WebSocket, in and out.
+#include "net/intake.h"
+
 #include <string.h>
 
-#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "io/proxy.h"
-#include "net/conn_linger.h"
+#include "net/linger.h"
 
 // Drops bytes off the front of the raw part.
 static void
@@ -118,14 +118,14 @@ unwrap(nmq_conn *conn, nmq_batch *batch)
     }
     if (rv == NMQ_EMALFORMED || rv == NMQ_ENOENT) { // by HTTP, or a close frame
         (void) pthread_mutex_lock(&conn->link.lock);
-        nmq_conn_let_linger(conn);
+        nmq_linger_allow(conn);
         (void) pthread_mutex_unlock(&conn->link.lock);
     }
     conn->ws->over = rv != NMQ_OK;
 }
 
 enum nmq_next
-nmq_conn_intake(nmq_conn *conn, nmq_batch *batch)
+nmq_intake_take(nmq_conn *conn, nmq_batch *batch)
 {
     int rv = conn->proxy_due ? take_proxy(conn) : 1;
 
@@ -140,77 +140,4 @@ nmq_conn_intake(nmq_conn *conn, nmq_batch *batch)
         unwrap(conn, batch);
     }
     return conn->ws->over ? NMQ_NEXT_END : NMQ_NEXT_PACKET;
-}
-
-// What a 5.0 client was told holds for its connection; the others were told nothing. A
-// stranger's packet is judged by its first bytes: it is to get no memory that nobody has
-// granted.
-bool
-nmq_conn_takes_size(const nmq_conn *conn, size_t size)
-{
-    const nmq_options *options = conn->conns->options;
-    size_t max = conn->version == NMQ_V5 ? conn->told.packet_max_bytes
-                                         : NMQ_LIVE(options->packet_max_bytes);
-    size_t connect_max = NMQ_LIVE(options->connect_max_bytes);
-
-    if (size <= max && (conn->state == NMQ_CONN_OPEN || connect_max == 0 ||
-                        size <= connect_max + NMQ_CONN_WILL_MAX)) {
-        return true;
-    }
-    nmq_counters_add(
-        conn->conns->counters,
-        size > max ? NMQ_COUNT_PACKETS_TOO_LARGE : NMQ_COUNT_CONNECTS_TOO_LARGE, 1);
-    return false;
-}
-
-// --- the way out
-
-bool
-nmq_conn_has_reply(const nmq_conn *conn)
-{
-    return conn->ws != NULL && conn->ws->ws.reply.len > 0;
-}
-
-nmq_bytes
-nmq_conn_prefix(const nmq_conn *conn)
-{
-    const nmq_conn_ws *w = conn->ws;
-
-    return w != NULL && w->prefix.len > 0
-               ? (nmq_bytes){w->prefix.at + w->prefix_at, w->prefix.len - w->prefix_at}
-               : (nmq_bytes){0};
-}
-
-size_t
-nmq_conn_advance_prefix(nmq_conn *conn, size_t count)
-{
-    size_t left = nmq_conn_prefix(conn).len;
-    size_t n = count < left ? count : left;
-
-    if (n > 0) {
-        conn->ws->prefix_at += n;
-    }
-    return n;
-}
-
-int
-nmq_conn_wrap(nmq_conn *conn, bool last)
-{
-    nmq_conn_ws *w = conn->ws;
-    int rv = NMQ_OK;
-
-    if (w == NULL || w->close_put) {
-        return NMQ_OK;
-    }
-    w->prefix.len = w->prefix_at = 0; // all of it is sent
-    if (w->ws.reply.len > 0) {
-        nmq_buf sent = w->prefix;
-        w->prefix = w->ws.reply;
-        w->ws.reply = sent;
-    }
-    if (last && nmq_ws_is_open(&w->ws)) {
-        w->close_put = true;
-        rv = nmq_ws_put_close(&w->prefix, nmq_ws_close_code(&w->ws));
-    }
-    return rv;
 }

@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "route/remount.h"
+#include "net/accept.h"
 
 void
 nmq_listeners_init(nmq_listeners *all, nmq_conns *conns, nmq_listen_fn *listen)
@@ -59,7 +59,7 @@ nmq_listeners_open(nmq_listeners *all, const nmq_listener_options *options,
     listener->number = ++all->latest;
     rv = add(all, listener);
     if (rv == NMQ_OK) {
-        nmq_accept to = nmq_conns_accept(listener);
+        nmq_accept to = nmq_accept_for(listener);
         rv = all->listen(options, &to, &listener->acceptor, port);
         all->count -= rv != NMQ_OK;
     }
@@ -124,33 +124,14 @@ nmq_listeners_set(nmq_listeners *all, uint32_t number, const nmq_listener_option
     return place != NULL ? NMQ_OK : NMQ_ENOENT;
 }
 
-static int
-make_mount(void *arg, nmq_bytes client_id, nmq_bytes user_name, nmq_buf *out)
+nmq_listener *
+nmq_listeners_find(nmq_listeners *all, uint32_t number)
 {
-    const nmq_listener_settings *settings = arg;
-
-    return nmq_mount_prefix(out, settings->mount, client_id, user_name);
-}
-
-int
-nmq_listeners_remount(nmq_listeners *all, uint32_t number)
-{
-    nmq_listener_settings *settings = NULL;
-    uint32_t key = 0;
-
     (void) pthread_mutex_lock(&all->lock);
     nmq_listener **place = place_of(all, number);
-    if (place != NULL) {
-        settings = nmq_listener_now(*place);
-        key = (*place)->key;
-    }
+    nmq_listener *listener = place != NULL ? nmq_listener_ref(*place) : NULL;
     (void) pthread_mutex_unlock(&all->lock);
-    if (settings == NULL) {
-        return NMQ_ENOENT;
-    }
-    int rv = nmq_remount_away(all->conns->router, key, make_mount, settings);
-    nmq_listener_settings_unref(settings);
-    return rv;
+    return listener;
 }
 
 int

@@ -26,6 +26,8 @@ int nmq_listeners_set(nmq_listeners *all, uint32_t number,
 int nmq_listeners_set_tls(nmq_listeners *all, uint32_t number,
                           const nmq_tls *tls); // nmq_broker_set_tls
 int nmq_listeners_stats(nmq_listeners *all, uint32_t number,
-                        nmq_listener_stats *out);               // ..._listener_stats
-int nmq_listeners_remount(nmq_listeners *all, uint32_t number); // nmq_broker_remount
+                        nmq_listener_stats *out); // ..._listener_stats
 void nmq_listeners_close_all(nmq_listeners *all);
+
+// Returns a reference to the listener of that number, or NULL.
+nmq_listener *nmq_listeners_find(nmq_listeners *all, uint32_t number);

@@ -1,18 +1,12 @@
-// memory.c - the bound on what the process takes for all clients together.
-//
-//     held by the core + known cost of TLS + the rest, as Python measures it
-//            │
-//     fine ──┴─ max_memory ─> short: growth is refused ── + 5 % ─> out: cuts, too
-//
-// Refused are: a CONNECT that needs a session (admit.c, registry.c), a new subscription
-// (subscriptions.c), a message that would have to be kept (publish.c, shortage.c), and the
-// buffer for a large packet (conn.c). What a session holds is never dropped for memory: it
-// was acknowledged.
+#include "net/memory.h"
+
 #include "base/container.h"
 #include "base/live.h"
 #include "base/mem.h"
 #include "mqtt/reason.h"
-#include "net/conn.h"
+#include "net/conns.h"
+#include "net/park.h"
+#include "net/send.h"
 #include "route/registry_list.h"
 
 enum {
@@ -81,7 +75,7 @@ became_short(nmq_conns *conns, uint64_t total, uint64_t max, int64_t now_ms)
 }
 
 void
-nmq_conns_look(nmq_conns *conns)
+nmq_memory_look(nmq_conns *conns)
 {
     nmq_router *router = conns->router;
     uint64_t max = NMQ_LIVE(router->limits.memory_max_bytes);
@@ -161,7 +155,7 @@ cut(nmq_conns *conns, nmq_conn *conn, uint64_t bytes)
                   "memory is out: cut '%s' (%s), whose connection held %llu bytes",
                   nmq_log_quoted(id).text, nmq_conn_name(conn).text,
                   (unsigned long long) bytes);
-    nmq_conn_disconnect(link, NMQ_RC_QUOTA_EXCEEDED);
+    nmq_send_disconnect(link, NMQ_RC_QUOTA_EXCEEDED);
     conn->stream->ops->close(conn->stream); // what waits for it would not fit through
     nmq_link_relieve(link, 0, true);
 }
@@ -173,7 +167,7 @@ cut_largest(nmq_conns *conns)
 
     uint64_t max = NMQ_LIVE(conns->router->limits.memory_max_bytes);
     if (max == 0 || level_of(total_bytes(), max, NMQ_MEMORY_FINE) != NMQ_MEMORY_OUT ||
-        !nmq_clock_is_due(&conns->relieved_ms, nmq_clock_now_ms(), CUT_PAUSE_MS)) {
+        !nmq_clock_is_due(&conns->cut_ms, nmq_clock_now_ms(), CUT_PAUSE_MS)) {
         return;
     }
     nmq_conn *conn = find_largest(conns, &bytes);
@@ -184,10 +178,10 @@ cut_largest(nmq_conns *conns)
 }
 
 void
-nmq_conns_relieve(nmq_conns *conns)
+nmq_memory_check(nmq_conns *conns)
 {
     if (nmq_mem_due()) {
-        nmq_conns_look(conns);
+        nmq_memory_look(conns);
         cut_largest(conns);
     }
 }
@@ -195,7 +189,7 @@ nmq_conns_relieve(nmq_conns *conns)
 // --- who waits
 
 void
-nmq_conn_wait_memory(nmq_conn *conn)
+nmq_memory_wait(nmq_conn *conn)
 {
     nmq_conns *conns = conn->conns;
     int64_t now_ms = nmq_clock_now_ms();
@@ -214,8 +208,7 @@ nmq_conn_wait_memory(nmq_conn *conn)
     }
 }
 
-// One that waited goes on, waits on, or has waited for long enough. The silence was the
-// broker's doing: it does not count against the keep alive.
+// One that waited goes on, waits on, or has waited for long enough.
 static void
 wait_on(nmq_conn *conn, int64_t now_ms)
 {
@@ -223,30 +216,28 @@ wait_on(nmq_conn *conn, int64_t now_ms)
     bool is_short = NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE;
     int64_t hold_ms = NMQ_LIVE(router->limits.hold_ms);
 
-    __atomic_store_n(&conn->last_packet_ms, now_ms, __ATOMIC_RELAXED);
-    (void) pthread_mutex_lock(&conn->link.lock);
-    bool closing = conn->closing;
-    (void) pthread_mutex_unlock(&conn->link.lock);
+    nmq_conn_forgive_silence(conn);
+    bool closing = nmq_conn_is_closing(conn);
     if (is_short && !closing && now_ms - conn->short_ms < hold_ms) {
-        nmq_conn_wait_memory(conn);
+        nmq_memory_wait(conn);
         return;
     }
     if (is_short && !closing) { // it sends again later
         nmq_log_write(router->log, NMQ_LOG_WARNING, "%s: closed, memory is short",
                       nmq_conn_name(conn).text);
-        nmq_conn_disconnect(&conn->link, NMQ_RC_QUOTA_EXCEEDED);
+        nmq_send_disconnect(&conn->link, NMQ_RC_QUOTA_EXCEEDED);
     }
     conn->short_ms = 0;
-    nmq_conn_process(conn, NULL);
+    nmq_park_post_job(conn, NMQ_JOB_PACKETS);
 }
 
-void
-nmq_conns_fire_short(nmq_timer *timer)
+static void
+fire(nmq_timer *timer)
 {
     nmq_conns *conns = NMQ_CONTAINER(timer, nmq_conns, short_timer);
     int64_t now_ms = nmq_clock_now_ms();
 
-    nmq_conns_look(conns);
+    nmq_memory_look(conns);
     cut_largest(conns);
     (void) pthread_mutex_lock(&conns->lock);
     nmq_conn *waiting = conns->short_of;
@@ -275,7 +266,8 @@ connection_bytes(nmq_conns *conns)
 
     for (size_t i = 0; i < count; i++) {
         (void) pthread_mutex_lock(&all[i]->link.lock);
-        bytes += sizeof **all + NMQ_LIVE(all[i]->held_in) + nmq_link_backlog(&all[i]->link);
+        bytes +=
+            conns->role->size + NMQ_LIVE(all[i]->held_in) + nmq_link_backlog(&all[i]->link);
         (void) pthread_mutex_unlock(&all[i]->link.lock);
         nmq_link_unref(&all[i]->link);
     }
@@ -304,7 +296,7 @@ add_sessions(nmq_router *router, nmq_memory *out)
 }
 
 void
-nmq_conns_memory(nmq_conns *conns, nmq_memory *out)
+nmq_memory_report(nmq_conns *conns, nmq_memory *out)
 {
     nmq_router *router = conns->router;
 
@@ -321,4 +313,10 @@ nmq_conns_memory(nmq_conns *conns, nmq_memory *out)
     (void) pthread_mutex_lock(&router->retain_lock);
     out->retained = nmq_retain_bytes(router->retain);
     (void) pthread_mutex_unlock(&router->retain_lock);
+}
+
+void
+nmq_memory_init(nmq_conns *conns)
+{
+    conns->short_timer.fire = fire;
 }

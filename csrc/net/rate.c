@@ -1,13 +1,23 @@
-// rate.c - messages and bytes a second of one client: a token bucket that holds one
-// second's worth. Who is over it is not read until it has paid: TCP slows the client down.
+#include "net/rate.h"
+
 #include "base/container.h"
 #include "base/live.h"
 #include "base/mem.h"
-#include "net/conn.h"
+#include "net/park.h"
 
 enum {
     MOST_WAIT_MS = 1000,       // then the debt is looked at again
     MOST_ELAPSED_MS = 1 << 20, // more than any debt needs
+};
+
+// What it may still send: it pays as it sends, and waits below 0. Receive side, but for the
+// timer.
+struct nmq_rate {
+    nmq_conn *conn;   // whose it is
+    int64_t messages; // thousandths
+    int64_t bytes;    // thousandths
+    int64_t at_ms;    // when that was so
+    nmq_timer timer;  // clock: reads on
 };
 
 // The rates now; 0: no bound.
@@ -24,30 +34,11 @@ rates_of(const nmq_conns *conns)
 }
 
 bool
-nmq_conns_have_rate(const nmq_conns *conns)
+nmq_rate_is_on(const nmq_conns *conns)
 {
     rates now = rates_of(conns);
 
     return (now.messages | now.bytes) != 0;
-}
-
-// Returns false when memory is out.
-static bool
-begin(nmq_conn *conn, int64_t now_ms)
-{
-    rates now = rates_of(conn->conns);
-    nmq_rate *rate = nmq_zalloc(sizeof *rate);
-
-    if (rate == NULL) {
-        return false;
-    }
-    rate->conn = conn;
-    rate->timer.fire = nmq_conn_fire_rate;
-    rate->messages = (int64_t) now.messages * 1000;
-    rate->bytes = (int64_t) now.bytes * 1000;
-    rate->at_ms = now_ms;
-    __atomic_store_n(&conn->rate, rate, __ATOMIC_RELEASE);
-    return true;
 }
 
 // What is there after that time, in thousandths: not more than a second's worth.
@@ -90,19 +81,7 @@ refill(nmq_conn *conn, int64_t now_ms)
 }
 
 bool
-nmq_conn_pay(nmq_conn *conn, size_t bytes, bool message, int64_t now_ms)
-{
-    if (conn->rate == NULL && !begin(conn, now_ms)) {
-        return true;
-    }
-    refill(conn, now_ms);
-    conn->rate->messages -= message ? 1000 : 0;
-    conn->rate->bytes -= (int64_t) bytes * 1000;
-    return wait_ms(conn) == 0;
-}
-
-bool
-nmq_conn_wait_rate(nmq_conn *conn, int64_t now_ms)
+nmq_rate_wait(nmq_conn *conn, int64_t now_ms)
 {
     int64_t wait = wait_ms(conn);
 
@@ -115,32 +94,59 @@ nmq_conn_wait_rate(nmq_conn *conn, int64_t now_ms)
     return true;
 }
 
-// The silence was the broker's doing: it does not count against the keep alive.
-void
-nmq_conn_fire_rate(nmq_timer *timer)
+static void
+fire(nmq_timer *timer)
 {
     nmq_rate *rate = NMQ_CONTAINER(timer, nmq_rate, timer);
     nmq_conn *conn = rate->conn;
     int64_t now_ms = nmq_clock_now_ms();
 
-    __atomic_store_n(&conn->last_packet_ms, now_ms, __ATOMIC_RELAXED);
+    nmq_conn_forgive_silence(conn);
     refill(conn, now_ms);
-    (void) pthread_mutex_lock(&conn->link.lock);
-    bool closing = conn->closing;
-    (void) pthread_mutex_unlock(&conn->link.lock);
-    if (closing || !nmq_conn_wait_rate(conn, now_ms)) {
-        nmq_conn_process(conn, NULL);
+    if (nmq_conn_is_closing(conn) || !nmq_rate_wait(conn, now_ms)) {
+        nmq_park_post_job(conn, NMQ_JOB_PACKETS);
     }
     nmq_link_unref(&conn->link); // the timer's
 }
 
+// Returns false when memory is out.
+static bool
+begin(nmq_conn *conn, int64_t now_ms)
+{
+    rates now = rates_of(conn->conns);
+    nmq_rate *rate = nmq_zalloc(sizeof *rate);
+
+    if (rate == NULL) {
+        return false;
+    }
+    rate->conn = conn;
+    rate->timer.fire = fire;
+    rate->messages = (int64_t) now.messages * 1000;
+    rate->bytes = (int64_t) now.bytes * 1000;
+    rate->at_ms = now_ms;
+    __atomic_store_n(&conn->rate, rate, __ATOMIC_RELEASE);
+    return true;
+}
+
+bool
+nmq_rate_pay(nmq_conn *conn, size_t bytes, bool message, int64_t now_ms)
+{
+    if (conn->rate == NULL && !begin(conn, now_ms)) {
+        return true;
+    }
+    refill(conn, now_ms);
+    conn->rate->messages -= message ? 1000 : 0;
+    conn->rate->bytes -= (int64_t) bytes * 1000;
+    return wait_ms(conn) == 0;
+}
+
 void
-nmq_conn_hurry(nmq_conn *conn)
+nmq_rate_cancel(nmq_conn *conn)
 {
     nmq_rate *rate = __atomic_load_n(&conn->rate, __ATOMIC_ACQUIRE);
 
     if (rate != NULL && nmq_clock_cancel(conn->conns->clock, &rate->timer)) {
-        nmq_conn_process(conn, NULL);
+        nmq_park_post_job(conn, NMQ_JOB_PACKETS);
         nmq_link_unref(&conn->link); // the timer's
     }
 }

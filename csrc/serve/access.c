@@ -1,16 +1,17 @@
-// access.c - who the client of one connection is, and its access rules, kept in step with
-// those in force.
+#include "serve/access.h"
+
 #include "base/mem.h"
 #include "base/status.h"
-#include "net/conn.h"
+#include "serve/exchange.h"
+#include "serve/mount.h"
 
 nmq_bytes
-nmq_conn_user_name(const nmq_conn *conn, const nmq_connect *c)
+nmq_access_user_name(const nmq_server_conn *conn, const nmq_connect *c)
 {
     nmq_bytes name = c->user_name;
 
-    if (conn->auth != NULL && conn->auth->has_user_name) {
-        name = (nmq_bytes){conn->auth->user_name.at, conn->auth->user_name.len};
+    if (conn->exchange != NULL && conn->exchange->has_user_name) {
+        name = (nmq_bytes){conn->exchange->user_name.at, conn->exchange->user_name.len};
     } else if (!c->has_user_name) {
         return (nmq_bytes){0};
     }
@@ -18,32 +19,32 @@ nmq_conn_user_name(const nmq_conn *conn, const nmq_connect *c)
 }
 
 uint8_t
-nmq_conn_proof(const nmq_conn *conn)
+nmq_access_proof(const nmq_server_conn *conn)
 {
-    const nmq_auth *auth = conn->auth;
+    const nmq_exchange *exchange = conn->exchange;
 
-    if (auth != NULL && auth->foreign) {
+    if (exchange != NULL && exchange->foreign) {
         return NMQ_PROOF_METHOD;
     }
-    if (auth == NULL) {
+    if (exchange == NULL) {
         return NMQ_PROOF_WORD;
     }
     // Python answers for the users; a name that was proved without it is the certificate's.
-    return auth->has_user_name && auth->method.at == NULL ? NMQ_PROOF_CERTIFICATE
-                                                          : NMQ_PROOF_USERS;
+    return exchange->has_user_name && exchange->method.at == NULL ? NMQ_PROOF_CERTIFICATE
+                                                                  : NMQ_PROOF_USERS;
 }
 
 bool
-nmq_conn_users_changed(const nmq_conn *conn, uint8_t proof)
+nmq_access_users_changed(const nmq_server_conn *conn, uint8_t proof)
 {
-    const uint64_t *version = &conn->conns->router->users_version;
+    const uint64_t *version = &conn->net.conns->router->users_version;
 
     return (proof == NMQ_PROOF_USERS || proof == NMQ_PROOF_WORD) &&
            __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->users_version;
 }
 
 void
-nmq_conn_forget_rules(nmq_conn *conn)
+nmq_access_forget(nmq_server_conn *conn)
 {
     if (conn->acl != NULL) {
         nmq_acl_view_free(conn->acl);
@@ -53,14 +54,14 @@ nmq_conn_forget_rules(nmq_conn *conn)
 }
 
 int
-nmq_conn_know(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
+nmq_access_know(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 {
-    const nmq_acl_subject subject = {client_id, user_name, &conn->stream->peer};
+    const nmq_acl_subject subject = {client_id, user_name, &conn->net.stream->peer};
     uint64_t version;
-    nmq_acl *acl = nmq_router_acl(conn->conns->router, &version);
+    nmq_acl *acl = nmq_router_acl(conn->net.conns->router, &version);
 
     if (acl == NULL) {
-        nmq_conn_forget_rules(conn);
+        nmq_access_forget(conn);
         conn->acl_version = version;
         return NMQ_OK;
     }
@@ -77,31 +78,31 @@ nmq_conn_know(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 }
 
 bool
-nmq_conn_rules_changed(const nmq_conn *conn)
+nmq_access_changed(const nmq_server_conn *conn)
 {
-    const uint64_t *version = &conn->conns->router->acl_version;
+    const uint64_t *version = &conn->net.conns->router->acl_version;
 
     return __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->acl_version;
 }
 
 nmq_origin *
-nmq_conn_origin(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
+nmq_access_origin(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 {
     if (conn->origin == NULL) {
-        conn->origin = nmq_origin_new(client_id, user_name, &conn->stream->peer,
-                                      nmq_conn_mount_prefix(conn).len);
+        conn->origin = nmq_origin_new(client_id, user_name, &conn->net.stream->peer,
+                                      nmq_mount_prefix(conn).len);
     }
     return conn->origin;
 }
 
 bool
-nmq_conn_may(nmq_conn *conn, enum nmq_acl_action action, nmq_bytes topic)
+nmq_access_may(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic)
 {
-    nmq_client *client = conn->client;
+    nmq_client *client = conn->net.client;
 
-    if (client != NULL && nmq_conn_rules_changed(conn)) {
+    if (client != NULL && nmq_access_changed(conn)) {
         (void) pthread_mutex_lock(&client->lock);
-        int rv = nmq_conn_know(conn, client->session->client_id, client->user_name);
+        int rv = nmq_access_know(conn, client->session->client_id, client->user_name);
         (void) pthread_mutex_unlock(&client->lock);
         if (rv != NMQ_OK && conn->acl == NULL) {
             return false;
@@ -111,7 +112,7 @@ nmq_conn_may(nmq_conn *conn, enum nmq_acl_action action, nmq_bytes topic)
 }
 
 bool
-nmq_conn_deny_disconnects(const nmq_conn *conn)
+nmq_access_disconnects(const nmq_server_conn *conn)
 {
     return conn->acl != NULL && nmq_acl_disconnects(conn->acl);
 }

@@ -1,8 +1,16 @@
-// connect.c - what refuses a CONNECT before anybody asks whose it is (MQTT 5.0, 3.1).
+#include "serve/connect.h"
+
 #include "base/live.h"
+#include "base/status.h"
 #include "mqtt/reason.h"
 #include "mqtt/sys_topic.h"
-#include "net/conn.h"
+#include "serve/access.h"
+#include "serve/admit.h"
+#include "serve/bounds.h"
+#include "serve/exchange.h"
+#include "serve/inbound.h"
+#include "serve/negotiated.h"
+#include "serve/reply.h"
 
 enum {
     STRICT_ID_BYTES = 23,
@@ -24,13 +32,13 @@ is_strict_id(nmq_bytes id)
 }
 
 static nmq_fault
-check_client_id(const nmq_conn *conn, const nmq_connect *c)
+check_client_id(const nmq_server_conn *conn, const nmq_connect *c)
 {
-    const nmq_options *options = conn->conns->options;
+    const nmq_options *options = conn->net.conns->options;
     uint32_t max = NMQ_LIVE(options->client_id_max_bytes);
 
     if (max != 0 && c->client_id.len > max) {
-        nmq_counters_add(conn->conns->counters, NMQ_COUNT_REFUSED_CLIENT_IDS, 1);
+        nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_REFUSED_CLIENT_IDS, 1);
         return (nmq_fault){NMQ_RC_CLIENT_ID_NOT_VALID, "the client identifier is too long"};
     }
     if (c->client_id.len == 0 &&
@@ -55,9 +63,9 @@ will_bytes(const nmq_connect *c)
 // Whether memory is too short for that will; counted. Who has a session may come back to
 // it, but not with more than it had.
 static bool
-is_memory_short(const nmq_conn *conn, const nmq_connect *c)
+is_memory_short(const nmq_server_conn *conn, const nmq_connect *c)
 {
-    nmq_router *router = conn->conns->router;
+    nmq_router *router = conn->net.conns->router;
     uint8_t memory = NMQ_LIVE(router->memory);
     bool is_short = memory != NMQ_MEMORY_FINE && will_bytes(c) > SHORT_WILL_BYTES;
 
@@ -67,18 +75,19 @@ is_memory_short(const nmq_conn *conn, const nmq_connect *c)
 
 // Whether the CONNECT, but for its will, is over max_connect_size; counted.
 static bool
-is_too_large(const nmq_conn *conn, const nmq_packet *packet)
+is_too_large(const nmq_server_conn *conn, const nmq_packet *packet)
 {
     const nmq_connect *c = &packet->connect;
-    uint32_t max = NMQ_LIVE(conn->conns->options->connect_max_bytes);
+    uint32_t max = NMQ_LIVE(conn->net.conns->options->connect_max_bytes);
     bool over = max != 0 && packet->wire.len - will_bytes(c) > max;
 
-    nmq_counters_add(conn->conns->counters, NMQ_COUNT_CONNECTS_TOO_LARGE, over);
+    nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_CONNECTS_TOO_LARGE, over);
     return over;
 }
 
-nmq_fault
-nmq_conn_check_connect(const nmq_conn *conn, const nmq_packet *packet)
+// Returns what refuses a CONNECT that no user could be allowed; code 0: nothing.
+static nmq_fault
+check(const nmq_server_conn *conn, const nmq_packet *packet)
 {
     const nmq_connect *c = &packet->connect;
     nmq_fault fault = check_client_id(conn, c);
@@ -89,16 +98,89 @@ nmq_conn_check_connect(const nmq_conn *conn, const nmq_packet *packet)
     if (fault.code == 0 && is_memory_short(conn, c)) {
         fault = (nmq_fault){NMQ_RC_SERVER_UNAVAILABLE, "memory is short"};
     }
-    if (fault.code == 0 && (!nmq_conn_properties_fit(conn, &packet->props) ||
+    if (fault.code == 0 && (!nmq_bounds_properties_fit(conn, &packet->props) ||
                             (c->has_will && c->version == NMQ_V5 &&
-                             !nmq_conn_properties_fit(conn, &c->will_props)))) {
+                             !nmq_bounds_properties_fit(conn, &c->will_props)))) {
         fault = (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
     }
     if (fault.code == 0 && c->has_will) {
-        fault = nmq_conn_check_message(conn, c->will_topic, c->will_qos, c->will_retain);
+        fault = nmq_inbound_check(conn, c->will_topic, c->will_qos, c->will_retain);
     }
     if (fault.code == 0 && c->has_will && nmq_topic_is_sys(c->will_topic)) {
         fault = (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"};
     }
     return fault;
+}
+
+// Who the client's certificate says it is. One that no known CA stands for is refused.
+// Returns NMQ_OK, NMQ_ENOENT when nothing is proved, NMQ_EACCESS or NMQ_ENOMEM.
+static int
+take_common_name(nmq_server_conn *conn)
+{
+    char name[NMQ_COMMON_NAME_BYTES];
+    int rv = conn->net.stream->ops->common_name(conn->net.stream, name);
+
+    if (rv != NMQ_OK || !conn->net.settings->cn_as_user_name) {
+        return rv == NMQ_OK ? NMQ_ENOENT : rv;
+    }
+    return nmq_exchange_prove(conn, nmq_bytes_of(name));
+}
+
+// What the listener asks for now, not what it did when the connection was accepted: a
+// client could take its time with the CONNECT.
+static void
+use_settings_of_now(nmq_server_conn *conn)
+{
+    const uint64_t *version = &conn->net.conns->router->users_version;
+
+    // before it asks
+    conn->users_version = (uint32_t) __atomic_load_n(version, __ATOMIC_ACQUIRE);
+    nmq_admit_renew_settings(conn);
+}
+
+static enum nmq_next
+handle_connect(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
+{
+    nmq_negotiated_set(conn);
+    use_settings_of_now(conn);
+    nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_CONNECTS, 1);
+    __atomic_store_n(&conn->net.version, packet->connect.version, __ATOMIC_RELAXED);
+    conn->client_max_bytes =
+        nmq_props_number(&packet->props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX);
+    conn->problem_info =
+        nmq_props_number(&packet->props, NMQ_PROP_REQUEST_PROBLEM_INFORMATION, 1) == 1;
+    nmq_fault fault = check(conn, packet);
+    if (fault.code != 0) {
+        // [MQTT-3.1.4-2] [MQTT-3.3.5-2 of 3.1.1]
+        return nmq_reply_refuse(conn, batch, fault);
+    }
+    int proved = take_common_name(conn);
+    if (proved == NMQ_ENOMEM) {
+        return nmq_reply_no_memory(conn);
+    }
+    if (proved == NMQ_EACCESS) {
+        return nmq_reply_refuse(
+            conn, batch,
+            (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "its certificate is not valid"});
+    }
+    // a method that no Python knows is refused there [MQTT-4.12.0-1]
+    if ((conn->net.settings->ask_auth && proved != NMQ_OK) ||
+        nmq_props_has(&packet->props, NMQ_PROP_AUTHENTICATION_METHOD)) {
+        return nmq_exchange_ask(conn, batch, packet);
+    }
+    enum nmq_next next = nmq_admit(conn, batch, packet);
+    nmq_exchange_free(conn->exchange);
+    conn->exchange = NULL;
+    return next;
+}
+
+enum nmq_next
+nmq_connect_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
+{
+    nmq_server_conn *conn = nmq_server_conn_of(net);
+
+    conn->connect = &packet->connect;
+    enum nmq_next next = handle_connect(conn, batch, packet);
+    conn->connect = NULL;
+    return next;
 }

@@ -1,13 +1,9 @@
-// mount.c - the mount point of a listener: its clients live below a prefix of their own and
-// do not see it.
-//
-//     mount "site/%c/", client "pump"     a/b  <──>  site/pump/a/b
-//                                 $share/g/a/#  <──>  $share/g/site/pump/a/#
+#include "serve/mount.h"
+
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "net/conn.h"
 #include "route/registry_list.h"
 #include "route/remount.h"
 
@@ -27,8 +23,9 @@ put_name(nmq_buf *to, nmq_bytes name)
     return nmq_buf_put(to, name);
 }
 
-int
-nmq_mount_prefix(nmq_buf *to, nmq_bytes mount, nmq_bytes client_id, nmq_bytes user_name)
+// Appends a mount point with these names in place of its marks. Returns as nmq_mount_set.
+static int
+write_prefix(nmq_buf *to, nmq_bytes mount, nmq_bytes client_id, nmq_bytes user_name)
 {
     int rv = NMQ_OK;
 
@@ -47,7 +44,7 @@ nmq_mount_prefix(nmq_buf *to, nmq_bytes mount, nmq_bytes client_id, nmq_bytes us
 }
 
 void
-nmq_conn_unmount(nmq_conn *conn)
+nmq_mount_free(nmq_server_conn *conn)
 {
     if (conn->mount != NULL) {
         nmq_buf_free(&conn->mount->prefix);
@@ -58,9 +55,9 @@ nmq_conn_unmount(nmq_conn *conn)
 }
 
 int
-nmq_conn_mount(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
+nmq_mount_set(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 {
-    nmq_bytes mount = conn->settings->mount;
+    nmq_bytes mount = conn->net.settings->mount;
 
     if (mount.at == NULL) {
         return NMQ_OK;
@@ -69,27 +66,27 @@ nmq_conn_mount(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
         conn->mount = nmq_zalloc(sizeof *conn->mount);
     }
     return conn->mount != NULL
-               ? nmq_mount_prefix(&conn->mount->prefix, mount, client_id, user_name)
+               ? write_prefix(&conn->mount->prefix, mount, client_id, user_name)
                : NMQ_ENOMEM;
 }
 
 void
-nmq_conn_leave_mount(nmq_conn *conn)
+nmq_mount_leave(nmq_server_conn *conn)
 {
-    nmq_listener_settings *now = nmq_listener_now(conn->listener);
-    nmq_bytes id = conn->client->session->client_id;
+    nmq_listener_settings *now = nmq_listener_now(conn->net.listener);
+    nmq_bytes id = conn->net.client->session->client_id;
     nmq_client *kept = NULL;
     nmq_buf prefix = {0};
 
-    if (!nmq_bytes_equal(now->mount, conn->settings->mount)) {
-        kept = nmq_registry_find(conn->conns->router, id);
+    if (!nmq_bytes_equal(now->mount, conn->net.settings->mount)) {
+        kept = nmq_registry_find(conn->net.conns->router, id);
     }
-    if (kept == conn->client &&
-        nmq_mount_prefix(&prefix, now->mount, id, kept->user_name) == NMQ_OK) {
+    if (kept == conn->net.client &&
+        write_prefix(&prefix, now->mount, id, kept->user_name) == NMQ_OK) {
         (void) pthread_mutex_lock(&kept->moving);
         // without memory it moves when it comes back
-        (void) nmq_remount(kept, conn->listener->key, (nmq_bytes){prefix.at, prefix.len},
-                           false);
+        (void) nmq_remount(kept, conn->net.listener->key,
+                           (nmq_bytes){prefix.at, prefix.len}, false);
         (void) pthread_mutex_unlock(&kept->moving);
     }
     nmq_buf_free(&prefix);
@@ -98,7 +95,7 @@ nmq_conn_leave_mount(nmq_conn *conn)
 }
 
 nmq_bytes
-nmq_conn_mount_prefix(const nmq_conn *conn)
+nmq_mount_prefix(const nmq_server_conn *conn)
 {
     return conn->mount != NULL
                ? (nmq_bytes){conn->mount->prefix.at, conn->mount->prefix.len}
@@ -107,7 +104,7 @@ nmq_conn_mount_prefix(const nmq_conn *conn)
 
 // Puts the prefix into the topic, behind its first `head` bytes.
 static int
-mounted(nmq_conn *conn, nmq_bytes topic, size_t head, nmq_bytes *out)
+mounted(nmq_server_conn *conn, nmq_bytes topic, size_t head, nmq_bytes *out)
 {
     *out = topic;
     if (conn->mount == NULL) {
@@ -119,7 +116,7 @@ mounted(nmq_conn *conn, nmq_bytes topic, size_t head, nmq_bytes *out)
         return NMQ_ETOPIC;
     }
     if (nmq_buf_put(text, (nmq_bytes){topic.at, head}) != NMQ_OK ||
-        nmq_buf_put(text, nmq_conn_mount_prefix(conn)) != NMQ_OK ||
+        nmq_buf_put(text, nmq_mount_prefix(conn)) != NMQ_OK ||
         nmq_buf_put(text, (nmq_bytes){topic.at + head, topic.len - head}) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
@@ -128,13 +125,13 @@ mounted(nmq_conn *conn, nmq_bytes topic, size_t head, nmq_bytes *out)
 }
 
 int
-nmq_conn_mounted(nmq_conn *conn, nmq_bytes topic_name, nmq_bytes *out)
+nmq_mount_topic(nmq_server_conn *conn, nmq_bytes topic_name, nmq_bytes *out)
 {
     return mounted(conn, topic_name, 0, out);
 }
 
 int
-nmq_conn_mounted_filter(nmq_conn *conn, const nmq_filter *filter, nmq_filter *out)
+nmq_mount_filter(nmq_server_conn *conn, const nmq_filter *filter, nmq_filter *out)
 {
     const nmq_filter in = *filter;
     size_t before = (size_t) (in.filter.at - in.text.at); // "$share/GROUP/"
@@ -147,5 +144,23 @@ nmq_conn_mounted_filter(nmq_conn *conn, const nmq_filter *filter, nmq_filter *ou
     if (rv == NMQ_OK && in.group.at != NULL) {
         out->group = (nmq_bytes){text.at + (in.group.at - in.text.at), in.group.len};
     }
+    return rv;
+}
+
+static int
+write_mount(void *arg, nmq_bytes client_id, nmq_bytes user_name, nmq_buf *out)
+{
+    const nmq_listener_settings *settings = arg;
+
+    return write_prefix(out, settings->mount, client_id, user_name);
+}
+
+int
+nmq_mount_move_all(nmq_router *router, nmq_listener *listener)
+{
+    nmq_listener_settings *settings = nmq_listener_now(listener);
+    int rv = nmq_remount_away(router, listener->key, write_mount, settings);
+
+    nmq_listener_settings_unref(settings);
     return rv;
 }

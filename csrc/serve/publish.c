@@ -1,66 +1,21 @@
-// publish.c - PUBLISH from a client (MQTT 5.0, 3.3).
+#include "serve/publish.h"
+
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "mqtt/sys_topic.h"
-#include "net/conn.h"
+#include "net/memory.h"
+#include "serve/access.h"
+#include "serve/bounds.h"
+#include "serve/inbound.h"
+#include "serve/mount.h"
+#include "serve/reply.h"
 #include "store/session_acks.h"
-
-// They travel as they came, in their order [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16]
-// [MQTT-3.3.2-17] [MQTT-3.3.2-18] [MQTT-3.3.2-20].
-int
-nmq_conn_forwarded(const nmq_props *props, nmq_buf *scratch, nmq_bytes *out)
-{
-    const uint64_t hop = UINT64_C(1) << NMQ_PROP_TOPIC_ALIAS |
-                         UINT64_C(1) << NMQ_PROP_MESSAGE_EXPIRY_INTERVAL |
-                         UINT64_C(1) << NMQ_PROP_WILL_DELAY_INTERVAL;
-    nmq_bytes block = props->raw;
-    nmq_prop prop;
-
-    *out = props->raw;
-    if ((props->present & hop) == 0) {
-        return NMQ_OK;
-    }
-    while (nmq_props_next(&block, &prop)) {
-        if ((hop >> prop.id & 1) == 0 && nmq_buf_put(scratch, prop.wire) != NMQ_OK) {
-            return NMQ_ENOMEM;
-        }
-    }
-    *out = (nmq_bytes){scratch->at, scratch->len};
-    return NMQ_OK;
-}
-
-int64_t
-nmq_conn_expires_at(const nmq_props *props, int64_t now_ms)
-{
-    return nmq_props_has(props, NMQ_PROP_MESSAGE_EXPIRY_INTERVAL)
-               ? now_ms + (int64_t) props->number[NMQ_PROP_MESSAGE_EXPIRY_INTERVAL] * 1000
-               : 0;
-}
-
-nmq_fault
-nmq_conn_check_message(const nmq_conn *conn, nmq_bytes topic_name, uint8_t qos, bool retain)
-{
-    const nmq_told *told = &conn->told;
-
-    if (qos > told->qos_max) { // [MQTT-3.2.2-11] [MQTT-3.2.2-12]
-        return (nmq_fault){NMQ_RC_QOS_NOT_SUPPORTED, "QoS over the Maximum QoS"};
-    }
-    if (retain && !told->retain_available) { // [MQTT-3.2.2-13] [MQTT-3.2.2-14]
-        return (nmq_fault){NMQ_RC_RETAIN_NOT_SUPPORTED,
-                           "retained messages are switched off"};
-    }
-    if (!nmq_conn_levels_fit(conn, topic_name)) {
-        nmq_counters_add(conn->conns->counters, NMQ_COUNT_TOPICS_TOO_DEEP, 1);
-        return (nmq_fault){NMQ_RC_TOPIC_NAME_INVALID, "the topic has too many levels"};
-    }
-    return (nmq_fault){0};
-}
 
 // Returns what closes the connection; code 0: nothing.
 static nmq_fault
-check_publish(const nmq_conn *conn, const nmq_packet *packet)
+check_publish(const nmq_server_conn *conn, const nmq_packet *packet)
 {
     const nmq_publish *p = &packet->publish;
 
@@ -71,20 +26,20 @@ check_publish(const nmq_conn *conn, const nmq_packet *packet)
                 "a client's PUBLISH has no Subscription Identifier",
             };
         }
-        if (!nmq_conn_properties_fit(conn, &packet->props)) {
+        if (!nmq_bounds_properties_fit(conn, &packet->props)) {
             return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
         }
     }
-    return nmq_conn_check_message(conn, p->topic_name, p->qos, p->retain);
+    return nmq_inbound_check(conn, p->topic_name, p->qos, p->retain);
 }
 
 // Puts the topic in place of its Topic Alias, or learns the alias (3.3.2.3.4). Aliases
 // belong to the Network Connection [MQTT-3.3.2-7]; any from 1 to the maximum is taken
 // [MQTT-3.3.2-12]. Returns 0, or the Reason Code to close with; NMQ_ENOMEM.
 static int
-resolve_alias(nmq_conn *conn, nmq_packet *packet)
+resolve_alias(nmq_server_conn *conn, nmq_packet *packet)
 {
-    uint32_t max = conn->told.topic_alias_max;
+    uint32_t max = conn->negotiated.topic_alias_max;
     uint32_t alias = packet->props.number[NMQ_PROP_TOPIC_ALIAS];
     nmq_bytes *topic = &packet->publish.topic_name;
 
@@ -102,13 +57,13 @@ resolve_alias(nmq_conn *conn, nmq_packet *packet)
     return 0;
 }
 
-// How the message is to be routed as memory is now. Its publisher can be told that it was
-// refused, or is made to wait; what is said to be refused at QoS 2, or comes again after
-// the wait, must have gone to nobody.
+// How the message is to be routed as memory is now. Its publisher can be negotiated that it
+// was refused, or is made to wait; what is said to be refused at QoS 2, or comes again
+// after the wait, must have gone to nobody.
 static void
-meet_memory(const nmq_conn *conn, nmq_batch *batch, uint8_t qos, uint8_t memory)
+meet_memory(const nmq_server_conn *conn, nmq_batch *batch, uint8_t qos, uint8_t memory)
 {
-    bool v5 = conn->version == NMQ_V5;
+    bool v5 = conn->net.version == NMQ_V5;
     bool is_short = memory != NMQ_MEMORY_FINE;
 
     batch->may_refuse = qos > 0 && (v5 || is_short);
@@ -130,7 +85,7 @@ was_refused(nmq_batch *batch)
 // Routes the message. Returns the Reason Code of its acknowledgement, NMQ_ENOMEM, or
 // NMQ_ESHORT for one that is to be tried again later.
 static int
-route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
+route(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
     nmq_message *message = NULL;
     nmq_buf scratch = {0};
@@ -141,41 +96,42 @@ route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         .retain = packet->publish.retain,
     };
 
-    int rv = nmq_conn_mounted(conn, parts.topic_name, &parts.topic_name);
+    int rv = nmq_mount_topic(conn, parts.topic_name, &parts.topic_name);
     if (rv != NMQ_OK) {
         return rv == NMQ_ETOPIC ? NMQ_RC_TOPIC_NAME_INVALID : rv;
     }
     if (parts.retain) {
-        const nmq_client *client = conn->client;
-        parts.origin = nmq_conn_origin(conn, client->session->client_id, client->user_name);
+        const nmq_client *client = conn->net.client;
+        parts.origin =
+            nmq_access_origin(conn, client->session->client_id, client->user_name);
         if (parts.origin == NULL) {
             return NMQ_ENOMEM;
         }
     }
     if (packet->props.present != 0) {
-        parts.expires_at_ms = nmq_conn_expires_at(&packet->props, batch->now_ms);
-        if (nmq_conn_forwarded(&packet->props, &scratch, &parts.props) != NMQ_OK) {
+        parts.expires_at_ms = nmq_inbound_expires_at(&packet->props, batch->now_ms);
+        if (nmq_inbound_forwarded(&packet->props, &scratch, &parts.props) != NMQ_OK) {
             nmq_buf_free(&scratch);
             return NMQ_ENOMEM;
         }
     }
-    uint8_t memory = NMQ_LIVE(conn->conns->router->memory);
+    uint8_t memory = NMQ_LIVE(conn->net.conns->router->memory);
     // Else nothing refuses it: without a shortage only a retained message may be one too
     // many.
     bool meets = memory != NMQ_MEMORY_FINE || (parts.retain && parts.qos > 0);
     if (meets) {
         meet_memory(conn, batch, parts.qos, memory);
     }
-    (void) nmq_router_publish(batch, conn->client, &parts, &message);
+    (void) nmq_router_publish(batch, conn->net.client, &parts, &message);
     if (message != NULL) { // somebody may have kept it
         nmq_message_unref(message);
         if (nmq_mem_due()) {
-            nmq_conns_look(conn->conns);
+            nmq_memory_look(conn->net.conns);
         }
     }
     nmq_buf_free(&scratch);
     if (meets && was_refused(batch)) {
-        return conn->version == NMQ_V5 ? NMQ_RC_QUOTA_EXCEEDED : NMQ_ESHORT;
+        return conn->net.version == NMQ_V5 ? NMQ_RC_QUOTA_EXCEEDED : NMQ_ESHORT;
     }
     // not for a message that its subscriber did not want or had no room for (table 3-4)
     return batch->matched ? NMQ_RC_SUCCESS : NMQ_RC_NO_MATCHING_SUBSCRIBERS;
@@ -184,35 +140,35 @@ route(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 // QoS 2: the message goes out at its first coming, its identifier stays until PUBREL
 // (4.3.3, method A). Returns what to do, and in *fresh whether to route.
 static enum nmq_next
-receive_qos2(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, bool *fresh)
+receive_qos2(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, bool *fresh)
 {
-    nmq_client *client = conn->client;
-    uint32_t max = conn->told.receive_maximum;
+    nmq_client *client = conn->net.client;
+    uint32_t max = conn->negotiated.receive_maximum;
 
     (void) pthread_mutex_lock(&client->lock);
     const nmq_id_set *open = &client->session->unreleased;
-    bool over = conn->version == NMQ_V5 && open->count >= max &&
+    bool over = conn->net.version == NMQ_V5 && open->count >= max &&
                 !nmq_id_set_has(open, packet->packet_id); // [MQTT-3.3.4-7]
     int rv = over ? 0 : nmq_session_receive(client->session, packet->packet_id);
     (void) pthread_mutex_unlock(&client->lock);
     *fresh = rv == 1;
     if (rv < 0) {
-        return nmq_conn_no_memory(conn);
+        return nmq_reply_no_memory(conn);
     }
     if (over) {
-        nmq_counters_add(conn->conns->counters, NMQ_COUNT_RECEIVE_MAX_EXCEEDED, 1);
-        return nmq_conn_refuse(conn, batch,
-                               (nmq_fault){NMQ_RC_RECEIVE_MAXIMUM_EXCEEDED,
-                                           "more PUBLISH packets than Receive Maximum"});
+        nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_RECEIVE_MAX_EXCEEDED, 1);
+        return nmq_reply_refuse(conn, batch,
+                                (nmq_fault){NMQ_RC_RECEIVE_MAXIMUM_EXCEEDED,
+                                            "more PUBLISH packets than Receive Maximum"});
     }
     return NMQ_NEXT_PACKET;
 }
 
 // The message did not get in: its identifier means a new one the next time [MQTT-4.3.3-9].
 static void
-forget_qos2(nmq_conn *conn, const nmq_packet *packet)
+forget_qos2(nmq_server_conn *conn, const nmq_packet *packet)
 {
-    nmq_client *client = conn->client;
+    nmq_client *client = conn->net.client;
 
     (void) pthread_mutex_lock(&client->lock);
     (void) nmq_session_released(client->session, packet->packet_id);
@@ -222,7 +178,8 @@ forget_qos2(nmq_conn *conn, const nmq_packet *packet)
 // Acknowledges a message that goes nowhere.
 // Before 5.0 it is acknowledged all the same [MQTT-3.3.5-2 of 3.1.1].
 static enum nmq_next
-refuse_message(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, nmq_fault fault)
+refuse_message(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet,
+               nmq_fault fault)
 {
     uint8_t qos = packet->publish.qos;
 
@@ -230,27 +187,28 @@ refuse_message(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, nmq_f
     if (qos == 0) {
         return NMQ_NEXT_PACKET;
     }
-    if (conn->version != NMQ_V5) { // it can only be acknowledged (3.1.1: 3.3.5)
+    if (conn->net.version != NMQ_V5) { // it can only be acknowledged (3.1.1: 3.3.5)
         fault = (nmq_fault){0};
     } else if (qos == 2) {
         forget_qos2(conn, packet);
     }
-    return nmq_conn_put_ack(conn, batch, qos == 1 ? NMQ_PUBACK : NMQ_PUBREC,
-                            packet->packet_id, fault);
+    return nmq_reply_ack(conn, batch, qos == 1 ? NMQ_PUBACK : NMQ_PUBREC, packet->packet_id,
+                         fault);
 }
 
 static enum nmq_next
-deny(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet)
+deny(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
     const nmq_fault fault = {NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"};
 
-    return nmq_conn_deny_disconnects(conn) ? nmq_conn_refuse(conn, batch, fault)
-                                           : refuse_message(conn, batch, packet, fault);
+    return nmq_access_disconnects(conn) ? nmq_reply_refuse(conn, batch, fault)
+                                        : refuse_message(conn, batch, packet, fault);
 }
 
 enum nmq_next
-nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
+nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
 {
+    nmq_server_conn *conn = nmq_server_conn_of(net);
     uint8_t qos = packet->publish.qos;
     bool fresh = true;
     int code = NMQ_RC_SUCCESS;
@@ -261,19 +219,19 @@ nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     if (fault.code == 0 && nmq_props_has(&packet->props, NMQ_PROP_TOPIC_ALIAS)) {
         int rv = resolve_alias(conn, packet);
         if (rv < 0) {
-            return nmq_conn_no_memory(conn);
+            return nmq_reply_no_memory(conn);
         }
         fault = (nmq_fault){(uint8_t) rv, rv != 0 ? "unknown Topic Alias" : NULL};
     }
     if (fault.code != 0) {
-        return nmq_conn_refuse(conn, batch, fault);
+        return nmq_reply_refuse(conn, batch, fault);
     }
     if (nmq_topic_is_sys(packet->publish.topic_name)) {
         return refuse_message(
             conn, batch, packet,
             (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"});
     }
-    if (!nmq_conn_may(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name)) {
+    if (!nmq_access_may(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name)) {
         return deny(conn, batch, packet);
     }
     if (qos == 2) {
@@ -293,7 +251,7 @@ nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
             return NMQ_NEXT_SHORT;
         }
         if (code < 0) {
-            return nmq_conn_no_memory(conn);
+            return nmq_reply_no_memory(conn);
         }
     }
     if (qos == 0) {
@@ -301,7 +259,7 @@ nmq_conn_handle_publish(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     }
     // [MQTT-3.3.4-1] [MQTT-4.3.3-8]; known or not, DUP or not: at QoS 1 each is a new
     // message [MQTT-4.3.2-5]
-    return nmq_conn_put_ack(conn, batch,
-                            qos == 1 ? NMQ_PUBACK : NMQ_PUBREC, // [MQTT-4.3.2-4]
-                            packet->packet_id, (nmq_fault){(uint8_t) code, NULL});
+    return nmq_reply_ack(conn, batch,
+                         qos == 1 ? NMQ_PUBACK : NMQ_PUBREC, // [MQTT-4.3.2-4]
+                         packet->packet_id, (nmq_fault){(uint8_t) code, NULL});
 }

@@ -1,23 +1,27 @@
-// subscribe.c - SUBSCRIBE and UNSUBSCRIBE (MQTT 5.0, 3.8 and 3.10).
+#include "serve/subscribe.h"
+
 #include "base/live.h"
 #include "base/status.h"
 #include "mqtt/decode.h"
 #include "mqtt/reason.h"
-#include "net/conn.h"
 #include "route/retained.h"
 #include "route/subscriptions.h"
+#include "serve/access.h"
+#include "serve/bounds.h"
+#include "serve/mount.h"
+#include "serve/reply.h"
 
 // Subscribing to what the broker has switched off is a Protocol Error in 5.0, which it was
-// told in CONNACK (3.2.2.3.11 to 3.2.2.3.13).
+// negotiated in CONNACK (3.2.2.3.11 to 3.2.2.3.13).
 // In 3.1.1 it fails [MQTT-3.8.3-2 of 3.1.1].
 static nmq_fault
-check_filter(const nmq_told *told, const nmq_filter *filter)
+check_filter(const nmq_negotiated *negotiated, const nmq_filter *filter)
 {
-    if (!told->shared_available && filter->group.at != NULL) {
+    if (!negotiated->shared_available && filter->group.at != NULL) {
         return (nmq_fault){NMQ_RC_SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
                            "shared subscriptions are switched off"};
     }
-    if (!told->wildcards_available && nmq_filter_has_wildcard(filter->filter)) {
+    if (!negotiated->wildcards_available && nmq_filter_has_wildcard(filter->filter)) {
         return (nmq_fault){NMQ_RC_WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED,
                            "wildcard subscriptions are switched off"};
     }
@@ -26,15 +30,15 @@ check_filter(const nmq_told *told, const nmq_filter *filter)
 
 // Whether there are too many of something, before anything is done.
 static nmq_fault
-check_count(const nmq_conn *conn, const nmq_packet *packet)
+check_count(const nmq_server_conn *conn, const nmq_packet *packet)
 {
-    uint32_t max = NMQ_LIVE(conn->conns->options->filters_max);
+    uint32_t max = NMQ_LIVE(conn->net.conns->options->filters_max);
     nmq_bytes list = packet->list;
     nmq_bytes filter;
     uint8_t unused;
     uint32_t count = 0;
 
-    if (!nmq_conn_properties_fit(conn, &packet->props)) {
+    if (!nmq_bounds_properties_fit(conn, &packet->props)) {
         return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many User Properties"};
     }
     // a filter takes 3 bytes at least
@@ -45,14 +49,14 @@ check_count(const nmq_conn *conn, const nmq_packet *packet)
         count++;
     }
     if (max != 0 && count > max) {
-        nmq_counters_add(conn->conns->counters, NMQ_COUNT_REFUSED_FILTERS, 1);
+        nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_REFUSED_FILTERS, 1);
         return (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "too many Topic Filters in a packet"};
     }
     return (nmq_fault){0};
 }
 
 static nmq_fault
-check_subscribe(nmq_conn *conn, const nmq_packet *packet)
+check_subscribe(nmq_server_conn *conn, const nmq_packet *packet)
 {
     nmq_bytes list = packet->list;
     nmq_bytes text;
@@ -63,19 +67,19 @@ check_subscribe(nmq_conn *conn, const nmq_packet *packet)
     if (filters_fault.code != 0) {
         return filters_fault;
     }
-    if (!conn->told.subscription_ids_available &&
+    if (!conn->negotiated.subscription_ids_available &&
         nmq_props_has(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER)) {
         return (nmq_fault){NMQ_RC_SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
                            "Subscription Identifiers are switched off"};
     }
     while (nmq_packet_next_subscription(&list, &text, &unused)) {
         (void) nmq_filter_parse(text, &filter); // it was well formed when it was decoded
-        nmq_fault fault = check_filter(&conn->told, &filter);
-        if (fault.code != 0 && conn->version == NMQ_V5) {
+        nmq_fault fault = check_filter(&conn->negotiated, &filter);
+        if (fault.code != 0 && conn->net.version == NMQ_V5) {
             return fault;
         }
-        if (!nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter) &&
-            nmq_conn_deny_disconnects(conn)) {
+        if (!nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter) &&
+            nmq_access_disconnects(conn)) {
             return (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"};
         }
     }
@@ -115,7 +119,7 @@ why_failed(const nmq_buf *codes)
 }
 
 static enum nmq_next
-put_codes(nmq_conn *conn, nmq_batch *batch, uint8_t type, uint16_t packet_id,
+put_codes(nmq_server_conn *conn, nmq_batch *batch, uint8_t type, uint16_t packet_id,
           const nmq_buf *codes)
 {
     // [MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.10.4-5]; one for all filters [MQTT-3.8.4-5]
@@ -131,23 +135,23 @@ put_codes(nmq_conn *conn, nmq_batch *batch, uint8_t type, uint16_t packet_id,
         nmq_props_set_text(&ack.props, NMQ_PROP_REASON_STRING, nmq_bytes_of(why));
     }
 
-    return nmq_conn_put_packet(conn, batch, &ack); // [MQTT-3.8.4-2] [MQTT-3.8.4-6]
+    return nmq_reply_packet(conn, batch, &ack); // [MQTT-3.8.4-2] [MQTT-3.8.4-6]
 }
 
 // Before 5.0 every failure is 0x80.
 static uint8_t
-code_for(const nmq_conn *conn, uint8_t code)
+code_for(const nmq_server_conn *conn, uint8_t code)
 {
-    return conn->version == NMQ_V5 || code < NMQ_RC_UNSPECIFIED_ERROR
+    return conn->net.version == NMQ_V5 || code < NMQ_RC_UNSPECIFIED_ERROR
                ? code
                : (uint8_t) NMQ_RC_UNSPECIFIED_ERROR;
 }
 
 // Any QoS may be asked for; the Maximum QoS is granted [MQTT-3.2.2-10] [MQTT-3.8.4-7].
 static uint8_t
-granted(const nmq_conn *conn, uint8_t options)
+granted(const nmq_server_conn *conn, uint8_t options)
 {
-    uint8_t max = conn->told.qos_max;
+    uint8_t max = conn->negotiated.qos_max;
 
     return (options & NMQ_SUB_QOS) > max ? (uint8_t) ((options & ~NMQ_SUB_QOS) | max)
                                          : options;
@@ -164,40 +168,41 @@ parse(nmq_bytes text, nmq_filter *out)
 
 // Returns what nmq_router_subscribe does, or NMQ_EACCESS.
 static int
-subscribe_one(nmq_conn *conn, nmq_bytes text, uint8_t options, uint32_t identifier)
+subscribe_one(nmq_server_conn *conn, nmq_bytes text, uint8_t options, uint32_t identifier)
 {
     nmq_filter filter;
     nmq_filter mounted;
 
-    if (!nmq_conn_levels_fit(conn, text)) {
-        nmq_counters_add(conn->conns->counters, NMQ_COUNT_TOPICS_TOO_DEEP, 1);
+    if (!nmq_bounds_levels_fit(conn, text)) {
+        nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_TOPICS_TOO_DEEP, 1);
         return NMQ_EFILTER;
     }
-    if (parse(text, &filter) != NMQ_OK || check_filter(&conn->told, &filter).code != 0) {
+    if (parse(text, &filter) != NMQ_OK ||
+        check_filter(&conn->negotiated, &filter).code != 0) {
         return NMQ_EFILTER;
     }
-    if (!nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter)) {
+    if (!nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter)) {
         return NMQ_EACCESS;
     }
-    int rv = nmq_conn_mounted_filter(conn, &filter, &mounted);
+    int rv = nmq_mount_filter(conn, &filter, &mounted);
     if (rv == NMQ_OK) {
-        rv = nmq_router_subscribe(conn->conns->router, conn->client, &mounted, options,
-                                  identifier);
+        rv = nmq_router_subscribe(conn->net.conns->router, conn->net.client, &mounted,
+                                  options, identifier);
     }
     // Rules that changed meanwhile may have been applied to this session already.
-    if (rv >= 0 && nmq_conn_rules_changed(conn) &&
-        !nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter)) {
-        (void) nmq_router_unsubscribe(conn->conns->router, conn->client, &mounted);
+    if (rv >= 0 && nmq_access_changed(conn) &&
+        !nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter)) {
+        (void) nmq_router_unsubscribe(conn->net.conns->router, conn->net.client, &mounted);
         rv = NMQ_EACCESS;
     }
-    nmq_counters_add(conn->conns->counters, NMQ_COUNT_SUBSCRIPTIONS_REFUSED,
+    nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_SUBSCRIPTIONS_REFUSED,
                      rv == NMQ_ETOOBIG);
     return rv;
 }
 
 // Subscribes to each filter; results gets nmq_router_subscribe's answers, one byte each.
 static int
-subscribe_all(nmq_conn *conn, nmq_bytes list, uint32_t identifier, nmq_buf *codes,
+subscribe_all(nmq_server_conn *conn, nmq_bytes list, uint32_t identifier, nmq_buf *codes,
               nmq_buf *results)
 {
     nmq_bytes filter;
@@ -237,42 +242,42 @@ last_places(nmq_bytes list, nmq_map *out, nmq_buf *results)
 }
 
 static uint64_t
-rules_version(const nmq_conn *conn)
+rules_version(const nmq_server_conn *conn)
 {
-    return __atomic_load_n(&conn->conns->router->acl_version, __ATOMIC_ACQUIRE);
+    return __atomic_load_n(&conn->net.conns->router->acl_version, __ATOMIC_ACQUIRE);
 }
 
 // Whether the filter is allowed still, which was by rules not older than that version.
 static bool
-is_still_allowed(nmq_conn *conn, const nmq_filter *filter, uint64_t version)
+is_still_allowed(nmq_server_conn *conn, const nmq_filter *filter, uint64_t version)
 {
     return rules_version(conn) == version ||
-           nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter->filter);
+           nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter->filter);
 }
 
 // Sends the retained messages of a filter, unless the subscription has ended with the right
 // to it; if it ends meanwhile, no more of them.
 static void
-owe(nmq_conn *conn, nmq_batch *batch, const nmq_filter *filter, const nmq_owed_entry *how,
-    bool is_new, uint32_t *visits, uint64_t version)
+owe(nmq_server_conn *conn, nmq_batch *batch, const nmq_filter *filter,
+    const nmq_owed_entry *how, bool is_new, uint32_t *visits, uint64_t version)
 {
     nmq_filter mounted;
 
     if (!is_still_allowed(conn, filter, version) ||
-        nmq_conn_mounted_filter(conn, filter, &mounted) != NMQ_OK) {
+        nmq_mount_filter(conn, filter, &mounted) != NMQ_OK) {
         return;
     }
-    nmq_retained_owe(batch, conn->client, &mounted, how->options, how->identifier, is_new,
-                     visits);
+    nmq_retained_owe(batch, conn->net.client, &mounted, how->options, how->identifier,
+                     is_new, visits);
     if (!is_still_allowed(conn, filter, version)) {
-        nmq_retained_cancel(batch->router, conn->client, mounted.filter);
+        nmq_retained_cancel(batch->router, conn->net.client, mounted.filter);
     }
 }
 
 // version: of the access rules, before the packet was looked at. Returns NMQ_OK or
 // NMQ_ENOMEM.
 static int
-send_retained(nmq_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t identifier,
+send_retained(nmq_server_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t identifier,
               nmq_buf *results, uint64_t version)
 {
     nmq_map places = {0};
@@ -297,8 +302,9 @@ send_retained(nmq_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t identif
 }
 
 enum nmq_next
-nmq_conn_handle_subscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
+nmq_subscribe_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
 {
+    nmq_server_conn *conn = nmq_server_conn_of(net);
     uint32_t identifier =
         nmq_props_number(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER, 0);
     nmq_buf codes = {0};
@@ -308,7 +314,7 @@ nmq_conn_handle_subscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 
     nmq_fault fault = check_subscribe(conn, packet);
     if (fault.code != 0) {
-        return nmq_conn_refuse(conn, batch, fault);
+        return nmq_reply_refuse(conn, batch, fault);
     }
     nmq_batch_end(batch); // the tree changes: not inside a lane
     int rv = subscribe_all(conn, packet->list, identifier, &codes, &results);
@@ -316,9 +322,9 @@ nmq_conn_handle_subscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
     if (rv == NMQ_OK) {
         next = put_codes(conn, batch, NMQ_SUBACK, packet->packet_id, &codes);
         rv = send_retained(conn, batch, packet->list, identifier, &results, version);
-        next = rv == NMQ_OK ? next : nmq_conn_no_memory(conn);
+        next = rv == NMQ_OK ? next : nmq_reply_no_memory(conn);
     } else {
-        next = nmq_conn_no_memory(conn);
+        next = nmq_reply_no_memory(conn);
     }
     nmq_buf_free(&codes);
     nmq_buf_free(&results);
@@ -327,21 +333,22 @@ nmq_conn_handle_subscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
 
 // Returns NMQ_OK, NMQ_ENOENT or NMQ_EFILTER.
 static int
-unsubscribe_one(nmq_conn *conn, nmq_bytes text)
+unsubscribe_one(nmq_server_conn *conn, nmq_bytes text)
 {
     nmq_filter filter;
 
     if (parse(text, &filter) != NMQ_OK ||
-        nmq_conn_mounted_filter(conn, &filter, &filter) != NMQ_OK) {
+        nmq_mount_filter(conn, &filter, &filter) != NMQ_OK) {
         return NMQ_EFILTER;
     }
-    return nmq_router_unsubscribe(conn->conns->router, conn->client,
+    return nmq_router_unsubscribe(conn->net.conns->router, conn->net.client,
                                   &filter); // [MQTT-3.10.4-1]
 }
 
 enum nmq_next
-nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet)
+nmq_subscribe_handle_unsubscribe(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
 {
+    nmq_server_conn *conn = nmq_server_conn_of(net);
     nmq_bytes list = packet->list;
     nmq_bytes text;
     nmq_buf codes = {0};
@@ -349,7 +356,7 @@ nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet
 
     nmq_fault fault = check_count(conn, packet);
     if (fault.code != 0) {
-        return nmq_conn_refuse(conn, batch, fault);
+        return nmq_reply_refuse(conn, batch, fault);
     }
     nmq_batch_end(batch); // the tree changes: not inside a lane
     while (put == NMQ_OK && nmq_packet_next_filter(&list, &text)) {
@@ -364,7 +371,7 @@ nmq_conn_handle_unsubscribe(nmq_conn *conn, nmq_batch *batch, nmq_packet *packet
     enum nmq_next next = put == NMQ_OK
                              ? put_codes(conn, batch, NMQ_UNSUBACK, // [MQTT-3.10.4-4]
                                          packet->packet_id, &codes)
-                             : nmq_conn_no_memory(conn);
+                             : nmq_reply_no_memory(conn);
     nmq_buf_free(&codes);
     return next;
 }

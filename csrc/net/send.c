@@ -1,9 +1,13 @@
-// conn_send.c - the send side: from the outbox to the stream, and the close behind it.
+#include "net/send.h"
+
 #include "base/live.h"
 #include "base/status.h"
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
-#include "net/conn_linger.h"
+#include "net/linger.h"
+#include "net/park.h"
+#include "net/rate.h"
+#include "net/wrap.h"
 #include "route/deliver.h"
 #include "route/retained.h"
 
@@ -66,8 +70,8 @@ next_load(nmq_conn *conn)
         nmq_outbox_reset(&conn->sending, OUTBOX_KEEP_BYTES);
         link->sending_bytes = link->sending_loose = link->sending_answers = 0;
         size_t load = link->outbox.total;
-        int rv = nmq_conn_wrap(conn, conn->closing && load == 0);
-        bool more = load > 0 || nmq_conn_prefix(conn).len > 0;
+        int rv = nmq_wrap_next(conn, conn->closing && load == 0);
+        bool more = load > 0 || nmq_wrap_prefix(conn).len > 0;
         bool wants_pump = !more && link->pump_due && conn->client != NULL && !link->closed;
         nmq_client *client = conn->client;
         if (load > 0 && rv == NMQ_OK) {
@@ -89,7 +93,7 @@ next_load(nmq_conn *conn)
             (void) pthread_mutex_lock(&link->lock);
             conn->is_sending = false;
             (void) pthread_mutex_unlock(&link->lock);
-            nmq_conn_post_job(conn, NMQ_CONN_JOB_SEND);
+            nmq_park_post_job(conn, NMQ_JOB_SEND);
             return LOAD_LATER;
         }
     }
@@ -111,9 +115,9 @@ sends_done(nmq_conn *conn)
                          false);
     }
     if (close && lingers) {
-        nmq_conn_finish(conn);
+        nmq_linger_finish(conn);
     } else if (close) {
-        nmq_conn_close(conn);
+        nmq_linger_close(conn);
     }
 }
 
@@ -129,15 +133,15 @@ send_failed(nmq_conn *conn)
     conn->link.sending_answers = 0;
     nmq_outbox_reset(&conn->sending, 0);
     nmq_outbox_reset(&conn->link.outbox, 0);
-    nmq_conn_advance_prefix(conn, SIZE_MAX);
+    nmq_wrap_advance(conn, SIZE_MAX);
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (closing) {
-        nmq_conn_close(conn); // the receive side is over, or hears of it now
+        nmq_linger_close(conn); // the receive side is over, or hears of it now
     } else {
-        nmq_conn_arm_end(conn);
+        nmq_linger_arm(conn);
     }
     nmq_link_relieve(&conn->link, 0, true);
-    nmq_conn_answered_all(conn, true);
+    nmq_park_answers_gone(conn, true);
 }
 
 // What of it has gone out.
@@ -146,13 +150,13 @@ advance(nmq_conn *conn, size_t count)
 {
     nmq_counters_add(conn->conns->counters, NMQ_COUNT_BYTES_OUT, count);
     nmq_link_moved(&conn->link, count, nmq_clock_now_ms());
-    nmq_outbox_advance(&conn->sending, count - nmq_conn_advance_prefix(conn, count));
+    nmq_outbox_advance(&conn->sending, count - nmq_wrap_advance(conn, count));
 }
 
 static unsigned
 next_parts(const nmq_conn *conn, nmq_bytes parts[NMQ_OUTBOX_PARTS])
 {
-    nmq_bytes prefix = nmq_conn_prefix(conn);
+    nmq_bytes prefix = nmq_wrap_prefix(conn);
     unsigned n = prefix.len > 0;
 
     parts[0] = prefix;
@@ -170,7 +174,7 @@ send_on(nmq_conn *conn)
         if (n == 0) {
             int rv = next_load(conn);
             if (__atomic_load_n(&conn->waits_for_itself, __ATOMIC_RELAXED)) {
-                nmq_conn_answered_all(conn, false);
+                nmq_park_answers_gone(conn, false);
             }
             if (rv == LOAD_TAKEN) {
                 continue;
@@ -199,7 +203,7 @@ send_on(nmq_conn *conn)
 }
 
 void
-nmq_conn_on_sent(void *arg, int status, size_t count)
+nmq_send_on_sent(void *arg, int status, size_t count)
 {
     nmq_conn *conn = arg;
 
@@ -215,46 +219,41 @@ nmq_conn_on_sent(void *arg, int status, size_t count)
     send_on(conn);
 }
 
-void
-nmq_conn_start_sending(nmq_conn *conn, bool from_batch)
+// flushed: the link leaves the list of what is to be flushed, and so may enter another;
+// nobody else may say so.
+static void
+start(nmq_conn *conn, bool flushed)
 {
     nmq_link *link = &conn->link;
 
     (void) pthread_mutex_lock(&link->lock);
-    link->flush_due = link->flush_due && !from_batch;
-    bool start = !conn->is_sending && (link->outbox.total > 0 || conn->closing ||
-                                       link->pump_due || nmq_conn_has_reply(conn));
-    if (start) {
+    link->flush_due = link->flush_due && !flushed;
+    bool starts = !conn->is_sending && (link->outbox.total > 0 || conn->closing ||
+                                        link->pump_due || nmq_wrap_has_reply(conn));
+    if (starts) {
         conn->is_sending = true;
         (void) nmq_link_ref(link);
     }
     (void) pthread_mutex_unlock(&link->lock);
-    if (start) {
+    if (starts) {
         send_on(conn);
     }
 }
 
 void
-nmq_conn_flush(nmq_link *link)
+nmq_send_start(nmq_conn *conn)
 {
-    nmq_conn_start_sending(nmq_conn_of(link), true);
-}
-
-static void
-put_disconnect(nmq_conn *conn, uint8_t reason_code)
-{
-    uint8_t bytes[3] = {NMQ_DISCONNECT << 4, 1, reason_code};
-
-    if (nmq_conn_version(conn) == NMQ_V5 && conn->client != NULL) {
-        (void) nmq_outbox_put(&conn->link.outbox, (nmq_bytes){bytes, sizeof bytes});
-        if (reason_code != NMQ_RC_KEEP_ALIVE_TIMEOUT) { // who is silent is not writing
-            nmq_conn_let_linger(conn);
-        }
-    }
+    start(conn, false);
 }
 
 void
-nmq_conn_disconnect(nmq_link *link, uint8_t reason_code)
+nmq_send_flush(nmq_link *link)
+{
+    start(nmq_conn_of(link), true);
+}
+
+void
+nmq_send_disconnect(nmq_link *link, uint8_t reason_code)
 {
     nmq_conn *conn = nmq_conn_of(link);
 
@@ -265,17 +264,16 @@ nmq_conn_disconnect(nmq_link *link, uint8_t reason_code)
         conn->closing = true;
         link->closed = true;
         nmq_conn_note_end(conn, (nmq_fault){reason_code, NULL});
-        put_disconnect(conn, reason_code); // [MQTT-3.14.0-1]: after CONNACK only
+        conn->conns->role->farewell(conn, reason_code);
     }
     (void) pthread_mutex_unlock(&link->lock);
     if (asking) {
-        (void) nmq_conns_answer(
-            conn->conns, &(nmq_answer){.number = conn->number, .reason_code = reason_code});
+        conn->conns->role->unanswered(conn, reason_code);
     }
     if (first) {
-        nmq_conn_arm_end(conn);
-        nmq_conn_start_sending(conn, false);
-        nmq_conn_hurry(conn);
-        nmq_conn_answered_all(conn, true);
+        nmq_linger_arm(conn);
+        nmq_send_start(conn);
+        nmq_rate_cancel(conn);
+        nmq_park_answers_gone(conn, true);
     }
 }

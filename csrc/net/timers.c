@@ -1,26 +1,13 @@
-// conn_timers.c - what time does to a connection: keep alive, retry, linger, and holds.
+#include "net/timers.h"
+
 #include "base/container.h"
 #include "base/live.h"
+#include "base/mem.h"
 #include "base/status.h"
-#include "mqtt/reason.h"
-#include "net/conn_linger.h"
-
-void
-nmq_conn_arm(nmq_conn *conn, nmq_timer *timer, int64_t due_ms)
-{
-    (void) nmq_link_ref(&conn->link);
-    if (!nmq_clock_arm(conn->conns->clock, timer, due_ms)) {
-        nmq_link_unref(&conn->link); // armed already: it has its reference
-    }
-}
-
-void
-nmq_conn_cancel(nmq_conn *conn, nmq_timer *timer)
-{
-    if (nmq_clock_cancel(conn->conns->clock, timer)) {
-        nmq_link_unref(&conn->link);
-    }
-}
+#include "net/conns.h"
+#include "net/linger.h"
+#include "net/park.h"
+#include "net/send.h"
 
 // 5.0 sends again at a new connection only [MQTT-4.4.0-1].
 static int64_t
@@ -32,7 +19,7 @@ retry_interval_ms(const nmq_conn *conn, bool open)
 }
 
 void
-nmq_conn_set_idle(nmq_conn *conn, int64_t idle_ms)
+nmq_timers_set_idle(nmq_conn *conn, int64_t idle_ms)
 {
     int64_t now_ms = nmq_clock_now_ms();
 
@@ -71,25 +58,8 @@ retry(nmq_conn *conn)
     (void) pthread_mutex_unlock(&conn->link.lock);
     (void) pthread_mutex_unlock(&client->lock);
     if (stalled) {
-        nmq_conn_start_sending(conn, false);
+        nmq_send_start(conn);
     }
-}
-
-static void
-timed_out(nmq_conn *conn, bool open)
-{
-    nmq_counters *counters = conn->conns->counters;
-
-    nmq_counters_add(counters,
-                     open ? NMQ_COUNT_KEEP_ALIVE_TIMEOUTS : NMQ_COUNT_CONNECT_TIMEOUTS, 1);
-    if (!open) { // no CONNECT or AUTH in time: nothing to say it with
-        nmq_log_write(conn->conns->log, NMQ_LOG_INFO,
-                      "%s: closed, no CONNECT came in time (connect_timeout)",
-                      nmq_conn_name(conn).text);
-        conn->stream->ops->close(conn->stream);
-        return;
-    }
-    nmq_conn_disconnect(&conn->link, NMQ_RC_KEEP_ALIVE_TIMEOUT); // [MQTT-3.1.2-22]
 }
 
 // The idle connection is looked at again when its silence could be too long. The receive
@@ -102,31 +72,18 @@ rearm(nmq_conn *conn, int64_t due_ms)
     bool closing = conn->closing || conn->link.closed;
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (closing) {
-        nmq_conn_arm_end(conn);
-    }
-}
-
-static void
-silence(nmq_conn *conn, bool asking, bool open)
-{
-    if (asking) {
-        (void) nmq_conns_answer(conn->conns,
-                                &(nmq_answer){.number = conn->number,
-                                              .reason_code = NMQ_RC_SERVER_UNAVAILABLE});
-    } else {
-        timed_out(conn, open);
+        nmq_linger_arm(conn);
     }
 }
 
 void
-nmq_conn_fire_timer(nmq_timer *timer)
+nmq_timers_fire(nmq_timer *timer)
 {
     nmq_conn *conn = NMQ_CONTAINER(timer, nmq_conn, timer);
     int64_t now_ms = nmq_clock_now_ms();
 
     (void) pthread_mutex_lock(&conn->link.lock);
     bool ends = conn->closing || conn->link.closed;
-    bool asking = conn->asking;
     bool open = conn->client != NULL;
     // it is not read: that is no silence
     bool waits =
@@ -139,9 +96,9 @@ nmq_conn_fire_timer(nmq_timer *timer)
     int64_t due_ms = idle_ms != 0 ? last_ms + idle_ms : INT64_MAX;
 
     if (ends) {
-        nmq_conn_look_at_end(conn, now_ms);
+        nmq_linger_look(conn, now_ms);
     } else if (due_ms <= now_ms) {
-        silence(conn, asking, open);
+        conn->conns->role->silent(conn);
     } else {
         if (retry_ms != 0) {
             retry(conn);
@@ -157,7 +114,7 @@ nmq_conn_fire_timer(nmq_timer *timer)
 // Looks after those who wait for a slow subscriber; when their time is over nobody waits
 // for it until it has drained.
 void
-nmq_conn_fire_hold(nmq_timer *timer)
+nmq_timers_fire_slow(nmq_timer *timer)
 {
     nmq_link *link = ((nmq_link_wait *) (void *) timer)->link; // the timer is first
     nmq_conn *conn = nmq_conn_of(link);
@@ -165,7 +122,7 @@ nmq_conn_fire_hold(nmq_timer *timer)
     nmq_patience patience = nmq_router_patience(router, nmq_clock_now_ms());
     enum nmq_pace pace = nmq_link_look(link, &patience);
 
-    if (nmq_conn_look_at_answers(conn, patience.now_ms) || pace == NMQ_PACE_SLOW) {
+    if (nmq_park_look(conn, patience.now_ms) || pace == NMQ_PACE_SLOW) {
         nmq_conn_arm(conn, timer, patience.now_ms + NMQ_LINK_LOOK_MS);
     }
     if (pace != NMQ_PACE_SLOW) {
@@ -179,4 +136,31 @@ nmq_conn_fire_hold(nmq_timer *timer)
         nmq_link_relieve(link, patience.max_bytes, true);
     }
     nmq_link_unref(link); // the timer's
+}
+
+// A timer that fires early arms itself again; that of a connection which lingers would end
+// it.
+static void
+look_again(nmq_conn *conn, int64_t now_ms)
+{
+    (void) pthread_mutex_lock(&conn->link.lock);
+    bool ends = conn->link.closed;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    if (!ends) {
+        nmq_conn_arm(conn, &conn->timer, now_ms);
+    }
+}
+
+void
+nmq_timers_look_again(nmq_conns *conns)
+{
+    size_t count;
+    nmq_conn **all = nmq_conns_all(conns, &count);
+    int64_t now_ms = nmq_clock_now_ms();
+
+    for (size_t i = 0; i < count; i++) {
+        look_again(all[i], now_ms);
+        nmq_link_unref(&all[i]->link);
+    }
+    nmq_free(all);
 }

@@ -1,35 +1,14 @@
-// conn_job.c - where a connection stops so that others have their turn, or so that its own
-// answers go out first, and how it goes on.
-#include "base/container.h"
+#include "net/park.h"
+
 #include "base/live.h"
 #include "mqtt/reason.h"
-#include "net/conn.h"
-
-static void
-run_job(nmq_job *job, nmq_worker *worker)
-{
-    nmq_conn *conn = NMQ_CONTAINER(job, nmq_conn, job);
-
-    (void) pthread_mutex_lock(&conn->link.lock);
-    unsigned what = conn->job_does;
-    conn->job_does = 0;
-    (void) pthread_mutex_unlock(&conn->link.lock);
-    if ((what & NMQ_CONN_JOB_SEND) != 0) {
-        nmq_conn_start_sending(conn, false);
-    }
-    if ((what & NMQ_CONN_JOB_PACKETS) != 0) {
-        nmq_conn_process(conn, worker);
-    }
-    nmq_link_unref(&conn->link); // the job's
-}
 
 void
-nmq_conn_post_job(nmq_conn *conn, enum nmq_conn_job what)
+nmq_park_post_job(nmq_conn *conn, enum nmq_job_kind what)
 {
     (void) pthread_mutex_lock(&conn->link.lock);
     bool post = conn->job_does == 0;
     conn->job_does |= (uint8_t) what;
-    conn->job.run = run_job;
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (post) {
         (void) nmq_link_ref(&conn->link);
@@ -38,7 +17,7 @@ nmq_conn_post_job(nmq_conn *conn, enum nmq_conn_job what)
 }
 
 bool
-nmq_conn_wait_for_itself(nmq_conn *conn, int64_t now_ms)
+nmq_park_for_answers(nmq_conn *conn, int64_t now_ms)
 {
     nmq_link *link = &conn->link;
     size_t max = NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes);
@@ -60,7 +39,7 @@ nmq_conn_wait_for_itself(nmq_conn *conn, int64_t now_ms)
 }
 
 void
-nmq_conn_answered_all(nmq_conn *conn, bool always)
+nmq_park_answers_gone(nmq_conn *conn, bool always)
 {
     nmq_link *link = &conn->link;
     size_t max = NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes);
@@ -73,14 +52,13 @@ nmq_conn_answered_all(nmq_conn *conn, bool always)
     }
     (void) pthread_mutex_unlock(&link->lock);
     if (goes_on) {
-        // The silence was the broker's doing: it does not count against the keep alive.
-        __atomic_store_n(&conn->last_packet_ms, nmq_clock_now_ms(), __ATOMIC_RELAXED);
-        nmq_conn_post_job(conn, NMQ_CONN_JOB_PACKETS);
+        nmq_conn_forgive_silence(conn);
+        nmq_park_post_job(conn, NMQ_JOB_PACKETS);
     }
 }
 
 bool
-nmq_conn_look_at_answers(nmq_conn *conn, int64_t now_ms)
+nmq_park_look(nmq_conn *conn, int64_t now_ms)
 {
     nmq_link *link = &conn->link;
     uint32_t hold_ms = NMQ_LIVE(conn->conns->router->limits.hold_ms);
@@ -96,7 +74,25 @@ nmq_conn_look_at_answers(nmq_conn *conn, int64_t now_ms)
         nmq_log_write(conn->conns->log, NMQ_LOG_WARNING, "%s: closed, it does not read",
                       nmq_conn_name(conn).text);
         nmq_conn_set_end(conn, (nmq_fault){NMQ_RC_UNSPECIFIED_ERROR, "it does not read"});
-        nmq_conn_end(conn, true);
+        nmq_park_post_job(conn, NMQ_JOB_END);
     }
     return waits && !deaf;
+}
+
+void
+nmq_park_for_answer(nmq_conn *conn)
+{
+    (void) pthread_mutex_lock(&conn->link.lock);
+    conn->asking = true;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+}
+
+bool
+nmq_park_answered(nmq_conn *conn)
+{
+    (void) pthread_mutex_lock(&conn->link.lock);
+    bool mine = conn->asking; // whoever takes it back is the receive side now
+    conn->asking = false;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    return mine;
 }

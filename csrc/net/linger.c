@@ -1,4 +1,4 @@
-#include "net/conn_linger.h"
+#include "net/linger.h"
 
 #include "base/descriptors.h"
 #include "base/live.h"
@@ -15,7 +15,7 @@ enum {
 };
 
 void
-nmq_conn_finish(nmq_conn *conn)
+nmq_linger_finish(nmq_conn *conn)
 {
     conn->stream->ops->finish(conn->stream);
     nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + LOOK_MS);
@@ -25,19 +25,20 @@ nmq_conn_finish(nmq_conn *conn)
 }
 
 void
-nmq_conn_arm_end(nmq_conn *conn)
+nmq_linger_arm(nmq_conn *conn)
 {
     int64_t now_ms = nmq_clock_now_ms();
 
     (void) pthread_mutex_lock(&conn->link.lock);
-    bool lingers = conn->lingers; // then nmq_conn_finish may have armed the timer just now
-    conn->over_ms = now_ms + NMQ_CONN_LINGER_MS;
+    bool lingers =
+        conn->lingers; // then nmq_linger_finish may have armed the timer just now
+    conn->over_ms = now_ms + NMQ_LINGER_MS;
     (void) pthread_mutex_unlock(&conn->link.lock);
-    nmq_conn_arm(conn, &conn->timer, now_ms + (lingers ? LOOK_MS : NMQ_CONN_LINGER_MS));
+    nmq_conn_arm(conn, &conn->timer, now_ms + (lingers ? LOOK_MS : NMQ_LINGER_MS));
 }
 
 void
-nmq_conn_look_at_end(nmq_conn *conn, int64_t now_ms)
+nmq_linger_look(nmq_conn *conn, int64_t now_ms)
 {
     bool stops = __atomic_load_n(&conn->conns->closing, __ATOMIC_RELAXED);
 
@@ -54,13 +55,13 @@ nmq_conn_look_at_end(nmq_conn *conn, int64_t now_ms)
 }
 
 void
-nmq_conn_let_linger(nmq_conn *conn)
+nmq_linger_allow(nmq_conn *conn)
 {
     conn->lingers = NMQ_LIVE(conn->conns->router->memory) == NMQ_MEMORY_FINE;
 }
 
 void
-nmq_conn_close(nmq_conn *conn)
+nmq_linger_close(nmq_conn *conn)
 {
     (void) pthread_mutex_lock(&conn->link.lock);
     conn->over_ms = 0; // a look that is under way is the last but one
@@ -89,7 +90,7 @@ take_place(nmq_conn *conn)
 }
 
 bool
-nmq_conn_begin_linger(nmq_conn *conn)
+nmq_linger_begin(nmq_conn *conn)
 {
     (void) pthread_mutex_lock(&conn->link.lock);
     bool lingers = conn->lingers;
@@ -107,12 +108,12 @@ static void
 end(nmq_conn *conn)
 {
     (void) __atomic_sub_fetch(&conn->conns->lingering, 1, __ATOMIC_RELAXED);
-    nmq_conn_close(conn);
+    nmq_linger_close(conn);
     nmq_link_unref(&conn->link); // the receive side's
 }
 
 void
-nmq_conn_drop_more(nmq_conn *conn)
+nmq_linger_drop_more(nmq_conn *conn)
 {
     (void) nmq_link_ref(&conn->link); // it may all be over before recv returns
     if (conn->stream->ops->recv(conn->stream, conn->in.at, conn->in.cap) != NMQ_OK) {
@@ -122,12 +123,12 @@ nmq_conn_drop_more(nmq_conn *conn)
 }
 
 void
-nmq_conn_dropped(nmq_conn *conn, int status, size_t count)
+nmq_linger_dropped(nmq_conn *conn, int status, size_t count)
 {
     if (status != NMQ_OK || count == 0 || count >= conn->drops_left) {
         end(conn);
         return;
     }
     conn->drops_left -= count;
-    nmq_conn_drop_more(conn);
+    nmq_linger_drop_more(conn);
 }

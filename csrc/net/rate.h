@@ -1,0 +1,19 @@
+// rate.h - messages and bytes a second of one client.
+//
+// A token bucket that holds one second's worth. Who is over it is not read until it has
+// paid: TCP slows the client down.
+//
+// Threads  the receive side, but for nmq_rate_cancel.
+#pragma once
+#include "net/conn.h"
+
+// Whether clients have a rate.
+bool nmq_rate_is_on(const nmq_conns *conns);
+
+// Whether the client may go on after that packet; else nmq_rate_wait stops reading until it
+// may, and returns true. Then the connection may already be another thread's.
+bool nmq_rate_pay(nmq_conn *conn, size_t bytes, bool message, int64_t now_ms);
+bool nmq_rate_wait(nmq_conn *conn, int64_t now_ms);
+
+// Ends the wait: the connection closes. Any thread, without a lock.
+void nmq_rate_cancel(nmq_conn *conn);

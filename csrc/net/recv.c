@@ -1,0 +1,461 @@
+#include "net/recv.h"
+
+#include <string.h>
+
+#include "base/container.h"
+#include "base/live.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "mqtt/decode.h"
+#include "mqtt/reason.h"
+#include "net/conn_log.h"
+#include "net/conns.h"
+#include "net/intake.h"
+#include "net/linger.h"
+#include "net/memory.h"
+#include "net/park.h"
+#include "net/rate.h"
+#include "net/send.h"
+
+enum {
+    IN_CAP_MAX = 1 << 18,
+    IN_CAP_STRANGER = 1 << 16, // before CONNECT is accepted
+    IN_CAP_LEAST = 1 << 14,    // that any client may have under load
+    IN_CAP_SHORT = 1 << 12,    // while memory is short, between packets
+    IN_GROWTH = 4,
+    IN_GRANT = 1 << 20,   // bytes given to a packet before they have come
+    QUIET_READS = 8,      // reads of less than a quarter before the buffer shrinks
+    OUT_BYTES = 16 << 20, // written to subscribers before they are flushed
+};
+
+void
+nmq_recv_end(nmq_conn *conn, bool lost)
+{
+    nmq_conns *conns = conn->conns;
+    nmq_link *link = &conn->link;
+
+    nmq_conns_remove(conn);
+    (void) pthread_mutex_lock(&link->lock);
+    bool first = !conn->closing;
+    conn->closing = true;
+    link->closed = true;
+    nmq_conn_log_ended(conn);
+    (void) pthread_mutex_unlock(&link->lock);
+    nmq_link_relieve(link, 0, true);
+    nmq_link_wait *wait = __atomic_load_n(&link->wait, __ATOMIC_ACQUIRE);
+    if (wait != NULL) {
+        nmq_conn_cancel(conn, &wait->timer);
+    }
+    conns->role->closed(conn);
+    nmq_buf_free(&conn->in);
+    __atomic_store_n(&conn->held_in, 0, __ATOMIC_RELAXED);
+    if (lost) {
+        nmq_linger_close(conn);
+        nmq_link_unref(link); // the receive side's
+        return;
+    }
+    bool lingers = nmq_linger_begin(conn);
+    if (first) { // else nmq_send_disconnect did: its peer gets no more time by sending
+        nmq_linger_arm(conn);
+    }
+    nmq_send_start(conn);
+    if (lingers) {
+        nmq_linger_drop_more(conn);
+    } else {
+        nmq_link_unref(link); // the receive side's
+    }
+}
+
+// The room that a packet which has begun needs, as far as it is granted now: a client that
+// is in gets the whole of a small one; a stranger, or who announces a large one, gets twice
+// what has come.
+static size_t
+room_for_packet(const nmq_conn *conn)
+{
+    const nmq_buf *in = &conn->in;
+    size_t grant = conn->client != NULL ? IN_GRANT : 0;
+    size_t size = 0;
+
+    (void) nmq_decode_size((nmq_bytes){in->at, conn->plain}, &size);
+    if (grant < 2 * in->len) {
+        grant = 2 * in->len;
+    }
+    size += conn->ws != NULL ? NMQ_WS_RAW_BYTES : 0;
+    return size < grant ? size : grant;
+}
+
+// How large the buffer for the next read shall be, or NMQ_ESHORT. While memory is short a
+// packet that needs a large one waits.
+static int
+choose_in(const nmq_conn *conn, size_t *want)
+{
+    bool is_short = NMQ_LIVE(conn->conns->router->memory) != NMQ_MEMORY_FINE;
+    const nmq_buf *in = &conn->in;
+    size_t room = conn->plain > 0 ? room_for_packet(conn) : 0;
+    size_t least = conn->client != NULL ? IN_CAP_LEAST : IN_CAP_SHORT;
+
+    *want = conn->in_cap_next;
+    if (is_short && *want > in->cap && *want > IN_CAP_SHORT) {
+        *want = in->cap > IN_CAP_SHORT ? in->cap : IN_CAP_SHORT;
+    }
+    if (room > *want) {
+        *want = room;
+    }
+    // all that is there is raw, or the packet has just begun: some room will do
+    bool full = in->len == in->cap;
+    if (is_short && *want > in->cap && *want > least) {
+        *want = in->cap > least ? in->cap : least;
+        return full && in->cap >= least ? NMQ_ESHORT : NMQ_OK;
+    }
+    return NMQ_OK;
+}
+
+// Chooses the buffer for the next read: small while idle, four times as large after one
+// that filled it. A large buffer stays while reads make use of it. Returns NMQ_OK,
+// NMQ_ENOMEM or NMQ_ESHORT.
+static int
+prepare_in(nmq_conn *conn)
+{
+    nmq_buf *in = &conn->in;
+    size_t want;
+    int rv = choose_in(conn, &want);
+
+    if (rv != NMQ_OK) {
+        return rv;
+    }
+    if (in->cap == want ||
+        (in->cap > want && (in->len > 0 || conn->quiet_reads == 0 || in->cap / 2 < want))) {
+        return NMQ_OK;
+    }
+    uint8_t *at = nmq_resize(in->at, want);
+    if (at == NULL) {
+        return NMQ_ENOMEM;
+    }
+    in->at = at;
+    in->cap = want;
+    __atomic_store_n(&conn->held_in, (uint32_t) want, __ATOMIC_RELAXED);
+    return NMQ_OK;
+}
+
+void
+nmq_recv_read(nmq_conn *conn)
+{
+    int rv = prepare_in(conn);
+
+    if (rv == NMQ_ESHORT) {
+        nmq_memory_wait(conn);
+        return;
+    }
+    if (rv != NMQ_OK) {
+        nmq_recv_end(conn, true);
+        return;
+    }
+    (void) nmq_link_ref(&conn->link); // on_recv may come, and end it all, before recv ends
+    rv = conn->stream->ops->recv(conn->stream, conn->in.at + conn->in.len,
+                                 conn->in.cap - conn->in.len);
+    if (rv != NMQ_OK) {
+        nmq_recv_end(conn, true);
+    }
+    nmq_link_unref(&conn->link);
+}
+
+// The largest buffer. One batch must not take a subscriber far over its bound.
+static size_t
+in_cap_max(const nmq_conn *conn)
+{
+    size_t part = NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes) / 4;
+
+    if (conn->client == NULL) {
+        return IN_CAP_STRANGER;
+    }
+    return part < IN_CAP_LEAST ? IN_CAP_LEAST : part < IN_CAP_MAX ? part : IN_CAP_MAX;
+}
+
+// After a read: what the buffer holds now tells how large the next one shall be.
+static void
+adapt_in(nmq_conn *conn)
+{
+    if (conn->in.len == conn->in.cap) {
+        conn->quiet_reads = 0;
+        if (conn->in_cap_next * IN_GROWTH <= in_cap_max(conn)) {
+            conn->in_cap_next *= IN_GROWTH;
+        }
+    } else if (conn->in.len < conn->in.cap / 4) {
+        if (++conn->quiet_reads % QUIET_READS == 0 && conn->in_cap_next > NMQ_CONN_IN_MIN) {
+            conn->in_cap_next /= IN_GROWTH;
+        }
+    } else {
+        conn->quiet_reads = 0;
+    }
+}
+
+void
+nmq_recv_resume(nmq_link *link)
+{
+    nmq_conn *conn = nmq_conn_of(link);
+
+    if (__atomic_load_n(&conn->is_held, __ATOMIC_RELAXED)) {
+        nmq_conn_forgive_silence(conn);
+        __atomic_store_n(&conn->is_held, false, __ATOMIC_RELEASE);
+    }
+    if (conn->unread) {
+        nmq_park_post_job(conn, NMQ_JOB_PACKETS);
+    } else {
+        nmq_recv_read(conn);
+    }
+}
+
+// Ends the connection for a packet that may not come, or cannot be read. `packet` may be
+// NULL.
+static enum nmq_next
+refuse(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, uint8_t code,
+       const char *why)
+{
+    return conn->conns->role->refuse(conn, batch, packet, (nmq_fault){code, why});
+}
+
+// Decodes one packet and has the role handle it.
+static enum nmq_next
+whole_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes bytes, size_t header)
+{
+    nmq_packet packet;
+
+    packet.connect.version = 0; // set as soon as it is known, for the refusal
+    int got = nmq_decode_whole(bytes, header, conn->version, &packet);
+    if (got < 0) {
+        return refuse(conn, batch, &packet, (uint8_t) -got, NULL);
+    }
+    return conn->conns->role->packet[packet.type](conn, batch, &packet);
+}
+
+// Reads one packet. Returns what to do next; *taken is 0 when it is not whole.
+static enum nmq_next
+one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
+{
+    size_t size = 0;
+    int header = nmq_decode_size(rest, &size);
+
+    *taken = 0;
+    if (header < 0) {
+        return refuse(conn, batch, NULL, NMQ_RC_MALFORMED_PACKET, "bad Remaining Length");
+    }
+    // The first byte alone tells a stranger: no waiting for more of it.
+    uint8_t type = rest.at[0] >> 4;
+    if ((conn->packet_types >> type & 1) == 0) {
+        return refuse(conn, batch, NULL, NMQ_RC_PROTOCOL_ERROR,
+                      "a packet of a type not allowed now");
+    }
+    if (header == 0) {
+        return NMQ_NEXT_PACKET;
+    }
+    if (size > NMQ_CONN_SMALL &&
+        !conn->conns->role->takes_size(conn, size)) { // [MQTT-3.2.2-15]: before it is read
+        return refuse(conn, batch, NULL, NMQ_RC_PACKET_TOO_LARGE,
+                      "a packet over Maximum Packet Size");
+    }
+    if (size > rest.len) {
+        return NMQ_NEXT_PACKET;
+    }
+    enum nmq_next next =
+        whole_packet(conn, batch, (nmq_bytes){rest.at, size}, (size_t) header);
+    if (next == NMQ_NEXT_SHORT) {
+        return next;
+    }
+    *taken = size;
+    batch->packets_in++;
+    if (next == NMQ_NEXT_PACKET && nmq_rate_is_on(conn->conns) &&
+        !nmq_rate_pay(conn, size, type == NMQ_PUBLISH, batch->now_ms)) {
+        return NMQ_NEXT_PAUSE;
+    }
+    return next;
+}
+
+// grew: more bytes of MQTT have come.
+static enum nmq_next
+all_packets(nmq_conn *conn, nmq_batch *batch, bool grew)
+{
+    enum nmq_next next = NMQ_NEXT_PACKET;
+    size_t at = 0;
+    size_t taken = 0;
+    uint64_t written = 0;
+
+    while (at < conn->plain) {
+        uint64_t before = batch->messages_out;
+        next = one_packet(conn, batch, (nmq_bytes){conn->in.at + at, conn->plain - at},
+                          &taken);
+        at += taken;
+        if (next != NMQ_NEXT_PACKET || taken == 0) {
+            break;
+        }
+        // a handler may have ended the batch, and begun another
+        written +=
+            batch->messages_out > before ? taken * (batch->messages_out - before) : 0;
+        // thousands of subscribers: their outboxes take memory
+        if (written >= OUT_BYTES || batch->work >= NMQ_BATCH_WORK) {
+            next = NMQ_NEXT_YIELD;
+            break;
+        }
+        if (nmq_worker_is_full(batch->worker, batch->messages_out)) {
+            nmq_batch_end(batch);
+            nmq_batch_again(batch);
+        } else if (batch->work - batch->stay >= NMQ_LANE_WORK) {
+            nmq_batch_breathe(batch);
+        }
+    }
+    conn->in.len -= at;
+    conn->plain -= at;
+    if (conn->in.len > 0 && at > 0) {
+        memmove(conn->in.at, conn->in.at + at, conn->in.len);
+    }
+    // A large packet on a slow line is no silence [MQTT-3.1.2-22]; before CONNECT is let in
+    // only the whole of it counts.
+    if (at > 0 || (grew && conn->client != NULL)) {
+        __atomic_store_n(&conn->last_packet_ms, batch->now_ms, __ATOMIC_RELAXED);
+    }
+    return next;
+}
+
+// Waits for the subscriber that the batch found over its bound. After it returns true the
+// connection may already read on in another thread.
+static bool
+hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
+{
+    nmq_patience patience = nmq_router_patience(conn->conns->router, now_ms);
+    bool first = false;
+
+    if (congested == NULL) {
+        return false;
+    }
+    __atomic_store_n(&conn->is_held, true, __ATOMIC_RELAXED);
+    bool held = nmq_link_hold(congested, &conn->link, &patience, &first);
+    if (first) {
+        nmq_conn_arm(nmq_conn_of(congested), &congested->wait->timer,
+                     now_ms + NMQ_LINK_LOOK_MS);
+    }
+    return held;
+}
+
+// Counts and settles what one batch did.
+static void
+settle(nmq_conn *conn, const nmq_batch *batch)
+{
+    nmq_router *router = conn->conns->router;
+    nmq_counters *counters = router->counters;
+    nmq_link *link = &conn->link;
+
+    nmq_counters_add(counters, NMQ_COUNT_PACKETS_IN, batch->packets_in);
+    if (batch->messages_in > 0) {
+        nmq_counters_add(counters, NMQ_COUNT_PAYLOAD_IN, batch->payload_in);
+        nmq_counters_add(counters, NMQ_COUNT_MESSAGES_IN, batch->messages_in);
+        (void) __atomic_add_fetch(&conn->client->messages_received, batch->messages_in,
+                                  __ATOMIC_RELAXED);
+    }
+    if (conn->acked) {
+        (void) pthread_mutex_lock(&link->lock);
+        bool relieve = link->stuck || (link->wait != NULL && link->wait->held != NULL);
+        (void) pthread_mutex_unlock(&link->lock);
+        if (relieve) {
+            nmq_link_relieve(link, NMQ_LIVE(router->limits.outbox_max_bytes), false);
+        }
+        conn->acked = false;
+    }
+}
+
+// What the receive side does after a batch; it may be another thread's then.
+static void
+go_on(nmq_conn *conn, enum nmq_next next, nmq_batch *batch)
+{
+    int64_t now_ms = batch->now_ms;
+
+    conn->unread = next == NMQ_NEXT_YIELD || next == NMQ_NEXT_PAUSE;
+    if (next == NMQ_NEXT_END) {
+        nmq_recv_end(conn, false);
+    } else if (next == NMQ_NEXT_SHORT) {
+        nmq_memory_wait(conn);
+    } else if (next == NMQ_NEXT_ASK) {
+        conn->conns->role->ask(conn);
+    } else if (next == NMQ_NEXT_PAUSE && nmq_rate_wait(conn, now_ms)) {
+        return;
+    } else if (nmq_park_for_answers(conn, now_ms) || hold(conn, batch->congested, now_ms)) {
+        return;
+    } else {
+        nmq_recv_resume(&conn->link);
+    }
+}
+
+// answered: an answer that the role asked for has come.
+static void
+process(nmq_conn *conn, nmq_worker *worker, bool answered)
+{
+    nmq_conns *conns = conn->conns;
+    enum nmq_next next = NMQ_NEXT_PACKET;
+    nmq_batch batch;
+
+    if (nmq_conn_is_closing(conn)) {
+        nmq_recv_end(conn, false);
+        return;
+    }
+    nmq_batch_begin(&batch, conns->router, worker, nmq_clock_now_ms());
+    if (answered) {
+        next = conns->role->answered(conn, &batch);
+    }
+    if (next == NMQ_NEXT_PACKET) {
+        size_t before = conn->plain;
+        enum nmq_next then = nmq_intake_take(conn, &batch);
+        next = all_packets(conn, &batch, conn->plain > before);
+        next = next == NMQ_NEXT_PACKET ? then : next;
+    }
+    nmq_batch_end(&batch);
+    settle(conn, &batch);
+    nmq_memory_check(conns); // perhaps it cuts this one, which hears of it
+    conn->short_ms = next == NMQ_NEXT_SHORT ? conn->short_ms : 0;
+    go_on(conn, next, &batch);
+    nmq_link_unref(batch.congested);
+}
+
+void
+nmq_recv_answered(nmq_conn *conn)
+{
+    process(conn, NULL, true);
+}
+
+void
+nmq_recv_run_job(nmq_job *job, nmq_worker *worker)
+{
+    nmq_conn *conn = NMQ_CONTAINER(job, nmq_conn, job);
+
+    (void) pthread_mutex_lock(&conn->link.lock);
+    unsigned what = conn->job_does;
+    conn->job_does = 0;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    if ((what & NMQ_JOB_SEND) != 0) {
+        nmq_send_start(conn);
+    }
+    if ((what & NMQ_JOB_PACKETS) != 0) {
+        process(conn, worker, false);
+    }
+    if ((what & NMQ_JOB_END) != 0) {
+        nmq_recv_end(conn, true);
+    }
+    nmq_link_unref(&conn->link); // the job's
+}
+
+void
+nmq_recv_on_recv(void *arg, nmq_worker *worker, int status, size_t count)
+{
+    nmq_conn *conn = arg;
+
+    if (conn->drops_left > 0) {
+        nmq_linger_dropped(conn, status, count);
+        return;
+    }
+    if (status != NMQ_OK || count == 0) {
+        nmq_conn_log_tls_refused(conn);
+        nmq_recv_end(conn, true);
+        return;
+    }
+    nmq_counters_add(conn->conns->counters, NMQ_COUNT_BYTES_IN, count);
+    conn->in.len += count;
+    adapt_in(conn);
+    process(conn, worker, false);
+}

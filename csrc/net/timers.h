@@ -1,0 +1,15 @@
+// timers.h - what time does to a connection: silence, sending again, its end, and the wait
+// of others for it.
+//
+// Threads  any; the timers fire on the clock.
+#pragma once
+#include "net/conn.h"
+
+// From the next packet on, a silence of idle_ms (0: any) is told to the role.
+void nmq_timers_set_idle(nmq_conn *conn, int64_t idle_ms);
+
+void nmq_timers_fire(nmq_timer *timer);      // of conn.timer
+void nmq_timers_fire_slow(nmq_timer *timer); // nmq_link_ops.look
+
+// The options have changed: timers that depend on them are looked at again.
+void nmq_timers_look_again(nmq_conns *conns);

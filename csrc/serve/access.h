@@ -1,0 +1,36 @@
+// access.h - who the client of one connection is, and its access rules, kept in step with
+// those in force.
+//
+// Threads  the receive side.
+#pragma once
+#include "serve/server_conn.h"
+
+// Who the client is: as it says, or as it proved to be; at NULL: nobody, as with an empty
+// name.
+nmq_bytes nmq_access_user_name(const nmq_server_conn *conn, const nmq_connect *connect);
+
+// What stands behind that name.
+uint8_t nmq_access_proof(const nmq_server_conn *conn); // enum nmq_proof
+
+// Whether some users may not come in any more since the client said who it is, and it may
+// be one. Those who were in were looked at meanwhile, perhaps before it was.
+bool nmq_access_users_changed(const nmq_server_conn *conn, uint8_t proof);
+
+// Looks up the rules for that client, before it is in. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_access_know(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name);
+void nmq_access_forget(nmq_server_conn *conn); // frees what nmq_access_know made
+
+// Whether the rules have changed since the client's were looked up last.
+bool nmq_access_changed(const nmq_server_conn *conn);
+
+// Whether the client may do that with the Topic Name, or the Topic Filter without its
+// group.
+bool nmq_access_may(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic);
+
+// Whether a client that may not is to be disconnected.
+bool nmq_access_disconnects(const nmq_server_conn *conn);
+
+// Who publishes, for a retained message of that client. Borrowed from the connection; NULL
+// when memory is out.
+nmq_origin *nmq_access_origin(nmq_server_conn *conn, nmq_bytes client_id,
+                              nmq_bytes user_name);

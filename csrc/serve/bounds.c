@@ -1,0 +1,53 @@
+#include "serve/bounds.h"
+
+#include <string.h>
+
+#include "base/live.h"
+
+enum { WILL_MAX_BYTES = 1 << 18 }; // of a CONNECT that are its will
+
+// The level count is one more than the separators.
+bool
+nmq_bounds_levels_fit(const nmq_server_conn *conn, nmq_bytes topic)
+{
+    uint32_t left = NMQ_LIVE(conn->net.conns->options->topic_levels_max);
+
+    for (const uint8_t *at = topic.at; at != NULL && left > 0; left--) {
+        size_t rest = topic.len - (size_t) (at - topic.at);
+        at = rest > 0 ? memchr(at, '/', rest) : NULL;
+        if (at == NULL) {
+            return true;
+        }
+        at++;
+    }
+    return topic.len == 0;
+}
+
+bool
+nmq_bounds_properties_fit(const nmq_server_conn *conn, const nmq_props *props)
+{
+    uint32_t max = NMQ_LIVE(conn->net.conns->options->user_properties_max);
+
+    return max == 0 || props->user_properties <= max;
+}
+
+// What a 5.0 client was told holds for its connection; the others were told nothing. A
+// stranger's packet is judged by its first bytes: it is to get no memory that nobody has
+// granted.
+bool
+nmq_bounds_takes_size(const nmq_server_conn *conn, size_t size)
+{
+    const nmq_options *options = conn->net.conns->options;
+    size_t max = conn->net.version == NMQ_V5 ? conn->negotiated.receive_max_bytes
+                                             : NMQ_LIVE(options->packet_max_bytes);
+    size_t connect_max = NMQ_LIVE(options->connect_max_bytes);
+
+    if (size <= max && (conn->net.client != NULL || connect_max == 0 ||
+                        size <= connect_max + WILL_MAX_BYTES)) {
+        return true;
+    }
+    nmq_counters_add(
+        conn->net.conns->counters,
+        size > max ? NMQ_COUNT_PACKETS_TOO_LARGE : NMQ_COUNT_CONNECTS_TOO_LARGE, 1);
+    return false;
+}

@@ -1,0 +1,188 @@
+#include "serve/exchange.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "mqtt/reason.h"
+#include "route/event.h"
+#include "serve/question.h"
+#include "serve/reply.h"
+
+enum { DATA_MAX = 1024 }; // bytes of Authentication Data: methods need some hundred
+
+void
+nmq_exchange_wipe(nmq_exchange *exchange)
+{
+    nmq_buf_wipe(&exchange->connect);
+    nmq_buf_wipe(&exchange->question);
+    nmq_buf_wipe(&exchange->data);
+    nmq_buf_wipe(&exchange->user_name);
+}
+
+void
+nmq_exchange_free(nmq_exchange *exchange)
+{
+    if (exchange != NULL) {
+        nmq_exchange_wipe(exchange);
+        nmq_free((void *) (uintptr_t) exchange->method.at);
+        nmq_free(exchange);
+    }
+}
+
+static nmq_bytes
+text_of(const nmq_props *props, unsigned id)
+{
+    return nmq_props_has(props, id) ? props->text[id] : (nmq_bytes){0};
+}
+
+// Returns a text that is there, with its length, or NULL.
+static const char *
+given(nmq_bytes text, bool has, size_t *len)
+{
+    *len = has ? text.len : 0;
+    return !has ? NULL : text.at != NULL ? (const char *) text.at : "";
+}
+
+static int
+put_question(nmq_server_conn *conn, const nmq_packet *packet, nmq_bytes client_id)
+{
+    const nmq_connect *c = &packet->connect;
+    const nmq_props *props = &packet->props;
+    bool first = packet->type == NMQ_CONNECT;
+    const nmq_peer_text host = nmq_peer_host(&conn->net.stream->peer);
+    nmq_credentials who = {.listener = conn->net.listener->number};
+
+    who.address = given(nmq_bytes_of(host.text), true, &who.address_len);
+    who.client_id = given(client_id, true, &who.client_id_len);
+    if (first) {
+        who.user_name = given(c->user_name, c->has_user_name, &who.user_name_len);
+        who.password = given(c->password, c->has_password, &who.password_len);
+    }
+    who.method =
+        given(text_of(props, NMQ_PROP_AUTHENTICATION_METHOD),
+              nmq_props_has(props, NMQ_PROP_AUTHENTICATION_METHOD), &who.method_len);
+    who.data = given(text_of(props, NMQ_PROP_AUTHENTICATION_DATA),
+                     nmq_props_has(props, NMQ_PROP_AUTHENTICATION_DATA), &who.data_len);
+    return nmq_question_write(&conn->exchange->question, &who);
+}
+
+// Returns whether there is one now; false when memory is out.
+static bool
+make(nmq_server_conn *conn)
+{
+    if (conn->exchange == NULL) {
+        conn->exchange = nmq_zalloc(sizeof *conn->exchange);
+    }
+    return conn->exchange != NULL;
+}
+
+static int
+prepare(nmq_server_conn *conn, const nmq_packet *packet, nmq_bytes client_id)
+{
+    const nmq_props *props = &packet->props;
+    bool first = packet->type == NMQ_CONNECT;
+
+    if (!make(conn)) {
+        return NMQ_ENOMEM;
+    }
+    nmq_exchange *exchange = conn->exchange;
+    exchange->step = first ? NMQ_RC_SUCCESS : packet->reason_code;
+    int rv = put_question(conn, packet, client_id);
+    if (rv == NMQ_OK && first) {
+        rv = nmq_buf_put(&exchange->connect, packet->wire);
+    }
+    if (rv == NMQ_OK && first && nmq_props_has(props, NMQ_PROP_AUTHENTICATION_METHOD)) {
+        rv = nmq_bytes_copy(text_of(props, NMQ_PROP_AUTHENTICATION_METHOD),
+                            &exchange->method);
+    }
+    return rv;
+}
+
+int
+nmq_exchange_prove(nmq_server_conn *conn, nmq_bytes user_name)
+{
+    if (!make(conn) || nmq_buf_put(&conn->exchange->user_name, user_name) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    conn->exchange->has_user_name = true;
+    return NMQ_OK;
+}
+
+enum nmq_next
+nmq_exchange_ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
+{
+    nmq_bytes client_id = {0}; // of an AUTH before CONNACK Python has it from the CONNECT
+
+    // what a stranger sends is weighed before Python sees it
+    if (text_of(&packet->props, NMQ_PROP_AUTHENTICATION_DATA).len > DATA_MAX) {
+        return nmq_reply_refuse(
+            conn, batch,
+            (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "Authentication Data over 1 KiB"});
+    }
+    if (packet->type == NMQ_CONNECT) {
+        client_id = packet->connect.client_id;
+    } else if (conn->net.client != NULL) {
+        client_id = conn->net.client->session->client_id;
+    }
+    if (prepare(conn, packet, client_id) != NMQ_OK) {
+        return nmq_reply_no_memory(conn);
+    }
+    nmq_server_conn_set_state(conn, conn->net.client != NULL ? NMQ_CONN_OPEN_DECIDING
+                                                             : NMQ_CONN_DECIDING);
+    return NMQ_NEXT_ASK;
+}
+
+void
+nmq_exchange_end(nmq_server_conn *conn)
+{
+    if (conn->exchange != NULL && conn->exchange->python_waits) {
+        conn->exchange->python_waits = false;
+        (void) nmq_event_put(
+            conn->net.conns->router->events,
+            &(nmq_event){.kind = NMQ_EVENT_AUTH_END, .number = conn->net.number},
+            (nmq_bytes){0});
+    }
+}
+
+static int
+copy_to(nmq_buf *buf, const char *at, size_t len, bool *has)
+{
+    nmq_buf_wipe(buf);
+    *has = at != NULL;
+    return nmq_buf_put(buf, (nmq_bytes){(const uint8_t *) at, at != NULL ? len : 0});
+}
+
+void
+nmq_exchange_take_answer(nmq_exchange *exchange, const nmq_answer *answer)
+{
+    uint8_t code = answer->reason_code;
+
+    exchange->reason_code = code;
+    exchange->foreign = answer->foreign;
+    // these two may be the core's own, in place of an answer that did not come
+    exchange->python_waits =
+        code == NMQ_RC_CONTINUE_AUTHENTICATION ||
+        (exchange->python_waits &&
+         (code == NMQ_RC_SERVER_BUSY || code == NMQ_RC_SERVER_UNAVAILABLE));
+    if (copy_to(&exchange->data, answer->data, answer->data_len, &exchange->has_data) !=
+            NMQ_OK ||
+        copy_to(&exchange->user_name, answer->user_name, answer->user_name_len,
+                &exchange->has_user_name) != NMQ_OK) {
+        exchange->reason_code = NMQ_RC_SERVER_BUSY;
+    }
+}
+
+void
+nmq_exchange_properties(const nmq_exchange *exchange, nmq_props *props)
+{
+    if (exchange == NULL || exchange->method.at == NULL) {
+        return; // [MQTT-4.12.0-6]
+    }
+    nmq_props_set_text(props, NMQ_PROP_AUTHENTICATION_METHOD,
+                       exchange->method); // [MQTT-4.12.0-5]
+    if (exchange->has_data) {
+        nmq_props_set_text(props, NMQ_PROP_AUTHENTICATION_DATA,
+                           (nmq_bytes){exchange->data.at, exchange->data.len});
+    }
+}

@@ -1,0 +1,91 @@
+#include "serve/negotiated.h"
+
+#include "base/live.h"
+#include "mqtt/varint.h"
+#include "net/timers.h"
+
+enum { KEEP_ALIVE_MIN_PERMILLE = 1500 };
+
+void
+nmq_negotiated_set(nmq_server_conn *conn)
+{
+    const nmq_options *options = conn->net.conns->options;
+
+    conn->negotiated = (nmq_negotiated){
+        .receive_max_bytes = NMQ_LIVE(options->packet_max_bytes),
+        .receive_maximum = (uint16_t) NMQ_LIVE(options->receive_maximum),
+        .topic_alias_max = (uint16_t) NMQ_LIVE(options->topic_alias_max),
+        .keep_alive_max_s = (uint16_t) NMQ_LIVE(options->keep_alive_max_s),
+        .qos_max = NMQ_LIVE(options->qos_max),
+        .retain_available = NMQ_LIVE(options->retain_available),
+        .wildcards_available = NMQ_LIVE(options->wildcards_available),
+        .shared_available = NMQ_LIVE(options->shared_available),
+        .subscription_ids_available = NMQ_LIVE(options->subscription_ids_available),
+    };
+}
+
+void
+nmq_negotiated_announce(const nmq_negotiated *negotiated, nmq_props *props)
+{
+    const struct {
+        enum nmq_prop_id id;
+        bool available;
+    } features[] = {
+        {NMQ_PROP_RETAIN_AVAILABLE, negotiated->retain_available},
+        {NMQ_PROP_WILDCARD_SUBSCRIPTION_AVAILABLE, negotiated->wildcards_available},
+        {NMQ_PROP_SHARED_SUBSCRIPTION_AVAILABLE, negotiated->shared_available},
+        {NMQ_PROP_SUBSCRIPTION_IDENTIFIER_AVAILABLE,
+         negotiated->subscription_ids_available},
+    };
+
+    for (size_t i = 0; i < sizeof features / sizeof *features; i++) {
+        if (!features[i].available) {
+            nmq_props_set_number(props, features[i].id, 0);
+        }
+    }
+    if (negotiated->qos_max < 2) { // [MQTT-3.2.2-9]
+        nmq_props_set_number(props, NMQ_PROP_MAXIMUM_QOS, negotiated->qos_max);
+    }
+    if (negotiated->receive_maximum < UINT16_MAX) {
+        nmq_props_set_number(props, NMQ_PROP_RECEIVE_MAXIMUM, negotiated->receive_maximum);
+    }
+    if (negotiated->receive_max_bytes < NMQ_VARINT_MAX + 5) {
+        nmq_props_set_number(props, NMQ_PROP_MAXIMUM_PACKET_SIZE,
+                             negotiated->receive_max_bytes);
+    }
+    if (negotiated->topic_alias_max > 0) {
+        nmq_props_set_number(props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM,
+                             negotiated->topic_alias_max);
+    }
+}
+
+// The bound counts where the client can hear of it [MQTT-3.1.2-21]: before 5.0 a client
+// that keeps its word would be cut off. Peers that are gone are found by TCP's keep alive
+// there.
+uint16_t
+nmq_negotiated_keep_alive_s(const nmq_negotiated *negotiated, const nmq_connect *c)
+{
+    uint16_t max = negotiated->keep_alive_max_s;
+
+    if (c->version != NMQ_V5) {
+        return c->keep_alive_s;
+    }
+    return max != 0 && (c->keep_alive_s == 0 || c->keep_alive_s > max) ? max
+                                                                       : c->keep_alive_s;
+}
+
+// A client that stays silent for one and a half times its keep alive is gone
+// [MQTT-3.1.2-22]; keep_alive_permille can only make that longer.
+void
+nmq_negotiated_use_keep_alive(nmq_server_conn *conn)
+{
+    int64_t permille = NMQ_LIVE(conn->net.conns->options->keep_alive_permille);
+    nmq_client *client = conn->net.client;
+
+    (void) pthread_mutex_lock(&client->lock);
+    int64_t keep_alive_s = client->keep_alive_s;
+    (void) pthread_mutex_unlock(&client->lock);
+    nmq_timers_set_idle(&conn->net, keep_alive_s * (permille < KEEP_ALIVE_MIN_PERMILLE
+                                                        ? KEEP_ALIVE_MIN_PERMILLE
+                                                        : permille));
+}

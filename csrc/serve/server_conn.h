@@ -1,0 +1,72 @@
+// server_conn.h - a connection of an MQTT client to this broker as its server.
+//
+// Threads  the receive side, but for what is marked otherwise.
+#pragma once
+#include "mqtt/conn_state.h"
+#include "net/conn.h"
+#include "store/aliases.h"
+
+// The server itself, one for each broker.
+typedef struct {
+    pthread_mutex_t lock;
+    nmq_bytes response_information; // lock; owned; at NULL: none
+} nmq_server;
+
+// What was negotiated in CONNECT and CONNACK, and holds until the connection ends, whatever
+// a reload does to nmq_options meanwhile.
+typedef struct {
+    uint32_t receive_max_bytes; // of a packet from the client
+    uint16_t receive_maximum;
+    uint16_t topic_alias_max;
+    uint16_t keep_alive_max_s; // 0: no bound
+    uint8_t qos_max;
+    bool retain_available;
+    bool wildcards_available;
+    bool shared_available;
+    bool subscription_ids_available;
+} nmq_negotiated;
+
+// The mount point of one client.
+typedef struct {
+    nmq_buf prefix;
+    nmq_buf text; // the topic that is mounted just now
+} nmq_mount;
+
+typedef struct nmq_exchange nmq_exchange; // exchange.h
+
+typedef struct {
+    nmq_conn net;               // first: a connection is the server's
+    const nmq_connect *connect; // the CONNECT that is handled; borrowed; NULL: none
+    nmq_exchange *exchange;     // NULL: nobody was asked, or has answered for good
+    nmq_mount *mount;           // NULL: none
+    nmq_acl_view *acl;          // NULL: everything is allowed
+    uint64_t acl_version;       // of the rules that `acl` is for
+    nmq_origin *origin;         // a reference; NULL: nothing retained yet
+    nmq_alias_names aliases;    // that the client has set
+    nmq_negotiated negotiated;
+    uint32_t client_max_bytes; // of a packet to the client: its Maximum Packet Size
+    uint32_t users_version;    // when the client said who it is
+    enum nmq_conn_state state;
+    bool problem_info; // Request Problem Information
+    bool send_will;    // at the end
+} nmq_server_conn;
+
+static inline nmq_server_conn *
+nmq_server_conn_of(nmq_conn *conn)
+{
+    return (nmq_server_conn *) (void *) conn;
+}
+
+static inline nmq_server *
+nmq_server_of(const nmq_server_conn *conn)
+{
+    return conn->net.conns->role_arg;
+}
+
+// With it changes which packets may come.
+static inline void
+nmq_server_conn_set_state(nmq_server_conn *conn, enum nmq_conn_state state)
+{
+    conn->state = state;
+    conn->net.packet_types = nmq_conn_state_types(state);
+}
