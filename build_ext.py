@@ -74,6 +74,7 @@ TEST_HEADERS = [
         "route/acl.h",
         "io/proxy.h",
         "io/ws.h",
+        "net/states.h",
     ]
 ]
 # Where no instruction works on 64 bits at once (ARMv6), the compiler calls libatomic.
@@ -124,6 +125,8 @@ def core(options: Options, *, test: bool = False) -> FFI:
     """Return the builder of the extension module."""
     headers = TEST_HEADERS if test else HEADERS
     macros: list[tuple[str, str | None]] = [("NMQ_MEM_COUNT", None)] if test else []
+    if options.sanitize:
+        macros.append(("NMQ_CHECK_STEPS", None))  # of the states of a connection
     ffi = FFI()
     ffi.cdef("\n".join(cdef(h) for h in headers), override=test)  # headers share a few
     ffi.set_source(

@@ -44,10 +44,14 @@ static int
 make_parts(nmq_conn *conn)
 {
     conn->settings = nmq_listener_now(conn->listener);
-    conn->proxy_due = conn->settings->proxy;
+    conn->intake = NMQ_INTAKE_PLAIN;
     if (conn->settings->path.at != NULL) {
+        conn->intake = NMQ_INTAKE_UPGRADE;
         conn->ws = nmq_zalloc(sizeof *conn->ws);
         conn->link.outbox.framed = conn->sending.framed = true;
+    }
+    if (conn->settings->proxy) {
+        conn->intake = NMQ_INTAKE_PROXY;
     }
     return conn->settings->path.at != NULL && conn->ws == NULL ? NMQ_ENOMEM : NMQ_OK;
 }

@@ -69,7 +69,7 @@ bool
 nmq_conn_is_closing(nmq_conn *conn)
 {
     (void) pthread_mutex_lock(&conn->link.lock);
-    bool closing = conn->closing;
+    bool closing = nmq_send_is_closing(conn->send);
     (void) pthread_mutex_unlock(&conn->link.lock);
     return closing;
 }
@@ -81,4 +81,17 @@ nmq_conn_set_client(nmq_conn *conn, nmq_client *client)
     conn->client = client;
     (void) pthread_mutex_unlock(&conn->link.lock);
     (void) __atomic_sub_fetch(&conn->conns->strangers, 1, __ATOMIC_RELAXED);
+}
+
+bool
+nmq_conn_begin_close(nmq_conn *conn)
+{
+    bool first = !nmq_send_is_closing(conn->send);
+
+    if (first) {
+        bool sends = conn->send == NMQ_SEND_SENDING;
+        nmq_conn_set_send(conn, sends ? NMQ_SEND_ENDING : NMQ_SEND_CLOSING);
+        conn->link.closed = true;
+    }
+    return first;
 }

@@ -14,11 +14,14 @@
 //          nmq_recv_end, a send under way another.
 // Threads  each field names its side or its lock.
 #pragma once
+#include <assert.h>
+
 #include "base/map.h"
 #include "io/poller.h"
 #include "io/ws.h"
 #include "net/listener.h"
 #include "net/role.h"
+#include "net/states.h"
 
 // What all connections of one broker share.
 typedef struct {
@@ -52,7 +55,6 @@ typedef struct {
     nmq_buf prefix;   // send side: goes out before the load
     size_t prefix_at; // send side: of it, sent
     bool close_put;   // send side: nothing goes after it
-    bool over;        // receive side: no more frames are taken apart
 } nmq_conn_ws;
 
 typedef struct nmq_rate nmq_rate; // rate.h
@@ -66,7 +68,7 @@ struct nmq_conn {
     uint64_t number;        // fixed
     nmq_buf in;             // receive side: bytes not handled yet
     size_t plain;           // receive side: of in, MQTT; raw bytes follow
-    size_t drops_left;      // receive side: bytes to drop, at most; 0: it does not linger
+    size_t drops_left;      // receive side: bytes to drop while it lingers, at most
     nmq_conn_ws *ws;        // fixed; NULL: MQTT without WebSocket
     nmq_rate *rate;         // atomic, set once; NULL: as fast as it likes
     uint32_t held_in;       // atomic: what `in` holds
@@ -74,29 +76,58 @@ struct nmq_conn {
     nmq_client *client;     // set by the receive side with link.lock; a reference
     nmq_outbox sending;     // send side
     nmq_job job;            // goes on with what `job_does` says, and holds a reference
-    uint8_t job_does;       // link.lock: enum nmq_conn_job; 0: it is not posted
-    bool is_sending;        // link.lock
-    bool closing;           // link.lock: close once all is sent
+    uint8_t job_does;       // link.lock: enum nmq_job_kind; 0: it is not posted
+    uint8_t recv;           // atomic: enum nmq_recv_state; states.h
+    uint8_t send;           // link.lock: enum nmq_send_state
+    uint8_t intake;         // receive side: enum nmq_intake_state
     bool lingers;           // link.lock: it is to linger; see linger.h
-    bool finished;          // link.lock: it lingers, and all is sent
-    bool waits_for_itself;  // atomic, written with link.lock: its answers are to go first
-    bool is_held;           // atomic: it waits for another link, or is about to
-    bool asking;            // link.lock: a question is out
-    bool proxy_due;         // receive side: a PROXY header comes first
-    bool left;              // receive side: counts no more against bounds
     bool acked;             // receive side: this batch acknowledged something
     bool unread;            // receive side: packets that have come wait in `in`
     uint8_t version;        // atomic; 0: not known yet
     uint16_t packet_types;  // receive side: a bit for each that may come now, by the role
+    uint32_t quiet_reads;   // receive side: reads in a row that used little
     int64_t over_ms;        // link.lock: once it ends, when it is closed at the latest
     nmq_fault end;          // link.lock: why it ends, the first reason; zeroed: it left
-    uint32_t quiet_reads;   // receive side: reads in a row that used little
     int64_t idle_ms;        // atomic: longest silence, 0: any
     int64_t last_packet_ms; // atomic: or when more of one came
     uint64_t retry_acks;    // clock: in-flight head at the last retry
     nmq_timer timer;        // clock
     int64_t short_ms;       // receive side: since when it waits for memory; 0: it does not
 };
+
+// A step that the tables do not have is a fault of ours. Builds for tests look at each.
+#if defined NMQ_MEM_COUNT || defined NMQ_CHECK_STEPS
+#define NMQ_STEP(next, from, to) assert((next(from) >> (to) & 1) != 0)
+#else
+#define NMQ_STEP(next, from, to) ((void) 0)
+#endif
+
+static inline enum nmq_recv_state
+nmq_conn_recv(const nmq_conn *conn)
+{
+    return (enum nmq_recv_state) __atomic_load_n(&conn->recv, __ATOMIC_ACQUIRE);
+}
+
+static inline void
+nmq_conn_set_recv(nmq_conn *conn, enum nmq_recv_state to)
+{
+    NMQ_STEP(nmq_recv_next, nmq_conn_recv(conn), to);
+    __atomic_store_n(&conn->recv, (uint8_t) to, __ATOMIC_RELEASE);
+}
+
+static inline void
+nmq_conn_set_send(nmq_conn *conn, enum nmq_send_state to)
+{
+    NMQ_STEP(nmq_send_next, (enum nmq_send_state) conn->send, to);
+    conn->send = (uint8_t) to;
+}
+
+static inline void
+nmq_conn_set_intake(nmq_conn *conn, enum nmq_intake_state to)
+{
+    NMQ_STEP(nmq_intake_next, (enum nmq_intake_state) conn->intake, to);
+    conn->intake = (uint8_t) to;
+}
 
 enum {
     NMQ_CONN_IN_MIN = 256, // bytes of buffer that an idle connection holds
@@ -123,6 +154,9 @@ void nmq_conn_forgive_silence(nmq_conn *conn);
 
 // Whether it is to close, or closes already. Takes the lock.
 bool nmq_conn_is_closing(nmq_conn *conn);
+
+// It is to close. Returns whether nobody has said so yet. Call with link.lock.
+bool nmq_conn_begin_close(nmq_conn *conn);
 
 // Its client is in; takes the reference. Receive side.
 void nmq_conn_set_client(nmq_conn *conn, nmq_client *client);

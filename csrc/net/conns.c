@@ -60,10 +60,7 @@ nmq_conns_remove(nmq_conn *conn)
     (void) pthread_mutex_lock(&conn->conns->lock);
     (void) nmq_map_del(&conn->conns->by_number, nmq_conn_key(conn));
     (void) pthread_mutex_unlock(&conn->conns->lock);
-    if (!conn->left) {
-        conn->left = true;
-        nmq_listener_leave(conn->listener, &conn->stream->peer);
-    }
+    nmq_listener_leave(conn->listener, &conn->stream->peer);
 }
 
 void

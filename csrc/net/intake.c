@@ -38,15 +38,16 @@ take_proxy(nmq_conn *conn)
     if (taken <= 0) {
         return taken;
     }
-    conn->proxy_due = false;
     drop(conn, (size_t) taken);
     bool room = nmq_listener_admit_address(conn->listener, &peer);
     nmq_listener_leave_address(conn->listener, &conn->stream->peer);
     conn->stream->peer = peer;
     if (!room) {
         refuse(conn, "too many connections from its address");
+        return NMQ_ETOOBIG;
     }
-    return room ? 1 : NMQ_ETOOBIG;
+    nmq_conn_set_intake(conn, conn->ws != NULL ? NMQ_INTAKE_UPGRADE : NMQ_INTAKE_PLAIN);
+    return 1;
 }
 
 // Hands an answer to the send side. A pong that still waits there is out of date.
@@ -100,8 +101,11 @@ unwrap(nmq_conn *conn, nmq_batch *batch)
 {
     nmq_ws *ws = &conn->ws->ws;
     nmq_buf reply = {0};
-    int rv = ws->upgraded ? NMQ_OK : upgrade(conn, &reply);
+    int rv = conn->intake == NMQ_INTAKE_UPGRADE ? upgrade(conn, &reply) : NMQ_OK;
 
+    if (ws->upgraded && conn->intake == NMQ_INTAKE_UPGRADE) {
+        nmq_conn_set_intake(conn, NMQ_INTAKE_FRAMES);
+    }
     if (ws->upgraded && rv == NMQ_OK) {
         rv = nmq_ws_unframe(ws, conn->in.at, &conn->plain, &conn->in.len, &reply);
     }
@@ -121,23 +125,26 @@ unwrap(nmq_conn *conn, nmq_batch *batch)
         nmq_linger_allow(conn);
         (void) pthread_mutex_unlock(&conn->link.lock);
     }
-    conn->ws->over = rv != NMQ_OK;
+    if (rv != NMQ_OK) {
+        nmq_conn_set_intake(conn, NMQ_INTAKE_SHUT);
+    }
 }
 
 enum nmq_next
 nmq_intake_take(nmq_conn *conn, nmq_batch *batch)
 {
-    int rv = conn->proxy_due ? take_proxy(conn) : 1;
+    int rv = conn->intake == NMQ_INTAKE_PROXY ? take_proxy(conn) : 1;
 
-    if (rv <= 0) {
-        return rv < 0 ? NMQ_NEXT_END : NMQ_NEXT_PACKET;
+    if (rv < 0) {
+        nmq_conn_set_intake(conn, NMQ_INTAKE_SHUT);
     }
-    if (conn->ws == NULL) {
-        conn->plain = conn->in.len;
+    if (rv == 0) {
         return NMQ_NEXT_PACKET;
     }
-    if (!conn->ws->over) {
+    if (conn->intake == NMQ_INTAKE_PLAIN) {
+        conn->plain = conn->in.len;
+    } else if (conn->intake != NMQ_INTAKE_SHUT) {
         unwrap(conn, batch);
     }
-    return conn->ws->over ? NMQ_NEXT_END : NMQ_NEXT_PACKET;
+    return conn->intake == NMQ_INTAKE_SHUT ? NMQ_NEXT_END : NMQ_NEXT_PACKET;
 }

@@ -15,23 +15,12 @@ enum {
 };
 
 void
-nmq_linger_finish(nmq_conn *conn)
-{
-    conn->stream->ops->finish(conn->stream);
-    nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + LOOK_MS);
-    (void) pthread_mutex_lock(&conn->link.lock);
-    conn->finished = true; // after arm: the peer has that long to read, at least
-    (void) pthread_mutex_unlock(&conn->link.lock);
-}
-
-void
 nmq_linger_arm(nmq_conn *conn)
 {
     int64_t now_ms = nmq_clock_now_ms();
 
     (void) pthread_mutex_lock(&conn->link.lock);
-    bool lingers =
-        conn->lingers; // then nmq_linger_finish may have armed the timer just now
+    bool lingers = conn->lingers; // nmq_linger_finish may have armed the timer just now
     conn->over_ms = now_ms + NMQ_LINGER_MS;
     (void) pthread_mutex_unlock(&conn->link.lock);
     nmq_conn_arm(conn, &conn->timer, now_ms + (lingers ? LOOK_MS : NMQ_LINGER_MS));
@@ -44,7 +33,7 @@ nmq_linger_look(nmq_conn *conn, int64_t now_ms)
 
     (void) pthread_mutex_lock(&conn->link.lock);
     // a restart does not wait long for clients that do not move
-    int64_t due_ms = stops && conn->finished ? now_ms : conn->over_ms;
+    int64_t due_ms = stops && conn->send == NMQ_SEND_FINISHED ? now_ms : conn->over_ms;
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (due_ms <= now_ms) {
         conn->stream->ops->close(conn->stream);
@@ -65,9 +54,27 @@ nmq_linger_close(nmq_conn *conn)
 {
     (void) pthread_mutex_lock(&conn->link.lock);
     conn->over_ms = 0; // a look that is under way is the last but one
+    if (conn->send == NMQ_SEND_CLOSING || conn->send == NMQ_SEND_FINISHED) {
+        nmq_conn_set_send(conn, NMQ_SEND_CLOSED); // else whoever sends hears of it
+    }
     (void) pthread_mutex_unlock(&conn->link.lock);
     conn->stream->ops->close(conn->stream);
     nmq_conn_cancel(conn, &conn->timer);
+}
+
+void
+nmq_linger_finish(nmq_conn *conn)
+{
+    conn->stream->ops->finish(conn->stream);
+    nmq_conn_arm(conn, &conn->timer, nmq_clock_now_ms() + LOOK_MS);
+    (void) pthread_mutex_lock(&conn->link.lock);
+    // after arm: the peer has that long to read, at least
+    nmq_conn_set_send(conn, NMQ_SEND_FINISHED);
+    bool lingers = conn->lingers;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    if (!lingers) { // there was no place for it, meanwhile
+        nmq_linger_close(conn);
+    }
 }
 
 // Whether there is a place for one more, and a buffer.
@@ -99,7 +106,11 @@ nmq_linger_begin(nmq_conn *conn)
         lingers = false;
         (void) pthread_mutex_lock(&conn->link.lock);
         conn->lingers = false; // it is closed as soon as all is sent
+        bool is_sent = conn->send == NMQ_SEND_FINISHED;
         (void) pthread_mutex_unlock(&conn->link.lock);
+        if (is_sent) {
+            nmq_linger_close(conn);
+        }
     }
     return lingers;
 }
@@ -108,6 +119,7 @@ static void
 end(nmq_conn *conn)
 {
     (void) __atomic_sub_fetch(&conn->conns->lingering, 1, __ATOMIC_RELAXED);
+    nmq_conn_set_recv(conn, NMQ_RECV_OVER);
     nmq_linger_close(conn);
     nmq_link_unref(&conn->link); // the receive side's
 }

@@ -108,7 +108,7 @@ own_bytes(nmq_conn *conn)
     uint64_t bytes = 0;
 
     (void) pthread_mutex_lock(&link->lock);
-    if (!conn->closing) {
+    if (!nmq_send_is_closing(conn->send)) {
         bytes = NMQ_LIVE(conn->held_in) + nmq_link_loose(link);
     }
     (void) pthread_mutex_unlock(&link->lock);
@@ -198,6 +198,9 @@ nmq_memory_wait(nmq_conn *conn)
         conn->short_ms = now_ms;
         nmq_counters_add(conns->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
     }
+    if (nmq_conn_recv(conn) != NMQ_RECV_MEMORY) {
+        nmq_conn_set_recv(conn, NMQ_RECV_MEMORY);
+    }
     (void) pthread_mutex_lock(&conns->lock);
     bool first = conns->short_of == NULL; // the others do not put the timer off
     conn->link.next_held = first ? NULL : &conns->short_of->link;
@@ -228,7 +231,7 @@ wait_on(nmq_conn *conn, int64_t now_ms)
         nmq_send_disconnect(&conn->link, NMQ_RC_QUOTA_EXCEEDED);
     }
     conn->short_ms = 0;
-    nmq_park_post_job(conn, NMQ_JOB_PACKETS);
+    nmq_park_yield(conn, NMQ_JOB_PACKETS);
 }
 
 static void

@@ -16,6 +16,13 @@ nmq_park_post_job(nmq_conn *conn, enum nmq_job_kind what)
     }
 }
 
+void
+nmq_park_yield(nmq_conn *conn, enum nmq_job_kind what)
+{
+    nmq_conn_set_recv(conn, NMQ_RECV_YIELDS);
+    nmq_park_post_job(conn, what);
+}
+
 bool
 nmq_park_for_answers(nmq_conn *conn, int64_t now_ms)
 {
@@ -24,10 +31,10 @@ nmq_park_for_answers(nmq_conn *conn, int64_t now_ms)
 
     (void) nmq_link_ref(link); // whoever goes on may end it all
     (void) pthread_mutex_lock(&link->lock);
-    bool waits = !link->closed && !conn->closing && nmq_link_answers(link) > max &&
-                 nmq_link_waits(link) != NULL;
+    bool waits =
+        !link->closed && nmq_link_answers(link) > max && nmq_link_waits(link) != NULL;
     if (waits) {
-        __atomic_store_n(&conn->waits_for_itself, true, __ATOMIC_RELAXED);
+        nmq_conn_set_recv(conn, NMQ_RECV_ANSWERS);
         link->wait->self_ms = now_ms;
     }
     (void) pthread_mutex_unlock(&link->lock);
@@ -45,14 +52,14 @@ nmq_park_answers_gone(nmq_conn *conn, bool always)
     size_t max = NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes);
 
     (void) pthread_mutex_lock(&link->lock);
-    bool goes_on = conn->waits_for_itself &&
+    bool goes_on = nmq_conn_recv(conn) == NMQ_RECV_ANSWERS &&
                    (always || link->closed || nmq_link_answers(link) <= max / 2);
     if (goes_on) {
-        __atomic_store_n(&conn->waits_for_itself, false, __ATOMIC_RELAXED);
+        nmq_conn_forgive_silence(conn);
+        nmq_conn_set_recv(conn, NMQ_RECV_YIELDS);
     }
     (void) pthread_mutex_unlock(&link->lock);
     if (goes_on) {
-        nmq_conn_forgive_silence(conn);
         nmq_park_post_job(conn, NMQ_JOB_PACKETS);
     }
 }
@@ -64,10 +71,10 @@ nmq_park_look(nmq_conn *conn, int64_t now_ms)
     uint32_t hold_ms = NMQ_LIVE(conn->conns->router->limits.hold_ms);
 
     (void) pthread_mutex_lock(&link->lock);
-    bool waits = conn->waits_for_itself;
+    bool waits = nmq_conn_recv(conn) == NMQ_RECV_ANSWERS;
     bool deaf = waits && nmq_link_still_ms(link, link->wait->self_ms, now_ms) >= hold_ms;
     if (deaf) {
-        __atomic_store_n(&conn->waits_for_itself, false, __ATOMIC_RELAXED);
+        nmq_conn_set_recv(conn, NMQ_RECV_YIELDS);
     }
     (void) pthread_mutex_unlock(&link->lock);
     if (deaf) {
@@ -83,7 +90,7 @@ void
 nmq_park_for_answer(nmq_conn *conn)
 {
     (void) pthread_mutex_lock(&conn->link.lock);
-    conn->asking = true;
+    nmq_conn_set_recv(conn, NMQ_RECV_ASKED);
     (void) pthread_mutex_unlock(&conn->link.lock);
 }
 
@@ -91,8 +98,10 @@ bool
 nmq_park_answered(nmq_conn *conn)
 {
     (void) pthread_mutex_lock(&conn->link.lock);
-    bool mine = conn->asking; // whoever takes it back is the receive side now
-    conn->asking = false;
+    bool mine = nmq_conn_recv(conn) == NMQ_RECV_ASKED;
+    if (mine) { // whoever takes it back is the receive side now
+        nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
+    }
     (void) pthread_mutex_unlock(&conn->link.lock);
     return mine;
 }

@@ -24,6 +24,10 @@ enum nmq_job_kind {
 // Has a thread go on with it, after what else waits.
 void nmq_park_post_job(nmq_conn *conn, enum nmq_job_kind what);
 
+// The same for the receive side: it has been parked, or rests so that others have their
+// turn.
+void nmq_park_yield(nmq_conn *conn, enum nmq_job_kind what);
+
 // A client that does not read the answers to its own packets is not read either. Whether it
 // is to wait until they have gone. Receive side; when it returns true, it may already be
 // another thread's.

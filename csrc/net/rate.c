@@ -89,6 +89,9 @@ nmq_rate_wait(nmq_conn *conn, int64_t now_ms)
         return false;
     }
     nmq_counters_add(conn->conns->counters, NMQ_COUNT_RATE_WAITS, 1);
+    if (nmq_conn_recv(conn) != NMQ_RECV_RATE) {
+        nmq_conn_set_recv(conn, NMQ_RECV_RATE);
+    }
     nmq_conn_arm(conn, &conn->rate->timer,
                  now_ms + (wait < MOST_WAIT_MS ? wait : MOST_WAIT_MS));
     return true;
@@ -104,7 +107,7 @@ fire(nmq_timer *timer)
     nmq_conn_forgive_silence(conn);
     refill(conn, now_ms);
     if (nmq_conn_is_closing(conn) || !nmq_rate_wait(conn, now_ms)) {
-        nmq_park_post_job(conn, NMQ_JOB_PACKETS);
+        nmq_park_yield(conn, NMQ_JOB_PACKETS);
     }
     nmq_link_unref(&conn->link); // the timer's
 }
@@ -146,7 +149,7 @@ nmq_rate_cancel(nmq_conn *conn)
     nmq_rate *rate = __atomic_load_n(&conn->rate, __ATOMIC_ACQUIRE);
 
     if (rate != NULL && nmq_clock_cancel(conn->conns->clock, &rate->timer)) {
-        nmq_park_post_job(conn, NMQ_JOB_PACKETS);
+        nmq_park_yield(conn, NMQ_JOB_PACKETS);
         nmq_link_unref(&conn->link); // the timer's
     }
 }

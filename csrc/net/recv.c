@@ -4,12 +4,12 @@
 
 #include "base/container.h"
 #include "base/live.h"
-#include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/decode.h"
 #include "mqtt/reason.h"
 #include "net/conn_log.h"
 #include "net/conns.h"
+#include "net/in_buffer.h"
 #include "net/intake.h"
 #include "net/linger.h"
 #include "net/memory.h"
@@ -17,16 +17,7 @@
 #include "net/rate.h"
 #include "net/send.h"
 
-enum {
-    IN_CAP_MAX = 1 << 18,
-    IN_CAP_STRANGER = 1 << 16, // before CONNECT is accepted
-    IN_CAP_LEAST = 1 << 14,    // that any client may have under load
-    IN_CAP_SHORT = 1 << 12,    // while memory is short, between packets
-    IN_GROWTH = 4,
-    IN_GRANT = 1 << 20,   // bytes given to a packet before they have come
-    QUIET_READS = 8,      // reads of less than a quarter before the buffer shrinks
-    OUT_BYTES = 16 << 20, // written to subscribers before they are flushed
-};
+enum { OUT_BYTES = 16 << 20 }; // written to subscribers before they are flushed
 
 void
 nmq_recv_end(nmq_conn *conn, bool lost)
@@ -36,9 +27,7 @@ nmq_recv_end(nmq_conn *conn, bool lost)
 
     nmq_conns_remove(conn);
     (void) pthread_mutex_lock(&link->lock);
-    bool first = !conn->closing;
-    conn->closing = true;
-    link->closed = true;
+    bool first = nmq_conn_begin_close(conn);
     nmq_conn_log_ended(conn);
     (void) pthread_mutex_unlock(&link->lock);
     nmq_link_relieve(link, 0, true);
@@ -50,11 +39,13 @@ nmq_recv_end(nmq_conn *conn, bool lost)
     nmq_buf_free(&conn->in);
     __atomic_store_n(&conn->held_in, 0, __ATOMIC_RELAXED);
     if (lost) {
+        nmq_conn_set_recv(conn, NMQ_RECV_OVER);
         nmq_linger_close(conn);
         nmq_link_unref(link); // the receive side's
         return;
     }
     bool lingers = nmq_linger_begin(conn);
+    nmq_conn_set_recv(conn, lingers ? NMQ_RECV_LINGERING : NMQ_RECV_OVER);
     if (first) { // else nmq_send_disconnect did: its peer gets no more time by sending
         nmq_linger_arm(conn);
     }
@@ -66,81 +57,10 @@ nmq_recv_end(nmq_conn *conn, bool lost)
     }
 }
 
-// The room that a packet which has begun needs, as far as it is granted now: a client that
-// is in gets the whole of a small one; a stranger, or who announces a large one, gets twice
-// what has come.
-static size_t
-room_for_packet(const nmq_conn *conn)
-{
-    const nmq_buf *in = &conn->in;
-    size_t grant = conn->client != NULL ? IN_GRANT : 0;
-    size_t size = 0;
-
-    (void) nmq_decode_size((nmq_bytes){in->at, conn->plain}, &size);
-    if (grant < 2 * in->len) {
-        grant = 2 * in->len;
-    }
-    size += conn->ws != NULL ? NMQ_WS_RAW_BYTES : 0;
-    return size < grant ? size : grant;
-}
-
-// How large the buffer for the next read shall be, or NMQ_ESHORT. While memory is short a
-// packet that needs a large one waits.
-static int
-choose_in(const nmq_conn *conn, size_t *want)
-{
-    bool is_short = NMQ_LIVE(conn->conns->router->memory) != NMQ_MEMORY_FINE;
-    const nmq_buf *in = &conn->in;
-    size_t room = conn->plain > 0 ? room_for_packet(conn) : 0;
-    size_t least = conn->client != NULL ? IN_CAP_LEAST : IN_CAP_SHORT;
-
-    *want = conn->in_cap_next;
-    if (is_short && *want > in->cap && *want > IN_CAP_SHORT) {
-        *want = in->cap > IN_CAP_SHORT ? in->cap : IN_CAP_SHORT;
-    }
-    if (room > *want) {
-        *want = room;
-    }
-    // all that is there is raw, or the packet has just begun: some room will do
-    bool full = in->len == in->cap;
-    if (is_short && *want > in->cap && *want > least) {
-        *want = in->cap > least ? in->cap : least;
-        return full && in->cap >= least ? NMQ_ESHORT : NMQ_OK;
-    }
-    return NMQ_OK;
-}
-
-// Chooses the buffer for the next read: small while idle, four times as large after one
-// that filled it. A large buffer stays while reads make use of it. Returns NMQ_OK,
-// NMQ_ENOMEM or NMQ_ESHORT.
-static int
-prepare_in(nmq_conn *conn)
-{
-    nmq_buf *in = &conn->in;
-    size_t want;
-    int rv = choose_in(conn, &want);
-
-    if (rv != NMQ_OK) {
-        return rv;
-    }
-    if (in->cap == want ||
-        (in->cap > want && (in->len > 0 || conn->quiet_reads == 0 || in->cap / 2 < want))) {
-        return NMQ_OK;
-    }
-    uint8_t *at = nmq_resize(in->at, want);
-    if (at == NULL) {
-        return NMQ_ENOMEM;
-    }
-    in->at = at;
-    in->cap = want;
-    __atomic_store_n(&conn->held_in, (uint32_t) want, __ATOMIC_RELAXED);
-    return NMQ_OK;
-}
-
 void
 nmq_recv_read(nmq_conn *conn)
 {
-    int rv = prepare_in(conn);
+    int rv = nmq_in_buffer_prepare(conn);
 
     if (rv == NMQ_ESHORT) {
         nmq_memory_wait(conn);
@@ -151,41 +71,24 @@ nmq_recv_read(nmq_conn *conn)
         return;
     }
     (void) nmq_link_ref(&conn->link); // on_recv may come, and end it all, before recv ends
+    nmq_conn_set_recv(conn, NMQ_RECV_READING);
     rv = conn->stream->ops->recv(conn->stream, conn->in.at + conn->in.len,
                                  conn->in.cap - conn->in.len);
     if (rv != NMQ_OK) {
+        nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
         nmq_recv_end(conn, true);
     }
     nmq_link_unref(&conn->link);
 }
 
-// The largest buffer. One batch must not take a subscriber far over its bound.
-static size_t
-in_cap_max(const nmq_conn *conn)
-{
-    size_t part = NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes) / 4;
-
-    if (conn->client == NULL) {
-        return IN_CAP_STRANGER;
-    }
-    return part < IN_CAP_LEAST ? IN_CAP_LEAST : part < IN_CAP_MAX ? part : IN_CAP_MAX;
-}
-
-// After a read: what the buffer holds now tells how large the next one shall be.
+// After a batch: the rest of what has come, or more of it.
 static void
-adapt_in(nmq_conn *conn)
+read_on(nmq_conn *conn)
 {
-    if (conn->in.len == conn->in.cap) {
-        conn->quiet_reads = 0;
-        if (conn->in_cap_next * IN_GROWTH <= in_cap_max(conn)) {
-            conn->in_cap_next *= IN_GROWTH;
-        }
-    } else if (conn->in.len < conn->in.cap / 4) {
-        if (++conn->quiet_reads % QUIET_READS == 0 && conn->in_cap_next > NMQ_CONN_IN_MIN) {
-            conn->in_cap_next /= IN_GROWTH;
-        }
+    if (conn->unread) {
+        nmq_park_yield(conn, NMQ_JOB_PACKETS);
     } else {
-        conn->quiet_reads = 0;
+        nmq_recv_read(conn);
     }
 }
 
@@ -194,15 +97,9 @@ nmq_recv_resume(nmq_link *link)
 {
     nmq_conn *conn = nmq_conn_of(link);
 
-    if (__atomic_load_n(&conn->is_held, __ATOMIC_RELAXED)) {
-        nmq_conn_forgive_silence(conn);
-        __atomic_store_n(&conn->is_held, false, __ATOMIC_RELEASE);
-    }
-    if (conn->unread) {
-        nmq_park_post_job(conn, NMQ_JOB_PACKETS);
-    } else {
-        nmq_recv_read(conn);
-    }
+    nmq_conn_forgive_silence(conn);
+    nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
+    read_on(conn);
 }
 
 // Ends the connection for a packet that may not come, or cannot be read. `packet` may be
@@ -318,7 +215,7 @@ all_packets(nmq_conn *conn, nmq_batch *batch, bool grew)
 // Waits for the subscriber that the batch found over its bound. After it returns true the
 // connection may already read on in another thread.
 static bool
-hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
+wait_for_subscriber(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
 {
     nmq_patience patience = nmq_router_patience(conn->conns->router, now_ms);
     bool first = false;
@@ -326,11 +223,14 @@ hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
     if (congested == NULL) {
         return false;
     }
-    __atomic_store_n(&conn->is_held, true, __ATOMIC_RELAXED);
+    nmq_conn_set_recv(conn, NMQ_RECV_SLOW); // before it can be resumed
     bool held = nmq_link_hold(congested, &conn->link, &patience, &first);
     if (first) {
         nmq_conn_arm(nmq_conn_of(congested), &congested->wait->timer,
                      now_ms + NMQ_LINK_LOOK_MS);
+    }
+    if (!held) {
+        nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
     }
     return held;
 }
@@ -376,10 +276,11 @@ go_on(nmq_conn *conn, enum nmq_next next, nmq_batch *batch)
         conn->conns->role->ask(conn);
     } else if (next == NMQ_NEXT_PAUSE && nmq_rate_wait(conn, now_ms)) {
         return;
-    } else if (nmq_park_for_answers(conn, now_ms) || hold(conn, batch->congested, now_ms)) {
+    } else if (nmq_park_for_answers(conn, now_ms) ||
+               wait_for_subscriber(conn, batch->congested, now_ms)) {
         return;
     } else {
-        nmq_recv_resume(&conn->link);
+        read_on(conn);
     }
 }
 
@@ -432,9 +333,11 @@ nmq_recv_run_job(nmq_job *job, nmq_worker *worker)
         nmq_send_start(conn);
     }
     if ((what & NMQ_JOB_PACKETS) != 0) {
+        nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
         process(conn, worker, false);
     }
     if ((what & NMQ_JOB_END) != 0) {
+        nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
         nmq_recv_end(conn, true);
     }
     nmq_link_unref(&conn->link); // the job's
@@ -445,10 +348,11 @@ nmq_recv_on_recv(void *arg, nmq_worker *worker, int status, size_t count)
 {
     nmq_conn *conn = arg;
 
-    if (conn->drops_left > 0) {
+    if (nmq_conn_recv(conn) == NMQ_RECV_LINGERING) {
         nmq_linger_dropped(conn, status, count);
         return;
     }
+    nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
     if (status != NMQ_OK || count == 0) {
         nmq_conn_log_tls_refused(conn);
         nmq_recv_end(conn, true);
@@ -456,6 +360,6 @@ nmq_recv_on_recv(void *arg, nmq_worker *worker, int status, size_t count)
     }
     nmq_counters_add(conn->conns->counters, NMQ_COUNT_BYTES_IN, count);
     conn->in.len += count;
-    adapt_in(conn);
+    nmq_in_buffer_adapt(conn);
     process(conn, worker, false);
 }

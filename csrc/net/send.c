@@ -56,10 +56,27 @@ count_packets(nmq_conn *conn)
     }
 }
 
-enum { LOAD_NONE, LOAD_TAKEN, LOAD_LATER };
+// Returns false when it is to close meanwhile: then what is left is sent first.
+static bool
+rest(nmq_conn *conn)
+{
+    (void) pthread_mutex_lock(&conn->link.lock);
+    bool rests = conn->send == NMQ_SEND_SENDING;
+    if (rests) {
+        nmq_conn_set_send(conn, NMQ_SEND_IDLE);
+    }
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    return rests;
+}
 
-// Takes the next load from the outbox, or ends the send side: LOAD_LATER, when a job goes
-// on with it. Returns one of those, or NMQ_ENOMEM.
+enum {
+    LOAD_TAKEN,
+    LOAD_NONE,  // the send side rests
+    LOAD_LATER, // it rests, and a job goes on with it
+    LOAD_LAST,  // all is sent, and the connection is to close: the caller still sends
+};
+
+// Takes the next load from the outbox. Returns one of those, or NMQ_ENOMEM.
 static int
 next_load(nmq_conn *conn)
 {
@@ -70,7 +87,8 @@ next_load(nmq_conn *conn)
         nmq_outbox_reset(&conn->sending, OUTBOX_KEEP_BYTES);
         link->sending_bytes = link->sending_loose = link->sending_answers = 0;
         size_t load = link->outbox.total;
-        int rv = nmq_wrap_next(conn, conn->closing && load == 0);
+        bool ends = conn->send == NMQ_SEND_ENDING;
+        int rv = nmq_wrap_next(conn, ends && load == 0);
         bool more = load > 0 || nmq_wrap_prefix(conn).len > 0;
         bool wants_pump = !more && link->pump_due && conn->client != NULL && !link->closed;
         nmq_client *client = conn->client;
@@ -82,17 +100,14 @@ next_load(nmq_conn *conn)
             link->sending_loose = conn->sending.loose;
             link->sending_answers = conn->sending.answers;
             count_packets(conn);
-        } else if (!more && !wants_pump) {
-            conn->is_sending = false;
+        } else if (rv == NMQ_OK && !more && !wants_pump && !ends) {
+            nmq_conn_set_send(conn, NMQ_SEND_IDLE);
         }
         (void) pthread_mutex_unlock(&link->lock);
         if (rv != NMQ_OK || !wants_pump) {
-            return rv != NMQ_OK ? rv : more ? LOAD_TAKEN : LOAD_NONE;
+            return rv != NMQ_OK ? rv : more ? LOAD_TAKEN : ends ? LOAD_LAST : LOAD_NONE;
         }
-        if (pump(conn, client)) {
-            (void) pthread_mutex_lock(&link->lock);
-            conn->is_sending = false;
-            (void) pthread_mutex_unlock(&link->lock);
+        if (pump(conn, client) && rest(conn)) {
             nmq_park_post_job(conn, NMQ_JOB_SEND);
             return LOAD_LATER;
         }
@@ -101,22 +116,24 @@ next_load(nmq_conn *conn)
 
 // After the last byte: whoever waited goes on; a connection that was to close does.
 static void
-sends_done(nmq_conn *conn)
+sends_done(nmq_conn *conn, bool last)
 {
     nmq_link *link = &conn->link;
 
     (void) pthread_mutex_lock(&link->lock);
     bool relieve = link->stuck || (link->wait != NULL && link->wait->held != NULL);
-    bool close = conn->closing && !conn->is_sending;
-    bool lingers = conn->lingers;
+    bool lingers = last && conn->lingers;
+    if (last && !lingers) {
+        nmq_conn_set_send(conn, NMQ_SEND_CLOSED);
+    }
     (void) pthread_mutex_unlock(&link->lock);
     if (relieve) {
         nmq_link_relieve(link, NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes),
                          false);
     }
-    if (close && lingers) {
+    if (lingers) {
         nmq_linger_finish(conn);
-    } else if (close) {
+    } else if (last) {
         nmq_linger_close(conn);
     }
 }
@@ -126,8 +143,8 @@ static void
 send_failed(nmq_conn *conn)
 {
     (void) pthread_mutex_lock(&conn->link.lock);
-    bool closing = conn->closing;
-    conn->is_sending = false;
+    bool closing = conn->send == NMQ_SEND_ENDING;
+    nmq_conn_set_send(conn, closing ? NMQ_SEND_CLOSED : NMQ_SEND_FAILED);
     conn->link.closed = true;
     conn->link.sending_bytes = conn->link.sending_loose = 0;
     conn->link.sending_answers = 0;
@@ -173,14 +190,14 @@ send_on(nmq_conn *conn)
         unsigned n = next_parts(conn, parts);
         if (n == 0) {
             int rv = next_load(conn);
-            if (__atomic_load_n(&conn->waits_for_itself, __ATOMIC_RELAXED)) {
+            if (nmq_conn_recv(conn) == NMQ_RECV_ANSWERS) {
                 nmq_park_answers_gone(conn, false);
             }
             if (rv == LOAD_TAKEN) {
                 continue;
             }
-            if (rv == LOAD_NONE) {
-                sends_done(conn);
+            if (rv == LOAD_NONE || rv == LOAD_LAST) {
+                sends_done(conn, rv == LOAD_LAST);
             } else if (rv < 0) {
                 send_failed(conn);
             }
@@ -228,10 +245,12 @@ start(nmq_conn *conn, bool flushed)
 
     (void) pthread_mutex_lock(&link->lock);
     link->flush_due = link->flush_due && !flushed;
-    bool starts = !conn->is_sending && (link->outbox.total > 0 || conn->closing ||
-                                        link->pump_due || nmq_wrap_has_reply(conn));
+    bool ends = conn->send == NMQ_SEND_CLOSING;
+    bool starts =
+        ends || (conn->send == NMQ_SEND_IDLE &&
+                 (link->outbox.total > 0 || link->pump_due || nmq_wrap_has_reply(conn)));
     if (starts) {
-        conn->is_sending = true;
+        nmq_conn_set_send(conn, ends ? NMQ_SEND_ENDING : NMQ_SEND_SENDING);
         (void) nmq_link_ref(link);
     }
     (void) pthread_mutex_unlock(&link->lock);
@@ -258,11 +277,9 @@ nmq_send_disconnect(nmq_link *link, uint8_t reason_code)
     nmq_conn *conn = nmq_conn_of(link);
 
     (void) pthread_mutex_lock(&link->lock);
-    bool asking = conn->asking;
-    bool first = !conn->closing && !asking;
+    bool asking = nmq_conn_recv(conn) == NMQ_RECV_ASKED;
+    bool first = !asking && nmq_conn_begin_close(conn);
     if (first) {
-        conn->closing = true;
-        link->closed = true;
         nmq_conn_note_end(conn, (nmq_fault){reason_code, NULL});
         conn->conns->role->farewell(conn, reason_code);
     }

@@ -69,7 +69,7 @@ rearm(nmq_conn *conn, int64_t due_ms)
 {
     nmq_conn_arm(conn, &conn->timer, due_ms);
     (void) pthread_mutex_lock(&conn->link.lock);
-    bool closing = conn->closing || conn->link.closed;
+    bool closing = conn->link.closed;
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (closing) {
         nmq_linger_arm(conn);
@@ -83,12 +83,12 @@ nmq_timers_fire(nmq_timer *timer)
     int64_t now_ms = nmq_clock_now_ms();
 
     (void) pthread_mutex_lock(&conn->link.lock);
-    bool ends = conn->closing || conn->link.closed;
+    bool ends = conn->link.closed;
     bool open = conn->client != NULL;
-    // it is not read: that is no silence
-    bool waits =
-        conn->waits_for_itself || __atomic_load_n(&conn->is_held, __ATOMIC_ACQUIRE);
     (void) pthread_mutex_unlock(&conn->link.lock);
+    enum nmq_recv_state recv = nmq_conn_recv(conn);
+    // it is not read: that is no silence
+    bool waits = recv == NMQ_RECV_ANSWERS || recv == NMQ_RECV_SLOW;
     int64_t idle_ms = __atomic_load_n(&conn->idle_ms, __ATOMIC_RELAXED);
     int64_t last_ms =
         waits ? now_ms : __atomic_load_n(&conn->last_packet_ms, __ATOMIC_RELAXED);

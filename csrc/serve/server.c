@@ -95,7 +95,7 @@ open_conn(nmq_conn *net)
 
     conn->send_will = true;
     conn->client_max_bytes = UINT32_MAX;
-    nmq_server_conn_set_state(conn, NMQ_CONN_NEW);
+    net->packet_types = nmq_conn_state_types(conn->state);
     nmq_negotiated_set(conn);
     nmq_timers_set_idle(net, NMQ_LIVE(net->conns->options->connect_timeout_ms));
 }
@@ -121,7 +121,7 @@ silent(nmq_conn *net)
     nmq_counters *counters = net->conns->counters;
 
     (void) pthread_mutex_lock(&net->link.lock);
-    bool asking = net->asking;
+    bool asking = nmq_conn_recv(net) == NMQ_RECV_ASKED;
     bool open = net->client != NULL;
     (void) pthread_mutex_unlock(&net->link.lock);
     if (asking) {

@@ -67,6 +67,7 @@ nmq_server_of(const nmq_server_conn *conn)
 static inline void
 nmq_server_conn_set_state(nmq_server_conn *conn, enum nmq_conn_state state)
 {
+    NMQ_STEP(nmq_conn_state_next, conn->state, state);
     conn->state = state;
     conn->net.packet_types = nmq_conn_state_types(state);
 }

@@ -1,0 +1,17 @@
+// in_buffer.h - how large the buffer is that a connection reads into.
+//
+//     256 bytes while idle ──a read fills it──> x 4 ... ──reads use little──> / 4
+//
+// A packet that has begun gets more room as it comes: what a stranger announces is not
+// believed. While memory is short nobody's buffer grows over a small one.
+//
+// Threads  the receive side.
+#pragma once
+#include "net/conn.h"
+
+// Chooses the buffer for the next read; a large one stays while reads make use of it.
+// Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ESHORT when the packet has to wait for memory.
+int nmq_in_buffer_prepare(nmq_conn *conn);
+
+// After a read: what the buffer holds now tells how large the next one shall be.
+void nmq_in_buffer_adapt(nmq_conn *conn);
