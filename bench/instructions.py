@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "bench" / "instructions.json"
 SCENARIOS = {"qos0": 20, "qos1": 20, "qos2": 20, "fan": 4, "wild": 20}  # rounds
 MORE_ALLOWED = 1.05
-COUNTED = "nmq_conn_on_recv"  # the core's work on what was read, and all that follows
+COUNTED = "nmq_recv_on_recv"  # the core's work on what was read, and all that follows
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ def callgrind(
     total = re.search(r"^(?:summary|totals): (\d+)", out.read_text(), re.MULTILINE)
     if done.returncode != 0 or total is None:
         raise SystemExit(f"callgrind of {scenario}: {done.stderr}")
+    if int(total[1]) == 0:
+        raise SystemExit(f"nothing was counted: is there a function {COUNTED}?")
     return int(total[1]), json.loads(done.stdout)
 
 
