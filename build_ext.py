@@ -75,6 +75,7 @@ TEST_HEADERS = [
         "io/proxy.h",
         "io/ws.h",
         "net/states.h",
+        "serve/question.h",
     ]
 ]
 # Where no instruction works on 64 bits at once (ARMv6), the compiler calls libatomic.
