@@ -23,8 +23,15 @@ from typing import Any
 from cffi import FFI
 from setuptools import Distribution
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))  # pip runs this file from elsewhere
+
+from tools.declared import for_cffi, for_python, tables  # noqa: E402
+from tools.stub import stub  # noqa: E402
+
+PACKAGE = ROOT / "nanomq_py"
 CSRC = ROOT / "csrc"
 SOURCES = sorted(p.relative_to(ROOT) for p in CSRC.rglob("*.c"))
 HEADERS = [Path("csrc/base/status.h"), Path("csrc/nmq.h")]
@@ -120,12 +127,28 @@ def cdef(header: Path) -> str:
     return "\n".join(line for line in lines if not line.startswith("#"))
 
 
+def declarations(headers: list[Path]) -> str:
+    """Return all that cffi is told of the core."""
+    return "\n".join([for_cffi(tables()), *(cdef(h) for h in headers)])
+
+
+def write_declared() -> None:
+    """Write what Python needs of the declarations in C, where it is another than it was."""
+    made = {
+        PACKAGE / "core" / "declared.py": for_python(tables()),
+        PACKAGE / "_core.pyi": stub(declarations(HEADERS)),
+    }
+    for path, text in made.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
 def core(options: Options, *, test: bool = False) -> FFI:
     """Return the builder of the extension module."""
     headers = TEST_HEADERS if test else HEADERS
     macros: list[tuple[str, str | None]] = [("NMQ_MEM_COUNT", None)] if test else []
     ffi = FFI()
-    ffi.cdef("\n".join(cdef(h) for h in headers), override=test)  # headers share a few
+    ffi.cdef(declarations(headers), override=test)  # headers share a few
     ffi.set_source(
         "tests._core_test" if test else "nanomq_py._core",
         "\n".join(f'#include "{h.relative_to("csrc")}"' for h in headers),
@@ -190,6 +213,14 @@ class Incremental(build_ext):
         return list(objects)
 
 
+class BuildPython(build_py):
+    """setuptools' build_py, which finds the modules that the declarations make."""
+
+    def run(self) -> None:
+        write_declared()
+        super().run()
+
+
 class BuildCore(build_ext):
     """setuptools' build_ext, told what to build by cffi."""
 
@@ -235,6 +266,7 @@ def main() -> None:
     args = parser.parse_args()
     os.chdir(ROOT)
     options = Options(args.sanitize, args.debug, args.coverage)
+    write_declared()
     if "CC" not in os.environ and not shutil.which(
         sysconfig.get_config_var("CC").split()[0]
     ):

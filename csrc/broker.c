@@ -21,7 +21,7 @@
 #include "route/subscriptions.h"
 
 struct nmq_broker {
-    nmq_options options; // NMQ_LIVE, but for response_information and log_level: NULL, 0
+    nmq_options options; // NMQ_LIVE; its texts are NULL
     nmq_counters counters;
     nmq_events events;
     nmq_log log;
@@ -33,86 +33,6 @@ struct nmq_broker {
     nmq_client **taps; // lock; a reference each
     size_t tap_count;  // lock
 };
-
-static bool
-options_fit(const nmq_options *o)
-{
-    const uint32_t packet_max = NMQ_VARINT_MAX + 5;
-
-    return o->window >= 1 && o->window <= UINT16_MAX && o->queue_max >= 1 &&
-           o->packet_max_bytes >= 128 && o->packet_max_bytes <= packet_max &&
-           o->send_packet_max_bytes >= 128 && o->send_packet_max_bytes <= packet_max &&
-           o->topic_levels_max >= 1 && o->topic_alias_max <= UINT16_MAX &&
-           o->send_topic_alias_max <= UINT16_MAX && o->receive_maximum >= 1 &&
-           o->receive_maximum <= UINT16_MAX && o->keep_alive_max_s <= UINT16_MAX &&
-           o->qos_max <= 2 && o->outbox_max_bytes >= 1024;
-}
-
-// One field of what others read meanwhile.
-#define TAKE(field) NMQ_LIVE_SET(to->field, from->field)
-
-static void
-take_options(nmq_options *to, const nmq_options *from)
-{
-    TAKE(window);
-    TAKE(queue_max);
-    TAKE(queue_max_bytes);
-    TAKE(subscriptions_max);
-    TAKE(message_rate);
-    TAKE(byte_rate);
-    TAKE(connections_max);
-    TAKE(address_connections_max);
-    TAKE(memory_max_bytes);
-    TAKE(sessions_max);
-    TAKE(retained_max);
-    TAKE(retained_max_bytes);
-    TAKE(client_id_max_bytes);
-    TAKE(connect_max_bytes);
-    TAKE(keep_alive_max_s);
-    TAKE(groups_max);
-    TAKE(filters_max);
-    TAKE(packet_max_bytes);
-    TAKE(send_packet_max_bytes);
-    TAKE(user_properties_max);
-    TAKE(topic_levels_max);
-    TAKE(topic_alias_max);
-    TAKE(send_topic_alias_max);
-    TAKE(receive_maximum);
-    TAKE(outbox_max_bytes);
-    TAKE(hold_ms);
-    TAKE(connect_timeout_ms);
-    TAKE(keep_alive_permille);
-    TAKE(retry_interval_s);
-    TAKE(expiry_max_s);
-    TAKE(answer_timeout_ms);
-    TAKE(qos_max);
-    TAKE(retain_available);
-    TAKE(wildcards_available);
-    TAKE(shared_available);
-    TAKE(subscription_ids_available);
-    TAKE(strict_client_ids);
-    TAKE(empty_client_ids);
-}
-
-static void
-take_limits(nmq_limits *to, const nmq_options *from)
-{
-    TAKE(window);
-    TAKE(queue_max);
-    TAKE(queue_max_bytes);
-    TAKE(subscriptions_max);
-    TAKE(memory_max_bytes);
-    TAKE(sessions_max);
-    TAKE(retained_max);
-    TAKE(retained_max_bytes);
-    TAKE(groups_max);
-    TAKE(outbox_max_bytes);
-    TAKE(hold_ms);
-    TAKE(send_packet_max_bytes);
-    TAKE(retain_available);
-}
-
-#undef TAKE
 
 // Puts options in force that fit. Returns NMQ_OK or NMQ_ENOMEM.
 static int
@@ -126,8 +46,7 @@ use_options(nmq_broker *b, const nmq_options *options)
         return NMQ_ENOMEM;
     }
     nmq_conns_set_response_information(&b->conns, information);
-    take_options(&b->options, options);
-    take_limits(&b->router.limits, options);
+    nmq_options_take(&b->options, options);
     nmq_log_set_level(&b->log, options->log_level);
     return NMQ_OK;
 }
@@ -141,7 +60,7 @@ nmq_nng_guard_tls(void)
 int
 nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broker **out)
 {
-    if (!options_fit(options)) {
+    if (!nmq_options_fit(options)) {
         return NMQ_EINVAL;
     }
     nmq_broker *b = nmq_zalloc(sizeof *b);
@@ -157,6 +76,7 @@ nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broke
     b->router.log = &b->log;
     b->router.events = &b->events;
     b->router.counters = &b->counters;
+    b->router.options = &b->options;
     b->router.clock = b->clock;
     nmq_conns_init(&b->conns, &b->router, &b->options);
     nmq_listeners_init(&b->listeners, &b->conns,
@@ -180,7 +100,7 @@ nmq_broker_set_options(nmq_broker *broker, const nmq_options *options)
 {
     uint32_t retry_interval_s = NMQ_LIVE(broker->options.retry_interval_s);
 
-    if (!options_fit(options)) {
+    if (!nmq_options_fit(options)) {
         return NMQ_EINVAL;
     }
     int rv = use_options(broker, options);
@@ -532,51 +452,9 @@ void
 nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
 {
     nmq_router *router = &broker->router;
-    const nmq_counters *c = &broker->counters;
 
-    *out = (nmq_stats){
-        .messages_in = nmq_counters_sum(c, NMQ_COUNT_MESSAGES_IN),
-        .messages_out = nmq_counters_sum(c, NMQ_COUNT_MESSAGES_OUT),
-        .messages_dropped = nmq_counters_sum(c, NMQ_COUNT_MESSAGES_DROPPED),
-        .packets_in = nmq_counters_sum(c, NMQ_COUNT_PACKETS_IN),
-        .packets_out = nmq_counters_sum(c, NMQ_COUNT_PACKETS_OUT),
-        .payload_in = nmq_counters_sum(c, NMQ_COUNT_PAYLOAD_IN),
-        .payload_out = nmq_counters_sum(c, NMQ_COUNT_PAYLOAD_OUT),
-        .sessions_expired = nmq_counters_sum(c, NMQ_COUNT_SESSIONS_EXPIRED),
-        .bytes_in = nmq_counters_sum(c, NMQ_COUNT_BYTES_IN),
-        .bytes_out = nmq_counters_sum(c, NMQ_COUNT_BYTES_OUT),
-        .connects = nmq_counters_sum(c, NMQ_COUNT_CONNECTS),
-        .connections_accepted = nmq_counters_sum(c, NMQ_COUNT_CONNECTIONS_ACCEPTED),
-        .connections_open = nmq_counters_sum(c, NMQ_COUNT_CONNECTIONS_OPEN),
-        .events_dropped = nmq_counters_sum(c, NMQ_COUNT_EVENTS_DROPPED),
-        .held_bytes = nmq_held_bytes(),
-        .refused_connections = nmq_counters_sum(c, NMQ_COUNT_REFUSED_CONNECTIONS),
-        .refused_listener = nmq_counters_sum(c, NMQ_COUNT_REFUSED_LISTENER),
-        .refused_address = nmq_counters_sum(c, NMQ_COUNT_REFUSED_ADDRESS),
-        .starved = nmq_counters_sum(c, NMQ_COUNT_STARVED),
-        .connect_timeouts = nmq_counters_sum(c, NMQ_COUNT_CONNECT_TIMEOUTS),
-        .keep_alive_timeouts = nmq_counters_sum(c, NMQ_COUNT_KEEP_ALIVE_TIMEOUTS),
-        .packets_too_large = nmq_counters_sum(c, NMQ_COUNT_PACKETS_TOO_LARGE),
-        .topics_too_deep = nmq_counters_sum(c, NMQ_COUNT_TOPICS_TOO_DEEP),
-        .subscriptions_refused = nmq_counters_sum(c, NMQ_COUNT_SUBSCRIPTIONS_REFUSED),
-        .receive_max_exceeded = nmq_counters_sum(c, NMQ_COUNT_RECEIVE_MAX_EXCEEDED),
-        .queue_full = nmq_counters_sum(c, NMQ_COUNT_QUEUE_FULL),
-        .rate_waits = nmq_counters_sum(c, NMQ_COUNT_RATE_WAITS),
-        .slow_consumers = nmq_counters_sum(c, NMQ_COUNT_SLOW_CONSUMERS),
-        .memory_cuts = nmq_counters_sum(c, NMQ_COUNT_MEMORY_CUTS),
-        .subscriptions_ended = nmq_counters_sum(c, NMQ_COUNT_SUBSCRIPTIONS_ENDED),
-        .messages_denied = nmq_counters_sum(c, NMQ_COUNT_MESSAGES_DENIED),
-        .users_ended = nmq_counters_sum(c, NMQ_COUNT_USERS_ENDED),
-        .memory_shortages = nmq_counters_sum(c, NMQ_COUNT_MEMORY_SHORTAGES),
-        .memory_refused = nmq_counters_sum(c, NMQ_COUNT_MEMORY_REFUSED),
-        .refused_sessions = nmq_counters_sum(c, NMQ_COUNT_REFUSED_SESSIONS),
-        .refused_client_ids = nmq_counters_sum(c, NMQ_COUNT_REFUSED_CLIENT_IDS),
-        .refused_retained = nmq_counters_sum(c, NMQ_COUNT_REFUSED_RETAINED),
-        .refused_groups = nmq_counters_sum(c, NMQ_COUNT_REFUSED_GROUPS),
-        .refused_filters = nmq_counters_sum(c, NMQ_COUNT_REFUSED_FILTERS),
-        .connects_too_large = nmq_counters_sum(c, NMQ_COUNT_CONNECTS_TOO_LARGE),
-        .keep_alives_lowered = nmq_counters_sum(c, NMQ_COUNT_KEEP_ALIVES_LOWERED),
-    };
+    nmq_metrics_sum(&broker->counters, out);
+    out->held_bytes = nmq_held_bytes();
     out->connected = __atomic_load_n(&router->connected, __ATOMIC_RELAXED);
     out->subscribers = __atomic_load_n(&router->subscribers, __ATOMIC_RELAXED);
     nmq_lane *lane = nmq_lanes_enter(router->lanes);
@@ -588,6 +466,7 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
     out->clients = router->clients.count;
     out->clients_max = router->clients_max;
     (void) pthread_mutex_unlock(&router->registry_lock);
+    out->disconnected = out->clients > out->connected ? out->clients - out->connected : 0;
     (void) pthread_mutex_lock(&router->retain_lock);
     out->retained = nmq_retain_count(router->retain);
     (void) pthread_mutex_unlock(&router->retain_lock);

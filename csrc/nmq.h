@@ -1,4 +1,5 @@
-// nmq.h - all of the core that Python may call. cffi reads this file: no macros here.
+// nmq.h - all of the core that Python may call. cffi reads this file: no macros here. What
+// the tables csrc/*.def declare, build_ext.py writes out for it.
 //
 //     nmq_nng_bind, nmq_net_threads      once, before anything else
 //     nmq_broker_new -> listen ... -> nmq_broker_shutdown -> nmq_broker_free
@@ -13,6 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/event_kind.h"
+#include "base/metrics.h"
+#include "base/options.h"
 #include "base/status.h" // cffi reads it too
 
 typedef struct nmq_broker nmq_broker;
@@ -40,50 +44,7 @@ void nmq_net_threads(uint32_t task_threads);
 // cannot be done; then TLS 1.3 is spoken only where 1.2 is refused.
 int nmq_nng_guard_tls(void);
 
-// --- the broker
-
-typedef struct {
-    uint32_t window;            // messages in flight to one client, 1 to 65535
-    uint32_t queue_max;         // messages that wait for one client, 1 or more
-    uint64_t queue_max_bytes;   // of them; 0: no bound
-    uint32_t subscriptions_max; // of one client; 0: no bound
-    uint32_t message_rate;      // PUBLISH packets a second from one client; 0: no bound
-    uint32_t byte_rate;         // bytes a second from one client; 0: no bound
-    uint32_t connections_max;   // in all; 0: no bound
-    uint32_t address_connections_max; // from one address; 0: no bound
-    uint64_t memory_max_bytes;        // that the process may have; 0: no bound
-    uint32_t sessions_max;            // connected or kept, in all; 0: no bound
-    uint32_t retained_max;            // retained messages; 0: no bound
-    uint64_t retained_max_bytes;      // of them; 0: no bound
-    uint32_t client_id_max_bytes;     // of a client identifier; 0: no bound
-    uint32_t connect_max_bytes;       // of a CONNECT besides its will; 0: no bound
-    uint32_t keep_alive_max_s;        // of a 5.0 client, 0 to 65535; 0: no bound
-    uint32_t groups_max;              // shared subscriptions of one client; 0: no bound
-    uint32_t filters_max;             // in one SUBSCRIBE or UNSUBSCRIBE; 0: no bound
-    uint32_t packet_max_bytes;        // largest packet from a client, 128 to 268435460
-    uint32_t send_packet_max_bytes;   // largest packet to a client, 128 to 268435460
-    uint32_t user_properties_max;     // in one packet; 0: no bound
-    uint32_t topic_levels_max;        // of a topic name or filter, 1 or more
-    uint32_t topic_alias_max;         // Topic Aliases that a client may set, 0 to 65535
-    uint32_t send_topic_alias_max;    // Topic Aliases that the broker sets, 0 to 65535
-    uint32_t receive_maximum;         // QoS 1 and 2 of a client at once, 1 to 65535
-    uint32_t outbox_max_bytes;        // that wait for one connection before publishers wait
-    uint32_t hold_ms;                 // how long publishers wait for a slow subscriber
-    uint32_t connect_timeout_ms;      // from accept to CONNECT
-    uint32_t keep_alive_permille;     // of the keep alive until a silent client is closed
-    uint32_t retry_interval_s;        // QoS 1 and 2 again, before MQTT 5.0; 0: never
-    uint32_t expiry_max_s;            // session expiry cap; 0xffffffff: none
-    uint32_t answer_timeout_ms;       // for a question (NMQ_EVENT_AUTH)
-    uint8_t qos_max;                  // of a message from a client and of a subscription
-    bool retain_available;
-    bool wildcards_available; // in Topic Filters
-    bool shared_available;
-    bool subscription_ids_available;
-    bool strict_client_ids;           // 1 to 23 letters and digits, nothing else
-    bool empty_client_ids;            // assign one to a client that has none
-    const char *response_information; // for clients that ask, copied; NULL: none
-    int32_t log_level;                // enum nmq_log_level (base/log.h)
-} nmq_options;
+// --- the broker. Its options: csrc/options.def
 
 // Returns NMQ_OK, NMQ_EINVAL for an option out of its range, NMQ_ENOMEM or NMQ_EIO.
 int nmq_broker_new(const nmq_options *options, nmq_broker **out);
@@ -283,18 +244,8 @@ int nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom);
 
 // --- taps and events
 
-enum nmq_event_kind {
-    NMQ_EVENT_LOG = 1,      // code: level; text: the line
-    NMQ_EVENT_MESSAGE = 2,  // number: the tap's; code: 1 when retained; a message
-    NMQ_EVENT_AUTH = 3,     // number: to answer with; code: 0 CONNECT, 0x18 an AUTH that
-                            // goes on, 0x19 one that begins again; see nmq_event_auth
-    NMQ_EVENT_AUTH_END = 4, // number: of an exchange by AUTH whose connection is gone
-    NMQ_EVENT_DROPPED = 5,  // a session's queue was full; number: messages that it has lost
-                            // so far; text: its client identifier. Once a minute a client
-};
-
 typedef struct {
-    uint32_t kind;
+    uint32_t kind; // enum nmq_event_kind: csrc/events.def says what the fields are
     int32_t code;
     uint64_t number;
     uint32_t text_len;
@@ -349,80 +300,11 @@ void nmq_event_auth(const nmq_event *event, nmq_credentials *out);     // NMQ_EV
 
 // --- snapshots
 
-typedef struct {
-    uint64_t messages_in;      // PUBLISH packets from clients
-    uint64_t messages_out;     // PUBLISH packets delivered to clients
-    uint64_t messages_dropped; // PUBLISH packets with nobody to take them, or not delivered
-    uint64_t packets_in;       // of every type
-    uint64_t packets_out;      // of every type
-    uint64_t payload_in;       // bytes, of PUBLISH packets
-    uint64_t payload_out;      // bytes, of PUBLISH packets
-    uint64_t bytes_in;
-    uint64_t bytes_out;
-    uint64_t connects; // CONNECT packets
-    uint64_t connections_accepted;
-    uint64_t connections_open;
-    uint64_t events_dropped;   // records for Python that found the ring full
-    uint64_t sessions_expired; // sessions whose expiry interval ran out
-    uint64_t clients;          // sessions, connected or kept
-    uint64_t clients_max;      // the most there were at once
-    uint64_t connected;
-    uint64_t subscribers;          // connected clients with a subscription
-    uint64_t subscriptions;        // shared ones too
-    uint64_t shared_subscriptions; // of each member
-    uint64_t retained;
-    uint64_t stored;       // messages kept for any reason, in this process
-    uint64_t stored_bytes; // their size
-    uint64_t held_bytes;   // memory that the core holds, for all purposes
-    // What limits did.
-    uint64_t refused_connections;   // over the bound of connections in all
-    uint64_t refused_listener;      // over a listener's bound
-    uint64_t refused_address;       // over the bound of one address
-    uint64_t starved;               // accepts that found no descriptor or memory
-    uint64_t connect_timeouts;      // connections without a CONNECT in time
-    uint64_t keep_alive_timeouts;   // clients that were silent for too long
-    uint64_t packets_too_large;     // over the Maximum Packet Size
-    uint64_t topics_too_deep;       // over the levels of a topic
-    uint64_t subscriptions_refused; // over the subscriptions of a client
-    uint64_t receive_max_exceeded;  // over the Receive Maximum
-    uint64_t queue_full;            // messages that found a client's queue full
-    uint64_t rate_waits;            // times that a client over its rate had to wait
-    uint64_t slow_consumers;        // times that a client was found too slow
-    uint64_t memory_cuts;           // connections cut for holding the most memory
-    // What access rules and users ended that was allowed before.
-    uint64_t subscriptions_ended;
-    uint64_t messages_denied; // that waited, or were wills
-    uint64_t users_ended;     // connections whose user may not come in any more
-    // What bounds of all refused, and memory.
-    uint64_t memory_shortages;    // times that memory became short
-    uint64_t memory_refused;      // packets and connections refused while it was
-    uint64_t refused_sessions;    // CONNECT packets over the bound of sessions
-    uint64_t refused_client_ids;  // client identifiers that were too long
-    uint64_t refused_retained;    // messages over the bounds of what is retained
-    uint64_t refused_groups;      // over the shared subscriptions of a client
-    uint64_t refused_filters;     // packets with too many Topic Filters
-    uint64_t connects_too_large;  // CONNECT packets that were too large
-    uint64_t keep_alives_lowered; // 5.0 clients that asked for a longer keep alive
-} nmq_stats;
-
+// What is counted and measured, as of now: csrc/metrics.def.
 void nmq_broker_stats(nmq_broker *broker, nmq_stats *out);
 
-// Who holds memory, in bytes. What several share counts for each of them, and what the core
-// holds for other purposes is in `total` alone.
-typedef struct {
-    uint64_t total;         // what is compared with max
-    uint64_t max;           // memory_max_bytes
-    uint64_t retained;      // retained messages
-    uint64_t sessions;      // clients, and messages that wait or are in flight
-    uint64_t wills;         // of clients that are connected, or whose will waits
-    uint64_t subscriptions; // of all kinds
-    uint64_t connections;   // buffers of connections, in and out
-    uint64_t tls;           // of connections with TLS, at what they are known to cost
-    uint64_t other;         // as nmq_set_other_bytes said
-    uint8_t level;          // 0: fine; 1: short, growth is refused; 2: out
-} nmq_memory;
-
-// It looks at each client and connection: for a call every few seconds.
+// Who holds memory: csrc/metrics.def. It looks at each client and connection: for a call
+// every few seconds.
 void nmq_broker_memory(nmq_broker *broker, nmq_memory *out);
 
 // Tells what the process takes besides what the cores hold (nmq_held_bytes); it counts

@@ -158,7 +158,7 @@ nmq_conn_post_recv(nmq_conn *conn)
 static size_t
 in_cap_max(const nmq_conn *conn)
 {
-    size_t part = NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes) / 4;
+    size_t part = NMQ_LIVE(conn->conns->options->outbox_max_bytes) / 4;
 
     if (conn->state != NMQ_CONN_OPEN) {
         return IN_CAP_STRANGER;
@@ -370,7 +370,7 @@ settle(nmq_conn *conn, const nmq_batch *batch)
         bool relieve = link->stuck || (link->wait != NULL && link->wait->held != NULL);
         (void) pthread_mutex_unlock(&link->lock);
         if (relieve) {
-            nmq_link_relieve(link, NMQ_LIVE(router->limits.outbox_max_bytes), false);
+            nmq_link_relieve(link, NMQ_LIVE(router->options->outbox_max_bytes), false);
         }
         conn->acked = false;
     }

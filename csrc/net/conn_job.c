@@ -41,7 +41,7 @@ bool
 nmq_conn_wait_for_itself(nmq_conn *conn, int64_t now_ms)
 {
     nmq_link *link = &conn->link;
-    size_t max = NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes);
+    size_t max = NMQ_LIVE(conn->conns->options->outbox_max_bytes);
 
     (void) nmq_link_ref(link); // whoever goes on may end it all
     (void) pthread_mutex_lock(&link->lock);
@@ -63,7 +63,7 @@ void
 nmq_conn_answered_all(nmq_conn *conn, bool always)
 {
     nmq_link *link = &conn->link;
-    size_t max = NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes);
+    size_t max = NMQ_LIVE(conn->conns->options->outbox_max_bytes);
 
     (void) pthread_mutex_lock(&link->lock);
     bool goes_on = conn->waits_for_itself &&
@@ -83,7 +83,7 @@ bool
 nmq_conn_look_at_answers(nmq_conn *conn, int64_t now_ms)
 {
     nmq_link *link = &conn->link;
-    uint32_t hold_ms = NMQ_LIVE(conn->conns->router->limits.hold_ms);
+    uint32_t hold_ms = NMQ_LIVE(conn->conns->options->hold_ms);
 
     (void) pthread_mutex_lock(&link->lock);
     bool waits = conn->waits_for_itself;

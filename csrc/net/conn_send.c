@@ -24,8 +24,9 @@ pump(nmq_conn *conn, nmq_client *client)
     link->pump_due = false;
     if (client->link == link && !link->closed) {
         nmq_session *session = client->session;
-        int rv = nmq_session_pump(session, &link->outbox,
-                                  NMQ_LIVE(router->limits.outbox_max_bytes), batch.now_ms);
+        int rv =
+            nmq_session_pump(session, &link->outbox,
+                             NMQ_LIVE(router->options->outbox_max_bytes), batch.now_ms);
         if (rv == NMQ_OK && session->owed != NULL) {
             yields = nmq_retained_pump(&batch, client, link) && link->outbox.total == 0;
             nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DROPPED,
@@ -107,8 +108,7 @@ sends_done(nmq_conn *conn)
     bool lingers = conn->lingers;
     (void) pthread_mutex_unlock(&link->lock);
     if (relieve) {
-        nmq_link_relieve(link, NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes),
-                         false);
+        nmq_link_relieve(link, NMQ_LIVE(conn->conns->options->outbox_max_bytes), false);
     }
     if (close && lingers) {
         nmq_conn_finish(conn);

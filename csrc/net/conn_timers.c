@@ -64,7 +64,7 @@ retry(nmq_conn *conn)
     conn->retry_acks = progress + 1;
     if (stalled && nmq_session_resume(session) == NMQ_OK) {
         (void) nmq_session_pump(session, &conn->link.outbox,
-                                NMQ_LIVE(router->limits.outbox_max_bytes),
+                                NMQ_LIVE(router->options->outbox_max_bytes),
                                 nmq_clock_now_ms());
         nmq_client_count_sent(client);
     }

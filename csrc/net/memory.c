@@ -84,7 +84,7 @@ void
 nmq_conns_look(nmq_conns *conns)
 {
     nmq_router *router = conns->router;
-    uint64_t max = NMQ_LIVE(router->limits.memory_max_bytes);
+    uint64_t max = NMQ_LIVE(router->options->memory_max_bytes);
     uint8_t now = NMQ_LIVE(router->memory);
     uint8_t level = NMQ_MEMORY_FINE;
     uint64_t total = 0;
@@ -171,7 +171,7 @@ cut_largest(nmq_conns *conns)
 {
     uint64_t bytes;
 
-    uint64_t max = NMQ_LIVE(conns->router->limits.memory_max_bytes);
+    uint64_t max = NMQ_LIVE(conns->options->memory_max_bytes);
     if (max == 0 || level_of(total_bytes(), max, NMQ_MEMORY_FINE) != NMQ_MEMORY_OUT ||
         !nmq_clock_is_due(&conns->relieved_ms, nmq_clock_now_ms(), CUT_PAUSE_MS)) {
         return;
@@ -221,7 +221,7 @@ wait_on(nmq_conn *conn, int64_t now_ms)
 {
     nmq_router *router = conn->conns->router;
     bool is_short = NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE;
-    int64_t hold_ms = NMQ_LIVE(router->limits.hold_ms);
+    int64_t hold_ms = NMQ_LIVE(router->options->hold_ms);
 
     __atomic_store_n(&conn->last_packet_ms, now_ms, __ATOMIC_RELAXED);
     (void) pthread_mutex_lock(&conn->link.lock);
@@ -310,7 +310,7 @@ nmq_conns_memory(nmq_conns *conns, nmq_memory *out)
 
     *out = (nmq_memory){
         .total = total_bytes(),
-        .max = NMQ_LIVE(router->limits.memory_max_bytes),
+        .max = NMQ_LIVE(router->options->memory_max_bytes),
         .subscriptions = nmq_counters_sum(router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES),
         .connections = connection_bytes(conns),
         .tls = nmq_mem_foreign_held(),

@@ -68,9 +68,9 @@ offer_of(const nmq_share *what)
 static enum nmq_delivered
 offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_share *what)
 {
-    const nmq_limits *limits = &batch->router->limits;
+    const nmq_options *options = batch->router->options;
     nmq_session *session = client->session;
-    size_t max_bytes = NMQ_LIVE(limits->outbox_max_bytes);
+    size_t max_bytes = NMQ_LIVE(options->outbox_max_bytes);
     nmq_offer offer = offer_of(what);
 
     offer.short_window = batch->short_window;
@@ -96,8 +96,8 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_sha
 nmq_patience
 nmq_router_patience(const nmq_router *router, int64_t now_ms)
 {
-    return (nmq_patience){NMQ_LIVE(router->limits.outbox_max_bytes),
-                          NMQ_LIVE(router->limits.hold_ms), now_ms};
+    return (nmq_patience){NMQ_LIVE(router->options->outbox_max_bytes),
+                          NMQ_LIVE(router->options->hold_ms), now_ms};
 }
 
 void
@@ -126,7 +126,7 @@ nmq_deliver_weigh(const nmq_session *session, nmq_link *link)
 static void
 judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
 {
-    size_t max_bytes = NMQ_LIVE(batch->router->limits.outbox_max_bytes);
+    size_t max_bytes = NMQ_LIVE(batch->router->options->outbox_max_bytes);
 
     if (link->load < NMQ_LOAD_FULL && link->over_ms == 0 &&
         link->outbox.loose + link->sending_loose <= max_bytes) {

@@ -143,11 +143,11 @@ replace(nmq_bytes *owned, nmq_bytes with)
 static void
 use_limits(const nmq_router *router, nmq_session *session)
 {
-    uint16_t window = (uint16_t) NMQ_LIVE(router->limits.window);
-    uint32_t packet_max = NMQ_LIVE(router->limits.send_packet_max_bytes);
+    uint16_t window = (uint16_t) NMQ_LIVE(router->options->window);
+    uint32_t packet_max = NMQ_LIVE(router->options->send_packet_max_bytes);
 
-    session->queue_max = NMQ_LIVE(router->limits.queue_max);
-    session->queue_max_bytes = NMQ_LIVE(router->limits.queue_max_bytes);
+    session->queue_max = NMQ_LIVE(router->options->queue_max);
+    session->queue_max_bytes = NMQ_LIVE(router->options->queue_max_bytes);
     session->window = session->receive_maximum < window ? session->receive_maximum : window;
     session->packet_max =
         session->client_packet_max < packet_max ? session->client_packet_max : packet_max;
@@ -191,9 +191,9 @@ connect_link(nmq_router *router, nmq_client *client, const nmq_attach *a, bool p
         rv = a->accept(a->arg, present);
     }
     if (rv == NMQ_OK) {
-        rv =
-            nmq_session_pump(session, &link->outbox,
-                             NMQ_LIVE(router->limits.outbox_max_bytes), nmq_clock_now_ms());
+        rv = nmq_session_pump(session, &link->outbox,
+                              NMQ_LIVE(router->options->outbox_max_bytes),
+                              nmq_clock_now_ms());
         nmq_deliver_note(session, link);
         nmq_client_count_sent(client);
     }

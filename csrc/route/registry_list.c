@@ -9,7 +9,7 @@ enum { STEP = 1024 }; // clients visited before others get the lock
 int
 nmq_registry_list_room(nmq_router *router)
 {
-    uint32_t max = NMQ_LIVE(router->limits.sessions_max);
+    uint32_t max = NMQ_LIVE(router->options->sessions_max);
     bool full = max != 0 && router->clients.count >= max;
     bool is_short = NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE;
 

@@ -60,8 +60,8 @@ int
 nmq_retained_keep(nmq_router *router, nmq_message *message, bool bounded)
 {
     uint8_t memory = NMQ_LIVE(router->memory);
-    nmq_retain_bounds bounds = {NMQ_LIVE(router->limits.retained_max),
-                                NMQ_LIVE(router->limits.retained_max_bytes),
+    nmq_retain_bounds bounds = {NMQ_LIVE(router->options->retained_max),
+                                NMQ_LIVE(router->options->retained_max_bytes),
                                 memory != NMQ_MEMORY_FINE, memory == NMQ_MEMORY_OUT};
     int rv = NMQ_ENOMEM;
 
@@ -239,7 +239,7 @@ begin(nmq_batch *batch, nmq_client *client, nmq_owed_entry *entry, uint32_t *vis
 
     if (link != NULL) {
         (void) pthread_mutex_lock(&link->lock);
-        bool room = link->outbox.total < NMQ_LIVE(batch->router->limits.outbox_max_bytes);
+        bool room = link->outbox.total < NMQ_LIVE(batch->router->options->outbox_max_bytes);
         uint32_t most =
             !link->closed && room && may_queue(client->session) ? STEP_MESSAGES : 0;
         send_step(batch, client, link, entry, visits, most, true); // 0: is there any?
@@ -265,7 +265,7 @@ nmq_retained_owe(nmq_batch *batch, nmq_client *client, const nmq_filter *filter,
     nmq_router *router = batch->router;
     unsigned handling = (unsigned) (options & NMQ_SUB_RETAIN_HANDLING) >> 4;
 
-    if (!NMQ_LIVE(router->limits.retain_available) || handling == 2 ||
+    if (!NMQ_LIVE(router->options->retain_available) || handling == 2 ||
         (handling == 1 && !is_new) || // [MQTT-3.3.1-10] [MQTT-3.3.1-11]
         filter->group.at != NULL) {
         return;
@@ -347,7 +347,7 @@ nmq_retained_forget(nmq_router *router, nmq_client *client)
 bool
 nmq_retained_pump(nmq_batch *batch, nmq_client *client, nmq_link *link)
 {
-    size_t room = NMQ_LIVE(batch->router->limits.outbox_max_bytes);
+    size_t room = NMQ_LIVE(batch->router->options->outbox_max_bytes);
     nmq_session *session = client->session;
     uint32_t visits = PUMP_VISITS;
     uint32_t most = nmq_session_takes_owed(session);

@@ -293,7 +293,7 @@ nmq_router_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
         batch->refused = true;
         return 0;
     }
-    if (parts->retain && !NMQ_LIVE(router->limits.retain_available)) {
+    if (parts->retain && !NMQ_LIVE(router->options->retain_available)) {
         // Switched off since its publisher was told otherwise: the message takes the place
         // of the old one, and may then be discarded (3.3.1.3).
         nmq_retained_drop(router, parts->topic_name);

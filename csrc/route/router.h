@@ -13,29 +13,12 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/metrics.h"
+#include "base/options.h"
 #include "route/acl.h"
 #include "route/client.h"
 #include "route/event.h"
 #include "route/lanes.h"
 #include "store/retain.h"
-
-// Bounds that hold for every client; NMQ_LIVE.
-typedef struct {
-    uint32_t window;                // messages in flight to one client, 1 to 65535
-    uint32_t queue_max;             // messages that wait for one client
-    uint64_t queue_max_bytes;       // of them; 0: no bound
-    uint32_t subscriptions_max;     // of one client; 0: no bound
-    uint64_t memory_max_bytes;      // that the process may have; 0: no bound
-    uint32_t outbox_max_bytes;      // bytes that wait for one connection
-    uint32_t hold_ms;               // how long publishers wait for a slow subscriber
-    uint32_t send_packet_max_bytes; // largest packet to a client
-    bool retain_available;          // keep and send retained messages
-
-    uint32_t sessions_max;       // in all; 0: no bound
-    uint32_t retained_max;       // retained messages; 0: no bound
-    uint64_t retained_max_bytes; // of them; 0: no bound
-    uint32_t groups_max;         // shared subscriptions of one client; 0: no bound
-} nmq_limits;
 
 // How much memory is taken of memory_max_bytes; see net/memory.c.
 enum nmq_memory_level {
@@ -74,9 +57,9 @@ struct nmq_router {
     nmq_events *events;
     const nmq_log *log;
     nmq_counters *counters;
-    uint8_t memory;      // NMQ_LIVE: enum nmq_memory_level
-    int64_t not_kept_ms; // atomic: when the last line about it was logged
-    nmq_limits limits;
+    const nmq_options *options; // NMQ_LIVE
+    uint8_t memory;             // NMQ_LIVE: enum nmq_memory_level
+    int64_t not_kept_ms;        // atomic: when the last line about it was logged
 };
 
 typedef struct {
@@ -105,7 +88,7 @@ enum {
     NMQ_BATCH_WORK = 1 << 18, // in one batch: then others have their turn
 };
 
-// Makes the parts. limits, clock, events, log and counters are the caller's to set before,
+// Makes the parts. options, clock, events, log and counters are the caller's to set before,
 // and what the pointers lead to outlives the router. Returns NMQ_OK or NMQ_ENOMEM; on
 // failure nmq_router_fini still must be called.
 int nmq_router_init(nmq_router *router);

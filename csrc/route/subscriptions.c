@@ -13,8 +13,8 @@ enum { FORGET_PART = 64 }; // subscriptions that go while the tree is locked
 static int
 may_subscribe(nmq_router *router, const nmq_client *client, const nmq_filter *filter)
 {
-    uint32_t max = NMQ_LIVE(router->limits.subscriptions_max);
-    uint32_t groups_max = NMQ_LIVE(router->limits.groups_max);
+    uint32_t max = NMQ_LIVE(router->options->subscriptions_max);
+    uint32_t groups_max = NMQ_LIVE(router->options->groups_max);
     bool groups_full =
         filter->group.at != NULL && groups_max != 0 && client->group_count >= groups_max;
 
