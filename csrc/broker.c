@@ -13,12 +13,12 @@
 #include "mqtt/varint.h"
 #include "net/listeners.h"
 #include "route/event.h"
-#include "route/handover.h"
-#include "route/registry_list.h"
-#include "route/retained.h"
+#include "route/fanout.h"
+#include "route/handover_restore.h"
+#include "route/handover_save.h"
 #include "route/revoke.h"
 #include "route/snapshot.h"
-#include "route/subscriptions.h"
+#include "route/tap.h"
 
 struct nmq_broker {
     nmq_options options; // NMQ_LIVE; its texts are NULL
@@ -26,12 +26,14 @@ struct nmq_broker {
     nmq_events events;
     nmq_log log;
     nmq_clock *clock;
+    uint8_t memory; // NMQ_LIVE: enum nmq_memory_level
+    nmq_rules rules;
+    nmq_retained retained;
     nmq_router router;
+    nmq_sessions sessions;
+    nmq_taps taps;
     nmq_conns conns;
     nmq_listeners listeners;
-    pthread_mutex_t lock;
-    nmq_client **taps; // lock; a reference each
-    size_t tap_count;  // lock
 };
 
 // Puts options in force that fit. Returns NMQ_OK or NMQ_ENOMEM.
@@ -57,6 +59,37 @@ nmq_nng_guard_tls(void)
     return nmq_tls_guard();
 }
 
+// Gives each part of the routing the services that it uses. Returns NMQ_OK or NMQ_ENOMEM.
+static int
+make_routing(nmq_broker *b)
+{
+    nmq_rules_init(&b->rules);
+    b->retained = (nmq_retained){
+        .rules = &b->rules,
+        .clock = b->clock,
+        .counters = &b->counters,
+        .log = &b->log,
+        .options = &b->options,
+        .memory = &b->memory,
+    };
+    b->router = (nmq_router){
+        .retained = &b->retained,
+        .rules = &b->rules,
+        .events = &b->events,
+        .log = &b->log,
+        .counters = &b->counters,
+        .options = &b->options,
+        .memory = &b->memory,
+    };
+    b->sessions.router = &b->router;
+    b->sessions.clock = b->clock;
+    nmq_registry_init(&b->sessions.registry, &b->counters, &b->options, &b->memory);
+    nmq_taps_init(&b->taps, &b->sessions);
+    int retained = nmq_retained_init(&b->retained);
+    int router = nmq_router_init(&b->router);
+    return retained != NMQ_OK ? retained : router;
+}
+
 int
 nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broker **out)
 {
@@ -67,25 +100,18 @@ nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broke
     if (b == NULL) {
         return NMQ_ENOMEM;
     }
-    (void) pthread_mutex_init(&b->lock, NULL);
     b->log = (nmq_log){nmq_event_log, &b->events, options->log_level};
     int rv = nmq_events_init(&b->events, &b->counters);
     if (rv == NMQ_OK) {
         rv = nmq_clock_new(&b->clock);
     }
-    b->router.log = &b->log;
-    b->router.events = &b->events;
-    b->router.counters = &b->counters;
-    b->router.options = &b->options;
-    b->router.clock = b->clock;
-    nmq_conns_init(&b->conns, &b->router, &b->options);
+    int made = make_routing(b);
+    rv = rv == NMQ_OK ? made : rv;
+    nmq_conns_init(&b->conns, &b->sessions, &b->memory);
     nmq_listeners_init(&b->listeners, &b->conns,
                        listen != NULL ? listen : nmq_acceptor_listen);
     if (rv == NMQ_OK) {
         rv = use_options(b, options);
-    }
-    if (rv == NMQ_OK) {
-        rv = nmq_router_init(&b->router);
     }
     if (rv != NMQ_OK) {
         nmq_broker_free(b);
@@ -105,7 +131,7 @@ nmq_broker_set_options(nmq_broker *broker, const nmq_options *options)
     }
     int rv = use_options(broker, options);
     if (rv == NMQ_OK) {
-        nmq_registry_use_limits(&broker->router);
+        nmq_sessions_use_options(&broker->sessions);
     }
     if (rv == NMQ_OK && options->retry_interval_s != retry_interval_s) {
         nmq_conns_look_again(&broker->conns);
@@ -172,7 +198,7 @@ nmq_broker_listener_stats(nmq_broker *broker, uint32_t number, nmq_listener_stat
 void
 nmq_broker_shutdown(nmq_broker *broker, uint32_t timeout_ms)
 {
-    __atomic_store_n(&broker->router.stopping, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&broker->sessions.stopping, true, __ATOMIC_RELAXED);
     nmq_listeners_close_all(&broker->listeners);
     nmq_conns_close_all(&broker->conns, NMQ_RC_SERVER_SHUTTING_DOWN, timeout_ms);
 }
@@ -180,13 +206,14 @@ nmq_broker_shutdown(nmq_broker *broker, uint32_t timeout_ms)
 int
 nmq_broker_save(nmq_broker *broker, int fd)
 {
-    return nmq_handover_save(&broker->router, fd);
+    return nmq_handover_save(&broker->sessions, fd);
 }
 
 int
 nmq_broker_restore(nmq_broker *broker, const char *bytes, size_t len)
 {
-    return nmq_handover_restore(&broker->router, (nmq_bytes){(const uint8_t *) bytes, len});
+    return nmq_handover_restore(&broker->sessions,
+                                (nmq_bytes){(const uint8_t *) bytes, len});
 }
 
 static void
@@ -202,16 +229,15 @@ nmq_broker_free(nmq_broker *broker)
         return;
     }
     nmq_broker_shutdown(broker, 0);
-    for (size_t i = 0; i < broker->tap_count; i++) {
-        nmq_client_unref(broker->taps[i]);
-    }
+    nmq_taps_fini(&broker->taps);
     nmq_clock_free(broker->clock, drop_timer);
+    nmq_registry_fini(&broker->sessions.registry);
     nmq_router_fini(&broker->router);
+    nmq_retained_fini(&broker->retained);
+    nmq_rules_fini(&broker->rules);
     nmq_events_fini(&broker->events);
     nmq_conns_fini(&broker->conns);
-    nmq_free(broker->taps);
     nmq_listeners_fini(&broker->listeners);
-    (void) pthread_mutex_destroy(&broker->lock);
     nmq_free(broker);
 }
 
@@ -245,7 +271,7 @@ nmq_broker_publish(nmq_broker *broker, const char *topic_name, size_t topic_len,
     if (message == NULL) {
         return NMQ_ENOMEM;
     }
-    unsigned taken = nmq_router_publish_message(&broker->router, NULL, message);
+    unsigned taken = nmq_fanout_publish_message(&broker->router, NULL, message);
     nmq_message_unref(message);
     nmq_conns_relieve(&broker->conns);
     return (int) taken;
@@ -255,24 +281,8 @@ int
 nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_len,
                 uint8_t reason_code)
 {
-    nmq_client *client =
-        nmq_registry_find(&broker->router, slice(client_id, client_id_len));
-    nmq_link *link = NULL;
-
-    if (client == NULL) {
-        return NMQ_ENOENT;
-    }
-    (void) pthread_mutex_lock(&client->lock);
-    if (client->link != NULL) {
-        link = nmq_link_ref(client->link);
-    }
-    (void) pthread_mutex_unlock(&client->lock);
-    if (link != NULL) {
-        link->ops->disconnect(link, reason_code);
-        nmq_link_unref(link);
-    }
-    nmq_client_unref(client);
-    return link != NULL ? NMQ_OK : NMQ_ENOENT;
+    return nmq_revoke_connection(&broker->sessions, slice(client_id, client_id_len),
+                                 reason_code);
 }
 
 int
@@ -284,96 +294,34 @@ nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer)
 void
 nmq_broker_set_acl(nmq_broker *broker, nmq_acl *acl)
 {
-    nmq_router_set_acl(&broker->router, acl);
+    nmq_rules_set(&broker->rules, acl);
 }
 
 int
 nmq_broker_judge(nmq_broker *broker)
 {
-    return nmq_revoke_rights(&broker->router);
+    return nmq_revoke_rights(&broker->sessions);
 }
 
 int
 nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom)
 {
-    return nmq_revoke_users(&broker->router, whom);
+    return nmq_revoke_users(&broker->sessions, whom);
 }
 
 // --- taps and events
-
-static int
-add_tap(nmq_broker *broker, nmq_client *tap)
-{
-    (void) pthread_mutex_lock(&broker->lock);
-    size_t size = (broker->tap_count + 1) * sizeof *broker->taps;
-    nmq_client **grown = nmq_resize(broker->taps, size);
-    if (grown != NULL) {
-        broker->taps = grown;
-        grown[broker->tap_count++] = tap;
-    }
-    (void) pthread_mutex_unlock(&broker->lock);
-    return grown != NULL ? NMQ_OK : NMQ_ENOMEM;
-}
-
-static nmq_client *
-take_tap(nmq_broker *broker, uint64_t number)
-{
-    nmq_client *tap = NULL;
-
-    (void) pthread_mutex_lock(&broker->lock);
-    for (size_t i = 0; i < broker->tap_count && tap == NULL; i++) {
-        if (broker->taps[i]->number == number) {
-            tap = broker->taps[i];
-            broker->taps[i] = broker->taps[--broker->tap_count];
-        }
-    }
-    (void) pthread_mutex_unlock(&broker->lock);
-    return tap;
-}
 
 int
 nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, uint8_t qos,
                     uint64_t *number)
 {
-    nmq_router *router = &broker->router;
-    nmq_bytes text = slice(filter, filter_len);
-    nmq_filter parsed;
-    // A tap sees the RETAIN flag as it was published.
-    uint8_t options = (uint8_t) (qos | NMQ_SUB_RETAIN_AS_PUBLISHED);
-
-    if (qos > 2 || !nmq_utf8_check(text) || nmq_filter_parse(text, &parsed) != NMQ_OK) {
-        return qos > 2 ? NMQ_EINVAL : NMQ_EFILTER;
-    }
-    nmq_client *tap = nmq_client_new(router, nmq_bytes_of("tap"));
-    if (tap == NULL) {
-        return NMQ_ENOMEM;
-    }
-    tap->is_tap = true;
-    *number = tap->number;
-    int rv = nmq_router_subscribe(router, tap, &parsed, options, 0);
-    if (rv >= 0) {
-        rv = add_tap(broker, tap);
-    }
-    if (rv < 0) {
-        nmq_registry_end(router, tap);
-        return rv;
-    }
-    if (parsed.group.at == NULL) {
-        nmq_retained_tap(router, tap, parsed.filter, options);
-    }
-    return NMQ_OK;
+    return nmq_taps_open(&broker->taps, slice(filter, filter_len), qos, number);
 }
 
 int
 nmq_broker_tap_close(nmq_broker *broker, uint64_t number)
 {
-    nmq_client *tap = take_tap(broker, number);
-
-    if (tap == NULL) {
-        return NMQ_ENOENT;
-    }
-    nmq_registry_end(&broker->router, tap);
-    return NMQ_OK;
+    return nmq_taps_close(&broker->taps, number);
 }
 
 int
@@ -452,24 +400,23 @@ void
 nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
 {
     nmq_router *router = &broker->router;
+    nmq_registry *registry = &broker->sessions.registry;
 
     nmq_metrics_sum(&broker->counters, out);
     out->held_bytes = nmq_held_bytes();
-    out->connected = __atomic_load_n(&router->connected, __ATOMIC_RELAXED);
-    out->subscribers = __atomic_load_n(&router->subscribers, __ATOMIC_RELAXED);
+    out->connected = __atomic_load_n(&registry->counts.connected, __ATOMIC_RELAXED);
+    out->subscribers = __atomic_load_n(&registry->counts.subscribers, __ATOMIC_RELAXED);
     nmq_lane *lane = nmq_lanes_enter(router->lanes);
     out->subscriptions = nmq_tree_count(router->tree);
     out->shared_subscriptions = nmq_tree_shared_count(router->tree);
     nmq_lanes_leave(lane);
     nmq_message_totals(&out->stored, &out->stored_bytes);
-    (void) pthread_mutex_lock(&router->registry_lock);
-    out->clients = router->clients.count;
-    out->clients_max = router->clients_max;
-    (void) pthread_mutex_unlock(&router->registry_lock);
+    (void) pthread_mutex_lock(&registry->lock);
+    out->clients = registry->clients.count;
+    out->clients_max = registry->clients_max;
+    (void) pthread_mutex_unlock(&registry->lock);
     out->disconnected = out->clients > out->connected ? out->clients - out->connected : 0;
-    (void) pthread_mutex_lock(&router->retain_lock);
-    out->retained = nmq_retain_count(router->retain);
-    (void) pthread_mutex_unlock(&router->retain_lock);
+    out->retained = nmq_retained_count(&broker->retained);
 }
 
 uint64_t
@@ -523,5 +470,5 @@ nmq_set_dumpable(bool dumpable)
 int
 nmq_snapshot_new(nmq_broker *broker, nmq_snapshot **out)
 {
-    return nmq_router_snapshot(&broker->router, out);
+    return nmq_snapshot_make(&broker->sessions.registry, broker->router.lanes, out);
 }

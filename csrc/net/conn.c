@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
+#include "route/deliver.h"
 
 enum {
     IN_CAP_MAX = 1 << 18,
@@ -39,7 +40,7 @@ nmq_conn_end(nmq_conn *conn, bool lost)
         nmq_conn_cancel(conn, &wait->timer);
     }
     if (conn->client != NULL) {
-        nmq_registry_detach(conns->router, conn->client, link, conn->send_will);
+        nmq_sessions_detach(conns->sessions, conn->client, link, conn->send_will);
         nmq_conn_leave_mount(conn);
     }
     nmq_buf_free(&conn->in);
@@ -84,7 +85,7 @@ room_for_packet(const nmq_conn *conn)
 static int
 choose_in(const nmq_conn *conn, size_t *want)
 {
-    bool is_short = NMQ_LIVE(conn->conns->router->memory) != NMQ_MEMORY_FINE;
+    bool is_short = NMQ_LIVE(*conn->conns->memory) != NMQ_MEMORY_FINE;
     const nmq_buf *in = &conn->in;
     size_t room = conn->plain > 0 ? room_for_packet(conn) : 0;
     size_t least = conn->state == NMQ_CONN_OPEN ? IN_CAP_LEAST : IN_CAP_SHORT;
@@ -335,7 +336,7 @@ all_packets(nmq_conn *conn, nmq_batch *batch, bool grew)
 static bool
 hold(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
 {
-    nmq_patience patience = nmq_router_patience(conn->conns->router, now_ms);
+    nmq_patience patience = nmq_deliver_patience(conn->conns->options, now_ms);
     bool first = false;
 
     if (congested == NULL) {

@@ -19,11 +19,14 @@
 #include "mqtt/conn_state.h"
 #include "mqtt/decode.h"
 #include "net/listener.h"
-#include "route/registry.h"
+#include "route/batch.h"
+#include "route/sessions.h"
 
 // All connections of one broker.
 typedef struct {
     nmq_router *router;
+    nmq_sessions *sessions;
+    uint8_t *memory; // NMQ_LIVE, set by nmq_conns_look: enum nmq_memory_level
     const nmq_log *log;
     nmq_counters *counters;
     nmq_clock *clock;
@@ -170,8 +173,8 @@ enum nmq_conn_job {
     NMQ_CONN_JOB_SEND = 2,    // what its session has for it
 };
 
-// With the log, counters and clock that the router has.
-void nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options);
+// With what the sessions use, which is the broker's and outlives it.
+void nmq_conns_init(nmq_conns *conns, nmq_sessions *sessions, uint8_t *memory);
 
 // Disconnects those that came through the listener of that number.
 void nmq_conns_disconnect(nmq_conns *conns, uint32_t listener, uint8_t reason_code);

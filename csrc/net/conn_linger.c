@@ -56,7 +56,7 @@ nmq_conn_look_at_end(nmq_conn *conn, int64_t now_ms)
 void
 nmq_conn_let_linger(nmq_conn *conn)
 {
-    conn->lingers = NMQ_LIVE(conn->conns->router->memory) == NMQ_MEMORY_FINE;
+    conn->lingers = NMQ_LIVE(*conn->conns->memory) == NMQ_MEMORY_FINE;
 }
 
 void

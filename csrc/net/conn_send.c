@@ -5,7 +5,7 @@
 #include "mqtt/reason.h"
 #include "net/conn_linger.h"
 #include "route/deliver.h"
-#include "route/retained.h"
+#include "route/replay.h"
 
 enum { OUTBOX_KEEP_BYTES = 0 }; // an idle connection holds no outbox
 
@@ -28,14 +28,14 @@ pump(nmq_conn *conn, nmq_client *client)
             nmq_session_pump(session, &link->outbox,
                              NMQ_LIVE(router->options->outbox_max_bytes), batch.now_ms);
         if (rv == NMQ_OK && session->owed != NULL) {
-            yields = nmq_retained_pump(&batch, client, link) && link->outbox.total == 0;
+            yields = nmq_replay_pump(&batch, client, link) && link->outbox.total == 0;
             nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DROPPED,
                              batch.messages_dropped);
         }
         if (rv == NMQ_OK) {
             nmq_deliver_note(session, link);
         }
-        nmq_client_count_sent(client);
+        nmq_client_count_sent(client, router->counters);
     }
     (void) pthread_mutex_unlock(&link->lock);
     (void) pthread_mutex_unlock(&client->lock);

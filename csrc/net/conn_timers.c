@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "net/conn_linger.h"
+#include "route/deliver.h"
 
 void
 nmq_conn_arm(nmq_conn *conn, nmq_timer *timer, int64_t due_ms)
@@ -66,7 +67,7 @@ retry(nmq_conn *conn)
         (void) nmq_session_pump(session, &conn->link.outbox,
                                 NMQ_LIVE(router->options->outbox_max_bytes),
                                 nmq_clock_now_ms());
-        nmq_client_count_sent(client);
+        nmq_client_count_sent(client, router->counters);
     }
     (void) pthread_mutex_unlock(&conn->link.lock);
     (void) pthread_mutex_unlock(&client->lock);
@@ -162,7 +163,7 @@ nmq_conn_fire_hold(nmq_timer *timer)
     nmq_link *link = ((nmq_link_wait *) (void *) timer)->link; // the timer is first
     nmq_conn *conn = nmq_conn_of(link);
     nmq_router *router = conn->conns->router;
-    nmq_patience patience = nmq_router_patience(router, nmq_clock_now_ms());
+    nmq_patience patience = nmq_deliver_patience(router->options, nmq_clock_now_ms());
     enum nmq_pace pace = nmq_link_look(link, &patience);
 
     if (nmq_conn_look_at_answers(conn, patience.now_ms) || pace == NMQ_PACE_SLOW) {
@@ -174,7 +175,7 @@ nmq_conn_fire_hold(nmq_timer *timer)
             nmq_bytes id =
                 conn->client != NULL ? conn->client->session->client_id : (nmq_bytes){0};
             (void) pthread_mutex_unlock(&link->lock);
-            nmq_router_tell_stuck(router, id);
+            nmq_deliver_log_stuck(router, id);
         }
         nmq_link_relieve(link, patience.max_bytes, true);
     }

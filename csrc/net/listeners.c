@@ -2,7 +2,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "route/remount.h"
+#include "route/remount_away.h"
 
 void
 nmq_listeners_init(nmq_listeners *all, nmq_conns *conns, nmq_listen_fn *listen)
@@ -148,7 +148,7 @@ nmq_listeners_remount(nmq_listeners *all, uint32_t number)
     if (settings == NULL) {
         return NMQ_ENOENT;
     }
-    int rv = nmq_remount_away(all->conns->router, key, make_mount, settings);
+    int rv = nmq_remount_away(all->conns->sessions, key, make_mount, settings);
     nmq_listener_settings_unref(settings);
     return rv;
 }

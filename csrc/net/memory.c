@@ -13,7 +13,6 @@
 #include "base/mem.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
-#include "route/registry_list.h"
 
 enum {
     LOOK_MS = 100,             // while memory is short
@@ -77,7 +76,7 @@ became_short(nmq_conns *conns, uint64_t total, uint64_t max, int64_t now_ms)
             "take more is refused",
             (unsigned long long) total, (unsigned long long) max);
     }
-    (void) nmq_clock_arm(router->clock, &conns->short_timer, now_ms + LOOK_MS);
+    (void) nmq_clock_arm(conns->clock, &conns->short_timer, now_ms + LOOK_MS);
 }
 
 void
@@ -85,7 +84,7 @@ nmq_conns_look(nmq_conns *conns)
 {
     nmq_router *router = conns->router;
     uint64_t max = NMQ_LIVE(router->options->memory_max_bytes);
-    uint8_t now = NMQ_LIVE(router->memory);
+    uint8_t now = NMQ_LIVE(*router->memory);
     uint8_t level = NMQ_MEMORY_FINE;
     uint64_t total = 0;
 
@@ -97,7 +96,7 @@ nmq_conns_look(nmq_conns *conns)
         level = resident > level ? resident : level;
     }
     if (level != now &&
-        __atomic_exchange_n(&router->memory, level, __ATOMIC_RELAXED) == NMQ_MEMORY_FINE &&
+        __atomic_exchange_n(conns->memory, level, __ATOMIC_RELAXED) == NMQ_MEMORY_FINE &&
         level != NMQ_MEMORY_FINE) {
         became_short(conns, total, max, nmq_clock_now_ms());
     }
@@ -220,7 +219,7 @@ static void
 wait_on(nmq_conn *conn, int64_t now_ms)
 {
     nmq_router *router = conn->conns->router;
-    bool is_short = NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE;
+    bool is_short = NMQ_LIVE(*router->memory) != NMQ_MEMORY_FINE;
     int64_t hold_ms = NMQ_LIVE(router->options->hold_ms);
 
     __atomic_store_n(&conn->last_packet_ms, now_ms, __ATOMIC_RELAXED);
@@ -259,7 +258,7 @@ nmq_conns_fire_short(nmq_timer *timer)
         waiting = next != NULL ? nmq_conn_of(next) : NULL;
         wait_on(conn, now_ms);
     }
-    if (NMQ_LIVE(conns->router->memory) != NMQ_MEMORY_FINE) {
+    if (NMQ_LIVE(*conns->memory) != NMQ_MEMORY_FINE) {
         (void) nmq_clock_arm(conns->clock, timer, now_ms + LOOK_MS);
     }
 }
@@ -284,10 +283,10 @@ connection_bytes(nmq_conns *conns)
 }
 
 static void
-add_sessions(nmq_router *router, nmq_memory *out)
+add_sessions(nmq_registry *registry, nmq_memory *out)
 {
     nmq_client **all;
-    int n = nmq_registry_all(router, &all);
+    int n = nmq_registry_all(registry, &all);
 
     for (int i = 0; i < n; i++) {
         (void) pthread_mutex_lock(&all[i]->lock);
@@ -315,10 +314,8 @@ nmq_conns_memory(nmq_conns *conns, nmq_memory *out)
         .connections = connection_bytes(conns),
         .tls = nmq_mem_foreign_held(),
         .other = nmq_mem_other(),
-        .level = NMQ_LIVE(router->memory),
+        .level = NMQ_LIVE(*router->memory),
     };
-    add_sessions(router, out);
-    (void) pthread_mutex_lock(&router->retain_lock);
-    out->retained = nmq_retain_bytes(router->retain);
-    (void) pthread_mutex_unlock(&router->retain_lock);
+    add_sessions(&conns->sessions->registry, out);
+    out->retained = nmq_retained_bytes(router->retained);
 }

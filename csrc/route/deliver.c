@@ -2,7 +2,6 @@
 
 #include "base/live.h"
 #include "base/status.h"
-#include "route/event.h"
 
 enum {
     QUEUE_GATHER_FACTOR = 64, // times NMQ_LOAD_FULL, while its client comes on
@@ -94,14 +93,14 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_sha
 }
 
 nmq_patience
-nmq_router_patience(const nmq_router *router, int64_t now_ms)
+nmq_deliver_patience(const nmq_options *options, int64_t now_ms)
 {
-    return (nmq_patience){NMQ_LIVE(router->options->outbox_max_bytes),
-                          NMQ_LIVE(router->options->hold_ms), now_ms};
+    return (nmq_patience){NMQ_LIVE(options->outbox_max_bytes), NMQ_LIVE(options->hold_ms),
+                          now_ms};
 }
 
 void
-nmq_router_tell_stuck(nmq_router *router, nmq_bytes client_id)
+nmq_deliver_log_stuck(const nmq_router *router, nmq_bytes client_id)
 {
     nmq_counters_add(router->counters, NMQ_COUNT_SLOW_CONSUMERS, 1);
     nmq_log_write(router->log, NMQ_LOG_WARNING,
@@ -132,10 +131,10 @@ judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
         link->outbox.loose + link->sending_loose <= max_bytes) {
         return; // as of most; nmq_link_judge would change nothing
     }
-    nmq_patience patience = nmq_router_patience(batch->router, batch->now_ms);
+    nmq_patience patience = nmq_deliver_patience(batch->router->options, batch->now_ms);
     enum nmq_pace pace = nmq_link_judge(link, &patience);
     if (pace == NMQ_PACE_STUCK) {
-        nmq_router_tell_stuck(batch->router, session->client_id);
+        nmq_deliver_log_stuck(batch->router, session->client_id);
     } else if (pace == NMQ_PACE_SLOW && batch->congested == NULL) {
         batch->congested = nmq_link_ref(link);
     }

@@ -1,9 +1,8 @@
 #include "route/snapshot.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "route/registry.h"
-#include "route/registry_list.h"
 
 enum { STEP = 256 }; // clients copied before others get the locks
 
@@ -140,11 +139,11 @@ copy_client(nmq_snapshot *s, nmq_client *client, nmq_lanes *lanes)
 }
 
 int
-nmq_router_snapshot(nmq_router *router, nmq_snapshot **out)
+nmq_snapshot_make(nmq_registry *registry, nmq_lanes *lanes, nmq_snapshot **out)
 {
     nmq_snapshot *s = nmq_zalloc(sizeof *s);
     nmq_client **all = NULL;
-    int n = s != NULL ? nmq_registry_all(router, &all) : NMQ_ENOMEM;
+    int n = s != NULL ? nmq_registry_all(registry, &all) : NMQ_ENOMEM;
     int rv = n < 0 ? n : NMQ_OK;
 
     if (rv == NMQ_OK) {
@@ -154,7 +153,7 @@ nmq_router_snapshot(nmq_router *router, nmq_snapshot **out)
     }
     for (int i = 0; i < n; i++) {
         if (rv == NMQ_OK) {
-            rv = copy_client(s, all[i], router->lanes);
+            rv = copy_client(s, all[i], lanes);
             if (i % STEP == STEP - 1) {
                 nmq_clock_pause();
             }

@@ -36,10 +36,8 @@ nmq_conn_proof(const nmq_conn *conn)
 bool
 nmq_conn_users_changed(const nmq_conn *conn, uint8_t proof)
 {
-    const uint64_t *version = &conn->conns->router->users_version;
-
     return (proof == NMQ_PROOF_USERS || proof == NMQ_PROOF_WORD) &&
-           __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->users_version;
+           nmq_rules_users_version(conn->conns->router->rules) != conn->users_version;
 }
 
 void
@@ -57,7 +55,7 @@ nmq_conn_know(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 {
     const nmq_acl_subject subject = {client_id, user_name, &conn->stream->peer};
     uint64_t version;
-    nmq_acl *acl = nmq_router_acl(conn->conns->router, &version);
+    nmq_acl *acl = nmq_rules_get(conn->conns->router->rules, &version);
 
     if (acl == NULL) {
         nmq_conn_forget_rules(conn);
@@ -79,9 +77,7 @@ nmq_conn_know(nmq_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 bool
 nmq_conn_rules_changed(const nmq_conn *conn)
 {
-    const uint64_t *version = &conn->conns->router->acl_version;
-
-    return __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->acl_version;
+    return nmq_rules_version(conn->conns->router->rules) != conn->acl_version;
 }
 
 nmq_origin *

@@ -309,7 +309,7 @@ enter(admission *a, nmq_batch *batch, const nmq_connect *c, nmq_client **client)
     // the will goes with the session [MQTT-3.1.2-7]
     int rv = make_will(a->conn, c, &a->attach, &a->attach.will);
     if (rv == NMQ_OK) {
-        rv = nmq_registry_attach(a->conn->conns->router, &a->attach, client);
+        rv = nmq_sessions_attach(a->conn->conns->sessions, &a->attach, client);
     }
     nmq_batch_again(batch);
     return rv;
@@ -392,10 +392,8 @@ take_common_name(nmq_conn *conn)
 static void
 use_settings_of_now(nmq_conn *conn)
 {
-    const uint64_t *version = &conn->conns->router->users_version;
-
     // before it asks
-    conn->users_version = (uint32_t) __atomic_load_n(version, __ATOMIC_ACQUIRE);
+    conn->users_version = (uint32_t) nmq_rules_users_version(conn->conns->router->rules);
     renew_settings(conn);
 }
 

@@ -58,7 +58,7 @@ static bool
 is_memory_short(const nmq_conn *conn, const nmq_connect *c)
 {
     nmq_router *router = conn->conns->router;
-    uint8_t memory = NMQ_LIVE(router->memory);
+    uint8_t memory = NMQ_LIVE(*router->memory);
     bool is_short = memory != NMQ_MEMORY_FINE && will_bytes(c) > SHORT_WILL_BYTES;
 
     nmq_counters_add(router->counters, NMQ_COUNT_MEMORY_REFUSED, is_short);

@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "net/conn.h"
-#include "route/registry_list.h"
 #include "route/remount.h"
 
 // Appends a name in place of its mark. One that could climb out of its level is no good,
@@ -82,14 +81,14 @@ nmq_conn_leave_mount(nmq_conn *conn)
     nmq_buf prefix = {0};
 
     if (!nmq_bytes_equal(now->mount, conn->settings->mount)) {
-        kept = nmq_registry_find(conn->conns->router, id);
+        kept = nmq_registry_find(&conn->conns->sessions->registry, id);
     }
     if (kept == conn->client &&
         nmq_mount_prefix(&prefix, now->mount, id, kept->user_name) == NMQ_OK) {
         (void) pthread_mutex_lock(&kept->moving);
         // without memory it moves when it comes back
-        (void) nmq_remount(kept, conn->listener->key, (nmq_bytes){prefix.at, prefix.len},
-                           false);
+        (void) nmq_remount(conn->conns->router, kept, conn->listener->key,
+                           (nmq_bytes){prefix.at, prefix.len}, false);
         (void) pthread_mutex_unlock(&kept->moving);
     }
     nmq_buf_free(&prefix);

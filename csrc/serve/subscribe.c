@@ -4,7 +4,7 @@
 #include "mqtt/decode.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
-#include "route/retained.h"
+#include "route/replay.h"
 #include "route/subscriptions.h"
 
 // Subscribing to what the broker has switched off is a Protocol Error in 5.0, which it was
@@ -162,7 +162,7 @@ parse(nmq_bytes text, nmq_filter *out)
                                                          : nmq_filter_parse(text, out);
 }
 
-// Returns what nmq_router_subscribe does, or NMQ_EACCESS.
+// Returns what nmq_subscriptions_put does, or NMQ_EACCESS.
 static int
 subscribe_one(nmq_conn *conn, nmq_bytes text, uint8_t options, uint32_t identifier)
 {
@@ -181,13 +181,13 @@ subscribe_one(nmq_conn *conn, nmq_bytes text, uint8_t options, uint32_t identifi
     }
     int rv = nmq_conn_mounted_filter(conn, &filter, &mounted);
     if (rv == NMQ_OK) {
-        rv = nmq_router_subscribe(conn->conns->router, conn->client, &mounted, options,
-                                  identifier);
+        rv = nmq_subscriptions_put(conn->conns->router, conn->client, &mounted, options,
+                                   identifier);
     }
     // Rules that changed meanwhile may have been applied to this session already.
     if (rv >= 0 && nmq_conn_rules_changed(conn) &&
         !nmq_conn_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter)) {
-        (void) nmq_router_unsubscribe(conn->conns->router, conn->client, &mounted);
+        (void) nmq_subscriptions_del(conn->conns->router, conn->client, &mounted);
         rv = NMQ_EACCESS;
     }
     nmq_counters_add(conn->conns->counters, NMQ_COUNT_SUBSCRIPTIONS_REFUSED,
@@ -195,7 +195,7 @@ subscribe_one(nmq_conn *conn, nmq_bytes text, uint8_t options, uint32_t identifi
     return rv;
 }
 
-// Subscribes to each filter; results gets nmq_router_subscribe's answers, one byte each.
+// Subscribes to each filter; results gets nmq_subscriptions_put's answers, one byte each.
 static int
 subscribe_all(nmq_conn *conn, nmq_bytes list, uint32_t identifier, nmq_buf *codes,
               nmq_buf *results)
@@ -239,7 +239,7 @@ last_places(nmq_bytes list, nmq_map *out, nmq_buf *results)
 static uint64_t
 rules_version(const nmq_conn *conn)
 {
-    return __atomic_load_n(&conn->conns->router->acl_version, __ATOMIC_ACQUIRE);
+    return nmq_rules_version(conn->conns->router->rules);
 }
 
 // Whether the filter is allowed still, which was by rules not older than that version.
@@ -262,10 +262,10 @@ owe(nmq_conn *conn, nmq_batch *batch, const nmq_filter *filter, const nmq_owed_e
         nmq_conn_mounted_filter(conn, filter, &mounted) != NMQ_OK) {
         return;
     }
-    nmq_retained_owe(batch, conn->client, &mounted, how->options, how->identifier, is_new,
+    nmq_replay_begin(batch, conn->client, &mounted, how->options, how->identifier, is_new,
                      visits);
     if (!is_still_allowed(conn, filter, version)) {
-        nmq_retained_cancel(batch->router, conn->client, mounted.filter);
+        nmq_replay_cancel(batch->router->retained, conn->client, mounted.filter);
     }
 }
 
@@ -276,7 +276,7 @@ send_retained(nmq_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t identif
               nmq_buf *results, uint64_t version)
 {
     nmq_map places = {0};
-    uint32_t visits = NMQ_RETAINED_VISITS;
+    uint32_t visits = NMQ_REPLAY_VISITS;
     nmq_bytes text;
     nmq_filter filter;
     uint8_t options;
@@ -335,8 +335,8 @@ unsubscribe_one(nmq_conn *conn, nmq_bytes text)
         nmq_conn_mounted_filter(conn, &filter, &filter) != NMQ_OK) {
         return NMQ_EFILTER;
     }
-    return nmq_router_unsubscribe(conn->conns->router, conn->client,
-                                  &filter); // [MQTT-3.10.4-1]
+    return nmq_subscriptions_del(conn->conns->router, conn->client,
+                                 &filter); // [MQTT-3.10.4-1]
 }
 
 enum nmq_next
