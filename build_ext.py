@@ -34,54 +34,68 @@ from tools.stub import stub  # noqa: E402
 PACKAGE = ROOT / "nanomq_py"
 CSRC = ROOT / "csrc"
 SOURCES = sorted(p.relative_to(ROOT) for p in CSRC.rglob("*.c"))
-HEADERS = [Path("csrc/base/status.h"), Path("csrc/nmq.h")]
-# In the order of inclusion; what cffi cannot read (locks, atomics, attributes) stays out.
-TEST_HEADERS = [
+# What nmq.h includes, in that order; cffi reads them.
+HEADERS = [
     Path("csrc") / name
     for name in [
         "base/status.h",
+        "net/question.h",
+        "route/acl_rules.h",
+        "route/event_record.h",
+        "route/kick.h",
+        "route/snapshot.h",
         "nmq.h",
-        "base/mem.h",
-        "base/bytes.h",
-        "base/peer.h",
-        "base/sha1.h",
-        "base/map.h",
-        "base/wheel.h",
-        "base/worker.h",
-        "base/ring.h",
-        "mqtt/varint.h",
-        "mqtt/wire.h",
-        "mqtt/packet_type.h",
-        "mqtt/props.h",
-        "mqtt/packet.h",
-        "mqtt/decode.h",
-        "mqtt/encode.h",
-        "base/ws_frame.h",
-        "mqtt/topic.h",
-        "mqtt/reason.h",
-        "mqtt/conn_state.h",
-        "store/origin.h",
-        "store/message.h",
-        "store/levels.h",
-        "store/sub_list.h",
-        "store/groups.h",
-        "store/topic_tree.h",
-        "store/retain.h",
-        "store/retain_cursor.h",
-        "store/owed.h",
-        "store/queue.h",
-        "store/inflight.h",
-        "store/outbox.h",
-        "store/aliases.h",
-        "store/session_state.h",
-        "store/session.h",
-        "store/session_subs.h",
-        "store/session_write.h",
-        "store/session_acks.h",
-        "route/acl.h",
-        "io/proxy.h",
-        "io/ws.h",
     ]
+]
+# In the order of inclusion; what cffi cannot read (locks, atomics, attributes) stays out.
+TEST_HEADERS = [
+    *HEADERS,
+    *(
+        Path("csrc") / name
+        for name in [
+            "base/mem.h",
+            "base/bytes.h",
+            "base/peer.h",
+            "base/sha1.h",
+            "base/map.h",
+            "base/wheel.h",
+            "base/worker.h",
+            "base/ring.h",
+            "mqtt/varint.h",
+            "mqtt/wire.h",
+            "mqtt/packet_type.h",
+            "mqtt/props.h",
+            "mqtt/packet.h",
+            "mqtt/decode.h",
+            "mqtt/encode.h",
+            "base/ws_frame.h",
+            "mqtt/topic.h",
+            "mqtt/reason.h",
+            "mqtt/conn_state.h",
+            "store/origin.h",
+            "store/message.h",
+            "store/levels.h",
+            "store/sub_list.h",
+            "store/groups.h",
+            "store/topic_tree.h",
+            "store/retain.h",
+            "store/retain_cursor.h",
+            "store/owed.h",
+            "store/queue.h",
+            "store/inflight.h",
+            "store/outbox.h",
+            "store/aliases.h",
+            "store/session_state.h",
+            "store/session.h",
+            "store/session_subs.h",
+            "store/session_write.h",
+            "store/session_acks.h",
+            "route/acl_entry.h",
+            "route/acl.h",
+            "io/proxy.h",
+            "io/ws.h",
+        ]
+    ),
 ]
 # Where no instruction works on 64 bits at once (ARMv6), the compiler calls libatomic.
 LIBRARIES = ["pthread"] if sys.maxsize > 2**32 else ["pthread", "atomic"]

@@ -1,8 +1,6 @@
 // broker.c - puts the parts together, and implements nmq.h.
 #include "broker.h"
 
-#include <string.h>
-
 #include "base/descriptors.h"
 #include "base/live.h"
 #include "base/mem.h"
@@ -12,6 +10,7 @@
 #include "mqtt/reason.h"
 #include "mqtt/varint.h"
 #include "net/listeners.h"
+#include "net/question_bytes.h"
 #include "route/event.h"
 #include "route/fanout.h"
 #include "route/handover_restore.h"
@@ -339,9 +338,6 @@ nmq_broker_events(nmq_broker *broker, nmq_event *events, size_t most)
 void
 nmq_broker_event_done(nmq_event *event)
 {
-    if (event->kind == NMQ_EVENT_AUTH && event->text != NULL) {
-        explicit_bzero(event->text, event->text_len);
-    }
     nmq_event_fini(event);
 }
 
@@ -361,37 +357,10 @@ nmq_event_message(const nmq_event *event, nmq_message_view *out)
     };
 }
 
-// One length and text of what put_question (serve/auth.c) wrote.
-static const char *
-next_text(const char **at, size_t *len)
-{
-    uint32_t size;
-
-    memcpy(&size, *at, sizeof size);
-    *at += sizeof size;
-    if (size == UINT32_MAX) {
-        *len = 0;
-        return NULL;
-    }
-    const char *text = *at;
-    *len = size;
-    *at += size;
-    return text;
-}
-
 void
 nmq_event_auth(const nmq_event *event, nmq_credentials *out)
 {
-    const char *at = event->text;
-
-    memcpy(&out->listener, at, sizeof out->listener);
-    at += sizeof out->listener;
-    out->address = next_text(&at, &out->address_len);
-    out->client_id = next_text(&at, &out->client_id_len);
-    out->user_name = next_text(&at, &out->user_name_len);
-    out->password = next_text(&at, &out->password_len);
-    out->method = next_text(&at, &out->method_len);
-    out->data = next_text(&at, &out->data_len);
+    nmq_question_read(event->text, out);
 }
 
 // --- snapshots

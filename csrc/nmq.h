@@ -1,5 +1,6 @@
-// nmq.h - all of the core that Python may call. cffi reads this file: no macros here. What
-// the tables csrc/*.def declare, build_ext.py writes out for it.
+// nmq.h - all of the core that Python may call, with the headers that it includes. cffi
+// reads them: no macros there. What the tables csrc/*.def declare, build_ext.py writes out
+// for it.
 //
 //     nmq_nng_bind, nmq_net_threads      once, before anything else
 //     nmq_broker_new -> listen ... -> nmq_broker_shutdown -> nmq_broker_free
@@ -17,13 +18,15 @@
 #include "base/event_kind.h"
 #include "base/metrics.h"
 #include "base/options.h"
-#include "base/status.h" // cffi reads it too
+#include "base/status.h"
+#include "net/question.h"
+#include "route/acl_rules.h"
+#include "route/event_record.h"
+#include "route/kick.h"
+#include "route/snapshot.h"
 
 typedef struct nmq_broker nmq_broker;
-typedef struct nmq_snapshot nmq_snapshot;
-typedef struct nmq_message nmq_message;
 typedef struct nmq_tls nmq_tls;
-typedef struct nmq_acl nmq_acl;
 
 // --- nng, taken from pynng
 
@@ -169,46 +172,10 @@ int nmq_broker_publish(nmq_broker *broker, const char *topic_name, size_t topic_
 int nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_len,
                     uint8_t reason_code);
 
-// The answer to a question (NMQ_EVENT_AUTH).
-typedef struct {
-    uint64_t number;     // of the question
-    uint8_t reason_code; // 0: let it in; 0x18: go on with AUTH; others refuse it
-    const char *data;    // Authentication Data for the client; NULL: none
-    size_t data_len;
-    const char *user_name; // who it proved to be; NULL: as CONNECT says
-    size_t user_name_len;
-    bool foreign; // by a method with users of its own: nmq_broker_kick_users spares it
-} nmq_answer;
-
 // Returns NMQ_OK, or NMQ_ENOENT when nobody waits under that number any more.
 int nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer);
 
-// --- access rules
-
-// One rule. Texts are NUL-terminated and copied; NULL: any.
-typedef struct {
-    bool allow;
-    bool publish; // applies to publishing
-    bool subscribe;
-    const char *client_id;
-    const char *user_name;
-    uint8_t address[16];       // of the client, in network order
-    uint8_t address_len;       // 4, 16, or 0: any
-    uint8_t prefix_bits;       // how many of its bits count
-    const char *const *topics; // Topic Filters; levels %c and %u: client id, user name
-    size_t topic_count;
-} nmq_acl_rule;
-
-typedef struct {
-    const nmq_acl_rule *at; // in order: the first that applies decides
-    size_t count;
-    bool otherwise;        // what holds when none applies: true allows
-    bool deny_disconnects; // a client that does what it may not is disconnected
-} nmq_acl_rules;
-
-// Copies the rules. Returns them with one reference, or NULL when memory is out.
-nmq_acl *nmq_acl_new(const nmq_acl_rules *rules);
-void nmq_acl_unref(nmq_acl *acl); // takes NULL
+// --- access rules: route/acl_rules.h
 
 // Puts these rules in force at once, for clients that are connected too, and takes the
 // reference; NULL: everything is allowed. What they end of what is there already ends with
@@ -224,60 +191,11 @@ void nmq_broker_set_acl(nmq_broker *broker, nmq_acl *acl);
 // clients connect again.
 int nmq_broker_judge(nmq_broker *broker);
 
-// Whose connections end, because he may not come in any more. Those are not meant whom a
-// certificate stands for, or a method with users of its own.
-typedef struct {
-    const char *const *user_names; // NUL-terminated
-    size_t user_name_count;
-    bool every_user;           // all that have a user name
-    bool others;               // all that have another user name than those
-    const uint32_t *listeners; // numbers: who came there without a user name; 0: before
-    size_t listener_count;
-    bool with_names; // and who came there with one
-    bool wills;      // are sent; else they are dropped, those of clients that are away too
-    uint8_t reason_code;
-} nmq_kick;
-
 // Disconnects them, one after the other. Their sessions stay. Blocks as long as that takes.
 // Returns how many, or NMQ_ENOMEM with nobody disconnected.
 int nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom);
 
 // --- taps and events
-
-typedef struct {
-    uint32_t kind; // enum nmq_event_kind: csrc/events.def says what the fields are
-    int32_t code;
-    uint64_t number;
-    uint32_t text_len;
-    char *text;           // not NUL-safe: text_len counts
-    nmq_message *message; // NULL unless kind says so
-} nmq_event;
-
-typedef struct {
-    const char *topic_name; // borrowed from the event
-    size_t topic_len;
-    const char *payload;
-    size_t payload_len;
-    uint8_t qos;
-    bool retain; // as published
-} nmq_message_view;
-
-// What a client that asks to come in said of itself; slices borrow from the event.
-typedef struct {
-    uint32_t listener;   // number of the one that it came through
-    const char *address; // where it is, as text; empty: on this machine (IPC)
-    size_t address_len;
-    const char *client_id;
-    size_t client_id_len;
-    const char *user_name; // NULL: none
-    size_t user_name_len;
-    const char *password; // NULL: none
-    size_t password_len;
-    const char *method; // Authentication Method; NULL: none
-    size_t method_len;
-    const char *data; // Authentication Data, up to 1024 bytes; NULL: none
-    size_t data_len;
-} nmq_credentials;
 
 // Copies messages that match the filter to the ring from now on, retained ones first.
 // Returns NMQ_OK, NMQ_EFILTER, NMQ_EINVAL or NMQ_ENOMEM. *number identifies the tap.
@@ -333,42 +251,7 @@ void nmq_set_arenas(uint32_t count);
 // processes may read it. exec forgets it.
 void nmq_set_dumpable(bool dumpable);
 
-typedef struct {
-    uint64_t number;
-    const char *client_id; // texts are the snapshot's
-    size_t client_id_len;
-    const char *user_name; // NULL: none
-    size_t user_name_len;
-    const char *peer; // address and port, NUL-terminated
-    uint32_t first_subscription;
-    uint32_t subscription_count;
-    uint32_t expiry_interval_s; // 0xffffffff: never
-    uint32_t queued;            // messages that wait
-    uint32_t in_flight;
-    uint16_t keep_alive_s;
-    uint8_t version; // protocol level: 3, 4 or 5
-    bool connected;
-    bool clean_start;
-    int64_t connected_at_ms;    // wall clock
-    int64_t disconnected_at_ms; // wall clock, 0: never
-    uint64_t messages_received; // PUBLISH packets from the client
-    uint64_t messages_sent;     // PUBLISH packets delivered to it
-    uint64_t messages_dropped;
-} nmq_client_info;
-
-typedef struct {
-    const char *filter; // as subscribed
-    size_t filter_len;
-    uint32_t identifier; // 0: none
-    uint8_t options;
-} nmq_subscription_info;
-
 // All clients in order of birth, and their subscriptions, as of one moment each. No lock is
-// held for the whole of it. Returns NMQ_OK or NMQ_ENOMEM; free *out.
+// held for the whole of it. Returns NMQ_OK or NMQ_ENOMEM; nmq_snapshot_free
+// frees *out.
 int nmq_snapshot_new(nmq_broker *broker, nmq_snapshot **out);
-void nmq_snapshot_free(nmq_snapshot *snapshot); // takes NULL
-
-// Arrays that live as long as the snapshot; *count gets their length.
-const nmq_client_info *nmq_snapshot_clients(const nmq_snapshot *snapshot, size_t *count);
-const nmq_subscription_info *nmq_snapshot_subscriptions(const nmq_snapshot *snapshot,
-                                                        size_t *count);

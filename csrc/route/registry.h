@@ -19,7 +19,7 @@ typedef struct nmq_walk {
     struct nmq_walk *other;
 } nmq_walk;
 
-typedef struct {
+typedef struct nmq_registry {
     pthread_mutex_t lock;
     nmq_map clients;    // lock: client identifier -> client
     size_t clients_max; // lock: the most there ever were

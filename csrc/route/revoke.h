@@ -6,6 +6,7 @@
 // Threads  thread-safe; call without a lane or lock.
 // Cost     all clients, one after the other; no lock is held for more than one.
 #pragma once
+#include "route/kick.h"
 #include "route/sessions.h"
 
 // Judges every session by the rules in force. Returns how many subscriptions ended, or

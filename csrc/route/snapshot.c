@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "route/lanes.h"
+#include "route/registry.h"
 
 enum { STEP = 256 }; // clients copied before others get the locks
 

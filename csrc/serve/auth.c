@@ -13,12 +13,10 @@
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "net/conn.h"
+#include "net/question_bytes.h"
 #include "route/event.h"
 
-enum {
-    TEXTS = 6,       // of a question
-    DATA_MAX = 1024, // bytes of Authentication Data: methods need some hundred
-};
+enum { DATA_MAX = 1024 }; // bytes of Authentication Data: methods need some hundred
 
 static void
 wipe(nmq_buf *buf)
@@ -48,53 +46,62 @@ nmq_auth_free(nmq_auth *auth)
     }
 }
 
-// Writes what nmq_event_auth reads: the listener's number, then six times a length
-// (UINT32_MAX: absent) and the bytes.
-static int
-put_question(nmq_buf *out, uint32_t listener, const nmq_bytes *texts, const bool *has)
-{
-    int rv = nmq_buf_put(out, (nmq_bytes){(const uint8_t *) &listener, sizeof listener});
-
-    for (int i = 0; i < TEXTS && rv == NMQ_OK; i++) {
-        uint32_t len = has[i] ? (uint32_t) texts[i].len : UINT32_MAX;
-        rv = nmq_buf_put(out, (nmq_bytes){(const uint8_t *) &len, sizeof len});
-        if (rv == NMQ_OK && has[i]) {
-            rv = nmq_buf_put(out, texts[i]);
-        }
-    }
-    return rv;
-}
-
 static nmq_bytes
 text_of(const nmq_props *props, unsigned id)
 {
     return nmq_props_has(props, id) ? props->text[id] : (nmq_bytes){0};
 }
 
-static int
-prepare(nmq_conn *conn, const nmq_packet *packet, nmq_bytes client_id)
+// What is there, empty or not: never NULL.
+static const char *
+start_of(nmq_bytes text)
+{
+    return text.at != NULL ? (const char *) text.at : "";
+}
+
+// Texts borrow from the arguments.
+static nmq_credentials
+credentials_of(const nmq_conn *conn, const nmq_packet *packet, nmq_bytes client_id,
+               const nmq_peer_text *host)
 {
     const nmq_connect *c = &packet->connect;
     const nmq_props *props = &packet->props;
     bool first = packet->type == NMQ_CONNECT;
+    nmq_credentials out = {
+        .listener = conn->listener->number,
+        .address = host->text,
+        .address_len = strlen(host->text),
+        .client_id = start_of(client_id),
+        .client_id_len = client_id.len,
+    };
+
+    if (first && c->has_user_name) {
+        out.user_name = start_of(c->user_name);
+        out.user_name_len = c->user_name.len;
+    }
+    if (first && c->has_password) {
+        out.password = start_of(c->password);
+        out.password_len = c->password.len;
+    }
+    if (nmq_props_has(props, NMQ_PROP_AUTHENTICATION_METHOD)) {
+        out.method = start_of(props->text[NMQ_PROP_AUTHENTICATION_METHOD]);
+        out.method_len = props->text[NMQ_PROP_AUTHENTICATION_METHOD].len;
+    }
+    if (nmq_props_has(props, NMQ_PROP_AUTHENTICATION_DATA)) {
+        out.data = start_of(props->text[NMQ_PROP_AUTHENTICATION_DATA]);
+        out.data_len = props->text[NMQ_PROP_AUTHENTICATION_DATA].len;
+    }
+    return out;
+}
+
+static int
+prepare(nmq_conn *conn, const nmq_packet *packet, nmq_bytes client_id)
+{
+    const nmq_props *props = &packet->props;
+    bool first = packet->type == NMQ_CONNECT;
     bool method = nmq_props_has(props, NMQ_PROP_AUTHENTICATION_METHOD);
     const nmq_peer_text host = nmq_peer_host(&conn->stream->peer);
-    const nmq_bytes texts[TEXTS] = {
-        nmq_bytes_of(host.text),
-        client_id,
-        first ? c->user_name : (nmq_bytes){0},
-        first ? c->password : (nmq_bytes){0},
-        text_of(props, NMQ_PROP_AUTHENTICATION_METHOD),
-        text_of(props, NMQ_PROP_AUTHENTICATION_DATA),
-    };
-    const bool has[TEXTS] = {
-        true,
-        true,
-        first && c->has_user_name,
-        first && c->has_password,
-        method,
-        nmq_props_has(props, NMQ_PROP_AUTHENTICATION_DATA),
-    };
+    const nmq_credentials asks = credentials_of(conn, packet, client_id, &host);
 
     if (conn->auth == NULL) {
         conn->auth = nmq_zalloc(sizeof *conn->auth);
@@ -104,7 +111,7 @@ prepare(nmq_conn *conn, const nmq_packet *packet, nmq_bytes client_id)
     }
     nmq_auth *auth = conn->auth;
     auth->step = first ? NMQ_RC_SUCCESS : packet->reason_code;
-    int rv = put_question(&auth->question, conn->listener->number, texts, has);
+    int rv = nmq_question_write(&auth->question, &asks);
     if (rv == NMQ_OK && first) {
         rv = nmq_buf_put(&auth->connect, packet->wire);
     }
