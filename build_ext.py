@@ -57,6 +57,7 @@ TEST_HEADERS = [
             "base/bytes.h",
             "base/peer.h",
             "base/sha1.h",
+            "base/vec.h",
             "base/map.h",
             "base/wheel.h",
             "base/worker.h",

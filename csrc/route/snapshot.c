@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/vec.h"
 #include "route/lanes.h"
 #include "route/registry.h"
 
@@ -13,7 +14,7 @@ struct nmq_snapshot {
     size_t client_count;
     nmq_subscription_info *subs;
     size_t sub_count;
-    size_t sub_cap;
+    uint32_t sub_cap;
     nmq_buf *texts; // one for each client: its texts, NUL-terminated
 };
 
@@ -48,16 +49,13 @@ put_text(nmq_buf *texts, nmq_bytes text, size_t *offset)
 static int
 reserve_subs(nmq_snapshot *s, size_t more)
 {
-    if (s->sub_cap - s->sub_count >= more) {
-        return NMQ_OK;
-    }
-    size_t cap = (s->sub_count + more) * 2;
-    nmq_subscription_info *grown = nmq_resize(s->subs, cap * sizeof *grown);
+    nmq_subscription_info *grown =
+        nmq_vec_grow(s->subs, &s->sub_cap, s->sub_count + more, 16, sizeof *grown);
+
     if (grown == NULL) {
         return NMQ_ENOMEM;
     }
     s->subs = grown;
-    s->sub_cap = cap;
     return NMQ_OK;
 }
 

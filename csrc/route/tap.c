@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/vec.h"
 #include "route/replay.h"
 #include "route/subscriptions.h"
 
@@ -26,7 +27,8 @@ static int
 add(nmq_taps *taps, nmq_client *tap)
 {
     (void) pthread_mutex_lock(&taps->lock);
-    nmq_client **grown = nmq_resize(taps->at, (taps->count + 1) * sizeof *taps->at);
+    nmq_client **grown =
+        nmq_vec_grow(taps->at, &taps->cap, taps->count + 1, 1, sizeof *grown);
     if (grown != NULL) {
         taps->at = grown;
         grown[taps->count++] = tap;

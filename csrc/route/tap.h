@@ -12,6 +12,7 @@ typedef struct {
     pthread_mutex_t lock;
     nmq_client **at; // lock; a reference each
     size_t count;    // lock
+    uint32_t cap;    // lock
 } nmq_taps;
 
 void nmq_taps_init(nmq_taps *taps, nmq_sessions *sessions);

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/vec.h"
 
 enum { FEW = 8 }; // subscriptions are searched one by one
 
@@ -76,17 +77,15 @@ make_index(nmq_session *s)
 static int
 reserve(nmq_session *s)
 {
-    if (s->sub_count < s->sub_cap) {
-        return NMQ_OK;
-    }
-    uint32_t cap = s->sub_cap == 0 ? 1 : s->sub_cap * 2;
-    nmq_session_sub *grown = nmq_resize(s->subs, cap * sizeof *grown);
+    bool more = s->sub_count == s->sub_cap;
+    nmq_session_sub *grown =
+        nmq_vec_grow(s->subs, &s->sub_cap, s->sub_count + 1, 1, sizeof *grown);
+
     if (grown == NULL) {
         return NMQ_ENOMEM;
     }
     s->subs = grown;
-    s->sub_cap = cap;
-    return cap > FEW && s->sub_index == NULL ? make_index(s) : NMQ_OK;
+    return more && s->sub_cap > FEW && s->sub_index == NULL ? make_index(s) : NMQ_OK;
 }
 
 int
