@@ -254,13 +254,12 @@ get_queue(reader *r, nmq_session *s, const nmq_handover_client *fixed)
 static nmq_filter
 get_filter(reader *r, const nmq_session_sub *sub)
 {
-    static const char share[] = "$share/";
-    const size_t head = sizeof share - 1;
     nmq_filter filter = {0};
 
-    bool whole = sub->group_len == 0 ? sub->text.len > 0
-                                     : sub->text.len > head + sub->group_len &&
-                                           memcmp(sub->text.at, share, head) == 0;
+    bool whole =
+        sub->text.len > 0 && (sub->group_len == 0 ||
+                              (nmq_filter_is_shared(sub->text) &&
+                               sub->text.len > NMQ_SHARE_BYTES + (size_t) sub->group_len));
     if (r->rv == NMQ_OK && !whole) {
         r->rv = NMQ_EMALFORMED;
     }

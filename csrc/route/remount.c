@@ -110,12 +110,8 @@ move_subscription(const move *m, const nmq_session_sub *sub)
     int rv = moved_text(m, from.text, head, &text);
 
     if (rv == NMQ_OK) {
-        nmq_filter to = {.filter = {text.at + head, text.len - head},
-                         .group = {from.group.at != NULL
-                                       ? text.at + (from.group.at - from.text.at)
-                                       : NULL,
-                                   from.group.len},
-                         .text = {text.at, text.len}};
+        const nmq_filter to =
+            nmq_filter_join((nmq_bytes){text.at, text.len}, from.group.len);
         (void) nmq_subscriptions_del(router, m->client, &from);
         rv = nmq_subscriptions_put(router, m->client, &to, sub->options, sub->identifier);
     }

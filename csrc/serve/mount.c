@@ -141,10 +141,7 @@ nmq_conn_mounted_filter(nmq_conn *conn, const nmq_filter *filter, nmq_filter *ou
     int rv = mounted(conn, in.text, before, &text);
 
     if (rv == NMQ_OK) {
-        *out = (nmq_filter){.filter = {text.at + before, text.len - before}, .text = text};
-    }
-    if (rv == NMQ_OK && in.group.at != NULL) {
-        out->group = (nmq_bytes){text.at + (in.group.at - in.text.at), in.group.len};
+        *out = nmq_filter_join(text, in.group.len);
     }
     return rv;
 }

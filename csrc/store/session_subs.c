@@ -120,17 +120,7 @@ nmq_session_sub_put(nmq_session *session, const nmq_filter *filter, uint8_t opti
 nmq_filter
 nmq_session_sub_filter(const nmq_session_sub *sub)
 {
-    const size_t share = sizeof "$share/" - 1;
-    size_t before = sub->group_len > 0 ? share + sub->group_len + 1 : 0;
-    nmq_filter filter = {
-        .filter = {sub->text.at + before, sub->text.len - before},
-        .text = sub->text,
-    };
-
-    if (before > 0) {
-        filter.group = (nmq_bytes){sub->text.at + share, sub->group_len};
-    }
-    return filter;
+    return nmq_filter_join(sub->text, sub->group_len);
 }
 
 // Gives back memory that few subscriptions do not need. Without memory for the smaller
