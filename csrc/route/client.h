@@ -53,7 +53,7 @@ typedef struct nmq_client {
     uint32_t judged;       // lock: version of the rules by which its session was judged
     uint32_t expiry_interval_s; // lock; 0xffffffff: never
     nmq_will will;              // lock
-    uint32_t told_dropped_s;    // lock: when it was last told that it drops; 0: never
+    uint32_t drop_event_s;      // lock: when the last event said that it drops; 0: never
     uint32_t group_count;       // all lanes: of its subscriptions, the shared ones
     uint16_t keep_alive_s;      // lock
     uint8_t proof;              // lock; enum nmq_proof

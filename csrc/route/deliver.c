@@ -10,7 +10,7 @@ enum {
 };
 
 static bool
-deliver_to_tap(nmq_batch *batch, const nmq_client *tap, const nmq_share *what)
+deliver_to_tap(nmq_batch *batch, const nmq_client *tap, const nmq_outgoing *what)
 {
     if (*what->message == NULL) {
         *what->message = nmq_message_new(what->parts);
@@ -41,13 +41,13 @@ may_gather(const nmq_session *session, const nmq_link *link, int64_t now_ms)
 }
 
 static uint8_t
-qos_of(const nmq_share *what)
+qos_of(const nmq_outgoing *what)
 {
     return nmq_deliver_qos(what->parts->qos, what->options);
 }
 
 static nmq_offer
-offer_of(const nmq_share *what)
+offer_of(const nmq_outgoing *what)
 {
     return (nmq_offer){
         .parts = what->parts,
@@ -65,7 +65,7 @@ offer_of(const nmq_share *what)
 
 // Offers to the session, with the link's lock when there is a link.
 static enum nmq_delivered
-offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_share *what)
+offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_outgoing *what)
 {
     const nmq_options *options = batch->router->options;
     nmq_session *session = client->session;
@@ -141,7 +141,8 @@ judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
 }
 
 static enum nmq_delivered
-deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_share *what)
+deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link,
+                const nmq_outgoing *what)
 {
     (void) pthread_mutex_lock(&link->lock);
     // A link that closes takes nothing more: its session does, as if it were away.
@@ -159,7 +160,7 @@ deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_
 
 // A session whose queue is full says so, now and then. Call with the client's lock.
 static void
-tell_dropped(const nmq_batch *batch, nmq_client *client)
+put_drop_event(const nmq_batch *batch, nmq_client *client)
 {
     nmq_event event = {
         .kind = NMQ_EVENT_DROPPED,
@@ -167,14 +168,14 @@ tell_dropped(const nmq_batch *batch, nmq_client *client)
     };
 
     uint32_t now_s = (uint32_t) (batch->now_ms / 1000) + 1;
-    if (client->told_dropped_s == 0 || now_s - client->told_dropped_s >= TELL_EVERY_S) {
-        client->told_dropped_s = now_s;
+    if (client->drop_event_s == 0 || now_s - client->drop_event_s >= TELL_EVERY_S) {
+        client->drop_event_s = now_s;
         (void) nmq_event_put(batch->router->events, &event, client->session->client_id);
     }
 }
 
 bool
-nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what)
+nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_outgoing *what)
 {
     enum nmq_delivered how;
 
@@ -192,7 +193,7 @@ nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what)
     bool dropped = how == NMQ_DELIVERED_DROPPED || how == NMQ_DELIVERED_FULL || refused;
     client->messages_dropped += dropped;
     if (how == NMQ_DELIVERED_FULL && qos_of(what) > 0) {
-        tell_dropped(batch, client);
+        put_drop_event(batch, client);
     }
     (void) pthread_mutex_unlock(&client->lock);
     if (dropped) {
@@ -210,7 +211,7 @@ nmq_deliver_retained(nmq_batch *batch, nmq_client *client, nmq_link *link,
                      nmq_message *message, const nmq_owed_entry *owed, bool queues)
 {
     nmq_message_parts parts = nmq_message_parts_of(message);
-    const nmq_share what = {
+    const nmq_outgoing what = {
         .parts = &parts,
         .message = &message,
         .identifiers = &owed->identifier,

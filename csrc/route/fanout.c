@@ -29,7 +29,7 @@ by_client(const void *a, const void *b)
 // with all identifiers [MQTT-3.3.4-4] [MQTT-3.3.4-5]. ids has room for n.
 static bool
 deliver_once(nmq_batch *batch, const nmq_client *from, const nmq_subscription *subs,
-             uint32_t n, nmq_share *what, uint32_t *ids)
+             uint32_t n, nmq_outgoing *what, uint32_t *ids)
 {
     bool any = false;
 
@@ -57,7 +57,7 @@ deliver_once(nmq_batch *batch, const nmq_client *from, const nmq_subscription *s
 // The same, with memory for the identifiers.
 static bool
 deliver_run(nmq_batch *batch, const nmq_client *from, const nmq_subscription *subs,
-            uint32_t n, nmq_share *what)
+            uint32_t n, nmq_outgoing *what)
 {
     uint32_t few[FEW_IDENTIFIERS];
     uint32_t *ids = n <= FEW_IDENTIFIERS ? few : nmq_alloc(n * sizeof *ids);
@@ -76,7 +76,7 @@ deliver_run(nmq_batch *batch, const nmq_client *from, const nmq_subscription *su
 // The same, where it is the client's only one that matches.
 static bool
 deliver_one(nmq_batch *batch, const nmq_client *from, const nmq_subscription *sub,
-            nmq_share *what)
+            nmq_outgoing *what)
 {
     what->identifiers = &sub->identifier;
     what->identifier_count = sub->identifier != 0;
@@ -100,7 +100,8 @@ run_of(const nmq_subscription *at, uint32_t left)
 // if that is not 0. Returns how many subscriptions were done; *taken counts the sessions.
 static uint32_t
 deliver_some(nmq_batch *batch, const nmq_client *from, const nmq_subscription *subs,
-             uint32_t count, bool sorted, uint32_t most, nmq_share *what, unsigned *taken)
+             uint32_t count, bool sorted, uint32_t most, nmq_outgoing *what,
+             unsigned *taken)
 {
     uint32_t at = 0;
     uint32_t n;
@@ -117,7 +118,7 @@ deliver_some(nmq_batch *batch, const nmq_client *from, const nmq_subscription *s
 // lane is left. The clients are held by references meanwhile.
 static unsigned
 deliver_in_parts(nmq_batch *batch, const nmq_client *from, const nmq_matches *matches,
-                 nmq_subscription *subs, nmq_share *what)
+                 nmq_subscription *subs, nmq_outgoing *what)
 {
     uint32_t count = matches->found->count;
     bool sorted = matches->lists > 1;
@@ -140,7 +141,7 @@ deliver_in_parts(nmq_batch *batch, const nmq_client *from, const nmq_matches *ma
 
 static unsigned
 deliver_found(nmq_batch *batch, const nmq_client *from, nmq_matches *matches,
-              nmq_share *what)
+              nmq_outgoing *what)
 {
     nmq_subscriptions *found = matches->found;
     nmq_subscription *copy = NULL;
@@ -184,7 +185,7 @@ is_here(const nmq_subscription *member)
 // message. Each at its own granted QoS [MQTT-4.8.2-3]; a QoS 2 message stays with the
 // session that was chosen [MQTT-4.8.2-4], and so does one it says no to [MQTT-4.8.2-6].
 static bool
-deliver_to_group(nmq_batch *batch, nmq_group *group, nmq_share *what)
+deliver_to_group(nmq_batch *batch, nmq_group *group, nmq_outgoing *what)
 {
     nmq_subscriptions *members = group->members;
     uint32_t turn = __atomic_fetch_add(&group->turn, 1, __ATOMIC_RELAXED);
@@ -218,7 +219,7 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
 {
     nmq_router *router = batch->router;
     nmq_matches *matches = nmq_lane_matches(batch->lane);
-    nmq_share what = {.parts = parts, .message = message};
+    nmq_outgoing what = {.parts = parts, .message = message};
     unsigned taken = 0;
 
     if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
@@ -299,7 +300,7 @@ nmq_fanout_pass_on(nmq_router *router, const nmq_delivery *delivery)
 {
     nmq_message *shared = delivery->message;
     nmq_message_parts parts = nmq_message_parts_of(shared);
-    nmq_share what = {.parts = &parts, .message = &shared};
+    nmq_outgoing what = {.parts = &parts, .message = &shared};
     nmq_batch batch;
 
     nmq_batch_begin(&batch, router, NULL, nmq_clock_now_ms());

@@ -265,7 +265,7 @@ nmq_replay_to_tap(nmq_router *router, nmq_client *tap, nmq_bytes filter, uint8_t
                                       STEP_MESSAGES);
         for (int i = 0; i < count; i++) {
             nmq_message_parts parts = nmq_message_parts_of(messages[i]);
-            const nmq_share what = {
+            const nmq_outgoing what = {
                 .parts = &parts,
                 .message = &messages[i],
                 .options = options,

@@ -51,7 +51,7 @@ look_at_some(const trial *t, uint32_t *at, nmq_session_sub *found)
 }
 
 static void
-tell_ended(const trial *t, nmq_bytes text, int before)
+log_ended(const trial *t, nmq_bytes text, int before)
 {
     const nmq_bytes id = t->client->session->client_id;
 
@@ -80,7 +80,7 @@ end_subscriptions(const trial *t)
         if (rv == 1) {
             nmq_filter filter = nmq_session_sub_filter(&found);
             (void) nmq_subscriptions_del(router, t->client, &filter);
-            tell_ended(t, found.text, ended++);
+            log_ended(t, found.text, ended++);
             nmq_free((void *) (uintptr_t) found.text.at);
         }
     }
