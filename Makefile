@@ -1,7 +1,8 @@
 # make run and make test set up all that they need; see tools/setup.
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := pyproject.toml build_ext.py $(shell find csrc -name '*.[ch]')
+SOURCES := pyproject.toml build_ext.py tools/declared.py tools/stub.py \
+    $(shell find csrc -name '*.[ch]' -o -name '*.def')
 C_FILES := $(shell find csrc tests/c -name '*.c')
 C_ALL := $(C_FILES) $(shell find bench tests/fuzz -name '*.c')
 C_HEADERS := $(shell find csrc bench tests/fuzz -name '*.h')
@@ -39,7 +40,11 @@ build/cross: tools/setup
 
 lint: build/bench
 	$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
+<<<<<<< HEAD
 	$(PY) tools/conformance.py --check && $(PY) tools/configuration.py --check && $(PY) tools/connection.py --check
+=======
+	$(PY) tools/conformance.py --check && $(PY) tools/configuration.py --check && $(PY) tools/metrics.py --check
+>>>>>>> w-route
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_ALL) $(C_HEADERS)
 	for cc in gcc clang; do for f in $(C_ALL); do $$cc $(STRICT) -c $$f -o /dev/null || exit 1; done; done
 

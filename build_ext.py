@@ -23,60 +23,82 @@ from typing import Any
 from cffi import FFI
 from setuptools import Distribution
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT))  # pip runs this file from elsewhere
+
+from tools.declared import for_cffi, for_python, tables  # noqa: E402
+from tools.stub import stub  # noqa: E402
+
+PACKAGE = ROOT / "nanomq_py"
 CSRC = ROOT / "csrc"
 SOURCES = sorted(p.relative_to(ROOT) for p in CSRC.rglob("*.c"))
-HEADERS = [Path("csrc/base/status.h"), Path("csrc/nmq.h")]
-# In the order of inclusion; what cffi cannot read (locks, atomics, attributes) stays out.
-TEST_HEADERS = [
+# What nmq.h includes, in that order; cffi reads them.
+HEADERS = [
     Path("csrc") / name
     for name in [
         "base/status.h",
-        "nmq.h",
-        "base/mem.h",
-        "base/bytes.h",
-        "base/peer.h",
-        "base/sha1.h",
-        "base/map.h",
-        "base/wheel.h",
-        "base/worker.h",
-        "base/ring.h",
-        "mqtt/varint.h",
-        "mqtt/wire.h",
-        "mqtt/packet_type.h",
-        "mqtt/props.h",
-        "mqtt/packet.h",
-        "mqtt/decode.h",
-        "mqtt/encode.h",
-        "base/ws_frame.h",
-        "mqtt/topic.h",
-        "mqtt/reason.h",
-        "mqtt/conn_state.h",
-        "store/origin.h",
-        "store/message.h",
-        "store/levels.h",
-        "store/sub_list.h",
-        "store/groups.h",
-        "store/topic_tree.h",
-        "store/retain.h",
-        "store/retain_cursor.h",
-        "store/owed.h",
-        "store/queue.h",
-        "store/inflight.h",
-        "store/outbox.h",
-        "store/aliases.h",
-        "store/session_state.h",
-        "store/session.h",
-        "store/session_subs.h",
-        "store/session_write.h",
-        "store/session_acks.h",
-        "route/acl.h",
-        "io/proxy.h",
-        "io/ws.h",
-        "net/states.h",
         "serve/question.h",
+        "route/acl_rules.h",
+        "route/event_record.h",
+        "route/kick.h",
+        "route/snapshot.h",
+        "nmq.h",
     ]
+]
+# In the order of inclusion; what cffi cannot read (locks, atomics, attributes) stays out.
+TEST_HEADERS = [
+    *HEADERS,
+    *(
+        Path("csrc") / name
+        for name in [
+            "base/mem.h",
+            "base/bytes.h",
+            "base/peer.h",
+            "base/sha1.h",
+            "base/vec.h",
+            "base/map.h",
+            "base/wheel.h",
+            "base/worker.h",
+            "base/ring.h",
+            "mqtt/varint.h",
+            "mqtt/wire.h",
+            "mqtt/packet_type.h",
+            "mqtt/props.h",
+            "mqtt/packet.h",
+            "mqtt/topic.h",
+            "mqtt/decode.h",
+            "mqtt/encode.h",
+            "base/ws_frame.h",
+            "mqtt/reason.h",
+            "mqtt/conn_state.h",
+            "store/origin.h",
+            "store/message.h",
+            "store/levels.h",
+            "store/sub_list.h",
+            "store/groups.h",
+            "store/topic_tree.h",
+            "store/retain.h",
+            "store/retain_cursor.h",
+            "store/owed.h",
+            "store/queue.h",
+            "store/inflight.h",
+            "store/outbox.h",
+            "store/aliases.h",
+            "store/session_state.h",
+            "store/session.h",
+            "store/session_subs.h",
+            "store/session_write.h",
+            "store/session_acks.h",
+            "route/acl_entry.h",
+            "route/acl.h",
+            "io/proxy.h",
+            "io/ws.h",
+            "net/states.h",
+            "serve/question_bytes.h",
+        ]
+    ),
 ]
 # Where no instruction works on 64 bits at once (ARMv6), the compiler calls libatomic.
 LIBRARIES = ["pthread"] if sys.maxsize > 2**32 else ["pthread", "atomic"]
@@ -122,6 +144,22 @@ def cdef(header: Path) -> str:
     return "\n".join(line for line in lines if not line.startswith("#"))
 
 
+def declarations(headers: list[Path]) -> str:
+    """Return all that cffi is told of the core."""
+    return "\n".join([for_cffi(tables()), *(cdef(h) for h in headers)])
+
+
+def write_declared() -> None:
+    """Write what Python needs of the declarations in C, where it is another than it was."""
+    made = {
+        PACKAGE / "core" / "declared.py": for_python(tables()),
+        PACKAGE / "_core.pyi": stub(declarations(HEADERS)),
+    }
+    for path, text in made.items():
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+
+
 def core(options: Options, *, test: bool = False) -> FFI:
     """Return the builder of the extension module."""
     headers = TEST_HEADERS if test else HEADERS
@@ -129,7 +167,7 @@ def core(options: Options, *, test: bool = False) -> FFI:
     if options.sanitize:
         macros.append(("NMQ_CHECK_STEPS", None))  # of the states of a connection
     ffi = FFI()
-    ffi.cdef("\n".join(cdef(h) for h in headers), override=test)  # headers share a few
+    ffi.cdef(declarations(headers), override=test)  # headers share a few
     ffi.set_source(
         "tests._core_test" if test else "nanomq_py._core",
         "\n".join(f'#include "{h.relative_to("csrc")}"' for h in headers),
@@ -194,6 +232,14 @@ class Incremental(build_ext):
         return list(objects)
 
 
+class BuildPython(build_py):
+    """setuptools' build_py, which finds the modules that the declarations make."""
+
+    def run(self) -> None:
+        write_declared()
+        super().run()
+
+
 class BuildCore(build_ext):
     """setuptools' build_ext, told what to build by cffi."""
 
@@ -239,6 +285,7 @@ def main() -> None:
     args = parser.parse_args()
     os.chdir(ROOT)
     options = Options(args.sanitize, args.debug, args.coverage)
+    write_declared()
     if "CC" not in os.environ and not shutil.which(
         sysconfig.get_config_var("CC").split()[0]
     ):

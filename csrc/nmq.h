@@ -1,4 +1,6 @@
-// nmq.h - all of the core that Python may call. cffi reads this file: no macros here.
+// nmq.h - all of the core that Python may call, with the headers that it includes. cffi
+// reads them: no macros there. What the tables csrc/*.def declare, build_ext.py writes out
+// for it.
 //
 //     nmq_nng_bind, nmq_net_threads      once, before anything else
 //     nmq_broker_new -> listen ... -> nmq_broker_shutdown -> nmq_broker_free
@@ -13,13 +15,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/status.h" // cffi reads it too
+#include "base/event_kind.h"
+#include "base/metrics.h"
+#include "base/options.h"
+#include "base/status.h"
+#include "serve/question.h"
+#include "route/acl_rules.h"
+#include "route/event_record.h"
+#include "route/kick.h"
+#include "route/snapshot.h"
 
 typedef struct nmq_broker nmq_broker;
-typedef struct nmq_snapshot nmq_snapshot;
-typedef struct nmq_message nmq_message;
 typedef struct nmq_tls nmq_tls;
-typedef struct nmq_acl nmq_acl;
 
 // --- nng, taken from pynng
 
@@ -40,50 +47,7 @@ void nmq_net_threads(uint32_t task_threads);
 // cannot be done; then TLS 1.3 is spoken only where 1.2 is refused.
 int nmq_nng_guard_tls(void);
 
-// --- the broker
-
-typedef struct {
-    uint32_t window;            // messages in flight to one client, 1 to 65535
-    uint32_t queue_max;         // messages that wait for one client, 1 or more
-    uint64_t queue_max_bytes;   // of them; 0: no bound
-    uint32_t subscriptions_max; // of one client; 0: no bound
-    uint32_t message_rate;      // PUBLISH packets a second from one client; 0: no bound
-    uint32_t byte_rate;         // bytes a second from one client; 0: no bound
-    uint32_t connections_max;   // in all; 0: no bound
-    uint32_t address_connections_max; // from one address; 0: no bound
-    uint64_t memory_max_bytes;        // that the process may have; 0: no bound
-    uint32_t sessions_max;            // connected or kept, in all; 0: no bound
-    uint32_t retained_max;            // retained messages; 0: no bound
-    uint64_t retained_max_bytes;      // of them; 0: no bound
-    uint32_t client_id_max_bytes;     // of a client identifier; 0: no bound
-    uint32_t connect_max_bytes;       // of a CONNECT besides its will; 0: no bound
-    uint32_t keep_alive_max_s;        // of a 5.0 client, 0 to 65535; 0: no bound
-    uint32_t groups_max;              // shared subscriptions of one client; 0: no bound
-    uint32_t filters_max;             // in one SUBSCRIBE or UNSUBSCRIBE; 0: no bound
-    uint32_t packet_max_bytes;        // largest packet from a client, 128 to 268435460
-    uint32_t send_packet_max_bytes;   // largest packet to a client, 128 to 268435460
-    uint32_t user_properties_max;     // in one packet; 0: no bound
-    uint32_t topic_levels_max;        // of a topic name or filter, 1 or more
-    uint32_t topic_alias_max;         // Topic Aliases that a client may set, 0 to 65535
-    uint32_t send_topic_alias_max;    // Topic Aliases that the broker sets, 0 to 65535
-    uint32_t receive_maximum;         // QoS 1 and 2 of a client at once, 1 to 65535
-    uint32_t outbox_max_bytes;        // that wait for one connection before publishers wait
-    uint32_t hold_ms;                 // how long publishers wait for a slow subscriber
-    uint32_t connect_timeout_ms;      // from accept to CONNECT
-    uint32_t keep_alive_permille;     // of the keep alive until a silent client is closed
-    uint32_t retry_interval_s;        // QoS 1 and 2 again, before MQTT 5.0; 0: never
-    uint32_t expiry_max_s;            // session expiry cap; 0xffffffff: none
-    uint32_t answer_timeout_ms;       // for a question (NMQ_EVENT_AUTH)
-    uint8_t qos_max;                  // of a message from a client and of a subscription
-    bool retain_available;
-    bool wildcards_available; // in Topic Filters
-    bool shared_available;
-    bool subscription_ids_available;
-    bool strict_client_ids;           // 1 to 23 letters and digits, nothing else
-    bool empty_client_ids;            // assign one to a client that has none
-    const char *response_information; // for clients that ask, copied; NULL: none
-    int32_t log_level;                // enum nmq_log_level (base/log.h)
-} nmq_options;
+// --- the broker. Its options: csrc/options.def
 
 // Returns NMQ_OK, NMQ_EINVAL for an option out of its range, NMQ_ENOMEM or NMQ_EIO.
 int nmq_broker_new(const nmq_options *options, nmq_broker **out);
@@ -208,46 +172,10 @@ int nmq_broker_publish(nmq_broker *broker, const char *topic_name, size_t topic_
 int nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_len,
                     uint8_t reason_code);
 
-// The answer to a question (NMQ_EVENT_AUTH).
-typedef struct {
-    uint64_t number;     // of the question
-    uint8_t reason_code; // 0: let it in; 0x18: go on with AUTH; others refuse it
-    const char *data;    // Authentication Data for the client; NULL: none
-    size_t data_len;
-    const char *user_name; // who it proved to be; NULL: as CONNECT says
-    size_t user_name_len;
-    bool foreign; // by a method with users of its own: nmq_broker_kick_users spares it
-} nmq_answer;
-
 // Returns NMQ_OK, or NMQ_ENOENT when nobody waits under that number any more.
 int nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer);
 
-// --- access rules
-
-// One rule. Texts are NUL-terminated and copied; NULL: any.
-typedef struct {
-    bool allow;
-    bool publish; // applies to publishing
-    bool subscribe;
-    const char *client_id;
-    const char *user_name;
-    uint8_t address[16];       // of the client, in network order
-    uint8_t address_len;       // 4, 16, or 0: any
-    uint8_t prefix_bits;       // how many of its bits count
-    const char *const *topics; // Topic Filters; levels %c and %u: client id, user name
-    size_t topic_count;
-} nmq_acl_rule;
-
-typedef struct {
-    const nmq_acl_rule *at; // in order: the first that applies decides
-    size_t count;
-    bool otherwise;        // what holds when none applies: true allows
-    bool deny_disconnects; // a client that does what it may not is disconnected
-} nmq_acl_rules;
-
-// Copies the rules. Returns them with one reference, or NULL when memory is out.
-nmq_acl *nmq_acl_new(const nmq_acl_rules *rules);
-void nmq_acl_unref(nmq_acl *acl); // takes NULL
+// --- access rules: route/acl_rules.h
 
 // Puts these rules in force at once, for clients that are connected too, and takes the
 // reference; NULL: everything is allowed. What they end of what is there already ends with
@@ -263,70 +191,11 @@ void nmq_broker_set_acl(nmq_broker *broker, nmq_acl *acl);
 // clients connect again.
 int nmq_broker_judge(nmq_broker *broker);
 
-// Whose connections end, because he may not come in any more. Those are not meant whom a
-// certificate stands for, or a method with users of its own.
-typedef struct {
-    const char *const *user_names; // NUL-terminated
-    size_t user_name_count;
-    bool every_user;           // all that have a user name
-    bool others;               // all that have another user name than those
-    const uint32_t *listeners; // numbers: who came there without a user name; 0: before
-    size_t listener_count;
-    bool with_names; // and who came there with one
-    bool wills;      // are sent; else they are dropped, those of clients that are away too
-    uint8_t reason_code;
-} nmq_kick;
-
 // Disconnects them, one after the other. Their sessions stay. Blocks as long as that takes.
 // Returns how many, or NMQ_ENOMEM with nobody disconnected.
 int nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom);
 
 // --- taps and events
-
-enum nmq_event_kind {
-    NMQ_EVENT_LOG = 1,      // code: level; text: the line
-    NMQ_EVENT_MESSAGE = 2,  // number: the tap's; code: 1 when retained; a message
-    NMQ_EVENT_AUTH = 3,     // number: to answer with; code: 0 CONNECT, 0x18 an AUTH that
-                            // goes on, 0x19 one that begins again; see nmq_event_auth
-    NMQ_EVENT_AUTH_END = 4, // number: of an exchange by AUTH whose connection is gone
-    NMQ_EVENT_DROPPED = 5,  // a session's queue was full; number: messages that it has lost
-                            // so far; text: its client identifier. Once a minute a client
-};
-
-typedef struct {
-    uint32_t kind;
-    int32_t code;
-    uint64_t number;
-    uint32_t text_len;
-    char *text;           // not NUL-safe: text_len counts
-    nmq_message *message; // NULL unless kind says so
-} nmq_event;
-
-typedef struct {
-    const char *topic_name; // borrowed from the event
-    size_t topic_len;
-    const char *payload;
-    size_t payload_len;
-    uint8_t qos;
-    bool retain; // as published
-} nmq_message_view;
-
-// What a client that asks to come in said of itself; slices borrow from the event.
-typedef struct {
-    uint32_t listener;   // number of the one that it came through
-    const char *address; // where it is, as text; empty: on this machine (IPC)
-    size_t address_len;
-    const char *client_id;
-    size_t client_id_len;
-    const char *user_name; // NULL: none
-    size_t user_name_len;
-    const char *password; // NULL: none
-    size_t password_len;
-    const char *method; // Authentication Method; NULL: none
-    size_t method_len;
-    const char *data; // Authentication Data, up to 1024 bytes; NULL: none
-    size_t data_len;
-} nmq_credentials;
 
 // Copies messages that match the filter to the ring from now on, retained ones first.
 // Returns NMQ_OK, NMQ_EFILTER, NMQ_EINVAL or NMQ_ENOMEM. *number identifies the tap.
@@ -349,80 +218,11 @@ void nmq_event_auth(const nmq_event *event, nmq_credentials *out);     // NMQ_EV
 
 // --- snapshots
 
-typedef struct {
-    uint64_t messages_in;      // PUBLISH packets from clients
-    uint64_t messages_out;     // PUBLISH packets delivered to clients
-    uint64_t messages_dropped; // PUBLISH packets with nobody to take them, or not delivered
-    uint64_t packets_in;       // of every type
-    uint64_t packets_out;      // of every type
-    uint64_t payload_in;       // bytes, of PUBLISH packets
-    uint64_t payload_out;      // bytes, of PUBLISH packets
-    uint64_t bytes_in;
-    uint64_t bytes_out;
-    uint64_t connects; // CONNECT packets
-    uint64_t connections_accepted;
-    uint64_t connections_open;
-    uint64_t events_dropped;   // records for Python that found the ring full
-    uint64_t sessions_expired; // sessions whose expiry interval ran out
-    uint64_t clients;          // sessions, connected or kept
-    uint64_t clients_max;      // the most there were at once
-    uint64_t connected;
-    uint64_t subscribers;          // connected clients with a subscription
-    uint64_t subscriptions;        // shared ones too
-    uint64_t shared_subscriptions; // of each member
-    uint64_t retained;
-    uint64_t stored;       // messages kept for any reason, in this process
-    uint64_t stored_bytes; // their size
-    uint64_t held_bytes;   // memory that the core holds, for all purposes
-    // What limits did.
-    uint64_t refused_connections;   // over the bound of connections in all
-    uint64_t refused_listener;      // over a listener's bound
-    uint64_t refused_address;       // over the bound of one address
-    uint64_t starved;               // accepts that found no descriptor or memory
-    uint64_t connect_timeouts;      // connections without a CONNECT in time
-    uint64_t keep_alive_timeouts;   // clients that were silent for too long
-    uint64_t packets_too_large;     // over the Maximum Packet Size
-    uint64_t topics_too_deep;       // over the levels of a topic
-    uint64_t subscriptions_refused; // over the subscriptions of a client
-    uint64_t receive_max_exceeded;  // over the Receive Maximum
-    uint64_t queue_full;            // messages that found a client's queue full
-    uint64_t rate_waits;            // times that a client over its rate had to wait
-    uint64_t slow_consumers;        // times that a client was found too slow
-    uint64_t memory_cuts;           // connections cut for holding the most memory
-    // What access rules and users ended that was allowed before.
-    uint64_t subscriptions_ended;
-    uint64_t messages_denied; // that waited, or were wills
-    uint64_t users_ended;     // connections whose user may not come in any more
-    // What bounds of all refused, and memory.
-    uint64_t memory_shortages;    // times that memory became short
-    uint64_t memory_refused;      // packets and connections refused while it was
-    uint64_t refused_sessions;    // CONNECT packets over the bound of sessions
-    uint64_t refused_client_ids;  // client identifiers that were too long
-    uint64_t refused_retained;    // messages over the bounds of what is retained
-    uint64_t refused_groups;      // over the shared subscriptions of a client
-    uint64_t refused_filters;     // packets with too many Topic Filters
-    uint64_t connects_too_large;  // CONNECT packets that were too large
-    uint64_t keep_alives_lowered; // 5.0 clients that asked for a longer keep alive
-} nmq_stats;
-
+// What is counted and measured, as of now: csrc/metrics.def.
 void nmq_broker_stats(nmq_broker *broker, nmq_stats *out);
 
-// Who holds memory, in bytes. What several share counts for each of them, and what the core
-// holds for other purposes is in `total` alone.
-typedef struct {
-    uint64_t total;         // what is compared with max
-    uint64_t max;           // memory_max_bytes
-    uint64_t retained;      // retained messages
-    uint64_t sessions;      // clients, and messages that wait or are in flight
-    uint64_t wills;         // of clients that are connected, or whose will waits
-    uint64_t subscriptions; // of all kinds
-    uint64_t connections;   // buffers of connections, in and out
-    uint64_t tls;           // of connections with TLS, at what they are known to cost
-    uint64_t other;         // as nmq_set_other_bytes said
-    uint8_t level;          // 0: fine; 1: short, growth is refused; 2: out
-} nmq_memory;
-
-// It looks at each client and connection: for a call every few seconds.
+// Who holds memory: csrc/metrics.def. It looks at each client and connection: for a call
+// every few seconds.
 void nmq_broker_memory(nmq_broker *broker, nmq_memory *out);
 
 // Tells what the process takes besides what the cores hold (nmq_held_bytes); it counts
@@ -451,42 +251,7 @@ void nmq_set_arenas(uint32_t count);
 // processes may read it. exec forgets it.
 void nmq_set_dumpable(bool dumpable);
 
-typedef struct {
-    uint64_t number;
-    const char *client_id; // texts are the snapshot's
-    size_t client_id_len;
-    const char *user_name; // NULL: none
-    size_t user_name_len;
-    const char *peer; // address and port, NUL-terminated
-    uint32_t first_subscription;
-    uint32_t subscription_count;
-    uint32_t expiry_interval_s; // 0xffffffff: never
-    uint32_t queued;            // messages that wait
-    uint32_t in_flight;
-    uint16_t keep_alive_s;
-    uint8_t version; // protocol level: 3, 4 or 5
-    bool connected;
-    bool clean_start;
-    int64_t connected_at_ms;    // wall clock
-    int64_t disconnected_at_ms; // wall clock, 0: never
-    uint64_t messages_received; // PUBLISH packets from the client
-    uint64_t messages_sent;     // PUBLISH packets delivered to it
-    uint64_t messages_dropped;
-} nmq_client_info;
-
-typedef struct {
-    const char *filter; // as subscribed
-    size_t filter_len;
-    uint32_t identifier; // 0: none
-    uint8_t options;
-} nmq_subscription_info;
-
 // All clients in order of birth, and their subscriptions, as of one moment each. No lock is
-// held for the whole of it. Returns NMQ_OK or NMQ_ENOMEM; free *out.
+// held for the whole of it. Returns NMQ_OK or NMQ_ENOMEM; nmq_snapshot_free
+// frees *out.
 int nmq_snapshot_new(nmq_broker *broker, nmq_snapshot **out);
-void nmq_snapshot_free(nmq_snapshot *snapshot); // takes NULL
-
-// Arrays that live as long as the snapshot; *count gets their length.
-const nmq_client_info *nmq_snapshot_clients(const nmq_snapshot *snapshot, size_t *count);
-const nmq_subscription_info *nmq_snapshot_subscriptions(const nmq_snapshot *snapshot,
-                                                        size_t *count);

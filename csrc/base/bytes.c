@@ -101,6 +101,13 @@ nmq_bytes_copy(nmq_bytes in, nmq_bytes *out)
     return NMQ_OK;
 }
 
+void
+nmq_bytes_free(nmq_bytes *owned)
+{
+    nmq_free((void *) (uintptr_t) owned->at);
+    *owned = (nmq_bytes){0};
+}
+
 uint8_t *
 nmq_buf_reserve(nmq_buf *buf, size_t more)
 {

@@ -27,9 +27,10 @@ nmq_bytes nmq_bytes_of(const char *text);
 // names that collide.
 uint64_t nmq_bytes_hash(nmq_bytes in);
 
-// Copies `in` to the heap with a NUL behind it; *out is owned, free its `at` with nmq_free.
-// Returns NMQ_OK or NMQ_ENOMEM.
+// Copies `in` to the heap with a NUL behind it; *out is owned: nmq_bytes_free. Returns
+// NMQ_OK or NMQ_ENOMEM.
 int nmq_bytes_copy(nmq_bytes in, nmq_bytes *out);
+void nmq_bytes_free(nmq_bytes *owned); // a zeroed one too, and leaves one
 
 // Makes room for `more` bytes behind len, growing by doubling. Returns where they go, or
 // NULL when memory is out (the buffer is as it was). The caller adds to len itself.

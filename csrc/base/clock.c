@@ -29,6 +29,15 @@ nmq_clock_now_ms(void)
     return read_ms(CLOCK_MONOTONIC_COARSE);
 }
 
+int64_t
+nmq_clock_wall_ms(void)
+{
+    struct timespec t;
+
+    (void) clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t) t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
 bool
 nmq_clock_is_due(int64_t *last_ms, int64_t now_ms, int64_t pause_ms)
 {

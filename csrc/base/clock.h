@@ -15,6 +15,9 @@ typedef struct nmq_clock nmq_clock;
 // Milliseconds of the monotonic clock, at a resolution of a few.
 int64_t nmq_clock_now_ms(void);
 
+// Milliseconds of the wall clock since 1970, for people to read: it may be set at any time.
+int64_t nmq_clock_wall_ms(void);
+
 // Whether something that many threads could do, and none too often, is due: `pause_ms`
 // after *last_ms, atomic, when it was done last; 0: never. One caller gets true.
 bool nmq_clock_is_due(int64_t *last_ms, int64_t now_ms, int64_t pause_ms);

@@ -1,6 +1,7 @@
 #include "base/map.h"
 
 #include "base/mem.h"
+#include "base/probe.h"
 #include "base/status.h"
 
 enum { FIRST_CAP = 16 };
@@ -61,20 +62,21 @@ nmq_map_put(nmq_map *map, nmq_bytes key, void *value)
     return NMQ_OK;
 }
 
-// Moves later entries of the run back, so that no search stops at the hole too early.
-static void
-close_hole(nmq_map *map, size_t hole)
+static size_t
+home_of(const void *table, size_t at)
 {
-    size_t mask = map->cap - 1;
+    const nmq_map *map = table;
 
-    for (size_t i = (hole + 1) & mask; map->slots[i].value != NULL; i = (i + 1) & mask) {
-        size_t home = (size_t) map->slots[i].hash & mask;
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            map->slots[hole] = map->slots[i];
-            hole = i;
-        }
-    }
-    map->slots[hole] = (nmq_map_slot){0};
+    return map->slots[at].value != NULL ? (size_t) map->slots[at].hash & (map->cap - 1)
+                                        : NMQ_PROBE_FREE;
+}
+
+static void
+move(void *table, size_t to, size_t from)
+{
+    nmq_map_slot *slots = ((nmq_map *) table)->slots;
+
+    slots[to] = slots[from];
 }
 
 void *
@@ -86,7 +88,8 @@ nmq_map_del(nmq_map *map, nmq_bytes key)
     size_t i = find(map, key, nmq_bytes_hash(key));
     void *value = map->slots[i].value;
     if (value != NULL) {
-        close_hole(map, i);
+        i = nmq_probe_close(map, map->cap - 1, i, home_of, move);
+        map->slots[i] = (nmq_map_slot){0};
         map->count--;
     }
     return value;

@@ -14,28 +14,28 @@
 typedef int decoder(nmq_wire *wire, uint8_t version, nmq_packet *out);
 
 bool
-nmq_packet_next_subscription(nmq_bytes *list, nmq_bytes *topic_filter, uint8_t *options)
+nmq_packet_next_subscription(nmq_bytes *list, nmq_filter *filter, uint8_t *options)
 {
     nmq_wire wire = {.rest = *list};
 
     if (list->len == 0) {
         return false;
     }
-    *topic_filter = nmq_wire_binary(&wire);
+    *filter = nmq_filter_split(nmq_wire_binary(&wire));
     *options = nmq_wire_u8(&wire);
     *list = wire.rest;
     return !wire.failed;
 }
 
 bool
-nmq_packet_next_filter(nmq_bytes *list, nmq_bytes *topic_filter)
+nmq_packet_next_filter(nmq_bytes *list, nmq_filter *filter)
 {
     nmq_wire wire = {.rest = *list};
 
     if (list->len == 0) {
         return false;
     }
-    *topic_filter = nmq_wire_binary(&wire);
+    *filter = nmq_filter_split(nmq_wire_binary(&wire));
     *list = wire.rest;
     return !wire.failed;
 }

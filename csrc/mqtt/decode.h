@@ -7,6 +7,7 @@
 #pragma once
 #include "base/bytes.h"
 #include "mqtt/packet.h"
+#include "mqtt/topic.h"
 
 // Reads the fixed header at the front of `in` and so the size of the whole packet.
 // Returns the header's bytes (2 to 5) and sets *size to header and body together; 0 if `in`
@@ -24,9 +25,9 @@ int nmq_decode(nmq_bytes in, uint8_t version, nmq_packet *out);
 // the bytes of its fixed header. Never returns 0.
 int nmq_decode_whole(nmq_bytes whole, size_t header, uint8_t version, nmq_packet *out);
 
-// Takes the next filter of a checked SUBSCRIBE's list off the front, with its options.
-bool nmq_packet_next_subscription(nmq_bytes *list, nmq_bytes *topic_filter,
-                                  uint8_t *options);
+// Takes the next filter of a checked SUBSCRIBE's list off the front, taken apart, with its
+// options.
+bool nmq_packet_next_subscription(nmq_bytes *list, nmq_filter *filter, uint8_t *options);
 
-// Takes the next filter of a checked UNSUBSCRIBE's list off the front.
-bool nmq_packet_next_filter(nmq_bytes *list, nmq_bytes *topic_filter);
+// Takes the next filter of a checked UNSUBSCRIBE's list off the front, taken apart.
+bool nmq_packet_next_filter(nmq_bytes *list, nmq_filter *filter);

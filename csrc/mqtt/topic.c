@@ -61,22 +61,51 @@ nmq_filter_check(nmq_bytes topic_filter)
     return true;
 }
 
+static const char share[] = "$share/";
+
+_Static_assert(sizeof share - 1 == NMQ_SHARE_BYTES, "the length of it");
+
+bool
+nmq_filter_is_shared(nmq_bytes text)
+{
+    return text.len >= NMQ_SHARE_BYTES && memcmp(text.at, share, NMQ_SHARE_BYTES) == 0;
+}
+
+// Without a second "/" the filter's at is NULL.
+nmq_filter
+nmq_filter_split(nmq_bytes text)
+{
+    nmq_filter out = {.filter = text, .text = text};
+
+    if (nmq_filter_is_shared(text)) {
+        out.filter = (nmq_bytes){text.at + NMQ_SHARE_BYTES, text.len - NMQ_SHARE_BYTES};
+        (void) nmq_topic_next_level(&out.filter, &out.group);
+    }
+    return out;
+}
+
+nmq_filter
+nmq_filter_join(nmq_bytes text, size_t group_len)
+{
+    size_t before = group_len > 0 ? NMQ_SHARE_BYTES + group_len + 1 : 0;
+    nmq_filter out = {.filter = {text.at + before, text.len - before}, .text = text};
+
+    if (before > 0) {
+        out.group = (nmq_bytes){text.at + NMQ_SHARE_BYTES, group_len};
+    }
+    return out;
+}
+
 int
 nmq_filter_parse(nmq_bytes text, nmq_filter *out)
 {
-    static const char share[] = "$share/";
-    const size_t prefix = sizeof share - 1;
-    nmq_filter parsed = {.filter = text, .text = text};
+    nmq_filter parsed = nmq_filter_split(text);
+    nmq_bytes group = parsed.group;
 
-    if (text.len >= prefix && memcmp(text.at, share, prefix) == 0) {
-        nmq_bytes rest = {text.at + prefix, text.len - prefix};
-        if (!nmq_topic_next_level(&rest, &parsed.group) ||
-            parsed.group.len == 0 ||                                      // [MQTT-4.8.2-1]
-            has_byte(parsed.group, '+') || has_byte(parsed.group, '#') || // [MQTT-4.8.2-2]
-            rest.at == NULL) {
-            return NMQ_EFILTER;
-        }
-        parsed.filter = rest;
+    if (group.at != NULL &&
+        (group.len == 0 ||                                // [MQTT-4.8.2-1]
+         has_byte(group, '+') || has_byte(group, '#'))) { // [MQTT-4.8.2-2]
+        return NMQ_EFILTER;
     }
     if (text.len > NMQ_TOPIC_MAX_BYTES || !nmq_filter_check(parsed.filter)) {
         return NMQ_EFILTER;

@@ -2,7 +2,10 @@
 #pragma once
 #include "base/bytes.h"
 
-enum { NMQ_TOPIC_MAX_BYTES = 65535 };
+enum {
+    NMQ_TOPIC_MAX_BYTES = 65535,
+    NMQ_SHARE_BYTES = 7, // of "$share/"
+};
 
 // A filter as subscribed, taken apart: "$share/g/a/#" is group "g", filter "a/#".
 // group.at is NULL for a subscription that is not shared.
@@ -20,6 +23,14 @@ bool nmq_filter_check(nmq_bytes topic_filter);
 // Splits and checks. Returns NMQ_OK, or NMQ_EFILTER for one that is malformed. The parts
 // borrow from `text`.
 int nmq_filter_parse(nmq_bytes text, nmq_filter *out);
+
+// Splits one that was checked before.
+nmq_filter nmq_filter_split(nmq_bytes text);
+
+// Whether the text begins with "$share/"; puts one together again that was split into a
+// group of that length, 0: not shared, and the rest.
+bool nmq_filter_is_shared(nmq_bytes text);
+nmq_filter nmq_filter_join(nmq_bytes text, size_t group_len);
 
 // Whether a valid filter has "+" or "#" for a level.
 bool nmq_filter_has_wildcard(nmq_bytes topic_filter);

@@ -22,12 +22,15 @@
 #include "net/listener.h"
 #include "net/role.h"
 #include "net/states.h"
+#include "route/sessions.h"
 
 // What all connections of one broker share.
 typedef struct {
     const nmq_role *role;
     void *role_arg; // of the role
     nmq_router *router;
+    nmq_sessions *sessions;
+    uint8_t *memory; // NMQ_LIVE, set by nmq_memory_look: enum nmq_memory_level
     const nmq_log *log;
     nmq_counters *counters;
     nmq_clock *clock;

@@ -7,16 +7,21 @@
 enum { STRANGERS_MAX = 64 }; // while memory is out
 
 void
-nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options,
+nmq_conns_init(nmq_conns *conns, nmq_sessions *sessions, uint8_t *memory,
                const nmq_role *role, void *role_arg)
 {
+    nmq_router *router = sessions->router;
+    const nmq_options *options = router->options;
+
     *conns = (nmq_conns){
         .role = role,
         .role_arg = role_arg,
         .router = router,
+        .sessions = sessions,
+        .memory = memory,
         .log = router->log,
         .counters = router->counters,
-        .clock = router->clock,
+        .clock = sessions->clock,
         .options = options,
     };
     nmq_gate_init(&conns->gate, router->log, router->counters, options);
@@ -45,7 +50,7 @@ nmq_conns_add(nmq_conns *conns, nmq_conn *conn)
     conns->open++;
     (void) pthread_mutex_unlock(&conns->lock);
     uint32_t strangers = __atomic_add_fetch(&conns->strangers, 1, __ATOMIC_RELAXED);
-    if (strangers > STRANGERS_MAX && NMQ_LIVE(conns->router->memory) == NMQ_MEMORY_OUT) {
+    if (strangers > STRANGERS_MAX && NMQ_LIVE(*conns->memory) == NMQ_MEMORY_OUT) {
         nmq_counters_add(conns->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
         in = false;
     }

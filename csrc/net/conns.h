@@ -6,8 +6,9 @@
 #pragma once
 #include "net/conn.h"
 
-// With the log, counters and clock that the router has. role_arg is the role's.
-void nmq_conns_init(nmq_conns *conns, nmq_router *router, const nmq_options *options,
+// With what the sessions use, which is the broker's and outlives it. role_arg is the
+// role's.
+void nmq_conns_init(nmq_conns *conns, nmq_sessions *sessions, uint8_t *memory,
                     const nmq_role *role, void *role_arg);
 void nmq_conns_fini(nmq_conns *conns);
 

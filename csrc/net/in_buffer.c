@@ -38,7 +38,7 @@ room_for_packet(const nmq_conn *conn)
 static int
 choose_in(const nmq_conn *conn, size_t *want)
 {
-    bool is_short = NMQ_LIVE(conn->conns->router->memory) != NMQ_MEMORY_FINE;
+    bool is_short = NMQ_LIVE(*conn->conns->memory) != NMQ_MEMORY_FINE;
     const nmq_buf *in = &conn->in;
     size_t room = conn->plain > 0 ? room_for_packet(conn) : 0;
     size_t least = conn->client != NULL ? IN_CAP_LEAST : IN_CAP_SHORT;
@@ -87,7 +87,7 @@ nmq_in_buffer_prepare(nmq_conn *conn)
 static size_t
 in_cap_max(const nmq_conn *conn)
 {
-    size_t part = NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes) / 4;
+    size_t part = NMQ_LIVE(conn->conns->options->outbox_max_bytes) / 4;
 
     if (conn->client == NULL) {
         return IN_CAP_STRANGER;

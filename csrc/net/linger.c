@@ -46,7 +46,7 @@ nmq_linger_look(nmq_conn *conn, int64_t now_ms)
 void
 nmq_linger_allow(nmq_conn *conn)
 {
-    conn->lingers = NMQ_LIVE(conn->conns->router->memory) == NMQ_MEMORY_FINE;
+    conn->lingers = NMQ_LIVE(*conn->conns->memory) == NMQ_MEMORY_FINE;
 }
 
 void

@@ -7,7 +7,6 @@
 #include "net/conns.h"
 #include "net/park.h"
 #include "net/send.h"
-#include "route/registry_list.h"
 
 enum {
     LOOK_MS = 100,             // while memory is short
@@ -71,15 +70,15 @@ became_short(nmq_conns *conns, uint64_t total, uint64_t max, int64_t now_ms)
             "take more is refused",
             (unsigned long long) total, (unsigned long long) max);
     }
-    (void) nmq_clock_arm(router->clock, &conns->short_timer, now_ms + LOOK_MS);
+    (void) nmq_clock_arm(conns->clock, &conns->short_timer, now_ms + LOOK_MS);
 }
 
 void
 nmq_memory_look(nmq_conns *conns)
 {
     nmq_router *router = conns->router;
-    uint64_t max = NMQ_LIVE(router->limits.memory_max_bytes);
-    uint8_t now = NMQ_LIVE(router->memory);
+    uint64_t max = NMQ_LIVE(router->options->memory_max_bytes);
+    uint8_t now = NMQ_LIVE(*router->memory);
     uint8_t level = NMQ_MEMORY_FINE;
     uint64_t total = 0;
 
@@ -91,7 +90,7 @@ nmq_memory_look(nmq_conns *conns)
         level = resident > level ? resident : level;
     }
     if (level != now &&
-        __atomic_exchange_n(&router->memory, level, __ATOMIC_RELAXED) == NMQ_MEMORY_FINE &&
+        __atomic_exchange_n(conns->memory, level, __ATOMIC_RELAXED) == NMQ_MEMORY_FINE &&
         level != NMQ_MEMORY_FINE) {
         became_short(conns, total, max, nmq_clock_now_ms());
     }
@@ -165,7 +164,7 @@ cut_largest(nmq_conns *conns)
 {
     uint64_t bytes;
 
-    uint64_t max = NMQ_LIVE(conns->router->limits.memory_max_bytes);
+    uint64_t max = NMQ_LIVE(conns->options->memory_max_bytes);
     if (max == 0 || level_of(total_bytes(), max, NMQ_MEMORY_FINE) != NMQ_MEMORY_OUT ||
         !nmq_clock_is_due(&conns->cut_ms, nmq_clock_now_ms(), CUT_PAUSE_MS)) {
         return;
@@ -216,8 +215,8 @@ static void
 wait_on(nmq_conn *conn, int64_t now_ms)
 {
     nmq_router *router = conn->conns->router;
-    bool is_short = NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE;
-    int64_t hold_ms = NMQ_LIVE(router->limits.hold_ms);
+    bool is_short = NMQ_LIVE(*router->memory) != NMQ_MEMORY_FINE;
+    int64_t hold_ms = NMQ_LIVE(router->options->hold_ms);
 
     nmq_conn_forgive_silence(conn);
     bool closing = nmq_conn_is_closing(conn);
@@ -253,7 +252,7 @@ fire(nmq_timer *timer)
         waiting = next != NULL ? nmq_conn_of(next) : NULL;
         wait_on(conn, now_ms);
     }
-    if (NMQ_LIVE(conns->router->memory) != NMQ_MEMORY_FINE) {
+    if (NMQ_LIVE(*conns->memory) != NMQ_MEMORY_FINE) {
         (void) nmq_clock_arm(conns->clock, timer, now_ms + LOOK_MS);
     }
 }
@@ -279,10 +278,10 @@ connection_bytes(nmq_conns *conns)
 }
 
 static void
-add_sessions(nmq_router *router, nmq_memory *out)
+add_sessions(nmq_registry *registry, nmq_memory *out)
 {
     nmq_client **all;
-    int n = nmq_registry_all(router, &all);
+    int n = nmq_registry_all(registry, &all);
 
     for (int i = 0; i < n; i++) {
         (void) pthread_mutex_lock(&all[i]->lock);
@@ -305,17 +304,15 @@ nmq_memory_report(nmq_conns *conns, nmq_memory *out)
 
     *out = (nmq_memory){
         .total = total_bytes(),
-        .max = NMQ_LIVE(router->limits.memory_max_bytes),
+        .max = NMQ_LIVE(router->options->memory_max_bytes),
         .subscriptions = nmq_counters_sum(router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES),
         .connections = connection_bytes(conns),
         .tls = nmq_mem_foreign_held(),
         .other = nmq_mem_other(),
-        .level = NMQ_LIVE(router->memory),
+        .level = NMQ_LIVE(*router->memory),
     };
-    add_sessions(router, out);
-    (void) pthread_mutex_lock(&router->retain_lock);
-    out->retained = nmq_retain_bytes(router->retain);
-    (void) pthread_mutex_unlock(&router->retain_lock);
+    add_sessions(&conns->sessions->registry, out);
+    out->retained = nmq_retained_bytes(router->retained);
 }
 
 void

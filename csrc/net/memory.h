@@ -4,7 +4,7 @@
 //            │
 //     fine ──┴─ max_memory ─> short: growth is refused ── + 5 % ─> out: cuts, too
 //
-// Refused are: a CONNECT that needs a session (connect.c, registry.c), a new subscription
+// Refused are: a CONNECT that needs a session (connect.c, sessions.c), a new subscription
 // (subscriptions.c), a message that would have to be kept (publish.c, shortage.c), and the
 // buffer for a large packet (recv.c). What a session holds is never dropped for memory: it
 // was acknowledged.

@@ -27,7 +27,7 @@ bool
 nmq_park_for_answers(nmq_conn *conn, int64_t now_ms)
 {
     nmq_link *link = &conn->link;
-    size_t max = NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes);
+    size_t max = NMQ_LIVE(conn->conns->options->outbox_max_bytes);
 
     (void) nmq_link_ref(link); // whoever goes on may end it all
     (void) pthread_mutex_lock(&link->lock);
@@ -49,7 +49,7 @@ void
 nmq_park_answers_gone(nmq_conn *conn, bool always)
 {
     nmq_link *link = &conn->link;
-    size_t max = NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes);
+    size_t max = NMQ_LIVE(conn->conns->options->outbox_max_bytes);
 
     (void) pthread_mutex_lock(&link->lock);
     bool goes_on = nmq_conn_recv(conn) == NMQ_RECV_ANSWERS &&
@@ -68,7 +68,7 @@ bool
 nmq_park_look(nmq_conn *conn, int64_t now_ms)
 {
     nmq_link *link = &conn->link;
-    uint32_t hold_ms = NMQ_LIVE(conn->conns->router->limits.hold_ms);
+    uint32_t hold_ms = NMQ_LIVE(conn->conns->options->hold_ms);
 
     (void) pthread_mutex_lock(&link->lock);
     bool waits = nmq_conn_recv(conn) == NMQ_RECV_ANSWERS;

@@ -16,6 +16,7 @@
 #include "net/park.h"
 #include "net/rate.h"
 #include "net/send.h"
+#include "route/deliver.h"
 
 enum { OUT_BYTES = 16 << 20 }; // written to subscribers before they are flushed
 
@@ -217,7 +218,7 @@ all_packets(nmq_conn *conn, nmq_batch *batch, bool grew)
 static bool
 wait_for_subscriber(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
 {
-    nmq_patience patience = nmq_router_patience(conn->conns->router, now_ms);
+    nmq_patience patience = nmq_deliver_patience(conn->conns->options, now_ms);
     bool first = false;
 
     if (congested == NULL) {
@@ -255,7 +256,7 @@ settle(nmq_conn *conn, const nmq_batch *batch)
         bool relieve = link->stuck || (link->wait != NULL && link->wait->held != NULL);
         (void) pthread_mutex_unlock(&link->lock);
         if (relieve) {
-            nmq_link_relieve(link, NMQ_LIVE(router->limits.outbox_max_bytes), false);
+            nmq_link_relieve(link, NMQ_LIVE(router->options->outbox_max_bytes), false);
         }
         conn->acked = false;
     }

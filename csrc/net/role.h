@@ -12,7 +12,7 @@
 // Threads  the receive side, where nothing else is said. Without a lock, but for farewell.
 #pragma once
 #include "mqtt/packet.h"
-#include "route/router.h"
+#include "route/batch.h"
 
 typedef struct nmq_conn nmq_conn;
 

@@ -9,7 +9,7 @@
 #include "net/rate.h"
 #include "net/wrap.h"
 #include "route/deliver.h"
-#include "route/retained.h"
+#include "route/replay.h"
 
 enum { OUTBOX_KEEP_BYTES = 0 }; // an idle connection holds no outbox
 
@@ -28,17 +28,18 @@ pump(nmq_conn *conn, nmq_client *client)
     link->pump_due = false;
     if (client->link == link && !link->closed) {
         nmq_session *session = client->session;
-        int rv = nmq_session_pump(session, &link->outbox,
-                                  NMQ_LIVE(router->limits.outbox_max_bytes), batch.now_ms);
+        int rv =
+            nmq_session_pump(session, &link->outbox,
+                             NMQ_LIVE(router->options->outbox_max_bytes), batch.now_ms);
         if (rv == NMQ_OK && session->owed != NULL) {
-            yields = nmq_retained_pump(&batch, client, link) && link->outbox.total == 0;
+            yields = nmq_replay_pump(&batch, client, link) && link->outbox.total == 0;
             nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DROPPED,
                              batch.messages_dropped);
         }
         if (rv == NMQ_OK) {
             nmq_deliver_note(session, link);
         }
-        nmq_client_count_sent(client);
+        nmq_client_count_sent(client, router->counters);
     }
     (void) pthread_mutex_unlock(&link->lock);
     (void) pthread_mutex_unlock(&client->lock);
@@ -128,8 +129,7 @@ sends_done(nmq_conn *conn, bool last)
     }
     (void) pthread_mutex_unlock(&link->lock);
     if (relieve) {
-        nmq_link_relieve(link, NMQ_LIVE(conn->conns->router->limits.outbox_max_bytes),
-                         false);
+        nmq_link_relieve(link, NMQ_LIVE(conn->conns->options->outbox_max_bytes), false);
     }
     if (lingers) {
         nmq_linger_finish(conn);

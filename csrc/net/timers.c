@@ -8,6 +8,7 @@
 #include "net/linger.h"
 #include "net/park.h"
 #include "net/send.h"
+#include "route/deliver.h"
 
 // 5.0 sends again at a new connection only [MQTT-4.4.0-1].
 static int64_t
@@ -51,9 +52,9 @@ retry(nmq_conn *conn)
     conn->retry_acks = progress + 1;
     if (stalled && nmq_session_resume(session) == NMQ_OK) {
         (void) nmq_session_pump(session, &conn->link.outbox,
-                                NMQ_LIVE(router->limits.outbox_max_bytes),
+                                NMQ_LIVE(router->options->outbox_max_bytes),
                                 nmq_clock_now_ms());
-        nmq_client_count_sent(client);
+        nmq_client_count_sent(client, router->counters);
     }
     (void) pthread_mutex_unlock(&conn->link.lock);
     (void) pthread_mutex_unlock(&client->lock);
@@ -119,7 +120,7 @@ nmq_timers_fire_slow(nmq_timer *timer)
     nmq_link *link = ((nmq_link_wait *) (void *) timer)->link; // the timer is first
     nmq_conn *conn = nmq_conn_of(link);
     nmq_router *router = conn->conns->router;
-    nmq_patience patience = nmq_router_patience(router, nmq_clock_now_ms());
+    nmq_patience patience = nmq_deliver_patience(router->options, nmq_clock_now_ms());
     enum nmq_pace pace = nmq_link_look(link, &patience);
 
     if (nmq_park_look(conn, patience.now_ms) || pace == NMQ_PACE_SLOW) {
@@ -131,7 +132,7 @@ nmq_timers_fire_slow(nmq_timer *timer)
             nmq_bytes id =
                 conn->client != NULL ? conn->client->session->client_id : (nmq_bytes){0};
             (void) pthread_mutex_unlock(&link->lock);
-            nmq_router_tell_stuck(router, id);
+            nmq_deliver_log_stuck(router, id);
         }
         nmq_link_relieve(link, patience.max_bytes, true);
     }

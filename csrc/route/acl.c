@@ -8,115 +8,8 @@
 #include "base/status.h"
 #include "mqtt/topic.h"
 
-typedef struct {
-    bool allow;
-    uint8_t actions;
-    nmq_bytes client_id; // owned; at NULL: any
-    nmq_bytes user_name; // owned; at NULL: any
-    nmq_network network; // without an address: any
-    nmq_bytes *topics;   // owned, each too
-    size_t topic_count;
-} rule;
-
-struct nmq_acl {
-    uint32_t refs; // atomic
-    bool otherwise;
-    bool deny_disconnects;
-    size_t count;
-    rule rules[];
-};
-
-static void
-free_bytes(nmq_bytes *bytes)
-{
-    nmq_free((void *) (uintptr_t) bytes->at);
-    *bytes = (nmq_bytes){0};
-}
-
-static void
-rule_fini(rule *r)
-{
-    free_bytes(&r->client_id);
-    free_bytes(&r->user_name);
-    for (size_t i = 0; i < r->topic_count; i++) {
-        free_bytes(&r->topics[i]);
-    }
-    nmq_free(r->topics);
-}
-
-static int
-copy_text(const char *text, nmq_bytes *out)
-{
-    return text != NULL ? nmq_bytes_copy(nmq_bytes_of(text), out) : NMQ_OK;
-}
-
-static int
-rule_init(rule *r, const nmq_acl_rule *from)
-{
-    r->allow = from->allow;
-    r->actions = (uint8_t) ((from->publish ? NMQ_ACL_PUBLISH : 0) |
-                            (from->subscribe ? NMQ_ACL_SUBSCRIBE : 0));
-    r->network.address_len = from->address_len;
-    r->network.prefix_bits = from->prefix_bits;
-    memcpy(r->network.address, from->address, sizeof r->network.address);
-    r->topics = nmq_zalloc((from->topic_count + 1) * sizeof *r->topics);
-    if (r->topics == NULL || copy_text(from->client_id, &r->client_id) != NMQ_OK ||
-        copy_text(from->user_name, &r->user_name) != NMQ_OK) {
-        return NMQ_ENOMEM;
-    }
-    for (size_t i = 0; i < from->topic_count; i++) {
-        if (copy_text(from->topics[i], &r->topics[i]) != NMQ_OK) {
-            return NMQ_ENOMEM;
-        }
-        r->topic_count++;
-    }
-    return NMQ_OK;
-}
-
-nmq_acl *
-nmq_acl_new(const nmq_acl_rules *rules)
-{
-    nmq_acl *acl = nmq_zalloc(sizeof *acl + rules->count * sizeof *acl->rules);
-
-    if (acl == NULL) {
-        return NULL;
-    }
-    acl->refs = 1;
-    acl->otherwise = rules->otherwise;
-    acl->deny_disconnects = rules->deny_disconnects;
-    for (size_t i = 0; i < rules->count; i++) {
-        acl->count++;
-        if (rule_init(&acl->rules[i], &rules->at[i]) != NMQ_OK) {
-            nmq_acl_unref(acl);
-            return NULL;
-        }
-    }
-    return acl;
-}
-
-nmq_acl *
-nmq_acl_ref(nmq_acl *acl)
-{
-    if (acl != NULL) {
-        (void) __atomic_add_fetch(&acl->refs, 1, __ATOMIC_RELAXED);
-    }
-    return acl;
-}
-
-void
-nmq_acl_unref(nmq_acl *acl)
-{
-    if (acl == NULL || __atomic_sub_fetch(&acl->refs, 1, __ATOMIC_ACQ_REL) != 0) {
-        return;
-    }
-    for (size_t i = 0; i < acl->count; i++) {
-        rule_fini(&acl->rules[i]);
-    }
-    nmq_free(acl);
-}
-
 static bool
-address_fits(const rule *r, const nmq_peer *peer)
+address_fits(const nmq_acl_entry *r, const nmq_peer *peer)
 {
     return r->network.address_len == 0 || nmq_peer_is_in(peer, &r->network);
 }
@@ -129,7 +22,7 @@ text_fits(nmq_bytes wanted, nmq_bytes given)
 
 // Whether the rule is about the subject.
 static bool
-names(const rule *r, const nmq_acl_subject *subject)
+names(const nmq_acl_entry *r, const nmq_acl_subject *subject)
 {
     return text_fits(r->client_id, subject->client_id) &&
            text_fits(r->user_name, subject->user_name) && address_fits(r, subject->peer);
@@ -140,8 +33,8 @@ nmq_acl_view_free(nmq_acl_view *view)
 {
     nmq_acl_unref(view->acl);
     nmq_free(view->rules);
-    free_bytes(&view->client_id);
-    free_bytes(&view->user_name);
+    nmq_bytes_free(&view->client_id);
+    nmq_bytes_free(&view->user_name);
     *view = (nmq_acl_view){0};
 }
 
@@ -297,7 +190,7 @@ nmq_acl_meets(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view)
 
 // Whether the rule has a word to say of the topic.
 static bool
-applies(const rule *r, nmq_bytes topic, const nmq_acl_view *view)
+applies(const nmq_acl_entry *r, nmq_bytes topic, const nmq_acl_view *view)
 {
     bool (*is_about)(nmq_bytes, nmq_bytes, const nmq_acl_view *) =
         r->allow ? nmq_acl_covers : nmq_acl_meets;
@@ -317,7 +210,7 @@ nmq_acl_allows(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes t
         return true;
     }
     for (uint32_t i = 0; i < view->count; i++) {
-        const rule *r = &view->acl->rules[view->rules[i]];
+        const nmq_acl_entry *r = &view->acl->rules[view->rules[i]];
         if ((r->actions & action) != 0 && applies(r, topic, view)) {
             return r->allow;
         }
@@ -335,7 +228,7 @@ nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject,
     };
 
     for (size_t i = 0; acl != NULL && i < acl->count; i++) {
-        const rule *r = &acl->rules[i];
+        const nmq_acl_entry *r = &acl->rules[i];
         if ((r->actions & action) != 0 && names(r, subject) && applies(r, topic, &view)) {
             return r->allow;
         }

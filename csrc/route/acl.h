@@ -15,11 +15,8 @@
 #pragma once
 #include "base/bytes.h"
 #include "base/peer.h"
-#include "nmq.h"
-
-enum nmq_acl_action { NMQ_ACL_PUBLISH = 1, NMQ_ACL_SUBSCRIBE = 2 };
-
-nmq_acl *nmq_acl_ref(nmq_acl *acl); // takes NULL; nmq.h has the others
+#include "route/acl_entry.h"
+#include "route/acl_rules.h"
 
 // Whom a view is for. Slices are borrowed by nmq_acl_view_make.
 typedef struct {

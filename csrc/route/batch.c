@@ -1,6 +1,6 @@
-// batch.c - the batch of router.h: one stay in a lane, and the links that it wrote to.
+#include "route/batch.h"
+
 #include "base/container.h"
-#include "route/router.h"
 
 void
 nmq_batch_begin(nmq_batch *batch, nmq_router *router, nmq_worker *worker, int64_t now_ms)

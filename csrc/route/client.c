@@ -1,10 +1,10 @@
 #include "route/client.h"
 
 #include "base/mem.h"
-#include "route/router.h"
+#include "base/metrics.h"
 
 nmq_client *
-nmq_client_new(nmq_router *router, nmq_bytes client_id)
+nmq_client_new(nmq_client_counts *counts, nmq_bytes client_id)
 {
     static uint64_t last_number;
     nmq_client *client = nmq_zalloc(sizeof *client);
@@ -18,7 +18,7 @@ nmq_client_new(nmq_router *router, nmq_bytes client_id)
         return NULL;
     }
     client->number = __atomic_add_fetch(&last_number, 1, __ATOMIC_RELAXED);
-    client->router = router;
+    client->counts = counts;
     client->refs = 1;
     (void) pthread_mutex_init(&client->lock, NULL);
     (void) pthread_mutex_init(&client->moving, NULL);
@@ -59,11 +59,11 @@ count_in(uint64_t *total, bool *counted, bool counts)
 void
 nmq_client_count(nmq_client *client)
 {
-    nmq_router *router = client->router;
+    nmq_client_counts *counts = client->counts;
     bool connected = client->link != NULL;
 
-    count_in(&router->connected, &client->counted_connected, connected);
-    count_in(&router->subscribers, &client->counted_subscriber,
+    count_in(&counts->connected, &client->counted_connected, connected);
+    count_in(&counts->subscribers, &client->counted_subscriber,
              connected && client->subscribed);
 }
 
@@ -90,11 +90,11 @@ nmq_client_take_sent(nmq_client *client)
 }
 
 void
-nmq_client_count_sent(nmq_client *client)
+nmq_client_count_sent(nmq_client *client, nmq_counters *counters)
 {
     uint64_t fresh = nmq_client_take_sent(client);
 
     if (fresh > 0) {
-        nmq_counters_add(client->router->counters, NMQ_COUNT_MESSAGES_OUT, fresh);
+        nmq_counters_add(counters, NMQ_COUNT_MESSAGES_OUT, fresh);
     }
 }

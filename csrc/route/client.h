@@ -6,10 +6,10 @@
 #pragma once
 #include <pthread.h>
 
+#include "base/counters.h"
 #include "base/peer.h"
 #include "base/wheel.h"
 #include "route/link.h"
-#include "route/will.h"
 #include "store/session.h"
 
 // What stands behind a client's user name.
@@ -20,26 +20,40 @@ enum nmq_proof {
     NMQ_PROOF_WORD,   // the client's word: nobody asked it
 };
 
-struct nmq_client {
-    uint64_t number; // fixed: unique in this process
-    nmq_router *router;
-    uint32_t refs;          // atomic
-    bool clean_start;       // lock
-    bool is_tap;            // fixed: Python listens, there is no link
-    bool ended;             // all lanes: no longer in the tree
-    bool subscribed;        // all lanes and lock: it has a subscription
-    pthread_mutex_t moving; // before `lock`: who moves or judges its session, all of it
+// The will of a client; will.h says what becomes of it. A zeroed one is no will.
+typedef struct {
+    nmq_message *message; // a reference; NULL: none
+    uint32_t delay_s;     // Will Delay Interval
+    uint32_t expiry_s;    // Message Expiry Interval, which begins at the publication
+    bool expires;         // it has one
+} nmq_will;
+
+// Counts of all clients of one registry, which holds them.
+typedef struct {
+    uint64_t connected;   // atomic: clients with a link
+    uint64_t subscribers; // atomic: those of them that have a subscription
+} nmq_client_counts;
+
+typedef struct nmq_client {
+    uint64_t number;           // fixed: unique in this process
+    nmq_client_counts *counts; // fixed: where it is counted
+    uint32_t refs;             // atomic
+    bool clean_start;          // lock
+    bool is_tap;               // fixed: Python listens, there is no link
+    bool ended;                // all lanes: no longer in the tree
+    bool subscribed;           // all lanes and lock: it has a subscription
+    pthread_mutex_t moving;    // before `lock`: who moves or judges its session, all of it
     pthread_mutex_t lock;
-    nmq_session *session;       // lock; its list of subscriptions: all lanes
-    nmq_link *link;             // lock; NULL while the client is away; a reference
-    nmq_bytes user_name;        // fixed at attach: the session is this user's; owned
-    nmq_peer peer;              // lock
-    uint32_t listener;          // lock: number of the one it came through; 0: of before
-    uint32_t listener_key;      // lock: which of the configuration that is; 0: none
-    uint32_t judged;            // lock: acl_version by which its session was judged
+    nmq_session *session;  // lock; its list of subscriptions: all lanes
+    nmq_link *link;        // lock; NULL while the client is away; a reference
+    nmq_bytes user_name;   // fixed at attach: the session is this user's; owned
+    nmq_peer peer;         // lock
+    uint32_t listener;     // lock: number of the one it came through; 0: of before
+    uint32_t listener_key; // lock: which of the configuration that is; 0: none
+    uint32_t judged;       // lock: version of the rules by which its session was judged
     uint32_t expiry_interval_s; // lock; 0xffffffff: never
     nmq_will will;              // lock
-    uint32_t told_dropped_s;    // lock: when it was last told that it drops; 0: never
+    uint32_t drop_event_s;      // lock: when the last event said that it drops; 0: never
     uint32_t group_count;       // all lanes: of its subscriptions, the shared ones
     uint16_t keep_alive_s;      // lock
     uint8_t proof;              // lock; enum nmq_proof
@@ -56,16 +70,16 @@ struct nmq_client {
     struct nmq_client *prev;    // registry lock
     bool is_moving;             // atomic: by remount.h; no bound on subscriptions
     bool forgotten;             // lock: it is owed nothing any more
-    bool counted_connected;     // lock: among the router's
-    bool counted_subscriber;    // lock: among the router's
-};
+    bool counted_connected;     // lock: in counts
+    bool counted_subscriber;    // lock: in counts
+} nmq_client;
 
 // Returns a client with one reference, or NULL when memory is out.
-nmq_client *nmq_client_new(nmq_router *router, nmq_bytes client_id);
+nmq_client *nmq_client_new(nmq_client_counts *counts, nmq_bytes client_id);
 nmq_client *nmq_client_ref(nmq_client *client);
 void nmq_client_unref(nmq_client *client); // takes NULL
 
-// Brings the router's counts of connected clients and of subscribers up to date. Call with
+// Brings the counts of connected clients and of subscribers up to date. Call with
 // the client's lock, after its link has changed.
 void nmq_client_count(nmq_client *client);
 
@@ -77,5 +91,5 @@ void nmq_client_count_subscriptions(nmq_client *client);
 // them to the client. Call with the client's lock, after whatever may have sent.
 uint64_t nmq_client_take_sent(nmq_client *client);
 
-// The same, counted to the router's counters at once.
-void nmq_client_count_sent(nmq_client *client);
+// The same, counted as messages out at once.
+void nmq_client_count_sent(nmq_client *client, nmq_counters *counters);

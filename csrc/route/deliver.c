@@ -2,7 +2,6 @@
 
 #include "base/live.h"
 #include "base/status.h"
-#include "route/event.h"
 
 enum {
     QUEUE_GATHER_FACTOR = 64, // times NMQ_LOAD_FULL, while its client comes on
@@ -11,7 +10,7 @@ enum {
 };
 
 static bool
-deliver_to_tap(nmq_batch *batch, const nmq_client *tap, const nmq_share *what)
+deliver_to_tap(nmq_batch *batch, const nmq_client *tap, const nmq_outgoing *what)
 {
     if (*what->message == NULL) {
         *what->message = nmq_message_new(what->parts);
@@ -42,13 +41,13 @@ may_gather(const nmq_session *session, const nmq_link *link, int64_t now_ms)
 }
 
 static uint8_t
-qos_of(const nmq_share *what)
+qos_of(const nmq_outgoing *what)
 {
     return nmq_deliver_qos(what->parts->qos, what->options);
 }
 
 static nmq_offer
-offer_of(const nmq_share *what)
+offer_of(const nmq_outgoing *what)
 {
     return (nmq_offer){
         .parts = what->parts,
@@ -66,11 +65,11 @@ offer_of(const nmq_share *what)
 
 // Offers to the session, with the link's lock when there is a link.
 static enum nmq_delivered
-offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_share *what)
+offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_outgoing *what)
 {
-    const nmq_limits *limits = &batch->router->limits;
+    const nmq_options *options = batch->router->options;
     nmq_session *session = client->session;
-    size_t max_bytes = NMQ_LIVE(limits->outbox_max_bytes);
+    size_t max_bytes = NMQ_LIVE(options->outbox_max_bytes);
     nmq_offer offer = offer_of(what);
 
     offer.short_window = batch->short_window;
@@ -94,14 +93,14 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_sha
 }
 
 nmq_patience
-nmq_router_patience(const nmq_router *router, int64_t now_ms)
+nmq_deliver_patience(const nmq_options *options, int64_t now_ms)
 {
-    return (nmq_patience){NMQ_LIVE(router->limits.outbox_max_bytes),
-                          NMQ_LIVE(router->limits.hold_ms), now_ms};
+    return (nmq_patience){NMQ_LIVE(options->outbox_max_bytes), NMQ_LIVE(options->hold_ms),
+                          now_ms};
 }
 
 void
-nmq_router_tell_stuck(nmq_router *router, nmq_bytes client_id)
+nmq_deliver_log_stuck(const nmq_router *router, nmq_bytes client_id)
 {
     nmq_counters_add(router->counters, NMQ_COUNT_SLOW_CONSUMERS, 1);
     nmq_log_write(router->log, NMQ_LOG_WARNING,
@@ -126,23 +125,24 @@ nmq_deliver_weigh(const nmq_session *session, nmq_link *link)
 static void
 judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
 {
-    size_t max_bytes = NMQ_LIVE(batch->router->limits.outbox_max_bytes);
+    size_t max_bytes = NMQ_LIVE(batch->router->options->outbox_max_bytes);
 
     if (link->load < NMQ_LOAD_FULL && link->over_ms == 0 &&
         link->outbox.loose + link->sending_loose <= max_bytes) {
         return; // as of most; nmq_link_judge would change nothing
     }
-    nmq_patience patience = nmq_router_patience(batch->router, batch->now_ms);
+    nmq_patience patience = nmq_deliver_patience(batch->router->options, batch->now_ms);
     enum nmq_pace pace = nmq_link_judge(link, &patience);
     if (pace == NMQ_PACE_STUCK) {
-        nmq_router_tell_stuck(batch->router, session->client_id);
+        nmq_deliver_log_stuck(batch->router, session->client_id);
     } else if (pace == NMQ_PACE_SLOW && batch->congested == NULL) {
         batch->congested = nmq_link_ref(link);
     }
 }
 
 static enum nmq_delivered
-deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_share *what)
+deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link,
+                const nmq_outgoing *what)
 {
     (void) pthread_mutex_lock(&link->lock);
     // A link that closes takes nothing more: its session does, as if it were away.
@@ -160,7 +160,7 @@ deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_
 
 // A session whose queue is full says so, now and then. Call with the client's lock.
 static void
-tell_dropped(const nmq_batch *batch, nmq_client *client)
+put_drop_event(const nmq_batch *batch, nmq_client *client)
 {
     nmq_event event = {
         .kind = NMQ_EVENT_DROPPED,
@@ -168,14 +168,14 @@ tell_dropped(const nmq_batch *batch, nmq_client *client)
     };
 
     uint32_t now_s = (uint32_t) (batch->now_ms / 1000) + 1;
-    if (client->told_dropped_s == 0 || now_s - client->told_dropped_s >= TELL_EVERY_S) {
-        client->told_dropped_s = now_s;
+    if (client->drop_event_s == 0 || now_s - client->drop_event_s >= TELL_EVERY_S) {
+        client->drop_event_s = now_s;
         (void) nmq_event_put(batch->router->events, &event, client->session->client_id);
     }
 }
 
 bool
-nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what)
+nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_outgoing *what)
 {
     enum nmq_delivered how;
 
@@ -193,7 +193,7 @@ nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what)
     bool dropped = how == NMQ_DELIVERED_DROPPED || how == NMQ_DELIVERED_FULL || refused;
     client->messages_dropped += dropped;
     if (how == NMQ_DELIVERED_FULL && qos_of(what) > 0) {
-        tell_dropped(batch, client);
+        put_drop_event(batch, client);
     }
     (void) pthread_mutex_unlock(&client->lock);
     if (dropped) {
@@ -211,7 +211,7 @@ nmq_deliver_retained(nmq_batch *batch, nmq_client *client, nmq_link *link,
                      nmq_message *message, const nmq_owed_entry *owed, bool queues)
 {
     nmq_message_parts parts = nmq_message_parts_of(message);
-    const nmq_share what = {
+    const nmq_outgoing what = {
         .parts = &parts,
         .message = &message,
         .identifiers = &owed->identifier,

@@ -2,7 +2,8 @@
 //
 // Threads  thread-safe; call inside a lane, or with a reference to the client.
 #pragma once
-#include "route/router.h"
+#include "route/batch.h"
+#include "route/client.h"
 
 // What one client is to get of one publish.
 typedef struct {
@@ -13,7 +14,7 @@ typedef struct {
     uint8_t options; // enum nmq_sub_options
     uint32_t group;  // number of the shared group that chose the client, 0: none
     bool retained;   // an answer to SUBSCRIBE rather than a live message
-} nmq_share;
+} nmq_outgoing;
 
 // The QoS of a message for a subscription: at most what was granted [MQTT-3.8.4-8].
 static inline uint8_t
@@ -31,8 +32,14 @@ nmq_deliver_is_own(const nmq_client *from, const nmq_subscription *sub)
     return from == sub->client && (sub->options & NMQ_SUB_NO_LOCAL) != 0;
 }
 
+// How long publishers wait for a slow subscriber.
+nmq_patience nmq_deliver_patience(const nmq_options *options, int64_t now_ms);
+
+// Logs that a client was found stuck (link.h), and counts it.
+void nmq_deliver_log_stuck(const nmq_router *router, nmq_bytes client_id);
+
 // Returns whether the client's session took the message. Call without its lock.
-bool nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_share *what);
+bool nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_outgoing *what);
 
 // Sends one retained message to a client that is here: at once, however full window and
 // outbox are, or, if it `queues`, behind what waits. Call with its lock and the link's.

@@ -1,5 +1,7 @@
 #include "route/event.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "base/status.h"
@@ -52,6 +54,9 @@ nmq_event_put(nmq_events *events, const nmq_event *event, nmq_bytes text)
 void
 nmq_event_fini(nmq_event *event)
 {
+    if (event->kind == NMQ_EVENT_AUTH && event->text != NULL) {
+        explicit_bzero(event->text, event->text_len);
+    }
     nmq_free(event->text);
     nmq_message_unref(event->message);
     event->text = NULL;

@@ -1,12 +1,12 @@
 // event.h - what the core tells Python: records on the ring.
 //
-// Owner    a record owns its text and holds a reference to its message; whoever takes it
-//          off the ring gives them back with nmq_event_fini.
+// Owner    whoever takes a record off the ring gives back what it owns with nmq_event_fini.
 #pragma once
 #include "base/bytes.h"
 #include "base/counters.h"
+#include "base/event_kind.h"
 #include "base/ring.h"
-#include "nmq.h"
+#include "route/event_record.h"
 
 typedef struct {
     nmq_ring *ring;
@@ -22,6 +22,7 @@ void nmq_events_fini(nmq_events *events);
 // Returns whether it was put.
 bool nmq_event_put(nmq_events *events, const nmq_event *event, nmq_bytes text);
 
+// Gives back what the record owns. Passwords (NMQ_EVENT_AUTH) do not stay in the memory.
 void nmq_event_fini(nmq_event *event);
 
 // nmq_log.write for events as arg: a log line becomes a record.

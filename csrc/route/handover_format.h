@@ -1,4 +1,5 @@
-// handover_format.h - the records of a hand-over (handover.h). Numbers are this machine's.
+// handover_format.h - the records of a hand-over (handover_save.h). Numbers are this
+// machine's.
 #pragma once
 #include "base/peer.h"
 
@@ -43,7 +44,7 @@ typedef struct {
 } nmq_handover_client;
 
 // Where a client is among the retained messages of a filter, but for the texts: the filter,
-// and the topic that comes next; none, when nothing is left. See nmq_retained_place.
+// and the topic that comes next; none, when nothing is left. See nmq_replay_place.
 typedef struct {
     uint64_t order;
     uint32_t queued;

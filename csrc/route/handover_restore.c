@@ -4,10 +4,11 @@
 #include "base/status.h"
 #include "mqtt/sys_topic.h"
 #include "mqtt/topic.h"
-#include "route/handover.h"
 #include "route/handover_format.h"
-#include "route/retained.h"
+#include "route/handover_restore.h"
+#include "route/replay.h"
 #include "route/subscriptions.h"
+#include "route/will.h"
 #include "store/session_subs.h"
 
 typedef struct {
@@ -253,13 +254,12 @@ get_queue(reader *r, nmq_session *s, const nmq_handover_client *fixed)
 static nmq_filter
 get_filter(reader *r, const nmq_session_sub *sub)
 {
-    static const char share[] = "$share/";
-    const size_t head = sizeof share - 1;
     nmq_filter filter = {0};
 
-    bool whole = sub->group_len == 0 ? sub->text.len > 0
-                                     : sub->text.len > head + sub->group_len &&
-                                           memcmp(sub->text.at, share, head) == 0;
+    bool whole =
+        sub->text.len > 0 && (sub->group_len == 0 ||
+                              (nmq_filter_is_shared(sub->text) &&
+                               sub->text.len > NMQ_SHARE_BYTES + (size_t) sub->group_len));
     if (r->rv == NMQ_OK && !whole) {
         r->rv = NMQ_EMALFORMED;
     }
@@ -271,7 +271,7 @@ get_filter(reader *r, const nmq_session_sub *sub)
 }
 
 static void
-get_subs(reader *r, nmq_router *router, nmq_client *client, uint32_t count)
+get_subs(reader *r, nmq_sessions *sessions, nmq_client *client, uint32_t count)
 {
     for (uint32_t i = 0; i < count && r->rv == NMQ_OK; i++) {
         nmq_session_sub sub = {.text = get_text(r)};
@@ -281,26 +281,26 @@ get_subs(reader *r, nmq_router *router, nmq_client *client, uint32_t count)
         get(r, &sub.identifier, sizeof sub.identifier);
         get(r, &sub.options, sizeof sub.options);
         nmq_filter filter = get_filter(r, &sub);
-        int rv = r->rv == NMQ_OK ? nmq_router_subscribe(router, client, &filter,
-                                                        sub.options, sub.identifier)
+        int rv = r->rv == NMQ_OK ? nmq_subscriptions_put(sessions->router, client, &filter,
+                                                         sub.options, sub.identifier)
                                  : r->rv;
         // one over a bound that has sunk since is left out
         r->rv = rv >= 0 || rv == NMQ_ETOOBIG ? r->rv : rv;
         if (rv >= 0 && group != 0) {
-            nmq_router_number_group(router, &filter, group);
+            nmq_subscriptions_number_group(sessions->router, &filter, group);
         }
     }
 }
 
 static void
-get_owed(reader *r, nmq_router *router, nmq_client *client, uint32_t count)
+get_owed(reader *r, nmq_sessions *sessions, nmq_client *client, uint32_t count)
 {
     for (uint32_t i = 0; i < count && r->rv == NMQ_OK; i++) {
         nmq_handover_owed fixed;
         get(r, &fixed, sizeof fixed);
         nmq_bytes filter = get_text(r);
         nmq_bytes topic_name = get_text(r);
-        const nmq_retained_place place = {
+        const nmq_replay_place place = {
             .filter = filter,
             .topic_name = topic_name,
             .order = fixed.order,
@@ -315,7 +315,7 @@ get_owed(reader *r, nmq_router *router, nmq_client *client, uint32_t count)
         // topic
         if (r->rv == NMQ_OK && topic_name.at != NULL &&
             nmq_session_sub_find(client->session, place.filter) != NULL) {
-            r->rv = nmq_retained_go_on(router, client, &place);
+            r->rv = nmq_replay_go_on(sessions->router->retained, client, &place);
         }
     }
 }
@@ -352,7 +352,7 @@ copy(nmq_bytes text, nmq_bytes *out)
 }
 
 static void
-get_client(reader *r, nmq_router *router)
+get_client(reader *r, nmq_sessions *sessions)
 {
     nmq_handover_client fixed;
 
@@ -364,7 +364,8 @@ get_client(reader *r, nmq_router *router)
     nmq_bytes user_name = get_text(r);
     nmq_bytes mount = get_text(r);
     nmq_message *will = get_message(r);
-    nmq_client *client = r->rv == NMQ_OK ? nmq_client_new(router, client_id) : NULL;
+    nmq_client *client =
+        r->rv == NMQ_OK ? nmq_client_new(&sessions->registry.counts, client_id) : NULL;
     if (client == NULL) {
         r->rv = r->rv == NMQ_OK ? NMQ_ENOMEM : r->rv;
         return;
@@ -375,21 +376,21 @@ get_client(reader *r, nmq_router *router)
         copy(mount, &client->session->mount) != NMQ_OK) {
         r->rv = NMQ_ENOMEM;
     }
-    get_subs(r, router, client, fixed.subs);
+    get_subs(r, sessions, client, fixed.subs);
     get_in_flight(r, client->session, &fixed);
     get_queue(r, client->session, &fixed);
-    get_owed(r, router, client, fixed.owed);
+    get_owed(r, sessions, client, fixed.owed);
     if (r->rv == NMQ_OK) {
-        r->rv = nmq_registry_restore(router, client);
+        r->rv = nmq_sessions_restore(sessions, client);
     }
     if (r->rv != NMQ_OK) {
         nmq_will_drop(client); // it must not go out
-        nmq_registry_end(router, client);
+        nmq_sessions_end(sessions, client);
     }
 }
 
 static void
-get_retained(reader *r, nmq_router *router)
+get_retained(reader *r, nmq_retained *retained)
 {
     uint64_t order;
     nmq_message *message = get_message(r);
@@ -398,14 +399,14 @@ get_retained(reader *r, nmq_router *router)
     if (message == NULL || nmq_topic_is_sys(nmq_message_topic(message))) {
         return; // the next process tells its own
     }
-    (void) nmq_retained_keep(router, message, false);
-    (void) pthread_mutex_lock(&router->retain_lock);
-    nmq_retain_set_order(router->retain, nmq_message_topic(message), order);
-    (void) pthread_mutex_unlock(&router->retain_lock);
+    (void) nmq_retained_keep(retained, message, false);
+    (void) pthread_mutex_lock(&retained->lock);
+    nmq_retain_set_order(retained->store, nmq_message_topic(message), order);
+    (void) pthread_mutex_unlock(&retained->lock);
 }
 
 int
-nmq_handover_restore(nmq_router *router, nmq_bytes in)
+nmq_handover_restore(nmq_sessions *sessions, nmq_bytes in)
 {
     reader r = {.in = in};
     nmq_handover_header head;
@@ -419,10 +420,10 @@ nmq_handover_restore(nmq_router *router, nmq_bytes in)
     }
     nmq_groups_begin_after(head.latest_group);
     for (uint64_t i = 0; i < head.retained && r.rv == NMQ_OK; i++) {
-        get_retained(&r, router);
+        get_retained(&r, sessions->router->retained);
     }
     while (r.rv == NMQ_OK && r.in.len > 0) {
-        get_client(&r, router);
+        get_client(&r, sessions);
         restored += r.rv == NMQ_OK;
     }
     nmq_messages_free(&r.messages);

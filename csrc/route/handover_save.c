@@ -5,9 +5,8 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/sys_topic.h"
-#include "route/handover.h"
 #include "route/handover_format.h"
-#include "route/registry_list.h"
+#include "route/handover_save.h"
 #include "store/session_subs.h"
 
 enum { FLUSH_BYTES = 1 << 16 };
@@ -184,7 +183,7 @@ count_owed(const nmq_session *s)
 }
 
 static void
-put_owed(writer *w, nmq_router *router, const nmq_owed_entry *entry, uint64_t popped)
+put_owed(writer *w, nmq_retained *retained, const nmq_owed_entry *entry, uint64_t popped)
 {
     nmq_handover_owed fixed;
 
@@ -198,25 +197,25 @@ put_owed(writer *w, nmq_router *router, const nmq_owed_entry *entry, uint64_t po
     fixed.options = entry->options;
     put(w, &fixed, sizeof fixed);
     put_text(w, nmq_retain_cursor_filter(entry->cursor));
-    (void) pthread_mutex_lock(&router->retain_lock);
-    put_text(w, nmq_retain_next(router->retain, entry->cursor, nmq_clock_now_ms()));
-    (void) pthread_mutex_unlock(&router->retain_lock);
+    (void) pthread_mutex_lock(&retained->lock);
+    put_text(w, nmq_retain_next(retained->store, entry->cursor, nmq_clock_now_ms()));
+    (void) pthread_mutex_unlock(&retained->lock);
 }
 
 static uint32_t
-group_of(nmq_router *router, const nmq_session_sub *sub)
+group_of(nmq_sessions *sessions, const nmq_session_sub *sub)
 {
     const nmq_filter filter = nmq_session_sub_filter(sub);
-    const nmq_group *group = nmq_tree_group(router->tree, &filter);
+    const nmq_group *group = nmq_tree_group(sessions->router->tree, &filter);
 
     return group != NULL ? group->number : 0;
 }
 
 static void
-put_session(writer *w, nmq_router *router, const nmq_session *s)
+put_session(writer *w, nmq_sessions *sessions, const nmq_session *s)
 {
     for (uint32_t i = 0; i < s->sub_count; i++) {
-        uint32_t group = group_of(router, &s->subs[i]);
+        uint32_t group = group_of(sessions, &s->subs[i]);
         put_text(w, s->subs[i].text);
         put(w, &group, sizeof group);
         put(w, &s->subs[i].group_len, sizeof s->subs[i].group_len);
@@ -234,13 +233,13 @@ put_session(writer *w, nmq_router *router, const nmq_session *s)
     }
     for (const nmq_owed_entry *e = s->owed != NULL ? s->owed->first : NULL; e != NULL;
          e = e->next) {
-        put_owed(w, router, e, s->owed->popped);
+        put_owed(w, sessions->router->retained, e, s->owed->popped);
     }
 }
 
 // Call with the client's lock.
 static void
-put_client(writer *w, nmq_router *router, const nmq_client *c)
+put_client(writer *w, nmq_sessions *sessions, const nmq_client *c)
 {
     const nmq_session *s = c->session;
     nmq_handover_client fixed;
@@ -279,11 +278,11 @@ put_client(writer *w, nmq_router *router, const nmq_client *c)
     put_text(w, c->user_name);
     put_text(w, s->mount);
     put_message(w, c->will.message);
-    put_session(w, router, s);
+    put_session(w, sessions, s);
 }
 
 static void
-put_retained(writer *w, nmq_router *router)
+put_retained(writer *w, nmq_retained *retained)
 {
     nmq_messages all = {0};
     nmq_handover_header head;
@@ -293,16 +292,16 @@ put_retained(writer *w, nmq_router *router)
     head.message_bytes = sizeof(nmq_handover_message);
     head.latest_group = nmq_groups_latest();
     memcpy(head.magic, NMQ_HANDOVER_MAGIC, sizeof head.magic);
-    (void) pthread_mutex_lock(&router->retain_lock);
-    int rv = nmq_retain_all(router->retain, nmq_clock_now_ms(), &all);
-    (void) pthread_mutex_unlock(&router->retain_lock);
+    (void) pthread_mutex_lock(&retained->lock);
+    int rv = nmq_retain_all(retained->store, nmq_clock_now_ms(), &all);
+    (void) pthread_mutex_unlock(&retained->lock);
     w->rv = rv < 0 ? rv : w->rv;
     head.retained = all.count;
     put(w, &head, sizeof head);
     for (size_t i = 0; i < all.count; i++) {
-        (void) pthread_mutex_lock(&router->retain_lock);
-        uint64_t order = nmq_retain_order(router->retain, nmq_message_topic(all.at[i]));
-        (void) pthread_mutex_unlock(&router->retain_lock);
+        (void) pthread_mutex_lock(&retained->lock);
+        uint64_t order = nmq_retain_order(retained->store, nmq_message_topic(all.at[i]));
+        (void) pthread_mutex_unlock(&retained->lock);
         put_message(w, all.at[i]);
         put(w, &order, sizeof order);
     }
@@ -310,16 +309,16 @@ put_retained(writer *w, nmq_router *router)
 }
 
 static int
-put_clients(writer *w, nmq_router *router)
+put_clients(writer *w, nmq_sessions *sessions)
 {
     nmq_client **all;
-    int n = nmq_registry_all(router, &all);
+    int n = nmq_registry_all(&sessions->registry, &all);
     int saved = 0;
 
     for (int i = 0; i < n; i++) {
         (void) pthread_mutex_lock(&all[i]->lock);
         if (all[i]->expiry_interval_s != 0) {
-            put_client(w, router, all[i]);
+            put_client(w, sessions, all[i]);
             saved++;
         }
         (void) pthread_mutex_unlock(&all[i]->lock);
@@ -341,12 +340,12 @@ forget(nmq_map *map)
 }
 
 int
-nmq_handover_save(nmq_router *router, int fd)
+nmq_handover_save(nmq_sessions *sessions, int fd)
 {
     writer w = {.fd = fd};
 
-    put_retained(&w, router);
-    int saved = put_clients(&w, router);
+    put_retained(&w, sessions->router->retained);
+    int saved = put_clients(&w, sessions);
     flush(&w);
     forget(&w.messages);
     forget(&w.origins);

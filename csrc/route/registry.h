@@ -1,60 +1,60 @@
-// registry.h - client identifier to client: take-over, the end of connections and sessions.
+// registry.h - all clients: by identifier, and in order of birth.
 //
-//     attach ──> connected ──detach──> away ──expiry──> ended
-//                    ^                   │
-//                    └──────attach───────┘      will: at detach, or after its delay
+//     oldest ─> a <─> b <─> c <─ newest        a walk stands at b while others come and go
 //
-// Threads  thread-safe; call without a lane, a client's or a link's lock.
+// Owner    the registry holds one reference to each client, which add takes.
+// Threads  add and remove: call with the registry's lock. find and all: without; they take
+//          it.
+// Cost     add, remove, find: constant on average, and the walks under way.
+//          all: the clients.
 #pragma once
-#include "route/router.h"
+#include "base/map.h"
+#include "base/options.h"
+#include "route/client.h"
+#include "route/memory_level.h"
 
-// A CONNECT that was let in. Slices are borrowed.
-typedef struct {
-    nmq_bytes client_id;
-    nmq_bytes user_name;
-    nmq_link *link;
-    const nmq_peer *peer;
-    nmq_bytes mount;            // of its listener, for this client
-    const nmq_acl_view *rights; // NULL: everything is allowed
-    uint64_t rights_version;    // of the rules that they are from
-    uint32_t listener;          // its number
-    uint32_t listener_key;      // see nmq_listener_options
-    uint8_t proof;              // enum nmq_proof
-    nmq_will will;              // its reference is taken, whatever is returned
-    uint32_t expiry_interval_s;
-    uint32_t receive_maximum;
-    uint32_t packet_max;      // of the client
-    uint16_t topic_alias_max; // that we may set
-    uint16_t keep_alive_s;
-    uint8_t version;
-    bool clean_start;
+// Somebody who visits all clients in steps; who leaves the registry is passed over.
+typedef struct nmq_walk {
+    nmq_client *next;
+    struct nmq_walk *other;
+} nmq_walk;
 
-    // Writes CONNACK to link->outbox, before anything else can be written there. Called
-    // with the link's lock. Returns NMQ_OK or NMQ_ENOMEM.
-    int (*accept)(void *arg, bool session_present);
-    void *arg;
-} nmq_attach;
+typedef struct nmq_registry {
+    pthread_mutex_t lock;
+    nmq_map clients;    // lock: client identifier -> client
+    size_t clients_max; // lock: the most there ever were
+    nmq_client *oldest; // lock: all of them, in order of birth
+    nmq_client *newest; // lock
+    nmq_walk *walks;    // lock
+    nmq_client_counts counts;
+    nmq_counters *counters;
+    const nmq_options *options; // NMQ_LIVE
+    const uint8_t *memory;      // NMQ_LIVE: enum nmq_memory_level
+} nmq_registry;
 
-// Finds or makes the client and gives it the link; a connection that it had is taken over.
-// A session is its user's: that of another user with the identifier ends, and so does that
-// of a client without a user name for one with a name. What the session holds is judged by
-// the rights first (rights.h).
-// *out gets a reference of the caller's. Returns NMQ_OK, NMQ_ENOMEM, NMQ_ETOOBIG for a
-// session over the bound of sessions, or NMQ_ESHORT for a new one while memory is short.
-int nmq_registry_attach(nmq_router *router, const nmq_attach *attach, nmq_client **out);
+// What it is given outlives it.
+void nmq_registry_init(nmq_registry *registry, nmq_counters *counters,
+                       const nmq_options *options, const uint8_t *memory);
 
-// The connection is over. Does nothing if another has taken over. send_will is false only
-// after a DISCONNECT that asked for it [MQTT-3.14.4-3].
-void nmq_registry_detach(nmq_router *router, nmq_client *client, const nmq_link *link,
-                         bool send_will);
+// Frees every client. No connection is left, and the clock has stopped.
+void nmq_registry_fini(nmq_registry *registry);
 
-// Adds a client that is away, with its session, will and times; takes the reference.
-// Returns NMQ_OK, or NMQ_ENOMEM or NMQ_EINVAL with the client still the caller's.
-int nmq_registry_restore(nmq_router *router, nmq_client *client);
+// Whether one more session is allowed: NMQ_OK, NMQ_ETOOBIG or NMQ_ESHORT; counted if not. A
+// client that has one comes back to it: what waits for it goes. Call with the registry's
+// lock.
+int nmq_registry_room(nmq_registry *registry);
 
-// The router's limits have changed: every session follows them.
-void nmq_registry_use_limits(nmq_router *router);
+// Adds a client behind all others; its identifier is not there. Returns NMQ_OK or
+// NMQ_ENOMEM.
+int nmq_registry_add(nmq_registry *registry, nmq_client *client);
 
-// Ends a client that was never attached (a tap): its subscriptions and the caller's
-// reference.
-void nmq_registry_end(nmq_router *router, nmq_client *client);
+// Takes the client out; the list's reference is the caller's.
+void nmq_registry_remove(nmq_registry *registry, nmq_client *client);
+
+// Returns the client of that identifier with a reference, or NULL.
+nmq_client *nmq_registry_find(nmq_registry *registry, nmq_bytes client_id);
+
+// References to all clients in order of birth; the caller unrefs each and frees *out with
+// nmq_free. The lock is let go on the way: who ends or comes meanwhile may be missing.
+// Returns their count or NMQ_ENOMEM.
+int nmq_registry_all(nmq_registry *registry, nmq_client ***out);

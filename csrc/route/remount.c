@@ -4,8 +4,6 @@
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "route/registry_list.h"
-#include "route/rights.h"
 #include "route/subscriptions.h"
 #include "store/session_subs.h"
 
@@ -13,6 +11,7 @@ enum { SUBSCRIPTIONS_AT_ONCE = 32 }; // that are looked at in one lane
 
 // From one mount point to another.
 typedef struct {
+    nmq_router *router;
     nmq_client *client;
     nmq_bytes from;
     nmq_bytes to;
@@ -104,21 +103,17 @@ move_will(const move *m)
 static int
 move_subscription(const move *m, const nmq_session_sub *sub)
 {
-    nmq_router *router = m->client->router;
+    nmq_router *router = m->router;
     const nmq_filter from = nmq_session_sub_filter(sub);
     size_t head = (size_t) (from.filter.at - from.text.at); // "$share/GROUP/"
     nmq_buf text = {0};
     int rv = moved_text(m, from.text, head, &text);
 
     if (rv == NMQ_OK) {
-        nmq_filter to = {.filter = {text.at + head, text.len - head},
-                         .group = {from.group.at != NULL
-                                       ? text.at + (from.group.at - from.text.at)
-                                       : NULL,
-                                   from.group.len},
-                         .text = {text.at, text.len}};
-        (void) nmq_router_unsubscribe(router, m->client, &from);
-        rv = nmq_router_subscribe(router, m->client, &to, sub->options, sub->identifier);
+        const nmq_filter to =
+            nmq_filter_join((nmq_bytes){text.at, text.len}, from.group.len);
+        (void) nmq_subscriptions_del(router, m->client, &from);
+        rv = nmq_subscriptions_put(router, m->client, &to, sub->options, sub->identifier);
     }
     nmq_buf_free(&text);
     return rv == NMQ_ETOPIC || rv >= 0 ? NMQ_OK : rv;
@@ -130,7 +125,7 @@ static int
 copy_some(const move *m, uint32_t *at, nmq_buf *out)
 {
     const nmq_session *session = m->client->session;
-    nmq_lane *lane = nmq_lanes_enter(m->client->router->lanes);
+    nmq_lane *lane = nmq_lanes_enter(m->router->lanes);
     int rv = 1;
 
     for (int i = 0; i < SUBSCRIPTIONS_AT_ONCE && rv == 1; i++, ++*at) {
@@ -172,10 +167,11 @@ move_subscriptions(const move *m)
 }
 
 int
-nmq_remount(nmq_client *client, uint32_t listener_key, nmq_bytes mount, bool attaches)
+nmq_remount(nmq_router *router, nmq_client *client, uint32_t listener_key, nmq_bytes mount,
+            bool attaches)
 {
     nmq_session *session = client->session;
-    move m = {.client = client, .to = mount};
+    move m = {.router = router, .client = client, .to = mount};
     nmq_bytes copy = {0};
     int rv = 0;
 
@@ -198,44 +194,4 @@ nmq_remount(nmq_client *client, uint32_t listener_key, nmq_bytes mount, bool att
         nmq_free((void *) (uintptr_t) m.from.at);
     }
     return rv;
-}
-
-// Returns as nmq_remount.
-static int
-remount_one(nmq_client *client, uint32_t listener_key, nmq_mount_make *make, void *arg)
-{
-    nmq_buf mount = {0};
-    int rv = make(arg, client->session->client_id, client->user_name, &mount);
-
-    (void) pthread_mutex_lock(&client->moving);
-    if (rv == NMQ_OK) {
-        rv = nmq_remount(client, listener_key, (nmq_bytes){mount.at, mount.len}, false);
-    }
-    nmq_buf_free(&mount);
-    if (rv == 1) {
-        int judged = nmq_rights_judge(client);
-        rv = judged < 0 ? judged : 1;
-    }
-    (void) pthread_mutex_unlock(&client->moving);
-    return rv == NMQ_ETOPIC ? 0 : rv;
-}
-
-int
-nmq_remount_away(nmq_router *router, uint32_t listener_key, nmq_mount_make *make, void *arg)
-{
-    nmq_client **all;
-    int count = nmq_registry_all(router, &all);
-    int moved = 0;
-
-    for (int i = 0; i < count; i++) {
-        if (moved >= 0 && !__atomic_load_n(&router->stopping, __ATOMIC_RELAXED)) {
-            int rv = remount_one(all[i], listener_key, make, arg);
-            moved = rv < 0 ? rv : moved + rv;
-        }
-        nmq_client_unref(all[i]);
-    }
-    if (count >= 0) {
-        nmq_free(all);
-    }
-    return count < 0 ? count : moved;
 }

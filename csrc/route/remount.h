@@ -13,21 +13,12 @@
 // Cost     a change of the tree for each subscription; the messages are copied with the
 //          client's lock.
 #pragma once
+#include "route/client.h"
 #include "route/router.h"
 
 // Moves the session of a client to that mount point, if it came through the listener of
 // that key (nmq_listener_options), and is away or is just connecting there again
 // (`attaches`). Call with client->moving. Returns 1 when it was moved, 0 when there was
 // nothing to do, or NMQ_ENOMEM with some of it left behind.
-int nmq_remount(nmq_client *client, uint32_t listener_key, nmq_bytes mount, bool attaches);
-
-// Makes the mount point of one client. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOPIC where
-// there is none for those names.
-typedef int nmq_mount_make(void *arg, nmq_bytes client_id, nmq_bytes user_name,
-                           nmq_buf *out);
-
-// Moves the sessions that came through the listener of that key and are away, one after
-// the other, and judges them. Returns how many were moved, or NMQ_ENOMEM with the rest left
-// for their next connection.
-int nmq_remount_away(nmq_router *router, uint32_t listener_key, nmq_mount_make *make,
-                     void *arg);
+int nmq_remount(nmq_router *router, nmq_client *client, uint32_t listener_key,
+                nmq_bytes mount, bool attaches);

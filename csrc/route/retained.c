@@ -2,391 +2,164 @@
 
 #include "base/container.h"
 #include "base/live.h"
-#include "base/mem.h"
+#include "base/metrics.h"
 #include "base/status.h"
-#include "route/deliver.h"
-#include "route/rights.h"
 
 enum {
-    STEP_MESSAGES = 16,  // taken from the store at once
     STEP_VISITS = 256,   // of nodes, with the store's lock
-    PUMP_VISITS = 4096,  // of nodes, before others have their turn: less than a millisecond
     SWEEP_MESSAGES = 256 // that have expired, with the store's lock
 };
 
-// Sees to it that expired messages leave the store by then. Call with the store's lock.
+// Sees to it that expired messages leave the store by then. Call with the lock.
 static void
-arm_sweep(nmq_router *router, int64_t due_ms)
+arm_sweep(nmq_retained *retained, int64_t due_ms)
 {
-    if (due_ms != 0 && (router->sweep_due_ms == 0 || due_ms < router->sweep_due_ms)) {
-        router->sweep_due_ms = due_ms;
-        (void) nmq_clock_arm(router->clock, &router->sweep_timer, due_ms);
+    if (due_ms != 0 && (retained->sweep_due_ms == 0 || due_ms < retained->sweep_due_ms)) {
+        retained->sweep_due_ms = due_ms;
+        (void) nmq_clock_arm(retained->clock, &retained->sweep, due_ms);
     }
 }
 
-void
-nmq_retained_sweep(nmq_timer *timer)
+static void
+fire_sweep(nmq_timer *timer)
 {
-    nmq_router *router = NMQ_CONTAINER(timer, nmq_router, sweep_timer);
+    nmq_retained *retained = NMQ_CONTAINER(timer, nmq_retained, sweep);
     int64_t now_ms = nmq_clock_now_ms();
     int64_t due_ms;
 
     do { // others get at the store in between
-        (void) pthread_mutex_lock(&router->retain_lock);
-        router->sweep_due_ms = 0;
-        due_ms = nmq_retain_sweep(router->retain, now_ms, SWEEP_MESSAGES);
+        (void) pthread_mutex_lock(&retained->lock);
+        retained->sweep_due_ms = 0;
+        due_ms = nmq_retain_sweep(retained->store, now_ms, SWEEP_MESSAGES);
         if (due_ms > now_ms) {
-            arm_sweep(router, due_ms);
+            arm_sweep(retained, due_ms);
         }
-        (void) pthread_mutex_unlock(&router->retain_lock);
+        (void) pthread_mutex_unlock(&retained->lock);
     } while (due_ms != 0 && due_ms <= now_ms);
+}
+
+int
+nmq_retained_init(nmq_retained *retained)
+{
+    retained->sweep.fire = fire_sweep;
+    (void) pthread_mutex_init(&retained->lock, NULL);
+    retained->store = nmq_retain_new();
+    return retained->store != NULL ? NMQ_OK : NMQ_ENOMEM;
+}
+
+void
+nmq_retained_fini(nmq_retained *retained)
+{
+    nmq_retain_free(retained->store);
+    (void) pthread_mutex_destroy(&retained->lock);
 }
 
 // Not kept, and not said to its publisher: counted, and logged once in a while.
 static void
-tell_not_kept(nmq_router *router, const nmq_message *message)
+log_not_kept(nmq_retained *retained, const nmq_message *message)
 {
     nmq_bytes topic = nmq_message_topic(message);
 
-    nmq_counters_add(router->counters, NMQ_COUNT_REFUSED_RETAINED, 1);
-    if (nmq_log_is_due(&router->not_kept_ms, nmq_clock_now_ms())) {
-        nmq_log_write(router->log, NMQ_LOG_WARNING,
+    nmq_counters_add(retained->counters, NMQ_COUNT_REFUSED_RETAINED, 1);
+    if (nmq_log_is_due(&retained->not_kept_ms, nmq_clock_now_ms())) {
+        nmq_log_write(retained->log, NMQ_LOG_WARNING,
                       "retained messages are at their bound: '%s' is not kept",
                       nmq_log_quoted(topic).text);
     }
 }
 
 int
-nmq_retained_keep(nmq_router *router, nmq_message *message, bool bounded)
+nmq_retained_keep(nmq_retained *retained, nmq_message *message, bool bounded)
 {
-    uint8_t memory = NMQ_LIVE(router->memory);
-    nmq_retain_bounds bounds = {NMQ_LIVE(router->limits.retained_max),
-                                NMQ_LIVE(router->limits.retained_max_bytes),
+    const nmq_options *options = retained->options;
+    uint8_t memory = NMQ_LIVE(*retained->memory);
+    nmq_retain_bounds bounds = {NMQ_LIVE(options->retained_max),
+                                NMQ_LIVE(options->retained_max_bytes),
                                 memory != NMQ_MEMORY_FINE, memory == NMQ_MEMORY_OUT};
     int rv = NMQ_ENOMEM;
 
-    (void) pthread_mutex_lock(&router->retain_lock);
+    (void) pthread_mutex_lock(&retained->lock);
     if (message != NULL) {
-        bool fits = !bounded || nmq_retain_fits(router->retain, message, &bounds);
-        rv = fits ? nmq_retain_put(router->retain, message) : NMQ_ETOOBIG;
+        bool fits = !bounded || nmq_retain_fits(retained->store, message, &bounds);
+        rv = fits ? nmq_retain_put(retained->store, message) : NMQ_ETOOBIG;
     }
     if (rv == NMQ_OK && message->expires_at_ms != 0) {
-        arm_sweep(router, message->expires_at_ms);
+        arm_sweep(retained, message->expires_at_ms);
     }
-    (void) pthread_mutex_unlock(&router->retain_lock);
+    (void) pthread_mutex_unlock(&retained->lock);
     if (rv == NMQ_ETOOBIG) {
-        tell_not_kept(router, message);
+        log_not_kept(retained, message);
     } else if (rv != NMQ_OK) {
-        nmq_log_write(router->log, NMQ_LOG_ERROR, "a retained message is lost: %s",
+        nmq_log_write(retained->log, NMQ_LOG_ERROR, "a retained message is lost: %s",
                       nmq_status_text(rv));
     }
     return rv;
 }
 
 void
-nmq_retained_drop(nmq_router *router, nmq_bytes topic_name)
+nmq_retained_drop(nmq_retained *retained, nmq_bytes topic_name)
 {
-    (void) pthread_mutex_lock(&router->retain_lock);
-    nmq_retain_del(router->retain, topic_name);
-    (void) pthread_mutex_unlock(&router->retain_lock);
+    (void) pthread_mutex_lock(&retained->lock);
+    nmq_retain_del(retained->store, topic_name);
+    (void) pthread_mutex_unlock(&retained->lock);
 }
 
-static nmq_retain_cursor *
-open_cursor(nmq_router *router, nmq_bytes filter)
+nmq_retain_cursor *
+nmq_retained_open(nmq_retained *retained, nmq_bytes filter)
 {
-    (void) pthread_mutex_lock(&router->retain_lock);
-    nmq_retain_cursor *cursor = nmq_retain_open(router->retain, filter);
-    (void) pthread_mutex_unlock(&router->retain_lock);
+    (void) pthread_mutex_lock(&retained->lock);
+    nmq_retain_cursor *cursor = nmq_retain_open(retained->store, filter);
+    (void) pthread_mutex_unlock(&retained->lock);
     return cursor;
 }
 
-static void
-close_cursor(nmq_router *router, nmq_retain_cursor *cursor)
+nmq_retain_cursor *
+nmq_retained_open_at(nmq_retained *retained, nmq_bytes filter, uint64_t order,
+                     nmq_bytes topic_name)
 {
-    (void) pthread_mutex_lock(&router->retain_lock);
-    nmq_retain_close(router->retain, cursor);
-    (void) pthread_mutex_unlock(&router->retain_lock);
+    (void) pthread_mutex_lock(&retained->lock);
+    nmq_retain_cursor *cursor =
+        nmq_retain_open_at(retained->store, filter, order, topic_name);
+    (void) pthread_mutex_unlock(&retained->lock);
+    return cursor;
 }
 
-static void
-drop_entry(nmq_router *router, nmq_owed_entry *entry)
+void
+nmq_retained_close(nmq_retained *retained, nmq_retain_cursor *cursor)
 {
-    if (entry != NULL) {
-        close_cursor(router, entry->cursor);
-        nmq_free(entry);
-    }
+    (void) pthread_mutex_lock(&retained->lock);
+    nmq_retain_close(retained->store, cursor);
+    (void) pthread_mutex_unlock(&retained->lock);
 }
 
-// Takes the entry of that filter, or the first for at NULL. Call with the client's lock.
-static nmq_owed_entry *
-take_owed(nmq_session *session, nmq_bytes filter)
-{
-    nmq_owed *owed = session->owed;
-
-    if (owed == NULL) {
-        return NULL;
-    }
-    if (filter.at == NULL) {
-        filter = nmq_retain_cursor_filter(owed->first->cursor);
-    }
-    nmq_owed_entry *entry = nmq_owed_take(owed, filter);
-    if (owed->first == NULL) {
-        nmq_free(owed);
-        session->owed = NULL;
-    }
-    return entry;
-}
-
-// Puts it behind the `queued` messages of the queue. Returns NMQ_OK or NMQ_ENOMEM. Call
-// with the client's lock.
-static int
-put_owed(nmq_session *session, nmq_owed_entry *entry, uint32_t queued)
-{
-    if (session->owed == NULL) {
-        session->owed = nmq_zalloc(sizeof *session->owed);
-    }
-    if (session->owed == NULL) {
-        return NMQ_ENOMEM;
-    }
-    int rv = nmq_owed_put(session->owed, entry, queued);
-    if (session->owed->first == NULL) {
-        nmq_free(session->owed);
-        session->owed = NULL;
-    }
-    return rv;
-}
-
-// Takes the next messages of a cursor out of the store; *visits goes down.
-static int
-step(nmq_router *router, nmq_retain_cursor *cursor, int64_t now_ms, uint32_t *visits,
-     nmq_message **out, uint32_t most)
+int
+nmq_retained_step(nmq_retained *retained, nmq_retain_cursor *cursor, int64_t now_ms,
+                  uint32_t *visits, nmq_message **out, uint32_t most)
 {
     uint32_t now = *visits < STEP_VISITS ? *visits : STEP_VISITS;
     uint32_t left = now;
 
-    (void) pthread_mutex_lock(&router->retain_lock);
-    int count = nmq_retain_step(router->retain, cursor, now_ms, &left, out, most);
-    (void) pthread_mutex_unlock(&router->retain_lock);
+    (void) pthread_mutex_lock(&retained->lock);
+    int count = nmq_retain_step(retained->store, cursor, now_ms, &left, out, most);
+    (void) pthread_mutex_unlock(&retained->lock);
     *visits -= now - left;
     return count;
 }
 
-// Whether the client is to have it: not its own where it says so [MQTT-3.8.3-3], nor what
-// its publisher may not publish any more.
-static bool
-is_for(nmq_router *router, const nmq_client *client, const nmq_owed_entry *entry,
-       nmq_message *message)
+size_t
+nmq_retained_count(nmq_retained *retained)
 {
-    bool no_local = (entry->options & NMQ_SUB_NO_LOCAL) != 0 && message->origin != NULL;
-
-    if (no_local && nmq_bytes_equal(nmq_origin_client_id(message->origin),
-                                    client->session->client_id)) {
-        return false;
-    }
-    return nmq_rights_retained(router, message);
+    (void) pthread_mutex_lock(&retained->lock);
+    size_t count = nmq_retain_count(retained->store);
+    (void) pthread_mutex_unlock(&retained->lock);
+    return count;
 }
 
-// Sends what one step brings, at most `most` messages.
-static void
-send_step(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_owed_entry *entry,
-          uint32_t *visits, uint32_t most, bool queues)
+uint64_t
+nmq_retained_bytes(nmq_retained *retained)
 {
-    nmq_message *messages[STEP_MESSAGES];
-    int count = step(batch->router, entry->cursor, batch->now_ms, visits, messages,
-                     most < STEP_MESSAGES ? most : STEP_MESSAGES);
-
-    for (int i = 0; i < count; i++) {
-        if (is_for(batch->router, client, entry, messages[i])) {
-            nmq_deliver_retained(batch, client, link, messages[i], entry, queues);
-        }
-        nmq_message_unref(messages[i]);
-    }
-}
-
-// Returns an entry with a cursor at its begin, or NULL when memory is out.
-static nmq_owed_entry *
-make_entry(nmq_router *router, nmq_bytes filter, uint8_t options, uint32_t identifier)
-{
-    nmq_owed_entry *entry = nmq_zalloc(sizeof *entry);
-
-    if (entry == NULL) {
-        return NULL;
-    }
-    entry->options = options;
-    entry->identifier = identifier;
-    entry->cursor = open_cursor(router, filter);
-    if (entry->cursor == NULL) {
-        nmq_free(entry);
-        return NULL;
-    }
-    return entry;
-}
-
-// Subscribing again and again does not fill the queue of a client that does not read.
-static bool
-may_queue(const nmq_session *session)
-{
-    return session->owed == NULL && session->queue.count < STEP_MESSAGES &&
-           !nmq_session_is_full(session);
-}
-
-// Offers the first few with the SUBACK and notes the rest. Returns NMQ_OK, or NMQ_ENOMEM
-// with the entry still the caller's. Call with the client's lock.
-static int
-begin(nmq_batch *batch, nmq_client *client, nmq_owed_entry *entry, uint32_t *visits)
-{
-    nmq_link *link = client->link;
-
-    if (link != NULL) {
-        (void) pthread_mutex_lock(&link->lock);
-        bool room = link->outbox.total < NMQ_LIVE(batch->router->limits.outbox_max_bytes);
-        uint32_t most =
-            !link->closed && room && may_queue(client->session) ? STEP_MESSAGES : 0;
-        send_step(batch, client, link, entry, visits, most, true); // 0: is there any?
-        batch->messages_out += nmq_client_take_sent(client);
-        nmq_batch_touch(batch, link);
-    }
-    bool over = nmq_retain_is_over(entry->cursor);
-    int rv = over ? NMQ_OK : put_owed(client->session, entry, client->session->queue.count);
-    if (link != NULL) {
-        nmq_deliver_note(client->session, link);
-        (void) pthread_mutex_unlock(&link->lock);
-    }
-    if (over) {
-        drop_entry(batch->router, entry);
-    }
-    return rv;
-}
-
-void
-nmq_retained_owe(nmq_batch *batch, nmq_client *client, const nmq_filter *filter,
-                 uint8_t options, uint32_t identifier, bool is_new, uint32_t *visits)
-{
-    nmq_router *router = batch->router;
-    unsigned handling = (unsigned) (options & NMQ_SUB_RETAIN_HANDLING) >> 4;
-
-    if (!NMQ_LIVE(router->limits.retain_available) || handling == 2 ||
-        (handling == 1 && !is_new) || // [MQTT-3.3.1-10] [MQTT-3.3.1-11]
-        filter->group.at != NULL) {
-        return;
-    }
-    nmq_owed_entry *entry = make_entry(router, filter->filter, options, identifier);
-    int rv = entry != NULL ? NMQ_OK : NMQ_ENOMEM;
-    uint32_t before = *visits;
-    if (rv == NMQ_OK) {
-        (void) pthread_mutex_lock(&client->lock);
-        nmq_owed_entry *old = take_owed(client->session, filter->filter);
-        rv = client->forgotten ? NMQ_ECLOSED : begin(batch, client, entry, visits);
-        (void) pthread_mutex_unlock(&client->lock);
-        drop_entry(router, old);
-    }
-    batch->work += before - *visits;
-    if (rv != NMQ_OK) {
-        drop_entry(router, entry);
-    }
-    if (rv != NMQ_OK && rv != NMQ_ECLOSED) { // else the session has ended meanwhile
-        nmq_log_write(router->log, NMQ_LOG_ERROR, "retained messages not sent: %s",
-                      nmq_status_text(rv));
-    }
-}
-
-int
-nmq_retained_go_on(nmq_router *router, nmq_client *client, const nmq_retained_place *place)
-{
-    nmq_owed_entry *entry = nmq_zalloc(sizeof *entry);
-    int rv = NMQ_ENOMEM;
-
-    if (entry == NULL) {
-        return NMQ_ENOMEM;
-    }
-    entry->options = place->options;
-    entry->identifier = place->identifier;
-    (void) pthread_mutex_lock(&client->lock);
-    const nmq_owed *owed = client->session->owed;
-    if (owed != NULL && nmq_map_get(&owed->by_filter, place->filter) != NULL) {
-        rv = NMQ_EINVAL;
-    } else {
-        (void) pthread_mutex_lock(&router->retain_lock);
-        entry->cursor = nmq_retain_open_at(router->retain, place->filter, place->order,
-                                           place->topic_name);
-        (void) pthread_mutex_unlock(&router->retain_lock);
-    }
-    if (entry->cursor != NULL) {
-        rv = put_owed(client->session, entry, place->queued);
-    }
-    (void) pthread_mutex_unlock(&client->lock);
-    if (rv != NMQ_OK) {
-        drop_entry(router, entry);
-    }
-    return rv;
-}
-
-void
-nmq_retained_cancel(nmq_router *router, nmq_client *client, nmq_bytes filter)
-{
-    (void) pthread_mutex_lock(&client->lock);
-    nmq_owed_entry *entry = take_owed(client->session, filter);
-    (void) pthread_mutex_unlock(&client->lock);
-    drop_entry(router, entry);
-}
-
-void
-nmq_retained_forget(nmq_router *router, nmq_client *client)
-{
-    nmq_owed_entry *entry;
-
-    do {
-        (void) pthread_mutex_lock(&client->lock);
-        client->forgotten = true;
-        entry = take_owed(client->session, (nmq_bytes){0});
-        (void) pthread_mutex_unlock(&client->lock);
-        drop_entry(router, entry);
-    } while (entry != NULL);
-}
-
-bool
-nmq_retained_pump(nmq_batch *batch, nmq_client *client, nmq_link *link)
-{
-    size_t room = NMQ_LIVE(batch->router->limits.outbox_max_bytes);
-    nmq_session *session = client->session;
-    uint32_t visits = PUMP_VISITS;
-    uint32_t most = nmq_session_takes_owed(session);
-
-    while (most > 0 && link->outbox.total < room && visits > 0) {
-        const nmq_owed_entry *entry = session->owed->first;
-        send_step(batch, client, link, entry, &visits, most, false);
-        if (nmq_retain_is_over(entry->cursor)) {
-            drop_entry(batch->router, take_owed(session, (nmq_bytes){0}));
-        }
-        most = nmq_session_takes_owed(session);
-    }
-    batch->work += PUMP_VISITS - visits;
-    return visits == 0;
-}
-
-void
-nmq_retained_tap(nmq_router *router, nmq_client *tap, nmq_bytes filter, uint8_t options)
-{
-    nmq_retain_cursor *cursor = open_cursor(router, filter);
-    nmq_message *messages[STEP_MESSAGES];
-    nmq_batch batch = {.router = router, .now_ms = nmq_clock_now_ms()};
-
-    while (cursor != NULL && !nmq_retain_is_over(cursor)) {
-        uint32_t visits = STEP_VISITS;
-        int count = step(router, cursor, batch.now_ms, &visits, messages, STEP_MESSAGES);
-        for (int i = 0; i < count; i++) {
-            nmq_message_parts parts = nmq_message_parts_of(messages[i]);
-            const nmq_share what = {
-                .parts = &parts,
-                .message = &messages[i],
-                .options = options,
-                .retained = true,
-            };
-            if (nmq_rights_retained(router, messages[i])) {
-                (void) nmq_deliver(&batch, tap, &what);
-            }
-            nmq_message_unref(messages[i]);
-        }
-    }
-    close_cursor(router, cursor);
+    (void) pthread_mutex_lock(&retained->lock);
+    uint64_t bytes = nmq_retain_bytes(retained->store);
+    (void) pthread_mutex_unlock(&retained->lock);
+    return bytes;
 }

@@ -1,62 +1,62 @@
-// retained.h - retained messages: kept, swept, and on their way to those who subscribe.
+// retained.h - the retained messages of the broker: kept within bounds, and swept.
 //
-//     PUBLISH retain ──keep──> store          SUBSCRIBE ──owe──> the session's list
-//                                │                                     │
-//                                └──────── pump, while there is room <─┘
+//     PUBLISH retain ──keep──> store ──step──> whoever subscribed (replay.h)
+//                                └── sweep: what has expired
 //
-// A session holds a cursor for each filter that it is owed messages for, not the messages:
-// they go out as the outbox drains and the window allows, in steps between which nobody is
-// kept waiting.
-//
+// Owner    the store holds a reference to each message. Cursors belong to the store, and
+//          whoever opens one closes it.
 // Threads  thread-safe. Locks: a client's, then a link's, then the store's.
 // Source   MQTT 5.0, 3.3.1.3 RETAIN.
 #pragma once
-#include "route/router.h"
+#include <pthread.h>
+
+#include "base/clock.h"
+#include "base/counters.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "route/memory_level.h"
+#include "route/rules.h"
+#include "store/retain_cursor.h"
+
+typedef struct {
+    pthread_mutex_t lock;
+    nmq_retain *store;    // lock
+    int64_t sweep_due_ms; // lock; 0: nothing expires
+    nmq_timer sweep;      // clock: removes what has expired
+    int64_t not_kept_ms;  // atomic: when it was logged last that one was not kept
+    nmq_rules *rules;     // whether a message may be sent
+    nmq_clock *clock;
+    nmq_counters *counters;
+    const nmq_log *log;
+    const nmq_options *options; // NMQ_LIVE
+    const uint8_t *memory;      // NMQ_LIVE: enum nmq_memory_level
+} nmq_retained;
+
+// Makes the store; the pointers are the caller's to set before,
+// and outlive it. Returns NMQ_OK or NMQ_ENOMEM; nmq_retained_fini is right in any case.
+int nmq_retained_init(nmq_retained *retained);
+
+// The clock has stopped, and no cursor is in use.
+void nmq_retained_fini(nmq_retained *retained);
 
 // Keeps the message for its topic, as nmq_retain_put. `bounded`: within the bounds of what
 // is retained. What fails is logged. Returns what nmq_retain_put does, or NMQ_ETOOBIG.
-int nmq_retained_keep(nmq_router *router, nmq_message *message, bool bounded);
+int nmq_retained_keep(nmq_retained *retained, nmq_message *message, bool bounded);
 
 // Removes the message of the topic: another one took its place that is not kept.
-void nmq_retained_drop(nmq_router *router, nmq_bytes topic_name);
+void nmq_retained_drop(nmq_retained *retained, nmq_bytes topic_name);
 
-// Of the router's sweep_timer: removes what has expired.
-void nmq_retained_sweep(nmq_timer *timer);
+// Opens a cursor over what the filter matches, at its begin, or where it was in the process
+// before (nmq_retain_open_at). Returns NULL when memory is out.
+nmq_retain_cursor *nmq_retained_open(nmq_retained *retained, nmq_bytes filter);
+nmq_retain_cursor *nmq_retained_open_at(nmq_retained *retained, nmq_bytes filter,
+                                        uint64_t order, nmq_bytes topic_name);
+void nmq_retained_close(nmq_retained *retained, nmq_retain_cursor *cursor);
 
-// Sends a few of the retained messages of a filter that the client has subscribed to, and
-// notes that it is owed the others [MQTT-3.3.1-9]. is_new is what nmq_router_subscribe
-// returned. *visits is how many nodes may be visited at once, and goes down. The batch
-// needs no lane. Call without a lock.
-enum { NMQ_RETAINED_VISITS = 1 << 12 }; // for one packet
-void nmq_retained_owe(nmq_batch *batch, nmq_client *client, const nmq_filter *filter,
-                      uint8_t options, uint32_t identifier, bool is_new, uint32_t *visits);
+// Takes the next messages of a cursor out of the store, `most` of them at most. *visits is
+// how many nodes may be visited, and goes down. Returns how many; the caller unrefs each.
+int nmq_retained_step(nmq_retained *retained, nmq_retain_cursor *cursor, int64_t now_ms,
+                      uint32_t *visits, nmq_message **out, uint32_t most);
 
-// Where a session was among the retained messages of a filter, in the process before.
-typedef struct {
-    nmq_bytes filter;
-    nmq_bytes topic_name; // of the message that comes next
-    uint64_t order;       // see nmq_retain_open_at
-    uint32_t queued;      // messages of its queue that come before
-    uint32_t identifier;
-    uint8_t options;
-} nmq_retained_place;
-
-// The client, who has that subscription, is owed the rest. Returns NMQ_OK, NMQ_ENOMEM, or
-// NMQ_EINVAL for a filter that it is owed messages of already. Call without a lock.
-int nmq_retained_go_on(nmq_router *router, nmq_client *client,
-                       const nmq_retained_place *place);
-
-// The client has unsubscribed. Call without a lock.
-void nmq_retained_cancel(nmq_router *router, nmq_client *client, nmq_bytes filter);
-
-// The client's session ends. Call without a lock.
-void nmq_retained_forget(nmq_router *router, nmq_client *client);
-
-// Sends of what the client is owed, as far as window and outbox allow, after what waits in
-// its queue. Call with its lock and the link's; the batch needs no lane. Returns whether it
-// stopped only to let others have their turn: then it is to be called again soon.
-bool nmq_retained_pump(nmq_batch *batch, nmq_client *client, nmq_link *link);
-
-// Gives a tap everything that its filter matches.
-void nmq_retained_tap(nmq_router *router, nmq_client *tap, nmq_bytes filter,
-                      uint8_t options);
+size_t nmq_retained_count(nmq_retained *retained);
+uint64_t nmq_retained_bytes(nmq_retained *retained); // of the messages

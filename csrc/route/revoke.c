@@ -1,29 +1,22 @@
 #include "route/revoke.h"
 
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/status.h"
-#include "route/registry.h"
-#include "route/registry_list.h"
 #include "route/rights.h"
-
-// The broker stops: the rest does not matter any more.
-static bool
-is_over(const nmq_router *router)
-{
-    return __atomic_load_n(&router->stopping, __ATOMIC_RELAXED);
-}
+#include "route/will.h"
 
 int
-nmq_revoke_rights(nmq_router *router)
+nmq_revoke_rights(nmq_sessions *sessions)
 {
     nmq_client **all;
-    int count = nmq_registry_all(router, &all);
+    int count = nmq_registry_all(&sessions->registry, &all);
     int ended = 0;
 
     for (int i = 0; i < count; i++) {
-        if (ended >= 0 && !is_over(router)) {
+        if (ended >= 0 && !nmq_sessions_stop(sessions)) {
             (void) pthread_mutex_lock(&all[i]->moving);
-            int rv = nmq_rights_judge(all[i]);
+            int rv = nmq_rights_judge(sessions->router, all[i]);
             (void) pthread_mutex_unlock(&all[i]->moving);
             ended = rv < 0 ? rv : ended + rv;
         }
@@ -78,7 +71,7 @@ is_meant(const search *s, const nmq_client *client)
 
 // Returns whether a connection ends.
 static bool
-kick_one(const search *s, nmq_client *client)
+kick_one(const search *s, const nmq_log *log, nmq_client *client)
 {
     nmq_link *link = NULL;
 
@@ -95,7 +88,7 @@ kick_one(const search *s, nmq_client *client)
         return false;
     }
     const nmq_bytes id = client->session->client_id;
-    nmq_log_write(client->router->log, NMQ_LOG_INFO,
+    nmq_log_write(log, NMQ_LOG_INFO,
                   "client '%s' is disconnected: its user may not come in any more",
                   nmq_log_quoted(id).text);
     link->ops->disconnect(link, s->whom->reason_code);
@@ -104,18 +97,19 @@ kick_one(const search *s, nmq_client *client)
 }
 
 int
-nmq_revoke_users(nmq_router *router, const nmq_kick *whom)
+nmq_revoke_users(nmq_sessions *sessions, const nmq_kick *whom)
 {
     search s = {.whom = whom};
     nmq_client **all = NULL;
     int kicked = note_names(&s);
 
     // Before the clients are gathered: who comes later sees it.
-    (void) __atomic_add_fetch(&router->users_version, 1, __ATOMIC_RELEASE);
-    int count = kicked == NMQ_OK ? nmq_registry_all(router, &all) : kicked;
+    nmq_rules_end_users(sessions->router->rules);
+    int count = kicked == NMQ_OK ? nmq_registry_all(&sessions->registry, &all) : kicked;
 
     for (int i = 0; i < count; i++) {
-        kicked += !is_over(router) && kick_one(&s, all[i]);
+        kicked +=
+            !nmq_sessions_stop(sessions) && kick_one(&s, sessions->router->log, all[i]);
         nmq_client_unref(all[i]);
     }
     nmq_free(all);
@@ -123,6 +117,28 @@ nmq_revoke_users(nmq_router *router, const nmq_kick *whom)
     if (count < 0) {
         return count;
     }
-    nmq_counters_add(router->counters, NMQ_COUNT_USERS_ENDED, (uint64_t) kicked);
+    nmq_counters_add(sessions->router->counters, NMQ_COUNT_USERS_ENDED, (uint64_t) kicked);
     return kicked;
+}
+
+int
+nmq_revoke_connection(nmq_sessions *sessions, nmq_bytes client_id, uint8_t reason_code)
+{
+    nmq_client *client = nmq_registry_find(&sessions->registry, client_id);
+    nmq_link *link = NULL;
+
+    if (client == NULL) {
+        return NMQ_ENOENT;
+    }
+    (void) pthread_mutex_lock(&client->lock);
+    if (client->link != NULL) {
+        link = nmq_link_ref(client->link);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    if (link != NULL) {
+        link->ops->disconnect(link, reason_code);
+        nmq_link_unref(link);
+    }
+    nmq_client_unref(client);
+    return link != NULL ? NMQ_OK : NMQ_ENOENT;
 }

@@ -6,12 +6,16 @@
 // Threads  thread-safe; call without a lane or lock.
 // Cost     all clients, one after the other; no lock is held for more than one.
 #pragma once
-#include "route/router.h"
+#include "route/kick.h"
+#include "route/sessions.h"
 
 // Judges every session by the rules in force. Returns how many subscriptions ended, or
 // NMQ_ENOMEM with the rest left for their next connections.
-int nmq_revoke_rights(nmq_router *router);
+int nmq_revoke_rights(nmq_sessions *sessions);
 
 // Disconnects clients whose user may not come in any more; see nmq_broker_kick_users.
 // Returns how many, or NMQ_ENOMEM with nobody disconnected.
-int nmq_revoke_users(nmq_router *router, const nmq_kick *whom);
+int nmq_revoke_users(nmq_sessions *sessions, const nmq_kick *whom);
+
+// Disconnects that client. Returns NMQ_OK, or NMQ_ENOENT when it is not connected.
+int nmq_revoke_connection(nmq_sessions *sessions, nmq_bytes client_id, uint8_t reason_code);

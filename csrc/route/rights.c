@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "route/subscriptions.h"
+#include "route/will.h"
 #include "store/session_subs.h"
 
 enum {
@@ -15,6 +16,7 @@ enum {
 
 // One session on trial.
 typedef struct {
+    nmq_router *router;
     nmq_client *client;
     const nmq_acl_view *view;
     nmq_bytes mount;
@@ -33,7 +35,7 @@ static int
 look_at_some(const trial *t, uint32_t *at, nmq_session_sub *found)
 {
     nmq_session *session = t->client->session;
-    nmq_lane *lane = nmq_lanes_enter(t->client->router->lanes);
+    nmq_lane *lane = nmq_lanes_enter(t->router->lanes);
     int rv = 0;
 
     *at = *at < session->sub_count ? *at : session->sub_count;
@@ -49,12 +51,12 @@ look_at_some(const trial *t, uint32_t *at, nmq_session_sub *found)
 }
 
 static void
-tell_ended(const trial *t, nmq_bytes text, int before)
+log_ended(const trial *t, nmq_bytes text, int before)
 {
     const nmq_bytes id = t->client->session->client_id;
 
     if (before < LINES) {
-        nmq_log_write(t->client->router->log, NMQ_LOG_INFO,
+        nmq_log_write(t->router->log, NMQ_LOG_INFO,
                       "client '%s': its subscription '%s' ends, it is not allowed any "
                       "more",
                       nmq_log_quoted(id).text, nmq_log_quoted(text).text);
@@ -65,7 +67,7 @@ tell_ended(const trial *t, nmq_bytes text, int before)
 static int
 end_subscriptions(const trial *t)
 {
-    nmq_router *router = t->client->router;
+    nmq_router *router = t->router;
     uint32_t at = UINT32_MAX;
     nmq_session_sub found;
     int ended = 0;
@@ -77,8 +79,8 @@ end_subscriptions(const trial *t)
         }
         if (rv == 1) {
             nmq_filter filter = nmq_session_sub_filter(&found);
-            (void) nmq_router_unsubscribe(router, t->client, &filter);
-            tell_ended(t, found.text, ended++);
+            (void) nmq_subscriptions_del(router, t->client, &filter);
+            log_ended(t, found.text, ended++);
             nmq_free((void *) (uintptr_t) found.text.at);
         }
     }
@@ -147,7 +149,7 @@ drop_in_flight(trial *t, bool attaches)
 static int
 judge(trial *t, bool attaches)
 {
-    nmq_router *router = t->client->router;
+    nmq_router *router = t->router;
     const nmq_bytes id = t->client->session->client_id;
     int ended = end_subscriptions(t);
 
@@ -174,11 +176,11 @@ same_address(const nmq_peer *a, const nmq_peer *b)
 }
 
 int
-nmq_rights_judge_at_attach(nmq_client *client, const nmq_rights *rights)
+nmq_rights_judge_at_attach(nmq_router *router, nmq_client *client, const nmq_rights *rights)
 {
     const nmq_acl_view everything = {0};
     const nmq_acl_view *view = rights->view;
-    trial t = {client, view != NULL ? view : &everything, rights->mount};
+    trial t = {router, client, view != NULL ? view : &everything, rights->mount};
 
     (void) pthread_mutex_lock(&client->lock);
     bool due = rights->moved || !nmq_bytes_equal(client->session->mount, rights->mount) ||
@@ -190,72 +192,16 @@ nmq_rights_judge_at_attach(nmq_client *client, const nmq_rights *rights)
     return rv < 0 ? rv : NMQ_OK;
 }
 
-static bool
-permits(nmq_router *router, const nmq_acl_subject *subject, nmq_bytes mount,
-        nmq_bytes topic, uint64_t *version)
-{
-    nmq_acl *acl = nmq_router_acl(router, version);
-    bool allowed = acl == NULL || (nmq_topic_unmount(mount, &topic) &&
-                                   nmq_acl_permits(acl, subject, NMQ_ACL_PUBLISH, topic));
-
-    nmq_acl_unref(acl);
-    return allowed;
-}
-
-void
-nmq_rights_judge_will(nmq_client *client)
-{
-    nmq_router *router = client->router;
-    const nmq_session *session = client->session;
-    const nmq_acl_subject subject = {session->client_id, client->user_name, &client->peer};
-    uint64_t version;
-
-    if (client->will.message == NULL ||
-        permits(router, &subject, session->mount, nmq_message_topic(client->will.message),
-                &version)) {
-        return;
-    }
-    nmq_will_drop(client);
-    nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DROPPED, 1);
-    nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DENIED, 1);
-    nmq_log_write(router->log, NMQ_LOG_INFO,
-                  "client '%s': its will is not sent, it is not allowed any more",
-                  nmq_log_quoted(session->client_id).text);
-}
-
-bool
-nmq_rights_retained(nmq_router *router, nmq_message *message)
-{
-    const nmq_origin *origin = message->origin;
-    uint64_t version = __atomic_load_n(&router->acl_version, __ATOMIC_ACQUIRE);
-    uint32_t judged = __atomic_load_n(&message->judged, __ATOMIC_RELAXED);
-
-    if (origin == NULL) {
-        return true;
-    }
-    if (judged >> 1 == ((uint32_t) (version + 1) << 1) >> 1) {
-        return (judged & 1) != 0;
-    }
-    const nmq_acl_subject subject = {nmq_origin_client_id(origin),
-                                     nmq_origin_user_name(origin), &origin->peer};
-    nmq_bytes topic = nmq_message_topic(message);
-    bool allowed = permits(router, &subject, (nmq_bytes){topic.at, origin->mount_len},
-                           topic, &version);
-    __atomic_store_n(&message->judged, (uint32_t) (version + 1) << 1 | allowed,
-                     __ATOMIC_RELAXED);
-    return allowed;
-}
-
 int
-nmq_rights_judge(nmq_client *client)
+nmq_rights_judge(nmq_router *router, nmq_client *client)
 {
     nmq_acl_view view = {0};
-    trial t = {.client = client, .view = &view};
+    trial t = {.router = router, .client = client, .view = &view};
     uint64_t version;
-    nmq_acl *acl = nmq_router_acl(client->router, &version);
+    nmq_acl *acl = nmq_rules_get(router->rules, &version);
 
     (void) pthread_mutex_lock(&client->lock);
-    nmq_rights_judge_will(client);
+    nmq_will_judge(router, client);
     const nmq_session *session = client->session;
     const nmq_acl_subject subject = {session->client_id, client->user_name, &client->peer};
     int rv = nmq_bytes_copy(session->mount, &t.mount);

@@ -11,6 +11,7 @@
 // Threads  thread-safe; call without a lane or lock unless said.
 // Cost     no lock is held for more than a few subscriptions or messages of one client.
 #pragma once
+#include "route/client.h"
 #include "route/router.h"
 
 // What a connection that takes up a session may do.
@@ -24,15 +25,10 @@ typedef struct {
 
 // Judges what the session holds, unless it was judged by the same rules for a client from
 // the same place already. Returns NMQ_OK, or NMQ_ENOMEM with the rest not judged.
-int nmq_rights_judge_at_attach(nmq_client *client, const nmq_rights *rights);
-
-// Drops the client's will if it may not be published any more. Call with the client's lock.
-void nmq_rights_judge_will(nmq_client *client);
+int nmq_rights_judge_at_attach(nmq_router *router, nmq_client *client,
+                               const nmq_rights *rights);
 
 // Judges the session by the rules in force. What is in flight to a client that is connected
 // stays until it comes again. Returns how many subscriptions ended, or NMQ_ENOMEM with the
 // rest left for its next connection.
-int nmq_rights_judge(nmq_client *client);
-
-// Whether a retained message may be sent: its publisher may publish it still.
-bool nmq_rights_retained(nmq_router *router, nmq_message *message);
+int nmq_rights_judge(nmq_router *router, nmq_client *client);

@@ -1,10 +1,9 @@
-// shortage.c - what a message meets while memory is short (router.h).
-#include "route/deliver.h"
+#include "route/shortage.h"
 
 enum { SHORT_WINDOW = 16 };
 
 uint16_t
-nmq_router_short_window(uint8_t memory)
+nmq_shortage_window(uint8_t memory)
 {
     switch (memory) {
     case NMQ_MEMORY_FINE: return 0;
@@ -52,8 +51,8 @@ one_takes(const nmq_batch *batch, const nmq_subscriptions *members,
 }
 
 bool
-nmq_router_takes_all(const nmq_batch *batch, const nmq_client *from,
-                     const nmq_message_parts *parts, const nmq_matches *matches)
+nmq_shortage_takes_all(const nmq_batch *batch, const nmq_client *from,
+                       const nmq_message_parts *parts, const nmq_matches *matches)
 {
     for (uint32_t i = 0; i < matches->found->count; i++) {
         const nmq_subscription *sub = &matches->found->at[i];

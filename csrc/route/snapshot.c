@@ -1,9 +1,11 @@
 #include "route/snapshot.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/vec.h"
+#include "route/lanes.h"
 #include "route/registry.h"
-#include "route/registry_list.h"
 
 enum { STEP = 256 }; // clients copied before others get the locks
 
@@ -12,7 +14,7 @@ struct nmq_snapshot {
     size_t client_count;
     nmq_subscription_info *subs;
     size_t sub_count;
-    size_t sub_cap;
+    uint32_t sub_cap;
     nmq_buf *texts; // one for each client: its texts, NUL-terminated
 };
 
@@ -47,16 +49,13 @@ put_text(nmq_buf *texts, nmq_bytes text, size_t *offset)
 static int
 reserve_subs(nmq_snapshot *s, size_t more)
 {
-    if (s->sub_cap - s->sub_count >= more) {
-        return NMQ_OK;
-    }
-    size_t cap = (s->sub_count + more) * 2;
-    nmq_subscription_info *grown = nmq_resize(s->subs, cap * sizeof *grown);
+    nmq_subscription_info *grown =
+        nmq_vec_grow(s->subs, &s->sub_cap, s->sub_count + more, 16, sizeof *grown);
+
     if (grown == NULL) {
         return NMQ_ENOMEM;
     }
     s->subs = grown;
-    s->sub_cap = cap;
     return NMQ_OK;
 }
 
@@ -140,11 +139,11 @@ copy_client(nmq_snapshot *s, nmq_client *client, nmq_lanes *lanes)
 }
 
 int
-nmq_router_snapshot(nmq_router *router, nmq_snapshot **out)
+nmq_snapshot_make(nmq_registry *registry, nmq_lanes *lanes, nmq_snapshot **out)
 {
     nmq_snapshot *s = nmq_zalloc(sizeof *s);
     nmq_client **all = NULL;
-    int n = s != NULL ? nmq_registry_all(router, &all) : NMQ_ENOMEM;
+    int n = s != NULL ? nmq_registry_all(registry, &all) : NMQ_ENOMEM;
     int rv = n < 0 ? n : NMQ_OK;
 
     if (rv == NMQ_OK) {
@@ -154,7 +153,7 @@ nmq_router_snapshot(nmq_router *router, nmq_snapshot **out)
     }
     for (int i = 0; i < n; i++) {
         if (rv == NMQ_OK) {
-            rv = copy_client(s, all[i], router->lanes);
+            rv = copy_client(s, all[i], lanes);
             if (i % STEP == STEP - 1) {
                 nmq_clock_pause();
             }

@@ -3,7 +3,7 @@
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "route/retained.h"
+#include "route/replay.h"
 #include "store/session_subs.h"
 
 enum { FORGET_PART = 64 }; // subscriptions that go while the tree is locked
@@ -13,15 +13,15 @@ enum { FORGET_PART = 64 }; // subscriptions that go while the tree is locked
 static int
 may_subscribe(nmq_router *router, const nmq_client *client, const nmq_filter *filter)
 {
-    uint32_t max = NMQ_LIVE(router->limits.subscriptions_max);
-    uint32_t groups_max = NMQ_LIVE(router->limits.groups_max);
+    uint32_t max = NMQ_LIVE(router->options->subscriptions_max);
+    uint32_t groups_max = NMQ_LIVE(router->options->groups_max);
     bool groups_full =
         filter->group.at != NULL && groups_max != 0 && client->group_count >= groups_max;
 
     if (client->is_tap || __atomic_load_n(&client->is_moving, __ATOMIC_RELAXED)) {
         return NMQ_OK;
     }
-    if (NMQ_LIVE(router->memory) != NMQ_MEMORY_FINE) {
+    if (NMQ_LIVE(*router->memory) != NMQ_MEMORY_FINE) {
         nmq_counters_add(router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
         return NMQ_ESHORT;
     }
@@ -41,8 +41,8 @@ count_bytes(nmq_router *router, uint64_t before)
 // The same filter replaces the subscription [MQTT-3.8.4-3] in one step under all lanes, and
 // so loses no message [MQTT-3.8.4-4].
 int
-nmq_router_subscribe(nmq_router *router, nmq_client *client, const nmq_filter *filter,
-                     uint8_t options, uint32_t identifier)
+nmq_subscriptions_put(nmq_router *router, nmq_client *client, const nmq_filter *filter,
+                      uint8_t options, uint32_t identifier)
 {
     nmq_subscription sub = {.client = client, .options = options, .identifier = identifier};
 
@@ -68,7 +68,8 @@ nmq_router_subscribe(nmq_router *router, nmq_client *client, const nmq_filter *f
 }
 
 void
-nmq_router_number_group(nmq_router *router, const nmq_filter *filter, uint32_t number)
+nmq_subscriptions_number_group(nmq_router *router, const nmq_filter *filter,
+                               uint32_t number)
 {
     nmq_lanes_lock_all(router->lanes);
     nmq_group *group = nmq_tree_group(router->tree, filter);
@@ -81,7 +82,7 @@ nmq_router_number_group(nmq_router *router, const nmq_filter *filter, uint32_t n
 // No message is added from here on [MQTT-3.10.4-2]; what the session holds is completed
 // [MQTT-3.10.4-3].
 int
-nmq_router_unsubscribe(nmq_router *router, nmq_client *client, const nmq_filter *filter)
+nmq_subscriptions_del(nmq_router *router, nmq_client *client, const nmq_filter *filter)
 {
     nmq_lanes_lock_all(router->lanes);
     uint64_t before = nmq_mem_taken();
@@ -94,7 +95,7 @@ nmq_router_unsubscribe(nmq_router *router, nmq_client *client, const nmq_filter 
     count_bytes(router, before);
     nmq_lanes_unlock_all(router->lanes);
     if (rv == NMQ_OK && filter->group.at == NULL) {
-        nmq_retained_cancel(router, client, filter->filter);
+        nmq_replay_cancel(router->retained, client, filter->filter);
     }
     return rv;
 }
@@ -121,9 +122,9 @@ forget_some(nmq_router *router, nmq_client *client)
 }
 
 void
-nmq_router_forget(nmq_router *router, nmq_client *client)
+nmq_subscriptions_forget(nmq_router *router, nmq_client *client)
 {
     while (forget_some(router, client)) {
     }
-    nmq_retained_forget(router, client);
+    nmq_replay_forget(router->retained, client);
 }

@@ -3,22 +3,23 @@
 //
 // Threads  thread-safe; call without a lane, a client's or a link's lock.
 // Cost     constant on average, whatever there is of subscribers and filters, but for
-//          nmq_router_forget: that of each subscription.
+//          nmq_subscriptions_forget: that of each subscription.
 #pragma once
+#include "route/client.h"
 #include "route/router.h"
 
 // Subscribes the client to a valid filter. Returns 1 for a new subscription, 0 for one
 // replaced, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's bounds, NMQ_ESHORT for a new
 // one while memory is short, or NMQ_ECLOSED for a client that has ended.
-int nmq_router_subscribe(nmq_router *router, nmq_client *client, const nmq_filter *filter,
-                         uint8_t options, uint32_t identifier);
+int nmq_subscriptions_put(nmq_router *router, nmq_client *client, const nmq_filter *filter,
+                          uint8_t options, uint32_t identifier);
 
 // Gives the group of that shared subscription the number that it had in the process before.
-void nmq_router_number_group(nmq_router *router, const nmq_filter *filter, uint32_t number);
+void nmq_subscriptions_number_group(nmq_router *router, const nmq_filter *filter,
+                                    uint32_t number);
 
 // Returns NMQ_OK or NMQ_ENOENT.
-int nmq_router_unsubscribe(nmq_router *router, nmq_client *client,
-                           const nmq_filter *filter);
+int nmq_subscriptions_del(nmq_router *router, nmq_client *client, const nmq_filter *filter);
 
 // Removes all of the client's subscriptions for good.
-void nmq_router_forget(nmq_router *router, nmq_client *client);
+void nmq_subscriptions_forget(nmq_router *router, nmq_client *client);

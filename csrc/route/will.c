@@ -1,6 +1,6 @@
 #include "route/will.h"
 
-#include "route/rights.h"
+#include "route/fanout.h"
 
 void
 nmq_will_drop(nmq_client *client)
@@ -10,10 +10,30 @@ nmq_will_drop(nmq_client *client)
     client->will_due_ms = 0;
 }
 
-nmq_will
-nmq_will_take(nmq_client *client)
+void
+nmq_will_judge(nmq_router *router, nmq_client *client)
 {
-    nmq_rights_judge_will(client);
+    const nmq_session *session = client->session;
+    const nmq_acl_subject subject = {session->client_id, client->user_name, &client->peer};
+    uint64_t version;
+
+    if (client->will.message == NULL ||
+        nmq_rules_may_publish(router->rules, &subject, session->mount,
+                              nmq_message_topic(client->will.message), &version)) {
+        return;
+    }
+    nmq_will_drop(client);
+    nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DROPPED, 1);
+    nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DENIED, 1);
+    nmq_log_write(router->log, NMQ_LOG_INFO,
+                  "client '%s': its will is not sent, it is not allowed any more",
+                  nmq_log_quoted(session->client_id).text);
+}
+
+nmq_will
+nmq_will_take(nmq_router *router, nmq_client *client)
+{
+    nmq_will_judge(router, client);
     nmq_will will = client->will;
     client->will = (nmq_will){0};
     client->will_due_ms = 0;
@@ -31,9 +51,9 @@ nmq_will_publish(nmq_router *router, const nmq_client *client, const nmq_will *w
         // client was connected nor the delay counts (3.1.3.2.4).
         nmq_message_parts parts = nmq_message_parts_of(will->message);
         parts.expires_at_ms = nmq_clock_now_ms() + (int64_t) will->expiry_s * 1000;
-        (void) nmq_router_publish_parts(router, client, &parts);
+        (void) nmq_fanout_publish_parts(router, client, &parts);
     } else {
-        (void) nmq_router_publish_message(router, client, will->message);
+        (void) nmq_fanout_publish_message(router, client, will->message);
     }
     nmq_message_unref(will->message);
 }

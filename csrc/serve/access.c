@@ -37,10 +37,8 @@ nmq_access_proof(const nmq_server_conn *conn)
 bool
 nmq_access_users_changed(const nmq_server_conn *conn, uint8_t proof)
 {
-    const uint64_t *version = &conn->net.conns->router->users_version;
-
     return (proof == NMQ_PROOF_USERS || proof == NMQ_PROOF_WORD) &&
-           __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->users_version;
+           nmq_rules_users_version(conn->net.conns->router->rules) != conn->users_version;
 }
 
 void
@@ -58,7 +56,7 @@ nmq_access_know(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 {
     const nmq_acl_subject subject = {client_id, user_name, &conn->net.stream->peer};
     uint64_t version;
-    nmq_acl *acl = nmq_router_acl(conn->net.conns->router, &version);
+    nmq_acl *acl = nmq_rules_get(conn->net.conns->router->rules, &version);
 
     if (acl == NULL) {
         nmq_access_forget(conn);
@@ -80,9 +78,7 @@ nmq_access_know(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 bool
 nmq_access_changed(const nmq_server_conn *conn)
 {
-    const uint64_t *version = &conn->net.conns->router->acl_version;
-
-    return __atomic_load_n(version, __ATOMIC_ACQUIRE) != conn->acl_version;
+    return nmq_rules_version(conn->net.conns->router->rules) != conn->acl_version;
 }
 
 nmq_origin *

@@ -36,7 +36,7 @@ nmq_acks_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
         (void) pthread_mutex_lock(&link->lock);
         rv = nmq_session_acked(
             session, &link->outbox, packet->type, packet->packet_id, packet->reason_code,
-            NMQ_LIVE(conn->net.conns->router->limits.outbox_max_bytes), batch->now_ms);
+            NMQ_LIVE(conn->net.conns->options->outbox_max_bytes), batch->now_ms);
         batch->messages_out += nmq_client_take_sent(client);
         nmq_deliver_note(session, link);
         if (link->outbox.total > 0 || link->pump_due) {

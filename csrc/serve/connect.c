@@ -66,7 +66,7 @@ static bool
 is_memory_short(const nmq_server_conn *conn, const nmq_connect *c)
 {
     nmq_router *router = conn->net.conns->router;
-    uint8_t memory = NMQ_LIVE(router->memory);
+    uint8_t memory = NMQ_LIVE(*router->memory);
     bool is_short = memory != NMQ_MEMORY_FINE && will_bytes(c) > SHORT_WILL_BYTES;
 
     nmq_counters_add(router->counters, NMQ_COUNT_MEMORY_REFUSED, is_short);
@@ -131,10 +131,9 @@ take_common_name(nmq_server_conn *conn)
 static void
 use_settings_of_now(nmq_server_conn *conn)
 {
-    const uint64_t *version = &conn->net.conns->router->users_version;
-
     // before it asks
-    conn->users_version = (uint32_t) __atomic_load_n(version, __ATOMIC_ACQUIRE);
+    conn->users_version =
+        (uint32_t) nmq_rules_users_version(conn->net.conns->router->rules);
     nmq_admit_renew_settings(conn);
 }
 

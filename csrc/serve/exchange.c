@@ -6,7 +6,7 @@
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "route/event.h"
-#include "serve/question.h"
+#include "serve/question_bytes.h"
 #include "serve/reply.h"
 
 enum { DATA_MAX = 1024 }; // bytes of Authentication Data: methods need some hundred

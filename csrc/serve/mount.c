@@ -4,8 +4,8 @@
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "route/registry_list.h"
 #include "route/remount.h"
+#include "route/remount_away.h"
 
 // Appends a name in place of its mark. One that could climb out of its level is no good,
 // nor is none: all clients without one would share a place.
@@ -79,13 +79,13 @@ nmq_mount_leave(nmq_server_conn *conn)
     nmq_buf prefix = {0};
 
     if (!nmq_bytes_equal(now->mount, conn->net.settings->mount)) {
-        kept = nmq_registry_find(conn->net.conns->router, id);
+        kept = nmq_registry_find(&conn->net.conns->sessions->registry, id);
     }
     if (kept == conn->net.client &&
         write_prefix(&prefix, now->mount, id, kept->user_name) == NMQ_OK) {
         (void) pthread_mutex_lock(&kept->moving);
         // without memory it moves when it comes back
-        (void) nmq_remount(kept, conn->net.listener->key,
+        (void) nmq_remount(conn->net.conns->router, kept, conn->net.listener->key,
                            (nmq_bytes){prefix.at, prefix.len}, false);
         (void) pthread_mutex_unlock(&kept->moving);
     }
@@ -139,10 +139,7 @@ nmq_mount_filter(nmq_server_conn *conn, const nmq_filter *filter, nmq_filter *ou
     int rv = mounted(conn, in.text, before, &text);
 
     if (rv == NMQ_OK) {
-        *out = (nmq_filter){.filter = {text.at + before, text.len - before}, .text = text};
-    }
-    if (rv == NMQ_OK && in.group.at != NULL) {
-        out->group = (nmq_bytes){text.at + (in.group.at - in.text.at), in.group.len};
+        *out = nmq_filter_join(text, in.group.len);
     }
     return rv;
 }
@@ -156,10 +153,10 @@ write_mount(void *arg, nmq_bytes client_id, nmq_bytes user_name, nmq_buf *out)
 }
 
 int
-nmq_mount_move_all(nmq_router *router, nmq_listener *listener)
+nmq_mount_move_all(nmq_sessions *sessions, nmq_listener *listener)
 {
     nmq_listener_settings *settings = nmq_listener_now(listener);
-    int rv = nmq_remount_away(router, listener->key, write_mount, settings);
+    int rv = nmq_remount_away(sessions, listener->key, write_mount, settings);
 
     nmq_listener_settings_unref(settings);
     return rv;

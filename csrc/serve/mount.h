@@ -28,4 +28,4 @@ void nmq_mount_leave(nmq_server_conn *conn);
 
 // The mount point of the listener has changed: moves the sessions that came through it and
 // are away. Returns what nmq_remount_away does. Any thread.
-int nmq_mount_move_all(nmq_router *router, nmq_listener *listener);
+int nmq_mount_move_all(nmq_sessions *sessions, nmq_listener *listener);

@@ -6,6 +6,8 @@
 #include "mqtt/reason.h"
 #include "mqtt/sys_topic.h"
 #include "net/memory.h"
+#include "route/fanout.h"
+#include "route/shortage.h"
 #include "serve/access.h"
 #include "serve/bounds.h"
 #include "serve/inbound.h"
@@ -67,7 +69,7 @@ meet_memory(const nmq_server_conn *conn, nmq_batch *batch, uint8_t qos, uint8_t 
     bool is_short = memory != NMQ_MEMORY_FINE;
 
     batch->may_refuse = qos > 0 && (v5 || is_short);
-    batch->short_window = is_short ? nmq_router_short_window(memory) : 0;
+    batch->short_window = is_short ? nmq_shortage_window(memory) : 0;
     batch->all_or_none = is_short && qos > 0 && (qos == 2 || !v5);
 }
 
@@ -115,14 +117,14 @@ route(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
             return NMQ_ENOMEM;
         }
     }
-    uint8_t memory = NMQ_LIVE(conn->net.conns->router->memory);
+    uint8_t memory = NMQ_LIVE(*conn->net.conns->memory);
     // Else nothing refuses it: without a shortage only a retained message may be one too
     // many.
     bool meets = memory != NMQ_MEMORY_FINE || (parts.retain && parts.qos > 0);
     if (meets) {
         meet_memory(conn, batch, parts.qos, memory);
     }
-    (void) nmq_router_publish(batch, conn->net.client, &parts, &message);
+    (void) nmq_fanout_publish(batch, conn->net.client, &parts, &message);
     if (message != NULL) { // somebody may have kept it
         nmq_message_unref(message);
         if (nmq_mem_due()) {

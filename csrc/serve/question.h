@@ -1,15 +1,36 @@
-// question.h - the text of a question to Python: who is this client?
+// question.h - whether a client may come in: what it says of itself, and what is answered.
+// cffi reads this file: no macros here.
 //
-//     listener's number | 6 x (length, UINT32_MAX: absent | bytes)
-//
-// It goes from the connection to nmq_event_auth in one record of the ring, whose reader is
-// in the same process.
+//     CONNECT, AUTH ──> NMQ_EVENT_AUTH with nmq_credentials ──Python──> nmq_answer
 #pragma once
-#include "base/bytes.h"
-#include "route/event.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
-// Appends the question. Returns NMQ_OK or NMQ_ENOMEM, and `to` may hold part of it.
-int nmq_question_write(nmq_buf *to, const nmq_credentials *from);
+// What a client that asks to come in said of itself; slices borrow from the event.
+typedef struct {
+    uint32_t listener;   // number of the one that it came through
+    const char *address; // where it is, as text; empty: on this machine (IPC)
+    size_t address_len;
+    const char *client_id;
+    size_t client_id_len;
+    const char *user_name; // NULL: none
+    size_t user_name_len;
+    const char *password; // NULL: none
+    size_t password_len;
+    const char *method; // Authentication Method; NULL: none
+    size_t method_len;
+    const char *data; // Authentication Data, up to 1024 bytes; NULL: none
+    size_t data_len;
+} nmq_credentials;
 
-// Takes a question apart; the texts of `to` are borrowed from it.
-void nmq_question_read(const char *question, nmq_credentials *to);
+// The answer to a question (NMQ_EVENT_AUTH).
+typedef struct {
+    uint64_t number;     // of the question
+    uint8_t reason_code; // 0: let it in; 0x18: go on with AUTH; others refuse it
+    const char *data;    // Authentication Data for the client; NULL: none
+    size_t data_len;
+    const char *user_name; // who it proved to be; NULL: as CONNECT says
+    size_t user_name_len;
+    bool foreign; // by a method with users of its own: nmq_broker_kick_users spares it
+} nmq_answer;

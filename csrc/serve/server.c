@@ -7,7 +7,7 @@
 #include "net/linger.h"
 #include "net/send.h"
 #include "net/timers.h"
-#include "route/registry.h"
+#include "route/sessions.h"
 #include "serve/access.h"
 #include "serve/acks.h"
 #include "serve/auth.h"
@@ -162,7 +162,7 @@ closed(nmq_conn *net)
 
     nmq_exchange_end(conn);
     if (net->client != NULL) {
-        nmq_registry_detach(net->conns->router, net->client, &net->link, conn->send_will);
+        nmq_sessions_detach(net->conns->sessions, net->client, &net->link, conn->send_will);
         nmq_mount_leave(conn);
     }
 }

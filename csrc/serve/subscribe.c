@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "mqtt/decode.h"
 #include "mqtt/reason.h"
-#include "route/retained.h"
+#include "route/replay.h"
 #include "route/subscriptions.h"
 #include "serve/access.h"
 #include "serve/bounds.h"
@@ -12,7 +12,7 @@
 #include "serve/reply.h"
 
 // Subscribing to what the broker has switched off is a Protocol Error in 5.0, which it was
-// negotiated in CONNACK (3.2.2.3.11 to 3.2.2.3.13).
+// told in CONNACK (3.2.2.3.11 to 3.2.2.3.13).
 // In 3.1.1 it fails [MQTT-3.8.3-2 of 3.1.1].
 static nmq_fault
 check_filter(const nmq_negotiated *negotiated, const nmq_filter *filter)
@@ -34,7 +34,7 @@ check_count(const nmq_server_conn *conn, const nmq_packet *packet)
 {
     uint32_t max = NMQ_LIVE(conn->net.conns->options->filters_max);
     nmq_bytes list = packet->list;
-    nmq_bytes filter;
+    nmq_filter filter;
     uint8_t unused;
     uint32_t count = 0;
 
@@ -59,7 +59,6 @@ static nmq_fault
 check_subscribe(nmq_server_conn *conn, const nmq_packet *packet)
 {
     nmq_bytes list = packet->list;
-    nmq_bytes text;
     nmq_filter filter;
     uint8_t unused;
 
@@ -72,8 +71,7 @@ check_subscribe(nmq_server_conn *conn, const nmq_packet *packet)
         return (nmq_fault){NMQ_RC_SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
                            "Subscription Identifiers are switched off"};
     }
-    while (nmq_packet_next_subscription(&list, &text, &unused)) {
-        (void) nmq_filter_parse(text, &filter); // it was well formed when it was decoded
+    while (nmq_packet_next_subscription(&list, &filter, &unused)) {
         nmq_fault fault = check_filter(&conn->negotiated, &filter);
         if (fault.code != 0 && conn->net.version == NMQ_V5) {
             return fault;
@@ -157,42 +155,40 @@ granted(const nmq_server_conn *conn, uint8_t options)
                                          : options;
 }
 
-// Takes a well-formed filter apart. Returns NMQ_OK, or NMQ_EFILTER for one that is refused
-// all the same: "$share" without a group, whose sender meant something else.
-static int
-parse(nmq_bytes text, nmq_filter *out)
+// Whether a well-formed filter is refused all the same: "$share" without a group, whose
+// sender meant something else.
+static bool
+lacks_group(const nmq_filter *filter)
 {
-    return nmq_bytes_equal(text, nmq_bytes_of("$share")) ? NMQ_EFILTER
-                                                         : nmq_filter_parse(text, out);
+    return nmq_bytes_equal(filter->text, nmq_bytes_of("$share"));
 }
 
-// Returns what nmq_router_subscribe does, or NMQ_EACCESS.
+// Returns what nmq_subscriptions_put does, or NMQ_EACCESS.
 static int
-subscribe_one(nmq_server_conn *conn, nmq_bytes text, uint8_t options, uint32_t identifier)
+subscribe_one(nmq_server_conn *conn, const nmq_filter *filter, uint8_t options,
+              uint32_t identifier)
 {
-    nmq_filter filter;
     nmq_filter mounted;
 
-    if (!nmq_bounds_levels_fit(conn, text)) {
+    if (!nmq_bounds_levels_fit(conn, filter->text)) {
         nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_TOPICS_TOO_DEEP, 1);
         return NMQ_EFILTER;
     }
-    if (parse(text, &filter) != NMQ_OK ||
-        check_filter(&conn->negotiated, &filter).code != 0) {
+    if (lacks_group(filter) || check_filter(&conn->negotiated, filter).code != 0) {
         return NMQ_EFILTER;
     }
-    if (!nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter)) {
+    if (!nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter->filter)) {
         return NMQ_EACCESS;
     }
-    int rv = nmq_mount_filter(conn, &filter, &mounted);
+    int rv = nmq_mount_filter(conn, filter, &mounted);
     if (rv == NMQ_OK) {
-        rv = nmq_router_subscribe(conn->net.conns->router, conn->net.client, &mounted,
-                                  options, identifier);
+        rv = nmq_subscriptions_put(conn->net.conns->router, conn->net.client, &mounted,
+                                   options, identifier);
     }
     // Rules that changed meanwhile may have been applied to this session already.
     if (rv >= 0 && nmq_access_changed(conn) &&
-        !nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter)) {
-        (void) nmq_router_unsubscribe(conn->net.conns->router, conn->net.client, &mounted);
+        !nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter->filter)) {
+        (void) nmq_subscriptions_del(conn->net.conns->router, conn->net.client, &mounted);
         rv = NMQ_EACCESS;
     }
     nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_SUBSCRIPTIONS_REFUSED,
@@ -200,17 +196,17 @@ subscribe_one(nmq_server_conn *conn, nmq_bytes text, uint8_t options, uint32_t i
     return rv;
 }
 
-// Subscribes to each filter; results gets nmq_router_subscribe's answers, one byte each.
+// Subscribes to each filter; results gets nmq_subscriptions_put's answers, one byte each.
 static int
 subscribe_all(nmq_server_conn *conn, nmq_bytes list, uint32_t identifier, nmq_buf *codes,
               nmq_buf *results)
 {
-    nmq_bytes filter;
+    nmq_filter filter;
     uint8_t options;
 
     while (nmq_packet_next_subscription(&list, &filter, &options)) {
         options = granted(conn, options);
-        int rv = subscribe_one(conn, filter, options, identifier);
+        int rv = subscribe_one(conn, &filter, options, identifier);
         uint8_t code = code_for(conn, code_of(rv, options));
         uint8_t result = (uint8_t) (rv >= 0 ? rv : 0xff);
         if (nmq_buf_put(codes, (nmq_bytes){&code, 1}) != NMQ_OK ||
@@ -227,16 +223,16 @@ static int
 last_places(nmq_bytes list, nmq_map *out, nmq_buf *results)
 {
     int rv = NMQ_OK;
-    nmq_bytes filter;
+    nmq_filter filter;
     uint8_t unused;
 
     for (uintptr_t i = 1;
          rv == NMQ_OK && nmq_packet_next_subscription(&list, &filter, &unused); i++) {
-        uintptr_t before = (uintptr_t) nmq_map_get(out, filter);
+        uintptr_t before = (uintptr_t) nmq_map_get(out, filter.text);
         if (before != 0 && results->at[before - 1] == 1 && results->at[i - 1] == 0) {
             results->at[i - 1] = 1;
         }
-        rv = nmq_map_put(out, filter, (void *) i);
+        rv = nmq_map_put(out, filter.text, (void *) i);
     }
     return rv;
 }
@@ -244,7 +240,7 @@ last_places(nmq_bytes list, nmq_map *out, nmq_buf *results)
 static uint64_t
 rules_version(const nmq_server_conn *conn)
 {
-    return __atomic_load_n(&conn->net.conns->router->acl_version, __ATOMIC_ACQUIRE);
+    return nmq_rules_version(conn->net.conns->router->rules);
 }
 
 // Whether the filter is allowed still, which was by rules not older than that version.
@@ -267,10 +263,10 @@ owe(nmq_server_conn *conn, nmq_batch *batch, const nmq_filter *filter,
         nmq_mount_filter(conn, filter, &mounted) != NMQ_OK) {
         return;
     }
-    nmq_retained_owe(batch, conn->net.client, &mounted, how->options, how->identifier,
+    nmq_replay_begin(batch, conn->net.client, &mounted, how->options, how->identifier,
                      is_new, visits);
     if (!is_still_allowed(conn, filter, version)) {
-        nmq_retained_cancel(batch->router, conn->net.client, mounted.filter);
+        nmq_replay_cancel(batch->router->retained, conn->net.client, mounted.filter);
     }
 }
 
@@ -281,17 +277,15 @@ send_retained(nmq_server_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t 
               nmq_buf *results, uint64_t version)
 {
     nmq_map places = {0};
-    uint32_t visits = NMQ_RETAINED_VISITS;
-    nmq_bytes text;
+    uint32_t visits = NMQ_REPLAY_VISITS;
     nmq_filter filter;
     uint8_t options;
     int rv = results->len > 1 ? last_places(list, &places, results) : NMQ_OK;
 
     for (uintptr_t i = 1;
-         rv == NMQ_OK && nmq_packet_next_subscription(&list, &text, &options); i++) {
-        bool last = places.count == 0 || (uintptr_t) nmq_map_get(&places, text) == i;
-        if (last && results->at[i - 1] != 0xff &&
-            nmq_filter_parse(text, &filter) == NMQ_OK) {
+         rv == NMQ_OK && nmq_packet_next_subscription(&list, &filter, &options); i++) {
+        bool last = places.count == 0 || (uintptr_t) nmq_map_get(&places, filter.text) == i;
+        if (last && results->at[i - 1] != 0xff) {
             const nmq_owed_entry how = {.options = granted(conn, options),
                                         .identifier = identifier};
             owe(conn, batch, &filter, &how, results->at[i - 1] == 1, &visits, version);
@@ -333,16 +327,15 @@ nmq_subscribe_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
 
 // Returns NMQ_OK, NMQ_ENOENT or NMQ_EFILTER.
 static int
-unsubscribe_one(nmq_server_conn *conn, nmq_bytes text)
+unsubscribe_one(nmq_server_conn *conn, const nmq_filter *filter)
 {
-    nmq_filter filter;
+    nmq_filter mounted;
 
-    if (parse(text, &filter) != NMQ_OK ||
-        nmq_mount_filter(conn, &filter, &filter) != NMQ_OK) {
+    if (lacks_group(filter) || nmq_mount_filter(conn, filter, &mounted) != NMQ_OK) {
         return NMQ_EFILTER;
     }
-    return nmq_router_unsubscribe(conn->net.conns->router, conn->net.client,
-                                  &filter); // [MQTT-3.10.4-1]
+    return nmq_subscriptions_del(conn->net.conns->router, conn->net.client,
+                                 &mounted); // [MQTT-3.10.4-1]
 }
 
 enum nmq_next
@@ -350,7 +343,7 @@ nmq_subscribe_handle_unsubscribe(nmq_conn *net, nmq_batch *batch, nmq_packet *pa
 {
     nmq_server_conn *conn = nmq_server_conn_of(net);
     nmq_bytes list = packet->list;
-    nmq_bytes text;
+    nmq_filter filter;
     nmq_buf codes = {0};
     int put = NMQ_OK;
 
@@ -359,8 +352,8 @@ nmq_subscribe_handle_unsubscribe(nmq_conn *net, nmq_batch *batch, nmq_packet *pa
         return nmq_reply_refuse(conn, batch, fault);
     }
     nmq_batch_end(batch); // the tree changes: not inside a lane
-    while (put == NMQ_OK && nmq_packet_next_filter(&list, &text)) {
-        int rv = unsubscribe_one(conn, text);
+    while (put == NMQ_OK && nmq_packet_next_filter(&list, &filter)) {
+        int rv = unsubscribe_one(conn, &filter);
         // [MQTT-3.11.3-2]
         uint8_t code = rv == NMQ_OK        ? NMQ_RC_SUCCESS
                        : rv == NMQ_EFILTER ? NMQ_RC_TOPIC_FILTER_INVALID

@@ -1,6 +1,7 @@
 #include "store/aliases.h"
 
 #include "base/mem.h"
+#include "base/probe.h"
 #include "base/status.h"
 
 enum {
@@ -134,25 +135,32 @@ grow_table(nmq_alias_table *t)
     return NMQ_OK;
 }
 
-// Takes the name out. Later entries of the run move back, so that no search stops at the
-// hole too early.
+static size_t
+home_of(const void *table, size_t at)
+{
+    const nmq_alias_table *t = table;
+
+    return t->index[at] != 0 ? t->names[t->index[at] - 1].hash & (2 * t->cap - 1)
+                             : NMQ_PROBE_FREE;
+}
+
+static void
+move(void *table, size_t to, size_t from)
+{
+    uint16_t *index = ((nmq_alias_table *) table)->index;
+
+    index[to] = index[from];
+}
+
+// Takes the name out.
 static void
 forget(nmq_alias_table *t, named *n)
 {
-    uint32_t mask = 2 * t->cap - 1;
-
     if (n->topic_name.at == NULL) {
         return;
     }
     uint32_t hole = place_of(t, n->topic_name, n->hash);
-    for (uint32_t i = (hole + 1) & mask; t->index[i] != 0; i = (i + 1) & mask) {
-        uint32_t home = t->names[t->index[i] - 1].hash & mask;
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            t->index[hole] = t->index[i];
-            hole = i;
-        }
-    }
-    t->index[hole] = 0;
+    t->index[nmq_probe_close(t, 2 * t->cap - 1, hole, home_of, move)] = 0;
     t->names_bytes -= n->topic_name.len;
     nmq_free((void *) (uintptr_t) n->topic_name.at);
     *n = (named){0};

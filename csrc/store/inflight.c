@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/probe.h"
 #include "base/status.h"
 
 enum { FIRST_CAP = 8, IDS = 65536, SPARSE = 16, KEEP_CAP = 256 };
@@ -144,24 +145,33 @@ nmq_inflight_find(const nmq_inflight *inflight, uint16_t packet_id)
     return inflight->displaced > 0 ? search(inflight, packet_id) : NULL;
 }
 
-// Moves displaced entries behind the free slot back, so that no search stops there too
-// early.
+static size_t
+home_of_entry(const void *table, size_t at)
+{
+    const nmq_inflight *inflight = table;
+    const nmq_inflight_entry *entry = &inflight->slots[at];
+
+    return inflight->displaced > 0 && !is_free(entry)
+               ? entry->packet_id & (inflight->cap - 1)
+               : NMQ_PROBE_FREE;
+}
+
+static void
+move_entry(void *table, size_t to, size_t from)
+{
+    nmq_inflight *inflight = table;
+
+    inflight->displaced -= home_of_entry(inflight, from) == to;
+    inflight->slots[to] = inflight->slots[from];
+    inflight->slots[from].state = NMQ_INFLIGHT_FREE;
+    inflight->slots[from].delivery = (nmq_delivery){0};
+}
+
+// Moves displaced entries behind the free slot back.
 static void
 close_hole(nmq_inflight *inflight, uint32_t hole)
 {
-    uint32_t mask = inflight->cap - 1;
-
-    for (uint32_t i = (hole + 1) & mask;
-         inflight->displaced > 0 && !is_free(&inflight->slots[i]); i = (i + 1) & mask) {
-        uint32_t home = inflight->slots[i].packet_id & mask;
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            inflight->slots[hole] = inflight->slots[i];
-            inflight->slots[i].state = NMQ_INFLIGHT_FREE;
-            inflight->slots[i].delivery = (nmq_delivery){0};
-            inflight->displaced -= home == hole;
-            hole = i;
-        }
-    }
+    (void) nmq_probe_close(inflight, inflight->cap - 1, hole, home_of_entry, move_entry);
 }
 
 void
@@ -308,23 +318,31 @@ nmq_id_set_put(nmq_id_set *set, uint16_t packet_id)
     return NMQ_OK;
 }
 
+static size_t
+home_of_id(const void *table, size_t at)
+{
+    const nmq_id_set *set = table;
+
+    return set->slots[at] != 0 ? home_of(set, set->slots[at]) : NMQ_PROBE_FREE;
+}
+
+static void
+move_id(void *table, size_t to, size_t from)
+{
+    uint16_t *slots = ((nmq_id_set *) table)->slots;
+
+    slots[to] = slots[from];
+}
+
 bool
 nmq_id_set_del(nmq_id_set *set, uint16_t packet_id)
 {
-    uint32_t mask = set->cap - 1;
     uint32_t hole = set->count > 0 ? place_of(set, packet_id) : 0;
 
     if (set->count == 0 || set->slots[hole] == 0) {
         return false;
     }
-    // Later entries of the run move back, so that no search stops at the hole too early.
-    for (uint32_t i = (hole + 1) & mask; set->slots[i] != 0; i = (i + 1) & mask) {
-        uint32_t home = home_of(set, set->slots[i]);
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            set->slots[hole] = set->slots[i];
-            hole = i;
-        }
-    }
+    hole = (uint32_t) nmq_probe_close(set, set->cap - 1, hole, home_of_id, move_id);
     set->slots[hole] = 0;
     set->count--;
     if (set->cap > KEEP_CAP && set->count <= set->cap / SPARSE) {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/probe.h"
 #include "base/status.h"
 
 enum { FIRST_CAP = 4, SHRINK_PART = 8 };
@@ -116,20 +117,29 @@ nmq_level_add(nmq_level *parent, nmq_bytes name, uint32_t hash, size_t node_size
     return child;
 }
 
-// Moves later entries of the run back, so that no search stops at the hole too early.
+static size_t
+home_of(const void *table, size_t at)
+{
+    const nmq_level *parent = table;
+    const nmq_level *child = parent->children[at];
+
+    return child != NULL ? child->hash & (parent->child_cap - 1) : NMQ_PROBE_FREE;
+}
+
+static void
+move(void *table, size_t to, size_t from)
+{
+    nmq_level **children = ((nmq_level *) table)->children;
+
+    children[to] = children[from];
+}
+
 static void
 close_hole(nmq_level *parent, uint32_t hole)
 {
-    uint32_t mask = parent->child_cap - 1;
+    size_t mask = parent->child_cap - 1;
 
-    for (uint32_t i = (hole + 1) & mask; parent->children[i] != NULL; i = (i + 1) & mask) {
-        uint32_t home = parent->children[i]->hash & mask;
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            parent->children[hole] = parent->children[i];
-            hole = i;
-        }
-    }
-    parent->children[hole] = NULL;
+    parent->children[nmq_probe_close(parent, mask, hole, home_of, move)] = NULL;
 }
 
 nmq_level *

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/vec.h"
 #include "base/ws_frame.h"
 #include "mqtt/wire.h"
 
@@ -46,16 +47,12 @@ nmq_outbox_put(nmq_outbox *outbox, nmq_bytes bytes)
 static int
 reserve_splice(nmq_outbox *outbox)
 {
-    if (outbox->splice_count < outbox->splice_cap) {
-        return NMQ_OK;
-    }
-    uint32_t cap = outbox->splice_cap == 0 ? 4 : outbox->splice_cap * 2;
-    nmq_splice *grown = nmq_resize(outbox->splices, cap * sizeof *grown);
+    nmq_splice *grown = nmq_vec_grow(outbox->splices, &outbox->splice_cap,
+                                     outbox->splice_count + 1, 4, sizeof *grown);
     if (grown == NULL) {
         return NMQ_ENOMEM;
     }
     outbox->splices = grown;
-    outbox->splice_cap = cap;
     return NMQ_OK;
 }
 

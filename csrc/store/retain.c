@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/vec.h"
 #include "mqtt/topic.h"
 #include "store/retain_node.h"
 
@@ -67,16 +68,12 @@ heap_settle(nmq_retain *retain, uint32_t at, nmq_retain_node *n)
 static int
 heap_reserve(nmq_retain *retain)
 {
-    if (retain->heap_count < retain->heap_cap) {
-        return NMQ_OK;
-    }
-    uint32_t cap = retain->heap_cap == 0 ? 16 : retain->heap_cap * 2;
-    nmq_retain_node **grown = nmq_resize(retain->heap, cap * sizeof *grown);
+    nmq_retain_node **grown = nmq_vec_grow(retain->heap, &retain->heap_cap,
+                                           retain->heap_count + 1, 16, sizeof *grown);
     if (grown == NULL) {
         return NMQ_ENOMEM;
     }
     retain->heap = grown;
-    retain->heap_cap = cap;
     return NMQ_OK;
 }
 
@@ -222,15 +219,13 @@ nmq_retain_sweep(nmq_retain *retain, int64_t now_ms, uint32_t most)
 int
 nmq_messages_put(nmq_messages *out, nmq_message *message)
 {
-    if (out->count == out->cap) {
-        size_t cap = out->cap == 0 ? 16 : out->cap * 2;
-        nmq_message **grown = nmq_resize(out->at, cap * sizeof *grown);
-        if (grown == NULL) {
-            return NMQ_ENOMEM;
-        }
-        out->at = grown;
-        out->cap = cap;
+    nmq_message **grown =
+        nmq_vec_grow(out->at, &out->cap, out->count + 1, 16, sizeof *grown);
+
+    if (grown == NULL) {
+        return NMQ_ENOMEM;
     }
+    out->at = grown;
     out->at[out->count++] = nmq_message_ref(message);
     return NMQ_OK;
 }

@@ -36,7 +36,7 @@ int64_t nmq_retain_sweep(nmq_retain *retain, int64_t now_ms, uint32_t most);
 typedef struct {
     nmq_message **at;
     size_t count;
-    size_t cap;
+    uint32_t cap;
 } nmq_messages;
 
 // Appends a reference to each live message, those that wildcards do not match too. Returns

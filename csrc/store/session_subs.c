@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/vec.h"
 
 enum { FEW = 8 }; // subscriptions are searched one by one
 
@@ -76,17 +77,15 @@ make_index(nmq_session *s)
 static int
 reserve(nmq_session *s)
 {
-    if (s->sub_count < s->sub_cap) {
-        return NMQ_OK;
-    }
-    uint32_t cap = s->sub_cap == 0 ? 1 : s->sub_cap * 2;
-    nmq_session_sub *grown = nmq_resize(s->subs, cap * sizeof *grown);
+    bool more = s->sub_count == s->sub_cap;
+    nmq_session_sub *grown =
+        nmq_vec_grow(s->subs, &s->sub_cap, s->sub_count + 1, 1, sizeof *grown);
+
     if (grown == NULL) {
         return NMQ_ENOMEM;
     }
     s->subs = grown;
-    s->sub_cap = cap;
-    return cap > FEW && s->sub_index == NULL ? make_index(s) : NMQ_OK;
+    return more && s->sub_cap > FEW && s->sub_index == NULL ? make_index(s) : NMQ_OK;
 }
 
 int
@@ -121,17 +120,7 @@ nmq_session_sub_put(nmq_session *session, const nmq_filter *filter, uint8_t opti
 nmq_filter
 nmq_session_sub_filter(const nmq_session_sub *sub)
 {
-    const size_t share = sizeof "$share/" - 1;
-    size_t before = sub->group_len > 0 ? share + sub->group_len + 1 : 0;
-    nmq_filter filter = {
-        .filter = {sub->text.at + before, sub->text.len - before},
-        .text = sub->text,
-    };
-
-    if (before > 0) {
-        filter.group = (nmq_bytes){sub->text.at + share, sub->group_len};
-    }
-    return filter;
+    return nmq_filter_join(sub->text, sub->group_len);
 }
 
 // Gives back memory that few subscriptions do not need. Without memory for the smaller

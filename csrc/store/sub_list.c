@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/probe.h"
 #include "base/status.h"
 
 enum { FEW = 8 }; // subscriptions are searched one by one
@@ -43,21 +44,27 @@ find_slot(nmq_subscriptions *list, const void *client)
     return &index[slot];
 }
 
-// Moves later entries of the run back, so that no search stops at the hole too early.
+static size_t
+home_at(const void *table, size_t at)
+{
+    const nmq_subscriptions *list = table;
+    const uint32_t *index = (const uint32_t *) &list->at[list->cap];
+
+    return index[at] != 0 ? home_of(list, list->at[index[at] - 1].client) : NMQ_PROBE_FREE;
+}
+
+static void
+move(void *table, size_t to, size_t from)
+{
+    uint32_t *index = index_of(table);
+
+    index[to] = index[from];
+}
+
 static void
 close_hole(nmq_subscriptions *list, uint32_t hole)
 {
-    uint32_t *index = index_of(list);
-    uint32_t mask = 2 * list->cap - 1;
-
-    for (uint32_t i = (hole + 1) & mask; index[i] != 0; i = (i + 1) & mask) {
-        uint32_t home = home_of(list, list->at[index[i] - 1].client);
-        if (((i - home) & mask) >= ((i - hole) & mask)) {
-            index[hole] = index[i];
-            hole = i;
-        }
-    }
-    index[hole] = 0;
+    index_of(list)[nmq_probe_close(list, 2 * list->cap - 1, hole, home_at, move)] = 0;
 }
 
 // Makes room for one more. Returns NMQ_OK or NMQ_ENOMEM.

@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/vec.h"
 #include "store/levels.h"
 
 enum { HAS_PLUS = 1 }; // in a level's mark: a child is "+"
@@ -232,15 +233,12 @@ collect_groups(nmq_matches *out, const node *n, bool multi)
         if (group->multi != multi) {
             continue;
         }
-        if (out->group_count == out->group_cap) {
-            uint32_t cap = out->group_cap == 0 ? 8 : out->group_cap * 2;
-            nmq_group **grown = nmq_resize(out->groups, cap * sizeof *grown);
-            if (grown == NULL) {
-                return NMQ_ENOMEM;
-            }
-            out->groups = grown;
-            out->group_cap = cap;
+        nmq_group **grown = nmq_vec_grow(out->groups, &out->group_cap, out->group_count + 1,
+                                         8, sizeof *grown);
+        if (grown == NULL) {
+            return NMQ_ENOMEM;
         }
+        out->groups = grown;
         out->groups[out->group_count++] = group;
     }
     return NMQ_OK;

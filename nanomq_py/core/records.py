@@ -1,4 +1,7 @@
-"""What crosses the boundary to the C core, as plain values: ``nmq.h`` says what each means."""
+"""What crosses the boundary to the C core, as plain values: ``nmq.h`` says what each means.
+
+What the tables ``csrc/*.def`` declare is in ``declared.py``, which the build writes.
+"""
 
 from __future__ import annotations
 
@@ -6,53 +9,11 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol
 
+from nanomq_py.core.declared import CoreOptions as CoreOptions
+from nanomq_py.core.declared import Memory as Memory
+from nanomq_py.core.declared import Stats as Stats
+
 NEVER = 0xFFFFFFFF  # a session expiry interval that never ends
-
-
-@dataclass(frozen=True, kw_only=True)
-class CoreOptions:
-    """``nmq_options`` of ``nmq.h``, which says what each means."""
-
-    window: int = 1024
-    queue_max: int = 10_000
-    queue_max_bytes: int = 0
-    subscriptions_max: int = 0
-    message_rate: int = 0
-    byte_rate: int = 0
-    connections_max: int = 0
-    address_connections_max: int = 0
-    memory_max_bytes: int = 0
-    sessions_max: int = 0
-    retained_max: int = 0
-    retained_max_bytes: int = 0
-    client_id_max_bytes: int = 0
-    connect_max_bytes: int = 0
-    keep_alive_max_s: int = 0
-    groups_max: int = 0
-    filters_max: int = 0
-    packet_max_bytes: int = 10240 * 1024
-    send_packet_max_bytes: int = 10240 * 1024
-    user_properties_max: int = 32
-    topic_levels_max: int = 128
-    topic_alias_max: int = 32
-    send_topic_alias_max: int = 32
-    receive_maximum: int = 256
-    outbox_max_bytes: int = 1024 * 1024
-    hold_ms: int = 1000
-    connect_timeout_ms: int = 10_000
-    keep_alive_permille: int = 1250
-    retry_interval_s: int = 60
-    expiry_max_s: int = NEVER
-    answer_timeout_ms: int = 5_000
-    qos_max: int = 2
-    retain_available: bool = True
-    wildcards_available: bool = True
-    shared_available: bool = True
-    subscription_ids_available: bool = True
-    strict_client_ids: bool = False
-    empty_client_ids: bool = True
-    response_information: str | None = None
-    log_level: int = 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,78 +137,6 @@ class AuthEndEvent:
 
 
 Event = LogEvent | MessageEvent | AuthEvent | AuthEndEvent | DroppedEvent
-
-
-@dataclass(frozen=True)
-class Stats:
-    """``nmq_stats`` of ``nmq.h``: counters since the start, and what is there now."""
-
-    messages_in: int = 0
-    messages_out: int = 0
-    messages_dropped: int = 0
-    packets_in: int = 0
-    packets_out: int = 0
-    payload_in: int = 0
-    payload_out: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    connects: int = 0
-    connections_accepted: int = 0
-    connections_open: int = 0
-    events_dropped: int = 0
-    sessions_expired: int = 0
-    clients: int = 0
-    clients_max: int = 0
-    connected: int = 0
-    subscribers: int = 0
-    subscriptions: int = 0
-    shared_subscriptions: int = 0
-    retained: int = 0
-    stored: int = 0
-    stored_bytes: int = 0
-    held_bytes: int = 0
-    refused_connections: int = 0
-    refused_listener: int = 0
-    refused_address: int = 0
-    starved: int = 0
-    connect_timeouts: int = 0
-    keep_alive_timeouts: int = 0
-    packets_too_large: int = 0
-    topics_too_deep: int = 0
-    subscriptions_refused: int = 0
-    receive_max_exceeded: int = 0
-    queue_full: int = 0
-    rate_waits: int = 0
-    slow_consumers: int = 0
-    memory_cuts: int = 0
-    subscriptions_ended: int = 0
-    messages_denied: int = 0
-    users_ended: int = 0
-    memory_shortages: int = 0
-    memory_refused: int = 0
-    refused_sessions: int = 0
-    refused_client_ids: int = 0
-    refused_retained: int = 0
-    refused_groups: int = 0
-    refused_filters: int = 0
-    connects_too_large: int = 0
-    keep_alives_lowered: int = 0
-
-
-@dataclass(frozen=True)
-class Memory:
-    """``nmq_memory`` of ``nmq.h``: who holds how many bytes."""
-
-    total: int = 0
-    max: int = 0
-    retained: int = 0
-    sessions: int = 0
-    wills: int = 0
-    subscriptions: int = 0
-    connections: int = 0
-    tls: int = 0
-    other: int = 0
-    level: int = 0  # 0: fine; 1: short, growth is refused; 2: out
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The ``$SYS`` topics, under mosquitto's names, from the broker's own counters.
+"""The ``$SYS`` topics, under mosquitto's names: the metrics that ``csrc/metrics.def`` declares.
 
 Source  mosquitto(8), "Broker Status"
 """
@@ -9,95 +9,17 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
 from nanomq_py.core.binding import Core, CoreError
-from nanomq_py.core.records import Stats
+from nanomq_py.core.declared import MEMORY, METRICS
+from nanomq_py.core.metric import Metric
+from nanomq_py.core.records import Memory, Stats
 from nanomq_py.version import __version__
 
 log = logging.getLogger("nanomq")
 
 LOAD_MINUTES = (1, 5, 15)
-
-# Topic below $SYS/broker -> its value.
-_VALUES: dict[str, Callable[[Stats], int]] = {
-    "clients/total": lambda s: s.clients,
-    "clients/maximum": lambda s: s.clients_max,
-    "clients/connected": lambda s: s.connected,
-    "clients/active": lambda s: s.connected,  # the older name
-    "clients/disconnected": lambda s: s.clients - s.connected,
-    "clients/inactive": lambda s: s.clients - s.connected,  # the older name
-    "clients/expired": lambda s: s.sessions_expired,
-    "messages/received": lambda s: s.packets_in,
-    "messages/sent": lambda s: s.packets_out,
-    "messages/stored": lambda s: s.stored,  # the older name
-    "store/messages/count": lambda s: s.stored,
-    "store/messages/bytes": lambda s: s.stored_bytes,
-    "subscriptions/count": lambda s: s.subscriptions,
-    "shared_subscriptions/count": lambda s: s.shared_subscriptions,
-    "retained messages/count": lambda s: s.retained,
-    "publish/messages/received": lambda s: s.messages_in,
-    "publish/messages/sent": lambda s: s.messages_out,
-    "publish/messages/dropped": lambda s: s.messages_dropped,
-    "publish/bytes/received": lambda s: s.payload_in,
-    "publish/bytes/sent": lambda s: s.payload_out,
-    "bytes/received": lambda s: s.bytes_in,
-    "bytes/sent": lambda s: s.bytes_out,
-    "memory/held": lambda s: s.held_bytes,
-}
-# Counters of Stats that tell what limits did; each is $SYS/broker/limits/NAME.
-LIMITS = (
-    "refused_connections",
-    "refused_listener",
-    "refused_address",
-    "starved",
-    "connect_timeouts",
-    "keep_alive_timeouts",
-    "packets_too_large",
-    "topics_too_deep",
-    "subscriptions_refused",
-    "receive_max_exceeded",
-    "queue_full",
-    "rate_waits",
-    "slow_consumers",
-    "memory_cuts",
-    "subscriptions_ended",
-    "messages_denied",
-    "users_ended",
-    "memory_shortages",
-    "memory_refused",
-    "refused_sessions",
-    "refused_client_ids",
-    "refused_retained",
-    "refused_groups",
-    "refused_filters",
-    "connects_too_large",
-    "keep_alives_lowered",
-)
-# Fields of Memory; each is $SYS/broker/memory/NAME.
-MEMORY = (
-    "total",
-    "max",
-    "retained",
-    "sessions",
-    "wills",
-    "subscriptions",
-    "connections",
-    "tls",
-    "other",
-)
-# Topic below $SYS/broker/load -> the counter whose growth a minute it tells.
-_LOADS: dict[str, Callable[[Stats], int]] = {
-    "messages/received": lambda s: s.packets_in,
-    "messages/sent": lambda s: s.packets_out,
-    "publish/received": lambda s: s.messages_in,
-    "publish/sent": lambda s: s.messages_out,
-    "publish/dropped": lambda s: s.messages_dropped,
-    "bytes/received": lambda s: s.bytes_in,
-    "bytes/sent": lambda s: s.bytes_out,
-    "sockets": lambda s: s.connections_accepted,
-    "connections": lambda s: s.connects,
-}
 
 
 class Load:
@@ -122,7 +44,7 @@ class SysTopics:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._began = self._updated = time.monotonic()
-        self._loads = {topic: Load() for topic in _LOADS}
+        self._loads = {metric: Load() for metric in METRICS if metric.load}
         self._heap_max = 0
         self._told: dict[str, str] = {}
         self._version = f"nanomq-py version {__version__}"
@@ -152,19 +74,21 @@ class SysTopics:
         self._heap_max = max(self._heap_max, heap)
         yield "version", self._version
         yield "uptime", f"{int(now - self._began)} seconds"
-        for topic, read in _VALUES.items():
-            yield topic, str(read(stats))
-        for name in LIMITS:
-            yield f"limits/{name}", str(getattr(stats, name))
-        memory = self._core.memory()
-        for name in MEMORY:
-            yield f"memory/{name}", str(getattr(memory, name))
+        yield from _told(METRICS, stats)
+        yield from _told(MEMORY, self._core.memory())
         if heap > 0:  # else the C library cannot tell
             yield "heap/current", str(heap)
             yield "heap/maximum", str(self._heap_max)
         if now > self._updated:
-            for topic, load in self._loads.items():
-                load.update(_LOADS[topic](stats), now - self._updated)
+            for metric, load in self._loads.items():
+                load.update(getattr(stats, metric.name), now - self._updated)
                 for minutes, average in load.averages.items():
-                    yield f"load/{topic}/{minutes}min", f"{average:.2f}"
+                    yield f"load/{metric.load}/{minutes}min", f"{average:.2f}"
         self._updated = now
+
+
+def _told(metrics: Sequence[Metric], values: Stats | Memory) -> Iterator[tuple[str, str]]:
+    """Yield the topics of metrics with their values."""
+    for metric in metrics:
+        for topic in metric.topics:
+            yield topic, str(getattr(values, metric.name))

@@ -55,7 +55,7 @@ static void
 walk_list(const nmq_packet *packet)
 {
     nmq_bytes list = packet->list;
-    nmq_bytes filter;
+    nmq_filter filter;
     uint8_t options;
 
     if (packet->type == NMQ_SUBSCRIBE) {

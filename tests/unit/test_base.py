@@ -205,3 +205,19 @@ def test_a_hash_is_the_same_where_no_number_has_128_bits(tmp_path: Path) -> None
         outputs.append(subprocess.check_output([program], text=True).splitlines())
     assert len(set(outputs[0])) == 65
     assert outputs[0] == outputs[1]
+
+
+def test_an_array_grows_by_doubling_and_stays_when_memory_is_out() -> None:
+    cap = ffi.new("uint32_t *", 0)
+    at = lib.nmq_vec_grow(ffi.NULL, cap, 1, 4, 8)
+    assert cap[0] == 4
+    assert lib.nmq_vec_grow(at, cap, 4, 4, 8) == at  # there is room
+    ffi.cast("uint64_t *", at)[3] = 7
+    lib.nmq_mem_fail_after(0)
+    assert lib.nmq_vec_grow(at, cap, 5, 4, 8) == ffi.NULL
+    lib.nmq_mem_fail_after(-1)
+    assert cap[0] == 4
+    at = lib.nmq_vec_grow(at, cap, 17, 4, 8)
+    assert cap[0] == 32
+    assert ffi.cast("uint64_t *", at)[3] == 7
+    lib.nmq_free(at)

@@ -1,0 +1,38 @@
+// acl_rules.h - access rules as they are given, made into an acl. cffi reads this file: no
+// macros here. acl.h judges by them.
+//
+// Owner    an acl is immutable and counted.
+// Threads  any.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct nmq_acl nmq_acl;
+
+// One rule. Texts are NUL-terminated and copied; NULL: any.
+typedef struct {
+    bool allow;
+    bool publish; // applies to publishing
+    bool subscribe;
+    const char *client_id;
+    const char *user_name;
+    uint8_t address[16];       // of the client, in network order
+    uint8_t address_len;       // 4, 16, or 0: any
+    uint8_t prefix_bits;       // how many of its bits count
+    const char *const *topics; // Topic Filters; levels %c and %u: client id, user name
+    size_t topic_count;
+} nmq_acl_rule;
+
+typedef struct {
+    const nmq_acl_rule *at; // in order: the first that applies decides
+    size_t count;
+    bool otherwise;        // what holds when none applies: true allows
+    bool deny_disconnects; // a client that does what it may not is disconnected
+} nmq_acl_rules;
+
+// Copies the rules. Returns them with one reference, or NULL when memory is out.
+nmq_acl *nmq_acl_new(const nmq_acl_rules *rules);
+void nmq_acl_unref(nmq_acl *acl); // takes NULL
+
+nmq_acl *nmq_acl_ref(nmq_acl *acl); // takes NULL

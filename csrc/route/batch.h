@@ -1,0 +1,53 @@
+// batch.h - the packets of one receive, or one publish of our own: it enters a lane once,
+// gathers which links were written to, and flushes each of them once.
+//
+//     begin ──> messages, with breathe in between ──> end: links are flushed
+//
+// Threads  a batch belongs to the thread that began it.
+#pragma once
+#include "route/link.h"
+#include "route/router.h"
+
+typedef struct {
+    nmq_router *router;
+    nmq_lane *lane;
+    nmq_worker *worker;         // that runs it; NULL: a thread that reads no sockets
+    nmq_unflushed_list touched; // links, a reference each
+    nmq_link *congested;        // the first link found over its bound, a reference
+    uint16_t short_window;      // of nmq_offer, for the message that is next
+    bool may_refuse;            // whose message is next need not be told that it was taken
+    bool all_or_none; // memory is short: it goes to all that it is for, or is refused
+    bool refused;     // the last message was: it is not to be acknowledged as taken
+    bool matched;     // a subscription matched it, whatever became of it there
+    int64_t now_ms;
+    uint64_t messages_out;
+    uint64_t messages_dropped;
+    uint64_t packets_in;  // from the connection whose batch it is
+    uint64_t messages_in; // of them, PUBLISH packets
+    uint64_t payload_in;  // of those, bytes
+    uint64_t work;        // done since it began: nodes visited, subscriptions looked at
+    uint64_t stay;        // of it, done when the lane was entered last
+} nmq_batch;
+
+enum {
+    NMQ_LANE_WORK = 1 << 12,  // in one stay in a lane: about a millisecond
+    NMQ_BATCH_WORK = 1 << 18, // in one batch: then others have their turn
+};
+
+// worker: the calling thread's; NULL: it reads no sockets.
+void nmq_batch_begin(nmq_batch *batch, nmq_router *router, nmq_worker *worker,
+                     int64_t now_ms);
+
+// Leaves the lane, counts, and has each link that was written to flushed: now, or when the
+// worker does it. `congested` stays for the caller, who unrefs it.
+void nmq_batch_end(nmq_batch *batch);
+
+// Enters a lane again after nmq_batch_end; `congested` is still what it was.
+void nmq_batch_again(nmq_batch *batch);
+
+// Leaves the lane for a moment, if much work was done in it: whoever changes the tree waits
+// no longer than that. Matches of the lane are gone then.
+void nmq_batch_breathe(nmq_batch *batch);
+
+// Notes that the link has something to flush. Call with the link's lock.
+void nmq_batch_touch(nmq_batch *batch, nmq_link *link);

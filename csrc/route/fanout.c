@@ -1,0 +1,318 @@
+#include "route/fanout.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/live.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "route/deliver.h"
+#include "route/shortage.h"
+
+enum {
+    FEW_IDENTIFIERS = 64, // more take memory from the heap
+    BIG_FAN = 4096,       // subscriptions of one message that are delivered in parts
+    FAN_PART = 2048,
+};
+
+static int
+by_client(const void *a, const void *b)
+{
+    uintptr_t x = (uintptr_t) ((const nmq_subscription *) a)->client;
+    uintptr_t y = (uintptr_t) ((const nmq_subscription *) b)->client;
+
+    return x < y ? -1 : x > y;
+}
+
+// Delivers once for `n` subscriptions of one client: the highest QoS, every identifier.
+// One copy for overlapping subscriptions, which both versions allow (3.3.4, 3.1.1: 3.3.5),
+// with all identifiers [MQTT-3.3.4-4] [MQTT-3.3.4-5]. ids has room for n.
+static bool
+deliver_once(nmq_batch *batch, const nmq_client *from, const nmq_subscription *subs,
+             uint32_t n, nmq_outgoing *what, uint32_t *ids)
+{
+    bool any = false;
+
+    what->identifiers = ids;
+    what->identifier_count = 0;
+    what->options = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (nmq_deliver_is_own(from, &subs[i])) {
+            continue;
+        }
+        uint8_t options = subs[i].options;
+        uint8_t qos = options & NMQ_SUB_QOS;
+        if (any && (what->options & NMQ_SUB_QOS) > qos) {
+            qos = what->options & NMQ_SUB_QOS; // [MQTT-3.3.4-2]
+        }
+        what->options = (uint8_t) (((what->options | options) & ~NMQ_SUB_QOS) | qos);
+        if (subs[i].identifier != 0) {
+            ids[what->identifier_count++] = subs[i].identifier; // [MQTT-3.3.4-3]
+        }
+        any = true;
+    }
+    return any && nmq_deliver(batch, subs[0].client, what);
+}
+
+// The same, with memory for the identifiers.
+static bool
+deliver_run(nmq_batch *batch, const nmq_client *from, const nmq_subscription *subs,
+            uint32_t n, nmq_outgoing *what)
+{
+    uint32_t few[FEW_IDENTIFIERS];
+    uint32_t *ids = n <= FEW_IDENTIFIERS ? few : nmq_alloc(n * sizeof *ids);
+
+    if (ids == NULL) {
+        batch->messages_dropped++;
+        return false;
+    }
+    bool taken = deliver_once(batch, from, subs, n, what, ids);
+    if (ids != few) {
+        nmq_free(ids);
+    }
+    return taken;
+}
+
+// The same, where it is the client's only one that matches.
+static bool
+deliver_one(nmq_batch *batch, const nmq_client *from, const nmq_subscription *sub,
+            nmq_outgoing *what)
+{
+    what->identifiers = &sub->identifier;
+    what->identifier_count = sub->identifier != 0;
+    what->options = sub->options;
+    return !nmq_deliver_is_own(from, sub) && nmq_deliver(batch, sub->client, what);
+}
+
+// How many subscriptions from there on are of one client, where they are sorted.
+static uint32_t
+run_of(const nmq_subscription *at, uint32_t left)
+{
+    uint32_t n = 1;
+
+    while (n < left && at[n].client == at[0].client) {
+        n++;
+    }
+    return n;
+}
+
+// Delivers for some of the subscriptions, whole runs of a client, and at most `most` runs
+// if that is not 0. Returns how many subscriptions were done; *taken counts the sessions.
+static uint32_t
+deliver_some(nmq_batch *batch, const nmq_client *from, const nmq_subscription *subs,
+             uint32_t count, bool sorted, uint32_t most, nmq_outgoing *what,
+             unsigned *taken)
+{
+    uint32_t at = 0;
+    uint32_t n;
+
+    for (uint32_t runs = 0; at < count && (most == 0 || runs < most); runs++, at += n) {
+        n = sorted ? run_of(&subs[at], count - at) : 1;
+        *taken += n == 1 ? deliver_one(batch, from, &subs[at], what)
+                         : deliver_run(batch, from, &subs[at], n, what);
+    }
+    return at;
+}
+
+// A message for thousands must not keep writers of the tree waiting: between two parts the
+// lane is left. The clients are held by references meanwhile.
+static unsigned
+deliver_in_parts(nmq_batch *batch, const nmq_client *from, const nmq_matches *matches,
+                 nmq_subscription *subs, nmq_outgoing *what)
+{
+    uint32_t count = matches->found->count;
+    bool sorted = matches->lists > 1;
+    unsigned taken = 0;
+
+    memcpy(subs, matches->found->at, count * sizeof *subs);
+    for (uint32_t i = 0; i < count; i++) {
+        (void) nmq_client_ref(subs[i].client);
+    }
+    for (uint32_t at = 0; at < count;) {
+        at += deliver_some(batch, from, subs + at, count - at, sorted, FAN_PART, what,
+                           &taken);
+        nmq_batch_breathe(batch);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        nmq_client_unref(subs[i].client);
+    }
+    return taken;
+}
+
+static unsigned
+deliver_found(nmq_batch *batch, const nmq_client *from, nmq_matches *matches,
+              nmq_outgoing *what)
+{
+    nmq_subscriptions *found = matches->found;
+    nmq_subscription *copy = NULL;
+    unsigned taken = 0;
+
+    if (matches->lists > 1 && !matches->sorted) { // a client may be there twice
+        qsort(found->at, found->count, sizeof *found->at, by_client);
+        matches->sorted = true;
+    }
+    if (found->count == 1) {
+        return deliver_one(batch, from, found->at, what);
+    }
+    if (found->count >= BIG_FAN) {
+        copy = nmq_alloc(found->count * sizeof *copy);
+    }
+    if (copy != NULL) {
+        taken = deliver_in_parts(batch, from, matches, copy, what);
+        nmq_free(copy);
+    } else {
+        (void) deliver_some(batch, from, found->at, found->count, matches->lists > 1, 0,
+                            what, &taken);
+    }
+    return taken;
+}
+
+static bool
+is_here(const nmq_subscription *member)
+{
+    nmq_client *client = member->client;
+
+    if (client->is_tap) {
+        return true;
+    }
+    (void) pthread_mutex_lock(&client->lock);
+    bool here = client->link != NULL;
+    (void) pthread_mutex_unlock(&client->lock);
+    return here;
+}
+
+// One member in turn, a connected one if there is one; another if it cannot take the
+// message. Each at its own granted QoS [MQTT-4.8.2-3]; a QoS 2 message stays with the
+// session that was chosen [MQTT-4.8.2-4], and so does one it says no to [MQTT-4.8.2-6].
+static bool
+deliver_to_group(nmq_batch *batch, nmq_group *group, nmq_outgoing *what)
+{
+    nmq_subscriptions *members = group->members;
+    uint32_t turn = __atomic_fetch_add(&group->turn, 1, __ATOMIC_RELAXED);
+    bool refused = batch->refused;
+
+    what->group = group->number;
+    batch->work += members->count;
+    for (int want_here = 1; want_here >= 0; want_here--) {
+        for (uint32_t i = 0; i < members->count; i++) {
+            nmq_subscription *member = &members->at[(turn + i) % members->count];
+            if (is_here(member) != (want_here == 1)) {
+                continue;
+            }
+            what->identifiers = &member->identifier;
+            what->identifier_count = member->identifier != 0;
+            what->options = member->options;
+            if (nmq_deliver(batch, member->client, what)) {
+                batch->refused = refused; // not by this group
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+// To each session with a subscription that matches [MQTT-4.5.0-1] [MQTT-3.3.2-3], in the
+// order in which a client sent [MQTT-4.6.0-5] [MQTT-4.6.0-6].
+unsigned
+nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_parts *parts,
+                   nmq_message **message)
+{
+    nmq_router *router = batch->router;
+    nmq_matches *matches = nmq_lane_matches(batch->lane);
+    nmq_outgoing what = {.parts = parts, .message = message};
+    unsigned taken = 0;
+
+    if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
+        nmq_log_write(router->log, NMQ_LOG_ERROR, "a message is lost: out of memory");
+        batch->messages_dropped++;
+        batch->matched = true; // for all that is known
+        batch->refused = batch->may_refuse;
+        return 0;
+    }
+    batch->matched = matches->found->count > 0 || matches->group_count > 0;
+    if (batch->all_or_none && !nmq_shortage_takes_all(batch, from, parts, matches)) {
+        nmq_counters_add(router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
+        batch->refused = true;
+        return 0;
+    }
+    if (parts->retain && !NMQ_LIVE(router->options->retain_available)) {
+        // Switched off since its publisher was told otherwise: the message takes the place
+        // of the old one, and may then be discarded (3.3.1.3).
+        nmq_retained_drop(router->retained, parts->topic_name);
+    } else if (parts->retain) { // else [MQTT-3.3.1-8]
+        *message = *message != NULL ? *message : nmq_message_new(parts);
+        // the broker's own topics change within bounds of their own
+        int kept = nmq_retained_keep(router->retained, *message, from != NULL);
+        if (kept == NMQ_ETOOBIG && batch->may_refuse) {
+            batch->refused = true;
+            batch->messages_dropped++;
+            return 0;
+        }
+    }
+    batch->work += matches->visits + matches->found->count;
+    if (!batch->matched && from != NULL) {
+        batch->messages_dropped++; // a client's message that nobody wanted
+    }
+    for (uint32_t i = 0; i < matches->group_count; i++) {
+        taken += deliver_to_group(batch, matches->groups[i], &what);
+    }
+    what.group = 0;
+    if (matches->found->count > 0) { // last: it may leave the lane, and matches is gone
+        taken += deliver_found(batch, from, matches, &what);
+    }
+    return taken;
+}
+
+static unsigned
+publish_alone(nmq_router *router, const nmq_client *from, const nmq_message_parts *parts,
+              nmq_message **message)
+{
+    nmq_batch batch;
+
+    nmq_batch_begin(&batch, router, NULL, nmq_clock_now_ms());
+    unsigned taken = nmq_fanout_publish(&batch, from, parts, message);
+    nmq_batch_end(&batch);
+    nmq_link_unref(batch.congested);
+    return taken;
+}
+
+unsigned
+nmq_fanout_publish_message(nmq_router *router, const nmq_client *from, nmq_message *message)
+{
+    const nmq_message_parts parts = nmq_message_parts_of(message);
+
+    return publish_alone(router, from, &parts, &message);
+}
+
+unsigned
+nmq_fanout_publish_parts(nmq_router *router, const nmq_client *from,
+                         const nmq_message_parts *parts)
+{
+    nmq_message *message = NULL;
+    unsigned taken = publish_alone(router, from, parts, &message);
+
+    nmq_message_unref(message);
+    return taken;
+}
+
+void
+nmq_fanout_pass_on(nmq_router *router, const nmq_delivery *delivery)
+{
+    nmq_message *shared = delivery->message;
+    nmq_message_parts parts = nmq_message_parts_of(shared);
+    nmq_outgoing what = {.parts = &parts, .message = &shared};
+    nmq_batch batch;
+
+    nmq_batch_begin(&batch, router, NULL, nmq_clock_now_ms());
+    nmq_matches *matches = nmq_lane_matches(batch.lane);
+    bool taken = false;
+    if (nmq_tree_match(router->tree, parts.topic_name, matches) == NMQ_OK) {
+        for (uint32_t i = 0; i < matches->group_count && !taken; i++) {
+            taken = matches->groups[i]->number == delivery->group &&
+                    deliver_to_group(&batch, matches->groups[i], &what);
+        }
+    }
+    batch.messages_dropped += !taken;
+    nmq_batch_end(&batch);
+    nmq_link_unref(batch.congested);
+}

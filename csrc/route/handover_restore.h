@@ -1,0 +1,10 @@
+// handover_restore.h - takes over what handover_save.h wrote.
+//
+// Threads  none meanwhile: no connection is open.
+#pragma once
+#include "route/sessions.h"
+
+// Takes over what is in the bytes, where no client is yet. Returns how many
+// sessions, NMQ_ENOMEM, or NMQ_EMALFORMED for bytes that are none of nmq_handover_save;
+// what came before the fault stays.
+int nmq_handover_restore(nmq_sessions *sessions, nmq_bytes in);

@@ -1,0 +1,281 @@
+#include "route/replay.h"
+
+#include "base/live.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "route/deliver.h"
+
+enum {
+    STEP_MESSAGES = 16, // taken from the store at once
+    PUMP_VISITS = 4096, // of nodes, before others have their turn: less than a millisecond
+};
+
+static void
+drop_entry(nmq_retained *retained, nmq_owed_entry *entry)
+{
+    if (entry != NULL) {
+        nmq_retained_close(retained, entry->cursor);
+        nmq_free(entry);
+    }
+}
+
+// Takes the entry of that filter, or the first for at NULL. Call with the client's lock.
+static nmq_owed_entry *
+take_owed(nmq_session *session, nmq_bytes filter)
+{
+    nmq_owed *owed = session->owed;
+
+    if (owed == NULL) {
+        return NULL;
+    }
+    if (filter.at == NULL) {
+        filter = nmq_retain_cursor_filter(owed->first->cursor);
+    }
+    nmq_owed_entry *entry = nmq_owed_take(owed, filter);
+    if (owed->first == NULL) {
+        nmq_free(owed);
+        session->owed = NULL;
+    }
+    return entry;
+}
+
+// Puts it behind the `queued` messages of the queue. Returns NMQ_OK or NMQ_ENOMEM. Call
+// with the client's lock.
+static int
+put_owed(nmq_session *session, nmq_owed_entry *entry, uint32_t queued)
+{
+    if (session->owed == NULL) {
+        session->owed = nmq_zalloc(sizeof *session->owed);
+    }
+    if (session->owed == NULL) {
+        return NMQ_ENOMEM;
+    }
+    int rv = nmq_owed_put(session->owed, entry, queued);
+    if (session->owed->first == NULL) {
+        nmq_free(session->owed);
+        session->owed = NULL;
+    }
+    return rv;
+}
+
+// Whether the client is to have it: not its own where it says so [MQTT-3.8.3-3], nor what
+// its publisher may not publish any more.
+static bool
+is_for(nmq_retained *retained, const nmq_client *client, const nmq_owed_entry *entry,
+       nmq_message *message)
+{
+    bool no_local = (entry->options & NMQ_SUB_NO_LOCAL) != 0 && message->origin != NULL;
+
+    if (no_local && nmq_bytes_equal(nmq_origin_client_id(message->origin),
+                                    client->session->client_id)) {
+        return false;
+    }
+    return nmq_rules_allow_retained(retained->rules, message);
+}
+
+// Sends what one step brings, at most `most` messages.
+static void
+send_step(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_owed_entry *entry,
+          uint32_t *visits, uint32_t most, bool queues)
+{
+    nmq_retained *retained = batch->router->retained;
+    nmq_message *messages[STEP_MESSAGES];
+    int count = nmq_retained_step(retained, entry->cursor, batch->now_ms, visits, messages,
+                                  most < STEP_MESSAGES ? most : STEP_MESSAGES);
+
+    for (int i = 0; i < count; i++) {
+        if (is_for(retained, client, entry, messages[i])) {
+            nmq_deliver_retained(batch, client, link, messages[i], entry, queues);
+        }
+        nmq_message_unref(messages[i]);
+    }
+}
+
+// Returns an entry with a cursor at its begin, or NULL when memory is out.
+static nmq_owed_entry *
+make_entry(nmq_retained *retained, nmq_bytes filter, uint8_t options, uint32_t identifier)
+{
+    nmq_owed_entry *entry = nmq_zalloc(sizeof *entry);
+
+    if (entry == NULL) {
+        return NULL;
+    }
+    entry->options = options;
+    entry->identifier = identifier;
+    entry->cursor = nmq_retained_open(retained, filter);
+    if (entry->cursor == NULL) {
+        nmq_free(entry);
+        return NULL;
+    }
+    return entry;
+}
+
+// Subscribing again and again does not fill the queue of a client that does not read.
+static bool
+may_queue(const nmq_session *session)
+{
+    return session->owed == NULL && session->queue.count < STEP_MESSAGES &&
+           !nmq_session_is_full(session);
+}
+
+// Offers the first few with the SUBACK and notes the rest. Returns NMQ_OK, or NMQ_ENOMEM
+// with the entry still the caller's. Call with the client's lock.
+static int
+send_first(nmq_batch *batch, nmq_client *client, nmq_owed_entry *entry, uint32_t *visits)
+{
+    nmq_link *link = client->link;
+
+    if (link != NULL) {
+        (void) pthread_mutex_lock(&link->lock);
+        bool room = link->outbox.total < NMQ_LIVE(batch->router->options->outbox_max_bytes);
+        uint32_t most =
+            !link->closed && room && may_queue(client->session) ? STEP_MESSAGES : 0;
+        send_step(batch, client, link, entry, visits, most, true); // 0: is there any?
+        batch->messages_out += nmq_client_take_sent(client);
+        nmq_batch_touch(batch, link);
+    }
+    bool over = nmq_retain_is_over(entry->cursor);
+    int rv = over ? NMQ_OK : put_owed(client->session, entry, client->session->queue.count);
+    if (link != NULL) {
+        nmq_deliver_note(client->session, link);
+        (void) pthread_mutex_unlock(&link->lock);
+    }
+    if (over) {
+        drop_entry(batch->router->retained, entry);
+    }
+    return rv;
+}
+
+void
+nmq_replay_begin(nmq_batch *batch, nmq_client *client, const nmq_filter *filter,
+                 uint8_t options, uint32_t identifier, bool is_new, uint32_t *visits)
+{
+    nmq_router *router = batch->router;
+    unsigned handling = (unsigned) (options & NMQ_SUB_RETAIN_HANDLING) >> 4;
+
+    if (!NMQ_LIVE(router->options->retain_available) || handling == 2 ||
+        (handling == 1 && !is_new) || // [MQTT-3.3.1-10] [MQTT-3.3.1-11]
+        filter->group.at != NULL) {
+        return;
+    }
+    nmq_owed_entry *entry =
+        make_entry(router->retained, filter->filter, options, identifier);
+    int rv = entry != NULL ? NMQ_OK : NMQ_ENOMEM;
+    uint32_t before = *visits;
+    if (rv == NMQ_OK) {
+        (void) pthread_mutex_lock(&client->lock);
+        nmq_owed_entry *old = take_owed(client->session, filter->filter);
+        rv = client->forgotten ? NMQ_ECLOSED : send_first(batch, client, entry, visits);
+        (void) pthread_mutex_unlock(&client->lock);
+        drop_entry(router->retained, old);
+    }
+    batch->work += before - *visits;
+    if (rv != NMQ_OK) {
+        drop_entry(router->retained, entry);
+    }
+    if (rv != NMQ_OK && rv != NMQ_ECLOSED) { // else the session has ended meanwhile
+        nmq_log_write(router->log, NMQ_LOG_ERROR, "retained messages not sent: %s",
+                      nmq_status_text(rv));
+    }
+}
+
+int
+nmq_replay_go_on(nmq_retained *retained, nmq_client *client, const nmq_replay_place *place)
+{
+    nmq_owed_entry *entry = nmq_zalloc(sizeof *entry);
+    int rv = NMQ_ENOMEM;
+
+    if (entry == NULL) {
+        return NMQ_ENOMEM;
+    }
+    entry->options = place->options;
+    entry->identifier = place->identifier;
+    (void) pthread_mutex_lock(&client->lock);
+    const nmq_owed *owed = client->session->owed;
+    if (owed != NULL && nmq_map_get(&owed->by_filter, place->filter) != NULL) {
+        rv = NMQ_EINVAL;
+    } else {
+        entry->cursor =
+            nmq_retained_open_at(retained, place->filter, place->order, place->topic_name);
+    }
+    if (entry->cursor != NULL) {
+        rv = put_owed(client->session, entry, place->queued);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    if (rv != NMQ_OK) {
+        drop_entry(retained, entry);
+    }
+    return rv;
+}
+
+void
+nmq_replay_cancel(nmq_retained *retained, nmq_client *client, nmq_bytes filter)
+{
+    (void) pthread_mutex_lock(&client->lock);
+    nmq_owed_entry *entry = take_owed(client->session, filter);
+    (void) pthread_mutex_unlock(&client->lock);
+    drop_entry(retained, entry);
+}
+
+void
+nmq_replay_forget(nmq_retained *retained, nmq_client *client)
+{
+    nmq_owed_entry *entry;
+
+    do {
+        (void) pthread_mutex_lock(&client->lock);
+        client->forgotten = true;
+        entry = take_owed(client->session, (nmq_bytes){0});
+        (void) pthread_mutex_unlock(&client->lock);
+        drop_entry(retained, entry);
+    } while (entry != NULL);
+}
+
+bool
+nmq_replay_pump(nmq_batch *batch, nmq_client *client, nmq_link *link)
+{
+    size_t room = NMQ_LIVE(batch->router->options->outbox_max_bytes);
+    nmq_session *session = client->session;
+    uint32_t visits = PUMP_VISITS;
+    uint32_t most = nmq_session_takes_owed(session);
+
+    while (most > 0 && link->outbox.total < room && visits > 0) {
+        const nmq_owed_entry *entry = session->owed->first;
+        send_step(batch, client, link, entry, &visits, most, false);
+        if (nmq_retain_is_over(entry->cursor)) {
+            drop_entry(batch->router->retained, take_owed(session, (nmq_bytes){0}));
+        }
+        most = nmq_session_takes_owed(session);
+    }
+    batch->work += PUMP_VISITS - visits;
+    return visits == 0;
+}
+
+void
+nmq_replay_to_tap(nmq_router *router, nmq_client *tap, nmq_bytes filter, uint8_t options)
+{
+    nmq_retained *retained = router->retained;
+    nmq_retain_cursor *cursor = nmq_retained_open(retained, filter);
+    nmq_message *messages[STEP_MESSAGES];
+    nmq_batch batch = {.router = router, .now_ms = nmq_clock_now_ms()};
+
+    while (cursor != NULL && !nmq_retain_is_over(cursor)) {
+        uint32_t visits = UINT32_MAX; // a step has a bound of its own
+        int count = nmq_retained_step(retained, cursor, batch.now_ms, &visits, messages,
+                                      STEP_MESSAGES);
+        for (int i = 0; i < count; i++) {
+            nmq_message_parts parts = nmq_message_parts_of(messages[i]);
+            const nmq_outgoing what = {
+                .parts = &parts,
+                .message = &messages[i],
+                .options = options,
+                .retained = true,
+            };
+            if (nmq_rules_allow_retained(retained->rules, messages[i])) {
+                (void) nmq_deliver(&batch, tap, &what);
+            }
+            nmq_message_unref(messages[i]);
+        }
+    }
+    nmq_retained_close(retained, cursor);
+}

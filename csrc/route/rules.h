@@ -1,0 +1,53 @@
+// rules.h - the access rules in force, and whether a publisher may still publish what is
+// kept of it.
+//
+//     set ──> acl, version + 1      a view or a judgement notes the version that it is from
+//
+// Owner    the rules hold one reference to their acl.
+// Threads  thread-safe; the lock is never held with another.
+// Cost     may_publish: all rules, and no view is made. allow_retained: mostly one compare.
+#pragma once
+#include <pthread.h>
+
+#include "route/acl.h"
+#include "store/message.h"
+
+typedef struct {
+    pthread_mutex_t lock;
+    nmq_acl *acl;           // lock; a reference; NULL: everything is allowed
+    uint64_t version;       // atomic: counts the changes
+    uint64_t users_version; // atomic: counts how often some users could come in no more
+} nmq_rules;
+
+void nmq_rules_init(nmq_rules *rules);
+void nmq_rules_fini(nmq_rules *rules);
+
+// Puts the acl in force; takes the reference, NULL: everything is allowed.
+void nmq_rules_set(nmq_rules *rules, nmq_acl *acl);
+
+// Returns a reference to the acl in force, or NULL, and its version.
+nmq_acl *nmq_rules_get(nmq_rules *rules, uint64_t *version);
+
+// The version in force now; that of the users. Inline: asked for at each packet.
+static inline uint64_t
+nmq_rules_version(const nmq_rules *rules)
+{
+    return __atomic_load_n(&rules->version, __ATOMIC_ACQUIRE);
+}
+
+static inline uint64_t
+nmq_rules_users_version(const nmq_rules *rules)
+{
+    return __atomic_load_n(&rules->users_version, __ATOMIC_ACQUIRE);
+}
+
+// Some users may not come in any more: who asked before has to ask again.
+void nmq_rules_end_users(nmq_rules *rules);
+
+// Whether the subject may publish to the topic, which lies below the mount point. *version
+// gets that of the rules that say so.
+bool nmq_rules_may_publish(nmq_rules *rules, const nmq_acl_subject *subject,
+                           nmq_bytes mount, nmq_bytes topic, uint64_t *version);
+
+// Whether a retained message may be sent: its publisher may publish it still.
+bool nmq_rules_allow_retained(nmq_rules *rules, nmq_message *message);

@@ -1,0 +1,15 @@
+// shortage.h - what a message meets while memory is short (memory_level.h): it goes to all
+// that it is for, or is refused.
+//
+// Threads  thread-safe; call inside a lane, without a client's or a link's lock.
+// Cost     the subscriptions that match.
+#pragma once
+#include "route/deliver.h"
+
+// The short_window of nmq_offer at that level of memory.
+uint16_t nmq_shortage_window(uint8_t memory);
+
+// Whether no session that the message is for would have to keep it. The batch has a
+// short_window.
+bool nmq_shortage_takes_all(const nmq_batch *batch, const nmq_client *from,
+                            const nmq_message_parts *parts, const nmq_matches *matches);
