@@ -19,6 +19,7 @@
 #include "mqtt/conn_state.h"
 #include "mqtt/decode.h"
 #include "net/listener.h"
+#include "net/question.h"
 #include "route/batch.h"
 #include "route/sessions.h"
 
