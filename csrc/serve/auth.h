@@ -7,6 +7,7 @@
 //
 // While the answer is awaited nothing is read.
 #pragma once
+#include "serve/question.h"
 #include "serve/server_conn.h"
 
 // Answers the question that a connection asked. NMQ_OK or NMQ_ENOENT. Any thread.

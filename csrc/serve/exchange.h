@@ -9,6 +9,7 @@
 // Threads  the receive side, but for nmq_exchange_take_answer, which comes before the
 //          receive side goes on.
 #pragma once
+#include "serve/question.h"
 #include "serve/server_conn.h"
 
 struct nmq_exchange {
