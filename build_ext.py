@@ -43,11 +43,11 @@ HEADERS = [
         "io/tls.h",
         "io/endpoint.h",
         "net/listener_options.h",
-        "serve/question.h",
         "route/acl_rules.h",
         "route/event_record.h",
         "route/kick.h",
         "route/snapshot.h",
+        "serve/question.h",
         "nmq.h",
     ]
 ]

@@ -23,11 +23,11 @@
 #include "io/engine.h"
 #include "io/tls.h"
 #include "net/listener_options.h"
-#include "serve/question.h"
 #include "route/acl_rules.h"
 #include "route/event_record.h"
 #include "route/kick.h"
 #include "route/snapshot.h"
+#include "serve/question.h"
 
 typedef struct nmq_broker nmq_broker;
 

@@ -110,7 +110,6 @@ again_answered(nmq_server_conn *conn, nmq_batch *batch)
 {
     nmq_exchange *exchange = conn->exchange;
     uint8_t code = exchange->reason_code;
-
     bool goes_on = code == NMQ_RC_CONTINUE_AUTHENTICATION;
 
     if (code == NMQ_RC_SUCCESS && exchange->has_user_name &&
