@@ -41,7 +41,7 @@ nmq_client_unref(nmq_client *client)
     nmq_link_unref(client->link);
     nmq_message_unref(client->will.message);
     nmq_session_free(client->session);
-    nmq_free((void *) client->user_name.at);
+    nmq_bytes_free(&client->user_name);
     (void) pthread_mutex_destroy(&client->lock);
     (void) pthread_mutex_destroy(&client->moving);
     nmq_free(client);

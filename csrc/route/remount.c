@@ -138,7 +138,7 @@ copy_some(const move *m, uint32_t *at, nmq_buf *out)
             rv = NMQ_ENOMEM;
         } else if (nmq_buf_put(out, (nmq_bytes){(const uint8_t *) &sub, sizeof sub}) !=
                    NMQ_OK) {
-            nmq_free((void *) (uintptr_t) sub.text.at);
+            nmq_bytes_free(&sub.text);
             rv = NMQ_ENOMEM;
         }
     }
@@ -160,7 +160,7 @@ move_subscriptions(const move *m)
         nmq_session_sub sub;
         memcpy(&sub, all.at + i, sizeof sub);
         rv = rv == NMQ_OK ? move_subscription(m, &sub) : rv;
-        nmq_free((void *) (uintptr_t) sub.text.at);
+        nmq_bytes_free(&sub.text);
     }
     nmq_buf_free(&all);
     return rv == NMQ_OK ? NMQ_OK : NMQ_ENOMEM;
@@ -191,7 +191,7 @@ nmq_remount(nmq_router *router, nmq_client *client, uint32_t listener_key, nmq_b
         __atomic_store_n(&client->is_moving, true, __ATOMIC_RELAXED);
         rv = move_subscriptions(&m) == NMQ_OK ? 1 : NMQ_ENOMEM;
         __atomic_store_n(&client->is_moving, false, __ATOMIC_RELAXED);
-        nmq_free((void *) (uintptr_t) m.from.at);
+        nmq_bytes_free(&m.from);
     }
     return rv;
 }

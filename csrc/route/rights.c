@@ -81,7 +81,7 @@ end_subscriptions(const trial *t)
             nmq_filter filter = nmq_session_sub_filter(&found);
             (void) nmq_subscriptions_del(router, t->client, &filter);
             log_ended(t, found.text, ended++);
-            nmq_free((void *) (uintptr_t) found.text.at);
+            nmq_bytes_free(&found.text);
         }
     }
     nmq_counters_add(router->counters, NMQ_COUNT_SUBSCRIPTIONS_ENDED, (uint64_t) ended);
@@ -218,6 +218,6 @@ nmq_rights_judge(nmq_router *router, nmq_client *client)
     }
     (void) pthread_mutex_unlock(&client->lock);
     nmq_acl_view_free(&view);
-    nmq_free((void *) (uintptr_t) t.mount.at);
+    nmq_bytes_free(&t.mount);
     return rv;
 }

@@ -125,7 +125,7 @@ replace(nmq_bytes *owned, nmq_bytes with)
     if (with.at != NULL && nmq_bytes_copy(with, &copy) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
-    nmq_free((void *) (uintptr_t) owned->at);
+    nmq_bytes_free(owned);
     *owned = copy;
     return NMQ_OK;
 }

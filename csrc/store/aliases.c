@@ -50,7 +50,7 @@ nmq_aliases_reset(nmq_aliases *aliases, uint16_t max)
     nmq_alias_table *t = aliases->table;
 
     for (uint32_t i = 0; t != NULL && i < t->count; i++) {
-        nmq_free((void *) (uintptr_t) t->names[i].topic_name.at);
+        nmq_bytes_free(&t->names[i].topic_name);
     }
     if (t != NULL) {
         nmq_free(t->names);
@@ -162,7 +162,7 @@ forget(nmq_alias_table *t, named *n)
     uint32_t hole = place_of(t, n->topic_name, n->hash);
     t->index[nmq_probe_close(t, 2 * t->cap - 1, hole, home_of, move)] = 0;
     t->names_bytes -= n->topic_name.len;
-    nmq_free((void *) (uintptr_t) n->topic_name.at);
+    nmq_bytes_free(&n->topic_name);
     *n = (named){0};
 }
 
@@ -246,7 +246,7 @@ nmq_alias_names_put(nmq_alias_names *names, uint16_t alias, nmq_bytes topic_name
     }
     nmq_alias_name *slot = slot_of(names, alias);
     names->count += slot->topic_name.at == NULL;
-    nmq_free((void *) (uintptr_t) slot->topic_name.at);
+    nmq_bytes_free(&slot->topic_name);
     *slot = (nmq_alias_name){copy, alias};
     return NMQ_OK;
 }
@@ -255,7 +255,7 @@ void
 nmq_alias_names_free(nmq_alias_names *names)
 {
     for (uint32_t i = 0; i < names->cap; i++) {
-        nmq_free((void *) (uintptr_t) names->slots[i].topic_name.at);
+        nmq_bytes_free(&names->slots[i].topic_name);
     }
     nmq_free(names->slots);
     *names = (nmq_alias_names){0};

@@ -53,8 +53,8 @@ nmq_session_free(nmq_session *session)
     nmq_id_set_free(&session->unreleased);
     nmq_aliases_reset(&session->aliases, 0);
     nmq_free(session->resend);
-    nmq_free((void *) session->mount.at);
-    nmq_free((void *) session->client_id.at);
+    nmq_bytes_free(&session->mount);
+    nmq_bytes_free(&session->client_id);
     nmq_free(session);
 }
 

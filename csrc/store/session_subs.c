@@ -22,7 +22,7 @@ void
 nmq_session_subs_free(nmq_session *session)
 {
     for (uint32_t i = 0; i < session->sub_count; i++) {
-        nmq_free((void *) session->subs[i].text.at);
+        nmq_bytes_free(&session->subs[i].text);
     }
     nmq_free(session->subs);
     drop_index(session);
@@ -110,7 +110,7 @@ nmq_session_sub_put(nmq_session *session, const nmq_filter *filter, uint8_t opti
         .options = options,
     };
     if (session->sub_index != NULL && put_index(session, session->sub_count) != NMQ_OK) {
-        nmq_free((void *) (uintptr_t) copy.at);
+        nmq_bytes_free(&copy);
         return NMQ_ENOMEM;
     }
     session->sub_count++;
@@ -165,7 +165,7 @@ nmq_session_sub_del(nmq_session *session, nmq_bytes text)
         // the key is there: nothing is allocated
         (void) put_index(session, (uint32_t) (sub - session->subs));
     }
-    nmq_free((void *) (uintptr_t) old.at);
+    nmq_bytes_free(&old);
     if (last == 0 || (session->sub_cap > FEW && last <= session->sub_cap / 4)) {
         shrink(session);
     }
