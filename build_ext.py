@@ -39,6 +39,10 @@ HEADERS = [
     Path("csrc") / name
     for name in [
         "base/status.h",
+        "io/engine.h",
+        "io/tls.h",
+        "io/endpoint.h",
+        "net/listener_options.h",
         "serve/question.h",
         "route/acl_rules.h",
         "route/event_record.h",

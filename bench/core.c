@@ -140,13 +140,13 @@ acceptor_start(nmq_acceptor *acceptor)
 }
 
 static int
-listen_here(const nmq_listener_options *listener, const nmq_accept *to, nmq_acceptor **out,
+listen_here(const nmq_endpoint *endpoint, const nmq_accept *to, nmq_acceptor **out,
             uint32_t *port)
 {
     static const nmq_acceptor_ops ops = {.start = acceptor_start, .stop = acceptor_start};
     static nmq_acceptor acceptor = {&ops};
 
-    (void) listener;
+    (void) endpoint;
     door = *to;
     *out = &acceptor;
     *port = 0;

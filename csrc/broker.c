@@ -5,8 +5,8 @@
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "io/acceptor.h"
-#include "io/tls_guard.h"
+#include "io/acceptor_socket.h"
+#include "io/acceptor_tls.h"
 #include "mqtt/reason.h"
 #include "mqtt/varint.h"
 #include "net/close_all.h"
@@ -59,10 +59,12 @@ use_options(nmq_broker *b, const nmq_options *options)
     return NMQ_OK;
 }
 
-int
-nmq_nng_guard_tls(void)
+static int
+listen_over_nng(const nmq_endpoint *endpoint, const nmq_accept *to, nmq_acceptor **out,
+                uint32_t *port)
 {
-    return nmq_tls_guard();
+    return endpoint->tls != NULL ? nmq_acceptor_tls(endpoint, to, out, port)
+                                 : nmq_acceptor_socket(endpoint, to, out, port);
 }
 
 // Gives each part of the routing the services that it uses. Returns NMQ_OK or NMQ_ENOMEM.
@@ -116,8 +118,7 @@ nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broke
     nmq_server_init(&b->server);
     nmq_conns_init(&b->conns, &b->sessions, &b->memory, &nmq_server_role, &b->server);
     nmq_memory_init(&b->conns);
-    nmq_listeners_init(&b->listeners, &b->conns,
-                       listen != NULL ? listen : nmq_acceptor_listen);
+    nmq_listeners_init(&b->listeners, &b->conns, listen != NULL ? listen : listen_over_nng);
     if (rv == NMQ_OK) {
         rv = use_options(b, options);
     }

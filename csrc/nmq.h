@@ -2,7 +2,7 @@
 // reads them: no macros there. What the tables csrc/*.def declare, build_ext.py writes out
 // for it.
 //
-//     nmq_nng_bind, nmq_net_threads      once, before anything else
+//     io/engine.h, io/tls.h: nng, once, before anything else
 //     nmq_broker_new -> listen ... -> nmq_broker_shutdown -> nmq_broker_free
 //
 // Threads  every function is thread-safe and none needs the GIL; nmq_broker_free is the
@@ -19,33 +19,17 @@
 #include "base/metrics.h"
 #include "base/options.h"
 #include "base/status.h"
-#include "serve/question.h"
+#include "io/endpoint.h"
+#include "io/engine.h"
+#include "io/tls.h"
+#include "net/listener_options.h"
 #include "route/acl_rules.h"
 #include "route/event_record.h"
 #include "route/kick.h"
 #include "route/snapshot.h"
+#include "serve/question.h"
 
 typedef struct nmq_broker nmq_broker;
-typedef struct nmq_tls nmq_tls;
-
-// --- nng, taken from pynng
-
-// The nng functions that the core calls, by name: 0 <= index < nmq_nng_count().
-size_t nmq_nng_count(void);
-const char *nmq_nng_name(size_t index);
-
-// Gives the function of that index. All must be bound before nmq_broker_new.
-void nmq_nng_bind(size_t index, void *function);
-
-// Sets how many threads read sockets, and how many task threads nng has for TLS, 2 to 256;
-// nng's pollers and resolvers to one each. Before the first broker of the process; a later
-// call has no effect.
-void nmq_net_threads(uint32_t task_threads);
-
-// Has TLS handshakes go one at a time: the Mbed TLS of pynng cannot do two at once. After
-// the functions are bound, before anything else. Returns NMQ_OK, or NMQ_ENOENT where it
-// cannot be done; then TLS 1.3 is spoken only where 1.2 is refused.
-int nmq_nng_guard_tls(void);
 
 // --- the broker. Its options: csrc/options.def
 
@@ -63,47 +47,6 @@ int nmq_broker_set_options(nmq_broker *broker, const nmq_options *options);
 
 // --- listeners
 
-// How a listener speaks TLS. Texts are NUL-terminated PEM and are copied.
-typedef struct {
-    const char *cert;         // the chain, the broker's own first
-    const char *key;          // its private key
-    const char *key_password; // NULL: the key is not encrypted
-    const char *ca;           // who stands for clients; NULL: nobody
-    bool verify_peer;         // check the certificates of clients
-    bool require_cert;        // and refuse those that have none
-    uint8_t min_version;      // 12 or 13: TLS 1.2 or 1.3
-    const uint16_t *ciphers;  // suites by their number (IANA's), the preferred first
-    size_t cipher_count;      // 0: what Mbed TLS prefers
-} nmq_tls_options;
-
-// Whether cipher suites can be chosen here, and whether there is one of that number.
-bool nmq_tls_takes_ciphers(void);
-bool nmq_tls_has_cipher(uint16_t suite);
-
-// Certificates and keys that TLS can use, made ready. Returns NMQ_OK, NMQ_ECRYPTO or
-// NMQ_ENOMEM. Whoever uses them keeps them: free them at any time.
-int nmq_tls_new(const nmq_tls_options *options, nmq_tls **out);
-void nmq_tls_free(nmq_tls *tls); // takes NULL
-
-// One place where clients come in. Texts are copied.
-typedef struct {
-    int fd;              // a bound socket, TCP or Unix; not used with TLS
-    const nmq_tls *tls;  // NULL: no TLS
-    const char *address; // ADDRESS:PORT with TLS, port 0 takes a free one
-    const char *name;    // for log lines, its URL; NULL: none
-    uint32_t key;        // which listener of the configuration it is, 0: none. Sessions
-                         // follow it to another address and over a restart
-    const char *path;    // of WebSocket upgrades, "*" any; NULL: MQTT without it
-    const char *mount;   // goes before the topics of its clients, %c and %u in it
-                         // stand for client identifier and user name; NULL: none
-    uint32_t connections_max; // 0: no bound
-    bool ask_auth;            // put every CONNECT to Python
-    bool cn_as_user_name;     // a verified certificate's Common Name is the user, and
-                              // needs no password
-    bool proxy;               // connections begin with a PROXY header; not with TLS
-    const char *proxy_from;   // who may send one: ADDRESS/BITS,ADDRESS/BITS; NULL: anybody
-} nmq_listener_options;
-
 // Listens, and takes the descriptor; connections wait until nmq_broker_accept. *number
 // names the listener, from 1 on; *port gets the port in use, 0 where there is none. Returns
 // NMQ_OK, NMQ_EADDRINUSE, NMQ_EADDR, NMQ_EACCESS, NMQ_EIO, NMQ_EINVAL for a proxy_from that
@@ -120,7 +63,7 @@ int nmq_broker_unlisten(nmq_broker *broker, uint32_t number);
 // Tells the clients that came through it that Reason Code, and closes their connections.
 void nmq_broker_disconnect(nmq_broker *broker, uint32_t number, uint8_t reason_code);
 
-// New connections follow these, but for fd, tls and address, which stay; those that are
+// New connections follow these, but for the endpoint, which stays; those that are
 // there keep theirs. Returns NMQ_OK, NMQ_ENOENT, NMQ_EINVAL for a proxy_from that cannot be
 // read, or NMQ_ENOMEM.
 int nmq_broker_set_listener(nmq_broker *broker, uint32_t number,
@@ -136,12 +79,6 @@ int nmq_broker_remount(nmq_broker *broker, uint32_t number);
 // New connections use these; those that are there keep theirs. Returns NMQ_OK, NMQ_ENOENT,
 // NMQ_EINVAL for a listener without TLS, or NMQ_EIO with the old ones in use.
 int nmq_broker_set_tls(nmq_broker *broker, uint32_t number, const nmq_tls *tls);
-
-typedef struct {
-    uint64_t open; // connections now
-    uint64_t accepted;
-    uint64_t refused; // by a bound
-} nmq_listener_stats;
 
 // Returns NMQ_OK or NMQ_ENOENT.
 int nmq_broker_listener_stats(nmq_broker *broker, uint32_t number, nmq_listener_stats *out);

@@ -1,35 +1,18 @@
-// acceptor.h - the two ways in which nng's streams come to be.
+// acceptor.h - what the two ways have in common in which nng's streams come to be.
 //
-//     a listening socket   a thread of ours accepts and hands each connection to nng: the
-//                          backlog, the descriptor and the peer are ours to know, and the
-//                          socket can come from systemd or from a process before this one
-//     TLS                  nng's own listener
-//
-// Both are nmq_listen_fn of stream.h.
+//     acceptor_socket   a thread of ours accepts on a listening socket and hands each
+//                       connection to nng: the backlog, the descriptor and the peer are
+//                       ours to know, and the socket can come from systemd or from a
+//                       process before this one
+//     acceptor_tls      nng's own listener
 #pragma once
-#include "io/stream.h"
 
 enum {
     NMQ_ACCEPT_BACKLOG = 4096, // connections that wait to be accepted
     NMQ_ACCEPT_PAUSE_MS = 20,  // after an error that would come again at once
-    NMQ_ACCEPT_IDLE_S = 60,    // of silence, before TCP asks whether the peer is there
-    NMQ_ACCEPT_ASK_S = 15,     // between two such questions
-    NMQ_ACCEPT_ASKS = 4,       // without an answer: the connection is over
     NMQ_ACCEPT_KEEP = 16,      // descriptors that clients leave to the rest of the process
 };
-
-// options->fd is a listening socket, TCP or Unix.
-int nmq_acceptor_socket(const nmq_listener_options *options, const nmq_accept *to,
-                        nmq_acceptor **out, uint32_t *port);
-
-// options->address and options->tls say where and how.
-int nmq_acceptor_tls(const nmq_listener_options *options, const nmq_accept *to,
-                     nmq_acceptor **out, uint32_t *port);
 
 // Has the connections that the listening TCP socket accepts ask a silent peer whether it is
 // still there. No timer of ours looks after a client without Keep Alive.
 void nmq_acceptor_keep_alive(int fd);
-
-// One or the other, by options->tls.
-int nmq_acceptor_listen(const nmq_listener_options *options, const nmq_accept *to,
-                        nmq_acceptor **out, uint32_t *port);

@@ -1,3 +1,5 @@
+#include "io/acceptor_socket.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -197,18 +199,6 @@ open_door(socket_acceptor *a)
     return nmq_nng_status(rv);
 }
 
-void
-nmq_acceptor_keep_alive(int fd)
-{
-    const int on = 1, idle_s = NMQ_ACCEPT_IDLE_S, ask_s = NMQ_ACCEPT_ASK_S,
-              asks = NMQ_ACCEPT_ASKS;
-
-    (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
-    (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &ask_s, sizeof ask_s);
-    (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &asks, sizeof asks);
-    (void) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-}
-
 // Connections inherit TCP_NODELAY and keep alive. A batch is flushed whole: Nagle's
 // algorithm would hold the next one back until the peer's delayed acknowledgement, some 40
 // ms.
@@ -224,8 +214,8 @@ prepare(int fd)
 }
 
 int
-nmq_acceptor_socket(const nmq_listener_options *options, const nmq_accept *to,
-                    nmq_acceptor **out, uint32_t *port)
+nmq_acceptor_socket(const nmq_endpoint *endpoint, const nmq_accept *to, nmq_acceptor **out,
+                    uint32_t *port)
 {
     socket_acceptor *a = nmq_zalloc(sizeof *a);
 
@@ -234,7 +224,7 @@ nmq_acceptor_socket(const nmq_listener_options *options, const nmq_accept *to,
     }
     a->base.ops = &ops;
     a->to = *to;
-    a->fd = options->fd;
+    a->fd = endpoint->fd;
     a->wake_fd = -1;
     int rv = prepare(a->fd);
     if (rv == NMQ_OK) {

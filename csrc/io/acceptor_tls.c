@@ -1,3 +1,5 @@
+#include "io/acceptor_tls.h"
+
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <netinet/in.h>
@@ -12,7 +14,7 @@
 #include "io/acceptor.h"
 #include "io/poller.h"
 #include "io/stream_nng.h"
-#include "io/tls_guard.h"
+#include "io/tls_config.h"
 
 enum { ACCEPTS = 32 };
 
@@ -23,10 +25,6 @@ typedef struct {
     nng_aio *aio;
     bool rests; // after an error, before the next attempt
 } accept_slot;
-
-struct nmq_tls {
-    nng_tls_config *config; // a reference
-};
 
 struct tls_acceptor {
     nmq_acceptor base; // first
@@ -165,38 +163,6 @@ stop(nmq_acceptor *acceptor)
     acceptor_free(a);
 }
 
-// The configuration is the one that this thread made last.
-static int
-fill(nng_tls_config *config, const nmq_tls_options *tls)
-{
-    int mode = !tls->verify_peer   ? NNG_TLS_AUTH_NONE
-               : tls->require_cert ? NNG_TLS_AUTH_REQUIRED
-                                   : NNG_TLS_AUTH_OPTIONAL;
-    int least = tls->min_version >= 13 ? NNG_TLS_1_3 : NNG_TLS_1_2;
-    int most = nmq_tls_is_guarded() || least == NNG_TLS_1_3 ? NNG_TLS_1_3 : NNG_TLS_1_2;
-    int status = tls->cipher_count > 0
-                     ? nmq_tls_set_ciphers(tls->ciphers, tls->cipher_count)
-                     : NMQ_OK;
-
-    if (status != NMQ_OK) {
-        return status;
-    }
-    if (mode == NNG_TLS_AUTH_OPTIONAL) {
-        nmq_tls_refuse_bad();
-    }
-    int rv = nng.tls_config_version(config, least, most);
-    if (rv == 0) {
-        rv = nng.tls_config_own_cert(config, tls->cert, tls->key, tls->key_password);
-    }
-    if (rv == 0 && tls->ca != NULL) {
-        rv = nng.tls_config_ca_chain(config, tls->ca, NULL);
-    }
-    if (rv == 0) {
-        rv = nng.tls_config_auth_mode(config, mode);
-    }
-    return rv == 0 || rv == NNG_ENOMEM ? nmq_nng_status(rv) : NMQ_ECRYPTO;
-}
-
 // An accept under way has the certificates of when it began: it begins again.
 static void
 accept_again(tls_acceptor *a)
@@ -204,35 +170,6 @@ accept_again(tls_acceptor *a)
     for (int i = 0; i < ACCEPTS; i++) {
         nng.aio_cancel(a->slots[i].aio);
     }
-}
-
-int
-nmq_tls_new(const nmq_tls_options *options, nmq_tls **out)
-{
-    nmq_tls *tls = nmq_zalloc(sizeof *tls);
-
-    if (tls == NULL) {
-        return NMQ_ENOMEM;
-    }
-    int rv = nmq_nng_status(nng.tls_config_alloc(&tls->config, NNG_TLS_MODE_SERVER));
-    if (rv == NMQ_OK) {
-        rv = fill(tls->config, options);
-    }
-    if (rv != NMQ_OK) {
-        nmq_tls_free(tls);
-        return rv;
-    }
-    *out = tls;
-    return NMQ_OK;
-}
-
-void
-nmq_tls_free(nmq_tls *tls)
-{
-    if (tls != NULL && tls->config != NULL) {
-        nng.tls_config_free(tls->config); // nng counts: who uses it keeps it
-    }
-    nmq_free(tls);
 }
 
 static int
@@ -268,10 +205,10 @@ start(nmq_acceptor *acceptor)
 static const nmq_acceptor_ops ops = {.set_tls = set_tls, .start = start, .stop = stop};
 
 static int
-open_listener(tls_acceptor *a, const nmq_listener_options *options)
+open_listener(tls_acceptor *a, const nmq_endpoint *endpoint)
 {
     char url[512];
-    int n = snprintf(url, sizeof url, "tls+tcp://%s", options->address);
+    int n = snprintf(url, sizeof url, "tls+tcp://%s", endpoint->address);
 
     if (n < 0 || (size_t) n >= sizeof url) {
         return NMQ_EADDR;
@@ -282,13 +219,13 @@ open_listener(tls_acceptor *a, const nmq_listener_options *options)
     }
     (void) nng.stream_listener_set_bool(a->listener, "tcp-nodelay", true);
     (void) nng.stream_listener_set_bool(a->listener, "tcp-keepalive", true);
-    rv = set_config(a, options->tls);
+    rv = set_config(a, endpoint->tls);
     return rv == NMQ_OK ? nmq_nng_status(nng.stream_listener_listen(a->listener)) : rv;
 }
 
 int
-nmq_acceptor_tls(const nmq_listener_options *options, const nmq_accept *to,
-                 nmq_acceptor **out, uint32_t *port)
+nmq_acceptor_tls(const nmq_endpoint *endpoint, const nmq_accept *to, nmq_acceptor **out,
+                 uint32_t *port)
 {
     tls_acceptor *a = nmq_zalloc(sizeof *a);
     int bound = 0;
@@ -300,7 +237,7 @@ nmq_acceptor_tls(const nmq_listener_options *options, const nmq_accept *to,
     a->to = *to;
     int rv = nmq_poller_start(); // for jobs of connections
     if (rv == NMQ_OK) {
-        rv = open_listener(a, options);
+        rv = open_listener(a, endpoint);
     }
     for (int i = 0; rv == NMQ_OK && i < ACCEPTS; i++) {
         a->slots[i].acceptor = a;
@@ -315,12 +252,4 @@ nmq_acceptor_tls(const nmq_listener_options *options, const nmq_accept *to,
     tune_socket(*port);
     *out = &a->base;
     return NMQ_OK;
-}
-
-int
-nmq_acceptor_listen(const nmq_listener_options *options, const nmq_accept *to,
-                    nmq_acceptor **out, uint32_t *port)
-{
-    return options->tls != NULL ? nmq_acceptor_tls(options, to, out, port)
-                                : nmq_acceptor_socket(options, to, out, port);
 }

@@ -56,7 +56,7 @@ enum {
     NNG_INIT_MAX_TASK_THREADS = 5,
 };
 
-// The table of functions: one line each, in the order of nmq_nng_name.
+// The table of functions: one line each, in the order of nmq_engine_name.
 #define NNG_FUNCTIONS(X)                                                                   \
     X(void, init_set_parameter, (int, uint64_t) )                                          \
     X(void, strfree, (char *) )                                                            \

@@ -14,7 +14,7 @@
 #include "base/bytes.h"
 #include "base/peer.h"
 #include "base/worker.h"
-#include "nmq.h"
+#include "io/endpoint.h"
 
 typedef struct nmq_stream nmq_stream;
 
@@ -91,8 +91,7 @@ struct nmq_acceptor {
     const nmq_acceptor_ops *ops;
 };
 
-// Listens as options->fd, address and tls say. Returns NMQ_OK, and takes the
-// descriptor, or a negative nmq_status. *port is set to the port in use, 0 where there is
-// none.
-typedef int nmq_listen_fn(const nmq_listener_options *options, const nmq_accept *to,
+// Listens there. Returns NMQ_OK, and takes the descriptor, or a negative nmq_status. *port
+// is set to the port in use, 0 where there is none.
+typedef int nmq_listen_fn(const nmq_endpoint *endpoint, const nmq_accept *to,
                           nmq_acceptor **out, uint32_t *port);

@@ -9,7 +9,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "io/poller.h"
-#include "io/tls_guard.h"
+#include "io/tls_refusal.h"
 
 typedef struct {
     nmq_stream base;   // first: see stream.h
@@ -227,7 +227,7 @@ stream_refusal(nmq_stream *stream, char to[NMQ_STREAM_REFUSAL_BYTES])
     nng_conn *c = conn_of(stream);
 
     return is_socket(c) ? NMQ_ENOENT
-                        : nmq_tls_refusal(c->stream, to, NMQ_STREAM_REFUSAL_BYTES);
+                        : nmq_tls_refusal_text(c->stream, to, NMQ_STREAM_REFUSAL_BYTES);
 }
 
 static const nmq_stream_ops socket_ops = {

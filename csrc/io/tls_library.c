@@ -2,7 +2,6 @@
 
 #include <dlfcn.h>
 #include <link.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -88,11 +87,24 @@ write_slot(uintptr_t *slot, uintptr_t function)
     return true;
 }
 
-uintptr_t
-nmq_tls_library_redirect(const char *name, uintptr_t instead)
+// Writes *own first: calls may come as soon as the slot is written.
+static bool
+replace(uintptr_t *slot, uintptr_t own_at, uintptr_t instead, void *own)
+{
+    memcpy(own, &own_at, sizeof own_at); // all of them are function pointers
+    if (!write_slot(slot, instead)) {
+        memset(own, 0, sizeof own_at);
+        return false;
+    }
+    return true;
+}
+
+bool
+nmq_tls_library_redirect(const char *name, uintptr_t instead, void *own)
 {
     const library *l = &found;
 
+    memset(own, 0, sizeof instead);
     for (size_t at = 0; at + l->call_bytes <= l->calls_bytes; at += l->call_bytes) {
         ElfW(Rel) call; // both kinds begin like this
         memcpy(&call, l->calls + at, sizeof call);
@@ -100,11 +112,11 @@ nmq_tls_library_redirect(const char *name, uintptr_t instead)
                                                : (size_t) (call.r_info >> 8);
         const ElfW(Sym) *symbol = &l->symbols[index];
         if (strcmp(l->names + symbol->st_name, name) == 0 && symbol->st_value != 0) {
-            bool done = write_slot((uintptr_t *) (l->base + call.r_offset), instead);
-            return done ? l->base + symbol->st_value : 0;
+            return replace((uintptr_t *) (l->base + call.r_offset),
+                           l->base + symbol->st_value, instead, own);
         }
     }
-    return 0;
+    return false;
 }
 
 uintptr_t

@@ -9,14 +9,16 @@
 // Threads  at the start, before the library is used.
 // Source   System V ABI, procedure linkage table
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 // Looks for the library that nng is in. Returns NMQ_OK or NMQ_ENOENT.
 int nmq_tls_library_find(void);
 
-// Has calls of that function go to `instead`. Returns the function's own address, 0 when it
-// is not called through the table.
-uintptr_t nmq_tls_library_redirect(const char *name, uintptr_t instead);
+// Has calls of that function go to `instead`. *own, a function pointer, is set to the
+// function's own address before that. Returns false when it is not called through the
+// table; then *own is NULL.
+bool nmq_tls_library_redirect(const char *name, uintptr_t instead, void *own);
 
 // The address of a function; 0: there is none of that name.
 uintptr_t nmq_tls_library_get(const char *name);

@@ -77,7 +77,7 @@ nmq_listener_settings_new(const nmq_listener_options *options, nmq_listener_sett
     s->ask_auth = options->ask_auth;
     s->cn_as_user_name = options->cn_as_user_name;
     s->proxy = options->proxy;
-    if ((rv = copy(options->name, &s->name)) != NMQ_OK ||
+    if ((rv = copy(options->url, &s->url)) != NMQ_OK ||
         (rv = copy(options->path, &s->path)) != NMQ_OK ||
         (rv = copy(options->mount, &s->mount)) != NMQ_OK ||
         (rv = read_networks(options->proxy_from, s)) != NMQ_OK) {
@@ -92,7 +92,7 @@ void
 nmq_listener_settings_unref(nmq_listener_settings *settings)
 {
     if (settings != NULL && __atomic_sub_fetch(&settings->refs, 1, __ATOMIC_ACQ_REL) == 0) {
-        nmq_free((void *) (uintptr_t) settings->name.at);
+        nmq_free((void *) (uintptr_t) settings->url.at);
         nmq_free((void *) (uintptr_t) settings->path.at);
         nmq_free((void *) (uintptr_t) settings->mount.at);
         nmq_free(settings->proxy_from);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "io/stream.h"
+#include "net/listener_options.h"
 #include "nmq.h"
 
 // Why a connection is refused that the log tells of: each a warning once a minute.
@@ -36,7 +37,7 @@ typedef struct {
 // What a connection takes from its listener when it comes. Immutable and counted.
 typedef struct {
     uint32_t refs;            // atomic
-    nmq_bytes name;           // owned; for log lines
+    nmq_bytes url;            // owned; for log lines
     nmq_bytes path;           // owned; of WebSocket upgrades; at NULL: MQTT without them
     nmq_bytes mount;          // owned; at NULL: none
     uint32_t connections_max; // 0: no bound

@@ -60,7 +60,7 @@ nmq_listeners_open(nmq_listeners *all, const nmq_listener_options *options,
     rv = add(all, listener);
     if (rv == NMQ_OK) {
         nmq_accept to = nmq_accept_for(listener);
-        rv = all->listen(options, &to, &listener->acceptor, port);
+        rv = all->listen(&options->endpoint, &to, &listener->acceptor, port);
         all->count -= rv != NMQ_OK;
     }
     *number = listener->number;

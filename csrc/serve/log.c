@@ -60,7 +60,7 @@ nmq_log_connected(const nmq_server_conn *conn, const nmq_attach *attach,
     if (!nmq_log_wants(log, NMQ_LOG_INFO)) {
         return;
     }
-    nmq_bytes listener = conn->net.settings->name;
+    nmq_bytes listener = conn->net.settings->url;
     nmq_log_write(log, NMQ_LOG_INFO,
                   "%s: client '%s' connected: %s, MQTT %s, keep alive %u s, %s session, "
                   "listener '%.*s'",

@@ -66,16 +66,16 @@ def check(status: int) -> int:
 
 def _bind_nng() -> None:
     """Give the core the nng functions that it names, out of pynng's nng."""
-    for index in range(lib.nmq_nng_count()):
-        name = ffi.string(lib.nmq_nng_name(index)).decode()
+    for index in range(lib.nmq_engine_count()):
+        name = ffi.string(lib.nmq_engine_name(index)).decode()
         address = pynng._nng.ffi.addressof(pynng._nng.lib, name)
         number = int(pynng._nng.ffi.cast("uintptr_t", address))
-        lib.nmq_nng_bind(index, ffi.cast("void *", number))
+        lib.nmq_engine_bind(index, ffi.cast("void *", number))
 
 
 _bind_nng()
 # Whether TLS 1.3 is safe: where it is not, 1.2 is spoken unless the configuration refuses it.
-TLS_IS_GUARDED: bool = lib.nmq_nng_guard_tls() == lib.NMQ_OK
+TLS_IS_GUARDED: bool = lib.nmq_tls_guard() == lib.NMQ_OK
 TLS_TAKES_CIPHERS: bool = lib.nmq_tls_takes_ciphers()
 
 
@@ -86,7 +86,7 @@ def has_cipher(suite: int) -> bool:
 
 def set_task_threads(count: int) -> None:
     """Set how many threads move messages, 2 to 256. Works before the first broker only."""
-    lib.nmq_net_threads(count)
+    lib.nmq_engine_threads(count)
 
 
 def set_arenas(count: int) -> None:
@@ -245,8 +245,8 @@ class Core:
         """
         kept: list[Any] = []
         raw = _c_listener(options, kept)
-        raw.fd = fd
-        raw.tls = ffi.NULL if tls is None else tls.handle
+        raw.endpoint.fd = fd
+        raw.endpoint.tls = ffi.NULL if tls is None else tls.handle
         number, port = ffi.new("uint32_t *"), ffi.new("uint32_t *")
         check(lib.nmq_broker_listen(self._broker, raw, number, port))
         return int(number[0]), int(port[0])
@@ -447,7 +447,8 @@ def _c_options(options: CoreOptions, kept: list[Any]) -> Any:
 
 def _c_listener(options: ListenerOptions, kept: list[Any]) -> Any:
     raw = ffi.new("nmq_listener_options *")
-    raw.name, raw.address = _c_text(options.name, kept), _c_text(options.address, kept)
+    raw.url = _c_text(options.url, kept)
+    raw.endpoint.address = _c_text(options.address, kept)
     raw.key = options.key
     raw.path, raw.mount = _c_text(options.path, kept), _c_text(options.mount, kept)
     raw.connections_max, raw.ask_auth = options.connections_max, options.ask_auth

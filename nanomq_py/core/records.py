@@ -18,7 +18,7 @@ NEVER = 0xFFFFFFFF  # a session expiry interval that never ends
 
 @dataclass(frozen=True, kw_only=True)
 class TlsOptions:
-    """``nmq_tls_options`` of ``nmq.h``: PEM texts, and what is asked of clients."""
+    """``nmq_tls_options``: PEM texts, and what is asked of clients."""
 
     cert: str
     key: str = field(repr=False)
@@ -32,9 +32,9 @@ class TlsOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ListenerOptions:
-    """``nmq_listener_options`` of ``nmq.h``, but for the socket."""
+    """``nmq_listener_options``, but for the socket."""
 
-    name: str = ""  # for log lines: its URL
+    url: str = ""  # for log lines
     key: int = 0  # which of the configuration it is, 0: none
     address: str = ""  # HOST:PORT, with TLS
     path: str | None = None  # of WebSocket upgrades, * any; None: MQTT without it
@@ -48,7 +48,7 @@ class ListenerOptions:
 
 @dataclass(frozen=True)
 class ListenerStats:
-    """``nmq_listener_stats`` of ``nmq.h``."""
+    """``nmq_listener_stats``."""
 
     open: int
     accepted: int

@@ -133,7 +133,7 @@ def options_of(place: Place, config: Config, *, ask_auth: bool) -> ListenerOptio
     parts = urlsplit(place.url)
     settings = place.settings
     return ListenerOptions(
-        name=place.url,
+        url=place.url,
         key=zlib.crc32(place.name.encode()) or 1,
         address=parts.netloc,
         path=_path_of(place, config),

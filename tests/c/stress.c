@@ -25,9 +25,9 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "broker.h"
+#include "io/poller.h"
 #include "mqtt/decode.h"
 #include "mqtt/encode.h"
-#include "io/poller.h"
 
 enum { TASKS = 4, CLIENTS = 8, ROUNDS = 60, FLOW = 3000 };
 enum { WALKERS = 3, LEAVES = 400, LARGE = 16384, OTHERS = 5 + WALKERS, LINGERERS = 10 };
@@ -108,7 +108,8 @@ pair_ready(nmq_source *source, nmq_worker *worker)
 
     s->recv_to = NULL;
     ssize_t n = recv(s->fd, to, s->recv_cap, MSG_DONTWAIT);
-    s->base.on_recv(s->base.arg, worker, n > 0 ? NMQ_OK : NMQ_ECLOSED, n > 0 ? (size_t) n : 0);
+    s->base.on_recv(s->base.arg, worker, n > 0 ? NMQ_OK : NMQ_ECLOSED,
+                    n > 0 ? (size_t) n : 0);
 }
 
 static int
@@ -218,13 +219,13 @@ pair_stop(nmq_acceptor *acceptor)
 }
 
 static int
-pair_listen(const nmq_listener_options *options, const nmq_accept *to, nmq_acceptor **out,
+pair_listen(const nmq_endpoint *endpoint, const nmq_accept *to, nmq_acceptor **out,
             uint32_t *port)
 {
     static const nmq_acceptor_ops ops = {.start = pair_start, .stop = pair_stop};
     static nmq_acceptor acceptor = {&ops};
 
-    (void) options;
+    (void) endpoint;
     door = *to;
     *out = &acceptor;
     *port = 0;

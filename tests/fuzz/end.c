@@ -226,13 +226,13 @@ nothing(nmq_acceptor *acceptor)
 }
 
 static int
-listen_here(const nmq_listener_options *options, const nmq_accept *to, nmq_acceptor **out,
+listen_here(const nmq_endpoint *endpoint, const nmq_accept *to, nmq_acceptor **out,
             uint32_t *port)
 {
     static const nmq_acceptor_ops ops = {.start = nothing, .stop = nothing};
     static nmq_acceptor acceptor = {&ops};
 
-    (void) options;
+    (void) endpoint;
     doors[listening++] = *to;
     *out = &acceptor;
     *port = 0;

@@ -1,0 +1,95 @@
+#include "io/tls.h"
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "io/tls_config.h"
+#include "io/tls_guard.h"
+#include "io/tls_library.h"
+
+bool
+nmq_tls_takes_ciphers(void)
+{
+    return nmq_tls_config_takes_ciphers();
+}
+
+bool
+nmq_tls_has_cipher(uint16_t suite)
+{
+    return nmq_tls_config_has_cipher(suite);
+}
+
+static int
+fill(const nmq_tls *tls, const nmq_tls_options *options)
+{
+    int mode = !options->verify_peer   ? NNG_TLS_AUTH_NONE
+               : options->require_cert ? NNG_TLS_AUTH_REQUIRED
+                                       : NNG_TLS_AUTH_OPTIONAL;
+    int least = options->min_version >= 13 ? NNG_TLS_1_3 : NNG_TLS_1_2;
+    int most = nmq_tls_guard_holds() || least == NNG_TLS_1_3 ? NNG_TLS_1_3 : NNG_TLS_1_2;
+    int status =
+        options->cipher_count > 0
+            ? nmq_tls_config_set_ciphers(tls, options->ciphers, options->cipher_count)
+            : NMQ_OK;
+
+    if (status != NMQ_OK) {
+        return status;
+    }
+    if (mode == NNG_TLS_AUTH_OPTIONAL) {
+        nmq_tls_guard_refuse_bad(tls->mbed);
+    }
+    int rv = nng.tls_config_version(tls->config, least, most);
+    if (rv == 0) {
+        rv = nng.tls_config_own_cert(tls->config, options->cert, options->key,
+                                     options->key_password);
+    }
+    if (rv == 0 && options->ca != NULL) {
+        rv = nng.tls_config_ca_chain(tls->config, options->ca, NULL);
+    }
+    if (rv == 0) {
+        rv = nng.tls_config_auth_mode(tls->config, mode);
+    }
+    return rv == 0 || rv == NNG_ENOMEM ? nmq_nng_status(rv) : NMQ_ECRYPTO;
+}
+
+int
+nmq_tls_new(const nmq_tls_options *options, nmq_tls **out)
+{
+    nmq_tls *tls = nmq_zalloc(sizeof *tls);
+
+    if (tls == NULL) {
+        return NMQ_ENOMEM;
+    }
+    int rv = nmq_tls_config_init(tls);
+    if (rv == NMQ_OK) {
+        rv = fill(tls, options);
+    }
+    if (rv != NMQ_OK) {
+        nmq_tls_free(tls);
+        return rv;
+    }
+    *out = tls;
+    return NMQ_OK;
+}
+
+void
+nmq_tls_free(nmq_tls *tls)
+{
+    if (tls != NULL && tls->config != NULL) {
+        nng.tls_config_free(tls->config);
+    }
+    nmq_free(tls);
+}
+
+int
+nmq_tls_guard(void)
+{
+    int rv = nmq_tls_library_find();
+
+    if (rv == NMQ_OK) {
+        rv = nmq_tls_guard_begin();
+    }
+    if (rv == NMQ_OK) {
+        nmq_tls_config_begin();
+    }
+    return rv;
+}

@@ -1,0 +1,41 @@
+// tls.h - how a listener speaks TLS. cffi reads this file: no macros here.
+//
+//     nmq_tls_guard, once;  nmq_tls_new(certificates, key, suites) ──> an endpoint's tls
+//
+// Owner    nmq_tls belongs to the caller; listeners that use it keep what they need of it.
+// Threads  thread-safe, after nmq_tls_guard.
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Has TLS handshakes go one at a time: the Mbed TLS of pynng cannot do two at once. After
+// the functions are bound (io/engine.h), before anything else. Returns NMQ_OK, or
+// NMQ_ENOENT where it cannot be done; then TLS 1.3 is spoken only where 1.2 is refused.
+int nmq_tls_guard(void);
+
+// Texts are NUL-terminated PEM and are copied.
+typedef struct {
+    const char *cert;         // the chain, the broker's own first
+    const char *key;          // its private key
+    const char *key_password; // NULL: the key is not encrypted
+    const char *ca;           // who stands for clients; NULL: nobody
+    bool verify_peer;         // check the certificates of clients
+    bool require_cert;        // and refuse those that have none
+    uint8_t min_version;      // 12 or 13: TLS 1.2 or 1.3
+    const uint16_t *ciphers;  // suites by their number (IANA's), the preferred first; those
+                              // that the library does not have are left out
+    size_t cipher_count;      // 0: what Mbed TLS prefers
+} nmq_tls_options;
+
+// Certificates and keys that TLS can use, made ready.
+typedef struct nmq_tls nmq_tls;
+
+// Returns NMQ_OK, NMQ_ECRYPTO, NMQ_ENOENT for cipher suites where none can be chosen, or
+// NMQ_ENOMEM. Whoever uses them keeps them: free them at any time.
+int nmq_tls_new(const nmq_tls_options *options, nmq_tls **out);
+void nmq_tls_free(nmq_tls *tls); // takes NULL
+
+// Whether cipher suites can be chosen here, and whether there is one of that number.
+bool nmq_tls_takes_ciphers(void);
+bool nmq_tls_has_cipher(uint16_t suite);

@@ -1,0 +1,116 @@
+#include "io/tls_config.h"
+
+#include <pthread.h>
+
+#include "base/mem.h"
+#include "base/status.h"
+#include "io/tls_library.h"
+
+// The library's own functions.
+static struct {
+    int (*config_defaults)(void *config, int endpoint, int transport, int preset);
+    void (*config_free)(void *config);
+    void (*conf_suites)(void *config, const int *suites);
+    const void *(*suite_of)(int number);
+} mbed;
+
+// Mbed TLS keeps no copy of the suites that a configuration is given.
+typedef struct suite_list {
+    struct suite_list *next;
+    const void *config;
+    int suites[]; // ends with 0
+} suite_list;
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static suite_list *suite_lists; // lock
+
+// nng keeps Mbed TLS's configuration to itself. It has it made within nng.tls_config_alloc,
+// by the thread that calls that, and takes no argument that would come through; other
+// threads may make others meanwhile. Hence a thread-local: only nmq_tls_config_init reads
+// it.
+static _Thread_local void *made_here;
+
+static int
+config_defaults(void *config, int endpoint, int transport, int preset)
+{
+    made_here = config;
+    return mbed.config_defaults(config, endpoint, transport, preset);
+}
+
+int
+nmq_tls_config_init(nmq_tls *tls)
+{
+    made_here = NULL;
+    int rv = nng.tls_config_alloc(&tls->config, NNG_TLS_MODE_SERVER);
+    tls->mbed = made_here;
+    return nmq_nng_status(rv);
+}
+
+static void
+config_free(void *config)
+{
+    mbed.config_free(config);
+    (void) pthread_mutex_lock(&lock);
+    for (suite_list **at = &suite_lists; *at != NULL;) {
+        suite_list *list = *at;
+        if (list->config == config) {
+            *at = list->next;
+            nmq_free(list);
+        } else {
+            at = &list->next;
+        }
+    }
+    (void) pthread_mutex_unlock(&lock);
+}
+
+bool
+nmq_tls_config_takes_ciphers(void)
+{
+    return mbed.config_defaults != NULL && mbed.config_free != NULL &&
+           mbed.conf_suites != NULL && mbed.suite_of != NULL;
+}
+
+bool
+nmq_tls_config_has_cipher(uint16_t suite)
+{
+    return nmq_tls_config_takes_ciphers() && mbed.suite_of(suite) != NULL;
+}
+
+int
+nmq_tls_config_set_ciphers(const nmq_tls *tls, const uint16_t *suites, size_t count)
+{
+    size_t known = 0;
+
+    if (!nmq_tls_config_takes_ciphers() || tls->mbed == NULL) {
+        return NMQ_ENOENT;
+    }
+    suite_list *list = nmq_zalloc(sizeof *list + (count + 1) * sizeof *list->suites);
+    if (list == NULL) {
+        return NMQ_ENOMEM;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (mbed.suite_of(suites[i]) != NULL) {
+            list->suites[known++] = suites[i];
+        }
+    }
+    list->config = tls->mbed;
+    (void) pthread_mutex_lock(&lock);
+    list->next = suite_lists;
+    suite_lists = list;
+    (void) pthread_mutex_unlock(&lock);
+    mbed.conf_suites(tls->mbed, list->suites);
+    return NMQ_OK;
+}
+
+void
+nmq_tls_config_begin(void)
+{
+    mbed.conf_suites = (void (*)(void *, const int *)) nmq_tls_library_get(
+        "mbedtls_ssl_conf_ciphersuites");
+    mbed.suite_of =
+        (const void *(*)(int) ) nmq_tls_library_get("mbedtls_ssl_ciphersuite_from_id");
+    (void) nmq_tls_library_redirect("mbedtls_ssl_config_defaults",
+                                    (uintptr_t) config_defaults, &mbed.config_defaults);
+    (void) nmq_tls_library_redirect("mbedtls_ssl_config_free", (uintptr_t) config_free,
+                                    &mbed.config_free);
+}

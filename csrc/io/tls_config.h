@@ -1,0 +1,25 @@
+// tls_config.h - a TLS configuration of nng's, with Mbed TLS's own inside it.
+//
+// Owner    the configuration keeps the cipher suites that it was given.
+// Threads  thread-safe, after nmq_tls_config_begin.
+#pragma once
+#include "io/nng.h"
+
+typedef struct nmq_tls {
+    nng_tls_config *config; // a reference; nng counts: who uses it keeps it
+    void *mbed;             // NULL where it is not known
+} nmq_tls;
+
+// Puts itself between nng and the library (io/tls_library.h, which has found it). Once,
+// before the first configuration; without it cipher suites cannot be chosen.
+void nmq_tls_config_begin(void);
+
+// Makes a server's configuration. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_tls_config_init(nmq_tls *tls);
+
+bool nmq_tls_config_takes_ciphers(void);
+bool nmq_tls_config_has_cipher(uint16_t suite);
+
+// Uses these cipher suites, the preferred first, but for those that the library does not
+// have. Returns NMQ_OK, NMQ_ENOENT where suites cannot be chosen, or NMQ_ENOMEM.
+int nmq_tls_config_set_ciphers(const nmq_tls *tls, const uint16_t *suites, size_t count);
