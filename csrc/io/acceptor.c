@@ -4,16 +4,11 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-enum {
-    IDLE_S = 60, // of silence, before TCP asks whether the peer is there
-    ASK_S = 15,  // between two such questions
-    ASKS = 4,    // without an answer: the connection is over
-};
-
 void
 nmq_acceptor_keep_alive(int fd)
 {
-    const int on = 1, idle_s = IDLE_S, ask_s = ASK_S, asks = ASKS;
+    const int on = 1, idle_s = NMQ_ACCEPT_IDLE_S, ask_s = NMQ_ACCEPT_ASK_S,
+              asks = NMQ_ACCEPT_ASKS;
 
     (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
     (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &ask_s, sizeof ask_s);

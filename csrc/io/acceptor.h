@@ -10,6 +10,9 @@
 enum {
     NMQ_ACCEPT_BACKLOG = 4096, // connections that wait to be accepted
     NMQ_ACCEPT_PAUSE_MS = 20,  // after an error that would come again at once
+    NMQ_ACCEPT_IDLE_S = 60,    // of silence, before TCP asks whether the peer is there
+    NMQ_ACCEPT_ASK_S = 15,     // between two such questions
+    NMQ_ACCEPT_ASKS = 4,       // without an answer: the connection is over
     NMQ_ACCEPT_KEEP = 16,      // descriptors that clients leave to the rest of the process
 };
 
