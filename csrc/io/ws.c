@@ -6,17 +6,9 @@
 
 #include "base/sha1.h"
 #include "base/status.h"
+#include "base/ws_frame.h"
 
 enum {
-    OP_CONTINUATION = 0,
-    OP_TEXT = 1,
-    OP_BINARY = 2,
-    OP_CLOSE = 8,
-    OP_PING = 9,
-    OP_PONG = 10,
-    FIN = 0x80,
-    MASKED = 0x80,
-    CONTROL_BYTES = 125, // the most payload of a control frame
     KEY_CHARS = 24,
     CLOSE_NORMAL = 1000,
     CLOSE_PROTOCOL_ERROR = 1002,
@@ -262,7 +254,8 @@ nmq_ws_upgrade(nmq_ws *ws, nmq_bytes in, nmq_bytes path, nmq_buf *reply)
 int
 nmq_ws_put_close(nmq_buf *to, uint16_t code)
 {
-    uint8_t frame[4] = {FIN | OP_CLOSE, 2, (uint8_t) (code >> 8), (uint8_t) code};
+    uint8_t frame[4] = {NMQ_FRAME_FIN | NMQ_FRAME_CLOSE, 2, (uint8_t) (code >> 8),
+                        (uint8_t) code};
 
     return nmq_buf_put(to, (nmq_bytes){frame, sizeof frame});
 }
@@ -291,7 +284,7 @@ nmq_ws_close_code(const nmq_ws *ws)
 bool
 nmq_ws_is_pong(const nmq_buf *reply)
 {
-    return reply->len > 0 && reply->at[0] == (FIN | OP_PONG);
+    return reply->len > 0 && reply->at[0] == (NMQ_FRAME_FIN | NMQ_FRAME_PONG);
 }
 
 typedef struct {
@@ -309,23 +302,24 @@ read_head(const nmq_ws *ws, nmq_bytes in, frame *f)
     if (in.len < 2) {
         return 0;
     }
-    *f = (frame){.op = in.at[0] & 15, .fin = (in.at[0] & FIN) != 0};
-    unsigned extra = (in.at[1] & 127) == 126 ? 2 : (in.at[1] & 127) == 127 ? 8 : 0;
-    bool control = f->op >= OP_CLOSE;
-    if (f->op == OP_TEXT) {
+    *f = (frame){.op = in.at[0] & NMQ_FRAME_OP, .fin = (in.at[0] & NMQ_FRAME_FIN) != 0};
+    size_t extra = nmq_frame_more_length(in.at[1]);
+    bool control = f->op >= NMQ_FRAME_CLOSE;
+    if (f->op == NMQ_FRAME_TEXT) {
         return -CLOSE_UNSUPPORTED; // [MQTT-6.0.0-1]
     }
-    if ((in.at[0] & 0x70) != 0 || (in.at[1] & MASKED) == 0 || f->op > OP_PONG ||
-        (f->op > OP_BINARY && !control) || (control && (extra != 0 || !f->fin)) ||
-        (!control && (f->op == OP_CONTINUATION) != ws->fragmented)) {
+    if ((in.at[0] & NMQ_FRAME_RESERVED) != 0 || (in.at[1] & NMQ_FRAME_MASKED) == 0 ||
+        f->op > NMQ_FRAME_PONG || (f->op > NMQ_FRAME_BINARY && !control) ||
+        (control && (extra != 0 || !f->fin)) ||
+        (!control && (f->op == NMQ_FRAME_CONTINUATION) != ws->fragmented)) {
         return -CLOSE_PROTOCOL_ERROR;
     }
     f->head = 2 + extra + 4;
     if (in.len < f->head) {
         return 0;
     }
-    f->size = extra == 0 ? in.at[1] & 127 : 0;
-    for (unsigned i = 0; i < extra; i++) {
+    f->size = extra == 0 ? in.at[1] & NMQ_FRAME_LENGTH : 0;
+    for (size_t i = 0; i < extra; i++) {
         f->size = f->size << 8 | in.at[2 + i];
     }
     f->mask = in.at + 2 + extra;
@@ -344,12 +338,13 @@ unmask(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4], unsi
 static int
 answer_control(nmq_ws *ws, const frame *f, const uint8_t *payload, nmq_buf *reply)
 {
-    uint8_t pong[2 + CONTROL_BYTES] = {FIN | OP_PONG, (uint8_t) f->size};
+    uint8_t pong[2 + NMQ_FRAME_SHORT_BYTES] = {NMQ_FRAME_FIN | NMQ_FRAME_PONG,
+                                               (uint8_t) f->size};
 
-    if (f->op == OP_CLOSE) {
+    if (f->op == NMQ_FRAME_CLOSE) {
         return end(ws, CLOSE_NORMAL, NMQ_ECLOSED);
     }
-    if (f->op == OP_PONG) {
+    if (f->op == NMQ_FRAME_PONG) {
         return NMQ_OK;
     }
     unmask(pong + 2, payload, (size_t) f->size, f->mask, 0);
@@ -381,7 +376,7 @@ step(nmq_ws *ws, uint8_t **to, nmq_bytes *in, nmq_buf *reply)
     if (rv <= 0) {
         return rv == 0 ? 0 : end(ws, (uint16_t) -rv, NMQ_EMALFORMED);
     }
-    if (f.op >= OP_CLOSE) {
+    if (f.op >= NMQ_FRAME_CLOSE) {
         if (in->len < f.head + f.size) {
             return 0;
         }
