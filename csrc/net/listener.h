@@ -10,9 +10,9 @@
 #include "base/counters.h"
 #include "base/log.h"
 #include "base/map.h"
+#include "base/options.h"
 #include "io/stream.h"
 #include "net/listener_options.h"
-#include "nmq.h"
 
 // Why a connection is refused that the log tells of: each a warning once a minute.
 enum nmq_refusal {
