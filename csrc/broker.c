@@ -391,6 +391,7 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
 
     nmq_metrics_sum(&broker->counters, out);
     out->held_bytes = nmq_held_bytes();
+    out->connections_open = NMQ_LIVE(broker->conns.gate.open);
     out->connected = __atomic_load_n(&registry->counts.connected, __ATOMIC_RELAXED);
     out->subscribers = __atomic_load_n(&registry->counts.subscribers, __ATOMIC_RELAXED);
     nmq_lane *lane = nmq_lanes_enter(router->lanes);

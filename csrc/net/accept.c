@@ -11,7 +11,6 @@ conn_free(nmq_link *link)
 {
     nmq_conn *conn = nmq_conn_of(link);
     nmq_conns *conns = conn->conns;
-    bool had_client = conn->client != NULL;
 
     conns->role->fini(conn);
     nmq_client_unref(conn->client);
@@ -26,9 +25,10 @@ conn_free(nmq_link *link)
     nmq_free(conn->rate);
     nmq_outbox_reset(&conn->sending, 0);
     nmq_buf_free(&conn->in);
+    nmq_counters_add(conns->counters, NMQ_COUNT_BUFFER_BYTES, -(uint64_t) conn->held_out);
     nmq_link_fini(link);
     nmq_free(conn);
-    nmq_conns_count_freed(conns, had_client);
+    nmq_conns_count_freed(conns);
 }
 
 static const nmq_link_ops link_ops = {

@@ -80,7 +80,6 @@ nmq_conn_set_client(nmq_conn *conn, nmq_client *client)
     (void) pthread_mutex_lock(&conn->link.lock);
     conn->client = client;
     (void) pthread_mutex_unlock(&conn->link.lock);
-    (void) __atomic_sub_fetch(&conn->conns->strangers, 1, __ATOMIC_RELAXED);
 }
 
 bool

@@ -45,9 +45,8 @@ typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t freed;
     nmq_map by_number;    // lock: those whose receive side is not over
-    uint64_t open;        // lock: not yet freed
-    uint32_t strangers;   // atomic: of them, without a client
-    uint32_t lingering;   // atomic: of them, those that linger: linger.h
+    uint64_t unfreed;     // lock: all that have memory; gate.open: those that are not over
+    uint32_t lingering;   // atomic: of the unfreed, those that linger: linger.h
     uint64_t next_number; // lock
     bool closing;         // atomic, written with lock: no more are taken
 } nmq_conns;
@@ -74,7 +73,8 @@ struct nmq_conn {
     size_t drops_left;      // receive side: bytes to drop while it lingers, at most
     nmq_conn_ws *ws;        // fixed; NULL: MQTT without WebSocket
     nmq_rate *rate;         // atomic, set once; NULL: as fast as it likes
-    uint32_t held_in;       // atomic: what `in` holds
+    uint32_t held_in;       // atomic: what `in` holds; in NMQ_COUNT_BUFFER_BYTES
+    size_t held_out;        // link.lock: of what waits for a slow peer, what is in it too
     uint32_t in_cap_next;   // receive side: how large the next buffer shall be
     nmq_client *client;     // set by the receive side with link.lock; a reference
     nmq_outbox sending;     // send side

@@ -38,6 +38,15 @@ nmq_conns_fini(nmq_conns *conns)
     (void) pthread_mutex_destroy(&conns->lock);
 }
 
+// Whether many connections have no client yet. Both counts move, so this is about so.
+static bool
+strangers_are_many(const nmq_conns *conns)
+{
+    uint64_t known = NMQ_LIVE(conns->sessions->registry.counts.connected);
+
+    return NMQ_LIVE(conns->gate.open) > known + STRANGERS_MAX;
+}
+
 // While memory is out a few strangers at a time may still come: those with sessions, whose
 // messages go.
 bool
@@ -47,14 +56,12 @@ nmq_conns_add(nmq_conns *conns, nmq_conn *conn)
     conn->number = ++conns->next_number;
     bool in = !conns->closing &&
               nmq_map_put(&conns->by_number, nmq_conn_key(conn), conn) == NMQ_OK;
-    conns->open++;
+    conns->unfreed++;
     (void) pthread_mutex_unlock(&conns->lock);
-    uint32_t strangers = __atomic_add_fetch(&conns->strangers, 1, __ATOMIC_RELAXED);
-    if (strangers > STRANGERS_MAX && NMQ_LIVE(*conns->memory) == NMQ_MEMORY_OUT) {
+    if (NMQ_LIVE(*conns->memory) == NMQ_MEMORY_OUT && strangers_are_many(conns)) {
         nmq_counters_add(conns->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
         in = false;
     }
-    nmq_counters_add(conns->counters, NMQ_COUNT_CONNECTIONS_OPEN, 1);
     nmq_counters_add(conns->counters, NMQ_COUNT_CONNECTIONS_ACCEPTED, 1);
     return in;
 }
@@ -69,14 +76,10 @@ nmq_conns_remove(nmq_conn *conn)
 }
 
 void
-nmq_conns_count_freed(nmq_conns *conns, bool had_client)
+nmq_conns_count_freed(nmq_conns *conns)
 {
-    if (!had_client) {
-        (void) __atomic_sub_fetch(&conns->strangers, 1, __ATOMIC_RELAXED);
-    }
-    nmq_counters_add(conns->counters, NMQ_COUNT_CONNECTIONS_OPEN, UINT64_MAX);
     (void) pthread_mutex_lock(&conns->lock);
-    if (--conns->open == 0) {
+    if (--conns->unfreed == 0) {
         (void) pthread_cond_broadcast(&conns->freed);
     }
     (void) pthread_mutex_unlock(&conns->lock);
@@ -128,10 +131,10 @@ nmq_conns_wait_freed(nmq_conns *conns, uint32_t timeout_ms)
     int rv = 0;
 
     (void) pthread_mutex_lock(&conns->lock);
-    while (conns->open > 0 && rv == 0) {
+    while (conns->unfreed > 0 && rv == 0) {
         rv = pthread_cond_timedwait(&conns->freed, &conns->lock, &until);
     }
-    bool done = conns->open == 0;
+    bool done = conns->unfreed == 0;
     (void) pthread_mutex_unlock(&conns->lock);
     return done;
 }

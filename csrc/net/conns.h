@@ -19,8 +19,8 @@ bool nmq_conns_add(nmq_conns *conns, nmq_conn *conn);
 // It is over: nobody finds it any more, and another may come. Receive side.
 void nmq_conns_remove(nmq_conn *conn);
 
-// It is freed. had_client: else it was a stranger to the end.
-void nmq_conns_count_freed(nmq_conns *conns, bool had_client);
+// A connection is freed.
+void nmq_conns_count_freed(nmq_conns *conns);
 
 // Returns a reference to the connection of that number, or NULL.
 nmq_conn *nmq_conns_find(nmq_conns *conns, uint64_t number);

@@ -59,6 +59,21 @@ choose_in(const nmq_conn *conn, size_t *want)
     return NMQ_OK;
 }
 
+static void
+count(nmq_conn *conn, uint32_t bytes)
+{
+    nmq_counters_add(conn->conns->counters, NMQ_COUNT_BUFFER_BYTES,
+                     (uint64_t) bytes - conn->held_in);
+    NMQ_LIVE_SET(conn->held_in, bytes);
+}
+
+void
+nmq_in_buffer_free(nmq_conn *conn)
+{
+    nmq_buf_free(&conn->in);
+    count(conn, 0);
+}
+
 int
 nmq_in_buffer_prepare(nmq_conn *conn)
 {
@@ -79,7 +94,7 @@ nmq_in_buffer_prepare(nmq_conn *conn)
     }
     in->at = at;
     in->cap = want;
-    __atomic_store_n(&conn->held_in, (uint32_t) want, __ATOMIC_RELAXED);
+    count(conn, (uint32_t) want);
     return NMQ_OK;
 }
 

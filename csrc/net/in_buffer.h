@@ -15,3 +15,6 @@ int nmq_in_buffer_prepare(nmq_conn *conn);
 
 // After a read: what the buffer holds now tells how large the next one shall be.
 void nmq_in_buffer_adapt(nmq_conn *conn);
+
+// Nothing more is read.
+void nmq_in_buffer_free(nmq_conn *conn);

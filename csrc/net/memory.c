@@ -262,57 +262,48 @@ fire(nmq_timer *timer)
 static uint64_t
 connection_bytes(nmq_conns *conns)
 {
-    size_t count;
-    nmq_conn **all = nmq_conns_all(conns, &count);
-    uint64_t bytes = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        (void) pthread_mutex_lock(&all[i]->link.lock);
-        bytes +=
-            conns->role->size + NMQ_LIVE(all[i]->held_in) + nmq_link_backlog(&all[i]->link);
-        (void) pthread_mutex_unlock(&all[i]->link.lock);
-        nmq_link_unref(&all[i]->link);
-    }
-    nmq_free(all);
-    return bytes;
+    (void) pthread_mutex_lock(&conns->lock);
+    uint64_t unfreed = conns->unfreed;
+    (void) pthread_mutex_unlock(&conns->lock);
+    return unfreed * conns->role->size +
+           nmq_counters_sum(conns->counters, NMQ_COUNT_BUFFER_BYTES);
 }
 
-static void
-add_sessions(nmq_registry *registry, nmq_memory *out)
+// Messages in memory are retained, are wills, or are kept by sessions. The figures move
+// while they are read.
+static uint64_t
+session_bytes(nmq_registry *registry, const nmq_memory *others)
 {
-    nmq_client **all;
-    int n = nmq_registry_all(registry, &all);
+    uint64_t messages, bytes;
+    uint64_t not_theirs = others->retained + others->wills;
 
-    for (int i = 0; i < n; i++) {
-        (void) pthread_mutex_lock(&all[i]->lock);
-        out->sessions += sizeof **all + sizeof *all[i]->session +
-                         nmq_session_held_bytes(all[i]->session);
-        out->wills +=
-            all[i]->will.message != NULL ? nmq_message_size(all[i]->will.message) : 0;
-        (void) pthread_mutex_unlock(&all[i]->lock);
-        nmq_client_unref(all[i]);
-    }
-    if (n >= 0) {
-        nmq_free(all);
-    }
+    nmq_message_totals(&messages, &bytes);
+    (void) pthread_mutex_lock(&registry->lock);
+    uint64_t clients = registry->clients.count;
+    (void) pthread_mutex_unlock(&registry->lock);
+    return clients * (sizeof(nmq_client) + sizeof(nmq_session)) +
+           (bytes > not_theirs ? bytes - not_theirs : 0);
 }
 
+// Nobody is visited: what is asked for on the event loop must not grow with the clients.
 void
 nmq_memory_report(nmq_conns *conns, nmq_memory *out)
 {
     nmq_router *router = conns->router;
+    nmq_registry *registry = &conns->sessions->registry;
 
     *out = (nmq_memory){
         .total = total_bytes(),
         .max = NMQ_LIVE(router->options->memory_max_bytes),
+        .retained = nmq_retained_bytes(router->retained),
+        .wills = NMQ_LIVE(registry->counts.will_bytes),
         .subscriptions = nmq_counters_sum(router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES),
         .connections = connection_bytes(conns),
         .tls = nmq_mem_foreign_held(),
         .other = nmq_mem_other(),
         .level = NMQ_LIVE(*router->memory),
     };
-    add_sessions(&conns->sessions->registry, out);
-    out->retained = nmq_retained_bytes(router->retained);
+    out->sessions = session_bytes(registry, out);
 }
 
 void

@@ -37,8 +37,7 @@ nmq_recv_end(nmq_conn *conn, bool lost)
         nmq_conn_cancel(conn, &wait->timer);
     }
     conns->role->closed(conn);
-    nmq_buf_free(&conn->in);
-    __atomic_store_n(&conn->held_in, 0, __ATOMIC_RELAXED);
+    nmq_in_buffer_free(conn);
     if (lost) {
         nmq_conn_set_recv(conn, NMQ_RECV_OVER);
         nmq_linger_close(conn);

@@ -57,6 +57,20 @@ count_packets(nmq_conn *conn)
     }
 }
 
+// What waits for a peer that does not take it at once. What others take at once is counted
+// nowhere. Call with link.lock.
+static void
+count_waiting(nmq_conn *conn)
+{
+    size_t bytes = nmq_link_backlog(&conn->link);
+
+    if (bytes != conn->held_out) {
+        nmq_counters_add(conn->conns->counters, NMQ_COUNT_BUFFER_BYTES,
+                         (uint64_t) bytes - conn->held_out);
+        conn->held_out = bytes;
+    }
+}
+
 // Returns false when it is to close meanwhile: then what is left is sent first.
 static bool
 rest(nmq_conn *conn)
@@ -103,6 +117,9 @@ next_load(nmq_conn *conn)
             count_packets(conn);
         } else if (rv == NMQ_OK && !more && !wants_pump && !ends) {
             nmq_conn_set_send(conn, NMQ_SEND_IDLE);
+        }
+        if (load == 0 && conn->held_out > 0) {
+            count_waiting(conn);
         }
         (void) pthread_mutex_unlock(&link->lock);
         if (rv != NMQ_OK || !wants_pump) {
@@ -151,6 +168,7 @@ send_failed(nmq_conn *conn)
     nmq_outbox_reset(&conn->sending, 0);
     nmq_outbox_reset(&conn->link.outbox, 0);
     nmq_wrap_advance(conn, SIZE_MAX);
+    count_waiting(conn);
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (closing) {
         nmq_linger_close(conn); // the receive side is over, or hears of it now
@@ -206,9 +224,14 @@ send_on(nmq_conn *conn)
         (void) nmq_link_ref(
             &conn->link); // on_sent may come, and end it all, before send ends
         int64_t taken = conn->stream->ops->send(conn->stream, parts, n);
+        if (taken == 0) { // on_sent goes on, perhaps has already
+            (void) pthread_mutex_lock(&conn->link.lock);
+            count_waiting(conn);
+            (void) pthread_mutex_unlock(&conn->link.lock);
+        }
         nmq_link_unref(&conn->link);
         if (taken == 0) {
-            return; // on_sent goes on
+            return;
         }
         if (taken < 0) {
             send_failed(conn);
@@ -232,6 +255,7 @@ nmq_send_on_sent(void *arg, int status, size_t count)
     advance(conn, count);
     (void) pthread_mutex_lock(&conn->link.lock);
     conn->link.sending_bytes = conn->sending.total;
+    count_waiting(conn);
     (void) pthread_mutex_unlock(&conn->link.lock);
     send_on(conn);
 }
@@ -246,12 +270,15 @@ start(nmq_conn *conn, bool flushed)
     (void) pthread_mutex_lock(&link->lock);
     link->flush_due = link->flush_due && !flushed;
     bool ends = conn->send == NMQ_SEND_CLOSING;
+    bool is_busy = conn->send == NMQ_SEND_SENDING || conn->send == NMQ_SEND_ENDING;
     bool starts =
         ends || (conn->send == NMQ_SEND_IDLE &&
                  (link->outbox.total > 0 || link->pump_due || nmq_wrap_has_reply(conn)));
     if (starts) {
         nmq_conn_set_send(conn, ends ? NMQ_SEND_ENDING : NMQ_SEND_SENDING);
         (void) nmq_link_ref(link);
+    } else if (is_busy) {
+        count_waiting(conn);
     }
     (void) pthread_mutex_unlock(&link->lock);
     if (starts) {

@@ -39,12 +39,31 @@ nmq_client_unref(nmq_client *client)
         return;
     }
     nmq_link_unref(client->link);
-    nmq_message_unref(client->will.message);
+    nmq_message_unref(nmq_client_set_will(client, (nmq_will){0}).message);
     nmq_session_free(client->session);
     nmq_bytes_free(&client->user_name);
     (void) pthread_mutex_destroy(&client->lock);
     (void) pthread_mutex_destroy(&client->moving);
     nmq_free(client);
+}
+
+static uint64_t
+will_bytes(const nmq_will *will)
+{
+    return will->message != NULL ? nmq_message_size(will->message) : 0;
+}
+
+nmq_will
+nmq_client_set_will(nmq_client *client, nmq_will will)
+{
+    nmq_will before = client->will;
+    uint64_t more = will_bytes(&will) - will_bytes(&before);
+
+    client->will = will;
+    if (more != 0) {
+        (void) __atomic_add_fetch(&client->counts->will_bytes, more, __ATOMIC_RELAXED);
+    }
+    return before;
 }
 
 static void

@@ -32,6 +32,7 @@ typedef struct {
 typedef struct {
     uint64_t connected;   // atomic: clients with a link
     uint64_t subscribers; // atomic: those of them that have a subscription
+    uint64_t will_bytes;  // atomic: of the messages of their wills
 } nmq_client_counts;
 
 typedef struct nmq_client {
@@ -52,7 +53,7 @@ typedef struct nmq_client {
     uint32_t listener_key; // lock: which of the configuration that is; 0: none
     uint32_t judged;       // lock: version of the rules by which its session was judged
     uint32_t expiry_interval_s; // lock; 0xffffffff: never
-    nmq_will will;              // lock
+    nmq_will will;              // lock; changed by nmq_client_set_will alone
     uint32_t drop_event_s;      // lock: when the last event said that it drops; 0: never
     uint32_t group_count;       // all lanes: of its subscriptions, the shared ones
     uint16_t keep_alive_s;      // lock
@@ -78,6 +79,10 @@ typedef struct nmq_client {
 nmq_client *nmq_client_new(nmq_client_counts *counts, nmq_bytes client_id);
 nmq_client *nmq_client_ref(nmq_client *client);
 void nmq_client_unref(nmq_client *client); // takes NULL
+
+// Gives it another will, whose reference it takes, and returns the one before, with its
+// reference. A zeroed one is none. Call with the client's lock.
+nmq_will nmq_client_set_will(nmq_client *client, nmq_will will);
 
 // Brings the counts of connected clients and of subscribers up to date. Call with
 // the client's lock, after its link has changed.

@@ -332,9 +332,6 @@ fill_client(nmq_client *c, const nmq_handover_client *fixed)
     c->messages_sent = fixed->messages_sent;
     c->messages_dropped = fixed->messages_dropped;
     c->expiry_interval_s = fixed->expiry_interval_s;
-    c->will.delay_s = fixed->will_delay_s;
-    c->will.expiry_s = fixed->will_expiry_s;
-    c->will.expires = fixed->will_expires != 0;
     c->keep_alive_s = fixed->keep_alive_s;
     c->version = fixed->version;
     c->clean_start = fixed->clean_start != 0;
@@ -371,7 +368,11 @@ get_client(reader *r, nmq_sessions *sessions)
         return;
     }
     fill_client(client, &fixed);
-    client->will.message = will != NULL ? nmq_message_ref(will) : NULL;
+    (void) nmq_client_set_will(
+        client, (nmq_will){.message = will != NULL ? nmq_message_ref(will) : NULL,
+                           .delay_s = fixed.will_delay_s,
+                           .expiry_s = fixed.will_expiry_s,
+                           .expires = fixed.will_expires != 0});
     if (copy(user_name, &client->user_name) != NMQ_OK ||
         copy(mount, &client->session->mount) != NMQ_OK) {
         r->rv = NMQ_ENOMEM;

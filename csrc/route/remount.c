@@ -81,7 +81,8 @@ static void
 move_will(const move *m)
 {
     const nmq_client *client = m->client;
-    nmq_message *old = client->will.message;
+    nmq_will will = client->will;
+    nmq_message *old = will.message;
     nmq_origin *origin = NULL;
 
     if (old == NULL) {
@@ -95,8 +96,8 @@ move_will(const move *m)
         old->origin == NULL || origin != NULL ? moved_message(m, old, origin) : NULL;
     nmq_origin_unref(origin);
     if (out != NULL) {
-        nmq_message_unref(old);
-        m->client->will.message = out;
+        will.message = out;
+        nmq_message_unref(nmq_client_set_will(m->client, will).message);
     }
 }
 

@@ -328,7 +328,7 @@ attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
         }
         rv = connect_link(sessions, client, attach, present);
         nmq_client_count(client);
-        client->will = rv == NMQ_OK ? attach->will : (nmq_will){0};
+        (void) nmq_client_set_will(client, rv == NMQ_OK ? attach->will : (nmq_will){0});
         (void) pthread_mutex_unlock(&client->lock);
     }
     (void) pthread_mutex_unlock(&sessions->registry.lock);

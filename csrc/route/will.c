@@ -5,8 +5,7 @@
 void
 nmq_will_drop(nmq_client *client)
 {
-    nmq_message_unref(client->will.message);
-    client->will = (nmq_will){0};
+    nmq_message_unref(nmq_client_set_will(client, (nmq_will){0}).message);
     client->will_due_ms = 0;
 }
 
@@ -34,10 +33,8 @@ nmq_will
 nmq_will_take(nmq_router *router, nmq_client *client)
 {
     nmq_will_judge(router, client);
-    nmq_will will = client->will;
-    client->will = (nmq_will){0};
     client->will_due_ms = 0;
-    return will;
+    return nmq_client_set_will(client, (nmq_will){0});
 }
 
 void

@@ -344,6 +344,28 @@ async def test_memory_is_told_by_kind() -> None:
             assert broker.memory().subscriptions < told.subscriptions / 4
 
 
+async def test_memory_of_those_who_have_left_is_told_no_more() -> None:
+    async with limited(slow_consumer_time="60s") as (broker, port):
+        before = broker.memory()
+        with Raw(port, 5, timeout=30) as deaf, Raw(port, 5) as p:
+            deaf.connect("deaf", will=("w", bytes(5000), 0, False))
+            deaf.subscribe(("t", 0))
+            p.connect("p")
+            for n in range(400):  # 6 MB: more than its socket takes
+                p.publish("t", bytes(16_000), qos=1, packet_id=n + 1)
+            until(lambda: broker.memory().connections > 500_000)
+            assert broker.memory().wills > 5_000
+            for _ in range(400):
+                deaf.expect(raw.PUBLISH)
+            until(lambda: broker.memory().connections < 50_000)
+            assert broker.stats().connections_open == 2
+        until(lambda: broker.stats().connections_open == 0)
+        until(lambda: broker.stats().clients == 0)
+        until(lambda: broker.memory().connections == before.connections == 0)
+        assert broker.memory().wills == before.wills == 0
+        assert broker.stats().buffer_bytes == 0
+
+
 async def test_tls_counts_at_its_known_cost(certs: Certs) -> None:
     keys = {
         "tls__enable": "true",
