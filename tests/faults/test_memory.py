@@ -357,7 +357,7 @@ async def test_memory_of_those_who_have_left_is_told_no_more() -> None:
             assert broker.memory().wills > 5_000
             for _ in range(400):
                 deaf.expect(raw.PUBLISH)
-            until(lambda: broker.memory().connections < 50_000)
+            until(lambda: broker.memory().connections < 300_000)  # a buffer to read into
             assert broker.stats().connections_open == 2
         until(lambda: broker.stats().connections_open == 0)
         until(lambda: broker.stats().clients == 0)
