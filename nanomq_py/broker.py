@@ -33,6 +33,7 @@ from nanomq_py.auth.rights import (
 from nanomq_py.config import Config
 from nanomq_py.core import binding
 from nanomq_py.core.options import core_options, task_threads
+from nanomq_py.core.process import set_task_threads
 from nanomq_py.core.reason import ADMINISTRATIVE_ACTION, CONTINUE_AUTHENTICATION
 from nanomq_py.core.records import (
     AuthEndEvent,
@@ -47,6 +48,7 @@ from nanomq_py.core.records import (
     Stats,
     Subscription,
 )
+from nanomq_py.core.rules import Rules
 from nanomq_py.listen import listeners
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.metrics.sys_topics import SysTopics
@@ -75,7 +77,7 @@ class Change:
         self._new = config
         self._users: Users | None = None
         self._methods: list[Method] | None = None
-        self._rules: binding.Rules | None = None
+        self._rules: Rules | None = None
         self._has_rules = False  # others than before
         self._listeners: listeners.Change | None = None
         self._shut: set[int] = set()  # listeners that let anybody in before
@@ -212,7 +214,7 @@ class Broker:
         """
         if self._core is not None:
             raise RuntimeError("the broker is running")
-        binding.set_task_threads(task_threads(self.config))
+        set_task_threads(task_threads(self.config))
         self._core = binding.Core(core_options(self.config))
         self._listeners = listeners.Listeners(self._core)
         self._sys_topics = SysTopics(self._core)

@@ -10,9 +10,9 @@ from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.password import Users
 from nanomq_py.config import Config
 from nanomq_py.config.sections import User
-from nanomq_py.core import binding
 from nanomq_py.core.reason import NOT_AUTHORIZED
 from nanomq_py.core.records import Kick
+from nanomq_py.core.rules import Rules
 from nanomq_py.listen.places import places_of
 
 
@@ -26,9 +26,9 @@ def methods_for(users: tuple[User, ...]) -> list[Method]:
     return [Scram(users)]
 
 
-def rules_of(config: Config) -> binding.Rules:
+def rules_of(config: Config) -> Rules:
     """Return the access rules, made ready for the core."""
-    return binding.Rules(
+    return Rules(
         [rule_of(rule) for rule in config.acl_rules],
         otherwise=config.acl_nomatch == "allow",
         deny_disconnects=config.acl_deny_action == "disconnect",
