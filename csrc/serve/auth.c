@@ -238,6 +238,13 @@ put_auth(nmq_conn *conn, nmq_batch *batch, uint8_t reason_code)
     return nmq_conn_put_packet(conn, batch, &packet);
 }
 
+static enum nmq_next
+refuse_login(nmq_conn *conn, nmq_batch *batch, uint8_t code)
+{
+    nmq_counters_add(conn->conns->counters, NMQ_COUNT_LOGINS_REFUSED, 1);
+    return nmq_conn_refuse(conn, batch, (nmq_fault){code, NULL});
+}
+
 // The answer to a CONNECT, or to an AUTH before CONNACK.
 static enum nmq_next
 connect_answered(nmq_conn *conn, nmq_batch *batch)
@@ -255,7 +262,7 @@ connect_answered(nmq_conn *conn, nmq_batch *batch)
     (void) nmq_decode((nmq_bytes){auth->connect.at, auth->connect.len}, 0, &packet);
     conn->connecting = &packet.connect;
     if (auth->reason_code != NMQ_RC_SUCCESS) { // [MQTT-3.1.4-2] [MQTT-4.12.0-4]
-        next = nmq_conn_refuse(conn, batch, (nmq_fault){auth->reason_code, NULL});
+        next = refuse_login(conn, batch, auth->reason_code);
     } else {
         next = nmq_conn_admit(conn, batch, &packet);
     }
@@ -284,7 +291,7 @@ again_answered(nmq_conn *conn, nmq_batch *batch)
         code = NMQ_RC_NOT_AUTHORIZED; // the session is another user's
     }
     if (!auth->goes_on && code != NMQ_RC_SUCCESS) { // [MQTT-4.12.1-2]
-        return nmq_conn_refuse(conn, batch, (nmq_fault){code, NULL});
+        return refuse_login(conn, batch, code);
     }
     nmq_conn_keep_alive(conn);
     enum nmq_next next = put_auth(conn, batch, code);
