@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.core import binding
-from nanomq_py.core.reason import ADMINISTRATIVE_ACTION
+from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.records import ListenerOptions, ListenerStats, TlsOptions
 from nanomq_py.core.tls import Tls
 from nanomq_py.listen.inherited import Inherited
@@ -254,7 +254,7 @@ class Change:
         if heirs and old.place.name not in now:
             self._owner.follow(old, heirs[0])
         if gone and old.place.name not in now:
-            self._core.disconnect(old.number, ADMINISTRATIVE_ACTION)
+            self._core.disconnect(old.number, ReasonCode.ADMINISTRATIVE_ACTION)
 
     def _follow(self, old: Listening, new: Listening) -> None:
         if old.options != new.options:
