@@ -102,4 +102,4 @@ slow-readers: build/test # every pace, size, QoS and transport: nothing is lost,
 	$(PY) bench/slow_readers.py
 
 clean:
-	rm -rf build $(VENV) nanomq_py/*.so tests/*.so
+	rm -rf build $(VENV) nanomq_py/*.so tests/*.so nanomq_py/_core.pyi nanomq_py/core/declared.py
