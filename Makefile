@@ -40,11 +40,8 @@ build/cross: tools/setup
 
 lint: build/bench
 	$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
-<<<<<<< HEAD
 	$(PY) tools/conformance.py --check && $(PY) tools/configuration.py --check && $(PY) tools/connection.py --check
-=======
-	$(PY) tools/conformance.py --check && $(PY) tools/configuration.py --check && $(PY) tools/metrics.py --check
->>>>>>> w-route
+	$(PY) tools/metrics.py --check
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_ALL) $(C_HEADERS)
 	for cc in gcc clang; do for f in $(C_ALL); do $$cc $(STRICT) -c $$f -o /dev/null || exit 1; done; done
 
