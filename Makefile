@@ -40,11 +40,8 @@ build/cross: tools/setup
 
 lint: build/bench
 	$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
-<<<<<<< HEAD
 	$(PY) tools/conformance.py --check && $(PY) tools/configuration.py --check && $(PY) tools/connection.py --check
-=======
-	$(PY) tools/conformance.py --check && $(PY) tools/configuration.py --check && $(PY) tools/metrics.py --check
->>>>>>> w-route
+	$(PY) tools/metrics.py --check
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_ALL) $(C_HEADERS)
 	for cc in gcc clang; do for f in $(C_ALL); do $$cc $(STRICT) -c $$f -o /dev/null || exit 1; done; done
 
@@ -102,4 +99,4 @@ slow-readers: build/test # every pace, size, QoS and transport: nothing is lost,
 	$(PY) bench/slow_readers.py
 
 clean:
-	rm -rf build $(VENV) nanomq_py/*.so tests/*.so
+	rm -rf build $(VENV) nanomq_py/*.so tests/*.so nanomq_py/_core.pyi nanomq_py/core/declared.py

@@ -32,8 +32,9 @@ from nanomq_py.auth.rights import (
 )
 from nanomq_py.config import Config
 from nanomq_py.core import binding
+from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.options import core_options, task_threads
-from nanomq_py.core.reason import ADMINISTRATIVE_ACTION, CONTINUE_AUTHENTICATION
+from nanomq_py.core.process import set_task_threads
 from nanomq_py.core.records import (
     AuthEndEvent,
     AuthEvent,
@@ -47,6 +48,7 @@ from nanomq_py.core.records import (
     Stats,
     Subscription,
 )
+from nanomq_py.core.rules import Rules
 from nanomq_py.listen import listeners
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.metrics.sys_topics import SysTopics
@@ -75,7 +77,7 @@ class Change:
         self._new = config
         self._users: Users | None = None
         self._methods: list[Method] | None = None
-        self._rules: binding.Rules | None = None
+        self._rules: Rules | None = None
         self._has_rules = False  # others than before
         self._listeners: listeners.Change | None = None
         self._shut: set[int] = set()  # listeners that let anybody in before
@@ -212,7 +214,7 @@ class Broker:
         """
         if self._core is not None:
             raise RuntimeError("the broker is running")
-        binding.set_task_threads(task_threads(self.config))
+        set_task_threads(task_threads(self.config))
         self._core = binding.Core(core_options(self.config))
         self._listeners = listeners.Listeners(self._core)
         self._sys_topics = SysTopics(self._core)
@@ -432,7 +434,9 @@ class Broker:
         """Return who holds how much. Looks at every client: for a call every few seconds."""
         return self._running.memory()
 
-    def kick(self, client_id: str, reason_code: int = ADMINISTRATIVE_ACTION) -> None:
+    def kick(
+        self, client_id: str, reason_code: int = ReasonCode.ADMINISTRATIVE_ACTION
+    ) -> None:
         """Close the client's connection. Raises KeyError when it is not connected."""
         try:
             self._running.kick(client_id, reason_code)
@@ -442,7 +446,7 @@ class Broker:
     def _decide(self, event: AuthEvent) -> Step:
         """Judge a CONNECT by its password, or by its method as one step of an exchange."""
         number = event.number
-        if event.step == CONTINUE_AUTHENTICATION:
+        if event.step == ReasonCode.CONTINUE_AUTHENTICATION:
             return self._exchanges.go_on(number, event.data)
         if event.method is not None:
             return self._exchanges.begin(number, event.method, event.client_id, event.data)
@@ -456,7 +460,7 @@ class Broker:
     def _answer(self, event: AuthEvent) -> None:
         step = self._decide(event)
         has_credentials = (event.user_name, event.password, event.method) != (None,) * 3
-        if step.reason_code == CONTINUE_AUTHENTICATION or not has_credentials:
+        if step.reason_code == ReasonCode.CONTINUE_AUTHENTICATION or not has_credentials:
             self._give(event.number, step)
         else:
             self._answers.put(event.number, event.address, step.claims or "", step)

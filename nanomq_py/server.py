@@ -19,7 +19,8 @@ from nanomq_py.broker import Broker, HandOver
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.file import ConfFile
 from nanomq_py.config.settings import settings_of
-from nanomq_py.core import binding
+from nanomq_py.core import process
+from nanomq_py.core.binding import Buffer
 from nanomq_py.core.memory import Trimmer, resident_bytes
 from nanomq_py.http.app import make_app
 from nanomq_py.http.guard import Gate, make_guard
@@ -53,7 +54,7 @@ class Left:
     """What the process before this one left: nothing, where this is no restart."""
 
     inherited: Inherited
-    state: binding.Buffer | None = None  # its sessions
+    state: Buffer | None = None  # its sessions
     is_restart: bool = False
 
 
@@ -208,7 +209,7 @@ class Server:
         config = (await asyncio.to_thread(self.reloader.file.read)).config
         refuse_unsupported(config)
         await asyncio.to_thread(check_files, config)
-        if not binding.has_descriptors(KEEP_DESCRIPTORS):
+        if not process.has_descriptors(KEEP_DESCRIPTORS):
             raise ConfigError("too few descriptors are left")
         if not os.access(sys.executable, os.X_OK):
             raise ConfigError(f"{sys.executable}: cannot be run any more")
@@ -331,7 +332,7 @@ def keep_secrets() -> None:
     """
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-    binding.set_dumpable(dumpable=False)
+    process.set_dumpable(dumpable=False)
 
 
 def _open_logs(config: Config, *, is_restart: bool) -> None:
@@ -399,7 +400,7 @@ def run(
         raise ConfigError(
             f"only {bound} descriptors (ulimit -n): expected {FEWEST_DESCRIPTORS} at least"
         )
-    binding.set_arenas(max(2, os.cpu_count() or 2))
+    process.set_arenas(max(2, os.cpu_count() or 2))
 
     async def serve() -> Server:
         threads = ThreadPoolExecutor(initializer=successor.hold)

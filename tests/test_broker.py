@@ -227,3 +227,32 @@ async def test_method_of_the_programs_own_lets_clients_in(
 
     async with Broker(LOCAL, methods=[Ticket()]) as broker:
         assert await asyncio.to_thread(client, broker.ports["url"]) == reason
+
+
+async def test_logins_that_are_refused_are_counted() -> None:
+    method = b"\x15" + raw.text("TICKET")
+
+    def auth(step: bytes, ticket: bytes) -> bytes:
+        answer = method + b"\x16" + raw.text(ticket)
+        return raw.packet(raw.AUTH, step + raw.varint(len(answer)) + answer)
+
+    def client(port: int, ticket: bytes, again: bytes) -> int:
+        """Log in with one ticket, and anew with the other; return the last Reason Code."""
+        with Raw(port, 5) as c:
+            c.send(raw.connect("c", 5, properties=method))
+            c.expect(raw.AUTH)
+            c.send(auth(b"\x18", ticket))
+            if reason := c.expect(raw.CONNACK).reason:
+                return reason
+            c.send(auth(b"\x19", again))
+            return c.read().reason
+
+    async with Broker(LOCAL, methods=[Ticket()]) as broker:
+        port = broker.ports["url"]
+        for ticket, again, reason, refused in (
+            (b"42", b"42", 0, 0),
+            (b"43", b"", 0x87, 1),
+            (b"42", b"43", 0x87, 2),
+        ):
+            assert await asyncio.to_thread(client, port, ticket, again) == reason
+            assert broker.stats().logins_refused == refused

@@ -18,7 +18,7 @@ from nanomq_py.config.model import SECTIONS
 from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD, Listener
 from nanomq_py.config.units import Duration, Size, Thousandths, Whole
 from nanomq_py.core.declared import METRICS
-from nanomq_py.core.options import QUEUE, WINDOW, core_options
+from nanomq_py.core.options import QUEUE, WINDOW
 from nanomq_py.http import connection, door, guard
 from nanomq_py.http.v1 import api
 from nanomq_py.http.v1.api import HANDLERS
@@ -115,7 +115,6 @@ FIXED = [
     (c_constant("NMQ_WS_UPGRADE_BYTES") >> 10, "| {} KiB: 431 |"),
     (c_constant("LINE_BYTES"), "{} bytes in version 1"),
     (c_constant("BODY_BYTES"), "{} bytes behind the head in version 2"),
-    (core_options(Config()).answer_timeout_ms // 1000, "| {} s: CONNACK 0x88"),
     (c_constant("NMQ_ACCEPT_IDLE_S"), "asked after {} s"),
     (c_constant("NMQ_ACCEPT_ASKS"), "s, {} times"),
     (c_constant("NMQ_ACCEPT_ASK_S"), "times, {} s apart"),

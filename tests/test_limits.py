@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -56,6 +57,26 @@ async def test_connections_of_one_address() -> None:
         with Raw(port) as again:
             assert again.connect("again").reason == 0
         assert broker.stats().refused_address == 1
+
+
+@modern
+async def test_client_does_not_wait_longer_for_the_answer_than_the_key_says(
+    version: int,
+) -> None:
+    users = {"auth__1__login": "u", "auth__1__password": "p"}
+    async with limited(**users, answer_timeout="300ms") as (broker, port):
+
+        def refused_after_s() -> float:
+            """Connect while the loop, which would answer, is kept from running by this."""
+            with Raw(port, version) as c:
+                begun = time.monotonic()
+                answer = c.connect("c", user="u", password=b"p")
+                assert answer.reason == (0x88 if version == 5 else 3)
+                return time.monotonic() - begun
+
+        assert 0.2 < refused_after_s() < 2
+        await broker.reconfigure(replace(broker.config, answer_timeout=3000))
+        assert 2 < refused_after_s() < 20
 
 
 @pytest.mark.parametrize("drip", [b"", b"\x10\xff\xff\x07"])

@@ -93,8 +93,8 @@ def _type(node: c_ast.Node) -> str:
     """Return what Python has for a C type."""
     if isinstance(node, c_ast.TypeDecl):
         name = _plain(node)
-        is_struct = name.startswith("nmq_")
-        return {"void": "None", "bool": "bool"}.get(name, name if is_struct else "int")
+        known = {"void": "None", "bool": "bool", "int": "int"} | dict.fromkeys(KNOWN, "int")
+        return known.get(name, name)
     inner = node.type
     if not isinstance(inner, c_ast.TypeDecl):
         return f"Pointer[{_type(inner)}]"

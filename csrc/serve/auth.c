@@ -73,6 +73,13 @@ put_auth(nmq_server_conn *conn, nmq_batch *batch, uint8_t reason_code)
     return nmq_reply_packet(conn, batch, &packet);
 }
 
+static enum nmq_next
+refuse_login(nmq_server_conn *conn, nmq_batch *batch, uint8_t code)
+{
+    nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_LOGINS_REFUSED, 1);
+    return nmq_reply_refuse(conn, batch, (nmq_fault){code, NULL});
+}
+
 // The answer to a CONNECT, or to an AUTH before CONNACK.
 static enum nmq_next
 connect_answered(nmq_server_conn *conn, nmq_batch *batch)
@@ -90,7 +97,7 @@ connect_answered(nmq_server_conn *conn, nmq_batch *batch)
     (void) nmq_decode((nmq_bytes){exchange->connect.at, exchange->connect.len}, 0, &packet);
     conn->connect = &packet.connect;
     if (exchange->reason_code != NMQ_RC_SUCCESS) { // [MQTT-3.1.4-2] [MQTT-4.12.0-4]
-        next = nmq_reply_refuse(conn, batch, (nmq_fault){exchange->reason_code, NULL});
+        next = refuse_login(conn, batch, exchange->reason_code);
     } else {
         next = nmq_admit(conn, batch, &packet);
     }
@@ -118,7 +125,7 @@ again_answered(nmq_server_conn *conn, nmq_batch *batch)
         code = NMQ_RC_NOT_AUTHORIZED; // the session is another user's
     }
     if (!goes_on && code != NMQ_RC_SUCCESS) { // [MQTT-4.12.1-2]
-        return nmq_reply_refuse(conn, batch, (nmq_fault){code, NULL});
+        return refuse_login(conn, batch, code);
     }
     nmq_server_conn_set_state(conn, goes_on ? NMQ_CONN_OPEN_AUTHENTICATING : NMQ_CONN_OPEN);
     nmq_negotiated_use_keep_alive(conn);

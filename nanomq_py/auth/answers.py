@@ -12,18 +12,13 @@ from collections.abc import Callable
 
 from nanomq_py.auth.enhanced import Step
 from nanomq_py.auth.throttle import Throttle, name_of, network_of
-from nanomq_py.core.reason import (
-    BAD_USER_NAME_OR_PASSWORD,
-    NOT_AUTHORIZED,
-    SERVER_BUSY,
-    SUCCESS,
-)
+from nanomq_py.core.declared import ReasonCode
 
 MOST_WAITING = 10_000  # answers
 MOST_WAITING_ALIKE = 256  # of one user at one address
 
-_BUSY = Step(SERVER_BUSY)
-_WRONG = (BAD_USER_NAME_OR_PASSWORD, NOT_AUTHORIZED)
+_BUSY = Step(ReasonCode.SERVER_BUSY)
+_WRONG = (ReasonCode.BAD_USER_NAME_OR_PASSWORD, ReasonCode.NOT_AUTHORIZED)
 _Who = tuple[str, str]
 
 
@@ -55,7 +50,7 @@ class Answers:
         if wait_s > 0 and full:
             self._give(number, _BUSY)
             return
-        if step.reason_code == SUCCESS:
+        if step.reason_code == ReasonCode.SUCCESS:
             self._throttle.succeeded(address, user)
         elif step.reason_code in _WRONG:
             self._throttle.failed(address, user)

@@ -17,16 +17,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from nanomq_py.core.reason import (
-    BAD_AUTHENTICATION_METHOD,
-    CONTINUE_AUTHENTICATION,
-    NOT_AUTHORIZED,
-    UNSPECIFIED_ERROR,
-)
+from nanomq_py.core.declared import ReasonCode
 
 __all__ = ["CONTINUE_AUTHENTICATION", "Exchange", "Exchanges", "Method", "Step"]
 
 log = logging.getLogger("nanomq")
+
+CONTINUE_AUTHENTICATION = ReasonCode.CONTINUE_AUTHENTICATION
 
 MOST_UNDER_WAY = 4096  # exchanges; another one takes the place of the oldest
 
@@ -65,7 +62,7 @@ class Method(Protocol):
     def begin(self, client_id: str) -> Exchange: ...
 
 
-_REFUSED = Step(NOT_AUTHORIZED)
+_REFUSED = Step(ReasonCode.NOT_AUTHORIZED)
 
 
 class Exchanges:
@@ -87,7 +84,7 @@ class Exchanges:
         self.end(number)
         known = self._methods.get(method)
         if known is None:
-            return Step(BAD_AUTHENTICATION_METHOD)
+            return Step(ReasonCode.BAD_AUTHENTICATION_METHOD)
         return self._go_on(number, known.begin(client_id), data)
 
     def go_on(self, number: int, data: bytes | None) -> Step:
@@ -100,8 +97,8 @@ class Exchanges:
             step = exchange.step(data)
         except Exception:
             log.exception("an authentication method failed; its client is refused")
-            return Step(UNSPECIFIED_ERROR)
-        if step.reason_code == CONTINUE_AUTHENTICATION:
+            return Step(ReasonCode.UNSPECIFIED_ERROR)
+        if step.reason_code == ReasonCode.CONTINUE_AUTHENTICATION:
             if len(self._under_way) >= MOST_UNDER_WAY:
                 del self._under_way[next(iter(self._under_way))]
             self._under_way[number] = exchange

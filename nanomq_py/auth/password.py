@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterable
 
 from nanomq_py.config.sections import User
-from nanomq_py.core.reason import BAD_USER_NAME_OR_PASSWORD, NOT_AUTHORIZED, SUCCESS
+from nanomq_py.core.declared import ReasonCode
 
 
 class Secret:
@@ -55,8 +55,12 @@ class Users:
         An empty user name is none.
         """
         if user_name == "" or (user_name is None and password is None):
-            return SUCCESS if allow_anonymous else NOT_AUTHORIZED
+            return ReasonCode.SUCCESS if allow_anonymous else ReasonCode.NOT_AUTHORIZED
         if not self._names_count and allow_anonymous:
-            return SUCCESS
+            return ReasonCode.SUCCESS
         secret = self._secrets.get(user_name or "", _NOBODY)
-        return SUCCESS if secret.matches(password or b"") else BAD_USER_NAME_OR_PASSWORD
+        return (
+            ReasonCode.SUCCESS
+            if secret.matches(password or b"")
+            else ReasonCode.BAD_USER_NAME_OR_PASSWORD
+        )

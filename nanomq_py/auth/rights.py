@@ -10,9 +10,9 @@ from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.password import Users
 from nanomq_py.config import Config
 from nanomq_py.config.sections import User
-from nanomq_py.core import binding
-from nanomq_py.core.reason import NOT_AUTHORIZED
+from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.records import Kick
+from nanomq_py.core.rules import Rules
 from nanomq_py.listen.places import places_of
 
 
@@ -26,9 +26,9 @@ def methods_for(users: tuple[User, ...]) -> list[Method]:
     return [Scram(users)]
 
 
-def rules_of(config: Config) -> binding.Rules:
+def rules_of(config: Config) -> Rules:
     """Return the access rules, made ready for the core."""
-    return binding.Rules(
+    return Rules(
         [rule_of(rule) for rule in config.acl_rules],
         otherwise=config.acl_nomatch == "allow",
         deny_disconnects=config.acl_deny_action == "disconnect",
@@ -58,12 +58,12 @@ def kicks_of(old: Config, new: Config, shut: set[int]) -> list[Kick]:
         every_user=names_count(new) and not names_count(old),
         listeners=tuple(shut),
         with_names=not after,
-        reason_code=NOT_AUTHORIZED,
+        reason_code=ReasonCode.NOT_AUTHORIZED,
     )
     changed = Kick(
         user_names=tuple(n for n in before.keys() & after.keys() if before[n] != after[n]),
         wills=True,  # they may come back
-        reason_code=NOT_AUTHORIZED,
+        reason_code=ReasonCode.NOT_AUTHORIZED,
     )
     return [kick for kick in (gone, changed) if kick != replace(kick, **_NOBODY)]
 
@@ -75,7 +75,7 @@ def kick_of_before(config: Config) -> Kick:
         user_names=tuple(user.login for user in config.users),
         others=names_count(config) or nowhere,
         listeners=(0,) if nowhere else (),
-        reason_code=NOT_AUTHORIZED,
+        reason_code=ReasonCode.NOT_AUTHORIZED,
     )
 
 

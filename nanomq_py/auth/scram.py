@@ -13,7 +13,7 @@ import scramp
 
 from nanomq_py.auth.enhanced import Exchange, Step
 from nanomq_py.config.sections import User
-from nanomq_py.core.reason import CONTINUE_AUTHENTICATION, NOT_AUTHORIZED, SUCCESS
+from nanomq_py.core.declared import ReasonCode
 
 MOST_NAME_BYTES = 256  # RFC 4013 looks at each letter of a name
 
@@ -41,19 +41,20 @@ class _ScramExchange:
         try:
             text = (data or b"").decode()
             if self._first and not _name_fits(data or b""):
-                return Step(NOT_AUTHORIZED)
+                return Step(ReasonCode.NOT_AUTHORIZED)
             if self._first:
                 self._first = False
                 self._server.set_client_first(text)
                 return Step(
-                    CONTINUE_AUTHENTICATION, self._server.get_server_first().encode()
+                    ReasonCode.CONTINUE_AUTHENTICATION,
+                    self._server.get_server_first().encode(),
                 )
             self._server.set_client_final(text)
             final = self._server.get_server_final().encode()
             name = self._user_name
-            return Step(SUCCESS, final, name, claims=name, listed=True)
+            return Step(ReasonCode.SUCCESS, final, name, claims=name, listed=True)
         except (scramp.ScramException, ValueError):
-            return Step(NOT_AUTHORIZED, claims=self._user_name)
+            return Step(ReasonCode.NOT_AUTHORIZED, claims=self._user_name)
 
 
 class Scram:

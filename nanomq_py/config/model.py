@@ -280,6 +280,14 @@ class Config(Checked):
         "Own key: time from opening a connection to its CONNECT packet.",
         core="connect_timeout_ms",
     )
+    answer_timeout: int = key(
+        "answer_timeout",
+        Duration(100, 3_600_000),
+        5000,
+        "Own key: how long a client waits for Python's answer to its CONNECT or AUTH; then it"
+        " is refused.",
+        core="answer_timeout_ms",
+    )
     max_topic_levels: int = key(
         "max_topic_levels",
         Whole(1, 65535),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from nanomq_py.core import binding
+from nanomq_py.core import process
 
 LOOK_S = 1.0  # how often it is asked whether much has changed,
 BUSY_LOOK_S = 0.2  # and after much has
@@ -125,29 +125,29 @@ class Trimmer:
 
     def __init__(self) -> None:
         self._idle = self._told = self._now()
-        self._held = binding.held_bytes()
-        binding.set_other_bytes(self._idle)
+        self._held = process.held_bytes()
+        process.set_other_bytes(self._idle)
 
     @staticmethod
     def _now() -> int:
-        return max(0, resident_bytes() - binding.held_bytes())
+        return max(0, resident_bytes() - process.held_bytes())
 
     def look(self) -> bool:
         """Trim if it is worth it; return whether it was. Takes milliseconds if so."""
         idle = self._now()
         worth = idle > self._idle + SLACK_BYTES
         if worth:
-            binding.trim_memory()
+            process.trim_memory()
             idle = self._idle = self._now()
         self._idle = min(self._idle, idle)
-        self._held = binding.held_bytes()
+        self._held = process.held_bytes()
         self._told = idle
-        binding.set_other_bytes(idle)
+        process.set_other_bytes(idle)
         return worth
 
     @property
     def _has_changed(self) -> bool:
-        held = abs(binding.held_bytes() - self._held)
+        held = abs(process.held_bytes() - self._held)
         return max(held, abs(self._now() - self._told)) > SLACK_BYTES
 
     async def run(self) -> None:

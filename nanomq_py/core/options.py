@@ -51,5 +51,4 @@ def core_options(config: Config) -> CoreOptions:
         memory_max_bytes=config.max_memory or memory_share(),
         keep_alive_max_s=keep_alive_max_s(config),
         log_level=LEVELS[config.log.level],
-        answer_timeout_ms=5_000,
     )

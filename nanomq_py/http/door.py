@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from nanomq_py.auth.throttle import network_of
 from nanomq_py.config.sections import HttpServer
-from nanomq_py.core import binding
+from nanomq_py.core.process import has_descriptors
 from nanomq_py.http.connection import Connection, Hub
 from nanomq_py.run.logs import Repeats
 
@@ -122,7 +122,7 @@ class Door:
     def _accept(self) -> None:
         for _ in range(ACCEPTS_AT_ONCE):
             try:
-                if not binding.has_descriptors(KEEP_DESCRIPTORS):
+                if not has_descriptors(KEEP_DESCRIPTORS):
                     raise OSError(errno.EMFILE, "too few descriptors are left")
                 sock, address = self._sock.accept()
             except (BlockingIOError, InterruptedError):

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, replace
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.core import binding
-from nanomq_py.core.reason import ADMINISTRATIVE_ACTION
+from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.records import ListenerOptions, ListenerStats, TlsOptions
+from nanomq_py.core.tls import Tls
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.listen.places import (
     Place,
@@ -62,7 +63,7 @@ class Listening:
     options: ListenerOptions
     allow_anonymous: bool
     tls_options: TlsOptions | None = field(default=None, repr=False)
-    tls: binding.Tls | None = None
+    tls: Tls | None = None
     number: int = 0  # the core's name for it
     port: int = 0  # in use
     sock: socket.socket | None = None  # our hold on it, to hand over; None: nng's own
@@ -78,7 +79,7 @@ def _want(config: Config, place: Place, must_ask: MustAsk) -> Listening:
         return Listening(place, options, anonymous)
     tls_options = load_tls(config, place.settings)
     try:
-        tls = binding.Tls(tls_options)
+        tls = Tls(tls_options)
     except binding.CoreError as fault:
         raise _error(place, fault) from None
     return Listening(place, options, anonymous, tls_options, tls)
@@ -253,7 +254,7 @@ class Change:
         if heirs and old.place.name not in now:
             self._owner.follow(old, heirs[0])
         if gone and old.place.name not in now:
-            self._core.disconnect(old.number, ADMINISTRATIVE_ACTION)
+            self._core.disconnect(old.number, ReasonCode.ADMINISTRATIVE_ACTION)
 
     def _follow(self, old: Listening, new: Listening) -> None:
         if old.options != new.options:

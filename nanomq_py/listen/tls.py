@@ -13,7 +13,7 @@ from typing import Any
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.sections import DEFAULT_CIPHERS, HttpServer, Listener, Tls
-from nanomq_py.core import binding
+from nanomq_py.core import tls as core_tls
 from nanomq_py.core.records import TlsOptions
 
 MAX_PEM_BYTES = 1 << 20
@@ -108,7 +108,7 @@ def _completed(cert: str, ca: str) -> str:
 
 def _ciphers(name: str, text: str) -> tuple[int, ...]:
     """Return the cipher suites by number. Raises ConfigError."""
-    if not binding.TLS_TAKES_CIPHERS:
+    if not core_tls.TLS_TAKES_CIPHERS:
         if text == DEFAULT_CIPHERS:
             return ()
         raise ConfigError(
@@ -123,7 +123,7 @@ def _ciphers(name: str, text: str) -> tuple[int, ...]:
             f"{name}={text!r}: expected ciphers in OpenSSL's words, such as {DEFAULT_CIPHERS}"
         ) from None
     given = [
-        cipher for cipher in context.get_ciphers() if binding.has_cipher(_number(cipher))
+        cipher for cipher in context.get_ciphers() if core_tls.has_cipher(_number(cipher))
     ]
     if all(cipher["protocol"] == "TLSv1.3" for cipher in given):
         raise ConfigError(

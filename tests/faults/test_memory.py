@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from nanomq_py import Broker
-from nanomq_py.core import binding
+from nanomq_py.core import process
 from tests import raw
 from tests.certs import Certs
 from tests.conformance.flows import kept, modern, take
@@ -178,7 +178,7 @@ def drain(port: int, count: int) -> None:
 
 @asynccontextmanager
 async def almost_full() -> AsyncIterator[tuple[Broker, int]]:
-    bound = binding.held_bytes() + (8 << 20)
+    bound = process.held_bytes() + (8 << 20)
     async with limited(
         max_memory=str(bound),
         max_queue_size="0",
@@ -299,7 +299,7 @@ async def test_large_packet_waits_for_memory() -> None:
 
 
 async def test_who_does_not_read_its_answers_is_cut_when_memory_is_out() -> None:
-    bound = binding.held_bytes() + (4 << 20)
+    bound = process.held_bytes() + (4 << 20)
     async with limited(
         max_memory=str(bound), max_outgoing_size="1GB", slow_consumer_time="60s"
     ) as (broker, port):

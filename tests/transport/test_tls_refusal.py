@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from nanomq_py.config import ConfigError, parse
-from nanomq_py.core.binding import TLS_TAKES_CIPHERS
+from nanomq_py.core.tls import TLS_TAKES_CIPHERS
 from nanomq_py.verify import check_files
 from tests import raw
 from tests.certs import Certs, Identity, identity

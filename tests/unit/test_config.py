@@ -51,6 +51,7 @@ SAMPLES = {
     "acl_nomatch": ("deny", "deny"),
     "acl_deny_action": ("disconnect", "disconnect"),
     "connect_timeout": ("500ms", 500),
+    "answer_timeout": ("2s", 2000),
     "max_topic_levels": ("9", 9),
     "max_topic_alias": ("0", 0),
     "max_outgoing_size": ("2MB", 2 << 20),

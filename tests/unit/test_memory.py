@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nanomq_py.core import binding, memory
+from nanomq_py.core import memory, process
 from nanomq_py.core.memory import SLACK_BYTES, Trimmer, group_bytes, memory_share
 
 V2 = "41 31 0:38 / /sys/fs/cgroup rw,relatime shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -88,10 +88,10 @@ def test_three_quarters_of_the_bound_are_ours(monkeypatch: pytest.MonkeyPatch) -
 def test_rest_of_the_process_is_told_after_a_trim(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
     resident = [50_000_000]
-    monkeypatch.setattr(binding, "held_bytes", lambda: 10_000_000)
-    monkeypatch.setattr(binding, "set_other_bytes", told.append)
+    monkeypatch.setattr(process, "held_bytes", lambda: 10_000_000)
+    monkeypatch.setattr(process, "set_other_bytes", told.append)
     monkeypatch.setattr(memory, "resident_bytes", lambda: resident[0])
-    monkeypatch.setattr(binding, "trim_memory", lambda: resident.__setitem__(0, 51_000_000))
+    monkeypatch.setattr(process, "trim_memory", lambda: resident.__setitem__(0, 51_000_000))
     trimmer = Trimmer()
     resident[0] += SLACK_BYTES
     assert not trimmer.look()

@@ -1,0 +1,80 @@
+"""Access rules as the C core takes them, and whose connections end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nanomq_py.core.native import CoreError, c_text, ffi, lib
+from nanomq_py.core.records import Kick, Rule
+
+if TYPE_CHECKING:
+    from nanomq_py._core import CData, Chars, nmq_acl, nmq_acl_rule, nmq_kick
+
+
+class Rules:
+    """Access rules, made ready: the first that applies decides.
+
+    otherwise         what holds when none applies: True allows
+    deny_disconnects  a client that does what it may not is disconnected
+    """
+
+    def __init__(
+        self, rules: Sequence[Rule] = (), *, otherwise: bool, deny_disconnects: bool
+    ) -> None:
+        self._handle: nmq_acl = ffi.NULL  # allows everything
+        if otherwise and not rules:
+            return
+        kept: list[CData] = []  # what the C structs point to, until they were copied
+        array = ffi.new("nmq_acl_rule[]", len(rules))
+        for raw, rule in zip(array, rules, strict=True):
+            _fill_rule(raw, rule, kept)
+        all_rules = ffi.new(
+            "nmq_acl_rules *",
+            {
+                "at": array,
+                "count": len(rules),
+                "otherwise": otherwise,
+                "deny_disconnects": deny_disconnects,
+            },
+        )
+        made = lib.nmq_acl_new(all_rules)
+        if made == ffi.NULL:
+            raise CoreError(lib.NMQ_ENOMEM)
+        self._handle = ffi.gc(made, lib.nmq_acl_unref)
+
+    def give(self) -> nmq_acl:
+        """Return the handle, which is the caller's then."""
+        handle, self._handle = self._handle, ffi.NULL
+        if handle != ffi.NULL:
+            ffi.gc(handle, None)  # no more freed with the object
+        return handle
+
+
+def _fill_rule(raw: nmq_acl_rule, rule: Rule, kept: list[CData]) -> None:
+    def text(value: str | None) -> Chars:
+        return c_text(value, kept)
+
+    raw.allow, raw.publish, raw.subscribe = rule.allow, rule.publish, rule.subscribe
+    raw.client_id, raw.user_name = text(rule.client_id), text(rule.user_name)
+    if rule.network is not None:
+        packed = rule.network.network_address.packed
+        raw.address[0 : len(packed)] = packed
+        raw.address_len, raw.prefix_bits = len(packed), rule.network.prefixlen
+    topics = ffi.new("char *[]", [text(topic) for topic in rule.topics])
+    kept.append(topics)
+    raw.topics, raw.topic_count = topics, len(rule.topics)
+
+
+def c_kick(kick: Kick, kept: list[CData]) -> nmq_kick:
+    """Return it as C has it; it lives as long as ``kept``."""
+    names = ffi.new("char *[]", [c_text(name, kept) for name in kick.user_names])
+    listeners = ffi.new("uint32_t[]", kick.listeners)
+    raw = ffi.new("nmq_kick *")
+    raw.user_names, raw.user_name_count = names, len(kick.user_names)
+    raw.listeners, raw.listener_count = listeners, len(kick.listeners)
+    raw.with_names = kick.with_names
+    raw.every_user, raw.others, raw.wills = kick.every_user, kick.others, kick.wills
+    raw.reason_code = kick.reason_code
+    kept += [names, listeners]
+    return raw
