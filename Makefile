@@ -11,7 +11,7 @@ FUZZ_S := 20
 # Tests wait more than they work: several at a time on each processor.
 TESTS := $(PY) -m pytest -n 4 --dist loadfile
 CHECK := tests/unit tests/property tests/conformance tests/test_broker.py tests/test_layers.py \
-    tests/test_limits.py tests/test_quotas.py tests/test_robust.py tests/test_access.py
+    tests/test_limits.py tests/test_quotas.py tests/test_robust.py
 STRICT := -std=c11 -D_GNU_SOURCE -Icsrc -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror
 # COMPILER:WHAT,RUNS,IT
 CROSS := arm-linux-gnueabihf-gcc:qemu-arm,-L,/usr/arm-linux-gnueabihf \
