@@ -18,7 +18,7 @@ CROSS := arm-linux-gnueabihf-gcc:qemu-arm,-L,/usr/arm-linux-gnueabihf \
     aarch64-linux-gnu-gcc:qemu-aarch64,-L,/usr/aarch64-linux-gnu musl-gcc:env
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 
-.PHONY: run test check lint format asan tsan cross fuzz machine bench bench-short abuse reloads slow-readers attacks clean
+.PHONY: run test check lint format asan tsan cross developing fuzz machine bench bench-short abuse reloads slow-readers attacks clean
 
 run: build/setup-run build/core
 	$(PY) -m nanomq_py start --conf etc/nanomq.conf
@@ -71,6 +71,9 @@ cross: build/setup-cross # the C core for both Arms and for musl, as strict as l
 	    $$cc $(STRICT) -g -DNMQ_MEM_COUNT -o build/stress-$$cc $(C_FILES) -lpthread; \
 	    $$(echo $${run#*:} | tr , ' ') build/stress-$$cc; \
 	done
+
+developing: build/setup-test build/test # each step of docs/developing.md, the long ones too
+	DEVELOPING=1 $(PY) -m pytest tests/test_developing.py
 
 fuzz: build/setup-test build/test # each target for FUZZ_S seconds, two at a time
 	$(PY) -m tests.fuzz.run --seconds $(FUZZ_S)
