@@ -44,7 +44,7 @@ def put(copy: Path, block: str) -> None:
     pieces = WHERE.split(block)[1:]
     assert pieces, f"no place: {block}"
     for path, how, anchor, text in zip(*[iter(pieces)] * 4, strict=True):
-        there, file = anchor.replace("\\n", "\n"), copy / path
+        there, file = anchor.replace("\\n", "\n").replace('\\"', '"'), copy / path
         content = file.read_text()
         assert content.count(there) == 1, f"{path}: once expected: {there!r}"
         if how == "below":
