@@ -17,6 +17,8 @@ import pytest
 
 from tests.conftest import FOREIGN_ENV, ROOT, StartBroker, free_port
 
+pytestmark = pytest.mark.plain
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BUILD_S = 600  # what make installs and builds
 

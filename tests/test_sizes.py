@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.test_layers import KNOWN, SOURCES
 from tools.sizes import MEDIAN, NINETIETH, faults, lengths, summary
+
+pytestmark = pytest.mark.plain
 
 FOUND = list(faults(SOURCES))
 

@@ -48,6 +48,7 @@ def test_wrong_passwords_of_a_user_are_slowed(process: Process) -> None:
         assert time.monotonic() - began < 5
 
 
+@pytest.mark.alone
 def test_right_password_gets_in_beside_24_threads_that_guess(process: Process) -> None:
     stop = threading.Event()
     guesses = []

@@ -331,6 +331,7 @@ class Guessers:
             thread.join()
 
 
+@pytest.mark.alone
 def test_right_password_gets_in_beside_guesses_of_the_same_address(
     start_broker: StartBroker,
 ) -> None:
@@ -350,6 +351,7 @@ def test_right_password_gets_in_beside_guesses_of_the_same_address(
     assert set(guessers.answers) == {401}
 
 
+@pytest.mark.alone
 def test_user_gets_in_where_guessers_have_every_place_of_his_address(
     start_broker: StartBroker,
 ) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import json
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +23,7 @@ from tests.faults.test_http_attack import (
     answer_of,
     cpu_s,
     is_closed,
-    login_times_s,
+    logins_while,
 )
 
 
@@ -277,29 +276,16 @@ def test_peer_that_reads_no_answer_is_cut(hasty_broker: Process, certs: Certs) -
             sock.sendall(ASK * 1_000_000)
 
 
+@pytest.mark.alone
 def test_what_peers_send_over_tls_is_parsed_in_turns(
-    tls_broker: Process, certs: Certs
+    tls_broker: Process, broker: Process, certs: Certs
 ) -> None:
-    stop = threading.Event()
-
     def send() -> None:
-        while not stop.is_set():
-            with (
-                contextlib.suppress(OSError),
-                connected(tls_broker, trusting(certs)) as sock,
-            ):
-                sock.settimeout(1)
-                sock.sendall(FLOODS["tiny chunks"])
+        with contextlib.suppress(OSError), connected(tls_broker, trusting(certs)) as sock:
+            sock.settimeout(1)
+            sock.sendall(FLOODS["tiny chunks"])
 
-    senders = [threading.Thread(target=send) for _ in range(2)]
-    for sender in senders:
-        sender.start()
-    timer = threading.Timer(3, stop.set)
-    timer.start()
-    times = login_times_s(tls_broker, stop)
-    for sender in senders:
-        sender.join()
-    assert times[len(times) * 95 // 100] < 0.1, times
+    logins_while(tls_broker, broker, send).assert_undisturbed(95)
 
 
 def test_handshakes_have_places_and_make_room(tls_broker: Process, certs: Certs) -> None:
@@ -314,28 +300,23 @@ def test_handshakes_have_places_and_make_room(tls_broker: Process, certs: Certs)
         assert time.monotonic() - began < 5
 
 
-def test_logins_do_not_wait_for_handshakes(tls_broker: Process, certs: Certs) -> None:
-    hello, stop, count = client_hello(trusting(certs)), threading.Event(), [0]
+@pytest.mark.alone
+def test_logins_do_not_wait_for_handshakes(
+    tls_broker: Process, broker: Process, certs: Certs
+) -> None:
+    hello, count = client_hello(trusting(certs)), [0]
 
     def shake() -> None:
-        while not stop.is_set():
-            with contextlib.suppress(OSError), contextlib.ExitStack() as closing:
-                for _ in range(16):
-                    sock = socket.create_connection(("127.0.0.1", tls_broker.http_port), 1)
-                    closing.enter_context(sock).sendall(hello)
-                sock.recv(1)
-                count[0] += 16
+        with contextlib.suppress(OSError), contextlib.ExitStack() as closing:
+            for _ in range(16):
+                sock = socket.create_connection(("127.0.0.1", tls_broker.http_port), 1)
+                closing.enter_context(sock).sendall(hello)
+            sock.recv(1)
+            count[0] += 16
 
-    shakers = [threading.Thread(target=shake) for _ in range(2)]
-    for shaker in shakers:
-        shaker.start()
-    timer = threading.Timer(3, stop.set)
-    timer.start()
-    times = login_times_s(tls_broker, stop)
-    for shaker in shakers:
-        shaker.join()
+    times = logins_while(tls_broker, broker, shake)
     assert count[0] > 100
-    assert times[len(times) * 95 // 100] < 0.1, times
+    times.assert_undisturbed(95)
 
 
 def test_broken_handshakes_cost_no_time_and_few_lines(tls_broker: Process) -> None:
