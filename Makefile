@@ -9,7 +9,7 @@ C_ALL := $(C_FILES) $(shell find bench tests/fuzz -name '*.c')
 C_HEADERS := $(shell find csrc bench tests/fuzz -name '*.h')
 FUZZ_S := 20
 # Tests wait more than they work: several at a time on each processor.
-TESTS := $(PY) -m pytest -n 4 --dist loadfile
+TESTS := $(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 CHECK := tests/unit tests/property tests/conformance tests/test_broker.py tests/test_layers.py \
     tests/test_limits.py tests/test_quotas.py tests/test_robust.py
 STRICT := -std=c11 -D_GNU_SOURCE -Icsrc -O2 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror

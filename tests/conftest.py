@@ -40,6 +40,16 @@ FOREIGN_ENV = {name: value for name, value in os.environ.items() if name != "LD_
 START_S = 30  # sanitizer builds are slow to load
 
 
+# Where files run side by side, the long ones begin.
+LONG = ["test_developing.py", "test_commands.py", "test_http_attack.py", "test_connect.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(
+        key=lambda item: LONG.index(n) if (n := item.path.name) in LONG else len(LONG)
+    )
+
+
 def free_port() -> int:
     """Return a port that nobody listens on, and that no outgoing connection is given."""
     while True:
