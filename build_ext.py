@@ -244,15 +244,16 @@ class BuildPython(build_py):
         super().run()
 
 
-class BuildCore(build_ext):
-    """setuptools' build_ext, told what to build by cffi."""
+class BuildCore(Incremental):
+    """What pip runs, told by cffi what to build. Its objects are those of build_in_place."""
 
     def finalize_options(self) -> None:
-        build = ROOT / "build" / "cffi"
-        build.mkdir(parents=True, exist_ok=True)
-        extension = core(Options()).distutils_extension(str(build.relative_to(ROOT)))
+        work = ROOT / "build" / "core-plain"
+        work.mkdir(parents=True, exist_ok=True)
+        extension = core(Options()).distutils_extension(str(work.relative_to(ROOT)))
         self.distribution.ext_modules = [extension]
         super().finalize_options()
+        self.build_temp = str(work.relative_to(ROOT))
 
 
 def build_in_place(options: Options, *, test: bool) -> Path:
@@ -268,7 +269,7 @@ def build_in_place(options: Options, *, test: bool) -> Path:
     extension = ffi.distutils_extension(str(work.relative_to(ROOT)))
     dist = Distribution({"ext_modules": [extension]})
     command = Incremental(dist)
-    command.build_temp = str(work)
+    command.build_temp = str(work.relative_to(ROOT))
     command.build_lib = str(work / "lib")
     command.force = True
     command.ensure_finalized()

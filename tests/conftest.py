@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,16 @@ ROOT = Path(__file__).resolve().parent.parent
 # For programs that are not ours: a sanitizer's library is preloaded for Python alone.
 FOREIGN_ENV = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 START_S = 30  # sanitizer builds are slow to load
+
+
+# Where files run side by side, the long ones begin.
+LONG = ["test_developing.py", "test_commands.py", "test_http_attack.py", "test_connect.py"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(
+        key=lambda item: LONG.index(n) if (n := item.path.name) in LONG else len(LONG)
+    )
 
 
 def free_port() -> int:
@@ -97,7 +107,13 @@ class Process:
             assert time.monotonic() < until, f"not logged: {text}\n{''.join(self.lines)}"
             time.sleep(0.01)
 
-    def api(self, auth: str = "admin:public", port: int = 0, **fields: object) -> Answer:
+    def api(
+        self,
+        auth: str = "admin:public",
+        port: int = 0,
+        within_s: float = 20,
+        **fields: object,
+    ) -> Answer:
         """Send one request to ``/api/v1``; ``seq`` is 1 unless given."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{port or self.http_port}/api/v1",
@@ -105,7 +121,7 @@ class Process:
             {"Authorization": "Basic " + base64.b64encode(auth.encode()).decode()},
         )
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=within_s) as answer:
                 return Answer(answer.status, json.load(answer))
         except urllib.error.HTTPError as fault:
             with fault:
@@ -154,20 +170,38 @@ def conf_text(**given: str) -> str:
     return "".join(f"{name}={value}\n" for name, value in keys.items())
 
 
+def program(constants: Mapping[str, object]) -> tuple[str, str]:
+    """Return the arguments that make Python the broker, with these constants."""
+    if not constants:
+        return "-m", "nanomq_py"
+    lines = ["import sys"]
+    for name, value in constants.items():
+        module, _, constant = name.rpartition(".")
+        lines += [f"import {module}", f"{module}.{constant}  # it is there"]
+        lines += [f"{name} = {value!r}"]
+    lines += ["from nanomq_py.cli import main", "sys.exit(main())"]
+    return "-c", "\n".join(lines)
+
+
 @contextmanager
 def running_broker(
     folder: Path,
     environ: dict[str, str] | None = None,
     *,
     with_conf: bool = True,
+    constants: Mapping[str, object] | None = None,
     **given: str,
 ) -> Iterator[Process]:
+    """Run a broker with these keys, and modules' constants of the tests' own.
+
+    ``constants={"nanomq_py.http.connection.HEAD_S": 1.0}``
+    """
     conf = folder / "nanomq.conf"
     if with_conf:
         conf.write_text(conf_text(**given))
     popen = subprocess.Popen(
         [
-            *(sys.executable, "-m", "nanomq_py", "start"),
+            *(sys.executable, *program(constants or {}), "start"),
             *(("--conf", str(conf)) if with_conf else ()),
         ],
         cwd=ROOT,

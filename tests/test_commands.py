@@ -17,6 +17,8 @@ import pytest
 
 from tests.conftest import FOREIGN_ENV, ROOT, StartBroker, free_port
 
+pytestmark = pytest.mark.plain
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BUILD_S = 600  # what make installs and builds
 
@@ -94,7 +96,8 @@ def shells(tmp_path: Path) -> Iterator[Callable[..., Shells]]:
         one.end()
 
 
-ELSEWHERE = {"docs/api/http.md", "docs/security.md"}  # tests/test_docs.py
+# tests/test_docs.py, tests/test_developing.py
+ELSEWHERE = {"docs/api/http.md", "docs/security.md", "docs/developing.md"}
 
 
 def test_no_page_has_shell_blocks_that_no_test_runs() -> None:
@@ -103,7 +106,7 @@ def test_no_page_has_shell_blocks_that_no_test_runs() -> None:
         for page in PAGES
         for language in re.findall(r"^```(\w+)$", page.read_text(), re.M)
     }
-    assert {language for _, language in languages} <= {"sh", "python", "ini"}
+    assert {language for _, language in languages} <= {"sh", "python", "ini", "c"}
     pages = {page for page, language in languages if language == "sh"}
     assert pages - ELSEWHERE == {"README.md", "docs/reload.md"}
 
@@ -111,9 +114,8 @@ def test_no_page_has_shell_blocks_that_no_test_runs() -> None:
 # --- README
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """The files of this tree, committed or not yet, as something to clone."""
+def tree_at(folder: Path) -> Path:
+    """Copy the files of this tree, committed or not yet, with their times."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -121,11 +123,17 @@ def repository(tmp_path: Path) -> Path:
         text=True,
         check=True,
     ).stdout
-    folder = tmp_path / "repository"
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """This tree, as something to clone."""
+    folder = tree_at(tmp_path / "repository")
     who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-q", "-m", "all"]):
         subprocess.run(["git", *command], cwd=folder, check=True)

@@ -29,6 +29,8 @@ from tests.conftest import FOREIGN_ENV, ROOT, free_port, running_broker
 from tests.test_commands import blocks
 from tests.unit.test_config import every_key
 
+pytestmark = pytest.mark.plain
+
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 
 

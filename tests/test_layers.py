@@ -10,6 +10,8 @@ from tests.conftest import ROOT
 from tools.layers import faults, read
 from tools.walls import circles
 
+pytestmark = pytest.mark.plain
+
 SOURCES = read(ROOT)
 KNOWN = set((ROOT / "tests" / "known-faults.txt").read_text().splitlines())
 FOUND = faults(SOURCES)

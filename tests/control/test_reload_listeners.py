@@ -6,6 +6,8 @@ import shutil
 import socket
 import ssl
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,10 +15,19 @@ import pytest
 from tests import raw
 from tests.certs import Certs
 from tests.conformance.flows import give, kept, take
-from tests.conftest import StartBroker, free_port
+from tests.conftest import Process, StartBroker, free_port
 from tests.raw import Closed, Raw
 
 PLAIN = {"listener__plain__url": "nmq-tcp://127.0.0.1:0"}
+
+
+@contextmanager
+def mounted_pair(start_broker: StartBroker) -> Iterator[tuple[Process, Raw, Raw]]:
+    """Yield a broker, a client below ``old/`` before its CONNECT, and one without a mount."""
+    process = start_broker(listener__tcp__mountpoint="old/", **PLAIN)
+    with process.raw(5) as c, process.raw(5, "listener.plain.url") as p:
+        p.connect("p")
+        yield process, c, p
 
 
 def url(port: int, host: str = "127.0.0.1", scheme: str = "nmq-tcp") -> str:
@@ -210,9 +221,7 @@ def test_session_follows_a_listener_to_another_address(
 def test_session_of_a_connected_client_moves_when_it_leaves(
     start_broker: StartBroker,
 ) -> None:
-    process = start_broker(listener__tcp__mountpoint="old/", **PLAIN)
-    with process.raw(5) as c, process.raw(5, "listener.plain.url") as p:
-        p.connect("p")
+    with mounted_pair(start_broker) as (process, c, p):
         c.connect("c", **kept(5))
         c.subscribe(("t", 1))
         process.reload(listener__tcp__mountpoint="new/")
@@ -278,9 +287,7 @@ def test_sessions_lose_nothing_while_mount_points_change_and_they_come_back(
 def test_bound_that_sank_takes_no_subscription_of_a_moved_session(
     start_broker: StartBroker, away: bool
 ) -> None:
-    process = start_broker(listener__tcp__mountpoint="old/", **PLAIN)
-    with process.raw(5) as c, process.raw(5, "listener.plain.url") as p:
-        p.connect("p")
+    with mounted_pair(start_broker) as (process, c, p):
         c.connect("c", **kept(5))
         c.subscribe(*((f"t/{n}", 1) for n in range(6)))
         if away:
@@ -294,9 +301,7 @@ def test_bound_that_sank_takes_no_subscription_of_a_moved_session(
 def test_session_of_a_connected_client_moves_when_it_connects_again(
     start_broker: StartBroker,
 ) -> None:
-    process = start_broker(listener__tcp__mountpoint="old/", **PLAIN)
-    with process.raw(5) as c, process.raw(5, "listener.plain.url") as p:
-        p.connect("p")
+    with mounted_pair(start_broker) as (process, c, p):
         c.connect("c", **kept(5))
         c.subscribe(("x", 1))
         process.reload(listener__tcp__mountpoint="new/")
@@ -310,9 +315,7 @@ def test_session_of_a_connected_client_moves_when_it_connects_again(
 
 
 def test_will_that_waits_moves_with_the_mount_point(start_broker: StartBroker) -> None:
-    process = start_broker(listener__tcp__mountpoint="old/", **PLAIN)
-    with process.raw(5) as c, process.raw(5, "listener.plain.url") as p:
-        p.connect("p")
+    with mounted_pair(start_broker) as (process, c, p):
         p.subscribe(("#", 0x2A))
         c.connect(
             "c",

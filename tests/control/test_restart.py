@@ -242,7 +242,7 @@ def test_retained_messages_that_a_session_is_owed_come_once(
         c.send(raw.ack(raw.PUBACK, first.packet_id))
         got = [first.topic, *(take(c)[0] for _ in range(20))]
         last = c.expect(raw.PUBLISH)  # sent, and not acknowledged
-        c.close()
+        c.leave()
         give(pub, topics[-1], b"new", qos, retain=True)  # it comes as a live one
     restart(process)
     restart(process)

@@ -131,7 +131,7 @@ def test_connections_requests_and_log_files_wait(
                     os.kill(process.pid, signal.SIGHUP)  # a line, at least
                     healthy.ping()
                 with contextlib.suppress(OSError):
-                    process.api(req=2)
+                    process.api(req=2, within_s=1)  # it may have to wait
                 assert len(crowd) == 30
             with process.raw(5) as late:
                 late.connect("late")

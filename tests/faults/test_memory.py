@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from tests.conftest import ROOT, Process, StartBroker
 from tests.faults import hoard
 from tests.raw import Closed, Raw
 from tests.test_limits import limited, until
+from tests.yardstick import Times
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -110,18 +112,19 @@ def take_own(port: int, count: int) -> list[int]:
     return got
 
 
+@pytest.mark.alone
 @pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="ASan's memory counts as Python's")
 @pytest.mark.parametrize(
     "kinds", [*([kind] for kind in hoard.KINDS), list(hoard.KINDS)], ids="-".join
 )
 def test_others_lose_nothing_when_one_fills_the_memory(
-    start_broker: StartBroker, kinds: list[str]
+    start_broker: StartBroker, broker: Process, kinds: list[str]
 ) -> None:
     process = start(start_broker)
     hoard.prepare(process.port)
     kept_for_victim = give_victim(process.port)
     most, n = 0, 0
-    times: list[float] = []
+    times = Times(broker)
     with (
         Raw(process.port, 4, timeout=10) as pub,
         Raw(process.port, 5, timeout=10) as sub,
@@ -135,7 +138,7 @@ def test_others_lose_nothing_when_one_fills_the_memory(
             end = time.monotonic() + ATTACK_S
             while time.monotonic() < end:
                 n += 1
-                times.append(round_trip(pub, sub, n, "healthy"))
+                times.take(partial(round_trip, pub, sub, n, "healthy"))
                 giver.publish("only", b"%d" % (OF_VICTIM + n), qos=1, packet_id=1)
                 if giver.expect(raw.PUBACK).reason == 0:
                     kept_for_victim.append(OF_VICTIM + n)
@@ -143,9 +146,7 @@ def test_others_lose_nothing_when_one_fills_the_memory(
                 time.sleep(0.005)
     assert n > 20
     assert most <= MAX * 1.10
-    times.sort()
-    assert times[len(times) * 9 // 10] < 0.1
-    assert times[-1] < 2
+    times.assert_undisturbed(90)
     assert take_own(process.port, len(kept_for_victim)) == kept_for_victim
 
 

@@ -22,6 +22,8 @@ from tests.faults.healthy import Figures, Healthy
 from tests.faults.slow_reader import Cell, Outcome, run, serving
 from tests.raw import PUBACK, PUBLISH
 
+pytestmark = pytest.mark.alone
+
 KIB, MIB = 1024, 1024 * 1024
 NOISE_MS = 400 if "LD_PRELOAD" in os.environ else 60  # the cells' own work, beside the pair
 LIMIT_S = 40  # they take 8

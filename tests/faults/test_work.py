@@ -16,6 +16,8 @@ from tests.faults import attacks
 from tests.faults.attacks import Measured, measure
 from tests.raw import PUBLISH, SUBACK
 
+pytestmark = pytest.mark.alone
+
 SANITIZED = "LD_PRELOAD" in os.environ
 BOUND_MS = 1500 if SANITIZED else 250
 KIB = bytes(1024)

@@ -401,11 +401,11 @@ def test_audit_line_says_who_what_from_where_and_hides_secrets(
 ) -> None:
     process = start_broker()
     process.reload(log__level="error")
-    process.lines.clear()
     data = {"http_server": {"password": "the-new-one"}, "msq_len": 5}
     assert process.api(req=12, data=data).status == 200
-    process.waits_for("nanomq.audit: admin from 127.0.0.1:")
-    (line,) = [line for line in process.lines if "audit" in line]
+    process.waits_for("req 12")
+    (line,) = [line for line in process.lines if "req 12" in line]
+    assert "nanomq.audit: admin from 127.0.0.1:" in line
     assert (
         "req 12: msq_len: (none) -> 5; http_server.password: (hidden) -> (hidden)" in line
     )

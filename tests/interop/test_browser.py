@@ -27,6 +27,7 @@ PAGE = b"""<!doctype html><title>MQTT</title><script src="/mqtt.js"></script>
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
     pytest.mark.skipif(not MQTT_JS.exists(), reason="no npm registry at set-up"),
+    pytest.mark.plain,
 ]
 
 

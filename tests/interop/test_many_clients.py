@@ -15,6 +15,8 @@ from tests import raw
 from tests.conftest import Process, StartBroker
 from tests.raw import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Raw, cut
 
+pytestmark = pytest.mark.alone
+
 CLIENTS = 1000
 MESSAGES = 12  # from each publisher
 DEADLINE_S = 100
