@@ -169,7 +169,7 @@ async def test_write_that_fails_at_any_call_leaves_the_file(
     conf: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
 ) -> None:
     notes: list[str] = []
-    running = reloader(conf, Noted("part", notes).prepare)
+    running = reloader(conf, Noted("part", notes))
     with monkeypatch.context() as patch:
         patch.setattr(f"nanomq_py.config.file.os.{call}", raising(number))
         with pytest.raises(ConfigError, match=os.strerror(number)):
