@@ -53,7 +53,10 @@ class HttpChange(Change):
             return
         host, port = address
         try:
-            await asyncio.to_thread(self._http.load, self._terms.guard)
+            if self._old is None:  # nobody waits yet, and the heap of a thread takes more
+                self._http.load(self._terms.guard)
+            else:
+                await asyncio.to_thread(self._http.load, self._terms.guard)
         except (OSError, ImportError) as fault:
             raise cannot_serve(fault) from None
         serving = self._http.serving
