@@ -273,12 +273,9 @@ def _reload(conf: Path | None) -> int:
 
 def _check(path: Path) -> int:
     # With OpenSSL, which the other commands do without.
-    from nanomq_py.verify import (
-        check_files,
-        exposed_files,
-        ignored_keys,
-        refuse_unsupported,
-    )
+    from nanomq_py.auth.refusals import refuse_unsupported
+    from nanomq_py.run.warnings import exposed_files, ignored_keys
+    from nanomq_py.server import check_files
 
     reading = _file(path).reading
     config = reading.config

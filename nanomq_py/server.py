@@ -1,4 +1,4 @@
-"""One broker process: puts the parts together, starts and stops them, takes signals."""
+"""One broker process: the list of its parts, from start to stop, and its signals."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from nanomq_py.auth.refusals import refuse_unsupported
 from nanomq_py.broker import Broker, HandOver
 from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.entries import Faults
 from nanomq_py.config.file import ConfFile
-from nanomq_py.config.settings import settings_of
-from nanomq_py.core import process
 from nanomq_py.core.binding import Buffer
 from nanomq_py.core.memory import Trimmer, resident_bytes
-from nanomq_py.http.app import make_app
-from nanomq_py.http.guard import Gate, make_guard
-from nanomq_py.http.serving import Serving
-from nanomq_py.http.v1.api import Api
-from nanomq_py.kernel.reload import Change, Reloader
+from nanomq_py.core.process import has_descriptors, set_arenas
+from nanomq_py.http.part import Http
+from nanomq_py.http.terms import check_terms
+from nanomq_py.kernel.part import Change, Part
+from nanomq_py.kernel.parts import Parts
+from nanomq_py.kernel.reload import Reloader
 from nanomq_py.listen.inherited import Inherited
-from nanomq_py.run import logs, successor, systemd, terminal
-from nanomq_py.run.folder import UnsafeError
+from nanomq_py.listen.tls import check_tls
+from nanomq_py.run import process, successor, systemd, terminal
+from nanomq_py.run.logs import Logs, open_logs
 from nanomq_py.run.pidfile import AlreadyRunningError, PidFile, place_of
-from nanomq_py.verify import (
-    check_files,
-    exposed_files,
-    refuse_unsupported,
-    tell_what_is_missing,
-    warn_of_proxies,
-)
+from nanomq_py.run.warnings import exposed_files, tell_what_is_missing, warn_of_proxies
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from nanomq_py.http.guard import Gate
 
 log = logging.getLogger("nanomq")
 start_log = logging.getLogger("nanomq.start")
@@ -58,90 +59,91 @@ class Left:
     is_restart: bool = False
 
 
-async def prepare_logs(config: Config) -> logs.Change:
-    """Return the destinations of the log, opened."""
-    return logs.Change(config.log)
+def check_files(config: Config) -> None:
+    """Read what the configuration names, and look whether a broker could start with it.
+
+    Raises   ConfigError naming the keys
+    """
+    faults = Faults()
+    for check in (check_tls, check_terms):
+        with faults.gathered():
+            check(config)
+    faults.check()
+
+
+class Checks(Part):
+    """Refuses a configuration before the other parts see it, and tells what is odd of it."""
+
+    name = "checks"
+
+    def __init__(self, file: ConfFile) -> None:
+        self._file = file
+        self._is_first = True
+
+    async def prepare(self, config: Config) -> None:
+        refuse_unsupported(config)
+        if self._is_first:
+            self._is_first = False
+            for text in await asyncio.to_thread(list, exposed_files(self._file.reading)):
+                log.warning("%s", text)
+        tell_what_is_missing(config)
+        warn_of_proxies(config)
+
+
+class BrokerPart(Part):
+    """The broker, which begins with what the process before left."""
+
+    name = "broker"
+
+    def __init__(self, broker: Broker, left: Left) -> None:
+        self._broker = broker
+        self._left = left
+
+    async def prepare(self, config: Config) -> Change:
+        return await self._broker.prepare(config, self._left.inherited, self._left.state)
+
+    async def stop(self) -> None:
+        await self._broker.stop(timeout_s=STOP_WITHIN_S)
 
 
 class Server:
     """The parts of one process, from start to stop."""
 
-    def __init__(self, file: ConfFile, given_conf: Path | None) -> None:
+    def __init__(self, file: ConfFile, given_conf: Path | None, left: Left) -> None:
         """Make what start() starts. ``given_conf`` is the file as the command line names it."""
+        self._left = left
         config = file.reading.config
         self.broker = Broker(config)
-        self.reloader = Reloader(
-            file, [self._check, self.broker.prepare, self._prepare_http, prepare_logs]
+        self.http = Http(self._make_app)
+        spare = {Http.name} if left.inherited.is_last_resort else ()
+        self._parts = Parts(
+            [Checks(file), BrokerPart(self.broker, left), self.http, Logs()], spare
         )
-        gate = Gate(make_guard(config.http_server))
-        app = make_app(Api(self.broker, self.reloader, self), gate)
-        self.http = Serving(gate, app)
+        self.reloader = Reloader(file, self._parts)
         self.pid_file = PidFile(place_of(config.pid_file, given_conf))
+        self.legacy: successor.Legacy | None = None  # of a restart that was asked for
+        self.handed_over: HandOver | None = None  # by the stop of a restart
         self._stopping = asyncio.Event()
-        self._restarts = False
-        # Descriptors of what a restart leaves: sessions, configuration.
-        self._left = (-1, -1)
         self._trimmer = Trimmer()  # before the first client: it counts what Python takes
         self._reloads: set[asyncio.Task[None]] = set()
-        self.handed_over: HandOver | None = None  # by the stop of a restart
 
-    async def _check(self, config: Config) -> None:
-        refuse_unsupported(config)
-        tell_what_is_missing(config)
-        warn_of_proxies(config)
+    def _make_app(self, gate: Gate) -> ASGIApp:
+        from nanomq_py.http.app import make_app
+        from nanomq_py.http.v1.api import V1, Api
 
-    async def _prepare_http(self, config: Config) -> Change:
-        return await self.http.prepare(config)
+        return make_app([V1(Api(self.broker, self.reloader, self), gate)])
 
-    def _take_pid_file(self) -> None:
-        """Take it. Raises ConfigError, where others could write it; AlreadyRunningError."""
-        file = self.pid_file
-        try:
-            if file.take():
-                return
-        except UnsafeError as fault:
-            raise ConfigError(
-                f"pid_file={file.path}: {fault}: expected a file in a folder where only"
-                " this user can write"
-            ) from None
-        except OSError as fault:
-            log.warning(
-                "%s: %s: nanomq stop will not find this broker", file.path, fault.strerror
-            )
-            return
-        raise AlreadyRunningError(
-            f"already running, process {file.holder()}; one more needs a pid_file of its own"
-            f" ({file.path} is taken)"
-        )
+    # --- start
 
-    def _warn_of_little_memory(self) -> None:
-        bound, taken = self.broker.memory().max, resident_bytes()
-        if taken > bound * 3 // 4 > 0:
-            log.warning(
-                "max_memory: of %d MiB the process takes %d without a client",
-                bound >> 20,
-                taken >> 20,
-            )
-
-    async def _warn_of_exposed_files(self) -> None:
-        reading = self.reloader.file.reading
-        for text in await asyncio.to_thread(list, exposed_files(reading)):
-            log.warning("%s", text)
-
-    async def start(self, left: Left) -> None:
+    async def start(self) -> None:
         """Start everything, or nothing. Raises ConfigError, AlreadyRunningError."""
         self._take_signals()
         async with self.reloader.turn:
+            self._take_pid_file()
             try:
-                self._take_pid_file()
-            except (ConfigError, AlreadyRunningError) as fault:
-                if not left.is_restart:
-                    raise
-                log.error("%s: nanomq stop will not find this broker", fault)
-            try:
-                await self._start_parts(left)
+                await self._parts.begin(self.reloader.config)
             except BaseException:
-                if left.is_restart and not left.inherited.is_last_resort:
+                if self._left.is_restart and not self._left.inherited.is_last_resort:
                     self.pid_file.hand_on()  # to the next try
                 else:
                     self.pid_file.release()
@@ -151,39 +153,22 @@ class Server:
         self._tell_where()
         systemd.notify("READY=1")
 
-    async def _start_parts(self, left: Left) -> None:
-        config = self.reloader.config
-        refuse_unsupported(config)
-        await self._warn_of_exposed_files()
-        tell_what_is_missing(config)
-        warn_of_proxies(config)
-        # First: what failed behind it would close sockets that the next try must have.
-        change = await self._prepare_first_http(config, left.inherited)
+    def _take_pid_file(self) -> None:
         try:
-            await self.broker.start(left.inherited, left.state)
-        except BaseException:
-            if change is not None:
-                await change.undo()
-            raise
-        if change is not None:
-            change.commit()
-            try:
-                await self.http.started()
-            except ConfigError:
-                self.http.leave()
-                await self.broker.stop(timeout_s=STOP_WITHIN_S)
+            self.pid_file.take_or_refuse()
+        except (ConfigError, AlreadyRunningError) as fault:
+            if not self._left.is_restart:
                 raise
+            log.error("%s: nanomq stop will not find this broker", fault)
 
-    async def _prepare_first_http(
-        self, config: Config, inherited: Inherited
-    ) -> Change | None:
-        try:
-            return await self.http.prepare(config)
-        except ConfigError as fault:
-            if not inherited.is_last_resort:
-                raise
-            log.error("%s; the broker goes on without it", fault)
-            return None
+    def _warn_of_little_memory(self) -> None:
+        bound, taken = self.broker.memory().max, resident_bytes()
+        if taken > bound * 3 // 4 > 0:
+            log.warning(
+                "max_memory: of %d MiB the process takes %d without a client",
+                bound >> 20,
+                taken >> 20,
+            )
 
     def _tell_where(self) -> None:
         """Say where the broker listens, whatever is logged, to whoever started it."""
@@ -199,9 +184,24 @@ class Server:
             with contextlib.suppress(OSError):  # nobody reads it
                 terminal.say(f"nanomq: {line}")
 
+    # --- what signals and the API ask for
+
+    def _take_signals(self) -> None:
+        """SIGTERM and SIGINT stop, SIGUSR2 restarts, SIGHUP reloads."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.request_stop)
+        loop.add_signal_handler(signal.SIGINT, self.request_stop)
+        loop.add_signal_handler(signal.SIGUSR2, self._on_signal, self._restart_on_signal)
+        loop.add_signal_handler(signal.SIGHUP, self._on_signal, self._reload_on_signal)
+
+    def _on_signal(self, act: Callable[[], Awaitable[None]]) -> None:
+        task = asyncio.ensure_future(act())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
     def request_stop(self) -> None:
         """Stop, also where a restart is under way."""
-        self._restarts = False
+        self.legacy = None
         self._stopping.set()
 
     async def check_restart(self) -> None:
@@ -209,7 +209,7 @@ class Server:
         config = (await asyncio.to_thread(self.reloader.file.read)).config
         refuse_unsupported(config)
         await asyncio.to_thread(check_files, config)
-        if not process.has_descriptors(KEEP_DESCRIPTORS):
+        if not has_descriptors(KEEP_DESCRIPTORS):
             raise ConfigError("too few descriptors are left")
         if not os.access(sys.executable, os.X_OK):
             raise ConfigError(f"{sys.executable}: cannot be run any more")
@@ -219,19 +219,13 @@ class Server:
         if self._stopping.is_set():
             return
         try:
-            self._left = (os.memfd_create("nanomq-state"), os.memfd_create("nanomq-config"))
+            self.legacy = successor.Legacy()
         except OSError as fault:
             log.error("not restarted: %s", fault.strerror)
             self.pid_file.tell({"error": fault.strerror})
             return
         log.info("restarting")
-        self._restarts = True
         self._stopping.set()
-
-    def _on_signal(self, act: Callable[[], Awaitable[None]]) -> None:
-        task = asyncio.ensure_future(act())
-        self._reloads.add(task)
-        task.add_done_callback(self._reloads.discard)
 
     async def _restart_on_signal(self) -> None:
         try:
@@ -258,48 +252,7 @@ class Server:
         systemd.notify("READY=1")
         self.pid_file.tell(told)
 
-    async def stop(self) -> None:
-        """Stop in the reverse order, within 2 s."""
-        systemd.notify("RELOADING=1" if self._restarts else "STOPPING=1")
-        await self.reloader.close(STOP_WITHIN_S)
-        if self._restarts:
-            self.pid_file.hand_on()
-            self.handed_over = self.broker.hand_over(self._left[0])
-            self._keep_config()
-        else:
-            self.pid_file.release()
-        self.http.leave()
-        await self.broker.stop(timeout_s=STOP_WITHIN_S)
-        await self.http.stopped(0.5)
-        if self._restarts:
-            successor.hold()
-            await asyncio.sleep(HEARD_S)  # for what has come before that
-        if not self._restarts:
-            self.handed_over = None
-            self.pid_file.release()
-        log.info("stopped")
-
-    def _keep_config(self) -> None:
-        """Leave what is in force, for a next process that cannot use its file."""
-        texts = {n: s.text for n, s in settings_of(self.reloader.config).items()}
-        try:
-            systemd.keep_config(texts, self._left[1])
-        except OSError as fault:
-            log.error("the next process must do with its file: %s", fault.strerror)
-            os.ftruncate(self._left[1], 0)
-
-    @property
-    def left(self) -> dict[str, int]:
-        """Return the descriptors of what a restart leaves, by their variables."""
-        return dict(zip((systemd.STATE, systemd.CONFIG), self._left, strict=True))
-
-    def _take_signals(self) -> None:
-        """SIGTERM and SIGINT stop, SIGUSR2 restarts, SIGHUP reloads."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self.request_stop)
-        loop.add_signal_handler(signal.SIGINT, self.request_stop)
-        loop.add_signal_handler(signal.SIGUSR2, self._on_signal, self._restart_on_signal)
-        loop.add_signal_handler(signal.SIGHUP, self._on_signal, self._reload_on_signal)
+    # --- stop
 
     async def run(self) -> None:
         """Serve, after :meth:`start`, until a signal or the API ends it."""
@@ -314,36 +267,25 @@ class Server:
                 chore.cancel()
             await self.stop()
 
-
-def allow_many_connections() -> int:
-    """Raise this process's bound on descriptors as far as the system lets it; return it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
-
-
-def keep_secrets() -> None:
-    """Leave no core file: neither where the system puts one, nor through its program.
-
-    A program that core files are piped to gets them whatever RLIMIT_CORE is, but of no process
-    that is not dumpable. The hard limit stays: a restart may bring core files back.
-
-    Source  core(5), proc_sys_fs(5)
-    """
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-    process.set_dumpable(dumpable=False)
-
-
-def _open_logs(config: Config, *, is_restart: bool) -> None:
-    """Open them. Raises ConfigError; a restart goes on with the console then."""
-    try:
-        logs.Change(config.log).commit()
-    except ConfigError as fault:
-        if not is_restart:
-            raise
-        logs.Change(replace(config.log, to=("console",))).commit()
-        log.error("%s", fault)
+    async def stop(self) -> None:
+        """Stop within 2 s."""
+        systemd.notify("STOPPING=1" if self.legacy is None else "RELOADING=1")
+        await self.reloader.close(STOP_WITHIN_S)
+        if self.legacy is not None:
+            self.pid_file.hand_on()
+            self.handed_over = self.broker.hand_over(self.legacy.state)
+            self.legacy.keep_config(self.reloader.config)
+        else:
+            self.pid_file.release()
+        self._parts.leave()
+        await self._parts.stop()
+        if self.legacy is not None:
+            successor.hold()
+            await asyncio.sleep(HEARD_S)  # for what has come before that
+        if self.legacy is None:  # also when somebody has asked for a stop meanwhile
+            self.handed_over = None
+            self.pid_file.release()
+        log.info("stopped")
 
 
 async def _started(files: Sequence[ConfFile], given_conf: Path | None) -> Server:
@@ -358,10 +300,10 @@ async def _started(files: Sequence[ConfFile], given_conf: Path | None) -> Server
     before = [place_of(file.reading.config.pid_file, given_conf) for file in files]
     with systemd.state_of(os.environ) as state:
         for file in files:
-            server = Server(file, given_conf)
             inherited.is_last_resort = is_restart and file is files[-1]
+            server = Server(file, given_conf, Left(inherited, state, is_restart))
             try:
-                await server.start(Left(inherited, state, is_restart))
+                await server.start()
                 break
             except ConfigError as fault:
                 if file is files[-1]:
@@ -388,19 +330,20 @@ def run(
     serving  called once the broker serves
     """
     successor.hold()  # before the core's threads begin, which leave signals to this one
+    is_restart = systemd.OURS in os.environ
     config = files[0].reading.config
-    core_bounds = resource.getrlimit(resource.RLIMIT_CORE)
+    core_bounds = process.core_bounds()
     if not config.core_dumps:
-        keep_secrets()
-    _open_logs(config, is_restart=systemd.OURS in os.environ)
+        process.keep_secrets()
+    open_logs(config.log, or_console=is_restart)
     for fault in faults:
         log.error("%s", fault)
-    bound = allow_many_connections()
-    if bound < FEWEST_DESCRIPTORS and systemd.OURS not in os.environ:
+    bound = process.allow_many_connections()
+    if bound < FEWEST_DESCRIPTORS and not is_restart:
         raise ConfigError(
             f"only {bound} descriptors (ulimit -n): expected {FEWEST_DESCRIPTORS} at least"
         )
-    process.set_arenas(max(2, os.cpu_count() or 2))
+    set_arenas(max(2, os.cpu_count() or 2))
 
     async def serve() -> Server:
         threads = ThreadPoolExecutor(initializer=successor.hold)
@@ -414,8 +357,8 @@ def run(
         server = asyncio.run(serve())
     finally:
         terminal.flush()  # before what the command line says
-    if server.handed_over is not None:
+    if server.handed_over is not None and server.legacy is not None:
         logging.shutdown()
-        resource.setrlimit(resource.RLIMIT_CORE, core_bounds)
-        allow_many_connections()  # somebody may have taken some meanwhile
-        successor.become(server.handed_over, server.left)
+        process.set_core_bounds(core_bounds)
+        process.allow_many_connections()  # somebody may have taken some meanwhile
+        successor.become(server.handed_over, server.legacy)

@@ -8,6 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 
+from nanomq_py.core.binding import Core, CoreError
+from nanomq_py.core.records import MessageEvent
+from nanomq_py.kernel.part import Hears, Part
+
 TAP_QUEUE = 65536  # messages that wait in one tap
 
 
@@ -72,3 +76,44 @@ class Tap:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class Taps(Part):
+    """The taps that are open, by the core's number."""
+
+    name = "taps"
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._open: dict[int, Tap] = {}
+
+    @property
+    def hears(self) -> Hears:
+        return {MessageEvent: self._put}
+
+    def open(self, topic_filter: str, qos: int) -> Tap:
+        """Return a tap of the messages that match. Raises ValueError for the filter."""
+        try:
+            number = self._core.open_tap(topic_filter, qos=qos)
+        except CoreError as fault:
+            raise ValueError(f"{topic_filter!r}: {fault}") from None
+        tap = self._open[number] = Tap(number, self._close)
+        return tap
+
+    def _close(self, number: int) -> None:
+        if self._open.pop(number, None) is not None:
+            self._core.close_tap(number)
+
+    def _put(self, event: MessageEvent) -> None:
+        tap = self._open.get(event.tap)
+        if tap is not None:
+            tap.put(
+                Message(
+                    event.topic_name, event.payload, event.qos, event.retain, event.retained
+                )
+            )
+
+    async def stop(self) -> None:
+        """Close all; what waits in them can still be read."""
+        for tap in list(self._open.values()):
+            tap.close()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from nanomq_py.auth import answers, enhanced, scram, throttle
+from nanomq_py.auth.refusals import refuse_unsupported
 from nanomq_py.config import Config, parse
 from nanomq_py.config.key import Applies, keys_of
 from nanomq_py.config.model import SECTIONS
@@ -19,12 +20,10 @@ from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD, Listener
 from nanomq_py.config.units import Duration, Size, Thousandths, Whole
 from nanomq_py.core.declared import METRICS
 from nanomq_py.core.options import QUEUE, WINDOW
-from nanomq_py.http import connection, door, guard
-from nanomq_py.http.v1 import api
+from nanomq_py.http import connection, door, guard, request
 from nanomq_py.http.v1.api import HANDLERS
 from nanomq_py.listen.places import places_of
-from nanomq_py.run import logs
-from nanomq_py.verify import refuse_unsupported
+from nanomq_py.run import log_lines
 from tests.conftest import FOREIGN_ENV, ROOT, free_port, running_broker
 from tests.test_commands import blocks
 from tests.unit.test_config import every_key
@@ -128,8 +127,8 @@ FIXED = [
     (connection.HEAD_BYTES >> 10, "| a header | {} KiB"),
     (connection.HEAD_LINES, "KiB, {} lines"),
     (connection.HEAD_S, "lines, {} s from the connection"),
-    (api.MAX_BODY_BYTES >> 20, "| a body | {} MiB"),
-    (api.SKIP_BYTES >> 10, "of who does not log in {} KiB are read"),
+    (request.MAX_BODY_BYTES >> 20, "| a body | {} MiB"),
+    (request.SKIP_BYTES >> 10, "of who does not log in {} KiB are read"),
     (door.LINE, "| who waits for a place | {} connections"),
     (door.LINE_OF_ADDRESS, "connections, of one address {}, for"),
     (door.LINE_S, "for {} s |"),
@@ -139,7 +138,7 @@ FIXED = [
     (connection.LEAST_PROGRESS >> 10, "each {} KiB of it is taken within"),
     (connection.WRITE_S, "is taken within {} s"),
     (connection.PIECE, "| parsing | {} bytes of a header"),
-    (logs.REPEAT_S, "| one of a kind in {} s"),
+    (log_lines.REPEAT_S, "| one of a kind in {} s"),
     (throttle.FIRST_WAIT_S, "before they are answered: {} s"),
     (throttle.MOST_WAIT_S, "twice as long each time, {} s at"),
     (throttle.FREE_OTHERS, "an address where {} users have failed"),

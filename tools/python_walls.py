@@ -19,12 +19,12 @@ PYTHON_ROOMS = [
     "auth",
     "metrics",
     "taps",
+    "running",
     "broker",
     "run",
     "http",
     "http.v1",  # a dialect: server hands it to http
     "plugins",
-    "verify",
     "server",
     "cli",
     "nanomq_py",  # __init__.py: what `import nanomq_py` offers, to others

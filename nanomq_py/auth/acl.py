@@ -5,9 +5,11 @@ Source  NanoMQ's acl.rule.N, acl_nomatch and acl_deny_action
 
 from __future__ import annotations
 
+from nanomq_py.config import Config
 from nanomq_py.config.sections import AclRule
 from nanomq_py.config.units import network
 from nanomq_py.core.records import Rule
+from nanomq_py.core.rules import Rules
 
 ANYONE = "#"  # what NanoMQ writes for any user name or client identifier
 
@@ -32,4 +34,13 @@ def rule_of(rule: AclRule) -> Rule:
         user_name=None if rule.username == ANYONE else rule.username,
         network=None if rule.ipaddr is None else network(rule.ipaddr),
         topics=rule.topics,
+    )
+
+
+def rules_of(config: Config) -> Rules:
+    """Return the access rules, made ready for the core."""
+    return Rules(
+        [rule_of(rule) for rule in config.acl_rules],
+        otherwise=config.acl_nomatch == "allow",
+        deny_disconnects=config.acl_deny_action == "disconnect",
     )

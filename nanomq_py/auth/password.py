@@ -43,10 +43,6 @@ class Users:
         self._secrets = {user.login: Secret(user.password.encode()) for user in users}
         self._names_count = bool(self._secrets) or names_count
 
-    def must_ask(self, *, allow_anonymous: bool) -> bool:
-        """Return whether any client could be refused."""
-        return self._names_count or not allow_anonymous
-
     def decide(
         self, user_name: str | None, password: bytes | None, *, allow_anonymous: bool
     ) -> int:

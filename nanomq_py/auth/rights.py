@@ -1,18 +1,18 @@
-"""What a configuration says about who may do what: as the core and the logins take it."""
+"""What a configuration says about who may come in, as the logins take it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from nanomq_py.auth.acl import for_whom, rule_of
+from nanomq_py.auth.acl import for_whom
 from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.password import Users
 from nanomq_py.config import Config
 from nanomq_py.config.sections import User
+from nanomq_py.core.binding import Core
 from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.records import Kick
-from nanomq_py.core.rules import Rules
 from nanomq_py.listen.places import places_of
 
 
@@ -26,15 +26,6 @@ def methods_for(users: tuple[User, ...]) -> list[Method]:
     return [Scram(users)]
 
 
-def rules_of(config: Config) -> Rules:
-    """Return the access rules, made ready for the core."""
-    return Rules(
-        [rule_of(rule) for rule in config.acl_rules],
-        otherwise=config.acl_nomatch == "allow",
-        deny_disconnects=config.acl_deny_action == "disconnect",
-    )
-
-
 def users_of(config: Config) -> Users:
     """Return who may log in."""
     return Users(config.users, names_count=names_count(config))
@@ -43,6 +34,11 @@ def users_of(config: Config) -> Users:
 def names_count(config: Config) -> bool:
     """Return whether a name gives rights: it is to be proved then, or it is nobody's."""
     return bool(config.users) or any(map(for_whom, config.acl_rules))
+
+
+def must_ask(config: Config, allow_anonymous: bool) -> bool:
+    """Return whether any client of such a listener could be refused."""
+    return names_count(config) or not allow_anonymous
 
 
 def kicks_of(old: Config, new: Config, shut: set[int]) -> list[Kick]:
@@ -66,6 +62,17 @@ def kicks_of(old: Config, new: Config, shut: set[int]) -> list[Kick]:
         reason_code=ReasonCode.NOT_AUTHORIZED,
     )
     return [kick for kick in (gone, changed) if kick != replace(kick, **_NOBODY)]
+
+
+def judge_those_before(core: Core, config: Config) -> None:
+    """End what the configuration does not allow of sessions of a process before. Blocks.
+
+    Raises   CoreError; who is left is judged when the client comes back
+    """
+    core.judge()
+    kick = kick_of_before(config)
+    if kick.others:
+        core.kick_users(kick)
 
 
 def kick_of_before(config: Config) -> Kick:

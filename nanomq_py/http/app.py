@@ -1,32 +1,50 @@
-"""The application: routes as one list."""
+"""The application: the routes of every dialect, and each one's own errors."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute
 
-from nanomq_py.http.guard import Gate
-from nanomq_py.http.v1.api import Api, make_endpoint
-from nanomq_py.http.v1.reply import Code, json_response
+from nanomq_py.http.errors import HttpError, Unexpected, error_of
 
 
-async def _http_fault(request: Request, fault: Exception) -> Response:
-    """Answer a path or method that is not there in the dialects' form."""
-    status = fault.status_code if isinstance(fault, HTTPException) else 500
-    headers = dict(fault.headers or {}) if isinstance(fault, HTTPException) else {}
-    return json_response({"code": int(Code.UNKNOWN_MISTAKE), "seq": 0}, status, headers)
+class Dialect(Protocol):
+    """The words of one API."""
+
+    @property
+    def prefix(self) -> str:
+        """The path that its own begin with."""
+
+    def routes(self) -> list[BaseRoute]: ...
+
+    def render(self, error: HttpError) -> Response:
+        """Return the answer that says so in its words."""
 
 
-def make_app(api: Api, gate: Gate) -> Starlette:
-    """Return the HTTP API over a broker."""
-    v1_endpoint = make_endpoint(api, gate)
+def _is_below(path: str, prefix: str) -> bool:
+    return path == prefix or path.startswith(f"{prefix}/")
+
+
+def make_app(dialects: Sequence[Dialect]) -> Starlette:
+    """Return the HTTP API; the first dialect answers for paths that are nobody's."""
+
+    def dialect_of(path: str) -> Dialect:
+        found = [each for each in dialects if _is_below(path, each.prefix)]
+        return max(found, key=lambda each: len(each.prefix), default=dialects[0])
+
+    async def http_fault(request: Request, fault: Exception) -> Response:
+        error: HttpError = Unexpected()
+        if isinstance(fault, HTTPException):
+            error = error_of(fault.status_code, fault.headers)
+        return dialect_of(request.url.path).render(error)
+
     return Starlette(
-        routes=[
-            Route("/api/v1", v1_endpoint, methods=["GET", "POST"]),
-            Route("/api/v1/", v1_endpoint, methods=["GET", "POST"]),
-        ],
-        exception_handlers={HTTPException: _http_fault},
+        routes=[route for dialect in dialects for route in dialect.routes()],
+        exception_handlers={HTTPException: http_fault},
     )

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from nanomq_py.auth.throttle import network_of
-from nanomq_py.config.sections import HttpServer
 from nanomq_py.core.process import has_descriptors
 from nanomq_py.http.connection import Connection, Hub
-from nanomq_py.run.logs import Repeats
+from nanomq_py.http.terms import Bounds
+from nanomq_py.run.log_lines import Repeats
 
 log = logging.getLogger("nanomq.http.door")
 log.addFilter(Repeats())
@@ -36,18 +36,6 @@ LINE_S = 5.0
 HANDSHAKE_S = 10.0  # of TLS, from the place on
 BETWEEN_HANDSHAKES_S = 0.002  # others have the loop then
 _STARVED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """How many connections there may be; 0: no bound."""
-
-    in_all: int
-    of_address: int
-
-    @staticmethod
-    def of(http: HttpServer) -> Bounds:
-        return Bounds(http.max_connections, http.max_connections_per_address)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,13 +15,13 @@ from nanomq_py.auth.password import Secret
 from nanomq_py.auth.throttle import Throttle, network_of
 from nanomq_py.config import ConfigError
 from nanomq_py.config.sections import ISSUER_BY_KEYFILE, HttpServer
-from nanomq_py.http.v1.reply import Code, Refused
+from nanomq_py.http.errors import Login, Throttled, Unauthorized
 
 LEAST_SECRET_BYTES = 32  # RFC 7518, 3.2: as long as the hash
 
 
 class Guard(Protocol):
-    """Lets a request through or raises Refused."""
+    """Lets a request through or raises Unauthorized."""
 
     def claims(self, authorization: str) -> str:
         """Return the user that it names; empty where it names none."""
@@ -56,18 +56,18 @@ class BasicGuard:
         return username.decode(errors="replace")
 
     def check(self, authorization: str | None) -> str:
-        """Raise Refused: 104 without credentials, 103 with wrong ones."""
-        challenge = {"WWW-Authenticate": 'Basic realm="nanomq", charset="UTF-8"'}
+        """Raise Unauthorized without credentials, and with wrong ones."""
+        challenge = 'Basic realm="nanomq", charset="UTF-8"'
         try:
             username, password = _credentials(authorization or "") or (b"", b"")
         except ValueError:
-            raise Refused(401, Code.WRONG_USERNAME_OR_PASSWORD, headers=challenge) from None
+            raise Unauthorized(Login.WRONG, challenge=challenge) from None
         if not username and not password:
-            raise Refused(401, Code.EMPTY_USERNAME_OR_PASSWORD, headers=challenge)
+            raise Unauthorized(Login.MISSING, challenge=challenge)
         # Both, always: the time must not tell which one was wrong.
         right = [self._username.matches(username), self._password.matches(password)]
         if not all(right):
-            raise Refused(401, Code.WRONG_USERNAME_OR_PASSWORD, headers=challenge)
+            raise Unauthorized(Login.WRONG, challenge=challenge)
         return self._name
 
 
@@ -87,13 +87,9 @@ class TokenRules:
     max_life_s: int = 0
 
 
-_TOKEN_REFUSED = {"WWW-Authenticate": 'Bearer realm="nanomq", error="invalid_token"'}
-
-
-def _token_refused(
-    message: str = "", code: Code = Code.WRONG_USERNAME_OR_PASSWORD
-) -> Refused:
-    return Refused(401, code, message, dict(_TOKEN_REFUSED))  # RFC 6750, 3.1
+def _token_refused(message: str = "", why: Login = Login.WRONG) -> Unauthorized:
+    challenge = 'Bearer realm="nanomq", error="invalid_token"'  # RFC 6750, 3.1
+    return Unauthorized(why, message, challenge=challenge)
 
 
 class JwtGuard:
@@ -112,15 +108,15 @@ class JwtGuard:
         return ""
 
     def check(self, authorization: str | None) -> str:
-        """Raise Refused: 104 without a token, 116 for an old one, 103 for a wrong one."""
+        """Raise Unauthorized without a token, for an old one, and for a wrong one."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            challenge = {"WWW-Authenticate": 'Bearer realm="nanomq"'}
-            raise Refused(401, Code.EMPTY_USERNAME_OR_PASSWORD, headers=challenge)
+            challenge = 'Bearer realm="nanomq"'
+            raise Unauthorized(Login.MISSING, challenge=challenge)
         try:
             claims = self._claims(token.strip())
         except self._jwt.ExpiredSignatureError:
-            raise _token_refused(code=Code.TOKEN_EXPIRED) from None
+            raise _token_refused(why=Login.EXPIRED) from None
         except self._jwt.PyJWTError as fault:
             raise _token_refused(self._why(fault)) from None
         except (TypeError, ValueError, OverflowError):
@@ -242,7 +238,7 @@ class Gate:
     async def admit(
         self, address: str, authorization: str | None, gone: asyncio.Event | None = None
     ) -> str:
-        """Return who asks, after a second at most. Raises Refused.
+        """Return who asks, after a second at most. Raises Unauthorized, Throttled.
 
         gone   set when the peer has left
         """
@@ -252,8 +248,8 @@ class Gate:
             await self._wait(network_of(address), wait_s, gone or asyncio.Event())
         try:
             name = self.guard.check(authorization)
-        except Refused as refused:
-            if refused.code == Code.WRONG_USERNAME_OR_PASSWORD:
+        except Unauthorized as refused:
+            if refused.why is Login.WRONG:
                 self._throttle.failed(address, user)
             raise
         self._throttle.succeeded(address, user)
@@ -261,11 +257,9 @@ class Gate:
 
     async def _wait(self, network: str, wait_s: float, gone: asyncio.Event) -> None:
         if self._waiting[network] >= MOST_WAITING:
-            raise Refused(
-                429,
-                Code.WRONG_USERNAME_OR_PASSWORD,
+            raise Throttled(
                 "too many logins of this address wait behind failed ones; try later",
-                {"Retry-After": "1"},
+                retry_after_s=1,
             )
         self._waiting[network] += 1
         try:
@@ -276,4 +270,4 @@ class Gate:
             self._waiting[network] -= 1
             if self._waiting[network] == 0:
                 del self._waiting[network]
-        raise Refused(401, Code.UNKNOWN_MISTAKE)  # nobody hears of it
+        raise Unauthorized(Login.GONE)

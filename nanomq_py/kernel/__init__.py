@@ -1,1 +1,1 @@
-"""What a part of the process is, and how its configuration changes."""
+"""What a part of the process is, and how all of them go from one configuration to the next."""

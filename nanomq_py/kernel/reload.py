@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from pathlib import Path
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.file import ConfFile, Replacement
@@ -20,6 +20,8 @@ from nanomq_py.config.key import Applies
 from nanomq_py.config.reader import Reading
 from nanomq_py.config.settings import Difference, differences, names_of, told
 from nanomq_py.core.binding import CoreError
+from nanomq_py.kernel.part import Change, Part
+from nanomq_py.kernel.parts import Changes, Parts
 
 log = logging.getLogger("nanomq")
 audit = logging.getLogger("nanomq.audit")
@@ -39,66 +41,21 @@ class Outcome:
     unused: tuple[str, ...]
 
 
-class Change(Protocol):
-    """What one part has prepared."""
-
-    def commit(self) -> None:
-        """Put it in force. Raises ConfigError or CoreError only before it has begun to."""
-
-    async def undo(self) -> None:
-        """Leave everything as it was, whether commit was tried or not."""
-
-
-@runtime_checkable
-class Settles(Protocol):
-    """A change with more to do when it is in force, which takes time and cannot fail."""
-
-    async def settle(self) -> None: ...
-
-
-# One part of the process: prepares for a configuration, or raises ConfigError and has
-# changed nothing.
-Prepare = Callable[[Config], Awaitable[Change | None]]
-
-
-class _Written:
+class _FileChange(Change):
     """The file, replaced already."""
 
     def __init__(self, replacement: Replacement) -> None:
         self._replacement = replacement
 
-    def commit(self) -> None: ...
-
     async def undo(self) -> None:
         await asyncio.to_thread(self._replacement.undo)
-
-
-async def _prepared(parts: Sequence[Prepare], config: Config) -> list[Change]:
-    changes: list[Change] = []
-    try:
-        for prepare in parts:
-            change = await prepare(config)
-            if change is not None:
-                changes.append(change)
-    except BaseException:
-        await _undo(changes)
-        raise
-    return changes
-
-
-async def _undo(changes: Sequence[Change]) -> None:
-    for change in reversed(changes):
-        await change.undo()
 
 
 class Reloader:
     """Takes the process from one configuration to the next, one change at a time."""
 
-    def __init__(self, file: ConfFile, parts: Sequence[Prepare]) -> None:
-        """Begin with what ``file.reading`` says, which is in force.
-
-        parts  in the order in which they are put in force
-        """
+    def __init__(self, file: ConfFile, parts: Parts) -> None:
+        """Begin with what ``file.reading`` says, which is in force, or is to begin with."""
         self.file = file
         self._parts = parts
         self._began_with = file.reading.config
@@ -109,6 +66,11 @@ class Reloader:
     def config(self) -> Config:
         """The configuration that was accepted last."""
         return self.file.reading.config
+
+    @property
+    def path(self) -> Path | None:
+        """The configuration file; None: there is none."""
+        return self.file.path
 
     async def reload(self, who: str) -> Outcome:
         """Read the file again and put it in force.
@@ -124,12 +86,12 @@ class Reloader:
         return await self._in_turn(act, who)
 
     async def change(
-        self, edit: Callable[[Config], Config], who: str, before: Prepare | None = None
+        self, edit: Callable[[Config], Config], who: str, before: Part | None = None
     ) -> Outcome:
         """Put another configuration in force, and write it to the file.
 
         edit    returns it, given the one there is; may raise
-        before  prepares what else belongs to the change, such as files
+        before  what else belongs to the change, such as files
         Raises  ConfigError saying why not; everything is as it was then
         """
 
@@ -137,7 +99,7 @@ class Reloader:
             reading = await asyncio.to_thread(
                 lambda: self.file.edited(edit(self.file.reading.config))
             )
-            parts = [*([before] if before is not None else []), *self._parts]
+            parts = self._parts if before is None else Parts([before, self._parts])
             return await self._apply(reading, parts, who, write=True)
 
         return await self._in_turn(act, who)
@@ -168,34 +130,31 @@ class Reloader:
         return await asyncio.shield(asyncio.create_task(alone()))
 
     async def _apply(
-        self, reading: Reading, parts: Sequence[Prepare], who: str, *, write: bool
+        self, reading: Reading, parts: Parts, who: str, *, write: bool
     ) -> Outcome:
         found = await asyncio.to_thread(differences, self.config, reading.config)
-        changes = await _prepared(parts, reading.config)
+        changes = await parts.prepare(reading.config)
         try:
             if write:
                 await self._write(reading, changes)
-            for change in changes:
-                change.commit()
+            changes.commit()
         except BaseException as fault:
-            await _undo(changes)
+            await changes.undo()
             if isinstance(fault, CoreError):
                 raise ConfigError(f"not put in force: {fault}") from None
             raise
-        renewed = [name for change in changes for name in getattr(change, "renewed", ())]
+        renewed = changes.renewed
         self.file.reading = reading
-        for change in changes:
-            if isinstance(change, Settles):
-                await change.settle()
+        await changes.settle()
         outcome = self._outcome(found, renewed)
         _tell(who, found, renewed)
         return outcome
 
-    async def _write(self, reading: Reading, changes: list[Change]) -> None:
+    async def _write(self, reading: Reading, changes: Changes) -> None:
         """Replace the file, as the last thing that can fail. Raises ConfigError."""
         replacement = await asyncio.to_thread(self.file.replacement, reading)
         if replacement is not None:
-            changes.insert(0, _Written(replacement))
+            changes.all.insert(0, _FileChange(replacement))
             await asyncio.to_thread(replacement.commit)
 
     def _outcome(self, found: list[Difference], renewed: list[str]) -> Outcome:

@@ -9,80 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.core import binding
 from nanomq_py.core.declared import ReasonCode
-from nanomq_py.core.records import ListenerOptions, ListenerStats, TlsOptions
-from nanomq_py.core.tls import Tls
+from nanomq_py.core.records import ListenerStats
+from nanomq_py.core.settling import Settling
+from nanomq_py.kernel.part import Change, Part
 from nanomq_py.listen.inherited import Inherited
-from nanomq_py.listen.places import (
-    Place,
-    options_of,
-    places_of,
-)
-from nanomq_py.listen.sockets import (
-    bind,
-    duplicate,
-    serves,
-    unlink_ipc,
-)
-from nanomq_py.listen.tls import load_tls, name_of
+from nanomq_py.listen.listener import OpenListener, opened, wanted
+from nanomq_py.listen.places import Place, places_of
+from nanomq_py.listen.sockets import bind, duplicate, serves, unlink_ipc
+from nanomq_py.listen.tls import name_of
 
 log = logging.getLogger("nanomq")
 
 MOST_NAMES = 1000
-
-_FAULTS = {
-    binding.EADDRINUSE: "the port is taken by another program",
-    binding.EADDR: "the address cannot be used on this machine",
-    binding.EACCESS: "the system does not let this user listen there",
-    binding.ECRYPTO: "nng's TLS cannot use this certificate and key",
-}
-# Whether clients of a listener must be asked who they are; given its allow_anonymous.
-MustAsk = Callable[[bool], bool]
-
-
-def _error(place: Place, fault: binding.CoreError | OSError) -> ConfigError:
-    if isinstance(fault, OSError):
-        why = fault.strerror or str(fault)
-    else:
-        why = _FAULTS.get(fault.status, str(fault))
-    return place.error(f"cannot listen: {why}")
-
-
-@dataclass(frozen=True)
-class Listening:
-    """One listener as it shall be, or is."""
-
-    place: Place
-    options: ListenerOptions
-    allow_anonymous: bool
-    tls_options: TlsOptions | None = field(default=None, repr=False)
-    tls: Tls | None = None
-    number: int = 0  # the core's name for it
-    port: int = 0  # in use
-    sock: socket.socket | None = None  # our hold on it, to hand over; None: nng's own
-    foreign: bool = False  # the socket is systemd's: its file stays
-    inherited: bool = False  # it was there before us: what fails leaves its file
-
-
-def _want(config: Config, place: Place, must_ask: MustAsk) -> Listening:
-    """Return one listener of a configuration. Raises ConfigError. Blocks."""
-    anonymous = place.allows_anonymous(config)
-    options = options_of(place, config, ask_auth=must_ask(anonymous))
-    if not place.has_tls:
-        return Listening(place, options, anonymous)
-    tls_options = load_tls(config, place.settings)
-    try:
-        tls = Tls(tls_options)
-    except binding.CoreError as fault:
-        raise _error(place, fault) from None
-    return Listening(place, options, anonymous, tls_options, tls)
+# Whether clients must be asked who they are, given allow_anonymous of their listener.
+MustAsk = Callable[[Config, bool], bool]
 
 
 @contextlib.contextmanager
@@ -96,47 +43,18 @@ def _or_without(inherited: Inherited) -> Iterator[None]:
         log.error("%s; the broker goes on without it", fault)
 
 
-def _wanted(config: Config, must_ask: MustAsk, inherited: Inherited) -> list[Listening]:
-    """Return the listeners of a configuration. Raises ConfigError. Blocks."""
-    wanted = []
-    for place in places_of(config):
-        with _or_without(inherited):
-            wanted.append(_want(config, place, must_ask))
-    return wanted
-
-
-def _listen(
-    running: binding.Core, wanted: Listening, sock: socket.socket | None
-) -> Listening:
-    """Have the core listen. It takes a descriptor of its own; ours is for a successor.
-
-    Raises   ConfigError; the socket is closed then
-    """
-    fd = -1
-    try:
-        fd = -1 if sock is None else os.dup(sock.fileno())
-        number, port = running.listen(wanted.options, fd=fd, tls=wanted.tls)
-    except (binding.CoreError, OSError) as fault:
-        if fd >= 0:
-            os.close(fd)
-        if sock is not None:
-            sock.close()
-        raise _error(wanted.place, fault) from None
-    return replace(wanted, number=number, port=port, sock=sock)
-
-
-class Change:
+class ListenersChange(Change):
     """Listeners on their way from one configuration to another."""
 
     def __init__(self, owner: Listeners, inherited: Inherited) -> None:
         self._owner = owner
         self._core = owner.core
         self._inherited = inherited
-        self._kept: list[tuple[Listening, Listening]] = []  # as it was, as it will be
-        self._opened: list[Listening] = []
-        self._closing: list[Listening] = []
-        self._closed_early: list[Listening] = []
-        self._under_way: list[tuple[Listening, Listening]] = []  # of _kept, begun
+        self._kept: list[tuple[OpenListener, OpenListener]] = []  # as it was, as it will be
+        self._opened: list[OpenListener] = []
+        self._closing: list[OpenListener] = []
+        self._closed_early: list[OpenListener] = []
+        self._under_way: list[tuple[OpenListener, OpenListener]] = []  # of _kept, begun
 
     @property
     def renewed(self) -> list[str]:
@@ -154,54 +72,59 @@ class Change:
         ]
 
     @property
-    def remounted(self) -> list[int]:
-        """Numbers of the listeners that may have another mount point now."""
+    def _moved(self) -> list[OpenListener]:
+        """The listeners that may have another mount point now."""
         kept = [new for old, new in self._kept if old.options.mount != new.options.mount]
-        return [listening.number for listening in [*kept, *self._opened]]
+        return [*kept, *self._opened]
 
-    async def prepare(self, wanted: Iterable[Listening]) -> None:
+    def remount(self) -> None:
+        """Have sessions follow their listener to its mount point. Blocks."""
+        for listener in self._moved:
+            self._core.remount(listener.number)
+
+    async def open(self, wanted: Iterable[OpenListener]) -> None:
         """Open what is new. Raises ConfigError; call :meth:`undo` then."""
         missing = dict(self._owner.by_name)
         new = []
-        for listening in wanted:
-            old = missing.get(listening.place.name)
-            if old is not None and old.place.url == listening.place.url:
-                del missing[listening.place.name]
-                same = replace(listening, number=old.number, port=old.port, sock=old.sock)
+        for listener in wanted:
+            old = missing.get(listener.place.name)
+            if old is not None and old.place.url == listener.place.url:
+                del missing[listener.place.name]
+                same = replace(listener, number=old.number, port=old.port, sock=old.sock)
                 self._kept.append((old, replace(same, foreign=old.foreign)))
             else:
-                new.append(listening)
+                new.append(listener)
         self._closing = list(missing.values())
-        for listening in new:
+        for listener in new:
             with _or_without(self._inherited):
-                self._opened.append(await self._open(listening))
+                self._opened.append(await self._open(listener))
 
-    async def _open(self, wanted: Listening) -> Listening:
+    async def _open(self, want: OpenListener) -> OpenListener:
         try:
-            return await self._try_to_open(wanted)
+            return await self._try_to_open(want)
         except ConfigError:
-            if not self._make_room(wanted.place):
+            if not self._make_room(want.place):
                 raise
-        return await self._try_to_open(wanted)
+        return await self._try_to_open(want)
 
-    async def _try_to_open(self, wanted: Listening) -> Listening:
-        place = wanted.place
+    async def _try_to_open(self, want: OpenListener) -> OpenListener:
+        place = want.place
         if place.has_tls:
-            return _listen(self._core, wanted, None)
+            return opened(self._core, want, None)
         given = self._inherited.take(place)
         if given is not None:
             foreign = place.name not in self._inherited.ours
-            listening = _listen(self._core, wanted, given)
-            return replace(listening, foreign=foreign, inherited=True)
+            listener = opened(self._core, want, given)
+            return replace(listener, foreign=foreign, inherited=True)
         leaving = self._inherited.leaving()
         for old in self._closing:
             if old.sock is not None and serves(old.sock, place):
-                same = _listen(self._core, wanted, duplicate(old.sock, place))
+                same = opened(self._core, want, duplicate(old.sock, place))
                 return replace(same, foreign=old.foreign)
             leaving += [] if old.sock is None else [old.sock]
         sock = await bind(place, leaving)
         try:
-            return _listen(self._core, wanted, sock)
+            return opened(self._core, want, sock)
         except ConfigError:
             unlink_ipc(place)
             raise
@@ -239,7 +162,7 @@ class Change:
         for old in self._closing:
             self._clear(old)
 
-    def _clear(self, old: Listening) -> None:
+    def _clear(self, old: OpenListener) -> None:
         """Remove what is left of a listener that does not accept any more.
 
         Its clients leave with it, unless its name or its address lives on.
@@ -256,11 +179,15 @@ class Change:
         if gone and old.place.name not in now:
             self._core.disconnect(old.number, ReasonCode.ADMINISTRATIVE_ACTION)
 
-    def _follow(self, old: Listening, new: Listening) -> None:
+    def _follow(self, old: OpenListener, new: OpenListener) -> None:
         if old.options != new.options:
             self._core.set_listener(new.number, new.options)
         if old.tls_options != new.tls_options and new.tls is not None:
             self._core.set_tls(new.number, new.tls)
+
+    async def settle(self) -> None:
+        if self._moved:
+            await self._owner.settling.run(self.remount)
 
     async def undo(self) -> None:
         """Close what was opened; the listeners that were there stay as they were."""
@@ -276,10 +203,10 @@ class Change:
         for old in self._closed_early:
             await self._open_again(old)
 
-    async def _open_again(self, old: Listening) -> None:
+    async def _open_again(self, old: OpenListener) -> None:
         try:
             sock = None if old.place.has_tls else await bind(old.place)
-            again = _listen(self._core, old, sock)
+            again = opened(self._core, old, sock)
         except ConfigError as fault:
             log.error("%s", fault)
             return
@@ -288,24 +215,49 @@ class Change:
         self._owner.use([*kept, again])
 
 
-class Listeners:
+def _all_wanted(
+    config: Config, must_ask: MustAsk, inherited: Inherited
+) -> list[OpenListener]:
+    """Return the listeners of a configuration. Raises ConfigError. Blocks."""
+    found = []
+    for place in places_of(config):
+        with _or_without(inherited):
+            ask_auth = must_ask(config, place.allows_anonymous(config))
+            found.append(wanted(config, place, ask_auth=ask_auth))
+    return found
+
+
+class Listeners(Part):
     """What is open now, by name."""
 
-    def __init__(self, running: binding.Core) -> None:
-        self.core = running
-        self.by_name: dict[str, Listening] = {}
-        self._names: dict[
-            int, str
-        ] = {}  # of those before too: who came through may ask yet
+    name = "listeners"
 
-    def use(self, now: Iterable[Listening]) -> None:
+    def __init__(
+        self,
+        core: binding.Core,
+        settling: Settling,
+        must_ask: MustAsk,
+        inherited: Inherited | None = None,
+    ) -> None:
+        """Make it with no listener. ``inherited`` are for the first that are opened."""
+        self.core = core
+        self.settling = settling
+        self.by_name: dict[str, OpenListener] = {}
+        self._must_ask = must_ask
+        self._inherited = inherited
+        self._is_first = True  # its first change is not in force
+        # Names by number, of those before too: who came through them may ask yet.
+        self._names: dict[int, str] = {}
+
+    def use(self, now: Iterable[OpenListener]) -> None:
         """Take these as the ones that are open."""
-        self.by_name = {listening.place.name: listening for listening in now}
+        self._is_first = False
+        self.by_name = {listener.place.name: listener for listener in now}
         self._names |= {open_.number: name for name, open_ in self.by_name.items()}
         for number in list(self._names)[:-MOST_NAMES]:
             del self._names[number]
 
-    def follow(self, old: Listening, heir: Listening) -> None:
+    def follow(self, old: OpenListener, heir: OpenListener) -> None:
         """Have the connections that came through ``old`` follow its heir."""
         for number, name in self._names.items():
             if name == old.place.name:
@@ -341,22 +293,27 @@ class Listeners:
             for name, open_ in self.by_name.items()
         }
 
-    async def prepare(
-        self, config: Config, must_ask: MustAsk, inherited: Inherited | None = None
-    ) -> Change:
-        """Return the way to the listeners of that configuration, prepared.
-
-        Raises   ConfigError, and nothing has changed
-        """
+    async def prepare(self, config: Config) -> ListenersChange:
+        inherited, self._inherited = self._inherited, None
         inherited = inherited or Inherited()
-        wanted = await asyncio.to_thread(_wanted, config, must_ask, inherited)
-        change = Change(self, inherited)
+        found = await asyncio.to_thread(_all_wanted, config, self._must_ask, inherited)
+        change = ListenersChange(self, inherited)
         try:
-            await change.prepare(wanted)
+            await change.open(found)
+            if self._is_first:
+                await asyncio.to_thread(self._take_in, change)
         except BaseException:
             await change.undo()
             raise
         return change
+
+    @staticmethod
+    def _take_in(change: ListenersChange) -> None:
+        """Have the sessions of a process before follow, before their clients come back."""
+        try:
+            change.remount()
+        except binding.CoreError as fault:  # then when they come
+            log.error("sessions do not follow their mount points yet: %s", fault)
 
     def give_sockets(self) -> list[tuple[str, socket.socket, bool]]:
         """Return name, socket and whether it is systemd's; they are the caller's then."""
@@ -367,7 +324,7 @@ class Listeners:
                 self.by_name[name] = replace(open_, sock=None, foreign=True)
         return given
 
-    def close(self) -> None:
+    async def stop(self) -> None:
         """Close our hold on the sockets, after the core has stopped."""
         for open_ in self.by_name.values():
             if open_.sock is not None:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.entries import Faults
 from nanomq_py.config.sections import DEFAULT_CIPHERS, HttpServer, Listener, Tls
 from nanomq_py.core import tls as core_tls
 from nanomq_py.core.records import TlsOptions
+from nanomq_py.listen.places import places_of
 
 MAX_PEM_BYTES = 1 << 20
 
@@ -194,3 +196,14 @@ def load_tls(config: Config, listener: Listener) -> TlsOptions:
         if listener.name
         else (),
     )
+
+
+def check_tls(config: Config) -> None:
+    """Read what every listener needs. Raises ConfigError naming the keys. Blocks."""
+    faults = Faults()
+    with faults.gathered():
+        for place in places_of(config):
+            if place.has_tls:
+                with faults.gathered():
+                    load_tls(config, place.settings)
+    faults.check()

@@ -11,10 +11,12 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 
+from nanomq_py.config import Config
 from nanomq_py.core.binding import Core, CoreError
 from nanomq_py.core.declared import MEMORY, METRICS
 from nanomq_py.core.metric import Metric
 from nanomq_py.core.records import Memory, Stats
+from nanomq_py.kernel.part import Change, Part
 from nanomq_py.version import __version__
 
 log = logging.getLogger("nanomq")
@@ -38,19 +40,50 @@ class Load:
             self.averages[minutes] = rate + weight * (average - rate)
 
 
-class SysTopics:
+class IntervalChange(Change):
+    """Another interval between two looks at the values."""
+
+    def __init__(self, sys_topics: SysTopics, interval_s: int) -> None:
+        self._sys_topics = sys_topics
+        self._interval_s = interval_s
+
+    def commit(self) -> None:
+        self._sys_topics.publish_every(self._interval_s)
+
+
+class SysTopics(Part):
     """Publishes what has changed, retained."""
+
+    name = "$SYS"
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._interval_s = 0
+        self._task: asyncio.Task[None] | None = None
         self._began = self._updated = time.monotonic()
         self._loads = {metric: Load() for metric in METRICS if metric.load}
         self._heap_max = 0
         self._told: dict[str, str] = {}
         self._version = f"nanomq-py version {__version__}"
 
-    async def run(self, interval_s: int) -> None:
-        """Publish every ``interval_s`` seconds, until cancelled."""
+    async def prepare(self, config: Config) -> Change | None:
+        if config.sys_interval == self._interval_s:
+            return None
+        return IntervalChange(self, config.sys_interval)
+
+    def publish_every(self, interval_s: int) -> None:
+        """Publish now, and then every ``interval_s`` seconds; 0: not any more."""
+        self._interval_s = interval_s
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        if interval_s > 0:
+            self._task = asyncio.create_task(self._run(interval_s))
+
+    def leave(self) -> None:
+        self.publish_every(0)
+
+    async def _run(self, interval_s: int) -> None:
         while True:
             try:
                 self.publish()

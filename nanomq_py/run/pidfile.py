@@ -17,6 +17,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import stat
@@ -27,7 +28,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from nanomq_py.config import ConfigError
 from nanomq_py.run.folder import UnsafeError, claim
+
+log = logging.getLogger("nanomq")
 
 _SYSTEMS = Path("/run/nanomq")  # root's, or that of systemd's RuntimeDirectory=nanomq
 _LOCK = "@hhqqi0q"  # struct flock: type, whence, start, length, process
@@ -159,6 +163,29 @@ class PidFile:
         self._begin(line)
         return True
 
+    def take_or_refuse(self) -> None:
+        """Take it for a broker that starts.
+
+        Raises   ConfigError, where others could write it; AlreadyRunningError
+        """
+        try:
+            if self.take():
+                return
+        except UnsafeError as fault:
+            raise ConfigError(
+                f"pid_file={self.path}: {fault}: expected a file in a folder where only"
+                " this user can write"
+            ) from None
+        except OSError as fault:
+            log.warning(
+                "%s: %s: nanomq stop will not find this broker", self.path, fault.strerror
+            )
+            return
+        raise AlreadyRunningError(
+            f"already running, process {self.holder()}; one more needs a pid_file of its own"
+            f" ({self.path} is taken)"
+        )
+
     def _begin(self, line: str) -> None:
         """Make that the first line, and the only one. Never is the file without one."""
         assert self._fd is not None
@@ -223,8 +250,7 @@ class PidFile:
         for path in before:
             if os.path.realpath(path) == os.path.realpath(self.path):
                 continue
-            found = PidFile(path)._look()
-            if found is not None and found[0] == os.getpid():
+            if PidFile(path).holder() == os.getpid():
                 path.unlink(missing_ok=True)
 
     def tell(self, outcome: object) -> None:

@@ -13,13 +13,17 @@ Source   execve(2), signal(7)
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
-from collections.abc import Mapping
 
 from nanomq_py.broker import HandOver
+from nanomq_py.config import Config
+from nanomq_py.config.settings import settings_of
 from nanomq_py.run import systemd
+
+log = logging.getLogger("nanomq")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
 
@@ -34,8 +38,31 @@ def hear() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
-def become(handed_over: HandOver, left: Mapping[str, int]) -> None:
-    """Begin this process anew, with the same arguments and these listening sockets."""
+class Legacy:
+    """What a restart leaves in two files of memory: sessions, and the configuration."""
+
+    def __init__(self) -> None:
+        """Make them. Raises OSError."""
+        self.state = os.memfd_create("nanomq-state")
+        self._config = os.memfd_create("nanomq-config")
+
+    def keep_config(self, config: Config) -> None:
+        """Leave what is in force, for a next process that cannot use its file."""
+        texts = {name: setting.text for name, setting in settings_of(config).items()}
+        try:
+            systemd.keep_config(texts, self._config)
+        except OSError as fault:
+            log.error("the next process must do with its file: %s", fault.strerror)
+            os.ftruncate(self._config, 0)
+
+    @property
+    def fds(self) -> dict[str, int]:
+        """Their descriptors, by the variables that name them to the next process."""
+        return {systemd.STATE: self.state, systemd.CONFIG: self._config}
+
+
+def become(handed_over: HandOver, legacy: Legacy) -> None:
+    """Begin this process anew, with the same arguments, these sockets, and what is left."""
     environ = {**os.environ, systemd.OURS: ":".join(handed_over.ours)}
-    systemd.pass_sockets(handed_over.sockets, environ, left)
+    systemd.pass_sockets(handed_over.sockets, environ, legacy.fds)
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606

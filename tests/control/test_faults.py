@@ -21,8 +21,10 @@ from nanomq_py.config.file import ConfFile
 from nanomq_py.core.binding import Core, CoreError
 from nanomq_py.core.options import core_options
 from nanomq_py.core.records import ListenerOptions
-from nanomq_py.kernel.reload import Change, Prepare, Reloader
-from nanomq_py.run.logs import Change as LogChange
+from nanomq_py.kernel.part import Change, Part
+from nanomq_py.kernel.parts import Parts
+from nanomq_py.kernel.reload import Reloader
+from nanomq_py.run.logs import LogsChange
 from tests.certs import Certs
 from tests.conftest import ROOT, Process, StartBroker, free_port
 from tests.raw import Raw
@@ -39,8 +41,8 @@ def conf(tmp_path: Path) -> Path:
     return path
 
 
-def reloader(conf: Path, *parts: Prepare) -> Reloader:
-    return Reloader(ConfFile(conf, {}), parts)
+def reloader(conf: Path, *parts: Part) -> Reloader:
+    return Reloader(ConfFile(conf, {}), Parts(parts))
 
 
 def set_length(config: Config) -> Config:
@@ -50,8 +52,8 @@ def set_length(config: Config) -> Config:
 # --- steps of the transaction
 
 
-class Noted:
-    """A part that notes what becomes of it, and may fail at one step."""
+class Noted(Part, Change):
+    """A part, and its change, that notes what becomes of it, and may fail at one step."""
 
     def __init__(self, name: str, notes: list[str], fails_at: str = "") -> None:
         self.name, self.notes, self.fails_at = name, notes, fails_at
@@ -75,7 +77,7 @@ class Noted:
 async def test_all_is_prepared_before_any_is_put_in_force(conf: Path) -> None:
     notes: list[str] = []
     a, b = Noted("a", notes), Noted("b", notes)
-    await reloader(conf, a.prepare, b.prepare).change(set_length, "me")
+    await reloader(conf, a, b).change(set_length, "me")
     assert notes == ["a prepare", "b prepare", "a commit", "b commit"]
     assert conf.read_text() == TEXT.replace("msq_len=5", "msq_len=6")
 
@@ -92,7 +94,7 @@ async def test_step_that_fails_is_undone_with_those_before(
 ) -> None:
     notes: list[str] = []
     a, b = Noted("a", notes), Noted("b", notes, step)
-    running = reloader(conf, a.prepare, b.prepare)
+    running = reloader(conf, a, b)
     with pytest.raises(ConfigError, match="made up"):
         await running.change(set_length, "me")
     assert notes == after
@@ -167,7 +169,7 @@ async def test_write_that_fails_at_any_call_leaves_the_file(
     conf: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int
 ) -> None:
     notes: list[str] = []
-    running = reloader(conf, Noted("part", notes).prepare)
+    running = reloader(conf, Noted("part", notes))
     with monkeypatch.context() as patch:
         patch.setattr(f"nanomq_py.config.file.os.{call}", raising(number))
         with pytest.raises(ConfigError, match=os.strerror(number)):
@@ -407,4 +409,4 @@ def _listener(name: str = "a") -> object:
 def test_log_file_that_cannot_be_opened_leaves_the_log(tmp_path: Path) -> None:
     config = replace(Config().log, to=("console", "file"), dir="/dev/null/no")
     with pytest.raises(ConfigError, match=r"log\.dir"):
-        LogChange(config)
+        LogsChange(config)

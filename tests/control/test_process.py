@@ -414,10 +414,10 @@ def test_core_files_are_off_until_they_are_asked_for(folder: Path) -> None:
 
 DUMPABLE = """
 import ctypes, sys
-from nanomq_py import server
+from nanomq_py.run import process
 get = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)
 before = get()
-server.keep_secrets()
+process.keep_secrets()
 print(before, get())
 """
 

@@ -136,10 +136,10 @@ async def test_exchange_is_forgotten_when_its_client_leaves() -> None:
 
     async with Broker(config) as broker:
         clients = [await asyncio.to_thread(begin) for _ in range(5)]
-        assert len(broker._exchanges) == 5
+        assert len(broker._running.logins.exchanges) == 5
         for c in clients:
             c.close()
         until = time.monotonic() + 10
-        while len(broker._exchanges) > 0:
+        while len(broker._running.logins.exchanges) > 0:
             assert time.monotonic() < until
             await asyncio.sleep(0.01)

@@ -23,8 +23,8 @@ from nanomq_py.auth import throttle
 from nanomq_py.config import ConfigError
 from nanomq_py.config.sections import HttpServer
 from nanomq_py.http import guard
+from nanomq_py.http.errors import HttpError, Throttled
 from nanomq_py.http.guard import BasicGuard, Gate, make_guard
-from nanomq_py.http.v1.reply import Code, Refused
 from tests.conftest import Process, StartBroker
 from tests.faults.test_http_attack import ASK, answer_of
 from tests.http.test_v1 import AUTH, app_of
@@ -182,7 +182,7 @@ class TestTokenRules:
         check = make_guard(config).check
         for said in ({"iss": "public.pem"}, {}):
             check("Bearer " + jwt.encode({"exp": time.time() + 60, **said}, key, "RS256"))
-        with pytest.raises(Refused, match=r"not of http_server\.jwt\.iss"):
+        with pytest.raises(HttpError, match=r"not of http_server\.jwt\.iss"):
             check(
                 "Bearer " + jwt.encode({"exp": time.time() + 60, "iss": "x"}, key, "RS256")
             )
@@ -241,8 +241,8 @@ class TestGate:
 
     async def fail(
         self, gate: Gate, address: str = "192.0.2.1", what: str = WRONG
-    ) -> Refused:
-        with pytest.raises(Refused) as caught:
+    ) -> HttpError:
+        with pytest.raises(HttpError) as caught:
             await gate.admit(address, what)
         return caught.value
 
@@ -265,7 +265,7 @@ class TestGate:
         self, gate: Gate, waits: list[float]
     ) -> None:
         for _ in range(10):
-            with pytest.raises(Refused):
+            with pytest.raises(HttpError):
                 await gate.admit("192.0.2.1", None)
         await self.fail(gate)
         assert waits == []
@@ -281,7 +281,8 @@ class TestGate:
         waiting = [asyncio.create_task(gate.admit("192.0.2.1", WRONG)) for _ in range(3)]
         await asyncio.sleep(0)
         refused = await self.fail(gate)
-        assert (refused.status, refused.code) == (429, Code.WRONG_USERNAME_OR_PASSWORD)
+        assert isinstance(refused, Throttled)
+        assert (refused.status, refused.retry_after_s) == (429, 1)
         assert refused.headers["Retry-After"] == "1"
         for task in waiting:
             task.cancel()
@@ -297,7 +298,7 @@ class TestGate:
         monkeypatch.setattr(gate.guard, "check", seen.append)
         gone = asyncio.Event()
         gone.set()
-        with pytest.raises(Refused):
+        with pytest.raises(HttpError):
             await gate.admit("192.0.2.1", WRONG, gone)
         assert seen == []
 

@@ -13,7 +13,7 @@ from nanomq_py import Config, ConfigError
 from nanomq_py.config.file import ConfFile
 from nanomq_py.config.sections import HttpServer
 from nanomq_py.http import serving
-from nanomq_py.http.guard import Gate, make_guard
+from nanomq_py.http.part import Http
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.server import Left, Server
 from tests.conftest import conf_text
@@ -30,14 +30,14 @@ async def test_server_whose_task_ends_at_once_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = Config(http_server=HttpServer(port=0))
-    made = serving.Serving(Gate(make_guard(config.http_server)), app)
+    made = Http(lambda gate: app)
     change = await made.prepare(config)
     monkeypatch.setattr(serving._Uvicorn, "startup", no_descriptors)
     change.commit()
     with pytest.raises(
         ConfigError, match=r"http_server\.enable=true: it cannot serve: Too"
     ):
-        await made.started()
+        await made.start()
     made.leave()
 
 
@@ -48,7 +48,7 @@ async def test_what_serving_needs_is_loaded_before_anything_changes(
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     config = Config(http_server=HttpServer(port=0))
-    made = serving.Serving(Gate(make_guard(config.http_server)), app)
+    made = Http(lambda gate: app)
     monkeypatch.setattr(serving.uvicorn.Config, "load", fail)
     with pytest.raises(ConfigError, match="it cannot serve: Too many open files"):
         await made.prepare(config)
@@ -63,9 +63,9 @@ async def test_start_without_its_http_server_is_none(
     ipc = tmp_path / "x.sock"
     conf.write_text(conf_text(listener__a__url=f"nmq-ipc://{ipc}"))
     monkeypatch.setattr(serving._Uvicorn, "startup", no_descriptors)
-    server = Server(ConfFile(conf, {}), conf)
+    server = Server(ConfFile(conf, {}), conf, Left(Inherited()))
     with pytest.raises(ConfigError, match="it cannot serve: Too many open files"):
-        await server.start(Left(Inherited([], [])))
+        await server.start()
     assert not list(tmp_path.glob("*/*.pid"))
     with socket.socket(socket.AF_UNIX) as sock, pytest.raises(FileNotFoundError):
         sock.connect(str(ipc))

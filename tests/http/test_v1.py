@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +14,11 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.file import ConfFile
 from nanomq_py.config.sections import Bridge, BridgeSubscription, WebSocket
 from nanomq_py.core.records import Client, ClientState, Stats, Subscription
 from nanomq_py.http.app import make_app
 from nanomq_py.http.guard import BasicGuard, Gate, Guard
-from nanomq_py.http.v1.api import Api, Envelope, parse
+from nanomq_py.http.v1.api import V1, Api, Envelope, parse
 from nanomq_py.http.v1.reply import Refused
 from nanomq_py.kernel.reload import Outcome
 from tests.conftest import FOREIGN_ENV, Process, StartBroker
@@ -92,7 +92,7 @@ class FakeConfigurator:
     """A configuration that nobody changes."""
 
     config: Config = field(default_factory=Config)
-    file: ConfFile = field(default_factory=lambda: ConfFile(None, {}))
+    path: Path | None = None
 
     async def reload(self, who: str) -> Outcome:
         raise ConfigError("made up")
@@ -130,7 +130,7 @@ def app_of(
         FakeConfigurator(config or Config()),
         process or FakeProcess(),
     )
-    app = make_app(api, Gate(guard or BasicGuard(*AUTH)))
+    app = make_app([V1(api, Gate(guard or BasicGuard(*AUTH)))])
     return TestClient(app, client=(peer, 50000))
 
 

@@ -18,7 +18,7 @@ from nanomq_py import Broker
 from nanomq_py.config import Config, ConfigError, parse
 from nanomq_py.core.tls import TLS_IS_GUARDED
 from nanomq_py.listen.places import places_of
-from nanomq_py.verify import check_files
+from nanomq_py.server import check_files
 from tests.certs import PASSWORD, Certs, Identity
 from tests.conformance.flows import closed_with, kept, take
 from tests.conftest import Process, StartBroker

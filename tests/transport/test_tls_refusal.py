@@ -11,7 +11,7 @@ import pytest
 
 from nanomq_py.config import ConfigError, parse
 from nanomq_py.core.tls import TLS_TAKES_CIPHERS
-from nanomq_py.verify import check_files
+from nanomq_py.server import check_files
 from tests import raw
 from tests.certs import Certs, Identity, identity
 from tests.conftest import Process, StartBroker

@@ -19,7 +19,7 @@ import pytest
 
 from nanomq_py import Broker, Config, ConfigError
 from nanomq_py.config.sections import Log, WebSocket
-from nanomq_py.run import logs, terminal
+from nanomq_py.run import log_file, log_lines, logs, terminal
 from tests.raw import Raw
 
 
@@ -42,14 +42,14 @@ class Lines(logging.Handler):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(logs.time, "monotonic", made.monotonic)
+    monkeypatch.setattr(log_lines.time, "monotonic", made.monotonic)
     return made
 
 
 @pytest.fixture
 def logger() -> tuple[logging.Logger, Lines]:
     made, lines = logging.Logger("made-up"), Lines()
-    made.addFilter(logs.Repeats())
+    made.addFilter(log_lines.Repeats())
     made.addHandler(lines)
     return made, lines
 
@@ -61,7 +61,7 @@ def test_line_that_repeats_is_written_once_and_counted(
     for number in range(100):
         log.warning("connection %d failed at 100%%", number)
     log.error("another\nwith %d lines", 2)
-    clock.now += logs.REPEAT_S
+    clock.now += log_lines.REPEAT_S
     log.warning("connection %d failed at 100%%", 100)
     log.warning("connection %d failed at 100%%", 101)
     assert lines.lines == [
@@ -75,12 +75,12 @@ def test_kinds_that_are_kept_are_bounded(
     clock: Clock, logger: tuple[logging.Logger, Lines]
 ) -> None:
     log, lines = logger
-    for number in range(2 * logs.MOST_KINDS):
+    for number in range(2 * log_lines.MOST_KINDS):
         log.warning(f"kind {number}")
-    assert len(lines.lines) == 2 * logs.MOST_KINDS
+    assert len(lines.lines) == 2 * log_lines.MOST_KINDS
     (repeats,) = log.filters
-    assert isinstance(repeats, logs.Repeats)
-    assert len(repeats._kinds) == logs.MOST_KINDS
+    assert isinstance(repeats, log_lines.Repeats)
+    assert len(repeats._kinds) == log_lines.MOST_KINDS
 
 
 def test_asyncios_lines_go_where_ours_go(
@@ -94,7 +94,7 @@ def test_asyncios_lines_go_where_ours_go(
     }
     try:
         for _ in range(2):  # a reload
-            logs.Change(Log()).commit()
+            logs.LogsChange(Log()).commit()
         for number in range(50):
             logging.getLogger("asyncio").error("made up %d", number)
         written = capsys.readouterr().err
@@ -109,7 +109,7 @@ def test_asyncios_lines_go_where_ours_go(
 
 def test_log_file_is_its_owners_also_after_a_new_one_is_begun(tmp_path: Path) -> None:
     config = Log(to=("file",), dir=str(tmp_path), file="x.log", rotation_size=1024)
-    handler = logs._file_handler(config)
+    handler = log_file.file_handler(config)
     try:
         for _ in range(3):
             handler.emit(logging.makeLogRecord({"msg": "x" * 1000}))
@@ -123,10 +123,10 @@ def test_log_file_is_its_owners_also_after_a_new_one_is_begun(tmp_path: Path) ->
 
 
 def file_handler(tmp_path: Path, **given: int) -> logging.Handler:
-    handler = logs._file_handler(
+    handler = log_file.file_handler(
         Log(to=("file",), dir=str(tmp_path), file="x.log", **given)
     )
-    handler.setFormatter(logs.Line())
+    handler.setFormatter(log_lines.Line())
     return handler
 
 
@@ -191,14 +191,16 @@ def test_file_that_somebody_cuts_short_goes_on(tmp_path: Path) -> None:
 
 
 def test_what_a_client_sends_steers_no_terminal_and_begins_no_line() -> None:
-    line = logs.Line().format(
+    line = log_lines.Line().format(
         record("client %s", "a\x1b[2J\r\n\x00\x7f\x85\u2028\u202egpj.\u2066\u200f\u061c")
     )
     assert line.endswith(
         r"client a\x1b[2J\r\n\x00\x7f\x85\u2028\u202egpj.\u2066\u200f\u061c"
     )
     assert line.isprintable()
-    assert logs.Line().format(record("client %s", "Käfer 茶 🙂")).endswith("Käfer 茶 🙂")
+    assert (
+        log_lines.Line().format(record("client %s", "Käfer 茶 🙂")).endswith("Käfer 茶 🙂")
+    )
 
 
 def test_traceback_has_lines_that_begin_like_no_record() -> None:
@@ -207,7 +209,7 @@ def test_traceback_has_lines_that_begin_like_no_record() -> None:
     except ValueError:
         made = record("failed")
         made.exc_info = sys.exc_info()
-    first, *rest = logs.Line().format(made).split("\n")
+    first, *rest = log_lines.Line().format(made).split("\n")
     assert first.endswith("failed")
     assert all(line.startswith("    ") and line.isprintable() for line in rest)
     assert any("forged" in line for line in rest)
@@ -282,7 +284,7 @@ def test_console_that_is_gone_is_no_traceback(capsys: pytest.CaptureFixture[str]
         def write(self, text: str) -> int:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    handler = logs._Console(Full())
+    handler = logs.ConsoleHandler(Full())
     for _ in range(100):
         handler.handle(record("lost"))
     assert capsys.readouterr().err == (
@@ -378,8 +380,8 @@ def read_until(fd: int, text: str) -> str:
 
 def test_console_whose_reader_stalls_is_not_waited_for() -> None:
     with pipe() as (reader, stream):
-        handler = logs._Console(stream)
-        handler.setFormatter(logs.Line())
+        handler = logs.ConsoleHandler(stream)
+        handler.setFormatter(log_lines.Line())
         began = time.monotonic()
         for number in range(2000):
             handler.handle(record(f"{number:01000}"))
@@ -421,7 +423,7 @@ def test_flush_of_a_console_is_bounded() -> None:
 
 def test_console_that_is_a_file_has_no_thread(tmp_path: Path) -> None:
     with (tmp_path / "out").open("w") as stream:
-        handler = logs._Console(stream)
+        handler = logs.ConsoleHandler(stream)
         handler.handle(record("here"))
         assert (tmp_path / "out").read_text() == "here\n"
         assert handler._outlet._writer is None
@@ -433,7 +435,7 @@ def test_syslog_that_does_not_read_is_not_waited_for(
     path = str(tmp_path / "log")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
         daemon.bind(path)
-        handler = logs._Syslog(path)
+        handler = logs.SyslogHandler(path)
         began = time.monotonic()
         for _ in range(3000):
             handler.handle(record("x" * 400))
@@ -461,7 +463,7 @@ def test_syslog_daemon_that_is_started_anew_is_found(tmp_path: Path) -> None:
     for number in range(2):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
             daemon.bind(str(path))
-            handler = handler or logs._Syslog(str(path))
+            handler = handler or logs.SyslogHandler(str(path))
             handler.handle(record(f"line {number}"))
             assert daemon.recv(100) == f"<15>line {number}\0".encode()
         path.unlink()

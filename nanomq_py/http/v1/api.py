@@ -9,18 +9,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from ipaddress import IPv6Address, ip_address
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import orjson
 from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.file import ConfFile
 from nanomq_py.core.records import ClientState, Snapshot, Stats
+from nanomq_py.http.errors import HttpError
 from nanomq_py.http.guard import Gate
+from nanomq_py.http.request import is_private, log_in, read_body
 from nanomq_py.http.v1.config import PemFiles, from_json, to_json
 from nanomq_py.http.v1.lists import (
     AT_ONCE,
@@ -29,13 +31,12 @@ from nanomq_py.http.v1.lists import (
     client_pieces,
     subscription_pieces,
 )
-from nanomq_py.http.v1.reply import Code, Refused, json_response
-from nanomq_py.kernel.reload import Change, Outcome, Prepare, audit
+from nanomq_py.http.v1.reply import Code, Refused, code_of, json_response
+from nanomq_py.kernel.part import Change, Part
+from nanomq_py.kernel.reload import Outcome, audit
 
 log = logging.getLogger("nanomq.http")
 
-MAX_BODY_BYTES = 1 << 20
-SKIP_BYTES = 64 << 10  # of the body of a stranger
 U64_MAX = (1 << 64) - 1
 
 
@@ -51,7 +52,7 @@ class Configurator(Protocol):
     """What the handlers call of a Reloader."""
 
     @property
-    def file(self) -> ConfFile: ...
+    def path(self) -> Path | None: ...
 
     @property
     def config(self) -> Config: ...
@@ -59,7 +60,7 @@ class Configurator(Protocol):
     async def reload(self, who: str) -> Outcome: ...
 
     async def change(
-        self, edit: Callable[[Config], Config], who: str, before: Prepare | None = None
+        self, edit: Callable[[Config], Config], who: str, before: Part | None = None
     ) -> Outcome: ...
 
 
@@ -166,21 +167,27 @@ async def get_config(api: Api, call: Call) -> Answer:
     return Answer(data)
 
 
-class _Files:
+class _PemChange(Change):
+    """The PEM files of a req 12, written already."""
+
+    def __init__(self, pem: PemFiles) -> None:
+        self._pem = pem
+
+    async def undo(self) -> None:
+        await asyncio.to_thread(self._pem.remove)
+
+
+class _Pem(Part):
     """The PEM files of a req 12, as a part of its change."""
+
+    name = "pem"
 
     def __init__(self, pem: PemFiles) -> None:
         self._pem = pem
 
     async def prepare(self, config: Config) -> Change:
         await asyncio.to_thread(self._pem.write)
-        return self
-
-    def commit(self) -> None:
-        """They are there already."""
-
-    async def undo(self) -> None:
-        self._pem.remove()
+        return _PemChange(self._pem)
 
 
 async def set_config(api: Api, call: Call) -> Answer:
@@ -188,16 +195,14 @@ async def set_config(api: Api, call: Call) -> Answer:
     if "data" not in call.fields:
         raise Refused(400, Code.MISSING_KEY_REQUEST_PARAMS, "data: missing")
     configurator = api.configurator
-    pem = PemFiles(configurator.file.path)
+    pem = PemFiles(configurator.path)
 
     def edit(config: Config) -> Config:
         return from_json(config, call.fields["data"], pem)
 
-    outcome = await _changed(
-        configurator.change(edit, call.who, before=_Files(pem).prepare)
-    )
+    outcome = await _changed(configurator.change(edit, call.who, before=_Pem(pem)))
     await asyncio.to_thread(pem.remove_old)
-    return Answer({**asdict(outcome), "saved": configurator.file.path is not None})
+    return Answer({**asdict(outcome), "saved": configurator.path is not None})
 
 
 T = TypeVar("T")
@@ -273,82 +278,45 @@ def parse(body: bytes, envelope: Envelope, who: str = "") -> Call:
     return Call(fields["req"], fields["seq"], fields, f"{who}, req {fields['req']}")
 
 
-async def _body(request: Request) -> bytes:
-    """Return the body, of 1 MiB at most, whatever its Content-Type says."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise Refused(400, Code.REQ_PARAM_ERROR, "the body is larger than 1 MiB")
-    return bytes(body)
+class V1:
+    """The dialect: one path, whose body says what is asked for."""
 
+    prefix = "/api/v1"
 
-def _is_private(request: Request) -> bool:
-    """Return whether the answer goes over TLS, or does not leave the machine."""
-    if request.url.scheme == "https":
-        return True
-    try:
-        address = ip_address(request.client.host if request.client else "")
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address
-    return address.is_loopback
+    def __init__(self, api: Api, gate: Gate) -> None:
+        self._api = api
+        self._gate = gate
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
+    def routes(self) -> list[BaseRoute]:
+        return [
+            Route(path, self._endpoint, methods=["GET", "POST"])
+            for path in (self.prefix, f"{self.prefix}/")
+        ]
 
-async def _login(request: Request, gate: Gate) -> str:
-    """Return who asks, from where. Raises Refused; the connection ends with the answer then.
+    def render(self, error: HttpError) -> Response:
+        return _rendered(Envelope(), error)
 
-    Others wait for the place of one that does not log in.
-    """
-    address, port = request.client or ("nowhere", 0)
-    state = request.scope.get("state", {})
-    note: Callable[[bool], None] = state.get("login", lambda good: None)
-    authorization = request.headers.get("authorization")
-    try:
-        name = await gate.admit(address, authorization, state.get("gone"))
-    except Refused as refused:
-        note(False)
-        refused.headers["Connection"] = "close"
-        await _skip(request)
-        raise
-    note(True)
-    return f"{name} from {address}:{port}"
-
-
-async def _skip(request: Request) -> None:
-    """Take a short body: where bytes are left, closing makes some peers lose the answer."""
-    if "expect" in request.headers:
-        return  # it sends none before it is told to
-    left = SKIP_BYTES
-    async for chunk in request.stream():
-        left -= len(chunk)
-        if left < 0:
-            return
-
-
-def make_endpoint(api: Api, gate: Gate) -> Callable[[Request], Any]:
-    """Return the handler of ``/api/v1``."""
-
-    turns = asyncio.Semaphore(AT_ONCE)
-
-    async def endpoint(request: Request) -> Response | ListAnswer:
+    async def _endpoint(self, request: Request) -> Response | ListAnswer:
         envelope = Envelope()
         try:
-            who = await _login(request, gate)
-            call = parse(await _body(request), envelope, who)
-            call = replace(call, private=_is_private(request))
-            answer = await HANDLERS[call.req](api, call)
-        except Refused as refused:
-            content = envelope.error(refused.code, refused.message)
-            return json_response(content, refused.status, refused.headers)
+            who = await log_in(request, self._gate)
+            call = parse(await read_body(request), envelope, who)
+            call = replace(call, private=is_private(request))
+            answer = await HANDLERS[call.req](self._api, call)
+        except HttpError as error:
+            return _rendered(envelope, error)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
         except Exception:
             log.exception("req %s failed", envelope.req)
             return json_response(envelope.error(Code.UNKNOWN_MISTAKE), 500)
+        return self._answered(call, answer)
+
+    def _answered(self, call: Call, answer: Answer) -> Response | ListAnswer:
         if answer.pieces is not None:
-            return ListAnswer(call.seq, call.req, api.broker.snapshot, answer.pieces, turns)
+            snapshot = self._api.broker.snapshot
+            return ListAnswer(call.seq, call.req, snapshot, answer.pieces, self._turns)
         content = {"code": Code.SUCCEED, "seq": call.seq, "rep": call.req}
         if answer.data is not None:
             content["data"] = answer.data
@@ -357,4 +325,7 @@ def make_endpoint(api: Api, gate: Gate) -> Callable[[Request], Any]:
             response.background = BackgroundTask(answer.then)
         return response
 
-    return endpoint
+
+def _rendered(envelope: Envelope, error: HttpError) -> Response:
+    content = envelope.error(code_of(error), error.message)
+    return json_response(content, error.status, error.headers)

@@ -1,4 +1,4 @@
-"""Result codes of the dialects, and answers as JSON."""
+"""Result codes of V1, its errors, and answers as JSON."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 from starlette.responses import Response
+
+from nanomq_py.http.errors import BadRequest, HttpError, Login, Throttled, Unauthorized
 
 
 class Code(IntEnum):
@@ -31,8 +33,8 @@ class Code(IntEnum):
     TOKEN_EXPIRED = 116
 
 
-class Refused(Exception):
-    """A request that is answered with an error."""
+class Refused(HttpError):
+    """A request that is answered with an error of V1's own."""
 
     def __init__(
         self,
@@ -41,11 +43,32 @@ class Refused(Exception):
         message: str = "",
         headers: dict[str, str] | None = None,
     ) -> None:
+        super().__init__(message or code.name, headers)
         self.status = status
         self.code = code
         self.message = message
-        self.headers = headers or {}
-        super().__init__(message or code.name)
+
+
+_LOGINS = {
+    Login.MISSING: Code.EMPTY_USERNAME_OR_PASSWORD,
+    Login.WRONG: Code.WRONG_USERNAME_OR_PASSWORD,
+    Login.EXPIRED: Code.TOKEN_EXPIRED,
+    Login.GONE: Code.UNKNOWN_MISTAKE,
+}
+
+
+def code_of(error: HttpError) -> Code:
+    """Return what V1 calls it."""
+    match error:
+        case Refused():
+            return error.code
+        case Unauthorized():
+            return _LOGINS[error.why]
+        case Throttled():
+            return Code.WRONG_USERNAME_OR_PASSWORD
+        case BadRequest():
+            return Code.REQ_PARAM_ERROR
+    return Code.UNKNOWN_MISTAKE
 
 
 def json_response(

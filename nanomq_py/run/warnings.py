@@ -1,4 +1,4 @@
-"""What must be right of a configuration beyond its own text: features, keys, certificates."""
+"""What is told of a configuration that can be used, and is not quite what was meant."""
 
 from __future__ import annotations
 
@@ -7,34 +7,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from nanomq_py.auth.acl import for_whom
-from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.entries import Faults
+from nanomq_py.config import Config
 from nanomq_py.config.reader import Reading
 from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD
 from nanomq_py.config.settings import is_secret
-from nanomq_py.http.guard import make_guard
-from nanomq_py.http.tls import load_server_tls
 from nanomq_py.listen.places import places_of
-from nanomq_py.listen.tls import load_tls
 from nanomq_py.run.folder import UnsafeError, judge
 
 log = logging.getLogger("nanomq")
-
-
-def refuse_unsupported(config: Config) -> None:
-    """Refuse what would be unsafe to leave out.
-
-    Raises   ConfigError
-    """
-    faults = Faults()
-    if config.auth_http.enable:
-        name = config.said.called("auth.http.enable")
-        faults.add(ConfigError(f"{name}: this version cannot enforce it yet; take it out"))
-    with faults.gathered():
-        if not _proves_users(config):
-            _refuse_rules_for_users(config)
-    faults.check()
 
 
 def tell_what_is_missing(config: Config) -> None:
@@ -63,43 +43,6 @@ def warn_of_proxies(config: Config) -> None:
                 " which balancers may",
                 config.said.called(f"listener.{place.name}.proxy_protocol"),
             )
-
-
-def _proves_users(config: Config) -> bool:
-    """Return whether a client can prove who it is: by a password, or by a certificate."""
-    return bool(config.users) or any(
-        place.has_tls and place.settings.cn_as_username for place in places_of(config)
-    )
-
-
-def _refuse_rules_for_users(config: Config) -> None:
-    """Refuse rules about users where there is no way to be one."""
-    for number, rule in enumerate(config.acl_rules, start=1):
-        named = for_whom(rule)
-        if named is not None:
-            raise ConfigError(
-                f"{rule.where or f'acl.rule.{number}'}: {named}: no client can prove its user"
-                " name here: expected users (auth.N.login and auth.N.password), or a TLS"
-                " listener with cn_as_username"
-            )
-
-
-def check_files(config: Config) -> None:
-    """Read what the configuration names, and look whether a broker could start with it.
-
-    Raises   ConfigError naming the keys
-    """
-    faults = Faults()
-    with faults.gathered():
-        for place in places_of(config):
-            if place.has_tls:
-                with faults.gathered():
-                    load_tls(config, place.settings)
-    with faults.gathered():
-        if config.http_server.enable:
-            make_guard(config.http_server)
-            load_server_tls(config)
-    faults.check()
 
 
 def exposed_files(reading: Reading) -> Iterator[str]:

@@ -1,0 +1,42 @@
+"""Configurations that are refused: what they ask for would be unsafe to leave out."""
+
+from __future__ import annotations
+
+from nanomq_py.auth.acl import for_whom
+from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.entries import Faults
+from nanomq_py.listen.places import places_of
+
+
+def refuse_unsupported(config: Config) -> None:
+    """Refuse what would be unsafe to leave out.
+
+    Raises   ConfigError
+    """
+    faults = Faults()
+    if config.auth_http.enable:
+        name = config.said.called("auth.http.enable")
+        faults.add(ConfigError(f"{name}: this version cannot enforce it yet; take it out"))
+    with faults.gathered():
+        if not _proves_users(config):
+            _refuse_rules_for_users(config)
+    faults.check()
+
+
+def _proves_users(config: Config) -> bool:
+    """Return whether a client can prove who it is: by a password, or by a certificate."""
+    return bool(config.users) or any(
+        place.has_tls and place.settings.cn_as_username for place in places_of(config)
+    )
+
+
+def _refuse_rules_for_users(config: Config) -> None:
+    """Refuse rules about users where there is no way to be one."""
+    for number, rule in enumerate(config.acl_rules, start=1):
+        named = for_whom(rule)
+        if named is not None:
+            raise ConfigError(
+                f"{rule.where or f'acl.rule.{number}'}: {named}: no client can prove its user"
+                " name here: expected users (auth.N.login and auth.N.password), or a TLS"
+                " listener with cn_as_username"
+            )

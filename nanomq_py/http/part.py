@@ -1,0 +1,176 @@
+"""The HTTP server of a process, which a reload moves to another address, or switches off.
+
+What it needs is imported when it is first switched on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD
+from nanomq_py.http.guard import Gate, Guard
+from nanomq_py.http.terms import Terms, cannot_serve, http_address
+from nanomq_py.kernel.part import Change, Part
+from nanomq_py.listen.sockets import bind_tcp
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from nanomq_py.http.serving import Serving
+
+log = logging.getLogger("nanomq")
+
+STOP_WITHIN_S = 0.5
+
+
+class HttpChange(Change):
+    """Other terms, and another socket where the address is another."""
+
+    def __init__(self, http: Http, config: Config) -> None:
+        self._http = http
+        self._config = config
+        self._old = http.terms
+        self._terms: Terms | None = None
+        self._sock: socket.socket | None = None
+
+    @property
+    def renewed(self) -> list[str]:
+        """Keys whose file has another content now."""
+        if self._old is None or self._terms is None:
+            return []
+        return self._terms.renewed(self._old)
+
+    async def prepare(self) -> None:
+        """Read keys and bind. Raises ConfigError, and nothing has changed."""
+        self._terms = await asyncio.to_thread(Terms.load, self._config)
+        address = http_address(self._config)
+        if address is None or address == self._http.address:
+            return
+        host, port = address
+        try:
+            if self._old is None:  # nobody waits yet, and the heap of a thread takes more
+                self._http.load(self._terms.guard)
+            else:
+                await asyncio.to_thread(self._http.load, self._terms.guard)
+        except (OSError, ImportError) as fault:
+            raise cannot_serve(fault) from None
+        serving = self._http.serving
+        leaving = [] if serving is None else [serving.sock]
+        try:
+            self._sock = await bind_tcp(host, port, leaving, only_ipv6=False)
+        except OSError as fault:
+            key = "port" if fault.errno else "host"  # names that are not known have none
+            value = port if fault.errno else repr(host)
+            raise ConfigError(
+                f"http_server.{key}={value}: cannot listen on {host}: {fault.strerror}"
+            ) from None
+
+    def commit(self) -> None:
+        """Serve there, by that guard; answers under way still go out."""
+        assert self._terms is not None
+        self._http.use(self._terms, http_address(self._config), self._sock)
+        self._http.warn_of_default(self._config)
+
+    async def undo(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+
+
+class Http(Part):
+    """The HTTP server: on one address, or switched off."""
+
+    name = "http"
+
+    def __init__(self, make_app: Callable[[Gate], ASGIApp]) -> None:
+        """Make it switched off. ``make_app`` is called when it is first switched on."""
+        self.serving: Serving | None = None
+        self.address: tuple[str, int] | None = None
+        self.terms: Terms | None = None  # in force
+        self._make_app = make_app
+        self._app: ASGIApp | None = None
+        self._gate: Gate | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._warned = False
+
+    @property
+    def port(self) -> int | None:
+        """The port in use."""
+        return None if self.serving is None else int(self.serving.sock.getsockname()[1])
+
+    def load(self, guard: Guard) -> None:
+        """Load what serving needs, which takes descriptors. Raises OSError, ImportError."""
+        from nanomq_py.http.serving import config_of
+
+        if self._app is None:
+            self._gate = Gate(guard)
+            self._app = self._make_app(self._gate)
+        config_of(self._app)
+
+    async def prepare(self, config: Config) -> HttpChange:
+        change = HttpChange(self, config)
+        await change.prepare()
+        return change
+
+    def use(
+        self,
+        terms: Terms,
+        address: tuple[str, int] | None,
+        sock: socket.socket | None,
+    ) -> None:
+        """Follow a change: ``sock`` is for a new address."""
+        self.terms = terms
+        if self._gate is not None:
+            self._gate.guard = terms.guard
+        if address == self.address:
+            if self.serving is not None:
+                self.serving.use(terms)
+            return
+        self.address = address
+        old, self.serving = self.serving, None
+        if sock is not None:
+            self.serving = self._serve(sock, terms)
+        if old is not None:
+            old.leave()
+            self._leaving.add(old.task)
+            old.task.add_done_callback(self._leaving.discard)
+
+    def _serve(self, sock: socket.socket, terms: Terms) -> Serving:
+        from nanomq_py.http.serving import Serving
+
+        assert self._app is not None
+        return Serving(self._app, sock, terms)
+
+    def warn_of_default(self, config: Config) -> None:
+        """Warn of the default password, once until there is another."""
+        http = config.http_server
+        default = http.enable and http.password == DEFAULT_HTTP_PASSWORD
+        if default and not self._warned:
+            log.warning(
+                "http_server.password is the default; set another before others can reach it"
+            )
+        self._warned = default
+
+    async def start(self) -> None:
+        """Return when requests are answered. Raises ConfigError when they will not be."""
+        if self.serving is not None:
+            await self.serving.started()
+
+    def leave(self) -> None:
+        """Take no more requests; answers under way still go out."""
+        if self.serving is not None:
+            self.serving.leave()
+
+    async def stop(self) -> None:
+        """Return when all have left; cut them after half a second."""
+        tasks = set(self._leaving)
+        if self.serving is not None:
+            tasks.add(self.serving.task)
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=STOP_WITHIN_S)
+            for task in late:
+                task.cancel()

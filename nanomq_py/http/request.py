@@ -1,0 +1,69 @@
+"""What every dialect does with a request first: who asks, and what is in its body."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+
+from starlette.requests import Request
+
+from nanomq_py.http.errors import BadRequest, HttpError
+from nanomq_py.http.guard import Gate
+
+MAX_BODY_BYTES = 1 << 20
+SKIP_BYTES = 64 << 10  # of the body of a stranger
+
+
+async def log_in(request: Request, gate: Gate) -> str:
+    """Return who asks, from where.
+
+    Raises   HttpError; the connection ends with the answer then: others wait for the place of
+             one that does not log in
+    """
+    address, port = request.client or ("nowhere", 0)
+    state = request.scope.get("state", {})
+    note: Callable[[bool], None] = state.get("login", lambda good: None)
+    authorization = request.headers.get("authorization")
+    try:
+        name = await gate.admit(address, authorization, state.get("gone"))
+    except HttpError as error:
+        note(False)
+        error.headers["Connection"] = "close"
+        await _skip(request)
+        raise
+    note(True)
+    return f"{name} from {address}:{port}"
+
+
+async def _skip(request: Request) -> None:
+    """Take a short body: where bytes are left, closing makes some peers lose the answer."""
+    if "expect" in request.headers:
+        return  # it sends none before it is told to
+    left = SKIP_BYTES
+    async for chunk in request.stream():
+        left -= len(chunk)
+        if left < 0:
+            return
+
+
+async def read_body(request: Request) -> bytes:
+    """Return the body, of 1 MiB at most, whatever its Content-Type says. Raises BadRequest."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise BadRequest("the body is larger than 1 MiB")
+    return bytes(body)
+
+
+def is_private(request: Request) -> bool:
+    """Return whether the answer goes over TLS, or does not leave the machine."""
+    if request.url.scheme == "https":
+        return True
+    try:
+        address = ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return False
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or address
+    return address.is_loopback

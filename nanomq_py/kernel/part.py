@@ -1,0 +1,73 @@
+"""A part of the process, and a change of it on its way to another configuration.
+
+::
+
+    prepare ──> commit ──> settle        renewed says which files it has read anew
+       └─────────┴──> undo
+
+A part is anything that follows the configuration: the listeners, the log, the HTTP server.
+What a method does not need it leaves as it is here: nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from nanomq_py.config import Config
+
+# What hears of an event of the core, by the event's class.
+Hears = Mapping[type[Any], Callable[[Any], None]]
+
+
+class Change:
+    """What one part has prepared, and is not in force yet."""
+
+    @property
+    def renewed(self) -> Sequence[str]:
+        """Keys whose file has another content now."""
+        return ()
+
+    def commit(self) -> None:
+        """Put it in force. Raises ConfigError or CoreError only before it has begun to."""
+
+    async def undo(self) -> None:
+        """Leave everything as it was, whether commit was tried or not."""
+
+    async def settle(self) -> None:
+        """Do what else follows from it, now that all is in force: it may take long.
+
+        It cannot fail.
+        """
+
+
+class Part:
+    """A part of the process.
+
+    Threads  belongs to the event loop
+    """
+
+    name = ""
+
+    @property
+    def hears(self) -> Hears:
+        """The events of the core that concern this part, and what it does with them."""
+        return {}
+
+    async def prepare(self, config: Config) -> Change | None:
+        """Do all that can fail on the way to that configuration.
+
+        The first call is for the configuration to begin with.
+
+        Raises   ConfigError, and nothing has changed
+        """
+        return None
+
+    async def start(self) -> None:
+        """Return when it serves, after its first change. Raises ConfigError."""
+
+    def leave(self) -> None:
+        """Begin nothing new: the end comes. It may be called again."""
+
+    async def stop(self) -> None:
+        """End, after :meth:`leave`; also what was not started."""

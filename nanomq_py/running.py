@@ -1,0 +1,143 @@
+"""A core that runs, and the parts that stand on it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Iterable
+
+from nanomq_py.auth.access import Access
+from nanomq_py.auth.enhanced import Method
+from nanomq_py.auth.logins import Logins
+from nanomq_py.auth.rights import judge_those_before, must_ask
+from nanomq_py.config import Config
+from nanomq_py.core import binding
+from nanomq_py.core.options import core_options, task_threads
+from nanomq_py.core.process import set_task_threads
+from nanomq_py.core.records import CoreOptions, DroppedEvent, LogEvent
+from nanomq_py.core.settling import Settling
+from nanomq_py.kernel.part import Change, Hears, Part
+from nanomq_py.kernel.parts import Parts
+from nanomq_py.listen.inherited import Inherited
+from nanomq_py.listen.listeners import Listeners
+from nanomq_py.metrics.sys_topics import SysTopics
+from nanomq_py.taps import Taps
+
+log = logging.getLogger("nanomq")
+
+
+class _OptionsChange(Change):
+    """Other options of the core."""
+
+    def __init__(self, options: _Options, new: CoreOptions) -> None:
+        self._options = options
+        self._old = options.in_force
+        self._new = new
+
+    def commit(self) -> None:
+        self._options.use(self._new)
+
+    async def undo(self) -> None:
+        self._options.use(self._old)
+
+
+class _Options(Part):
+    """The options of the core, which was made with those to begin with."""
+
+    name = "options"
+
+    def __init__(self, core: binding.Core, in_force: CoreOptions) -> None:
+        self._core = core
+        self.in_force = in_force
+
+    async def prepare(self, config: Config) -> Change | None:
+        new = core_options(config)
+        return None if new == self.in_force else _OptionsChange(self, new)
+
+    def use(self, options: CoreOptions) -> None:
+        """Put them in force. Raises CoreError; then they are as they were."""
+        self._core.set_options(options)
+        self.in_force = options
+
+
+class Running:
+    """A core and the parts that stand on it, from its start to its end."""
+
+    def __init__(
+        self, config: Config, methods: Iterable[Method], inherited: Inherited | None
+    ) -> None:
+        """Make them. What the core kept in a process before is judged by its rules next."""
+        set_task_threads(task_threads(config))
+        options = core_options(config)
+        self.core = core = binding.Core(options)
+        self.settling = settling = Settling()
+        access = Access(core, settling, config)
+        self.listeners = Listeners(core, settling, must_ask, inherited)
+        self.logins = Logins(core, settling, self.listeners, methods)
+        self.taps = Taps(core)
+        # Who comes in is asked for the new users, so these are in force before listeners.
+        self.parts = Parts(
+            [
+                _Options(core, options),
+                self.logins,
+                self.listeners,
+                access,
+                SysTopics(core),
+                self.taps,
+            ]
+        )
+        self._hears: Hears = {
+            **self.parts.hears,
+            DroppedEvent: _tell_of_loss,
+            LogEvent: _log_line,
+        }
+        asyncio.get_running_loop().add_reader(core.event_fd, self._drain)
+
+    def _drain(self) -> None:
+        # One batch a call: the loop calls again while more waits, others get their turn.
+        for event in self.core.events():
+            self._hears[type(event)](event)
+
+    def restore(self, state: binding.Buffer, config: Config) -> None:
+        """Take over retained messages and sessions. Blocks; what fails is logged."""
+        try:
+            count = self.core.restore(state)
+        except binding.CoreError as fault:
+            log.error("sessions of the process before are lost: %s", fault)
+            return
+        log.info("%d sessions of the process before go on", count)
+        with contextlib.suppress(binding.CoreError):
+            judge_those_before(self.core, config)
+
+    async def stop(self, timeout_ms: int, state: int | None) -> None:
+        """Tell every client, send what is queued, save into ``state``, and free everything."""
+        self.parts.leave()
+        await asyncio.to_thread(self.core.shutdown, timeout_ms)
+        await self.settling.ended()
+        self._drain()
+        if state is not None:
+            await asyncio.to_thread(self._save, state)
+        asyncio.get_running_loop().remove_reader(self.core.event_fd)
+        await self.parts.stop()
+        self.core.close()
+
+    def _save(self, fd: int) -> None:
+        try:
+            self.core.save(fd)
+        except binding.CoreError as fault:
+            log.error("sessions are lost at this restart: %s", fault)
+            os.ftruncate(fd, 0)
+
+
+def _tell_of_loss(event: DroppedEvent) -> None:
+    log.warning(
+        "client %r: its queue is full, %d messages are lost so far",
+        event.client_id,
+        event.count,
+    )
+
+
+def _log_line(event: LogEvent) -> None:
+    log.log(event.level, event.line)
