@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nanomq_py.config.family import sections_of
 from nanomq_py.config.key import keys_of
 from nanomq_py.config.missing import FEATURES
-from nanomq_py.config.model import SECTIONS, Config
+from nanomq_py.config.model import Config
 from nanomq_py.config.sections import (
     Bridge,
     BridgeSubscription,
@@ -21,7 +22,7 @@ from nanomq_py.config.sections import (
     Listener,
     User,
 )
-from nanomq_py.config.shipped import TITLES, shipped
+from nanomq_py.config.shipped import shipped
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -112,8 +113,8 @@ def table(title: str, section: type[Any], prefix: str) -> Iterator[str]:
 
 def page() -> str:
     parts = [INTRODUCTION, *table("", Config, "")]
-    for section, prefix in SECTIONS.items():
-        parts += table(TITLES[section], type(getattr(Config(), section)), prefix)
+    for _, section in sections_of(Config):
+        parts += table(section.title, section.kind, f"{section.prefix}.")
     parts += table(
         "HTTP authentication requests: REQ is auth_req, super_req or acl_req",
         HttpAuthRequest,

@@ -13,24 +13,18 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from nanomq_py.config import flat, nested
 from nanomq_py.config.entries import ConfigError, Entry, Faults, TooManyError
 from nanomq_py.config.families import build, known_names
-from nanomq_py.config.key import keys_of
-from nanomq_py.config.model import SECTIONS, Config
+from nanomq_py.config.family import declared_names
+from nanomq_py.config.model import Config
 from nanomq_py.config.names import entries_of
 from nanomq_py.config.older import is_known, renamed
-from nanomq_py.config.sections import (
-    Bridge,
-    BridgeSubscription,
-    HttpAuthRequest,
-    Listener,
-    User,
-)
 
 MAX_FILE_BYTES = 16 << 20
 MOST_INCLUDES = 16  # one in another
@@ -133,25 +127,18 @@ def is_nested(text: str) -> bool:
 
 def _is_flat_text(name: str) -> bool:
     """Return whether a flat line of that name may have any text, such as JSON, as its value."""
-    return _RULES.fullmatch(name) is not None or is_known(name) or _takes_any_text(name)
-
-
-def _takes_any_text(name: str) -> bool:
-    """Return whether a flat name has a text as its value."""
-    sections: list[tuple[str, type[Any]]] = [("", Config)]
-    sections += [(prefix, type(getattr(Config(), s))) for s, prefix in SECTIONS.items()]
-    for family in (User, Bridge, BridgeSubscription, Listener, HttpAuthRequest):
-        tail = re.sub(r"^(?:auth\.\d+|listener\.[^.]+|auth\.http\.\w+)\.", "", name)
-        tail = re.sub(r"^bridge\.mqtt\.[^.]+\.(?:subscription\.\d+\.)?", "", tail)
-        if tail != name and any(
-            key.name == tail and key.kind.json is str for _, key in keys_of(family)
-        ):
-            return True
-    return any(
-        prefix + key.name == name and key.kind.json is str
-        for prefix, section in sections
-        for _, key in keys_of(section)
+    return (
+        _RULES.fullmatch(name) is not None
+        or is_known(name)
+        or _of_any_text().fullmatch(name) is not None
     )
+
+
+@cache
+def _of_any_text() -> re.Pattern[str]:
+    """Match the flat names that have a text as their value."""
+    names = declared_names(Config)
+    return re.compile("|".join(n.pattern for n in names if n.key.kind.json is str))
 
 
 @dataclass(frozen=True)
