@@ -67,6 +67,7 @@ cross: build/cross # the C core for both Arms and for musl, as strict as lint, a
 	done
 
 fuzz: build/test # each target for FUZZ_S seconds, two at a time
+	$(PY) -m tests.fuzz.conf --seconds $(FUZZ_S)
 	$(PY) -m tests.fuzz.run --seconds $(FUZZ_S)
 
 machine: build/test # ten minutes of clients against a model, each round from a seed of its own

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nanomq_py.config.family import sections_of
+from nanomq_py.config.family import Sections, sections_of
 from nanomq_py.config.key import keys_of
 from nanomq_py.config.missing import FEATURES
 from nanomq_py.config.model import Config
@@ -111,9 +111,9 @@ def table(title: str, section: type[Any], prefix: str) -> Iterator[str]:
     yield ""
 
 
-def page() -> str:
+def page(brought: Sections = ()) -> str:
     parts = [INTRODUCTION, *table("", Config, "")]
-    for _, section in sections_of(Config):
+    for section in (*(part for _, part in sections_of(Config)), *brought):
         parts += table(section.title, section.kind, f"{section.prefix}.")
     parts += table(
         "HTTP authentication requests: REQ is auth_req, super_req or acl_req",

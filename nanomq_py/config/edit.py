@@ -83,7 +83,9 @@ def edited(reading: Reading, config: Config, source: str, folder: Path | None) -
         text = flat.edit(
             reading.text, {called.get(name, name): text for name, text in changes.items()}
         )
-    made = read(text, source, folder=folder, overrides=reading.overrides)
+    made = read(
+        text, source, folder=folder, overrides=reading.overrides, brought=reading.brought
+    )
     for difference in differences(config, made.config):
         override = reading.overrides.get(difference.name)
         why = f"{override.where} says otherwise" if override else "the file cannot hold it"

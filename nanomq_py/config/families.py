@@ -24,8 +24,10 @@ from nanomq_py.config.entries import (
 )
 from nanomq_py.config.family import (
     BadMember,
+    Brought,
     Family,
-    declared_names,
+    Sections,
+    all_names,
     families_of,
     join,
     sections_of,
@@ -138,19 +140,26 @@ def _called(at: str, entry: Entry) -> str:
 
 
 @cache
-def known_names() -> tuple[str, ...]:
+def known_names(brought: Sections = ()) -> tuple[str, ...]:
     """Return every flat name that is one key."""
-    return tuple(name.shown for name in declared_names(Config) if name.is_one)
+    return tuple(name.shown for name in all_names(Config, brought) if name.is_one)
 
 
-def build(given: Mapping[str, Entry], faults: Faults) -> Config:
-    """Return the configuration. Raises ConfigError of all faults, or of the first many."""
+def build(given: Mapping[str, Entry], faults: Faults, brought: Sections = ()) -> Config:
+    """Return the configuration. Raises ConfigError of all faults, or of the first many.
+
+    brought  the sections of parts; a key is unknown when none of them takes it either
+    """
     in_it = in_force(given, faults)
-    _refuse_strangers(in_it, faults)
+    _refuse_strangers(in_it, faults, brought)
     entries = Entries(in_it, faults)
     missing = tuple(sorted(missing_of(in_it), key=lambda found: line_of(str(found))))
     names = {entry.name: entry.written for entry in in_it.values() if entry.written}
     values = _values(entries, "", Config)
+    values["brought"] = tuple(
+        Brought(part, part.kind(**_values(entries, part.prefix, part.kind)))
+        for part in brought
+    )
     ignored = []
     for entry in entries.by_name.values():
         if is_any_switch(entry.name):
@@ -158,16 +167,16 @@ def build(given: Mapping[str, Entry], faults: Faults) -> Config:
         if is_known(entry.name):
             ignored.append(entry.called)
         elif not faults.enough:
-            faults.add(_unknown(entry))
+            faults.add(_unknown(entry, brought))
     faults.check()
     said = Said(names=names, missing=missing, ignored=tuple(ignored))
     return Config(**values, said=said)
 
 
 @cache
-def _of_families() -> re.Pattern[str]:
+def _of_families(brought: Sections) -> re.Pattern[str]:
     """Match the names of families, and some that are nobody's."""
-    numbered = {n.pattern for n in declared_names(Config) if not n.is_one}
+    numbered = {n.pattern for n in all_names(Config, brought) if not n.is_one}
     named = [
         rf"{re.escape(family.prefix)}\.(?:{family.index.pattern})\..+"
         for _, family in families_of(Config)
@@ -176,23 +185,25 @@ def _of_families() -> re.Pattern[str]:
     return re.compile("|".join([*sorted(numbered), *named]))
 
 
-def _refuse_strangers(given: Mapping[str, Entry], faults: Faults) -> None:
+def _refuse_strangers(
+    given: Mapping[str, Entry], faults: Faults, brought: Sections
+) -> None:
     """Raise ConfigError where so many keys are unknown that this is no configuration."""
-    names = set(known_names())
+    names = set(known_names(brought))
     strangers = []
     for entry in given.values():
-        if entry.name in names or _of_families().fullmatch(entry.name) is not None:
+        if entry.name in names or _of_families(brought).fullmatch(entry.name) is not None:
             continue
         if is_any_switch(entry.name) or is_known(entry.name):
             continue
         strangers.append(entry)
         if len(strangers) > MOST_FAULTS:
             for stranger in strangers:
-                faults.add(_unknown(stranger))
+                faults.add(_unknown(stranger, brought))
             faults.check()
 
 
-def _unknown(entry: Entry) -> ConfigError:
-    near = difflib.get_close_matches(entry.name[:100], known_names(), n=1)
+def _unknown(entry: Entry, brought: Sections) -> ConfigError:
+    near = difflib.get_close_matches(entry.name[:100], known_names(brought), n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
     return ConfigError(f"{entry.where}: {entry.called[:200]}: unknown key{meant}")

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 import orjson
@@ -70,6 +70,17 @@ def section(
     """Declare a field that holds a section. ``default`` makes one that nobody has given."""
     declared = Section(prefix, kind, title, alike)
     return field(default_factory=default or kind, metadata={"section": declared})
+
+
+class Brought(NamedTuple):
+    """A section that a part of the process brings, with its values."""
+
+    section: Section
+    values: Any
+
+
+# What parts bring, besides the keys of Config.
+Sections = tuple[Section, ...]
 
 
 def sections_of(kind: type[Any]) -> Iterator[tuple[Field[Any], Section]]:
@@ -232,6 +243,13 @@ def declared_names(
             yield Name(at, called, group.line, is_one=False)
         else:
             yield from declared_names(group.member, at, called, is_one=False)
+
+
+def all_names(kind: type[Any], brought: Sections = ()) -> Iterator[Name]:
+    """Yield the names of a dataclass, and those of the sections that parts bring."""
+    yield from declared_names(kind)
+    for part in brought:
+        yield from declared_names(part.kind, re.escape(part.prefix), part.shown)
 
 
 def _below(prefix: str, pattern: str) -> str:

@@ -7,9 +7,17 @@ are views of these dataclasses. Sections are in ``sections.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from nanomq_py.config.entries import Said
-from nanomq_py.config.family import NAME, NUMBER, family, section, sections_of
+from nanomq_py.config.family import (
+    NAME,
+    NUMBER,
+    Brought,
+    family,
+    section,
+    sections_of,
+)
 from nanomq_py.config.key import Applies, Checked, key
 from nanomq_py.config.sections import (
     RULE_LINE,
@@ -40,6 +48,7 @@ from nanomq_py.config.units import (
     Whole,
 )
 
+S = TypeVar("S")
 MOST_PACKET_BYTES = 268_435_460  # that a packet can have
 
 
@@ -462,8 +471,17 @@ class Config(Checked):
         elsewhere=URL_ELSEWHERE,
     )
     bridges: tuple[Bridge, ...] = family("bridge.mqtt", Bridge, NAME)
+    # Sections that parts have brought, with their values.
+    brought: tuple[Brought, ...] = ()
     # What the file says besides; nothing of it is a value.
     said: Said = field(default_factory=Said, compare=False, repr=False)
+
+    def of_part(self, kind: type[S]) -> S:
+        """Return the values of a section that a part has brought: one of that dataclass."""
+        for part, values in self.brought:
+            if part.kind is kind and isinstance(values, kind):
+                return values
+        return kind()
 
 
 # Sections of Config with their prefix in the file.

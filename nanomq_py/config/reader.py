@@ -21,7 +21,7 @@ from typing import BinaryIO
 from nanomq_py.config import flat, nested
 from nanomq_py.config.entries import ConfigError, Entry, Faults, TooManyError
 from nanomq_py.config.families import build, known_names
-from nanomq_py.config.family import declared_names
+from nanomq_py.config.family import Sections, all_names
 from nanomq_py.config.model import Config
 from nanomq_py.config.names import entries_of
 from nanomq_py.config.older import is_known, renamed
@@ -115,29 +115,31 @@ def _includer(folder: Path, above: tuple[Path, ...], files: count[int]) -> neste
     return include
 
 
-def is_nested(text: str) -> bool:
+def is_nested(text: str, brought: Sections = ()) -> bool:
     """Return whether the text has the nested form; one that could be either is flat."""
     if _NESTED.search(text) is not None:
         return True
     return any(
-        _SECTION.fullmatch(name) is not None if sign == "{" else not _is_flat_text(name)
+        _SECTION.fullmatch(name) is not None
+        if sign == "{"
+        else not _is_flat_text(name, brought)
         for name, sign in set(_OPENS.findall(text))
     )
 
 
-def _is_flat_text(name: str) -> bool:
+def _is_flat_text(name: str, brought: Sections) -> bool:
     """Return whether a flat line of that name may have any text, such as JSON, as its value."""
     return (
         _RULES.fullmatch(name) is not None
         or is_known(name)
-        or _of_any_text().fullmatch(name) is not None
+        or _of_any_text(brought).fullmatch(name) is not None
     )
 
 
 @cache
-def _of_any_text() -> re.Pattern[str]:
+def _of_any_text(brought: Sections) -> re.Pattern[str]:
     """Match the flat names that have a text as their value."""
-    names = declared_names(Config)
+    names = all_names(Config, brought)
     return re.compile("|".join(n.pattern for n in names if n.key.kind.json is str))
 
 
@@ -150,6 +152,7 @@ class Reading:
     nested: bool = False  # which form it has
     entries: Mapping[str, Entry] = field(default_factory=dict)
     overrides: Mapping[str, Entry] = field(default_factory=dict)
+    brought: Sections = ()  # by parts, besides the keys of Config
 
 
 def read(
@@ -158,18 +161,20 @@ def read(
     *,
     folder: Path | None = None,
     overrides: Mapping[str, Entry] = {},
+    brought: Sections = (),
 ) -> Reading:
     """Return what the text says, with ``overrides`` in the place of its own entries.
 
     source  names the text in errors
     folder  where included files are looked for
+    brought the sections of parts, which are read as those of Config are
     Raises  ConfigError
     """
     if "\x00" in text:
         raise ConfigError(f"{source}: holds a zero byte: expected a text file")
     # A byte order mark becomes a space: places in the text stay what they are.
     plain = " " + text[1:] if text.startswith("\ufeff") else text
-    nests = is_nested(plain)
+    nests = is_nested(plain, brought)
     faults = Faults()
     try:
         if nests:
@@ -181,8 +186,8 @@ def read(
     except RecursionError:
         raise ConfigError(f"{source}: sections in too many others") from None
     entries = renamed(given, faults, once=not nests)
-    config = build({**entries, **overrides}, faults)
-    return Reading(config, text, nests, entries, overrides)
+    config = build({**entries, **overrides}, faults, brought)
+    return Reading(config, text, nests, entries, overrides, brought)
 
 
 def parse(text: str, source: str) -> Config:
@@ -193,13 +198,13 @@ def parse(text: str, source: str) -> Config:
     return read(text, source).config
 
 
-def from_texts(texts: Mapping[str, str], source: str) -> Config:
+def from_texts(texts: Mapping[str, str], source: str, brought: Sections = ()) -> Config:
     """Return the configuration of these flat names. Raises ConfigError.
 
     source  names the texts in errors
     """
     entries = {name: Entry(name, text, source) for name, text in texts.items()}
-    return build(entries, Faults())
+    return build(entries, Faults(), brought)
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Entry]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from nanomq_py.config.family import (
     Family,
-    declared_names,
+    Sections,
+    all_names,
     families_of,
     join,
     sections_of,
@@ -22,12 +23,12 @@ HIDDEN = "(hidden)"
 
 
 @cache
-def _secrets() -> re.Pattern[str]:
-    names = (name.pattern for name in declared_names(Config) if name.key.secret)
+def _secrets(brought: Sections) -> re.Pattern[str]:
+    names = (name.pattern for name in all_names(Config, brought) if name.key.secret)
     return re.compile("|".join(names))
 
 
-def is_secret(name: str) -> bool:
+def is_secret(name: str, brought: Sections = ()) -> bool:
     """Return whether the value of a flat name is never to be shown.
 
     >>> is_secret("auth.12.password"), is_secret("auth.12.login")
@@ -35,7 +36,7 @@ def is_secret(name: str) -> bool:
     >>> is_secret("web.hook.headers.Authorization")
     True
     """
-    return _secrets().fullmatch(name) is not None
+    return _secrets(brought).fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,9 @@ def settings_of(config: Config) -> dict[str, Setting]:
         part = getattr(config, declared.name)
         settings.update(_keys(section.prefix, part, is_sparse=False))
     settings.update(_families("", config))
+    for section, values in config.brought:
+        settings.update(_keys(section.prefix, values, is_sparse=False))
+        settings.update(_families(section.prefix, values))
     return settings
 
 

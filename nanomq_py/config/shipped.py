@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from nanomq_py.config.family import sections_of
+from nanomq_py.config.family import Sections, sections_of
 from nanomq_py.config.key import Applies, keys_of
 from nanomq_py.config.model import Config
 
@@ -51,15 +51,15 @@ def _keys(prefix: str, section: type[Any]) -> Iterator[str]:
         yield f"{mark}{prefix}{key.name}={key.kind.render(declared.default)}"
 
 
-def _lines() -> Iterator[str]:
+def _lines(brought: Sections) -> Iterator[str]:
     yield _INTRODUCTION.rstrip()
     yield from _keys("", Config)
-    for _, section in sections_of(Config):
+    for section in (*(part for _, part in sections_of(Config)), *brought):
         yield f"\n# --- {section.title}"
         yield from _keys(f"{section.prefix}.", section.kind)
     yield _FAMILIES.rstrip()
 
 
-def shipped() -> str:
-    """Return the text of the file."""
-    return "\n".join(_lines()) + "\n"
+def shipped(brought: Sections = ()) -> str:
+    """Return the text of the file, with the sections of parts."""
+    return "\n".join(_lines(brought)) + "\n"
