@@ -36,9 +36,9 @@ NESTED = ["mqtt", "system", "listeners.tcp", "listeners.ssl.b", "auth.password",
           "include", "auth_http", "authorization.sources", "nodes"]  # fmt: skip
 VALUES = ["1", "true", "off", "", "a,b", "nmq-tcp://h:1", "http://u:p@h",
           '{"permit":"deny"}',
-          '{"permit":"allow","topics":["a#"]}', '{"action":"x"}', "[", "{", "}", "]", '"', '"""',
-          "10MB",
-          "5s", "h:1", "\\u0001", "${x}", "[{topic = x, qos = 1}]"]  # fmt: skip
+          '{"permit":"allow","topics":["a#"]}', '{"action":"x"}', "[", "{", "}", "]",
+          '"', '"""',
+          "10MB", "5s", "h:1", "\\u0001", "${x}", "[{topic = x, qos = 1}]"]  # fmt: skip
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NAME = st.sampled_from([*NAMES, *NESTED]) | ANY
 VALUE = st.sampled_from(VALUES) | ANY
