@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nanomq_py.config.family import Sections, sections_of
 from nanomq_py.config.key import keys_of
 from nanomq_py.config.missing import FEATURES
-from nanomq_py.config.model import SECTIONS, Config
+from nanomq_py.config.model import Config
 from nanomq_py.config.sections import (
     Bridge,
     BridgeSubscription,
@@ -21,7 +22,7 @@ from nanomq_py.config.sections import (
     Listener,
     User,
 )
-from nanomq_py.config.shipped import TITLES, shipped
+from nanomq_py.config.shipped import shipped
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -110,10 +111,10 @@ def table(title: str, section: type[Any], prefix: str) -> Iterator[str]:
     yield ""
 
 
-def page() -> str:
+def page(brought: Sections = ()) -> str:
     parts = [INTRODUCTION, *table("", Config, "")]
-    for section, prefix in SECTIONS.items():
-        parts += table(TITLES[section], type(getattr(Config(), section)), prefix)
+    for section in (*(part for _, part in sections_of(Config)), *brought):
+        parts += table(section.title, section.kind, f"{section.prefix}.")
     parts += table(
         "HTTP authentication requests: REQ is auth_req, super_req or acl_req",
         HttpAuthRequest,

@@ -11,7 +11,7 @@ from nanomq_py.config.entries import ConfigError, Entry
 from nanomq_py.config.model import Config
 from nanomq_py.config.nested import quoted
 from nanomq_py.config.reader import Reading, read
-from nanomq_py.config.settings import Setting, differences, family_of, settings_of
+from nanomq_py.config.settings import Setting, differences, settings_of
 
 _SUBSCRIPTIONS = re.compile(r"(bridge\.mqtt\.[^.]+\.subscription)\.\d+\..+")
 
@@ -21,15 +21,16 @@ def _changes(
 ) -> dict[str, str | None]:
     """Return the texts to set, None to take out. A numbered family is written anew."""
     changes: dict[str, str | None] = {}
-    families = set()
+    groups = set()
     for difference in differences(reading.config, config):
-        if family := family_of(difference.name):
-            families.add(family)
+        if difference.group:
+            groups.add(difference.group)
         else:
             changes[difference.name] = difference.new.text if difference.new else None
-    for family in sorted(families):
+    for group in sorted(groups):
+        numbered = re.compile(re.escape(group) + r"\.\d+(?:\..+)?")
         for name in (*reading.entries, *settings):
-            if family_of(name) == family:
+            if numbered.fullmatch(name):
                 changes[name] = settings[name].text if name in settings else None
     return changes
 
@@ -82,7 +83,9 @@ def edited(reading: Reading, config: Config, source: str, folder: Path | None) -
         text = flat.edit(
             reading.text, {called.get(name, name): text for name, text in changes.items()}
         )
-    made = read(text, source, folder=folder, overrides=reading.overrides)
+    made = read(
+        text, source, folder=folder, overrides=reading.overrides, brought=reading.brought
+    )
     for difference in differences(config, made.config):
         override = reading.overrides.get(difference.name)
         why = f"{override.where} says otherwise" if override else "the file cannot hold it"

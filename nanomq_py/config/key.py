@@ -19,6 +19,10 @@ class Applies(Enum):
     NEVER = "not in this version"  # read and checked only
 
 
+def _unchanged(value: Any) -> Any:
+    return value
+
+
 @dataclass(frozen=True)
 class Key:
     """One key below its section."""
@@ -26,11 +30,11 @@ class Key:
     name: str
     kind: Kind[Any]
     help: str
-    applies: Applies
-    secret: bool  # never logged, never shown
-    heading: str  # of the keys from this one on, for people; empty: that of the one before
-    core: str  # the option of the core that it is, by its name; empty: none
-    to_core: Callable[[Any], Any]  # makes its value that of the option
+    applies: Applies = Applies.HOT
+    secret: bool = False  # never logged, never shown
+    heading: str = ""  # of the keys from this one on; empty: that of the one before
+    core: str = ""  # the option of the core that it is, by its name; empty: none
+    to_core: Callable[[Any], Any] = _unchanged  # makes its value that of the option
 
     @property
     def no_user(self) -> str:
@@ -39,10 +43,6 @@ class Key:
             f"{self.kind.expected}, without a user name and password: the keys username and"
             " password, or a header, are for these"
         )
-
-
-def _unchanged(value: Any) -> Any:
-    return value
 
 
 def key(

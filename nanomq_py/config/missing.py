@@ -133,11 +133,11 @@ def missing_of(entries: Mapping[str, Entry]) -> Iterator[Missing]:
                 break
 
 
-def is_switch(name: str) -> bool:
+def is_feature_switch(name: str) -> bool:
     """Return whether the flat name switches something on that is not there."""
     return name == "rule_option" or any(p.fullmatch(name) for p, _ in _SWITCHES)
 
 
 def belongs_to_missing(name: str) -> bool:
     """Return whether the flat name, no key here, is one of a feature that is not there."""
-    return _NAMES.fullmatch(name) is not None or is_switch(name)
+    return _NAMES.fullmatch(name) is not None or is_feature_switch(name)

@@ -7,11 +7,22 @@ are views of these dataclasses. Sections are in ``sections.py``.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from nanomq_py.config.entries import Said
+from nanomq_py.config.family import (
+    NAME,
+    NUMBER,
+    Brought,
+    family,
+    section,
+    sections_of,
+)
 from nanomq_py.config.key import Applies, Checked, key
 from nanomq_py.config.sections import (
+    RULE_LINE,
     U32,
+    URL_ELSEWHERE,
     AclRule,
     Bridge,
     HttpAuth,
@@ -37,6 +48,7 @@ from nanomq_py.config.units import (
     Whole,
 )
 
+S = TypeVar("S")
 MOST_PACKET_BYTES = 268_435_460  # that a packet can have
 
 
@@ -432,31 +444,55 @@ class Config(Checked):
         " look into the process, with gdb or in /proc/PID/fd.",
         applies=Applies.RESTART,
     )
-    tls: Tls = field(default_factory=Tls)
-    websocket: WebSocket = field(default_factory=lambda: WebSocket(enable=False))
-    proxy: Proxy = field(default_factory=Proxy)
-    http_server: HttpServer = field(default_factory=HttpServer)
-    log: Log = field(default_factory=Log)
-    sqlite: Sqlite = field(default_factory=Sqlite)
-    auth_http: HttpAuth = field(default_factory=HttpAuth)
-    web_hook: WebHook = field(default_factory=WebHook)
-    users: tuple[User, ...] = ()  # auth.N.login, auth.N.password
-    acl_rules: tuple[AclRule, ...] = ()  # acl.rule.N
-    bridges: tuple[Bridge, ...] = ()  # bridge.mqtt.NAME.KEY
-    listeners: tuple[Listener, ...] = ()  # listener.NAME.KEY
+    tls: Tls = section("tls", Tls, "MQTT over TLS: see docs/listeners.md")
+    websocket: WebSocket = section(
+        "websocket",
+        WebSocket,
+        "MQTT over WebSocket",
+        default=lambda: WebSocket(enable=False),
+    )
+    proxy: Proxy = section(
+        "proxy", Proxy, "PROXY headers of load balancers: see docs/listeners.md"
+    )
+    http_server: HttpServer = section("http_server", HttpServer, "HTTP API")
+    log: Log = section("log", Log, "Log")
+    sqlite: Sqlite = section("sqlite", Sqlite, "Sessions on disk")
+    auth_http: HttpAuth = section("auth.http", HttpAuth, "Clients judged by an HTTP server")
+    web_hook: WebHook = section("web.hook", WebHook, "Web hooks")
+    users: tuple[User, ...] = family(
+        "auth",
+        User,
+        NUMBER,
+        required=("login", "password"),
+        unique="login",
+        people="users",
+    )
+    acl_rules: tuple[AclRule, ...] = family(
+        "acl.rule", AclRule, NUMBER, line=RULE_LINE, keeps_place=True
+    )
+    listeners: tuple[Listener, ...] = family(
+        "listener",
+        Listener,
+        NAME,
+        is_sparse=True,
+        required=("url",),
+        elsewhere=URL_ELSEWHERE,
+    )
+    bridges: tuple[Bridge, ...] = family("bridge.mqtt", Bridge, NAME)
+    # Sections that parts have brought, with their values.
+    brought: tuple[Brought, ...] = ()
     # What the file says besides; nothing of it is a value.
     said: Said = field(default_factory=Said, compare=False, repr=False)
+
+    def of_part(self, kind: type[S]) -> S:
+        """Return the values of a section that a part has brought: one of that dataclass."""
+        for part, values in self.brought:
+            if part.kind is kind and isinstance(values, kind):
+                return values
+        return kind()
 
 
 # Sections of Config with their prefix in the file.
 SECTIONS: dict[str, str] = {
-    "tls": "tls.",
-    "websocket": "websocket.",
-    "proxy": "proxy.",
-    "http_server": "http_server.",
-    "log": "log.",
-    "sqlite": "sqlite.",
-    "auth_http": "auth.http.",
-    "web_hook": "web.hook.",
+    declared.name: f"{part.prefix}." for declared, part in sections_of(Config)
 }
-HTTP_AUTH_REQUESTS = ("auth_req", "super_req", "acl_req")

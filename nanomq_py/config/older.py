@@ -67,9 +67,9 @@ def is_known(name: str) -> bool:
     return _MEANINGLESS.fullmatch(name) is not None or belongs_to_missing(name)
 
 
-def is_switch(name: str) -> bool:
+def is_any_switch(name: str) -> bool:
     """Return whether its value has been looked at, though it is no key."""
-    return name in _SWITCHED_OFF or missing.is_switch(name)
+    return name in _SWITCHED_OFF or missing.is_feature_switch(name)
 
 
 def renamed(given: Mapping[str, Entry], faults: Faults, *, once: bool) -> dict[str, Entry]:

@@ -13,24 +13,18 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from nanomq_py.config import flat, nested
 from nanomq_py.config.entries import ConfigError, Entry, Faults, TooManyError
 from nanomq_py.config.families import build, known_names
-from nanomq_py.config.key import keys_of
-from nanomq_py.config.model import SECTIONS, Config
+from nanomq_py.config.family import Sections, all_names
+from nanomq_py.config.model import Config
 from nanomq_py.config.names import entries_of
 from nanomq_py.config.older import is_known, renamed
-from nanomq_py.config.sections import (
-    Bridge,
-    BridgeSubscription,
-    HttpAuthRequest,
-    Listener,
-    User,
-)
 
 MAX_FILE_BYTES = 16 << 20
 MOST_INCLUDES = 16  # one in another
@@ -121,37 +115,32 @@ def _includer(folder: Path, above: tuple[Path, ...], files: count[int]) -> neste
     return include
 
 
-def is_nested(text: str) -> bool:
+def is_nested(text: str, brought: Sections = ()) -> bool:
     """Return whether the text has the nested form; one that could be either is flat."""
     if _NESTED.search(text) is not None:
         return True
     return any(
-        _SECTION.fullmatch(name) is not None if sign == "{" else not _is_flat_text(name)
+        _SECTION.fullmatch(name) is not None
+        if sign == "{"
+        else not _is_flat_text(name, brought)
         for name, sign in set(_OPENS.findall(text))
     )
 
 
-def _is_flat_text(name: str) -> bool:
+def _is_flat_text(name: str, brought: Sections) -> bool:
     """Return whether a flat line of that name may have any text, such as JSON, as its value."""
-    return _RULES.fullmatch(name) is not None or is_known(name) or _takes_any_text(name)
-
-
-def _takes_any_text(name: str) -> bool:
-    """Return whether a flat name has a text as its value."""
-    sections: list[tuple[str, type[Any]]] = [("", Config)]
-    sections += [(prefix, type(getattr(Config(), s))) for s, prefix in SECTIONS.items()]
-    for family in (User, Bridge, BridgeSubscription, Listener, HttpAuthRequest):
-        tail = re.sub(r"^(?:auth\.\d+|listener\.[^.]+|auth\.http\.\w+)\.", "", name)
-        tail = re.sub(r"^bridge\.mqtt\.[^.]+\.(?:subscription\.\d+\.)?", "", tail)
-        if tail != name and any(
-            key.name == tail and key.kind.json is str for _, key in keys_of(family)
-        ):
-            return True
-    return any(
-        prefix + key.name == name and key.kind.json is str
-        for prefix, section in sections
-        for _, key in keys_of(section)
+    return (
+        _RULES.fullmatch(name) is not None
+        or is_known(name)
+        or _of_any_text(brought).fullmatch(name) is not None
     )
+
+
+@cache
+def _of_any_text(brought: Sections) -> re.Pattern[str]:
+    """Match the flat names that have a text as their value."""
+    names = all_names(Config, brought)
+    return re.compile("|".join(n.pattern for n in names if n.key.kind.json is str))
 
 
 @dataclass(frozen=True)
@@ -163,6 +152,7 @@ class Reading:
     nested: bool = False  # which form it has
     entries: Mapping[str, Entry] = field(default_factory=dict)
     overrides: Mapping[str, Entry] = field(default_factory=dict)
+    brought: Sections = ()  # by parts, besides the keys of Config
 
 
 def read(
@@ -171,18 +161,20 @@ def read(
     *,
     folder: Path | None = None,
     overrides: Mapping[str, Entry] = {},
+    brought: Sections = (),
 ) -> Reading:
     """Return what the text says, with ``overrides`` in the place of its own entries.
 
     source  names the text in errors
     folder  where included files are looked for
+    brought the sections of parts, which are read as those of Config are
     Raises  ConfigError
     """
     if "\x00" in text:
         raise ConfigError(f"{source}: holds a zero byte: expected a text file")
     # A byte order mark becomes a space: places in the text stay what they are.
     plain = " " + text[1:] if text.startswith("\ufeff") else text
-    nests = is_nested(plain)
+    nests = is_nested(plain, brought)
     faults = Faults()
     try:
         if nests:
@@ -194,8 +186,8 @@ def read(
     except RecursionError:
         raise ConfigError(f"{source}: sections in too many others") from None
     entries = renamed(given, faults, once=not nests)
-    config = build({**entries, **overrides}, faults)
-    return Reading(config, text, nests, entries, overrides)
+    config = build({**entries, **overrides}, faults, brought)
+    return Reading(config, text, nests, entries, overrides, brought)
 
 
 def parse(text: str, source: str) -> Config:
@@ -206,13 +198,13 @@ def parse(text: str, source: str) -> Config:
     return read(text, source).config
 
 
-def from_texts(texts: Mapping[str, str], source: str) -> Config:
+def from_texts(texts: Mapping[str, str], source: str, brought: Sections = ()) -> Config:
     """Return the configuration of these flat names. Raises ConfigError.
 
     source  names the texts in errors
     """
     entries = {name: Entry(name, text, source) for name, text in texts.items()}
-    return build(entries, Faults())
+    return build(entries, Faults(), brought)
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Entry]:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
-from nanomq_py.config.entries import ConfigError
-from nanomq_py.config.key import Applies, Checked, key
+import msgspec
+
+from nanomq_py.config.family import NUMBER, BadMember, Index, Line, family, section
+from nanomq_py.config.key import Applies, Checked, Key, key
 from nanomq_py.config.units import (
     Address,
     BadValue,
@@ -71,6 +74,19 @@ class Tls(Checked):
         "Own key: ciphers for TLS 1.2, in OpenSSL's words and in order of preference; those of"
         " TLS 1.3 are all allowed.",
     )
+
+
+# Listeners that are declared by another key than their own url.
+_BUILT_IN = {
+    "tcp": "url",
+    "tls": "tls.url",
+    "ws": "websocket.url",
+    "wss": "websocket.tls_url",
+}
+URL_ELSEWHERE = {
+    name: f"{key} to say where the listener {name} listens"
+    for name, key in _BUILT_IN.items()
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -335,6 +351,17 @@ class Sqlite(Checked):
     )
 
 
+@dataclass(frozen=True)
+class Header(Checked):
+    """One ``headers.NAME``: a header line. It is secret: a token may be in it."""
+
+    name: str = ""
+    value: str = planned("", Text(), "", "A header line.", secret=True)
+
+
+_HEADER = Index("NAME", "[A-Za-z0-9-]{1,64}", "name")
+
+
 @dataclass(frozen=True, kw_only=True)
 class HttpAuthRequest(Checked):
     url: str | None = planned("url", Optional(Url(("http", "https"))), None, "Whom to ask.")
@@ -342,8 +369,7 @@ class HttpAuthRequest(Checked):
     params: tuple[str, ...] = planned(
         "params", List(), (), "Name=value pairs to send.", secret=True
     )
-    # NAME, value: auth.http.REQ.headers.NAME; a token may be among them.
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    headers: tuple[Header, ...] = family("headers", Header, _HEADER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,9 +382,9 @@ class HttpAuth(Checked):
         "connect_timeout", Duration(1, 3_600_000), 5000, "Longest wait for a connection."
     )
     pool_size: int = planned("pool_size", Whole(1, 1024), 32, "Connections at once.")
-    auth_req: HttpAuthRequest = field(default_factory=HttpAuthRequest)
-    super_req: HttpAuthRequest = field(default_factory=HttpAuthRequest)
-    acl_req: HttpAuthRequest = field(default_factory=HttpAuthRequest)
+    auth_req: HttpAuthRequest = section("auth_req", HttpAuthRequest, alike="REQ")
+    super_req: HttpAuthRequest = section("super_req", HttpAuthRequest, alike="REQ")
+    acl_req: HttpAuthRequest = section("acl_req", HttpAuthRequest, alike="REQ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -366,6 +392,20 @@ class WebHookRule:
     event: str
     action: str
     topic: str | None = None
+
+
+class _HookJson(msgspec.Struct, forbid_unknown_fields=True):
+    action: str
+    topic: str | None = None
+
+
+_EVENT = Index("EVENT.N", r"[a-z]{1,20}\.[a-z]{1,20}", "event", is_numbered=True)
+_HOOK = Key(
+    name="",
+    kind=Line(_HookJson, '{"action":"on_client_connect"}'),
+    help="What is told of: an action, and a topic filter.",
+    applies=Applies.NEVER,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -381,9 +421,8 @@ class WebHook(Checked):
         "How payloads are written.",
     )
     pool_size: int = planned("pool_size", Whole(1, 1024), 32, "Connections at once.")
-    # NAME, value: web.hook.headers.NAME; a token may be among them.
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    rules: tuple[WebHookRule, ...] = ()  # web.hook.rule.EVENT.N
+    headers: tuple[Header, ...] = family("headers", Header, _HEADER)
+    rules: tuple[WebHookRule, ...] = family("rule", WebHookRule, _EVENT, line=_HOOK)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -394,13 +433,30 @@ class User(Checked):
     password: str = key("password", _PASSWORD, "", "Password.", secret=True)
 
 
-class BadRule(ConfigError):
+class BadRule(BadMember):
     """An access rule that cannot be: the text says what was expected."""
 
     def __str__(self) -> str:
         return f"acl.rule: expected {self.args[0]}"
 
 
+class _RuleJson(msgspec.Struct, forbid_unknown_fields=True):
+    permit: Literal["allow", "deny"]
+    username: str | None = None
+    clientid: str | None = None
+    ipaddr: str | None = None
+    action: Literal["publish", "subscribe", "pubsub"] = "pubsub"
+    topics: tuple[str, ...] = ("#",)
+
+
+RULE_LINE = Key(
+    name="",
+    kind=Line(
+        _RuleJson,
+        '{"permit":"allow","username":"u","action":"publish","topics":["a/#"]}',
+    ),
+    help="An access rule.",
+)
 _PERMITS = ("allow", "deny")
 _ACTIONS = ("publish", "subscribe", "pubsub")
 
@@ -484,4 +540,6 @@ class Bridge(Checked):
     forwards: tuple[str, ...] = planned(
         "forwards", List(), (), "Filters of what is forwarded."
     )
-    subscription: tuple[BridgeSubscription, ...] = ()
+    subscription: tuple[BridgeSubscription, ...] = family(
+        "subscription", BridgeSubscription, NUMBER, required=("topic",), is_list=True
+    )

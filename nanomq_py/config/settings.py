@@ -4,49 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-import orjson
-
-from nanomq_py.config.key import Applies, keys_of
-from nanomq_py.config.model import HTTP_AUTH_REQUESTS, SECTIONS, Config
-from nanomq_py.config.sections import (
-    AclRule,
-    Bridge,
-    HttpAuthRequest,
-    Listener,
-    User,
-    WebHook,
+from nanomq_py.config.family import (
+    Family,
+    Sections,
+    all_names,
+    families_of,
+    join,
+    sections_of,
 )
+from nanomq_py.config.key import Applies, keys_of
+from nanomq_py.config.model import Config
 
 HIDDEN = "(hidden)"
-# Names that are numbered: what comes before the number.
-FAMILY = re.compile(
-    r"(auth|acl\.rule|bridge\.mqtt\.[^.]+\.subscription|web\.hook\.rule\.[a-z]+\.[a-z]+)"
-    r"\.\d+(?:\..+)?"
-)
 
 
-def _secret_names() -> Iterator[str]:
-    sections = [(re.escape(p), type(getattr(Config(), n))) for n, p in SECTIONS.items()]
-    families: list[tuple[str, type[Any]]] = [
-        (r"auth\.\d+\.", User),
-        (r"bridge\.mqtt\.[^.]+\.", Bridge),
-        (r"listener\.[^.]+\.", Listener),
-        (r"auth\.http\.[^.]+\.", HttpAuthRequest),
-    ]
-    yield r"(?:auth\.http\.[^.]+|web\.hook)\.headers\..+"  # such as Authorization
-    for prefix, section in [("", Config), *sections, *families]:
-        for _, key in keys_of(section):
-            if key.secret:
-                yield prefix + re.escape(key.name)
+@cache
+def _secrets(brought: Sections) -> re.Pattern[str]:
+    names = (name.pattern for name in all_names(Config, brought) if name.key.secret)
+    return re.compile("|".join(names))
 
 
-_SECRET = re.compile("|".join(_secret_names()))
-
-
-def is_secret(name: str) -> bool:
+def is_secret(name: str, brought: Sections = ()) -> bool:
     """Return whether the value of a flat name is never to be shown.
 
     >>> is_secret("auth.12.password"), is_secret("auth.12.login")
@@ -54,7 +36,7 @@ def is_secret(name: str) -> bool:
     >>> is_secret("web.hook.headers.Authorization")
     True
     """
-    return _SECRET.fullmatch(name) is not None
+    return _secrets(brought).fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -64,6 +46,7 @@ class Setting:
     text: str
     applies: Applies = Applies.HOT
     secret: bool = False
+    group: str = ""  # the names that are numbered together: what is before the number
 
     @property
     def shown(self) -> str:
@@ -73,63 +56,50 @@ class Setting:
 Named = tuple[str, Setting]
 
 
-def _section(prefix: str, section: Any, *, all_keys: bool = True) -> Iterator[Named]:
-    """Yield the keys of a section, or those that have another value than the default."""
-    for declared, key in keys_of(type(section)):
-        value = getattr(section, declared.name)
-        if all_keys or value != declared.default:
-            text = key.kind.render(value)
-            yield prefix + key.name, Setting(text, key.applies, key.secret)
+def _keys(prefix: str, holder: Any, *, is_sparse: bool, group: str = "") -> Iterator[Named]:
+    """Yield the keys of a dataclass, or those that have another value than the default."""
+    for declared, key in keys_of(type(holder)):
+        value = getattr(holder, declared.name)
+        if not is_sparse or value != declared.default:
+            setting = Setting(key.kind.render(value), key.applies, key.secret, group)
+            yield join(prefix, key.name), setting
 
 
-def _acl_rule(rule: AclRule) -> str:
-    said = {f: getattr(rule, f.name) for f in fields(rule) if f.compare}
-    return orjson.dumps(
-        {f.name: value for f, value in said.items() if value != f.default}
-    ).decode()
+def _families(prefix: str, holder: Any) -> Iterator[Named]:
+    """Yield the families of a dataclass, and then those of its sections."""
+    for declared, family in families_of(type(holder)):
+        start = join(prefix, family.prefix)
+        yield from _members(start, family, getattr(holder, declared.name))
+    for declared, section in sections_of(type(holder)):
+        at = join(prefix, section.prefix)
+        part = getattr(holder, declared.name)
+        if section.alike:
+            yield from _keys(at, part, is_sparse=True)
+        yield from _families(at, part)
 
 
-def _request(prefix: str, request: HttpAuthRequest) -> Iterator[Named]:
-    yield from _section(prefix, request, all_keys=False)
-    for name, value in request.headers:
-        yield f"{prefix}headers.{name}", Setting(value, Applies.NEVER, secret=True)
-
-
-def _web_hook(prefix: str, hook: WebHook) -> Iterator[Named]:
-    for name, value in hook.headers:
-        yield f"{prefix}headers.{name}", Setting(value, Applies.NEVER, secret=True)
-    for number, rule in enumerate(hook.rules, start=1):
-        said = {"action": rule.action}
-        if rule.topic is not None:
-            said["topic"] = rule.topic
-        text = orjson.dumps(said).decode()
-        yield f"{prefix}rule.{rule.event}.{number}", Setting(text, Applies.NEVER)
-
-
-def _families(config: Config) -> Iterator[Named]:
-    for number, user in enumerate(config.users, start=1):
-        yield from _section(f"auth.{number}.", user)
-    for number, rule in enumerate(config.acl_rules, start=1):
-        yield f"acl.rule.{number}", Setting(_acl_rule(rule))
-    for listener in config.listeners:
-        yield from _section(f"listener.{listener.name}.", listener, all_keys=False)
-    for bridge in config.bridges:
-        prefix = f"bridge.mqtt.{bridge.name}."
-        yield from _section(prefix, bridge)
-        for number, subscription in enumerate(bridge.subscription, start=1):
-            yield from _section(f"{prefix}subscription.{number}.", subscription)
-    prefix = SECTIONS["auth_http"]
-    for name in HTTP_AUTH_REQUESTS:
-        yield from _request(f"{prefix}{name}.", getattr(config.auth_http, name))
-    yield from _web_hook(SECTIONS["web_hook"], config.web_hook)
+def _members(prefix: str, family: Family, members: tuple[Any, ...]) -> Iterator[Named]:
+    index = family.index
+    for number, member in enumerate(members, start=1):
+        at = f"{prefix}.{index.of(member, number)}"
+        group = index.group(prefix, member) if index.is_numbered else ""
+        if (line := family.line) is not None:
+            yield at, Setting(line.kind.render(member), line.applies, line.secret, group)
+        else:
+            yield from _keys(at, member, is_sparse=family.is_sparse, group=group)
+            yield from _families(at, member)
 
 
 def settings_of(config: Config) -> dict[str, Setting]:
     """Return every key and its text, in the order of the declaration."""
-    settings = dict(_section("", config))
-    for section, prefix in SECTIONS.items():
-        settings.update(_section(prefix, getattr(config, section)))
-    settings.update(_families(config))
+    settings = dict(_keys("", config, is_sparse=False))
+    for declared, section in sections_of(Config):
+        part = getattr(config, declared.name)
+        settings.update(_keys(section.prefix, part, is_sparse=False))
+    settings.update(_families("", config))
+    for section, values in config.brought:
+        settings.update(_keys(section.prefix, values, is_sparse=False))
+        settings.update(_families(section.prefix, values))
     return settings
 
 
@@ -142,10 +112,19 @@ class Difference:
     new: Setting | None
 
     @property
-    def applies(self) -> Applies:
+    def _setting(self) -> Setting:
         setting = self.new or self.old
         assert setting is not None
-        return setting.applies
+        return setting
+
+    @property
+    def applies(self) -> Applies:
+        return self._setting.applies
+
+    @property
+    def group(self) -> str:
+        """What is before its number; empty: it has none."""
+        return self._setting.group
 
     def __str__(self) -> str:
         """Return it for people, without secrets.
@@ -169,40 +148,29 @@ def differences(old: Config, new: Config) -> list[Difference]:
     ]
 
 
-def family_of(name: str) -> str:
-    """Return what a numbered name belongs to; empty: nothing.
-
-    >>> family_of("acl.rule.7")
-    'acl.rule'
-    """
-    match = FAMILY.fullmatch(name)
-    return "" if match is None else match[1]
-
-
-def families_of(found: list[Difference], most: int = 16) -> dict[str, int]:
-    """Return how many of a numbered family differ, of those with more than ``most``."""
+def _large_groups(found: list[Difference], most: int = 16) -> dict[str, int]:
+    """Return how many of a numbered group differ, of those with more than ``most``."""
     counts: dict[str, int] = {}
     for difference in found:
-        if family := family_of(difference.name):
-            counts[family] = counts.get(family, 0) + 1
-    return {family: count for family, count in counts.items() if count > most}
+        if group := difference.group:
+            counts[group] = counts.get(group, 0) + 1
+    return {group: count for group, count in counts.items() if count > most}
 
 
 def names_of(found: list[Difference]) -> tuple[str, ...]:
     """Return the names, a large family as one: ``acl.rule.*``."""
-    large = families_of(found)
-    families = [family_of(difference.name) for difference in found]
+    large = _large_groups(found)
     return tuple(
         dict.fromkeys(
-            f"{family}.*" if family in large else difference.name
-            for family, difference in zip(families, found, strict=True)
+            f"{difference.group}.*" if difference.group in large else difference.name
+            for difference in found
         )
     )
 
 
 def told(found: list[Difference]) -> str:
     """Return the differences as one line for people, without secrets."""
-    large = families_of(found)
-    texts = [str(d) for d in found if family_of(d.name) not in large]
-    texts += [f"{family}.*: {count} changed" for family, count in large.items()]
+    large = _large_groups(found)
+    texts = [str(difference) for difference in found if difference.group not in large]
+    texts += [f"{group}.*: {count} changed" for group, count in large.items()]
     return "; ".join(texts)

@@ -6,24 +6,15 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from nanomq_py.config.family import Sections, sections_of
 from nanomq_py.config.key import Applies, keys_of
-from nanomq_py.config.model import SECTIONS, Config
+from nanomq_py.config.model import Config
 
 _INTRODUCTION = """\
 # nanomq.conf - key=value; a line that begins with # is a comment.
 # These are the defaults. docs/configuration.md tells more; nanomq conf check FILE checks a
 # file, and nanomq reload puts it in force.
 """
-TITLES = {
-    "tls": "MQTT over TLS: see docs/listeners.md",
-    "websocket": "MQTT over WebSocket",
-    "proxy": "PROXY headers of load balancers: see docs/listeners.md",
-    "http_server": "HTTP API",
-    "log": "Log",
-    "sqlite": "Sessions on disk",
-    "auth_http": "Clients judged by an HTTP server",
-    "web_hook": "Web hooks",
-}
 _FAMILIES = """
 # --- More listeners, and rules of the ones above (tcp, tls, ws, wss)
 #listener.local.url=nmq-ipc:///run/nanomq/mqtt.sock
@@ -60,15 +51,15 @@ def _keys(prefix: str, section: type[Any]) -> Iterator[str]:
         yield f"{mark}{prefix}{key.name}={key.kind.render(declared.default)}"
 
 
-def _lines() -> Iterator[str]:
+def _lines(brought: Sections) -> Iterator[str]:
     yield _INTRODUCTION.rstrip()
     yield from _keys("", Config)
-    for section, prefix in SECTIONS.items():
-        yield f"\n# --- {TITLES[section]}"
-        yield from _keys(prefix, type(getattr(Config(), section)))
+    for section in (*(part for _, part in sections_of(Config)), *brought):
+        yield f"\n# --- {section.title}"
+        yield from _keys(f"{section.prefix}.", section.kind)
     yield _FAMILIES.rstrip()
 
 
-def shipped() -> str:
-    """Return the text of the file."""
-    return "\n".join(_lines()) + "\n"
+def shipped(brought: Sections = ()) -> str:
+    """Return the text of the file, with the sections of parts."""
+    return "\n".join(_lines(brought)) + "\n"

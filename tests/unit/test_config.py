@@ -12,7 +12,7 @@ from nanomq_py.auth.acl import rule_of
 from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.key import keys_of
 from nanomq_py.config.model import SECTIONS
-from nanomq_py.config.sections import WebSocket
+from nanomq_py.config.sections import Header, WebSocket
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -178,7 +178,7 @@ def test_families_of_keys_are_read() -> None:
     (bridge,) = config.bridges
     assert (bridge.name, bridge.forwards) == ("emqx", ("a/#", "b"))
     assert [(s.topic, s.qos) for s in bridge.subscription] == [("c", 2)]
-    assert config.web_hook.headers == (("content-type", "application/json"),)
+    assert config.web_hook.headers == (Header("content-type", "application/json"),)
     assert config.web_hook.rules[0].action == "on_client_connect"
     assert config.auth_http.auth_req.params == ("clientid=%c", "username=%u")
 
