@@ -63,6 +63,17 @@ nmq_linger_close(nmq_conn *conn)
 }
 
 void
+nmq_linger_drop_timer(nmq_conn *conn)
+{
+    (void) pthread_mutex_lock(&conn->link.lock);
+    bool closed = conn->send == NMQ_SEND_CLOSED;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    if (closed) {
+        nmq_conn_cancel(conn, &conn->timer);
+    }
+}
+
+void
 nmq_linger_finish(nmq_conn *conn)
 {
     conn->stream->ops->finish(conn->stream);

@@ -35,6 +35,10 @@ void nmq_linger_look(nmq_conn *conn, int64_t now_ms);
 // without link.lock.
 void nmq_linger_close(nmq_conn *conn);
 
+// The receive side is over. If the send side has closed the connection before, a keep alive
+// that began since would keep it until it ends: nobody waits for that.
+void nmq_linger_drop_timer(nmq_conn *conn);
+
 // All is sent: ends the way out of a connection that lingers. Send side.
 void nmq_linger_finish(nmq_conn *conn);
 
