@@ -21,9 +21,16 @@ nmq_linger_arm(nmq_conn *conn)
 
     (void) pthread_mutex_lock(&conn->link.lock);
     bool lingers = conn->lingers; // nmq_linger_finish may have armed the timer just now
-    conn->over_ms = now_ms + NMQ_LINGER_MS;
+    bool closed = conn->send == NMQ_SEND_CLOSED;
+    if (!closed) {
+        conn->over_ms = now_ms + NMQ_LINGER_MS;
+    }
     (void) pthread_mutex_unlock(&conn->link.lock);
-    nmq_conn_arm(conn, &conn->timer, now_ms + (lingers ? LOOK_MS : NMQ_LINGER_MS));
+    if (closed) { // there is nothing left to look at
+        nmq_conn_cancel(conn, &conn->timer);
+    } else {
+        nmq_conn_arm(conn, &conn->timer, now_ms + (lingers ? LOOK_MS : NMQ_LINGER_MS));
+    }
 }
 
 void
@@ -60,17 +67,6 @@ nmq_linger_close(nmq_conn *conn)
     (void) pthread_mutex_unlock(&conn->link.lock);
     conn->stream->ops->close(conn->stream);
     nmq_conn_cancel(conn, &conn->timer);
-}
-
-void
-nmq_linger_drop_timer(nmq_conn *conn)
-{
-    (void) pthread_mutex_lock(&conn->link.lock);
-    bool closed = conn->send == NMQ_SEND_CLOSED;
-    (void) pthread_mutex_unlock(&conn->link.lock);
-    if (closed) {
-        nmq_conn_cancel(conn, &conn->timer);
-    }
 }
 
 void

@@ -23,8 +23,8 @@ enum { NMQ_LINGER_MS = 1000 }; // for what is left to send, before the stream is
 // short. Any thread; call with link.lock.
 void nmq_linger_allow(nmq_conn *conn);
 
-// The connection ends: from now on its timer is for nmq_linger_look. Any thread; call
-// without link.lock.
+// The connection ends: from now on its timer is for nmq_linger_look; one that is closed
+// already needs none. Any thread; call without link.lock.
 void nmq_linger_arm(nmq_conn *conn);
 
 // The timer of a connection that ends is due: closes it when its time is over, or sets the
@@ -34,10 +34,6 @@ void nmq_linger_look(nmq_conn *conn, int64_t now_ms);
 // It is over now: closes the stream, and there is nothing left to look at. Any thread; call
 // without link.lock.
 void nmq_linger_close(nmq_conn *conn);
-
-// The receive side is over. If the send side has closed the connection before, a keep alive
-// that began since would keep it until it ends: nobody waits for that.
-void nmq_linger_drop_timer(nmq_conn *conn);
 
 // All is sent: ends the way out of a connection that lingers. Send side.
 void nmq_linger_finish(nmq_conn *conn);

@@ -48,8 +48,6 @@ nmq_recv_end(nmq_conn *conn, bool lost)
     nmq_conn_set_recv(conn, lingers ? NMQ_RECV_LINGERING : NMQ_RECV_OVER);
     if (first) { // else nmq_send_disconnect did: its peer gets no more time by sending
         nmq_linger_arm(conn);
-    } else {
-        nmq_linger_drop_timer(conn);
     }
     nmq_send_start(conn);
     if (lingers) {

@@ -19,6 +19,20 @@ retry_interval_ms(const nmq_conn *conn, bool open)
                : 0;
 }
 
+// The connection is looked at when its silence could be too long. It may end meanwhile:
+// whoever ends it then finds the timer armed, or we find it closing.
+static void
+look_at(nmq_conn *conn, int64_t due_ms)
+{
+    nmq_conn_arm(conn, &conn->timer, due_ms);
+    (void) pthread_mutex_lock(&conn->link.lock);
+    bool closing = conn->link.closed;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    if (closing) {
+        nmq_linger_arm(conn);
+    }
+}
+
 void
 nmq_timers_set_idle(nmq_conn *conn, int64_t idle_ms)
 {
@@ -31,7 +45,7 @@ nmq_timers_set_idle(nmq_conn *conn, int64_t idle_ms)
         idle_ms = retry_ms;
     }
     if (idle_ms != 0) {
-        nmq_conn_arm(conn, &conn->timer, now_ms + idle_ms);
+        look_at(conn, now_ms + idle_ms);
     }
 }
 
@@ -60,20 +74,6 @@ retry(nmq_conn *conn)
     (void) pthread_mutex_unlock(&client->lock);
     if (stalled) {
         nmq_send_start(conn);
-    }
-}
-
-// The idle connection is looked at again when its silence could be too long. The receive
-// side may end meanwhile: it then finds the timer armed, or we find it closing.
-static void
-rearm(nmq_conn *conn, int64_t due_ms)
-{
-    nmq_conn_arm(conn, &conn->timer, due_ms);
-    (void) pthread_mutex_lock(&conn->link.lock);
-    bool closing = conn->link.closed;
-    (void) pthread_mutex_unlock(&conn->link.lock);
-    if (closing) {
-        nmq_linger_arm(conn);
     }
 }
 
@@ -106,7 +106,7 @@ nmq_timers_fire(nmq_timer *timer)
             due_ms = now_ms + retry_ms < due_ms ? now_ms + retry_ms : due_ms;
         }
         if (due_ms != INT64_MAX) {
-            rearm(conn, due_ms);
+            look_at(conn, due_ms);
         }
     }
     nmq_link_unref(&conn->link); // the timer's
