@@ -150,8 +150,7 @@ int nmq_broker_event_fd(nmq_broker *broker);
 size_t nmq_broker_events(nmq_broker *broker, nmq_event *events, size_t most);
 void nmq_broker_event_done(nmq_event *event);
 
-void nmq_event_message(const nmq_event *event, nmq_message_view *out); // NMQ_EVENT_MESSAGE
-void nmq_event_auth(const nmq_event *event, nmq_credentials *out);     // NMQ_EVENT_AUTH
+void nmq_event_auth(const nmq_event *event, nmq_credentials *out); // NMQ_EVENT_AUTH
 
 // --- snapshots
 

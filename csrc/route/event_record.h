@@ -26,3 +26,6 @@ typedef struct {
     uint8_t qos;
     bool retain; // as published
 } nmq_message_view;
+
+// Reads the message of an event of kind NMQ_EVENT_MESSAGE.
+void nmq_event_message(const nmq_event *event, nmq_message_view *out);
