@@ -29,7 +29,7 @@ from nanomq_py.core.records import (
     Stats,
     Subscription,
 )
-from nanomq_py.kernel.part import Change
+from nanomq_py.kernel.part import Change, put_in_force
 from nanomq_py.kernel.parts import Changes
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.running import Running
@@ -116,11 +116,7 @@ class Broker:
         if self._live is not None:
             raise RuntimeError("the broker is running")
         change = await self.prepare(self.config, inherited, state)
-        try:
-            change.commit()
-        except BaseException:
-            await change.undo()
-            raise
+        await put_in_force(change)
 
     async def prepare(
         self,
@@ -158,11 +154,7 @@ class Broker:
         """
         self._running  # noqa: B018 - raises
         change = await self.prepare(config)
-        try:
-            change.commit()
-        except BaseException:
-            await change.undo()
-            raise
+        await put_in_force(change)
         await change.settle()
 
     def listeners(self) -> dict[str, ListenerStats]:
@@ -264,7 +256,7 @@ class Broker:
         return self._running.core.stats()
 
     def memory(self) -> Memory:
-        """Return who holds how much. Looks at every client: for a call every few seconds."""
+        """Return who holds how much."""
         return self._running.core.memory()
 
     def kick(

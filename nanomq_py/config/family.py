@@ -167,7 +167,6 @@ class Family:
     line         how a member is written on one line; None: by the keys of ``member``
     keeps_place  a member has a field ``where``, for errors about it
     is_sparse    only what is not the default is written
-    is_list      the nested form writes the members as a list of sections
     required     keys that every member has
     elsewhere    names whose required key is another one: what is expected instead of it
     unique       the key that no two members share
@@ -180,7 +179,6 @@ class Family:
     line: Key | None = None
     keeps_place: bool = False
     is_sparse: bool = False
-    is_list: bool = False
     required: tuple[str, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     unique: str = ""

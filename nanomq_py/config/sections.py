@@ -541,5 +541,5 @@ class Bridge(Checked):
         "forwards", List(), (), "Filters of what is forwarded."
     )
     subscription: tuple[BridgeSubscription, ...] = family(
-        "subscription", BridgeSubscription, NUMBER, required=("topic",), is_list=True
+        "subscription", BridgeSubscription, NUMBER, required=("topic",)
     )

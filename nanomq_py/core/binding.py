@@ -190,7 +190,7 @@ class Core:
         return Stats(*(getattr(raw, f.name) for f in fields(Stats)))
 
     def memory(self) -> Memory:
-        """Return who holds how much. Looks at every client: for a call every few seconds."""
+        """Return who holds how much."""
         raw = ffi.new("nmq_memory *")
         lib.nmq_broker_memory(self._broker, raw)
         return Memory(*(getattr(raw, f.name) for f in fields(Memory)))

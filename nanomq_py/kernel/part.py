@@ -41,6 +41,15 @@ class Change:
         """
 
 
+async def put_in_force(change: Change) -> None:
+    """Commit the change; where that fails, undo it. Raises what commit raised."""
+    try:
+        change.commit()
+    except BaseException:
+        await change.undo()
+        raise
+
+
 class Part:
     """A part of the process.
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection, Sequence
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.kernel.part import Change, Hears, Part
+from nanomq_py.kernel.part import Change, Hears, Part, put_in_force
 
 log = logging.getLogger("nanomq")
 
@@ -74,11 +74,7 @@ class Parts(Part):
     async def begin(self, config: Config) -> None:
         """Start all of them, or none. Raises ConfigError or CoreError."""
         change = await self.prepare(config)
-        try:
-            change.commit()
-        except BaseException:
-            await change.undo()
-            raise
+        await put_in_force(change)
         self._spare = ()
         try:
             await self.start()

@@ -21,12 +21,13 @@ from nanomq_py.config.file import ConfFile
 from nanomq_py.core.binding import Core, CoreError
 from nanomq_py.core.options import core_options
 from nanomq_py.core.records import ListenerOptions
-from nanomq_py.kernel.part import Change, Part
+from nanomq_py.kernel.part import Part
 from nanomq_py.kernel.parts import Parts
 from nanomq_py.kernel.reload import Reloader
 from nanomq_py.run.logs import LogsChange
 from tests.certs import Certs
 from tests.conftest import ROOT, Process, StartBroker, free_port
+from tests.noted import Noted
 from tests.raw import Raw
 
 EINVAL = -6  # NMQ_EINVAL
@@ -50,28 +51,6 @@ def set_length(config: Config) -> Config:
 
 
 # --- steps of the transaction
-
-
-class Noted(Part, Change):
-    """A part, and its change, that notes what becomes of it, and may fail at one step."""
-
-    def __init__(self, name: str, notes: list[str], fails_at: str = "") -> None:
-        self.name, self.notes, self.fails_at = name, notes, fails_at
-
-    def _step(self, step: str) -> None:
-        self.notes.append(f"{self.name} {step}")
-        if self.fails_at == step:
-            raise ConfigError(f"made up at {step}")
-
-    async def prepare(self, config: Config) -> Change:
-        self._step("prepare")
-        return self
-
-    def commit(self) -> None:
-        self._step("commit")
-
-    async def undo(self) -> None:
-        self._step("undo")
 
 
 async def test_all_is_prepared_before_any_is_put_in_force(conf: Path) -> None:

@@ -8,40 +8,9 @@ import sys
 import pytest
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.kernel.part import Change, Part
 from nanomq_py.kernel.parts import Parts
 from tests.conftest import ROOT
-
-
-class Noted(Part, Change):
-    """A part, and its change, that notes what becomes of it, and may fail at one step."""
-
-    def __init__(self, name: str, notes: list[str], fails_at: str = "") -> None:
-        self.name, self.notes, self.fails_at = name, notes, fails_at
-
-    def _step(self, step: str) -> None:
-        self.notes.append(f"{self.name} {step}")
-        if self.fails_at == step:
-            raise ConfigError(f"made up at {step}")
-
-    async def prepare(self, config: Config) -> Change:
-        self._step("prepare")
-        return self
-
-    def commit(self) -> None:
-        self._step("commit")
-
-    async def undo(self) -> None:
-        self._step("undo")
-
-    async def start(self) -> None:
-        self._step("start")
-
-    def leave(self) -> None:
-        self._step("leave")
-
-    async def stop(self) -> None:
-        self._step("stop")
+from tests.noted import Noted
 
 
 def steps(*each: str) -> list[str]:
