@@ -22,6 +22,12 @@ nmq_clock_now_ms(void)
     return now_ms;
 }
 
+int64_t
+nmq_clock_wall_ms(void)
+{
+    return now_ms;
+}
+
 bool
 nmq_clock_is_due(int64_t *last_ms, int64_t at_ms, int64_t pause_ms)
 {
