@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
+import itertools
 import json
 import os
-import random
 import re
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -19,6 +21,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +53,32 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     )
 
 
+PORTS_AT_ONCE = 100
+
+
+@cache
+def own_ports() -> Iterator[int]:
+    """Yield the ports of a range, over and over, that no other process of tests has.
+
+    They lie below those that outgoing connections are given.
+    """
+    for first in range(15_000, 32_000, PORTS_AT_ONCE):
+        lock = Path(tempfile.gettempdir(), f"nanomq-tests-{os.getuid()}-{first}.lock")
+        fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # until the process ends
+            return itertools.cycle(range(first, first + PORTS_AT_ONCE))
+        os.close(fd)
+    raise RuntimeError("every range of ports has a process of tests")
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on, and that no outgoing connection is given."""
-    while True:
-        port = random.randrange(15_000, 32_000)
+    """Return a port that nobody listens on, and that no other test is given meanwhile."""
+    for port in itertools.islice(own_ports(), PORTS_AT_ONCE):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+    raise RuntimeError("every port of this process is taken")
 
 
 def nanomq(*args: str, **env: str) -> subprocess.CompletedProcess[str]:
