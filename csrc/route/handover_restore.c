@@ -1,345 +1,82 @@
+#include "route/handover_restore.h"
+
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/moment.h"
 #include "base/status.h"
+#include "base/vec.h"
 #include "mqtt/sys_topic.h"
 #include "mqtt/topic.h"
-#include "route/handover_format.h"
-#include "route/handover_restore.h"
 #include "route/replay.h"
 #include "route/subscriptions.h"
 #include "route/will.h"
+#include "store/records.h"
 #include "store/session_subs.h"
 
+// Objects by their number, which is their place, from 1.
 typedef struct {
-    nmq_bytes in;
-    int rv;                // the first failure; then everything reads as zero
-    nmq_messages messages; // by number; a reference each
-    nmq_buf origins;       // nmq_origin * by number; a reference each
+    void **at;
+    uint32_t count;
+    uint32_t cap;
+} numbered;
+
+typedef struct {
+    nmq_sessions *sessions;
+    nmq_moment written; // when the records were
+    nmq_moment now;
+    numbered origins;  // nmq_origin; a reference each
+    numbered messages; // nmq_message; a reference each
+    numbered clients;  // nmq_client; owned until nmq_sessions_restore takes them
 } reader;
 
-// Returns the next bytes; NULL past the end.
-static const uint8_t *
-get_run(reader *r, size_t len)
+// The object of that number, which has to come before; NULL: none.
+static void *
+get(const numbered *list, uint64_t number)
 {
-    const uint8_t *at = r->in.at;
-
-    if (r->rv == NMQ_OK && r->in.len < len) {
-        r->rv = NMQ_EMALFORMED;
-    }
-    if (r->rv != NMQ_OK) {
-        return NULL;
-    }
-    r->in.at += len;
-    r->in.len -= len;
-    return at;
+    return number - 1 < list->count ? list->at[number - 1] : NULL;
 }
 
-static void
-get(reader *r, void *to, size_t len)
+// Puts the object at the next place. Returns NMQ_OK or NMQ_ENOMEM.
+static int
+add(numbered *list, void *object)
 {
-    const uint8_t *at = get_run(r, len);
+    void **grown =
+        nmq_vec_grow(list->at, &list->cap, (size_t) list->count + 1, 64, sizeof *grown);
 
-    if (at != NULL) {
-        memcpy(to, at, len);
-    } else {
-        memset(to, 0, len);
+    if (grown == NULL) {
+        return NMQ_ENOMEM;
     }
+    list->at = grown;
+    list->at[list->count++] = object;
+    return NMQ_OK;
 }
 
-static nmq_bytes
-get_text(reader *r)
-{
-    uint32_t len;
+// --- values
 
-    get(r, &len, sizeof len);
-    if (len == NMQ_HANDOVER_NONE || r->rv != NMQ_OK) {
-        return (nmq_bytes){0};
-    }
-    const uint8_t *at = get_run(r, len);
-    return (nmq_bytes){at, at != NULL ? len : 0};
+static bool
+is_time(int64_t at_ms)
+{
+    return at_ms >= 0 && at_ms <= NMQ_MOMENT_MAX_MS;
 }
 
-static nmq_origin *
-read_origin(reader *r)
+static int64_t
+due_of(const reader *r, int64_t at_ms)
 {
-    nmq_handover_origin fixed;
-
-    get(r, &fixed, sizeof fixed);
-    nmq_bytes client_id = get_text(r);
-    nmq_bytes user_name = get_text(r);
-    if (fixed.peer.address_len > sizeof fixed.peer.address || client_id.len > UINT16_MAX ||
-        user_name.len > UINT16_MAX) {
-        r->rv = r->rv == NMQ_OK ? NMQ_EMALFORMED : r->rv;
-    }
-    return r->rv == NMQ_OK
-               ? nmq_origin_new(client_id, user_name, &fixed.peer, fixed.mount_len)
-               : NULL;
+    return nmq_moment_to_due(&r->written, &r->now, at_ms);
 }
 
-// Returns a borrowed origin, or NULL for none.
-static nmq_origin *
-get_origin(reader *r)
+static bool
+get_peer(nmq_bytes address, uint16_t port, nmq_peer *out)
 {
-    uint32_t number;
-    nmq_origin *origin = NULL;
-    size_t count = r->origins.len / sizeof origin;
-
-    get(r, &number, sizeof number);
-    if (number == NMQ_HANDOVER_NONE || r->rv != NMQ_OK) {
-        return NULL;
+    if (address.len > sizeof out->address) {
+        return false;
     }
-    if (number > count) {
-        r->rv = NMQ_EMALFORMED;
-        return NULL;
+    *out = (nmq_peer){.port = port, .address_len = (uint8_t) address.len};
+    if (address.len > 0) {
+        memcpy(out->address, address.at, address.len);
     }
-    if (number < count) {
-        memcpy(&origin, r->origins.at + number * sizeof origin, sizeof origin);
-        return origin;
-    }
-    origin = read_origin(r);
-    if (origin == NULL || nmq_buf_put(&r->origins, (nmq_bytes){(const uint8_t *) &origin,
-                                                               sizeof origin}) != NMQ_OK) {
-        nmq_origin_unref(origin);
-        r->rv = r->rv == NMQ_OK ? NMQ_ENOMEM : r->rv;
-        return NULL;
-    }
-    return origin;
-}
-
-static void
-forget_origins(reader *r)
-{
-    nmq_origin *origin;
-
-    for (size_t at = 0; at < r->origins.len; at += sizeof origin) {
-        memcpy(&origin, r->origins.at + at, sizeof origin);
-        nmq_origin_unref(origin);
-    }
-    nmq_buf_free(&r->origins);
-}
-
-static nmq_message *
-read_message(reader *r)
-{
-    nmq_handover_message fixed;
-
-    get(r, &fixed, sizeof fixed);
-    nmq_bytes topic = {get_run(r, fixed.topic_len), fixed.topic_len};
-    nmq_bytes props = {get_run(r, fixed.props_len), fixed.props_len};
-    nmq_bytes payload = {get_run(r, fixed.payload_len), fixed.payload_len};
-    nmq_message_parts parts = {
-        .topic_name = topic,
-        .props = props,
-        .payload = payload,
-        .expires_at_ms = fixed.expires_at_ms,
-        .qos = fixed.qos,
-        .retain = fixed.retain != 0,
-        .origin = get_origin(r),
-    };
-    if (r->rv == NMQ_OK &&
-        (fixed.qos > 2 || !nmq_topic_check(topic) ||
-         (parts.origin != NULL && parts.origin->mount_len > topic.len))) {
-        r->rv = NMQ_EMALFORMED;
-    }
-    return r->rv == NMQ_OK ? nmq_message_new(&parts) : NULL;
-}
-
-// Returns a borrowed message, or NULL for none.
-static nmq_message *
-get_message(reader *r)
-{
-    uint32_t number;
-
-    get(r, &number, sizeof number);
-    if (number == NMQ_HANDOVER_NONE || r->rv != NMQ_OK) {
-        return NULL;
-    }
-    if (number < r->messages.count) {
-        return r->messages.at[number];
-    }
-    if (number > r->messages.count) {
-        r->rv = NMQ_EMALFORMED;
-        return NULL;
-    }
-    nmq_message *message = read_message(r);
-    if (message == NULL || nmq_messages_put(&r->messages, message) != NMQ_OK) {
-        r->rv = r->rv == NMQ_OK ? NMQ_ENOMEM : r->rv;
-    }
-    nmq_message_unref(message); // the list has its own
-    return r->rv == NMQ_OK ? message : NULL;
-}
-
-// The caller owns the delivery; empty on failure.
-static nmq_delivery
-get_delivery(reader *r)
-{
-    nmq_handover_delivery fixed;
-
-    get(r, &fixed, sizeof fixed);
-    nmq_delivery d = {
-        .group = fixed.group,
-        .subscription_id_count = fixed.ids & NMQ_DELIVERY_IDS_MAX,
-        .qos = fixed.qos & 3u,
-        .retain = fixed.retain != 0,
-    };
-    if (fixed.qos > 2) {
-        r->rv = NMQ_EMALFORMED;
-    }
-    if (fixed.ids > NMQ_DELIVERY_IDS_MAX) {
-        r->rv = NMQ_EMALFORMED;
-    }
-    size_t size = (size_t) fixed.ids * sizeof(uint32_t);
-    const uint8_t *ids = get_run(r, size);
-    if (fixed.ids > 1 && ids != NULL) {
-        d.subscription.ids = nmq_alloc(size);
-        r->rv = d.subscription.ids == NULL ? NMQ_ENOMEM : r->rv;
-    }
-    if (r->rv != NMQ_OK || ids == NULL) {
-        return (nmq_delivery){0};
-    }
-    if (fixed.ids > 0) {
-        memcpy(fixed.ids == 1 ? &d.subscription.id : d.subscription.ids, ids, size);
-    }
-    nmq_message *message = get_message(r);
-    d.message = message != NULL ? nmq_message_ref(message) : NULL;
-    return d;
-}
-
-static void
-get_in_flight(reader *r, nmq_session *s, const nmq_handover_client *fixed)
-{
-    for (uint32_t i = 0; i < fixed->in_flight && r->rv == NMQ_OK; i++) {
-        nmq_inflight_entry entry = {0};
-        get(r, &entry.order, sizeof entry.order);
-        get(r, &entry.packet_id, sizeof entry.packet_id);
-        get(r, &entry.state, sizeof entry.state);
-        entry.delivery = get_delivery(r);
-        if (r->rv == NMQ_OK) {
-            r->rv = nmq_inflight_put(&s->inflight, &entry);
-        }
-        if (r->rv != NMQ_OK) {
-            nmq_delivery_fini(&entry.delivery);
-        }
-    }
-    s->inflight.next_order = fixed->next_order;
-    s->inflight.last_id = fixed->last_id;
-}
-
-static void
-get_queue(reader *r, nmq_session *s, const nmq_handover_client *fixed)
-{
-    for (uint32_t i = 0; i < fixed->unreleased && r->rv == NMQ_OK; i++) {
-        uint16_t packet_id;
-        get(r, &packet_id, sizeof packet_id);
-        r->rv = r->rv != NMQ_OK  ? r->rv
-                : packet_id == 0 ? NMQ_EMALFORMED
-                                 : nmq_id_set_put(&s->unreleased, packet_id);
-    }
-    for (uint32_t i = 0; i < fixed->queued && r->rv == NMQ_OK; i++) {
-        nmq_delivery d = get_delivery(r);
-        if (r->rv == NMQ_OK && d.message == NULL) {
-            r->rv = NMQ_EMALFORMED;
-        }
-        if (r->rv == NMQ_OK) {
-            r->rv = nmq_queue_push(&s->queue, &d);
-        }
-        if (r->rv != NMQ_OK) {
-            nmq_delivery_fini(&d);
-        }
-    }
-}
-
-// The subscription's filter, if it is one.
-static nmq_filter
-get_filter(reader *r, const nmq_session_sub *sub)
-{
-    nmq_filter filter = {0};
-
-    bool whole =
-        sub->text.len > 0 && (sub->group_len == 0 ||
-                              (nmq_filter_is_shared(sub->text) &&
-                               sub->text.len > NMQ_SHARE_BYTES + (size_t) sub->group_len));
-    if (r->rv == NMQ_OK && !whole) {
-        r->rv = NMQ_EMALFORMED;
-    }
-    if (r->rv == NMQ_OK) {
-        filter = nmq_session_sub_filter(sub);
-        r->rv = nmq_filter_check(filter.filter) ? r->rv : NMQ_EMALFORMED;
-    }
-    return filter;
-}
-
-static void
-get_subs(reader *r, nmq_sessions *sessions, nmq_client *client, uint32_t count)
-{
-    for (uint32_t i = 0; i < count && r->rv == NMQ_OK; i++) {
-        nmq_session_sub sub = {.text = get_text(r)};
-        uint32_t group;
-        get(r, &group, sizeof group);
-        get(r, &sub.group_len, sizeof sub.group_len);
-        get(r, &sub.identifier, sizeof sub.identifier);
-        get(r, &sub.options, sizeof sub.options);
-        nmq_filter filter = get_filter(r, &sub);
-        int rv = r->rv == NMQ_OK ? nmq_subscriptions_put(sessions->router, client, &filter,
-                                                         sub.options, sub.identifier)
-                                 : r->rv;
-        // one over a bound that has sunk since is left out
-        r->rv = rv >= 0 || rv == NMQ_ETOOBIG ? r->rv : rv;
-        if (rv >= 0 && group != 0) {
-            nmq_subscriptions_number_group(sessions->router, &filter, group);
-        }
-    }
-}
-
-static void
-get_owed(reader *r, nmq_sessions *sessions, nmq_client *client, uint32_t count)
-{
-    for (uint32_t i = 0; i < count && r->rv == NMQ_OK; i++) {
-        nmq_handover_owed fixed;
-        get(r, &fixed, sizeof fixed);
-        nmq_bytes filter = get_text(r);
-        nmq_bytes topic_name = get_text(r);
-        const nmq_replay_place place = {
-            .filter = filter,
-            .topic_name = topic_name,
-            .order = fixed.order,
-            .queued = fixed.queued,
-            .identifier = fixed.identifier,
-            .options = fixed.options,
-        };
-        if (r->rv == NMQ_OK && !nmq_filter_check(place.filter)) {
-            r->rv = NMQ_EMALFORMED;
-        }
-        // without its subscription, which was left out, nothing is owed; nor without a
-        // topic
-        if (r->rv == NMQ_OK && topic_name.at != NULL &&
-            nmq_session_sub_find(client->session, place.filter) != NULL) {
-            r->rv = nmq_replay_go_on(sessions->router->retained, client, &place);
-        }
-    }
-}
-
-static void
-fill_client(nmq_client *c, const nmq_handover_client *fixed)
-{
-    c->peer = fixed->peer;
-    c->will_due_ms = fixed->will_due_ms;
-    c->expiry_due_ms = fixed->expiry_due_ms;
-    c->connected_at_ms = fixed->connected_at_ms;
-    c->disconnected_at_ms = fixed->disconnected_at_ms;
-    c->messages_received = fixed->messages_received;
-    c->messages_sent = fixed->messages_sent;
-    c->messages_dropped = fixed->messages_dropped;
-    c->expiry_interval_s = fixed->expiry_interval_s;
-    c->keep_alive_s = fixed->keep_alive_s;
-    c->version = fixed->version;
-    c->clean_start = fixed->clean_start != 0;
-    c->proof = fixed->proof;
-    c->listener_key = fixed->listener_key;
-    c->session->version = fixed->version;
-    c->session->client_packet_max = fixed->packet_max;
-    c->session->receive_maximum = (uint16_t) fixed->receive_maximum;
+    return true;
 }
 
 static int
@@ -348,86 +85,364 @@ copy(nmq_bytes text, nmq_bytes *out)
     return text.at != NULL ? nmq_bytes_copy(text, out) : NMQ_OK;
 }
 
-static void
-get_client(reader *r, nmq_sessions *sessions)
-{
-    nmq_handover_client fixed;
+// --- what all sessions share
 
-    get(r, &fixed, sizeof fixed);
-    if (fixed.peer.address_len > sizeof fixed.peer.address) {
-        r->rv = NMQ_EMALFORMED;
+static int
+take_begin(reader *r, const nmq_begin_record *begin)
+{
+    if (begin->format == 0 || begin->format > NMQ_RECORDS_FORMAT ||
+        begin->boot.len > sizeof r->written.boot || !is_time(begin->wall_ms) ||
+        !is_time(begin->clock_ms)) {
+        return NMQ_EMALFORMED;
     }
-    nmq_bytes client_id = get_text(r);
-    nmq_bytes user_name = get_text(r);
-    nmq_bytes mount = get_text(r);
-    nmq_message *will = get_message(r);
-    nmq_client *client =
-        r->rv == NMQ_OK ? nmq_client_new(&sessions->registry.counts, client_id) : NULL;
-    if (client == NULL) {
-        r->rv = r->rv == NMQ_OK ? NMQ_ENOMEM : r->rv;
-        return;
+    r->written = (nmq_moment){.wall_ms = begin->wall_ms,
+                              .clock_ms = begin->clock_ms,
+                              .boot_len = (uint8_t) begin->boot.len};
+    if (begin->boot.len > 0) {
+        memcpy(r->written.boot, begin->boot.at, begin->boot.len);
     }
-    fill_client(client, &fixed);
-    (void) nmq_client_set_will(
-        client, (nmq_will){.message = will != NULL ? nmq_message_ref(will) : NULL,
-                           .delay_s = fixed.will_delay_s,
-                           .expiry_s = fixed.will_expiry_s,
-                           .expires = fixed.will_expires != 0});
-    if (copy(user_name, &client->user_name) != NMQ_OK ||
-        copy(mount, &client->session->mount) != NMQ_OK) {
-        r->rv = NMQ_ENOMEM;
-    }
-    get_subs(r, sessions, client, fixed.subs);
-    get_in_flight(r, client->session, &fixed);
-    get_queue(r, client->session, &fixed);
-    get_owed(r, sessions, client, fixed.owed);
-    if (r->rv == NMQ_OK) {
-        r->rv = nmq_sessions_restore(sessions, client);
-    }
-    if (r->rv != NMQ_OK) {
-        nmq_will_drop(client); // it must not go out
-        nmq_sessions_end(sessions, client);
-    }
+    nmq_groups_begin_after(begin->latest_group);
+    return NMQ_OK;
 }
 
-static void
-get_retained(reader *r, nmq_retained *retained)
+static int
+take_origin(reader *r, const nmq_origin_record *record)
 {
-    uint64_t order;
-    nmq_message *message = get_message(r);
+    nmq_peer peer;
 
-    get(r, &order, sizeof order);
-    if (message == NULL || nmq_topic_is_sys(nmq_message_topic(message))) {
-        return; // the next process tells its own
+    if (record->number != r->origins.count + UINT64_C(1) ||
+        !get_peer(record->address, record->port, &peer) ||
+        record->client_id.len > UINT16_MAX || record->user_name.len > UINT16_MAX) {
+        return NMQ_EMALFORMED;
+    }
+    nmq_origin *origin =
+        nmq_origin_new(record->client_id, record->user_name, &peer, record->mount_len);
+    if (origin == NULL || add(&r->origins, origin) != NMQ_OK) {
+        nmq_origin_unref(origin);
+        return NMQ_ENOMEM;
+    }
+    return NMQ_OK;
+}
+
+static int
+take_message(reader *r, const nmq_message_record *record)
+{
+    nmq_origin *origin = get(&r->origins, record->origin);
+    nmq_message_parts parts = {
+        .topic_name = record->topic_name,
+        .props = record->props,
+        .payload = record->payload,
+        .origin = origin,
+        .qos = record->qos,
+        .retain = record->retain != 0,
+    };
+
+    if (record->number != r->messages.count + UINT64_C(1) ||
+        (record->origin != 0 && origin == NULL) || record->qos > 2 ||
+        !nmq_topic_check(record->topic_name) || !is_time(record->expires_at_ms) ||
+        (origin != NULL && origin->mount_len > record->topic_name.len)) {
+        return NMQ_EMALFORMED;
+    }
+    parts.expires_at_ms = due_of(r, record->expires_at_ms);
+    nmq_message *message = nmq_message_new(&parts);
+    if (message == NULL || add(&r->messages, message) != NMQ_OK) {
+        nmq_message_unref(message);
+        return NMQ_ENOMEM;
+    }
+    return NMQ_OK;
+}
+
+static int
+take_retained(reader *r, const nmq_retained_record *record)
+{
+    nmq_retained *retained = r->sessions->router->retained;
+    nmq_message *message = get(&r->messages, record->message);
+
+    if (message == NULL) {
+        return NMQ_EMALFORMED;
+    }
+    nmq_bytes topic_name = nmq_message_topic(message);
+    if (nmq_topic_is_sys(topic_name)) {
+        return NMQ_OK; // this process tells its own
     }
     (void) nmq_retained_keep(retained, message, false);
     (void) pthread_mutex_lock(&retained->lock);
-    nmq_retain_set_order(retained->store, nmq_message_topic(message), order);
+    nmq_retain_set_order(retained->store, topic_name, record->order);
     (void) pthread_mutex_unlock(&retained->lock);
+    return NMQ_OK;
+}
+
+// --- a session
+
+static void
+fill_client(const reader *r, nmq_client *c, const nmq_session_record *record)
+{
+    c->expiry_due_ms = due_of(r, record->expires_at_ms);
+    c->connected_at_ms = record->connected_at_ms;
+    c->disconnected_at_ms = record->disconnected_at_ms;
+    c->messages_received = record->messages_received;
+    c->messages_sent = record->messages_sent;
+    c->messages_dropped = record->messages_dropped;
+    c->expiry_interval_s = record->expiry_interval_s;
+    c->keep_alive_s = record->keep_alive_s;
+    c->version = record->version;
+    c->clean_start = record->clean_start != 0;
+    c->proof = record->proof;
+    c->listener_key = record->listener_key;
+    c->session->version = record->version;
+    c->session->client_packet_max = record->client_packet_max;
+    c->session->receive_maximum = record->receive_maximum;
+    c->session->inflight.next_order = record->next_order;
+    c->session->inflight.last_id = record->last_id;
+}
+
+static int
+take_session(reader *r, const nmq_session_record *record)
+{
+    if (record->number != r->clients.count + UINT64_C(1) ||
+        !is_time(record->expires_at_ms)) {
+        return NMQ_EMALFORMED;
+    }
+    nmq_client *client = nmq_client_new(&r->sessions->registry.counts, record->client_id);
+    if (client == NULL || add(&r->clients, client) != NMQ_OK) {
+        nmq_client_unref(client);
+        return NMQ_ENOMEM;
+    }
+    fill_client(r, client, record);
+    if (!get_peer(record->address, record->port, &client->peer)) {
+        return NMQ_EMALFORMED;
+    }
+    return copy(record->user_name, &client->user_name) == NMQ_OK &&
+                   copy(record->mount, &client->session->mount) == NMQ_OK
+               ? NMQ_OK
+               : NMQ_ENOMEM;
+}
+
+static int
+take_will(reader *r, nmq_client *client, const nmq_will_record *record)
+{
+    nmq_message *message = get(&r->messages, record->message);
+
+    if (message == NULL || client->will.message != NULL || !is_time(record->due_at_ms)) {
+        return NMQ_EMALFORMED;
+    }
+    (void) nmq_client_set_will(client, (nmq_will){.message = nmq_message_ref(message),
+                                                  .delay_s = record->delay_s,
+                                                  .expiry_s = record->expiry_s,
+                                                  .expires = record->expires != 0});
+    client->will_due_ms = due_of(r, record->due_at_ms);
+    return NMQ_OK;
+}
+
+static bool
+is_subscription(const nmq_session_sub *sub)
+{
+    return sub->text.len > 0 &&
+           (sub->group_len == 0 ||
+            (nmq_filter_is_shared(sub->text) &&
+             sub->text.len > NMQ_SHARE_BYTES + (size_t) sub->group_len)) &&
+           nmq_filter_check(nmq_session_sub_filter(sub).filter);
+}
+
+static int
+take_subscription(reader *r, nmq_client *client, const nmq_subscription_record *record)
+{
+    nmq_router *router = r->sessions->router;
+    const nmq_session_sub sub = {.text = record->filter,
+                                 .identifier = record->identifier,
+                                 .group_len = record->group_len,
+                                 .options = record->options};
+
+    if (!is_subscription(&sub)) {
+        return NMQ_EMALFORMED;
+    }
+    const nmq_filter filter = nmq_session_sub_filter(&sub);
+    int rv = nmq_subscriptions_put(router, client, &filter, sub.options, sub.identifier);
+    if (rv >= 0 && record->group != 0) {
+        nmq_subscriptions_number_group(router, &filter, record->group);
+    }
+    // one over a bound that has sunk since is left out
+    return rv >= 0 || rv == NMQ_ETOOBIG ? NMQ_OK : rv;
+}
+
+// Takes the Subscription Identifiers over. Returns NMQ_OK or NMQ_ENOMEM.
+static int
+take_ids(nmq_delivery *d, nmq_bytes list)
+{
+    uint32_t count = (uint32_t) (list.len / sizeof(uint32_t));
+    uint32_t *ids = &d->subscription.id;
+
+    if (count > 1) {
+        ids = d->subscription.ids = nmq_alloc(count * sizeof *ids);
+        if (ids == NULL) {
+            return NMQ_ENOMEM;
+        }
+    }
+    d->subscription_id_count = count & NMQ_DELIVERY_IDS_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        ids[i] = nmq_record_u32_at(list.at + i * sizeof *ids);
+    }
+    return NMQ_OK;
+}
+
+// Takes the delivery over. Returns NMQ_OK, or what nmq_inflight_put and nmq_queue_push do.
+static int
+put_delivery(nmq_session *s, const nmq_delivery_record *record, const nmq_delivery *d)
+{
+    if (record->packet_id == 0) {
+        return d->message != NULL ? nmq_queue_push(&s->queue, d) : NMQ_EMALFORMED;
+    }
+    return nmq_inflight_put(&s->inflight, &(nmq_inflight_entry){
+                                              .delivery = *d,
+                                              .order = record->order,
+                                              .packet_id = record->packet_id,
+                                              .state = record->state,
+                                          });
+}
+
+static int
+take_delivery(reader *r, nmq_client *client, const nmq_delivery_record *record)
+{
+    nmq_message *message = get(&r->messages, record->message);
+    nmq_delivery d = {
+        .group = record->group, .qos = record->qos & 3u, .retain = record->retain != 0};
+
+    if (record->qos > 2 || (record->message != 0 && message == NULL) ||
+        record->subscription_ids.len / sizeof(uint32_t) > NMQ_DELIVERY_IDS_MAX) {
+        return NMQ_EMALFORMED;
+    }
+    d.message = message != NULL ? nmq_message_ref(message) : NULL;
+    int rv = take_ids(&d, record->subscription_ids);
+    if (rv == NMQ_OK) {
+        rv = put_delivery(client->session, record, &d);
+    }
+    if (rv != NMQ_OK) {
+        nmq_delivery_fini(&d);
+    }
+    return rv;
+}
+
+static int
+take_unreleased(nmq_client *client, const nmq_unreleased_record *record)
+{
+    nmq_id_set *unreleased = &client->session->unreleased;
+
+    return record->packet_id != 0 && !nmq_id_set_has(unreleased, record->packet_id)
+               ? nmq_id_set_put(unreleased, record->packet_id)
+               : NMQ_EMALFORMED;
+}
+
+static int
+take_owed(reader *r, nmq_client *client, const nmq_owed_record *record)
+{
+    const nmq_replay_place place = {
+        .filter = record->filter,
+        .topic_name = record->topic_name,
+        .order = record->order,
+        .queued = record->queued,
+        .identifier = record->identifier,
+        .options = record->options,
+    };
+
+    if (!nmq_filter_check(place.filter)) {
+        return NMQ_EMALFORMED;
+    }
+    // without its subscription, which was left out, nothing is owed; nor without a topic
+    return place.topic_name.at == NULL ||
+                   nmq_session_sub_find(client->session, place.filter) == NULL
+               ? NMQ_OK
+               : nmq_replay_go_on(r->sessions->router->retained, client, &place);
+}
+
+// --- the run
+
+// Takes a record of a session, whose number is the first field of each.
+static int
+take_of_session(reader *r, const nmq_record *record)
+{
+    nmq_client *client = get(&r->clients, record->will.session);
+
+    if (client == NULL) {
+        return NMQ_EMALFORMED;
+    }
+    switch (record->kind) {
+    case NMQ_RECORD_WILL: return take_will(r, client, &record->will);
+    case NMQ_RECORD_SUBSCRIPTION:
+        return take_subscription(r, client, &record->subscription);
+    case NMQ_RECORD_DELIVERY: return take_delivery(r, client, &record->delivery);
+    case NMQ_RECORD_UNRELEASED: return take_unreleased(client, &record->unreleased);
+    case NMQ_RECORD_OWED: return take_owed(r, client, &record->owed);
+    default: return NMQ_EMALFORMED; // a second BEGIN
+    }
+}
+
+static int
+take(reader *r, const nmq_record *record)
+{
+    switch (record->kind) {
+    case NMQ_RECORD_ORIGIN: return take_origin(r, &record->origin);
+    case NMQ_RECORD_MESSAGE: return take_message(r, &record->message);
+    case NMQ_RECORD_RETAINED: return take_retained(r, &record->retained);
+    case NMQ_RECORD_SESSION: return take_session(r, &record->session);
+    default: return take_of_session(r, record);
+    }
+}
+
+static int
+take_all(reader *r, nmq_bytes in)
+{
+    nmq_record record;
+    int rv = nmq_record_get(&in, &record);
+
+    if (rv == NMQ_OK) {
+        rv =
+            record.kind == NMQ_RECORD_BEGIN ? take_begin(r, &record.begin) : NMQ_EMALFORMED;
+    }
+    while (rv == NMQ_OK) {
+        rv = nmq_record_get(&in, &record);
+        if (rv == NMQ_OK && record.kind == NMQ_RECORD_END) {
+            return record.end.sessions == r->clients.count ? NMQ_OK : NMQ_EMALFORMED;
+        }
+        rv = rv == NMQ_OK ? take(r, &record) : rv;
+    }
+    return rv;
+}
+
+// Lets the clients in. After a fault the last of them is not whole, and ends. Returns how
+// many came in, or the first fault.
+static int
+let_in(reader *r, int fault)
+{
+    int restored = 0;
+
+    for (uint32_t i = 0; i < r->clients.count; i++) {
+        nmq_client *client = r->clients.at[i];
+        bool is_whole = fault == NMQ_OK || i + 1 < r->clients.count;
+        int rv = is_whole ? nmq_sessions_restore(r->sessions, client) : fault;
+        if (rv != NMQ_OK) {
+            nmq_will_drop(client); // it must not go out
+            nmq_sessions_end(r->sessions, client);
+            fault = fault == NMQ_OK ? rv : fault;
+        }
+        restored += rv == NMQ_OK;
+    }
+    return fault != NMQ_OK ? fault : restored;
 }
 
 int
 nmq_handover_restore(nmq_sessions *sessions, nmq_bytes in)
 {
-    reader r = {.in = in};
-    nmq_handover_header head;
-    int restored = 0;
+    reader r = {.sessions = sessions, .now = nmq_moment_now()};
+    int rv = let_in(&r, take_all(&r, in));
 
-    get(&r, &head, sizeof head);
-    if (memcmp(head.magic, NMQ_HANDOVER_MAGIC, sizeof head.magic) != 0 ||
-        head.client_bytes != sizeof(nmq_handover_client) ||
-        head.message_bytes != sizeof(nmq_handover_message)) {
-        return NMQ_EMALFORMED;
+    for (uint32_t i = 0; i < r.messages.count; i++) {
+        nmq_message_unref(r.messages.at[i]);
     }
-    nmq_groups_begin_after(head.latest_group);
-    for (uint64_t i = 0; i < head.retained && r.rv == NMQ_OK; i++) {
-        get_retained(&r, sessions->router->retained);
+    for (uint32_t i = 0; i < r.origins.count; i++) {
+        nmq_origin_unref(r.origins.at[i]);
     }
-    while (r.rv == NMQ_OK && r.in.len > 0) {
-        get_client(&r, sessions);
-        restored += r.rv == NMQ_OK;
-    }
-    nmq_messages_free(&r.messages);
-    forget_origins(&r);
-    return r.rv != NMQ_OK ? r.rv : restored;
+    nmq_free(r.messages.at);
+    nmq_free(r.origins.at);
+    nmq_free(r.clients.at);
+    return rv;
 }

@@ -2,7 +2,7 @@
 // on, and gives back all memory; what it took it can hand over again.
 //
 // An input is a run of changes to what a broker with sessions of every kind saved, so that
-// most of it holds together; or it stands behind a header of its own.
+// most of it holds together; or it stands between a first and a last record.
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +13,12 @@
 #include "base/status.h"
 #include "end.h"
 #include "mqtt/encode.h"
-#include "route/handover_format.h"
+#include "store/records.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { SAVED_MAX = 1 << 16 };
+enum { SAVED_MAX = 1 << 16, AROUND = 64 };
 
 static uint8_t saved[SAVED_MAX];
 static size_t saved_len;
@@ -121,7 +121,7 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
         fuzz_pump();
     }
     saved_len = save(broker, saved, sizeof saved);
-    assert(saved_len > sizeof(nmq_handover_header));
+    assert(saved_len > 0 && saved_len < SAVED_MAX);
     fuzz_broker_free(broker);
     return 0;
 }
@@ -143,21 +143,22 @@ change(uint8_t *bytes, nmq_bytes in)
     return len;
 }
 
+// The input behind a first record, and the last one behind it.
 static size_t
 make(uint8_t *bytes, nmq_bytes in)
 {
-    nmq_handover_header head = {
-        .client_bytes = sizeof(nmq_handover_client),
-        .message_bytes = sizeof(nmq_handover_message),
-    };
+    nmq_buf buf = {0};
 
-    memcpy(head.magic, NMQ_HANDOVER_MAGIC, sizeof head.magic);
-    head.retained = in.len > 0 ? in.at[0] & 3 : 0;
-    memcpy(bytes, &head, sizeof head);
-    if (in.len > 1) {
-        memcpy(bytes + sizeof head, in.at + 1, in.len - 1);
-    }
-    return sizeof head + (in.len > 1 ? in.len - 1 : 0);
+    assert(nmq_record_put(&buf, &(nmq_record){.kind = NMQ_RECORD_BEGIN,
+                                              .begin = {.format = NMQ_RECORDS_FORMAT}}) ==
+           NMQ_OK);
+    assert(nmq_buf_put(&buf, in) == NMQ_OK);
+    assert(nmq_record_put(&buf, &(nmq_record){.kind = NMQ_RECORD_END}) == NMQ_OK);
+    assert(buf.len <= in.len + AROUND);
+    memcpy(bytes, buf.at, buf.len);
+    size_t len = buf.len;
+    nmq_buf_free(&buf);
+    return len;
 }
 
 int
@@ -170,7 +171,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     nmq_bytes in = {data + 1, size - 1};
     // of exactly its size, so that a read past the end is seen
-    uint8_t *bytes = malloc(saved_len + size + sizeof(nmq_handover_header));
+    uint8_t *bytes = malloc(saved_len + size + AROUND);
     assert(bytes != NULL);
     size_t len = data[0] & 1 ? make(bytes, in) : change(bytes, in);
     uint8_t *exact = realloc(bytes, len + (len == 0));

@@ -87,7 +87,9 @@ def trees() -> Iterator[bytes]:
 def handover() -> Iterator[bytes]:
     yield b"\0"
     yield b"\0" + struct.pack("<HB", 16, 1)
-    yield b"\1" + bytes(200)
+    yield b"\1"
+    origin = struct.pack("<QIHI4sIII", 1, 0, 1, 4, bytes(4), 1, 0, 0)
+    yield b"\1" + struct.pack("<IB", len(origin) + 1, 3) + origin
 
 
 def feed(end: int, data: bytes) -> bytes:
