@@ -23,14 +23,14 @@ bool nmq_bytes_equal(nmq_bytes a, nmq_bytes b);
 // The slice of a NUL-terminated text, without the NUL.
 nmq_bytes nmq_bytes_of(const char *text);
 
-// A 64-bit hash of the bytes, keyed once a process at random so that peers cannot choose
-// names that collide.
+// A 64-bit hash of the bytes. Its key is drawn at random once a process, so that peers
+// cannot choose names that collide.
 uint64_t nmq_bytes_hash(nmq_bytes in);
 
 // Copies `in` to the heap with a NUL behind it; *out is owned: nmq_bytes_free. Returns
 // NMQ_OK or NMQ_ENOMEM.
 int nmq_bytes_copy(nmq_bytes in, nmq_bytes *out);
-void nmq_bytes_free(nmq_bytes *owned); // a zeroed one too, and leaves one
+void nmq_bytes_free(nmq_bytes *owned); // takes a zeroed one too, and leaves a zeroed one
 
 // Makes room for `more` bytes behind len, growing by doubling. Returns where they go, or
 // NULL when memory is out (the buffer is as it was). The caller adds to len itself.

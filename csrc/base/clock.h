@@ -1,8 +1,8 @@
 // clock.h - one thread that fires the timers of one wheel.
 //
-// Owner    A timer is embedded in its owner. An armed timer stands for one reference to the
-//          owner: `arm` on an idle timer wants one, `fire` and a true `cancel` give it
-//          back.
+// Owner    A timer is embedded in its owner. An armed timer holds one reference to the
+//          owner: whoever arms an idle timer hands it over; `fire`, and a `cancel` that
+//          returns true, hand it back.
 // Threads  arm and cancel are thread-safe; fire runs on the clock's thread, unlocked.
 #pragma once
 #include <pthread.h>
@@ -12,23 +12,24 @@
 
 typedef struct nmq_clock nmq_clock;
 
-// Milliseconds of the monotonic clock, at a resolution of a few.
+// Milliseconds of the monotonic clock, which moves in steps of a few.
 int64_t nmq_clock_now_ms(void);
 
 // Milliseconds of the wall clock since 1970, for people to read: it may be set at any time.
 int64_t nmq_clock_wall_ms(void);
 
-// Whether something that many threads could do, and none too often, is due: `pause_ms`
-// after *last_ms, atomic, when it was done last; 0: never. One caller gets true.
+// Whether a job is due that any thread may do, but none too often: `pause_ms` after
+// *last_ms (atomic), the time when it was done last; 0 there: it was never done. When many
+// ask, one gets true.
 bool nmq_clock_is_due(int64_t *last_ms, int64_t now_ms, int64_t pause_ms);
 
-// Makes a condition whose timed waits go by the monotonic clock, and says when such a wait
-// is to end: to set the wall clock neither cuts it short nor draws it out.
+// Makes a condition whose timed waits go by the monotonic clock, and gives the end of such
+// a wait. When the wall clock is set, a wait becomes neither shorter nor longer.
 void nmq_clock_cond_init(pthread_cond_t *cond);
 struct timespec nmq_clock_after(int64_t wait_ms);
 
-// Sleeps as shortly as the system can, some 60 us: whoever waits for a lock that the caller
-// takes again and again gets it. Call without a lock.
+// Sleeps as shortly as the system can, about 60 us, so that a thread gets a lock that the
+// caller takes again and again. Call without a lock.
 void nmq_clock_pause(void);
 
 // Starts the thread. Returns NMQ_OK or NMQ_ENOMEM.

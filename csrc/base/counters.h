@@ -1,7 +1,7 @@
 // counters.h - counters that all threads add to and few read: each thread has its own cache
 // lines.
 //
-// A counter that one thread raises and another lowers is right in the sum alone.
+// Where one thread raises a counter and another lowers it, only the sum is right.
 //
 // Threads  thread-safe.
 // Cost     add: one atomic addition to a line that no other running thread writes.
@@ -10,10 +10,9 @@
 
 enum { NMQ_COUNTERS_MAX = 64 };
 
-// Zeroed ones are at 0.
+// Zeroed counters are at 0.
 typedef struct {
-    uint64_t at[NMQ_SHARDS]
-               [NMQ_COUNTERS_MAX + NMQ_CACHE_LINE / 8]; // the rest parts the lines
+    uint64_t at[NMQ_SHARDS][NMQ_COUNTERS_MAX + NMQ_CACHE_LINE / 8]; // the rest: lines apart
 } nmq_counters;
 
 void nmq_counters_add(nmq_counters *counters, unsigned which, uint64_t more);

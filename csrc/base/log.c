@@ -18,8 +18,8 @@ is_obeyed(uint32_t c)
            c == 0x200f || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
 }
 
-// Reads the first character of what is not empty. Returns the bytes it took: 1 for what is
-// no UTF-8, which stands for itself.
+// Reads the first character of `in`, which is not empty. Returns the bytes it took: 1 for a
+// byte that is no UTF-8, which stands for itself.
 static size_t
 next(nmq_bytes in, uint32_t *c)
 {
@@ -41,8 +41,8 @@ next(nmq_bytes in, uint32_t *c)
     return more + 1;
 }
 
-// Writes the text with what would be obeyed as \xNN or \uNNNN, and a \ before each of the
-// `marked`; it is cut where there is no room for one character more.
+// Writes the text. What would be obeyed becomes \xNN or \uNNNN, and each of the `marked`
+// gets a \ before it. The text is cut where there is no room for one character more.
 static void
 show(nmq_bytes in, const char *marked, char *out, size_t room)
 {

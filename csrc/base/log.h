@@ -1,6 +1,6 @@
-// log.h - log lines out of the core: formatted here, written by whoever `write` belongs to.
+// log.h - log lines out of the core: they are made here, and `write` writes them.
 //
-// Threads  thread-safe, as `write` must be. Cost: nothing below the level but a load.
+// Threads  thread-safe, as `write` must be. Cost: a line below the level costs a load.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,29 +23,29 @@ typedef struct {
 
 enum {
     NMQ_LOG_LINE_BYTES = 512, // a longer line is cut
-    NMQ_LOG_TEXT_BYTES = 128, // of one text in it: the line has to hold the rest
+    NMQ_LOG_TEXT_BYTES = 128, // the most of one text in it, so that the rest has room
 };
 
 typedef struct {
     char text[NMQ_LOG_TEXT_BYTES + 1];
 } nmq_log_text;
 
-// What a peer sent, as it stands between two ' in a line: it ends there and nowhere before,
-// and one text only looks like that. A ' and a \ have a \ before them, what would steer a
-// terminal is \xNN or \uNNNN; whole characters, as many as there is room for. Returned by
-// value, so that it can be an argument of a log line.
+// A text from a peer, to stand between two ' in a line: nothing in it ends the quotation,
+// and two different texts do not look the same. A ' and a \ get a \ before them; what would
+// steer a terminal is written as \xNN or \uNNNN. Only whole characters are kept, as many as
+// there is room for. Returned by value, so that it can be an argument of a log line.
 nmq_log_text nmq_log_quoted(nmq_bytes in);
 
-// What a peer sent may be among the values: characters that would steer a terminal, end the
-// line or turn its direction are written as \xNN or \uNNNN.
+// Writes one line. The values may hold what a peer sent: characters that would steer a
+// terminal, end the line or turn its direction are written as \xNN or \uNNNN.
 void nmq_log_write(const nmq_log *log, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-// Whether lines of that level are made: for who would work to write one.
+// Whether lines of that level are made: ask it first where making one is work.
 bool nmq_log_wants(const nmq_log *log, int level);
 
 void nmq_log_set_level(nmq_log *log, int level);
 
-// Whether a line that would come too often may be written now: once a minute. *last_ms,
-// atomic, is when one was written last; 0: never.
+// Whether a line that would come too often may be written now: it may once a minute.
+// *last_ms (atomic) is when one was written last; 0: never.
 bool nmq_log_is_due(int64_t *last_ms, int64_t now_ms);

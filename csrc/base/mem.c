@@ -9,7 +9,8 @@
 
 #include "base/counters.h"
 
-// musl has no __GLIBC_PREREQ, and an #if with it does not parse there: asked for by itself.
+// musl has no __GLIBC_PREREQ, and an #if with it does not parse there: it has an #if of its
+// own.
 #ifdef __GLIBC__
 #if __GLIBC_PREREQ(2, 33)
 #define HAVE_MALLINFO2

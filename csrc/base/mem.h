@@ -1,8 +1,8 @@
 // mem.h - the one seam through which the core allocates.
 //
 // Bytes are counted, each thread on a cache line of its own. Builds with NMQ_MEM_COUNT
-// (tests) also count what is alive and can make any allocation fail; in others that one
-// shared counter would be a contended line on the message path.
+// (tests) also count what is alive and can make any allocation fail. Others leave that out:
+// the one counter that it needs would be a contended line on the message path.
 //
 // Threads  all functions are thread-safe.
 #pragma once
@@ -20,42 +20,43 @@ void *nmq_resize(void *at, size_t size);
 // Takes NULL.
 void nmq_free(void *at);
 
-// Bytes that the C library has handed out in this process; 0 where it cannot tell. It looks
-// at the whole heap.
+// Bytes that the C library has handed out in this process; 0 where it cannot tell. Cost: it
+// looks at the whole heap.
 uint64_t nmq_mem_heap(void);
 
 // Gives what lies idle in the C library's heap back to the system.
 void nmq_mem_trim(void);
 
-// Sets how many heaps the C library may have, 1 or more: few hold less idle memory, many
-// let threads allocate side by side. Before the first thread.
+// Sets how many heaps the C library may have, 1 or more: with few, less memory lies idle;
+// with many, threads allocate side by side. Call it before the first thread starts.
 void nmq_mem_set_arenas(int count);
 
-// Whether the system may write this process's memory to a core file, and its user's other
-// processes may read it. exec forgets it.
+// Sets whether the system may write this process's memory to a core file, and whether other
+// processes of the same user may read it. exec resets it.
 void nmq_mem_set_dumpable(bool dumpable);
 
 // Bytes that are allocated through here, in the whole process, with what the C library
 // needs for each block.
 uint64_t nmq_mem_held(void);
 
-// Net bytes that this thread has taken through here; what changes hands counts where it is
-// freed. Two calls tell what the work between them took, or gave back (a difference below
-// 0).
+// Bytes that this thread has allocated less those that it has freed, whoever allocated
+// them. The difference of two calls is what the work between them took; below 0: gave back.
 uint64_t nmq_mem_taken(void);
 
-// Adds to, or takes from, what other libraries hold for us at a cost that is known.
+// Adds to the bytes that other libraries hold for us, where we know how many; below 0:
+// takes away.
 void nmq_mem_foreign(int64_t bytes);
 uint64_t nmq_mem_foreign_held(void);
 
-// What else the process takes: somebody measures it now and then. 0: nobody does.
+// What the process takes besides, as somebody measures it now and then; 0: nobody does.
 void nmq_mem_set_other(uint64_t bytes);
 uint64_t nmq_mem_other(void);
 
-// Bytes of this process that are in memory; 0 where the system does not tell. Microseconds.
+// Bytes of this process that are in memory; 0 where the system does not tell. Cost:
+// microseconds.
 uint64_t nmq_mem_resident(void);
 
-// Whether it is time for this thread to look at the sums: once 256 KiB that it has taken.
+// Whether this thread has taken 256 KiB since this was last true: time to look at the sums.
 bool nmq_mem_due(void);
 
 // Allocations alive now; 0 always where NMQ_MEM_COUNT is not defined.

@@ -11,8 +11,9 @@ typedef struct {
 #include "options.def"
 } nmq_options;
 
-// Whether each of them is within its range.
+// Whether each option is within its range.
 bool nmq_options_fit(const nmq_options *options);
 
-// Puts them in force, each for itself, while others read *to. Texts stay what they are.
+// Puts the numbers of *from in force one by one while others read *to. Texts stay as they
+// are.
 void nmq_options_take(nmq_options *to, const nmq_options *from);

@@ -23,9 +23,9 @@ typedef size_t nmq_probe_home(const void *table, size_t at);
 // cleared.
 typedef void nmq_probe_move(void *table, size_t to, size_t from);
 
-// Moves entries behind the hole back. mask: the number of places, a power of two, less 1.
-// Returns which place is free now: the caller clears it. Inline, for the compiler to put
-// the two functions into the loop.
+// Closes the hole: moves entries behind it back. mask: the number of places, a power of
+// two, less 1. Returns which place is free now: the caller clears it. Inline, so that the
+// compiler puts the two functions into the loop.
 static inline size_t
 nmq_probe_close(void *table, size_t mask, size_t hole, nmq_probe_home *home,
                 nmq_probe_move *move)

@@ -5,9 +5,9 @@
 //
 // Owner    a timer is embedded in its owner's struct; the wheel only links it.
 // Threads  none of its own: the caller's lock.
-// Cost     arm, cancel: constant. expired: each timer in the slots passed is looked at once
-//          a turn, and a call looks at 1,024 that are not due at most. wait: a word for 64
-//          slots.
+// Cost     arm, cancel: constant. expired: looks at each timer of the slots passed once a
+//          turn of the wheel, and in one call at 1,024 at most that are not due. wait:
+//          reads a word for each 64 slots.
 #pragma once
 #include <stdbool.h>
 #include <stdint.h>
@@ -25,7 +25,8 @@ typedef struct nmq_timer {
 
 typedef struct {
     nmq_timer slots[512]; // list heads
-    nmq_timer passed;     // list head: of the slot of now_tick, those not looked at yet
+    nmq_timer passed;     // list head: timers of now_tick's slot that were not looked at
+                          // yet
     uint64_t occupied[8]; // a bit a slot: it holds a timer
     int64_t now_tick;
     uint32_t count; // timers armed
@@ -41,9 +42,9 @@ void nmq_wheel_arm(nmq_wheel *wheel, nmq_timer *timer, int64_t due_ms);
 bool nmq_wheel_cancel(nmq_wheel *wheel, nmq_timer *timer);
 
 // Unlinks and returns one timer that is due at now_ms. Timers that are due and not yet
-// returned can be moved and cancelled like any other. NULL: there is none left; or, where
-// nmq_wheel_wait_ms says 0, many were looked at, and the caller may give its lock back
-// before it goes on.
+// returned can be moved and cancelled like any other. Returns NULL when none is left. It
+// also returns NULL after it has looked at many: nmq_wheel_wait_ms is 0 then, and the
+// caller may release its lock before it goes on.
 nmq_timer *nmq_wheel_expired(nmq_wheel *wheel, int64_t now_ms);
 
 // Milliseconds from now_ms to the next slot that holds a timer, at most one turn; -1: none.

@@ -3,7 +3,7 @@
 #include <stddef.h>
 
 enum {
-    THINGS_MIN = 4,      // fewer are flushed faster than another batch is looked for
+    THINGS_MIN = 4,      // to flush fewer is faster than to look for another batch
     MESSAGES_MAX = 2048, // about a millisecond of work
     BATCHES_MAX = 16,
 };
@@ -62,7 +62,7 @@ nmq_worker_put_off(nmq_worker *worker, nmq_unflushed_list list, nmq_flush_fn *fl
     }
     worker->messages += messages;
     if (worker->messages >= MESSAGES_MAX) {
-        flush_all(worker); // messages and things stay: nothing more is read
+        flush_all(worker); // messages and things keep their values, so nothing more is read
     }
 }
 

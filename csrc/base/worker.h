@@ -32,7 +32,7 @@ typedef struct {
     nmq_unflushed_list list;
     nmq_flush_fn *flush; // how things on the list are flushed: all in the same way
     uint64_t messages;   // written since the last flush
-    unsigned things;     // on the list, as far as it matters how many
+    unsigned things;     // on the list; not counted past the few that matter
     unsigned batches;    // read since the last flush
 } nmq_worker;
 
@@ -48,9 +48,10 @@ void nmq_worker_put_off(nmq_worker *worker, nmq_unflushed_list list, nmq_flush_f
 // Whether to read one more batch, if one waits, before the flush.
 bool nmq_worker_wants_more(nmq_worker *worker);
 
-// Whether things of earlier batches wait while this one, which has written `messages` so
-// far, takes long: then it is to be ended, and another begun. What one thread has put off
-// no other thread flushes, and its peer would seem to stand still. Takes NULL.
+// Whether this batch, which has written `messages` so far, takes so long that it is to be
+// ended and another begun, because things of earlier batches wait. Only this thread flushes
+// what it has put off, and meanwhile the peer of such a thing seems to stand still. Takes
+// NULL.
 bool nmq_worker_is_full(const nmq_worker *worker, uint64_t messages);
 
 // Flushes what has been put off, and begins anew.

@@ -34,6 +34,6 @@ size_t nmq_frame_more_length(uint8_t second);
 
 size_t nmq_frame_head_size(uint64_t packet_size);
 
-// Writes exactly those bytes, of a whole binary message [MQTT-6.0.0-1]. Returns the place
-// behind them.
+// Writes the head of a whole binary message [MQTT-6.0.0-1] that carries the packet: exactly
+// nmq_frame_head_size bytes. Returns the place behind them.
 uint8_t *nmq_frame_head(uint8_t *to, uint64_t packet_size);

@@ -164,7 +164,8 @@ decode_subscribe(nmq_wire *wire, uint8_t version, nmq_packet *out)
         if ((options & NMQ_SUB_QOS) == 3) {
             return NMQ_RC_PROTOCOL_ERROR; // 3.8.3.1
         }
-        // SUBACK's Topic Filter invalid is for one that is correctly formed (table 3-8)
+        // The Reason Code Topic Filter invalid is for a filter that is correctly formed
+        // (table 3-8).
         if (nmq_filter_parse(text, &filter) != NMQ_OK) {
             return NMQ_RC_MALFORMED_PACKET; // [MQTT-4.7.3-1] [MQTT-4.8.2-1]
         }
@@ -266,8 +267,9 @@ static const struct {
     [NMQ_AUTH] = {decode_reason, 0},       // [MQTT-3.15.1-1]
 };
 
-// MQTT V3.1 has a QoS in SUBSCRIBE, UNSUBSCRIBE and PUBREL, and sets DUP where it sends
-// them again; it uses no other flag. What version a CONNECT has shows in its body.
+// MQTT V3.1 has a QoS in SUBSCRIBE, UNSUBSCRIBE and PUBREL, and sets DUP when it sends them
+// again; it uses no other flag. The version of a CONNECT is in its body, so its flags are
+// checked there.
 static bool
 flags_fit(uint8_t head, uint8_t version)
 {

@@ -25,9 +25,9 @@ int nmq_decode(nmq_bytes in, uint8_t version, nmq_packet *out);
 // the bytes of its fixed header. Never returns 0.
 int nmq_decode_whole(nmq_bytes whole, size_t header, uint8_t version, nmq_packet *out);
 
-// Takes the next filter of a checked SUBSCRIBE's list off the front, taken apart, with its
-// options.
+// Takes the next filter and its options off the front of *list, the list of a SUBSCRIBE
+// that was decoded. The filter is split. Returns false when none is left.
 bool nmq_packet_next_subscription(nmq_bytes *list, nmq_filter *filter, uint8_t *options);
 
-// Takes the next filter of a checked UNSUBSCRIBE's list off the front, taken apart.
+// The same for the list of an UNSUBSCRIBE, which has no options.
 bool nmq_packet_next_filter(nmq_bytes *list, nmq_filter *filter);

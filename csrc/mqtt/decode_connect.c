@@ -24,7 +24,7 @@ check_connect_flags(uint8_t flags, uint8_t version)
     bool will = (flags & 0x04) != 0;
     uint8_t will_qos = flags >> 3 & 3;
 
-    // MQTT V3.1 does not use these bits, and disregards those of a will that is not there.
+    // MQTT V3.1 does not use these bits, and ignores those of a will where there is none.
     bool lenient = version == NMQ_V31;
 
     if ((flags & 0x01) != 0 && !lenient) { // reserved [MQTT-3.1.2-3]

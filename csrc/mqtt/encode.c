@@ -50,7 +50,7 @@ nmq_encode_publish_head(uint8_t *to, const nmq_publish_head *head, size_t packet
     if (head->version != NMQ_V5) {
         return to;
     }
-    // a length of zero where there is none [MQTT-2.2.2-1]
+    // the length is zero where there are no properties [MQTT-2.2.2-1]
     to = nmq_varint_write(to, (uint32_t) publish_props_size(head));
     if (head->has_expiry) {
         *to++ = NMQ_PROP_MESSAGE_EXPIRY_INTERVAL;
@@ -182,7 +182,7 @@ put_publish(sink *s, uint8_t version, const nmq_packet *packet)
     put_raw(s, packet->publish.payload);
 }
 
-// Reason code and properties, both left out where the specification lets them be.
+// Reason code and properties, both left out where the specification allows it.
 static void
 put_reason(sink *s, uint8_t version, const nmq_packet *packet)
 {

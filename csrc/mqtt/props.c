@@ -77,9 +77,8 @@ nmq_props_set_text(nmq_props *props, unsigned id, nmq_bytes value)
     props->text[id] = value;
 }
 
-// Reads identifier and value; a failed wire says that the bytes are no property.
-// Texts are checked, Content Type [MQTT-3.3.2-19] and Response Topic [MQTT-3.3.2-13] among
-// them.
+// Reads identifier and value. Where the bytes are no property, the wire has failed. Texts
+// are checked, Content Type [MQTT-3.3.2-19] and Response Topic [MQTT-3.3.2-13] among them.
 static void
 read_one(nmq_wire *wire, nmq_prop *out)
 {

@@ -12,7 +12,7 @@ enum {
 typedef struct {
     nmq_bytes filter;
     nmq_bytes group;
-    nmq_bytes text; // the whole; filter and group need not be looked for in it again
+    nmq_bytes text; // the whole, so that the parts need not be put together again
 } nmq_filter;
 
 // Both expect text that is valid UTF-8, without U+0000 [MQTT-4.7.3-2]. Neither accepts the
@@ -27,8 +27,8 @@ int nmq_filter_parse(nmq_bytes text, nmq_filter *out);
 // Splits one that was checked before.
 nmq_filter nmq_filter_split(nmq_bytes text);
 
-// Whether the text begins with "$share/"; puts one together again that was split into a
-// group of that length, 0: not shared, and the rest.
+// Whether the text begins with "$share/". nmq_filter_join makes the parts again from the
+// text of a checked filter and the length of its group; 0: it is not shared.
 bool nmq_filter_is_shared(nmq_bytes text);
 nmq_filter nmq_filter_join(nmq_bytes text, size_t group_len);
 
@@ -40,9 +40,9 @@ bool nmq_filter_has_wildcard(nmq_bytes topic_filter);
 // Iteration state: rest->at == NULL means done.
 bool nmq_topic_next_level(nmq_bytes *rest, nmq_bytes *level);
 
-// Takes a mount point, which may be empty, off the front of a topic or filter. Returns
-// false, and changes nothing, for one from outside of it: "#" below "site/" matches "site"
-// too.
+// Takes a mount point, which may be empty, off the front of *topic, a topic or filter.
+// Returns false, and changes nothing, for one that does not lie below it: "site/#" matches
+// "site" too.
 bool nmq_topic_unmount(nmq_bytes mount, nmq_bytes *topic);
 
 // Whether the level is that wildcard, "+" or "#", and nothing else.

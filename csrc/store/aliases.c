@@ -79,7 +79,7 @@ vacancy(nmq_alias_table *t, uint32_t max, size_t len, uint32_t hash)
     return fits ? (uint16_t) (held - t->names + 1) : 0;
 }
 
-// Apart, so that a connection without aliases does not pay for its registers.
+// Not inline, so that a connection without aliases does not pay for its registers.
 __attribute__((noinline)) static uint16_t
 look_up(nmq_aliases *aliases, nmq_bytes topic_name, bool *known)
 {
@@ -180,7 +180,7 @@ nmq_aliases_learn(nmq_aliases *aliases, uint16_t alias, nmq_bytes topic_name)
     }
     named *n = &t->names[alias - 1];
     if (alias <= t->count) {
-        forget(t, n); // the receiver has: whatever follows, the alias means it no more
+        forget(t, n); // the receiver has forgotten it too: the alias is free
     }
     if (nmq_bytes_copy(topic_name, &copy) != NMQ_OK) {
         return NMQ_ENOMEM;

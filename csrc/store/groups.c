@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 
-enum { FEW = 8 }; // groups are searched one by one
+enum { FEW = 8 }; // up to so many groups are searched one by one
 
 static nmq_bytes
 name_of(const nmq_group *group)
@@ -41,8 +41,8 @@ drop_index(nmq_groups *of)
     }
 }
 
-// Puts a new group into the index, and makes that first if it is time. Returns NMQ_OK or
-// NMQ_ENOMEM.
+// Puts a new group into the index, which is made once there are more than a few. Returns
+// NMQ_OK or NMQ_ENOMEM.
 static int
 put_index(nmq_groups *of, nmq_group *group)
 {

@@ -111,7 +111,7 @@ nmq_inflight_put(nmq_inflight *inflight, const nmq_inflight_entry *entry)
     return NMQ_OK;
 }
 
-// What is behind the slot of its own.
+// Finds an entry that lies behind its own slot.
 static nmq_inflight_entry *
 search(const nmq_inflight *inflight, uint16_t packet_id)
 {
@@ -167,7 +167,7 @@ move_entry(void *table, size_t to, size_t from)
     inflight->slots[from].delivery = (nmq_delivery){0};
 }
 
-// Moves displaced entries behind the free slot back.
+// Closes the hole: moves displaced entries behind it back.
 static void
 close_hole(nmq_inflight *inflight, uint32_t hole)
 {
@@ -259,7 +259,7 @@ nmq_inflight_free(nmq_inflight *inflight)
     *inflight = (nmq_inflight){0};
 }
 
-// Identifiers mostly come in turn: spread, so that they are not one long run.
+// Identifiers mostly come in turn. They are spread, so that they are not one long run.
 static uint32_t
 home_of(const nmq_id_set *set, uint16_t packet_id)
 {

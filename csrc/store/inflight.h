@@ -3,15 +3,17 @@
 // nmq_inflight   messages sent at QoS 1 and 2 and not yet acknowledged, by packet_id
 // nmq_id_set     packet identifiers received at QoS 2 and not yet released
 //
-//     id 517, table of 256  ->  slot 517 & 255; ids are drawn in turn, and one whose slot
-//     is taken is passed over, so that no look-up searches; but ids that come from
-//     elsewhere, by put or from a client, may find their slot taken and lie behind it
+//     id 517, table of 256  ->  slot 517 & 255
 //
-// Memory   for as many as there are, whatever their identifiers; a set keeps up to 512
-//          bytes for those that come again.
+// Identifiers are drawn in turn, and one whose slot is taken is passed over, so that no
+// look-up searches. An identifier that comes from elsewhere, by put or from a client, may
+// find its slot taken; it then lies behind it.
+//
+// Memory   for as many as there are, whatever their identifiers; a set that has become
+//          empty keeps up to 512 bytes.
 // Threads  none of its own: the session's lock.
-// Cost     take, find, give: constant. What was put, and a set: constant where identifiers
-//          were drawn in turn; at worst the run of slots that are taken.
+// Cost     take, find, give: constant. For entries that were put, and for a set: constant
+//          where identifiers were drawn in turn, at worst the run of slots that are taken.
 // Source   MQTT 5.0, 2.2.1 Packet Identifier, 4.3 Quality of Service, 4.4 redelivery.
 #pragma once
 #include "store/queue.h"
@@ -37,7 +39,7 @@ typedef struct {
     uint32_t cap; // 0 or a power of two
     uint32_t count;
     uint32_t quota_used;
-    uint32_t displaced; // entries that lie behind the slot of their own
+    uint32_t displaced; // entries that lie behind their own slot
     uint64_t bytes;     // of the messages, each in full
     uint64_t next_order;
     uint16_t last_id;
@@ -47,9 +49,9 @@ typedef struct {
 // its QoS asks for. Returns the entry, or NULL when memory is out or 65,535 are in use.
 nmq_inflight_entry *nmq_inflight_take(nmq_inflight *inflight, const nmq_delivery *delivery);
 
-// Takes the entry over as it is, outside the quota: the session comes from elsewhere.
-// Returns NMQ_OK, NMQ_ENOMEM, or NMQ_EINVAL for an identifier that is in use, or a state
-// that its message does not fit.
+// Takes over an entry of a session that comes from elsewhere, as it is; it does not count
+// in the quota. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_EINVAL for an identifier that is in use,
+// or a state that does not fit its message.
 int nmq_inflight_put(nmq_inflight *inflight, const nmq_inflight_entry *entry);
 
 // Returns the entry of that identifier, or NULL. An entry stays where it is until the next

@@ -161,7 +161,7 @@ nmq_level_next(const nmq_level *parent, const nmq_level *child)
     return NULL;
 }
 
-// The table of an only child goes.
+// One child is left: it needs no table.
 static void
 drop_table(nmq_level *parent)
 {
@@ -200,8 +200,8 @@ nmq_level_remove(nmq_level *level)
     return parent;
 }
 
-// Takes some child out, as nmq_level_clear does it: a table is shortened from its end, so
-// that no slot is looked at twice however many siblings there are.
+// Takes some child out, for nmq_level_clear: it shortens the table from its end, so that it
+// looks at no slot twice, however many siblings there are.
 static nmq_level *
 take_child(nmq_level *parent)
 {

@@ -1,5 +1,5 @@
-// origin.h - who sent a message: kept with retained messages, so that they are judged by
-// later access rules as if they were published then, and for No Local.
+// origin.h - who sent a message. It is kept with retained messages, so that later access
+// rules judge them as if they were published then, and for No Local.
 //
 //     connection ──makes once──> origin <──references── its retained messages
 //

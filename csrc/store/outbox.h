@@ -5,9 +5,9 @@
 //
 // Small packets are copied into one run; a large payload is sent from its shared message.
 //
-// Over WebSocket each packet gets a frame of its own: its head stands before it in the run.
-// The specification lets a frame hold several packets [MQTT-6.0.0-2], but clients built on
-// Eclipse Paho's C library see the first of them alone.
+// Over WebSocket each packet gets a frame of its own, whose head stands before it in the
+// run. The specification lets a frame hold several packets [MQTT-6.0.0-2], but clients
+// built on Eclipse Paho's C library see only the first of them.
 //
 // Owner    the outbox owns its bytes and a reference to each spliced message.
 // Threads  none of its own: the connection's lock.
@@ -38,7 +38,7 @@ typedef struct {
     uint32_t packets;     // put since the last reset
     uint32_t answers;     // bytes of those that are no PUBLISH
     size_t loose;         // answers, and PUBLISH at QoS 0: no session keeps those
-    uint64_t payloads;    // bytes of their payloads
+    uint64_t payloads;    // of all PUBLISH packets put, for the metrics
     bool framed;          // fixed: each packet in a WebSocket frame
 } nmq_outbox;
 

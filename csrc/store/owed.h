@@ -1,5 +1,5 @@
-// owed.h - retained messages that a session is still to get, a cursor for each filter that
-// was subscribed to.
+// owed.h - retained messages that a session is still to get, with a cursor for each filter
+// that it subscribed to.
 //
 //     SUBSCRIBE a/#  ──put──>  [a/# at a/b/7] ── [c/+ at its begin]
 //
@@ -19,7 +19,7 @@ typedef struct nmq_owed_entry {
     struct nmq_owed_entry *next;
     struct nmq_owed_entry *prev;
     nmq_retain_cursor *cursor; // owned
-    uint64_t after;            // due once so many were popped
+    uint64_t after;            // due once `popped` is so many
     uint32_t identifier;       // Subscription Identifier, 0: none
     uint8_t options;           // enum nmq_sub_options
 } nmq_owed_entry;
@@ -28,7 +28,7 @@ typedef struct nmq_owed_entry {
 typedef struct {
     nmq_owed_entry *first;
     nmq_owed_entry *last;
-    uint64_t popped;   // off the session's queue, since the list has an entry
+    uint64_t popped;   // taken off the session's queue since the list has an entry
     nmq_map by_filter; // filter, of the cursor -> entry
 } nmq_owed;
 
@@ -43,5 +43,5 @@ bool nmq_owed_is_due(const nmq_owed *owed);
 // Takes the entry of that filter out, for the caller; NULL: there is none.
 nmq_owed_entry *nmq_owed_take(nmq_owed *owed, nmq_bytes filter);
 
-// Frees all, with the store gone or about to go: the cursors are not closed.
+// Frees all. The cursors are not closed, so the store must be gone, or about to go.
 void nmq_owed_free(nmq_owed *owed);

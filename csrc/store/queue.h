@@ -42,7 +42,7 @@ int nmq_queue_push(nmq_queue *queue, const nmq_delivery *delivery);
 
 const nmq_delivery *nmq_queue_front(const nmq_queue *queue); // NULL when empty
 
-// The delivery that `index` others are before: index < queue->count.
+// The delivery behind `index` others: index < queue->count.
 const nmq_delivery *nmq_queue_at(const nmq_queue *queue, uint32_t index);
 
 // Puts another message, whose reference it takes, into that delivery: index < queue->count.
@@ -51,7 +51,7 @@ void nmq_queue_swap(nmq_queue *queue, uint32_t index, nmq_message *message);
 // Gives the front to the caller. Returns false when empty.
 bool nmq_queue_pop(nmq_queue *queue, nmq_delivery *out);
 
-// Drops the deliveries from the index `from` to before `to` that `keep` has no use for; the
+// Drops those deliveries at the indices `from` to `to` - 1 for which `keep` says false; the
 // others stay in their order. Returns how many were dropped. Cost: linear in `to`.
 uint32_t nmq_queue_sift(nmq_queue *queue, uint32_t from, uint32_t to,
                         bool (*keep)(void *arg, const nmq_delivery *delivery), void *arg);

@@ -91,7 +91,7 @@ heap_remove(nmq_retain *retain, nmq_retain_node *n)
     }
 }
 
-// Call with room in the heap for one more.
+// Sets the node's message; the heap has room for one more.
 static void
 set_message(nmq_retain *retain, nmq_retain_node *n, nmq_message *message)
 {
@@ -230,7 +230,7 @@ nmq_messages_put(nmq_messages *out, nmq_message *message)
     return NMQ_OK;
 }
 
-// Memory is out: what was handed out goes back.
+// Memory is out: takes back what was handed out.
 static int
 give_back(nmq_messages *out, size_t before)
 {

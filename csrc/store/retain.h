@@ -39,8 +39,8 @@ typedef struct {
     uint32_t cap;
 } nmq_messages;
 
-// Appends a reference to each live message, those that wildcards do not match too. Returns
-// the count, or NMQ_ENOMEM with nothing handed out.
+// Appends a reference to each live message, also to those that wildcards do not match.
+// Returns the count, or NMQ_ENOMEM with nothing handed out.
 int nmq_retain_all(nmq_retain *retain, int64_t now_ms, nmq_messages *out);
 
 // Appends a reference. Returns NMQ_OK or NMQ_ENOMEM.
@@ -51,7 +51,7 @@ void nmq_messages_free(nmq_messages *messages); // unrefs each
 size_t nmq_retain_count(const nmq_retain *retain);
 uint64_t nmq_retain_bytes(const nmq_retain *retain); // of the messages
 
-// Most messages and bytes of them; 0: no bound.
+// The most messages, and the most bytes of them; 0: no bound.
 typedef struct {
     uint32_t count;
     uint64_t bytes;
@@ -59,8 +59,8 @@ typedef struct {
     bool no_change; // none is put
 } nmq_retain_bounds;
 
-// Whether nmq_retain_put would keep the bounds: it always does where it removes a message,
-// and, but for no_change, where it puts one that is not larger in place of another. Cost:
-// as put, where a bound is reached.
+// Whether nmq_retain_put would keep the bounds. It always does where it removes a message.
+// Unless no_change is set, it also does where the message takes the place of one that is
+// not smaller. Cost: as put, where a bound is reached.
 bool nmq_retain_fits(const nmq_retain *retain, const nmq_message *message,
                      const nmq_retain_bounds *bounds);

@@ -9,7 +9,7 @@
 // Goes through the nodes that a filter can reach, in pre-order.
 struct nmq_retain_cursor {
     nmq_retain_node *at; // pinned
-    uint64_t stored;     // later messages are not its own
+    uint64_t stored;     // order of the last message that it visits
     uint32_t depth;      // of `at`: how many levels lead to it
     uint32_t levels;     // of the filter, without a "#" at its end
     bool multi;          // the filter ends with "#"
@@ -196,8 +196,8 @@ nmq_retain_next(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms)
     uint32_t visits = UINT32_MAX;
 
     if (!cursor->over) {
-        // A step of no message stops before the next; the one that it stood before may have
-        // gone meanwhile.
+        // A step for no messages stops before the next one. The message that the cursor
+        // stood before may have gone meanwhile.
         (void) nmq_retain_step(retain, cursor, now_ms, &visits, NULL, 0);
     }
     return cursor->over ? (nmq_bytes){0} : nmq_message_topic(cursor->at->message);

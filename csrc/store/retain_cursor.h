@@ -3,11 +3,11 @@
 //
 //     open a/#  ->  step: a, a/b | others use the store | step: a/c, a/c/d  ->  over
 //
-// What is stored after nmq_retain_open is left out, also where it took the place of
-// another. The node that a cursor stands on stays in the store until the cursor moves on.
+// Messages stored after nmq_retain_open are left out, also those that replace an older one.
+// The node that a cursor stands on stays in the store until the cursor moves on.
 //
-// Owner    nmq_retain_open .. nmq_retain_close, or with the store gone nmq_free. It copies
-//          the filter.
+// Owner    the caller: nmq_retain_open .. nmq_retain_close, or nmq_free once the store is
+//          gone. A cursor copies the filter.
 // Threads  none of its own: the store's lock.
 // Cost     step: the nodes that it visits.
 #pragma once
@@ -19,8 +19,9 @@ typedef struct nmq_retain_cursor nmq_retain_cursor;
 nmq_retain_cursor *nmq_retain_open(nmq_retain *retain, nmq_bytes filter);
 void nmq_retain_close(nmq_retain *retain, nmq_retain_cursor *cursor); // takes NULL
 
-// The same for what was stored up to that order (retain.h), beginning at that topic. Where
-// there is no message, or the filter does not lead there, it begins at the beginning.
+// The same for what was stored up to that order (nmq_retain_order), beginning at that
+// topic. It begins at the start if that topic has no message, or the filter does not lead
+// to it.
 nmq_retain_cursor *nmq_retain_open_at(nmq_retain *retain, nmq_bytes filter, uint64_t order,
                                       nmq_bytes topic_name);
 
@@ -33,9 +34,9 @@ uint64_t nmq_retain_cursor_order(const nmq_retain_cursor *cursor);
 
 nmq_bytes nmq_retain_cursor_filter(const nmq_retain_cursor *cursor); // borrowed from it
 
-// Visits up to *visits more nodes, which it takes off, and writes up to `most` references
-// to live messages to out, which are the caller's; it goes on to just before the next one,
-// so that it tells when there is none. Returns how many.
+// Visits up to *visits nodes and subtracts how many it visited. Writes up to `most`
+// references to live messages to out; they are the caller's. Stops just before the next
+// message, so that nmq_retain_is_over tells when there is none. Returns how many it wrote.
 int nmq_retain_step(nmq_retain *retain, nmq_retain_cursor *cursor, int64_t now_ms,
                     uint32_t *visits, nmq_message **out, uint32_t most);
 

@@ -10,12 +10,12 @@ typedef struct nmq_retain nmq_retain;
 typedef struct nmq_retain_node {
     nmq_level level; // first: see levels.h
     nmq_message *message;
-    uint64_t stored;               // number of the store that put the message
+    uint64_t stored;               // order of the message; see retain.h
     struct nmq_retain_node *next;  // sibling; the last one's is NULL
     struct nmq_retain_node *prev;  // sibling; the first one's is the last
     struct nmq_retain_node *first; // child, in order of birth
     uint32_t heap_at;              // one more than its place in the heap, 0: not there
-    uint32_t pins;                 // cursors that stand here: it stays
+    uint32_t pins;                 // cursors that stand here: while there are any, it stays
 } nmq_retain_node;
 
 // Messages that expire also lie in a binary heap, the earliest on top.

@@ -8,8 +8,8 @@
 #include "store/session_subs.h"
 #include "store/session_write.h"
 
-// Publishers to a session wait when so much waits in it: the rest of its bound is for those
-// that waiting does not help.
+// Publishers to a session wait once so much waits in it. The rest of its bound is for a
+// client that is so slow, or so stuck, that waiting does not help.
 enum {
     QUEUE_SOFT_COUNT = 256, // messages, or all that it may have
     QUEUE_SOFT_PART = 2,    // of its bytes
@@ -180,7 +180,7 @@ nmq_session_load(const nmq_session *session)
     return load < UINT32_MAX ? (uint32_t) load : UINT32_MAX;
 }
 
-// Whether resend_next would send or skip one: else an acknowledgement comes first.
+// Whether resend_next would send or skip one; if not, it waits for an acknowledgement.
 static bool
 can_resend(const nmq_session *s)
 {
@@ -315,9 +315,9 @@ nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *o
 
 // Sends the next packet that is due again. Returns 1 when sent or skipped, 0 when the
 // window is shut, NMQ_ENOMEM.
-// What was sent stays, expired or not [MQTT-4.3.3-7] [MQTT-4.3.3-13], until it is
-// acknowledged [MQTT-4.3.2-3] [MQTT-4.3.3-3]; after PUBREC it is PUBREL [MQTT-4.3.3-5]
-// [MQTT-4.3.3-6].
+// A message that was sent is sent again even if it has expired [MQTT-4.3.3-7]
+// [MQTT-4.3.3-13], until it is acknowledged [MQTT-4.3.2-3] [MQTT-4.3.3-3]; after PUBREC it
+// is PUBREL [MQTT-4.3.3-5] [MQTT-4.3.3-6].
 static int
 resend_next(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
 {

@@ -33,7 +33,7 @@ typedef struct {
     bool retain;
     bool overflow; // queue even past queue_max: back-pressure bounds it instead
     size_t room;   // bytes in the outbox past which it waits in the queue; 0: no bound
-    // Memory is short: the most messages in flight, and nothing is queued; 0: it is not.
+    // Not 0: memory is short, at most so many are in flight, and nothing is queued.
     uint16_t short_window;
 } nmq_offer;
 
@@ -47,8 +47,8 @@ uint64_t nmq_session_held_bytes(const nmq_session *session);
 // Whether the session is at its bound: messages that wait, or bytes held.
 bool nmq_session_is_full(const nmq_session *session);
 
-// How much waits, as parts of what may wait before publishers do: NMQ_LOAD_FULL is all of
-// it, NMQ_LOAD_LOW as much as there is when they go on.
+// How much waits, in thousandths of what may wait: at NMQ_LOAD_FULL publishers wait, at
+// NMQ_LOAD_LOW they go on.
 enum { NMQ_LOAD_FULL = 1000, NMQ_LOAD_LOW = NMQ_LOAD_FULL / 2 };
 uint32_t nmq_session_load(const nmq_session *session);
 
@@ -56,13 +56,13 @@ uint32_t nmq_session_load(const nmq_session *session);
 // before them, or the window is shut.
 uint32_t nmq_session_takes_owed(const nmq_session *session);
 
-// Sends one message at once, past the queue, however full window and outbox are. Returns
-// NMQ_OK, or NMQ_ENOMEM or NMQ_ETOOBIG and it is dropped.
+// Sends one message at once, past the queue, even when window and outbox are full. Returns
+// NMQ_OK; or NMQ_ENOMEM or NMQ_ETOOBIG, and the message is dropped.
 int nmq_session_send(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer,
                      int64_t now_ms);
 
-// Whether there is something to send, given room: what nmq_session_pump sends, or retained
-// messages.
+// Whether something could be sent if there were room: what nmq_session_pump sends, or
+// retained messages.
 bool nmq_session_can_send(const nmq_session *session);
 
 // Offers a message. outbox is NULL while the client is away; QoS 0 is then dropped.
@@ -70,8 +70,8 @@ enum nmq_delivered nmq_session_deliver(nmq_session *session, nmq_outbox *outbox,
                                        const nmq_offer *offer, int64_t now_ms);
 
 // Whether nmq_session_deliver would refuse it, with a short_window that is not 0. While
-// memory is short a message goes out only if that takes little: at once, to a client that
-// keeps up, and a large one alone.
+// memory is short a message goes out only at once, and to a client that keeps up; a large
+// one only when nothing else is in flight.
 bool nmq_session_refuses(const nmq_session *session, const nmq_outbox *outbox, uint8_t qos,
                          size_t payload_len, uint16_t short_window);
 

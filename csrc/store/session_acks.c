@@ -19,8 +19,9 @@ received(nmq_session *s, nmq_outbox *outbox, nmq_inflight_entry *entry, uint8_t 
     return nmq_session_write_ack(s, outbox, NMQ_PUBREL, entry->packet_id, NMQ_RC_SUCCESS);
 }
 
-// A PUBREC for an identifier that is not in use: 5.0 says so in PUBREL, 3.1.1 can only go
-// on. One that carries an error has ended the exchange, and is not answered [MQTT-4.3.3-4].
+// A PUBREC for an identifier that is not in use: in 5.0 the PUBREL says so, in 3.1.1 it
+// cannot. A PUBREC that carries an error has ended the exchange, and is not answered
+// [MQTT-4.3.3-4].
 static int
 received_unknown(nmq_session *s, nmq_outbox *outbox, uint16_t packet_id,
                  uint8_t reason_code)
@@ -72,7 +73,7 @@ nmq_session_acked(nmq_session *session, nmq_outbox *outbox, uint8_t type,
 }
 
 // Takes the next entry in flight out, in the order of sending. Returns false when none is
-// left; a delivery that nobody else may have is freed, and out->message NULL.
+// left. A delivery that nobody else may have is freed: out->message is NULL then.
 static bool
 take_inflight(nmq_session *s, nmq_delivery *out)
 {

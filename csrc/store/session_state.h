@@ -14,7 +14,7 @@
 typedef struct {
     nmq_bytes text; // as subscribed, owned
     uint32_t identifier;
-    uint16_t group_len; // of "$share/GROUP/" before the filter; 0: not shared
+    uint16_t group_len; // of GROUP in "$share/GROUP/"; 0: not shared
     uint8_t options;
 } nmq_session_sub;
 
@@ -30,9 +30,10 @@ typedef struct nmq_session {
     uint16_t window;            // most messages in flight on this connection
     uint32_t queue_max;         // most messages that wait
     uint64_t queue_max_bytes;   // of them; 0: no bound
-    nmq_bytes mount;            // goes off the front of topics for this client; owned
+    nmq_bytes mount;            // mount point, taken off the front of this client's topics;
+                                // owned
     uint32_t client_packet_max; // Maximum Packet Size of the client, bytes
-    uint32_t packet_max;        // largest packet to it: the broker's bound counts too
+    uint32_t packet_max;        // largest packet to it: this or the broker's bound
     uint8_t version;            // of the latest connection
     nmq_aliases aliases;        // of this connection
     uint64_t sent;              // PUBLISH packets written so far, those sent again too

@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "base/vec.h"
 
-enum { FEW = 8 }; // subscriptions are searched one by one
+enum { FEW = 8 }; // up to so many subscriptions are searched one by one
 
 // A long list has an index: text -> one more than its place.
 

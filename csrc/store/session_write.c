@@ -26,8 +26,8 @@ use_alias(nmq_session *s, nmq_publish_head *head, bool *is_new)
     return packet_size;
 }
 
-// Over the Maximum Packet Size it must not be sent [MQTT-3.1.2-24], and counts as if it
-// were [MQTT-3.1.2-25].
+// A packet over the Maximum Packet Size must not be sent [MQTT-3.1.2-24], and the broker
+// goes on as if it had been [MQTT-3.1.2-25].
 int
 nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
                           const nmq_message_parts *parts, nmq_message *message,

@@ -1,5 +1,5 @@
-// session_write.h - the packets that a session sends, as this connection may have them:
-// its version, Topic Aliases, mount point and Maximum Packet Size.
+// session_write.h - the packets that a session sends, as its connection needs them:
+// version, Topic Aliases, mount point and Maximum Packet Size.
 //
 // Threads  none of its own: the client's lock, and the connection's for the outbox.
 // Cost     one copy into the outbox, of what the outbox does not take by reference.
@@ -11,7 +11,7 @@
 // DUP, packet identifier, Subscription Identifiers; the rest is set here. message is NULL
 // or holds the payload of parts.
 // Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG for a packet over the client's Maximum Packet
-// Size and for one that is not for it, being outside its mount point.
+// Size, and for a topic outside its mount point.
 int nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
                               const nmq_message_parts *parts, nmq_message *message,
                               int64_t now_ms);

@@ -6,7 +6,7 @@
 #include "base/probe.h"
 #include "base/status.h"
 
-enum { FEW = 8 }; // subscriptions are searched one by one
+enum { FEW = 8 }; // up to so many subscriptions are searched one by one
 
 // The room of a list is a power of two. A long list has an index by client behind its
 // subscriptions: 2 * cap slots, each one more than a place, 0 for free.

@@ -268,7 +268,7 @@ open_reserve(nmq_matches *out, uint32_t count)
     return NMQ_OK;
 }
 
-// Follows one branch: its children that meet the level are put behind the open branches.
+// Follows one branch: puts its children that match the level behind the open branches.
 // Returns how many there are, up to 2.
 static uint32_t
 descend(const node *n, nmq_bytes level, uint32_t hash, bool wild, void **to)

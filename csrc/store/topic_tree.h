@@ -6,8 +6,8 @@
 //
 // Owner    The tree copies every filter it is given and owns its nodes; a client is a
 //          pointer that it never follows.
-// Threads  None of its own, no lock: match may run in many threads at once while none
-//          runs put or del. The turn of a shared group is the one thing match changes.
+// Threads  None of its own, no lock: match may run in many threads at once while none runs
+//          put or del.
 // Cost     match: at each level one look-up for each branch still open; the number of
 //          unrelated filters does not matter. put, del: the levels of the filter, however
 //          many subscribers and groups it has.
@@ -29,9 +29,9 @@ typedef struct {
     uint32_t group_count;
     uint32_t group_cap;
     uint32_t lists;  // how many filters `found` comes from
-    uint32_t visits; // of nodes, that the last look-up made; 0: none was needed
-    bool sorted; // the caller's: `found` is in an order of its own; false after a look-up
-    void **open; // scratch: the branches of this level and of the next
+    uint32_t visits; // nodes that the last look-up visited; 0: none was needed
+    bool sorted;     // for the caller, who may sort `found`; false after a look-up
+    void **open;     // scratch: the branches of this level and of the next
     uint32_t open_cap;
     uint32_t topic_len; // 0: of no topic
     uint64_t version;   // of the tree
@@ -49,8 +49,8 @@ int nmq_tree_put(nmq_tree *tree, const nmq_filter *filter, const nmq_subscriptio
 // Removes the client's subscription. Returns NMQ_OK or NMQ_ENOENT.
 int nmq_tree_del(nmq_tree *tree, const nmq_filter *filter, const void *client);
 
-// Returns the group of that shared subscription, or NULL. It holds as pointers of a match
-// do.
+// Returns the group of that shared subscription, or NULL. It is valid as long as a match
+// is.
 nmq_group *nmq_tree_group(nmq_tree *tree, const nmq_filter *filter);
 
 // Finds every subscription whose filter matches the valid Topic Name. Pointers in *out hold
