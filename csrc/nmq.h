@@ -40,9 +40,9 @@ int nmq_broker_new(const nmq_options *options, nmq_broker **out);
 // connection: packet_max_bytes of a 5.0 client, receive_maximum, topic_alias_max,
 // keep_alive_max_s, qos_max and what is available; so do send_topic_alias_max,
 // keep_alive_permille, and expiry_max_s. The rest counts at once, for sessions that exist
-// too: messages that wait stay when their bound sinks. A bound of one address counts
-// connections that came while there was one. Returns NMQ_OK, or NMQ_EINVAL or NMQ_ENOMEM
-// with the old ones in force.
+// too: messages that wait stay when their bound becomes lower. A bound of one address
+// counts connections that came while there was one. Returns NMQ_OK, or NMQ_EINVAL or
+// NMQ_ENOMEM with the old ones in force.
 int nmq_broker_set_options(nmq_broker *broker, const nmq_options *options);
 
 // --- listeners
@@ -128,8 +128,8 @@ void nmq_broker_set_acl(nmq_broker *broker, nmq_acl *acl);
 // clients connect again.
 int nmq_broker_judge(nmq_broker *broker);
 
-// Disconnects them, one after the other. Their sessions stay. Blocks as long as that takes.
-// Returns how many, or NMQ_ENOMEM with nobody disconnected.
+// Disconnects the clients of those users, one after the other. Their sessions stay. Blocks
+// as long as that takes. Returns how many, or NMQ_ENOMEM with nobody disconnected.
 int nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom);
 
 // --- taps and events
@@ -157,12 +157,11 @@ void nmq_event_auth(const nmq_event *event, nmq_credentials *out); // NMQ_EVENT_
 // What is counted and measured, as of now: csrc/metrics.def.
 void nmq_broker_stats(nmq_broker *broker, nmq_stats *out);
 
-// Who holds memory: csrc/metrics.def. It looks at each client and connection: for a call
-// every few seconds.
+// Who holds memory: csrc/metrics.def. Cheap: it visits no client.
 void nmq_broker_memory(nmq_broker *broker, nmq_memory *out);
 
-// Tells what the process takes besides what the cores hold (nmq_held_bytes); it counts
-// against memory_max_bytes from now on. 0: nobody measures it.
+// Sets how many bytes the process takes besides nmq_held_bytes; from now on they count
+// against memory_max_bytes. 0: nobody measures it.
 void nmq_set_other_bytes(uint64_t bytes);
 
 // Bytes that the process has allocated; 0 where the C library cannot tell. It looks at all
@@ -179,12 +178,12 @@ bool nmq_has_descriptors(uint32_t keep);
 // Gives memory that lies idle back to the system; milliseconds.
 void nmq_trim_memory(void);
 
-// How many heaps the C library may make for threads, 1 or more: few hold less idle memory.
-// Before the first broker.
+// Sets how many heaps the C library may make for threads, 1 or more: with few, less memory
+// lies idle. Call it before the first broker is made.
 void nmq_set_arenas(uint32_t count);
 
-// Whether the system may write this process's memory to a core file, and its user's other
-// processes may read it. exec forgets it.
+// Sets whether the system may write this process's memory to a core file, and whether other
+// processes of the same user may read it. exec resets it.
 void nmq_set_dumpable(bool dumpable);
 
 // All clients in order of birth, and their subscriptions, as of one moment each. No lock is

@@ -12,7 +12,8 @@ enum { NMQ_COUNTERS_MAX = 64 };
 
 // Zeroed counters are at 0.
 typedef struct {
-    uint64_t at[NMQ_SHARDS][NMQ_COUNTERS_MAX + NMQ_CACHE_LINE / 8]; // the rest: lines apart
+    uint64_t at[NMQ_SHARDS]
+               [NMQ_COUNTERS_MAX + NMQ_CACHE_LINE / 8]; // the rest keeps lines apart
 } nmq_counters;
 
 void nmq_counters_add(nmq_counters *counters, unsigned which, uint64_t more);

@@ -56,7 +56,7 @@ make_parts(nmq_conn *conn)
     return conn->settings->path.at != NULL && conn->ws == NULL ? NMQ_ENOMEM : NMQ_OK;
 }
 
-// It was admitted and did not come in.
+// A stream that was admitted has gone before it was a connection.
 static void
 leave(void *arg, const nmq_peer *peer)
 {

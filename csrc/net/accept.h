@@ -5,5 +5,5 @@
 #pragma once
 #include "net/conns.h"
 
-// Whose streams those of that listener are: what an acceptor is given.
+// What an acceptor is given: its streams become connections of that listener.
 nmq_accept nmq_accept_for(nmq_listener *listener);

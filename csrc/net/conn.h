@@ -11,7 +11,7 @@
 //                    behind its back
 //
 // Owner    counted through its link. The receive side holds one reference from accept until
-//          nmq_recv_end, a send under way another.
+//          nmq_recv_end; a send that is under way holds another.
 // Threads  each field names its side or its lock.
 #pragma once
 #include <assert.h>
@@ -36,9 +36,9 @@ typedef struct {
     nmq_clock *clock;
     const nmq_options *options; // NMQ_LIVE
     nmq_gate gate;
-    int64_t cut_ms;            // atomic: when a connection was cut last, or looked for
+    int64_t cut_ms;            // atomic: when one to cut was looked for last
     int64_t resident_ms;       // atomic: when the system was asked last
-    uint8_t resident_level;    // atomic: by what it said
+    uint8_t resident_level;    // atomic: the level by what it said
     int64_t short_log_ms;      // atomic: when it was logged last that memory is short
     nmq_timer short_timer;     // clock: looks while memory is short, or somebody waits
     struct nmq_conn *short_of; // lock: connections that wait for memory
@@ -51,11 +51,11 @@ typedef struct {
     bool closing;         // atomic, written with lock: no more are taken
 } nmq_conns;
 
-// A connection over WebSocket: its frames, and what goes out that is no packet.
+// A connection over WebSocket: its frames, and what it sends besides packets.
 typedef struct {
     nmq_ws ws;        // receive side; its reply: link.lock
     nmq_buf prefix;   // send side: goes out before the load
-    size_t prefix_at; // send side: of it, sent
+    size_t prefix_at; // send side: bytes of it that are sent
     bool close_put;   // send side: nothing goes after it
 } nmq_conn_ws;
 
@@ -69,12 +69,13 @@ struct nmq_conn {
     nmq_stream *stream;
     uint64_t number;        // fixed
     nmq_buf in;             // receive side: bytes not handled yet
-    size_t plain;           // receive side: of in, MQTT; raw bytes follow
+    size_t plain;           // receive side: so many bytes of `in` are MQTT; raw ones follow
     size_t drops_left;      // receive side: bytes to drop while it lingers, at most
     nmq_conn_ws *ws;        // fixed; NULL: MQTT without WebSocket
     nmq_rate *rate;         // atomic, set once; NULL: as fast as it likes
-    uint32_t held_in;       // atomic: what `in` holds; in NMQ_COUNT_BUFFER_BYTES
-    size_t held_out;        // link.lock: of what waits for a slow peer, what is in it too
+    uint32_t held_in;       // atomic: bytes that `in` holds, as NMQ_COUNT_BUFFER_BYTES has
+                            // them
+    size_t held_out;        // link.lock: the same of what waits for a slow peer
     uint32_t in_cap_next;   // receive side: how large the next buffer shall be
     nmq_client *client;     // set by the receive side with link.lock; a reference
     nmq_outbox sending;     // send side
@@ -83,22 +84,24 @@ struct nmq_conn {
     uint8_t recv;           // atomic: enum nmq_recv_state; states.h
     uint8_t send;           // link.lock: enum nmq_send_state
     uint8_t intake;         // receive side: enum nmq_intake_state
-    bool lingers;           // link.lock: it is to linger; see linger.h
+    bool lingers;           // link.lock: it is to linger when it ends; see linger.h
     bool acked;             // receive side: this batch acknowledged something
     bool unread;            // receive side: packets that have come wait in `in`
     uint8_t version;        // atomic; 0: not known yet
     uint16_t packet_types;  // receive side: a bit for each that may come now, by the role
     uint32_t quiet_reads;   // receive side: reads in a row that used little
     int64_t over_ms;        // link.lock: once it ends, when it is closed at the latest
-    nmq_fault end;          // link.lock: why it ends, the first reason; zeroed: it left
+    nmq_fault end;          // link.lock: the first reason why it ends; zeroed: the peer
+                            // left
     int64_t idle_ms;        // atomic: longest silence, 0: any
-    int64_t last_packet_ms; // atomic: or when more of one came
+    int64_t last_packet_ms; // atomic: when a packet, or more of one, came last
     uint64_t retry_acks;    // clock: in-flight head at the last retry
     nmq_timer timer;        // clock
     int64_t short_ms;       // receive side: since when it waits for memory; 0: it does not
 };
 
-// A step that the tables do not have is a fault of ours. Builds for tests look at each.
+// A step that the tables of states.h do not have is our own mistake. Builds for tests check
+// each.
 #if defined NMQ_MEM_COUNT || defined NMQ_CHECK_STEPS
 #define NMQ_STEP(next, from, to) assert((next(from) >> (to) & 1) != 0)
 #else
@@ -134,7 +137,7 @@ nmq_conn_set_intake(nmq_conn *conn, enum nmq_intake_state to)
 
 enum {
     NMQ_CONN_IN_MIN = 256, // bytes of buffer that an idle connection holds
-    NMQ_CONN_SMALL = 128,  // bytes of a packet that no bound is below
+    NMQ_CONN_SMALL = 128,  // a packet of so many bytes is within every bound
 };
 
 nmq_conn *nmq_conn_of(nmq_link *link);
@@ -142,7 +145,7 @@ nmq_bytes nmq_conn_key(const nmq_conn *conn);      // under which by_number hold
 nmq_peer_text nmq_conn_name(const nmq_conn *conn); // its peer, for log lines
 uint8_t nmq_conn_version(const nmq_conn *conn);    // 0: not known yet; thread-safe
 
-// Arms one of the connection's timers, or moves it; cancels it. Both keep the timer's
+// Arms (or moves) and cancels one of the connection's timers. Both keep the timer's
 // reference in step.
 void nmq_conn_arm(nmq_conn *conn, nmq_timer *timer, int64_t due_ms);
 void nmq_conn_cancel(nmq_conn *conn, nmq_timer *timer);
@@ -155,11 +158,12 @@ void nmq_conn_set_end(nmq_conn *conn, nmq_fault why);
 // The peer's silence was the broker's doing: it does not count against the keep alive.
 void nmq_conn_forgive_silence(nmq_conn *conn);
 
-// Whether it is to close, or closes already. Takes the lock.
+// Whether the connection is to close, or closes already. Takes the lock.
 bool nmq_conn_is_closing(nmq_conn *conn);
 
-// It is to close. Returns whether nobody has said so yet. Call with link.lock.
+// Notes that the connection is to close. Returns whether nobody has said so yet. Call with
+// link.lock.
 bool nmq_conn_begin_close(nmq_conn *conn);
 
-// Its client is in; takes the reference. Receive side.
+// Its client is let in; takes the reference. Receive side.
 void nmq_conn_set_client(nmq_conn *conn, nmq_client *client);

@@ -11,6 +11,6 @@
 // nmq_gate_refusal_level lets it be a warning.
 void nmq_conn_log_tls_refused(const nmq_conn *conn);
 
-// It has ended, for the reason in conn->end. Does nothing for one that was not let in. Call
-// with link.lock.
+// The connection has ended, for the reason in conn->end. Does nothing for one that was not
+// let in. Call with link.lock.
 void nmq_conn_log_ended(const nmq_conn *conn);

@@ -47,8 +47,8 @@ strangers_are_many(const nmq_conns *conns)
     return NMQ_LIVE(conns->gate.open) > known + STRANGERS_MAX;
 }
 
-// While memory is out a few strangers at a time may still come: those with sessions, whose
-// messages go.
+// While memory is out a few strangers at a time may still come: those who have a session
+// fetch its messages.
 bool
 nmq_conns_add(nmq_conns *conns, nmq_conn *conn)
 {

@@ -6,17 +6,17 @@
 #pragma once
 #include "net/conn.h"
 
-// With what the sessions use, which is the broker's and outlives it. role_arg is the
-// role's.
+// The set uses the sessions, and the clock and router that they use; all of them outlive
+// it. role_arg is handed to the role.
 void nmq_conns_init(nmq_conns *conns, nmq_sessions *sessions, uint8_t *memory,
                     const nmq_role *role, void *role_arg);
 void nmq_conns_fini(nmq_conns *conns);
 
-// Gives the connection its number and adds it. False when none is taken any more or memory
-// is out; it counts as open in any case.
+// Gives the connection its number and adds it. Returns false when no more are taken, or
+// memory is out. The connection counts as open in any case.
 bool nmq_conns_add(nmq_conns *conns, nmq_conn *conn);
 
-// It is over: nobody finds it any more, and another may come. Receive side.
+// The connection is over: nobody finds it any more, and its place is free. Receive side.
 void nmq_conns_remove(nmq_conn *conn);
 
 // A connection is freed.
@@ -29,7 +29,7 @@ nmq_conn *nmq_conns_find(nmq_conns *conns, uint64_t number);
 // memory is out or there is none.
 nmq_conn **nmq_conns_all(nmq_conns *conns, size_t *count);
 
-// No more are taken.
+// From now on no more are taken.
 void nmq_conns_close(nmq_conns *conns);
 
 // Waits until all are freed, timeout_ms at most. Returns whether they are.

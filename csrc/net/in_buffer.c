@@ -15,8 +15,8 @@ enum {
     QUIET_READS = 8,    // reads of less than a quarter before the buffer shrinks
 };
 
-// The room that a packet which has begun needs, as far as it is granted now: a client that
-// is in gets the whole of a small one; a stranger, or who announces a large one, gets twice
+// The room that a packet which has begun is granted now. A client that is let in gets the
+// whole of a small packet; a stranger, and a client that announces a large one, get twice
 // what has come.
 static size_t
 room_for_packet(const nmq_conn *conn)

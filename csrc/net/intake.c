@@ -81,8 +81,8 @@ upgrade(nmq_conn *conn, nmq_buf *reply)
     return taken < 0 ? taken : NMQ_OK;
 }
 
-// Who runs the broker is told of a path that is not the one, as most clients do not say
-// what the answer was.
+// Logs a wrong path: most clients do not show the answer, so whoever runs the broker has to
+// hear of it here.
 static void
 tell_path(nmq_conn *conn)
 {
@@ -120,7 +120,8 @@ unwrap(nmq_conn *conn, nmq_batch *batch)
     if (rv == NMQ_ENOENT) {
         tell_path(conn);
     }
-    if (rv == NMQ_EMALFORMED || rv == NMQ_ENOENT) { // by HTTP, or a close frame
+    if (rv == NMQ_EMALFORMED || rv == NMQ_ENOENT) { // the peer is told by HTTP, or by a
+                                                    // close frame
         (void) pthread_mutex_lock(&conn->link.lock);
         nmq_linger_allow(conn);
         (void) pthread_mutex_unlock(&conn->link.lock);

@@ -60,7 +60,7 @@ void
 nmq_linger_close(nmq_conn *conn)
 {
     (void) pthread_mutex_lock(&conn->link.lock);
-    conn->over_ms = 0; // a look that is under way is the last but one
+    conn->over_ms = 0; // a look that is under way arms the timer once more at most
     if (conn->send == NMQ_SEND_CLOSING || conn->send == NMQ_SEND_FINISHED) {
         nmq_conn_set_send(conn, NMQ_SEND_CLOSED); // else whoever sends hears of it
     }

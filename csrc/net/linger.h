@@ -23,19 +23,19 @@ enum { NMQ_LINGER_MS = 1000 }; // for what is left to send, before the stream is
 // short. Any thread; call with link.lock.
 void nmq_linger_allow(nmq_conn *conn);
 
-// The connection ends: from now on its timer is for nmq_linger_look; one that is closed
-// already needs none. Any thread; call without link.lock.
+// The connection ends: from now on its timer is for nmq_linger_look. A connection that is
+// closed already needs no timer. Any thread; call without link.lock.
 void nmq_linger_arm(nmq_conn *conn);
 
 // The timer of a connection that ends is due: closes it when its time is over, or sets the
 // timer again. Clock.
 void nmq_linger_look(nmq_conn *conn, int64_t now_ms);
 
-// It is over now: closes the stream, and there is nothing left to look at. Any thread; call
+// Ends the connection now: closes the stream, and cancels the timer. Any thread; call
 // without link.lock.
 void nmq_linger_close(nmq_conn *conn);
 
-// All is sent: ends the way out of a connection that lingers. Send side.
+// All is sent: shuts down the sending of a connection that lingers. Send side.
 void nmq_linger_finish(nmq_conn *conn);
 
 // The receive side is over. Returns whether the connection lingers; if so, the caller calls

@@ -173,7 +173,8 @@ key_of(const nmq_peer *peer)
     return (nmq_bytes){peer->address, peer->address_len};
 }
 
-// Call with the gate's lock. Returns whether there was room; out of memory there is none.
+// Call with the gate's lock. Returns whether there was room; there is none when memory is
+// out.
 static bool
 add_address(nmq_gate *gate, const nmq_peer *peer, uint32_t max)
 {
@@ -238,8 +239,8 @@ nmq_listener_leave_address(nmq_listener *listener, const nmq_peer *peer)
     (void) pthread_mutex_unlock(&gate->lock);
 }
 
-// Whether the peer may speak for others: what it says of them would hold for bounds and
-// access rules. Who comes over a Unix socket was let in by its file.
+// Whether the peer may send PROXY headers: bounds and access rules then hold for the
+// address that it names. A peer on a Unix socket may, since the socket's file let it in.
 static bool
 may_proxy(const nmq_listener_settings *settings, const nmq_peer *peer)
 {

@@ -14,11 +14,11 @@
 #include "io/stream.h"
 #include "net/listener_options.h"
 
-// Why a connection is refused that the log tells of: each a warning once a minute.
+// Why a connection is refused, where the log tells of it: each a warning once a minute.
 enum nmq_refusal {
-    NMQ_REFUSAL_PATH,  // a WebSocket path that is not the one
+    NMQ_REFUSAL_PATH,  // a wrong WebSocket path
     NMQ_REFUSAL_PROXY, // it may not send PROXY headers
-    NMQ_REFUSAL_TLS,   // a handshake
+    NMQ_REFUSAL_TLS,   // a handshake that failed
     NMQ_REFUSALS,
 };
 
@@ -28,10 +28,10 @@ typedef struct {
     nmq_counters *counters;
     const nmq_options *options; // NMQ_LIVE
     pthread_mutex_t lock;
-    nmq_map addresses;  // lock: address -> how many connections that came under a bound
+    nmq_map addresses;  // lock: address -> how many connections came while it had a bound
     uint32_t open;      // atomic: connections
-    int64_t starved_ms; // atomic: when the last warning of it was given
-    int64_t refused_ms[NMQ_REFUSALS]; // atomic: the same
+    int64_t starved_ms; // atomic: when nmq_gate_starved warned last
+    int64_t refused_ms[NMQ_REFUSALS]; // atomic: when each was a warning last
 } nmq_gate;
 
 // What a connection takes from its listener when it comes. Immutable and counted.
@@ -84,20 +84,21 @@ nmq_listener_settings *nmq_listener_now(nmq_listener *listener);
 // Puts the settings in force for connections from now on; takes the reference.
 void nmq_listener_set(nmq_listener *listener, nmq_listener_settings *settings);
 
-// Counts a connection in, unless a bound says no, or the listener expects PROXY headers and
-// the peer may not send them; that is counted too. On a listener with PROXY headers the
-// address is judged later, by nmq_listener_admit_address. Both note in the peer whether its
-// address was counted.
+// Counts a connection in. Returns false, and counts that too, when a bound is reached, or
+// the listener expects PROXY headers and the peer may not send them. On a listener with
+// PROXY headers the address is judged later, by nmq_listener_admit_address. Both note in
+// the peer whether its address was counted.
 bool nmq_listener_admit(nmq_listener *listener, nmq_peer *peer);
 bool nmq_listener_admit_address(nmq_listener *listener, nmq_peer *peer);
 
-// The connection is gone, or its peer was not who it is.
+// Counts out a connection that is gone; or its address alone, when a PROXY header names
+// another.
 void nmq_listener_leave(nmq_listener *listener, const nmq_peer *peer);
 void nmq_listener_leave_address(nmq_listener *listener, const nmq_peer *peer);
 
-// At which level to log that one: WARNING, but INFO when one was logged a moment ago. A
-// peer that comes again and again does not fill the log.
+// The level to log that refusal at: WARNING, but INFO when one was a warning within the
+// last minute, so that a peer that comes again and again does not fill the log.
 int nmq_gate_refusal_level(nmq_gate *gate, enum nmq_refusal what);
 
-// Warns that the process is out of descriptors or memory, not more than now and then.
+// Warns that the process is out of descriptors or memory, but not often.
 void nmq_gate_starved(nmq_gate *gate);

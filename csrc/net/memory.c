@@ -38,9 +38,9 @@ level_of(uint64_t total, uint64_t max, uint8_t now)
     return is_short ? NMQ_MEMORY_SHORT : NMQ_MEMORY_FINE;
 }
 
-// The level by what the system says, where somebody measures the rest: else it may be
-// another's. It is more than the sum while heap lies idle that is not trimmed or measured
-// yet.
+// The level by what the system says. It counts only where somebody measures the rest of the
+// process: otherwise that memory may belong to another part. The system says more than the
+// sum while heap lies idle that is not trimmed or measured yet.
 static uint8_t
 resident_level(nmq_conns *conns, uint64_t total, uint64_t max, int64_t now_ms)
 {
@@ -210,7 +210,7 @@ nmq_memory_wait(nmq_conn *conn)
     }
 }
 
-// One that waited goes on, waits on, or has waited for long enough.
+// A connection that waited goes on, waits on, or is closed: it has waited for long enough.
 static void
 wait_on(nmq_conn *conn, int64_t now_ms)
 {
@@ -224,7 +224,7 @@ wait_on(nmq_conn *conn, int64_t now_ms)
         nmq_memory_wait(conn);
         return;
     }
-    if (is_short && !closing) { // it sends again later
+    if (is_short && !closing) { // the client sends again later
         nmq_log_write(router->log, NMQ_LOG_WARNING, "%s: closed, memory is short",
                       nmq_conn_name(conn).text);
         nmq_send_disconnect(&conn->link, NMQ_RC_QUOTA_EXCEEDED);
@@ -285,7 +285,8 @@ session_bytes(nmq_registry *registry, const nmq_memory *others)
            (bytes > not_theirs ? bytes - not_theirs : 0);
 }
 
-// Nobody is visited: what is asked for on the event loop must not grow with the clients.
+// Visits no client: the event loop asks for this, and its cost must not grow with the
+// clients.
 void
 nmq_memory_report(nmq_conns *conns, nmq_memory *out)
 {

@@ -2,12 +2,12 @@
 //
 //     held by the core + known cost of TLS + the rest, as Python measures it
 //            │
-//     fine ──┴─ max_memory ─> short: growth is refused ── + 5 % ─> out: cuts, too
+//     fine ──┴─ max_memory ─> short: growth is refused ── + 5 % ─> out: connections are cut
 //
-// Refused are: a CONNECT that needs a session (connect.c, sessions.c), a new subscription
-// (subscriptions.c), a message that would have to be kept (publish.c, shortage.c), and the
-// buffer for a large packet (recv.c). What a session holds is never dropped for memory: it
-// was acknowledged.
+// While memory is short it refuses: a CONNECT that needs a session (connect.c, registry.c),
+// a new subscription (subscriptions.c), a message that would have to be kept (publish.c,
+// shortage.c), and the buffer for a large packet (in_buffer.c). What a session holds is
+// never dropped for memory: it was acknowledged.
 //
 // Threads  any; call without a lock or a lane.
 #pragma once
@@ -18,8 +18,8 @@ void nmq_memory_init(nmq_conns *conns); // after nmq_conns_init
 // Looks how much memory is taken, and sets the router's level.
 void nmq_memory_look(nmq_conns *conns);
 
-// The same if it is time for it; far over the bound it cuts the connection that holds the
-// most by its own doing.
+// The same if it is time for it (nmq_mem_due). When memory is out it also cuts the
+// connection that holds the most by its own doing.
 void nmq_memory_check(nmq_conns *conns);
 
 // The receive side rests until there is memory; after the time that publishers wait for a

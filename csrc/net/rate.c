@@ -10,8 +10,8 @@ enum {
     MOST_ELAPSED_MS = 1 << 20, // more than any debt needs
 };
 
-// What it may still send: it pays as it sends, and waits below 0. Receive side, but for the
-// timer.
+// What the client may still send: sending takes from it, and below 0 the client waits.
+// Receive side, but for the timer.
 struct nmq_rate {
     nmq_conn *conn;   // whose it is
     int64_t messages; // thousandths
@@ -41,7 +41,7 @@ nmq_rate_is_on(const nmq_conns *conns)
     return (now.messages | now.bytes) != 0;
 }
 
-// What is there after that time, in thousandths: not more than a second's worth.
+// What is left after that time, in thousandths: not more than a second's worth.
 static int64_t
 refilled(int64_t left, uint32_t rate, int64_t elapsed_ms)
 {

@@ -1,7 +1,7 @@
 // rate.h - messages and bytes a second of one client.
 //
-// A token bucket that holds one second's worth. Who is over it is not read until it has
-// paid: TCP slows the client down.
+// A token bucket that holds one second's worth. A client that is over its rate is not read
+// until it has paid: TCP slows it down.
 //
 // Threads  the receive side, but for nmq_rate_cancel.
 #pragma once

@@ -81,7 +81,7 @@ nmq_recv_read(nmq_conn *conn)
     nmq_link_unref(&conn->link);
 }
 
-// After a batch: the rest of what has come, or more of it.
+// After a batch: handles the rest of what has come, or reads more.
 static void
 read_on(nmq_conn *conn)
 {

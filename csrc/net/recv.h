@@ -2,7 +2,8 @@
 //
 //     read ──> on_recv ──> intake ──> packet, packet, ... ──> read, or park, or end
 //
-// Threads  one at a time: the receive side. It may be another thread's when they return.
+// Threads  one at a time: the receive side. When a function returns, the connection may
+//          already be another thread's.
 #pragma once
 #include "net/conn.h"
 

@@ -58,7 +58,7 @@ typedef struct {
     // The answer has come.
     enum nmq_next (*answered)(nmq_conn *conn, nmq_batch *batch);
 
-    // No answer is waited for any longer: goes on as if it were that Reason Code. Any
+    // Stops waiting for the answer, and goes on as if it had been that Reason Code. Any
     // thread.
     void (*unanswered)(nmq_conn *conn, uint8_t reason_code);
 
@@ -72,6 +72,6 @@ typedef struct {
     // The receive side is over.
     void (*closed)(nmq_conn *conn);
 
-    // Frees what it has in its struct. Whoever gave back the last reference.
+    // Frees what the role has in its struct. The thread that gave back the last reference.
     void (*fini)(nmq_conn *conn);
 } nmq_role;

@@ -57,8 +57,8 @@ count_packets(nmq_conn *conn)
     }
 }
 
-// What waits for a peer that does not take it at once. What others take at once is counted
-// nowhere. Call with link.lock.
+// Counts what waits for a peer that does not take it at once. What is taken at once is not
+// counted. Call with link.lock.
 static void
 count_waiting(nmq_conn *conn)
 {
@@ -71,7 +71,8 @@ count_waiting(nmq_conn *conn)
     }
 }
 
-// Returns false when it is to close meanwhile: then what is left is sent first.
+// Makes the side idle. Returns false when the connection is to close: then what is left is
+// sent first.
 static bool
 rest(nmq_conn *conn)
 {
@@ -132,7 +133,7 @@ next_load(nmq_conn *conn)
     }
 }
 
-// After the last byte: whoever waited goes on; a connection that was to close does.
+// The last byte is sent: whoever waited goes on; a connection that was to close does.
 static void
 sends_done(nmq_conn *conn, bool last)
 {
@@ -179,7 +180,7 @@ send_failed(nmq_conn *conn)
     nmq_park_answers_gone(conn, true);
 }
 
-// What of it has gone out.
+// Takes off what has gone out.
 static void
 advance(nmq_conn *conn, size_t count)
 {
@@ -260,8 +261,8 @@ nmq_send_on_sent(void *arg, int status, size_t count)
     send_on(conn);
 }
 
-// flushed: the link leaves the list of what is to be flushed, and so may enter another;
-// nobody else may say so.
+// flushed: the link has been taken off the list of what is to be flushed, and may enter
+// another.
 static void
 start(nmq_conn *conn, bool flushed)
 {

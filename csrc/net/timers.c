@@ -88,7 +88,7 @@ nmq_timers_fire(nmq_timer *timer)
     bool open = conn->client != NULL;
     (void) pthread_mutex_unlock(&conn->link.lock);
     enum nmq_recv_state recv = nmq_conn_recv(conn);
-    // it is not read: that is no silence
+    // it is not read, so this is no silence
     bool waits = recv == NMQ_RECV_ANSWERS || recv == NMQ_RECV_SLOW;
     int64_t idle_ms = __atomic_load_n(&conn->idle_ms, __ATOMIC_RELAXED);
     int64_t last_ms =

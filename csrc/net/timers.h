@@ -1,11 +1,11 @@
-// timers.h - what time does to a connection: silence, sending again, its end, and the wait
-// of others for it.
+// timers.h - the timers of a connection: silence, sending again, its end, and the wait of
+// others for it.
 //
 // Threads  any; the timers fire on the clock.
 #pragma once
 #include "net/conn.h"
 
-// From the next packet on, a silence of idle_ms (0: any) is told to the role.
+// From the next packet on, the role is told of a silence of idle_ms; 0: of none.
 void nmq_timers_set_idle(nmq_conn *conn, int64_t idle_ms);
 
 void nmq_timers_fire(nmq_timer *timer);      // of conn.timer

@@ -12,7 +12,7 @@
 // Whether the send side has something besides the outbox. Call with link.lock.
 bool nmq_wrap_has_reply(const nmq_conn *conn);
 
-// Of what goes before the load, what is not sent yet.
+// What goes before the load and is not sent yet.
 nmq_bytes nmq_wrap_prefix(const nmq_conn *conn);
 size_t nmq_wrap_advance(nmq_conn *conn, size_t count); // how much of count was its
 

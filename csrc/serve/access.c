@@ -29,7 +29,8 @@ nmq_access_proof(const nmq_server_conn *conn)
     if (exchange == NULL) {
         return NMQ_PROOF_WORD;
     }
-    // Python answers for the users; a name that was proved without it is the certificate's.
+    // Python answers for the users; a name that was proved without it is from a
+    // certificate.
     return exchange->has_user_name && exchange->method.at == NULL ? NMQ_PROOF_CERTIFICATE
                                                                   : NMQ_PROOF_USERS;
 }

@@ -5,15 +5,15 @@
 #pragma once
 #include "serve/server_conn.h"
 
-// Who the client is: as it says, or as it proved to be; at NULL: nobody, as with an empty
-// name.
+// The user name of the client: what it says, or what it proved; at NULL: none, as with an
+// empty name.
 nmq_bytes nmq_access_user_name(const nmq_server_conn *conn, const nmq_connect *connect);
 
-// What stands behind that name.
+// What proves that name.
 uint8_t nmq_access_proof(const nmq_server_conn *conn); // enum nmq_proof
 
-// Whether some users may not come in any more since the client said who it is, and it may
-// be one. Those who were in were looked at meanwhile, perhaps before it was.
+// Whether users were shut out since the client said who it is, and it may be one of them.
+// nmq_broker_kick_users looks at clients that are in; this one perhaps was not.
 bool nmq_access_users_changed(const nmq_server_conn *conn, uint8_t proof);
 
 // Looks up the rules for that client, before it is in. Returns NMQ_OK or NMQ_ENOMEM.
@@ -27,7 +27,7 @@ bool nmq_access_changed(const nmq_server_conn *conn);
 // group.
 bool nmq_access_may(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic);
 
-// Whether a client that may not is to be disconnected.
+// Whether a client is to be disconnected when it does what it may not do.
 bool nmq_access_disconnects(const nmq_server_conn *conn);
 
 // Who publishes, for a retained message of that client. Borrowed from the connection; NULL

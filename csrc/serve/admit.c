@@ -99,7 +99,7 @@ response_information(nmq_server *server)
     return copy;
 }
 
-// What the CONNACK says to this client: what it asked for and did not get, who it is.
+// Fills in what the CONNACK says to this client: what it gets other than it asked for.
 static void
 fill_connack(admission *a, const nmq_packet *connect, uint32_t asked_expiry_s)
 {
@@ -108,7 +108,7 @@ fill_connack(admission *a, const nmq_packet *connect, uint32_t asked_expiry_s)
     nmq_props *props = &a->connack.props;
 
     nmq_negotiated_announce(&conn->negotiated, props);
-    // not to who asked for no more: its own counts then [MQTT-3.2.2-22]
+    // not to a client that got what it asked for: its own counts then [MQTT-3.2.2-22]
     if (attach->keep_alive_s != connect->connect.keep_alive_s) { // [MQTT-3.2.2-21]
         nmq_props_set_number(props, NMQ_PROP_SERVER_KEEP_ALIVE, attach->keep_alive_s);
     }
@@ -197,8 +197,9 @@ plan(admission *a, const nmq_packet *packet)
         nmq_props_number(&packet->props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, 0));
 }
 
-// Does what can fail without a trace: the CONNACK, complete but for Session Present, and
-// the rules for this client. Returns NMQ_OK or NMQ_ENOMEM; *fault says what refuses it.
+// Does what can fail without a trace: encodes the CONNACK, complete but for Session
+// Present, and looks up the rules for this client. Returns NMQ_OK or NMQ_ENOMEM; *fault
+// says what refuses it.
 static int
 check_plan(admission *a, const nmq_connect *c, nmq_fault *fault)
 {

@@ -8,5 +8,5 @@
 // Lets the client of that CONNECT in.
 enum nmq_next nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet);
 
-// What the listener says now holds, not what it said when the connection was accepted.
+// Takes the listener's settings of now, instead of those that it had at the accept.
 void nmq_admit_renew_settings(nmq_server_conn *conn);

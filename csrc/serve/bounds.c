@@ -31,9 +31,9 @@ nmq_bounds_properties_fit(const nmq_server_conn *conn, const nmq_props *props)
     return max == 0 || props->user_properties <= max;
 }
 
-// What a 5.0 client was told holds for its connection; the others were told nothing. A
-// stranger's packet is judged by its first bytes: it is to get no memory that nobody has
-// granted.
+// For a 5.0 client the bound is what CONNACK told it; the others were told nothing. Before
+// its CONNECT is accepted a packet is judged by its first bytes, so that a stranger gets no
+// memory that nobody has granted.
 bool
 nmq_bounds_takes_size(const nmq_server_conn *conn, size_t size)
 {

@@ -60,8 +60,8 @@ will_bytes(const nmq_connect *c)
     return c->will_topic.len + c->will_payload.len + c->will_props.raw.len;
 }
 
-// Whether memory is too short for that will; counted. Who has a session may come back to
-// it, but not with more than it had.
+// Whether memory is too short for that will; counted. A client may come back to its
+// session, but not with more than it had.
 static bool
 is_memory_short(const nmq_server_conn *conn, const nmq_connect *c)
 {
@@ -112,7 +112,8 @@ check(const nmq_server_conn *conn, const nmq_packet *packet)
     return fault;
 }
 
-// Who the client's certificate says it is. One that no known CA stands for is refused.
+// Takes the user's name from the client's certificate. One that no known CA signed is
+// refused.
 // Returns NMQ_OK, NMQ_ENOENT when nothing is proved, NMQ_EACCESS or NMQ_ENOMEM.
 static int
 take_common_name(nmq_server_conn *conn)
@@ -126,8 +127,8 @@ take_common_name(nmq_server_conn *conn)
     return nmq_exchange_prove(conn, nmq_bytes_of(name));
 }
 
-// What the listener asks for now, not what it did when the connection was accepted: a
-// client could take its time with the CONNECT.
+// Takes the listener's settings of now, instead of those of the accept: a client could take
+// its time with the CONNECT.
 static void
 use_settings_of_now(nmq_server_conn *conn)
 {
@@ -162,7 +163,7 @@ handle_connect(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
             conn, batch,
             (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "its certificate is not valid"});
     }
-    // a method that no Python knows is refused there [MQTT-4.12.0-1]
+    // Python refuses a method that it does not know [MQTT-4.12.0-1]
     if ((conn->net.settings->ask_auth && proved != NMQ_OK) ||
         nmq_props_has(&packet->props, NMQ_PROP_AUTHENTICATION_METHOD)) {
         return nmq_exchange_ask(conn, batch, packet);

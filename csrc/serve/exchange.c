@@ -67,7 +67,7 @@ put_question(nmq_server_conn *conn, const nmq_packet *packet, nmq_bytes client_i
     return nmq_question_write(&conn->exchange->question, &who);
 }
 
-// Returns whether there is one now; false when memory is out.
+// Makes the exchange if there is none. Returns false when memory is out.
 static bool
 make(nmq_server_conn *conn)
 {
@@ -112,9 +112,10 @@ nmq_exchange_prove(nmq_server_conn *conn, nmq_bytes user_name)
 enum nmq_next
 nmq_exchange_ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
-    nmq_bytes client_id = {0}; // of an AUTH before CONNACK Python has it from the CONNECT
+    nmq_bytes client_id = {0}; // stays empty for an AUTH before CONNACK: Python knows it
+                               // from the CONNECT
 
-    // what a stranger sends is weighed before Python sees it
+    // the size is bounded before Python sees what a stranger sends
     if (text_of(&packet->props, NMQ_PROP_AUTHENTICATION_DATA).len > DATA_MAX) {
         return nmq_reply_refuse(
             conn, batch,
@@ -160,7 +161,8 @@ nmq_exchange_take_answer(nmq_exchange *exchange, const nmq_answer *answer)
 
     exchange->reason_code = code;
     exchange->foreign = answer->foreign;
-    // these two may be the core's own, in place of an answer that did not come
+    // the core itself sets these two codes when no answer comes: Python still keeps the
+    // exchange
     exchange->python_waits =
         code == NMQ_RC_CONTINUE_AUTHENTICATION ||
         (exchange->python_waits &&

@@ -39,7 +39,7 @@ enum nmq_next nmq_exchange_ask(nmq_server_conn *conn, nmq_batch *batch,
 // Copies the answer.
 void nmq_exchange_take_answer(nmq_exchange *exchange, const nmq_answer *answer);
 
-// Adds what an AUTH or a CONNACK has of it. Takes NULL.
+// Adds its method and data to the properties of an AUTH or a CONNACK. Takes NULL.
 void nmq_exchange_properties(const nmq_exchange *exchange, nmq_props *props);
 
 // The connection is over: Python forgets the exchange that it keeps for it.

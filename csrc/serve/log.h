@@ -3,7 +3,7 @@
 //     ...: client 'a' connected: user 'u', MQTT 5.0, keep alive 60 s, new session, ...
 //     ...: refused client 'a', user 'u': bad user name or password; look at ...
 //
-// Of long names they have the beginning: the reason is to fit in.
+// Long names are cut, so that the reason has room.
 //
 // Threads  the connection's receive side.
 // Cost     one atomic load where the level is above info.
@@ -11,7 +11,7 @@
 #include "route/sessions.h"
 #include "serve/server_conn.h"
 
-// It was let in. session_present: its session goes on.
+// The client was let in. session_present: its session goes on.
 void nmq_log_connected(const nmq_server_conn *conn, const nmq_attach *attach,
                        bool session_present);
 

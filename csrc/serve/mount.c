@@ -7,8 +7,8 @@
 #include "route/remount.h"
 #include "route/remount_away.h"
 
-// Appends a name in place of its mark. One that could climb out of its level is no good,
-// nor is none: all clients without one would share a place.
+// Appends a name in place of its mark. A name that could leave its level is refused, and so
+// is an empty one: all clients without a name would share a place.
 static int
 put_name(nmq_buf *to, nmq_bytes name)
 {
@@ -84,7 +84,7 @@ nmq_mount_leave(nmq_server_conn *conn)
     if (kept == conn->net.client &&
         write_prefix(&prefix, now->mount, id, kept->user_name) == NMQ_OK) {
         (void) pthread_mutex_lock(&kept->moving);
-        // without memory it moves when it comes back
+        // when memory is out it moves when its client comes back
         (void) nmq_remount(conn->net.conns->router, kept, conn->net.listener->key,
                            (nmq_bytes){prefix.at, prefix.len}, false);
         (void) pthread_mutex_unlock(&kept->moving);

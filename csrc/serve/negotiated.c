@@ -59,9 +59,9 @@ nmq_negotiated_announce(const nmq_negotiated *negotiated, nmq_props *props)
     }
 }
 
-// The bound counts where the client can hear of it [MQTT-3.1.2-21]: before 5.0 a client
-// that keeps its word would be cut off. Peers that are gone are found by TCP's keep alive
-// there.
+// The bound counts only for a client that can be told of it [MQTT-3.1.2-21]: before 5.0 one
+// that keeps to its own Keep Alive would be cut off. There TCP's keep alive finds peers
+// that are gone.
 uint16_t
 nmq_negotiated_keep_alive_s(const nmq_negotiated *negotiated, const nmq_connect *c)
 {

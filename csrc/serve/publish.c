@@ -59,8 +59,8 @@ resolve_alias(nmq_server_conn *conn, nmq_packet *packet)
     return 0;
 }
 
-// How the message is to be routed as memory is now. Its publisher can be negotiated that it
-// was refused, or is made to wait; what is said to be refused at QoS 2, or comes again
+// Sets how the message is to be routed as memory is now. Its publisher is told that it was
+// refused, or is made to wait. A message at QoS 2 that is refused, or one that comes again
 // after the wait, must have gone to nobody.
 static void
 meet_memory(const nmq_server_conn *conn, nmq_batch *batch, uint8_t qos, uint8_t memory)
@@ -73,7 +73,7 @@ meet_memory(const nmq_server_conn *conn, nmq_batch *batch, uint8_t qos, uint8_t 
     batch->all_or_none = is_short && qos > 0 && (qos == 2 || !v5);
 }
 
-// The message has met it. Returns whether it was refused.
+// Undoes meet_memory once the message is routed. Returns whether it was refused.
 static bool
 was_refused(nmq_batch *batch)
 {
@@ -118,8 +118,8 @@ route(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         }
     }
     uint8_t memory = NMQ_LIVE(*conn->net.conns->memory);
-    // Else nothing refuses it: without a shortage only a retained message may be one too
-    // many.
+    // Otherwise nothing refuses it: without a shortage only a retained message may be one
+    // too many.
     bool meets = memory != NMQ_MEMORY_FINE || (parts.retain && parts.qos > 0);
     if (meets) {
         meet_memory(conn, batch, parts.qos, memory);

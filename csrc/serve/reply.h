@@ -19,9 +19,9 @@ enum nmq_next nmq_reply_packet(nmq_server_conn *conn, nmq_batch *batch, nmq_pack
 enum nmq_next nmq_reply_ack(nmq_server_conn *conn, nmq_batch *batch, uint8_t type,
                             uint16_t packet_id, nmq_fault how);
 
-// Ends the connection for a fault of its peer: CONNACK or DISCONNECT where the version has
-// one to say it with [MQTT-4.13.2-1]. Returns NMQ_NEXT_END.
+// Ends the connection for a fault of its peer. A CONNACK or DISCONNECT says why, where the
+// version has one for it [MQTT-4.13.2-1]. Returns NMQ_NEXT_END.
 enum nmq_next nmq_reply_refuse(nmq_server_conn *conn, nmq_batch *batch, nmq_fault fault);
 
-// Logs it and ends the connection.
+// Logs that memory is out, and ends the connection.
 enum nmq_next nmq_reply_no_memory(nmq_server_conn *conn);

@@ -13,6 +13,6 @@ extern const nmq_role nmq_server_role; // its role_arg: an nmq_server
 void nmq_server_init(nmq_server *server);
 void nmq_server_fini(nmq_server *server);
 
-// What 5.0 clients that ask for it are told in CONNACK. Takes the text, which was
-// allocated; at NULL: none.
+// Sets the Response Information that a 5.0 client is told in CONNACK if it asks. Takes the
+// text, which was allocated; at NULL: none.
 void nmq_server_set_response_information(nmq_server *server, nmq_bytes text);

@@ -35,7 +35,7 @@ typedef struct {
 typedef struct nmq_exchange nmq_exchange; // exchange.h
 
 typedef struct {
-    nmq_conn net;               // first: a connection is the server's
+    nmq_conn net;               // first: nmq_server_conn_of relies on it
     const nmq_connect *connect; // the CONNECT that is handled; borrowed; NULL: none
     nmq_exchange *exchange;     // NULL: nobody was asked, or has answered for good
     nmq_mount *mount;           // NULL: none
@@ -63,7 +63,7 @@ nmq_server_of(const nmq_server_conn *conn)
     return conn->net.conns->role_arg;
 }
 
-// With it changes which packets may come.
+// Sets the state, and with it which packets may come.
 static inline void
 nmq_server_conn_set_state(nmq_server_conn *conn, enum nmq_conn_state state)
 {

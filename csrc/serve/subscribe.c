@@ -11,8 +11,8 @@
 #include "serve/mount.h"
 #include "serve/reply.h"
 
-// Subscribing to what the broker has switched off is a Protocol Error in 5.0, which it was
-// told in CONNACK (3.2.2.3.11 to 3.2.2.3.13).
+// Subscribing to what the broker has switched off is a Protocol Error in 5.0, where the
+// client was told so in CONNACK (3.2.2.3.11 to 3.2.2.3.13).
 // In 3.1.1 it fails [MQTT-3.8.3-2 of 3.1.1].
 static nmq_fault
 check_filter(const nmq_negotiated *negotiated, const nmq_filter *filter)
@@ -217,8 +217,8 @@ subscribe_all(nmq_server_conn *conn, nmq_bytes list, uint32_t identifier, nmq_bu
     return NMQ_OK;
 }
 
-// Notes for each filter where in the list it stands last: one that a packet names often
-// counts once, as new if it was when it came first. Returns NMQ_OK or NMQ_ENOMEM.
+// Notes for each filter its last place in the list. A filter that a packet names often
+// counts once, and as new if it was new at its first place. Returns NMQ_OK or NMQ_ENOMEM.
 static int
 last_places(nmq_bytes list, nmq_map *out, nmq_buf *results)
 {
@@ -243,7 +243,7 @@ rules_version(const nmq_server_conn *conn)
     return nmq_rules_version(conn->net.conns->router->rules);
 }
 
-// Whether the filter is allowed still, which was by rules not older than that version.
+// Whether the filter is still allowed. It was, by rules of that version or later.
 static bool
 is_still_allowed(nmq_server_conn *conn, const nmq_filter *filter, uint64_t version)
 {
@@ -251,8 +251,8 @@ is_still_allowed(nmq_server_conn *conn, const nmq_filter *filter, uint64_t versi
            nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter->filter);
 }
 
-// Sends the retained messages of a filter, unless the subscription has ended with the right
-// to it; if it ends meanwhile, no more of them.
+// Sends the retained messages of a filter, unless the subscription has ended because it is
+// no longer allowed. If it ends meanwhile, no more are sent.
 static void
 owe(nmq_server_conn *conn, nmq_batch *batch, const nmq_filter *filter,
     const nmq_owed_entry *how, bool is_new, uint32_t *visits, uint64_t version)
