@@ -38,7 +38,7 @@ nmq_acl_view_free(nmq_acl_view *view)
     *view = (nmq_acl_view){0};
 }
 
-// What a view holds that could not be made.
+// The acl of a view that could not be made: it denies everything.
 static nmq_acl nothing = {.refs = 1, .otherwise = false};
 
 static int
@@ -188,7 +188,7 @@ nmq_acl_meets(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view)
     return may_be_over(pattern) && may_be_over(topic);
 }
 
-// Whether the rule has a word to say of the topic.
+// Whether the rule applies to the topic.
 static bool
 applies(const nmq_acl_entry *r, nmq_bytes topic, const nmq_acl_view *view)
 {

@@ -3,8 +3,7 @@
 //
 //     rules ──connect──> view: those that name this client ──publish, subscribe──> allowed?
 //
-// A rule is looked at for its client once a connection, for its topics at each packet. A
-// subscription is judged by its whole filter, so that no delivery needs to be: a rule that
+// A rule's client is looked at once a connection, its topics at each packet. A
 // allows applies when one of its topics covers the filter ("a/#" covers "a/+/b"; "a/b" does
 // not cover "a/+"), one that denies as soon as one of its topics meets it ("a/b" meets
 // "a/+"). So whoever is granted a filter may have each topic that it matches.
@@ -53,9 +52,9 @@ bool nmq_acl_disconnects(const nmq_acl_view *view);
 // topic is a Topic Name, or a Topic Filter without its $share.
 bool nmq_acl_allows(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes topic);
 
-// Whether the pattern covers the topic, a Topic Name or Topic Filter: matches all that it
-// matches; whether the two have a topic in common. Levels "%c" and "%u" of the pattern
-// stand for the client identifier and the user name. A name that cannot be a level of its
+// nmq_acl_covers: whether the pattern matches all that the topic, a Topic Name or Topic
+// Filter, matches. nmq_acl_meets: whether the two have a topic in common. Levels "%c" and
+// "%u" of the pattern
 // own, which is empty or has "/", "+" or "#", stands for no topic, and so does one that
 // begins with "$" on the first level. Wildcards do not match a first level that begins with
 // "$".

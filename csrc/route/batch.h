@@ -15,10 +15,11 @@ typedef struct {
     nmq_unflushed_list touched; // links, a reference each
     nmq_link *congested;        // the first link found over its bound, a reference
     uint16_t short_window;      // of nmq_offer, for the message that is next
-    bool may_refuse;            // whose message is next need not be told that it was taken
-    bool all_or_none; // memory is short: it goes to all that it is for, or is refused
-    bool refused;     // the last message was: it is not to be acknowledged as taken
-    bool matched;     // a subscription matched it, whatever became of it there
+    bool may_refuse;            // the next message may be refused: its publisher can be
+                                // told
+    bool all_or_none;           // memory is short: it goes to all it is for, or to nobody
+    bool refused;               // the last message was: it is not acknowledged as taken
+    bool matched;               // a subscription matched it, whatever became of it there
     int64_t now_ms;
     uint64_t messages_out;
     uint64_t messages_dropped;

@@ -12,12 +12,12 @@
 #include "route/link.h"
 #include "store/session.h"
 
-// What stands behind a client's user name.
+// What proves a client's user name.
 enum nmq_proof {
     NMQ_PROOF_USERS, // the broker's users
     NMQ_PROOF_CERTIFICATE,
     NMQ_PROOF_METHOD, // an Authentication Method with users of its own
-    NMQ_PROOF_WORD,   // the client's word: nobody asked it
+    NMQ_PROOF_WORD,   // nothing: nobody asked the client for a proof
 };
 
 // The will of a client; will.h says what becomes of it. A zeroed one is no will.
@@ -43,13 +43,13 @@ typedef struct nmq_client {
     bool is_tap;               // fixed: Python listens, there is no link
     bool ended;                // all lanes: no longer in the tree
     bool subscribed;           // all lanes and lock: it has a subscription
-    pthread_mutex_t moving;    // before `lock`: who moves or judges its session, all of it
+    pthread_mutex_t moving;    // before `lock`: held to move or judge the whole session
     pthread_mutex_t lock;
     nmq_session *session;  // lock; its list of subscriptions: all lanes
     nmq_link *link;        // lock; NULL while the client is away; a reference
     nmq_bytes user_name;   // fixed at attach: the session is this user's; owned
     nmq_peer peer;         // lock
-    uint32_t listener;     // lock: number of the one it came through; 0: of before
+    uint32_t listener;     // lock: number of the one it came through; 0: it was restored
     uint32_t listener_key; // lock: which of the configuration that is; 0: none
     uint32_t judged;       // lock: version of the rules by which its session was judged
     uint32_t expiry_interval_s; // lock; 0xffffffff: never

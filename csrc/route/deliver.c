@@ -4,9 +4,9 @@
 #include "base/status.h"
 
 enum {
-    QUEUE_GATHER_FACTOR = 64, // times NMQ_LOAD_FULL, while its client comes on
+    QUEUE_GATHER_FACTOR = 64, // times NMQ_LOAD_FULL, while its client takes something
     QUEUE_LIMIT_FACTOR = 2,   // times its bound in bytes, whatever its client does
-    TELL_EVERY_S = 60,        // that a session drops
+    TELL_EVERY_S = 60,        // between two events that a session drops
 };
 
 static bool
@@ -27,8 +27,9 @@ deliver_to_tap(nmq_batch *batch, const nmq_client *tap, const nmq_outgoing *what
     return nmq_event_put(batch->router->events, &event, (nmq_bytes){0});
 }
 
-// Whether its queue may go over its bound: while publishers are still going to wait for it,
-// or did in vain, but it comes on.
+// Whether the session's queue may go over its bound. It may while publishers are still
+// going to wait for it. When they have waited in vain, it may while its client takes
+// something.
 static bool
 may_gather(const nmq_session *session, const nmq_link *link, int64_t now_ms)
 {
@@ -56,7 +57,7 @@ offer_of(const nmq_outgoing *what)
         .subscription_id_count = what->identifier_count,
         .group = what->group,
         .qos = qos_of(what),
-        .overflow = what->retained, // of a session that was not full, a few
+        .overflow = what->retained, // only a few, for a session that was not full
         .retain =
             what->retained || ((what->options & NMQ_SUB_RETAIN_AS_PUBLISHED) != 0 &&
                                what->parts->retain), // [MQTT-3.3.1-12] [MQTT-3.3.1-13]
@@ -121,7 +122,7 @@ nmq_deliver_weigh(const nmq_session *session, nmq_link *link)
     link->pump_due = waits && nmq_session_can_send(session);
 }
 
-// Notes what the client's link is like now. Call with the link's lock.
+// Judges the client's link as it is now. Call with the link's lock.
 static void
 judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
 {
@@ -129,7 +130,7 @@ judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
 
     if (link->load < NMQ_LOAD_FULL && link->over_ms == 0 &&
         link->outbox.loose + link->sending_loose <= max_bytes) {
-        return; // as of most; nmq_link_judge would change nothing
+        return; // as most links are; nmq_link_judge would change nothing
     }
     nmq_patience patience = nmq_deliver_patience(batch->router->options, batch->now_ms);
     enum nmq_pace pace = nmq_link_judge(link, &patience);
@@ -158,7 +159,7 @@ deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link,
     return how;
 }
 
-// A session whose queue is full says so, now and then. Call with the client's lock.
+// Tells Python that the session drops, once a minute. Call with the client's lock.
 static void
 put_drop_event(const nmq_batch *batch, nmq_client *client)
 {

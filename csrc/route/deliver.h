@@ -41,15 +41,16 @@ void nmq_deliver_log_stuck(const nmq_router *router, nmq_bytes client_id);
 // Returns whether the client's session took the message. Call without its lock.
 bool nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_outgoing *what);
 
-// Sends one retained message to a client that is here: at once, however full window and
-// outbox are, or, if it `queues`, behind what waits. Call with its lock and the link's.
+// Sends one retained message to a client that is connected: at once, even when window and
+// outbox are full, or with `queues` behind what waits. Call with its lock and the link's.
 void nmq_deliver_retained(nmq_batch *batch, nmq_client *client, nmq_link *link,
                           nmq_message *message, const nmq_owed_entry *owed, bool queues);
 
 // The rest of nmq_deliver_note, for a session where something waits or much is in flight.
 void nmq_deliver_weigh(const nmq_session *session, nmq_link *link);
 
-// In flight, up to this part (an eighth) of the bytes that a queue may have is no load.
+// Messages in flight are no load up to this part (an eighth) of the bytes that a queue may
+// have.
 enum { NMQ_DELIVER_LIGHT_PART = 8 };
 
 // Notes in the link how much its session holds, and whether it has more to send. Call with

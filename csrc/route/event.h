@@ -13,8 +13,8 @@ typedef struct {
     nmq_counters *counters;
 } nmq_events;
 
-// Makes the ring. Returns NMQ_OK, NMQ_ENOMEM or NMQ_EIO; nmq_events_fini is right in any
-// case, of a zeroed one too.
+// Makes the ring. Returns NMQ_OK, NMQ_ENOMEM or NMQ_EIO. nmq_events_fini may be called in
+// any case, for a zeroed one too.
 int nmq_events_init(nmq_events *events, nmq_counters *counters);
 void nmq_events_fini(nmq_events *events);
 

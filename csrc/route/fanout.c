@@ -181,9 +181,10 @@ is_here(const nmq_subscription *member)
     return here;
 }
 
-// One member in turn, a connected one if there is one; another if it cannot take the
-// message. Each at its own granted QoS [MQTT-4.8.2-3]; a QoS 2 message stays with the
-// session that was chosen [MQTT-4.8.2-4], and so does one it says no to [MQTT-4.8.2-6].
+// Gives it to one member in turn, a connected one if there is one; to another if that one
+// cannot take it. Each at its own granted QoS [MQTT-4.8.2-3]; a QoS 2 message stays with
+// the session that was chosen [MQTT-4.8.2-4], and so does one that the session refuses
+// [MQTT-4.8.2-6].
 static bool
 deliver_to_group(nmq_batch *batch, nmq_group *group, nmq_outgoing *what)
 {
@@ -211,7 +212,8 @@ deliver_to_group(nmq_batch *batch, nmq_group *group, nmq_outgoing *what)
     return false;
 }
 
-// To each session with a subscription that matches [MQTT-4.5.0-1] [MQTT-3.3.2-3], in the
+// Delivers to each session with a subscription that matches [MQTT-4.5.0-1] [MQTT-3.3.2-3],
+// in the
 // order in which a client sent [MQTT-4.6.0-5] [MQTT-4.6.0-6].
 unsigned
 nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_parts *parts,
@@ -236,8 +238,8 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
         return 0;
     }
     if (parts->retain && !NMQ_LIVE(router->options->retain_available)) {
-        // Switched off since its publisher was told otherwise: the message takes the place
-        // of the old one, and may then be discarded (3.3.1.3).
+        // Retaining was switched off after the publisher was told otherwise: the message
+        // takes the place of the old one, and may then be discarded (3.3.1.3).
         nmq_retained_drop(router->retained, parts->topic_name);
     } else if (parts->retain) { // else [MQTT-3.3.1-8]
         *message = *message != NULL ? *message : nmq_message_new(parts);

@@ -10,10 +10,12 @@
 #include "route/client.h"
 
 // Routes one message; `from` is the publishing client or NULL. *message may hold the
-// message already, else it is made when a receiver needs to keep it; the caller unrefs it.
-// Returns how many sessions took it. One over the bounds of what is retained is not kept;
-// of a batch that may refuse it goes to nobody, and batch->refused is set. So it is when
-// memory is short and a session would have to keep it; the others got it, unless
+// message already; otherwise it is made when a receiver needs to keep it. The caller unrefs
+// it. Returns how many sessions took it.
+// A message over the bounds of what is retained is not kept. If the batch may refuse, it
+// also goes to nobody, and batch->refused is set. When memory is short and a session would
+// have to keep the message, batch->refused is set too; the other sessions got it, unless
+// all_or_none.
 // all_or_none.
 unsigned nmq_fanout_publish(nmq_batch *batch, const nmq_client *from,
                             const nmq_message_parts *parts, nmq_message **message);

@@ -4,16 +4,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Whose connections end, because he may not come in any more. Those are not meant whom a
-// certificate stands for, or a method with users of its own.
+// Whose connections end, because these users may not come in any more. It does not mean
+// clients whose name a certificate proves, or a method with users of its own.
 typedef struct {
     const char *const *user_names; // NUL-terminated
     size_t user_name_count;
     bool every_user;           // all that have a user name
     bool others;               // all that have another user name than those
-    const uint32_t *listeners; // numbers: who came there without a user name; 0: before
+    const uint32_t *listeners; // numbers: clients that came there without a user name; 0:
+                               // restored ones
     size_t listener_count;
-    bool with_names; // and who came there with one
-    bool wills;      // are sent; else they are dropped, those of clients that are away too
+    bool with_names; // also clients that came there with one
+    bool wills;      // are sent; otherwise they are dropped, also those of clients that are
+                     // away
     uint8_t reason_code;
 } nmq_kick;

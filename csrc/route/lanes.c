@@ -79,8 +79,8 @@ nmq_lane_matches(nmq_lane *lane)
     return &lane->matches;
 }
 
-// Takes all lanes but `held`, which it has, or none and lets go of that one too. Returns
-// the lane that was busy, -1: all are taken.
+// Takes all lanes but `held`, which the caller has. If one is busy, it takes none, releases
+// `held` too, and returns the busy one. Returns -1 when all are taken.
 static int
 try_others(nmq_lanes *lanes, int held)
 {

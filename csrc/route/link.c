@@ -11,7 +11,7 @@ enum {
     GATHER_FACTOR = 8, // times its bound, at most
     STILL_PART = 4,    // of the hold time, for a peer that takes nothing
     PACE_MS = 100,     // of waiting, before its pace is judged
-    PACE_SLACK = 2,    // times as fast as it looks it may be
+    PACE_SLACK = 2,    // it may be so many times as fast as it looks
 };
 
 void
@@ -97,7 +97,7 @@ nmq_link_still_ms(const nmq_link *link, int64_t from_ms, int64_t now_ms)
 }
 
 // How long a peer may stand still. Acknowledgements may have a long way; but nobody waits
-// for who has gathered all that it may.
+// for a link that has gathered all that it may.
 static int64_t
 still_max_ms(const nmq_link *link, const nmq_patience *patience)
 {
@@ -167,8 +167,8 @@ nmq_link_hold(nmq_link *link, nmq_link *reader, const nmq_patience *patience, bo
 {
     *first = false;
     (void) pthread_mutex_lock(&link->lock);
-    // Its queue waits for acknowledgements, which it would not read: only for bytes can a
-    // link wait for itself.
+    // A link can wait for itself only for bytes: its queue waits for acknowledgements,
+    // which it would not read meanwhile.
     bool may = link != reader || nmq_link_loose(link) > patience->max_bytes;
     bool slow = may && nmq_link_judge(link, patience) == NMQ_PACE_SLOW;
     nmq_link_wait *wait = slow ? nmq_link_waits(link) : NULL;
@@ -185,8 +185,8 @@ nmq_link_hold(nmq_link *link, nmq_link *reader, const nmq_patience *patience, bo
     return wait != NULL;
 }
 
-// Whether waiting does not help: what the session keeps goes out too slowly to sink to
-// where publishers go on within the hold time.
+// Whether waiting does not help: what the session keeps goes out too slowly for publishers
+// to go on within the hold time.
 static bool
 is_hopeless(const nmq_link *link, const nmq_patience *patience)
 {

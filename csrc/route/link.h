@@ -3,10 +3,11 @@
 //     publisher ──held──> link over its bound ──drained──> publisher reads on
 //                              └── hold time over: stuck; it loses QoS 0, nobody waits
 //
-// Publishers wait for a link that is slow, not for one that stands still: for a moment what
-// goes over the bound is only gathered, up to a limit, and a link whose peer takes nothing
-// in that time is stuck before anyone has waited for it. One that takes something is waited
-// for as soon as it is far over its bound: what gathers must drain within the hold time.
+// Publishers wait for a link that is slow, not for one that stands still. For a moment,
+// what goes over the bound is only gathered, up to a limit. A link whose peer takes nothing
+// in that time is stuck before anyone has waited for it. Where the peer takes something,
+// publishers wait as soon as the link is far over its bound: what gathers must drain within
+// the hold time.
 //
 // What a session keeps (QoS 1 and 2) is its right up to the session's own bound, however
 // slowly it is read. Publishers wait for it only while that helps: while what waits goes
@@ -32,8 +33,8 @@ typedef struct {
     void (*free)(nmq_link *link);                            // the last reference is gone
 } nmq_link_ops;
 
-// That others wait for a link, or that it waits for itself. Few links come to it; one that
-// does keeps it.
+// The wait of others for a link, or of a link for itself. Few links ever need one; those
+// keep it.
 typedef struct {
     nmq_timer timer; // first; clock: looks at the hold, and ends it
     nmq_link *link;  // whose it is
@@ -49,8 +50,8 @@ struct nmq_link {
     pthread_mutex_t lock;
     nmq_outbox outbox;        // lock
     size_t sending_bytes;     // lock: with the transport, not yet taken
-    size_t sending_loose;     // lock: of the load that is with the transport, outbox.loose
-    uint32_t sending_answers; // lock: and outbox.answers
+    size_t sending_loose;     // lock: outbox.loose of the load that is with the transport
+    uint32_t sending_answers; // lock: outbox.answers of that load
     uint32_t load;            // lock: of its session; see nmq_session_load
     uint64_t held_bytes;      // lock: of its session, that wait or are in flight
     bool flush_due;           // lock: some thread is going to flush it
@@ -93,8 +94,8 @@ size_t nmq_link_answers(const nmq_link *link);
 // Looks at a link after something was put into it. Call with the lock.
 enum nmq_pace nmq_link_judge(nmq_link *link, const nmq_patience *patience);
 
-// The peer has taken that many bytes, or acknowledged something. Whether it did so a moment
-// ago.
+// Notes that the peer has taken that many bytes, or acknowledged something. nmq_link_moves:
+// whether it did so a moment ago.
 void nmq_link_moved(nmq_link *link, size_t bytes, int64_t now_ms);
 bool nmq_link_moves(const nmq_link *link, int64_t now_ms);
 
@@ -103,7 +104,7 @@ enum {
     NMQ_LINK_FAR = 2,      // times its bound: far over it
 };
 
-// How long the peer has taken nothing, as far as that is of interest since `from_ms`.
+// How long the peer has taken nothing, counted from `from_ms` at the earliest.
 int64_t nmq_link_still_ms(const nmq_link *link, int64_t from_ms, int64_t now_ms);
 
 // Returns what the link keeps of who waits, made now if there is none; NULL when memory is
@@ -118,6 +119,6 @@ bool nmq_link_hold(nmq_link *link, nmq_link *reader, const nmq_patience *patienc
 // The timer is due: whether to look again (SLOW), or to end the hold. Takes the lock.
 enum nmq_pace nmq_link_look(nmq_link *link, const nmq_patience *patience);
 
-// Ends the hold if what waits has sunk to half of what publishers wait for, or if
-// `always`: every link that waited reads on. Takes the lock.
+// Ends the hold if what waits is down to half of what publishers wait for, or if `always`:
+// every link that waited reads on. Takes the lock.
 void nmq_link_relieve(nmq_link *link, size_t max_bytes, bool always);

@@ -1,10 +1,11 @@
-// memory_level.h - how much memory is taken of options' memory_max_bytes. The broker owns
-// the level; net/memory.c sets it, and who would keep more looks at it: NMQ_LIVE
+// memory_level.h - how much of options' memory_max_bytes is taken. The broker owns the
+// level; net/memory.c sets it, and parts that would keep more look at it: NMQ_LIVE
 // (base/live.h).
 #pragma once
 
 enum nmq_memory_level {
     NMQ_MEMORY_FINE,
-    NMQ_MEMORY_SHORT, // all of it: what would keep more is refused
-    NMQ_MEMORY_OUT,   // more than that: nearly everything is, and who exceeds is cut
+    NMQ_MEMORY_SHORT, // all is taken: what would keep more is refused
+    NMQ_MEMORY_OUT,   // more is taken: nearly everything is refused, and connections are
+                      // cut
 };

@@ -13,7 +13,8 @@
 #include "route/client.h"
 #include "route/memory_level.h"
 
-// Somebody who visits all clients in steps; who leaves the registry is passed over.
+// Somebody who visits all clients in steps; clients that leave the registry are passed
+// over.
 typedef struct nmq_walk {
     nmq_client *next;
     struct nmq_walk *other;
@@ -39,9 +40,9 @@ void nmq_registry_init(nmq_registry *registry, nmq_counters *counters,
 // Frees every client. No connection is left, and the clock has stopped.
 void nmq_registry_fini(nmq_registry *registry);
 
-// Whether one more session is allowed: NMQ_OK, NMQ_ETOOBIG or NMQ_ESHORT; counted if not. A
-// client that has one comes back to it: what waits for it goes. Call with the registry's
-// lock.
+// Whether one more session is allowed: NMQ_OK, NMQ_ETOOBIG or NMQ_ESHORT; if not, that is
+// counted. A client that has a session may always come back to it: what waits for it goes
+// out. Call with the registry's lock.
 int nmq_registry_room(nmq_registry *registry);
 
 // Adds a client behind all others; its identifier is not there. Returns NMQ_OK or
@@ -55,6 +56,6 @@ void nmq_registry_remove(nmq_registry *registry, nmq_client *client);
 nmq_client *nmq_registry_find(nmq_registry *registry, nmq_bytes client_id);
 
 // References to all clients in order of birth; the caller unrefs each and frees *out with
-// nmq_free. The lock is let go on the way: who ends or comes meanwhile may be missing.
-// Returns their count or NMQ_ENOMEM.
+// nmq_free. The lock is released on the way: clients that end or come meanwhile may be
+// missing. Returns their count or NMQ_ENOMEM.
 int nmq_registry_all(nmq_registry *registry, nmq_client ***out);

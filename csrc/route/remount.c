@@ -34,8 +34,8 @@ moved_text(const move *m, nmq_bytes text, size_t head, nmq_buf *out)
                : NMQ_ENOMEM;
 }
 
-// Returns the message as it would be below the other mount point, or NULL: it stays. The
-// origin is who is said to have published it there; NULL: nobody is asked.
+// Returns the message as it would be below the other mount point, or NULL: it stays.
+// `origin` is named as its publisher there; NULL: nobody.
 static nmq_message *
 moved_message(const move *m, const nmq_message *message, nmq_origin *origin)
 {
@@ -120,7 +120,7 @@ move_subscription(const move *m, const nmq_session_sub *sub)
     return rv == NMQ_ETOPIC || rv >= 0 ? NMQ_OK : rv;
 }
 
-// Copies a few subscriptions from *at of the list on. Returns whether there are more;
+// Copies a few subscriptions of the list, from *at on. Returns whether there are more;
 // NMQ_ENOMEM. The texts are the caller's.
 static int
 copy_some(const move *m, uint32_t *at, nmq_buf *out)

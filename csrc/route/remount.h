@@ -5,9 +5,10 @@
 //
 // Its subscriptions, its will, and what waits for it or is in flight go below the new mount
 // point, where its client finds them under the names that it gave them. What lay outside of
-// the old one stays where it is, for rights.h to judge. No bound that has sunk, and no
-// shortage of memory, takes a subscription away. Retained messages that were still to come
-// are not sent: below the new mount point there are others.
+// point, where its client finds them under the names that it gave them. What lay outside of
+// the old one stays where it is, for rights.h to judge. Subscriptions move even when a
+// bound was lowered or memory is short. Retained messages that were still to come are not
+// sent: below the new mount point there are others.
 //
 // Threads  thread-safe; call without a lane or lock.
 // Cost     a change of the tree for each subscription; the messages are copied with the

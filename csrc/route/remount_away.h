@@ -1,5 +1,5 @@
-// remount_away.h - the mount point of a listener has changed: the sessions of those who
-// came through it and are away move along (remount.h), and are judged.
+// remount_away.h - the mount point of a listener has changed: the sessions that came
+// through it and whose clients are away move along (remount.h), and are judged.
 //
 // Threads  thread-safe; call without a lane or lock.
 // Cost     all clients, one after the other; no lock is held for more than one.

@@ -4,8 +4,8 @@
 //                                                    │
 //            outbox <── pump, while there is room <──┘
 //
-// A session holds a cursor for each filter that it is owed messages for, not the messages:
-// they go out as the outbox drains and the window allows, in steps between which nobody is
+// A session holds a cursor for each filter that it is owed messages for, not the messages.
+// They go out as the outbox drains and the window allows, in steps so short that nobody is
 // kept waiting.
 //
 // Threads  thread-safe. Locks: a client's, then a link's, then the store's.
@@ -32,8 +32,9 @@ typedef struct {
     uint8_t options;
 } nmq_replay_place;
 
-// The client, who has that subscription, is owed the rest. Returns NMQ_OK, NMQ_ENOMEM, or
-// NMQ_EINVAL for a filter that it is owed messages of already. Call without a lock.
+// Notes that the client, which has that subscription, is owed the rest. Returns NMQ_OK,
+// NMQ_ENOMEM, or NMQ_EINVAL for a filter that it is owed messages of already. Call without
+// a lock.
 int nmq_replay_go_on(nmq_retained *retained, nmq_client *client,
                      const nmq_replay_place *place);
 
@@ -43,7 +44,7 @@ void nmq_replay_cancel(nmq_retained *retained, nmq_client *client, nmq_bytes fil
 // The client's session ends. Call without a lock.
 void nmq_replay_forget(nmq_retained *retained, nmq_client *client);
 
-// Sends of what the client is owed, as far as window and outbox allow, after what waits in
+// Sends what the client is owed, as far as window and outbox allow, after what waits in
 // its queue. Call with its lock and the link's; the batch needs no lane. Returns whether it
 // stopped only to let others have their turn: then it is to be called again soon.
 bool nmq_replay_pump(nmq_batch *batch, nmq_client *client, nmq_link *link);

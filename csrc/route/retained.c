@@ -54,7 +54,8 @@ nmq_retained_fini(nmq_retained *retained)
     (void) pthread_mutex_destroy(&retained->lock);
 }
 
-// Not kept, and not said to its publisher: counted, and logged once in a while.
+// A message is not kept, and its publisher is not told: counts it, and logs it once in a
+// while.
 static void
 log_not_kept(nmq_retained *retained, const nmq_message *message)
 {

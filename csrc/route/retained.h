@@ -39,11 +39,11 @@ int nmq_retained_init(nmq_retained *retained);
 // The clock has stopped, and no cursor is in use.
 void nmq_retained_fini(nmq_retained *retained);
 
-// Keeps the message for its topic, as nmq_retain_put. `bounded`: within the bounds of what
-// is retained. What fails is logged. Returns what nmq_retain_put does, or NMQ_ETOOBIG.
+// Keeps the message for its topic, as nmq_retain_put. `bounded`: only within the bounds of
+// what is retained. A failure is logged. Returns what nmq_retain_put does, or NMQ_ETOOBIG.
 int nmq_retained_keep(nmq_retained *retained, nmq_message *message, bool bounded);
 
-// Removes the message of the topic: another one took its place that is not kept.
+// Removes the message of the topic: the one that took its place is not kept.
 void nmq_retained_drop(nmq_retained *retained, nmq_bytes topic_name);
 
 // Opens a cursor over what the filter matches, at its begin, or where it was in the process

@@ -29,7 +29,7 @@ may_hear(const trial *t, nmq_bytes topic)
            nmq_acl_allows(t->view, NMQ_ACL_SUBSCRIBE, topic);
 }
 
-// Looks at a few subscriptions from the last one before *at on. Returns whether *found, a
+// Looks at a few subscriptions, from the one before *at backward. Returns whether *found, a
 // copy whose text is the caller's, is one that must end; NMQ_ENOMEM.
 static int
 look_at_some(const trial *t, uint32_t *at, nmq_session_sub *found)
@@ -94,8 +94,8 @@ keeps(void *arg, const nmq_delivery *delivery)
     return may_hear(arg, nmq_message_topic(delivery->message));
 }
 
-// Goes from the newest to the oldest. What comes meanwhile is for subscriptions that are
-// allowed; what goes, goes from the front.
+// Goes from the newest to the oldest: what is added meanwhile is for subscriptions that are
+// allowed, and what leaves, leaves at the front.
 static uint32_t
 drop_waiting(trial *t)
 {
@@ -119,8 +119,8 @@ drop_waiting(trial *t)
     return dropped;
 }
 
-// What is in flight would be sent again. An identifier that is free then was not told to
-// anybody who still has it to acknowledge: the client's next connection begins after this.
+// Drops what is in flight, which would be sent again. Nobody still has to acknowledge an
+// identifier that becomes free here: the client's next connection begins after this.
 static uint32_t
 drop_in_flight(trial *t, bool attaches)
 {

@@ -1,4 +1,4 @@
-// rights.h - what may stay of what was allowed once, when rules or a connection change.
+// rights.h - which parts of a session may stay when rules or a connection change.
 //
 //     rules change ──judge──> every session, one at a time (revoke.h)
 //     CONNECT ──judge_at_attach──> the session that it takes up

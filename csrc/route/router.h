@@ -32,5 +32,5 @@ typedef struct {
 // NMQ_OK or NMQ_ENOMEM; on failure nmq_router_fini still must be called.
 int nmq_router_init(nmq_router *router);
 
-// No client has a subscription any more that anybody looks for.
+// Call it when nobody looks for a subscription any more.
 void nmq_router_fini(nmq_router *router);

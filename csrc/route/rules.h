@@ -16,7 +16,7 @@ typedef struct {
     pthread_mutex_t lock;
     nmq_acl *acl;           // lock; a reference; NULL: everything is allowed
     uint64_t version;       // atomic: counts the changes
-    uint64_t users_version; // atomic: counts how often some users could come in no more
+    uint64_t users_version; // atomic: counts how often users were shut out
 } nmq_rules;
 
 void nmq_rules_init(nmq_rules *rules);
@@ -41,7 +41,7 @@ nmq_rules_users_version(const nmq_rules *rules)
     return __atomic_load_n(&rules->users_version, __ATOMIC_ACQUIRE);
 }
 
-// Some users may not come in any more: who asked before has to ask again.
+// Users were shut out: a client that asked before has to ask again.
 void nmq_rules_end_users(nmq_rules *rules);
 
 // Whether the subject may publish to the topic, which lies below the mount point. *version

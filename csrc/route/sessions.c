@@ -33,7 +33,8 @@ pass_on_shared(nmq_sessions *sessions, nmq_client *client)
     }
 }
 
-// The registry's reference of a client that was taken out of it.
+// Ends a client that was taken out of the registry, and gives back the registry's
+// reference.
 static void
 end_client(nmq_sessions *sessions, nmq_client *client)
 {
@@ -218,8 +219,8 @@ is_kept(nmq_client *client)
     return kept;
 }
 
-// Whether the session is that user's. One who proved his name is another one than one who
-// only said it.
+// Whether the session is that user's. A user who proved the name is not the one who only
+// said it.
 static bool
 is_of(nmq_client *client, const nmq_attach *a)
 {
@@ -273,9 +274,10 @@ find_or_make(nmq_sessions *sessions, const nmq_attach *a, nmq_client **out,
     return NMQ_OK;
 }
 
-// What the session holds may be more than this connection may have: others made it, or
-// other rules. Nobody is told of it before it is judged. It follows the mount point of its
-// listener; through another listener it keeps what lies below the mount point there.
+// What the session holds may be more than this connection is allowed: it was made by
+// others, or under other rules. Nobody is told of it before it is judged. It follows the
+// mount point of its listener; through another listener it keeps what lies below the mount
+// point there.
 static int
 judge_kept(nmq_sessions *sessions, const nmq_attach *a, nmq_client *client)
 {

@@ -52,8 +52,8 @@ typedef struct {
 } nmq_attach;
 
 // Finds or makes the client and gives it the link; a connection that it had is taken over.
-// A session is its user's: that of another user with the identifier ends, and so does that
-// of a client without a user name for one with a name. What the session holds is judged by
+// A session belongs to its user. It ends if another user comes with its client identifier,
+// or if it had no user name and the new client has one. What the session holds is judged by
 // the rights first (rights.h).
 // *out gets a reference of the caller's. Returns NMQ_OK, NMQ_ENOMEM, NMQ_ETOOBIG for a
 // session over the bound of sessions, or NMQ_ESHORT for a new one while memory is short.

@@ -1,5 +1,5 @@
-// shortage.h - what a message meets while memory is short (memory_level.h): it goes to all
-// that it is for, or is refused.
+// shortage.h - whether a message can be taken while memory is short (memory_level.h): it
+// goes to all that it is for, or is refused.
 //
 // Threads  thread-safe; call inside a lane, without a client's or a link's lock.
 // Cost     the subscriptions that match.

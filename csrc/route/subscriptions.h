@@ -2,8 +2,8 @@
 // list.
 //
 // Threads  thread-safe; call without a lane, a client's or a link's lock.
-// Cost     constant on average, whatever there is of subscribers and filters, but for
-//          nmq_subscriptions_forget: that of each subscription.
+// Cost     constant on average, however many subscribers and filters there are;
+//          nmq_subscriptions_forget: that for each subscription.
 #pragma once
 #include "route/client.h"
 #include "route/router.h"

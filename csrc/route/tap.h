@@ -1,4 +1,4 @@
-// tap.h - taps: subscriptions whose messages go to Python as events, past no session.
+// tap.h - taps: subscriptions whose messages go to Python as events, without a session.
 //
 //     open ──> retained messages, then each that matches ──> event ring (lossy)
 //

@@ -17,7 +17,7 @@ void nmq_will_judge(nmq_router *router, nmq_client *client);
 // client has none, or its rules do not allow it any more. Call with the client's lock.
 nmq_will nmq_will_take(nmq_router *router, nmq_client *client);
 
-// It is not published any more; there may be none. Call with the client's lock.
+// Drops the will, if there is one, without publishing it. Call with the client's lock.
 void nmq_will_drop(nmq_client *client);
 
 // Publishes what was taken, if it is one, and gives its reference back. Call without locks.
