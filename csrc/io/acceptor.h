@@ -1,4 +1,4 @@
-// acceptor.h - what the two ways have in common in which nng's streams come to be.
+// acceptor.h - what the two ways to get nng's streams have in common.
 //
 //     acceptor_socket   a thread of ours accepts on a listening socket and hands each
 //                       connection to nng: the backlog, the descriptor and the peer are
@@ -16,6 +16,6 @@ enum {
     NMQ_ACCEPT_KEEP = 16,      // descriptors that clients leave to the rest of the process
 };
 
-// Has the connections that the listening TCP socket accepts ask a silent peer whether it is
-// still there. No timer of ours looks after a client without Keep Alive.
+// Has TCP ask silent peers of the connections that the listening socket accepts whether
+// they are still there. No timer of ours looks after a client without Keep Alive.
 void nmq_acceptor_keep_alive(int fd);

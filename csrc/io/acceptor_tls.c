@@ -87,7 +87,7 @@ accepted(void *arg)
     } else if (rv == 0 && nmq_descriptors_left(NMQ_ACCEPT_KEEP)) {
         take(a, nng.aio_get_output(slot->aio, 0));
     } else if (rv != NNG_ECANCELED) { // out of descriptors or memory: no busy loop
-        if (rv == 0) {                // it has one of those that are kept back
+        if (rv == 0) {                // it got one of the descriptors that are kept back
             nng.stream_free(nng.aio_get_output(slot->aio, 0));
         }
         a->to.starved(a->to.arg);
@@ -163,7 +163,7 @@ stop(nmq_acceptor *acceptor)
     acceptor_free(a);
 }
 
-// An accept under way has the certificates of when it began: it begins again.
+// An accept that is under way has the certificates of its beginning: it begins again.
 static void
 accept_again(tls_acceptor *a)
 {

@@ -1,5 +1,5 @@
-// engine.h - what a process does first: it hands in nng, out of pynng, below the
-// transports. cffi reads this file: no macros here.
+// engine.h - what a process does first: it hands in the functions of nng, which are in
+// pynng. cffi reads this file: no macros here.
 //
 //     for each index: nmq_engine_bind(index, address of nmq_engine_name(index))
 //     nmq_engine_threads;  nmq_tls_guard (io/tls.h);  then the first broker

@@ -92,7 +92,7 @@ nmq_poller_start(void)
         rv = start_thread();
         (void) __atomic_add_fetch(&running, rv == NMQ_OK, __ATOMIC_RELAXED);
     }
-    if (running > 0) { // with fewer than wanted it works too
+    if (running > 0) { // fewer than wanted will do
         rv = NMQ_OK;
     }
     (void) pthread_mutex_unlock(&lock);

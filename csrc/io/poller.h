@@ -26,8 +26,8 @@ void nmq_poller_set_threads(uint32_t count);
 // Starts the threads unless they run. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_poller_start(void);
 
-// Work that is to go on on one of the threads, after what waits for them. At most one
-// thread less than there are has such work, so that sockets are always read.
+// Work that is to go on on one of the threads, after what waits for them. All threads but
+// one at most run such work, so that sockets are always read.
 typedef struct nmq_job {
     struct nmq_job *next;
     void (*run)(struct nmq_job *job, nmq_worker *worker); // it may post the job again

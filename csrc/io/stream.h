@@ -35,8 +35,8 @@ typedef struct {
     // on_sent will tell, and the parts must stay until then; or a negative nmq_status.
     int64_t (*send)(nmq_stream *stream, const nmq_bytes *parts, unsigned count);
 
-    // Ends the way out alone, once all that was sent has gone: the peer reads the end of
-    // the stream, and recv goes on. Does nothing where that is not possible (TLS).
+    // Ends sending alone, once all that was sent has gone: the peer reads the end of the
+    // stream, and recv goes on. Does nothing where that is not possible (TLS).
     void (*finish)(nmq_stream *stream);
 
     // Ends both directions; a recv or send under way fails. May be called again.
@@ -46,7 +46,7 @@ typedef struct {
 
     // Once bytes have come: writes the Common Name of the peer's certificate,
     // NUL-terminated. Returns NMQ_OK, NMQ_ENOENT where it showed none (a name without one
-    // counts as none), or NMQ_EACCESS for a certificate that no known CA stands for.
+    // counts as none), or NMQ_EACCESS for a certificate that no known CA signed.
     int (*common_name)(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES]);
 
     // Once recv has failed: writes why the transport refused its peer. Returns NMQ_OK, or

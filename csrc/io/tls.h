@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// Has TLS handshakes go one at a time: the Mbed TLS of pynng cannot do two at once. After
-// the functions are bound (io/engine.h), before anything else. Returns NMQ_OK, or
+// Makes TLS handshakes go one at a time: the Mbed TLS of pynng cannot do two at once. Call
+// it after the functions are bound (io/engine.h), before anything else. Returns NMQ_OK, or
 // NMQ_ENOENT where it cannot be done; then TLS 1.3 is spoken only where 1.2 is refused.
 int nmq_tls_guard(void);
 
@@ -19,7 +19,7 @@ typedef struct {
     const char *cert;         // the chain, the broker's own first
     const char *key;          // its private key
     const char *key_password; // NULL: the key is not encrypted
-    const char *ca;           // who stands for clients; NULL: nobody
+    const char *ca;           // the CAs that sign certificates of clients; NULL: none
     bool verify_peer;         // check the certificates of clients
     bool require_cert;        // and refuse those that have none
     uint8_t min_version;      // 12 or 13: TLS 1.2 or 1.3
@@ -32,7 +32,7 @@ typedef struct {
 typedef struct nmq_tls nmq_tls;
 
 // Returns NMQ_OK, NMQ_ECRYPTO, NMQ_ENOENT for cipher suites where none can be chosen, or
-// NMQ_ENOMEM. Whoever uses them keeps them: free them at any time.
+// NMQ_ENOMEM. A listener keeps what it uses of them: they may be freed at any time.
 int nmq_tls_new(const nmq_tls_options *options, nmq_tls **out);
 void nmq_tls_free(nmq_tls *tls); // takes NULL
 

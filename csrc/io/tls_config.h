@@ -6,7 +6,7 @@
 #include "io/nng.h"
 
 typedef struct nmq_tls {
-    nng_tls_config *config; // a reference; nng counts: who uses it keeps it
+    nng_tls_config *config; // a reference; nng counts its users
     void *mbed;             // NULL where it is not known
 } nmq_tls;
 

@@ -31,8 +31,9 @@ static uint32_t bad_found; // one_at_a_time: in the certificates that it was sho
 static bool knows_streams; // atomic: see set_bio
 static bool guarded;
 
-// Where a certificate need not be shown, Mbed TLS lets a bad one pass too. It asks this for
-// each of the chain, the client's own last: what is not 0 ends the handshake.
+// Where a certificate need not be shown, Mbed TLS lets a bad one pass too. It calls this
+// for each one of the chain, the client's own last; a result that is not 0 ends the
+// handshake.
 static int
 check_certificate(void *arg, void *certificate, int depth, uint32_t *bad)
 {
@@ -105,7 +106,7 @@ handshake(void *ssl)
     return rv;
 }
 
-// One that was not finished gives its keys back.
+// A handshake that was not finished gives its keys back.
 static void
 release(void *ssl)
 {

@@ -1,12 +1,12 @@
 // tls_guard.h - corrects the handshakes of the Mbed TLS inside pynng.
 //
-// One at a time. It is built without locks, and its TLS 1.3 keeps keys of a handshake in
-// slots that all threads share: two handshakes at once can fail, or end the process (1 in
-// 12,000 did, measured).
+// Handshakes go one at a time. The library is built without locks, and its TLS 1.3 keeps
+// keys of a handshake in slots that all threads share: two handshakes at once can fail, or
+// end the process (1 in 12,000 did, measured).
 //
-// The client can read the alert that refuses its certificate. In TLS 1.3 version 3.6 sends
-// that alert with the keys of the handshake, when the client reads with those of the
-// application already.
+// The client can read the alert that refuses its certificate. In TLS 1.3, version 3.6 sends
+// that alert with the keys of the handshake, although the client already reads with those
+// of the application.
 //
 // A bad certificate is refused also where none is required: nng lets it pass.
 //

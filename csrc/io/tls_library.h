@@ -15,7 +15,7 @@
 // Looks for the library that nng is in. Returns NMQ_OK or NMQ_ENOENT.
 int nmq_tls_library_find(void);
 
-// Has calls of that function go to `instead`. *own, a function pointer, is set to the
+// Makes calls of that function go to `instead`. *own, a function pointer, is set to the
 // function's own address before that. Returns false when it is not called through the
 // table; then *own is NULL.
 bool nmq_tls_library_redirect(const char *name, uintptr_t instead, void *own);

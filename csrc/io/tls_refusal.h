@@ -31,6 +31,6 @@ void nmq_tls_refusal_forget(const void *ssl);
 // The alert that tells a client what is wrong with its certificate; bad is not 0.
 uint8_t nmq_tls_refusal_alert(uint32_t bad);
 
-// Writes why the handshake of that stream failed. Returns NMQ_OK, or NMQ_ENOENT when it
-// did not fail, or because the peer had gone, or has been told already.
+// Writes why the handshake of that stream failed. Returns NMQ_OK; or NMQ_ENOENT when it did
+// not fail, when it failed because the peer had gone, or when this was told already.
 int nmq_tls_refusal_text(const void *stream, char *to, size_t cap);

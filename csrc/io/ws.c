@@ -152,9 +152,9 @@ read_request(request *r, nmq_bytes in)
 
 static const char not_found[] = "404 Not Found\r\n";
 
-// Returns the status line and headers of an error, or NULL when the request is good. Who
-// offers no subprotocol at all is let in: the clients that forget it [MQTT-6.0.0-3] speak
-// MQTT, and nobody else asks for this path.
+// Returns the status line and headers of an error, or NULL when the request is good. A
+// client that offers no subprotocol at all is let in: the clients that forget it
+// [MQTT-6.0.0-3] speak MQTT, and nobody else asks for this path.
 static const char *
 fault_of(const request *r, nmq_bytes path)
 {

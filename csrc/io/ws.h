@@ -8,7 +8,8 @@
 //
 // Owner    a zeroed nmq_ws is one that waits for its upgrade; nmq_ws_fini empties it.
 // Threads  none of its own, but nmq_ws_is_open and nmq_ws_close_code, which are
-// thread-safe. Source   RFC 6455; MQTT 5.0, 6.
+//          thread-safe.
+// Source   RFC 6455; MQTT 5.0, 6.
 #pragma once
 #include "base/bytes.h"
 
@@ -29,22 +30,22 @@ typedef struct {
 
 void nmq_ws_fini(nmq_ws *ws);
 
-// Answers the request at the front of `in`; the answer goes to `reply`. Of the subprotocols
-// that the client offers the first that is "mqtt" or "mqttv3.1" is chosen [MQTT-6.0.0-4];
-// one that offers others alone is refused [MQTT-6.0.0-3]. `path` is the one to ask for, "*"
-// any. Returns the bytes it took, 0 if more are needed, or NMQ_ENOMEM; or, when the answer
-// is an error and the connection is to close, NMQ_ENOENT for another path, or
-// NMQ_EMALFORMED.
+// Answers the request at the front of `in`; the answer goes to `reply`. It chooses the
+// first subprotocol of the client's offers that is "mqtt" or "mqttv3.1" [MQTT-6.0.0-4]; a
+// client that offers only others is refused [MQTT-6.0.0-3]. `path` is the one to ask for,
+// "*" any. Returns the bytes it took, 0 if more are needed, or NMQ_ENOMEM. When the answer
+// is an error and the connection is to close, returns NMQ_ENOENT for another path, and
+// otherwise NMQ_EMALFORMED.
 int nmq_ws_upgrade(nmq_ws *ws, nmq_bytes in, nmq_bytes path, nmq_buf *reply);
 
 // The path that the request at the front of `in` asks for; at NULL: it is no request.
 nmq_bytes nmq_ws_path(nmq_bytes in);
 
-// Takes the frames apart in place: of the *len bytes at `at` the first *plain are payload
-// already; on return both are as far as the bytes go. A ping's answer goes to `reply`, in
-// place of one that has not been sent. Returns NMQ_OK, NMQ_ECLOSED after a close frame,
-// NMQ_EMALFORMED for what the peer may not send, a text frame among it [MQTT-6.0.0-1], or
-// NMQ_ENOMEM; from then on there is a close code.
+// Takes the frames apart in place. Of the *len bytes at `at` the first *plain are payload
+// already; both are brought up to date. A ping's answer goes to `reply`, in place of one
+// that has not been sent. Returns NMQ_OK, NMQ_ECLOSED after a close frame, NMQ_EMALFORMED
+// for what the peer may not send, such as a text frame [MQTT-6.0.0-1], or NMQ_ENOMEM; from
+// then on there is a close code.
 int nmq_ws_unframe(nmq_ws *ws, uint8_t *at, size_t *plain, size_t *len, nmq_buf *reply);
 
 // Appends a close frame. Returns NMQ_OK or NMQ_ENOMEM.
