@@ -6,7 +6,7 @@
        └─────────┴──> undo
 
 A part is anything that follows the configuration: the listeners, the log, the HTTP server.
-What a method does not need it leaves as it is here: nothing.
+A part overrides the methods that it needs; here they do nothing.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 from nanomq_py.config import Config
 
-# What hears of an event of the core, by the event's class.
+# The function that is called with an event of the core, by the event's class.
 Hears = Mapping[type[Any], Callable[[Any], None]]
 
 
 class Change:
-    """What one part has prepared, and is not in force yet."""
+    """What one part has prepared. It is not in force yet."""
 
     @property
     def renewed(self) -> Sequence[str]:
@@ -29,13 +29,13 @@ class Change:
         return ()
 
     def commit(self) -> None:
-        """Put it in force. Raises ConfigError or CoreError only before it has begun to."""
+        """Put it in force. Raises ConfigError or CoreError only before anything has changed."""
 
     async def undo(self) -> None:
         """Leave everything as it was, whether commit was tried or not."""
 
     async def settle(self) -> None:
-        """Do what else follows from it, now that all is in force: it may take long.
+        """Do what else follows, now that all parts are in force. It may take long.
 
         It cannot fail.
         """
@@ -76,7 +76,7 @@ class Part:
         """Return when it serves, after its first change. Raises ConfigError."""
 
     def leave(self) -> None:
-        """Begin nothing new: the end comes. It may be called again."""
+        """Begin nothing new, before :meth:`stop`. It may be called again."""
 
     async def stop(self) -> None:
-        """End, after :meth:`leave`; also what was not started."""
+        """End, after :meth:`leave`. It is called for a part that was not started, too."""

@@ -36,12 +36,12 @@ class Changes(Change):
 
 
 class Parts(Part):
-    """Parts in their order: who stands on another stands behind it."""
+    """Parts in their order: a part that needs another comes after it."""
 
     def __init__(self, parts: Sequence[Part], spare: Collection[str] = ()) -> None:
         """Take them.
 
-        spare  names of those without which it is better to start than not at all
+        spare  names of those without which the process starts if they fail
         """
         self._parts = list(parts)
         self._spare = spare
@@ -92,5 +92,5 @@ class Parts(Part):
             part.leave()
 
     async def stop(self) -> None:
-        """End them side by side, the last one first: the whole has two seconds."""
+        """End them side by side, the last one first: all of them have two seconds."""
         await asyncio.gather(*(part.stop() for part in reversed(self._parts)))

@@ -32,7 +32,7 @@ class Outcome:
     """What a change did: names of keys.
 
     applied  in force now
-    restart  another value than the process began with: they wait for a restart
+    restart  have another value than the process began with, and wait for a restart
     unused   changed, and without effect in this version
     """
 
@@ -42,7 +42,7 @@ class Outcome:
 
 
 class _FileChange(Change):
-    """The file, replaced already."""
+    """The file, which is replaced already: undo puts the old one back."""
 
     def __init__(self, replacement: Replacement) -> None:
         self._replacement = replacement
@@ -55,7 +55,7 @@ class Reloader:
     """Takes the process from one configuration to the next, one change at a time."""
 
     def __init__(self, file: ConfFile, parts: Parts) -> None:
-        """Begin with what ``file.reading`` says, which is in force, or is to begin with."""
+        """Begin with ``file.reading``, which is in force, or will be at the start."""
         self.file = file
         self._parts = parts
         self._began_with = file.reading.config
@@ -90,7 +90,7 @@ class Reloader:
     ) -> Outcome:
         """Put another configuration in force, and write it to the file.
 
-        edit    returns it, given the one there is; may raise
+        edit    returns it, given the one in force; may raise
         before  what else belongs to the change, such as files
         Raises  ConfigError saying why not; everything is as it was then
         """
@@ -121,12 +121,12 @@ class Reloader:
                 except ConfigError as fault:
                     audit.info("%s: refused: %s", who, fault)
                     raise
-                except OSError as fault:  # no descriptor for it, and the like
+                except OSError as fault:  # such as no descriptor left
                     why = fault.strerror or str(fault)
                     audit.info("%s: refused: %s", who, why)
                     raise ConfigError(f"not put in force: {why}") from None
 
-        # Whoever asked may go away; the change is done, or undone, to its end.
+        # Whoever asked may go away: the change is still done, or undone, to its end.
         return await asyncio.shield(asyncio.create_task(alone()))
 
     async def _apply(
