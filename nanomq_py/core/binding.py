@@ -52,7 +52,7 @@ class Core:
         self._in_use = threading.Lock()  # by a snapshot in another thread
 
     def set_options(self, options: CoreOptions) -> None:
-        """Put these in force; what a client was told at its CONNECT holds for it."""
+        """Put these in force; what CONNACK told a client holds until its connection ends."""
         kept: list[CData] = []
         check(lib.nmq_broker_set_options(self._broker, c_options(options, kept)))
 
@@ -125,8 +125,8 @@ class Core:
 
         reason_code  0 lets the client in, 0x18 sends it an AUTH with ``data``, others refuse it
         data         Authentication Data
-        user_name    who the client proved to be; None: who its CONNECT says
-        foreign      by a method with users of its own: :meth:`kick_users` spares it
+        user_name    the name that the client proved; None: the one in its CONNECT
+        foreign      its method has users of its own: :meth:`kick_users` spares it
         """
         name = None if user_name is None else user_name.encode()
         answer = ffi.new("nmq_answer *", {"number": number, "reason_code": reason_code})
@@ -139,11 +139,11 @@ class Core:
         return bool(lib.nmq_broker_answer(self._broker, answer) == lib.NMQ_OK)
 
     def set_rules(self, rules: Rules) -> None:
-        """Put access rules in force at once; they are the core's then."""
+        """Put access rules in force at once; takes them: they belong to the core then."""
         lib.nmq_broker_set_acl(self._broker, rules.give())
 
     def remount(self, number: int) -> int:
-        """Move what came through a listener below its mount point; return how many sessions.
+        """Move sessions that came through a listener below its mount point; return how many.
 
         Threads  as :meth:`judge`
         """
@@ -153,7 +153,7 @@ class Core:
         """End what the rules do not allow any more; return how many subscriptions.
 
         Threads  blocks, without the GIL, while it looks at every session; any thread may
-                 call it beside the others' calls
+                 call it while another calls something else
         """
         return check(lib.nmq_broker_judge(self._broker))
 
@@ -166,7 +166,7 @@ class Core:
         return check(lib.nmq_broker_kick_users(self._broker, c_kick(kick, kept)))
 
     def open_tap(self, topic_filter: str, *, qos: int) -> int:
-        """Have matching messages come as events, retained ones first; return its number."""
+        """Have matching messages come as events, retained ones first; return a tap's number."""
         text = topic_filter.encode()
         number = ffi.new("uint64_t *")
         check(lib.nmq_broker_tap_open(self._broker, text, len(text), qos, number))
@@ -190,7 +190,7 @@ class Core:
         return Stats(*(getattr(raw, f.name) for f in fields(Stats)))
 
     def memory(self) -> Memory:
-        """Return who holds how much."""
+        """Return who holds how much memory."""
         raw = ffi.new("nmq_memory *")
         lib.nmq_broker_memory(self._broker, raw)
         return Memory(*(getattr(raw, f.name) for f in fields(Memory)))

@@ -11,14 +11,14 @@ from pathlib import Path, PurePosixPath
 
 from nanomq_py.core import process
 
-LOOK_S = 1.0  # how often it is asked whether much has changed,
-BUSY_LOOK_S = 0.2  # and after much has
+LOOK_S = 1.0  # between two looks whether much has changed,
+BUSY_LOOK_S = 0.2  # and when much has
 INTERVAL_S = 10.0  # between two measurements, at most
 SLACK_BYTES = 2 << 20  # that may lie idle
 
 
 # Files of a control group that bound its memory, by the type of the file system. Over
-# memory.high the kernel slows a process down until it is back: no place to live either.
+# memory.high the kernel slows a process down until it has given memory back.
 _BOUNDS = {"cgroup2": ("memory.max", "memory.high"), "cgroup": ("memory.limit_in_bytes",)}
 
 
@@ -108,7 +108,7 @@ def memory_share() -> int:
 
 
 def resident_bytes() -> int:
-    """Return what of this process is in memory; 0 where the system does not tell."""
+    """Return how many bytes of this process are in memory; 0: the system does not tell."""
     try:
         fields = Path("/proc/self/statm").read_text(encoding="ascii").split()
     except OSError:
@@ -119,8 +119,8 @@ def resident_bytes() -> int:
 class Trimmer:
     """Trims the heap when more lies idle in it than after the last time.
 
-    What the process takes besides what the core holds - Python, and what cannot be trimmed -
-    is told to the core, which counts it against ``max_memory``.
+    It also tells the core what the process takes besides what the core holds (Python, and heap
+    that cannot be trimmed): the core counts that against ``max_memory``.
     """
 
     def __init__(self) -> None:
@@ -133,7 +133,7 @@ class Trimmer:
         return max(0, resident_bytes() - process.held_bytes())
 
     def look(self) -> bool:
-        """Trim if it is worth it; return whether it was. Takes milliseconds if so."""
+        """Trim if it is worth it; return whether it was. Trimming takes milliseconds."""
         idle = self._now()
         worth = idle > self._idle + SLACK_BYTES
         if worth:

@@ -41,7 +41,7 @@ def _bind_nng() -> None:
 
 
 _bind_nng()
-# Whether TLS 1.3 is safe: where it is not, 1.2 is spoken unless the configuration refuses it.
+# Whether TLS 1.3 is safe. If not, 1.2 is spoken, unless the configuration refuses it.
 TLS_IS_GUARDED: bool = lib.nmq_tls_guard() == lib.NMQ_OK
 
 

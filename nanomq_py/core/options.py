@@ -38,7 +38,7 @@ def keep_alive_max_s(config: Config) -> int:
 
 
 def core_options(config: Config) -> CoreOptions:
-    """Return what the core needs of a configuration: what its keys name, and the rest here."""
+    """Return the core's options: most are named by a key, the others are worked out here."""
     named = {
         key.core: key.to_core(getattr(config, declared.name))
         for declared, key in keys_of(Config)

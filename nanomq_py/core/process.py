@@ -11,12 +11,12 @@ def set_task_threads(count: int) -> None:
 
 
 def set_arenas(count: int) -> None:
-    """Set how many heaps threads may have; before the first broker. Few idle less memory."""
+    """Set how many heaps threads may have; before the first broker. Few waste less memory."""
     lib.nmq_set_arenas(count)
 
 
 def set_dumpable(*, dumpable: bool) -> None:
-    """Set whether core files hold our memory, and our user's processes may read it."""
+    """Set whether core files may hold our memory, and other processes of our user read it."""
     lib.nmq_set_dumpable(dumpable)
 
 

@@ -35,7 +35,7 @@ class ListenerOptions:
     """``nmq_listener_options``, but for the socket."""
 
     url: str = ""  # for log lines
-    key: int = 0  # which of the configuration it is, 0: none
+    key: int = 0  # which listener of the configuration it is, 0: none
     address: str = ""  # HOST:PORT, with TLS
     path: str | None = None  # of WebSocket upgrades, * any; None: MQTT without it
     mount: str | None = None
@@ -75,9 +75,9 @@ class Kick:
     user_names: tuple[str, ...] = ()
     every_user: bool = False  # all that have a user name
     others: bool = False  # all that have another user name than those
-    listeners: tuple[int, ...] = ()  # numbers: who came there without a user name
-    with_names: bool = False  # and who came there with one
-    wills: bool = False  # are sent
+    listeners: tuple[int, ...] = ()  # numbers: clients that came there without a user name
+    with_names: bool = False  # also clients that came there with one
+    wills: bool = False  # wills are sent
     reason_code: int
 
 
@@ -106,8 +106,8 @@ class AuthEvent:
     """A client asks to come in; answer with :meth:`Core.answer` under ``number``.
 
     ``step`` is 0 for a CONNECT and the Reason Code of an AUTH: 0x18 goes on with an exchange
-    (``client_id`` and the user's name were in its CONNECT), 0x19 begins one of a client that
-    is in already.
+    (``client_id`` and the user's name were in its CONNECT), 0x19 begins one with a client
+    that is in already.
     """
 
     number: int
@@ -123,7 +123,7 @@ class AuthEvent:
 
 @dataclass(frozen=True)
 class DroppedEvent:
-    """A session's queue was full: ``count`` messages of it are lost so far."""
+    """A session's queue was full: it has lost ``count`` messages so far."""
 
     client_id: str
     count: int

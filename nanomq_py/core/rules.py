@@ -44,10 +44,10 @@ class Rules:
         self._handle = ffi.gc(made, lib.nmq_acl_unref)
 
     def give(self) -> nmq_acl:
-        """Return the handle, which is the caller's then."""
+        """Give the handle to the caller."""
         handle, self._handle = self._handle, ffi.NULL
         if handle != ffi.NULL:
-            ffi.gc(handle, None)  # no more freed with the object
+            ffi.gc(handle, None)  # from now on it is not freed with the object
         return handle
 
 

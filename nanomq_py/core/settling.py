@@ -21,9 +21,9 @@ class Settling:
         self._under_way: set[asyncio.Task[None]] = set()
 
     async def run(self, act: Callable[[], None]) -> None:
-        """Return when it is done. It goes on where nobody waits any more.
+        """Return when it is done. It goes on even if nobody waits for it any more.
 
-        A fault is logged: there is nobody who could do something about it.
+        A fault is logged: no caller could do something about it.
         """
         task = asyncio.create_task(asyncio.to_thread(act))
         self._under_way.add(task)
@@ -32,7 +32,8 @@ class Settling:
             await asyncio.shield(task)
         except CoreError as fault:
             log.error(
-                "what is not allowed any more goes on until clients come anew: %s", fault
+                "what is no longer allowed goes on until its clients connect again: %s",
+                fault,
             )
 
     async def ended(self) -> None:
