@@ -26,7 +26,7 @@ def _issuer(cert: x509.Certificate, among: Sequence[x509.Certificate]) -> int | 
 def completed(cert: str, ca: str) -> str:
     """Return the chain of ``cert``, in PEM form, with what ``ca`` has of its rest.
 
-    A root is left out: who does not know it would not believe it.
+    A root is left out: a client that does not know it would not trust it.
 
     Raises   ValueError for what is no certificate
     """

@@ -21,7 +21,7 @@ class Inherited:
         self._sockets = list(sockets)
         self._taken: set[socket.socket] = set()
         self.ours = frozenset(ours)
-        self.is_last_resort = False  # the broker must start, if need be without a listener
+        self.is_last_resort = False  # the broker starts even if a listener cannot be had
 
     def take(self, place: Place) -> socket.socket | None:
         """Return a duplicate of the listener's socket; None: it has to be made.
@@ -42,7 +42,7 @@ class Inherited:
         return [sock for _, sock in self._sockets if sock not in self._taken]
 
     def give_again(self) -> None:
-        """Have every socket to be taken again, after a start that has failed."""
+        """Let every socket be taken again, after a start that has failed."""
         self._taken.clear()
 
     def close(self) -> list[str]:

@@ -42,13 +42,13 @@ class OpenListener:
     port: int = 0  # in use
     sock: socket.socket | None = None  # our hold on it, to hand over; None: nng's own
     foreign: bool = False  # the socket is systemd's: its file stays
-    inherited: bool = False  # it was there before us: what fails leaves its file
+    inherited: bool = False  # it was there before us: after a failure its file stays
 
 
 def wanted(config: Config, place: Place, *, ask_auth: bool) -> OpenListener:
     """Return one listener of a configuration. Raises ConfigError. Blocks.
 
-    ask_auth  its clients are asked who they are
+    ask_auth  Python decides about each of its clients
     """
     anonymous = place.allows_anonymous(config)
     options = options_of(place, config, ask_auth=ask_auth)

@@ -34,7 +34,7 @@ MustAsk = Callable[[Config, bool], bool]
 
 @contextlib.contextmanager
 def _or_without(inherited: Inherited) -> Iterator[None]:
-    """Go on without a listener that cannot be had, where that is better than not to start."""
+    """Go on without a listener that cannot be had, if the broker must start in any case."""
     try:
         yield
     except ConfigError as fault:
@@ -132,7 +132,7 @@ class ListenersChange(Change):
     def _make_room(self, place: Place) -> bool:
         """Close listeners that go away and have that port; return whether any did.
 
-        nng's sockets share a port with no other, not for a moment.
+        A socket of nng cannot share a port with another, not even for a moment.
         """
         early = [
             old
@@ -149,7 +149,7 @@ class ListenersChange(Change):
         return bool(early)
 
     def commit(self) -> None:
-        """Put it in force. Raises CoreError only before anybody could notice; then undo."""
+        """Put it in force. Raises CoreError only while nothing shows outside; then undo it."""
         for old, new in self._kept:
             self._under_way.append((old, new))
             self._follow(old, new)
@@ -165,7 +165,7 @@ class ListenersChange(Change):
     def _clear(self, old: OpenListener) -> None:
         """Remove what is left of a listener that does not accept any more.
 
-        Its clients leave with it, unless its name or its address lives on.
+        Its clients are disconnected, unless a listener has its name or its address now.
         """
         now = self._owner.by_name
         if old.sock is not None:
@@ -246,7 +246,7 @@ class Listeners(Part):
         self._must_ask = must_ask
         self._inherited = inherited
         self._is_first = True  # its first change is not in force
-        # Names by number, of those before too: who came through them may ask yet.
+        # Names by number, also of closed listeners: their clients may still ask to come in.
         self._names: dict[int, str] = {}
 
     def use(self, now: Iterable[OpenListener]) -> None:
@@ -264,7 +264,7 @@ class Listeners(Part):
                 self._names[number] = heir.place.name
 
     def anonymous(self) -> set[int]:
-        """Return the numbers of listeners, of before too, that let anybody in now."""
+        """Return the numbers of listeners, also closed ones, that let anybody in now."""
         return {number for number in self._names if self.allow_anonymous(number)}
 
     @property
@@ -281,7 +281,7 @@ class Listeners(Part):
     def allow_anonymous(self, number: int) -> bool:
         """Return whether that listener, by the core's number, lets anybody in.
 
-        A connection of before a change follows the listener that has its name now.
+        A connection older than a change follows the listener that has its name now.
         """
         open_ = self.by_name.get(self._names.get(number, ""))
         return open_ is not None and open_.allow_anonymous
@@ -309,14 +309,14 @@ class Listeners(Part):
 
     @staticmethod
     def _take_in(change: ListenersChange) -> None:
-        """Have the sessions of a process before follow, before their clients come back."""
+        """Move restored sessions to their listeners' mount points, before clients come back."""
         try:
             change.remount()
-        except binding.CoreError as fault:  # then when they come
+        except binding.CoreError as fault:  # then they move when their clients come
             log.error("sessions do not follow their mount points yet: %s", fault)
 
     def give_sockets(self) -> list[tuple[str, socket.socket, bool]]:
-        """Return name, socket and whether it is systemd's; they are the caller's then."""
+        """Give the caller each name and socket, and whether the socket is systemd's."""
         given = []
         for name, open_ in self.by_name.items():
             if open_.sock is not None:

@@ -1,4 +1,4 @@
-"""Where clients come in, as a configuration says it; no socket is touched.
+"""Where clients come in, as a configuration says; no socket is touched.
 
 ::
 
@@ -63,7 +63,7 @@ class Place:
 def places_of(config: Config) -> tuple[Place, ...]:
     """Return every listener of the configuration.
 
-    Raises   ConfigError for a key that its kind of listener cannot keep
+    Raises   ConfigError for a key that this kind of listener cannot have
     """
     given = {listener.name: listener for listener in config.listeners}
     called = config.said.called
@@ -90,9 +90,10 @@ def places_of(config: Config) -> tuple[Place, ...]:
 
 
 def _has_wss(config: Config, given: Mapping[str, Listener]) -> bool:
-    """Return whether WebSocket is spoken over TLS: with TLS switched on, or a certificate.
+    """Return whether WebSocket is spoken over TLS: TLS is switched on, or has a certificate.
 
-    NanoMQ's own file names an address and a certificate that is not there, and has TLS off.
+    An address alone does not say so: NanoMQ's own file names one, and a certificate that does
+    not exist, and has TLS off.
     """
     own, tls = given.get("wss", Listener()), config.tls
     certificate = own.certfile or (

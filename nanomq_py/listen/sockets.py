@@ -1,4 +1,4 @@
-"""Listening sockets: made at a place, or looked at whether they are of use there.
+"""Listening sockets: made for a place, or checked whether they can be used there.
 
 Sockets of TCP and IPC listeners are made here, or come with the process, and are handed to the
 core; TLS listeners are nng's.
@@ -24,7 +24,7 @@ BACKLOG = 4096  # connections that wait to be accepted
 async def bind(place: Place, leaving: Sequence[socket.socket] = ()) -> socket.socket:
     """Return a socket that listens where the listener is to listen. Raises ConfigError.
 
-    leaving  sockets of ours that will be closed: they may have the port still
+    leaving  sockets of ours that will be closed: they may still have the port
     """
     try:
         if place.is_ipc:
@@ -51,7 +51,7 @@ async def bind_tcp(
     )
     family, kind, proto, _, address = found[0]
     sock = socket.socket(family, kind, proto)
-    # The kernel lets sockets share a port that all say so; to others it stays taken.
+    # The kernel lets sockets share a port if all of them ask for it.
     sharing = [s for s in leaving if s.family != socket.AF_UNIX]
     sharing = [*sharing, sock] if sharing else []
     try:
@@ -114,7 +114,7 @@ def unlink_ipc(place: Place) -> None:
 
 
 def fits(sock: socket.socket, place: Place) -> bool:
-    """Return whether the listener could use a socket of that kind; nng makes those of TLS."""
+    """Return whether the listener could use such a socket; for TLS nng makes its own."""
     families = (socket.AF_UNIX,) if place.is_ipc else (socket.AF_INET, socket.AF_INET6)
     return not place.has_tls and sock.family in families
 

@@ -35,9 +35,9 @@ def http_listener(http: HttpServer) -> Listener:
 
 
 def name_of(listener: Listener, key: str, base: Tls | None = None) -> str:
-    """Return which key says that of a listener: its own where it has one, else ``tls.*``.
+    """Return which key sets that for a listener: its own where it has one, else ``tls.*``.
 
-    base  for the HTTP API, whose own key is to be named where neither is there
+    base  for the HTTP API: its own key is named where neither is there
     """
     own = getattr(listener, key) is not None
     if not listener.name:
@@ -104,7 +104,7 @@ def _completed(cert: str, ca: str) -> str:
 
     try:
         return completed(cert, ca)
-    except ValueError:  # OpenSSL can read it: nng's TLS decides
+    except ValueError:  # OpenSSL could read it, so nng's TLS decides
         return cert
 
 
