@@ -36,7 +36,7 @@ class Access(Part):
     name = "access"
 
     def __init__(self, core: Core, settling: Settling, config: Config) -> None:
-        """Put the rules of the configuration to begin with in force: sessions come next."""
+        """Put the first configuration's rules in force, before sessions are restored."""
         self._core = core
         self._settling = settling
         self.use(config, rules_of(config))

@@ -41,8 +41,8 @@ class Answers:
     def put(self, number: int, address: str, user: str, step: Step) -> None:
         """Answer a login of ``user`` at ``address``, now or later.
 
-        Where too many wait already, the client is told that the server is busy, right or
-        wrong: a guess that nobody waits for tells nothing.
+        Where too many wait already, the client is told that the server is busy, whether its
+        login is right or wrong: so a guess learns nothing.
         """
         wait_s = self._throttle.wait_s(address, user)
         who = (network_of(address), name_of(user)) if wait_s > 0 else ("", "")

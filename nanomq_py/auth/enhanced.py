@@ -34,9 +34,9 @@ class Step:
 
     reason_code  0: the client is who it says; 0x18: it is to go on; others refuse it
     data         Authentication Data for the client; None: none
-    user_name    who it proved to be, with reason_code 0
-    listed       that is one of the broker's users (``auth.N``), or nobody in particular
-    claims       who it says it is: after failures the logins of that user are slowed
+    user_name    the name that it proved, with reason_code 0
+    listed       that is one of the broker's users (``auth.N``), or there is no name
+    claims       the name that it claims: after failures the logins of that user are slowed
     """
 
     reason_code: int
@@ -47,14 +47,14 @@ class Step:
 
 
 class Exchange(Protocol):
-    """One client on its way to prove who it is."""
+    """An exchange with one client, which is to prove who it is."""
 
     def step(self, data: bytes | None) -> Step:
         """Take the client's Authentication Data, which may be anything."""
 
 
 class Method(Protocol):
-    """A way to prove who one is. ``name`` is the Authentication Method."""
+    """A way for clients to prove who they are. ``name`` is the Authentication Method."""
 
     @property
     def name(self) -> str: ...

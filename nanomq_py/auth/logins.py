@@ -1,4 +1,4 @@
-"""Who logs in: every question of the core about a client gets its answer here.
+"""Logins: every question of the core about a client gets its answer here.
 
 ::
 
@@ -24,7 +24,7 @@ from nanomq_py.listen.listeners import Listeners
 
 
 class LoginsChange(Change):
-    """Other users, and the end of those who are none any more."""
+    """Other users, and the end of connections whose user is none any more."""
 
     def __init__(self, logins: Logins, new: Config) -> None:
         self._logins = logins
@@ -32,7 +32,7 @@ class LoginsChange(Change):
         self._new = new
         self._before = (logins.users, logins.methods)
         self._after = self._before
-        self._anonymous: set[int] = set()  # listeners that let anybody in before
+        self._anonymous: set[int] = set()  # listeners that have let anybody in so far
 
     def make(self) -> None:
         """Make what takes time. Blocks, for seconds with thousands of users."""
@@ -52,7 +52,7 @@ class LoginsChange(Change):
         self._logins.use(self._old, *self._before)
 
     async def settle(self) -> None:
-        """Disconnect who may not come in any more."""
+        """Disconnect clients that may not come in any more."""
         if self._old is None:
             return
         shut = self._anonymous - self._logins.listeners.anonymous()
@@ -80,8 +80,8 @@ class Logins(Part):
     ) -> None:
         """Make it with nobody who can log in.
 
-        listeners  say which of them let in whom nobody knows
-        methods    besides those for the users of the configuration
+        listeners  know which of them let clients in without a login
+        methods    more than those for the users of the configuration
         """
         self.core = core
         self.settling = settling
@@ -103,7 +103,7 @@ class Logins(Part):
         return change
 
     def use(self, config: Config | None, users: Users, methods: Sequence[Method]) -> None:
-        """Ask the next clients for these; exchanges under way go on with their method."""
+        """Judge the next clients by these; exchanges under way go on with their method."""
         self.config, self.users, self.methods = config, users, methods
         self.exchanges.use([*methods, *self._more_methods])
 
@@ -111,7 +111,7 @@ class Logins(Part):
         self._answers.close()
 
     async def stop(self) -> None:
-        self._answers.close()  # of events that came meanwhile
+        self._answers.close()  # to events that came meanwhile
 
     def _decide(self, event: AuthEvent) -> Step:
         """Judge a CONNECT by its password, or by its method as one step of an exchange."""

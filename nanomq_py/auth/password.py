@@ -14,9 +14,9 @@ from nanomq_py.core.declared import ReasonCode
 class Secret:
     """A password that can be compared and not read back.
 
-    It is kept as a keyed digest under a key of its own: one connection storm cannot be made
-    to pay for a slow hash. The configuration, which requests 11 and 12 answer from, holds the
-    clear text beside it.
+    It is kept as a keyed digest under a key of its own, not as a slow hash, which would cost
+    too much when many clients connect at once. The configuration, which requests 11 and 12
+    answer from, holds the clear text beside it.
     """
 
     __slots__ = ("_digest", "_key")
@@ -39,7 +39,7 @@ class Users:
     """The ``auth.N`` users of the configuration."""
 
     def __init__(self, users: Iterable[User], *, names_count: bool = False) -> None:
-        """Take those. ``names_count``: access rules name users, who must prove it then."""
+        """Take those. ``names_count``: access rules name users, so a name must be proved."""
         self._secrets = {user.login: Secret(user.password.encode()) for user in users}
         self._names_count = bool(self._secrets) or names_count
 
@@ -48,7 +48,7 @@ class Users:
     ) -> int:
         """Return the Reason Code for a CONNECT: 0 lets the client in.
 
-        An empty user name is none.
+        An empty user name counts as none.
         """
         if user_name == "" or (user_name is None and password is None):
             return ReasonCode.SUCCESS if allow_anonymous else ReasonCode.NOT_AUTHORIZED

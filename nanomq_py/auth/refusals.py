@@ -31,7 +31,7 @@ def _proves_users(config: Config) -> bool:
 
 
 def _refuse_rules_for_users(config: Config) -> None:
-    """Refuse rules about users where there is no way to be one."""
+    """Refuse rules about users where no client can prove a user name."""
     for number, rule in enumerate(config.acl_rules, start=1):
         named = for_whom(rule)
         if named is not None:

@@ -1,4 +1,4 @@
-"""What a configuration says about who may come in, as the logins take it."""
+"""What a configuration says about who may come in, in the form that the logins need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def methods_for(users: tuple[User, ...]) -> list[Method]:
     """Return the methods of enhanced authentication that these users can use."""
     if not users:
         return []
-    # A broker without users does without its library.
+    # A broker without users does not import its library.
     from nanomq_py.auth.scram import Scram
 
     return [Scram(users)]
@@ -32,7 +32,7 @@ def users_of(config: Config) -> Users:
 
 
 def names_count(config: Config) -> bool:
-    """Return whether a name gives rights: it is to be proved then, or it is nobody's."""
+    """Return whether a user name gives rights: then it counts only when it is proved."""
     return bool(config.users) or any(map(for_whom, config.acl_rules))
 
 
@@ -42,9 +42,9 @@ def must_ask(config: Config, allow_anonymous: bool) -> bool:
 
 
 def kicks_of(old: Config, new: Config, shut: set[int]) -> list[Kick]:
-    """Return who may not come in any more.
+    """Return whose connections end because they may not come in any more.
 
-    shut  numbers of the listeners that let nobody in without a user name any more
+    shut  numbers of the listeners that no longer let clients in without a user name
     """
     before = {user.login: user.password for user in old.users}
     after = {user.login: user.password for user in new.users}
@@ -65,9 +65,9 @@ def kicks_of(old: Config, new: Config, shut: set[int]) -> list[Kick]:
 
 
 def judge_those_before(core: Core, config: Config) -> None:
-    """End what the configuration does not allow of sessions of a process before. Blocks.
+    """End what the configuration does not allow in restored sessions. Blocks.
 
-    Raises   CoreError; who is left is judged when the client comes back
+    Raises   CoreError; a session that is left is judged when its client comes back
     """
     core.judge()
     kick = kick_of_before(config)
@@ -76,7 +76,7 @@ def judge_those_before(core: Core, config: Config) -> None:
 
 
 def kick_of_before(config: Config) -> Kick:
-    """Return who of the process before may not come in any more."""
+    """Return which clients of restored sessions may not come in any more."""
     nowhere = not any(place.allows_anonymous(config) for place in places_of(config))
     return Kick(
         user_names=tuple(user.login for user in config.users),

@@ -15,7 +15,7 @@ from nanomq_py.auth.enhanced import Exchange, Step
 from nanomq_py.config.sections import User
 from nanomq_py.core.declared import ReasonCode
 
-MOST_NAME_BYTES = 256  # RFC 4013 looks at each letter of a name
+MOST_NAME_BYTES = 256  # each letter of a name is work (RFC 4013)
 
 Keys = tuple[bytes, bytes, bytes, int]  # salt, stored key, server key, iterations
 
@@ -75,8 +75,8 @@ class Scram:
     def keys_of(self, name: str) -> Keys:
         """Return the user's keys.
 
-        A stranger gets a salt that stays the same and fails at the proof, as a wrong password
-        does: nobody can ask which users there are.
+        A name that is no user gets a salt that stays the same, and its proof fails as with
+        a wrong password: nobody can find out which users there are.
         """
         known = self._keys.get(name)
         if known is not None:

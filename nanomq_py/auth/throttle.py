@@ -1,4 +1,4 @@
-"""Against guessing: after failed logins the next ones wait, of that address and that user.
+"""Against guessing: after failed logins the next ones of that address and user wait.
 
 ::
 
@@ -6,9 +6,9 @@
     one address, any user       20 users that failed there are free
     one user, any address       20 addresses where it failed are free
 
-Right logins wait like wrong ones, or the time until an answer would tell which one it was;
-and nobody waits longer than a second, whoever else guesses: the right password always gets
-in. A guess costs a connection that waits, and how many of them there are is bounded.
+Right logins wait like wrong ones: otherwise the time until an answer would tell which one it
+was. Nobody waits longer than a second, whoever else guesses: the right password always gets
+in. A guess costs a connection that waits, and the number of connections is bounded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LONGEST_NAME = 64  # kept as it is
 
 
 def network_of(address: str) -> str:
-    """Return what one attacker has: an IPv4 address, or an IPv6 network of 64 bits.
+    """Return what counts as one attacker: an IPv4 address, or an IPv6 network of 64 bits.
 
     >>> network_of("::ffff:192.0.2.1"), network_of("2001:db8::1:2")
     ('192.0.2.1', '2001:db8::')
@@ -46,7 +46,7 @@ def network_of(address: str) -> str:
 
 
 def name_of(user: str) -> str:
-    """Return the name, or a digest of a long one: keys come from the network."""
+    """Return the name, or a digest of a long one: names come from the network."""
     if len(user) <= LONGEST_NAME:
         return user
     return hashlib.blake2b(user.encode(errors="replace"), digest_size=32).hexdigest()
@@ -59,7 +59,7 @@ class _Failures:
 
 
 class _Counts:
-    """Failures by key: who has not failed for long is forgotten, then the oldest."""
+    """Failures by key. Keys that have not failed for long are forgotten, then the oldest."""
 
     def __init__(self, free: int) -> None:
         self._free = free
@@ -119,12 +119,12 @@ class Throttle:
         """Count a wrong login."""
         now = time.monotonic()
         network, name = network_of(address), name_of(user)
-        # One client that has a wrong password for ever makes no other one wait.
+        # One client that always has a wrong password makes no other one wait.
         if self._pairs.add((network, name), now):
             self._addresses.add(network, now)
             self._users.add(name, now)
 
     def succeeded(self, address: str, user: str) -> None:
-        """Forget what one user failed at one address, unless somebody guesses there."""
+        """Forget the failures of one user at one address, unless somebody guesses there."""
         if self._pairs:
             self._pairs.forgive((network_of(address), name_of(user)), time.monotonic())
