@@ -19,12 +19,12 @@ class Dialect(Protocol):
 
     @property
     def prefix(self) -> str:
-        """The path that its own begin with."""
+        """The path that all paths of the dialect begin with."""
 
     def routes(self) -> list[BaseRoute]: ...
 
     def render(self, error: HttpError) -> Response:
-        """Return the answer that says so in its words."""
+        """Return the answer that tells the error in the dialect's words."""
 
 
 def _is_below(path: str, prefix: str) -> bool:
@@ -32,7 +32,7 @@ def _is_below(path: str, prefix: str) -> bool:
 
 
 def make_app(dialects: Sequence[Dialect]) -> Starlette:
-    """Return the HTTP API; the first dialect answers for paths that are nobody's."""
+    """Return the HTTP API; the first dialect answers for paths of no dialect."""
 
     def dialect_of(path: str) -> Dialect:
         found = [each for each in dialects if _is_below(path, each.prefix)]

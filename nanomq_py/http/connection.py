@@ -22,7 +22,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-HEAD_S = 10.0  # for a header, from the connection or the last answer on
+HEAD_S = 10.0  # for a header, after the connection or the last answer
 BODY_S = 10.0
 CLOSE_S = 5.0  # for the peer's part of closing TLS
 WRITE_S = 10.0  # for each LEAST_PROGRESS of an answer, and for its last byte
@@ -36,7 +36,7 @@ _OVER = (h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
 
 
 class Login(IntEnum):
-    """What the requests of a connection have shown; the lowest makes room first."""
+    """Whether somebody logged in on a connection; the lowest makes room first."""
 
     REFUSED = 0
     NONE = 1
@@ -54,7 +54,7 @@ class Hub(Protocol):
 
 
 class _Flow(FlowControl):
-    """uvicorn's pauses, on top of which nothing is read while there are bytes to parse."""
+    """uvicorn's pauses; besides, nothing is read while there are bytes to parse."""
 
     def __init__(self, transport: asyncio.Transport, connection: Connection) -> None:
         super().__init__(transport)
@@ -70,13 +70,15 @@ class Connection(H11Protocol):
     """A connection of one address, which ``network`` counts against."""
 
     def __init__(self, hub: Hub, config: uvicorn.Config, state: ServerState, network: str):
-        self.gone = asyncio.Event()  # requests find it in their scope
+        self.gone = (
+            asyncio.Event()
+        )  # set when the peer has left; requests find it in their scope
         super().__init__(config, state, {"gone": self.gone, "login": self._note_login})
         self.network = network
         self.login = Login.NONE
         self.queued = False  # the hub's
         self._hub = hub
-        self._held = bytearray()  # came, and is not parsed yet
+        self._held = bytearray()  # bytes that have come and are not parsed yet
         self._answered = False  # the next request may be parsed
         self._head_lines = 0
         self._read_state: Any = h11.IDLE
@@ -136,7 +138,7 @@ class Connection(H11Protocol):
         head = self.conn.their_state is h11.IDLE
         chunked = not head and any(n == b"transfer-encoding" for n, _ in self.headers)
         if chunked and self.cycle.response_complete:
-            self.transport.close()  # what a stranger goes on to send costs too much to skip
+            self.transport.close()  # the rest of the body costs too much to skip
             return
         size = PIECE if head or chunked else LARGE_PIECE
         piece = bytes(self._held[:size])
@@ -174,10 +176,10 @@ class Connection(H11Protocol):
 
     @property
     def spare_since(self) -> float | None:
-        """Since when it can make room for another; None: a request is under way.
+        """Since when it can be cut to make room for another; None: a request is under way.
 
         After a refused login it only takes its answer. Before any login its request may still
-        be coming: nobody loses anything by its end.
+        be on the way: nothing is lost when it is cut.
         """
         if self.login is Login.REFUSED:
             return self._refused_since
@@ -196,7 +198,7 @@ class Connection(H11Protocol):
             self.abort()
 
     def abort(self) -> None:
-        """Cut it, with what is not sent yet."""
+        """Cut it; what is not sent yet is lost."""
         if self.transport is not None:
             self.transport.abort()
 

@@ -1,7 +1,7 @@
-"""Who comes in to the HTTP API: bounds in all and by address, and fair turns.
+"""Who comes in to the HTTP API: a bound for all and one for each address, and fair turns.
 
-asyncio's own server accepts without a bound, and tries again every second, with a traceback
-each, once the process is out of descriptors: nobody else gets one then.
+asyncio's own server accepts without a bound. Once it has taken all descriptors of the process
+it tries again every second, with a traceback each time, and no other part gets one.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ YOUNG_S = 1.0  # a connection makes room for another one only after this
 LINE = 64  # connections that wait for a place
 LINE_OF_ADDRESS = 32
 LINE_S = 5.0
-HANDSHAKE_S = 10.0  # of TLS, from the place on
+HANDSHAKE_S = 10.0  # for TLS, once it has its place
 BETWEEN_HANDSHAKES_S = 0.002  # others have the loop then
 _STARVED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 @dataclass(frozen=True, eq=False)
 class _Guest:
-    """Who has come and waits for a place."""
+    """A connection that waits for a place."""
 
     sock: socket.socket
     address: str
@@ -51,8 +51,8 @@ class _Guest:
 class Door:
     """Accepts on a socket that listens, and gives connections their turns.
 
-    It stands where uvicorn has an ``asyncio.Server``. Where there is no place whoever comes
-    waits in a line: places go round quickly, and who comes again and again is not faster.
+    It takes the place of uvicorn's ``asyncio.Server``. When all places are taken, a connection
+    waits in a line: places become free quickly, and to connect again and again does not help.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Door:
         tls: ssl.SSLContext | None,
         make: Callable[[Hub, str], Connection],
     ) -> None:
-        """Make it closed. ``make`` gets the network of a peer."""
+        """Make it closed. ``make`` makes a connection, given the network of its peer."""
         self.bounds = bounds
         self.tls = tls
         self.connections: set[Connection] = set()
@@ -88,7 +88,7 @@ class Door:
         self._loop.add_reader(self._sock.fileno(), self._accept)
 
     def close(self) -> None:
-        """Accept no more, and let go who has not asked yet; the socket stays the caller's."""
+        """Accept no more; drop peers that wait or shake hands. The socket stays open."""
         if self._closed:
             return
         self._closed = True
@@ -104,7 +104,7 @@ class Door:
                 task.cancel()
 
     async def wait_closed(self) -> None:
-        """Return when what was accepted is a connection or closed."""
+        """Return when all that was accepted has become a connection or is closed."""
         await asyncio.gather(*self._adopting.values(), return_exceptions=True)
 
     def _accept(self) -> None:
@@ -119,7 +119,7 @@ class Door:
                 if fault.errno in _STARVED:
                     self._pause(fault)
                     return
-                continue  # the peer has gone already, and the like: the next one may do
+                continue  # such as a peer that has gone already: the next one may do
             sock.setblocking(False)
             self._receive(sock, str(address[0]))
 
@@ -131,9 +131,9 @@ class Door:
     # --- places
 
     def _receive(self, sock: socket.socket, address: str) -> None:
-        """Have it wait behind the others. If the line is too long, refuse somebody.
+        """Let it wait behind the others. If the line is too long, refuse one.
 
-        That is the newest of the network that has most in it.
+        It refuses the newest of the network that has most in the line.
         """
         guest = _Guest(sock, address, network_of(address), time.monotonic())
         self._line.append(guest)
@@ -150,7 +150,7 @@ class Door:
             self._refuse([other for other in self._line if other.network == most][-1])
 
     def _seat(self) -> None:
-        """Give free places to those who wait, in their order."""
+        """Give free places to those that wait, in their order."""
         self._seating = None
         full: set[str] = set()
         for guest in list(self._line):
@@ -199,7 +199,7 @@ class Door:
     async def _shake_hands(
         self, sock: socket.socket, connection: Connection, tls: ssl.SSLContext
     ) -> None:
-        """Begin when the peer has; one begins at a time, and costs a millisecond or so."""
+        """Begin after the peer. Handshakes begin one by one: each costs about a millisecond."""
         await _readable(sock)
         async with self._handshakes:
             await asyncio.sleep(BETWEEN_HANDSHAKES_S)
@@ -226,8 +226,8 @@ class Door:
     def _make_room(self, among: Iterable[Connection]) -> bool:
         """Cut the connection that can be spared best; return whether there was one.
 
-        It asks for nothing; nobody has logged in on it, if there is such a one; and it is one
-        of the address that has the most.
+        Only one without a request under way can be spared. One on which nobody has logged in
+        goes first, and then one of the address that has the most.
         """
         now = time.monotonic()
         spare = [
@@ -256,7 +256,7 @@ class Door:
     # --- turns
 
     def enqueue(self, connection: Connection) -> None:
-        """Have the connection work when it is its turn."""
+        """Let the connection work when it is its turn."""
         if connection.queued:
             return
         connection.queued = True

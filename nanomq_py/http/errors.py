@@ -19,7 +19,7 @@ class HttpError(Exception):
     def __init__(self, message: str = "", headers: Mapping[str, str] | None = None) -> None:
         """Make it.
 
-        message  for who asks; may be empty
+        message  for the caller; may be empty
         headers  that the answer has in every dialect
         """
         self.message = message
@@ -28,7 +28,7 @@ class HttpError(Exception):
 
 
 class BadRequest(HttpError):
-    """It cannot be understood, or asks for what cannot be."""
+    """It cannot be understood, or asks for something impossible."""
 
     status = 400
 
@@ -55,11 +55,11 @@ class Login(Enum):
     MISSING = "missing"
     WRONG = "wrong"
     EXPIRED = "expired"  # a token that was good
-    GONE = "gone"  # its peer has left: nobody hears of it
+    GONE = "gone"  # its peer has left: nobody gets the answer
 
 
 class Unauthorized(HttpError):
-    """Whoever asks has not shown who he is."""
+    """The caller has not shown who it is."""
 
     status = 401
 
@@ -70,7 +70,7 @@ class Unauthorized(HttpError):
 
 
 class Throttled(HttpError):
-    """Too many have failed before."""
+    """Too many logins have failed before."""
 
     status = 429
 

@@ -24,10 +24,10 @@ class Guard(Protocol):
     """Lets a request through or raises Unauthorized."""
 
     def claims(self, authorization: str) -> str:
-        """Return the user that it names; empty where it names none."""
+        """Return the user name that the header claims; empty where it has none."""
 
     def check(self, authorization: str | None) -> str:
-        """Return who it is, for the audit log. ``authorization`` may be anything."""
+        """Return who calls, for the audit log. ``authorization`` may be anything."""
 
 
 def _credentials(authorization: str) -> tuple[bytes, bytes] | None:
@@ -75,9 +75,9 @@ class BasicGuard:
 class TokenRules:
     """What a token must say, besides who signed it.
 
-    issuers       by algorithm, who must have issued it; without one, anybody may have
+    issuers       by algorithm, who must have issued it; an algorithm without one: anybody
     names_issuer  whether a token must name its issuer; if not, one that it names is checked
-    audience      whom it must be meant for; None: anybody
+    audience      the audience that it must name; None: any
     max_life_s    0: no bound
     """
 
@@ -104,7 +104,7 @@ class JwtGuard:
         self.keys = keys
 
     def claims(self, authorization: str) -> str:
-        """Return nothing: what an unchecked token says is not looked at."""
+        """Return nothing: a token is not looked at before it is checked."""
         return ""
 
     def check(self, authorization: str | None) -> str:
@@ -158,7 +158,7 @@ class JwtGuard:
 
 
 def _life_s(claims: Mapping[str, Any]) -> float:
-    """Return how long a token lives in all, or from now on when it says no more."""
+    """Return how long a token lives in all; without an ``iat``, from now on."""
     begun = claims.get("iat", datetime.now(tz=timezone.utc).timestamp())
     return int(claims["exp"]) - int(begun)
 
@@ -223,11 +223,11 @@ MOST_WAITING = 64  # requests of one address
 
 
 class Gate:
-    """The guard in force, which a reload replaces, and who has failed before it.
+    """The guard in force, which a reload replaces, and the logins that have failed.
 
-    Whoever comes after failures waits, and is looked at then: right and wrong ones alike, or
-    a guess would be worth the time that a right one takes. One whose peer does not wait for
-    the answer is not looked at. So one address has as many guesses a second as connections.
+    After failures a login waits before it is checked, right ones like wrong ones: otherwise
+    the time until the answer would tell which one it was. It is not checked if its peer leaves
+    meanwhile. So one address has as many guesses a second as it has connections.
     """
 
     def __init__(self, guard: Guard) -> None:

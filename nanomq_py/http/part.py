@@ -29,7 +29,7 @@ STOP_WITHIN_S = 0.5
 
 
 class HttpChange(Change):
-    """Other terms, and another socket where the address is another."""
+    """Other terms, and another socket where the address has changed."""
 
     def __init__(self, http: Http, config: Config) -> None:
         self._http = http
@@ -64,14 +64,14 @@ class HttpChange(Change):
         try:
             self._sock = await bind_tcp(host, port, leaving, only_ipv6=False)
         except OSError as fault:
-            key = "port" if fault.errno else "host"  # names that are not known have none
+            key = "port" if fault.errno else "host"  # an unknown name has no errno
             value = port if fault.errno else repr(host)
             raise ConfigError(
                 f"http_server.{key}={value}: cannot listen on {host}: {fault.strerror}"
             ) from None
 
     def commit(self) -> None:
-        """Serve there, by that guard; answers under way still go out."""
+        """Serve on the new terms; answers under way still go out."""
         assert self._terms is not None
         self._http.use(self._terms, http_address(self._config), self._sock)
         self._http.warn_of_default(self._config)
@@ -166,7 +166,7 @@ class Http(Part):
             self.serving.leave()
 
     async def stop(self) -> None:
-        """Return when all have left; cut them after half a second."""
+        """Return when all connections have ended; cut them after half a second."""
         tasks = set(self._leaving)
         if self.serving is not None:
             tasks.add(self.serving.task)

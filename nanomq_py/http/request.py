@@ -11,14 +11,14 @@ from nanomq_py.http.errors import BadRequest, HttpError
 from nanomq_py.http.guard import Gate
 
 MAX_BODY_BYTES = 1 << 20
-SKIP_BYTES = 64 << 10  # of the body of a stranger
+SKIP_BYTES = 64 << 10  # of the body of a request that is not let in
 
 
 async def log_in(request: Request, gate: Gate) -> str:
-    """Return who asks, from where.
+    """Return who asks, and from where.
 
-    Raises   HttpError; the connection ends with the answer then: others wait for the place of
-             one that does not log in
+    Raises   HttpError; the connection then ends with the answer, since others wait for its
+             place
     """
     address, port = request.client or ("nowhere", 0)
     state = request.scope.get("state", {})
@@ -36,9 +36,9 @@ async def log_in(request: Request, gate: Gate) -> str:
 
 
 async def _skip(request: Request) -> None:
-    """Take a short body: where bytes are left, closing makes some peers lose the answer."""
+    """Read a short body: if bytes were left, some peers would lose the answer at the close."""
     if "expect" in request.headers:
-        return  # it sends none before it is told to
+        return  # the peer sends no body before it is told to
     left = SKIP_BYTES
     async for chunk in request.stream():
         left -= len(chunk)

@@ -1,4 +1,4 @@
-"""uvicorn on one socket, behind a door of ours."""
+"""uvicorn on one socket, behind our own accept (``door.py``)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TICKS_A_LOOK = 10  # of uvicorn's ten a second
 
 
 class _Uvicorn(uvicorn.Server):
-    """uvicorn behind a door of ours.
+    """uvicorn with our door in place of its servers.
 
     It has no signal handlers of its own: the process has one place for them.
     """
@@ -35,7 +35,9 @@ class _Uvicorn(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self.lifespan.startup()
-        self.servers = [cast(asyncio.Server, self.door)]  # to close, and wait until it is
+        self.servers = [
+            cast(asyncio.Server, self.door)
+        ]  # uvicorn closes it, and waits until it is closed
         self.door.open()
         self.started = True
 
@@ -45,13 +47,13 @@ class _Uvicorn(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Before uvicorn cancels the requests of who is late, with a traceback for each.
+        # Before uvicorn cancels late requests, with a traceback for each.
         late = asyncio.get_running_loop().call_later(FAREWELL_S, self.door.cut)
         try:
             await super().shutdown(sockets)
         finally:
             late.cancel()
-            self.door.cut()  # who does not take its last answer
+            self.door.cut()  # peers that do not take their last answer
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -59,7 +61,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 def config_of(app: ASGIApp) -> uvicorn.Config:
-    """Return it with its modules loaded. Raises OSError where no descriptor is left."""
+    """Return uvicorn's configuration, loaded. Raises OSError where no descriptor is left."""
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -71,7 +73,7 @@ def config_of(app: ASGIApp) -> uvicorn.Config:
         h11_max_incomplete_event_size=HEAD_BYTES,
         timeout_graceful_shutdown=2 * FAREWELL_S,
         server_header=False,
-        proxy_headers=False,  # who fails to log in cannot say that it was another
+        proxy_headers=False,  # a failed login cannot be put down to another address
     )
     config.load()
     return config

@@ -77,7 +77,7 @@ class Process(Protocol):
 
 @dataclass(frozen=True)
 class Api:
-    """What the API is over."""
+    """What the API works on."""
 
     broker: View
     configurator: Configurator
@@ -99,8 +99,8 @@ class Call:
 class Answer:
     """What a request gets.
 
-    pieces   of a list over all clients, in place of ``data``
-    then     is done once the answer has gone out
+    pieces   of a list over all clients; they take the place of ``data``
+    then     is called once the answer has gone out
     """
 
     data: Any = None
@@ -209,7 +209,7 @@ T = TypeVar("T")
 
 
 async def _changed(act: Awaitable[T]) -> T:
-    """Return its result; a configuration that cannot be used is the caller's fault."""
+    """Return its result. Raises Refused for a configuration that cannot be used."""
     try:
         return await act
     except ConfigError as fault:

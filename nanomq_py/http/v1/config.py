@@ -51,7 +51,7 @@ _BRIDGE = (
     "forwards",
 )
 _NEW_BRIDGE = "main"
-MASK = "******"  # stands for a secret; request 12 leaves the value alone then
+MASK = "******"  # in place of a secret; request 12 does not change such a value
 
 
 # --- req 11
@@ -175,7 +175,7 @@ def _subscriptions(value: object) -> tuple[BridgeSubscription, ...]:
 def _bridges(config: Config, data: dict[str, Any]) -> tuple[Bridge, ...]:
     given = {name: value for name, value in data.items() if value is not None}
     if isinstance(version := given.get("proto_ver"), str) and version.isdigit():
-        given["proto_ver"] = int(version[:3])  # the document's table has it as a text
+        given["proto_ver"] = int(version[:3])  # a text, as the document's table has it
     subscription = given.pop("subscription", None)
     old = _first_bridge(config)
     bridge = _changed(old, "bridge.", given, _BRIDGE)

@@ -1,4 +1,4 @@
-"""Answers of any length, made and sent bit by bit: others get the loop in between.
+"""Answers of any length, made and sent piece by piece: others get the loop in between.
 
 ::
 
@@ -36,16 +36,18 @@ def _inner(records: list[dict[str, Any]]) -> bytes:
 def client_pieces(
     snapshot: Snapshot, as_json: Callable[[ClientState], dict[str, Any]]
 ) -> Iterator[bytes]:
-    """Yield every client, in JSON that is to stand in a list."""
+    """Yield every client, as JSON for the inside of a list."""
     for first in range(0, len(snapshot), PIECE):
         text = _inner([as_json(state) for state in snapshot.states(first, PIECE)])
         yield b"," + text if first > 0 else text
 
 
 def subscription_pieces(snapshot: Snapshot) -> Iterator[bytes]:
-    """Yield every client that has subscriptions, with them; empty where it looked at many.
+    """Yield every client that has subscriptions, with them.
 
-    A client may have more of them than fit one piece.
+    A piece is empty when it has looked at many clients and found none.
+
+    A client may have more subscriptions than fit one piece.
     """
     text, weight, comma = b"", 0, b""
     for index in range(len(snapshot)):
@@ -80,7 +82,7 @@ class ListAnswer:
         pieces: Pieces,
         turns: asyncio.Semaphore,
     ) -> None:
-        """Make it. It is begun when it is called and ``turns`` has one."""
+        """Make it. It begins when it is called and gets one of ``turns``."""
         self._envelope = {"code": int(Code.SUCCEED), "seq": seq, "rep": req}
         self._snapshot = snapshot
         self._pieces = pieces

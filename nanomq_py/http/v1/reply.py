@@ -58,7 +58,7 @@ _LOGINS = {
 
 
 def code_of(error: HttpError) -> Code:
-    """Return what V1 calls it."""
+    """Return V1's result code for the error."""
     match error:
         case Refused():
             return error.code
