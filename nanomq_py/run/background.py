@@ -17,11 +17,11 @@ from nanomq_py.run import terminal
 
 
 def detach() -> Callable[[int], None]:
-    """Go on as a daemon, before any thread is there; what was the process waits.
+    """Go on as a daemon, before any thread is there; the process that was started waits.
 
-    It exits with the code that the returned function is called with, and with 1 when this
-    process ends without. Until then what goes wrong is told on the terminal; from 0 on it is
-    not ours any more.
+    It exits with the code that the returned function is called with, or with 1 when the daemon
+    ends without that call. Until then faults are told on the terminal. After code 0 the
+    terminal is not ours any more.
     """
     _hold_standard()
     reader, writer = os.pipe()
@@ -42,7 +42,7 @@ def detach() -> Callable[[int], None]:
         if code == 0:
             terminal.flush()
             _leave_terminal()
-        with contextlib.suppress(OSError):  # nobody waits any more
+        with contextlib.suppress(OSError):  # the process that waits may be gone
             os.write(writer, bytes([code]))
         os.close(writer)
         writer = -1

@@ -4,7 +4,7 @@
 
     /run/nanomq             good
     /tmp/nanomq-1000        good, if it is user 1000's: nobody else can take it out of /tmp
-    /tmp                    not: a file there may be a link that somebody has put first
+    /tmp                    not good: somebody may have put a link there before us
 
 When every part of a path is judged good, nobody else can change what the path leads to.
 """
@@ -20,11 +20,11 @@ _OVERFLOW = 65534  # stands for every user that a user namespace does not know
 
 
 class UnsafeError(Exception):
-    """Another user could change what this process is to trust; the text says where."""
+    """Another user could change what this process trusts; the text says where."""
 
 
 def _trusted() -> set[int]:
-    """Return whose folders are good: ours, root's, and those of a root we have no name for.
+    """Return whose folders are good: ours, root's, and those of a root unknown in here.
 
     Source  user_namespaces(7)
     """

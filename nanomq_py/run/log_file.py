@@ -14,11 +14,11 @@ from nanomq_py.config.sections import Log
 from nanomq_py.config.units import shown
 from nanomq_py.run.log_lines import QuietHandler, made_up, reason_of
 
-MOST_KEPT_BYTES = 1 << 20  # of a log file that is cut: they are read and written at once
+MOST_KEPT_BYTES = 1 << 20  # of a log file that is cut: read and written in one go
 
 
 def _open_log(path: Path) -> int:
-    """Open a log file to append: of mode 0600, and nobody else's. Raises OSError."""
+    """Open a log file of ours to append, with mode 0600. Raises OSError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
     fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     try:
@@ -35,7 +35,7 @@ def _open_log(path: Path) -> int:
 
 
 def _close_to_others(path: Path) -> None:
-    """Give a log file of before the mode of ours, where there is one."""
+    """Give an older log file, if there is one, the mode of new ones."""
     with contextlib.suppress(OSError):
         found = os.lstat(path)
         if stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) != 0o600:
@@ -49,8 +49,8 @@ def _close_to_others(path: Path) -> None:
 class FileHandler(QuietHandler):
     """A log file that its owner alone can read: clients and topics are named in it.
 
-    At its bound a new one is begun: ``x.log`` becomes ``x.log.1``, that one ``x.log.2``. What
-    fails leaves the file that there is, and it is tried again with the next line.
+    At its bound a new file begins: ``x.log`` becomes ``x.log.1``, and that ``x.log.2``. If this
+    fails, the old file stays, and the next line tries again.
     """
 
     def __init__(self, path: Path, most_bytes: int, kept: int) -> None:
@@ -63,7 +63,7 @@ class FileHandler(QuietHandler):
         for number in range(1, kept + 1):
             _close_to_others(self._old(number))
         self._size = os.fstat(self._fd).st_size
-        self._is_torn = False  # the last line was written in part
+        self._is_torn = False  # only part of the last line was written
 
     def __str__(self) -> str:
         return shown(str(self._path))
@@ -93,7 +93,7 @@ class FileHandler(QuietHandler):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _try_to_begin_anew(self) -> None:
-        """Begin anew, or go on with this file; at twice its bound with its end alone."""
+        """Begin a new file, or go on with this one; at twice its bound keep only its end."""
         try:
             self._begin_anew()
         except OSError as fault:
@@ -103,7 +103,7 @@ class FileHandler(QuietHandler):
                 self._cut(why)
 
     def _cut(self, why: str) -> None:
-        """Let older lines go: who keeps old files from being made must not end the log."""
+        """Drop older lines: whoever keeps new files from being made must not end the log."""
         kept = min(self._most_bytes // 2, MOST_KEPT_BYTES)
         end = os.pread(self._fd, kept, self._size - kept).partition(b"\n")[2]
         os.ftruncate(self._fd, 0)
@@ -111,7 +111,7 @@ class FileHandler(QuietHandler):
         self._write(end + self._line(made_up("older lines were cut: %s", why)))
 
     def _begin_anew(self) -> None:
-        """Let the old file go when the new one is there. Raises OSError."""
+        """Close the old file once the new one is open. Raises OSError."""
         waiting = self._path.with_name(f"{self._path.name}.new")
         waiting.unlink(missing_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_NOFOLLOW

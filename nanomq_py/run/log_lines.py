@@ -1,4 +1,4 @@
-"""Lines of the log: their form, their repeats, and what becomes of one that cannot be written.
+"""Lines of the log: their form, their repeats, and what happens if one cannot be written.
 
 ``2026-01-02T03:04:05.678Z warning nanomq: 127.0.0.1:5000: keep alive timeout``
 """
@@ -16,7 +16,7 @@ from nanomq_py.run import terminal
 
 REPEAT_S = 10.0
 MOST_KINDS = 256
-COMPLAINT_S = 60.0  # between two words on stderr about lines that cannot be written
+COMPLAINT_S = 60.0  # between two complaints on stderr about lines that cannot be written
 
 
 class Repeats(logging.Filter):
@@ -70,18 +70,18 @@ class Line(logging.Formatter):
 
 
 class QuietHandler(logging.Handler):
-    """Says once a minute on stderr what keeps it from writing, not a traceback a line.
+    """Says once a minute on stderr why it cannot write, without a traceback for each line.
 
-    How many lines were lost is told in the log too, by the first one that is written again.
+    The first line that can be written again is preceded by how many were lost.
     """
 
     _since = -COMPLAINT_S
     _lost = 0  # since a line was written
-    _untold = 0  # of them, on stderr
+    _untold = 0  # of those, not told on stderr yet
     _why = ""
 
     def _put(self, record: logging.LogRecord) -> None:
-        """Write one line. Raises what keeps it from that."""
+        """Write one line. Raises what keeps it from being written."""
         raise NotImplementedError
 
     def emit(self, record: logging.LogRecord) -> None:

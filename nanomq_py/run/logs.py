@@ -20,7 +20,7 @@ from nanomq_py.run.log_lines import Line, QuietHandler, Repeats
 
 log = logging.getLogger("nanomq")
 
-# Loggers of libraries whose lines any peer can cause: ours take them, rate-limited.
+# Loggers of libraries whose lines any peer can cause: our handlers write them, rate-limited.
 FOREIGN = ("asyncio", "uvicorn.error")
 ALWAYS = ("nanomq.audit", "nanomq.start")
 _USER = 1  # syslog's facility
@@ -50,7 +50,7 @@ class ConsoleHandler(QuietHandler):
 
 
 class SyslogHandler(QuietHandler):
-    """The socket of a syslog daemon, which is not waited for: what it does not take is lost.
+    """The socket of a syslog daemon. Nobody waits for it: lines that it does not take are lost.
 
     Source   syslog(3): <facility * 8 + severity>text
     """
@@ -87,7 +87,7 @@ class SyslogHandler(QuietHandler):
             self._sock.close()
             self._sock = self._connected()
             count = self._sock.send(data)
-        if count < len(data):  # of a stream, whose next line would be part of this one
+        if count < len(data):  # on a stream, where the next line would join this one
             self._sock.close()
             raise OSError(errno.EAGAIN, "the daemon does not read")
 
@@ -146,7 +146,7 @@ class LogsChange(Change):
             foreign = logging.getLogger(name)
             foreign.setLevel(max(LEVELS[self._config.level], logging.WARNING))
             foreign.propagate = False
-            foreign.addFilter(_foreign)  # once, however often
+            foreign.addFilter(_foreign)  # the same filter twice counts once
             foreign.handlers = list(self._handlers)
 
     async def undo(self) -> None:
@@ -155,9 +155,9 @@ class LogsChange(Change):
 
 
 def open_logs(config: Log, *, or_console: bool) -> None:
-    """Open them, before there are parts: what fails from then on is to be read somewhere.
+    """Open the destinations before there are parts, so that their faults can be logged.
 
-    or_console  the console is enough where they cannot be had
+    or_console  the console is enough if they cannot be opened
     Raises      ConfigError
     """
     try:

@@ -3,11 +3,11 @@
 ::
 
     1234 5678901234 4711        process number, when it began to serve, when it was started
-    [5678909999, {...}]         what the latest reload or refused restart said
+    [5678909999, {...}]         when, and what, the latest reload or refused restart said
 
-The number is not trusted: the kernel says which process holds the lock. During a restart, when
-there is no lock, the first line ends in a mark: the process of that number, with that time of
-its start, and of the file's owner, is the broker, since all three stay across exec.
+The number is not trusted: the kernel says which process holds the lock. During a restart there
+is no lock, and the first line ends in a mark. Then the broker is the process of that number, if
+its start time and its user are those of the file: all three stay the same across exec.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class AlreadyRunningError(Exception):
 def default_path(conf: Path | None) -> Path:
     """Return the place for the broker of that configuration file (None: of the defaults).
 
-    Where one runs, that is its place, although this process would choose another: a service
-    has no ``XDG_RUNTIME_DIR``, whoever logs in has one.
+    If it runs already, this is where its file is, even if this process would choose another
+    place: a service has no ``XDG_RUNTIME_DIR``, and a user that is logged in has one.
     """
     name = os.path.realpath(conf) if conf is not None else ""
     tag = hashlib.sha256(name.encode()).hexdigest()[:12]
@@ -59,7 +59,7 @@ def default_path(conf: Path | None) -> Path:
 
 
 def place_of(pid_file: str | None, conf: Path | None) -> Path:
-    """Return the place for the broker of that configuration, whose key ``pid_file`` that is."""
+    """Return the place for the broker of that configuration; ``pid_file`` is its key."""
     return Path(pid_file) if pid_file else default_path(conf)
 
 
@@ -74,7 +74,7 @@ def _is_mine(folder: Path) -> bool:
 def _folders() -> list[Path]:
     """Return the folders where this user's brokers may be, the best one first.
 
-    ``sudo`` leaves ``XDG_RUNTIME_DIR`` as it was: then it is another user's.
+    ``sudo`` does not change ``XDG_RUNTIME_DIR``: then that folder is another user's.
     """
     me = os.geteuid()
     own = f"nanomq-{me}"
@@ -90,7 +90,7 @@ def _folders() -> list[Path]:
 
 
 def running_brokers() -> list[PidFile]:
-    """Return the files of this user's brokers that run, but for those with a ``pid_file``."""
+    """Return the files of this user's running brokers, but not those set by ``pid_file``."""
     folder = _folders()[0]
     paths = sorted(folder.glob("*.pid")) if _is_mine(folder) else []
     return [file for file in map(PidFile, paths) if file.running() is not None]
@@ -109,7 +109,7 @@ def _fields(pid: int | str) -> list[str]:
 
 
 def _started(pid: int | str) -> str:
-    """Return when the process was started, which no other with its number has in common."""
+    """Return when the process was started: no other one has both its number and this time."""
     return "".join(_fields(pid)[19:20])
 
 
@@ -129,7 +129,7 @@ def _user(pid: int) -> int | None:
 class PidFile:
     """Holds the lock from :meth:`take` to :meth:`release`; the kernel drops it at a crash.
 
-    From :meth:`hand_on` to the next process's :meth:`take` the mark stands for it.
+    From :meth:`hand_on` to the next process's :meth:`take` the mark is in place of the lock.
 
     The lock is the process's: only one object of a process may stand for a path.
     """
@@ -137,7 +137,7 @@ class PidFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd: int | None = None
-        self._line = b""  # the first one, of ours
+        self._line = b""  # our first line
         self._is_handed_on = False
 
     def take(self) -> bool:
@@ -146,7 +146,7 @@ class PidFile:
         Raises   UnsafeError where another user could write; OSError when it cannot be written
         """
         claim(self.path.parent)
-        found = self.running()  # it may be restarting: then there is no lock to meet
+        found = self.running()  # during a restart nobody holds the lock
         if found is not None and found[0] != os.getpid():
             return False
         while True:
@@ -187,7 +187,7 @@ class PidFile:
         )
 
     def _begin(self, line: str) -> None:
-        """Make that the first line, and the only one. Never is the file without one."""
+        """Make that the only line. The file is never without a first line."""
         assert self._fd is not None
         self._line = f"{line}\n".encode()
         os.pwrite(self._fd, self._line, 0)
@@ -208,16 +208,14 @@ class PidFile:
         try:
             with contextlib.suppress(FileExistsError):
                 return os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-            return os.open(
-                self.path, flags
-            )  # left over by a crash, or a broker's that runs
+            return os.open(self.path, flags)  # left over by a crash, or a running broker's
         except OSError as fault:
             if fault.errno == errno.ELOOP:
                 raise UnsafeError(f"{self.path} is a symbolic link") from None
             raise
 
     def _check(self, fd: int) -> None:
-        """Raise UnsafeError for a file that none of our processes has left over."""
+        """Raise UnsafeError for a file that is not one of ours."""
         found = os.fstat(fd)
         if found.st_uid != os.geteuid():
             raise UnsafeError(f"{self.path} belongs to another user")
@@ -237,7 +235,7 @@ class PidFile:
         self._fd, self._is_handed_on = None, True
 
     def release(self) -> None:
-        """Remove the file, also one that was handed on, when nobody follows."""
+        """Remove the file; also one that was handed on, if no process follows."""
         if self._fd is None and not self._is_handed_on:
             return
         self.path.unlink(missing_ok=True)
@@ -246,7 +244,7 @@ class PidFile:
         self._fd, self._is_handed_on = None, False
 
     def drop(self, before: Iterable[Path]) -> None:
-        """Remove files that this process handed on, where this one has taken their place."""
+        """Remove files that this process handed on, now that this one has taken their place."""
         for path in before:
             if os.path.realpath(path) == os.path.realpath(self.path):
                 continue
@@ -254,7 +252,7 @@ class PidFile:
                 path.unlink(missing_ok=True)
 
     def tell(self, outcome: object) -> None:
-        """Leave word of a reload, for :meth:`told`. It needs no descriptor."""
+        """Write what came of a reload, for :meth:`told`. It needs no descriptor."""
         if self._fd is None:
             return
         line = json.dumps([time.monotonic_ns(), outcome]).encode() + b"\n"
@@ -263,14 +261,14 @@ class PidFile:
             os.ftruncate(self._fd, len(self._line) + len(line))
 
     def told(self) -> tuple[int, dict[str, Any]]:
-        """Return the word of the latest reload, and when it was; 0: never."""
+        """Return when the latest reload was (0: never), and what came of it."""
         try:
             fd = os.open(self.path, _READ)
         except OSError:
             return 0, {}
         try:
             stamp, outcome = json.loads(os.pread(fd, _MOST_BYTES, 0).partition(b"\n")[2])
-        except (OSError, ValueError):  # ValueError: none yet, or half of it
+        except (OSError, ValueError):  # ValueError: nothing yet, or only half is written
             return 0, {}
         finally:
             os.close(fd)
@@ -304,7 +302,7 @@ class PidFile:
 
     @classmethod
     def _is_proved(cls, pid: int, owner: int, words: list[str]) -> bool:
-        """Return whether the process was started when the file says, by the file's owner."""
+        """Return whether the process started when the file says, and is the file owner's."""
         named = words[:3:2] == [str(pid), _started(pid)]
         return named and owner == _user(pid) and cls.alive(pid)
 
@@ -316,9 +314,9 @@ class PidFile:
     def running(self) -> tuple[int, str] | None:
         """Return the broker that holds the file, None when there is none.
 
-        Its process number, and when it began: a restart keeps the number. It is proved: the
-        kernel names the process, unless it restarts just now; it was started when the file
-        says, and it belongs to the user whose file that is, who could signal it himself.
+        It is its process number, and when it began to serve: a restart keeps the number. It is
+        proved: the kernel names the process, unless it restarts just now; the process started
+        when the file says, and it belongs to the owner of the file, who could signal it anyway.
         """
         found = self._look()
         if found is None:
@@ -328,5 +326,5 @@ class PidFile:
 
     @staticmethod
     def alive(pid: int) -> bool:
-        """Return whether the process runs; one that only waits for its parent does not."""
+        """Return whether the process runs; one that only waits for its parent has ended."""
         return "".join(_fields(pid)[:1]) not in ("", "Z", "X")

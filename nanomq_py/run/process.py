@@ -17,8 +17,8 @@ def allow_many_connections() -> int:
 def keep_secrets() -> None:
     """Leave no core file: neither where the system puts one, nor through its program.
 
-    A program that core files are piped to gets them whatever RLIMIT_CORE is, but of no process
-    that is not dumpable. The hard limit stays: a restart may bring core files back.
+    A program that core files are piped to gets them whatever RLIMIT_CORE is, but not those of a
+    process that is not dumpable. The hard limit stays, so that a restart can allow them again.
 
     Source  core(5), proc_sys_fs(5)
     """
@@ -33,5 +33,5 @@ def core_bounds() -> tuple[int, int]:
 
 
 def set_core_bounds(bounds: tuple[int, int]) -> None:
-    """Have the bounds on core files that there were before :func:`keep_secrets`."""
+    """Set the bounds on core files that there were before :func:`keep_secrets`."""
     resource.setrlimit(resource.RLIMIT_CORE, bounds)

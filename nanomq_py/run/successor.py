@@ -5,8 +5,8 @@
     serves ── stops ── hold() ── exec ── imports ── starts ── hear() ── serves
                           └─ a signal waits in the kernel ────────┘
 
-The mask and what waits behind it stay across exec, the handlers do not: without the mask a
-signal would end the process, and the sessions with it.
+The signal mask and the signals that wait stay across exec, the handlers do not: without the
+mask a signal would end the process, and its sessions would be lost.
 
 Source   execve(2), signal(7)
 """
@@ -29,12 +29,12 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGHUP)
 
 
 def hold() -> None:
-    """Have the signals that the broker takes wait, in this thread and those it makes."""
+    """Let the signals that the broker takes wait, in this thread and those it makes."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
 def hear() -> None:
-    """Let them come, now that there are handlers; only for the main thread."""
+    """Let them come, now that there are handlers; call it in the main thread."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
@@ -47,12 +47,15 @@ class Legacy:
         self._config = os.memfd_create("nanomq-config")
 
     def keep_config(self, config: Config) -> None:
-        """Leave what is in force, for a next process that cannot use its file."""
+        """Keep the configuration in force, for a next process that cannot use its file."""
         texts = {name: setting.text for name, setting in settings_of(config).items()}
         try:
             systemd.keep_config(texts, self._config)
         except OSError as fault:
-            log.error("the next process must do with its file: %s", fault.strerror)
+            log.error(
+                "the configuration is not handed on, the next process has only its file: %s",
+                fault.strerror,
+            )
             os.ftruncate(self._config, 0)
 
     @property
@@ -62,7 +65,7 @@ class Legacy:
 
 
 def become(handed_over: HandOver, legacy: Legacy) -> None:
-    """Begin this process anew, with the same arguments, these sockets, and what is left."""
+    """Start this process anew, with the same arguments, these sockets, and the legacy."""
     environ = {**os.environ, systemd.OURS: ":".join(handed_over.ours)}
     systemd.pass_sockets(handed_over.sockets, environ, legacy.fds)
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)  # noqa: S606

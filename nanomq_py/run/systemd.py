@@ -1,4 +1,4 @@
-"""systemd's two simple protocols: sockets that come with the process, and state that goes.
+"""systemd's two simple protocols: sockets passed to the process, and notices of its state.
 
 A restart hands the listening sockets to the next process by the same protocol.
 
@@ -20,7 +20,8 @@ FIRST_FD = 3
 # In the environment of a process that follows another of ours: names of the sockets that
 # are not systemd's.
 OURS = "NANOMQ_SOCKETS"
-# In the same: process number and descriptor of what it left, sessions and configuration.
+# There too: process number and descriptor of what that process left, sessions and
+# configuration.
 STATE = "NANOMQ_STATE"
 CONFIG = "NANOMQ_CONFIG"
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
@@ -54,7 +55,7 @@ def take_sockets(
 
 @contextlib.contextmanager
 def _left(environ: MutableMapping[str, str], variable: str) -> Iterator[mmap.mmap | None]:
-    """Give what the process before this one left, None when there is none."""
+    """Give what the process before this one left; None: nothing."""
     pid, _, fd = environ.pop(variable, "").partition(":")
     if pid != str(os.getpid()) or not fd.isdigit():
         yield None
@@ -74,12 +75,12 @@ def _left(environ: MutableMapping[str, str], variable: str) -> Iterator[mmap.mma
 def state_of(
     environ: MutableMapping[str, str],
 ) -> contextlib.AbstractContextManager[mmap.mmap | None]:
-    """Give the sessions that the process before this one left, None when there are none."""
+    """Give the sessions that the process before this one left; None: there are none."""
     return _left(environ, STATE)
 
 
 def config_of(environ: MutableMapping[str, str]) -> dict[str, str] | None:
-    """Return the flat texts of what the process before this one ran, None without one."""
+    """Return the configuration that the process before this one ran, as flat texts, or None."""
     with _left(environ, CONFIG) as kept:
         if kept is None:
             return None
@@ -98,11 +99,11 @@ def pass_sockets(
     environ: MutableMapping[str, str],
     left: Mapping[str, int] = {},
 ) -> None:
-    """Put the sockets where the program that this process now becomes looks for them.
+    """Put the sockets where the program that this process becomes will look for them.
 
     Whatever is open from descriptor 3 on is overwritten: call it last of all.
 
-    left  descriptors that go behind them, by STATE and CONFIG
+    left  descriptors to put behind them, by STATE and CONFIG
     """
     fds = [*(sock.fileno() for _, sock in sockets), *left.values()]
     first_free = FIRST_FD + len(fds)

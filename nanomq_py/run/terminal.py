@@ -1,4 +1,4 @@
-"""What is said on stderr. Where a reader could keep the process waiting, a thread writes it.
+"""Lines on stderr. Where a slow reader could block the process, a thread writes them.
 
 ::
 
@@ -27,7 +27,7 @@ FLUSH_S = 1.0
 
 
 def _slow(stream: TextIO) -> int:
-    """Return its descriptor, when writing there may have to wait for a reader; or -1."""
+    """Return the stream's descriptor, if a write may have to wait for a reader; else -1."""
     try:
         fd = stream.fileno()
         mode = os.fstat(fd).st_mode
@@ -45,12 +45,12 @@ class Outlet:
         self._fd = _slow(stream)
         self._waiting: deque[bytes] = deque()  # lock: _changed, and so what follows
         self._bytes = 0
-        self._fault: OSError | None = None  # of a write that nobody has heard of
+        self._fault: OSError | None = None  # of a write; not raised yet
         self._changed = threading.Condition()
         self._writer: threading.Thread | None = None
 
     def write(self, text: str) -> None:
-        """Write it, or have it wait. Raises OSError when it, or what went before, is lost."""
+        """Write it, or let it wait. Raises OSError when it, or what went before, is lost."""
         if self._fd < 0:
             self.stream.write(text)
             self.stream.flush()
@@ -88,7 +88,7 @@ class Outlet:
                 self._changed.notify_all()
 
     def _put(self, data: bytes) -> OSError | None:
-        """Write to the descriptor: a lock of the stream's would be held at exit."""
+        """Write to the descriptor, not the stream, whose lock could be held at exit."""
         while data:
             try:
                 data = data[os.write(self._fd, data) :]
@@ -105,7 +105,7 @@ _stderr: Outlet | None = None
 
 
 def outlet(stream: TextIO) -> Outlet:
-    """Return the way to a stream: there is one to stderr."""
+    """Return the outlet of a stream: stderr always has the same."""
     global _stderr
     if stream is not sys.stderr:
         return Outlet(stream)

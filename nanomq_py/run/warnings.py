@@ -1,4 +1,4 @@
-"""What is told of a configuration that can be used, and is not quite what was meant."""
+"""Warnings about a configuration that can be used, but may not be what was meant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger("nanomq")
 
 
 def tell_what_is_missing(config: Config) -> None:
-    """Log what the file asks for and will not happen, and in one line what is ignored."""
+    """Log what the file asks for but will not happen, and in one line what is ignored."""
     for missing in config.said.missing:
         log.error("%s", missing)
     if (text := ignored_keys(config)) is not None:
@@ -46,11 +46,10 @@ def warn_of_proxies(config: Config) -> None:
 
 
 def exposed_files(reading: Reading) -> Iterator[str]:
-    """Yield a warning for each file that other users of the machine can read or keep from us.
+    """Yield a warning for each file that other users of the machine can read or withhold.
 
-    They may not read one with a secret, nor put anything where the log goes.
-
-    A group may: who runs the broker as a user of its own gives the file to that group. Blocks.
+    They must not be able to read a file with a secret, nor to put anything where the log goes.
+    A group may read it: a broker that runs as a user of its own needs this. Blocks.
     """
     secrets: dict[str, str] = {}  # by path
     for name, entry in reading.entries.items():
@@ -67,7 +66,7 @@ def exposed_files(reading: Reading) -> Iterator[str]:
         try:
             mode = stat.S_IMODE(Path(path).stat().st_mode)
         except OSError:
-            continue  # whoever needs it says so
+            continue  # the part that needs it reports that
         if mode & stat.S_IROTH:
             yield (
                 f"{path}: mode {mode:04o} lets every user of this machine read {name}:"
@@ -88,4 +87,4 @@ def _exposed_log(config: Config) -> Iterator[str]:
             " written; expected a folder where only this user can write"
         )
     except OSError:
-        return  # whoever opens the file says so
+        return  # the part that opens the file reports that
