@@ -92,7 +92,7 @@ class SysTopics(Part):
             await asyncio.sleep(interval_s)
 
     def publish(self) -> None:
-        """Publish the values that differ from what was told last."""
+        """Publish the values that have changed since they were last published."""
         for topic, text in self._values():
             if self._told.get(topic) != text:
                 self._told[topic] = text
