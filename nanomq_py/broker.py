@@ -40,7 +40,7 @@ __all__ = ["Broker", "HandOver", "Message", "Tap"]
 
 @dataclass(frozen=True)
 class HandOver:
-    """What a successor gets: listening sockets by listener, and which of them we made."""
+    """What the next process gets: listening sockets by listener, and which of them we made."""
 
     sockets: list[tuple[str, socket.socket]]
     ours: list[str]
@@ -124,12 +124,11 @@ class Broker:
         inherited: Inherited | None = None,
         state: binding.Buffer | None = None,
     ) -> Change:
-        """Return the way to that configuration, prepared. Its ``commit`` cannot be undone.
+        """Return the prepared change to that configuration. Its ``commit`` cannot be undone.
 
-        Of a broker that does not run it is the way to its start: it listens, and lets nobody
-        in yet.
+        For a broker that does not run it is its start: it listens, but lets nobody in yet.
 
-        inherited, state   for that, as for :meth:`start`
+        inherited, state   as for :meth:`start`, if it does not run yet
         Raises   ConfigError naming the key of what cannot be used; nothing has changed then
         """
         is_start = self._live is None
@@ -162,9 +161,9 @@ class Broker:
         return self._running.listeners.stats()
 
     def hand_over(self, state: int | None = None) -> HandOver:
-        """Return what a successor needs; it is the caller's.
+        """Return what the next process needs; the caller owns it.
 
-        After :meth:`stop`, whoever connects waits in the listening sockets for the successor,
+        After :meth:`stop`, new connections wait in the listening sockets for the next process,
         and retained messages and kept sessions are in ``state``.
 
         state    a descriptor to keep them in; None: one is made
@@ -215,7 +214,7 @@ class Broker:
             raise ValueError(f"{topic_name!r}: {fault}") from None
 
     def subscribe(self, topic_filter: str, *, qos: int = 2) -> Tap:
-        """Return the messages that match, from now on, retained ones first.
+        """Return a tap: the messages that match from now on, retained ones first.
 
         Raises   ValueError for an invalid Topic Filter
         """
@@ -238,9 +237,9 @@ class Broker:
         ]
 
     async def snapshot(self) -> Snapshot:
-        """Return all clients and their subscriptions, to be read bit by bit.
+        """Return all clients and their subscriptions, to be read a few at a time.
 
-        It is made in a thread of its own; others wait for the loop no longer than for a read.
+        It is made in a thread of its own; the loop is busy only while a few are read.
         """
         return await asyncio.to_thread(self._running.core.snapshot)
 
@@ -252,11 +251,11 @@ class Broker:
         raise KeyError(client_id)
 
     def stats(self) -> Stats:
-        """Return counters since the start and what is there now."""
+        """Return counters since the start, and gauges as of now."""
         return self._running.core.stats()
 
     def memory(self) -> Memory:
-        """Return who holds how much."""
+        """Return who holds how much memory."""
         return self._running.core.memory()
 
     def kick(

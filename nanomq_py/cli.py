@@ -1,6 +1,6 @@
 """``nanomq``: arguments and exit codes.
 
-Exit codes: 0 done; 1 no broker to talk to, it did not do it, or the configuration asks for
+Exit codes: 0 done; 1 no broker runs, the broker did not do it, or the configuration asks for
 what this version does not have; 2 the configuration or the arguments cannot be used.
 """
 
@@ -36,7 +36,7 @@ PATIENCE_S = 10.0
 
 
 def _say(text: str, to: TextIO | None = None) -> None:
-    """Print a line; what is from a file does not steer the terminal."""
+    """Print a line, so that text from a file cannot steer the terminal."""
     print(shown(text), file=to)
 
 
@@ -95,11 +95,13 @@ def _file(conf: Path | None, url: str | None = None) -> ConfFile:
 
 
 def _files(conf: Path | None, url: str | None) -> tuple[list[ConfFile], list[str]]:
-    """Return what to start with, the best first, and what is wrong with the others.
+    """Return the configurations to start with, the best first, and the faults of others.
 
     Raises   ConfigError where there is nothing to start with
     """
-    from nanomq_py.run import systemd  # with asyncio, which the other commands do without
+    from nanomq_py.run import (
+        systemd,
+    )  # it imports asyncio, which other commands do not need
 
     before, faults = _before(conf, url, systemd.config_of(os.environ))
     try:
@@ -113,7 +115,7 @@ def _files(conf: Path | None, url: str | None) -> tuple[list[ConfFile], list[str
 def _before(
     conf: Path | None, url: str | None, texts: Mapping[str, str] | None
 ) -> tuple[list[ConfFile], list[str]]:
-    """Return what ran before a restart, or why it cannot be read; nothing when this is none."""
+    """Return what ran before a restart, or why it cannot be read; nothing: no restart."""
     if texts is None:
         return [], []
     try:
@@ -159,12 +161,12 @@ def _until(done: Callable[[], bool]) -> bool:
 
 
 def _pid_file(conf: Path | None) -> PidFile:
-    """Return the file of the broker of that configuration, however wrong that is now."""
+    """Return the pid file of that configuration's broker, even if the file is wrong now."""
     try:
         paths = [_file(conf).reading.config.pid_file or ""]
     except ConfigError:
         paths = texts_of(conf, "pid_file", os.environ)
-    # The key may be newer than the broker, and without --conf the only one is meant.
+    # The broker may be older than the key; without --conf the only broker is meant.
     candidates = [PidFile(Path(path)) for path in paths if path]
     candidates.append(PidFile(default_path(conf)))
     named = candidates[0]
@@ -175,16 +177,16 @@ def _pid_file(conf: Path | None) -> PidFile:
 
 @dataclass(frozen=True)
 class _Signalled:
-    """A broker as it was when the signal went out."""
+    """A broker as it was when the signal was sent."""
 
-    file: PidFile  # it holds
+    file: PidFile  # that the broker holds
     pid: int
     began: str
-    told_at: int  # when it left word last
+    told_at: int  # when it last wrote an outcome
 
 
 def _signal(conf: Path | None, number: signal.Signals) -> _Signalled | None:
-    """Send it to the broker of that configuration; None, and a word, when there is none."""
+    """Send it to the broker of that configuration. Returns None, and says so, without one."""
     pid_file = _pid_file(conf)
     found = pid_file.running()
     if found is None:
@@ -236,7 +238,7 @@ def _restart(conf: Path | None) -> int:
 
 
 def _refusal(broker: _Signalled) -> str | None:
-    """Return why the process would not, when it has said so since."""
+    """Return why the process refused, if it has said so since the signal."""
     at, told = broker.file.told()
     return str(told["error"]) if at > broker.told_at and "error" in told else None
 
@@ -272,7 +274,7 @@ def _reload(conf: Path | None) -> int:
 
 
 def _check(path: Path) -> int:
-    # With OpenSSL, which the other commands do without.
+    # It imports OpenSSL, which other commands do not need.
     from nanomq_py.auth.refusals import refuse_unsupported
     from nanomq_py.run.warnings import exposed_files, ignored_keys
     from nanomq_py.server import check_files
@@ -297,7 +299,7 @@ def _check(path: Path) -> int:
 
 
 def _show(path: Path | None, *, defaults: bool) -> int:
-    """Print every key; comments say what is not the default, and what will not happen."""
+    """Print every key; comments mark what is not the default, and what has no effect."""
     if defaults:
         print(shipped(), end="")
         return 0
@@ -319,7 +321,7 @@ def _show(path: Path | None, *, defaults: bool) -> int:
 
 
 def _diff(files: Sequence[Path]) -> int:
-    """Compare two files; one, or none, with the environment over it and the defaults."""
+    """Compare two files; or one file, with the environment over it, with the defaults."""
     if len(files) > 2:
         raise ConfigError("conf diff: expected two files at most")
     if len(files) == 2:
@@ -357,7 +359,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         return _told(lambda: int(args.act(args)))
-    except BrokenPipeError:  # whoever reads has enough
+    except BrokenPipeError:  # the reader has closed its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

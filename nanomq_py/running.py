@@ -1,4 +1,4 @@
-"""A core that runs, and the parts that stand on it."""
+"""A running core, and the parts that use it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class _OptionsChange(Change):
 
 
 class _Options(Part):
-    """The options of the core, which was made with those to begin with."""
+    """The options of the core, which was made with the first ones."""
 
     name = "options"
 
@@ -63,12 +63,12 @@ class _Options(Part):
 
 
 class Running:
-    """A core and the parts that stand on it, from its start to its end."""
+    """A core and the parts that use it, from its start to its end."""
 
     def __init__(
         self, config: Config, methods: Iterable[Method], inherited: Inherited | None
     ) -> None:
-        """Make them. What the core kept in a process before is judged by its rules next."""
+        """Make them. The rules come first: they judge sessions that are restored next."""
         set_task_threads(task_threads(config))
         options = core_options(config)
         self.core = core = binding.Core(options)
@@ -77,7 +77,7 @@ class Running:
         self.listeners = Listeners(core, settling, must_ask, inherited)
         self.logins = Logins(core, settling, self.listeners, methods)
         self.taps = Taps(core)
-        # Who comes in is asked for the new users, so these are in force before listeners.
+        # Users are in force before listeners: clients that come in are judged by the new ones.
         self.parts = Parts(
             [
                 _Options(core, options),

@@ -52,7 +52,7 @@ STOP_WITHIN_S = 1.2  # for the clients; the whole stop must stay under 2 s
 
 @dataclass(frozen=True)
 class Left:
-    """What the process before this one left: nothing, where this is no restart."""
+    """What the process before this one left; nothing, unless this is a restart."""
 
     inherited: Inherited
     state: Buffer | None = None  # its sessions
@@ -60,7 +60,7 @@ class Left:
 
 
 def check_files(config: Config) -> None:
-    """Read what the configuration names, and look whether a broker could start with it.
+    """Read the files that the configuration names, and check that a broker could start.
 
     Raises   ConfigError naming the keys
     """
@@ -72,7 +72,7 @@ def check_files(config: Config) -> None:
 
 
 class Checks(Part):
-    """Refuses a configuration before the other parts see it, and tells what is odd of it."""
+    """Refuses a bad configuration before other parts see it, and warns of odd settings."""
 
     name = "checks"
 
@@ -91,7 +91,7 @@ class Checks(Part):
 
 
 class BrokerPart(Part):
-    """The broker, which begins with what the process before left."""
+    """The broker, which begins with what the process before it left."""
 
     name = "broker"
 
@@ -110,7 +110,7 @@ class Server:
     """The parts of one process, from start to stop."""
 
     def __init__(self, file: ConfFile, given_conf: Path | None, left: Left) -> None:
-        """Make what start() starts. ``given_conf`` is the file as the command line names it."""
+        """Make the parts that start() starts. ``given_conf`` is the file that was asked for."""
         self._left = left
         config = file.reading.config
         self.broker = Broker(config)
@@ -121,8 +121,8 @@ class Server:
         )
         self.reloader = Reloader(file, self._parts)
         self.pid_file = PidFile(place_of(config.pid_file, given_conf))
-        self.legacy: successor.Legacy | None = None  # of a restart that was asked for
-        self.handed_over: HandOver | None = None  # by the stop of a restart
+        self.legacy: successor.Legacy | None = None  # once a restart was asked for
+        self.handed_over: HandOver | None = None  # by a stop for a restart
         self._stopping = asyncio.Event()
         self._trimmer = Trimmer()  # before the first client: it counts what Python takes
         self._reloads: set[asyncio.Task[None]] = set()
@@ -171,7 +171,7 @@ class Server:
             )
 
     def _tell_where(self) -> None:
-        """Say where the broker listens, whatever is logged, to whoever started it."""
+        """Say where the broker listens, at any log level, and to whoever started it."""
         where = [
             f"{key} on port {port} ({url})" if port else f"{key} at {url}"
             for key, (port, url) in self.broker.places.items()
@@ -200,7 +200,7 @@ class Server:
         task.add_done_callback(self._reloads.discard)
 
     def request_stop(self) -> None:
-        """Stop, also where a restart is under way."""
+        """Stop, even if a restart is under way."""
         self.legacy = None
         self._stopping.set()
 
@@ -237,7 +237,7 @@ class Server:
             self.request_restart()
 
     async def _reload_on_signal(self) -> None:
-        """Reload, and leave word for ``nanomq reload``, as a refused restart does."""
+        """Reload, and write the outcome for ``nanomq reload``, as a refused restart does."""
         systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             outcome = await self.reloader.reload("signal")
@@ -281,15 +281,15 @@ class Server:
         await self._parts.stop()
         if self.legacy is not None:
             successor.hold()
-            await asyncio.sleep(HEARD_S)  # for what has come before that
-        if self.legacy is None:  # also when somebody has asked for a stop meanwhile
+            await asyncio.sleep(HEARD_S)  # for signals that came before that
+        if self.legacy is None:  # also when a stop was asked for meanwhile
             self.handed_over = None
             self.pid_file.release()
         log.info("stopped")
 
 
 async def _started(files: Sequence[ConfFile], given_conf: Path | None) -> Server:
-    """Return a server that serves by the first of the files that can be used.
+    """Return a server that runs with the first of the files that can be used.
 
     Raises   ConfigError, of the last; AlreadyRunningError
     """
@@ -325,8 +325,8 @@ def run(
 ) -> None:
     """Serve in this process until it is told to stop. Raises ConfigError.
 
-    files    the first that can be used; after a restart the last is what ran before
-    faults   why others are not among them: the file that the command line names, what ran
+    files    it takes the first that can be used; after a restart the last is what ran before
+    faults   why a file is not among them: the one of the command line, or what ran before
     serving  called once the broker serves
     """
     successor.hold()  # before the core's threads begin, which leave signals to this one
@@ -356,7 +356,7 @@ def run(
     try:
         server = asyncio.run(serve())
     finally:
-        terminal.flush()  # before what the command line says
+        terminal.flush()  # before the command line writes more
     if server.handed_over is not None and server.legacy is not None:
         logging.shutdown()
         process.set_core_bounds(core_bounds)

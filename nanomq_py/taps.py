@@ -29,12 +29,12 @@ class Message:
 class Tap:
     """Messages that match a filter, as an asynchronous iterator.
 
-    It listens from its making on until :meth:`close`, or the end of ``async with``. When more
-    than 65,536 messages wait, the oldest is dropped and ``dropped`` counts it.
+    It listens from the moment it is made until :meth:`close`, or the end of ``async with``.
+    When more than 65,536 messages wait, the oldest is dropped and ``dropped`` counts it.
     """
 
     def __init__(self, number: int, close: Callable[[int], None]) -> None:
-        """Make the tap that the core calls ``number``; ``close`` takes it from the core."""
+        """Make the tap that the core knows by ``number``; ``close`` ends it in the core."""
         self._number = number
         self._close = close
         self._waiting: deque[Message] = deque(maxlen=TAP_QUEUE)
