@@ -63,8 +63,8 @@ int nmq_broker_unlisten(nmq_broker *broker, uint32_t number);
 // Tells the clients that came through it that Reason Code, and closes their connections.
 void nmq_broker_disconnect(nmq_broker *broker, uint32_t number, uint8_t reason_code);
 
-// New connections follow these, but for the endpoint, which stays; those that are
-// there keep theirs. Returns NMQ_OK, NMQ_ENOENT, NMQ_EINVAL for a proxy_from that cannot be
+// New connections follow these options, but the endpoint stays as it is; connections that
+// exist keep theirs. Returns NMQ_OK, NMQ_ENOENT, NMQ_EINVAL for a proxy_from that cannot be
 // read, or NMQ_ENOMEM.
 int nmq_broker_set_listener(nmq_broker *broker, uint32_t number,
                             const nmq_listener_options *options);
@@ -115,8 +115,8 @@ int nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer);
 // --- access rules: route/acl_rules.h
 
 // Puts these rules in force at once, for clients that are connected too, and takes the
-// reference; NULL: everything is allowed. What they end of what is there already ends with
-// nmq_broker_judge, or when its client connects again.
+// reference; NULL: everything is allowed. What is there already and no longer
+// allowed ends with nmq_broker_judge, or when its client connects again.
 void nmq_broker_set_acl(nmq_broker *broker, nmq_acl *acl);
 
 // Ends what the rules in force do not allow any more: subscriptions, messages that wait for

@@ -26,7 +26,7 @@ void nmq_poller_set_threads(uint32_t count);
 // Starts the threads unless they run. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_poller_start(void);
 
-// Work that is to go on on one of the threads, after what waits for them. All threads but
+// Work for one of the threads, after what waits for them. All threads but
 // one at most run such work, so that sockets are always read.
 typedef struct nmq_job {
     struct nmq_job *next;

@@ -59,8 +59,8 @@ struct nmq_stream {
     nmq_stream_received *on_recv;
     nmq_stream_sent *on_sent;
     void *arg;
-    nmq_peer
-        peer; // who is at the other end; the connection may correct it (PROXY protocol)
+    // Who is at the other end; the connection may correct it (PROXY protocol).
+    nmq_peer peer;
 };
 
 // Who takes the streams of an acceptor. All are thread-safe.

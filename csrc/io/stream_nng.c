@@ -152,7 +152,7 @@ stream_send(nmq_stream *stream, const nmq_bytes *parts, unsigned count)
     if (nng.aio_set_iov(aio, count, iov) != 0) {
         return NMQ_ENOMEM;
     }
-    nng.stream_send(c->stream, aio); // an error of the attempt comes again
+    nng.stream_send(c->stream, aio); // if send_now failed, this fails too
     end_if_closed(c, aio);
     return 0;
 }

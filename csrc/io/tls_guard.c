@@ -86,8 +86,8 @@ go_on(void *ssl)
     alerted = false;
     bad_found = 0;
     int rv = mbed.handshake(ssl);
-    if (rv == NMQ_MBED_NO_CERTIFICATE &&
-        !alerted) { // TLS 1.2 says nothing (RFC 5246, 7.4.6)
+    // TLS 1.2 says nothing of its own (RFC 5246, 7.4.6).
+    if (rv == NMQ_MBED_NO_CERTIFICATE && !alerted) {
         alerted = mbed.send_alert(ssl, NMQ_ALERT_FATAL, NMQ_ALERT_HANDSHAKE_FAILURE) == 0;
     }
     if (rv != 0 && rv != NMQ_MBED_WANT_READ && rv != NMQ_MBED_WANT_WRITE &&
@@ -134,7 +134,7 @@ send_alert(void *ssl, unsigned char level, unsigned char message)
         message = nmq_tls_refusal_alert(bad_found);
     }
     int rv = mbed.send_alert(ssl, level, message);
-    alerted = rv == 0; // else nothing is sent that nng would come again for
+    alerted = rv == 0; // otherwise nng would not come again
     return rv;
 }
 

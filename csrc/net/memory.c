@@ -96,7 +96,7 @@ nmq_memory_look(nmq_conns *conns)
     }
 }
 
-// --- who exceeds
+// --- the connection that is cut
 
 // Bytes that the connection holds by its own doing: received and not handled, its answers
 // and QoS 0 that it does not read. 0 for one that closes.
@@ -185,7 +185,7 @@ nmq_memory_check(nmq_conns *conns)
     }
 }
 
-// --- who waits
+// --- connections that wait
 
 void
 nmq_memory_wait(nmq_conn *conn)

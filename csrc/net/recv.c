@@ -136,7 +136,7 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     if (header < 0) {
         return refuse(conn, batch, NULL, NMQ_RC_MALFORMED_PACKET, "bad Remaining Length");
     }
-    // The first byte alone tells a stranger: no waiting for more of it.
+    // The first byte shows a packet that may not come: do not wait for its rest.
     uint8_t type = rest.at[0] >> 4;
     if ((conn->packet_types >> type & 1) == 0) {
         return refuse(conn, batch, NULL, NMQ_RC_PROTOCOL_ERROR,

@@ -222,8 +222,8 @@ send_on(nmq_conn *conn)
             }
             break;
         }
-        (void) nmq_link_ref(
-            &conn->link); // on_sent may come, and end it all, before send ends
+        // on_sent may come, and end it all, before send ends
+        (void) nmq_link_ref(&conn->link);
         int64_t taken = conn->stream->ops->send(conn->stream, parts, n);
         if (taken == 0) { // on_sent goes on, perhaps has already
             (void) pthread_mutex_lock(&conn->link.lock);

@@ -163,7 +163,7 @@ take_retained(reader *r, const nmq_retained_record *record)
     }
     nmq_bytes topic_name = nmq_message_topic(message);
     if (nmq_topic_is_sys(topic_name)) {
-        return NMQ_OK; // this process tells its own
+        return NMQ_OK; // this process publishes its own
     }
     (void) nmq_retained_keep(retained, message, false);
     (void) pthread_mutex_lock(&retained->lock);
@@ -261,7 +261,7 @@ take_subscription(reader *r, nmq_client *client, const nmq_subscription_record *
     if (rv >= 0 && record->group != 0) {
         nmq_subscriptions_number_group(router, &filter, record->group);
     }
-    // one over a bound that has sunk since is left out
+    // one over a bound that was lowered since is left out
     return rv >= 0 || rv == NMQ_ETOOBIG ? NMQ_OK : rv;
 }
 

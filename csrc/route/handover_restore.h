@@ -5,6 +5,6 @@
 #include "route/sessions.h"
 
 // Takes over what is in the bytes, where no client is yet. Returns how many
-// sessions, NMQ_ENOMEM, or NMQ_EMALFORMED for bytes that are none of nmq_handover_save;
+// sessions, NMQ_ENOMEM, or NMQ_EMALFORMED for bytes that nmq_handover_save did not write;
 // what came before the fault stays.
 int nmq_handover_restore(nmq_sessions *sessions, nmq_bytes in);

@@ -186,7 +186,7 @@ put_owed(writer *w, nmq_retained *retained, const nmq_owed_entry *entry, uint64_
     const nmq_bytes filter = nmq_retain_cursor_filter(entry->cursor);
 
     if (nmq_topic_is_sys(filter)) {
-        return; // the next process tells its own
+        return; // the next process publishes its own
     }
     nmq_record record = {
         .kind = NMQ_RECORD_OWED,

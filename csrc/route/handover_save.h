@@ -2,8 +2,8 @@
 // kept sessions, as one run of records (store/records.h) in a file without a name.
 //
 // The next process may be of another version. Shared groups keep their numbers, so that a
-// delivery still knows whose it is. The broker's own topics, $SYS, stay behind: the next
-// process tells its own.
+// delivery still knows whose it is. The broker's own topics, $SYS, are left out: the next
+// process publishes its own.
 //
 // Threads  none meanwhile: no connection is open.
 #pragma once

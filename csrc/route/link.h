@@ -107,7 +107,7 @@ enum {
 // How long the peer has taken nothing, counted from `from_ms` at the earliest.
 int64_t nmq_link_still_ms(const nmq_link *link, int64_t from_ms, int64_t now_ms);
 
-// Returns what the link keeps of who waits, made now if there is none; NULL when memory is
+// Returns the link's note of who waits, which is made if there is none; NULL when memory is
 // out. Call with the lock.
 nmq_link_wait *nmq_link_waits(nmq_link *link);
 

@@ -91,7 +91,7 @@ send_step(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_owed_e
     }
 }
 
-// Returns an entry with a cursor at its begin, or NULL when memory is out.
+// Returns an entry with a cursor at its beginning, or NULL when memory is out.
 static nmq_owed_entry *
 make_entry(nmq_retained *retained, nmq_bytes filter, uint8_t options, uint32_t identifier)
 {

@@ -46,8 +46,8 @@ int nmq_retained_keep(nmq_retained *retained, nmq_message *message, bool bounded
 // Removes the message of the topic: the one that took its place is not kept.
 void nmq_retained_drop(nmq_retained *retained, nmq_bytes topic_name);
 
-// Opens a cursor over what the filter matches, at its begin, or where it was in the process
-// before (nmq_retain_open_at). Returns NULL when memory is out.
+// Opens a cursor over what the filter matches, at its beginning, or where it was in the
+// process before (nmq_retain_open_at). Returns NULL when memory is out.
 nmq_retain_cursor *nmq_retained_open(nmq_retained *retained, nmq_bytes filter);
 nmq_retain_cursor *nmq_retained_open_at(nmq_retained *retained, nmq_bytes filter,
                                         uint64_t order, nmq_bytes topic_name);

@@ -103,7 +103,7 @@ nmq_revoke_users(nmq_sessions *sessions, const nmq_kick *whom)
     nmq_client **all = NULL;
     int kicked = note_names(&s);
 
-    // Before the clients are gathered: who comes later sees it.
+    // Before the clients are gathered: a client that comes later sees it.
     nmq_rules_end_users(sessions->router->rules);
     int count = kicked == NMQ_OK ? nmq_registry_all(&sessions->registry, &all) : kicked;
 

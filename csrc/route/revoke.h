@@ -1,7 +1,7 @@
 // revoke.h - rights that were taken away end at once, for everybody.
 //
 //     rules change ──> each session is judged (rights.h)
-//     users change ──> connections of those who may not come in any more end
+//     users change ──> connections of users that were shut out end
 //
 // Threads  thread-safe; call without a lane or lock.
 // Cost     all clients, one after the other; no lock is held for more than one.

@@ -137,8 +137,8 @@ drop_in_flight(trial *t, bool attaches)
             i++;
             continue;
         }
-        nmq_inflight_give(inflight,
-                          entry); // another may have its place, or the table is gone
+        // After this another entry may have its place, or the table may be gone.
+        nmq_inflight_give(inflight, entry);
         dropped++;
     }
     client->messages_dropped += dropped;

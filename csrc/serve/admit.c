@@ -268,8 +268,8 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     nmq_client *client = NULL;
     nmq_fault fault = {0};
 
-    if (conn->exchange !=
-        NULL) { // the answer may have taken long: the mount point is of now
+    // The answer may have taken long: the mount point of now counts.
+    if (conn->exchange != NULL) {
         nmq_admit_renew_settings(conn);
     }
     plan(&a, packet);

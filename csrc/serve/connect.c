@@ -73,7 +73,7 @@ is_memory_short(const nmq_server_conn *conn, const nmq_connect *c)
     return is_short;
 }
 
-// Whether the CONNECT, but for its will, is over max_connect_size; counted.
+// Whether the CONNECT without its will is over max_connect_size; counted.
 static bool
 is_too_large(const nmq_server_conn *conn, const nmq_packet *packet)
 {

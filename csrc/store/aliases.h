@@ -55,7 +55,7 @@ typedef struct {
 // set.
 nmq_bytes nmq_alias_names_get(const nmq_alias_names *names, uint16_t alias);
 
-// Sets the alias, anew if it is set. Returns NMQ_OK, or NMQ_ENOMEM with all as it was.
+// Sets the alias, or replaces its name. Returns NMQ_OK, or NMQ_ENOMEM with all as it was.
 int nmq_alias_names_put(nmq_alias_names *names, uint16_t alias, nmq_bytes topic_name);
 
 void nmq_alias_names_free(nmq_alias_names *names);

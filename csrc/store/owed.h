@@ -1,7 +1,7 @@
 // owed.h - retained messages that a session is still to get, with a cursor for each filter
 // that it subscribed to.
 //
-//     SUBSCRIBE a/#  ──put──>  [a/# at a/b/7] ── [c/+ at its begin]
+//     SUBSCRIBE a/#  ──put──>  [a/# at a/b/7] ── [c/+ at its beginning]
 //
 // The first entry is served first. An entry comes after what was in the session's queue
 // when it was put, and before what was queued later. Subscribing again before the walk is
@@ -33,8 +33,8 @@ typedef struct {
 } nmq_owed;
 
 // Adds the entry, which the list takes, behind the `queued` messages of the session's
-// queue. There is none of its filter. Returns NMQ_OK, or NMQ_ENOMEM with the entry still
-// the caller's.
+// queue. The list has none of its filter. Returns NMQ_OK, or NMQ_ENOMEM with the entry
+// still the caller's.
 int nmq_owed_put(nmq_owed *owed, nmq_owed_entry *entry, uint32_t queued);
 
 // Whether the first entry comes before what is in the queue now.

@@ -6,8 +6,8 @@
 // bytes. `length` counts kind and fields. A version knows the records that it was built
 // with: it passes over others, and over fields that a later one has added.
 //
-// Owner    a record borrows its texts: written, they are copied; read, they lie in the
-//          bytes that were read from.
+// Owner    a record borrows its texts. To write it copies them; after a read they lie in
+//          the bytes that were read.
 // Threads  none of its own.
 #pragma once
 #include "base/bytes.h"
@@ -42,7 +42,8 @@ typedef struct {
     };
 } nmq_record;
 
-// One of the numbers in a text that is a list of them. Returns where the next one goes.
+// Writes and reads one number of a text that is a list of numbers. put returns where the
+// next one goes.
 uint8_t *nmq_record_put_u32(uint8_t *at, uint32_t value);
 uint32_t nmq_record_u32_at(const uint8_t *at);
 
