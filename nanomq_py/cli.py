@@ -99,9 +99,7 @@ def _files(conf: Path | None, url: str | None) -> tuple[list[ConfFile], list[str
 
     Raises   ConfigError where there is nothing to start with
     """
-    from nanomq_py.run import (
-        systemd,
-    )  # it imports asyncio, which other commands do not need
+    from nanomq_py.run import systemd  # imports asyncio, which few commands need
 
     before, faults = _before(conf, url, systemd.config_of(os.environ))
     try:

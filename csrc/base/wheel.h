@@ -25,8 +25,7 @@ typedef struct nmq_timer {
 
 typedef struct {
     nmq_timer slots[512]; // list heads
-    nmq_timer passed;     // list head: timers of now_tick's slot that were not looked at
-                          // yet
+    nmq_timer passed;     // list head: of now_tick's slot, not looked at yet
     uint64_t occupied[8]; // a bit a slot: it holds a timer
     int64_t now_tick;
     uint32_t count; // timers armed

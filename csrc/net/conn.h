@@ -73,8 +73,7 @@ struct nmq_conn {
     size_t drops_left;      // receive side: bytes to drop while it lingers, at most
     nmq_conn_ws *ws;        // fixed; NULL: MQTT without WebSocket
     nmq_rate *rate;         // atomic, set once; NULL: as fast as it likes
-    uint32_t held_in;       // atomic: bytes that `in` holds, as NMQ_COUNT_BUFFER_BYTES has
-                            // them
+    uint32_t held_in;       // atomic: bytes of `in`; in NMQ_COUNT_BUFFER_BYTES
     size_t held_out;        // link.lock: the same of what waits for a slow peer
     uint32_t in_cap_next;   // receive side: how large the next buffer shall be
     nmq_client *client;     // set by the receive side with link.lock; a reference
@@ -91,8 +90,7 @@ struct nmq_conn {
     uint16_t packet_types;  // receive side: a bit for each that may come now, by the role
     uint32_t quiet_reads;   // receive side: reads in a row that used little
     int64_t over_ms;        // link.lock: once it ends, when it is closed at the latest
-    nmq_fault end;          // link.lock: the first reason why it ends; zeroed: the peer
-                            // left
+    nmq_fault end;          // link.lock: the first reason; zeroed: the peer left
     int64_t idle_ms;        // atomic: longest silence, 0: any
     int64_t last_packet_ms; // atomic: when a packet, or more of one, came last
     uint64_t retry_acks;    // clock: in-flight head at the last retry

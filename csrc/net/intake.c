@@ -120,8 +120,7 @@ unwrap(nmq_conn *conn, nmq_batch *batch)
     if (rv == NMQ_ENOENT) {
         tell_path(conn);
     }
-    if (rv == NMQ_EMALFORMED || rv == NMQ_ENOENT) { // the peer is told by HTTP, or by a
-                                                    // close frame
+    if (rv == NMQ_EMALFORMED || rv == NMQ_ENOENT) { // told by HTTP, or a close frame
         (void) pthread_mutex_lock(&conn->link.lock);
         nmq_linger_allow(conn);
         (void) pthread_mutex_unlock(&conn->link.lock);

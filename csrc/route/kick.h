@@ -11,11 +11,9 @@ typedef struct {
     size_t user_name_count;
     bool every_user;           // all that have a user name
     bool others;               // all that have another user name than those
-    const uint32_t *listeners; // numbers: clients that came there without a user name; 0:
-                               // restored ones
+    const uint32_t *listeners; // numbers: came there without a user name; 0: restored
     size_t listener_count;
     bool with_names; // also clients that came there with one
-    bool wills;      // are sent; otherwise they are dropped, also those of clients that are
-                     // away
+    bool wills;      // are sent; otherwise dropped, also those of clients that are away
     uint8_t reason_code;
 } nmq_kick;

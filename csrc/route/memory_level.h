@@ -6,6 +6,5 @@
 enum nmq_memory_level {
     NMQ_MEMORY_FINE,
     NMQ_MEMORY_SHORT, // all is taken: what would keep more is refused
-    NMQ_MEMORY_OUT,   // more is taken: nearly everything is refused, and connections are
-                      // cut
+    NMQ_MEMORY_OUT,   // over it: nearly everything is refused, some are cut
 };

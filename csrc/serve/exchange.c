@@ -112,8 +112,7 @@ nmq_exchange_prove(nmq_server_conn *conn, nmq_bytes user_name)
 enum nmq_next
 nmq_exchange_ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
-    nmq_bytes client_id = {0}; // stays empty for an AUTH before CONNACK: Python knows it
-                               // from the CONNECT
+    nmq_bytes client_id = {0}; // none for an AUTH before CONNACK: Python has the CONNECT
 
     // the size is bounded before Python sees what a stranger sends
     if (text_of(&packet->props, NMQ_PROP_AUTHENTICATION_DATA).len > DATA_MAX) {

@@ -30,8 +30,7 @@ typedef struct nmq_session {
     uint16_t window;            // most messages in flight on this connection
     uint32_t queue_max;         // most messages that wait
     uint64_t queue_max_bytes;   // of them; 0: no bound
-    nmq_bytes mount;            // mount point, taken off the front of this client's topics;
-                                // owned
+    nmq_bytes mount;            // mount point: off the client's topics; owned
     uint32_t client_packet_max; // Maximum Packet Size of the client, bytes
     uint32_t packet_max;        // largest packet to it: this or the broker's bound
     uint8_t version;            // of the latest connection

@@ -70,9 +70,7 @@ class Connection(H11Protocol):
     """A connection of one address, which ``network`` counts against."""
 
     def __init__(self, hub: Hub, config: uvicorn.Config, state: ServerState, network: str):
-        self.gone = (
-            asyncio.Event()
-        )  # set when the peer has left; requests find it in their scope
+        self.gone = asyncio.Event()  # the peer has left; requests find it in their scope
         super().__init__(config, state, {"gone": self.gone, "login": self._note_login})
         self.network = network
         self.login = Login.NONE

@@ -35,9 +35,8 @@ class _Uvicorn(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self.lifespan.startup()
-        self.servers = [
-            cast(asyncio.Server, self.door)
-        ]  # uvicorn closes it, and waits until it is closed
+        # uvicorn closes it, and waits until it is closed.
+        self.servers = [cast(asyncio.Server, self.door)]
         self.door.open()
         self.started = True
 
