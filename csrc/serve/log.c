@@ -20,9 +20,8 @@ static const struct {
     {NMQ_RC_BAD_AUTHENTICATION_METHOD, "a broker with users knows SCRAM-SHA-256"},
     {NMQ_RC_CLIENT_ID_NOT_VALID, "give the client another client identifier"},
     {NMQ_RC_UNSUPPORTED_PROTOCOL_VERSION, "the client has to speak MQTT 3.1, 3.1.1 or 5.0"},
-    {NMQ_RC_PACKET_TOO_LARGE, "max_packet_size and max_connect_size bound what comes, "
-                              "client_max_packet_size and the "
-                              "client what it is sent"},
+    {NMQ_RC_PACKET_TOO_LARGE, "max_packet_size and max_connect_size limit what it sends, "
+                              "client_max_packet_size and the client limit what it gets"},
     {NMQ_RC_SERVER_BUSY, "too many logins wait, or fail for this address and user"},
 };
 

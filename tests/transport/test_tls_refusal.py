@@ -38,9 +38,9 @@ def alert(process: Process, made: ssl.SSLContext) -> str:
 @pytest.mark.parametrize(
     ("asked", "who", "reads", "says"),
     [
-        (CHECKED, "stranger", "UNKNOWN_CA", "no known CA stands for its certificate"),
+        (CHECKED, "stranger", "UNKNOWN_CA", "no known CA has signed its certificate"),
         (CHECKED, "expired", "CERTIFICATE_EXPIRED", "its certificate has expired"),
-        (REQUIRED, "stranger", "UNKNOWN_CA", "no known CA stands for its certificate"),
+        (REQUIRED, "stranger", "UNKNOWN_CA", "no known CA has signed its certificate"),
         (REQUIRED, "expired", "CERTIFICATE_EXPIRED", "its certificate has expired"),
     ],
 )
