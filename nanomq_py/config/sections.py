@@ -36,7 +36,6 @@ U32 = (1 << 32) - 1
 # A key of a feature that this version reads and checks, but does not have yet.
 planned = partial(key, applies=Applies.NEVER)
 ISSUER_BY_KEYFILE = "%f"
-_PASSWORD = Text("a text that is not empty, without control characters", empty=False)
 DEFAULT_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 DEFAULT_HTTP_PASSWORD = "public"  # noqa: S105 - the documented default, warned about at start
 
@@ -224,7 +223,7 @@ class HttpServer(Checked):
     )
     username: str = key("username", Text(empty=False), "admin", "Who may call the API.")
     password: str = key(
-        "password", _PASSWORD, DEFAULT_HTTP_PASSWORD, "Password for the API.", secret=True
+        "password", Text(empty=False), DEFAULT_HTTP_PASSWORD, "Password for the API.", secret=True
     )
     mask_secrets: str = key(
         "mask_secrets",
@@ -430,7 +429,7 @@ class User(Checked):
     """One ``auth.N``: a client that may log in."""
 
     login: str = key("login", Text(empty=False), "", "User name.")
-    password: str = key("password", _PASSWORD, "", "Password.", secret=True)
+    password: str = key("password", Text(empty=False), "", "Password.", secret=True)
 
 
 class BadRule(BadMember):

@@ -253,10 +253,18 @@ class _Listed:
 
 @dataclass(frozen=True)
 class Text(_Verbatim):
-    """Any text without control characters, of at most 65,535 bytes."""
+    """Any text without control characters, of at most 65,535 bytes.
 
-    expected: str = "a text without control characters"
-    empty: bool = True
+    >>> Text(empty=False).expected
+    'a text that is not empty, without control characters'
+    """
+
+    empty: bool = True  # whether it may be
+
+    @property
+    def expected(self) -> str:
+        not_empty = "" if self.empty else "that is not empty, "
+        return f"a text {not_empty}without control characters"
 
     def parse(self, text: str) -> str:
         if not is_text(text) or (not text and not self.empty):

@@ -206,7 +206,7 @@ def test_pem_texts_become_files_of_the_owner(
             {"http_server": {"auth_type": "none"}},
             "http_server.auth_type: expected basic or",
         ),
-        ({"http_server": {"username": ""}}, "http_server.username: expected a text"),
+        ({"http_server": {"username": ""}}, "http_server.username: expected a text that is not empty"),
         (
             {"http_server": {"password": ""}},
             "http_server.password: expected a text that is",
