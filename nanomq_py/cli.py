@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import TextIO
 
 from nanomq_py.config import ConfigError, load, parse
-from nanomq_py.config.entries import Entry, Faults
+from nanomq_py.config.environment import from_environment
+from nanomq_py.config.faults import Faults
 from nanomq_py.config.file import ConfFile
-from nanomq_py.config.reader import from_environment, from_texts, texts_of
+from nanomq_py.config.forms.entries import Entry
+from nanomq_py.config.reader import from_texts, texts_of
 from nanomq_py.config.settings import differences, settings_of
 from nanomq_py.config.shipped import shipped
-from nanomq_py.config.units import shown
+from nanomq_py.config.values.texts import shown
 from nanomq_py.run.pidfile import (
     AlreadyRunningError,
     PidFile,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from nanomq_py.auth.refusals import refuse_unsupported
 from nanomq_py.broker import Broker, HandOver
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.entries import Faults
+from nanomq_py.config.faults import Faults
 from nanomq_py.config.file import ConfFile
 from nanomq_py.core.binding import Buffer
 from nanomq_py.core.memory import Trimmer, resident_bytes

@@ -8,7 +8,8 @@ import pytest
 
 from nanomq_py import Broker, Config, ConfigError, Message
 from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Step
-from nanomq_py.config.sections import User, WebSocket
+from nanomq_py.config.keys.access import User
+from nanomq_py.config.keys.listeners import WebSocket
 from tests import raw
 from tests.raw import DISCONNECT, PUBACK, PUBLISH, Raw, ack
 

@@ -14,10 +14,11 @@ import pytest
 from nanomq_py.auth import answers, enhanced, scram, throttle
 from nanomq_py.auth.refusals import refuse_unsupported
 from nanomq_py.config import Config, parse
-from nanomq_py.config.key import Applies, keys_of
-from nanomq_py.config.model import SECTIONS
-from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD, Listener
-from nanomq_py.config.units import Duration, Size, Thousandths, Whole
+from nanomq_py.config.declare.key import Applies, keys_of
+from nanomq_py.config.keys.config import SECTIONS
+from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD
+from nanomq_py.config.keys.listeners import Listener
+from nanomq_py.config.values.numbers import Duration, Size, Thousandths, Whole
 from nanomq_py.core.declared import METRICS
 from nanomq_py.core.options import QUEUE, WINDOW
 from nanomq_py.http import connection, door, guard, request

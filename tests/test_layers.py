@@ -64,49 +64,99 @@ PLANTED = [
         "circle: base/sha1",
     ),
     # Python: the same order, in every form
-    ("nanomq_py/config/units.py", "from nanomq_py import server", "upward: config.units"),
-    ("nanomq_py/config/units.py", "from nanomq_py.server import x", "upward: config.units"),
-    ("nanomq_py/config/units.py", "import nanomq_py.http.app as c", "upward: config.units"),
-    ("nanomq_py/config/units.py", "from .. import server", "upward: config.units"),
-    ("nanomq_py/config/units.py", "from ..http.app import x", "upward: config.units"),
+    (
+        "nanomq_py/config/values/kind.py",
+        "from nanomq_py import server",
+        "upward: config.values.kind",
+    ),
+    (
+        "nanomq_py/config/values/kind.py",
+        "from nanomq_py.server import x",
+        "upward: config.values.kind",
+    ),
+    (
+        "nanomq_py/config/values/kind.py",
+        "import nanomq_py.http.app as c",
+        "upward: config.values.kind",
+    ),
+    (
+        "nanomq_py/config/values/kind.py",
+        "from ... import server",
+        "upward: config.values.kind",
+    ),
+    (
+        "nanomq_py/config/values/kind.py",
+        "from ...http.app import x",
+        "upward: config.values.kind",
+    ),
     ("nanomq_py/config/__init__.py", "from ..http import app", "upward: config"),
     (
-        "nanomq_py/config/units.py",
+        "nanomq_py/config/values/kind.py",
         "def f():\n    from nanomq_py import server",
-        "upward: config.units",
+        "upward: config.values.kind",
     ),
     (
-        "nanomq_py/config/units.py",
+        "nanomq_py/config/values/kind.py",
         "if TYPE_CHECKING:\n    import nanomq_py.server",
-        "upward: config.units",
+        "upward: config.values.kind",
     ),
     (
-        "nanomq_py/config/units.py",
+        "nanomq_py/config/values/kind.py",
         "importlib.import_module('nanomq_py.server')",
-        "upward: config.units",
+        "upward: config.values.kind",
     ),
     (
-        "nanomq_py/config/units.py",
-        "import_module('..server', __package__)",
-        "upward: config.units",
+        "nanomq_py/config/values/kind.py",
+        "import_module('...server', __package__)",
+        "upward: config.values.kind",
     ),
-    ("nanomq_py/config/units.py", "__import__('nanomq_py.server')", "upward: config.units"),
     (
-        "nanomq_py/config/units.py",
+        "nanomq_py/config/values/kind.py",
+        "__import__('nanomq_py.server')",
+        "upward: config.values.kind",
+    ),
+    (
+        "nanomq_py/config/values/kind.py",
         "sys.modules['nanomq_py.server']",
-        "upward: config.units",
+        "upward: config.values.kind",
     ),
-    ("nanomq_py/config/units.py", "import_module(name)", "import: config.units"),
-    ("nanomq_py/config/units.py", "from nanomq_py import *", "upward: config.units"),
+    (
+        "nanomq_py/config/values/kind.py",
+        "import_module(name)",
+        "import: config.values.kind",
+    ),
+    (
+        "nanomq_py/config/values/kind.py",
+        "from nanomq_py import *",
+        "upward: config.values.kind",
+    ),
     ("nanomq_py/util/x.py", "import nanomq_py.config", "no such room: util.x"),
+    (
+        "nanomq_py/config/forms/flat.py",
+        "from nanomq_py.config.keys.config import Config",
+        "upward: config.forms.flat",
+    ),
+    (
+        "nanomq_py/config/keys/config.py",
+        "from nanomq_py.config import reader",
+        "upward: config.keys.config",
+    ),
     (
         "nanomq_py/http/serving.py",
         "from nanomq_py.http.v1 import api",
         "upward: http.serving",
     ),
     # circles, the binding, and what is private
-    ("nanomq_py/config/key.py", "import nanomq_py.config.model", "circle: config.key"),
-    ("nanomq_py/config/key.py", "def f():\n    from . import model", "circle: config.key"),
+    (
+        "nanomq_py/config/declare/key.py",
+        "import nanomq_py.config.declare.family",
+        "circle: config.declare.key",
+    ),
+    (
+        "nanomq_py/config/declare/key.py",
+        "def f():\n    from . import family",
+        "circle: config.declare.key",
+    ),
     ("nanomq_py/listen/tls.py", "from nanomq_py import _core", "the C core: listen.tls"),
     (
         "nanomq_py/listen/tls.py",
@@ -121,7 +171,7 @@ PLANTED = [
     ),
     (
         "nanomq_py/listen/tls.py",
-        "from nanomq_py.config.key import _h",
+        "from nanomq_py.config.declare.key import _h",
         "private: listen.tls",
     ),
 ]
@@ -164,7 +214,7 @@ ALLOWED = [
     ("csrc/net/x.c", 'static const char *what = "\\n#include \\"broker.h\\"";'),
     ("csrc/net/x.h", '#include "scene.def"'),
     ("csrc/net/x.c", "static int nmq_sha2_x(void) { return 1; }"),
-    ("nanomq_py/server.py", "from nanomq_py.config import units"),
+    ("nanomq_py/server.py", "from nanomq_py.config import values"),
     ("nanomq_py/server.py", "import json, os\nos._exit(json.loads('1'))"),
     ("nanomq_py/server.py", "'imports nanomq_py.cli, says a text'"),
     (

@@ -11,17 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nanomq_py.config.family import Sections, sections_of
-from nanomq_py.config.key import keys_of
-from nanomq_py.config.missing import FEATURES
-from nanomq_py.config.model import Config
-from nanomq_py.config.sections import (
-    Bridge,
-    BridgeSubscription,
-    HttpAuthRequest,
-    Listener,
-    User,
-)
+from nanomq_py.config.declare.key import keys_of
+from nanomq_py.config.declare.section import Sections, sections_of
+from nanomq_py.config.keys.access import User
+from nanomq_py.config.keys.bridges import Bridge, BridgeSubscription
+from nanomq_py.config.keys.config import Config
+from nanomq_py.config.keys.http_client import HttpAuthRequest
+from nanomq_py.config.keys.listeners import Listener
+from nanomq_py.config.nanomq.missing import FEATURES
 from nanomq_py.config.shipped import shipped
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -12,6 +12,12 @@ from tools.walls import Fault, Graph, Sources, circle_faults
 PYTHON_ROOMS = [
     "version",
     "_core",
+    "config.faults",
+    "config.values",
+    "config.forms",
+    "config.declare",
+    "config.keys",
+    "config.nanomq",
     "config",
     "core",
     "kernel",

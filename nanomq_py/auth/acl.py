@@ -6,8 +6,8 @@ Source  NanoMQ's acl.rule.N, acl_nomatch and acl_deny_action
 from __future__ import annotations
 
 from nanomq_py.config import Config
-from nanomq_py.config.sections import AclRule
-from nanomq_py.config.units import network
+from nanomq_py.config.keys.access import AclRule
+from nanomq_py.config.values.networks import network
 from nanomq_py.core.records import Rule
 from nanomq_py.core.rules import Rules
 

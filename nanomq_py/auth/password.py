@@ -7,7 +7,7 @@ import hmac
 import secrets
 from collections.abc import Iterable
 
-from nanomq_py.config.sections import User
+from nanomq_py.config.keys.access import User
 from nanomq_py.core.declared import ReasonCode
 
 

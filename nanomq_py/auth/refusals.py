@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nanomq_py.auth.acl import for_whom
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.entries import Faults
+from nanomq_py.config.faults import Faults
 from nanomq_py.listen.places import places_of
 
 

@@ -9,7 +9,7 @@ from nanomq_py.auth.acl import for_whom
 from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.password import Users
 from nanomq_py.config import Config
-from nanomq_py.config.sections import User
+from nanomq_py.config.keys.access import User
 from nanomq_py.core.binding import Core
 from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.records import Kick

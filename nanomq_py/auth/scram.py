@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import scramp
 
 from nanomq_py.auth.enhanced import Exchange, Step
-from nanomq_py.config.sections import User
+from nanomq_py.config.keys.access import User
 from nanomq_py.core.declared import ReasonCode
 
 MOST_NAME_BYTES = 256  # each letter of a name is work (RFC 4013)

@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from nanomq_py.config import flat
-from nanomq_py.config.entries import ConfigError, Entry
-from nanomq_py.config.model import Config
-from nanomq_py.config.nested import quoted
+from nanomq_py.config.faults import ConfigError
+from nanomq_py.config.forms import flat
+from nanomq_py.config.forms.entries import Entry
+from nanomq_py.config.forms.nested import quoted
+from nanomq_py.config.keys.config import Config
 from nanomq_py.config.reader import Reading, read
 from nanomq_py.config.settings import Setting, differences, settings_of
 

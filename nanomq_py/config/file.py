@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nanomq_py.config.edit import edited
-from nanomq_py.config.entries import ConfigError, Entry
-from nanomq_py.config.model import Config
+from nanomq_py.config.faults import ConfigError
+from nanomq_py.config.forms.entries import Entry
+from nanomq_py.config.keys.config import Config
 from nanomq_py.config.reader import Reading, read, read_text
 
 

@@ -13,42 +13,24 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from nanomq_py.config import flat, nested
-from nanomq_py.config.entries import ConfigError, Entry, Faults, TooManyError
-from nanomq_py.config.families import build, known_names
-from nanomq_py.config.family import Sections, all_names
-from nanomq_py.config.model import Config
-from nanomq_py.config.names import entries_of
-from nanomq_py.config.older import is_known, renamed
+from nanomq_py.config.build import build
+from nanomq_py.config.declare.section import Sections
+from nanomq_py.config.environment import variable_of
+from nanomq_py.config.faults import ConfigError, Faults, TooManyError
+from nanomq_py.config.forms import flat, nested
+from nanomq_py.config.forms.entries import Entry
+from nanomq_py.config.keys.config import Config
+from nanomq_py.config.nanomq.form import is_nested
+from nanomq_py.config.nanomq.names import entries_of
+from nanomq_py.config.nanomq.older import renamed
 
 MAX_FILE_BYTES = 16 << 20
 MOST_INCLUDES = 16  # one in another
 MOST_FILES = 256  # that are included, all together
-# A line that only the nested form has.
-_NESTED = re.compile(
-    r"""^[^\S\n]*(?:
-        [{}\]] | // | include[\s("] |
-        [\w."-]+[^\S\n]*(?: :[^\S\n] | [{\[] ) |
-        (?:mqtt|system|listeners|bridges|webhook)\.
-    )""",
-    re.MULTILINE | re.VERBOSE,
-)
-# One that only it has, unless the value is any text.
-_OPENS = re.compile(r"""^[^\S\n]*([\w."-]+)[^\S\n]*=[^\S\n]*([\[{])""", re.MULTILINE)
-# What may be a section on one line; of any other name { begins a text in the flat form.
-_SECTION = re.compile(
-    r"mqtt(\.session)?|system|listeners(\..+)?|tls|websocket|http_server(\.jwt)?|sqlite|acl"
-    r"|log(\.rotation)?|auth(\.(password|acl|cache|http_auth|http|\w+_req)(\.params)?)?"
-    r"|authorization(\.cache)?|auth_http(\.\w+_req)?|webhook(\.(headers|body))?"
-    r"|bridges?(\.(mqtt|aws)(\.[^.]+)?)?|rules?(\.[a-z]+)?|exchange_client(\.[^.]+)?"
-    r"|preset(\.session(\.\d+)?)?|plugin|parquet|blf|exhook|gateway(\.\w+)?"
-)
-_RULES = re.compile(r"(?:acl|web\.hook)\.rule\..+")
 
 
 # --- the file and what it includes
@@ -115,34 +97,6 @@ def _includer(folder: Path, above: tuple[Path, ...], files: count[int]) -> neste
     return include
 
 
-def is_nested(text: str, brought: Sections = ()) -> bool:
-    """Return whether the text has the nested form; one that could be either is flat."""
-    if _NESTED.search(text) is not None:
-        return True
-    return any(
-        _SECTION.fullmatch(name) is not None
-        if sign == "{"
-        else not _is_flat_text(name, brought)
-        for name, sign in set(_OPENS.findall(text))
-    )
-
-
-def _is_flat_text(name: str, brought: Sections) -> bool:
-    """Return whether a flat line of that name may have any text, such as JSON, as its value."""
-    return (
-        _RULES.fullmatch(name) is not None
-        or is_known(name)
-        or _of_any_text(brought).fullmatch(name) is not None
-    )
-
-
-@cache
-def _of_any_text(brought: Sections) -> re.Pattern[str]:
-    """Match the flat names that have a text as their value."""
-    names = all_names(Config, brought)
-    return re.compile("|".join(n.pattern for n in names if n.key.kind.json is str))
-
-
 @dataclass(frozen=True)
 class Reading:
     """A configuration, and the text and the entries that it was read from."""
@@ -207,30 +161,6 @@ def from_texts(texts: Mapping[str, str], source: str, brought: Sections = ()) ->
     return build(entries, Faults(), brought)
 
 
-def from_environment(environ: Mapping[str, str]) -> dict[str, Entry]:
-    """Return the entries of variables such as ``NANOMQ_TLS_ENABLE`` for ``tls.enable``.
-
-    Users and access rules too: ``NANOMQ_AUTH_1_LOGIN``, ``NANOMQ_ACL_RULE_1``. A variable that
-    names no key is none of ours: a container may have its own NANOMQ_ ones.
-    """
-    known = {_variable(name): name for name in known_names()}
-    known["NANOMQ_BROKER_URL"] = "url"  # NanoMQ's own spelling
-    entries = {}
-    for variable, value in environ.items():
-        name = known.get(variable)
-        if found := re.fullmatch(r"NANOMQ_AUTH_(\d{1,9})_(LOGIN|PASSWORD)", variable):
-            name = f"auth.{found[1]}.{found[2].lower()}"
-        elif found := re.fullmatch(r"NANOMQ_ACL_RULE_(\d{1,9})", variable):
-            name = f"acl.rule.{found[1]}"
-        if name is not None:
-            entries[name] = Entry(name, value, f"{variable} in the environment")
-    return entries
-
-
-def _variable(name: str) -> str:
-    return "NANOMQ_" + name.upper().replace(".", "_")
-
-
 def load(path: str | Path) -> Config:
     """Read the file. Raises ConfigError, also when it cannot be read."""
     path = Path(path)
@@ -242,7 +172,7 @@ def texts_of(path: Path | None, name: str, environ: Mapping[str, str]) -> list[s
 
     The environment's first, then the file's, the last one first.
     """
-    given = environ.get(_variable(name))
+    given = environ.get(variable_of(name))
     text = ""
     if path is not None:
         with contextlib.suppress(OSError, ValueError), _opened(path) as file:

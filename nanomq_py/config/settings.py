@@ -8,16 +8,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from nanomq_py.config.family import (
-    Family,
-    Sections,
-    all_names,
-    families_of,
-    join,
-    sections_of,
-)
-from nanomq_py.config.key import Applies, keys_of
-from nanomq_py.config.model import Config
+from nanomq_py.config.declare.family import Family, families_of
+from nanomq_py.config.declare.key import Applies, keys_of
+from nanomq_py.config.declare.names import all_names
+from nanomq_py.config.declare.section import Sections, join, sections_of
+from nanomq_py.config.keys.config import Config
 
 HIDDEN = "(hidden)"
 

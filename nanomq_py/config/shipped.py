@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from nanomq_py.config.family import Sections, sections_of
-from nanomq_py.config.key import Applies, keys_of
-from nanomq_py.config.model import Config
+from nanomq_py.config.declare.key import Applies, keys_of
+from nanomq_py.config.declare.section import Sections, sections_of
+from nanomq_py.config.keys.config import Config
 
 _INTRODUCTION = """\
 # nanomq.conf - key=value; a line that begins with # is a comment.

@@ -6,7 +6,7 @@ import logging
 import os
 
 from nanomq_py.config import Config
-from nanomq_py.config.key import keys_of
+from nanomq_py.config.declare.key import keys_of
 from nanomq_py.core.memory import memory_share
 from nanomq_py.core.records import CoreOptions
 

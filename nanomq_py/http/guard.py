@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from nanomq_py.auth.password import Secret
 from nanomq_py.auth.throttle import Throttle, network_of
 from nanomq_py.config import ConfigError
-from nanomq_py.config.sections import ISSUER_BY_KEYFILE, HttpServer
+from nanomq_py.config.keys.http_server import ISSUER_BY_KEYFILE, HttpServer
 from nanomq_py.http.errors import Login, Throttled, Unauthorized
 
 LEAST_SECRET_BYTES = 32  # RFC 7518, 3.2: as long as the hash

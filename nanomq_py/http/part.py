@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD
+from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD
 from nanomq_py.http.guard import Gate, Guard
 from nanomq_py.http.terms import Terms, cannot_serve, http_address
 from nanomq_py.kernel.part import Change, Part

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD, HttpServer
+from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD, HttpServer
 from nanomq_py.http.guard import Guard, JwtGuard, make_guard
 from nanomq_py.http.tls import ServerTls, load_server_tls, renewed_keys
 

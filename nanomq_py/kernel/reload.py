@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.declare.key import Applies
 from nanomq_py.config.file import ConfFile, Replacement
-from nanomq_py.config.key import Applies
 from nanomq_py.config.reader import Reading
 from nanomq_py.config.settings import Difference, differences, names_of, told
 from nanomq_py.core.binding import CoreError

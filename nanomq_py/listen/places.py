@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.sections import Listener
+from nanomq_py.config.keys.listeners import Listener
 from nanomq_py.core.records import ListenerOptions
 
 _TLS = ("tls+nmq-tcp", "nmq-wss")

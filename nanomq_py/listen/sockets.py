@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from nanomq_py.config.units import ipc_path
+from nanomq_py.config.values.urls import ipc_path
 from nanomq_py.listen.places import Place
 
 BACKLOG = 4096  # connections that wait to be accepted

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.entries import Faults
-from nanomq_py.config.sections import DEFAULT_CIPHERS, HttpServer, Listener, Tls
+from nanomq_py.config.faults import Faults
+from nanomq_py.config.keys.http_server import HttpServer
+from nanomq_py.config.keys.listeners import DEFAULT_CIPHERS, Listener, Tls
 from nanomq_py.core import tls as core_tls
 from nanomq_py.core.records import TlsOptions
 from nanomq_py.listen.places import places_of

@@ -10,8 +10,8 @@ import stat
 from pathlib import Path
 
 from nanomq_py.config import ConfigError
-from nanomq_py.config.sections import Log
-from nanomq_py.config.units import shown
+from nanomq_py.config.keys.log import Log
+from nanomq_py.config.values.texts import shown
 from nanomq_py.run.log_lines import QuietHandler, made_up, reason_of
 
 MOST_KEPT_BYTES = 1 << 20  # of a log file that is cut: read and written in one go

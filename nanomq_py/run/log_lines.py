@@ -11,7 +11,7 @@ import sys
 import time
 from collections import OrderedDict
 
-from nanomq_py.config.units import shown
+from nanomq_py.config.values.texts import shown
 from nanomq_py.run import terminal
 
 REPEAT_S = 10.0

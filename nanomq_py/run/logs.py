@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TextIO
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.sections import Log
+from nanomq_py.config.keys.log import Log
 from nanomq_py.core.options import LEVELS
 from nanomq_py.kernel.part import Change, Part
 from nanomq_py.run import terminal

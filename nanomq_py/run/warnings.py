@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nanomq_py.config import Config
+from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD
 from nanomq_py.config.reader import Reading
-from nanomq_py.config.sections import DEFAULT_HTTP_PASSWORD
 from nanomq_py.config.settings import is_secret
 from nanomq_py.listen.places import places_of
 from nanomq_py.run.folder import UnsafeError, judge

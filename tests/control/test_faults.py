@@ -379,7 +379,7 @@ def test_core_refuses_proxies_that_are_no_networks() -> None:
 
 
 def _listener(name: str = "a") -> object:
-    from nanomq_py.config.sections import Listener
+    from nanomq_py.config.keys.listeners import Listener
 
     url = None if name == "a" else "nmq-tcp://127.0.0.1:0"
     return Listener(name=name, url=url, max_connections=7)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from nanomq_py import Broker, Config
 from nanomq_py.auth.enhanced import Step
-from nanomq_py.config.sections import AclRule, User
+from nanomq_py.config.keys.access import AclRule, User
 from tests import raw
 from tests.conformance.flows import kept, text
 from tests.raw import Raw

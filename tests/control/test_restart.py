@@ -16,15 +16,10 @@ from typing import Any
 import pytest
 
 from nanomq_py import Broker, Config
+from nanomq_py.config.keys.access import AclRule, User
+from nanomq_py.config.keys.bridges import Bridge, BridgeSubscription
+from nanomq_py.config.keys.listeners import Listener, WebSocket
 from nanomq_py.config.reader import from_texts
-from nanomq_py.config.sections import (
-    AclRule,
-    Bridge,
-    BridgeSubscription,
-    Listener,
-    User,
-    WebSocket,
-)
 from nanomq_py.config.settings import settings_of
 from nanomq_py.run.systemd import CONFIG, config_of, keep_config
 from tests import raw, records

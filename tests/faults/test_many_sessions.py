@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from nanomq_py import Broker, Config
-from nanomq_py.config.sections import WebSocket
+from nanomq_py.config.keys.listeners import WebSocket
 from tests import raw
 from tests.conftest import Process, running_broker
 from tests.raw import Raw

@@ -118,7 +118,8 @@ async def test_exchange_is_forgotten_when_its_client_leaves() -> None:
     import asyncio
 
     from nanomq_py import Broker, Config
-    from nanomq_py.config.sections import User, WebSocket
+    from nanomq_py.config.keys.access import User
+    from nanomq_py.config.keys.listeners import WebSocket
 
     config = Config(
         url="nmq-tcp://127.0.0.1:0",

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.family import declared_names
+from nanomq_py.config.declare.names import declared_names
 from nanomq_py.config.reader import from_texts, read
 from nanomq_py.config.settings import settings_of
 

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanomq_py.config import Config
-from nanomq_py.config.sections import Bridge, HttpServer, Tls
+from nanomq_py.config.keys.bridges import Bridge
+from nanomq_py.config.keys.http_server import HttpServer
+from nanomq_py.config.keys.listeners import Tls
 from nanomq_py.http.guard import BasicGuard
 from nanomq_py.http.v1.config import MASK, PemFiles, from_json, to_json
 from nanomq_py.http.v1.reply import Refused
@@ -206,7 +208,10 @@ def test_pem_texts_become_files_of_the_owner(
             {"http_server": {"auth_type": "none"}},
             "http_server.auth_type: expected basic or",
         ),
-        ({"http_server": {"username": ""}}, "http_server.username: expected a text that is not empty"),
+        (
+            {"http_server": {"username": ""}},
+            "http_server.username: expected a text that is not empty",
+        ),
         (
             {"http_server": {"password": ""}},
             "http_server.password: expected a text that is",

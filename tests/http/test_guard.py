@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 
 from nanomq_py.auth import throttle
 from nanomq_py.config import ConfigError
-from nanomq_py.config.sections import HttpServer
+from nanomq_py.config.keys.http_server import HttpServer
 from nanomq_py.http import guard
 from nanomq_py.http.errors import HttpError, Throttled
 from nanomq_py.http.guard import BasicGuard, Gate, make_guard

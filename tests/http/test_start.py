@@ -11,7 +11,7 @@ import pytest
 
 from nanomq_py import Config, ConfigError
 from nanomq_py.config.file import ConfFile
-from nanomq_py.config.sections import HttpServer
+from nanomq_py.config.keys.http_server import HttpServer
 from nanomq_py.http import serving
 from nanomq_py.http.part import Http
 from nanomq_py.listen.inherited import Inherited

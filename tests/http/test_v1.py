@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.sections import Bridge, BridgeSubscription, WebSocket
+from nanomq_py.config.keys.bridges import Bridge, BridgeSubscription
+from nanomq_py.config.keys.listeners import WebSocket
 from nanomq_py.core.records import Client, ClientState, Stats, Subscription
 from nanomq_py.http.app import make_app
 from nanomq_py.http.guard import BasicGuard, Gate, Guard

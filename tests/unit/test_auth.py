@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nanomq_py.auth import enhanced
 from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchanges, Step
 from nanomq_py.auth.scram import Scram
-from nanomq_py.config.sections import User
+from nanomq_py.config.keys.access import User
 
 SCRAM = Scram([User(login="u", password="secret")])
 FIRST = st.builds(

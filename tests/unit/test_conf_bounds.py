@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from nanomq_py import cli
-from nanomq_py.config import ConfigError, families, load, parse, reader
-from nanomq_py.config.entries import MOST_FAULTS
+from nanomq_py.config import ConfigError, build, load, parse, reader
+from nanomq_py.config.faults import MOST_FAULTS
 from nanomq_py.config.reader import MOST_FILES, from_texts
 from nanomq_py.config.settings import settings_of
 from nanomq_py.run import systemd
@@ -58,13 +58,13 @@ def test_unknown_keys_without_end_are_not_all_looked_at(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked_at = []
-    is_known = families.is_known
+    is_known = build.is_known
 
     def counted(name: str) -> bool:
         looked_at.append(name)
         return is_known(name)
 
-    monkeypatch.setattr(families, "is_known", counted)
+    monkeypatch.setattr(build, "is_known", counted)
     with pytest.raises(ConfigError) as caught:
         parse(text, "x")
     first = 2 if text.startswith("mqtt") else 1

@@ -12,21 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanomq_py.config import Config, ConfigError, load
+from nanomq_py.config.declare.key import keys_of
 from nanomq_py.config.edit import edited
-from nanomq_py.config.key import keys_of
-from nanomq_py.config.model import SECTIONS
-from nanomq_py.config.nested import quoted
-from nanomq_py.config.reader import from_environment, is_nested, parse, read
-from nanomq_py.config.sections import (
-    AclRule,
-    Bridge,
-    BridgeSubscription,
-    Listener,
-    User,
-)
+from nanomq_py.config.environment import from_environment
+from nanomq_py.config.forms.nested import quoted
+from nanomq_py.config.keys.access import AclRule, User
+from nanomq_py.config.keys.bridges import Bridge, BridgeSubscription
+from nanomq_py.config.keys.config import SECTIONS
+from nanomq_py.config.keys.listeners import Listener
+from nanomq_py.config.nanomq.form import is_nested
+from nanomq_py.config.reader import parse, read
 from nanomq_py.config.settings import differences, settings_of, told
 from nanomq_py.config.shipped import shipped
-from nanomq_py.config.units import BadValue
+from nanomq_py.config.values.kind import BadValue
 from tests.unit.test_config import SAMPLES, every_key
 
 NESTED = """

@@ -9,9 +9,10 @@ import pytest
 
 from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.edit import edited
-from nanomq_py.config.entries import MOST_FAULTS
+from nanomq_py.config.faults import MOST_FAULTS
+from nanomq_py.config.keys.access import AclRule, User
+from nanomq_py.config.keys.listeners import Listener
 from nanomq_py.config.reader import read
-from nanomq_py.config.sections import AclRule, Listener, User
 from nanomq_py.config.settings import settings_of
 from nanomq_py.listen.places import places_of
 

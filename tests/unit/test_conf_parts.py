@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 import pytest
 
 from nanomq_py.config import Config, ConfigError, parse
+from nanomq_py.config.declare.family import NAME, family
+from nanomq_py.config.declare.key import Checked, key
+from nanomq_py.config.declare.section import Brought, Section
 from nanomq_py.config.edit import edited
-from nanomq_py.config.family import NAME, Brought, Section, family
-from nanomq_py.config.key import Checked, key
 from nanomq_py.config.reader import from_texts, read
 from nanomq_py.config.settings import differences, is_secret, settings_of
 from nanomq_py.config.shipped import shipped
-from nanomq_py.config.units import Optional, Text, Whole
+from nanomq_py.config.values.kind import Optional
+from nanomq_py.config.values.numbers import Whole
+from nanomq_py.config.values.texts import Text
 from tools.configuration import page
 
 

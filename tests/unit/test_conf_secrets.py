@@ -6,8 +6,9 @@ import pytest
 
 from nanomq_py import Config
 from nanomq_py.config import ConfigError, parse
+from nanomq_py.config.keys.bridges import Bridge
+from nanomq_py.config.keys.http_client import Header, HttpAuthRequest, WebHook
 from nanomq_py.config.reader import from_texts
-from nanomq_py.config.sections import Bridge, Header, HttpAuthRequest, WebHook
 from nanomq_py.config.settings import differences, is_secret, settings_of
 
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from nanomq_py.auth.acl import rule_of
 from nanomq_py.config import Config, ConfigError, load, parse
-from nanomq_py.config.key import keys_of
-from nanomq_py.config.model import SECTIONS
-from nanomq_py.config.sections import Header, WebSocket
+from nanomq_py.config.declare.key import keys_of
+from nanomq_py.config.keys.config import SECTIONS
+from nanomq_py.config.keys.http_client import Header
+from nanomq_py.config.keys.listeners import WebSocket
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -18,7 +18,8 @@ from pathlib import Path
 import pytest
 
 from nanomq_py import Broker, Config, ConfigError
-from nanomq_py.config.sections import Log, WebSocket
+from nanomq_py.config.keys.listeners import WebSocket
+from nanomq_py.config.keys.log import Log
 from nanomq_py.run import log_file, log_lines, logs, terminal
 from tests.raw import Raw
 

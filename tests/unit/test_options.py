@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from nanomq_py.config.key import Key, keys_of
-from nanomq_py.config.model import Config
-from nanomq_py.config.units import Duration, Kind, Size, Thousandths, Whole
+from nanomq_py.config.declare.key import Key, keys_of
+from nanomq_py.config.keys.config import Config
+from nanomq_py.config.values.kind import Kind
+from nanomq_py.config.values.numbers import Duration, Size, Thousandths, Whole
 from nanomq_py.core.binding import Core
 from nanomq_py.core.options import core_options
 

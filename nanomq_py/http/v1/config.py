@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.declare.key import Key, keys_of
 from nanomq_py.config.file import write_new
-from nanomq_py.config.key import Key, keys_of
-from nanomq_py.config.sections import Bridge, BridgeSubscription
-from nanomq_py.config.units import BadValue, UserInUrl
+from nanomq_py.config.keys.bridges import Bridge, BridgeSubscription
+from nanomq_py.config.values.kind import BadValue, UserInUrl
 from nanomq_py.core.options import WINDOW
 from nanomq_py.http.v1.reply import Code, Refused
 

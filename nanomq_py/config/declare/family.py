@@ -16,81 +16,21 @@ settings, edit, the shipped file, the documentation and V1's JSON walk these fie
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import msgspec
 import orjson
 
-from nanomq_py.config.entries import ConfigError
-from nanomq_py.config.key import Key, keys_of
-from nanomq_py.config.units import BadValue
-
-
-def join(prefix: str, name: str) -> str:
-    """Return the name below the prefix; either may be empty."""
-    return f"{prefix}.{name}" if prefix and name else prefix or name
+from nanomq_py.config.declare.key import Key, keys_of
+from nanomq_py.config.declare.section import join
+from nanomq_py.config.faults import ConfigError
+from nanomq_py.config.values.kind import BadValue
 
 
 class BadMember(ConfigError):
     """A member that cannot be; its first argument says what was expected."""
-
-
-# --- sections
-
-
-@dataclass(frozen=True)
-class Section:
-    """Keys that share a prefix.
-
-    title  for people
-    alike  what stands for the prefix in the documentation where several sections are alike,
-           such as REQ. They are documented once, and written where they say something.
-    """
-
-    prefix: str
-    kind: type[Any]
-    title: str = ""
-    alike: str = ""
-
-    @property
-    def shown(self) -> str:
-        return self.alike or self.prefix
-
-
-def section(
-    prefix: str,
-    kind: type[Any],
-    title: str = "",
-    *,
-    alike: str = "",
-    default: Callable[[], Any] | None = None,
-) -> Any:
-    """Declare a field that holds a section. ``default`` makes one that nobody has given."""
-    declared = Section(prefix, kind, title, alike)
-    return field(default_factory=default or kind, metadata={"section": declared})
-
-
-class Brought(NamedTuple):
-    """A section that a part of the process brings, with its values."""
-
-    section: Section
-    values: Any
-
-
-# What parts bring, besides the keys of Config.
-Sections = tuple[Section, ...]
-
-
-def sections_of(kind: type[Any]) -> Iterator[tuple[Field[Any], Section]]:
-    """Yield the fields of a dataclass that are sections."""
-    for declared in fields(kind):
-        if "section" in declared.metadata:
-            yield declared, declared.metadata["section"]
-
-
-# --- families
 
 
 @dataclass(frozen=True)
@@ -129,6 +69,7 @@ class Index:
 
 
 NUMBER = Index("N", is_numbered=True)
+
 NAME = Index("NAME", "[A-Za-z0-9_-]{1,64}", "name")
 
 
@@ -205,50 +146,3 @@ def families_of(kind: type[Any]) -> Iterator[tuple[Field[Any], Family]]:
     for declared in fields(kind):
         if "family" in declared.metadata:
             yield declared, declared.metadata["family"]
-
-
-# --- the names of all of them
-
-
-@dataclass(frozen=True)
-class Name:
-    """The flat names of one key: one name, or those of the members of families."""
-
-    pattern: str
-    shown: str  # in the documentation: auth.N.login
-    key: Key
-    is_one: bool  # it has no index
-
-
-def declared_names(
-    kind: type[Any], prefix: str = "", shown: str = "", *, is_one: bool = True
-) -> Iterator[Name]:
-    """Yield the names of every key of a dataclass, of its sections and of its families.
-
-    prefix  a pattern of what stands before them
-    """
-    for _, key in keys_of(kind):
-        pattern = _below(prefix, re.escape(key.name))
-        yield Name(pattern, join(shown, key.name), key, is_one)
-    for _, part in sections_of(kind):
-        at = _below(prefix, re.escape(part.prefix))
-        one = is_one and not part.alike
-        yield from declared_names(part.kind, at, join(shown, part.shown), is_one=one)
-    for _, group in families_of(kind):
-        at = _below(_below(prefix, re.escape(group.prefix)), f"(?:{group.index.pattern})")
-        called = join(join(shown, group.prefix), group.index.shown)
-        if group.line is not None:
-            yield Name(at, called, group.line, is_one=False)
-        else:
-            yield from declared_names(group.member, at, called, is_one=False)
-
-
-def all_names(kind: type[Any], brought: Sections = ()) -> Iterator[Name]:
-    """Yield the names of a dataclass, and those of the sections that parts bring."""
-    yield from declared_names(kind)
-    for part in brought:
-        yield from declared_names(part.kind, re.escape(part.prefix), part.shown)
-
-
-def _below(prefix: str, pattern: str) -> str:
-    return rf"{prefix}\.{pattern}" if prefix and pattern else prefix or pattern

@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from nanomq_py.config.entries import Entry
-from nanomq_py.config.missing import FEATURES, OFF, ON
-from nanomq_py.config.nested import Items, Node, Scalar, Section
-from nanomq_py.config.shapes import find, modernise, starred
+from nanomq_py.config.forms.entries import Entry
+from nanomq_py.config.forms.nested import Items, Node, Scalar, Section
+from nanomq_py.config.nanomq.missing import FEATURES, OFF, ON
+from nanomq_py.config.nanomq.shapes import find, modernise, starred
 
 _IMPLIED = -1  # comes before everything that is written
 _BRIDGE = r"bridges?\.mqtt\.([^.]+)\."

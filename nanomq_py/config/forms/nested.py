@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Union
 
-from nanomq_py.config.entries import MOST_FAULTS, ConfigError, Faults, TooManyError
+from nanomq_py.config.faults import MOST_FAULTS, ConfigError, Faults, TooManyError
 
 MOST_DEPTH = 32
 

@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nanomq_py.config import missing
-from nanomq_py.config.entries import ConfigError, Entry, Faults
-from nanomq_py.config.missing import OFF, ON, belongs_to_missing, is_on
+from nanomq_py.config.faults import ConfigError, Faults
+from nanomq_py.config.forms.entries import Entry
+from nanomq_py.config.nanomq import missing
+from nanomq_py.config.nanomq.missing import OFF, ON, belongs_to_missing, is_on
 
 # The bridge of NanoMQ 0.5, which had one only and no name for it.
 _ONLY_BRIDGE = "main"

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from nanomq_py.config.entries import Entry, Missing
-from nanomq_py.config.units import FLAGS
+from nanomq_py.config.forms.entries import Entry
+from nanomq_py.config.keys.said import Missing
+from nanomq_py.config.values.words import FLAGS
 
 # Switches of features have two words more than keys.
 ON = frozenset({"enable", "enabled", *(text for text, on in FLAGS.items() if on)})

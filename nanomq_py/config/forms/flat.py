@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from nanomq_py.config.entries import ConfigError, Entry, Faults
+from nanomq_py.config.faults import ConfigError, Faults
+from nanomq_py.config.forms.entries import Entry
 
 # What a name may be; a line with another one has no = where it belongs.
 _NAME = re.compile(r"""[^\s:"']+""")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nanomq_py.config.nested import Items, Node, Scalar, Section
+from nanomq_py.config.forms.nested import Items, Node, Scalar, Section
 
 
 def find(root: Section, dotted: str) -> Node | None:

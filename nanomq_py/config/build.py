@@ -13,30 +13,17 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from nanomq_py.config.entries import (
-    MOST_FAULTS,
-    ConfigError,
-    Entries,
-    Entry,
-    Faults,
-    Said,
-    line_of,
-)
-from nanomq_py.config.family import (
-    BadMember,
-    Brought,
-    Family,
-    Sections,
-    all_names,
-    families_of,
-    join,
-    sections_of,
-)
-from nanomq_py.config.key import Key, keys_of
-from nanomq_py.config.missing import missing_of
-from nanomq_py.config.model import Config
-from nanomq_py.config.older import in_force, is_any_switch, is_known
-from nanomq_py.config.units import BadValue, UserInUrl
+from nanomq_py.config.declare.family import BadMember, Family, families_of
+from nanomq_py.config.declare.key import Key, keys_of
+from nanomq_py.config.declare.names import all_names
+from nanomq_py.config.declare.section import Brought, Sections, join, sections_of
+from nanomq_py.config.faults import MOST_FAULTS, ConfigError, Faults, line_of
+from nanomq_py.config.forms.entries import Entries, Entry
+from nanomq_py.config.keys.config import Config
+from nanomq_py.config.keys.said import Said
+from nanomq_py.config.nanomq.missing import missing_of
+from nanomq_py.config.nanomq.older import in_force, is_any_switch, is_known
+from nanomq_py.config.values.kind import BadValue, UserInUrl
 
 
 def _read(entry: Entry, key: Key) -> Any:

@@ -1,14 +1,15 @@
-"""What a configuration key is: its name, how it is written, what it does, when it counts."""
+"""How a key is declared: its name, how it is written, what it does, when it counts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import Field, dataclass, field, fields
 from enum import Enum
+from functools import partial
 from typing import Any
 
-from nanomq_py.config.entries import ConfigError
-from nanomq_py.config.units import Kind, UserInUrl
+from nanomq_py.config.faults import ConfigError
+from nanomq_py.config.values.kind import Kind, UserInUrl
 
 
 class Applies(Enum):
@@ -60,6 +61,10 @@ def key(
     """Declare a field of a dataclass that is read from ``name`` in the file."""
     declared = Key(name, kind, help, applies, secret, heading, core, to_core)
     return field(default=default, repr=not secret, metadata={"key": declared})
+
+
+# A key of a feature that this version reads and checks, but does not have yet.
+planned = partial(key, applies=Applies.NEVER)
 
 
 def keys_of(section: type[Any]) -> Iterator[tuple[Field[Any], Key]]:

@@ -1,0 +1,1 @@
+"""How keys, sections and families of keys are declared."""

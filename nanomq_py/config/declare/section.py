@@ -1,0 +1,62 @@
+"""How a section is declared: keys that share a prefix, such as ``tls.enable``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, NamedTuple
+
+
+def join(prefix: str, name: str) -> str:
+    """Return the name below the prefix; either may be empty."""
+    return f"{prefix}.{name}" if prefix and name else prefix or name
+
+
+@dataclass(frozen=True)
+class Section:
+    """Keys that share a prefix.
+
+    title  for people
+    alike  what stands for the prefix in the documentation where several sections are alike,
+           such as REQ. They are documented once, and written where they say something.
+    """
+
+    prefix: str
+    kind: type[Any]
+    title: str = ""
+    alike: str = ""
+
+    @property
+    def shown(self) -> str:
+        return self.alike or self.prefix
+
+
+def section(
+    prefix: str,
+    kind: type[Any],
+    title: str = "",
+    *,
+    alike: str = "",
+    default: Callable[[], Any] | None = None,
+) -> Any:
+    """Declare a field that holds a section. ``default`` makes one that nobody has given."""
+    declared = Section(prefix, kind, title, alike)
+    return field(default_factory=default or kind, metadata={"section": declared})
+
+
+class Brought(NamedTuple):
+    """A section that a part of the process brings, with its values."""
+
+    section: Section
+    values: Any
+
+
+# What parts bring, besides the keys of Config.
+Sections = tuple[Section, ...]
+
+
+def sections_of(kind: type[Any]) -> Iterator[tuple[Field[Any], Section]]:
+    """Yield the fields of a dataclass that are sections."""
+    for declared in fields(kind):
+        if "section" in declared.metadata:
+            yield declared, declared.metadata["section"]

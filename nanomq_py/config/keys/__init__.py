@@ -1,0 +1,1 @@
+"""The declaration of every key, section by section; Config is the whole."""

@@ -1,0 +1,97 @@
+"""Keys of who may log in, and who may do what: auth.N, acl.rule.N."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from nanomq_py.config.declare.family import BadMember, Line
+from nanomq_py.config.declare.key import Checked, Key, key
+from nanomq_py.config.values.kind import BadValue
+from nanomq_py.config.values.networks import network
+from nanomq_py.config.values.texts import Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class User(Checked):
+    """One ``auth.N``: a client that may log in."""
+
+    login: str = key("login", Text(empty=False), "", "User name.")
+    password: str = key("password", Text(empty=False), "", "Password.", secret=True)
+
+
+class BadRule(BadMember):
+    """An access rule that cannot be: the text says what was expected."""
+
+    def __str__(self) -> str:
+        return f"acl.rule: expected {self.args[0]}"
+
+
+class _RuleJson(msgspec.Struct, forbid_unknown_fields=True):
+    permit: Literal["allow", "deny"]
+    username: str | None = None
+    clientid: str | None = None
+    ipaddr: str | None = None
+    action: Literal["publish", "subscribe", "pubsub"] = "pubsub"
+    topics: tuple[str, ...] = ("#",)
+
+
+RULE_LINE = Key(
+    name="",
+    kind=Line(
+        _RuleJson,
+        '{"permit":"allow","username":"u","action":"publish","topics":["a/#"]}',
+    ),
+    help="An access rule.",
+)
+
+_PERMITS = ("allow", "deny")
+
+_ACTIONS = ("publish", "subscribe", "pubsub")
+
+
+def _check_network(text: str) -> None:
+    try:
+        network(text)
+    except BadValue as bad:
+        usually = "an ipaddr such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32"
+        raise BadRule(bad.expected(usually)) from None
+
+
+def _is_filter(text: str) -> bool:
+    """Say whether the text is a Topic Filter (MQTT 5.0, 4.7)."""
+    levels = text.split("/")
+    return (
+        bool(text)
+        and all(level in ("+", "#") or not set(level) & set("+#") for level in levels)
+        and "#" not in levels[:-1]
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AclRule:
+    """One ``acl.rule.N``; an absent field matches everyone."""
+
+    permit: str
+    username: str | None = None
+    clientid: str | None = None
+    ipaddr: str | None = None
+    action: str = "pubsub"
+    topics: tuple[str, ...] = ("#",)
+    where: str = field(default="", compare=False)  # FILE:LINE: acl.rule.N, for errors
+
+    def __post_init__(self) -> None:
+        """Raise BadRule saying what was expected."""
+        for words, given in ((_PERMITS, self.permit), (_ACTIONS, self.action)):
+            if given not in words:
+                raise BadRule(f"{' or '.join(words)}, not {given!r}")
+        texts = (self.username or "", self.clientid or "", *self.topics)
+        if not all(map(str.isprintable, texts)):
+            raise BadRule("names and topics of printable characters")
+        if self.ipaddr is not None:
+            _check_network(self.ipaddr)
+        for topic in self.topics:
+            if not _is_filter(topic):
+                raise BadRule(f"topics that are topic filters, not {topic!r}")

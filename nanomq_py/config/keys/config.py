@@ -1,0 +1,143 @@
+"""The whole of the keys: those without a section, the sections, the families.
+
+The file reader, the shipped file, the documentation, ``nanomq conf``, reload and the HTTP API
+are views of :class:`Config` and of the dataclasses that it is made of.
+
+Source  the keys and defaults of NanoMQ 0.6.8's nanomq.conf; those marked "Own key" are ours
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from nanomq_py.config.declare.family import NAME, NUMBER, family
+from nanomq_py.config.declare.key import Applies, key
+from nanomq_py.config.declare.section import Brought, section, sections_of
+from nanomq_py.config.keys.access import RULE_LINE, AclRule, User
+from nanomq_py.config.keys.bridges import Bridge
+from nanomq_py.config.keys.general import General
+from nanomq_py.config.keys.http_client import HttpAuth, WebHook
+from nanomq_py.config.keys.http_server import HttpServer
+from nanomq_py.config.keys.limits import Limits
+from nanomq_py.config.keys.listeners import URL_ELSEWHERE, Listener, Proxy, Tls, WebSocket
+from nanomq_py.config.keys.log import Log
+from nanomq_py.config.keys.mqtt5 import Mqtt5
+from nanomq_py.config.keys.said import Said
+from nanomq_py.config.keys.sqlite import Sqlite
+from nanomq_py.config.values.kind import Optional
+from nanomq_py.config.values.numbers import U32, Duration, Size, Whole
+from nanomq_py.config.values.texts import Text
+from nanomq_py.config.values.words import Flag
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(Mqtt5, Limits, General):  # the keys of the last come first
+    """A whole configuration. Every default is the documented one, but for ``websocket``.
+
+    One that a program makes listens where the program says, and on no WebSocket besides.
+    """
+
+    sys_interval: int = key(
+        "sys_interval",
+        Whole(0, 86400, "s"),
+        10,
+        "Own key: time between updates of the $SYS topics; 0: no $SYS topics.",
+        heading="$SYS topics",
+    )
+    max_outgoing_size: int = key(
+        "max_outgoing_size",
+        Size(1024, 1 << 30),
+        1 << 20,
+        "Own key: bytes waiting for one client before those who publish to it wait.",
+        heading="Slow clients and old sessions",
+        core="outbox_max_bytes",
+    )
+    slow_consumer_time: int = key(
+        "slow_consumer_time",
+        Duration(1, 60_000),
+        1000,
+        "Own key: how long publishers wait for a slow client before it loses QoS 0 messages;"
+        " and how long a client that sends may take none of the answers before it is closed.",
+        core="hold_ms",
+    )
+    max_session_expiry: int = key(
+        "max_session_expiry",
+        Whole(0, U32, "s"),
+        U32,
+        "Own key: longest time a session is kept; 4294967295: for ever.",
+        core="expiry_max_s",
+    )
+    pid_file: str | None = key(
+        "pid_file",
+        Optional(Text()),
+        None,
+        "Own key: where the process number is kept for nanomq stop: a file in a folder where"
+        " only this user can write. Default: by the path of the configuration file, in the"
+        " user's run-time folder.",
+        applies=Applies.RESTART,
+        heading="The process number",
+    )
+    core_dumps: bool = key(
+        "core_dumps",
+        Flag(),
+        False,
+        "Own key: leave the memory of a process that crashes in a core file, as far as the"
+        " system is set to. Passwords and messages are in it. While it is false, only root can"
+        " look into the process, with gdb or in /proc/PID/fd.",
+        applies=Applies.RESTART,
+    )
+    tls: Tls = section("tls", Tls, "MQTT over TLS: see docs/listeners.md")
+    websocket: WebSocket = section(
+        "websocket",
+        WebSocket,
+        "MQTT over WebSocket",
+        default=lambda: WebSocket(enable=False),
+    )
+    proxy: Proxy = section(
+        "proxy", Proxy, "PROXY headers of load balancers: see docs/listeners.md"
+    )
+    http_server: HttpServer = section("http_server", HttpServer, "HTTP API")
+    log: Log = section("log", Log, "Log")
+    sqlite: Sqlite = section("sqlite", Sqlite, "Sessions on disk")
+    auth_http: HttpAuth = section("auth.http", HttpAuth, "Clients judged by an HTTP server")
+    web_hook: WebHook = section("web.hook", WebHook, "Web hooks")
+    users: tuple[User, ...] = family(
+        "auth",
+        User,
+        NUMBER,
+        required=("login", "password"),
+        unique="login",
+        people="users",
+    )
+    acl_rules: tuple[AclRule, ...] = family(
+        "acl.rule", AclRule, NUMBER, line=RULE_LINE, keeps_place=True
+    )
+    listeners: tuple[Listener, ...] = family(
+        "listener",
+        Listener,
+        NAME,
+        is_sparse=True,
+        required=("url",),
+        elsewhere=URL_ELSEWHERE,
+    )
+    bridges: tuple[Bridge, ...] = family("bridge.mqtt", Bridge, NAME)
+    # Sections that parts have brought, with their values.
+    brought: tuple[Brought, ...] = ()
+    # What the file says besides; nothing of it is a value.
+    said: Said = field(default_factory=Said, compare=False, repr=False)
+
+    def of_part(self, kind: type[S]) -> S:
+        """Return the values of a section that a part has brought: one of that dataclass."""
+        for part, values in self.brought:
+            if part.kind is kind and isinstance(values, kind):
+                return values
+        return kind()
+
+
+# Sections of Config with their prefix in the file.
+SECTIONS: dict[str, str] = {
+    declared.name: f"{part.prefix}." for declared, part in sections_of(Config)
+}

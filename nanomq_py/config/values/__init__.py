@@ -1,0 +1,1 @@
+"""Kinds of configuration values: what a text may be, read and written."""

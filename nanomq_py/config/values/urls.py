@@ -1,0 +1,101 @@
+"""Values that are URLs and their paths."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from nanomq_py.config.values.kind import BadValue, UserInUrl, Verbatim
+
+
+@dataclass(frozen=True)
+class UrlPath(Verbatim):
+    """The path of a URL, or ``*`` for any."""
+
+    expected: str = "a path such as /mqtt, or * for any"
+
+    def parse(self, text: str) -> str:
+        if re.fullmatch(r"\*|/[^\s?#]*", text, re.ASCII) is None or not text.isprintable():
+            raise BadValue
+        return text
+
+
+def ipc_path(url: str) -> str:
+    """Return the path of an ``ipc`` URL.
+
+    >>> ipc_path("nmq-ipc:///run/nanomq.ipc")
+    '/run/nanomq.ipc'
+    """
+    return url.partition("://")[2]
+
+
+# Schemes of other versions of NanoMQ -> ours, where ours is one of those allowed.
+_SCHEMES = {
+    "tcp": "nmq-tcp",
+    "broker+tcp": "nmq-tcp",
+    "mqtt-tcp": "nmq-tcp",
+    "nmq-tls": "tls+nmq-tcp",
+    "tls": "tls+nmq-tcp",
+    "tls+tcp": "tls+nmq-tcp",
+    "tls+broker+tcp": "tls+nmq-tcp",
+    "tls+mqtt-tcp": "tls+nmq-tcp",
+    "ws": "nmq-ws",
+    "wss": "nmq-wss",
+    "ipc": "nmq-ipc",
+}
+
+_HAVE_PORTS = ("http", "https")  # when the URL names none
+
+
+@dataclass(frozen=True)
+class Url(Verbatim):
+    """A URL of one of a few schemes, with a host and a port (a path for IPC).
+
+    It holds no user name and password: URLs are shown, and keys of their own are not.
+
+    >>> Url(("nmq-tcp",)).parse("broker+tcp://0.0.0.0:1883")
+    'nmq-tcp://0.0.0.0:1883'
+    """
+
+    schemes: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        forms = (
+            f"{s}://{'PATH' if s.endswith('ipc') else 'HOST:PORT'}" for s in self.schemes
+        )
+        return f"a URL {' or '.join(forms)}"
+
+    def parse(self, text: str) -> str:
+        try:
+            url = self._parse(text)
+        except BadValue:
+            # Whatever is wrong with it, what is before an @ may be a password.
+            if "@" in text and not text.partition("://")[0].endswith("ipc"):
+                raise UserInUrl from None
+            raise
+        if not url.partition("://")[0].endswith("ipc") and "@" in urlsplit(url).netloc:
+            raise UserInUrl
+        return url
+
+    def _parse(self, text: str) -> str:
+        scheme, sign, rest = text.partition("://")
+        known = _SCHEMES.get(scheme.lower(), "")
+        if scheme not in self.schemes and known in self.schemes:
+            text = f"{known}{sign}{rest}"
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError:
+            raise BadValue from None
+        if parts.scheme not in self.schemes or " " in text or not text.isprintable():
+            raise BadValue
+        if parts.scheme.endswith("ipc"):
+            # As many bytes as a Unix socket's address has room for.
+            if not 0 < len(ipc_path(text).encode()) <= 107:
+                raise BadValue
+            return text
+        if not parts.hostname or (port is None and parts.scheme not in _HAVE_PORTS):
+            raise BadValue
+        return text
