@@ -11,13 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nanomq_py.config.declare.key import keys_of
-from nanomq_py.config.declare.section import Sections, sections_of
-from nanomq_py.config.keys.access import User
-from nanomq_py.config.keys.bridges import Bridge, BridgeSubscription
+from nanomq_py.config.declare.family import NUMBER, Family, families_of
+from nanomq_py.config.declare.key import Key, keys_of
+from nanomq_py.config.declare.section import Sections, join, sections_of
 from nanomq_py.config.keys.config import Config
-from nanomq_py.config.keys.http_client import HttpAuthRequest
-from nanomq_py.config.keys.listeners import Listener
 from nanomq_py.config.nanomq.missing import FEATURES
 from nanomq_py.config.shipped import shipped
 
@@ -32,23 +29,15 @@ and put in force while the broker runs: [reload.md](reload.md).
 *Counts*: a change of the key counts at once when the configuration is reloaded, or waits for a restart; or
 this version only reads and checks it. What CONNACK told a client holds for its connection.
 """
-LISTENERS = """\
-## Listeners
-
-`tcp`, `tls`, `ws` and `wss` are those of `url`, `tls.url`, `websocket.url` and `websocket.tls_url`;
-any other NAME is one more. [listeners.md](listeners.md) tells more.
-"""
-HEADERS = """\
-`auth.http.REQ.headers.NAME` and `web.hook.headers.NAME` are header lines, and secret;
-`web.hook.rule.EVENT.N={"action":"...","topic":"..."}` is a rule.
-"""
-ACCESS_RULES = """\
-## Access rules, N = 1, 2, ...
-
+# What is told of a family besides its help, by its name in the documentation.
+PROSE = {
+    "listener": """\
+[listeners.md](listeners.md) tells more.
+""",
+    "acl.rule": """\
 `acl.rule.N={"permit":"allow|deny","username":"..","clientid":"..","ipaddr":"..","action":"publish|subscribe|pubsub","topics":["a/#"]}`
 
-The rules are gone through in the order of their numbers; the first that applies decides, and
-`acl_nomatch` where none does. A part that is left out, or a name `#`, is anyone; `ipaddr` is an
+The rules are gone through in the order of their numbers. A part that is left out, or a name `#`, is anyone; `ipaddr` is an
 address or a network such as `192.0.2.0/24`; without `topics` the rule is for all that `#` matches
 (topics that begin with `$` need a rule of their own). Levels `%c` and `%u` stand for the client
 identifier and the user name; a name that is empty, has `/`, `+` or `#`, or begins with `$` where the
@@ -59,7 +48,8 @@ as soon as one of them has a topic in common with it. With `deny secret/#` befor
 (before), or is disconnected with `acl_deny_action=disconnect`; a will that may not be published refuses
 the connection. Rules that name users, or have `%u`, need somebody who proves who he is: users
 (`auth.N`) or a listener with `cn_as_username`; without, the broker does not start.
-"""
+""",
+}
 NOT_YET = """\
 ## Read and checked, but not in force in this version
 
@@ -80,53 +70,80 @@ def not_yet() -> Iterator[str]:
         yield f"| `{switch}` | `{section}` | {feature.loss} |"
 
 
-def table(title: str, section: type[Any], prefix: str) -> Iterator[str]:
-    if title:
-        yield f"## {title}\n"
-    head = "| key | value | default | counts | |\n| --- | --- | --- | --- | --- |"
+HEAD = "| key | value | default | counts | |\n| --- | --- | --- | --- | --- |"
+
+
+def row(name: str, key: Key, default: str) -> str:
+    cells = (
+        f"`{name}`",
+        key.kind.expected.replace("|", "/"),
+        f"`{default}`" if default else "",
+        key.applies.value,
+        ("Secret. " if key.secret else "") + key.help,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def rows(prefix: str, kind: type[Any]) -> Iterator[str]:
+    """Yield the rows of a dataclass: its keys, and families that have no title."""
     begun = False
-    for declared, key in keys_of(section):
+    for declared, key in keys_of(kind):
         if key.heading:
-            yield f"{'' if not begun else chr(10)}## {key.heading}\n\n{head}"
+            yield f"{'' if not begun else chr(10)}## {key.heading}\n\n{HEAD}"
         elif not begun:
-            yield head
+            yield HEAD
         begun = True
-        default = key.kind.render(declared.default)
-        yield (
-            "| "
-            + " | ".join(
-                (
-                    f"`{prefix}{key.name}`",
-                    key.kind.expected.replace("|", "/"),
-                    f"`{default}`" if default else "",
-                    key.applies.value,
-                    ("Secret. " if key.secret else "") + key.help,
-                )
-            )
-            + " |"
-        )
+        yield row(join(prefix, key.name), key, key.kind.render(declared.default))
+    for _, family in families_of(kind):
+        if not family.title and family.one_line is not None:
+            at = join(join(prefix, family.prefix), family.index.shown)
+            yield row(at, family.one_line, "")
     yield ""
 
 
+def sections(prefix: str, kind: type[Any]) -> Iterator[str]:
+    """Yield the chapters of sections; those that are alike have one."""
+    alike: dict[str, list[str]] = {}
+    for _, section in sections_of(kind):
+        if section.alike:
+            alike.setdefault(section.alike, []).append(section.prefix)
+    for _, section in sections_of(kind):
+        prefixes = alike.pop(section.alike, []) if section.alike else []
+        if section.alike and not prefixes:
+            continue
+        title = section.title
+        if prefixes:
+            title += f": {section.alike} is {', '.join(prefixes[:-1])} or {prefixes[-1]}"
+        yield from chapter(title, join(prefix, section.shown), section.kind)
+
+
+def chapter(title: str, prefix: str, kind: type[Any]) -> Iterator[str]:
+    """Yield what a dataclass declares: its rows, its sections and its families."""
+    if title:
+        yield f"## {title}\n"
+    yield from rows(prefix, kind)
+    yield from sections(prefix, kind)
+    for _, family in families_of(kind):
+        if family.title:
+            yield from family_chapter(join(prefix, family.prefix), family)
+
+
+def family_chapter(prefix: str, family: Family) -> Iterator[str]:
+    numbers = ", N = 1, 2, ..." if family.index is NUMBER else ""
+    yield f"## {family.title}{numbers}\n\n{family.help}\n"
+    member = join(prefix, family.index.shown)
+    if family.one_line is not None:
+        yield f"{HEAD}\n{row(member, family.one_line, '')}\n"
+    if prefix in PROSE:
+        yield PROSE[prefix]
+    if family.one_line is None:
+        yield from chapter("", member, family.member)
+
+
 def page(brought: Sections = ()) -> str:
-    parts = [INTRODUCTION, *table("", Config, "")]
-    for section in (*(part for _, part in sections_of(Config)), *brought):
-        parts += table(section.title, section.kind, f"{section.prefix}.")
-    parts += table(
-        "HTTP authentication requests: REQ is auth_req, super_req or acl_req",
-        HttpAuthRequest,
-        "auth.http.REQ.",
-    )
-    parts += [HEADERS, LISTENERS]
-    parts += table("Each listener", Listener, "listener.NAME.")
-    parts += table("Users, N = 1, 2, ...", User, "auth.N.")
-    parts += [ACCESS_RULES]
-    parts += table("Bridges", Bridge, "bridge.mqtt.NAME.")
-    parts += table(
-        "Their subscriptions, N = 1, 2, ...",
-        BridgeSubscription,
-        "bridge.mqtt.NAME.subscription.N.",
-    )
+    parts = [INTRODUCTION, *chapter("", "", Config)]
+    for section in brought:
+        parts += chapter(section.title, section.prefix, section.kind)
     parts += not_yet()
     return "\n".join(parts) + "\n"
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from nanomq_py.config.declare.family import BadMember, Family, families_of
 from nanomq_py.config.declare.key import Key, keys_of
-from nanomq_py.config.declare.names import all_names
 from nanomq_py.config.declare.section import Brought, Sections, join, sections_of
+from nanomq_py.config.declare.walk import all_families, all_keys
 from nanomq_py.config.faults import MOST_FAULTS, ConfigError, Faults, line_of
 from nanomq_py.config.forms.entries import Entries, Entry
 from nanomq_py.config.keys.config import Config
@@ -129,7 +129,7 @@ def _called(at: str, entry: Entry) -> str:
 @cache
 def known_names(brought: Sections = ()) -> tuple[str, ...]:
     """Return every flat name that is one key."""
-    return tuple(name.shown for name in all_names(Config, brought) if name.is_one)
+    return tuple(at.name for at, _ in all_keys(Config, brought) if not at.indices)
 
 
 def build(given: Mapping[str, Entry], faults: Faults, brought: Sections = ()) -> Config:
@@ -163,13 +163,13 @@ def build(given: Mapping[str, Entry], faults: Faults, brought: Sections = ()) ->
 @cache
 def _of_families(brought: Sections) -> re.Pattern[str]:
     """Match the names of families, and some that are nobody's."""
-    numbered = {n.pattern for n in all_names(Config, brought) if not n.is_one}
-    named = [
-        rf"{re.escape(family.prefix)}\.(?:{family.index.pattern})\..+"
-        for _, family in families_of(Config)
+    keys = {at.pattern for at, _ in all_keys(Config, brought) if at.indices}
+    named = {
+        rf"{at.below(family.index).pattern}\..+"
+        for at, family in all_families(Config, brought)
         if not family.index.is_numbered
-    ]
-    return re.compile("|".join([*sorted(numbered), *named]))
+    }
+    return re.compile("|".join(sorted(keys | named)))
 
 
 def _refuse_strangers(

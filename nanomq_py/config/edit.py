@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
+from nanomq_py.config.declare.section import Sections
+from nanomq_py.config.declare.walk import all_families
 from nanomq_py.config.faults import ConfigError
 from nanomq_py.config.forms import flat
-from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.forms.nested import quoted
 from nanomq_py.config.keys.config import Config
 from nanomq_py.config.reader import Reading, read
 from nanomq_py.config.settings import Setting, differences, settings_of
 
-_SUBSCRIPTIONS = re.compile(r"(bridge\.mqtt\.[^.]+\.subscription)\.\d+\..+")
+
+@cache
+def _of_lists(brought: Sections) -> re.Pattern[str]:
+    """Match the names of members that the nested form writes as a list; the group is its."""
+    found = all_families(Config, brought)
+    lists = "|".join(at.pattern for at, family in found if family.is_list)
+    return re.compile(rf"({lists})\.\d{{1,9}}\..+")
 
 
 def _changes(
@@ -36,8 +44,8 @@ def _changes(
     return changes
 
 
-def _subscriptions(family: str, settings: Mapping[str, Setting]) -> str:
-    """Return a bridge's subscriptions as a list of the nested form."""
+def _list(family: str, settings: Mapping[str, Setting]) -> str:
+    """Return the members of a numbered family as a list of the nested form."""
     items: dict[str, list[str]] = {}
     for name, setting in settings.items():
         if name.startswith(f"{family}."):
@@ -47,23 +55,21 @@ def _subscriptions(family: str, settings: Mapping[str, Setting]) -> str:
 
 
 def _edit_nested(
-    text: str,
-    entries: Mapping[str, Entry],
-    changes: Mapping[str, str | None],
-    settings: Mapping[str, Setting],
+    reading: Reading, changes: Mapping[str, str | None], settings: Mapping[str, Setting]
 ) -> str:
     """Change values where they stand; what cannot be is set anew at the end."""
+    of_lists = _of_lists(reading.brought)
     pieces = []
     behind: dict[str, str] = {}
     for name, value in changes.items():
-        entry = entries.get(name)
-        if (match := _SUBSCRIPTIONS.fullmatch(name)) is not None:
-            behind[match[1]] = _subscriptions(match[1], settings)
+        entry = reading.entries.get(name)
+        if (match := of_lists.fullmatch(name)) is not None:
+            behind[match[1]] = _list(match[1], settings)
         elif value is not None and entry is not None and entry.at is not None:
             pieces.append((*entry.at, quoted(value)))
         else:
             behind[name] = quoted(value or "")
-    text = flat.put(text, pieces)
+    text = flat.put(reading.text, pieces)
     if behind and text and not text.endswith("\n"):
         text += "\n"
     return text + "".join(f"{name} = {value}\n" for name, value in behind.items())
@@ -77,7 +83,7 @@ def edited(reading: Reading, config: Config, source: str, folder: Path | None) -
     settings = settings_of(config)
     changes = _changes(reading, config, settings)
     if reading.nested:
-        text = _edit_nested(reading.text, reading.entries, changes, settings)
+        text = _edit_nested(reading, changes, settings)
     else:
         # A key that has an older name of NanoMQ's in the file keeps it.
         called = {name: entry.called for name, entry in reading.entries.items()}

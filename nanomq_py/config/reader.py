@@ -134,7 +134,7 @@ def read(
         if nests:
             above = () if folder is None else ((folder / Path(source).name).resolve(),)
             include = _includer(folder or Path(), above, count())
-            given = entries_of(nested.read(plain, source, include))
+            given = entries_of(nested.read(plain, source, include), brought)
         else:
             given = flat.read(plain, source, faults)
     except RecursionError:

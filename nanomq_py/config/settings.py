@@ -10,8 +10,8 @@ from typing import Any
 
 from nanomq_py.config.declare.family import Family, families_of
 from nanomq_py.config.declare.key import Applies, keys_of
-from nanomq_py.config.declare.names import all_names
 from nanomq_py.config.declare.section import Sections, join, sections_of
+from nanomq_py.config.declare.walk import all_keys
 from nanomq_py.config.keys.config import Config
 
 HIDDEN = "(hidden)"
@@ -19,8 +19,8 @@ HIDDEN = "(hidden)"
 
 @cache
 def _secrets(brought: Sections) -> re.Pattern[str]:
-    names = (name.pattern for name in all_names(Config, brought) if name.key.secret)
-    return re.compile("|".join(names))
+    secrets = (at.pattern for at, key in all_keys(Config, brought) if key.secret)
+    return re.compile("|".join(secrets))
 
 
 def is_secret(name: str, brought: Sections = ()) -> bool:

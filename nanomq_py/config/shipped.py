@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from nanomq_py.config.declare.family import Family, families_of
 from nanomq_py.config.declare.key import Applies, keys_of
-from nanomq_py.config.declare.section import Sections, sections_of
+from nanomq_py.config.declare.section import Sections, join, sections_of
 from nanomq_py.config.keys.config import Config
 
 _INTRODUCTION = """\
@@ -15,26 +16,14 @@ _INTRODUCTION = """\
 # These are the defaults. docs/configuration.md tells more; nanomq conf check FILE checks a
 # file, and nanomq reload puts it in force.
 """
-_FAMILIES = """
-# --- More listeners, and rules of the ones above (tcp, tls, ws, wss)
-#listener.local.url=nmq-ipc:///run/nanomq/mqtt.sock
-#listener.tcp.max_connections=10000
 
-# --- Users; with one, a user name that is given must be right
-#auth.1.login=device
-#auth.1.password=change-me
 
-# --- Who may do what: the first rule that applies decides, acl_nomatch where none does
-#acl.rule.1={"permit":"allow","username":"admin","action":"pubsub","topics":["#"]}
-#acl.rule.2={"permit":"deny","action":"subscribe","topics":["#"]}
-
-# --- Bridges (not in this version)
-#bridge.mqtt.main.bridge_mode=true
-#bridge.mqtt.main.address=mqtt-tcp://broker.example.com:1883
-#bridge.mqtt.main.forwards=sensors/#
-#bridge.mqtt.main.subscription.1.topic=commands/#
-#bridge.mqtt.main.subscription.1.qos=1
-"""
+def _comment(text: str, applies: Applies) -> list[str]:
+    """Return the text as comment lines, with when a change counts."""
+    text += "" if applies is Applies.HOT else f" ({applies.value})"
+    return textwrap.wrap(
+        text, 92, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
+    )
 
 
 def _keys(prefix: str, section: type[Any]) -> Iterator[str]:
@@ -42,13 +31,25 @@ def _keys(prefix: str, section: type[Any]) -> Iterator[str]:
         if key.heading:
             yield f"\n# --- {key.heading}"
         unit = getattr(key.kind, "unit", "")
-        text = f"{key.help} In {unit}." if unit else key.help
-        text += "" if key.applies is Applies.HOT else f" ({key.applies.value})"
-        yield from textwrap.wrap(
-            text, 92, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
-        )
+        yield from _comment(f"{key.help} In {unit}." if unit else key.help, key.applies)
         mark = "#" if declared.default is None else ""
-        yield f"{mark}{prefix}{key.name}={key.kind.render(declared.default)}"
+        yield f"{mark}{join(prefix, key.name)}={key.kind.render(declared.default)}"
+
+
+def _applies(family: Family) -> Applies:
+    """Return when members count: as their first key does."""
+    keys = [key for _, key in keys_of(family.member)]
+    return (family.one_line or keys[0]).applies
+
+
+def _families(prefix: str, holder: type[Any]) -> Iterator[str]:
+    """Yield the families that have an example, as comments."""
+    for _, family in families_of(holder):
+        if family.example:
+            yield f"\n# --- {family.title}"
+            yield from _comment(family.help, _applies(family))
+            at = join(prefix, family.prefix)
+            yield from (f"#{at}.{line}" for line in family.example)
 
 
 def _lines(brought: Sections) -> Iterator[str]:
@@ -56,8 +57,9 @@ def _lines(brought: Sections) -> Iterator[str]:
     yield from _keys("", Config)
     for section in (*(part for _, part in sections_of(Config)), *brought):
         yield f"\n# --- {section.title}"
-        yield from _keys(f"{section.prefix}.", section.kind)
-    yield _FAMILIES.rstrip()
+        yield from _keys(section.prefix, section.kind)
+        yield from _families(section.prefix, section.kind)
+    yield from _families("", Config)
 
 
 def shipped(brought: Sections = ()) -> str:

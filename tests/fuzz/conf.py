@@ -15,22 +15,20 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.declare.names import declared_names
+from nanomq_py.config.declare.walk import Place, all_keys
 from nanomq_py.config.reader import from_texts, read
 from nanomq_py.config.settings import settings_of
 
 SLOWEST_S = 2.0  # for a file of a few lines, on a busy machine
-INDEXES = {"EVENT.N": "client.connack.1", "NAME": "a", "REQ": "auth_req", "N": "1"}
+INDEXES = {"EVENT.N": "client.connack.1", "NAME": "a", "N": "1"}
 
 
-def _spelled(shown: str) -> str:
-    """Return a name of the file for one of the documentation, such as auth.N.login."""
-    for index, name in INDEXES.items():
-        shown = shown.replace(f".{index}", f".{name}")
-    return shown
+def _spelled(place: Place) -> str:
+    """Return a name of the file, with one index of each family."""
+    return ".".join(s if isinstance(s, str) else INDEXES[s.shown] for s in place.steps)
 
 
-NAMES = sorted({_spelled(name.shown) for name in declared_names(Config)})
+NAMES = sorted({_spelled(place) for place, _ in all_keys(Config)})
 NESTED = ["mqtt", "system", "listeners.tcp", "listeners.ssl.b", "auth.password", "auth.acl",
           "rules", "bridges.mqtt.q", "subscription", "webhook", "events", "auth.http_auth",
           "include", "auth_http", "authorization.sources", "nodes"]  # fmt: skip

@@ -105,9 +105,13 @@ class Line:
 class Family:
     """Members of one shape below a prefix.
 
+    title        for people; empty: the family is documented with the keys beside it
+    help         what its members are, for people
+    example      lines of the shipped file, each without the prefix
     line         how a member is written on one line; None: by the keys of ``member``
     keeps_place  a member has a field ``where``, for errors about it
     is_sparse    only what is not the default is written
+    is_list      the nested form writes the members as a list; they have keys only
     required     keys that every member has
     elsewhere    names whose required key is another one: what is expected instead of it
     unique       the key that no two members share
@@ -117,20 +121,30 @@ class Family:
     prefix: str
     member: type[Any]
     index: Index
+    title: str = ""
+    help: str = ""
+    example: tuple[str, ...] = ()
     line: Key | None = None
     keeps_place: bool = False
     is_sparse: bool = False
+    is_list: bool = False
     required: tuple[str, ...] = ()
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     unique: str = ""
     people: str = "members"
 
     @property
+    def one_line(self) -> Key | None:
+        """How a member is written, where that takes one line; None: it has several keys."""
+        keys = [key for _, key in keys_of(self.member)]
+        return keys[0] if [key.name for key in keys] == [""] else self.line
+
+    @property
     def tail(self) -> str:
         """A pattern of what stands behind the index of a member."""
-        names = [key.name for _, key in keys_of(self.member)]
-        if self.line is not None or names == [""]:
+        if self.one_line is not None:
             return ""
+        names = [key.name for _, key in keys_of(self.member)]
         own = "|".join(map(re.escape, names))
         return rf"\.(?:{own})" if self.index.is_numbered else r"\..+"
 

@@ -48,5 +48,11 @@ class Bridge(Checked):
         "forwards", List(), (), "Filters of what is forwarded."
     )
     subscription: tuple[BridgeSubscription, ...] = family(
-        "subscription", BridgeSubscription, NUMBER, required=("topic",)
+        "subscription",
+        BridgeSubscription,
+        NUMBER,
+        title="Subscriptions of a bridge",
+        help="What it receives from the other broker.",
+        is_list=True,
+        required=("topic",),
     )

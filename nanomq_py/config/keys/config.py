@@ -104,26 +104,58 @@ class Config(Mqtt5, Limits, General):  # the keys of the last come first
     sqlite: Sqlite = section("sqlite", Sqlite, "Sessions on disk")
     auth_http: HttpAuth = section("auth.http", HttpAuth, "Clients judged by an HTTP server")
     web_hook: WebHook = section("web.hook", WebHook, "Web hooks")
+    listeners: tuple[Listener, ...] = family(
+        "listener",
+        Listener,
+        NAME,
+        title="Listeners",
+        help="The names tcp, tls, ws and wss are the listeners of url, tls.url, websocket.url"
+        " and websocket.tls_url. Any other name is one more listener.",
+        example=("local.url=nmq-ipc:///run/nanomq/mqtt.sock", "tcp.max_connections=10000"),
+        is_sparse=True,
+        required=("url",),
+        elsewhere=URL_ELSEWHERE,
+    )
     users: tuple[User, ...] = family(
         "auth",
         User,
         NUMBER,
+        title="Users",
+        help="Clients that may log in. Where there are users, a client that gives a user name"
+        " must be one of them and give its password.",
+        example=("1.login=device", "1.password=change-me"),
         required=("login", "password"),
         unique="login",
         people="users",
     )
     acl_rules: tuple[AclRule, ...] = family(
-        "acl.rule", AclRule, NUMBER, line=RULE_LINE, keeps_place=True
+        "acl.rule",
+        AclRule,
+        NUMBER,
+        title="Access rules",
+        help="Who may do what: the first rule that applies decides, and acl_nomatch where none"
+        " does.",
+        example=(
+            '1={"permit":"allow","username":"admin","action":"pubsub","topics":["#"]}',
+            '2={"permit":"deny","action":"subscribe","topics":["#"]}',
+        ),
+        line=RULE_LINE,
+        keeps_place=True,
     )
-    listeners: tuple[Listener, ...] = family(
-        "listener",
-        Listener,
+    bridges: tuple[Bridge, ...] = family(
+        "bridge.mqtt",
+        Bridge,
         NAME,
-        is_sparse=True,
-        required=("url",),
-        elsewhere=URL_ELSEWHERE,
+        title="Bridges",
+        help="Other brokers that messages go to and come from.",
+        example=(
+            "main.bridge_mode=true",
+            "main.address=mqtt-tcp://broker.example.com:1883",
+            "main.forwards=sensors/#",
+            "main.subscription.1.topic=commands/#",
+            "main.subscription.1.qos=1",
+        ),
     )
-    bridges: tuple[Bridge, ...] = family("bridge.mqtt", Bridge, NAME)
     # Sections that parts have brought, with their values.
     brought: tuple[Brought, ...] = ()
     # What the file says besides; nothing of it is a value.

@@ -37,6 +37,9 @@ class HttpAuthRequest(Checked):
     headers: tuple[Header, ...] = family("headers", Header, _HEADER)
 
 
+_REQUEST = "Requests to an HTTP server that judges clients"
+
+
 @dataclass(frozen=True, kw_only=True)
 class HttpAuth(Checked):
     enable: bool = planned("enable", Flag(), False, "Ask an HTTP server about clients.")
@@ -47,9 +50,11 @@ class HttpAuth(Checked):
         "connect_timeout", Duration(1, 3_600_000), 5000, "Longest wait for a connection."
     )
     pool_size: int = planned("pool_size", Whole(1, 1024), 32, "Connections at once.")
-    auth_req: HttpAuthRequest = section("auth_req", HttpAuthRequest, alike="REQ")
-    super_req: HttpAuthRequest = section("super_req", HttpAuthRequest, alike="REQ")
-    acl_req: HttpAuthRequest = section("acl_req", HttpAuthRequest, alike="REQ")
+    auth_req: HttpAuthRequest = section("auth_req", HttpAuthRequest, _REQUEST, alike="REQ")
+    super_req: HttpAuthRequest = section(
+        "super_req", HttpAuthRequest, _REQUEST, alike="REQ"
+    )
+    acl_req: HttpAuthRequest = section("acl_req", HttpAuthRequest, _REQUEST, alike="REQ")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,15 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
+from nanomq_py.config.declare.family import Family, Line
+from nanomq_py.config.declare.key import keys_of
+from nanomq_py.config.declare.section import Sections
+from nanomq_py.config.declare.walk import all_families, all_keys
 from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.forms.nested import Items, Node, Scalar, Section
+from nanomq_py.config.keys.config import Config
 from nanomq_py.config.nanomq.missing import FEATURES, OFF, ON
 from nanomq_py.config.nanomq.shapes import find, modernise, starred
 
@@ -62,6 +68,8 @@ _NAMES: list[tuple[re.Pattern[str], str | None]] = [
 ]
 _SCHEMES = {"tcp": "nmq-tcp", "ssl": "tls+nmq-tcp", "ws": "nmq-ws", "wss": "nmq-wss"}
 _URLS = {"url": "tcp", "tls.url": "ssl", "websocket.url": "ws", "websocket.tls_url": "wss"}
+# A key of a list's members -> what NanoMQ also calls it there.
+_SPELLINGS = {"topic": ("remote_topic",)}
 # A section that is there -> what that switches on, besides the features that are missing.
 _SWITCHES = {"auth.http_auth": "auth.http.enable", "auth_http": "auth.http.enable"}
 
@@ -140,18 +148,34 @@ def _scalar(path: tuple[str, ...], node: Scalar) -> Iterator[_Named]:
         yield _Named(node.order, Entry(name, node.text, node.where, node.at, written))
 
 
-def _members(
-    family: str, node: Items, names: dict[str, tuple[str, ...]]
-) -> Iterator[_Named]:
-    """Yield ``FAMILY.N.NAME`` for the sections of a list; each NAME has spellings."""
-    yield _Named(node.order, None, family)
+def _members(prefix: str, family: Family, node: Items) -> Iterator[_Named]:
+    """Yield ``PREFIX.N.NAME`` for the items of a list: sections, or values of the first key."""
+    yield _Named(node.order, None, prefix)
+    names = [key.name for _, key in keys_of(family.member)]
     for number, item in enumerate(node.items, start=1):
-        parts = item.parts if isinstance(item, Section) else {"topic": item}
-        for name, spellings in names.items():
+        parts = item.parts if isinstance(item, Section) else {names[0]: item}
+        for name in names:
+            spellings = (*_SPELLINGS.get(name, ()), name)
             found = next((parts[s] for s in spellings if s in parts), None)
-            if isinstance(found, Scalar):
-                flat = f"{family}.{number}.{name}"
-                yield _Named(found.order, Entry(flat, found.text, found.where))
+            if found is not None and not isinstance(found, Section):
+                flat = f"{prefix}.{number}.{name}"
+                yield _Named(found.order, Entry(flat, _joined(found), found.where))
+
+
+@cache
+def _lists(brought: Sections) -> tuple[tuple[re.Pattern[str], Family], ...]:
+    """Return the families that are lists here, by a pattern of their prefix."""
+    found = all_families(Config, brought)
+    return tuple((re.compile(at.pattern), group) for at, group in found if group.is_list)
+
+
+@cache
+def _lines(brought: Sections) -> re.Pattern[str]:
+    """Match the flat names whose value is one line of JSON: a section here."""
+    keys = all_keys(Config, brought)
+    return re.compile(
+        "|".join(at.pattern for at, key in keys if isinstance(key.kind, Line))
+    )
 
 
 def _webhook_events(node: Items) -> Iterator[_Named]:
@@ -202,8 +226,10 @@ def _sources(node: Items) -> Iterator[_Named]:
             yield _say("authorization.sources", json.dumps(_plain(item)), item.where)
 
 
-def _items(path: tuple[str, ...], node: Items) -> Iterator[_Named]:
+def _items(path: tuple[str, ...], node: Items, brought: Sections) -> Iterator[_Named]:
     dotted = ".".join(path)
+    name = _flat_name(path)
+    lists = _lists(brought)
     if dotted in ("auth.acl.rules", "acl.rules"):
         yield from _rules(node, dotted)
     elif dotted == "authorization.sources":
@@ -212,13 +238,18 @@ def _items(path: tuple[str, ...], node: Items) -> Iterator[_Named]:
         yield from _users(node, dotted)
     elif dotted == "webhook.events":
         yield from _webhook_events(node)
-    elif found := re.fullmatch(r"bridges?\.mqtt\.([^.]+)\.subscription", dotted):
-        names = {"topic": ("remote_topic", "topic"), "qos": ("qos",)}
-        yield from _members(f"bridge.mqtt.{found[1]}.subscription", node, names)
-    elif (name := _flat_name(path)) is not None:
-        texts = [_text_of(item) for item in node.items]
-        entry = Entry(name, ",".join(texts), node.where, written=dotted)
-        yield _Named(node.order, entry)
+    elif name is not None:
+        family = next((group for at, group in lists if at.fullmatch(name)), None)
+        if family is not None:
+            yield from _members(name, family, node)
+        else:
+            yield _Named(node.order, Entry(name, _joined(node), node.where, written=dotted))
+
+
+def _joined(node: Scalar | Items) -> str:
+    """Return a value as the flat form writes it: a list has commas between."""
+    items = node.items if isinstance(node, Items) else (node,)
+    return ",".join(_text_of(item) for item in items)
 
 
 def _text_of(item: Node) -> str:
@@ -228,15 +259,17 @@ def _text_of(item: Node) -> str:
     return item.text if isinstance(item, Scalar) else json.dumps(_plain(item))
 
 
-def _leaves(section: Section, path: tuple[str, ...] = ()) -> Iterator[_Named]:
+def _leaves(
+    section: Section, brought: Sections, path: tuple[str, ...] = ()
+) -> Iterator[_Named]:
     for part, node in section.parts.items():
         below = (*path, part)
         dotted = ".".join(below)
         if isinstance(node, Scalar):
             yield from _scalar(below, node)
         elif isinstance(node, Items):
-            yield from _items(below, node)
-        elif re.fullmatch(r"acl\.rule\.\d+|web\.hook\.rule\..+\.\d+", dotted):
+            yield from _items(below, node, brought)
+        elif _lines(brought).fullmatch(dotted):
             text = json.dumps(_plain(node), ensure_ascii=False)
             yield _Named(_first(node), Entry(dotted, text, node.where))
         elif dotted in _switched_off(section, path):
@@ -245,7 +278,7 @@ def _leaves(section: Section, path: tuple[str, ...] = ()) -> Iterator[_Named]:
             text = ",".join(f"{k}={_text_of(v)}" for k, v in node.parts.items())
             yield _Named(_first(node), Entry(name, text, node.where, written=dotted))
         else:
-            yield from _leaves(node, below)
+            yield from _leaves(node, brought, below)
 
 
 def _is_off(switch: Node | None) -> bool:
@@ -343,10 +376,10 @@ def _off(root: Section) -> Iterator[_Named]:
                 yield _Named(_IMPLIED, None, f"listener.{kind}-{name}")
 
 
-def entries_of(root: Section) -> dict[str, Entry]:
+def entries_of(root: Section, brought: Sections = ()) -> dict[str, Entry]:
     """Return what a tree says, by flat names."""
     modernise(root)
-    said = sorted(_leaves(root), key=lambda named: named.order)
+    said = sorted(_leaves(root, brought), key=lambda named: named.order)
     by_name: dict[str, Entry] = {}
     for named in [*_switched_on(root), *_left_out(root), *said, *_off(root)]:
         if named.entry is not None:

@@ -9,8 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from nanomq_py.config.declare.walk import all_keys
 from nanomq_py.config.faults import ConfigError, Faults
 from nanomq_py.config.forms.entries import Entry
+from nanomq_py.config.keys.bridges import Bridge
 from nanomq_py.config.nanomq import missing
 from nanomq_py.config.nanomq.missing import OFF, ON, belongs_to_missing, is_on
 
@@ -24,8 +26,7 @@ _RENAMED = [
         (r"tls\.keypass", "tls.key_password"),
         (r"http_server\.ip_addr", "http_server.host"),
         (
-            r"bridge\.mqtt\.((?:bridge_mode|address|proto_ver|clientid|keepalive|clean_start"
-            r"|username|password|forwards|parallel)|subscription\.\d+\.(?:topic|qos))",
+            rf"bridge\.mqtt\.({'|'.join(at.pattern for at, _ in all_keys(Bridge))})",
             rf"bridge.mqtt.{_ONLY_BRIDGE}.\1",
         ),
         (r"rule_engine_option", "rule_option.engine"),
