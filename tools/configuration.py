@@ -111,7 +111,7 @@ def sections(prefix: str, kind: type[Any]) -> Iterator[str]:
         prefixes = alike.pop(section.alike, []) if section.alike else []
         if section.alike and not prefixes:
             continue
-        title = section.title
+        title = section.title or join(prefix, section.prefix)
         if prefixes:
             title += f": {section.alike} is {', '.join(prefixes[:-1])} or {prefixes[-1]}"
         yield from chapter(title, join(prefix, section.shown), section.kind)

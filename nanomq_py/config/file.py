@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from nanomq_py.config.declare.section import Sections
 from nanomq_py.config.edit import edited
 from nanomq_py.config.faults import ConfigError
 from nanomq_py.config.forms.entries import Entry
@@ -104,14 +105,18 @@ class ConfFile:
     ``reading`` is what was read last and is in force.
     """
 
-    def __init__(self, path: Path | None, overrides: Mapping[str, Entry]) -> None:
+    def __init__(
+        self, path: Path | None, overrides: Mapping[str, Entry], brought: Sections = ()
+    ) -> None:
         """Read it. Raises ConfigError.
 
         overrides  entries that stand above those of the file
+        brought    the sections of parts, besides the keys of Config
         """
         # A link is followed at each reading: it may lead elsewhere by then.
         self.path = path.absolute() if path is not None else None
         self._overrides = overrides
+        self._brought = brought
         self._taken_over: Reading | None = None
         self.reading = self._read("")
 
@@ -126,7 +131,10 @@ class ConfFile:
         file = cls.__new__(cls)
         file.path = path.absolute() if path is not None else None
         file._overrides = overrides
-        file.reading = file._taken_over = Reading(config, overrides=overrides)
+        file._brought = tuple(section for section, _ in config.brought)
+        file.reading = file._taken_over = Reading(
+            config, overrides=overrides, brought=file._brought
+        )
         return file
 
     @property
@@ -143,7 +151,13 @@ class ConfFile:
 
     def _read(self, in_memory: str) -> Reading:
         text = in_memory if self.path is None else read_text(self.path)
-        return read(text, self.source, folder=self._folder, overrides=self._overrides)
+        return read(
+            text,
+            self.source,
+            folder=self._folder,
+            overrides=self._overrides,
+            brought=self._brought,
+        )
 
     def edited(self, config: Config) -> Reading:
         """Return what the file would say with that configuration in it.

@@ -144,12 +144,12 @@ def read(
     return Reading(config, text, nests, entries, overrides, brought)
 
 
-def parse(text: str, source: str) -> Config:
+def parse(text: str, source: str, brought: Sections = ()) -> Config:
     """Return the configuration that the text holds. ``source`` names it in errors.
 
     Raises   ConfigError
     """
-    return read(text, source).config
+    return read(text, source, brought=brought).config
 
 
 def from_texts(texts: Mapping[str, str], source: str, brought: Sections = ()) -> Config:
@@ -161,10 +161,11 @@ def from_texts(texts: Mapping[str, str], source: str, brought: Sections = ()) ->
     return build(entries, Faults(), brought)
 
 
-def load(path: str | Path) -> Config:
+def load(path: str | Path, brought: Sections = ()) -> Config:
     """Read the file. Raises ConfigError, also when it cannot be read."""
     path = Path(path)
-    return read(read_text(path), str(path), folder=path.parent).config
+    text = read_text(path)
+    return read(text, str(path), folder=path.parent, brought=brought).config
 
 
 def texts_of(path: Path | None, name: str, environ: Mapping[str, str]) -> list[str]:

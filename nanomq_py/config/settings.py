@@ -60,6 +60,15 @@ def _keys(prefix: str, holder: Any, *, is_sparse: bool, group: str = "") -> Iter
             yield join(prefix, key.name), setting
 
 
+def _sections(prefix: str, holder: Any) -> Iterator[Named]:
+    """Yield the keys of the sections of a dataclass, but for those that are alike."""
+    for declared, section in sections_of(type(holder)):
+        if not section.alike:
+            at, part = join(prefix, section.prefix), getattr(holder, declared.name)
+            yield from _keys(at, part, is_sparse=False)
+            yield from _sections(at, part)
+
+
 def _families(prefix: str, holder: Any) -> Iterator[Named]:
     """Yield the families of a dataclass, and then those of its sections."""
     for declared, family in families_of(type(holder)):
@@ -87,15 +96,16 @@ def _members(prefix: str, family: Family, members: tuple[Any, ...]) -> Iterator[
 
 def settings_of(config: Config) -> dict[str, Setting]:
     """Return every key and its text, in the order of the declaration."""
-    settings = dict(_keys("", config, is_sparse=False))
-    for declared, section in sections_of(Config):
-        part = getattr(config, declared.name)
-        settings.update(_keys(section.prefix, part, is_sparse=False))
-    settings.update(_families("", config))
+    settings = dict(_all_of("", config))
     for section, values in config.brought:
-        settings.update(_keys(section.prefix, values, is_sparse=False))
-        settings.update(_families(section.prefix, values))
+        settings.update(_all_of(section.prefix, values))
     return settings
+
+
+def _all_of(prefix: str, holder: Any) -> Iterator[Named]:
+    yield from _keys(prefix, holder, is_sparse=False)
+    yield from _sections(prefix, holder)
+    yield from _families(prefix, holder)
 
 
 @dataclass(frozen=True)

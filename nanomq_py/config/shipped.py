@@ -8,7 +8,7 @@ from typing import Any
 
 from nanomq_py.config.declare.family import Family, families_of
 from nanomq_py.config.declare.key import Applies, keys_of
-from nanomq_py.config.declare.section import Sections, join, sections_of
+from nanomq_py.config.declare.section import Section, Sections, join, sections_of
 from nanomq_py.config.keys.config import Config
 
 _INTRODUCTION = """\
@@ -52,14 +52,26 @@ def _families(prefix: str, holder: type[Any]) -> Iterator[str]:
             yield from (f"#{at}.{line}" for line in family.example)
 
 
+def _section(prefix: str, section: Section) -> Iterator[str]:
+    """Yield a section with all in it, but for those that are alike."""
+    if section.alike:
+        return
+    at = join(prefix, section.prefix)
+    yield f"\n# --- {section.title or at}"
+    yield from _keys(at, section.kind)
+    for _, part in sections_of(section.kind):
+        yield from _section(at, part)
+    yield from _families(at, section.kind)
+
+
 def _lines(brought: Sections) -> Iterator[str]:
     yield _INTRODUCTION.rstrip()
     yield from _keys("", Config)
-    for section in (*(part for _, part in sections_of(Config)), *brought):
-        yield f"\n# --- {section.title}"
-        yield from _keys(section.prefix, section.kind)
-        yield from _families(section.prefix, section.kind)
+    for _, section in sections_of(Config):
+        yield from _section("", section)
     yield from _families("", Config)
+    for section in brought:
+        yield from _section("", section)
 
 
 def shipped(brought: Sections = ()) -> str:

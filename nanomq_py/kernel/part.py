@@ -12,9 +12,10 @@ A part overrides the methods that it needs; here they do nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from nanomq_py.config import Config
+from nanomq_py.config.declare.section import Sections
 
 # The function that is called with an event of the core, by the event's class.
 Hears = Mapping[type[Any], Callable[[Any], None]]
@@ -57,6 +58,7 @@ class Part:
     """
 
     name = ""
+    brings: ClassVar[Sections] = ()  # its own keys: ``config.of_part`` has their values
 
     @property
     def hears(self) -> Hears:

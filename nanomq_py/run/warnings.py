@@ -53,7 +53,10 @@ def exposed_files(reading: Reading) -> Iterator[str]:
     """
     secrets: dict[str, str] = {}  # by path
     for name, entry in reading.entries.items():
-        if is_secret(name) and entry.value not in ("", DEFAULT_HTTP_PASSWORD):
+        if is_secret(name, reading.brought) and entry.value not in (
+            "",
+            DEFAULT_HTTP_PASSWORD,
+        ):
             secrets.setdefault(entry.where.rpartition(":")[0], name)
     config = reading.config
     keys = {"tls.keyfile": config.tls.keyfile}

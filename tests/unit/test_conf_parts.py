@@ -2,61 +2,94 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from nanomq_py.config import Config, ConfigError, parse
-from nanomq_py.config.declare.family import NAME, family
-from nanomq_py.config.declare.key import Checked, key
-from nanomq_py.config.declare.section import Brought, Section
+from nanomq_py.config import Config, ConfigError, load, parse
+from nanomq_py.config.declare.section import Brought
 from nanomq_py.config.edit import edited
+from nanomq_py.config.environment import from_environment
+from nanomq_py.config.nanomq.form import is_nested
 from nanomq_py.config.reader import from_texts, read
 from nanomq_py.config.settings import differences, is_secret, settings_of
 from nanomq_py.config.shipped import shipped
-from nanomq_py.config.values.kind import Optional
-from nanomq_py.config.values.numbers import Whole
-from nanomq_py.config.values.texts import Text
+from tests.samples import SAMPLES, Rule, Samples, Sink, Source, Store
 from tools.configuration import page
 
-
-@dataclass(frozen=True, kw_only=True)
-class Sink(Checked):
-    name: str = ""
-    token: str | None = key(
-        "token", Optional(Text()), None, "What it asks for.", secret=True
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Samples(Checked):
-    rate: int = key("rate", Whole(0, 9), 5, "Samples a second.")
-    sinks: tuple[Sink, ...] = family("sink", Sink, NAME, required=("token",))
-
-
-SAMPLES = Section("samples", Samples, "Samples of a part")
-FLAT = "samples.rate=3\nsamples.sink.a.token=[t\n"
-NESTED = 'mqtt {}\nsamples { rate = 3, sink.a { token = "[t" } }\n'
+FLAT = """\
+samples.rate=3
+samples.store.password={p
+samples.sink.a.token=[t
+samples.source.1.topic=a/#
+samples.source.1.tags=x,y
+samples.source.2.topic=b
+samples.rule.1={"take":"a"}
+"""
+NESTED = """\
+mqtt {}
+samples = { rate = 3, store { password = "{p" }, sink.a { token = "[t" }
+  source = [ {topic = "a/#", tags = [x, y]}, b ]
+  rule { 1 = { take = a } } }
+"""
+READ = Samples(
+    rate=3,
+    store=Store(password="{p"),
+    sinks=(Sink(name="a", token="[t"),),
+    sources=(Source(topic="a/#", tags=("x", "y")), Source(topic="b")),
+    rules=(Rule(take="a"),),
+)
 
 
 @pytest.mark.parametrize("text", [FLAT, NESTED])
 def test_section_of_a_part_is_read_shown_and_edited(text: str) -> None:
     reading = read(text, "x", brought=(SAMPLES,))
     config = reading.config
-    samples = config.of_part(Samples)
-    assert samples == Samples(rate=3, sinks=(Sink(name="a", token="[t"),))
+    assert reading.nested == (text == NESTED)
+    assert config.of_part(Samples) == READ
     shown = {name: setting.shown for name, setting in settings_of(config).items()}
     assert (shown["samples.rate"], shown["samples.sink.a.token"]) == ("3", "(hidden)")
+    assert shown["samples.store.password"] == "(hidden)"
     assert is_secret("samples.sink.a.token", (SAMPLES,))
 
-    other = replace(config, brought=(Brought(SAMPLES, replace(samples, rate=4)),))
-    assert [str(d) for d in differences(config, other)] == ["samples.rate: 3 -> 4"]
+    new = replace(READ, rate=4, sources=(Source(topic="c", tags=("z",)),))
+    other = replace(config, brought=(Brought(SAMPLES, new),))
+    assert "samples.rate: 3 -> 4" in [str(d) for d in differences(config, other)]
     made = edited(reading, other, "x", None)
     assert made.config == other
     assert "[t" in made.text
 
     texts = {name: setting.text for name, setting in settings_of(other).items()}
-    assert from_texts(texts, "there", (SAMPLES,)).of_part(Samples).rate == 4
+    assert from_texts(texts, "there", (SAMPLES,)) == other
+
+
+def test_sections_of_parts_are_read_by_every_reader(tmp_path: Path) -> None:
+    conf = tmp_path / "nanomq.conf"
+    conf.write_text(FLAT)
+    assert load(conf, (SAMPLES,)).of_part(Samples) == READ
+    assert parse(FLAT, "x", (SAMPLES,)).of_part(Samples) == READ
+    assert is_nested("samples = { rate = 1 }", (SAMPLES,))
+    assert not is_nested("samples = { rate = 1 }")
+
+
+def test_sections_of_parts_are_read_from_the_environment() -> None:
+    environ = {
+        "NANOMQ_SAMPLES_RATE": "7",
+        "NANOMQ_SAMPLES_SOURCE_2_TOPIC": "b",
+        "NANOMQ_SAMPLES_RULE_1": '{"take":"a"}',
+        "NANOMQ_SAMPLES_SINK_A_TOKEN": "t",  # a or A: nobody can tell
+        "NANOMQ_SAMPLES_NO_SUCH": "1",
+    }
+    entries = from_environment(environ, (SAMPLES,))
+    assert {name: entry.value for name, entry in entries.items()} == {
+        "samples.rate": "7",
+        "samples.source.2.topic": "b",
+        "samples.rule.1": '{"take":"a"}',
+    }
+    reading = read("samples.rate=1", "x", overrides=entries, brought=(SAMPLES,))
+    assert reading.config.of_part(Samples).rate == 7
+    assert from_environment(environ) == {}
 
 
 @pytest.mark.parametrize(
@@ -85,5 +118,11 @@ def test_section_of_a_part_is_shipped_and_documented() -> None:
     assert "\n# --- Samples of a part\n# Samples a second.\nsamples.rate=5\n" in shipped(
         (SAMPLES,)
     )
+    assert (
+        "\n# --- Sinks\n# Where samples go.\n#samples.sink.main.token=change-me\n"
+        in shipped((SAMPLES,))
+    )
     assert "## Samples of a part" in page((SAMPLES,))
+    assert "| `samples.sink.NAME.token` |" in page((SAMPLES,))
+    assert "| `samples.rule.N` | JSON such as" in page((SAMPLES,))
     assert "| `samples.rate` | a whole number from 0 to 9 | `5` |" in page((SAMPLES,))
