@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from nanomq_py.config import ConfigError, load, parse
+from nanomq_py.config.declare.section import Sections
 from nanomq_py.config.environment import from_environment
 from nanomq_py.config.faults import Faults
 from nanomq_py.config.file import ConfFile
@@ -26,6 +27,7 @@ from nanomq_py.config.reader import from_texts, texts_of
 from nanomq_py.config.settings import differences, settings_of
 from nanomq_py.config.shipped import shipped
 from nanomq_py.config.values.texts import shown
+from nanomq_py.kernel.part import Part, brought_by
 from nanomq_py.run.pidfile import (
     AlreadyRunningError,
     PidFile,
@@ -49,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     start = commands.add_parser("start", help="start a broker")
     start.add_argument("--conf", type=Path, help="the nanomq.conf to read")
     start.add_argument("--url", help="listen there instead of the file's url")
-    start.set_defaults(act=lambda args: _start(args.conf, args.url))
+    start.set_defaults(act=lambda args: _start(args.conf, args.url, args.parts))
     for name, act, does in (
         ("stop", _stop, "stop the broker of that configuration"),
         ("restart", _restart, "restart the broker of that configuration"),
@@ -61,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
             type=Path,
             help="the nanomq.conf that it was started with; not needed for the only one",
         )
-        command.set_defaults(act=lambda args, act=act: act(args.conf))
+        command.set_defaults(act=lambda args, act=act: act(args.conf, args.brought))
     _add_conf_commands(commands.add_parser("conf", help="look at configuration files"))
     return parser
 
@@ -70,42 +72,51 @@ def _add_conf_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="conf_command", required=True)
     check = commands.add_parser("check", help="say whether a broker could start with it")
     check.add_argument("file", type=Path)
-    check.set_defaults(act=lambda args: _check(args.file))
+    check.set_defaults(act=lambda args: _check(args.file, args.brought))
     show = commands.add_parser(
         "show", help="print every key as it is with the file and the environment"
     )
     show.add_argument("file", type=Path, nargs="?")
     show.add_argument("--defaults", action="store_true", help="print the shipped file")
-    show.set_defaults(act=lambda args: _show(args.file, defaults=args.defaults))
+    show.set_defaults(
+        act=lambda args: (
+            _show_defaults(args.brought)
+            if args.defaults
+            else _show(args.file, args.brought)
+        )
+    )
     diff = commands.add_parser(
         "diff", help="print how two files differ, or one and the defaults"
     )
     diff.add_argument("files", type=Path, nargs="*", metavar="file")
-    diff.set_defaults(act=lambda args: _diff(args.files))
+    diff.set_defaults(act=lambda args: _diff(args.files, args.brought))
 
 
-def _overrides(url: str | None) -> dict[str, Entry]:
-    overrides = from_environment(os.environ)
+def _overrides(url: str | None, brought: Sections) -> dict[str, Entry]:
+    overrides = from_environment(os.environ, brought)
     if url is not None:
         overrides["url"] = Entry("url", url, "--url")
     return overrides
 
 
-def _file(conf: Path | None, url: str | None = None) -> ConfFile:
+def _file(conf: Path | None, brought: Sections, url: str | None = None) -> ConfFile:
     """Read the file with the environment and ``--url`` over it. Raises ConfigError."""
-    return ConfFile(conf, _overrides(url))
+    return ConfFile(conf, _overrides(url, brought), brought)
 
 
-def _files(conf: Path | None, url: str | None) -> tuple[list[ConfFile], list[str]]:
+def _files(
+    conf: Path | None, url: str | None, brought: Sections
+) -> tuple[list[ConfFile], list[str]]:
     """Return the configurations to start with, the best first, and the faults of others.
 
     Raises   ConfigError where there is nothing to start with
     """
     from nanomq_py.run import systemd  # imports asyncio, which few commands need
 
-    before, faults = _before(conf, url, systemd.config_of(os.environ))
+    texts = systemd.config_of(os.environ)
+    before, faults = _before(conf, _overrides(url, brought), texts, brought)
     try:
-        return [_file(conf, url), *before], faults
+        return [_file(conf, brought, url), *before], faults
     except ConfigError as fault:
         if not before:
             raise ConfigError(*fault.args, *faults) from None
@@ -113,28 +124,31 @@ def _files(conf: Path | None, url: str | None) -> tuple[list[ConfFile], list[str
 
 
 def _before(
-    conf: Path | None, url: str | None, texts: Mapping[str, str] | None
+    conf: Path | None,
+    overrides: Mapping[str, Entry],
+    texts: Mapping[str, str] | None,
+    brought: Sections,
 ) -> tuple[list[ConfFile], list[str]]:
     """Return what ran before a restart, or why it cannot be read; nothing: no restart."""
     if texts is None:
         return [], []
     try:
-        config = from_texts(texts, "before the restart")
+        config = from_texts(texts, "before the restart", brought)
     except ConfigError as fault:  # of another version
         return [], [f"{fault}; the broker cannot go on with what ran before the restart"]
-    return [ConfFile.taking_over(conf, _overrides(url), config)], []
+    return [ConfFile.taking_over(conf, overrides, config)], []
 
 
-def _start(conf: Path | None, url: str | None) -> int:
+def _start(conf: Path | None, url: str | None, parts: Sequence[type[Part]]) -> int:
     from nanomq_py.run import systemd
 
     is_restart = systemd.OURS in os.environ
-    files, faults = _files(conf, url)
+    files, faults = _files(conf, url, brought_by(parts))
 
     def run(done: Callable[[int], None]) -> int:
         from nanomq_py import server  # the core's threads begin here, not before the fork
 
-        server.run(files, conf, faults=faults, serving=lambda: done(0))
+        server.run(files, conf, parts=parts, faults=faults, serving=lambda: done(0))
         return 0
 
     if is_restart or not files[0].reading.config.daemon:
@@ -160,10 +174,10 @@ def _until(done: Callable[[], bool]) -> bool:
     return False
 
 
-def _pid_file(conf: Path | None) -> PidFile:
+def _pid_file(conf: Path | None, brought: Sections) -> PidFile:
     """Return the pid file of that configuration's broker, even if the file is wrong now."""
     try:
-        paths = [_file(conf).reading.config.pid_file or ""]
+        paths = [_file(conf, brought).reading.config.pid_file or ""]
     except ConfigError:
         paths = texts_of(conf, "pid_file", os.environ)
     # The broker may be older than the key; without --conf the only broker is meant.
@@ -185,9 +199,11 @@ class _Signalled:
     told_at: int  # when it last wrote an outcome
 
 
-def _signal(conf: Path | None, number: signal.Signals) -> _Signalled | None:
+def _signal(
+    conf: Path | None, brought: Sections, number: signal.Signals
+) -> _Signalled | None:
     """Send it to the broker of that configuration. Returns None, and says so, without one."""
-    pid_file = _pid_file(conf)
+    pid_file = _pid_file(conf, brought)
     found = pid_file.running()
     if found is None:
         several = conf is None and len(running_brokers()) > 1
@@ -207,8 +223,8 @@ def _signal(conf: Path | None, number: signal.Signals) -> _Signalled | None:
     return broker
 
 
-def _stop(conf: Path | None) -> int:
-    broker = _signal(conf, signal.SIGTERM)
+def _stop(conf: Path | None, brought: Sections) -> int:
+    broker = _signal(conf, brought, signal.SIGTERM)
     if broker is None:
         return 1
     if _until(lambda: not broker.file.alive(broker.pid)):
@@ -217,8 +233,8 @@ def _stop(conf: Path | None) -> int:
     return 1
 
 
-def _restart(conf: Path | None) -> int:
-    broker = _signal(conf, signal.SIGUSR2)
+def _restart(conf: Path | None, brought: Sections) -> int:
+    broker = _signal(conf, brought, signal.SIGUSR2)
     if broker is None:
         return 1
     file, before = broker.file, (broker.pid, broker.began)
@@ -243,8 +259,8 @@ def _refusal(broker: _Signalled) -> str | None:
     return str(told["error"]) if at > broker.told_at and "error" in told else None
 
 
-def _reload(conf: Path | None) -> int:
-    broker = _signal(conf, signal.SIGHUP)
+def _reload(conf: Path | None, brought: Sections) -> int:
+    broker = _signal(conf, brought, signal.SIGHUP)
     if broker is None:
         return 1
     file, pid = broker.file, broker.pid
@@ -273,13 +289,13 @@ def _reload(conf: Path | None) -> int:
 # --- configuration files
 
 
-def _check(path: Path) -> int:
+def _check(path: Path, brought: Sections) -> int:
     # It imports OpenSSL, which other commands do not need.
     from nanomq_py.auth.refusals import refuse_unsupported
     from nanomq_py.run.warnings import exposed_files, ignored_keys
     from nanomq_py.server import check_files
 
-    reading = _file(path).reading
+    reading = _file(path, brought).reading
     config = reading.config
     faults = Faults()
     for look in (refuse_unsupported, check_files):
@@ -298,13 +314,15 @@ def _check(path: Path) -> int:
     return 0
 
 
-def _show(path: Path | None, *, defaults: bool) -> int:
+def _show_defaults(brought: Sections) -> int:
+    print(shipped(brought), end="")
+    return 0
+
+
+def _show(path: Path | None, brought: Sections) -> int:
     """Print every key; comments mark what is not the default, and what has no effect."""
-    if defaults:
-        print(shipped(), end="")
-        return 0
-    config = _file(path).reading.config
-    usual = settings_of(parse("", "the defaults"))
+    config = _file(path, brought).reading.config
+    usual = settings_of(parse("", "the defaults", brought))
     missing = {found.switch: found for found in config.said.missing}
     for name, setting in settings_of(config).items():
         if name in missing:
@@ -320,16 +338,16 @@ def _show(path: Path | None, *, defaults: bool) -> int:
     return 0
 
 
-def _diff(files: Sequence[Path]) -> int:
+def _diff(files: Sequence[Path], brought: Sections) -> int:
     """Compare two files; or one file, with the environment over it, with the defaults."""
     if len(files) > 2:
         raise ConfigError("conf diff: expected two files at most")
     if len(files) == 2:
-        before, after = load(files[0]), load(files[1])
+        before, after = load(files[0], brought), load(files[1], brought)
     else:
         before, after = (
-            parse("", "the defaults"),
-            _file(files[0] if files else None).reading.config,
+            parse("", "the defaults", brought),
+            _file(files[0] if files else None, brought).reading.config,
         )
     for difference in differences(before, after):
         _say(f"{difference} ({difference.applies.value})")
@@ -354,9 +372,13 @@ def _told(act: Callable[[], int]) -> int:
         return 1
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code."""
+def main(argv: Sequence[str] | None = None, parts: Sequence[type[Part]] = ()) -> int:
+    """Run the command line; return the exit code.
+
+    parts  more parts of the process, whose keys a configuration may have
+    """
     args = _parser().parse_args(argv)
+    args.parts, args.brought = parts, brought_by(parts)
     try:
         return _told(lambda: int(args.act(args)))
     except BrokenPipeError:  # the reader has closed its end

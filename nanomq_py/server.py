@@ -109,15 +109,26 @@ class BrokerPart(Part):
 class Server:
     """The parts of one process, from start to stop."""
 
-    def __init__(self, file: ConfFile, given_conf: Path | None, left: Left) -> None:
-        """Make the parts that start() starts. ``given_conf`` is the file that was asked for."""
+    def __init__(
+        self,
+        file: ConfFile,
+        given_conf: Path | None,
+        left: Left,
+        parts: Sequence[type[Part]] = (),
+    ) -> None:
+        """Make the parts that start() starts.
+
+        given_conf  the file that was asked for
+        parts       more parts, behind the broker and before the HTTP server
+        """
         self._left = left
         config = file.reading.config
         self.broker = Broker(config)
         self.http = Http(self._make_app)
         spare = {Http.name} if left.inherited.is_last_resort else ()
+        more = [kind() for kind in parts]
         self._parts = Parts(
-            [Checks(file), BrokerPart(self.broker, left), self.http, Logs()], spare
+            [Checks(file), BrokerPart(self.broker, left), *more, self.http, Logs()], spare
         )
         self.reloader = Reloader(file, self._parts)
         self.pid_file = PidFile(place_of(config.pid_file, given_conf))
@@ -288,7 +299,9 @@ class Server:
         log.info("stopped")
 
 
-async def _started(files: Sequence[ConfFile], given_conf: Path | None) -> Server:
+async def _started(
+    files: Sequence[ConfFile], given_conf: Path | None, parts: Sequence[type[Part]]
+) -> Server:
     """Return a server that runs with the first of the files that can be used.
 
     Raises   ConfigError, of the last; AlreadyRunningError
@@ -301,7 +314,7 @@ async def _started(files: Sequence[ConfFile], given_conf: Path | None) -> Server
     with systemd.state_of(os.environ) as state:
         for file in files:
             inherited.is_last_resort = is_restart and file is files[-1]
-            server = Server(file, given_conf, Left(inherited, state, is_restart))
+            server = Server(file, given_conf, Left(inherited, state, is_restart), parts)
             try:
                 await server.start()
                 break
@@ -320,12 +333,14 @@ def run(
     files: Sequence[ConfFile],
     given_conf: Path | None,
     *,
+    parts: Sequence[type[Part]] = (),
     faults: Sequence[str] = (),
     serving: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve in this process until it is told to stop. Raises ConfigError.
 
     files    it takes the first that can be used; after a restart the last is what ran before
+    parts    more parts than those of every broker
     faults   why a file is not among them: the one of the command line, or what ran before
     serving  called once the broker serves
     """
@@ -348,7 +363,7 @@ def run(
     async def serve() -> Server:
         threads = ThreadPoolExecutor(initializer=successor.hold)
         asyncio.get_running_loop().set_default_executor(threads)
-        server = await _started(files, given_conf)
+        server = await _started(files, given_conf, parts)
         serving()
         await server.run()
         return server

@@ -11,11 +11,13 @@ A part overrides the methods that it needs; here they do nothing.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from nanomq_py.config import Config
 from nanomq_py.config.declare.section import Sections
+from nanomq_py.config.declare.walk import walk_all
 
 # The function that is called with an event of the core, by the event's class.
 Hears = Mapping[type[Any], Callable[[Any], None]]
@@ -82,3 +84,16 @@ class Part:
 
     async def stop(self) -> None:
         """End, after :meth:`leave`. It is called for a part that was not started, too."""
+
+
+def brought_by(parts: Sequence[type[Part]]) -> Sections:
+    """Return the sections of keys that parts bring.
+
+    Raises   ValueError where two declare one key, which is a fault of a part
+    """
+    brought = tuple(section for part in parts for section in part.brings)
+    places = [at.pattern for at, _ in walk_all(Config, brought)] if brought else []
+    twice = [name for name, count in Counter(places).items() if count > 1]
+    if twice:
+        raise ValueError(f"declared twice: {', '.join(twice)}")
+    return brought
