@@ -19,8 +19,10 @@ from nanomq_py.config.keys.bridges import Bridge
 from nanomq_py.config.keys.http_server import HttpServer
 from nanomq_py.config.keys.listeners import Tls
 from nanomq_py.http.guard import BasicGuard
-from nanomq_py.http.v1.config import MASK, PemFiles, from_json, to_json
+from nanomq_py.http.v1.config import from_json, to_json
+from nanomq_py.http.v1.pem import PemFiles
 from nanomq_py.http.v1.reply import Refused
+from nanomq_py.http.v1.values import MASK
 from tests.certs import PASSWORD, Certs
 from tests.conftest import FOREIGN_ENV, Process, StartBroker, free_port
 from tests.http.test_v1 import FakeProcess, app_of, post

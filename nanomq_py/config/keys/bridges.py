@@ -35,7 +35,6 @@ class Bridge(Checked):
     clientid: str | None = planned(
         "clientid", Optional(Text()), None, "Client identifier there."
     )
-    keepalive: int = planned("keepalive", Whole(0, 65535, "s"), 60, "Keep alive.")
     clean_start: bool = planned(
         "clean_start", Flag(), True, "Begin without the old session."
     )
@@ -43,6 +42,7 @@ class Bridge(Checked):
     password: str | None = planned(
         "password", Optional(Text()), None, "Password there.", secret=True
     )
+    keepalive: int = planned("keepalive", Whole(0, 65535, "s"), 60, "Keep alive.")
     parallel: int = planned("parallel", Whole(1, 255), 2, "Messages handled at once.")
     forwards: tuple[str, ...] = planned(
         "forwards", List(), (), "Filters of what is forwarded."

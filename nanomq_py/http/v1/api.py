@@ -23,7 +23,7 @@ from nanomq_py.core.records import ClientState, Snapshot, Stats
 from nanomq_py.http.errors import HttpError
 from nanomq_py.http.guard import Gate
 from nanomq_py.http.request import is_private, log_in, read_body
-from nanomq_py.http.v1.config import PemFiles, from_json, to_json
+from nanomq_py.http.v1.config import from_json, to_json
 from nanomq_py.http.v1.lists import (
     AT_ONCE,
     ListAnswer,
@@ -31,6 +31,7 @@ from nanomq_py.http.v1.lists import (
     client_pieces,
     subscription_pieces,
 )
+from nanomq_py.http.v1.pem import PemFiles
 from nanomq_py.http.v1.reply import Code, Refused, code_of, json_response
 from nanomq_py.kernel.part import Change, Part
 from nanomq_py.kernel.reload import Outcome, audit
