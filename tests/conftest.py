@@ -192,10 +192,10 @@ def conf_text(**given: str) -> str:
     return "".join(f"{name}={value}\n" for name, value in keys.items())
 
 
-def program(constants: Mapping[str, object]) -> tuple[str, str]:
+def program(constants: Mapping[str, object], module: str = "nanomq_py") -> tuple[str, str]:
     """Return the arguments that make Python the broker, with these constants."""
     if not constants:
-        return "-m", "nanomq_py"
+        return "-m", module
     lines = ["import sys"]
     for name, value in constants.items():
         module, _, constant = name.rpartition(".")
@@ -212,18 +212,21 @@ def running_broker(
     *,
     with_conf: bool = True,
     constants: Mapping[str, object] | None = None,
+    module: str = "nanomq_py",
     **given: str,
 ) -> Iterator[Process]:
     """Run a broker with these keys, and modules' constants of the tests' own.
 
     ``constants={"nanomq_py.http.connection.HEAD_S": 1.0}``
+
+    module  whose command line is the broker's
     """
     conf = folder / "nanomq.conf"
     if with_conf:
         conf.write_text(conf_text(**given))
     popen = subprocess.Popen(
         [
-            *(sys.executable, *program(constants or {}), "start"),
+            *(sys.executable, *program(constants or {}, module), "start"),
             *(("--conf", str(conf)) if with_conf else ()),
         ],
         cwd=ROOT,

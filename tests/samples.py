@@ -1,12 +1,17 @@
-"""A part of the process that brings keys of its own, as one of another package would."""
+"""A part of the process that brings keys of its own, as one of another package would.
+
+python -m tests.samples start --conf FILE     a broker with it
+"""
 
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass
 
 import msgspec
 
+from nanomq_py.cli import main
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.declare.family import NAME, NUMBER, Line, family
 from nanomq_py.config.declare.key import Checked, Key, key
@@ -43,9 +48,15 @@ class Rule:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cache(Checked):
+    size: int = key("size", Whole(0, 9), 1, "Samples in memory.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Store(Checked):
     path: str = key("path", Text(empty=False), "/tmp", "Where samples are kept.")
     password: str = key("password", Text(), "", "Opens it.", secret=True)
+    cache: Cache = section("cache", Cache)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,3 +103,7 @@ class SamplesPart(Part):
         if samples.rate == 9:
             raise ConfigError("samples.rate: 9 is more than this part can do")
         return _Put(samples)
+
+
+if __name__ == "__main__":
+    sys.exit(main(parts=(SamplesPart,)))

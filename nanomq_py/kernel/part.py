@@ -92,8 +92,8 @@ def brought_by(parts: Sequence[type[Part]]) -> Sections:
     Raises   ValueError where two declare one key, which is a fault of a part
     """
     brought = tuple(section for part in parts for section in part.brings)
-    places = [at.pattern for at, _ in walk_all(Config, brought)] if brought else []
-    twice = [name for name, count in Counter(places).items() if count > 1]
+    names = [at.spelled for at, _ in walk_all(Config, brought)] if brought else []
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise ValueError(f"declared twice: {', '.join(twice)}")
     return brought

@@ -11,16 +11,18 @@ from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.declare.section import Brought
 from nanomq_py.config.edit import edited
 from nanomq_py.config.environment import from_environment
+from nanomq_py.config.file import ConfFile
 from nanomq_py.config.nanomq.form import is_nested
 from nanomq_py.config.reader import from_texts, read
 from nanomq_py.config.settings import differences, is_secret, settings_of
 from nanomq_py.config.shipped import shipped
-from tests.samples import SAMPLES, Rule, Samples, Sink, Source, Store
+from tests.samples import SAMPLES, Cache, Rule, Samples, Sink, Source, Store
 from tools.configuration import page
 
 FLAT = """\
 samples.rate=3
 samples.store.password={p
+samples.store.cache.size=2
 samples.sink.a.token=[t
 samples.source.1.topic=a/#
 samples.source.1.tags=x,y
@@ -29,13 +31,13 @@ samples.rule.1={"take":"a"}
 """
 NESTED = """\
 mqtt {}
-samples = { rate = 3, store { password = "{p" }, sink.a { token = "[t" }
+samples = { rate = 3, store { password = "{p", cache.size = 2 }, sink.a { token = "[t" }
   source = [ {topic = "a/#", tags = [x, y]}, b ]
   rule { 1 = { take = a } } }
 """
 READ = Samples(
     rate=3,
-    store=Store(password="{p"),
+    store=Store(password="{p", cache=Cache(size=2)),
     sinks=(Sink(name="a", token="[t"),),
     sources=(Source(topic="a/#", tags=("x", "y")), Source(topic="b")),
     rules=(Rule(take="a"),),
@@ -69,6 +71,10 @@ def test_sections_of_parts_are_read_by_every_reader(tmp_path: Path) -> None:
     conf.write_text(FLAT)
     assert load(conf, (SAMPLES,)).of_part(Samples) == READ
     assert parse(FLAT, "x", (SAMPLES,)).of_part(Samples) == READ
+    file = ConfFile(conf, {}, (SAMPLES,))
+    assert file.read().config.of_part(Samples) == READ
+    before = ConfFile.taking_over(conf, {}, file.reading.config)
+    assert before.read().config.of_part(Samples) == READ
     assert is_nested("samples = { rate = 1 }", (SAMPLES,))
     assert not is_nested("samples = { rate = 1 }")
 

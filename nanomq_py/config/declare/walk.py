@@ -47,6 +47,11 @@ class Place:
         """The one flat name; only where there are no indices."""
         return ".".join(map(str, self.steps))
 
+    @property
+    def spelled(self) -> str:
+        """Its flat name, with N or NAME for an index; no other place has it."""
+        return ".".join(s if isinstance(s, str) else s.shown for s in self.steps)
+
     @cached_property
     def pattern(self) -> str:
         """A pattern of its flat names."""

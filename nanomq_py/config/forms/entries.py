@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from nanomq_py.config.faults import ConfigError, Faults
@@ -39,16 +37,3 @@ class Entries:
 
     def take(self, name: str) -> Entry | None:
         return self.by_name.pop(name, None)
-
-    def take_matching(self, pattern: str) -> Iterator[tuple[re.Match[str], Entry]]:
-        """Take every entry whose whole name matches."""
-        found = [
-            (match, name) for name in self.by_name if (match := re.fullmatch(pattern, name))
-        ]
-        for match, name in found:
-            yield match, self.by_name.pop(name)
-
-    def members(self, pattern: str) -> list[str]:
-        """Return what stands for the pattern's group in the names that match, each once."""
-        found = (re.fullmatch(pattern, name) for name in self.by_name)
-        return list(dict.fromkeys(match[1] for match in found if match))
