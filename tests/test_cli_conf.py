@@ -37,7 +37,7 @@ def test_check_says_good_or_what_is_wrong(conf: Path) -> None:
             "conf:2: auth.1.password=(hidden): expected",
         ),
         ("http_server.tls.enable=true\n", "http_server.tls.certfile: missing"),
-        ("mqtt {\n", "nanomq.conf:1: a section that is not ended"),
+        ("mqtt {\n", "nanomq.conf:1: a section is not closed"),
     ):
         conf.write_text(text)
         done = nanomq("conf", "check", str(conf))

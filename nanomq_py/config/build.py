@@ -1,8 +1,8 @@
-"""The entries of a file made a :class:`Config`: its keys, its sections and its families.
+"""Makes a :class:`Config` of entries: its keys, its sections and its families.
 
 ``auth.1.login=device`` is taken by the family ``auth``, ``tls.enable=true`` by the section
-``tls``, ``msq_len=5`` by ``Config`` itself. Each walks what its dataclass declares; what
-nobody takes is an unknown key.
+``tls``, ``msq_len=5`` by ``Config`` itself. Each takes the entries that its dataclass declares;
+an entry that nobody takes is an unknown key.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _read(entry: Entry, key: Key) -> Any:
 
 
 def _values(entries: Entries, prefix: str, kind: type[Any]) -> dict[str, Any]:
-    """Return what the entries say of a dataclass. ``entries.faults`` gets the rest."""
+    """Return the values of a dataclass. ``entries.faults`` gets what is wrong."""
     values: dict[str, Any] = {}
     for declared, family in families_of(kind):
         start = join(prefix, family.prefix)
@@ -93,7 +93,7 @@ def _members(entries: Entries, prefix: str, family: Family) -> Iterator[Any]:
 def _line(
     entries: Entries, entry: Entry, family: Family, key: Key, named: dict[str, Any]
 ) -> Any:
-    """Return a member that is one line. Raises ConfigError."""
+    """Return a member that is written on one line. Raises ConfigError."""
     entries.take(entry.name)
     if family.keeps_place:
         named = {**named, "where": f"{entry.where}: {entry.called}"}
@@ -104,7 +104,7 @@ def _line(
 
 
 def _check_required(entries: Entries, at: str, family: Family, its: list[Entry]) -> None:
-    """Add a fault for each key that the member at that prefix has to have, and has not."""
+    """Add a fault for each required key that the member at that prefix lacks."""
     name = at.rpartition(".")[2]
     for key in family.required:
         entry = entries.by_name.get(f"{at}.{key}")
@@ -118,7 +118,7 @@ def _check_required(entries: Entries, at: str, family: Family, its: list[Entry])
 
 
 def _called(at: str, entry: Entry) -> str:
-    """Return how the author of an entry writes the prefix of its name."""
+    """Return the prefix of an entry's name, as its author has written it."""
     tail = entry.name[len(at) :]
     return entry.called.removesuffix(tail) if entry.called.endswith(tail) else at
 
@@ -128,12 +128,12 @@ def _called(at: str, entry: Entry) -> str:
 
 @cache
 def known_names(brought: Sections = ()) -> tuple[str, ...]:
-    """Return every flat name that is one key."""
+    """Return the flat names of the keys that have only one."""
     return tuple(at.name for at, _ in all_keys(Config, brought) if not at.indices)
 
 
 def build(given: Mapping[str, Entry], faults: Faults, brought: Sections = ()) -> Config:
-    """Return the configuration. Raises ConfigError of all faults, or of the first many.
+    """Return the configuration. Raises ConfigError with all faults, or the first many.
 
     brought  the sections of parts; a key is unknown when none of them takes it either
     """
@@ -162,7 +162,7 @@ def build(given: Mapping[str, Entry], faults: Faults, brought: Sections = ()) ->
 
 @cache
 def _of_families(brought: Sections) -> re.Pattern[str]:
-    """Match the names of families, and some that are nobody's."""
+    """Match the names of all members of families, and some names that no member has."""
     keys = {at.pattern for at, _ in all_keys(Config, brought) if at.indices}
     named = {
         rf"{at.below(family.index).pattern}\..+"
@@ -175,7 +175,7 @@ def _of_families(brought: Sections) -> re.Pattern[str]:
 def _refuse_strangers(
     given: Mapping[str, Entry], faults: Faults, brought: Sections
 ) -> None:
-    """Raise ConfigError where so many keys are unknown that this is no configuration."""
+    """Raise ConfigError if so many keys are unknown that the file is no configuration."""
     names = set(known_names(brought))
     strangers = []
     for entry in given.values():

@@ -1,4 +1,4 @@
-"""Change values in the text of a configuration file, and leave everything else as it is."""
+"""Changes values in the text of a configuration file, and leaves everything else as it is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nanomq_py.config.settings import Setting, differences, settings_of
 
 @cache
 def _of_lists(brought: Sections) -> re.Pattern[str]:
-    """Match the names of members that the nested form writes as a list; the group is its."""
+    """Match the names of members that the nested form writes as a list; group 1 names it."""
     found = all_families(Config, brought)
     lists = "|".join(at.pattern for at, family in found if family.is_list)
     return re.compile(rf"({lists})\.\d{{1,9}}\..+")
@@ -28,7 +28,7 @@ def _of_lists(brought: Sections) -> re.Pattern[str]:
 def _changes(
     reading: Reading, config: Config, settings: Mapping[str, Setting]
 ) -> dict[str, str | None]:
-    """Return the texts to set, None to take out. A numbered family is written anew."""
+    """Return the texts to set; None removes a name. All members of a group are set again."""
     changes: dict[str, str | None] = {}
     groups = set()
     for difference in differences(reading.config, config):
@@ -57,7 +57,7 @@ def _list(family: str, settings: Mapping[str, Setting]) -> str:
 def _edit_nested(
     reading: Reading, changes: Mapping[str, str | None], settings: Mapping[str, Setting]
 ) -> str:
-    """Change values where they stand; what cannot be is set anew at the end."""
+    """Change values in their places; a value without a place is set at the end."""
     of_lists = _of_lists(reading.brought)
     pieces = []
     behind: dict[str, str] = {}
@@ -76,7 +76,7 @@ def _edit_nested(
 
 
 def edited(reading: Reading, config: Config, source: str, folder: Path | None) -> Reading:
-    """Return what would be read from the text with that configuration's values in it.
+    """Return the reading of the text after the values of that configuration are put into it.
 
     Raises   ConfigError naming the key that the text cannot hold
     """
@@ -85,7 +85,7 @@ def edited(reading: Reading, config: Config, source: str, folder: Path | None) -
     if reading.nested:
         text = _edit_nested(reading, changes, settings)
     else:
-        # A key that has an older name of NanoMQ's in the file keeps it.
+        # Where the file has an older name of a key, that name stays.
         called = {name: entry.called for name, entry in reading.entries.items()}
         text = flat.edit(
             reading.text, {called.get(name, name): text for name, text in changes.items()}

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: every fault, told at once, in the order of the lines."""
+"""The faults of a configuration: all are gathered, and reported together."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-MOST_FAULTS = 50  # of one file that are told
+MOST_FAULTS = 50  # that are reported of one file
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used: each argument is one fault.
+    """The configuration cannot be used.
 
-    It says where the fault is and what was expected.
+    Each argument is one fault: it says where the fault is and what was expected.
     """
 
     def __str__(self) -> str:
@@ -20,7 +20,7 @@ class ConfigError(Exception):
 
 
 class TooManyError(ConfigError):
-    """A bound on the whole is passed: reading ends at once, whatever else is wrong."""
+    """A bound on the whole file is exceeded: reading ends at once, without other faults."""
 
 
 class Faults:
@@ -34,7 +34,7 @@ class Faults:
 
     @property
     def enough(self) -> bool:
-        """Whether there are more than will be told: nobody needs to look for others."""
+        """Whether there are more faults than are reported: looking for others is useless."""
         return len(self._texts) > MOST_FAULTS
 
     def add(self, fault: ConfigError) -> None:
@@ -49,7 +49,7 @@ class Faults:
             self.add(fault)
 
     def check(self) -> None:
-        """Raise all of them as one ConfigError, in the order of their lines."""
+        """Raise one ConfigError with all faults, if any, in the order of their lines."""
         if not self._texts:
             return
         texts = sorted(dict.fromkeys(self._texts), key=line_of)
@@ -58,7 +58,7 @@ class Faults:
 
 
 def line_of(text: str) -> int:
-    """Return the line that a text such as ``FILE:LINE: ...`` is about; 0: none.
+    """Return the line number in a text such as ``FILE:LINE: ...``; 0: there is none.
 
     >>> line_of("a.conf:7: url: unknown key"), line_of("a.conf")
     (7, 0)

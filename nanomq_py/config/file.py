@@ -1,7 +1,7 @@
-"""The configuration file on disk: read whole, replaced whole.
+"""The configuration file on disk: it is read whole and replaced whole.
 
-A write goes to a file beside it, to the disk, and then takes the place of the old one, so that
-whatever happens meanwhile there is the old file or the new one. The old one stays as ``.bak``.
+New content is written to a file beside the old one, synced to the disk, and then renamed. At
+any moment the path leads to the old file or to the new one. The old one stays as ``.bak``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_new(path: Path, data: bytes, mode: int) -> None:
-    """Write a file of that mode, and have it on the disk. Raises OSError."""
+    """Write a new file with that mode, and sync it to the disk. Raises OSError."""
     path.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(path, flags, 0o600)
@@ -47,7 +47,7 @@ def write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 class Replacement:
-    """A new content that waits beside the file."""
+    """New content, which waits beside the file."""
 
     def __init__(self, path: Path, old: str, new: str) -> None:
         """Write it there. Raises ConfigError, and nothing has changed."""
@@ -76,7 +76,7 @@ class Replacement:
         os.replace(kept, self._path.with_name(f"{self._path.name}.bak"))
 
     def commit(self) -> None:
-        """Put it in the place of the file. Raises ConfigError, and nothing has changed."""
+        """Replace the file by it. Raises ConfigError, and nothing has changed."""
         if read_text(self._path) != self._old:
             raise ConfigError(
                 f"{self._path}: changed on disk since it was read: reload it first"
@@ -90,7 +90,7 @@ class Replacement:
             raise self._error(fault) from None
 
     def undo(self) -> None:
-        """Leave the old content in the file, whatever has happened."""
+        """Restore the old content, whatever has been done."""
         with contextlib.suppress(OSError):
             if self._replaced:
                 stat = self._path.stat()
@@ -124,9 +124,9 @@ class ConfFile:
     def taking_over(
         cls, path: Path | None, overrides: Mapping[str, Entry], config: Config
     ) -> ConfFile:
-        """Return the file with a configuration in force that was not read from it.
+        """Return the file, while another configuration than the file's is in force.
 
-        A reload reads the file; until then it is not written to.
+        The file is not written to before a reload has read it.
         """
         file = cls.__new__(cls)
         file.path = path.absolute() if path is not None else None

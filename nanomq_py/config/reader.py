@@ -1,4 +1,4 @@
-"""Read ``nanomq.conf``, in its flat or its nested form, to a :class:`Config`.
+"""Reads ``nanomq.conf``, in its flat or its nested form, and makes a :class:`Config` of it.
 
 Every fault is one :class:`ConfigError` that names file, line, key, value and what was
 expected.
@@ -29,15 +29,15 @@ from nanomq_py.config.nanomq.names import entries_of
 from nanomq_py.config.nanomq.older import renamed
 
 MAX_FILE_BYTES = 16 << 20
-MOST_INCLUDES = 16  # one in another
-MOST_FILES = 256  # that are included, all together
+MOST_INCLUDES = 16  # files that include each other in a chain
+MOST_FILES = 256  # that are included in all
 
 
 # --- the file and what it includes
 
 
 def _opened(path: Path) -> BinaryIO:
-    """Open a regular file; nothing else is waited for. Raises OSError, ValueError."""
+    """Open a regular file; another one could block. Raises OSError, ValueError."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
@@ -68,10 +68,10 @@ def read_text(path: Path) -> str:
 
 
 def _includer(folder: Path, above: tuple[Path, ...], files: count[int]) -> nested.Include:
-    """Return what reads an included file.
+    """Return the function that reads an included file.
 
-    above   those that include it
-    files   counts every file of this reading: a few that include each other often are many
+    above   the files that include it
+    files   counts each time that a file is included
     """
 
     def include(name: str, where: str, order: count[int]) -> nested.Section:
@@ -121,12 +121,12 @@ def read(
 
     source  names the text in errors
     folder  where included files are looked for
-    brought the sections of parts, which are read as those of Config are
+    brought the sections of parts, which are read as those of Config
     Raises  ConfigError
     """
     if "\x00" in text:
         raise ConfigError(f"{source}: holds a zero byte: expected a text file")
-    # A byte order mark becomes a space: places in the text stay what they are.
+    # A byte order mark becomes a space, so that positions in the text stay the same.
     plain = " " + text[1:] if text.startswith("\ufeff") else text
     nests = is_nested(plain, brought)
     faults = Faults()
@@ -138,7 +138,7 @@ def read(
         else:
             given = flat.read(plain, source, faults)
     except RecursionError:
-        raise ConfigError(f"{source}: sections in too many others") from None
+        raise ConfigError(f"{source}: too many sections in each other") from None
     entries = renamed(given, faults, once=not nests)
     config = build({**entries, **overrides}, faults, brought)
     return Reading(config, text, nests, entries, overrides, brought)
@@ -169,9 +169,9 @@ def load(path: str | Path, brought: Sections = ()) -> Config:
 
 
 def texts_of(path: Path | None, name: str, environ: Mapping[str, str]) -> list[str]:
-    """Return what could be the value of a key, however wrong the rest of the file is.
+    """Return the texts that may be the value of a key, also where the file has faults.
 
-    The environment's first, then the file's, the last one first.
+    The text of the environment comes first, then those of the file, its last line first.
     """
     given = environ.get(variable_of(name))
     text = ""

@@ -1,4 +1,4 @@
-"""A configuration as the flat texts that it would be read from, and how two of them differ."""
+"""A configuration as texts by flat names, and the differences between two configurations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _secrets(brought: Sections) -> re.Pattern[str]:
 
 
 def is_secret(name: str, brought: Sections = ()) -> bool:
-    """Return whether the value of a flat name is never to be shown.
+    """Return whether the value of a flat name must not be shown.
 
     >>> is_secret("auth.12.password"), is_secret("auth.12.login")
     (True, False)
@@ -41,7 +41,7 @@ class Setting:
     text: str
     applies: Applies = Applies.HOT
     secret: bool = False
-    group: str = ""  # the names that are numbered together: what is before the number
+    group: str = ""  # of a numbered member: what is before its number; empty: it has none
 
     @property
     def shown(self) -> str:
@@ -52,7 +52,7 @@ Named = tuple[str, Setting]
 
 
 def _keys(prefix: str, holder: Any, *, is_sparse: bool, group: str = "") -> Iterator[Named]:
-    """Yield the keys of a dataclass, or those that have another value than the default."""
+    """Yield the keys of a dataclass; if sparse, those whose value is not the default."""
     for declared, key in keys_of(type(holder)):
         value = getattr(holder, declared.name)
         if not is_sparse or value != declared.default:
@@ -61,7 +61,7 @@ def _keys(prefix: str, holder: Any, *, is_sparse: bool, group: str = "") -> Iter
 
 
 def _sections(prefix: str, holder: Any) -> Iterator[Named]:
-    """Yield the keys of the sections of a dataclass, but for those that are alike."""
+    """Yield the keys of the sections of a dataclass, without those that are alike."""
     for declared, section in sections_of(type(holder)):
         if not section.alike:
             at, part = join(prefix, section.prefix), getattr(holder, declared.name)
@@ -70,7 +70,7 @@ def _sections(prefix: str, holder: Any) -> Iterator[Named]:
 
 
 def _families(prefix: str, holder: Any) -> Iterator[Named]:
-    """Yield the families of a dataclass, and then those of its sections."""
+    """Yield the families of a dataclass, and its sections that are alike, with all in them."""
     for declared, family in families_of(type(holder)):
         start = join(prefix, family.prefix)
         yield from _members(start, family, getattr(holder, declared.name))
@@ -110,7 +110,7 @@ def _all_of(prefix: str, holder: Any) -> Iterator[Named]:
 
 @dataclass(frozen=True)
 class Difference:
-    """One name whose text is another; None: it is not there."""
+    """A name whose text differs between two configurations; None: it is not in one of them."""
 
     name: str
     old: Setting | None
@@ -128,7 +128,7 @@ class Difference:
 
     @property
     def group(self) -> str:
-        """What is before its number; empty: it has none."""
+        """Of a numbered member: what is before its number; empty: it has none."""
         return self._setting.group
 
     def __str__(self) -> str:
@@ -154,7 +154,7 @@ def differences(old: Config, new: Config) -> list[Difference]:
 
 
 def _large_groups(found: list[Difference], most: int = 16) -> dict[str, int]:
-    """Return how many of a numbered group differ, of those with more than ``most``."""
+    """Return how many names of each group differ, for groups with more than ``most``."""
     counts: dict[str, int] = {}
     for difference in found:
         if group := difference.group:
@@ -163,7 +163,7 @@ def _large_groups(found: list[Difference], most: int = 16) -> dict[str, int]:
 
 
 def names_of(found: list[Difference]) -> tuple[str, ...]:
-    """Return the names, a large family as one: ``acl.rule.*``."""
+    """Return the names; many of one group are told as ``acl.rule.*``."""
     large = _large_groups(found)
     return tuple(
         dict.fromkeys(

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanomq_py.config import Config
+from nanomq_py.config import Config, parse
 from nanomq_py.config.keys.bridges import Bridge
 from nanomq_py.config.keys.http_server import HttpServer
 from nanomq_py.config.keys.listeners import Tls
@@ -27,6 +27,7 @@ from tests.certs import PASSWORD, Certs
 from tests.conftest import FOREIGN_ENV, Process, StartBroker, free_port
 from tests.http.test_v1 import FakeProcess, app_of, post
 from tests.raw import Raw
+from tests.samples import SAMPLES
 
 # As printed, but for the ports, which the test picks free.
 DOCUMENT_11 = """\
@@ -362,6 +363,30 @@ def test_any_data_is_refused_or_understood(data: dict[str, Any]) -> None:
         assert refused.message
     else:
         to_json(changed)
+
+
+MEMBERS = JSON | st.lists(
+    st.dictionaries(
+        st.sampled_from(["name", "token", "topic", "tags", "take"]),
+        JSON | st.sampled_from(["a", "b", MASK]),
+    ),
+    max_size=3,
+)
+OWN = parse("samples.sink.a.token=t\nsamples.source.1.topic=a\n", "x", (SAMPLES,))
+
+
+@given(
+    st.dictionaries(st.sampled_from(["rate", "store", "sink", "source", "rule"]), MEMBERS)
+)
+def test_any_data_for_a_part_is_refused_or_understood(data: dict[str, Any]) -> None:
+    try:
+        changed = from_json(OWN, {"samples": data}, PemFiles(None))
+    except Refused as refused:
+        assert refused.status == 400
+        assert "samples" in refused.message
+    else:
+        assert from_json(changed, to_json(changed), PemFiles(None)) == changed
+        assert from_json(changed, to_json(changed, masked=True), PemFiles(None)) == changed
 
 
 @pytest.mark.parametrize(

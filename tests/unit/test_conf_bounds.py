@@ -12,6 +12,7 @@ from nanomq_py.config.faults import MOST_FAULTS
 from nanomq_py.config.reader import MOST_FILES, from_texts
 from nanomq_py.config.settings import settings_of
 from nanomq_py.run import systemd
+from tests.samples import SAMPLES, Samples
 
 
 def test_includes_of_includes_are_counted_together(
@@ -127,7 +128,7 @@ def test_what_ran_before_and_cannot_be_read_is_told(
     monkeypatch.setattr(systemd, "config_of", lambda environ: texts)
     conf = tmp_path / "x.conf"
     conf.write_text("msq_len=7\n")
-    files, faults = cli._files(conf, None)
+    files, faults = cli._files(conf, None, ())
     assert [file.reading.config.msq_len for file in files] == [7]
     (told,) = faults
     assert told.startswith(
@@ -136,8 +137,19 @@ def test_what_ran_before_and_cannot_be_read_is_told(
     assert told.endswith("the broker cannot go on with what ran before the restart")
     conf.write_text("msq_len=x\n")
     with pytest.raises(ConfigError) as caught:
-        cli._files(conf, None)
+        cli._files(conf, None, ())
     assert [str(text).partition(": ")[0] for text in caught.value.args] == [
         f"{conf}:1",
         "before the restart",
     ]
+
+
+def test_what_ran_before_has_the_keys_of_parts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(systemd, "config_of", lambda environ: {"samples.rate": "3"})
+    conf = tmp_path / "x.conf"
+    conf.write_text("msq_len=x\n")
+    files, faults = cli._files(conf, None, (SAMPLES,))
+    assert [file.reading.config.of_part(Samples).rate for file in files] == [3]
+    assert [fault.partition(": ")[0] for fault in faults] == [f"{conf}:1"]

@@ -179,8 +179,8 @@ def test_form_is_told_by_what_only_one_has(text: str, is_it: bool) -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("mqtt {\n", "x.conf:1: a section that is not ended: }"),
-        ("mqtt {\n a = [1, \n", "x.conf:2: a list that is not ended: ]"),
+        ("mqtt {\n", "x.conf:1: a section is not closed: expected }"),
+        ("mqtt {\n a = [1, \n", "x.conf:2: a list is not closed: expected ]"),
         ("mqtt {\n max_mqueue_len\n}", "x.conf:2: .*expected = and a value"),
         ("mqtt {\n max_mqueue_len =\n}", "x.conf:2: .*expected a value"),
         ("mqtt {\n = 3\n}", "x.conf:2: mqtt: expected a name"),
@@ -193,7 +193,7 @@ def test_form_is_told_by_what_only_one_has(text: str, is_it: bool) -> None:
         ('include url("http://h/x")', 'x.conf:1: include: expected include "FILE"'),
         ("include x", "x.conf:1: .*expected"),
         ("http_server {\n password = \"a\\u0001\"\n}", r"password=\(hidden\): expected"),
-        ("a { " * 40, "x.conf:1: .*expected sections in at most 32 others"),
+        ("a { " * 40, "x.conf:1: .*expected at most 32 sections in each other"),
         ("a = " + "[" * 40, "x.conf:1: .*expected"),
         (".".join("a" * 40) + " { }", "expected a path of at most 32 names"),
     ],
@@ -217,7 +217,7 @@ class TestInclude:
         (tmp_path / "a.conf").write_text("mqtt {\n")
         conf = tmp_path / "x.conf"
         conf.write_text('\nauth.password = {include "a.conf"}\n')
-        with pytest.raises(ConfigError, match=r"a\.conf:1: a section that is not ended"):
+        with pytest.raises(ConfigError, match=r"a\.conf:1: a section is not closed"):
             load(conf)
         (tmp_path / "a.conf").unlink()
         with pytest.raises(

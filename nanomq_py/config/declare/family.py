@@ -1,16 +1,15 @@
-"""What groups keys: a section, whose keys share a prefix, and a family, whose members repeat.
+"""How a family is declared: members that have the same keys, below one prefix.
 
 ::
 
-    tls.enable=true                        section "tls"
-    auth.1.login=device                    family "auth": members that are numbered
-    listener.local.url=nmq-ipc:///x        family "listener": members with names
-    bridge.mqtt.a.subscription.1.topic=x   a family in each member of another
-    acl.rule.1={"permit":"deny"}           family "acl.rule": a member is one line of JSON
-    web.hook.headers.Accept=text/plain     family "headers": a member is one value
+    auth.1.login=device                    "auth": the members have numbers
+    listener.local.url=nmq-ipc:///x        "listener": the members have names
+    bridge.mqtt.a.subscription.1.topic=x   "subscription": a family in each member of another
+    acl.rule.1={"permit":"deny"}           "acl.rule": a member is one line of JSON
+    web.hook.headers.Accept=text/plain     "headers": a member is one value
 
-Both are declared once, as a field of the dataclass that holds them, beside its keys. Reader,
-settings, edit, the shipped file, the documentation and V1's JSON walk these fields.
+A family is declared once, as a field of the dataclass that holds its members. Reader, settings,
+edit, the shipped file, the documentation and V1's JSON walk these fields.
 """
 
 from __future__ import annotations
@@ -30,18 +29,19 @@ from nanomq_py.config.values.kind import BadValue
 
 
 class BadMember(ConfigError):
-    """A member that cannot be; its first argument says what was expected."""
+    """A member cannot be used; the first argument says what was expected."""
 
 
 @dataclass(frozen=True)
 class Index:
     """What tells the members of a family apart.
 
-    shown        in the documentation
-    names        a pattern of the names that its author may give; empty: they have none
-    attribute    of a member, that holds its name
-    is_numbered  a number is the index, or its end. Members are numbered anew when they are
-                 written, and only a key of theirs makes one: others may have numbers too.
+    shown        what stands for it in the documentation
+    names        a pattern of the names of members; empty: they have none
+    attribute    the field of a member that holds its name
+    is_numbered  the index is a number, or ends with one. Members get new numbers when they are
+                 written. An entry makes a member only if it is one of its keys, because NanoMQ
+                 has other names with numbers.
     """
 
     shown: str
@@ -55,7 +55,7 @@ class Index:
         return r"\.".join([*([self.names] if self.names else []), *number])
 
     def name(self, index: str) -> str:
-        """Return the name in an index."""
+        """Return the name of a member, given its index."""
         return index.rpartition(".")[0] if self.is_numbered else index
 
     def group(self, prefix: str, member: object) -> str:
@@ -75,7 +75,7 @@ NAME = Index("NAME", "[A-Za-z0-9_-]{1,64}", "name")
 
 @dataclass(frozen=True)
 class Line:
-    """The kind of a member that is one line of JSON; its fields are those of ``shape``."""
+    """The kind of value of a member that is one line of JSON, with the fields of ``shape``."""
 
     shape: type[msgspec.Struct]
     example: str
@@ -109,11 +109,11 @@ class Family:
     help         what its members are, for people
     example      lines of the shipped file, each without the prefix
     line         how a member is written on one line; None: by the keys of ``member``
-    keeps_place  a member has a field ``where``, for errors about it
-    is_sparse    only what is not the default is written
+    keeps_place  a member has a field ``where``: the place in the file, for errors
+    is_sparse    only values that are not the default are written
     is_list      the nested form writes the members as a list; they have keys only
     required     keys that every member has
-    elsewhere    names whose required key is another one: what is expected instead of it
+    elsewhere    members that must not have the required key, by name: what to write instead
     unique       the key that no two members share
     people       what members are called in errors
     """

@@ -13,11 +13,11 @@ from nanomq_py.config.values.kind import Kind, UserInUrl
 
 
 class Applies(Enum):
-    """When a changed value counts."""
+    """When a change of a value takes effect."""
 
     HOT = "at once"
     RESTART = "after a restart"
-    NEVER = "not in this version"  # read and checked only
+    NEVER = "not in this version"  # the value is read and checked, and has no effect
 
 
 def _unchanged(value: Any) -> Any:
@@ -33,13 +33,13 @@ class Key:
     help: str
     applies: Applies = Applies.HOT
     secret: bool = False  # never logged, never shown
-    heading: str = ""  # of the keys from this one on; empty: that of the one before
-    core: str = ""  # the option of the core that it is, by its name; empty: none
-    to_core: Callable[[Any], Any] = _unchanged  # makes its value that of the option
+    heading: str = ""  # above this key and those behind it; empty: no new one
+    core: str = ""  # the name of the core's option that it sets; empty: none
+    to_core: Callable[[Any], Any] = _unchanged  # makes the option's value of the key's
 
     @property
     def no_user(self) -> str:
-        """What is expected of a URL that names a user."""
+        """What an error expects in place of a URL with a user name."""
         return (
             f"{self.kind.expected}, without a user name and password: the keys username and"
             " password, or a header, are for these"
@@ -63,7 +63,7 @@ def key(
     return field(default=default, repr=not secret, metadata={"key": declared})
 
 
-# A key of a feature that this version reads and checks, but does not have yet.
+# Declares a key of a feature that is not there yet: its value is only read and checked.
 planned = partial(key, applies=Applies.NEVER)
 
 
@@ -75,10 +75,10 @@ def keys_of(section: type[Any]) -> Iterator[tuple[Field[Any], Key]]:
 
 
 class Checked:
-    """A section whose values are what a file could say, whoever makes it."""
+    """A section that holds only what a file could hold, also where a program makes it."""
 
     def __post_init__(self) -> None:
-        """Take each value as a file would give it.
+        """Check each value as if a file had given it.
 
         Raises   ConfigError naming the key of a value that no file could hold
         """
@@ -94,7 +94,7 @@ class Checked:
                 raise _fault(key, value) from None
             if read == value and type(read) is type(value):
                 continue
-            # Another spelling of a text, or a list for a tuple, becomes what the file says.
+            # A text in another spelling, or a list for a tuple, becomes what a file would give.
             if (type(read), type(value)) not in ((str, str), (tuple, list)):
                 raise _fault(key, value)
             object.__setattr__(self, declared.name, read)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 def join(prefix: str, name: str) -> str:
-    """Return the name below the prefix; either may be empty."""
+    """Return ``prefix.name``; either may be empty."""
     return f"{prefix}.{name}" if prefix and name else prefix or name
 
 
@@ -16,9 +16,10 @@ def join(prefix: str, name: str) -> str:
 class Section:
     """Keys that share a prefix.
 
-    title  for people
-    alike  what stands for the prefix in the documentation where several sections are alike,
-           such as REQ. They are documented once, and written where they say something.
+    title  its heading in the documentation and in the shipped file
+    alike  a placeholder such as REQ, where several sections have the same keys. They are
+           documented once, with the placeholder for the prefix, and only values that are not
+           the default are written.
     """
 
     prefix: str
@@ -39,7 +40,7 @@ def section(
     alike: str = "",
     default: Callable[[], Any] | None = None,
 ) -> Any:
-    """Declare a field that holds a section. ``default`` makes one that nobody has given."""
+    """Declare a field that holds a section. ``default`` makes it where a program gives none."""
     declared = Section(prefix, kind, title, alike)
     return field(default_factory=default or kind, metadata={"section": declared})
 
@@ -51,7 +52,7 @@ class Brought(NamedTuple):
     values: Any
 
 
-# What parts bring, besides the keys of Config.
+# The sections that parts bring, besides those of Config.
 Sections = tuple[Section, ...]
 
 

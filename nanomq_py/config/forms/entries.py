@@ -1,4 +1,4 @@
-"""What a configuration file says, whichever form it has: a text for each name."""
+"""The entries of a configuration file in either form: a text for each name."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Entry:
 
     name: str  # as in the flat form: tls.enable
     value: str
-    where: str  # FILE:LINE, or where else it came from
-    at: tuple[int, int] | None = None  # the value's place in the file's text, to edit it
-    written: str = ""  # the name as its author wrote it; empty: the same
+    where: str  # FILE:LINE, or another source
+    at: tuple[int, int] | None = None  # where the value is in the file's text, to edit it
+    written: str = ""  # the name in the file; empty: the same
 
     @property
     def called(self) -> str:
@@ -30,7 +30,7 @@ class Entry:
 
 @dataclass
 class Entries:
-    """Each entry is taken once; what is left over nobody knows."""
+    """The entries that nobody has taken yet; in the end they are unknown."""
 
     by_name: dict[str, Entry]
     faults: Faults = field(default_factory=Faults)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from nanomq_py.config.faults import ConfigError, Faults
 from nanomq_py.config.forms.entries import Entry
 
-# What a name may be; a line with another one has no = where it belongs.
+# A name. Where the text before = is none, the line lacks = behind its name.
 _NAME = re.compile(r"""[^\s:"']+""")
-# The key of a line that is wrong. A word alone may be anything, a password too.
+# The key of a line without =. A word alone is not told: it may be a password.
 _FIRST_WORD = re.compile(r"([A-Za-z][\w.-]{0,79})[\s:\"']+\S")
 
 

@@ -45,21 +45,20 @@ class Scalar:
 
     text: str
     where: str
-    order: int  # of reading: the later one counts
-    at: (
-        tuple[int, int] | None
-    )  # its place in the first file's text, None in an included one
+    order: int  # of reading: of two values the later one counts
+    # Where it is in the text of the first file; None: in an included one.
+    at: tuple[int, int] | None
 
 
 @dataclass
 class Section:
-    """Names and what they stand for."""
+    """Names, and the nodes that they stand for."""
 
     where: str
     parts: dict[str, Node] = field(default_factory=dict)
 
     def put(self, path: list[str], node: Node) -> None:
-        """Set what the path stands for, or merge two sections."""
+        """Set the node at the path; two sections are merged."""
         section = self
         for name in path[:-1]:
             below = section.parts.get(name)
@@ -87,7 +86,7 @@ class Items:
 
 
 Node = Union[Scalar, Section, Items]  # noqa: UP007 - evaluated, and 3.10 is supported
-# Reads an included file: its path as it is written, where that stands, and how to count.
+# Reads an included file, given its path as written, where the include is, and the counter.
 Include = Callable[[str, str, "count[int]"], Section]
 
 
@@ -116,8 +115,8 @@ class _Reader:
         self.order = order
         self.faults = faults
         self.places = places
-        self.key = ""  # whose value, or in whose section, this is
-        self.lists = 0  # that are open here
+        self.key = ""  # the name whose value or section is being read
+        self.lists = 0  # how many are open
         self.at = 0
         self.line_ends = [found.start() for found in re.finditer("\n", text)]
 
@@ -126,7 +125,7 @@ class _Reader:
         return f"{self.source}:{bisect_left(self.line_ends, self.at) + 1}"
 
     def fault(self, expected: str) -> ConfigError:
-        """Return a fault that names line and key; what is written there may be a password."""
+        """Return a fault with line and key, but without the text, which may be a password."""
         key = f"{self.key[:200]}: " if self.key else ""
         return ConfigError(f"{self.where}: {key}expected {expected}")
 
@@ -142,9 +141,9 @@ class _Reader:
         return there
 
     def section(self, end: str, depth: int) -> Section:
-        """Read members up to ``end``, which is taken; empty: up to the end of the text."""
+        """Read members up to and including ``end``; empty: up to the end of the text."""
         if depth > MOST_DEPTH:
-            raise self.fault(f"sections in at most {MOST_DEPTH} others")
+            raise self.fault(f"at most {MOST_DEPTH} sections in each other")
         section = Section(self.where)
         above = self.key
         while True:
@@ -153,7 +152,7 @@ class _Reader:
             if self.at == len(self.text):
                 if end:
                     raise ConfigError(
-                        f"{section.where}: a section that is not ended: {end}"
+                        f"{section.where}: a section is not closed: expected {end}"
                     )
                 return section
             if end and self.take_text(end):
@@ -164,7 +163,7 @@ class _Reader:
                 self.go_on_after(fault)
 
     def go_on_after(self, fault: ConfigError) -> None:
-        """Keep the fault and go on with the next line, where that is sure to be a member."""
+        """Keep the fault and go on with the next line, if a member surely begins there."""
         rest = _REST.match(self.text, self.at)
         assert rest is not None
         whole = all(rest[0].count(a) == rest[0].count(b) for a, b in ("{}", "[]"))
@@ -192,11 +191,11 @@ class _Reader:
         section.put(path, self.value(depth + len(path) - 1))
         if self.take(_LINE_END) is None:
             raise self.fault(
-                'the end of the line after a value; texts with such signs need ""'
+                'the end of the line after a value; a text with such signs needs ""'
             )
 
     def is_name(self, first: int) -> bool:
-        """Return whether what began there and has no value is a name, as far as one can tell.
+        """Return whether the word at ``first``, which has no value, may be told as a name.
 
         A word behind another, or alone on its line, may be a piece of a password.
         """
@@ -206,7 +205,7 @@ class _Reader:
         return not self.text[line:first].strip() and bool(rest[0].strip())
 
     def opens(self) -> bool:
-        """Go on to the value; return whether it is a section or a list without a sign."""
+        """Go to the value; return whether it is a section or list without = or : before it."""
         end = self.at
         self.take(_GAP)
         if self.text.startswith(("{", "["), self.at):
@@ -247,14 +246,14 @@ class _Reader:
 
     def items(self, depth: int) -> Items:
         if depth > MOST_DEPTH:
-            raise self.fault(f"lists in at most {MOST_DEPTH} others")
+            raise self.fault(f"at most {MOST_DEPTH} lists in each other")
         where, order = self.where, next(self.order)
         items: list[Node] = []
         self.lists += 1
         while True:
             self.take(_BLANK)
             if self.at == len(self.text):
-                raise ConfigError(f"{where}: a list that is not ended: ]")
+                raise ConfigError(f"{where}: a list is not closed: expected ]")
             if self.take_text("]"):
                 self.lists -= 1
                 return Items(tuple(items), where, order)
@@ -265,7 +264,7 @@ class _Reader:
         if (found := self.take(_TRIPLE)) is not None:
             text = found[1]
         elif self.text.startswith('"""', first):
-            fault = self.fault('a value that is ended: """')
+            fault = self.fault('a value that is closed: """')
             self.at = len(self.text)
             raise fault
         elif (found := self.take(_QUOTED)) is not None:
@@ -274,7 +273,9 @@ class _Reader:
             text = found[0]
         else:
             fault = self.fault("a value")
-            if self.text.startswith('"', self.at):  # what is not ended may be many lines
+            if self.text.startswith(
+                '"', self.at
+            ):  # a text that is not closed may have many lines
                 self.at = len(self.text)
             raise fault
         place = (first, self.at) if self.places else None
@@ -289,8 +290,8 @@ def read(
 ) -> Section:
     """Return the tree of a text.
 
-    order   counts the values; given for an included file, whose places are nobody's to edit
-    Raises  ConfigError of all faults that could be told from each other
+    order   counts the values; given for an included file, which is not edited
+    Raises  ConfigError with all faults that could be told apart
     """
     faults = Faults()
     try:
@@ -318,7 +319,7 @@ def _whole(reader: _Reader) -> Section:
 
 
 def quoted(text: str) -> str:
-    """Return the text as a value that reads as it.
+    """Return the text in quotes: a value that is read as that text.
 
     >>> quoted('a "b"')
     '"a \\\\"b\\\\""'

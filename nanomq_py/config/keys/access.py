@@ -23,7 +23,7 @@ class User(Checked):
 
 
 class BadRule(BadMember):
-    """An access rule that cannot be: the text says what was expected."""
+    """An access rule cannot be used; the first argument says what was expected."""
 
     def __str__(self) -> str:
         return f"acl.rule: expected {self.args[0]}"

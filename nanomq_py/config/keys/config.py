@@ -156,9 +156,9 @@ class Config(Mqtt5, Limits, General):  # the keys of the last come first
             "main.subscription.1.qos=1",
         ),
     )
-    # Sections that parts have brought, with their values.
+    # The sections of parts, with their values.
     brought: tuple[Brought, ...] = ()
-    # What the file says besides; nothing of it is a value.
+    # What the file says besides its values.
     said: Said = field(default_factory=Said, compare=False, repr=False)
 
     def of_part(self, kind: type[S]) -> S:

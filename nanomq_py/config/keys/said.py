@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Missing:
-    """Something that is switched on, and that this version does not have."""
+    """A feature that the file switches on, and that this version does not have."""
 
     switch: str  # the flat name whose value switches it on
-    called: str  # what its author called it
+    called: str  # the name of the switch in the file
     where: str
     loss: str  # what will not happen
 
@@ -23,12 +23,14 @@ class Missing:
 class Said:
     """What a configuration says besides the values of keys."""
 
-    names: Mapping[str, str] = field(default_factory=dict)  # flat -> as they were written
+    names: Mapping[str, str] = field(
+        default_factory=dict
+    )  # a flat name -> the name in the file
     missing: tuple[Missing, ...] = ()
-    ignored: tuple[str, ...] = ()  # NanoMQ's names that mean nothing here
+    ignored: tuple[str, ...] = ()  # names of NanoMQ that mean nothing here
 
     def called(self, name: str) -> str:
-        """Return how the author of the file writes that name.
+        """Return the name that the file has for a flat name.
 
         >>> said = Said({"tls.url": "listeners.ssl.bind", "tls.a": "listeners.ssl.a"})
         >>> said.called("tls.url"), said.called("tls.certfile"), said.called("msq_len")

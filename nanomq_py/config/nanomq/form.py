@@ -1,4 +1,4 @@
-"""Which of the two forms a text has: told by what only the nested one has."""
+"""Which of the two forms a text has: the nested one has lines that the flat one cannot have."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NESTED = re.compile(
     )""",
     re.MULTILINE | re.VERBOSE,
 )
-# One that only it has, unless the value is any text.
+# A line that only the nested form has, unless its value may be any text.
 _OPENS = re.compile(r"""^[^\S\n]*([\w."-]+)[^\S\n]*=[^\S\n]*([\[{])""", re.MULTILINE)
 # What else may be a section on one line: NanoMQ's names for them.
 _SECTION = re.compile(

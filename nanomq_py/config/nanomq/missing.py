@@ -1,6 +1,6 @@
-"""What NanoMQ has and this version does not: the one list of it.
+"""The features that NanoMQ has and this version lacks.
 
-A feature that comes into being loses its line here, and its names become keys of ``Config``.
+Whoever adds a feature removes it here, and makes its names keys of ``Config``.
 
 Source  etc/nanomq_old.conf and etc/nanomq_example.conf of NanoMQ 0.5 to 0.24
 """
@@ -15,20 +15,19 @@ from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.keys.said import Missing
 from nanomq_py.config.values.words import FLAGS
 
-# Switches of features have two words more than keys.
+# A switch of a feature may have two words that a key may not.
 ON = frozenset({"enable", "enabled", *(text for text, on in FLAGS.items() if on)})
 OFF = frozenset({"disable", "disabled", *(text for text, on in FLAGS.items() if not on)})
 
 
 @dataclass(frozen=True)
 class Feature:
-    """Something that a file can switch on.
+    """A feature that a file can switch on.
 
-    section  in the nested form it is switched on by this section's being there; ``*`` is a
-             name of the author's
-    switch   the flat name whose value switches it on, ``*`` being the same name
+    section  in the nested form the feature is on where this section exists; ``*`` is any name
+    switch   the flat name whose value switches it on; ``*`` is the same name
     loss     what will not happen
-    names    other flat names of it, which are no keys of ``Config``; a regular expression
+    names    a pattern of its other flat names, which are no keys of ``Config``
     """
 
     section: str
@@ -122,7 +121,7 @@ def is_on(text: str) -> bool:
 
 
 def missing_of(entries: Mapping[str, Entry]) -> Iterator[Missing]:
-    """Yield what the entries switch on in vain."""
+    """Yield the missing features that the entries switch on."""
     if (rules := entries.get("rule_option")) is not None and not is_on(rules.value):
         entries = {n: e for n, e in entries.items() if not n.startswith("rule_option.")}
     for name, entry in entries.items():
@@ -135,10 +134,10 @@ def missing_of(entries: Mapping[str, Entry]) -> Iterator[Missing]:
 
 
 def is_feature_switch(name: str) -> bool:
-    """Return whether the flat name switches something on that is not there."""
+    """Return whether the flat name switches a missing feature on."""
     return name == "rule_option" or any(p.fullmatch(name) for p, _ in _SWITCHES)
 
 
 def belongs_to_missing(name: str) -> bool:
-    """Return whether the flat name, no key here, is one of a feature that is not there."""
+    """Return whether the flat name belongs to a missing feature."""
     return _NAMES.fullmatch(name) is not None or is_feature_switch(name)

@@ -1,7 +1,7 @@
-"""The nested form's names, which newer NanoMQ gave its keys, as those of the flat form.
+"""Turns the names of the nested form, which newer versions of NanoMQ have, into flat names.
 
-Both spellings are read in a nested file; the later one counts. Where NanoMQ switches a feature
-on by its section being there, so does this.
+A nested file may have names of both forms; of two for one key the later one counts. NanoMQ
+switches some features on where their section exists, and so does this.
 
 Source  etc/nanomq.conf and etc/nanomq_example.conf of NanoMQ 0.12 to 0.24
 """
@@ -24,11 +24,10 @@ from nanomq_py.config.keys.config import Config
 from nanomq_py.config.nanomq.missing import FEATURES, OFF, ON
 from nanomq_py.config.nanomq.shapes import find, modernise, starred
 
-_IMPLIED = -1  # comes before everything that is written
+_IMPLIED = -1  # the order of what no line says: before all lines
 _BRIDGE = r"bridges?\.mqtt\.([^.]+)\."
 _OF_TLS = r"(?:key|cert|cacert|verify|fail|min|ciphers)[^.]*"
-# NanoMQ's dotted path -> the flat name; the first that matches counts, None: looked at
-# elsewhere.
+# NanoMQ's dotted path -> the flat name. The first match counts. None: it is read elsewhere.
 _NAMES: list[tuple[re.Pattern[str], str | None]] = [
     (re.compile(pattern), name)
     for pattern, name in [
@@ -70,13 +69,13 @@ _SCHEMES = {"tcp": "nmq-tcp", "ssl": "tls+nmq-tcp", "ws": "nmq-ws", "wss": "nmq-
 _URLS = {"url": "tcp", "tls.url": "ssl", "websocket.url": "ws", "websocket.tls_url": "wss"}
 # A key of a list's members -> what NanoMQ also calls it there.
 _SPELLINGS = {"topic": ("remote_topic",)}
-# A section that is there -> what that switches on, besides the features that are missing.
+# A section -> the key that is on where the section exists; FEATURES has others.
 _SWITCHES = {"auth.http_auth": "auth.http.enable", "auth_http": "auth.http.enable"}
 
 
 @dataclass(frozen=True)
 class _Named:
-    """One entry with its turn, or a list that begins a family of entries anew."""
+    """An entry with its order; without one, the family whose entries so far do not count."""
 
     order: int
     entry: Entry | None
@@ -92,7 +91,7 @@ def _flat_name(path: tuple[str, ...]) -> str | None:
 
 
 def _plain(node: Node) -> object:
-    """Return the node as what JSON has; texts that look like numbers stay texts."""
+    """Return the node as values of JSON; a text that looks like a number stays a text."""
     if isinstance(node, Scalar):
         return node.text
     if isinstance(node, Items):
@@ -101,28 +100,28 @@ def _plain(node: Node) -> object:
 
 
 def _first(node: Node) -> int:
-    """Return the turn of the first value in it."""
+    """Return the order of the first value in a node."""
     if isinstance(node, Section):
         return min((_first(part) for part in node.parts.values()), default=_IMPLIED)
     return node.order
 
 
 def _user(number: int, login: Scalar, password: Scalar, written: str) -> Iterator[_Named]:
-    """Yield a user; 900,000,000 and on are nobody's in the flat form."""
+    """Yield a user, with a number from 900,000,000 on: the flat form has no such users."""
     for part, node in (("login", login), ("password", password)):
         name = f"auth.{900_000_000 + number}.{part}"
         yield _Named(number, Entry(name, node.text, node.where, written=written))
 
 
 def _url(kind: str, text: str) -> str:
-    """Return the URL of a listener of that kind that NanoMQ binds there."""
+    """Return the URL of a listener, given what NanoMQ's ``bind`` says: ADDRESS:PORT or PORT."""
     if "://" in text or not text:
         return text
     return f"{_SCHEMES[kind]}://{'0.0.0.0:' if text.isdigit() else ''}{text}"
 
 
 def _kind_of_url(name: str) -> str | None:
-    """Return which kind of listener the flat name's URL is for; None: it names no URL."""
+    """Return the kind of listener whose URL has that flat name; None: it is no URL's."""
     found = re.fullmatch(r"listener\.(tcp|ssl|ws|wss)-.+\.url", name)
     return found[1] if found else _URLS.get(name)
 
@@ -164,14 +163,14 @@ def _members(prefix: str, family: Family, node: Items) -> Iterator[_Named]:
 
 @cache
 def _lists(brought: Sections) -> tuple[tuple[re.Pattern[str], Family], ...]:
-    """Return the families that are lists here, by a pattern of their prefix."""
+    """Return the families that are lists in the nested form, by a pattern of their prefix."""
     found = all_families(Config, brought)
     return tuple((re.compile(at.pattern), group) for at, group in found if group.is_list)
 
 
 @cache
 def _lines(brought: Sections) -> re.Pattern[str]:
-    """Match the flat names whose value is one line of JSON: a section here."""
+    """Match the flat names whose value is a line of JSON, or a section in the nested form."""
     keys = all_keys(Config, brought)
     return re.compile(
         "|".join(at.pattern for at, key in keys if isinstance(key.kind, Line))
@@ -222,7 +221,7 @@ def _sources(node: Items) -> Iterator[_Named]:
             yield from _users(users, "authorization.sources.users")
         elif isinstance(kind, Scalar) and kind.text == "http":
             yield _say("auth.http.enable", "true", item.where, "authorization.sources")
-        else:  # who may come in must not be ignored
+        else:  # a source of users must not be ignored: it becomes an unknown key
             yield _say("authorization.sources", json.dumps(_plain(item)), item.where)
 
 
@@ -253,7 +252,7 @@ def _joined(node: Scalar | Items) -> str:
 
 
 def _text_of(item: Node) -> str:
-    """Return one item of a list of texts; a forwarded topic may be a section."""
+    """Return the text of an item of a list; a topic to forward may be a section."""
     if isinstance(item, Section) and isinstance(item.parts.get("local_topic"), Scalar):
         item = item.parts["local_topic"]
     return item.text if isinstance(item, Scalar) else json.dumps(_plain(item))
@@ -314,7 +313,7 @@ def _named_of(section: Section) -> dict[str, Section]:
 
 
 def _is_only_named(section: Section) -> bool:
-    """Return whether it has listeners with names, and says nothing of one without."""
+    """Return whether every listener in the section has a name."""
     return bool(section.parts) and set(section.parts) == set(_named_of(section))
 
 
@@ -335,7 +334,7 @@ def _http_auth_is_off(section: Section) -> bool:
 
 
 def _switched_on(root: Section) -> Iterator[_Named]:
-    """Yield what the sections that are there switch on."""
+    """Yield the keys that are on, or off, because a section exists."""
     for kind, node in _kinds(root):
         if kind == "ssl" and not _is_only_named(node):
             on = "false" if _has_switch_off(node) else "true"
@@ -354,7 +353,7 @@ def _switched_on(root: Section) -> Iterator[_Named]:
 
 
 def _left_out(root: Section) -> Iterator[_Named]:
-    """Yield that what ``listeners`` does not name does not listen."""
+    """Yield an empty URL for listeners that the section ``listeners`` leaves out."""
     listeners = root.parts.get("listeners")
     if not isinstance(listeners, Section):
         return
@@ -366,7 +365,7 @@ def _left_out(root: Section) -> Iterator[_Named]:
 
 
 def _off(root: Section) -> Iterator[_Named]:
-    """Yield what ``listeners.NAME.enable = false`` takes away, whatever else is said."""
+    """Yield what removes the listeners with ``enable = false``, whatever else is said."""
     names = {kind: name for name, kind in _URLS.items() if kind != "ssl"}
     for kind, node in _kinds(root):
         if kind in names and _has_switch_off(node):
@@ -377,7 +376,7 @@ def _off(root: Section) -> Iterator[_Named]:
 
 
 def entries_of(root: Section, brought: Sections = ()) -> dict[str, Entry]:
-    """Return what a tree says, by flat names."""
+    """Return the entries of a tree, by flat names."""
     modernise(root)
     said = sorted(_leaves(root, brought), key=lambda named: named.order)
     by_name: dict[str, Entry] = {}

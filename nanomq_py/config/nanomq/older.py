@@ -1,4 +1,4 @@
-"""Names of NanoMQ, of whatever version, made those of the keys; and what means nothing here.
+"""Turns flat names of older versions of NanoMQ into those of keys; and names without meaning.
 
 Source  etc/nanomq.conf of NanoMQ 0.3 to 0.24
 """
@@ -16,9 +16,9 @@ from nanomq_py.config.keys.bridges import Bridge
 from nanomq_py.config.nanomq import missing
 from nanomq_py.config.nanomq.missing import OFF, ON, belongs_to_missing, is_on
 
-# The bridge of NanoMQ 0.5, which had one only and no name for it.
+# The name of the bridge of NanoMQ 0.5, which had only one, without a name.
 _ONLY_BRIDGE = "main"
-# A flat name -> what it is called now; the first that matches counts.
+# A flat name -> its name today. The first match counts.
 _RENAMED = [
     (re.compile(pattern), name)
     for pattern, name in [
@@ -37,7 +37,7 @@ _RENAMED = [
         ),
     ]
 ]
-# Names that mean nothing here, and nothing that a client could notice.
+# Names that mean nothing here; no client can notice that.
 _MEANINGLESS = re.compile(
     r"max_inflight_window|max_awaiting_rel|await_rel_timeout|log_dropped_messages"
     r"|(?:hook|cmd|exchange)_ipc_url|enable_ipc_internal"
@@ -45,7 +45,7 @@ _MEANINGLESS = re.compile(
     r"|(?:auth|authorization)\.cache\..+|enable_acl_cache|acl_cache_\w+"
     r"|auth\.http\.(?:auth|super|acl)_req\.(?:tls|ssl)\..+"
 )
-# What is off -> the names that do not count then.
+# A switch -> the names that do not count where it is off.
 _SWITCHED_OFF = {
     "acl_enable": re.compile(r"acl\.rule\..+|acl_nomatch"),
     "auth_enable": re.compile(r"auth\.\d+\..+|allow_anonymous"),
@@ -53,7 +53,7 @@ _SWITCHED_OFF = {
 
 
 def name_of(name: str) -> str:
-    """Return what a flat name is called now.
+    """Return today's name of a flat name.
 
     >>> name_of("tls.keypass"), name_of("msq_len")
     ('tls.key_password', 'msq_len')
@@ -65,17 +65,17 @@ def name_of(name: str) -> str:
 
 
 def is_known(name: str) -> bool:
-    """Return whether it is a name of NanoMQ's that is ignored when it is no key."""
+    """Return whether NanoMQ has the name. Where it is no key it is ignored."""
     return _MEANINGLESS.fullmatch(name) is not None or belongs_to_missing(name)
 
 
 def is_any_switch(name: str) -> bool:
-    """Return whether its value has been looked at, though it is no key."""
+    """Return whether the name is a switch: its value is read, though it is no key."""
     return name in _SWITCHED_OFF or missing.is_feature_switch(name)
 
 
 def renamed(given: Mapping[str, Entry], faults: Faults, *, once: bool) -> dict[str, Entry]:
-    """Return the entries under the names of today.
+    """Return the entries by today's names.
 
     once  two names for one key are a fault; otherwise the later one counts
     """
@@ -96,7 +96,7 @@ def renamed(given: Mapping[str, Entry], faults: Faults, *, once: bool) -> dict[s
 
 
 def in_force(entries: Mapping[str, Entry], faults: Faults) -> dict[str, Entry]:
-    """Return the entries without those that a switch of NanoMQ's takes out of force."""
+    """Return the entries without those that a switch of NanoMQ turns off."""
     left = dict(entries)
     for switch, pattern in _SWITCHED_OFF.items():
         entry = left.get(switch)

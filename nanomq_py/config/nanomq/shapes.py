@@ -1,4 +1,4 @@
-"""Where things are in a tree of the nested form, and older shapes of it made those of today."""
+"""Finds nodes in a tree of the nested form, and turns older shapes of it into today's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nanomq_py.config.forms.nested import Items, Node, Scalar, Section
 
 
 def find(root: Section, dotted: str) -> Node | None:
-    """Return what the path stands for; None: nothing."""
+    """Return the node at a path; None: there is none."""
     node: Node | None = root
     for name in dotted.split("."):
         node = node.parts.get(name) if isinstance(node, Section) else None
@@ -25,7 +25,7 @@ def starred(root: Section, pattern: str) -> Iterator[tuple[str, Section]]:
 
 
 def _name_nodes(root: Section, above: Section, kind: str, nodes: Items) -> None:
-    """Make ``bridges.KIND.nodes = [{name = a, ...}]`` what is ``bridges.KIND.a`` now."""
+    """Turn ``bridges.KIND.nodes = [{name = a, ...}]`` into ``bridges.KIND.a``."""
     del above.parts["nodes"]
     for number, node in enumerate(nodes.items, start=1):
         parts = dict(node.parts) if isinstance(node, Section) else {}

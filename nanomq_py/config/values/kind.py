@@ -9,15 +9,15 @@ T = TypeVar("T")
 
 
 class BadValue(ValueError):
-    """A text that is not a value of its kind; its own text, if any, says what was expected."""
+    """The text is not a value of its kind. The message, if any, says what was expected."""
 
     def expected(self, usually: str) -> str:
-        """Return what was expected, where a kind says no more than ``usually``."""
+        """Return what was expected: the message, or else what the kind says, ``usually``."""
         return str(self) or usually
 
 
 class UserInUrl(BadValue):
-    """A URL that says who, and with which password: not to be shown."""
+    """The URL holds a user name, and perhaps a password: its text must not be shown."""
 
 
 class Kind(Protocol[T]):
@@ -25,11 +25,11 @@ class Kind(Protocol[T]):
 
     @property
     def expected(self) -> str:
-        """What a value looks like, to complete ``expected ...``."""
+        """What a value looks like; it completes the words ``expected ...``."""
 
     @property
     def json(self) -> type:
-        """Which type of a JSON value stands for one, as ``orjson`` reads it."""
+        """The type of the JSON that stands for a value, as ``orjson`` reads it."""
 
     def parse(self, text: str) -> T:
         """Return the value. Raises BadValue."""
@@ -58,7 +58,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Optional(Generic[T]):
-    """Another kind, or nothing: an empty text, ``null`` or ``NULL`` is None."""
+    """A value of another kind, or None: an empty text, ``null`` or ``NULL``."""
 
     kind: Kind[T]
 

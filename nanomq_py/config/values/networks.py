@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from nanomq_py.config.values.kind import BadValue, Listed, Verbatim
 
-_MAPPED_BITS = 96  # of an IPv6 address, before the IPv4 address that is mapped into it
+_MAPPED_BITS = 96  # of an IPv6 address, in front of an IPv4 address that is mapped into it
 
 
 def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    """Return the network, or a single address as one.
+    """Return the network that a text names; an address is a network of one.
 
-    IPv4 that is mapped into IPv6 becomes IPv4, as clients with such an address are.
+    A network of IPv4 that is mapped into IPv6 becomes IPv4, as the addresses of clients do.
 
     Raises   BadValue
 
@@ -39,7 +39,7 @@ def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 @dataclass(frozen=True)
 class Networks(Listed):
-    """Networks and single addresses with commas between; read to networks.
+    """Networks and addresses, with commas between. An address becomes a network of one.
 
     >>> Networks().parse("10.0.0.5, 2001:db8::/32")
     ('10.0.0.5/32', '2001:db8::/32')

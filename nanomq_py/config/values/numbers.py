@@ -10,7 +10,7 @@ from nanomq_py.config.values.kind import BadValue
 
 U32 = (1 << 32) - 1
 
-# What else a number of that unit may be written in, and how many of the unit that is.
+# The unit of a key -> the units that a text may name, and how many of the key's unit each is.
 _SCALES = {
     "s": {"s": 1, "m": 60, "h": 3600, "d": 86400},
     "ms": {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000},
@@ -20,7 +20,7 @@ _SCALES = {
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole number between two bounds, both allowed. One with a unit may name another.
+    """A whole number from ``low`` to ``high``. A text may name another unit than the key's.
 
     >>> Whole(0, 100, "s").parse("1m"), Whole(1, 10240, "KiB").parse("2MB")
     (60, 2048)
@@ -52,7 +52,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Thousandths:
-    """A factor in thousandths; with a decimal point it is the factor itself.
+    """A factor in thousandths. A text with a decimal point is the factor itself.
 
     >>> Thousandths(0, 9000).parse("1250"), Thousandths(0, 9000).parse("1.25")
     (1250, 1250)

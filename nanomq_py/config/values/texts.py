@@ -8,9 +8,9 @@ from nanomq_py.config.values.kind import BadValue, Listed, Verbatim
 
 
 def shown(text: str) -> str:
-    r"""Return the text with what a terminal or a reader would obey written out.
+    r"""Return the text with the characters escaped that could deceive a reader.
 
-    Control characters, line ends, marks that turn the direction of writing.
+    These are control characters, line ends, and marks that change the direction of writing.
 
     >>> shown("pump\x1b[2J\u202e")
     'pump\\x1b[2J\\u202e'
@@ -23,7 +23,7 @@ def shown(text: str) -> str:
 
 
 def is_text(text: str) -> bool:
-    """Return whether it is UTF-8 of 65,535 bytes at most, without control characters."""
+    """Return whether the text has no control characters, and 65,535 bytes of UTF-8 at most."""
     if any(ord(c) < 32 or ord(c) == 127 for c in text):
         return False
     try:
@@ -40,7 +40,7 @@ class Text(Verbatim):
     'a text that is not empty, without control characters'
     """
 
-    empty: bool = True  # whether it may be
+    empty: bool = True  # whether an empty text is a value
 
     @property
     def expected(self) -> str:

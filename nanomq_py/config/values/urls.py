@@ -30,7 +30,7 @@ def ipc_path(url: str) -> str:
     return url.partition("://")[2]
 
 
-# Schemes of other versions of NanoMQ -> ours, where ours is one of those allowed.
+# A scheme that another version of NanoMQ writes -> ours, if that is allowed.
 _SCHEMES = {
     "tcp": "nmq-tcp",
     "broker+tcp": "nmq-tcp",
@@ -45,14 +45,15 @@ _SCHEMES = {
     "ipc": "nmq-ipc",
 }
 
-_HAVE_PORTS = ("http", "https")  # when the URL names none
+_HAVE_PORTS = ("http", "https")  # have a port also where the URL names none
 
 
 @dataclass(frozen=True)
 class Url(Verbatim):
     """A URL of one of a few schemes, with a host and a port (a path for IPC).
 
-    It holds no user name and password: URLs are shown, and keys of their own are not.
+    A URL with a user name or a password is refused, because URLs are shown. A password has a
+    key of its own, which is not shown.
 
     >>> Url(("nmq-tcp",)).parse("broker+tcp://0.0.0.0:1883")
     'nmq-tcp://0.0.0.0:1883'
@@ -71,7 +72,7 @@ class Url(Verbatim):
         try:
             url = self._parse(text)
         except BadValue:
-            # Whatever is wrong with it, what is before an @ may be a password.
+            # The text before an @ may be a password, whatever else is wrong.
             if "@" in text and not text.partition("://")[0].endswith("ipc"):
                 raise UserInUrl from None
             raise
@@ -92,7 +93,7 @@ class Url(Verbatim):
         if parts.scheme not in self.schemes or " " in text or not text.isprintable():
             raise BadValue
         if parts.scheme.endswith("ipc"):
-            # As many bytes as a Unix socket's address has room for.
+            # The address of a Unix socket has room for 107 bytes.
             if not 0 < len(ipc_path(text).encode()) <= 107:
                 raise BadValue
             return text
