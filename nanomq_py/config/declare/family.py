@@ -69,7 +69,6 @@ class Index:
 
 
 NUMBER = Index("N", is_numbered=True)
-
 NAME = Index("NAME", "[A-Za-z0-9_-]{1,64}", "name")
 
 

@@ -48,7 +48,6 @@ RULE_LINE = Key(
 )
 
 _PERMITS = ("allow", "deny")
-
 _ACTIONS = ("publish", "subscribe", "pubsub")
 
 

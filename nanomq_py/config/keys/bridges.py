@@ -33,14 +33,14 @@ class Bridge(Checked):
     )
     proto_ver: int = planned("proto_ver", Whole(3, 5), 4, "Protocol level: 3, 4 or 5.")
     clientid: str | None = planned(
-        "clientid", Optional(Text()), None, "Client identifier there."
+        "clientid", Optional(Text()), None, "Client identifier at the other broker."
     )
-    clean_start: bool = planned(
-        "clean_start", Flag(), True, "Begin without the old session."
+    clean_start: bool = planned("clean_start", Flag(), True, "Begin with a new session.")
+    username: str | None = planned(
+        "username", Optional(Text()), None, "User name at the other broker."
     )
-    username: str | None = planned("username", Optional(Text()), None, "User name there.")
     password: str | None = planned(
-        "password", Optional(Text()), None, "Password there.", secret=True
+        "password", Optional(Text()), None, "Password at the other broker.", secret=True
     )
     keepalive: int = planned("keepalive", Whole(0, 65535, "s"), 60, "Keep alive.")
     parallel: int = planned("parallel", Whole(1, 255), 2, "Messages handled at once.")

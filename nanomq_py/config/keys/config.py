@@ -51,7 +51,7 @@ class Config(Mqtt5, Limits, General):  # the keys of the last come first
         "max_outgoing_size",
         Size(1024, 1 << 30),
         1 << 20,
-        "Own key: bytes waiting for one client before those who publish to it wait.",
+        "Own key: bytes that may wait for one client before its publishers have to wait.",
         heading="Slow clients and old sessions",
         core="outbox_max_bytes",
     )

@@ -29,7 +29,9 @@ _HEADER = Index("NAME", "[A-Za-z0-9-]{1,64}", "name")
 
 @dataclass(frozen=True, kw_only=True)
 class HttpAuthRequest(Checked):
-    url: str | None = planned("url", Optional(Url(("http", "https"))), None, "Whom to ask.")
+    url: str | None = planned(
+        "url", Optional(Url(("http", "https"))), None, "The server to ask."
+    )
     method: str = planned("method", Choice(("get", "post")), "post", "How to ask.")
     params: tuple[str, ...] = planned(
         "params", List(), (), "Name=value pairs to send.", secret=True
@@ -74,7 +76,7 @@ _EVENT = Index("EVENT.N", r"[a-z]{1,20}\.[a-z]{1,20}", "event", is_numbered=True
 _HOOK = Key(
     name="",
     kind=Line(_HookJson, '{"action":"on_client_connect"}'),
-    help="What is told of: an action, and a topic filter.",
+    help="An event that is told: its action, and a topic filter.",
     applies=Applies.NEVER,
 )
 
@@ -83,7 +85,7 @@ _HOOK = Key(
 class WebHook(Checked):
     enable: bool = planned("enable", Flag(), False, "Tell an HTTP server what happens.")
     url: str | None = planned(
-        "url", Optional(Url(("http", "https"))), None, "Whom to tell."
+        "url", Optional(Url(("http", "https"))), None, "The server to tell."
     )
     encoding: str = planned(
         "body.encoding_of_payload_field",

@@ -11,8 +11,7 @@ from nanomq_py.config.values.numbers import U32, Whole
 from nanomq_py.config.values.texts import Text
 from nanomq_py.config.values.words import Choice, Flag
 
-ISSUER_BY_KEYFILE = "%f"
-
+ISSUER_BY_KEYFILE = "%f"  # that of jwt.public.keyfile
 DEFAULT_HTTP_PASSWORD = "public"  # noqa: S105 - the documented default, warned about at start
 
 
@@ -33,15 +32,15 @@ class HttpServer(Checked):
         "max_connections",
         Whole(0, 65535),
         64,
-        "Own key: most connections to the API at once; 0: no bound. One that asks for nothing"
-        " makes room for a new one, or that one waits.",
+        "Own key: most connections to the API at once; 0: no bound. For one more, a connection"
+        " without a request is closed; if there is none, the new one waits.",
     )
     max_connections_per_address: int = key(
         "max_connections_per_address",
         Whole(0, 65535),
         32,
-        "Own key: most connections to the API at once from one address; 0: no bound. One that"
-        " asks for nothing makes room here too.",
+        "Own key: most connections to the API at once from one address; 0: no bound. Here too a"
+        " connection without a request is closed for one more.",
     )
     username: str = key("username", Text(empty=False), "admin", "Who may call the API.")
     password: str = key(
@@ -119,14 +118,14 @@ class HttpServer(Checked):
         "jwt.iss",
         Text(),
         ISSUER_BY_KEYFILE,
-        "Own key: who must have issued a token (`iss`). %f: as in NanoMQ, an RS256 token that"
-        " names one must name the file name of the public key. Empty: anybody.",
+        "Own key: the issuer (`iss`) that a token must name. %f, as in NanoMQ: an RS256 token"
+        " that names an issuer must name the file name of the public key. Empty: any issuer.",
     )
     jwt_audience: str | None = key(
         "jwt.aud",
         Optional(Text()),
         None,
-        "Own key: whom a token must be meant for (`aud`). Default: anybody.",
+        "Own key: the audience (`aud`) that a token must name. Default: any.",
     )
     jwt_max_life_s: int = key(
         "jwt.max_life",

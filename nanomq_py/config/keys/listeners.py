@@ -29,7 +29,10 @@ class Tls(Checked):
     )
     certfile: str | None = key("certfile", Optional(Text()), None, "PEM file of the chain.")
     cacertfile: str | None = key(
-        "cacertfile", Optional(Text()), None, "PEM file of the CAs that clients must have."
+        "cacertfile",
+        Optional(Text()),
+        None,
+        "PEM file of the CAs of clients' certificates.",
     )
     verify_peer: bool = key("verify_peer", Flag(), False, "Check clients' certificates.")
     fail_if_no_peer_cert: bool = key(
@@ -50,14 +53,13 @@ class Tls(Checked):
     )
 
 
-# Listeners that are declared by another key than their own url.
+# Listeners whose URL is another key than listener.NAME.url.
 _BUILT_IN = {
     "tcp": "url",
     "tls": "tls.url",
     "ws": "websocket.url",
     "wss": "websocket.tls_url",
 }
-
 URL_ELSEWHERE = {
     name: f"{key} to say where the listener {name} listens"
     for name, key in _BUILT_IN.items()
@@ -100,8 +102,7 @@ class Listener(Checked):
         "cn_as_username",
         Flag(),
         False,
-        "Take the Common Name of a verified certificate as user name; no password is asked"
-        " then.",
+        "Take the Common Name of a verified certificate as user name, and ask for no password.",
     )
     proxy_protocol: bool = key(
         "proxy_protocol",
@@ -166,5 +167,5 @@ class Proxy:
         Networks(),
         (),
         "Own key: addresses and networks that may send PROXY headers, to listeners that expect"
-        " them; who connects there from elsewhere is refused. Empty: anybody may.",
+        " them; a connection from another address is refused. Empty: any address may.",
     )

@@ -85,7 +85,6 @@ class Thousandths:
 
 
 _SIZE = re.compile(r"([0-9]{1,12})\s*(KB|MB|GB|B)?", re.IGNORECASE)
-
 _BYTES = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 
 
@@ -122,7 +121,6 @@ class Size:
 
 
 _DURATION = re.compile(r"([0-9]{1,9})\s*(ms|s|m|h)?")
-
 _MS = {"": 1000, **_SCALES["ms"]}
 
 

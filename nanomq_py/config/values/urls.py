@@ -44,7 +44,6 @@ _SCHEMES = {
     "wss": "nmq-wss",
     "ipc": "nmq-ipc",
 }
-
 _HAVE_PORTS = ("http", "https")  # have a port also where the URL names none
 
 
