@@ -77,7 +77,6 @@ developing: build/setup-test build/test # each step of docs/developing.md, the l
 	DEVELOPING=1 $(PY) -m pytest tests/test_developing.py
 
 fuzz: build/setup-test build/test # each target for FUZZ_S seconds, two at a time
-	$(PY) -m tests.fuzz.conf --seconds $(FUZZ_S)
 	$(PY) -m tests.fuzz.run --seconds $(FUZZ_S)
 
 machine: build/setup-check build/test # ten minutes of clients against a model, each round from a seed of its own

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests import raw
 from tests.vectors.packets import GOOD
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 VERSIONS = {0: 0, 3: 1, 4: 2, 5: 3}  # as codec.c numbers them
 
 
@@ -158,9 +159,15 @@ def broker() -> Iterator[bytes]:
             yield options + commands
 
 
+def conf() -> Iterator[bytes]:
+    yield (ROOT / "etc" / "nanomq.conf").read_bytes()
+    yield b'mqtt {\n max_packet_size = 1KB\n}\nlisteners.tcp { bind = "0.0.0.0:1883" }\n'
+    yield b"auth.1.login=u\nauth.1.password=p\nurl=nmq-tcp://127.0.0.1:1883\n"
+
+
 SEEDS: Mapping[str, Callable[[], Iterator[bytes]]] = {
     made.__name__: made
-    for made in (broker, codec, handover, props, proxy, topic, trees, ws)
+    for made in (broker, codec, conf, handover, props, proxy, topic, trees, ws)
 }
 
 
