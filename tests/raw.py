@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
@@ -216,6 +217,13 @@ class Raw:
                     del self._in[: at + size]
                     return cut(head >> 4, head & 15, body, self.version)
             self._fill()
+
+    def hears_within(self, seconds: float) -> bool:
+        """Return whether something has come, of which nothing is read yet."""
+        if self._in:
+            return True
+        readable, _, _ = select.select([self.sock], [], [], seconds)
+        return bool(readable)
 
     def expect(self, kind: int) -> Packet:
         got = self.read()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
 from tests import raw
+from tests.conftest import Process
 from tests.raw import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, Packet, Raw
 
 versions = pytest.mark.parametrize("version", [3, 4, 5])
@@ -77,6 +80,33 @@ def both(c: Raw, acknowledgement: int, kind: int) -> Packet:
     got = {p.kind: p for p in (c.read(), c.read())}
     assert got.keys() == {acknowledgement, kind}
     return got[kind]
+
+
+@contextmanager
+def clock(process: Process, name: str, seconds: int = 1) -> Iterator[Raw]:
+    """Yield a connection that hears of a will when that many seconds have passed.
+
+    They are seconds of the broker's own clock, so that what it is to do meanwhile is done.
+    """
+    topic = f"{name}/passed"
+    with process.raw(5) as watcher, process.raw(5) as c:
+        watcher.connect(f"{name}_watcher")
+        watcher.subscribe((topic, 0))
+        c.connect(
+            f"{name}_clock",
+            clean=False,
+            properties=expiry(seconds + 60),
+            will=(topic, b"", 0, False),
+            will_properties=u32(0x18, seconds),
+        )
+        c.close()
+        yield watcher
+
+
+def pass_time(process: Process, name: str, seconds: int = 1) -> None:
+    """Return when that many seconds have passed on the broker's clock."""
+    with clock(process, name, seconds) as watcher:
+        watcher.expect(PUBLISH)
 
 
 def closed_with(c: Raw) -> int | None:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests import raw
-from tests.conformance.flows import closed_with, expiry, give, kept, modern, take, versions
+from tests.conformance.flows import (
+    closed_with,
+    expiry,
+    give,
+    kept,
+    modern,
+    pass_time,
+    take,
+    versions,
+)
 from tests.conftest import Process
 from tests.raw import DISCONNECT
 
@@ -94,7 +101,7 @@ def test_session_expiry_at_connect_and_at_disconnect(
         c.send(raw.disconnect(5, 0, b"" if disconnect is None else expiry(disconnect)))
         assert c.read_until_closed() == []
     if connect == 1:
-        time.sleep(1.1)
+        pass_time(broker, name)
     with broker.raw(5) as c:
         assert c.connect(name, clean=False).flags == present
 
@@ -105,7 +112,7 @@ def test_session_ends_after_its_expiry(broker: Process, name: str) -> None:
         c.connect(name, clean=False, properties=expiry(1))
     with broker.raw(5) as c:
         assert c.connect(name, clean=False, properties=expiry(1)).flags == 1
-    time.sleep(1.2)
+    pass_time(broker, name)
     with broker.raw(5) as c:
         assert c.connect(name, clean=False).flags == 0
 
@@ -115,7 +122,7 @@ def test_expiry_does_not_run_while_connected(broker: Process, name: str) -> None
     with broker.raw(5) as c:
         c.connect(name, clean=False, properties=expiry(1))
         c.subscribe((name, 0))
-        time.sleep(1.2)
+        pass_time(broker, name)
         c.publish(name, b"x")
         assert take(c)[1] == b"x"
     with broker.raw(5) as c:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests import raw
-from tests.conformance.flows import both, give, kept, modern, take, u32, versions
+from tests.conformance.flows import both, give, kept, modern, pass_time, take, u32, versions
 from tests.conftest import Process, StartBroker
 from tests.raw import PUBLISH, SUBACK, UNSUBACK
 
@@ -210,7 +208,7 @@ def test_retained_message_expires(broker: Process, name: str) -> None:
         c.publish(name + "/a", b"brief", retain=True, properties=u32(0x02, 1))
         c.publish(name + "/b", b"long", retain=True, properties=u32(0x02, 100))
         c.ping()
-        time.sleep(1.2)
+        pass_time(broker, name)
         c.subscribe((name + "/+", 0))
         got = c.expect(PUBLISH)
         assert got.payload == b"long"
@@ -228,7 +226,7 @@ def test_expiry_is_counted_down_while_a_message_waits(broker: Process, name: str
             sub.subscribe((name, 1))
             sub.leave()
         give(pub, name, b"x", 1, properties=u32(0x02, 100))
-        time.sleep(1.1)
+        pass_time(broker, name)
         with broker.raw(5) as sub:
             sub.connect(name, **kept(5))
             got = sub.expect(PUBLISH)
