@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from cffi import FFI
-from setuptools import Distribution
+from setuptools import Distribution, Extension
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
@@ -199,10 +199,13 @@ def _is_current(target: Path, made_by: str) -> bool:
 
 
 class Incremental(build_ext):
-    """setuptools' build_ext, which compiles what has changed, on all processors."""
+    """setuptools' build_ext, which compiles and links what has changed, on all processors."""
 
     def build_extensions(self) -> None:
         self.compiler.compile = self._compile_changed
+        self.compiler.force = (
+            False  # the linker runs where an object is newer than its module
+        )
         super().build_extensions()
 
     def _compile_changed(
@@ -271,14 +274,27 @@ def build_in_place(options: Options, *, test: bool) -> Path:
     command = Incremental(dist)
     command.build_temp = str(work.relative_to(ROOT))
     command.build_lib = str(work / "lib")
-    command.force = True
+    command.force = True  # setuptools would look at no header
     command.ensure_finalized()
-    command.run()
     built = Path(command.get_ext_fullpath(extension.name))
+    _unlink_if_made_of_others(built, work, extension)
+    command.run()
     target = ROOT / extension.name.replace(".", "/")
     final = target.parent / built.name
-    shutil.copy2(built, final)
+    if not final.exists() or final.stat().st_mtime_ns != built.stat().st_mtime_ns:
+        new = final.with_suffix(".new")
+        shutil.copy2(built, new)
+        new.replace(final)  # a process that runs keeps the file that it has loaded
     return final
+
+
+def _unlink_if_made_of_others(built: Path, work: Path, extension: Extension) -> None:
+    """Have a module linked again that is of other sources: none of its objects is newer."""
+    noted = work / "sources"
+    now = "\n".join([*extension.sources, *extension.extra_link_args])
+    if not noted.exists() or noted.read_text() != now:
+        built.unlink(missing_ok=True)
+        noted.write_text(now)
 
 
 def main() -> None:

@@ -39,6 +39,48 @@ def shells(copy: Path, tmp_path: Path) -> Iterator[Shells]:
     made.end()
 
 
+def build(copy: Path) -> set[str]:
+    """Build in the copy; return the objects and modules that were made."""
+
+    def made() -> dict[Path, int]:
+        files = [
+            f for end in ("*.o", "*.so") for f in copy.rglob(end) if not f.is_symlink()
+        ]
+        return {
+            file: file.stat().st_mtime_ns for file in files if ".venv" not in file.parts
+        }
+
+    before = made()
+    python = copy / ".venv" / "bin" / "python"
+    subprocess.run([python, "build_ext.py", "--test"], cwd=copy, check=True, timeout=600)
+    return {str(f.relative_to(copy)) for f, at in made().items() if before.get(f) != at}
+
+
+MODULES = {"nanomq_py/_core.abi3.so", "tests/_core_test.abi3.so"}
+LINKED = MODULES | {
+    "build/core-plain/lib/nanomq_py/_core.abi3.so",
+    "build/test-plain/lib/tests/_core_test.abi3.so",
+}
+
+
+def objects(source: str) -> set[str]:
+    return {f"build/{module}-plain/csrc/{source}.o" for module in ("core", "test")}
+
+
+@pytest.mark.plain
+@pytest.mark.timeout(900)
+@pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="a copy has no sanitizer")
+def test_build_makes_again_what_has_changed_and_nothing_else(copy: Path) -> None:
+    build(copy)
+    assert build(copy) == set()
+    (copy / "csrc" / "base" / "sha1.c").touch()
+    extra = copy / "csrc" / "base" / "extra.c"
+    extra.write_text("int nmq_extra_x(void);\nint nmq_extra_x(void) { return 1; }\n")
+    assert build(copy) == objects("base/sha1") | objects("base/extra") | LINKED
+    extra.unlink()
+    assert build(copy) == LINKED
+
+
 def put(copy: Path, block: str) -> None:
     """Put each piece of a block where the line before it says."""
     pieces = WHERE.split(block)[1:]
