@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import ssl
+import select
 import time
 from collections.abc import Callable
 
@@ -17,15 +17,20 @@ from tests.raw import Raw
 from tests.transport.test_tls import context, dial, keys
 
 PING = raw.packet(raw.PINGREQ)
-ONE_S = 1.0
+ONE_S = 1.0  # a connection lingers that long at most
+MOST_S = 30.0  # until what has to come has come, on any machine
+TRIES = 3
 
 
-def write_on(c: Raw, for_s: float = 0.3) -> None:
-    """Send without a look at what comes, as a client does that is just publishing."""
-    until = time.monotonic() + for_s
-    while time.monotonic() < until:
-        c.send(PING * 50)
-        time.sleep(0.005)
+def write_on(process: Process, c: Raw) -> None:
+    """Send on when the broker has said something, as a client does that just publishes."""
+    with process.raw(5) as other:
+        other.connect("other", user="u", password=b"p")
+        while not c.hears_within(0.001):
+            c.send(PING * 50)
+        for _ in range(200):
+            c.send(PING * 50)
+            other.ping()  # the broker has had the time to close
 
 
 def reasons(c: Raw) -> list[tuple[int, int]]:
@@ -39,7 +44,7 @@ def test_client_that_writes_on_reads_the_disconnect(start_broker: StartBroker) -
     with process.raw(5) as c:
         c.connect("c")
         c.send(raw.packet(raw.CONNECT, b""))
-        write_on(c)
+        write_on(process, c)
         assert reasons(c)[-1][0] == raw.DISCONNECT
 
 
@@ -52,7 +57,7 @@ def test_client_that_writes_on_reads_the_connack(
     )
     with process.raw(version) as c:
         c.send(raw.connect("c", version))
-        write_on(c)
+        write_on(process, c)
         assert reasons(c) == [(raw.CONNACK, code)]
 
 
@@ -64,7 +69,7 @@ def test_client_that_is_disconnected_while_it_publishes_reads_why(
         c.connect("c")
         c.publish("t", b"x")
         heir.connect("c")
-        write_on(c)
+        write_on(process, c)
         assert reasons(c) == [(raw.DISCONNECT, 0x8E)]
 
 
@@ -82,7 +87,7 @@ def test_browser_that_asks_for_another_path_reads_so(start_broker: StartBroker) 
     )
     with Raw(process.ports["websocket.url"]) as c:
         c.send(b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n")
-        write_on(c)
+        write_on(process, c)
         assert c.sock.recv(100).startswith(b"HTTP/1.1 404 ")
 
 
@@ -93,7 +98,7 @@ def test_websocket_client_that_writes_on_reads_why(start_broker: StartBroker) ->
     with WebSocket(process.ports["websocket.url"], 5) as c:
         c.connect("c")
         c.send(raw.packet(raw.CONNECT, b""))
-        write_on(c)
+        write_on(process, c)
         assert reasons(c)[-1][0] == raw.DISCONNECT
         assert c.closed_with == 1000
 
@@ -105,18 +110,42 @@ def test_tls_client_that_writes_on_reads_why(
     with dial(process, context(certs)) as c:
         c.connect("c")
         c.send(raw.packet(raw.CONNECT, b""))
-        write_on(c)
+        write_on(process, c)
         assert reasons(c)[-1][0] == raw.DISCONNECT
 
 
-def fails_within(act: Callable[[], object], limit_s: float) -> float:
-    """Return after how long the peer was found gone."""
-    begun = time.monotonic()
-    with contextlib.suppress(ConnectionError, ssl.SSLError):
-        while time.monotonic() < begun + limit_s:
+def send_until_closed(c: Raw, part: bytes) -> None:
+    """Return when a write fails."""
+    until = time.monotonic() + MOST_S
+    with contextlib.suppress(ConnectionError):
+        while time.monotonic() < until:
+            c.send(part)
+        pytest.fail("it is not closed")
+
+
+def is_open(process: Process, c: Raw) -> bool:
+    """Return whether the broker still reads from a connection that it has told the end."""
+    closed = select.poll()
+    closed.register(c.sock, 0)  # POLLERR and POLLHUP are told all the same
+    with contextlib.suppress(ConnectionError), process.raw(5) as other:
+        c.send(PING)
+        other.connect("other")  # what a closed socket answers has come
+        return not closed.poll(0)
+    return False
+
+
+def comes_before_an_end(process: Process, act: Callable[[], None]) -> bool:
+    """Return whether it is over while a connection lingers that did so before it began.
+
+    A machine that halts between makes it late: one of some tries has to do.
+    """
+    for _ in range(TRIES):
+        with process.raw(5) as c:
+            is_sent_a_second_connect(process, c)
             act()
-            time.sleep(0.01)
-    return time.monotonic() - begun
+            if is_open(process, c):
+                return True
+    return False
 
 
 def test_client_that_never_stops_is_closed_all_the_same(start_broker: StartBroker) -> None:
@@ -124,15 +153,25 @@ def test_client_that_never_stops_is_closed_all_the_same(start_broker: StartBroke
     with process.raw(5) as c:
         c.connect("c")
         c.send(raw.packet(raw.CONNECT, b""))
-        assert 0.5 * ONE_S < fails_within(lambda: c.send(PING), 5) < 3 * ONE_S
+        send_until_closed(c, PING)
 
 
-def test_stranger_that_sends_much_is_closed_at_once(start_broker: StartBroker) -> None:
+@pytest.mark.parametrize(("size", "at_once"), [(1 << 20, True), (1 << 10, False)])
+def test_stranger_that_sends_much_is_closed_at_once(
+    start_broker: StartBroker, size: int, at_once: bool
+) -> None:
     process = start_broker()
-    with process.raw(5) as c:
-        c.send(raw.connect("c" * 2000, 5))  # refused
-        part = PING * 4000
-        assert fails_within(lambda: c.send(part), 5) < 0.7 * ONE_S
+
+    def is_refused_and_sends_on() -> None:
+        with process.raw(5) as c:
+            c.send(raw.connect("c" * 2000, 5))
+            c.expect(raw.CONNACK)
+            with contextlib.suppress(ConnectionError):
+                c.send(bytes(size))
+            while is_open(process, c):
+                pass
+
+    assert comes_before_an_end(process, is_refused_and_sends_on) == at_once
 
 
 def test_silent_client_is_closed_without_delay(start_broker: StartBroker) -> None:
@@ -143,9 +182,9 @@ def test_silent_client_is_closed_without_delay(start_broker: StartBroker) -> Non
         sub.subscribe(("will", 0))
         c.connect("c", keep_alive=1, will=("will", b"", 0, False))
         assert reasons(c) == [(raw.DISCONNECT, 0x8D)]
-        begun = time.monotonic()
+        # One that lingers outlives these.
+        assert not all(is_open(process, c) for _ in range(TRIES))
         sub.expect(raw.PUBLISH)
-        assert time.monotonic() - begun < 0.5 * ONE_S
 
 
 def test_refused_clients_hold_few_descriptors_and_not_for_long(
@@ -162,22 +201,10 @@ def test_refused_clients_hold_few_descriptors_and_not_for_long(
             c.expect(raw.CONNACK)
         # 256 linger; some of the 144 others are about to be closed.
         assert process.descriptors() <= before + 256 + 40
-        until = time.monotonic() + 5 * ONE_S
+        until = time.monotonic() + MOST_S
         while process.descriptors() > before + 2:
             assert time.monotonic() < until
             time.sleep(0.05)
-
-
-def test_broker_that_stops_does_not_wait_for_a_frozen_client_longer(
-    start_broker: StartBroker,
-) -> None:
-    process = start_broker()
-    with process.raw(5) as c:
-        c.connect("c")
-        begun = time.monotonic()
-        assert process.stop() == 0
-        assert time.monotonic() - begun < 4 * ONE_S
-        assert reasons(c) == [(raw.DISCONNECT, 0x8B)]
 
 
 def is_sent_a_second_connect(process: Process, c: Raw) -> None:
@@ -195,6 +222,10 @@ def is_taken_over(process: Process, c: Raw) -> None:
         assert heir.read_until_closed() == []
 
 
+def does_nothing(process: Process, c: Raw) -> None:
+    c.connect("c")
+
+
 def stops_within(process: Process) -> float:
     """Return how long the broker took to stop."""
     begun = time.monotonic()
@@ -202,8 +233,8 @@ def stops_within(process: Process) -> float:
     return time.monotonic() - begun
 
 
-@pytest.mark.parametrize("why", [is_sent_a_second_connect, is_taken_over])
-def test_broker_that_stops_does_not_wait_for_those_that_linger_already(
+@pytest.mark.parametrize("why", [is_sent_a_second_connect, is_taken_over, does_nothing])
+def test_broker_that_stops_does_not_wait_for_clients_that_do_not_move(
     start_broker: StartBroker, why: Callable[[Process, Raw], None]
 ) -> None:
     """The best of three: a busy machine makes a stop longer, and never shorter."""
@@ -214,4 +245,6 @@ def test_broker_that_stops_does_not_wait_for_those_that_linger_already(
         with process.raw(5) as c:
             why(process, c)
             beside.append(stops_within(process))
+            if why is does_nothing:
+                assert reasons(c) == [(raw.DISCONNECT, 0x8B)]
     assert min(beside) < min(alone) + 0.6 * ONE_S
