@@ -124,6 +124,7 @@ class Trimmer:
     """
 
     def __init__(self) -> None:
+        process.trim_memory()  # of what the imports needed for a while
         self._idle = self._told = self._now()
         self._held = process.held_bytes()
         process.set_other_bytes(self._idle)

@@ -17,10 +17,8 @@ from enum import IntEnum
 from typing import Any, Protocol
 
 import h11
-import uvicorn
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.server import ServerState
+
+from nanomq_py.http.asgi import Config, FlowControl, H11Protocol, ServerState
 
 HEAD_S = 10.0  # for a header, after the connection or the last answer
 BODY_S = 10.0
@@ -69,7 +67,7 @@ class _Flow(FlowControl):
 class Connection(H11Protocol):
     """A connection of one address, which ``network`` counts against."""
 
-    def __init__(self, hub: Hub, config: uvicorn.Config, state: ServerState, network: str):
+    def __init__(self, hub: Hub, config: Config, state: ServerState, network: str):
         self.gone = asyncio.Event()  # the peer has left; requests find it in their scope
         super().__init__(config, state, {"gone": self.gone, "login": self._note_login})
         self.network = network

@@ -8,14 +8,19 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nanomq_py.auth.password import Secret
 from nanomq_py.auth.throttle import Throttle, network_of
 from nanomq_py.config import ConfigError
 from nanomq_py.config.keys.http_server import ISSUER_BY_KEYFILE, HttpServer
 from nanomq_py.http.errors import Login, Throttled, Unauthorized
+from nanomq_py.http.lean import hidden, private
+
+if TYPE_CHECKING:
+    from nanomq_py.http.rs256 import PublicKey
 
 LEAST_SECRET_BYTES = 32  # RFC 7518, 3.2: as long as the hash
 
@@ -92,14 +97,25 @@ def _token_refused(message: str = "", why: Login = Login.WRONG) -> Unauthorized:
     return Unauthorized(why, message, challenge=challenge)
 
 
+@cache
+def _pyjwt() -> Any:
+    """Return PyJWT without cryptography, which takes 8 MiB; RS256 is verified by ``rs256``."""
+    from nanomq_py.http.rs256 import Rs256
+
+    with private("jwt"), hidden("cryptography"):
+        import jwt
+    library: Any = jwt
+    library.algorithms.Algorithm.register(Rs256)
+    library.register_algorithm("RS256", Rs256())
+    return library
+
+
 class JwtGuard:
     """Bearer tokens, ``exp`` required: RS256 with a public key, HS256 with a secret."""
 
-    def __init__(self, keys: Mapping[str, str], rules: TokenRules) -> None:
+    def __init__(self, keys: Mapping[str, str | PublicKey], rules: TokenRules) -> None:
         """Take the key of each algorithm that is allowed."""
-        import jwt  # not before it is needed: it takes memory
-
-        self._jwt: Any = jwt
+        self._jwt = _pyjwt()
         self._rules = rules
         self.keys = keys
 
@@ -163,10 +179,9 @@ def _life_s(claims: Mapping[str, Any]) -> float:
     return int(claims["exp"]) - int(begun)
 
 
-def _public_key(path: str) -> str:
-    """Return the text of an RSA public key. Raises ConfigError."""
-    from jwt import PyJWTError
-    from jwt.algorithms import RSAAlgorithm
+def _public_key(path: str) -> PublicKey:
+    """Return an RSA public key. Raises ConfigError."""
+    from nanomq_py.http.rs256 import PublicKey
 
     key = f"http_server.jwt.public.keyfile={path!r}"
     try:
@@ -174,12 +189,9 @@ def _public_key(path: str) -> str:
     except (OSError, ValueError) as fault:
         raise ConfigError(f"{key}: cannot be read: {fault}") from None
     try:
-        RSAAlgorithm(RSAAlgorithm.SHA256).prepare_key(text)
-    except (PyJWTError, ValueError, TypeError):
-        text = ""
-    if "PUBLIC KEY" not in text:
-        raise ConfigError(f"{key}: expected a PEM file of an RSA public key")
-    return text
+        return PublicKey.of_pem(text)
+    except ValueError:
+        raise ConfigError(f"{key}: expected a PEM file of an RSA public key") from None
 
 
 def make_guard(config: HttpServer) -> Guard:
@@ -189,7 +201,7 @@ def make_guard(config: HttpServer) -> Guard:
     """
     if config.auth_type == "basic":
         return BasicGuard(config.username, config.password)
-    keys = {}
+    keys: dict[str, str | PublicKey] = {}
     if config.jwt_public_keyfile is not None:
         keys["RS256"] = _public_key(config.jwt_public_keyfile)
     if config.jwt_secret is not None:

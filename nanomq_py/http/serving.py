@@ -8,9 +8,9 @@ import socket
 from collections.abc import Iterator
 from typing import cast
 
-import uvicorn
 from starlette.types import ASGIApp
 
+from nanomq_py.http.asgi import Config, Server
 from nanomq_py.http.connection import HEAD_BYTES, Connection, Hub
 from nanomq_py.http.door import Door
 from nanomq_py.http.terms import Terms, cannot_serve
@@ -19,13 +19,13 @@ FAREWELL_S = 1  # for answers under way
 TICKS_A_LOOK = 10  # of uvicorn's ten a second
 
 
-class _Uvicorn(uvicorn.Server):
+class _Uvicorn(Server):
     """uvicorn with our door in place of its servers.
 
     It has no signal handlers of its own: the process has one place for them.
     """
 
-    def __init__(self, config: uvicorn.Config, sock: socket.socket, terms: Terms) -> None:
+    def __init__(self, config: Config, sock: socket.socket, terms: Terms) -> None:
         super().__init__(config)
         tls = None if terms.tls is None else terms.tls.context
         self.door = Door(sock, terms.bounds, tls, self._connection)
@@ -59,9 +59,9 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-def config_of(app: ASGIApp) -> uvicorn.Config:
+def config_of(app: ASGIApp) -> Config:
     """Return uvicorn's configuration, loaded. Raises OSError where no descriptor is left."""
-    config = uvicorn.Config(
+    config = Config(
         app,
         log_config=None,
         access_log=False,

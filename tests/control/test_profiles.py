@@ -1,0 +1,76 @@
+"""What an idle broker takes of memory, by what is switched on."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.request
+from pathlib import Path
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from tests.conftest import Process, StartBroker
+
+pytestmark = [pytest.mark.alone, pytest.mark.plain]
+
+SECRET = "0123456789abcdef" * 2
+
+
+def resident_mib(process: Process) -> float:
+    text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+    return int(re.findall(r"^Rss:\s+(\d+) kB", text, re.M)[0]) / 1024
+
+
+@pytest.fixture
+def start(start_broker: StartBroker, tmp_path: Path) -> StartBroker:
+    """Start a broker as an installed one starts: from the compiled modules."""
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+
+    def again(**given: str) -> Process:
+        assert start_broker(compiled, **given).stop() == 0
+        return start_broker(compiled, **given)
+
+    return again
+
+
+def ask(process: Process, token: str) -> None:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{process.http_port}/api/v1",
+        json.dumps({"req": 2, "seq": 1}).encode(),
+        {"Authorization": f"Bearer {token}"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        assert answer.status == 200
+
+
+def test_core_with_v1_and_basic(start: StartBroker) -> None:
+    process = start()
+    assert process.api(req=2).status == 200
+    assert resident_mib(process) < 36
+    without = start(http_server__enable="false")
+    assert resident_mib(process) - resident_mib(without) < 5.5
+
+
+def test_jwt(start: StartBroker, tmp_path: Path) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    path = tmp_path / "public.pem"
+    path.write_bytes(
+        key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    process = start(
+        http_server__auth_type="jwt",
+        http_server__jwt__secret=SECRET,
+        http_server__jwt__public__keyfile=str(path),
+    )
+    claims = {"exp": time.time() + 60}
+    ask(process, jwt.encode(claims, SECRET, "HS256"))
+    ask(process, jwt.encode(claims, key, "RS256"))
+    basic = start()
+    assert basic.api(req=2).status == 200
+    assert resident_mib(process) - resident_mib(basic) < 2
