@@ -44,7 +44,13 @@ START_S = 30  # sanitizer builds are slow to load
 
 
 # Where files run side by side, the long ones begin.
-LONG = ["test_developing.py", "test_commands.py", "test_http_attack.py", "test_connect.py"]
+LONG = [
+    "test_developing.py",
+    "test_commands.py",
+    "test_http_attack.py",
+    "test_websocket.py",
+]
+LONG += ["test_connack.py", "test_connect.py"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -49,7 +49,7 @@ async def test_what_serving_needs_is_loaded_before_anything_changes(
 
     config = Config(http_server=HttpServer(port=0))
     made = Http(lambda gate: app)
-    monkeypatch.setattr(serving.uvicorn.Config, "load", fail)
+    monkeypatch.setattr(serving.Config, "load", fail)
     with pytest.raises(ConfigError, match="it cannot serve: Too many open files"):
         await made.prepare(config)
 

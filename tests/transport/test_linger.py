@@ -19,7 +19,7 @@ from tests.transport.test_tls import context, dial, keys
 PING = raw.packet(raw.PINGREQ)
 ONE_S = 1.0  # a connection lingers that long at most
 MOST_S = 30.0  # until what has to come has come, on any machine
-TRIES = 3
+TRIES = 5
 
 
 def write_on(process: Process, c: Raw) -> None:
@@ -135,7 +135,7 @@ def is_open(process: Process, c: Raw) -> bool:
 
 
 def comes_before_an_end(process: Process, act: Callable[[], None]) -> bool:
-    """Return whether it is over while a connection lingers that did so before it began.
+    """Return whether it is over well before the end of a connection that lingers already.
 
     A machine that halts between makes it late: one of some tries has to do.
     """
@@ -143,7 +143,8 @@ def comes_before_an_end(process: Process, act: Callable[[], None]) -> bool:
         with process.raw(5) as c:
             is_sent_a_second_connect(process, c)
             act()
-            if is_open(process, c):
+            # Longer than the clock of the broker is off.
+            if all(is_open(process, c) for _ in range(100)):
                 return True
     return False
 
@@ -156,22 +157,34 @@ def test_client_that_never_stops_is_closed_all_the_same(start_broker: StartBroke
         send_until_closed(c, PING)
 
 
-@pytest.mark.parametrize(("size", "at_once"), [(1 << 20, True), (1 << 10, False)])
-def test_stranger_that_sends_much_is_closed_at_once(
-    start_broker: StartBroker, size: int, at_once: bool
-) -> None:
+def is_refused_and_sends_on(c: Raw, size: int) -> None:
+    c.send(raw.connect("c" * 2000, 5))
+    c.expect(raw.CONNACK)
+    with contextlib.suppress(ConnectionError):
+        c.send(bytes(size))
+
+
+def test_stranger_that_sends_much_is_closed_at_once(start_broker: StartBroker) -> None:
     process = start_broker()
 
-    def is_refused_and_sends_on() -> None:
+    def is_closed() -> None:
         with process.raw(5) as c:
-            c.send(raw.connect("c" * 2000, 5))
-            c.expect(raw.CONNACK)
-            with contextlib.suppress(ConnectionError):
-                c.send(bytes(size))
+            is_refused_and_sends_on(c, 1 << 20)
             while is_open(process, c):
                 pass
 
-    assert comes_before_an_end(process, is_refused_and_sends_on) == at_once
+    assert comes_before_an_end(process, is_closed)
+
+
+def test_stranger_that_sends_little_is_not(start_broker: StartBroker) -> None:
+    process = start_broker()
+
+    def lingers() -> bool:
+        with process.raw(5) as c:
+            is_refused_and_sends_on(c, 1 << 10)
+            return all(is_open(process, c) for _ in range(100))
+
+    assert any(lingers() for _ in range(TRIES))
 
 
 def test_silent_client_is_closed_without_delay(start_broker: StartBroker) -> None:
