@@ -46,6 +46,7 @@ HEADERS = [
         "route/acl_rules.h",
         "route/event_record.h",
         "route/kick.h",
+        "route/publication.h",
         "route/snapshot.h",
         "serve/question.h",
         "nmq.h",

@@ -8,15 +8,15 @@
 #include "io/acceptor_socket.h"
 #include "io/acceptor_tls.h"
 #include "mqtt/reason.h"
-#include "mqtt/varint.h"
 #include "net/close_all.h"
 #include "net/listeners.h"
 #include "net/memory.h"
 #include "net/timers.h"
+#include "route/assign.h"
 #include "route/event.h"
-#include "route/fanout.h"
 #include "route/handover_restore.h"
 #include "route/handover_save.h"
+#include "route/publish_own.h"
 #include "route/revoke.h"
 #include "route/snapshot.h"
 #include "route/tap.h"
@@ -265,33 +265,29 @@ slice(const char *at, size_t len)
 }
 
 int
-nmq_broker_publish(nmq_broker *broker, const char *topic_name, size_t topic_len,
-                   const char *payload, size_t payload_len, uint8_t qos, bool retain)
+nmq_broker_publish(nmq_broker *broker, const nmq_publication *publication)
 {
-    nmq_message_parts parts = {
-        .topic_name = slice(topic_name, topic_len),
-        .payload = slice(payload, payload_len),
-        .qos = qos,
-        .retain = retain,
-    };
+    int taken = nmq_publish_own(&broker->router, publication);
 
-    if (!nmq_utf8_check(parts.topic_name) || !nmq_topic_check(parts.topic_name)) {
-        return NMQ_ETOPIC;
-    }
-    if (qos > 2) {
-        return NMQ_EINVAL;
-    }
-    if (payload_len > NMQ_VARINT_MAX - 2 - topic_len) {
-        return NMQ_ETOOBIG;
-    }
-    nmq_message *message = nmq_message_new(&parts);
-    if (message == NULL) {
-        return NMQ_ENOMEM;
-    }
-    unsigned taken = nmq_fanout_publish_message(&broker->router, NULL, message);
-    nmq_message_unref(message);
     nmq_memory_check(&broker->conns);
-    return (int) taken;
+    return taken;
+}
+
+int
+nmq_broker_subscribe(nmq_broker *broker, const char *client_id, size_t client_id_len,
+                     const char *filter, size_t filter_len, uint8_t options,
+                     uint32_t identifier)
+{
+    return nmq_assign_put(&broker->sessions, slice(client_id, client_id_len),
+                          slice(filter, filter_len), options, identifier);
+}
+
+int
+nmq_broker_unsubscribe(nmq_broker *broker, const char *client_id, size_t client_id_len,
+                       const char *filter, size_t filter_len)
+{
+    return nmq_assign_del(&broker->sessions, slice(client_id, client_id_len),
+                          slice(filter, filter_len));
 }
 
 int

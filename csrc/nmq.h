@@ -26,6 +26,7 @@
 #include "route/acl_rules.h"
 #include "route/event_record.h"
 #include "route/kick.h"
+#include "route/publication.h"
 #include "route/snapshot.h"
 #include "serve/question.h"
 
@@ -99,10 +100,26 @@ int nmq_broker_restore(nmq_broker *broker, const char *bytes, size_t len);
 // After nmq_broker_shutdown. Closes what is still open and frees everything. Takes NULL.
 void nmq_broker_free(nmq_broker *broker);
 
-// Routes one Application Message. Returns how many sessions took it, NMQ_ETOPIC, NMQ_EINVAL
-// for a QoS over 2, NMQ_ETOOBIG or NMQ_ENOMEM.
-int nmq_broker_publish(nmq_broker *broker, const char *topic_name, size_t topic_len,
-                       const char *payload, size_t payload_len, uint8_t qos, bool retain);
+// Routes one Application Message. Returns how many sessions took it, NMQ_ETOPIC,
+// NMQ_EMALFORMED for properties that are none or do not travel, NMQ_EINVAL for a QoS over
+// 2, NMQ_ETOOBIG or NMQ_ENOMEM.
+int nmq_broker_publish(nmq_broker *broker, const nmq_publication *publication);
+
+// Subscribes that client, as if it had sent SUBSCRIBE: its rules, bounds and mount point
+// count, and retained messages are sent. options are those of 3.8.3.1; identifier 0: none.
+// Waits while the session is moved or judged: not for an event loop. Returns the QoS that
+// was granted, NMQ_ENOENT for no such client, NMQ_EFILTER, NMQ_ETOPIC for a filter that is
+// too long below the mount point, NMQ_EINVAL for options that no SUBSCRIBE has,
+// NMQ_EACCESS, NMQ_ETOOBIG for one over its bounds, NMQ_ESHORT or NMQ_ENOMEM.
+int nmq_broker_subscribe(nmq_broker *broker, const char *client_id, size_t client_id_len,
+                         const char *filter, size_t filter_len, uint8_t options,
+                         uint32_t identifier);
+
+// Ends a subscription of that client. Waits as nmq_broker_subscribe. Returns NMQ_OK,
+// NMQ_ENOENT for no such client, NMQ_ECLOSED where it has no such subscription,
+// NMQ_EFILTER, NMQ_ETOPIC or NMQ_ENOMEM.
+int nmq_broker_unsubscribe(nmq_broker *broker, const char *client_id, size_t client_id_len,
+                           const char *filter, size_t filter_len);
 
 // Closes the client's connection with that Reason Code. Returns NMQ_OK, or NMQ_ENOENT when
 // it is not connected.

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 
+from nanomq_py import commands
 from nanomq_py.auth.enhanced import Method
 from nanomq_py.config import Config
 from nanomq_py.core import binding
@@ -199,19 +200,83 @@ class Broker:
         await self.stop()
 
     def publish(
-        self, topic_name: str, payload: bytes | str, *, qos: int = 0, retain: bool = False
+        self,
+        topic_name: str,
+        payload: bytes | str,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        message_expiry_interval: int | None = None,
+        payload_format_indicator: int | None = None,
+        content_type: str | None = None,
+        response_topic: str | None = None,
+        correlation_data: bytes | None = None,
+        user_properties: Iterable[tuple[str, str]] = (),
     ) -> int:
         """Route one message; return how many sessions took it.
 
-        Raises   ValueError for a Topic Name, QoS or payload that MQTT does not allow
+        message_expiry_interval  seconds
+        Raises   ValueError for what MQTT does not allow
         """
-        data = payload.encode() if isinstance(payload, str) else payload
-        if qos not in (0, 1, 2):
-            raise ValueError(f"qos={qos!r}: expected 0, 1 or 2")
-        try:
-            return self._running.core.publish(topic_name, data, qos=qos, retain=retain)
-        except binding.CoreError as fault:
-            raise ValueError(f"{topic_name!r}: {fault}") from None
+        return commands.publish(
+            self._running.core,
+            topic_name,
+            payload,
+            qos=qos,
+            retain=retain,
+            message_expiry_interval=message_expiry_interval,
+            properties=commands.properties_of(
+                payload_format_indicator,
+                content_type,
+                response_topic,
+                correlation_data,
+                user_properties,
+            ),
+        )
+
+    async def subscribe_client(
+        self,
+        client_id: str,
+        *topic_filters: str,
+        qos: int = 0,
+        no_local: bool = False,
+        retain_as_published: bool = False,
+        retain_handling: int = 0,
+        identifier: int = 0,
+    ) -> list[int]:
+        """Subscribe that client, connected or away, as if it had sent SUBSCRIBE.
+
+        Its rules, bounds and mount point count; it is sent retained messages, and no SUBACK.
+        The filters are taken one after the other: those before one that fails stay.
+
+        Returns  the QoS that was granted for each
+        Raises   KeyError for no such client, ValueError for what MQTT does not allow,
+                 PermissionError where an access rule denies it, RuntimeError over a bound
+        """
+        options = commands.subscription_options(
+            qos,
+            no_local=no_local,
+            retain_as_published=retain_as_published,
+            retain_handling=retain_handling,
+        )
+        return await asyncio.to_thread(
+            commands.subscribe,
+            self._running.core,
+            client_id,
+            topic_filters,
+            options,
+            identifier,
+        )
+
+    async def unsubscribe_client(self, client_id: str, *topic_filters: str) -> list[bool]:
+        """Unsubscribe that client, connected or away, as if it had sent UNSUBSCRIBE.
+
+        Returns  for each filter whether there was such a subscription
+        Raises   KeyError for no such client, ValueError for what is no Topic Filter
+        """
+        return await asyncio.to_thread(
+            commands.unsubscribe, self._running.core, client_id, topic_filters
+        )
 
     def subscribe(self, topic_filter: str, *, qos: int = 2) -> Tap:
         """Return a tap: the messages that match from now on, retained ones first.

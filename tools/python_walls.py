@@ -25,6 +25,7 @@ PYTHON_ROOMS = [
     "auth",
     "metrics",
     "taps",
+    "commands",
     "running",
     "broker",
     "run",

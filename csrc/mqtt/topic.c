@@ -135,6 +135,34 @@ nmq_filter_has_wildcard(nmq_bytes topic_filter)
             memchr(topic_filter.at, '#', topic_filter.len) != NULL);
 }
 
+int
+nmq_topic_mount(nmq_bytes mount, nmq_bytes text, size_t head, nmq_buf *out)
+{
+    if (text.len + mount.len > NMQ_TOPIC_MAX_BYTES) {
+        return NMQ_ETOPIC;
+    }
+    return nmq_buf_put(out, (nmq_bytes){text.at, head}) == NMQ_OK &&
+                   nmq_buf_put(out, mount) == NMQ_OK &&
+                   nmq_buf_put(out, (nmq_bytes){text.at + head, text.len - head}) == NMQ_OK
+               ? NMQ_OK
+               : NMQ_ENOMEM;
+}
+
+// The level count is one more than the separators.
+bool
+nmq_topic_levels_fit(nmq_bytes topic, uint32_t max)
+{
+    for (const uint8_t *at = topic.at; at != NULL && max > 0; max--) {
+        size_t rest = topic.len - (size_t) (at - topic.at);
+        at = rest > 0 ? memchr(at, '/', rest) : NULL;
+        if (at == NULL) {
+            return true;
+        }
+        at++;
+    }
+    return topic.len == 0;
+}
+
 bool
 nmq_topic_unmount(nmq_bytes mount, nmq_bytes *topic)
 {

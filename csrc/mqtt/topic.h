@@ -45,6 +45,13 @@ bool nmq_topic_next_level(nmq_bytes *rest, nmq_bytes *level);
 // "site" too.
 bool nmq_topic_unmount(nmq_bytes mount, nmq_bytes *topic);
 
+// Appends the text to *out, with the mount point, which may be empty, behind its first
+// `head` bytes. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOPIC when it is too long then.
+int nmq_topic_mount(nmq_bytes mount, nmq_bytes text, size_t head, nmq_buf *out);
+
+// Whether the topic or filter has no more levels than that.
+bool nmq_topic_levels_fit(nmq_bytes topic, uint32_t max);
+
 // Whether the level is that wildcard, "+" or "#", and nothing else.
 bool nmq_level_is(nmq_bytes level, char wildcard);
 

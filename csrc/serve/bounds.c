@@ -1,26 +1,15 @@
 #include "serve/bounds.h"
 
-#include <string.h>
-
 #include "base/live.h"
+#include "mqtt/topic.h"
 
 enum { WILL_MAX_BYTES = 1 << 18 }; // of a CONNECT that are its will
 
-// The level count is one more than the separators.
 bool
 nmq_bounds_levels_fit(const nmq_server_conn *conn, nmq_bytes topic)
 {
-    uint32_t left = NMQ_LIVE(conn->net.conns->options->topic_levels_max);
-
-    for (const uint8_t *at = topic.at; at != NULL && left > 0; left--) {
-        size_t rest = topic.len - (size_t) (at - topic.at);
-        at = rest > 0 ? memchr(at, '/', rest) : NULL;
-        if (at == NULL) {
-            return true;
-        }
-        at++;
-    }
-    return topic.len == 0;
+    return nmq_topic_levels_fit(topic,
+                                NMQ_LIVE(conn->net.conns->options->topic_levels_max));
 }
 
 bool

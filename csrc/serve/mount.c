@@ -112,16 +112,11 @@ mounted(nmq_server_conn *conn, nmq_bytes topic, size_t head, nmq_bytes *out)
     }
     nmq_buf *text = &conn->mount->text;
     text->len = 0;
-    if (topic.len + conn->mount->prefix.len > NMQ_TOPIC_MAX_BYTES) {
-        return NMQ_ETOPIC;
+    int rv = nmq_topic_mount(nmq_mount_prefix(conn), topic, head, text);
+    if (rv == NMQ_OK) {
+        *out = (nmq_bytes){text->at, text->len};
     }
-    if (nmq_buf_put(text, (nmq_bytes){topic.at, head}) != NMQ_OK ||
-        nmq_buf_put(text, nmq_mount_prefix(conn)) != NMQ_OK ||
-        nmq_buf_put(text, (nmq_bytes){topic.at + head, topic.len - head}) != NMQ_OK) {
-        return NMQ_ENOMEM;
-    }
-    *out = (nmq_bytes){text->at, text->len};
-    return NMQ_OK;
+    return rv;
 }
 
 int

@@ -33,6 +33,10 @@ Buffer = bytes | bytearray | memoryview | mmap.mmap
 EADDRINUSE = lib.NMQ_EADDRINUSE
 EADDR = lib.NMQ_EADDR
 EACCESS = lib.NMQ_EACCESS
+ECLOSED = lib.NMQ_ECLOSED
+ENOENT = lib.NMQ_ENOENT
+ESHORT = lib.NMQ_ESHORT
+ETOOBIG = lib.NMQ_ETOOBIG
 ECRYPTO = lib.NMQ_ECRYPTO
 
 
@@ -98,14 +102,57 @@ class Core:
         check(lib.nmq_broker_listener_stats(self._broker, number, raw))
         return ListenerStats(raw.open, raw.accepted, raw.refused)
 
-    def publish(self, topic_name: str, payload: bytes, *, qos: int, retain: bool) -> int:
-        """Route one Application Message; return how many sessions took it."""
-        topic = topic_name.encode()
-        return check(
-            lib.nmq_broker_publish(
-                self._broker, topic, len(topic), payload, len(payload), qos, retain
+    def publish(
+        self,
+        topic_name: str,
+        payload: bytes,
+        *,
+        qos: int,
+        retain: bool,
+        expiry_interval_s: int | None = None,
+        properties: bytes = b"",
+    ) -> int:
+        """Route one Application Message; return how many sessions took it.
+
+        properties  as in a packet, their length in front; empty: none
+        """
+        raw = ffi.new("nmq_publication *")
+        kept = [
+            ffi.from_buffer(given) for given in (topic_name.encode(), payload, properties)
+        ]
+        raw.topic_name, raw.topic_len = kept[0], len(kept[0])
+        raw.payload, raw.payload_len = kept[1], len(kept[1])
+        raw.props, raw.props_len = kept[2], len(kept[2])
+        raw.qos, raw.retain = qos, retain
+        if expiry_interval_s is not None:
+            raw.expiry_interval_s, raw.expires = expiry_interval_s, True
+        return check(lib.nmq_broker_publish(self._broker, raw))
+
+    def subscribe(
+        self, client_id: str, topic_filter: str, options: int, identifier: int
+    ) -> int:
+        """Subscribe that client, as if it had; return the QoS that was granted.
+
+        Threads  as :meth:`snapshot`
+        """
+        name, text = client_id.encode(), topic_filter.encode()
+        with self._in_use:
+            return check(
+                lib.nmq_broker_subscribe(
+                    self._broker, name, len(name), text, len(text), options, identifier
+                )
             )
-        )
+
+    def unsubscribe(self, client_id: str, topic_filter: str) -> None:
+        """End a subscription of that client. CoreError ECLOSED: it has none.
+
+        Threads  as :meth:`snapshot`
+        """
+        name, text = client_id.encode(), topic_filter.encode()
+        with self._in_use:
+            check(
+                lib.nmq_broker_unsubscribe(self._broker, name, len(name), text, len(text))
+            )
 
     def kick(self, client_id: str, reason_code: int) -> None:
         """Close the client's connection. Raises CoreError if it has none."""

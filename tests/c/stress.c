@@ -461,6 +461,27 @@ walker(void *arg)
     return NULL;
 }
 
+// A message of the broker's own, at each QoS in turn.
+static void
+own_message(nmq_broker *broker, nmq_bytes topic, nmq_bytes payload, int n, bool retain)
+{
+    static const char props[] = {6, 0x03, 0, 3, 't', 'x', 't'}; // Content Type
+    const nmq_publication own = {
+        .topic_name = (const char *) topic.at,
+        .topic_len = topic.len,
+        .payload = (const char *) payload.at,
+        .payload_len = payload.len,
+        .props = props,
+        .props_len = n % 2 == 0 ? sizeof props : 0,
+        .expiry_interval_s = 100,
+        .expires = n % 5 == 0,
+        .qos = (uint8_t) (n % 3),
+        .retain = retain,
+    };
+
+    assert(nmq_broker_publish(broker, &own) >= 0);
+}
+
 // Retained messages come, change and go.
 static void *
 gardener(void *arg)
@@ -471,8 +492,8 @@ gardener(void *arg)
     for (int n = 0; n < 20 * LEAVES; n++) {
         int len = snprintf(topic, sizeof topic, "m/w/%d/%d", n * 7 % 20, n % LEAVES / 20);
         bool goes = n > LEAVES && n % 3 == 0;
-        assert(nmq_broker_publish(broker, topic, (size_t) len, "leaf", goes ? 0 : 4,
-                                  (uint8_t) (n % 3), true) >= 0);
+        own_message(broker, (nmq_bytes){(const uint8_t *) topic, (size_t) len},
+                    nmq_bytes_of(goes ? "" : "leaf"), n, true);
     }
     return NULL;
 }
@@ -481,12 +502,12 @@ gardener(void *arg)
 static void *
 large(void *arg)
 {
-    static char payload[LARGE];
+    static const uint8_t payload[LARGE];
     nmq_broker *broker = arg;
 
     for (int n = 0; n < 10 * ROUNDS; n++) {
-        assert(nmq_broker_publish(broker, "m/large", 7, payload, sizeof payload,
-                                  (uint8_t) (n % 3), n % 16 == 0) >= 0);
+        own_message(broker, nmq_bytes_of("m/large"), (nmq_bytes){payload, sizeof payload}, n,
+                    n % 16 == 0);
         (void) usleep(200);
     }
     return NULL;
@@ -626,12 +647,14 @@ control(void *arg)
         nmq_snapshot *snapshot = NULL;
         nmq_stats stats;
         assert(nmq_broker_tap_open(broker, "s/#", 3, 2, &tap) == NMQ_OK);
-        assert(nmq_broker_publish(broker, "s/c", 3, "x", 1, (uint8_t) (round % 3), false) >=
-               0);
+        own_message(broker, nmq_bytes_of("s/c"), nmq_bytes_of("x"), round, false);
         nmq_broker_stats(broker, &stats);
         assert(nmq_snapshot_new(broker, &snapshot) == NMQ_OK);
         nmq_snapshot_free(snapshot);
         (void) nmq_broker_kick(broker, "c1", 2, 0x98);
+        (void) nmq_broker_subscribe(broker, "c3", 2, "m/w/#", 5, 1, 0);
+        (void) nmq_broker_subscribe(broker, "c2", 2, "s/#", 3, 2, 7);
+        (void) nmq_broker_unsubscribe(broker, "c2", 2, "s/#", 3);
         nmq_broker_set_acl(broker, round % 2 == 0 ? nmq_acl_new(&rules) : NULL);
         reload(broker, round);
         take_away(broker, round);

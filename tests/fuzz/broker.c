@@ -226,9 +226,21 @@ owner_publishes(void)
 {
     const char *topic = topics[next() % TEXTS];
     uint8_t how = next();
+    const uint8_t block[] = {2, next(), next()}; // properties, mostly none that are good
+    const nmq_publication publication = {
+        .topic_name = topic,
+        .topic_len = strlen(topic),
+        .payload = "x",
+        .payload_len = how & 1,
+        .props = (const char *) block,
+        .props_len = how & 8 ? sizeof block : 0,
+        .expiry_interval_s = how,
+        .expires = how & 16,
+        .qos = how % 3,
+        .retain = how & 64,
+    };
 
-    (void) nmq_broker_publish(broker, topic, strlen(topic), "x", how & 1, how % 3,
-                              how & 64);
+    (void) nmq_broker_publish(broker, &publication);
 }
 
 static void

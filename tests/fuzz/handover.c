@@ -44,6 +44,21 @@ static const nmq_options options = {
 };
 
 static void
+tell(nmq_broker *broker, nmq_bytes topic, const char *payload, uint8_t qos, bool retain)
+{
+    const nmq_publication publication = {
+        .topic_name = (const char *) topic.at,
+        .topic_len = topic.len,
+        .payload = payload,
+        .payload_len = strlen(payload),
+        .qos = qos,
+        .retain = retain,
+    };
+
+    assert(nmq_broker_publish(broker, &publication) >= 0);
+}
+
+static void
 say(const nmq_packet *packet)
 {
     nmq_buf out = {0};
@@ -109,13 +124,12 @@ LLVMFuzzerInitialize(int *argc, char ***argv)
     assert(broker != NULL);
     for (int n = 0; n < RETAINED; n++) {
         const char topic[4] = {'r', '/', (char) ('a' + n % 3), (char) ('a' + n)};
-        assert(nmq_broker_publish(broker, topic, sizeof topic, "kept", 4, 1, true) >= 0);
+        tell(broker, (nmq_bytes){(const uint8_t *) topic, sizeof topic}, "kept", 1, true);
     }
     for (int i = 0; i < 2; i++) {
         come_in(i == 0 ? "first" : "second");
         for (int n = 0; n < 5; n++) { // in flight, then queued
-            assert(nmq_broker_publish(broker, "t", 1, "hello", 5, (uint8_t) (n % 3),
-                                      n == 0) >= 0);
+            tell(broker, nmq_bytes_of("t"), "hello", (uint8_t) (n % 3), n == 0);
         }
         fuzz_drop(FUZZ_PLAIN);
         fuzz_pump();
@@ -180,7 +194,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(broker != NULL);
     int rv = nmq_broker_restore(broker, (const char *) exact, len);
     assert(rv >= 0 || rv == NMQ_EMALFORMED || rv == NMQ_EFILTER || rv == NMQ_EINVAL);
-    (void) nmq_broker_publish(broker, "t", 1, "x", 1, 2, true);
+    tell(broker, nmq_bytes_of("t"), "x", 2, true);
     fuzz_pass_time(100000);
     (void) save(broker, again, sizeof again);
     fuzz_broker_free(broker);
