@@ -2,7 +2,7 @@
 .NOTPARALLEL:
 VENV := .venv
 PY := $(VENV)/bin/python
-SOURCES := build_ext.py tools/declared.py tools/stub.py \
+SOURCES := build_ext.py tools/declared.py tools/declared_events.py tools/stub.py \
     $(shell find csrc -name '*.[ch]' -o -name '*.def')
 C_FILES := $(shell find csrc tests/c -name '*.c')
 C_ALL := $(C_FILES) $(shell find bench tests/fuzz -name '*.c')
@@ -107,4 +107,4 @@ slow-readers: build/setup-test build/test # every pace, size, QoS and transport:
 	$(PY) bench/slow_readers.py
 
 clean:
-	rm -rf build $(VENV) nanomq_py/*.so tests/*.so nanomq_py/_core.pyi nanomq_py/core/declared.py
+	rm -rf build $(VENV) nanomq_py/*.so tests/*.so nanomq_py/_core.pyi nanomq_py/core/declared*.py

@@ -28,6 +28,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT))  # pip runs this file from elsewhere
 
+from tools import declared_events  # noqa: E402
 from tools.declared import for_cffi, for_python, tables  # noqa: E402
 from tools.stub import stub  # noqa: E402
 
@@ -44,7 +45,8 @@ HEADERS = [
         "io/endpoint.h",
         "net/listener_options.h",
         "route/acl_rules.h",
-        "route/event_record.h",
+        "route/note_record.h",
+        "route/feed.h",
         "route/kick.h",
         "route/publication.h",
         "route/snapshot.h",
@@ -91,11 +93,15 @@ TEST_HEADERS = [
             "store/inflight.h",
             "store/outbox.h",
             "store/aliases.h",
+            "store/observer.h",
             "store/session_state.h",
+            "store/session_load.h",
             "store/session.h",
             "store/session_subs.h",
             "store/session_write.h",
             "store/session_acks.h",
+            "route/who.h",
+            "route/feed_record.h",
             "route/acl_entry.h",
             "route/acl.h",
             "io/proxy.h",
@@ -158,6 +164,7 @@ def write_declared() -> None:
     """Write what Python needs of the declarations in C, where it is another than it was."""
     made = {
         PACKAGE / "core" / "declared.py": for_python(tables()),
+        PACKAGE / "core" / "declared_events.py": declared_events.for_python(tables()),
         PACKAGE / "_core.pyi": stub(declarations(HEADERS)),
     }
     for path, text in made.items():

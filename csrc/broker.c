@@ -13,9 +13,9 @@
 #include "net/memory.h"
 #include "net/timers.h"
 #include "route/assign.h"
-#include "route/event.h"
 #include "route/handover_restore.h"
 #include "route/handover_save.h"
+#include "route/note.h"
 #include "route/publish_own.h"
 #include "route/revoke.h"
 #include "route/snapshot.h"
@@ -28,7 +28,7 @@
 struct nmq_broker {
     nmq_options options; // NMQ_LIVE; its texts are NULL
     nmq_counters counters;
-    nmq_events events;
+    nmq_notes notes;
     nmq_log log;
     nmq_clock *clock;
     uint8_t memory; // NMQ_LIVE: enum nmq_memory_level
@@ -83,7 +83,7 @@ make_routing(nmq_broker *b)
     b->router = (nmq_router){
         .retained = &b->retained,
         .rules = &b->rules,
-        .events = &b->events,
+        .notes = &b->notes,
         .log = &b->log,
         .counters = &b->counters,
         .options = &b->options,
@@ -108,8 +108,8 @@ nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broke
     if (b == NULL) {
         return NMQ_ENOMEM;
     }
-    b->log = (nmq_log){nmq_event_log, &b->events, options->log_level};
-    int rv = nmq_events_init(&b->events, &b->counters);
+    b->log = (nmq_log){nmq_note_log, &b->notes, options->log_level};
+    int rv = nmq_notes_init(&b->notes, &b->counters);
     if (rv == NMQ_OK) {
         rv = nmq_clock_new(&b->clock);
     }
@@ -251,7 +251,7 @@ nmq_broker_free(nmq_broker *broker)
     nmq_router_fini(&broker->router);
     nmq_retained_fini(&broker->retained);
     nmq_rules_fini(&broker->rules);
-    nmq_events_fini(&broker->events);
+    nmq_notes_fini(&broker->notes);
     nmq_conns_fini(&broker->conns);
     nmq_server_fini(&broker->server);
     nmq_listeners_fini(&broker->listeners);
@@ -322,13 +322,19 @@ nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom)
     return nmq_revoke_users(&broker->sessions, whom);
 }
 
-// --- taps and events
+// --- taps and notes
 
 int
 nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, uint8_t qos,
-                    uint64_t *number)
+                    uint64_t *number, nmq_feed **feed)
 {
-    return nmq_taps_open(&broker->taps, slice(filter, filter_len), qos, number);
+    return nmq_taps_open(&broker->taps, slice(filter, filter_len), qos, number, feed);
+}
+
+int
+nmq_broker_tap_retained(nmq_broker *broker, uint64_t number, nmq_chunk **out)
+{
+    return nmq_taps_retained(&broker->taps, number, out);
 }
 
 int
@@ -338,27 +344,39 @@ nmq_broker_tap_close(nmq_broker *broker, uint64_t number)
 }
 
 int
-nmq_broker_event_fd(nmq_broker *broker)
+nmq_broker_watch_open(nmq_broker *broker, uint32_t kinds, uint64_t *number, nmq_feed **feed)
 {
-    return nmq_ring_fd(broker->events.ring);
+    return nmq_watch_open(&broker->router.watch, kinds, number, feed);
+}
+
+int
+nmq_broker_watch_close(nmq_broker *broker, uint64_t number)
+{
+    return nmq_watch_close(&broker->router.watch, number);
+}
+
+int
+nmq_broker_note_fd(nmq_broker *broker)
+{
+    return nmq_ring_fd(broker->notes.ring);
 }
 
 size_t
-nmq_broker_events(nmq_broker *broker, nmq_event *events, size_t most)
+nmq_broker_notes(nmq_broker *broker, nmq_note *notes, size_t most)
 {
-    return nmq_ring_take(broker->events.ring, events, most);
+    return nmq_ring_take(broker->notes.ring, notes, most);
 }
 
 void
-nmq_broker_event_done(nmq_event *event)
+nmq_broker_note_done(nmq_note *note)
 {
-    nmq_event_fini(event);
+    nmq_note_fini(note);
 }
 
 void
-nmq_event_auth(const nmq_event *event, nmq_credentials *out)
+nmq_note_auth(const nmq_note *note, nmq_credentials *out)
 {
-    nmq_question_read(event->text, out);
+    nmq_question_read(note->text, out);
 }
 
 // --- snapshots
@@ -366,24 +384,12 @@ nmq_event_auth(const nmq_event *event, nmq_credentials *out)
 void
 nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
 {
-    nmq_router *router = &broker->router;
-    nmq_registry *registry = &broker->sessions.registry;
-
     nmq_metrics_sum(&broker->counters, out);
     out->held_bytes = nmq_held_bytes();
     out->connections_open = NMQ_LIVE(broker->conns.gate.open);
-    out->connected = __atomic_load_n(&registry->counts.connected, __ATOMIC_RELAXED);
-    out->subscribers = __atomic_load_n(&registry->counts.subscribers, __ATOMIC_RELAXED);
-    nmq_lane *lane = nmq_lanes_enter(router->lanes);
-    out->subscriptions = nmq_tree_count(router->tree);
-    out->shared_subscriptions = nmq_tree_shared_count(router->tree);
-    nmq_lanes_leave(lane);
     nmq_message_totals(&out->stored, &out->stored_bytes);
-    (void) pthread_mutex_lock(&registry->lock);
-    out->clients = registry->clients.count;
-    out->clients_max = registry->clients_max;
-    (void) pthread_mutex_unlock(&registry->lock);
-    out->disconnected = out->clients > out->connected ? out->clients - out->connected : 0;
+    nmq_router_stats(&broker->router, out);
+    nmq_registry_stats(&broker->sessions.registry, out);
     out->retained = nmq_retained_count(&broker->retained);
 }
 

@@ -24,8 +24,9 @@
 #include "io/tls.h"
 #include "net/listener_options.h"
 #include "route/acl_rules.h"
-#include "route/event_record.h"
+#include "route/feed.h"
 #include "route/kick.h"
+#include "route/note_record.h"
 #include "route/publication.h"
 #include "route/snapshot.h"
 #include "serve/question.h"
@@ -149,25 +150,40 @@ int nmq_broker_judge(nmq_broker *broker);
 // as long as that takes. Returns how many, or NMQ_ENOMEM with nobody disconnected.
 int nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom);
 
-// --- taps and events
+// --- taps, events and notes
 
-// Copies messages that match the filter to the ring from now on, retained ones first.
-// Returns NMQ_OK, NMQ_EFILTER, NMQ_EINVAL or NMQ_ENOMEM. *number identifies the tap.
+// Copies messages that match the filter to a feed from now on. Returns NMQ_OK, NMQ_EFILTER,
+// NMQ_EINVAL for a QoS over 2, NMQ_ENOMEM or NMQ_EIO. *number identifies the tap; *feed is
+// a reference of the caller's, who takes chunks of nmq_feed_message from it.
 int nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len,
-                        uint8_t qos, uint64_t *number);
+                        uint8_t qos, uint64_t *number, nmq_feed **feed);
 
-// Returns NMQ_OK or NMQ_ENOENT. Records that are on the ring already still come.
+// Takes the next retained messages, which come before all that is in the feed, in *out;
+// NULL: none that far. Cost: a bounded part of a walk. Returns 1 while there may be more,
+// 0, or NMQ_ENOENT.
+int nmq_broker_tap_retained(nmq_broker *broker, uint64_t number, nmq_chunk **out);
+
+// Returns NMQ_OK or NMQ_ENOENT. What is in the feed can still be taken.
 int nmq_broker_tap_close(nmq_broker *broker, uint64_t number);
 
-// Readable while there are events to take. The broker's: do not close it.
-int nmq_broker_event_fd(nmq_broker *broker);
+// Tells of these kinds of event from now on: a bit for each enum nmq_event_kind. *feed is a
+// reference of the caller's, who takes chunks of nmq_feed_event from it. Returns NMQ_OK,
+// NMQ_EINVAL, NMQ_ENOMEM or NMQ_EIO.
+int nmq_broker_watch_open(nmq_broker *broker, uint32_t kinds, uint64_t *number,
+                          nmq_feed **feed);
 
-// Moves up to `most` records to events, the oldest first; returns how many. The caller
-// gives each back with nmq_broker_event_done.
-size_t nmq_broker_events(nmq_broker *broker, nmq_event *events, size_t most);
-void nmq_broker_event_done(nmq_event *event);
+// Returns NMQ_OK or NMQ_ENOENT. What is in the feed can still be taken.
+int nmq_broker_watch_close(nmq_broker *broker, uint64_t number);
 
-void nmq_event_auth(const nmq_event *event, nmq_credentials *out); // NMQ_EVENT_AUTH
+// Readable while there are notes to take. The broker's: do not close it.
+int nmq_broker_note_fd(nmq_broker *broker);
+
+// Moves up to `most` records to notes, the oldest first; returns how many. The caller
+// gives each back with nmq_broker_note_done.
+size_t nmq_broker_notes(nmq_broker *broker, nmq_note *notes, size_t most);
+void nmq_broker_note_done(nmq_note *note);
+
+void nmq_note_auth(const nmq_note *note, nmq_credentials *out); // NMQ_NOTE_AUTH
 
 // --- snapshots
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from nanomq_py.version import __version__
 
-__all__ = ["Broker", "Config", "ConfigError", "Message", "Tap", "__version__", "load"]
+__all__ = [
+    "Broker",
+    "Config",
+    "ConfigError",
+    "Identity",
+    "Message",
+    "Tap",
+    "__version__",
+    "load",
+]
 
 
 def __getattr__(name: str) -> object:
     # Imported when first asked for: the command line sets nng up before it loads the core.
-    if name in ("Broker", "Message", "Tap"):
+    if name in ("Broker", "Identity", "Message", "Tap"):
         from nanomq_py import broker
 
         return getattr(broker, name)

@@ -16,12 +16,14 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
 
 from nanomq_py import commands
 from nanomq_py.auth.enhanced import Method
 from nanomq_py.config import Config
 from nanomq_py.core import binding
 from nanomq_py.core.declared import ReasonCode
+from nanomq_py.core.message import Identity, Message
 from nanomq_py.core.records import (
     Client,
     ListenerStats,
@@ -34,9 +36,16 @@ from nanomq_py.kernel.part import Change, put_in_force
 from nanomq_py.kernel.parts import Changes
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.running import Running
-from nanomq_py.taps import Message, Tap
+from nanomq_py.taps import Tap, open_tap
 
-__all__ = ["Broker", "HandOver", "Message", "Tap"]
+if TYPE_CHECKING:
+    from nanomq_py.core.declared_events import Event
+    from nanomq_py.events import Events
+
+__all__ = ["Broker", "HandOver", "Identity", "Message", "Tap"]
+
+
+E = TypeVar("E", bound="Event")
 
 
 @dataclass(frozen=True)
@@ -283,7 +292,23 @@ class Broker:
 
         Raises   ValueError for an invalid Topic Filter
         """
-        return self._running.taps.open(topic_filter, qos)
+        running = self._running
+        tap = open_tap(running.core, running.listeners.name_of, topic_filter, qos)
+        return running.readers.add(tap)
+
+    def events(self, kinds: Iterable[type[E]]) -> Events[E]:
+        """Return what happens from now on, of those kinds: classes of ``nanomq_py.events``.
+
+        Several may be open at once, each with kinds of its own. What nobody asks for is not
+        recorded.
+
+        Raises   ValueError for what is no kind of event, or for none
+        """
+        from nanomq_py.events import open_events  # who asks for none does not load them
+
+        running = self._running
+        events = open_events(running.core, running.listeners.name_of, kinds)
+        return running.readers.add(events)
 
     def clients(self) -> list[Client]:
         """Return the clients that are connected or have a session, in order of arrival.

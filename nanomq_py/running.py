@@ -16,14 +16,14 @@ from nanomq_py.config import Config
 from nanomq_py.core import binding
 from nanomq_py.core.options import core_options, task_threads
 from nanomq_py.core.process import set_task_threads
-from nanomq_py.core.records import CoreOptions, DroppedEvent, LogEvent
+from nanomq_py.core.records import CoreOptions, LogNote
 from nanomq_py.core.settling import Settling
+from nanomq_py.feeds import Readers
 from nanomq_py.kernel.part import Change, Hears, Part
 from nanomq_py.kernel.parts import Parts
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.listen.listeners import Listeners
 from nanomq_py.metrics.sys_topics import SysTopics
-from nanomq_py.taps import Taps
 
 log = logging.getLogger("nanomq")
 
@@ -76,7 +76,7 @@ class Running:
         access = Access(core, settling, config)
         self.listeners = Listeners(core, settling, must_ask, inherited)
         self.logins = Logins(core, settling, self.listeners, methods)
-        self.taps = Taps(core)
+        self.readers = Readers()
         # Users are in force before listeners: clients that come in are judged by the new ones.
         self.parts = Parts(
             [
@@ -85,20 +85,16 @@ class Running:
                 self.listeners,
                 access,
                 SysTopics(core),
-                self.taps,
+                self.readers,
             ]
         )
-        self._hears: Hears = {
-            **self.parts.hears,
-            DroppedEvent: _tell_of_loss,
-            LogEvent: _log_line,
-        }
-        asyncio.get_running_loop().add_reader(core.event_fd, self._drain)
+        self._hears: Hears = {**self.parts.hears, LogNote: _log_line}
+        asyncio.get_running_loop().add_reader(core.note_fd, self._drain)
 
     def _drain(self) -> None:
         # One batch a call: the loop calls again while more waits, others get their turn.
-        for event in self.core.events():
-            self._hears[type(event)](event)
+        for note in self.core.notes():
+            self._hears[type(note)](note)
 
     def restore(self, state: binding.Buffer, config: Config) -> None:
         """Take over retained messages and sessions. Blocks; what fails is logged."""
@@ -119,7 +115,7 @@ class Running:
         self._drain()
         if state is not None:
             await asyncio.to_thread(self._save, state)
-        asyncio.get_running_loop().remove_reader(self.core.event_fd)
+        asyncio.get_running_loop().remove_reader(self.core.note_fd)
         await self.parts.stop()
         self.core.close()
 
@@ -131,13 +127,5 @@ class Running:
             os.ftruncate(fd, 0)
 
 
-def _tell_of_loss(event: DroppedEvent) -> None:
-    log.warning(
-        "client %r: its queue is full, %d messages are lost so far",
-        event.client_id,
-        event.count,
-    )
-
-
-def _log_line(event: LogEvent) -> None:
-    log.log(event.level, event.line)
+def _log_line(note: LogNote) -> None:
+    log.log(note.level, note.line)

@@ -2,118 +2,60 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from types import TracebackType
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from nanomq_py.core.binding import Core, CoreError
-from nanomq_py.core.records import MessageEvent
-from nanomq_py.kernel.part import Hears, Part
-
-TAP_QUEUE = 65536  # messages that wait in one tap
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One Application Message as a tap sees it."""
-
-    topic_name: str
-    payload: bytes
-    qos: int  # as published
-    retain: bool  # as published
-    retained: bool  # kept from before the subscription
+from nanomq_py.core.feed import Feed
+from nanomq_py.core.message import ListenerName, Message, records
+from nanomq_py.feeds import Reader
 
 
-class Tap:
-    """Messages that match a filter, as an asynchronous iterator.
+class Tap(Reader[Message]):
+    """Messages that match a filter: retained ones first, all of them, then what is published.
 
-    It listens from the moment it is made until :meth:`close`, or the end of ``async with``.
-    When more than 65,536 messages wait, the oldest is dropped and ``dropped`` counts it.
+    It listens from its making on until :meth:`close`, or the end of ``async with``. Retained
+    messages wait in the broker until they are read; of the others the core keeps 16 MiB, and
+    ``dropped`` counts those that found no room.
     """
 
-    def __init__(self, number: int, close: Callable[[int], None]) -> None:
-        """Make the tap that the core knows by ``number``; ``close`` ends it in the core."""
-        self._number = number
-        self._close = close
-        self._waiting: deque[Message] = deque(maxlen=TAP_QUEUE)
-        self._arrived = asyncio.Event()
-        self._closed = False
-        self.dropped = 0
-
-    def put(self, message: Message) -> None:
-        """Add a message that has come."""
-        self.dropped += len(self._waiting) == TAP_QUEUE
-        self._waiting.append(message)
-        self._arrived.set()
-
-    def __aiter__(self) -> Tap:
-        return self
-
-    async def __anext__(self) -> Message:
-        while not self._waiting:
-            if self._closed:
-                raise StopAsyncIteration
-            self._arrived.clear()
-            await self._arrived.wait()
-        return self._waiting.popleft()
-
-    def close(self) -> None:
-        """Stop listening. What waits can still be read; then the iteration ends."""
-        if not self._closed:
-            self._closed = True
-            self._close(self._number)
-            self._arrived.set()
-
-    async def __aenter__(self) -> Tap:
-        return self
-
-    async def __aexit__(
+    def __init__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
+        feed: Feed,
+        retained: Callable[[], tuple[bytes, bool]],
+        close: Callable[[], None],
+        listener_name: ListenerName,
     ) -> None:
-        self.close()
+        """Make the reader of a tap.
+
+        retained  takes the next retained messages, and says whether there may be more
+        """
+        super().__init__(feed, self._messages, close)
+        self._retained: Callable[[], tuple[bytes, bool]] | None = retained
+        self._listener_name = listener_name
+
+    def _messages(self, chunk: bytes) -> Iterator[Message]:
+        name = self._listener_name
+        return (Message(record, name) for record in records(chunk))
+
+    def _take(self) -> bytes | None:
+        if self._retained is None or self._closed:
+            return super()._take()
+        chunk, more = self._retained()
+        if not more:
+            self._retained = None
+        return chunk
 
 
-class Taps(Part):
-    """The taps that are open, by the core's number."""
-
-    name = "taps"
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
-        self._open: dict[int, Tap] = {}
-
-    @property
-    def hears(self) -> Hears:
-        return {MessageEvent: self._put}
-
-    def open(self, topic_filter: str, qos: int) -> Tap:
-        """Return a tap of the messages that match. Raises ValueError for the filter."""
-        try:
-            number = self._core.open_tap(topic_filter, qos=qos)
-        except CoreError as fault:
-            raise ValueError(f"{topic_filter!r}: {fault}") from None
-        tap = self._open[number] = Tap(number, self._close)
-        return tap
-
-    def _close(self, number: int) -> None:
-        if self._open.pop(number, None) is not None:
-            self._core.close_tap(number)
-
-    def _put(self, event: MessageEvent) -> None:
-        tap = self._open.get(event.tap)
-        if tap is not None:
-            tap.put(
-                Message(
-                    event.topic_name, event.payload, event.qos, event.retain, event.retained
-                )
-            )
-
-    async def stop(self) -> None:
-        """Close all; what waits in them can still be read."""
-        for tap in list(self._open.values()):
-            tap.close()
+def open_tap(core: Core, listener_name: ListenerName, topic_filter: str, qos: int) -> Tap:
+    """Return a tap of the messages that match. Raises ValueError for the filter."""
+    try:
+        number, feed = core.open_tap(topic_filter, qos=qos)
+    except CoreError as fault:
+        raise ValueError(f"{topic_filter!r}: {fault}") from None
+    return Tap(
+        feed,
+        partial(core.tap_retained, number),
+        partial(core.close_tap, number),
+        listener_name,
+    )

@@ -106,6 +106,12 @@ CHECKS: dict[str, tuple[Callable[[str], object], str]] = {
     "most": (lambda v: v in LIMITS or v.isdecimal(), "a whole number"),
     "topics": (lambda v: v.startswith('"'), "a text"),
     "load": (lambda v: v.startswith('"'), "a text"),
+    "fields": (
+        re.compile(
+            r'"(?:(?:client\??|message|\w+:(?:text|why|int|bool))(?: |$))+'
+        ).fullmatch,
+        "fields of an event",
+    ),
     "help": (lambda v: len(v) > 1 and v.startswith('"'), "a text"),
 }
 
@@ -163,7 +169,9 @@ class Tables:
     options: list[Line]
     stats: list[Line]  # fields of nmq_stats
     memory: list[Line]  # fields of nmq_memory
+    notes: list[Line]  # on the ring
     events: list[Line]
+    whys: list[Line]  # of events
     reasons: dict[str, str]  # Reason Codes, as mqtt/reason.h has them
 
 
@@ -177,7 +185,11 @@ METRIC_FORMS = {
     "GAUGE": ("name", "topics", "help"),
     "HOLDER": ("name", "topics", "help"),
 }
-EVENT_FORMS = {"EVENT": ("ID", "help")}
+EVENT_FORMS = {
+    "NOTE": ("ID", "help"),
+    "EVENT": ("ID", "name", "fields", "help"),
+    "WHY": ("ID", "name", "help"),
+}
 
 
 def tables() -> Tables:
@@ -187,17 +199,21 @@ def tables() -> Tables:
         return read((CSRC / name).read_text(encoding="utf-8"), f"csrc/{name}", forms)
 
     metrics = table("metrics.def", METRIC_FORMS)
+    told = table("events.def", EVENT_FORMS)
     reason = (CSRC / "mqtt" / "reason.h").read_text(encoding="utf-8")
     made = Tables(
         options=table("options.def", OPTION_FORMS),
         stats=[line for line in metrics if line.form != "HOLDER"],
         memory=[line for line in metrics if line.form == "HOLDER"],
-        events=table("events.def", EVENT_FORMS),
+        notes=[line for line in told if line.form == "NOTE"],
+        events=[line for line in told if line.form == "EVENT"],
+        whys=[line for line in told if line.form == "WHY"],
         reasons=dict(re.findall(r"\bNMQ_RC_(\w+) = (0x\w\w),", reason)),
     )
     for lines in (made.options, made.stats, made.memory):
         _alone(lines)
-    _alone(made.events, "ID")
+    for lines in (made.notes, made.events, made.whys):
+        _alone(lines, "ID")
     return made
 
 
@@ -211,9 +227,15 @@ def for_cffi(made: Tables) -> str:
 
     options = [f"{o['type'] if o.form == 'OPTION' else 'const char *'} {o['name']}"
                for o in made.options]  # fmt: skip
-    kinds = "".join(f", NMQ_EVENT_{e['ID']}" for e in made.events)
+
+    def enum(name: str, prefix: str, lines: Sequence[Line]) -> str:
+        members = "".join(f", {prefix}_{line['ID']}" for line in lines)
+        return f"enum {name} {{ {prefix}_NONE{members} }};\n"
+
     return (
-        f"enum nmq_event_kind {{ NMQ_EVENT_NONE{kinds} }};\n"
+        enum("nmq_note_kind", "NMQ_NOTE", made.notes)
+        + enum("nmq_event_kind", "NMQ_EVENT", made.events)
+        + enum("nmq_why", "NMQ_WHY", made.whys)
         + struct("nmq_options", options)
         + struct("nmq_stats", [f"uint64_t {m['name']}" for m in made.stats])
         + struct("nmq_memory", [f"uint64_t {m['name']}" for m in made.memory])
@@ -232,7 +254,7 @@ from nanomq_py.core.metric import Metric
 '''
 
 
-def _comment(text: str) -> str:
+def comment(text: str) -> str:
     return (
         textwrap.fill(text, 92, initial_indent="    # ", subsequent_indent="    # ") + "\n"
     )
@@ -242,7 +264,7 @@ def _record(
     name: str, doc: str, fields: Sequence[tuple[str, str]], *, keywords: bool
 ) -> str:
     arguments = "frozen=True, kw_only=True" if keywords else "frozen=True"
-    body = "".join(_comment(help) + f"    {field}\n" for field, help in fields)
+    body = "".join(comment(help) + f"    {field}\n" for field, help in fields)
     return f'\n\n@dataclass({arguments})\nclass {name}:\n    """{doc}"""\n\n{body}'
 
 
@@ -256,7 +278,7 @@ def _option(line: Line) -> tuple[str, str]:
 
 def _enum(name: str, doc: str, members: Sequence[tuple[str, str, str]]) -> str:
     body = "".join(
-        (_comment(help) if help else "") + f"    {member} = {value}\n"
+        (comment(help) if help else "") + f"    {member} = {value}\n"
         for member, value, help in members
     )
     return f'\n\nclass {name}(IntEnum):\n    """{doc}"""\n\n{body}'
@@ -288,7 +310,7 @@ def for_python(made: Tables) -> str:
     """Return the module ``nanomq_py.core.declared``."""
     number = [(f"{m['name']}: int = 0", m["help"]) for m in made.stats]
     held = [(f"{m['name']}: int = 0", m["help"]) for m in made.memory]
-    kinds = [(e["ID"], str(n), e["help"]) for n, e in enumerate(made.events, 1)]
+    kinds = [(e["ID"], str(n), e["help"]) for n, e in enumerate(made.notes, 1)]
     reasons = [(name, value, "") for name, value in made.reasons.items()]
     return (
         HEAD
@@ -304,9 +326,7 @@ def for_python(made: Tables) -> str:
         + _record(
             "Memory", "``nmq_memory``: who holds how many bytes.", held, keywords=False
         )
-        + _enum(
-            "EventKind", "``enum nmq_event_kind``: what a record on the ring is.", kinds
-        )
+        + _enum("NoteKind", "``enum nmq_note_kind``: what a record on the ring is.", kinds)
         + _enum(
             "ReasonCode", "``enum nmq_reason``: Reason Codes of MQTT 5.0 (2.4).", reasons
         )

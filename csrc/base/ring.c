@@ -63,12 +63,12 @@ record_at(const nmq_ring *ring, size_t index)
 }
 
 bool
-nmq_ring_put(nmq_ring *ring, const void *record, size_t keep_free)
+nmq_ring_put(nmq_ring *ring, const void *record)
 {
     uint64_t one = 1;
 
     (void) pthread_mutex_lock(&ring->lock);
-    bool fits = ring->count + keep_free < ring->capacity;
+    bool fits = ring->count < ring->capacity;
     if (fits) {
         memcpy(record_at(ring, ring->count), record, ring->record_size);
         if (ring->count++ == 0) { // one wake-up for a whole run of records

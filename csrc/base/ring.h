@@ -14,9 +14,8 @@ typedef struct nmq_ring nmq_ring;
 int nmq_ring_new(size_t record_size, size_t capacity, nmq_ring **out);
 void nmq_ring_free(nmq_ring *ring); // takes NULL
 
-// Copies the record in. Returns false when no more than keep_free places are left: the last
-// ones are for records that matter more.
-bool nmq_ring_put(nmq_ring *ring, const void *record, size_t keep_free);
+// Copies the record in. Returns false when there is no room.
+bool nmq_ring_put(nmq_ring *ring, const void *record);
 
 // Copies at most `most` records out in order; returns how many.
 size_t nmq_ring_take(nmq_ring *ring, void *records, size_t most);

@@ -153,7 +153,7 @@ nmq_assign_del(nmq_sessions *sessions, nmq_bytes client_id, nmq_bytes filter)
     int rv = begin(&a, client_id, filter);
 
     if (rv == NMQ_OK) {
-        rv = nmq_subscriptions_del(sessions->router, a.client, &a.mounted);
+        rv = nmq_subscriptions_del(sessions->router, a.client, &a.mounted, NMQ_WHY_PROGRAM);
         rv = rv == NMQ_ENOENT ? NMQ_ECLOSED : rv;
     }
     end(&a);

@@ -1,18 +1,21 @@
 #include "route/batch.h"
 
 #include "base/container.h"
+#include "base/live.h"
 
 void
 nmq_batch_begin(nmq_batch *batch, nmq_router *router, nmq_worker *worker, int64_t now_ms)
 {
     *batch = (nmq_batch){.router = router, .worker = worker, .now_ms = now_ms};
-    batch->lane = nmq_lanes_enter(router->lanes);
+    nmq_batch_again(batch);
 }
 
 void
 nmq_batch_again(nmq_batch *batch)
 {
     batch->lane = nmq_lanes_enter(batch->router->lanes);
+    // in the lane: a tap that is in the tree wanted it before
+    batch->wanted = NMQ_LIVE(batch->router->watch.observer.wanted);
     batch->stay = batch->work;
 }
 

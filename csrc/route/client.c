@@ -41,10 +41,22 @@ nmq_client_unref(nmq_client *client)
     nmq_link_unref(client->link);
     nmq_message_unref(nmq_client_set_will(client, (nmq_will){0}).message);
     nmq_session_free(client->session);
+    nmq_feed_unref(client->feed);
     nmq_bytes_free(&client->user_name);
     (void) pthread_mutex_destroy(&client->lock);
     (void) pthread_mutex_destroy(&client->moving);
     nmq_free(client);
+}
+
+nmq_who
+nmq_client_who(const nmq_client *client)
+{
+    return (nmq_who){
+        .client_id = client->session->client_id,
+        .user_name = client->user_name,
+        .peer = &client->peer,
+        .listener_key = client->listener_key,
+    };
 }
 
 static uint64_t

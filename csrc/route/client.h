@@ -9,7 +9,9 @@
 #include "base/counters.h"
 #include "base/peer.h"
 #include "base/wheel.h"
+#include "route/feed.h"
 #include "route/link.h"
+#include "route/who.h"
 #include "store/session.h"
 
 // What proves a client's user name.
@@ -38,9 +40,9 @@ typedef struct {
 typedef struct nmq_client {
     uint64_t number;           // fixed: unique in this process
     nmq_client_counts *counts; // fixed: where it is counted
+    nmq_feed *feed;            // fixed; of a tap, which has no link; NULL: it is none
     uint32_t refs;             // atomic
     bool clean_start;          // lock
-    bool is_tap;               // fixed: Python listens, there is no link
     bool ended;                // all lanes: no longer in the tree
     bool subscribed;           // all lanes and lock: it has a subscription
     pthread_mutex_t moving;    // before `lock`: held to move or judge the whole session
@@ -54,13 +56,13 @@ typedef struct nmq_client {
     uint32_t judged;       // lock: version of the rules by which its session was judged
     uint32_t expiry_interval_s; // lock; 0xffffffff: never
     nmq_will will;              // lock; changed by nmq_client_set_will alone
-    uint32_t drop_event_s;      // lock: when the last event said that it drops; 0: never
-    uint32_t group_count;       // all lanes: of its subscriptions, the shared ones
-    uint16_t keep_alive_s;      // lock
-    uint8_t proof;              // lock; enum nmq_proof
-    uint8_t version;            // lock
-    int64_t will_due_ms;        // lock; 0: not waiting
-    int64_t expiry_due_ms;      // lock; 0: not waiting
+    uint32_t full_log_s;   // lock: when it was logged last that its queue is full; 0: never
+    uint32_t group_count;  // all lanes: of its subscriptions, the shared ones
+    uint16_t keep_alive_s; // lock
+    uint8_t proof;         // lock; enum nmq_proof
+    uint8_t version;       // lock
+    int64_t will_due_ms;   // lock; 0: not waiting
+    int64_t expiry_due_ms; // lock; 0: not waiting
     int64_t connected_at_ms;    // lock; wall clock
     int64_t disconnected_at_ms; // lock; wall clock
     uint64_t messages_received; // lock: PUBLISH packets from the client
@@ -79,6 +81,9 @@ typedef struct nmq_client {
 nmq_client *nmq_client_new(nmq_client_counts *counts, nmq_bytes client_id);
 nmq_client *nmq_client_ref(nmq_client *client);
 void nmq_client_unref(nmq_client *client); // takes NULL
+
+// Borrowed from the client. Call with its lock.
+nmq_who nmq_client_who(const nmq_client *client);
 
 // Gives it another will, whose reference it takes, and returns the one before, with its
 // reference. A zeroed one is none. Call with the client's lock.

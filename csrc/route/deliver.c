@@ -2,6 +2,7 @@
 
 #include "base/live.h"
 #include "base/status.h"
+#include "route/feed_record.h"
 
 enum {
     QUEUE_GATHER_FACTOR = 64, // times NMQ_LOAD_FULL, while its client takes something
@@ -12,19 +13,11 @@ enum {
 static bool
 deliver_to_tap(nmq_batch *batch, const nmq_client *tap, const nmq_outgoing *what)
 {
-    if (*what->message == NULL) {
-        *what->message = nmq_message_new(what->parts);
-    }
-    if (*what->message == NULL) {
+    if (!nmq_feed_put_message(tap->feed, what->parts, false, batch->now_ms)) {
+        nmq_counters_add(batch->router->counters, NMQ_COUNT_EVENTS_DROPPED, 1);
         return false;
     }
-    nmq_event event = {
-        .kind = NMQ_EVENT_MESSAGE,
-        .number = tap->number,
-        .code = what->retained,
-        .message = *what->message,
-    };
-    return nmq_event_put(batch->router->events, &event, (nmq_bytes){0});
+    return true;
 }
 
 // Whether the session's queue may go over its bound. It may while publishers are still
@@ -39,6 +32,12 @@ may_gather(const nmq_session *session, const nmq_link *link, int64_t now_ms)
         return false;
     }
     return !link->stuck || (!link->at_limit && nmq_link_moves(link, now_ms));
+}
+
+static bool
+was_dropped(enum nmq_delivered how)
+{
+    return how > NMQ_DELIVERED_QUEUED;
 }
 
 static uint8_t
@@ -86,7 +85,7 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_out
     if (offer.message == NULL && (large || nmq_session_needs_message(session, offer.qos))) {
         offer.message = *what->message = nmq_message_new(what->parts);
         if (offer.message == NULL) {
-            return NMQ_DELIVERED_DROPPED;
+            return NMQ_DELIVERED_NO_MEMORY;
         }
     }
     return nmq_session_deliver(session, link != NULL ? &link->outbox : NULL, &offer,
@@ -159,19 +158,45 @@ deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link,
     return how;
 }
 
-// Tells Python that the session drops, once a minute. Call with the client's lock.
+// Logs that the session drops, once a minute. Call with the client's lock.
 static void
-put_drop_event(const nmq_batch *batch, nmq_client *client)
+log_full(const nmq_batch *batch, nmq_client *client)
 {
-    nmq_event event = {
-        .kind = NMQ_EVENT_DROPPED,
-        .number = client->messages_dropped,
+    uint32_t now_s = (uint32_t) (batch->now_ms / 1000) + 1;
+
+    if (client->full_log_s == 0 || now_s - client->full_log_s >= TELL_EVERY_S) {
+        client->full_log_s = now_s;
+        nmq_log_write(batch->router->log, NMQ_LOG_WARNING,
+                      "client '%s': its queue is full, %llu messages are lost so far",
+                      nmq_log_quoted(client->session->client_id).text,
+                      (unsigned long long) client->messages_dropped);
+    }
+}
+
+// Counts a message that the client does not get. Call with its lock.
+static void
+lose(nmq_batch *batch, nmq_client *client, enum nmq_delivered how, const nmq_outgoing *what)
+{
+    static const uint8_t whys[] = {
+        [NMQ_DELIVERED_FULL] = NMQ_WHY_QUEUE_FULL,
+        [NMQ_DELIVERED_REFUSED] = NMQ_WHY_MEMORY,
+        [NMQ_DELIVERED_EXPIRED] = NMQ_WHY_NONE,
+        [NMQ_DELIVERED_AWAY] = NMQ_WHY_AWAY,
+        [NMQ_DELIVERED_TOO_LARGE] = NMQ_WHY_TOO_LARGE,
+        [NMQ_DELIVERED_NO_MEMORY] = NMQ_WHY_MEMORY,
+    };
+    bool slow = how == NMQ_DELIVERED_FULL && qos_of(what) == 0;
+    const nmq_session_event event = {
+        .kind = how == NMQ_DELIVERED_EXPIRED ? NMQ_EVENT_EXPIRED : NMQ_EVENT_DROPPED,
+        .why = slow ? NMQ_WHY_SLOW_READER : (enum nmq_why) whys[how],
+        .message = what->parts,
     };
 
-    uint32_t now_s = (uint32_t) (batch->now_ms / 1000) + 1;
-    if (client->drop_event_s == 0 || now_s - client->drop_event_s >= TELL_EVERY_S) {
-        client->drop_event_s = now_s;
-        (void) nmq_event_put(batch->router->events, &event, client->session->client_id);
+    batch->messages_dropped++;
+    client->messages_dropped++;
+    nmq_session_tell(client->session, &event);
+    if (how == NMQ_DELIVERED_FULL && !slow) {
+        log_full(batch, client);
     }
 }
 
@@ -180,7 +205,7 @@ nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_outgoing *what)
 {
     enum nmq_delivered how;
 
-    if (client->is_tap) {
+    if (client->feed != NULL) {
         return deliver_to_tap(batch, client, what);
     }
     (void) pthread_mutex_lock(&client->lock);
@@ -190,15 +215,13 @@ nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_outgoing *what)
         how = offer_locked(batch, client, NULL, what);
     }
     batch->messages_out += nmq_client_take_sent(client);
-    bool refused = how == NMQ_DELIVERED_REFUSED;
-    bool dropped = how == NMQ_DELIVERED_DROPPED || how == NMQ_DELIVERED_FULL || refused;
-    client->messages_dropped += dropped;
-    if (how == NMQ_DELIVERED_FULL && qos_of(what) > 0) {
-        put_drop_event(batch, client);
+    bool dropped = was_dropped(how);
+    if (dropped) {
+        lose(batch, client, how, what);
     }
     (void) pthread_mutex_unlock(&client->lock);
     if (dropped) {
-        batch->messages_dropped++;
+        bool refused = how == NMQ_DELIVERED_REFUSED;
         nmq_counters_add(batch->router->counters, NMQ_COUNT_QUEUE_FULL,
                          how == NMQ_DELIVERED_FULL);
         nmq_counters_add(batch->router->counters, NMQ_COUNT_MEMORY_REFUSED, refused);
@@ -220,15 +243,15 @@ nmq_deliver_retained(nmq_batch *batch, nmq_client *client, nmq_link *link,
         .options = owed->options,
         .retained = true, // [MQTT-3.3.1-8 of 3.1.1]
     };
-    bool taken;
+    enum nmq_delivered how;
 
     if (queues) {
-        taken = offer_locked(batch, client, link, &what) < NMQ_DELIVERED_DROPPED;
+        how = offer_locked(batch, client, link, &what);
     } else {
         const nmq_offer offer = offer_of(&what);
-        taken = nmq_session_send(client->session, &link->outbox, &offer, batch->now_ms) ==
-                NMQ_OK;
+        how = nmq_session_send(client->session, &link->outbox, &offer, batch->now_ms);
     }
-    client->messages_dropped += !taken;
-    batch->messages_dropped += !taken;
+    if (was_dropped(how)) {
+        lose(batch, client, how, &what);
+    }
 }

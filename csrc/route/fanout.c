@@ -172,7 +172,7 @@ is_here(const nmq_subscription *member)
 {
     nmq_client *client = member->client;
 
-    if (client->is_tap) {
+    if (client->feed != NULL) {
         return true;
     }
     (void) pthread_mutex_lock(&client->lock);
@@ -212,6 +212,16 @@ deliver_to_group(nmq_batch *batch, nmq_group *group, nmq_outgoing *what)
     return false;
 }
 
+// Counts a message that goes to nobody at all.
+static void
+lose(nmq_batch *batch, const nmq_message_parts *parts, enum nmq_why why)
+{
+    const nmq_event event = {.kind = NMQ_EVENT_DROPPED, .why = why, .message = parts};
+
+    batch->messages_dropped++;
+    nmq_watch_tell(&batch->router->watch, &event);
+}
+
 // Delivers to each session with a subscription that matches [MQTT-4.5.0-1] [MQTT-3.3.2-3],
 // in the
 // order in which a client sent [MQTT-4.6.0-5] [MQTT-4.6.0-6].
@@ -226,7 +236,7 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
 
     if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
         nmq_log_write(router->log, NMQ_LOG_ERROR, "a message is lost: out of memory");
-        batch->messages_dropped++;
+        lose(batch, parts, NMQ_WHY_MEMORY);
         batch->matched = true; // for all that is known
         batch->refused = batch->may_refuse;
         return 0;
@@ -247,13 +257,13 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
         int kept = nmq_retained_keep(router->retained, *message, from != NULL);
         if (kept == NMQ_ETOOBIG && batch->may_refuse) {
             batch->refused = true;
-            batch->messages_dropped++;
+            lose(batch, parts, NMQ_WHY_RETAINED_FULL);
             return 0;
         }
     }
     batch->work += matches->visits + matches->found->count;
     if (!batch->matched && from != NULL) {
-        batch->messages_dropped++; // a client's message that nobody wanted
+        lose(batch, parts, NMQ_WHY_NO_SUBSCRIBER); // a client's message
     }
     for (uint32_t i = 0; i < matches->group_count; i++) {
         taken += deliver_to_group(batch, matches->groups[i], &what);

@@ -115,8 +115,8 @@ take_origin(reader *r, const nmq_origin_record *record)
         record->client_id.len > UINT16_MAX || record->user_name.len > UINT16_MAX) {
         return NMQ_EMALFORMED;
     }
-    nmq_origin *origin =
-        nmq_origin_new(record->client_id, record->user_name, &peer, record->mount_len);
+    nmq_origin *origin = nmq_origin_new(record->client_id, record->user_name, &peer,
+                                        record->mount_len, record->listener_key);
     if (origin == NULL || add(&r->origins, origin) != NMQ_OK) {
         nmq_origin_unref(origin);
         return NMQ_ENOMEM;
@@ -132,6 +132,7 @@ take_message(reader *r, const nmq_message_record *record)
         .topic_name = record->topic_name,
         .props = record->props,
         .payload = record->payload,
+        .published_ms = record->published_at_ms,
         .origin = origin,
         .qos = record->qos,
         .retain = record->retain != 0,
@@ -140,6 +141,7 @@ take_message(reader *r, const nmq_message_record *record)
     if (record->number != r->messages.count + UINT64_C(1) ||
         (record->origin != 0 && origin == NULL) || record->qos > 2 ||
         !nmq_topic_check(record->topic_name) || !is_time(record->expires_at_ms) ||
+        !is_time(record->published_at_ms) ||
         (origin != NULL && origin->mount_len > record->topic_name.len)) {
         return NMQ_EMALFORMED;
     }

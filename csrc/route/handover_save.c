@@ -104,7 +104,8 @@ put_origin(writer *w, const nmq_origin *origin)
                                     .port = origin->peer.port,
                                     .address = address_of(&origin->peer),
                                     .client_id = nmq_origin_client_id(origin),
-                                    .user_name = nmq_origin_user_name(origin)}});
+                                    .user_name = nmq_origin_user_name(origin),
+                                    .listener_key = origin->listener_key}});
     return number;
 }
 
@@ -128,7 +129,8 @@ put_message(writer *w, const nmq_message *message)
                                      .retain = message->retain,
                                      .topic_name = nmq_message_topic(message),
                                      .props = nmq_message_props(message),
-                                     .payload = nmq_message_payload(message)}});
+                                     .payload = nmq_message_payload(message),
+                                     .published_at_ms = message->published_ms}});
     return number;
 }
 

@@ -59,6 +59,7 @@ nmq_publish_own(nmq_router *router, const nmq_publication *p)
     nmq_message_parts parts = {
         .topic_name = slice(p->topic_name, p->topic_len),
         .payload = slice(p->payload, p->payload_len),
+        .published_ms = nmq_clock_wall_ms(),
         .qos = p->qos,
         .retain = p->retain,
     };

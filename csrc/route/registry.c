@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/live.h"
 #include "base/mem.h"
-#include "base/metrics.h"
 #include "base/status.h"
 
 enum { STEP = 1024 }; // clients visited before others get the lock
@@ -124,4 +123,18 @@ nmq_registry_all(nmq_registry *registry, nmq_client ***out)
     }
     *out = all;
     return (int) n;
+}
+
+void
+nmq_registry_stats(nmq_registry *registry, nmq_stats *out)
+{
+    const nmq_client_counts *counts = &registry->counts;
+
+    out->connected = __atomic_load_n(&counts->connected, __ATOMIC_RELAXED);
+    out->subscribers = __atomic_load_n(&counts->subscribers, __ATOMIC_RELAXED);
+    (void) pthread_mutex_lock(&registry->lock);
+    out->clients = registry->clients.count;
+    out->clients_max = registry->clients_max;
+    (void) pthread_mutex_unlock(&registry->lock);
+    out->disconnected = out->clients > out->connected ? out->clients - out->connected : 0;
 }

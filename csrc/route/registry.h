@@ -9,6 +9,7 @@
 //          all: the clients.
 #pragma once
 #include "base/map.h"
+#include "base/metrics.h"
 #include "base/options.h"
 #include "route/client.h"
 #include "route/memory_level.h"
@@ -39,6 +40,9 @@ void nmq_registry_init(nmq_registry *registry, nmq_counters *counters,
 
 // Frees every client. No connection is left, and the clock has stopped.
 void nmq_registry_fini(nmq_registry *registry);
+
+// Fills in how many clients there are.
+void nmq_registry_stats(nmq_registry *registry, nmq_stats *out);
 
 // Whether one more session is allowed: NMQ_OK, NMQ_ETOOBIG or NMQ_ESHORT; if not, that is
 // counted. A client that has a session may always come back to it: what waits for it goes

@@ -90,7 +90,7 @@ move_will(const move *m)
     }
     if (old->origin != NULL) {
         origin = nmq_origin_new(client->session->client_id, client->user_name,
-                                &client->peer, m->to.len);
+                                &client->peer, m->to.len, client->listener_key);
     }
     nmq_message *out =
         old->origin == NULL || origin != NULL ? moved_message(m, old, origin) : NULL;
@@ -113,7 +113,7 @@ move_subscription(const move *m, const nmq_session_sub *sub)
     if (rv == NMQ_OK) {
         const nmq_filter to =
             nmq_filter_join((nmq_bytes){text.at, text.len}, from.group.len);
-        (void) nmq_subscriptions_del(router, m->client, &from);
+        (void) nmq_subscriptions_del(router, m->client, &from, NMQ_WHY_NONE);
         rv = nmq_subscriptions_put(router, m->client, &to, sub->options, sub->identifier);
     }
     nmq_buf_free(&text);

@@ -250,32 +250,3 @@ nmq_replay_pump(nmq_batch *batch, nmq_client *client, nmq_link *link)
     batch->work += PUMP_VISITS - visits;
     return visits == 0;
 }
-
-void
-nmq_replay_to_tap(nmq_router *router, nmq_client *tap, nmq_bytes filter, uint8_t options)
-{
-    nmq_retained *retained = router->retained;
-    nmq_retain_cursor *cursor = nmq_retained_open(retained, filter);
-    nmq_message *messages[STEP_MESSAGES];
-    nmq_batch batch = {.router = router, .now_ms = nmq_clock_now_ms()};
-
-    while (cursor != NULL && !nmq_retain_is_over(cursor)) {
-        uint32_t visits = UINT32_MAX; // a step has a bound of its own
-        int count = nmq_retained_step(retained, cursor, batch.now_ms, &visits, messages,
-                                      STEP_MESSAGES);
-        for (int i = 0; i < count; i++) {
-            nmq_message_parts parts = nmq_message_parts_of(messages[i]);
-            const nmq_outgoing what = {
-                .parts = &parts,
-                .message = &messages[i],
-                .options = options,
-                .retained = true,
-            };
-            if (nmq_rules_allow_retained(retained->rules, messages[i])) {
-                (void) nmq_deliver(&batch, tap, &what);
-            }
-            nmq_message_unref(messages[i]);
-        }
-    }
-    nmq_retained_close(retained, cursor);
-}

@@ -48,7 +48,3 @@ void nmq_replay_forget(nmq_retained *retained, nmq_client *client);
 // its queue. Call with its lock and the link's; the batch needs no lane. Returns whether it
 // stopped only to let others have their turn: then it is to be called again soon.
 bool nmq_replay_pump(nmq_batch *batch, nmq_client *client, nmq_link *link);
-
-// Gives a tap everything that its filter matches.
-void nmq_replay_to_tap(nmq_router *router, nmq_client *tap, nmq_bytes filter,
-                       uint8_t options);

@@ -79,7 +79,7 @@ end_subscriptions(const trial *t)
         }
         if (rv == 1) {
             nmq_filter filter = nmq_session_sub_filter(&found);
-            (void) nmq_subscriptions_del(router, t->client, &filter);
+            (void) nmq_subscriptions_del(router, t->client, &filter, NMQ_WHY_RULES);
             log_ended(t, found.text, ended++);
             nmq_bytes_free(&found.text);
         }
@@ -88,10 +88,21 @@ end_subscriptions(const trial *t)
     return ended;
 }
 
+// Whether the client may still have the message. One that it may not have goes. Call with
+// the client's lock.
 static bool
 keeps(void *arg, const nmq_delivery *delivery)
 {
-    return may_hear(arg, nmq_message_topic(delivery->message));
+    const trial *t = arg;
+
+    if (may_hear(t, nmq_message_topic(delivery->message))) {
+        return true;
+    }
+    const nmq_message_parts parts = nmq_message_parts_of(delivery->message);
+    nmq_session_tell(t->client->session, &(nmq_session_event){.kind = NMQ_EVENT_DROPPED,
+                                                              .why = NMQ_WHY_RULES,
+                                                              .message = &parts});
+    return false;
 }
 
 // Goes from the newest to the oldest: what is added meanwhile is for subscriptions that are

@@ -7,6 +7,7 @@ nmq_router_init(nmq_router *router)
 {
     router->lanes = nmq_lanes_new();
     router->tree = nmq_tree_new();
+    nmq_watch_init(&router->watch, router->counters);
     return router->lanes != NULL && router->tree != NULL ? NMQ_OK : NMQ_ENOMEM;
 }
 
@@ -15,4 +16,15 @@ nmq_router_fini(nmq_router *router)
 {
     nmq_tree_free(router->tree);
     nmq_lanes_free(router->lanes);
+    nmq_watch_fini(&router->watch);
+}
+
+void
+nmq_router_stats(nmq_router *router, nmq_stats *out)
+{
+    nmq_lane *lane = nmq_lanes_enter(router->lanes);
+
+    out->subscriptions = nmq_tree_count(router->tree);
+    out->shared_subscriptions = nmq_tree_shared_count(router->tree);
+    nmq_lanes_leave(lane);
 }

@@ -11,26 +11,31 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/options.h"
-#include "route/event.h"
 #include "route/lanes.h"
 #include "route/memory_level.h"
+#include "route/note.h"
 #include "route/retained.h"
+#include "route/watch.h"
 
 typedef struct {
     nmq_lanes *lanes;
     nmq_tree *tree; // lanes
     nmq_retained *retained;
     nmq_rules *rules;
-    nmq_events *events;
+    nmq_notes *notes;
+    nmq_watch watch;
     const nmq_log *log;
     nmq_counters *counters;
     const nmq_options *options; // NMQ_LIVE
     const uint8_t *memory;      // NMQ_LIVE: enum nmq_memory_level
 } nmq_router;
 
-// Makes lanes and tree; the rest is the caller's to set, and outlives the router. Returns
-// NMQ_OK or NMQ_ENOMEM; on failure nmq_router_fini still must be called.
+// Makes lanes, tree and watch; the rest is the caller's to set, and outlives the router.
+// Returns NMQ_OK or NMQ_ENOMEM; on failure nmq_router_fini still must be called.
 int nmq_router_init(nmq_router *router);
+
+// Fills in what is subscribed to.
+void nmq_router_stats(nmq_router *router, nmq_stats *out);
 
 // Call it when nobody looks for a subscription any more.
 void nmq_router_fini(nmq_router *router);

@@ -169,6 +169,10 @@ connect_link(nmq_sessions *sessions, nmq_client *client, const nmq_attach *a, bo
 {
     nmq_session *session = client->session;
     nmq_link *link = a->link;
+
+    client->peer = *a->peer; // of whom it is told what is sent from here on
+    client->listener = a->listener;
+    client->listener_key = a->listener_key;
     session->version = a->version;
     session->client_packet_max = a->packet_max;
     session->receive_maximum = (uint16_t) a->receive_maximum;
@@ -194,8 +198,6 @@ connect_link(nmq_sessions *sessions, nmq_client *client, const nmq_attach *a, bo
         return NMQ_ENOMEM;
     }
     client->judged = (uint32_t) a->rights_version;
-    client->listener = a->listener;
-    client->listener_key = a->listener_key;
     client->proof = a->proof;
     client->link = nmq_link_ref(link);
     client->version = a->version;
@@ -204,7 +206,6 @@ connect_link(nmq_sessions *sessions, nmq_client *client, const nmq_attach *a, bo
     client->expiry_interval_s = a->expiry_interval_s;
     client->expiry_due_ms = 0;
     client->connected_at_ms = nmq_clock_wall_ms();
-    client->peer = *a->peer;
     return NMQ_OK;
 }
 
@@ -262,6 +263,7 @@ find_or_make(nmq_sessions *sessions, const nmq_attach *a, nmq_client **out,
         return NMQ_ENOMEM;
     }
     made->timer.fire = fire_timer;
+    nmq_session_observe(made->session, &sessions->router->watch.observer, made);
     if (client != NULL) {
         nmq_registry_remove(&sessions->registry, client);
         *replaced = client;
@@ -387,6 +389,7 @@ nmq_sessions_restore(nmq_sessions *sessions, nmq_client *client)
     }
     if (rv == NMQ_OK) {
         client->timer.fire = fire_timer;
+        nmq_session_observe(client->session, &sessions->router->watch.observer, client);
         use_options(sessions->router->options, client->session);
         arm_timer(sessions, client);
     }

@@ -20,7 +20,7 @@ takes(const nmq_batch *batch, const nmq_subscription *sub, const nmq_message_par
     nmq_client *client = sub->client;
     uint8_t qos = nmq_deliver_qos(parts->qos, sub->options);
 
-    if (client->is_tap || qos == 0) {
+    if (client->feed != NULL || qos == 0) {
         return true; // at QoS 0 it may be dropped
     }
     (void) pthread_mutex_lock(&client->lock);

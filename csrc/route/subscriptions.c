@@ -18,7 +18,7 @@ may_subscribe(nmq_router *router, const nmq_client *client, const nmq_filter *fi
     bool groups_full =
         filter->group.at != NULL && groups_max != 0 && client->group_count >= groups_max;
 
-    if (client->is_tap || __atomic_load_n(&client->is_moving, __ATOMIC_RELAXED)) {
+    if (client->feed != NULL || __atomic_load_n(&client->is_moving, __ATOMIC_RELAXED)) {
         return NMQ_OK;
     }
     if (NMQ_LIVE(*router->memory) != NMQ_MEMORY_FINE) {
@@ -36,6 +36,33 @@ count_bytes(nmq_router *router, uint64_t before)
 {
     nmq_counters_add(router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES,
                      nmq_mem_taken() - before);
+}
+
+static void
+tell_subscribed(nmq_router *router, nmq_client *client, nmq_bytes text, uint8_t options,
+                uint32_t identifier)
+{
+    nmq_event event = {
+        .kind = NMQ_EVENT_SUBSCRIBED,
+        .text = text,
+        .numbers = {options & NMQ_SUB_QOS, (options & NMQ_SUB_NO_LOCAL) != 0,
+                    (options & NMQ_SUB_RETAIN_AS_PUBLISHED) != 0,
+                    (options & NMQ_SUB_RETAIN_HANDLING) >> 4, identifier},
+    };
+
+    if (!__atomic_load_n(&client->is_moving, __ATOMIC_RELAXED)) {
+        nmq_watch_tell_of(&router->watch, client, &event);
+    }
+}
+
+static void
+tell_unsubscribed(nmq_router *router, nmq_client *client, nmq_bytes text, enum nmq_why why)
+{
+    nmq_event event = {.kind = NMQ_EVENT_UNSUBSCRIBED, .why = why, .text = text};
+
+    if (why != NMQ_WHY_NONE) {
+        nmq_watch_tell_of(&router->watch, client, &event);
+    }
 }
 
 // The same filter replaces the subscription [MQTT-3.8.4-3] in one step under all lanes, and
@@ -64,6 +91,9 @@ nmq_subscriptions_put(nmq_router *router, nmq_client *client, const nmq_filter *
     count_bytes(router, before);
     nmq_client_count_subscriptions(client);
     nmq_lanes_unlock_all(router->lanes);
+    if (rv >= 0) {
+        tell_subscribed(router, client, filter->text, options, identifier);
+    }
     return rv;
 }
 
@@ -82,7 +112,8 @@ nmq_subscriptions_number_group(nmq_router *router, const nmq_filter *filter,
 // No message is added from here on [MQTT-3.10.4-2]; what the session holds is completed
 // [MQTT-3.10.4-3].
 int
-nmq_subscriptions_del(nmq_router *router, nmq_client *client, const nmq_filter *filter)
+nmq_subscriptions_del(nmq_router *router, nmq_client *client, const nmq_filter *filter,
+                      enum nmq_why why)
 {
     nmq_lanes_lock_all(router->lanes);
     uint64_t before = nmq_mem_taken();
@@ -94,6 +125,9 @@ nmq_subscriptions_del(nmq_router *router, nmq_client *client, const nmq_filter *
     }
     count_bytes(router, before);
     nmq_lanes_unlock_all(router->lanes);
+    if (rv == NMQ_OK) {
+        tell_unsubscribed(router, client, filter->text, why);
+    }
     if (rv == NMQ_OK && filter->group.at == NULL) {
         nmq_replay_cancel(router->retained, client, filter->filter);
     }
@@ -112,6 +146,7 @@ forget_some(nmq_router *router, nmq_client *client)
     for (int i = 0; i < FORGET_PART && session->sub_count > 0; i++) {
         nmq_filter filter = nmq_session_sub_filter(&session->subs[session->sub_count - 1]);
         (void) nmq_tree_del(router->tree, &filter, client);
+        tell_unsubscribed(router, client, filter.text, NMQ_WHY_SESSION_ENDED);
         nmq_session_sub_del(session, filter.text);
     }
     count_bytes(router, before);

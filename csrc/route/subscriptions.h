@@ -18,8 +18,10 @@ int nmq_subscriptions_put(nmq_router *router, nmq_client *client, const nmq_filt
 void nmq_subscriptions_number_group(nmq_router *router, const nmq_filter *filter,
                                     uint32_t number);
 
-// Returns NMQ_OK or NMQ_ENOENT.
-int nmq_subscriptions_del(nmq_router *router, nmq_client *client, const nmq_filter *filter);
+// why it ends, for whoever watches; NMQ_WHY_NONE: it only moves. Returns NMQ_OK or
+// NMQ_ENOENT.
+int nmq_subscriptions_del(nmq_router *router, nmq_client *client, const nmq_filter *filter,
+                          enum nmq_why why);
 
 // Removes all of the client's subscriptions for good.
 void nmq_subscriptions_forget(nmq_router *router, nmq_client *client);

@@ -1,18 +1,31 @@
-// tap.h - taps: subscriptions whose messages go to Python as events, without a session.
+// tap.h - taps: subscriptions whose messages go to Python, without a session.
 //
-//     open ──> retained messages, then each that matches ──> event ring (lossy)
+//     open ──> retained messages, as they are asked for
+//         └──> each that matches ──> feed (lossy)
 //
-// Owner    the taps hold a reference to the client that stands for each.
+// Retained messages come first and whole: the reader takes them step by step, and what is
+// published meanwhile waits in the feed.
+//
+// Owner    the taps hold a reference to the client that stands for each, and to its feed.
 // Threads  thread-safe; call without a lane or lock.
+// Cost     retained: some thousand nodes of the store; its lock is held for a few of them.
 #pragma once
+#include "route/feed.h"
 #include "route/sessions.h"
+
+typedef struct {
+    nmq_client *client;        // a reference
+    nmq_retain_cursor *cursor; // NULL: no retained message is left
+    nmq_feed *before;          // retained messages that were taken already; NULL: as above
+    uint8_t options;           // enum nmq_sub_options
+} nmq_tap;
 
 typedef struct {
     nmq_sessions *sessions;
     pthread_mutex_t lock;
-    nmq_client **at; // lock; a reference each
-    size_t count;    // lock
-    uint32_t cap;    // lock
+    nmq_tap *at;  // lock
+    size_t count; // lock
+    uint32_t cap; // lock
 } nmq_taps;
 
 void nmq_taps_init(nmq_taps *taps, nmq_sessions *sessions);
@@ -20,10 +33,15 @@ void nmq_taps_init(nmq_taps *taps, nmq_sessions *sessions);
 // Nobody publishes any more.
 void nmq_taps_fini(nmq_taps *taps);
 
-// Copies messages that match the filter to the event ring from now on, retained ones first.
-// Returns NMQ_OK, NMQ_EFILTER, NMQ_EINVAL for a QoS over 2, or NMQ_ENOMEM. *number
-// identifies the tap in its events.
-int nmq_taps_open(nmq_taps *taps, nmq_bytes filter, uint8_t qos, uint64_t *number);
+// Copies messages that match the filter to a feed from now on. Returns NMQ_OK, NMQ_EFILTER,
+// NMQ_EINVAL for a QoS over 2, NMQ_ENOMEM or NMQ_EIO. *number identifies the tap; *feed is
+// a reference of the caller's.
+int nmq_taps_open(nmq_taps *taps, nmq_bytes filter, uint8_t qos, uint64_t *number,
+                  nmq_feed **feed);
 
-// Returns NMQ_OK or NMQ_ENOENT. Events that are on the ring already still come.
+// Takes the next retained messages, in *out, NULL: none that far. The messages in the feed
+// come after all of them. Returns 1 while there may be more, 0, or NMQ_ENOENT.
+int nmq_taps_retained(nmq_taps *taps, uint64_t number, nmq_chunk **out);
+
+// Returns NMQ_OK or NMQ_ENOENT. What is in the feed can still be taken.
 int nmq_taps_close(nmq_taps *taps, uint64_t number);

@@ -43,14 +43,13 @@ nmq_will_publish(nmq_router *router, const nmq_client *client, const nmq_will *w
     if (will->message == NULL) {
         return;
     }
+    nmq_message_parts parts = nmq_message_parts_of(will->message);
+    parts.published_ms = nmq_clock_wall_ms();
     if (will->expires) {
         // Sent as the Message Expiry Interval of the publication: neither the time that the
         // client was connected nor the delay counts (3.1.3.2.4).
-        nmq_message_parts parts = nmq_message_parts_of(will->message);
         parts.expires_at_ms = nmq_clock_now_ms() + (int64_t) will->expiry_s * 1000;
-        (void) nmq_fanout_publish_parts(router, client, &parts);
-    } else {
-        (void) nmq_fanout_publish_message(router, client, will->message);
     }
+    (void) nmq_fanout_publish_parts(router, client, &parts);
     nmq_message_unref(will->message);
 }

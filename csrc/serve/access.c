@@ -87,7 +87,7 @@ nmq_access_origin(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_nam
 {
     if (conn->origin == NULL) {
         conn->origin = nmq_origin_new(client_id, user_name, &conn->net.stream->peer,
-                                      nmq_mount_prefix(conn).len);
+                                      nmq_mount_prefix(conn).len, conn->net.listener->key);
     }
     return conn->origin;
 }

@@ -17,6 +17,7 @@
 #include "serve/mount.h"
 #include "serve/negotiated.h"
 #include "serve/reply.h"
+#include "serve/tell.h"
 
 enum { ASSIGNED_ID_BYTES = 24 };
 
@@ -36,10 +37,8 @@ make_will(nmq_server_conn *conn, const nmq_connect *c, const nmq_attach *attach,
     if (!c->has_will) { // [MQTT-3.1.2-12 of 3.1.1]
         return NMQ_OK;
     }
-    if (c->will_retain) {
-        parts.origin = nmq_access_origin(conn, attach->client_id, attach->user_name);
-    }
-    if ((c->will_retain && parts.origin == NULL) ||
+    parts.origin = nmq_access_origin(conn, attach->client_id, attach->user_name);
+    if (parts.origin == NULL ||
         nmq_mount_topic(conn, c->will_topic, &parts.topic_name) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
@@ -232,6 +231,7 @@ check_plan(admission *a, const nmq_connect *c, nmq_fault *fault)
     if (a->bytes.len > nmq_reply_max_bytes(conn)) {
         *fault = (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, NULL};
     } else if (c->has_will && !nmq_access_may(conn, NMQ_ACL_PUBLISH, c->will_topic)) {
+        nmq_tell_denied(conn, NMQ_WHY_WILL, c->will_topic);
         *fault = (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies the will"};
     }
     return NMQ_OK;
@@ -302,6 +302,7 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     // CONNACK 0x00 [MQTT-3.1.4-5] is there, and no other comes [MQTT-3.2.0-2]
     nmq_server_conn_set_state(conn, NMQ_CONN_OPEN);
     nmq_log_connected(conn, &a.attach, a.session_present);
+    nmq_tell_connected(conn, &a.attach, a.session_present);
     if (nmq_access_users_changed(conn, a.attach.proof)) {
         return nmq_reply_refuse(
             conn, batch, (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "the users have changed"});

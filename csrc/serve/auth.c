@@ -8,11 +8,12 @@
 #include "net/park.h"
 #include "net/recv.h"
 #include "net/timers.h"
-#include "route/event.h"
+#include "route/note.h"
 #include "serve/admit.h"
 #include "serve/exchange.h"
 #include "serve/negotiated.h"
 #include "serve/reply.h"
+#include "serve/tell.h"
 
 void
 nmq_auth_post(nmq_conn *net)
@@ -21,8 +22,8 @@ nmq_auth_post(nmq_conn *net)
     nmq_exchange *exchange = nmq_server_conn_of(net)->exchange;
     nmq_buf text = exchange->question;
     uint64_t number = net->number;
-    nmq_event event = {
-        .kind = NMQ_EVENT_AUTH,
+    nmq_note note = {
+        .kind = NMQ_NOTE_AUTH,
         .number = number,
         .code = exchange->step,
     };
@@ -31,7 +32,7 @@ nmq_auth_post(nmq_conn *net)
     nmq_timers_set_idle(net, NMQ_LIVE(conns->options->answer_timeout_ms));
     nmq_park_for_answer(net);
     // The answer may come before this returns: the connection is not touched any more.
-    bool put = nmq_event_put(conns->router->events, &event, (nmq_bytes){text.at, text.len});
+    bool put = nmq_note_put(conns->router->notes, &note, (nmq_bytes){text.at, text.len});
     nmq_buf_wipe(&text);
     if (!put) {
         (void) nmq_auth_answer(
@@ -77,6 +78,7 @@ static enum nmq_next
 refuse_login(nmq_server_conn *conn, nmq_batch *batch, uint8_t code)
 {
     nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_LOGINS_REFUSED, 1);
+    nmq_tell_auth_failed(conn, (nmq_fault){code, NULL});
     return nmq_reply_refuse(conn, batch, (nmq_fault){code, NULL});
 }
 
@@ -162,8 +164,9 @@ nmq_auth_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
     if (!nmq_bytes_equal(packet->props.text[NMQ_PROP_AUTHENTICATION_METHOD],
                          exchange->method)) { // [MQTT-4.12.0-5] [MQTT-4.12.1-1]
         uint8_t code = open ? NMQ_RC_PROTOCOL_ERROR : NMQ_RC_BAD_AUTHENTICATION_METHOD;
-        return nmq_reply_refuse(conn, batch,
-                                (nmq_fault){code, "AUTH with another method than CONNECT"});
+        const nmq_fault fault = {code, "AUTH with another method than CONNECT"};
+        nmq_tell_auth_failed(conn, fault);
+        return nmq_reply_refuse(conn, batch, fault);
     }
     bool goes_on = conn->state != NMQ_CONN_OPEN;
     if (packet->reason_code != (goes_on ? NMQ_RC_CONTINUE_AUTHENTICATION

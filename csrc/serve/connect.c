@@ -11,6 +11,7 @@
 #include "serve/inbound.h"
 #include "serve/negotiated.h"
 #include "serve/reply.h"
+#include "serve/tell.h"
 
 enum {
     STRICT_ID_BYTES = 23,
@@ -107,6 +108,7 @@ check(const nmq_server_conn *conn, const nmq_packet *packet)
         fault = nmq_inbound_check(conn, c->will_topic, c->will_qos, c->will_retain);
     }
     if (fault.code == 0 && c->has_will && nmq_topic_is_sys(c->will_topic)) {
+        nmq_tell_denied(conn, NMQ_WHY_WILL, c->will_topic);
         fault = (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"};
     }
     return fault;
@@ -159,9 +161,9 @@ handle_connect(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
         return nmq_reply_no_memory(conn);
     }
     if (proved == NMQ_EACCESS) {
-        return nmq_reply_refuse(
-            conn, batch,
-            (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "its certificate is not valid"});
+        fault = (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "its certificate is not valid"};
+        nmq_tell_auth_failed(conn, fault);
+        return nmq_reply_refuse(conn, batch, fault);
     }
     // Python refuses a method that it does not know [MQTT-4.12.0-1]
     if ((conn->net.settings->ask_auth && proved != NMQ_OK) ||

@@ -5,9 +5,10 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
-#include "route/event.h"
+#include "route/note.h"
 #include "serve/question_bytes.h"
 #include "serve/reply.h"
+#include "serve/tell.h"
 
 enum { DATA_MAX = 1024 }; // bytes of Authentication Data: methods need some hundred
 
@@ -116,9 +117,9 @@ nmq_exchange_ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *pack
 
     // the size is bounded before Python sees what a stranger sends
     if (text_of(&packet->props, NMQ_PROP_AUTHENTICATION_DATA).len > DATA_MAX) {
-        return nmq_reply_refuse(
-            conn, batch,
-            (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "Authentication Data over 1 KiB"});
+        const nmq_fault fault = {NMQ_RC_NOT_AUTHORIZED, "Authentication Data over 1 KiB"};
+        nmq_tell_auth_failed(conn, fault);
+        return nmq_reply_refuse(conn, batch, fault);
     }
     if (packet->type == NMQ_CONNECT) {
         client_id = packet->connect.client_id;
@@ -138,9 +139,9 @@ nmq_exchange_end(nmq_server_conn *conn)
 {
     if (conn->exchange != NULL && conn->exchange->python_waits) {
         conn->exchange->python_waits = false;
-        (void) nmq_event_put(
-            conn->net.conns->router->events,
-            &(nmq_event){.kind = NMQ_EVENT_AUTH_END, .number = conn->net.number},
+        (void) nmq_note_put(
+            conn->net.conns->router->notes,
+            &(nmq_note){.kind = NMQ_NOTE_AUTH_END, .number = conn->net.number},
             (nmq_bytes){0});
     }
 }

@@ -13,6 +13,7 @@
 #include "serve/inbound.h"
 #include "serve/mount.h"
 #include "serve/reply.h"
+#include "serve/tell.h"
 #include "store/session_acks.h"
 
 // Returns what closes the connection; code 0: nothing.
@@ -102,8 +103,9 @@ route(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     if (rv != NMQ_OK) {
         return rv == NMQ_ETOPIC ? NMQ_RC_TOPIC_NAME_INVALID : rv;
     }
-    if (parts.retain) {
+    if (parts.retain || (batch->wanted & NMQ_WATCH_PUBLISHERS) != 0) {
         const nmq_client *client = conn->net.client;
+        parts.published_ms = nmq_clock_wall_ms();
         parts.origin =
             nmq_access_origin(conn, client->session->client_id, client->user_name);
         if (parts.origin == NULL) {
@@ -203,6 +205,7 @@ deny(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
     const nmq_fault fault = {NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"};
 
+    nmq_tell_denied(conn, NMQ_WHY_PUBLISH, packet->publish.topic_name);
     return nmq_access_disconnects(conn) ? nmq_reply_refuse(conn, batch, fault)
                                         : refuse_message(conn, batch, packet, fault);
 }
@@ -229,6 +232,7 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
         return nmq_reply_refuse(conn, batch, fault);
     }
     if (nmq_topic_is_sys(packet->publish.topic_name)) {
+        nmq_tell_denied(conn, NMQ_WHY_PUBLISH, packet->publish.topic_name);
         return refuse_message(
             conn, batch, packet,
             (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"});

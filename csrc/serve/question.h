@@ -1,7 +1,7 @@
 // question.h - whether a client may come in: what it says of itself, and what is answered.
 // cffi reads this file: no macros here.
 //
-//     CONNECT, AUTH ──> NMQ_EVENT_AUTH with nmq_credentials ──Python──> nmq_answer
+//     CONNECT, AUTH ──> NMQ_NOTE_AUTH with nmq_credentials ──Python──> nmq_answer
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -24,7 +24,7 @@ typedef struct {
     size_t data_len;
 } nmq_credentials;
 
-// The answer to a question (NMQ_EVENT_AUTH).
+// The answer to a question (NMQ_NOTE_AUTH).
 typedef struct {
     uint64_t number;     // of the question
     uint8_t reason_code; // 0: let it in; 0x18: go on with AUTH; others refuse it

@@ -1,4 +1,4 @@
-// question_bytes.h - a question (question.h) as the text of an event.
+// question_bytes.h - a question (question.h) as the text of an note.
 //
 //     listener's number, then six times a length (UINT32_MAX: not there) and the bytes
 //

@@ -19,6 +19,7 @@
 #include "serve/publish.h"
 #include "serve/reply.h"
 #include "serve/subscribe.h"
+#include "serve/tell.h"
 
 void
 nmq_server_init(nmq_server *server)
@@ -80,7 +81,7 @@ handle_disconnect(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
                 (nmq_fault){NMQ_RC_PROTOCOL_ERROR, "a Session Expiry of 0 stays 0"});
         }
     }
-    nmq_conn_set_end(net, (nmq_fault){packet->reason_code, "it sent DISCONNECT"});
+    nmq_conn_set_end(net, (nmq_fault){packet->reason_code, nmq_tell_left});
     conn->send_will = packet->reason_code != NMQ_RC_SUCCESS; // [MQTT-3.14.4-3]
     nmq_server_conn_set_state(conn, NMQ_CONN_CLOSING);
     return NMQ_NEXT_END; // [MQTT-3.14.4-1]
@@ -162,6 +163,7 @@ closed(nmq_conn *net)
 
     nmq_exchange_end(conn);
     if (net->client != NULL) {
+        nmq_tell_disconnected(conn);
         nmq_sessions_detach(net->conns->sessions, net->client, &net->link, conn->send_will);
         nmq_mount_leave(conn);
     }

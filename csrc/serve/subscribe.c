@@ -10,6 +10,7 @@
 #include "serve/bounds.h"
 #include "serve/mount.h"
 #include "serve/reply.h"
+#include "serve/tell.h"
 
 // Subscribing to what the broker has switched off is a Protocol Error in 5.0, where the
 // client was told so in CONNACK (3.2.2.3.11 to 3.2.2.3.13).
@@ -78,6 +79,7 @@ check_subscribe(nmq_server_conn *conn, const nmq_packet *packet)
         }
         if (!nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter) &&
             nmq_access_disconnects(conn)) {
+            nmq_tell_denied(conn, NMQ_WHY_SUBSCRIBE, filter.text);
             return (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"};
         }
     }
@@ -178,6 +180,7 @@ subscribe_one(nmq_server_conn *conn, const nmq_filter *filter, uint8_t options,
         return NMQ_EFILTER;
     }
     if (!nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter->filter)) {
+        nmq_tell_denied(conn, NMQ_WHY_SUBSCRIBE, filter->text);
         return NMQ_EACCESS;
     }
     int rv = nmq_mount_filter(conn, filter, &mounted);
@@ -188,7 +191,8 @@ subscribe_one(nmq_server_conn *conn, const nmq_filter *filter, uint8_t options,
     // Rules that changed meanwhile may have been applied to this session already.
     if (rv >= 0 && nmq_access_changed(conn) &&
         !nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter->filter)) {
-        (void) nmq_subscriptions_del(conn->net.conns->router, conn->net.client, &mounted);
+        (void) nmq_subscriptions_del(conn->net.conns->router, conn->net.client, &mounted,
+                                     NMQ_WHY_RULES);
         rv = NMQ_EACCESS;
     }
     nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_SUBSCRIPTIONS_REFUSED,
@@ -334,8 +338,9 @@ unsubscribe_one(nmq_server_conn *conn, const nmq_filter *filter)
     if (lacks_group(filter) || nmq_mount_filter(conn, filter, &mounted) != NMQ_OK) {
         return NMQ_EFILTER;
     }
-    return nmq_subscriptions_del(conn->net.conns->router, conn->net.client,
-                                 &mounted); // [MQTT-3.10.4-1]
+    // [MQTT-3.10.4-1]
+    return nmq_subscriptions_del(conn->net.conns->router, conn->net.client, &mounted,
+                                 NMQ_WHY_CLIENT);
 }
 
 enum nmq_next

@@ -58,6 +58,7 @@ nmq_message_new(const nmq_message_parts *parts)
         .qos = parts->qos,
         .retain = parts->retain,
         .expires_at_ms = parts->expires_at_ms,
+        .published_ms = parts->published_ms,
         .origin = nmq_origin_ref(parts->origin),
         .size = (uint32_t) size, // a packet has at most 256 MiB
     };
@@ -117,6 +118,7 @@ nmq_message_parts_of(const nmq_message *m)
         .props = nmq_message_props(m),
         .payload = nmq_message_payload(m),
         .expires_at_ms = m->expires_at_ms,
+        .published_ms = m->published_ms,
         .origin = m->origin,
         .qos = m->qos,
         .retain = m->retain,

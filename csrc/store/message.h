@@ -17,6 +17,7 @@ typedef struct nmq_message {
     uint8_t qos;           // as published
     bool retain;           // as published
     int64_t expires_at_ms; // 0: never
+    int64_t published_ms;  // see nmq_message_parts
     nmq_origin *origin;    // see nmq_message_parts; a reference
     uint32_t judged;       // atomic: what access rules said last; route/rights.c
     uint32_t size;         // of the allocation
@@ -30,7 +31,8 @@ typedef struct {
     nmq_bytes props;
     nmq_bytes payload;
     int64_t expires_at_ms;
-    nmq_origin *origin; // who published it; NULL: the broker, or it is not retained
+    int64_t published_ms; // wall clock; 0: nobody asked, and it is not retained
+    nmq_origin *origin;   // who published it; NULL: the broker, or as for the time
     uint8_t qos;
     bool retain;
 } nmq_message_parts;

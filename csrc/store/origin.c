@@ -6,7 +6,7 @@
 
 nmq_origin *
 nmq_origin_new(nmq_bytes client_id, nmq_bytes user_name, const nmq_peer *peer,
-               size_t mount_len)
+               size_t mount_len, uint32_t listener_key)
 {
     nmq_origin *origin = nmq_alloc(sizeof *origin + client_id.len + user_name.len);
 
@@ -16,6 +16,7 @@ nmq_origin_new(nmq_bytes client_id, nmq_bytes user_name, const nmq_peer *peer,
     *origin = (nmq_origin){
         .refs = 1,
         .mount_len = (uint32_t) mount_len,
+        .listener_key = listener_key,
         .client_id_len = (uint16_t) client_id.len,
         .user_name_len = (uint16_t) user_name.len,
         .has_user_name = user_name.at != NULL,

@@ -2,24 +2,37 @@
 
 #include <string.h>
 
+#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "store/session_subs.h"
 #include "store/session_write.h"
 
-// Publishers to a session wait once so much waits in it. The rest of its bound is for a
-// client that is so slow, or so stuck, that waiting does not help.
-enum {
-    QUEUE_SOFT_COUNT = 256, // messages, or all that it may have
-    QUEUE_SOFT_PART = 2,    // of its bytes
-};
-
 // What may go out while memory is short.
 enum {
     SHORT_OUTBOX_BYTES = 1 << 16, // that wait for the client already
     SHORT_SMALL_BYTES = 1 << 12,  // a payload that is not large
 };
+
+static nmq_observer nobody;
+
+void
+nmq_session_observe(nmq_session *session, nmq_observer *observer, const void *owner)
+{
+    session->observer = observer;
+    session->owner = owner;
+}
+
+void
+nmq_session_tell(const nmq_session *session, const nmq_session_event *event)
+{
+    nmq_observer *observer = session->observer;
+
+    if ((NMQ_LIVE(observer->wanted) >> event->kind & 1) != 0) {
+        observer->tell(observer, session->owner, event);
+    }
+}
 
 nmq_session *
 nmq_session_new(nmq_bytes client_id)
@@ -34,6 +47,7 @@ nmq_session_new(nmq_bytes client_id)
     s->queue_max = 1;
     s->client_packet_max = s->packet_max = UINT32_MAX;
     s->version = NMQ_V311;
+    s->observer = &nobody;
     return s;
 }
 
@@ -145,41 +159,6 @@ owed_is_due(const nmq_session *s)
     return s->owed != NULL && (s->queue.count == 0 || nmq_owed_is_due(s->owed));
 }
 
-uint64_t
-nmq_session_held_bytes(const nmq_session *session)
-{
-    return session->queue.bytes + session->inflight.bytes;
-}
-
-bool
-nmq_session_is_full(const nmq_session *session)
-{
-    return session->queue.count >= session->queue_max ||
-           (session->queue_max_bytes != 0 &&
-            nmq_session_held_bytes(session) >= session->queue_max_bytes);
-}
-
-uint32_t
-nmq_session_load(const nmq_session *session)
-{
-    uint64_t held = nmq_session_held_bytes(session);
-    uint64_t max_bytes = session->queue_max_bytes;
-    bool few_bytes = max_bytes == 0 || held < max_bytes / QUEUE_SOFT_PART / 2;
-    uint64_t load = 0;
-
-    if (session->queue.count == 0 && few_bytes) {
-        return 0;
-    }
-    if (!few_bytes) {
-        load = held * NMQ_LOAD_FULL * QUEUE_SOFT_PART / max_bytes;
-    }
-    uint64_t soft =
-        session->queue_max < QUEUE_SOFT_COUNT ? session->queue_max : QUEUE_SOFT_COUNT;
-    uint64_t by_count = session->queue.count * (uint64_t) NMQ_LOAD_FULL / soft;
-    load = by_count > load ? by_count : load;
-    return load < UINT32_MAX ? (uint32_t) load : UINT32_MAX;
-}
-
 // Whether resend_next would send or skip one; if not, it waits for an acknowledgement.
 static bool
 can_resend(const nmq_session *s)
@@ -247,12 +226,21 @@ send_above_qos0(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer
     return rv;
 }
 
-int
+// What became of a message that was to be sent at once.
+static enum nmq_delivered
+sent(int rv)
+{
+    return rv == NMQ_OK        ? NMQ_DELIVERED_SENT
+           : rv == NMQ_ETOOBIG ? NMQ_DELIVERED_TOO_LARGE
+                               : NMQ_DELIVERED_NO_MEMORY;
+}
+
+enum nmq_delivered
 nmq_session_send(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer,
                  int64_t now_ms)
 {
-    return offer->qos == 0 ? write_qos0(session, outbox, offer, now_ms)
-                           : send_above_qos0(session, outbox, offer, now_ms);
+    return sent(offer->qos == 0 ? write_qos0(session, outbox, offer, now_ms)
+                                : send_above_qos0(session, outbox, offer, now_ms));
 }
 
 bool
@@ -279,10 +267,10 @@ nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *o
     nmq_delivery delivery;
 
     if (offer->parts->expires_at_ms != 0 && offer->parts->expires_at_ms <= now_ms) {
-        return NMQ_DELIVERED_DROPPED; // [MQTT-3.3.2-5]
+        return NMQ_DELIVERED_EXPIRED; // [MQTT-3.3.2-5]
     }
     if (offer->qos == 0 && outbox == NULL) {
-        return NMQ_DELIVERED_DROPPED;
+        return NMQ_DELIVERED_AWAY;
     }
     if (offer->short_window != 0 &&
         nmq_session_refuses(session, outbox, offer->qos, offer->parts->payload.len,
@@ -292,25 +280,31 @@ nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *o
     bool wait = offer->room != 0 && outbox != NULL && outbox->total >= offer->room;
     wait = wait || session->owed != NULL; // behind retained messages
     if (offer->qos == 0 && session->queue.qos0_count == 0 && !wait) {
-        return write_qos0(session, outbox, offer, now_ms) == NMQ_OK ? NMQ_DELIVERED_SENT
-                                                                    : NMQ_DELIVERED_DROPPED;
+        return sent(write_qos0(session, outbox, offer, now_ms));
     }
     if (outbox != NULL && !wait && session->queue.count == 0 && offer->qos > 0 &&
         window_is_open(session)) {
-        return send_above_qos0(session, outbox, offer, now_ms) == NMQ_OK
-                   ? NMQ_DELIVERED_SENT
-                   : NMQ_DELIVERED_DROPPED;
+        return sent(send_above_qos0(session, outbox, offer, now_ms));
     }
     if (make_delivery(offer, &delivery) != NMQ_OK) {
-        return NMQ_DELIVERED_DROPPED;
+        return NMQ_DELIVERED_NO_MEMORY;
     }
     // kept for the client, here or away [MQTT-3.1.2-5 of 3.1.1]
     bool full = !offer->overflow && nmq_session_is_full(session);
     if (full || nmq_queue_push(&session->queue, &delivery) != NMQ_OK) {
         nmq_delivery_fini(&delivery);
-        return full ? NMQ_DELIVERED_FULL : NMQ_DELIVERED_DROPPED;
+        return full ? NMQ_DELIVERED_FULL : NMQ_DELIVERED_NO_MEMORY;
     }
     return NMQ_DELIVERED_QUEUED;
+}
+
+static void
+tell_lost(const nmq_session *s, const nmq_message *message, enum nmq_event_kind kind,
+          enum nmq_why why)
+{
+    const nmq_message_parts parts = nmq_message_parts_of(message);
+
+    nmq_session_tell(s, &(nmq_session_event){.kind = kind, .why = why, .message = &parts});
 }
 
 // Sends the next packet that is due again. Returns 1 when sent or skipped, 0 when the
@@ -339,6 +333,7 @@ resend_next(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
             entry->in_quota = true;
             s->inflight.quota_used++;
         } else if (rv == NMQ_ETOOBIG) {
+            tell_lost(s, entry->delivery.message, NMQ_EVENT_DROPPED, NMQ_WHY_TOO_LARGE);
             nmq_inflight_give(&s->inflight, entry);
             rv = NMQ_OK;
         }
@@ -385,6 +380,10 @@ send_front(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
     (void) nmq_queue_pop(&s->queue, &popped);
     if (s->owed != NULL) {
         s->owed->popped++;
+    }
+    if (expired || rv == NMQ_ETOOBIG) {
+        tell_lost(s, popped.message, expired ? NMQ_EVENT_EXPIRED : NMQ_EVENT_DROPPED,
+                  expired ? NMQ_WHY_NONE : NMQ_WHY_TOO_LARGE);
     }
     if (!above_qos0 || rv != NMQ_OK) { // else the in-flight table owns it
         nmq_delivery_fini(&popped);

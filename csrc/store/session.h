@@ -10,15 +10,20 @@
 // Threads  none of its own: the client's lock, and the connection's for the outbox.
 #pragma once
 #include "store/outbox.h"
+#include "store/session_load.h"
 #include "store/session_state.h"
 
 // What became of a delivery.
 enum nmq_delivered {
-    NMQ_DELIVERED_SENT,    // in the outbox
-    NMQ_DELIVERED_QUEUED,  // waits in the queue
-    NMQ_DELIVERED_FULL,    // no room in the queue: dropped
-    NMQ_DELIVERED_DROPPED, // too large for the client, expired, or out of memory
-    NMQ_DELIVERED_REFUSED, // memory is short, and it would have to be kept
+    NMQ_DELIVERED_SENT,   // in the outbox
+    NMQ_DELIVERED_QUEUED, // waits in the queue
+    // dropped:
+    NMQ_DELIVERED_FULL,      // no room in the queue
+    NMQ_DELIVERED_REFUSED,   // memory is short, and it would have to be kept
+    NMQ_DELIVERED_EXPIRED,   //
+    NMQ_DELIVERED_AWAY,      // QoS 0, and no connection
+    NMQ_DELIVERED_TOO_LARGE, // for the client
+    NMQ_DELIVERED_NO_MEMORY, //
 };
 
 // One Application Message for one session. `message` may be NULL for QoS 0 that goes out at
@@ -41,25 +46,20 @@ typedef struct {
 nmq_session *nmq_session_new(nmq_bytes client_id);
 void nmq_session_free(nmq_session *session); // takes NULL
 
-// Bytes of the messages that wait or are in flight, each in full.
-uint64_t nmq_session_held_bytes(const nmq_session *session);
+// Has the observer told of its messages; nobody is told of a new session's.
+void nmq_session_observe(nmq_session *session, nmq_observer *observer, const void *owner);
 
-// Whether the session is at its bound: messages that wait, or bytes held.
-bool nmq_session_is_full(const nmq_session *session);
-
-// How much waits, in thousandths of what may wait: at NMQ_LOAD_FULL publishers wait, at
-// NMQ_LOAD_LOW they go on.
-enum { NMQ_LOAD_FULL = 1000, NMQ_LOAD_LOW = NMQ_LOAD_FULL / 2 };
-uint32_t nmq_session_load(const nmq_session *session);
+// Tells, if that kind is wanted.
+void nmq_session_tell(const nmq_session *session, const nmq_session_event *event);
 
 // How many of the retained messages that it is owed may go out now: 0 while others come
 // before them, or the window is shut.
 uint32_t nmq_session_takes_owed(const nmq_session *session);
 
 // Sends one message at once, past the queue, even when window and outbox are full. Returns
-// NMQ_OK; or NMQ_ENOMEM or NMQ_ETOOBIG, and the message is dropped.
-int nmq_session_send(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer,
-                     int64_t now_ms);
+// NMQ_DELIVERED_SENT, TOO_LARGE or NO_MEMORY; the last two: it is dropped.
+enum nmq_delivered nmq_session_send(nmq_session *session, nmq_outbox *outbox,
+                                    const nmq_offer *offer, int64_t now_ms);
 
 // Whether something could be sent if there were room: what nmq_session_pump sends, or
 // retained messages.

@@ -1,14 +1,29 @@
 #include "store/session_acks.h"
 
+#include "base/live.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "store/session_write.h"
+
+// Its client has the message, or says that it does not take it.
+static void
+tell_acked(const nmq_session *s, const nmq_inflight_entry *entry, uint8_t reason_code)
+{
+    if ((NMQ_LIVE(s->observer->wanted) >> NMQ_EVENT_ACKED & 1) != 0 &&
+        entry->delivery.message != NULL) {
+        const nmq_message_parts parts = nmq_message_parts_of(entry->delivery.message);
+        nmq_session_tell(s, &(nmq_session_event){.kind = NMQ_EVENT_ACKED,
+                                                 .message = &parts,
+                                                 .numbers = {reason_code}});
+    }
+}
 
 // A PUBREC moves the entry on to PUBCOMP, or ends it when it carries an error. A second one
 // is answered again: the PUBREL was lost.
 static int
 received(nmq_session *s, nmq_outbox *outbox, nmq_inflight_entry *entry, uint8_t reason_code)
 {
+    tell_acked(s, entry, reason_code);
     if (reason_code >= NMQ_RC_UNSPECIFIED_ERROR) { // [MQTT-4.4.0-2]
         nmq_inflight_give(&s->inflight, entry);
         return NMQ_OK;
@@ -50,6 +65,7 @@ handle_ack(nmq_session *s, nmq_outbox *outbox, uint8_t type, uint16_t packet_id,
     }
     if ((type == NMQ_PUBACK && state == NMQ_INFLIGHT_PUBACK) ||
         (type == NMQ_PUBCOMP && state == NMQ_INFLIGHT_PUBCOMP)) {
+        tell_acked(s, entry, reason_code); // a PUBCOMP ends what PUBREC acknowledged
         nmq_inflight_give(&s->inflight, entry);
         return NMQ_OK;
     }
@@ -109,6 +125,10 @@ nmq_session_take_shared(nmq_session *session, nmq_delivery *out)
         if (out->group != 0) {
             return true;
         }
+        const nmq_message_parts parts = nmq_message_parts_of(out->message);
+        nmq_session_tell(session, &(nmq_session_event){.kind = NMQ_EVENT_DROPPED,
+                                                       .why = NMQ_WHY_SESSION_ENDED,
+                                                       .message = &parts});
         nmq_delivery_fini(out);
     }
     return false;

@@ -6,6 +6,7 @@
 #include "mqtt/topic.h"
 #include "store/aliases.h"
 #include "store/inflight.h"
+#include "store/observer.h"
 #include "store/owed.h"
 #include "store/queue.h"
 #include "store/topic_tree.h"
@@ -36,6 +37,8 @@ typedef struct nmq_session {
     uint8_t version;            // of the latest connection
     nmq_aliases aliases;        // of this connection
     uint64_t sent;              // PUBLISH packets written so far, those sent again too
+    nmq_observer *observer;     // not NULL
+    const void *owner;          // whose session it is, for the observer
     nmq_session_sub *subs;      // tree lock
     uint32_t sub_count;         // tree lock
     uint32_t sub_cap;           // tree lock

@@ -1,5 +1,6 @@
 #include "store/session_write.h"
 
+#include "base/live.h"
 #include "base/status.h"
 #include "mqtt/varint.h"
 
@@ -24,6 +25,19 @@ use_alias(nmq_session *s, nmq_publish_head *head, bool *is_new)
     }
     *is_new = head->topic_alias != 0 && !known;
     return packet_size;
+}
+
+static void
+tell_delivered(const nmq_session *s, const nmq_publish_head *head,
+               const nmq_message_parts *parts)
+{
+    const nmq_session_event event = {
+        .kind = NMQ_EVENT_DELIVERED,
+        .message = parts,
+        .numbers = {head->qos, head->retain, head->dup},
+    };
+
+    s->observer->tell(s->observer, s->owner, &event);
 }
 
 // A packet over the Maximum Packet Size must not be sent [MQTT-3.1.2-24], and the broker
@@ -57,6 +71,9 @@ nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *
         (void) nmq_aliases_learn(&s->aliases, head->topic_alias, topic_name);
     }
     s->sent += rv == NMQ_OK;
+    if ((NMQ_LIVE(s->observer->wanted) >> NMQ_EVENT_DELIVERED & 1) != 0 && rv == NMQ_OK) {
+        tell_delivered(s, head, parts);
+    }
     return rv;
 }
 

@@ -2,7 +2,7 @@
 
 ::
 
-    AuthEvent ──> a password, or one step of a method ──> Answers ──when it is due──> the core
+    AuthNote ──> a password, or one step of a method ──> Answers ──when it is due──> the core
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nanomq_py.auth.rights import kicks_of, methods_for, names_count, users_of
 from nanomq_py.config import Config
 from nanomq_py.core.binding import Core
 from nanomq_py.core.declared import ReasonCode
-from nanomq_py.core.records import AuthEndEvent, AuthEvent
+from nanomq_py.core.records import AuthEndNote, AuthNote
 from nanomq_py.core.settling import Settling
 from nanomq_py.kernel.part import Change, Hears, Part
 from nanomq_py.listen.listeners import Listeners
@@ -95,7 +95,7 @@ class Logins(Part):
 
     @property
     def hears(self) -> Hears:
-        return {AuthEvent: self._answer, AuthEndEvent: self._end}
+        return {AuthNote: self._answer, AuthEndNote: self._end}
 
     async def prepare(self, config: Config) -> LoginsChange:
         change = LoginsChange(self, config)
@@ -111,29 +111,29 @@ class Logins(Part):
         self._answers.close()
 
     async def stop(self) -> None:
-        self._answers.close()  # to events that came meanwhile
+        self._answers.close()  # to notes that came meanwhile
 
-    def _decide(self, event: AuthEvent) -> Step:
+    def _decide(self, note: AuthNote) -> Step:
         """Judge a CONNECT by its password, or by its method as one step of an exchange."""
-        number = event.number
-        if event.step == ReasonCode.CONTINUE_AUTHENTICATION:
-            return self.exchanges.go_on(number, event.data)
-        if event.method is not None:
-            return self.exchanges.begin(number, event.method, event.client_id, event.data)
+        number = note.number
+        if note.step == ReasonCode.CONTINUE_AUTHENTICATION:
+            return self.exchanges.go_on(number, note.data)
+        if note.method is not None:
+            return self.exchanges.begin(number, note.method, note.client_id, note.data)
         code = self.users.decide(
-            event.user_name,
-            event.password,
-            allow_anonymous=self.listeners.allow_anonymous(event.listener),
+            note.user_name,
+            note.password,
+            allow_anonymous=self.listeners.allow_anonymous(note.listener),
         )
-        return Step(code, claims=event.user_name, listed=True)
+        return Step(code, claims=note.user_name, listed=True)
 
-    def _answer(self, event: AuthEvent) -> None:
-        step = self._decide(event)
-        has_credentials = (event.user_name, event.password, event.method) != (None,) * 3
+    def _answer(self, note: AuthNote) -> None:
+        step = self._decide(note)
+        has_credentials = (note.user_name, note.password, note.method) != (None,) * 3
         if step.reason_code == ReasonCode.CONTINUE_AUTHENTICATION or not has_credentials:
-            self._give(event.number, step)
+            self._give(note.number, step)
         else:
-            self._answers.put(event.number, event.address, step.claims or "", step)
+            self._answers.put(note.number, note.address, step.claims or "", step)
 
     def _give(self, number: int, step: Step) -> None:
         if not self.core.answer(
@@ -145,6 +145,6 @@ class Logins(Part):
         ):
             self.exchanges.end(number)  # its client has gone
 
-    def _end(self, event: AuthEndEvent) -> None:
-        self.exchanges.end(event.number)
-        self._answers.forget(event.number)
+    def _end(self, note: AuthEndNote) -> None:
+        self.exchanges.end(note.number)
+        self._answers.forget(note.number)

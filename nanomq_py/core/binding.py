@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from nanomq_py.core.events import Events
+from nanomq_py.core.feed import Feed, taken
 from nanomq_py.core.native import CoreError as CoreError
 from nanomq_py.core.native import c_text, check, ffi, lib
+from nanomq_py.core.notes import Notes
 from nanomq_py.core.records import (
     CoreOptions,
-    Event,
     Kick,
     ListenerOptions,
     ListenerStats,
     Memory,
+    Note,
     Stats,
 )
 from nanomq_py.core.rules import Rules, c_kick
@@ -52,7 +53,7 @@ class Core:
         out = ffi.new("nmq_broker **")
         check(lib.nmq_broker_new(c_options(options, kept), out))
         self._broker: nmq_broker = out[0]
-        self._events = Events()
+        self._notes = Notes()
         self._in_use = threading.Lock()  # by a snapshot in another thread
 
     def set_options(self, options: CoreOptions) -> None:
@@ -168,7 +169,7 @@ class Core:
         *,
         foreign: bool = False,
     ) -> bool:
-        """Answer an AuthEvent; return whether its client still waits.
+        """Answer an AuthNote; return whether its client still waits.
 
         reason_code  0 lets the client in, 0x18 sends it an AUTH with ``data``, others refuse it
         data         Authentication Data
@@ -212,24 +213,42 @@ class Core:
         kept: list[CData] = []
         return check(lib.nmq_broker_kick_users(self._broker, c_kick(kick, kept)))
 
-    def open_tap(self, topic_filter: str, *, qos: int) -> int:
-        """Have matching messages come as events, retained ones first; return a tap's number."""
+    def open_tap(self, topic_filter: str, *, qos: int) -> tuple[int, Feed]:
+        """Have matching messages come into a feed; return the tap's number, and the feed."""
         text = topic_filter.encode()
-        number = ffi.new("uint64_t *")
-        check(lib.nmq_broker_tap_open(self._broker, text, len(text), qos, number))
-        return int(number[0])
+        number, feed = ffi.new("uint64_t *"), ffi.new("nmq_feed **")
+        check(lib.nmq_broker_tap_open(self._broker, text, len(text), qos, number, feed))
+        return int(number[0]), Feed(feed[0])
+
+    def tap_retained(self, number: int) -> tuple[bytes, bool]:
+        """Return the next retained messages of a tap, and whether there may be more.
+
+        They come before what is in its feed.
+        """
+        out = ffi.new("nmq_chunk **")
+        more = check(lib.nmq_broker_tap_retained(self._broker, number, out))
+        return taken(out[0]), more == 1
 
     def close_tap(self, number: int) -> None:
         lib.nmq_broker_tap_close(self._broker, number)
 
-    @property
-    def event_fd(self) -> int:
-        """A descriptor that is readable while there are events."""
-        return int(lib.nmq_broker_event_fd(self._broker))
+    def open_watch(self, kinds: int) -> tuple[int, Feed]:
+        """Have events of those kinds, a bit for each, come into a feed; return its number."""
+        number, feed = ffi.new("uint64_t *"), ffi.new("nmq_feed **")
+        check(lib.nmq_broker_watch_open(self._broker, kinds, number, feed))
+        return int(number[0]), Feed(feed[0])
 
-    def events(self) -> Iterator[Event]:
-        """Yield up to 256 events, the oldest first. Call it when ``event_fd`` is readable."""
-        yield from self._events.take(self._broker)
+    def close_watch(self, number: int) -> None:
+        lib.nmq_broker_watch_close(self._broker, number)
+
+    @property
+    def note_fd(self) -> int:
+        """A descriptor that is readable while there are notes."""
+        return int(lib.nmq_broker_note_fd(self._broker))
+
+    def notes(self) -> Iterator[Note]:
+        """Yield up to 256 notes, the oldest first. Call it when ``note_fd`` is readable."""
+        yield from self._notes.take(self._broker)
 
     def stats(self) -> Stats:
         raw = ffi.new("nmq_stats *")
@@ -274,7 +293,7 @@ class Core:
         return check(lib.nmq_broker_restore(self._broker, raw, len(raw)))
 
     def close(self) -> None:
-        """Free the broker. Events that were not taken are lost."""
+        """Free the broker. Notes that were not taken are lost."""
         with self._in_use:
             broker = self._broker
             self._broker = None  # type: ignore[assignment] # a later call raises TypeError

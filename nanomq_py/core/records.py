@@ -82,7 +82,7 @@ class Kick:
 
 
 @dataclass(frozen=True)
-class LogEvent:
+class LogNote:
     """A log line of the core; ``level`` is one of the logging module's."""
 
     level: int
@@ -90,19 +90,7 @@ class LogEvent:
 
 
 @dataclass(frozen=True)
-class MessageEvent:
-    """A message for the tap of that number."""
-
-    tap: int
-    topic_name: str
-    payload: bytes
-    qos: int
-    retain: bool
-    retained: bool  # kept from before the tap was opened
-
-
-@dataclass(frozen=True)
-class AuthEvent:
+class AuthNote:
     """A client asks to come in; answer with :meth:`Core.answer` under ``number``.
 
     ``step`` is 0 for a CONNECT and the Reason Code of an AUTH: 0x18 goes on with an exchange
@@ -122,21 +110,13 @@ class AuthEvent:
 
 
 @dataclass(frozen=True)
-class DroppedEvent:
-    """A session's queue was full: it has lost ``count`` messages so far."""
-
-    client_id: str
-    count: int
-
-
-@dataclass(frozen=True)
-class AuthEndEvent:
+class AuthEndNote:
     """The connection of an exchange by AUTH is gone; nobody waits under ``number``."""
 
     number: int
 
 
-Event = LogEvent | MessageEvent | AuthEvent | AuthEndEvent | DroppedEvent
+Note = LogNote | AuthNote | AuthEndNote
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from nanomq_py.config import Config
 from nanomq_py.config.declare.section import Sections
 from nanomq_py.config.declare.walk import walk_all
 
-# The function that is called with an event of the core, by the event's class.
+# The function that is called with a note of the core, by the note's class.
 Hears = Mapping[type[Any], Callable[[Any], None]]
 
 
@@ -64,7 +64,7 @@ class Part:
 
     @property
     def hears(self) -> Hears:
-        """The events of the core that concern this part, and what it does with them."""
+        """The notes of the core that concern this part, and what it does with them."""
         return {}
 
     async def prepare(self, config: Config) -> Change | None:

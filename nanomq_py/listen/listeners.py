@@ -243,6 +243,7 @@ class Listeners(Part):
         self.core = core
         self.settling = settling
         self.by_name: dict[str, OpenListener] = {}
+        self._by_key: dict[int, str] = {}
         self._must_ask = must_ask
         self._inherited = inherited
         self._is_first = True  # its first change is not in force
@@ -253,6 +254,7 @@ class Listeners(Part):
         """Take these as the ones that are open."""
         self._is_first = False
         self.by_name = {listener.place.name: listener for listener in now}
+        self._by_key = {open_.options.key: name for name, open_ in self.by_name.items()}
         self._names |= {open_.number: name for name, open_ in self.by_name.items()}
         for number in list(self._names)[:-MOST_NAMES]:
             del self._names[number]
@@ -266,6 +268,10 @@ class Listeners(Part):
     def anonymous(self) -> set[int]:
         """Return the numbers of listeners, also closed ones, that let anybody in now."""
         return {number for number in self._names if self.allow_anonymous(number)}
+
+    def name_of(self, key: int) -> str:
+        """Return the name of a listener by its key in the core; empty: there is none."""
+        return self._by_key.get(key, "")
 
     @property
     def ports(self) -> dict[str, int]:

@@ -30,7 +30,7 @@
 #include "mqtt/encode.h"
 
 enum { TASKS = 4, CLIENTS = 8, ROUNDS = 60, FLOW = 3000 };
-enum { WALKERS = 3, LEAVES = 400, LARGE = 16384, OTHERS = 5 + WALKERS, LINGERERS = 10 };
+enum { WALKERS = 3, LEAVES = 400, LARGE = 16384, OTHERS = 7 + WALKERS, LINGERERS = 10 };
 
 // --- a transport over socket pairs
 
@@ -506,8 +506,8 @@ large(void *arg)
     nmq_broker *broker = arg;
 
     for (int n = 0; n < 10 * ROUNDS; n++) {
-        own_message(broker, nmq_bytes_of("m/large"), (nmq_bytes){payload, sizeof payload}, n,
-                    n % 16 == 0);
+        own_message(broker, nmq_bytes_of("m/large"), (nmq_bytes){payload, sizeof payload},
+                    n, n % 16 == 0);
         (void) usleep(200);
     }
     return NULL;
@@ -640,13 +640,14 @@ control(void *arg)
     };
     static const nmq_acl_rules rules = {.at = each, .count = 3, .otherwise = true};
     nmq_broker *broker = arg;
-    nmq_event events[64];
+    nmq_note notes[64];
+    nmq_feed *feed;
     uint64_t tap;
 
     for (int round = 0; round < ROUNDS; round++) {
         nmq_snapshot *snapshot = NULL;
         nmq_stats stats;
-        assert(nmq_broker_tap_open(broker, "s/#", 3, 2, &tap) == NMQ_OK);
+        assert(nmq_broker_tap_open(broker, "s/#", 3, 2, &tap, &feed) == NMQ_OK);
         own_message(broker, nmq_bytes_of("s/c"), nmq_bytes_of("x"), round, false);
         nmq_broker_stats(broker, &stats);
         assert(nmq_snapshot_new(broker, &snapshot) == NMQ_OK);
@@ -658,12 +659,82 @@ control(void *arg)
         nmq_broker_set_acl(broker, round % 2 == 0 ? nmq_acl_new(&rules) : NULL);
         reload(broker, round);
         take_away(broker, round);
-        size_t n = nmq_broker_events(broker, events, 64);
+        size_t n = nmq_broker_notes(broker, notes, 64);
         for (size_t i = 0; i < n; i++) {
-            nmq_broker_event_done(&events[i]);
+            nmq_broker_note_done(&notes[i]);
         }
         assert(nmq_broker_tap_close(broker, tap) == NMQ_OK);
+        nmq_feed_unref(feed);
     }
+    return NULL;
+}
+
+// Looks at whole records. Returns how many, and frees the chunk.
+static int
+count_records(nmq_chunk *chunk)
+{
+    size_t len = 0;
+    const char *at = chunk != NULL ? nmq_chunk_read(chunk, &len) : NULL;
+    int count = 0;
+
+    for (uint32_t size; len > 0; at += size, len -= size, count++) {
+        memcpy(&size, at, sizeof size);
+        assert(size >= sizeof size && size <= len);
+    }
+    nmq_chunk_free(chunk);
+    return count;
+}
+
+// Opens taps on all messages, reads retained ones and what comes, and leaves at any moment.
+static void *
+tapper(void *arg)
+{
+    nmq_broker *broker = arg;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        nmq_chunk *chunk = NULL;
+        nmq_feed *feed;
+        uint64_t tap;
+        int steps = round * 7 % 40;
+        assert(nmq_broker_tap_open(broker, "#", 1, 2, &tap, &feed) == NMQ_OK);
+        for (int more = 1; more == 1 && steps > 0; steps--) {
+            more = nmq_broker_tap_retained(broker, tap, &chunk);
+            (void) count_records(chunk); // with the last of them comes 0
+        }
+        for (chunk = nmq_feed_take(feed); chunk != NULL; chunk = nmq_feed_take(feed)) {
+            (void) count_records(chunk);
+            (void) usleep(100);
+        }
+        assert(nmq_broker_tap_close(broker, tap) == NMQ_OK);
+        while (count_records(nmq_feed_take(feed)) > 0) {
+        }
+        nmq_feed_unref(feed);
+    }
+    return NULL;
+}
+
+// Asks for kinds of events in turn, and reads some of what happens.
+static void *
+watcher(void *arg)
+{
+    nmq_broker *broker = arg;
+    int heard = 0;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        nmq_feed *feed;
+        uint64_t watch;
+        uint32_t kinds = round % 3 == 0 ? 0x7feu : 2u << round % 10;
+        assert(nmq_broker_watch_open(broker, kinds, &watch, &feed) == NMQ_OK);
+        for (int n = 0; n < 20; n++) {
+            heard += count_records(nmq_feed_take(feed));
+            (void) usleep(200);
+        }
+        assert(nmq_broker_watch_close(broker, watch) == NMQ_OK);
+        while (count_records(nmq_feed_take(feed)) > 0) {
+        }
+        nmq_feed_unref(feed);
+    }
+    assert(heard > 0);
     return NULL;
 }
 
@@ -694,10 +765,10 @@ main(void)
     for (uintptr_t n = 0; n < CLIENTS; n++) {
         assert(pthread_create(&threads[2 + n], NULL, restless, (void *) (n + 1)) == 0);
     }
-    void *(*const others[OTHERS - 2])(void *) = {gardener, large,  slow,
-                                                 walker,   walker, walker};
+    void *(*const others[OTHERS - 2])(void *) = {gardener, large,  tapper, watcher,
+                                                 slow,     walker, walker, walker};
     for (uintptr_t n = 0; n < OTHERS - 2; n++) {
-        void *given = n < 2 ? (void *) broker : (void *) (n + 100);
+        void *given = n < 4 ? (void *) broker : (void *) (n + 100);
         assert(pthread_create(&threads[2 + CLIENTS + n], NULL, others[n], given) == 0);
     }
     for (int heard = 0; heard < FLOW;) {

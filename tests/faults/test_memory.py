@@ -20,6 +20,7 @@ import pytest
 
 from nanomq_py import Broker
 from nanomq_py.core import process
+from nanomq_py.events import Dropped, Why
 from tests import raw
 from tests.certs import Certs
 from tests.conformance.flows import kept, modern, take
@@ -187,6 +188,14 @@ async def almost_full() -> AsyncIterator[tuple[Broker, int]]:
         slow_consumer_time="500ms",
     ) as (broker, port):
         yield broker, port
+
+
+async def test_a_message_that_is_refused_for_memory_is_told_as_dropped() -> None:
+    async with almost_full() as (broker, port), broker.events([Dropped]) as events:
+        fill(port)
+        event = await asyncio.wait_for(anext(events), 10)
+        assert event.client is not None
+        assert (event.client.client_id, event.why) == ("hoard", Why.MEMORY)
 
 
 async def test_what_was_acknowledged_arrives_and_what_was_refused_can_come_again() -> None:

@@ -18,8 +18,11 @@ enum { TEXTS = 8 };
 
 static nmq_bytes in; // of the input, not used yet
 static nmq_broker *broker;
-static uint64_t tap; // 0: none
-static long scarce;  // allocations that the next piece may make; -1: any number
+static uint64_t tap;   // 0: none
+static nmq_feed *feed; // of the tap
+static uint64_t watch; // 0: none
+static nmq_feed *told; // of the watch
+static long scarce;    // allocations that the next piece may make; -1: any number
 
 static const char *const topics[TEXTS] = {"t",      "t/u", "t/u/v", "",
                                           "$SYS/x", "x",   "/",     "t/"};
@@ -259,16 +262,80 @@ owner_looks(void)
 }
 
 static void
+end_feed(void)
+{
+    nmq_feed_unref(feed);
+    feed = NULL;
+    tap = 0;
+}
+
+static void
 owner_taps(void)
 {
     const char *filter = filters[next() % TEXTS];
 
     if (tap != 0) {
         assert(nmq_broker_tap_close(broker, tap) == NMQ_OK);
-        tap = 0;
-    } else if (nmq_broker_tap_open(broker, filter, strlen(filter), 2, &tap) != NMQ_OK) {
+        end_feed();
+    } else if (nmq_broker_tap_open(broker, filter, strlen(filter), 2, &tap, &feed) !=
+               NMQ_OK) {
         tap = 0;
     }
+}
+
+static void
+end_told(void)
+{
+    nmq_feed_unref(told);
+    told = NULL;
+    watch = 0;
+}
+
+// Asks for some kinds of events, or for none any more.
+static void
+owner_watches(void)
+{
+    if (watch != 0) {
+        assert(nmq_broker_watch_close(broker, watch) == NMQ_OK);
+        end_told();
+    } else if (nmq_broker_watch_open(broker, next() * 8u, &watch, &told) != NMQ_OK) {
+        watch = 0;
+    }
+}
+
+// Looks at whole records, whatever was published or has happened.
+static void
+look_at_chunk(nmq_chunk *chunk)
+{
+    size_t len = 0;
+    const char *at = chunk != NULL ? nmq_chunk_read(chunk, &len) : NULL;
+
+    while (len > 0) {
+        uint32_t size;
+        assert(len >= sizeof size);
+        memcpy(&size, at, sizeof size);
+        assert(size >= sizeof size && size <= len);
+        at += size;
+        len -= size;
+    }
+    nmq_chunk_free(chunk);
+}
+
+static void
+owner_reads(void)
+{
+    nmq_chunk *chunk = NULL;
+
+    if (watch != 0) {
+        look_at_chunk(nmq_feed_take(told));
+    }
+    if (tap == 0) {
+        return;
+    }
+    if (nmq_broker_tap_retained(broker, tap, &chunk) == 0 && chunk == NULL) {
+        chunk = nmq_feed_take(feed);
+    }
+    look_at_chunk(chunk);
 }
 
 static void
@@ -296,8 +363,14 @@ owner_acts(uint8_t what)
     nmq_options options;
 
     switch (what >> 5) {
-    case 0: owner_looks(); break;
-    case 1: owner_taps(); break;
+    case 0:
+        owner_looks();
+        owner_reads();
+        break;
+    case 1:
+        owner_taps();
+        owner_watches();
+        break;
     case 2: (void) nmq_broker_kick(broker, id, strlen(id), 0x98); break;
     case 3:
         options_of(&options, next());
@@ -350,7 +423,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     nmq_options options;
 
     in = (nmq_bytes){data, size};
-    tap = 0;
+    tap = watch = 0;
     scarce = -1;
     options_of(&options, next());
     broker = fuzz_broker_new(&options);
@@ -359,6 +432,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         command();
     }
     fuzz_broker_free(broker);
+    end_feed();
+    end_told();
     assert(nmq_mem_live() == 0);
     return 0;
 }

@@ -394,20 +394,20 @@ fuzz_broker_new(const nmq_options *options)
 void
 fuzz_answer(nmq_broker *broker, uint8_t reason_code)
 {
-    nmq_event events[16];
+    nmq_note notes[16];
     size_t n;
 
-    while ((n = nmq_broker_events(broker, events, 16)) > 0) {
+    while ((n = nmq_broker_notes(broker, notes, 16)) > 0) {
         for (size_t i = 0; i < n; i++) {
-            nmq_answer answer = {.number = events[i].number, .reason_code = reason_code};
+            nmq_answer answer = {.number = notes[i].number, .reason_code = reason_code};
             nmq_credentials asked;
-            if (events[i].kind == NMQ_EVENT_AUTH) {
-                nmq_event_auth(&events[i], &asked);
+            if (notes[i].kind == NMQ_NOTE_AUTH) {
+                nmq_note_auth(&notes[i], &asked);
                 answer.data = asked.data;
                 answer.data_len = asked.data_len;
                 (void) nmq_broker_answer(broker, &answer);
             }
-            nmq_broker_event_done(&events[i]);
+            nmq_broker_note_done(&notes[i]);
         }
     }
 }

@@ -13,14 +13,16 @@ from nanomq_py.core.declared import (
     MEMORY,
     METRICS,
     CoreOptions,
-    EventKind,
     Memory,
+    NoteKind,
     ReasonCode,
     Stats,
 )
+from nanomq_py.core.declared_events import KINDS, Why
 from nanomq_py.core.options import core_options
 from tests.unit.clib import ffi, lib
 from tools.declared import (
+    EVENT_FORMS,
     LIMITS,
     METRIC_FORMS,
     OPTION_FORMS,
@@ -91,13 +93,32 @@ def test_c_and_python_have_the_same_fields(struct: str, record: type) -> None:
     assert [name for name, _ in ffi.typeof(struct).fields] == names(record)
 
 
-def test_kinds_of_events_and_reason_codes_are_those_of_c() -> None:
-    assert len(EventKind) == len(tables().events)
-    for kind in EventKind:
-        assert getattr(lib, f"NMQ_EVENT_{kind.name}") == kind
+def test_kinds_of_notes_and_reason_codes_are_those_of_c() -> None:
+    assert len(NoteKind) == len(tables().notes)
+    for kind in NoteKind:
+        assert getattr(lib, f"NMQ_NOTE_{kind.name}") == kind
     assert len(ReasonCode) == 42
     for code in ReasonCode:
         assert getattr(lib, f"NMQ_RC_{code.name}") == code
+
+
+def test_events_and_their_reasons_are_those_of_c() -> None:
+    declared = tables()
+    assert len(KINDS) == len(declared.events)
+    for line, (kind, (number, _)) in zip(declared.events, KINDS.items(), strict=True):
+        assert getattr(lib, f"NMQ_EVENT_{line['ID']}") == number
+        assert kind.__name__.lower() == line["name"].replace("_", "")
+        assert [f.name for f in fields(kind)][1:] == [
+            field.partition(":")[0].rstrip("?") for field in line["fields"].split()
+        ]
+    for number, why in enumerate(Why, 1):
+        assert getattr(lib, f"NMQ_WHY_{why.name}") == number
+
+
+@pytest.mark.parametrize("wrong", ["", "a", "a:float", "client ?", "client,message"])
+def test_an_event_has_fields_that_a_record_can_hold(wrong: str) -> None:
+    with pytest.raises(DeclarationError, match="expected fields of an event"):
+        read(f'EVENT(X, x, "{wrong}", "h")', "bad.def", EVENT_FORMS)
 
 
 def test_every_metric_has_names_of_its_own() -> None:

@@ -1,0 +1,100 @@
+#include "serve/tell.h"
+
+#include "mqtt/reason.h"
+
+const char nmq_tell_left[] = "it sent DISCONNECT";
+
+static nmq_watch *
+watch_of(const nmq_server_conn *conn)
+{
+    return &conn->net.conns->router->watch;
+}
+
+// Who the client is, or says it is. What a client that is in has here is fixed.
+static nmq_who
+who_of(const nmq_server_conn *conn)
+{
+    const nmq_client *client = conn->net.client;
+    nmq_who who = {
+        .peer = &conn->net.stream->peer,
+        .listener_key = conn->net.listener->key,
+    };
+
+    if (client != NULL) {
+        who.client_id = client->session->client_id;
+        who.user_name = client->user_name;
+    } else if (conn->connect != NULL) {
+        who.client_id = conn->connect->client_id;
+        who.user_name =
+            conn->connect->has_user_name ? conn->connect->user_name : (nmq_bytes){0};
+    }
+    return who;
+}
+
+void
+nmq_tell_connected(const nmq_server_conn *conn, const nmq_attach *attach,
+                   bool session_present)
+{
+    const nmq_who who = who_of(conn);
+    const nmq_event event = {
+        .kind = NMQ_EVENT_CONNECTED,
+        .who = &who,
+        .numbers = {attach->version, attach->keep_alive_s, attach->expiry_interval_s,
+                    attach->clean_start, session_present},
+    };
+
+    nmq_watch_tell(watch_of(conn), &event);
+}
+
+void
+nmq_tell_disconnected(nmq_server_conn *conn)
+{
+    if (!nmq_watch_wants(watch_of(conn), NMQ_EVENT_DISCONNECTED)) {
+        return;
+    }
+    (void) pthread_mutex_lock(&conn->net.link.lock);
+    const nmq_fault end = conn->net.end;
+    (void) pthread_mutex_unlock(&conn->net.link.lock);
+    const nmq_who who = who_of(conn);
+    bool lost = end.code == NMQ_RC_SUCCESS && end.why == NULL;
+    const nmq_event event = {
+        .kind = NMQ_EVENT_DISCONNECTED,
+        .why = end.why == nmq_tell_left ? NMQ_WHY_CLIENT
+               : lost                   ? NMQ_WHY_NETWORK
+                                        : NMQ_WHY_BROKER,
+        .who = &who,
+        .text = nmq_bytes_of(end.why != NULL              ? end.why
+                             : end.code != NMQ_RC_SUCCESS ? nmq_reason_text(end.code)
+                                                          : ""),
+        .numbers = {end.code},
+    };
+    nmq_watch_tell(watch_of(conn), &event);
+}
+
+void
+nmq_tell_auth_failed(const nmq_server_conn *conn, nmq_fault fault)
+{
+    if (!nmq_watch_wants(watch_of(conn), NMQ_EVENT_AUTH_FAILED)) {
+        return;
+    }
+    const nmq_who who = who_of(conn);
+    const nmq_event event = {
+        .kind = NMQ_EVENT_AUTH_FAILED,
+        .who = &who,
+        .text = nmq_bytes_of(fault.why != NULL ? fault.why : nmq_reason_text(fault.code)),
+        .numbers = {fault.code},
+    };
+    nmq_watch_tell(watch_of(conn), &event);
+}
+
+void
+nmq_tell_denied(const nmq_server_conn *conn, enum nmq_why action, nmq_bytes topic)
+{
+    if (!nmq_watch_wants(watch_of(conn), NMQ_EVENT_ACCESS_DENIED)) {
+        return;
+    }
+    const nmq_who who = who_of(conn);
+    const nmq_event event = {
+        .kind = NMQ_EVENT_ACCESS_DENIED, .why = action, .who = &who, .text = topic};
+    nmq_watch_tell(watch_of(conn), &event);
+}
