@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD
 from nanomq_py.config.keys.listeners import Listener
 from nanomq_py.config.values.numbers import Duration, Size, Thousandths, Whole
 from nanomq_py.core.declared import METRICS
+from nanomq_py.core.declared_events import KINDS, Event, Why
 from nanomq_py.core.options import QUEUE, WINDOW
 from nanomq_py.http import connection, door, guard, request
 from nanomq_py.http.v1.api import HANDLERS
@@ -42,6 +44,42 @@ def test_every_key_is_documented(key: str) -> None:
 @pytest.mark.parametrize("req", HANDLERS)
 def test_every_request_code_is_documented(req: int) -> None:
     assert f"\n| {req} | " in (ROOT / "docs" / "api" / "http.md").read_text()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_event_is_documented_with_its_fields(kind: type[Event]) -> None:
+    page = (ROOT / "docs" / "api" / "python.md").read_text()
+    (row,) = re.findall(rf"^\| `{kind.__name__}` \| (.+) \|$", page, re.MULTILINE)
+    for field in fields(kind)[1:]:
+        assert f"`{field.name}`" in row
+
+
+@pytest.mark.parametrize("why", Why)
+def test_every_reason_of_an_event_is_documented(why: Why) -> None:
+    page = (ROOT / "docs" / "api" / "python.md").read_text()
+    assert f"`{why.name}`" in page or f"`Why.{why.name}`" in page
+
+
+def programs(page: str) -> list[str]:
+    """Return the programs on a page that say what they print."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return [block for block in blocks if "\n# " in block]
+
+
+@pytest.mark.parametrize(
+    "program", programs((ROOT / "docs" / "api" / "python.md").read_text())
+)
+def test_a_program_prints_what_the_page_says(program: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+        check=True,
+    )
+    told = "".join(line[2:] + "\n" for line in program.splitlines() if line[:2] == "# ")
+    assert done.stdout == told
 
 
 def anchors(page: Path) -> set[str]:
