@@ -45,6 +45,7 @@ HEADERS = [
         "io/endpoint.h",
         "net/listener_options.h",
         "route/acl_rules.h",
+        "route/consume.h",
         "route/note_record.h",
         "route/feed.h",
         "route/kick.h",

@@ -13,6 +13,7 @@
 #include "net/memory.h"
 #include "net/timers.h"
 #include "route/assign.h"
+#include "route/consumer.h"
 #include "route/handover_restore.h"
 #include "route/handover_save.h"
 #include "route/note.h"
@@ -37,6 +38,7 @@ struct nmq_broker {
     nmq_router router;
     nmq_sessions sessions;
     nmq_taps taps;
+    nmq_consumers consumers;
     nmq_server server;
     nmq_conns conns;
     nmq_listeners listeners;
@@ -93,6 +95,7 @@ make_routing(nmq_broker *b)
     b->sessions.clock = b->clock;
     nmq_registry_init(&b->sessions.registry, &b->counters, &b->options, &b->memory);
     nmq_taps_init(&b->taps, &b->sessions);
+    nmq_consumers_init(&b->consumers, &b->sessions);
     int retained = nmq_retained_init(&b->retained);
     int router = nmq_router_init(&b->router);
     return retained != NMQ_OK ? retained : router;
@@ -222,13 +225,13 @@ nmq_broker_shutdown(nmq_broker *broker, uint32_t timeout_ms)
 int
 nmq_broker_save(nmq_broker *broker, int fd)
 {
-    return nmq_handover_save(&broker->sessions, fd);
+    return nmq_handover_save(&broker->sessions, &broker->consumers, fd);
 }
 
 int
 nmq_broker_restore(nmq_broker *broker, const char *bytes, size_t len)
 {
-    return nmq_handover_restore(&broker->sessions,
+    return nmq_handover_restore(&broker->sessions, &broker->consumers,
                                 (nmq_bytes){(const uint8_t *) bytes, len});
 }
 
@@ -246,6 +249,7 @@ nmq_broker_free(nmq_broker *broker)
     }
     nmq_broker_shutdown(broker, 0);
     nmq_taps_fini(&broker->taps);
+    nmq_consumers_fini(&broker->consumers);
     nmq_clock_free(broker->clock, drop_timer);
     nmq_registry_fini(&broker->sessions.registry);
     nmq_router_fini(&broker->router);
@@ -323,6 +327,12 @@ nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom)
 }
 
 // --- taps and notes
+
+nmq_consumers *
+nmq_broker_consumers(nmq_broker *broker)
+{
+    return &broker->consumers;
+}
 
 int
 nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, uint8_t qos,

@@ -24,6 +24,7 @@
 #include "io/tls.h"
 #include "net/listener_options.h"
 #include "route/acl_rules.h"
+#include "route/consume.h"
 #include "route/feed.h"
 #include "route/kick.h"
 #include "route/note_record.h"
@@ -150,7 +151,7 @@ int nmq_broker_judge(nmq_broker *broker);
 // as long as that takes. Returns how many, or NMQ_ENOMEM with nobody disconnected.
 int nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom);
 
-// --- taps, events and notes
+// --- taps, consumers, events and notes
 
 // Copies messages that match the filter to a feed from now on. Returns NMQ_OK, NMQ_EFILTER,
 // NMQ_EINVAL for a QoS over 2, NMQ_ENOMEM or NMQ_EIO. *number identifies the tap; *feed is
@@ -165,6 +166,9 @@ int nmq_broker_tap_retained(nmq_broker *broker, uint64_t number, nmq_chunk **out
 
 // Returns NMQ_OK or NMQ_ENOENT. What is in the feed can still be taken.
 int nmq_broker_tap_close(nmq_broker *broker, uint64_t number);
+
+// The consumers, the broker's: route/consume.h says what can be done with them.
+nmq_consumers *nmq_broker_consumers(nmq_broker *broker);
 
 // Tells of these kinds of event from now on: a bit for each enum nmq_event_kind. *feed is a
 // reference of the caller's, who takes chunks of nmq_feed_event from it. Returns NMQ_OK,

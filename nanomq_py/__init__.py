@@ -5,9 +5,11 @@ from __future__ import annotations
 from nanomq_py.version import __version__
 
 __all__ = [
+    "Batch",
     "Broker",
     "Config",
     "ConfigError",
+    "Consumer",
     "Identity",
     "Message",
     "Tap",
@@ -18,7 +20,7 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     # Imported when first asked for: the command line sets nng up before it loads the core.
-    if name in ("Broker", "Identity", "Message", "Tap"):
+    if name in ("Batch", "Broker", "Consumer", "Identity", "Message", "Tap"):
         from nanomq_py import broker
 
         return getattr(broker, name)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeVar
 from nanomq_py import commands
 from nanomq_py.auth.enhanced import Method
 from nanomq_py.config import Config
+from nanomq_py.consumers import MAX_BYTES, MAX_MESSAGES, Batch, Consumer
 from nanomq_py.core import binding
 from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.message import Identity, Message
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from nanomq_py.core.declared_events import Event
     from nanomq_py.events import Events
 
-__all__ = ["Broker", "HandOver", "Identity", "Message", "Tap"]
+__all__ = ["Batch", "Broker", "Consumer", "HandOver", "Identity", "Message", "Tap"]
 
 
 E = TypeVar("E", bound="Event")
@@ -295,6 +296,33 @@ class Broker:
         running = self._running
         tap = open_tap(running.core, running.listeners.name_of, topic_filter, qos)
         return running.readers.add(tap)
+
+    def consume(
+        self,
+        name: str,
+        topic_filters: Iterable[str],
+        *,
+        qos: int = 2,
+        max_messages: int = MAX_MESSAGES,
+        max_bytes: int = MAX_BYTES,
+    ) -> Consumer:
+        """Return the consumer of that name: messages that are kept until acknowledged.
+
+        The broker makes it if there is none, and keeps it, its filters and its messages until
+        :meth:`end_consumer`. Topic filters may be shared ones, ``$share/GROUP/FILTER``.
+
+        topic_filters  take the place of those that it had; retained messages come for new ones
+        max_messages   that are not acknowledged: 1 to 4294967295
+        max_bytes      of those messages; 0: no bound
+        Raises         ValueError for what cannot be, RuntimeError if it is open
+        """
+        return self._running.consumers.open(
+            name, tuple(topic_filters), qos, max_messages, max_bytes
+        )
+
+    def end_consumer(self, name: str) -> None:
+        """Forget the consumer of that name, and what it keeps. Raises KeyError."""
+        self._running.consumers.end(name)
 
     def events(self, kinds: Iterable[type[E]]) -> Events[E]:
         """Return what happens from now on, of those kinds: classes of ``nanomq_py.events``.

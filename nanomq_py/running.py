@@ -13,6 +13,7 @@ from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.logins import Logins
 from nanomq_py.auth.rights import judge_those_before, must_ask
 from nanomq_py.config import Config
+from nanomq_py.consumers import Consumers
 from nanomq_py.core import binding
 from nanomq_py.core.options import core_options, task_threads
 from nanomq_py.core.process import set_task_threads
@@ -77,6 +78,7 @@ class Running:
         self.listeners = Listeners(core, settling, must_ask, inherited)
         self.logins = Logins(core, settling, self.listeners, methods)
         self.readers = Readers()
+        self.consumers = Consumers(core, self.listeners.name_of)
         # Users are in force before listeners: clients that come in are judged by the new ones.
         self.parts = Parts(
             [
@@ -86,6 +88,7 @@ class Running:
                 access,
                 SysTopics(core),
                 self.readers,
+                self.consumers,
             ]
         )
         self._hears: Hears = {**self.parts.hears, LogNote: _log_line}

@@ -26,6 +26,7 @@ PYTHON_ROOMS = [
     "metrics",
     "feeds",
     "taps",
+    "consumers",
     "events",
     "commands",
     "running",

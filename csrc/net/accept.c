@@ -36,6 +36,7 @@ static const nmq_link_ops link_ops = {
     .resume = nmq_recv_resume,
     .disconnect = nmq_send_disconnect,
     .look = nmq_timers_fire_slow,
+    .arm = nmq_timers_arm_slow,
     .free = conn_free,
 };
 

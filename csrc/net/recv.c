@@ -226,8 +226,7 @@ wait_for_subscriber(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
     nmq_conn_set_recv(conn, NMQ_RECV_SLOW); // before it can be resumed
     bool held = nmq_link_hold(congested, &conn->link, &patience, &first);
     if (first) {
-        nmq_conn_arm(nmq_conn_of(congested), &congested->wait->timer,
-                     now_ms + NMQ_LINK_LOOK_MS);
+        congested->ops->arm(congested, now_ms + NMQ_LINK_LOOK_MS);
     }
     if (!held) {
         nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);

@@ -139,6 +139,12 @@ nmq_timers_fire_slow(nmq_timer *timer)
     nmq_link_unref(link); // the timer's
 }
 
+void
+nmq_timers_arm_slow(nmq_link *link, int64_t due_ms)
+{
+    nmq_conn_arm(nmq_conn_of(link), &link->wait->timer, due_ms);
+}
+
 // A timer that fires early arms itself again; that of a connection which lingers would end
 // it.
 static void

@@ -91,7 +91,7 @@ void
 nmq_client_count(nmq_client *client)
 {
     nmq_client_counts *counts = client->counts;
-    bool connected = client->link != NULL;
+    bool connected = client->link != NULL && !client->consumes;
 
     count_in(&counts->connected, &client->counted_connected, connected);
     count_in(&counts->subscribers, &client->counted_subscriber,

@@ -3,6 +3,7 @@
 #include "base/live.h"
 #include "base/status.h"
 #include "route/feed_record.h"
+#include "route/inbox.h"
 
 enum {
     QUEUE_GATHER_FACTOR = 64, // times NMQ_LOAD_FULL, while its client takes something
@@ -13,7 +14,7 @@ enum {
 static bool
 deliver_to_tap(nmq_batch *batch, const nmq_client *tap, const nmq_outgoing *what)
 {
-    if (!nmq_feed_put_message(tap->feed, what->parts, false, batch->now_ms)) {
+    if (!nmq_feed_put_message(tap->feed, what->parts, 0, batch->now_ms)) {
         nmq_counters_add(batch->router->counters, NMQ_COUNT_EVENTS_DROPPED, 1);
         return false;
     }
@@ -158,6 +159,38 @@ deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link,
     return how;
 }
 
+// Everything waits in the queue until Python takes it. Call with the client's lock.
+static enum nmq_delivered
+deliver_to_consumer(nmq_batch *batch, nmq_client *client, const nmq_outgoing *what)
+{
+    nmq_session *session = client->session;
+    nmq_offer offer = offer_of(what);
+
+    if (batch->short_window != 0) {
+        return offer.qos > 0 ? NMQ_DELIVERED_REFUSED : NMQ_DELIVERED_NO_MEMORY;
+    }
+    if (*what->message == NULL) {
+        *what->message = nmq_message_new(what->parts);
+    }
+    if (*what->message == NULL) {
+        return NMQ_DELIVERED_NO_MEMORY;
+    }
+    offer.message = *what->message;
+    offer.retain = what->retained;
+    if (client->link == NULL) {
+        return nmq_session_queue(session, &offer);
+    }
+    nmq_inbox *inbox = nmq_inbox_of(client->link);
+    offer.overflow = nmq_inbox_may_gather(inbox, session);
+    enum nmq_delivered how = nmq_session_queue(session, &offer);
+    (void) pthread_mutex_lock(&inbox->link.lock);
+    nmq_inbox_weigh(inbox, session);
+    judge(batch, session, &inbox->link);
+    (void) pthread_mutex_unlock(&inbox->link.lock);
+    nmq_inbox_tell(inbox);
+    return how;
+}
+
 // Logs that the session drops, once a minute. Call with the client's lock.
 static void
 log_full(const nmq_batch *batch, nmq_client *client)
@@ -209,7 +242,9 @@ nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_outgoing *what)
         return deliver_to_tap(batch, client, what);
     }
     (void) pthread_mutex_lock(&client->lock);
-    if (client->link != NULL) {
+    if (client->consumes) {
+        how = deliver_to_consumer(batch, client, what);
+    } else if (client->link != NULL) {
         how = deliver_to_link(batch, client, client->link, what);
     } else {
         how = offer_locked(batch, client, NULL, what);

@@ -35,7 +35,7 @@ enum { MESSAGE_PIECES = 6 };
 // Writes the head, and what stands behind it as pieces.
 static void
 make_message(nmq_feed_message *head, nmq_feed_piece pieces[MESSAGE_PIECES],
-             const nmq_message_parts *parts, bool retained, int64_t now_ms)
+             const nmq_message_parts *parts, uint8_t flags, int64_t now_ms)
 {
     const nmq_origin *origin = parts->origin;
 
@@ -45,8 +45,7 @@ make_message(nmq_feed_message *head, nmq_feed_piece pieces[MESSAGE_PIECES],
         .at_ms = parts->published_ms != 0 ? parts->published_ms : nmq_clock_wall_ms(),
         .topic_len = (uint16_t) parts->topic_name.len,
         .qos = parts->qos,
-        .flags = (uint8_t) ((parts->retain ? NMQ_FEED_RETAIN : 0) |
-                            (retained ? NMQ_FEED_RETAINED : 0)),
+        .flags = (uint8_t) ((parts->retain ? NMQ_FEED_RETAIN : 0) | flags),
     };
     pieces[0] = (nmq_feed_piece){head, sizeof *head};
     pieces[1] = piece(parts->topic_name);
@@ -66,13 +65,13 @@ make_message(nmq_feed_message *head, nmq_feed_piece pieces[MESSAGE_PIECES],
 }
 
 bool
-nmq_feed_put_message(nmq_feed *feed, const nmq_message_parts *parts, bool retained,
+nmq_feed_put_message(nmq_feed *feed, const nmq_message_parts *parts, uint8_t flags,
                      int64_t now_ms)
 {
     nmq_feed_message head;
     nmq_feed_piece pieces[MESSAGE_PIECES];
 
-    make_message(&head, pieces, parts, retained, now_ms);
+    make_message(&head, pieces, parts, flags, now_ms);
     return nmq_feed_put(feed, pieces, MESSAGE_PIECES);
 }
 
@@ -112,8 +111,7 @@ nmq_feed_put_event(nmq_feed *feed, const nmq_event *event)
     }
     pieces[3] = piece(event->text);
     if (event->message != NULL) {
-        make_message(&message, pieces + OWN_PIECES, event->message, false,
-                     nmq_clock_now_ms());
+        make_message(&message, pieces + OWN_PIECES, event->message, 0, nmq_clock_now_ms());
         head.message_size = message.size;
         count += MESSAGE_PIECES;
     }

@@ -30,11 +30,12 @@ typedef struct {
 } nmq_feed_message;
 
 enum nmq_feed_flags {
-    NMQ_FEED_RETAIN = 1,    // as published
-    NMQ_FEED_RETAINED = 2,  // kept from before the tap was opened
-    NMQ_FEED_EXPIRES = 4,   // it has a Message Expiry Interval
-    NMQ_FEED_PUBLISHER = 8, // it is known
-    NMQ_FEED_USER_NAME = 16 // the publisher has one
+    NMQ_FEED_RETAIN = 1,     // as published
+    NMQ_FEED_RETAINED = 2,   // kept from before the tap was opened
+    NMQ_FEED_EXPIRES = 4,    // it has a Message Expiry Interval
+    NMQ_FEED_PUBLISHER = 8,  // it is known
+    NMQ_FEED_USER_NAME = 16, // the publisher has one
+    NMQ_FEED_AGAIN = 32,     // a consumer got it before
 };
 
 typedef struct {
@@ -67,7 +68,6 @@ typedef struct {
 // Adds an event. Returns whether there was room.
 bool nmq_feed_put_event(nmq_feed *feed, const nmq_event *event);
 
-// Adds a message. retained: it is an answer to a subscription. Returns whether there was
-// room.
-bool nmq_feed_put_message(nmq_feed *feed, const nmq_message_parts *parts, bool retained,
+// Adds a message. flags: RETAINED and AGAIN, as they apply. Returns whether there was room.
+bool nmq_feed_put_message(nmq_feed *feed, const nmq_message_parts *parts, uint8_t flags,
                           int64_t now_ms);

@@ -7,7 +7,7 @@
 #include "base/status.h"
 #include "mqtt/sys_topic.h"
 #include "route/handover_save.h"
-#include "store/records.h"
+#include "store/journal_record.h"
 #include "store/session_subs.h"
 
 enum { FLUSH_BYTES = 1 << 16 };
@@ -19,6 +19,7 @@ typedef struct {
 } known;
 
 typedef struct {
+    nmq_sessions *from;
     int fd;
     int rv; // the first failure; then nothing more is written
     nmq_moment now;
@@ -46,10 +47,10 @@ flush(writer *w)
 }
 
 static void
-put(writer *w, const nmq_record *record)
+put(writer *w, const nmq_journal_record *record)
 {
     if (w->rv == NMQ_OK) {
-        w->rv = nmq_record_put(&w->buf, record);
+        w->rv = nmq_journal_put(&w->buf, record);
     }
     if (w->buf.len >= FLUSH_BYTES) {
         flush(w);
@@ -98,14 +99,14 @@ put_origin(writer *w, const nmq_origin *origin)
         return k != NULL ? k->number : 0;
     }
     uint64_t number = note(w, &w->origins, origin);
-    put(w, &(nmq_record){.kind = NMQ_RECORD_ORIGIN,
-                         .origin = {.number = number,
-                                    .mount_len = origin->mount_len,
-                                    .port = origin->peer.port,
-                                    .address = address_of(&origin->peer),
-                                    .client_id = nmq_origin_client_id(origin),
-                                    .user_name = nmq_origin_user_name(origin),
-                                    .listener_key = origin->listener_key}});
+    put(w, &(nmq_journal_record){.kind = NMQ_JOURNAL_ORIGIN,
+                                 .origin = {.number = number,
+                                            .mount_len = origin->mount_len,
+                                            .port = origin->peer.port,
+                                            .address = address_of(&origin->peer),
+                                            .client_id = nmq_origin_client_id(origin),
+                                            .user_name = nmq_origin_user_name(origin),
+                                            .listener_key = origin->listener_key}});
     return number;
 }
 
@@ -120,17 +121,17 @@ put_message(writer *w, const nmq_message *message)
     }
     uint64_t origin = put_origin(w, message->origin);
     uint64_t number = note(w, &w->messages, message);
-    put(w, &(nmq_record){.kind = NMQ_RECORD_MESSAGE,
-                         .message = {.number = number,
-                                     .origin = origin,
-                                     .expires_at_ms = nmq_moment_to_wall(
-                                         &w->now, message->expires_at_ms),
-                                     .qos = message->qos,
-                                     .retain = message->retain,
-                                     .topic_name = nmq_message_topic(message),
-                                     .props = nmq_message_props(message),
-                                     .payload = nmq_message_payload(message),
-                                     .published_at_ms = message->published_ms}});
+    put(w, &(nmq_journal_record){.kind = NMQ_JOURNAL_MESSAGE,
+                                 .message = {.number = number,
+                                             .origin = origin,
+                                             .expires_at_ms = nmq_moment_to_wall(
+                                                 &w->now, message->expires_at_ms),
+                                             .qos = message->qos,
+                                             .retain = message->retain,
+                                             .topic_name = nmq_message_topic(message),
+                                             .props = nmq_message_props(message),
+                                             .payload = nmq_message_payload(message),
+                                             .published_at_ms = message->published_ms}});
     return number;
 }
 
@@ -150,7 +151,7 @@ list_ids(writer *w, const nmq_delivery *d)
         return (nmq_bytes){0};
     }
     for (uint32_t i = 0; i < d->subscription_id_count; i++) {
-        at = nmq_record_put_u32(at, nmq_delivery_ids(d)[i]);
+        at = nmq_journal_put_u32(at, nmq_delivery_ids(d)[i]);
     }
     return (nmq_bytes){w->ids.at, bytes};
 }
@@ -165,7 +166,7 @@ put_delivery(writer *w, const nmq_delivery *d, nmq_delivery_record place)
     place.qos = (uint8_t) d->qos;
     place.retain = (uint8_t) d->retain;
     place.subscription_ids = list_ids(w, d);
-    put(w, &(nmq_record){.kind = NMQ_RECORD_DELIVERY, .delivery = place});
+    put(w, &(nmq_journal_record){.kind = NMQ_JOURNAL_DELIVERY, .delivery = place});
 }
 
 static void
@@ -190,8 +191,8 @@ put_owed(writer *w, nmq_retained *retained, const nmq_owed_entry *entry, uint64_
     if (nmq_topic_is_sys(filter)) {
         return; // the next process publishes its own
     }
-    nmq_record record = {
-        .kind = NMQ_RECORD_OWED,
+    nmq_journal_record record = {
+        .kind = NMQ_JOURNAL_OWED,
         .owed = {.session = w->sessions,
                  .order = nmq_retain_cursor_order(entry->cursor),
                  .queued = entry->after > popped ? (uint32_t) (entry->after - popped) : 0,
@@ -211,13 +212,14 @@ put_subscription(writer *w, nmq_sessions *sessions, const nmq_session_sub *sub)
     const nmq_filter filter = nmq_session_sub_filter(sub);
     const nmq_group *group = nmq_tree_group(sessions->router->tree, &filter);
 
-    put(w, &(nmq_record){.kind = NMQ_RECORD_SUBSCRIPTION,
-                         .subscription = {.session = w->sessions,
-                                          .group = group != NULL ? group->number : 0,
-                                          .identifier = sub->identifier,
-                                          .group_len = sub->group_len,
-                                          .options = sub->options,
-                                          .filter = sub->text}});
+    put(w,
+        &(nmq_journal_record){.kind = NMQ_JOURNAL_SUBSCRIPTION,
+                              .subscription = {.session = w->sessions,
+                                               .group = group != NULL ? group->number : 0,
+                                               .identifier = sub->identifier,
+                                               .group_len = sub->group_len,
+                                               .options = sub->options,
+                                               .filter = sub->text}});
 }
 
 static void
@@ -229,9 +231,10 @@ put_state(writer *w, nmq_sessions *sessions, const nmq_session *s)
     put_in_flight(w, &s->inflight);
     for (uint32_t i = 0; i < s->unreleased.cap; i++) {
         if (s->unreleased.slots[i] != 0) {
-            put(w, &(nmq_record){.kind = NMQ_RECORD_UNRELEASED,
-                                 .unreleased = {.session = w->sessions,
-                                                .packet_id = s->unreleased.slots[i]}});
+            put(w,
+                &(nmq_journal_record){.kind = NMQ_JOURNAL_UNRELEASED,
+                                      .unreleased = {.session = w->sessions,
+                                                     .packet_id = s->unreleased.slots[i]}});
         }
     }
     for (uint32_t i = 0; i < s->queue.count; i++) {
@@ -250,24 +253,25 @@ put_will(writer *w, const nmq_client *c)
         return;
     }
     uint64_t message = put_message(w, c->will.message);
-    put(w, &(nmq_record){.kind = NMQ_RECORD_WILL,
-                         .will = {.session = w->sessions,
-                                  .message = message,
-                                  .due_at_ms = nmq_moment_to_wall(&w->now, c->will_due_ms),
-                                  .delay_s = c->will.delay_s,
-                                  .expiry_s = c->will.expiry_s,
-                                  .expires = c->will.expires}});
+    put(w, &(nmq_journal_record){
+               .kind = NMQ_JOURNAL_WILL,
+               .will = {.session = w->sessions,
+                        .message = message,
+                        .due_at_ms = nmq_moment_to_wall(&w->now, c->will_due_ms),
+                        .delay_s = c->will.delay_s,
+                        .expiry_s = c->will.expiry_s,
+                        .expires = c->will.expires}});
 }
 
 // Call with the client's lock.
 static void
-put_session(writer *w, nmq_sessions *sessions, const nmq_client *c)
+put_session(writer *w, const nmq_client *c, uint32_t taken)
 {
     const nmq_session *s = c->session;
 
     w->sessions++;
-    put(w, &(nmq_record){
-               .kind = NMQ_RECORD_SESSION,
+    put(w, &(nmq_journal_record){
+               .kind = NMQ_JOURNAL_SESSION,
                .session = {.number = w->sessions,
                            .expiry_interval_s = c->expiry_interval_s,
                            .expires_at_ms = nmq_moment_to_wall(&w->now, c->expiry_due_ms),
@@ -289,20 +293,24 @@ put_session(writer *w, nmq_sessions *sessions, const nmq_client *c)
                            .address = address_of(&c->peer),
                            .client_id = s->client_id,
                            .user_name = c->user_name,
-                           .mount = s->mount}});
+                           .mount = s->mount,
+                           .consumes = c->consumes,
+                           .taken = taken,
+                           .queue_max = s->queue_max,
+                           .queue_max_bytes = s->queue_max_bytes}});
     put_will(w, c);
-    put_state(w, sessions, s);
+    put_state(w, w->from, s);
 }
 
 static void
 put_begin(writer *w)
 {
-    put(w, &(nmq_record){.kind = NMQ_RECORD_BEGIN,
-                         .begin = {.format = NMQ_RECORDS_FORMAT,
-                                   .latest_group = nmq_groups_latest(),
-                                   .wall_ms = w->now.wall_ms,
-                                   .clock_ms = w->now.clock_ms,
-                                   .boot = {w->now.boot, w->now.boot_len}}});
+    put(w, &(nmq_journal_record){.kind = NMQ_JOURNAL_BEGIN,
+                                 .begin = {.format = NMQ_JOURNAL_FORMAT,
+                                           .latest_group = nmq_groups_latest(),
+                                           .wall_ms = w->now.wall_ms,
+                                           .clock_ms = w->now.clock_ms,
+                                           .boot = {w->now.boot, w->now.boot_len}}});
 }
 
 static void
@@ -323,22 +331,28 @@ put_retained(writer *w, nmq_retained *retained)
         uint64_t order = nmq_retain_order(retained->store, topic_name);
         (void) pthread_mutex_unlock(&retained->lock);
         uint64_t message = put_message(w, all.at[i]);
-        put(w, &(nmq_record){.kind = NMQ_RECORD_RETAINED,
-                             .retained = {.message = message, .order = order}});
+        put(w, &(nmq_journal_record){.kind = NMQ_JOURNAL_RETAINED,
+                                     .retained = {.message = message, .order = order}});
     }
     nmq_messages_free(&all);
 }
 
 static void
-put_sessions(writer *w, nmq_sessions *sessions)
+put_consumer(void *arg, const nmq_client *client, uint32_t taken)
+{
+    put_session(arg, client, taken);
+}
+
+static void
+put_sessions(writer *w)
 {
     nmq_client **all;
-    int n = nmq_registry_all(&sessions->registry, &all);
+    int n = nmq_registry_all(&w->from->registry, &all);
 
     for (int i = 0; i < n; i++) {
         (void) pthread_mutex_lock(&all[i]->lock);
         if (all[i]->expiry_interval_s != 0) {
-            put_session(w, sessions, all[i]);
+            put_session(w, all[i], 0);
         }
         (void) pthread_mutex_unlock(&all[i]->lock);
         nmq_client_unref(all[i]);
@@ -360,14 +374,16 @@ forget(nmq_map *map)
 }
 
 int
-nmq_handover_save(nmq_sessions *sessions, int fd)
+nmq_handover_save(nmq_sessions *sessions, nmq_consumers *consumers, int fd)
 {
-    writer w = {.fd = fd, .now = nmq_moment_now()};
+    writer w = {.from = sessions, .fd = fd, .now = nmq_moment_now()};
 
     put_begin(&w);
     put_retained(&w, sessions->router->retained);
-    put_sessions(&w, sessions);
-    put(&w, &(nmq_record){.kind = NMQ_RECORD_END, .end = {.sessions = w.sessions}});
+    put_sessions(&w);
+    nmq_consumers_each(consumers, put_consumer, &w);
+    put(&w,
+        &(nmq_journal_record){.kind = NMQ_JOURNAL_END, .end = {.sessions = w.sessions}});
     flush(&w);
     forget(&w.messages);
     forget(&w.origins);

@@ -30,7 +30,8 @@ typedef struct {
     void (*resume)(nmq_link *link); // a held link reads on
     void (*disconnect)(nmq_link *link, uint8_t reason_code); // tell the peer, then close
     void (*look)(nmq_timer *timer);                          // of nmq_link_wait: it is due
-    void (*free)(nmq_link *link);                            // the last reference is gone
+    void (*arm)(nmq_link *link, int64_t due_ms); // that timer; the link has a wait
+    void (*free)(nmq_link *link);                // the last reference is gone
 } nmq_link_ops;
 
 // The wait of others for a link, or of a link for itself. Few links ever need one; those
@@ -112,7 +113,7 @@ int64_t nmq_link_still_ms(const nmq_link *link, int64_t from_ms, int64_t now_ms)
 nmq_link_wait *nmq_link_waits(nmq_link *link);
 
 // Makes `reader` wait for `link`, if it is slow still. Returns whether it waits; *first
-// tells that it is the first, and the caller arms link->wait->timer. Takes the lock.
+// tells that it is the first, and the caller has link->ops arm the timer. Takes the lock.
 bool nmq_link_hold(nmq_link *link, nmq_link *reader, const nmq_patience *patience,
                    bool *first);
 

@@ -250,3 +250,29 @@ nmq_replay_pump(nmq_batch *batch, nmq_client *client, nmq_link *link)
     batch->work += PUMP_VISITS - visits;
     return visits == 0;
 }
+
+uint32_t
+nmq_replay_take(nmq_retained *retained, nmq_client *client, int64_t now_ms,
+                nmq_message **out, uint32_t most, uint8_t *options)
+{
+    nmq_session *session = client->session;
+    uint32_t taken = 0;
+
+    while (session->owed != NULL && taken == 0) {
+        const nmq_owed_entry *entry = session->owed->first;
+        uint32_t visits = PUMP_VISITS;
+        int count = nmq_retained_step(retained, entry->cursor, now_ms, &visits, out, most);
+        *options = entry->options;
+        for (int i = 0; i < count; i++) {
+            if (is_for(retained, client, entry, out[i])) {
+                out[taken++] = out[i];
+            } else {
+                nmq_message_unref(out[i]);
+            }
+        }
+        if (nmq_retain_is_over(entry->cursor)) {
+            drop_entry(retained, take_owed(session, (nmq_bytes){0}));
+        }
+    }
+    return taken;
+}

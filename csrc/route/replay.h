@@ -48,3 +48,9 @@ void nmq_replay_forget(nmq_retained *retained, nmq_client *client);
 // its queue. Call with its lock and the link's; the batch needs no lane. Returns whether it
 // stopped only to let others have their turn: then it is to be called again soon.
 bool nmq_replay_pump(nmq_batch *batch, nmq_client *client, nmq_link *link);
+
+// Takes up to `most` of the retained messages that the client is owed, for one who reads
+// them itself: the caller unrefs each. *options gets those of the subscription that they
+// are for. Call with its lock. Returns how many; 0: it is owed none.
+uint32_t nmq_replay_take(nmq_retained *retained, nmq_client *client, int64_t now_ms,
+                         nmq_message **out, uint32_t most, uint8_t *options);

@@ -18,7 +18,8 @@ may_subscribe(nmq_router *router, const nmq_client *client, const nmq_filter *fi
     bool groups_full =
         filter->group.at != NULL && groups_max != 0 && client->group_count >= groups_max;
 
-    if (client->feed != NULL || __atomic_load_n(&client->is_moving, __ATOMIC_RELAXED)) {
+    if (client->feed != NULL || client->consumes ||
+        __atomic_load_n(&client->is_moving, __ATOMIC_RELAXED)) {
         return NMQ_OK;
     }
     if (NMQ_LIVE(*router->memory) != NMQ_MEMORY_FINE) {

@@ -40,13 +40,6 @@ nmq_taps_fini(nmq_taps *taps)
     (void) pthread_mutex_destroy(&taps->lock);
 }
 
-// Publishers say who they are while a tap is open. Call with the lock.
-static void
-tell_publishers(const nmq_taps *taps)
-{
-    nmq_watch_taps(&taps->sessions->router->watch, taps->count > 0);
-}
-
 static int
 add(nmq_taps *taps, const nmq_tap *tap)
 {
@@ -55,7 +48,7 @@ add(nmq_taps *taps, const nmq_tap *tap)
     if (grown != NULL) {
         taps->at = grown;
         grown[taps->count++] = *tap;
-        tell_publishers(taps);
+        nmq_watch_readers(&taps->sessions->router->watch, 1);
     }
     (void) pthread_mutex_unlock(&taps->lock);
     return grown != NULL ? NMQ_OK : NMQ_ENOMEM;
@@ -81,7 +74,7 @@ take(nmq_taps *taps, uint64_t number, nmq_tap *out)
     if (tap != NULL) {
         *out = *tap;
         *tap = taps->at[--taps->count];
-        tell_publishers(taps);
+        nmq_watch_readers(&taps->sessions->router->watch, -1);
     }
     (void) pthread_mutex_unlock(&taps->lock);
     return tap != NULL;
@@ -156,7 +149,7 @@ fill(nmq_router *router, nmq_tap *tap)
         for (int i = 0; i < count; i++) {
             nmq_message_parts parts = nmq_message_parts_of(messages[i]);
             if (nmq_rules_allow_retained(router->rules, messages[i])) {
-                (void) nmq_feed_put_message(tap->before, &parts, true, now_ms);
+                (void) nmq_feed_put_message(tap->before, &parts, NMQ_FEED_RETAINED, now_ms);
             }
             nmq_message_unref(messages[i]);
         }

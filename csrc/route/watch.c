@@ -48,9 +48,9 @@ nmq_watch_fini(nmq_watch *watch)
 
 // Brings `wanted` up to date. Call with the lock.
 static void
-want(nmq_watch *watch, uint32_t taps)
+want(nmq_watch *watch)
 {
-    uint32_t wanted = taps;
+    uint32_t wanted = watch->readers > 0 ? NMQ_WATCH_READERS : 0;
 
     for (size_t i = 0; i < watch->count; i++) {
         wanted |= watch->at[i].kinds;
@@ -75,7 +75,7 @@ nmq_watch_open(nmq_watch *watch, uint32_t kinds, uint64_t *number, nmq_feed **fe
         watch->at = grown;
         *number = ++watch->last_number;
         grown[watch->count++] = (nmq_watcher){nmq_feed_ref(*feed), *number, kinds};
-        want(watch, watch->observer.wanted & NMQ_WATCH_TAPS);
+        want(watch);
     }
     (void) pthread_mutex_unlock(&watch->lock);
     if (grown == NULL) {
@@ -97,17 +97,18 @@ nmq_watch_close(nmq_watch *watch, uint64_t number)
             watch->at[i] = watch->at[--watch->count];
         }
     }
-    want(watch, watch->observer.wanted & NMQ_WATCH_TAPS);
+    want(watch);
     (void) pthread_mutex_unlock(&watch->lock);
     nmq_feed_unref(feed);
     return feed != NULL ? NMQ_OK : NMQ_ENOENT;
 }
 
 void
-nmq_watch_taps(nmq_watch *watch, bool open)
+nmq_watch_readers(nmq_watch *watch, int change)
 {
     (void) pthread_mutex_lock(&watch->lock);
-    want(watch, open ? NMQ_WATCH_TAPS : 0);
+    watch->readers += (uint32_t) change;
+    want(watch);
     (void) pthread_mutex_unlock(&watch->lock);
 }
 

@@ -18,9 +18,9 @@
 
 // Bits of `wanted`; that of a kind of event is 1 << kind.
 enum {
-    NMQ_WATCH_TAPS = 1, // some tap is open
+    NMQ_WATCH_READERS = 1, // there is a tap or a consumer
     // who wants to know who publishes a message
-    NMQ_WATCH_PUBLISHERS = NMQ_WATCH_TAPS | 1 << NMQ_EVENT_DELIVERED |
+    NMQ_WATCH_PUBLISHERS = NMQ_WATCH_READERS | 1 << NMQ_EVENT_DELIVERED |
         1 << NMQ_EVENT_ACKED | 1 << NMQ_EVENT_DROPPED | 1 << NMQ_EVENT_EXPIRED,
 };
 
@@ -36,6 +36,7 @@ typedef struct {
     pthread_mutex_t lock;
     nmq_watcher *at;      // lock
     size_t count;         // lock
+    uint32_t readers;     // lock: of messages
     uint32_t cap;         // lock
     uint64_t last_number; // lock
 } nmq_watch;
@@ -50,8 +51,8 @@ int nmq_watch_open(nmq_watch *watch, uint32_t kinds, uint64_t *number, nmq_feed 
 // Returns NMQ_OK or NMQ_ENOENT. What is in the feed can still be taken.
 int nmq_watch_close(nmq_watch *watch, uint64_t number);
 
-// Whether taps are open.
-void nmq_watch_taps(nmq_watch *watch, bool open);
+// One more reader of messages, a tap or a consumer (1), or one fewer (-1).
+void nmq_watch_readers(nmq_watch *watch, int change);
 
 static inline bool
 nmq_watch_wants(const nmq_watch *watch, enum nmq_event_kind kind)

@@ -261,11 +261,26 @@ nmq_session_refuses(const nmq_session *session, const nmq_outbox *outbox, uint8_
 }
 
 enum nmq_delivered
-nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer,
-                    int64_t now_ms)
+nmq_session_queue(nmq_session *session, const nmq_offer *offer)
 {
     nmq_delivery delivery;
 
+    if (make_delivery(offer, &delivery) != NMQ_OK) {
+        return NMQ_DELIVERED_NO_MEMORY;
+    }
+    // kept for the client, here or away [MQTT-3.1.2-5 of 3.1.1]
+    bool full = !offer->overflow && nmq_session_is_full(session);
+    if (full || nmq_queue_push(&session->queue, &delivery) != NMQ_OK) {
+        nmq_delivery_fini(&delivery);
+        return full ? NMQ_DELIVERED_FULL : NMQ_DELIVERED_NO_MEMORY;
+    }
+    return NMQ_DELIVERED_QUEUED;
+}
+
+enum nmq_delivered
+nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer,
+                    int64_t now_ms)
+{
     if (offer->parts->expires_at_ms != 0 && offer->parts->expires_at_ms <= now_ms) {
         return NMQ_DELIVERED_EXPIRED; // [MQTT-3.3.2-5]
     }
@@ -286,16 +301,7 @@ nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *o
         window_is_open(session)) {
         return sent(send_above_qos0(session, outbox, offer, now_ms));
     }
-    if (make_delivery(offer, &delivery) != NMQ_OK) {
-        return NMQ_DELIVERED_NO_MEMORY;
-    }
-    // kept for the client, here or away [MQTT-3.1.2-5 of 3.1.1]
-    bool full = !offer->overflow && nmq_session_is_full(session);
-    if (full || nmq_queue_push(&session->queue, &delivery) != NMQ_OK) {
-        nmq_delivery_fini(&delivery);
-        return full ? NMQ_DELIVERED_FULL : NMQ_DELIVERED_NO_MEMORY;
-    }
-    return NMQ_DELIVERED_QUEUED;
+    return nmq_session_queue(session, offer);
 }
 
 static void

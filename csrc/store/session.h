@@ -69,6 +69,10 @@ bool nmq_session_can_send(const nmq_session *session);
 enum nmq_delivered nmq_session_deliver(nmq_session *session, nmq_outbox *outbox,
                                        const nmq_offer *offer, int64_t now_ms);
 
+// Puts a message into the queue, whatever its QoS. Returns QUEUED, FULL or
+// NO_MEMORY.
+enum nmq_delivered nmq_session_queue(nmq_session *session, const nmq_offer *offer);
+
 // Whether nmq_session_deliver would refuse it, with a short_window that is not 0. While
 // memory is short a message goes out only at once, and to a client that keeps up; a large
 // one only when nothing else is in flight.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import mmap
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from nanomq_py.core.consuming import CoreConsumer
 from nanomq_py.core.feed import Feed, taken
 from nanomq_py.core.native import CoreError as CoreError
 from nanomq_py.core.native import c_text, check, ffi, lib
@@ -219,6 +220,26 @@ class Core:
         number, feed = ffi.new("uint64_t *"), ffi.new("nmq_feed **")
         check(lib.nmq_broker_tap_open(self._broker, text, len(text), qos, number, feed))
         return int(number[0]), Feed(feed[0])
+
+    def open_consumer(
+        self,
+        name: str,
+        topic_filters: Sequence[str],
+        *,
+        qos: int,
+        max_messages: int,
+        max_bytes: int,
+    ) -> CoreConsumer:
+        """Open the consumer of that name. Raises CoreError."""
+        consumers = lib.nmq_broker_consumers(self._broker)
+        return CoreConsumer(consumers, name, topic_filters, qos, max_messages, max_bytes)
+
+    def end_consumer(self, name: str) -> None:
+        """Forget the consumer of that name, which is closed. Raises CoreError."""
+        text = name.encode()
+        check(
+            lib.nmq_consumers_end(lib.nmq_broker_consumers(self._broker), text, len(text))
+        )
 
     def tap_retained(self, number: int) -> tuple[bytes, bool]:
         """Return the next retained messages of a tap, and whether there may be more.

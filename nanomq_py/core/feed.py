@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-from nanomq_py.core.native import ffi, lib
+from nanomq_py.core.native import check, ffi, lib
 
 if TYPE_CHECKING:
     from nanomq_py._core import nmq_chunk, nmq_feed
+
+NO_BOUND = sys.maxsize  # bytes
 
 
 class Feed:
@@ -19,6 +22,18 @@ class Feed:
     def __init__(self, handle: nmq_feed) -> None:
         """Take the reference."""
         self._handle = ffi.gc(handle, lib.nmq_feed_unref)
+
+    @classmethod
+    def unbounded(cls) -> Feed:
+        """Return a feed that only its reader has filled. Raises CoreError."""
+        out = ffi.new("nmq_feed **")
+        check(lib.nmq_feed_new(NO_BOUND, False, out))
+        return cls(out[0])
+
+    @property
+    def handle(self) -> nmq_feed:
+        """The core's own; borrowed."""
+        return self._handle
 
     @property
     def fd(self) -> int:

@@ -18,7 +18,7 @@ _SIZE = Struct("=I").unpack_from
 _PAYLOAD_LEN = Struct("=4xI").unpack_from
 _TOPIC_LEN = Struct("=28xH").unpack_from
 HEAD_BYTES = _HEAD.size
-RETAIN, RETAINED, EXPIRES, PUBLISHER, USER_NAME = 1, 2, 4, 8, 16
+RETAIN, RETAINED, EXPIRES, PUBLISHER, USER_NAME, AGAIN = 1, 2, 4, 8, 16, 32
 
 # What a listener is called, by its key in the core.
 ListenerName = Callable[[int], str]
@@ -90,6 +90,11 @@ class Message:
     def retained(self) -> bool:
         """Whether it was kept from before the tap was opened."""
         return bool(self._head.flags & RETAINED)
+
+    @property
+    def again(self) -> bool:
+        """Whether a consumer got it before, and has not acknowledged it."""
+        return bool(self._head.flags & AGAIN)
 
     @property
     def time(self) -> float:

@@ -22,7 +22,7 @@ from nanomq_py.config.keys.listeners import Listener, WebSocket
 from nanomq_py.config.reader import from_texts
 from nanomq_py.config.settings import settings_of
 from nanomq_py.run.systemd import CONFIG, config_of, keep_config
-from tests import raw, records
+from tests import journal, raw
 from tests.certs import Certs
 from tests.conformance.flows import give, take, u16, u32
 from tests.conftest import Process, StartBroker, free_port
@@ -522,8 +522,8 @@ def resolved(data: bytes) -> list[str]:
     Without what each process has of its own, and how many times a record is there.
     """
     told: list[str] = []
-    objects: dict[tuple[str, records.Value], str] = {}
-    for name, values in records.read(data):
+    objects: dict[tuple[str, journal.Value], str] = {}
+    for name, values in journal.read(data):
         if name == "begin":
             continue
         for field in [name for name in values if name.endswith("_at_ms")]:
@@ -542,7 +542,7 @@ async def test_what_is_restored_is_saved_as_it_was(saved: bytes, empty: Any) -> 
     stats = ffi.new("nmq_stats *")
     lib.nmq_broker_stats(broker, stats)
     assert (stats.clients, stats.subscriptions, stats.retained) == (1, 5, 42)
-    assert [name for name, _ in records.read(saved)].count("owed") == 1
+    assert [name for name, _ in journal.read(saved)].count("owed") == 1
     # topics of one level come in any order, and numbers with them
     assert resolved(saved_again(broker)) == resolved(saved)
 
@@ -551,8 +551,8 @@ async def test_records_and_fields_of_a_later_version_are_passed_over(
     saved: bytes, empty: Any
 ) -> None:
     later = b"".join(
-        records.write(record, b"new") + struct.pack("<IB", 4, 200) + b"new"
-        for record in records.read(saved)
+        journal.write(record, b"new") + struct.pack("<IB", 4, 200) + b"new"
+        for record in journal.read(saved)
     )
     broker = empty()
     assert lib.nmq_broker_restore(broker, later, len(later)) == 1
@@ -562,20 +562,20 @@ async def test_records_and_fields_of_a_later_version_are_passed_over(
 async def test_fields_that_an_earlier_version_did_not_know_are_zero(
     saved: bytes, empty: Any
 ) -> None:
-    begin = next(records.read(saved))
+    begin = next(journal.read(saved))
     short = (
-        records.write(begin)
+        journal.write(begin)
         + struct.pack("<IBQ", 9, 6, 1)  # a session that has only a number
-        + records.write(("end", {"sessions": 1}))
+        + journal.write(("end", {"sessions": 1}))
     )
     broker = empty()
     assert lib.nmq_broker_restore(broker, short, len(short)) == 1
 
 
 async def test_format_of_a_later_version_is_refused(saved: bytes, empty: Any) -> None:
-    begin, *others = records.read(saved)
+    begin, *others = journal.read(saved)
     begin[1]["format"] = 2
-    data = b"".join(map(records.write, (begin, *others)))
+    data = b"".join(map(journal.write, (begin, *others)))
     assert lib.nmq_broker_restore(empty(), data, len(data)) == MALFORMED
 
 
@@ -585,7 +585,7 @@ DAY_MS = 86_400_000
 def remaining_s(data: bytes) -> dict[str, float]:
     """Return for how long the queued message lives on, and the will waits."""
     found = {}
-    for name, values in records.read(data):
+    for name, values in journal.read(data):
         if name == "begin":
             now = values["wall_ms"]
         if name == "message" and values["payload"] == b"queued":
@@ -595,14 +595,14 @@ def remaining_s(data: bytes) -> dict[str, float]:
     return found
 
 
-def shifted(data: bytes, by_ms: int, **begin: records.Value) -> bytes:
+def shifted(data: bytes, by_ms: int, **begin: journal.Value) -> bytes:
     """Return what a process would have left whose wall clock was that far ahead."""
     made = []
-    for name, values in records.read(data):
+    for name, values in journal.read(data):
         for field in values:
             if (field.endswith("_at_ms") or field == "wall_ms") and values[field]:
                 values[field] += by_ms
-        made.append(records.write((name, values | begin if name == "begin" else values)))
+        made.append(journal.write((name, values | begin if name == "begin" else values)))
     return b"".join(made)
 
 
@@ -619,7 +619,7 @@ def shifted(data: bytes, by_ms: int, **begin: records.Value) -> bytes:
     ],
 )
 async def test_time_goes_on_over_a_restart_whatever_the_clocks_do(
-    saved: bytes, empty: Any, by_ms: int, begin: dict[str, records.Value], gone_s: int
+    saved: bytes, empty: Any, by_ms: int, begin: dict[str, journal.Value], gone_s: int
 ) -> None:
     data = shifted(saved, by_ms, **begin)
     broker = empty()

@@ -13,7 +13,7 @@
 #include "base/status.h"
 #include "end.h"
 #include "mqtt/encode.h"
-#include "store/records.h"
+#include "store/journal_record.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -163,11 +163,11 @@ make(uint8_t *bytes, nmq_bytes in)
 {
     nmq_buf buf = {0};
 
-    assert(nmq_record_put(&buf, &(nmq_record){.kind = NMQ_RECORD_BEGIN,
-                                              .begin = {.format = NMQ_RECORDS_FORMAT}}) ==
-           NMQ_OK);
+    assert(nmq_journal_put(&buf, &(nmq_journal_record){
+                                     .kind = NMQ_JOURNAL_BEGIN,
+                                     .begin = {.format = NMQ_JOURNAL_FORMAT}}) == NMQ_OK);
     assert(nmq_buf_put(&buf, in) == NMQ_OK);
-    assert(nmq_record_put(&buf, &(nmq_record){.kind = NMQ_RECORD_END}) == NMQ_OK);
+    assert(nmq_journal_put(&buf, &(nmq_journal_record){.kind = NMQ_JOURNAL_END}) == NMQ_OK);
     assert(buf.len <= in.len + AROUND);
     memcpy(bytes, buf.at, buf.len);
     size_t len = buf.len;

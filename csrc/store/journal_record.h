@@ -1,4 +1,4 @@
-// records.h - kept state as a run of bytes, a record for each fact (records.def).
+// journal_record.h - kept state as a run of bytes, a record for each fact (journal.def).
 //
 //     [length 4][kind 1][fields]  [length 4][kind 1][fields] ...
 //
@@ -12,7 +12,7 @@
 #pragma once
 #include "base/bytes.h"
 
-#define NMQ_RECORDS_FORMAT 1 // one that is higher cannot be read
+#define NMQ_JOURNAL_FORMAT 1 // one that is higher cannot be read
 
 typedef uint8_t nmq_field_u8;
 typedef uint16_t nmq_field_u16;
@@ -21,9 +21,9 @@ typedef uint64_t nmq_field_u64;
 typedef int64_t nmq_field_i64;
 typedef nmq_bytes nmq_field_text;
 
-enum nmq_record_kind {
-#define RECORD(number, NAME, name, fields) NMQ_RECORD_##NAME = (number),
-#include "records.def"
+enum nmq_journal_kind {
+#define RECORD(number, NAME, name, fields) NMQ_JOURNAL_##NAME = (number),
+#include "journal.def"
 };
 
 #define FIELD(type, name) nmq_field_##type name;
@@ -31,26 +31,26 @@ enum nmq_record_kind {
     typedef struct {                                                                       \
         fields                                                                             \
     } nmq_##name##_record;
-#include "records.def"
+#include "journal.def"
 #undef FIELD
 
 typedef struct {
-    uint8_t kind; // enum nmq_record_kind: which of the others counts
+    uint8_t kind; // enum nmq_journal_kind: which of the others counts
     union {
 #define RECORD(number, NAME, name, fields) nmq_##name##_record name;
-#include "records.def"
+#include "journal.def"
     };
-} nmq_record;
+} nmq_journal_record;
 
 // Writes and reads one number of a text that is a list of numbers. put returns where the
 // next one goes.
-uint8_t *nmq_record_put_u32(uint8_t *at, uint32_t value);
-uint32_t nmq_record_u32_at(const uint8_t *at);
+uint8_t *nmq_journal_put_u32(uint8_t *at, uint32_t value);
+uint32_t nmq_journal_u32_at(const uint8_t *at);
 
 // Appends the record. Returns NMQ_OK; or NMQ_ENOMEM, or NMQ_ETOOBIG for one of 4 GiB, with
 // the buffer as it was.
-int nmq_record_put(nmq_buf *out, const nmq_record *record);
+int nmq_journal_put(nmq_buf *out, const nmq_journal_record *record);
 
 // Takes the first record that this version knows off the bytes, which end where a record
 // does. Returns NMQ_OK, or NMQ_EMALFORMED: there is none, or it is no record.
-int nmq_record_get(nmq_bytes *in, nmq_record *out);
+int nmq_journal_get(nmq_bytes *in, nmq_journal_record *out);

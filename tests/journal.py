@@ -1,4 +1,4 @@
-"""The records of csrc/records.def, read and written in Python: what a process leaves."""
+"""The records of csrc/journal.def, read and written in Python: what a process leaves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-DEF = Path(__file__).resolve().parent.parent / "csrc" / "records.def"
+DEF = Path(__file__).resolve().parent.parent / "csrc" / "journal.def"
 NUMBERS = {"u8": "<B", "u16": "<H", "u32": "<I", "u64": "<Q", "i64": "<q"}
 ABSENT = 0xFFFFFFFF
 Value = int | bytes | None

@@ -1,4 +1,4 @@
-#include "store/records.h"
+#include "store/journal_record.h"
 
 #include <string.h>
 
@@ -31,13 +31,13 @@ number_at(const uint8_t *at, unsigned bytes)
 }
 
 uint8_t *
-nmq_record_put_u32(uint8_t *at, uint32_t value)
+nmq_journal_put_u32(uint8_t *at, uint32_t value)
 {
     return put_number(at, value, sizeof value);
 }
 
 uint32_t
-nmq_record_u32_at(const uint8_t *at)
+nmq_journal_u32_at(const uint8_t *at)
 {
     return (uint32_t) number_at(at, sizeof(uint32_t));
 }
@@ -113,7 +113,7 @@ get_text(nmq_bytes *in, nmq_bytes *out)
         size_t bytes = 0;                                                                  \
         fields return bytes;                                                               \
     }
-#include "records.def"
+#include "journal.def"
 #undef FIELD
 
 #define FIELD(type, name)                                                                  \
@@ -124,7 +124,7 @@ get_text(nmq_bytes *in, nmq_bytes *out)
     {                                                                                      \
         fields(void) at;                                                                   \
     }
-#include "records.def"
+#include "journal.def"
 #undef FIELD
 
 #define FIELD(type, name)                                                                  \
@@ -138,22 +138,22 @@ get_text(nmq_bytes *in, nmq_bytes *out)
         uint64_t value = 0;                                                                \
         fields return whole;                                                               \
     }
-#include "records.def"
+#include "journal.def"
 #undef FIELD
 
 static size_t
-bytes_of(const nmq_record *record)
+bytes_of(const nmq_journal_record *record)
 {
     switch (record->kind) {
 #define RECORD(number, NAME, name, fields)                                                 \
-    case NMQ_RECORD_##NAME: return HEAD_BYTES + bytes_of_##name(&record->name);
-#include "records.def"
+    case NMQ_JOURNAL_##NAME: return HEAD_BYTES + bytes_of_##name(&record->name);
+#include "journal.def"
     default: return 0;
     }
 }
 
 int
-nmq_record_put(nmq_buf *out, const nmq_record *record)
+nmq_journal_put(nmq_buf *out, const nmq_journal_record *record)
 {
     size_t bytes = bytes_of(record);
 
@@ -168,8 +168,8 @@ nmq_record_put(nmq_buf *out, const nmq_record *record)
     *at++ = record->kind;
     switch (record->kind) {
 #define RECORD(number, NAME, name, fields)                                                 \
-    case NMQ_RECORD_##NAME: put_##name(at, &record->name); break;
-#include "records.def"
+    case NMQ_JOURNAL_##NAME: put_##name(at, &record->name); break;
+#include "journal.def"
     default: break;
     }
     out->len += bytes;
@@ -178,18 +178,18 @@ nmq_record_put(nmq_buf *out, const nmq_record *record)
 
 // Reads the fields. Returns 1; 0 for a kind of another version; or NMQ_EMALFORMED.
 static int
-get_fields(nmq_bytes in, nmq_record *out)
+get_fields(nmq_bytes in, nmq_journal_record *out)
 {
     switch (out->kind) {
 #define RECORD(number, NAME, name, fields)                                                 \
-    case NMQ_RECORD_##NAME: return get_##name(in, &out->name) ? 1 : NMQ_EMALFORMED;
-#include "records.def"
+    case NMQ_JOURNAL_##NAME: return get_##name(in, &out->name) ? 1 : NMQ_EMALFORMED;
+#include "journal.def"
     default: return 0;
     }
 }
 
 int
-nmq_record_get(nmq_bytes *in, nmq_record *out)
+nmq_journal_get(nmq_bytes *in, nmq_journal_record *out)
 {
     while (in->len >= HEAD_BYTES) {
         uint64_t len = number_at(in->at, LENGTH_BYTES);

@@ -1,0 +1,380 @@
+#include "route/consume.h"
+
+#include "base/status.h"
+#include "route/consumer.h"
+#include "route/deliver.h"
+#include "route/feed_record.h"
+#include "route/replay.h"
+#include "route/subscriptions.h"
+#include "store/session_subs.h"
+
+enum {
+    TAKE_MESSAGES = 512, // with one lock
+    ACK_MESSAGES = 256,  // the same
+    TAKE_BYTES = 1 << 18,
+    RETAINED_ONES = 64, // out of the store at once
+    KEPT_FOR_EVER = -1, // Session Expiry Interval
+};
+
+// --- opening
+
+static nmq_bytes
+filter_of(const nmq_consumer_options *options, size_t i)
+{
+    return (nmq_bytes){(const uint8_t *) options->filters[i], options->filter_lens[i]};
+}
+
+static int
+check(const nmq_consumer_options *options)
+{
+    nmq_filter parsed;
+    nmq_bytes name = {(const uint8_t *) options->name, options->name_len};
+
+    if (name.len == 0 || name.len > UINT16_MAX || !nmq_utf8_check(name) ||
+        options->qos > 2 || options->queue_max == 0) {
+        return NMQ_EINVAL;
+    }
+    for (size_t i = 0; i < options->filter_count; i++) {
+        nmq_bytes filter = filter_of(options, i);
+        if (!nmq_utf8_check(filter) || nmq_filter_parse(filter, &parsed) != NMQ_OK) {
+            return NMQ_EFILTER;
+        }
+    }
+    return NMQ_OK;
+}
+
+static bool
+is_listed(const nmq_consumer_options *options, nmq_bytes filter)
+{
+    for (size_t i = 0; i < options->filter_count; i++) {
+        if (nmq_bytes_equal(filter_of(options, i), filter)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// Ends the subscriptions that are not asked for any more. Nobody else changes them.
+static void
+unsubscribe_others(nmq_consumers *consumers, nmq_client *client,
+                   const nmq_consumer_options *options)
+{
+    const nmq_session *session = client->session;
+    nmq_router *router = consumers->sessions->router;
+
+    for (uint32_t i = session->sub_count; i > 0; i--) {
+        const nmq_session_sub *sub = &session->subs[i - 1];
+        if (!is_listed(options, sub->text)) {
+            const nmq_filter filter = nmq_session_sub_filter(sub);
+            nmq_replay_cancel(router->retained, client, filter.filter);
+            (void) nmq_subscriptions_del(router, client, &filter, NMQ_WHY_PROGRAM);
+            i = session->sub_count + 1; // the list has changed
+        }
+    }
+}
+
+// Subscribes to what is asked for, and notes that new ones get retained messages. Returns
+// NMQ_OK or what nmq_subscriptions_put does.
+static int
+subscribe(nmq_consumers *consumers, nmq_client *client, const nmq_consumer_options *options)
+{
+    nmq_router *router = consumers->sessions->router;
+    // A consumer sees the RETAIN flag as it was published.
+    uint8_t sub_options = (uint8_t) (options->qos | NMQ_SUB_RETAIN_AS_PUBLISHED |
+                                     1u << 4); // retained ones for a new subscription alone
+    nmq_batch batch = {.router = router, .now_ms = nmq_clock_now_ms()};
+    int rv = NMQ_OK;
+
+    for (size_t i = 0; i < options->filter_count && rv >= 0; i++) {
+        uint32_t visits = NMQ_REPLAY_VISITS;
+        nmq_filter filter;
+        (void) nmq_filter_parse(filter_of(options, i), &filter);
+        rv = nmq_subscriptions_put(router, client, &filter, sub_options, 0);
+        if (rv >= 0) {
+            nmq_replay_begin(&batch, client, &filter, sub_options, 0, rv > 0, &visits);
+        }
+    }
+    return rv < 0 ? rv : NMQ_OK;
+}
+
+// Finds the consumer of that name, closed, or makes it. Returns NMQ_OK, NMQ_EINVAL for one
+// that is open, or NMQ_ENOMEM. Call with the list's lock.
+static int
+find_or_make(nmq_consumers *consumers, nmq_bytes name, nmq_consumer **out)
+{
+    *out = nmq_consumers_find(consumers, name);
+    if (*out != NULL) {
+        return (*out)->client->link == NULL ? NMQ_OK : NMQ_EINVAL;
+    }
+    nmq_client *client = nmq_client_new(&consumers->sessions->registry.counts, name);
+    if (client == NULL) {
+        return NMQ_ENOMEM;
+    }
+    client->consumes = true;
+    client->expiry_interval_s = (uint32_t) KEPT_FOR_EVER;
+    *out = nmq_consumers_add(consumers, client);
+    if (*out == NULL) {
+        nmq_client_unref(client);
+        return NMQ_ENOMEM;
+    }
+    return NMQ_OK;
+}
+
+int
+nmq_consumers_open(nmq_consumers *consumers, const nmq_consumer_options *options,
+                   uint64_t *number, int32_t *fd)
+{
+    const nmq_bytes name = {(const uint8_t *) options->name, options->name_len};
+    nmq_consumer *consumer = NULL;
+    int rv = check(options);
+
+    if (rv != NMQ_OK) {
+        return rv;
+    }
+    (void) pthread_mutex_lock(&consumers->lock);
+    rv = find_or_make(consumers, name, &consumer);
+    if (rv == NMQ_OK) {
+        unsubscribe_others(consumers, consumer->client, options);
+        rv = subscribe(consumers, consumer->client, options);
+    }
+    if (rv == NMQ_OK) {
+        consumer->client->session->queue_max = options->queue_max;
+        consumer->client->session->queue_max_bytes = options->queue_max_bytes;
+        rv = nmq_consumers_attach(consumers, consumer, fd);
+    }
+    if (rv == NMQ_OK) {
+        *number = consumer->client->number;
+    }
+    (void) pthread_mutex_unlock(&consumers->lock);
+    return rv;
+}
+
+// --- taking
+
+// Puts retained messages that it is owed into the queue. Call with the client's lock.
+static void
+queue_retained(nmq_consumers *consumers, nmq_client *client, int64_t now_ms)
+{
+    nmq_message *messages[RETAINED_ONES];
+    uint8_t options = 0;
+    uint32_t count = nmq_replay_take(consumers->sessions->router->retained, client, now_ms,
+                                     messages, RETAINED_ONES, &options);
+
+    for (uint32_t i = 0; i < count; i++) {
+        nmq_delivery d = {
+            .message = messages[i],
+            .qos = nmq_deliver_qos(messages[i]->qos, options) & 3u,
+            .retain = true,
+        };
+        if (nmq_queue_push(&client->session->queue, &d) != NMQ_OK) {
+            client->messages_dropped++;
+            nmq_delivery_fini(&d);
+        }
+    }
+}
+
+static bool
+is_alive(void *arg, const nmq_delivery *delivery)
+{
+    return !nmq_message_is_expired(delivery->message, *(const int64_t *) arg);
+}
+
+// Drops messages that have expired before they were taken [MQTT-3.3.2-5]. Call with the
+// client's lock.
+static void
+drop_expired(nmq_consumer *consumer, int64_t now_ms)
+{
+    nmq_queue *queue = &consumer->client->session->queue;
+    uint32_t from = consumer->taken;
+
+    if (from < queue->count && !is_alive(&now_ms, nmq_queue_at(queue, from))) {
+        consumer->client->messages_dropped +=
+            nmq_queue_sift(queue, from, queue->count, is_alive, &now_ms);
+    }
+}
+
+// Puts messages into the feed, as many as one call takes. Call with the client's lock.
+// Returns how many, or NMQ_ENOMEM for none.
+static int
+hand_out(nmq_consumer *consumer, nmq_feed *feed, int64_t now_ms)
+{
+    const nmq_queue *queue = &consumer->client->session->queue;
+    int count = 0;
+
+    while (count < TAKE_MESSAGES && consumer->taken < queue->count &&
+           nmq_feed_bytes(feed) < TAKE_BYTES) {
+        const nmq_delivery *d = nmq_queue_at(queue, consumer->taken);
+        const nmq_message_parts parts = nmq_message_parts_of(d->message);
+        uint8_t flags = (d->retain ? NMQ_FEED_RETAINED : 0) |
+                        (consumer->taken < consumer->again ? NMQ_FEED_AGAIN : 0);
+        if (!nmq_feed_put_message(feed, &parts, flags, now_ms)) {
+            return count > 0 ? count : NMQ_ENOMEM;
+        }
+        consumer->taken++;
+        count++;
+    }
+    return count;
+}
+
+int
+nmq_consumers_take(nmq_consumers *consumers, uint64_t number, nmq_feed *feed)
+{
+    nmq_consumer *consumer = nmq_consumers_enter(consumers, number);
+    int64_t now_ms = nmq_clock_now_ms();
+
+    if (consumer == NULL) {
+        return NMQ_ENOENT;
+    }
+    nmq_client *client = consumer->client;
+    drop_expired(consumer, now_ms);
+    if (consumer->taken == client->session->queue.count && client->session->owed != NULL) {
+        queue_retained(consumers, client, now_ms);
+    }
+    int rv = hand_out(consumer, feed, now_ms);
+    nmq_inbox_of(client->link)->is_awaited = rv == 0;
+    nmq_consumers_leave(consumers, consumer);
+    return rv;
+}
+
+// Pops up to ACK_MESSAGES of *left. Call with the client's lock.
+static uint32_t
+pop_some(nmq_consumer *consumer, uint32_t left, nmq_delivery *out)
+{
+    uint32_t count = 0;
+
+    while (count < left && count < ACK_MESSAGES) {
+        (void) nmq_queue_pop(&consumer->client->session->queue, &out[count++]);
+    }
+    consumer->taken -= count;
+    consumer->again -= count < consumer->again ? count : consumer->again;
+    return count;
+}
+
+// Notes that there is more room. Returns its link with a reference. Call with the client's
+// lock.
+static nmq_link *
+note_room(nmq_client *client, uint64_t bytes)
+{
+    nmq_link *link = client->link;
+
+    nmq_link_moved(link, bytes, nmq_clock_now_ms());
+    (void) pthread_mutex_lock(&link->lock);
+    nmq_inbox_weigh(nmq_inbox_of(link), client->session);
+    (void) pthread_mutex_unlock(&link->lock);
+    return nmq_link_ref(link);
+}
+
+// Acknowledges some of *left, and takes them off it.
+static int
+ack_some(nmq_consumers *consumers, uint64_t number, uint32_t *left)
+{
+    nmq_delivery done[ACK_MESSAGES];
+    nmq_consumer *consumer = nmq_consumers_enter(consumers, number);
+
+    if (consumer == NULL) {
+        return NMQ_ENOENT;
+    }
+    if (*left > consumer->taken) {
+        nmq_consumers_leave(consumers, consumer);
+        return NMQ_EINVAL;
+    }
+    uint64_t before = consumer->client->session->queue.bytes;
+    uint32_t count = pop_some(consumer, *left, done);
+    nmq_link *link =
+        note_room(consumer->client, before - consumer->client->session->queue.bytes);
+    nmq_consumers_leave(consumers, consumer);
+    for (uint32_t i = 0; i < count; i++) {
+        nmq_delivery_fini(&done[i]);
+    }
+    nmq_link_relieve(link, nmq_consumers_patience(consumers).max_bytes, false);
+    nmq_link_unref(link);
+    *left -= count;
+    return NMQ_OK;
+}
+
+int
+nmq_consumers_ack(nmq_consumers *consumers, uint64_t number, uint32_t count)
+{
+    int rv = NMQ_OK;
+
+    while (count > 0 && rv == NMQ_OK) {
+        rv = ack_some(consumers, number, &count);
+    }
+    return rv;
+}
+
+int
+nmq_consumers_again(nmq_consumers *consumers, uint64_t number)
+{
+    nmq_consumer *consumer = nmq_consumers_enter(consumers, number);
+
+    if (consumer == NULL) {
+        return NMQ_ENOENT;
+    }
+    nmq_consumer_rewind(consumer);
+    nmq_inbox_tell(nmq_inbox_of(consumer->client->link));
+    nmq_consumers_leave(consumers, consumer);
+    return NMQ_OK;
+}
+
+int
+nmq_consumers_stats(nmq_consumers *consumers, uint64_t number, nmq_consumer_stats *out)
+{
+    nmq_consumer *consumer = nmq_consumers_enter(consumers, number);
+
+    if (consumer == NULL) {
+        return NMQ_ENOENT;
+    }
+    const nmq_queue *queue = &consumer->client->session->queue;
+    *out = (nmq_consumer_stats){
+        .bytes = queue->bytes,
+        .dropped = consumer->client->messages_dropped,
+        .waiting = queue->count - consumer->taken,
+        .taken = consumer->taken,
+    };
+    nmq_consumers_leave(consumers, consumer);
+    return NMQ_OK;
+}
+
+// --- closing
+
+int
+nmq_consumers_close(nmq_consumers *consumers, uint64_t number)
+{
+    nmq_consumer *consumer = nmq_consumers_enter(consumers, number);
+
+    if (consumer == NULL) {
+        return NMQ_ENOENT;
+    }
+    nmq_link *link = nmq_consumer_detach(consumer);
+    nmq_consumers_leave(consumers, consumer);
+    nmq_consumers_end_link(consumers, link);
+    return NMQ_OK;
+}
+
+int
+nmq_consumers_end(nmq_consumers *consumers, const char *name, size_t name_len)
+{
+    nmq_link *link = NULL;
+    nmq_client *client = NULL;
+
+    (void) pthread_mutex_lock(&consumers->lock);
+    nmq_consumer *consumer =
+        nmq_consumers_find(consumers, (nmq_bytes){(const uint8_t *) name, name_len});
+    if (consumer != NULL) {
+        (void) pthread_mutex_lock(&consumer->client->lock);
+        link = consumer->client->link != NULL ? nmq_consumer_detach(consumer) : NULL;
+        (void) pthread_mutex_unlock(&consumer->client->lock);
+        client = nmq_consumers_remove(consumers, consumer);
+    }
+    (void) pthread_mutex_unlock(&consumers->lock);
+    if (link != NULL) {
+        nmq_consumers_end_link(consumers, link);
+    }
+    if (client == NULL) {
+        return NMQ_ENOENT;
+    }
+    nmq_replay_forget(consumers->sessions->router->retained, client);
+    nmq_sessions_end(consumers->sessions, client);
+    return NMQ_OK;
+}

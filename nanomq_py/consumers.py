@@ -1,0 +1,186 @@
+"""Consumers: messages for a program that must not lose one, in batches to acknowledge."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import TracebackType
+
+from nanomq_py.core.binding import Core, CoreError
+from nanomq_py.core.consuming import ConsumerStats, CoreConsumer
+from nanomq_py.core.message import ListenerName, Message, records
+from nanomq_py.kernel.part import Part
+
+MAX_MESSAGES = 100_000
+MAX_BYTES = 64 << 20
+
+
+class Batch:
+    """Some messages, in the order in which they came."""
+
+    def __init__(self, messages: list[Message], ack: Callable[[], None]) -> None:
+        """Make a batch. ack: acknowledges it and what came before."""
+        self._messages = messages
+        self._ack = ack
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self._messages)
+
+    def ack(self) -> None:
+        """Acknowledge these messages, and all that came before them.
+
+        Raises   RuntimeError once they are to come again, or the consumer is closed
+        """
+        self._ack()
+
+
+class Consumer:
+    """A kept session whose other end is this program, as an asynchronous iterator of batches.
+
+    The broker keeps each message until its batch is acknowledged: over :meth:`close`, over a
+    restart, and over the end of this object. A consumer that is opened again gets what was
+    not acknowledged once more, with ``message.again``. It keeps messages of every QoS.
+
+    When half of its bounds is reached, publishers wait for it as for any slow subscriber; what
+    goes over them, while it takes nothing, is dropped and counted in :meth:`stats`.
+
+    Threads  belongs to the event loop
+    """
+
+    def __init__(
+        self, core: CoreConsumer, close: Callable[[], object], listener_name: ListenerName
+    ) -> None:
+        """Make it of an open consumer of the core. close: forgets it among those open."""
+        self._core = core
+        self._close = close
+        self._listener_name = listener_name
+        self._taken = 0  # messages, since it was opened or they were to come again
+        self._acked = 0
+        self._round = 0  # counts how often they were to come again
+        self._closed = False
+        self._arrived = asyncio.Event()
+
+    def __aiter__(self) -> Consumer:
+        return self
+
+    async def __anext__(self) -> Batch:
+        """Return the next messages, one or more; wait for some."""
+        while not self._closed:
+            count, chunk = self._core.take()
+            if count > 0:
+                await asyncio.sleep(0)  # others have their turn
+                return self._batch(count, chunk)
+            await self._wait()
+        raise StopAsyncIteration
+
+    def _batch(self, count: int, chunk: bytes) -> Batch:
+        self._taken += count
+        until, turn = self._taken, self._round
+        messages = [Message(record, self._listener_name) for record in records(chunk)]
+        return Batch(messages, lambda: self._ack(until, turn))
+
+    async def _wait(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._arrived.clear()
+        loop.add_reader(self._core.fd, self._wake)
+        try:
+            await self._arrived.wait()
+        finally:
+            if not self._closed:
+                loop.remove_reader(self._core.fd)
+
+    def _wake(self) -> None:
+        os.read(self._core.fd, 8)
+        self._arrived.set()
+
+    def _ack(self, until: int, turn: int) -> None:
+        if self._closed or turn != self._round:
+            raise RuntimeError(
+                "these messages come again: they were not acknowledged in time"
+            )
+        if until > self._acked:
+            self._core.ack(until - self._acked)
+            self._acked = until
+
+    def again(self) -> None:
+        """Have every message that was not acknowledged come again, in the same order."""
+        self._core.again()
+        self._taken, self._acked = 0, 0
+        self._round += 1
+
+    def stats(self) -> ConsumerStats:
+        """Return what it keeps. Raises RuntimeError when it is closed."""
+        if self._closed:
+            raise RuntimeError("the consumer is closed")
+        return self._core.stats()
+
+    def close(self) -> None:
+        """End the iteration. The broker keeps what was not acknowledged, and what comes."""
+        if not self._closed:
+            self._closed = True
+            asyncio.get_running_loop().remove_reader(self._core.fd)
+            self._core.close()
+            self._close()
+            self._arrived.set()
+
+    async def __aenter__(self) -> Consumer:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Consumers(Part):
+    """The consumers that are open, by name."""
+
+    name = "consumers"
+
+    def __init__(self, core: Core, listener_name: ListenerName) -> None:
+        self._core = core
+        self._listener_name = listener_name
+        self._open: dict[str, Consumer] = {}
+
+    def open(
+        self,
+        name: str,
+        topic_filters: tuple[str, ...],
+        qos: int,
+        max_messages: int,
+        max_bytes: int,
+    ) -> Consumer:
+        """Return that consumer. Raises ValueError, or RuntimeError if it is open."""
+        if name in self._open:
+            raise RuntimeError(f"the consumer {name!r} is open")
+        try:
+            core = self._core.open_consumer(
+                name, topic_filters, qos=qos, max_messages=max_messages, max_bytes=max_bytes
+            )
+        except (CoreError, OverflowError) as fault:
+            raise ValueError(f"consumer {name!r}: {fault}") from None
+        consumer = Consumer(core, partial(self._open.pop, name), self._listener_name)
+        self._open[name] = consumer
+        return consumer
+
+    def end(self, name: str) -> None:
+        """Forget the consumer of that name, and what it keeps. Raises KeyError."""
+        if name in self._open:
+            self._open[name].close()
+        try:
+            self._core.end_consumer(name)
+        except CoreError:
+            raise KeyError(name) from None
+
+    async def stop(self) -> None:
+        """Close all; the core keeps what was not acknowledged."""
+        for consumer in list(self._open.values()):
+            consumer.close()

@@ -1,0 +1,80 @@
+"""One consumer of the core, while it is open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nanomq_py.core.feed import Feed
+from nanomq_py.core.native import check, ffi, lib
+
+if TYPE_CHECKING:
+    from nanomq_py._core import nmq_consumers
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerStats:
+    """What a consumer keeps."""
+
+    waiting: int  # messages that were not taken yet
+    taken: int  # messages that were, and are not acknowledged
+    bytes: int  # of both
+    dropped: int  # over its bounds or expired, since it was made
+
+
+class CoreConsumer:
+    """An open consumer.
+
+    Threads  as the Core
+    """
+
+    def __init__(
+        self,
+        consumers: nmq_consumers,
+        name: str,
+        topic_filters: Sequence[str],
+        qos: int,
+        max_messages: int,
+        max_bytes: int,
+    ) -> None:
+        """Open it, and make it if there is none. Raises CoreError."""
+        self._consumers = consumers
+        kept = [ffi.new("char[]", text.encode()) for text in (name, *topic_filters)]
+        texts = ffi.new("char *[]", kept[1:])
+        lengths = ffi.new("size_t[]", [len(text) - 1 for text in kept[1:]])
+        options = ffi.new("nmq_consumer_options *")
+        options.name, options.name_len = kept[0], len(kept[0]) - 1
+        options.filters, options.filter_lens = texts, lengths
+        options.filter_count, options.qos = len(topic_filters), qos
+        options.queue_max, options.queue_max_bytes = max_messages, max_bytes
+        number, fd = ffi.new("uint64_t *"), ffi.new("int32_t *")
+        check(lib.nmq_consumers_open(consumers, options, number, fd))
+        self._feed = Feed.unbounded()
+        self._number = int(number[0])
+        # Readable once something has come after a take that found nothing.
+        self.fd = int(fd[0])
+
+    def take(self) -> tuple[int, bytes]:
+        """Return how many messages come next, and their records; 0: there is none yet."""
+        count = check(
+            lib.nmq_consumers_take(self._consumers, self._number, self._feed.handle)
+        )
+        return count, b"".join(iter(self._feed.take, b""))
+
+    def ack(self, count: int) -> None:
+        """Acknowledge the oldest ``count`` messages that were taken."""
+        check(lib.nmq_consumers_ack(self._consumers, self._number, count))
+
+    def again(self) -> None:
+        """Have what was taken and not acknowledged come again."""
+        check(lib.nmq_consumers_again(self._consumers, self._number))
+
+    def stats(self) -> ConsumerStats:
+        raw = ffi.new("nmq_consumer_stats *")
+        check(lib.nmq_consumers_stats(self._consumers, self._number, raw))
+        return ConsumerStats(raw.waiting, raw.taken, raw.bytes, raw.dropped)
+
+    def close(self) -> None:
+        """Close it; it keeps what comes. Only once."""
+        lib.nmq_consumers_close(self._consumers, self._number)

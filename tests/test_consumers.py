@@ -1,0 +1,309 @@
+"""Consumers: nothing that was not acknowledged is lost, and nobody else pays for one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+
+from nanomq_py import Batch, Broker, Config, Consumer
+from nanomq_py.core.consuming import ConsumerStats
+from tests import raw
+from tests.raw import PUBACK, Raw
+from tests.test_broker import LOCAL
+
+NOTHING = ConsumerStats(waiting=0, taken=0, bytes=0, dropped=0)
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[Broker]:
+    async with Broker(LOCAL) as running:
+        yield running
+
+
+async def next_of(consumer: Consumer) -> Batch:
+    return await asyncio.wait_for(anext(consumer), 10)
+
+
+async def payloads(consumer: Consumer, count: int) -> list[bytes]:
+    """Take so many messages, and acknowledge each batch."""
+    got: list[bytes] = []
+    while len(got) < count:
+        batch = await next_of(consumer)
+        got += [message.payload for message in batch]
+        batch.ack()
+    return got
+
+
+def numbers(count: int) -> list[bytes]:
+    return [b"%d" % n for n in range(count)]
+
+
+async def test_messages_of_every_qos_come_in_order_until_they_are_acknowledged(
+    broker: Broker,
+) -> None:
+    async with broker.consume("c", ["n/#"]) as consumer:
+        for n in range(30):
+            broker.publish(f"n/{n}", b"%d" % n, qos=n % 3)
+        broker.publish("other", b"x")
+        assert await payloads(consumer, 30) == numbers(30)
+        assert consumer.stats() == NOTHING
+
+
+async def test_client_publishes_to_a_consumer_that_waits(broker: Broker) -> None:
+    async with broker.consume("c", ["a/+"]) as consumer:
+        waiting = asyncio.ensure_future(next_of(consumer))
+        await asyncio.sleep(0)
+        with Raw(broker.ports["url"], 5) as c:
+            c.connect("me", user="u")
+            c.publish("a/b", b"x", qos=1, packet_id=1)
+            c.expect(PUBACK)
+        [message] = await waiting
+        assert (message.topic_name, message.payload, message.qos) == ("a/b", b"x", 1)
+        assert not message.again
+        assert message.publisher is not None
+        assert (message.publisher.client_id, message.publisher.user_name) == ("me", "u")
+
+
+async def test_what_was_not_acknowledged_comes_again_after_it_is_opened_again(
+    broker: Broker,
+) -> None:
+    async with broker.consume("c", ["n"]) as consumer:
+        for payload in numbers(10):
+            broker.publish("n", payload)
+        first = await next_of(consumer)
+        assert len(first) == 10
+        for payload in (b"10", b"11"):
+            broker.publish("n", payload)
+        second = await next_of(consumer)
+        first.ack()
+        assert [m.again for m in second] == [False, False]
+    broker.publish("n", b"12")  # while nobody is there
+    async with broker.consume("c", ["n"]) as consumer:
+        batch = await next_of(consumer)
+        assert [(m.payload, m.again) for m in batch] == [
+            (b"10", True), (b"11", True), (b"12", False),
+        ]  # fmt: skip
+        with pytest.raises(RuntimeError, match="come again"):
+            second.ack()
+
+
+async def test_acknowledging_a_batch_acknowledges_those_before(broker: Broker) -> None:
+    async with broker.consume("c", ["n"]) as consumer:
+        broker.publish("n", b"0")
+        first = await next_of(consumer)
+        broker.publish("n", b"1")
+        second = await next_of(consumer)
+        second.ack()
+        assert consumer.stats().taken == 0
+        first.ack()  # it is already
+
+
+async def test_again_gives_what_was_not_acknowledged_once_more(broker: Broker) -> None:
+    async with broker.consume("c", ["n"]) as consumer:
+        broker.publish("n", b"0")
+        before = await next_of(consumer)
+        consumer.again()
+        with pytest.raises(RuntimeError):
+            before.ack()
+        batch = await next_of(consumer)
+        assert [(m.payload, m.again) for m in batch] == [(b"0", True)]
+        batch.ack()
+        assert consumer.stats() == NOTHING
+
+
+async def test_retained_messages_come_once_however_many(broker: Broker) -> None:
+    for n in range(3000):
+        broker.publish(f"r/{n}", b"%d" % n, retain=True)
+    async with broker.consume("c", ["r/#"]) as consumer:
+        got = []
+        while len(got) < 3000:
+            batch = await next_of(consumer)
+            assert all(m.retained and m.retain for m in batch)
+            got += [m.payload for m in batch]
+            batch.ack()
+        assert sorted(got) == sorted(numbers(3000))
+    async with broker.consume("c", ["r/#", "live"]) as consumer:  # no new one of them
+        broker.publish("live", b"x")
+        assert [m.topic_name for m in await next_of(consumer)] == ["live"]
+
+
+async def test_filters_of_the_last_opening_count(broker: Broker) -> None:
+    async with broker.consume("c", ["a", "b"]):
+        pass
+    async with broker.consume("c", ["b", "c"]) as consumer:
+        for topic in ("a", "b", "c"):
+            broker.publish(topic, topic)
+        assert await payloads(consumer, 2) == [b"b", b"c"]
+
+
+async def test_consumers_share_what_is_for_their_group(broker: Broker) -> None:
+    async with (
+        broker.consume("one", ["$share/g/n"]) as one,
+        broker.consume("two", ["$share/g/n"]) as two,
+    ):
+        for payload in numbers(10):
+            broker.publish("n", payload)
+        got = [await payloads(one, 5), await payloads(two, 5)]
+        assert sorted(got[0] + got[1]) == numbers(10)
+
+
+async def test_one_that_never_acknowledges_fills_its_own_bound_and_nothing_else(
+    broker: Broker,
+) -> None:
+    async with (
+        broker.consume("idle", ["n"], max_messages=50) as idle,
+        broker.consume("busy", ["n"]) as busy,
+    ):
+        count = 0
+        with Raw(broker.ports["url"], 5) as c:
+            c.connect("c")
+            while idle.stats().dropped < 10:  # first those who publish wait for it
+                c.publish("n", b"%d" % count, qos=1, packet_id=1)
+                c.expect(PUBACK)
+                count += 1
+                batch = await next_of(busy)
+                assert [m.payload for m in batch] == [b"%d" % (count - 1)]
+                batch.ack()
+        stats = idle.stats()
+        assert stats.waiting + stats.dropped == count
+        assert stats.waiting >= 50
+        assert [m.payload for m in await next_of(idle)] == numbers(stats.waiting)[:512]
+
+
+async def test_publishers_wait_for_a_consumer_that_takes(broker: Broker) -> None:
+    count = 20_000
+    async with broker.consume("c", ["n"], max_messages=1000) as consumer:
+
+        def flood() -> None:
+            with Raw(broker.ports["url"]) as c:
+                c.connect("c")
+                packets = b"".join(raw.publish("n", b"%d" % n, qos=0) for n in range(count))
+                c.sock.sendall(packets)
+                c.ping()
+
+        publishing = asyncio.create_task(asyncio.to_thread(flood))
+        assert await payloads(consumer, count) == numbers(count)
+        await publishing
+        assert consumer.stats().dropped == 0
+
+
+async def test_messages_that_expire_before_they_are_taken_do_not_come(
+    broker: Broker,
+) -> None:
+    async with broker.consume("c", ["n"]) as consumer:
+        broker.publish("n", b"short", message_expiry_interval=1)
+        broker.publish("n", b"long", message_expiry_interval=1000)
+        while consumer.stats().waiting == 2:
+            async with broker.consume("probe", ["p"]) as probe:
+                broker.publish("p", b"x", message_expiry_interval=1)
+                await asyncio.sleep(1.1)  # what expires is not told before somebody takes
+                broker.publish("p", b"y")
+                assert [m.payload for m in await next_of(probe)] == [b"y"]
+            assert [m.payload for m in await next_of(consumer)] == [b"long"]
+        assert consumer.stats().dropped == 1
+
+
+async def test_large_message_comes_whole(broker: Broker) -> None:
+    payload = os.urandom(3_000_000)
+    async with broker.consume("c", ["n"]) as consumer:
+        broker.publish("n", b"before")
+        broker.publish("n", payload)
+        broker.publish("n", b"after")
+        assert await payloads(consumer, 3) == [b"before", payload, b"after"]
+
+
+async def test_consumers_go_on_over_a_restart() -> None:
+    first, second = Broker(LOCAL), Broker(LOCAL)
+    await first.start()
+    consumer = first.consume("c", ["n/#"])
+    for payload in numbers(6):
+        first.publish("n/x", payload)
+    batch = await next_of(consumer)
+    first.publish("n/y", b"6")
+    assert len(batch) == 6
+    left = first.hand_over()
+    state = left.state
+    await first.stop()
+    for _, sock in left.sockets:
+        sock.close()
+    await second.start(state=os.pread(state, os.fstat(state).st_size, 0))
+    second.publish("n/z", b"7")  # it subscribes although nobody has opened it yet
+    async with second.consume("c", ["n/#"]) as again:
+        got = [(m.payload, m.again) for m in await next_of(again)]
+    await second.stop()
+    os.close(state)
+    assert got == [(p, n < 6) for n, p in enumerate(numbers(8))]
+
+
+async def test_name_is_open_once(broker: Broker) -> None:
+    async with broker.consume("c", ["n"]):
+        with pytest.raises(RuntimeError, match="'c' is open"):
+            broker.consume("c", ["n"])
+    async with broker.consume("c", ["n"]):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "filters", "more"),
+    [
+        ("", ["n"], {}),
+        ("x" * 65536, ["n"], {}),
+        ("c", ["a#"], {}),
+        ("c", ["$share//n"], {}),
+        ("c", ["a\0"], {}),
+        ("c", ["n"], {"qos": 3}),
+        ("c", ["n"], {"max_messages": 0}),
+        ("c", ["n"], {"max_messages": 1 << 40}),
+        ("c", ["n"], {"max_bytes": -1}),
+    ],
+)
+async def test_what_cannot_be_is_refused(
+    broker: Broker, name: str, filters: list[str], more: dict[str, int]
+) -> None:
+    with pytest.raises(ValueError, match="consumer"):
+        broker.consume(name, filters, **more)
+    assert broker.stats().subscriptions == 0
+
+
+async def test_end_forgets_a_consumer_and_what_it_keeps(broker: Broker) -> None:
+    async with broker.consume("c", ["n"]) as consumer:
+        broker.publish("n", b"x")
+        broker.end_consumer("c")
+        assert [batch async for batch in consumer] == []
+    assert broker.stats().subscriptions == 0
+    with pytest.raises(KeyError):
+        broker.end_consumer("c")
+    async with broker.consume("c", ["n"]) as consumer:
+        assert consumer.stats().waiting == 0
+
+
+async def test_client_with_the_name_of_a_consumer_is_another(broker: Broker) -> None:
+    async with broker.consume("c", ["n"]) as consumer:
+        with Raw(broker.ports["url"], 5) as c:
+            c.connect("c")
+            c.publish("n", b"x", qos=1, packet_id=1)
+            c.expect(PUBACK)
+        assert await payloads(consumer, 1) == [b"x"]
+        assert "c" not in [
+            client.client_id for client in broker.clients() if client.connected
+        ]
+
+
+async def test_closing_ends_a_reader_that_waits(broker: Broker) -> None:
+    consumer = broker.consume("c", ["n"])
+    reader = asyncio.ensure_future(anext(consumer))
+    await asyncio.sleep(0)
+    consumer.close()
+    with pytest.raises(StopAsyncIteration):
+        await reader
+
+
+async def test_stop_of_the_broker_ends_the_iteration() -> None:
+    broker = Broker(Config(url="nmq-tcp://127.0.0.1:0", websocket=LOCAL.websocket))
+    await broker.start()
+    consumer = broker.consume("c", ["n"])
+    await broker.stop()
+    assert [batch async for batch in consumer] == []
