@@ -1,18 +1,21 @@
-"""How many messages a second one tap takes, and how many it loses.
+"""How many messages a second one tap takes, and how many it loses; and one consumer.
 
 Publishers in a process of their own send small messages at QoS 0, at a rate or as fast as
 they are taken, and a program that the broker runs in reads all of them from one tap, payload
-and topic of each. Then a tap is opened on many retained messages.
+and topic of each. Then a tap is opened on many retained messages. A consumer gets them at
+QoS 1, acknowledges each batch, and loses none.
 
-    python bench/taps.py [--rate 500000] [--seconds 4] [--retained 100000]
+    python bench/readers.py [--rate 500000] [--seconds 4] [--retained 100000]
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import multiprocessing
 import resource
+import socket
 import sys
 import time
 from multiprocessing.connection import Connection
@@ -30,13 +33,15 @@ BLOCK = 1000  # messages that are sent at once
 PUBLISHERS = 4
 
 
-def send(port: int, rate: int, seconds: float, done: Connection) -> None:
+def send(port: int, qos: int, rate: int, seconds: float, done: Connection) -> None:
     """Send for that time, ``rate`` messages a second in all, 0: as fast as they are taken."""
     clients = []
     for n in range(PUBLISHERS):
         client = raw.Raw(port, timeout=60)
         client.connect(f"p{n}")
-        clients.append((client, raw.publish(f"bench/{n}", bytes(64)) * BLOCK))
+        clients.append(
+            (client, raw.publish(f"bench/{n}", bytes(64), qos=qos, packet_id=1) * BLOCK)
+        )
     begun = time.monotonic()
     sent = 0
     while (now := time.monotonic() - begun) < seconds:
@@ -45,11 +50,22 @@ def send(port: int, rate: int, seconds: float, done: Connection) -> None:
             continue
         client, block = clients[sent // BLOCK % PUBLISHERS]
         client.send(block)
+        if qos:
+            drain(client)
         sent += BLOCK
     for client, _ in clients:
-        client.ping()
+        client.send(raw.packet(raw.PINGREQ))
+        while client.read().kind != raw.PINGRESP:
+            pass
         client.close()
     done.send((sent, time.monotonic() - begun))
+
+
+def drain(client: raw.Raw) -> None:
+    """Read the acknowledgements that have come."""
+    with contextlib.suppress(BlockingIOError):
+        while client.sock.recv(1 << 16, socket.MSG_DONTWAIT):
+            pass
 
 
 async def read(tap: Tap, until: asyncio.Event) -> int:
@@ -75,7 +91,7 @@ async def live(rate: int, seconds: float) -> None:
         ours, theirs = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
         port = broker.ports["url"]
-        process = context.Process(target=send, args=(port, rate, seconds, theirs))
+        process = context.Process(target=send, args=(port, 0, rate, seconds, theirs))
         process.start()
         sent = asyncio.Event()
         asyncio.get_running_loop().add_reader(ours.fileno(), sent.set)
@@ -92,6 +108,34 @@ async def live(rate: int, seconds: float) -> None:
     )
     if count + tap.dropped != total:
         raise SystemExit(f"{total - count - tap.dropped} are neither read nor counted")
+
+
+async def consumed(rate: int, seconds: float) -> None:
+    config = Config(url="nmq-tcp://127.0.0.1:0", websocket=WebSocket(enable=False))
+    async with Broker(config) as broker:
+        consumer = broker.consume("bench", ["bench/#"])
+        ours, theirs = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        port = broker.ports["url"]
+        process = context.Process(target=send, args=(port, 1, rate, seconds, theirs))
+        process.start()
+        count, before = 0, time.process_time()
+        total = None
+        while total is None or (count < total and consumer.stats().dropped == 0):
+            batch = await anext(consumer)
+            count += sum(bool(message.topic_name and message.payload) for message in batch)
+            batch.ack()
+            if total is None and ours.poll():
+                total, wall = ours.recv()
+        cpu = time.process_time() - before
+        await asyncio.to_thread(process.join)
+        dropped = consumer.stats().dropped
+        broker.end_consumer("bench")
+    asked = f"{rate} a second" if rate else "as fast as they are taken"
+    print(
+        f"consumer, {asked}: sent {total} in {wall:.2f} s, {total / wall:.0f} a second; read"
+        f" {count}, lost {dropped}; {cpu / max(count, 1) * 1e6:.2f} us of CPU a message"
+    )
 
 
 async def retained(count: int) -> None:
@@ -115,6 +159,8 @@ def main() -> None:
     for rate in (args.rate, 0):
         asyncio.run(live(rate, args.seconds))
     asyncio.run(retained(args.retained))
+    for rate in (200_000, 0):
+        asyncio.run(consumed(rate, args.seconds))
     print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB")
 
 
