@@ -40,6 +40,7 @@ HEADERS = [
     Path("csrc") / name
     for name in [
         "base/status.h",
+        "base/process.h",
         "io/engine.h",
         "io/tls.h",
         "io/endpoint.h",

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import multiprocessing
 import resource
-import socket
+import select
 import sys
 import time
 from multiprocessing.connection import Connection
@@ -31,6 +30,7 @@ from tests import raw  # noqa: E402
 
 BLOCK = 1000  # messages that are sent at once
 PUBLISHERS = 4
+SIZE = 64
 
 
 def send(port: int, qos: int, rate: int, seconds: float, done: Connection) -> None:
@@ -40,7 +40,7 @@ def send(port: int, qos: int, rate: int, seconds: float, done: Connection) -> No
         client = raw.Raw(port, timeout=60)
         client.connect(f"p{n}")
         clients.append(
-            (client, raw.publish(f"bench/{n}", bytes(64), qos=qos, packet_id=1) * BLOCK)
+            (client, raw.publish(f"bench/{n}", bytes(SIZE), qos=qos, packet_id=1) * BLOCK)
         )
     begun = time.monotonic()
     sent = 0
@@ -63,9 +63,8 @@ def send(port: int, qos: int, rate: int, seconds: float, done: Connection) -> No
 
 def drain(client: raw.Raw) -> None:
     """Read the acknowledgements that have come."""
-    with contextlib.suppress(BlockingIOError):
-        while client.sock.recv(1 << 16, socket.MSG_DONTWAIT):
-            pass
+    while select.select([client.sock], [], [], 0)[0]:
+        client.sock.recv(1 << 16)
 
 
 async def read(tap: Tap, until: asyncio.Event) -> int:
@@ -119,14 +118,19 @@ async def consumed(rate: int, seconds: float) -> None:
         port = broker.ports["url"]
         process = context.Process(target=send, args=(port, 1, rate, seconds, theirs))
         process.start()
-        count, before = 0, time.process_time()
-        total = None
-        while total is None or (count < total and consumer.stats().dropped == 0):
+        loop = asyncio.get_running_loop()
+        # Behind all that was sent comes a message of ours.
+        loop.add_reader(ours.fileno(), lambda: broker.publish("bench/end", "end", qos=1))
+        count, last, before = 0, "", time.process_time()
+        while last != "bench/end":
             batch = await anext(consumer)
-            count += sum(bool(message.topic_name and message.payload) for message in batch)
+            for message in batch:
+                last = message.topic_name
+                count += len(message.payload) == SIZE
             batch.ack()
-            if total is None and ours.poll():
-                total, wall = ours.recv()
+            if last == "bench/end":
+                loop.remove_reader(ours.fileno())
+        total, wall = ours.recv()
         cpu = time.process_time() - before
         await asyncio.to_thread(process.join)
         dropped = consumer.stats().dropped

@@ -1,9 +1,9 @@
 // broker.c - puts the parts together, and implements nmq.h.
 #include "broker.h"
 
-#include "base/descriptors.h"
 #include "base/live.h"
 #include "base/mem.h"
+#include "base/process.h"
 #include "base/status.h"
 #include "io/acceptor_socket.h"
 #include "io/acceptor_tls.h"
@@ -403,52 +403,10 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
     out->retained = nmq_retained_count(&broker->retained);
 }
 
-uint64_t
-nmq_heap_bytes(void)
-{
-    return nmq_mem_heap();
-}
-
-uint64_t
-nmq_held_bytes(void)
-{
-    return nmq_mem_held() + nmq_mem_foreign_held();
-}
-
-void
-nmq_set_other_bytes(uint64_t bytes)
-{
-    nmq_mem_set_other(bytes);
-}
-
 void
 nmq_broker_memory(nmq_broker *broker, nmq_memory *out)
 {
     nmq_memory_report(&broker->conns, out);
-}
-
-bool
-nmq_has_descriptors(uint32_t keep)
-{
-    return nmq_descriptors_left(keep);
-}
-
-void
-nmq_trim_memory(void)
-{
-    nmq_mem_trim();
-}
-
-void
-nmq_set_arenas(uint32_t count)
-{
-    nmq_mem_set_arenas((int) count);
-}
-
-void
-nmq_set_dumpable(bool dumpable)
-{
-    nmq_mem_set_dumpable(dumpable);
 }
 
 int

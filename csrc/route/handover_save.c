@@ -296,8 +296,8 @@ put_session(writer *w, const nmq_client *c, uint32_t taken)
                            .mount = s->mount,
                            .consumes = c->consumes,
                            .taken = taken,
-                           .queue_max = s->queue_max,
-                           .queue_max_bytes = s->queue_max_bytes}});
+                           .queue_max = c->consumes ? s->queue_max : 0,
+                           .queue_max_bytes = c->consumes ? s->queue_max_bytes : 0}});
     put_will(w, c);
     put_state(w, w->from, s);
 }
