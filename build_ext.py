@@ -67,6 +67,7 @@ TEST_HEADERS = [
             "base/peer.h",
             "base/sha1.h",
             "base/vec.h",
+            "base/places.h",
             "base/map.h",
             "base/wheel.h",
             "base/worker.h",
