@@ -51,7 +51,8 @@ HEADERS = [
         "route/feed.h",
         "route/kick.h",
         "route/publication.h",
-        "route/snapshot.h",
+        "route/page.h",
+        "route/query.h",
         "serve/question.h",
         "nmq.h",
     ]
@@ -89,6 +90,7 @@ TEST_HEADERS = [
             "store/sub_list.h",
             "store/groups.h",
             "store/topic_tree.h",
+            "store/tree_routes.h",
             "store/retain.h",
             "store/retain_cursor.h",
             "store/owed.h",

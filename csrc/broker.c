@@ -18,8 +18,8 @@
 #include "route/handover_save.h"
 #include "route/note.h"
 #include "route/publish_own.h"
+#include "route/query_run.h"
 #include "route/revoke.h"
-#include "route/snapshot.h"
 #include "route/tap.h"
 #include "serve/auth.h"
 #include "serve/mount.h"
@@ -389,7 +389,7 @@ nmq_note_auth(const nmq_note *note, nmq_credentials *out)
     nmq_question_read(note->text, out);
 }
 
-// --- snapshots
+// --- what there is
 
 void
 nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
@@ -410,7 +410,7 @@ nmq_broker_memory(nmq_broker *broker, nmq_memory *out)
 }
 
 int
-nmq_snapshot_new(nmq_broker *broker, nmq_snapshot **out)
+nmq_broker_query(nmq_broker *broker, const nmq_query *query, nmq_page **out)
 {
-    return nmq_snapshot_make(&broker->sessions.registry, broker->router.lanes, out);
+    return nmq_query_run(&broker->sessions, query, out);
 }

@@ -30,7 +30,8 @@
 #include "route/kick.h"
 #include "route/note_record.h"
 #include "route/publication.h"
-#include "route/snapshot.h"
+#include "route/page.h"
+#include "route/query.h"
 #include "serve/question.h"
 
 typedef struct nmq_broker nmq_broker;
@@ -190,7 +191,7 @@ void nmq_broker_note_done(nmq_note *note);
 
 void nmq_note_auth(const nmq_note *note, nmq_credentials *out); // NMQ_NOTE_AUTH
 
-// --- snapshots
+// --- what there is
 
 // What is counted and measured, as of now: csrc/metrics.def.
 void nmq_broker_stats(nmq_broker *broker, nmq_stats *out);
@@ -198,7 +199,10 @@ void nmq_broker_stats(nmq_broker *broker, nmq_stats *out);
 // Who holds memory: csrc/metrics.def. Cheap: it visits no client.
 void nmq_broker_memory(nmq_broker *broker, nmq_memory *out);
 
-// All clients in order of birth, and their subscriptions, as of one moment each. No lock is
-// held for the whole of it. Returns NMQ_OK or NMQ_ENOMEM; nmq_snapshot_free
-// frees *out.
-int nmq_snapshot_new(nmq_broker *broker, nmq_snapshot **out);
+// A page of clients, sessions, subscriptions, routes or retained messages: route/query.h,
+// route/page.h.
+// Returns NMQ_OK, and nmq_page_free frees *out; NMQ_EINVAL for a query that is out of its
+// range, NMQ_EFILTER or NMQ_ETOPIC or NMQ_EADDR for a part of its filter, or NMQ_ENOMEM.
+// With a filter it looks at much: not for an event loop, unless for clients or sessions of
+// one client_id.
+int nmq_broker_query(nmq_broker *broker, const nmq_query *query, nmq_page **out);

@@ -25,17 +25,11 @@ from nanomq_py.consumers import MAX_BYTES, MAX_MESSAGES, Batch, Consumer
 from nanomq_py.core import binding
 from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.message import Identity, Message
-from nanomq_py.core.records import (
-    Client,
-    ListenerStats,
-    Memory,
-    Snapshot,
-    Stats,
-    Subscription,
-)
+from nanomq_py.core.records import ListenerStats, Memory, Stats
 from nanomq_py.kernel.part import Change, put_in_force
 from nanomq_py.kernel.parts import Changes
 from nanomq_py.listen.inherited import Inherited
+from nanomq_py.queries import Queries
 from nanomq_py.running import Running
 from nanomq_py.taps import Tap, open_tap
 
@@ -80,7 +74,7 @@ class BrokerChange(Changes):
             await self._broker.stop()
 
 
-class Broker:
+class Broker(Queries):
     """One MQTT broker in this process.
 
     Threads  belongs to the event loop that started it; messages between MQTT clients move on
@@ -105,6 +99,10 @@ class Broker:
         if self._live is None:
             raise RuntimeError("the broker is not running")
         return self._live
+
+    @property
+    def _core(self) -> binding.Core:
+        return self._running.core
 
     @property
     def ports(self) -> dict[str, int]:
@@ -337,36 +335,6 @@ class Broker:
         running = self._running
         events = open_events(running.core, running.listeners.name_of, kinds)
         return running.readers.add(events)
-
-    def clients(self) -> list[Client]:
-        """Return the clients that are connected or have a session, in order of arrival.
-
-        It blocks the loop for some 15 us a client; :meth:`snapshot` does not.
-        """
-        snapshot = self._running.core.snapshot()
-        return [
-            Client(
-                **vars(state),
-                subscriptions=tuple(
-                    snapshot.subscriptions(index, 0, snapshot.subscription_count(index))
-                ),
-            )
-            for index, state in enumerate(snapshot.states(0, len(snapshot)))
-        ]
-
-    async def snapshot(self) -> Snapshot:
-        """Return all clients and their subscriptions, to be read a few at a time.
-
-        It is made in a thread of its own; the loop is busy only while a few are read.
-        """
-        return await asyncio.to_thread(self._running.core.snapshot)
-
-    def subscriptions(self, client_id: str) -> tuple[Subscription, ...]:
-        """Return the subscriptions of one client. Raises KeyError if there is none."""
-        for client in self.clients():
-            if client.client_id == client_id:
-                return client.subscriptions
-        raise KeyError(client_id)
 
     def stats(self) -> Stats:
         """Return counters since the start, and gauges as of now."""

@@ -13,6 +13,7 @@ import pytest
 
 from nanomq_py import Broker
 from nanomq_py.config import parse
+from nanomq_py.core.queries import ClientFilter
 from nanomq_py.core.records import Stats
 from tests import raw
 from tests.conformance.flows import kept, modern, take
@@ -144,8 +145,9 @@ async def test_queue_is_bounded_in_bytes(version: int) -> None:
             for n in range(1, 31):
                 p.publish("t", bytes(1000), qos=1, packet_id=n)
                 p.expect(raw.PUBACK)
-        assert broker.clients()[0].queued in (10, 11)
-        assert broker.stats().queue_full == 30 - broker.clients()[0].queued
+        (session,) = (await broker.sessions(ClientFilter(client_id="c"))).rows
+        assert session.queued in (10, 11)
+        assert broker.stats().queue_full == 30 - session.queued
         with Raw(port, version) as c:
             c.connect("c", **kept(version))
             for _ in range(10):
@@ -282,9 +284,8 @@ async def test_nobody_waits_for_a_subscriber_that_stands_still(qos: int) -> None
                     p.expect(raw.PUBACK)
                 take(sub)  # within 5 s, not 60
             # The one that stands still may lose its own, on a machine that is slow enough.
-            lost = {
-                client.client_id: client.messages_dropped for client in broker.clients()
-            }
+            clients = (await broker.clients()).rows
+            lost = {client.client_id: client.messages_dropped for client in clients}
             assert lost["sub"] == 0
 
 

@@ -138,7 +138,8 @@ async def test_keep_alive_is_bounded_where_the_client_can_be_told() -> None:
             assert told in b.connect("b", keep_alive=101).properties
             assert told in c.connect("c", keep_alive=0).properties
             d.connect("d", keep_alive=0)
-            alive = {client.client_id: client.keep_alive_s for client in broker.clients()}
+            clients = (await broker.clients()).rows
+            alive = {client.client_id: client.keep_alive_s for client in clients}
         assert alive == {"a": 100, "b": 100, "c": 100, "d": 0}
         assert broker.stats().keep_alives_lowered == 2
 

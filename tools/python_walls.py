@@ -30,6 +30,7 @@ PYTHON_ROOMS = [
     "events",
     "commands",
     "running",
+    "queries",
     "broker",
     "run",
     "http",

@@ -116,8 +116,7 @@ def _made_by_new(structs: dict[str, list[c_ast.Decl]]) -> Iterator[tuple[str, st
     for name, fields in structs.items():
         if fields:
             yield f'"{name} *", "{name}[]"', name
-        else:
-            yield f'"{name} **"', f"Pointer[{name}]"
+        yield f'"{name} **"', f"Pointer[{name}]"
     yield ", ".join(f'"{name} *", "{name}[]"' for name in KNOWN), "Pointer[int]"
     yield '"char[]"', "Chars"
     yield '"char *[]"', "Pointer[Chars]"

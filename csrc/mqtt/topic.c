@@ -176,3 +176,23 @@ nmq_topic_unmount(nmq_bytes mount, nmq_bytes *topic)
     topic->len -= mount.len;
     return true;
 }
+
+bool
+nmq_filter_matches(nmq_bytes topic_filter, nmq_bytes topic_name)
+{
+    bool wild = !nmq_topic_is_hidden(topic_name); // [MQTT-4.7.2-1]
+    nmq_bytes wanted;
+    nmq_bytes level;
+
+    while (nmq_topic_next_level(&topic_filter, &wanted)) {
+        if (wild && nmq_level_is(wanted, '#')) {
+            return true;
+        }
+        if (!nmq_topic_next_level(&topic_name, &level) ||
+            !((wild && nmq_level_is(wanted, '+')) || nmq_bytes_equal(wanted, level))) {
+            return false;
+        }
+        wild = true;
+    }
+    return topic_name.at == NULL;
+}

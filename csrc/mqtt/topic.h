@@ -32,6 +32,10 @@ nmq_filter nmq_filter_split(nmq_bytes text);
 bool nmq_filter_is_shared(nmq_bytes text);
 nmq_filter nmq_filter_join(nmq_bytes text, size_t group_len);
 
+// Whether a valid filter, without $share, matches the Topic Name. A filter may stand for
+// the name: "a/#" matches "a/+".
+bool nmq_filter_matches(nmq_bytes topic_filter, nmq_bytes topic_name);
+
 // Whether a valid filter has "+" or "#" for a level.
 bool nmq_filter_has_wildcard(nmq_bytes topic_filter);
 

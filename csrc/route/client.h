@@ -59,19 +59,19 @@ typedef struct nmq_client {
     nmq_will will;              // lock; changed by nmq_client_set_will alone
     uint32_t full_log_s;   // lock: when it was logged last that its queue is full; 0: never
     uint32_t group_count;  // all lanes: of its subscriptions, the shared ones
+    uint32_t place;        // registry lock: among all clients
     uint16_t keep_alive_s; // lock
     uint8_t proof;         // lock; enum nmq_proof
     uint8_t version;       // lock
     int64_t will_due_ms;   // lock; 0: not waiting
     int64_t expiry_due_ms; // lock; 0: not waiting
+    int64_t created_at_ms; // fixed at attach; wall clock
     int64_t connected_at_ms;    // lock; wall clock
     int64_t disconnected_at_ms; // lock; wall clock
     uint64_t messages_received; // lock: PUBLISH packets from the client
     uint64_t messages_sent;     // lock: PUBLISH packets delivered to the client
     uint64_t messages_dropped;  // lock
     nmq_timer timer;            // clock: will delay and session expiry
-    struct nmq_client *next;    // registry lock
-    struct nmq_client *prev;    // registry lock
     bool is_moving;             // atomic: by remount.h; no bound on subscriptions
     bool forgotten;             // lock: it is owed nothing any more
     bool counted_connected;     // lock: in counts

@@ -52,6 +52,8 @@ static void
 fill_client(const reader *r, nmq_client *c, const nmq_session_record *record)
 {
     c->expiry_due_ms = nmq_handover_due(&r->objects, record->expires_at_ms);
+    c->created_at_ms =
+        record->created_at_ms != 0 ? record->created_at_ms : record->connected_at_ms;
     c->connected_at_ms = record->connected_at_ms;
     c->disconnected_at_ms = record->disconnected_at_ms;
     c->messages_received = record->messages_received;

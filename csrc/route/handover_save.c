@@ -297,7 +297,8 @@ put_session(writer *w, const nmq_client *c, uint32_t taken)
                            .consumes = c->consumes,
                            .taken = taken,
                            .queue_max = c->consumes ? s->queue_max : 0,
-                           .queue_max_bytes = c->consumes ? s->queue_max_bytes : 0}});
+                           .queue_max_bytes = c->consumes ? s->queue_max_bytes : 0,
+                           .created_at_ms = c->created_at_ms}});
     put_will(w, c);
     put_state(w, w->from, s);
 }

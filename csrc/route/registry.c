@@ -12,19 +12,35 @@ nmq_registry_init(nmq_registry *registry, nmq_counters *counters,
                   const nmq_options *options, const uint8_t *memory)
 {
     *registry = (nmq_registry){.counters = counters, .options = options, .memory = memory};
+    registry->places.entry_bytes = sizeof(nmq_client *);
     (void) pthread_mutex_init(&registry->lock, NULL);
+}
+
+nmq_client *
+nmq_registry_next(const nmq_registry *registry, uint32_t *at)
+{
+    uint32_t place = nmq_places_next(&registry->places, *at);
+    nmq_client **entry = nmq_places_at(&registry->places, place);
+
+    if (entry == NULL) {
+        return NULL;
+    }
+    *at = place + 1;
+    return *entry;
 }
 
 void
 nmq_registry_fini(nmq_registry *registry)
 {
-    while (registry->oldest != NULL) {
-        nmq_client *client = registry->oldest;
-        registry->oldest = client->next;
+    uint32_t at = 0;
+    nmq_client *client;
+
+    while ((client = nmq_registry_next(registry, &at)) != NULL) {
         // Timers that were armed held a reference each; nothing runs any more.
         client->refs = 1;
         nmq_client_unref(client);
     }
+    nmq_places_free(&registry->places);
     nmq_map_free(&registry->clients);
     (void) pthread_mutex_destroy(&registry->lock);
 }
@@ -44,14 +60,16 @@ nmq_registry_room(nmq_registry *registry)
 int
 nmq_registry_add(nmq_registry *registry, nmq_client *client)
 {
-    int rv = nmq_map_put(&registry->clients, client->session->client_id, client);
-
-    if (rv != NMQ_OK) {
-        return rv;
+    if (nmq_places_put(&registry->places, &client, &client->place) != NMQ_OK) {
+        return NMQ_ENOMEM;
     }
-    client->prev = registry->newest;
-    *(registry->newest != NULL ? &registry->newest->next : &registry->oldest) = client;
-    registry->newest = client;
+    if (nmq_map_put(&registry->clients, client->session->client_id, client) != NMQ_OK) {
+        nmq_places_del(&registry->places, client->place);
+        return NMQ_ENOMEM;
+    }
+    if (client->number > registry->latest) {
+        registry->latest = client->number;
+    }
     if (registry->clients.count > registry->clients_max) {
         registry->clients_max = registry->clients.count;
     }
@@ -62,14 +80,7 @@ void
 nmq_registry_remove(nmq_registry *registry, nmq_client *client)
 {
     (void) nmq_map_del(&registry->clients, client->session->client_id);
-    *(client->prev != NULL ? &client->prev->next : &registry->oldest) = client->next;
-    *(client->next != NULL ? &client->next->prev : &registry->newest) = client->prev;
-    for (nmq_walk *walk = registry->walks; walk != NULL; walk = walk->other) {
-        if (walk->next == client) {
-            walk->next = client->next;
-        }
-    }
-    client->next = client->prev = NULL;
+    nmq_places_del(&registry->places, client->place);
 }
 
 nmq_client *
@@ -84,39 +95,31 @@ nmq_registry_find(nmq_registry *registry, nmq_bytes client_id)
     return client;
 }
 
-static void
-leave_walk(nmq_registry *registry, const nmq_walk *walk)
-{
-    nmq_walk **at = &registry->walks;
-
-    while (*at != walk) {
-        at = &(*at)->other;
-    }
-    *at = walk->other;
-}
-
 int
 nmq_registry_all(nmq_registry *registry, nmq_client ***out)
 {
+    uint32_t at = 0;
     size_t n = 0;
+    nmq_client *client;
 
     (void) pthread_mutex_lock(&registry->lock);
     size_t most = registry->clients.count;
-    nmq_client **all = nmq_alloc(most * sizeof *all);
-    // numbers rise from the oldest to the newest: who comes meanwhile is not visited
-    uint64_t last = registry->newest != NULL ? registry->newest->number : 0;
-    nmq_walk walk = {.next = registry->oldest, .other = registry->walks};
-    registry->walks = &walk;
-    while (all != NULL && n < most && walk.next != NULL && walk.next->number <= last) {
-        all[n++] = nmq_client_ref(walk.next);
-        walk.next = walk.next->next;
-        if (n % STEP == 0) {
+    nmq_client **all = nmq_alloc(most * sizeof(nmq_client *));
+    // Numbers rise: who comes meanwhile has a greater one, and leaves the room to the
+    // others.
+    uint64_t latest = registry->latest;
+    for (size_t visits = 1;
+         all != NULL && n < most && (client = nmq_registry_next(registry, &at)) != NULL;
+         visits++) {
+        if (client->number <= latest) {
+            all[n++] = nmq_client_ref(client);
+        }
+        if (visits % STEP == 0) {
             (void) pthread_mutex_unlock(&registry->lock);
             nmq_clock_pause();
             (void) pthread_mutex_lock(&registry->lock);
         }
     }
-    leave_walk(registry, &walk);
     (void) pthread_mutex_unlock(&registry->lock);
     if (all == NULL) {
         return NMQ_ENOMEM;

@@ -5,6 +5,7 @@
 int
 nmq_router_init(nmq_router *router)
 {
+    router->subscriptions.entry_bytes = sizeof(nmq_sub_place);
     router->lanes = nmq_lanes_new();
     router->tree = nmq_tree_new();
     nmq_watch_init(&router->watch, router->counters);
@@ -14,6 +15,7 @@ nmq_router_init(nmq_router *router)
 void
 nmq_router_fini(nmq_router *router)
 {
+    nmq_places_free(&router->subscriptions);
     nmq_tree_free(router->tree);
     nmq_lanes_free(router->lanes);
     nmq_watch_fini(&router->watch);

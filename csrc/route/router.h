@@ -17,9 +17,17 @@
 #include "route/retained.h"
 #include "route/watch.h"
 
+// The subscription of a client that lies at that index of its session's list.
+typedef struct {
+    struct nmq_client *client;
+    uint32_t index;
+} nmq_sub_place;
+
 typedef struct {
     nmq_lanes *lanes;
-    nmq_tree *tree; // lanes
+    nmq_tree *tree;                 // lanes
+    nmq_places subscriptions;       // lanes: of clients, not of taps; nmq_sub_place
+    struct nmq_interest *interests; // lanes: who hears of first and last subscriptions
     nmq_retained *retained;
     nmq_rules *rules;
     nmq_notes *notes;

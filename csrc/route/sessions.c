@@ -264,6 +264,7 @@ find_or_make(nmq_sessions *sessions, const nmq_attach *a, nmq_client **out,
     }
     made->timer.fire = fire_timer;
     nmq_session_observe(made->session, &sessions->router->watch.observer, made);
+    made->created_at_ms = nmq_clock_wall_ms();
     if (client != NULL) {
         nmq_registry_remove(&sessions->registry, client);
         *replaced = client;

@@ -3,8 +3,10 @@
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "route/interest.h"
 #include "route/replay.h"
 #include "store/session_subs.h"
+#include "store/tree_routes.h"
 
 enum { FORGET_PART = 64 }; // subscriptions that go while the tree is locked
 
@@ -66,6 +68,78 @@ tell_unsubscribed(nmq_router *router, nmq_client *client, nmq_bytes text, enum n
     }
 }
 
+// Gives the session's newest subscription its place among all. Returns NMQ_OK or
+// NMQ_ENOMEM.
+static int
+put_place(nmq_router *router, nmq_client *client)
+{
+    nmq_session *session = client->session;
+    const nmq_sub_place at = {client, session->sub_count - 1};
+
+    return client->is_tap ? NMQ_OK
+                          : nmq_places_put(&router->subscriptions, &at,
+                                           &session->subs[at.index].place);
+}
+
+// Takes a subscription off the session's list and gives up its place. Another one may lie
+// at its index then.
+static void
+del_listed(nmq_router *router, nmq_client *client, nmq_bytes text)
+{
+    nmq_session *session = client->session;
+    const nmq_session_sub *sub = nmq_session_sub_find(session, text);
+    uint32_t index = (uint32_t) (sub - session->subs);
+
+    if (!client->is_tap) {
+        nmq_places_del(&router->subscriptions, sub->place);
+    }
+    nmq_session_sub_del(session, text);
+    if (!client->is_tap && index < session->sub_count) {
+        nmq_sub_place *moved =
+            nmq_places_at(&router->subscriptions, session->subs[index].place);
+        moved->index = index;
+    }
+}
+
+// Takes a subscription off tree and list, and tells if it was the last of its filter.
+// Returns NMQ_OK or NMQ_ENOENT.
+static int
+del(nmq_router *router, nmq_client *client, const nmq_filter *filter)
+{
+    uint32_t routes = nmq_routes_of(router->tree)->count;
+    uint32_t place =
+        router->interests != NULL ? nmq_tree_route_place(router->tree, filter) : 0;
+    int rv = nmq_tree_del(router->tree, filter, client);
+
+    if (rv != NMQ_OK) {
+        return rv;
+    }
+    if (router->interests != NULL && nmq_routes_of(router->tree)->count < routes) {
+        nmq_interest_tell(router, filter, place, false);
+    }
+    client->group_count -= filter->group.at != NULL;
+    del_listed(router, client, filter->text);
+    return NMQ_OK;
+}
+
+// Puts a subscription on the list that the tree has. Returns NMQ_OK, or NMQ_ENOMEM with the
+// list as it was.
+static int
+put_listed(nmq_router *router, nmq_client *client, const nmq_filter *filter,
+           const nmq_subscription *sub, bool is_new)
+{
+    int rv =
+        nmq_session_sub_put(client->session, filter, sub->options, sub->identifier, is_new);
+
+    if (rv == NMQ_OK && is_new) {
+        rv = put_place(router, client);
+        if (rv != NMQ_OK) {
+            nmq_session_sub_del(client->session, filter->text);
+        }
+    }
+    return rv;
+}
+
 // The same filter replaces the subscription [MQTT-3.8.4-3] in one step under all lanes, and
 // so loses no message [MQTT-3.8.4-4].
 int
@@ -76,17 +150,19 @@ nmq_subscriptions_put(nmq_router *router, nmq_client *client, const nmq_filter *
 
     nmq_lanes_lock_all(router->lanes);
     uint64_t before = nmq_mem_taken();
+    uint32_t routes = nmq_routes_of(router->tree)->count;
     int rv = client->ended ? NMQ_ECLOSED : nmq_tree_put(router->tree, filter, &sub);
     int may = rv == 1 ? may_subscribe(router, client, filter) : NMQ_OK;
     if (may != NMQ_OK) {
         (void) nmq_tree_del(router->tree, filter, client);
         rv = may;
     }
-    if (rv >= 0 && nmq_session_sub_put(client->session, filter, options, identifier,
-                                       rv == 1) != NMQ_OK) {
+    if (rv >= 0 && put_listed(router, client, filter, &sub, rv == 1) != NMQ_OK) {
         (void) nmq_tree_del(router->tree, filter, client);
-        nmq_session_sub_del(client->session, filter->text);
         rv = NMQ_ENOMEM;
+    }
+    if (router->interests != NULL && nmq_routes_of(router->tree)->count > routes) {
+        nmq_interest_tell(router, filter, nmq_tree_route_place(router->tree, filter), true);
     }
     client->group_count += rv == 1 && filter->group.at != NULL;
     count_bytes(router, before);
@@ -118,10 +194,8 @@ nmq_subscriptions_del(nmq_router *router, nmq_client *client, const nmq_filter *
 {
     nmq_lanes_lock_all(router->lanes);
     uint64_t before = nmq_mem_taken();
-    int rv = nmq_tree_del(router->tree, filter, client);
+    int rv = del(router, client, filter);
     if (rv == NMQ_OK) {
-        nmq_session_sub_del(client->session, filter->text);
-        client->group_count -= filter->group.at != NULL;
         nmq_client_count_subscriptions(client);
     }
     count_bytes(router, before);
@@ -146,9 +220,8 @@ forget_some(nmq_router *router, nmq_client *client)
     client->ended = true;
     for (int i = 0; i < FORGET_PART && session->sub_count > 0; i++) {
         nmq_filter filter = nmq_session_sub_filter(&session->subs[session->sub_count - 1]);
-        (void) nmq_tree_del(router->tree, &filter, client);
         tell_unsubscribed(router, client, filter.text, NMQ_WHY_SESSION_ENDED);
-        nmq_session_sub_del(session, filter.text);
+        (void) del(router, client, &filter);
     }
     count_bytes(router, before);
     nmq_client_count_subscriptions(client);

@@ -17,6 +17,8 @@ typedef struct nmq_group {
     struct nmq_group *next;
     struct nmq_group *prev;
     nmq_subscriptions *members; // one or more
+    void *node;                 // the tree's: where the filter ends
+    uint32_t place;             // the tree's: among its routes
     uint32_t turn;              // atomic: who is next
     uint32_t number;            // never 0, and never another group's, over restarts too
     bool multi;                 // on "#" below the node rather than on the node

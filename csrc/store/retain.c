@@ -11,7 +11,12 @@
 nmq_retain *
 nmq_retain_new(void)
 {
-    return nmq_zalloc(sizeof(nmq_retain));
+    nmq_retain *retain = nmq_zalloc(sizeof *retain);
+
+    if (retain != NULL) {
+        retain->places.entry_bytes = sizeof(nmq_retain_node *);
+    }
+    return retain;
 }
 
 static void
@@ -25,6 +30,7 @@ nmq_retain_free(nmq_retain *retain)
 {
     if (retain != NULL) {
         nmq_level_clear(&retain->root.level, node_fini);
+        nmq_places_free(&retain->places);
         nmq_free(retain->heap);
         nmq_free(retain);
     }
@@ -91,12 +97,14 @@ heap_remove(nmq_retain *retain, nmq_retain_node *n)
     }
 }
 
-// Sets the node's message; the heap has room for one more.
+// Sets the node's message; the heap has room for one more, and a new message has its place.
 static void
 set_message(nmq_retain *retain, nmq_retain_node *n, nmq_message *message)
 {
     heap_remove(retain, n);
-    retain->count += (message != NULL) - (size_t) (n->message != NULL);
+    if (message == NULL && n->message != NULL) {
+        nmq_places_del(&retain->places, n->place);
+    }
     retain->bytes += (message != NULL ? nmq_message_size(message) : 0) -
                      (n->message != NULL ? nmq_message_size(n->message) : 0);
     nmq_message_unref(n->message);
@@ -125,7 +133,7 @@ nmq_retain_fits(const nmq_retain *retain, const nmq_message *message,
                 const nmq_retain_bounds *bounds)
 {
     uint64_t size = nmq_message_size(message);
-    bool count_fits = bounds->count == 0 || retain->count < bounds->count;
+    bool count_fits = bounds->count == 0 || retain->places.count < bounds->count;
     bool bytes_fit =
         !bounds->no_growth && (bounds->bytes == 0 || retain->bytes + size <= bounds->bytes);
 
@@ -165,6 +173,11 @@ nmq_retain_put(nmq_retain *retain, nmq_message *message)
             return NMQ_ENOMEM;
         }
         n = (nmq_retain_node *) child;
+    }
+    if (keep && n->message == NULL &&
+        nmq_places_put(&retain->places, &n, &n->place) != NMQ_OK) {
+        nmq_retain_node_prune(retain, n);
+        return NMQ_ENOMEM;
     }
     set_message(retain, n, keep ? nmq_message_ref(message) : NULL);
     n->stored = ++retain->stored;
@@ -276,11 +289,23 @@ nmq_messages_free(nmq_messages *messages)
 size_t
 nmq_retain_count(const nmq_retain *retain)
 {
-    return retain->count;
+    return retain->places.count;
 }
 
 uint64_t
 nmq_retain_bytes(const nmq_retain *retain)
 {
     return retain->bytes;
+}
+
+const nmq_places *
+nmq_retain_places(const nmq_retain *retain)
+{
+    return &retain->places;
+}
+
+nmq_message *
+nmq_retain_at(const nmq_retain *retain, uint32_t place)
+{
+    return (*(nmq_retain_node **) nmq_places_at(&retain->places, place))->message;
 }

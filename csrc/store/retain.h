@@ -6,6 +6,7 @@
 // Cost     put: the levels of the name. sweep: see there. A walk: retain_cursor.h.
 // Source   MQTT 5.0, 3.3.1.3 RETAIN.
 #pragma once
+#include "base/places.h"
 #include "store/message.h"
 
 typedef struct nmq_retain nmq_retain;
@@ -47,6 +48,11 @@ int nmq_retain_all(nmq_retain *retain, int64_t now_ms, nmq_messages *out);
 int nmq_messages_put(nmq_messages *messages, nmq_message *message);
 
 void nmq_messages_free(nmq_messages *messages); // unrefs each
+
+// All messages: each has its place until it is removed. Another one under its topic takes
+// over the place. nmq_retain_at: the message at a place that is in use, borrowed.
+const nmq_places *nmq_retain_places(const nmq_retain *retain);
+nmq_message *nmq_retain_at(const nmq_retain *retain, uint32_t place);
 
 size_t nmq_retain_count(const nmq_retain *retain);
 uint64_t nmq_retain_bytes(const nmq_retain *retain); // of the messages

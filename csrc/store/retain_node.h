@@ -2,6 +2,7 @@
 //
 // Threads  none of its own: the caller's lock.
 #pragma once
+#include "base/places.h"
 #include "store/levels.h"
 #include "store/message.h"
 
@@ -16,14 +17,15 @@ typedef struct nmq_retain_node {
     struct nmq_retain_node *first; // child, in order of birth
     uint32_t heap_at;              // one more than its place in the heap, 0: not there
     uint32_t pins;                 // cursors that stand here: while there are any, it stays
+    uint32_t place;                // with a message: among all of them
 } nmq_retain_node;
 
 // Messages that expire also lie in a binary heap, the earliest on top.
 struct nmq_retain {
     nmq_retain_node root;
-    size_t count;
-    uint64_t stored; // how many messages were put so far
-    uint64_t bytes;  // of the messages
+    nmq_places places; // nmq_retain_node *: those with a message
+    uint64_t stored;   // how many messages were put so far
+    uint64_t bytes;    // of the messages
     nmq_retain_node **heap;
     uint32_t heap_count;
     uint32_t heap_cap;

@@ -15,6 +15,7 @@
 typedef struct {
     nmq_bytes text; // as subscribed, owned
     uint32_t identifier;
+    uint32_t place;     // route's: among all subscriptions of clients
     uint16_t group_len; // of GROUP in "$share/GROUP/"; 0: not shared
     uint8_t options;
 } nmq_session_sub;

@@ -18,6 +18,7 @@ typedef struct {
 typedef struct {
     uint32_t count;
     uint32_t cap;
+    uint32_t place; // the tree's: of the filter among its routes
     nmq_subscription at[];
 } nmq_subscriptions;
 

@@ -6,33 +6,12 @@
 #include "base/status.h"
 #include "base/vec.h"
 #include "store/levels.h"
+#include "store/tree_node.h"
+#include "store/tree_routes.h"
 
 enum { HAS_PLUS = 1 }; // in a level's mark: a child is "+"
 
-// What few nodes have.
-typedef struct {
-    nmq_subscriptions *multi; // filters that end with "#" below the node
-    nmq_groups groups;
-} rare;
-
-typedef struct {
-    nmq_level level;         // first: see levels.h
-    nmq_subscriptions *here; // filters that end at the node; NULL: none
-    rare *rare;              // NULL: nothing
-} node;
-
-struct nmq_tree {
-    node root;
-    size_t count;
-    size_t shared_count;
-    uint64_t version; // counts the changes
-};
-
-static nmq_subscriptions *
-multi_of(const node *n)
-{
-    return n->rare != NULL ? n->rare->multi : NULL;
-}
+typedef nmq_tree_node node;
 
 static int
 add_rare(node *n)
@@ -98,7 +77,12 @@ walk(nmq_tree *tree, nmq_bytes filter, bool add, bool *multi)
 nmq_tree *
 nmq_tree_new(void)
 {
-    return nmq_zalloc(sizeof(nmq_tree));
+    nmq_tree *tree = nmq_zalloc(sizeof *tree);
+
+    if (tree != NULL) {
+        tree->routes.entry_bytes = sizeof(uintptr_t);
+    }
+    return tree;
 }
 
 static void
@@ -107,7 +91,7 @@ node_fini(nmq_level *level)
     node *n = (node *) level;
 
     nmq_free(n->here);
-    nmq_free(multi_of(n));
+    nmq_free(nmq_tree_node_multi(n));
     if (n->rare != NULL) {
         nmq_groups_free(&n->rare->groups);
     }
@@ -120,14 +104,24 @@ nmq_tree_free(nmq_tree *tree)
     if (tree != NULL) {
         nmq_level_clear(&tree->root.level, node_fini);
         node_fini(&tree->root.level);
+        nmq_places_free(&tree->routes);
         nmq_free(tree);
     }
+}
+
+static int
+del_list(node *n, const nmq_filter *filter, bool multi, const void *client)
+{
+    return filter->group.at != NULL
+               ? nmq_groups_del(&n->rare->groups, filter->group, multi, client)
+               : nmq_sub_list_del(multi ? &n->rare->multi : &n->here, client);
 }
 
 int
 nmq_tree_put(nmq_tree *tree, const nmq_filter *filter, const nmq_subscription *sub)
 {
     bool multi;
+    uint32_t *place;
     int rv;
     node *n = walk(tree, filter->filter, true, &multi);
 
@@ -141,6 +135,11 @@ nmq_tree_put(nmq_tree *tree, const nmq_filter *filter, const nmq_subscription *s
         rv = nmq_groups_put(&n->rare->groups, filter->group, multi, sub);
     } else {
         rv = nmq_sub_list_put(multi ? &n->rare->multi : &n->here, sub);
+    }
+    if (rv == 1 && nmq_routes_find(n, filter, multi, &place)->count == 1 &&
+        nmq_routes_put(tree, n, filter, multi, place) != NMQ_OK) {
+        (void) del_list(n, filter, multi, sub->client);
+        rv = NMQ_ENOMEM;
     }
     if (rv < 0) {
         prune(tree, n);
@@ -156,20 +155,21 @@ int
 nmq_tree_del(nmq_tree *tree, const nmq_filter *filter, const void *client)
 {
     bool multi;
-    int rv = NMQ_ENOENT;
+    uint32_t *at;
     node *n = walk(tree, filter->filter, false, &multi);
+    const nmq_subscriptions *list =
+        n != NULL ? nmq_routes_find(n, filter, multi, &at) : NULL;
 
-    if (n == NULL) {
+    if (list == NULL) {
         return NMQ_ENOENT;
     }
-    if (filter->group.at != NULL) {
-        rv = n->rare != NULL
-                 ? nmq_groups_del(&n->rare->groups, filter->group, multi, client)
-                 : NMQ_ENOENT;
-    } else if (!multi || n->rare != NULL) {
-        rv = nmq_sub_list_del(multi ? &n->rare->multi : &n->here, client);
-    }
+    bool last = list->count == 1;
+    uint32_t place = *at;
+    int rv = del_list(n, filter, multi, client);
     if (rv == NMQ_OK) {
+        if (last) {
+            nmq_places_del(&tree->routes, place);
+        }
         tree->version++;
         tree->count--;
         tree->shared_count -= filter->group.at != NULL;
@@ -247,7 +247,7 @@ collect_groups(nmq_matches *out, const node *n, bool multi)
 static int
 collect(nmq_matches *out, const node *n, bool multi)
 {
-    int rv = collect_list(out, multi ? multi_of(n) : n->here);
+    int rv = collect_list(out, multi ? nmq_tree_node_multi(n) : n->here);
 
     return rv != NMQ_OK || n->rare == NULL ? rv : collect_groups(out, n, multi);
 }
@@ -367,4 +367,15 @@ size_t
 nmq_tree_shared_count(const nmq_tree *tree)
 {
     return tree->shared_count;
+}
+
+uint32_t
+nmq_tree_route_place(nmq_tree *tree, const nmq_filter *filter)
+{
+    bool multi;
+    uint32_t *place;
+    const node *n = walk(tree, filter->filter, false, &multi);
+
+    return n != NULL && nmq_routes_find(n, filter, multi, &place) != NULL ? *place
+                                                                          : NMQ_NO_PLACE;
 }

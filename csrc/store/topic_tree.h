@@ -10,7 +10,7 @@
 //          put or del.
 // Cost     match: at each level one look-up for each branch still open; the number of
 //          unrelated filters does not matter. put, del: the levels of the filter, however
-//          many subscribers and groups it has.
+//          many subscribers and groups it has, and the logarithm of the filters.
 // Source   MQTT 5.0, 4.7 Topic Names and Topic Filters, 4.8.2 Shared Subscriptions.
 #pragma once
 #include "mqtt/topic.h"
@@ -58,6 +58,10 @@ nmq_group *nmq_tree_group(nmq_tree *tree, const nmq_filter *filter);
 int nmq_tree_match(const nmq_tree *tree, nmq_bytes topic_name, nmq_matches *out);
 
 void nmq_matches_free(nmq_matches *matches);
+
+// The place of the filter among the routes (tree_routes.h), NMQ_NO_PLACE: it has no
+// subscription.
+uint32_t nmq_tree_route_place(nmq_tree *tree, const nmq_filter *filter);
 
 // Subscriptions held, of every kind; and those of members of shared groups.
 size_t nmq_tree_count(const nmq_tree *tree);

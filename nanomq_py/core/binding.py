@@ -6,13 +6,15 @@ import mmap
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from nanomq_py.core import pages
 from nanomq_py.core.consuming import CoreConsumer
 from nanomq_py.core.feed import Feed, taken
 from nanomq_py.core.native import CoreError as CoreError
 from nanomq_py.core.native import c_text, check, ffi, lib
 from nanomq_py.core.notes import Notes
+from nanomq_py.core.queries import Client, ClientFilter, Filter, Page, Paging
 from nanomq_py.core.records import (
     CoreOptions,
     Kick,
@@ -23,13 +25,14 @@ from nanomq_py.core.records import (
     Stats,
 )
 from nanomq_py.core.rules import Rules, c_kick
-from nanomq_py.core.snapshot import Snapshot
 from nanomq_py.core.tls import Tls
 
 if TYPE_CHECKING:
     from nanomq_py._core import CData, nmq_broker, nmq_listener_options, nmq_options
 
 Buffer = bytes | bytearray | memoryview | mmap.mmap
+
+T = TypeVar("T")
 
 # enum nmq_status, as far as callers tell them apart.
 EADDRINUSE = lib.NMQ_EADDRINUSE
@@ -46,7 +49,7 @@ class Core:
     """One running broker.
 
     Owner    this object owns the C broker; close() stops its threads and frees it
-    Threads  call it from one thread at a time, but for snapshot(); C never calls into Python
+    Threads  call it from one thread at a time, but for query(); C never calls into Python
     """
 
     def __init__(self, options: CoreOptions) -> None:
@@ -55,7 +58,7 @@ class Core:
         check(lib.nmq_broker_new(c_options(options, kept), out))
         self._broker: nmq_broker = out[0]
         self._notes = Notes()
-        self._in_use = threading.Lock()  # by a snapshot in another thread
+        self._in_use = threading.Lock()  # by a query in another thread
 
     def set_options(self, options: CoreOptions) -> None:
         """Put these in force; what CONNACK told a client holds until its connection ends."""
@@ -135,7 +138,7 @@ class Core:
     ) -> int:
         """Subscribe that client, as if it had; return the QoS that was granted.
 
-        Threads  as :meth:`snapshot`
+        Threads  as :meth:`query`
         """
         name, text = client_id.encode(), topic_filter.encode()
         with self._in_use:
@@ -148,7 +151,7 @@ class Core:
     def unsubscribe(self, client_id: str, topic_filter: str) -> None:
         """End a subscription of that client. CoreError ECLOSED: it has none.
 
-        Threads  as :meth:`snapshot`
+        Threads  as :meth:`query`
         """
         name, text = client_id.encode(), topic_filter.encode()
         with self._in_use:
@@ -287,15 +290,21 @@ class Core:
         """Return the bytes that this process has allocated; for a call every few seconds."""
         return int(lib.nmq_heap_bytes())
 
-    def snapshot(self) -> Snapshot:
-        """Return all clients and their subscriptions. Blocks, without the GIL.
+    def query(self, kind: pages.Kind[T], filter: Filter | None, paging: Paging) -> Page[T]:
+        """Return a page. Blocks, without the GIL while it looks.
 
-        Any thread may call it; another call waits, and so does close(). Raises CoreError.
+        Any thread may call it; another call waits, and so does close().
+
+        Raises   CoreError, and ValueError for a text that is too long
         """
-        out = ffi.new("nmq_snapshot **")
         with self._in_use:
-            check(lib.nmq_snapshot_new(self._broker, out))
-        return Snapshot(out[0])
+            return pages.query(self._broker, kind, filter, paging)
+
+    def client(self, client_id: str) -> Client | None:
+        """Return the client of that identifier: one look-up."""
+        wanted, paging = ClientFilter(client_id=client_id), Paging(limit=1, count=False)
+        found = pages.query(self._broker, pages.CLIENTS, wanted, paging).rows
+        return found[0] if found else None
 
     def shutdown(self, timeout_ms: int) -> None:
         """Stop listening and tell every client. Blocks up to timeout_ms, without the GIL."""

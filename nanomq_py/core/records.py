@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from typing import Protocol
 
 from nanomq_py.core.declared import CoreOptions as CoreOptions
 from nanomq_py.core.declared import Memory as Memory
@@ -117,65 +116,3 @@ class AuthEndNote:
 
 
 Note = LogNote | AuthNote | AuthEndNote
-
-
-@dataclass(frozen=True)
-class Subscription:
-    """One subscription of one client."""
-
-    topic_filter: str  # as subscribed, $share/... too
-    qos: int
-    no_local: bool
-    retain_as_published: bool
-    retain_handling: int
-    identifier: int  # 0: none
-
-
-@dataclass(frozen=True)
-class ClientState:
-    """One client, connected or away with its session kept, without its subscriptions."""
-
-    client_id: str
-    user_name: str | None
-    peer: str
-    version: int  # protocol level: 3, 4 or 5
-    keep_alive_s: int
-    clean_start: bool
-    connected: bool
-    expiry_interval_s: int  # NEVER: kept for ever
-    connected_at_ms: int  # Unix time
-    disconnected_at_ms: int  # Unix time; 0: never
-    queued: int
-    in_flight: int
-    messages_received: int  # PUBLISH packets from the client
-    messages_sent: int  # PUBLISH packets delivered to the client
-    messages_dropped: int
-
-
-@dataclass(frozen=True)
-class Client(ClientState):
-    """One client with its subscriptions."""
-
-    subscriptions: tuple[Subscription, ...]
-
-
-class Snapshot(Protocol):
-    """All clients, in the order they first connected, each as of one moment.
-
-    Reading costs what is read: a caller on an event loop reads a few hundred at a time.
-    """
-
-    def __len__(self) -> int:
-        """Return how many clients there are."""
-
-    def states(self, first: int, most: int) -> list[ClientState]:
-        """Return the clients from the one with that index on, ``most`` at most."""
-
-    def client_id(self, index: int) -> str:
-        """Return the identifier of one client."""
-
-    def subscription_count(self, index: int) -> int:
-        """Return how many subscriptions the client has."""
-
-    def subscriptions(self, index: int, first: int, most: int) -> list[Subscription]:
-        """Return those of one client from ``first`` on, ``most`` at most."""

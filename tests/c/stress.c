@@ -645,13 +645,10 @@ control(void *arg)
     uint64_t tap;
 
     for (int round = 0; round < ROUNDS; round++) {
-        nmq_snapshot *snapshot = NULL;
         nmq_stats stats;
         assert(nmq_broker_tap_open(broker, "s/#", 3, 2, &tap, &feed) == NMQ_OK);
         own_message(broker, nmq_bytes_of("s/c"), nmq_bytes_of("x"), round, false);
         nmq_broker_stats(broker, &stats);
-        assert(nmq_snapshot_new(broker, &snapshot) == NMQ_OK);
-        nmq_snapshot_free(snapshot);
         (void) nmq_broker_kick(broker, "c1", 2, 0x98);
         (void) nmq_broker_subscribe(broker, "c3", 2, "m/w/#", 5, 1, 0);
         (void) nmq_broker_subscribe(broker, "c2", 2, "s/#", 3, 2, 7);

@@ -11,6 +11,7 @@ from dataclasses import replace
 from nanomq_py import Broker, Config
 from nanomq_py.auth.enhanced import Step
 from nanomq_py.config.keys.access import AclRule, User
+from nanomq_py.core.queries import SubscriptionFilter
 from tests import raw
 from tests.conformance.flows import kept, text
 from tests.raw import Raw
@@ -54,8 +55,9 @@ async def test_what_ends_is_counted() -> None:
         stats = broker.stats()
         assert (stats.subscriptions_ended, stats.messages_denied) == (4, 5)
         assert stats.subscriptions == 2
-        assert [s.topic_filter for s in broker.subscriptions("away")] == ["open"]
-        assert {c.client_id: c.queued for c in broker.clients()}["away"] == 2
+        of_away = await broker.subscriptions(SubscriptionFilter(client_id="away"))
+        assert [s.topic_filter for s in of_away.rows] == ["open"]
+        assert {c.client_id: c.queued for c in (await broker.clients()).rows}["away"] == 2
         await broker.reconfigure(replace(config, users=USERS[1:]))
         assert broker.stats().users_ended == 1
         here.close()

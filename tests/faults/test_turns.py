@@ -65,7 +65,8 @@ async def test_subscribing_again_and_again_does_not_fill_the_queue(qos: int) -> 
             for _ in range(200):  # its receive buffer takes more than the outbox would
                 s.send(one * 10)
             until(lambda: broker.stats().packets_in >= 2000)
-            (reader,) = (c for c in broker.clients() if c.client_id == "s")
+            reader = broker.client("s")
+            assert reader is not None
             assert reader.queued < 32  # the first few of two SUBSCRIBE
             assert reader.in_flight <= 1024
 

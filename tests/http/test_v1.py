@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,8 @@ from starlette.testclient import TestClient
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.bridges import Bridge, BridgeSubscription
 from nanomq_py.config.keys.listeners import WebSocket
-from nanomq_py.core.records import Client, ClientState, Stats, Subscription
+from nanomq_py.core.queries import Client, Page, Subscription, SubscriptionFilter
+from nanomq_py.core.records import Stats
 from nanomq_py.http.app import make_app
 from nanomq_py.http.guard import BasicGuard, Gate, Guard
 from nanomq_py.http.v1.api import V1, Api, Envelope, parse
@@ -29,36 +31,40 @@ AUTH = ("admin", "public")
 
 COMMON: dict[str, Any] = {
     "peer": "127.0.0.1:1", "version": 4, "keep_alive_s": 60, "clean_start": True,
-    "expiry_interval_s": 0, "connected_at_ms": 1, "disconnected_at_ms": 0, "queued": 0,
-    "in_flight": 0, "messages_received": 3, "messages_sent": 0, "messages_dropped": 0,
+    "expiry_interval_s": 0, "created_at_ms": 1, "connected_at_ms": 1,
+    "disconnected_at_ms": 0, "queued": 0, "in_flight": 0, "messages_received": 3,
+    "messages_sent": 0, "messages_dropped": 0,
 }  # fmt: skip
-SUB = Subscription("a/b/c", 0, False, False, 0, 0)
-TWO_CLIENTS = [
-    Client("nanomq-ebd54382", "nanmq", connected=True, subscriptions=(SUB,), **COMMON),
-    Client("kept", None, connected=False, subscriptions=(), **COMMON),
+
+
+def made_up(client_id: str, user_name: str | None, subs: int, *, connected: bool) -> Client:
+    return Client(
+        client_id, user_name, connected=connected, subscription_count=subs, **COMMON
+    )
+
+
+def subscription(client_id: str, topic_filter: str, qos: int) -> Subscription:
+    return Subscription(client_id, topic_filter, None, qos, False, False, 0, 0)
+
+
+# Each client with its subscriptions.
+Held = list[tuple[Client, list[Subscription]]]
+TWO_CLIENTS: Held = [
+    (
+        made_up("nanomq-ebd54382", "nanmq", 1, connected=True),
+        [subscription("nanomq-ebd54382", "a/b/c", 0)],
+    ),
+    (made_up("kept", None, 0, connected=False), []),
 ]
 
+T = TypeVar("T")
 
-@dataclass
-class FakeSnapshot:
-    """``records.Snapshot`` over a list."""
 
-    made_of: list[Client]
-
-    def __len__(self) -> int:
-        return len(self.made_of)
-
-    def states(self, first: int, most: int) -> list[ClientState]:
-        return list(self.made_of[first : first + most])
-
-    def client_id(self, index: int) -> str:
-        return self.made_of[index].client_id
-
-    def subscription_count(self, index: int) -> int:
-        return len(self.made_of[index].subscriptions)
-
-    def subscriptions(self, index: int, first: int, most: int) -> list[Subscription]:
-        return list(self.made_of[index].subscriptions[first : first + most])
+def page_of(rows: list[T], limit: int, after: int | None) -> Page[T]:
+    """Return a page of a list; ``after`` is an index, one more."""
+    first = 0 if after is None else after - 1
+    until = first + limit
+    return Page(rows[first:until], None, until + 1 if until < len(rows) else None)
 
 
 @dataclass
@@ -66,7 +72,7 @@ class FakeBroker:
     """What the handlers call, with made-up values."""
 
     broken: bool = False
-    clients: list[Client] | None = None
+    held: Held = field(default_factory=lambda: TWO_CLIENTS)
 
     def stats(self) -> Stats:
         if self.broken:
@@ -82,10 +88,28 @@ class FakeBroker:
             subscriptions=1,
         )
 
-    async def snapshot(self) -> FakeSnapshot:
+    async def clients(self, *, limit: int, after: int | None, count: bool) -> Page[Client]:
         if self.broken:
             raise RuntimeError("made up")
-        return FakeSnapshot(TWO_CLIENTS if self.clients is None else self.clients)
+        return page_of([client for client, _ in self.held], limit, after)
+
+    async def subscriptions(
+        self, filter: SubscriptionFilter, *, limit: int, after: int | None, count: bool
+    ) -> Page[Subscription]:
+        (rows,) = (
+            rows for client, rows in self.held if client.client_id == filter.client_id
+        )
+        return page_of(rows, limit, after)
+
+    async def subscriptions_of(
+        self, client_ids: Sequence[str], *, limit: int
+    ) -> list[Page[Subscription]]:
+        return [
+            await self.subscriptions(
+                SubscriptionFilter(client_id=each), limit=limit, after=None, count=False
+            )
+            for each in client_ids
+        ]
 
 
 @dataclass
@@ -164,22 +188,16 @@ def test_answer_is_the_documents_to_the_byte(client: TestClient, req: int) -> No
     assert answer.headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 1000])
+@pytest.mark.parametrize("count", [0, 1, 255, 256, 257, 1000])
 @pytest.mark.parametrize("filters", [0, 1, 3, 1000])
 def test_list_of_any_length_is_one_json_text(count: int, filters: int) -> None:
-    subs = tuple(Subscription(f"a/{n}", n % 3, False, False, 0, 0) for n in range(filters))
     with_subs = {n for n in range(count) if n % 100 == 7}
-    clients = [
-        Client(
-            f"c{n}",
-            None,
-            connected=True,
-            subscriptions=subs if n in with_subs else (),
-            **COMMON,
-        )
-        for n in range(count)
-    ]
-    client = app_of(FakeBroker(clients=clients))
+    held: Held = []
+    for n in range(count):
+        subs = filters if n in with_subs else 0
+        rows = [subscription(f"c{n}", f"a/{k}", k % 3) for k in range(subs)]
+        held.append((made_up(f"c{n}", None, subs, connected=True), rows))
+    client = app_of(FakeBroker(held=held))
     listed = post(client, {"req": 5, "seq": 3})
     assert [c["client_id"] for c in listed.json()["data"]] == [
         f"c{n}" for n in range(count)
@@ -191,7 +209,9 @@ def test_list_of_any_length_is_one_json_text(count: int, filters: int) -> None:
         "data": [
             {
                 "client_id": f"c{n}",
-                "subscriptions": [{"topic": s.topic_filter, "qos": s.qos} for s in subs],
+                "subscriptions": [
+                    {"topic": f"a/{k}", "qos": k % 3} for k in range(filters)
+                ],
             }
             for n in sorted(with_subs)
             if filters

@@ -19,7 +19,8 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.core.records import ClientState, Snapshot, Stats
+from nanomq_py.core.queries import Client
+from nanomq_py.core.records import Stats
 from nanomq_py.http.errors import HttpError
 from nanomq_py.http.guard import Gate
 from nanomq_py.http.request import is_private, log_in, read_body
@@ -27,6 +28,7 @@ from nanomq_py.http.v1.config import from_json, to_json
 from nanomq_py.http.v1.lists import (
     AT_ONCE,
     ListAnswer,
+    Pages,
     Pieces,
     client_pieces,
     subscription_pieces,
@@ -41,12 +43,10 @@ log = logging.getLogger("nanomq.http")
 U64_MAX = (1 << 64) - 1
 
 
-class View(Protocol):
+class View(Pages, Protocol):
     """What the handlers call of a Broker."""
 
     def stats(self) -> Stats: ...
-
-    async def snapshot(self) -> Snapshot: ...
 
 
 class Configurator(Protocol):
@@ -127,7 +127,7 @@ async def get_subscriptions(api: Api, call: Call) -> Answer:
     return Answer(pieces=subscription_pieces)
 
 
-def _client_json(client: ClientState) -> dict[str, Any]:
+def _client_json(client: Client) -> dict[str, Any]:
     return {
         "client_id": client.client_id,
         "username": client.user_name or "",
@@ -140,7 +140,7 @@ def _client_json(client: ClientState) -> dict[str, Any]:
 
 async def get_clients(api: Api, call: Call) -> Answer:
     """req 5: connected clients, and those whose session is kept (``connect_status`` 0)."""
-    return Answer(pieces=lambda snapshot: client_pieces(snapshot, _client_json))
+    return Answer(pieces=lambda pages: client_pieces(pages, _client_json))
 
 
 async def control(api: Api, call: Call) -> Answer:
@@ -316,8 +316,8 @@ class V1:
 
     def _answered(self, call: Call, answer: Answer) -> Response | ListAnswer:
         if answer.pieces is not None:
-            snapshot = self._api.broker.snapshot
-            return ListAnswer(call.seq, call.req, snapshot, answer.pieces, self._turns)
+            pieces = answer.pieces(self._api.broker)
+            return ListAnswer(call.seq, call.req, pieces, self._turns)
         content = {"code": Code.SUCCEED, "seq": call.seq, "rep": call.req}
         if answer.data is not None:
             content["data"] = answer.data

@@ -3,29 +3,46 @@
 ::
 
     {"code":0,"seq":1,"rep":5,"data":[   {...},{...}   ,{...}   ]}
-                    head                    pieces of about a millisecond
+                    head                    pieces, of a page each
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from nanomq_py.core.records import ClientState, Snapshot
+from nanomq_py.core.queries import Client, Page, Subscription, SubscriptionFilter
 from nanomq_py.http.v1.reply import Code, json_response
 
 log = logging.getLogger("nanomq.http")
 
-PIECE = 128  # records that are read at once: a millisecond
+PIECE = 256  # rows of a page
 SEND_BYTES = 32 * 1024
 AT_ONCE = 2  # lists; others wait
 
-Pieces = Callable[[Snapshot], Iterator[bytes]]
+
+class Pages(Protocol):
+    """What lists read of a Broker."""
+
+    async def clients(
+        self, *, limit: int, after: int | None, count: bool
+    ) -> Page[Client]: ...
+
+    async def subscriptions(
+        self, filter: SubscriptionFilter, *, limit: int, after: int | None, count: bool
+    ) -> Page[Subscription]: ...
+
+    async def subscriptions_of(
+        self, client_ids: Sequence[str], *, limit: int
+    ) -> list[Page[Subscription]]: ...
+
+
+Pieces = Callable[[Pages], AsyncIterator[bytes]]
 
 
 def _inner(records: list[dict[str, Any]]) -> bytes:
@@ -33,58 +50,86 @@ def _inner(records: list[dict[str, Any]]) -> bytes:
     return orjson.dumps(records)[1:-1]
 
 
-def client_pieces(
-    snapshot: Snapshot, as_json: Callable[[ClientState], dict[str, Any]]
-) -> Iterator[bytes]:
-    """Yield every client, as JSON for the inside of a list."""
-    for first in range(0, len(snapshot), PIECE):
-        text = _inner([as_json(state) for state in snapshot.states(first, PIECE)])
-        yield b"," + text if first > 0 else text
+async def _client_pages(pages: Pages) -> AsyncIterator[list[Client]]:
+    after = None
+    while True:
+        page = await pages.clients(limit=PIECE, after=after, count=False)
+        yield page.rows
+        if page.next is None:
+            return
+        after = page.next
 
 
-def subscription_pieces(snapshot: Snapshot) -> Iterator[bytes]:
+async def client_pieces(
+    pages: Pages, as_json: Callable[[Client], dict[str, Any]]
+) -> AsyncIterator[bytes]:
+    """Yield every client, in JSON that is to stand in a list."""
+    comma = b""
+    async for clients in _client_pages(pages):
+        if clients:
+            yield comma + _inner([as_json(client) for client in clients])
+            comma = b","
+
+
+def _batches(clients: list[Client]) -> Iterator[list[str]]:
+    """Yield the clients with subscriptions, as many at a time as have those of a page."""
+    batch: list[str] = []
+    weight = 0
+    for client in clients:
+        if client.subscription_count:
+            batch.append(client.client_id)
+            weight += client.subscription_count
+        if weight >= PIECE:
+            yield batch
+            batch, weight = [], 0
+    if batch:
+        yield batch
+
+
+def _subscriptions_json(rows: list[Subscription]) -> bytes:
+    return _inner([{"topic": row.topic_filter, "qos": row.qos} for row in rows])
+
+
+async def subscription_pieces(pages: Pages) -> AsyncIterator[bytes]:
     """Yield every client that has subscriptions, with them.
 
-    A piece is empty when it has looked at many clients and found none.
-
-    A client may have more subscriptions than fit one piece.
+    A client may have more of them than fit one piece.
     """
-    text, weight, comma = b"", 0, b""
-    for index in range(len(snapshot)):
-        weight += 1
-        if count := snapshot.subscription_count(index):
-            head = {"client_id": snapshot.client_id(index), "subscriptions": []}
-            text += comma + orjson.dumps(head)[:-2]
-            comma = b","
-            for first in range(0, count, PIECE):
-                found = snapshot.subscriptions(index, first, PIECE)
-                text += b"," if first > 0 else b""
-                text += _inner([{"topic": s.topic_filter, "qos": s.qos} for s in found])
-                weight += len(found)
-                if weight >= PIECE:
+    comma = b""
+    async for clients in _client_pages(pages):
+        for batch in _batches(clients):
+            firsts = await pages.subscriptions_of(batch, limit=PIECE)
+            text = b""
+            for client_id, page in zip(batch, firsts, strict=True):
+                if not page.rows:
+                    continue  # they are gone meanwhile
+                head = {"client_id": client_id, "subscriptions": []}
+                text += comma + orjson.dumps(head)[:-2] + _subscriptions_json(page.rows)
+                comma = b","
+                mine = SubscriptionFilter(client_id=client_id)
+                while page.next is not None:
                     yield text
-                    text, weight = b"", 0
-            text += b"]}"
-        if weight >= PIECE:
+                    page = await pages.subscriptions(
+                        mine, limit=PIECE, after=page.next, count=False
+                    )
+                    text = b"," if page.rows else b""
+                    text += _subscriptions_json(page.rows)
+                text += b"]}"
             yield text
-            text, weight = b"", 0
-    yield text
 
 
 class ListAnswer:
-    """An ASGI answer: a list over a snapshot, as long as its peer takes it."""
+    """An ASGI answer: a list made of pages, as long as its peer takes it."""
 
     def __init__(
         self,
         seq: int,
         req: int,
-        snapshot: Callable[[], Awaitable[Snapshot]],
-        pieces: Pieces,
+        pieces: AsyncIterator[bytes],
         turns: asyncio.Semaphore,
     ) -> None:
         """Make it. It begins when it is called and gets one of ``turns``."""
         self._envelope = {"code": int(Code.SUCCEED), "seq": seq, "rep": req}
-        self._snapshot = snapshot
         self._pieces = pieces
         self._turns = turns
 
@@ -100,26 +145,28 @@ class ListAnswer:
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, gone: asyncio.Future[None]
     ) -> None:
+        ready = orjson.dumps({**self._envelope, "data": []})[:-2]
+        begun = False
         try:
-            pieces = self._pieces(await self._snapshot())
+            async for piece in self._pieces:
+                ready += piece
+                if gone.done():
+                    return
+                if len(ready) >= SEND_BYTES:
+                    if not begun:
+                        await send(_start([]))
+                        begun = True
+                    await send(
+                        {"type": "http.response.body", "body": ready, "more_body": True}
+                    )
+                    ready = b""
         except Exception:
             log.exception("req %s failed", self._envelope["rep"])
+            if begun:
+                raise  # the connection ends, and with it the answer
             content = {**self._envelope, "code": int(Code.UNKNOWN_MISTAKE)}
             await json_response(content, 500)(scope, receive, send)
             return
-        ready = orjson.dumps({**self._envelope, "data": []})[:-2]
-        begun = False
-        for piece in pieces:
-            ready += piece
-            await asyncio.sleep(0)
-            if gone.done():
-                return
-            if len(ready) >= SEND_BYTES:
-                if not begun:
-                    await send(_start([]))
-                    begun = True
-                await send({"type": "http.response.body", "body": ready, "more_body": True})
-                ready = b""
         ready += b"]}"
         if not begun:
             await send(_start([(b"content-length", str(len(ready)).encode())]))

@@ -1,0 +1,11 @@
+// query_routes.h - the pages of routes (query.h).
+//
+// Threads  thread-safe; call without a lane, a client's or a link's lock. A step is in a
+//          lane.
+#pragma once
+#include "route/router.h"
+#include "route/walk.h"
+
+// `filtered`: the query has a filter. Returns as nmq_query_run.
+int nmq_query_routes(nmq_router *router, const nmq_query *query, bool filtered,
+                     nmq_page **out);

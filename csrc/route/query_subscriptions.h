@@ -1,0 +1,11 @@
+// query_subscriptions.h - the pages of subscriptions (query.h).
+//
+// Threads  thread-safe; call without a lane, a client's or a link's lock. A step is in a
+//          lane.
+#pragma once
+#include "route/sessions.h"
+#include "route/walk.h"
+
+// `filtered`: the query has a filter. Returns as nmq_query_run.
+int nmq_query_subscriptions(nmq_sessions *sessions, const nmq_query *query, bool filtered,
+                            nmq_page **out);

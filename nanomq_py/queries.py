@@ -1,0 +1,151 @@
+"""What a broker can be asked: pages of clients, sessions, subscriptions, routes, retained.
+
+A page takes ``offset`` and ``limit``, or goes on ``after`` the page before (``Page.next``).
+With ``after`` what is there throughout appears exactly once, whatever comes and goes; with an
+offset only while nothing comes or goes in front of it. ``count`` looks at all rows for the
+``total`` of a filter; without a filter the total costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TypeVar
+
+from nanomq_py.core import binding, pages
+from nanomq_py.core.queries import (
+    Client,
+    ClientFilter,
+    Filter,
+    Order,
+    Page,
+    Paging,
+    Retained,
+    RetainedFilter,
+    Route,
+    RouteFilter,
+    Session,
+    Subscription,
+    SubscriptionFilter,
+)
+
+T = TypeVar("T")
+
+
+class Queries:
+    """Answers them from a core; a query looks in a thread of its own.
+
+    Each raises ValueError for a filter that is none, and for an offset, a limit or a text out
+    of its range. An offset behind the last row gives an empty page.
+    """
+
+    @property
+    def _core(self) -> binding.Core:
+        raise NotImplementedError
+
+    async def clients(
+        self,
+        filter: ClientFilter | None = None,
+        *,
+        offset: int = 0,
+        limit: int = 100,
+        order: Order = Order.UPWARD,
+        after: int | None = None,
+        count: bool = True,
+    ) -> Page[Client]:
+        """Return clients that are connected, or away with their session kept."""
+        return await self._page(
+            pages.CLIENTS, filter, Paging(offset, limit, order, after, count)
+        )
+
+    async def sessions(
+        self,
+        filter: ClientFilter | None = None,
+        *,
+        offset: int = 0,
+        limit: int = 100,
+        order: Order = Order.UPWARD,
+        after: int | None = None,
+        count: bool = True,
+    ) -> Page[Session]:
+        """Return the sessions of those."""
+        return await self._page(
+            pages.SESSIONS, filter, Paging(offset, limit, order, after, count)
+        )
+
+    async def subscriptions(
+        self,
+        filter: SubscriptionFilter | None = None,
+        *,
+        offset: int = 0,
+        limit: int = 100,
+        order: Order = Order.UPWARD,
+        after: int | None = None,
+        count: bool = True,
+    ) -> Page[Subscription]:
+        """Return subscriptions of clients."""
+        return await self._page(
+            pages.SUBSCRIPTIONS, filter, Paging(offset, limit, order, after, count)
+        )
+
+    async def routes(
+        self,
+        filter: RouteFilter | None = None,
+        *,
+        offset: int = 0,
+        limit: int = 100,
+        order: Order = Order.UPWARD,
+        after: int | None = None,
+        count: bool = True,
+    ) -> Page[Route]:
+        """Return Topic Filters that have subscriptions, those of taps too."""
+        return await self._page(
+            pages.ROUTES, filter, Paging(offset, limit, order, after, count)
+        )
+
+    async def retained(
+        self,
+        filter: RetainedFilter | None = None,
+        *,
+        offset: int = 0,
+        limit: int = 100,
+        order: Order = Order.UPWARD,
+        after: int | None = None,
+        count: bool = True,
+    ) -> Page[Retained]:
+        """Return retained messages, without their payloads."""
+        return await self._page(
+            pages.RETAINED, filter, Paging(offset, limit, order, after, count)
+        )
+
+    def client(self, client_id: str) -> Client | None:
+        """Return the client of that identifier: one look-up."""
+        return self._core.client(client_id)
+
+    async def subscriptions_of(
+        self, client_ids: Sequence[str], *, limit: int = 100
+    ) -> list[Page[Subscription]]:
+        """Return the first page of the subscriptions of each of those clients."""
+
+        def ask() -> list[Page[Subscription]]:
+            return [
+                core.query(pages.SUBSCRIPTIONS, SubscriptionFilter(client_id=each), paging)
+                for each in client_ids
+            ]
+
+        core, paging = self._core, Paging(limit=limit)
+        return await asyncio.to_thread(ask)
+
+    async def _page(
+        self, kind: pages.Kind[T], filter: Filter | None, paging: Paging
+    ) -> Page[T]:
+        return await asyncio.to_thread(_asked, self._core, kind, filter, paging)
+
+
+def _asked(
+    core: binding.Core, kind: pages.Kind[T], filter: Filter | None, paging: Paging
+) -> Page[T]:
+    try:
+        return core.query(kind, filter, paging)
+    except binding.CoreError as fault:
+        raise ValueError(f"{filter}: {fault}") from None
