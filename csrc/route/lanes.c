@@ -79,6 +79,18 @@ nmq_lane_matches(nmq_lane *lane)
     return &lane->matches;
 }
 
+void
+nmq_lanes_freeze(nmq_lanes *lanes)
+{
+    (void) pthread_mutex_lock(&lanes->writer);
+}
+
+void
+nmq_lanes_thaw(nmq_lanes *lanes)
+{
+    (void) pthread_mutex_unlock(&lanes->writer);
+}
+
 // Takes all lanes but `held`, which the caller has. If one is busy, it takes none, releases
 // `held` too, and returns the busy one. Returns -1 when all are taken.
 static int

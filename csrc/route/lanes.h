@@ -30,6 +30,11 @@ nmq_lane *nmq_lanes_enter(nmq_lanes *lanes);
 void nmq_lanes_leave(nmq_lane *lane);
 nmq_matches *nmq_lane_matches(nmq_lane *lane);
 
+// Keeps writers out until thaw, and no reader waits: for who reads the tree and is in no
+// hurry.
+void nmq_lanes_freeze(nmq_lanes *lanes);
+void nmq_lanes_thaw(nmq_lanes *lanes);
+
 // Writer.
 void nmq_lanes_lock_all(nmq_lanes *lanes);
 void nmq_lanes_unlock_all(nmq_lanes *lanes);

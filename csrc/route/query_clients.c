@@ -5,7 +5,7 @@
 
 #include "base/status.h"
 
-enum { AT_ONCE = 64 }; // clients of one step
+enum { AT_ONCE = 256 }; // clients of one step
 
 typedef struct search search;
 
@@ -18,7 +18,7 @@ struct search {
     nmq_lanes *lanes;
     nmq_network network; // of query->address
     fill_fn *fill;
-    uint32_t *subscriptions; // of the row that was filled: counted in a lane
+    uint32_t *subscriptions; // of the row that was filled: counted with the tree frozen
     uint32_t *groups;        // likewise; NULL: not asked
 };
 
@@ -152,12 +152,12 @@ look_at(search *s, nmq_client *client, uint32_t place)
     if (s->subscriptions == NULL) {
         return;
     }
-    nmq_lane *lane = nmq_lanes_enter(s->lanes);
+    nmq_lanes_freeze(s->lanes);
     *s->subscriptions = client->session->sub_count;
     if (s->groups != NULL) {
         *s->groups = client->group_count;
     }
-    nmq_lanes_leave(lane);
+    nmq_lanes_thaw(s->lanes);
 }
 
 // The page of one client, which may be NULL.

@@ -35,7 +35,7 @@ nmq_query_routes(nmq_router *router, const nmq_query *query, bool filtered, nmq_
 
     nmq_walk_begin(&walk, query, filtered, sizeof(nmq_route_row));
     while (nmq_walk_step(&walk)) {
-        nmq_lane *lane = nmq_lanes_enter(router->lanes);
+        nmq_lanes_freeze(router->lanes);
         while (nmq_walk_next(&walk, places, &place)) {
             if (nmq_routes_read(router->tree, place, &text, &route) != NMQ_OK) {
                 nmq_walk_fail(&walk);
@@ -44,7 +44,7 @@ nmq_query_routes(nmq_router *router, const nmq_query *query, bool filtered, nmq_
                 fill(&walk, &route);
             }
         }
-        nmq_lanes_leave(lane);
+        nmq_lanes_thaw(router->lanes);
     }
     nmq_buf_free(&text);
     return nmq_walk_end(&walk, out);

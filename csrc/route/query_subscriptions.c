@@ -8,7 +8,7 @@
 #include "route/query_topics.h"
 #include "store/session_subs.h"
 
-enum { GATHER = 4096 }; // subscriptions of one client noted in one stay in a lane
+enum { GATHER = 4096 }; // subscriptions of one client noted while the tree is frozen
 
 typedef struct {
     nmq_walk walk;
@@ -26,7 +26,7 @@ fits(const nmq_query *q, const nmq_session_sub *sub)
            nmq_query_fits_filter(q, filter.filter, filter.group);
 }
 
-// Looks at a subscription, which may become a row. Call in a lane.
+// Looks at a subscription, which may become a row. Call with the tree frozen.
 static void
 look_at(search *s, const nmq_sub_place *at, uint32_t place)
 {
@@ -58,11 +58,11 @@ look_at_all(search *s)
     uint32_t place;
 
     while (nmq_walk_step(&s->walk)) {
-        nmq_lane *lane = nmq_lanes_enter(s->router->lanes);
+        nmq_lanes_freeze(s->router->lanes);
         while (nmq_walk_next(&s->walk, places, &place)) {
             look_at(s, nmq_places_at(places, place), place);
         }
-        nmq_lanes_leave(lane);
+        nmq_lanes_thaw(s->router->lanes);
     }
 }
 
@@ -81,7 +81,7 @@ static int
 gather_some(const search *s, const nmq_client *client, uint32_t *from, gathered *out)
 {
     const nmq_session *session = client->session;
-    nmq_lane *lane = nmq_lanes_enter(s->router->lanes);
+    nmq_lanes_freeze(s->router->lanes);
 
     *from = *from < session->sub_count ? *from : session->sub_count;
     uint32_t to = *from > GATHER ? *from - GATHER : 0;
@@ -93,7 +93,7 @@ gather_some(const search *s, const nmq_client *client, uint32_t *from, gathered 
             grown[out->count++] = session->subs[i - 1].place;
         }
     }
-    nmq_lanes_leave(lane);
+    nmq_lanes_thaw(s->router->lanes);
     *from = to;
     return grown == NULL ? NMQ_ENOMEM : to > 0;
 }
@@ -145,7 +145,7 @@ look_at_gathered(search *s, const nmq_client *client, const gathered *all)
     uint32_t n = 0;
 
     while (nmq_walk_step(&s->walk)) {
-        nmq_lane *lane = nmq_lanes_enter(s->router->lanes);
+        nmq_lanes_freeze(s->router->lanes);
         for (; n < all->count && s->walk.left > 0 && !s->walk.over; n++) {
             uint32_t place = all->at[s->query->backward ? all->count - 1 - n : n];
             const nmq_sub_place *at = nmq_places_at(places, place);
@@ -155,7 +155,7 @@ look_at_gathered(search *s, const nmq_client *client, const gathered *all)
                 look_at(s, at, place);
             }
         }
-        nmq_lanes_leave(lane);
+        nmq_lanes_thaw(s->router->lanes);
         s->walk.over |= n == all->count;
     }
 }

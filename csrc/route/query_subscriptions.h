@@ -1,7 +1,7 @@
 // query_subscriptions.h - the pages of subscriptions (query.h).
 //
-// Threads  thread-safe; call without a lane, a client's or a link's lock. A step is in a
-//          lane.
+// Threads  thread-safe; call without a lane, a client's or a link's lock. In a step
+//          the tree is frozen: no publisher waits.
 #pragma once
 #include "route/sessions.h"
 #include "route/walk.h"
