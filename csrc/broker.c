@@ -133,6 +133,12 @@ nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broke
     return NMQ_OK;
 }
 
+nmq_router *
+nmq_broker_router(nmq_broker *broker)
+{
+    return &broker->router;
+}
+
 int
 nmq_broker_set_options(nmq_broker *broker, const nmq_options *options)
 {

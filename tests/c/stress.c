@@ -3,7 +3,7 @@
 // A transport of socket pairs stands in for nng's streams behind io/stream.h: the poller's
 // threads read, and a thread of each stream sends what does not go at once. Clients in
 // threads of their own connect, take each other over, subscribe, publish at every QoS, drop
-// the line at any moment and come back, while others publish, tap, kick and take snapshots
+// the line at any moment and come back, while others publish, tap, kick and ask (queries.c)
 // through nmq.h. Walkers subscribe to many retained messages that change meanwhile, and
 // leave, unsubscribe or subscribe again before they have got all; a slow reader is sent
 // large ones. Some linger when the broker stops.
@@ -28,9 +28,10 @@
 #include "io/poller.h"
 #include "mqtt/decode.h"
 #include "mqtt/encode.h"
+#include "queries.h"
 
 enum { TASKS = 4, CLIENTS = 8, ROUNDS = 60, FLOW = 3000 };
-enum { WALKERS = 3, LEAVES = 400, LARGE = 16384, OTHERS = 7 + WALKERS, LINGERERS = 10 };
+enum { WALKERS = 3, LEAVES = 400, LARGE = 16384, OTHERS = 8 + WALKERS, LINGERERS = 10 };
 
 // --- a transport over socket pairs
 
@@ -753,6 +754,7 @@ main(void)
     assert(nmq_broker_new_over(&options, pair_listen, &broker) == NMQ_OK);
     assert(nmq_broker_listen(broker, &listener, &number, &port) == NMQ_OK);
     assert(nmq_broker_accept(broker, number) == NMQ_OK);
+    queries_begin(broker);
     assert(come_in(sub, "flow-sub", NMQ_V311, true) &&
            come_in(pub, "flow-pub", NMQ_V5, true));
     listen_to(sub, "flow", 1);
@@ -762,10 +764,10 @@ main(void)
     for (uintptr_t n = 0; n < CLIENTS; n++) {
         assert(pthread_create(&threads[2 + n], NULL, restless, (void *) (n + 1)) == 0);
     }
-    void *(*const others[OTHERS - 2])(void *) = {gardener, large,  tapper, watcher,
-                                                 slow,     walker, walker, walker};
+    void *(*const others[OTHERS - 2])(void *) = {
+        gardener, large, tapper, watcher, queries_ask, slow, walker, walker, walker};
     for (uintptr_t n = 0; n < OTHERS - 2; n++) {
-        void *given = n < 4 ? (void *) broker : (void *) (n + 100);
+        void *given = n < 5 ? (void *) broker : (void *) (n + 100);
         assert(pthread_create(&threads[2 + CLIENTS + n], NULL, others[n], given) == 0);
     }
     for (int heard = 0; heard < FLOW;) {
@@ -778,6 +780,7 @@ main(void)
     }
     linger(lingerers);
     nmq_broker_shutdown(broker, 1500);
+    queries_end(broker);
     for (int n = 0; n < LINGERERS; n++) {
         (void) close(lingerers[n]);
     }
