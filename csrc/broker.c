@@ -332,8 +332,6 @@ nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom)
     return nmq_revoke_users(&broker->sessions, whom);
 }
 
-// --- taps and notes
-
 nmq_consumers *
 nmq_broker_consumers(nmq_broker *broker)
 {
@@ -394,8 +392,6 @@ nmq_note_auth(const nmq_note *note, nmq_credentials *out)
 {
     nmq_question_read(note->text, out);
 }
-
-// --- what there is
 
 void
 nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
