@@ -148,4 +148,6 @@ def _asked(
     try:
         return core.query(kind, filter, paging)
     except binding.CoreError as fault:
-        raise ValueError(f"{filter}: {fault}") from None
+        parts = {} if filter is None else vars(filter)
+        said = [f"{name}={part!r}" for name, part in parts.items() if part is not None]
+        raise ValueError(f"{', '.join(said)}: {fault}") from None

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -28,12 +29,12 @@ LIST = (
 )
 
 
-def make_sessions(port: int, count: int, first: int = 0) -> None:
-    """Leave sessions behind; every fourth has a subscription."""
-    for number in range(first, first + count):
+def make_sessions(port: int, count: int, *, every: int = 4) -> None:
+    """Leave sessions behind; every fourth, or each so many, has a subscription."""
+    for number in range(count):
         with Raw(port, timeout=20) as c:
             c.connect(f"session-{number}", clean=False, user="u", password=b"p")
-            if number % 4 == 0:
+            if number % every == 0:
                 c.subscribe((f"a/{number}/b", 1))
             c.send(raw.disconnect())
 
@@ -215,3 +216,23 @@ async def test_pages_beside_clients_that_come_and_go() -> None:
         finally:
             stop.set()
             await asyncio.to_thread(thread.join)
+
+
+async def test_last_page_costs_no_more_than_three_times_the_first() -> None:
+    async def cost(ask: Any, offset: int) -> float:
+        times = []
+        for _ in range(15):
+            began = time.perf_counter()
+            page = await ask(offset=offset, limit=100)
+            times.append(time.perf_counter() - began)
+            assert len(page.rows) == 100
+        return min(times)
+
+    async with Broker(config()) as broker:
+        await asyncio.to_thread(make_sessions, broker.ports["url"], 8000, every=1)
+        for n in range(8000):
+            broker.publish(f"kept/{n}", b"x", retain=True)
+        for kind in ("clients", "sessions", "subscriptions", "routes", "retained"):
+            ask = getattr(broker, kind)
+            first, last = await cost(ask, 0), await cost(ask, 7900)
+            assert last <= 3 * first, (kind, first, last)
