@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from nanomq_py import Broker, Config  # noqa: E402
-from nanomq_py.config.sections import WebSocket  # noqa: E402
+from nanomq_py.config.keys.listeners import WebSocket  # noqa: E402
 from nanomq_py.core.queries import (  # noqa: E402
     ClientFilter,
     Page,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nanomq_py import Broker, Config
-from nanomq_py.config.sections import WebSocket
+from nanomq_py.config.keys.listeners import WebSocket
 from nanomq_py.core.queries import (
     ClientFilter,
     Order,

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nanomq_py import Broker, Config
-from nanomq_py.config.sections import WebSocket
+from nanomq_py.config.keys.listeners import WebSocket
 from nanomq_py.core.queries import (
     ClientFilter,
     Order,
