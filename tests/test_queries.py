@@ -69,7 +69,7 @@ async def test_retained_messages_are_told_with_their_publisher() -> None:
             c.expect(raw.PUBACK)
         broker.publish("b", b"", retain=True)
         broker.publish("b", b"123", retain=True)
-        rows = (await broker.retained()).rows
+        rows = (await broker.retained(RetainedFilter(topic_filter="#"))).rows
         assert [(r.topic_name, r.qos, r.payload_bytes, r.client_id) for r in rows] == [
             ("a/b", 0, 5, "publisher"),
             ("a/c", 1, 1, "publisher"),
