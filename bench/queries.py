@@ -26,9 +26,11 @@ sys.path.insert(0, str(ROOT))
 
 from nanomq_py import Broker, Config  # noqa: E402
 from nanomq_py.config.keys.listeners import WebSocket  # noqa: E402
+from nanomq_py.core import pages as pages_of  # noqa: E402
 from nanomq_py.core.queries import (  # noqa: E402
     ClientFilter,
     Page,
+    Paging,
     RetainedFilter,
     RouteFilter,
     SubscriptionFilter,
@@ -37,6 +39,7 @@ from tests import raw  # noqa: E402
 from tests.raw import Raw  # noqa: E402
 
 LIMIT = 100
+STEP = 256  # NMQ_WALK_VISITS
 TIMES = 40
 ALL_ROWS: dict[str, Any] = {
     "clients": ClientFilter(client_id_like="-x"),
@@ -104,6 +107,23 @@ async def pages(broker: Broker, sessions: int) -> None:
         )
 
 
+async def steps(broker: Broker, sessions: int) -> None:
+    def cpu_ms(kind: str) -> float:
+        times = []
+        for _ in range(TIMES):
+            began = time.thread_time()
+            core.query(getattr(pages_of, kind.upper()), ALL_ROWS[kind], Paging())
+            times.append((time.thread_time() - began) * 1000)
+        return statistics.median(times)
+
+    core = broker._core
+    print("\n| kind | looks at all rows, ms of CPU | each of its steps, us |")
+    print("| --- | --- | --- |")
+    for kind in ALL_ROWS:
+        cost = await asyncio.to_thread(cpu_ms, kind)
+        print(f"| {kind} | {cost:.1f} | {cost * 1000 / (sessions / STEP):.0f} |")
+
+
 async def waits(broker: Broker, port: int, seconds: float) -> None:
     print(
         "\n| meanwhile | round trips | median, ms | 99.9 %, ms | longest, ms | over 2 ms |"
@@ -144,6 +164,7 @@ async def main(sessions: int, seconds: float) -> None:
         port = broker.ports["url"]
         await asyncio.to_thread(fill, port, sessions)
         await pages(broker, sessions)
+        await steps(broker, sessions)
         await waits(broker, port, seconds)
 
 
