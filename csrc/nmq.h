@@ -29,8 +29,8 @@
 #include "route/feed.h"
 #include "route/kick.h"
 #include "route/note_record.h"
-#include "route/publication.h"
 #include "route/page.h"
+#include "route/publication.h"
 #include "route/query.h"
 #include "serve/question.h"
 

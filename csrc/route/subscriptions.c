@@ -76,9 +76,9 @@ put_place(nmq_router *router, nmq_client *client)
     nmq_session *session = client->session;
     const nmq_sub_place at = {client, session->sub_count - 1};
 
-    return client->is_tap ? NMQ_OK
-                          : nmq_places_put(&router->subscriptions, &at,
-                                           &session->subs[at.index].place);
+    return client->feed != NULL ? NMQ_OK
+                                : nmq_places_put(&router->subscriptions, &at,
+                                                 &session->subs[at.index].place);
 }
 
 // Takes a subscription off the session's list and gives up its place. Another one may lie
@@ -90,11 +90,11 @@ del_listed(nmq_router *router, nmq_client *client, nmq_bytes text)
     const nmq_session_sub *sub = nmq_session_sub_find(session, text);
     uint32_t index = (uint32_t) (sub - session->subs);
 
-    if (!client->is_tap) {
+    if (client->feed == NULL) {
         nmq_places_del(&router->subscriptions, sub->place);
     }
     nmq_session_sub_del(session, text);
-    if (!client->is_tap && index < session->sub_count) {
+    if (client->feed == NULL && index < session->sub_count) {
         nmq_sub_place *moved =
             nmq_places_at(&router->subscriptions, session->subs[index].place);
         moved->index = index;

@@ -128,10 +128,19 @@ class Core:
         self.at = out[0]
 
     def retain(self, topic: str, payload: bytes = b"x", qos: int = 0) -> None:
-        name = topic.encode()
-        lib.nmq_broker_publish(
-            self.at, name, len(name), payload, len(payload), qos, True
-        )  # fmt: skip
+        publication = ffi.new("nmq_publication *", {"qos": qos, "retain": True})
+        kept = [ffi.from_buffer(topic.encode()), ffi.from_buffer(payload)]
+        publication.topic_name, publication.topic_len = kept[0], len(kept[0])
+        publication.payload, publication.payload_len = kept[1], len(kept[1])
+        assert lib.nmq_broker_publish(self.at, publication) >= 0
+
+    def tap(self, text: bytes) -> int:
+        number, feed = ffi.new("uint64_t *"), ffi.new("nmq_feed **")
+        assert (
+            lib.nmq_broker_tap_open(self.at, text, len(text), 2, number, feed) == lib.NMQ_OK
+        )
+        lib.nmq_feed_unref(feed[0])
+        return int(number[0])
 
     def query(self, kind: int, **parts: Any) -> tuple[int, Any]:
         """Return status and page of a query; texts are str, ranges pairs."""
@@ -307,8 +316,7 @@ def test_absurd_ranges_and_texts_let_nothing_in(core: Core) -> None:
 def test_query_out_of_memory_says_so_and_frees_what_it_took(core: Core) -> None:
     for n in range(200):
         core.retain(f"{n}/" + "x" * 400)
-    tap = ffi.new("uint64_t *")
-    assert lib.nmq_broker_tap_open(core.at, b"a/b/#", 5, 2, tap) == 0
+    core.tap(b"a/b/#")
 
     def ask(kind: int) -> int:
         status, page = core.query(kind)
@@ -331,14 +339,13 @@ def test_page_ends_where_its_texts_are_too_many_bytes(core: Core) -> None:
 
 
 def test_filters_of_taps_are_routes_and_no_subscriptions_of_clients(core: Core) -> None:
-    tap = ffi.new("uint64_t *")
-    assert lib.nmq_broker_tap_open(core.at, b"a/#", 3, 2, tap) == 0
+    tap = core.tap(b"a/#")
     status, page = core.query(lib.NMQ_QUERY_ROUTES)
     row = lib.nmq_page_routes(page)[0]
     assert (status, page.count, page.total) == (0, 1, 1)
     assert (ffi.string(row.filter), row.group, row.subscriptions) == (b"a/#", ffi.NULL, 1)
     assert core.query(lib.NMQ_QUERY_SUBSCRIPTIONS)[1].total == 0
-    assert lib.nmq_broker_tap_close(core.at, tap[0]) == 0
+    assert lib.nmq_broker_tap_close(core.at, tap) == 0
     assert core.query(lib.NMQ_QUERY_ROUTES)[1].total == 0
 
 
