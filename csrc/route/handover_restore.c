@@ -46,8 +46,6 @@ take_retained(reader *r, const nmq_retained_record *record)
     return NMQ_OK;
 }
 
-// --- a session
-
 static void
 fill_client(const reader *r, nmq_client *c, const nmq_session_record *record)
 {
