@@ -98,7 +98,7 @@ class Queries:
         after: int | None = None,
         count: bool = True,
     ) -> Page[Route]:
-        """Return Topic Filters that have subscriptions, those of taps too."""
+        """Return Topic Filters that have subscriptions, those of taps and consumers too."""
         return await self._page(
             pages.ROUTES, filter, Paging(offset, limit, order, after, count)
         )

@@ -287,9 +287,10 @@ async def test_client_with_the_name_of_a_consumer_is_another(broker: Broker) -> 
             c.publish("n", b"x", qos=1, packet_id=1)
             c.expect(PUBACK)
         assert await payloads(consumer, 1) == [b"x"]
-        assert "c" not in [
-            client.client_id for client in broker.clients() if client.connected
-        ]
+        client = broker.client("c")
+        assert client is None or not client.connected
+        assert (await broker.subscriptions()).total == 0  # a consumer's are not a client's
+        assert [route.topic_filter for route in (await broker.routes()).rows] == ["n"]
 
 
 async def test_closing_ends_a_reader_that_waits(broker: Broker) -> None:

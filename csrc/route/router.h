@@ -26,7 +26,7 @@ typedef struct {
 typedef struct {
     nmq_lanes *lanes;
     nmq_tree *tree;                 // lanes
-    nmq_places subscriptions;       // lanes: of clients, not of taps; nmq_sub_place
+    nmq_places subscriptions;       // lanes: of clients alone; nmq_sub_place
     struct nmq_interest *interests; // lanes: who hears of first and last subscriptions
     nmq_retained *retained;
     nmq_rules *rules;

@@ -68,6 +68,13 @@ tell_unsubscribed(nmq_router *router, nmq_client *client, nmq_bytes text, enum n
     }
 }
 
+// Whether its subscriptions have places: those of taps and consumers have none.
+static bool
+is_listed(const nmq_client *client)
+{
+    return client->feed == NULL && !client->consumes;
+}
+
 // Gives the session's newest subscription its place among all. Returns NMQ_OK or
 // NMQ_ENOMEM.
 static int
@@ -76,9 +83,9 @@ put_place(nmq_router *router, nmq_client *client)
     nmq_session *session = client->session;
     const nmq_sub_place at = {client, session->sub_count - 1};
 
-    return client->feed != NULL ? NMQ_OK
-                                : nmq_places_put(&router->subscriptions, &at,
-                                                 &session->subs[at.index].place);
+    return !is_listed(client) ? NMQ_OK
+                              : nmq_places_put(&router->subscriptions, &at,
+                                               &session->subs[at.index].place);
 }
 
 // Takes a subscription off the session's list and gives up its place. Another one may lie
@@ -90,11 +97,11 @@ del_listed(nmq_router *router, nmq_client *client, nmq_bytes text)
     const nmq_session_sub *sub = nmq_session_sub_find(session, text);
     uint32_t index = (uint32_t) (sub - session->subs);
 
-    if (client->feed == NULL) {
+    if (is_listed(client)) {
         nmq_places_del(&router->subscriptions, sub->place);
     }
     nmq_session_sub_del(session, text);
-    if (client->feed == NULL && index < session->sub_count) {
+    if (is_listed(client) && index < session->sub_count) {
         nmq_sub_place *moved =
             nmq_places_at(&router->subscriptions, session->subs[index].place);
         moved->index = index;

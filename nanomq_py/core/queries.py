@@ -129,7 +129,7 @@ class Route(NamedTuple):
 
     topic_filter: str  # without $share
     group: str | None
-    subscriptions: int  # those of taps too
+    subscriptions: int  # those of taps and consumers too
 
 
 class Retained(NamedTuple):
