@@ -122,13 +122,8 @@ silent(nmq_conn *net)
     nmq_counters *counters = net->conns->counters;
 
     (void) pthread_mutex_lock(&net->link.lock);
-    bool asking = nmq_conn_recv(net) == NMQ_RECV_ASKED;
     bool open = net->client != NULL;
     (void) pthread_mutex_unlock(&net->link.lock);
-    if (asking) {
-        nmq_auth_unanswered(net, NMQ_RC_SERVER_UNAVAILABLE);
-        return;
-    }
     nmq_counters_add(counters,
                      open ? NMQ_COUNT_KEEP_ALIVE_TIMEOUTS : NMQ_COUNT_CONNECT_TIMEOUTS, 1);
     if (open) {
@@ -200,7 +195,6 @@ const nmq_role nmq_server_role = {
     .open = open_conn,
     .takes_size = takes_size,
     .refuse = refuse,
-    .ask = nmq_auth_post,
     .answered = nmq_auth_handle_answer,
     .unanswered = nmq_auth_unanswered,
     .silent = silent,
