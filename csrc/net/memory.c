@@ -236,7 +236,7 @@ wait_on(nmq_conn *conn, int64_t now_ms)
     }
     if (waits) { // its next wait begins anew
         conn->short_ms = 0;
-        (void) nmq_park_end(conn, NMQ_PARK_MEMORY);
+        nmq_park_end(conn, NMQ_PARK_MEMORY);
     }
     nmq_link_unref(&conn->link); // the list's
 }

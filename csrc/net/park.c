@@ -1,6 +1,6 @@
 #include "net/park.h"
 
-enum { TIMED = NMQ_PARK_RATE | NMQ_PARK_QUESTION, ALL = 0xff };
+enum { TIMED = NMQ_PARK_RATE | NMQ_PARK_QUESTION };
 
 void
 nmq_park_post_job(nmq_conn *conn, enum nmq_job_kind what)
@@ -76,12 +76,26 @@ nmq_park_rest(nmq_conn *conn)
     (void) nmq_link_ref(&conn->link); // whoever goes on may end it all
     (void) pthread_mutex_lock(&conn->link.lock);
     nmq_conn_set_recv(conn, NMQ_RECV_PARKED);
-    bool goes_on = take_away(conn, nmq_send_is_closing(conn->send) ? ALL : 0);
+    bool goes_on = take_away(conn, nmq_send_is_closing(conn->send) ? NMQ_PARK_ALL : 0);
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (goes_on) {
         nmq_park_post_job(conn, NMQ_JOB_PACKETS);
     }
     nmq_link_unref(&conn->link);
+}
+
+bool
+nmq_park_end_if(nmq_conn *conn, enum nmq_park_reason why, nmq_park_fn *is_over,
+                const void *arg)
+{
+    (void) pthread_mutex_lock(&conn->link.lock);
+    bool is_end = (conn->parked_for & why) != 0 && is_over(conn, arg);
+    bool goes_on = is_end && take_away(conn, why);
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    if (goes_on) {
+        nmq_park_post_job(conn, NMQ_JOB_PACKETS);
+    }
+    return is_end;
 }
 
 static bool
@@ -92,51 +106,10 @@ always(nmq_conn *conn, const void *arg)
     return true;
 }
 
-static bool
-end_if(nmq_conn *conn, unsigned why, nmq_park_fn *is_over, const void *arg)
-{
-    (void) pthread_mutex_lock(&conn->link.lock);
-    bool waited = (conn->parked_for & why) != 0 && is_over(conn, arg);
-    bool goes_on = waited && take_away(conn, why);
-    (void) pthread_mutex_unlock(&conn->link.lock);
-    if (goes_on) {
-        nmq_park_post_job(conn, NMQ_JOB_PACKETS);
-    }
-    return waited;
-}
-
-bool
-nmq_park_end_if(nmq_conn *conn, enum nmq_park_reason why, nmq_park_fn *is_over,
-                const void *arg)
-{
-    return end_if(conn, why, is_over, arg);
-}
-
-bool
+void
 nmq_park_end(nmq_conn *conn, enum nmq_park_reason why)
 {
-    return end_if(conn, why, always, NULL);
-}
-
-void
-nmq_park_close(nmq_conn *conn)
-{
-    (void) end_if(conn, ALL, always, NULL);
-}
-
-bool
-nmq_park_lose(nmq_conn *conn, nmq_fault why)
-{
-    (void) pthread_mutex_lock(&conn->link.lock);
-    bool parked = nmq_conn_recv(conn) == NMQ_RECV_PARKED && take_away(conn, ALL);
-    if (parked) {
-        nmq_conn_note_end(conn, why);
-    }
-    (void) pthread_mutex_unlock(&conn->link.lock);
-    if (parked) {
-        nmq_park_post_job(conn, NMQ_JOB_END);
-    }
-    return parked;
+    (void) nmq_park_end_if(conn, why, always, NULL);
 }
 
 unsigned
@@ -147,14 +120,4 @@ nmq_park_reasons(nmq_conn *conn, int64_t *due_ms)
     *due_ms = conn->park_due_ms;
     (void) pthread_mutex_unlock(&conn->link.lock);
     return reasons;
-}
-
-void
-nmq_park_put_off(nmq_conn *conn, enum nmq_park_reason why, int64_t due_ms)
-{
-    (void) pthread_mutex_lock(&conn->link.lock);
-    if ((conn->parked_for & why) != 0) {
-        conn->park_due_ms = due_ms;
-    }
-    (void) pthread_mutex_unlock(&conn->link.lock);
 }

@@ -30,13 +30,13 @@ enum nmq_park_reason { // bits
     NMQ_PARK_RATE = 4,
     NMQ_PARK_MEMORY = 8,
     NMQ_PARK_QUESTION = 16,
+    NMQ_PARK_ALL = 31,
 };
 
 // What a job goes on with; bits.
 enum nmq_job_kind {
     NMQ_JOB_PACKETS = 1, // those that have come and were not handled yet
     NMQ_JOB_SEND = 2,    // what its session has for it
-    NMQ_JOB_END = 4,     // nothing: the peer is lost
 };
 
 // Has a thread go on with it, after what else waits. Any thread.
@@ -47,30 +47,23 @@ void nmq_park_yield(nmq_conn *conn);
 
 // It is to wait for that, whose end the caller sees to. due_ms: when timers.h looks at it;
 // 0: never. No two reasons with a time are there at once. Receive side, which calls
-// nmq_park_rest when its batch is over.
+// nmq_park_rest when its batch is over; or the clock, for a reason that has come due.
 void nmq_park_begin(nmq_conn *conn, enum nmq_park_reason why, int64_t due_ms);
 
 // Parks the connection, or yields if nothing is left to wait for. When it returns, the
 // connection may be another thread's. Receive side.
 void nmq_park_rest(nmq_conn *conn);
 
-// It does not wait for that any longer. Returns whether it did. Any thread with a
-// reference.
-bool nmq_park_end(nmq_conn *conn, enum nmq_park_reason why);
+// It does not wait for that any longer; NMQ_PARK_ALL: after nmq_conn_begin_close. Any
+// thread with a reference.
+void nmq_park_end(nmq_conn *conn, enum nmq_park_reason why);
 
 // The same, if it waits for that and `is_over`, called with link.lock, returns true. It may
 // also take what was waited for out of `arg`: nobody has the receive side meanwhile.
+// Returns whether it was so.
 typedef bool nmq_park_fn(nmq_conn *conn, const void *arg);
 bool nmq_park_end_if(nmq_conn *conn, enum nmq_park_reason why, nmq_park_fn *is_over,
                      const void *arg);
-
-// It is to close, and waits for nothing any more: whoever has the receive side then ends
-// it. Any thread, after nmq_conn_begin_close.
-void nmq_park_close(nmq_conn *conn);
-
-// The same if it is parked, and its peer is lost for that reason: what is left for it is
-// not sent. Returns whether it was parked. Any thread with a reference.
-bool nmq_park_lose(nmq_conn *conn, nmq_fault why);
 
 // Whether it waits for that. Any thread.
 static inline bool
@@ -82,6 +75,3 @@ nmq_park_is_for(const nmq_conn *conn, enum nmq_park_reason why)
 // For which reasons it waits (0: none), and when the one with a time is to be looked at (0:
 // none). Any thread.
 unsigned nmq_park_reasons(nmq_conn *conn, int64_t *due_ms);
-
-// That reason, if it is there still, is looked at again then. Any thread.
-void nmq_park_put_off(nmq_conn *conn, enum nmq_park_reason why, int64_t due_ms);

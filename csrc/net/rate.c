@@ -77,34 +77,34 @@ refill(nmq_conn *conn, int64_t now_ms)
     r->at_ms = now_ms;
 }
 
-// When it is looked at again.
-static int64_t
-due_ms(const nmq_conn *conn, int64_t now_ms)
+// Returns whether it owes something.
+static bool
+wait(nmq_conn *conn, int64_t now_ms)
 {
-    int64_t wait = wait_ms(conn);
+    int64_t left_ms = wait_ms(conn);
 
-    return now_ms + (wait < MOST_WAIT_MS ? wait : MOST_WAIT_MS);
+    if (left_ms > 0) {
+        nmq_park_begin(conn, NMQ_PARK_RATE,
+                       now_ms + (left_ms < MOST_WAIT_MS ? left_ms : MOST_WAIT_MS));
+    }
+    return left_ms > 0;
 }
 
 bool
 nmq_rate_wait(nmq_conn *conn, int64_t now_ms)
 {
-    if (wait_ms(conn) == 0) {
-        return false;
-    }
-    nmq_counters_add(conn->conns->counters, NMQ_COUNT_RATE_WAITS, 1);
-    nmq_park_begin(conn, NMQ_PARK_RATE, due_ms(conn, now_ms));
-    return true;
+    bool waits = wait(conn, now_ms);
+
+    nmq_counters_add(conn->conns->counters, NMQ_COUNT_RATE_WAITS, waits);
+    return waits;
 }
 
 void
 nmq_rate_look(nmq_conn *conn, int64_t now_ms)
 {
     refill(conn, now_ms);
-    if (wait_ms(conn) == 0) {
-        (void) nmq_park_end(conn, NMQ_PARK_RATE);
-    } else {
-        nmq_park_put_off(conn, NMQ_PARK_RATE, due_ms(conn, now_ms));
+    if (!wait(conn, now_ms)) {
+        nmq_park_end(conn, NMQ_PARK_RATE);
     }
 }
 

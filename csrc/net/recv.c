@@ -301,10 +301,6 @@ nmq_recv_run_job(nmq_job *job, nmq_worker *worker)
         nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
         process(conn, worker);
     }
-    if ((what & NMQ_JOB_END) != 0) {
-        nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
-        nmq_recv_end(conn, true);
-    }
     nmq_link_unref(&conn->link); // the job's
 }
 

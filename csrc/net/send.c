@@ -177,7 +177,7 @@ send_failed(nmq_conn *conn)
         nmq_linger_arm(conn);
     }
     nmq_link_relieve(&conn->link, 0, true);
-    nmq_slow_answers_gone(conn, true);
+    nmq_slow_answers_gone(conn);
 }
 
 // Takes off what has gone out.
@@ -209,9 +209,7 @@ send_on(nmq_conn *conn)
         unsigned n = next_parts(conn, parts);
         if (n == 0) {
             int rv = next_load(conn);
-            if (nmq_park_is_for(conn, NMQ_PARK_ANSWERS)) {
-                nmq_slow_answers_gone(conn, false);
-            }
+            nmq_slow_answers_gone(conn);
             if (rv == LOAD_TAKEN) {
                 continue;
             }
@@ -320,6 +318,6 @@ nmq_send_disconnect(nmq_link *link, uint8_t reason_code)
     if (first) {
         nmq_linger_arm(conn);
         nmq_send_start(conn);
-        nmq_park_close(conn);
+        nmq_park_end(conn, NMQ_PARK_ALL);
     }
 }

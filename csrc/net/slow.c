@@ -26,7 +26,7 @@ wait_for_answers(nmq_conn *conn, int64_t now_ms)
     if (waits) {
         nmq_park_begin(conn, NMQ_PARK_ANSWERS, 0);
         nmq_conn_arm(conn, &link->wait->timer, now_ms + NMQ_LINK_LOOK_MS);
-        nmq_slow_answers_gone(conn, false); // perhaps they went before it waited
+        nmq_slow_answers_gone(conn); // perhaps they went before it waited
     }
     return waits;
 }
@@ -44,7 +44,7 @@ wait_for_subscriber(nmq_conn *conn, nmq_link *subscriber, int64_t now_ms)
                      now_ms + NMQ_LINK_LOOK_MS);
     }
     if (!held) {
-        (void) nmq_park_end(conn, NMQ_PARK_SLOW);
+        nmq_park_end(conn, NMQ_PARK_SLOW);
     }
     return held;
 }
@@ -60,41 +60,47 @@ nmq_slow_wait(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
 void
 nmq_slow_resume(nmq_link *link)
 {
-    (void) nmq_park_end(nmq_conn_of(link), NMQ_PARK_SLOW);
+    nmq_park_end(nmq_conn_of(link), NMQ_PARK_SLOW);
 }
 
 static bool
-have_gone(nmq_conn *conn, const void *always)
+have_gone(nmq_conn *conn, const void *unused)
 {
-    const nmq_link *link = &conn->link;
-
-    return *(const bool *) always || nmq_link_answers(link) <= max_bytes(conn) / 2;
+    (void) unused;
+    return nmq_link_answers(&conn->link) <= max_bytes(conn) / 2;
 }
 
 void
-nmq_slow_answers_gone(nmq_conn *conn, bool always)
+nmq_slow_answers_gone(nmq_conn *conn)
 {
-    (void) nmq_park_end_if(conn, NMQ_PARK_ANSWERS, have_gone, &always);
+    if (nmq_park_is_for(conn, NMQ_PARK_ANSWERS)) {
+        (void) nmq_park_end_if(conn, NMQ_PARK_ANSWERS, have_gone, NULL);
+    }
 }
 
 // Ends a connection that takes nothing of its answers. Returns whether to look again.
 static bool
 look_at_answers(nmq_conn *conn, int64_t now_ms)
 {
+    const nmq_fault deaf = {NMQ_RC_UNSPECIFIED_ERROR, "it does not read"};
     nmq_link *link = &conn->link;
     uint32_t hold_ms = NMQ_LIVE(conn->conns->options->hold_ms);
 
     (void) pthread_mutex_lock(&link->lock);
     bool waits = nmq_park_is_for(conn, NMQ_PARK_ANSWERS);
-    bool deaf = waits && nmq_link_still_ms(link, link->wait->self_ms, now_ms) >= hold_ms;
-    (void) pthread_mutex_unlock(&link->lock);
-    deaf = deaf &&
-           nmq_park_lose(conn, (nmq_fault){NMQ_RC_UNSPECIFIED_ERROR, "it does not read"});
-    if (deaf) {
-        nmq_log_write(conn->conns->log, NMQ_LOG_WARNING, "%s: closed, it does not read",
-                      nmq_conn_name(conn).text);
+    bool ends = waits && nmq_link_still_ms(link, link->wait->self_ms, now_ms) >= hold_ms &&
+                nmq_conn_begin_close(conn);
+    if (ends) {
+        nmq_conn_note_end(conn, deaf);
     }
-    return waits && !deaf;
+    (void) pthread_mutex_unlock(&link->lock);
+    if (ends) {
+        nmq_log_write(conn->conns->log, NMQ_LOG_WARNING, "%s: closed, %s",
+                      nmq_conn_name(conn).text, deaf.why);
+        conn->stream->ops->close(conn->stream);
+        nmq_park_end(conn, NMQ_PARK_ALL);
+    }
+    return waits && !ends;
 }
 
 // Looks after those who wait for a slow subscriber; when their time is over nobody waits
