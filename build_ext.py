@@ -53,6 +53,7 @@ HEADERS = [
         "route/publication.h",
         "route/snapshot.h",
         "serve/question.h",
+        "serve/question_event.h",
         "nmq.h",
     ]
 ]

@@ -32,6 +32,7 @@
 #include "route/publication.h"
 #include "route/snapshot.h"
 #include "serve/question.h"
+#include "serve/question_event.h"
 
 typedef struct nmq_broker nmq_broker;
 
@@ -132,6 +133,9 @@ int nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_
 // Returns NMQ_OK, or NMQ_ENOENT when nobody waits under that number any more.
 int nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer);
 
+// The same for NMQ_EVENT_ACCESS.
+int nmq_broker_decide(nmq_broker *broker, const nmq_verdicts *verdicts);
+
 // --- access rules: route/acl_rules.h
 
 // Puts these rules in force at once, for clients that are connected too, and takes the
@@ -176,19 +180,6 @@ nmq_consumers *nmq_broker_consumers(nmq_broker *broker);
 // NMQ_EINVAL, NMQ_ENOMEM or NMQ_EIO.
 int nmq_broker_watch_open(nmq_broker *broker, uint32_t kinds, uint64_t *number,
                           nmq_feed **feed);
-
-// Returns NMQ_OK or NMQ_ENOENT. What is in the feed can still be taken.
-int nmq_broker_watch_close(nmq_broker *broker, uint64_t number);
-
-// Readable while there are notes to take. The broker's: do not close it.
-int nmq_broker_note_fd(nmq_broker *broker);
-
-// Moves up to `most` records to notes, the oldest first; returns how many. The caller
-// gives each back with nmq_broker_note_done.
-size_t nmq_broker_notes(nmq_broker *broker, nmq_note *notes, size_t most);
-void nmq_broker_note_done(nmq_note *note);
-
-void nmq_note_auth(const nmq_note *note, nmq_credentials *out); // NMQ_NOTE_AUTH
 
 // --- snapshots
 

@@ -24,8 +24,14 @@ void nmq_access_forget(nmq_server_conn *conn); // frees what nmq_access_know mad
 bool nmq_access_changed(const nmq_server_conn *conn);
 
 // Whether the client may do that with the Topic Name, or the Topic Filter without its
-// group.
-bool nmq_access_may(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic);
+// group, which is that topic of the packet (ask.h). Returns ALLOW, DENY, or LATER: it is to
+// be asked about (nmq_ask_add), and known when the packet is handled again.
+enum nmq_access nmq_access_check(nmq_server_conn *conn, enum nmq_acl_action action,
+                                 nmq_bytes topic, uint32_t number);
+
+// Whether what was allowed to the client just now may stay, by the rules in force.
+bool nmq_access_may_keep(nmq_server_conn *conn, enum nmq_acl_action action,
+                         nmq_bytes topic);
 
 // Whether a client is to be disconnected when it does what it may not do.
 bool nmq_access_disconnects(const nmq_server_conn *conn);

@@ -7,6 +7,7 @@
 #include "net/conns.h"
 #include "net/timers.h"
 #include "serve/admit.h"
+#include "serve/ask.h"
 #include "serve/exchange.h"
 #include "serve/reply.h"
 #include "serve/tell.h"
@@ -22,14 +23,6 @@ nmq_auth_answer(nmq_conns *conns, const nmq_answer *answer)
     bool waits = nmq_exchange_answer(nmq_server_conn_of(net), answer);
     nmq_link_unref(&net->link);
     return waits ? NMQ_OK : NMQ_ENOENT;
-}
-
-bool
-nmq_auth_unanswered(nmq_conn *net, uint8_t reason_code)
-{
-    const nmq_answer answer = {.reason_code = reason_code};
-
-    return nmq_exchange_answer(nmq_server_conn_of(net), &answer);
 }
 
 static enum nmq_next
@@ -71,6 +64,10 @@ connect_answered(nmq_server_conn *conn, nmq_batch *batch)
         next = nmq_admit(conn, batch, &packet);
     }
     conn->connect = NULL;
+    if (next == NMQ_NEXT_LATER) { // about its will: this is run again
+        return NMQ_NEXT_ASK;
+    }
+    nmq_ask_end(conn, next);
     if (exchange->method.at == NULL) {
         nmq_exchange_free(exchange);
         conn->exchange = NULL;

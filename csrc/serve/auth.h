@@ -16,4 +16,3 @@ int nmq_auth_answer(nmq_conns *conns, const nmq_answer *answer);
 // Of the role (net/role.h).
 enum nmq_next nmq_auth_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet);
 enum nmq_next nmq_auth_handle_answer(nmq_conn *net, nmq_batch *batch);
-bool nmq_auth_unanswered(nmq_conn *net, uint8_t reason_code);

@@ -9,6 +9,7 @@
 #include "route/fanout.h"
 #include "route/shortage.h"
 #include "serve/access.h"
+#include "serve/ask.h"
 #include "serve/bounds.h"
 #include "serve/inbound.h"
 #include "serve/mount.h"
@@ -210,17 +211,30 @@ deny(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
                                         : refuse_message(conn, batch, packet, fault);
 }
 
-enum nmq_next
-nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
+static void
+count(nmq_batch *batch, const nmq_packet *packet)
 {
-    nmq_server_conn *conn = nmq_server_conn_of(net);
+    batch->messages_in++;
+    batch->payload_in += packet->publish.payload.len;
+}
+
+// It comes again.
+static void
+uncount(nmq_batch *batch, const nmq_packet *packet)
+{
+    batch->messages_in--;
+    batch->payload_in -= packet->publish.payload.len;
+}
+
+static enum nmq_next
+handle(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
+{
     uint8_t qos = packet->publish.qos;
     bool fresh = true;
     int code = NMQ_RC_SUCCESS;
     nmq_fault fault = check_publish(conn, packet);
 
-    batch->messages_in++;
-    batch->payload_in += packet->publish.payload.len;
+    count(batch, packet);
     if (fault.code == 0 && nmq_props_has(&packet->props, NMQ_PROP_TOPIC_ALIAS)) {
         int rv = resolve_alias(conn, packet);
         if (rv < 0) {
@@ -237,7 +251,13 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
             conn, batch, packet,
             (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"});
     }
-    if (!nmq_access_may(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name)) {
+    enum nmq_access may =
+        nmq_access_check(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name, 0);
+    if (may == NMQ_ACCESS_LATER) {
+        uncount(batch, packet);
+        return nmq_ask_one(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name);
+    }
+    if (may != NMQ_ACCESS_ALLOW) {
         return deny(conn, batch, packet);
     }
     if (qos == 2) {
@@ -252,8 +272,7 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
             forget_qos2(conn, packet);
         }
         if (code == NMQ_ESHORT) {
-            batch->messages_in--;
-            batch->payload_in -= packet->publish.payload.len;
+            uncount(batch, packet);
             return NMQ_NEXT_SHORT;
         }
         if (code < 0) {
@@ -268,4 +287,14 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
     return nmq_reply_ack(conn, batch,
                          qos == 1 ? NMQ_PUBACK : NMQ_PUBREC, // [MQTT-4.3.2-4]
                          packet->packet_id, (nmq_fault){(uint8_t) code, NULL});
+}
+
+enum nmq_next
+nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
+{
+    nmq_server_conn *conn = nmq_server_conn_of(net);
+    enum nmq_next next = handle(conn, batch, packet);
+
+    nmq_ask_end(conn, next);
+    return next;
 }

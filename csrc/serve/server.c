@@ -10,6 +10,7 @@
 #include "route/sessions.h"
 #include "serve/access.h"
 #include "serve/acks.h"
+#include "serve/ask.h"
 #include "serve/auth.h"
 #include "serve/bounds.h"
 #include "serve/connect.h"
@@ -116,6 +117,15 @@ refuse(nmq_conn *net, nmq_batch *batch, const nmq_packet *packet, nmq_fault faul
     return nmq_reply_refuse(nmq_server_conn_of(net), batch, fault);
 }
 
+static bool
+unanswered(nmq_conn *net, uint8_t reason_code)
+{
+    nmq_server_conn *conn = nmq_server_conn_of(net);
+    const nmq_answer answer = {.reason_code = reason_code};
+
+    return nmq_exchange_answer(conn, &answer) || nmq_ask_unanswered(conn, reason_code);
+}
+
 static void
 silent(nmq_conn *net)
 {
@@ -171,6 +181,7 @@ fini(nmq_conn *net)
 
     nmq_alias_names_free(&conn->aliases);
     nmq_exchange_free(conn->exchange);
+    nmq_ask_free(conn);
     nmq_access_forget(conn);
     nmq_origin_unref(conn->origin);
     nmq_mount_free(conn);
@@ -196,7 +207,7 @@ const nmq_role nmq_server_role = {
     .takes_size = takes_size,
     .refuse = refuse,
     .answered = nmq_auth_handle_answer,
-    .unanswered = nmq_auth_unanswered,
+    .unanswered = unanswered,
     .silent = silent,
     .farewell = farewell,
     .closed = closed,

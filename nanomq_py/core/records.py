@@ -110,13 +110,35 @@ class AuthNote:
 
 
 @dataclass(frozen=True)
-class AuthEndNote:
+class AccessEvent:
+    """A client wants to do what no access rule decides; answer with :meth:`Core.decide`."""
+
+    number: int  # to answer with, both
+    question: int
+    publish: bool  # else it subscribes
+    listener: int  # number of the one that it came through
+    address: str  # of the client; empty: on this machine (IPC)
+    client_id: str
+    user_name: str | None
+    topics: tuple[str, ...]  # one Topic Name, or Topic Filters without their $share
+
+
+@dataclass(frozen=True)
+class DroppedEvent:
+    """A session's queue was full: it has lost ``count`` messages so far."""
+
+    client_id: str
+    count: int
+
+
+@dataclass(frozen=True)
+class AuthEndEvent:
     """The connection of an exchange by AUTH is gone; nobody waits under ``number``."""
 
     number: int
 
 
-Note = LogNote | AuthNote | AuthEndNote
+Event = LogEvent | MessageEvent | AuthEvent | AuthEndEvent | AccessEvent | DroppedEvent
 
 
 @dataclass(frozen=True)
