@@ -32,6 +32,7 @@ class Asked:
     """The core, its questions in order, and its log."""
 
     def __init__(self, options: CoreOptions, listener: ListenerOptions) -> None:
+        self.options = options
         self.core = Core(options)
         self.lines: list[str] = []
         self._questions: deque[AccessEvent | AuthEvent] = deque()
@@ -105,7 +106,7 @@ class Asked:
         while getattr(self.stats(), what) != value:
             assert time.monotonic() < until, f"{what} is {getattr(self.stats(), what)}"
             self.look()
-            time.sleep(0.005)
+            time.sleep(0.001)
 
     def subscriber(self, *filters: tuple[str, int], version: int = 5) -> Raw:
         """Return a client that is subscribed: it was asked about, and allowed."""

@@ -193,6 +193,7 @@ take_code(nmq_conn *net, const void *arg)
     bool asked = ask != NULL && ask->count > 0;
 
     if (asked) {
+        nmq_counters_add(net->conns->counters, NMQ_COUNT_ACCESS_UNANSWERED, 1);
         ask->reason_code = *(const uint8_t *) arg;
         put_verdicts(ask, NULL, 0);
     }
@@ -220,7 +221,6 @@ nmq_ask_unanswered(nmq_server_conn *conn, uint8_t reason_code)
     if (!nmq_park_end_if(&conn->net, NMQ_PARK_QUESTION, take_code, &reason_code)) {
         return false;
     }
-    nmq_counters_add(conns->counters, NMQ_COUNT_ACCESS_UNANSWERED, 1);
     if (nmq_log_is_due(&nmq_server_of(conn)->unanswered_log_ms, nmq_clock_now_ms())) {
         nmq_log_write(conns->log, NMQ_LOG_WARNING,
                       "%s: nobody answered in time what it may do: it is denied",
