@@ -77,12 +77,6 @@ nmq_access_know(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
     return rv;
 }
 
-bool
-nmq_access_changed(const nmq_server_conn *conn)
-{
-    return nmq_rules_version(conn->net.conns->router->rules) != conn->acl_version;
-}
-
 nmq_origin *
 nmq_access_origin(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 {
@@ -110,8 +104,8 @@ renew(nmq_server_conn *conn)
 }
 
 enum nmq_access
-nmq_access_check(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic,
-                 uint32_t number)
+nmq_access_decide(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic,
+                  uint32_t number)
 {
     if (!renew(conn)) {
         return NMQ_ACCESS_DENY;

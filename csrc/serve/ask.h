@@ -45,11 +45,12 @@ int nmq_ask_answer(nmq_conns *conns, const nmq_verdicts *verdicts);
 // that has a reference.
 bool nmq_ask_unanswered(nmq_server_conn *conn, uint8_t reason_code);
 
-// After the handling of a packet: forgets what was answered, unless it comes again.
+// The packet is handled, and does not come again: forgets what was answered. Inline: called
+// for each PUBLISH.
 static inline void
-nmq_ask_end(nmq_server_conn *conn, enum nmq_next next)
+nmq_ask_end(nmq_server_conn *conn)
 {
-    if (conn->ask != NULL && next != NMQ_NEXT_LATER && next != NMQ_NEXT_SHORT) {
+    if (conn->ask != NULL) {
         nmq_ask_free(conn);
     }
 }

@@ -67,7 +67,7 @@ connect_answered(nmq_server_conn *conn, nmq_batch *batch)
     if (next == NMQ_NEXT_LATER) { // about its will: this is run again
         return NMQ_NEXT_ASK;
     }
-    nmq_ask_end(conn, next);
+    nmq_ask_end(conn);
     if (exchange->method.at == NULL) {
         nmq_exchange_free(exchange);
         conn->exchange = NULL;

@@ -206,7 +206,7 @@ deny(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
     const nmq_fault fault = {NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"};
 
-    nmq_tell_denied(conn, NMQ_WHY_PUBLISH, packet->publish.topic_name);
+    nmq_ask_end(conn);
     return nmq_access_disconnects(conn) ? nmq_reply_refuse(conn, batch, fault)
                                         : refuse_message(conn, batch, packet, fault);
 }
@@ -227,8 +227,16 @@ uncount(nmq_batch *batch, const nmq_packet *packet)
 }
 
 static enum nmq_next
-handle(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
+ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
+    uncount(batch, packet);
+    return nmq_ask_one(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name);
+}
+
+enum nmq_next
+nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
+{
+    nmq_server_conn *conn = nmq_server_conn_of(net);
     uint8_t qos = packet->publish.qos;
     bool fresh = true;
     int code = NMQ_RC_SUCCESS;
@@ -253,12 +261,9 @@ handle(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
     }
     enum nmq_access may =
         nmq_access_check(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name, 0);
-    if (may == NMQ_ACCESS_LATER) {
-        uncount(batch, packet);
-        return nmq_ask_one(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name);
-    }
     if (may != NMQ_ACCESS_ALLOW) {
-        return deny(conn, batch, packet);
+        return may == NMQ_ACCESS_DENY ? deny(conn, batch, packet)
+                                      : ask(conn, batch, packet);
     }
     if (qos == 2) {
         enum nmq_next next = receive_qos2(conn, batch, packet, &fresh);
@@ -279,6 +284,7 @@ handle(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
             return nmq_reply_no_memory(conn);
         }
     }
+    nmq_ask_end(conn);
     if (qos == 0) {
         return NMQ_NEXT_PACKET;
     }
@@ -287,14 +293,4 @@ handle(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
     return nmq_reply_ack(conn, batch,
                          qos == 1 ? NMQ_PUBACK : NMQ_PUBREC, // [MQTT-4.3.2-4]
                          packet->packet_id, (nmq_fault){(uint8_t) code, NULL});
-}
-
-enum nmq_next
-nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
-{
-    nmq_server_conn *conn = nmq_server_conn_of(net);
-    enum nmq_next next = handle(conn, batch, packet);
-
-    nmq_ask_end(conn, next);
-    return next;
 }

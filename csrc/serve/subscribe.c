@@ -361,7 +361,9 @@ nmq_subscribe_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
     nmq_server_conn *conn = nmq_server_conn_of(net);
     enum nmq_next next = handle(conn, batch, packet);
 
-    nmq_ask_end(conn, next);
+    if (next != NMQ_NEXT_LATER) {
+        nmq_ask_end(conn);
+    }
     return next;
 }
 

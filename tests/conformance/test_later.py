@@ -160,6 +160,9 @@ def test_message_of_qos_2_that_comes_again_goes_out_once(broker: Asked) -> None:
         assert payloads(sub, 1) == [b"x"]
         c.send(raw.ack(raw.PUBREL, 1))
         c.expect(PUBCOMP)
+        c.publish("other", b"y", qos=1, packet_id=2)  # what was answered counts once
+        assert broker.decide(broker.question(), DENY)
+        assert c.expect(PUBACK).reason == NOT_AUTHORIZED
         sub.assert_silent()
 
 
@@ -171,6 +174,17 @@ def test_topic_alias_is_learned_once_and_used_behind(broker: Asked) -> None:
         made.allow("t")
         made.allow("t")
         assert payloads(sub, 2) == [b"1", b"2"]
+
+
+def test_client_that_is_over_its_rate_is_asked_about_too() -> None:
+    with asked(message_rate=2) as made, made.subscriber(("t", 0)) as sub:
+        with in_(made) as c:
+            for n in range(4):
+                c.publish("t", b"%d" % n)
+            for _ in range(4):
+                made.allow("t")
+            assert payloads(sub, 4) == [b"0", b"1", b"2", b"3"]
+            assert made.stats().rate_waits > 0
 
 
 # --- SUBSCRIBE
