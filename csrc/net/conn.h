@@ -73,8 +73,8 @@ struct nmq_conn {
     size_t drops_left;      // receive side: bytes to drop while it lingers, at most
     nmq_conn_ws *ws;        // fixed; NULL: MQTT without WebSocket
     nmq_rate *rate;         // receive side; NULL: as fast as it likes
-    uint32_t held_in;       // atomic: what `in` holds; in NMQ_COUNT_BUFFER_BYTES
-    size_t held_out;        // link.lock: of what waits for a slow peer, what is in it too
+    uint32_t held_in;       // atomic: bytes of `in`; in NMQ_COUNT_BUFFER_BYTES
+    size_t held_out;        // link.lock: the same of what waits for a slow peer
     uint32_t in_cap_next;   // receive side: how large the next buffer shall be
     nmq_client *client;     // set by the receive side with link.lock; a reference
     nmq_outbox sending;     // send side
@@ -98,9 +98,9 @@ struct nmq_conn {
     uint64_t retry_acks;    // clock: in-flight head at the last retry
     int64_t retry_due_ms;   // clock: the next one
     nmq_timer timer;        // clock
-    int64_t park_due_ms;    // link.lock: when the clock looks why it is parked; 0: never
-    int64_t short_ms;       // receive side: since when it waits for memory; 0: it does not
-    nmq_conn *next_short;   // conns.lock: waits for memory, too
+    int64_t park_due_ms;  // link.lock: when the clock looks at what it waits for; 0: never
+    int64_t short_ms;     // receive side: since when it waits for memory; 0: it does not
+    nmq_conn *next_short; // conns.lock: the next one that waits for memory
 };
 
 // A step that the tables of states.h do not have is our own mistake. Builds for tests check

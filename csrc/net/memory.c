@@ -187,7 +187,7 @@ nmq_memory_check(nmq_conns *conns)
 
 // --- connections that wait
 
-// Puts it on the list of who waits; takes a reference of the caller's.
+// Puts the connection on the list of those that wait; takes a reference of the caller's.
 static void
 enlist(nmq_conn *conn)
 {
@@ -216,7 +216,7 @@ nmq_memory_wait(nmq_conn *conn)
     enlist(conn);
 }
 
-// One that waited goes on, waits on, or has waited for long enough.
+// A connection that waited goes on, waits on, or is closed: it has waited for long enough.
 static void
 wait_on(nmq_conn *conn, int64_t now_ms)
 {
@@ -229,7 +229,7 @@ wait_on(nmq_conn *conn, int64_t now_ms)
         enlist(conn);
         return;
     }
-    if (is_short) { // it sends again later
+    if (is_short) { // the client sends again later
         nmq_log_write(router->log, NMQ_LOG_WARNING, "%s: closed, memory is short",
                       nmq_conn_name(conn).text);
         nmq_send_disconnect(&conn->link, NMQ_RC_QUOTA_EXCEEDED);

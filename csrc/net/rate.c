@@ -9,8 +9,8 @@ enum {
     MOST_ELAPSED_MS = 1 << 20, // more than any debt needs
 };
 
-// What it may still send: it pays as it sends, and waits below 0. Receive side; the clock's
-// while the connection waits.
+// What the client may still send: sending takes from it, and below 0 the client waits.
+// Receive side; the clock's while the connection waits.
 struct nmq_rate {
     int64_t messages; // thousandths
     int64_t bytes;    // thousandths

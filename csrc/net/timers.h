@@ -1,5 +1,5 @@
-// timers.h - what time does to a connection: silence, sending again, what it is parked for,
-// and its end.
+// timers.h - the timer of a connection: silence, sending again, what it is parked for, and
+// its end.
 //
 // Threads  any; the timers fire on the clock.
 #pragma once

@@ -218,9 +218,9 @@ check_will(nmq_server_conn *conn, const nmq_connect *c, bool *later)
                      : (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies the will"};
 }
 
-// Does what can fail without a trace: the CONNACK, complete but for Session Present, and
-// the rules for this client. Returns NMQ_OK or NMQ_ENOMEM; *fault says what refuses it,
-// *later that its will is to be asked about.
+// Does what can fail without a trace: encodes the CONNACK, complete but for Session
+// Present, and looks up the rules for this client. Returns NMQ_OK or NMQ_ENOMEM; *fault
+// says what refuses it, *later that its will is to be asked about.
 static int
 check_plan(admission *a, const nmq_connect *c, nmq_fault *fault, bool *later)
 {

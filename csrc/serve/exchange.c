@@ -135,7 +135,7 @@ post(nmq_server_conn *conn, const nmq_packet *packet, nmq_bytes question)
 enum nmq_next
 nmq_exchange_ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
-    nmq_bytes client_id = {0}; // of an AUTH before CONNACK Python has it from the CONNECT
+    nmq_bytes client_id = {0}; // none for an AUTH before CONNACK: Python has the CONNECT
     nmq_buf question = {0};
 
     // the size is bounded before Python sees what a stranger sends

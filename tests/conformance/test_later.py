@@ -177,14 +177,13 @@ def test_topic_alias_is_learned_once_and_used_behind(broker: Asked) -> None:
 
 
 def test_client_that_is_over_its_rate_is_asked_about_too() -> None:
-    with asked(message_rate=2) as made, made.subscriber(("t", 0)) as sub:
-        with in_(made) as c:
-            for n in range(4):
-                c.publish("t", b"%d" % n)
-            for _ in range(4):
-                made.allow("t")
-            assert payloads(sub, 4) == [b"0", b"1", b"2", b"3"]
-            assert made.stats().rate_waits > 0
+    with asked(message_rate=2) as made, made.subscriber(("t", 0)) as sub, in_(made) as c:
+        for n in range(4):
+            c.publish("t", b"%d" % n)
+        for _ in range(4):
+            made.allow("t")
+        assert payloads(sub, 4) == [b"0", b"1", b"2", b"3"]
+        assert made.stats().rate_waits > 0
 
 
 # --- SUBSCRIBE
