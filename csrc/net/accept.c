@@ -34,7 +34,7 @@ conn_free(nmq_link *link)
 
 static const nmq_link_ops link_ops = {
     .flush = nmq_send_flush,
-    .resume = nmq_slow_resume,
+    .resume = nmq_recv_resume,
     .disconnect = nmq_send_disconnect,
     .look = nmq_slow_look,
     .free = conn_free,

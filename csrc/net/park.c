@@ -112,6 +112,23 @@ nmq_park_end(nmq_conn *conn, enum nmq_park_reason why)
     (void) nmq_park_end_if(conn, why, always, NULL);
 }
 
+bool
+nmq_park_end_here(nmq_conn *conn, enum nmq_park_reason why)
+{
+    (void) pthread_mutex_lock(&conn->link.lock);
+    bool goes_on = (conn->parked_for & why) != 0 && take_away(conn, why);
+    bool reads =
+        goes_on && !conn->unread && !conn->asked && !nmq_send_is_closing(conn->send);
+    if (reads) {
+        nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
+    }
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    if (goes_on && !reads) {
+        nmq_park_post_job(conn, NMQ_JOB_PACKETS);
+    }
+    return reads;
+}
+
 unsigned
 nmq_park_reasons(nmq_conn *conn, int64_t *due_ms)
 {

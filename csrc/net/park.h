@@ -58,8 +58,12 @@ void nmq_park_rest(nmq_conn *conn);
 // thread with a reference.
 void nmq_park_end(nmq_conn *conn, enum nmq_park_reason why);
 
-// The same, if it waits for that and `is_over`, called with link.lock, returns true. It may
-// also take what was waited for out of `arg`: nobody has the receive side meanwhile.
+// The same. Returns true if it goes on and all that has come is handled: then no job is
+// posted, and the caller has the receive side and reads on.
+bool nmq_park_end_here(nmq_conn *conn, enum nmq_park_reason why);
+
+// As nmq_park_end, if it waits for that and `is_over`, called with link.lock, returns true.
+// It may also take what was waited for out of `arg`: nobody has the receive side meanwhile.
 // Returns whether it was so.
 typedef bool nmq_park_fn(nmq_conn *conn, const void *arg);
 bool nmq_park_end_if(nmq_conn *conn, enum nmq_park_reason why, nmq_park_fn *is_over,

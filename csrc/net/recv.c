@@ -82,6 +82,17 @@ nmq_recv_read(nmq_conn *conn)
     nmq_link_unref(&conn->link);
 }
 
+// Posts no job for most: hundreds may have waited for one subscriber.
+void
+nmq_recv_resume(nmq_link *link)
+{
+    nmq_conn *conn = nmq_conn_of(link);
+
+    if (nmq_park_end_here(conn, NMQ_PARK_SLOW)) {
+        nmq_recv_read(conn);
+    }
+}
+
 // After a batch: handles the rest of what has come, or reads more.
 static void
 read_on(nmq_conn *conn)
@@ -240,7 +251,8 @@ go_on(nmq_conn *conn, enum nmq_next next, nmq_batch *batch)
         nmq_recv_end(conn, false);
         return;
     }
-    conn->unread = next == NMQ_NEXT_YIELD || next == NMQ_NEXT_PAUSE;
+    conn->unread = next == NMQ_NEXT_YIELD || next == NMQ_NEXT_PAUSE ||
+                   next == NMQ_NEXT_SHORT || next == NMQ_NEXT_LATER;
     conn->asked = next == NMQ_NEXT_ASK;
     if (next == NMQ_NEXT_SHORT) {
         nmq_memory_wait(conn);

@@ -14,6 +14,7 @@ void nmq_recv_read(nmq_conn *conn);
 void nmq_recv_end(nmq_conn *conn, bool lost);
 
 void nmq_recv_run_job(nmq_job *job, nmq_worker *worker); // of conn.job
+void nmq_recv_resume(nmq_link *link);                    // nmq_link_ops
 
 // nmq_stream_received
 void nmq_recv_on_recv(void *arg, nmq_worker *worker, int status, size_t count);

@@ -57,12 +57,6 @@ nmq_slow_wait(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
     return (congested != NULL && wait_for_subscriber(conn, congested, now_ms)) || waits;
 }
 
-void
-nmq_slow_resume(nmq_link *link)
-{
-    nmq_park_end(nmq_conn_of(link), NMQ_PARK_SLOW);
-}
-
 static bool
 have_gone(nmq_conn *conn, const void *unused)
 {

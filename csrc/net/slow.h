@@ -13,5 +13,4 @@ bool nmq_slow_wait(nmq_conn *conn, nmq_link *congested, int64_t now_ms);
 // Reads on if its own answers have gone. Any thread.
 void nmq_slow_answers_gone(nmq_conn *conn);
 
-void nmq_slow_resume(nmq_link *link); // nmq_link_ops
 void nmq_slow_look(nmq_timer *timer); // nmq_link_ops.look
