@@ -53,7 +53,7 @@ HEADERS = [
         "route/publication.h",
         "route/snapshot.h",
         "serve/question.h",
-        "serve/question_event.h",
+        "serve/question_note.h",
         "nmq.h",
     ]
 ]

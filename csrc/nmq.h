@@ -32,7 +32,7 @@
 #include "route/publication.h"
 #include "route/snapshot.h"
 #include "serve/question.h"
-#include "serve/question_event.h"
+#include "serve/question_note.h"
 
 typedef struct nmq_broker nmq_broker;
 
@@ -133,7 +133,7 @@ int nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_
 // Returns NMQ_OK, or NMQ_ENOENT when nobody waits under that number any more.
 int nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer);
 
-// The same for NMQ_EVENT_ACCESS.
+// The same for NMQ_NOTE_ACCESS.
 int nmq_broker_decide(nmq_broker *broker, const nmq_verdicts *verdicts);
 
 // --- access rules: route/acl_rules.h
@@ -180,6 +180,17 @@ nmq_consumers *nmq_broker_consumers(nmq_broker *broker);
 // NMQ_EINVAL, NMQ_ENOMEM or NMQ_EIO.
 int nmq_broker_watch_open(nmq_broker *broker, uint32_t kinds, uint64_t *number,
                           nmq_feed **feed);
+
+// Returns NMQ_OK or NMQ_ENOENT. What is in the feed can still be taken.
+int nmq_broker_watch_close(nmq_broker *broker, uint64_t number);
+
+// Readable while there are notes to take. The broker's: do not close it.
+int nmq_broker_note_fd(nmq_broker *broker);
+
+// Moves up to `most` records to notes, the oldest first; returns how many. The caller
+// gives each back with nmq_broker_note_done.
+size_t nmq_broker_notes(nmq_broker *broker, nmq_note *notes, size_t most);
+void nmq_broker_note_done(nmq_note *note);
 
 // --- snapshots
 

@@ -15,11 +15,11 @@ from nanomq_py.core.binding import Core
 from nanomq_py.core.declared import CoreOptions, Stats
 from nanomq_py.core.options import core_options
 from nanomq_py.core.records import (
-    AccessEvent,
-    AuthEvent,
-    Event,
+    AccessNote,
+    AuthNote,
     ListenerOptions,
-    LogEvent,
+    LogNote,
+    Note,
     Rule,
 )
 from nanomq_py.core.rules import Access, Rules
@@ -35,7 +35,7 @@ class Asked:
         self.options = options
         self.core = Core(options)
         self.lines: list[str] = []
-        self._questions: deque[AccessEvent | AuthEvent] = deque()
+        self._questions: deque[AccessNote | AuthNote] = deque()
         with socket.socket() as bound:
             bound.bind(("127.0.0.1", 0))
             number, self.port = self.core.listen(listener, fd=bound.detach())
@@ -56,15 +56,15 @@ class Asked:
     def raw(self, version: int = 5) -> Raw:
         return Raw(self.port, version, WITHIN_S)
 
-    def _take(self, event: Event) -> None:
-        if isinstance(event, LogEvent):
+    def _take(self, event: Note) -> None:
+        if isinstance(event, LogNote):
             self.lines.append(event.line)
-        elif isinstance(event, AccessEvent | AuthEvent):
+        elif isinstance(event, AccessNote | AuthNote):
             self._questions.append(event)
 
     def look(self) -> None:
         """Take what is on the ring, without waiting."""
-        for event in self.core.events():
+        for event in self.core.notes():
             self._take(event)
 
     def waiting(self) -> int:
@@ -72,25 +72,25 @@ class Asked:
         self.look()
         return len(self._questions)
 
-    def event(self) -> AccessEvent | AuthEvent:
+    def event(self) -> AccessNote | AuthNote:
         """Return the next question."""
         until = time.monotonic() + WITHIN_S
         while not self._questions:
             assert time.monotonic() < until, "nobody asks"
-            select.select([self.core.event_fd], [], [], 1)
+            select.select([self.core.note_fd], [], [], 1)
             self.look()
         return self._questions.popleft()
 
-    def question(self) -> AccessEvent:
+    def question(self) -> AccessNote:
         """Return the next question about access."""
         event = self.event()
-        assert isinstance(event, AccessEvent), event
+        assert isinstance(event, AccessNote), event
         return event
 
-    def decide(self, event: AccessEvent, *verdicts: Access) -> bool:
+    def decide(self, event: AccessNote, *verdicts: Access) -> bool:
         return self.core.decide(event.number, event.question, verdicts)
 
-    def allow(self, *topics: str) -> AccessEvent:
+    def allow(self, *topics: str) -> AccessNote:
         """Take the next question, which is about those topics, and allow all of it."""
         event = self.question()
         assert event.topics == topics

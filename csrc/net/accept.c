@@ -37,6 +37,7 @@ static const nmq_link_ops link_ops = {
     .resume = nmq_recv_resume,
     .disconnect = nmq_send_disconnect,
     .look = nmq_slow_look,
+    .arm = nmq_slow_arm,
     .free = conn_free,
 };
 

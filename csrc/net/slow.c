@@ -40,8 +40,7 @@ wait_for_subscriber(nmq_conn *conn, nmq_link *subscriber, int64_t now_ms)
     nmq_park_begin(conn, NMQ_PARK_SLOW, 0); // before it can be resumed
     bool held = nmq_link_hold(subscriber, &conn->link, &patience, &first);
     if (first) {
-        nmq_conn_arm(nmq_conn_of(subscriber), &subscriber->wait->timer,
-                     now_ms + NMQ_LINK_LOOK_MS);
+        subscriber->ops->arm(subscriber, now_ms + NMQ_LINK_LOOK_MS);
     }
     if (!held) {
         nmq_park_end(conn, NMQ_PARK_SLOW);
@@ -122,4 +121,10 @@ nmq_slow_look(nmq_timer *timer)
         nmq_link_relieve(link, patience.max_bytes, true);
     }
     nmq_link_unref(link); // the timer's
+}
+
+void
+nmq_slow_arm(nmq_link *link, int64_t due_ms)
+{
+    nmq_conn_arm(nmq_conn_of(link), &link->wait->timer, due_ms);
 }

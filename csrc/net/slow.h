@@ -13,4 +13,5 @@ bool nmq_slow_wait(nmq_conn *conn, nmq_link *congested, int64_t now_ms);
 // Reads on if its own answers have gone. Any thread.
 void nmq_slow_answers_gone(nmq_conn *conn);
 
-void nmq_slow_look(nmq_timer *timer); // nmq_link_ops.look
+void nmq_slow_look(nmq_timer *timer);              // nmq_link_ops.look
+void nmq_slow_arm(nmq_link *link, int64_t due_ms); // nmq_link_ops.arm

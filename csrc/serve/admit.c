@@ -214,6 +214,7 @@ check_will(nmq_server_conn *conn, const nmq_connect *c, bool *later)
     if (may != NMQ_ACCESS_DENY) {
         return (nmq_fault){0};
     }
+    nmq_tell_denied(conn, NMQ_WHY_WILL, c->will_topic);
     return code != 0 ? (nmq_fault){code, "nobody said whether it may have the will"}
                      : (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies the will"};
 }

@@ -6,7 +6,7 @@
 #include "mqtt/reason.h"
 #include "net/conns.h"
 #include "net/park.h"
-#include "route/event.h"
+#include "route/note.h"
 #include "serve/question_bytes.h"
 #include "serve/reply.h"
 
@@ -113,13 +113,13 @@ nmq_ask_post(nmq_server_conn *conn, enum nmq_acl_action action)
     if (ask->due_ms == 0) {
         ask->due_ms = nmq_clock_now_ms() + NMQ_LIVE(conns->options->answer_timeout_ms);
     }
-    const nmq_event event = {
-        .kind = NMQ_EVENT_ACCESS,
+    const nmq_note note = {
+        .kind = NMQ_NOTE_ACCESS,
         .number = conn->net.number,
         .code = (int32_t) (++conn->questions & INT32_MAX),
     };
     nmq_park_begin(&conn->net, NMQ_PARK_QUESTION, ask->due_ms);
-    if (!nmq_event_put(conns->router->events, &event, (nmq_bytes){text.at, text.len})) {
+    if (!nmq_note_put(conns->router->notes, &note, (nmq_bytes){text.at, text.len})) {
         (void) nmq_ask_unanswered(conn, NMQ_RC_SERVER_BUSY);
     }
     nmq_buf_free(&text);

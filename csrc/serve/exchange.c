@@ -7,7 +7,7 @@
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "net/park.h"
-#include "route/event.h"
+#include "route/note.h"
 #include "serve/question_bytes.h"
 #include "serve/reply.h"
 #include "serve/tell.h"
@@ -117,8 +117,8 @@ static void
 post(nmq_server_conn *conn, const nmq_packet *packet, nmq_bytes question)
 {
     const nmq_conns *conns = conn->net.conns;
-    const nmq_event event = {
-        .kind = NMQ_EVENT_AUTH,
+    const nmq_note note = {
+        .kind = NMQ_NOTE_AUTH,
         .number = conn->net.number,
         .code = packet->type == NMQ_CONNECT ? NMQ_RC_SUCCESS : packet->reason_code,
     };
@@ -126,7 +126,7 @@ post(nmq_server_conn *conn, const nmq_packet *packet, nmq_bytes question)
     conn->exchange->asked = true;
     nmq_park_begin(&conn->net, NMQ_PARK_QUESTION,
                    nmq_clock_now_ms() + NMQ_LIVE(conns->options->answer_timeout_ms));
-    if (!nmq_event_put(conns->router->events, &event, question)) {
+    if (!nmq_note_put(conns->router->notes, &note, question)) {
         const nmq_answer busy = {.reason_code = NMQ_RC_SERVER_BUSY};
         (void) nmq_exchange_answer(conn, &busy);
     }

@@ -206,6 +206,7 @@ deny(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
     const nmq_fault fault = {NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"};
 
+    nmq_tell_denied(conn, NMQ_WHY_PUBLISH, packet->publish.topic_name);
     nmq_ask_end(conn);
     return nmq_access_disconnects(conn) ? nmq_reply_refuse(conn, batch, fault)
                                         : refuse_message(conn, batch, packet, fault);

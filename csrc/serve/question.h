@@ -1,8 +1,8 @@
 // question.h - whether a client may come in, and what it may do: what it says, and what is
 // answered. cffi reads this file: no macros here.
 //
-//     CONNECT, AUTH ──────────> NMQ_EVENT_AUTH with nmq_credentials ──Python──> nmq_answer
-//     PUBLISH, SUBSCRIBE, will ──> NMQ_EVENT_ACCESS with nmq_wish ──Python──> nmq_verdicts
+//     CONNECT, AUTH ──────────> NMQ_NOTE_AUTH with nmq_credentials ──Python──> nmq_answer
+//     PUBLISH, SUBSCRIBE, will ──> NMQ_NOTE_ACCESS with nmq_wish ──Python──> nmq_verdicts
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,7 +53,7 @@ typedef struct {
     size_t topic_len;
 } nmq_wish;
 
-// The answer to a question (NMQ_EVENT_ACCESS).
+// The answer to a question (NMQ_NOTE_ACCESS).
 typedef struct {
     uint64_t number;   // of the event: whose question
     uint32_t question; // code of the event: which

@@ -95,6 +95,7 @@ check_rights(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     for (uint32_t n = 0; nmq_packet_next_subscription(&list, &filter, &unused); n++) {
         enum nmq_access may = nmq_access_check(conn, NMQ_ACL_SUBSCRIBE, filter.filter, n);
         if (may == NMQ_ACCESS_DENY && nmq_access_disconnects(conn)) {
+            nmq_tell_denied(conn, NMQ_WHY_SUBSCRIBE, filter.text);
             return nmq_reply_refuse(
                 conn, batch,
                 (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"});
@@ -205,6 +206,7 @@ subscribe_one(nmq_server_conn *conn, const nmq_filter *filter, uint32_t n, uint8
     }
     // LATER: the rules have just begun to ask
     if (nmq_access_check(conn, NMQ_ACL_SUBSCRIBE, filter->filter, n) != NMQ_ACCESS_ALLOW) {
+        nmq_tell_denied(conn, NMQ_WHY_SUBSCRIBE, filter->text);
         return NMQ_EACCESS;
     }
     int rv = nmq_mount_filter(conn, filter, &mounted);
@@ -215,7 +217,8 @@ subscribe_one(nmq_server_conn *conn, const nmq_filter *filter, uint32_t n, uint8
     // Rules that changed meanwhile may have been applied to this session already.
     if (rv >= 0 && nmq_access_changed(conn) &&
         !nmq_access_may_keep(conn, NMQ_ACL_SUBSCRIBE, filter->filter)) {
-        (void) nmq_subscriptions_del(conn->net.conns->router, conn->net.client, &mounted);
+        (void) nmq_subscriptions_del(conn->net.conns->router, conn->net.client, &mounted,
+                                     NMQ_WHY_RULES);
         rv = NMQ_EACCESS;
     }
     nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_SUBSCRIPTIONS_REFUSED,

@@ -188,7 +188,7 @@ class Core:
         return bool(lib.nmq_broker_answer(self._broker, answer) == lib.NMQ_OK)
 
     def decide(self, number: int, question: int, verdicts: Sequence[Access]) -> bool:
-        """Answer an AccessEvent, each of its topics; return whether its client still waits."""
+        """Answer an AccessNote, each of its topics; return whether its client still waits."""
         kept = ffi.new("uint8_t[]", bytes(verdicts))
         raw = ffi.new("nmq_verdicts *", {"number": number, "question": question})
         raw.at, raw.count = kept, len(verdicts)

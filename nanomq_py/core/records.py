@@ -110,7 +110,7 @@ class AuthNote:
 
 
 @dataclass(frozen=True)
-class AccessEvent:
+class AccessNote:
     """A client wants to do what no access rule decides; answer with :meth:`Core.decide`."""
 
     number: int  # to answer with, both
@@ -124,21 +124,13 @@ class AccessEvent:
 
 
 @dataclass(frozen=True)
-class DroppedEvent:
-    """A session's queue was full: it has lost ``count`` messages so far."""
-
-    client_id: str
-    count: int
-
-
-@dataclass(frozen=True)
-class AuthEndEvent:
+class AuthEndNote:
     """The connection of an exchange by AUTH is gone; nobody waits under ``number``."""
 
     number: int
 
 
-Event = LogEvent | MessageEvent | AuthEvent | AuthEndEvent | AccessEvent | DroppedEvent
+Note = LogNote | AuthNote | AuthEndNote | AccessNote
 
 
 @dataclass(frozen=True)

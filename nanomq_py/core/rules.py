@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Access(IntEnum):
-    """``enum nmq_access``: what is answered to an AccessEvent for one topic."""
+    """``enum nmq_access``: what is answered to an AccessNote for one topic."""
 
     ALLOW = lib.NMQ_ACCESS_ALLOW
     DENY = lib.NMQ_ACCESS_DENY
@@ -24,7 +24,7 @@ class Access(IntEnum):
 class Rules:
     """Access rules, made ready: the first that applies decides.
 
-    asks              what none applies to is asked: AccessEvent
+    asks              what none applies to is asked: AccessNote
     otherwise         what holds when nobody has an opinion: True allows
     deny_disconnects  a client that does what it may not is disconnected
     """

@@ -645,14 +645,14 @@ static void *
 decide(void *arg)
 {
     nmq_broker *broker = arg;
-    nmq_event events[64];
+    nmq_note events[64];
     uint8_t verdicts[64];
     unsigned seed = 7;
 
     while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
-        size_t n = nmq_broker_events(broker, events, 64);
+        size_t n = nmq_broker_notes(broker, events, 64);
         for (size_t i = 0; i < n; i++) {
-            if (events[i].kind == NMQ_EVENT_ACCESS && rand_r(&seed) % 8 != 0) {
+            if (events[i].kind == NMQ_NOTE_ACCESS && rand_r(&seed) % 8 != 0) {
                 memset(verdicts, 1 + rand_r(&seed) % 3, sizeof verdicts);
                 const nmq_verdicts answer = {.number = events[i].number,
                                              .question = (uint32_t) events[i].code,
@@ -660,7 +660,7 @@ decide(void *arg)
                                              .count = sizeof verdicts};
                 (void) nmq_broker_decide(broker, &answer);
             }
-            nmq_broker_event_done(&events[i]);
+            nmq_broker_note_done(&events[i]);
         }
         (void) usleep(n == 0 ? 500 : 0);
     }
@@ -687,6 +687,7 @@ control(void *arg)
     };
     static const nmq_acl_rules rules = {.at = each, .count = 3, .otherwise = true};
     nmq_broker *broker = arg;
+    nmq_feed *feed;
     uint64_t tap;
 
     for (int round = 0; round < ROUNDS; round++) {
@@ -698,6 +699,9 @@ control(void *arg)
         assert(nmq_snapshot_new(broker, &snapshot) == NMQ_OK);
         nmq_snapshot_free(snapshot);
         (void) nmq_broker_kick(broker, "c1", 2, 0x98);
+        (void) nmq_broker_subscribe(broker, "c3", 2, "m/w/#", 5, 1, 0);
+        (void) nmq_broker_subscribe(broker, "c2", 2, "s/#", 3, 2, 7);
+        (void) nmq_broker_unsubscribe(broker, "c2", 2, "s/#", 3);
         nmq_broker_set_acl(broker, round % 4 == 1   ? asking()
                                    : round % 2 == 0 ? nmq_acl_new(&rules)
                                                     : NULL);

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from nanomq_py.core.records import AuthEvent, ListenerOptions, Rule
+from nanomq_py.core.records import AuthNote, ListenerOptions, Rule
 from nanomq_py.core.rules import Access, Rules
 from tests import raw
 from tests.asked import Asked, asked
@@ -508,7 +508,7 @@ def test_will_is_asked_about_after_who_the_client_is() -> None:
     with asked(ListenerOptions(ask_auth=True)) as broker, broker.raw(5) as c:
         c.send(raw.connect("p", 5, will=WILL, user="u", password=b"secret"))
         who = broker.event()
-        assert isinstance(who, AuthEvent)
+        assert isinstance(who, AuthNote)
         assert broker.core.answer(who.number, 0, user_name="proved")
         asks = broker.question()
         assert asks.user_name == "proved"

@@ -393,13 +393,13 @@ fuzz_broker_new(const nmq_options *options)
 
 // Says the same of each topic.
 static void
-decide(nmq_broker *broker, const nmq_event *event, uint8_t verdict)
+decide(nmq_broker *broker, const nmq_note *note, uint8_t verdict)
 {
-    nmq_verdicts answer = {.number = event->number, .question = (uint32_t) event->code};
+    nmq_verdicts answer = {.number = note->number, .question = (uint32_t) note->code};
     uint8_t verdicts[64];
     nmq_wish wish;
 
-    nmq_event_access(event, &wish);
+    nmq_note_access(note, &wish);
     while (nmq_wish_topic(&wish)) {
         assert(answer.count < sizeof verdicts && wish.topic != NULL);
         verdicts[answer.count++] = verdict;
@@ -424,10 +424,10 @@ fuzz_answer(nmq_broker *broker, uint8_t reason_code)
                 answer.data_len = asked.data_len;
                 (void) nmq_broker_answer(broker, &answer);
             }
-            if (events[i].kind == NMQ_EVENT_ACCESS) {
-                decide(broker, &events[i], (uint8_t) (1 + reason_code % 3));
+            if (notes[i].kind == NMQ_NOTE_ACCESS) {
+                decide(broker, &notes[i], (uint8_t) (1 + reason_code % 3));
             }
-            nmq_broker_event_done(&events[i]);
+            nmq_broker_note_done(&notes[i]);
         }
     }
 }

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from nanomq_py.core.records import AccessEvent
+from nanomq_py.core.records import AccessNote
 from nanomq_py.core.rules import Access
 from tests import raw
 from tests.asked import asked
@@ -85,7 +85,7 @@ class Later(RuleBasedStateMachine):
         super().__init__()
         self._stack = ExitStack()
         self._peers: dict[str, Peer] = {}
-        self._asked: dict[str, AccessEvent] = {}  # by client
+        self._asked: dict[str, AccessNote] = {}  # by client
         self._number = 0
         self._handled = 0  # PUBLISH packets
 
@@ -152,7 +152,7 @@ class Later(RuleBasedStateMachine):
 
     # --- what is answered
 
-    def _question(self, who: str) -> AccessEvent:
+    def _question(self, who: str) -> AccessNote:
         """Return what is asked about the client now, without taking it."""
         while who not in self._asked:
             event = self._broker.question()

@@ -1,17 +1,17 @@
-#include "serve/question_event.h"
+#include "serve/question_note.h"
 
 #include "serve/question_bytes.h"
 
 void
-nmq_event_auth(const nmq_event *event, nmq_credentials *out)
+nmq_note_auth(const nmq_note *note, nmq_credentials *out)
 {
-    nmq_question_read(event->text, out);
+    nmq_question_read(note->text, out);
 }
 
 void
-nmq_event_access(const nmq_event *event, nmq_wish *out)
+nmq_note_access(const nmq_note *note, nmq_wish *out)
 {
-    nmq_wish_read(event->text, event->text_len, out);
+    nmq_wish_read(note->text, note->text_len, out);
 }
 
 bool
