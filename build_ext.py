@@ -54,6 +54,7 @@ HEADERS = [
         "route/page.h",
         "route/query.h",
         "serve/question.h",
+        "serve/question_note.h",
         "nmq.h",
     ]
 ]

@@ -21,9 +21,9 @@
 #include "route/query_run.h"
 #include "route/revoke.h"
 #include "route/tap.h"
+#include "serve/ask.h"
 #include "serve/auth.h"
 #include "serve/mount.h"
-#include "serve/question_bytes.h"
 #include "serve/server.h"
 
 struct nmq_broker {
@@ -314,6 +314,12 @@ nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer)
     return nmq_auth_answer(&broker->conns, answer);
 }
 
+int
+nmq_broker_decide(nmq_broker *broker, const nmq_verdicts *verdicts)
+{
+    return nmq_ask_answer(&broker->conns, verdicts);
+}
+
 void
 nmq_broker_set_acl(nmq_broker *broker, nmq_acl *acl)
 {
@@ -385,12 +391,6 @@ void
 nmq_broker_note_done(nmq_note *note)
 {
     nmq_note_fini(note);
-}
-
-void
-nmq_note_auth(const nmq_note *note, nmq_credentials *out)
-{
-    nmq_question_read(note->text, out);
 }
 
 void

@@ -33,6 +33,7 @@
 #include "route/publication.h"
 #include "route/query.h"
 #include "serve/question.h"
+#include "serve/question_note.h"
 
 typedef struct nmq_broker nmq_broker;
 
@@ -133,6 +134,9 @@ int nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_
 // Returns NMQ_OK, or NMQ_ENOENT when nobody waits under that number any more.
 int nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer);
 
+// The same for NMQ_NOTE_ACCESS.
+int nmq_broker_decide(nmq_broker *broker, const nmq_verdicts *verdicts);
+
 // --- access rules: route/acl_rules.h
 
 // Puts these rules in force at once, for clients that are connected too, and takes the
@@ -188,8 +192,6 @@ int nmq_broker_note_fd(nmq_broker *broker);
 // gives each back with nmq_broker_note_done.
 size_t nmq_broker_notes(nmq_broker *broker, nmq_note *notes, size_t most);
 void nmq_broker_note_done(nmq_note *note);
-
-void nmq_note_auth(const nmq_note *note, nmq_credentials *out); // NMQ_NOTE_AUTH
 
 // --- what there is
 

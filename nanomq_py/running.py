@@ -17,7 +17,8 @@ from nanomq_py.consumers import Consumers
 from nanomq_py.core import binding
 from nanomq_py.core.options import core_options, task_threads
 from nanomq_py.core.process import set_task_threads
-from nanomq_py.core.records import CoreOptions, LogNote
+from nanomq_py.core.records import AccessNote, CoreOptions, LogNote
+from nanomq_py.core.rules import Access as Verdict
 from nanomq_py.core.settling import Settling
 from nanomq_py.feeds import Readers
 from nanomq_py.kernel.part import Change, Hears, Part
@@ -91,13 +92,21 @@ class Running:
                 self.consumers,
             ]
         )
-        self._hears: Hears = {**self.parts.hears, LogNote: _log_line}
+        self._hears: Hears = {
+            AccessNote: self._pass,
+            **self.parts.hears,
+            LogNote: _log_line,
+        }
         asyncio.get_running_loop().add_reader(core.note_fd, self._drain)
 
     def _drain(self) -> None:
         # One batch a call: the loop calls again while more waits, others get their turn.
         for note in self.core.notes():
             self._hears[type(note)](note)
+
+    def _pass(self, note: AccessNote) -> None:
+        """Answer that nobody here has an opinion."""
+        self.core.decide(note.number, note.question, [Verdict.PASS] * len(note.topics))
 
     def restore(self, state: binding.Buffer, config: Config) -> None:
         """Take over retained messages and sessions. Blocks; what fails is logged."""

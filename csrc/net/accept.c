@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "net/recv.h"
 #include "net/send.h"
+#include "net/slow.h"
 #include "net/timers.h"
 
 static void
@@ -35,8 +36,8 @@ static const nmq_link_ops link_ops = {
     .flush = nmq_send_flush,
     .resume = nmq_recv_resume,
     .disconnect = nmq_send_disconnect,
-    .look = nmq_timers_fire_slow,
-    .arm = nmq_timers_arm_slow,
+    .look = nmq_slow_look,
+    .arm = nmq_slow_arm,
     .free = conn_free,
 };
 

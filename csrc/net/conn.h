@@ -72,7 +72,7 @@ struct nmq_conn {
     size_t plain;           // receive side: so many bytes of `in` are MQTT; raw ones follow
     size_t drops_left;      // receive side: bytes to drop while it lingers, at most
     nmq_conn_ws *ws;        // fixed; NULL: MQTT without WebSocket
-    nmq_rate *rate;         // atomic, set once; NULL: as fast as it likes
+    nmq_rate *rate;         // receive side; NULL: as fast as it likes
     uint32_t held_in;       // atomic: bytes of `in`; in NMQ_COUNT_BUFFER_BYTES
     size_t held_out;        // link.lock: the same of what waits for a slow peer
     uint32_t in_cap_next;   // receive side: how large the next buffer shall be
@@ -81,11 +81,13 @@ struct nmq_conn {
     nmq_job job;            // goes on with what `job_does` says, and holds a reference
     uint8_t job_does;       // link.lock: enum nmq_job_kind; 0: it is not posted
     uint8_t recv;           // atomic: enum nmq_recv_state; states.h
+    uint8_t parked_for;     // atomic, written with link.lock: enum nmq_park_reason
     uint8_t send;           // link.lock: enum nmq_send_state
     uint8_t intake;         // receive side: enum nmq_intake_state
     bool lingers;           // link.lock: it is to linger when it ends; see linger.h
     bool acked;             // receive side: this batch acknowledged something
     bool unread;            // receive side: packets that have come wait in `in`
+    bool asked;             // receive side: its role has asked, NMQ_NEXT_ASK
     uint8_t version;        // atomic; 0: not known yet
     uint16_t packet_types;  // receive side: a bit for each that may come now, by the role
     uint32_t quiet_reads;   // receive side: reads in a row that used little
@@ -94,8 +96,11 @@ struct nmq_conn {
     int64_t idle_ms;        // atomic: longest silence, 0: any
     int64_t last_packet_ms; // atomic: when a packet, or more of one, came last
     uint64_t retry_acks;    // clock: in-flight head at the last retry
+    int64_t retry_due_ms;   // clock: the next one
     nmq_timer timer;        // clock
-    int64_t short_ms;       // receive side: since when it waits for memory; 0: it does not
+    int64_t park_due_ms;  // link.lock: when the clock looks at what it waits for; 0: never
+    int64_t short_ms;     // receive side: since when it waits for memory; 0: it does not
+    nmq_conn *next_short; // conns.lock: the next one that waits for memory
 };
 
 // A step that the tables of states.h do not have is our own mistake. Builds for tests check

@@ -34,7 +34,7 @@ nmq_linger_arm(nmq_conn *conn)
 }
 
 void
-nmq_linger_look(nmq_conn *conn, int64_t now_ms)
+nmq_linger_look(nmq_conn *conn, int64_t now_ms, int64_t wait_ms)
 {
     bool stops = __atomic_load_n(&conn->conns->closing, __ATOMIC_RELAXED);
 
@@ -45,8 +45,11 @@ nmq_linger_look(nmq_conn *conn, int64_t now_ms)
     if (due_ms <= now_ms) {
         conn->stream->ops->close(conn->stream);
     } else {
-        int64_t look_ms = now_ms + LOOK_MS;
-        nmq_conn_arm(conn, &conn->timer, look_ms < due_ms ? look_ms : due_ms);
+        due_ms = now_ms + LOOK_MS < due_ms ? now_ms + LOOK_MS : due_ms;
+        wait_ms = wait_ms < due_ms ? wait_ms : due_ms;
+    }
+    if (wait_ms != INT64_MAX) {
+        nmq_conn_arm(conn, &conn->timer, wait_ms);
     }
 }
 

@@ -28,8 +28,9 @@ void nmq_linger_allow(nmq_conn *conn);
 void nmq_linger_arm(nmq_conn *conn);
 
 // The timer of a connection that ends is due: closes it when its time is over, or sets the
-// timer again. Clock.
-void nmq_linger_look(nmq_conn *conn, int64_t now_ms);
+// timer again. wait_ms: when it is to be looked at for what it is parked for; INT64_MAX:
+// never. Clock.
+void nmq_linger_look(nmq_conn *conn, int64_t now_ms, int64_t wait_ms);
 
 // Ends the connection now: closes the stream, and cancels the timer. Any thread; call
 // without link.lock.

@@ -187,27 +187,33 @@ nmq_memory_check(nmq_conns *conns)
 
 // --- connections that wait
 
-void
-nmq_memory_wait(nmq_conn *conn)
+// Puts the connection on the list of those that wait; takes a reference of the caller's.
+static void
+enlist(nmq_conn *conn)
 {
     nmq_conns *conns = conn->conns;
-    int64_t now_ms = nmq_clock_now_ms();
 
-    if (conn->short_ms == 0) {
-        conn->short_ms = now_ms;
-        nmq_counters_add(conns->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
-    }
-    if (nmq_conn_recv(conn) != NMQ_RECV_MEMORY) {
-        nmq_conn_set_recv(conn, NMQ_RECV_MEMORY);
-    }
     (void) pthread_mutex_lock(&conns->lock);
     bool first = conns->short_of == NULL; // the others do not put the timer off
-    conn->link.next_held = first ? NULL : &conns->short_of->link;
+    conn->next_short = conns->short_of;
     conns->short_of = conn;
     (void) pthread_mutex_unlock(&conns->lock);
     if (first) {
-        (void) nmq_clock_arm(conns->clock, &conns->short_timer, now_ms + LOOK_MS);
+        (void) nmq_clock_arm(conns->clock, &conns->short_timer,
+                             nmq_clock_now_ms() + LOOK_MS);
     }
+}
+
+void
+nmq_memory_wait(nmq_conn *conn)
+{
+    if (conn->short_ms == 0) {
+        conn->short_ms = nmq_clock_now_ms();
+        nmq_counters_add(conn->conns->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
+    }
+    nmq_park_begin(conn, NMQ_PARK_MEMORY, 0);
+    (void) nmq_link_ref(&conn->link);
+    enlist(conn);
 }
 
 // A connection that waited goes on, waits on, or is closed: it has waited for long enough.
@@ -215,22 +221,24 @@ static void
 wait_on(nmq_conn *conn, int64_t now_ms)
 {
     nmq_router *router = conn->conns->router;
-    bool is_short = NMQ_LIVE(*router->memory) != NMQ_MEMORY_FINE;
     int64_t hold_ms = NMQ_LIVE(router->options->hold_ms);
+    bool waits = nmq_park_is_for(conn, NMQ_PARK_MEMORY);
+    bool is_short = waits && NMQ_LIVE(*router->memory) != NMQ_MEMORY_FINE;
 
-    nmq_conn_forgive_silence(conn);
-    bool closing = nmq_conn_is_closing(conn);
-    if (is_short && !closing && now_ms - conn->short_ms < hold_ms) {
-        nmq_memory_wait(conn);
+    if (is_short && now_ms - conn->short_ms < hold_ms) {
+        enlist(conn);
         return;
     }
-    if (is_short && !closing) { // the client sends again later
+    if (is_short) { // the client sends again later
         nmq_log_write(router->log, NMQ_LOG_WARNING, "%s: closed, memory is short",
                       nmq_conn_name(conn).text);
         nmq_send_disconnect(&conn->link, NMQ_RC_QUOTA_EXCEEDED);
     }
-    conn->short_ms = 0;
-    nmq_park_yield(conn, NMQ_JOB_PACKETS);
+    if (waits) { // its next wait begins anew
+        conn->short_ms = 0;
+        nmq_park_end(conn, NMQ_PARK_MEMORY);
+    }
+    nmq_link_unref(&conn->link); // the list's
 }
 
 static void
@@ -247,9 +255,7 @@ fire(nmq_timer *timer)
     (void) pthread_mutex_unlock(&conns->lock);
     while (waiting != NULL) {
         nmq_conn *conn = waiting;
-        nmq_link *next = conn->link.next_held;
-        conn->link.next_held = NULL;
-        waiting = next != NULL ? nmq_conn_of(next) : NULL;
+        waiting = conn->next_short;
         wait_on(conn, now_ms);
     }
     if (NMQ_LIVE(*conns->memory) != NMQ_MEMORY_FINE) {

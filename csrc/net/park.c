@@ -1,7 +1,6 @@
 #include "net/park.h"
 
-#include "base/live.h"
-#include "mqtt/reason.h"
+enum { TIMED = NMQ_PARK_RATE | NMQ_PARK_QUESTION };
 
 void
 nmq_park_post_job(nmq_conn *conn, enum nmq_job_kind what)
@@ -17,91 +16,125 @@ nmq_park_post_job(nmq_conn *conn, enum nmq_job_kind what)
 }
 
 void
-nmq_park_yield(nmq_conn *conn, enum nmq_job_kind what)
+nmq_park_yield(nmq_conn *conn)
 {
     nmq_conn_set_recv(conn, NMQ_RECV_YIELDS);
-    nmq_park_post_job(conn, what);
+    nmq_park_post_job(conn, NMQ_JOB_PACKETS);
 }
 
-bool
-nmq_park_for_answers(nmq_conn *conn, int64_t now_ms)
+// The timer is there for silence, too: it is never armed for later than that.
+static void
+arm(nmq_conn *conn, int64_t due_ms)
 {
-    nmq_link *link = &conn->link;
-    size_t max = NMQ_LIVE(conn->conns->options->outbox_max_bytes);
+    int64_t idle_ms = __atomic_load_n(&conn->idle_ms, __ATOMIC_RELAXED);
+    int64_t silent_ms = __atomic_load_n(&conn->last_packet_ms, __ATOMIC_RELAXED) + idle_ms;
 
-    (void) nmq_link_ref(link); // whoever goes on may end it all
-    (void) pthread_mutex_lock(&link->lock);
-    bool waits =
-        !link->closed && nmq_link_answers(link) > max && nmq_link_waits(link) != NULL;
-    if (waits) {
-        nmq_conn_set_recv(conn, NMQ_RECV_ANSWERS);
-        link->wait->self_ms = now_ms;
-    }
-    (void) pthread_mutex_unlock(&link->lock);
-    if (waits) {
-        nmq_conn_arm(conn, &link->wait->timer, now_ms + NMQ_LINK_LOOK_MS);
-    }
-    nmq_link_unref(link);
-    return waits;
+    nmq_conn_arm(conn, &conn->timer,
+                 idle_ms != 0 && silent_ms < due_ms ? silent_ms : due_ms);
+}
+
+static void
+set_reasons(nmq_conn *conn, unsigned reasons)
+{
+    __atomic_store_n(&conn->parked_for, (uint8_t) reasons, __ATOMIC_RELAXED);
 }
 
 void
-nmq_park_answers_gone(nmq_conn *conn, bool always)
+nmq_park_begin(nmq_conn *conn, enum nmq_park_reason why, int64_t due_ms)
 {
-    nmq_link *link = &conn->link;
-    size_t max = NMQ_LIVE(conn->conns->options->outbox_max_bytes);
+    (void) pthread_mutex_lock(&conn->link.lock);
+    set_reasons(conn, conn->parked_for | why);
+    if (due_ms != 0) {
+        conn->park_due_ms = due_ms;
+    }
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    if (due_ms != 0) {
+        arm(conn, due_ms);
+    }
+}
 
-    (void) pthread_mutex_lock(&link->lock);
-    bool goes_on = nmq_conn_recv(conn) == NMQ_RECV_ANSWERS &&
-                   (always || link->closed || nmq_link_answers(link) <= max / 2);
+// Takes reasons away. Returns whether it was parked and none is left: then the caller posts
+// the job. Call with link.lock.
+static bool
+take_away(nmq_conn *conn, unsigned why)
+{
+    set_reasons(conn, conn->parked_for & ~why);
+    if ((why & TIMED) != 0) {
+        conn->park_due_ms = 0;
+    }
+    bool goes_on = conn->parked_for == 0 && nmq_conn_recv(conn) == NMQ_RECV_PARKED;
     if (goes_on) {
         nmq_conn_forgive_silence(conn);
         nmq_conn_set_recv(conn, NMQ_RECV_YIELDS);
     }
-    (void) pthread_mutex_unlock(&link->lock);
-    if (goes_on) {
-        nmq_park_post_job(conn, NMQ_JOB_PACKETS);
-    }
-}
-
-bool
-nmq_park_look(nmq_conn *conn, int64_t now_ms)
-{
-    nmq_link *link = &conn->link;
-    uint32_t hold_ms = NMQ_LIVE(conn->conns->options->hold_ms);
-
-    (void) pthread_mutex_lock(&link->lock);
-    bool waits = nmq_conn_recv(conn) == NMQ_RECV_ANSWERS;
-    bool deaf = waits && nmq_link_still_ms(link, link->wait->self_ms, now_ms) >= hold_ms;
-    if (deaf) {
-        nmq_conn_set_recv(conn, NMQ_RECV_YIELDS);
-    }
-    (void) pthread_mutex_unlock(&link->lock);
-    if (deaf) {
-        nmq_log_write(conn->conns->log, NMQ_LOG_WARNING, "%s: closed, it does not read",
-                      nmq_conn_name(conn).text);
-        nmq_conn_set_end(conn, (nmq_fault){NMQ_RC_UNSPECIFIED_ERROR, "it does not read"});
-        nmq_park_post_job(conn, NMQ_JOB_END);
-    }
-    return waits && !deaf;
+    return goes_on;
 }
 
 void
-nmq_park_for_answer(nmq_conn *conn)
+nmq_park_rest(nmq_conn *conn)
 {
+    (void) nmq_link_ref(&conn->link); // whoever goes on may end it all
     (void) pthread_mutex_lock(&conn->link.lock);
-    nmq_conn_set_recv(conn, NMQ_RECV_ASKED);
+    nmq_conn_set_recv(conn, NMQ_RECV_PARKED);
+    bool goes_on = take_away(conn, nmq_send_is_closing(conn->send) ? NMQ_PARK_ALL : 0);
     (void) pthread_mutex_unlock(&conn->link.lock);
+    if (goes_on) {
+        nmq_park_post_job(conn, NMQ_JOB_PACKETS);
+    }
+    nmq_link_unref(&conn->link);
 }
 
 bool
-nmq_park_answered(nmq_conn *conn)
+nmq_park_end_if(nmq_conn *conn, enum nmq_park_reason why, nmq_park_fn *is_over,
+                const void *arg)
 {
     (void) pthread_mutex_lock(&conn->link.lock);
-    bool mine = nmq_conn_recv(conn) == NMQ_RECV_ASKED;
-    if (mine) { // whoever takes it back is the receive side now
+    bool is_end = (conn->parked_for & why) != 0 && is_over(conn, arg);
+    bool goes_on = is_end && take_away(conn, why);
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    if (goes_on) {
+        nmq_park_post_job(conn, NMQ_JOB_PACKETS);
+    }
+    return is_end;
+}
+
+static bool
+always(nmq_conn *conn, const void *arg)
+{
+    (void) conn;
+    (void) arg;
+    return true;
+}
+
+void
+nmq_park_end(nmq_conn *conn, enum nmq_park_reason why)
+{
+    (void) nmq_park_end_if(conn, why, always, NULL);
+}
+
+bool
+nmq_park_end_here(nmq_conn *conn, enum nmq_park_reason why)
+{
+    (void) pthread_mutex_lock(&conn->link.lock);
+    bool goes_on = (conn->parked_for & why) != 0 && take_away(conn, why);
+    bool reads =
+        goes_on && !conn->unread && !conn->asked && !nmq_send_is_closing(conn->send);
+    if (reads) {
         nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
     }
     (void) pthread_mutex_unlock(&conn->link.lock);
-    return mine;
+    if (goes_on && !reads) {
+        nmq_park_post_job(conn, NMQ_JOB_PACKETS);
+    }
+    return reads;
+}
+
+unsigned
+nmq_park_reasons(nmq_conn *conn, int64_t *due_ms)
+{
+    (void) pthread_mutex_lock(&conn->link.lock);
+    unsigned reasons = conn->parked_for;
+    *due_ms = conn->park_due_ms;
+    (void) pthread_mutex_unlock(&conn->link.lock);
+    return reasons;
 }

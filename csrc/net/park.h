@@ -1,46 +1,81 @@
-// park.h - the receive side of a connection rests, and how it goes on.
+// park.h - the receive side of a connection waits: for what, until when, and how it goes
+// on.
 //
-//     others have their turn     a job is posted
-//     its answers are to go      until half of them have gone, or it takes nothing for long
-//     the role asks somebody     until nmq_park_answered (role.h)
-//     a subscriber is slow       route/link.h
-//     memory is short            memory.h
-//     it is over its rate        rate.h
+//     receive side   begin(slow) begin(rate) ... rest ──> parked, while any reason is left
+//     anybody        end(slow) ... end(rate) ──> a job: packets are handled again
 //
-// Whoever ends a wait does not work on the connection: it posts a job, and one of the
-// threads that read sockets goes on. So no timer and no thread of Python handles packets.
+//     slow       a subscriber of what it publishes is slow             slow.h
+//     answers    it does not read the answers to its own packets       slow.h
+//     rate       it is over its rate                                   rate.h
+//     memory     memory is short                                       memory.h
+//     question   its role has asked somebody                           role.h
+//
+// A reason that begins holds from then on, so that it may end at any moment, even before
+// the receive side rests. A connection with several reasons waits for all of them. Whoever
+// ends the last one does not work on the connection: one of the threads that read sockets
+// goes on, so no timer and no thread of Python handles packets. A connection that is to
+// close waits for nothing.
+//
+// While a connection is parked nothing is read from it: neither its PINGREQ nor its end.
+// That is no silence of the peer [MQTT-3.1.2-22], so its keep alive begins anew when it
+// goes on; a peer that is gone is found then.
 //
 // Threads  each function says who may call it; without a lock.
 #pragma once
 #include "net/conn.h"
 
+enum nmq_park_reason { // bits
+    NMQ_PARK_SLOW = 1,
+    NMQ_PARK_ANSWERS = 2,
+    NMQ_PARK_RATE = 4,
+    NMQ_PARK_MEMORY = 8,
+    NMQ_PARK_QUESTION = 16,
+    NMQ_PARK_ALL = 31,
+};
+
 // What a job goes on with; bits.
 enum nmq_job_kind {
     NMQ_JOB_PACKETS = 1, // those that have come and were not handled yet
     NMQ_JOB_SEND = 2,    // what its session has for it
-    NMQ_JOB_END = 4,     // nothing: the peer is lost
 };
 
-// Has a thread go on with it, after what else waits.
+// Has a thread go on with it, after what else waits. Any thread.
 void nmq_park_post_job(nmq_conn *conn, enum nmq_job_kind what);
 
-// The same for the receive side: it has been parked, or rests so that others have their
-// turn.
-void nmq_park_yield(nmq_conn *conn, enum nmq_job_kind what);
+// The receive side rests so that others have their turn.
+void nmq_park_yield(nmq_conn *conn);
 
-// A client that does not read the answers to its own packets is not read either. Whether it
-// is to wait until they have gone. Receive side; when it returns true, it may already be
-// another thread's.
-bool nmq_park_for_answers(nmq_conn *conn, int64_t now_ms);
+// It is to wait for that, whose end the caller sees to. due_ms: when timers.h looks at it;
+// 0: never. No two reasons with a time are there at once. Receive side, which calls
+// nmq_park_rest when its batch is over; or the clock, for a reason that has come due.
+void nmq_park_begin(nmq_conn *conn, enum nmq_park_reason why, int64_t due_ms);
 
-// Reads on if its answers have gone, or if `always`. Any thread.
-void nmq_park_answers_gone(nmq_conn *conn, bool always);
+// Parks the connection, or yields if nothing is left to wait for. When it returns, the
+// connection may be another thread's. Receive side.
+void nmq_park_rest(nmq_conn *conn);
 
-// The timer of link.wait is due: ends a client that takes nothing of them. Returns whether
-// to look again. Clock.
-bool nmq_park_look(nmq_conn *conn, int64_t now_ms);
+// It does not wait for that any longer; NMQ_PARK_ALL: after nmq_conn_begin_close. Any
+// thread with a reference.
+void nmq_park_end(nmq_conn *conn, enum nmq_park_reason why);
 
-// The role has an answer. Returns whether the connection still waits for one: then the
-// caller is its receive side, and calls nmq_recv_answered. Any thread.
-bool nmq_park_answered(nmq_conn *conn);
-void nmq_park_for_answer(nmq_conn *conn); // before the role asks; receive side
+// The same. Returns true if it goes on and all that has come is handled: then no job is
+// posted, and the caller has the receive side and reads on.
+bool nmq_park_end_here(nmq_conn *conn, enum nmq_park_reason why);
+
+// As nmq_park_end, if it waits for that and `is_over`, called with link.lock, returns true.
+// It may also take what was waited for out of `arg`: nobody has the receive side meanwhile.
+// Returns whether it was so.
+typedef bool nmq_park_fn(nmq_conn *conn, const void *arg);
+bool nmq_park_end_if(nmq_conn *conn, enum nmq_park_reason why, nmq_park_fn *is_over,
+                     const void *arg);
+
+// Whether it waits for that. Any thread.
+static inline bool
+nmq_park_is_for(const nmq_conn *conn, enum nmq_park_reason why)
+{
+    return (__atomic_load_n(&conn->parked_for, __ATOMIC_RELAXED) & why) != 0;
+}
+
+// For which reasons it waits (0: none), and when the one with a time is to be looked at (0:
+// none). Any thread.
+unsigned nmq_park_reasons(nmq_conn *conn, int64_t *due_ms);

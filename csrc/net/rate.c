@@ -1,6 +1,5 @@
 #include "net/rate.h"
 
-#include "base/container.h"
 #include "base/live.h"
 #include "base/mem.h"
 #include "net/park.h"
@@ -11,13 +10,11 @@ enum {
 };
 
 // What the client may still send: sending takes from it, and below 0 the client waits.
-// Receive side, but for the timer.
+// Receive side; the clock's while the connection waits.
 struct nmq_rate {
-    nmq_conn *conn;   // whose it is
     int64_t messages; // thousandths
     int64_t bytes;    // thousandths
     int64_t at_ms;    // when that was so
-    nmq_timer timer;  // clock: reads on
 };
 
 // The rates now; 0: no bound.
@@ -80,36 +77,35 @@ refill(nmq_conn *conn, int64_t now_ms)
     r->at_ms = now_ms;
 }
 
+// Returns whether it owes something.
+static bool
+wait(nmq_conn *conn, int64_t now_ms)
+{
+    int64_t left_ms = wait_ms(conn);
+
+    if (left_ms > 0) {
+        nmq_park_begin(conn, NMQ_PARK_RATE,
+                       now_ms + (left_ms < MOST_WAIT_MS ? left_ms : MOST_WAIT_MS));
+    }
+    return left_ms > 0;
+}
+
 bool
 nmq_rate_wait(nmq_conn *conn, int64_t now_ms)
 {
-    int64_t wait = wait_ms(conn);
+    bool waits = wait(conn, now_ms);
 
-    if (wait == 0) {
-        return false;
-    }
-    nmq_counters_add(conn->conns->counters, NMQ_COUNT_RATE_WAITS, 1);
-    if (nmq_conn_recv(conn) != NMQ_RECV_RATE) {
-        nmq_conn_set_recv(conn, NMQ_RECV_RATE);
-    }
-    nmq_conn_arm(conn, &conn->rate->timer,
-                 now_ms + (wait < MOST_WAIT_MS ? wait : MOST_WAIT_MS));
-    return true;
+    nmq_counters_add(conn->conns->counters, NMQ_COUNT_RATE_WAITS, waits);
+    return waits;
 }
 
-static void
-fire(nmq_timer *timer)
+void
+nmq_rate_look(nmq_conn *conn, int64_t now_ms)
 {
-    nmq_rate *rate = NMQ_CONTAINER(timer, nmq_rate, timer);
-    nmq_conn *conn = rate->conn;
-    int64_t now_ms = nmq_clock_now_ms();
-
-    nmq_conn_forgive_silence(conn);
     refill(conn, now_ms);
-    if (nmq_conn_is_closing(conn) || !nmq_rate_wait(conn, now_ms)) {
-        nmq_park_yield(conn, NMQ_JOB_PACKETS);
+    if (!wait(conn, now_ms)) {
+        nmq_park_end(conn, NMQ_PARK_RATE);
     }
-    nmq_link_unref(&conn->link); // the timer's
 }
 
 // Returns false when memory is out.
@@ -122,12 +118,10 @@ begin(nmq_conn *conn, int64_t now_ms)
     if (rate == NULL) {
         return false;
     }
-    rate->conn = conn;
-    rate->timer.fire = fire;
     rate->messages = (int64_t) now.messages * 1000;
     rate->bytes = (int64_t) now.bytes * 1000;
     rate->at_ms = now_ms;
-    __atomic_store_n(&conn->rate, rate, __ATOMIC_RELEASE);
+    conn->rate = rate;
     return true;
 }
 
@@ -141,15 +135,4 @@ nmq_rate_pay(nmq_conn *conn, size_t bytes, bool message, int64_t now_ms)
     conn->rate->messages -= message ? 1000 : 0;
     conn->rate->bytes -= (int64_t) bytes * 1000;
     return wait_ms(conn) == 0;
-}
-
-void
-nmq_rate_cancel(nmq_conn *conn)
-{
-    nmq_rate *rate = __atomic_load_n(&conn->rate, __ATOMIC_ACQUIRE);
-
-    if (rate != NULL && nmq_clock_cancel(conn->conns->clock, &rate->timer)) {
-        nmq_park_yield(conn, NMQ_JOB_PACKETS);
-        nmq_link_unref(&conn->link); // the timer's
-    }
 }

@@ -16,7 +16,7 @@
 #include "net/park.h"
 #include "net/rate.h"
 #include "net/send.h"
-#include "route/deliver.h"
+#include "net/slow.h"
 
 enum { OUT_BYTES = 16 << 20 }; // written to subscribers before they are flushed
 
@@ -64,6 +64,7 @@ nmq_recv_read(nmq_conn *conn)
 
     if (rv == NMQ_ESHORT) {
         nmq_memory_wait(conn);
+        nmq_park_rest(conn);
         return;
     }
     if (rv != NMQ_OK) {
@@ -81,25 +82,26 @@ nmq_recv_read(nmq_conn *conn)
     nmq_link_unref(&conn->link);
 }
 
-// After a batch: handles the rest of what has come, or reads more.
-static void
-read_on(nmq_conn *conn)
-{
-    if (conn->unread) {
-        nmq_park_yield(conn, NMQ_JOB_PACKETS);
-    } else {
-        nmq_recv_read(conn);
-    }
-}
-
+// Posts no job for most: hundreds may have waited for one subscriber.
 void
 nmq_recv_resume(nmq_link *link)
 {
     nmq_conn *conn = nmq_conn_of(link);
 
-    nmq_conn_forgive_silence(conn);
-    nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
-    read_on(conn);
+    if (nmq_park_end_here(conn, NMQ_PARK_SLOW)) {
+        nmq_recv_read(conn);
+    }
+}
+
+// After a batch: handles the rest of what has come, or reads more.
+static void
+read_on(nmq_conn *conn)
+{
+    if (conn->unread) {
+        nmq_park_yield(conn);
+    } else {
+        nmq_recv_read(conn);
+    }
 }
 
 // Ends the connection for a packet that may not come, or cannot be read. `packet` may be
@@ -155,7 +157,7 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     }
     enum nmq_next next =
         whole_packet(conn, batch, (nmq_bytes){rest.at, size}, (size_t) header);
-    if (next == NMQ_NEXT_SHORT) {
+    if (next == NMQ_NEXT_SHORT || next == NMQ_NEXT_LATER) {
         return next;
     }
     *taken = size;
@@ -212,28 +214,6 @@ all_packets(nmq_conn *conn, nmq_batch *batch, bool grew)
     return next;
 }
 
-// Waits for the subscriber that the batch found over its bound. After it returns true the
-// connection may already read on in another thread.
-static bool
-wait_for_subscriber(nmq_conn *conn, nmq_link *congested, int64_t now_ms)
-{
-    nmq_patience patience = nmq_deliver_patience(conn->conns->options, now_ms);
-    bool first = false;
-
-    if (congested == NULL) {
-        return false;
-    }
-    nmq_conn_set_recv(conn, NMQ_RECV_SLOW); // before it can be resumed
-    bool held = nmq_link_hold(congested, &conn->link, &patience, &first);
-    if (first) {
-        congested->ops->arm(congested, now_ms + NMQ_LINK_LOOK_MS);
-    }
-    if (!held) {
-        nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
-    }
-    return held;
-}
-
 // Counts and settles what one batch did.
 static void
 settle(nmq_conn *conn, const nmq_batch *batch)
@@ -265,27 +245,31 @@ static void
 go_on(nmq_conn *conn, enum nmq_next next, nmq_batch *batch)
 {
     int64_t now_ms = batch->now_ms;
+    bool waits = next == NMQ_NEXT_ASK || next == NMQ_NEXT_LATER;
 
-    conn->unread = next == NMQ_NEXT_YIELD || next == NMQ_NEXT_PAUSE;
     if (next == NMQ_NEXT_END) {
         nmq_recv_end(conn, false);
-    } else if (next == NMQ_NEXT_SHORT) {
+        return;
+    }
+    conn->unread = next == NMQ_NEXT_YIELD || next == NMQ_NEXT_PAUSE ||
+                   next == NMQ_NEXT_SHORT || next == NMQ_NEXT_LATER;
+    conn->asked = next == NMQ_NEXT_ASK;
+    if (next == NMQ_NEXT_SHORT) {
         nmq_memory_wait(conn);
-    } else if (next == NMQ_NEXT_ASK) {
-        conn->conns->role->ask(conn);
-    } else if (next == NMQ_NEXT_PAUSE && nmq_rate_wait(conn, now_ms)) {
-        return;
-    } else if (nmq_park_for_answers(conn, now_ms) ||
-               wait_for_subscriber(conn, batch->congested, now_ms)) {
-        return;
+        waits = true;
+    } else if (next == NMQ_NEXT_PAUSE) {
+        waits = nmq_rate_wait(conn, now_ms);
+    }
+    waits = nmq_slow_wait(conn, batch->congested, now_ms) || waits;
+    if (waits) {
+        nmq_park_rest(conn);
     } else {
         read_on(conn);
     }
 }
 
-// answered: an answer that the role asked for has come.
 static void
-process(nmq_conn *conn, nmq_worker *worker, bool answered)
+process(nmq_conn *conn, nmq_worker *worker)
 {
     nmq_conns *conns = conn->conns;
     enum nmq_next next = NMQ_NEXT_PACKET;
@@ -296,7 +280,7 @@ process(nmq_conn *conn, nmq_worker *worker, bool answered)
         return;
     }
     nmq_batch_begin(&batch, conns->router, worker, nmq_clock_now_ms());
-    if (answered) {
+    if (conn->asked) {
         next = conns->role->answered(conn, &batch);
     }
     if (next == NMQ_NEXT_PACKET) {
@@ -314,12 +298,6 @@ process(nmq_conn *conn, nmq_worker *worker, bool answered)
 }
 
 void
-nmq_recv_answered(nmq_conn *conn)
-{
-    process(conn, NULL, true);
-}
-
-void
 nmq_recv_run_job(nmq_job *job, nmq_worker *worker)
 {
     nmq_conn *conn = NMQ_CONTAINER(job, nmq_conn, job);
@@ -333,11 +311,7 @@ nmq_recv_run_job(nmq_job *job, nmq_worker *worker)
     }
     if ((what & NMQ_JOB_PACKETS) != 0) {
         nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
-        process(conn, worker, false);
-    }
-    if ((what & NMQ_JOB_END) != 0) {
-        nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
-        nmq_recv_end(conn, true);
+        process(conn, worker);
     }
     nmq_link_unref(&conn->link); // the job's
 }
@@ -360,5 +334,5 @@ nmq_recv_on_recv(void *arg, nmq_worker *worker, int status, size_t count)
     nmq_counters_add(conn->conns->counters, NMQ_COUNT_BYTES_IN, count);
     conn->in.len += count;
     nmq_in_buffer_adapt(conn);
-    process(conn, worker, false);
+    process(conn, worker);
 }

@@ -13,9 +13,6 @@ void nmq_recv_read(nmq_conn *conn);
 // The end of the receive side; `lost` when the peer is gone and what waits has no receiver.
 void nmq_recv_end(nmq_conn *conn, bool lost);
 
-// Goes on with a connection that nmq_park_answered has given to the caller.
-void nmq_recv_answered(nmq_conn *conn);
-
 void nmq_recv_run_job(nmq_job *job, nmq_worker *worker); // of conn.job
 void nmq_recv_resume(nmq_link *link);                    // nmq_link_ops
 

@@ -1,8 +1,8 @@
 // role.h - what a connection does with what comes: the table of functions that it calls.
 //
 //     accept ──> open ──packet ... packet──> closed ──> fini
-//                          │     ^
-//                          ask   answered            (NMQ_NEXT_ASK)
+//                     │   ^     │   ^
+//                   ASK answered LATER the packet again
 //
 // net/ knows how bytes come and go, how long a peer may be silent, and when a connection
 // waits. What a packet means is the role's business: an MQTT server here, one day a bridge.
@@ -28,7 +28,8 @@ enum nmq_next {
     NMQ_NEXT_PAUSE,  // the packet is handled; the client is over its rate
     NMQ_NEXT_YIELD,  // the packet is handled; others have their turn before the next
     NMQ_NEXT_SHORT,  // memory is short: the packet is tried again after a while
-    NMQ_NEXT_ASK,    // the packet is handled; the role asks somebody, and no reading on
+    NMQ_NEXT_ASK,    // the packet is handled; the role has asked, and hears of the answer
+    NMQ_NEXT_LATER,  // the role has asked: the packet is handled again after the answer
     NMQ_NEXT_END,    // the connection is to close; what is in the outbox is still sent
 };
 
@@ -52,15 +53,13 @@ typedef struct {
     enum nmq_next (*refuse)(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet,
                             nmq_fault fault);
 
-    // After NMQ_NEXT_ASK: asks. The receive side rests until nmq_park_answered.
-    void (*ask)(nmq_conn *conn);
-
-    // The answer has come.
+    // After NMQ_NEXT_ASK: the answer has come. A role that asks has begun to wait for it
+    // (NMQ_PARK_QUESTION) before that.
     enum nmq_next (*answered)(nmq_conn *conn, nmq_batch *batch);
 
-    // Stops waiting for the answer, and goes on as if it had been that Reason Code. Any
-    // thread.
-    void (*unanswered)(nmq_conn *conn, uint8_t reason_code);
+    // No answer is waited for any longer: goes on as if it were that Reason Code. Returns
+    // false if none was waited for. Any thread.
+    bool (*unanswered)(nmq_conn *conn, uint8_t reason_code);
 
     // Nothing has come for the time that nmq_timers_set_idle was given. Clock.
     void (*silent)(nmq_conn *conn);

@@ -6,7 +6,7 @@
 #include "mqtt/reason.h"
 #include "net/linger.h"
 #include "net/park.h"
-#include "net/rate.h"
+#include "net/slow.h"
 #include "net/wrap.h"
 #include "route/deliver.h"
 #include "route/replay.h"
@@ -177,7 +177,7 @@ send_failed(nmq_conn *conn)
         nmq_linger_arm(conn);
     }
     nmq_link_relieve(&conn->link, 0, true);
-    nmq_park_answers_gone(conn, true);
+    nmq_slow_answers_gone(conn);
 }
 
 // Takes off what has gone out.
@@ -209,9 +209,7 @@ send_on(nmq_conn *conn)
         unsigned n = next_parts(conn, parts);
         if (n == 0) {
             int rv = next_load(conn);
-            if (nmq_conn_recv(conn) == NMQ_RECV_ANSWERS) {
-                nmq_park_answers_gone(conn, false);
-            }
+            nmq_slow_answers_gone(conn);
             if (rv == LOAD_TAKEN) {
                 continue;
             }
@@ -305,20 +303,21 @@ nmq_send_disconnect(nmq_link *link, uint8_t reason_code)
     nmq_conn *conn = nmq_conn_of(link);
 
     (void) pthread_mutex_lock(&link->lock);
-    bool asking = nmq_conn_recv(conn) == NMQ_RECV_ASKED;
-    bool first = !asking && nmq_conn_begin_close(conn);
+    bool stranger = conn->client == NULL && !nmq_send_is_closing(conn->send);
+    (void) pthread_mutex_unlock(&link->lock);
+    if (stranger && conn->conns->role->unanswered(conn, reason_code)) {
+        return; // the role tells it, and ends it
+    }
+    (void) pthread_mutex_lock(&link->lock);
+    bool first = nmq_conn_begin_close(conn);
     if (first) {
         nmq_conn_note_end(conn, (nmq_fault){reason_code, NULL});
         conn->conns->role->farewell(conn, reason_code);
     }
     (void) pthread_mutex_unlock(&link->lock);
-    if (asking) {
-        conn->conns->role->unanswered(conn, reason_code);
-    }
     if (first) {
         nmq_linger_arm(conn);
         nmq_send_start(conn);
-        nmq_rate_cancel(conn);
-        nmq_park_answers_gone(conn, true);
+        nmq_park_end(conn, NMQ_PARK_ALL);
     }
 }

@@ -24,12 +24,8 @@ enum nmq_intake_state {
 enum nmq_recv_state {
     NMQ_RECV_HANDLING,  // a thread works on what has come
     NMQ_RECV_READING,   // the stream is to call when something comes
-    NMQ_RECV_YIELDS,    // parked: a job is posted, others have their turn
-    NMQ_RECV_SLOW,      // parked: a subscriber is slow; or is about to be parked for it
-    NMQ_RECV_ANSWERS,   // parked: its own answers are to go first
-    NMQ_RECV_RATE,      // parked: it is over its rate
-    NMQ_RECV_MEMORY,    // parked: memory is short
-    NMQ_RECV_ASKED,     // parked: the role has asked somebody
+    NMQ_RECV_YIELDS,    // a job is posted: others have their turn, or it was parked
+    NMQ_RECV_PARKED,    // it waits for something, or for several things: park.h
     NMQ_RECV_LINGERING, // over, but what comes is read and dropped until the peer closes
     NMQ_RECV_OVER,      // nothing is read any more
     NMQ_RECV_STATES,

@@ -4,11 +4,12 @@
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "mqtt/reason.h"
 #include "net/conns.h"
 #include "net/linger.h"
 #include "net/park.h"
+#include "net/rate.h"
 #include "net/send.h"
-#include "route/deliver.h"
 
 // 5.0 sends again at a new connection only [MQTT-4.4.0-1].
 static int64_t
@@ -19,17 +20,22 @@ retry_interval_ms(const nmq_conn *conn, bool open)
                : 0;
 }
 
-// The connection is looked at when its silence could be too long. It may end meanwhile:
-// whoever ends it then finds the timer armed, or we find it closing.
+// The connection is looked at then. Meanwhile it may end: whoever ends it then finds the
+// timer armed, or we find it closing; or it is parked: the timer is the earlier one's.
 static void
 look_at(nmq_conn *conn, int64_t due_ms)
 {
+    int64_t park_due_ms;
+
     nmq_conn_arm(conn, &conn->timer, due_ms);
+    (void) nmq_park_reasons(conn, &park_due_ms);
     (void) pthread_mutex_lock(&conn->link.lock);
     bool closing = conn->link.closed;
     (void) pthread_mutex_unlock(&conn->link.lock);
     if (closing) {
         nmq_linger_arm(conn);
+    } else if (park_due_ms != 0 && park_due_ms < due_ms) {
+        nmq_conn_arm(conn, &conn->timer, park_due_ms);
     }
 }
 
@@ -77,72 +83,67 @@ retry(nmq_conn *conn)
     }
 }
 
+// It waits, and for so long. Returns why it waits now.
+static unsigned
+look_why_parked(nmq_conn *conn, int64_t now_ms, int64_t *due_ms)
+{
+    unsigned reasons = nmq_park_reasons(conn, due_ms);
+
+    if (*due_ms == 0 || *due_ms > now_ms) {
+        return reasons;
+    }
+    if ((reasons & NMQ_PARK_RATE) != 0) {
+        nmq_rate_look(conn, now_ms);
+    } else {
+        (void) conn->conns->role->unanswered(conn, NMQ_RC_SERVER_UNAVAILABLE);
+    }
+    return nmq_park_reasons(conn, due_ms);
+}
+
+static int64_t
+sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 void
 nmq_timers_fire(nmq_timer *timer)
 {
     nmq_conn *conn = NMQ_CONTAINER(timer, nmq_conn, timer);
     int64_t now_ms = nmq_clock_now_ms();
+    int64_t due_ms;
 
+    bool waits = look_why_parked(conn, now_ms, &due_ms) != 0;
+    due_ms = due_ms != 0 ? due_ms : INT64_MAX;
     (void) pthread_mutex_lock(&conn->link.lock);
     bool ends = conn->link.closed;
     bool open = conn->client != NULL;
     (void) pthread_mutex_unlock(&conn->link.lock);
-    enum nmq_recv_state recv = nmq_conn_recv(conn);
-    // it is not read, so this is no silence
-    bool waits = recv == NMQ_RECV_ANSWERS || recv == NMQ_RECV_SLOW;
     int64_t idle_ms = __atomic_load_n(&conn->idle_ms, __ATOMIC_RELAXED);
-    int64_t last_ms =
-        waits ? now_ms : __atomic_load_n(&conn->last_packet_ms, __ATOMIC_RELAXED);
+    int64_t last_ms = __atomic_load_n(&conn->last_packet_ms, __ATOMIC_RELAXED);
+    last_ms = waits ? now_ms : last_ms; // it is not read: that is no silence
+    bool silent = idle_ms != 0 && last_ms + idle_ms <= now_ms;
     int64_t retry_ms = retry_interval_ms(conn, open);
-    int64_t due_ms = idle_ms != 0 ? last_ms + idle_ms : INT64_MAX;
 
     if (ends) {
-        nmq_linger_look(conn, now_ms);
-    } else if (due_ms <= now_ms) {
+        nmq_linger_look(conn, now_ms, due_ms);
+    } else if (silent) {
         conn->conns->role->silent(conn);
     } else {
-        if (retry_ms != 0) {
+        due_ms = idle_ms != 0 ? sooner(last_ms + idle_ms, due_ms) : due_ms;
+        if (retry_ms != 0 && conn->retry_due_ms <= now_ms) {
             retry(conn);
-            due_ms = now_ms + retry_ms < due_ms ? now_ms + retry_ms : due_ms;
+            conn->retry_due_ms = now_ms + retry_ms;
+        }
+        if (retry_ms != 0) {
+            conn->retry_due_ms = sooner(conn->retry_due_ms, now_ms + retry_ms);
+            due_ms = sooner(conn->retry_due_ms, due_ms);
         }
         if (due_ms != INT64_MAX) {
             look_at(conn, due_ms);
         }
     }
     nmq_link_unref(&conn->link); // the timer's
-}
-
-// Looks after those who wait for a slow subscriber; when their time is over nobody waits
-// for it until it has drained.
-void
-nmq_timers_fire_slow(nmq_timer *timer)
-{
-    nmq_link *link = ((nmq_link_wait *) (void *) timer)->link; // the timer is first
-    nmq_conn *conn = nmq_conn_of(link);
-    nmq_router *router = conn->conns->router;
-    nmq_patience patience = nmq_deliver_patience(router->options, nmq_clock_now_ms());
-    enum nmq_pace pace = nmq_link_look(link, &patience);
-
-    if (nmq_park_look(conn, patience.now_ms) || pace == NMQ_PACE_SLOW) {
-        nmq_conn_arm(conn, timer, patience.now_ms + NMQ_LINK_LOOK_MS);
-    }
-    if (pace != NMQ_PACE_SLOW) {
-        if (pace == NMQ_PACE_STUCK) {
-            (void) pthread_mutex_lock(&link->lock);
-            nmq_bytes id =
-                conn->client != NULL ? conn->client->session->client_id : (nmq_bytes){0};
-            (void) pthread_mutex_unlock(&link->lock);
-            nmq_deliver_log_stuck(router, id);
-        }
-        nmq_link_relieve(link, patience.max_bytes, true);
-    }
-    nmq_link_unref(link); // the timer's
-}
-
-void
-nmq_timers_arm_slow(nmq_link *link, int64_t due_ms)
-{
-    nmq_conn_arm(nmq_conn_of(link), &link->wait->timer, due_ms);
 }
 
 // A timer that fires early arms itself again; that of a connection which lingers would end

@@ -203,19 +203,48 @@ applies(const nmq_acl_entry *r, nmq_bytes topic, const nmq_acl_view *view)
     return false;
 }
 
-bool
-nmq_acl_allows(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes topic)
+static enum nmq_access
+says(const nmq_acl_entry *r)
 {
-    if (view->acl == NULL) {
-        return true;
-    }
+    return r->allow ? NMQ_ACCESS_ALLOW : NMQ_ACCESS_DENY;
+}
+
+enum nmq_access
+nmq_acl_judge(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes topic)
+{
     for (uint32_t i = 0; i < view->count; i++) {
         const nmq_acl_entry *r = &view->acl->rules[view->rules[i]];
         if ((r->actions & action) != 0 && applies(r, topic, view)) {
-            return r->allow;
+            return says(r);
         }
     }
-    return view->acl->otherwise;
+    return NMQ_ACCESS_PASS;
+}
+
+bool
+nmq_acl_asks(const nmq_acl_view *view)
+{
+    return view->acl != NULL && view->acl->asks;
+}
+
+bool
+nmq_acl_otherwise(const nmq_acl_view *view)
+{
+    return view->acl == NULL || view->acl->otherwise;
+}
+
+// Whether what the rules say lets something stay.
+static bool
+stays(const nmq_acl *acl, enum nmq_access said)
+{
+    return said == NMQ_ACCESS_PASS ? acl == NULL || acl->asks || acl->otherwise
+                                   : said == NMQ_ACCESS_ALLOW;
+}
+
+bool
+nmq_acl_allows(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes topic)
+{
+    return stays(view->acl, nmq_acl_judge(view, action, topic));
 }
 
 bool
@@ -226,14 +255,15 @@ nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject,
         .client_id = subject->client_id,
         .user_name = subject->user_name,
     };
+    enum nmq_access said = NMQ_ACCESS_PASS;
 
-    for (size_t i = 0; acl != NULL && i < acl->count; i++) {
+    for (size_t i = 0; acl != NULL && i < acl->count && said == NMQ_ACCESS_PASS; i++) {
         const nmq_acl_entry *r = &acl->rules[i];
         if ((r->actions & action) != 0 && names(r, subject) && applies(r, topic, &view)) {
-            return r->allow;
+            said = says(r);
         }
     }
-    return acl == NULL || acl->otherwise;
+    return stays(acl, said);
 }
 
 bool

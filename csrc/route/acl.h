@@ -38,8 +38,8 @@ typedef struct {
 int nmq_acl_view_make(nmq_acl_view *view, nmq_acl *acl, const nmq_acl_subject *subject);
 void nmq_acl_view_free(nmq_acl_view *view);
 
-// Whether the subject may do that: what a view would say, without making one. acl NULL:
-// everything is allowed. Cost: all rules.
+// nmq_acl_allows of a view for that subject, without making one. acl NULL: everything is
+// allowed. Cost: all rules.
 bool nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject,
                      enum nmq_acl_action action, nmq_bytes topic);
 
@@ -49,7 +49,16 @@ bool nmq_acl_has_addresses(const nmq_acl *acl);
 // Whether a client that does what it may not is to be disconnected.
 bool nmq_acl_disconnects(const nmq_acl_view *view);
 
-// topic is a Topic Name, or a Topic Filter without its $share.
+// What the rules say; topic is a Topic Name, or a Topic Filter without its $share.
+enum nmq_access nmq_acl_judge(const nmq_acl_view *view, enum nmq_acl_action action,
+                              nmq_bytes topic);
+
+// What becomes of NMQ_ACCESS_PASS: whether somebody is asked, and what holds if not.
+bool nmq_acl_asks(const nmq_acl_view *view);
+bool nmq_acl_otherwise(const nmq_acl_view *view);
+
+// Whether what was allowed once may stay. Nobody is asked again: where rules ask, only they
+// take something away.
 bool nmq_acl_allows(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes topic);
 
 // nmq_acl_covers: whether the pattern matches all that the topic, a Topic Name or Topic

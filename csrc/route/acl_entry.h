@@ -18,6 +18,7 @@ typedef struct {
 
 typedef struct nmq_acl {
     uint32_t refs; // atomic
+    bool asks;
     bool otherwise;
     bool deny_disconnects;
     size_t count;

@@ -55,6 +55,7 @@ nmq_acl_new(const nmq_acl_rules *rules)
         return NULL;
     }
     acl->refs = 1;
+    acl->asks = rules->asks;
     acl->otherwise = rules->otherwise;
     acl->deny_disconnects = rules->deny_disconnects;
     for (size_t i = 0; i < rules->count; i++) {

@@ -10,6 +10,15 @@
 
 typedef struct nmq_acl nmq_acl;
 
+// What a check says of a topic. The first that has an opinion decides: rules, then, where
+// they ask, whoever answers NMQ_NOTE_ACCESS, then what holds otherwise.
+enum nmq_access {
+    NMQ_ACCESS_LATER, // it does not know yet: the packet waits until it does
+    NMQ_ACCESS_ALLOW,
+    NMQ_ACCESS_DENY,
+    NMQ_ACCESS_PASS, // it has no opinion
+};
+
 // One rule. Texts are NUL-terminated and copied; NULL: any.
 typedef struct {
     bool allow;
@@ -27,7 +36,8 @@ typedef struct {
 typedef struct {
     const nmq_acl_rule *at; // in order: the first that applies decides
     size_t count;
-    bool otherwise;        // what holds when none applies: true allows
+    bool asks;             // what no rule applies to is asked: NMQ_NOTE_ACCESS
+    bool otherwise;        // what holds when nobody has an opinion: true allows
     bool deny_disconnects; // a client that does what it may not is disconnected
 } nmq_acl_rules;
 

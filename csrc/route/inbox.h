@@ -31,8 +31,8 @@ nmq_inbox_of(nmq_link *link)
     return (nmq_inbox *) (void *) link; // the link is first
 }
 
-// Whether the queue may go over its bounds for a moment, by 65,536 messages and to twice the
-// bytes: those who publish are about to wait. Call with the client's lock.
+// Whether the queue may go over its bounds for a moment, by 65,536 messages and to twice
+// the bytes: those who publish are about to wait. Call with the client's lock.
 bool nmq_inbox_may_gather(nmq_inbox *inbox, const nmq_session *session);
 
 // Notes how much waits: publishers wait from half of the session's bounds on. Call with the

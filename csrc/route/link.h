@@ -61,7 +61,7 @@ struct nmq_link {
     bool at_limit;            // lock: its session's queue can gather no more
     bool pump_due;            // lock: its session has more to send, given room
     nmq_unflushed unflushed;  // whoever set flush_due
-    nmq_link *next_held;      // the lock of what it waits for: a link, or memory
+    nmq_link *next_held;      // the lock of the link that it waits for
     nmq_link_wait *wait;      // atomic, made with the lock; NULL: nobody waited yet
     int64_t moved_ms;         // atomic: when the peer took or acknowledged something last
     int64_t over_ms;          // lock: since when it is over its bound, 0: it is not

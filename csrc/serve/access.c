@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "serve/ask.h"
 #include "serve/exchange.h"
 #include "serve/mount.h"
 
@@ -76,12 +77,6 @@ nmq_access_know(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
     return rv;
 }
 
-bool
-nmq_access_changed(const nmq_server_conn *conn)
-{
-    return nmq_rules_version(conn->net.conns->router->rules) != conn->acl_version;
-}
-
 nmq_origin *
 nmq_access_origin(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 {
@@ -92,20 +87,46 @@ nmq_access_origin(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_nam
     return conn->origin;
 }
 
-bool
-nmq_access_may(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic)
+// Looks up the rules anew if they have changed. Returns false when memory is out, and there
+// is no view that denies everything.
+static bool
+renew(nmq_server_conn *conn)
 {
     nmq_client *client = conn->net.client;
 
-    if (client != NULL && nmq_access_changed(conn)) {
-        (void) pthread_mutex_lock(&client->lock);
-        int rv = nmq_access_know(conn, client->session->client_id, client->user_name);
-        (void) pthread_mutex_unlock(&client->lock);
-        if (rv != NMQ_OK && conn->acl == NULL) {
-            return false;
-        }
+    if (client == NULL || !nmq_access_changed(conn)) {
+        return true;
     }
-    return conn->acl == NULL || nmq_acl_allows(conn->acl, action, topic);
+    (void) pthread_mutex_lock(&client->lock);
+    int rv = nmq_access_know(conn, client->session->client_id, client->user_name);
+    (void) pthread_mutex_unlock(&client->lock);
+    return rv == NMQ_OK || conn->acl != NULL;
+}
+
+enum nmq_access
+nmq_access_decide(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic,
+                  uint32_t number)
+{
+    if (!renew(conn)) {
+        return NMQ_ACCESS_DENY;
+    }
+    if (conn->acl == NULL) {
+        return NMQ_ACCESS_ALLOW;
+    }
+    enum nmq_access said = nmq_acl_judge(conn->acl, action, topic);
+    if (said == NMQ_ACCESS_PASS && nmq_acl_asks(conn->acl)) {
+        said = nmq_ask_known(conn, number);
+    }
+    if (said == NMQ_ACCESS_PASS) {
+        said = nmq_acl_otherwise(conn->acl) ? NMQ_ACCESS_ALLOW : NMQ_ACCESS_DENY;
+    }
+    return said;
+}
+
+bool
+nmq_access_may_keep(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic)
+{
+    return renew(conn) && (conn->acl == NULL || nmq_acl_allows(conn->acl, action, topic));
 }
 
 bool

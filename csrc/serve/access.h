@@ -21,11 +21,31 @@ int nmq_access_know(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_n
 void nmq_access_forget(nmq_server_conn *conn); // frees what nmq_access_know made
 
 // Whether the rules have changed since the client's were looked up last.
-bool nmq_access_changed(const nmq_server_conn *conn);
+static inline bool
+nmq_access_changed(const nmq_server_conn *conn)
+{
+    return nmq_rules_version(conn->net.conns->router->rules) != conn->acl_version;
+}
 
 // Whether the client may do that with the Topic Name, or the Topic Filter without its
-// group.
-bool nmq_access_may(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic);
+// group, which is that topic of the packet (ask.h). Returns ALLOW, DENY, or LATER: it is to
+// be asked about (nmq_ask_add), and known when the packet is handled again.
+enum nmq_access nmq_access_decide(nmq_server_conn *conn, enum nmq_acl_action action,
+                                  nmq_bytes topic, uint32_t number);
+
+// The same. Inline: called for each PUBLISH, mostly without rules.
+static inline enum nmq_access
+nmq_access_check(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic,
+                 uint32_t number)
+{
+    return conn->acl == NULL && !nmq_access_changed(conn)
+               ? NMQ_ACCESS_ALLOW
+               : nmq_access_decide(conn, action, topic, number);
+}
+
+// Whether what was allowed to the client just now may stay, by the rules in force.
+bool nmq_access_may_keep(nmq_server_conn *conn, enum nmq_acl_action action,
+                         nmq_bytes topic);
 
 // Whether a client is to be disconnected when it does what it may not do.
 bool nmq_access_disconnects(const nmq_server_conn *conn);

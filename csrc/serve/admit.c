@@ -11,6 +11,7 @@
 #include "mqtt/reason.h"
 #include "mqtt/varint.h"
 #include "serve/access.h"
+#include "serve/ask.h"
 #include "serve/exchange.h"
 #include "serve/inbound.h"
 #include "serve/log.h"
@@ -144,11 +145,18 @@ asked_expiry(const nmq_connect *c, const nmq_props *props)
     return c->clean_start ? 0 : UINT32_MAX;
 }
 
+// A CONNECT that is handled again, after its will was asked about, has the one of before.
 static void
-assign_id(char text[ASSIGNED_ID_BYTES + 1])
+assign_id(const nmq_server_conn *conn, char text[ASSIGNED_ID_BYTES + 1])
 {
     uint64_t draw[2] = {0};
 
+    if (conn->ask != NULL) {
+        const nmq_bytes id = conn->acl->client_id;
+        (void) snprintf(text, ASSIGNED_ID_BYTES + 1, "%.*s", (int) id.len,
+                        (const char *) id.at);
+        return;
+    }
     (void) !getrandom(draw, sizeof draw, 0);
     (void) snprintf(text, ASSIGNED_ID_BYTES + 1, "nanomq-%017llx",
                     (unsigned long long) (draw[0] ^ draw[1] >> 1));
@@ -182,7 +190,7 @@ plan(admission *a, const nmq_packet *packet)
         .arg = a,
     };
     if (c->client_id.len == 0) { // [MQTT-3.1.3-6]
-        assign_id(a->assigned_id);
+        assign_id(conn, a->assigned_id);
         attach->client_id = nmq_bytes_of(a->assigned_id);
     }
     if (c->version != NMQ_V5) {
@@ -196,11 +204,26 @@ plan(admission *a, const nmq_packet *packet)
         nmq_props_number(&packet->props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, 0));
 }
 
+static nmq_fault
+check_will(nmq_server_conn *conn, const nmq_connect *c, bool *later)
+{
+    enum nmq_access may = nmq_access_check(conn, NMQ_ACL_PUBLISH, c->will_topic, 0);
+    uint8_t code = nmq_ask_code(conn);
+
+    *later = may == NMQ_ACCESS_LATER;
+    if (may != NMQ_ACCESS_DENY) {
+        return (nmq_fault){0};
+    }
+    nmq_tell_denied(conn, NMQ_WHY_WILL, c->will_topic);
+    return code != 0 ? (nmq_fault){code, "nobody said whether it may have the will"}
+                     : (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies the will"};
+}
+
 // Does what can fail without a trace: encodes the CONNACK, complete but for Session
 // Present, and looks up the rules for this client. Returns NMQ_OK or NMQ_ENOMEM; *fault
-// says what refuses it.
+// says what refuses it, *later that its will is to be asked about.
 static int
-check_plan(admission *a, const nmq_connect *c, nmq_fault *fault)
+check_plan(admission *a, const nmq_connect *c, nmq_fault *fault, bool *later)
 {
     nmq_server_conn *conn = a->conn;
     int rv = nmq_encode(&a->bytes, conn->net.version, &a->connack);
@@ -230,9 +253,8 @@ check_plan(admission *a, const nmq_connect *c, nmq_fault *fault)
     }
     if (a->bytes.len > nmq_reply_max_bytes(conn)) {
         *fault = (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, NULL};
-    } else if (c->has_will && !nmq_access_may(conn, NMQ_ACL_PUBLISH, c->will_topic)) {
-        nmq_tell_denied(conn, NMQ_WHY_WILL, c->will_topic);
-        *fault = (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies the will"};
+    } else if (c->has_will) {
+        *fault = check_will(conn, c, later);
     }
     return NMQ_OK;
 }
@@ -267,20 +289,24 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     admission a = {.conn = conn, .connack = {.type = NMQ_CONNACK}};
     nmq_client *client = NULL;
     nmq_fault fault = {0};
+    bool later = false;
 
     // The answer may have taken long: the mount point of now counts.
     if (conn->exchange != NULL) {
         nmq_admit_renew_settings(conn);
     }
     plan(&a, packet);
-    int rv = check_plan(&a, &packet->connect, &fault);
-    if (rv == NMQ_OK && fault.code == 0) {
+    int rv = check_plan(&a, &packet->connect, &fault, &later);
+    if (rv == NMQ_OK && fault.code == 0 && !later) {
         rv = enter(&a, batch, &packet->connect, &client);
     }
     nmq_buf_free(&a.bytes);
     nmq_free((void *) (uintptr_t) a.response_information.at);
     if (fault.code != 0) {
         return nmq_reply_refuse(conn, batch, fault);
+    }
+    if (later) {
+        return nmq_ask_one(conn, NMQ_ACL_PUBLISH, packet->connect.will_topic);
     }
     if (rv == NMQ_ETOOBIG) {
         return nmq_reply_refuse(conn, batch,

@@ -5,40 +5,12 @@
 #include "mqtt/decode.h"
 #include "mqtt/reason.h"
 #include "net/conns.h"
-#include "net/park.h"
-#include "net/recv.h"
 #include "net/timers.h"
-#include "route/note.h"
 #include "serve/admit.h"
+#include "serve/ask.h"
 #include "serve/exchange.h"
-#include "serve/negotiated.h"
 #include "serve/reply.h"
 #include "serve/tell.h"
-
-void
-nmq_auth_post(nmq_conn *net)
-{
-    nmq_conns *conns = net->conns;
-    nmq_exchange *exchange = nmq_server_conn_of(net)->exchange;
-    nmq_buf text = exchange->question;
-    uint64_t number = net->number;
-    nmq_note note = {
-        .kind = NMQ_NOTE_AUTH,
-        .number = number,
-        .code = exchange->step,
-    };
-
-    exchange->question = (nmq_buf){0};
-    nmq_timers_set_idle(net, NMQ_LIVE(conns->options->answer_timeout_ms));
-    nmq_park_for_answer(net);
-    // The answer may come before this returns: the connection is not touched any more.
-    bool put = nmq_note_put(conns->router->notes, &note, (nmq_bytes){text.at, text.len});
-    nmq_buf_wipe(&text);
-    if (!put) {
-        (void) nmq_auth_answer(
-            conns, &(nmq_answer){.number = number, .reason_code = NMQ_RC_SERVER_BUSY});
-    }
-}
 
 int
 nmq_auth_answer(nmq_conns *conns, const nmq_answer *answer)
@@ -48,21 +20,9 @@ nmq_auth_answer(nmq_conns *conns, const nmq_answer *answer)
     if (net == NULL) {
         return NMQ_ENOENT;
     }
-    bool waits = nmq_park_answered(net);
-    if (waits) {
-        nmq_exchange_take_answer(nmq_server_conn_of(net)->exchange, answer);
-        nmq_recv_answered(net);
-    }
+    bool waits = nmq_exchange_answer(nmq_server_conn_of(net), answer);
     nmq_link_unref(&net->link);
     return waits ? NMQ_OK : NMQ_ENOENT;
-}
-
-void
-nmq_auth_unanswered(nmq_conn *net, uint8_t reason_code)
-{
-    const nmq_answer answer = {.number = net->number, .reason_code = reason_code};
-
-    (void) nmq_auth_answer(net->conns, &answer);
 }
 
 static enum nmq_next
@@ -104,6 +64,10 @@ connect_answered(nmq_server_conn *conn, nmq_batch *batch)
         next = nmq_admit(conn, batch, &packet);
     }
     conn->connect = NULL;
+    if (next == NMQ_NEXT_LATER) { // about its will: this is run again
+        return NMQ_NEXT_ASK;
+    }
+    nmq_ask_end(conn);
     if (exchange->method.at == NULL) {
         nmq_exchange_free(exchange);
         conn->exchange = NULL;
@@ -130,7 +94,6 @@ again_answered(nmq_server_conn *conn, nmq_batch *batch)
         return refuse_login(conn, batch, code);
     }
     nmq_server_conn_set_state(conn, goes_on ? NMQ_CONN_OPEN_AUTHENTICATING : NMQ_CONN_OPEN);
-    nmq_negotiated_use_keep_alive(conn);
     enum nmq_next next = put_auth(conn, batch, code);
     nmq_exchange_wipe(exchange);
     return next;

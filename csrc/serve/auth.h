@@ -5,7 +5,7 @@
 //               0x18 v  │ AUTH 0x18            AUTH 0x19 or 0x18  v  │ 0 or 0x18
 //                 authenticating                            open, deciding
 //
-// While the answer is awaited nothing is read.
+// While the answer is awaited nothing is read, answer_timeout_ms at most.
 #pragma once
 #include "serve/question.h"
 #include "serve/server_conn.h"
@@ -16,5 +16,3 @@ int nmq_auth_answer(nmq_conns *conns, const nmq_answer *answer);
 // Of the role (net/role.h).
 enum nmq_next nmq_auth_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet);
 enum nmq_next nmq_auth_handle_answer(nmq_conn *net, nmq_batch *batch);
-void nmq_auth_post(nmq_conn *net); // ask
-void nmq_auth_unanswered(nmq_conn *net, uint8_t reason_code);

@@ -6,6 +6,7 @@
 #include "mqtt/sys_topic.h"
 #include "serve/access.h"
 #include "serve/admit.h"
+#include "serve/ask.h"
 #include "serve/bounds.h"
 #include "serve/exchange.h"
 #include "serve/inbound.h"
@@ -145,7 +146,6 @@ handle_connect(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
     nmq_negotiated_set(conn);
     use_settings_of_now(conn);
-    nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_CONNECTS, 1);
     __atomic_store_n(&conn->net.version, packet->connect.version, __ATOMIC_RELAXED);
     conn->client_max_bytes =
         nmq_props_number(&packet->props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX);
@@ -184,5 +184,11 @@ nmq_connect_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
     conn->connect = &packet->connect;
     enum nmq_next next = handle_connect(conn, batch, packet);
     conn->connect = NULL;
+    if (next == NMQ_NEXT_LATER) { // it is handled again as the first
+        __atomic_store_n(&net->version, 0, __ATOMIC_RELAXED);
+    } else {
+        nmq_counters_add(net->conns->counters, NMQ_COUNT_CONNECTS, 1);
+        nmq_ask_end(conn);
+    }
     return next;
 }

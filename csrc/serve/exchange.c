@@ -2,9 +2,11 @@
 
 #include <string.h>
 
+#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
+#include "net/park.h"
 #include "route/note.h"
 #include "serve/question_bytes.h"
 #include "serve/reply.h"
@@ -16,7 +18,6 @@ void
 nmq_exchange_wipe(nmq_exchange *exchange)
 {
     nmq_buf_wipe(&exchange->connect);
-    nmq_buf_wipe(&exchange->question);
     nmq_buf_wipe(&exchange->data);
     nmq_buf_wipe(&exchange->user_name);
 }
@@ -46,7 +47,8 @@ given(nmq_bytes text, bool has, size_t *len)
 }
 
 static int
-put_question(nmq_server_conn *conn, const nmq_packet *packet, nmq_bytes client_id)
+write_question(const nmq_server_conn *conn, const nmq_packet *packet, nmq_bytes client_id,
+               nmq_buf *out)
 {
     const nmq_connect *c = &packet->connect;
     const nmq_props *props = &packet->props;
@@ -65,7 +67,7 @@ put_question(nmq_server_conn *conn, const nmq_packet *packet, nmq_bytes client_i
               nmq_props_has(props, NMQ_PROP_AUTHENTICATION_METHOD), &who.method_len);
     who.data = given(text_of(props, NMQ_PROP_AUTHENTICATION_DATA),
                      nmq_props_has(props, NMQ_PROP_AUTHENTICATION_DATA), &who.data_len);
-    return nmq_question_write(&conn->exchange->question, &who);
+    return nmq_question_write(out, &who);
 }
 
 // Makes the exchange if there is none. Returns false when memory is out.
@@ -79,7 +81,8 @@ make(nmq_server_conn *conn)
 }
 
 static int
-prepare(nmq_server_conn *conn, const nmq_packet *packet, nmq_bytes client_id)
+prepare(nmq_server_conn *conn, const nmq_packet *packet, nmq_bytes client_id,
+        nmq_buf *question)
 {
     const nmq_props *props = &packet->props;
     bool first = packet->type == NMQ_CONNECT;
@@ -88,8 +91,7 @@ prepare(nmq_server_conn *conn, const nmq_packet *packet, nmq_bytes client_id)
         return NMQ_ENOMEM;
     }
     nmq_exchange *exchange = conn->exchange;
-    exchange->step = first ? NMQ_RC_SUCCESS : packet->reason_code;
-    int rv = put_question(conn, packet, client_id);
+    int rv = write_question(conn, packet, client_id, question);
     if (rv == NMQ_OK && first) {
         rv = nmq_buf_put(&exchange->connect, packet->wire);
     }
@@ -110,10 +112,31 @@ nmq_exchange_prove(nmq_server_conn *conn, nmq_bytes user_name)
     return NMQ_OK;
 }
 
+// Puts the question to Python. The answer may come before this returns.
+static void
+post(nmq_server_conn *conn, const nmq_packet *packet, nmq_bytes question)
+{
+    const nmq_conns *conns = conn->net.conns;
+    const nmq_note note = {
+        .kind = NMQ_NOTE_AUTH,
+        .number = conn->net.number,
+        .code = packet->type == NMQ_CONNECT ? NMQ_RC_SUCCESS : packet->reason_code,
+    };
+
+    conn->exchange->asked = true;
+    nmq_park_begin(&conn->net, NMQ_PARK_QUESTION,
+                   nmq_clock_now_ms() + NMQ_LIVE(conns->options->answer_timeout_ms));
+    if (!nmq_note_put(conns->router->notes, &note, question)) {
+        const nmq_answer busy = {.reason_code = NMQ_RC_SERVER_BUSY};
+        (void) nmq_exchange_answer(conn, &busy);
+    }
+}
+
 enum nmq_next
 nmq_exchange_ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
     nmq_bytes client_id = {0}; // none for an AUTH before CONNACK: Python has the CONNECT
+    nmq_buf question = {0};
 
     // the size is bounded before Python sees what a stranger sends
     if (text_of(&packet->props, NMQ_PROP_AUTHENTICATION_DATA).len > DATA_MAX) {
@@ -126,12 +149,14 @@ nmq_exchange_ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *pack
     } else if (conn->net.client != NULL) {
         client_id = conn->net.client->session->client_id;
     }
-    if (prepare(conn, packet, client_id) != NMQ_OK) {
-        return nmq_reply_no_memory(conn);
+    int rv = prepare(conn, packet, client_id, &question);
+    if (rv == NMQ_OK) {
+        nmq_server_conn_set_state(conn, conn->net.client != NULL ? NMQ_CONN_OPEN_DECIDING
+                                                                 : NMQ_CONN_DECIDING);
+        post(conn, packet, (nmq_bytes){question.at, question.len});
     }
-    nmq_server_conn_set_state(conn, conn->net.client != NULL ? NMQ_CONN_OPEN_DECIDING
-                                                             : NMQ_CONN_DECIDING);
-    return NMQ_NEXT_ASK;
+    nmq_buf_wipe(&question);
+    return rv == NMQ_OK ? NMQ_NEXT_ASK : nmq_reply_no_memory(conn);
 }
 
 void
@@ -154,11 +179,18 @@ copy_to(nmq_buf *buf, const char *at, size_t len, bool *has)
     return nmq_buf_put(buf, (nmq_bytes){(const uint8_t *) at, at != NULL ? len : 0});
 }
 
-void
-nmq_exchange_take_answer(nmq_exchange *exchange, const nmq_answer *answer)
+// nmq_park_fn: copies the answer. Call with link.lock.
+static bool
+take_answer(nmq_conn *net, const void *arg)
 {
+    const nmq_answer *answer = arg;
+    nmq_exchange *exchange = nmq_server_conn_of(net)->exchange;
     uint8_t code = answer->reason_code;
 
+    if (exchange == NULL || !exchange->asked) {
+        return false;
+    }
+    exchange->asked = false;
     exchange->reason_code = code;
     exchange->foreign = answer->foreign;
     // the core itself sets these two codes when no answer comes: Python still keeps the
@@ -173,6 +205,13 @@ nmq_exchange_take_answer(nmq_exchange *exchange, const nmq_answer *answer)
                 &exchange->has_user_name) != NMQ_OK) {
         exchange->reason_code = NMQ_RC_SERVER_BUSY;
     }
+    return true;
+}
+
+bool
+nmq_exchange_answer(nmq_server_conn *conn, const nmq_answer *answer)
+{
+    return nmq_park_end_if(&conn->net, NMQ_PARK_QUESTION, take_answer, answer);
 }
 
 void

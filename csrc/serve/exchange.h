@@ -1,20 +1,18 @@
 // exchange.h - what a connection keeps while it finds out who its client is: the question
 // to Python, its answer, and an Authentication Method that may go on (MQTT 5.0, 4.12).
 //
-//     CONNECT or AUTH ──ask──> question ──(auth.h)──> answer ──> admitted, or AUTH
+//     CONNECT or AUTH ──ask──> parked ──answer──> admitted, or AUTH (auth.h)
 //
 // The CONNECT is kept until its client is in.
 //
 // Owner    the connection; secrets are wiped when they are freed.
-// Threads  the receive side, but for nmq_exchange_take_answer, which comes before the
-//          receive side goes on.
+// Threads  the receive side, where nothing else is said.
 #pragma once
 #include "serve/question.h"
 #include "serve/server_conn.h"
 
 struct nmq_exchange {
     nmq_buf connect;   // the CONNECT that waits
-    nmq_buf question;  // to be posted
     nmq_bytes method;  // Authentication Method of the CONNECT, owned; NULL: none
     nmq_buf data;      // of the answer
     nmq_buf user_name; // of the answer, or proved without one
@@ -22,7 +20,7 @@ struct nmq_exchange {
     bool has_user_name;
     bool foreign;        // the answer's user is none of the broker's
     bool python_waits;   // Python keeps an exchange, until it answers or hears of the end
-    uint8_t step;        // of the question: 0 CONNECT, else AUTH's Reason Code
+    bool asked;          // link.lock: the answer is awaited
     uint8_t reason_code; // of the answer
 };
 
@@ -32,12 +30,13 @@ void nmq_exchange_wipe(nmq_exchange *exchange); // all but the method
 // The client has proved to be that user. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_exchange_prove(nmq_server_conn *conn, nmq_bytes user_name);
 
-// Makes a question of a CONNECT or an AUTH, unless its Authentication Data are too long.
+// Asks what to do with a CONNECT or an AUTH, unless its Authentication Data are too long.
 enum nmq_next nmq_exchange_ask(nmq_server_conn *conn, nmq_batch *batch,
                                const nmq_packet *packet);
 
-// Copies the answer.
-void nmq_exchange_take_answer(nmq_exchange *exchange, const nmq_answer *answer);
+// Answers the question of a connection that the caller has a reference to. Returns false if
+// it has not asked. Any thread.
+bool nmq_exchange_answer(nmq_server_conn *conn, const nmq_answer *answer);
 
 // Adds its method and data to the properties of an AUTH or a CONNACK. Takes NULL.
 void nmq_exchange_properties(const nmq_exchange *exchange, nmq_props *props);

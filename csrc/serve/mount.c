@@ -59,12 +59,11 @@ nmq_mount_set(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 {
     nmq_bytes mount = conn->net.settings->mount;
 
+    nmq_mount_free(conn); // of a CONNECT that is handled again
     if (mount.at == NULL) {
         return NMQ_OK;
     }
-    if (conn->mount == NULL) {
-        conn->mount = nmq_zalloc(sizeof *conn->mount);
-    }
+    conn->mount = nmq_zalloc(sizeof *conn->mount);
     return conn->mount != NULL
                ? write_prefix(&conn->mount->prefix, mount, client_id, user_name)
                : NMQ_ENOMEM;

@@ -9,6 +9,7 @@
 #include "route/fanout.h"
 #include "route/shortage.h"
 #include "serve/access.h"
+#include "serve/ask.h"
 #include "serve/bounds.h"
 #include "serve/inbound.h"
 #include "serve/mount.h"
@@ -206,8 +207,31 @@ deny(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     const nmq_fault fault = {NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"};
 
     nmq_tell_denied(conn, NMQ_WHY_PUBLISH, packet->publish.topic_name);
+    nmq_ask_end(conn);
     return nmq_access_disconnects(conn) ? nmq_reply_refuse(conn, batch, fault)
                                         : refuse_message(conn, batch, packet, fault);
+}
+
+static void
+count(nmq_batch *batch, const nmq_packet *packet)
+{
+    batch->messages_in++;
+    batch->payload_in += packet->publish.payload.len;
+}
+
+// It comes again.
+static void
+uncount(nmq_batch *batch, const nmq_packet *packet)
+{
+    batch->messages_in--;
+    batch->payload_in -= packet->publish.payload.len;
+}
+
+static enum nmq_next
+ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
+{
+    uncount(batch, packet);
+    return nmq_ask_one(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name);
 }
 
 enum nmq_next
@@ -219,8 +243,7 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
     int code = NMQ_RC_SUCCESS;
     nmq_fault fault = check_publish(conn, packet);
 
-    batch->messages_in++;
-    batch->payload_in += packet->publish.payload.len;
+    count(batch, packet);
     if (fault.code == 0 && nmq_props_has(&packet->props, NMQ_PROP_TOPIC_ALIAS)) {
         int rv = resolve_alias(conn, packet);
         if (rv < 0) {
@@ -237,8 +260,11 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
             conn, batch, packet,
             (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"});
     }
-    if (!nmq_access_may(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name)) {
-        return deny(conn, batch, packet);
+    enum nmq_access may =
+        nmq_access_check(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name, 0);
+    if (may != NMQ_ACCESS_ALLOW) {
+        return may == NMQ_ACCESS_DENY ? deny(conn, batch, packet)
+                                      : ask(conn, batch, packet);
     }
     if (qos == 2) {
         enum nmq_next next = receive_qos2(conn, batch, packet, &fresh);
@@ -252,14 +278,14 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
             forget_qos2(conn, packet);
         }
         if (code == NMQ_ESHORT) {
-            batch->messages_in--;
-            batch->payload_in -= packet->publish.payload.len;
+            uncount(batch, packet);
             return NMQ_NEXT_SHORT;
         }
         if (code < 0) {
             return nmq_reply_no_memory(conn);
         }
     }
+    nmq_ask_end(conn);
     if (qos == 0) {
         return NMQ_NEXT_PACKET;
     }

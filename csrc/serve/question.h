@@ -1,7 +1,8 @@
-// question.h - whether a client may come in: what it says of itself, and what is answered.
-// cffi reads this file: no macros here.
+// question.h - whether a client may come in, and what it may do: what it says, and what is
+// answered. cffi reads this file: no macros here.
 //
-//     CONNECT, AUTH ──> NMQ_NOTE_AUTH with nmq_credentials ──Python──> nmq_answer
+//     CONNECT, AUTH ──────────> NMQ_NOTE_AUTH with nmq_credentials ──Python──> nmq_answer
+//     PUBLISH, SUBSCRIBE, will ──> NMQ_NOTE_ACCESS with nmq_wish ──Python──> nmq_verdicts
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -34,3 +35,28 @@ typedef struct {
     size_t user_name_len;
     bool foreign; // by a method with users of its own: nmq_broker_kick_users spares it
 } nmq_answer;
+
+// What a client that is in, or comes in with a will, wants to do; slices borrow from the
+// event.
+typedef struct {
+    uint32_t listener; // number of the one that it came through
+    bool publish;      // else it subscribes
+    const char *address;
+    size_t address_len;
+    const char *client_id;
+    size_t client_id_len;
+    const char *user_name; // NULL: none
+    size_t user_name_len;
+    const char *topics; // what nmq_wish_topic has not taken off yet
+    size_t topics_len;
+    const char *topic; // that it has
+    size_t topic_len;
+} nmq_wish;
+
+// The answer to a question (NMQ_NOTE_ACCESS).
+typedef struct {
+    uint64_t number;   // of the event: whose question
+    uint32_t question; // code of the event: which
+    const uint8_t *at; // enum nmq_access for each topic; what is none but LATER denies
+    size_t count;      // what is missing is denied
+} nmq_verdicts;

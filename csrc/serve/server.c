@@ -10,6 +10,7 @@
 #include "route/sessions.h"
 #include "serve/access.h"
 #include "serve/acks.h"
+#include "serve/ask.h"
 #include "serve/auth.h"
 #include "serve/bounds.h"
 #include "serve/connect.h"
@@ -116,19 +117,23 @@ refuse(nmq_conn *net, nmq_batch *batch, const nmq_packet *packet, nmq_fault faul
     return nmq_reply_refuse(nmq_server_conn_of(net), batch, fault);
 }
 
+static bool
+unanswered(nmq_conn *net, uint8_t reason_code)
+{
+    nmq_server_conn *conn = nmq_server_conn_of(net);
+    const nmq_answer answer = {.reason_code = reason_code};
+
+    return nmq_exchange_answer(conn, &answer) || nmq_ask_unanswered(conn, reason_code);
+}
+
 static void
 silent(nmq_conn *net)
 {
     nmq_counters *counters = net->conns->counters;
 
     (void) pthread_mutex_lock(&net->link.lock);
-    bool asking = nmq_conn_recv(net) == NMQ_RECV_ASKED;
     bool open = net->client != NULL;
     (void) pthread_mutex_unlock(&net->link.lock);
-    if (asking) {
-        nmq_auth_unanswered(net, NMQ_RC_SERVER_UNAVAILABLE);
-        return;
-    }
     nmq_counters_add(counters,
                      open ? NMQ_COUNT_KEEP_ALIVE_TIMEOUTS : NMQ_COUNT_CONNECT_TIMEOUTS, 1);
     if (open) {
@@ -176,6 +181,7 @@ fini(nmq_conn *net)
 
     nmq_alias_names_free(&conn->aliases);
     nmq_exchange_free(conn->exchange);
+    nmq_ask_free(conn);
     nmq_access_forget(conn);
     nmq_origin_unref(conn->origin);
     nmq_mount_free(conn);
@@ -200,9 +206,8 @@ const nmq_role nmq_server_role = {
     .open = open_conn,
     .takes_size = takes_size,
     .refuse = refuse,
-    .ask = nmq_auth_post,
     .answered = nmq_auth_handle_answer,
-    .unanswered = nmq_auth_unanswered,
+    .unanswered = unanswered,
     .silent = silent,
     .farewell = farewell,
     .closed = closed,

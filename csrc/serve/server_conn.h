@@ -10,6 +10,7 @@
 typedef struct {
     pthread_mutex_t lock;
     nmq_bytes response_information; // lock; owned; at NULL: none
+    int64_t unanswered_log_ms;      // atomic: when it was logged last that nobody answers
 } nmq_server;
 
 // What was negotiated in CONNECT and CONNACK, and holds until the connection ends, whatever
@@ -33,11 +34,13 @@ typedef struct {
 } nmq_mount;
 
 typedef struct nmq_exchange nmq_exchange; // exchange.h
+typedef struct nmq_ask nmq_ask;           // ask.h
 
 typedef struct {
     nmq_conn net;               // first: nmq_server_conn_of relies on it
     const nmq_connect *connect; // the CONNECT that is handled; borrowed; NULL: none
     nmq_exchange *exchange;     // NULL: nobody was asked, or has answered for good
+    nmq_ask *ask;               // NULL: the packet that is handled is not asked about
     nmq_mount *mount;           // NULL: none
     nmq_acl_view *acl;          // NULL: everything is allowed
     uint64_t acl_version;       // of the rules that `acl` is for
@@ -46,6 +49,7 @@ typedef struct {
     nmq_negotiated negotiated;
     uint32_t client_max_bytes; // of a packet to the client: its Maximum Packet Size
     uint32_t users_version;    // when the client said who it is
+    uint32_t questions;        // counts those of ask.h; the last is its number
     enum nmq_conn_state state;
     bool problem_info; // Request Problem Information
     bool send_will;    // at the end

@@ -7,6 +7,7 @@
 #include "route/replay.h"
 #include "route/subscriptions.h"
 #include "serve/access.h"
+#include "serve/ask.h"
 #include "serve/bounds.h"
 #include "serve/mount.h"
 #include "serve/reply.h"
@@ -77,13 +78,36 @@ check_subscribe(nmq_server_conn *conn, const nmq_packet *packet)
         if (fault.code != 0 && conn->net.version == NMQ_V5) {
             return fault;
         }
-        if (!nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter.filter) &&
-            nmq_access_disconnects(conn)) {
-            nmq_tell_denied(conn, NMQ_WHY_SUBSCRIBE, filter.text);
-            return (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"};
-        }
     }
     return (nmq_fault){0};
+}
+
+// Looks whether it is known of each filter if it is allowed; asks, if not, before anything
+// is done.
+static enum nmq_next
+check_rights(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
+{
+    nmq_bytes list = packet->list;
+    nmq_filter filter;
+    uint8_t unused;
+    bool later = false;
+
+    for (uint32_t n = 0; nmq_packet_next_subscription(&list, &filter, &unused); n++) {
+        enum nmq_access may = nmq_access_check(conn, NMQ_ACL_SUBSCRIBE, filter.filter, n);
+        if (may == NMQ_ACCESS_DENY && nmq_access_disconnects(conn)) {
+            nmq_tell_denied(conn, NMQ_WHY_SUBSCRIBE, filter.text);
+            return nmq_reply_refuse(
+                conn, batch,
+                (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"});
+        }
+        if (may == NMQ_ACCESS_LATER) {
+            later = true;
+            if (nmq_ask_add(conn, n, filter.filter) != NMQ_OK) {
+                return nmq_reply_no_memory(conn);
+            }
+        }
+    }
+    return later ? nmq_ask_post(conn, NMQ_ACL_SUBSCRIBE) : NMQ_NEXT_PACKET;
 }
 
 // The codes of SUBACK [MQTT-3.9.3-2] [MQTT-3.9.3-2 of 3.1.1].
@@ -165,9 +189,10 @@ lacks_group(const nmq_filter *filter)
     return nmq_bytes_equal(filter->text, nmq_bytes_of("$share"));
 }
 
-// Returns what nmq_subscriptions_put does, or NMQ_EACCESS.
+// The filter is that of the packet's number `n`. Returns what nmq_subscriptions_put does,
+// or NMQ_EACCESS.
 static int
-subscribe_one(nmq_server_conn *conn, const nmq_filter *filter, uint8_t options,
+subscribe_one(nmq_server_conn *conn, const nmq_filter *filter, uint32_t n, uint8_t options,
               uint32_t identifier)
 {
     nmq_filter mounted;
@@ -179,7 +204,8 @@ subscribe_one(nmq_server_conn *conn, const nmq_filter *filter, uint8_t options,
     if (lacks_group(filter) || check_filter(&conn->negotiated, filter).code != 0) {
         return NMQ_EFILTER;
     }
-    if (!nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter->filter)) {
+    // LATER: the rules have just begun to ask
+    if (nmq_access_check(conn, NMQ_ACL_SUBSCRIBE, filter->filter, n) != NMQ_ACCESS_ALLOW) {
         nmq_tell_denied(conn, NMQ_WHY_SUBSCRIBE, filter->text);
         return NMQ_EACCESS;
     }
@@ -190,7 +216,7 @@ subscribe_one(nmq_server_conn *conn, const nmq_filter *filter, uint8_t options,
     }
     // Rules that changed meanwhile may have been applied to this session already.
     if (rv >= 0 && nmq_access_changed(conn) &&
-        !nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter->filter)) {
+        !nmq_access_may_keep(conn, NMQ_ACL_SUBSCRIBE, filter->filter)) {
         (void) nmq_subscriptions_del(conn->net.conns->router, conn->net.client, &mounted,
                                      NMQ_WHY_RULES);
         rv = NMQ_EACCESS;
@@ -208,9 +234,9 @@ subscribe_all(nmq_server_conn *conn, nmq_bytes list, uint32_t identifier, nmq_bu
     nmq_filter filter;
     uint8_t options;
 
-    while (nmq_packet_next_subscription(&list, &filter, &options)) {
+    for (uint32_t n = 0; nmq_packet_next_subscription(&list, &filter, &options); n++) {
         options = granted(conn, options);
-        int rv = subscribe_one(conn, &filter, options, identifier);
+        int rv = subscribe_one(conn, &filter, n, options, identifier);
         uint8_t code = code_for(conn, code_of(rv, options));
         uint8_t result = (uint8_t) (rv >= 0 ? rv : 0xff);
         if (nmq_buf_put(codes, (nmq_bytes){&code, 1}) != NMQ_OK ||
@@ -252,7 +278,7 @@ static bool
 is_still_allowed(nmq_server_conn *conn, const nmq_filter *filter, uint64_t version)
 {
     return rules_version(conn) == version ||
-           nmq_access_may(conn, NMQ_ACL_SUBSCRIBE, filter->filter);
+           nmq_access_may_keep(conn, NMQ_ACL_SUBSCRIBE, filter->filter);
 }
 
 // Sends the retained messages of a filter, unless the subscription has ended because it is
@@ -299,10 +325,9 @@ send_retained(nmq_server_conn *conn, nmq_batch *batch, nmq_bytes list, uint32_t 
     return rv;
 }
 
-enum nmq_next
-nmq_subscribe_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
+static enum nmq_next
+handle(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
 {
-    nmq_server_conn *conn = nmq_server_conn_of(net);
     uint32_t identifier =
         nmq_props_number(&packet->props, NMQ_PROP_SUBSCRIPTION_IDENTIFIER, 0);
     nmq_buf codes = {0};
@@ -313,6 +338,10 @@ nmq_subscribe_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
     nmq_fault fault = check_subscribe(conn, packet);
     if (fault.code != 0) {
         return nmq_reply_refuse(conn, batch, fault);
+    }
+    next = check_rights(conn, batch, packet);
+    if (next != NMQ_NEXT_PACKET) {
+        return next;
     }
     nmq_batch_end(batch); // the tree changes: not inside a lane
     int rv = subscribe_all(conn, packet->list, identifier, &codes, &results);
@@ -326,6 +355,18 @@ nmq_subscribe_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
     }
     nmq_buf_free(&codes);
     nmq_buf_free(&results);
+    return next;
+}
+
+enum nmq_next
+nmq_subscribe_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
+{
+    nmq_server_conn *conn = nmq_server_conn_of(net);
+    enum nmq_next next = handle(conn, batch, packet);
+
+    if (next != NMQ_NEXT_LATER) {
+        nmq_ask_end(conn);
+    }
     return next;
 }
 

@@ -24,7 +24,7 @@ from nanomq_py.core.records import (
     Note,
     Stats,
 )
-from nanomq_py.core.rules import Rules, c_kick
+from nanomq_py.core.rules import Access, Rules, c_kick
 from nanomq_py.core.tls import Tls
 
 if TYPE_CHECKING:
@@ -189,6 +189,13 @@ class Core:
         if name is not None:
             answer.user_name, answer.user_name_len = kept[1], len(name)
         return bool(lib.nmq_broker_answer(self._broker, answer) == lib.NMQ_OK)
+
+    def decide(self, number: int, question: int, verdicts: Sequence[Access]) -> bool:
+        """Answer an AccessNote, each of its topics; return whether its client still waits."""
+        kept = ffi.new("uint8_t[]", bytes(verdicts))
+        raw = ffi.new("nmq_verdicts *", {"number": number, "question": question})
+        raw.at, raw.count = kept, len(verdicts)
+        return bool(lib.nmq_broker_decide(self._broker, raw) == lib.NMQ_OK)
 
     def set_rules(self, rules: Rules) -> None:
         """Put access rules in force at once; takes them: they belong to the core then."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from nanomq_py.core.declared import NoteKind
 from nanomq_py.core.native import ffi, lib, optional_bytes, optional_text, text_of
 from nanomq_py.core.records import (
+    AccessNote,
     AuthEndNote,
     AuthNote,
     LogNote,
@@ -15,7 +16,7 @@ from nanomq_py.core.records import (
 )
 
 if TYPE_CHECKING:
-    from nanomq_py._core import nmq_broker, nmq_note
+    from nanomq_py._core import nmq_broker, nmq_note, nmq_wish
 
 BATCH = 256  # notes that are taken at once
 
@@ -58,6 +59,26 @@ def _read_auth(note: nmq_note) -> AuthNote:
     )
 
 
+def _read_access(note: nmq_note) -> AccessNote:
+    raw = ffi.new("nmq_wish *")
+    lib.nmq_note_access(ffi.addressof(note), raw)
+    return AccessNote(
+        number=note.number,
+        question=note.code,
+        publish=raw.publish,
+        listener=raw.listener,
+        address=text_of(raw.address, raw.address_len),
+        client_id=text_of(raw.client_id, raw.client_id_len),
+        user_name=optional_text(raw.user_name, raw.user_name_len),
+        topics=tuple(_topics(raw)),
+    )
+
+
+def _topics(wish: nmq_wish) -> Iterator[str]:
+    while lib.nmq_wish_topic(wish):
+        yield text_of(wish.topic, wish.topic_len)
+
+
 def _read_auth_end(note: nmq_note) -> AuthEndNote:
     return AuthEndNote(note.number)
 
@@ -66,4 +87,5 @@ _READERS: dict[int, Callable[[nmq_note], Note]] = {
     NoteKind.LOG: _read_log,
     NoteKind.AUTH: _read_auth,
     NoteKind.AUTH_END: _read_auth_end,
+    NoteKind.ACCESS: _read_access,
 }

@@ -109,10 +109,24 @@ class AuthNote:
 
 
 @dataclass(frozen=True)
+class AccessNote:
+    """A client wants to do what no access rule decides; answer with :meth:`Core.decide`."""
+
+    number: int  # to answer with, both
+    question: int
+    publish: bool  # else it subscribes
+    listener: int  # number of the one that it came through
+    address: str  # of the client; empty: on this machine (IPC)
+    client_id: str
+    user_name: str | None
+    topics: tuple[str, ...]  # one Topic Name, or Topic Filters without their $share
+
+
+@dataclass(frozen=True)
 class AuthEndNote:
     """The connection of an exchange by AUTH is gone; nobody waits under ``number``."""
 
     number: int
 
 
-Note = LogNote | AuthNote | AuthEndNote
+Note = LogNote | AuthNote | AuthEndNote | AccessNote

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from nanomq_py.core.native import CoreError, c_text, ffi, lib
@@ -12,18 +13,32 @@ if TYPE_CHECKING:
     from nanomq_py._core import CData, Chars, nmq_acl, nmq_acl_rule, nmq_kick
 
 
+class Access(IntEnum):
+    """``enum nmq_access``: what is answered to an AccessNote for one topic."""
+
+    ALLOW = lib.NMQ_ACCESS_ALLOW
+    DENY = lib.NMQ_ACCESS_DENY
+    PASS = lib.NMQ_ACCESS_PASS  # no opinion: what holds otherwise decides
+
+
 class Rules:
     """Access rules, made ready: the first that applies decides.
 
-    otherwise         what holds when none applies: True allows
+    asks              what none applies to is asked: AccessNote
+    otherwise         what holds when nobody has an opinion: True allows
     deny_disconnects  a client that does what it may not is disconnected
     """
 
     def __init__(
-        self, rules: Sequence[Rule] = (), *, otherwise: bool, deny_disconnects: bool
+        self,
+        rules: Sequence[Rule] = (),
+        *,
+        asks: bool = False,
+        otherwise: bool,
+        deny_disconnects: bool,
     ) -> None:
         self._handle: nmq_acl = ffi.NULL  # allows everything
-        if otherwise and not rules:
+        if otherwise and not rules and not asks:
             return
         kept: list[CData] = []  # what the C structs point to, until they were copied
         array = ffi.new("nmq_acl_rule[]", len(rules))
@@ -34,6 +49,7 @@ class Rules:
             {
                 "at": array,
                 "count": len(rules),
+                "asks": asks,
                 "otherwise": otherwise,
                 "deny_disconnects": deny_disconnects,
             },

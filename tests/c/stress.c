@@ -6,7 +6,8 @@
 // the line at any moment and come back, while others publish, tap, kick and ask (queries.c)
 // through nmq.h. Walkers subscribe to many retained messages that change meanwhile, and
 // leave, unsubscribe or subscribe again before they have got all; a slow reader is sent
-// large ones. Some linger when the broker stops.
+// large ones. For a while rules ask what clients may do, and not all of it is answered.
+// Some linger when the broker stops.
 //
 // Promise: no race, no leak, no hang; and a counted flow of QoS 1 messages arrives whole.
 #include <assert.h>
@@ -28,6 +29,7 @@
 #include "io/poller.h"
 #include "mqtt/decode.h"
 #include "mqtt/encode.h"
+#include "park.h"
 #include "queries.h"
 
 enum { TASKS = 4, CLIENTS = 8, ROUNDS = 60, FLOW = 3000 };
@@ -572,6 +574,7 @@ static const nmq_options options = {
     .outbox_max_bytes = 4096,
     .hold_ms = 500,
     .connect_timeout_ms = 1000,
+    .answer_timeout_ms = 20,
     .keep_alive_permille = 1500,
     .retry_interval_s = 1,
     .expiry_max_s = 1,
@@ -621,6 +624,50 @@ take_away(nmq_broker *broker, int round)
     }
 }
 
+// What no rule decides is asked, but for the counted flow.
+static nmq_acl *
+asking(void)
+{
+    static const char *const flow[] = {"flow", "large"};
+    static const nmq_acl_rule rule = {.allow = true,
+                                      .publish = true,
+                                      .subscribe = true,
+                                      .topics = flow,
+                                      .topic_count = 2};
+    static const nmq_acl_rules rules = {.at = &rule, .count = 1, .asks = true};
+
+    return nmq_acl_new(&rules);
+}
+
+static bool over; // atomic: nobody answers any more
+
+// Answers most of what is asked, in one way or another.
+static void *
+decide(void *arg)
+{
+    nmq_broker *broker = arg;
+    nmq_note events[64];
+    uint8_t verdicts[64];
+    unsigned seed = 7;
+
+    while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
+        size_t n = nmq_broker_notes(broker, events, 64);
+        for (size_t i = 0; i < n; i++) {
+            if (events[i].kind == NMQ_NOTE_ACCESS && rand_r(&seed) % 8 != 0) {
+                memset(verdicts, 1 + rand_r(&seed) % 3, sizeof verdicts);
+                const nmq_verdicts answer = {.number = events[i].number,
+                                             .question = (uint32_t) events[i].code,
+                                             .at = verdicts,
+                                             .count = sizeof verdicts};
+                (void) nmq_broker_decide(broker, &answer);
+            }
+            nmq_broker_note_done(&events[i]);
+        }
+        (void) usleep(n == 0 ? 500 : 0);
+    }
+    return NULL;
+}
+
 static void *
 control(void *arg)
 {
@@ -641,7 +688,6 @@ control(void *arg)
     };
     static const nmq_acl_rules rules = {.at = each, .count = 3, .otherwise = true};
     nmq_broker *broker = arg;
-    nmq_note notes[64];
     nmq_feed *feed;
     uint64_t tap;
 
@@ -654,13 +700,12 @@ control(void *arg)
         (void) nmq_broker_subscribe(broker, "c3", 2, "m/w/#", 5, 1, 0);
         (void) nmq_broker_subscribe(broker, "c2", 2, "s/#", 3, 2, 7);
         (void) nmq_broker_unsubscribe(broker, "c2", 2, "s/#", 3);
-        nmq_broker_set_acl(broker, round % 2 == 0 ? nmq_acl_new(&rules) : NULL);
+        nmq_broker_set_acl(broker, round % 4 == 1   ? asking()
+                                   : round % 2 == 0 ? nmq_acl_new(&rules)
+                                                    : NULL);
+        (void) usleep(round % 4 == 1 ? 20000 : 0); // clients come to it
         reload(broker, round);
         take_away(broker, round);
-        size_t n = nmq_broker_notes(broker, notes, 64);
-        for (size_t i = 0; i < n; i++) {
-            nmq_broker_note_done(&notes[i]);
-        }
         assert(nmq_broker_tap_close(broker, tap) == NMQ_OK);
         nmq_feed_unref(feed);
     }
@@ -746,11 +791,13 @@ main(void)
     client *pub = calloc(1, sizeof *pub);
     client *sub = calloc(1, sizeof *sub);
     pthread_t threads[CLIENTS + OTHERS];
+    pthread_t decider;
     nmq_packet got;
     int lingerers[LINGERERS];
 
     nmq_poller_set_threads(TASKS);
     assert(nmq_poller_start() == NMQ_OK);
+    check_park();
     assert(nmq_broker_new_over(&options, pair_listen, &broker) == NMQ_OK);
     assert(nmq_broker_listen(broker, &listener, &number, &port) == NMQ_OK);
     assert(nmq_broker_accept(broker, number) == NMQ_OK);
@@ -759,6 +806,7 @@ main(void)
            come_in(pub, "flow-pub", NMQ_V5, true));
     listen_to(sub, "flow", 1);
     assert(hear(sub, &got) && got.type == NMQ_SUBACK);
+    assert(pthread_create(&decider, NULL, decide, broker) == 0);
     assert(pthread_create(&threads[0], NULL, publish_flow, pub) == 0);
     assert(pthread_create(&threads[1], NULL, control, broker) == 0);
     for (uintptr_t n = 0; n < CLIENTS; n++) {
@@ -779,6 +827,8 @@ main(void)
         (void) pthread_join(threads[n], NULL);
     }
     linger(lingerers);
+    __atomic_store_n(&over, true, __ATOMIC_RELAXED);
+    (void) pthread_join(decider, NULL);
     nmq_broker_shutdown(broker, 1500);
     queries_end(broker);
     for (int n = 0; n < LINGERERS; n++) {

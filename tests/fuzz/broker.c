@@ -365,6 +365,7 @@ owner_sets_rules(uint8_t what)
     nmq_acl_rules rules = {.at = &rule, .count = 1, .otherwise = what & 1};
 
     rules.deny_disconnects = what & 16;
+    rules.asks = (what & 6) == 0;
     nmq_broker_set_acl(broker, nmq_acl_new(&rules));
 }
 

@@ -391,6 +391,23 @@ fuzz_broker_new(const nmq_options *options)
     return broker;
 }
 
+// Says the same of each topic.
+static void
+decide(nmq_broker *broker, const nmq_note *note, uint8_t verdict)
+{
+    nmq_verdicts answer = {.number = note->number, .question = (uint32_t) note->code};
+    uint8_t verdicts[64];
+    nmq_wish wish;
+
+    nmq_note_access(note, &wish);
+    while (nmq_wish_topic(&wish)) {
+        assert(answer.count < sizeof verdicts && wish.topic != NULL);
+        verdicts[answer.count++] = verdict;
+    }
+    answer.at = verdicts;
+    (void) nmq_broker_decide(broker, &answer);
+}
+
 void
 fuzz_answer(nmq_broker *broker, uint8_t reason_code)
 {
@@ -406,6 +423,9 @@ fuzz_answer(nmq_broker *broker, uint8_t reason_code)
                 answer.data = asked.data;
                 answer.data_len = asked.data_len;
                 (void) nmq_broker_answer(broker, &answer);
+            }
+            if (notes[i].kind == NMQ_NOTE_ACCESS) {
+                decide(broker, &notes[i], (uint8_t) (1 + reason_code % 3));
             }
             nmq_broker_note_done(&notes[i]);
         }

@@ -51,5 +51,6 @@ void fuzz_set_room(unsigned end, size_t room);
 // Delivers what waits, both ways, until nothing moves.
 void fuzz_pump(void);
 
-// Answers each question that was put to Python with that Reason Code.
+// Answers each question that was put to Python with that Reason Code; what a client may do
+// with a verdict made of it.
 void fuzz_answer(nmq_broker *broker, uint8_t reason_code);
