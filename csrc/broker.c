@@ -157,6 +157,14 @@ nmq_broker_set_options(nmq_broker *broker, const nmq_options *options)
     return rv;
 }
 
+void
+nmq_broker_conns_init(nmq_broker *broker, const nmq_role *role, void *role_arg,
+                      nmq_conns *out)
+{
+    nmq_conns_init(out, &broker->sessions, &broker->memory, role, role_arg);
+    nmq_memory_init(out);
+}
+
 int
 nmq_broker_new(const nmq_options *options, nmq_broker **out)
 {

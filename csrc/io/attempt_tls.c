@@ -10,6 +10,7 @@
 #include "io/poller.h"
 #include "io/stream_hello.h"
 #include "io/stream_nng.h"
+#include "io/tls_config.h"
 
 typedef struct {
     nmq_attempt base; // first
@@ -227,7 +228,7 @@ static const nmq_attempt_ops ops = {
 };
 
 nmq_attempt *
-nmq_attempt_tls_new(nng_tls_config *config, nmq_attempt_ended *ended, void *arg)
+nmq_attempt_tls_new(const nmq_tls *tls, nmq_attempt_ended *ended, void *arg)
 {
     tls_attempt *a = nmq_zalloc(sizeof *a);
 
@@ -236,8 +237,8 @@ nmq_attempt_tls_new(nng_tls_config *config, nmq_attempt_ended *ended, void *arg)
     }
     a->base = (nmq_attempt){.ops = &ops, .ended = ended, .arg = arg};
     (void) pthread_mutex_init(&a->lock, NULL);
-    nng.tls_config_hold(config);
-    a->config = config;
+    nng.tls_config_hold(tls->config);
+    a->config = tls->config;
     if (nng.aio_alloc(&a->aio, post, a) != 0) {
         a->aio = NULL;
         attempt_free(&a->base);

@@ -14,12 +14,11 @@
 #include "io/poller.h"
 #include "io/resolver.h"
 #include "io/stream_ws.h"
-#include "io/tls_config.h"
 
 enum step { STEP_NAME, STEP_CONNECT, STEP_UPGRADE };
 
-// The work side is one thread at a time: the poller's, the resolver's or nng's, whichever
-// has the news. It holds a reference until nothing is under way any more.
+// The work side is one thread at a time: the poller's or the resolver's, whichever has the
+// news. It holds a reference until nothing is under way any more.
 struct nmq_dial {
     uint32_t refs; // atomic
     nmq_clock *clock;
@@ -37,8 +36,10 @@ struct nmq_dial {
     const struct addrinfo *next; // work side: the next address to try; NULL: none
     char address[64];            // work side: that is tried, for people
     pthread_mutex_t lock;
-    enum step step;        // lock
-    bool over;             // lock: it has ended, and is told to nobody any more
+    enum step step; // lock
+    bool over;      // lock: it has ended; whoever set it tells
+    bool told;      // lock: `dialled` has returned
+    pthread_cond_t has_told;
     bool skipped;          // lock: the address has had its share
     nmq_stream *stream;    // lock: in the upgrade, or left over from a dial that ended
     nmq_dial_failure last; // work side: of the address that failed last
@@ -59,6 +60,7 @@ dial_free(nmq_dial *d)
     }
     nmq_bytes_free(&d->host);
     nmq_bytes_free(&d->path);
+    (void) pthread_cond_destroy(&d->has_told);
     (void) pthread_mutex_destroy(&d->lock);
     nmq_free(d);
 }
@@ -114,6 +116,17 @@ end(nmq_dial *d)
     return first;
 }
 
+// Whoever ended it, once, with a reference.
+static void
+tell(nmq_dial *d, nmq_stream *stream, const nmq_dial_failure *failure)
+{
+    d->dialled(d->arg, stream, stream == NULL ? failure : NULL);
+    (void) pthread_mutex_lock(&d->lock);
+    d->told = true;
+    (void) pthread_cond_broadcast(&d->has_told);
+    (void) pthread_mutex_unlock(&d->lock);
+}
+
 // The work side is done. Takes its reference, and the stream.
 static void
 finish(nmq_dial *d, nmq_stream *stream, const nmq_dial_failure *failure)
@@ -128,7 +141,7 @@ finish(nmq_dial *d, nmq_stream *stream, const nmq_dial_failure *failure)
         if (nmq_clock_cancel(d->clock, &d->timer)) {
             nmq_dial_unref(d); // the timer's
         }
-        d->dialled(d->arg, stream, stream == NULL ? failure : NULL);
+        tell(d, stream, failure);
     }
     nmq_dial_unref(d); // the work side's
 }
@@ -167,7 +180,7 @@ break_off(nmq_dial *d, int status, const char *why)
                                                : "in the upgrade to WebSocket";
     describe(d, &failure, status, "%s, %s", why, doing);
     abort_work(d, step, stream);
-    d->dialled(d->arg, NULL, &failure);
+    tell(d, NULL, &failure);
 }
 
 void
@@ -177,6 +190,11 @@ nmq_dial_cancel(nmq_dial *dial)
         nmq_dial_unref(dial); // the timer's
     }
     break_off(dial, NMQ_ECLOSED, "cancelled");
+    (void) pthread_mutex_lock(&dial->lock);
+    while (!dial->told) {
+        (void) pthread_cond_wait(&dial->has_told, &dial->lock);
+    }
+    (void) pthread_mutex_unlock(&dial->lock);
 }
 
 // --- its deadline
@@ -400,9 +418,8 @@ fill(nmq_dial *d, const nmq_dial_options *options)
     }
     d->lookup.host = (const char *) d->host.at;
     d->lookup.port = options->port;
-    d->attempt = options->tls != NULL
-                     ? nmq_attempt_tls_new(options->tls->config, attempted, d)
-                     : nmq_attempt_socket_new(attempted, d);
+    d->attempt = options->tls != NULL ? nmq_attempt_tls_new(options->tls, attempted, d)
+                                      : nmq_attempt_socket_new(attempted, d);
     return d->attempt != NULL ? nmq_poller_start() : NMQ_ENOMEM;
 }
 
@@ -428,6 +445,7 @@ nmq_dial_new(const nmq_dial_options *options, nmq_clock *clock, nmq_dialled *dia
     d->lookup.found = found;
     d->job.run = begin;
     (void) pthread_mutex_init(&d->lock, NULL);
+    (void) pthread_cond_init(&d->has_told, NULL);
     int rv = fill(d, options);
     if (rv == NMQ_OK && !nmq_clock_arm(clock, &d->timer, d->deadline_ms)) {
         rv = NMQ_ECLOSED;

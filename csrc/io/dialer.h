@@ -46,8 +46,8 @@ typedef struct nmq_dial nmq_dial;
 int nmq_dial_new(const nmq_dial_options *options, nmq_clock *clock, nmq_dialled *dialled,
                  void *arg, nmq_dial **out);
 
-// Ends it now, as NMQ_ECLOSED, if it has not ended: `dialled` is called before this
-// returns.
+// Ends it now, as NMQ_ECLOSED, if it has not ended. In any case `dialled` has returned when
+// this returns: call it without a lock, and not from within `dialled`.
 void nmq_dial_cancel(nmq_dial *dial);
 
 void nmq_dial_unref(nmq_dial *dial); // takes NULL

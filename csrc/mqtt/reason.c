@@ -16,6 +16,21 @@ nmq_reason_connack_v3(uint8_t reason_code)
     }
 }
 
+uint8_t
+nmq_reason_of_connack_v3(uint8_t return_code)
+{
+    static const uint8_t codes[] = {
+        NMQ_RC_SUCCESS,
+        NMQ_RC_UNSUPPORTED_PROTOCOL_VERSION,
+        NMQ_RC_CLIENT_ID_NOT_VALID,
+        NMQ_RC_SERVER_UNAVAILABLE,
+        NMQ_RC_BAD_USER_NAME_OR_PASSWORD,
+        NMQ_RC_NOT_AUTHORIZED,
+    };
+
+    return return_code < sizeof codes ? codes[return_code] : NMQ_RC_UNSPECIFIED_ERROR;
+}
+
 static const char *const texts[] = {
     [NMQ_RC_SUCCESS] = "success",
     [NMQ_RC_DISCONNECT_WITH_WILL] = "disconnect with will message",

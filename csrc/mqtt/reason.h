@@ -50,5 +50,9 @@ enum nmq_reason {
 // The CONNACK return code of 3.1.1 (table 3.1) that says the same: 0 to 5.
 uint8_t nmq_reason_connack_v3(uint8_t reason_code);
 
+// The other way, for a return code of 0 to 5.
+enum { NMQ_CONNACK_V3_LAST = 5 };
+uint8_t nmq_reason_of_connack_v3(uint8_t return_code);
+
 // The specification's name of the code, or "unknown reason".
 const char *nmq_reason_text(uint8_t reason_code);
