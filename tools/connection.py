@@ -16,9 +16,10 @@ PAGE = ROOT / "docs" / "connection.md"
 HEAD = """\
 # The states of a connection
 
-Drawn by `tools/connection.py` from the tables that the core runs: `csrc/net/states.c`,
-`csrc/mqtt/conn_state.c` and `csrc/mqtt/client_state.c`. A connection is in one state of each machine at a time. A step that
-is not drawn here ends a build for tests with an assertion.
+Drawn by `tools/connection.py` from the tables that the core runs: `csrc/net/states.c`, and
+`csrc/mqtt/conn_state.c` or, where we dialled, `csrc/mqtt/client_state.c`. A connection is in
+one state of each machine at a time. A step that is not drawn here ends a build for tests
+with an assertion.
 """
 
 

@@ -25,7 +25,7 @@ typedef void nmq_attempt_ended(void *arg, nmq_stream *stream, int status);
 typedef struct {
     void (*begin)(nmq_attempt *attempt, const struct sockaddr *address, socklen_t len);
 
-    // What is under way fails soon, unless it has connected already.
+    // What is under way fails soon, or has just ended.
     void (*skip)(nmq_attempt *attempt);
 
     // What is under way fails soon, whatever it does; and so does what begins later.

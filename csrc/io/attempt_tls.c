@@ -21,7 +21,7 @@ typedef struct {
     nmq_peer peer;
     int error; // of nng, where it did not begin
     pthread_mutex_t lock;
-    nmq_stream *stream; // lock: its handshake is under way, or has failed
+    nmq_stream *stream; // lock: its handshake is under way
     bool connects;      // lock: nng does
     bool cancelled;     // lock
 } tls_attempt;
@@ -39,16 +39,6 @@ set(tls_attempt *a, bool connects, nmq_stream *stream)
     return cancelled;
 }
 
-// The stream of a handshake that failed: cancel may look at it until the next begins.
-static void
-drop_stream(tls_attempt *a)
-{
-    if (a->stream != NULL) {
-        a->stream->ops->close(a->stream);
-        a->stream->ops->free(a->stream);
-    }
-}
-
 static void
 fail(tls_attempt *a, int status, const char *what, const char *why)
 {
@@ -63,14 +53,28 @@ shaken(void *arg, int status)
     nmq_stream *stream = a->stream;
     char why[NMQ_STREAM_REFUSAL_BYTES];
 
+    (void) set(a, false, NULL);
     if (status == NMQ_OK) {
-        (void) set(a, false, NULL);
         a->base.ended(a->base.arg, stream, NMQ_OK);
         return;
     }
     bool told = stream->ops->refusal(stream, why) == NMQ_OK;
+    stream->ops->close(stream);
+    stream->ops->free(stream);
+    // nng says at times that it has connected before it has
     fail(a, told ? NMQ_ECRYPTO : NMQ_ECLOSED,
-         "TLS: ", told ? why : "the connection was closed during the handshake");
+         "TLS: ", told ? why : "refused, or closed before the handshake was over");
+}
+
+// A stream whose handshake does not begin; NULL: none.
+static void
+drop(tls_attempt *a, nmq_stream *stream)
+{
+    (void) set(a, false, NULL);
+    if (stream != NULL) {
+        stream->ops->close(stream);
+        stream->ops->free(stream);
+    }
 }
 
 static void
@@ -85,8 +89,10 @@ shake(tls_attempt *a, nng_stream *raw)
         nng.stream_free(raw);
     }
     if (set(a, false, stream)) {
+        drop(a, stream);
         fail(a, NMQ_ECLOSED, nmq_status_text(NMQ_ECLOSED), "");
     } else if (stream == NULL || nmq_stream_hello_begin(stream, shaken, a) != NMQ_OK) {
+        drop(a, stream);
         fail(a, NMQ_ENOMEM, nmq_status_text(NMQ_ENOMEM), "");
     }
 }
@@ -147,7 +153,6 @@ begin(nmq_attempt *attempt, const struct sockaddr *address, socklen_t len)
 {
     tls_attempt *a = (tls_attempt *) attempt;
 
-    drop_stream(a);
     a->peer = nmq_peer_of(address);
     a->error = make_dialer(a, address, len);
     bool begins = a->error == 0;
@@ -165,33 +170,37 @@ begin(nmq_attempt *attempt, const struct sockaddr *address, socklen_t len)
     }
 }
 
+// Ends what is under way; `cancels`: and what begins later.
 static void
-skip(nmq_attempt *attempt)
+end(tls_attempt *a, bool cancels)
 {
-    tls_attempt *a = (tls_attempt *) attempt;
-
     (void) pthread_mutex_lock(&a->lock);
+    a->cancelled = a->cancelled || cancels;
     bool connects = a->connects;
+    nmq_stream *stream = a->stream;
+    if (stream != NULL) {
+        nmq_stream_hello_ref(stream);
+    }
     (void) pthread_mutex_unlock(&a->lock);
     if (connects) {
         nng.aio_cancel(a->aio);
     }
+    if (stream != NULL) {
+        stream->ops->close(stream);
+        nmq_stream_hello_unref(stream);
+    }
+}
+
+static void
+skip(nmq_attempt *attempt)
+{
+    end((tls_attempt *) attempt, false);
 }
 
 static void
 cancel(nmq_attempt *attempt)
 {
-    tls_attempt *a = (tls_attempt *) attempt;
-
-    (void) pthread_mutex_lock(&a->lock);
-    a->cancelled = true;
-    nmq_stream *stream = a->stream;
-    (void) pthread_mutex_unlock(&a->lock);
-    if (stream != NULL) {
-        stream->ops->close(stream);
-    } else {
-        skip(attempt);
-    }
+    end((tls_attempt *) attempt, true);
 }
 
 static const char *
@@ -210,7 +219,6 @@ attempt_free(nmq_attempt *attempt)
 {
     tls_attempt *a = (tls_attempt *) attempt;
 
-    drop_stream(a);
     if (a->aio != NULL) {
         nng.aio_reap(a->aio);
     }

@@ -1,8 +1,6 @@
 #include "io/dialer.h"
 
 #include <netdb.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -24,13 +22,12 @@ struct nmq_dial {
     nmq_clock *clock;
     nmq_dialled *dialled;
     void *arg;
-    nmq_bytes host;      // fixed; owned
-    nmq_bytes path;      // fixed; owned; at NULL: no WebSocket
-    uint16_t port;       // fixed
-    bool tls;            // fixed
-    int64_t deadline_ms; // fixed
-    nmq_timer timer;     // holds a reference
-    nmq_job job;         // the first step
+    nmq_bytes host;       // owned; behind `where`
+    nmq_bytes path;       // owned; behind `where`
+    nmq_ws_request where; // fixed
+    int64_t deadline_ms;  // fixed
+    nmq_timer timer;      // holds a reference
+    nmq_job job;          // the first step
     nmq_lookup lookup;
     nmq_attempt *attempt;
     const struct addrinfo *next; // work side: the next address to try; NULL: none
@@ -38,6 +35,7 @@ struct nmq_dial {
     pthread_mutex_t lock;
     enum step step; // lock
     bool over;      // lock: it has ended; whoever set it tells
+    bool is_last;   // lock: the timer is for the deadline
     bool told;      // lock: `dialled` has returned
     pthread_cond_t has_told;
     bool skipped;          // lock: the address has had its share
@@ -81,30 +79,6 @@ nmq_dial_unref(nmq_dial *dial)
 }
 
 // --- how it ends
-
-// Writes where it went, and then what was wrong.
-static void
-describe(const nmq_dial *d, nmq_dial_failure *failure, int status, const char *format, ...)
-{
-    static const char *const schemes[2][2] = {{"tcp", "ws"}, {"tls+tcp", "wss"}};
-    const char *host = (const char *) d->host.at;
-    bool v6 = strchr(host, ':') != NULL;
-    char port[8] = "";
-    va_list args;
-
-    if (d->port != 0) {
-        (void) snprintf(port, sizeof port, ":%u", (unsigned) d->port);
-    }
-    failure->status = status;
-    failure->http_status = 0;
-    int n = snprintf(failure->text, sizeof failure->text, "%s://%s%.255s%s%s%.128s: ",
-                     d->port == 0 ? "ipc" : schemes[d->tls][d->path.at != NULL],
-                     v6 ? "[" : "", host, v6 ? "]" : "", port,
-                     d->path.at != NULL ? (const char *) d->path.at : "");
-    va_start(args, format);
-    (void) vsnprintf(failure->text + n, sizeof failure->text - (size_t) n, format, args);
-    va_end(args);
-}
 
 // It ends, unless it has: only one caller gets true, and tells. Call with the lock.
 static bool
@@ -178,7 +152,7 @@ break_off(nmq_dial *d, int status, const char *why)
     const char *doing = step == STEP_NAME      ? "looking its name up"
                         : step == STEP_CONNECT ? d->attempt->ops->doing(d->attempt)
                                                : "in the upgrade to WebSocket";
-    describe(d, &failure, status, "%s, %s", why, doing);
+    nmq_dial_failure_set(&failure, &d->where, status, "%s, %s", why, doing);
     abort_work(d, step, stream);
     tell(d, NULL, &failure);
 }
@@ -208,8 +182,8 @@ arm(nmq_dial *d, unsigned addresses)
     int64_t due_ms = now_ms + (d->deadline_ms - now_ms) / addresses;
 
     (void) pthread_mutex_lock(&d->lock);
-    bool armed = !d->over && nmq_clock_arm(d->clock, &d->timer, due_ms);
-    if (armed) { // it was not before
+    d->is_last = addresses == 1;
+    if (!d->over && nmq_clock_arm(d->clock, &d->timer, due_ms)) { // it was not before
         (void) ref(d);
     }
     (void) pthread_mutex_unlock(&d->lock);
@@ -220,7 +194,10 @@ fire(nmq_timer *timer)
 {
     nmq_dial *d = NMQ_CONTAINER(timer, nmq_dial, timer);
 
-    if (nmq_clock_now_ms() >= d->deadline_ms) {
+    (void) pthread_mutex_lock(&d->lock);
+    bool is_last = d->is_last;
+    (void) pthread_mutex_unlock(&d->lock);
+    if (is_last) {
         break_off(d, NMQ_ETIMEOUT, "no answer in time");
     } else {
         (void) pthread_mutex_lock(&d->lock);
@@ -263,7 +240,7 @@ upgraded(void *arg, int status, unsigned http_status, const char *why)
         finish(d, stream, NULL);
         return;
     }
-    describe(d, &failure, status, "%s", why);
+    nmq_dial_failure_set(&failure, &d->where, status, "%s", why);
     failure.http_status = (uint16_t) http_status;
     stream->ops->close(stream); // it is freed with the dial
     finish(d, NULL, &failure);
@@ -280,14 +257,12 @@ upgrade(nmq_dial *d, nmq_stream *below)
         below->ops->free(below);
     }
     if (stream == NULL || !enter(d, STEP_UPGRADE, stream)) {
-        describe(d, &failure, NMQ_ENOMEM, "%s", nmq_status_text(NMQ_ENOMEM));
+        nmq_dial_failure_set(&failure, &d->where, NMQ_ENOMEM, "%s",
+                             nmq_status_text(NMQ_ENOMEM));
         finish(d, NULL, &failure);
         return;
     }
-    nmq_stream_ws_upgrade(stream,
-                          &(nmq_ws_request){(const char *) d->host.at, d->port, d->tls,
-                                            (const char *) d->path.at},
-                          upgraded, d);
+    nmq_stream_ws_upgrade(stream, &d->where, upgraded, d);
 }
 
 static void try_next(nmq_dial *d);
@@ -300,12 +275,17 @@ attempted(void *arg, nmq_stream *stream, int status)
     (void) pthread_mutex_lock(&d->lock);
     bool skipped = d->skipped;
     (void) pthread_mutex_unlock(&d->lock);
+    if (stream != NULL && skipped) { // it came too late, and is shut down
+        stream->ops->close(stream);
+        stream->ops->free(stream);
+        stream = NULL;
+    }
     if (stream == NULL) {
-        describe(d, &d->last, skipped ? NMQ_ETIMEOUT : status, "%s%s%s",
-                 skipped ? "no answer in time" : d->attempt->why,
-                 d->address[0] != 0 ? ", from " : "", d->address);
+        nmq_dial_failure_set(&d->last, &d->where, skipped ? NMQ_ETIMEOUT : status, "%s%s%s",
+                             skipped ? "no answer in time" : d->attempt->why,
+                             d->address[0] != 0 ? ", from " : "", d->address);
         try_next(d);
-    } else if (d->path.at != NULL) {
+    } else if (d->where.path != NULL) {
         upgrade(d, stream);
     } else {
         finish(d, stream, NULL);
@@ -359,8 +339,9 @@ found(nmq_lookup *lookup)
 
     if (lookup->error != 0) {
         bool unknown = lookup->error == EAI_NONAME;
-        describe(d, &d->last, unknown ? NMQ_ENOENT : NMQ_EIO,
-                 "the name cannot be resolved: %s", gai_strerror(lookup->error));
+        nmq_dial_failure_set(&d->last, &d->where, unknown ? NMQ_ENOENT : NMQ_EIO,
+                             "the name cannot be resolved: %s",
+                             gai_strerror(lookup->error));
     }
     d->next = lookup->list;
     try_next(d);
@@ -385,12 +366,13 @@ begin(nmq_job *job, nmq_worker *worker)
     nmq_dial *d = NMQ_CONTAINER(job, nmq_dial, job);
 
     (void) worker;
-    if (d->port == 0) {
+    if (d->where.port == 0) {
         try_path(d);
     } else if (nmq_resolver_has_address(&d->lookup)) {
         found(&d->lookup);
     } else if (nmq_resolver_ask(&d->lookup) != NMQ_OK) {
-        describe(d, &d->last, NMQ_ENOMEM, "%s", nmq_status_text(NMQ_ENOMEM));
+        nmq_dial_failure_set(&d->last, &d->where, NMQ_ENOMEM, "%s",
+                             nmq_status_text(NMQ_ENOMEM));
         finish(d, NULL, &d->last);
     }
 }
@@ -416,7 +398,9 @@ fill(nmq_dial *d, const nmq_dial_options *options)
          nmq_bytes_copy(nmq_bytes_of(options->path), &d->path) != NMQ_OK)) {
         return NMQ_ENOMEM;
     }
-    d->lookup.host = (const char *) d->host.at;
+    d->where = (nmq_ws_request){(const char *) d->host.at, options->port,
+                                options->tls != NULL, (const char *) d->path.at};
+    d->lookup.host = d->where.host;
     d->lookup.port = options->port;
     d->attempt = options->tls != NULL ? nmq_attempt_tls_new(options->tls, attempted, d)
                                       : nmq_attempt_socket_new(attempted, d);
@@ -438,10 +422,9 @@ nmq_dial_new(const nmq_dial_options *options, nmq_clock *clock, nmq_dialled *dia
     d->clock = clock;
     d->dialled = dialled;
     d->arg = arg;
-    d->port = options->port;
-    d->tls = options->tls != NULL;
     d->deadline_ms = nmq_clock_now_ms() + options->timeout_ms;
     d->timer.fire = fire;
+    d->is_last = true;
     d->lookup.found = found;
     d->job.run = begin;
     (void) pthread_mutex_init(&d->lock, NULL);

@@ -14,6 +14,7 @@
 // Source   MQTT 5.0, 4.2 and 6
 #pragma once
 #include "base/clock.h"
+#include "io/dial_failure.h"
 #include "io/stream.h"
 
 // Where to, and how.
@@ -24,16 +25,6 @@ typedef struct {
     const char *path;    // of a WebSocket upgrade, "/mqtt"; NULL: MQTT without it
     uint32_t timeout_ms; // 1 or more: for all of it
 } nmq_dial_options;
-
-enum { NMQ_DIAL_TEXT_BYTES = 512 };
-
-// "wss://broker.example:8084/mqtt: no answer in time, in the TLS handshake"
-typedef struct {
-    int status;           // enum nmq_status: NMQ_ENOENT for an unknown name, NMQ_EREFUSED,
-                          // NMQ_ETIMEOUT, NMQ_ECRYPTO, NMQ_EMALFORMED, NMQ_ECLOSED ...
-    uint16_t http_status; // that answered the upgrade; 0: none did
-    char text[NMQ_DIAL_TEXT_BYTES];
-} nmq_dial_failure;
 
 // Called once, by any thread, without a lock, and never from within nmq_dial_new. `stream`:
 // takes it; NULL: `failure` says why.

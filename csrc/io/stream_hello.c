@@ -120,6 +120,18 @@ nmq_stream_hello_begin(nmq_stream *stream, nmq_stream_shaken *shaken, void *arg)
     return rv;
 }
 
+void
+nmq_stream_hello_ref(nmq_stream *stream)
+{
+    (void) __atomic_add_fetch(&((hello_stream *) stream)->refs, 1, __ATOMIC_RELAXED);
+}
+
+void
+nmq_stream_hello_unref(nmq_stream *stream)
+{
+    unref((hello_stream *) stream);
+}
+
 static int
 hello_recv(nmq_stream *stream, uint8_t *to, size_t cap)
 {

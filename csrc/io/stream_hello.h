@@ -16,6 +16,10 @@
 // NULL: memory is out. `raw` is nng's stream, as the guard knows it.
 nmq_stream *nmq_stream_hello_new(nmq_stream *below, const void *raw);
 
+// One reference more for whoever closes it while another may free it; gives it back.
+void nmq_stream_hello_ref(nmq_stream *stream);
+void nmq_stream_hello_unref(nmq_stream *stream);
+
 // Called once, by one of the threads that read sockets: NMQ_OK, or NMQ_ECLOSED when the
 // handshake has failed; then the stream's refusal says why, if the peer did not just go.
 typedef void nmq_stream_shaken(void *arg, int status);

@@ -42,18 +42,6 @@ typedef struct {
     bool finishing;      // lock: and then the way out ends
 } ws_stream;
 
-static void
-stream_delete(ws_stream *s)
-{
-    s->below->ops->free(s->below);
-    nmq_ws_fini(&s->ws);
-    nmq_buf_free(&s->in);
-    nmq_buf_free(&s->next.bytes);
-    nmq_buf_free(&s->sending.bytes);
-    (void) pthread_mutex_destroy(&s->lock);
-    nmq_free(s);
-}
-
 static ws_stream *
 ref(ws_stream *s)
 {
@@ -65,7 +53,13 @@ static void
 unref(ws_stream *s)
 {
     if (__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) == 0) {
-        stream_delete(s);
+        s->below->ops->free(s->below);
+        nmq_ws_fini(&s->ws);
+        nmq_buf_free(&s->in);
+        nmq_buf_free(&s->next.bytes);
+        nmq_buf_free(&s->sending.bytes);
+        (void) pthread_mutex_destroy(&s->lock);
+        nmq_free(s);
     }
 }
 

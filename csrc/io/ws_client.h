@@ -13,12 +13,12 @@ enum {
     NMQ_WS_ANSWER_BYTES = 8192, // the longest answer
 };
 
-// What to ask for. Texts are NUL-terminated.
+// What to ask for, and where. Texts are NUL-terminated.
 typedef struct {
-    const char *host; // with port 0: a Unix socket, and the host is "localhost"
+    const char *host; // with port 0 the path of a Unix socket
     uint16_t port;
     bool tls;
-    const char *path;
+    const char *path; // NULL: no WebSocket, and nothing is asked for
 } nmq_ws_request;
 
 // Appends the request, and writes what the answer must show. Returns NMQ_OK, NMQ_ENOMEM, or

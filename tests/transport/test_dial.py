@@ -1,4 +1,4 @@
-"""The core dials: over each transport, to a broker of ours; what is at the other end may be bad."""
+"""The core dials: over each transport, to a broker of ours; the other end may be bad."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,10 @@ def home() -> Iterator[Home]:
     home = Home()
     yield home
     home.close()
-    assert lib.test_client_live() == live, "something leaked"
+    until = time.monotonic() + 20
+    while lib.test_client_live() != live:  # whoever told of the end may still free
+        assert time.monotonic() < until, "something leaked"
+        time.sleep(0.001)
 
 
 @pytest.fixture
@@ -226,7 +230,9 @@ def test_who_never_accepts_ends_by_the_deadline(home: Home, certs: Certs, how: s
     with full_port() as port, tls_client(ca=certs.ca.certfile) as tls:
         more = {"tls": tls} if how == "tls" else {}
         client.dial("127.0.0.1", port, timeout_ms=300, **more)
-        fails(client, lib.NMQ_ETIMEOUT, "no answer in time, connecting")
+        # nng says at times that it has connected before it has
+        doing = "connecting" if how == "tcp" else ""
+        fails(client, lib.NMQ_ETIMEOUT, f"no answer in time, {doing}")
 
 
 def test_who_never_speaks_tls_ends_by_the_deadline(
@@ -243,7 +249,7 @@ def test_who_never_speaks_tls_ends_by_the_deadline(
     ("treat", "status", "text"),
     [
         (says(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 9), lib.NMQ_ECRYPTO, "is not TLS"),
-        (hangs_up, lib.NMQ_ECLOSED, "was closed during the handshake"),
+        (hangs_up, lib.NMQ_ECLOSED, "closed before the handshake was over"),
     ],
     ids=["garbage", "hangs up"],
 )
@@ -258,7 +264,7 @@ def test_who_speaks_no_tls(
     client, server = home.client(), serve(treat)
     with tls_client(ca=certs.ca.certfile) as tls:
         client.dial("127.0.0.1", server.port, tls=tls, path="/mqtt")
-    fails(client, status, f"wss://127.0.0.1:{server.port}/mqtt: TLS: ")
+    fails(client, status, text)
     assert server.hung_up.wait(20)
 
 
