@@ -13,7 +13,7 @@ from typing import Any
 import pynng._nng
 
 from nanomq_py.config.model import Config
-from nanomq_py.core import native
+from nanomq_py.core import native  # noqa: TID251 # it gets its place back below
 from nanomq_py.core.options import core_options
 from tests._core_test import ffi, lib
 
@@ -175,6 +175,12 @@ class Client:
             bytes(out.payload[0 : min(out.payload_len, 1024)]),
             out.payload_len,
         )
+
+    def wait_for_end(self) -> Note:
+        """Return how its connection ended; what came before it is kept in ``notes``."""
+        while (note := self.next()).kind != "CLOSED":
+            self.notes.append(note)
+        return note
 
     def wait(self, kind: str) -> Note:
         """Return the next note of that kind; what came before it is kept in ``notes``."""

@@ -20,9 +20,6 @@ has(codes defined, uint8_t code)
 int
 nmq_decode_connack(nmq_wire *wire, uint8_t version, nmq_packet *out)
 {
-    static const uint8_t answers[] = {0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86,
-                                      0x87, 0x88, 0x89, 0x8a, 0x8c, 0x90, 0x95, 0x97,
-                                      0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9f};
     uint8_t flags = nmq_wire_u8(wire);
     uint8_t code = nmq_wire_u8(wire);
 
@@ -40,7 +37,7 @@ nmq_decode_connack(nmq_wire *wire, uint8_t version, nmq_packet *out)
         out->reason_code = nmq_reason_of_connack_v3(code);
         return 0;
     }
-    if (!has(CODES(answers), code)) { // [MQTT-3.2.2-8]
+    if (!nmq_reason_is_of_connack(code)) { // [MQTT-3.2.2-8]
         return NMQ_RC_PROTOCOL_ERROR;
     }
     out->reason_code = code;

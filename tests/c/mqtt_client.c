@@ -21,7 +21,7 @@
 #include "net/start.h"
 #include "net/timers.h"
 
-enum { CLOSE_MS = 5000, PACKET_MAX_BYTES = 1 << 20 };
+enum { CLOSE_MS = 5000, PACKET_MAX_BYTES = 1 << 20, KEPT_S = 300 };
 
 typedef struct note {
     struct note *next;
@@ -569,6 +569,10 @@ test_client_dial(test_client *client, const test_client_options *options)
         .has_password = options->password != NULL,
         .password = keep(client, 2, options->password),
     };
+    if (options->version == NMQ_V5 && !options->clean_start) {
+        nmq_props_set_number(&client->connect.props, NMQ_PROP_SESSION_EXPIRY_INTERVAL,
+                             KEPT_S);
+    }
     int rv = nmq_dial_new(&where, client->conns.clock, dialled, client, &dial);
     if (rv == NMQ_OK) {
         (void) pthread_mutex_lock(&client->lock);
