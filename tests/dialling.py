@@ -12,7 +12,7 @@ from typing import Any
 
 import pynng._nng
 
-from nanomq_py.config.model import Config
+from nanomq_py.config import Config
 from nanomq_py.core import native  # noqa: TID251 # it gets its place back below
 from nanomq_py.core.options import core_options
 from tests._core_test import ffi, lib
