@@ -195,10 +195,13 @@ def test_who_is_judged_while_its_listener_closes_is_told_in_words_of_connack(
     assert lib.nmq_broker_accept(home.broker, number[0]) == 0
     client = home.client()
     client.dial("127.0.0.1", port[0], version=5)
-    event = ffi.new("nmq_event *")
-    select.select([lib.nmq_broker_event_fd(home.broker)], [], [], WITHIN_S)
-    while lib.nmq_broker_events(home.broker, event, 1) == 1:
-        lib.nmq_broker_event_done(event)
+    question = ffi.new("nmq_note *")
+    asked = False
+    while not asked:
+        select.select([lib.nmq_broker_note_fd(home.broker)], [], [], WITHIN_S)
+        assert lib.nmq_broker_notes(home.broker, question, 1) == 1
+        asked = question.kind == lib.NMQ_NOTE_AUTH
+        lib.nmq_broker_note_done(question)
     lib.nmq_broker_disconnect(home.broker, number[0], 0x8B)
     note = client.next()
     assert (note.kind, note.number) == ("REFUSED", 0x88)

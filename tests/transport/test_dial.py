@@ -213,7 +213,7 @@ def test_a_certificate_that_is_not_trusted(
     with tls_client(ca=other) as tls:
         client = home.client()
         client.dial("localhost", port, tls=tls)
-        fails(client, lib.NMQ_ECRYPTO, "no known CA stands for its certificate")
+        fails(client, lib.NMQ_ECRYPTO, "no known CA has signed its certificate")
     with tls_client(ca=certs.ca.certfile, server_name="elsewhere.example") as tls:
         client = home.client()
         client.dial("localhost", port, tls=tls)
