@@ -85,6 +85,7 @@ TEST_HEADERS = [
             "base/ws_frame.h",
             "mqtt/reason.h",
             "mqtt/conn_state.h",
+            "mqtt/client_state.h",
             "store/origin.h",
             "store/message.h",
             "store/levels.h",
@@ -116,7 +117,9 @@ TEST_HEADERS = [
             "serve/question_bytes.h",
         ]
     ),
+    Path("tests/c/mqtt_client.h"),
 ]
+TEST_SOURCES = [Path("tests/c/mqtt_client.c")]
 # Where no instruction works on 64 bits at once (ARMv6), the compiler calls libatomic.
 LIBRARIES = ["pthread"] if sys.maxsize > 2**32 else ["pthread", "atomic"]
 # `make lint` adds -Wpedantic -Werror; here the wrappers that cffi writes are compiled too.
@@ -188,9 +191,9 @@ def core(options: Options, *, test: bool = False) -> FFI:
     ffi.cdef(declarations(headers), override=test)  # headers share a few
     ffi.set_source(
         "tests._core_test" if test else "nanomq_py._core",
-        "\n".join(f'#include "{h.relative_to("csrc")}"' for h in headers),
-        sources=[str(p) for p in SOURCES],
-        include_dirs=["csrc"],
+        "\n".join(f'#include "{Path(*h.parts[1:])}"' for h in headers),
+        sources=[str(p) for p in SOURCES + (TEST_SOURCES if test else [])],
+        include_dirs=["csrc", "tests"],
         define_macros=macros,
         extra_compile_args=options.compile_args(),
         extra_link_args=options.link_args(),

@@ -5,8 +5,7 @@
 #include "base/mem.h"
 #include "base/process.h"
 #include "base/status.h"
-#include "io/acceptor_socket.h"
-#include "io/acceptor_tls.h"
+#include "io/listen.h"
 #include "mqtt/reason.h"
 #include "net/close_all.h"
 #include "net/listeners.h"
@@ -61,14 +60,6 @@ use_options(nmq_broker *b, const nmq_options *options)
     return NMQ_OK;
 }
 
-static int
-listen_over_nng(const nmq_endpoint *endpoint, const nmq_accept *to, nmq_acceptor **out,
-                uint32_t *port)
-{
-    return endpoint->tls != NULL ? nmq_acceptor_tls(endpoint, to, out, port)
-                                 : nmq_acceptor_socket(endpoint, to, out, port);
-}
-
 // Gives each part of the routing the services that it uses. Returns NMQ_OK or NMQ_ENOMEM.
 static int
 make_routing(nmq_broker *b)
@@ -121,7 +112,7 @@ nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broke
     nmq_server_init(&b->server);
     nmq_conns_init(&b->conns, &b->sessions, &b->memory, &nmq_server_role, &b->server);
     nmq_memory_init(&b->conns);
-    nmq_listeners_init(&b->listeners, &b->conns, listen != NULL ? listen : listen_over_nng);
+    nmq_listeners_init(&b->listeners, &b->conns, listen != NULL ? listen : nmq_listen);
     if (rv == NMQ_OK) {
         rv = use_options(b, options);
     }
@@ -155,6 +146,14 @@ nmq_broker_set_options(nmq_broker *broker, const nmq_options *options)
         nmq_timers_look_again(&broker->conns);
     }
     return rv;
+}
+
+void
+nmq_broker_conns_init(nmq_broker *broker, const nmq_role *role, void *role_arg,
+                      nmq_conns *out)
+{
+    nmq_conns_init(out, &broker->sessions, &broker->memory, role, role_arg);
+    nmq_memory_init(out);
 }
 
 int

@@ -261,8 +261,9 @@ def test_waits_go_by_the_monotonic_clock() -> None:
 
 
 NNG = {
-    "acceptor_socket",
     "acceptor_tls",
+    "attempt_tls",
+    "door",
     "engine",
     "nng",
     "stream_nng",
@@ -272,7 +273,7 @@ NNG = {
 }
 
 
-def test_nng_is_known_to_streams_and_acceptors_only() -> None:
+def test_nng_is_known_to_those_who_make_streams_of_it_only() -> None:
     for path, text in SOURCES.items():
         if path.startswith("csrc/") and not path.endswith(
             tuple(f"/{n}.{x}" for n in NNG for x in "ch")

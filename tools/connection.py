@@ -16,9 +16,10 @@ PAGE = ROOT / "docs" / "connection.md"
 HEAD = """\
 # The states of a connection
 
-Drawn by `tools/connection.py` from the tables that the core runs: `csrc/net/states.c` and
-`csrc/mqtt/conn_state.c`. A connection is in one state of each machine at a time. A step that
-is not drawn here ends a build for tests with an assertion.
+Drawn by `tools/connection.py` from the tables that the core runs: `csrc/net/states.c`, and
+`csrc/mqtt/conn_state.c` or, where we dialled, `csrc/mqtt/client_state.c`. A connection is in
+one state of each machine at a time. A step that is not drawn here ends a build for tests
+with an assertion.
 """
 
 
@@ -55,6 +56,12 @@ MACHINES = (
         "next",
         "Written by the receive side: which packets may come follows from it. It begins in "
         "the first state.",
+    ),
+    Machine(
+        "The server of a client of ours", "mqtt/client_state", "nmq_client_state",
+        "NMQ_CLIENT_", "next",
+        "Of a connection that was dialled. Written by the receive side: which packets may "
+        "come follows from it. It begins in the first state.",
     ),
 )  # fmt: skip
 

@@ -17,6 +17,8 @@ static const char *const texts[] = {
     "certificate or key not usable",
     "memory is short",
     "too few descriptors are left",
+    "timed out",
+    "refused by the other end",
 };
 
 const char *

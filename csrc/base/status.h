@@ -21,6 +21,8 @@ enum nmq_status {
     NMQ_ECRYPTO = -13,   // a certificate or a key cannot be used
     NMQ_ESHORT = -14,    // memory is short: what would take more is refused
     NMQ_EFILES = -15,    // the process may have no more descriptors
+    NMQ_ETIMEOUT = -16,  // the time given for it is over
+    NMQ_EREFUSED = -17,  // the other end does not want the connection
 };
 
 // Returns a short text for a status, never NULL. Thread-safe.

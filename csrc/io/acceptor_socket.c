@@ -14,34 +14,18 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "io/acceptor.h"
+#include "io/door.h"
 #include "io/poller.h"
-#include "io/stream_nng.h"
 
 typedef struct {
     nmq_acceptor base; // first
     nmq_accept to;
-    nng_stream_listener *door; // takes connected descriptors, gives streams
-    nng_aio *aio;
+    nmq_door door;
     int fd;        // listens
     int wake_fd;   // readable: start, or stop
     bool stopping; // atomic
     pthread_t thread;
 } socket_acceptor;
-
-// Returns nng's stream over the descriptor, which it takes; NULL: the descriptor is closed.
-static nng_stream *
-adopt(socket_acceptor *a, int fd)
-{
-    nng.stream_listener_accept(a->door, a->aio);
-    if (nng.stream_listener_set_int(a->door, "socket:fd", fd) != 0) {
-        nng.aio_cancel(a->aio);
-        nng.aio_wait(a->aio);
-        (void) close(fd);
-        return NULL;
-    }
-    nng.aio_wait(a->aio);
-    return nng.aio_result(a->aio) == 0 ? nng.aio_get_output(a->aio, 0) : NULL;
-}
 
 static void
 take(socket_acceptor *a, int fd, const struct sockaddr *address)
@@ -52,14 +36,10 @@ take(socket_acceptor *a, int fd, const struct sockaddr *address)
         (void) close(fd);
         return;
     }
-    nng_stream *raw = adopt(a, fd);
-    nmq_stream *stream = raw != NULL ? nmq_stream_new(raw, fd, peer) : NULL;
+    nmq_stream *stream = nmq_door_adopt(&a->door, fd, peer);
     if (stream != NULL) {
         a->to.accept(a->to.arg, stream);
         return;
-    }
-    if (raw != NULL) {
-        nng.stream_free(raw);
     }
     a->to.leave(a->to.arg, &peer);
 }
@@ -131,13 +111,7 @@ run(void *arg)
 static void
 acceptor_free(socket_acceptor *a)
 {
-    if (a->door != NULL) {
-        nng.stream_listener_close(a->door);
-        nng.stream_listener_free(a->door);
-    }
-    if (a->aio != NULL) {
-        nng.aio_free(a->aio);
-    }
+    nmq_door_close(&a->door);
     if (a->wake_fd >= 0) {
         (void) close(a->wake_fd);
     }
@@ -189,14 +163,7 @@ open_door(socket_acceptor *a)
     if (a->wake_fd < 0) {
         return NMQ_EFILES;
     }
-    int rv = nng.stream_listener_alloc(&a->door, "socket://");
-    if (rv == 0) {
-        rv = nng.stream_listener_listen(a->door);
-    }
-    if (rv == 0) {
-        rv = nng.aio_alloc(&a->aio, NULL, NULL);
-    }
-    return nmq_nng_status(rv);
+    return nmq_door_open(&a->door);
 }
 
 // Connections inherit TCP_NODELAY and keep alive. A batch is flushed whole: Nagle's

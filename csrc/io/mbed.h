@@ -20,6 +20,7 @@ enum nmq_mbed_alert {
 enum nmq_mbed_bad {
     NMQ_BAD_EXPIRED = 0x01,
     NMQ_BAD_REVOKED = 0x02,
+    NMQ_BAD_NAME = 0x04, // it is another host's
     NMQ_BAD_NOT_TRUSTED = 0x08,
     NMQ_BAD_MISSING = 0x40,
     NMQ_BAD_UNASKED = 0x80, // it was not looked at

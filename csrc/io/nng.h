@@ -12,6 +12,7 @@
 typedef struct nng_aio nng_aio;
 typedef struct nng_stream nng_stream;
 typedef struct nng_stream_listener nng_stream_listener;
+typedef struct nng_stream_dialer nng_stream_dialer;
 typedef struct nng_tls_config nng_tls_config;
 
 typedef struct {
@@ -37,6 +38,8 @@ typedef union {
 
 enum {
     NNG_ENOMEM = 2,
+    NNG_ETIMEDOUT = 5,
+    NNG_ECONNREFUSED = 6,
     NNG_EADDRINUSE = 10,
     NNG_EADDRINVAL = 15,
     NNG_EPERM = 16,
@@ -45,7 +48,7 @@ enum {
     NNG_ECRYPTO = 26,
 };
 enum { NNG_AF_INET = 3, NNG_AF_INET6 = 4 };
-enum { NNG_TLS_MODE_SERVER = 1 };
+enum { NNG_TLS_MODE_CLIENT = 0, NNG_TLS_MODE_SERVER = 1 };
 enum { NNG_TLS_AUTH_NONE = 0, NNG_TLS_AUTH_OPTIONAL = 1, NNG_TLS_AUTH_REQUIRED = 2 };
 enum { NNG_TLS_1_2 = 0x303, NNG_TLS_1_3 = 0x304 };
 enum {
@@ -86,7 +89,15 @@ enum {
     X(int, stream_listener_set_int, (nng_stream_listener *, const char *, int) )           \
     X(int, stream_listener_set_bool, (nng_stream_listener *, const char *, bool) )         \
     X(int, stream_listener_set_ptr, (nng_stream_listener *, const char *, void *) )        \
+    X(int, stream_dialer_alloc, (nng_stream_dialer **, const char *) )                     \
+    X(void, stream_dialer_dial, (nng_stream_dialer *, nng_aio *) )                         \
+    X(void, stream_dialer_free, (nng_stream_dialer *) )                                    \
+    X(int, stream_dialer_set_bool, (nng_stream_dialer *, const char *, bool) )             \
+    X(int, stream_dialer_set_ptr, (nng_stream_dialer *, const char *, void *) )            \
+    X(const char *, strerror, (int) )                                                      \
     X(int, tls_config_alloc, (nng_tls_config **, int) )                                    \
+    X(void, tls_config_hold, (nng_tls_config *) )                                          \
+    X(int, tls_config_server_name, (nng_tls_config *, const char *) )                      \
     X(void, tls_config_free, (nng_tls_config *) )                                          \
     X(int, tls_config_own_cert,                                                            \
       (nng_tls_config *, const char *, const char *, const char *) )                       \

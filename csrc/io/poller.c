@@ -101,10 +101,10 @@ nmq_poller_start(void)
 
 // One thread at a time has a source: the descriptor is switched off by its event, and on
 // again here.
-int
-nmq_poller_wait(nmq_source *source)
+static inline int
+wait_for(nmq_source *source, uint32_t what)
 {
-    struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT, .data.ptr = source};
+    struct epoll_event event = {.events = what | EPOLLONESHOT, .data.ptr = source};
     int op = source->is_known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
     // Another thread may have the event at once: it sees all that was written until here.
@@ -114,6 +114,25 @@ nmq_poller_wait(nmq_source *source)
         return NMQ_ENOMEM;
     }
     return NMQ_OK;
+}
+
+int
+nmq_poller_wait(nmq_source *source)
+{
+    return wait_for(source, EPOLLIN);
+}
+
+int
+nmq_poller_wait_writable(nmq_source *source)
+{
+    return wait_for(source, EPOLLOUT);
+}
+
+void
+nmq_poller_forget(nmq_source *source)
+{
+    (void) epoll_ctl(epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+    source->is_known = false;
 }
 
 // Has a thread look for jobs, if there are some for it. Call with job_lock.

@@ -41,3 +41,10 @@ void nmq_poller_post(nmq_job *job);
 // descriptor leaves when it is closed. Returns NMQ_OK, or NMQ_ENOMEM and ready is not
 // called.
 int nmq_poller_wait(nmq_source *source);
+
+// The same until fd is writable: a socket that connects is, once it has or has failed.
+int nmq_poller_wait_writable(nmq_source *source);
+
+// Takes the descriptor of a source that does not wait out, so that another source may have
+// it, or it may be closed.
+void nmq_poller_forget(nmq_source *source);

@@ -18,14 +18,28 @@ nmq_tls_has_cipher(uint16_t suite)
     return nmq_tls_config_has_cipher(suite);
 }
 
+// Returns 0 or an error of nng.
+static int
+set_versions(const nmq_tls *tls, uint8_t min_version)
+{
+    int least = min_version >= 13 ? NNG_TLS_1_3 : NNG_TLS_1_2;
+    int most = nmq_tls_guard_holds() || least == NNG_TLS_1_3 ? NNG_TLS_1_3 : NNG_TLS_1_2;
+
+    return nng.tls_config_version(tls->config, least, most);
+}
+
+static int
+status_of(int rv)
+{
+    return rv == 0 || rv == NNG_ENOMEM ? nmq_nng_status(rv) : NMQ_ECRYPTO;
+}
+
 static int
 fill(const nmq_tls *tls, const nmq_tls_options *options)
 {
     int mode = !options->verify_peer   ? NNG_TLS_AUTH_NONE
                : options->require_cert ? NNG_TLS_AUTH_REQUIRED
                                        : NNG_TLS_AUTH_OPTIONAL;
-    int least = options->min_version >= 13 ? NNG_TLS_1_3 : NNG_TLS_1_2;
-    int most = nmq_tls_guard_holds() || least == NNG_TLS_1_3 ? NNG_TLS_1_3 : NNG_TLS_1_2;
     int status =
         options->cipher_count > 0
             ? nmq_tls_config_set_ciphers(tls, options->ciphers, options->cipher_count)
@@ -37,7 +51,7 @@ fill(const nmq_tls *tls, const nmq_tls_options *options)
     if (mode == NNG_TLS_AUTH_OPTIONAL) {
         nmq_tls_guard_refuse_bad(tls->mbed);
     }
-    int rv = nng.tls_config_version(tls->config, least, most);
+    int rv = set_versions(tls, options->min_version);
     if (rv == 0) {
         rv = nng.tls_config_own_cert(tls->config, options->cert, options->key,
                                      options->key_password);
@@ -48,20 +62,78 @@ fill(const nmq_tls *tls, const nmq_tls_options *options)
     if (rv == 0) {
         rv = nng.tls_config_auth_mode(tls->config, mode);
     }
-    return rv == 0 || rv == NNG_ENOMEM ? nmq_nng_status(rv) : NMQ_ECRYPTO;
+    return status_of(rv);
 }
 
-int
-nmq_tls_new(const nmq_tls_options *options, nmq_tls **out)
+// Makes one and leaves it empty. Returns NMQ_OK or NMQ_ENOMEM.
+static int
+make(int mode, nmq_tls **out)
 {
     nmq_tls *tls = nmq_zalloc(sizeof *tls);
 
     if (tls == NULL) {
         return NMQ_ENOMEM;
     }
-    int rv = nmq_tls_config_init(tls);
+    int rv = nmq_tls_config_init(tls, mode);
+    if (rv != NMQ_OK) {
+        nmq_tls_free(tls);
+        return rv;
+    }
+    *out = tls;
+    return NMQ_OK;
+}
+
+int
+nmq_tls_new(const nmq_tls_options *options, nmq_tls **out)
+{
+    nmq_tls *tls = NULL;
+    int rv = make(NNG_TLS_MODE_SERVER, &tls);
+
     if (rv == NMQ_OK) {
         rv = fill(tls, options);
+    }
+    if (rv != NMQ_OK) {
+        nmq_tls_free(tls);
+        return rv;
+    }
+    *out = tls;
+    return NMQ_OK;
+}
+
+static int
+fill_client(const nmq_tls *tls, const nmq_tls_client_options *options)
+{
+    int rv = set_versions(tls, options->min_version);
+
+    if (rv == 0) { // also the name that Mbed TLS looks for in the certificate
+        rv = nng.tls_config_server_name(tls->config, options->server_name);
+    }
+    if (rv == 0 && options->ca != NULL) {
+        rv = nng.tls_config_ca_chain(tls->config, options->ca, NULL);
+    }
+    if (rv == 0 && options->cert != NULL) {
+        rv = nng.tls_config_own_cert(tls->config, options->cert, options->key,
+                                     options->key_password);
+    }
+    if (rv == 0) {
+        rv = nng.tls_config_auth_mode(
+            tls->config, options->verify_peer ? NNG_TLS_AUTH_REQUIRED : NNG_TLS_AUTH_NONE);
+    }
+    return status_of(rv);
+}
+
+int
+nmq_tls_new_client(const nmq_tls_client_options *options, nmq_tls **out)
+{
+    nmq_tls *tls = NULL;
+
+    if (options->server_name == NULL || (options->verify_peer && options->ca == NULL) ||
+        (options->cert != NULL && options->key == NULL)) {
+        return NMQ_EINVAL;
+    }
+    int rv = make(NNG_TLS_MODE_CLIENT, &tls);
+    if (rv == NMQ_OK) {
+        rv = fill_client(tls, options);
     }
     if (rv != NMQ_OK) {
         nmq_tls_free(tls);

@@ -1,8 +1,9 @@
-// tls.h - how a listener speaks TLS. cffi reads this file: no macros here.
+// tls.h - how a listener, or a dial, speaks TLS. cffi reads this file: no macros here.
 //
 //     nmq_tls_guard, once;  nmq_tls_new(certificates, key, suites) ──> an endpoint's tls
+//                           nmq_tls_new_client(CA, name) ──> a dial's tls (io/dialer.h)
 //
-// Owner    nmq_tls belongs to the caller; listeners that use it keep what they need of it.
+// Owner    nmq_tls belongs to the caller; whoever uses it keeps what it needs of it.
 // Threads  thread-safe, after nmq_tls_guard.
 #pragma once
 #include <stdbool.h>
@@ -35,6 +36,20 @@ typedef struct nmq_tls nmq_tls;
 // NMQ_ENOMEM. A listener keeps what it uses of them: they may be freed at any time.
 int nmq_tls_new(const nmq_tls_options *options, nmq_tls **out);
 void nmq_tls_free(nmq_tls *tls); // takes NULL
+
+// The same for connections that we begin. Texts are NUL-terminated, and are copied.
+typedef struct {
+    const char *server_name;  // whose certificate is wanted: the host's
+    const char *ca;           // PEM: who stands for it; NULL only without verify_peer
+    const char *cert;         // PEM: our own, the chain; NULL: none
+    const char *key;          // PEM: its private key
+    const char *key_password; // NULL: the key is not encrypted
+    bool verify_peer;         // false: anybody may pretend to be the server
+    uint8_t min_version;      // 12 or 13: TLS 1.2 or 1.3
+} nmq_tls_client_options;
+
+// Returns NMQ_OK, NMQ_EINVAL, NMQ_ECRYPTO or NMQ_ENOMEM; nmq_tls_free frees it at any time.
+int nmq_tls_new_client(const nmq_tls_client_options *options, nmq_tls **out);
 
 // Whether cipher suites can be chosen here, and whether there is one of that number.
 bool nmq_tls_takes_ciphers(void);

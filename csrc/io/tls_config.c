@@ -38,10 +38,10 @@ config_defaults(void *config, int endpoint, int transport, int preset)
 }
 
 int
-nmq_tls_config_init(nmq_tls *tls)
+nmq_tls_config_init(nmq_tls *tls, int mode)
 {
     made_here = NULL;
-    int rv = nng.tls_config_alloc(&tls->config, NNG_TLS_MODE_SERVER);
+    int rv = nng.tls_config_alloc(&tls->config, mode);
     tls->mbed = made_here;
     return nmq_nng_status(rv);
 }

@@ -14,8 +14,9 @@ typedef struct nmq_tls {
 // before the first configuration; without it cipher suites cannot be chosen.
 void nmq_tls_config_begin(void);
 
-// Makes a server's configuration. Returns NMQ_OK or NMQ_ENOMEM.
-int nmq_tls_config_init(nmq_tls *tls);
+// Makes a configuration: mode is NNG_TLS_MODE_SERVER or NNG_TLS_MODE_CLIENT. Returns
+// NMQ_OK or NMQ_ENOMEM.
+int nmq_tls_config_init(nmq_tls *tls, int mode);
 
 bool nmq_tls_config_takes_ciphers(void);
 bool nmq_tls_config_has_cipher(uint16_t suite);

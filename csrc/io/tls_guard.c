@@ -30,6 +30,7 @@ static bool alerted;       // one_at_a_time: it has sent an alert
 static uint32_t bad_found; // one_at_a_time: in the certificates that it was shown
 static bool knows_streams; // atomic: see set_bio
 static bool guarded;
+static nmq_tls_waiter *waiters; // one_at_a_time: few, if any
 
 // Where a certificate need not be shown, Mbed TLS lets a bad one pass too. It calls this
 // for each one of the chain, the client's own last; a result that is not 0 ends the
@@ -97,11 +98,63 @@ go_on(void *ssl)
     return rv;
 }
 
+// Where the waiter of that stream stands, or would. Call with one_at_a_time.
+static nmq_tls_waiter **
+place_of(const void *stream)
+{
+    nmq_tls_waiter **at = &waiters;
+
+    while (*at != NULL && (*at)->stream != stream) {
+        at = &(*at)->next;
+    }
+    return at;
+}
+
+// The handshake of that stream went well.
+static void
+tell_waiter(const void *stream)
+{
+    nmq_tls_waiter **at = place_of(stream);
+    nmq_tls_waiter *waiter = *at;
+
+    if (waiter != NULL) {
+        *at = waiter->next;
+        waiter->shaken(waiter);
+    }
+}
+
+bool
+nmq_tls_guard_wait(nmq_tls_waiter *waiter)
+{
+    if (!guarded || !__atomic_load_n(&knows_streams, __ATOMIC_RELAXED)) {
+        return false;
+    }
+    (void) pthread_mutex_lock(&one_at_a_time);
+    waiter->next = waiters;
+    waiters = waiter;
+    (void) pthread_mutex_unlock(&one_at_a_time);
+    return true;
+}
+
+void
+nmq_tls_guard_forget(nmq_tls_waiter *waiter)
+{
+    (void) pthread_mutex_lock(&one_at_a_time);
+    nmq_tls_waiter **at = place_of(waiter->stream);
+    if (*at == waiter) {
+        *at = waiter->next;
+    }
+    (void) pthread_mutex_unlock(&one_at_a_time);
+}
+
 static int
 handshake(void *ssl)
 {
     (void) pthread_mutex_lock(&one_at_a_time);
     int rv = go_on(ssl);
+    if (rv == 0 && waiters != NULL) {
+        tell_waiter(((void *const *) ssl)[-1]);
+    }
     (void) pthread_mutex_unlock(&one_at_a_time);
     return rv;
 }

@@ -22,6 +22,22 @@
 // before its first use. Returns NMQ_OK, or NMQ_ENOENT when the calls cannot be reached.
 int nmq_tls_guard_begin(void);
 
+// Who waits for the end of a handshake that goes well; one that fails shows in the stream.
+// The function may only hand the news on: nng and the guard hold locks meanwhile.
+typedef struct nmq_tls_waiter {
+    struct nmq_tls_waiter *next;
+    const void *stream; // of nng
+    void (*shaken)(struct nmq_tls_waiter *waiter);
+} nmq_tls_waiter;
+
+// Has shaken called once, or never if the handshake fails; before the handshake begins. No
+// guard, or streams cannot be told apart: returns false, and it is not called. Call
+// without a lock.
+bool nmq_tls_guard_wait(nmq_tls_waiter *waiter);
+
+// It waits no longer: once this returns, shaken is not called. Call without a lock.
+void nmq_tls_guard_forget(nmq_tls_waiter *waiter);
+
 // Whether it is guarded; if not, TLS 1.3 is better left alone.
 bool nmq_tls_guard_holds(void);
 

@@ -26,6 +26,7 @@ static const struct {
     {NMQ_BAD_MISSING, NMQ_ALERT_HANDSHAKE_FAILURE, "it showed no certificate"},
     {NMQ_BAD_NOT_TRUSTED, NMQ_ALERT_UNKNOWN_CA, "no known CA has signed its certificate"},
     {NMQ_BAD_EXPIRED, NMQ_ALERT_CERTIFICATE_EXPIRED, "its certificate has expired"},
+    {NMQ_BAD_NAME, NMQ_ALERT_CERTIFICATE_UNKNOWN, "its certificate is for another name"},
     {NMQ_BAD_FUTURE, NMQ_ALERT_CERTIFICATE_UNKNOWN, "its certificate is not valid yet"},
     {NMQ_BAD_REVOKED, NMQ_ALERT_CERTIFICATE_REVOKED, "its certificate was revoked"},
     {NMQ_BAD_USE, NMQ_ALERT_UNSUPPORTED_CERTIFICATE, "its certificate is for another use"},

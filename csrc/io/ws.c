@@ -2,11 +2,11 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/sha1.h"
 #include "base/status.h"
 #include "base/ws_frame.h"
+#include "io/http_text.h"
 
 enum {
     KEY_CHARS = 24,
@@ -43,51 +43,6 @@ typedef struct {
     bool connection_upgrade;
 } request;
 
-static bool
-is(nmq_bytes a, const char *text)
-{
-    return a.len == strlen(text) && strncasecmp((const char *) a.at, text, a.len) == 0;
-}
-
-static nmq_bytes
-trimmed(nmq_bytes in)
-{
-    while (in.len > 0 && (in.at[0] == ' ' || in.at[0] == '\t')) {
-        in = (nmq_bytes){in.at + 1, in.len - 1};
-    }
-    while (in.len > 0 && (in.at[in.len - 1] == ' ' || in.at[in.len - 1] == '\t')) {
-        in.len--;
-    }
-    return in;
-}
-
-// Cuts what stands before the first `mark`, or all of it.
-static nmq_bytes
-cut(nmq_bytes *rest, uint8_t mark)
-{
-    const uint8_t *end = rest->len > 0 ? memchr(rest->at, mark, rest->len) : NULL;
-    nmq_bytes part = *rest;
-
-    if (end == NULL) {
-        *rest = (nmq_bytes){0};
-        return part;
-    }
-    part.len = (size_t) (end - rest->at);
-    *rest = (nmq_bytes){end + 1, rest->len - part.len - 1};
-    return part;
-}
-
-static bool
-has_word(nmq_bytes list, const char *word)
-{
-    while (list.len > 0) {
-        if (is(trimmed(cut(&list, ',')), word)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 // The client's list is in the order of its preference; several headers are one list.
 static void
 choose_protocol(request *r, nmq_bytes list)
@@ -95,7 +50,7 @@ choose_protocol(request *r, nmq_bytes list)
     static const char *const known[] = {"mqtt", "mqttv3.1"};
 
     while (r->protocol == NULL && list.len > 0) {
-        nmq_bytes offered = trimmed(cut(&list, ','));
+        nmq_bytes offered = nmq_http_trimmed(nmq_http_cut(&list, ','));
         r->offers = r->offers || offered.len > 0;
         for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
             if (nmq_bytes_equal(offered, nmq_bytes_of(known[i]))) {
@@ -108,15 +63,16 @@ choose_protocol(request *r, nmq_bytes list)
 static void
 read_header(request *r, nmq_bytes name, nmq_bytes value)
 {
-    if (is(name, "Upgrade")) {
-        r->upgrade = r->upgrade || has_word(value, "websocket");
-    } else if (is(name, "Connection")) {
-        r->connection_upgrade = r->connection_upgrade || has_word(value, "upgrade");
-    } else if (is(name, "Sec-WebSocket-Key")) {
+    if (nmq_http_is(name, "Upgrade")) {
+        r->upgrade = r->upgrade || nmq_http_has_word(value, "websocket");
+    } else if (nmq_http_is(name, "Connection")) {
+        r->connection_upgrade =
+            r->connection_upgrade || nmq_http_has_word(value, "upgrade");
+    } else if (nmq_http_is(name, "Sec-WebSocket-Key")) {
         r->key = value;
-    } else if (is(name, "Sec-WebSocket-Version")) {
+    } else if (nmq_http_is(name, "Sec-WebSocket-Version")) {
         r->version = value;
-    } else if (is(name, "Sec-WebSocket-Protocol")) {
+    } else if (nmq_http_is(name, "Sec-WebSocket-Protocol")) {
         choose_protocol(r, value);
     }
 }
@@ -132,20 +88,20 @@ is_path(nmq_bytes asked, nmq_bytes path)
 static bool
 read_request(request *r, nmq_bytes in)
 {
-    nmq_bytes line = cut(&in, '\r');
+    nmq_bytes line = nmq_http_cut(&in, '\r');
 
-    *r = (request){.method = cut(&line, ' ')};
-    nmq_bytes target = cut(&line, ' ');
-    r->path = cut(&target, '?');
-    r->http11 = is(line, "HTTP/1.1");
+    *r = (request){.method = nmq_http_cut(&line, ' ')};
+    nmq_bytes target = nmq_http_cut(&line, ' ');
+    r->path = nmq_http_cut(&target, '?');
+    r->http11 = nmq_http_is(line, "HTTP/1.1");
     while (in.len > 1) {
         in = (nmq_bytes){in.at + 1, in.len - 1}; // the LF
-        line = cut(&in, '\r');
-        nmq_bytes name = cut(&line, ':');
+        line = nmq_http_cut(&in, '\r');
+        nmq_bytes name = nmq_http_cut(&line, ':');
         if (name.len == 0 || line.at == NULL) {
             return false;
         }
-        read_header(r, name, trimmed(line));
+        read_header(r, name, nmq_http_trimmed(line));
     }
     return r->method.len > 0 && r->path.len > 0;
 }
@@ -161,13 +117,13 @@ fault_of(const request *r, nmq_bytes path)
     if (!r->http11) {
         return "505 HTTP Version Not Supported\r\n";
     }
-    if (!is(r->method, "GET")) {
+    if (!nmq_http_is(r->method, "GET")) {
         return "405 Method Not Allowed\r\nAllow: GET\r\n";
     }
     if (!is_path(r->path, path)) {
         return not_found;
     }
-    if (!r->upgrade || !r->connection_upgrade || !is(r->version, "13")) {
+    if (!r->upgrade || !r->connection_upgrade || !nmq_http_is(r->version, "13")) {
         return "426 Upgrade Required\r\nUpgrade: websocket\r\nSec-WebSocket-Version: "
                "13\r\n";
     }
@@ -219,7 +175,7 @@ nmq_ws_path(nmq_bytes in)
 {
     request r;
 
-    return read_request(&r, cut(&in, '\r')) ? r.path : (nmq_bytes){0};
+    return read_request(&r, nmq_http_cut(&in, '\r')) ? r.path : (nmq_bytes){0};
 }
 
 int
@@ -295,6 +251,8 @@ typedef struct {
     const uint8_t *mask;
 } frame;
 
+static const uint8_t no_mask[4] = {0};
+
 // Returns 1 for a whole head, 0 if more is needed, or minus the close code.
 static int
 read_head(const nmq_ws *ws, nmq_bytes in, frame *f)
@@ -308,13 +266,14 @@ read_head(const nmq_ws *ws, nmq_bytes in, frame *f)
     if (f->op == NMQ_FRAME_TEXT) {
         return -CLOSE_UNSUPPORTED; // [MQTT-6.0.0-1]
     }
-    if ((in.at[0] & NMQ_FRAME_RESERVED) != 0 || (in.at[1] & NMQ_FRAME_MASKED) == 0 ||
+    bool masked = (in.at[1] & NMQ_FRAME_MASKED) != 0;
+    if ((in.at[0] & NMQ_FRAME_RESERVED) != 0 || masked == ws->is_client ||
         f->op > NMQ_FRAME_PONG || (f->op > NMQ_FRAME_BINARY && !control) ||
         (control && (extra != 0 || !f->fin)) ||
         (!control && (f->op == NMQ_FRAME_CONTINUATION) != ws->fragmented)) {
         return -CLOSE_PROTOCOL_ERROR;
     }
-    f->head = 2 + extra + 4;
+    f->head = 2 + extra + (masked ? 4 : 0);
     if (in.len < f->head) {
         return 0;
     }
@@ -322,7 +281,7 @@ read_head(const nmq_ws *ws, nmq_bytes in, frame *f)
     for (size_t i = 0; i < extra; i++) {
         f->size = f->size << 8 | in.at[2 + i];
     }
-    f->mask = in.at + 2 + extra;
+    f->mask = masked ? in.at + 2 + extra : no_mask;
     return f->size >> 63 == 0 ? 1 : -CLOSE_PROTOCOL_ERROR;
 }
 
@@ -334,12 +293,27 @@ unmask(uint8_t *to, const uint8_t *from, size_t len, const uint8_t mask[4], unsi
     }
 }
 
+void
+nmq_ws_mask(uint8_t *at, const uint8_t mask[4])
+{
+    size_t extra = nmq_frame_more_length(at[1]);
+    uint64_t size = extra == 0 ? at[1] & NMQ_FRAME_LENGTH : 0;
+    uint8_t *payload = at + 2 + extra + 4;
+
+    for (size_t i = 0; i < extra; i++) {
+        size = size << 8 | at[2 + i];
+    }
+    memcpy(payload - 4, mask, 4);
+    unmask(payload, payload, (size_t) size, mask, 0);
+}
+
 // A control frame that is whole.
 static int
 answer_control(nmq_ws *ws, const frame *f, const uint8_t *payload, nmq_buf *reply)
 {
-    uint8_t pong[2 + NMQ_FRAME_SHORT_BYTES] = {NMQ_FRAME_FIN | NMQ_FRAME_PONG,
-                                               (uint8_t) f->size};
+    uint8_t pong[2 + 4 + NMQ_FRAME_SHORT_BYTES] = {NMQ_FRAME_FIN | NMQ_FRAME_PONG,
+                                                   (uint8_t) f->size};
+    size_t head = 2;
 
     if (f->op == NMQ_FRAME_CLOSE) {
         return end(ws, CLOSE_NORMAL, NMQ_ECLOSED);
@@ -347,13 +321,17 @@ answer_control(nmq_ws *ws, const frame *f, const uint8_t *payload, nmq_buf *repl
     if (f->op == NMQ_FRAME_PONG) {
         return NMQ_OK;
     }
-    unmask(pong + 2, payload, (size_t) f->size, f->mask, 0);
+    if (ws->is_client) { // its mask is 0 so far
+        pong[1] |= NMQ_FRAME_MASKED;
+        head += 4;
+    }
+    unmask(pong + head, payload, (size_t) f->size, f->mask, 0);
     // Only the last ping wants an answer (RFC 6455, 5.5.3): a flood gathers nothing. What
     // waits is another pong, or the answer to the upgrade, which must go first.
     if (nmq_ws_is_pong(reply)) {
         reply->len = 0;
     }
-    return nmq_buf_put(reply, (nmq_bytes){pong, 2 + (size_t) f->size});
+    return nmq_buf_put(reply, (nmq_bytes){pong, head + (size_t) f->size});
 }
 
 // Takes one step: payload of a frame, or the next frame's head. Returns 1 to go on, 0 when

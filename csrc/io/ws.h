@@ -19,6 +19,7 @@ enum {
 };
 
 typedef struct {
+    bool is_client;      // fixed: we dialled; the peer's frames have no mask, ours have
     bool upgraded;       // atomic
     uint16_t close_code; // atomic; what to close with, 0: not known yet
     bool fragmented;     // the message goes on in the next frame
@@ -43,10 +44,13 @@ nmq_bytes nmq_ws_path(nmq_bytes in);
 
 // Takes the frames apart in place. Of the *len bytes at `at` the first *plain are payload
 // already; both are brought up to date. A ping's answer goes to `reply`, in place of one
-// that has not been sent. Returns NMQ_OK, NMQ_ECLOSED after a close frame, NMQ_EMALFORMED
-// for what the peer may not send, such as a text frame [MQTT-6.0.0-1], or NMQ_ENOMEM; from
-// then on there is a close code.
+// that has not been sent; a client's has a mask of 0, which nmq_ws_mask replaces. Returns
+// NMQ_OK, NMQ_ECLOSED after a close frame, NMQ_EMALFORMED for what the peer may not send,
+// such as a text frame [MQTT-6.0.0-1], or NMQ_ENOMEM; from then on there is a close code.
 int nmq_ws_unframe(nmq_ws *ws, uint8_t *at, size_t *plain, size_t *len, nmq_buf *reply);
+
+// Masks a frame that is whole, and has a mask of 0 (RFC 6455, 5.3).
+void nmq_ws_mask(uint8_t *frame, const uint8_t mask[4]);
 
 // Appends a close frame. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_ws_put_close(nmq_buf *to, uint16_t code);

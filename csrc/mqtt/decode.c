@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/status.h"
+#include "mqtt/decode_answer.h"
 #include "mqtt/decode_connect.h"
 #include "mqtt/reason.h"
 #include "mqtt/topic.h"
@@ -38,19 +39,6 @@ nmq_packet_next_filter(nmq_bytes *list, nmq_filter *filter)
     *filter = nmq_filter_split(nmq_wire_binary(&wire));
     *list = wire.rest;
     return !wire.failed;
-}
-
-static int
-decode_connack(nmq_wire *wire, uint8_t version, nmq_packet *out)
-{
-    uint8_t flags = nmq_wire_u8(wire);
-
-    if ((flags & 0xfe) != 0) { // [MQTT-3.2.2-1]
-        return NMQ_RC_MALFORMED_PACKET;
-    }
-    out->session_present = flags != 0;
-    out->reason_code = nmq_wire_u8(wire);
-    return version == NMQ_V5 ? nmq_props_read(wire, NMQ_CONNACK, &out->props) : 0;
 }
 
 static int
@@ -209,19 +197,6 @@ decode_unsubscribe(nmq_wire *wire, uint8_t version, nmq_packet *out)
 }
 
 static int
-decode_codes(nmq_wire *wire, uint8_t version, nmq_packet *out)
-{
-    int refused = 0;
-
-    out->packet_id = nmq_wire_u16(wire);
-    if (version == NMQ_V5) {
-        refused = nmq_props_read(wire, out->type, &out->props);
-    }
-    out->list = nmq_wire_take(wire, wire->rest.len);
-    return refused;
-}
-
-static int
 decode_empty(nmq_wire *wire, uint8_t version, nmq_packet *out)
 {
     (void) wire;
@@ -251,16 +226,16 @@ static const struct {
     uint8_t flags;
 } decoders[16] = {
     [NMQ_CONNECT] = {nmq_decode_connect, 0},
-    [NMQ_CONNACK] = {decode_connack, 0},
+    [NMQ_CONNACK] = {nmq_decode_connack, 0},
     [NMQ_PUBLISH] = {decode_publish, 0},
     [NMQ_PUBACK] = {decode_ack, 0},
     [NMQ_PUBREC] = {decode_ack, 0},
     [NMQ_PUBREL] = {decode_ack, 2}, // [MQTT-3.6.1-1]
     [NMQ_PUBCOMP] = {decode_ack, 0},
     [NMQ_SUBSCRIBE] = {decode_subscribe, 2}, // [MQTT-3.8.1-1]
-    [NMQ_SUBACK] = {decode_codes, 0},
+    [NMQ_SUBACK] = {nmq_decode_suback, 0},
     [NMQ_UNSUBSCRIBE] = {decode_unsubscribe, 2}, // [MQTT-3.10.1-1]
-    [NMQ_UNSUBACK] = {decode_codes, 0},
+    [NMQ_UNSUBACK] = {nmq_decode_unsuback, 0},
     [NMQ_PINGREQ] = {decode_empty, 0},
     [NMQ_PINGRESP] = {decode_empty, 0},
     [NMQ_DISCONNECT] = {decode_reason, 0}, // [MQTT-3.14.1-1]

@@ -83,6 +83,34 @@ nmq_encode_ack(uint8_t *to, uint8_t version, uint8_t type, uint16_t packet_id,
     return to;
 }
 
+int
+nmq_encode_filter(nmq_buf *list, nmq_bytes filter)
+{
+    if (filter.len > NMQ_TOPIC_MAX_BYTES) {
+        return NMQ_ETOOBIG;
+    }
+    uint8_t *to = nmq_buf_reserve(list, 2 + filter.len);
+    if (to == NULL) {
+        return NMQ_ENOMEM;
+    }
+    (void) nmq_wire_put_text(to, filter);
+    list->len += 2 + filter.len;
+    return NMQ_OK;
+}
+
+int
+nmq_encode_subscription(nmq_buf *list, nmq_bytes filter, uint8_t options)
+{
+    size_t before = list->len;
+    int rv = nmq_encode_filter(list, filter);
+
+    if (rv == NMQ_OK) {
+        rv = nmq_buf_put(list, (nmq_bytes){&options, 1});
+    }
+    list->len = rv == NMQ_OK ? list->len : before;
+    return rv;
+}
+
 // A body is measured with `to` NULL and written with the same code, so that the two cannot
 // disagree.
 typedef struct {

@@ -38,6 +38,12 @@ uint8_t *nmq_encode_ack(uint8_t *to, uint8_t version, uint8_t type, uint16_t pac
 
 enum { NMQ_ACK_MAX_BYTES = 5 };
 
+// Appends a filter with its options to the list of a SUBSCRIBE; without options to that of
+// an UNSUBSCRIBE. The filter is a valid one. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG for
+// one over 65,535 bytes.
+int nmq_encode_subscription(nmq_buf *list, nmq_bytes filter, uint8_t options);
+int nmq_encode_filter(nmq_buf *list, nmq_bytes filter);
+
 // Appends any packet to the buffer. version says in which protocol; in a CONNECT the
 // packet's own connect.version counts.
 // Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG for what no packet can hold.

@@ -47,7 +47,8 @@ typedef struct {
 typedef struct {
     nmq_bytes wire; // all of it, as it was decoded
     uint8_t type;
-    uint8_t reason_code;  // CONNACK, the four acknowledgements, DISCONNECT, AUTH
+    uint8_t
+        reason_code; // CONNACK (of 3.1.1 too), the four acknowledgements, DISCONNECT, AUTH
     bool session_present; // CONNACK
     uint16_t packet_id;   // not 0 where the packet has one
     nmq_publish publish;

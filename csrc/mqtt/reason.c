@@ -1,6 +1,7 @@
 #include "mqtt/reason.h"
 
 #include <stddef.h>
+#include <string.h>
 
 uint8_t
 nmq_reason_connack_v3(uint8_t reason_code)
@@ -14,6 +15,31 @@ nmq_reason_connack_v3(uint8_t reason_code)
     case NMQ_RC_BANNED: return 5;
     default: return 3; // server unavailable
     }
+}
+
+uint8_t
+nmq_reason_of_connack_v3(uint8_t return_code)
+{
+    static const uint8_t codes[] = {
+        NMQ_RC_SUCCESS,
+        NMQ_RC_UNSUPPORTED_PROTOCOL_VERSION,
+        NMQ_RC_CLIENT_ID_NOT_VALID,
+        NMQ_RC_SERVER_UNAVAILABLE,
+        NMQ_RC_BAD_USER_NAME_OR_PASSWORD,
+        NMQ_RC_NOT_AUTHORIZED,
+    };
+
+    return return_code < sizeof codes ? codes[return_code] : NMQ_RC_UNSPECIFIED_ERROR;
+}
+
+bool
+nmq_reason_is_of_connack(uint8_t reason_code)
+{
+    static const uint8_t codes[] = {0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86,
+                                    0x87, 0x88, 0x89, 0x8a, 0x8c, 0x90, 0x95, 0x97,
+                                    0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9f};
+
+    return memchr(codes, reason_code, sizeof codes) != NULL;
 }
 
 static const char *const texts[] = {

@@ -1,5 +1,6 @@
 // reason.h - Reason Codes of MQTT 5.0 (2.4) and what they are in 3.1.1.
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 enum nmq_reason {
@@ -49,6 +50,13 @@ enum nmq_reason {
 
 // The CONNACK return code of 3.1.1 (table 3.1) that says the same: 0 to 5.
 uint8_t nmq_reason_connack_v3(uint8_t reason_code);
+
+// The other way, for a return code of 0 to 5.
+enum { NMQ_CONNACK_V3_LAST = 5 };
+uint8_t nmq_reason_of_connack_v3(uint8_t return_code);
+
+// Whether CONNACK of 5.0 may carry the code (3.2.2.2).
+bool nmq_reason_is_of_connack(uint8_t reason_code);
 
 // The specification's name of the code, or "unknown reason".
 const char *nmq_reason_text(uint8_t reason_code);

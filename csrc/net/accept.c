@@ -2,44 +2,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "net/recv.h"
-#include "net/send.h"
-#include "net/slow.h"
-#include "net/timers.h"
-
-static void
-conn_free(nmq_link *link)
-{
-    nmq_conn *conn = nmq_conn_of(link);
-    nmq_conns *conns = conn->conns;
-
-    conns->role->fini(conn);
-    nmq_client_unref(conn->client);
-    nmq_listener_settings_unref(conn->settings);
-    nmq_listener_unref(conn->listener);
-    conn->stream->ops->free(conn->stream);
-    if (conn->ws != NULL) {
-        nmq_ws_fini(&conn->ws->ws);
-        nmq_buf_free(&conn->ws->prefix);
-        nmq_free(conn->ws);
-    }
-    nmq_free(conn->rate);
-    nmq_outbox_reset(&conn->sending, 0);
-    nmq_buf_free(&conn->in);
-    nmq_counters_add(conns->counters, NMQ_COUNT_BUFFER_BYTES, -(uint64_t) conn->held_out);
-    nmq_link_fini(link);
-    nmq_free(conn);
-    nmq_conns_count_freed(conns);
-}
-
-static const nmq_link_ops link_ops = {
-    .flush = nmq_send_flush,
-    .resume = nmq_recv_resume,
-    .disconnect = nmq_send_disconnect,
-    .look = nmq_slow_look,
-    .arm = nmq_slow_arm,
-    .free = conn_free,
-};
+#include "net/start.h"
 
 // Makes what only some connections have. Returns NMQ_OK or NMQ_ENOMEM.
 static int
@@ -70,33 +33,21 @@ accept_stream(void *arg, nmq_stream *stream)
 {
     nmq_listener *listener = arg;
     nmq_conns *conns = listener->arg;
-    nmq_conn *conn = nmq_zalloc(conns->role->size);
+    nmq_peer peer = stream->peer;
+    nmq_conn *conn = nmq_start_new(conns, stream);
 
     if (conn == NULL) {
-        leave(listener, &stream->peer);
-        stream->ops->close(stream);
-        stream->ops->free(stream);
+        leave(listener, &peer);
         return;
     }
-    nmq_link_init(&conn->link, &link_ops);
-    conn->conns = conns;
     conn->listener = nmq_listener_ref(listener);
-    conn->stream = stream;
-    conn->in_cap_next = NMQ_CONN_IN_MIN;
-    conn->timer.fire = nmq_timers_fire;
-    conn->job.run = nmq_recv_run_job;
-    stream->on_recv = nmq_recv_on_recv;
-    stream->on_sent = nmq_send_on_sent;
-    stream->arg = conn;
+    nmq_counters_add(conns->counters, NMQ_COUNT_CONNECTIONS_ACCEPTED, 1);
     bool in = nmq_conns_add(conns, conn);
     if (!in || make_parts(conn) != NMQ_OK) {
-        nmq_conns_remove(conn);
-        stream->ops->close(stream);
-        nmq_link_unref(&conn->link);
+        nmq_start_refused(conn);
         return;
     }
-    conns->role->open(conn);
-    nmq_recv_read(conn);
+    nmq_start_begin(conn, NULL);
 }
 
 static bool

@@ -11,7 +11,7 @@ nmq_close_listener(nmq_conns *conns, uint32_t listener, uint8_t reason_code)
     nmq_conn **all = nmq_conns_all(conns, &count);
 
     for (size_t i = 0; i < count; i++) {
-        if (all[i]->listener->number == listener) {
+        if (all[i]->listener != NULL && all[i]->listener->number == listener) {
             nmq_send_disconnect(&all[i]->link, reason_code);
         }
         nmq_link_unref(&all[i]->link);

@@ -64,8 +64,8 @@ typedef struct nmq_rate nmq_rate; // rate.h
 struct nmq_conn {
     nmq_link link; // first: a link is a connection
     nmq_conns *conns;
-    nmq_listener *listener;          // a reference
-    nmq_listener_settings *settings; // receive side; a reference
+    nmq_listener *listener;          // a reference; NULL: it was dialled
+    nmq_listener_settings *settings; // receive side; a reference; NULL: it was dialled
     nmq_stream *stream;
     uint64_t number;        // fixed
     nmq_buf in;             // receive side: bytes not handled yet
@@ -147,6 +147,14 @@ nmq_conn *nmq_conn_of(nmq_link *link);
 nmq_bytes nmq_conn_key(const nmq_conn *conn);      // under which by_number holds it
 nmq_peer_text nmq_conn_name(const nmq_conn *conn); // its peer, for log lines
 uint8_t nmq_conn_version(const nmq_conn *conn);    // 0: not known yet; thread-safe
+
+// Whether nobody knows yet who its peer is, and it gets as little as will do. Whom we
+// dialled we know. Receive side.
+static inline bool
+nmq_conn_is_stranger(const nmq_conn *conn)
+{
+    return conn->client == NULL && !conn->conns->role->dials;
+}
 
 // Arms (or moves) and cancels one of the connection's timers. Both keep the timer's
 // reference in step.

@@ -62,7 +62,6 @@ nmq_conns_add(nmq_conns *conns, nmq_conn *conn)
         nmq_counters_add(conns->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
         in = false;
     }
-    nmq_counters_add(conns->counters, NMQ_COUNT_CONNECTIONS_ACCEPTED, 1);
     return in;
 }
 
@@ -72,7 +71,9 @@ nmq_conns_remove(nmq_conn *conn)
     (void) pthread_mutex_lock(&conn->conns->lock);
     (void) nmq_map_del(&conn->conns->by_number, nmq_conn_key(conn));
     (void) pthread_mutex_unlock(&conn->conns->lock);
-    nmq_listener_leave(conn->listener, &conn->stream->peer);
+    if (conn->listener != NULL) {
+        nmq_listener_leave(conn->listener, &conn->stream->peer);
+    }
 }
 
 void

@@ -22,7 +22,7 @@ static size_t
 room_for_packet(const nmq_conn *conn)
 {
     const nmq_buf *in = &conn->in;
-    size_t grant = conn->client != NULL ? IN_GRANT : 0;
+    size_t grant = nmq_conn_is_stranger(conn) ? 0 : IN_GRANT;
     size_t size = 0;
 
     (void) nmq_decode_size((nmq_bytes){in->at, conn->plain}, &size);
@@ -41,7 +41,7 @@ choose_in(const nmq_conn *conn, size_t *want)
     bool is_short = NMQ_LIVE(*conn->conns->memory) != NMQ_MEMORY_FINE;
     const nmq_buf *in = &conn->in;
     size_t room = conn->plain > 0 ? room_for_packet(conn) : 0;
-    size_t least = conn->client != NULL ? IN_CAP_LEAST : IN_CAP_SHORT;
+    size_t least = nmq_conn_is_stranger(conn) ? IN_CAP_SHORT : IN_CAP_LEAST;
 
     *want = conn->in_cap_next;
     if (is_short && *want > in->cap && *want > IN_CAP_SHORT) {
@@ -104,7 +104,7 @@ in_cap_max(const nmq_conn *conn)
 {
     size_t part = NMQ_LIVE(conn->conns->options->outbox_max_bytes) / 4;
 
-    if (conn->client == NULL) {
+    if (nmq_conn_is_stranger(conn)) {
         return IN_CAP_STRANGER;
     }
     return part < IN_CAP_LEAST ? IN_CAP_LEAST : part < IN_CAP_MAX ? part : IN_CAP_MAX;

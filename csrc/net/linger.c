@@ -102,7 +102,7 @@ take_place(nmq_conn *conn)
         return false;
     }
     conn->in.cap = BUFFER_BYTES;
-    conn->drops_left = conn->client != NULL ? DROPPED_MAX : DROPPED_STRANGER_MAX;
+    conn->drops_left = nmq_conn_is_stranger(conn) ? DROPPED_STRANGER_MAX : DROPPED_MAX;
     return true;
 }
 

@@ -35,7 +35,7 @@ nmq_rate_is_on(const nmq_conns *conns)
 {
     rates now = rates_of(conns);
 
-    return (now.messages | now.bytes) != 0;
+    return (now.messages | now.bytes) != 0 && !conns->role->dials;
 }
 
 // What is left after that time, in thousandths: not more than a second's worth.

@@ -7,7 +7,7 @@
 #pragma once
 #include "net/conn.h"
 
-// Whether clients have a rate.
+// Whether its connections have a rate. Those that are dialled have none.
 bool nmq_rate_is_on(const nmq_conns *conns);
 
 // Whether the client may go on after that packet; else nmq_rate_wait stops reading until it

@@ -208,7 +208,7 @@ all_packets(nmq_conn *conn, nmq_batch *batch, bool grew)
     }
     // A large packet on a slow line is no silence [MQTT-3.1.2-22]; before CONNECT is let in
     // only the whole of it counts.
-    if (at > 0 || (grew && conn->client != NULL)) {
+    if (at > 0 || (grew && !nmq_conn_is_stranger(conn))) {
         __atomic_store_n(&conn->last_packet_ms, batch->now_ms, __ATOMIC_RELAXED);
     }
     return next;

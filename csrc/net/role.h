@@ -1,11 +1,12 @@
 // role.h - what a connection does with what comes: the table of functions that it calls.
 //
-//     accept ──> open ──packet ... packet──> closed ──> fini
-//                     │   ^     │   ^
-//                   ASK answered LATER the packet again
+//     accept, or a dial ──> open ──packet ... packet──> closed ──> fini
+//                                 │   ^     │   ^
+//                               ASK answered LATER the packet again
 //
 // net/ knows how bytes come and go, how long a peer may be silent, and when a connection
-// waits. What a packet means is the role's business: an MQTT server here, one day a bridge.
+// waits. What a packet means is the role's business: an MQTT server (serve/server.h), or a
+// client of another broker. The connections of one nmq_conns have one role.
 //
 // Owner    a connection is allocated with the bytes of its role's struct, which begins with
 //          an nmq_conn and is zeroed; fini frees what the role put there.
@@ -38,14 +39,17 @@ typedef enum nmq_next nmq_packet_fn(nmq_conn *conn, nmq_batch *batch, nmq_packet
 
 typedef struct {
     size_t size; // of the role's struct
+    bool dials;  // its connections are dialled: their peers are no strangers, and have no
+                 // rate
 
     // By type. Only those come whose bit is set in conn->packet_types.
     nmq_packet_fn *packet[16];
 
-    // It has been accepted, and is read as soon as this returns.
-    void (*open)(nmq_conn *conn);
+    // It is there, and is read as soon as this returns. arg: of whoever dialled; NULL: it
+    // was accepted. A role that speaks first does so here, and calls nmq_send_start.
+    void (*open)(nmq_conn *conn, void *arg);
 
-    // Whether a packet of that size may come now; counted if not.
+    // Whether a packet of that size may come now; the role counts it if not.
     bool (*takes_size)(const nmq_conn *conn, size_t size);
 
     // Ends the connection for a fault of its peer. `packet`: what of it could be decoded;
@@ -54,7 +58,7 @@ typedef struct {
                             nmq_fault fault);
 
     // After NMQ_NEXT_ASK: the answer has come. A role that asks has begun to wait for it
-    // (NMQ_PARK_QUESTION) before that.
+    // (NMQ_PARK_QUESTION) before that. This and the next one are of a role that asks.
     enum nmq_next (*answered)(nmq_conn *conn, nmq_batch *batch);
 
     // No answer is waited for any longer: goes on as if it were that Reason Code. Returns

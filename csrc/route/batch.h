@@ -24,7 +24,7 @@ typedef struct {
     uint64_t messages_out;
     uint64_t messages_dropped;
     uint64_t packets_in;  // from the connection whose batch it is
-    uint64_t messages_in; // of them, PUBLISH packets
+    uint64_t messages_in; // of them, PUBLISH packets of a client
     uint64_t payload_in;  // of those, bytes
     uint64_t work;        // done since it began: nodes visited, subscriptions looked at
     uint64_t stay;        // of it, done when the lane was entered last

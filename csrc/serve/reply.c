@@ -113,11 +113,14 @@ enum nmq_next
 nmq_reply_refuse(nmq_server_conn *conn, nmq_batch *batch, nmq_fault fault)
 {
     bool open = nmq_conn_state_is_open(conn->state);
+    // a listener that closes while its client is judged: CONNACK has no word for that
+    uint8_t code = open || nmq_reason_is_of_connack(fault.code) ? fault.code
+                                                                : NMQ_RC_SERVER_UNAVAILABLE;
     // Session Present is 0 [MQTT-3.2.2-6], the code one that CONNACK or DISCONNECT has
     // [MQTT-3.2.2-8]; no Session Expiry Interval [MQTT-3.14.2-2]
     nmq_packet packet = {
         .type = open ? NMQ_DISCONNECT : NMQ_CONNACK, // [MQTT-3.14.0-1]
-        .reason_code = fault.code,
+        .reason_code = code,
     };
 
     if (open) {

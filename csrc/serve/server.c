@@ -91,9 +91,11 @@ handle_disconnect(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
 // --- what is no packet
 
 static void
-open_conn(nmq_conn *net)
+open_conn(nmq_conn *net, void *arg)
 {
     nmq_server_conn *conn = nmq_server_conn_of(net);
+
+    (void) arg;
 
     conn->send_will = true;
     conn->client_max_bytes = UINT32_MAX;

@@ -26,6 +26,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "broker.h"
+#include "dialling.h"
 #include "io/poller.h"
 #include "mqtt/decode.h"
 #include "mqtt/encode.h"
@@ -798,6 +799,7 @@ main(void)
     nmq_poller_set_threads(TASKS);
     assert(nmq_poller_start() == NMQ_OK);
     check_park();
+    dialling_run();
     assert(nmq_broker_new_over(&options, pair_listen, &broker) == NMQ_OK);
     assert(nmq_broker_listen(broker, &listener, &number, &port) == NMQ_OK);
     assert(nmq_broker_accept(broker, number) == NMQ_OK);

@@ -26,6 +26,19 @@ nmq_poller_wait(nmq_source *source)
     return NMQ_ENOMEM; // no target has a socket
 }
 
+int
+nmq_poller_wait_writable(nmq_source *source)
+{
+    (void) source;
+    return NMQ_ENOMEM;
+}
+
+void
+nmq_poller_forget(nmq_source *source)
+{
+    (void) source;
+}
+
 void
 nmq_poller_post(nmq_job *job)
 {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -54,6 +56,16 @@ def ws() -> Iterator[bytes]:
     for step in (0, 6, 30):
         yield bytes([step]) + frame(0x82, b"hello") + frame(0x89, b"p") + frame(0x88, b"")
         yield bytes([step]) + frame(0x02, b"a" * 130) + frame(0x80, b"b")
+        of_server = b"\x02\x03abc\x89\x01p\x80\x7e\x00\x81" + b"d" * 129 + b"\x88\x00"
+        yield bytes([32 | step]) + of_server
+    nonce = base64.b64encode(bytes(16))
+    digest = hashlib.sha1(nonce + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    yield (
+        b"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n\r\n"
+    )
+    yield b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    yield b"A\x09localhostmqtt?a=b"
 
 
 def proxy() -> Iterator[bytes]:

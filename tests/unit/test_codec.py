@@ -91,8 +91,30 @@ def test_topic_names(topic: bytes, valid: bool) -> None:
 def test_reason_codes_of_3_1_1() -> None:
     pairs = {0: 0, 0x84: 1, 0x85: 2, 0x88: 3, 0x86: 4, 0x87: 5, 0x8A: 5, 0x80: 3, 0x97: 3}
     assert {code: lib.nmq_reason_connack_v3(code) for code in pairs} == pairs
+    for code in range(lib.NMQ_CONNACK_V3_LAST + 1):
+        assert lib.nmq_reason_connack_v3(lib.nmq_reason_of_connack_v3(code)) == code
     assert ffi.string(lib.nmq_reason_text(0x8E)) == b"session taken over"
     assert ffi.string(lib.nmq_reason_text(0x7F)) == b"unknown reason"
+
+
+def test_a_list_of_filters_is_written_as_it_is_read() -> None:
+    out = ffi.new("nmq_buf *")
+    options = ffi.new("uint8_t *")
+    filter_ = ffi.new("nmq_filter *")
+    with nothing_leaks():
+        for text, asked in ((b"a/+", 2), (b"$share/g/b", 0x2D)):
+            assert lib.nmq_encode_subscription(out, slice_of(text), asked) == 0
+        rest = ffi.new("nmq_bytes *", (out.at, out.len))
+        for text, asked in ((b"a/+", 2), (b"b", 0x2D)):
+            assert lib.nmq_packet_next_subscription(rest, filter_, options)
+            assert (content(filter_.filter), options[0]) == (text, asked)
+        assert rest.len == 0
+        too_long = Exact(b"a" * 65536)
+        before = out.len
+        assert lib.nmq_encode_subscription(out, too_long.slice, 0) == lib.NMQ_ETOOBIG
+        assert out.len == before
+        del too_long
+        lib.nmq_buf_free(out)
 
 
 def decode(data: bytes, version: int) -> tuple[int, object, Exact]:

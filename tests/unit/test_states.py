@@ -12,6 +12,7 @@ NEXT = {
     "nmq_recv_state": lib.nmq_recv_next,
     "nmq_send_state": lib.nmq_send_next,
     "nmq_conn_state": lib.nmq_conn_state_next,
+    "nmq_client_state": lib.nmq_client_state_next,
 }
 # Where a connection begins, besides the first state: what its listener asks for.
 STARTS = {"nmq_intake_state": ["UPGRADE", "PLAIN"]}
