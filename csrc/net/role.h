@@ -58,7 +58,8 @@ typedef struct {
                             nmq_fault fault);
 
     // After NMQ_NEXT_ASK: the answer has come. A role that asks has begun to wait for it
-    // (NMQ_PARK_QUESTION) before that. This and the next one are of a role that asks.
+    // (NMQ_PARK_QUESTION) before that. This and the next one are of a role that asks,
+    // and NULL in others.
     enum nmq_next (*answered)(nmq_conn *conn, nmq_batch *batch);
 
     // No answer is waited for any longer: goes on as if it were that Reason Code. Returns

@@ -301,18 +301,19 @@ void
 nmq_send_disconnect(nmq_link *link, uint8_t reason_code)
 {
     nmq_conn *conn = nmq_conn_of(link);
+    const nmq_role *role = conn->conns->role;
 
     (void) pthread_mutex_lock(&link->lock);
     bool stranger = conn->client == NULL && !nmq_send_is_closing(conn->send);
     (void) pthread_mutex_unlock(&link->lock);
-    if (stranger && conn->conns->role->unanswered(conn, reason_code)) {
+    if (stranger && role->unanswered != NULL && role->unanswered(conn, reason_code)) {
         return; // the role tells it, and ends it
     }
     (void) pthread_mutex_lock(&link->lock);
     bool first = nmq_conn_begin_close(conn);
     if (first) {
         nmq_conn_note_end(conn, (nmq_fault){reason_code, NULL});
-        conn->conns->role->farewell(conn, reason_code);
+        role->farewell(conn, reason_code);
     }
     (void) pthread_mutex_unlock(&link->lock);
     if (first) {
