@@ -122,23 +122,30 @@ nmq_deliver_weigh(const nmq_session *session, nmq_link *link)
     link->pump_due = waits && nmq_session_can_send(session);
 }
 
-// Judges the client's link as it is now. Call with the link's lock.
+// Looks at the client's link, which may be slow. Call with its lock.
 static void
-judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
+judge_slow(nmq_batch *batch, const nmq_session *session, nmq_link *link)
 {
-    size_t max_bytes = NMQ_LIVE(batch->router->options->outbox_max_bytes);
-
-    if (link->load < NMQ_LOAD_FULL && link->over_ms == 0 &&
-        link->outbox.loose + link->sending_loose <= max_bytes) {
-        return; // as most links are; nmq_link_judge would change nothing
-    }
     nmq_patience patience = nmq_deliver_patience(batch->router->options, batch->now_ms);
     enum nmq_pace pace = nmq_link_judge(link, &patience);
+
     if (pace == NMQ_PACE_STUCK) {
         nmq_deliver_log_stuck(batch->router, session->client_id);
     } else if (pace == NMQ_PACE_SLOW && batch->congested == NULL) {
         batch->congested = nmq_link_ref(link);
     }
+}
+
+// Notes what the client's link is like now. Call with its lock.
+static void
+judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
+{
+    size_t max_bytes = NMQ_LIVE(batch->router->options->outbox_max_bytes);
+
+    if (link->load >= NMQ_LOAD_FULL || link->over_ms != 0 ||
+        link->outbox.loose + link->sending_loose > max_bytes) {
+        judge_slow(batch, session, link);
+    } // else as most links are: nmq_link_judge would change nothing
 }
 
 static enum nmq_delivered
@@ -164,7 +171,12 @@ static enum nmq_delivered
 deliver_to_consumer(nmq_batch *batch, nmq_client *client, const nmq_outgoing *what)
 {
     nmq_session *session = client->session;
-    nmq_offer offer = offer_of(what);
+    nmq_offer offer = {
+        .parts = what->parts,
+        .group = what->group,
+        .qos = qos_of(what),
+        .retain = what->retained,
+    };
 
     if (batch->short_window != 0) {
         return offer.qos > 0 ? NMQ_DELIVERED_REFUSED : NMQ_DELIVERED_NO_MEMORY;
@@ -176,7 +188,6 @@ deliver_to_consumer(nmq_batch *batch, nmq_client *client, const nmq_outgoing *wh
         return NMQ_DELIVERED_NO_MEMORY;
     }
     offer.message = *what->message;
-    offer.retain = what->retained;
     if (client->link == NULL) {
         return nmq_session_queue(session, &offer);
     }
@@ -185,7 +196,7 @@ deliver_to_consumer(nmq_batch *batch, nmq_client *client, const nmq_outgoing *wh
     enum nmq_delivered how = nmq_session_queue(session, &offer);
     (void) pthread_mutex_lock(&inbox->link.lock);
     nmq_inbox_weigh(inbox, session);
-    judge(batch, session, &inbox->link);
+    judge_slow(batch, session, &inbox->link);
     (void) pthread_mutex_unlock(&inbox->link.lock);
     nmq_inbox_tell(inbox);
     return how;
