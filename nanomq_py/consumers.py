@@ -70,13 +70,15 @@ class Consumer:
 
     async def __anext__(self) -> Batch:
         """Return the next messages, one or more; wait for some."""
-        while not self._closed:
+        while True:
+            # Others have their turn before something is taken: who is cancelled loses nothing.
+            await asyncio.sleep(0)
+            if self._closed:
+                raise StopAsyncIteration
             count, chunk = self._core.take()
             if count > 0:
-                await asyncio.sleep(0)  # others have their turn
                 return self._batch(count, chunk)
             await self._wait()
-        raise StopAsyncIteration
 
     def _batch(self, count: int, chunk: bytes) -> Batch:
         self._taken += count
