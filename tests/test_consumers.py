@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from nanomq_py import Batch, Broker, Config, Consumer
+from nanomq_py.broker import Tap
 from nanomq_py.core.consuming import ConsumerStats
 from nanomq_py.events import Unsubscribed
 from tests import raw
@@ -402,3 +404,43 @@ async def test_stop_of_the_broker_ends_the_iteration() -> None:
     consumer = broker.consume("c", ["n"])
     await broker.stop()
     assert [batch async for batch in consumer] == []
+
+
+async def test_closed_consumer_is_not_asked_for_anything() -> None:
+    broker = Broker(LOCAL)
+    await broker.start()
+    consumer = broker.consume("c", ["n"])
+    await broker.stop()  # what it asked is gone
+    with pytest.raises(RuntimeError, match="closed"):
+        consumer.again()
+    with pytest.raises(RuntimeError, match="closed"):
+        consumer.stats()
+
+
+async def test_none_is_opened_that_would_outlive_the_broker() -> None:
+    broker = Broker(LOCAL)
+    await broker.start()
+    stopping = asyncio.ensure_future(broker.stop())
+    opened: list[Consumer | Tap] = []
+    while not stopping.done():
+        with contextlib.suppress(RuntimeError):
+            opened.append(broker.consume(f"c{len(opened)}", ["n"]))
+        with contextlib.suppress(RuntimeError):
+            opened.append(broker.subscribe("n"))
+        await asyncio.sleep(0)
+    await stopping
+    for one in opened:
+        assert [thing async for thing in one] == []
+        one.close()
+
+
+async def test_other_waiters_go_on_when_one_is_cancelled(broker: Broker) -> None:
+    async with broker.consume("c", ["n"]) as consumer, broker.subscribe("n") as tap:
+        for one in (consumer, tap):
+            waiting, other = (asyncio.ensure_future(anext(one)) for _ in range(2))
+            await asyncio.sleep(0.01)
+            other.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await other
+            broker.publish("n", b"x")
+            await asyncio.wait_for(waiting, 10)
