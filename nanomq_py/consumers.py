@@ -63,6 +63,7 @@ class Consumer:
         self._acked = 0
         self._round = 0  # counts how often they were to come again
         self._closed = False
+        self._waiting = 0  # tasks
         self._arrived = asyncio.Event()
 
     def __aiter__(self) -> Consumer:
@@ -70,13 +71,15 @@ class Consumer:
 
     async def __anext__(self) -> Batch:
         """Return the next messages, one or more; wait for some."""
-        while not self._closed:
+        while True:
+            # Others have their turn before something is taken: who is cancelled loses nothing.
+            await asyncio.sleep(0)
+            if self._closed:
+                raise StopAsyncIteration
             count, chunk = self._core.take()
             if count > 0:
-                await asyncio.sleep(0)  # others have their turn
                 return self._batch(count, chunk)
             await self._wait()
-        raise StopAsyncIteration
 
     def _batch(self, count: int, chunk: bytes) -> Batch:
         self._taken += count
@@ -87,11 +90,13 @@ class Consumer:
     async def _wait(self) -> None:
         loop = asyncio.get_running_loop()
         self._arrived.clear()
+        self._waiting += 1
         loop.add_reader(self._core.fd, self._wake)
         try:
             await self._arrived.wait()
         finally:
-            if not self._closed:
+            self._waiting -= 1
+            if not self._closed and not self._waiting:
                 loop.remove_reader(self._core.fd)
 
     def _wake(self) -> None:
@@ -108,16 +113,23 @@ class Consumer:
             self._acked = until
 
     def again(self) -> None:
-        """Have every message that was not acknowledged come again, in the same order."""
+        """Have every message that was not acknowledged come again, in the same order.
+
+        Raises   RuntimeError when it is closed
+        """
+        self._check_open()
         self._core.again()
         self._taken, self._acked = 0, 0
         self._round += 1
 
     def stats(self) -> ConsumerStats:
         """Return what it keeps. Raises RuntimeError when it is closed."""
-        if self._closed:
-            raise RuntimeError("the consumer is closed")
+        self._check_open()
         return self._core.stats()
+
+    def _check_open(self) -> None:
+        if self._closed:  # its core may be gone
+            raise RuntimeError("the consumer is closed")
 
     def close(self) -> None:
         """End the iteration. The broker keeps what was not acknowledged, and what comes."""
@@ -149,6 +161,7 @@ class Consumers(Part):
         self._core = core
         self._listener_name = listener_name
         self._open: dict[str, Consumer] = {}
+        self._stopped = False
 
     def open(
         self,
@@ -159,6 +172,8 @@ class Consumers(Part):
         max_bytes: int,
     ) -> Consumer:
         """Return that consumer. Raises ValueError, or RuntimeError if it is open."""
+        if self._stopped:
+            raise RuntimeError("the broker is not running")
         if name in self._open:
             raise RuntimeError(f"the consumer {name!r} is open")
         try:
@@ -181,6 +196,7 @@ class Consumers(Part):
             raise KeyError(name) from None
 
     async def stop(self) -> None:
-        """Close all; the core keeps what was not acknowledged."""
+        """Close all, and open none any more; the core keeps what was not acknowledged."""
+        self._stopped = True
         for consumer in list(self._open.values()):
             consumer.close()

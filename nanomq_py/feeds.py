@@ -37,6 +37,7 @@ class Reader(Generic[T]):
         self._ended: Callable[[], None] | None = None
         self._ready: Iterator[T] = iter(())
         self._arrived = asyncio.Event()
+        self._waiting = 0  # tasks
         self._closed = False
 
     @property
@@ -67,11 +68,14 @@ class Reader(Generic[T]):
     async def _wait(self) -> None:
         loop = asyncio.get_running_loop()
         self._arrived.clear()
+        self._waiting += 1
         loop.add_reader(self._feed.fd, self._arrived.set)
         try:
             await self._arrived.wait()
         finally:
-            loop.remove_reader(self._feed.fd)
+            self._waiting -= 1
+            if not self._waiting:
+                loop.remove_reader(self._feed.fd)
 
     def close(self) -> None:
         """Stop listening. What is in the queue can still be read; then the iteration ends."""
@@ -105,14 +109,22 @@ class Readers(Part):
 
     def __init__(self) -> None:
         self._open: set[Reader[Any]] = set()
+        self._stopped = False
 
     def add(self, reader: S) -> S:
-        """Return the reader, which is one of them until it is closed."""
+        """Return the reader, which is one of them until it is closed.
+
+        Raises   RuntimeError once they have ended; it is closed then
+        """
+        if self._stopped:
+            reader.close()
+            raise RuntimeError("the broker is not running")
         self._open.add(reader)
         reader.when_ended(partial(self._open.discard, reader))
         return reader
 
     async def stop(self) -> None:
-        """Close all; what waits in them can still be read."""
+        """Close all, and add none any more; what waits in them can still be read."""
+        self._stopped = True
         for reader in list(self._open):
             reader.close()

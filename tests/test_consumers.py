@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
 
 from nanomq_py import Batch, Broker, Config, Consumer
+from nanomq_py.broker import Tap
 from nanomq_py.core.consuming import ConsumerStats
+from nanomq_py.events import Unsubscribed
 from tests import raw
 from tests.raw import PUBACK, Raw
 from tests.test_broker import LOCAL
@@ -114,6 +118,21 @@ async def test_again_gives_what_was_not_acknowledged_once_more(broker: Broker) -
         assert consumer.stats() == NOTHING
 
 
+async def test_who_is_cancelled_while_it_waits_its_turn_loses_nothing(
+    broker: Broker,
+) -> None:
+    async with broker.consume("c", ["n"]) as consumer:
+        broker.publish("n", b"first")
+        reader = asyncio.ensure_future(anext(consumer))
+        await asyncio.sleep(0)  # it has begun
+        reader.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reader
+        broker.publish("n", b"second")
+        assert await payloads(consumer, 2) == [b"first", b"second"]
+        assert consumer.stats() == NOTHING
+
+
 async def test_retained_messages_come_once_however_many(broker: Broker) -> None:
     for n in range(3000):
         broker.publish(f"r/{n}", b"%d" % n, retain=True)
@@ -137,6 +156,48 @@ async def test_filters_of_the_last_opening_count(broker: Broker) -> None:
         for topic in ("a", "b", "c"):
             broker.publish(topic, topic)
         assert await payloads(consumer, 2) == [b"b", b"c"]
+
+
+async def test_filters_that_go_are_told_and_with_them_what_they_are_owed(
+    broker: Broker,
+) -> None:
+    for n in range(100):
+        broker.publish(f"retained/{n}", b"x", retain=True)
+    gone = ["retained/#", "retained/+", "a/filter/that/goes/away"]
+    async with broker.consume("c", ["kept/1", *gone, "kept/2"]):
+        pass
+    async with (
+        broker.events([Unsubscribed]) as events,
+        broker.consume("c", ["kept/2", "kept/1"]) as consumer,
+    ):
+        told = [await asyncio.wait_for(anext(events), 10) for _ in gone]
+        broker.publish("kept/1", b"x")
+        assert await payloads(consumer, 1) == [b"x"]
+    assert sorted(event.topic_filter for event in told) == sorted(gone)
+
+
+async def test_nothing_is_lost_while_a_consumer_is_made(broker: Broker) -> None:
+    filters = ["n", *(f"other/{n}" for n in range(3000))]
+    stopped = threading.Event()
+
+    def publish() -> None:
+        with Raw(broker.ports["url"], 5) as c:
+            c.connect("me")
+            while not stopped.is_set():
+                c.send(raw.publish("n", b"x", 5) * 50)
+                c.ping()
+
+    publisher = asyncio.ensure_future(asyncio.to_thread(publish))
+    while broker.stats().messages_in == 0:
+        await asyncio.sleep(0.01)
+    dropped = 0
+    for _ in range(10):
+        async with broker.consume("c", filters) as consumer:
+            dropped += consumer.stats().dropped
+        broker.end_consumer("c")
+    stopped.set()
+    await publisher
+    assert dropped == 0
 
 
 async def test_consumers_share_what_is_for_their_group(broker: Broker) -> None:
@@ -206,6 +267,22 @@ async def test_messages_that_expire_before_they_are_taken_do_not_come(
         assert consumer.stats().dropped == 1
 
 
+async def test_expired_messages_do_not_come_behind_others(broker: Broker) -> None:
+    async with broker.consume("c", ["n"]) as consumer:
+        broker.publish("n", b"before")
+        broker.publish("n", b"short", message_expiry_interval=1)
+        assert [m.payload for m in await next_of(consumer)] == [b"before", b"short"]
+        consumer.again()
+        for payload in numbers(600):
+            broker.publish("n", payload, message_expiry_interval=1)
+        broker.publish("n", b"after")
+        await asyncio.sleep(1.1)
+        got = [(m.payload, m.again) for m in await next_of(consumer)]
+        got += [(m.payload, m.again) for m in await next_of(consumer)]
+        assert got == [(b"before", True), (b"after", False)]
+        assert consumer.stats().dropped == 601
+
+
 async def test_large_message_comes_whole(broker: Broker) -> None:
     payload = os.urandom(3_000_000)
     async with broker.consume("c", ["n"]) as consumer:
@@ -236,6 +313,27 @@ async def test_consumers_go_on_over_a_restart() -> None:
     await second.stop()
     os.close(state)
     assert got == [(p, n < 6) for n, p in enumerate(numbers(8))]
+
+
+async def test_clients_are_subscribed_while_they_are_saved() -> None:
+    broker = Broker(LOCAL)
+    await broker.start()
+    with Raw(broker.ports["url"], 4) as c:
+        c.connect("c", clean=False)
+        filters = [f"f/{n}" for n in range(20_000)]
+        subscribing = asyncio.ensure_future(broker.subscribe_client("c", *filters))
+        await asyncio.sleep(0.02)
+        left = broker.hand_over()
+        await broker.stop()
+    await asyncio.gather(subscribing, return_exceptions=True)
+    for _, sock in left.sockets:
+        sock.close()
+    second = Broker(LOCAL)
+    await second.start(state=os.pread(left.state, os.fstat(left.state).st_size, 0))
+    os.close(left.state)
+    client = second.client("c")
+    await second.stop()
+    assert client is not None
 
 
 async def test_name_is_open_once(broker: Broker) -> None:
@@ -308,3 +406,43 @@ async def test_stop_of_the_broker_ends_the_iteration() -> None:
     consumer = broker.consume("c", ["n"])
     await broker.stop()
     assert [batch async for batch in consumer] == []
+
+
+async def test_closed_consumer_is_not_asked_for_anything() -> None:
+    broker = Broker(LOCAL)
+    await broker.start()
+    consumer = broker.consume("c", ["n"])
+    await broker.stop()  # what it asked is gone
+    with pytest.raises(RuntimeError, match="closed"):
+        consumer.again()
+    with pytest.raises(RuntimeError, match="closed"):
+        consumer.stats()
+
+
+async def test_none_is_opened_that_would_outlive_the_broker() -> None:
+    broker = Broker(LOCAL)
+    await broker.start()
+    stopping = asyncio.ensure_future(broker.stop())
+    opened: list[Consumer | Tap] = []
+    while not stopping.done():
+        with contextlib.suppress(RuntimeError):
+            opened.append(broker.consume(f"c{len(opened)}", ["n"]))
+        with contextlib.suppress(RuntimeError):
+            opened.append(broker.subscribe("n"))
+        await asyncio.sleep(0)
+    await stopping
+    for one in opened:
+        assert [thing async for thing in one] == []
+        one.close()
+
+
+async def test_other_waiters_go_on_when_one_is_cancelled(broker: Broker) -> None:
+    async with broker.consume("c", ["n"]) as consumer, broker.subscribe("n") as tap:
+        for one in (consumer, tap):
+            waiting, other = (asyncio.ensure_future(anext(one)) for _ in range(2))
+            await asyncio.sleep(0.01)
+            other.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await other
+            broker.publish("n", b"x")
+            await asyncio.wait_for(waiting, 10)

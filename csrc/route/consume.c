@@ -54,23 +54,30 @@ is_listed(const nmq_consumer_options *options, nmq_bytes filter)
     return false;
 }
 
-// Ends the subscriptions that are not asked for any more. Nobody else changes them.
-static void
+// Ends the subscriptions that are not asked for any more. Nobody else changes them. From the
+// last one down: what ends has the last put in its place, which was looked at. Returns NMQ_OK
+// or NMQ_ENOMEM.
+static int
 unsubscribe_others(nmq_consumers *consumers, nmq_client *client,
                    const nmq_consumer_options *options)
 {
     const nmq_session *session = client->session;
-    nmq_router *router = consumers->sessions->router;
 
     for (uint32_t i = session->sub_count; i > 0; i--) {
-        const nmq_session_sub *sub = &session->subs[i - 1];
-        if (!is_listed(options, sub->text)) {
-            const nmq_filter filter = nmq_session_sub_filter(sub);
-            nmq_replay_cancel(router->retained, client, filter.filter);
-            (void) nmq_subscriptions_del(router, client, &filter, NMQ_WHY_PROGRAM);
-            i = session->sub_count + 1; // the list has changed
+        nmq_session_sub ends = session->subs[i - 1];
+        if (is_listed(options, ends.text)) {
+            continue;
         }
+        // the list's own text goes with the subscription
+        if (nmq_bytes_copy(session->subs[i - 1].text, &ends.text) != NMQ_OK) {
+            return NMQ_ENOMEM;
+        }
+        const nmq_filter filter = nmq_session_sub_filter(&ends);
+        (void) nmq_subscriptions_del(consumers->sessions->router, client, &filter,
+                                     NMQ_WHY_PROGRAM);
+        nmq_bytes_free(&ends.text);
     }
+    return NMQ_OK;
 }
 
 // Subscribes to what is asked for, and notes that new ones get retained messages. Returns
@@ -120,6 +127,15 @@ find_or_make(nmq_consumers *consumers, nmq_bytes name, nmq_consumer **out)
     return NMQ_OK;
 }
 
+static void
+set_bounds(nmq_client *client, const nmq_consumer_options *options)
+{
+    (void) pthread_mutex_lock(&client->lock);
+    client->session->queue_max = options->queue_max;
+    client->session->queue_max_bytes = options->queue_max_bytes;
+    (void) pthread_mutex_unlock(&client->lock);
+}
+
 int
 nmq_consumers_open(nmq_consumers *consumers, const nmq_consumer_options *options,
                    uint64_t *number, int32_t *fd)
@@ -134,12 +150,13 @@ nmq_consumers_open(nmq_consumers *consumers, const nmq_consumer_options *options
     (void) pthread_mutex_lock(&consumers->lock);
     rv = find_or_make(consumers, name, &consumer);
     if (rv == NMQ_OK) {
-        unsubscribe_others(consumers, consumer->client, options);
+        set_bounds(consumer->client, options); // messages come from its first filter on
+        rv = unsubscribe_others(consumers, consumer->client, options);
+    }
+    if (rv == NMQ_OK) {
         rv = subscribe(consumers, consumer->client, options);
     }
     if (rv == NMQ_OK) {
-        consumer->client->session->queue_max = options->queue_max;
-        consumer->client->session->queue_max_bytes = options->queue_max_bytes;
         rv = nmq_consumers_attach(consumers, consumer, fd);
     }
     if (rv == NMQ_OK) {
@@ -179,29 +196,37 @@ is_alive(void *arg, const nmq_delivery *delivery)
     return !nmq_message_is_expired(delivery->message, *(const int64_t *) arg);
 }
 
-// Drops messages that have expired before they were taken [MQTT-3.3.2-5]. Call with the
-// client's lock.
-static void
+// Drops what has expired of the messages that one call takes [MQTT-3.3.2-5]; of all, if the
+// first has. Call with the client's lock. Returns up to where in the queue none has.
+static uint32_t
 drop_expired(nmq_consumer *consumer, int64_t now_ms)
 {
     nmq_queue *queue = &consumer->client->session->queue;
     uint32_t from = consumer->taken;
+    uint32_t to = queue->count;
 
-    if (from < queue->count && !is_alive(&now_ms, nmq_queue_at(queue, from))) {
-        consumer->client->messages_dropped +=
-            nmq_queue_sift(queue, from, queue->count, is_alive, &now_ms);
+    if (to - from > (uint32_t) TAKE_MESSAGES &&
+        is_alive(&now_ms, nmq_queue_at(queue, from))) {
+        to = from + (uint32_t) TAKE_MESSAGES;
     }
+    uint32_t new_from = consumer->again < to ? consumer->again : to;
+    new_from = new_from > from ? new_from : from;
+    uint32_t new_ones = nmq_queue_sift(queue, new_from, to, is_alive, &now_ms);
+    uint32_t again = nmq_queue_sift(queue, from, new_from, is_alive, &now_ms);
+    consumer->again -= again;
+    consumer->client->messages_dropped += (uint64_t) again + new_ones;
+    return to - again - new_ones;
 }
 
-// Puts messages into the feed, as many as one call takes. Call with the client's lock.
-// Returns how many, or NMQ_ENOMEM for none.
+// Puts messages into the feed, as many as one call takes, of those before `to` in the queue.
+// Call with the client's lock. Returns how many, or NMQ_ENOMEM for none.
 static int
-hand_out(nmq_consumer *consumer, nmq_feed *feed, int64_t now_ms)
+hand_out(nmq_consumer *consumer, uint32_t to, nmq_feed *feed, int64_t now_ms)
 {
     const nmq_queue *queue = &consumer->client->session->queue;
     int count = 0;
 
-    while (count < TAKE_MESSAGES && consumer->taken < queue->count &&
+    while (count < TAKE_MESSAGES && consumer->taken < to &&
            nmq_feed_bytes(feed) < TAKE_BYTES) {
         const nmq_delivery *d = nmq_queue_at(queue, consumer->taken);
         const nmq_message_parts parts = nmq_message_parts_of(d->message);
@@ -226,11 +251,12 @@ nmq_consumers_take(nmq_consumers *consumers, uint64_t number, nmq_feed *feed)
         return NMQ_ENOENT;
     }
     nmq_client *client = consumer->client;
-    drop_expired(consumer, now_ms);
+    uint32_t to = drop_expired(consumer, now_ms);
     if (consumer->taken == client->session->queue.count && client->session->owed != NULL) {
         queue_retained(consumers, client, now_ms);
+        to = client->session->queue.count;
     }
-    int rv = hand_out(consumer, feed, now_ms);
+    int rv = hand_out(consumer, to, feed, now_ms);
     nmq_inbox_of(client->link)->is_awaited = rv == 0;
     nmq_consumers_leave(consumers, consumer);
     return rv;

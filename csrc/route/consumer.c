@@ -235,11 +235,15 @@ nmq_consumers_each(nmq_consumers *consumers,
                    void (*each)(void *arg, const nmq_client *client, uint32_t taken),
                    void *arg)
 {
+    nmq_lanes *lanes = consumers->sessions->router->lanes;
+
     (void) pthread_mutex_lock(&consumers->lock);
+    nmq_lanes_freeze(lanes);
     for (nmq_consumer *c = consumers->first; c != NULL; c = c->next) {
         (void) pthread_mutex_lock(&c->client->lock);
         each(arg, c->client, c->taken > c->again ? c->taken : c->again);
         (void) pthread_mutex_unlock(&c->client->lock);
     }
+    nmq_lanes_thaw(lanes);
     (void) pthread_mutex_unlock(&consumers->lock);
 }

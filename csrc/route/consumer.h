@@ -64,8 +64,8 @@ void nmq_consumers_end_link(nmq_consumers *consumers, nmq_link *link);
 // NMQ_ENOMEM with the client still the caller's.
 int nmq_consumers_restore(nmq_consumers *consumers, nmq_client *client, uint32_t taken);
 
-// Calls `each` for every consumer, with its client's lock, and how many messages at the
-// front of its queue were handed out.
+// Calls `each` for every consumer, with the tree frozen and its client's lock, and how many
+// messages at the front of its queue were handed out.
 void nmq_consumers_each(nmq_consumers *consumers,
                         void (*each)(void *arg, const nmq_client *client, uint32_t taken),
                         void *arg);

@@ -347,15 +347,18 @@ put_consumer(void *arg, const nmq_client *client, uint32_t taken)
 static void
 put_sessions(writer *w)
 {
+    nmq_lanes *lanes = w->from->router->lanes;
     nmq_client **all;
     int n = nmq_registry_all(&w->from->registry, &all);
 
     for (int i = 0; i < n; i++) {
+        nmq_lanes_freeze(lanes); // a program may still subscribe clients
         (void) pthread_mutex_lock(&all[i]->lock);
         if (all[i]->expiry_interval_s != 0) {
             put_session(w, all[i], 0);
         }
         (void) pthread_mutex_unlock(&all[i]->lock);
+        nmq_lanes_thaw(lanes);
         nmq_client_unref(all[i]);
     }
     if (n >= 0) {

@@ -100,7 +100,7 @@ def _line(
     try:
         return family.member(**_read(entry, key), **named)
     except BadMember as fault:
-        raise entry.error(fault.args[0]) from None
+        raise entry.error(fault.args[0], secret=key.secret) from None
 
 
 def _check_required(entries: Entries, at: str, family: Family, its: list[Entry]) -> None:

@@ -63,6 +63,12 @@ def keys_json(values: Any, *, masked: bool) -> dict[str, Any]:
     return data
 
 
+def _line_json(key: Key, member: Any, *, masked: bool) -> dict[str, Any]:
+    """Return a member that the file writes on one line."""
+    fields: dict[str, Any] = orjson.loads(key.kind.render(member))
+    return dict.fromkeys(fields, MASK) if masked and key.secret else fields
+
+
 def _members_json(
     family: Family, members: tuple[Any, ...], *, masked: bool
 ) -> list[dict[str, Any]]:
@@ -71,7 +77,7 @@ def _members_json(
         attribute = family.index.attribute
         named = {attribute: getattr(member, attribute)} if attribute else {}
         if family.line is not None:
-            fields = orjson.loads(family.line.kind.render(member))
+            fields = _line_json(family.line, member, masked=masked)
         else:
             fields = values_json(member, masked=masked)
         made.append({**named, **fields})
@@ -170,10 +176,11 @@ def _members(family: Family, old: Sequence[Any], at: str, value: object) -> tupl
         if attribute:
             name = fields.pop(attribute, None)
             named[attribute] = _name(family, f"{place}.{attribute}", name)
+        known = before.get(named[attribute] if attribute else number)
         if family.line is not None:
+            fields = _unmasked(family.line, fields, known)
             made.append(_line(family, family.line, place, fields, named))
             continue
-        known = before.get(named[attribute] if attribute else number)
         member = changed(family.member(**named), f"{place}.", fields, masked=known)
         _check_required(family, place, member)
         made.append(member)
@@ -185,6 +192,16 @@ def _name(family: Family, at: str, value: object) -> str:
     if not isinstance(value, str) or re.fullmatch(family.index.names, value) is None:
         raise refuse(at, f"a name that matches {family.index.names}")
     return value
+
+
+def _unmasked(key: Key, fields: dict[str, Any], known: Any) -> dict[str, Any]:
+    """Return the fields of a line with what each MASK stands for; without those of nothing."""
+    before = {} if known is None else _line_json(key, known, masked=False)
+    return {
+        name: before[name] if _is_mask(key, value) else value
+        for name, value in fields.items()
+        if name in before or not _is_mask(key, value)
+    }
 
 
 def _line(
