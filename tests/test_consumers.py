@@ -149,6 +149,24 @@ async def test_retained_messages_come_once_however_many(broker: Broker) -> None:
         assert [m.topic_name for m in await next_of(consumer)] == ["live"]
 
 
+async def test_retained_messages_come_within_the_bounds(broker: Broker) -> None:
+    for n in range(30):
+        broker.publish(f"r/{n}", b"%d" % n, retain=True)
+    async with broker.consume("c", ["r/#"], max_messages=10) as consumer:
+        batch = await next_of(consumer)
+        assert consumer.stats().taken == len(batch) == 10
+        waiting = asyncio.ensure_future(next_of(consumer))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        batch.ack()
+        got = [*batch, *(batch := await waiting)]
+        batch.ack()
+        while len(got) < 30:
+            got += (batch := await next_of(consumer))
+            batch.ack()
+        assert sorted(m.payload for m in got) == sorted(numbers(30))
+
+
 async def test_filters_of_the_last_opening_count(broker: Broker) -> None:
     async with broker.consume("c", ["a", "b"]):
         pass

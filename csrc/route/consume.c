@@ -54,9 +54,9 @@ is_listed(const nmq_consumer_options *options, nmq_bytes filter)
     return false;
 }
 
-// Ends the subscriptions that are not asked for any more. Nobody else changes them. From the
-// last one down: what ends has the last put in its place, which was looked at. Returns NMQ_OK
-// or NMQ_ENOMEM.
+// Ends the subscriptions that are not asked for any more. Nobody else changes them. From
+// the last one down: what ends has the last put in its place, which was looked at. Returns
+// NMQ_OK or NMQ_ENOMEM.
 static int
 unsubscribe_others(nmq_consumers *consumers, nmq_client *client,
                    const nmq_consumer_options *options)
@@ -148,6 +148,7 @@ nmq_consumers_open(nmq_consumers *consumers, const nmq_consumer_options *options
         return rv;
     }
     (void) pthread_mutex_lock(&consumers->lock);
+    bool is_new = nmq_consumers_find(consumers, name) == NULL;
     rv = find_or_make(consumers, name, &consumer);
     if (rv == NMQ_OK) {
         set_bounds(consumer->client, options); // messages come from its first filter on
@@ -163,6 +164,9 @@ nmq_consumers_open(nmq_consumers *consumers, const nmq_consumer_options *options
         *number = consumer->client->number;
     }
     (void) pthread_mutex_unlock(&consumers->lock);
+    if (rv != NMQ_OK && is_new) { // nobody would know of it
+        (void) nmq_consumers_end(consumers, options->name, options->name_len);
+    }
     return rv;
 }
 
@@ -174,8 +178,10 @@ queue_retained(nmq_consumers *consumers, nmq_client *client, int64_t now_ms)
 {
     nmq_message *messages[RETAINED_ONES];
     uint8_t options = 0;
-    uint32_t count = nmq_replay_take(consumers->sessions->router->retained, client, now_ms,
-                                     messages, RETAINED_ONES, &options);
+    uint32_t room = client->session->queue_max - client->session->queue.count;
+    uint32_t count =
+        nmq_replay_take(consumers->sessions->router->retained, client, now_ms, messages,
+                        room < RETAINED_ONES ? room : RETAINED_ONES, &options);
 
     for (uint32_t i = 0; i < count; i++) {
         nmq_delivery d = {
@@ -218,8 +224,8 @@ drop_expired(nmq_consumer *consumer, int64_t now_ms)
     return to - again - new_ones;
 }
 
-// Puts messages into the feed, as many as one call takes, of those before `to` in the queue.
-// Call with the client's lock. Returns how many, or NMQ_ENOMEM for none.
+// Puts messages into the feed, as many as one call takes, of those before `to` in the
+// queue. Call with the client's lock. Returns how many, or NMQ_ENOMEM for none.
 static int
 hand_out(nmq_consumer *consumer, uint32_t to, nmq_feed *feed, int64_t now_ms)
 {
@@ -252,7 +258,8 @@ nmq_consumers_take(nmq_consumers *consumers, uint64_t number, nmq_feed *feed)
     }
     nmq_client *client = consumer->client;
     uint32_t to = drop_expired(consumer, now_ms);
-    if (consumer->taken == client->session->queue.count && client->session->owed != NULL) {
+    if (consumer->taken == client->session->queue.count && client->session->owed != NULL &&
+        !nmq_session_is_full(client->session)) {
         queue_retained(consumers, client, now_ms);
         to = client->session->queue.count;
     }
@@ -287,6 +294,9 @@ note_room(nmq_client *client, uint64_t bytes)
     (void) pthread_mutex_lock(&link->lock);
     nmq_inbox_weigh(nmq_inbox_of(link), client->session);
     (void) pthread_mutex_unlock(&link->lock);
+    if (client->session->owed != NULL) {
+        nmq_inbox_tell(nmq_inbox_of(link)); // retained messages have waited for room
+    }
     return nmq_link_ref(link);
 }
 

@@ -5,10 +5,10 @@
 //                  └───────────────┘ close, or again: it comes once more
 //
 // Whoever takes messages gets them in the order in which they came, and acknowledges them
-// in that order. What was not acknowledged comes again, to this process or, over a restart,
-// to the next. A consumer that is closed keeps what comes, within its bounds, until
-// nmq_consumers_end. Retained messages that a new filter matches come when there is nothing
-// newer.
+// in that order. What was not acknowledged comes again, unless it has expired: to this
+// process or, over a restart, to the next. A consumer that is closed keeps what comes,
+// within its bounds, until nmq_consumers_end. Retained messages that a new filter matches
+// come when there is nothing newer.
 //
 // Publishers wait for a consumer whose bounds are half reached, as for any slow subscriber
 // (link.h). One that takes nothing loses what goes over its bounds, which is counted.

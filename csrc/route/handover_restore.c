@@ -309,11 +309,12 @@ let_one_in(reader *r, uint32_t place)
 static int
 let_in(reader *r, int fault)
 {
+    bool last_is_cut = fault != NMQ_OK;
     int restored = 0;
 
     for (uint32_t i = 0; i < r->clients.count; i++) {
         nmq_client *client = r->clients.at[i];
-        bool is_whole = fault == NMQ_OK || i + 1 < r->clients.count;
+        bool is_whole = !last_is_cut || i + 1 < r->clients.count;
         int rv = is_whole ? let_one_in(r, i) : fault;
         if (rv != NMQ_OK) {
             nmq_will_drop(client); // it must not go out

@@ -262,7 +262,7 @@ def test_frames_in_any_pieces_are_one_stream(home: Home, serve: Serve) -> None:
         )
         for at in range(0, len(out), 1500):
             connection.sendall(out[at : at + 1500])
-        for _ in range(2):
+        while b"997" not in pongs:
             op, mask, data = read_frame(connection)
             assert op == PONG
             masks.append(mask)
@@ -276,8 +276,9 @@ def test_frames_in_any_pieces_are_one_stream(home: Home, serve: Serve) -> None:
     assert client.wait("MESSAGE").payload == b"end"
     assert client.wait_for_end().number == 0
     assert server.hung_up.wait(20)
-    assert pongs == [b"before", b"997"]
-    assert len(set(masks)) == 3
+    # Only the last of pings that come together wants an answer (RFC 6455, 5.5.3).
+    assert pongs in ([b"before", b"997"], [b"997"])
+    assert len(set(masks)) == len(masks)
 
 
 @pytest.mark.parametrize(
