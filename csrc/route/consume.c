@@ -286,7 +286,7 @@ pop_some(nmq_consumer *consumer, uint32_t left, nmq_delivery *out)
 // Notes that there is more room. Returns its link with a reference. Call with the client's
 // lock.
 static nmq_link *
-note_room(nmq_client *client, uint64_t bytes)
+note_room(nmq_client *client, size_t bytes)
 {
     nmq_link *link = client->link;
 
@@ -316,8 +316,8 @@ ack_some(nmq_consumers *consumers, uint64_t number, uint32_t *left)
     }
     uint64_t before = consumer->client->session->queue.bytes;
     uint32_t count = pop_some(consumer, *left, done);
-    nmq_link *link =
-        note_room(consumer->client, before - consumer->client->session->queue.bytes);
+    nmq_link *link = note_room(consumer->client,
+                               (size_t) (before - consumer->client->session->queue.bytes));
     nmq_consumers_leave(consumers, consumer);
     for (uint32_t i = 0; i < count; i++) {
         nmq_delivery_fini(&done[i]);
