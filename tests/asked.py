@@ -67,6 +67,15 @@ class Asked:
         for event in self.core.notes():
             self._take(event)
 
+    def line(self, text: str) -> None:
+        """Return when the core has logged a line with that text."""
+        until = time.monotonic() + WITHIN_S
+        self.look()
+        while not any(text in line for line in self.lines):
+            assert time.monotonic() < until, self.lines
+            select.select([self.core.note_fd], [], [], 1)
+            self.look()
+
     def waiting(self) -> int:
         """Return how many questions are on the ring."""
         self.look()
