@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nanomq_py.config import Config, parse
@@ -375,6 +375,7 @@ MEMBERS = JSON | st.lists(
 OWN = parse("samples.sink.a.token=t\nsamples.source.1.topic=a\n", "x", (SAMPLES,))
 
 
+@example({"rule": [{"name": -(1 << 63) - 1}]})
 @given(
     st.dictionaries(st.sampled_from(["rate", "store", "sink", "source", "rule"]), MEMBERS)
 )

@@ -214,6 +214,8 @@ def _line(
         raise refuse(at, bad.expected(key.kind.expected)) from None
     except BadMember as bad:
         raise refuse(at, bad.args[0]) from None
+    except orjson.JSONEncodeError:  # a number that no file of JSON here could hold
+        raise refuse(at, key.kind.expected) from None
 
 
 def _check_required(family: Family, at: str, member: Any) -> None:
