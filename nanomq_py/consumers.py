@@ -11,6 +11,7 @@ from types import TracebackType
 from nanomq_py.core.binding import Core, CoreError
 from nanomq_py.core.consuming import ConsumerStats, CoreConsumer
 from nanomq_py.core.message import ListenerName, Message, records
+from nanomq_py.feeds import Arrivals
 from nanomq_py.kernel.part import Part
 
 MAX_MESSAGES = 100_000
@@ -63,8 +64,7 @@ class Consumer:
         self._acked = 0
         self._round = 0  # counts how often they were to come again
         self._closed = False
-        self._waiting = 0  # tasks
-        self._arrived = asyncio.Event()
+        self._arrivals = Arrivals(core.fd, partial(os.read, core.fd, 8))
 
     def __aiter__(self) -> Consumer:
         return self
@@ -79,29 +79,13 @@ class Consumer:
             count, chunk = self._core.take()
             if count > 0:
                 return self._batch(count, chunk)
-            await self._wait()
+            await self._arrivals.wait()
 
     def _batch(self, count: int, chunk: bytes) -> Batch:
         self._taken += count
         until, turn = self._taken, self._round
         messages = [Message(record, self._listener_name) for record in records(chunk)]
         return Batch(messages, lambda: self._ack(until, turn))
-
-    async def _wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._arrived.clear()
-        self._waiting += 1
-        loop.add_reader(self._core.fd, self._wake)
-        try:
-            await self._arrived.wait()
-        finally:
-            self._waiting -= 1
-            if not self._closed and not self._waiting:
-                loop.remove_reader(self._core.fd)
-
-    def _wake(self) -> None:
-        os.read(self._core.fd, 8)
-        self._arrived.set()
 
     def _ack(self, until: int, turn: int) -> None:
         if self._closed or turn != self._round:
@@ -135,10 +119,9 @@ class Consumer:
         """End the iteration. The broker keeps what was not acknowledged, and what comes."""
         if not self._closed:
             self._closed = True
-            asyncio.get_running_loop().remove_reader(self._core.fd)
+            self._arrivals.end()
             self._core.close()
             self._close()
-            self._arrived.set()
 
     async def __aenter__(self) -> Consumer:
         return self

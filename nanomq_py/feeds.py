@@ -15,6 +15,46 @@ T = TypeVar("T")
 S = TypeVar("S", bound="Reader[Any]")
 
 
+class Arrivals:
+    """Whether a descriptor of the core has become readable, for any number of tasks.
+
+    Threads  belongs to the event loop
+    """
+
+    def __init__(self, fd: int, hear: Callable[[], object] | None = None) -> None:
+        """Make it. hear: is called each time that the descriptor is readable."""
+        self._fd = fd
+        self._hear = hear
+        self._arrived = asyncio.Event()
+        self._waiting = 0  # tasks
+        self._ended = False
+
+    async def wait(self) -> None:
+        """Return once it is readable, or :meth:`end` is called."""
+        loop = asyncio.get_running_loop()
+        self._arrived.clear()
+        self._waiting += 1
+        loop.add_reader(self._fd, self._wake)
+        try:
+            await self._arrived.wait()
+        finally:
+            self._waiting -= 1
+            if not self._waiting and not self._ended:
+                loop.remove_reader(self._fd)
+
+    def _wake(self) -> None:
+        if self._hear is not None:
+            self._hear()
+        self._arrived.set()
+
+    def end(self) -> None:
+        """Wake all, and let go of the descriptor, which may be closed then."""
+        self._ended = True
+        if self._waiting:
+            asyncio.get_running_loop().remove_reader(self._fd)
+        self._arrived.set()
+
+
 class Reader(Generic[T]):
     """Things in the order in which they happened, from its making until :meth:`close`.
 
@@ -36,8 +76,7 @@ class Reader(Generic[T]):
         self._close = close
         self._ended: Callable[[], None] | None = None
         self._ready: Iterator[T] = iter(())
-        self._arrived = asyncio.Event()
-        self._waiting = 0  # tasks
+        self._arrivals = Arrivals(feed.fd)
         self._closed = False
 
     @property
@@ -59,30 +98,18 @@ class Reader(Generic[T]):
             elif self._closed:
                 raise StopAsyncIteration
             else:
-                await self._wait()
+                await self._arrivals.wait()
 
     def _take(self) -> bytes | None:
         """Return the next records, which may be none; None: there is nothing yet."""
         return self._feed.take() or None
-
-    async def _wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._arrived.clear()
-        self._waiting += 1
-        loop.add_reader(self._feed.fd, self._arrived.set)
-        try:
-            await self._arrived.wait()
-        finally:
-            self._waiting -= 1
-            if not self._waiting:
-                loop.remove_reader(self._feed.fd)
 
     def close(self) -> None:
         """Stop listening. What is in the queue can still be read; then the iteration ends."""
         if not self._closed:
             self._closed = True
             self._close()
-            self._arrived.set()
+            self._arrivals.end()
             if self._ended is not None:
                 self._ended()
 
