@@ -15,8 +15,10 @@ nmq_consumers_patience(const nmq_consumers *consumers)
 static void
 arm(nmq_link *link, int64_t due_ms)
 {
+    const nmq_consumers *consumers = nmq_inbox_of(link)->owner;
+
     (void) nmq_link_ref(link);
-    if (!nmq_clock_arm(nmq_inbox_of(link)->clock, &link->wait->timer, due_ms)) {
+    if (!nmq_clock_arm(consumers->sessions->clock, &link->wait->timer, due_ms)) {
         nmq_link_unref(link); // armed already: it has its reference
     }
 }
@@ -99,8 +101,6 @@ nmq_consumers_find(const nmq_consumers *consumers, nmq_bytes name)
     return consumer;
 }
 
-// Returns an open consumer with its client's lock; NULL: there is none of that number. The
-// list's lock is held until nmq_consumers are given back with leave.
 nmq_consumer *
 nmq_consumers_enter(nmq_consumers *consumers, uint64_t number)
 {
@@ -170,7 +170,7 @@ nmq_consumers_attach(nmq_consumers *consumers, nmq_consumer *consumer, int32_t *
 {
     nmq_client *client = consumer->client;
     nmq_inbox *inbox;
-    int rv = nmq_inbox_new(&link_ops, consumers->sessions->clock, consumers, &inbox);
+    int rv = nmq_inbox_new(&link_ops, consumers, &inbox);
 
     if (rv != NMQ_OK) {
         return rv;

@@ -14,7 +14,7 @@ enum {
 };
 
 int
-nmq_inbox_new(const nmq_link_ops *ops, nmq_clock *clock, const void *owner, nmq_inbox **out)
+nmq_inbox_new(const nmq_link_ops *ops, const void *owner, nmq_inbox **out)
 {
     nmq_inbox *inbox = nmq_zalloc(sizeof *inbox);
 
@@ -26,7 +26,6 @@ nmq_inbox_new(const nmq_link_ops *ops, nmq_clock *clock, const void *owner, nmq_
         nmq_free(inbox);
         return NMQ_EIO;
     }
-    inbox->clock = clock;
     inbox->owner = owner;
     nmq_link_init(&inbox->link, ops);
     *out = inbox;
