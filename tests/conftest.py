@@ -310,3 +310,21 @@ def start_broker(tmp_path: Path) -> Iterator[StartBroker]:
 def name(request: pytest.FixtureRequest) -> str:
     """A topic and client identifier that no other test uses."""
     return re.sub(r"\W", "_", request.node.nodeid.split("::")[-1])
+
+
+def start_on_all_transports(
+    start_broker: StartBroker, certs: certificates.Certs, folder: Path
+) -> Process:
+    """Start a broker on TCP, TLS, WebSocket with and without TLS, and ``broker.sock``."""
+    return start_broker(
+        websocket__enable="true",
+        websocket__url="nmq-ws://127.0.0.1:0/mqtt",
+        websocket__tls_url="nmq-wss://127.0.0.1:0/mqtt",
+        tls__enable="true",
+        tls__url="tls+nmq-tcp://127.0.0.1:0",
+        tls__certfile=str(certs.server.certfile),
+        tls__keyfile=str(certs.server.keyfile),
+        tls__cacertfile=str(certs.ca.certfile),
+        tls__verify_peer="true",
+        listener__local__url=f"nmq-ipc://{folder / 'broker.sock'}",
+    )

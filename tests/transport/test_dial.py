@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.certs import Certs
-from tests.conftest import Process, StartBroker
+from tests.conftest import Process, StartBroker, start_on_all_transports
 from tests.dialling import Client, Home, lib, tls_client
 from tests.transport.conftest import Serve
 
@@ -21,18 +21,7 @@ both = pytest.mark.parametrize("version", [4, 5])
 
 @pytest.fixture
 def process(start_broker: StartBroker, certs: Certs, tmp_path: Path) -> Process:
-    return start_broker(
-        websocket__enable="true",
-        websocket__url="nmq-ws://127.0.0.1:0/mqtt",
-        websocket__tls_url="nmq-wss://127.0.0.1:0/mqtt",
-        tls__enable="true",
-        tls__url="tls+nmq-tcp://127.0.0.1:0",
-        tls__certfile=str(certs.server.certfile),
-        tls__keyfile=str(certs.server.keyfile),
-        tls__cacertfile=str(certs.ca.certfile),
-        tls__verify_peer="true",
-        listener__local__url=f"nmq-ipc://{tmp_path / 'broker.sock'}",
-    )
+    return start_on_all_transports(start_broker, certs, tmp_path)
 
 
 def assert_speaks(client: Client, name: str) -> None:
