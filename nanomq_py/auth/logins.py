@@ -2,18 +2,18 @@
 
 ::
 
-    AuthNote ──> a password, or one step of a method ──> Answers ──when it is due──> the core
+    AuthNote ──> the chain, or one step of a method ──> Answers ──when it is due──> the core
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 
 from nanomq_py.auth.answers import Answers
+from nanomq_py.auth.chain import Chain, Decision, Login
 from nanomq_py.auth.enhanced import Exchanges, Method, Step
-from nanomq_py.auth.password import Users
-from nanomq_py.auth.rights import kicks_of, methods_for, names_count, users_of
+from nanomq_py.auth.rights import chain_of, kicks_of, methods_for, names_count
 from nanomq_py.config import Config
 from nanomq_py.core.binding import Core
 from nanomq_py.core.declared import ReasonCode
@@ -21,6 +21,9 @@ from nanomq_py.core.records import AuthEndNote, AuthNote
 from nanomq_py.core.settling import Settling
 from nanomq_py.kernel.part import Change, Hears, Part
 from nanomq_py.listen.listeners import Listeners
+
+MOST_WAITING = 10_000  # logins, for an authenticator
+_BUSY = Step(ReasonCode.SERVER_BUSY)
 
 
 class LoginsChange(Change):
@@ -30,19 +33,19 @@ class LoginsChange(Change):
         self._logins = logins
         self._old = logins.config
         self._new = new
-        self._before = (logins.users, logins.methods)
+        self._before = (logins.chain, logins.methods)
         self._after = self._before
         self._anonymous: set[int] = set()  # listeners that have let anybody in so far
 
     def make(self) -> None:
         """Make what takes time. Blocks, for seconds with thousands of users."""
         old, new = self._old, self._new
-        users, methods = self._before
+        chain, methods = self._before
         if old is None or old.users != new.users:
             methods = methods_for(new.users)
         if old is None or old.users != new.users or names_count(old) != names_count(new):
-            users = users_of(new)
-        self._after = (users, methods)
+            chain = chain_of(new, self._logins.listeners)
+        self._after = (chain, methods)
 
     def commit(self) -> None:
         self._anonymous = self._logins.listeners.anonymous()
@@ -87,11 +90,12 @@ class Logins(Part):
         self.settling = settling
         self.listeners = listeners
         self.config: Config | None = None  # in force
-        self.users = Users(())
+        self.chain = Chain()
         self.methods: Sequence[Method] = ()  # for them
         self._more_methods = list(methods)
         self.exchanges = Exchanges(self._more_methods)
         self._answers = Answers(self._give)
+        self._waiting: dict[int, asyncio.Task[None]] = {}  # for an authenticator
 
     @property
     def hears(self) -> Hears:
@@ -102,33 +106,50 @@ class Logins(Part):
         await asyncio.to_thread(change.make)
         return change
 
-    def use(self, config: Config | None, users: Users, methods: Sequence[Method]) -> None:
+    def use(self, config: Config | None, chain: Chain, methods: Sequence[Method]) -> None:
         """Judge the next clients by these; exchanges under way go on with their method."""
-        self.config, self.users, self.methods = config, users, methods
+        self.config, self.chain, self.methods = config, chain, methods
         self.exchanges.use([*methods, *self._more_methods])
 
     def leave(self) -> None:
         self._answers.close()
+        for task in self._waiting.values():
+            task.cancel()
 
     async def stop(self) -> None:
-        self._answers.close()  # to notes that came meanwhile
-
-    def _decide(self, note: AuthNote) -> Step:
-        """Judge a CONNECT by its password, or by its method as one step of an exchange."""
-        number = note.number
-        if note.step == ReasonCode.CONTINUE_AUTHENTICATION:
-            return self.exchanges.go_on(number, note.data)
-        if note.method is not None:
-            return self.exchanges.begin(number, note.method, note.client_id, note.data)
-        code = self.users.decide(
-            note.user_name,
-            note.password,
-            allow_anonymous=self.listeners.allow_anonymous(note.listener),
-        )
-        return Step(code, claims=note.user_name, listed=True)
+        self.leave()  # to notes that came meanwhile
 
     def _answer(self, note: AuthNote) -> None:
-        step = self._decide(note)
+        if note.step == ReasonCode.CONTINUE_AUTHENTICATION:
+            self._put(note, self.exchanges.go_on(note.number, note.data))
+        elif note.method is not None:
+            begun = self.exchanges.begin(
+                note.number, note.method, note.client_id, note.data
+            )
+            self._put(note, begun)
+        else:
+            self._judge(note)
+
+    def _judge(self, note: AuthNote) -> None:
+        """Ask the chain about a CONNECT without an Authentication Method."""
+        login = Login(
+            note.listener, note.address, note.client_id, note.user_name, note.password
+        )
+        decision = self.chain.decide(login)
+        if isinstance(decision, Decision):
+            self._put(note, _step_of(note, decision))
+        elif len(self._waiting) >= MOST_WAITING:
+            self._give(note.number, _BUSY)
+        else:
+            self._waiting[note.number] = asyncio.ensure_future(self._wait(note, decision))
+
+    async def _wait(self, note: AuthNote, decision: Awaitable[Decision]) -> None:
+        try:
+            self._put(note, _step_of(note, await decision))
+        finally:
+            del self._waiting[note.number]
+
+    def _put(self, note: AuthNote, step: Step) -> None:
         has_credentials = (note.user_name, note.password, note.method) != (None,) * 3
         if step.reason_code == ReasonCode.CONTINUE_AUTHENTICATION or not has_credentials:
             self._give(note.number, step)
@@ -148,3 +169,12 @@ class Logins(Part):
     def _end(self, note: AuthEndNote) -> None:
         self.exchanges.end(note.number)
         self._answers.forget(note.number)
+
+
+def _step_of(note: AuthNote, decision: Decision) -> Step:
+    return Step(
+        decision.reason_code,
+        user_name=decision.user_name,
+        listed=decision.listed,
+        claims=note.user_name,
+    )

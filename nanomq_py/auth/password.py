@@ -7,6 +7,7 @@ import hmac
 import secrets
 from collections.abc import Iterable
 
+from nanomq_py.auth.chain import Decision, Login
 from nanomq_py.config.keys.access import User
 from nanomq_py.core.declared import ReasonCode
 
@@ -36,27 +37,22 @@ _NOBODY = Secret(secrets.token_bytes(32))
 
 
 class Users:
-    """The ``auth.N`` users of the configuration."""
+    """The ``auth.N`` users of the configuration: an authenticator."""
 
-    def __init__(self, users: Iterable[User], *, names_count: bool = False) -> None:
-        """Take those. ``names_count``: access rules name users, so a name must be proved."""
+    name = "users"
+
+    def __init__(self, users: Iterable[User]) -> None:
         self._secrets = {user.login: Secret(user.password.encode()) for user in users}
-        self._names_count = bool(self._secrets) or names_count
 
-    def decide(
-        self, user_name: str | None, password: bytes | None, *, allow_anonymous: bool
-    ) -> int:
-        """Return the Reason Code for a CONNECT: 0 lets the client in.
-
-        An empty user name counts as none.
-        """
-        if user_name == "" or (user_name is None and password is None):
-            return ReasonCode.SUCCESS if allow_anonymous else ReasonCode.NOT_AUTHORIZED
-        if not self._names_count and allow_anonymous:
-            return ReasonCode.SUCCESS
-        secret = self._secrets.get(user_name or "", _NOBODY)
-        return (
-            ReasonCode.SUCCESS
-            if secret.matches(password or b"")
-            else ReasonCode.BAD_USER_NAME_OR_PASSWORD
+    def decide(self, login: Login) -> Decision | None:
+        """Pass unless the name is a user's; a wrong name takes the time of a wrong password."""
+        if not login.user_name:
+            return None
+        secret = self._secrets.get(login.user_name, _NOBODY)
+        is_right = secret.matches(login.password or b"")
+        if secret is _NOBODY:
+            return None
+        return Decision(
+            ReasonCode.SUCCESS if is_right else ReasonCode.BAD_USER_NAME_OR_PASSWORD,
+            listed=True,
         )

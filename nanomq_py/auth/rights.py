@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from nanomq_py.auth.acl import for_whom
+from nanomq_py.auth.anonymous import Anonymous, Listens
+from nanomq_py.auth.chain import Chain
 from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.password import Users
 from nanomq_py.config import Config
@@ -26,9 +28,10 @@ def methods_for(users: tuple[User, ...]) -> list[Method]:
     return [Scram(users)]
 
 
-def users_of(config: Config) -> Users:
-    """Return who may log in."""
-    return Users(config.users, names_count=names_count(config))
+def chain_of(config: Config, listeners: Listens) -> Chain:
+    """Return who decides about logins, in their order."""
+    known = [Users(config.users)] if config.users else []
+    return Chain([*known, Anonymous(listeners, names_count=names_count(config))])
 
 
 def names_count(config: Config) -> bool:
