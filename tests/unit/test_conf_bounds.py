@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nanomq_py import cli
+from nanomq_py.cli.start import files_of
 from nanomq_py.config import ConfigError, build, load, parse, reader
 from nanomq_py.config.faults import MOST_FAULTS
 from nanomq_py.config.reader import MOST_FILES, from_texts
@@ -128,7 +128,7 @@ def test_what_ran_before_and_cannot_be_read_is_told(
     monkeypatch.setattr(systemd, "config_of", lambda environ: texts)
     conf = tmp_path / "x.conf"
     conf.write_text("msq_len=7\n")
-    files, faults = cli._files(conf, None, ())
+    files, faults = files_of(conf, None, ())
     assert [file.reading.config.msq_len for file in files] == [7]
     (told,) = faults
     assert told.startswith(
@@ -137,7 +137,7 @@ def test_what_ran_before_and_cannot_be_read_is_told(
     assert told.endswith("the broker cannot go on with what ran before the restart")
     conf.write_text("msq_len=x\n")
     with pytest.raises(ConfigError) as caught:
-        cli._files(conf, None, ())
+        files_of(conf, None, ())
     assert [str(text).partition(": ")[0] for text in caught.value.args] == [
         f"{conf}:1",
         "before the restart",
@@ -150,6 +150,6 @@ def test_what_ran_before_has_the_keys_of_parts(
     monkeypatch.setattr(systemd, "config_of", lambda environ: {"samples.rate": "3"})
     conf = tmp_path / "x.conf"
     conf.write_text("msq_len=x\n")
-    files, faults = cli._files(conf, None, (SAMPLES,))
+    files, faults = files_of(conf, None, (SAMPLES,))
     assert [file.reading.config.of_part(Samples).rate for file in files] == [3]
     assert [fault.partition(": ")[0] for fault in faults] == [f"{conf}:1"]

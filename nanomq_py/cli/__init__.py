@@ -1,0 +1,83 @@
+"""``nanomq``: arguments and exit codes.
+
+Exit codes: 0 done; 1 no broker runs, the broker did not do it, or the configuration asks for
+what this version does not have; 2 the configuration or the arguments cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nanomq_py.cli.common import say
+from nanomq_py.cli.conf import add_conf_commands
+from nanomq_py.cli.running import reload, restart, stop
+from nanomq_py.cli.start import start
+from nanomq_py.config import ConfigError
+from nanomq_py.kernel.part import Part, brought_by
+from nanomq_py.run.pidfile import AlreadyRunningError
+from nanomq_py.version import __version__
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nanomq", description="An MQTT broker.")
+    parser.add_argument("--version", action="version", version=f"nanomq-py {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    starts = commands.add_parser("start", help="start a broker")
+    starts.add_argument("--conf", type=Path, help="the nanomq.conf to read")
+    starts.add_argument("--url", help="listen there instead of the file's url")
+    starts.set_defaults(act=lambda args: start(args.conf, args.url, args.parts, _told))
+    for name, act, does in (
+        ("stop", stop, "stop the broker of that configuration"),
+        ("restart", restart, "restart the broker of that configuration"),
+        ("reload", reload, "have the broker read its configuration again"),
+    ):
+        command = commands.add_parser(name, help=does)
+        command.add_argument(
+            "--conf",
+            type=Path,
+            help="the nanomq.conf that it was started with; not needed for the only one",
+        )
+        command.set_defaults(act=lambda args, act=act: act(args.conf, args.brought))
+    add_conf_commands(commands.add_parser("conf", help="look at configuration files"))
+    return parser
+
+
+def _told(act: Callable[[], int]) -> int:
+    """Act, and say what is wrong; return the exit code."""
+    try:
+        return act()
+    except ConfigError as fault:
+        for text in fault.args:
+            say(f"nanomq: {text}", to=sys.stderr)
+        return 2
+    except AlreadyRunningError as fault:
+        say(f"nanomq: {fault}", to=sys.stderr)
+        return 1
+    except OSError as fault:
+        if fault.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        print(f"nanomq: {fault.strerror}: raise the bound (ulimit -n)", file=sys.stderr)
+        return 1
+
+
+def main(argv: Sequence[str] | None = None, parts: Sequence[type[Part]] = ()) -> int:
+    """Run the command line; return the exit code.
+
+    parts  more parts of the process, whose keys a configuration may have
+    """
+    args = _parser().parse_args(argv)
+    args.parts, args.brought = parts, brought_by(parts)
+    try:
+        return _told(lambda: int(args.act(args)))
+    except BrokenPipeError:  # the reader has closed its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
