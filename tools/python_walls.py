@@ -37,6 +37,7 @@ PYTHON_ROOMS = [
     "http.v1",  # a dialect: server hands it to http
     "plugins",
     "server",
+    "importing",
     "cli",
     "nanomq_py",  # __init__.py: what `import nanomq_py` offers, to others
     "__main__",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from nanomq_py.cli.common import say
 from nanomq_py.cli.conf import add_conf_commands
+from nanomq_py.cli.importing import add_import_command
 from nanomq_py.cli.running import reload, restart, stop
 from nanomq_py.cli.start import start
 from nanomq_py.config import ConfigError
@@ -44,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
         )
         command.set_defaults(act=lambda args, act=act: act(args.conf, args.brought))
     add_conf_commands(commands.add_parser("conf", help="look at configuration files"))
+    add_import_command(
+        commands.add_parser("import", help="make a nanomq.conf of another broker's file")
+    )
     return parser
 
 

@@ -1,0 +1,1 @@
+"""Makes a ``nanomq.conf`` of the configuration files of other brokers."""
