@@ -1,4 +1,4 @@
-"""Every command of README and docs/reload.md, run as it stands there."""
+"""Every command of README, docs/reload.md and docs/importing.md, run as it stands there."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_no_page_has_shell_blocks_that_no_test_runs() -> None:
         "mermaid",
     }
     pages = {page for page, language in languages if language == "sh"}
-    assert pages - ELSEWHERE == {"README.md", "docs/reload.md"}
+    assert pages - ELSEWHERE == {"README.md", "docs/reload.md", "docs/importing.md"}
 
 
 # --- README
@@ -215,3 +215,10 @@ def test_commands_of_reload_md(
     output = shells(folder, **env).run(block)
     assert "msq_len" in output
     assert process.api(req=11).json["data"]["msq_len"] == 66
+
+
+@pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="a shell preloads no sanitizer")
+def test_commands_of_importing_md(tmp_path: Path, shells: Callable[..., Shells]) -> None:
+    (block,) = blocks(ROOT / "docs" / "importing.md", "sh")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    shells(tmp_path, PATH=path, PYTHONPATH=str(ROOT)).run(block)
