@@ -12,6 +12,8 @@ like. A fault names file and line, and shows nothing of the line.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from pathlib import Path
 from nanomq_py.auth.hashing import BadHash, read_hash
 from nanomq_py.config import ConfigError
 from nanomq_py.config.faults import Faults
+from nanomq_py.config.file import write_new
 from nanomq_py.config.values.texts import is_text
 
 MOST_BYTES = 32 << 20
@@ -96,3 +99,64 @@ def read_users(path: Path, called: str = "auth.password_file") -> dict[str, str]
     except OSError as fault:
         raise ConfigError(f"{called}={path}: cannot be read: {fault.strerror}") from None
     return _users(path, _text(path, raw))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes from changing password files of that folder meanwhile."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _replace(path: Path, text: str, old: os.stat_result | None) -> None:
+    waiting = path.with_name(f".{path.name}.new")
+    try:
+        write_new(waiting, text.encode(), 0o600 if old is None else old.st_mode & 0o7777)
+        if old is not None:
+            with contextlib.suppress(PermissionError):  # a file of another user
+                os.chown(waiting, old.st_uid, old.st_gid)
+        os.replace(waiting, path)
+    except BaseException:
+        waiting.unlink(missing_ok=True)
+        raise
+
+
+def _lines_with(
+    path: Path, lines: list[str], name: str, stored: str | None, *, new: bool
+) -> list[str]:
+    at = [n for n, line in enumerate(lines) if line.partition(":")[0] == name]
+    if new and at:
+        raise ConfigError(f"{path}: this user is there already: expected passwd change")
+    if not new and not at:
+        raise ConfigError(f"{path}: there is no such user")
+    line = [] if stored is None else [f"{name}:{stored}"]
+    return [*lines[: at[0]], *line, *lines[at[0] + 1 :]] if at else [*lines, *line]
+
+
+def set_user(path: Path, name: str, stored: str | None, *, new: bool = False) -> None:
+    """Change one line of the file, which is replaced as a whole. Blocks.
+
+    A new file is for its owner only. Comments and other lines stay as they are.
+
+    stored   the user's stored hash; None: the user goes
+    new      the user must not be there yet, and the file need not; else the user must be there
+    Raises   ConfigError, and nothing has changed
+    """
+    if not is_name(name):
+        raise ConfigError("expected a user name that is not empty, without : and line ends")
+    path = path.resolve()
+    try:
+        with _alone(path.parent):
+            there = path.exists() or not new
+            text = _text(path, _content(path)) if there else ""
+            _users(path, text)
+            lines = text.removesuffix("\n").split("\n") if text else []
+            lines = _lines_with(path, lines, name, stored, new=new)
+            text = "".join(line + "\n" for line in lines)
+            _replace(path, text, path.stat() if there else None)
+    except OSError as fault:
+        raise ConfigError(f"{path}: {fault.strerror}") from None
