@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from nanomq_py import commands
+from nanomq_py.auth.chain import Authenticator
 from nanomq_py.auth.enhanced import Method
 from nanomq_py.config import Config
 from nanomq_py.consumers import MAX_BYTES, MAX_MESSAGES, Batch, Consumer
@@ -91,8 +92,22 @@ class Broker(Queries):
         """
         self.config = config if config is not None else Config()
         self._methods = list(methods)
+        self._authenticators: dict[str, Authenticator] = {}
         self._live: Running | None = None
         self._state: int | None = None  # where the next process finds what it takes over
+
+    def add_authenticator(self, authenticator: Authenticator) -> None:
+        """Ask one more about logins: ``auth.chain`` calls it ``plugin:`` and its name.
+
+        Without that key it comes after the broker's own, before anonymous clients. It counts
+        from the next start or change of the configuration on.
+
+        Raises   ValueError for a name that is taken
+        """
+        if self._authenticators.setdefault(authenticator.name, authenticator) is not (
+            authenticator
+        ):
+            raise ValueError(f"{authenticator.name!r}: there is one of that name")
 
     @property
     def _running(self) -> Running:
@@ -142,7 +157,7 @@ class Broker(Queries):
         """
         is_start = self._live is None
         if self._live is None:
-            self._live = Running(config, self._methods, inherited)
+            self._live = Running(config, self._methods, self._authenticators, inherited)
         try:
             if is_start and state is not None:
                 await asyncio.to_thread(self._live.restore, state, config)

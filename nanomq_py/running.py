@@ -6,13 +6,16 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import partial
 
 from nanomq_py.auth.access import Access
+from nanomq_py.auth.chain import Authenticator
 from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.logins import Logins
-from nanomq_py.auth.rights import judge_those_before, must_ask
-from nanomq_py.config import Config
+from nanomq_py.auth.rights import judge_those_before
+from nanomq_py.auth.roster import must_ask
+from nanomq_py.config import Config, ConfigError
 from nanomq_py.consumers import Consumers
 from nanomq_py.core import binding
 from nanomq_py.core.options import core_options, task_threads
@@ -68,16 +71,24 @@ class Running:
     """A core and the parts that use it, from its start to its end."""
 
     def __init__(
-        self, config: Config, methods: Iterable[Method], inherited: Inherited | None
+        self,
+        config: Config,
+        methods: Iterable[Method],
+        added: Mapping[str, Authenticator],
+        inherited: Inherited | None,
     ) -> None:
-        """Make them. The rules come first: they judge sessions that are restored next."""
+        """Make them. The rules come first: they judge sessions that are restored next.
+
+        added   authenticators of the program, by name
+        """
         set_task_threads(task_threads(config))
         options = core_options(config)
         self.core = core = binding.Core(options)
         self.settling = settling = Settling()
         access = Access(core, settling, config)
-        self.listeners = Listeners(core, settling, must_ask, inherited)
-        self.logins = Logins(core, settling, self.listeners, methods)
+        asks = partial(must_ask, added=added)
+        self.listeners = Listeners(core, settling, asks, inherited)
+        self.logins = Logins(core, settling, self.listeners, methods, added)
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
         # Users are in force before listeners: clients that come in are judged by the new ones.
@@ -116,7 +127,7 @@ class Running:
             log.error("sessions of the process before are lost: %s", fault)
             return
         log.info("%d sessions of the process before go on", count)
-        with contextlib.suppress(binding.CoreError):
+        with contextlib.suppress(binding.CoreError, ConfigError):
             judge_those_before(self.core, config)
 
     async def stop(self, timeout_ms: int, state: int | None) -> None:

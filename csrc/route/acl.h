@@ -22,6 +22,7 @@ typedef struct {
     nmq_bytes client_id;
     nmq_bytes user_name; // at NULL: none
     const nmq_peer *peer;
+    bool superuser; // everything is allowed
 } nmq_acl_subject;
 
 // A zeroed view allows everything.

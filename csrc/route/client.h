@@ -43,6 +43,7 @@ typedef struct nmq_client {
     nmq_feed *feed;            // fixed; of a tap, which has no link; NULL: it is none
     uint32_t refs;             // atomic
     bool clean_start;          // lock
+    bool superuser;            // lock: access rules do not count
     bool consumes;             // fixed: Python takes what it keeps; consumer.h
     bool ended;                // all lanes: no longer in the tree
     bool subscribed;           // all lanes and lock: it has a subscription

@@ -86,6 +86,7 @@ nmq_handover_take_origin(nmq_objects *objects, const nmq_origin_record *record)
         nmq_origin_unref(origin);
         return NMQ_ENOMEM;
     }
+    origin->superuser = record->superuser != 0;
     return NMQ_OK;
 }
 

@@ -106,7 +106,8 @@ put_origin(writer *w, const nmq_origin *origin)
                                             .address = address_of(&origin->peer),
                                             .client_id = nmq_origin_client_id(origin),
                                             .user_name = nmq_origin_user_name(origin),
-                                            .listener_key = origin->listener_key}});
+                                            .listener_key = origin->listener_key,
+                                            .superuser = origin->superuser}});
     return number;
 }
 
@@ -289,6 +290,7 @@ put_session(writer *w, const nmq_client *c, uint32_t taken)
                            .version = c->version,
                            .clean_start = c->clean_start,
                            .proof = c->proof,
+                           .superuser = c->superuser,
                            .port = c->peer.port,
                            .address = address_of(&c->peer),
                            .client_id = s->client_id,

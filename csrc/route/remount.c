@@ -92,6 +92,9 @@ move_will(const move *m)
         origin = nmq_origin_new(client->session->client_id, client->user_name,
                                 &client->peer, m->to.len, client->listener_key);
     }
+    if (origin != NULL) {
+        origin->superuser = client->superuser;
+    }
     nmq_message *out =
         old->origin == NULL || origin != NULL ? moved_message(m, old, origin) : NULL;
     nmq_origin_unref(origin);

@@ -80,6 +80,9 @@ kick_one(const search *s, const nmq_log *log, nmq_client *client)
     if (meant && !s->whom->wills) {
         nmq_will_drop(client);
     }
+    if (meant) {
+        client->superuser = false;
+    }
     if (meant && client->link != NULL) {
         link = nmq_link_ref(client->link);
     }

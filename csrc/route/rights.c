@@ -214,7 +214,8 @@ nmq_rights_judge(nmq_router *router, nmq_client *client)
     (void) pthread_mutex_lock(&client->lock);
     nmq_will_judge(router, client);
     const nmq_session *session = client->session;
-    const nmq_acl_subject subject = {session->client_id, client->user_name, &client->peer};
+    const nmq_acl_subject subject = {session->client_id, client->user_name, &client->peer,
+                                     client->superuser};
     int rv = nmq_bytes_copy(session->mount, &t.mount);
     if (rv == NMQ_OK) {
         rv = nmq_acl_view_make(&view, acl, &subject);
@@ -224,7 +225,7 @@ nmq_rights_judge(nmq_router *router, nmq_client *client)
     (void) pthread_mutex_unlock(&client->lock);
     rv = rv == NMQ_OK ? judge(&t, false) : rv;
     (void) pthread_mutex_lock(&client->lock);
-    if (rv >= 0 && client->link == NULL) {
+    if (rv >= 0 && client->link == NULL && !client->superuser) {
         client->judged = (uint32_t) version;
     }
     (void) pthread_mutex_unlock(&client->lock);

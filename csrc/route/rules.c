@@ -69,7 +69,8 @@ nmq_rules_allow_retained(nmq_rules *rules, nmq_message *message)
         return (judged & 1) != 0;
     }
     const nmq_acl_subject subject = {nmq_origin_client_id(origin),
-                                     nmq_origin_user_name(origin), &origin->peer};
+                                     nmq_origin_user_name(origin), &origin->peer,
+                                     origin->superuser};
     nmq_bytes topic = nmq_message_topic(message);
     nmq_bytes mount = {topic.at, origin->mount_len};
     bool allowed = nmq_rules_may_publish(rules, &subject, mount, topic, &version);

@@ -197,7 +197,9 @@ connect_link(nmq_sessions *sessions, nmq_client *client, const nmq_attach *a, bo
     if (rv != NMQ_OK) {
         return NMQ_ENOMEM;
     }
-    client->judged = (uint32_t) a->rights_version;
+    // what a superuser takes is judged if it comes as somebody else
+    client->judged = a->superuser ? 0 : (uint32_t) a->rights_version;
+    client->superuser = a->superuser;
     client->proof = a->proof;
     client->link = nmq_link_ref(link);
     client->version = a->version;

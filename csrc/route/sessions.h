@@ -44,6 +44,7 @@ typedef struct {
     uint16_t keep_alive_s;
     uint8_t version;
     bool clean_start;
+    bool superuser; // access rules do not count; then rights is NULL
 
     // Writes CONNACK to link->outbox, before anything else can be written there. Called
     // with the link's lock. Returns NMQ_OK or NMQ_ENOMEM.

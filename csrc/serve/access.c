@@ -56,11 +56,13 @@ nmq_access_forget(nmq_server_conn *conn)
 int
 nmq_access_know(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 {
-    const nmq_acl_subject subject = {client_id, user_name, &conn->net.stream->peer};
+    const nmq_acl_subject subject = {client_id, user_name, &conn->net.stream->peer,
+                                     conn->superuser};
     uint64_t version;
     nmq_acl *acl = nmq_rules_get(conn->net.conns->router->rules, &version);
 
-    if (acl == NULL) {
+    if (acl == NULL || conn->superuser) {
+        nmq_acl_unref(acl);
         nmq_access_forget(conn);
         conn->acl_version = version;
         return NMQ_OK;
@@ -80,9 +82,13 @@ nmq_access_know(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 nmq_origin *
 nmq_access_origin(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 {
-    if (conn->origin == NULL) {
-        conn->origin = nmq_origin_new(client_id, user_name, &conn->net.stream->peer,
-                                      nmq_mount_prefix(conn).len, conn->net.listener->key);
+    if (conn->origin != NULL) {
+        return conn->origin;
+    }
+    conn->origin = nmq_origin_new(client_id, user_name, &conn->net.stream->peer,
+                                  nmq_mount_prefix(conn).len, conn->net.listener->key);
+    if (conn->origin != NULL) {
+        conn->origin->superuser = conn->superuser;
     }
     return conn->origin;
 }

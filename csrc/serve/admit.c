@@ -186,6 +186,7 @@ plan(admission *a, const nmq_packet *packet)
         .keep_alive_s = nmq_negotiated_keep_alive_s(&conn->negotiated, c),
         .version = c->version,
         .clean_start = c->clean_start,
+        .superuser = conn->superuser,
         .accept = accept_link,
         .arg = a,
     };
@@ -293,6 +294,7 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 
     // The answer may have taken long: the mount point of now counts.
     if (conn->exchange != NULL) {
+        conn->superuser = conn->exchange->superuser;
         nmq_admit_renew_settings(conn);
     }
     plan(&a, packet);

@@ -193,6 +193,7 @@ take_answer(nmq_conn *net, const void *arg)
     exchange->asked = false;
     exchange->reason_code = code;
     exchange->foreign = answer->foreign;
+    exchange->superuser = answer->superuser;
     // the core itself sets these two codes when no answer comes: Python still keeps the
     // exchange
     exchange->python_waits =

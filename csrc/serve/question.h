@@ -33,7 +33,8 @@ typedef struct {
     size_t data_len;
     const char *user_name; // who it proved to be; NULL: as CONNECT says
     size_t user_name_len;
-    bool foreign; // by a method with users of its own: nmq_broker_kick_users spares it
+    bool foreign;   // by a method with users of its own: nmq_broker_kick_users spares it
+    bool superuser; // access rules do not count for it
 } nmq_answer;
 
 // What a client that is in, or comes in with a will, wants to do; slices borrow from the

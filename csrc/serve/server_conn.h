@@ -52,6 +52,7 @@ typedef struct {
     uint32_t questions;        // counts those of ask.h; the last is its number
     enum nmq_conn_state state;
     bool problem_info; // Request Problem Information
+    bool superuser;    // access rules do not count
     bool send_will;    // at the end
 } nmq_server_conn;
 

@@ -8,7 +8,9 @@
              Decision
 
 An authenticator that knows the client decides, and those behind it are not asked. One that
-needs time returns an awaitable: its client waits, and nobody else.
+needs time returns an awaitable: its client waits, and nobody else. One that keeps stored hashes
+passes a user name that it does not know at once: the last of the chain makes up for the time of
+a hash (``password.Strangers``).
 """
 
 from __future__ import annotations
@@ -39,14 +41,16 @@ class Login:
 class Decision:
     """What an authenticator says of a client.
 
-    reason_code  0 lets it in; others refuse it (MQTT 5.0, 3.2.2.2)
-    user_name    who it has proved to be; None: as CONNECT says
-    listed       that is one of the configuration's users, or there is no name
+    reason_code   0 lets it in; others refuse it (MQTT 5.0, 3.2.2.2)
+    user_name     who it has proved to be; None: as CONNECT says
+    listed        that is one of the configuration's users, or there is no name
+    is_superuser  access rules do not count for it
     """
 
     reason_code: int
     user_name: str | None = None
     listed: bool = False
+    is_superuser: bool = False
 
 
 # None passes: the next authenticator is asked.

@@ -32,11 +32,12 @@ MOST_UNDER_WAY = 4096  # exchanges; another one takes the place of the oldest
 class Step:
     """What the broker says next.
 
-    reason_code  0: the client is who it says; 0x18: it is to go on; others refuse it
-    data         Authentication Data for the client; None: none
-    user_name    the name that it proved, with reason_code 0
-    listed       that is one of the broker's users (``auth.N``), or there is no name
-    claims       the name that it claims: after failures the logins of that user are slowed
+    reason_code   0: the client is who it says; 0x18: it is to go on; others refuse it
+    data          Authentication Data for the client; None: none
+    user_name     the name that it proved, with reason_code 0
+    listed        that is one of the broker's users (``auth.N``), or there is no name
+    claims        the name that it claims: after failures the logins of that user are slowed
+    is_superuser  access rules do not count for it
     """
 
     reason_code: int
@@ -44,6 +45,7 @@ class Step:
     user_name: str | None = None
     listed: bool = False
     claims: str | None = field(default=None, compare=False)
+    is_superuser: bool = False
 
 
 class Exchange(Protocol):

@@ -8,12 +8,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from nanomq_py.auth.answers import Answers
-from nanomq_py.auth.chain import Chain, Decision, Login
+from nanomq_py.auth.chain import Authenticator, Chain, Decision, Login
 from nanomq_py.auth.enhanced import Exchanges, Method, Step
-from nanomq_py.auth.rights import chain_of, kicks_of, methods_for, names_count
+from nanomq_py.auth.rights import Rights, kicks_of, methods_for, scram_users
+from nanomq_py.auth.roster import Roster, Tools, names_count, roster_of
+from nanomq_py.auth.verifier import Verifier
 from nanomq_py.config import Config
 from nanomq_py.core.binding import Core
 from nanomq_py.core.declared import ReasonCode
@@ -26,44 +29,72 @@ MOST_WAITING = 10_000  # logins, for an authenticator
 _BUSY = Step(ReasonCode.SERVER_BUSY)
 
 
+@dataclass(frozen=True)
+class InForce:
+    """What logins are judged by."""
+
+    config: Config | None = None
+    roster: Roster = field(default_factory=Roster)
+    methods: Sequence[Method] = ()  # for the users of the configuration
+    rights: Rights = field(default_factory=Rights)
+
+
 class LoginsChange(Change):
     """Other users, and the end of connections whose user is none any more."""
 
     def __init__(self, logins: Logins, new: Config) -> None:
         self._logins = logins
-        self._old = logins.config
         self._new = new
-        self._before = (logins.chain, logins.methods)
+        self._before = logins.in_force
         self._after = self._before
         self._anonymous: set[int] = set()  # listeners that have let anybody in so far
 
+    @property
+    def renewed(self) -> Sequence[str]:
+        old = self._before.config
+        same_path = (
+            old is not None and old.auth.password_file == self._new.auth.password_file
+        )
+        before, after = self._before.roster, self._after.roster
+        return (
+            ["auth.password_file"]
+            if same_path and before.file_users != after.file_users
+            else []
+        )
+
     def make(self) -> None:
         """Make what takes time. Blocks, for seconds with thousands of users."""
-        old, new = self._old, self._new
-        chain, methods = self._before
-        if old is None or old.users != new.users:
-            methods = methods_for(new.users)
-        if old is None or old.users != new.users or names_count(old) != names_count(new):
-            chain = chain_of(new, self._logins.listeners)
-        self._after = (chain, methods)
+        new, before, logins = self._new, self._before, self._logins
+        tools = Tools(logins.listeners, logins.verifier)
+        roster = roster_of(new, tools, logins.added, before.roster)
+        users = scram_users(new)
+        had = () if before.config is None else scram_users(before.config)
+        methods = before.methods if had == users else methods_for(users)
+        superusers = frozenset(new.auth.superusers)
+        rights = Rights(roster.accounts, superusers, names_count(new, logins.added))
+        self._after = InForce(new, roster, methods, rights)
 
     def commit(self) -> None:
-        self._anonymous = self._logins.listeners.anonymous()
-        self._logins.use(self._new, *self._after)
+        self._anonymous = self._logins.anonymous()
+        self._logins.use(self._after)
 
     async def undo(self) -> None:
-        self._logins.use(self._old, *self._before)
+        self._logins.use(self._before)
 
     async def settle(self) -> None:
         """Disconnect clients that may not come in any more."""
-        if self._old is None:
+        if self._before.config is None:
             return
-        shut = self._anonymous - self._logins.listeners.anonymous()
-        kicks = kicks_of(self._old, self._new, shut)
+        shut = self._anonymous - self._logins.anonymous()
+        before, after = self._before.rights, self._after.rights
+        kicks = kicks_of(before, after, shut)
+        core = self._logins.core
 
         def act() -> None:
             for kick in kicks:
-                self._logins.core.kick_users(kick)
+                core.kick_users(kick)
+            if before.superusers - after.superusers:
+                core.judge()  # what they hold while they are away
 
         if kicks:
             await self._logins.settling.run(act)
@@ -80,18 +111,21 @@ class Logins(Part):
         settling: Settling,
         listeners: Listeners,
         methods: Iterable[Method] = (),
+        added: Mapping[str, Authenticator] | None = None,
     ) -> None:
         """Make it with nobody who can log in.
 
         listeners  know which of them let clients in without a login
         methods    more than those for the users of the configuration
+        added      authenticators of a program, by name; the next change looks for new ones
         """
         self.core = core
         self.settling = settling
         self.listeners = listeners
-        self.config: Config | None = None  # in force
-        self.chain = Chain()
-        self.methods: Sequence[Method] = ()  # for them
+        self.added = {} if added is None else added
+        self.verifier = Verifier()
+        self.in_force = InForce()
+        self._chain = Chain()
         self._more_methods = list(methods)
         self.exchanges = Exchanges(self._more_methods)
         self._answers = Answers(self._give)
@@ -106,27 +140,41 @@ class Logins(Part):
         await asyncio.to_thread(change.make)
         return change
 
-    def use(self, config: Config | None, chain: Chain, methods: Sequence[Method]) -> None:
+    def use(self, now: InForce) -> None:
         """Judge the next clients by these; exchanges under way go on with their method."""
-        self.config, self.chain, self.methods = config, chain, methods
-        self.exchanges.use([*methods, *self._more_methods])
+        self.in_force, self._chain = now, now.roster.chain
+        self.exchanges.use([*now.methods, *self._more_methods])
+        self.verifier.decoys = tuple(now.roster.file_users.values())
+        if now.config is not None:
+            self.verifier.patience_s = now.config.answer_timeout / 1000
+
+    @property
+    def _superusers(self) -> frozenset[str]:
+        return self.in_force.rights.superusers
+
+    def anonymous(self) -> set[int]:
+        """Return the numbers of listeners, also closed ones, that let anybody in now."""
+        is_member = "anonymous" in self.in_force.roster.made
+        return self.listeners.anonymous() if is_member else set()
 
     def leave(self) -> None:
         self._answers.close()
         for task in self._waiting.values():
             task.cancel()
+        self.verifier.close()
 
     async def stop(self) -> None:
         self.leave()  # to notes that came meanwhile
 
     def _answer(self, note: AuthNote) -> None:
         if note.step == ReasonCode.CONTINUE_AUTHENTICATION:
-            self._put(note, self.exchanges.go_on(note.number, note.data))
+            step = self.exchanges.go_on(note.number, note.data)
+            self._put(note, _ranked(step, self._superusers))
         elif note.method is not None:
             begun = self.exchanges.begin(
                 note.number, note.method, note.client_id, note.data
             )
-            self._put(note, begun)
+            self._put(note, _ranked(begun, self._superusers))
         else:
             self._judge(note)
 
@@ -135,17 +183,21 @@ class Logins(Part):
         login = Login(
             note.listener, note.address, note.client_id, note.user_name, note.password
         )
-        decision = self.chain.decide(login)
+        decision = self._chain.decide(login)
         if isinstance(decision, Decision):
-            self._put(note, _step_of(note, decision))
+            self._put(note, _ranked(_step_of(note, decision), self._superusers))
         elif len(self._waiting) >= MOST_WAITING:
             self._give(note.number, _BUSY)
         else:
-            self._waiting[note.number] = asyncio.ensure_future(self._wait(note, decision))
+            waits = self._wait(note, decision, self._superusers)
+            self._waiting[note.number] = asyncio.ensure_future(waits)
 
-    async def _wait(self, note: AuthNote, decision: Awaitable[Decision]) -> None:
+    async def _wait(
+        self, note: AuthNote, decision: Awaitable[Decision], superusers: frozenset[str]
+    ) -> None:
+        """Answer when the chain of then has decided, for the superusers of then."""
         try:
-            self._put(note, _step_of(note, await decision))
+            self._put(note, _ranked(_step_of(note, await decision), superusers))
         finally:
             del self._waiting[note.number]
 
@@ -163,6 +215,7 @@ class Logins(Part):
             step.data,
             step.user_name,
             foreign=not step.listed,
+            superuser=step.is_superuser,
         ):
             self.exchanges.end(number)  # its client has gone
 
@@ -177,4 +230,11 @@ def _step_of(note: AuthNote, decision: Decision) -> Step:
         user_name=decision.user_name,
         listed=decision.listed,
         claims=note.user_name,
+        is_superuser=decision.is_superuser,
     )
+
+
+def _ranked(step: Step, superusers: frozenset[str]) -> Step:
+    """Return the step, for a superuser if that name is one's. Refused clients do not matter."""
+    proved = step.claims if step.user_name is None else step.user_name
+    return replace(step, is_superuser=True) if proved in superusers else step

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 
 from nanomq_py.auth.chain import Decision, Login
+from nanomq_py.auth.verifier import Verifier
 from nanomq_py.config.keys.access import User
 from nanomq_py.core.declared import ReasonCode
 
@@ -34,6 +35,10 @@ class Secret:
 
 
 _NOBODY = Secret(secrets.token_bytes(32))
+_RIGHT = Decision(ReasonCode.SUCCESS, listed=True)
+_WRONG = Decision(ReasonCode.BAD_USER_NAME_OR_PASSWORD, listed=True)
+
+Answer = Decision | None | Awaitable[Decision]
 
 
 class Users:
@@ -41,10 +46,15 @@ class Users:
 
     name = "users"
 
-    def __init__(self, users: Iterable[User]) -> None:
-        self._secrets = {user.login: Secret(user.password.encode()) for user in users}
+    def __init__(self, users: Iterable[User], slow: Verifier | None = None) -> None:
+        """Take the users.
 
-    def decide(self, login: Login) -> Decision | None:
+        slow   of the stored hashes of others: a wrong password takes the time of theirs
+        """
+        self._secrets = {user.login: Secret(user.password.encode()) for user in users}
+        self._slow = slow
+
+    def decide(self, login: Login) -> Answer:
         """Pass unless the name is a user's; a wrong name takes the time of a wrong password."""
         if not login.user_name:
             return None
@@ -52,7 +62,33 @@ class Users:
         is_right = secret.matches(login.password or b"")
         if secret is _NOBODY:
             return None
-        return Decision(
-            ReasonCode.SUCCESS if is_right else ReasonCode.BAD_USER_NAME_OR_PASSWORD,
-            listed=True,
-        )
+        if is_right or self._slow is None:
+            return _RIGHT if is_right else _WRONG
+        return self._slow.refuse(login)
+
+
+class FileUsers:
+    """The users of the password file: an authenticator."""
+
+    name = "file"
+
+    def __init__(self, users: Mapping[str, str], verifier: Verifier) -> None:
+        """Take the stored hash of each user, by name."""
+        self._users = users
+        self._verifier = verifier
+
+    def decide(self, login: Login) -> Answer:
+        stored = self._users.get(login.user_name or "")
+        return None if stored is None else self._verifier.judge(login, stored, _RIGHT)
+
+
+class Strangers:
+    """The last of a chain with stored hashes: refuses names that nobody knows, as slowly."""
+
+    name = "strangers"
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier = verifier
+
+    def decide(self, login: Login) -> Answer:
+        return self._verifier.refuse(login) if login.user_name else None

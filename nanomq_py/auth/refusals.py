@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from nanomq_py.auth.acl import for_whom
+from nanomq_py.auth.roster import check_chain, proves_names
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.faults import Faults
-from nanomq_py.listen.places import places_of
 
 
 def refuse_unsupported(config: Config) -> None:
@@ -18,16 +18,11 @@ def refuse_unsupported(config: Config) -> None:
         name = config.said.called("auth.http.enable")
         faults.add(ConfigError(f"{name}: this version cannot enforce it yet; take it out"))
     with faults.gathered():
-        if not _proves_users(config):
+        check_chain(config)
+    with faults.gathered():
+        if not proves_names(config):
             _refuse_rules_for_users(config)
     faults.check()
-
-
-def _proves_users(config: Config) -> bool:
-    """Return whether a client can prove who it is: by a password, or by a certificate."""
-    return bool(config.users) or any(
-        place.has_tls and place.settings.cn_as_username for place in places_of(config)
-    )
 
 
 def _refuse_rules_for_users(config: Config) -> None:
@@ -37,6 +32,6 @@ def _refuse_rules_for_users(config: Config) -> None:
         if named is not None:
             raise ConfigError(
                 f"{rule.where or f'acl.rule.{number}'}: {named}: no client can prove its user"
-                " name here: expected users (auth.N.login and auth.N.password), or a TLS"
-                " listener with cn_as_username"
+                " name here: expected users (auth.N.login and auth.N.password), a password"
+                " file (auth.password_file), or a TLS listener with cn_as_username"
             )

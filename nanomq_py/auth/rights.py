@@ -1,21 +1,24 @@
-"""What a configuration says about who may come in, in the form that the logins need."""
+"""Whose rights end when a configuration follows another one."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nanomq_py.auth.acl import for_whom
-from nanomq_py.auth.anonymous import Anonymous, Listens
-from nanomq_py.auth.chain import Chain
 from nanomq_py.auth.enhanced import Method
-from nanomq_py.auth.password import Users
+from nanomq_py.auth.roster import accounts_before, in_use, names_count
 from nanomq_py.config import Config
 from nanomq_py.config.keys.access import User
 from nanomq_py.core.binding import Core
 from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.records import Kick
 from nanomq_py.listen.places import places_of
+
+
+def scram_users(config: Config) -> tuple[User, ...]:
+    """Return the users that can use SCRAM: those whose password the broker knows."""
+    return config.users if "users" in in_use(config) else ()
 
 
 def methods_for(users: tuple[User, ...]) -> list[Method]:
@@ -28,49 +31,48 @@ def methods_for(users: tuple[User, ...]) -> list[Method]:
     return [Scram(users)]
 
 
-def chain_of(config: Config, listeners: Listens) -> Chain:
-    """Return who decides about logins, in their order."""
-    known = [Users(config.users)] if config.users else []
-    return Chain([*known, Anonymous(listeners, names_count=names_count(config))])
+@dataclass(frozen=True)
+class Rights:
+    """What a configuration says of users.
+
+    accounts     those that are listed, by name, with what makes them log in again
+    superusers   for whom no access rule counts
+    names_count  a user name gives rights
+    """
+
+    accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    superusers: frozenset[str] = frozenset()
+    names_count: bool = False
 
 
-def names_count(config: Config) -> bool:
-    """Return whether a user name gives rights: then it counts only when it is proved."""
-    return bool(config.users) or any(map(for_whom, config.acl_rules))
-
-
-def must_ask(config: Config, allow_anonymous: bool) -> bool:
-    """Return whether any client of such a listener could be refused."""
-    return names_count(config) or not allow_anonymous
-
-
-def kicks_of(old: Config, new: Config, shut: set[int]) -> list[Kick]:
-    """Return whose connections end because they may not come in any more.
+def kicks_of(old: Rights, new: Rights, shut: Iterable[int]) -> list[Kick]:
+    """Return whose connections end because they may not come in any more, or as they did.
 
     shut  numbers of the listeners that no longer let clients in without a user name
     """
-    before = {user.login: user.password for user in old.users}
-    after = {user.login: user.password for user in new.users}
+    before, after = old.accounts, new.accounts
     gone = Kick(
         user_names=tuple(before.keys() - after.keys()),
         # names that nobody had to prove
-        every_user=names_count(new) and not names_count(old),
+        every_user=new.names_count and not old.names_count,
         listeners=tuple(shut),
         with_names=not after,
         reason_code=ReasonCode.NOT_AUTHORIZED,
     )
-    changed = Kick(
-        user_names=tuple(n for n in before.keys() & after.keys() if before[n] != after[n]),
+    changed = {name for name in before.keys() & after.keys() if before[name] != after[name]}
+    again = Kick(
+        user_names=tuple(changed | (old.superusers - new.superusers)),
         wills=True,  # they may come back
         reason_code=ReasonCode.NOT_AUTHORIZED,
     )
-    return [kick for kick in (gone, changed) if kick != replace(kick, **_NOBODY)]
+    return [kick for kick in (gone, again) if kick != replace(kick, **_NOBODY)]
 
 
 def judge_those_before(core: Core, config: Config) -> None:
     """End what the configuration does not allow in restored sessions. Blocks.
 
-    Raises   CoreError; a session that is left is judged when its client comes back
+    Raises   CoreError; a session that is left is judged when its client comes back.
+             ConfigError, and then it cannot be started with
     """
     core.judge()
     kick = kick_of_before(config)
@@ -79,10 +81,15 @@ def judge_those_before(core: Core, config: Config) -> None:
 
 
 def kick_of_before(config: Config) -> Kick:
-    """Return which clients of restored sessions may not come in any more."""
-    nowhere = not any(place.allows_anonymous(config) for place in places_of(config))
+    """Return which clients of restored sessions may not come in any more.
+
+    Raises   ConfigError
+    """
+    nowhere = "anonymous" not in in_use(config) or not any(
+        place.allows_anonymous(config) for place in places_of(config)
+    )
     return Kick(
-        user_names=tuple(user.login for user in config.users),
+        user_names=tuple(accounts_before(config)),
         others=names_count(config) or nowhere,
         listeners=(0,) if nowhere else (),
         reason_code=ReasonCode.NOT_AUTHORIZED,

@@ -16,6 +16,7 @@ from pathlib import Path
 from nanomq_py.cli.common import say
 from nanomq_py.cli.conf import add_conf_commands
 from nanomq_py.cli.importing import add_import_command
+from nanomq_py.cli.passwd import add_passwd_command
 from nanomq_py.cli.running import reload, restart, stop
 from nanomq_py.cli.start import start
 from nanomq_py.config import ConfigError
@@ -47,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     add_conf_commands(commands.add_parser("conf", help="look at configuration files"))
     add_import_command(
         commands.add_parser("import", help="make a nanomq.conf of another broker's file")
+    )
+    add_passwd_command(
+        commands.add_parser("passwd", help="write password files, and check passwords")
     )
     return parser
 

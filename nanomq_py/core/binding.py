@@ -172,6 +172,7 @@ class Core:
         user_name: str | None = None,
         *,
         foreign: bool = False,
+        superuser: bool = False,
     ) -> bool:
         """Answer an AuthNote; return whether its client still waits.
 
@@ -179,10 +180,11 @@ class Core:
         data         Authentication Data
         user_name    the name that the client proved; None: the one in its CONNECT
         foreign      its method has users of its own: :meth:`kick_users` spares it
+        superuser    access rules do not count for it
         """
         name = None if user_name is None else user_name.encode()
         answer = ffi.new("nmq_answer *", {"number": number, "reason_code": reason_code})
-        answer.foreign = foreign
+        answer.foreign, answer.superuser = foreign, superuser
         kept = [ffi.from_buffer(given) for given in (data or b"", name or b"")]
         if data is not None:
             answer.data, answer.data_len = kept[0], len(data)

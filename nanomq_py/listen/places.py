@@ -141,7 +141,8 @@ def options_of(place: Place, config: Config, *, ask_auth: bool) -> ListenerOptio
         mount=settings.mountpoint,
         connections_max=settings.max_connections,
         ask_auth=ask_auth,
-        cn_as_user_name=settings.cn_as_username,
+        cn_as_user_name=settings.cn_as_username
+        and "certificate" in (config.auth.chain or ("certificate",)),
         proxy=settings.proxy_protocol,
         proxy_from=config.proxy.trusted,
     )

@@ -60,6 +60,7 @@ def exposed_files(reading: Reading) -> Iterator[str]:
             secrets.setdefault(entry.where.rpartition(":")[0], name)
     config = reading.config
     keys = {"tls.keyfile": config.tls.keyfile}
+    keys["auth.password_file"] = config.auth.password_file
     keys["http_server.tls.keyfile"] = config.http_server.tls_keyfile
     keys |= {f"listener.{each.name}.tls.keyfile": each.keyfile for each in config.listeners}
     for name, path in keys.items():

@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = {
     "url": ("nmq-tcp://[::1]:1", "nmq-tcp://[::1]:1"),
     "daemon": ("true", True),
+    "auth.chain": ("file, plugin:own,anonymous", ("file", "plugin:own", "anonymous")),
+    "auth.password_file": ("/etc/x", "/etc/x"),
+    "auth.superusers": ("ann, bob", ("ann", "bob")),
     "max_connections": ("9", 9),
     "max_connections_per_address": ("9", 9),
     "max_subscriptions": ("9", 9),

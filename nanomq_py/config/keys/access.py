@@ -1,4 +1,4 @@
-"""Keys of who may log in, and who may do what: auth.N, acl.rule.N."""
+"""Keys of who may log in, and who may do what: auth, auth.N, acl.rule.N."""
 
 from __future__ import annotations
 
@@ -9,9 +9,61 @@ import msgspec
 
 from nanomq_py.config.declare.family import BadMember, Line
 from nanomq_py.config.declare.key import Checked, Key, key
-from nanomq_py.config.values.kind import BadValue
+from nanomq_py.config.values.kind import BadValue, Listed, Optional
 from nanomq_py.config.values.networks import network
-from nanomq_py.config.values.texts import Text
+from nanomq_py.config.values.texts import List, Text
+
+# Those who can say whether a client may come in, in their usual order.
+MEMBERS = ("users", "file", "database", "jwt", "http", "certificate", "anonymous")
+PLUGIN = "plugin:"  # begins the name of one that a program or a plugin adds
+
+
+@dataclass(frozen=True)
+class Members(Listed):
+    """Members of the chain, each once, with commas between."""
+
+    @property
+    def expected(self) -> str:
+        return f"some of {', '.join(MEMBERS)}, {PLUGIN}NAME, each once, with commas between"
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        given = List().parse(text)
+        for name in given:
+            added = name.removeprefix(PLUGIN)
+            if name not in MEMBERS and (added == name or not added):
+                raise BadValue
+        if len(set(given)) < len(given):
+            raise BadValue
+        return given
+
+
+@dataclass(frozen=True, kw_only=True)
+class Auth(Checked):
+    """Who says whether a client may come in."""
+
+    chain: tuple[str, ...] = key(
+        "chain",
+        Members(),
+        (),
+        "Own key: who is asked whether a client may come in, one after the other, until one"
+        " knows it; nobody else is asked. A program or a plugin adds plugin:NAME. Default: all"
+        f" that the configuration uses, in the order {', '.join(MEMBERS[:-1])}, those of"
+        f" plugins, {MEMBERS[-1]}.",
+    )
+    password_file: str | None = key(
+        "password_file",
+        Optional(Text()),
+        None,
+        "Own key: a file of more users, a line USER:HASH for each; nanomq passwd writes it, and"
+        " mosquitto's files can be used. A reload reads it again.",
+    )
+    superusers: tuple[str, ...] = key(
+        "superusers",
+        List(),
+        (),
+        "Own key: names of users for whom no access rule counts, once they have proved the"
+        " name.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

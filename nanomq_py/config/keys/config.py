@@ -14,7 +14,7 @@ from typing import TypeVar
 from nanomq_py.config.declare.family import NAME, NUMBER, family
 from nanomq_py.config.declare.key import Applies, key
 from nanomq_py.config.declare.section import Brought, section, sections_of
-from nanomq_py.config.keys.access import RULE_LINE, AclRule, User
+from nanomq_py.config.keys.access import RULE_LINE, AclRule, Auth, User
 from nanomq_py.config.keys.bridges import Bridge
 from nanomq_py.config.keys.general import General
 from nanomq_py.config.keys.http_client import HttpAuth, WebHook
@@ -102,6 +102,7 @@ class Config(Mqtt5, Limits, General):  # the keys of the last come first
     http_server: HttpServer = section("http_server", HttpServer, "HTTP API")
     log: Log = section("log", Log, "Log")
     sqlite: Sqlite = section("sqlite", Sqlite, "Sessions on disk")
+    auth: Auth = section("auth", Auth, "Who may come in: see docs/security.md")
     auth_http: HttpAuth = section("auth.http", HttpAuth, "Clients judged by an HTTP server")
     web_hook: WebHook = section("web.hook", WebHook, "Web hooks")
     listeners: tuple[Listener, ...] = family(
