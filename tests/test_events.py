@@ -26,6 +26,8 @@ from nanomq_py.events import (
     Event,
     Events,
     Expired,
+    FirstSubscription,
+    LastSubscription,
     Subscribed,
     Unsubscribed,
 )
@@ -571,8 +573,10 @@ async def test_every_kind_can_be_asked_for_at_once() -> None:
             c.publish("a", b"")
             c.expect(PUBLISH)
             await asyncio.to_thread(c.leave)
-        got = [type(await of(events)) for _ in range(5)]
-        assert got == [Connected, Subscribed, Delivered, Disconnected, Unsubscribed]
+        first = [FirstSubscription, Subscribed]
+        last = [Disconnected, Unsubscribed, LastSubscription]
+        got = [type(await of(events)) for _ in range(7)]
+        assert got == [Connected, *first, Delivered, *last]
 
 
 def test_who_asks_for_no_events_does_not_load_them() -> None:
