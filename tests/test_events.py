@@ -459,6 +459,18 @@ async def test_expired_before_it_came_and_while_it_waited() -> None:
             assert event.message.message_expiry_interval == 0
 
 
+async def test_expired_tells_of_a_retained_message_that_the_broker_gives_up() -> None:
+    async with Broker(LOCAL) as broker, broker.events([Expired]) as events:
+        broker.publish("a", b"kept", retain=True, message_expiry_interval=1)
+        broker.publish("b", b"longer", retain=True, message_expiry_interval=100)
+        event = await of(events)
+        assert (event.client, event.message.payload) == (None, b"kept")
+        assert event.message.retain
+        page = await broker.retained(limit=1000)
+        assert {row.topic_name for row in page.rows} & {"a", "b"} == {"b"}
+        assert await rest_of(events) == []
+
+
 # --- who may not
 
 

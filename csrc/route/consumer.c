@@ -131,10 +131,12 @@ nmq_consumers_add(nmq_consumers *consumers, nmq_client *client)
     nmq_consumer *consumer = nmq_zalloc(sizeof *consumer);
 
     if (consumer != NULL) {
+        nmq_router *router = consumers->sessions->router;
+        nmq_session_observe(client->session, &router->watch.observer, client);
         consumer->client = client;
         consumer->next = consumers->first;
         consumers->first = consumer;
-        nmq_watch_readers(&consumers->sessions->router->watch, 1);
+        nmq_watch_readers(&router->watch, 1);
     }
     return consumer;
 }

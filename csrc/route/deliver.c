@@ -211,7 +211,8 @@ log_full(const nmq_batch *batch, nmq_client *client)
     if (client->full_log_s == 0 || now_s - client->full_log_s >= TELL_EVERY_S) {
         client->full_log_s = now_s;
         nmq_log_write(batch->router->log, NMQ_LOG_WARNING,
-                      "client '%s': its queue is full, %llu messages are lost so far",
+                      "%s '%s': its queue is full, %llu messages are lost so far",
+                      nmq_client_kind(client),
                       nmq_log_quoted(client->session->client_id).text,
                       (unsigned long long) client->messages_dropped);
     }
@@ -229,7 +230,8 @@ lose(nmq_batch *batch, nmq_client *client, enum nmq_delivered how, const nmq_out
         [NMQ_DELIVERED_TOO_LARGE] = NMQ_WHY_TOO_LARGE,
         [NMQ_DELIVERED_NO_MEMORY] = NMQ_WHY_MEMORY,
     };
-    bool slow = how == NMQ_DELIVERED_FULL && qos_of(what) == 0;
+    // a consumer's queue takes every QoS
+    bool slow = how == NMQ_DELIVERED_FULL && qos_of(what) == 0 && !client->consumes;
     const nmq_session_event event = {
         .kind = how == NMQ_DELIVERED_EXPIRED ? NMQ_EVENT_EXPIRED : NMQ_EVENT_DROPPED,
         .why = slow ? NMQ_WHY_SLOW_READER : (enum nmq_why) whys[how],
