@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -268,6 +270,26 @@ async def test_publishers_wait_for_a_consumer_that_takes(broker: Broker) -> None
         assert await payloads(consumer, count) == numbers(count)
         await publishing
         assert consumer.stats().dropped == 0
+
+
+async def test_consumer_that_stops_while_publishers_wait_is_logged_and_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def flood(broker: Broker) -> None:
+        with Raw(broker.ports["url"]) as c:
+            c.connect("c")
+            end = time.monotonic() + 20
+            while not broker.stats().slow_consumers and time.monotonic() < end:
+                c.sock.sendall(raw.publish("n", b"x") * 1000)
+                c.ping()
+
+    async with Broker(replace(LOCAL, slow_consumer_time=400)) as broker:
+        async with broker.consume("c", ["n"], max_messages=1000) as consumer:
+            publishing = asyncio.create_task(asyncio.to_thread(flood, broker))
+            await payloads(consumer, 5000)  # the publisher waits for it meanwhile
+            await publishing
+            assert broker.stats().slow_consumers == 1
+    assert "consumer 'c' takes messages too slowly" in caplog.text
 
 
 async def test_messages_that_expire_before_they_are_taken_do_not_come(
