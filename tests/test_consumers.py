@@ -283,12 +283,14 @@ async def test_consumer_that_stops_while_publishers_wait_is_logged_and_counted(
                 c.sock.sendall(raw.publish("n", b"x") * 1000)
                 c.ping()
 
-    async with Broker(replace(LOCAL, slow_consumer_time=400)) as broker:
-        async with broker.consume("c", ["n"], max_messages=1000) as consumer:
-            publishing = asyncio.create_task(asyncio.to_thread(flood, broker))
-            await payloads(consumer, 5000)  # the publisher waits for it meanwhile
-            await publishing
-            assert broker.stats().slow_consumers == 1
+    async with (
+        Broker(replace(LOCAL, slow_consumer_time=400)) as broker,
+        broker.consume("c", ["n"], max_messages=1000) as consumer,
+    ):
+        publishing = asyncio.create_task(asyncio.to_thread(flood, broker))
+        await payloads(consumer, 5000)  # the publisher waits for it meanwhile
+        await publishing
+        assert broker.stats().slow_consumers == 1
     assert "consumer 'c' takes messages too slowly" in caplog.text
 
 
