@@ -67,6 +67,7 @@ make_routing(nmq_broker *b)
     nmq_rules_init(&b->rules);
     b->retained = (nmq_retained){
         .rules = &b->rules,
+        .watch = &b->router.watch,
         .clock = b->clock,
         .counters = &b->counters,
         .log = &b->log,

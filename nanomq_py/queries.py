@@ -9,7 +9,7 @@ offset only while nothing comes or goes in front of it. ``count`` looks at all r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
 from typing import TypeVar
 
 from nanomq_py.core import binding, pages
@@ -32,7 +32,7 @@ from nanomq_py.core.queries import (
 T = TypeVar("T")
 
 
-class Queries:
+class Queries(ABC):
     """Answers them from a core; a query looks in a thread of its own.
 
     Each raises ValueError for a filter that is none, and for an offset, a limit or a text out
@@ -40,8 +40,8 @@ class Queries:
     """
 
     @property
-    def _core(self) -> binding.Core:
-        raise NotImplementedError
+    @abstractmethod
+    def _core(self) -> binding.Core: ...
 
     async def clients(
         self,
@@ -121,20 +121,6 @@ class Queries:
     def client(self, client_id: str) -> Client | None:
         """Return the client of that identifier: one look-up."""
         return self._core.client(client_id)
-
-    async def subscriptions_of(
-        self, client_ids: Sequence[str], *, limit: int = 100
-    ) -> list[Page[Subscription]]:
-        """Return the first page of the subscriptions of each of those clients."""
-
-        def ask() -> list[Page[Subscription]]:
-            return [
-                core.query(pages.SUBSCRIPTIONS, SubscriptionFilter(client_id=each), paging)
-                for each in client_ids
-            ]
-
-        core, paging = self._core, Paging(limit=limit)
-        return await asyncio.to_thread(ask)
 
     async def _page(
         self, kind: pages.Kind[T], filter: Filter | None, paging: Paging

@@ -6,17 +6,20 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from nanomq_py import Batch, Broker, Config, Consumer
+from nanomq_py import Batch, Broker, Config, Consumer, Identity
 from nanomq_py.broker import Tap
 from nanomq_py.core.consuming import ConsumerStats
-from nanomq_py.events import Unsubscribed
+from nanomq_py.events import Dropped, Expired, Unsubscribed, Why
 from tests import raw
 from tests.raw import PUBACK, Raw
 from tests.test_broker import LOCAL
+from tests.test_events import a_second_passes, rest_of
 
 NOTHING = ConsumerStats(waiting=0, taken=0, bytes=0, dropped=0)
 
@@ -269,6 +272,28 @@ async def test_publishers_wait_for_a_consumer_that_takes(broker: Broker) -> None
         assert consumer.stats().dropped == 0
 
 
+async def test_consumer_that_stops_while_publishers_wait_is_logged_and_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def flood(broker: Broker) -> None:
+        with Raw(broker.ports["url"]) as c:
+            c.connect("c")
+            end = time.monotonic() + 20
+            while not broker.stats().slow_consumers and time.monotonic() < end:
+                c.sock.sendall(raw.publish("n", b"x") * 1000)
+                c.ping()
+
+    async with (
+        Broker(replace(LOCAL, slow_consumer_time=400)) as broker,
+        broker.consume("c", ["n"], max_messages=1000) as consumer,
+    ):
+        publishing = asyncio.create_task(asyncio.to_thread(flood, broker))
+        await payloads(consumer, 5000)  # the publisher waits for it meanwhile
+        await publishing
+        assert broker.stats().slow_consumers == 1
+    assert "consumer 'c' takes messages too slowly" in caplog.text
+
+
 async def test_messages_that_expire_before_they_are_taken_do_not_come(
     broker: Broker,
 ) -> None:
@@ -278,7 +303,7 @@ async def test_messages_that_expire_before_they_are_taken_do_not_come(
         while consumer.stats().waiting == 2:
             async with broker.consume("probe", ["p"]) as probe:
                 broker.publish("p", b"x", message_expiry_interval=1)
-                await asyncio.sleep(1.1)  # what expires is not told before somebody takes
+                await a_second_passes(broker)  # nobody takes meanwhile
                 broker.publish("p", b"y")
                 assert [m.payload for m in await next_of(probe)] == [b"y"]
             assert [m.payload for m in await next_of(consumer)] == [b"long"]
@@ -294,7 +319,7 @@ async def test_expired_messages_do_not_come_behind_others(broker: Broker) -> Non
         for payload in numbers(600):
             broker.publish("n", payload, message_expiry_interval=1)
         broker.publish("n", b"after")
-        await asyncio.sleep(1.1)
+        await a_second_passes(broker)
         got = [(m.payload, m.again) for m in await next_of(consumer)]
         got += [(m.payload, m.again) for m in await next_of(consumer)]
         assert got == [(b"before", True), (b"after", False)]
@@ -464,3 +489,67 @@ async def test_other_waiters_go_on_when_one_is_cancelled(broker: Broker) -> None
                 await other
             broker.publish("n", b"x")
             await asyncio.wait_for(waiting, 10)
+
+
+# --- what is told of one
+
+
+ME = Identity("c", None, "local", "")
+
+
+def told(events: list[Dropped | Expired]) -> list[tuple[Identity | None, bytes]]:
+    return [(event.client, event.message.payload) for event in events]
+
+
+async def test_dropped_tells_what_goes_over_its_bounds_at_every_qos(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with broker.consume("c", ["n"], max_messages=1):
+        pass
+    events = broker.events([Dropped, Expired])
+    for qos in range(3):
+        broker.publish("n", b"%d" % qos, qos=qos)
+    got = await rest_of(events)
+    assert told(got) == [(ME, b"1"), (ME, b"2")]
+    assert {event.why for event in got if isinstance(event, Dropped)} == {Why.QUEUE_FULL}
+    while "consumer 'c': its queue is full, 1 messages are lost so far" not in caplog.text:
+        await asyncio.sleep(0.01)
+
+
+async def test_expired_tells_what_is_not_handed_out(broker: Broker) -> None:
+    async with broker.consume("c", ["n"]) as consumer:
+        events = broker.events([Dropped, Expired])
+        broker.publish("n", b"x", message_expiry_interval=0)
+        broker.publish("n", b"y")
+        assert await payloads(consumer, 1) == [b"y"]
+        [expired] = got = await rest_of(events)
+        assert isinstance(expired, Expired)
+        assert told(got) == [(ME, b"x")]
+
+
+async def test_dropped_tells_what_is_lost_when_it_is_forgotten(broker: Broker) -> None:
+    async with broker.consume("c", ["n"]):
+        broker.publish("n", b"x")
+        events = broker.events([Dropped])
+        broker.end_consumer("c")
+        got = await rest_of(events)
+        assert told([*got]) == [(ME, b"x")]
+        assert got[0].why is Why.SESSION_ENDED
+
+
+async def test_what_a_consumer_loses_after_a_restart_is_told() -> None:
+    first, second = Broker(LOCAL), Broker(LOCAL)
+    await first.start()
+    first.consume("c", ["n"], max_messages=1)
+    left = first.hand_over()
+    await first.stop()
+    for _, sock in left.sockets:
+        sock.close()
+    await second.start(state=os.pread(left.state, os.fstat(left.state).st_size, 0))
+    os.close(left.state)
+    events = second.events([Dropped])
+    for payload in numbers(2):
+        second.publish("n", payload)
+    got = await rest_of(events)
+    await second.stop()
+    assert told([*got]) == [(ME, b"1")]

@@ -26,6 +26,8 @@ from nanomq_py.events import (
     Event,
     Events,
     Expired,
+    FirstSubscription,
+    LastSubscription,
     Subscribed,
     Unsubscribed,
 )
@@ -457,6 +459,18 @@ async def test_expired_before_it_came_and_while_it_waited() -> None:
             assert event.message.message_expiry_interval == 0
 
 
+async def test_expired_tells_of_a_retained_message_that_the_broker_gives_up() -> None:
+    async with Broker(LOCAL) as broker, broker.events([Expired]) as events:
+        broker.publish("a", b"kept", retain=True, message_expiry_interval=1)
+        broker.publish("b", b"longer", retain=True, message_expiry_interval=100)
+        event = await of(events)
+        assert (event.client, event.message.payload) == (None, b"kept")
+        assert event.message.retain
+        page = await broker.retained(limit=1000)
+        assert {row.topic_name for row in page.rows} & {"a", "b"} == {"b"}
+        assert await rest_of(events) == []
+
+
 # --- who may not
 
 
@@ -571,8 +585,10 @@ async def test_every_kind_can_be_asked_for_at_once() -> None:
             c.publish("a", b"")
             c.expect(PUBLISH)
             await asyncio.to_thread(c.leave)
-        got = [type(await of(events)) for _ in range(5)]
-        assert got == [Connected, Subscribed, Delivered, Disconnected, Unsubscribed]
+        first = [FirstSubscription, Subscribed]
+        last = [Disconnected, Unsubscribed, LastSubscription]
+        got = [type(await of(events)) for _ in range(7)]
+        assert got == [Connected, *first, Delivered, *last]
 
 
 def test_who_asks_for_no_events_does_not_load_them() -> None:

@@ -102,8 +102,46 @@ async def test_subscriptions_of_a_client_that_stay_come_once_while_others_go() -
                 c.subscribe((f"new/{n}", 0))
                 page = await broker.subscriptions(mine, limit=7, after=page.next)
             assert [text for text in seen if text in set(stays)] == stays
-            (of_c, of_none) = await broker.subscriptions_of(["c", "none"], limit=2)
-            assert (len(of_c.rows), of_none.rows, of_none.next) == (2, [], None)
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100])
+@pytest.mark.parametrize("order", Order)
+async def test_subscriptions_of_several_clients_come_in_pages(
+    limit: int, order: Order
+) -> None:
+    async with Broker(LOCAL) as broker:
+        port = broker.ports["url"]
+        with Raw(port) as a, Raw(port) as b, Raw(port) as c, Raw(port) as none:
+            for name, client in (("a", a), ("b", b), ("c", c), ("none", none)):
+                client.connect(name)
+            expected = []
+            for n in range(10):
+                for name, client in (("a", a), ("b", b), ("c", c)):
+                    client.subscribe((f"{name}/{n}", n % 3))
+                    expected.append((name, f"{name}/{n}"))
+            wanted = ("c", "none", "a", "nobody")
+            expected = [(name, text) for name, text in expected if name in wanted]
+            found = []
+            after = None
+            while True:
+                page = await broker.subscriptions(
+                    SubscriptionFilter(client_ids=wanted),
+                    limit=limit,
+                    order=order,
+                    after=after,
+                )
+                found += [(row.client_id, row.topic_filter) for row in page.rows]
+                if (after := page.next) is None:
+                    break
+            assert found == (expected if order is Order.UPWARD else expected[::-1])
+            for ids, qos, total in (((), None, 0), (("a", "b"), 1, 6), (("x",), None, 0)):
+                some = SubscriptionFilter(client_ids=ids, qos=qos)
+                assert (await broker.subscriptions(some)).total == total
+            with pytest.raises(ValueError, match="client_ids"):
+                await broker.subscriptions(SubscriptionFilter(client_ids=["a"] * 1025))
+            both = SubscriptionFilter(client_id="a", client_ids=("a",))
+            with pytest.raises(ValueError, match="client_ids"):
+                await broker.subscriptions(both)
 
 
 @pytest.mark.parametrize("kind", KINDS)

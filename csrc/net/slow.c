@@ -96,29 +96,16 @@ look_at_answers(nmq_conn *conn, int64_t now_ms)
     return waits && !ends;
 }
 
-// Looks after those who wait for a slow subscriber; when their time is over nobody waits
-// for it until it has drained.
 void
 nmq_slow_look(nmq_timer *timer)
 {
     nmq_link *link = ((nmq_link_wait *) (void *) timer)->link; // the timer is first
     nmq_conn *conn = nmq_conn_of(link);
-    nmq_router *router = conn->conns->router;
-    nmq_patience patience = nmq_deliver_patience(router->options, nmq_clock_now_ms());
-    enum nmq_pace pace = nmq_link_look(link, &patience);
+    int64_t now_ms = nmq_clock_now_ms();
+    bool again = nmq_deliver_look(conn->conns->router, link, &conn->client, now_ms);
 
-    if (look_at_answers(conn, patience.now_ms) || pace == NMQ_PACE_SLOW) {
-        nmq_conn_arm(conn, timer, patience.now_ms + NMQ_LINK_LOOK_MS);
-    }
-    if (pace != NMQ_PACE_SLOW) {
-        if (pace == NMQ_PACE_STUCK) {
-            (void) pthread_mutex_lock(&link->lock);
-            nmq_bytes id =
-                conn->client != NULL ? conn->client->session->client_id : (nmq_bytes){0};
-            (void) pthread_mutex_unlock(&link->lock);
-            nmq_deliver_log_stuck(router, id);
-        }
-        nmq_link_relieve(link, patience.max_bytes, true);
+    if (look_at_answers(conn, now_ms) || again) {
+        nmq_conn_arm(conn, timer, now_ms + NMQ_LINK_LOOK_MS);
     }
     nmq_link_unref(link); // the timer's
 }

@@ -84,6 +84,13 @@ nmq_client *nmq_client_new(nmq_client_counts *counts, nmq_bytes client_id);
 nmq_client *nmq_client_ref(nmq_client *client);
 void nmq_client_unref(nmq_client *client); // takes NULL
 
+// What people call it.
+static inline const char *
+nmq_client_kind(const nmq_client *client)
+{
+    return client->consumes ? "consumer" : "client";
+}
+
 // Borrowed from the client. Call with its lock.
 nmq_who nmq_client_who(const nmq_client *client);
 

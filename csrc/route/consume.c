@@ -190,16 +190,41 @@ queue_retained(nmq_consumers *consumers, nmq_client *client, int64_t now_ms)
             .retain = true,
         };
         if (nmq_queue_push(&client->session->queue, &d) != NMQ_OK) {
+            const nmq_message_parts parts = nmq_message_parts_of(messages[i]);
+            nmq_session_tell(client->session,
+                             &(nmq_session_event){.kind = NMQ_EVENT_DROPPED,
+                                                  .why = NMQ_WHY_MEMORY,
+                                                  .message = &parts});
             client->messages_dropped++;
             nmq_delivery_fini(&d);
         }
     }
 }
 
+typedef struct {
+    const nmq_session *session;
+    int64_t now_ms;
+} expiring;
+
 static bool
-is_alive(void *arg, const nmq_delivery *delivery)
+is_alive(const expiring *e, const nmq_delivery *delivery)
 {
-    return !nmq_message_is_expired(delivery->message, *(const int64_t *) arg);
+    return !nmq_message_is_expired(delivery->message, e->now_ms);
+}
+
+// Whether it has not expired. One that has goes.
+static bool
+keeps(void *arg, const nmq_delivery *delivery)
+{
+    const expiring *e = arg;
+
+    if (is_alive(e, delivery)) {
+        return true;
+    }
+    const nmq_message_parts parts = nmq_message_parts_of(delivery->message);
+    nmq_session_tell(e->session,
+                     &(nmq_session_event){.kind = NMQ_EVENT_EXPIRED, .message = &parts});
+    return false;
 }
 
 // Drops what has expired of the messages that one call takes [MQTT-3.3.2-5]; of all, if the
@@ -207,18 +232,18 @@ is_alive(void *arg, const nmq_delivery *delivery)
 static uint32_t
 drop_expired(nmq_consumer *consumer, int64_t now_ms)
 {
+    expiring e = {consumer->client->session, now_ms};
     nmq_queue *queue = &consumer->client->session->queue;
     uint32_t from = consumer->taken;
     uint32_t to = queue->count;
 
-    if (to - from > (uint32_t) TAKE_MESSAGES &&
-        is_alive(&now_ms, nmq_queue_at(queue, from))) {
+    if (to - from > (uint32_t) TAKE_MESSAGES && is_alive(&e, nmq_queue_at(queue, from))) {
         to = from + (uint32_t) TAKE_MESSAGES;
     }
     uint32_t new_from = consumer->again < to ? consumer->again : to;
     new_from = new_from > from ? new_from : from;
-    uint32_t new_ones = nmq_queue_sift(queue, new_from, to, is_alive, &now_ms);
-    uint32_t again = nmq_queue_sift(queue, from, new_from, is_alive, &now_ms);
+    uint32_t new_ones = nmq_queue_sift(queue, new_from, to, keeps, &e);
+    uint32_t again = nmq_queue_sift(queue, from, new_from, keeps, &e);
     consumer->again -= again;
     consumer->client->messages_dropped += (uint64_t) again + new_ones;
     return to - again - new_ones;

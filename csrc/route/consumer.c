@@ -27,14 +27,12 @@ static void
 look(nmq_timer *timer)
 {
     nmq_link *link = ((nmq_link_wait *) (void *) timer)->link; // the timer is first
-    const nmq_consumers *consumers = nmq_inbox_of(link)->owner;
-    nmq_patience patience = nmq_consumers_patience(consumers);
-    enum nmq_pace pace = nmq_link_look(link, &patience);
+    const nmq_inbox *inbox = nmq_inbox_of(link);
+    const nmq_consumers *consumers = inbox->owner;
+    int64_t now_ms = nmq_clock_now_ms();
 
-    if (pace == NMQ_PACE_SLOW) {
-        arm(link, patience.now_ms + NMQ_LINK_LOOK_MS);
-    } else {
-        nmq_link_relieve(link, patience.max_bytes, true);
+    if (nmq_deliver_look(consumers->sessions->router, link, &inbox->client, now_ms)) {
+        arm(link, now_ms + NMQ_LINK_LOOK_MS);
     }
     nmq_link_unref(link); // the timer's
 }
@@ -131,10 +129,12 @@ nmq_consumers_add(nmq_consumers *consumers, nmq_client *client)
     nmq_consumer *consumer = nmq_zalloc(sizeof *consumer);
 
     if (consumer != NULL) {
+        nmq_router *router = consumers->sessions->router;
+        nmq_session_observe(client->session, &router->watch.observer, client);
         consumer->client = client;
         consumer->next = consumers->first;
         consumers->first = consumer;
-        nmq_watch_readers(&consumers->sessions->router->watch, 1);
+        nmq_watch_readers(&router->watch, 1);
     }
     return consumer;
 }
@@ -170,7 +170,7 @@ nmq_consumers_attach(nmq_consumers *consumers, nmq_consumer *consumer, int32_t *
 {
     nmq_client *client = consumer->client;
     nmq_inbox *inbox;
-    int rv = nmq_inbox_new(&link_ops, consumers, &inbox);
+    int rv = nmq_inbox_new(&link_ops, consumers, client, &inbox);
 
     if (rv != NMQ_OK) {
         return rv;
@@ -195,6 +195,7 @@ nmq_consumer_detach(nmq_consumer *consumer)
     consumer->client->link = NULL;
     (void) pthread_mutex_lock(&link->lock);
     link->closed = true; // nobody waits for it any more
+    nmq_inbox_of(link)->client = NULL;
     (void) pthread_mutex_unlock(&link->lock);
     return link;
 }

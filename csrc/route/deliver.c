@@ -100,13 +100,36 @@ nmq_deliver_patience(const nmq_options *options, int64_t now_ms)
                           now_ms};
 }
 
-void
-nmq_deliver_log_stuck(const nmq_router *router, nmq_bytes client_id)
+// A client was found stuck.
+static void
+log_stuck(const nmq_router *router, const nmq_client *client)
 {
+    const char *loses = client->consumes
+                            ? "takes messages too slowly; what goes over its bounds is "
+                              "lost until it catches up"
+                            : "reads too slowly; it loses QoS 0 until it catches up";
+
     nmq_counters_add(router->counters, NMQ_COUNT_SLOW_CONSUMERS, 1);
-    nmq_log_write(router->log, NMQ_LOG_WARNING,
-                  "client '%s' reads too slowly; it loses QoS 0 until it catches up",
-                  nmq_log_quoted(client_id).text);
+    nmq_log_write(router->log, NMQ_LOG_WARNING, "%s '%s' %s", nmq_client_kind(client),
+                  nmq_log_quoted(client->session->client_id).text, loses);
+}
+
+bool
+nmq_deliver_look(const nmq_router *router, nmq_link *link, nmq_client *const *client,
+                 int64_t now_ms)
+{
+    const nmq_patience patience = nmq_deliver_patience(router->options, now_ms);
+
+    (void) pthread_mutex_lock(&link->lock);
+    enum nmq_pace pace = nmq_link_look(link, &patience);
+    if (pace == NMQ_PACE_STUCK && *client != NULL) {
+        log_stuck(router, *client);
+    }
+    (void) pthread_mutex_unlock(&link->lock);
+    if (pace != NMQ_PACE_SLOW) {
+        nmq_link_relieve(link, patience.max_bytes, true);
+    }
+    return pace == NMQ_PACE_SLOW;
 }
 
 void
@@ -124,13 +147,13 @@ nmq_deliver_weigh(const nmq_session *session, nmq_link *link)
 
 // Looks at the client's link, which may be slow. Call with its lock.
 static void
-judge_slow(nmq_batch *batch, const nmq_session *session, nmq_link *link)
+judge_slow(nmq_batch *batch, const nmq_client *client, nmq_link *link)
 {
     nmq_patience patience = nmq_deliver_patience(batch->router->options, batch->now_ms);
     enum nmq_pace pace = nmq_link_judge(link, &patience);
 
     if (pace == NMQ_PACE_STUCK) {
-        nmq_deliver_log_stuck(batch->router, session->client_id);
+        log_stuck(batch->router, client);
     } else if (pace == NMQ_PACE_SLOW && batch->congested == NULL) {
         batch->congested = nmq_link_ref(link);
     }
@@ -138,13 +161,13 @@ judge_slow(nmq_batch *batch, const nmq_session *session, nmq_link *link)
 
 // Notes what the client's link is like now. Call with its lock.
 static void
-judge(nmq_batch *batch, const nmq_session *session, nmq_link *link)
+judge(nmq_batch *batch, const nmq_client *client, nmq_link *link)
 {
     size_t max_bytes = NMQ_LIVE(batch->router->options->outbox_max_bytes);
 
     if (link->load >= NMQ_LOAD_FULL || link->over_ms != 0 ||
         link->outbox.loose + link->sending_loose > max_bytes) {
-        judge_slow(batch, session, link);
+        judge_slow(batch, client, link);
     } // else as most links are: nmq_link_judge would change nothing
 }
 
@@ -161,7 +184,7 @@ deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link,
     if (how == NMQ_DELIVERED_SENT) {
         nmq_batch_touch(batch, link);
     }
-    judge(batch, client->session, link);
+    judge(batch, client, link);
     (void) pthread_mutex_unlock(&link->lock);
     return how;
 }
@@ -196,7 +219,7 @@ deliver_to_consumer(nmq_batch *batch, nmq_client *client, const nmq_outgoing *wh
     enum nmq_delivered how = nmq_session_queue(session, &offer);
     (void) pthread_mutex_lock(&inbox->link.lock);
     nmq_inbox_weigh(inbox, session);
-    judge_slow(batch, session, &inbox->link);
+    judge_slow(batch, client, &inbox->link);
     (void) pthread_mutex_unlock(&inbox->link.lock);
     nmq_inbox_tell(inbox);
     return how;
@@ -211,7 +234,8 @@ log_full(const nmq_batch *batch, nmq_client *client)
     if (client->full_log_s == 0 || now_s - client->full_log_s >= TELL_EVERY_S) {
         client->full_log_s = now_s;
         nmq_log_write(batch->router->log, NMQ_LOG_WARNING,
-                      "client '%s': its queue is full, %llu messages are lost so far",
+                      "%s '%s': its queue is full, %llu messages are lost so far",
+                      nmq_client_kind(client),
                       nmq_log_quoted(client->session->client_id).text,
                       (unsigned long long) client->messages_dropped);
     }
@@ -229,7 +253,8 @@ lose(nmq_batch *batch, nmq_client *client, enum nmq_delivered how, const nmq_out
         [NMQ_DELIVERED_TOO_LARGE] = NMQ_WHY_TOO_LARGE,
         [NMQ_DELIVERED_NO_MEMORY] = NMQ_WHY_MEMORY,
     };
-    bool slow = how == NMQ_DELIVERED_FULL && qos_of(what) == 0;
+    // a consumer's queue takes every QoS
+    bool slow = how == NMQ_DELIVERED_FULL && qos_of(what) == 0 && !client->consumes;
     const nmq_session_event event = {
         .kind = how == NMQ_DELIVERED_EXPIRED ? NMQ_EVENT_EXPIRED : NMQ_EVENT_DROPPED,
         .why = slow ? NMQ_WHY_SLOW_READER : (enum nmq_why) whys[how],

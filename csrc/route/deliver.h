@@ -35,8 +35,12 @@ nmq_deliver_is_own(const nmq_client *from, const nmq_subscription *sub)
 // How long publishers wait for a slow subscriber.
 nmq_patience nmq_deliver_patience(const nmq_options *options, int64_t now_ms);
 
-// Logs that a client was found stuck (link.h), and counts it.
-void nmq_deliver_log_stuck(const nmq_router *router, nmq_bytes client_id);
+// The timer of a link that publishers wait for is due: they read on when it is not slow any
+// more, or when their time is over; it is logged and counted as stuck then (link.h).
+// client: the field, guarded by the link's lock, that says whose link it is; NULL in it:
+// nobody's. Returns whether to look again after NMQ_LINK_LOOK_MS. Takes the link's lock.
+bool nmq_deliver_look(const nmq_router *router, nmq_link *link, nmq_client *const *client,
+                      int64_t now_ms);
 
 // Returns whether the client's session took the message. Call without its lock.
 bool nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_outgoing *what);

@@ -14,7 +14,8 @@ enum {
 };
 
 int
-nmq_inbox_new(const nmq_link_ops *ops, const void *owner, nmq_inbox **out)
+nmq_inbox_new(const nmq_link_ops *ops, const void *owner, nmq_client *client,
+              nmq_inbox **out)
 {
     nmq_inbox *inbox = nmq_zalloc(sizeof *inbox);
 
@@ -27,6 +28,7 @@ nmq_inbox_new(const nmq_link_ops *ops, const void *owner, nmq_inbox **out)
         return NMQ_EIO;
     }
     inbox->owner = owner;
+    inbox->client = client;
     nmq_link_init(&inbox->link, ops);
     *out = inbox;
     return NMQ_OK;

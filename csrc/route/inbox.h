@@ -6,19 +6,20 @@
 // Owner    counted through its link; its client holds a reference while it is open.
 // Threads  each field names its lock.
 #pragma once
-#include "route/link.h"
-#include "store/session.h"
+#include "route/client.h"
 
 typedef struct {
-    nmq_link link;     // first
-    const void *owner; // of whoever made it, for its link's ops
-    int fd;            // readable when there is something for a reader who has waited
-    bool is_awaited;   // its client's lock: the reader has found nothing
+    nmq_link link;      // first
+    const void *owner;  // of whoever made it, for its link's ops
+    nmq_client *client; // link's lock: whose it is; NULL: closed
+    int fd;             // readable when there is something for a reader who has waited
+    bool is_awaited;    // its client's lock: the reader has found nothing
 } nmq_inbox;
 
-// Makes an inbox with one reference to its link. ops: of the link; `free` calls
-// nmq_inbox_free. Returns NMQ_OK, NMQ_ENOMEM or NMQ_EIO.
-int nmq_inbox_new(const nmq_link_ops *ops, const void *owner, nmq_inbox **out);
+// Makes the inbox of that client with one reference to its link. ops: of the link; `free`
+// calls nmq_inbox_free. Returns NMQ_OK, NMQ_ENOMEM or NMQ_EIO.
+int nmq_inbox_new(const nmq_link_ops *ops, const void *owner, nmq_client *client,
+                  nmq_inbox **out);
 void nmq_inbox_free(nmq_inbox *inbox);
 
 // The inbox with that link.

@@ -71,6 +71,21 @@ nmq_interest_remove(nmq_router *router, nmq_interest *interest)
     nmq_lanes_unlock_all(router->lanes);
 }
 
+// Tells Python, unless there is another route of the filter.
+static void
+tell_event(nmq_router *router, const nmq_filter *filter, bool first)
+{
+    const nmq_event event = {
+        .kind = first ? NMQ_EVENT_FIRST_SUBSCRIPTION : NMQ_EVENT_LAST_SUBSCRIPTION,
+        .text = filter->filter,
+    };
+
+    if (nmq_watch_wants(&router->watch, event.kind) &&
+        nmq_tree_route_count(router->tree, filter) == (first ? 1 : 0)) {
+        nmq_watch_tell(&router->watch, &event);
+    }
+}
+
 void
 nmq_interest_tell(nmq_router *router, const nmq_filter *filter, uint32_t place, bool first)
 {
@@ -82,4 +97,5 @@ nmq_interest_tell(nmq_router *router, const nmq_filter *filter, uint32_t place, 
             i->changed(i, filter->filter, filter->group, first);
         }
     }
+    tell_event(router, filter, first);
 }

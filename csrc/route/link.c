@@ -207,15 +207,14 @@ nmq_link_look(nmq_link *link, const nmq_patience *patience)
     int64_t now_ms = patience->now_ms;
     enum nmq_pace pace = NMQ_PACE_FINE;
 
-    (void) pthread_mutex_lock(&link->lock);
     const nmq_link_wait *wait = link->wait; // whose timer it is
+
     if (wait->held != NULL && is_over(link, patience->max_bytes)) {
         link->stuck =
             now_ms - wait->held_ms >= patience->hold_ms || is_hopeless(link, patience) ||
             nmq_link_still_ms(link, wait->held_ms, now_ms) >= still_max_ms(link, patience);
         pace = link->stuck ? NMQ_PACE_STUCK : NMQ_PACE_SLOW;
     }
-    (void) pthread_mutex_unlock(&link->lock);
     return pace;
 }
 

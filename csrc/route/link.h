@@ -117,7 +117,7 @@ nmq_link_wait *nmq_link_waits(nmq_link *link);
 bool nmq_link_hold(nmq_link *link, nmq_link *reader, const nmq_patience *patience,
                    bool *first);
 
-// The timer is due: whether to look again (SLOW), or to end the hold. Takes the lock.
+// The timer is due: whether to look again (SLOW), or to end the hold. Call with the lock.
 enum nmq_pace nmq_link_look(nmq_link *link, const nmq_patience *patience);
 
 // Ends the hold if what waits is down to half of what publishers wait for, or if `always`:

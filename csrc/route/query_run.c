@@ -86,6 +86,25 @@ check_parts(const nmq_query *query)
     return (known & kind) == 0 ? NMQ_EINVAL : any;
 }
 
+// Whether the clients asked for are within their bounds.
+static bool
+are_ids(const nmq_query *query)
+{
+    if (query->client_ids == NULL) {
+        return true;
+    }
+    if (query->kind != NMQ_QUERY_SUBSCRIPTIONS || query->client_id.at != NULL ||
+        query->client_id_count > NMQ_QUERY_IDS_MAX) {
+        return false;
+    }
+    for (uint32_t i = 0; i < query->client_id_count; i++) {
+        if (query->client_ids[i].len > NMQ_QUERY_TEXT_MAX) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool
 is_filter(nmq_query_text text)
 {
@@ -105,13 +124,15 @@ is_topic(nmq_query_text text)
 int
 nmq_query_run(nmq_sessions *sessions, const nmq_query *query, nmq_page **out)
 {
-    if (query->kind > NMQ_QUERY_RETAINED || query->limit > NMQ_PAGE_ROWS_MAX) {
+    if (query->kind > NMQ_QUERY_RETAINED || query->limit > NMQ_PAGE_ROWS_MAX ||
+        !are_ids(query)) {
         return NMQ_EINVAL;
     }
     int filtered = check_parts(query);
     if (filtered < 0) {
         return filtered;
     }
+    filtered |= query->client_ids != NULL;
     if (!is_filter(query->topic_filter) || !is_filter(query->below)) {
         return NMQ_EFILTER;
     }

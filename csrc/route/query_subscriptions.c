@@ -66,31 +66,38 @@ look_at_all(search *s)
     }
 }
 
-// --- of one client
+// --- of some clients
 
-// Where its subscriptions lie.
+// Where a subscription lies, and of which client it is.
 typedef struct {
-    uint32_t *at;
+    uint32_t place;
+    uint32_t client;
+} found;
+
+typedef struct {
+    nmq_client **clients; // a reference each; NULL: it is not known
+    uint32_t client_count;
+    found *at;
     uint32_t count;
     uint32_t cap;
 } gathered;
 
-// Notes the places of those before index *from, up to GATHER of them. Returns whether there
-// are more; NMQ_ENOMEM.
+// Notes the places of those of a client before index *from, up to GATHER of them. Returns
+// whether there are more; NMQ_ENOMEM.
 static int
-gather_some(const search *s, const nmq_client *client, uint32_t *from, gathered *out)
+gather_some(const search *s, gathered *out, uint32_t client, uint32_t *from)
 {
-    const nmq_session *session = client->session;
-    nmq_lanes_freeze(s->router->lanes);
+    const nmq_session *session = out->clients[client]->session;
 
+    nmq_lanes_freeze(s->router->lanes);
     *from = *from < session->sub_count ? *from : session->sub_count;
     uint32_t to = *from > GATHER ? *from - GATHER : 0;
-    uint32_t *grown =
+    found *grown =
         nmq_vec_grow(out->at, &out->cap, out->count + *from - to, 1, sizeof *grown);
     if (grown != NULL) {
         out->at = grown;
         for (uint32_t i = *from; i > to; i--) {
-            grown[out->count++] = session->subs[i - 1].place;
+            grown[out->count++] = (found){session->subs[i - 1].place, client};
         }
     }
     nmq_lanes_thaw(s->router->lanes);
@@ -98,36 +105,51 @@ gather_some(const search *s, const nmq_client *client, uint32_t *from, gathered 
     return grown == NULL ? NMQ_ENOMEM : to > 0;
 }
 
+// By place; of one place, which another client may have taken meanwhile, by client.
 static int
 by_place(const void *a, const void *b)
 {
-    uint32_t x = *(const uint32_t *) a;
-    uint32_t y = *(const uint32_t *) b;
+    const found *x = a;
+    const found *y = b;
 
-    return x < y ? -1 : x > y;
+    return x->place != y->place ? (x->place < y->place ? -1 : 1)
+                                : (x->client > y->client) - (x->client < y->client);
 }
 
-// All places of the client's subscriptions, in order. From the last one down: what is given
-// up meanwhile has the last put in its place, which is then noted twice, and not missed.
-static int
-gather(const search *s, const nmq_client *client, gathered *out)
+// Leaves each out that is noted twice.
+static void
+sort(gathered *all)
 {
-    uint32_t from = UINT32_MAX;
     uint32_t kept = 0;
-    int rv = 1;
 
-    while (rv == 1) {
-        rv = gather_some(s, client, &from, out);
+    if (all->count == 0) {
+        return;
     }
-    if (rv == NMQ_OK && out->count > 0) {
-        qsort(out->at, out->count, sizeof *out->at, by_place);
-        for (uint32_t i = 1; i < out->count; i++) {
-            if (out->at[i] != out->at[kept]) {
-                out->at[++kept] = out->at[i];
-            }
+    qsort(all->at, all->count, sizeof *all->at, by_place);
+    for (uint32_t i = 1; i < all->count; i++) {
+        if (by_place(&all->at[i], &all->at[kept]) != 0) {
+            all->at[++kept] = all->at[i];
         }
-        out->count = kept + 1;
     }
+    all->count = kept + 1;
+}
+
+// All places of the clients' subscriptions, in order. From the last one of each down: what
+// is given up meanwhile has the last put in its place, which is then noted twice, and not
+// missed. Returns NMQ_OK or NMQ_ENOMEM.
+static int
+gather(const search *s, gathered *out)
+{
+    int rv = NMQ_OK;
+
+    for (uint32_t i = 0; i < out->client_count && rv == NMQ_OK; i++) {
+        uint32_t from = UINT32_MAX;
+        rv = out->clients[i] != NULL;
+        while (rv == 1) {
+            rv = gather_some(s, out, i, &from);
+        }
+    }
+    sort(out);
     return rv;
 }
 
@@ -139,7 +161,7 @@ is_passed(const nmq_query *q, uint32_t place)
 }
 
 static void
-look_at_gathered(search *s, const nmq_client *client, const gathered *all)
+look_at_gathered(search *s, const gathered *all)
 {
     const nmq_places *places = &s->router->subscriptions;
     uint32_t n = 0;
@@ -147,12 +169,13 @@ look_at_gathered(search *s, const nmq_client *client, const gathered *all)
     while (nmq_walk_step(&s->walk)) {
         nmq_lanes_freeze(s->router->lanes);
         for (; n < all->count && s->walk.left > 0 && !s->walk.over; n++) {
-            uint32_t place = all->at[s->query->backward ? all->count - 1 - n : n];
-            const nmq_sub_place *at = nmq_places_at(places, place);
+            const found *next = &all->at[s->query->backward ? all->count - 1 - n : n];
+            const nmq_sub_place *at = nmq_places_at(places, next->place);
             s->walk.left--;
-            if (!is_passed(s->query, place) && at != NULL && at->client == client &&
-                !nmq_walk_ends_at(&s->walk, place)) {
-                look_at(s, at, place);
+            if (!is_passed(s->query, next->place) && at != NULL &&
+                at->client == all->clients[next->client] &&
+                !nmq_walk_ends_at(&s->walk, next->place)) {
+                look_at(s, at, next->place);
             }
         }
         nmq_lanes_thaw(s->router->lanes);
@@ -161,17 +184,25 @@ look_at_gathered(search *s, const nmq_client *client, const gathered *all)
 }
 
 static void
-look_at_one(search *s, nmq_client *client)
+look_at_some(search *s, nmq_sessions *sessions, const nmq_query_text *ids, uint32_t count)
 {
-    gathered all = {0};
+    gathered all = {.clients = nmq_zalloc((count + 1) * sizeof *all.clients)};
 
-    if (client != NULL && gather(s, client, &all) == NMQ_OK) {
-        look_at_gathered(s, client, &all);
-    } else if (client != NULL) {
+    for (; all.clients != NULL && all.client_count < count; all.client_count++) {
+        const nmq_query_text *id = &ids[all.client_count];
+        all.clients[all.client_count] = nmq_registry_find(
+            &sessions->registry, (nmq_bytes){(const uint8_t *) id->at, id->len});
+    }
+    if (all.clients != NULL && gather(s, &all) == NMQ_OK) {
+        look_at_gathered(s, &all);
+    } else {
         nmq_walk_fail(&s->walk);
     }
+    for (uint32_t i = 0; i < all.client_count; i++) {
+        nmq_client_unref(all.clients[i]);
+    }
+    nmq_free(all.clients);
     nmq_free(all.at);
-    nmq_client_unref(client);
 }
 
 int
@@ -182,8 +213,9 @@ nmq_query_subscriptions(nmq_sessions *sessions, const nmq_query *query, bool fil
 
     nmq_walk_begin(&s.walk, query, filtered, sizeof(nmq_subscription_row));
     if (query->client_id.at != NULL) {
-        nmq_bytes id = {(const uint8_t *) query->client_id.at, query->client_id.len};
-        look_at_one(&s, nmq_registry_find(&sessions->registry, id));
+        look_at_some(&s, sessions, &query->client_id, 1);
+    } else if (query->client_ids != NULL) {
+        look_at_some(&s, sessions, query->client_ids, query->client_id_count);
     } else {
         look_at_all(&s);
     }

@@ -21,6 +21,14 @@ arm_sweep(nmq_retained *retained, int64_t due_ms)
 }
 
 static void
+tell_expired(void *arg, const nmq_message *message)
+{
+    const nmq_message_parts parts = nmq_message_parts_of(message);
+
+    nmq_watch_tell(arg, &(nmq_event){.kind = NMQ_EVENT_EXPIRED, .message = &parts});
+}
+
+static void
 fire_sweep(nmq_timer *timer)
 {
     nmq_retained *retained = NMQ_CONTAINER(timer, nmq_retained, sweep);
@@ -30,7 +38,8 @@ fire_sweep(nmq_timer *timer)
     do { // others get at the store in between
         (void) pthread_mutex_lock(&retained->lock);
         retained->sweep_due_ms = 0;
-        due_ms = nmq_retain_sweep(retained->store, now_ms, SWEEP_MESSAGES);
+        due_ms = nmq_retain_sweep(retained->store, now_ms, SWEEP_MESSAGES, tell_expired,
+                                  retained->watch);
         if (due_ms > now_ms) {
             arm_sweep(retained, due_ms);
         }

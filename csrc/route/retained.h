@@ -16,6 +16,7 @@
 #include "base/options.h"
 #include "route/memory_level.h"
 #include "route/rules.h"
+#include "route/watch.h"
 #include "store/retain_cursor.h"
 
 typedef struct {
@@ -25,6 +26,7 @@ typedef struct {
     nmq_timer sweep;      // clock: removes what has expired
     int64_t not_kept_ms;  // atomic: when it was logged last that one was not kept
     nmq_rules *rules;     // whether a message may be sent
+    nmq_watch *watch;     // hears of what has expired
     nmq_clock *clock;
     nmq_counters *counters;
     const nmq_log *log;

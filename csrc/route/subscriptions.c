@@ -121,7 +121,7 @@ del(nmq_router *router, nmq_client *client, const nmq_filter *filter)
     if (rv != NMQ_OK) {
         return rv;
     }
-    if (router->interests != NULL && nmq_routes_of(router->tree)->count < routes) {
+    if (nmq_interest_is_asked_for(router) && nmq_routes_of(router->tree)->count < routes) {
         nmq_interest_tell(router, filter, place, false);
     }
     client->group_count -= filter->group.at != NULL;
@@ -168,7 +168,7 @@ nmq_subscriptions_put(nmq_router *router, nmq_client *client, const nmq_filter *
         (void) nmq_tree_del(router->tree, filter, client);
         rv = NMQ_ENOMEM;
     }
-    if (router->interests != NULL && nmq_routes_of(router->tree)->count > routes) {
+    if (nmq_interest_is_asked_for(router) && nmq_routes_of(router->tree)->count > routes) {
         nmq_interest_tell(router, filter, nmq_tree_route_place(router->tree, filter), true);
     }
     client->group_count += rv == 1 && filter->group.at != NULL;

@@ -78,6 +78,7 @@ add(nmq_groups *of, nmq_group *group)
     }
     of->first = group;
     of->count++;
+    of->multi_count += group->multi;
 }
 
 static void
@@ -90,6 +91,7 @@ take_out(nmq_groups *of, nmq_group *group)
     if (group->next != NULL) {
         group->next->prev = group->prev;
     }
+    of->multi_count -= group->multi;
     if (--of->count == 0) {
         drop_index(of);
     }

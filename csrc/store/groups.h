@@ -30,7 +30,8 @@ typedef struct nmq_group {
 typedef struct {
     nmq_group *first;
     uint32_t count;
-    nmq_map *index; // two maps by name, without "#" and with; NULL: few
+    uint32_t multi_count; // of them, on "#"
+    nmq_map *index;       // two maps by name, without "#" and with; NULL: few
 } nmq_groups;
 
 // Adds the subscription to the group of that name, which is made if need be, or replaces

@@ -216,12 +216,16 @@ nmq_retain_del(nmq_retain *retain, nmq_bytes topic_name)
 }
 
 int64_t
-nmq_retain_sweep(nmq_retain *retain, int64_t now_ms, uint32_t most)
+nmq_retain_sweep(nmq_retain *retain, int64_t now_ms, uint32_t most,
+                 void (*gone)(void *arg, const nmq_message *message), void *arg)
 {
     while (retain->heap_count > 0) {
         nmq_retain_node *first = retain->heap[0];
         if (most-- == 0 || !nmq_message_is_expired(first->message, now_ms)) {
             return first->message->expires_at_ms;
+        }
+        if (gone != NULL) {
+            gone(arg, first->message);
         }
         set_message(retain, first, NULL);
         nmq_retain_node_prune(retain, first);

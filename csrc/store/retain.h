@@ -29,9 +29,11 @@ void nmq_retain_set_order(nmq_retain *retain, nmq_bytes topic_name, uint64_t ord
 // Removes the message under that topic, if there is one. Cost: as put.
 void nmq_retain_del(nmq_retain *retain, nmq_bytes topic_name);
 
-// Removes up to `most` messages that have expired. Returns when the next one does, which
-// may be past; 0: none. Cost: logarithmic in the messages that expire, for each removed.
-int64_t nmq_retain_sweep(nmq_retain *retain, int64_t now_ms, uint32_t most);
+// Removes up to `most` messages that have expired, and calls `gone` (NULL: nobody) for each
+// before it goes; it must not call back. Returns when the next one does, which may be past;
+// 0: none. Cost: logarithmic in the messages that expire, for each removed.
+int64_t nmq_retain_sweep(nmq_retain *retain, int64_t now_ms, uint32_t most,
+                         void (*gone)(void *arg, const nmq_message *message), void *arg);
 
 // References to messages. A zeroed list is empty.
 typedef struct {

@@ -379,3 +379,20 @@ nmq_tree_route_place(nmq_tree *tree, const nmq_filter *filter)
     return n != NULL && nmq_routes_find(n, filter, multi, &place) != NULL ? *place
                                                                           : NMQ_NO_PLACE;
 }
+
+uint32_t
+nmq_tree_route_count(nmq_tree *tree, const nmq_filter *filter)
+{
+    bool multi;
+    const node *n = walk(tree, filter->filter, false, &multi);
+
+    if (n == NULL) {
+        return 0;
+    }
+    const nmq_groups *groups = n->rare != NULL ? &n->rare->groups : NULL;
+    const nmq_subscriptions *own = multi ? nmq_tree_node_multi(n) : n->here;
+    uint32_t shared = groups == NULL ? 0
+                      : multi        ? groups->multi_count
+                                     : groups->count - groups->multi_count;
+    return shared + (own != NULL);
+}

@@ -63,6 +63,10 @@ void nmq_matches_free(nmq_matches *matches);
 // subscription.
 uint32_t nmq_tree_route_place(nmq_tree *tree, const nmq_filter *filter);
 
+// How many routes there are of that filter, whatever its group: of each group that
+// subscribes to it, and of the subscriptions that are not shared.
+uint32_t nmq_tree_route_count(nmq_tree *tree, const nmq_filter *filter);
+
 // Subscriptions held, of every kind; and those of members of shared groups.
 size_t nmq_tree_count(const nmq_tree *tree);
 size_t nmq_tree_shared_count(const nmq_tree *tree);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -83,6 +83,8 @@ def _fill(raw: nmq_query, filter: Filter, kept: list[CData]) -> None:
             _fill_text(getattr(raw, part.name), part.name, value, kept)
         elif isinstance(value, bool):
             setattr(raw, part.name, lib.NMQ_QUERY_YES if value else lib.NMQ_QUERY_NO)
+        elif isinstance(value, Sequence) and part.name == "client_ids":
+            _fill_ids(raw, value, kept)
         elif value is not None:
             least, most = (value, value) if isinstance(value, int) else value
             bounds = getattr(raw, part.name)
@@ -98,6 +100,16 @@ def _fill_text(raw: nmq_query_text, name: str, value: str, kept: list[CData]) ->
     text = ffi.new("char[]", data)
     kept.append(text)
     raw.at, raw.len = text, len(data)
+
+
+def _fill_ids(raw: nmq_query, ids: Sequence[str], kept: list[CData]) -> None:
+    if len(ids) > lib.NMQ_QUERY_IDS_MAX:
+        raise ValueError(f"client_ids: expected at most {lib.NMQ_QUERY_IDS_MAX}")
+    texts = ffi.new("nmq_query_text[]", len(ids))
+    kept.append(texts)
+    for text, value in zip(texts, ids, strict=True):
+        _fill_text(text, "client_ids", value, kept)
+    raw.client_ids, raw.client_id_count = texts, len(ids)
 
 
 def _clamped(value: int) -> int:

@@ -4,6 +4,7 @@ messages, and the rows that answer: ``csrc/route/query.h`` says what each means.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
@@ -54,6 +55,7 @@ class SubscriptionFilter(RouteFilter):
     """Lets in a subscription that all of it fits; None: any."""
 
     client_id: str | None = None
+    client_ids: Sequence[str] | None = None  # any of these: up to 1,024, each once
     qos: int | Range | None = None
 
 

@@ -24,7 +24,7 @@ from nanomq_py.config.settings import settings_of
 from nanomq_py.run.systemd import CONFIG, config_of, keep_config
 from tests import journal, raw
 from tests.certs import Certs
-from tests.conformance.flows import give, take, u16, u32
+from tests.conformance.flows import give, pass_time, take, u16, u32
 from tests.conftest import Process, StartBroker, free_port
 from tests.raw import Raw
 from tests.unit.clib import ffi, lib
@@ -176,13 +176,15 @@ def test_expiry_of_a_will_that_waits_begins_with_its_publication(process: Proces
         c.connect(
             "c",
             will=("gone", b"bye", 1, False),
-            will_properties=u32(0x18, 3) + u32(2, 2),
+            will_properties=u32(0x18, 1000) + u32(2, 2),
             properties=NEVER,
         )
         c.close()
         restart(process)
-    with process.raw(5) as watch:
+    with process.raw(5) as c, process.raw(5) as watch:
         watch.connect("watch", clean=False, properties=NEVER)
+        pass_time(process, "other", 2)  # as long as it is to live
+        c.connect("c", clean=True)  # the session ends, and the will is sent
         got = watch.expect(raw.PUBLISH)
         assert (got.payload, got.properties) == (b"bye", u32(2, 2))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,6 +73,7 @@ class FakeBroker:
 
     broken: bool = False
     held: Held = field(default_factory=lambda: TWO_CLIENTS)
+    asked: int = 0  # pages of subscriptions
 
     def stats(self) -> Stats:
         if self.broken:
@@ -96,20 +97,12 @@ class FakeBroker:
     async def subscriptions(
         self, filter: SubscriptionFilter, *, limit: int, after: int | None, count: bool
     ) -> Page[Subscription]:
-        (rows,) = (
-            rows for client, rows in self.held if client.client_id == filter.client_id
-        )
+        wanted = filter.client_ids if filter.client_id is None else [filter.client_id]
+        lists = [rows for client, rows in self.held if client.client_id in wanted]
+        turns = itertools.zip_longest(*lists)  # one of each client after the other
+        rows = [row for turn in turns for row in turn if row is not None]
+        self.asked += 1
         return page_of(rows, limit, after)
-
-    async def subscriptions_of(
-        self, client_ids: Sequence[str], *, limit: int
-    ) -> list[Page[Subscription]]:
-        return [
-            await self.subscriptions(
-                SubscriptionFilter(client_id=each), limit=limit, after=None, count=False
-            )
-            for each in client_ids
-        ]
 
 
 @dataclass
@@ -220,6 +213,31 @@ def test_list_of_any_length_is_one_json_text(count: int, filters: int) -> None:
     assert post(client, {"req": 4, "seq": 3}).text == json.dumps(
         expected, separators=(",", ":")
     )
+
+
+def test_subscribers_are_not_looked_up_one_by_one() -> None:
+    held: Held = [
+        (made_up(f"c{n}", None, 3, connected=True), [subscription(f"c{n}", "a", 0)] * 3)
+        for n in range(1000)
+    ]
+    broker = FakeBroker(held=held)
+    listed = post(app_of(broker), {"req": 4, "seq": 3}).json()["data"]
+    assert [each["client_id"] for each in listed] == [f"c{n}" for n in range(1000)]
+    assert broker.asked <= 1000 * 3 / 256 + 4
+
+
+def test_client_that_has_many_more_by_the_time_it_is_listed_is_listed_whole() -> None:
+    rows = [[subscription(f"c{n}", f"a/{k}", 0) for k in range(k)] for n, k in SURPRISES]
+    held: Held = [
+        (made_up(f"c{n}", None, 1, connected=True), rows[n]) for n, _ in SURPRISES
+    ]
+    listed = post(app_of(FakeBroker(held=held)), {"req": 4, "seq": 3}).json()["data"]
+    assert [(each["client_id"], len(each["subscriptions"])) for each in listed] == [
+        (f"c{n}", k) for n, k in SURPRISES if k
+    ]
+
+
+SURPRISES = [(0, 2), (1, 5000), (2, 0), (3, 1)]  # client, and how many it has
 
 
 @pytest.mark.parametrize("req", [4, 5])

@@ -130,7 +130,7 @@ def test_sweep_removes_exactly_what_has_expired(
             model[topic] = expires_at
         if n % every == every - 1:
             now = next(times, 0)
-            due = lib.nmq_retain_sweep(retain, now, 100)
+            due = lib.nmq_retain_sweep(retain, now, 100, ffi.NULL, ffi.NULL)
             model = {t: e for t, e in model.items() if e == 0 or e > now}
             assert due == min((e for e in model.values() if e), default=0)
         assert lib.nmq_retain_count(retain) == len(model)

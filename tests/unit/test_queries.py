@@ -151,6 +151,14 @@ class Core:
                 data = value.encode() if isinstance(value, str) else value
                 kept.append(ffi.new("char[]", data))
                 getattr(raw, name).at, getattr(raw, name).len = kept[-1], len(data)
+            elif isinstance(value, list):
+                texts = [ffi.new("char[]", text) for text in value]
+                kept += texts
+                kept.append(
+                    ffi.new("nmq_query_text[]", [(text, len(text) - 1) for text in texts])
+                )
+                setattr(raw, name, kept[-1])
+                setattr(raw, f"{name[:-1]}_count", len(value))
             elif isinstance(value, tuple):
                 bounds = getattr(raw, name)
                 bounds.is_set, (bounds.least, bounds.most) = True, value
@@ -262,6 +270,11 @@ def test_what_stays_appears_once_from_cursor_to_cursor(core: Core) -> None:
         ("SUBSCRIPTIONS", {"clean_start": 1}, "EINVAL"),
         ("ROUTES", {"qos": (0, 1)}, "EINVAL"),
         ("ROUTES", {"client_id": "c"}, "EINVAL"),
+        ("ROUTES", {"client_ids": [b"c"]}, "EINVAL"),
+        ("CLIENTS", {"client_ids": []}, "EINVAL"),
+        ("SUBSCRIPTIONS", {"client_ids": [b"c"], "client_id": "c"}, "EINVAL"),
+        ("SUBSCRIPTIONS", {"client_ids": [b"c"] * 1025}, "EINVAL"),
+        ("SUBSCRIPTIONS", {"client_ids": [b"c", b"x" * 65_536]}, "EINVAL"),
         ("RETAINED", {"topic_name": "a"}, "EINVAL"),
         ("RETAINED", {"queued": (0, 1)}, "EINVAL"),
         ("RETAINED", {"topic_filter": "a/#/b"}, "EFILTER"),
@@ -318,14 +331,17 @@ def test_query_out_of_memory_says_so_and_frees_what_it_took(core: Core) -> None:
         core.retain(f"{n}/" + "x" * 400)
     core.tap(b"a/b/#")
 
-    def ask(kind: int) -> int:
-        status, page = core.query(kind)
+    def ask(kind: int, **parts: Any) -> int:
+        status, page = core.query(kind, **parts)
         if page is not None:
             ffi.release(page)
         return status
 
     for kind in range(5):
         assert fail_each_allocation(lambda kind=kind: ask(kind), lambda: None) == 0  # type: ignore[misc]
+    some = {"client_ids": [b"a", b"b"]}
+    subscriptions = lib.NMQ_QUERY_SUBSCRIPTIONS
+    assert fail_each_allocation(lambda: ask(subscriptions, **some), lambda: None) == 0
 
 
 def test_page_ends_where_its_texts_are_too_many_bytes(core: Core) -> None:

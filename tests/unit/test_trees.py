@@ -351,10 +351,10 @@ def test_expired_messages_are_swept_some_at_a_time() -> None:
     kept = Retained()
     for n in range(10):
         kept.put(f"a/{n}", b"x", expires_at_ms=100 + n)
-    assert lib.nmq_retain_sweep(kept.at, 109, 4) == 104
+    assert lib.nmq_retain_sweep(kept.at, 109, 4, ffi.NULL, ffi.NULL) == 104
     assert lib.nmq_retain_count(kept.at) == 6
-    assert lib.nmq_retain_sweep(kept.at, 105, 100) == 106
-    assert lib.nmq_retain_sweep(kept.at, 109, 100) == 0
+    assert lib.nmq_retain_sweep(kept.at, 105, 100, ffi.NULL, ffi.NULL) == 106
+    assert lib.nmq_retain_sweep(kept.at, 109, 100, ffi.NULL, ffi.NULL) == 0
 
 
 def test_cursor_out_of_memory_is_none() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
 
 import orjson
@@ -36,10 +36,6 @@ class Pages(Protocol):
     async def subscriptions(
         self, filter: SubscriptionFilter, *, limit: int, after: int | None, count: bool
     ) -> Page[Subscription]: ...
-
-    async def subscriptions_of(
-        self, client_ids: Sequence[str], *, limit: int
-    ) -> list[Page[Subscription]]: ...
 
 
 Pieces = Callable[[Pages], AsyncIterator[bytes]]
@@ -72,16 +68,20 @@ async def client_pieces(
 
 
 def _batches(clients: list[Client]) -> Iterator[list[str]]:
-    """Yield the clients with subscriptions, as many at a time as have those of a page."""
+    """Yield the clients with subscriptions, in turn, as many at a time as fit two pieces.
+
+    A client with more than one piece of them is alone.
+    """
     batch: list[str] = []
     weight = 0
     for client in clients:
-        if client.subscription_count:
-            batch.append(client.client_id)
-            weight += client.subscription_count
-        if weight >= PIECE:
+        count = client.subscription_count
+        if batch and (count > PIECE or weight >= PIECE):
             yield batch
             batch, weight = [], 0
+        if count:
+            batch.append(client.client_id)
+            weight += count
     if batch:
         yield batch
 
@@ -90,32 +90,55 @@ def _subscriptions_json(rows: list[Subscription]) -> bytes:
     return _inner([{"topic": row.topic_filter, "qos": row.qos} for row in rows])
 
 
+def _begun(client_id: str, rows: list[Subscription]) -> bytes:
+    """Return a subscriber behind a comma, open for more subscriptions."""
+    head = {"client_id": client_id, "subscriptions": []}
+    return b"," + orjson.dumps(head)[:-2] + _subscriptions_json(rows)
+
+
+async def _subscriber(pages: Pages, client_id: str) -> AsyncIterator[bytes]:
+    """Yield one that may have any number of subscriptions, behind a comma."""
+    mine = SubscriptionFilter(client_id=client_id)
+    page = await pages.subscriptions(mine, limit=PIECE, after=None, count=False)
+    if not page.rows:
+        return  # they are gone meanwhile
+    yield _begun(client_id, page.rows)
+    while page.next is not None:
+        page = await pages.subscriptions(mine, limit=PIECE, after=page.next, count=False)
+        if page.rows:
+            yield b"," + _subscriptions_json(page.rows)
+    yield b"]}"
+
+
+async def _subscribers(pages: Pages, batch: list[str]) -> AsyncIterator[bytes]:
+    """Yield those of a batch that have subscriptions, each behind a comma."""
+    theirs = SubscriptionFilter(client_ids=batch)
+    found: dict[str, list[Subscription]] = {client_id: [] for client_id in batch}
+    page = await pages.subscriptions(theirs, limit=2 * PIECE, after=None, count=False)
+    if page.next is None:
+        for row in page.rows:
+            found[row.client_id].append(row)
+        yield b"".join(_begun(*each) + b"]}" for each in found.items() if each[1])
+        return
+    for client_id in batch:  # one has many more than were counted
+        async for piece in _subscriber(pages, client_id):
+            yield piece
+
+
 async def subscription_pieces(pages: Pages) -> AsyncIterator[bytes]:
     """Yield every client that has subscriptions, with them.
 
     A client may have more of them than fit one piece.
     """
-    comma = b""
+    begun = False
     async for clients in _client_pages(pages):
         for batch in _batches(clients):
-            firsts = await pages.subscriptions_of(batch, limit=PIECE)
-            text = b""
-            for client_id, page in zip(batch, firsts, strict=True):
-                if not page.rows:
-                    continue  # they are gone meanwhile
-                head = {"client_id": client_id, "subscriptions": []}
-                text += comma + orjson.dumps(head)[:-2] + _subscriptions_json(page.rows)
-                comma = b","
-                mine = SubscriptionFilter(client_id=client_id)
-                while page.next is not None:
-                    yield text
-                    page = await pages.subscriptions(
-                        mine, limit=PIECE, after=page.next, count=False
-                    )
-                    text = b"," if page.rows else b""
-                    text += _subscriptions_json(page.rows)
-                text += b"]}"
-            yield text
+            found = _subscribers(pages, batch)
+            if len(batch) == 1:
+                found = _subscriber(pages, *batch)
+            async for piece in found:
+                yield piece if begun else piece[1:]
+                begun = begun or piece != b""
 
 
 class ListAnswer:
