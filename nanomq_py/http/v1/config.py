@@ -52,6 +52,7 @@ _SECTIONS = {
     ),
     "websocket": ("enable", "url", "tls_url"),
     "http_server": ("enable", "port", "username", "password", "auth_type"),
+    "plugins": ("load",),  # not the document's
 }
 # Fields of "tls" that are the text of a file -> the key that names the file.
 _PEM = {"key": "keyfile", "cert": "certfile", "cacert": "cacertfile"}
