@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 HEAD = """\
 import asyncio, os, sys
@@ -32,6 +37,17 @@ def install(folder: Path, name: str, code: str, *, head: str = HEAD) -> Path:
     module = folder / f"of_{name}.py"
     module.write_text(head + code)
     return module
+
+
+@contextmanager
+def importable(folder: Path) -> Iterator[Path]:
+    """Have the plugins of a folder installed; their modules leave at the end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setattr(sys, "dont_write_bytecode", True)
+        yield folder
+        for name in [name for name in sys.modules if name.startswith("of_")]:
+            del sys.modules[name]
 
 
 GOOD = '''

@@ -74,9 +74,17 @@ class Held:
         plugin = self.plugin
         if plugin is None:
             return None
-        return await self._within(
+        change = await self._within(
             "prepare", lambda: plugin.prepare(config), is_refusal=True
         )
+        if change is not None and not isinstance(change, Change):
+            self._failed("prepare failed", TypeError(f"{change!r}: expected a Change"))
+            return None
+        return change
+
+    def renewed(self, change: Change) -> list[str]:
+        """Return the keys whose file has another content now."""
+        return self._kept("renewed failed", lambda: list(map(str, change.renewed))) or []
 
     def commit(self, change: Change) -> None:
         self._kept("commit failed", change.commit)

@@ -35,7 +35,7 @@ class PluginsChange(Change):
         """The prefixes of plugins whose code is new, and the keys that theirs have renewed."""
         before = {each.name: each.loaded for each in self._before}
         new = [e.name for e in self.held if before.get(e.name, e.loaded) is not e.loaded]
-        its = [key for _, change in self._changes for key in change.renewed]
+        its = [key for held, change in self._changes for key in held.renewed(change)]
         return [*(f"plugins.{name}" for name in new), *its]
 
     @property

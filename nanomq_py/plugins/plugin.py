@@ -32,6 +32,8 @@ class Plugin(Part):
     Threads  belongs to the event loop, and must never block it: nobody else has a turn then
     """
 
+    fault = ""  # of the work that failed last
+
     def __init__(self, name: str, broker: Broker) -> None:
         """Make it. The broker may not run yet.
 
@@ -40,7 +42,6 @@ class Plugin(Part):
         self.name = name
         self.broker = broker
         self.log = logging.getLogger(f"nanomq.plugins.{name}")
-        self.fault = ""  # of the work that failed last
         self._tasks: set[asyncio.Task[None]] = set()
 
     def routes(self) -> Sequence[BaseRoute]:

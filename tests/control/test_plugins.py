@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import Process, running_broker
 from tests.plugged import GOOD, KEYED, install
+from tests.raw import PUBLISH
 
 pytestmark = pytest.mark.plain
 
@@ -145,7 +146,7 @@ def test_plugins_and_their_keys_outlive_a_restart_whose_file_is_broken(
         process.waits_for("serving:")
 
 
-def test_plugin_is_told_of_its_start_in_the_environment(
+def test_environment_names_plugins_and_their_keys(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(tmp_path, "keyed", KEYED)
@@ -181,6 +182,14 @@ BAD = {
         + CLASS
         + "    async def prepare(self, config): return Put()\n",
         "commit failed: ZeroDivisionError",
+    ),
+    "no change": (
+        CLASS + "    async def prepare(self, config): return 5\n",
+        "prepare failed: TypeError: 5: expected a Change",
+    ),
+    "no method": (
+        CLASS + "    def prepare(self, config): pass\n",
+        "prepare failed: TypeError",
     ),
     "start": (
         CLASS + "    async def start(self): sys.exit(3)\n",
@@ -240,6 +249,34 @@ def test_value_that_a_plugin_refuses_refuses_the_reload(
         assert number(process) == "200 1"
 
 
+RENEWS = """
+class Put(Change):
+    @property
+    def renewed(self):
+        return 5
+
+class Its(Plugin):
+    def __init__(self, name, broker):
+        pass
+
+    async def prepare(self, config):
+        return Put()
+"""
+
+
+def test_plugin_that_keeps_no_promise_is_loaded_and_unloaded(
+    start: Start, tmp_path: Path
+) -> None:
+    install(tmp_path, "bad", RENEWS)
+    install(tmp_path, "good", GOOD)
+    with start(plugins__load="bad,good") as process:
+        process.reload(msq_len="7")
+        process.waits_for("plugin bad: renewed failed: TypeError")
+        process.reload(plugins__load="good")
+        process.waits_for("plugin bad: its work goes on: AttributeError")
+        assert number(process) == "200 1"
+
+
 @pytest.mark.parametrize(
     ("code", "says"),
     [
@@ -266,6 +303,26 @@ def test_plugin_that_does_not_stop_is_gone_and_stops_nobody(
     assert any(f"plugin bad: {says}" in line for line in process.lines)
     assert any("good 1 stops" in line for line in process.lines)
     assert any("stopped" in line for line in process.lines)
+
+
+LAST_WORDS = """
+    def leave(self):
+        self.broker.publish("last", "words", qos=1)
+
+    async def stop(self):
+        self.broker.publish("last", "too late")
+"""
+
+
+def test_plugin_has_its_last_words_when_the_broker_stops(
+    start: Start, tmp_path: Path
+) -> None:
+    install(tmp_path, "good", CLASS + LAST_WORDS)
+    with start(plugins__load="good") as process, process.raw() as client:
+        client.connect("c")
+        client.subscribe(("last", 1))
+        assert process.stop() == 0
+        assert client.expect(PUBLISH).payload == b"words"
 
 
 WORK = """

@@ -20,21 +20,15 @@ from nanomq_py.config.settings import differences, settings_of
 from nanomq_py.config.values.kind import BadValue
 from nanomq_py.plugins.catalog import Loaded, find
 from tests.conftest import ROOT
-from tests.plugged import GOOD, KEYED, install
+from tests.plugged import GOOD, KEYED, importable, install
 
 pytestmark = pytest.mark.plain
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return a folder whose plugins are installed; their modules leave with the test."""
-    before = set(sys.modules)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        if name.startswith("of_"):
-            del sys.modules[name]
+def folder(tmp_path: Path) -> Iterator[Path]:
+    with importable(tmp_path):
+        yield tmp_path
 
 
 def found(*names: str, known: tuple[Loaded, ...] = (), anew: bool = False) -> Loaded:
