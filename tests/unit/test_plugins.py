@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nanomq_py.cli import main
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.declare.plugged import Plugging
 from nanomq_py.config.file import ConfFile
@@ -291,18 +291,47 @@ def test_section_of_a_plugin_is_edited_as_others(folder: Path) -> None:
     assert made.config.plugged == config.plugged
 
 
-def test_conf_check_tells_of_a_plugin_that_cannot_be_loaded(tmp_path: Path) -> None:
-    install(tmp_path, "bad", "1 / 0")
-    conf = tmp_path / "nanomq.conf"
+# --- the command line
+
+
+def test_conf_tells_of_plugins_and_their_keys(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(folder, "bad", "1 / 0")
+    install(folder, "keyed", KEYED)
+    conf = folder / "nanomq.conf"
+    conf.write_text("plugins.load=keyed\nplugins.keyed.rate=7\nplugins.keyed.word=w\n")
+    conf.chmod(0o600)
+    assert main(["conf", "check", str(conf)]) == 0
+    assert main(["conf", "show", str(conf)]) == 0
+    shown = capsys.readouterr().out
+    assert "# default: 5\nplugins.keyed.rate=7\n" in shown
+    assert "plugins.keyed.word=(hidden)\n" in shown
+    assert main(["conf", "diff", str(conf)]) == 0
+    assert "plugins.keyed.rate: 5 -> 7 (at once)\n" in capsys.readouterr().out
+    assert main(["conf", "diff", str(ROOT / "etc" / "nanomq.conf"), str(conf)]) == 0
+    assert "plugins.keyed.rate: (none) -> 7 (at once)\n" in capsys.readouterr().out
+
     conf.write_text("plugins.load=bad\nplugins.bad.x=1\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "nanomq_py", "conf", "check", str(conf)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-    )
-    assert done.returncode == 1
-    assert "plugin bad: cannot be loaded: ZeroDivisionError" in done.stderr
-    assert "keys of plugins that are not loaded: plugins.bad.x" in done.stdout
+    assert main(["conf", "check", str(conf)]) == 1
+    told = capsys.readouterr()
+    assert "plugin bad: cannot be loaded: ZeroDivisionError" in told.err
+    assert "keys of plugins that are not loaded: plugins.bad.x" in told.out
+    assert main(["conf", "show", str(conf)]) == 0
+    assert "# plugins.bad.x: of a plugin that is not loaded\n" in capsys.readouterr().out
+    conf.write_text("plugins.load=none\n")
+    assert main(["conf", "check", str(conf)]) == 2
+    assert "which are bad, keyed; not installed: none" in capsys.readouterr().err
+
+
+def test_commands_to_a_broker_do_not_load_its_plugins(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+    install(folder, "loud", "print('it is loaded')")
+    conf = folder / "nanomq.conf"
+    conf.write_text("plugins.load=loud\n")
+    assert main(["stop", "--conf", str(conf)]) == 1
+    assert "it is loaded" not in capsys.readouterr().out
+    assert main(["conf", "check", str(conf)]) == 1
+    assert "it is loaded" in capsys.readouterr().out
