@@ -43,7 +43,7 @@ build/test: $(SOURCES)
 	@touch $@ build/core
 
 lint: build/setup-bench build/test
-	$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy
+	$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy && $(PY) -m mypy examples/plugin/*.py
 	$(PY) tools/conformance.py --check && $(PY) tools/configuration.py --check && $(PY) tools/connection.py --check
 	$(PY) tools/metrics.py --check
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_ALL) $(C_HEADERS)

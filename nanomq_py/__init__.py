@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nanomq_py.version import __version__
+
+if TYPE_CHECKING:
+    from nanomq_py.broker import Batch, Broker, Consumer, Identity, Message, Tap
+    from nanomq_py.config import Config, ConfigError, load
 
 __all__ = [
     "Batch",

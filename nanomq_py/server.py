@@ -31,6 +31,7 @@ from nanomq_py.kernel.parts import Parts
 from nanomq_py.kernel.reload import Reloader
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.listen.tls import check_tls
+from nanomq_py.plugins.part import Plugins
 from nanomq_py.run import process, successor, systemd, terminal
 from nanomq_py.run.logs import Logs, open_logs
 from nanomq_py.run.pidfile import AlreadyRunningError, PidFile, place_of
@@ -128,9 +129,9 @@ class Server:
         self.http = Http(self._make_app)
         spare = {Http.name} if left.inherited.is_last_resort else ()
         more = [kind() for kind in parts]
-        self._parts = Parts(
-            [Checks(file), BrokerPart(self.broker, left), *more, self.http, Logs()], spare
-        )
+        self.plugins = Plugins(self.broker)
+        mine = [BrokerPart(self.broker, left), *more, self.plugins, self.http]
+        self._parts = Parts([Checks(file), *mine, Logs()], spare)
         self.reloader = Reloader(file, self._parts)
         self.pid_file = PidFile(place_of(config.pid_file, given_conf))
         self.legacy: successor.Legacy | None = None  # once a restart was asked for
@@ -140,10 +141,13 @@ class Server:
         self._reloads: set[asyncio.Task[None]] = set()
 
     def _make_app(self, gate: Gate) -> ASGIApp:
+        from starlette.routing import Mount
+
         from nanomq_py.http.app import make_app
         from nanomq_py.http.v1.api import V1, Api
 
-        return make_app([V1(Api(self.broker, self.reloader, self), gate)])
+        dialects = [V1(Api(self.broker, self.reloader, self), gate)]
+        return make_app(dialects, [Mount("/plugins", self.plugins.pages(gate))])
 
     # --- start
 

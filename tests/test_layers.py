@@ -284,7 +284,7 @@ def test_nng_is_known_to_those_who_make_streams_of_it_only() -> None:
 def test_every_package_is_installed() -> None:
     """A folder that pyproject.toml does not name is missing in the wheel."""
     text = (ROOT / "pyproject.toml").read_text()
-    listed = re.findall(r"^packages = \[(.*?)^\]", text, re.M | re.S)[0]
+    (listed,) = re.findall(r"^packages = \[\n(.*?)^\]", text, re.M | re.S)
     folders = {
         str(path.parent.relative_to(ROOT)).replace("/", ".")
         for path in (ROOT / "nanomq_py").rglob("__init__.py")

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nanomq_py.cli.common import conf_file, say
-from nanomq_py.config import ConfigError, load, parse
+from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.declare.section import Sections
 from nanomq_py.config.faults import Faults
 from nanomq_py.config.settings import differences, settings_of
 from nanomq_py.config.shipped import shipped
+from nanomq_py.plugins.finding import plugging
 
 
 def add_conf_commands(parser: argparse.ArgumentParser) -> None:
@@ -56,10 +57,11 @@ def _check(path: Path, brought: Sections) -> int:
         say(f"{path}: {text}")
     for text in exposed_files(reading):
         say(f"nanomq: warning: {text}", to=sys.stderr)
-    for missing in config.said.missing:
-        say(f"nanomq: {missing}", to=sys.stderr)
+    broken = [f"plugin {p.name}: {p.fault}" for p in config.plugged if p.fault]
+    for what in (*config.said.missing, *broken):
+        say(f"nanomq: {what}", to=sys.stderr)
     faults.check()
-    if config.said.missing:
+    if config.said.missing or broken:
         return 1
     say(f"{path}: good")
     return 0
@@ -70,10 +72,15 @@ def _show_defaults(brought: Sections) -> int:
     return 0
 
 
+def _defaults_beside(config: Config) -> Config:
+    """Return the defaults, of what brings keys to that configuration too."""
+    return parse("", "the defaults", tuple(section for section, _ in config.brought))
+
+
 def _show(path: Path | None, brought: Sections) -> int:
     """Print every key; comments mark what is not the default, and what has no effect."""
     config = conf_file(path, brought).reading.config
-    usual = settings_of(parse("", "the defaults", brought))
+    usual = settings_of(_defaults_beside(config))
     missing = {found.switch: found for found in config.said.missing}
     for name, setting in settings_of(config).items():
         if name in missing:
@@ -86,6 +93,8 @@ def _show(path: Path | None, brought: Sections) -> int:
         say(f"# {found.called}: not in this version: {found.loss}")
     for name in dict.fromkeys(config.said.ignored):
         say(f"# {name}: without a meaning in this version")
+    for name in config.said.unplugged:
+        say(f"# {name}: of a plugin that is not loaded")
     return 0
 
 
@@ -94,12 +103,10 @@ def _diff(files: Sequence[Path], brought: Sections) -> int:
     if len(files) > 2:
         raise ConfigError("conf diff: expected two files at most")
     if len(files) == 2:
-        before, after = load(files[0], brought), load(files[1], brought)
+        before, after = (load(path, brought, plugging()) for path in files)
     else:
-        before, after = (
-            parse("", "the defaults", brought),
-            conf_file(files[0] if files else None, brought).reading.config,
-        )
+        after = conf_file(files[0] if files else None, brought).reading.config
+        before = _defaults_beside(after)
     for difference in differences(before, after):
         say(f"{difference} ({difference.applies.value})")
     return 0

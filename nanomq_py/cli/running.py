@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nanomq_py.cli.common import conf_file, say
+from nanomq_py.cli.common import overrides_of, say
 from nanomq_py.config import ConfigError
 from nanomq_py.config.declare.section import Sections
+from nanomq_py.config.file import ConfFile
 from nanomq_py.config.reader import texts_of
 from nanomq_py.run.pidfile import PidFile, default_path, running_brokers
 
@@ -32,7 +33,9 @@ def _until(done: Callable[[], bool]) -> bool:
 def _pid_file(conf: Path | None, brought: Sections) -> PidFile:
     """Return the pid file of that configuration's broker, even if the file is wrong now."""
     try:
-        paths = [conf_file(conf, brought).reading.config.pid_file or ""]
+        # Without plugins: their code is the broker's to load.
+        file = ConfFile(conf, overrides_of(None, brought), brought)
+        paths = [file.reading.config.pid_file or ""]
     except ConfigError:
         paths = texts_of(conf, "pid_file", os.environ)
     # The broker may be older than the key; without --conf the only broker is meant.

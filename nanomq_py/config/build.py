@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from nanomq_py.config.declare.family import BadMember, Family, families_of
 from nanomq_py.config.declare.key import Key, keys_of
-from nanomq_py.config.declare.section import Brought, Sections, join, sections_of
+from nanomq_py.config.declare.plugged import Plugged
+from nanomq_py.config.declare.section import KINDS, Brought, Sections, join, sections_of
 from nanomq_py.config.declare.walk import all_families, all_keys
 from nanomq_py.config.faults import MOST_FAULTS, ConfigError, Faults, line_of
 from nanomq_py.config.forms.entries import Entries, Entry
 from nanomq_py.config.keys.config import Config
+from nanomq_py.config.keys.plugins import plugin_of
 from nanomq_py.config.keys.said import Said
 from nanomq_py.config.nanomq.missing import missing_of
 from nanomq_py.config.nanomq.older import in_force, is_any_switch, is_known
@@ -126,18 +128,27 @@ def _called(at: str, entry: Entry) -> str:
 # --- the whole
 
 
-@cache
+@lru_cache(KINDS)
 def known_names(brought: Sections = ()) -> tuple[str, ...]:
     """Return the flat names of the keys that have only one."""
     return tuple(at.name for at, _ in all_keys(Config, brought) if not at.indices)
 
 
-def build(given: Mapping[str, Entry], faults: Faults, brought: Sections = ()) -> Config:
+def build(
+    given: Mapping[str, Entry],
+    faults: Faults,
+    brought: Sections = (),
+    plugged: Collection[Plugged] = (),
+) -> Config:
     """Return the configuration. Raises ConfigError with all faults, or the first many.
 
     brought  the sections of parts; a key is unknown when none of them takes it either
+    plugged  the plugins that it names; keys of others are left out
     """
     in_it = in_force(given, faults)
+    unplugged = _unplugged(in_it, {each.name for each in plugged if not each.fault})
+    for name in unplugged:
+        del in_it[name]
     _refuse_strangers(in_it, faults, brought)
     entries = Entries(in_it, faults)
     missing = tuple(sorted(missing_of(in_it), key=lambda found: line_of(str(found))))
@@ -156,11 +167,20 @@ def build(given: Mapping[str, Entry], faults: Faults, brought: Sections = ()) ->
         elif not faults.enough:
             faults.add(_unknown(entry, brought))
     faults.check()
-    said = Said(names=names, missing=missing, ignored=tuple(ignored))
-    return Config(**values, said=said)
+    said = Said(names, missing, tuple(ignored), tuple(unplugged.values()))
+    return Config(**values, said=said, plugged=tuple(plugged))
 
 
-@cache
+def _unplugged(given: Mapping[str, Entry], plugged: Collection[str]) -> dict[str, str]:
+    """Return the keys of plugins that are not loaded, with what the file calls them."""
+    return {
+        name: entry.called
+        for name, entry in given.items()
+        if (plugin := plugin_of(name)) is not None and plugin not in plugged
+    }
+
+
+@lru_cache(KINDS)
 def _of_families(brought: Sections) -> re.Pattern[str]:
     """Match the names of all members of families, and some names that no member has."""
     keys = {at.pattern for at, _ in all_keys(Config, brought) if at.indices}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
-from nanomq_py.config.declare.section import Sections
+from nanomq_py.config.declare.section import KINDS, Brought, Sections
 from nanomq_py.config.declare.walk import all_families
 from nanomq_py.config.faults import ConfigError
 from nanomq_py.config.forms import flat
@@ -17,7 +18,7 @@ from nanomq_py.config.reader import Reading, read
 from nanomq_py.config.settings import Setting, differences, settings_of
 
 
-@cache
+@lru_cache(KINDS)
 def _of_lists(brought: Sections) -> re.Pattern[str]:
     """Match the names of members that the nested form writes as a list; group 1 names it."""
     found = all_families(Config, brought)
@@ -75,6 +76,13 @@ def _edit_nested(
     return text + "".join(f"{name} = {value}\n" for name, value in behind.items())
 
 
+def _with_sections_of(made: Config, config: Config) -> Config:
+    """Return the configuration without the keys of plugins that go, with those that come."""
+    kept = dict(config.brought)
+    brought = (Brought(part, kept.get(part, values)) for part, values in made.brought)
+    return replace(config, brought=tuple(brought))
+
+
 def edited(reading: Reading, config: Config, source: str, folder: Path | None) -> Reading:
     """Return the reading of the text after the values of that configuration are put into it.
 
@@ -91,9 +99,15 @@ def edited(reading: Reading, config: Config, source: str, folder: Path | None) -
             reading.text, {called.get(name, name): text for name, text in changes.items()}
         )
     made = read(
-        text, source, folder=folder, overrides=reading.overrides, brought=reading.brought
+        text,
+        source,
+        folder=folder,
+        overrides=reading.overrides,
+        brought=reading.of_parts,
+        plugging=reading.plugging,
+        known=reading.config.plugged,
     )
-    for difference in differences(config, made.config):
+    for difference in differences(_with_sections_of(made.config, config), made.config):
         override = reading.overrides.get(difference.name)
         why = f"{override.where} says otherwise" if override else "the file cannot hold it"
         raise ConfigError(f"{difference.name}: not changed: {why}")

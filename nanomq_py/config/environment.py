@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 
 from nanomq_py.config.declare.family import NUMBER, Index
-from nanomq_py.config.declare.section import Sections
+from nanomq_py.config.declare.section import KINDS, Sections
 from nanomq_py.config.declare.walk import Place, all_keys
 from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.keys.config import Config
@@ -22,7 +22,7 @@ def variable_of(name: str) -> str:
     return f"NANOMQ_{_in_capitals(name)}"
 
 
-@cache
+@lru_cache(KINDS)
 def _single(brought: Sections) -> Mapping[str, str]:
     """Return the flat names of keys that have one, by their variables."""
     names = [at.name for at, _ in all_keys(Config, brought) if not at.indices]
@@ -30,7 +30,7 @@ def _single(brought: Sections) -> Mapping[str, str]:
     return {"NANOMQ_BROKER_URL": "url", **{variable_of(name): name for name in names}}
 
 
-@cache
+@lru_cache(KINDS)
 def _numbered(brought: Sections) -> tuple[tuple[re.Pattern[str], Place], ...]:
     """Return the keys of families that are only numbered: of others case is lost."""
     places = [at for at, _ in all_keys(Config, brought) if set(at.indices) == {NUMBER}]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from nanomq_py.config.declare.plugged import Plugged, Plugging
 from nanomq_py.config.declare.section import Sections
 from nanomq_py.config.edit import edited
 from nanomq_py.config.faults import ConfigError
@@ -106,23 +107,33 @@ class ConfFile:
     """
 
     def __init__(
-        self, path: Path | None, overrides: Mapping[str, Entry], brought: Sections = ()
+        self,
+        path: Path | None,
+        overrides: Mapping[str, Entry],
+        brought: Sections = (),
+        plugging: Plugging | None = None,
     ) -> None:
         """Read it. Raises ConfigError.
 
         overrides  entries that stand above those of the file
         brought    the sections of parts, besides the keys of Config
+        plugging   finds the plugins that the file names; None: it may name none
         """
         # A link is followed at each reading: it may lead elsewhere by then.
         self.path = path.absolute() if path is not None else None
         self._overrides = overrides
         self._brought = brought
+        self._plugging = plugging
         self._taken_over: Reading | None = None
         self.reading = self._read("")
 
     @classmethod
     def taking_over(
-        cls, path: Path | None, overrides: Mapping[str, Entry], config: Config
+        cls,
+        path: Path | None,
+        overrides: Mapping[str, Entry],
+        config: Config,
+        plugging: Plugging | None = None,
     ) -> ConfFile:
         """Return the file, while another configuration than the file's is in force.
 
@@ -131,9 +142,16 @@ class ConfFile:
         file = cls.__new__(cls)
         file.path = path.absolute() if path is not None else None
         file._overrides = overrides
-        file._brought = tuple(section for section, _ in config.brought)
+        brought = tuple(section for section, _ in config.brought)
+        plugged = [section for each in config.plugged for section in each.sections]
+        file._brought = tuple(section for section in brought if section not in plugged)
+        file._plugging = plugging
         file.reading = file._taken_over = Reading(
-            config, overrides=overrides, brought=file._brought
+            config,
+            overrides=overrides,
+            brought=brought,
+            of_parts=file._brought,
+            plugging=plugging,
         )
         return file
 
@@ -145,11 +163,16 @@ class ConfFile:
     def _folder(self) -> Path | None:
         return self.path.parent if self.path is not None else None
 
-    def read(self) -> Reading:
-        """Return what the file says now. Raises ConfigError. Blocks."""
-        return self._read(self.reading.text)
+    def read(self, *, anew: bool = False) -> Reading:
+        """Return what the file says now. Raises ConfigError. Blocks.
 
-    def _read(self, in_memory: str) -> Reading:
+        anew  plugins whose code has changed are loaded again
+        """
+        return self._read(self.reading.text, self.reading.config.plugged, anew=anew)
+
+    def _read(
+        self, in_memory: str, known: Sequence[Plugged] = (), *, anew: bool = False
+    ) -> Reading:
         text = in_memory if self.path is None else read_text(self.path)
         return read(
             text,
@@ -157,6 +180,9 @@ class ConfFile:
             folder=self._folder,
             overrides=self._overrides,
             brought=self._brought,
+            plugging=self._plugging,
+            known=known,
+            anew=anew,
         )
 
     def edited(self, config: Config) -> Reading:

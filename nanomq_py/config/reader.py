@@ -11,22 +11,25 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
 from nanomq_py.config.build import build
+from nanomq_py.config.declare.plugged import Plugged, Plugging
 from nanomq_py.config.declare.section import Sections
-from nanomq_py.config.environment import variable_of
+from nanomq_py.config.environment import from_environment, variable_of
 from nanomq_py.config.faults import ConfigError, Faults, TooManyError
 from nanomq_py.config.forms import flat, nested
 from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.keys.config import Config
+from nanomq_py.config.keys.plugins import Names
 from nanomq_py.config.nanomq.form import is_nested
 from nanomq_py.config.nanomq.names import entries_of
 from nanomq_py.config.nanomq.older import renamed
+from nanomq_py.config.values.kind import BadValue
 
 MAX_FILE_BYTES = 16 << 20
 MOST_INCLUDES = 16  # files that include each other in a chain
@@ -106,7 +109,9 @@ class Reading:
     nested: bool = False  # which form it has
     entries: Mapping[str, Entry] = field(default_factory=dict)
     overrides: Mapping[str, Entry] = field(default_factory=dict)
-    brought: Sections = ()  # by parts, besides the keys of Config
+    brought: Sections = ()  # by parts and plugins, besides the keys of Config
+    of_parts: Sections = ()  # those of them that parts have brought
+    plugging: Plugging | None = None  # None: no plugins are looked for
 
 
 def read(
@@ -116,20 +121,45 @@ def read(
     folder: Path | None = None,
     overrides: Mapping[str, Entry] = {},
     brought: Sections = (),
+    plugging: Plugging | None = None,
+    known: Sequence[Plugged] = (),
+    anew: bool = False,
 ) -> Reading:
     """Return what the text says, with ``overrides`` in the place of its own entries.
 
-    source  names the text in errors
-    folder  where included files are looked for
-    brought the sections of parts, which are read as those of Config
-    Raises  ConfigError
+    source       names the text in errors
+    folder       where included files are looked for
+    brought      the sections of parts, which are read as those of Config
+    plugging     finds the plugins that the text names; None: their keys are left out
+    known, anew  what it is given besides
+    Raises       ConfigError
     """
     if "\x00" in text:
         raise ConfigError(f"{source}: holds a zero byte: expected a text file")
     # A byte order mark becomes a space, so that positions in the text stay the same.
     plain = " " + text[1:] if text.startswith("\ufeff") else text
-    nests = is_nested(plain, brought)
     faults = Faults()
+    nests, entries = _entries(plain, source, folder, brought, faults)
+    plugged: tuple[Plugged, ...] = ()
+    sections = brought
+    load = {**entries, **overrides}.get("plugins.load")
+    if load is not None and plugging is not None:
+        with faults.gathered():
+            plugged = _plugged(load, plugging, known, anew=anew)
+        sections += tuple(section for each in plugged for section in each.sections)
+    if sections != brought and plugging is not None:
+        faults = Faults()  # its own, of the reading that knows all sections
+        nests, entries = _entries(plain, source, folder, sections, faults)
+        overrides = {**from_environment(plugging.environ, sections), **overrides}
+    config = build({**entries, **overrides}, faults, sections, plugged)
+    return Reading(config, text, nests, entries, overrides, sections, brought, plugging)
+
+
+def _entries(
+    plain: str, source: str, folder: Path | None, brought: Sections, faults: Faults
+) -> tuple[bool, dict[str, Entry]]:
+    """Return whether the text has the nested form, and its entries. Raises ConfigError."""
+    nests = is_nested(plain, brought)
     try:
         if nests:
             above = () if folder is None else ((folder / Path(source).name).resolve(),)
@@ -139,9 +169,18 @@ def read(
             given = flat.read(plain, source, faults)
     except RecursionError:
         raise ConfigError(f"{source}: too many sections in each other") from None
-    entries = renamed(given, faults, once=not nests)
-    config = build({**entries, **overrides}, faults, brought)
-    return Reading(config, text, nests, entries, overrides, brought)
+    return nests, renamed(given, faults, once=not nests)
+
+
+def _plugged(
+    load: Entry, plugging: Plugging, known: Sequence[Plugged], *, anew: bool
+) -> tuple[Plugged, ...]:
+    """Return the plugins that ``plugins.load`` names. Raises ConfigError."""
+    try:
+        names = Names().parse(load.value)
+        return plugging.find(names, known, anew=anew) if names else ()
+    except BadValue as bad:
+        raise load.error(bad.expected(Names().expected)) from None
 
 
 def parse(text: str, source: str, brought: Sections = ()) -> Config:
@@ -152,20 +191,35 @@ def parse(text: str, source: str, brought: Sections = ()) -> Config:
     return read(text, source, brought=brought).config
 
 
-def from_texts(texts: Mapping[str, str], source: str, brought: Sections = ()) -> Config:
+def from_texts(
+    texts: Mapping[str, str],
+    source: str,
+    brought: Sections = (),
+    plugging: Plugging | None = None,
+) -> Config:
     """Return the configuration of these flat names. Raises ConfigError.
 
     source  names the texts in errors
     """
     entries = {name: Entry(name, text, source) for name, text in texts.items()}
-    return build(entries, Faults(), brought)
+    faults = Faults()
+    plugged: tuple[Plugged, ...] = ()
+    if plugging is not None and "plugins.load" in entries:
+        with faults.gathered():
+            plugged = _plugged(entries["plugins.load"], plugging, (), anew=False)
+        brought += tuple(section for each in plugged for section in each.sections)
+    return build(entries, faults, brought, plugged)
 
 
-def load(path: str | Path, brought: Sections = ()) -> Config:
+def load(
+    path: str | Path, brought: Sections = (), plugging: Plugging | None = None
+) -> Config:
     """Read the file. Raises ConfigError, also when it cannot be read."""
     path = Path(path)
     text = read_text(path)
-    return read(text, str(path), folder=path.parent, brought=brought).config
+    return read(
+        text, str(path), folder=path.parent, brought=brought, plugging=plugging
+    ).config
 
 
 def texts_of(path: Path | None, name: str, environ: Mapping[str, str]) -> list[str]:

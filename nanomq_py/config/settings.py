@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from nanomq_py.config.declare.family import Family, families_of
 from nanomq_py.config.declare.key import Applies, keys_of
-from nanomq_py.config.declare.section import Sections, join, sections_of
+from nanomq_py.config.declare.section import KINDS, Sections, join, sections_of
 from nanomq_py.config.declare.walk import all_keys
 from nanomq_py.config.keys.config import Config
 
 HIDDEN = "(hidden)"
 
 
-@cache
+@lru_cache(KINDS)
 def _secrets(brought: Sections) -> re.Pattern[str]:
     secrets = (at.pattern for at, key in all_keys(Config, brought) if key.secret)
     return re.compile("|".join(secrets))

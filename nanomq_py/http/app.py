@@ -31,8 +31,11 @@ def _is_below(path: str, prefix: str) -> bool:
     return path == prefix or path.startswith(f"{prefix}/")
 
 
-def make_app(dialects: Sequence[Dialect]) -> Starlette:
-    """Return the HTTP API; the first dialect answers for paths of no dialect."""
+def make_app(dialects: Sequence[Dialect], more: Sequence[BaseRoute] = ()) -> Starlette:
+    """Return the HTTP API; the first dialect answers for paths of no dialect.
+
+    more  routes besides those of the dialects
+    """
 
     def dialect_of(path: str) -> Dialect:
         found = [each for each in dialects if _is_below(path, each.prefix)]
@@ -45,6 +48,6 @@ def make_app(dialects: Sequence[Dialect]) -> Starlette:
         return dialect_of(request.url.path).render(error)
 
     return Starlette(
-        routes=[route for dialect in dialects for route in dialect.routes()],
+        routes=[*(route for dialect in dialects for route in dialect.routes()), *more],
         exception_handlers={HTTPException: http_fault},
     )

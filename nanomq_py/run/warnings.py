@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nanomq_py.config import Config
@@ -25,13 +25,26 @@ def tell_what_is_missing(config: Config) -> None:
         log.warning("%s", text)
 
 
-def ignored_keys(config: Config, most: int = 8) -> str | None:
-    """Return one line about NanoMQ's keys that mean nothing here; None: there are none."""
-    names = list(dict.fromkeys(config.said.ignored))
-    if not names:
-        return None
+def ignored_keys(config: Config) -> str | None:
+    """Return one line about keys without an effect; None: there are none.
+
+    These are NanoMQ's that mean nothing here, and those of plugins that are not loaded.
+    """
+    texts = [
+        f"{what}: {_some(names)}"
+        for what, names in (
+            ("keys without a meaning in this version", config.said.ignored),
+            ("keys of plugins that are not loaded", config.said.unplugged),
+        )
+        if names
+    ]
+    return "; ".join(texts) or None
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    names = list(dict.fromkeys(names))
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"keys without a meaning in this version: {', '.join(names[:most])}{more}"
+    return f"{', '.join(names[:most])}{more}"
 
 
 def warn_of_proxies(config: Config) -> None:

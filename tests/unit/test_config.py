@@ -63,6 +63,7 @@ SAMPLES = {
     "max_session_expiry": ("60", 60),
     "pid_file": ("/run/x.pid", "/run/x.pid"),
     "core_dumps": ("true", True),
+    "plugins.load": ("counter,x_2", ("counter", "x_2")),
     "tls.enable": ("true", True),
     "tls.url": ("tls+nmq-tcp://h:1", "tls+nmq-tcp://h:1"),
     "tls.keyfile": ("/k", "/k"),

@@ -54,6 +54,8 @@ class Brought(NamedTuple):
 
 # The sections that parts bring, besides those of Config.
 Sections = tuple[Section, ...]
+# For how many of them what is computed is kept: plugins come and go.
+KINDS = 8
 
 
 def sections_of(kind: type[Any]) -> Iterator[tuple[Field[Any], Section]]:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from nanomq_py.config.declare.family import NAME, NUMBER, family
 from nanomq_py.config.declare.key import Applies, key
+from nanomq_py.config.declare.plugged import Plugged
 from nanomq_py.config.declare.section import Brought, section, sections_of
 from nanomq_py.config.keys.access import RULE_LINE, AclRule, Auth, User
 from nanomq_py.config.keys.bridges import Bridge
@@ -23,6 +24,7 @@ from nanomq_py.config.keys.limits import Limits
 from nanomq_py.config.keys.listeners import URL_ELSEWHERE, Listener, Proxy, Tls, WebSocket
 from nanomq_py.config.keys.log import Log
 from nanomq_py.config.keys.mqtt5 import Mqtt5
+from nanomq_py.config.keys.plugins import PREFIX, Plugins
 from nanomq_py.config.keys.said import Said
 from nanomq_py.config.keys.sqlite import Sqlite
 from nanomq_py.config.values.kind import Optional
@@ -105,6 +107,7 @@ class Config(Mqtt5, Limits, General):  # the keys of the last come first
     auth: Auth = section("auth", Auth, "Who may come in: see docs/security.md")
     auth_http: HttpAuth = section("auth.http", HttpAuth, "Clients judged by an HTTP server")
     web_hook: WebHook = section("web.hook", WebHook, "Web hooks")
+    plugins: Plugins = section(PREFIX, Plugins, "Plugins")
     listeners: tuple[Listener, ...] = family(
         "listener",
         Listener,
@@ -159,6 +162,8 @@ class Config(Mqtt5, Limits, General):  # the keys of the last come first
     )
     # The sections of parts, with their values.
     brought: tuple[Brought, ...] = ()
+    # The plugins that plugins.load names.
+    plugged: tuple[Plugged, ...] = field(default=(), compare=False, repr=False)
     # What the file says besides its values.
     said: Said = field(default_factory=Said, compare=False, repr=False)
 

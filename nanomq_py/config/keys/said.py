@@ -28,6 +28,7 @@ class Said:
     )  # a flat name -> the name in the file
     missing: tuple[Missing, ...] = ()
     ignored: tuple[str, ...] = ()  # names of NanoMQ that mean nothing here
+    unplugged: tuple[str, ...] = ()  # keys of plugins that are not loaded
 
     def called(self, name: str) -> str:
         """Return the name that the file has for a flat name.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import lru_cache
 
-from nanomq_py.config.declare.section import Section, Sections
+from nanomq_py.config.declare.section import KINDS, Section, Sections
 from nanomq_py.config.declare.walk import all_keys, walk_all
 from nanomq_py.config.keys.config import Config
+from nanomq_py.config.keys.plugins import PREFIX, plugin_of
 from nanomq_py.config.nanomq.older import is_known
 
 # A line that only the nested form has.
@@ -41,7 +42,7 @@ def is_nested(text: str, brought: Sections = ()) -> bool:
     )
 
 
-@cache
+@lru_cache(KINDS)
 def _declared_sections(brought: Sections) -> frozenset[str]:
     return frozenset(
         at.name
@@ -57,10 +58,14 @@ def _is_section(name: str, brought: Sections) -> bool:
 
 def _is_flat_text(name: str, brought: Sections) -> bool:
     """Return whether a flat line of that name may have any text, such as JSON, as its value."""
+    if (plugin := plugin_of(name)) is not None:
+        its = f"{PREFIX}.{plugin}"
+        if not any(f"{each.prefix}.".startswith(f"{its}.") for each in brought):
+            return True  # its keys are not known
     return is_known(name) or _of_any_text(brought).fullmatch(name) is not None
 
 
-@cache
+@lru_cache(KINDS)
 def _of_any_text(brought: Sections) -> re.Pattern[str]:
     """Match the flat names that have a text as their value."""
     keys = all_keys(Config, brought)

@@ -12,11 +12,11 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from nanomq_py.config.declare.family import Family, Line
 from nanomq_py.config.declare.key import keys_of
-from nanomq_py.config.declare.section import Sections
+from nanomq_py.config.declare.section import KINDS, Sections
 from nanomq_py.config.declare.walk import all_families, all_keys
 from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.forms.nested import Items, Node, Scalar, Section
@@ -161,14 +161,14 @@ def _members(prefix: str, family: Family, node: Items) -> Iterator[_Named]:
                 yield _Named(found.order, Entry(flat, _joined(found), found.where))
 
 
-@cache
+@lru_cache(KINDS)
 def _lists(brought: Sections) -> tuple[tuple[re.Pattern[str], Family], ...]:
     """Return the families that are lists in the nested form, by a pattern of their prefix."""
     found = all_families(Config, brought)
     return tuple((re.compile(at.pattern), group) for at, group in found if group.is_list)
 
 
-@cache
+@lru_cache(KINDS)
 def _lines(brought: Sections) -> re.Pattern[str]:
     """Match the flat names whose value is a line of JSON, or a section in the nested form."""
     keys = all_keys(Config, brought)

@@ -1,7 +1,7 @@
 """The configuration as the JSON of requests 11 and 12 of NanoMQ's HTTP API V1.
 
-The document's fields come first; ``bridge`` is the first bridge. Behind them is each section
-that a part of the process brings, by its prefix.
+The document's fields come first; ``bridge`` is the first bridge. Behind them are ``plugins``,
+where any is loaded, and each section that a part of the process brings, by its prefix.
 
 Source  nanomq-http-api-v1.txt; http-dialects.md for key_password, qos_duration and PEM texts
 """
@@ -53,6 +53,8 @@ _SECTIONS = {
     "websocket": ("enable", "url", "tls_url"),
     "http_server": ("enable", "port", "username", "password", "auth_type"),
 }
+# Sections that the document does not have; they are shown where they say something.
+_OWN_SECTIONS = {"plugins": ("load",)}
 # Fields of "tls" that are the text of a file -> the key that names the file.
 _PEM = {"key": "keyfile", "cert": "certfile", "cacert": "cacertfile"}
 _NEW_BRIDGE = "main"
@@ -80,6 +82,8 @@ def to_json(config: Config, *, masked: bool = False) -> dict[str, Any]:
             values |= _pem_json(config.tls, masked=masked)
         data[name] = {field: values[field] for field in fields}
     data["bridge"] = values_json(_first_bridge(config), masked=masked)
+    if config.plugins.load:
+        data["plugins"] = keys_json(config.plugins, masked=masked)
     for section, values in config.brought:
         data[section.prefix] = values_json(values, masked=masked)
     return data
@@ -105,7 +109,7 @@ def from_json(config: Config, data: object, pem: PemFiles) -> Config:
     if config.msq_len is None and rest.get("msq_len") == WINDOW:
         del rest["msq_len"]  # as req 11 shows it: not set
     made: dict[str, Any] = {}
-    for name, fields in _SECTIONS.items():
+    for name, fields in (_SECTIONS | _OWN_SECTIONS).items():
         if name in rest:
             part = dict(object_of(name, rest.pop(name)))
             paths = _pem_paths(config.tls, part, pem) if name == "tls" else {}

@@ -1,0 +1,75 @@
+"""What a plugin is: a part of another package, found by its entry point.
+
+::
+
+    [project.entry-points."nanomq_py.plugins"]
+    counter = "nanomq_counter:Counter"         plugins.load=counter
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nanomq_py.kernel.part import Part
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from nanomq_py.broker import Broker
+
+
+class Plugin(Part):
+    """A part of the process that ``plugins.load`` names.
+
+    It is made, and :meth:`prepare` is called, before the change is in force that loads it; then
+    :meth:`start`. An exception out of any method is logged, and leaves the rest running; only
+    a ConfigError of :meth:`prepare` means that the configuration is refused. ``brings`` are
+    sections named ``plugins.NAME`` or below it.
+
+    Threads  belongs to the event loop, and must never block it: nobody else has a turn then
+    """
+
+    fault = ""  # of the work that failed last
+
+    def __init__(self, name: str, broker: Broker) -> None:
+        """Make it. The broker may not run yet.
+
+        name  that of its entry point
+        """
+        self.name = name
+        self.broker = broker
+        self.log = logging.getLogger(f"nanomq.plugins.{name}")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Return its part of the HTTP API: paths below ``/plugins/NAME``.
+
+        It is called once, for the first request, which has logged in: ``request.state.who``
+        says who asks. A body is of 1 MiB at most.
+        """
+        return ()
+
+    def work(self, work: Coroutine[Any, Any, object]) -> None:
+        """Have that done beside everything else: until it ends, or the plugin has stopped.
+
+        What it raises is logged.
+        """
+        task = asyncio.get_running_loop().create_task(self._done(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _done(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            await work
+        except (Exception, SystemExit, KeyboardInterrupt) as fault:
+            # The last two would end the loop.
+            self.fault = f"{type(fault).__name__}: {fault}"
+            self.log.exception("plugin %s: its work failed", self.name)
+
+    def end_work(self) -> None:
+        """Cancel the work that is still under way; it is called after :meth:`stop`."""
+        for task in self._tasks:
+            task.cancel()

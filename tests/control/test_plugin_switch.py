@@ -1,0 +1,124 @@
+"""plugins/switch.py: plugins as an operator sees them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import astuple
+from pathlib import Path
+
+import pytest
+
+from nanomq_py import Broker
+from nanomq_py.config import Config, ConfigError
+from nanomq_py.config.declare.plugged import Plugging
+from nanomq_py.config.file import ConfFile
+from nanomq_py.kernel.parts import Parts
+from nanomq_py.kernel.reload import Reloader
+from nanomq_py.plugins.catalog import find
+from nanomq_py.plugins.part import Plugins
+from nanomq_py.plugins.switch import Switch
+from tests.plugged import GOOD, importable, install
+
+pytestmark = pytest.mark.plain
+
+
+@asynccontextmanager
+async def switching(folder: Path, text: str) -> AsyncIterator[tuple[Switch, Plugins]]:
+    """Give what switches plugins on and off, of a broker that does not run."""
+    conf = folder / "nanomq.conf"
+    conf.write_text(text)
+    plugins = Plugins(Broker(Config(url=None)))
+    parts = Parts([plugins])
+    reloader = Reloader(ConfFile(conf, {}, plugging=Plugging(find)), parts)
+    await parts.begin(reloader.config)
+    yield Switch(plugins, reloader), plugins
+    await parts.stop()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    with importable(tmp_path):
+        yield tmp_path
+
+
+async def told(switch: Switch) -> list[tuple[str, str, str]]:
+    return [(each.name, each.state.value, each.error) for each in await switch.all()]
+
+
+async def test_list_tells_how_each_plugin_is(folder: Path) -> None:
+    for name, code in {"switch1": GOOD, "switch2": "1 / 0", "switch3": GOOD}.items():
+        install(folder, name, code)
+    async with switching(folder, "plugins.load=switch2,switch1\n") as (switch, _):
+        listed = await switch.all()
+        assert [astuple(each)[:3] for each in listed] == [
+            (name, "1.2", f"the {name}") for name in ("switch2", "switch1", "switch3")
+        ]
+        fault = "cannot be loaded: ZeroDivisionError: division by zero"
+        assert await told(switch) == [
+            ("switch2", "failed", fault),
+            ("switch1", "loaded", ""),
+            ("switch3", "stopped", ""),
+        ]
+
+
+async def test_plugins_are_loaded_and_unloaded_by_name(folder: Path) -> None:
+    install(folder, "switch1", GOOD)
+    async with switching(folder, "msq_len=7\n") as (switch, plugins):
+        assert (await switch.load("switch1", "me")).applied == ("plugins.load",)
+        assert plugins.serving("switch1") is not None
+        text = (folder / "nanomq.conf").read_text()
+        assert text == "msq_len=7\nplugins.load=switch1\n"
+        with pytest.raises(ConfigError, match="plugin switch1: it is loaded"):
+            await switch.load("switch1", "me")
+        with pytest.raises(ConfigError, match="not installed: none"):
+            await switch.load("none", "me")
+        await switch.unload("switch1", "me")
+        assert plugins.serving("switch1") is None
+        assert await told(switch) == [("switch1", "stopped", "")]
+        for act in (switch.unload, switch.reload):
+            with pytest.raises(ConfigError, match="plugin switch1: it is not loaded"):
+                await act("switch1", "me")
+
+
+async def test_plugin_is_loaded_anew_by_name(folder: Path) -> None:
+    module = install(folder, "switch1", GOOD)
+    async with switching(folder, "plugins.load=switch1\n") as (switch, plugins):
+        before = plugins.serving("switch1")
+        assert (await switch.reload("switch1", "me")).applied == ("plugins.switch1",)
+        after = plugins.serving("switch1")
+        assert after is not None
+        assert after is not before
+
+        module.write_text("1 / 0")
+        assert (await switch.reload("switch1", "me")).applied == ()
+        assert plugins.serving("switch1") is after
+        assert await told(switch) == [
+            (
+                "switch1",
+                "loaded",
+                "cannot be loaded: ZeroDivisionError: division by zero",
+            )
+        ]
+
+
+async def test_work_that_fails_is_told(folder: Path) -> None:
+    code = """
+class Its(Plugin):
+    async def start(self):
+        self.done = asyncio.Event()
+        self.work(self.fail())
+
+    async def fail(self):
+        self.done.set()
+        1 / 0
+"""
+    install(folder, "switch1", code)
+    async with switching(folder, "plugins.load=switch1\n") as (switch, plugins):
+        plugin = plugins.serving("switch1")
+        await plugin.done.wait()  # type: ignore[union-attr]
+        assert await told(switch) == [
+            ("switch1", "failed", "ZeroDivisionError: division by zero")
+        ]
+        await switch.reload("switch1", "me")
+        assert plugins.serving("switch1") is not plugin
