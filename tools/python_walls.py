@@ -21,6 +21,7 @@ PYTHON_ROOMS = [
     "config",
     "core",
     "kernel",
+    "store",
     "listen",
     "auth",
     "metrics",

@@ -19,6 +19,7 @@ from nanomq_py.cli.importing import add_import_command
 from nanomq_py.cli.passwd import add_passwd_command
 from nanomq_py.cli.running import reload, restart, stop
 from nanomq_py.cli.start import start
+from nanomq_py.cli.store import add_store_commands
 from nanomq_py.config import ConfigError
 from nanomq_py.kernel.part import Part, brought_by
 from nanomq_py.run.pidfile import AlreadyRunningError
@@ -51,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_passwd_command(
         commands.add_parser("passwd", help="write password files, and check passwords")
+    )
+    add_store_commands(
+        commands.add_parser("store", help="look after the file of users and bans")
     )
     return parser
 

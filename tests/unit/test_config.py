@@ -116,6 +116,7 @@ SAMPLES = {
     "log.file": ("x.log", "x.log"),
     "log.rotation.size": ("1KB", 1024),
     "log.rotation.count": ("2", 2),
+    "store.path": ("/var/lib/nanomq/nanomq.db", "/var/lib/nanomq/nanomq.db"),
     "sqlite.enable": ("true", True),
     "sqlite.disk_cache_size": ("1", 1),
     "sqlite.mounted_file_path": ("/x", "/x"),

@@ -27,6 +27,7 @@ from nanomq_py.config.keys.mqtt5 import Mqtt5
 from nanomq_py.config.keys.plugins import PREFIX, Plugins
 from nanomq_py.config.keys.said import Said
 from nanomq_py.config.keys.sqlite import Sqlite
+from nanomq_py.config.keys.store import StoreKeys
 from nanomq_py.config.values.kind import Optional
 from nanomq_py.config.values.numbers import U32, Duration, Size, Whole
 from nanomq_py.config.values.texts import Text
@@ -103,6 +104,7 @@ class Config(Mqtt5, Limits, General):  # the keys of the last come first
     )
     http_server: HttpServer = section("http_server", HttpServer, "HTTP API")
     log: Log = section("log", Log, "Log")
+    store: StoreKeys = section("store", StoreKeys, "The store: see docs/store.md")
     sqlite: Sqlite = section("sqlite", Sqlite, "Sessions on disk")
     auth: Auth = section("auth", Auth, "Who may come in: see docs/security.md")
     auth_http: HttpAuth = section("auth.http", HttpAuth, "Clients judged by an HTTP server")

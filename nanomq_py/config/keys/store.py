@@ -1,0 +1,21 @@
+"""Keys of what the broker keeps in a file of its own: store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nanomq_py.config.declare.key import Applies, Checked, key
+from nanomq_py.config.values.texts import Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreKeys(Checked):
+    path: str = key(
+        "path",
+        Text(),
+        "",
+        "Own key: the file of the built-in users and of who is banned, made when it is needed,"
+        " in a folder where the broker can write. Default: beside the configuration file, with"
+        " its name and .db.",
+        applies=Applies.RESTART,
+    )

@@ -1,0 +1,11 @@
+"""What can be wrong with the store, in words that say how to go on."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """The store cannot be used; the text names the key, the file, and what to do."""
+
+
+class StoreFullError(StoreError):
+    """The store holds, or is asked for, as much as it may."""

@@ -1,0 +1,134 @@
+"""The store: one SQLite file, and the one thread that touches it.
+
+::
+
+    await store.write(act)  ──> queue ──> BEGIN, act(connection), COMMIT ──> what act returned
+
+A store that nobody uses is not opened, has no thread, and SQLite is not imported for it.
+
+Threads  belongs to the event loop; ``act`` runs in the store's thread
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from nanomq_py.store.faults import StoreError, StoreFullError
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from nanomq_py.store.file import OpenFile
+
+T = TypeVar("T")
+
+MOST_WAITING = 10_000  # calls
+
+
+def _leave_signals() -> None:
+    """Leave the signals of the process to its main thread."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+class _Inside:
+    """What only the store's thread touches."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._file: OpenFile | None = None
+
+    def open(self) -> Connection:
+        if self._file is None:
+            from nanomq_py.store.file import OpenFile
+
+            self._file = OpenFile(self._path)
+        return self._file.connection
+
+    def run(self, begin: str, act: Callable[[Connection], T]) -> T:
+        connection = self.open()
+        from nanomq_py.store.file import told
+
+        with told(self._path):
+            connection.execute(begin)
+            try:
+                made = act(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        return made
+
+    def close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+
+class Store:
+    """One file, opened when it is used for the first time.
+
+    Errors   each call raises StoreError, and then nothing has changed
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Make it; None: it is kept in memory, and ends with this object."""
+        self.path = path
+        self._inside = _Inside(path)
+        self._thread: ThreadPoolExecutor | None = None
+        self._waiting = 0
+        self._closed = False
+
+    async def exists(self) -> bool:
+        """Return whether there is something to read."""
+        path = self.path
+        if path is None or self._thread is not None:
+            return self._thread is not None
+        return await asyncio.to_thread(path.exists)
+
+    async def open(self) -> None:
+        """Open the file now, and make it if there is none."""
+        await self._call(self._inside.open)
+
+    async def read(self, act: Callable[[Connection], T]) -> T:
+        """Return what ``act`` does: all that it reads is of one moment."""
+        return await self._call(lambda: self._inside.run("BEGIN", act))
+
+    async def write(self, act: Callable[[Connection], T]) -> T:
+        """Return what ``act`` does, once it is on the disk: all of it, or nothing.
+
+        It is done to its end, even if nobody waits for it any more.
+        """
+        return await self._call(lambda: self._inside.run("BEGIN IMMEDIATE", act))
+
+    async def _call(self, act: Callable[[], T]) -> T:
+        if self._closed:
+            raise StoreError("the store is closed: the broker is stopping")
+        if self._waiting >= MOST_WAITING:
+            raise StoreFullError(
+                f"{MOST_WAITING} calls wait for the store: try again later"
+            )
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "store", _leave_signals)
+        self._waiting += 1
+        future = asyncio.get_running_loop().run_in_executor(self._thread, act)
+        future.add_done_callback(self._done)
+        return await asyncio.shield(future)
+
+    def _done(self, future: asyncio.Future[T]) -> None:
+        self._waiting -= 1
+        if not future.cancelled():
+            future.exception()  # whoever asked may have gone away
+
+    async def close(self) -> None:
+        """Close the file, after the calls that wait. It can be called again."""
+        self._closed = True
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await asyncio.get_running_loop().run_in_executor(thread, self._inside.close)
+            thread.shutdown()

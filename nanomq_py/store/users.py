@@ -1,0 +1,141 @@
+"""The built-in users of MQTT: by user name, or by client identifier.
+
+A password is kept as its hash, with the parameters that it was made with, in the form
+``$scrypt$ln=15,r=8,p=1$SALT$HASH``. What hashes and compares is not known here.
+
+Source  https://github.com/P-H-C/phc-string-format
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import partial
+from typing import TYPE_CHECKING
+
+from nanomq_py.store.limits import checked_name
+from nanomq_py.store.moment import wall_s
+from nanomq_py.store.store import Store
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+MOST_PAGE = 10_000
+_HASH = re.compile(r"\$[ -~]{1,510}")
+_COLUMNS = "kind, name, hash, is_superuser, created_at, changed_at"
+
+
+class UserKind(IntEnum):
+    """What the name of a user is: ``mqtt_user.kind``."""
+
+    USER_NAME = 0  # auth_username
+    CLIENT_ID = 1  # auth_clientid
+
+
+@dataclass(frozen=True)
+class StoredUser:
+    """A user of MQTT. Times are seconds since 1970."""
+
+    kind: UserKind
+    name: str
+    hash: str = field(repr=False)
+    is_superuser: bool
+    created_at: float
+    changed_at: float
+
+
+def _user(row: tuple[int, str, str, int, float, float]) -> StoredUser:
+    return StoredUser(UserKind(row[0]), row[1], row[2], bool(row[3]), row[4], row[5])
+
+
+class UserTable:
+    """The users in the store.
+
+    Errors   StoreError, besides what is said for each
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def put(
+        self, kind: UserKind, name: str, hash: str, *, is_superuser: bool = False
+    ) -> bool:
+        """Add a user, or change the one of that name; return whether it is a new one.
+
+        hash    of the password, beginning with a ``$``
+        Raises  ValueError for what cannot be
+        """
+        checked_name(kind.name.lower(), name)
+        if _HASH.fullmatch(hash) is None:
+            raise ValueError("hash: expected a hash of 512 printable letters at most")
+        row = (int(kind), name, hash, is_superuser, wall_s())
+        return await self._store.write(partial(_put, row))
+
+    async def get(self, kind: UserKind, name: str) -> StoredUser | None:
+        """Return the user of that name; None: there is none."""
+
+        def act(connection: Connection) -> StoredUser | None:
+            row = connection.execute(
+                f"SELECT {_COLUMNS} FROM mqtt_user WHERE kind = ? AND name = ?",  # noqa: S608
+                (int(kind), name),
+            ).fetchone()
+            return None if row is None else _user(row)
+
+        return await self._store.read(act)
+
+    async def delete(self, kind: UserKind, name: str) -> bool:
+        """Forget the user; return whether there was one."""
+
+        def act(connection: Connection) -> bool:
+            done = connection.execute(
+                "DELETE FROM mqtt_user WHERE kind = ? AND name = ?", (int(kind), name)
+            )
+            return done.rowcount > 0
+
+        return await self._store.write(act)
+
+    async def page(
+        self, kind: UserKind, *, after: str = "", limit: int = 100
+    ) -> list[StoredUser]:
+        """Return users in the order of their names, from the one behind ``after`` on."""
+        if not 1 <= limit <= MOST_PAGE:
+            raise ValueError(f"limit={limit}: expected 1 to {MOST_PAGE}")
+
+        def act(connection: Connection) -> list[StoredUser]:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM mqtt_user WHERE kind = ? AND name > ?"  # noqa: S608
+                " ORDER BY name LIMIT ?",
+                (int(kind), after, limit),
+            )
+            return [_user(row) for row in rows]
+
+        return await self._store.read(act)
+
+    async def count(self, kind: UserKind) -> int:
+        """Return how many there are. Cost: a walk over their keys."""
+
+        def act(connection: Connection) -> int:
+            return int(
+                connection.execute(
+                    "SELECT count(*) FROM mqtt_user WHERE kind = ?", (int(kind),)
+                ).fetchone()[0]
+            )
+
+        return await self._store.read(act)
+
+
+def _put(row: tuple[int, str, str, bool, float], connection: Connection) -> bool:
+    kind, name, hash, is_superuser, now = row
+    changed = connection.execute(
+        "UPDATE mqtt_user SET hash = ?, is_superuser = ?, changed_at = ?"
+        " WHERE kind = ? AND name = ?",
+        (hash, is_superuser, now, kind, name),
+    )
+    if changed.rowcount:
+        return False
+    connection.execute(
+        "INSERT INTO mqtt_user VALUES (?, ?, ?, ?, ?, ?)",
+        (kind, name, hash, is_superuser, now, now),
+    )
+    return True
