@@ -33,6 +33,7 @@ struct nmq_broker {
     nmq_clock *clock;
     uint8_t memory; // NMQ_LIVE: enum nmq_memory_level
     nmq_rules rules;
+    nmq_bans *bans;
     nmq_retained retained;
     nmq_router router;
     nmq_sessions sessions;
@@ -77,6 +78,7 @@ make_routing(nmq_broker *b)
     b->router = (nmq_router){
         .retained = &b->retained,
         .rules = &b->rules,
+        .bans = b->bans,
         .notes = &b->notes,
         .log = &b->log,
         .counters = &b->counters,
@@ -108,8 +110,10 @@ nmq_broker_new_over(const nmq_options *options, nmq_listen_fn *listen, nmq_broke
     if (rv == NMQ_OK) {
         rv = nmq_clock_new(&b->clock);
     }
+    b->bans = nmq_bans_new();
     int made = make_routing(b);
     rv = rv == NMQ_OK ? made : rv;
+    rv = b->bans != NULL ? rv : NMQ_ENOMEM;
     nmq_server_init(&b->server);
     nmq_conns_init(&b->conns, &b->sessions, &b->memory, &nmq_server_role, &b->server);
     nmq_memory_init(&b->conns);
@@ -265,6 +269,7 @@ nmq_broker_free(nmq_broker *broker)
     nmq_conns_fini(&broker->conns);
     nmq_server_fini(&broker->server);
     nmq_listeners_fini(&broker->listeners);
+    nmq_bans_free(broker->bans);
     nmq_free(broker);
 }
 
@@ -336,6 +341,26 @@ int
 nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom)
 {
     return nmq_revoke_users(&broker->sessions, whom);
+}
+
+int
+nmq_broker_ban(nmq_broker *broker, enum nmq_ban_kind kind, const char *who, size_t who_len,
+               int64_t until_ms)
+{
+    return nmq_bans_put(broker->bans, kind, slice(who, who_len), until_ms);
+}
+
+int
+nmq_broker_unban(nmq_broker *broker, enum nmq_ban_kind kind, const char *who,
+                 size_t who_len)
+{
+    return nmq_bans_del(broker->bans, kind, slice(who, who_len));
+}
+
+int
+nmq_broker_kick_banned(nmq_broker *broker, const char *client_id, size_t client_id_len)
+{
+    return nmq_revoke_banned(&broker->sessions, slice(client_id, client_id_len));
 }
 
 nmq_consumers *

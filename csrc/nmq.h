@@ -25,6 +25,7 @@
 #include "io/tls.h"
 #include "net/listener_options.h"
 #include "route/acl_rules.h"
+#include "route/ban_kind.h"
 #include "route/consume.h"
 #include "route/feed.h"
 #include "route/kick.h"
@@ -156,6 +157,26 @@ int nmq_broker_judge(nmq_broker *broker);
 // Disconnects the clients of those users, one after the other. Their sessions stay. Blocks
 // as long as that takes. Returns how many, or NMQ_ENOMEM with nobody disconnected.
 int nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom);
+
+// --- bans
+
+// Refuses that client identifier, user name or network (ADDRESS/BITS) from now on, until
+// that time in milliseconds since 1970; 0: for ever. Who is connected stays:
+// nmq_broker_kick_banned. Returns NMQ_OK, NMQ_EINVAL for no kind or nobody, NMQ_EADDR for
+// what is no network, or NMQ_ENOMEM.
+int nmq_broker_ban(nmq_broker *broker, enum nmq_ban_kind kind, const char *who,
+                   size_t who_len, int64_t until_ms);
+
+// Takes a ban back; those that are over are only forgotten so. Returns NMQ_OK, or
+// NMQ_ENOENT.
+int nmq_broker_unban(nmq_broker *broker, enum nmq_ban_kind kind, const char *who,
+                     size_t who_len);
+
+// Disconnects clients that are banned, with Administrative action (0x98), and drops their
+// wills: the client of that identifier, or, with NULL, all, one after the other. The latter
+// blocks as long as that takes: not for an event loop. Returns how many, or NMQ_ENOMEM.
+int nmq_broker_kick_banned(nmq_broker *broker, const char *client_id,
+                           size_t client_id_len);
 
 // --- taps, consumers, events and notes
 

@@ -15,12 +15,14 @@ import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from nanomq_py import commands
 from nanomq_py.auth.chain import Authenticator
 from nanomq_py.auth.enhanced import Method
+from nanomq_py.banning import Banning
 from nanomq_py.config import Config
 from nanomq_py.consumers import MAX_BYTES, MAX_MESSAGES, Batch, Consumer
 from nanomq_py.core import binding
@@ -32,6 +34,8 @@ from nanomq_py.kernel.parts import Changes
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.queries import Queries
 from nanomq_py.running import Running
+from nanomq_py.store.place import place_of
+from nanomq_py.store.store import Store
 from nanomq_py.taps import Tap, open_tap
 
 if TYPE_CHECKING:
@@ -75,7 +79,7 @@ class BrokerChange(Changes):
             await self._broker.stop()
 
 
-class Broker(Queries):
+class Broker(Banning, Queries):
     """One MQTT broker in this process.
 
     Threads  belongs to the event loop that started it; messages between MQTT clients move on
@@ -83,13 +87,19 @@ class Broker(Queries):
     """
 
     def __init__(
-        self, config: Config | None = None, methods: Iterable[Method] = ()
+        self,
+        config: Config | None = None,
+        methods: Iterable[Method] = (),
+        conf: Path | None = None,
     ) -> None:
         """Make a broker that is not running yet.
 
         methods  of enhanced authentication, besides SCRAM-SHA-256 for the users of the
                  configuration
+        conf     the configuration file, beside which the store is unless ``store.path`` says
+                 where; without both it is in memory
         """
+        self._conf = conf
         self.config = config if config is not None else Config()
         self._methods = list(methods)
         self._authenticators: dict[str, Authenticator] = {}
@@ -157,7 +167,10 @@ class Broker(Queries):
         """
         is_start = self._live is None
         if self._live is None:
-            self._live = Running(config, self._methods, self._authenticators, inherited)
+            store = Store(place_of(config.store.path, self._conf))
+            self._live = Running(
+                config, self._methods, self._authenticators, inherited, store
+            )
         try:
             if is_start and state is not None:
                 await asyncio.to_thread(self._live.restore, state, config)

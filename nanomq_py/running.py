@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 
 from nanomq_py.auth.access import Access
+from nanomq_py.auth.bans import Bans
 from nanomq_py.auth.chain import Authenticator
 from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.logins import Logins
@@ -29,6 +30,7 @@ from nanomq_py.kernel.parts import Parts
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.listen.listeners import Listeners
 from nanomq_py.metrics.sys_topics import SysTopics
+from nanomq_py.store.store import Store
 
 log = logging.getLogger("nanomq")
 
@@ -76,10 +78,12 @@ class Running:
         methods: Iterable[Method],
         added: Mapping[str, Authenticator],
         inherited: Inherited | None,
+        store: Store,
     ) -> None:
         """Make them. The rules come first: they judge sessions that are restored next.
 
-        added   authenticators of the program, by name
+        added  authenticators of the program, by name
+        store  taken: it is closed at the end
         """
         set_task_threads(task_threads(config))
         options = core_options(config)
@@ -88,14 +92,18 @@ class Running:
         access = Access(core, settling, config)
         asks = partial(must_ask, added=added)
         self.listeners = Listeners(core, settling, asks, inherited)
+        self._store = store
+        self.bans = Bans(core, settling, store)
         self.logins = Logins(core, settling, self.listeners, methods, added)
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
-        # Users are in force before listeners: clients that come in are judged by the new ones.
+        # Users and bans are in force before listeners: clients that come in are judged by
+        # the new ones.
         self.parts = Parts(
             [
                 _Options(core, options),
                 self.logins,
+                self.bans,
                 self.listeners,
                 access,
                 SysTopics(core),
@@ -140,6 +148,7 @@ class Running:
             await asyncio.to_thread(self._save, state)
         asyncio.get_running_loop().remove_reader(self.core.note_fd)
         await self.parts.stop()
+        await self._store.close()
         self.core.close()
 
     def _save(self, fd: int) -> None:

@@ -125,7 +125,7 @@ class Server:
         """
         self._left = left
         config = file.reading.config
-        self.broker = Broker(config)
+        self.broker = Broker(config, conf=file.path)
         self.http = Http(self._make_app)
         spare = {Http.name} if left.inherited.is_last_resort else ()
         more = [kind() for kind in parts]

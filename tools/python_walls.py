@@ -31,6 +31,7 @@ PYTHON_ROOMS = [
     "events",
     "commands",
     "running",
+    "banning",
     "queries",
     "broker",
     "run",

@@ -24,7 +24,7 @@ nmq_conns_init(nmq_conns *conns, nmq_sessions *sessions, uint8_t *memory,
         .clock = sessions->clock,
         .options = options,
     };
-    nmq_gate_init(&conns->gate, router->log, router->counters, options);
+    nmq_gate_init(&conns->gate, router->log, router->counters, options, router->bans);
     (void) pthread_mutex_init(&conns->lock, NULL);
     nmq_clock_cond_init(&conns->freed);
 }

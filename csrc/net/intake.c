@@ -43,7 +43,7 @@ take_proxy(nmq_conn *conn)
     nmq_listener_leave_address(conn->listener, &conn->stream->peer);
     conn->stream->peer = peer;
     if (!room) {
-        refuse(conn, "too many connections from its address");
+        refuse(conn, "its address is banned, or has too many connections");
         return NMQ_ETOOBIG;
     }
     nmq_conn_set_intake(conn, conn->ws != NULL ? NMQ_INTAKE_UPGRADE : NMQ_INTAKE_PLAIN);

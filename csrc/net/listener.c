@@ -18,12 +18,13 @@ typedef struct {
 
 void
 nmq_gate_init(nmq_gate *gate, const nmq_log *log, nmq_counters *counters,
-              const nmq_options *options)
+              const nmq_options *options, nmq_bans *bans)
 {
     *gate = (nmq_gate){
         .log = log,
         .counters = counters,
         .options = options,
+        .bans = bans,
     };
     (void) pthread_mutex_init(&gate->lock, NULL);
 }
@@ -203,6 +204,18 @@ count_refusal(nmq_listener *listener, enum nmq_count why)
     nmq_counters_add(listener->gate->counters, why, 1);
 }
 
+static bool
+is_banned(nmq_listener *listener, const nmq_peer *peer)
+{
+    if (!nmq_bans_has_peer(listener->gate->bans, peer, nmq_clock_wall_ms())) {
+        return false;
+    }
+    nmq_log_write(listener->gate->log, NMQ_LOG_INFO, "%s: refused: its address is banned",
+                  nmq_peer_name(peer).text);
+    count_refusal(listener, NMQ_COUNT_REFUSED_BANNED);
+    return true;
+}
+
 bool
 nmq_listener_admit_address(nmq_listener *listener, nmq_peer *peer)
 {
@@ -210,6 +223,9 @@ nmq_listener_admit_address(nmq_listener *listener, nmq_peer *peer)
     uint32_t max = NMQ_LIVE(gate->options->address_connections_max);
 
     peer->counted = false;
+    if (is_banned(listener, peer)) {
+        return false;
+    }
     if (max == 0 || peer->address_len == 0) {
         return true;
     }

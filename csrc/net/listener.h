@@ -13,6 +13,7 @@
 #include "base/options.h"
 #include "io/stream.h"
 #include "net/listener_options.h"
+#include "route/bans.h"
 
 // Why a connection is refused, where the log tells of it: each a warning once a minute.
 enum nmq_refusal {
@@ -27,6 +28,7 @@ typedef struct {
     const nmq_log *log;
     nmq_counters *counters;
     const nmq_options *options; // NMQ_LIVE
+    nmq_bans *bans;
     pthread_mutex_t lock;
     nmq_map addresses;  // lock: address -> how many connections came while it had a bound
     uint32_t open;      // atomic: connections
@@ -62,7 +64,7 @@ typedef struct {
 } nmq_listener;
 
 void nmq_gate_init(nmq_gate *gate, const nmq_log *log, nmq_counters *counters,
-                   const nmq_options *options);
+                   const nmq_options *options, nmq_bans *bans);
 void nmq_gate_fini(nmq_gate *gate);
 
 // Makes a listener with one reference that does not listen yet. Returns what
@@ -86,8 +88,8 @@ void nmq_listener_set(nmq_listener *listener, nmq_listener_settings *settings);
 
 // Counts a connection in. Returns false, and counts that too, when a bound is reached, or
 // the listener expects PROXY headers and the peer may not send them. On a listener with
-// PROXY headers the address is judged later, by nmq_listener_admit_address. Both note in
-// the peer whether its address was counted.
+// PROXY headers the address is judged later, by nmq_listener_admit_address. Both refuse an
+// address that is banned, and note in the peer whether its address was counted.
 bool nmq_listener_admit(nmq_listener *listener, nmq_peer *peer);
 bool nmq_listener_admit_address(nmq_listener *listener, nmq_peer *peer);
 

@@ -1,8 +1,10 @@
 #include "route/revoke.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/metrics.h"
 #include "base/status.h"
+#include "mqtt/reason.h"
 #include "route/rights.h"
 #include "route/will.h"
 
@@ -48,10 +50,11 @@ note_names(search *s)
     return NMQ_OK;
 }
 
-// Call with the client's lock.
 static bool
-is_meant(const search *s, const nmq_client *client)
+is_meant(const void *arg, const nmq_client *client)
 {
+    const search *s = arg;
+
     if (client->proof != NMQ_PROOF_USERS && client->proof != NMQ_PROOF_WORD) {
         return false;
     }
@@ -69,15 +72,24 @@ is_meant(const search *s, const nmq_client *client)
     return false;
 }
 
+// Whose connections end, and how.
+typedef struct {
+    bool (*is_meant)(const void *arg, const nmq_client *client); // has the client's lock
+    const void *arg;
+    bool wills; // are sent
+    uint8_t reason_code;
+    const char *why;
+} ending;
+
 // Returns whether a connection ends.
 static bool
-kick_one(const search *s, const nmq_log *log, nmq_client *client)
+kick_one(const ending *end, const nmq_log *log, nmq_client *client)
 {
     nmq_link *link = NULL;
 
     (void) pthread_mutex_lock(&client->lock);
-    bool meant = is_meant(s, client);
-    if (meant && !s->whom->wills) {
+    bool meant = end->is_meant(end->arg, client);
+    if (meant && !end->wills) {
         nmq_will_drop(client);
     }
     if (meant) {
@@ -91,36 +103,93 @@ kick_one(const search *s, const nmq_log *log, nmq_client *client)
         return false;
     }
     const nmq_bytes id = client->session->client_id;
-    nmq_log_write(log, NMQ_LOG_INFO,
-                  "client '%s' is disconnected: its user may not come in any more",
-                  nmq_log_quoted(id).text);
-    link->ops->disconnect(link, s->whom->reason_code);
+    nmq_log_write(log, NMQ_LOG_INFO, "client '%s' is disconnected: %s",
+                  nmq_log_quoted(id).text, end->why);
+    link->ops->disconnect(link, end->reason_code);
     nmq_link_unref(link);
     return true;
+}
+
+// Returns how many, or NMQ_ENOMEM with nobody disconnected.
+static int
+kick_all(nmq_sessions *sessions, const ending *end)
+{
+    nmq_client **all = NULL;
+    int count = nmq_registry_all(&sessions->registry, &all);
+    int kicked = 0;
+
+    for (int i = 0; i < count; i++) {
+        kicked +=
+            !nmq_sessions_stop(sessions) && kick_one(end, sessions->router->log, all[i]);
+        nmq_client_unref(all[i]);
+    }
+    nmq_free(all);
+    nmq_counters_add(sessions->router->counters, NMQ_COUNT_USERS_ENDED, (uint64_t) kicked);
+    return count < 0 ? count : kicked;
 }
 
 int
 nmq_revoke_users(nmq_sessions *sessions, const nmq_kick *whom)
 {
     search s = {.whom = whom};
-    nmq_client **all = NULL;
-    int kicked = note_names(&s);
+    const ending end = {
+        .is_meant = is_meant,
+        .arg = &s,
+        .wills = whom->wills,
+        .reason_code = whom->reason_code,
+        .why = "its user may not come in any more",
+    };
+    int rv = note_names(&s);
 
     // Before the clients are gathered: a client that comes later sees it.
     nmq_rules_end_users(sessions->router->rules);
-    int count = kicked == NMQ_OK ? nmq_registry_all(&sessions->registry, &all) : kicked;
-
-    for (int i = 0; i < count; i++) {
-        kicked +=
-            !nmq_sessions_stop(sessions) && kick_one(&s, sessions->router->log, all[i]);
-        nmq_client_unref(all[i]);
+    if (rv == NMQ_OK) {
+        rv = kick_all(sessions, &end);
     }
-    nmq_free(all);
     nmq_map_free(&s.names);
-    if (count < 0) {
-        return count;
+    return rv;
+}
+
+// --- who is banned
+
+typedef struct {
+    nmq_bans *bans;
+    int64_t now_ms;
+} ban_search;
+
+static bool
+is_banned(const void *arg, const nmq_client *client)
+{
+    const ban_search *s = arg;
+
+    return nmq_bans_has(s->bans, NMQ_BAN_CLIENT_ID, client->session->client_id,
+                        s->now_ms) ||
+           nmq_bans_has(s->bans, NMQ_BAN_USER_NAME, client->user_name, s->now_ms) ||
+           nmq_bans_has_peer(s->bans, &client->peer, s->now_ms);
+}
+
+int
+nmq_revoke_banned(nmq_sessions *sessions, nmq_bytes client_id)
+{
+    const nmq_router *router = sessions->router;
+    const ban_search s = {router->bans, nmq_clock_wall_ms()};
+    const ending end = {
+        .is_meant = is_banned,
+        .arg = &s,
+        .reason_code = NMQ_RC_ADMINISTRATIVE_ACTION, // Banned is none of a DISCONNECT
+        .why = "it is banned",
+    };
+
+    if (client_id.at == NULL) {
+        return kick_all(sessions, &end);
     }
-    nmq_counters_add(sessions->router->counters, NMQ_COUNT_USERS_ENDED, (uint64_t) kicked);
+    nmq_client *client = nmq_registry_find(&sessions->registry, client_id);
+    if (client == NULL) {
+        return 0;
+    }
+    bool kicked = kick_one(&end, router->log, client);
+    nmq_client_unref(client);
+    nmq_counters_add(router->counters, NMQ_COUNT_USERS_ENDED, kicked);
     return kicked;
 }
 

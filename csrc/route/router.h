@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/options.h"
+#include "route/bans.h"
 #include "route/lanes.h"
 #include "route/memory_level.h"
 #include "route/note.h"
@@ -30,6 +31,7 @@ typedef struct {
     struct nmq_interest *interests; // lanes: who hears of first and last subscriptions
     nmq_retained *retained;
     nmq_rules *rules;
+    nmq_bans *bans;
     nmq_notes *notes;
     nmq_watch watch;
     const nmq_log *log;

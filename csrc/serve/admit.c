@@ -12,6 +12,7 @@
 #include "mqtt/varint.h"
 #include "serve/access.h"
 #include "serve/ask.h"
+#include "serve/banned.h"
 #include "serve/exchange.h"
 #include "serve/inbound.h"
 #include "serve/log.h"
@@ -298,7 +299,12 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         nmq_admit_renew_settings(conn);
     }
     plan(&a, packet);
-    int rv = check_plan(&a, &packet->connect, &fault, &later);
+    // again: the user's name may be another one now that it is proved
+    fault = nmq_banned_check(conn, a.attach.client_id, a.attach.user_name);
+    int rv = NMQ_OK;
+    if (fault.code == 0) {
+        rv = check_plan(&a, &packet->connect, &fault, &later);
+    }
     if (rv == NMQ_OK && fault.code == 0 && !later) {
         rv = enter(&a, batch, &packet->connect, &client);
     }
@@ -334,6 +340,12 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     if (nmq_access_users_changed(conn, a.attach.proof)) {
         return nmq_reply_refuse(
             conn, batch, (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "the users have changed"});
+    }
+    // Whoever was banned meanwhile: nmq_revoke_banned may have looked before it was in.
+    // Banned is no reason of a DISCONNECT (3.14.2.1).
+    if (nmq_banned_is(conn, a.attach.client_id, a.attach.user_name)) {
+        return nmq_reply_refuse(conn, batch,
+                                (nmq_fault){NMQ_RC_ADMINISTRATIVE_ACTION, "it is banned"});
     }
     nmq_negotiated_use_keep_alive(conn);
     return NMQ_NEXT_PACKET;

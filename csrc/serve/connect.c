@@ -7,6 +7,7 @@
 #include "serve/access.h"
 #include "serve/admit.h"
 #include "serve/ask.h"
+#include "serve/banned.h"
 #include "serve/bounds.h"
 #include "serve/exchange.h"
 #include "serve/inbound.h"
@@ -92,8 +93,13 @@ static nmq_fault
 check(const nmq_server_conn *conn, const nmq_packet *packet)
 {
     const nmq_connect *c = &packet->connect;
-    nmq_fault fault = check_client_id(conn, c);
+    nmq_bytes user_name = c->has_user_name ? c->user_name : (nmq_bytes){0};
+    nmq_fault fault = nmq_banned_check(conn, c->client_id, user_name);
 
+    if (fault.code != 0) { // as little as possible is done for it
+        return fault;
+    }
+    fault = check_client_id(conn, c);
     if (is_too_large(conn, packet)) {
         fault = (nmq_fault){NMQ_RC_PACKET_TOO_LARGE, "CONNECT is too large"};
     }

@@ -22,6 +22,7 @@ static const struct {
     {NMQ_RC_UNSUPPORTED_PROTOCOL_VERSION, "the client has to speak MQTT 3.1, 3.1.1 or 5.0"},
     {NMQ_RC_PACKET_TOO_LARGE, "max_packet_size and max_connect_size limit what it sends, "
                               "client_max_packet_size and the client limit what it gets"},
+    {NMQ_RC_BANNED, "take the ban of its client identifier, user name or address back"},
     {NMQ_RC_SERVER_BUSY, "too many logins wait, or fail for this address and user"},
 };
 

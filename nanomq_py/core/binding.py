@@ -226,6 +226,25 @@ class Core:
         kept: list[CData] = []
         return check(lib.nmq_broker_kick_users(self._broker, c_kick(kick, kept)))
 
+    def ban(self, kind: int, who: str, until_ms: int) -> None:
+        """Refuse who that names, until that time; see ``nmq_broker_ban``."""
+        text = who.encode()
+        check(lib.nmq_broker_ban(self._broker, kind, text, len(text), until_ms))
+
+    def unban(self, kind: int, who: str) -> bool:
+        """Take a ban back; return whether there was one."""
+        text = who.encode()
+        return bool(lib.nmq_broker_unban(self._broker, kind, text, len(text)) == lib.NMQ_OK)
+
+    def kick_banned(self, client_id: str | None = None) -> int:
+        """Disconnect who is banned: that client, at once, or all; return how many.
+
+        Threads  without a client_id as :meth:`judge`
+        """
+        name = ffi.NULL if client_id is None else client_id.encode()
+        count = 0 if client_id is None else len(name)
+        return check(lib.nmq_broker_kick_banned(self._broker, name, count))
+
     def open_tap(self, topic_filter: str, *, qos: int) -> tuple[int, Feed]:
         """Have matching messages come into a feed; return the tap's number, and the feed."""
         text = topic_filter.encode()

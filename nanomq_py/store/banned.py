@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from math import inf
 from typing import TYPE_CHECKING
 
 from nanomq_py.config.values.kind import BadValue
@@ -46,6 +47,20 @@ class Ban:
     @property
     def key(self) -> tuple[int, str]:
         return int(self.kind), self.who
+
+
+def named(
+    client_id: str | None, user_name: str | None, address: str | None
+) -> tuple[BanKind, str]:
+    """Return who is meant. Raises ValueError unless it is one of the three."""
+    given = [
+        (kind, who)
+        for kind, who in zip(BanKind, (client_id, user_name, address), strict=True)
+        if who is not None
+    ]
+    if len(given) != 1:
+        raise ValueError("expected one of client_id, user_name and address")
+    return given[0]
 
 
 def who_of(kind: BanKind, who: str) -> str:
@@ -95,25 +110,32 @@ class BanTable:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def put(self, bans: Iterable[Ban]) -> None:
-        """Keep them, each in place of one of the same kind and name."""
+    async def put(self, bans: Iterable[Ban]) -> int:
+        """Keep them, each in place of one of the same; return how many are new."""
         rows = [(*ban.key, ban.until, ban.since, ban.made_by, ban.reason) for ban in bans]
 
-        def act(connection: Connection) -> None:
-            connection.executemany(
-                "INSERT OR REPLACE INTO banned VALUES (?, ?, ?, ?, ?, ?)", rows
-            )
+        def act(connection: Connection) -> int:
+            new = 0
+            for row in rows:
+                there = "SELECT 1 FROM banned WHERE kind = ? AND who = ?"
+                new += connection.execute(there, row[:2]).fetchone() is None
+                connection.execute(
+                    "INSERT OR REPLACE INTO banned VALUES (?, ?, ?, ?, ?, ?)", row
+                )
+            return new
 
-        await self._store.write(act)
+        return await self._store.write(act)
 
-    async def delete(self, kind: BanKind, who: str) -> bool:
-        """Forget it; return whether it was there."""
+    async def delete(self, kind: BanKind, who: str) -> float | None:
+        """Forget it; return until when it would have been, or None: it was not there."""
 
-        def act(connection: Connection) -> bool:
-            done = connection.execute(
-                "DELETE FROM banned WHERE kind = ? AND who = ?", (int(kind), who)
-            )
-            return done.rowcount > 0
+        def act(connection: Connection) -> float | None:
+            key = (int(kind), who)
+            row = connection.execute(
+                "SELECT until FROM banned WHERE kind = ? AND who = ?", key
+            ).fetchone()
+            connection.execute("DELETE FROM banned WHERE kind = ? AND who = ?", key)
+            return None if row is None else row[0] if row[0] is not None else inf
 
         return await self._store.write(act)
 

@@ -6,5 +6,5 @@ import time
 
 
 def wall_s() -> float:
-    """Return seconds since 1970. People and time servers set that clock: nothing waits by it."""
+    """Return seconds since 1970. People set that clock: nothing may wait by it."""
     return time.time()
