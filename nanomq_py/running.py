@@ -25,6 +25,7 @@ from nanomq_py.core.records import AccessNote, CoreOptions, LogNote
 from nanomq_py.core.rules import Access as Verdict
 from nanomq_py.core.settling import Settling
 from nanomq_py.feeds import Readers
+from nanomq_py.flapping import Flapping
 from nanomq_py.kernel.part import Change, Hears, Part
 from nanomq_py.kernel.parts import Parts
 from nanomq_py.listen.inherited import Inherited
@@ -107,6 +108,7 @@ class Running:
                 self.listeners,
                 access,
                 SysTopics(core),
+                Flapping(core, self.listeners.name_of, self.bans),
                 self.readers,
                 self.consumers,
             ]

@@ -18,7 +18,7 @@ from nanomq_py.config.keys.access import User
 from nanomq_py.config.keys.listeners import Listener
 from nanomq_py.config.keys.store import StoreKeys
 from nanomq_py.events import AuthFailed
-from nanomq_py.store.banned import Ban, BanKind
+from nanomq_py.store.banned import Ban, BanKind, BanTable
 from nanomq_py.store.faults import StoreError, StoreFullError
 from tests.raw import Closed, Raw
 from tests.raw import connect as raw_connect
@@ -247,7 +247,8 @@ async def test_bans_survive_a_restart(conf: Path) -> None:
         await broker.ban(client_id="c", until=until, made_by="admin", reason="leaks")
         await broker.ban(user_name="u")
         await broker.ban(address="10.0.0.0/8")
-        await broker.ban(client_id="over", until=time.time() + 0.01)
+        over = Ban(BanKind.CLIENT_ID, "over", until=until - 2000, since=until - 3000)
+        await BanTable(broker._running.bans._store).put([over])
     async with Broker(Config(url=URL), conf=conf) as broker:
         assert await refused(broker, client_id="c") == BANNED
         assert await refused(broker, client_id="d", user="u") == BANNED

@@ -29,6 +29,7 @@ PYTHON_ROOMS = [
     "taps",
     "consumers",
     "events",
+    "flapping",
     "commands",
     "running",
     "banning",

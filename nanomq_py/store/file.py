@@ -59,6 +59,8 @@ def _os_fault(path: Path, fault: OSError) -> StoreError:
         )
     if fault.errno in (errno.EISDIR, errno.ENOTDIR):
         return StoreError(f"{at}: {fault.strerror}: expected a file in a folder")
+    if fault.errno == errno.ELOOP:
+        return StoreError(f"{at}: a symbolic link: name the file itself")
     if fault.errno == errno.EROFS:
         return StoreError(f"{at}: the file system is read-only: name a file on another one")
     return StoreError(
@@ -120,11 +122,14 @@ def told(path: Path | None) -> Iterator[None]:
 
 def _made(path: Path) -> int:
     """Return a descriptor of the file, which is 0600 from its first moment on."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    fd = os.open(path, flags, 0o600)
     try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise StoreError(f"{where(path)}: not a file: name another one")
+        if found.st_nlink > 1:  # the -wal goes by the name
+            raise StoreError(f"{where(path)}: a file with a second name: name another one")
         if stat.S_IMODE(found.st_mode) != 0o600:
             os.fchmod(fd, 0o600)  # secrets of clients are in it
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

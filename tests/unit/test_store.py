@@ -172,12 +172,16 @@ async def test_each_fault_of_the_place_names_key_and_file(tmp_path: Path) -> Non
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("file")
+    os.link(tmp_path / "file", tmp_path / "second")
     (tmp_path / "text").write_text("no database at all, but a text\n" * 100)
     for name, expected in {
         "missing/nanomq.db": "there is no folder",
         "folder": "expected a file in a folder",
         "file/nanomq.db": "expected a file in a folder",
         "pipe": "not a file",
+        "link": "a symbolic link: name the file itself",
+        "second": "a file with a second name",
         "text": "not a database: name another file",
     }.items():
         said = await fault_of(tmp_path / name)

@@ -17,6 +17,7 @@ from nanomq_py.config.declare.plugged import Plugged
 from nanomq_py.config.declare.section import Brought, section, sections_of
 from nanomq_py.config.keys.access import RULE_LINE, AclRule, Auth, User
 from nanomq_py.config.keys.bridges import Bridge
+from nanomq_py.config.keys.flapping import FlappingDetect
 from nanomq_py.config.keys.general import General
 from nanomq_py.config.keys.http_client import HttpAuth, WebHook
 from nanomq_py.config.keys.http_server import HttpServer
@@ -105,6 +106,11 @@ class Config(Mqtt5, Limits, General):  # the keys of the last come first
     http_server: HttpServer = section("http_server", HttpServer, "HTTP API")
     log: Log = section("log", Log, "Log")
     store: StoreKeys = section("store", StoreKeys, "The store: see docs/store.md")
+    flapping_detect: FlappingDetect = section(
+        "flapping_detect",
+        FlappingDetect,
+        "Clients that connect again and again: see docs/store.md",
+    )
     sqlite: Sqlite = section("sqlite", Sqlite, "Sessions on disk")
     auth: Auth = section("auth", Auth, "Who may come in: see docs/security.md")
     auth_http: HttpAuth = section("auth.http", HttpAuth, "Clients judged by an HTTP server")
