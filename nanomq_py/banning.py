@@ -9,8 +9,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from nanomq_py.running import Running
-from nanomq_py.store.banned import Ban, named
+
+if TYPE_CHECKING:
+    from nanomq_py.store.banned import Ban, BanKind
+
+
+def _named(
+    client_id: str | None, user_name: str | None, address: str | None
+) -> tuple[BanKind, str]:
+    from nanomq_py.store.banned import named  # who bans nobody does not load it
+
+    return named(client_id, user_name, address)
 
 
 class Banning:
@@ -36,7 +48,7 @@ class Banning:
         until    seconds since 1970; None: for ever
         Raises   ValueError for what cannot be, StoreError where it cannot be kept
         """
-        kind, who = named(client_id, user_name, address)
+        kind, who = _named(client_id, user_name, address)
         bans = self._running.bans
         return await bans.ban(kind, who, until=until, made_by=made_by, reason=reason)
 
@@ -49,7 +61,7 @@ class Banning:
         made_by: str = "",
     ) -> None:
         """Take a ban back. Raises KeyError when there is none, and what :meth:`ban` does."""
-        kind, who = named(client_id, user_name, address)
+        kind, who = _named(client_id, user_name, address)
         if not await self._running.bans.unban(kind, who, made_by):
             raise KeyError(who)
 

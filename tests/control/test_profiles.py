@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -13,6 +14,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from nanomq_py.store.banned import Ban, BanKind, BanTable
+from nanomq_py.store.store import Store
 from tests.conftest import Process, StartBroker
 
 pytestmark = [pytest.mark.alone, pytest.mark.plain]
@@ -23,6 +26,11 @@ SECRET = "0123456789abcdef" * 2
 def resident_mib(process: Process) -> float:
     text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
     return int(re.findall(r"^Rss:\s+(\d+) kB", text, re.M)[0]) / 1024
+
+
+def private_mib(process: Process) -> float:
+    text = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.findall(r"^RssAnon:\s+(\d+) kB", text, re.M)[0]) / 1024
 
 
 @pytest.fixture
@@ -74,3 +82,32 @@ def test_jwt(start: StartBroker, tmp_path: Path) -> None:
     basic = start()
     assert basic.api(req=2).status == 200
     assert resident_mib(process) - resident_mib(basic) < 2
+
+
+def test_the_store(start: StartBroker, tmp_path: Path) -> None:
+    path = tmp_path / "kept.db"
+
+    async def fill() -> None:
+        made = Store(path)
+        await BanTable(made).put([Ban(BanKind.CLIENT_ID, "c", None, 0.0)])
+        await made.close()
+
+    asyncio.run(fill())
+    process = start(store__path=str(path))
+    with process.raw(5) as c:
+        assert c.connect("c").reason == 0x8A
+    without = start(store__path=str(tmp_path / "none.db"))
+    with without.raw(5) as c:
+        assert c.connect("c").reason == 0
+    # Most of it is SQLite's library: file pages, shared with all who use it.
+    assert resident_mib(process) - resident_mib(without) < 1.9
+    assert private_mib(process) - private_mib(without) < 0.6
+
+
+def test_flapping_detection(start: StartBroker) -> None:
+    process = start(flapping_detect__enable="true")
+    without = start()
+    for each in (process, without):
+        with each.raw() as c:
+            c.connect("c")
+    assert resident_mib(process) - resident_mib(without) < 1

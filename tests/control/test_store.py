@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import signal
 from pathlib import Path
 
 import pytest
 
 from nanomq_py.store.store import Store
 from nanomq_py.store.users import UserKind, UserTable
-from tests.conftest import nanomq
+from tests.conftest import Process, nanomq, running_broker
 
 pytestmark = pytest.mark.plain
+
+FLAPPING = {"flapping_detect__enable": "true", "flapping_detect__max_count": "2"}
 
 
 @pytest.fixture
@@ -58,3 +63,89 @@ def test_without_a_place_the_arguments_are_wrong() -> None:
     done = nanomq("store", "check", NANOMQ_STORE_PATH="")
     assert done.returncode == 2
     assert done.stderr == "nanomq: expected --conf, or the key store.path\n"
+
+
+# --- a broker that uses it
+
+
+def is_banned(process: Process, client_id: str) -> bool:
+    with process.raw(5) as c:
+        return c.connect(client_id).reason == 0x8A
+
+
+def get_banned(process: Process, client_id: str) -> None:
+    """Connect twice; return when the ban is in force, and so is kept."""
+    for _ in range(2):
+        is_banned(process, client_id)
+    process.waits_for(f"banned: client id '{client_id}'")
+
+
+def test_a_backup_while_a_broker_runs(tmp_path: Path) -> None:
+    with running_broker(tmp_path, **FLAPPING) as process:
+        get_banned(process, "a")
+        get_banned(process, "b")
+        done = process.nanomq(
+            "store", "backup", str(tmp_path / "x"), "--conf", str(process.conf)
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        get_banned(process, "c")
+        for name, bans in (("x", 2), ("nanomq.db", 3)):
+            done = nanomq("store", "check", NANOMQ_STORE_PATH=str(tmp_path / name))
+            assert done.stdout.endswith(f"good: 0 users, {bans} bans, format 1\n")
+        modes = {
+            path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("nanomq.db*")
+        }
+        assert modes == dict.fromkeys(
+            ("nanomq.db", "nanomq.db-wal", "nanomq.db-shm"), 0o600
+        )
+
+
+def test_a_broker_that_is_killed_knows_who_is_banned_when_it_comes_back(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(AssertionError, match="ended with -9"):
+        ban_and_kill(tmp_path)
+    assert (tmp_path / "nanomq.db-wal").stat().st_size > 0
+    with running_broker(tmp_path) as process:
+        assert is_banned(process, "a")
+        assert not is_banned(process, "b")
+
+
+def ban_and_kill(folder: Path) -> None:
+    with running_broker(folder, **FLAPPING) as process:
+        get_banned(process, "a")
+        os.kill(process.pid, signal.SIGKILL)
+        process.popen.wait(20)
+
+
+def test_a_restart_keeps_the_bans_and_the_store(tmp_path: Path) -> None:
+    with running_broker(tmp_path, **FLAPPING) as process:
+        get_banned(process, "a")
+        process.set_keys(url=f"nmq-tcp://127.0.0.1:{process.port}")
+        done = process.nanomq("restart", "--conf", str(process.conf))
+        assert done.returncode == 0, done.stderr
+        assert is_banned(process, "a")
+        get_banned(process, "b")
+
+
+def test_a_second_broker_cannot_use_it(tmp_path: Path) -> None:
+    with running_broker(tmp_path, **FLAPPING) as process:
+        get_banned(process, "a")
+        second = tmp_path / "second.conf"
+        store = tmp_path / "nanomq.db"
+        second.write_text(f"url=nmq-tcp://127.0.0.1:0\nstore.path={store}\n")
+        done = nanomq("start", "--conf", str(second), XDG_RUNTIME_DIR=str(tmp_path))
+        assert done.returncode == 2
+        assert f"store.path={store}: another broker uses it" in done.stderr
+
+
+def test_a_broker_whose_store_is_damaged_says_how_to_go_on(conf: Path) -> None:
+    conf.write_text("url=nmq-tcp://127.0.0.1:0\nwebsocket.enable=false\n")
+    conf.with_name("nanomq.db").write_bytes(b"damaged")
+    done = nanomq("start", "--conf", str(conf), XDG_RUNTIME_DIR=str(conf.parent))
+    assert done.returncode == 2
+    assert re.search(
+        r"nanomq: store\.path=\S+nanomq\.db: not a database: name another file, restore a"
+        r" backup \(docs/store\.md\), or move the file away",
+        done.stderr,
+    )

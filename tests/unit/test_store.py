@@ -63,8 +63,20 @@ async def test_a_store_that_is_not_used_makes_no_file_and_no_thread(kept: Store)
     assert not kept.path.exists()
 
 
-def test_sqlite_is_not_imported_for_a_broker_without_a_store() -> None:
-    code = "import nanomq_py.server, nanomq_py.cli, sys; sys.exit('sqlite3' in sys.modules)"
+def test_a_broker_without_a_store_does_not_load_it() -> None:
+    code = """
+import asyncio, sys
+from nanomq_py import Broker, Config
+
+async def main():
+    async with Broker(Config(url="nmq-tcp://127.0.0.1:0")) as broker:
+        await broker.banned()
+        assert not {"sqlite3", "nanomq_py.store.banned", "nanomq_py.flapping"} & {*sys.modules}
+        await broker.ban(client_id="c")
+        assert {"sqlite3", "nanomq_py.store.banned"} <= {*sys.modules}
+
+asyncio.run(main())
+"""
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
@@ -213,7 +225,7 @@ async def test_two_brokers_cannot_use_one_file(kept: Store) -> None:
     assert await UserTable(kept).put(UserKind.USER_NAME, "u", HASH)
 
 
-async def test_damage_is_found_when_it_is_opened(tmp_path: Path) -> None:
+async def test_damage_is_found_at_the_start_after_a_crash(tmp_path: Path) -> None:
     path = tmp_path / "nanomq.db"
     made = Store(path)
     users = UserTable(made)
@@ -224,6 +236,7 @@ async def test_damage_is_found_when_it_is_opened(tmp_path: Path) -> None:
     damaged = bytearray(path.read_bytes())
     damaged[4096 * 3 :] = b"\xa5" * (len(damaged) - 4096 * 3)
     path.write_bytes(damaged)
+    path.with_name("nanomq.db-wal").write_bytes(b"left by a process that was killed")
     said = await fault_of(path)
     assert "damaged" in said
     assert "restore a backup (docs/store.md), or move the file away" in said
@@ -231,10 +244,7 @@ async def test_damage_is_found_when_it_is_opened(tmp_path: Path) -> None:
         look_over(path)
 
 
-async def test_damage_that_is_found_later_is_told_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(store_file, "CHECKED_BYTES", 0)
+async def test_damage_that_is_found_later_is_told_the_same(tmp_path: Path) -> None:
     path = tmp_path / "nanomq.db"
     made = Store(path)
     for n in range(200):
