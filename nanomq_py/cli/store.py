@@ -20,7 +20,9 @@ def add_store_commands(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="store_command", required=True)
     backup = commands.add_parser("backup", help="write a copy to a new file")
     backup.add_argument("to", type=Path, metavar="F")
-    check = commands.add_parser("check", help="read all of it and say whether it is damaged")
+    check = commands.add_parser(
+        "check", help="read all of it and say whether it is damaged"
+    )
     for command, act in ((backup, _back_up), (check, _check)):
         command.add_argument("--conf", type=Path, help="the nanomq.conf of the broker")
         command.set_defaults(act=lambda args, act=act: _run(act, args))
