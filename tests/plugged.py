@@ -12,7 +12,7 @@ import pytest
 HEAD = """\
 import asyncio, os, sys
 from dataclasses import dataclass
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.declare.key import Checked, key

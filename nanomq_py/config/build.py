@@ -16,7 +16,14 @@ from typing import Any
 from nanomq_py.config.declare.family import BadMember, Family, families_of
 from nanomq_py.config.declare.key import Key, keys_of
 from nanomq_py.config.declare.plugged import Plugged
-from nanomq_py.config.declare.section import KINDS, Brought, Sections, join, sections_of
+from nanomq_py.config.declare.section import (
+    KINDS,
+    Brought,
+    Section,
+    Sections,
+    join,
+    sections_of,
+)
 from nanomq_py.config.declare.walk import all_families, all_keys
 from nanomq_py.config.faults import MOST_FAULTS, ConfigError, Faults, line_of
 from nanomq_py.config.forms.entries import Entries, Entry
@@ -52,6 +59,20 @@ def _values(entries: Entries, prefix: str, kind: type[Any]) -> dict[str, Any]:
             with entries.faults.gathered():
                 values[declared.name] = _read(entry, key)
     return values
+
+
+def _of_part(entries: Entries, part: Section) -> Any:
+    """Return the values of a section that a part brings. Raises ConfigError.
+
+    What reads them may be of another package, and raise anything.
+    """
+    try:
+        return part.kind(**_values(entries, part.prefix, part.kind))
+    except ConfigError:
+        raise
+    except Exception as fault:
+        why = f"{type(fault).__name__}: {fault}"
+        raise ConfigError(f"keys below {part.prefix}: not read: {why}") from fault
 
 
 # --- families
@@ -154,10 +175,7 @@ def build(
     missing = tuple(sorted(missing_of(in_it), key=lambda found: line_of(str(found))))
     names = {entry.name: entry.written for entry in in_it.values() if entry.written}
     values = _values(entries, "", Config)
-    values["brought"] = tuple(
-        Brought(part, part.kind(**_values(entries, part.prefix, part.kind)))
-        for part in brought
-    )
+    values["brought"] = tuple(Brought(part, _of_part(entries, part)) for part in brought)
     ignored = []
     for entry in entries.by_name.values():
         if is_any_switch(entry.name):

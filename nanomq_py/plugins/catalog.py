@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
-from threading import RLock
+from threading import Lock
 from types import ModuleType
 
 from nanomq_py.config.declare.plugged import Plugged
@@ -28,7 +28,7 @@ from nanomq_py.plugins.plugin import Plugin
 log = logging.getLogger("nanomq.plugins")
 
 GROUP = "nanomq_py.plugins"
-_turn = RLock()
+_turn = Lock()
 
 # The files of modules, each with what tells that it has changed.
 Files = Mapping[str, tuple[int, int]]
@@ -85,7 +85,7 @@ class Loaded:
         self.files = {}
 
     def forget(self) -> None:
-        """Take its modules out: who loads it next has them as they are then."""
+        """Take its modules out: who loads it next has them as they are then. May block."""
         with _turn:
             _take_out(self.package)
 

@@ -6,13 +6,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from nanomq_py.broker import Broker
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.kernel.part import Change
 from nanomq_py.plugins.catalog import Loaded
 from nanomq_py.plugins.plugin import Plugin
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 log = logging.getLogger("nanomq.plugins")
 T = TypeVar("T")
@@ -35,6 +38,7 @@ class Held:
     plugin   None: it could not be made
     error    what went wrong last; empty: nothing
     serves   whether it has started
+    app      its part of the HTTP API, once it was asked for
     """
 
     def __init__(self, loaded: Loaded) -> None:
@@ -43,6 +47,7 @@ class Held:
         self.plugin: Plugin | None = None
         self.error = ""
         self.serves = False
+        self.app: ASGIApp | None = None
         self._late: set[asyncio.Task[object]] = set()
 
     @property
@@ -117,10 +122,14 @@ class Held:
 
     async def stop(self) -> None:
         """End it, whatever it did."""
-        plugin, self.plugin, self.serves = self.plugin, None, False
-        if plugin is not None:
-            await self._within("stop", plugin.stop, STOP_WITHIN_S)
-            self._kept("its work goes on", plugin.end_work)
+        plugin, self.plugin, self.app = self.plugin, None, None
+        did_serve, self.serves = self.serves, False
+        if plugin is None:
+            return
+        await self._within("stop", plugin.stop, STOP_WITHIN_S)
+        self._kept("its work goes on", plugin.end_work)
+        if did_serve:
+            log.info("plugin %s: stopped", self.name)
 
     # --- what it raises, and how long it takes
 

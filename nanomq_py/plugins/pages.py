@@ -5,19 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, MutableMapping
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from nanomq_py.http.errors import BadRequest, HttpError, NotFound, Unexpected, error_of
 from nanomq_py.http.guard import Gate
 from nanomq_py.http.request import MAX_BODY_BYTES, log_in
-from nanomq_py.plugins.plugin import Plugin
+from nanomq_py.plugins.held import Held
 
 log = logging.getLogger("nanomq.plugins")
 
@@ -28,11 +27,10 @@ class Pages:
     What a plugin raises is logged and answered with 500.
     """
 
-    def __init__(self, serving: Callable[[str], Plugin | None], gate: Gate) -> None:
+    def __init__(self, serving: Callable[[str], Held | None], gate: Gate) -> None:
         """Take what returns the plugin of a name, if it serves."""
         self._serving = serving
         self._gate = gate
-        self._apps: WeakKeyDictionary[Plugin, ASGIApp] = WeakKeyDictionary()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_begun = False
@@ -59,14 +57,14 @@ class Pages:
 
     async def _hand_on(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         who = await log_in(Request(scope, receive), self._gate)
-        plugin = self._serving(name)
-        if plugin is None:
+        held = self._serving(name)
+        if held is None or held.plugin is None:
             raise NotFound(f"no plugin {name[:64]!r} is loaded")
-        if plugin not in self._apps:
-            self._apps[plugin] = Router([Mount(f"/{name}", routes=list(plugin.routes()))])
+        if held.app is None:
+            held.app = Router([Mount(f"/{name}", routes=list(held.plugin.routes()))])
         below = {**scope, "state": {**scope.get("state", {}), "who": who}}
         below.pop("starlette.exception_handlers", None)  # errors come out here
-        await self._apps[plugin](below, _bounded(receive), send)
+        await held.app(below, _bounded(receive), send)
 
 
 def _bounded(receive: Receive) -> Receive:

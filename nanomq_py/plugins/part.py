@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from nanomq_py.broker import Broker
     from nanomq_py.http.guard import Gate
     from nanomq_py.plugins.held import Held
-    from nanomq_py.plugins.plugin import Plugin
 
 
 class PluginsChange(Change):
@@ -90,7 +89,7 @@ class PluginsChange(Change):
         stay = {each.loaded.package for each in self.held}
         for each in self._go:
             if each.loaded.package not in stay:
-                each.loaded.forget()
+                await asyncio.to_thread(each.loaded.forget)
         await _start(self._come)
 
 
@@ -148,9 +147,9 @@ class Plugins(Part):
 
     # --- their part of the HTTP API
 
-    def serving(self, name: str) -> Plugin | None:
+    def serving(self, name: str) -> Held | None:
         """Return the plugin of that name, if it serves."""
-        return next((e.plugin for e in self.held if e.name == name and e.serves), None)
+        return next((e for e in self.held if e.name == name and e.serves), None)
 
     def pages(self, gate: Gate) -> ASGIApp:
         """Return what answers for all paths below ``/plugins``."""

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import astuple
 from pathlib import Path
 
 import pytest
+from httpx2 import ASGITransport, AsyncClient
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from nanomq_py import Broker
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.declare.plugged import Plugging
 from nanomq_py.config.file import ConfFile
+from nanomq_py.http.guard import BasicGuard, Gate
 from nanomq_py.kernel.parts import Parts
 from nanomq_py.kernel.reload import Reloader
 from nanomq_py.plugins.catalog import find
+from nanomq_py.plugins.pages import Pages
 from nanomq_py.plugins.part import Plugins
 from nanomq_py.plugins.switch import Switch
 from tests.plugged import GOOD, importable, install
@@ -89,6 +96,8 @@ async def test_plugin_is_loaded_anew_by_name(folder: Path) -> None:
         after = plugins.serving("switch1")
         assert after is not None
         assert after is not before
+        assert before is not None
+        assert before.plugin is None
 
         module.write_text("1 / 0")
         assert (await switch.reload("switch1", "me")).applied == ()
@@ -115,10 +124,29 @@ class Its(Plugin):
 """
     install(folder, "switch1", code)
     async with switching(folder, "plugins.load=switch1\n") as (switch, plugins):
-        plugin = plugins.serving("switch1")
-        await plugin.done.wait()  # type: ignore[union-attr]
+        held = plugins.serving("switch1")
+        await held.plugin.done.wait()  # type: ignore[union-attr]
         assert await told(switch) == [
             ("switch1", "failed", "ZeroDivisionError: division by zero")
         ]
         await switch.reload("switch1", "me")
-        assert plugins.serving("switch1") is not plugin
+        assert plugins.serving("switch1") is not held
+
+
+async def test_old_code_is_freed(folder: Path) -> None:
+    install(folder, "switch1", GOOD)
+    async with switching(folder, "plugins.load=switch1\n") as (switch, plugins):
+        pages = Pages(plugins.serving, Gate(BasicGuard("a", "b")))
+        app = Starlette(routes=[Mount("/plugins", pages)])
+        client = AsyncClient(transport=ASGITransport(app), base_url="http://here")
+        old = []
+        for _ in range(20):
+            held = plugins.serving("switch1")
+            assert held is not None
+            old.append(weakref.ref(held.plugin))
+            got = await client.get("/plugins/switch1/number", auth=("a", "b"))
+            assert got.status_code == 200
+            del held
+            await switch.reload("switch1", "me")
+        gc.collect()
+        assert [ref for ref in old if ref() is not None] == []

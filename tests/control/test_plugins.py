@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import signal
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -277,6 +279,28 @@ def test_plugin_that_keeps_no_promise_is_loaded_and_unloaded(
         assert number(process) == "200 1"
 
 
+def test_change_that_others_refuse_leaves_plugins_as_they_were(
+    start: Start, tmp_path: Path
+) -> None:
+    install(tmp_path, "other", GOOD)
+    module = install(tmp_path, "good", GOOD)
+    with start(plugins__load="good") as process, socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        module.write_text(module.read_text().replace("NUMBER = 1", "NUMBER = 22"))
+        process.set_keys(plugins__load="good,other", http_server__port=port)
+        assert process.api(req=10, action="reload").status == 400
+        process.waits_for("other 1 stops")  # it was made, and never started
+        assert number(process) == "200 1"
+        assert get(process, "/plugins/other/number").startswith("404")
+        assert not any("good 1 stops" in line for line in process.lines)
+        assert not any("other 1 starts" in line for line in process.lines)
+        process.reload(http_server__port="0")
+        assert number(process) == "200 22"
+        assert get(process, "/plugins/other/number").startswith("200")
+
+
 @pytest.mark.parametrize(
     ("code", "says"),
     [
@@ -362,7 +386,14 @@ ROUTES = """
         async def length(request):
             return PlainTextResponse(str(len(await request.body())))
 
+        async def breaks_off(request):
+            async def pieces():
+                yield "the beginning"
+                1 / 0
+            return StreamingResponse(pieces())
+
         return [
+            Route("/breaks_off", breaks_off),
             Route("/fails", fails), Route("/leaves", leaves), Route("/forbids", forbids),
             Route("/length", length, methods=["POST"]),
         ]
@@ -382,6 +413,9 @@ def test_routes_that_fail_leave_the_others(start: Start, tmp_path: Path) -> None
         assert get(process, "/plugins/bad/forbids") == '403 {"message":"not you"}'
         assert get(process, "/plugins/bad/none") == '404 {"message":"Not Found"}'
         assert get(process, "/plugins/bad/length").startswith("405")
+        with pytest.raises(http.client.IncompleteRead):
+            get(process, "/plugins/bad/breaks_off")
+        process.waits_for("plugin bad: GET /plugins/bad/breaks_off failed")
         for path in ("/plugins/none", "/plugins/", "/plugins/good/../x"):
             assert get(process, path).startswith("404"), path
         assert number(process) == "200 1"

@@ -240,6 +240,17 @@ def test_wrong_keys_of_a_plugin_are_refused(folder: Path) -> None:
         config_of("plugins.lod=keyed\n")
 
 
+def test_key_whose_reader_raises_is_refused(folder: Path) -> None:
+    code = KEYED.replace('Text(), ""', 'Odd(), ""').replace(
+        "@dataclass",
+        "class Odd(Text):\n    def parse(self, text): return 1 / 0\n\n@dataclass",
+    )
+    install(folder, "keyed", code)
+    assert rate_of(config_of(LOADED)) == "3"
+    with pytest.raises(ConfigError, match=r"keys below plugins\.keyed: not read: ZeroDiv"):
+        config_of(f"{LOADED}plugins.keyed.word=x\n")
+
+
 def test_keys_of_plugins_that_are_not_loaded_are_left_out(folder: Path) -> None:
     install(folder, "keyed", KEYED)
     config = config_of("plugins.keyed.rate=3\nplugins.other.a.b={x\n")
