@@ -76,6 +76,31 @@ def identity(
     return Identity(cert, key, certfile, keyfile)
 
 
+def revocations(
+    folder: Path, ca: Identity, *revoked: Identity, valid_for: timedelta = timedelta(days=2)
+) -> Path:
+    """Write the list of what that CA has revoked."""
+    begun = datetime.now(timezone.utc) - timedelta(days=1)
+    builder = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(ca.cert.subject)
+        .last_update(begun)
+        .next_update(begun + valid_for)
+    )
+    for identity in revoked:
+        builder = builder.add_revoked_certificate(
+            x509.RevokedCertificateBuilder()
+            .serial_number(identity.cert.serial_number)
+            .revocation_date(begun)
+            .build()
+        )
+    path = folder / "crl.pem"
+    path.write_bytes(
+        builder.sign(ca.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
 @dataclass
 class Certs:
     """A CA, a server and clients it stands for, and a stranger it does not."""

@@ -22,6 +22,7 @@ enum nmq_mbed_bad {
     NMQ_BAD_REVOKED = 0x02,
     NMQ_BAD_NAME = 0x04, // it is another host's
     NMQ_BAD_NOT_TRUSTED = 0x08,
+    NMQ_BAD_LIST = 0x0430, // of what its CA has revoked
     NMQ_BAD_MISSING = 0x40,
     NMQ_BAD_UNASKED = 0x80, // it was not looked at
     NMQ_BAD_FUTURE = 0x0200,

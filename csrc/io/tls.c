@@ -57,7 +57,7 @@ fill(const nmq_tls *tls, const nmq_tls_options *options)
                                      options->key_password);
     }
     if (rv == 0 && options->ca != NULL) {
-        rv = nng.tls_config_ca_chain(tls->config, options->ca, NULL);
+        rv = nng.tls_config_ca_chain(tls->config, options->ca, options->crl);
     }
     if (rv == 0) {
         rv = nng.tls_config_auth_mode(tls->config, mode);

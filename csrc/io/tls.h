@@ -21,6 +21,7 @@ typedef struct {
     const char *key;          // its private key
     const char *key_password; // NULL: the key is not encrypted
     const char *ca;           // the CAs that sign certificates of clients; NULL: none
+    const char *crl;          // certificates that those CAs have revoked; NULL: none
     bool verify_peer;         // check the certificates of clients
     bool require_cert;        // and refuse those that have none
     uint8_t min_version;      // 12 or 13: TLS 1.2 or 1.3

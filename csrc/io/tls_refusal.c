@@ -29,6 +29,8 @@ static const struct {
     {NMQ_BAD_NAME, NMQ_ALERT_CERTIFICATE_UNKNOWN, "its certificate is for another name"},
     {NMQ_BAD_FUTURE, NMQ_ALERT_CERTIFICATE_UNKNOWN, "its certificate is not valid yet"},
     {NMQ_BAD_REVOKED, NMQ_ALERT_CERTIFICATE_REVOKED, "its certificate was revoked"},
+    {NMQ_BAD_LIST, NMQ_ALERT_CERTIFICATE_UNKNOWN,
+     "the list of what its CA has revoked (crlfile) is not valid now"},
     {NMQ_BAD_USE, NMQ_ALERT_UNSUPPORTED_CERTIFICATE, "its certificate is for another use"},
     {UINT32_MAX, NMQ_ALERT_CERTIFICATE_UNKNOWN, "its certificate is not accepted"},
 };

@@ -37,7 +37,6 @@ put_auth(nmq_server_conn *conn, nmq_batch *batch, uint8_t reason_code)
 static enum nmq_next
 refuse_login(nmq_server_conn *conn, nmq_batch *batch, uint8_t code)
 {
-    nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_LOGINS_REFUSED, 1);
     nmq_tell_auth_failed(conn, (nmq_fault){code, NULL});
     return nmq_reply_refuse(conn, batch, (nmq_fault){code, NULL});
 }

@@ -12,8 +12,8 @@ static const struct {
     const char *text;
 } advice[] = {
     {NMQ_RC_BAD_USER_NAME_OR_PASSWORD,
-     "look at its password, at the users in the configuration (auth.N.login) and at "
-     "allow_anonymous"},
+     "look at its password, at the users in the configuration (auth.N.login, "
+     "auth.password_file), and at auth.chain and allow_anonymous"},
     {NMQ_RC_NOT_AUTHORIZED,
      "look at the users in the configuration (auth.N.login), the rules (acl.rule.N) and "
      "allow_anonymous"},
@@ -23,7 +23,8 @@ static const struct {
     {NMQ_RC_PACKET_TOO_LARGE, "max_packet_size and max_connect_size limit what it sends, "
                               "client_max_packet_size and the client limit what it gets"},
     {NMQ_RC_BANNED, "take the ban of its client identifier, user name or address back"},
-    {NMQ_RC_SERVER_BUSY, "too many logins wait, or fail for this address and user"},
+    {NMQ_RC_SERVER_BUSY, "too many logins wait to be hashed, or fail for this address and "
+                         "user"},
 };
 
 static const char *

@@ -74,6 +74,7 @@ nmq_tell_disconnected(nmq_server_conn *conn)
 void
 nmq_tell_auth_failed(const nmq_server_conn *conn, nmq_fault fault)
 {
+    nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_LOGINS_REFUSED, 1);
     if (!nmq_watch_wants(watch_of(conn), NMQ_EVENT_AUTH_FAILED)) {
         return;
     }

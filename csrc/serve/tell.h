@@ -11,7 +11,8 @@ void nmq_tell_connected(const nmq_server_conn *conn, const nmq_attach *attach,
 // Its connection is over, and it had a client.
 void nmq_tell_disconnected(nmq_server_conn *conn);
 
-// Somebody is refused, in the answer to a CONNECT or an AUTH, for who he is or is not.
+// Somebody is refused, in the answer to a CONNECT or an AUTH, for who he is or is not. It
+// is counted, too; nmq_reply_refuse logs it.
 void nmq_tell_auth_failed(const nmq_server_conn *conn, nmq_fault fault);
 
 // What is not allowed: action is NMQ_WHY_PUBLISH, SUBSCRIBE or WILL.

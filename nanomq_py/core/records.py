@@ -23,6 +23,7 @@ class TlsOptions:
     key: str = field(repr=False)
     key_password: str | None = field(default=None, repr=False)
     ca: str | None = None
+    crl: str | None = None  # what these CAs have revoked
     verify_peer: bool = False
     require_cert: bool = False
     min_version: int = 12  # or 13: TLS 1.2 or 1.3

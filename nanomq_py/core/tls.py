@@ -28,7 +28,7 @@ class Tls:
         raw = ffi.new("nmq_tls_options *")
         raw.cert, raw.key = c_text(options.cert, kept), c_text(options.key, kept)
         raw.key_password = c_text(options.key_password, kept)
-        raw.ca = c_text(options.ca, kept)
+        raw.ca, raw.crl = c_text(options.ca, kept), c_text(options.crl, kept)
         raw.verify_peer, raw.require_cert = options.verify_peer, options.require_cert
         raw.min_version = options.min_version
         suites = ffi.new("uint16_t[]", options.ciphers)

@@ -66,6 +66,7 @@ class ListenersChange(Change):
                 ("certfile", "cert"),
                 ("keyfile", "key"),
                 ("cacertfile", "ca"),
+                ("crlfile", "crl"),
             )
             if new.tls_options is not None
             and getattr(old.tls_options, content) != getattr(new.tls_options, content)

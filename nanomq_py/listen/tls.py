@@ -20,6 +20,7 @@ from nanomq_py.core.records import TlsOptions
 from nanomq_py.listen.places import places_of
 
 MAX_PEM_BYTES = 1 << 20
+MOST_CRL_BYTES = 8 << 20
 
 
 def http_listener(http: HttpServer) -> Listener:
@@ -47,14 +48,14 @@ def name_of(listener: Listener, key: str, base: Tls | None = None) -> str:
     return f"listener.{listener.name}.tls.{key}" if own else f"tls.{key}"
 
 
-def _read(name: str, path: str | None) -> str:
+def _read(name: str, path: str | None, most: int = MAX_PEM_BYTES) -> str:
     if path is None:
         raise ConfigError(f"{name}: missing, a listener with TLS needs it")
     try:
         raw = Path(path).read_bytes()
     except OSError as fault:
         raise ConfigError(f"{name}={path!r}: cannot be read: {fault.strerror}") from None
-    if len(raw) > MAX_PEM_BYTES or b"-----BEGIN " not in raw or b"\0" in raw:
+    if len(raw) > most or b"-----BEGIN " not in raw or b"\0" in raw:
         raise ConfigError(f"{name}={path!r}: expected a PEM file")
     return raw.decode("ascii", errors="replace")
 
@@ -109,6 +110,17 @@ def _completed(cert: str, ca: str) -> str:
         return cert
 
 
+def _revoked(name: str, path: str, ca: str) -> str:
+    """Return the revocation lists of a file. Raises ConfigError."""
+    text = _read(name, path, MOST_CRL_BYTES)
+    from nanomq_py.listen.revoked import fault_of  # with cryptography: few need it
+
+    fault = fault_of(text, ca)
+    if fault is not None:
+        raise ConfigError(f"{name}={path!r}: {fault}")
+    return text
+
+
 def _ciphers(name: str, text: str) -> tuple[int, ...]:
     """Return the cipher suites by number. Raises ConfigError."""
     if not core_tls.TLS_TAKES_CIPHERS:
@@ -150,6 +162,11 @@ def _refuse_without_verify(
     ):
         if wanted:
             raise ConfigError(f"{name}=true: expected {named('verify_peer')}=true with it")
+    if listener.crlfile is not None:
+        raise ConfigError(
+            f"{named('crlfile')}={listener.crlfile!r}: expected {named('verify_peer')}=true"
+            " with it"
+        )
 
 
 def load_tls(config: Config, listener: Listener) -> TlsOptions:
@@ -165,6 +182,7 @@ def load_tls(config: Config, listener: Listener) -> TlsOptions:
     certfile = listener.certfile or base.certfile
     keyfile = listener.keyfile or base.keyfile
     cafile = listener.cacertfile or base.cacertfile
+    crlfile = listener.crlfile or base.crlfile if listener.name else None
     password = listener.key_password if listener.keyfile else base.key_password
     verify = base.verify_peer if listener.verify_peer is None else listener.verify_peer
     require = listener.fail_if_no_peer_cert
@@ -184,11 +202,15 @@ def load_tls(config: Config, listener: Listener) -> TlsOptions:
         )
     if not verify:
         _refuse_without_verify(named, listener, require=require)
+        crlfile = None
     return TlsOptions(
         cert=cert if ca is None else _completed(cert, ca),
         key=key,
         key_password=password,
         ca=ca,
+        crl=None
+        if crlfile is None or ca is None
+        else _revoked(named("crlfile"), crlfile, ca),
         verify_peer=verify,
         require_cert=require,
         min_version=13 if version == "1.3" else 12,

@@ -39,6 +39,7 @@ SAMPLES = {
     "max_connect_size": ("1KB", 1 << 10),
     "max_keepalive": ("600", 600),
     "tls.min_version": ("1.3", "1.3"),
+    "tls.crlfile": ("/etc/x", "/etc/x"),
     "tls.ciphers": ("ECDHE+AES", "ECDHE+AES"),
     "websocket.path": ("*", "*"),
     "proxy.trusted": ("10.0.0.5, 2001:db8::/32", ("10.0.0.5/32", "2001:db8::/32")),

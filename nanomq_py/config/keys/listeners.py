@@ -34,6 +34,13 @@ class Tls(Checked):
         None,
         "PEM file of the CAs of clients' certificates.",
     )
+    crlfile: str | None = key(
+        "crlfile",
+        Optional(Text()),
+        None,
+        "Own key: PEM file of the certificates that those CAs have revoked. Not for the HTTP"
+        " API.",
+    )
     verify_peer: bool = key("verify_peer", Flag(), False, "Check clients' certificates.")
     fail_if_no_peer_cert: bool = key(
         "fail_if_no_peer_cert", Flag(), False, "Refuse clients that have no certificate."
@@ -126,6 +133,7 @@ class Listener(Checked):
     )
     certfile: str | None = key("tls.certfile", Optional(Text()), None, "PEM file.")
     cacertfile: str | None = key("tls.cacertfile", Optional(Text()), None, "PEM file.")
+    crlfile: str | None = key("tls.crlfile", Optional(Text()), None, "PEM file.")
     verify_peer: bool | None = key("tls.verify_peer", Optional(Flag()), None, "")
     fail_if_no_peer_cert: bool | None = key(
         "tls.fail_if_no_peer_cert", Optional(Flag()), None, ""
