@@ -84,6 +84,32 @@ def test_included_file_and_key_are_warned_about(
     assert f"{conf}: mode" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tls.keyfile",
+        "listener.mine.tls.keyfile",
+        "http_server.tls.keyfile",
+        "http_server.jwt.private.keyfile",
+    ],
+)
+def test_private_key_that_all_can_read_is_warned_about(
+    conf: Path, tmp_path: Path, name: str
+) -> None:
+    key = tmp_path / "server.key"
+    key.write_text("x")
+    conf.write_text(
+        f"{name}={key}\nhttp_server.jwt.public.keyfile={conf}\n"
+        "listener.mine.url=nmq-tcp://127.0.0.1:0\n"
+    )
+    for mode, warned in ((0o644, True), (0o640, False)):
+        key.chmod(mode)
+        done = nanomq("conf", "check", str(conf))
+        says = f"{key}: mode {mode:04o} lets every user of this machine read {name}"
+        assert (says in done.stderr) == warned, done.stderr
+        assert f"{conf}: mode" not in done.stderr
+
+
 def test_start_warns_of_a_file_that_all_can_read(start_broker: StartBroker) -> None:
     process = start_broker(auth__1__login="u", auth__1__password="p")
     process.waits_for("lets every user of this machine read auth.1.password")

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from nanomq_py.config.declare.family import Family, families_of
-from nanomq_py.config.declare.key import Applies, keys_of
+from nanomq_py.config.declare.key import Applies, Key, keys_of
 from nanomq_py.config.declare.section import KINDS, Sections, join, sections_of
 from nanomq_py.config.declare.walk import all_keys
 from nanomq_py.config.keys.config import Config
@@ -41,6 +41,7 @@ class Setting:
     text: str
     applies: Applies = Applies.HOT
     secret: bool = False
+    private_file: bool = False
     group: str = ""  # of a numbered member: what is before its number; empty: it has none
 
     @property
@@ -51,13 +52,17 @@ class Setting:
 Named = tuple[str, Setting]
 
 
+def _setting(key: Key, value: Any, group: str) -> Setting:
+    text = key.kind.render(value)
+    return Setting(text, key.applies, key.secret, key.private_file, group)
+
+
 def _keys(prefix: str, holder: Any, *, is_sparse: bool, group: str = "") -> Iterator[Named]:
     """Yield the keys of a dataclass; if sparse, those whose value is not the default."""
     for declared, key in keys_of(type(holder)):
         value = getattr(holder, declared.name)
         if not is_sparse or value != declared.default:
-            setting = Setting(key.kind.render(value), key.applies, key.secret, group)
-            yield join(prefix, key.name), setting
+            yield join(prefix, key.name), _setting(key, value, group)
 
 
 def _sections(prefix: str, holder: Any) -> Iterator[Named]:
@@ -88,7 +93,7 @@ def _members(prefix: str, family: Family, members: tuple[Any, ...]) -> Iterator[
         at = f"{prefix}.{index.of(member, number)}"
         group = index.group(prefix, member) if index.is_numbered else ""
         if (line := family.line) is not None:
-            yield at, Setting(line.kind.render(member), line.applies, line.secret, group)
+            yield at, _setting(line, member, group)
         else:
             yield from _keys(at, member, is_sparse=family.is_sparse, group=group)
             yield from _families(at, member)

@@ -10,7 +10,7 @@ from pathlib import Path
 from nanomq_py.config import Config
 from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD
 from nanomq_py.config.reader import Reading
-from nanomq_py.config.settings import is_secret
+from nanomq_py.config.settings import is_secret, settings_of
 from nanomq_py.listen.places import places_of
 from nanomq_py.run.folder import UnsafeError, judge
 
@@ -71,14 +71,9 @@ def exposed_files(reading: Reading) -> Iterator[str]:
             DEFAULT_HTTP_PASSWORD,
         ):
             secrets.setdefault(entry.where.rpartition(":")[0], name)
-    config = reading.config
-    keys = {"tls.keyfile": config.tls.keyfile}
-    keys["auth.password_file"] = config.auth.password_file
-    keys["http_server.tls.keyfile"] = config.http_server.tls_keyfile
-    keys |= {f"listener.{each.name}.tls.keyfile": each.keyfile for each in config.listeners}
-    for name, path in keys.items():
-        if path is not None:
-            secrets.setdefault(path, name)
+    for name, setting in settings_of(reading.config).items():
+        if setting.private_file and setting.text:
+            secrets.setdefault(setting.text, name)
     for path, name in secrets.items():
         try:
             mode = stat.S_IMODE(Path(path).stat().st_mode)
@@ -89,7 +84,7 @@ def exposed_files(reading: Reading) -> Iterator[str]:
                 f"{path}: mode {mode:04o} lets every user of this machine read {name}:"
                 " expected 0600 or 0640"
             )
-    yield from _exposed_log(config)
+    yield from _exposed_log(reading.config)
 
 
 def _exposed_log(config: Config) -> Iterator[str]:

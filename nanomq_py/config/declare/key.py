@@ -33,6 +33,7 @@ class Key:
     help: str
     applies: Applies = Applies.HOT
     secret: bool = False  # never logged, never shown
+    private_file: bool = False  # names a file that other users must not read
     heading: str = ""  # above this key and those behind it; empty: no new one
     core: str = ""  # the name of the core's option that it sets; empty: none
     to_core: Callable[[Any], Any] = _unchanged  # makes the option's value of the key's
@@ -54,12 +55,13 @@ def key(
     *,
     applies: Applies = Applies.HOT,
     secret: bool = False,
+    private_file: bool = False,
     heading: str = "",
     core: str = "",
     to_core: Callable[[Any], Any] = _unchanged,
 ) -> Any:
     """Declare a field of a dataclass that is read from ``name`` in the file."""
-    declared = Key(name, kind, help, applies, secret, heading, core, to_core)
+    declared = Key(name, kind, help, applies, secret, private_file, heading, core, to_core)
     return field(default=default, repr=not secret, metadata={"key": declared})
 
 

@@ -56,6 +56,7 @@ class Auth(Checked):
         None,
         "Own key: a file of more users, a line USER:HASH for each; nanomq passwd writes it, and"
         " mosquitto's files can be used. A reload reads it again.",
+        private_file=True,
     )
     superusers: tuple[str, ...] = key(
         "superusers",

@@ -66,6 +66,7 @@ class HttpServer(Checked):
         None,
         "Own key: PEM file of the private key. Default: `tls.keyfile`; so for `key_password`,"
         " `certfile`, `cacertfile` and `min_version`.",
+        private_file=True,
     )
     tls_key_password: str | None = key(
         "tls.key_password", Optional(Text()), None, "Password of the key.", secret=True
@@ -106,6 +107,7 @@ class HttpServer(Checked):
         None,
         "NanoMQ's PEM file that tokens are signed with; the broker needs none.",
         applies=Applies.NEVER,
+        private_file=True,
     )
     jwt_secret: str | None = key(
         "jwt.secret",

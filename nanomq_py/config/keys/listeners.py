@@ -22,7 +22,7 @@ class Tls(Checked):
         "url", Url(("tls+nmq-tcp",)), "tls+nmq-tcp://0.0.0.0:8883", "Where to listen."
     )
     keyfile: str | None = key(
-        "keyfile", Optional(Text()), None, "PEM file of the private key."
+        "keyfile", Optional(Text()), None, "PEM file of the private key.", private_file=True
     )
     key_password: str | None = key(
         "key_password", Optional(Text()), None, "Password of the private key.", secret=True
@@ -126,7 +126,11 @@ class Listener(Checked):
         " for ws and wss `websocket.path`.",
     )
     keyfile: str | None = key(
-        "tls.keyfile", Optional(Text()), None, "Default: `tls.keyfile`, and so on."
+        "tls.keyfile",
+        Optional(Text()),
+        None,
+        "Default: `tls.keyfile`, and so on.",
+        private_file=True,
     )
     key_password: str | None = key(
         "tls.key_password", Optional(Text()), None, "Password of the key.", secret=True
