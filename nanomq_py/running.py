@@ -15,6 +15,7 @@ from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.logins import Logins
 from nanomq_py.auth.rights import judge_those_before
 from nanomq_py.auth.roster import must_ask
+from nanomq_py.auth.tokens import Tokens
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.consumers import Consumers
 from nanomq_py.core import binding
@@ -88,13 +89,15 @@ class Running:
         access = Access(core, settling, config)
         asks = partial(must_ask, added=added)
         self.listeners = Listeners(core, settling, asks, inherited)
-        self.logins = Logins(core, settling, self.listeners, methods, added)
+        tokens = Tokens()
+        self.logins = Logins(core, settling, self.listeners, tokens, methods, added)
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
         # Users are in force before listeners: clients that come in are judged by the new ones.
         self.parts = Parts(
             [
                 _Options(core, options),
+                tokens,
                 self.logins,
                 self.listeners,
                 access,
