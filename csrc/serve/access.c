@@ -1,6 +1,5 @@
 #include "serve/access.h"
 
-#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "serve/ask.h"
@@ -18,14 +17,6 @@ nmq_access_user_name(const nmq_server_conn *conn, const nmq_connect *c)
         return (nmq_bytes){0};
     }
     return name.len > 0 ? name : (nmq_bytes){0}; // an empty one is nobody's
-}
-
-nmq_bytes
-nmq_access_said_name(const nmq_server_conn *conn, const nmq_connect *c)
-{
-    return c->has_user_name && !NMQ_LIVE(conn->net.conns->options->user_names_secret)
-               ? c->user_name
-               : (nmq_bytes){0};
 }
 
 uint8_t

@@ -9,10 +9,6 @@
 // empty name.
 nmq_bytes nmq_access_user_name(const nmq_server_conn *conn, const nmq_connect *connect);
 
-// The user name that CONNECT says, as far as it may be told; at NULL: none. It may be a
-// token (user_names_secret).
-nmq_bytes nmq_access_said_name(const nmq_server_conn *conn, const nmq_connect *connect);
-
 // What proves that name.
 uint8_t nmq_access_proof(const nmq_server_conn *conn); // enum nmq_proof
 

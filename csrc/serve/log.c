@@ -3,7 +3,6 @@
 #include <stdio.h>
 
 #include "mqtt/reason.h"
-#include "serve/access.h"
 
 enum { WHO_BYTES = NMQ_LOG_TEXT_BYTES + 64 };
 
@@ -84,7 +83,7 @@ nmq_log_refused(const nmq_server_conn *conn, nmq_fault fault)
         const nmq_connect *c = conn->connect;
         (void) snprintf(who, sizeof who, " client '%s', %s",
                         nmq_log_quoted(c->client_id).text,
-                        user_text(nmq_access_said_name(conn, c), user));
+                        user_text(nmq_server_conn_said_name(conn, c), user));
     }
     const char *what_to_do = advice_for(fault.code);
     nmq_log_write(log, NMQ_LOG_INFO, "%s: refused%s: %s%s%s%s%s",

@@ -1,7 +1,6 @@
 #include "serve/tell.h"
 
 #include "mqtt/reason.h"
-#include "serve/access.h"
 
 const char nmq_tell_left[] = "it sent DISCONNECT";
 
@@ -26,7 +25,7 @@ who_of(const nmq_server_conn *conn)
         who.user_name = client->user_name;
     } else if (conn->connect != NULL) {
         who.client_id = conn->connect->client_id;
-        who.user_name = nmq_access_said_name(conn, conn->connect);
+        who.user_name = nmq_server_conn_said_name(conn, conn->connect);
     }
     return who;
 }

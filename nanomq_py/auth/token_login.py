@@ -12,10 +12,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import time
 from collections import OrderedDict
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from typing import Any
 
 from nanomq_py.auth.chain import Answer, Decision, Login
@@ -163,7 +163,7 @@ class TokenLogin:
                 self._demands,
                 client_id=login.client_id,
                 user_name=user_name,
-                now_s=time.time(),
+                now_s=datetime.now(tz=timezone.utc).timestamp(),
             )
             user = self._user_of(user_name, claims)
         except Refused as fault:
