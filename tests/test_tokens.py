@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.flows import modern
+from tests.conformance.flows import closed_with, modern, take
 from tests.conftest import Process, StartBroker
 from tests.tokens import CURVE, RSA, SECRET, encoded, jwk, pem, token
 
@@ -217,3 +217,40 @@ def test_tokens_are_refused_while_no_key_was_ever_fetched(
     for _ in range(2):
         assert code(process, version, token("RS256", header={"kid": "1"})) == AWAY[version]
     assert sum("no keys" in line for line in process.lines) == 1
+
+
+@modern
+@pytest.mark.parametrize("keep_alive", [0, 60])
+def test_connection_ends_with_its_token(
+    start_for_tokens: Any, version: int, keep_alive: int
+) -> None:
+    process = start_for_tokens(sys_interval="1")
+    with process.raw(version) as watcher, process.raw(version) as c:
+        watcher.connect("watcher", user="u", password=token().encode())
+        watcher.subscribe(("will", 0))
+        until = time.time() + 0.7
+        got = c.connect(
+            "c",
+            user="u",
+            password=token("ES256", exp=until).encode(),
+            will=("will", b"over", 0, False),
+            keep_alive=keep_alive,
+        )
+        assert got.reason == 0
+        # 0xA0: the maximum time authorized for this connection is over (table 3-13)
+        assert closed_with(c) == (0xA0 if version == 5 else None)
+        assert time.time() >= until
+        assert take(watcher)[:2] == ("will", b"over")  # [MQTT-3.1.2-8]
+        watcher.assert_silent()
+        watcher.subscribe(("$SYS/broker/logins/ended", 0))
+        while take(watcher)[1] != b"1":
+            """The value of before: the next one comes within a second."""
+
+
+@modern
+def test_token_that_has_no_end_ends_nothing(start_for_tokens: Any, version: int) -> None:
+    process = start_for_tokens(auth__jwt__require_exp="false")
+    with process.raw(version) as c:
+        got = c.connect("c", user="u", password=token(claims={}).encode(), keep_alive=0)
+        assert got.reason == 0
+        c.ping()

@@ -10,6 +10,7 @@
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
 #include "mqtt/varint.h"
+#include "net/timers.h"
 #include "serve/access.h"
 #include "serve/ask.h"
 #include "serve/exchange.h"
@@ -336,5 +337,8 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
             conn, batch, (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "the users have changed"});
     }
     nmq_negotiated_use_keep_alive(conn);
+    if (conn->exchange != NULL && conn->exchange->ends_ms != 0) {
+        nmq_timers_end_at(&conn->net, conn->exchange->ends_ms);
+    }
     return NMQ_NEXT_PACKET;
 }

@@ -219,6 +219,7 @@ class Logins(Part):
             step.user_name,
             foreign=not step.listed,
             superuser=step.is_superuser,
+            ends_at_s=step.ends_at_s,
         ):
             self.exchanges.end(number)  # its client has gone
 
@@ -234,6 +235,7 @@ def _step_of(note: AuthNote, decision: Decision) -> Step:
         listed=decision.listed,
         claims=note.user_name,
         is_superuser=decision.is_superuser,
+        ends_at_s=decision.ends_at_s,
     )
 
 
