@@ -17,6 +17,7 @@ from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.logins import Logins
 from nanomq_py.auth.rights import judge_those_before
 from nanomq_py.auth.roster import must_ask
+from nanomq_py.auth.tokens import Tokens
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.flapping import FlappingDetect
 from nanomq_py.consumers import Consumers
@@ -161,7 +162,8 @@ class Running:
         self.listeners = Listeners(core, settling, asks, inherited)
         self._store = store
         self.bans = Bans(core, settling, store)
-        self.logins = Logins(core, settling, self.listeners, methods, added)
+        tokens = Tokens()
+        self.logins = Logins(core, settling, self.listeners, tokens, methods, added)
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
         # Users and bans are in force before listeners: clients that come in are judged by
@@ -169,6 +171,7 @@ class Running:
         self.parts = Parts(
             [
                 _Options(core, options),
+                tokens,
                 self.logins,
                 self.bans,
                 Flapping(core, self.listeners.name_of, self.bans),

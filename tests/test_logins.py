@@ -171,7 +171,7 @@ def test_clients_without_a_name_leave_when_the_chain_has_no_place_for_them(
 @pytest.mark.parametrize(
     ("chain", "expected"),
     [
-        ("users,passwords", "some of users, file, "),
+        ("users,passwords", "some of jwt, users, file, "),
         ("users,users", "each once"),
         ("plugin:", "plugin:NAME"),
         ("file,anonymous", "file: expected auth.password_file"),

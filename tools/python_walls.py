@@ -19,6 +19,7 @@ PYTHON_ROOMS = [
     "config.keys",
     "config.nanomq",
     "config",
+    "tokens",
     "core",
     "kernel",
     "store",

@@ -94,6 +94,7 @@ struct nmq_conn {
     int64_t over_ms;        // link.lock: once it ends, when it is closed at the latest
     nmq_fault end;          // link.lock: the first reason; zeroed: the peer left
     int64_t idle_ms;        // atomic: longest silence, 0: any
+    int64_t ends_ms;        // atomic: when its role is told that its time is over, 0: never
     int64_t last_packet_ms; // atomic: when a packet, or more of one, came last
     uint64_t retry_acks;    // clock: in-flight head at the last retry
     int64_t retry_due_ms;   // clock: the next one

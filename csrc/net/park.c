@@ -22,13 +22,16 @@ nmq_park_yield(nmq_conn *conn)
     nmq_park_post_job(conn, NMQ_JOB_PACKETS);
 }
 
-// The timer is there for silence, too: it is never armed for later than that.
+// The timer is there for silence and the end of its time, too: it is never armed for later
+// than these.
 static void
 arm(nmq_conn *conn, int64_t due_ms)
 {
+    int64_t ends_ms = __atomic_load_n(&conn->ends_ms, __ATOMIC_RELAXED);
     int64_t idle_ms = __atomic_load_n(&conn->idle_ms, __ATOMIC_RELAXED);
     int64_t silent_ms = __atomic_load_n(&conn->last_packet_ms, __ATOMIC_RELAXED) + idle_ms;
 
+    due_ms = ends_ms != 0 && ends_ms < due_ms ? ends_ms : due_ms;
     nmq_conn_arm(conn, &conn->timer,
                  idle_ms != 0 && silent_ms < due_ms ? silent_ms : due_ms);
 }

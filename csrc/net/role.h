@@ -69,6 +69,9 @@ typedef struct {
     // Nothing has come for the time that nmq_timers_set_idle was given. Clock.
     void (*silent)(nmq_conn *conn);
 
+    // The time that nmq_timers_end_at was given is over. Clock. NULL: it is given none.
+    void (*ended)(nmq_conn *conn);
+
     // Puts the last packet, which tells the peer why, into the outbox. Any thread, with
     // link.lock.
     void (*farewell)(nmq_conn *conn, uint8_t reason_code);

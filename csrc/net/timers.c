@@ -39,6 +39,12 @@ look_at(nmq_conn *conn, int64_t due_ms)
     }
 }
 
+static int64_t
+sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 void
 nmq_timers_set_idle(nmq_conn *conn, int64_t idle_ms)
 {
@@ -50,9 +56,19 @@ nmq_timers_set_idle(nmq_conn *conn, int64_t idle_ms)
     if (idle_ms == 0 || (retry_ms != 0 && retry_ms < idle_ms)) {
         idle_ms = retry_ms;
     }
-    if (idle_ms != 0) {
-        look_at(conn, now_ms + idle_ms);
+    int64_t ends_ms = __atomic_load_n(&conn->ends_ms, __ATOMIC_RELAXED);
+    int64_t due_ms = idle_ms != 0 ? now_ms + idle_ms : INT64_MAX;
+    due_ms = ends_ms != 0 ? sooner(ends_ms, due_ms) : due_ms;
+    if (due_ms != INT64_MAX) {
+        look_at(conn, due_ms);
     }
+}
+
+void
+nmq_timers_end_at(nmq_conn *conn, int64_t due_ms)
+{
+    __atomic_store_n(&conn->ends_ms, due_ms, __ATOMIC_RELAXED);
+    look_at(conn, nmq_clock_now_ms()); // which finds out what comes first
 }
 
 // Before 5.0: sends everything in flight again when a whole interval brought no
@@ -100,12 +116,6 @@ look_why_parked(nmq_conn *conn, int64_t now_ms, int64_t *due_ms)
     return nmq_park_reasons(conn, due_ms);
 }
 
-static int64_t
-sooner(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 void
 nmq_timers_fire(nmq_timer *timer)
 {
@@ -124,12 +134,16 @@ nmq_timers_fire(nmq_timer *timer)
     last_ms = waits ? now_ms : last_ms; // it is not read: that is no silence
     bool silent = idle_ms != 0 && last_ms + idle_ms <= now_ms;
     int64_t retry_ms = retry_interval_ms(conn, open);
+    int64_t ends_ms = __atomic_load_n(&conn->ends_ms, __ATOMIC_RELAXED);
 
     if (ends) {
         nmq_linger_look(conn, now_ms, due_ms);
     } else if (silent) {
         conn->conns->role->silent(conn);
+    } else if (ends_ms != 0 && ends_ms <= now_ms) {
+        conn->conns->role->ended(conn);
     } else {
+        due_ms = ends_ms != 0 ? sooner(ends_ms, due_ms) : due_ms;
         due_ms = idle_ms != 0 ? sooner(last_ms + idle_ms, due_ms) : due_ms;
         if (retry_ms != 0 && conn->retry_due_ms <= now_ms) {
             retry(conn);

@@ -1,5 +1,5 @@
-// timers.h - the timer of a connection: silence, sending again, what it is parked for, and
-// its end.
+// timers.h - the timer of a connection: silence, sending again, what it is parked for, the
+// end of its time, and its end.
 //
 // Threads  any; the timers fire on the clock.
 #pragma once
@@ -7,6 +7,9 @@
 
 // From the next packet on, the role is told of a silence of idle_ms; 0: of none.
 void nmq_timers_set_idle(nmq_conn *conn, int64_t idle_ms);
+
+// The role is told when that time has come, and when it is past already.
+void nmq_timers_end_at(nmq_conn *conn, int64_t due_ms);
 
 void nmq_timers_fire(nmq_timer *timer); // of conn.timer
 

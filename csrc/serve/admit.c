@@ -10,6 +10,7 @@
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
 #include "mqtt/varint.h"
+#include "net/timers.h"
 #include "serve/access.h"
 #include "serve/ask.h"
 #include "serve/banned.h"
@@ -348,5 +349,8 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
                                 (nmq_fault){NMQ_RC_ADMINISTRATIVE_ACTION, "it is banned"});
     }
     nmq_negotiated_use_keep_alive(conn);
+    if (conn->exchange != NULL && conn->exchange->ends_ms != 0) {
+        nmq_timers_end_at(&conn->net, conn->exchange->ends_ms);
+    }
     return NMQ_NEXT_PACKET;
 }

@@ -179,6 +179,18 @@ copy_to(nmq_buf *buf, const char *at, size_t len, bool *has)
     return nmq_buf_put(buf, (nmq_bytes){(const uint8_t *) at, at != NULL ? len : 0});
 }
 
+// Returns the deadline that is that time of the wall clock; 0, for none, stays 0.
+static int64_t
+deadline_at(int64_t wall_ms)
+{
+    const int64_t most_ms = (int64_t) UINT32_MAX * 1000;
+    const int64_t wall_now_ms = nmq_clock_wall_ms();
+    int64_t left_ms = wall_ms > wall_now_ms ? wall_ms - wall_now_ms : 0;
+
+    left_ms = left_ms < most_ms ? left_ms : most_ms;
+    return wall_ms == 0 ? 0 : nmq_clock_now_ms() + left_ms;
+}
+
 // nmq_park_fn: copies the answer. Call with link.lock.
 static bool
 take_answer(nmq_conn *net, const void *arg)
@@ -194,6 +206,7 @@ take_answer(nmq_conn *net, const void *arg)
     exchange->reason_code = code;
     exchange->foreign = answer->foreign;
     exchange->superuser = answer->superuser;
+    exchange->ends_ms = deadline_at(answer->ends_at_ms);
     // the core itself sets these two codes when no answer comes: Python still keeps the
     // exchange
     exchange->python_waits =

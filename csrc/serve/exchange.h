@@ -16,6 +16,7 @@ struct nmq_exchange {
     nmq_bytes method;  // Authentication Method of the CONNECT, owned; NULL: none
     nmq_buf data;      // of the answer
     nmq_buf user_name; // of the answer, or proved without one
+    int64_t ends_ms;   // of the answer: when the connection ends; 0: not by itself
     bool has_data;
     bool has_user_name;
     bool foreign;        // the answer's user is none of the broker's

@@ -85,7 +85,7 @@ nmq_log_refused(const nmq_server_conn *conn, nmq_fault fault)
         const nmq_connect *c = conn->connect;
         (void) snprintf(who, sizeof who, " client '%s', %s",
                         nmq_log_quoted(c->client_id).text,
-                        user_text(c->has_user_name ? c->user_name : (nmq_bytes){0}, user));
+                        user_text(nmq_server_conn_said_name(conn, c), user));
     }
     const char *what_to_do = advice_for(fault.code);
     nmq_log_write(log, NMQ_LOG_INFO, "%s: refused%s: %s%s%s%s%s",

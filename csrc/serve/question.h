@@ -35,6 +35,7 @@ typedef struct {
     size_t user_name_len;
     bool foreign;   // by a method with users of its own: nmq_broker_kick_users spares it
     bool superuser; // access rules do not count for it
+    int64_t ends_at_ms; // when its connection ends, wall clock; 0: not by itself
 } nmq_answer;
 
 // What a client that is in, or comes in with a will, wants to do; slices borrow from the

@@ -150,6 +150,13 @@ silent(nmq_conn *net)
 }
 
 static void
+ended(nmq_conn *net)
+{
+    nmq_counters_add(net->conns->counters, NMQ_COUNT_LOGINS_ENDED, 1);
+    nmq_send_disconnect(&net->link, NMQ_RC_MAXIMUM_CONNECT_TIME);
+}
+
+static void
 farewell(nmq_conn *net, uint8_t reason_code)
 {
     uint8_t bytes[3] = {NMQ_DISCONNECT << 4, 1, reason_code};
@@ -211,6 +218,7 @@ const nmq_role nmq_server_role = {
     .answered = nmq_auth_handle_answer,
     .unanswered = unanswered,
     .silent = silent,
+    .ended = ended,
     .farewell = farewell,
     .closed = closed,
     .fini = fini,

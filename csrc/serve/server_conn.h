@@ -2,8 +2,9 @@
 //
 // Threads  the receive side, but for what is marked otherwise.
 #pragma once
+#include "base/live.h"
 #include "mqtt/conn_state.h"
-#include "net/conn.h"
+#include "net/conns.h"
 #include "store/aliases.h"
 
 // The server itself, one for each broker.
@@ -66,6 +67,16 @@ static inline nmq_server *
 nmq_server_of(const nmq_server_conn *conn)
 {
     return conn->net.conns->role_arg;
+}
+
+// The user name that CONNECT says, as far as it may be told; at NULL: none. It may be a
+// token.
+static inline nmq_bytes
+nmq_server_conn_said_name(const nmq_server_conn *conn, const nmq_connect *connect)
+{
+    bool secret = NMQ_LIVE(conn->net.conns->options->user_names_secret);
+
+    return connect->has_user_name && !secret ? connect->user_name : (nmq_bytes) {0};
 }
 
 // Sets the state, and with it which packets may come.

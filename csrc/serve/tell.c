@@ -25,8 +25,7 @@ who_of(const nmq_server_conn *conn)
         who.user_name = client->user_name;
     } else if (conn->connect != NULL) {
         who.client_id = conn->connect->client_id;
-        who.user_name =
-            conn->connect->has_user_name ? conn->connect->user_name : (nmq_bytes){0};
+        who.user_name = nmq_server_conn_said_name(conn, conn->connect);
     }
     return who;
 }

@@ -45,12 +45,14 @@ class Decision:
     user_name     who it has proved to be; None: as CONNECT says
     listed        that is one of the configuration's users, or there is no name
     is_superuser  access rules do not count for it
+    ends_at_s     when its connection ends, in seconds since 1970; None: not by itself
     """
 
     reason_code: int
     user_name: str | None = None
     listed: bool = False
     is_superuser: bool = False
+    ends_at_s: float | None = None
 
 
 # None passes: the next authenticator is asked.

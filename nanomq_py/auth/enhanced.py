@@ -38,6 +38,7 @@ class Step:
     listed        that is one of the broker's users (``auth.N``), or there is no name
     claims        the name that it claims: after failures the logins of that user are slowed
     is_superuser  access rules do not count for it
+    ends_at_s     when its connection ends, in seconds since 1970; None: not by itself
     """
 
     reason_code: int
@@ -46,6 +47,7 @@ class Step:
     listed: bool = False
     claims: str | None = field(default=None, compare=False)
     is_superuser: bool = False
+    ends_at_s: float | None = None
 
 
 class Exchange(Protocol):

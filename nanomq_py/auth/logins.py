@@ -65,7 +65,7 @@ class LoginsChange(Change):
     def make(self) -> None:
         """Make what takes time. Blocks, for seconds with thousands of users."""
         new, before, logins = self._new, self._before, self._logins
-        tools = Tools(logins.listeners, logins.verifier)
+        tools = Tools(logins.listeners, logins.verifier, logins.tokens)
         roster = roster_of(new, tools, logins.added, before.roster)
         users = scram_users(new)
         had = () if before.config is None else scram_users(before.config)
@@ -110,18 +110,21 @@ class Logins(Part):
         core: Core,
         settling: Settling,
         listeners: Listeners,
+        tokens: Authenticator,
         methods: Iterable[Method] = (),
         added: Mapping[str, Authenticator] | None = None,
     ) -> None:
         """Make it with nobody who can log in.
 
         listeners  know which of them let clients in without a login
+        tokens     decides about clients with a token
         methods    more than those for the users of the configuration
         added      authenticators of a program, by name; the next change looks for new ones
         """
         self.core = core
         self.settling = settling
         self.listeners = listeners
+        self.tokens = tokens
         self.added = {} if added is None else added
         self.verifier = Verifier()
         self.in_force = InForce()
@@ -216,6 +219,7 @@ class Logins(Part):
             step.user_name,
             foreign=not step.listed,
             superuser=step.is_superuser,
+            ends_at_s=step.ends_at_s,
         ):
             self.exchanges.end(number)  # its client has gone
 
@@ -231,6 +235,7 @@ def _step_of(note: AuthNote, decision: Decision) -> Step:
         listed=decision.listed,
         claims=note.user_name,
         is_superuser=decision.is_superuser,
+        ends_at_s=decision.ends_at_s,
     )
 
 

@@ -33,5 +33,6 @@ def _refuse_rules_for_users(config: Config) -> None:
             raise ConfigError(
                 f"{rule.where or f'acl.rule.{number}'}: {named}: no client can prove its user"
                 " name here: expected users (auth.N.login and auth.N.password), a password"
-                " file (auth.password_file), or a TLS listener with cn_as_username"
+                " file (auth.password_file), tokens (auth.jwt.enable), or a TLS listener with"
+                " cn_as_username"
             )

@@ -85,12 +85,14 @@ def kick_of_before(config: Config) -> Kick:
 
     Raises   ConfigError
     """
-    nowhere = "anonymous" not in in_use(config) or not any(
+    names = in_use(config)
+    nowhere = "anonymous" not in names or not any(
         place.allows_anonymous(config) for place in places_of(config)
     )
     return Kick(
         user_names=tuple(accounts_before(config)),
-        others=names_count(config) or nowhere,
+        # a token may name anybody
+        others=(names_count(config) or nowhere) and "jwt" not in names,
         listeners=(0,) if nowhere else (),
         reason_code=ReasonCode.NOT_AUTHORIZED,
     )

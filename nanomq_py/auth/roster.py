@@ -13,7 +13,7 @@ Threads  a roster is made in a thread that may block; nobody changes it after th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,14 @@ from nanomq_py.listen.places import places_of
 class Tools:
     """What authenticators are made with.
 
+    tokens       decides about clients with a token
     names_count  a user name gives rights
     slow         wrong logins take the time of a hash, which this makes; None: there is none
     """
 
     listeners: Listens
     verifier: Verifier
+    tokens: Authenticator
     names_count: bool = False
     slow: Verifier | None = None
 
@@ -80,6 +82,11 @@ MEMBERS: Mapping[str, Member] = {
         _file_users,
         lambda users, tools: FileUsers(users, tools.verifier),
         hashes=True,
+    ),
+    "jwt": Member(
+        lambda config: config.auth_jwt.enable,
+        "auth.jwt.enable",
+        make=lambda _, tools: tools.tokens,
     ),
     "certificate": Member(
         lambda config: any(
@@ -212,7 +219,7 @@ def roster_of(
     names = in_use(config, added)
     has_hashes = any(name in MEMBERS and MEMBERS[name].hashes for name in names)
     slow = tools.verifier if has_hashes else None
-    tools = Tools(tools.listeners, tools.verifier, names_count(config, added), slow)
+    tools = replace(tools, names_count=names_count(config, added), slow=slow)
     made: dict[str, tuple[Any, Tools, Authenticator]] = {}
     for name in names:
         member = MEMBERS.get(name)

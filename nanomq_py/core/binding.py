@@ -34,6 +34,8 @@ Buffer = bytes | bytearray | memoryview | mmap.mmap
 
 T = TypeVar("T")
 
+_LATEST_S = 1e12  # of a time; far beyond what the core can wait for
+
 # enum nmq_status, as far as callers tell them apart.
 EADDRINUSE = lib.NMQ_EADDRINUSE
 EADDR = lib.NMQ_EADDR
@@ -173,6 +175,7 @@ class Core:
         *,
         foreign: bool = False,
         superuser: bool = False,
+        ends_at_s: float | None = None,
     ) -> bool:
         """Answer an AuthNote; return whether its client still waits.
 
@@ -181,10 +184,13 @@ class Core:
         user_name    the name that the client proved; None: the one in its CONNECT
         foreign      its method has users of its own: :meth:`kick_users` spares it
         superuser    access rules do not count for it
+        ends_at_s    when its connection ends, in seconds since 1970; None: not by itself
         """
         name = None if user_name is None else user_name.encode()
         answer = ffi.new("nmq_answer *", {"number": number, "reason_code": reason_code})
         answer.foreign, answer.superuser = foreign, superuser
+        if ends_at_s is not None:
+            answer.ends_at_ms = round(max(0.001, min(ends_at_s, _LATEST_S)) * 1000)
         kept = [ffi.from_buffer(given) for given in (data or b"", name or b"")]
         if data is not None:
             answer.data, answer.data_len = kept[0], len(data)

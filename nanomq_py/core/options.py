@@ -51,4 +51,6 @@ def core_options(config: Config) -> CoreOptions:
         memory_max_bytes=config.max_memory or memory_share(),
         keep_alive_max_s=keep_alive_max_s(config),
         log_level=LEVELS[config.log.level],
+        user_names_secret=config.auth_jwt.enable
+        and config.auth_jwt.taken_from == "username",
     )

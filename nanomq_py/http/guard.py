@@ -20,7 +20,7 @@ from nanomq_py.http.errors import Login, Throttled, Unauthorized
 from nanomq_py.http.lean import hidden, private
 
 if TYPE_CHECKING:
-    from nanomq_py.http.rs256 import PublicKey
+    from nanomq_py.tokens.rs256 import PublicKey
 
 LEAST_SECRET_BYTES = 32  # RFC 7518, 3.2: as long as the hash
 
@@ -100,7 +100,7 @@ def _token_refused(message: str = "", why: Login = Login.WRONG) -> Unauthorized:
 @cache
 def _pyjwt() -> Any:
     """Return PyJWT without cryptography, which takes 8 MiB; RS256 is verified by ``rs256``."""
-    from nanomq_py.http.rs256 import Rs256
+    from nanomq_py.tokens.rs256 import Rs256
 
     with private("jwt"), hidden("cryptography"):
         import jwt
@@ -181,7 +181,7 @@ def _life_s(claims: Mapping[str, Any]) -> float:
 
 def _public_key(path: str) -> PublicKey:
     """Return an RSA public key. Raises ConfigError."""
-    from nanomq_py.http.rs256 import PublicKey
+    from nanomq_py.tokens.rs256 import PublicKey
 
     key = f"http_server.jwt.public.keyfile={path!r}"
     try:

@@ -14,6 +14,7 @@ from nanomq_py.config.declare.key import keys_of
 from nanomq_py.config.keys.config import SECTIONS
 from nanomq_py.config.keys.http_client import Header
 from nanomq_py.config.keys.listeners import WebSocket
+from nanomq_py.config.keys.tokens import Claim
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -131,6 +132,19 @@ SAMPLES = {
     "auth.http.timeout": ("5s", 5000),
     "auth.http.connect_timeout": ("1m", 60000),
     "auth.http.pool_size": ("1", 1),
+    "auth.jwt.enable": ("true", True),
+    "auth.jwt.from": ("username", "username"),
+    "auth.jwt.secret": ("s" * 32, "s" * 32),
+    "auth.jwt.public.keyfile": ("/p", "/p"),
+    "auth.jwt.jwks.file": ("/j", "/j"),
+    "auth.jwt.jwks.url": ("https://a/j", "https://a/j"),
+    "auth.jwt.jwks.cacertfile": ("/c", "/c"),
+    "auth.jwt.jwks.refresh": ("1h", 3600),
+    "auth.jwt.iss": ("i", "i"),
+    "auth.jwt.aud": ("a", "a"),
+    "auth.jwt.leeway": ("5", 5),
+    "auth.jwt.require_exp": ("false", False),
+    "auth.jwt.acl_claim": ("rights", "rights"),
     "web.hook.enable": ("true", True),
     "web.hook.url": ("http://127.0.0.1:80", "http://127.0.0.1:80"),
     "web.hook.body.encoding_of_payload_field": ("base64", "base64"),
@@ -177,9 +191,11 @@ def test_families_of_keys_are_read() -> None:
         auth.http.auth_req.url=http://127.0.0.1:80/auth
         auth.http.auth_req.headers.content-type=text/plain
         auth.http.auth_req.params=clientid=%c,username=%u
+        auth.jwt.claims.device_id=%c
         """,
         "x.conf",
     )
+    assert config.auth_jwt.claims == (Claim("device_id", "%c"),)
     assert [(u.login, u.password) for u in config.users] == [
         ("first", "a"),
         ("second", "b"),

@@ -1,4 +1,4 @@
-"""http/rs256: RSA signatures as cryptography makes them, and keys as it writes them."""
+"""tokens/rs256: RSA signatures as cryptography makes them, and keys as it writes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanomq_py.http.rs256 import PublicKey
+from nanomq_py.tokens.rs256 import PublicKey
 
 pytestmark = pytest.mark.plain
 

@@ -14,7 +14,7 @@ from nanomq_py.config.values.networks import network
 from nanomq_py.config.values.texts import List, Text
 
 # Those who can say whether a client may come in, in their usual order.
-MEMBERS = ("users", "file", "database", "jwt", "http", "certificate", "anonymous")
+MEMBERS = ("jwt", "users", "file", "database", "http", "certificate", "anonymous")
 PLUGIN = "plugin:"  # begins the name of one that a program or a plugin adds
 
 

@@ -29,6 +29,7 @@ from nanomq_py.config.keys.plugins import PREFIX, Plugins
 from nanomq_py.config.keys.said import Said
 from nanomq_py.config.keys.sqlite import Sqlite
 from nanomq_py.config.keys.store import StoreKeys
+from nanomq_py.config.keys.tokens import JwtLogin
 from nanomq_py.config.values.kind import Optional
 from nanomq_py.config.values.numbers import U32, Duration, Size, Whole
 from nanomq_py.config.values.texts import Text
@@ -114,6 +115,9 @@ class Config(Mqtt5, Limits, General):  # the keys of the last come first
     sqlite: Sqlite = section("sqlite", Sqlite, "Sessions on disk")
     auth: Auth = section("auth", Auth, "Who may come in: see docs/security.md")
     auth_http: HttpAuth = section("auth.http", HttpAuth, "Clients judged by an HTTP server")
+    auth_jwt: JwtLogin = section(
+        "auth.jwt", JwtLogin, "Clients that log in with a token: see docs/tokens.md"
+    )
     web_hook: WebHook = section("web.hook", WebHook, "Web hooks")
     plugins: Plugins = section(PREFIX, Plugins, "Plugins")
     listeners: tuple[Listener, ...] = family(

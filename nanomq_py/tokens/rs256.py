@@ -1,6 +1,6 @@
-"""RS256 for PyJWT: an RSA public key, and what it verifies.
+"""RS256: an RSA public key, and what it verifies.
 
-PyJWT takes both from ``cryptography``, whose import takes 8 MiB. To verify needs no secret, so
+``cryptography`` would do it too, but its import takes 8 MiB. To verify needs no secret, so
 Python's integers do: 0.1 ms for a key of 2048 bits.
 
 Source  RFC 7518, 3.3; RFC 8017, 8.2.2 and A.1.1; RFC 7468, 13
@@ -13,42 +13,15 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+from nanomq_py.tokens.der import SEQUENCE, element, integer, key_in_info
+
 BITS = range(1024, 16384 + 1)
 EXPONENTS = range(3, 1 << 64, 2)
 _PEM = re.compile(
     r"-----BEGIN (RSA )?PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END \1?PUBLIC KEY-----"
 )
-_INTEGER, _BIT_STRING, _SEQUENCE = 0x02, 0x03, 0x30
 _RSA_ENCRYPTION = bytes.fromhex("06092a864886f70d0101010500")
 _SHA256_INFO = bytes.fromhex("3031300d060960864801650304020105000420")
-
-
-def _element(data: bytes, tag: int) -> tuple[bytes, bytes]:
-    """Return what is in the element of DER that comes first, and what follows it."""
-    if len(data) < 2 or data[0] != tag:
-        raise ValueError("another element expected")
-    size, at = data[1], 2
-    if size >= 0x80:
-        at += size - 0x80
-        size = int.from_bytes(data[2:at], "big")
-    if at > 2 + 4 or len(data) < at + size:
-        raise ValueError("the element is cut off")
-    return data[at : at + size], data[at + size :]
-
-
-def _number(data: bytes) -> tuple[int, bytes]:
-    content, rest = _element(data, _INTEGER)
-    return int.from_bytes(content, "big", signed=True), rest
-
-
-def _rsa_key(subject_public_key_info: bytes) -> bytes:
-    """Return the RSAPublicKey that it holds."""
-    content, _ = _element(subject_public_key_info, _SEQUENCE)
-    algorithm, content = _element(content, _SEQUENCE)
-    if algorithm != _RSA_ENCRYPTION:
-        raise ValueError("not a key of RSA")
-    bits, _ = _element(content, _BIT_STRING)
-    return bits.removeprefix(b"\x00")  # no bit of the last byte is unused
 
 
 @dataclass(frozen=True)
@@ -57,6 +30,15 @@ class PublicKey:
 
     modulus: int
     exponent: int
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for numbers that are no key, or one that may not be used."""
+        if (
+            self.modulus.bit_length() not in BITS
+            or self.modulus % 2 == 0
+            or self.exponent not in EXPONENTS
+        ):
+            raise ValueError("no key of RSA that may be used")
 
     @classmethod
     def of_pem(cls, text: str) -> PublicKey:
@@ -68,15 +50,10 @@ class PublicKey:
         if found is None:
             raise ValueError("no public key in PEM")
         der = base64.b64decode("".join(found[2].split()), validate=True)
-        content, _ = _element(der if found[1] else _rsa_key(der), _SEQUENCE)
-        modulus, content = _number(content)
-        exponent, _ = _number(content)
-        if (
-            modulus.bit_length() not in BITS
-            or modulus % 2 == 0
-            or exponent not in EXPONENTS
-        ):
-            raise ValueError("no key of RSA that may be used")
+        key = der if found[1] else key_in_info(der, _RSA_ENCRYPTION)
+        content, _ = element(key, SEQUENCE)
+        modulus, content = integer(content)
+        exponent, _ = integer(content)
         return cls(modulus, exponent)
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
@@ -98,7 +75,7 @@ class Rs256:
         return key
 
     def check_key_length(self, key: PublicKey) -> None:
-        """Say nothing: of_pem has looked."""
+        """Say nothing: PublicKey has looked."""
 
     def verify(self, msg: bytes, key: PublicKey, sig: bytes) -> bool:
         return key.verifies(msg, sig)

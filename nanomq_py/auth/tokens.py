@@ -1,0 +1,116 @@
+"""Tokens (JWT) as a part of the process: ``auth.jwt`` in force, and its keys as they change.
+
+Without ``auth.jwt.enable`` nothing that looks at tokens is imported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nanomq_py.auth.chain import Answer, Login
+from nanomq_py.config import Config
+from nanomq_py.config.keys.tokens import JwtLogin
+from nanomq_py.kernel.part import Change, Part
+
+if TYPE_CHECKING:
+    from nanomq_py.auth.token_keys import FetchedKeys, FileKeys
+    from nanomq_py.auth.token_login import TokenLogin
+
+
+@dataclass(frozen=True)
+class _InForce:
+    """What clients are judged by; without a login nobody has a token."""
+
+    settings: JwtLogin
+    files: FileKeys
+    fetched: FetchedKeys | None = None
+    login: TokenLogin | None = None
+
+
+class _TokensChange(Change):
+    """Another configuration of tokens, or other keys."""
+
+    def __init__(self, tokens: Tokens, new: _InForce) -> None:
+        self._tokens = tokens
+        self._old = tokens.in_force
+        self._new = new
+        self._left: FetchedKeys | None = None  # that are fetched no more
+
+    @property
+    def renewed(self) -> Sequence[str]:
+        old, new = self._old.files, self._new.files
+        return [
+            name
+            for name in old.keys() & new.keys()
+            if old[name] != new[name] and name != "auth.jwt.secret"
+        ]
+
+    def commit(self) -> None:
+        self._tokens.use(self._new)
+        self._left = self._old.fetched
+
+    async def undo(self) -> None:
+        self._tokens.use(self._old)
+        self._left = self._new.fetched
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Fetch the keys of before no more."""
+        if self._left is not None and self._left is not self._tokens.in_force.fetched:
+            await self._left.end()
+
+
+class Tokens(Part):
+    """The authenticator of clients with a token, whatever configuration is in force."""
+
+    name = "jwt"
+
+    def __init__(self) -> None:
+        self.in_force = _InForce(JwtLogin(), {})
+        self._thread = ThreadPoolExecutor(1, "tokens")  # begins with the first task
+
+    def decide(self, login: Login) -> Answer | Awaitable[Answer]:
+        """Ask what is in force."""
+        now = self.in_force.login
+        return None if now is None else now.decide(login)
+
+    async def prepare(self, config: Config) -> Change | None:
+        jwt, old = config.auth_jwt, self.in_force
+        if not jwt.enable:
+            if old.login is None:
+                return None
+            return _TokensChange(self, _InForce(jwt, {}))
+        from nanomq_py.auth.token_keys import keys_of_files
+
+        files = await asyncio.to_thread(keys_of_files, jwt)
+        if old.login is not None and (old.settings, old.files) == (jwt, files):
+            return None
+        return _TokensChange(self, await self._made(jwt, files))
+
+    async def _made(self, jwt: JwtLogin, files: FileKeys) -> _InForce:
+        from nanomq_py.auth.token_keys import FetchedKeys, settings_of
+        from nanomq_py.auth.token_login import TokenLogin
+
+        fetched = self.in_force.fetched
+        if jwt.jwks_url is None:
+            fetched = None
+        elif fetched is None or fetched.settings != settings_of(jwt):
+            fetched = await asyncio.to_thread(FetchedKeys, jwt)
+            await fetched.fetch()
+        keys = [key for some in files.values() for key in some]
+        return _InForce(jwt, files, fetched, TokenLogin(jwt, keys, fetched, self._thread))
+
+    def use(self, in_force: _InForce) -> None:
+        """Judge by it from now on."""
+        self.in_force = in_force
+        if in_force.fetched is not None and in_force.login is not None:
+            in_force.fetched.begin(in_force.login.forget_verified)
+
+    async def stop(self) -> None:
+        if self.in_force.fetched is not None:
+            await self.in_force.fetched.end()
+        self._thread.shutdown(wait=False, cancel_futures=True)
