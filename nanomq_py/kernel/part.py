@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from nanomq_py.config import Config
 from nanomq_py.config.declare.section import Sections
-from nanomq_py.config.declare.walk import walk_all
+from nanomq_py.config.declare.walk import walk, walk_all
 
 # The function that is called with a note of the core, by the note's class.
 Hears = Mapping[type[Any], Callable[[Any], None]]
@@ -92,8 +92,11 @@ def brought_by(parts: Sequence[type[Part]]) -> Sections:
     Raises   ValueError where two declare one key, which is a fault of a part
     """
     brought = tuple(section for part in parts for section in part.brings)
-    names = [at.spelled for at, _ in walk_all(Config, brought)] if brought else []
-    twice = [name for name, count in Counter(names).items() if count > 1]
+    if not brought:
+        return ()
+    own = [at.spelled for at, _ in walk(Config)]
+    theirs = [at.spelled for at, _ in walk_all(Config, brought)][len(own) :]
+    twice = [name for name, n in Counter(theirs).items() if n > 1 or name in own]
     if twice:
         raise ValueError(f"declared twice: {', '.join(twice)}")
     return brought
