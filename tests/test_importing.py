@@ -259,3 +259,18 @@ def test_any_file_is_taken_or_refused(
         return
     file.write_text(text)
     assert load(file) == config
+
+
+def test_password_files_and_revocation_lists_of_mosquitto_are_used(tmp_path: Path) -> None:
+    text = (
+        "per_listener_settings true\nlistener 8883\ncertfile c\nkeyfile k\ncrlfile /r.pem\n"
+    )
+    text += "password_file /etc/passwd.txt\nlistener 1884\npassword_file /etc/passwd.txt\n"
+    config = taken(tmp_path, "mosquitto.conf", text)
+    assert config.auth.password_file == "/etc/passwd.txt"
+    assert [listener.crlfile for listener in config.listeners if listener.crlfile] == [
+        "/r.pem"
+    ]
+    (tmp_path / "m.conf").write_text(text + "password_file /etc/other.txt\n")
+    left = read_mosquitto(tmp_path / "m.conf").left
+    assert any("share one file" in one.why for one in left)

@@ -83,6 +83,14 @@ def _log_dest(draft: Draft, said: Said) -> None:
     draft.put("log.to", ",".join(dict.fromkeys(to)), said)
 
 
+def _password_file(draft: Draft, said: Said) -> None:
+    before = draft.entries.get("auth.password_file")
+    if before is None or before.value == said.value:
+        draft.put("auth.password_file", said.value, said)
+    else:
+        draft.lose(said, "all listeners share one file: auth.password_file")
+
+
 _OF_ALL: Mapping[str, Take] = {
     # --- who may come in
     "allow_zero_length_clientid": as_it_is("allow_empty_clientid"),
@@ -97,6 +105,7 @@ _OF_ALL: Mapping[str, Take] = {
     "global_plugin": lost(_NO_PLUGIN),
     "plugin_*": lost(_NO_PLUGIN, secret=True),
     "auth_*": lost(_NO_PLUGIN, secret=True),
+    "password_file": _password_file,
     "psk_file": lost("this version has no pre-shared keys"),
     # --- bounds
     "max_inflight_messages": unless("0", number("receive_maximum")),

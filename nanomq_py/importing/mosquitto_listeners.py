@@ -51,7 +51,7 @@ def _of_one(at: str) -> Mapping[str, Take]:
                 word(f"{at}tls.fail_if_no_peer_cert", true, "expected true or false"),
             ),
         ),
-        "crlfile": lost("a revoked certificate is not refused"),
+        "crlfile": as_it_is(f"{at}tls.crlfile"),
         "tls_version": word(
             f"{at}tls.min_version",
             {"tlsv1.2": "1.2", "tlsv1.3": "1.3"},
