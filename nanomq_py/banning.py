@@ -49,7 +49,7 @@ class Banning:
         Raises   ValueError for what cannot be, StoreError where it cannot be kept
         """
         kind, who = _named(client_id, user_name, address)
-        bans = self._running.bans
+        bans = self._running.keeping.bans
         return await bans.ban(kind, who, until=until, made_by=made_by, reason=reason)
 
     async def unban(
@@ -62,7 +62,7 @@ class Banning:
     ) -> None:
         """Take a ban back. Raises KeyError when there is none, and what :meth:`ban` does."""
         kind, who = _named(client_id, user_name, address)
-        if not await self._running.bans.unban(kind, who, made_by):
+        if not await self._running.keeping.bans.unban(kind, who, made_by):
             raise KeyError(who)
 
     async def banned(self, *, after: Ban | None = None, limit: int = 100) -> list[Ban]:
@@ -70,4 +70,4 @@ class Banning:
 
         Raises   StoreError
         """
-        return await self._running.bans.page(after=after, limit=limit)
+        return await self._running.keeping.bans.page(after=after, limit=limit)

@@ -35,7 +35,6 @@ from nanomq_py.listen.inherited import Inherited
 from nanomq_py.queries import Queries
 from nanomq_py.running import Running
 from nanomq_py.store.place import place_of
-from nanomq_py.store.store import Store
 from nanomq_py.taps import Tap, open_tap
 
 if TYPE_CHECKING:
@@ -167,7 +166,7 @@ class Broker(Banning, Queries):
         """
         is_start = self._live is None
         if self._live is None:
-            store = Store(place_of(config.store.path, self._conf))
+            store = place_of(config.store.path, self._conf)
             self._live = Running(
                 config, self._methods, self._authenticators, inherited, store
             )

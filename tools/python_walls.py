@@ -31,6 +31,7 @@ PYTHON_ROOMS = [
     "consumers",
     "events",
     "flapping",
+    "keeping",
     "commands",
     "running",
     "banning",
