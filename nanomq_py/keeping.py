@@ -14,7 +14,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nanomq_py.config import Config
+from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.flapping import FlappingDetect
 from nanomq_py.core.binding import Core
 from nanomq_py.core.message import ListenerName
@@ -23,8 +23,12 @@ from nanomq_py.kernel.part import Change, Part
 
 if TYPE_CHECKING:
     from nanomq_py.auth.bans import Bans
+    from nanomq_py.auth.chain import Authenticator
+    from nanomq_py.auth.database import Accounts
+    from nanomq_py.auth.verifier import Verifier
     from nanomq_py.flapping import Detector
     from nanomq_py.store.store import Store
+    from nanomq_py.store.users import UserTable
 
 
 class Keeping(Part):
@@ -49,6 +53,24 @@ class Keeping(Part):
         return self._store
 
     @property
+    def users(self) -> UserTable:
+        from nanomq_py.store.users import UserTable
+
+        return UserTable(self.store)
+
+    def knows(self, verifier: Verifier) -> Authenticator:
+        """Return the authenticator of the users in the store."""
+        from nanomq_py.auth.database import DatabaseUsers
+
+        return DatabaseUsers(self.users, verifier)
+
+    @property
+    def accounts(self) -> Accounts:
+        from nanomq_py.auth.database import Accounts
+
+        return Accounts(self._core, self._settling, self.users)
+
+    @property
     def bans(self) -> Bans:
         """Who is banned, after the first change."""
         if self._bans is None:
@@ -58,10 +80,20 @@ class Keeping(Part):
         return self._bans
 
     async def prepare(self, config: Config) -> None:
-        """Put bans in force before anybody can come in. Raises ConfigError."""
+        """Put bans in force before anybody can come in, and look for users.
+
+        Raises   ConfigError
+        """
         path = self._path
         if self._bans is None and path is not None and await asyncio.to_thread(path.exists):
             await self.bans.load()
+        if "database" in config.auth.chain:
+            from nanomq_py.store.faults import StoreError
+
+            try:
+                await self.store.open()
+            except StoreError as fault:
+                raise ConfigError(str(fault)) from None
 
     async def stop(self) -> None:
         if self._bans is not None:

@@ -95,7 +95,9 @@ class Running:
         self.listeners = Listeners(core, settling, asks, inherited)
         self.keeping = Keeping(core, settling, store)
         tokens = Tokens()
-        self.logins = Logins(core, settling, self.listeners, tokens, methods, added)
+        self.logins = Logins(
+            core, settling, self.listeners, tokens, self.keeping.knows, methods, added
+        )
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
         # Users and bans are in force before listeners: clients that come in are judged by
@@ -104,8 +106,8 @@ class Running:
             [
                 _Options(core, options),
                 tokens,
-                self.logins,
                 self.keeping,
+                self.logins,
                 Flapping(core, self.listeners.name_of, self.keeping),
                 self.listeners,
                 access,

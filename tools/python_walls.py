@@ -34,7 +34,7 @@ PYTHON_ROOMS = [
     "keeping",
     "commands",
     "running",
-    "banning",
+    "people",
     "queries",
     "broker",
     "run",

@@ -55,7 +55,8 @@ is_meant(const void *arg, const nmq_client *client)
 {
     const search *s = arg;
 
-    if (client->proof != NMQ_PROOF_USERS && client->proof != NMQ_PROOF_WORD) {
+    if (client->proof != NMQ_PROOF_USERS && client->proof != NMQ_PROOF_WORD &&
+        !(client->proof == NMQ_PROOF_METHOD && s->whom->foreign)) {
         return false;
     }
     bool named = client->user_name.at != NULL;
