@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import resource
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +16,14 @@ import pytest
 import pytest_asyncio
 
 from nanomq_py import Broker, Config
+from nanomq_py.auth import verifier
 from nanomq_py.config import ConfigError
 from nanomq_py.config.keys.access import AclRule, Auth, User
 from nanomq_py.config.keys.store import StoreKeys
 from nanomq_py.core.queries import ClientFilter
 from nanomq_py.store.users import UserKind
 from tests.raw import Raw
+from tests.raw import connect as raw_connect
 
 URL = "nmq-tcp://127.0.0.1:0"
 WRONG, NOT_AUTHORIZED = 0x86, 0x87
@@ -226,10 +229,10 @@ async def test_a_store_that_cannot_be_used_refuses_the_start_and_the_reload(
     tmp_path: Path,
 ) -> None:
     store = StoreKeys(path=str(tmp_path / "missing" / "x.db"))
-    with pytest.raises(ConfigError, match="store.path=.*there is no folder"):
+    with pytest.raises(ConfigError, match=r"store.path=.*there is no folder"):
         await Broker(config(store=store)).start()
     async with Broker(Config(url=URL, store=store)) as broker:
-        with pytest.raises(ConfigError, match="store.path=.*there is no folder"):
+        with pytest.raises(ConfigError, match=r"store.path=.*there is no folder"):
             await broker.reconfigure(config(store=store))
         assert await code(broker) == 0
 
@@ -249,7 +252,7 @@ async def test_a_full_disk_leaves_those_that_are_there(broker: Broker) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
-        with pytest.raises(Exception, match="store.path="):
+        with pytest.raises(Exception, match=r"store.path="):
             await broker.put_user("v" * 60_000, hash=hash_of(b"x"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -269,3 +272,28 @@ async def test_audit_lines_say_who_and_no_password(
     ]
     assert "secret" not in caplog.text
     assert "$scrypt" not in caplog.text
+
+
+async def test_a_login_that_is_under_way_does_not_outlive_its_user(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its password was right, and the user is deleted before the core hears of that."""
+    hashing = threading.Event()
+    go_on = threading.Event()
+
+    def matches(stored: str, password: bytes) -> bool:
+        hashing.set()
+        return go_on.wait(20)
+
+    monkeypatch.setattr(verifier, "matches", matches)
+    for by_client_id in (False, True):
+        hashing.clear()
+        go_on.clear()
+        await broker.put_user("u", hash=hash_of(b"x"), by_client_id=by_client_id)
+        with connected(broker) as c:
+            c.send(raw_connect("u", 5, user="u", password=b"x"))
+            await asyncio.to_thread(hashing.wait, 20)
+            await broker.delete_user("u", by_client_id=by_client_id)
+            go_on.set()
+            packets = await asyncio.to_thread(c.read_until_closed)
+            assert packets[-1].reason == NOT_AUTHORIZED

@@ -99,15 +99,15 @@ class Accounts:
         return await self._table.page(kind, after=after, limit=limit)
 
     async def _end(self, kind: UserKind, name: str, *, may_come_back: bool) -> None:
-        """Disconnect who is connected as that user."""
+        """Disconnect who is connected as that user, or is just logging in."""
+        kick = Kick(
+            user_names=(name,) if kind is UserKind.USER_NAME else (),
+            foreign=True,
+            wills=may_come_back,
+            reason_code=ReasonCode.NOT_AUTHORIZED,
+        )
+        await self._settling.run(lambda: _kick(self._core, kick))
         if kind is UserKind.USER_NAME:
-            kick = Kick(
-                user_names=(name,),
-                foreign=True,
-                wills=may_come_back,
-                reason_code=ReasonCode.NOT_AUTHORIZED,
-            )
-            await self._settling.run(lambda: _kick(self._core, kick))
             return
         try:
             self._core.kick(name, ReasonCode.NOT_AUTHORIZED)
