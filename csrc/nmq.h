@@ -175,8 +175,7 @@ int nmq_broker_unban(nmq_broker *broker, enum nmq_ban_kind kind, const char *who
 // Disconnects clients that are banned, with Administrative action (0x98), and drops their
 // wills: the client of that identifier, or, with NULL, all, one after the other. The latter
 // blocks as long as that takes: not for an event loop. Returns how many, or NMQ_ENOMEM.
-int nmq_broker_kick_banned(nmq_broker *broker, const char *client_id,
-                           size_t client_id_len);
+int nmq_broker_kick_banned(nmq_broker *broker, const char *client_id, size_t client_id_len);
 
 // --- taps, consumers, events and notes
 

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, TypeVar
 from nanomq_py import commands
 from nanomq_py.auth.chain import Authenticator
 from nanomq_py.auth.enhanced import Method
-from nanomq_py.banning import Banning
 from nanomq_py.config import Config
 from nanomq_py.consumers import MAX_BYTES, MAX_MESSAGES, Batch, Consumer
 from nanomq_py.core import binding
@@ -32,10 +31,10 @@ from nanomq_py.core.records import ListenerStats, Memory, Stats
 from nanomq_py.kernel.part import Change, put_in_force
 from nanomq_py.kernel.parts import Changes
 from nanomq_py.listen.inherited import Inherited
+from nanomq_py.people import People
 from nanomq_py.queries import Queries
 from nanomq_py.running import Running
 from nanomq_py.store.place import place_of
-from nanomq_py.store.store import Store
 from nanomq_py.taps import Tap, open_tap
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class BrokerChange(Changes):
             await self._broker.stop()
 
 
-class Broker(Banning, Queries):
+class Broker(People, Queries):
     """One MQTT broker in this process.
 
     Threads  belongs to the event loop that started it; messages between MQTT clients move on
@@ -167,7 +166,7 @@ class Broker(Banning, Queries):
         """
         is_start = self._live is None
         if self._live is None:
-            store = Store(place_of(config.store.path, self._conf))
+            store = place_of(config.store.path, self._conf)
             self._live = Running(
                 config, self._methods, self._authenticators, inherited, store
             )

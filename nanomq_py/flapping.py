@@ -121,6 +121,7 @@ class Detector:
                 await self._bans.ban_all(bans)
         except (StoreError, CoreError) as fault:
             self._due.clear()
-            log.warning("clients that connect too often are not banned: %s", fault)
+            if not self._left:
+                log.warning("clients that connect too often are not banned: %s", fault)
         finally:
             self._is_keeping = False

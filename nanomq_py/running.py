@@ -8,10 +8,9 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from nanomq_py.auth.access import Access
-from nanomq_py.auth.bans import Bans
 from nanomq_py.auth.chain import Authenticator
 from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.logins import Logins
@@ -19,25 +18,20 @@ from nanomq_py.auth.rights import judge_those_before
 from nanomq_py.auth.roster import must_ask
 from nanomq_py.auth.tokens import Tokens
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.keys.flapping import FlappingDetect
 from nanomq_py.consumers import Consumers
 from nanomq_py.core import binding
-from nanomq_py.core.message import ListenerName
 from nanomq_py.core.options import core_options, task_threads
 from nanomq_py.core.process import set_task_threads
 from nanomq_py.core.records import AccessNote, CoreOptions, LogNote
 from nanomq_py.core.rules import Access as Verdict
 from nanomq_py.core.settling import Settling
 from nanomq_py.feeds import Readers
+from nanomq_py.keeping import Flapping, Keeping
 from nanomq_py.kernel.part import Change, Hears, Part
 from nanomq_py.kernel.parts import Parts
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.listen.listeners import Listeners
 from nanomq_py.metrics.sys_topics import SysTopics
-from nanomq_py.store.store import Store
-
-if TYPE_CHECKING:
-    from nanomq_py.flapping import Detector
 
 log = logging.getLogger("nanomq")
 
@@ -76,67 +70,6 @@ class _Options(Part):
         self.in_force = options
 
 
-def _load_detector() -> type[Detector]:
-    from nanomq_py.flapping import Detector  # who does not use it does not load it
-
-    return Detector
-
-
-class _FlappingChange(Change):
-    """Other numbers of flapping detection, or its begin or end."""
-
-    def __init__(self, flapping: Flapping, new: FlappingDetect) -> None:
-        self._flapping = flapping
-        self._old = flapping.keys
-        self._new = new
-
-    def commit(self) -> None:
-        self._flapping.use(self._new)
-
-    async def undo(self) -> None:
-        self._flapping.use(self._old)
-
-
-class Flapping(Part):
-    """Flapping detection, while ``flapping_detect.enable``. Off costs nothing."""
-
-    name = "flapping"
-
-    def __init__(self, core: binding.Core, listener_name: ListenerName, bans: Bans) -> None:
-        self._core = core
-        self._listener_name = listener_name
-        self._bans = bans
-        self.keys = FlappingDetect()  # in force
-        self._detectors: list[Detector] = []  # the last one works; others may be ending
-
-    async def prepare(self, config: Config) -> Change | None:
-        new = config.flapping_detect
-        if new == self.keys:
-            return None
-        if new.enable:
-            await asyncio.to_thread(_load_detector)
-        return _FlappingChange(self, new)
-
-    def use(self, keys: FlappingDetect) -> None:
-        """Count by these from now on. Raises CoreError; then all is as it was."""
-        if keys.enable and not self.keys.enable:
-            made = _load_detector()(self._core, self._listener_name, self._bans, keys)
-            self._detectors.append(made)
-        elif not keys.enable:
-            self.leave()
-        self.keys = keys
-        if self._detectors:
-            self._detectors[-1].keys = keys
-
-    def leave(self) -> None:
-        for detector in self._detectors:
-            detector.leave()
-
-    async def stop(self) -> None:
-        for detector in self._detectors:
-            await detector.stop()
-
-
 class Running:
     """A core and the parts that use it, from its start to its end."""
 
@@ -146,12 +79,12 @@ class Running:
         methods: Iterable[Method],
         added: Mapping[str, Authenticator],
         inherited: Inherited | None,
-        store: Store,
+        store: Path | None,
     ) -> None:
         """Make them. The rules come first: they judge sessions that are restored next.
 
         added  authenticators of the program, by name
-        store  taken: it is closed at the end
+        store  its file; None: it is kept in memory
         """
         set_task_threads(task_threads(config))
         options = core_options(config)
@@ -160,10 +93,11 @@ class Running:
         access = Access(core, settling, config)
         asks = partial(must_ask, added=added)
         self.listeners = Listeners(core, settling, asks, inherited)
-        self._store = store
-        self.bans = Bans(core, settling, store)
+        self.keeping = Keeping(core, settling, store)
         tokens = Tokens()
-        self.logins = Logins(core, settling, self.listeners, tokens, methods, added)
+        self.logins = Logins(
+            core, settling, self.listeners, tokens, self.keeping.knows, methods, added
+        )
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
         # Users and bans are in force before listeners: clients that come in are judged by
@@ -172,9 +106,9 @@ class Running:
             [
                 _Options(core, options),
                 tokens,
+                self.keeping,
                 self.logins,
-                self.bans,
-                Flapping(core, self.listeners.name_of, self.bans),
+                Flapping(core, self.listeners.name_of, self.keeping),
                 self.listeners,
                 access,
                 SysTopics(core),
@@ -219,7 +153,6 @@ class Running:
             await asyncio.to_thread(self._save, state)
         asyncio.get_running_loop().remove_reader(self.core.note_fd)
         await self.parts.stop()
-        await self._store.close()
         self.core.close()
 
     def _save(self, fd: int) -> None:

@@ -5,11 +5,13 @@
 #include <stdint.h>
 
 // Whose connections end, because these users may not come in any more. It does not mean
-// clients whose name a certificate proves, or a method with users of its own.
+// clients whose name a certificate proves, nor, unless `foreign`, those whose name a method
+// or an authenticator with users of its own has proved.
 typedef struct {
     const char *const *user_names; // NUL-terminated
     size_t user_name_count;
     bool every_user;           // all that have a user name
+    bool foreign;              // see above
     bool others;               // all that have another user name than those
     const uint32_t *listeners; // numbers: came there without a user name; 0: restored
     size_t listener_count;

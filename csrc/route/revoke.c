@@ -55,7 +55,8 @@ is_meant(const void *arg, const nmq_client *client)
 {
     const search *s = arg;
 
-    if (client->proof != NMQ_PROOF_USERS && client->proof != NMQ_PROOF_WORD) {
+    if (client->proof != NMQ_PROOF_USERS && client->proof != NMQ_PROOF_WORD &&
+        !(client->proof == NMQ_PROOF_METHOD && s->whom->foreign)) {
         return false;
     }
     bool named = client->user_name.at != NULL;
@@ -128,6 +129,13 @@ kick_all(nmq_sessions *sessions, const ending *end)
     return count < 0 ? count : kicked;
 }
 
+static bool
+means_somebody(const nmq_kick *whom)
+{
+    return whom->user_name_count > 0 || whom->every_user || whom->others ||
+           whom->listener_count > 0;
+}
+
 int
 nmq_revoke_users(nmq_sessions *sessions, const nmq_kick *whom)
 {
@@ -142,8 +150,8 @@ nmq_revoke_users(nmq_sessions *sessions, const nmq_kick *whom)
     int rv = note_names(&s);
 
     // Before the clients are gathered: a client that comes later sees it.
-    nmq_rules_end_users(sessions->router->rules);
-    if (rv == NMQ_OK) {
+    nmq_rules_end_users(sessions->router->rules, whom->foreign);
+    if (rv == NMQ_OK && means_somebody(whom)) {
         rv = kick_all(sessions, &end);
     }
     nmq_map_free(&s.names);

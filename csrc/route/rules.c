@@ -38,9 +38,13 @@ nmq_rules_get(nmq_rules *rules, uint64_t *version)
 }
 
 void
-nmq_rules_end_users(nmq_rules *rules)
+nmq_rules_end_users(nmq_rules *rules, bool foreign)
 {
-    (void) __atomic_add_fetch(&rules->users_version, 1, __ATOMIC_RELEASE);
+    uint64_t now = __atomic_add_fetch(&rules->users_version, 1, __ATOMIC_ACQ_REL);
+
+    if (foreign) {
+        __atomic_store_n(&rules->foreign_version, now, __ATOMIC_RELEASE);
+    }
 }
 
 bool

@@ -14,9 +14,10 @@
 
 typedef struct {
     pthread_mutex_t lock;
-    nmq_acl *acl;           // lock; a reference; NULL: everything is allowed
-    uint64_t version;       // atomic: counts the changes
-    uint64_t users_version; // atomic: counts how often users were shut out
+    nmq_acl *acl;             // lock; a reference; NULL: everything is allowed
+    uint64_t version;         // atomic: counts the changes
+    uint64_t users_version;   // atomic: counts how often users were shut out
+    uint64_t foreign_version; // atomic: what it came to when those of others were, too
 } nmq_rules;
 
 void nmq_rules_init(nmq_rules *rules);
@@ -41,8 +42,15 @@ nmq_rules_users_version(const nmq_rules *rules)
     return __atomic_load_n(&rules->users_version, __ATOMIC_ACQUIRE);
 }
 
-// Users were shut out: a client that asked before has to ask again.
-void nmq_rules_end_users(nmq_rules *rules);
+static inline uint64_t
+nmq_rules_foreign_version(const nmq_rules *rules)
+{
+    return __atomic_load_n(&rules->foreign_version, __ATOMIC_ACQUIRE);
+}
+
+// Users were shut out: a client that asked before has to ask again. foreign: so has one
+// whose name a method or an authenticator with users of its own proves.
+void nmq_rules_end_users(nmq_rules *rules, bool foreign);
 
 // Whether the subject may publish to the topic, which lies below the mount point. *version
 // gets that of the rules that say so.

@@ -39,8 +39,14 @@ nmq_access_proof(const nmq_server_conn *conn)
 bool
 nmq_access_users_changed(const nmq_server_conn *conn, uint8_t proof)
 {
-    return (proof == NMQ_PROOF_USERS || proof == NMQ_PROOF_WORD) &&
-           nmq_rules_users_version(conn->net.conns->router->rules) != conn->users_version;
+    const nmq_rules *rules = conn->net.conns->router->rules;
+
+    if (proof == NMQ_PROOF_METHOD) { // wraps around as users_version does
+        return (int32_t) ((uint32_t) nmq_rules_foreign_version(rules) -
+                          conn->users_version) > 0;
+    }
+    return proof != NMQ_PROOF_CERTIFICATE &&
+           (uint32_t) nmq_rules_users_version(rules) != conn->users_version;
 }
 
 void

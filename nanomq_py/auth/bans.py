@@ -13,19 +13,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from nanomq_py.config import Config, ConfigError
+from nanomq_py.config import ConfigError
 from nanomq_py.config.values.texts import shown
 from nanomq_py.core.binding import Core, CoreError
 from nanomq_py.core.settling import Settling
-from nanomq_py.kernel.part import Part
+from nanomq_py.store.banned import Ban, BanKind, BanTable, made_ban, who_of
 from nanomq_py.store.faults import StoreError, StoreFullError
 from nanomq_py.store.moment import wall_s
 from nanomq_py.store.store import Store
-
-if TYPE_CHECKING:
-    from nanomq_py.store.banned import Ban, BanKind, BanTable
 
 log = logging.getLogger("nanomq")
 audit = logging.getLogger("nanomq.audit")
@@ -35,19 +31,16 @@ AT_ONCE = 1000  # keys that the loop hands to the core in one turn: a millisecon
 FORGET_EVERY_S = 1.0  # at least between two looks for those that are over
 
 
-class Bans(Part):
+class Bans:
     """Who may not come in.
 
     Errors   StoreError where the store cannot be used; then nothing has changed
     """
 
-    name = "bans"
-
     def __init__(self, core: Core, settling: Settling, store: Store) -> None:
         self._core = core
         self._settling = settling
-        self._store = store
-        self._is_loaded = False
+        self._table = BanTable(store)
         self._count = 0
         self._turn = asyncio.Lock()  # the store and the core change in one order
         self._timer: asyncio.TimerHandle | None = None
@@ -55,23 +48,12 @@ class Bans(Part):
         self._forgetting: asyncio.Task[None] | None = None
         self._stopped = False
 
-    async def prepare(self, config: Config) -> None:
-        """Put in force what the store has, before anybody can come in."""
-        if self._is_loaded:
-            return
-        self._is_loaded = True
-        if not await self._store.exists():
-            return
+    async def load(self) -> None:
+        """Put in force what the store has, before anybody can come in. Raises ConfigError."""
         try:
             await self._load()
         except (StoreError, CoreError) as fault:
             raise ConfigError(str(fault)) from None
-
-    @property
-    def _table(self) -> BanTable:
-        from nanomq_py.store.banned import BanTable  # who bans nobody does not load it
-
-        return BanTable(self._store)
 
     async def _load(self) -> None:
         at = (-1, "")
@@ -102,8 +84,6 @@ class Bans(Part):
         until   seconds since 1970; None: for ever
         Raises  ValueError for what cannot be
         """
-        from nanomq_py.store.banned import made_ban
-
         made = made_ban(kind, who, until, made_by, reason)
         await self.ban_all([made])
         return made
@@ -125,8 +105,6 @@ class Bans(Part):
         await self._kick(bans)
 
     async def _kick(self, bans: Sequence[Ban]) -> None:
-        from nanomq_py.store.banned import BanKind
-
         for ban in bans:
             if ban.kind is BanKind.CLIENT_ID:
                 self._core.kick_banned(ban.who)
@@ -141,8 +119,6 @@ class Bans(Part):
 
         Raises  ValueError for what nobody could be
         """
-        from nanomq_py.store.banned import who_of
-
         name = who_of(kind, who)
         if not self._count:
             return False

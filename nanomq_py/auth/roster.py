@@ -33,6 +33,7 @@ class Tools:
     """What authenticators are made with.
 
     tokens       decides about clients with a token
+    stored       makes the authenticator of the users in the store
     names_count  a user name gives rights
     slow         wrong logins take the time of a hash, which this makes; None: there is none
     """
@@ -40,6 +41,7 @@ class Tools:
     listeners: Listens
     verifier: Verifier
     tokens: Authenticator
+    stored: Callable[[Verifier], Authenticator]
     names_count: bool = False
     slow: Verifier | None = None
 
@@ -87,6 +89,12 @@ MEMBERS: Mapping[str, Member] = {
         lambda config: config.auth_jwt.enable,
         "auth.jwt.enable",
         make=lambda _, tools: tools.tokens,
+    ),
+    "database": Member(
+        lambda config: "database" in config.auth.chain,
+        "the store",
+        make=lambda _, tools: tools.stored(tools.verifier),
+        hashes=True,
     ),
     "certificate": Member(
         lambda config: any(

@@ -73,6 +73,7 @@ class Kick:
     """``nmq_kick`` of ``nmq.h``: whose connections end."""
 
     user_names: tuple[str, ...] = ()
+    foreign: bool = False  # also names that a method or an authenticator has proved
     every_user: bool = False  # all that have a user name
     others: bool = False  # all that have another user name than those
     listeners: tuple[int, ...] = ()  # numbers: clients that came there without a user name

@@ -84,13 +84,6 @@ class Store:
         self._waiting = 0
         self._closed = False
 
-    async def exists(self) -> bool:
-        """Return whether there is something to read."""
-        path = self.path
-        if path is None or self._thread is not None:
-            return self._thread is not None
-        return await asyncio.to_thread(path.exists)
-
     async def open(self) -> None:
         """Open the file now, and make it if there is none."""
         await self._call(self._inside.open)

@@ -84,6 +84,21 @@ class UserTable:
 
         return await self._store.read(act)
 
+    async def find(self, user_name: str, client_id: str) -> StoredUser | None:
+        """Return the user of that name, or else the one of that client identifier."""
+        names = (int(UserKind.USER_NAME), user_name, int(UserKind.CLIENT_ID), client_id)
+
+        def act(connection: Connection) -> StoredUser | None:
+            row = connection.execute(
+                f"SELECT {_COLUMNS} FROM mqtt_user"  # noqa: S608
+                " WHERE (kind = ? AND name = ?) OR (kind = ? AND name = ?)"
+                " ORDER BY kind LIMIT 1",
+                names,
+            ).fetchone()
+            return None if row is None else _user(row)
+
+        return await self._store.read(act)
+
     async def delete(self, kind: UserKind, name: str) -> bool:
         """Forget the user; return whether there was one."""
 

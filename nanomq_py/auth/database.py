@@ -1,0 +1,136 @@
+"""The built-in users: an authenticator that knows those of the store, and what changes them.
+
+::
+
+    CONNECT ──> the store: that user name, or else that client identifier ──> Verifier
+    put, delete ──> the store ──> who is connected as that user has to log in again
+
+A password that is right for a client identifier proves no user name: the client has none then,
+whatever its CONNECT says. Before MQTT 5.0 it has to say one [MQTT-3.1.2-22 of 3.1.1].
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from nanomq_py.auth.chain import Answer, Decision, Login
+from nanomq_py.auth.hashing import hashed, read_hash
+from nanomq_py.auth.verifier import Verifier
+from nanomq_py.config.values.texts import shown
+from nanomq_py.core.binding import Core, CoreError
+from nanomq_py.core.declared import ReasonCode
+from nanomq_py.core.records import Kick
+from nanomq_py.core.settling import Settling
+from nanomq_py.store.users import StoredUser, UserKind, UserTable
+
+audit = logging.getLogger("nanomq.audit")
+
+MOST_PASSWORD_BYTES = 65_535  # in MQTT
+NO_NAME = ""
+
+
+class DatabaseUsers:
+    """The users of the store: an authenticator."""
+
+    name = "database"
+
+    def __init__(self, table: UserTable, verifier: Verifier) -> None:
+        self._table = table
+        self._verifier = verifier
+
+    async def decide(self, login: Login) -> Answer:
+        """Pass unless one of the two names is a user's. Raises StoreError."""
+        user = await self._table.find(login.user_name or "", login.client_id)
+        if user is None:
+            return None
+        by_name = user.kind is UserKind.USER_NAME
+        right = Decision(
+            ReasonCode.SUCCESS,
+            None if by_name else NO_NAME,
+            is_superuser=user.is_superuser,
+        )
+        judged = self._verifier.judge(login, user.hash, right)
+        return judged if isinstance(judged, Decision) else await judged
+
+
+class Accounts:
+    """The users of the store, as a program changes them.
+
+    Errors   StoreError; then nothing has changed
+    """
+
+    def __init__(self, core: Core, settling: Settling, table: UserTable) -> None:
+        self._core = core
+        self._settling = settling
+        self._table = table
+
+    async def put(
+        self,
+        kind: UserKind,
+        name: str,
+        password: bytes | None,
+        hash: str | None,
+        *,
+        is_superuser: bool,
+    ) -> bool:
+        """Add a user, or give it another password; return whether it is a new one.
+
+        password  or None, with the hash of one
+        Raises    ValueError for what cannot be
+        """
+        stored = await asyncio.to_thread(_stored, password, hash)
+        is_new = await self._table.put(kind, name, stored, is_superuser=is_superuser)
+        _tell("added" if is_new else "changed", kind, name)
+        if not is_new:
+            await self._end(kind, name, may_come_back=True)
+        return is_new
+
+    async def delete(self, kind: UserKind, name: str) -> bool:
+        """Forget a user; return whether there was one."""
+        was_there = await self._table.delete(kind, name)
+        if was_there:
+            _tell("deleted", kind, name)
+            await self._end(kind, name, may_come_back=False)
+        return was_there
+
+    async def page(self, kind: UserKind, *, after: str, limit: int) -> list[StoredUser]:
+        """Return users in the order of their names, from the one behind ``after`` on."""
+        return await self._table.page(kind, after=after, limit=limit)
+
+    async def _end(self, kind: UserKind, name: str, *, may_come_back: bool) -> None:
+        """Disconnect who is connected as that user, or is just logging in."""
+        kick = Kick(
+            user_names=(name,) if kind is UserKind.USER_NAME else (),
+            foreign=True,
+            wills=may_come_back,
+            reason_code=ReasonCode.NOT_AUTHORIZED,
+        )
+        await self._settling.run(lambda: _kick(self._core, kick))
+        if kind is UserKind.USER_NAME:
+            return
+        try:
+            self._core.kick(name, ReasonCode.NOT_AUTHORIZED)
+        except CoreError:
+            return  # it is not connected
+
+
+def _kick(core: Core, kick: Kick) -> None:
+    core.kick_users(kick)
+
+
+def _stored(password: bytes | None, hash: str | None) -> str:
+    """Return the hash to keep. Takes its time. Raises ValueError."""
+    if (password is None) == (hash is None):
+        raise ValueError("expected either a password or the hash of one")
+    if hash is not None:
+        read_hash(hash)
+        return hash
+    if not password or len(password) > MOST_PASSWORD_BYTES:
+        raise ValueError(f"expected a password of 1 to {MOST_PASSWORD_BYTES} bytes")
+    return hashed(password)
+
+
+def _tell(what: str, kind: UserKind, name: str) -> None:
+    named = kind.name.lower().replace("_", " ")
+    audit.info("%s: user by %s '%s'", what, named, shown(name[:100]))

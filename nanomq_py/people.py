@@ -1,0 +1,122 @@
+"""Who may come in, and who may not, as a program says it: part of :class:`nanomq_py.Broker`.
+
+::
+
+    await broker.put_user("device", b"secret")
+    await broker.ban(address="192.0.2.0/24", until=1_900_000_000, reason="port scan")
+    for ban in await broker.banned():
+        print(ban.kind.name, ban.who, ban.reason)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nanomq_py.running import Running
+
+if TYPE_CHECKING:
+    from nanomq_py.store.banned import Ban, BanKind
+    from nanomq_py.store.users import StoredUser, UserKind
+
+
+def _kind(*, by_client_id: bool) -> UserKind:
+    from nanomq_py.store.users import UserKind  # who has no users there does not load it
+
+    return UserKind.CLIENT_ID if by_client_id else UserKind.USER_NAME
+
+
+def _named(
+    client_id: str | None, user_name: str | None, address: str | None
+) -> tuple[BanKind, str]:
+    from nanomq_py.store.banned import named  # who bans nobody does not load it
+
+    return named(client_id, user_name, address)
+
+
+class People:
+    """Users and bans of a broker that runs. Threads: belongs to its event loop."""
+
+    @property
+    def _running(self) -> Running:
+        raise NotImplementedError
+
+    async def ban(
+        self,
+        *,
+        client_id: str | None = None,
+        user_name: str | None = None,
+        address: str | None = None,
+        until: float | None = None,
+        made_by: str = "",
+        reason: str = "",
+    ) -> Ban:
+        """Refuse a client from now on, and close its connections; kept in the store.
+
+        address  or a network, such as 192.0.2.0/24
+        until    seconds since 1970; None: for ever
+        Raises   ValueError for what cannot be, StoreError where it cannot be kept
+        """
+        kind, who = _named(client_id, user_name, address)
+        bans = self._running.keeping.bans
+        return await bans.ban(kind, who, until=until, made_by=made_by, reason=reason)
+
+    async def unban(
+        self,
+        *,
+        client_id: str | None = None,
+        user_name: str | None = None,
+        address: str | None = None,
+        made_by: str = "",
+    ) -> None:
+        """Take a ban back. Raises KeyError when there is none, and what :meth:`ban` does."""
+        kind, who = _named(client_id, user_name, address)
+        if not await self._running.keeping.bans.unban(kind, who, made_by):
+            raise KeyError(who)
+
+    async def banned(self, *, after: Ban | None = None, limit: int = 100) -> list[Ban]:
+        """Return who is banned, a page at a time: go on ``after`` the last of the page before.
+
+        Raises   StoreError
+        """
+        return await self._running.keeping.bans.page(after=after, limit=limit)
+
+    async def put_user(
+        self,
+        name: str,
+        password: bytes | None = None,
+        *,
+        hash: str | None = None,
+        by_client_id: bool = False,
+        is_superuser: bool = False,
+    ) -> bool:
+        """Add a user to the store, or give it another password; return whether it is new.
+
+        Clients of a user that is there have to log in again. ``auth.chain`` says whether
+        the users of the store may come in: its member ``database``.
+
+        hash          of the password, in its place
+        by_client_id  the name is a client identifier, and not a user name
+        is_superuser  access rules do not count for it
+        Raises        ValueError for what cannot be, StoreError where it cannot be kept
+        """
+        kind, accounts = _kind(by_client_id=by_client_id), self._running.keeping.accounts
+        return await accounts.put(kind, name, password, hash, is_superuser=is_superuser)
+
+    async def delete_user(self, name: str, *, by_client_id: bool = False) -> None:
+        """Forget a user of the store, and close its connections.
+
+        Raises   KeyError where there is none, StoreError
+        """
+        accounts = self._running.keeping.accounts
+        if not await accounts.delete(_kind(by_client_id=by_client_id), name):
+            raise KeyError(name)
+
+    async def users(
+        self, *, by_client_id: bool = False, after: str = "", limit: int = 100
+    ) -> list[StoredUser]:
+        """Return users of the store, a page at a time: go on ``after`` the last name.
+
+        Raises   StoreError
+        """
+        kind, accounts = _kind(by_client_id=by_client_id), self._running.keeping.accounts
+        return await accounts.page(kind, after=after, limit=limit)
