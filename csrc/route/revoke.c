@@ -94,6 +94,8 @@ kick_one(const ending *end, const nmq_log *log, nmq_client *client)
     }
     if (meant) {
         client->superuser = false;
+        nmq_acl_unref(client->own);
+        client->own = NULL;
     }
     if (meant && client->link != NULL) {
         link = nmq_link_ref(client->link);

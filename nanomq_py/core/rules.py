@@ -59,6 +59,11 @@ class Rules:
             raise CoreError(lib.NMQ_ENOMEM)
         self._handle = ffi.gc(made, lib.nmq_acl_unref)
 
+    @property
+    def handle(self) -> nmq_acl:
+        """The handle, which stays the object's."""
+        return self._handle
+
     def give(self) -> nmq_acl:
         """Give the handle to the caller."""
         handle, self._handle = self._handle, ffi.NULL
