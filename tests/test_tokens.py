@@ -149,6 +149,8 @@ def test_keys_that_cannot_be_used_refuse_the_reload(
     process.set_keys(auth__jwt__enable="true", **given)
     answer = process.api(req=10, action="reload")
     assert (answer.status, said in str(answer.json)) == (400, True), answer
+    checked = process.nanomq("conf", "check", str(process.conf))
+    assert (checked.returncode, said in checked.stderr) == (2, True), checked
     assert "hunter2" not in str(answer.json)
 
 

@@ -21,6 +21,15 @@ if TYPE_CHECKING:
     from nanomq_py.auth.token_login import TokenLogin
 
 
+def check_keys(config: Config) -> None:
+    """Read the keys of tokens, but those behind a URL. Raises ConfigError. Blocks."""
+    if config.auth_jwt.enable:
+        from nanomq_py.auth.token_keys import FetchedKeys, keys_of_files
+
+        keys_of_files(config.auth_jwt)
+        FetchedKeys(config.auth_jwt)
+
+
 @dataclass(frozen=True)
 class _InForce:
     """What clients are judged by; without a login nobody has a token."""
