@@ -162,7 +162,7 @@ class Running:
         self.listeners = Listeners(core, settling, asks, inherited)
         self._store = store
         self.bans = Bans(core, settling, store)
-        tokens = Tokens()
+        tokens = Tokens(core, settling)
         self.logins = Logins(core, settling, self.listeners, tokens, methods, added)
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)

@@ -55,6 +55,9 @@ is_meant(const void *arg, const nmq_client *client)
 {
     const search *s = arg;
 
+    if (client->proof == NMQ_PROOF_METHOD) {
+        return s->whom->foreign;
+    }
     if (client->proof != NMQ_PROOF_USERS && client->proof != NMQ_PROOF_WORD) {
         return false;
     }

@@ -76,6 +76,7 @@ class Kick:
     every_user: bool = False  # all that have a user name
     others: bool = False  # all that have another user name than those
     listeners: tuple[int, ...] = ()  # numbers: clients that came there without a user name
+    foreign: bool = False  # all whom a method with users of its own, or a token, let in
     with_names: bool = False  # also clients that came there with one
     wills: bool = False  # wills are sent
     reason_code: int

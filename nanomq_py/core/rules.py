@@ -94,7 +94,7 @@ def c_kick(kick: Kick, kept: list[CData]) -> nmq_kick:
     raw = ffi.new("nmq_kick *")
     raw.user_names, raw.user_name_count = names, len(kick.user_names)
     raw.listeners, raw.listener_count = listeners, len(kick.listeners)
-    raw.with_names = kick.with_names
+    raw.with_names, raw.foreign = kick.with_names, kick.foreign
     raw.every_user, raw.others, raw.wills = kick.every_user, kick.others, kick.wills
     raw.reason_code = kick.reason_code
     kept += [names, listeners]
