@@ -94,7 +94,7 @@ class Running:
         asks = partial(must_ask, added=added)
         self.listeners = Listeners(core, settling, asks, inherited)
         self.keeping = Keeping(core, settling, store)
-        tokens = Tokens()
+        tokens = Tokens(core, settling)
         self.logins = Logins(
             core, settling, self.listeners, tokens, self.keeping.knows, methods, added
         )

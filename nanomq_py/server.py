@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from nanomq_py.auth.refusals import refuse_unsupported
 from nanomq_py.auth.roster import accounts_before
+from nanomq_py.auth.tokens import check_keys
 from nanomq_py.broker import Broker, HandOver
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.faults import Faults
@@ -67,7 +68,7 @@ def check_files(config: Config) -> None:
     Raises   ConfigError naming the keys
     """
     faults = Faults()
-    for check in (check_tls, check_terms, accounts_before):
+    for check in (check_tls, check_terms, accounts_before, check_keys):
         with faults.gathered():
             check(config)
     faults.check()

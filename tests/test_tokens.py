@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests import raw
 from tests.conformance.flows import closed_with, modern, take
 from tests.conftest import Process, StartBroker
 from tests.tokens import CURVE, RSA, SECRET, encoded, jwk, pem, token
@@ -149,6 +150,8 @@ def test_keys_that_cannot_be_used_refuse_the_reload(
     process.set_keys(auth__jwt__enable="true", **given)
     answer = process.api(req=10, action="reload")
     assert (answer.status, said in str(answer.json)) == (400, True), answer
+    checked = process.nanomq("conf", "check", str(process.conf))
+    assert (checked.returncode, said in checked.stderr) == (2, True), checked
     assert "hunter2" not in str(answer.json)
 
 
@@ -254,3 +257,39 @@ def test_token_that_has_no_end_ends_nothing(start_for_tokens: Any, version: int)
         got = c.connect("c", user="u", password=token(claims={}).encode(), keep_alive=0)
         assert got.reason == 0
         c.ping()
+
+
+@modern
+def test_key_that_goes_ends_the_connections_of_tokens(
+    start_broker: StartBroker, tmp_path: Path, version: int
+) -> None:
+    keys = tmp_path / "set.json"
+    keys.write_text(json.dumps({"keys": [jwk(RSA, kid="r"), jwk(CURVE, kid="e")]}))
+    process = start_broker(
+        auth__jwt__enable="true",
+        auth__jwt__jwks__file=str(keys),
+        auth__1__login="ann",
+        auth__1__password="p",
+    )
+
+    def come(client_id: str) -> raw.Raw:
+        c = process.raw(version)
+        made = token("ES256", header={"kid": "e"}).encode()
+        assert c.connect(client_id, user="u", password=made).reason == 0
+        return c
+
+    with process.raw(version) as ann, come("a") as first:
+        ann.connect("ann", user="ann", password=b"p")
+        process.reload(auth__jwt__leeway="1")
+        keys.write_text(json.dumps({"keys": [jwk(CURVE, kid="e")]}))
+        first.ping()
+        process.reload()
+        assert closed_with(first) == (0x87 if version == 5 else None)
+        ann.ping()
+        with come("b") as second:
+            keys.write_text(json.dumps({"keys": [jwk(CURVE, kid="e"), jwk(RSA, kid="r")]}))
+            process.reload()
+            second.ping()
+            process.reload(auth__jwt__enable="false")
+            assert closed_with(second) == (0x87 if version == 5 else None)
+        ann.ping()

@@ -28,14 +28,24 @@ names(const nmq_acl_entry *r, const nmq_acl_subject *subject)
            text_fits(r->user_name, subject->user_name) && address_fits(r, subject->peer);
 }
 
-void
-nmq_acl_view_free(nmq_acl_view *view)
+static void
+empty(nmq_acl_view *view)
 {
     nmq_acl_unref(view->acl);
     nmq_free(view->rules);
     nmq_bytes_free(&view->client_id);
     nmq_bytes_free(&view->user_name);
     *view = (nmq_acl_view){0};
+}
+
+void
+nmq_acl_view_free(nmq_acl_view *view)
+{
+    if (view->own != NULL) {
+        empty(view->own);
+        nmq_free(view->own);
+    }
+    empty(view);
 }
 
 // The acl of a view that could not be made: it denies everything.
@@ -61,6 +71,21 @@ fill(nmq_acl_view *view, const nmq_acl_subject *subject)
     return NMQ_OK;
 }
 
+// Makes the view of the client's own rules, if it has any.
+static int
+fill_own(nmq_acl_view *view, const nmq_acl_subject *subject)
+{
+    if (subject->own == NULL) {
+        return NMQ_OK;
+    }
+    view->own = nmq_zalloc(sizeof *view->own);
+    if (view->own == NULL) {
+        return NMQ_ENOMEM;
+    }
+    view->own->acl = nmq_acl_ref(subject->own);
+    return fill(view->own, subject);
+}
+
 int
 nmq_acl_view_make(nmq_acl_view *view, nmq_acl *acl, const nmq_acl_subject *subject)
 {
@@ -70,7 +95,8 @@ nmq_acl_view_make(nmq_acl_view *view, nmq_acl *acl, const nmq_acl_subject *subje
         return NMQ_OK;
     }
     view->acl = acl;
-    if (acl == NULL || fill(view, subject) == NMQ_OK) {
+    if (fill_own(view, subject) == NMQ_OK &&
+        (acl == NULL || fill(view, subject) == NMQ_OK)) {
         return NMQ_OK;
     }
     nmq_acl_view_free(view);
@@ -225,6 +251,21 @@ nmq_acl_judge(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes to
     return NMQ_ACCESS_PASS;
 }
 
+// What becomes of what own rules say: those that hold nothing otherwise pass nothing on.
+static enum nmq_access
+closed(const nmq_acl *own, enum nmq_access said)
+{
+    return said == NMQ_ACCESS_PASS && !own->otherwise ? NMQ_ACCESS_DENY : said;
+}
+
+enum nmq_access
+nmq_acl_judge_own(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes topic)
+{
+    return view->own == NULL
+               ? NMQ_ACCESS_PASS
+               : closed(view->own->acl, nmq_acl_judge(view->own, action, topic));
+}
+
 bool
 nmq_acl_asks(const nmq_acl_view *view)
 {
@@ -248,12 +289,16 @@ stays(const nmq_acl *acl, enum nmq_access said)
 bool
 nmq_acl_allows(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes topic)
 {
-    return stays(view->acl, nmq_acl_judge(view, action, topic));
+    enum nmq_access said = nmq_acl_judge_own(view, action, topic);
+
+    return stays(view->acl,
+                 said == NMQ_ACCESS_PASS ? nmq_acl_judge(view, action, topic) : said);
 }
 
-bool
-nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject,
-                enum nmq_acl_action action, nmq_bytes topic)
+// What the rules say of the subject, without a view.
+static enum nmq_access
+try_all(const nmq_acl *acl, const nmq_acl_subject *subject, enum nmq_acl_action action,
+        nmq_bytes topic)
 {
     const nmq_acl_view view = {
         .client_id = subject->client_id,
@@ -267,13 +312,29 @@ nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject,
             said = says(r);
         }
     }
-    return subject->superuser || stays(acl, said);
+    return said;
+}
+
+bool
+nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject,
+                enum nmq_acl_action action, nmq_bytes topic)
+{
+    enum nmq_access said = NMQ_ACCESS_PASS;
+
+    if (subject->superuser) {
+        return true;
+    }
+    if (subject->own != NULL) {
+        said = closed(subject->own, try_all(subject->own, subject, action, topic));
+    }
+    return stays(acl,
+                 said == NMQ_ACCESS_PASS ? try_all(acl, subject, action, topic) : said);
 }
 
 bool
 nmq_acl_has_addresses(const nmq_acl *acl)
 {
-    for (size_t i = 0; i < acl->count; i++) {
+    for (size_t i = 0; acl != NULL && i < acl->count; i++) {
         if (acl->rules[i].network.address_len > 0) {
             return true;
         }

@@ -23,16 +23,19 @@ typedef struct {
     nmq_bytes user_name; // at NULL: none
     const nmq_peer *peer;
     bool superuser; // everything is allowed
+    nmq_acl *own;   // rules of it alone, judged first; NULL: none
 } nmq_acl_subject;
 
 // A zeroed view allows everything.
-typedef struct {
+typedef struct nmq_acl_view nmq_acl_view;
+struct nmq_acl_view {
+    nmq_acl_view *own;   // of the rules of the client alone; owned; NULL: none
     nmq_acl *acl;        // a reference
     uint32_t *rules;     // those that name the client, in order; owned
     uint32_t count;      // of them
     nmq_bytes client_id; // owned
     nmq_bytes user_name; // owned; at NULL: none
-} nmq_acl_view;
+};
 
 // Makes the view anew; takes the reference to `acl` (NULL: everything is allowed), whatever
 // is returned. Returns NMQ_OK or NMQ_ENOMEM, and then the view denies everything.
@@ -44,13 +47,19 @@ void nmq_acl_view_free(nmq_acl_view *view);
 bool nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject,
                      enum nmq_acl_action action, nmq_bytes topic);
 
-// Whether any rule asks for the client's address.
+// Whether any rule asks for the client's address. Takes NULL.
 bool nmq_acl_has_addresses(const nmq_acl *acl);
 
 // Whether a client that does what it may not is to be disconnected.
 bool nmq_acl_disconnects(const nmq_acl_view *view);
 
-// What the rules say; topic is a Topic Name, or a Topic Filter without its $share.
+// What the rules of the client alone say, which are asked first. With `otherwise` false
+// they deny what they do not name. Topic is a Topic Name, or a Topic Filter without its
+// $share.
+enum nmq_access nmq_acl_judge_own(const nmq_acl_view *view, enum nmq_acl_action action,
+                                  nmq_bytes topic);
+
+// What the rules for all say.
 enum nmq_access nmq_acl_judge(const nmq_acl_view *view, enum nmq_acl_action action,
                               nmq_bytes topic);
 

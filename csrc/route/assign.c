@@ -48,7 +48,7 @@ is_allowed(const assignment *a)
 
     (void) pthread_mutex_lock(&client->lock);
     const nmq_acl_subject subject = {client->session->client_id, client->user_name,
-                                     &client->peer, client->superuser};
+                                     &client->peer, client->superuser, client->own};
     bool permitted = nmq_acl_permits(acl, &subject, NMQ_ACL_SUBSCRIBE, a->filter.filter);
     (void) pthread_mutex_unlock(&client->lock);
     nmq_acl_unref(acl);

@@ -42,6 +42,7 @@ nmq_client_unref(nmq_client *client)
     nmq_message_unref(nmq_client_set_will(client, (nmq_will){0}).message);
     nmq_session_free(client->session);
     nmq_feed_unref(client->feed);
+    nmq_acl_unref(client->own);
     nmq_bytes_free(&client->user_name);
     (void) pthread_mutex_destroy(&client->lock);
     (void) pthread_mutex_destroy(&client->moving);

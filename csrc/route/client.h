@@ -9,6 +9,7 @@
 #include "base/counters.h"
 #include "base/peer.h"
 #include "base/wheel.h"
+#include "route/acl_rules.h"
 #include "route/feed.h"
 #include "route/link.h"
 #include "route/who.h"
@@ -44,6 +45,7 @@ typedef struct nmq_client {
     uint32_t refs;             // atomic
     bool clean_start;          // lock
     bool superuser;            // lock: access rules do not count
+    nmq_acl *own;              // lock: rules of it alone; a reference; NULL: none
     bool consumes;             // fixed: Python takes what it keeps; consumer.h
     bool ended;                // all lanes: no longer in the tree
     bool subscribed;           // all lanes and lock: it has a subscription

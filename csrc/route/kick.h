@@ -15,7 +15,8 @@ typedef struct {
     bool others;               // all that have another user name than those
     const uint32_t *listeners; // numbers: came there without a user name; 0: restored
     size_t listener_count;
-    bool with_names; // also clients that came there with one
-    bool wills;      // are sent; otherwise dropped, also those of clients that are away
+    bool every_foreign; // also all whom a method with users of its own, or a token, let in
+    bool with_names;    // also clients that came there with one
+    bool wills;         // are sent; otherwise dropped, also those of clients that are away
     uint8_t reason_code;
 } nmq_kick;

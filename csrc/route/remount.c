@@ -93,7 +93,8 @@ move_will(const move *m)
                                 &client->peer, m->to.len, client->listener_key);
     }
     if (origin != NULL) {
-        origin->superuser = client->superuser;
+        origin->superuser =
+            client->superuser || (client->own != NULL && old->origin->superuser);
     }
     nmq_message *out =
         old->origin == NULL || origin != NULL ? moved_message(m, old, origin) : NULL;

@@ -55,6 +55,9 @@ is_meant(const void *arg, const nmq_client *client)
 {
     const search *s = arg;
 
+    if (client->proof == NMQ_PROOF_METHOD && s->whom->every_foreign) {
+        return true;
+    }
     if (client->proof != NMQ_PROOF_USERS && client->proof != NMQ_PROOF_WORD &&
         !(client->proof == NMQ_PROOF_METHOD && s->whom->foreign)) {
         return false;
@@ -95,6 +98,8 @@ kick_one(const ending *end, const nmq_log *log, nmq_client *client)
     }
     if (meant) {
         client->superuser = false;
+        nmq_acl_unref(client->own);
+        client->own = NULL;
     }
     if (meant && client->link != NULL) {
         link = nmq_link_ref(client->link);

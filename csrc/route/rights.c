@@ -195,9 +195,10 @@ nmq_rights_judge_at_attach(nmq_router *router, nmq_client *client, const nmq_rig
 
     (void) pthread_mutex_lock(&client->lock);
     bool due = rights->moved || !nmq_bytes_equal(client->session->mount, rights->mount) ||
-               (view != NULL && (client->judged != (uint32_t) rights->version ||
-                                 (nmq_acl_has_addresses(view->acl) &&
-                                  !same_address(&client->peer, rights->peer))));
+               (view != NULL &&
+                (view->own != NULL || client->judged != (uint32_t) rights->version ||
+                 (nmq_acl_has_addresses(view->acl) &&
+                  !same_address(&client->peer, rights->peer))));
     (void) pthread_mutex_unlock(&client->lock);
     int rv = due ? judge(&t, true) : 0;
     return rv < 0 ? rv : NMQ_OK;
@@ -215,7 +216,7 @@ nmq_rights_judge(nmq_router *router, nmq_client *client)
     nmq_will_judge(router, client);
     const nmq_session *session = client->session;
     const nmq_acl_subject subject = {session->client_id, client->user_name, &client->peer,
-                                     client->superuser};
+                                     client->superuser, client->own};
     int rv = nmq_bytes_copy(session->mount, &t.mount);
     if (rv == NMQ_OK) {
         rv = nmq_acl_view_make(&view, acl, &subject);
@@ -225,7 +226,7 @@ nmq_rights_judge(nmq_router *router, nmq_client *client)
     (void) pthread_mutex_unlock(&client->lock);
     rv = rv == NMQ_OK ? judge(&t, false) : rv;
     (void) pthread_mutex_lock(&client->lock);
-    if (rv >= 0 && client->link == NULL && !client->superuser) {
+    if (rv >= 0 && client->link == NULL && !client->superuser && client->own == NULL) {
         client->judged = (uint32_t) version;
     }
     (void) pthread_mutex_unlock(&client->lock);

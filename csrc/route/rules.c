@@ -52,8 +52,9 @@ nmq_rules_may_publish(nmq_rules *rules, const nmq_acl_subject *subject, nmq_byte
                       nmq_bytes topic, uint64_t *version)
 {
     nmq_acl *acl = nmq_rules_get(rules, version);
-    bool allowed = acl == NULL || (nmq_topic_unmount(mount, &topic) &&
-                                   nmq_acl_permits(acl, subject, NMQ_ACL_PUBLISH, topic));
+    bool free_for_all = acl == NULL && subject->own == NULL;
+    bool allowed = free_for_all || (nmq_topic_unmount(mount, &topic) &&
+                                    nmq_acl_permits(acl, subject, NMQ_ACL_PUBLISH, topic));
 
     nmq_acl_unref(acl);
     return allowed;
@@ -74,7 +75,7 @@ nmq_rules_allow_retained(nmq_rules *rules, nmq_message *message)
     }
     const nmq_acl_subject subject = {nmq_origin_client_id(origin),
                                      nmq_origin_user_name(origin), &origin->peer,
-                                     origin->superuser};
+                                     origin->superuser, NULL};
     nmq_bytes topic = nmq_message_topic(message);
     nmq_bytes mount = {topic.at, origin->mount_len};
     bool allowed = nmq_rules_may_publish(rules, &subject, mount, topic, &version);

@@ -197,9 +197,11 @@ connect_link(nmq_sessions *sessions, nmq_client *client, const nmq_attach *a, bo
     if (rv != NMQ_OK) {
         return NMQ_ENOMEM;
     }
-    // what a superuser takes is judged if it comes as somebody else
-    client->judged = a->superuser ? 0 : (uint32_t) a->rights_version;
+    // what a superuser takes is judged if it comes as somebody else; so with own rules
+    client->judged = a->superuser || a->own != NULL ? 0 : (uint32_t) a->rights_version;
     client->superuser = a->superuser;
+    nmq_acl_unref(client->own);
+    client->own = nmq_acl_ref(a->own);
     client->proof = a->proof;
     client->link = nmq_link_ref(link);
     client->version = a->version;

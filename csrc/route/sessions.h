@@ -44,6 +44,7 @@ typedef struct {
     uint16_t keep_alive_s;
     uint8_t version;
     bool clean_start;
+    nmq_acl *own;   // rules of this client alone; NULL: none
     bool superuser; // access rules do not count; then rights is NULL
 
     // Writes CONNACK to link->outbox, before anything else can be written there. Called

@@ -14,7 +14,7 @@ nmq_will_judge(nmq_router *router, nmq_client *client)
 {
     const nmq_session *session = client->session;
     const nmq_acl_subject subject = {session->client_id, client->user_name, &client->peer,
-                                     client->superuser};
+                                     client->superuser, client->own};
     uint64_t version;
 
     if (client->will.message == NULL ||

@@ -63,11 +63,11 @@ int
 nmq_access_know(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 {
     const nmq_acl_subject subject = {client_id, user_name, &conn->net.stream->peer,
-                                     conn->superuser};
+                                     conn->superuser, conn->own};
     uint64_t version;
     nmq_acl *acl = nmq_rules_get(conn->net.conns->router->rules, &version);
 
-    if (acl == NULL || conn->superuser) {
+    if ((acl == NULL && conn->own == NULL) || conn->superuser) {
         nmq_acl_unref(acl);
         nmq_access_forget(conn);
         conn->acl_version = version;
@@ -88,13 +88,16 @@ nmq_access_know(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 nmq_origin *
 nmq_access_origin(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
 {
-    if (conn->origin != NULL) {
+    bool exempt = conn->superuser || conn->vouched;
+
+    if (conn->origin != NULL && conn->origin->superuser == exempt) {
         return conn->origin;
     }
+    nmq_origin_unref(conn->origin);
     conn->origin = nmq_origin_new(client_id, user_name, &conn->net.stream->peer,
                                   nmq_mount_prefix(conn).len, conn->net.listener->key);
     if (conn->origin != NULL) {
-        conn->origin->superuser = conn->superuser;
+        conn->origin->superuser = exempt;
     }
     return conn->origin;
 }
@@ -125,7 +128,11 @@ nmq_access_decide(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes t
     if (conn->acl == NULL) {
         return NMQ_ACCESS_ALLOW;
     }
-    enum nmq_access said = nmq_acl_judge(conn->acl, action, topic);
+    enum nmq_access said = nmq_acl_judge_own(conn->acl, action, topic);
+    conn->vouched = said == NMQ_ACCESS_ALLOW;
+    if (said == NMQ_ACCESS_PASS) {
+        said = nmq_acl_judge(conn->acl, action, topic);
+    }
     if (said == NMQ_ACCESS_PASS && nmq_acl_asks(conn->acl)) {
         said = nmq_ask_known(conn, number);
     }

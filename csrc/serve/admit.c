@@ -189,6 +189,7 @@ plan(admission *a, const nmq_packet *packet)
         .version = c->version,
         .clean_start = c->clean_start,
         .superuser = conn->superuser,
+        .own = conn->own,
         .accept = accept_link,
         .arg = a,
     };
@@ -297,6 +298,8 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     // The answer may have taken long: the mount point of now counts.
     if (conn->exchange != NULL) {
         conn->superuser = conn->exchange->superuser;
+        nmq_acl_unref(conn->own);
+        conn->own = nmq_acl_ref(conn->exchange->own);
         nmq_admit_renew_settings(conn);
     }
     plan(&a, packet);

@@ -20,6 +20,8 @@ nmq_exchange_wipe(nmq_exchange *exchange)
     nmq_buf_wipe(&exchange->connect);
     nmq_buf_wipe(&exchange->data);
     nmq_buf_wipe(&exchange->user_name);
+    nmq_acl_unref(exchange->own);
+    exchange->own = NULL;
 }
 
 void
@@ -206,6 +208,8 @@ take_answer(nmq_conn *net, const void *arg)
     exchange->reason_code = code;
     exchange->foreign = answer->foreign;
     exchange->superuser = answer->superuser;
+    nmq_acl_unref(exchange->own);
+    exchange->own = nmq_acl_ref(answer->rules);
     exchange->ends_ms = deadline_at(answer->ends_at_ms);
     // the core itself sets these two codes when no answer comes: Python still keeps the
     // exchange

@@ -20,6 +20,7 @@ struct nmq_exchange {
     bool has_data;
     bool has_user_name;
     bool foreign;        // the answer's user is none of the broker's
+    nmq_acl *own;        // rules of the answer's user alone; a reference; NULL: none
     bool superuser;      // access rules do not count for the answer's user
     bool python_waits;   // Python keeps an exchange, until it answers or hears of the end
     bool asked;          // link.lock: the answer is awaited

@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "route/acl_rules.h"
+
 // What a client that asks to come in said of itself; slices borrow from the event.
 typedef struct {
     uint32_t listener;   // number of the one that it came through
@@ -35,6 +37,7 @@ typedef struct {
     size_t user_name_len;
     bool foreign;   // by a method with users of its own: nmq_broker_kick_users spares it
     bool superuser; // access rules do not count for it
+    nmq_acl *rules; // of this client alone, judged before all others; borrowed; NULL: none
     int64_t ends_at_ms; // when its connection ends, wall clock; 0: not by itself
 } nmq_answer;
 

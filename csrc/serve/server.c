@@ -192,6 +192,7 @@ fini(nmq_conn *net)
     nmq_exchange_free(conn->exchange);
     nmq_ask_free(conn);
     nmq_access_forget(conn);
+    nmq_acl_unref(conn->own);
     nmq_origin_unref(conn->origin);
     nmq_mount_free(conn);
 }

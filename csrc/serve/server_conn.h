@@ -43,6 +43,7 @@ typedef struct {
     nmq_exchange *exchange;     // NULL: nobody was asked, or has answered for good
     nmq_ask *ask;               // NULL: the packet that is handled is not asked about
     nmq_mount *mount;           // NULL: none
+    nmq_acl *own;               // rules of the client alone; a reference; NULL: none
     nmq_acl_view *acl;          // NULL: everything is allowed
     uint64_t acl_version;       // of the rules that `acl` is for
     nmq_origin *origin;         // a reference; NULL: nothing retained yet
@@ -54,6 +55,7 @@ typedef struct {
     enum nmq_conn_state state;
     bool problem_info; // Request Problem Information
     bool superuser;    // access rules do not count
+    bool vouched;      // own rules allow what is handled just now
     bool send_will;    // at the end
 } nmq_server_conn;
 

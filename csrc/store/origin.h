@@ -17,7 +17,8 @@ typedef struct {
     uint16_t client_id_len;
     uint16_t user_name_len;
     bool has_user_name;
-    bool superuser; // access rules did not count; false, unless its maker sets it
+    bool superuser; // access rules did not count, or rules of the client alone allowed it;
+                    // false, unless its maker sets it
     nmq_peer peer;
     uint8_t bytes[]; // client identifier, user name
 } nmq_origin;

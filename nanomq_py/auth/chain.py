@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from nanomq_py.core.declared import ReasonCode
+from nanomq_py.core.rules import Rules
 
 log = logging.getLogger("nanomq")
 
@@ -45,6 +46,7 @@ class Decision:
     user_name     who it has proved to be; None: as CONNECT says
     listed        that is one of the configuration's users, or there is no name
     is_superuser  access rules do not count for it
+    rules         of this client alone, asked before all others; None: none
     ends_at_s     when its connection ends, in seconds since 1970; None: not by itself
     """
 
@@ -53,6 +55,7 @@ class Decision:
     listed: bool = False
     is_superuser: bool = False
     ends_at_s: float | None = None
+    rules: Rules | None = None
 
 
 # None passes: the next authenticator is asked.

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from nanomq_py.core.declared import ReasonCode
+from nanomq_py.core.rules import Rules
 
 __all__ = ["CONTINUE_AUTHENTICATION", "Exchange", "Exchanges", "Method", "Step"]
 
@@ -38,6 +39,7 @@ class Step:
     listed        that is one of the broker's users (``auth.N``), or there is no name
     claims        the name that it claims: after failures the logins of that user are slowed
     is_superuser  access rules do not count for it
+    rules         of this client alone, asked before all others; None: none
     ends_at_s     when its connection ends, in seconds since 1970; None: not by itself
     """
 
@@ -48,6 +50,7 @@ class Step:
     claims: str | None = field(default=None, compare=False)
     is_superuser: bool = False
     ends_at_s: float | None = None
+    rules: Rules | None = None
 
 
 class Exchange(Protocol):

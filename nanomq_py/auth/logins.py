@@ -223,6 +223,7 @@ class Logins(Part):
             foreign=not step.listed,
             superuser=step.is_superuser,
             ends_at_s=step.ends_at_s,
+            rules=step.rules,
         ):
             self.exchanges.end(number)  # its client has gone
 
@@ -239,6 +240,7 @@ def _step_of(note: AuthNote, decision: Decision) -> Step:
         claims=note.user_name,
         is_superuser=decision.is_superuser,
         ends_at_s=decision.ends_at_s,
+        rules=decision.rules,
     )
 
 

@@ -19,6 +19,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from nanomq_py.auth.chain import Answer, Decision, Login
+from nanomq_py.auth.token_acl import rules_of
 from nanomq_py.auth.token_keys import FetchedKeys
 from nanomq_py.config.keys.tokens import JwtLogin
 from nanomq_py.config.values.texts import is_text, shown
@@ -79,6 +80,7 @@ class TokenLogin:
             jwt.leeway_s,
             {claim.name: claim.text for claim in jwt.claims},
         )
+        self._acl_claim = jwt.acl_claim
         self._keys = tuple(keys)
         self._fetched = fetched
         self._thread = thread
@@ -166,11 +168,13 @@ class TokenLogin:
                 now_s=datetime.now(tz=timezone.utc).timestamp(),
             )
             user = self._user_of(user_name, claims)
+            named = self._acl_claim
+            rules = rules_of(claims[named]) if named and named in claims else None
         except Refused as fault:
             if digest is not None:
                 self._verified.forget(digest)
             return self._refuse(login, fault)
-        return Decision(ReasonCode.SUCCESS, user, ends_at_s=ends_at_s)
+        return Decision(ReasonCode.SUCCESS, user, ends_at_s=ends_at_s, rules=rules)
 
     def _user_of(self, user_name: str, claims: Claims) -> str:
         """Return who the token proves the client to be; empty: it names nobody.

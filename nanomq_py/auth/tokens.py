@@ -6,19 +6,34 @@ Without ``auth.jwt.enable`` nothing that looks at tokens is imported.
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from nanomq_py.auth.chain import Answer, Login
 from nanomq_py.config import Config
 from nanomq_py.config.keys.tokens import JwtLogin
+from nanomq_py.core.binding import Core
+from nanomq_py.core.declared import ReasonCode
+from nanomq_py.core.records import Kick
+from nanomq_py.core.settling import Settling
 from nanomq_py.kernel.part import Change, Part
 
 if TYPE_CHECKING:
     from nanomq_py.auth.token_keys import FetchedKeys, FileKeys
     from nanomq_py.auth.token_login import TokenLogin
+
+
+def check_keys(config: Config) -> None:
+    """Read the keys of tokens, but those behind a URL. Raises ConfigError. Blocks."""
+    if config.auth_jwt.enable:
+        from nanomq_py.auth.token_keys import FetchedKeys, keys_of_files
+
+        keys_of_files(config.auth_jwt)
+        FetchedKeys(config.auth_jwt)
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,12 @@ class _TokensChange(Change):
             if old[name] != new[name] and name != "auth.jwt.secret"
         ]
 
+    @property
+    def _gone(self) -> bool:
+        """Whether a token that was good might be none now, for its key."""
+        old, new = (set(chain(*now.files.values())) for now in (self._old, self._new))
+        return self._new.login is None or not old <= new
+
     def commit(self) -> None:
         self._tokens.use(self._new)
         self._left = self._old.fetched
@@ -59,7 +80,13 @@ class _TokensChange(Change):
         await self.settle()
 
     async def settle(self) -> None:
-        """Fetch the keys of before no more."""
+        """End what rests on keys that are gone, and fetch those of before no more."""
+        if (
+            self._old.login is not None
+            and self._tokens.in_force is self._new
+            and self._gone
+        ):
+            await self._tokens.end_all()
         if self._left is not None and self._left is not self._tokens.in_force.fetched:
             await self._left.end()
 
@@ -69,14 +96,35 @@ class Tokens(Part):
 
     name = "jwt"
 
-    def __init__(self) -> None:
+    def __init__(self, core: Core, settling: Settling) -> None:
+        self._core = core
+        self._settling = settling
         self.in_force = _InForce(JwtLogin(), {})
         self._thread = ThreadPoolExecutor(1, "tokens")  # begins with the first task
 
     def decide(self, login: Login) -> Answer | Awaitable[Answer]:
-        """Ask what is in force."""
+        """Ask what is in force, again if that changes meanwhile."""
         now = self.in_force.login
-        return None if now is None else now.decide(login)
+        answer = None if now is None else now.decide(login)
+        return self._later(now, login, answer) if inspect.isawaitable(answer) else answer
+
+    async def _later(
+        self, asked: TokenLogin | None, login: Login, waiting: Awaitable[Answer]
+    ) -> Answer:
+        answer = await waiting
+        if asked is self.in_force.login:
+            return answer
+        again = self.decide(login)
+        return await again if inspect.isawaitable(again) else again
+
+    async def end_all(self) -> None:
+        """End the connections that a token has let in: it might not do so any more."""
+        kick = Kick(every_foreign=True, wills=True, reason_code=ReasonCode.NOT_AUTHORIZED)
+
+        def act() -> None:
+            self._core.kick_users(kick)
+
+        await self._settling.run(act)
 
     async def prepare(self, config: Config) -> Change | None:
         jwt, old = config.auth_jwt, self.in_force

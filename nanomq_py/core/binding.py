@@ -176,6 +176,7 @@ class Core:
         foreign: bool = False,
         superuser: bool = False,
         ends_at_s: float | None = None,
+        rules: Rules | None = None,
     ) -> bool:
         """Answer an AuthNote; return whether its client still waits.
 
@@ -185,12 +186,15 @@ class Core:
         foreign      its method has users of its own: :meth:`kick_users` spares it
         superuser    access rules do not count for it
         ends_at_s    when its connection ends, in seconds since 1970; None: not by itself
+        rules        of this client alone: they are asked before all others
         """
         name = None if user_name is None else user_name.encode()
         answer = ffi.new("nmq_answer *", {"number": number, "reason_code": reason_code})
         answer.foreign, answer.superuser = foreign, superuser
         if ends_at_s is not None:
             answer.ends_at_ms = round(max(0.001, min(ends_at_s, _LATEST_S)) * 1000)
+        if rules is not None:
+            answer.rules = rules.handle
         kept = [ffi.from_buffer(given) for given in (data or b"", name or b"")]
         if data is not None:
             answer.data, answer.data_len = kept[0], len(data)

@@ -77,6 +77,7 @@ class Kick:
     every_user: bool = False  # all that have a user name
     others: bool = False  # all that have another user name than those
     listeners: tuple[int, ...] = ()  # numbers: clients that came there without a user name
+    every_foreign: bool = False  # all whom a method of its own users, or a token, let in
     with_names: bool = False  # also clients that came there with one
     wills: bool = False  # wills are sent
     reason_code: int

@@ -59,6 +59,11 @@ class Rules:
             raise CoreError(lib.NMQ_ENOMEM)
         self._handle = ffi.gc(made, lib.nmq_acl_unref)
 
+    @property
+    def handle(self) -> nmq_acl:
+        """The handle, which stays the object's."""
+        return self._handle
+
     def give(self) -> nmq_acl:
         """Give the handle to the caller."""
         handle, self._handle = self._handle, ffi.NULL
@@ -90,7 +95,7 @@ def c_kick(kick: Kick, kept: list[CData]) -> nmq_kick:
     raw.user_names, raw.user_name_count = names, len(kick.user_names)
     raw.listeners, raw.listener_count = listeners, len(kick.listeners)
     raw.with_names = kick.with_names
-    raw.foreign = kick.foreign
+    raw.foreign, raw.every_foreign = kick.foreign, kick.every_foreign
     raw.every_user, raw.others, raw.wills = kick.every_user, kick.others, kick.wills
     raw.reason_code = kick.reason_code
     kept += [names, listeners]

@@ -112,7 +112,7 @@ def _check_network(text: str) -> None:
         raise BadRule(bad.expected(usually)) from None
 
 
-def _is_filter(text: str) -> bool:
+def is_filter(text: str) -> bool:
     """Say whether the text is a Topic Filter (MQTT 5.0, 4.7)."""
     levels = text.split("/")
     return (
@@ -145,5 +145,5 @@ class AclRule:
         if self.ipaddr is not None:
             _check_network(self.ipaddr)
         for topic in self.topics:
-            if not _is_filter(topic):
+            if not is_filter(topic):
                 raise BadRule(f"topics that are topic filters, not {topic!r}")
