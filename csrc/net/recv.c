@@ -197,7 +197,7 @@ all_packets(nmq_conn *conn, nmq_batch *batch, bool grew)
         if (nmq_worker_is_full(batch->worker, batch->messages_out)) {
             nmq_batch_end(batch);
             nmq_batch_again(batch);
-        } else if (batch->work - batch->stay >= NMQ_LANE_WORK) {
+        } else if (batch->work - batch->work_before >= NMQ_LANE_WORK) {
             nmq_batch_breathe(batch);
         }
     }
