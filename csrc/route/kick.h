@@ -10,7 +10,7 @@ typedef struct {
     const char *const *user_names; // NUL-terminated
     size_t user_name_count;
     bool every_user;           // all that have a user name
-    bool others;               // all that have another user name than those
+    bool other_names;          // not those users: all that have another user name
     const uint32_t *listeners; // numbers: came there without a user name; 0: restored
     size_t listener_count;
     bool with_names; // also clients that came there with one

@@ -74,7 +74,7 @@ class Kick:
 
     user_names: tuple[str, ...] = ()
     every_user: bool = False  # all that have a user name
-    others: bool = False  # all that have another user name than those
+    other_names: bool = False  # not those users: all that have another user name
     listeners: tuple[int, ...] = ()  # numbers: clients that came there without a user name
     with_names: bool = False  # also clients that came there with one
     wills: bool = False  # wills are sent

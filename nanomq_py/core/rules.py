@@ -90,7 +90,11 @@ def c_kick(kick: Kick, kept: list[CData]) -> nmq_kick:
     raw.user_names, raw.user_name_count = names, len(kick.user_names)
     raw.listeners, raw.listener_count = listeners, len(kick.listeners)
     raw.with_names = kick.with_names
-    raw.every_user, raw.others, raw.wills = kick.every_user, kick.others, kick.wills
+    raw.every_user, raw.other_names, raw.wills = (
+        kick.every_user,
+        kick.other_names,
+        kick.wills,
+    )
     raw.reason_code = kick.reason_code
     kept += [names, listeners]
     return raw
