@@ -122,7 +122,9 @@ def reload(conf: Path | None, brought: Sections) -> int:
     if broker is None:
         return 1
     file, pid = broker.file, broker.pid
-    if not _until(lambda: file.read_outcome()[0] > broker.outcome_at or not file.alive(pid)):
+    if not _until(
+        lambda: file.read_outcome()[0] > broker.outcome_at or not file.alive(pid)
+    ):
         say(f"nanomq: process {pid} has not answered yet", to=sys.stderr)
         return 1
     if (why := _refusal(broker)) is not None:
