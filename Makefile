@@ -89,6 +89,7 @@ machine: build/setup-check build/test # ten minutes of clients against a model, 
 
 bench: build/setup-bench build/core # every scenario against every broker that is installed: docs/performance.md
 	$(PY) bench/run.py
+	$(PY) bench/profiles.py
 
 bench-short: build/setup-bench build/core # instructions a message against what is recorded; each scenario, small
 	$(PY) bench/instructions.py

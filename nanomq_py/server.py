@@ -239,7 +239,7 @@ class Server:
             self.legacy = successor.Legacy()
         except OSError as fault:
             log.error("not restarted: %s", fault.strerror)
-            self.pid_file.tell({"error": fault.strerror})
+            self.pid_file.write_outcome({"error": fault.strerror})
             return
         log.info("restarting")
         self._stopping.set()
@@ -249,7 +249,7 @@ class Server:
             await self.check_restart()
         except ConfigError as fault:
             log.error("not restarted: %s", fault)
-            self.pid_file.tell({"error": str(fault)})
+            self.pid_file.write_outcome({"error": str(fault)})
         else:
             self.request_restart()
 
@@ -267,7 +267,7 @@ class Server:
         else:
             told = asdict(outcome)
         systemd.notify("READY=1")
-        self.pid_file.tell(told)
+        self.pid_file.write_outcome(told)
 
     # --- stop
 

@@ -86,7 +86,7 @@ struct nmq_conn {
     uint8_t intake;         // receive side: enum nmq_intake_state
     bool lingers;           // link.lock: it is to linger when it ends; see linger.h
     bool acked;             // receive side: this batch acknowledged something
-    bool unread;            // receive side: packets that have come wait in `in`
+    bool has_packets;       // receive side: packets that have come wait in `in`
     bool asked;             // receive side: its role has asked, NMQ_NEXT_ASK
     uint8_t version;        // atomic; 0: not known yet
     uint16_t packet_types;  // receive side: a bit for each that may come now, by the role

@@ -108,7 +108,7 @@ own_bytes(nmq_conn *conn)
 
     (void) pthread_mutex_lock(&link->lock);
     if (!nmq_send_is_closing(conn->send)) {
-        bytes = NMQ_LIVE(conn->held_in) + nmq_link_loose(link);
+        bytes = NMQ_LIVE(conn->held_in) + nmq_link_unkept(link);
     }
     (void) pthread_mutex_unlock(&link->lock);
     return bytes;

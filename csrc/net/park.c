@@ -121,7 +121,7 @@ nmq_park_end_here(nmq_conn *conn, enum nmq_park_reason why)
     (void) pthread_mutex_lock(&conn->link.lock);
     bool goes_on = (conn->parked_for & why) != 0 && take_away(conn, why);
     bool reads =
-        goes_on && !conn->unread && !conn->asked && !nmq_send_is_closing(conn->send);
+        goes_on && !conn->has_packets && !conn->asked && !nmq_send_is_closing(conn->send);
     if (reads) {
         nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
     }

@@ -24,30 +24,34 @@
 #pragma once
 #include "net/conn.h"
 
-enum nmq_park_reason { // bits
-    NMQ_PARK_SLOW = 1,
-    NMQ_PARK_ANSWERS = 2,
-    NMQ_PARK_RATE = 4,
-    NMQ_PARK_MEMORY = 8,
-    NMQ_PARK_QUESTION = 16,
-    NMQ_PARK_ALL = 31,
+// Why the receive side waits, a bit for each. Who ends it:
+enum nmq_park_reason {
+    NMQ_PARK_SLOW = 1,      // the subscriber's link, when it has drained or is found stuck
+    NMQ_PARK_ANSWERS = 2,   // its own send side, when its answers have gone
+    NMQ_PARK_RATE = 4,      // the clock, when it may send again
+    NMQ_PARK_MEMORY = 8,    // whoever finds that there is memory again, or the clock
+    NMQ_PARK_QUESTION = 16, // whoever was asked, with the answer; or the clock, without
+    NMQ_PARK_ALL = 31,      // for nmq_park_end: it is to close
 };
 
-// What a job goes on with; bits.
+// What the job of a connection does, a bit for each.
 enum nmq_job_kind {
-    NMQ_JOB_PACKETS = 1, // those that have come and were not handled yet
-    NMQ_JOB_SEND = 2,    // what its session has for it
+    NMQ_JOB_PACKETS = 1, // handles the packets that have come and were not handled yet
+    NMQ_JOB_SEND = 2,    // sends what its session has for it
 };
 
-// Has a thread go on with it, after what else waits. Any thread.
+// Posts its job, or adds to what the posted one does: one of the threads that read sockets
+// runs it once, after the sockets and jobs that wait already. Any thread.
 void nmq_park_post_job(nmq_conn *conn, enum nmq_job_kind what);
 
-// The receive side rests so that others have their turn.
+// Leaves the packets that have come to its job: other connections have their turn first.
+// When it returns, the connection may be another thread's. Receive side.
 void nmq_park_yield(nmq_conn *conn);
 
-// It is to wait for that, whose end the caller sees to. due_ms: when timers.h looks at it;
-// 0: never. No two reasons with a time are there at once. Receive side, which calls
-// nmq_park_rest when its batch is over; or the clock, for a reason that has come due.
+// The connection is to wait for that; the caller sees to it that somebody ends it. due_ms:
+// when the clock is to look at it (timers.h); 0: never. No two reasons with a time are
+// there at once. Receive side, which calls nmq_park_rest when its batch is over; or the
+// clock, for a reason that has come due.
 void nmq_park_begin(nmq_conn *conn, enum nmq_park_reason why, int64_t due_ms);
 
 // Parks the connection, or yields if nothing is left to wait for. When it returns, the
@@ -58,8 +62,8 @@ void nmq_park_rest(nmq_conn *conn);
 // thread with a reference.
 void nmq_park_end(nmq_conn *conn, enum nmq_park_reason why);
 
-// The same. Returns true if it goes on and all that has come is handled: then no job is
-// posted, and the caller has the receive side and reads on.
+// As nmq_park_end; but where that was the last reason and no packet is left to handle, no
+// job is posted: it returns true, and the caller has the receive side and reads on.
 bool nmq_park_end_here(nmq_conn *conn, enum nmq_park_reason why);
 
 // As nmq_park_end, if it waits for that and `is_over`, called with link.lock, returns true.

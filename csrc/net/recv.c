@@ -97,7 +97,7 @@ nmq_recv_resume(nmq_link *link)
 static void
 read_on(nmq_conn *conn)
 {
-    if (conn->unread) {
+    if (conn->has_packets) {
         nmq_park_yield(conn);
     } else {
         nmq_recv_read(conn);
@@ -197,7 +197,7 @@ all_packets(nmq_conn *conn, nmq_batch *batch, bool grew)
         if (nmq_worker_is_full(batch->worker, batch->messages_out)) {
             nmq_batch_end(batch);
             nmq_batch_again(batch);
-        } else if (batch->work - batch->stay >= NMQ_LANE_WORK) {
+        } else if (batch->work - batch->work_before >= NMQ_LANE_WORK) {
             nmq_batch_breathe(batch);
         }
     }
@@ -251,8 +251,8 @@ go_on(nmq_conn *conn, enum nmq_next next, nmq_batch *batch)
         nmq_recv_end(conn, false);
         return;
     }
-    conn->unread = next == NMQ_NEXT_YIELD || next == NMQ_NEXT_PAUSE ||
-                   next == NMQ_NEXT_SHORT || next == NMQ_NEXT_LATER;
+    conn->has_packets = next == NMQ_NEXT_YIELD || next == NMQ_NEXT_PAUSE ||
+                        next == NMQ_NEXT_SHORT || next == NMQ_NEXT_LATER;
     conn->asked = next == NMQ_NEXT_ASK;
     if (next == NMQ_NEXT_SHORT) {
         nmq_memory_wait(conn);

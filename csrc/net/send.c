@@ -101,7 +101,7 @@ next_load(nmq_conn *conn)
     for (;;) {
         (void) pthread_mutex_lock(&link->lock);
         nmq_outbox_reset(&conn->sending, OUTBOX_KEEP_BYTES);
-        link->sending_bytes = link->sending_loose = link->sending_answers = 0;
+        link->sending_bytes = link->sending_unkept = link->sending_answers = 0;
         size_t load = link->outbox.total;
         bool ends = conn->send == NMQ_SEND_ENDING;
         int rv = nmq_wrap_next(conn, ends && load == 0);
@@ -113,7 +113,7 @@ next_load(nmq_conn *conn)
             conn->sending = link->outbox;
             link->outbox = empty;
             link->sending_bytes = conn->sending.total;
-            link->sending_loose = conn->sending.loose;
+            link->sending_unkept = conn->sending.unkept;
             link->sending_answers = conn->sending.answers;
             count_packets(conn);
         } else if (rv == NMQ_OK && !more && !wants_pump && !ends) {
@@ -164,7 +164,7 @@ send_failed(nmq_conn *conn)
     bool closing = conn->send == NMQ_SEND_ENDING;
     nmq_conn_set_send(conn, closing ? NMQ_SEND_CLOSED : NMQ_SEND_FAILED);
     conn->link.closed = true;
-    conn->link.sending_bytes = conn->link.sending_loose = 0;
+    conn->link.sending_bytes = conn->link.sending_unkept = 0;
     conn->link.sending_answers = 0;
     nmq_outbox_reset(&conn->sending, 0);
     nmq_outbox_reset(&conn->link.outbox, 0);

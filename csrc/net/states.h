@@ -22,22 +22,22 @@ enum nmq_intake_state {
 };
 
 enum nmq_recv_state {
-    NMQ_RECV_HANDLING,  // a thread works on what has come
-    NMQ_RECV_READING,   // the stream is to call when something comes
-    NMQ_RECV_YIELDS,    // a job is posted: others have their turn, or it was parked
-    NMQ_RECV_PARKED,    // it waits for something, or for several things: park.h
-    NMQ_RECV_LINGERING, // over, but what comes is read and dropped until the peer closes
+    NMQ_RECV_HANDLING,  // a thread has the receive side, and works on what has come
+    NMQ_RECV_READING,   // nobody has it: the stream calls when something comes
+    NMQ_RECV_YIELDS,    // nobody has it: its job, which is posted, goes on (park.h)
+    NMQ_RECV_PARKED,    // nobody has it: it waits for one reason or more (park.h)
+    NMQ_RECV_LINGERING, // no packet is handled; what comes is dropped until the peer closes
     NMQ_RECV_OVER,      // nothing is read any more
     NMQ_RECV_STATES,
 };
 
 enum nmq_send_state {
-    NMQ_SEND_IDLE,     // nothing is under way
+    NMQ_SEND_IDLE,     // nothing is being sent
     NMQ_SEND_SENDING,  // a thread, or the stream, sends
     NMQ_SEND_FAILED,   // the peer takes nothing more; what it has sent is still read
-    NMQ_SEND_CLOSING,  // to close; nobody sends what is left yet
-    NMQ_SEND_ENDING,   // to close; what is left is sent
-    NMQ_SEND_FINISHED, // all is sent, and the connection lingers
+    NMQ_SEND_CLOSING,  // it is to close, and nobody has begun to send what is left
+    NMQ_SEND_ENDING,   // it is to close, and what is left is being sent
+    NMQ_SEND_FINISHED, // all is sent; the peer is to close first (linger.h)
     NMQ_SEND_CLOSED,   // the stream is closed
     NMQ_SEND_STATES,
 };

@@ -16,13 +16,13 @@ nmq_batch_again(nmq_batch *batch)
     batch->lane = nmq_lanes_enter(batch->router->lanes);
     // in the lane: a tap that is in the tree wanted it before
     batch->wanted = NMQ_LIVE(batch->router->watch.observer.wanted);
-    batch->stay = batch->work;
+    batch->work_before = batch->work;
 }
 
 void
 nmq_batch_breathe(nmq_batch *batch)
 {
-    if (batch->work - batch->stay >= NMQ_LANE_WORK) {
+    if (batch->work - batch->work_before >= NMQ_LANE_WORK) {
         nmq_lanes_leave(batch->lane);
         nmq_batch_again(batch);
     }

@@ -27,11 +27,11 @@ typedef struct {
     uint64_t messages_in; // of them, PUBLISH packets of a client
     uint64_t payload_in;  // of those, bytes
     uint64_t work;        // done since it began: nodes visited, subscriptions looked at
-    uint64_t stay;        // of it, done when the lane was entered last
+    uint64_t work_before; // of it, done before the lane was entered last
 } nmq_batch;
 
 enum {
-    NMQ_LANE_WORK = 1 << 12,  // in one stay in a lane: about a millisecond
+    NMQ_LANE_WORK = 1 << 12,  // while in a lane: about a millisecond
     NMQ_BATCH_WORK = 1 << 18, // in one batch: then others have their turn
 };
 

@@ -79,7 +79,8 @@ offer_locked(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_out
     }
     // What the session keeps waits there, not in the outbox.
     offer.room = offer.qos > 0 ? max_bytes : 0;
-    if (link != NULL && link->stuck && offer.qos == 0 && nmq_link_loose(link) > max_bytes) {
+    if (link != NULL && link->stuck && offer.qos == 0 &&
+        nmq_link_unkept(link) > max_bytes) {
         return NMQ_DELIVERED_FULL;
     }
     bool large = what->parts->payload.len >= NMQ_SPLICE_MIN_BYTES;
@@ -166,7 +167,7 @@ judge(nmq_batch *batch, const nmq_client *client, nmq_link *link)
     size_t max_bytes = NMQ_LIVE(batch->router->options->outbox_max_bytes);
 
     if (link->load >= NMQ_LOAD_FULL || link->over_ms != 0 ||
-        link->outbox.loose + link->sending_loose > max_bytes) {
+        link->outbox.unkept + link->sending_unkept > max_bytes) {
         judge_slow(batch, client, link);
     } // else as most links are: nmq_link_judge would change nothing
 }

@@ -12,7 +12,7 @@ typedef struct {
     size_t user_name_count;
     bool every_user;           // all that have a user name
     bool foreign;              // see above
-    bool others;               // all that have another user name than those
+    bool other_names;          // not those users: all that have another user name
     const uint32_t *listeners; // numbers: came there without a user name; 0: restored
     size_t listener_count;
     bool every_foreign; // also all whom a method with users of its own, or a token, let in

@@ -16,8 +16,8 @@ enum { POLITE_TRIES = 2 }; // of a writer
 
 struct nmq_lanes {
     nmq_lane lane[NMQ_SHARDS];
-    alignas(NMQ_CACHE_LINE) bool hurried; // atomic: a writer goes first
-    void *block;                          // as allocated; the struct lies aligned in it
+    alignas(NMQ_CACHE_LINE) bool writer_first; // atomic: readers let the writer go first
+    void *block; // as allocated; the struct lies aligned in it
     alignas(NMQ_CACHE_LINE) pthread_mutex_t writer; // one at a time; before any lane
 };
 
@@ -59,7 +59,7 @@ nmq_lanes_enter(nmq_lanes *lanes)
 {
     nmq_lane *lane = &lanes->lane[nmq_shard()];
 
-    if (__atomic_load_n(&lanes->hurried, __ATOMIC_RELAXED)) {
+    if (__atomic_load_n(&lanes->writer_first, __ATOMIC_RELAXED)) {
         (void) pthread_mutex_lock(&lanes->writer);
         (void) pthread_mutex_unlock(&lanes->writer);
     }
@@ -119,12 +119,12 @@ nmq_lanes_lock_all(nmq_lanes *lanes)
     (void) pthread_mutex_lock(&lanes->writer);
     for (int tries = 0; busy >= 0; tries++) {
         if (tries == POLITE_TRIES) {
-            __atomic_store_n(&lanes->hurried, true, __ATOMIC_RELAXED);
+            __atomic_store_n(&lanes->writer_first, true, __ATOMIC_RELAXED);
         }
         (void) pthread_mutex_lock(&lanes->lane[busy].lock);
         busy = try_others(lanes, busy);
     }
-    __atomic_store_n(&lanes->hurried, false, __ATOMIC_RELAXED);
+    __atomic_store_n(&lanes->writer_first, false, __ATOMIC_RELAXED);
 }
 
 void

@@ -57,9 +57,9 @@ smaller(size_t a, size_t b)
 }
 
 size_t
-nmq_link_loose(const nmq_link *link)
+nmq_link_unkept(const nmq_link *link)
 {
-    return smaller(link->outbox.loose + link->sending_loose, nmq_link_backlog(link));
+    return smaller(link->outbox.unkept + link->sending_unkept, nmq_link_backlog(link));
 }
 
 size_t
@@ -74,7 +74,7 @@ static bool
 is_over(const nmq_link *link, size_t max_bytes)
 {
     return !link->stuck && !link->closed &&
-           (nmq_link_loose(link) > max_bytes || link->load >= NMQ_LOAD_FULL);
+           (nmq_link_unkept(link) > max_bytes || link->load >= NMQ_LOAD_FULL);
 }
 
 void
@@ -101,13 +101,13 @@ nmq_link_still_ms(const nmq_link *link, int64_t from_ms, int64_t now_ms)
 static int64_t
 still_max_ms(const nmq_link *link, const nmq_patience *patience)
 {
-    size_t loose = nmq_link_loose(link);
+    size_t unkept = nmq_link_unkept(link);
 
-    if (loose / GATHER_FACTOR > patience->max_bytes) {
+    if (unkept / GATHER_FACTOR > patience->max_bytes) {
         return STILL_MS;
     }
-    return loose > patience->max_bytes || link->at_limit ? patience->hold_ms / STILL_PART
-                                                         : patience->hold_ms;
+    return unkept > patience->max_bytes || link->at_limit ? patience->hold_ms / STILL_PART
+                                                          : patience->hold_ms;
 }
 
 bool
@@ -122,7 +122,7 @@ is_to_wait_for(const nmq_link *link, const nmq_patience *patience)
 {
     int64_t moved_ms = __atomic_load_n(&link->moved_ms, __ATOMIC_RELAXED);
     bool far = link->load / NMQ_LINK_FAR >= NMQ_LOAD_FULL ||
-               nmq_link_loose(link) / NMQ_LINK_FAR > patience->max_bytes;
+               nmq_link_unkept(link) / NMQ_LINK_FAR > patience->max_bytes;
 
     return patience->now_ms - link->over_ms >= GATHER_MS ||
            (far && moved_ms > link->over_ms);
@@ -169,7 +169,7 @@ nmq_link_hold(nmq_link *link, nmq_link *reader, const nmq_patience *patience, bo
     (void) pthread_mutex_lock(&link->lock);
     // A link can wait for itself only for bytes: its queue waits for acknowledgements,
     // which it would not read meanwhile.
-    bool may = link != reader || nmq_link_loose(link) > patience->max_bytes;
+    bool may = link != reader || nmq_link_unkept(link) > patience->max_bytes;
     bool slow = may && nmq_link_judge(link, patience) == NMQ_PACE_SLOW;
     nmq_link_wait *wait = slow ? nmq_link_waits(link) : NULL;
     if (wait != NULL) {
@@ -193,7 +193,7 @@ is_hopeless(const nmq_link *link, const nmq_patience *patience)
     uint64_t waited_ms = (uint64_t) (patience->now_ms - link->wait->held_ms);
     uint64_t sent = __atomic_load_n(&link->wait->sent, __ATOMIC_RELAXED);
 
-    if (nmq_link_loose(link) > patience->max_bytes || waited_ms < PACE_MS ||
+    if (nmq_link_unkept(link) > patience->max_bytes || waited_ms < PACE_MS ||
         link->load <= NMQ_LOAD_LOW) {
         return false;
     }
@@ -224,7 +224,7 @@ nmq_link_relieve(nmq_link *link, size_t max_bytes, bool always)
     nmq_link *held = NULL;
 
     (void) pthread_mutex_lock(&link->lock);
-    bool drained = nmq_link_loose(link) <= max_bytes / 2 && link->load <= NMQ_LOAD_LOW;
+    bool drained = nmq_link_unkept(link) <= max_bytes / 2 && link->load <= NMQ_LOAD_LOW;
     if (drained) {
         link->stuck = false;
         link->over_ms = 0;

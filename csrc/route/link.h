@@ -51,7 +51,7 @@ struct nmq_link {
     pthread_mutex_t lock;
     nmq_outbox outbox;        // lock
     size_t sending_bytes;     // lock: with the transport, not yet taken
-    size_t sending_loose;     // lock: outbox.loose of the load that is with the transport
+    size_t sending_unkept;    // lock: outbox.unkept of the load that is with the transport
     uint32_t sending_answers; // lock: outbox.answers of that load
     uint32_t load;            // lock: of its session; see nmq_session_load
     uint64_t held_bytes;      // lock: of its session, that wait or are in flight
@@ -89,7 +89,7 @@ void nmq_link_unref(nmq_link *link); // takes NULL
 // packets of the peer itself. The last two may count some that have just gone. Call with
 // the lock.
 size_t nmq_link_backlog(const nmq_link *link);
-size_t nmq_link_loose(const nmq_link *link);
+size_t nmq_link_unkept(const nmq_link *link);
 size_t nmq_link_answers(const nmq_link *link);
 
 // Looks at a link after something was put into it. Call with the lock.

@@ -63,8 +63,8 @@ is_meant(const void *arg, const nmq_client *client)
         return false;
     }
     bool named = client->user_name.at != NULL;
-    if (named && (s->whom->every_user ||
-                  (nmq_map_get(&s->names, client->user_name) != NULL) != s->whom->others)) {
+    if (named && (s->whom->every_user || (nmq_map_get(&s->names, client->user_name) !=
+                                          NULL) != s->whom->other_names)) {
         return true;
     }
     for (size_t i = 0; (!named || s->whom->with_names) && i < s->whom->listener_count;

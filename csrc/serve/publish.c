@@ -123,8 +123,8 @@ route(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     uint8_t memory = NMQ_LIVE(*conn->net.conns->memory);
     // Otherwise nothing refuses it: without a shortage only a retained message may be one
     // too many.
-    bool meets = memory != NMQ_MEMORY_FINE || (parts.retain && parts.qos > 0);
-    if (meets) {
+    bool may_be_refused = memory != NMQ_MEMORY_FINE || (parts.retain && parts.qos > 0);
+    if (may_be_refused) {
         meet_memory(conn, batch, parts.qos, memory);
     }
     (void) nmq_fanout_publish(batch, conn->net.client, &parts, &message);
@@ -135,7 +135,7 @@ route(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         }
     }
     nmq_buf_free(&scratch);
-    if (meets && was_refused(batch)) {
+    if (may_be_refused && was_refused(batch)) {
         return conn->net.version == NMQ_V5 ? NMQ_RC_QUOTA_EXCEEDED : NMQ_ESHORT;
     }
     // not for a message that its subscriber did not want or had no room for (table 3-4)

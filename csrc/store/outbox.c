@@ -38,7 +38,7 @@ nmq_outbox_put(nmq_outbox *outbox, nmq_bytes bytes)
         return NMQ_ENOMEM;
     }
     (void) nmq_wire_put_raw(to, bytes);
-    outbox->loose += frame + bytes.len;
+    outbox->unkept += frame + bytes.len;
     outbox->answers += (uint32_t) (frame + bytes.len);
     outbox->packets++;
     return NMQ_OK;
@@ -73,7 +73,7 @@ nmq_outbox_publish(nmq_outbox *outbox, const nmq_publish_head *head, size_t pack
     }
     to = nmq_encode_publish_head(to, head, packet_size);
     outbox->packets++;
-    outbox->loose += head->qos == 0 ? frame + packet_size : 0;
+    outbox->unkept += head->qos == 0 ? frame + packet_size : 0;
     outbox->payloads += payload.len;
     if (!splice) {
         (void) nmq_wire_put_raw(to, payload);
@@ -145,7 +145,7 @@ nmq_outbox_reset(nmq_outbox *outbox, size_t keep_bytes)
     outbox->splice_count = outbox->splice_head = 0;
     outbox->run_head = outbox->payload_head = outbox->total = 0;
     outbox->packets = outbox->answers = 0;
-    outbox->loose = 0;
+    outbox->unkept = 0;
     outbox->payloads = 0;
     outbox->run.len = 0;
     if (outbox->run.cap > keep_bytes) {

@@ -37,7 +37,7 @@ typedef struct {
     size_t total;         // bytes left to send, payloads included
     uint32_t packets;     // put since the last reset
     uint32_t answers;     // bytes of those that are no PUBLISH
-    size_t loose;         // answers, and PUBLISH at QoS 0: no session keeps those
+    size_t unkept;        // answers, and PUBLISH at QoS 0: no session keeps those
     uint64_t payloads;    // of all PUBLISH packets put, for the metrics
     bool framed;          // fixed: each packet in a WebSocket frame
 } nmq_outbox;

@@ -76,7 +76,7 @@ def judge_those_before(core: Core, config: Config) -> None:
     """
     core.judge()
     kick = kick_of_before(config)
-    if kick.others:
+    if kick.other_names:
         core.kick_users(kick)
 
 
@@ -92,7 +92,7 @@ def kick_of_before(config: Config) -> Kick:
     return Kick(
         user_names=tuple(accounts_before(config)),
         # a token may name anybody
-        others=(names_count(config) or nowhere) and "jwt" not in names,
+        other_names=(names_count(config) or nowhere) and "jwt" not in names,
         listeners=(0,) if nowhere else (),
         reason_code=ReasonCode.NOT_AUTHORIZED,
     )

@@ -54,7 +54,7 @@ class _Signalled:
     file: PidFile  # that the broker holds
     pid: int
     began: str
-    told_at: int  # when it last wrote an outcome
+    outcome_at: int  # when it last wrote an outcome
 
 
 def _signal(
@@ -72,7 +72,7 @@ def _signal(
             why = f"process {stranger} has {pid_file.path}, and is no broker of its owner"
         say(f"nanomq: no broker is running ({why})", to=sys.stderr)
         return None
-    broker = _Signalled(pid_file, *found, told_at=pid_file.told()[0])
+    broker = _Signalled(pid_file, *found, outcome_at=pid_file.read_outcome()[0])
     try:
         os.kill(broker.pid, number)
     except OSError as fault:
@@ -100,7 +100,7 @@ def restart(conf: Path | None, brought: Sections) -> int:
         lambda: (
             not file.alive(broker.pid)
             or file.running() not in (None, before)
-            or file.told()[0] > broker.told_at
+            or file.read_outcome()[0] > broker.outcome_at
         )
     )
     if (why := _refusal(broker)) is not None:
@@ -113,8 +113,8 @@ def restart(conf: Path | None, brought: Sections) -> int:
 
 def _refusal(broker: _Signalled) -> str | None:
     """Return why the process refused, if it has said so since the signal."""
-    at, told = broker.file.told()
-    return str(told["error"]) if at > broker.told_at and "error" in told else None
+    at, told = broker.file.read_outcome()
+    return str(told["error"]) if at > broker.outcome_at and "error" in told else None
 
 
 def reload(conf: Path | None, brought: Sections) -> int:
@@ -122,12 +122,14 @@ def reload(conf: Path | None, brought: Sections) -> int:
     if broker is None:
         return 1
     file, pid = broker.file, broker.pid
-    if not _until(lambda: file.told()[0] > broker.told_at or not file.alive(pid)):
+    if not _until(
+        lambda: file.read_outcome()[0] > broker.outcome_at or not file.alive(pid)
+    ):
         say(f"nanomq: process {pid} has not answered yet", to=sys.stderr)
         return 1
     if (why := _refusal(broker)) is not None:
         raise ConfigError(f"not reloaded: {why}")
-    _, told = file.told()
+    _, told = file.read_outcome()
     if not told:
         say(f"nanomq: process {pid} has ended; its log says why", to=sys.stderr)
         return 1

@@ -75,7 +75,7 @@ class Kick:
     user_names: tuple[str, ...] = ()
     foreign: bool = False  # also names that a method or an authenticator has proved
     every_user: bool = False  # all that have a user name
-    others: bool = False  # all that have another user name than those
+    other_names: bool = False  # not those users: all that have another user name
     listeners: tuple[int, ...] = ()  # numbers: clients that came there without a user name
     every_foreign: bool = False  # all whom a method of its own users, or a token, let in
     with_names: bool = False  # also clients that came there with one

@@ -96,7 +96,8 @@ def c_kick(kick: Kick, kept: list[CData]) -> nmq_kick:
     raw.listeners, raw.listener_count = listeners, len(kick.listeners)
     raw.with_names = kick.with_names
     raw.foreign, raw.every_foreign = kick.foreign, kick.every_foreign
-    raw.every_user, raw.others, raw.wills = kick.every_user, kick.others, kick.wills
+    raw.every_user, raw.other_names = kick.every_user, kick.other_names
+    raw.wills = kick.wills
     raw.reason_code = kick.reason_code
     kept += [names, listeners]
     return raw

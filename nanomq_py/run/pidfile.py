@@ -251,8 +251,8 @@ class PidFile:
             if PidFile(path).holder() == os.getpid():
                 path.unlink(missing_ok=True)
 
-    def tell(self, outcome: object) -> None:
-        """Write what came of a reload, for :meth:`told`. It needs no descriptor."""
+    def write_outcome(self, outcome: object) -> None:
+        """Write what came of a reload, for :meth:`read_outcome`. It needs no descriptor."""
         if self._fd is None:
             return
         line = json.dumps([time.monotonic_ns(), outcome]).encode() + b"\n"
@@ -260,7 +260,7 @@ class PidFile:
             os.pwrite(self._fd, line, len(self._line))
             os.ftruncate(self._fd, len(self._line) + len(line))
 
-    def told(self) -> tuple[int, dict[str, Any]]:
+    def read_outcome(self) -> tuple[int, dict[str, Any]]:
         """Return when the latest reload was (0: never), and what came of it."""
         try:
             fd = os.open(self.path, _READ)

@@ -757,6 +757,16 @@ tapper(void *arg)
     return NULL;
 }
 
+enum {
+    ALL_KINDS = 0
+#define EVENT(ID, name, fields, help) | 1 << NMQ_EVENT_##ID
+#include "events.def"
+    ,
+    KINDS = 0
+#define EVENT(ID, name, fields, help) +1
+#include "events.def"
+};
+
 // Asks for kinds of events in turn, and reads some of what happens.
 static void *
 watcher(void *arg)
@@ -767,7 +777,7 @@ watcher(void *arg)
     for (int round = 0; round < ROUNDS; round++) {
         nmq_feed *feed;
         uint64_t watch;
-        uint32_t kinds = round % 3 == 0 ? 0x7feu : 2u << round % 10;
+        uint32_t kinds = round % 3 == 0 ? ALL_KINDS : 2u << round % KINDS;
         assert(nmq_broker_watch_open(broker, kinds, &watch, &feed) == NMQ_OK);
         for (int n = 0; n < 20; n++) {
             heard += count_records(nmq_feed_take(feed));

@@ -178,11 +178,11 @@ def test_file_that_was_handed_on_is_taken_by_the_same_process(tmp_path: Path) ->
     path = tmp_path / "x.pid"
     file, again = PidFile(path), PidFile(path)
     assert file.take()
-    file.tell({"error": "x" * 100})
+    file.write_outcome({"error": "x" * 100})
     file.hand_on()
     assert path.read_text().endswith(" restarting\n")
     assert file.running() is not None
-    assert file.told() == (0, {})
+    assert file.read_outcome() == (0, {})
     assert again.take()
     assert len(path.read_text().split()) == 3
     again.release()
