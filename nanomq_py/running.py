@@ -15,6 +15,7 @@ from nanomq_py.auth.bans import Bans
 from nanomq_py.auth.chain import Authenticator
 from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.logins import Logins
+from nanomq_py.auth.outside import Outside
 from nanomq_py.auth.rights import judge_those_before
 from nanomq_py.auth.roster import must_ask
 from nanomq_py.auth.tokens import Tokens
@@ -25,8 +26,7 @@ from nanomq_py.core import binding
 from nanomq_py.core.message import ListenerName
 from nanomq_py.core.options import core_options, task_threads
 from nanomq_py.core.process import set_task_threads
-from nanomq_py.core.records import AccessNote, CoreOptions, LogNote
-from nanomq_py.core.rules import Access as Verdict
+from nanomq_py.core.records import CoreOptions, LogNote
 from nanomq_py.core.settling import Settling
 from nanomq_py.feeds import Readers
 from nanomq_py.kernel.part import Change, Hears, Part
@@ -163,7 +163,10 @@ class Running:
         self._store = store
         self.bans = Bans(core, settling, store)
         tokens = Tokens()
-        self.logins = Logins(core, settling, self.listeners, tokens, methods, added)
+        outside = Outside(core)
+        self.logins = Logins(
+            core, settling, self.listeners, tokens, outside, methods, added
+        )
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
         # Users and bans are in force before listeners: clients that come in are judged by
@@ -172,6 +175,7 @@ class Running:
             [
                 _Options(core, options),
                 tokens,
+                outside,
                 self.logins,
                 self.bans,
                 Flapping(core, self.listeners.name_of, self.bans),
@@ -182,21 +186,13 @@ class Running:
                 self.consumers,
             ]
         )
-        self._hears: Hears = {
-            AccessNote: self._pass,
-            **self.parts.hears,
-            LogNote: _log_line,
-        }
+        self._hears: Hears = {**self.parts.hears, LogNote: _log_line}
         asyncio.get_running_loop().add_reader(core.note_fd, self._drain)
 
     def _drain(self) -> None:
         # One batch a call: the loop calls again while more waits, others get their turn.
         for note in self.core.notes():
             self._hears[type(note)](note)
-
-    def _pass(self, note: AccessNote) -> None:
-        """Answer that nobody here has an opinion."""
-        self.core.decide(note.number, note.question, [Verdict.PASS] * len(note.topics))
 
     def restore(self, state: binding.Buffer, config: Config) -> None:
         """Take over retained messages and sessions. Blocks; what fails is logged."""

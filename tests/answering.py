@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
 WITHIN_S = 20.0
@@ -108,9 +109,9 @@ class Answering:
         try:
             if self.tls is not None:
                 sock = self.tls.wrap_socket(raw, server_side=True)
-            stream = sock.makefile("rb")
-            while (asked := _read(stream)) is not None and self._answer(asked, sock):
-                pass
+            with sock.makefile("rb") as stream:
+                while (asked := _read(stream)) is not None and self._answer(asked, sock):
+                    pass
         except (OSError, ValueError):
             pass
         finally:
@@ -134,16 +135,16 @@ class Answering:
         return said is not None
 
 
-def _read(stream: object) -> Asked | None:
-    line = stream.readline().decode()  # type: ignore[attr-defined]
+def _read(stream: BinaryIO) -> Asked | None:
+    line = stream.readline().decode()
     if not line:
         return None
     method, target, _ = line.split()
     headers = {}
-    while (line := stream.readline().decode().strip()) != "":  # type: ignore[attr-defined]
+    while (line := stream.readline().decode().strip()) != "":
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    body = stream.read(int(headers.get("content-length", 0)))  # type: ignore[attr-defined]
+    body = stream.read(int(headers.get("content-length", 0)))
     return Asked(method, target, headers, body)
 
 

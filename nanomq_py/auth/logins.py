@@ -65,7 +65,7 @@ class LoginsChange(Change):
     def make(self) -> None:
         """Make what takes time. Blocks, for seconds with thousands of users."""
         new, before, logins = self._new, self._before, self._logins
-        tools = Tools(logins.listeners, logins.verifier, logins.tokens)
+        tools = Tools(logins.listeners, logins.verifier, logins.tokens, logins.http)
         roster = roster_of(new, tools, logins.added, before.roster)
         users = scram_users(new)
         had = () if before.config is None else scram_users(before.config)
@@ -111,6 +111,7 @@ class Logins(Part):
         settling: Settling,
         listeners: Listeners,
         tokens: Authenticator,
+        http: Authenticator,
         methods: Iterable[Method] = (),
         added: Mapping[str, Authenticator] | None = None,
     ) -> None:
@@ -118,6 +119,7 @@ class Logins(Part):
 
         listeners  know which of them let clients in without a login
         tokens     decides about clients with a token
+        http       is asked where the configuration says so
         methods    more than those for the users of the configuration
         added      authenticators of a program, by name; the next change looks for new ones
         """
@@ -126,6 +128,7 @@ class Logins(Part):
         self.listeners = listeners
         self.tokens = tokens
         self.added = {} if added is None else added
+        self.http = http
         self.verifier = Verifier()
         self.in_force = InForce()
         self._chain = Chain()

@@ -33,6 +33,7 @@ class Tools:
     """What authenticators are made with.
 
     tokens       decides about clients with a token
+    http         is asked where the configuration says so
     names_count  a user name gives rights
     slow         wrong logins take the time of a hash, which this makes; None: there is none
     """
@@ -40,6 +41,7 @@ class Tools:
     listeners: Listens
     verifier: Verifier
     tokens: Authenticator
+    http: Authenticator
     names_count: bool = False
     slow: Verifier | None = None
 
@@ -87,6 +89,11 @@ MEMBERS: Mapping[str, Member] = {
         lambda config: config.auth_jwt.enable,
         "auth.jwt.enable",
         make=lambda _, tools: tools.tokens,
+    ),
+    "http": Member(
+        lambda config: config.auth_http.asks_logins,
+        "auth.http.enable and auth.http.auth_req.url",
+        make=lambda _, tools: tools.http,
     ),
     "certificate": Member(
         lambda config: any(

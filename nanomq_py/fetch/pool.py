@@ -57,7 +57,7 @@ class Pool:
         self._resolving = (
             asyncio.Lock()
         )  # a hanging resolver holds a thread or two, not all
-        self._waiting = 0
+        self._asking = 0
         self._is_closed = False
 
     async def ask(self, request: Request) -> Answer:
@@ -68,23 +68,20 @@ class Pool:
 
         Raises   FetchError
         """
-        if self._turns.locked() and self._waiting >= self._bounds.waiting:
-            raise Busy(f"{self._waiting} requests wait for it already")
+        most = self._bounds.connections + self._bounds.waiting
+        if self._asking >= most:
+            raise Busy(f"{most} requests are under way already")
+        self._asking += 1
         try:
             return await asyncio.wait_for(self._in_turn(request), self._bounds.timeout_s)
         except asyncio.TimeoutError:
             raise FetchError(f"no answer within {self._bounds.timeout_s:g} s") from None
+        finally:
+            self._asking -= 1
 
     async def _in_turn(self, request: Request) -> Answer:
-        self._waiting += 1
-        try:
-            await self._turns.acquire()
-        finally:
-            self._waiting -= 1
-        try:
+        async with self._turns:
             return await self._send(request)
-        finally:
-            self._turns.release()
 
     async def _send(self, request: Request) -> Answer:
         used = self._take()
