@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests import raw
 from tests.answering import NO, OK, Answering, Asked, Says, answering, status
 from tests.conformance.flows import give, take
-from tests.conftest import Process, StartBroker, nanomq
+from tests.conftest import ROOT, START_S, Process, StartBroker, free_port, nanomq
 from tests.raw import CONNACK, SUBACK, Raw
 
 REFUSED = {4: 5, 5: 0x87}
@@ -301,7 +307,7 @@ def test_subscription_of_many_filters(start_broker: StartBroker, server: Answeri
     assert codes == [0x87 if topic.endswith("7") else 0 for topic, _ in filters]
 
 
-def test_password_is_in_no_error(tmp_path, server: Answering) -> None:  # type: ignore[no-untyped-def]
+def test_password_is_in_no_error(tmp_path: Path) -> None:
     conf = tmp_path / "nanomq.conf"
     conf.write_text(
         "auth.http.enable=true\nauth.http.auth_req.url=http://u:hunter2@h/\n"
@@ -311,3 +317,64 @@ def test_password_is_in_no_error(tmp_path, server: Answering) -> None:  # type: 
         done = nanomq("conf", command, str(conf))
         assert "hunter2" not in done.stdout + done.stderr
         assert "without a user name and password" in done.stderr
+
+
+# --- the example of docs/http-auth.md
+
+PAGE = (ROOT / "docs" / "http-auth.md").read_text()
+
+
+def block(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", PAGE, re.S)
+    assert found is not None
+    return found[1]
+
+
+def answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def example() -> Iterator[int]:
+    """Run the server of the page; return its port."""
+    port = free_port()
+    code = block("python").replace("8991", str(port))
+    server = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + START_S
+        while not answers(port):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        yield port
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_example_of_the_page_does_what_it_says(
+    start_broker: StartBroker, example: int
+) -> None:
+    lines = [line for line in block("ini").splitlines() if not line.startswith("#")]
+    keys = dict(line.replace("8991", str(example)).split("=", 1) for line in lines)
+    process = start_broker(**{name.replace(".", "__"): keys[name] for name in keys})
+    assert tries(process, user="pump", password=b"oil") == 0x87
+    with process.raw(5) as c:
+        c.connect("c", user="pump", password=b"water")
+        assert give(c, "pumps/1", b"x", 1) in (0, 0x10)
+        assert give(c, "other", b"x", 1) == 0x87
+        assert c.subscribe(("pumps/1", 0)) == [0x87]
+
+
+def test_requests_of_the_page_are_those_of_the_broker(
+    start_broker: StartBroker, server: Answering
+) -> None:
+    process = start_broker(**asks(server, acl=True))
+    with process.raw(5) as c:
+        c.connect("c1", user="pump", password=b"water")
+        give(c, "pumps/1", b"x", 1)
+    asked = [dict(sorted(a.form.items())) for a in server.asked]
+    del asked[0]["ipaddress"]
+    bodies = [shlex.split(line)[3] for line in block("sh").splitlines()]
+    shown = [dict(sorted(p.split("=") for p in body.split("&"))) for body in bodies]
+    assert asked == shown

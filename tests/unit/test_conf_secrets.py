@@ -71,7 +71,9 @@ def test_headers_and_params_are_secrets() -> None:
 
 def test_headers_and_params_are_not_in_the_repr_of_what_a_program_makes() -> None:
     made = HttpAuthRequest(headers=(Header("A", "hunter2"),), params=("a=hunter2",))
-    assert "hunter2" not in repr(made) + repr(WebHook(headers=(HookHeader("A", "hunter2"),)))
+    assert "hunter2" not in repr(made) + repr(
+        WebHook(headers=(HookHeader("A", "hunter2"),))
+    )
 
 
 @pytest.mark.parametrize(
