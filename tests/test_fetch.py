@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import gzip
 import itertools
+import shutil
 import socket
 import ssl
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -16,8 +18,10 @@ import pytest
 
 from nanomq_py.fetch.message import Answer, Busy, FetchError, Origin, Request, target_of
 from nanomq_py.fetch.pool import Bounds, Pool
+from nanomq_py.fetch.tls import client_tls
 from tests import certs
 from tests.answering import OK, Answering, Asked, answering, status
+from tests.conftest import FOREIGN_ENV
 
 GET = Request("GET", "/x")
 MOST = 4096
@@ -271,14 +275,55 @@ async def test_certificate_is_checked(tmp_path: Path) -> None:
     serves = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     serves.load_cert_chain(own.certfile, own.keyfile)
     with answering(tls=serves) as server:
-        trusting = ssl.create_default_context(cafile=str(ca.certfile))
+        trusting = client_tls(str(ca.certfile), None, None)
         async with pool_for(server, trusting) as pool:
             for _ in range(2):
                 assert (await pool.ask(GET)).status == 200
         assert server.connections == 1
-        doubting = ssl.create_default_context(cafile=str(other.certfile))
+        doubting = client_tls(str(other.certfile), None, None)
         async with pool_for(server, doubting) as pool:
             assert "its certificate" in await fault_of(pool)
+
+
+async def test_server_may_ask_for_a_certificate(tmp_path: Path) -> None:
+    ca = certs.identity(tmp_path, "ca")
+    own = certs.identity(tmp_path, "server", issuer=ca)
+    mine = certs.identity(tmp_path, "mine", issuer=ca)
+    serves = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serves.load_cert_chain(own.certfile, own.keyfile)
+    serves.load_verify_locations(ca.certfile)
+    serves.verify_mode = ssl.CERT_REQUIRED
+    with answering(tls=serves) as server:
+        shows = client_tls(str(ca.certfile), str(mine.certfile), str(mine.keyfile))
+        async with pool_for(server, shows) as pool:
+            assert (await pool.ask(GET)).status == 200
+        async with pool_for(server, client_tls(str(ca.certfile), None, None)) as pool:
+            await fault_of(pool)
+
+
+@pytest.mark.parametrize("folder", [None, "empty", "hashed"])
+async def test_system_decides_whom_it_trusts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str | None
+) -> None:
+    """By its bundle, or by its folder where that has certificates by their hash."""
+    ca = certs.identity(tmp_path, "ca")
+    own = certs.identity(tmp_path, "server", issuer=ca)
+    serves = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    serves.load_cert_chain(own.certfile, own.keyfile)
+    hashed = tmp_path / "by-hash"
+    hashed.mkdir()
+    if folder == "hashed":
+        name = subprocess.run(
+            ["openssl", "x509", "-hash", "-noout", "-in", str(ca.certfile)],
+            capture_output=True, text=True, check=True, env=FOREIGN_ENV,
+        )  # fmt: skip
+        shutil.copy(ca.certfile, hashed / f"{name.stdout.strip()}.0")
+    else:
+        monkeypatch.setenv("SSL_CERT_FILE", str(ca.certfile))
+    monkeypatch.setenv("SSL_CERT_DIR", str(hashed) if folder else str(tmp_path / "none"))
+    with answering(tls=serves) as server:
+        async with pool_for(server, client_tls(None, None, None)) as pool:
+            assert (await pool.ask(GET)).status == 200
 
 
 async def test_every_address_of_a_name_is_tried() -> None:

@@ -64,8 +64,8 @@ class Connection(asyncio.Protocol):
         Raises   FetchError; Gone where the request may be sent again. However else the call
                  ends, the connection is closed then.
         """
-        assert self.is_usable
-        assert self._transport is not None
+        if self._transport is None or not self.is_usable:
+            raise Gone("it closed the connection")
         self._answer = asyncio.get_running_loop().create_future()
         self._head, self._received, self._most = None, 0, most_bytes
         self._body.clear()

@@ -29,6 +29,7 @@ from nanomq_py.config import ConfigError
 from nanomq_py.config.keys.http_client import HttpAuth, HttpAuthRequest
 from nanomq_py.fetch.message import Answer, FetchError, Origin, Request
 from nanomq_py.fetch.pool import Bounds, Pool
+from nanomq_py.fetch.tls import CertificateError, client_tls
 
 log = logging.getLogger("nanomq")
 
@@ -136,7 +137,7 @@ class Servers:
         used = [t.origin for t in (self.auth, self.super, self.access) if t is not None]
         tls = None
         if any(origin.scheme == "https" for origin in used):
-            tls = tls_of(config)
+            tls = _tls_of(config)
         bounds = Bounds(
             timeout_s=self.timeout_s,
             connect_timeout_s=min(config.connect_timeout / 1000, self.timeout_s),
@@ -206,24 +207,8 @@ def _template(request: HttpAuthRequest) -> Template | None:
     return Template(request) if request.url is not None else None
 
 
-def tls_of(config: HttpAuth) -> ssl.SSLContext:
-    """Return how https servers are verified. Blocks. Raises ConfigError."""
-    ca, cert, key = config.cacertfile, config.certfile, config.keyfile
+def _tls_of(config: HttpAuth) -> ssl.SSLContext:
     try:
-        made = ssl.create_default_context(cafile=ca)
-    except (OSError, ssl.SSLError) as fault:
-        raise ConfigError(f"auth.http.ssl.cacertfile={ca}: {_reason(fault)}") from None
-    if cert is None:
-        return made
-    try:
-        # A key with a password would be asked for at the terminal.
-        made.load_cert_chain(cert, key, password=lambda: "")
-    except (OSError, ssl.SSLError) as fault:
-        raise ConfigError(f"auth.http.ssl.certfile={cert}: {_reason(fault)}") from None
-    return made
-
-
-def _reason(fault: OSError | ssl.SSLError) -> str:
-    if isinstance(fault, ssl.SSLError):
-        return "it is not a PEM file of certificates, or its key does not fit"
-    return f"cannot be read: {fault.strerror}"
+        return client_tls(config.cacertfile, config.certfile, config.keyfile)
+    except CertificateError as fault:
+        raise ConfigError(f"auth.http.ssl.{fault.key}={fault}") from None
