@@ -19,6 +19,7 @@ from tests import raw
 from tests.answering import NO, OK, Answering, Asked, Says, answering, status
 from tests.conformance.flows import give, take
 from tests.conftest import ROOT, START_S, Process, StartBroker, free_port, nanomq
+from tests.control.test_restart import restart_and_then
 from tests.raw import CONNACK, SUBACK, Raw
 
 REFUSED = {4: 5, 5: 0x87}
@@ -317,6 +318,21 @@ def test_password_is_in_no_error(tmp_path: Path) -> None:
         done = nanomq("conf", command, str(conf))
         assert "hunter2" not in done.stdout + done.stderr
         assert "without a user name and password" in done.stderr
+
+
+def test_restart_keeps_sessions_of_those_who_were_let_in(
+    start_broker: StartBroker, server: Answering
+) -> None:
+    process = start_broker(**asks(server), http_server__port=str(free_port()))
+    options: dict[str, object] = {"user": "ann", "password": b"p", "clean": False}
+    with process.raw(4) as c:
+        c.connect("kept", **options)
+        c.subscribe(("t", 1))
+        c.leave()
+    restart_and_then(process, lambda: None)
+    with process.raw(4) as c:
+        c.send(raw.connect("kept", 4, **options))  # type: ignore[arg-type]
+        assert c.expect(CONNACK).flags == 1
 
 
 # --- the example of docs/http-auth.md

@@ -40,8 +40,8 @@ class Origin:
         parts = urlsplit(url)
         if parts.scheme not in _PORTS or not parts.hostname:
             raise ValueError("not an http URL")
-        host = parts.hostname.encode("idna" if not parts.hostname.isascii() else "ascii")
-        return cls(parts.scheme, host.decode(), parts.port or _PORTS[parts.scheme])
+        host = parts.hostname.encode("idna").decode()
+        return cls(parts.scheme, host, parts.port or _PORTS[parts.scheme])
 
     @property
     def authority(self) -> str:

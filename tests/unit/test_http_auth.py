@@ -123,6 +123,10 @@ REFUSED = {
         HttpAuth(enable=True, auth_req=request("http://" + "\xe4" * 70 + ".example/")),
         "auth.http.auth_req.url: expected a host name",
     ),
+    "long host": (
+        HttpAuth(enable=True, acl_req=request(f"http://{'a' * 64}.example/")),
+        "auth.http.acl_req.url: expected a host name",
+    ),
 }
 
 
