@@ -93,6 +93,11 @@ class Answering:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.asked) >= count, WITHIN_S)
 
+    def until_closed(self) -> None:
+        """Return when no connection is open."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: not self._open, WITHIN_S)
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
@@ -117,6 +122,7 @@ class Answering:
         finally:
             with self._changed:
                 self._open.discard(raw)
+                self._changed.notify_all()
             sock.close()
 
     def _answer(self, asked: Asked, sock: socket.socket) -> bool:

@@ -146,6 +146,26 @@ async def test_answer_to_no_question_is_not_taken_for_the_next_ones() -> None:
     assert server.connections == 2
 
 
+async def test_answer_after_the_last_one_ends_the_connection() -> None:
+    go_on = threading.Event()
+
+    def then_more(sock: socket.socket) -> None:
+        assert go_on.wait(20)
+        sock.sendall(status(403))
+
+    def says(asked: Asked, sock: socket.socket) -> bytes:
+        threading.Thread(target=then_more, args=(sock,), daemon=True).start()
+        return OK
+
+    with answering(says) as server:
+        async with pool_for(server) as pool:
+            assert (await pool.ask(GET)).status == 200
+            go_on.set()
+            await asyncio.to_thread(server.until_closed)
+            server.says = lambda asked, sock: status(404)
+            assert (await pool.ask(GET)).status == 404
+
+
 def drips(piece: bytes) -> Callable[[Asked, socket.socket], bytes | None]:
     def says(asked: Asked, sock: socket.socket) -> bytes | None:
         with suppress(OSError):
@@ -257,6 +277,7 @@ async def test_caller_who_goes_away_leaves_no_connection_half_used() -> None:
             with pytest.raises(asyncio.CancelledError):
                 await slow
             go_on.set()
+            await asyncio.to_thread(server.until_closed)
             assert (await pool.ask(GET)).status == 200
 
 

@@ -189,6 +189,43 @@ def test_rules_come_before_the_server(start_broker: StartBroker, server: Answeri
         assert len(server.asked) == 2
 
 
+@pytest.mark.parametrize(("user", "allowed"), [("root", True), ("ann", False)])
+def test_no_rule_counts_for_a_superuser_and_nobody_is_asked(
+    start_broker: StartBroker, server: Answering, user: str, allowed: bool
+) -> None:
+    def says(asked: Asked, sock: socket.socket) -> bytes:
+        is_root = asked.form.get("username") == "root"
+        return OK if asked.path == "/auth" or (is_root and asked.path == "/super") else NO
+
+    server.says = says
+    rule = {"permit": "deny", "topics": ["no"]}
+    process = start_broker(
+        **asks(server, acl=True),
+        auth__http__super_req__url=f"{server.url}/super",
+        auth__http__super_req__params="username=%u",
+        acl__rule__1=json.dumps(rule),
+    )
+    with process.raw(5) as c:
+        c.connect("c", user=user)
+        codes = c.subscribe(("no", 0), ("other", 0))
+        assert (codes == [0, 0]) == allowed
+        assert (give(c, "else", b"x", 1) == 0x87) != allowed
+    assert ("/acl" in [asked.path for asked in server.asked]) != allowed
+
+
+def test_chain_says_when_the_server_is_asked(
+    start_broker: StartBroker, server: Answering
+) -> None:
+    process = start_broker(
+        **asks(server),
+        auth__1__login="own",
+        auth__1__password="p",
+        auth__chain="http,users",
+    )
+    assert tries(process, user="own", password=b"x") == 0
+    assert len(server.asked) == 1
+
+
 def test_reload_forgets_what_was_said(start_broker: StartBroker, server: Answering) -> None:
     process = start_broker(**asks(server, acl=True), http_server__port="0")
     with answering(judges({"/auth": NO, "/acl": NO})) as other, process.raw(5) as c:
