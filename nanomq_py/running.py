@@ -14,6 +14,7 @@ from nanomq_py.auth.access import Access
 from nanomq_py.auth.chain import Authenticator
 from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.logins import Logins
+from nanomq_py.auth.outside import Outside
 from nanomq_py.auth.rights import judge_those_before
 from nanomq_py.auth.roster import must_ask
 from nanomq_py.auth.tokens import Tokens
@@ -22,8 +23,7 @@ from nanomq_py.consumers import Consumers
 from nanomq_py.core import binding
 from nanomq_py.core.options import core_options, task_threads
 from nanomq_py.core.process import set_task_threads
-from nanomq_py.core.records import AccessNote, CoreOptions, LogNote
-from nanomq_py.core.rules import Access as Verdict
+from nanomq_py.core.records import CoreOptions, LogNote
 from nanomq_py.core.settling import Settling
 from nanomq_py.feeds import Readers
 from nanomq_py.keeping import Flapping, Keeping
@@ -94,9 +94,16 @@ class Running:
         asks = partial(must_ask, added=added)
         self.listeners = Listeners(core, settling, asks, inherited)
         self.keeping = Keeping(core, settling, store)
-        tokens = Tokens(core, settling)
+        tokens, outside = Tokens(core, settling), Outside(core)
         self.logins = Logins(
-            core, settling, self.listeners, tokens, self.keeping.knows, methods, added
+            core,
+            settling,
+            self.listeners,
+            tokens,
+            self.keeping.knows,
+            outside,
+            methods,
+            added,
         )
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
@@ -107,6 +114,7 @@ class Running:
                 _Options(core, options),
                 tokens,
                 self.keeping,
+                outside,
                 self.logins,
                 Flapping(core, self.listeners.name_of, self.keeping),
                 self.listeners,
@@ -116,21 +124,13 @@ class Running:
                 self.consumers,
             ]
         )
-        self._hears: Hears = {
-            AccessNote: self._pass,
-            **self.parts.hears,
-            LogNote: _log_line,
-        }
+        self._hears: Hears = {**self.parts.hears, LogNote: _log_line}
         asyncio.get_running_loop().add_reader(core.note_fd, self._drain)
 
     def _drain(self) -> None:
         # One batch a call: the loop calls again while more waits, others get their turn.
         for note in self.core.notes():
             self._hears[type(note)](note)
-
-    def _pass(self, note: AccessNote) -> None:
-        """Answer that nobody here has an opinion."""
-        self.core.decide(note.number, note.question, [Verdict.PASS] * len(note.topics))
 
     def restore(self, state: binding.Buffer, config: Config) -> None:
         """Take over retained messages and sessions. Blocks; what fails is logged."""

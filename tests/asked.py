@@ -96,8 +96,8 @@ class Asked:
         assert isinstance(event, AccessNote), event
         return event
 
-    def decide(self, event: AccessNote, *verdicts: Access) -> bool:
-        return self.core.decide(event.number, event.question, verdicts)
+    def decide(self, event: AccessNote, *verdicts: Access, keep_s: float = 0) -> bool:
+        return self.core.decide(event.number, event.question, verdicts, keep_s=keep_s)
 
     def allow(self, *topics: str) -> AccessNote:
         """Take the next question, which is about those topics, and allow all of it."""

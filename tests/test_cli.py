@@ -29,7 +29,7 @@ def test_version() -> None:
     [
         ("msq_len=many", "nanomq.conf:1: msq_len='many': expected a whole number"),
         ("tls.enable=true", "tls.certfile: missing, a listener with TLS needs it"),
-        ("auth.http.enable=true", "auth.http.enable: this version cannot enforce it yet"),
+        ("auth.http.enable=true", "auth.http.enable: no server to ask: expected"),
         ("http_server.auth_type=jwt", "http_server.jwt.public.keyfile: missing"),
         ("log.to=file\nlog.dir=/proc/nowhere", "log.dir='/proc/nowhere'"),
     ],

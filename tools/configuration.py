@@ -47,15 +47,15 @@ as soon as one of them has a topic in common with it. With `deny secret/#` befor
 `+/x` are refused as well. A client that does what it may not is told 0x87 (MQTT 5.0), 0x80 in SUBACK
 (before), or is disconnected with `acl_deny_action=disconnect`; a will that may not be published refuses
 the connection. Rules that name users, or have `%u`, need somebody who proves who he is: users
-(`auth.N`) or a listener with `cn_as_username`; without, the broker does not start.
+(`auth.N`), an HTTP server (`auth.http.auth_req`) or a listener with `cn_as_username`; without, the broker does
+not start.
 """,
 }
 NOT_YET = """\
 ## Read and checked, but not in force in this version
 
-The start is refused with `auth.http.enable=true`: leaving it out in silence would be unsafe. With any of
-these switched on it goes on, and says so: an `error` line in the log at the start and at each reload, exit
-code 1 of `nanomq conf check`, and a mark in `nanomq conf show`.
+With any of these switched on the broker starts, and says so: an `error` line in the log at the start and at
+each reload, exit code 1 of `nanomq conf check`, and a mark in `nanomq conf show`.
 
 | flat form | nested form | what does not happen |
 | --- | --- | --- |

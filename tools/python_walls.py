@@ -19,6 +19,7 @@ PYTHON_ROOMS = [
     "config.keys",
     "config.nanomq",
     "config",
+    "fetch",  # knows nothing of the broker
     "tokens",
     "core",
     "kernel",

@@ -137,7 +137,7 @@ kick_all(nmq_sessions *sessions, const ending *end)
 static bool
 means_somebody(const nmq_kick *whom)
 {
-    return whom->user_name_count > 0 || whom->every_user || whom->others ||
+    return whom->user_name_count > 0 || whom->every_user || whom->other_names ||
            whom->listener_count > 0;
 }
 

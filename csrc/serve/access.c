@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "serve/ask.h"
 #include "serve/exchange.h"
+#include "serve/kept.h"
 #include "serve/mount.h"
 
 nmq_bytes
@@ -67,6 +68,7 @@ nmq_access_know(nmq_server_conn *conn, nmq_bytes client_id, nmq_bytes user_name)
     uint64_t version;
     nmq_acl *acl = nmq_rules_get(conn->net.conns->router->rules, &version);
 
+    nmq_kept_free(conn); // it was answered beside other rules
     if ((acl == NULL && conn->own == NULL) || conn->superuser) {
         nmq_acl_unref(acl);
         nmq_access_forget(conn);
@@ -118,6 +120,26 @@ renew(nmq_server_conn *conn)
     return rv == NMQ_OK || conn->acl != NULL;
 }
 
+// What is answered about the topic, to this packet or to one before; LATER: nothing yet.
+static enum nmq_access
+answered(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic,
+         uint32_t number)
+{
+    enum nmq_access said = nmq_ask_known(conn, number);
+
+    if (action != NMQ_ACL_PUBLISH) {
+        return said;
+    }
+    if (said == NMQ_ACCESS_LATER) {
+        return nmq_kept_get(conn, topic);
+    }
+    int64_t until_ms = nmq_ask_counts_until(conn);
+    if (until_ms != 0) {
+        nmq_kept_put(conn, topic, said, until_ms);
+    }
+    return said;
+}
+
 enum nmq_access
 nmq_access_decide(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic,
                   uint32_t number)
@@ -134,7 +156,7 @@ nmq_access_decide(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes t
         said = nmq_acl_judge(conn->acl, action, topic);
     }
     if (said == NMQ_ACCESS_PASS && nmq_acl_asks(conn->acl)) {
-        said = nmq_ask_known(conn, number);
+        said = answered(conn, action, topic, number);
     }
     if (said == NMQ_ACCESS_PASS) {
         said = nmq_acl_otherwise(conn->acl) ? NMQ_ACCESS_ALLOW : NMQ_ACCESS_DENY;

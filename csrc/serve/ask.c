@@ -20,7 +20,9 @@ struct nmq_ask {
     nmq_buf topics;   // of the question, as its text has them
     uint32_t count;   // of them; link.lock while the answer is awaited: then it is not 0
     int64_t due_ms;   // of the packet; 0: nothing was asked yet
-    uint8_t reason_code; // in place of an answer
+    int64_t counts_until_ms; // the answer; 0: only for this packet
+    uint64_t acl_version;    // of the rules beside which it was asked
+    uint8_t reason_code;     // in place of an answer
 };
 
 enum nmq_access
@@ -36,6 +38,14 @@ nmq_ask_known(const nmq_server_conn *conn, uint32_t topic)
         return NMQ_ACCESS_DENY; // its time is over
     }
     return (enum nmq_access) known;
+}
+
+int64_t
+nmq_ask_counts_until(const nmq_server_conn *conn)
+{
+    const nmq_ask *ask = conn->ask;
+
+    return ask != NULL && ask->acl_version == conn->acl_version ? ask->counts_until_ms : 0;
 }
 
 // Notes that the topic is asked about. Returns NMQ_OK or NMQ_ENOMEM.
@@ -110,6 +120,7 @@ nmq_ask_post(nmq_server_conn *conn, enum nmq_acl_action action)
         return nmq_reply_no_memory(conn);
     }
     nmq_buf_free(&ask->topics);
+    ask->acl_version = conn->acl_version;
     if (ask->due_ms == 0) {
         ask->due_ms = nmq_clock_now_ms() + NMQ_LIVE(conns->options->answer_timeout_ms);
     }
@@ -181,6 +192,8 @@ take_verdicts(nmq_conn *net, const void *arg)
 
     if (asked) {
         put_verdicts(conn->ask, verdicts->at, verdicts->count);
+        conn->ask->counts_until_ms =
+            verdicts->keep_ms == 0 ? 0 : nmq_clock_now_ms() + verdicts->keep_ms;
     }
     return asked;
 }

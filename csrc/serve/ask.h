@@ -21,6 +21,9 @@
 // was not asked about yet.
 enum nmq_access nmq_ask_known(const nmq_server_conn *conn, uint32_t topic);
 
+// Until when the answer counts for other packets, too; 0: only for this one.
+int64_t nmq_ask_counts_until(const nmq_server_conn *conn);
+
 // Adds a topic that is LATER to the question, if there is room. Returns NMQ_OK or
 // NMQ_ENOMEM.
 int nmq_ask_add(nmq_server_conn *conn, uint32_t number, nmq_bytes topic);

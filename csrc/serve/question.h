@@ -64,4 +64,6 @@ typedef struct {
     uint32_t question; // code of the event: which
     const uint8_t *at; // enum nmq_access for each topic; what is none but LATER denies
     size_t count;      // what is missing is denied
+    uint32_t
+        keep_ms; // for so long the client is not asked about that topic again; 0: it is
 } nmq_verdicts;

@@ -15,6 +15,7 @@
 #include "serve/bounds.h"
 #include "serve/connect.h"
 #include "serve/exchange.h"
+#include "serve/kept.h"
 #include "serve/mount.h"
 #include "serve/negotiated.h"
 #include "serve/publish.h"
@@ -191,6 +192,7 @@ fini(nmq_conn *net)
     nmq_alias_names_free(&conn->aliases);
     nmq_exchange_free(conn->exchange);
     nmq_ask_free(conn);
+    nmq_kept_free(conn);
     nmq_access_forget(conn);
     nmq_acl_unref(conn->own);
     nmq_origin_unref(conn->origin);

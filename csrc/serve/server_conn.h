@@ -36,12 +36,14 @@ typedef struct {
 
 typedef struct nmq_exchange nmq_exchange; // exchange.h
 typedef struct nmq_ask nmq_ask;           // ask.h
+typedef struct nmq_kept nmq_kept;         // kept.h
 
 typedef struct {
     nmq_conn net;               // first: nmq_server_conn_of relies on it
     const nmq_connect *connect; // the CONNECT that is handled; borrowed; NULL: none
     nmq_exchange *exchange;     // NULL: nobody was asked, or has answered for good
     nmq_ask *ask;               // NULL: the packet that is handled is not asked about
+    nmq_kept *kept;             // NULL: no answer is kept
     nmq_mount *mount;           // NULL: none
     nmq_acl *own;               // rules of the client alone; a reference; NULL: none
     nmq_acl_view *acl;          // NULL: everything is allowed

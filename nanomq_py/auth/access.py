@@ -11,7 +11,8 @@ from nanomq_py.core.rules import Rules
 from nanomq_py.core.settling import Settling
 from nanomq_py.kernel.part import Change, Part
 
-_KEYS = ("acl_rules", "acl_nomatch", "acl_deny_action")
+# With other servers, what the last ones have said does not count any more.
+_KEYS = ("acl_rules", "acl_nomatch", "acl_deny_action", "auth_http")
 
 
 class AccessChange(Change):

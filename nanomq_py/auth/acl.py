@@ -41,6 +41,7 @@ def rules_of(config: Config) -> Rules:
     """Return the access rules, made ready for the core."""
     return Rules(
         [rule_of(rule) for rule in config.acl_rules],
+        asks=config.auth_http.asks_access,
         otherwise=config.acl_nomatch == "allow",
         deny_disconnects=config.acl_deny_action == "disconnect",
     )

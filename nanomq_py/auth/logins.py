@@ -65,7 +65,9 @@ class LoginsChange(Change):
     def make(self) -> None:
         """Make what takes time. Blocks, for seconds with thousands of users."""
         new, before, logins = self._new, self._before, self._logins
-        tools = Tools(logins.listeners, logins.verifier, logins.tokens, logins.stored)
+        tools = Tools(
+            logins.listeners, logins.verifier, logins.tokens, logins.stored, logins.http
+        )
         roster = roster_of(new, tools, logins.added, before.roster)
         users = scram_users(new)
         had = () if before.config is None else scram_users(before.config)
@@ -112,6 +114,7 @@ class Logins(Part):
         listeners: Listeners,
         tokens: Authenticator,
         stored: Callable[[Verifier], Authenticator],
+        http: Authenticator,
         methods: Iterable[Method] = (),
         added: Mapping[str, Authenticator] | None = None,
     ) -> None:
@@ -120,6 +123,7 @@ class Logins(Part):
         listeners  know which of them let clients in without a login
         tokens     decides about clients with a token
         stored     makes the authenticator of the users in the store
+        http       is asked where the configuration says so
         methods    more than those for the users of the configuration
         added      authenticators of a program, by name; the next change looks for new ones
         """
@@ -129,6 +133,7 @@ class Logins(Part):
         self.tokens = tokens
         self.stored = stored
         self.added = {} if added is None else added
+        self.http = http
         self.verifier = Verifier()
         self.in_force = InForce()
         self._chain = Chain()

@@ -15,8 +15,10 @@ def refuse_unsupported(config: Config) -> None:
     """
     faults = Faults()
     if config.auth_http.enable:
-        name = config.said.called("auth.http.enable")
-        faults.add(ConfigError(f"{name}: this version cannot enforce it yet; take it out"))
+        from nanomq_py.auth.http.template import check_requests
+
+        with faults.gathered():
+            check_requests(config.auth_http)
     with faults.gathered():
         check_chain(config)
     with faults.gathered():
@@ -33,6 +35,6 @@ def _refuse_rules_for_users(config: Config) -> None:
             raise ConfigError(
                 f"{rule.where or f'acl.rule.{number}'}: {named}: no client can prove its user"
                 " name here: expected users (auth.N.login and auth.N.password), a password"
-                " file (auth.password_file), tokens (auth.jwt.enable), or a TLS listener with"
-                " cn_as_username"
+                " file (auth.password_file), tokens (auth.jwt.enable), an HTTP server"
+                " (auth.http.auth_req), or a TLS listener with cn_as_username"
             )

@@ -34,6 +34,7 @@ class Tools:
 
     tokens       decides about clients with a token
     stored       makes the authenticator of the users in the store
+    http         is asked where the configuration says so
     names_count  a user name gives rights
     slow         wrong logins take the time of a hash, which this makes; None: there is none
     """
@@ -42,6 +43,7 @@ class Tools:
     verifier: Verifier
     tokens: Authenticator
     stored: Callable[[Verifier], Authenticator]
+    http: Authenticator
     names_count: bool = False
     slow: Verifier | None = None
 
@@ -95,6 +97,11 @@ MEMBERS: Mapping[str, Member] = {
         "the store",
         make=lambda _, tools: tools.stored(tools.verifier),
         hashes=True,
+    ),
+    "http": Member(
+        lambda config: config.auth_http.asks_logins,
+        "auth.http.enable and auth.http.auth_req.url",
+        make=lambda _, tools: tools.http,
     ),
     "certificate": Member(
         lambda config: any(

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 
 T = TypeVar("T")
+_LONGEST_KEPT_MS = 0xFFFFFFFF
 
 _LATEST_S = 1e12  # of a time; far beyond what the core can wait for
 
@@ -202,11 +203,22 @@ class Core:
             answer.user_name, answer.user_name_len = kept[1], len(name)
         return bool(lib.nmq_broker_answer(self._broker, answer) == lib.NMQ_OK)
 
-    def decide(self, number: int, question: int, verdicts: Sequence[Access]) -> bool:
-        """Answer an AccessNote, each of its topics; return whether its client still waits."""
+    def decide(
+        self,
+        number: int,
+        question: int,
+        verdicts: Sequence[Access],
+        *,
+        keep_s: float = 0.0,
+    ) -> bool:
+        """Answer an AccessNote, each of its topics; return whether its client still waits.
+
+        keep_s   for so long the core answers the same question of that client by itself
+        """
         kept = ffi.new("uint8_t[]", bytes(verdicts))
         raw = ffi.new("nmq_verdicts *", {"number": number, "question": question})
         raw.at, raw.count = kept, len(verdicts)
+        raw.keep_ms = min(int(keep_s * 1000), _LONGEST_KEPT_MS)
         return bool(lib.nmq_broker_decide(self._broker, raw) == lib.NMQ_OK)
 
     def set_rules(self, rules: Rules) -> None:

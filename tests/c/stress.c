@@ -659,7 +659,8 @@ decide(void *arg)
                 const nmq_verdicts answer = {.number = events[i].number,
                                              .question = (uint32_t) events[i].code,
                                              .at = verdicts,
-                                             .count = sizeof verdicts};
+                                             .count = sizeof verdicts,
+                                             .keep_ms = (uint32_t) rand_r(&seed) % 4};
                 (void) nmq_broker_decide(broker, &answer);
             }
             nmq_broker_note_done(&events[i]);

@@ -337,7 +337,7 @@ def keep_a_session(process: Process) -> None:
     [
         ("gone", "nanomq.conf: cannot be read: No such file"),
         ("wrong", "msq_len='many': expected"),
-        ("unsupported", "auth.http.enable: this version cannot enforce it"),
+        ("unsupported", "auth.http.enable: no server to ask"),
         ("listener", "url=nmq-tcp://192.0.2.1:1883: cannot listen"),
         ("http", "cannot listen on 192.0.2.1"),
         ("log", "log.dir='/dev/null/no'"),

@@ -406,3 +406,15 @@ def test_edit_keeps_the_older_name() -> None:
     made = edited(reading, new, "x", None)
     assert made.text == "tls.key=/other\nurl=nmq-tcp://h:2\nallow_anonymous=false\n"
     assert settings_of(made.config) == settings_of(new)
+
+
+@pytest.mark.parametrize("section", ["auth { http_auth { %s } }", "auth_http { %s }"])
+def test_request_that_is_off_is_not_asked(section: str) -> None:
+    requests = """
+        auth_req { url = "http://h/a", params = {clientid = "%c", username = "%u"} }
+        super_req { enable = false, url = "http://h/s", params = {clientid = "%c"} }
+        cache_ttl = 30s"""
+    http = parse(section.replace("%s", requests), "x.conf").auth_http
+    assert (http.enable, http.cache_ttl) == (True, 30_000)
+    assert http.auth_req.params == ("clientid=%c", "username=%u")
+    assert (http.super_req.url, http.super_req.params) == (None, ())

@@ -12,7 +12,7 @@ from nanomq_py.auth.acl import rule_of
 from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.declare.key import keys_of
 from nanomq_py.config.keys.config import SECTIONS
-from nanomq_py.config.keys.http_client import Header
+from nanomq_py.config.keys.http_client import HookHeader
 from nanomq_py.config.keys.listeners import WebSocket
 from nanomq_py.config.keys.tokens import Claim
 
@@ -145,6 +145,11 @@ SAMPLES = {
     "auth.jwt.leeway": ("5", 5),
     "auth.jwt.require_exp": ("false", False),
     "auth.jwt.acl_claim": ("rights", "rights"),
+    "auth.http.cache_ttl": ("0s", 0),
+    "auth.http.on_failure": ("pass", "pass"),
+    "auth.http.ssl.cacertfile": ("/ca.pem", "/ca.pem"),
+    "auth.http.ssl.certfile": ("/c.pem", "/c.pem"),
+    "auth.http.ssl.keyfile": ("/k.pem", "/k.pem"),
     "web.hook.enable": ("true", True),
     "web.hook.url": ("http://127.0.0.1:80", "http://127.0.0.1:80"),
     "web.hook.body.encoding_of_payload_field": ("base64", "base64"),
@@ -205,7 +210,7 @@ def test_families_of_keys_are_read() -> None:
     (bridge,) = config.bridges
     assert (bridge.name, bridge.forwards) == ("emqx", ("a/#", "b"))
     assert [(s.topic, s.qos) for s in bridge.subscription] == [("c", 2)]
-    assert config.web_hook.headers == (Header("content-type", "application/json"),)
+    assert config.web_hook.headers == (HookHeader("content-type", "application/json"),)
     assert config.web_hook.rules[0].action == "on_client_connect"
     assert config.auth_http.auth_req.params == ("clientid=%c", "username=%u")
 

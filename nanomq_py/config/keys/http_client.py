@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 
 from nanomq_py.config.declare.family import Index, Line, family
-from nanomq_py.config.declare.key import Applies, Checked, Key, planned
+from nanomq_py.config.declare.key import Applies, Checked, Key, key, planned
 from nanomq_py.config.declare.section import section
 from nanomq_py.config.values.kind import Optional
 from nanomq_py.config.values.numbers import Duration, Whole
@@ -21,6 +21,13 @@ class Header(Checked):
     """One ``headers.NAME``: a header line. It is secret: a token may be in it."""
 
     name: str = ""
+    value: str = key("", Text(), "", "A header line.", secret=True)
+
+
+@dataclass(frozen=True)
+class HookHeader(Header):
+    """The same, of what is only read and checked."""
+
     value: str = planned("", Text(), "", "A header line.", secret=True)
 
 
@@ -29,12 +36,12 @@ _HEADER = Index("NAME", "[A-Za-z0-9-]{1,64}", "name")
 
 @dataclass(frozen=True, kw_only=True)
 class HttpAuthRequest(Checked):
-    url: str | None = planned(
-        "url", Optional(Url(("http", "https"))), None, "The server to ask."
+    url: str | None = key(
+        "url", Optional(Url(("http", "https"))), None, "The server to ask; none: not asked."
     )
-    method: str = planned("method", Choice(("get", "post")), "post", "How to ask.")
-    params: tuple[str, ...] = planned(
-        "params", List(), (), "Name=value pairs to send.", secret=True
+    method: str = key("method", Choice(("get", "post", "put")), "post", "How to ask.")
+    params: tuple[str, ...] = key(
+        "params", List(), (), "Name=value pairs to send, with placeholders.", secret=True
     )
     headers: tuple[Header, ...] = family("headers", Header, _HEADER)
 
@@ -44,19 +51,58 @@ _REQUEST = "Requests to an HTTP server that judges clients"
 
 @dataclass(frozen=True, kw_only=True)
 class HttpAuth(Checked):
-    enable: bool = planned("enable", Flag(), False, "Ask an HTTP server about clients.")
-    timeout: int = planned(
-        "timeout", Duration(1, 3_600_000), 5000, "Longest wait for an answer."
+    enable: bool = key("enable", Flag(), False, "Ask an HTTP server about clients.")
+    timeout: int = key(
+        "timeout",
+        Duration(1, 3_600_000),
+        5000,
+        "Longest wait for an answer, from the question on; nine tenths of answer_timeout at"
+        " most.",
     )
-    connect_timeout: int = planned(
-        "connect_timeout", Duration(1, 3_600_000), 5000, "Longest wait for a connection."
+    connect_timeout: int = key(
+        "connect_timeout", Duration(1, 3_600_000), 5000, "Of it, longest wait to connect."
     )
-    pool_size: int = planned("pool_size", Whole(1, 1024), 32, "Connections at once.")
+    pool_size: int = key("pool_size", Whole(1, 1024), 32, "Connections at once.")
+    cache_ttl: int = key(
+        "cache_ttl",
+        Duration(0, 86_400_000),
+        10_000,
+        "Own key: how long an answer counts, for logins and for topics; 0: each is asked.",
+    )
+    on_failure: str = key(
+        "on_failure",
+        Choice(("deny", "allow", "pass")),
+        "deny",
+        "Own key: what holds while a server does not answer; pass leaves it to the next"
+        " authenticator, and to acl_nomatch.",
+    )
+    cacertfile: str | None = key(
+        "ssl.cacertfile",
+        Optional(Text()),
+        None,
+        "PEM file of the CAs of https servers; none: the system's.",
+    )
+    certfile: str | None = key(
+        "ssl.certfile", Optional(Text()), None, "PEM file of the chain shown to them."
+    )
+    keyfile: str | None = key(
+        "ssl.keyfile", Optional(Text()), None, "PEM file of its key, without a password."
+    )
     auth_req: HttpAuthRequest = section("auth_req", HttpAuthRequest, _REQUEST, alike="REQ")
     super_req: HttpAuthRequest = section(
         "super_req", HttpAuthRequest, _REQUEST, alike="REQ"
     )
     acl_req: HttpAuthRequest = section("acl_req", HttpAuthRequest, _REQUEST, alike="REQ")
+
+    @property
+    def asks_logins(self) -> bool:
+        """Whether a server is asked who may come in."""
+        return self.enable and self.auth_req.url is not None
+
+    @property
+    def asks_access(self) -> bool:
+        """Whether a server is asked what clients may do."""
+        return self.enable and self.acl_req.url is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,5 +140,5 @@ class WebHook(Checked):
         "How payloads are written.",
     )
     pool_size: int = planned("pool_size", Whole(1, 1024), 32, "Connections at once.")
-    headers: tuple[Header, ...] = family("headers", Header, _HEADER)
+    headers: tuple[HookHeader, ...] = family("headers", HookHeader, _HEADER)
     rules: tuple[WebHookRule, ...] = family("rule", WebHookRule, _EVENT, line=_HOOK)

@@ -365,7 +365,7 @@ def _left_out(root: Section) -> Iterator[_Named]:
 
 
 def _off(root: Section) -> Iterator[_Named]:
-    """Yield what removes the listeners with ``enable = false``, whatever else is said."""
+    """Yield what removes listeners and requests with ``enable = false``, for good."""
     names = {kind: name for name, kind in _URLS.items() if kind != "ssl"}
     for kind, node in _kinds(root):
         if kind in names and _has_switch_off(node):
@@ -373,6 +373,11 @@ def _off(root: Section) -> Iterator[_Named]:
         for name, named in _named_of(node).items():
             if _has_switch_off(named):
                 yield _Named(_IMPLIED, None, f"listener.{kind}-{name}")
+    for dotted in _SWITCHES:
+        found = find(root, dotted)
+        for name, request in found.parts.items() if isinstance(found, Section) else ():
+            if isinstance(request, Section) and _has_switch_off(request):
+                yield _Named(_IMPLIED, None, f"auth.http.{name}")
 
 
 def entries_of(root: Section, brought: Sections = ()) -> dict[str, Entry]:

@@ -1,0 +1,1 @@
+"""Clients judged by HTTP servers: ``auth.http``. Nothing here is imported unless it is on."""

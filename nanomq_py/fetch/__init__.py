@@ -1,0 +1,1 @@
+"""HTTP requests to other servers: sockets and HTTP only, no rule about what is asked."""
