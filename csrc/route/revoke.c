@@ -138,7 +138,7 @@ static bool
 means_somebody(const nmq_kick *whom)
 {
     return whom->user_name_count > 0 || whom->every_user || whom->other_names ||
-           whom->listener_count > 0;
+           whom->every_foreign || whom->listener_count > 0;
 }
 
 int
@@ -155,7 +155,7 @@ nmq_revoke_users(nmq_sessions *sessions, const nmq_kick *whom)
     int rv = note_names(&s);
 
     // Before the clients are gathered: a client that comes later sees it.
-    nmq_rules_end_users(sessions->router->rules, whom->foreign);
+    nmq_rules_end_users(sessions->router->rules, whom->foreign || whom->every_foreign);
     if (rv == NMQ_OK && means_somebody(whom)) {
         rv = kick_all(sessions, &end);
     }

@@ -287,6 +287,32 @@ nmq_admit_renew_settings(nmq_server_conn *conn)
     nmq_listener_settings_unref(old);
 }
 
+// Takes what was answered for the client.
+static void
+take_answer(nmq_server_conn *conn)
+{
+    const nmq_exchange *exchange = conn->exchange;
+
+    if (exchange == NULL) {
+        return;
+    }
+    conn->superuser = exchange->superuser;
+    nmq_acl_unref(conn->own);
+    conn->own = nmq_acl_ref(exchange->own);
+    // The answer may have taken long: the mount point of now counts.
+    nmq_admit_renew_settings(conn);
+}
+
+// From now on it may be silent for so long, and its time may come.
+static void
+begin_time(nmq_server_conn *conn)
+{
+    nmq_negotiated_use_keep_alive(conn);
+    if (conn->exchange != NULL && conn->exchange->ends_ms != 0) {
+        nmq_timers_end_at(&conn->net, conn->exchange->ends_ms);
+    }
+}
+
 enum nmq_next
 nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
@@ -295,13 +321,7 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     nmq_fault fault = {0};
     bool later = false;
 
-    // The answer may have taken long: the mount point of now counts.
-    if (conn->exchange != NULL) {
-        conn->superuser = conn->exchange->superuser;
-        nmq_acl_unref(conn->own);
-        conn->own = nmq_acl_ref(conn->exchange->own);
-        nmq_admit_renew_settings(conn);
-    }
+    take_answer(conn);
     plan(&a, packet);
     // again: the user's name may be another one now that it is proved
     fault = nmq_banned_check(conn, a.attach.client_id, a.attach.user_name);
@@ -351,9 +371,6 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         return nmq_reply_refuse(conn, batch,
                                 (nmq_fault){NMQ_RC_ADMINISTRATIVE_ACTION, "it is banned"});
     }
-    nmq_negotiated_use_keep_alive(conn);
-    if (conn->exchange != NULL && conn->exchange->ends_ms != 0) {
-        nmq_timers_end_at(&conn->net, conn->exchange->ends_ms);
-    }
+    begin_time(conn);
     return NMQ_NEXT_PACKET;
 }
