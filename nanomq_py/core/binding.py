@@ -35,8 +35,6 @@ Buffer = bytes | bytearray | memoryview | mmap.mmap
 T = TypeVar("T")
 _LONGEST_KEPT_MS = 0xFFFFFFFF
 
-_LATEST_S = 1e12  # of a time; far beyond what the core can wait for
-
 # enum nmq_status, as far as callers tell them apart.
 EADDRINUSE = lib.NMQ_EADDRINUSE
 EADDR = lib.NMQ_EADDR
@@ -193,7 +191,9 @@ class Core:
         answer = ffi.new("nmq_answer *", {"number": number, "reason_code": reason_code})
         answer.foreign, answer.superuser = foreign, superuser
         if ends_at_s is not None:
-            answer.ends_at_ms = round(max(0.001, min(ends_at_s, _LATEST_S)) * 1000)
+            answer.ends_at_ms = round(
+                max(0.001, min(ends_at_s, 1e12)) * 1000
+            )  # as C has room
         if rules is not None:
             answer.rules = rules.handle
         kept = [ffi.from_buffer(given) for given in (data or b"", name or b"")]
