@@ -13,7 +13,7 @@ from nanomq_py.config.file import ConfFile
 from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.reader import from_texts
 from nanomq_py.kernel.part import Part, brought_by
-from nanomq_py.plugins.finding import plugging
+from nanomq_py.plugins.finding import Plugging
 
 
 def files_of(
@@ -45,10 +45,10 @@ def _before(
     if texts is None:
         return [], []
     try:
-        config = from_texts(texts, "before the restart", brought, plugging())
+        config = from_texts(texts, "before the restart", brought, Plugging())
     except ConfigError as fault:  # of another version
         return [], [f"{fault}; the broker cannot go on with what ran before the restart"]
-    return [ConfFile.taking_over(conf, overrides, config, plugging())], []
+    return [ConfFile.taking_over(conf, overrides, config, Plugging())], []
 
 
 def start(

@@ -11,11 +11,10 @@ import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nanomq_py.config.declare.family import BadMember, Family, families_of
 from nanomq_py.config.declare.key import Key, keys_of
-from nanomq_py.config.declare.plugged import Plugged
 from nanomq_py.config.declare.section import (
     KINDS,
     Brought,
@@ -33,6 +32,9 @@ from nanomq_py.config.keys.said import Said
 from nanomq_py.config.nanomq.missing import missing_of
 from nanomq_py.config.nanomq.older import in_force, is_any_switch, is_known
 from nanomq_py.config.values.kind import BadValue, UserInUrl
+
+if TYPE_CHECKING:
+    from nanomq_py.config.declare.plugged import Plugged
 
 
 def _read(entry: Entry, key: Key) -> Any:

@@ -11,14 +11,17 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from nanomq_py.config.declare.plugged import Plugged, Plugging
 from nanomq_py.config.declare.section import Sections
 from nanomq_py.config.edit import edited
 from nanomq_py.config.faults import ConfigError
 from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.keys.config import Config
 from nanomq_py.config.reader import Reading, read, read_text
+
+if TYPE_CHECKING:
+    from nanomq_py.config.declare.plugged import Plugged, Plugging
 
 
 def _sync_folder(folder: Path) -> None:

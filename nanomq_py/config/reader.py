@@ -15,10 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from nanomq_py.config.build import build
-from nanomq_py.config.declare.plugged import Plugged, Plugging
 from nanomq_py.config.declare.section import Sections
 from nanomq_py.config.environment import from_environment, variable_of
 from nanomq_py.config.faults import ConfigError, Faults, TooManyError
@@ -30,6 +29,9 @@ from nanomq_py.config.nanomq.form import is_nested
 from nanomq_py.config.nanomq.names import entries_of
 from nanomq_py.config.nanomq.older import renamed
 from nanomq_py.config.values.kind import BadValue
+
+if TYPE_CHECKING:
+    from nanomq_py.config.declare.plugged import Plugged, Plugging
 
 MAX_FILE_BYTES = 16 << 20
 MOST_INCLUDES = 16  # files that include each other in a chain

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from nanomq_py.config.declare.plugged import Plugged, Plugging
-
-
-def _find(
-    names: Sequence[str], known: Sequence[Plugged], *, anew: bool
-) -> tuple[Plugged, ...]:
-    from nanomq_py.plugins import catalog
-
-    return catalog.find(names, known, anew=anew)
+if TYPE_CHECKING:
+    from nanomq_py.config.declare.plugged import Plugged
 
 
-def plugging() -> Plugging:
-    """Return it, with the variables of this process."""
-    return Plugging(_find, os.environ)
+class Plugging:
+    """Finds plugins that are installed.
+
+    environ  variables that stand for their keys
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self.environ = environ
+
+    def find(
+        self, names: Sequence[str], known: Sequence[Plugged], *, anew: bool
+    ) -> tuple[Plugged, ...]:
+        """Return them, in their order. Raises BadValue for a name that nobody has."""
+        from nanomq_py.plugins import catalog
+
+        return catalog.find(names, known, anew=anew)

@@ -16,12 +16,11 @@ from starlette.routing import Mount
 
 from nanomq_py import Broker
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.config.declare.plugged import Plugging
 from nanomq_py.config.file import ConfFile
 from nanomq_py.http.guard import BasicGuard, Gate
 from nanomq_py.kernel.parts import Parts
 from nanomq_py.kernel.reload import Reloader
-from nanomq_py.plugins.catalog import find
+from nanomq_py.plugins.finding import Plugging
 from nanomq_py.plugins.pages import Pages
 from nanomq_py.plugins.part import Plugins
 from nanomq_py.plugins.switch import Switch
@@ -37,7 +36,7 @@ async def switching(folder: Path, text: str) -> AsyncIterator[tuple[Switch, Plug
     conf.write_text(text)
     plugins = Plugins(Broker(Config(url=None)))
     parts = Parts([plugins])
-    reloader = Reloader(ConfFile(conf, {}, plugging=Plugging(find)), parts)
+    reloader = Reloader(ConfFile(conf, {}, plugging=Plugging()), parts)
     await parts.begin(reloader.config)
     yield Switch(plugins, reloader), plugins
     await parts.stop()

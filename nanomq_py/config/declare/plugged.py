@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from nanomq_py.config.declare.section import Sections
@@ -24,26 +23,19 @@ class Plugged(Protocol):
         """Why it cannot be used; empty: it can. Its keys are not known then."""
 
 
-class Find(Protocol):
-    """Finds plugins by their names."""
+class Plugging(Protocol):
+    """What a reading needs where its text may name plugins."""
 
-    def __call__(
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """Variables that stand for their keys."""
+
+    def find(
         self, names: Sequence[str], known: Sequence[Plugged], *, anew: bool
     ) -> tuple[Plugged, ...]:
-        """Return them, in their order.
+        """Return the plugins of these names, in their order.
 
         known   those of the configuration before
         anew    whether those whose code has changed are loaded again
         Raises  BadValue for a name that nobody has
         """
-
-
-@dataclass(frozen=True)
-class Plugging:
-    """What a reading needs where its text may name plugins.
-
-    environ  variables that stand for their keys
-    """
-
-    find: Find
-    environ: Mapping[str, str] = field(default_factory=dict)

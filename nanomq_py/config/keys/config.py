@@ -9,11 +9,10 @@ Source  the keys and defaults of NanoMQ 0.6.8's nanomq.conf; those marked "Own k
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from nanomq_py.config.declare.family import NAME, NUMBER, family
 from nanomq_py.config.declare.key import Applies, key
-from nanomq_py.config.declare.plugged import Plugged
 from nanomq_py.config.declare.section import Brought, section, sections_of
 from nanomq_py.config.keys.access import RULE_LINE, AclRule, Auth, User
 from nanomq_py.config.keys.bridges import Bridge
@@ -34,6 +33,9 @@ from nanomq_py.config.values.kind import Optional
 from nanomq_py.config.values.numbers import U32, Duration, Size, Whole
 from nanomq_py.config.values.texts import Text
 from nanomq_py.config.values.words import Flag
+
+if TYPE_CHECKING:
+    from nanomq_py.config.declare.plugged import Plugged
 
 S = TypeVar("S")
 
