@@ -674,7 +674,7 @@ decide(void *arg)
 static void
 ban(nmq_broker *broker, int round)
 {
-    static const char *const whom[] = {"c2", "ann", "192.0.2.0/24"};
+    static const char *const whom[] = {"c2", "ann", "203.0.113.0/24"};
     const enum nmq_ban_kind kind = (enum nmq_ban_kind)(round % NMQ_BAN_KINDS);
     const size_t len = strlen(whom[kind]);
 
