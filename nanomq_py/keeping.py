@@ -43,6 +43,7 @@ class Keeping(Part):
         self._path = path
         self._store: Store | None = None
         self._bans: Bans | None = None
+        self._users: UserTable | None = None
 
     @property
     def store(self) -> Store:
@@ -54,9 +55,11 @@ class Keeping(Part):
 
     @property
     def users(self) -> UserTable:
-        from nanomq_py.store.users import UserTable
+        if self._users is None:
+            from nanomq_py.store.users import UserTable
 
-        return UserTable(self.store)
+            self._users = UserTable(self.store)
+        return self._users
 
     def knows(self, verifier: Verifier) -> Authenticator:
         """Return the authenticator of the users in the store."""

@@ -230,6 +230,12 @@ static int
 check_plan(admission *a, const nmq_connect *c, nmq_fault *fault, bool *later)
 {
     nmq_server_conn *conn = a->conn;
+
+    // again: the user's name may be another one now that it is proved
+    *fault = nmq_banned_check(conn, a->attach.client_id, a->attach.user_name);
+    if (fault->code != 0) {
+        return NMQ_OK;
+    }
     int rv = nmq_encode(&a->bytes, conn->net.version, &a->connack);
 
     if (rv == NMQ_OK) {
@@ -313,6 +319,21 @@ begin_time(nmq_server_conn *conn)
     }
 }
 
+// Returns what ends a client that is in, because its user or a ban has changed meanwhile;
+// code 0: nothing. Who ends clients then may have looked before this one was in.
+static nmq_fault
+check_again(const nmq_server_conn *conn, const nmq_attach *attach)
+{
+    if (nmq_access_users_changed(conn, attach->proof)) {
+        return (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "the users have changed"};
+    }
+    if (nmq_banned_is(conn, attach->client_id, attach->user_name)) {
+        // Banned is no reason of a DISCONNECT (3.14.2.1)
+        return (nmq_fault){NMQ_RC_ADMINISTRATIVE_ACTION, "it is banned"};
+    }
+    return (nmq_fault){0};
+}
+
 enum nmq_next
 nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
@@ -323,12 +344,7 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 
     take_answer(conn);
     plan(&a, packet);
-    // again: the user's name may be another one now that it is proved
-    fault = nmq_banned_check(conn, a.attach.client_id, a.attach.user_name);
-    int rv = NMQ_OK;
-    if (fault.code == 0) {
-        rv = check_plan(&a, &packet->connect, &fault, &later);
-    }
+    int rv = check_plan(&a, &packet->connect, &fault, &later);
     if (rv == NMQ_OK && fault.code == 0 && !later) {
         rv = enter(&a, batch, &packet->connect, &client);
     }
@@ -361,15 +377,9 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     nmq_server_conn_set_state(conn, NMQ_CONN_OPEN);
     nmq_log_connected(conn, &a.attach, a.session_present);
     nmq_tell_connected(conn, &a.attach, a.session_present);
-    if (nmq_access_users_changed(conn, a.attach.proof)) {
-        return nmq_reply_refuse(
-            conn, batch, (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "the users have changed"});
-    }
-    // Whoever was banned meanwhile: nmq_revoke_banned may have looked before it was in.
-    // Banned is no reason of a DISCONNECT (3.14.2.1).
-    if (nmq_banned_is(conn, a.attach.client_id, a.attach.user_name)) {
-        return nmq_reply_refuse(conn, batch,
-                                (nmq_fault){NMQ_RC_ADMINISTRATIVE_ACTION, "it is banned"});
+    fault = check_again(conn, &a.attach);
+    if (fault.code != 0) {
+        return nmq_reply_refuse(conn, batch, fault);
     }
     begin_time(conn);
     return NMQ_NEXT_PACKET;

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 
 from nanomq_py.auth.chain import Answer, Decision, Login
 from nanomq_py.auth.hashing import hashed, read_hash
@@ -39,19 +40,26 @@ class DatabaseUsers:
         self._table = table
         self._verifier = verifier
 
-    async def decide(self, login: Login) -> Answer:
+    def decide(self, login: Login) -> Answer | Awaitable[Answer]:
         """Pass unless one of the two names is a user's. Raises StoreError."""
+        user = self._table.known(login.user_name or "", login.client_id)
+        return self._look_up(login) if user is None else self._judge(login, user)
+
+    async def _look_up(self, login: Login) -> Answer:
         user = await self._table.find(login.user_name or "", login.client_id)
         if user is None:
             return None
+        judged = self._judge(login, user)
+        return judged if isinstance(judged, Decision) else await judged
+
+    def _judge(self, login: Login, user: StoredUser) -> Decision | Awaitable[Decision]:
         by_name = user.kind is UserKind.USER_NAME
         right = Decision(
             ReasonCode.SUCCESS,
             None if by_name else NO_NAME,
             is_superuser=user.is_superuser,
         )
-        judged = self._verifier.judge(login, user.hash, right)
-        return judged if isinstance(judged, Decision) else await judged
+        return self._verifier.judge(login, user.hash, right)
 
 
 class Accounts:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 MOST_PAGE = 10_000
+MOST_KNOWN = 10_000  # users that were found and are remembered
 _HASH = re.compile(r"\$[ -~]{1,510}")
 _COLUMNS = "kind, name, hash, is_superuser, created_at, changed_at"
 
@@ -50,13 +51,21 @@ def _user(row: tuple[int, str, str, int, float, float]) -> StoredUser:
 
 
 class UserTable:
-    """The users in the store.
+    """The users in the store. All changes go through one table: it remembers who was found.
 
     Errors   StoreError, besides what is said for each
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._known: dict[
+            tuple[str, str], StoredUser
+        ] = {}  # the latest found, in their order
+        self._changes = 0  # so far
+
+    def _change(self) -> None:
+        self._changes += 1
+        self._known.clear()
 
     async def put(
         self, kind: UserKind, name: str, hash: str, *, is_superuser: bool = False
@@ -70,7 +79,10 @@ class UserTable:
         if _HASH.fullmatch(hash) is None:
             raise ValueError("hash: expected a hash of 512 printable letters at most")
         row = (int(kind), name, hash, is_superuser, wall_s())
-        return await self._store.write(partial(_put, row))
+        try:
+            return await self._store.write(partial(_put, row))
+        finally:
+            self._change()
 
     async def get(self, kind: UserKind, name: str) -> StoredUser | None:
         """Return the user of that name; None: there is none."""
@@ -86,6 +98,19 @@ class UserTable:
 
     async def find(self, user_name: str, client_id: str) -> StoredUser | None:
         """Return the user of that name, or else the one of that client identifier."""
+        changes = self._changes
+        user = await self._find(user_name, client_id)
+        if user is not None and changes == self._changes:
+            while len(self._known) >= MOST_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[user_name, client_id] = user
+        return user
+
+    def known(self, user_name: str, client_id: str) -> StoredUser | None:
+        """Return what :meth:`find` would, if it is remembered."""
+        return self._known.get((user_name, client_id))
+
+    async def _find(self, user_name: str, client_id: str) -> StoredUser | None:
         names = (int(UserKind.USER_NAME), user_name, int(UserKind.CLIENT_ID), client_id)
 
         def act(connection: Connection) -> StoredUser | None:
@@ -108,7 +133,10 @@ class UserTable:
             )
             return done.rowcount > 0
 
-        return await self._store.write(act)
+        try:
+            return await self._store.write(act)
+        finally:
+            self._change()
 
     async def page(
         self, kind: UserKind, *, after: str = "", limit: int = 100

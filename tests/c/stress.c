@@ -670,6 +670,20 @@ decide(void *arg)
     return NULL;
 }
 
+// Bans somebody for a moment: clients look meanwhile, and one of them ends.
+static void
+ban(nmq_broker *broker, int round)
+{
+    static const char *const whom[] = {"c2", "ann", "203.0.113.0/24"};
+    const enum nmq_ban_kind kind = (enum nmq_ban_kind)(round % NMQ_BAN_KINDS);
+    const size_t len = strlen(whom[kind]);
+
+    assert(nmq_broker_ban(broker, kind, whom[kind], len, 0) == NMQ_OK);
+    assert(nmq_broker_kick_banned(broker, "c2", 2) >= 0);
+    assert(nmq_broker_kick_banned(broker, NULL, 0) >= 0);
+    assert(nmq_broker_unban(broker, kind, whom[kind], len) == NMQ_OK);
+}
+
 static void *
 control(void *arg)
 {
@@ -699,6 +713,7 @@ control(void *arg)
         own_message(broker, nmq_bytes_of("s/c"), nmq_bytes_of("x"), round, false);
         nmq_broker_stats(broker, &stats);
         (void) nmq_broker_kick(broker, "c1", 2, 0x98);
+        ban(broker, round);
         (void) nmq_broker_subscribe(broker, "c3", 2, "m/w/#", 5, 1, 0);
         (void) nmq_broker_subscribe(broker, "c2", 2, "s/#", 3, 2, 7);
         (void) nmq_broker_unsubscribe(broker, "c2", 2, "s/#", 3);

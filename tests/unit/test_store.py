@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from nanomq_py.store import file as store_file
 from nanomq_py.store import migrations, store
+from nanomq_py.store import users as store_users
 from nanomq_py.store.backup import back_up, look_over
 from nanomq_py.store.faults import StoreError, StoreFullError
 from nanomq_py.store.place import place_of
@@ -424,6 +425,43 @@ async def test_a_user_by_name_and_by_client_identifier(kept: Store) -> None:
     assert await users.delete(UserKind.USER_NAME, "x")
     assert not await users.delete(UserKind.USER_NAME, "x")
     assert await users.count(UserKind.CLIENT_ID) == 1
+
+
+async def test_who_was_found_is_remembered_until_somebody_changes(
+    kept: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_users, "MOST_KNOWN", 2)
+    users = UserTable(kept)
+    await users.put(UserKind.USER_NAME, "u", HASH)
+    await users.put(UserKind.CLIENT_ID, "c", HASH + "2")
+    assert users.known("u", "c") is None
+    found = await users.find("u", "c")
+    assert found is not None
+    assert found.kind is UserKind.USER_NAME  # comes first
+    assert users.known("u", "c") is found
+    assert await users.find("x", "y") is None
+    assert users.known("x", "y") is None
+    other = await users.find("v", "c")
+    assert other is not None
+    assert other.kind is UserKind.CLIENT_ID
+    await users.find("w", "c")
+    assert users.known("u", "c") is None  # the oldest goes
+    assert users.known("v", "c") is other
+    await users.delete(UserKind.CLIENT_ID, "c")
+    assert users.known("v", "c") is None
+    await users.find("u", "c")
+    await users.put(UserKind.USER_NAME, "u", HASH + "3")
+    assert users.known("u", "c") is None
+
+
+async def test_what_was_read_before_a_change_is_not_remembered(kept: Store) -> None:
+    users = UserTable(kept)
+    await users.put(UserKind.USER_NAME, "u", HASH)
+    await asyncio.gather(
+        users.find("u", ""), users.put(UserKind.USER_NAME, "u", HASH + "2")
+    )
+    known = users.known("u", "")
+    assert known is None or known.hash == HASH + "2"
 
 
 async def test_users_come_in_pages(kept: Store) -> None:
