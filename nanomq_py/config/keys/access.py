@@ -63,7 +63,7 @@ class Auth(Checked):
         List(),
         (),
         "Own key: names of users for whom no access rule counts, once they have proved the"
-        " name.",
+        " name. A certificate does not make one.",
     )
 
 
