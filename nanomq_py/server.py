@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nanomq_py.auth.outside import check_servers
 from nanomq_py.auth.refusals import refuse_unsupported
 from nanomq_py.auth.roster import accounts_before
 from nanomq_py.auth.tokens import check_keys
@@ -68,7 +69,7 @@ def check_files(config: Config) -> None:
     Raises   ConfigError naming the keys
     """
     faults = Faults()
-    for check in (check_tls, check_terms, accounts_before, check_keys):
+    for check in (check_tls, check_terms, accounts_before, check_keys, check_servers):
         with faults.gathered():
             check(config)
     faults.check()

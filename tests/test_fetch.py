@@ -347,13 +347,16 @@ async def test_system_decides_whom_it_trusts(
             assert (await pool.ask(GET)).status == 200
 
 
-async def test_every_address_of_a_name_is_tried() -> None:
+async def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    def found(*args: object, **more: object) -> list[tuple[object, ...]]:
+        return [(2, 1, 6, "", (host, 0)) for host in ("127.0.0.3", "127.0.0.1")]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
     with answering() as server:  # on 127.0.0.1 alone
-        server_at = Origin("http", "localhost", server.port)
         bounds = Bounds(
             timeout_s=20, connect_timeout_s=20, connections=1, waiting=1, answer_bytes=MOST
         )
-        pool = Pool(server_at, bounds, None)
+        pool = Pool(Origin("http", "somewhere", server.port), bounds, None)
         assert (await pool.ask(GET)).status == 200
         pool.close()
 

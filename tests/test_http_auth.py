@@ -372,6 +372,20 @@ def test_restart_keeps_sessions_of_those_who_were_let_in(
         assert c.expect(CONNACK).flags == 1
 
 
+def test_check_reads_certificates(tmp_path: Path) -> None:
+    conf = tmp_path / "nanomq.conf"
+    conf.write_text(
+        "auth.http.enable=true\nauth.http.auth_req.url=https://h/\n"
+        "auth.http.ssl.cacertfile=/no/ca.pem\n"
+    )
+    done = nanomq("conf", "check", str(conf))
+    assert (done.returncode, done.stderr) == (
+        2,
+        "nanomq: auth.http.ssl.cacertfile=/no/ca.pem: cannot be read: No such file or"
+        " directory\n",
+    )
+
+
 # --- the example of docs/http-auth.md
 
 PAGE = (ROOT / "docs" / "http-auth.md").read_text()

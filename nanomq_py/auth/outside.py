@@ -96,6 +96,12 @@ class Outside(Part):
         self.leave()  # to notes that came meanwhile
 
 
+def check_servers(config: Config) -> None:
+    """Read the files that ``auth.http`` names. Blocks. Raises ConfigError."""
+    if config.auth_http.enable:
+        _judge_of(config)
+
+
 def _judge_of(config: Config) -> Judge:
     from nanomq_py.auth.http.judge import Judge
     from nanomq_py.auth.http.template import check_requests

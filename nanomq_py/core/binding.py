@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 
 T = TypeVar("T")
-_LONGEST_KEPT_MS = 0xFFFFFFFF
 
 # enum nmq_status, as far as callers tell them apart.
 EADDRINUSE = lib.NMQ_EADDRINUSE
@@ -204,12 +203,7 @@ class Core:
         return bool(lib.nmq_broker_answer(self._broker, answer) == lib.NMQ_OK)
 
     def decide(
-        self,
-        number: int,
-        question: int,
-        verdicts: Sequence[Access],
-        *,
-        keep_s: float = 0.0,
+        self, number: int, question: int, verdicts: Sequence[Access], keep_s: float = 0.0
     ) -> bool:
         """Answer an AccessNote, each of its topics; return whether its client still waits.
 
@@ -218,7 +212,7 @@ class Core:
         kept = ffi.new("uint8_t[]", bytes(verdicts))
         raw = ffi.new("nmq_verdicts *", {"number": number, "question": question})
         raw.at, raw.count = kept, len(verdicts)
-        raw.keep_ms = min(int(keep_s * 1000), _LONGEST_KEPT_MS)
+        raw.keep_ms = min(int(keep_s * 1000), 0xFFFFFFFF)
         return bool(lib.nmq_broker_decide(self._broker, raw) == lib.NMQ_OK)
 
     def set_rules(self, rules: Rules) -> None:
