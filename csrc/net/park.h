@@ -9,6 +9,7 @@
 //     rate       it is over its rate                                   rate.h
 //     memory     memory is short                                       memory.h
 //     question   its role has asked somebody                           role.h
+//     commit     too much of it waits for the journal                  commit.h
 //
 // A reason that begins holds from then on, so that it may end at any moment, even before
 // the receive side rests. A connection with several reasons waits for all of them. Whoever
@@ -30,7 +31,8 @@ enum nmq_park_reason { // bits
     NMQ_PARK_RATE = 4,
     NMQ_PARK_MEMORY = 8,
     NMQ_PARK_QUESTION = 16,
-    NMQ_PARK_ALL = 31,
+    NMQ_PARK_COMMIT = 32,
+    NMQ_PARK_ALL = 63,
 };
 
 // What a job goes on with; bits.
