@@ -143,7 +143,10 @@ class Client:
         elif what == "unsubscribe":
             self.link.send(raw.unsubscribe(9, rng.choice(FILTERS), version=5))
         elif what == "ack" and self.owes:
-            self.link.send(self.owes.pop(rng.randrange(len(self.owes))))
+            for _ in range(rng.choice([1, 1, 9])):
+                if self.owes:
+                    self.link.send(self.owes.pop(rng.randrange(len(self.owes))))
+                    self.hear()
         elif what == "release" and self.unreleased:
             self.link.send(raw.ack(PUBREL, self.unreleased.pop(0)))
         elif what == "leave":
