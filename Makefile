@@ -64,7 +64,7 @@ asan: build/setup-test # the suite on an ASan and UBSan build, and the coverage 
 tsan: # threads without Python
 	@mkdir -p build
 	gcc -std=c11 -D_GNU_SOURCE -g -O1 -fsanitize=thread -DNMQ_MEM_COUNT -Icsrc -o build/stress-tsan $(C_FILES) -lpthread
-	for n in 1 2 3; do build/stress-tsan || exit 1; done
+	for n in 1 2 3; do build/stress-tsan && build/stress-tsan journal || exit 1; done
 
 cross: build/setup-cross # the C core for both Arms and for musl, as strict as lint, and its threads there
 	@set -e; for run in $(CROSS); do \

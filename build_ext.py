@@ -103,6 +103,7 @@ TEST_HEADERS = [
             "store/aliases.h",
             "store/observer.h",
             "store/session_state.h",
+            "store/session_tell.h",
             "store/session_load.h",
             "store/session.h",
             "store/session_subs.h",
@@ -120,8 +121,9 @@ TEST_HEADERS = [
         ]
     ),
     Path("tests/c/mqtt_client.h"),
+    Path("tests/c/journal_memory.h"),
 ]
-TEST_SOURCES = [Path("tests/c/mqtt_client.c")]
+TEST_SOURCES = [Path("tests/c/mqtt_client.c"), Path("tests/c/journal_memory.c")]
 # Where no instruction works on 64 bits at once (ARMv6), the compiler calls libatomic.
 LIBRARIES = ["pthread"] if sys.maxsize > 2**32 else ["pthread", "atomic"]
 # `make lint` adds -Wpedantic -Werror; here the wrappers that cffi writes are compiled too.

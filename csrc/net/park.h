@@ -9,6 +9,7 @@
 //     rate       it is over its rate                                   rate.h
 //     memory     memory is short                                       memory.h
 //     question   its role has asked somebody                           role.h
+//     commit     too much of it waits for the journal                  commit.h
 //
 // A reason that begins holds from then on, so that it may end at any moment, even before
 // the receive side rests. A connection with several reasons waits for all of them. Whoever
@@ -31,7 +32,8 @@ enum nmq_park_reason {
     NMQ_PARK_RATE = 4,      // the clock, when it may send again
     NMQ_PARK_MEMORY = 8,    // whoever finds that there is memory again, or the clock
     NMQ_PARK_QUESTION = 16, // whoever was asked, with the answer; or the clock, without
-    NMQ_PARK_ALL = 31,      // for nmq_park_end: it is to close
+    NMQ_PARK_COMMIT = 32,   // whoever ends the commit that its answers wait for
+    NMQ_PARK_ALL = 63,      // for nmq_park_end: it is to close
 };
 
 // What the job of a connection does, a bit for each.

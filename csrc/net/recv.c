@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "mqtt/decode.h"
 #include "mqtt/reason.h"
+#include "net/commit.h"
 #include "net/conn_log.h"
 #include "net/conns.h"
 #include "net/in_buffer.h"
@@ -17,6 +18,7 @@
 #include "net/rate.h"
 #include "net/send.h"
 #include "net/slow.h"
+#include "route/held.h"
 
 enum { OUT_BYTES = 16 << 20 }; // written to subscribers before they are flushed
 
@@ -32,6 +34,7 @@ nmq_recv_end(nmq_conn *conn, bool lost)
     nmq_conn_log_ended(conn);
     (void) pthread_mutex_unlock(&link->lock);
     nmq_link_relieve(link, 0, true);
+    nmq_held_end(link);
     nmq_link_wait *wait = __atomic_load_n(&link->wait, __ATOMIC_ACQUIRE);
     if (wait != NULL) {
         nmq_conn_cancel(conn, &wait->timer);
@@ -261,6 +264,9 @@ go_on(nmq_conn *conn, enum nmq_next next, nmq_batch *batch)
         waits = nmq_rate_wait(conn, now_ms);
     }
     waits = nmq_slow_wait(conn, batch->congested, now_ms) || waits;
+    if (batch->logged != 0) {
+        waits = nmq_commit_wait(conn, batch->logged) || waits;
+    }
     if (waits) {
         nmq_park_rest(conn);
     } else {
@@ -280,6 +286,9 @@ process(nmq_conn *conn, nmq_worker *worker)
         return;
     }
     nmq_batch_begin(&batch, conns->router, worker, nmq_clock_now_ms());
+    if (__atomic_load_n(&conn->link.held, __ATOMIC_ACQUIRE) != NULL) {
+        batch.logged = nmq_commit_behind(conn);
+    }
     if (conn->asked) {
         next = conns->role->answered(conn, &batch);
     }

@@ -9,6 +9,7 @@
 #include "net/slow.h"
 #include "net/wrap.h"
 #include "route/deliver.h"
+#include "route/durable.h"
 #include "route/replay.h"
 
 enum { OUTBOX_KEEP_BYTES = 0 }; // an idle connection holds no outbox
@@ -38,6 +39,7 @@ pump(nmq_conn *conn, nmq_client *client)
         }
         if (rv == NMQ_OK) {
             nmq_deliver_note(session, link);
+            nmq_durable_await(client, link);
         }
         nmq_client_count_sent(client, router->counters);
     }
@@ -102,11 +104,12 @@ next_load(nmq_conn *conn)
         (void) pthread_mutex_lock(&link->lock);
         nmq_outbox_reset(&conn->sending, OUTBOX_KEEP_BYTES);
         link->sending_bytes = link->sending_unkept = link->sending_answers = 0;
-        size_t load = link->outbox.total;
+        size_t load = link->shut ? 0 : link->outbox.total;
         bool ends = conn->send == NMQ_SEND_ENDING;
         int rv = nmq_wrap_next(conn, ends && load == 0);
         bool more = load > 0 || nmq_wrap_prefix(conn).len > 0;
-        bool wants_pump = !more && link->pump_due && conn->client != NULL && !link->closed;
+        bool wants_pump =
+            !more && link->pump_due && conn->client != NULL && !link->closed && !link->shut;
         nmq_client *client = conn->client;
         if (load > 0 && rv == NMQ_OK) {
             nmq_outbox empty = conn->sending;
@@ -270,9 +273,9 @@ start(nmq_conn *conn, bool flushed)
     link->flush_due = link->flush_due && !flushed;
     bool ends = conn->send == NMQ_SEND_CLOSING;
     bool is_busy = conn->send == NMQ_SEND_SENDING || conn->send == NMQ_SEND_ENDING;
+    bool has_load = (link->outbox.total > 0 || link->pump_due) && !link->shut;
     bool starts =
-        ends || (conn->send == NMQ_SEND_IDLE &&
-                 (link->outbox.total > 0 || link->pump_due || nmq_wrap_has_reply(conn)));
+        ends || (conn->send == NMQ_SEND_IDLE && (has_load || nmq_wrap_has_reply(conn)));
     if (starts) {
         nmq_conn_set_send(conn, ends ? NMQ_SEND_ENDING : NMQ_SEND_SENDING);
         (void) nmq_link_ref(link);

@@ -2,10 +2,12 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "net/commit.h"
 #include "net/recv.h"
 #include "net/send.h"
 #include "net/slow.h"
 #include "net/timers.h"
+#include "route/held.h"
 
 static void
 conn_free(nmq_link *link)
@@ -27,6 +29,7 @@ conn_free(nmq_link *link)
     nmq_outbox_reset(&conn->sending, 0);
     nmq_buf_free(&conn->in);
     nmq_counters_add(conns->counters, NMQ_COUNT_BUFFER_BYTES, -(uint64_t) conn->held_out);
+    nmq_held_free(link);
     nmq_link_fini(link);
     nmq_free(conn);
     nmq_conns_count_freed(conns);
@@ -35,6 +38,7 @@ conn_free(nmq_link *link)
 static const nmq_link_ops link_ops = {
     .flush = nmq_send_flush,
     .resume = nmq_recv_resume,
+    .committed = nmq_commit_over,
     .disconnect = nmq_send_disconnect,
     .look = nmq_slow_look,
     .arm = nmq_slow_arm,

@@ -10,6 +10,7 @@
 #include "net/park.h"
 #include "net/rate.h"
 #include "net/send.h"
+#include "route/durable.h"
 
 // 5.0 sends again at a new connection only [MQTT-4.4.0-1].
 static int64_t
@@ -84,7 +85,8 @@ retry(nmq_conn *conn)
     nmq_session *session = client->session;
     uint64_t progress = session->inflight.next_order - session->inflight.count;
     bool stalled = client->link == &conn->link && session->inflight.count > 0 &&
-                   session->resend == NULL && conn->retry_acks == progress + 1;
+                   session->resend == NULL && conn->retry_acks == progress + 1 &&
+                   !nmq_durable_is_awaited(session);
     conn->retry_acks = progress + 1;
     if (stalled && nmq_session_resume(session) == NMQ_OK) {
         (void) nmq_session_pump(session, &conn->link.outbox,

@@ -21,6 +21,7 @@ typedef struct {
     bool refused;               // the last message was: it is not acknowledged as taken
     bool matched;               // a subscription matched it, whatever became of it there
     int64_t now_ms;
+    uint64_t logged; // number in the journal that what it answers waits for; 0: none
     uint64_t messages_out;
     uint64_t messages_dropped;
     uint64_t packets_in;  // from the connection whose batch it is

@@ -71,7 +71,7 @@ typedef struct nmq_client {
     int64_t created_at_ms; // fixed at attach; wall clock
     int64_t connected_at_ms;    // lock; wall clock
     int64_t disconnected_at_ms; // lock; wall clock
-    uint64_t messages_received; // lock: PUBLISH packets from the client
+    uint64_t messages_received; // atomic: PUBLISH packets from the client
     uint64_t messages_sent;     // lock: PUBLISH packets delivered to the client
     uint64_t messages_dropped;  // lock
     nmq_timer timer;            // clock: will delay and session expiry

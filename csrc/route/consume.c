@@ -3,6 +3,7 @@
 #include "base/status.h"
 #include "route/consumer.h"
 #include "route/deliver.h"
+#include "route/durable.h"
 #include "route/feed_record.h"
 #include "route/replay.h"
 #include "route/subscriptions.h"
@@ -127,15 +128,6 @@ find_or_make(nmq_consumers *consumers, nmq_bytes name, nmq_consumer **out)
     return NMQ_OK;
 }
 
-static void
-set_bounds(nmq_client *client, const nmq_consumer_options *options)
-{
-    (void) pthread_mutex_lock(&client->lock);
-    client->session->queue_max = options->queue_max;
-    client->session->queue_max_bytes = options->queue_max_bytes;
-    (void) pthread_mutex_unlock(&client->lock);
-}
-
 int
 nmq_consumers_open(nmq_consumers *consumers, const nmq_consumer_options *options,
                    uint64_t *number, int32_t *fd)
@@ -151,7 +143,11 @@ nmq_consumers_open(nmq_consumers *consumers, const nmq_consumer_options *options
     bool is_new = nmq_consumers_find(consumers, name) == NULL;
     rv = find_or_make(consumers, name, &consumer);
     if (rv == NMQ_OK) {
-        set_bounds(consumer->client, options); // messages come from its first filter on
+        // messages come from its first filter on
+        rv = nmq_consumers_set_bounds(consumers, consumer->client, options->queue_max,
+                                      options->queue_max_bytes);
+    }
+    if (rv == NMQ_OK) {
         rv = unsubscribe_others(consumers, consumer->client, options);
     }
     if (rv == NMQ_OK) {
@@ -190,19 +186,18 @@ queue_retained(nmq_consumers *consumers, nmq_client *client, int64_t now_ms)
             .retain = true,
         };
         if (nmq_queue_push(&client->session->queue, &d) != NMQ_OK) {
-            const nmq_message_parts parts = nmq_message_parts_of(messages[i]);
-            nmq_session_tell(client->session,
-                             &(nmq_session_event){.kind = NMQ_EVENT_DROPPED,
-                                                  .why = NMQ_WHY_MEMORY,
-                                                  .message = &parts});
+            nmq_session_tell_lost(client->session, messages[i], NMQ_EVENT_DROPPED,
+                                  NMQ_WHY_MEMORY);
             client->messages_dropped++;
             nmq_delivery_fini(&d);
+        } else if (client->session->log != NULL) {
+            nmq_session_log_queued(client->session, &d);
         }
     }
 }
 
 typedef struct {
-    const nmq_session *session;
+    nmq_session *session;
     int64_t now_ms;
 } expiring;
 
@@ -221,9 +216,10 @@ keeps(void *arg, const nmq_delivery *delivery)
     if (is_alive(e, delivery)) {
         return true;
     }
-    const nmq_message_parts parts = nmq_message_parts_of(delivery->message);
-    nmq_session_tell(e->session,
-                     &(nmq_session_event){.kind = NMQ_EVENT_EXPIRED, .message = &parts});
+    nmq_session_tell_lost(e->session, delivery->message, NMQ_EVENT_EXPIRED, NMQ_WHY_NONE);
+    if (e->session->log != NULL) {
+        nmq_session_log_dropped(e->session, delivery);
+    }
     return false;
 }
 
@@ -298,10 +294,15 @@ nmq_consumers_take(nmq_consumers *consumers, uint64_t number, nmq_feed *feed)
 static uint32_t
 pop_some(nmq_consumer *consumer, uint32_t left, nmq_delivery *out)
 {
+    nmq_session *session = consumer->client->session;
     uint32_t count = 0;
 
     while (count < left && count < ACK_MESSAGES) {
-        (void) nmq_queue_pop(&consumer->client->session->queue, &out[count++]);
+        (void) nmq_queue_pop(&session->queue, &out[count]);
+        if (session->log != NULL) {
+            nmq_session_log_dropped(session, &out[count]);
+        }
+        count++;
     }
     consumer->taken -= count;
     consumer->again -= count < consumer->again ? count : consumer->again;
@@ -427,6 +428,7 @@ nmq_consumers_end(nmq_consumers *consumers, const char *name, size_t name_len)
         link = consumer->client->link != NULL ? nmq_consumer_detach(consumer) : NULL;
         (void) pthread_mutex_unlock(&consumer->client->lock);
         client = nmq_consumers_remove(consumers, consumer);
+        nmq_durable_ended(client);
     }
     (void) pthread_mutex_unlock(&consumers->lock);
     if (link != NULL) {

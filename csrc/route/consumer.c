@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "route/deliver.h"
+#include "route/durable.h"
 
 // --- who waits for it
 
@@ -60,6 +61,7 @@ disconnect(nmq_link *link, uint8_t reason_code)
 static const nmq_link_ops link_ops = {
     .flush = not_called,
     .resume = not_called,
+    .committed = not_called,
     .disconnect = disconnect,
     .look = look,
     .arm = arm,
@@ -166,6 +168,21 @@ nmq_consumer_rewind(nmq_consumer *consumer)
 // --- open and closed
 
 int
+nmq_consumers_set_bounds(const nmq_consumers *consumers, nmq_client *client,
+                         uint32_t queue_max, uint64_t queue_max_bytes)
+{
+    (void) pthread_mutex_lock(&client->lock);
+    client->session->queue_max = queue_max;
+    client->session->queue_max_bytes = queue_max_bytes;
+    int rv = nmq_durable_prepare(consumers->sessions->router, client, true);
+    if (rv == NMQ_OK) {
+        nmq_durable_attached(client, true);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    return rv;
+}
+
+int
 nmq_consumers_attach(nmq_consumers *consumers, nmq_consumer *consumer, int32_t *fd)
 {
     nmq_client *client = consumer->client;
@@ -228,7 +245,7 @@ nmq_consumers_restore(nmq_consumers *consumers, nmq_client *client, uint32_t tak
         }
     }
     (void) pthread_mutex_unlock(&consumers->lock);
-    return rv;
+    return rv == NMQ_OK ? nmq_durable_whole(consumers->sessions->router, client) : rv;
 }
 
 void

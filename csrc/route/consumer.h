@@ -46,6 +46,11 @@ void nmq_consumers_leave(nmq_consumers *consumers, nmq_consumer *consumer);
 // How long publishers wait for one.
 nmq_patience nmq_consumers_patience(const nmq_consumers *consumers);
 
+// Gives the client of one its bounds; the journal is told what there is. Returns NMQ_OK or
+// NMQ_ENOMEM.
+int nmq_consumers_set_bounds(const nmq_consumers *consumers, nmq_client *client,
+                             uint32_t queue_max, uint64_t queue_max_bytes);
+
 // Gives it a link, and says so to whoever publishes. Returns NMQ_OK, NMQ_ENOMEM or NMQ_EIO;
 // *fd is that of its inbox. Call with the list's lock.
 int nmq_consumers_attach(nmq_consumers *consumers, nmq_consumer *consumer, int32_t *fd);

@@ -2,6 +2,7 @@
 
 #include "base/live.h"
 #include "base/status.h"
+#include "route/durable.h"
 #include "route/feed_record.h"
 #include "route/inbox.h"
 
@@ -172,6 +173,18 @@ judge(nmq_batch *batch, const nmq_client *client, nmq_link *link)
     } // else as most links are: nmq_link_judge would change nothing
 }
 
+// The publisher's acknowledgement waits for the journal, and so do packets at QoS 2. Call
+// with the client's lock and the link's.
+static void
+answer_and_await(nmq_batch *batch, const nmq_client *client, nmq_link *link,
+                 const nmq_outgoing *what)
+{
+    if (qos_of(what) > 0) {
+        nmq_durable_answer(batch, client);
+        nmq_durable_await(client, link);
+    }
+}
+
 static enum nmq_delivered
 deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link,
                 const nmq_outgoing *what)
@@ -181,6 +194,9 @@ deliver_to_link(nmq_batch *batch, nmq_client *client, nmq_link *link,
     enum nmq_delivered how = offer_locked(batch, client, link->closed ? NULL : link, what);
     if (how != NMQ_DELIVERED_SENT || qos_of(what) > 0) { // else the session is as it was
         nmq_deliver_note(client->session, link);
+        if (client->session->log != NULL) {
+            answer_and_await(batch, client, link, what);
+        }
     }
     if (how == NMQ_DELIVERED_SENT) {
         nmq_batch_touch(batch, link);
@@ -281,10 +297,12 @@ nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_outgoing *what)
     (void) pthread_mutex_lock(&client->lock);
     if (client->consumes) {
         how = deliver_to_consumer(batch, client, what);
+        nmq_durable_answer(batch, client);
     } else if (client->link != NULL) {
         how = deliver_to_link(batch, client, client->link, what);
     } else {
         how = offer_locked(batch, client, NULL, what);
+        nmq_durable_answer(batch, client);
     }
     batch->messages_out += nmq_client_take_sent(client);
     bool dropped = was_dropped(how);

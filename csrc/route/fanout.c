@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "route/deliver.h"
+#include "route/durable.h"
 #include "route/shortage.h"
 
 enum {
@@ -251,6 +252,7 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
         // Retaining was switched off after the publisher was told otherwise: the message
         // takes the place of the old one, and may then be discarded (3.3.1.3).
         nmq_retained_drop(router->retained, parts->topic_name);
+        nmq_durable_answer_all(batch);
     } else if (parts->retain) { // else [MQTT-3.3.1-8]
         *message = *message != NULL ? *message : nmq_message_new(parts);
         // the broker's own topics change within bounds of their own
@@ -260,6 +262,7 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
             lose(batch, parts, NMQ_WHY_RETAINED_FULL);
             return 0;
         }
+        nmq_durable_answer_all(batch);
     }
     batch->work += matches->visits + matches->found->count;
     if (!batch->matched && from != NULL) {

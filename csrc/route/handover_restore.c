@@ -6,7 +6,7 @@
 #include "base/status.h"
 #include "mqtt/sys_topic.h"
 #include "mqtt/topic.h"
-#include "route/handover_objects.h"
+#include "route/handover_changes.h"
 #include "route/replay.h"
 #include "route/subscriptions.h"
 #include "route/will.h"
@@ -73,9 +73,38 @@ fill_client(const reader *r, nmq_client *c, const nmq_session_record *record)
     c->session->inflight.last_id = record->last_id;
 }
 
+// The rest of a record of a session. Returns NMQ_OK, NMQ_EMALFORMED or NMQ_ENOMEM.
+static int
+fill(const reader *r, nmq_client *client, const nmq_session_record *record)
+{
+    fill_client(r, client, record);
+    if (!nmq_handover_peer(record->address, record->port, &client->peer)) {
+        return NMQ_EMALFORMED;
+    }
+    return copy(record->user_name, &client->user_name) == NMQ_OK &&
+                   copy(record->mount, &client->session->mount) == NMQ_OK
+               ? NMQ_OK
+               : NMQ_ENOMEM;
+}
+
+// A session that came before has another connection: what belongs to the one before goes.
+static int
+take_session_again(reader *r, nmq_client *client, const nmq_session_record *record)
+{
+    nmq_will_drop(client);
+    nmq_bytes_free(&client->user_name);
+    nmq_bytes_free(&client->session->mount);
+    return fill(r, client, record);
+}
+
 static int
 take_session(reader *r, const nmq_session_record *record)
 {
+    nmq_client *known = nmq_numbered_get(&r->clients, record->number);
+
+    if (known != NULL && nmq_handover_is_time(record->expires_at_ms)) {
+        return take_session_again(r, known, record);
+    }
     if (record->number != r->clients.count + UINT64_C(1) ||
         !nmq_handover_is_time(record->expires_at_ms)) {
         return NMQ_EMALFORMED;
@@ -86,16 +115,20 @@ take_session(reader *r, const nmq_session_record *record)
         return NMQ_ENOMEM;
     }
     client->consumes = record->consumes != 0;
-    fill_client(r, client, record);
-    if (!nmq_handover_peer(record->address, record->port, &client->peer)) {
-        return NMQ_EMALFORMED;
-    }
     nmq_bytes taken = {(const uint8_t *) &record->taken, sizeof record->taken};
-    return nmq_buf_put(&r->taken, taken) == NMQ_OK &&
-                   copy(record->user_name, &client->user_name) == NMQ_OK &&
-                   copy(record->mount, &client->session->mount) == NMQ_OK
-               ? NMQ_OK
-               : NMQ_ENOMEM;
+    return nmq_buf_put(&r->taken, taken) == NMQ_OK ? fill(r, client, record) : NMQ_ENOMEM;
+}
+
+static int
+end_session(reader *r, uint64_t number)
+{
+    nmq_client *client = nmq_numbered_get(&r->clients, number);
+
+    if (client != NULL) {
+        r->clients.at[number - 1] = NULL;
+        nmq_handover_end(r->sessions, client);
+    }
+    return number - 1 < r->clients.count ? NMQ_OK : NMQ_EMALFORMED;
 }
 
 static int
@@ -173,6 +206,10 @@ put_delivery(nmq_session *s, const nmq_delivery_record *record, const nmq_delive
     if (record->packet_id == 0) {
         return d->message != NULL ? nmq_queue_push(&s->queue, d) : NMQ_EMALFORMED;
     }
+    if (record->order >= s->inflight.next_order) { // it was launched since its session came
+        s->inflight.next_order = record->order + 1;
+        s->inflight.last_id = record->packet_id;
+    }
     return nmq_inflight_put(&s->inflight, &(nmq_inflight_entry){
                                               .delivery = *d,
                                               .order = record->order,
@@ -228,6 +265,8 @@ take_owed(reader *r, nmq_client *client, const nmq_owed_record *record)
     if (!nmq_filter_check(place.filter)) {
         return NMQ_EMALFORMED;
     }
+    // a walk that begins anew takes the place of the one before
+    nmq_replay_cancel(r->sessions->router->retained, client, place.filter);
     // without its subscription, which was left out, nothing is owed; nor without a topic
     return place.topic_name.at == NULL ||
                    nmq_session_sub_find(client->session, place.filter) == NULL
@@ -241,10 +280,11 @@ take_owed(reader *r, nmq_client *client, const nmq_owed_record *record)
 static int
 take_of_session(reader *r, const nmq_journal_record *record)
 {
-    nmq_client *client = nmq_numbered_get(&r->clients, record->will.session);
+    uint64_t number = record->will.session;
+    nmq_client *client = nmq_numbered_get(&r->clients, number);
 
-    if (client == NULL) {
-        return NMQ_EMALFORMED;
+    if (client == NULL) { // its session has ended
+        return number - 1 < r->clients.count ? NMQ_OK : NMQ_EMALFORMED;
     }
     switch (record->kind) {
     case NMQ_JOURNAL_WILL: return take_will(r, client, &record->will);
@@ -253,7 +293,7 @@ take_of_session(reader *r, const nmq_journal_record *record)
     case NMQ_JOURNAL_DELIVERY: return take_delivery(r, client, &record->delivery);
     case NMQ_JOURNAL_UNRELEASED: return take_unreleased(client, &record->unreleased);
     case NMQ_JOURNAL_OWED: return take_owed(r, client, &record->owed);
-    default: return NMQ_EMALFORMED; // a second BEGIN
+    default: return nmq_handover_change(r->sessions, &r->objects, client, record);
     }
 }
 
@@ -266,6 +306,11 @@ take(reader *r, const nmq_journal_record *record)
         return nmq_handover_take_message(&r->objects, &record->message);
     case NMQ_JOURNAL_RETAINED: return take_retained(r, &record->retained);
     case NMQ_JOURNAL_SESSION: return take_session(r, &record->session);
+    case NMQ_JOURNAL_SESSION_END: return end_session(r, record->session_end.session);
+    case NMQ_JOURNAL_RETAIN_DROPPED:
+        nmq_retained_drop(r->sessions->router->retained, record->retain_dropped.topic_name);
+        return NMQ_OK;
+    case NMQ_JOURNAL_BEGIN: return NMQ_EMALFORMED; // a second one
     default: return take_of_session(r, record);
     }
 }
@@ -291,6 +336,20 @@ take_all(reader *r, nmq_bytes in)
     return rv;
 }
 
+// A client that was connected when the records ended is away from now on.
+static void
+leave(const reader *r, nmq_client *client)
+{
+    int64_t now_ms = r->objects.now.clock_ms;
+
+    if (client->expiry_due_ms == 0 && client->expiry_interval_s != UINT32_MAX) {
+        client->expiry_due_ms = now_ms + (int64_t) client->expiry_interval_s * 1000;
+    }
+    if (client->will.message != NULL && client->will_due_ms == 0) {
+        client->will_due_ms = now_ms + (int64_t) client->will.delay_s * 1000;
+    }
+}
+
 // Returns NMQ_OK, or NMQ_EINVAL or NMQ_ENOMEM with the client still the caller's.
 static int
 let_one_in(reader *r, uint32_t place)
@@ -299,6 +358,7 @@ let_one_in(reader *r, uint32_t place)
     uint32_t taken;
 
     if (!client->consumes) {
+        leave(r, client);
         return nmq_sessions_restore(r->sessions, client);
     }
     memcpy(&taken, r->taken.at + place * sizeof taken, sizeof taken);
@@ -315,6 +375,9 @@ let_in(reader *r, int fault)
 
     for (uint32_t i = 0; i < r->clients.count; i++) {
         nmq_client *client = r->clients.at[i];
+        if (client == NULL) { // its session has ended
+            continue;
+        }
         bool is_whole = !last_is_cut || i + 1 < r->clients.count;
         int rv = is_whole ? let_one_in(r, i) : fault;
         if (rv != NMQ_OK) {

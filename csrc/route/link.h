@@ -26,8 +26,9 @@ typedef struct nmq_link nmq_link;
 
 // What the network layer does for the router.
 typedef struct {
-    void (*flush)(nmq_link *link);  // it has left the list: clear flush_due, then send
-    void (*resume)(nmq_link *link); // a held link reads on
+    void (*flush)(nmq_link *link);     // it has left the list: clear flush_due, then send
+    void (*resume)(nmq_link *link);    // a held link reads on
+    void (*committed)(nmq_link *link); // one that waits for the journal reads on
     void (*disconnect)(nmq_link *link, uint8_t reason_code); // tell the peer, then close
     void (*look)(nmq_timer *timer);                          // of nmq_link_wait: it is due
     void (*arm)(nmq_link *link, int64_t due_ms); // that timer; the link has a wait
@@ -60,9 +61,11 @@ struct nmq_link {
     bool stuck;               // lock: found too slow; nobody waits until it has drained
     bool at_limit;            // lock: its session's queue can gather no more
     bool pump_due;            // lock: its session has more to send, given room
+    bool shut;                // lock: nothing is sent until CONNACK is durable; held.h
     nmq_unflushed unflushed;  // whoever set flush_due
     nmq_link *next_held;      // the lock of the link that it waits for
     nmq_link_wait *wait;      // atomic, made with the lock; NULL: nobody waited yet
+    struct nmq_held *held;    // atomic, made with the lock; NULL: nothing was held yet
     int64_t moved_ms;         // atomic: when the peer took or acknowledged something last
     int64_t over_ms;          // lock: since when it is over its bound, 0: it is not
 };

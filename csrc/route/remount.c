@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "route/durable.h"
 #include "route/subscriptions.h"
 #include "store/session_subs.h"
 
@@ -196,6 +197,9 @@ nmq_remount(nmq_router *router, nmq_client *client, uint32_t listener_key, nmq_b
         __atomic_store_n(&client->is_moving, true, __ATOMIC_RELAXED);
         rv = move_subscriptions(&m) == NMQ_OK ? 1 : NMQ_ENOMEM;
         __atomic_store_n(&client->is_moving, false, __ATOMIC_RELAXED);
+        if (rv == 1 && nmq_durable_whole(router, client) != NMQ_OK) {
+            rv = NMQ_ENOMEM;
+        }
         nmq_bytes_free(&m.from);
     }
     return rv;

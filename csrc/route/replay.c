@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "route/deliver.h"
+#include "route/durable.h"
 
 enum {
     STEP_MESSAGES = 16, // taken from the store at once
@@ -73,8 +74,28 @@ is_for(nmq_retained *retained, const nmq_client *client, const nmq_owed_entry *e
     return nmq_rules_allow_retained(retained->rules, message);
 }
 
-// Sends what one step brings, at most `most` messages.
+// The walk has got to that message; NULL: no further. Call with the client's lock.
 static void
+log_moved(const nmq_client *client, const nmq_owed_entry *entry, const nmq_message *message)
+{
+    if (client->session->log != NULL && message != NULL) {
+        nmq_durable_owed_moved(client, nmq_retain_cursor_filter(entry->cursor),
+                               nmq_message_topic(message));
+    }
+}
+
+// The walk is over, or given up. Call with the client's lock.
+static void
+log_over(const nmq_client *client, nmq_bytes filter)
+{
+    if (client->session->log != NULL) {
+        nmq_durable_owed_moved(client, filter, (nmq_bytes){0});
+    }
+}
+
+// Sends what one step brings, at most `most` messages. Returns the last one, with a
+// reference, or NULL.
+static nmq_message *
 send_step(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_owed_entry *entry,
           uint32_t *visits, uint32_t most, bool queues)
 {
@@ -87,8 +108,11 @@ send_step(nmq_batch *batch, nmq_client *client, nmq_link *link, const nmq_owed_e
         if (is_for(retained, client, entry, messages[i])) {
             nmq_deliver_retained(batch, client, link, messages[i], entry, queues);
         }
+    }
+    for (int i = 0; i + 1 < count; i++) {
         nmq_message_unref(messages[i]);
     }
+    return count > 0 ? messages[count - 1] : NULL;
 }
 
 // Returns an entry with a cursor at its beginning, or NULL when memory is out.
@@ -124,20 +148,28 @@ static int
 send_first(nmq_batch *batch, nmq_client *client, nmq_owed_entry *entry, uint32_t *visits)
 {
     nmq_link *link = client->link;
+    nmq_message *last = NULL;
 
     if (link != NULL) {
         (void) pthread_mutex_lock(&link->lock);
         bool room = link->outbox.total < NMQ_LIVE(batch->router->options->outbox_max_bytes);
         uint32_t most =
             !link->closed && room && may_queue(client->session) ? STEP_MESSAGES : 0;
-        send_step(batch, client, link, entry, visits, most, true); // 0: is there any?
+        last =
+            send_step(batch, client, link, entry, visits, most, true); // 0: is there any?
         batch->messages_out += nmq_client_take_sent(client);
         nmq_batch_touch(batch, link);
     }
     bool over = nmq_retain_is_over(entry->cursor);
     int rv = over ? NMQ_OK : put_owed(client->session, entry, client->session->queue.count);
+    if (!over && rv == NMQ_OK && client->session->log != NULL) {
+        nmq_durable_owed(client, entry);
+        log_moved(client, entry, last);
+    }
+    nmq_message_unref(last);
     if (link != NULL) {
         nmq_deliver_note(client->session, link);
+        nmq_durable_await(client, link);
         (void) pthread_mutex_unlock(&link->lock);
     }
     if (over) {
@@ -165,6 +197,9 @@ nmq_replay_begin(nmq_batch *batch, nmq_client *client, const nmq_filter *filter,
     if (rv == NMQ_OK) {
         (void) pthread_mutex_lock(&client->lock);
         nmq_owed_entry *old = take_owed(client->session, filter->filter);
+        if (old != NULL) {
+            log_over(client, filter->filter);
+        }
         rv = client->forgotten ? NMQ_ECLOSED : send_first(batch, client, entry, visits);
         (void) pthread_mutex_unlock(&client->lock);
         drop_entry(router->retained, old);
@@ -208,11 +243,50 @@ nmq_replay_go_on(nmq_retained *retained, nmq_client *client, const nmq_replay_pl
     return rv;
 }
 
+// A cursor that has just been at that message. Call with the client's lock.
+static nmq_retain_cursor *
+open_behind(nmq_retained *retained, const nmq_retain_cursor *from, nmq_bytes topic_name)
+{
+    nmq_retain_cursor *cursor =
+        nmq_retained_open_at(retained, nmq_retain_cursor_filter(from),
+                             nmq_retain_cursor_order(from), topic_name);
+    uint32_t visits = UINT32_MAX;
+    nmq_message *message;
+
+    if (cursor != NULL &&
+        nmq_retained_step(retained, cursor, nmq_clock_now_ms(), &visits, &message, 1) > 0) {
+        nmq_message_unref(message);
+    }
+    return cursor;
+}
+
+int
+nmq_replay_move(nmq_retained *retained, nmq_client *client, nmq_bytes filter,
+                nmq_bytes topic_name)
+{
+    nmq_owed *owed = client->session->owed;
+    nmq_owed_entry *entry = owed != NULL ? nmq_map_get(&owed->by_filter, filter) : NULL;
+
+    if (topic_name.at == NULL || entry == NULL) {
+        nmq_replay_cancel(retained, client, filter);
+        return NMQ_OK;
+    }
+    nmq_retain_cursor *cursor = open_behind(retained, entry->cursor, topic_name);
+    if (cursor == NULL) {
+        return NMQ_ENOMEM;
+    }
+    nmq_retained_close(retained, nmq_owed_swap(owed, entry, cursor));
+    return NMQ_OK;
+}
+
 void
 nmq_replay_cancel(nmq_retained *retained, nmq_client *client, nmq_bytes filter)
 {
     (void) pthread_mutex_lock(&client->lock);
     nmq_owed_entry *entry = take_owed(client->session, filter);
+    if (entry != NULL) {
+        log_over(client, filter);
+    }
     (void) pthread_mutex_unlock(&client->lock);
     drop_entry(retained, entry);
 }
@@ -241,8 +315,11 @@ nmq_replay_pump(nmq_batch *batch, nmq_client *client, nmq_link *link)
 
     while (most > 0 && link->outbox.total < room && visits > 0) {
         const nmq_owed_entry *entry = session->owed->first;
-        send_step(batch, client, link, entry, &visits, most, false);
+        nmq_message *last = send_step(batch, client, link, entry, &visits, most, false);
+        log_moved(client, entry, last);
+        nmq_message_unref(last);
         if (nmq_retain_is_over(entry->cursor)) {
+            log_over(client, nmq_retain_cursor_filter(entry->cursor));
             drop_entry(batch->router->retained, take_owed(session, (nmq_bytes){0}));
         }
         most = nmq_session_takes_owed(session);
@@ -263,6 +340,7 @@ nmq_replay_take(nmq_retained *retained, nmq_client *client, int64_t now_ms,
         uint32_t visits = PUMP_VISITS;
         int count = nmq_retained_step(retained, entry->cursor, now_ms, &visits, out, most);
         *options = entry->options;
+        log_moved(client, entry, count > 0 ? out[count - 1] : NULL);
         for (int i = 0; i < count; i++) {
             if (is_for(retained, client, entry, out[i])) {
                 out[taken++] = out[i];
@@ -271,6 +349,7 @@ nmq_replay_take(nmq_retained *retained, nmq_client *client, int64_t now_ms,
             }
         }
         if (nmq_retain_is_over(entry->cursor)) {
+            log_over(client, nmq_retain_cursor_filter(entry->cursor));
             drop_entry(retained, take_owed(session, (nmq_bytes){0}));
         }
     }

@@ -38,6 +38,11 @@ typedef struct {
 int nmq_replay_go_on(nmq_retained *retained, nmq_client *client,
                      const nmq_replay_place *place);
 
+// It has been at the message of that topic; at NULL: it is owed no more. Returns NMQ_OK or
+// NMQ_ENOMEM. While nobody else has the client.
+int nmq_replay_move(nmq_retained *retained, nmq_client *client, nmq_bytes filter,
+                    nmq_bytes topic_name);
+
 // The client has unsubscribed. Call without a lock.
 void nmq_replay_cancel(nmq_retained *retained, nmq_client *client, nmq_bytes filter);
 

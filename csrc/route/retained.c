@@ -4,6 +4,7 @@
 #include "base/live.h"
 #include "base/metrics.h"
 #include "base/status.h"
+#include "mqtt/sys_topic.h"
 
 enum {
     STEP_VISITS = 256,   // of nodes, with the store's lock
@@ -78,6 +79,36 @@ log_not_kept(nmq_retained *retained, const nmq_message *message)
     }
 }
 
+// Call both with the lock. What expires is not logged: its message says when.
+static void
+log_dropped(nmq_retained *retained, nmq_bytes topic_name)
+{
+    if (!nmq_topic_is_sys(topic_name)) {
+        (void) nmq_journal_append(
+            retained->journal,
+            &(nmq_journal_record){.kind = NMQ_JOURNAL_RETAIN_DROPPED,
+                                  .retain_dropped = {.topic_name = topic_name}});
+    }
+}
+
+static void
+log_kept(nmq_retained *retained, nmq_message *message)
+{
+    nmq_bytes topic_name = nmq_message_topic(message);
+
+    if (message->payload_len == 0) {
+        log_dropped(retained, topic_name);
+    } else if (!nmq_topic_is_sys(topic_name)) {
+        uint64_t number = nmq_journal_add_message(retained->journal, message);
+        (void) nmq_journal_append(
+            retained->journal,
+            &(nmq_journal_record){
+                .kind = NMQ_JOURNAL_RETAINED,
+                .retained = {.message = number,
+                             .order = nmq_retain_order(retained->store, topic_name)}});
+    }
+}
+
 int
 nmq_retained_keep(nmq_retained *retained, nmq_message *message, bool bounded)
 {
@@ -96,6 +127,9 @@ nmq_retained_keep(nmq_retained *retained, nmq_message *message, bool bounded)
     if (rv == NMQ_OK && message->expires_at_ms != 0) {
         arm_sweep(retained, message->expires_at_ms);
     }
+    if (rv == NMQ_OK && retained->journal != NULL) {
+        log_kept(retained, message);
+    }
     (void) pthread_mutex_unlock(&retained->lock);
     if (rv == NMQ_ETOOBIG) {
         log_not_kept(retained, message);
@@ -111,6 +145,9 @@ nmq_retained_drop(nmq_retained *retained, nmq_bytes topic_name)
 {
     (void) pthread_mutex_lock(&retained->lock);
     nmq_retain_del(retained->store, topic_name);
+    if (retained->journal != NULL) {
+        log_dropped(retained, topic_name);
+    }
     (void) pthread_mutex_unlock(&retained->lock);
 }
 

@@ -17,6 +17,7 @@
 #include "route/memory_level.h"
 #include "route/rules.h"
 #include "route/watch.h"
+#include "store/journal.h"
 #include "store/retain_cursor.h"
 
 typedef struct {
@@ -32,6 +33,7 @@ typedef struct {
     const nmq_log *log;
     const nmq_options *options; // NMQ_LIVE
     const uint8_t *memory;      // NMQ_LIVE: enum nmq_memory_level
+    nmq_journal *journal;       // NULL: nothing is logged
 } nmq_retained;
 
 // Makes the store; the pointers are the caller's to set before,

@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "route/subscriptions.h"
 #include "route/will.h"
+#include "store/session_log.h"
 #include "store/session_subs.h"
 
 enum {
@@ -105,6 +106,19 @@ keeps(void *arg, const nmq_delivery *delivery)
     return false;
 }
 
+// The same for one that waits.
+static bool
+keeps_waiting(void *arg, const nmq_delivery *delivery)
+{
+    const trial *t = arg;
+    bool kept = keeps(arg, delivery);
+
+    if (!kept && t->client->session->log != NULL) {
+        nmq_session_log_dropped(t->client->session, delivery);
+    }
+    return kept;
+}
+
 // Goes from the newest to the oldest: what is added meanwhile is for subscriptions that are
 // allowed, and what leaves, leaves at the front.
 static uint32_t
@@ -119,7 +133,7 @@ drop_waiting(trial *t)
         nmq_queue *queue = &client->session->queue;
         uint32_t to = left < queue->count ? left : queue->count;
         left = to > MESSAGES_AT_ONCE ? to - MESSAGES_AT_ONCE : 0;
-        uint32_t some = nmq_queue_sift(queue, left, to, keeps, t);
+        uint32_t some = nmq_queue_sift(queue, left, to, keeps_waiting, t);
         client->messages_dropped += some;
         if (client->session->owed != NULL) { // what comes after them is due sooner
             client->session->owed->popped += some;
@@ -149,7 +163,7 @@ drop_in_flight(trial *t, bool attaches)
             continue;
         }
         // After this another entry may have its place, or the table may be gone.
-        nmq_inflight_give(inflight, entry);
+        nmq_session_end_entry(client->session, entry);
         dropped++;
     }
     client->messages_dropped += dropped;

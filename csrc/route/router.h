@@ -36,8 +36,9 @@ typedef struct {
     nmq_watch watch;
     const nmq_log *log;
     nmq_counters *counters;
-    const nmq_options *options; // NMQ_LIVE
-    const uint8_t *memory;      // NMQ_LIVE: enum nmq_memory_level
+    const nmq_options *options;  // NMQ_LIVE
+    const uint8_t *memory;       // NMQ_LIVE: enum nmq_memory_level
+    struct nmq_journal *journal; // store/journal.h; NULL: nothing is logged
 } nmq_router;
 
 // Makes lanes, tree and watch; the rest is the caller's to set, and outlives the router.

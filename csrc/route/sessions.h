@@ -1,4 +1,4 @@
-// sessions.h - sessions begin, are taken up again by a connection or taken over, and end.
+// sessions.h - sessions are away, end, and come from another process; attach.h: they begin.
 //
 //     attach ──> connected ──detach──> away ──expiry──> ended
 //                    ^                   │
@@ -24,43 +24,6 @@ nmq_sessions_stop(const nmq_sessions *sessions)
     return __atomic_load_n(&sessions->stopping, __ATOMIC_RELAXED);
 }
 
-// A CONNECT that was let in. Slices are borrowed.
-typedef struct {
-    nmq_bytes client_id;
-    nmq_bytes user_name;
-    nmq_link *link;
-    const nmq_peer *peer;
-    nmq_bytes mount;            // of its listener, for this client
-    const nmq_acl_view *rights; // NULL: everything is allowed
-    uint64_t rights_version;    // of the rules that they are from
-    uint32_t listener;          // its number
-    uint32_t listener_key;      // see nmq_listener_options
-    uint8_t proof;              // enum nmq_proof
-    nmq_will will;              // its reference is taken, whatever is returned
-    uint32_t expiry_interval_s;
-    uint32_t receive_maximum;
-    uint32_t packet_max;      // of the client
-    uint16_t topic_alias_max; // that we may set
-    uint16_t keep_alive_s;
-    uint8_t version;
-    bool clean_start;
-    nmq_acl *own;   // rules of this client alone; NULL: none
-    bool superuser; // access rules do not count; then rights is NULL
-
-    // Writes CONNACK to link->outbox, before anything else can be written there. Called
-    // with the link's lock. Returns NMQ_OK or NMQ_ENOMEM.
-    int (*accept)(void *arg, bool session_present);
-    void *arg;
-} nmq_attach;
-
-// Finds or makes the client and gives it the link; a connection that it had is taken over.
-// A session belongs to its user. It ends if another user comes with its client identifier,
-// or if it had no user name and the new client has one. What the session holds is judged by
-// the rights first (rights.h).
-// *out gets a reference of the caller's. Returns NMQ_OK, NMQ_ENOMEM, NMQ_ETOOBIG for a
-// session over the bound of sessions, or NMQ_ESHORT for a new one while memory is short.
-int nmq_sessions_attach(nmq_sessions *sessions, const nmq_attach *attach, nmq_client **out);
-
 // The connection is over. Does nothing if another has taken over. send_will is false only
 // after a DISCONNECT that asked for it [MQTT-3.14.4-3].
 void nmq_sessions_detach(nmq_sessions *sessions, nmq_client *client, const nmq_link *link,
@@ -73,6 +36,15 @@ int nmq_sessions_restore(nmq_sessions *sessions, nmq_client *client);
 // The options have changed: every session follows them.
 void nmq_sessions_use_options(nmq_sessions *sessions);
 
-// Ends a client that was never attached (a tap): its subscriptions and the caller's
-// reference.
+// Has one client's session follow them. Call with the client's lock.
+void nmq_sessions_give_options(const nmq_options *options, nmq_session *session);
+
+// The client's timer and what is told of it are the sessions' from now on.
+void nmq_sessions_adopt(nmq_sessions *sessions, nmq_client *client);
+
+// Takes the client, whose session ends, out of the registry. Call with its lock.
+void nmq_sessions_remove(nmq_sessions *sessions, nmq_client *client);
+
+// Ends a client that was taken out of the registry, or never was in it (a tap): its
+// subscriptions and the caller's reference, or the registry's.
 void nmq_sessions_end(nmq_sessions *sessions, nmq_client *client);

@@ -3,6 +3,7 @@
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "route/durable.h"
 #include "route/interest.h"
 #include "route/replay.h"
 #include "store/session_subs.h"
@@ -125,6 +126,7 @@ del(nmq_router *router, nmq_client *client, const nmq_filter *filter)
         nmq_interest_tell(router, filter, place, false);
     }
     client->group_count -= filter->group.at != NULL;
+    nmq_durable_unsubscribed(client, filter->text);
     del_listed(router, client, filter->text);
     return NMQ_OK;
 }
@@ -172,6 +174,9 @@ nmq_subscriptions_put(nmq_router *router, nmq_client *client, const nmq_filter *
         nmq_interest_tell(router, filter, nmq_tree_route_place(router->tree, filter), true);
     }
     client->group_count += rv == 1 && filter->group.at != NULL;
+    if (rv >= 0) {
+        nmq_durable_subscribed(router, client, filter, options, identifier);
+    }
     count_bytes(router, before);
     nmq_client_count_subscriptions(client);
     nmq_lanes_unlock_all(router->lanes);

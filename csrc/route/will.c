@@ -1,12 +1,24 @@
 #include "route/will.h"
 
+#include "route/durable.h"
 #include "route/fanout.h"
+
+static nmq_will
+take(nmq_client *client)
+{
+    nmq_will will = nmq_client_set_will(client, (nmq_will){0});
+
+    client->will_due_ms = 0;
+    if (will.message != NULL) {
+        nmq_durable_will_ended(client);
+    }
+    return will;
+}
 
 void
 nmq_will_drop(nmq_client *client)
 {
-    nmq_message_unref(nmq_client_set_will(client, (nmq_will){0}).message);
-    client->will_due_ms = 0;
+    nmq_message_unref(take(client).message);
 }
 
 void
@@ -34,8 +46,7 @@ nmq_will
 nmq_will_take(nmq_router *router, nmq_client *client)
 {
     nmq_will_judge(router, client);
-    client->will_due_ms = 0;
-    return nmq_client_set_will(client, (nmq_will){0});
+    return take(client);
 }
 
 void

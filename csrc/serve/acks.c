@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "route/deliver.h"
+#include "route/durable.h"
 #include "serve/reply.h"
 #include "store/session_acks.h"
 
@@ -15,6 +16,7 @@ nmq_acks_handle_pubrel(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
 
     (void) pthread_mutex_lock(&client->lock);
     bool known = nmq_session_released(client->session, packet->packet_id);
+    nmq_durable_answer(batch, client);
     (void) pthread_mutex_unlock(&client->lock);
     return nmq_reply_ack(
         conn, batch, NMQ_PUBCOMP, packet->packet_id, // [MQTT-4.3.3-11]
@@ -39,6 +41,7 @@ nmq_acks_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
             NMQ_LIVE(conn->net.conns->options->outbox_max_bytes), batch->now_ms);
         batch->messages_out += nmq_client_take_sent(client);
         nmq_deliver_note(session, link);
+        nmq_durable_await(client, link);
         if (link->outbox.total > 0 || link->pump_due) {
             nmq_batch_touch(batch, link);
         }

@@ -278,7 +278,7 @@ enter(admission *a, nmq_batch *batch, const nmq_connect *c, nmq_client **client)
     // the will goes with the session [MQTT-3.1.2-7]
     int rv = make_will(a->conn, c, &a->attach, &a->attach.will);
     if (rv == NMQ_OK) {
-        rv = nmq_sessions_attach(a->conn->net.conns->sessions, &a->attach, client);
+        rv = nmq_attach_client(a->conn->net.conns->sessions, &a->attach, client);
     }
     nmq_batch_again(batch);
     return rv;

@@ -8,6 +8,7 @@
 // Threads  the connection's receive side.
 // Cost     one atomic load where the level is above info.
 #pragma once
+#include "route/attach.h"
 #include "route/sessions.h"
 #include "serve/server_conn.h"
 

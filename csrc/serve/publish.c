@@ -6,6 +6,7 @@
 #include "mqtt/reason.h"
 #include "mqtt/sys_topic.h"
 #include "net/memory.h"
+#include "route/durable.h"
 #include "route/fanout.h"
 #include "route/shortage.h"
 #include "serve/access.h"
@@ -155,6 +156,7 @@ receive_qos2(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, 
     bool over = conn->net.version == NMQ_V5 && open->count >= max &&
                 !nmq_id_set_has(open, packet->packet_id); // [MQTT-3.3.4-7]
     int rv = over ? 0 : nmq_session_receive(client->session, packet->packet_id);
+    nmq_durable_answer(batch, client);
     (void) pthread_mutex_unlock(&client->lock);
     *fresh = rv == 1;
     if (rv < 0) {

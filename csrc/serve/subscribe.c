@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "mqtt/decode.h"
 #include "mqtt/reason.h"
+#include "route/durable.h"
 #include "route/replay.h"
 #include "route/subscriptions.h"
 #include "serve/access.h"
@@ -140,6 +141,15 @@ why_failed(const nmq_buf *codes)
         }
     }
     return NULL;
+}
+
+// What was subscribed for a session that is kept is to be durable first.
+static void
+answer_when_durable(const nmq_server_conn *conn, nmq_batch *batch)
+{
+    if (conn->net.client->session->log != NULL) {
+        nmq_durable_answer_all(batch);
+    }
 }
 
 static enum nmq_next
@@ -346,6 +356,7 @@ handle(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
     nmq_batch_end(batch); // the tree changes: not inside a lane
     int rv = subscribe_all(conn, packet->list, identifier, &codes, &results);
     nmq_batch_again(batch);
+    answer_when_durable(conn, batch);
     if (rv == NMQ_OK) {
         next = put_codes(conn, batch, NMQ_SUBACK, packet->packet_id, &codes);
         rv = send_retained(conn, batch, packet->list, identifier, &results, version);
@@ -407,6 +418,7 @@ nmq_subscribe_handle_unsubscribe(nmq_conn *net, nmq_batch *batch, nmq_packet *pa
         put = nmq_buf_put(&codes, (nmq_bytes){&code, 1});
     }
     nmq_batch_again(batch);
+    answer_when_durable(conn, batch);
     enum nmq_next next = put == NMQ_OK
                              ? put_codes(conn, batch, NMQ_UNSUBACK, // [MQTT-3.10.4-4]
                                          packet->packet_id, &codes)

@@ -3,6 +3,7 @@
 // Threads  the receive side.
 // Cost     nobody watches: a test.
 #pragma once
+#include "route/attach.h"
 #include "serve/server_conn.h"
 
 void nmq_tell_connected(const nmq_server_conn *conn, const nmq_attach *attach,

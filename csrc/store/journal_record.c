@@ -176,6 +176,21 @@ nmq_journal_put(nmq_buf *out, const nmq_journal_record *record)
     return NMQ_OK;
 }
 
+uint64_t
+nmq_journal_number(uint8_t *at, size_t len, uint64_t number)
+{
+    const uint8_t *end = at + len;
+    uint64_t count = 0;
+
+    for (; at < end; at += LENGTH_BYTES + number_at(at, LENGTH_BYTES)) {
+        if (number_at(at + HEAD_BYTES, sizeof number) == 0) {
+            (void) put_number(at + HEAD_BYTES, number, sizeof number);
+        }
+        count++;
+    }
+    return count;
+}
+
 // Reads the fields. Returns 1; 0 for a kind of another version; or NMQ_EMALFORMED.
 static int
 get_fields(nmq_bytes in, nmq_journal_record *out)

@@ -51,6 +51,10 @@ uint32_t nmq_journal_u32_at(const uint8_t *at);
 // the buffer as it was.
 int nmq_journal_put(nmq_buf *out, const nmq_journal_record *record);
 
+// Writes the number in place of each 0 with which a record begins, of those in the bytes:
+// all of them begin with one of 8 bytes. Returns how many records there are.
+uint64_t nmq_journal_number(uint8_t *at, size_t len, uint64_t number);
+
 // Takes the first record that this version knows off the bytes, which end where a record
 // does. Returns NMQ_OK, or NMQ_EMALFORMED: there is none, or it is no record.
 int nmq_journal_get(nmq_bytes *in, nmq_journal_record *out);

@@ -3,11 +3,13 @@
 #include <string.h>
 
 #include "base/counters.h"
+#include "base/live.h"
 #include "base/mem.h"
 
 enum { LIVE_MESSAGES, LIVE_BYTES };
 
 static nmq_counters live;
+static size_t number_bytes; // atomic: of each message's number, or 0
 
 size_t
 nmq_message_size(const nmq_message *message)
@@ -40,11 +42,39 @@ append(uint8_t *to, nmq_bytes part)
     return to + part.len;
 }
 
+void
+nmq_message_have_numbers(void)
+{
+    __atomic_store_n(&number_bytes, sizeof(uint64_t), __ATOMIC_RELAXED);
+}
+
+// Where the number is: the last bytes of the allocation.
+static size_t
+number_at(const nmq_message *message)
+{
+    return message->size - sizeof *message - sizeof(uint64_t);
+}
+
+uint64_t
+nmq_message_number(const nmq_message *message)
+{
+    uint64_t number;
+
+    memcpy(&number, message->bytes + number_at(message), sizeof number);
+    return number;
+}
+
+void
+nmq_message_set_number(nmq_message *message, uint64_t number)
+{
+    memcpy(message->bytes + number_at(message), &number, sizeof number);
+}
+
 nmq_message *
 nmq_message_new(const nmq_message_parts *parts)
 {
-    size_t size =
-        sizeof(nmq_message) + parts->topic_name.len + parts->props.len + parts->payload.len;
+    size_t size = sizeof(nmq_message) + parts->topic_name.len + parts->props.len +
+                  parts->payload.len + NMQ_LIVE(number_bytes);
     nmq_message *m = nmq_alloc(size);
 
     if (m == NULL) {
@@ -64,6 +94,9 @@ nmq_message_new(const nmq_message_parts *parts)
     };
     (void) append(append(append(m->bytes, parts->topic_name), parts->props),
                   parts->payload);
+    if (NMQ_LIVE(number_bytes) > 0) {
+        nmq_message_set_number(m, 0);
+    }
     count_live(m, true);
     return m;
 }

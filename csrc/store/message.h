@@ -1,7 +1,7 @@
 // message.h - one Application Message: immutable, counted, the only object that sessions
 // share.
 //
-//     [struct][topic name][properties in wire form][payload]      one allocation
+//     [struct][topic name][properties in wire form][payload][number, if there is a journal]
 //
 // Owner    whoever holds a reference; nmq_message_unref frees with the last.
 // Threads  ref and unref are thread-safe; everything else is fixed at birth.
@@ -43,6 +43,12 @@ nmq_message *nmq_message_new(const nmq_message_parts *parts);
 
 nmq_message *nmq_message_ref(nmq_message *message);
 void nmq_message_unref(nmq_message *message); // takes NULL
+
+// From now on messages have room for a number that is another's to give: 0 at first.
+// nmq_message_number and its setter are for such messages alone.
+void nmq_message_have_numbers(void);
+uint64_t nmq_message_number(const nmq_message *message);
+void nmq_message_set_number(nmq_message *message, uint64_t number);
 
 // Bytes that it takes.
 size_t nmq_message_size(const nmq_message *message);

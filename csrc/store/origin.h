@@ -14,6 +14,7 @@ typedef struct {
     uint32_t refs;
     uint32_t mount_len;    // of the mount point that its topics begin with
     uint32_t listener_key; // which of the configuration it came through; 0: not known
+    uint64_t logged;       // the journal's lock: its number there; 0: it has none
     uint16_t client_id_len;
     uint16_t user_name_len;
     bool has_user_name;

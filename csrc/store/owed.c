@@ -47,6 +47,17 @@ nmq_owed_take(nmq_owed *owed, nmq_bytes filter)
     return entry;
 }
 
+nmq_retain_cursor *
+nmq_owed_swap(nmq_owed *owed, nmq_owed_entry *entry, nmq_retain_cursor *cursor)
+{
+    nmq_retain_cursor *before = entry->cursor;
+
+    entry->cursor = cursor;
+    // the filter is there: nothing is allocated, and its key is the new cursor's
+    (void) nmq_map_put(&owed->by_filter, nmq_retain_cursor_filter(cursor), entry);
+    return before;
+}
+
 void
 nmq_owed_free(nmq_owed *owed)
 {

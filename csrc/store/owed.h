@@ -43,5 +43,10 @@ bool nmq_owed_is_due(const nmq_owed *owed);
 // Takes the entry of that filter out, for the caller; NULL: there is none.
 nmq_owed_entry *nmq_owed_take(nmq_owed *owed, nmq_bytes filter);
 
+// Gives the entry another cursor of the same filter, which the list takes. Returns the one
+// before, for the caller.
+nmq_retain_cursor *nmq_owed_swap(nmq_owed *owed, nmq_owed_entry *entry,
+                                 nmq_retain_cursor *cursor);
+
 // Frees all. The cursors are not closed, so the store must be gone, or about to go.
 void nmq_owed_free(nmq_owed *owed);

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
+#include "store/session_log.h"
 #include "store/session_subs.h"
 #include "store/session_write.h"
 
@@ -16,23 +16,6 @@ enum {
 };
 
 static nmq_observer nobody;
-
-void
-nmq_session_observe(nmq_session *session, nmq_observer *observer, const void *owner)
-{
-    session->observer = observer;
-    session->owner = owner;
-}
-
-void
-nmq_session_tell(const nmq_session *session, const nmq_session_event *event)
-{
-    nmq_observer *observer = session->observer;
-
-    if ((NMQ_LIVE(observer->wanted) >> event->kind & 1) != 0) {
-        observer->tell(observer, session->owner, event);
-    }
-}
 
 nmq_session *
 nmq_session_new(nmq_bytes client_id)
@@ -66,6 +49,7 @@ nmq_session_free(nmq_session *session)
     nmq_inflight_free(&session->inflight);
     nmq_id_set_free(&session->unreleased);
     nmq_aliases_reset(&session->aliases, 0);
+    nmq_session_log_free(session->log);
     nmq_free(session->resend);
     nmq_bytes_free(&session->mount);
     nmq_bytes_free(&session->client_id);
@@ -77,14 +61,16 @@ nmq_session_free(nmq_session *session)
 // for one that is to be dropped. A new identifier [MQTT-4.3.2-1] [MQTT-4.3.3-1] and DUP 0
 // [MQTT-4.3.2-2] [MQTT-4.3.3-2], whatever DUP the publisher sent [MQTT-3.3.1-3].
 static int
-launch(nmq_session *s, nmq_outbox *outbox, const nmq_delivery *delivery, int64_t now_ms)
+launch(nmq_session *s, nmq_outbox *outbox, const nmq_delivery *delivery, bool from_queue,
+       int64_t now_ms)
 {
     nmq_inflight_entry *entry = nmq_inflight_take(&s->inflight, delivery);
 
     if (entry == NULL) {
         return NMQ_ENOMEM;
     }
-    int rv = nmq_session_write_entry(s, outbox, entry, false, now_ms);
+    int rv = s->log == NULL ? nmq_session_write_entry(s, outbox, entry, false, now_ms)
+                            : nmq_session_log_launch(s, outbox, entry, from_queue, now_ms);
     if (rv != NMQ_OK) { // the delivery is still the caller's
         (void) nmq_message_ref(delivery->message);
         entry->delivery.subscription_id_count = 0;
@@ -219,7 +205,7 @@ send_above_qos0(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer
     if (make_delivery(offer, &delivery) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
-    int rv = launch(session, outbox, &delivery, now_ms);
+    int rv = launch(session, outbox, &delivery, false, now_ms);
     if (rv != NMQ_OK) {
         nmq_delivery_fini(&delivery);
     }
@@ -274,6 +260,9 @@ nmq_session_queue(nmq_session *session, const nmq_offer *offer)
         nmq_delivery_fini(&delivery);
         return full ? NMQ_DELIVERED_FULL : NMQ_DELIVERED_NO_MEMORY;
     }
+    if (session->log != NULL) {
+        nmq_session_log_queued(session, &delivery);
+    }
     return NMQ_DELIVERED_QUEUED;
 }
 
@@ -304,15 +293,6 @@ nmq_session_deliver(nmq_session *session, nmq_outbox *outbox, const nmq_offer *o
     return nmq_session_queue(session, offer);
 }
 
-static void
-tell_lost(const nmq_session *s, const nmq_message *message, enum nmq_event_kind kind,
-          enum nmq_why why)
-{
-    const nmq_message_parts parts = nmq_message_parts_of(message);
-
-    nmq_session_tell(s, &(nmq_session_event){.kind = kind, .why = why, .message = &parts});
-}
-
 // Sends the next packet that is due again. Returns 1 when sent or skipped, 0 when the
 // window is shut, NMQ_ENOMEM.
 // A message that was sent is sent again even if it has expired [MQTT-4.3.3-7]
@@ -339,8 +319,9 @@ resend_next(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
             entry->in_quota = true;
             s->inflight.quota_used++;
         } else if (rv == NMQ_ETOOBIG) {
-            tell_lost(s, entry->delivery.message, NMQ_EVENT_DROPPED, NMQ_WHY_TOO_LARGE);
-            nmq_inflight_give(&s->inflight, entry);
+            nmq_session_tell_lost(s, entry->delivery.message, NMQ_EVENT_DROPPED,
+                                  NMQ_WHY_TOO_LARGE);
+            nmq_session_end_entry(s, entry);
             rv = NMQ_OK;
         }
     }
@@ -375,7 +356,7 @@ send_front(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
     int rv = NMQ_OK;
 
     if (above_qos0) {
-        rv = launch(s, outbox, front, now_ms);
+        rv = launch(s, outbox, front, true, now_ms);
     } else if (!expired) {
         nmq_inflight_entry once = {.delivery = *front};
         rv = nmq_session_write_entry(s, outbox, &once, false, now_ms);
@@ -388,8 +369,12 @@ send_front(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
         s->owed->popped++;
     }
     if (expired || rv == NMQ_ETOOBIG) {
-        tell_lost(s, popped.message, expired ? NMQ_EVENT_EXPIRED : NMQ_EVENT_DROPPED,
-                  expired ? NMQ_WHY_NONE : NMQ_WHY_TOO_LARGE);
+        nmq_session_tell_lost(s, popped.message,
+                              expired ? NMQ_EVENT_EXPIRED : NMQ_EVENT_DROPPED,
+                              expired ? NMQ_WHY_NONE : NMQ_WHY_TOO_LARGE);
+        if (s->log != NULL) {
+            nmq_session_log_dropped(s, &popped);
+        }
     }
     if (!above_qos0 || rv != NMQ_OK) { // else the in-flight table owns it
         nmq_delivery_fini(&popped);
@@ -400,8 +385,9 @@ send_front(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
 int
 nmq_session_pump(nmq_session *session, nmq_outbox *outbox, size_t room, int64_t now_ms)
 {
-    int rv = pump_resend(session, outbox, room, now_ms);
+    int rv = session->log != NULL ? nmq_session_log_pump(session, outbox, now_ms) : NMQ_OK;
 
+    rv = rv == NMQ_OK ? pump_resend(session, outbox, room, now_ms) : rv;
     while (rv == NMQ_OK && session->resend == NULL && outbox->total < room &&
            !owed_is_due(session)) {
         const nmq_delivery *front = nmq_queue_front(&session->queue);
@@ -427,6 +413,9 @@ nmq_session_resume(nmq_session *session)
         nmq_inflight_find(inflight, ids[i])->in_quota = false;
     }
     inflight->quota_used = 0;
+    if (session->log != NULL) { // what waits there is among them
+        nmq_session_log_forget_unsent(session);
+    }
     nmq_free(session->resend);
     session->resend = ids;
     session->resend_at = 0;

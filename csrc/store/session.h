@@ -12,6 +12,7 @@
 #include "store/outbox.h"
 #include "store/session_load.h"
 #include "store/session_state.h"
+#include "store/session_tell.h"
 
 // What became of a delivery.
 enum nmq_delivered {
@@ -45,12 +46,6 @@ typedef struct {
 // Returns a session with one owned copy of the client identifier, or NULL.
 nmq_session *nmq_session_new(nmq_bytes client_id);
 void nmq_session_free(nmq_session *session); // takes NULL
-
-// Has the observer told of its messages; nobody is told of a new session's.
-void nmq_session_observe(nmq_session *session, nmq_observer *observer, const void *owner);
-
-// Tells, if that kind is wanted.
-void nmq_session_tell(const nmq_session *session, const nmq_session_event *event);
 
 // How many of the retained messages that it is owed may go out now: 0 while others come
 // before them, or the window is shut.

@@ -3,6 +3,7 @@
 #include "base/live.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
+#include "store/session_log.h"
 #include "store/session_write.h"
 
 // Its client has the message, or says that it does not take it.
@@ -25,8 +26,11 @@ received(nmq_session *s, nmq_outbox *outbox, nmq_inflight_entry *entry, uint8_t 
 {
     tell_acked(s, entry, reason_code);
     if (reason_code >= NMQ_RC_UNSPECIFIED_ERROR) { // [MQTT-4.4.0-2]
-        nmq_inflight_give(&s->inflight, entry);
+        nmq_session_end_entry(s, entry);
         return NMQ_OK;
+    }
+    if (s->log != NULL) {
+        return nmq_session_log_receive(s, outbox, entry);
     }
     if (entry->state == NMQ_INFLIGHT_PUBREC) {
         nmq_inflight_received(&s->inflight, entry); // [MQTT-4.3.3-4]
@@ -66,7 +70,7 @@ handle_ack(nmq_session *s, nmq_outbox *outbox, uint8_t type, uint16_t packet_id,
     if ((type == NMQ_PUBACK && state == NMQ_INFLIGHT_PUBACK) ||
         (type == NMQ_PUBCOMP && state == NMQ_INFLIGHT_PUBCOMP)) {
         tell_acked(s, entry, reason_code); // a PUBCOMP ends what PUBREC acknowledged
-        nmq_inflight_give(&s->inflight, entry);
+        nmq_session_end_entry(s, entry);
         return NMQ_OK;
     }
     return NMQ_EINVAL; // not what its QoS and state ask for (4.3.2, 4.3.3)
@@ -125,10 +129,8 @@ nmq_session_take_shared(nmq_session *session, nmq_delivery *out)
         if (out->group != 0) {
             return true;
         }
-        const nmq_message_parts parts = nmq_message_parts_of(out->message);
-        nmq_session_tell(session, &(nmq_session_event){.kind = NMQ_EVENT_DROPPED,
-                                                       .why = NMQ_WHY_SESSION_ENDED,
-                                                       .message = &parts});
+        nmq_session_tell_lost(session, out->message, NMQ_EVENT_DROPPED,
+                              NMQ_WHY_SESSION_ENDED);
         nmq_delivery_fini(out);
     }
     return false;
@@ -141,12 +143,19 @@ nmq_session_receive(nmq_session *session, uint16_t packet_id)
         return 0;
     }
     int rv = nmq_id_set_put(&session->unreleased, packet_id);
-    return rv == NMQ_OK ? 1 : rv;
+    if (rv != NMQ_OK) {
+        return rv;
+    }
+    if (session->log != NULL) {
+        nmq_session_log_unreleased(session, packet_id);
+    }
+    return 1;
 }
 
 // The identifier means a new message from now on [MQTT-4.3.3-12].
 bool
 nmq_session_released(nmq_session *session, uint16_t packet_id)
 {
-    return nmq_id_set_del(&session->unreleased, packet_id);
+    return session->log == NULL ? nmq_id_set_del(&session->unreleased, packet_id)
+                                : nmq_session_log_release(session, packet_id);
 }

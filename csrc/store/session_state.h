@@ -28,21 +28,22 @@ typedef struct nmq_session {
     uint16_t *resend;      // packet identifiers to send again on this connection
     uint32_t resend_at;
     uint32_t resend_count;
-    uint16_t receive_maximum;   // of the client, on this connection
-    uint16_t window;            // most messages in flight on this connection
-    uint32_t queue_max;         // most messages that wait
-    uint64_t queue_max_bytes;   // of them; 0: no bound
-    nmq_bytes mount;            // mount point: off the client's topics; owned
-    uint32_t client_packet_max; // Maximum Packet Size of the client, bytes
-    uint32_t packet_max;        // largest packet to it: this or the broker's bound
-    uint8_t version;            // of the latest connection
-    nmq_aliases aliases;        // of this connection
-    uint64_t sent;              // PUBLISH packets written so far, those sent again too
-    nmq_observer *observer;     // not NULL
-    const void *owner;          // whose session it is, for the observer
-    nmq_session_sub *subs;      // tree lock
-    uint32_t sub_count;         // tree lock
-    uint32_t sub_cap;           // tree lock
-    nmq_map *sub_index;         // tree lock; NULL: the list is short
-    nmq_owed *owed;             // retained messages to come; NULL: none
+    uint16_t receive_maximum;    // of the client, on this connection
+    uint16_t window;             // most messages in flight on this connection
+    uint32_t queue_max;          // most messages that wait
+    uint64_t queue_max_bytes;    // of them; 0: no bound
+    nmq_bytes mount;             // mount point: off the client's topics; owned
+    uint32_t client_packet_max;  // Maximum Packet Size of the client, bytes
+    uint32_t packet_max;         // largest packet to it: this or the broker's bound
+    uint8_t version;             // of the latest connection
+    nmq_aliases aliases;         // of this connection
+    uint64_t sent;               // PUBLISH packets written so far, those sent again too
+    nmq_observer *observer;      // not NULL
+    const void *owner;           // whose session it is, for the observer
+    struct nmq_session_log *log; // session_log.h; owned; NULL: nothing of it is logged
+    nmq_session_sub *subs;       // tree lock
+    uint32_t sub_count;          // tree lock
+    uint32_t sub_cap;            // tree lock
+    nmq_map *sub_index;          // tree lock; NULL: the list is short
+    nmq_owed *owed;              // retained messages to come; NULL: none
 } nmq_session;

@@ -7,7 +7,7 @@
 // through nmq.h. Walkers subscribe to many retained messages that change meanwhile, and
 // leave, unsubscribe or subscribe again before they have got all; a slow reader is sent
 // large ones. For a while rules ask what clients may do, and not all of it is answered.
-// Some linger when the broker stops.
+// Some linger when the broker stops. With the argument "journal" the broker logs.
 //
 // Promise: no race, no leak, no hang; and a counted flow of QoS 1 messages arrives whole.
 #include <assert.h>
@@ -28,6 +28,7 @@
 #include "broker.h"
 #include "dialling.h"
 #include "io/poller.h"
+#include "journaling.h"
 #include "mqtt/decode.h"
 #include "mqtt/encode.h"
 #include "park.h"
@@ -809,8 +810,9 @@ watcher(void *arg)
 }
 
 int
-main(void)
+main(int argc, char **argv)
 {
+    bool logs = argc > 1 && strcmp(argv[1], "journal") == 0;
     const nmq_listener_options listener = {.mount = "m/"};
     nmq_broker *broker = NULL;
     uint32_t number;
@@ -827,6 +829,9 @@ main(void)
     check_park();
     dialling_run();
     assert(nmq_broker_new_over(&options, pair_listen, &broker) == NMQ_OK);
+    if (logs) {
+        journaling_begin(broker);
+    }
     assert(nmq_broker_listen(broker, &listener, &number, &port) == NMQ_OK);
     assert(nmq_broker_accept(broker, number) == NMQ_OK);
     queries_begin(broker);
@@ -859,12 +864,18 @@ main(void)
     (void) pthread_join(decider, NULL);
     nmq_broker_shutdown(broker, 1500);
     queries_end(broker);
+    if (logs) {
+        journaling_check(broker);
+    }
     for (int n = 0; n < LINGERERS; n++) {
         (void) close(lingerers[n]);
     }
     (void) close(pub->fd);
     (void) close(sub->fd);
     nmq_broker_free(broker);
+    if (logs) {
+        journaling_end();
+    }
     free(pub);
     free(sub);
     printf("stress: %d messages of the flow, %d rounds of %d clients; alive: %ld\n", FLOW,

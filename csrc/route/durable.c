@@ -1,0 +1,294 @@
+#include "route/durable.h"
+
+#include "base/clock.h"
+#include "base/live.h"
+#include "base/status.h"
+#include "route/held.h"
+#include "route/session_records.h"
+
+void
+nmq_durable_begin(nmq_router *router, nmq_journal *journal)
+{
+    const nmq_moment now = nmq_moment_now();
+
+    router->journal = router->retained->journal = journal;
+    (void) nmq_journal_append(
+        journal, &(nmq_journal_record){.kind = NMQ_JOURNAL_BEGIN,
+                                       .begin = {.format = NMQ_JOURNAL_FORMAT,
+                                                 .latest_group = nmq_groups_latest(),
+                                                 .wall_ms = now.wall_ms,
+                                                 .clock_ms = now.clock_ms,
+                                                 .boot = {now.boot, now.boot_len}}});
+}
+
+// --- sessions
+
+static void
+append(nmq_client *client, const nmq_journal_record *record)
+{
+    nmq_session_log *log = client->session->log;
+
+    log->latest = nmq_journal_append(log->journal, record);
+}
+
+static nmq_moment
+moment(void)
+{
+    return (nmq_moment){.wall_ms = nmq_clock_wall_ms(), .clock_ms = nmq_clock_now_ms()};
+}
+
+// Records that go to the journal at once.
+typedef struct {
+    nmq_record_sink base; // first
+    nmq_journal *journal;
+    nmq_buf records;
+} gathered;
+
+// nmq_record_sink.put
+static void
+put(nmq_record_sink *sink, const nmq_journal_record *record)
+{
+    gathered *all = (gathered *) (void *) sink;
+
+    sink->rv = sink->rv == NMQ_OK ? nmq_journal_put(&all->records, record) : sink->rv;
+}
+
+// nmq_record_sink.message
+static uint64_t
+number_of(nmq_record_sink *sink, nmq_message *message)
+{
+    return nmq_journal_add_message(((gathered *) (void *) sink)->journal, message);
+}
+
+static gathered
+gather_for(nmq_journal *journal)
+{
+    return (gathered){.base = {.put = put, .message = number_of, .now = moment()},
+                      .journal = journal};
+}
+
+static void
+append_gathered(gathered *all, nmq_session_log *log)
+{
+    const nmq_bytes records = {all->records.at, all->records.len};
+
+    log->latest = all->base.rv == NMQ_OK
+                      ? nmq_journal_append_session(all->journal, records, &log->session)
+                      : nmq_journal_fail(all->journal);
+    nmq_buf_free(&all->records);
+    nmq_buf_free(&all->base.ids);
+}
+
+int
+nmq_durable_prepare(const nmq_router *router, nmq_client *client, bool kept)
+{
+    return router->journal != NULL && kept && client->session->log == NULL
+               ? nmq_session_log_begin(client->session, router->journal)
+               : NMQ_OK;
+}
+
+void
+nmq_durable_attached(nmq_client *client, bool kept)
+{
+    nmq_session_log *log = client->session->log;
+
+    if (log == NULL || NMQ_LIVE(log->ended)) {
+        return;
+    }
+    if (!kept) { // it ends with its connection now
+        nmq_durable_ended(client);
+        return;
+    }
+    gathered all = gather_for(log->journal);
+    nmq_record_put_client(&all.base, client, log->session, 0);
+    append_gathered(&all, log);
+}
+
+void
+nmq_durable_detached(nmq_client *client)
+{
+    if (nmq_session_is_logged(client->session)) {
+        const nmq_moment now = moment();
+        append(client,
+               &(nmq_journal_record){
+                   .kind = NMQ_JOURNAL_DETACHED,
+                   .detached = {
+                       .session = client->session->log->session,
+                       .expiry_interval_s = client->expiry_interval_s,
+                       .expires_at_ms = nmq_moment_to_wall(&now, client->expiry_due_ms),
+                       .will_due_at_ms = nmq_moment_to_wall(&now, client->will_due_ms),
+                       .disconnected_at_ms = client->disconnected_at_ms}});
+    }
+}
+
+void
+nmq_durable_ended(nmq_client *client)
+{
+    if (nmq_session_is_logged(client->session)) {
+        nmq_session_log *log = client->session->log;
+        nmq_session_log_end(log);
+        (void) nmq_journal_append(
+            log->journal, &(nmq_journal_record){.kind = NMQ_JOURNAL_SESSION_END,
+                                                .session_end = {.session = log->session}});
+    }
+}
+
+void
+nmq_durable_will_ended(nmq_client *client)
+{
+    if (client->session->log != NULL && nmq_session_is_logged(client->session)) {
+        append(client, &(nmq_journal_record){
+                           .kind = NMQ_JOURNAL_WILL_END,
+                           .will_end = {.session = client->session->log->session}});
+    }
+}
+
+// --- a whole session
+
+// Call with the client's lock, and the lanes frozen.
+static int
+put_whole(nmq_router *router, nmq_client *client)
+{
+    int rv = nmq_durable_prepare(router, client, true);
+
+    if (rv != NMQ_OK) {
+        return rv;
+    }
+    nmq_session_log *log = client->session->log;
+    gathered all = gather_for(log->journal);
+    if (log->session != 0) {
+        put(&all.base, &(nmq_journal_record){.kind = NMQ_JOURNAL_SESSION_END,
+                                             .session_end = {.session = log->session}});
+    }
+    log->session = 0; // it gets another one
+    nmq_record_put_session(&all.base, router, client, 0, 0);
+    append_gathered(&all, log);
+    return NMQ_OK;
+}
+
+int
+nmq_durable_whole(nmq_router *router, nmq_client *client)
+{
+    int rv = NMQ_OK;
+
+    if (router->journal == NULL) {
+        return NMQ_OK;
+    }
+    nmq_lanes_freeze(router->lanes); // a program may subscribe it
+    (void) pthread_mutex_lock(&client->lock);
+    bool ended = client->session->log != NULL && !nmq_session_is_logged(client->session);
+    if (client->expiry_interval_s != 0 && !ended) {
+        rv = put_whole(router, client);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    nmq_lanes_thaw(router->lanes);
+    return rv;
+}
+
+// --- subscriptions
+
+void
+nmq_durable_subscribed(nmq_router *router, nmq_client *client, const nmq_filter *filter,
+                       uint8_t options, uint32_t identifier)
+{
+    const nmq_session *session = client->session;
+
+    if (nmq_session_is_logged(session)) {
+        const nmq_session_sub sub = {.text = filter->text,
+                                     .identifier = identifier,
+                                     .group_len = (uint16_t) filter->group.len,
+                                     .options = options};
+        const nmq_journal_record record =
+            nmq_record_of_subscription(router, &sub, session->log->session);
+        (void) nmq_journal_append(session->log->journal, &record);
+    }
+}
+
+void
+nmq_durable_unsubscribed(nmq_client *client, nmq_bytes text)
+{
+    const nmq_session *session = client->session;
+
+    if (nmq_session_is_logged(session)) {
+        (void) nmq_journal_append(
+            session->log->journal,
+            &(nmq_journal_record){
+                .kind = NMQ_JOURNAL_UNSUBSCRIBED,
+                .unsubscribed = {.session = session->log->session, .filter = text}});
+    }
+}
+
+void
+nmq_durable_owed(const nmq_client *client, const nmq_owed_entry *entry)
+{
+    const nmq_session *s = client->session;
+
+    if (nmq_session_is_logged(s)) {
+        uint64_t before = entry->after - s->owed->popped; // those at QoS 0 are not logged
+        (void) nmq_journal_append(
+            s->log->journal, &(nmq_journal_record){
+                                 .kind = NMQ_JOURNAL_OWED,
+                                 .owed = {.session = s->log->session,
+                                          .order = nmq_retain_cursor_order(entry->cursor),
+                                          .queued = (uint32_t) before - s->queue.qos0_count,
+                                          .identifier = entry->identifier,
+                                          .options = entry->options,
+                                          .filter = nmq_retain_cursor_filter(entry->cursor),
+                                          .topic_name = nmq_bytes_of("")}});
+    }
+}
+
+void
+nmq_durable_owed_moved(const nmq_client *client, nmq_bytes filter, nmq_bytes topic_name)
+{
+    const nmq_session *s = client->session;
+
+    if (nmq_session_is_logged(s)) {
+        (void) nmq_journal_append(
+            s->log->journal,
+            &(nmq_journal_record){.kind = NMQ_JOURNAL_OWED_MOVED,
+                                  .owed_moved = {.session = s->log->session,
+                                                 .filter = filter,
+                                                 .topic_name = topic_name}});
+    }
+}
+
+// --- who waits
+
+void
+nmq_durable_answer_all(nmq_batch *batch)
+{
+    nmq_journal *journal = batch->router->journal;
+
+    if (journal != NULL) {
+        batch->logged = nmq_journal_appended(journal);
+    }
+}
+
+void
+nmq_durable_await_packets(const nmq_client *client, nmq_link *link)
+{
+    uint64_t number = nmq_session_log_awaits(client->session);
+    nmq_held *held = number != 0 ? nmq_held_of(link, client->session->log->journal) : NULL;
+
+    // without memory they go with what its session sends next
+    if (held != NULL && !nmq_held_pump_at(held, number)) {
+        link->pump_due = true;
+    }
+}
+
+void
+nmq_durable_settle(nmq_router *router, uint64_t number)
+{
+    nmq_journal_wait *next = nmq_journal_settle(router->journal, number);
+    nmq_batch batch;
+
+    nmq_batch_begin(&batch, router, NULL, nmq_clock_now_ms());
+    while (next != NULL) {
+        nmq_journal_wait *wait = next;
+        next = wait->next;
+        nmq_held_wake(wait, &batch);
+    }
+    nmq_batch_end(&batch);
+    nmq_link_unref(batch.congested);
+}

@@ -1,0 +1,180 @@
+#include "route/session_records.h"
+
+#include "base/live.h"
+#include "base/status.h"
+#include "mqtt/sys_topic.h"
+#include "store/session_subs.h"
+
+static nmq_journal_record
+record_of_session(const nmq_client *client, uint64_t number, uint32_t taken,
+                  const nmq_moment *now)
+{
+    const nmq_client *c = client;
+    const nmq_session *s = c->session;
+
+    return (nmq_journal_record){
+        .kind = NMQ_JOURNAL_SESSION,
+        .session = {.number = number,
+                    .expiry_interval_s = c->expiry_interval_s,
+                    .expires_at_ms = nmq_moment_to_wall(now, c->expiry_due_ms),
+                    .connected_at_ms = c->connected_at_ms,
+                    .disconnected_at_ms = c->disconnected_at_ms,
+                    .messages_received = NMQ_LIVE(c->messages_received),
+                    .messages_sent = c->messages_sent,
+                    .messages_dropped = c->messages_dropped,
+                    .next_order = s->inflight.next_order,
+                    .last_id = s->inflight.last_id,
+                    .listener_key = c->listener_key,
+                    .client_packet_max = s->client_packet_max,
+                    .receive_maximum = s->receive_maximum,
+                    .keep_alive_s = c->keep_alive_s,
+                    .version = c->version,
+                    .clean_start = c->clean_start,
+                    .proof = c->proof,
+                    .superuser = c->superuser,
+                    .port = c->peer.port,
+                    .address = {c->peer.address, c->peer.address_len},
+                    .client_id = s->client_id,
+                    .user_name = c->user_name,
+                    .mount = s->mount,
+                    .consumes = c->consumes,
+                    .taken = taken,
+                    .queue_max = c->consumes ? s->queue_max : 0,
+                    .queue_max_bytes = c->consumes ? s->queue_max_bytes : 0,
+                    .created_at_ms = c->created_at_ms},
+    };
+}
+
+static nmq_journal_record
+record_of_will(const nmq_client *client, uint64_t number, uint64_t message,
+               const nmq_moment *now)
+{
+    const nmq_will *will = &client->will;
+
+    return (nmq_journal_record){
+        .kind = NMQ_JOURNAL_WILL,
+        .will = {.session = number,
+                 .message = message,
+                 .due_at_ms = nmq_moment_to_wall(now, client->will_due_ms),
+                 .delay_s = will->delay_s,
+                 .expiry_s = will->expiry_s,
+                 .expires = will->expires},
+    };
+}
+
+nmq_journal_record
+nmq_record_of_subscription(nmq_router *router, const nmq_session_sub *sub, uint64_t number)
+{
+    const nmq_filter filter = nmq_session_sub_filter(sub);
+    const nmq_group *group = nmq_tree_group(router->tree, &filter);
+
+    return (nmq_journal_record){
+        .kind = NMQ_JOURNAL_SUBSCRIPTION,
+        .subscription = {.session = number,
+                         .group = group != NULL ? group->number : 0,
+                         .identifier = sub->identifier,
+                         .group_len = sub->group_len,
+                         .options = sub->options,
+                         .filter = sub->text},
+    };
+}
+
+static void
+put(nmq_record_sink *sink, nmq_journal_record record)
+{
+    sink->put(sink, &record);
+}
+
+static void
+put_delivery(nmq_record_sink *sink, const nmq_delivery *d, uint64_t number,
+             const nmq_inflight_entry *entry)
+{
+    uint64_t message = d->message != NULL ? sink->message(sink, d->message) : 0;
+
+    if (nmq_record_ids(d, &sink->ids) != NMQ_OK) {
+        sink->rv = NMQ_ENOMEM;
+        return;
+    }
+    put(sink, nmq_record_of_delivery(d, number, message, entry,
+                                     (nmq_bytes){sink->ids.at, sink->ids.len}));
+}
+
+static void
+put_in_flight(nmq_record_sink *sink, const nmq_inflight *inflight, uint64_t number)
+{
+    for (uint32_t i = 0; i < inflight->cap; i++) {
+        const nmq_inflight_entry *entry = &inflight->slots[i];
+        if (entry->state != NMQ_INFLIGHT_FREE) {
+            put_delivery(sink, &entry->delivery, number, entry);
+        }
+    }
+}
+
+static void
+put_unreleased(nmq_record_sink *sink, const nmq_id_set *set, uint64_t number)
+{
+    for (uint32_t i = 0; i < set->cap; i++) {
+        if (set->slots[i] != 0) {
+            put(sink, (nmq_journal_record){
+                          .kind = NMQ_JOURNAL_UNRELEASED,
+                          .unreleased = {.session = number, .packet_id = set->slots[i]}});
+        }
+    }
+}
+
+static void
+put_owed(nmq_record_sink *sink, nmq_retained *retained, const nmq_owed_entry *entry,
+         uint64_t popped, uint64_t number)
+{
+    const nmq_bytes filter = nmq_retain_cursor_filter(entry->cursor);
+
+    if (nmq_topic_is_sys(filter)) {
+        return; // the next process publishes its own
+    }
+    nmq_journal_record record = {
+        .kind = NMQ_JOURNAL_OWED,
+        .owed = {.session = number,
+                 .order = nmq_retain_cursor_order(entry->cursor),
+                 .queued = entry->after > popped ? (uint32_t) (entry->after - popped) : 0,
+                 .identifier = entry->identifier,
+                 .options = entry->options,
+                 .filter = filter}};
+    (void) pthread_mutex_lock(&retained->lock);
+    record.owed.topic_name =
+        nmq_retain_next(retained->store, entry->cursor, sink->now.clock_ms);
+    put(sink, record);
+    (void) pthread_mutex_unlock(&retained->lock);
+}
+
+void
+nmq_record_put_client(nmq_record_sink *sink, const nmq_client *client, uint64_t number,
+                      uint32_t taken)
+{
+    put(sink, record_of_session(client, number, taken, &sink->now));
+    if (client->will.message != NULL) {
+        uint64_t message = sink->message(sink, client->will.message);
+        put(sink, record_of_will(client, number, message, &sink->now));
+    }
+}
+
+void
+nmq_record_put_session(nmq_record_sink *sink, nmq_router *router, const nmq_client *client,
+                       uint64_t number, uint32_t taken)
+{
+    const nmq_session *s = client->session;
+    const nmq_owed *owed = s->owed;
+
+    nmq_record_put_client(sink, client, number, taken);
+    for (uint32_t i = 0; i < s->sub_count; i++) {
+        put(sink, nmq_record_of_subscription(router, &s->subs[i], number));
+    }
+    put_in_flight(sink, &s->inflight, number);
+    put_unreleased(sink, &s->unreleased, number);
+    for (uint32_t i = 0; i < s->queue.count; i++) {
+        put_delivery(sink, nmq_queue_at(&s->queue, i), number, NULL);
+    }
+    for (const nmq_owed_entry *e = owed != NULL ? owed->first : NULL; e != NULL;
+         e = e->next) {
+        put_owed(sink, router->retained, e, owed->popped, number);
+    }
+}

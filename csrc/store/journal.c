@@ -1,0 +1,201 @@
+#include "store/journal.h"
+
+#include "base/clock.h"
+#include "base/status.h"
+#include "store/object_record.h"
+
+void
+nmq_journal_init(nmq_journal *journal, void (*wanted)(void *arg), void *arg)
+{
+    *journal = (nmq_journal){.wanted = wanted, .arg = arg};
+    nmq_message_have_numbers();
+    (void) pthread_mutex_init(&journal->lock, NULL);
+}
+
+void
+nmq_journal_fini(nmq_journal *journal)
+{
+    nmq_buf_free(&journal->staged);
+    (void) pthread_mutex_destroy(&journal->lock);
+}
+
+// Notes that `count` records were appended, or that they could not be. Call with the lock.
+static uint64_t
+note(nmq_journal *journal, uint64_t count, int rv)
+{
+    journal->failed = journal->failed || rv != NMQ_OK;
+    if (journal->failed) {
+        return NMQ_JOURNAL_NEVER;
+    }
+    return journal->appended += count;
+}
+
+// Call with the lock.
+static uint64_t
+append(nmq_journal *journal, const nmq_journal_record *record)
+{
+    return note(journal, 1,
+                journal->failed ? NMQ_ENOMEM : nmq_journal_put(&journal->staged, record));
+}
+
+uint64_t
+nmq_journal_append(nmq_journal *journal, const nmq_journal_record *record)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    uint64_t number = append(journal, record);
+    (void) pthread_mutex_unlock(&journal->lock);
+    return number;
+}
+
+uint64_t
+nmq_journal_append_session(nmq_journal *journal, nmq_bytes records, uint64_t *session)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    size_t from = journal->staged.len;
+    int rv = journal->failed ? NMQ_ENOMEM : nmq_buf_put(&journal->staged, records);
+    uint64_t count = 0;
+    if (rv == NMQ_OK) {
+        if (*session == 0) {
+            *session = ++journal->sessions;
+        }
+        count = nmq_journal_number(journal->staged.at + from, records.len, *session);
+    }
+    uint64_t number = note(journal, count, rv);
+    (void) pthread_mutex_unlock(&journal->lock);
+    return number;
+}
+
+// Call with the lock.
+static uint64_t
+add_origin(nmq_journal *journal, nmq_origin *origin)
+{
+    if (origin != NULL && origin->logged == 0) {
+        origin->logged = ++journal->origins;
+        const nmq_journal_record record = nmq_record_of_origin(origin, origin->logged);
+        (void) append(journal, &record);
+    }
+    return origin != NULL ? origin->logged : 0;
+}
+
+uint64_t
+nmq_journal_add_message(nmq_journal *journal, nmq_message *message)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    uint64_t number = nmq_message_number(message);
+    if (number == 0) {
+        const nmq_moment now = {.wall_ms = nmq_clock_wall_ms(),
+                                .clock_ms = nmq_clock_now_ms()};
+        uint64_t origin = add_origin(journal, message->origin);
+        number = ++journal->messages;
+        nmq_message_set_number(message, number);
+        const nmq_journal_record record =
+            nmq_record_of_message(message, number, origin, &now);
+        (void) append(journal, &record);
+    }
+    (void) pthread_mutex_unlock(&journal->lock);
+    return number;
+}
+
+uint64_t
+nmq_journal_fail(nmq_journal *journal)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    uint64_t number = note(journal, 0, NMQ_ENOMEM);
+    (void) pthread_mutex_unlock(&journal->lock);
+    return number;
+}
+
+uint64_t
+nmq_journal_appended(nmq_journal *journal)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    uint64_t number = note(journal, 0, NMQ_OK);
+    (void) pthread_mutex_unlock(&journal->lock);
+    return number;
+}
+
+bool
+nmq_journal_wait_for(nmq_journal *journal, nmq_journal_wait *wait, uint64_t number)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    bool waits = !nmq_journal_is_durable(journal, number);
+    if (waits) {
+        wait->number = number;
+        wait->next = journal->waiting;
+        wait->at = &journal->waiting;
+        if (wait->next != NULL) {
+            wait->next->at = &wait->next;
+        }
+        journal->waiting = wait;
+    }
+    (void) pthread_mutex_unlock(&journal->lock);
+    if (waits && journal->wanted != NULL) {
+        journal->wanted(journal->arg);
+    }
+    return waits;
+}
+
+void
+nmq_journal_wait_less(nmq_journal *journal, nmq_journal_wait *wait, uint64_t number)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    if (number < wait->number) { // else it is on no list, or waits for less
+        wait->number = number;
+    }
+    (void) pthread_mutex_unlock(&journal->lock);
+}
+
+// Takes it off the list. Call with the lock.
+static void
+take_off(nmq_journal_wait *wait)
+{
+    *wait->at = wait->next;
+    if (wait->next != NULL) {
+        wait->next->at = wait->at;
+    }
+    wait->number = 0;
+}
+
+bool
+nmq_journal_cancel(nmq_journal *journal, nmq_journal_wait *wait)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    bool waited = wait->number != 0;
+    if (waited) {
+        take_off(wait);
+    }
+    (void) pthread_mutex_unlock(&journal->lock);
+    return waited;
+}
+
+uint64_t
+nmq_journal_take(nmq_journal *journal, nmq_buf *out)
+{
+    out->len = 0;
+    (void) pthread_mutex_lock(&journal->lock);
+    nmq_buf staged = journal->staged;
+    journal->staged = *out;
+    *out = staged;
+    uint64_t number = journal->appended;
+    (void) pthread_mutex_unlock(&journal->lock);
+    return number;
+}
+
+nmq_journal_wait *
+nmq_journal_settle(nmq_journal *journal, uint64_t number)
+{
+    nmq_journal_wait *due = NULL;
+
+    (void) pthread_mutex_lock(&journal->lock);
+    __atomic_store_n(&journal->durable, number, __ATOMIC_RELEASE);
+    for (nmq_journal_wait *wait = journal->waiting, *next; wait != NULL; wait = next) {
+        next = wait->next;
+        if (wait->number <= number) {
+            take_off(wait);
+            wait->next = due;
+            due = wait;
+        }
+    }
+    (void) pthread_mutex_unlock(&journal->lock);
+    return due;
+}

@@ -1,0 +1,97 @@
+// journal.h - changes of what must outlive the process, in their order, and who waits until
+// they are safe.
+//
+//     change of kept state ──append──> staged ──take──> whoever writes them ──settle──┐
+//     reply ──wait for its number──> waiting <── those whose number is durable ───────┘
+//
+// A change is appended with the lock of what has changed, so the records of one session,
+// one topic or one subscription come in the order of its changes, and what was appended up
+// to any number is a state that was. Records are counted: the number of a record is how
+// many there are up to it. Who writes them is not the journal's matter: the writer takes
+// what is staged, makes it safe in its own time, and says up to which number all is.
+//
+// Nothing that cannot be appended may be acknowledged: from the first record for which
+// there is no memory on, every number is NMQ_JOURNAL_NEVER.
+//
+// Owner    whoever made it, who outlives all sessions that log to it.
+// Threads  thread-safe. Its lock is a leaf: it is taken after any other.
+// Cost     append: one copy of the record. settle: those that wait.
+#pragma once
+#include <pthread.h>
+
+#include "store/journal_record.h"
+#include "store/message.h"
+
+#define NMQ_JOURNAL_NEVER UINT64_MAX
+
+// Embedded in what waits.
+typedef struct nmq_journal_wait {
+    struct nmq_journal_wait *next; // of the list that it is on
+    struct nmq_journal_wait **at;  // the journal's lock: what points at it
+    uint64_t number; // the journal's lock: it waits for; 0: it is not on the journal's list
+} nmq_journal_wait;
+
+typedef struct nmq_journal {
+    // Somebody has begun to wait: the writer is to take what is staged. Called with locks,
+    // so it takes none but its own, and comes back at once.
+    void (*wanted)(void *arg);
+    void *arg;
+    pthread_mutex_t lock;
+    nmq_buf staged;            // lock
+    uint64_t appended;         // lock
+    uint64_t durable;          // atomic, set by settle
+    uint64_t messages;         // lock: numbers that messages were given
+    uint64_t origins;          // lock: the same of origins
+    uint64_t sessions;         // lock: the same of sessions
+    nmq_journal_wait *waiting; // lock
+    bool failed;               // lock: a record is missing
+    bool full;                 // NMQ_LIVE, the writer's: who publishes is to wait
+} nmq_journal;
+
+// Messages that were made before the first journal of the process cannot be logged.
+void nmq_journal_init(nmq_journal *journal, void (*wanted)(void *arg), void *arg);
+void nmq_journal_fini(nmq_journal *journal);
+
+// Appends the record. Returns its number.
+uint64_t nmq_journal_append(nmq_journal *journal, const nmq_journal_record *record);
+
+// The same, for whole records of one session that somebody else has written: they come one
+// behind the other. *session is its number; 0: it gets one, which is written in place of
+// each 0 that a record begins with. Returns the number of the last.
+uint64_t nmq_journal_append_session(nmq_journal *journal, nmq_bytes records,
+                                    uint64_t *session);
+
+// Returns the number of the message, which is appended, with its origin, the first time.
+uint64_t nmq_journal_add_message(nmq_journal *journal, nmq_message *message);
+
+// A record is missing. Returns NMQ_JOURNAL_NEVER.
+uint64_t nmq_journal_fail(nmq_journal *journal);
+
+// The number of what was appended last.
+uint64_t nmq_journal_appended(nmq_journal *journal);
+
+static inline bool
+nmq_journal_is_durable(const nmq_journal *journal, uint64_t number)
+{
+    return __atomic_load_n(&journal->durable, __ATOMIC_ACQUIRE) >= number;
+}
+
+// Has it wait for that number, where it does not wait yet. Returns false if the number is
+// durable: then it does not.
+bool nmq_journal_wait_for(nmq_journal *journal, nmq_journal_wait *wait, uint64_t number);
+
+// It waits for that number, if it is lower and nothing has ended its wait yet.
+void nmq_journal_wait_less(nmq_journal *journal, nmq_journal_wait *wait, uint64_t number);
+
+// It does not wait any longer. Returns whether it did: else nmq_journal_settle has it.
+bool nmq_journal_cancel(nmq_journal *journal, nmq_journal_wait *wait);
+
+// --- the writer: one thread at a time
+
+// Takes what is staged, in place of what is in the buffer, which it empties. Returns the
+// number of the last record.
+uint64_t nmq_journal_take(nmq_journal *journal, nmq_buf *out);
+
+// All is safe up to that number. Returns those that waited for it: they are on no list of
+// the journal any more.
+nmq_journal_wait *nmq_journal_settle(nmq_journal *journal, uint64_t number);

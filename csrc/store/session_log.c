@@ -1,0 +1,292 @@
+#include "store/session_log.h"
+
+#include "base/clock.h"
+#include "base/live.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "mqtt/reason.h"
+#include "store/object_record.h"
+#include "store/session_tell.h"
+#include "store/session_write.h"
+
+enum { FIRST_CAP = 8 };
+
+int
+nmq_session_log_begin(nmq_session *session, nmq_journal *journal)
+{
+    nmq_session_log *log = nmq_zalloc(sizeof *log);
+
+    if (log == NULL) {
+        return NMQ_ENOMEM;
+    }
+    log->journal = journal;
+    session->log = log;
+    return NMQ_OK;
+}
+
+void
+nmq_session_log_end(nmq_session_log *log)
+{
+    __atomic_store_n(&log->ended, true, __ATOMIC_RELAXED);
+}
+
+void
+nmq_session_log_free(nmq_session_log *log)
+{
+    if (log != NULL) {
+        nmq_free(log->unsent);
+        nmq_free(log);
+    }
+}
+
+bool
+nmq_session_is_logged(const nmq_session *session)
+{
+    const nmq_session_log *log = session->log;
+
+    return log != NULL && log->session != 0 && !NMQ_LIVE(log->ended);
+}
+
+static void
+forget(nmq_session_log *log)
+{
+    nmq_free(log->unsent);
+    log->unsent = NULL;
+    log->first = log->count = log->cap = 0;
+}
+
+// Makes room for one more packet that waits.
+static int
+reserve(nmq_session_log *log)
+{
+    if (log->count < log->cap) {
+        return NMQ_OK;
+    }
+    uint32_t cap = log->cap == 0 ? FIRST_CAP : log->cap * 2;
+    nmq_unsent *grown = nmq_alloc(cap * sizeof *grown);
+    if (grown == NULL) {
+        return NMQ_ENOMEM;
+    }
+    for (uint32_t i = 0; i < log->count; i++) {
+        grown[i] = log->unsent[(log->first + i) & (log->cap - 1)];
+    }
+    nmq_free(log->unsent);
+    log->unsent = grown;
+    log->cap = cap;
+    log->first = 0;
+    return NMQ_OK;
+}
+
+// The packet of that identifier waits for the latest record. There is room.
+static void
+hold(nmq_session_log *log, uint16_t packet_id)
+{
+    log->unsent[(log->first + log->count++) & (log->cap - 1)] =
+        (nmq_unsent){.number = log->latest, .packet_id = packet_id};
+}
+
+// Appends a record that nobody waits for.
+static uint64_t
+append(const nmq_session *session, const nmq_journal_record *record)
+{
+    return nmq_journal_append(session->log->journal, record);
+}
+
+// Appends one that somebody may wait for.
+static void
+append_urgent(const nmq_session *session, const nmq_journal_record *record)
+{
+    session->log->latest = append(session, record);
+}
+
+static void
+log_delivery(nmq_session *session, const nmq_delivery *d, const nmq_inflight_entry *entry)
+{
+    nmq_session_log *log = session->log;
+    nmq_buf many = {0};
+
+    // without memory the record is missing, and so is what comes after it
+    int rv = nmq_record_ids(d, &many);
+    const nmq_journal_record record = nmq_record_of_delivery(
+        d, log->session, nmq_journal_add_message(log->journal, d->message), entry,
+        (nmq_bytes){many.at, many.len});
+    if (rv == NMQ_OK) {
+        append_urgent(session, &record);
+    } else {
+        log->latest = nmq_journal_fail(log->journal);
+    }
+    nmq_buf_free(&many);
+}
+
+void
+nmq_session_log_queued(nmq_session *session, const nmq_delivery *delivery)
+{
+    if (nmq_session_is_logged(session) && delivery->qos > 0) {
+        log_delivery(session, delivery, NULL);
+    }
+}
+
+static void
+log_launched(nmq_session *session, const nmq_inflight_entry *entry, bool from_queue)
+{
+    if (from_queue) {
+        append_urgent(session,
+                      &(nmq_journal_record){.kind = NMQ_JOURNAL_LAUNCHED,
+                                            .launched = {.session = session->log->session,
+                                                         .order = entry->order,
+                                                         .packet_id = entry->packet_id}});
+    } else {
+        log_delivery(session, &entry->delivery, entry);
+    }
+}
+
+int
+nmq_session_log_launch(nmq_session *session, nmq_outbox *outbox,
+                       const nmq_inflight_entry *entry, bool from_queue, int64_t now_ms)
+{
+    bool logged = nmq_session_is_logged(session);
+    bool waits = logged && entry->state == NMQ_INFLIGHT_PUBREC;
+    int rv = waits ? reserve(session->log)
+                   : nmq_session_write_entry(session, outbox, entry, false, now_ms);
+
+    if (rv == NMQ_OK && logged) {
+        log_launched(session, entry, from_queue);
+    }
+    if (rv == NMQ_OK && waits) {
+        hold(session->log, entry->packet_id);
+    }
+    return rv;
+}
+
+void
+nmq_session_log_dropped(nmq_session *session, const nmq_delivery *delivery)
+{
+    if (nmq_session_is_logged(session) && delivery->qos > 0) {
+        nmq_session_log *log = session->log;
+        (void) append(session, &(nmq_journal_record){
+                                   .kind = NMQ_JOURNAL_DROPPED,
+                                   .dropped = {.session = log->session,
+                                               .message = nmq_journal_add_message(
+                                                   log->journal, delivery->message)}});
+    }
+}
+
+int
+nmq_session_log_receive(nmq_session *session, nmq_outbox *outbox, nmq_inflight_entry *entry)
+{
+    nmq_session_log *log = session->log;
+    uint16_t packet_id = entry->packet_id;
+    bool logged = nmq_session_is_logged(session);
+
+    if (logged && reserve(log) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    if (entry->state == NMQ_INFLIGHT_PUBREC) {
+        nmq_inflight_received(&session->inflight, entry); // [MQTT-4.3.3-4]
+        if (logged) {
+            append_urgent(session,
+                          &(nmq_journal_record){.kind = NMQ_JOURNAL_RECEIVED,
+                                                .received = {.session = log->session,
+                                                             .packet_id = packet_id}});
+        }
+    }
+    if (!logged) {
+        return nmq_session_write_ack(session, outbox, NMQ_PUBREL, packet_id,
+                                     NMQ_RC_SUCCESS);
+    }
+    hold(log, packet_id);
+    return nmq_session_log_pump(session, outbox, nmq_clock_now_ms());
+}
+
+void
+nmq_session_log_done(nmq_session *session, uint16_t packet_id)
+{
+    if (nmq_session_is_logged(session)) {
+        (void) append(session,
+                      &(nmq_journal_record){.kind = NMQ_JOURNAL_DONE,
+                                            .done = {.session = session->log->session,
+                                                     .packet_id = packet_id}});
+    }
+}
+
+void
+nmq_session_log_unreleased(nmq_session *session, uint16_t packet_id)
+{
+    if (nmq_session_is_logged(session)) {
+        append_urgent(session,
+                      &(nmq_journal_record){.kind = NMQ_JOURNAL_UNRELEASED,
+                                            .unreleased = {.session = session->log->session,
+                                                           .packet_id = packet_id}});
+    }
+}
+
+bool
+nmq_session_log_release(nmq_session *session, uint16_t packet_id)
+{
+    bool known = nmq_id_set_del(&session->unreleased, packet_id);
+
+    if (known && nmq_session_is_logged(session)) {
+        append_urgent(session,
+                      &(nmq_journal_record){.kind = NMQ_JOURNAL_RELEASED,
+                                            .released = {.session = session->log->session,
+                                                         .packet_id = packet_id}});
+    }
+    return known;
+}
+
+// --- packets that wait
+
+static int
+send_one(nmq_session *s, nmq_outbox *outbox, uint16_t packet_id, int64_t now_ms)
+{
+    nmq_inflight_entry *entry = nmq_inflight_find(&s->inflight, packet_id);
+
+    if (entry == NULL) { // over meanwhile
+        return NMQ_OK;
+    }
+    if (entry->state == NMQ_INFLIGHT_PUBCOMP) {
+        return nmq_session_write_ack(s, outbox, NMQ_PUBREL, packet_id, NMQ_RC_SUCCESS);
+    }
+    int rv = nmq_session_write_entry(s, outbox, entry, false, now_ms);
+    if (rv == NMQ_ETOOBIG) {
+        nmq_session_tell_lost(s, entry->delivery.message, NMQ_EVENT_DROPPED,
+                              NMQ_WHY_TOO_LARGE);
+        nmq_session_end_entry(s, entry);
+        return NMQ_OK;
+    }
+    return rv;
+}
+
+int
+nmq_session_log_pump(nmq_session *session, nmq_outbox *outbox, int64_t now_ms)
+{
+    nmq_session_log *log = session->log;
+    int rv = NMQ_OK;
+
+    while (log->count > 0 && rv == NMQ_OK &&
+           nmq_journal_is_durable(log->journal, log->unsent[log->first].number)) {
+        rv = send_one(session, outbox, log->unsent[log->first].packet_id, now_ms);
+        if (rv == NMQ_OK) {
+            log->first = (log->first + 1) & (log->cap - 1);
+            log->count--;
+        }
+    }
+    if (log->count == 0 && log->cap > FIRST_CAP) {
+        forget(log);
+    }
+    return rv;
+}
+
+uint64_t
+nmq_session_log_awaits(const nmq_session *session)
+{
+    const nmq_session_log *log = session->log;
+
+    return log->count > 0 ? log->unsent[log->first].number : 0;
+}
+
+void
+nmq_session_log_forget_unsent(nmq_session *session)
+{
+    forget(session->log);
+}

@@ -1,0 +1,79 @@
+#include "journal_memory.h"
+
+#include "base/live.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "broker.h"
+#include "route/durable.h"
+
+struct test_journal {
+    nmq_journal journal;
+    nmq_router *router;
+    nmq_buf staged;
+    nmq_buf written;
+    bool wanted; // atomic
+};
+
+static void
+want(void *arg)
+{
+    test_journal *journal = arg;
+
+    __atomic_store_n(&journal->wanted, true, __ATOMIC_RELAXED);
+}
+
+test_journal *
+test_journal_new(nmq_broker *broker)
+{
+    test_journal *journal = nmq_zalloc(sizeof *journal);
+
+    if (journal != NULL) {
+        nmq_journal_init(&journal->journal, want, journal);
+        journal->router = nmq_broker_router(broker);
+        nmq_durable_begin(journal->router, &journal->journal);
+    }
+    return journal;
+}
+
+void
+test_journal_free(test_journal *journal)
+{
+    nmq_journal_fini(&journal->journal);
+    nmq_buf_free(&journal->staged);
+    nmq_buf_free(&journal->written);
+    nmq_free(journal);
+}
+
+uint64_t
+test_journal_take(test_journal *journal)
+{
+    uint64_t number = nmq_journal_take(&journal->journal, &journal->staged);
+    const nmq_bytes staged = {journal->staged.at, journal->staged.len};
+
+    return nmq_buf_put(&journal->written, staged) == NMQ_OK ? number : 0;
+}
+
+void
+test_journal_settle(test_journal *journal, uint64_t number)
+{
+    nmq_durable_settle(journal->router, number);
+}
+
+void
+test_journal_set_full(test_journal *journal, bool full)
+{
+    __atomic_store_n(&journal->journal.full, full, __ATOMIC_RELAXED);
+}
+
+bool
+test_journal_is_wanted(test_journal *journal)
+{
+    return __atomic_exchange_n(&journal->wanted, false, __ATOMIC_RELAXED);
+}
+
+const char *
+test_journal_bytes(const test_journal *journal, size_t *len)
+{
+    *len = journal->written.len;
+    return (const char *) journal->written.at;
+}

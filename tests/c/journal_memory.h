@@ -1,0 +1,32 @@
+// journal_memory.h - a journal in memory, for tests: what is written is durable when the
+// test says so.
+//
+//     test_journal_new ──> changes ... ──take──> written ──settle──> acknowledgements leave
+//
+// cffi reads this file: no macros here.
+//
+// Owner    the caller's; freed after the broker.
+// Threads  thread-safe, but for take, settle and bytes: one thread.
+#pragma once
+#include "nmq.h"
+
+typedef struct test_journal test_journal;
+
+// The broker, which keeps nothing yet, logs to it from now on. NULL: no memory.
+test_journal *test_journal_new(nmq_broker *broker);
+void test_journal_free(test_journal *journal);
+
+// Writes what is staged. Returns its number.
+uint64_t test_journal_take(test_journal *journal);
+
+// All is durable up to that number.
+void test_journal_settle(test_journal *journal, uint64_t number);
+
+// There is no room, or there is again.
+void test_journal_set_full(test_journal *journal, bool full);
+
+// Whether somebody has begun to wait since the last call.
+bool test_journal_is_wanted(test_journal *journal);
+
+// What was written so far; it holds until the next take.
+const char *test_journal_bytes(const test_journal *journal, size_t *len);
