@@ -7,7 +7,6 @@ an entry that nobody takes is an unknown key.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
@@ -231,6 +230,8 @@ def _refuse_strangers(
 
 
 def _unknown(entry: Entry, brought: Sections) -> ConfigError:
+    import difflib  # few processes need it
+
     near = difflib.get_close_matches(entry.name[:100], known_names(brought), n=1)
     meant = f"; did you mean {near[0]}?" if near else ""
     return ConfigError(f"{entry.where}: {entry.called[:200]}: unknown key{meant}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +75,8 @@ class Replacement:
         try:
             os.link(self._path, kept)
         except OSError:  # a file system without links
+            import shutil  # with what unpacks archives
+
             shutil.copy2(self._path, kept)
         os.replace(kept, self._path.with_name(f"{self._path.name}.bak"))
 

@@ -22,7 +22,6 @@ import os
 import re
 import stat
 import struct
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -85,6 +84,8 @@ def _folders() -> list[Path]:
     if _is_mine(Path(f"/run/user/{me}")):
         folders.append(Path(f"/run/user/{me}") / own)
     if me != 0:
+        import tempfile  # with what unpacks archives, and much else
+
         folders.append(Path(tempfile.gettempdir()) / own)
     return list(dict.fromkeys(folders))
 
