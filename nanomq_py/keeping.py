@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from nanomq_py.store.users import UserTable
 
 
+SOME = 1000  # stored hashes that stand in for those of users that there are not
+
+
 class Keeping(Part):
     """The store, and who is banned."""
 
@@ -44,6 +47,7 @@ class Keeping(Part):
         self._store: Store | None = None
         self._bans: Bans | None = None
         self._users: UserTable | None = None
+        self._decoys: list[str] = []
 
     @property
     def store(self) -> Store:
@@ -65,7 +69,7 @@ class Keeping(Part):
         """Return the authenticator of the users in the store."""
         from nanomq_py.auth.database import DatabaseUsers
 
-        return DatabaseUsers(self.users, verifier)
+        return DatabaseUsers(self.users, verifier, self._decoys)
 
     @property
     def accounts(self) -> Accounts:
@@ -95,6 +99,7 @@ class Keeping(Part):
 
             try:
                 await self.store.open()
+                self._decoys[:] = await self.users.hashes(SOME)
             except StoreError as fault:
                 raise ConfigError(str(fault)) from None
 

@@ -297,3 +297,13 @@ async def test_a_login_that_is_under_way_does_not_outlive_its_user(
             go_on.set()
             packets = await asyncio.to_thread(c.read_until_closed)
             assert packets[-1].reason == NOT_AUTHORIZED
+
+
+async def test_a_wrong_name_takes_the_time_of_the_hashes_that_there_are(conf: Path) -> None:
+    async with Broker(config(), conf=conf) as broker:
+        await broker.put_user("u", hash=hash_of(b"x"))
+        await broker.put_user("c", hash=hash_of(b"y"), by_client_id=True)
+    async with Broker(config(), conf=conf) as broker:
+        decoys = broker._running.logins.verifier.decoys
+        assert set(decoys) == {hash_of(b"x"), hash_of(b"y")}
+        assert await code(broker, user="nobody", password=b"x") == WRONG

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 from nanomq_py.auth.chain import Answer, Decision, Login
 from nanomq_py.auth.hashing import hashed, read_hash
@@ -36,7 +36,12 @@ class DatabaseUsers:
 
     name = "database"
 
-    def __init__(self, table: UserTable, verifier: Verifier) -> None:
+    def __init__(self, table: UserTable, verifier: Verifier, decoys: Sequence[str]) -> None:
+        """Make it.
+
+        decoys  stored hashes of some of them: a wrong name takes the time of these
+        """
+        self.decoys = decoys
         self._table = table
         self._verifier = verifier
 

@@ -155,7 +155,7 @@ class Logins(Part):
         """Judge the next clients by these; exchanges under way go on with their method."""
         self.in_force, self._chain = now, now.roster.chain
         self.exchanges.use([*now.methods, *self._more_methods])
-        self.verifier.decoys = tuple(now.roster.file_users.values())
+        self.verifier.decoys = now.roster.decoys
         if now.config is not None:
             self.verifier.patience_s = now.config.answer_timeout / 1000
 

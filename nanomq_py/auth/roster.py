@@ -197,6 +197,12 @@ class Roster:
         return users
 
     @property
+    def decoys(self) -> tuple[str, ...]:
+        """Stored hashes that stand in for those of users that there are not."""
+        stored = self.made["database"][2] if "database" in self.made else None
+        return (*self.file_users.values(), *getattr(stored, "decoys", ()))
+
+    @property
     def accounts(self) -> dict[str, str]:
         """Listed users by name: with another text they have to log in again."""
         users = self.made["users"][0] if "users" in self.made else ()

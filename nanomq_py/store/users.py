@@ -155,6 +155,15 @@ class UserTable:
 
         return await self._store.read(act)
 
+    async def hashes(self, most: int) -> list[str]:
+        """Return the hashes of some users."""
+
+        def act(connection: Connection) -> list[str]:
+            rows = connection.execute("SELECT hash FROM mqtt_user LIMIT ?", (most,))
+            return [row[0] for row in rows]
+
+        return await self._store.read(act)
+
     async def count(self, kind: UserKind) -> int:
         """Return how many there are. Cost: a walk over their keys."""
 
