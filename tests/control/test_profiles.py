@@ -58,7 +58,7 @@ def ask(process: Process, token: str) -> None:
 def test_core_with_v1_and_basic(start: StartBroker) -> None:
     process = start()
     assert process.api(req=2).status == 200
-    assert resident_mib(process) < 36
+    assert resident_mib(process) < 37.5
     without = start(http_server__enable="false")
     assert resident_mib(process) - resident_mib(without) < 5.5
 
