@@ -135,7 +135,9 @@ find_or_make(nmq_sessions *sessions, const nmq_attach *a, nmq_client **out,
     nmq_sessions_adopt(sessions, made);
     made->created_at_ms = nmq_clock_wall_ms();
     if (client != NULL) {
+        (void) pthread_mutex_lock(&client->lock);
         nmq_sessions_remove(sessions, client);
+        (void) pthread_mutex_unlock(&client->lock);
         *replaced = client;
     }
     if (nmq_registry_add(&sessions->registry, made) != NMQ_OK) {

@@ -426,9 +426,9 @@ nmq_consumers_end(nmq_consumers *consumers, const char *name, size_t name_len)
     if (consumer != NULL) {
         (void) pthread_mutex_lock(&consumer->client->lock);
         link = consumer->client->link != NULL ? nmq_consumer_detach(consumer) : NULL;
+        nmq_durable_ended(consumer->client);
         (void) pthread_mutex_unlock(&consumer->client->lock);
         client = nmq_consumers_remove(consumers, consumer);
-        nmq_durable_ended(client);
     }
     (void) pthread_mutex_unlock(&consumers->lock);
     if (link != NULL) {

@@ -29,7 +29,7 @@ void nmq_durable_attached(nmq_client *client, bool kept);
 // It is away, and its session stays. Client's lock.
 void nmq_durable_detached(nmq_client *client);
 
-// Its session ends. Thread-safe.
+// Its session ends. Client's lock.
 void nmq_durable_ended(nmq_client *client);
 
 // Its will has gone. Client's lock.

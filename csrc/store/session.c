@@ -61,8 +61,7 @@ nmq_session_free(nmq_session *session)
 // for one that is to be dropped. A new identifier [MQTT-4.3.2-1] [MQTT-4.3.3-1] and DUP 0
 // [MQTT-4.3.2-2] [MQTT-4.3.3-2], whatever DUP the publisher sent [MQTT-3.3.1-3].
 static int
-launch(nmq_session *s, nmq_outbox *outbox, const nmq_delivery *delivery, bool from_queue,
-       int64_t now_ms)
+launch(nmq_session *s, nmq_outbox *outbox, const nmq_delivery *delivery, int64_t now_ms)
 {
     nmq_inflight_entry *entry = nmq_inflight_take(&s->inflight, delivery);
 
@@ -70,7 +69,7 @@ launch(nmq_session *s, nmq_outbox *outbox, const nmq_delivery *delivery, bool fr
         return NMQ_ENOMEM;
     }
     int rv = s->log == NULL ? nmq_session_write_entry(s, outbox, entry, false, now_ms)
-                            : nmq_session_log_launch(s, outbox, entry, from_queue, now_ms);
+                            : nmq_session_log_launch(s, outbox, entry, delivery, now_ms);
     if (rv != NMQ_OK) { // the delivery is still the caller's
         (void) nmq_message_ref(delivery->message);
         entry->delivery.subscription_id_count = 0;
@@ -205,7 +204,7 @@ send_above_qos0(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer
     if (make_delivery(offer, &delivery) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
-    int rv = launch(session, outbox, &delivery, false, now_ms);
+    int rv = launch(session, outbox, &delivery, now_ms);
     if (rv != NMQ_OK) {
         nmq_delivery_fini(&delivery);
     }
@@ -356,7 +355,7 @@ send_front(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
     int rv = NMQ_OK;
 
     if (above_qos0) {
-        rv = launch(s, outbox, front, true, now_ms);
+        rv = launch(s, outbox, front, now_ms);
     } else if (!expired) {
         nmq_inflight_entry once = {.delivery = *front};
         rv = nmq_session_write_entry(s, outbox, &once, false, now_ms);

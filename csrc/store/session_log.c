@@ -142,7 +142,8 @@ log_launched(nmq_session *session, const nmq_inflight_entry *entry, bool from_qu
 
 int
 nmq_session_log_launch(nmq_session *session, nmq_outbox *outbox,
-                       const nmq_inflight_entry *entry, bool from_queue, int64_t now_ms)
+                       const nmq_inflight_entry *entry, const nmq_delivery *delivery,
+                       int64_t now_ms)
 {
     bool logged = nmq_session_is_logged(session);
     bool waits = logged && entry->state == NMQ_INFLIGHT_PUBREC;
@@ -150,7 +151,7 @@ nmq_session_log_launch(nmq_session *session, nmq_outbox *outbox,
                    : nmq_session_write_entry(session, outbox, entry, false, now_ms);
 
     if (rv == NMQ_OK && logged) {
-        log_launched(session, entry, from_queue);
+        log_launched(session, entry, delivery == nmq_queue_front(&session->queue));
     }
     if (rv == NMQ_OK && waits) {
         hold(session->log, entry->packet_id);

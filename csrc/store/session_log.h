@@ -53,10 +53,10 @@ bool nmq_session_is_logged(const nmq_session *session);
 void nmq_session_log_queued(nmq_session *session, const nmq_delivery *delivery);
 
 // Sends what has just been taken in flight: at QoS 1 at once, at QoS 2 when that is
-// durable. from_queue: it was the first in the queue. Returns as nmq_session_write_entry;
-// then nothing was logged.
+// durable. delivery: of which it was made, perhaps the first of the queue. Returns as
+// nmq_session_write_entry; then nothing was logged.
 int nmq_session_log_launch(nmq_session *session, nmq_outbox *outbox,
-                           const nmq_inflight_entry *entry, bool from_queue,
+                           const nmq_inflight_entry *entry, const nmq_delivery *delivery,
                            int64_t now_ms);
 
 // A delivery of the queue has gone, unsent. Call it while the message is there.
