@@ -25,6 +25,7 @@
 #include "io/tls.h"
 #include "net/listener_options.h"
 #include "route/acl_rules.h"
+#include "route/acl_trial.h"
 #include "route/ban_kind.h"
 #include "route/consume.h"
 #include "route/feed.h"

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nanomq_py.auth.acl import named_rules
 from nanomq_py.auth.outside import check_servers
 from nanomq_py.auth.refusals import refuse_unsupported
 from nanomq_py.auth.roster import accounts_before
@@ -69,7 +70,15 @@ def check_files(config: Config) -> None:
     Raises   ConfigError naming the keys
     """
     faults = Faults()
-    for check in (check_tls, check_terms, accounts_before, check_keys, check_servers):
+    checks = (
+        check_tls,
+        check_terms,
+        accounts_before,
+        check_keys,
+        check_servers,
+        named_rules,
+    )
+    for check in checks:
         with faults.gathered():
             check(config)
     faults.check()

@@ -35,20 +35,35 @@ PROSE = {
 [listeners.md](listeners.md) tells more.
 """,
     "acl.rule": """\
-`acl.rule.N={"permit":"allow|deny","username":"..","clientid":"..","ipaddr":"..","action":"publish|subscribe|pubsub","topics":["a/#"]}`
+`acl.rule.N={"permit":"allow|deny","username":"..","clientid":"..","ipaddr":"..","and":[..],"or":[..],"action":"publish|subscribe|pubsub","qos":"<=1","retain":false,"topics":["a/#"]}`
 
-The rules are gone through in the order of their numbers. A part that is left out, or a name `#`, is anyone; `ipaddr` is an
-address or a network such as `192.0.2.0/24`; without `topics` the rule is for all that `#` matches
-(topics that begin with `$` need a rule of their own). Levels `%c` and `%u` stand for the client
-identifier and the user name; a name that is empty, has `/`, `+` or `#`, or begins with `$` where the
-topic does, stands for no topic. A subscription is judged by its whole filter, so that nobody hears
-what he is denied: a rule that allows applies when one of its topics covers the filter, one that denies
-as soon as one of them has a topic in common with it. With `deny secret/#` before `allow #`, `#` and
-`+/x` are refused as well. A client that does what it may not is told 0x87 (MQTT 5.0), 0x80 in SUBACK
-(before), or is disconnected with `acl_deny_action=disconnect`; a will that may not be published refuses
-the connection. Rules that name users, or have `%u`, need somebody who proves who he is: users
-(`auth.N`), an HTTP server (`auth.http.auth_req`) or a listener with `cn_as_username`; without, the broker does
-not start.
+The rules are gone through in the order of their numbers. A part that is left out, or a name `#`, is anyone; a user name
+that is empty is who has none; `ipaddr` is an address or a network such as `192.0.2.0/24`. `and` and `or` are lists of
+such conditions, `{"username":"..","clientid":"..","ipaddr":".."}`: all of the first must hold, and one of the second.
+`qos` is a QoS, a list of them, or `"<=1"` or `">=1"`: of a message, a will, or a subscription as it is granted;
+`retain` says whether a message or will has RETAIN. What a session holds already is judged by them too.
+
+Without `topics` the rule is for all that `#` matches (topics that begin with `$` need a rule of their own). `%c`, `%u`
+and `%i` in a level stand for the client identifier, the user name and the client's IP address, and so do NanoMQ's
+`${clientid}` and `${username}`; a name that is empty, has `/`, `+` or `#`, or begins with `$` where the topic does,
+stands for no topic. A topic has at most 256 levels. `eq a/+`, or `@a/+` as NanoMQ has it, is about the filter `a/+`
+itself, not about the topics that it matches: `{"permit":"deny","action":"subscribe","topics":["eq #"]}` refuses `#` and
+nothing else, and takes nobody's messages away.
+
+A subscription is judged by its whole filter, so that nobody hears what he is denied: a rule that allows applies when
+one of its topics covers the filter, one that denies as soon as one of them has a topic in common with it. With `deny
+secret/#` before `allow #`, `#` and `+/x` are refused as well. A client that does what it may not is told 0x87 (MQTT
+5.0), 0x80 in SUBACK (before), or is disconnected with `acl_deny_action=disconnect`; a will that may not be published
+refuses the connection. Rules that name users, or have `%u`, need somebody who proves who he is: users (`auth.N`), an
+HTTP server (`auth.http.auth_req`) or a listener with `cn_as_username`; without, the broker does not start.
+
+`acl_file` is a file in mosquitto's form: `topic [read|write|readwrite|deny] T` for clients without a user name, or for
+that of the last `user NAME` line, and `pattern [..] T`, with `%c` and `%u`, for everybody. A client's own topics are
+looked at before the patterns, and what denies before what allows. The file is read again at each reload. Two things
+are not as with mosquitto: a subscription to more than the client may read is refused, where mosquitto grants it and
+leaves messages out; and a user name counts only if it is proved.
+
+`nanomq acl test --client c --user u --action publish --topic a/b` prints the rule, or line, that decides.
 """,
 }
 NOT_YET = """\

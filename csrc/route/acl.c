@@ -1,40 +1,16 @@
 #include "route/acl.h"
 
-#include <arpa/inet.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "base/mem.h"
 #include "base/status.h"
-#include "mqtt/topic.h"
-
-static bool
-address_fits(const nmq_acl_entry *r, const nmq_peer *peer)
-{
-    return r->network.address_len == 0 || nmq_peer_is_in(peer, &r->network);
-}
-
-static bool
-text_fits(nmq_bytes wanted, nmq_bytes given)
-{
-    return wanted.at == NULL || (given.at != NULL && nmq_bytes_equal(wanted, given));
-}
-
-// Whether the rule is about the subject.
-static bool
-names(const nmq_acl_entry *r, const nmq_acl_subject *subject)
-{
-    return text_fits(r->client_id, subject->client_id) &&
-           text_fits(r->user_name, subject->user_name) && address_fits(r, subject->peer);
-}
 
 static void
 empty(nmq_acl_view *view)
 {
     nmq_acl_unref(view->acl);
-    nmq_free(view->rules);
-    nmq_bytes_free(&view->client_id);
-    nmq_bytes_free(&view->user_name);
+    nmq_free(view->groups);
+    nmq_bytes_free(&view->who.client_id);
+    nmq_bytes_free(&view->who.user_name);
+    nmq_bytes_free(&view->who.address);
     *view = (nmq_acl_view){0};
 }
 
@@ -51,24 +27,35 @@ nmq_acl_view_free(nmq_acl_view *view)
 // The acl of a view that could not be made: it denies everything.
 static nmq_acl nothing = {.refs = 1, .otherwise = false};
 
+// nmq_acl_group_fn of a view.
+static int
+add_group(void *arg, const nmq_acl_group *group)
+{
+    nmq_acl_view *view = arg;
+    const nmq_acl_group **more =
+        nmq_resize(view->groups, (view->count + 1) * sizeof *view->groups);
+
+    if (more == NULL) {
+        return NMQ_ENOMEM;
+    }
+    view->groups = more;
+    view->groups[view->count++] = group;
+    return NMQ_OK;
+}
+
 static int
 fill(nmq_acl_view *view, const nmq_acl_subject *subject)
 {
-    view->rules = nmq_alloc((view->acl->count + 1) * sizeof *view->rules);
-    if (view->rules == NULL ||
-        nmq_bytes_copy(subject->client_id, &view->client_id) != NMQ_OK ||
-        (subject->user_name.at != NULL &&
-         nmq_bytes_copy(subject->user_name, &view->user_name) != NMQ_OK)) {
-        return NMQ_ENOMEM;
+    int rv = nmq_bytes_copy(subject->client_id, &view->who.client_id);
+
+    if (rv == NMQ_OK && subject->user_name.at != NULL) {
+        rv = nmq_bytes_copy(subject->user_name, &view->who.user_name);
     }
-    for (size_t i = 0; i < view->acl->count; i++) {
-        if (names(&view->acl->rules[i], subject)) {
-            view->rules[view->count++] = (uint32_t) i;
-        }
+    if (rv == NMQ_OK && view->acl->marks_address) {
+        const nmq_peer_text host = nmq_peer_host(subject->peer);
+        rv = nmq_bytes_copy(nmq_bytes_of(host.text), &view->who.address);
     }
-    uint32_t *fitted = nmq_resize(view->rules, (view->count + 1) * sizeof *view->rules);
-    view->rules = fitted != NULL ? fitted : view->rules;
-    return NMQ_OK;
+    return rv == NMQ_OK ? nmq_acl_groups_find(view->acl, subject, add_group, view) : rv;
 }
 
 // Makes the view of the client's own rules, if it has any.
@@ -104,151 +91,33 @@ nmq_acl_view_make(nmq_acl_view *view, nmq_acl *acl, const nmq_acl_subject *subje
     return NMQ_ENOMEM;
 }
 
-// Whether the level of a pattern is a mark for a name, and which.
-static bool
-is_mark(nmq_bytes level, const nmq_acl_view *view, nmq_bytes *name)
+static void
+search_group(nmq_acl_search *search, const nmq_acl_group *group, nmq_bytes topic)
 {
-    bool mark =
-        level.len == 2 && level.at[0] == '%' && (level.at[1] == 'c' || level.at[1] == 'u');
-
-    if (mark) {
-        *name = level.at[1] == 'c' ? view->client_id : view->user_name;
+    nmq_acl_search_tree(search, &group->root, topic);
+    if (group->literal != NULL) {
+        nmq_acl_search_literal(search, group->literal, topic);
     }
-    return mark;
-}
-
-// Puts the name in place of a mark. Returns false when there is none that can be a level.
-static bool
-resolve(nmq_bytes *level, bool first, const nmq_acl_view *view)
-{
-    nmq_bytes name = {0};
-
-    if (!is_mark(*level, view, &name)) {
-        return true;
-    }
-    *level = name;
-    return name.len > 0 && memchr(name.at, '/', name.len) == NULL &&
-           !nmq_filter_has_wildcard(name) && !(first && nmq_topic_is_hidden(name));
-}
-
-static bool
-is_wild(nmq_bytes level)
-{
-    return nmq_level_is(level, '+') || nmq_level_is(level, '#');
-}
-
-bool
-nmq_acl_covers(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view)
-{
-    bool hidden = nmq_topic_is_hidden(topic);
-    nmq_bytes want;
-    nmq_bytes got;
-
-    for (bool first = true; nmq_topic_next_level(&pattern, &want); first = false) {
-        if ((first && is_wild(want) && hidden) || // [MQTT-4.7.2-1]
-            !resolve(&want, first, view)) {
-            return false;
-        }
-        if (nmq_level_is(want, '#')) { // and the level above it
-            return true;
-        }
-        if (!nmq_topic_next_level(&topic, &got)) {
-            return false;
-        }
-        if (nmq_level_is(want, '+') ? nmq_level_is(got, '#')
-                                    : !nmq_bytes_equal(want, got)) {
-            return false;
-        }
-    }
-    return topic.at == NULL;
-}
-
-// Whether some topic has what is left of the pattern as its last levels.
-static bool
-can_end(nmq_bytes pattern, const nmq_acl_view *view)
-{
-    nmq_bytes level;
-
-    while (nmq_topic_next_level(&pattern, &level)) {
-        if (!resolve(&level, false, view)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-// Whether nothing is left, or only "#", which matches the level above it too.
-static bool
-may_be_over(nmq_bytes rest)
-{
-    return rest.at == NULL || nmq_level_is(rest, '#');
-}
-
-bool
-nmq_acl_meets(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view)
-{
-    nmq_bytes want = {0};
-    nmq_bytes got = {0};
-    bool one_level = false;
-
-    for (bool first = true; pattern.at != NULL && topic.at != NULL; first = false) {
-        (void) nmq_topic_next_level(&pattern, &want);
-        (void) nmq_topic_next_level(&topic, &got);
-        if (first && ((is_wild(want) && nmq_topic_is_hidden(got)) ||
-                      (is_wild(got) && nmq_topic_is_hidden(want)))) { // [MQTT-4.7.2-1]
-            return false;
-        }
-        one_level = first;
-        if (!resolve(&want, first, view)) {
-            return false;
-        }
-        if (nmq_level_is(want, '#')) {
-            return true;
-        }
-        if (nmq_level_is(got, '#')) {
-            return can_end(pattern, view);
-        }
-        if (!is_wild(want) && !is_wild(got) && !nmq_bytes_equal(want, got)) {
-            return false;
-        }
-    }
-    if (one_level && (want.len == 0 || got.len == 0)) { // no topic is empty [MQTT-4.7.3-1]
-        return false;
-    }
-    return may_be_over(pattern) && may_be_over(topic);
-}
-
-// Whether the rule applies to the topic.
-static bool
-applies(const nmq_acl_entry *r, nmq_bytes topic, const nmq_acl_view *view)
-{
-    bool (*is_about)(nmq_bytes, nmq_bytes, const nmq_acl_view *) =
-        r->allow ? nmq_acl_covers : nmq_acl_meets;
-
-    for (size_t i = 0; i < r->topic_count; i++) {
-        if (is_about(r->topics[i], topic, view)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 static enum nmq_access
-says(const nmq_acl_entry *r)
+says(const nmq_acl_search *search)
 {
-    return r->allow ? NMQ_ACCESS_ALLOW : NMQ_ACCESS_DENY;
+    if (search->best == NMQ_ACL_NO_RULE) {
+        return NMQ_ACCESS_PASS;
+    }
+    return search->allow ? NMQ_ACCESS_ALLOW : NMQ_ACCESS_DENY;
 }
 
 enum nmq_access
-nmq_acl_judge(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes topic)
+nmq_acl_judge(const nmq_acl_view *view, uint16_t act, nmq_bytes topic)
 {
+    nmq_acl_search search = {.who = &view->who, .act = act, .best = NMQ_ACL_NO_RULE};
+
     for (uint32_t i = 0; i < view->count; i++) {
-        const nmq_acl_entry *r = &view->acl->rules[view->rules[i]];
-        if ((r->actions & action) != 0 && applies(r, topic, view)) {
-            return says(r);
-        }
+        search_group(&search, view->groups[i], topic);
     }
-    return NMQ_ACCESS_PASS;
+    return says(&search);
 }
 
 // What becomes of what own rules say: those that hold nothing otherwise pass nothing on.
@@ -259,11 +128,10 @@ closed(const nmq_acl *own, enum nmq_access said)
 }
 
 enum nmq_access
-nmq_acl_judge_own(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes topic)
+nmq_acl_judge_own(const nmq_acl_view *view, uint16_t act, nmq_bytes topic)
 {
-    return view->own == NULL
-               ? NMQ_ACCESS_PASS
-               : closed(view->own->acl, nmq_acl_judge(view->own, action, topic));
+    return view->own == NULL ? NMQ_ACCESS_PASS
+                             : closed(view->own->acl, nmq_acl_judge(view->own, act, topic));
 }
 
 bool
@@ -287,37 +155,61 @@ stays(const nmq_acl *acl, enum nmq_access said)
 }
 
 bool
-nmq_acl_allows(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes topic)
+nmq_acl_allows(const nmq_acl_view *view, uint16_t act, nmq_bytes topic)
 {
-    enum nmq_access said = nmq_acl_judge_own(view, action, topic);
+    enum nmq_access said = nmq_acl_judge_own(view, act, topic);
 
     return stays(view->acl,
-                 said == NMQ_ACCESS_PASS ? nmq_acl_judge(view, action, topic) : said);
+                 said == NMQ_ACCESS_PASS ? nmq_acl_judge(view, act, topic) : said);
 }
 
-// What the rules say of the subject, without a view.
-static enum nmq_access
-try_all(const nmq_acl *acl, const nmq_acl_subject *subject, enum nmq_acl_action action,
-        nmq_bytes topic)
-{
-    const nmq_acl_view view = {
-        .client_id = subject->client_id,
-        .user_name = subject->user_name,
-    };
-    enum nmq_access said = NMQ_ACCESS_PASS;
+typedef struct {
+    nmq_acl_search search;
+    nmq_bytes topic;
+} trial;
 
-    for (size_t i = 0; acl != NULL && i < acl->count && said == NMQ_ACCESS_PASS; i++) {
-        const nmq_acl_entry *r = &acl->rules[i];
-        if ((r->actions & action) != 0 && names(r, subject) && applies(r, topic, &view)) {
-            said = says(r);
-        }
+// nmq_acl_group_fn of a trial.
+static int
+try_group(void *arg, const nmq_acl_group *group)
+{
+    trial *t = arg;
+
+    search_group(&t->search, group, t->topic);
+    return NMQ_OK;
+}
+
+int
+nmq_acl_try(const nmq_acl *acl, const nmq_acl_subject *subject, uint16_t act,
+            nmq_bytes topic, nmq_acl_search *search)
+{
+    const nmq_peer_text host = nmq_peer_host(subject->peer);
+    const nmq_acl_names who = {subject->client_id, subject->user_name,
+                               nmq_bytes_of(host.text)};
+    trial t = {.search = {.who = &who, .act = act, .best = NMQ_ACL_NO_RULE},
+               .topic = topic};
+    int rv = nmq_acl_groups_find(acl, subject, try_group, &t);
+
+    *search = t.search;
+    search->who = NULL;
+    return rv;
+}
+
+// What the rules say of the subject, without a view. When memory is out, they deny.
+static enum nmq_access
+try_all(const nmq_acl *acl, const nmq_acl_subject *subject, uint16_t act, nmq_bytes topic)
+{
+    nmq_acl_search search;
+
+    if (acl == NULL) {
+        return NMQ_ACCESS_PASS;
     }
-    return said;
+    return nmq_acl_try(acl, subject, act, topic, &search) == NMQ_OK ? says(&search)
+                                                                    : NMQ_ACCESS_DENY;
 }
 
 bool
-nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject,
-                enum nmq_acl_action action, nmq_bytes topic)
+nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject, uint16_t act,
+                nmq_bytes topic)
 {
     enum nmq_access said = NMQ_ACCESS_PASS;
 
@@ -325,21 +217,15 @@ nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject,
         return true;
     }
     if (subject->own != NULL) {
-        said = closed(subject->own, try_all(subject->own, subject, action, topic));
+        said = closed(subject->own, try_all(subject->own, subject, act, topic));
     }
-    return stays(acl,
-                 said == NMQ_ACCESS_PASS ? try_all(acl, subject, action, topic) : said);
+    return stays(acl, said == NMQ_ACCESS_PASS ? try_all(acl, subject, act, topic) : said);
 }
 
 bool
 nmq_acl_has_addresses(const nmq_acl *acl)
 {
-    for (size_t i = 0; acl != NULL && i < acl->count; i++) {
-        if (acl->rules[i].network.address_len > 0) {
-            return true;
-        }
-    }
-    return false;
+    return acl != NULL && (acl->prefix_count > 0 || acl->marks_address);
 }
 
 bool

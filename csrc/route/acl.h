@@ -1,40 +1,29 @@
 // acl.h - who may publish and subscribe to what: rules in order, the first that applies
 // decides.
 //
-//     rules ──connect──> view: those that name this client ──publish, subscribe──> allowed?
+//     rules ──connect──> view: the groups of this client ──publish, subscribe──> allowed?
 //
-// A rule's client is looked at once a connection, its topics at each packet. A
-// allows applies when one of its topics covers the filter ("a/#" covers "a/+/b"; "a/b" does
-// not cover "a/+"), one that denies as soon as one of its topics meets it ("a/b" meets
-// "a/+"). So whoever is granted a filter may have each topic that it matches.
+// A rule's client is looked up once a connection (acl_group.h), its topics at each packet
+// (acl_search.h).
 //
 // Owner    an acl is immutable and counted; a view holds a reference to its acl.
 // Threads  an acl: any. A view: its connection's receive side.
-// Cost     none without rules; else the topics of the rules that name the client.
+// Cost     none without rules; none for rules that name other clients; else a walk along
+//          the topic, for each group of the client. A view: a pointer a group, and names.
 #pragma once
-#include "base/bytes.h"
-#include "base/peer.h"
-#include "route/acl_entry.h"
+#include "route/acl_act.h"
+#include "route/acl_group.h"
 #include "route/acl_rules.h"
-
-// Whom a view is for. Slices are borrowed by nmq_acl_view_make.
-typedef struct {
-    nmq_bytes client_id;
-    nmq_bytes user_name; // at NULL: none
-    const nmq_peer *peer;
-    bool superuser; // everything is allowed
-    nmq_acl *own;   // rules of it alone, judged first; NULL: none
-} nmq_acl_subject;
+#include "route/acl_search.h"
 
 // A zeroed view allows everything.
 typedef struct nmq_acl_view nmq_acl_view;
 struct nmq_acl_view {
-    nmq_acl_view *own;   // of the rules of the client alone; owned; NULL: none
-    nmq_acl *acl;        // a reference
-    uint32_t *rules;     // those that name the client, in order; owned
-    uint32_t count;      // of them
-    nmq_bytes client_id; // owned
-    nmq_bytes user_name; // owned; at NULL: none
+    nmq_acl_view *own;            // of the rules of the client alone; owned; NULL: none
+    nmq_acl *acl;                 // a reference
+    const nmq_acl_group **groups; // of the client; owned, the groups are the acl's
+    uint32_t count;               // of them
+    nmq_acl_names who;            // owned
 };
 
 // Makes the view anew; takes the reference to `acl` (NULL: everything is allowed), whatever
@@ -42,10 +31,15 @@ struct nmq_acl_view {
 int nmq_acl_view_make(nmq_acl_view *view, nmq_acl *acl, const nmq_acl_subject *subject);
 void nmq_acl_view_free(nmq_acl_view *view);
 
+// Finds the rule that decides for the subject, without making a view; search->best is its
+// number. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_acl_try(const nmq_acl *acl, const nmq_acl_subject *subject, uint16_t act,
+                nmq_bytes topic, nmq_acl_search *search);
+
 // nmq_acl_allows of a view for that subject, without making one. acl NULL: everything is
-// allowed. Cost: all rules.
-bool nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject,
-                     enum nmq_acl_action action, nmq_bytes topic);
+// allowed. When memory is out, nothing is.
+bool nmq_acl_permits(const nmq_acl *acl, const nmq_acl_subject *subject, uint16_t act,
+                     nmq_bytes topic);
 
 // Whether any rule asks for the client's address. Takes NULL.
 bool nmq_acl_has_addresses(const nmq_acl *acl);
@@ -56,12 +50,10 @@ bool nmq_acl_disconnects(const nmq_acl_view *view);
 // What the rules of the client alone say, which are asked first. With `otherwise` false
 // they deny what they do not name. Topic is a Topic Name, or a Topic Filter without its
 // $share.
-enum nmq_access nmq_acl_judge_own(const nmq_acl_view *view, enum nmq_acl_action action,
-                                  nmq_bytes topic);
+enum nmq_access nmq_acl_judge_own(const nmq_acl_view *view, uint16_t act, nmq_bytes topic);
 
 // What the rules for all say.
-enum nmq_access nmq_acl_judge(const nmq_acl_view *view, enum nmq_acl_action action,
-                              nmq_bytes topic);
+enum nmq_access nmq_acl_judge(const nmq_acl_view *view, uint16_t act, nmq_bytes topic);
 
 // What becomes of NMQ_ACCESS_PASS: whether somebody is asked, and what holds if not.
 bool nmq_acl_asks(const nmq_acl_view *view);
@@ -69,13 +61,4 @@ bool nmq_acl_otherwise(const nmq_acl_view *view);
 
 // Whether what was allowed once may stay. Nobody is asked again: where rules ask, only they
 // take something away.
-bool nmq_acl_allows(const nmq_acl_view *view, enum nmq_acl_action action, nmq_bytes topic);
-
-// nmq_acl_covers: whether the pattern matches all that the topic, a Topic Name or Topic
-// Filter, matches. nmq_acl_meets: whether the two have a topic in common. Levels "%c" and
-// "%u" of the pattern
-// own, which is empty or has "/", "+" or "#", stands for no topic, and so does one that
-// begins with "$" on the first level. Wildcards do not match a first level that begins with
-// "$".
-bool nmq_acl_covers(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view);
-bool nmq_acl_meets(nmq_bytes pattern, nmq_bytes topic, const nmq_acl_view *view);
+bool nmq_acl_allows(const nmq_acl_view *view, uint16_t act, nmq_bytes topic);

@@ -19,17 +19,33 @@ enum nmq_access {
     NMQ_ACCESS_PASS, // it has no opinion
 };
 
+enum { NMQ_ACL_LEVELS_MAX = 256 }; // of one topic of a rule
+
+// How the topic of a rule is read.
+enum nmq_acl_topic_kind {
+    NMQ_ACL_TOPIC_PATTERN, // "%c", "%u", "%i" stand for client id, user name, address
+    NMQ_ACL_TOPIC_PLAIN,   // it has no such marks
+    NMQ_ACL_TOPIC_LITERAL, // it has, and is only about the filter that is the same text
+};
+
+typedef struct {
+    const char *text; // a Topic Filter
+    uint8_t kind;     // enum nmq_acl_topic_kind
+} nmq_acl_topic;
+
 // One rule. Texts are NUL-terminated and copied; NULL: any.
 typedef struct {
     bool allow;
     bool publish; // applies to publishing
     bool subscribe;
+    uint8_t qos_set;    // that it applies to, 1 << QoS each; 0: any
+    uint8_t retain_set; // 1: publishing without RETAIN, 2: with; 0: either
     const char *client_id;
-    const char *user_name;
-    uint8_t address[16];       // of the client, in network order
-    uint8_t address_len;       // 4, 16, or 0: any
-    uint8_t prefix_bits;       // how many of its bits count
-    const char *const *topics; // Topic Filters; levels %c and %u: client id, user name
+    const char *user_name; // empty: who has none
+    uint8_t address[16];   // of the client, in network order
+    uint8_t address_len;   // 4, 16, or 0: any
+    uint8_t prefix_bits;   // how many of its bits count
+    const nmq_acl_topic *topics;
     size_t topic_count;
 } nmq_acl_rule;
 
@@ -41,7 +57,8 @@ typedef struct {
     bool deny_disconnects; // a client that does what it may not is disconnected
 } nmq_acl_rules;
 
-// Copies the rules. Returns them with one reference, or NULL when memory is out.
+// Compiles the rules; a topic has at most NMQ_ACL_LEVELS_MAX levels. Returns them with one
+// reference, or NULL when memory is out.
 nmq_acl *nmq_acl_new(const nmq_acl_rules *rules);
 void nmq_acl_unref(nmq_acl *acl); // takes NULL
 

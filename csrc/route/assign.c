@@ -39,7 +39,7 @@ is_available(const nmq_options *options, const nmq_filter *filter)
 
 // Whether the rules in force allow it. A later change judges the session when this is over.
 static int
-is_allowed(const assignment *a)
+is_allowed(const assignment *a, uint8_t options)
 {
     nmq_rules *rules = a->sessions->router->rules;
     nmq_client *client = a->client;
@@ -49,7 +49,8 @@ is_allowed(const assignment *a)
     (void) pthread_mutex_lock(&client->lock);
     const nmq_acl_subject subject = {client->session->client_id, client->user_name,
                                      &client->peer, client->superuser, client->own};
-    bool permitted = nmq_acl_permits(acl, &subject, NMQ_ACL_SUBSCRIBE, a->filter.filter);
+    bool permitted = nmq_acl_permits(
+        acl, &subject, nmq_acl_subscribe(options & NMQ_SUB_QOS), a->filter.filter);
     (void) pthread_mutex_unlock(&client->lock);
     nmq_acl_unref(acl);
     return permitted ? NMQ_OK : NMQ_EACCESS;
@@ -129,7 +130,8 @@ nmq_assign_put(nmq_sessions *sessions, nmq_bytes client_id, nmq_bytes filter,
     if (rv == NMQ_OK && !options_fit(&a.filter, options, identifier)) {
         rv = NMQ_EINVAL;
     } else if (rv == NMQ_OK) {
-        rv = is_available(router->options, &a.filter) ? is_allowed(&a) : NMQ_EFILTER;
+        rv = is_available(router->options, &a.filter) ? is_allowed(&a, options)
+                                                      : NMQ_EFILTER;
     }
     if (rv == NMQ_OK) {
         rv = nmq_subscriptions_put(router, a.client, &a.mounted, options, identifier);

@@ -24,10 +24,9 @@ typedef struct {
 } trial;
 
 static bool
-may_hear(const trial *t, nmq_bytes topic)
+may(const trial *t, uint16_t act, nmq_bytes topic)
 {
-    return nmq_topic_unmount(t->mount, &topic) &&
-           nmq_acl_allows(t->view, NMQ_ACL_SUBSCRIBE, topic);
+    return nmq_topic_unmount(t->mount, &topic) && nmq_acl_allows(t->view, act, topic);
 }
 
 // Looks at a few subscriptions, from the one before *at backward. Returns whether *found, a
@@ -42,7 +41,8 @@ look_at_some(const trial *t, uint32_t *at, nmq_session_sub *found)
     *at = *at < session->sub_count ? *at : session->sub_count;
     for (int n = 0; n < SUBSCRIPTIONS_AT_ONCE && *at > 0 && rv == 0; n++) {
         const nmq_session_sub *sub = &session->subs[--*at];
-        if (!may_hear(t, nmq_session_sub_filter(sub).filter)) {
+        if (!may(t, nmq_acl_subscribe(sub->options & NMQ_SUB_QOS),
+                 nmq_session_sub_filter(sub).filter)) {
             *found = *sub;
             rv = nmq_bytes_copy(sub->text, &found->text) == NMQ_OK ? 1 : NMQ_ENOMEM;
         }
@@ -96,7 +96,7 @@ keeps(void *arg, const nmq_delivery *delivery)
 {
     const trial *t = arg;
 
-    if (may_hear(t, nmq_message_topic(delivery->message))) {
+    if (may(t, NMQ_ACL_HEAR, nmq_message_topic(delivery->message))) {
         return true;
     }
     const nmq_message_parts parts = nmq_message_parts_of(delivery->message);

@@ -49,12 +49,12 @@ nmq_rules_end_users(nmq_rules *rules, bool foreign)
 
 bool
 nmq_rules_may_publish(nmq_rules *rules, const nmq_acl_subject *subject, nmq_bytes mount,
-                      nmq_bytes topic, uint64_t *version)
+                      uint16_t act, nmq_bytes topic, uint64_t *version)
 {
     nmq_acl *acl = nmq_rules_get(rules, version);
     bool free_for_all = acl == NULL && subject->own == NULL;
     bool allowed = free_for_all || (nmq_topic_unmount(mount, &topic) &&
-                                    nmq_acl_permits(acl, subject, NMQ_ACL_PUBLISH, topic));
+                                    nmq_acl_permits(acl, subject, act, topic));
 
     nmq_acl_unref(acl);
     return allowed;
@@ -78,7 +78,8 @@ nmq_rules_allow_retained(nmq_rules *rules, nmq_message *message)
                                      origin->superuser, NULL};
     nmq_bytes topic = nmq_message_topic(message);
     nmq_bytes mount = {topic.at, origin->mount_len};
-    bool allowed = nmq_rules_may_publish(rules, &subject, mount, topic, &version);
+    bool allowed = nmq_rules_may_publish(
+        rules, &subject, mount, nmq_acl_publish(message->qos, true), topic, &version);
     __atomic_store_n(&message->judged, (uint32_t) (version + 1) << 1 | allowed,
                      __ATOMIC_RELAXED);
     return allowed;

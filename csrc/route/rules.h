@@ -5,7 +5,7 @@
 //
 // Owner    the rules hold one reference to their acl.
 // Threads  thread-safe; the lock is never held with another.
-// Cost     may_publish: all rules, and no view is made. allow_retained: mostly one compare.
+// Cost     may_publish: a search, and no view is made. allow_retained: mostly one compare.
 #pragma once
 #include <pthread.h>
 
@@ -52,10 +52,11 @@ nmq_rules_foreign_version(const nmq_rules *rules)
 // whose name a method or an authenticator with users of its own proves.
 void nmq_rules_end_users(nmq_rules *rules, bool foreign);
 
-// Whether the subject may publish to the topic, which lies below the mount point. *version
-// gets that of the rules that say so.
+// Whether the subject may publish that (acl_act.h) to the topic, which lies below the mount
+// point. *version gets that of the rules that say so.
 bool nmq_rules_may_publish(nmq_rules *rules, const nmq_acl_subject *subject,
-                           nmq_bytes mount, nmq_bytes topic, uint64_t *version);
+                           nmq_bytes mount, uint16_t act, nmq_bytes topic,
+                           uint64_t *version);
 
 // Whether a retained message may be sent: its publisher may publish it still.
 bool nmq_rules_allow_retained(nmq_rules *rules, nmq_message *message);

@@ -30,8 +30,10 @@ nmq_will_judge(nmq_router *router, nmq_client *client)
     uint64_t version;
 
     if (client->will.message == NULL ||
-        nmq_rules_may_publish(router->rules, &subject, session->mount,
-                              nmq_message_topic(client->will.message), &version)) {
+        nmq_rules_may_publish(
+            router->rules, &subject, session->mount,
+            nmq_acl_publish(client->will.message->qos, client->will.message->retain),
+            nmq_message_topic(client->will.message), &version)) {
         return;
     }
     nmq_will_drop(client);

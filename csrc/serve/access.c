@@ -122,12 +122,11 @@ renew(nmq_server_conn *conn)
 
 // What is answered about the topic, to this packet or to one before; LATER: nothing yet.
 static enum nmq_access
-answered(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic,
-         uint32_t number)
+answered(nmq_server_conn *conn, uint16_t act, nmq_bytes topic, uint32_t number)
 {
     enum nmq_access said = nmq_ask_known(conn, number);
 
-    if (action != NMQ_ACL_PUBLISH) {
+    if ((act & NMQ_ACL_PUBLISH) == 0) {
         return said;
     }
     if (said == NMQ_ACCESS_LATER) {
@@ -141,8 +140,7 @@ answered(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic,
 }
 
 enum nmq_access
-nmq_access_decide(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic,
-                  uint32_t number)
+nmq_access_decide(nmq_server_conn *conn, uint16_t act, nmq_bytes topic, uint32_t number)
 {
     if (!renew(conn)) {
         return NMQ_ACCESS_DENY;
@@ -150,13 +148,13 @@ nmq_access_decide(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes t
     if (conn->acl == NULL) {
         return NMQ_ACCESS_ALLOW;
     }
-    enum nmq_access said = nmq_acl_judge_own(conn->acl, action, topic);
+    enum nmq_access said = nmq_acl_judge_own(conn->acl, act, topic);
     conn->vouched = said == NMQ_ACCESS_ALLOW;
     if (said == NMQ_ACCESS_PASS) {
-        said = nmq_acl_judge(conn->acl, action, topic);
+        said = nmq_acl_judge(conn->acl, act, topic);
     }
     if (said == NMQ_ACCESS_PASS && nmq_acl_asks(conn->acl)) {
-        said = answered(conn, action, topic, number);
+        said = answered(conn, act, topic, number);
     }
     if (said == NMQ_ACCESS_PASS) {
         said = nmq_acl_otherwise(conn->acl) ? NMQ_ACCESS_ALLOW : NMQ_ACCESS_DENY;
@@ -165,9 +163,9 @@ nmq_access_decide(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes t
 }
 
 bool
-nmq_access_may_keep(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic)
+nmq_access_may_keep(nmq_server_conn *conn, uint16_t act, nmq_bytes topic)
 {
-    return renew(conn) && (conn->acl == NULL || nmq_acl_allows(conn->acl, action, topic));
+    return renew(conn) && (conn->acl == NULL || nmq_acl_allows(conn->acl, act, topic));
 }
 
 bool

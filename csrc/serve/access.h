@@ -27,25 +27,30 @@ nmq_access_changed(const nmq_server_conn *conn)
     return nmq_rules_version(conn->net.conns->router->rules) != conn->acl_version;
 }
 
-// Whether the client may do that with the Topic Name, or the Topic Filter without its
-// group, which is that topic of the packet (ask.h). Returns ALLOW, DENY, or LATER: it is to
-// be asked about (nmq_ask_add), and known when the packet is handled again.
-enum nmq_access nmq_access_decide(nmq_server_conn *conn, enum nmq_acl_action action,
-                                  nmq_bytes topic, uint32_t number);
+// Whether the client may do that (acl_act.h) with the Topic Name, or the Topic Filter
+// without its group, which is that topic of the packet (ask.h). Returns ALLOW, DENY, or
+// LATER: it is to be asked about (nmq_ask_add), and known when the packet is handled again.
+enum nmq_access nmq_access_decide(nmq_server_conn *conn, uint16_t act, nmq_bytes topic,
+                                  uint32_t number);
 
-// The same. Inline: called for each PUBLISH, mostly without rules.
-static inline enum nmq_access
-nmq_access_check(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic,
-                 uint32_t number)
+// Whether everything is allowed to the client, so that there is nothing to decide. Inline:
+// asked for each PUBLISH, mostly without rules.
+static inline bool
+nmq_access_is_free(const nmq_server_conn *conn)
 {
-    return conn->acl == NULL && !nmq_access_changed(conn)
-               ? NMQ_ACCESS_ALLOW
-               : nmq_access_decide(conn, action, topic, number);
+    return conn->acl == NULL && !nmq_access_changed(conn);
+}
+
+// nmq_access_decide, if there is anything to decide.
+static inline enum nmq_access
+nmq_access_check(nmq_server_conn *conn, uint16_t act, nmq_bytes topic, uint32_t number)
+{
+    return nmq_access_is_free(conn) ? NMQ_ACCESS_ALLOW
+                                    : nmq_access_decide(conn, act, topic, number);
 }
 
 // Whether what was allowed to the client just now may stay, by the rules in force.
-bool nmq_access_may_keep(nmq_server_conn *conn, enum nmq_acl_action action,
-                         nmq_bytes topic);
+bool nmq_access_may_keep(nmq_server_conn *conn, uint16_t act, nmq_bytes topic);
 
 // Whether a client is to be disconnected when it does what it may not do.
 bool nmq_access_disconnects(const nmq_server_conn *conn);

@@ -154,7 +154,7 @@ assign_id(const nmq_server_conn *conn, char text[ASSIGNED_ID_BYTES + 1])
     uint64_t draw[2] = {0};
 
     if (conn->ask != NULL) {
-        const nmq_bytes id = conn->acl->client_id;
+        const nmq_bytes id = conn->acl->who.client_id;
         (void) snprintf(text, ASSIGNED_ID_BYTES + 1, "%.*s", (int) id.len,
                         (const char *) id.at);
         return;
@@ -211,7 +211,8 @@ plan(admission *a, const nmq_packet *packet)
 static nmq_fault
 check_will(nmq_server_conn *conn, const nmq_connect *c, bool *later)
 {
-    enum nmq_access may = nmq_access_check(conn, NMQ_ACL_PUBLISH, c->will_topic, 0);
+    enum nmq_access may = nmq_access_check(
+        conn, nmq_acl_publish(c->will_qos, c->will_retain), c->will_topic, 0);
     uint8_t code = nmq_ask_code(conn);
 
     *later = may == NMQ_ACCESS_LATER;

@@ -86,20 +86,20 @@ nmq_ask_add(nmq_server_conn *conn, uint32_t number, nmq_bytes topic)
 }
 
 static int
-write_question(const nmq_server_conn *conn, enum nmq_acl_action action, nmq_buf *out)
+write_question(const nmq_server_conn *conn, uint16_t act, nmq_buf *out)
 {
     const nmq_acl_view *who = conn->acl; // it has asked
     const nmq_peer_text host = nmq_peer_host(&conn->net.stream->peer);
     const nmq_bytes address = nmq_bytes_of(host.text);
     const nmq_wish wish = {
         .listener = conn->net.listener->number,
-        .publish = action == NMQ_ACL_PUBLISH,
+        .publish = (act & NMQ_ACL_PUBLISH) != 0,
         .address = (const char *) address.at,
         .address_len = address.len,
-        .client_id = (const char *) who->client_id.at,
-        .client_id_len = who->client_id.len,
-        .user_name = (const char *) who->user_name.at,
-        .user_name_len = who->user_name.len,
+        .client_id = (const char *) who->who.client_id.at,
+        .client_id_len = who->who.client_id.len,
+        .user_name = (const char *) who->who.user_name.at,
+        .user_name_len = who->who.user_name.len,
     };
     int rv = nmq_wish_write(out, &wish);
 
@@ -109,13 +109,13 @@ write_question(const nmq_server_conn *conn, enum nmq_acl_action action, nmq_buf 
 }
 
 enum nmq_next
-nmq_ask_post(nmq_server_conn *conn, enum nmq_acl_action action)
+nmq_ask_post(nmq_server_conn *conn, uint16_t act)
 {
     const nmq_conns *conns = conn->net.conns;
     nmq_ask *ask = conn->ask;
     nmq_buf text = {0};
 
-    if (write_question(conn, action, &text) != NMQ_OK) {
+    if (write_question(conn, act, &text) != NMQ_OK) {
         nmq_buf_free(&text);
         return nmq_reply_no_memory(conn);
     }
@@ -138,9 +138,9 @@ nmq_ask_post(nmq_server_conn *conn, enum nmq_acl_action action)
 }
 
 enum nmq_next
-nmq_ask_one(nmq_server_conn *conn, enum nmq_acl_action action, nmq_bytes topic)
+nmq_ask_one(nmq_server_conn *conn, uint16_t act, nmq_bytes topic)
 {
-    return nmq_ask_add(conn, 0, topic) == NMQ_OK ? nmq_ask_post(conn, action)
+    return nmq_ask_add(conn, 0, topic) == NMQ_OK ? nmq_ask_post(conn, act)
                                                  : nmq_reply_no_memory(conn);
 }
 

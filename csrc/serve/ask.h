@@ -12,7 +12,7 @@
 // Owner    the connection, from the first topic until its packet is handled.
 // Threads  the receive side, where nothing else is said.
 #pragma once
-#include "route/acl_entry.h"
+#include "route/acl_act.h"
 #include "route/acl_rules.h"
 #include "serve/question.h"
 #include "serve/server_conn.h"
@@ -29,10 +29,10 @@ int64_t nmq_ask_counts_until(const nmq_server_conn *conn);
 int nmq_ask_add(nmq_server_conn *conn, uint32_t number, nmq_bytes topic);
 
 // Asks. Returns what to do: the answer may have come already.
-enum nmq_next nmq_ask_post(nmq_server_conn *conn, enum nmq_acl_action action);
+enum nmq_next nmq_ask_post(nmq_server_conn *conn, uint16_t act);
 
 // Asks about the only topic of a packet.
-enum nmq_next nmq_ask_one(nmq_server_conn *conn, enum nmq_acl_action action,
+enum nmq_next nmq_ask_one(nmq_server_conn *conn, uint16_t act,
                           nmq_bytes topic);
 
 void nmq_ask_free(nmq_server_conn *conn); // there may be none

@@ -229,6 +229,16 @@ uncount(nmq_batch *batch, const nmq_packet *packet)
     batch->payload_in -= packet->publish.payload.len;
 }
 
+static enum nmq_access
+may_publish(nmq_server_conn *conn, const nmq_packet *packet)
+{
+    if (nmq_access_is_free(conn)) {
+        return NMQ_ACCESS_ALLOW;
+    }
+    uint16_t act = nmq_acl_publish(packet->publish.qos, packet->publish.retain);
+    return nmq_access_decide(conn, act, packet->publish.topic_name, 0);
+}
+
 static enum nmq_next
 ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
@@ -262,8 +272,7 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
             conn, batch, packet,
             (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"});
     }
-    enum nmq_access may =
-        nmq_access_check(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name, 0);
+    enum nmq_access may = may_publish(conn, packet);
     if (may != NMQ_ACCESS_ALLOW) {
         return may == NMQ_ACCESS_DENY ? deny(conn, batch, packet)
                                       : ask(conn, batch, packet);

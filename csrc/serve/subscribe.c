@@ -83,6 +83,23 @@ check_subscribe(nmq_server_conn *conn, const nmq_packet *packet)
     return (nmq_fault){0};
 }
 
+// Any QoS may be asked for; the Maximum QoS is granted [MQTT-3.2.2-10] [MQTT-3.8.4-7].
+static uint8_t
+granted(const nmq_server_conn *conn, uint8_t options)
+{
+    uint8_t max = conn->negotiated.qos_max;
+
+    return (options & NMQ_SUB_QOS) > max ? (uint8_t) ((options & ~NMQ_SUB_QOS) | max)
+                                         : options;
+}
+
+// What such a subscription is for access rules: its QoS is the one that is granted.
+static uint16_t
+act_of(const nmq_server_conn *conn, uint8_t options)
+{
+    return nmq_acl_subscribe(granted(conn, options) & NMQ_SUB_QOS);
+}
+
 // Looks whether it is known of each filter if it is allowed; asks, if not, before anything
 // is done.
 static enum nmq_next
@@ -90,11 +107,12 @@ check_rights(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
     nmq_bytes list = packet->list;
     nmq_filter filter;
-    uint8_t unused;
+    uint8_t options;
     bool later = false;
 
-    for (uint32_t n = 0; nmq_packet_next_subscription(&list, &filter, &unused); n++) {
-        enum nmq_access may = nmq_access_check(conn, NMQ_ACL_SUBSCRIBE, filter.filter, n);
+    for (uint32_t n = 0; nmq_packet_next_subscription(&list, &filter, &options); n++) {
+        enum nmq_access may =
+            nmq_access_check(conn, act_of(conn, options), filter.filter, n);
         if (may == NMQ_ACCESS_DENY && nmq_access_disconnects(conn)) {
             nmq_tell_denied(conn, NMQ_WHY_SUBSCRIBE, filter.text);
             return nmq_reply_refuse(
@@ -181,16 +199,6 @@ code_for(const nmq_server_conn *conn, uint8_t code)
                : (uint8_t) NMQ_RC_UNSPECIFIED_ERROR;
 }
 
-// Any QoS may be asked for; the Maximum QoS is granted [MQTT-3.2.2-10] [MQTT-3.8.4-7].
-static uint8_t
-granted(const nmq_server_conn *conn, uint8_t options)
-{
-    uint8_t max = conn->negotiated.qos_max;
-
-    return (options & NMQ_SUB_QOS) > max ? (uint8_t) ((options & ~NMQ_SUB_QOS) | max)
-                                         : options;
-}
-
 // Whether a well-formed filter is refused all the same: "$share" without a group, whose
 // sender meant something else.
 static bool
@@ -215,7 +223,8 @@ subscribe_one(nmq_server_conn *conn, const nmq_filter *filter, uint32_t n, uint8
         return NMQ_EFILTER;
     }
     // LATER: the rules have just begun to ask
-    if (nmq_access_check(conn, NMQ_ACL_SUBSCRIBE, filter->filter, n) != NMQ_ACCESS_ALLOW) {
+    if (nmq_access_check(conn, act_of(conn, options), filter->filter, n) !=
+        NMQ_ACCESS_ALLOW) {
         nmq_tell_denied(conn, NMQ_WHY_SUBSCRIBE, filter->text);
         return NMQ_EACCESS;
     }
@@ -226,7 +235,7 @@ subscribe_one(nmq_server_conn *conn, const nmq_filter *filter, uint32_t n, uint8
     }
     // Rules that changed meanwhile may have been applied to this session already.
     if (rv >= 0 && nmq_access_changed(conn) &&
-        !nmq_access_may_keep(conn, NMQ_ACL_SUBSCRIBE, filter->filter)) {
+        !nmq_access_may_keep(conn, act_of(conn, options), filter->filter)) {
         (void) nmq_subscriptions_del(conn->net.conns->router, conn->net.client, &mounted,
                                      NMQ_WHY_RULES);
         rv = NMQ_EACCESS;
@@ -285,10 +294,11 @@ rules_version(const nmq_server_conn *conn)
 
 // Whether the filter is still allowed. It was, by rules of that version or later.
 static bool
-is_still_allowed(nmq_server_conn *conn, const nmq_filter *filter, uint64_t version)
+is_still_allowed(nmq_server_conn *conn, const nmq_filter *filter, uint8_t options,
+                 uint64_t version)
 {
     return rules_version(conn) == version ||
-           nmq_access_may_keep(conn, NMQ_ACL_SUBSCRIBE, filter->filter);
+           nmq_access_may_keep(conn, act_of(conn, options), filter->filter);
 }
 
 // Sends the retained messages of a filter, unless the subscription has ended because it is
@@ -299,13 +309,13 @@ owe(nmq_server_conn *conn, nmq_batch *batch, const nmq_filter *filter,
 {
     nmq_filter mounted;
 
-    if (!is_still_allowed(conn, filter, version) ||
+    if (!is_still_allowed(conn, filter, how->options, version) ||
         nmq_mount_filter(conn, filter, &mounted) != NMQ_OK) {
         return;
     }
     nmq_replay_begin(batch, conn->net.client, &mounted, how->options, how->identifier,
                      is_new, visits);
-    if (!is_still_allowed(conn, filter, version)) {
+    if (!is_still_allowed(conn, filter, how->options, version)) {
         nmq_replay_cancel(batch->router->retained, conn->net.client, mounted.filter);
     }
 }

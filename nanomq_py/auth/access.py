@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from nanomq_py.auth.acl import rules_of
+from nanomq_py.auth.acl import compiled, named_rules
 from nanomq_py.config import Config
 from nanomq_py.core.binding import Core
 from nanomq_py.core.rules import Rules
@@ -12,19 +14,37 @@ from nanomq_py.core.settling import Settling
 from nanomq_py.kernel.part import Change, Part
 
 # With other servers, what the last ones have said does not count any more.
-_KEYS = ("acl_rules", "acl_nomatch", "acl_deny_action", "auth_http")
+_KEYS = ("acl_rules", "acl_nomatch", "acl_deny_action", "acl_file", "auth_http")
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A configuration's rules, made ready."""
+
+    config: Config
+    rules: Rules
+    content: int  # the hash of all rules, those of acl_file too
+
+    @classmethod
+    def of(cls, config: Config) -> _Read:
+        named = named_rules(config)
+        return cls(config, compiled(named, config), hash(tuple(named)))
 
 
 class AccessChange(Change):
     """Other access rules, and the end of what they do not allow any more."""
 
-    def __init__(self, access: Access, config: Config, rules: Rules) -> None:
+    def __init__(self, access: Access, read: _Read, renewed: Sequence[str]) -> None:
         self._access = access
-        self._config = config
-        self._rules = rules
+        self._read = read
+        self._renewed = renewed
+
+    @property
+    def renewed(self) -> Sequence[str]:
+        return self._renewed
 
     def commit(self) -> None:
-        self._access.use(self._config, self._rules)
+        self._access.use(self._read)
 
     async def settle(self) -> None:
         """End subscriptions and wills that the rules do not allow."""
@@ -40,17 +60,21 @@ class Access(Part):
         """Put the first configuration's rules in force, before sessions are restored."""
         self._core = core
         self._settling = settling
-        self.use(config, rules_of(config))
+        self.use(_Read.of(config))
 
-    def use(self, config: Config, rules: Rules) -> None:
+    def use(self, read: _Read) -> None:
         """Judge by these from now on."""
-        self._config = config
-        self._core.set_rules(rules)
+        self._config, self._content = read.config, read.content
+        self._core.set_rules(read.rules)
 
     async def prepare(self, config: Config) -> Change | None:
-        if all(getattr(config, key) == getattr(self._config, key) for key in _KEYS):
+        same = all(getattr(config, key) == getattr(self._config, key) for key in _KEYS)
+        if same and config.acl_file is None:
             return None
-        return AccessChange(self, config, await asyncio.to_thread(rules_of, config))
+        read = await asyncio.to_thread(_Read.of, config)
+        if same and read.content == self._content:
+            return None
+        return AccessChange(self, read, ("acl_file",) if same else ())
 
     async def settle(self) -> None:
         """Judge what every session has by the rules in force."""

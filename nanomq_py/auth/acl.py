@@ -1,47 +1,96 @@
-"""Access rules of the configuration (``acl.rule.N``) as the core's rules.
+"""Access rules of the configuration as the core's rules.
 
-Source  NanoMQ's acl.rule.N, acl_nomatch and acl_deny_action
+Source  NanoMQ's acl.rule.N, acl_nomatch and acl_deny_action; mosquitto's acl_file
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from nanomq_py.auth.named_rule import NamedRule
 from nanomq_py.config import Config
-from nanomq_py.config.keys.access import AclRule
-from nanomq_py.config.values.networks import network
-from nanomq_py.core.records import Rule
+from nanomq_py.config.keys.access import AclRule, literal
+from nanomq_py.core.records import Rule, RuleTopic, Trial
 from nanomq_py.core.rules import Rules
 
-ANYONE = "#"  # what NanoMQ writes for any user name or client identifier
+# NanoMQ's placeholders, and ours.
+_PLACEHOLDERS = {"${clientid}": "%c", "${username}": "%u"}
+
+
+def _topic_of(text: str) -> RuleTopic:
+    for placeholder, mark in _PLACEHOLDERS.items():
+        text = text.replace(placeholder, mark)
+    named = literal(text)
+    return RuleTopic(text) if named is None else RuleTopic(named, literal=True)
 
 
 def for_whom(rule: AclRule) -> str | None:
-    """Return the part of the rule that names users."""
-    if rule.username not in (None, ANYONE):
-        return f"username={rule.username!r}"
+    """Return the part of the rule that names users, or those who have no name."""
+    for asked in rule.asked:
+        if asked.username is not None:
+            return f"username={asked.username!r}"
     for topic in rule.topics:
-        if "%u" in topic.split("/"):
+        if "%u" in _topic_of(topic).text:
             return f"topics: {topic!r}"
     return None
 
 
-def rule_of(rule: AclRule) -> Rule:
-    """Return the core's rule. The configuration has checked its parts."""
-    return Rule(
-        allow=rule.permit == "allow",
-        publish=rule.action in ("publish", "pubsub"),
-        subscribe=rule.action in ("subscribe", "pubsub"),
-        client_id=None if rule.clientid == ANYONE else rule.clientid,
-        user_name=None if rule.username == ANYONE else rule.username,
-        network=None if rule.ipaddr is None else network(rule.ipaddr),
-        topics=rule.topics,
-    )
+def rules_of_one(rule: AclRule) -> list[Rule]:
+    """Return what the core has for it: one rule for each client that ``or`` names."""
+    return [
+        Rule(
+            allow=rule.permit == "allow",
+            publish=rule.action in ("publish", "pubsub"),
+            subscribe=rule.action in ("subscribe", "pubsub"),
+            client_id=asked.clientid,
+            user_name=asked.username,
+            network=asked.network,
+            qos=frozenset(rule.qos),
+            retain=rule.retain,
+            topics=tuple(map(_topic_of, rule.topics)),
+        )
+        for asked in rule.asked
+    ]
 
 
-def rules_of(config: Config) -> Rules:
-    """Return the access rules, made ready for the core."""
+def named_rules(config: Config) -> list[NamedRule]:
+    """Return all rules in their order. Reads acl_file. Raises ConfigError."""
+    named = [
+        NamedRule(one, rule.where or f"acl.rule.{number}")
+        for number, rule in enumerate(config.acl_rules, start=1)
+        for one in rules_of_one(rule)
+    ]
+    if config.acl_file is not None:
+        from nanomq_py.auth.acl_file import read_acl_file  # few have one
+
+        named += read_acl_file(config.acl_file)
+    return named
+
+
+def allows_otherwise(config: Config) -> bool:
+    """Return what holds where no rule applies."""
+    return config.acl_nomatch == "allow" and config.acl_file is None
+
+
+def compiled(named: Sequence[NamedRule], config: Config) -> Rules:
+    """Return the rules, made ready for the core."""
     return Rules(
-        [rule_of(rule) for rule in config.acl_rules],
+        [one.rule for one in named],
         asks=config.auth_http.asks_access,
-        otherwise=config.acl_nomatch == "allow",
+        otherwise=allows_otherwise(config),
         deny_disconnects=config.acl_deny_action == "disconnect",
     )
+
+
+def decision(config: Config, trial: Trial) -> tuple[bool, str]:
+    """Return whether a client may do that, and which rule or key decides.
+
+    Raises   ConfigError; CoreError where the topic is none
+    """
+    named = named_rules(config)
+    number = compiled(named, config).decides(trial)
+    if number is not None:
+        return named[number].rule.allow, named[number].where
+    allowed = allows_otherwise(config)
+    by_file = config.acl_file is not None
+    return allowed, "acl_file" if by_file else f"acl_nomatch={config.acl_nomatch}"

@@ -161,6 +161,7 @@ def names_count(config: Config, added: Iterable[str] = ()) -> bool:
     return (
         bool(set(in_use(config, added)) - {"anonymous", "certificate"})
         or bool(config.auth.superusers)
+        or config.acl_file is not None
         or any(map(for_whom, config.acl_rules))
     )
 

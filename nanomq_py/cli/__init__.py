@@ -1,7 +1,8 @@
 """``nanomq``: arguments and exit codes.
 
-Exit codes: 0 done; 1 no broker runs, the broker did not do it, or the configuration asks for
-what this version does not have; 2 the configuration or the arguments cannot be used.
+Exit codes: 0 done; 1 no broker runs, the broker did not do it, the configuration asks for
+what this version does not have, or ``acl test`` says no; 2 the configuration or the arguments
+cannot be used.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from nanomq_py.cli.acl import add_acl_commands
 from nanomq_py.cli.common import say
 from nanomq_py.cli.conf import add_conf_commands
 from nanomq_py.cli.importing import add_import_command
@@ -46,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
             help="the nanomq.conf that it was started with; not needed for the only one",
         )
         command.set_defaults(act=lambda args, act=act: act(args.conf, args.brought))
+    add_acl_commands(commands.add_parser("acl", help="look at access rules"))
     add_conf_commands(commands.add_parser("conf", help="look at configuration files"))
     add_import_command(
         commands.add_parser("import", help="make a nanomq.conf of another broker's file")

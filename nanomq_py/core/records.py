@@ -6,7 +6,7 @@ What the tables ``csrc/*.def`` declare is in ``declared.py``, which the build wr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from nanomq_py.core.declared import CoreOptions as CoreOptions
 from nanomq_py.core.declared import Memory as Memory
@@ -55,6 +55,15 @@ class ListenerStats:
     refused: int
 
 
+@dataclass(frozen=True)
+class RuleTopic:
+    """``nmq_acl_topic``: a topic that is not read as most are."""
+
+    text: str
+    literal: bool = False  # about the filter that is the same text, and no other
+    marks: bool = True  # %c, %u and %i stand for names of the client; always if literal
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     """``nmq_acl_rule`` of ``nmq.h``: who may, or may not, do what with which topics."""
@@ -63,9 +72,24 @@ class Rule:
     publish: bool
     subscribe: bool
     client_id: str | None = None  # None: any
-    user_name: str | None = None  # None: any
+    user_name: str | None = None  # None: any; empty: who has none
     network: IPv4Network | IPv6Network | None = None  # None: any
-    topics: tuple[str, ...] = ("#",)
+    qos: frozenset[int] = frozenset()  # that it is about; empty: any
+    retain: bool | None = None  # RETAIN of what is published; None: either
+    topics: tuple[str | RuleTopic, ...] = ("#",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """``nmq_acl_trial``: what a client would do."""
+
+    topic: str
+    client_id: str = ""
+    user_name: str | None = None
+    address: IPv4Address | IPv6Address | None = None
+    publish: bool = False
+    qos: int = 0
+    retain: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from nanomq_py.core.native import CoreError, c_text, ffi, lib
-from nanomq_py.core.records import Kick, Rule
+from nanomq_py.core.native import CoreError, c_text, check, ffi, lib
+from nanomq_py.core.records import Kick, Rule, RuleTopic, Trial
 
 if TYPE_CHECKING:
     from nanomq_py._core import CData, Chars, nmq_acl, nmq_acl_rule, nmq_kick
@@ -64,6 +64,28 @@ class Rules:
         """The handle, which stays the object's."""
         return self._handle
 
+    def decides(self, trial: Trial) -> int | None:
+        """Return the number of the rule that decides, None where none does.
+
+        Raises   CoreError where the topic is none
+        """
+        kept: list[CData] = []
+        raw = ffi.new("nmq_acl_trial *")
+        raw.client_id = c_text(trial.client_id, kept)
+        raw.user_name = c_text(trial.user_name, kept)
+        raw.topic = c_text(trial.topic, kept)
+        raw.publish, raw.qos, raw.retain = trial.publish, trial.qos, trial.retain
+        if trial.address is not None:
+            packed = trial.address.packed
+            raw.address[0 : len(packed)] = packed
+            raw.address_len = len(packed)
+        number = ffi.new("uint32_t *")
+        status = lib.nmq_acl_trial_run(self._handle, raw, number)
+        if status == lib.NMQ_ENOENT:
+            return None
+        check(status)
+        return int(number[0])
+
     def give(self) -> nmq_acl:
         """Give the handle to the caller."""
         handle, self._handle = self._handle, ffi.NULL
@@ -72,17 +94,29 @@ class Rules:
         return handle
 
 
+def _kind_of(topic: RuleTopic) -> int:
+    if topic.literal:
+        return int(lib.NMQ_ACL_TOPIC_LITERAL)
+    return int(lib.NMQ_ACL_TOPIC_PATTERN if topic.marks else lib.NMQ_ACL_TOPIC_PLAIN)
+
+
 def _fill_rule(raw: nmq_acl_rule, rule: Rule, kept: list[CData]) -> None:
     def text(value: str | None) -> Chars:
         return c_text(value, kept)
 
     raw.allow, raw.publish, raw.subscribe = rule.allow, rule.publish, rule.subscribe
+    raw.qos_set = sum(1 << qos for qos in rule.qos)
+    raw.retain_set = 0 if rule.retain is None else 1 << rule.retain
     raw.client_id, raw.user_name = text(rule.client_id), text(rule.user_name)
     if rule.network is not None:
         packed = rule.network.network_address.packed
         raw.address[0 : len(packed)] = packed
         raw.address_len, raw.prefix_bits = len(packed), rule.network.prefixlen
-    topics = ffi.new("char *[]", [text(topic) for topic in rule.topics])
+    topics = ffi.new("nmq_acl_topic[]", len(rule.topics))
+    for one, topic in zip(topics, rule.topics, strict=True):
+        if isinstance(topic, str):
+            topic = RuleTopic(topic)
+        one.text, one.kind = text(topic.text), _kind_of(topic)
     kept.append(topics)
     raw.topics, raw.topic_count = topics, len(rule.topics)
 

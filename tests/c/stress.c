@@ -630,7 +630,7 @@ take_away(nmq_broker *broker, int round)
 static nmq_acl *
 asking(void)
 {
-    static const char *const flow[] = {"flow", "large"};
+    static const nmq_acl_topic flow[] = {{.text = "flow"}, {.text = "large"}};
     static const nmq_acl_rule rule = {.allow = true,
                                       .publish = true,
                                       .subscribe = true,
@@ -688,8 +688,8 @@ ban(nmq_broker *broker, int round)
 static void *
 control(void *arg)
 {
-    static const char *const topics[] = {"s/%c", "s/#"};
-    static const char *const denied[] = {"s/b"};
+    static const nmq_acl_topic topics[] = {{.text = "s/%c"}, {.text = "s/#"}};
+    static const nmq_acl_topic denied[] = {{.text = "s/b"}};
     static const nmq_acl_rule each[] = {
         {.publish = true,
          .subscribe = true,

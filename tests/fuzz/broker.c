@@ -353,14 +353,20 @@ owner_reads(void)
 static void
 owner_sets_rules(uint8_t what)
 {
-    static const char *const names[] = {"t/%c/#", "t/u", "%u/#"};
+    static const nmq_acl_topic names[] = {
+        {.text = "t/%c/#"}, {.text = "t/u"},
+        {.text = "%u/#"},   {.text = "+/u", .kind = NMQ_ACL_TOPIC_LITERAL},
+        {.text = "x-%i"},
+    };
     nmq_acl_rule rule = {
         .allow = what & 1,
         .publish = what & 2,
         .subscribe = what & 4,
         .client_id = what & 8 ? "a" : NULL,
         .topics = names,
-        .topic_count = 3,
+        .qos_set = what >> 5 & 3,
+        .retain_set = what >> 6,
+        .topic_count = 5,
     };
     nmq_acl_rules rules = {.at = &rule, .count = 1, .otherwise = what & 1};
 

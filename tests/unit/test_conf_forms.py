@@ -16,7 +16,7 @@ from nanomq_py.config.declare.key import keys_of
 from nanomq_py.config.edit import edited
 from nanomq_py.config.environment import from_environment
 from nanomq_py.config.forms.nested import quoted
-from nanomq_py.config.keys.access import AclRule, User
+from nanomq_py.config.keys.access import AclRule, Condition, User
 from nanomq_py.config.keys.bridges import Bridge, BridgeSubscription
 from nanomq_py.config.keys.config import SECTIONS
 from nanomq_py.config.keys.listeners import Listener
@@ -67,6 +67,7 @@ auth {
     acl {
         rules = [
             {"permit": "allow", "username": "dashboard", "topics": ["$SYS/#", "a,b"]}
+            {permit = deny, qos = 1, retain = false, or = [{clientid = a}, {ipaddr = "::1"}]}
             {permit = deny}
         ]
     }
@@ -112,6 +113,12 @@ def test_nested_form_is_read_under_newer_names() -> None:
     )
     assert config.acl_rules == (
         AclRule(permit="allow", username="dashboard", topics=("$SYS/#", "a,b")),
+        AclRule(
+            permit="deny",
+            qos=(1,),
+            retain=False,
+            or_=(Condition(clientid="a"), Condition(ipaddr="::1")),
+        ),
         AclRule(permit="deny"),
     )
     (bridge,) = config.bridges
@@ -304,7 +311,13 @@ CONFIGS = st.builds(
             permit=st.sampled_from(["allow", "deny"]),
             username=st.none() | TEXTS,
             ipaddr=st.sampled_from([None, "10.0.0.0/8"]),
-            topics=st.sampled_from([("#",), ("a/+", "b,c"), ('say "x"',)]),
+            and_=st.lists(st.just(Condition(ipaddr="10.1.0.0/16")), max_size=1).map(tuple),
+            or_=st.sampled_from(
+                [None, (Condition(clientid="é"), Condition(username="#", ipaddr="10.1.2.3"))]
+            ),
+            qos=st.sampled_from([(), (0,), (1, 2)]),
+            retain=st.none() | st.booleans(),
+            topics=st.sampled_from([("#",), ("a/+", "b,c"), ('say "x"', "eq a/+", "@#")]),
         ),
         max_size=3,
     ).map(tuple),

@@ -256,10 +256,11 @@ def test_what_is_switched_off_is_not_told(text: str) -> None:
 
 
 def test_switched_off_rules_and_users_do_not_count() -> None:
-    rules = 'acl.rule.1={"permit":"deny"}\nacl_nomatch=deny\n'
+    rules = 'acl.rule.1={"permit":"deny"}\nacl_nomatch=deny\nacl_file=f\n'
     users = "auth.1.login=a\nauth.1.password=b\nallow_anonymous=false\n"
     config = parse(f"acl_enable=false\nauth_enable=no\n{rules}{users}", "x")
     assert (config.acl_rules, config.acl_nomatch) == ((), "allow")
+    assert config.acl_file is None
     assert (config.users, config.allow_anonymous) == ((), True)
     config = parse(f"acl_enable=true\n{rules}", "x")
     assert (len(config.acl_rules), config.acl_nomatch) == (1, "deny")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanomq_py.auth.acl import rule_of
+from nanomq_py.auth.acl import rules_of_one
 from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.declare.key import keys_of
 from nanomq_py.config.keys.config import SECTIONS
@@ -56,6 +56,7 @@ SAMPLES = {
     "keepalive_backoff": ("1500", 1500),
     "acl_nomatch": ("deny", "deny"),
     "acl_deny_action": ("disconnect", "disconnect"),
+    "acl_file": ("/etc/nanomq.acl", "/etc/nanomq.acl"),
     "connect_timeout": ("500ms", 500),
     "answer_timeout": ("2s", 2000),
     "max_topic_levels": ("9", 9),
@@ -255,6 +256,41 @@ def test_families_of_keys_are_read() -> None:
         ('acl.rule.1={"permit":"deny","topics":["a#"]}', "expected topics that are topic"),
         ('acl.rule.1={"permit":"deny","topics":[""]}', "expected topics that are topic"),
         ('acl.rule.1={"permit":"deny","username":"a\\u0000"}', "printable characters"),
+        (
+            'acl.rule.1={"permit":"deny","topics":["eq a#"]}',
+            "expected topics that are topic",
+        ),
+        (
+            'acl.rule.1={"permit":"deny","topics":["%s"]}' % ("a/" * 256),
+            "expected topics that are topic",
+        ),
+        ('acl.rule.1={"permit":"deny","qos":3}', "expected qos of 0 to 2, not (3,)"),
+        (
+            'acl.rule.1={"permit":"deny","qos":"<1"}',
+            'expected qos such as 1, [0,1] or "<=1"',
+        ),
+        ('acl.rule.1={"permit":"deny","or":[]}', "conditions that one client can meet"),
+        (
+            'acl.rule.1={"permit":"deny","clientid":"a","and":[{"clientid":"b"}]}',
+            "conditions that one client can meet",
+        ),
+        (
+            'acl.rule.1={"permit":"deny","ipaddr":"::/1","and":[{"ipaddr":"10.0.0.0/8"}]}',
+            "conditions that one client can meet",
+        ),
+        (
+            'acl.rule.1={"permit":"deny","and":[{"ipaddr":"x"}]}',
+            "expected an ipaddr such as",
+        ),
+        ('acl.rule.1={"permit":"deny","or":[{"user":"x"}]}', "unknown field `user`"),
+        (
+            'acl.rule.1={"permit":"deny","and":[{"clientid":"a\\u0000"}]}',
+            "printable characters",
+        ),
+        (
+            'acl.rule.1={"permit":"deny","action":"subscribe","retain":true}',
+            "expected retain only where the action is publish or pubsub",
+        ),
         ("tls.key_password=\x01secret", "tls.key_password=(hidden): expected a text"),
         ("x\x00y=1", "x.conf: holds a zero byte"),
         ("bridge.mqtt.a.qos=1", "x.conf:1: bridge.mqtt.a.qos: unknown key"),
@@ -328,4 +364,4 @@ def test_network_of_mapped_addresses_is_that_of_ipv4(text: str, network: str) ->
         f'proxy.trusted={text}\nacl.rule.1={{"permit":"deny","ipaddr":"{text}"}}', "x.conf"
     )
     assert config.proxy.trusted == (network,)
-    assert str(rule_of(config.acl_rules[0]).network) == network
+    assert str(rules_of_one(config.acl_rules[0])[0].network) == network

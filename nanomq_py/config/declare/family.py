@@ -20,7 +20,6 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar
 
 import msgspec
-import orjson
 
 from nanomq_py.config.declare.key import Key, keys_of
 from nanomq_py.config.declare.section import join
@@ -86,18 +85,19 @@ class Line:
 
     def parse(self, text: str) -> dict[str, Any]:
         try:
-            said = msgspec.json.decode(text.encode(), type=self.shape)
+            # In the nested form numbers and true are texts.
+            said = msgspec.json.decode(text.encode(), type=self.shape, strict=False)
         except (msgspec.DecodeError, RecursionError, UnicodeEncodeError) as fault:
             raise BadValue(f"{self.expected} ({fault})") from None
         return msgspec.structs.asdict(said)
 
     def render(self, member: Any) -> str:
         said = {
-            declared.name: getattr(member, declared.name)
+            declared.encode_name: getattr(member, declared.name)
             for declared in msgspec.structs.fields(self.shape)
             if declared.required or getattr(member, declared.name) != declared.default
         }
-        return orjson.dumps(said).decode()
+        return msgspec.json.encode(said).decode()
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nanomq_py.config.declare.key import Applies, Checked, key
 from nanomq_py.config.values.kind import Optional
 from nanomq_py.config.values.numbers import Thousandths, Whole
+from nanomq_py.config.values.texts import Text
 from nanomq_py.config.values.urls import Url
 from nanomq_py.config.values.words import Choice, Flag
 
@@ -121,4 +122,11 @@ class General(Checked):
         Choice(("ignore", "disconnect")),
         "ignore",
         "What follows a denied publish or subscribe.",
+    )
+    acl_file: str | None = key(
+        "acl_file",
+        Optional(Text(empty=False)),
+        None,
+        "Own key: a file of access rules as mosquitto's acl_file has them. They come after"
+        " acl.rule.N, and what none of all allows is denied then, whatever acl_nomatch says.",
     )

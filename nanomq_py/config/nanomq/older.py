@@ -47,7 +47,7 @@ _MEANINGLESS = re.compile(
 )
 # A switch -> the names that do not count where it is off.
 _SWITCHED_OFF = {
-    "acl_enable": re.compile(r"acl\.rule\..+|acl_nomatch"),
+    "acl_enable": re.compile(r"acl\.rule\..+|acl_nomatch|acl_file"),
     "auth_enable": re.compile(r"auth\.\d+\..+|allow_anonymous"),
 }
 

@@ -1,0 +1,60 @@
+"""``nanomq acl test``: which access rule decides what a client may do."""
+
+from __future__ import annotations
+
+import argparse
+from ipaddress import ip_address
+from pathlib import Path
+
+from nanomq_py.cli.common import conf_file, say
+from nanomq_py.config import ConfigError
+from nanomq_py.config.values.texts import is_text
+
+
+def add_acl_commands(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="acl_command", required=True)
+    test = commands.add_parser(
+        "test",
+        help="print the rule that decides what a client may do; exit code 1: it is denied",
+    )
+    test.add_argument("--conf", type=Path, help="the nanomq.conf to read")
+    test.add_argument("--client", default="", help="client identifier")
+    test.add_argument("--user", help="user name; left out: it has none")
+    test.add_argument("--address", type=ip_address, help="its IP address")
+    test.add_argument("--action", choices=("publish", "subscribe"), required=True)
+    test.add_argument("--topic", required=True, help="topic name, or topic filter")
+    test.add_argument("--qos", type=int, choices=(0, 1, 2), default=0)
+    test.add_argument("--retain", action="store_true", help="it publishes with RETAIN")
+    test.set_defaults(act=_test)
+
+
+def _test(args: argparse.Namespace) -> int:
+    """Print the verdict and the rule. Returns 0 where it is allowed, else 1."""
+    # They begin the core, which other commands do not need.
+    from nanomq_py.auth.acl import decision
+    from nanomq_py.core.binding import CoreError
+    from nanomq_py.core.records import Trial
+
+    config = conf_file(args.conf, args.brought).reading.config
+    texts = (args.topic, args.client, args.user or "")
+    publishes = args.action == "publish"
+    trial = Trial(
+        topic=args.topic,
+        client_id=args.client,
+        user_name=args.user or None,
+        address=args.address,
+        publish=publishes,
+        qos=args.qos,
+        retain=args.retain,
+    )
+    try:
+        if not all(map(is_text, texts)):
+            raise ConfigError("acl test: expected texts without control characters")
+        allowed, where = decision(config, trial)
+    except CoreError:
+        kind = "topic name" if publishes else "topic filter"
+        raise ConfigError(f"--topic {args.topic!r}: expected a {kind}") from None
+    if publishes and args.topic.split("/")[0] == "$SYS":
+        allowed, where = False, "$SYS topics are the broker's"
+    say(f"{'allow' if allowed else 'deny'}: {where}")
+    return 0 if allowed else 1

@@ -1,0 +1,101 @@
+"""``nanomq acl test``, and access rules in a file of their own that is reloaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import StartBroker, nanomq
+from tests.raw import PUBACK, PUBLISH
+
+CONF = """\
+acl.rule.1={"permit":"deny","or":[{"clientid":"bad"},{"ipaddr":"10.0.0.0/8"}]}
+acl.rule.2={"permit":"allow","action":"publish","qos":"<=1","retain":false,"topics":["up/%c"]}
+acl.rule.3={"permit":"allow","username":"ann","action":"subscribe","topics":["eq a/+"]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("args", "verdict"),
+    [
+        ("--client bad --action publish --topic up/bad", "deny: CONF:1: acl.rule.1"),
+        ("--address 10.9.8.7 --action publish --topic a", "deny: CONF:1: acl.rule.1"),
+        ("--client c --action publish --topic up/c", "allow: CONF:2: acl.rule.2"),
+        ("--client c --action publish --topic up/c --qos 2", "deny: acl_nomatch=deny"),
+        ("--client c --action publish --topic up/c --retain", "deny: acl_nomatch=deny"),
+        ("--user ann --action subscribe --topic a/+", "allow: CONF:3: acl.rule.3"),
+        ("--user ann --action subscribe --topic $share/g/a/+", "allow: CONF:3: acl.rule.3"),
+        ("--user ann --action subscribe --topic a/b", "deny: acl_nomatch=deny"),
+        ("--action publish --topic $SYS/x", "deny: $SYS topics are the broker's"),
+    ],
+)
+def test_acl_test_names_the_rule_that_decides(
+    args: str, verdict: str, tmp_path: Path
+) -> None:
+    conf = tmp_path / "x.conf"
+    conf.write_text(CONF + "acl_nomatch=deny\n")
+    done = nanomq("acl", "test", "--conf", str(conf), *args.split())
+    assert done.stdout == verdict.replace("CONF", str(conf)) + "\n"
+    assert done.returncode == (0 if verdict.startswith("allow") else 1)
+
+
+def test_acl_test_names_the_line_of_acl_file(tmp_path: Path) -> None:
+    conf, acl = tmp_path / "x.conf", tmp_path / "acl"
+    acl.write_text("user ann\ntopic read a/#\n")
+    conf.write_text(f"acl_file={acl}\n")
+    args = ("acl", "test", "--conf", str(conf), "--user", "ann", "--topic", "a")
+    assert (
+        nanomq(*args, "--action", "subscribe").stdout == f"allow: {acl}:2: topic read a/#\n"
+    )
+    assert nanomq(*args, "--action", "publish").stdout == "deny: acl_file\n"
+    acl.write_text("user\n")
+    for done in (nanomq(*args, "--action", "publish"), nanomq("conf", "check", str(conf))):
+        assert done.returncode == 2
+        assert f"{acl}:1: expected user NAME" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "fault"),
+    [
+        ("--action publish --topic a/#", "--topic 'a/#': expected a topic name"),
+        ("--action subscribe --topic a#", "--topic 'a#': expected a topic filter"),
+        ("--action subscribe --topic $share//a", "expected a topic filter"),
+        ("--action subscribe --topic a\x1bb", "expected texts without control characters"),
+        ("--action eat --topic a", "invalid choice: 'eat'"),
+        ("--action publish --topic a --address 300.1", "invalid ip_address value"),
+    ],
+)
+def test_acl_test_refuses_what_no_client_can_do(
+    args: str, fault: str, tmp_path: Path
+) -> None:
+    conf = tmp_path / "x.conf"
+    conf.write_text("")
+    done = nanomq("acl", "test", "--conf", str(conf), *args.split(" "))
+    assert done.returncode == 2
+    assert fault in done.stderr
+
+
+def test_content_of_acl_file_counts_at_a_reload(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic a\n")
+    process = start_broker(acl_file=str(acl))
+    with process.raw(5) as c, process.raw(5) as other:
+        c.connect("c")
+        other.connect("d")
+        assert c.subscribe(("a", 0), ("b", 0)) == [0, 0x87]
+        assert process.reload() == {"applied": [], "restart": [], "unused": []}
+        acl.write_text("topic write a\ntopic b\n")
+        assert process.reload()["applied"] == ["acl_file"]
+        assert c.subscribe(("a", 0), ("b", 0)) == [0x87, 0]
+        other.publish("a", b"not heard any more", qos=1, packet_id=1)
+        assert other.expect(PUBACK).reason in (0, 0x10)
+        other.publish("b", b"heard")
+        assert c.expect(PUBLISH).payload == b"heard"
+        acl.write_text("topic read a\nnonsense\n")
+        answer = process.api(req=10, action="reload")
+        assert answer.status != 200
+        assert f"{acl}:2: expected topic, pattern or user" in str(answer.json)
+        assert c.subscribe(("b", 0)) == [0]
