@@ -83,12 +83,17 @@ def _log_dest(draft: Draft, said: Said) -> None:
     draft.put("log.to", ",".join(dict.fromkeys(to)), said)
 
 
-def _password_file(draft: Draft, said: Said) -> None:
-    before = draft.entries.get("auth.password_file")
-    if before is None or before.value == said.value:
-        draft.put("auth.password_file", said.value, said)
-    else:
-        draft.lose(said, "all listeners share one file: auth.password_file")
+def _one_file(key: str) -> Take:
+    """Take a file; listeners that have several cannot."""
+
+    def take(draft: Draft, said: Said) -> None:
+        before = draft.entries.get(key)
+        if before is None or before.value == said.value:
+            draft.put(key, said.value, said)
+        else:
+            draft.lose(said, f"all listeners share one file: {key}")
+
+    return take
 
 
 _OF_ALL: Mapping[str, Take] = {
@@ -105,7 +110,8 @@ _OF_ALL: Mapping[str, Take] = {
     "global_plugin": lost(_NO_PLUGIN),
     "plugin_*": lost(_NO_PLUGIN, secret=True),
     "auth_*": lost(_NO_PLUGIN, secret=True),
-    "password_file": _password_file,
+    "password_file": _one_file("auth.password_file"),
+    "acl_file": _one_file("acl_file"),
     "psk_file": lost("this version has no pre-shared keys"),
     # --- bounds
     "max_inflight_messages": unless("0", number("receive_maximum")),
