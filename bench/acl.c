@@ -116,7 +116,7 @@ static void
 run(unsigned count, bool strangers)
 {
     static const nmq_peer peer = {.address = {127, 0, 0, 1}, .address_len = 4};
-    const nmq_acl_subject subject = {nmq_bytes_of("me"), {0}, &peer};
+    const nmq_acl_subject subject = {.client_id = nmq_bytes_of("me"), .peer = &peer};
     given g = make(count, strangers);
     const nmq_acl_rules rules = {.at = g.rules, .count = count};
     nmq_acl_view view = {0};

@@ -89,8 +89,12 @@ def decision(config: Config, trial: Trial) -> tuple[bool, str]:
     """
     named = named_rules(config)
     number = compiled(named, config).decides(trial)
+    if trial.user_name is not None and trial.user_name in config.auth.superusers:
+        return True, "auth.superusers"
     if number is not None:
         return named[number].rule.allow, named[number].where
-    allowed = allows_otherwise(config)
     by_file = config.acl_file is not None
-    return allowed, "acl_file" if by_file else f"acl_nomatch={config.acl_nomatch}"
+    where = "acl_file" if by_file else f"acl_nomatch={config.acl_nomatch}"
+    if config.auth_http.asks_access:
+        where = f"auth.http.acl_req decides; {where} if it has no opinion"
+    return allows_otherwise(config), where

@@ -40,6 +40,23 @@ def test_acl_test_names_the_rule_that_decides(
     assert done.returncode == (0 if verdict.startswith("allow") else 1)
 
 
+def test_acl_test_knows_who_is_above_the_rules_and_who_is_asked(tmp_path: Path) -> None:
+    conf = tmp_path / "x.conf"
+    args = ("acl", "test", "--conf", str(conf), "--action", "publish", "--topic", "a")
+    conf.write_text(
+        'acl.rule.1={"permit":"deny","topics":["a"]}\n'
+        "auth.superusers=root\nauth.1.login=root\nauth.1.password=p\n"
+    )
+    assert nanomq(*args, "--user", "root").stdout == "allow: auth.superusers\n"
+    assert nanomq(*args, "--user", "ann").stdout == f"deny: {conf}:1: acl.rule.1\n"
+    conf.write_text(
+        "auth.http.enable=true\nauth.http.acl_req.url=http://127.0.0.1/acl\n"
+        "auth.http.acl_req.method=post\n"
+    )
+    told = "auth.http.acl_req decides; acl_nomatch=allow if it has no opinion"
+    assert nanomq(*args).stdout == f"allow: {told}\n"
+
+
 def test_acl_test_names_the_line_of_acl_file(tmp_path: Path) -> None:
     conf, acl = tmp_path / "x.conf", tmp_path / "acl"
     acl.write_text("user ann\ntopic read a/#\n")
