@@ -12,6 +12,7 @@ import pytest
 from tests import raw
 from tests._core_test import ffi, lib
 from tests.journaled import Journaled, State, journaled, replayed, saved, state
+from tests.judging import Rule, compiled
 from tests.raw import (
     CONNACK,
     PUBACK,
@@ -347,15 +348,10 @@ def test_what_rules_take_away_is_logged(home: Journaled) -> None:
     for topic in ("secret/2", "u"):
         by.publish(topic, b"x", qos=1, packet_id=1)
     by.ping()
-    texts, _, kept = slices("secret/#")
-    rule = ffi.new("nmq_acl_rule[1]")
-    rule[0].publish = rule[0].subscribe = True
-    rule[0].topics, rule[0].topic_count = ffi.cast("const char *const *", texts), 1
-    rules = ffi.new("nmq_acl_rules *", {"at": rule, "count": 1, "otherwise": True})
-    lib.nmq_broker_set_acl(home.broker, lib.nmq_acl_new(rules))
+    rule = Rule(False, (("secret/#", lib.NMQ_ACL_TOPIC_PLAIN),))
+    lib.nmq_broker_set_acl(home.broker, compiled([rule], otherwise=True))
     assert lib.nmq_broker_judge(home.broker) >= 0
     home.stop()
-    del kept
     with replayed(home.log()) as broker:
         now = kept_state(broker)
         assert now == kept_state(home.broker)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import signal
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pytest
 
 from nanomq_py.store.store import Store
 from nanomq_py.store.users import UserKind, UserTable
-from tests.conftest import Process, nanomq, running_broker
+from tests.conftest import ROOT, Process, nanomq, running_broker
+from tests.test_commands import blocks
 
 pytestmark = pytest.mark.plain
 
@@ -42,6 +44,16 @@ def test_backup_and_check(conf: Path) -> None:
     done = nanomq("store", "check", "--conf", str(conf), NANOMQ_STORE_PATH=str(copy))
     assert done.stdout == f"{copy}: good: 1 users, 0 bans, format 1\n"
     assert done.returncode == 0
+
+
+def test_commands_of_the_page(conf: Path) -> None:
+    for block in blocks(ROOT / "docs" / "store.md", "sh"):
+        text = block.replace("/etc/nanomq", str(conf.parent))
+        text = text.replace("/var/backups", str(conf.parent))
+        for line in text.splitlines():
+            done = nanomq(*shlex.split(line)[1:])
+            assert (done.returncode, done.stderr) == (0, "")
+    assert conf.with_name("nanomq-1.db").exists()
 
 
 def test_a_fault_is_exit_code_1_and_says_how_to_go_on(conf: Path) -> None:

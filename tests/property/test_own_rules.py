@@ -11,21 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests._core_test import ffi, lib
+from tests.judging import Act, Rule, compiled
 from tests.unit.clib import slice_of
 
 Rules = list[tuple[bool, str]]  # in order: allows or denies, and a topic
 TOPICS = "abc"
+SUBSCRIBE = Act("subscribe").bit()
 RULES = st.lists(st.tuples(st.booleans(), st.sampled_from(TOPICS)), max_size=3)
 
 
 def acl_of(rules: Rules, otherwise: bool) -> Any:
-    kept = [ffi.new("char[]", topic.encode()) for _, topic in rules]
-    topics = [ffi.new("char *[]", [text]) for text in kept]
-    raw = ffi.new("nmq_acl_rule[]", len(rules))
-    for rule, (allow, _), list_ in zip(raw, rules, topics, strict=True):
-        rule.allow, rule.subscribe, rule.topics, rule.topic_count = allow, True, list_, 1
-    whole = {"at": raw, "count": len(raw), "otherwise": otherwise}
-    made = lib.nmq_acl_new(ffi.new("nmq_acl_rules *", whole))
+    about = [
+        Rule(allow, ((topic, lib.NMQ_ACL_TOPIC_PLAIN),), publish=False)
+        for allow, topic in rules
+    ]
+    made = compiled(about, otherwise)
     assert made != ffi.NULL
     return made
 
@@ -66,9 +66,8 @@ def test_own_rules_come_first(
         for topic in TOPICS:
             right = expected(own, own_otherwise, rules, otherwise, topic)
             at = slice_of(ffi.from_buffer(topic.encode()))
-            act = lib.NMQ_ACL_SUBSCRIBE
-            assert bool(lib.nmq_acl_allows(view, act, at)) is right
-            assert bool(lib.nmq_acl_permits(acl, subject, act, at)) is right
+            assert bool(lib.nmq_acl_allows(view, SUBSCRIBE, at)) is right
+            assert bool(lib.nmq_acl_permits(acl, subject, SUBSCRIBE, at)) is right
         lib.nmq_acl_view_free(view)
     lib.nmq_acl_unref(acl)
 
@@ -79,7 +78,7 @@ def test_own_rules_count_where_there_are_none_for_all() -> None:
         assert lib.nmq_acl_view_make(view, ffi.NULL, subject) == lib.NMQ_OK
         for topic, right in (("a", True), ("b", False)):
             at = slice_of(ffi.from_buffer(topic.encode()))
-            assert bool(lib.nmq_acl_allows(view, lib.NMQ_ACL_SUBSCRIBE, at)) is right
+            assert bool(lib.nmq_acl_allows(view, SUBSCRIBE, at)) is right
         lib.nmq_acl_view_free(view)
 
 
@@ -89,8 +88,8 @@ def test_superuser_needs_no_own_rules() -> None:
         subject.superuser = True
         assert lib.nmq_acl_view_make(view, ffi.NULL, subject) == lib.NMQ_OK
         at = slice_of(ffi.from_buffer(b"a"))
-        assert lib.nmq_acl_allows(view, lib.NMQ_ACL_SUBSCRIBE, at)
-        assert lib.nmq_acl_permits(ffi.NULL, subject, lib.NMQ_ACL_SUBSCRIBE, at)
+        assert lib.nmq_acl_allows(view, SUBSCRIBE, at)
+        assert lib.nmq_acl_permits(ffi.NULL, subject, SUBSCRIBE, at)
         lib.nmq_acl_view_free(view)
 
 
@@ -104,7 +103,7 @@ def test_view_that_cannot_be_made_denies_everything() -> None:
             status = lib.nmq_acl_view_make(view, acl, subject)
             lib.nmq_mem_fail_after(-1)
             at = slice_of(ffi.from_buffer(b"a"))
-            allowed = bool(lib.nmq_acl_allows(view, lib.NMQ_ACL_SUBSCRIBE, at))
+            allowed = bool(lib.nmq_acl_allows(view, SUBSCRIBE, at))
             assert allowed is (status == lib.NMQ_OK)
             lib.nmq_acl_view_free(view)
         assert lib.nmq_mem_live() == live
