@@ -32,8 +32,7 @@ int nmq_ask_add(nmq_server_conn *conn, uint32_t number, nmq_bytes topic);
 enum nmq_next nmq_ask_post(nmq_server_conn *conn, uint16_t act);
 
 // Asks about the only topic of a packet.
-enum nmq_next nmq_ask_one(nmq_server_conn *conn, uint16_t act,
-                          nmq_bytes topic);
+enum nmq_next nmq_ask_one(nmq_server_conn *conn, uint16_t act, nmq_bytes topic);
 
 void nmq_ask_free(nmq_server_conn *conn); // there may be none
 
