@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from nanomq_py import commands
+from nanomq_py.admission import Admission
 from nanomq_py.auth.chain import Authenticator
 from nanomq_py.auth.enhanced import Method
 from nanomq_py.config import Config
@@ -31,7 +32,6 @@ from nanomq_py.core.records import ListenerStats, Memory, Stats
 from nanomq_py.kernel.part import Change, put_in_force
 from nanomq_py.kernel.parts import Changes
 from nanomq_py.listen.inherited import Inherited
-from nanomq_py.people import People
 from nanomq_py.queries import Queries
 from nanomq_py.running import Running
 from nanomq_py.store.place import place_of
@@ -78,7 +78,7 @@ class BrokerChange(Changes):
             await self._broker.stop()
 
 
-class Broker(People, Queries):
+class Broker(Admission, Queries):
     """One MQTT broker in this process.
 
     Threads  belongs to the event loop that started it; messages between MQTT clients move on

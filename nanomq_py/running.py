@@ -13,8 +13,8 @@ from pathlib import Path
 from nanomq_py.auth.access import Access
 from nanomq_py.auth.chain import Authenticator
 from nanomq_py.auth.enhanced import Method
+from nanomq_py.auth.http_judge import HttpJudge
 from nanomq_py.auth.logins import Logins
-from nanomq_py.auth.outside import Outside
 from nanomq_py.auth.rights import judge_those_before
 from nanomq_py.auth.roster import must_ask
 from nanomq_py.auth.tokens import Tokens
@@ -26,12 +26,13 @@ from nanomq_py.core.process import set_task_threads
 from nanomq_py.core.records import CoreOptions, LogNote
 from nanomq_py.core.settling import Settling
 from nanomq_py.feeds import Readers
-from nanomq_py.keeping import Flapping, Keeping
+from nanomq_py.flapping_part import Flapping
 from nanomq_py.kernel.part import Change, Hears, Part
 from nanomq_py.kernel.parts import Parts
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.listen.listeners import Listeners
 from nanomq_py.metrics.sys_topics import SysTopics
+from nanomq_py.store_part import StorePart
 
 log = logging.getLogger("nanomq")
 
@@ -93,15 +94,15 @@ class Running:
         access = Access(core, settling, config)
         asks = partial(must_ask, added=added)
         self.listeners = Listeners(core, settling, asks, inherited)
-        self.keeping = Keeping(core, settling, store)
-        tokens, outside = Tokens(core, settling), Outside(core)
+        self.store = StorePart(core, settling, store)
+        tokens, http = Tokens(core, settling), HttpJudge(core)
         self.logins = Logins(
             core,
             settling,
             self.listeners,
             tokens,
-            self.keeping.knows,
-            outside,
+            self.store.authenticator,
+            http,
             methods,
             added,
         )
@@ -113,10 +114,10 @@ class Running:
             [
                 _Options(core, options),
                 tokens,
-                self.keeping,
-                outside,
+                self.store,
+                http,
                 self.logins,
-                Flapping(core, self.listeners.name_of, self.keeping),
+                Flapping(core, self.listeners.name_of, self.store),
                 self.listeners,
                 access,
                 SysTopics(core),

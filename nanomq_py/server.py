@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanomq_py.auth.acl import named_rules
-from nanomq_py.auth.outside import check_servers
+from nanomq_py.auth.http_judge import check_servers
 from nanomq_py.auth.refusals import refuse_unsupported
 from nanomq_py.auth.roster import accounts_before
 from nanomq_py.auth.tokens import check_keys

@@ -231,10 +231,10 @@ async def test_bans_that_are_over_are_forgotten(
         until = time.time() + 0.2
         for n in range(10):
             await broker.ban(client_id=f"c{n}", until=until)
-        bans = broker._running.keeping.bans
+        bans = broker._running.store.bans
         while bans._count:
             await asyncio.sleep(0.01)
-        left = await broker._running.keeping.store.read(
+        left = await broker._running.store.store.read(
             lambda c: c.execute("SELECT count(*) FROM banned").fetchone()
         )
         assert left == (0,)
@@ -248,7 +248,7 @@ async def test_bans_survive_a_restart(conf: Path) -> None:
         await broker.ban(user_name="u")
         await broker.ban(address="10.0.0.0/8")
         over = Ban(BanKind.CLIENT_ID, "over", until=until - 2000, since=until - 3000)
-        await BanTable(broker._running.keeping.store).put([over])
+        await BanTable(broker._running.store.store).put([over])
     async with Broker(Config(url=URL), conf=conf) as broker:
         assert await refused(broker, client_id="c") == BANNED
         assert await refused(broker, client_id="d", user="u") == BANNED

@@ -241,7 +241,7 @@ async def test_a_login_that_cannot_be_looked_up_is_refused(
     broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     await broker.put_user("u", hash=hash_of(b"x"))
-    await broker._running.keeping.store.write(lambda c: c.execute("DROP TABLE mqtt_user"))
+    await broker._running.store.store.write(lambda c: c.execute("DROP TABLE mqtt_user"))
     assert await code(broker, user="u", password=b"x") == 0x80
     assert "authenticator database failed; its client is refused" in caplog.text
     assert "no such table" in caplog.text

@@ -12,7 +12,7 @@ from nanomq_py import Broker, Config, flapping
 from nanomq_py.config.keys.flapping import FlappingDetect
 from nanomq_py.config.keys.store import StoreKeys
 from nanomq_py.flapping import Counter
-from nanomq_py.keeping import Flapping
+from nanomq_py.flapping_part import Flapping
 from nanomq_py.store.banned import Ban
 from tests.raw import Raw
 

@@ -1,6 +1,11 @@
-"""Clients that an HTTP server judges (``auth.http``), as a part of the broker.
+"""``auth.http`` as a part of the broker: it hands logins and topics to the HTTP servers' judge.
 
-What it needs is imported only where the configuration switches it on.
+::
+
+    login ──────────────────────────────┐
+    topic that no access rule decides ──┴──> Judge (auth/http/judge.py) ──> HTTP server
+
+Nothing of ``auth/http/`` is imported while the configuration does not enable it.
 """
 
 from __future__ import annotations
@@ -23,33 +28,32 @@ if TYPE_CHECKING:
 log = logging.getLogger("nanomq")
 
 
-class OutsideChange(Change):
+class HttpJudgeChange(Change):
     """Other servers, or none."""
 
-    def __init__(self, outside: Outside, judge: Judge | None) -> None:
-        self._outside = outside
-        self._before = outside.judge
+    def __init__(self, part: HttpJudge, judge: Judge | None) -> None:
+        self._part = part
+        self._before = part.judge
         self._after = judge
 
     def commit(self) -> None:
-        self._outside.judge = self._after
+        self._part.judge = self._after
 
     async def undo(self) -> None:
-        self._outside.judge = self._before
+        self._part.judge = self._before
 
     async def settle(self) -> None:
         if self._before is not None:
             self._before.retire()
 
 
-class Outside(Part):
-    """The servers that judge clients: an authenticator, and who answers about topics."""
+class HttpJudge(Part):
+    """The member ``http`` of the chain. It also answers the core's questions about topics."""
 
     name = "http"  # in the chain
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._config: Config | None = None
         self.judge: Judge | None = None
         self._asking: set[asyncio.Task[None]] = set()
 
@@ -60,9 +64,9 @@ class Outside(Part):
     async def prepare(self, config: Config) -> Change | None:
         http = config.auth_http
         if not http.enable:
-            return None if self.judge is None else OutsideChange(self, None)
+            return None if self.judge is None else HttpJudgeChange(self, None)
         # Files of certificates may have changed: servers are made anew at each reload.
-        return OutsideChange(self, await asyncio.to_thread(_judge_of, config))
+        return HttpJudgeChange(self, await asyncio.to_thread(_judge_of, config))
 
     def decide(self, login: Login) -> Answer | Awaitable[Answer]:
         """Ask a server about a client that comes in."""

@@ -1,4 +1,4 @@
-"""Who may come in, and who may not, as a program says it: part of :class:`nanomq_py.Broker`.
+"""Users and bans of the store, as methods of :class:`nanomq_py.Broker`.
 
 ::
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _kind(*, by_client_id: bool) -> UserKind:
-    from nanomq_py.store.users import UserKind  # who has no users there does not load it
+    from nanomq_py.store.users import UserKind  # imported when it is first used
 
     return UserKind.CLIENT_ID if by_client_id else UserKind.USER_NAME
 
@@ -28,13 +28,16 @@ def _kind(*, by_client_id: bool) -> UserKind:
 def _named(
     client_id: str | None, user_name: str | None, address: str | None
 ) -> tuple[BanKind, str]:
-    from nanomq_py.store.banned import named  # who bans nobody does not load it
+    from nanomq_py.store.banned import named  # imported when it is first used
 
     return named(client_id, user_name, address)
 
 
-class People:
-    """Users and bans of a broker that runs. Threads: belongs to its event loop."""
+class Admission:
+    """Changes and lists users and bans of a running broker.
+
+    Threads: belongs to its event loop
+    """
 
     @property
     def _running(self) -> Running:
@@ -57,7 +60,7 @@ class People:
         Raises   ValueError for what cannot be, StoreError where it cannot be kept
         """
         kind, who = _named(client_id, user_name, address)
-        bans = self._running.keeping.bans
+        bans = self._running.store.bans
         return await bans.ban(kind, who, until=until, made_by=made_by, reason=reason)
 
     async def unban(
@@ -70,7 +73,7 @@ class People:
     ) -> None:
         """Take a ban back. Raises KeyError when there is none, and what :meth:`ban` does."""
         kind, who = _named(client_id, user_name, address)
-        if not await self._running.keeping.bans.unban(kind, who, made_by):
+        if not await self._running.store.bans.unban(kind, who, made_by):
             raise KeyError(who)
 
     async def banned(self, *, after: Ban | None = None, limit: int = 100) -> list[Ban]:
@@ -78,7 +81,7 @@ class People:
 
         Raises   StoreError
         """
-        return await self._running.keeping.bans.page(after=after, limit=limit)
+        return await self._running.store.bans.page(after=after, limit=limit)
 
     async def put_user(
         self,
@@ -99,7 +102,7 @@ class People:
         is_superuser  access rules do not count for it
         Raises        ValueError for what cannot be, StoreError where it cannot be kept
         """
-        kind, accounts = _kind(by_client_id=by_client_id), self._running.keeping.accounts
+        kind, accounts = _kind(by_client_id=by_client_id), self._running.store.accounts
         return await accounts.put(kind, name, password, hash, is_superuser=is_superuser)
 
     async def delete_user(self, name: str, *, by_client_id: bool = False) -> None:
@@ -107,7 +110,7 @@ class People:
 
         Raises   KeyError where there is none, StoreError
         """
-        accounts = self._running.keeping.accounts
+        accounts = self._running.store.accounts
         if not await accounts.delete(_kind(by_client_id=by_client_id), name):
             raise KeyError(name)
 
@@ -118,5 +121,5 @@ class People:
 
         Raises   StoreError
         """
-        kind, accounts = _kind(by_client_id=by_client_id), self._running.keeping.accounts
+        kind, accounts = _kind(by_client_id=by_client_id), self._running.store.accounts
         return await accounts.page(kind, after=after, limit=limit)

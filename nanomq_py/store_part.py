@@ -1,0 +1,108 @@
+"""The store as a part of the broker, with its users and bans. The first use loads it.
+
+::
+
+    the file exists, a program bans a client, or flapping detection is on ──> Store, Bans
+    auth.chain names `database`, or a program changes a user ──> Store, UserTable
+
+A broker that does none of this imports no module of the store, and has no thread for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nanomq_py.config import Config, ConfigError
+from nanomq_py.core.binding import Core
+from nanomq_py.core.settling import Settling
+from nanomq_py.kernel.part import Part
+
+if TYPE_CHECKING:
+    from nanomq_py.auth.bans import Bans
+    from nanomq_py.auth.chain import Authenticator
+    from nanomq_py.auth.database import Accounts
+    from nanomq_py.auth.verifier import Verifier
+    from nanomq_py.store.store import Store
+    from nanomq_py.store.users import UserTable
+
+
+MOST_DECOYS = 1000  # stored hashes that the password of an unknown user is tried against
+
+
+class StorePart(Part):
+    """The store, its users and its bans."""
+
+    name = "store"
+
+    def __init__(self, core: Core, settling: Settling, path: Path | None) -> None:
+        """Make it; path: of the store, None: it is kept in memory."""
+        self._core = core
+        self._settling = settling
+        self._path = path
+        self._store: Store | None = None
+        self._bans: Bans | None = None
+        self._users: UserTable | None = None
+        self._decoys: list[str] = []
+
+    @property
+    def store(self) -> Store:
+        if self._store is None:
+            from nanomq_py.store.store import Store
+
+            self._store = Store(self._path)
+        return self._store
+
+    @property
+    def users(self) -> UserTable:
+        if self._users is None:
+            from nanomq_py.store.users import UserTable
+
+            self._users = UserTable(self.store)
+        return self._users
+
+    def authenticator(self, verifier: Verifier) -> Authenticator:
+        """Return the authenticator of the users in the store."""
+        from nanomq_py.auth.database import DatabaseUsers
+
+        return DatabaseUsers(self.users, verifier, self._decoys)
+
+    @property
+    def accounts(self) -> Accounts:
+        """Changes users of the store, and ends the connections of users that it changes."""
+        from nanomq_py.auth.database import Accounts
+
+        return Accounts(self._core, self._settling, self.users)
+
+    @property
+    def bans(self) -> Bans:
+        """Bans and unbans. Its bans are in force after its first change."""
+        if self._bans is None:
+            from nanomq_py.auth.bans import Bans
+
+            self._bans = Bans(self._core, self._settling, self.store)
+        return self._bans
+
+    async def prepare(self, config: Config) -> None:
+        """Put bans in force before anybody can come in, and look for users.
+
+        Raises   ConfigError
+        """
+        path = self._path
+        if self._bans is None and path is not None and await asyncio.to_thread(path.exists):
+            await self.bans.load()
+        if "database" in config.auth.chain:
+            from nanomq_py.store.faults import StoreError
+
+            try:
+                await self.store.open()
+                self._decoys[:] = await self.users.hashes(MOST_DECOYS)
+            except StoreError as fault:
+                raise ConfigError(str(fault)) from None
+
+    async def stop(self) -> None:
+        if self._bans is not None:
+            await self._bans.stop()
+        if self._store is not None:
+            await self._store.close()
