@@ -73,7 +73,13 @@ def _file_users(config: Config) -> Mapping[str, str]:
     return {} if path is None else read_users(Path(path), called)
 
 
+# Those of config.keys.access.MEMBERS, in the same order.
 MEMBERS: Mapping[str, Member] = {
+    "jwt": Member(
+        lambda config: config.auth_jwt.enable,
+        "auth.jwt.enable",
+        make=lambda _, tools: tools.tokens,
+    ),
     "users": Member(
         lambda config: bool(config.users) or "users" in config.auth.chain,
         "auth.N.login and auth.N.password",
@@ -86,11 +92,6 @@ MEMBERS: Mapping[str, Member] = {
         _file_users,
         lambda users, tools: FileUsers(users, tools.verifier),
         hashes=True,
-    ),
-    "jwt": Member(
-        lambda config: config.auth_jwt.enable,
-        "auth.jwt.enable",
-        make=lambda _, tools: tools.tokens,
     ),
     "database": Member(
         lambda config: "database" in config.auth.chain,
@@ -127,8 +128,7 @@ def in_use(config: Config, added: Iterable[str] = ()) -> tuple[str, ...]:
     return tuple(
         name
         for name in order
-        if name.startswith(access.PLUGIN)
-        or (name in MEMBERS and MEMBERS[name].is_used(config))
+        if name.startswith(access.PLUGIN) or MEMBERS[name].is_used(config)
     )
 
 
@@ -145,8 +145,6 @@ def check_chain(config: Config, added: Iterable[str] | None = None) -> None:
             if added is not None and plugin not in added:
                 there = ", ".join(sorted(added)) or "none"
                 raise ConfigError(f"{key}: {name}: nobody has added it; there is {there}")
-        elif name not in MEMBERS:
-            raise ConfigError(f"{key}: {name}: not in this version")
         elif not MEMBERS[name].is_used(config):
             raise ConfigError(f"{key}: {name}: expected {MEMBERS[name].needs}")
 

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from nanomq_py.config.declare.plugged import Plugged, Plugging
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Sync which files the folder has to the disk. Blocks. Raises OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
@@ -90,7 +91,7 @@ class Replacement:
             self._keep_backup()
             os.replace(self._waiting, self._path)
             self._replaced = True
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
         except OSError as fault:
             raise self._error(fault) from None
 

@@ -178,7 +178,7 @@ def names_of(found: list[Difference]) -> tuple[str, ...]:
     )
 
 
-def told(found: list[Difference]) -> str:
+def line_of(found: list[Difference]) -> str:
     """Return the differences as one line for people, without secrets."""
     large = _large_groups(found)
     texts = [str(difference) for difference in found if difference.group not in large]

@@ -18,7 +18,7 @@ from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.declare.key import Applies
 from nanomq_py.config.file import ConfFile, Replacement
 from nanomq_py.config.reader import Reading
-from nanomq_py.config.settings import Difference, differences, names_of, told
+from nanomq_py.config.settings import Difference, differences, line_of, names_of
 from nanomq_py.core.binding import CoreError
 from nanomq_py.kernel.part import Change, Part
 from nanomq_py.kernel.parts import Changes, Parts
@@ -172,5 +172,5 @@ class Reloader:
 
 def _tell(who: str, found: list[Difference], renewed: list[str]) -> None:
     """Write the audit line. Secrets are hidden."""
-    texts = [told(found), *(f"{name}: another content" for name in renewed)]
+    texts = [line_of(found), *(f"{name}: another content" for name in renewed)]
     audit.info("%s: %s", who, "; ".join(filter(None, texts)) or "nothing changed")

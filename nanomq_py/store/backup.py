@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from nanomq_py.config.file import sync_folder
 from nanomq_py.store.faults import StoreError
-from nanomq_py.store.file import BUSY_S, check, told, where
+from nanomq_py.store.file import BUSY_S, as_store_error, check, where
 from nanomq_py.store.migrations import APPLICATION_ID, MIGRATIONS
 
 _TABLES = {"mqtt_user": "users", "banned": "bans"}
@@ -26,7 +27,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.exists():
         raise StoreError(f"{where(path)}: there is no such file: nothing has been kept yet")
     with (
-        told(path),
+        as_store_error(path),
         contextlib.closing(
             # rw, since without a broker the -shm has to be made
             sqlite3.connect(
@@ -65,7 +66,7 @@ def back_up(path: Path, to: Path) -> int:
         os.fsync(fd)
         size = os.fstat(fd).st_size
         os.link(name, to)  # as the system does it, nobody's file is replaced
-        _sync_folder(to.parent)
+        sync_folder(to.parent)
     except FileExistsError:
         raise StoreError(f"{to}: there is such a file already: name a new one") from None
     except OSError as fault:
@@ -74,14 +75,6 @@ def back_up(path: Path, to: Path) -> int:
         os.close(fd)
         os.unlink(name)
     return size
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def look_over(path: Path) -> str:

@@ -101,14 +101,14 @@ _TEXTS = {
 def fault_of(path: Path | None, fault: sqlite3.Error) -> StoreError:
     """Return what SQLite says with what to do about it."""
     text = str(fault)
-    for known, told in _TEXTS.items():
+    for known, advice in _TEXTS.items():
         if text.startswith(known):
-            return StoreError(f"{where(path)}: {told}")
+            return StoreError(f"{where(path)}: {advice}")
     return StoreError(f"{where(path)}: {text}")
 
 
 @contextmanager
-def told(path: Path | None) -> Iterator[None]:
+def as_store_error(path: Path | None) -> Iterator[None]:
     """Raise StoreError for what SQLite or the system says."""
     try:
         yield
@@ -161,7 +161,7 @@ class OpenFile:
         """Open it, and make it if there is none. Raises StoreError. Blocks."""
         self.path = path
         self._fd = -1
-        with told(path), contextlib.ExitStack() as on_failure:
+        with as_store_error(path), contextlib.ExitStack() as on_failure:
             if path is not None:
                 crashed = _size(path.with_name(f"{path.name}-wal")) > 0
                 self._fd = _made(path)

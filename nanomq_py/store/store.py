@@ -51,9 +51,9 @@ class _Inside:
 
     def run(self, begin: str, act: Callable[[Connection], T]) -> T:
         connection = self.open()
-        from nanomq_py.store.file import told
+        from nanomq_py.store.file import as_store_error
 
-        with told(self._path):
+        with as_store_error(self._path):
             connection.execute(begin)
             try:
                 made = act(connection)

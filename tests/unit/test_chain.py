@@ -8,7 +8,9 @@ from collections.abc import Awaitable
 
 import pytest
 
+from nanomq_py.auth import roster
 from nanomq_py.auth.chain import Answer, Chain, Decision, Login
+from nanomq_py.config.keys import access
 from nanomq_py.core.declared import ReasonCode
 
 ALLOWS = Decision(ReasonCode.SUCCESS)
@@ -76,3 +78,7 @@ async def test_authenticator_that_raises_refuses_its_client(
 
 def test_answer_at_once_needs_no_loop() -> None:
     assert Chain([Says(None), Says(ALLOWS)]).decide(LOGIN) is ALLOWS
+
+
+def test_each_member_that_the_key_knows_is_made_in_the_same_order() -> None:
+    assert tuple(roster.MEMBERS) == access.MEMBERS

@@ -22,7 +22,7 @@ from nanomq_py.config.keys.config import SECTIONS
 from nanomq_py.config.keys.listeners import Listener
 from nanomq_py.config.nanomq.form import is_nested
 from nanomq_py.config.reader import parse, read
-from nanomq_py.config.settings import differences, settings_of, told
+from nanomq_py.config.settings import differences, line_of, settings_of
 from nanomq_py.config.shipped import shipped
 from nanomq_py.config.values.kind import BadValue
 from tests.unit.test_config import SAMPLES, every_key
@@ -444,7 +444,7 @@ def test_value_that_the_file_cannot_hold_is_refused() -> None:
 def test_differences_hide_secrets() -> None:
     old = Config(users=(User(login="u", password="old-secret"),))
     new = replace(old, users=(User(login="u", password="new-secret"),), msq_len=5)
-    text = told(differences(old, new))
+    text = line_of(differences(old, new))
     assert text == "msq_len: (none) -> 5; auth.1.password: (hidden) -> (hidden)"
 
 

@@ -15,7 +15,8 @@ from nanomq_py.config.values.kind import BadValue, Listed, Optional
 from nanomq_py.config.values.networks import network
 from nanomq_py.config.values.texts import List, Text
 
-# Those who can say whether a client may come in, in their usual order.
+# Those who can say whether a client may come in, in the order that holds without
+# auth.chain. auth/roster.py makes them.
 MEMBERS = ("jwt", "users", "file", "database", "http", "certificate", "anonymous")
 PLUGIN = "plugin:"  # begins the name of one that a program or a plugin adds
 
