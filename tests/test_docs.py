@@ -67,7 +67,12 @@ def programs(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "program", programs((ROOT / "docs" / "api" / "python.md").read_text())
+    "program",
+    [
+        program
+        for page in ("api/python.md", "store.md")
+        for program in programs((ROOT / "docs" / page).read_text())
+    ],
 )
 def test_a_program_prints_what_the_page_says(program: str) -> None:
     done = subprocess.run(

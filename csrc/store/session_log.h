@@ -1,9 +1,8 @@
 // session_log.h - what a kept session tells the journal of its messages, and the packets at
 // QoS 2 that wait for it.
 //
-//     taken ──DELIVERY──> queue ──LAUNCHED──> in flight ──DONE, or RECEIVED and DONE──>
-//     over
-//                                     └── QoS 2: PUBLISH goes out when that is durable
+//     taken ──DELIVERY──> queue ──LAUNCHED──> in flight ──(RECEIVED,) DONE──> over
+//                                    └── QoS 2: PUBLISH goes out when that is durable
 //
 // A receiver keeps the packet identifier of a message at QoS 2. If the broker forgot which
 // message that was, and gave the identifier to another one, the receiver would take that

@@ -13,7 +13,7 @@ from nanomq_py.config.values.texts import shown
 
 
 @dataclass(frozen=True)
-class Said:
+class Option:
     """One line of a foreign file: an option and its value."""
 
     name: str
@@ -46,21 +46,23 @@ class Draft:
     entries: dict[str, Entry] = field(default_factory=dict)
     left: list[Left] = field(default_factory=list)
 
-    def put(self, key: str, value: str, said: Said) -> None:
+    def put(self, key: str, value: str, option: Option) -> None:
         """Set a key; of two lines for one key the later one counts."""
-        self.entries[key] = Entry(key, value, said.where, written=said.name)
+        self.entries[key] = Entry(key, value, option.where, written=option.name)
 
-    def lose(self, said: Said, why: str, *, secret: bool = False) -> None:
+    def lose(self, option: Option, why: str, *, secret: bool = False) -> None:
         """Say what is not taken, and that the broker behaves in another way."""
-        self._leave(said, why, secret=secret, counts=True)
+        self._leave(option, why, secret=secret, counts=True)
 
-    def skip(self, said: Said, why: str) -> None:
+    def skip(self, option: Option, why: str) -> None:
         """Say what is not taken because nothing is missing without it."""
-        self._leave(said, why, secret=False, counts=False)
+        self._leave(option, why, secret=False, counts=False)
 
-    def _leave(self, said: Said, why: str, *, secret: bool, counts: bool) -> None:
-        what = f"{said.name} (hidden)" if secret else f"{said.name} {said.value[:200]}"
-        self.left.append(Left(said.where, what.strip(), why, counts))
+    def _leave(self, option: Option, why: str, *, secret: bool, counts: bool) -> None:
+        what = (
+            f"{option.name} (hidden)" if secret else f"{option.name} {option.value[:200]}"
+        )
+        self.left.append(Left(option.where, what.strip(), why, counts))
 
     def config(self) -> Config:
         """Return the configuration. Raises ConfigError naming the foreign lines."""

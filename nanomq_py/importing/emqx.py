@@ -13,7 +13,7 @@ from pathlib import Path
 from nanomq_py.config.faults import ConfigError, Faults
 from nanomq_py.config.forms import flat, nested
 from nanomq_py.config.reader import read_text
-from nanomq_py.importing.draft import Draft, Said
+from nanomq_py.importing.draft import Draft, Option
 from nanomq_py.importing.emqx_listeners import is_of_listener, take_listeners
 from nanomq_py.importing.options import (
     SWITCH,
@@ -33,40 +33,40 @@ _SIZE = re.compile(r"(\d{1,12})\s*(KB|MB|GB|)", re.IGNORECASE)
 _BYTES = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
 
 
-def _kib(draft: Draft, said: Said) -> None:
+def _kib(draft: Draft, option: Option) -> None:
     """Take a size in KiB, rounded up."""
-    found = _SIZE.fullmatch(said.value)
+    found = _SIZE.fullmatch(option.value)
     if found is None:
-        draft.lose(said, "expected a size such as 1MB")
+        draft.lose(option, "expected a size such as 1MB")
         return
     size = int(found[1]) * _BYTES[found[2].lower()]
-    draft.put("max_packet_size", str(-(-size // 1024)), said)
+    draft.put("max_packet_size", str(-(-size // 1024)), option)
 
 
 def _seconds(key: str) -> Take:
-    def take(draft: Draft, said: Said) -> None:
-        text = seconds_of(said.value)
+    def take(draft: Draft, option: Option) -> None:
+        text = seconds_of(option.value)
         if text is None:
-            draft.lose(said, "expected a time such as 2h or 30s")
+            draft.lose(option, "expected a time such as 2h or 30s")
         else:
-            draft.put(key, text, said)
+            draft.put(key, text, option)
 
     return take
 
 
-def _backoff(draft: Draft, said: Said) -> None:
+def _backoff(draft: Draft, option: Option) -> None:
     """EMQX 4 waits for twice the factor; ours is the whole."""
     try:
-        factor = float(said.value) * 2
+        factor = float(option.value) * 2
     except ValueError:
-        draft.lose(said, "expected a factor such as 0.75")
+        draft.lose(option, "expected a factor such as 0.75")
         return
-    draft.put("keepalive_backoff", f"{factor:g}", said)
+    draft.put("keepalive_backoff", f"{factor:g}", option)
 
 
-def _to(draft: Draft, said: Said) -> None:
+def _to(draft: Draft, option: Option) -> None:
     both = {"both": "file,console"}
-    draft.put("log.to", both.get(said.value, said.value), said)
+    draft.put("log.to", both.get(option.value, option.value), option)
 
 
 _LEVELS = {
@@ -136,8 +136,8 @@ _OF_ALL: Mapping[str, Take] = {
     "log.file": as_it_is("log.file"),
     "log.rotation.size": as_it_is("log.rotation.size"),
     "log.rotation.count": as_it_is("log.rotation.count"),
-    "dashboard.listeners.http.bind": lambda draft, said: draft.put(
-        "http_server.port", said.value.rpartition(":")[2], said
+    "dashboard.listeners.http.bind": lambda draft, option: draft.put(
+        "http_server.port", option.value.rpartition(":")[2], option
     ),
     "dashboard.default_username": as_it_is("http_server.username"),
     "dashboard.default_password": as_it_is("http_server.password"),
@@ -149,10 +149,10 @@ _OF_ALL: Mapping[str, Take] = {
 _MQTT = re.compile(r"(?:mqtt|zone\.external|zones\.default\.mqtt)\.([a-z0-9_]+)")
 
 
-def _leaves(node: nested.Node, path: str) -> Iterator[Said]:
+def _leaves(node: nested.Node, path: str) -> Iterator[Option]:
     """Yield each value below a node, by its dotted path; of a list each item by its number."""
     if isinstance(node, nested.Scalar):
-        yield Said(path, node.text, node.where)
+        yield Option(path, node.text, node.where)
     elif isinstance(node, nested.Items):
         for number_, item in enumerate(node.items, start=1):
             yield from _leaves(item, f"{path}.{number_}")
@@ -165,7 +165,7 @@ def _refuse_include(name: str, where: str, order: count[int]) -> nested.Section:
     raise ConfigError(f"{where}: include {name!r}: expected one file; import each alone")
 
 
-def _lines(path: Path) -> list[Said]:
+def _lines(path: Path) -> list[Option]:
     """Return the values of a file in either form. Raises ConfigError."""
     text = read_text(path)
     if re.search(r"^\s*[\w.\"-]+\s*(?:[{\[]|[=:]\s*[{\[])", text, re.MULTILINE):
@@ -173,7 +173,7 @@ def _lines(path: Path) -> list[Said]:
     faults = Faults()
     entries = flat.read(text, str(path), faults)
     faults.check()
-    return [Said(e.name, e.value.strip('"'), e.where) for e in entries.values()]
+    return [Option(e.name, e.value.strip('"'), e.where) for e in entries.values()]
 
 
 def read_emqx(path: Path) -> Draft:
@@ -182,24 +182,24 @@ def read_emqx(path: Path) -> Draft:
     Raises   ConfigError where it cannot be read
     """
     draft = Draft()
-    of_listeners: list[Said] = []
-    for said in _lines(path):
-        of_mqtt = _MQTT.fullmatch(said.name)
-        take = look_up(_OF_MQTT, of_mqtt[1]) if of_mqtt else look_up(_OF_ALL, said.name)
-        if is_of_listener(said):
-            of_listeners.append(said)
+    of_listeners: list[Option] = []
+    for option in _lines(path):
+        of_mqtt = _MQTT.fullmatch(option.name)
+        take = look_up(_OF_MQTT, of_mqtt[1]) if of_mqtt else look_up(_OF_ALL, option.name)
+        if is_of_listener(option):
+            of_listeners.append(option)
         elif take is not None:
-            take(draft, said)
+            take(draft, option)
         else:
-            draft.lose(said, "an option that is not known here", secret=True)
+            draft.lose(option, "an option that is not known here", secret=True)
     take_listeners(draft, of_listeners)
     if "allow_anonymous" not in draft.entries and (asks := _login(draft)) is not None:
         draft.put("allow_anonymous", "false", asks)  # rather nobody than anybody
     return draft
 
 
-def _login(draft: Draft) -> Said | None:
+def _login(draft: Draft) -> Option | None:
     """Return the place that says how clients log in, which is not taken."""
     found = (left for left in draft.left if left.shown.startswith("authentication"))
     first = next(found, None)
-    return None if first is None else Said("authentication", "", first.where)
+    return None if first is None else Option("authentication", "", first.where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from nanomq_py.importing.draft import Draft, Said
+from nanomq_py.importing.draft import Draft, Option
 from nanomq_py.importing.options import (
     SWITCH,
     Take,
@@ -23,19 +23,19 @@ _SCHEMES = {"tcp": "nmq-tcp", "ssl": "tls+nmq-tcp", "ws": "nmq-ws", "wss": "nmq-
 _OF_EMQX_5 = {"tcp": "1883", "ssl": "8883", "ws": "8083", "wss": "8084"}
 
 
-def is_of_listener(said: Said) -> bool:
+def is_of_listener(option: Option) -> bool:
     """Return whether a line belongs to a listener."""
-    return _LISTENER.fullmatch(said.name) is not None
+    return _LISTENER.fullmatch(option.name) is not None
 
 
 def _oldest_tls(key: str) -> Take:
     """Take the oldest of the versions that is spoken here."""
 
-    def take(draft: Draft, said: Said) -> None:
-        if "1.2" in said.value:
-            draft.put(key, "1.2", said)
-        elif key not in draft.entries and "1.3" in said.value:
-            draft.put(key, "1.3", said)
+    def take(draft: Draft, option: Option) -> None:
+        if "1.2" in option.value:
+            draft.put(key, "1.2", option)
+        elif key not in draft.entries and "1.3" in option.value:
+            draft.put(key, "1.3", option)
 
     return take
 
@@ -87,13 +87,13 @@ def _url(kind: str, bind: str, path: str) -> str:
     return f"{_SCHEMES[kind]}://{host or '0.0.0.0'}:{port}{tail}"
 
 
-def take_listeners(draft: Draft, lines: list[Said]) -> None:
+def take_listeners(draft: Draft, lines: list[Option]) -> None:
     """Put the listeners into the draft, those of our file that are built in switched off."""
-    groups: dict[tuple[str, str], dict[str, Said]] = {}
-    for said in lines:
-        found = _LISTENER.fullmatch(said.name)
+    groups: dict[tuple[str, str], dict[str, Option]] = {}
+    for option in lines:
+        found = _LISTENER.fullmatch(option.name)
         assert found is not None
-        groups.setdefault((found[1], found[2]), {})[found[3] or "bind"] = said
+        groups.setdefault((found[1], found[2]), {})[found[3] or "bind"] = option
     if not groups:
         return
     whole = next(iter(lines))
@@ -112,9 +112,9 @@ def take_listeners(draft: Draft, lines: list[Said]) -> None:
         at = f"listener.{kind}-{name}."
         draft.put(f"{at}url", _url(kind, text, ""), begins)
         table = _of_one(at)
-        for option, said in options.items():
-            take = look_up(table, option)
+        for name, option in options.items():
+            take = look_up(table, name)
             if take is None:
-                draft.lose(said, "an option that is not known here")
+                draft.lose(option, "an option that is not known here")
             else:
-                take(draft, said)
+                take(draft, option)

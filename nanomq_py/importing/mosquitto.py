@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nanomq_py.config.values.numbers import U32
-from nanomq_py.importing.draft import Draft, Said
+from nanomq_py.importing.draft import Draft, Option
 from nanomq_py.importing.mosquitto_lines import lines_of
 from nanomq_py.importing.mosquitto_listeners import OF_LISTENERS, take_listeners
 from nanomq_py.importing.options import (
@@ -30,16 +30,16 @@ _NO_PLUGIN = "a plugin of mosquitto cannot run here"
 _BOOL = {"true": "true", "false": "false"}
 
 
-def _expiry(draft: Draft, said: Said) -> None:
+def _expiry(draft: Draft, option: Option) -> None:
     """Take a time such as 14d; m is a month here."""
-    months = re.fullmatch(r"(\d{1,9})m", said.value)
-    text = seconds_of(f"{int(months[1]) * 30}d" if months else said.value)
+    months = re.fullmatch(r"(\d{1,9})m", option.value)
+    text = seconds_of(f"{int(months[1]) * 30}d" if months else option.value)
     if text is None:
         draft.lose(
-            said, "expected a number and h, d, w, m or y; sessions are kept for ever"
+            option, "expected a number and h, d, w, m or y; sessions are kept for ever"
         )
     else:
-        draft.put("max_session_expiry", str(min(int(text), U32)), said)
+        draft.put("max_session_expiry", str(min(int(text), U32)), option)
 
 
 _OUR_LEVELS = {
@@ -57,41 +57,41 @@ _OUR_LEVELS = {
 _LOUDEST = ("debug", "info", "warn", "error", "fatal")
 
 
-def _log_type(draft: Draft, said: Said) -> None:
+def _log_type(draft: Draft, option: Option) -> None:
     """Log at the least of the levels that are named."""
-    level = _OUR_LEVELS.get(said.value)
+    level = _OUR_LEVELS.get(option.value)
     if level is None:
-        draft.lose(said, "there is no such level here")
+        draft.lose(option, "there is no such level here")
         return
     before = draft.entries.get("log.level")
     if before is None or _LOUDEST.index(level) < _LOUDEST.index(before.value):
-        draft.put("log.level", level, said)
+        draft.put("log.level", level, option)
 
 
-def _log_dest(draft: Draft, said: Said) -> None:
-    kind, _, path = said.value.partition(" ")
+def _log_dest(draft: Draft, option: Option) -> None:
+    kind, _, path = option.value.partition(" ")
     before = draft.entries.get("log.to")
     to = [] if before is None else before.value.split(",")
     if kind == "file":
         file = Path(path.strip())
-        draft.put("log.dir", str(file.parent), said)
-        draft.put("log.file", file.name, said)
+        draft.put("log.dir", str(file.parent), option)
+        draft.put("log.file", file.name, option)
     elif kind not in ("stdout", "stderr", "syslog"):
-        draft.lose(said, "expected file, stdout, stderr or syslog here")
+        draft.lose(option, "expected file, stdout, stderr or syslog here")
         return
     to.append({"stdout": "console", "stderr": "console"}.get(kind, kind))
-    draft.put("log.to", ",".join(dict.fromkeys(to)), said)
+    draft.put("log.to", ",".join(dict.fromkeys(to)), option)
 
 
 def _one_file(key: str) -> Take:
     """Take a file; listeners that have several cannot."""
 
-    def take(draft: Draft, said: Said) -> None:
+    def take(draft: Draft, option: Option) -> None:
         before = draft.entries.get(key)
-        if before is None or before.value == said.value:
-            draft.put(key, said.value, said)
+        if before is None or before.value == option.value:
+            draft.put(key, option.value, option)
         else:
-            draft.lose(said, f"all listeners share one file: {key}")
+            draft.lose(option, f"all listeners share one file: {key}")
 
     return take
 
@@ -177,18 +177,18 @@ def read_mosquitto(path: Path) -> Draft:
     Raises   ConfigError where it cannot be read
     """
     draft = Draft()
-    of_listeners: list[Said] = []
+    of_listeners: list[Option] = []
     lines = lines_of(path)
-    for said in lines:
-        if said.name in OF_LISTENERS:
-            of_listeners.append(said)
-        elif _OF_BRIDGES.fullmatch(said.name) is not None:
-            secret = said.name.endswith(("password", "psk"))
-            draft.lose(said, "this version has no bridges", secret=secret)
-        elif (take := look_up(_OF_ALL, said.name)) is not None:
-            take(draft, said)
+    for option in lines:
+        if option.name in OF_LISTENERS:
+            of_listeners.append(option)
+        elif _OF_BRIDGES.fullmatch(option.name) is not None:
+            secret = option.name.endswith(("password", "psk"))
+            draft.lose(option, "this version has no bridges", secret=secret)
+        elif (take := look_up(_OF_ALL, option.name)) is not None:
+            take(draft, option)
         else:
-            draft.lose(said, "an option that is not known here", secret=True)
+            draft.lose(option, "an option that is not known here", secret=True)
     alone = any(s.name == "per_listener_settings" and s.value == "true" for s in lines)
     take_listeners(draft, of_listeners, path, each_for_itself=alone)
     return draft

@@ -10,22 +10,22 @@ from pathlib import Path
 
 from nanomq_py.config.faults import ConfigError
 from nanomq_py.config.reader import read_text
-from nanomq_py.importing.draft import Said
+from nanomq_py.importing.draft import Option
 
 MOST_FILES = 256  # of all folders that are included
 
 
-def lines_of(path: Path) -> list[Said]:
+def lines_of(path: Path) -> list[Option]:
     """Return the lines of a file, and of the folders that it includes in their places.
 
     Raises   ConfigError where a file cannot be read, or a folder includes others
     """
-    found: list[Said] = []
-    for said in _read(path):
-        if said.name != "include_dir":
-            found.append(said)
+    found: list[Option] = []
+    for option in _read(path):
+        if option.name != "include_dir":
+            found.append(option)
             continue
-        for below in _files(path, said):
+        for below in _files(path, option):
             inner = list(_read(below))
             nested = next((line for line in inner if line.name == "include_dir"), None)
             if nested is not None:
@@ -34,22 +34,24 @@ def lines_of(path: Path) -> list[Said]:
     return found
 
 
-def _read(path: Path) -> Iterator[Said]:
+def _read(path: Path) -> Iterator[Option]:
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         text = line.strip()
         if text and not text.startswith("#"):
             name, _, value = text.partition(" ")
-            yield Said(name, value.strip(), f"{path}:{number}")
+            yield Option(name, value.strip(), f"{path}:{number}")
 
 
-def _files(path: Path, said: Said) -> list[Path]:
+def _files(path: Path, option: Option) -> list[Path]:
     """Return the ``.conf`` files of an included folder, in the order of their names."""
-    folder = path.parent / said.value
+    folder = path.parent / option.value
     try:
         files = sorted(file for file in folder.iterdir() if file.suffix == ".conf")
     except OSError as fault:
-        where = f"{said.where}: include_dir {said.value!r}"
+        where = f"{option.where}: include_dir {option.value!r}"
         raise ConfigError(f"{where}: cannot be read: {fault.strerror}") from None
     if len(files) > MOST_FILES:
-        raise ConfigError(f"{said.where}: include_dir: expected {MOST_FILES} files at most")
+        raise ConfigError(
+            f"{option.where}: include_dir: expected {MOST_FILES} files at most"
+        )
     return files

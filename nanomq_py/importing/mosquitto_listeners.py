@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nanomq_py.importing.draft import Draft, Said
+from nanomq_py.importing.draft import Draft, Option
 from nanomq_py.importing.options import (
     Take,
     as_it_is,
@@ -87,36 +87,36 @@ _NEUTRAL = ("allow_anonymous", "max_topic_alias")
 class _Listener:
     """One listener, and the lines that belong to it."""
 
-    begins: Said
+    begins: Option
     port: str = "1883"
     host: str = ""
-    lines: list[Said] = field(default_factory=list)
+    lines: list[Option] = field(default_factory=list)
 
     def value(self, name: str) -> str:
         """Return the value of an option; the last line counts, empty: there is none."""
         return next((s.value for s in reversed(self.lines) if s.name == name), "")
 
 
-def _listeners(lines: list[Said], path: Path) -> tuple[list[_Listener], bool]:
+def _listeners(lines: list[Option], path: Path) -> tuple[list[_Listener], bool]:
     """Return the listeners, and whether mosquitto would serve this machine only."""
     found: list[_Listener] = []
-    before: list[Said] = []
-    for said in lines:
-        if said.name == "listener":
-            port, _, host = said.value.partition(" ")
-            found.append(_Listener(said, port, host.strip()))
-        elif found and said.name not in ("port", "bind_address"):
-            found[-1].lines.append(said)
+    before: list[Option] = []
+    for option in lines:
+        if option.name == "listener":
+            port, _, host = option.value.partition(" ")
+            found.append(_Listener(option, port, host.strip()))
+        elif found and option.name not in ("port", "bind_address"):
+            found[-1].lines.append(option)
         else:
-            before.append(said)
-    if any(said.name not in _NEUTRAL for said in before):
+            before.append(option)
+    if any(option.name not in _NEUTRAL for option in before):
         first = _Listener(before[0], lines=before)
         first.port = first.value("port") or "1883"
         first.host = first.value("bind_address")
         found.insert(0, first)
     if found:
         return found, False
-    nothing = Said("listener", "", f"{path}: without a listener")
+    nothing = Option("listener", "", f"{path}: without a listener")
     return [_Listener(nothing, host="127.0.0.1", lines=before)], True
 
 
@@ -148,9 +148,9 @@ def _take(draft: Draft, at: str, listener: _Listener) -> None:
     if protocol == "websockets":
         draft.put(f"{at}websocket.path", "*", listener.begins)
     table = _of_one(at)
-    for said in listener.lines:
-        if said.name in table:
-            table[said.name](draft, said)
+    for option in listener.lines:
+        if option.name in table:
+            table[option.name](draft, option)
 
 
 def _names(listeners: list[_Listener]) -> Iterator[tuple[str, _Listener]]:
@@ -163,17 +163,17 @@ def _names(listeners: list[_Listener]) -> Iterator[tuple[str, _Listener]]:
 
 
 def take_listeners(
-    draft: Draft, lines: list[Said], path: Path, *, each_for_itself: bool
+    draft: Draft, lines: list[Option], path: Path, *, each_for_itself: bool
 ) -> None:
     """Put the listeners, and who may come in without a name, into the draft.
 
     each_for_itself  ``per_listener_settings``: a listener says whom it lets in
     """
     found, is_local = _listeners(lines, path)
-    whole = Said("listener", "", str(path))
+    whole = Option("listener", "", str(path))
     draft.put("url", "", whole)  # only the listeners below
     draft.put("websocket.enable", "false", whole)
-    given = [said for said in lines if said.name == "allow_anonymous"]
+    given = [option for option in lines if option.name == "allow_anonymous"]
     for name, listener in _names(found):
         at = f"listener.{name}."
         _take(draft, at, listener)

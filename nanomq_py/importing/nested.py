@@ -7,7 +7,7 @@ from pathlib import Path
 from nanomq_py.config import Config
 from nanomq_py.config.reader import load, parse
 from nanomq_py.config.settings import settings_of
-from nanomq_py.importing.draft import Draft, Said
+from nanomq_py.importing.draft import Draft, Option
 
 
 def read_nanomq(path: Path) -> Draft:
@@ -21,9 +21,9 @@ def read_nanomq(path: Path) -> Draft:
     for name, setting in settings_of(config).items():
         default = usual.get(name)
         if default is None or default.text != setting.text:
-            draft.put(name, setting.text, Said(name, "", str(path)))
+            draft.put(name, setting.text, Option(name, "", str(path)))
     for missing in config.said.missing:
-        draft.lose(Said(missing.called, "", str(path)), missing.loss)
+        draft.lose(Option(missing.called, "", str(path)), missing.loss)
     for name in dict.fromkeys(config.said.ignored):
-        draft.skip(Said(name, "", str(path)), "without a meaning in this version")
+        draft.skip(Option(name, "", str(path)), "without a meaning in this version")
     return draft

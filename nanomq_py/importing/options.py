@@ -5,27 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from nanomq_py.importing.draft import Draft, Said
+from nanomq_py.importing.draft import Draft, Option
 
 SWITCH = {"true": "true", "on": "true", "false": "false", "off": "false"}
 
 # Puts into the draft what a line says, or says why not.
-Take = Callable[[Draft, Said], None]
+Take = Callable[[Draft, Option], None]
 
 
 def as_it_is(key: str) -> Take:
     """Take the value as that key's."""
-    return lambda draft, said: draft.put(key, said.value, said)
+    return lambda draft, option: draft.put(key, option.value, option)
 
 
 def word(key: str, words: Mapping[str, str], why: str) -> Take:
     """Take the word that stands for the value; another value is lost."""
 
-    def take(draft: Draft, said: Said) -> None:
-        if said.value in words:
-            draft.put(key, words[said.value], said)
+    def take(draft: Draft, option: Option) -> None:
+        if option.value in words:
+            draft.put(key, words[option.value], option)
         else:
-            draft.lose(said, why)
+            draft.lose(option, why)
 
     return take
 
@@ -36,31 +36,31 @@ def number(key: str, *, instead: Mapping[str, str] = {}, divided_by: int = 1) ->
     What is no number is given to the key, which refuses it with the foreign line.
     """
 
-    def take(draft: Draft, said: Said) -> None:
-        text = instead.get(said.value, said.value)
-        if text.isascii() and text.isdigit() and text == said.value:
+    def take(draft: Draft, option: Option) -> None:
+        text = instead.get(option.value, option.value)
+        if text.isascii() and text.isdigit() and text == option.value:
             text = str(-(-int(text) // divided_by))
-        draft.put(key, text, said)
+        draft.put(key, text, option)
 
     return take
 
 
 def lost(why: str, *, secret: bool = False) -> Take:
     """Say that it is not taken, and what holds instead."""
-    return lambda draft, said: draft.lose(said, why, secret=secret)
+    return lambda draft, option: draft.lose(option, why, secret=secret)
 
 
 def needless(why: str) -> Take:
     """Say that it is not taken, and nothing is missing."""
-    return lambda draft, said: draft.skip(said, why)
+    return lambda draft, option: draft.skip(option, why)
 
 
 def unless(off: str, take: Take) -> Take:
     """Act only if the value is another than that."""
 
-    def act(draft: Draft, said: Said) -> None:
-        if said.value != off:
-            take(draft, said)
+    def act(draft: Draft, option: Option) -> None:
+        if option.value != off:
+            take(draft, option)
 
     return act
 
@@ -68,9 +68,9 @@ def unless(off: str, take: Take) -> Take:
 def both(first: Take, second: Take) -> Take:
     """Act in both ways."""
 
-    def act(draft: Draft, said: Said) -> None:
-        first(draft, said)
-        second(draft, said)
+    def act(draft: Draft, option: Option) -> None:
+        first(draft, option)
+        second(draft, option)
 
     return act
 

@@ -20,7 +20,7 @@ from nanomq_py import Config, ConfigError
 from nanomq_py.auth.chain import Answer, Decision, Login
 from nanomq_py.auth.http import server as servers_module
 from nanomq_py.auth.http.judge import Judge
-from nanomq_py.auth.http.server import Memory, Said, Verdict
+from nanomq_py.auth.http.server import Memory, Ruling, Verdict
 from nanomq_py.auth.http.template import NotText, Template, check_requests
 from nanomq_py.config.keys.http_client import Header, HttpAuth, HttpAuthRequest
 from nanomq_py.core.records import AccessNote
@@ -548,5 +548,5 @@ def test_nothing_shows_a_secret() -> None:
         enable=True, auth_req=request("http://h/", "k=hunter2", headers=(header,))
     )
     made = Template(http.auth_req).request({"%P": b"hunter2"})
-    for shown in (repr(http), repr(made), repr(LOGIN), repr(Said(Verdict.DENY, 1.0))):
+    for shown in (repr(http), repr(made), repr(LOGIN), repr(Ruling(Verdict.DENY, 1.0))):
         assert "hunter2" not in shown

@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 
 from nanomq_py.auth.chain import Answer, Decision, Login
-from nanomq_py.auth.http.server import Said, Servers, Verdict
+from nanomq_py.auth.http.server import Ruling, Servers, Verdict
 from nanomq_py.auth.http.template import Template, Values
 from nanomq_py.config import Config
 from nanomq_py.core.declared import ReasonCode
@@ -60,16 +60,16 @@ class Judge:
         if login.password is not None:
             values["%P"] = login.password
         said = self._servers.ask(auth, values)
-        if isinstance(said, Said) and (
+        if isinstance(said, Ruling) and (
             self._servers.super is None or said.verdict is not Verdict.ALLOW
         ):
             return self._answer(said.verdict)
         return asyncio.ensure_future(self._login(said, values))
 
-    async def _login(self, said: Said | Awaitable[Said], values: Values) -> Answer:
+    async def _login(self, said: Ruling | Awaitable[Ruling], values: Values) -> Answer:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._servers.timeout_s
-        verdict = (said if isinstance(said, Said) else await said).verdict
+        verdict = (said if isinstance(said, Ruling) else await said).verdict
         asked = self._servers.super
         if verdict is not Verdict.ALLOW or asked is None:
             return self._answer(verdict)
@@ -82,7 +82,7 @@ class Judge:
     async def _is_superuser(self, asked: Template, values: Values, within_s: float) -> bool:
         """Ask; who is not known to be a superuser in time is none."""
         said = self._servers.ask(asked, values)
-        if not isinstance(said, Said):
+        if not isinstance(said, Ruling):
             try:
                 said = await asyncio.wait_for(said, within_s)
             except asyncio.TimeoutError:
@@ -107,7 +107,7 @@ class Judge:
         until = loop.time() + self._servers.timeout_s
         values = _values(note.client_id, note.user_name, note.address)
         values["%A"] = PUBLISHES if note.publish else SUBSCRIBES
-        heard: list[Said] = []
+        heard: list[Ruling] = []
         for first in range(0, len(note.topics), AT_ONCE):
             some = note.topics[first : first + AT_ONCE]
             heard += await self._topics(asked, values, some, until - loop.time())
@@ -116,12 +116,12 @@ class Judge:
 
     async def _topics(
         self, asked: Template, values: Values, topics: Sequence[str], within_s: float
-    ) -> list[Said]:
+    ) -> list[Ruling]:
         said = [self._servers.ask(asked, {**values, "%t": t.encode()}) for t in topics]
-        waiting = [one for one in said if not isinstance(one, Said)]
+        waiting = [one for one in said if not isinstance(one, Ruling)]
         if waiting:
             await asyncio.wait(waiting, timeout=max(within_s, 0))
-        return [one if isinstance(one, Said) else _in_time(one) for one in said]
+        return [one if isinstance(one, Ruling) else _in_time(one) for one in said]
 
     def _access(self, verdict: Verdict) -> Access:
         return _ACCESS[self._on_failure if verdict is Verdict.FAILED else verdict]
@@ -135,5 +135,5 @@ class Judge:
         self._servers.cancel()
 
 
-def _in_time(asked: asyncio.Future[Said]) -> Said:
-    return asked.result() if asked.done() else Said(Verdict.FAILED, 0.0)
+def _in_time(asked: asyncio.Future[Ruling]) -> Ruling:
+    return asked.result() if asked.done() else Ruling(Verdict.FAILED, 0.0)

@@ -48,15 +48,15 @@ class Verdict(Enum):
     FAILED = auto()  # it says nothing
 
 
-class Said(NamedTuple):
-    """A verdict, and for how many seconds it counts."""
+class Ruling(NamedTuple):
+    """A verdict, and for how many more seconds it counts."""
 
     verdict: Verdict
     counts_s: float
 
 
 def verdict_of(answer: Answer) -> Verdict:
-    """Return what an answer means; a server with a fault of its own has said nothing."""
+    """Return what an answer means; one with status 500 or above is none."""
     if answer.status == 200:
         return Verdict.IGNORE if answer.body.strip() == b"ignore" else Verdict.ALLOW
     return Verdict.DENY if answer.status < 500 else Verdict.FAILED
@@ -94,10 +94,10 @@ class Memory:
     def __len__(self) -> int:
         return len(self._by_digest)
 
-    def get(self, digest: bytes) -> Said | None:
+    def get(self, digest: bytes) -> Ruling | None:
         found = self._by_digest.get(digest)
         left_s = 0.0 if found is None else found[0] - time.monotonic()
-        return None if found is None or left_s <= 0 else Said(found[1], left_s)
+        return None if found is None or left_s <= 0 else Ruling(found[1], left_s)
 
     def put(self, digest: bytes, verdict: Verdict) -> None:
         if self._for_s <= 0:
@@ -109,7 +109,7 @@ class Memory:
 
 
 class Servers:
-    """The servers of one configuration, and what they have said.
+    """The servers of one configuration, and their rulings that still count.
 
     Threads  made in any thread; then it belongs to the event loop
     """
@@ -124,7 +124,7 @@ class Servers:
         self.timeout_s = min(config.timeout / 1000, most_s)
         self._remembers_s = config.cache_ttl / 1000
         self._memory = Memory(self._remembers_s)
-        self._asking: dict[bytes, asyncio.Task[Said]] = {}
+        self._asking: dict[bytes, asyncio.Task[Ruling]] = {}
         self._key = secrets.token_bytes(32)
         self._pools: dict[Origin, Pool] = {}
         self._outages: dict[Origin, Outage] = {}
@@ -149,12 +149,12 @@ class Servers:
             self._pools[origin] = Pool(origin, bounds, tls)
             self._outages[origin] = Outage(origin)
 
-    def ask(self, template: Template, values: Values) -> Said | asyncio.Future[Said]:
+    def ask(self, template: Template, values: Values) -> Ruling | asyncio.Future[Ruling]:
         """Return what the server says of a client. Whoever waits may stop: others go on."""
         try:
             request = template.request(values)
         except NotText:
-            return Said(Verdict.DENY, 0.0)
+            return Ruling(Verdict.DENY, 0.0)
         digest = self._digest_of(template, request)
         known = self._memory.get(digest)
         if known is not None:
@@ -175,7 +175,7 @@ class Servers:
         digest.update(request.body or b"")
         return digest.digest()
 
-    async def _question(self, digest: bytes, origin: Origin, request: Request) -> Said:
+    async def _question(self, digest: bytes, origin: Origin, request: Request) -> Ruling:
         outage = self._outages[origin]
         try:
             answer = await self._pools[origin].ask(request)
@@ -184,12 +184,12 @@ class Servers:
                 raise FetchError(f"its status is {answer.status}")
         except FetchError as fault:
             outage.failed(str(fault))
-            return Said(Verdict.FAILED, 0.0)
+            return Ruling(Verdict.FAILED, 0.0)
         finally:
             del self._asking[digest]
         outage.answered()
         self._memory.put(digest, verdict)
-        return Said(verdict, self._remembers_s)
+        return Ruling(verdict, self._remembers_s)
 
     def close(self) -> None:
         """Begin no connection that stays; questions under way get their answers."""
