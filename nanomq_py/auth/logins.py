@@ -73,7 +73,9 @@ class LoginsChange(Change):
         had = () if before.config is None else scram_users(before.config)
         methods = before.methods if had == users else methods_for(users)
         superusers = frozenset(new.auth.superusers)
-        rights = Rights(roster.accounts, superusers, names_count(new, logins.added))
+        rights = Rights(
+            roster.accounts, superusers, names_count(new, logins.added), roster.foreign
+        )
         self._after = InForce(new, roster, methods, rights)
 
     def commit(self) -> None:
@@ -199,6 +201,7 @@ class Logins(Part):
             self._put(note, _ranked(_step_of(note, decision), self._superusers))
         elif len(self._waiting) >= MOST_WAITING:
             self._give(note.number, _BUSY)
+            _drop(decision)
         else:
             waits = self._wait(note, decision, self._superusers)
             self._waiting[note.number] = asyncio.ensure_future(waits)
@@ -235,6 +238,12 @@ class Logins(Part):
     def _end(self, note: AuthEndNote) -> None:
         self.exchanges.end(note.number)
         self._answers.forget(note.number)
+
+
+def _drop(decision: Awaitable[Decision]) -> None:
+    """Cancel what nobody waits for, once it has begun: then each coroutine in it has."""
+    task = asyncio.ensure_future(decision)
+    asyncio.get_running_loop().call_soon(task.cancel)
 
 
 def _step_of(note: AuthNote, decision: Decision) -> Step:
