@@ -16,7 +16,7 @@ import pytest
 
 from nanomq_py.auth import token_login
 from nanomq_py.auth.chain import Answer, Decision, Login
-from nanomq_py.auth.token_keys import keys_of_files
+from nanomq_py.auth.token_keys import FetchedKeys, keys_of_files
 from nanomq_py.auth.token_login import TokenLogin
 from nanomq_py.config.keys.tokens import Claim, JwtLogin
 from nanomq_py.core.declared import ReasonCode
@@ -194,6 +194,28 @@ async def test_more_tokens_than_may_wait_find_it_busy(
     assert await asyncio.gather(*tasks[:3]) == [0, 0, 0]
 
 
+async def test_tokens_of_one_address_leave_room_for_those_of_others(
+    thread: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_login, "MOST_WAITING_ALIKE", 2)
+    login, free = of(thread), threading.Event()
+    thread.submit(free.wait)
+
+    def come(n: int, address: str) -> Any:
+        given = token("RS256", **RIGHT, n=n).encode()
+        return login.decide(replace(WHO, password=given, address=address))
+
+    try:
+        near = [asyncio.create_task(come(n, "192.0.2.1")) for n in range(2)]
+        await asyncio.sleep(0)
+        assert come(2, "192.0.2.1").reason_code == ReasonCode.SERVER_BUSY
+        far = asyncio.create_task(come(3, "192.0.2.2"))
+    finally:
+        free.set()
+    answers = await asyncio.gather(*near, far)
+    assert [answer.reason_code for answer in answers] == [0, 0, 0]
+
+
 async def test_loop_goes_on_while_a_token_waits(thread: ThreadPoolExecutor) -> None:
     login, free = of(thread), threading.Event()
     thread.submit(free.wait)
@@ -245,3 +267,20 @@ async def test_while_there_was_never_a_key_nobody_is_judged(
         made = token("ES256", header=header, **RIGHT)
         assert await code(login, made) == ReasonCode.SERVER_UNAVAILABLE
     assert await code(login, token("HS256", **RIGHT)) == WRONG
+
+
+async def test_reload_that_ends_a_fetch_leaves_who_waits_for_it_an_answer() -> None:
+    asked = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        fetched = FetchedKeys(JwtLogin(jwks_url=f"http://127.0.0.1:{port}/"))
+        waits = asyncio.create_task(fetched.fetch())
+        await asked.wait()
+        await fetched.end()
+        assert await waits
