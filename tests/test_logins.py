@@ -262,30 +262,51 @@ async def test_program_adds_an_authenticator() -> None:
         assert await asyncio.to_thread(codes, port) == [0, WRONG]
 
 
-async def test_login_that_too_many_wait_before_is_told_so(
+async def test_too_many_that_wait_at_one_address_leave_room_for_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from nanomq_py import Broker, Config
     from nanomq_py.auth import logins
     from nanomq_py.auth.chain import Decision, Login
-    from tests.raw import Raw
+
+    asked: asyncio.Queue[str] = asyncio.Queue()
+    go_on = asyncio.Event()
 
     class Slow:
         name = "slow"
 
         async def decide(self, login: Login) -> Decision:
-            await asyncio.sleep(60)
+            asked.put_nowait(login.address)
+            await go_on.wait()
             return Decision(0)
 
-    def reason(port: int) -> int:
-        with Raw(port, 5) as c:
-            return c.connect("", user="u", password=b"p").reason
+    async def come(address: str) -> asyncio.StreamReader:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", broker.ports["url"], local_addr=(address, 0)
+        )
+        opened.callback(writer.close)
+        writer.write(raw.connect("", 5, user="u", password=b"p"))
+        return reader
 
-    monkeypatch.setattr(logins, "MOST_WAITING", 0)
+    async def reason(client: asyncio.StreamReader) -> int:
+        return (await client.readexactly(4))[3]
+
+    monkeypatch.setattr(logins, "MOST_WAITING_ALIKE", 2)
     broker = Broker(Config(url="nmq-tcp://127.0.0.1:0"))
     broker.add_authenticator(Slow())
-    async with broker:  # a coroutine that nobody awaits is an error of pytest
-        assert await asyncio.to_thread(reason, broker.ports["url"]) == BUSY
+    async with broker:
+        with contextlib.ExitStack() as opened:
+            waiting = [await come("127.0.0.1") for _ in range(2)]
+            assert [await asked.get() for _ in waiting] == ["127.0.0.1"] * 2
+            assert await reason(await come("127.0.0.1")) == BUSY
+            waiting.append(await come("127.0.0.2"))
+            assert await asked.get() == "127.0.0.2"
+            monkeypatch.setattr(logins, "MOST_WAITING", 3)
+            assert await reason(await come("127.0.0.3")) == BUSY
+            go_on.set()
+            assert [await reason(client) for client in waiting] == [0, 0, 0]
+            assert await reason(await come("127.0.0.1")) == 0
+    assert asked.qsize() == 1  # the others were not asked about
 
 
 # --- the password file

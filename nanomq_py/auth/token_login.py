@@ -12,14 +12,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any
 
 from nanomq_py.auth.chain import Answer, Decision, Login
-from nanomq_py.auth.throttle import network_of
 from nanomq_py.auth.token_acl import rules_of
 from nanomq_py.auth.token_keys import FetchedKeys
 from nanomq_py.config.keys.tokens import JwtLogin
@@ -31,7 +30,6 @@ from nanomq_py.tokens.jws import Key, Keys, Refused, Token, UnknownKey, token_of
 log = logging.getLogger("nanomq")
 
 MOST_WAITING = 2048  # tokens, for the thread
-MOST_WAITING_ALIKE = 512  # of one address, or IPv6 network
 MOST_KEPT = 1000  # verified tokens
 MOST_KEPT_BYTES = 4096  # of one
 
@@ -87,7 +85,7 @@ class TokenLogin:
         self._fetched = fetched
         self._thread = thread
         self._verified = _Verified()
-        self._waiting: Counter[str] = Counter()  # tokens, by network
+        self._waiting = 0
 
     def forget_verified(self) -> None:
         """Verify every token anew: the keys have changed."""
@@ -138,8 +136,7 @@ class TokenLogin:
                 return self._judge(login, token.verified(keys), None)
             except Refused as fault:
                 return self._refuse(login, fault)
-        alike = self._waiting[network_of(login.address)]
-        if alike >= MOST_WAITING_ALIKE or self._waiting.total() >= MOST_WAITING:
+        if self._waiting >= MOST_WAITING:
             return _BUSY
         return self._verify_in_thread(login, token, digest, keys)
 
@@ -147,17 +144,14 @@ class TokenLogin:
         self, login: Login, token: Token, digest: bytes, keys: Keys
     ) -> Answer:
         kept = self._verified  # of these keys
-        network = network_of(login.address)
-        self._waiting[network] += 1
+        self._waiting += 1
         loop = asyncio.get_running_loop()
         try:
             claims = await loop.run_in_executor(self._thread, token.verified, keys)
         except Refused as fault:
             return self._refuse(login, fault)
         finally:
-            self._waiting[network] -= 1
-            if self._waiting[network] == 0:
-                del self._waiting[network]
+            self._waiting -= 1
         if len(token.claims) <= MOST_KEPT_BYTES:
             kept.put(digest, claims)
         return self._judge(login, claims, digest)

@@ -194,28 +194,6 @@ async def test_more_tokens_than_may_wait_find_it_busy(
     assert await asyncio.gather(*tasks[:3]) == [0, 0, 0]
 
 
-async def test_tokens_of_one_address_leave_room_for_those_of_others(
-    thread: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(token_login, "MOST_WAITING_ALIKE", 2)
-    login, free = of(thread), threading.Event()
-    thread.submit(free.wait)
-
-    def come(n: int, address: str) -> Any:
-        given = token("RS256", **RIGHT, n=n).encode()
-        return login.decide(replace(WHO, password=given, address=address))
-
-    try:
-        near = [asyncio.create_task(come(n, "192.0.2.1")) for n in range(2)]
-        await asyncio.sleep(0)
-        assert come(2, "192.0.2.1").reason_code == ReasonCode.SERVER_BUSY
-        far = asyncio.create_task(come(3, "192.0.2.2"))
-    finally:
-        free.set()
-    answers = await asyncio.gather(*near, far)
-    assert [answer.reason_code for answer in answers] == [0, 0, 0]
-
-
 async def test_loop_goes_on_while_a_token_waits(thread: ThreadPoolExecutor) -> None:
     login, free = of(thread), threading.Event()
     thread.submit(free.wait)
