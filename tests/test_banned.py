@@ -319,6 +319,7 @@ async def test_a_ban_takes_the_place_of_one_of_the_same(broker: Broker) -> None:
         {"client_id": "x" * 65536},
         {"address": "localhost"},
         {"address": "192.0.2.1/33"},
+        {"address": "fe80::1%eth0"},
         {"client_id": "c", "until": 1.0},
         {"client_id": "c", "until": float("nan")},
         {"client_id": "c", "until": 1e300},

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nanomq_py.auth import answers, enhanced, scram, throttle
+from nanomq_py.auth import answers, enhanced, logins, scram, throttle
 from nanomq_py.auth.refusals import refuse_unsupported
 from nanomq_py.config import Config, parse
 from nanomq_py.config.declare.key import Applies, keys_of
@@ -172,6 +172,8 @@ FIXED = [
     (c_constant("DATA_MAX") >> 10, "| Authentication Data | {} KiB in"),
     (scram.MOST_NAME_BYTES, "| the user name of SCRAM | {} bytes"),
     (enhanced.MOST_UNDER_WAY, "| {}: one more takes the place of the oldest"),
+    (logins.MOST_WAITING, "| logins that wait for a member of the chain | {}, and"),
+    (logins.MOST_WAITING_ALIKE, "the chain | 10,000, and {} of one address"),
     (answers.MOST_WAITING, "| {}, and"),
     (answers.MOST_WAITING_ALIKE, ", and {} of one user at one address"),
     (connection.HEAD_BYTES >> 10, "| a header | {} KiB"),

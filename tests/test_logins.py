@@ -18,8 +18,9 @@ from tests import raw
 from tests.conformance.flows import closed_with, give, modern, take
 from tests.conftest import Process, StartBroker, nanomq
 from tests.raw import CONNACK
+from tests.tokens import SECRET, token
 
-WRONG, DENIED = 0x86, 0x87
+WRONG, DENIED, BUSY = 0x86, 0x87, 0x89
 SALT = base64.b64encode(b"s" * 12).decode()
 
 
@@ -45,6 +46,9 @@ def code(
     """Return the Reason Code of a login by MQTT 5.0."""
     with process.raw(5) as c:
         return c.connect("", user=user, password=password).reason
+
+
+JWT = {"auth__jwt__enable": "true", "auth__jwt__secret": SECRET}
 
 
 def deny_all() -> dict[str, str]:
@@ -88,6 +92,17 @@ def test_no_rule_counts_for_a_superuser_until_it_is_none_any_more(
     with process.raw(version) as ann:
         ann.connect("ann", user="ann", password=b"p")
         assert ann.subscribe(("a", 1)) == [no]
+
+
+def test_superuser_by_a_token_is_none_any_more_after_a_reload(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker(auth__superusers="ann", **JWT, **deny_all())
+    with process.raw(5) as ann:
+        ann.connect("ann", user="any", password=token(sub="ann").encode())
+        assert ann.subscribe(("a", 1)) == [1]
+        process.reload(auth__superusers=None)
+        assert closed_with(ann) == DENIED
 
 
 def test_what_a_superuser_holds_is_judged_when_it_is_none_any_more(
@@ -168,6 +183,18 @@ def test_clients_without_a_name_leave_when_the_chain_has_no_place_for_them(
         ann.ping()
 
 
+def test_who_came_in_by_a_member_that_is_none_any_more_is_disconnected(
+    start_broker: StartBroker,
+) -> None:
+    process = start_broker(auth__1__login="bob", auth__1__password="p", **JWT)
+    with process.raw(5) as ann, process.raw(5) as bob:
+        ann.connect("ann", user="any", password=token(sub="ann").encode())
+        bob.connect("bob", user="bob", password=b"p")
+        process.reload(auth__chain="users")
+        assert closed_with(ann) == DENIED
+        bob.ping()
+
+
 @pytest.mark.parametrize(
     ("chain", "expected"),
     [
@@ -235,6 +262,53 @@ async def test_program_adds_an_authenticator() -> None:
         assert await asyncio.to_thread(codes, port) == [0, WRONG]
 
 
+async def test_too_many_that_wait_at_one_address_leave_room_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from nanomq_py import Broker, Config
+    from nanomq_py.auth import logins
+    from nanomq_py.auth.chain import Decision, Login
+
+    asked: asyncio.Queue[str] = asyncio.Queue()
+    go_on = asyncio.Event()
+
+    class Slow:
+        name = "slow"
+
+        async def decide(self, login: Login) -> Decision:
+            asked.put_nowait(login.address)
+            await go_on.wait()
+            return Decision(0)
+
+    async def come(address: str) -> asyncio.StreamReader:
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", broker.ports["url"], local_addr=(address, 0)
+        )
+        opened.callback(writer.close)
+        writer.write(raw.connect("", 5, user="u", password=b"p"))
+        return reader
+
+    async def reason(client: asyncio.StreamReader) -> int:
+        return (await client.readexactly(4))[3]
+
+    monkeypatch.setattr(logins, "MOST_WAITING_ALIKE", 2)
+    broker = Broker(Config(url="nmq-tcp://127.0.0.1:0"))
+    broker.add_authenticator(Slow())
+    async with broker:
+        with contextlib.ExitStack() as opened:
+            waiting = [await come("127.0.0.1") for _ in range(2)]
+            assert [await asked.get() for _ in waiting] == ["127.0.0.1"] * 2
+            assert await reason(await come("127.0.0.1")) == BUSY
+            waiting.append(await come("127.0.0.2"))
+            assert await asked.get() == "127.0.0.2"
+            monkeypatch.setattr(logins, "MOST_WAITING", 3)
+            assert await reason(await come("127.0.0.3")) == BUSY
+            go_on.set()
+            assert [await reason(client) for client in waiting] == [0, 0, 0]
+            assert await reason(await come("127.0.0.1")) == 0
+    assert asked.qsize() == 1  # the others were not asked about
+
+
 # --- the password file
 
 
@@ -254,6 +328,16 @@ def test_users_of_the_file_log_in(start_broker: StartBroker, tmp_path: Path) -> 
             assert code(process, user, wrong) == WRONG
     assert code(process, "nobody", b"one") == WRONG
     assert code(process) == DENIED
+
+
+def test_mark_of_utf_8_is_no_part_of_a_name(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    path = tmp_path / "users"
+    write(path, {"ann": sha512("p"), "bob": sha512("p")})
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    process = start_broker(auth__password_file=str(path))
+    assert (code(process, "ann", b"p"), code(process, "bob", b"p")) == (0, 0)
 
 
 @pytest.mark.parametrize(

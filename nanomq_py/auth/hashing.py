@@ -94,7 +94,8 @@ _SHA512 = re.compile(r"\$6\$([^$]*)\$([^$]*)")
 def _read_scrypt(ln: str, r: str, p: str, salt: str, digest: str) -> Hash:
     memory = 128 * int(r) << int(ln)
     work = int(r) * int(p) << int(ln)
-    if not (int(ln) > 0 and work > 0):
+    # RFC 7914, 2: N is less than 2 ** (128 * r / 8)
+    if not (0 < int(ln) < 16 * int(r) and work > 0):
         raise BadHash("its parameters are none of scrypt's")
     if memory > MOST_SCRYPT_BYTES or work > MOST_SCRYPT_WORK:
         raise BadHash("its parameters take more than 64 MiB, or too long")

@@ -8,14 +8,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from nanomq_py.auth.answers import Answers
 from nanomq_py.auth.chain import Authenticator, Chain, Decision, Login
 from nanomq_py.auth.enhanced import Exchanges, Method, Step
 from nanomq_py.auth.rights import Rights, kicks_of, methods_for, scram_users
 from nanomq_py.auth.roster import Roster, Tools, names_count, roster_of
+from nanomq_py.auth.throttle import network_of
 from nanomq_py.auth.verifier import Verifier
 from nanomq_py.config import Config
 from nanomq_py.core.binding import Core
@@ -26,6 +29,7 @@ from nanomq_py.kernel.part import Change, Hears, Part
 from nanomq_py.listen.listeners import Listeners
 
 MOST_WAITING = 10_000  # logins, for an authenticator
+MOST_WAITING_ALIKE = 1024  # of one address, or IPv6 network
 _BUSY = Step(ReasonCode.SERVER_BUSY)
 
 
@@ -73,7 +77,9 @@ class LoginsChange(Change):
         had = () if before.config is None else scram_users(before.config)
         methods = before.methods if had == users else methods_for(users)
         superusers = frozenset(new.auth.superusers)
-        rights = Rights(roster.accounts, superusers, names_count(new, logins.added))
+        rights = Rights(
+            roster.accounts, superusers, names_count(new, logins.added), roster.foreign
+        )
         self._after = InForce(new, roster, methods, rights)
 
     def commit(self) -> None:
@@ -141,6 +147,7 @@ class Logins(Part):
         self.exchanges = Exchanges(self._more_methods)
         self._answers = Answers(self._give)
         self._waiting: dict[int, asyncio.Task[None]] = {}  # for an authenticator
+        self._alike: Counter[str] = Counter()  # of those, by network
 
     @property
     def hears(self) -> Hears:
@@ -194,23 +201,37 @@ class Logins(Part):
         login = Login(
             note.listener, note.address, note.client_id, note.user_name, note.password
         )
+        if self._is_busy(note.address):  # before anything is begun for it
+            self._give(note.number, _BUSY)
+            return
         decision = self._chain.decide(login)
         if isinstance(decision, Decision):
             self._put(note, _ranked(_step_of(note, decision), self._superusers))
-        elif len(self._waiting) >= MOST_WAITING:
-            self._give(note.number, _BUSY)
         else:
-            waits = self._wait(note, decision, self._superusers)
-            self._waiting[note.number] = asyncio.ensure_future(waits)
+            waits = asyncio.ensure_future(self._wait(note, decision, self._superusers))
+            network = network_of(note.address)
+            self._waiting[note.number] = waits
+            self._alike[network] += 1
+            waits.add_done_callback(partial(self._waited, note.number, network))
+
+    def _is_busy(self, address: str) -> bool:
+        """Return whether too many wait, of all or of that address."""
+        if len(self._waiting) < min(MOST_WAITING, MOST_WAITING_ALIKE):
+            return False  # the usual case
+        alike = self._alike[network_of(address)]
+        return len(self._waiting) >= MOST_WAITING or alike >= MOST_WAITING_ALIKE
 
     async def _wait(
         self, note: AuthNote, decision: Awaitable[Decision], superusers: frozenset[str]
     ) -> None:
         """Answer when the chain of then has decided, for the superusers of then."""
-        try:
-            self._put(note, _ranked(_step_of(note, await decision), superusers))
-        finally:
-            del self._waiting[note.number]
+        self._put(note, _ranked(_step_of(note, await decision), superusers))
+
+    def _waited(self, number: int, network: str, _: asyncio.Task[None]) -> None:
+        del self._waiting[number]
+        self._alike[network] -= 1
+        if not self._alike[network]:
+            del self._alike[network]
 
     def _put(self, note: AuthNote, step: Step) -> None:
         has_credentials = (note.user_name, note.password, note.method) != (None,) * 3

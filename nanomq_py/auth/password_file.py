@@ -12,6 +12,7 @@ like. A fault names file and line, and shows nothing of the line.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import fcntl
 import os
@@ -46,6 +47,7 @@ def _content(path: Path) -> bytes:
 
 
 def _text(path: Path, raw: bytes) -> str:
+    raw = raw.removeprefix(codecs.BOM_UTF8)  # else it would be part of a name
     try:
         return raw.decode()
     except UnicodeDecodeError as fault:

@@ -38,11 +38,13 @@ class Rights:
     accounts     those that are listed, by name, with what makes them log in again
     superusers   for whom no access rule counts
     names_count  a user name gives rights
+    foreign      members of the chain that know clients without those accounts
     """
 
     accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
     superusers: frozenset[str] = frozenset()
     names_count: bool = False
+    foreign: frozenset[str] = frozenset()
 
 
 def kicks_of(old: Rights, new: Rights, shut: Iterable[int]) -> list[Kick]:
@@ -61,11 +63,20 @@ def kicks_of(old: Rights, new: Rights, shut: Iterable[int]) -> list[Kick]:
     )
     changed = {name for name in before.keys() & after.keys() if before[name] != after[name]}
     again = Kick(
-        user_names=tuple(changed | (old.superusers - new.superusers)),
+        user_names=tuple(changed),
         wills=True,  # they may come back
         reason_code=ReasonCode.NOT_AUTHORIZED,
     )
-    return [kick for kick in (gone, again) if kick != replace(kick, **_NOBODY)]
+    # Whoever has proved the name: a superuser may be one by its token.
+    demoted = Kick(
+        user_names=tuple(old.superusers - new.superusers),
+        foreign=True,
+        every_foreign=bool(old.foreign - new.foreign),
+        wills=True,
+        reason_code=ReasonCode.NOT_AUTHORIZED,
+    )
+    kicks = (gone, again, demoted)
+    return [kick for kick in kicks if kick != replace(kick, **_NOBODY)]
 
 
 def judge_those_before(core: Core, config: Config) -> None:
@@ -98,4 +109,9 @@ def kick_of_before(config: Config) -> Kick:
     )
 
 
-_NOBODY: dict[str, Any] = {"user_names": (), "every_user": False, "listeners": ()}
+_NOBODY: dict[str, Any] = {
+    "user_names": (),
+    "every_user": False,
+    "listeners": (),
+    "every_foreign": False,
+}

@@ -202,6 +202,11 @@ class Roster:
         return (*self.file_users.values(), *getattr(stored, "decoys", ()))
 
     @property
+    def foreign(self) -> frozenset[str]:
+        """Members that know clients without the accounts."""
+        return frozenset(self.made) - {"users", "file", "anonymous"}
+
+    @property
     def accounts(self) -> dict[str, str]:
         """Listed users by name: with another text they have to log in again."""
         users = self.made["users"][0] if "users" in self.made else ()

@@ -156,7 +156,8 @@ class FetchedKeys:
                 return False
             self._tried_at_s = now_s
             self._fetching = asyncio.create_task(self._fetch())
-        await asyncio.shield(self._fetching)
+        # Not awaited itself: one that a reload ends does not end those who wait for it.
+        await asyncio.wait({self._fetching})
         return True
 
     async def _refresh(self) -> None:

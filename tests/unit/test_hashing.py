@@ -84,6 +84,7 @@ def test_what_mosquitto_writes_is_read(tmp_path: Path, kind: str) -> None:
         f"$scrypt$ln=0,r=8,p=1${SALT}${SHA}",
         f"$scrypt$ln=14,r=0,p=1${SALT}${SHA}",
         f"$scrypt$ln=14,r=8,p=0${SALT}${SHA}",
+        f"$scrypt$ln=16,r=1,p=1${SALT}${SHA}",  # N is too large for that r
         f"$scrypt$ln=17,r=8,p=1${SALT}${SHA}",  # 128 MiB
         f"$scrypt$ln=99,r=8,p=1${SALT}${SHA}",
         f"$scrypt$ln=14,r=8,p=9${SALT}${SHA}",  # too long

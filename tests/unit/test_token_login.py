@@ -16,7 +16,7 @@ import pytest
 
 from nanomq_py.auth import token_login
 from nanomq_py.auth.chain import Answer, Decision, Login
-from nanomq_py.auth.token_keys import keys_of_files
+from nanomq_py.auth.token_keys import FetchedKeys, keys_of_files
 from nanomq_py.auth.token_login import TokenLogin
 from nanomq_py.config.keys.tokens import Claim, JwtLogin
 from nanomq_py.core.declared import ReasonCode
@@ -245,3 +245,20 @@ async def test_while_there_was_never_a_key_nobody_is_judged(
         made = token("ES256", header=header, **RIGHT)
         assert await code(login, made) == ReasonCode.SERVER_UNAVAILABLE
     assert await code(login, token("HS256", **RIGHT)) == WRONG
+
+
+async def test_reload_that_ends_a_fetch_leaves_who_waits_for_it_an_answer() -> None:
+    asked = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1") as server:
+        port = server.sockets[0].getsockname()[1]
+        fetched = FetchedKeys(JwtLogin(jwks_url=f"http://127.0.0.1:{port}/"))
+        waits = asyncio.create_task(fetched.fetch())
+        await asked.wait()
+        await fetched.end()
+        assert await waits

@@ -21,6 +21,8 @@ def network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     >>> network("192.0.2.9"), network("::ffff:192.0.2.9/120")
     (IPv4Network('192.0.2.9/32'), IPv4Network('192.0.2.0/24'))
     """
+    if "%" in text:  # a zone: the core knows peers without one
+        raise BadValue
     try:
         found = ipaddress.ip_network(text, strict=False)
     except ValueError:
