@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,11 +24,12 @@ from nanomq_py.config.reader import from_texts
 from nanomq_py.config.settings import settings_of
 from nanomq_py.config.values.kind import BadValue
 from nanomq_py.kernel.part import brought_by
-from nanomq_py.plugins.plugin import Plugin
+from nanomq_py.plugins.plugin import Plugin, told
 
 log = logging.getLogger("nanomq.plugins")
 
 GROUP = "nanomq_py.plugins"
+_KEY = re.compile(r"(?=.{1,200}\Z)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _turn = Lock()
 
 # The files of modules, each with what tells that it has changed.
@@ -125,11 +127,10 @@ def find(
 
 def _loaded(point: EntryPoint, before: Loaded | None) -> Loaded:
     """Return the plugin, loaded now; or that of before, if only that can be used."""
-    package = _package_of(point.module)
     out = {} if before is None else _take_out(before.package)
-    made = _tried(Loaded(point.name, Origin.of(point), package), point)
+    made = _tried(Loaded(point.name, Origin.of(point), _package_of(point)), point)
     if made.kind is None:
-        _take_out(package)
+        _take_out(made.package)
         if before is not None and before.kind is not None:
             sys.modules.update(out)
             before.kept = made.fault
@@ -150,9 +151,8 @@ def _tried(plain: Loaded, point: EntryPoint) -> Loaded:
     except KeyboardInterrupt:
         raise
     except BaseException as fault:  # a module may raise SystemExit
-        what = f"cannot be loaded: {type(fault).__name__}: {fault}"
-        return replace(plain, fault=what, raised=fault)
-    package = _package_of(point.module)
+        return replace(plain, fault=f"cannot be loaded: {told(fault)}", raised=fault)
+    package = _package_of(point)
     return replace(plain, kind=kind, package=package, files=_files_of(package))
 
 
@@ -166,17 +166,29 @@ def _check(name: str, kind: object) -> None:
     for section in kind.brings:
         if not f"{section.prefix}.".startswith(f"{its}."):
             raise ValueError(f"keys below {section.prefix!r}: expected {its!r}")
-    settings_of(from_texts({}, name, brought_by([kind])))  # as every reader of them does
+    _check_keys(name, brought_by([kind]))
 
 
-# --- modules
+def _check_keys(name: str, sections: Sections) -> None:
+    """Raise ValueError for a key that a file, or the process after a restart, cannot hold."""
+    settings = settings_of(from_texts({}, name, sections))  # as every reader of them does
+    its = {key: s.text for key, s in settings.items() if key.startswith(f"{PREFIX}.{name}")}
+    for key in its:
+        if _KEY.fullmatch(key) is None:
+            raise ValueError(f"{key[:80]!r}: no name of a key: letters, digits, _, - and .")
+    from_texts(its, "default", sections)
 
 
-def _package_of(module: str) -> str:
+# --- modules; what they say of themselves may be anything
+
+
+def _package_of(point: EntryPoint) -> str:
     """Return what is loaded together with a module: its package; alone, where that holds us."""
-    found = sys.modules.get(module)
-    known = found is not None and isinstance(found.__package__, str)
-    package = found.__package__ if known and found else module.rpartition(".")[0]
+    module = point.value.partition(":")[0].strip()
+    above = module.rpartition(".")[0]
+    package = getattr(sys.modules.get(module), "__package__", None)
+    if package not in (module, above):
+        package = above
     return module if not package or f"{__name__}.".startswith(f"{package}.") else package
 
 
@@ -195,7 +207,7 @@ def _take_out(package: str) -> dict[str, ModuleType]:
 
 def _files_of(package: str) -> Files:
     paths = [getattr(module, "__file__", None) for module in _below(package).values()]
-    return _seen([path for path in paths if path is not None])
+    return _seen([path for path in paths if isinstance(path, str)])
 
 
 def _seen(paths: Sequence[str] | Files) -> Files:
@@ -204,7 +216,7 @@ def _seen(paths: Sequence[str] | Files) -> Files:
     for path in paths:
         try:
             found = os.stat(path)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: no path at all
             continue
         seen[path] = (found.st_mtime_ns, found.st_size)
     return seen
