@@ -341,6 +341,8 @@ class Broker(People, Queries):
         max_bytes      of those messages; 0: no bound
         Raises         ValueError for what cannot be, RuntimeError if it is open
         """
+        if isinstance(topic_filters, str):  # it is an iterable of filters of one character
+            raise ValueError(f"topic_filters={topic_filters!r}: expected a list of filters")
         return self._running.consumers.open(
             name, tuple(topic_filters), qos, max_messages, max_bytes
         )

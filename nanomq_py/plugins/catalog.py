@@ -17,8 +17,11 @@ from importlib.metadata import EntryPoint, entry_points
 from threading import Lock
 from types import ModuleType
 
+from nanomq_py.config.declare.key import Key
 from nanomq_py.config.declare.plugged import Plugged
 from nanomq_py.config.declare.section import Sections
+from nanomq_py.config.declare.walk import all_keys
+from nanomq_py.config.keys.config import Config
 from nanomq_py.config.keys.plugins import PREFIX
 from nanomq_py.config.reader import from_texts
 from nanomq_py.config.settings import settings_of
@@ -172,11 +175,20 @@ def _check(name: str, kind: object) -> None:
 def _check_keys(name: str, sections: Sections) -> None:
     """Raise ValueError for a key that a file, or the process after a restart, cannot hold."""
     settings = settings_of(from_texts({}, name, sections))  # as every reader of them does
-    its = {key: s.text for key, s in settings.items() if key.startswith(f"{PREFIX}.{name}")}
-    for key in its:
-        if _KEY.fullmatch(key) is None:
-            raise ValueError(f"{key[:80]!r}: no name of a key: letters, digits, _, - and .")
-    from_texts(its, "default", sections)
+    for at, key in all_keys(Config, sections):
+        if not at.indices and at.name.startswith(f"{PREFIX}.{name}."):
+            _check_key(at.name, key, settings[at.name].text)
+
+
+def _check_key(name: str, key: Key, default: str) -> None:
+    if _KEY.fullmatch(name) is None:
+        raise ValueError(f"{name[:80]!r}: no name of a key: letters, digits, _, - and .")
+    try:
+        key.kind.parse(default)
+    except BadValue as bad:
+        raise ValueError(
+            f"{name}={default!r}: its default: expected {bad.expected(key.kind.expected)}"
+        ) from None
 
 
 # --- modules; what they say of themselves may be anything

@@ -135,7 +135,7 @@ class Held:
             log.info("plugin %s: stopped", self.name)
 
     async def answer(self, answers: Awaitable[None]) -> bool:
-        """Wait for an answer of its part of the HTTP API; return False if it stops meanwhile."""
+        """Wait for an answer of its routes; return False if it stops meanwhile."""
         task = asyncio.current_task()
         assert task is not None
         self._answering.add(task)

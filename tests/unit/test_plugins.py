@@ -294,7 +294,7 @@ def test_wrong_keys_of_a_plugin_are_refused(folder: Path) -> None:
 def test_key_whose_reader_raises_is_refused(folder: Path) -> None:
     code = KEYED.replace('Text(), ""', 'Odd(), ""').replace(
         "@dataclass",
-        "class Odd(Text):\n    def parse(self, text): return 1 / 0\n\n@dataclass",
+        "class Odd(Text):\n    def parse(self, text): return text and 1 / 0\n\n@dataclass",
     )
     install(folder, "keyed", code)
     assert rate_of(config_of(LOADED)) == "3"
