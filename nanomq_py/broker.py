@@ -337,10 +337,13 @@ class Broker(Admission, Queries):
         :meth:`end_consumer`. Topic filters may be shared ones, ``$share/GROUP/FILTER``.
 
         topic_filters  take the place of those that it had; retained messages come for new ones
-        max_messages   that are not acknowledged: 1 to 4294967295
+        max_messages   that are not acknowledged: 1 to 4294967295. Of clients, which wait
+                       then, some more come: to 65536 more, and twice the bytes
         max_bytes      of those messages; 0: no bound
         Raises         ValueError for what cannot be, RuntimeError if it is open
         """
+        if isinstance(topic_filters, str):  # it is an iterable of filters of one character
+            raise ValueError(f"topic_filters={topic_filters!r}: expected a list of filters")
         return self._running.consumers.open(
             name, tuple(topic_filters), qos, max_messages, max_bytes
         )

@@ -255,6 +255,13 @@ async def test_one_that_never_acknowledges_fills_its_own_bound_and_nothing_else(
         assert [m.payload for m in await next_of(idle)] == numbers(stats.waiting)[:512]
 
 
+async def test_what_a_program_publishes_stays_within_the_bounds(broker: Broker) -> None:
+    async with broker.consume("idle", ["n"], max_messages=50) as idle:
+        for number in range(1000):  # nobody waits for it here
+            broker.publish("n", b"%d" % number, qos=1)
+        assert (idle.stats().waiting, idle.stats().dropped) == (50, 950)
+
+
 async def test_publishers_wait_for_a_consumer_that_takes(broker: Broker) -> None:
     count = 20_000
     async with broker.consume("c", ["n"], max_messages=1000) as consumer:
@@ -407,6 +414,11 @@ async def test_what_cannot_be_is_refused(
     with pytest.raises(ValueError, match="consumer"):
         broker.consume(name, filters, **more)
     assert broker.stats().subscriptions == 0
+
+
+async def test_one_filter_is_no_list_of_filters(broker: Broker) -> None:
+    with pytest.raises(ValueError, match="expected a list of filters"):
+        broker.consume("c", "a/#")  # else it hears of "a", "/" and "#"
 
 
 async def test_end_forgets_a_consumer_and_what_it_keeps(broker: Broker) -> None:

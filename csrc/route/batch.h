@@ -16,6 +16,7 @@ typedef struct {
     nmq_link *congested;        // the first link found over its bound, a reference
     uint16_t short_window;      // of nmq_offer, for the message that is next
     uint32_t wanted;            // of nmq_observer, as of when the lane was entered
+    bool waits_for_none;        // whoever publishes cannot wait: it is a program
     bool may_refuse;            // the next message may be refused, with an answer
     bool all_or_none;           // memory is short: it goes to all it is for, or to nobody
     bool refused;               // the last message was: it is not acknowledged as taken

@@ -232,7 +232,7 @@ deliver_to_consumer(nmq_batch *batch, nmq_client *client, const nmq_outgoing *wh
         return nmq_session_queue(session, &offer);
     }
     nmq_inbox *inbox = nmq_inbox_of(client->link);
-    offer.overflow = nmq_inbox_may_gather(inbox, session);
+    offer.overflow = !batch->waits_for_none && nmq_inbox_may_gather(inbox, session);
     enum nmq_delivered how = nmq_session_queue(session, &offer);
     (void) pthread_mutex_lock(&inbox->link.lock);
     nmq_inbox_weigh(inbox, session);

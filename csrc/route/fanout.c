@@ -285,6 +285,7 @@ publish_alone(nmq_router *router, const nmq_client *from, const nmq_message_part
     nmq_batch batch;
 
     nmq_batch_begin(&batch, router, NULL, nmq_clock_now_ms());
+    batch.waits_for_none = from == NULL;
     unsigned taken = nmq_fanout_publish(&batch, from, parts, message);
     nmq_batch_end(&batch);
     nmq_link_unref(batch.congested);

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,18 +17,22 @@ from importlib.metadata import EntryPoint, entry_points
 from threading import Lock
 from types import ModuleType
 
+from nanomq_py.config.declare.key import Key
 from nanomq_py.config.declare.plugged import Plugged
 from nanomq_py.config.declare.section import Sections
+from nanomq_py.config.declare.walk import all_keys
+from nanomq_py.config.keys.config import Config
 from nanomq_py.config.keys.plugins import PREFIX
 from nanomq_py.config.reader import from_texts
 from nanomq_py.config.settings import settings_of
 from nanomq_py.config.values.kind import BadValue
 from nanomq_py.kernel.part import brought_by
-from nanomq_py.plugins.plugin import Plugin
+from nanomq_py.plugins.plugin import Plugin, told
 
 log = logging.getLogger("nanomq.plugins")
 
 GROUP = "nanomq_py.plugins"
+_KEY = re.compile(r"(?=.{1,200}\Z)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _turn = Lock()
 
 # The files of modules, each with what tells that it has changed.
@@ -125,11 +130,10 @@ def find(
 
 def _loaded(point: EntryPoint, before: Loaded | None) -> Loaded:
     """Return the plugin, loaded now; or that of before, if only that can be used."""
-    package = _package_of(point.module)
     out = {} if before is None else _take_out(before.package)
-    made = _tried(Loaded(point.name, Origin.of(point), package), point)
+    made = _tried(Loaded(point.name, Origin.of(point), _package_of(point)), point)
     if made.kind is None:
-        _take_out(package)
+        _take_out(made.package)
         if before is not None and before.kind is not None:
             sys.modules.update(out)
             before.kept = made.fault
@@ -150,9 +154,8 @@ def _tried(plain: Loaded, point: EntryPoint) -> Loaded:
     except KeyboardInterrupt:
         raise
     except BaseException as fault:  # a module may raise SystemExit
-        what = f"cannot be loaded: {type(fault).__name__}: {fault}"
-        return replace(plain, fault=what, raised=fault)
-    package = _package_of(point.module)
+        return replace(plain, fault=f"cannot be loaded: {told(fault)}", raised=fault)
+    package = _package_of(point)
     return replace(plain, kind=kind, package=package, files=_files_of(package))
 
 
@@ -166,17 +169,38 @@ def _check(name: str, kind: object) -> None:
     for section in kind.brings:
         if not f"{section.prefix}.".startswith(f"{its}."):
             raise ValueError(f"keys below {section.prefix!r}: expected {its!r}")
-    settings_of(from_texts({}, name, brought_by([kind])))  # as every reader of them does
+    _check_keys(name, brought_by([kind]))
 
 
-# --- modules
+def _check_keys(name: str, sections: Sections) -> None:
+    """Raise ValueError for a key that a file, or the process after a restart, cannot hold."""
+    settings = settings_of(from_texts({}, name, sections))  # as every reader of them does
+    for at, key in all_keys(Config, sections):
+        if not at.indices and at.name.startswith(f"{PREFIX}.{name}."):
+            _check_key(at.name, key, settings[at.name].text)
 
 
-def _package_of(module: str) -> str:
+def _check_key(name: str, key: Key, default: str) -> None:
+    if _KEY.fullmatch(name) is None:
+        raise ValueError(f"{name[:80]!r}: no name of a key: letters, digits, _, - and .")
+    try:
+        key.kind.parse(default)
+    except BadValue as bad:
+        raise ValueError(
+            f"{name}={default!r}: its default: expected {bad.expected(key.kind.expected)}"
+        ) from None
+
+
+# --- modules; what they say of themselves may be anything
+
+
+def _package_of(point: EntryPoint) -> str:
     """Return what is loaded together with a module: its package; alone, where that holds us."""
-    found = sys.modules.get(module)
-    known = found is not None and isinstance(found.__package__, str)
-    package = found.__package__ if known and found else module.rpartition(".")[0]
+    module = point.value.partition(":")[0].strip()
+    above = module.rpartition(".")[0]
+    package = getattr(sys.modules.get(module), "__package__", None)
+    if package not in (module, above):
+        package = above
     return module if not package or f"{__name__}.".startswith(f"{package}.") else package
 
 
@@ -195,7 +219,7 @@ def _take_out(package: str) -> dict[str, ModuleType]:
 
 def _files_of(package: str) -> Files:
     paths = [getattr(module, "__file__", None) for module in _below(package).values()]
-    return _seen([path for path in paths if path is not None])
+    return _seen([path for path in paths if isinstance(path, str)])
 
 
 def _seen(paths: Sequence[str] | Files) -> Files:
@@ -204,7 +228,7 @@ def _seen(paths: Sequence[str] | Files) -> Files:
     for path in paths:
         try:
             found = os.stat(path)
-        except OSError:
+        except (OSError, ValueError):  # ValueError: no path at all
             continue
         seen[path] = (found.st_mtime_ns, found.st_size)
     return seen

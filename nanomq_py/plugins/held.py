@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from enum import Enum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nanomq_py.broker import Broker
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.kernel.part import Change
 from nanomq_py.plugins.catalog import Loaded
-from nanomq_py.plugins.plugin import Plugin
+from nanomq_py.plugins.plugin import Plugin, told
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -49,6 +49,7 @@ class Held:
         self.serves = False
         self.app: ASGIApp | None = None
         self._late: set[asyncio.Task[object]] = set()
+        self._answering: set[asyncio.Task[Any]] = set()
 
     @property
     def name(self) -> str:
@@ -128,13 +129,30 @@ class Held:
             return
         await self._within("stop", plugin.stop, STOP_WITHIN_S)
         self._kept("its work goes on", plugin.end_work)
+        for answering in self._answering:
+            answering.cancel()
         if did_serve:
             log.info("plugin %s: stopped", self.name)
+
+    async def answer(self, answers: Awaitable[None]) -> bool:
+        """Wait for an answer of its routes; return False if it stops meanwhile."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._answering.add(task)
+        try:
+            await answers
+        except asyncio.CancelledError:
+            if self.plugin is not None:
+                raise
+            return False
+        finally:
+            self._answering.discard(task)
+        return True
 
     # --- what it raises, and how long it takes
 
     def _failed(self, what: str, fault: BaseException | None) -> None:
-        why = f": {type(fault).__name__}: {fault}" if fault is not None else ""
+        why = f": {told(fault)}" if fault is not None else ""
         self.error = f"{what}{why}"
         log.error("plugin %s: %s", self.name, self.error, exc_info=fault)
 

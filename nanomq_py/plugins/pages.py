@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, MutableMapping
 from typing import Any
@@ -49,7 +50,9 @@ class Pages:
         except HTTPException as fault:
             error = error_of(fault.status_code, fault.headers)
             error.message = fault.detail
-        except (Exception, SystemExit, KeyboardInterrupt):
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException:
             log.exception("plugin %s: %s %s failed", name, scope["method"], scope["path"])
             error = Unexpected()
         if not has_begun:  # else the connection is closed in the middle of an answer
@@ -64,7 +67,8 @@ class Pages:
             held.app = Router([Mount(f"/{name}", routes=list(held.plugin.routes()))])
         below = {**scope, "state": {**scope.get("state", {}), "who": who}}
         below.pop("starlette.exception_handlers", None)  # errors come out here
-        await held.app(below, _bounded(receive), send)
+        if not await held.answer(held.app(below, _bounded(receive), send)):
+            raise NotFound(f"the plugin {name!r} is loaded no more")
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
     from nanomq_py.broker import Broker
 
 
+def told(fault: BaseException) -> str:
+    """Return the kind of a fault and its text, which may raise itself."""
+    try:
+        return f"{type(fault).__name__}: {fault}"
+    except Exception:
+        return type(fault).__name__
+
+
 class Plugin(Part):
     """A part of the process that ``plugins.load`` names.
 
@@ -64,9 +72,10 @@ class Plugin(Part):
     async def _done(self, work: Coroutine[Any, Any, object]) -> None:
         try:
             await work
-        except (Exception, SystemExit, KeyboardInterrupt) as fault:
-            # The last two would end the loop.
-            self.fault = f"{type(fault).__name__}: {fault}"
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as fault:  # SystemExit would end the loop
+            self.fault = told(fault)
             self.log.exception("plugin %s: its work failed", self.name)
 
     def end_work(self) -> None:

@@ -9,6 +9,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -161,6 +162,7 @@ def test_environment_names_plugins_and_their_keys(
 # --- what goes wrong
 
 CLASS = "class Its(Plugin):\n"
+ODD = "class Odd(BaseException): pass\n"
 BAD = {
     "import": ("sys.exit(3)\n", "cannot be loaded: SystemExit: 3"),
     "making": (
@@ -386,6 +388,11 @@ ROUTES = """
         async def length(request):
             return PlainTextResponse(str(len(await request.body())))
 
+        async def base(request): raise Odd("of no usual kind")
+        async def work(request):
+            async def fails(): raise Odd("of work")
+            self.work(fails())
+            return PlainTextResponse("")
         async def breaks_off(request):
             async def pieces():
                 yield "the beginning"
@@ -393,15 +400,44 @@ ROUTES = """
             return StreamingResponse(pieces())
 
         return [
-            Route("/breaks_off", breaks_off),
+            Route("/breaks_off", breaks_off), Route("/base", base), Route("/work", work),
             Route("/fails", fails), Route("/leaves", leaves), Route("/forbids", forbids),
             Route("/length", length, methods=["POST"]),
         ]
 """
 
 
+ENDLESS = """
+    def routes(self):
+        async def endless(request):
+            async def pieces():
+                while True:
+                    yield b"piece"
+                    await asyncio.sleep(0.01)
+            return StreamingResponse(pieces())
+        async def never(request):
+            self.log.warning("asked")
+            await asyncio.Event().wait()
+        return [Route("/endless", endless), Route("/never", never)]
+"""
+
+
+def test_answers_end_with_the_plugin(start: Start, tmp_path: Path) -> None:
+    install(tmp_path, "bad", CLASS + ENDLESS)
+    install(tmp_path, "good", GOOD)
+    with start(plugins__load="bad,good") as process, ThreadPoolExecutor(2) as pool:
+        never = pool.submit(get, process, "/plugins/bad/never")
+        endless = pool.submit(get, process, "/plugins/bad/endless")
+        process.waits_for("asked")
+        process.reload(plugins__load="good")
+        assert never.result(10) == '404 {"message":"the plugin \'bad\' is loaded no more"}'
+        with pytest.raises(http.client.IncompleteRead):
+            endless.result(10)
+        assert number(process) == "200 1"
+
+
 def test_routes_that_fail_leave_the_others(start: Start, tmp_path: Path) -> None:
-    install(tmp_path, "bad", CLASS + ROUTES)
+    install(tmp_path, "bad", ODD + CLASS + ROUTES)
     install(tmp_path, "worse", CLASS + "    def routes(self): 1 / 0\n")
     install(tmp_path, "good", GOOD)
     with start(plugins__load="bad,worse,good") as process:
@@ -409,6 +445,9 @@ def test_routes_that_fail_leave_the_others(start: Start, tmp_path: Path) -> None
         process.waits_for("plugin bad: GET /plugins/bad/fails failed")
         process.waits_for("ZeroDivisionError")
         assert get(process, "/plugins/bad/leaves").startswith("500")
+        assert get(process, "/plugins/bad/base") == '500 {"message":"Unexpected"}'
+        assert get(process, "/plugins/bad/work").startswith("200")
+        process.waits_for("plugin bad: its work failed")
         assert get(process, "/plugins/worse/x").startswith("500")
         assert get(process, "/plugins/bad/forbids") == '403 {"message":"not you"}'
         assert get(process, "/plugins/bad/none") == '404 {"message":"Not Found"}'

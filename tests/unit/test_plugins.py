@@ -107,6 +107,57 @@ def test_plugin_that_cannot_be_loaded_has_a_fault(
     assert "of_bad" not in sys.modules
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        GOOD + "class Other: Its = Its\nsys.modules[__name__] = Other\n",
+        GOOD + "__file__ = 'a\\0b'\n",
+        GOOD + "__file__ = sys\n",
+        GOOD + "del __package__\n",
+        GOOD + "__package__ = 'asyncio'\n",
+    ],
+)
+def test_module_that_says_nothing_true_of_itself_is_loaded(folder: Path, code: str) -> None:
+    install(folder, "good", code)
+    loaded = found("good")
+    assert loaded.fault == ""
+    assert found("good", known=(loaded,), anew=True).fault == ""
+    loaded.forget()
+    assert "of_good" not in sys.modules
+    assert "asyncio" in sys.modules
+
+
+@pytest.mark.parametrize("value", ["", "not a module!", "of_good"])
+def test_entry_point_that_names_no_class_is_a_fault(folder: Path, value: str) -> None:
+    install(folder, "good", GOOD)
+    points = folder / "plugin_good-1.2.dist-info" / "entry_points.txt"
+    points.write_text(f"[nanomq_py.plugins]\ngood = {value}\n")
+    assert found("good").fault.startswith("cannot be loaded: ")
+
+
+def test_fault_that_has_no_text_is_told_by_its_kind(folder: Path) -> None:
+    install(
+        folder,
+        "bad",
+        "class Mute(Exception):\n    def __str__(self): raise self\nraise Mute\n",
+    )
+    assert found("bad").fault == "cannot be loaded: Mute"
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "a=b", "a\\nb", "#a", "${A}", "a.", ".", "ä", "a" * 300]
+)
+def test_key_whose_name_no_file_could_hold_is_a_fault(folder: Path, name: str) -> None:
+    install(folder, "keyed", KEYED.replace('key("rate"', f'key("{name}"'))
+    assert "no name of a key" in found("keyed").fault
+
+
+@pytest.mark.parametrize("default", ["99", "'text'", "None", "object()"])
+def test_default_that_a_key_does_not_take_is_a_fault(folder: Path, default: str) -> None:
+    install(folder, "keyed", KEYED.replace("Whole(0, 9), 5", f"Whole(0, 9), {default}"))
+    assert "plugins.keyed.rate" in found("keyed").fault
+
+
 def test_plugin_that_is_known_stays_what_it_is(folder: Path) -> None:
     module = install(folder, "good", GOOD)
     before = found("good")
@@ -243,7 +294,7 @@ def test_wrong_keys_of_a_plugin_are_refused(folder: Path) -> None:
 def test_key_whose_reader_raises_is_refused(folder: Path) -> None:
     code = KEYED.replace('Text(), ""', 'Odd(), ""').replace(
         "@dataclass",
-        "class Odd(Text):\n    def parse(self, text): return 1 / 0\n\n@dataclass",
+        "class Odd(Text):\n    def parse(self, text): return text and 1 / 0\n\n@dataclass",
     )
     install(folder, "keyed", code)
     assert rate_of(config_of(LOADED)) == "3"
