@@ -91,7 +91,11 @@ class StorePart(Part):
         """
         path = self._path
         if self._bans is None and path is not None and await asyncio.to_thread(path.exists):
-            await self.bans.load()
+            try:
+                await self.bans.load()
+            except ConfigError:
+                self._bans = None  # the next reload loads all of them
+                raise
         if "database" in config.auth.chain:
             from nanomq_py.store.faults import StoreError
 

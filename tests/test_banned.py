@@ -270,6 +270,24 @@ async def test_a_broker_whose_store_is_damaged_does_not_start(conf: Path) -> Non
         await Broker(Config(url=URL), conf=conf).start()
 
 
+async def test_bans_that_a_reload_could_not_read_are_read_by_the_next(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await broker.put_user("u", password=b"p")  # makes the file
+    table = BanTable(broker._running.store.store)
+    await table.put([Ban(BanKind.CLIENT_ID, "c", until=None, since=0.0)])
+
+    async def fail(*_: object) -> None:
+        raise StoreError("damaged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(BanTable, "keys", fail)
+        with pytest.raises(ConfigError, match="damaged"):
+            await broker.reconfigure(Config(url=URL, max_keepalive=9))
+    await broker.reconfigure(Config(url=URL, max_keepalive=9))
+    assert await refused(broker, client_id="c") == BANNED
+
+
 async def test_without_a_place_bans_end_with_the_broker() -> None:
     broker = Broker(Config(url=URL))
     async with broker:
