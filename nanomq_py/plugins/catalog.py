@@ -27,7 +27,7 @@ from nanomq_py.config.reader import from_texts
 from nanomq_py.config.settings import settings_of
 from nanomq_py.config.values.kind import BadValue
 from nanomq_py.kernel.part import brought_by
-from nanomq_py.plugins.plugin import Plugin, told
+from nanomq_py.plugins.plugin import Plugin, text_of
 
 log = logging.getLogger("nanomq.plugins")
 
@@ -154,7 +154,7 @@ def _tried(plain: Loaded, point: EntryPoint) -> Loaded:
     except KeyboardInterrupt:
         raise
     except BaseException as fault:  # a module may raise SystemExit
-        return replace(plain, fault=f"cannot be loaded: {told(fault)}", raised=fault)
+        return replace(plain, fault=f"cannot be loaded: {text_of(fault)}", raised=fault)
     package = _package_of(point)
     return replace(plain, kind=kind, package=package, files=_files_of(package))
 

@@ -12,7 +12,7 @@ from nanomq_py.broker import Broker
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.kernel.part import Change
 from nanomq_py.plugins.catalog import Loaded
-from nanomq_py.plugins.plugin import Plugin, told
+from nanomq_py.plugins.plugin import Plugin, text_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -152,7 +152,7 @@ class Held:
     # --- what it raises, and how long it takes
 
     def _failed(self, what: str, fault: BaseException | None) -> None:
-        why = f": {told(fault)}" if fault is not None else ""
+        why = f": {text_of(fault)}" if fault is not None else ""
         self.error = f"{what}{why}"
         log.error("plugin %s: %s", self.name, self.error, exc_info=fault)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nanomq_py.broker import Broker
 
 
-def told(fault: BaseException) -> str:
+def text_of(fault: BaseException) -> str:
     """Return the kind of a fault and its text, which may raise itself."""
     try:
         return f"{type(fault).__name__}: {fault}"
@@ -75,7 +75,7 @@ class Plugin(Part):
         except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException as fault:  # SystemExit would end the loop
-            self.fault = told(fault)
+            self.fault = text_of(fault)
             self.log.exception("plugin %s: its work failed", self.name)
 
     def end_work(self) -> None:
