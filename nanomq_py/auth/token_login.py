@@ -16,16 +16,18 @@ from collections import OrderedDict
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nanomq_py.auth.chain import Answer, Decision, Login
 from nanomq_py.auth.token_acl import rules_of
-from nanomq_py.auth.token_keys import FetchedKeys
 from nanomq_py.config.keys.tokens import JwtLogin
 from nanomq_py.config.values.texts import is_text, shown
 from nanomq_py.core.declared import ReasonCode
 from nanomq_py.tokens.claims import Demands, check
 from nanomq_py.tokens.jws import Key, Keys, Refused, Token, UnknownKey, token_of
+
+if TYPE_CHECKING:
+    from nanomq_py.auth.fetched_keys import FetchedKeys
 
 log = logging.getLogger("nanomq")
 
