@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,6 +20,7 @@ from nanomq_py.config.keys.tokens import JwtLogin
 from nanomq_py.fetch import connection
 from nanomq_py.tokens.jws import Key
 from tests.certs import Certs
+from tests.conftest import ROOT
 from tests.tokens import CURVE, RSA, jwk
 
 pytestmark = pytest.mark.plain
@@ -276,3 +279,21 @@ def test_file_of_cas_that_is_none_is_refused() -> None:
 def test_url_without_a_host_that_can_be_looked_up_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"auth\.jwt\.jwks\.url='http://a\.\.b/'"):
         FetchedKeys(JwtLogin(jwks_url="http://a..b/"))
+
+
+SECRET_ONLY = """
+import sys
+from nanomq_py.auth import tokens, token_login
+from nanomq_py.config import Config
+from nanomq_py.config.keys.tokens import JwtLogin
+tokens.check_keys(Config(auth_jwt=JwtLogin(enable=True, secret="x" * 32)))
+loaded = {name for name in sys.modules if name.startswith(("nanomq_py.fetch", "h11"))}
+assert not loaded, loaded
+"""
+
+
+def test_secret_needs_no_http_client() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SECRET_ONLY], cwd=ROOT, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
