@@ -316,3 +316,24 @@ def test_refused_acl_refuses_the_client(start_broker: StartBroker, version: int)
     with process.raw(version) as c:
         made = token(acl={"pub": "a"}).encode()  # a claim like any other
         assert c.connect("c", user="u", password=made).reason == 0
+
+
+@modern
+def test_no_rule_counts_for_a_superuser_of_a_token(
+    start_broker: StartBroker, version: int
+) -> None:
+    """Until a reload takes that away, which ends the connection."""
+    process = start_broker(
+        acl_nomatch="deny", auth__jwt__superuser_claim="is_superuser", **JWT
+    )
+    password = token(sub="ann", acl={"pub": []}, is_superuser=True).encode()
+    with process.raw(version) as c:
+        assert c.connect("c", user="u", password=password).reason == 0
+        assert c.subscribe(("a", 0)) == [0]
+        c.publish("a", b"1")
+        assert c.expect(PUBLISH).payload == b"1"
+        process.reload(auth__jwt__superuser_claim=None)
+        assert closed_with(c) == {4: None, 5: 0x87}[version]
+    with process.raw(version) as c:
+        assert c.connect("c", user="u", password=password).reason == 0
+        assert c.subscribe(("a", 0)) == [NO[version]]

@@ -83,6 +83,7 @@ class TokenLogin:
             {claim.name: claim.text for claim in jwt.claims},
         )
         self._acl_claim = jwt.acl_claim
+        self._superuser_claim = jwt.superuser_claim
         self._keys = tuple(keys)
         self._fetched = fetched
         self._thread = thread
@@ -172,11 +173,25 @@ class TokenLogin:
             user = self._user_of(user_name, claims)
             named = self._acl_claim
             rules = rules_of(claims[named]) if named and named in claims else None
+            is_superuser = self._is_superuser(claims)
         except Refused as fault:
             if digest is not None:
                 self._verified.forget(digest)
             return self._refuse(login, fault)
-        return Decision(ReasonCode.SUCCESS, user, ends_at_s=ends_at_s, rules=rules)
+        return Decision(
+            ReasonCode.SUCCESS,
+            user,
+            is_superuser=is_superuser,
+            ends_at_s=ends_at_s,
+            rules=rules,
+        )
+
+    def _is_superuser(self, claims: Claims) -> bool:
+        named = self._superuser_claim
+        said = claims.get(named, False) if named else False
+        if not isinstance(said, bool):
+            raise Refused(f"its {named} is neither true nor false")
+        return said
 
     def _user_of(self, user_name: str, claims: Claims) -> str:
         """Return who the token proves the client to be; empty: it names nobody.

@@ -70,9 +70,11 @@ class _TokensChange(Change):
 
     @property
     def _gone(self) -> bool:
-        """Whether a token that was good might be none now, for its key."""
+        """Whether a token might be none now, for its key, or none of a superuser."""
         old, new = (set(chain(*now.files.values())) for now in (self._old, self._new))
-        return self._new.login is None or not old <= new
+        claim = self._old.settings.superuser_claim
+        is_renamed = claim not in ("", self._new.settings.superuser_claim)
+        return self._new.login is None or is_renamed or not old <= new
 
     def commit(self) -> None:
         self._tokens.use(self._new)
@@ -84,7 +86,7 @@ class _TokensChange(Change):
         await self.settle()
 
     async def settle(self) -> None:
-        """End what rests on keys that are gone, and fetch those of before no more."""
+        """End what rests on keys or rights that are gone, and fetch those of before no more."""
         if (
             self._old.login is not None
             and self._tokens.in_force is self._new
