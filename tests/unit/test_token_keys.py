@@ -15,9 +15,10 @@ import pytest
 
 from nanomq_py.auth import fetched_keys
 from nanomq_py.auth.fetched_keys import FetchedKeys
-from nanomq_py.config import ConfigError
+from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.tokens import JwtLogin
 from nanomq_py.fetch import connection
+from nanomq_py.run.warnings import forgeable
 from nanomq_py.tokens.jws import Key
 from tests.certs import Certs
 from tests.conftest import ROOT
@@ -296,3 +297,21 @@ def test_secret_needs_no_http_client() -> None:
         [sys.executable, "-c", SECRET_ONLY], cwd=ROOT, capture_output=True
     )
     assert done.returncode == 0, done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("url", "warns"),
+    [
+        ("http://id.example.com/keys", True), ("http://192.0.2.1:8080/", True),
+        ("http://[2001:db8::1]/", True), ("http://localhost.example.com/", True),
+        ("https://id.example.com/keys", False), ("http://127.0.0.1:8080/", False),
+        ("http://[::1]/", False), ("http://LOCALHOST/", False),
+    ],
+)  # fmt: skip
+def test_keys_that_come_from_another_machine_in_the_clear_are_warned_of(
+    url: str, warns: bool
+) -> None:
+    for enable in (True, False):
+        config = Config(auth_jwt=JwtLogin(enable=enable, jwks_url=url))
+        said = [text for text in forgeable(config) if text.startswith("auth.jwt.jwks.url=")]
+        assert bool(said) is (warns and enable)
