@@ -38,7 +38,7 @@ from nanomq_py.plugins.part import Plugins
 from nanomq_py.run import process, successor, systemd, terminal
 from nanomq_py.run.logs import Logs, open_logs
 from nanomq_py.run.pidfile import AlreadyRunningError, PidFile, place_of
-from nanomq_py.run.warnings import exposed_files, tell_what_is_missing, warn_of_proxies
+from nanomq_py.run.warnings import exposed_files, forgeable, tell_what_is_missing
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -100,7 +100,8 @@ class Checks(Part):
             for text in await asyncio.to_thread(list, exposed_files(self._file.reading)):
                 log.warning("%s", text)
         tell_what_is_missing(config)
-        warn_of_proxies(config)
+        for text in forgeable(config):
+            log.warning("%s", text)
 
 
 class BrokerPart(Part):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nanomq_py.auth.token_acl import rules_of
+from nanomq_py.core.records import Trial
 from nanomq_py.tokens.jws import Refused
 from tests import raw
 from tests.conformance.flows import closed_with, give, kept, modern, take
@@ -180,19 +181,28 @@ def props(version: int) -> dict[str, Any]:
     return {k: v for k, v in kept(version).items() if k != "clean"}
 
 
+BAD_QOS: tuple[object, ...] = (
+    3, -1, "3", "", "0,", "0 1", [], [3], [[0]], ["x"], True, 1.5, 10**5000, {},
+)  # fmt: skip
+BAD_RETAIN: tuple[object, ...] = ("no", "", "2", 2, -1, 1.5, 10**5000, [], [True], {})
+
+
 @pytest.mark.parametrize(
     "acl",
     [
         None, 1, "a", True, [1], ["a"], {"pub": "a"}, {"pub": [1]}, {"publish": ["a"]},
         {"pub": [""]}, {"pub": ["a#"]}, {"pub": ["#/a"]}, {"pub": ["a\x00"]},
-        {"pub": ["a-${clientid}"]}, {"pub": ["${username}x"]}, {"pub": ["${host}"]},
-        {"pub": ["a%u"]}, {"pub": ["/" * 300]},
+        {"pub": ["${host}"]}, {"pub": ["x${"]}, {"pub": ["${client_attrs.a}"]},
+        {"pub": ["/" * 300]}, {"pub": ["eq "]}, {"pub": ["eq a#"]}, {"pub": ["eq ${host}"]},
         [{}], [{"permission": "allow", "action": "publish"}],
         [{"permission": "Allow", "action": "publish", "topic": "a"}],
         [{"permission": "allow", "action": "do", "topic": "a"}],
         [{"permission": "allow", "action": "publish", "topics": []}],
-        [{"permission": "allow", "action": "publish", "topic": "a", "qos": 3}],
-        [{"permission": "allow", "action": "publish", "topic": "a", "retain": "no"}],
+        *[[{"permission": "allow", "action": "publish", "topic": "a", "qos": qos}]
+          for qos in BAD_QOS],
+        *[[{"permission": "allow", "action": "publish", "topic": "a", "retain": retain}]
+          for retain in BAD_RETAIN],
+        [{"permission": "allow", "action": "subscribe", "topic": "a", "retain": "no"}],
         [{"permission": "allow", "action": "publish", "topic": "a", "who": "x"}],
     ],
 )  # fmt: skip
@@ -200,6 +210,100 @@ def props(version: int) -> dict[str, Any]:
 def test_acl_that_cannot_be_kept_refuses_the_token(acl: object) -> None:
     with pytest.raises(Refused, match="ACL"):
         rules_of(acl)
+
+
+def kinds(action: str, **conditions: object) -> set[tuple[object, ...]]:
+    """Return what a rule with these conditions is about: QoS, and RETAIN of a message."""
+    rules = rules_of([{"permission": "deny", "action": action, "topic": "a", **conditions}])
+    publishes = {
+        (qos, retain)
+        for qos in range(3)
+        for retain in (False, True)
+        if rules.decides(Trial(topic="a", publish=True, qos=qos, retain=retain)) == 0
+    }
+    subscribes = {
+        (qos,) for qos in range(3) if rules.decides(Trial(topic="a", qos=qos)) == 0
+    }
+    return publishes | subscribes
+
+
+EITHER = (False, True)
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, {0, 1, 2}), (0, {0}), (2, {2}), ("1", {1}), ("0,2", {0, 2}), ([0], {0}),
+        ([0, 1], {0, 1}), (["0", 2], {0, 2}), ([1, 1], {1}), ([0, 1, 2], {0, 1, 2}),
+    ],
+)  # fmt: skip
+def test_qos_that_a_rule_is_about(given: object, expected: set[int]) -> None:
+    both = {(qos, retain) for qos in expected for retain in EITHER}
+    assert kinds("publish", qos=given) == both
+    assert kinds("subscribe", qos=given) == {(qos,) for qos in expected}
+    assert kinds("all", qos=given) == both | {(qos,) for qos in expected}
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, EITHER), ("all", EITHER), (True, (True,)), (1, (True,)), ("1", (True,)),
+        ("true", (True,)), (False, (False,)), (0, (False,)), ("0", (False,)),
+        ("false", (False,)),
+    ],
+)  # fmt: skip
+def test_retain_that_a_rule_is_about(given: object, expected: tuple[bool, ...]) -> None:
+    """A subscription has none, so the rule is about any."""
+    published = {(qos, retain) for qos in range(3) for retain in expected}
+    assert kinds("publish", retain=given) == published
+    assert kinds("subscribe", retain=given) == {(0,), (1,), (2,)}
+    assert kinds("all", retain=given, qos=1) == {(1,), *((1, r) for r in expected)}
+
+
+@pytest.mark.plain
+@pytest.mark.parametrize(
+    ("rule", "topic", "applies"),
+    [
+        ("a-${clientid}/x", "a-dev/x", True), ("a-${clientid}/x", "a-ann/x", False),
+        ("%c.${username}", "dev.ann", True), ("${username}%c", "anndev", True),
+        ("x/${username}", "x/ann", True), ("x/%u", "x/+", False),
+        ("eq a/+", "a/+", True), ("eq a/+", "a/b", False), ("eq #", "#", True),
+        ("eq #", "a", False), ("eq x/${clientid}/#", "x/dev/#", True),
+        ("eq x/${clientid}/#", "x/dev/a", False), ("eq eq a", "eq a", True),
+        ("eq", "eq", True), ("@a", "@a", True), ("@a", "a", False),
+    ],
+)  # fmt: skip
+def test_topic_that_a_rule_is_about(rule: str, topic: str, applies: bool) -> None:
+    rules = rules_of({"sub": [rule]})
+    trial = Trial(topic=topic, client_id="dev", user_name="ann")
+    assert (rules.decides(trial) == 0) is applies
+
+
+@modern
+def test_conditions_of_a_token_hold(start_broker: StartBroker, version: int) -> None:
+    process = start_broker(acl_nomatch="deny", **JWT)
+    acl = [
+        {"permission": "deny", "action": "subscribe", "topic": "eq #"},
+        {"permission": "deny", "action": "publish", "topic": "a/#", "retain": True},
+        {"permission": "allow", "action": "publish", "topic": "a/#", "qos": [1, 2]},
+        {"permission": "allow", "action": "subscribe", "topic": "#", "qos": 1},
+    ]
+    no = NO[version]
+    with (
+        come(process, version, "dev", acl) as c,
+        come(process, version, "feeder", acl) as feeder,
+    ):
+        assert c.subscribe(("#", 1), ("+", 0), ("+/b", 1)) == [no, no, 1]
+        assert give(feeder, "a/b", b"may", 1) == 0
+        assert take(c)[:2] == ("a/b", b"may")
+        give(feeder, "a/b", b"qos 0", 0)
+        assert give(feeder, "a/b", b"retained", 1, retain=True) == reason(version, 0x87)
+        c.assert_silent()
+    with come(process, version, "late", acl) as c:
+        assert c.subscribe(("a/b", 1)) == [1]
+        c.assert_silent()  # nothing was retained
 
 
 @modern
@@ -212,3 +316,24 @@ def test_refused_acl_refuses_the_client(start_broker: StartBroker, version: int)
     with process.raw(version) as c:
         made = token(acl={"pub": "a"}).encode()  # a claim like any other
         assert c.connect("c", user="u", password=made).reason == 0
+
+
+@modern
+def test_no_rule_counts_for_a_superuser_of_a_token(
+    start_broker: StartBroker, version: int
+) -> None:
+    """Until a reload takes that away, which ends the connection."""
+    process = start_broker(
+        acl_nomatch="deny", auth__jwt__superuser_claim="is_superuser", **JWT
+    )
+    password = token(sub="ann", acl={"pub": []}, is_superuser=True).encode()
+    with process.raw(version) as c:
+        assert c.connect("c", user="u", password=password).reason == 0
+        assert c.subscribe(("a", 0)) == [0]
+        c.publish("a", b"1")
+        assert c.expect(PUBLISH).payload == b"1"
+        process.reload(auth__jwt__superuser_claim=None)
+        assert closed_with(c) == {4: None, 5: 0x87}[version]
+    with process.raw(version) as c:
+        assert c.connect("c", user="u", password=password).reason == 0
+        assert c.subscribe(("a", 0)) == [NO[version]]

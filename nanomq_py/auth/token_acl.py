@@ -3,11 +3,13 @@
 ::
 
     {"pub": ["up/${clientid}"], "sub": ["down/#"], "all": []}     all else is denied
-    [{"permission": "deny", "action": "publish", "topic": "a/#"}, ...]     all else passes
+    [{"permission": "deny", "action": "publish", "topic": "a/#", "qos": [1, 2],
+      "retain": true}, ...]                                       all else passes
 
-In topics a level ``${clientid}`` (or ``%c``) is the client identifier, ``${username}`` (``%u``)
-the user name; the core puts them in place, so that no name adds a level or a wildcard. A rule
-that cannot be kept to the letter refuses the token: a rule less would be another right.
+In topics ``${clientid}`` (or ``%c``) is the client identifier, ``${username}`` (``%u``) the
+user name; the core puts them in place, so that no name adds a level or a wildcard. ``eq F`` is
+about the filter F itself. A rule that cannot be kept to the letter refuses the token: a rule
+less would be another right.
 
 Source  EMQX 5, Client Authorization in JWT
 """
@@ -20,15 +22,21 @@ from typing import Literal
 import msgspec
 
 from nanomq_py.config.keys.access import is_filter
-from nanomq_py.core.records import Rule
+from nanomq_py.core.records import Rule, RuleTopic
 from nanomq_py.core.rules import Rules
 from nanomq_py.tokens.jws import Refused
 
 _MARKS = {"${clientid}": "%c", "${username}": "%u"}
-MOST_LEVELS = 256  # of a topic
+_EQUAL = "eq "
+_QOS: dict[int | str, int] = {0: 0, 1: 1, 2: 2, "0": 0, "1": 1, "2": 2}
+_RETAIN: dict[bool | int | str | None, bool | None] = {
+    **dict.fromkeys((None, "all")),
+    **dict.fromkeys((True, "true", "1"), True),  # 1 is True
+    **dict.fromkeys((False, "false", "0"), False),
+}
 
 _Topics = list[str]
-_Qos = Literal[0, 1, 2, "0", "1", "2"]
+_Qos = int | str  # a text may have several, with commas between
 
 
 class _Lists(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,23 +51,38 @@ class _Rule(msgspec.Struct, forbid_unknown_fields=True):
     topic: str | None = None
     topics: _Topics = []
     qos: _Qos | list[_Qos] | None = None
-    retain: Literal["all", "true", "false", "1", "0", 0, 1] | bool | None = None
+    retain: bool | int | str | None = None
 
 
-def _level(level: str) -> str:
-    marked = _MARKS.get(level, level)
-    if any(mark in marked for mark in ("${", "%c", "%u")) and marked not in ("%c", "%u"):
-        raise Refused("its ACL has a placeholder that is not a whole level")
-    return marked
-
-
-def _topic(text: str) -> str:
-    if text.startswith("eq "):
-        raise Refused("its ACL has a topic of another kind (eq)")
-    topic = "/".join(map(_level, text.split("/")))
-    if not is_filter(topic) or not topic.isprintable() or topic.count("/") >= MOST_LEVELS:
+def _topic(text: str) -> RuleTopic:
+    is_literal = text.startswith(_EQUAL)
+    topic = text.removeprefix(_EQUAL)
+    for placeholder, mark in _MARKS.items():
+        topic = topic.replace(placeholder, mark)
+    if "${" in topic:
+        raise Refused("its ACL has a placeholder that is not known here")
+    if not is_filter(topic) or not topic.isprintable():
         raise Refused("its ACL has a topic that is no topic filter")
-    return topic
+    return RuleTopic(topic, literal=is_literal)
+
+
+def _qos(given: _Qos | list[_Qos] | None) -> frozenset[int]:
+    """Return which QoS a rule is about; empty: any."""
+    if given is None:
+        return frozenset()
+    parts: list[_Qos] = []
+    for one in given if isinstance(given, list) else [given]:
+        parts += one.split(",") if isinstance(one, str) else [one]
+    if not parts or not all(part in _QOS for part in parts):
+        raise Refused("its ACL has a rule about a QoS that is none")
+    return frozenset(_QOS[part] for part in parts)
+
+
+def _retain(given: bool | int | str | None) -> bool | None:
+    """Return which RETAIN a rule is about; None: either."""
+    if given not in _RETAIN:
+        raise Refused("its ACL has a rule about a RETAIN that is none")
+    return _RETAIN[given]
 
 
 def _of_lists(lists: _Lists) -> Sequence[Rule]:
@@ -75,12 +98,14 @@ def _rule(rule: _Rule) -> Rule:
     topics = rule.topics if rule.topic is None else [rule.topic]
     if not topics:
         raise Refused("its ACL has a rule without a topic")
-    if rule.qos is not None or rule.retain not in (None, "all"):
-        raise Refused("its ACL has a rule about QoS or RETAIN")
+    publish = rule.action in ("publish", "pub", "all")
+    retain = _retain(rule.retain)
     return Rule(
         allow=rule.permission == "allow",
-        publish=rule.action in ("publish", "pub", "all"),
+        publish=publish,
         subscribe=rule.action in ("subscribe", "sub", "all"),
+        qos=_qos(rule.qos),
+        retain=retain if publish else None,  # a subscription has none
         topics=tuple(map(_topic, topics)),
     )
 

@@ -1,19 +1,9 @@
-"""The keys that ``auth.jwt`` names: a secret, files, and a set behind a URL.
-
-The set is fetched when it is put in force, then every ``jwks.refresh``, and at once when a
-token names a key that is not in it. While its server cannot be reached, the keys of before
-stay.
-"""
+"""The keys that ``auth.jwt`` names: a secret, and files. A URL has fetched_keys.py."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
 import hmac
-import logging
-import ssl
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +11,10 @@ from typing import TypeVar
 
 from nanomq_py.config import ConfigError
 from nanomq_py.config.keys.tokens import JwtLogin
-from nanomq_py.tokens.fetch import FetchError, fetched
 from nanomq_py.tokens.jws import Key
 from nanomq_py.tokens.keyset import MOST_BYTES, key_of_pem, keys_of_jwks
 
-log = logging.getLogger("nanomq")
-
 LEAST_SECRET_BYTES = 32  # RFC 7518, 3.2: as long as the hash
-LEAST_PAUSE_S = 10.0  # between fetches that tokens ask for
-TIME_LIMIT_S = 5.0  # of a fetch
 
 T = TypeVar("T")
 
@@ -95,108 +80,3 @@ def keys_of_files(jwt: JwtLogin) -> FileKeys:
             " jwks.file or jwks.url"
         )
     return keys
-
-
-def _trust(jwt: JwtLogin) -> ssl.SSLContext | None:
-    """Return whom the server's certificate must be from; None: it has none."""
-    if jwt.jwks_url is None or not jwt.jwks_url.startswith("https:"):
-        return None
-    try:
-        return ssl.create_default_context(cafile=jwt.jwks_cacertfile)
-    except OSError as fault:
-        raise ConfigError(
-            f"auth.jwt.jwks.cacertfile={jwt.jwks_cacertfile!r}: expected a PEM file of CAs:"
-            f" {fault.strerror or fault}"
-        ) from None
-
-
-class FetchedKeys:
-    """The keys of ``jwks.url``.
-
-    Threads  belongs to the event loop
-    """
-
-    def __init__(self, jwt: JwtLogin) -> None:
-        """Make it without keys. Blocks: it may read a file. Raises ConfigError."""
-        self.settings = settings_of(jwt)
-        self.keys: tuple[Key, ...] = ()
-        self.was_fetched = False
-        self._url = jwt.jwks_url or ""
-        self._pause_s = jwt.jwks_refresh_s
-        self._trust = _trust(jwt)
-        self._failed = False
-        self._tried_at_s = -LEAST_PAUSE_S  # on the monotonic clock
-        self._fetching: asyncio.Task[None] | None = None
-        self._refreshing: asyncio.Task[None] | None = None
-        self._told: Callable[[], None] = lambda: None
-
-    def begin(self, told: Callable[[], None]) -> None:
-        """Fetch them again from time to time; ``told`` is called when they have changed."""
-        self._told = told
-        if self._refreshing is None:
-            self._refreshing = asyncio.create_task(self._refresh())
-
-    async def end(self) -> None:
-        """Fetch them no more."""
-        tasks = [task for task in (self._refreshing, self._fetching) if task is not None]
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-    async def fetch(self) -> bool:
-        """Fetch them, unless that was tried just now. Returns whether it was tried.
-
-        Many may wait for one fetch.
-        """
-        if self._fetching is None:
-            now_s = time.monotonic()
-            if now_s - self._tried_at_s < LEAST_PAUSE_S:
-                return False
-            self._tried_at_s = now_s
-            self._fetching = asyncio.create_task(self._fetch())
-        # Not awaited itself: one that a reload ends does not end those who wait for it.
-        await asyncio.wait({self._fetching})
-        return True
-
-    async def _refresh(self) -> None:
-        while True:
-            await asyncio.sleep(self._pause_s)
-            await self.fetch()
-
-    async def _fetch(self) -> None:
-        try:
-            body = await fetched(
-                self._url,
-                trust=self._trust,
-                most_bytes=MOST_BYTES,
-                time_limit_s=TIME_LIMIT_S,
-            )
-            keys = await asyncio.to_thread(keys_of_jwks, body)
-        except (FetchError, ValueError) as fault:
-            self._fail(str(fault))
-        else:
-            self._take(keys)
-        finally:
-            self._fetching = None
-
-    def _take(self, keys: tuple[Key, ...]) -> None:
-        if self._failed:
-            log.info("auth.jwt.jwks.url: the keys are fetched again")
-        self._failed, self.was_fetched = False, True
-        if keys != self.keys:
-            self.keys = keys
-            self._told()
-
-    def _fail(self, why: str) -> None:
-        """Say it once, until it works again."""
-        if not self._failed:
-            rest = "those of before stay" if self.was_fetched else "tokens are refused"
-            log.warning("auth.jwt.jwks.url: no keys: %s; %s", why, rest)
-        self._failed = True
-
-
-def settings_of(jwt: JwtLogin) -> tuple[object, ...]:
-    """Return what decides where keys are fetched from, and when."""
-    return jwt.jwks_url, jwt.jwks_refresh_s, jwt.jwks_cacertfile

@@ -16,16 +16,18 @@ from collections import OrderedDict
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nanomq_py.auth.chain import Answer, Decision, Login
 from nanomq_py.auth.token_acl import rules_of
-from nanomq_py.auth.token_keys import FetchedKeys
 from nanomq_py.config.keys.tokens import JwtLogin
 from nanomq_py.config.values.texts import is_text, shown
 from nanomq_py.core.declared import ReasonCode
 from nanomq_py.tokens.claims import Demands, check
 from nanomq_py.tokens.jws import Key, Keys, Refused, Token, UnknownKey, token_of
+
+if TYPE_CHECKING:
+    from nanomq_py.auth.fetched_keys import FetchedKeys
 
 log = logging.getLogger("nanomq")
 
@@ -81,6 +83,7 @@ class TokenLogin:
             {claim.name: claim.text for claim in jwt.claims},
         )
         self._acl_claim = jwt.acl_claim
+        self._superuser_claim = jwt.superuser_claim
         self._keys = tuple(keys)
         self._fetched = fetched
         self._thread = thread
@@ -170,11 +173,25 @@ class TokenLogin:
             user = self._user_of(user_name, claims)
             named = self._acl_claim
             rules = rules_of(claims[named]) if named and named in claims else None
+            is_superuser = self._is_superuser(claims)
         except Refused as fault:
             if digest is not None:
                 self._verified.forget(digest)
             return self._refuse(login, fault)
-        return Decision(ReasonCode.SUCCESS, user, ends_at_s=ends_at_s, rules=rules)
+        return Decision(
+            ReasonCode.SUCCESS,
+            user,
+            is_superuser=is_superuser,
+            ends_at_s=ends_at_s,
+            rules=rules,
+        )
+
+    def _is_superuser(self, claims: Claims) -> bool:
+        named = self._superuser_claim
+        said = claims.get(named, False) if named else False
+        if not isinstance(said, bool):
+            raise Refused(f"its {named} is neither true nor false")
+        return said
 
     def _user_of(self, user_name: str, claims: Claims) -> str:
         """Return who the token proves the client to be; empty: it names nobody.

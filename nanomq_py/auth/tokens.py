@@ -23,17 +23,21 @@ from nanomq_py.core.settling import Settling
 from nanomq_py.kernel.part import Change, Part
 
 if TYPE_CHECKING:
-    from nanomq_py.auth.token_keys import FetchedKeys, FileKeys
+    from nanomq_py.auth.fetched_keys import FetchedKeys
+    from nanomq_py.auth.token_keys import FileKeys
     from nanomq_py.auth.token_login import TokenLogin
 
 
 def check_keys(config: Config) -> None:
     """Read the keys of tokens, but those behind a URL. Raises ConfigError. Blocks."""
     if config.auth_jwt.enable:
-        from nanomq_py.auth.token_keys import FetchedKeys, keys_of_files
+        from nanomq_py.auth.token_keys import keys_of_files
 
         keys_of_files(config.auth_jwt)
-        FetchedKeys(config.auth_jwt)
+        if config.auth_jwt.jwks_url is not None:
+            from nanomq_py.auth.fetched_keys import FetchedKeys
+
+            FetchedKeys(config.auth_jwt)
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,11 @@ class _TokensChange(Change):
 
     @property
     def _gone(self) -> bool:
-        """Whether a token that was good might be none now, for its key."""
+        """Whether a token might be none now, for its key, or none of a superuser."""
         old, new = (set(chain(*now.files.values())) for now in (self._old, self._new))
-        return self._new.login is None or not old <= new
+        claim = self._old.settings.superuser_claim
+        is_renamed = claim not in ("", self._new.settings.superuser_claim)
+        return self._new.login is None or is_renamed or not old <= new
 
     def commit(self) -> None:
         self._tokens.use(self._new)
@@ -80,7 +86,7 @@ class _TokensChange(Change):
         await self.settle()
 
     async def settle(self) -> None:
-        """End what rests on keys that are gone, and fetch those of before no more."""
+        """End what rests on keys or rights that are gone, and fetch those of before no more."""
         if (
             self._old.login is not None
             and self._tokens.in_force is self._new
@@ -140,17 +146,21 @@ class Tokens(Part):
         return _TokensChange(self, await self._made(jwt, files))
 
     async def _made(self, jwt: JwtLogin, files: FileKeys) -> _InForce:
-        from nanomq_py.auth.token_keys import FetchedKeys, settings_of
         from nanomq_py.auth.token_login import TokenLogin
 
-        fetched = self.in_force.fetched
-        if jwt.jwks_url is None:
-            fetched = None
-        elif fetched is None or fetched.settings != settings_of(jwt):
-            fetched = await asyncio.to_thread(FetchedKeys, jwt)
-            await fetched.fetch()
+        fetched = None if jwt.jwks_url is None else await self._fetched(jwt)
         keys = [key for some in files.values() for key in some]
         return _InForce(jwt, files, fetched, TokenLogin(jwt, keys, fetched, self._thread))
+
+    async def _fetched(self, jwt: JwtLogin) -> FetchedKeys:
+        """Return the keys of the URL: those that are fetched already, if it is the same."""
+        from nanomq_py.auth.fetched_keys import FetchedKeys, settings_of
+
+        fetched = self.in_force.fetched
+        if fetched is None or fetched.settings != settings_of(jwt):
+            fetched = await asyncio.to_thread(FetchedKeys, jwt)
+            await fetched.fetch()
+        return fetched
 
     def use(self, in_force: _InForce) -> None:
         """Judge by it from now on."""

@@ -44,7 +44,7 @@ def add_conf_commands(parser: argparse.ArgumentParser) -> None:
 def _check(path: Path, brought: Sections) -> int:
     # It imports OpenSSL, which other commands do not need.
     from nanomq_py.auth.refusals import refuse_unsupported
-    from nanomq_py.run.warnings import exposed_files, ignored_keys
+    from nanomq_py.run.warnings import exposed_files, forgeable, ignored_keys
     from nanomq_py.server import check_files
 
     reading = conf_file(path, brought).reading
@@ -55,7 +55,7 @@ def _check(path: Path, brought: Sections) -> int:
             look(config)
     if (text := ignored_keys(config)) is not None:
         say(f"{path}: {text}")
-    for text in exposed_files(reading):
+    for text in (*exposed_files(reading), *forgeable(config)):
         say(f"nanomq: warning: {text}", to=sys.stderr)
     broken = [f"plugin {p.name}: {p.fault}" for p in config.plugged if p.fault]
     for what in (*config.said.missing, *broken):

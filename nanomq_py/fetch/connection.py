@@ -22,6 +22,7 @@ import h11
 from nanomq_py.fetch.message import Answer, FetchError, Request
 
 LONGEST_HEAD = 16 * 1024  # bytes of the status line and the headers
+MOST_PIECES = 8192  # chunks of an answer, and what came of them at once: each takes time
 
 
 class Gone(FetchError):
@@ -44,6 +45,7 @@ class Connection(asyncio.Protocol):
         self._head: h11.Response | None = None
         self._body = bytearray()
         self._received = 0  # bytes since the request
+        self._pieces = 0
         self._most = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -67,7 +69,8 @@ class Connection(asyncio.Protocol):
         if self._transport is None or not self.is_usable:
             raise Gone("it closed the connection")
         self._answer = asyncio.get_running_loop().create_future()
-        self._head, self._received, self._most = None, 0, most_bytes
+        self._head, self._most = None, most_bytes
+        self._received = self._pieces = 0
         self._body.clear()
         try:
             self._transport.write(self._bytes_of(request))
@@ -110,6 +113,10 @@ class Connection(asyncio.Protocol):
         try:
             self._http.receive_data(data)
             while (event := self._http.next_event()) is not h11.NEED_DATA:
+                self._pieces += 1
+                if self._pieces > MOST_PIECES:
+                    self._fail(FetchError(f"its answer has over {MOST_PIECES} pieces"))
+                    return
                 if isinstance(event, h11.Response):
                     self._head = event
                 elif isinstance(event, h11.Data):

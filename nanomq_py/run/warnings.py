@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import stat
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from nanomq_py.config import Config
 from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD
@@ -47,15 +49,28 @@ def _some(names: Sequence[str], most: int = 8) -> str:
     return f"{', '.join(names[:most])}{more}"
 
 
-def warn_of_proxies(config: Config) -> None:
-    """Warn of listeners where anybody who connects can claim any address."""
+def forgeable(config: Config) -> Iterator[str]:
+    """Yield a warning for each thing that others can forge: addresses, keys of tokens."""
     for place in places_of(config):
         if place.settings.proxy_protocol and not place.is_ipc and not config.proxy.trusted:
-            log.warning(
-                "%s=true: whoever connects there can take any address; proxy.trusted says"
-                " which balancers may",
-                config.said.called(f"listener.{place.name}.proxy_protocol"),
+            name = config.said.called(f"listener.{place.name}.proxy_protocol")
+            yield (
+                f"{name}=true: whoever connects there can take any address; proxy.trusted"
+                " says which balancers may"
             )
+    url = urlsplit(config.auth_jwt.jwks_url or "")
+    if config.auth_jwt.enable and url.scheme == "http" and not _is_here(url.hostname or ""):
+        yield (
+            f"auth.jwt.jwks.url={url.geturl()}: whoever is on the way can put keys of their"
+            " own in place; expected https to another machine"
+        )
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def exposed_files(reading: Reading) -> Iterator[str]:

@@ -146,6 +146,7 @@ SAMPLES = {
     "auth.jwt.leeway": ("5", 5),
     "auth.jwt.require_exp": ("false", False),
     "auth.jwt.acl_claim": ("rights", "rights"),
+    "auth.jwt.superuser_claim": ("is_superuser", "is_superuser"),
     "auth.http.cache_ttl": ("0s", 0),
     "auth.http.on_failure": ("pass", "pass"),
     "auth.http.ssl.cacertfile": ("/ca.pem", "/ca.pem"),

@@ -16,7 +16,8 @@ import pytest
 
 from nanomq_py.auth import token_login
 from nanomq_py.auth.chain import Answer, Decision, Login
-from nanomq_py.auth.token_keys import FetchedKeys, keys_of_files
+from nanomq_py.auth.fetched_keys import FetchedKeys
+from nanomq_py.auth.token_keys import keys_of_files
 from nanomq_py.auth.token_login import TokenLogin
 from nanomq_py.config.keys.tokens import Claim, JwtLogin
 from nanomq_py.core.declared import ReasonCode
@@ -262,3 +263,25 @@ async def test_reload_that_ends_a_fetch_leaves_who_waits_for_it_an_answer() -> N
         await asked.wait()
         await fetched.end()
         assert await waits
+
+
+@pytest.mark.parametrize(
+    ("named", "claims", "expected"),
+    [
+        ("", {"is_superuser": True}, False),
+        ("", {"": True}, False),
+        ("root", {"is_superuser": True}, False),
+        ("root", {"root": True}, True),
+        ("root", {"root": False}, False),
+        ("root", {}, False),
+        *(("root", {"root": said}, None) for said in (None, 1, 0, "true", "", [], {})),
+    ],
+)
+async def test_superuser_is_who_has_the_claim_that_the_key_names(
+    thread: ThreadPoolExecutor, named: str, claims: dict[str, Any], expected: bool | None
+) -> None:
+    login = of(thread, superuser_claim=named)
+    said = await answer(login, token(**RIGHT, **claims))
+    assert said is not None
+    assert (said.reason_code == WRONG) is (expected is None)
+    assert said.is_superuser is bool(expected)

@@ -105,4 +105,11 @@ class JwtLogin(Checked):
         "acl",
         "Own key: the claim that says what the client may do. Empty: none does.",
     )
+    superuser_claim: str = key(
+        "superuser_claim",
+        Text(),
+        "",
+        "Own key: the claim that is true in tokens of clients for whom no access rule counts"
+        " (EMQX: is_superuser). Empty: none is.",
+    )
     claims: tuple[Claim, ...] = family("claims", Claim, _CLAIM)
