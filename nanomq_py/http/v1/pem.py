@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nanomq_py import kept
 from nanomq_py.config import ConfigError
 from nanomq_py.config.file import write_new
 from nanomq_py.http.v1.reply import Code, Refused
@@ -20,7 +21,7 @@ def read_pem(path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        return Path(path).read_text(encoding="ascii")
+        return kept.read_bytes(path).decode("ascii")
     except (OSError, ValueError):
         log.warning("%s cannot be read; req 11 answers null for it", path)
         return None
