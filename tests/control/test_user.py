@@ -221,6 +221,20 @@ def test_unix_socket_in_a_closed_folder(start_broker: StartBroker, tmp_path: Pat
 
 
 @dropping
+def test_change_that_cannot_be_written_is_refused(
+    start_broker: StartBroker, hidden: dict[str, str], certs: Certs
+) -> None:
+    """Its folder is closed to that user, and so is the file."""
+    process = start_broker(**hidden)
+    before = process.conf.read_text()
+    for data in ({"qos_duration": 9}, {"tls": {"key": certs.client.keyfile.read_text()}}):
+        answer = process.api(req=12, data=data)
+        assert answer.status == 400, answer
+        assert "not written: Permission denied" in str(answer.json)
+    assert process.conf.read_text() == before
+
+
+@dropping
 def test_store_that_it_cannot_write_is_refused(tmp_path: Path) -> None:
     """Its bans would be forgotten."""
     conf = tmp_path / "nanomq.conf"

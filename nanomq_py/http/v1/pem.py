@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +54,7 @@ class PemFiles:
     def write(self) -> None:
         """Write them, for the owner only. Raises ConfigError, and leaves none."""
         for path, text in self.texts.items():
-            if path.exists():
+            if os.path.exists(path):  # a closed folder is told by the write
                 continue
             try:
                 write_new(path, text.encode(), 0o600)
