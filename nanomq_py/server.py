@@ -32,13 +32,13 @@ from nanomq_py.http.terms import check_terms
 from nanomq_py.kernel.part import Change, Part
 from nanomq_py.kernel.parts import Parts
 from nanomq_py.kernel.reload import Reloader
-from nanomq_py.listen.inherited import Inherited
+from nanomq_py.listen.inherited import Bound, Inherited
 from nanomq_py.listen.tls import check_tls
 from nanomq_py.plugins.part import Plugins
 from nanomq_py.run import process, successor, systemd, terminal
 from nanomq_py.run.logs import Logs, open_logs
 from nanomq_py.run.pidfile import AlreadyRunningError, PidFile, place_of
-from nanomq_py.run.warnings import exposed_files, forgeable, tell_what_is_missing
+from nanomq_py.run.warnings import exposed_files, tell_oddities
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -99,9 +99,7 @@ class Checks(Part):
             self._is_first = False
             for text in await asyncio.to_thread(list, exposed_files(self._file.reading)):
                 log.warning("%s", text)
-        tell_what_is_missing(config)
-        for text in forgeable(config):
-            log.warning("%s", text)
+        tell_oddities(config)
 
 
 class BrokerPart(Part):
@@ -236,6 +234,7 @@ class Server:
         """Raise ConfigError when the next process could not start."""
         config = (await asyncio.to_thread(self.reloader.file.read)).config
         refuse_unsupported(config)
+        successor.check_user(config)
         await asyncio.to_thread(check_files, config)
         if not has_descriptors(KEEP_DESCRIPTORS):
             raise ConfigError("too few descriptors are left")
@@ -317,7 +316,10 @@ class Server:
 
 
 async def _started(
-    files: Sequence[ConfFile], given_conf: Path | None, parts: Sequence[type[Part]]
+    files: Sequence[ConfFile],
+    given_conf: Path | None,
+    parts: Sequence[type[Part]],
+    bound: Bound,
 ) -> Server:
     """Return a server that runs with the first of the files that can be used.
 
@@ -325,7 +327,7 @@ async def _started(
     """
     is_restart = systemd.OURS in os.environ
     ours = os.environ.pop(systemd.OURS, "").split(":")
-    inherited = Inherited(systemd.take_sockets(os.environ), ours)
+    inherited = Inherited([*systemd.take_sockets(os.environ), *bound], ours)
     # Looked for now: that would drop a lock of ours.
     before = [place_of(file.reading.config.pid_file, given_conf) for file in files]
     with systemd.state_of(os.environ) as state:
@@ -353,6 +355,7 @@ def run(
     parts: Sequence[type[Part]] = (),
     faults: Sequence[str] = (),
     serving: Callable[[], None] = lambda: None,
+    bound: Bound = (),
 ) -> None:
     """Serve in this process until it is told to stop. Raises ConfigError.
 
@@ -360,6 +363,7 @@ def run(
     parts    more parts than those of every broker
     faults   why a file is not among them: the one of the command line, or what ran before
     serving  called once the broker serves
+    bound    sockets of listeners, by name, that root bound for this user
     """
     successor.hold()  # before the core's threads begin, which leave signals to this one
     is_restart = systemd.OURS in os.environ
@@ -370,17 +374,17 @@ def run(
     open_logs(config.log, or_console=is_restart)
     for fault in faults:
         log.error("%s", fault)
-    bound = process.allow_many_connections()
-    if bound < FEWEST_DESCRIPTORS and not is_restart:
+    limit = process.allow_many_connections()
+    if limit < FEWEST_DESCRIPTORS and not is_restart:
         raise ConfigError(
-            f"only {bound} descriptors (ulimit -n): expected {FEWEST_DESCRIPTORS} at least"
+            f"only {limit} descriptors (ulimit -n): expected {FEWEST_DESCRIPTORS} at least"
         )
     set_arenas(max(2, os.cpu_count() or 2))
 
     async def serve() -> Server:
         threads = ThreadPoolExecutor(initializer=successor.hold)
         asyncio.get_running_loop().set_default_executor(threads)
-        server = await _started(files, given_conf, parts)
+        server = await _started(files, given_conf, parts, bound)
         serving()
         await server.run()
         return server

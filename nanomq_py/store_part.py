@@ -11,6 +11,7 @@ A broker that does none of this imports no module of the store, and has no threa
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,9 @@ class StorePart(Part):
         Raises   ConfigError
         """
         path = self._path
-        if self._bans is None and path is not None and await asyncio.to_thread(path.exists):
+        # Where a store was no folder is closed to us: see run/privileges.py.
+        is_there = path is not None and await asyncio.to_thread(os.path.exists, path)
+        if self._bans is None and is_there:
             try:
                 await self.bans.load()
             except ConfigError:

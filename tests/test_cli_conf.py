@@ -21,7 +21,7 @@ def conf(tmp_path: Path) -> Path:
 
 
 def test_check_says_good_or_what_is_wrong(conf: Path) -> None:
-    done = nanomq("conf", "check", str(conf))
+    done = nanomq("conf", "check", str(conf), NANOMQ_USER="root")
     assert (done.returncode, done.stdout) == (0, f"{conf}: good\n")
     for text, error in (
         ("msq_len=x\n", "nanomq.conf:1: msq_len='x': expected"),
@@ -40,7 +40,7 @@ def test_check_says_good_or_what_is_wrong(conf: Path) -> None:
         ("mqtt {\n", "nanomq.conf:1: a section is not closed"),
     ):
         conf.write_text(text)
-        done = nanomq("conf", "check", str(conf))
+        done = nanomq("conf", "check", str(conf), NANOMQ_USER="root")
         assert (done.returncode, error in done.stderr) == (2, True), done
         assert "Traceback" not in done.stderr
 
@@ -54,13 +54,13 @@ def test_empty_password_of_the_environment_is_refused(conf: Path) -> None:
 def test_file_with_secrets_that_all_can_read_is_warned_about(conf: Path) -> None:
     for mode, warned in ((0o644, True), (0o604, True), (0o640, False), (0o600, False)):
         conf.chmod(mode)
-        done = nanomq("conf", "check", str(conf))
+        done = nanomq("conf", "check", str(conf), NANOMQ_USER="root")
         assert (done.returncode, done.stdout) == (0, f"{conf}: good\n")
         says = f"warning: {conf}: mode {mode:04o} lets every user of this machine read"
         assert (says in done.stderr) == warned, done.stderr
     conf.chmod(0o644)
     conf.write_text("msq_len=5\nhttp_server.password=public\n")  # no secret
-    assert nanomq("conf", "check", str(conf)).stderr == ""
+    assert nanomq("conf", "check", str(conf), NANOMQ_USER="root").stderr == ""
 
 
 def test_included_file_and_key_are_warned_about(
@@ -124,13 +124,13 @@ def test_log_folder_that_others_can_write_is_warned_about(
     for mode, warned in ((0o1777, True), (0o777, True), (0o755, False), (0o700, False)):
         folder.chmod(mode)
         conf.write_text(f"log.to=file\nlog.dir={folder}\n")
-        done = nanomq("conf", "check", str(conf))
+        done = nanomq("conf", "check", str(conf), NANOMQ_USER="root")
         assert (done.returncode, done.stdout) == (0, f"{conf}: good\n")
         says = f"warning: log.dir={folder}: others can write in {folder}: another user can"
         assert (says in done.stderr) == warned, done.stderr
     folder.chmod(0o1777)
     conf.write_text(f"log.dir={folder}\n")  # and nothing goes there
-    assert nanomq("conf", "check", str(conf)).stderr == ""
+    assert nanomq("conf", "check", str(conf), NANOMQ_USER="root").stderr == ""
 
 
 def test_start_warns_of_a_log_folder_that_others_can_write(

@@ -12,6 +12,7 @@ from tools.walls import Fault, Graph, Sources, circle_faults
 PYTHON_ROOMS = [
     "version",
     "_core",
+    "kept",  # files of a process that was root
     "config.faults",
     "config.values",
     "config.forms",

@@ -20,6 +20,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from nanomq_py import kept
 from nanomq_py.auth.hashing import BadHash, read_hash
 from nanomq_py.config import ConfigError
 from nanomq_py.config.faults import Faults
@@ -36,7 +37,7 @@ def is_name(text: str) -> bool:
 
 def _content(path: Path) -> bytes:
     """Return what is in the file. Raises OSError, ConfigError."""
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = kept.open_file(path)
     with open(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise ConfigError(f"{path}: expected a file")

@@ -6,9 +6,9 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
+from nanomq_py import kept
 from nanomq_py.config import ConfigError
 from nanomq_py.config.keys.tokens import JwtLogin
 from nanomq_py.tokens.jws import Key
@@ -33,8 +33,7 @@ class _Secret:
 def _of_file(name: str, path: str, read: Callable[[bytes], T]) -> T:
     """Return what is in the file of that key. Raises ConfigError."""
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
+        content = kept.read_bytes(path, MOST_BYTES + 1)
     except OSError as fault:
         raise ConfigError(f"{name}={path!r}: cannot be read: {fault.strerror}") from None
     try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from nanomq_py import kept
 from nanomq_py.cli.common import conf_file, say
 from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.declare.section import Sections
@@ -44,18 +46,28 @@ def add_conf_commands(parser: argparse.ArgumentParser) -> None:
 def _check(path: Path, brought: Sections) -> int:
     # It imports OpenSSL, which other commands do not need.
     from nanomq_py.auth.refusals import refuse_unsupported
-    from nanomq_py.run.warnings import exposed_files, forgeable, ignored_keys
+    from nanomq_py.run.warnings import (
+        exposed_files,
+        forgeable,
+        ignored_keys,
+        open_as_root,
+    )
     from nanomq_py.server import check_files
 
-    reading = conf_file(path, brought).reading
+    with kept.noting() as read:
+        reading = conf_file(path, brought).reading
     config = reading.config
     faults = Faults()
+    hidden: list[str] = []
+    with faults.gathered():
+        hidden = list(_hidden(config, read))
     for look in (refuse_unsupported, check_files):
         with faults.gathered():
             look(config)
-    if (text := ignored_keys(config)) is not None:
-        say(f"{path}: {text}")
-    for text in (*exposed_files(reading), *forgeable(config)):
+    for line in (ignored_keys(config), open_as_root(config)):
+        if line is not None:
+            say(f"{path}: {line}")
+    for text in (*exposed_files(reading), *forgeable(config), *hidden):
         say(f"nanomq: warning: {text}", to=sys.stderr)
     broken = [f"plugin {p.name}: {p.fault}" for p in config.plugged if p.fault]
     for what in (*config.said.missing, *broken):
@@ -65,6 +77,23 @@ def _check(path: Path, brought: Sections) -> int:
         return 1
     say(f"{path}: good")
     return 0
+
+
+def _hidden(config: Config, read: Sequence[str]) -> Iterator[str]:
+    """Yield a warning for each file that the key ``user`` cannot read. Raises ConfigError."""
+    if config.user is None:
+        return
+    from nanomq_py.run.privileges import hidden_files, named_user  # with ctypes
+
+    user = named_user(config)
+    if user is None or user.pw_uid == 0 or os.geteuid() != 0:
+        return
+    for path, key in hidden_files(config, user, read).items():
+        what = path if key == path else f"{key}={path}"
+        yield (
+            f"{what}: user {user.pw_name} cannot read it: root opens it at the start, and a"
+            " file that takes its place is refused until the next one"
+        )
 
 
 def _show_defaults(brought: Sections) -> int:

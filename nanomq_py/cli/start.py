@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from nanomq_py import kept
 from nanomq_py.cli.common import conf_file, overrides_of
 from nanomq_py.config import ConfigError
 from nanomq_py.config.declare.section import Sections
@@ -51,6 +53,27 @@ def _before(
     return [ConfFile.taking_over(conf, overrides, config, Plugging())], []
 
 
+def _dropped(
+    files: list[ConfFile], read: Sequence[str], faults: list[str]
+) -> list[tuple[str, socket.socket]]:
+    """Become the user of the first configuration that can be used; return what is bound.
+
+    read     files of the configuration itself
+    Raises   ConfigError, of the last
+    """
+    while any(file.reading.config.user for file in files):
+        from nanomq_py.run import privileges  # with ctypes
+
+        try:
+            return privileges.drop(files[0], read)
+        except ConfigError as fault:
+            if len(files) == 1:
+                raise
+            faults.append(f"{fault}; the broker goes on with what ran before the restart")
+            del files[0]
+    return []
+
+
 def start(
     conf: Path | None,
     url: str | None,
@@ -64,12 +87,17 @@ def start(
     from nanomq_py.run import systemd
 
     is_restart = systemd.OURS in os.environ
-    files, faults = files_of(conf, url, brought_by(parts))
+    kept.take(os.environ)
+    with kept.noting() as read:
+        files, faults = files_of(conf, url, brought_by(parts))
 
     def run(done: Callable[[int], None]) -> int:
+        bound = _dropped(files, read, faults)
         from nanomq_py import server  # the core's threads begin here, not before the fork
 
-        server.run(files, conf, parts=parts, faults=faults, serving=lambda: done(0))
+        server.run(
+            files, conf, parts=parts, faults=faults, serving=lambda: done(0), bound=bound
+        )
         return 0
 
     if is_restart or not files[0].reading.config.daemon:

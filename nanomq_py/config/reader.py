@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from nanomq_py import kept
 from nanomq_py.config.build import build
 from nanomq_py.config.declare.section import Sections
 from nanomq_py.config.environment import from_environment, variable_of
@@ -43,7 +44,7 @@ MOST_FILES = 256  # that are included in all
 
 def _opened(path: Path) -> BinaryIO:
     """Open a regular file; another one could block. Raises OSError, ValueError."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    fd = kept.open_file(path)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         is_folder = stat.S_ISDIR(os.fstat(fd).st_mode)
         os.close(fd)

@@ -10,6 +10,7 @@ import os
 import ssl
 from pathlib import Path
 
+from nanomq_py import kept
 from nanomq_py.fetch.message import FetchError
 
 
@@ -33,13 +34,15 @@ def client_tls(
         _use_system(made)
     else:
         try:
-            made.load_verify_locations(cafile=cacertfile)
+            with kept.readable(cacertfile) as cafile:
+                made.load_verify_locations(cafile=cafile)
         except OSError as fault:
             raise CertificateError("cacertfile", cacertfile, _reason(fault)) from None
     if certfile is not None:
         try:
             # A key with a password would be asked for at the terminal.
-            made.load_cert_chain(certfile, keyfile, password=lambda: "")
+            with kept.readable(certfile) as cert, kept.readable(keyfile or certfile) as key:
+                made.load_cert_chain(cert, key, password=lambda: "")
         except OSError as fault:
             raise CertificateError("certfile", certfile, _reason(fault)) from None
     return made

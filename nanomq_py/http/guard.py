@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nanomq_py import kept
 from nanomq_py.auth.password import Secret
 from nanomq_py.auth.throttle import Throttle, network_of
 from nanomq_py.config import ConfigError
@@ -185,7 +186,7 @@ def _public_key(path: str) -> PublicKey:
 
     key = f"http_server.jwt.public.keyfile={path!r}"
     try:
-        text = Path(path).read_text(encoding="ascii")
+        text = kept.read_bytes(path).decode("ascii")
     except (OSError, ValueError) as fault:
         raise ConfigError(f"{key}: cannot be read: {fault}") from None
     try:

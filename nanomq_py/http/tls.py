@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 
+from nanomq_py import kept
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.core.records import TlsOptions
 from nanomq_py.listen.tls import http_listener, load_tls
@@ -34,10 +35,10 @@ def load_server_tls(config: Config) -> ServerTls | None:
     context.options |= ssl.OP_NO_RENEGOTIATION
     context.set_alpn_protocols(["http/1.1"])
     certfile = http.tls_certfile or str(base.certfile)
+    keyfile = http.tls_keyfile or str(base.keyfile)
     try:
-        context.load_cert_chain(
-            certfile, http.tls_keyfile or base.keyfile, options.key_password or ""
-        )
+        with kept.readable(certfile) as cert, kept.readable(keyfile) as key:
+            context.load_cert_chain(cert, key, options.key_password or "")
     except (OSError, ssl.SSLError) as fault:  # they were good a moment ago
         raise ConfigError(f"{certfile}, or its key: changed while it was read") from fault
     if options.ca is not None:

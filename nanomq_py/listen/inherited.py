@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from nanomq_py.listen.places import Place
 from nanomq_py.listen.sockets import duplicate, fits, may_serve, serves
+
+Bound = Sequence[tuple[str, socket.socket]]  # sockets, by name
 
 
 class Inherited:

@@ -8,12 +8,12 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from nanomq_py import kept
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.listeners import Listener
 from nanomq_py.core.records import ListenerOptions
@@ -97,7 +97,7 @@ def _has_wss(config: Config, given: Mapping[str, Listener]) -> bool:
     """
     own, tls = given.get("wss", Listener()), config.tls
     certificate = own.certfile or (
-        tls.certfile if os.path.exists(tls.certfile or "") else None
+        tls.certfile if kept.exists(tls.certfile or "") else None
     )
     return config.websocket.enable and (tls.enable or certificate is not None)
 

@@ -28,7 +28,7 @@ async def bind(place: Place, leaving: Sequence[socket.socket] = ()) -> socket.so
     """
     try:
         if place.is_ipc:
-            return _bind_ipc(ipc_path(place.url))
+            return bind_ipc(ipc_path(place.url))
         parts = urlsplit(place.url)
         assert parts.hostname is not None
         # The URL names one family; two listeners serve both.
@@ -86,7 +86,7 @@ def _is_left_over(path: str) -> bool:
     return False
 
 
-def _bind_ipc(path: str) -> socket.socket:
+def bind_ipc(path: str) -> socket.socket:
     if _is_left_over(path):
         os.unlink(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
+from nanomq_py import kept
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.faults import Faults
 from nanomq_py.config.keys.http_server import HttpServer
@@ -52,7 +52,7 @@ def _read(name: str, path: str | None, most: int = MAX_PEM_BYTES) -> str:
     if path is None:
         raise ConfigError(f"{name}: missing, a listener with TLS needs it")
     try:
-        raw = Path(path).read_bytes()
+        raw = kept.read_bytes(path)
     except OSError as fault:
         raise ConfigError(f"{name}={path!r}: cannot be read: {fault.strerror}") from None
     if len(raw) > most or b"-----BEGIN " not in raw or b"\0" in raw:
@@ -80,9 +80,10 @@ def _check_pair(
         return password or ""
 
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-            certfile, keyfile, give_password
-        )
+        with kept.readable(certfile) as cert, kept.readable(keyfile) as key:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+                cert, key, give_password
+            )
     except ssl.SSLError as fault:
         if fault.reason == "KEY_VALUES_MISMATCH":
             why = f"{name}={keyfile!r}: does not belong to the certificate {certfile!r}"

@@ -81,19 +81,27 @@ def _folders() -> list[Path]:
     folders = [base / own] if base.is_absolute() and _is_mine(base) else []
     if me == 0 or _is_mine(_SYSTEMS):
         folders.append(_SYSTEMS)
+    if _is_mine(handed := Path(f"/run/{own}")):  # made by root, for the key ``user``
+        folders.append(handed)
     if _is_mine(Path(f"/run/user/{me}")):
         folders.append(Path(f"/run/user/{me}") / own)
     if me != 0:
         import tempfile  # with what unpacks archives, and much else
 
         folders.append(Path(tempfile.gettempdir()) / own)
-    return list(dict.fromkeys(folders))
+    return list(dict.fromkeys([*folders, *_others()]))
+
+
+def _others() -> list[Path]:
+    """Return the folders of users that root's brokers became (see run/privileges.py)."""
+    return sorted(Path("/run").glob("nanomq-*")) if os.geteuid() == 0 else []
 
 
 def running_brokers() -> list[PidFile]:
     """Return the files of this user's running brokers, but not those set by ``pid_file``."""
-    folder = _folders()[0]
-    paths = sorted(folder.glob("*.pid")) if _is_mine(folder) else []
+    own = _folders()[0]
+    folders = [*([own] if _is_mine(own) else []), *_others()]
+    paths = [path for folder in folders for path in sorted(folder.glob("*.pid"))]
     return [file for file in map(PidFile, paths) if file.running() is not None]
 
 

@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 
+from nanomq_py import kept
 from nanomq_py.broker import HandOver
 from nanomq_py.config import Config
 from nanomq_py.config.settings import settings_of
@@ -38,8 +39,16 @@ def hear() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
 
 
+def check_user(config: Config) -> None:
+    """Raise ConfigError where the next process could not become the user that is named."""
+    if config.user is not None:
+        from nanomq_py.run import privileges  # with ctypes
+
+        privileges.check_user(config)
+
+
 class Legacy:
-    """What a restart leaves in two files of memory: sessions, and the configuration."""
+    """What a restart leaves: sessions and configuration in files of memory, and kept files."""
 
     def __init__(self) -> None:
         """Make them. Raises OSError."""
@@ -61,7 +70,7 @@ class Legacy:
     @property
     def fds(self) -> dict[str, int]:
         """Their descriptors, by the variables that name them to the next process."""
-        return {systemd.STATE: self.state, systemd.CONFIG: self._config}
+        return {systemd.STATE: self.state, systemd.CONFIG: self._config, **kept.leave()}
 
 
 def become(handed_over: HandOver, legacy: Legacy) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
@@ -13,13 +14,22 @@ from nanomq_py.config import Config
 from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD
 from nanomq_py.config.reader import Reading
 from nanomq_py.config.settings import is_secret, settings_of
-from nanomq_py.listen.places import places_of
+from nanomq_py.listen.places import Place, places_of
 from nanomq_py.run.folder import UnsafeError, judge
 
 log = logging.getLogger("nanomq")
 
 
-def tell_what_is_missing(config: Config) -> None:
+def tell_oddities(config: Config) -> None:
+    """Log all that can be told of a configuration without a look at its files."""
+    _tell_what_is_missing(config)
+    for text in forgeable(config):
+        log.warning("%s", text)
+    if (line := open_as_root(config)) is not None:
+        log.warning("%s", line)
+
+
+def _tell_what_is_missing(config: Config) -> None:
     """Log what the file asks for but will not happen, and in one line what is ignored."""
     for missing in config.said.missing:
         log.error("%s", missing)
@@ -115,3 +125,31 @@ def _exposed_log(config: Config) -> Iterator[str]:
         )
     except OSError:
         return  # the part that opens the file reports that
+
+
+def open_as_root(config: Config) -> str | None:
+    """Return a line about listeners where a process of root lets in anybody, or None."""
+    if os.geteuid() != 0 or config.user is not None:
+        return None
+    where = [
+        f"{place.called or place.key}={place.url}"
+        for place in places_of(config)
+        if place.allows_anonymous(config) and _is_public(place)
+    ]
+    if not where:
+        return None
+    return (
+        f"user: missing: the broker runs as root, and {_some(where)} lets in anybody"
+        " (allow_anonymous=true): name a user that it becomes, or user=root if that is meant"
+    )
+
+
+def _is_public(place: Place) -> bool:
+    """Return whether other machines may reach the listener's address."""
+    host = urlsplit(place.url).hostname
+    if place.is_ipc or host is None or host == "localhost":
+        return False
+    try:
+        return not ip_address(host).is_loopback
+    except ValueError:  # a name
+        return True

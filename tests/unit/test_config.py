@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SAMPLES = {
     "url": ("nmq-tcp://[::1]:1", "nmq-tcp://[::1]:1"),
+    "user": ("nobody", "nobody"),
     "daemon": ("true", True),
     "auth.chain": ("file, plugin:own,anonymous", ("file", "plugin:own", "anonymous")),
     "auth.password_file": ("/etc/x", "/etc/x"),

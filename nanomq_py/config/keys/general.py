@@ -35,6 +35,14 @@ class General(Checked):
         applies=Applies.RESTART,
         heading="The process",
     )
+    user: str | None = key(
+        "user",
+        Optional(Text(empty=False)),
+        None,
+        "Own key: started by root, the broker becomes this user once it has opened what only"
+        " root can. Default: it stays who started it.",
+        applies=Applies.RESTART,
+    )
     num_taskq_thread: int = key(
         "num_taskq_thread",
         Whole(0, 256),

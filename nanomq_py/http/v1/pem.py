@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nanomq_py import kept
 from nanomq_py.config import ConfigError
 from nanomq_py.config.file import write_new
 from nanomq_py.http.v1.reply import Code, Refused
@@ -20,7 +22,7 @@ def read_pem(path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        return Path(path).read_text(encoding="ascii")
+        return kept.read_bytes(path).decode("ascii")
     except (OSError, ValueError):
         log.warning("%s cannot be read; req 11 answers null for it", path)
         return None
@@ -52,7 +54,7 @@ class PemFiles:
     def write(self) -> None:
         """Write them, for the owner only. Raises ConfigError, and leaves none."""
         for path, text in self.texts.items():
-            if path.exists():
+            if os.path.exists(path):  # a closed folder is told by the write
                 continue
             try:
                 write_new(path, text.encode(), 0o600)
