@@ -119,9 +119,20 @@ class Pool:
     async def _connect(self) -> Connection:
         bound = self._bounds.connect_timeout_s
         try:
-            return await asyncio.wait_for(self._open(), bound)
-        except asyncio.TimeoutError:
-            raise FetchError(f"no connection within {bound:g} s") from None
+            # Not wait_for: it would take a connection made just now for the answer to a
+            # cancellation, which nobody would hear of then (before Python 3.12).
+            opening = asyncio.ensure_future(self._open())
+            try:
+                await asyncio.wait({opening}, timeout=bound)
+            except asyncio.CancelledError:
+                opening.add_done_callback(_discard)
+                opening.cancel()
+                raise
+            if not opening.done():
+                opening.add_done_callback(_discard)
+                opening.cancel()
+                raise FetchError(f"no connection within {bound:g} s")
+            return opening.result()
         except ssl.SSLCertVerificationError as fault:
             raise FetchError(f"its certificate: {fault.verify_message}") from None
         except (OSError, ssl.SSLError) as fault:
@@ -160,3 +171,8 @@ class Pool:
         self._is_closed = True
         for connection in list(self._idle):
             self._drop(connection)
+
+
+def _discard(opening: asyncio.Future[Connection]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
