@@ -121,6 +121,7 @@ def test_no_page_has_shell_blocks_that_no_test_runs() -> None:
         "c",
         "mermaid",
         "json",
+        "text",
     }
     pages = {page for page, language in languages if language == "sh"}
     assert pages - ELSEWHERE == {"README.md", "docs/reload.md", "docs/importing.md"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 import threading
 from collections.abc import Iterator, Sequence
@@ -190,7 +191,7 @@ class Core:
         answer = ffi.new("nmq_answer *", {"number": number, "reason_code": reason_code})
         answer.foreign, answer.superuser = foreign, superuser
         if ends_at_s is not None:
-            answer.ends_at_ms = round(max(0.001, min(ends_at_s, 1e12)) * 1000)
+            answer.ends_at_ms = math.ceil(max(0.001, min(ends_at_s, 1e12)) * 1000)
         if rules is not None:
             answer.rules = rules.handle
         kept = [ffi.from_buffer(given) for given in (data or b"", name or b"")]
