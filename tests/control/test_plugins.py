@@ -117,6 +117,7 @@ def test_reload_takes_code_that_has_changed(start: Start, tmp_path: Path) -> Non
         assert number(process) == "200 1"
         assert process.reload()["applied"] == ["plugins.good"]
         assert number(process) == "200 22"
+        process.waits_for("22 starts")  # the log is read beside the test
         order = [line for line in process.lines if "good 1 stops" in line or " 22 " in line]
         assert ["1 stops" in order[0], "22 starts" in order[1]] == [True, True]
 
@@ -223,6 +224,7 @@ def test_plugin_that_fails_is_reported_and_the_rest_runs(
         module.write_text(module.read_text().replace(code, GOOD))
         assert "plugins.bad" in process.reload()["applied"]
         assert get(process, "/plugins/bad/number").startswith("200 1")
+        process.waits_for("good 1 starts")
         assert sum("good 1 starts" in line for line in process.lines) == 1
 
 
