@@ -16,7 +16,7 @@ from nanomq_py.config import Config
 from nanomq_py.config.keys.flapping import FlappingDetect
 from nanomq_py.core.binding import Core
 from nanomq_py.core.message import ListenerName
-from nanomq_py.kernel.part import Change, Part
+from nanomq_py.kernel.part import Change, Part, Swap
 from nanomq_py.store_part import StorePart
 
 if TYPE_CHECKING:
@@ -27,21 +27,6 @@ def _load_detector() -> type[Detector]:
     from nanomq_py.flapping import Detector
 
     return Detector
-
-
-class _FlappingChange(Change):
-    """Other numbers of flapping detection, or its begin or end."""
-
-    def __init__(self, flapping: Flapping, new: FlappingDetect) -> None:
-        self._flapping = flapping
-        self._old = flapping.keys
-        self._new = new
-
-    def commit(self) -> None:
-        self._flapping.use(self._new)
-
-    async def undo(self) -> None:
-        self._flapping.use(self._old)
 
 
 class Flapping(Part):
@@ -62,7 +47,7 @@ class Flapping(Part):
             return None
         if new.enable:
             await asyncio.to_thread(_load_detector)
-        return _FlappingChange(self, new)
+        return Swap(self.use, self.keys, new)
 
     def use(self, keys: FlappingDetect) -> None:
         """Count by these from now on. Raises CoreError; then all is as it was."""

@@ -27,7 +27,7 @@ from nanomq_py.core.records import CoreOptions, LogNote
 from nanomq_py.core.settling import Settling
 from nanomq_py.feeds import Readers
 from nanomq_py.flapping_part import Flapping
-from nanomq_py.kernel.part import Change, Hears, Part
+from nanomq_py.kernel.part import Change, Hears, Part, Swap
 from nanomq_py.kernel.parts import Parts
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.listen.listeners import Listeners
@@ -35,21 +35,6 @@ from nanomq_py.metrics.sys_topics import SysTopics
 from nanomq_py.store_part import StorePart
 
 log = logging.getLogger("nanomq")
-
-
-class _OptionsChange(Change):
-    """Other options of the core."""
-
-    def __init__(self, options: _Options, new: CoreOptions) -> None:
-        self._options = options
-        self._old = options.in_force
-        self._new = new
-
-    def commit(self) -> None:
-        self._options.use(self._new)
-
-    async def undo(self) -> None:
-        self._options.use(self._old)
 
 
 class _Options(Part):
@@ -63,7 +48,7 @@ class _Options(Part):
 
     async def prepare(self, config: Config) -> Change | None:
         new = core_options(config)
-        return None if new == self.in_force else _OptionsChange(self, new)
+        return None if new == self.in_force else Swap(self.use, self.in_force, new)
 
     def use(self, options: CoreOptions) -> None:
         """Put them in force. Raises CoreError; then they are as they were."""

@@ -78,7 +78,4 @@ class Access(Part):
 
     async def settle(self) -> None:
         """Judge what every session has by the rules in force."""
-        await self._settling.run(self._judge)
-
-    def _judge(self) -> None:
-        self._core.judge()
+        await self._settling.run(self._core.judge)

@@ -119,17 +119,13 @@ class Accounts:
             wills=may_come_back,
             reason_code=ReasonCode.NOT_AUTHORIZED,
         )
-        await self._settling.run(lambda: _kick(self._core, kick))
+        await self._settling.run(lambda: self._core.kick_users(kick))
         if kind is UserKind.USER_NAME:
             return
         try:
             self._core.kick(name, ReasonCode.NOT_AUTHORIZED)
         except CoreError:
             return  # it is not connected
-
-
-def _kick(core: Core, kick: Kick) -> None:
-    core.kick_users(kick)
 
 
 def _stored(password: bytes | None, hash: str | None) -> str:

@@ -126,11 +126,7 @@ class Tokens(Part):
     async def end_all(self) -> None:
         """End the connections that a token has let in: it might not do so any more."""
         kick = Kick(every_foreign=True, wills=True, reason_code=ReasonCode.NOT_AUTHORIZED)
-
-        def act() -> None:
-            self._core.kick_users(kick)
-
-        await self._settling.run(act)
+        await self._settling.run(lambda: self._core.kick_users(kick))
 
     async def prepare(self, config: Config) -> Change | None:
         jwt, old = config.auth_jwt, self.in_force

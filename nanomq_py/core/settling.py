@@ -18,10 +18,10 @@ class Settling:
     """
 
     def __init__(self) -> None:
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[object]] = set()
 
-    async def run(self, act: Callable[[], None]) -> None:
-        """Return when it is done. It goes on even if nobody waits for it any more.
+    async def run(self, act: Callable[[], object]) -> None:
+        """Return when it is done, whatever it returns. It goes on even if nobody waits for it any more.
 
         A fault is logged: no caller could do something about it.
         """

@@ -13,11 +13,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from nanomq_py.config import Config
 from nanomq_py.config.declare.section import Sections
 from nanomq_py.config.declare.walk import walk, walk_all
+
+T = TypeVar("T")
 
 # The function that is called with a note of the core, by the note's class.
 Hears = Mapping[type[Any], Callable[[Any], None]]
@@ -42,6 +44,22 @@ class Change:
 
         It cannot fail.
         """
+
+
+class Swap(Change, Generic[T]):
+    """One value in the place of another, for a part that can use either."""
+
+    def __init__(self, use: Callable[[T], None], old: T, new: T) -> None:
+        """``use`` puts a value in force; where it raises, all is as it was."""
+        self._use = use
+        self._old = old
+        self._new = new
+
+    def commit(self) -> None:
+        self._use(self._new)
+
+    async def undo(self) -> None:
+        self._use(self._old)
 
 
 async def put_in_force(change: Change) -> None:

@@ -52,7 +52,7 @@ def _read(name: str, path: str | None, most: int = MAX_PEM_BYTES) -> str:
     if path is None:
         raise ConfigError(f"{name}: missing, a listener with TLS needs it")
     try:
-        raw = kept.read_bytes(path)
+        raw = kept.read_bytes(path, most + 1)
     except OSError as fault:
         raise ConfigError(f"{name}={path!r}: cannot be read: {fault.strerror}") from None
     if len(raw) > most or b"-----BEGIN " not in raw or b"\0" in raw:
