@@ -213,6 +213,12 @@ def test_file_of_emqx_4_becomes_ours(tmp_path: Path) -> None:
     assert config.log.level == "warn"
 
 
+@pytest.mark.parametrize(("factor", "ours"), [("0.75", 1500), ("0.5", 1000), ("1", 2000)])
+def test_keep_alive_of_emqx_4_counts_twice(tmp_path: Path, factor: str, ours: int) -> None:
+    text = EMQX_4.replace("backoff = 0.75", f"backoff = {factor}")
+    assert taken(tmp_path, "emqx.conf", text).keepalive_backoff == ours
+
+
 def test_nested_form_becomes_the_flat_one(tmp_path: Path) -> None:
     text = 'mqtt { property_size = 7 }\nlisteners.tcp { bind = "127.0.0.1:1884" }\n'
     config = taken(tmp_path, "nanomq.conf", text)

@@ -13,6 +13,8 @@ from pathlib import Path
 from nanomq_py.config.faults import ConfigError, Faults
 from nanomq_py.config.forms import flat, nested
 from nanomq_py.config.reader import read_text
+from nanomq_py.config.values.kind import BadValue
+from nanomq_py.config.values.numbers import Size
 from nanomq_py.importing.draft import Draft, Option
 from nanomq_py.importing.emqx_listeners import is_of_listener, take_listeners
 from nanomq_py.importing.options import (
@@ -29,17 +31,16 @@ from nanomq_py.importing.options import (
 )
 
 _NO_BOUND = {"infinity": "0", "disabled": "0"}
-_SIZE = re.compile(r"(\d{1,12})\s*(KB|MB|GB|)", re.IGNORECASE)
-_BYTES = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+_SIZE = Size(0, 1 << 40)
 
 
 def _kib(draft: Draft, option: Option) -> None:
     """Take a size in KiB, rounded up."""
-    found = _SIZE.fullmatch(option.value)
-    if found is None:
+    try:
+        size = _SIZE.parse(option.value)
+    except BadValue:
         draft.lose(option, "expected a size such as 1MB")
         return
-    size = int(found[1]) * _BYTES[found[2].lower()]
     draft.put("max_packet_size", str(-(-size // 1024)), option)
 
 
@@ -61,7 +62,7 @@ def _backoff(draft: Draft, option: Option) -> None:
     except ValueError:
         draft.lose(option, "expected a factor such as 0.75")
         return
-    draft.put("keepalive_backoff", f"{factor:g}", option)
+    draft.put("keepalive_backoff", f"{factor:.3f}", option)
 
 
 def _to(draft: Draft, option: Option) -> None:
