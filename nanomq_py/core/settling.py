@@ -21,7 +21,7 @@ class Settling:
         self._under_way: set[asyncio.Task[object]] = set()
 
     async def run(self, act: Callable[[], object]) -> None:
-        """Return when it is done, whatever it returns. It goes on even if nobody waits for it any more.
+        """Return when it is done. It goes on even if nobody waits for it any more.
 
         A fault is logged: no caller could do something about it.
         """
