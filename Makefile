@@ -18,7 +18,7 @@ CROSS := arm-linux-gnueabihf-gcc:qemu-arm,-L,/usr/arm-linux-gnueabihf \
     aarch64-linux-gnu-gcc:qemu-aarch64,-L,/usr/aarch64-linux-gnu musl-gcc:env
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 
-.PHONY: run test check lint format asan tsan cross developing fuzz machine bench bench-short abuse reloads slow-readers attacks clean
+.PHONY: run test check lint format asan tsan cross developing fuzz machine properties bench bench-short abuse reloads slow-readers attacks clean
 
 run: build/setup-run build/core
 	$(PY) -m nanomq_py start --conf etc/nanomq.conf
@@ -83,9 +83,12 @@ machine: build/setup-check build/test # ten minutes of clients against a model, 
 	end=$$(( $$(date +%s) + 600 )); \
 	while [ $$(date +%s) -lt $$end ]; do \
 	    seed=$$(od -An -N4 -tu4 /dev/urandom | tr -d ' '); echo "seed $$seed"; \
-	    MACHINE_EXAMPLES=1000 $(PY) -m pytest --timeout=900 --hypothesis-seed=$$seed \
+	    NEW_EXAMPLES=1 MACHINE_EXAMPLES=1000 $(PY) -m pytest --timeout=900 --hypothesis-seed=$$seed \
 	        tests/property/test_broker_model.py || exit 1; \
 	done
+
+properties: build/setup-test build/test # every property test on examples that it has not seen
+	NEW_EXAMPLES=1 $(TESTS) -m "hypothesis and not alone"
 
 bench: build/setup-bench build/core # every scenario against every broker that is installed: docs/performance.md
 	$(PY) bench/run.py

@@ -86,6 +86,8 @@ def _with_sections_of(made: Config, config: Config) -> Config:
 def edited(reading: Reading, config: Config, source: str, folder: Path | None) -> Reading:
     """Return the reading of the text after the values of that configuration are put into it.
 
+    Bridges keep the order in which the text first names them.
+
     Raises   ConfigError naming the key that the text cannot hold
     """
     settings = settings_of(config)
