@@ -154,9 +154,9 @@ class Server:
         from starlette.routing import Mount
 
         from nanomq_py.http.app import make_app
-        from nanomq_py.http.v1.api import V1, Api
+        from nanomq_py.http.dialects import dialects_of
 
-        dialects = [V1(Api(self.broker, self.reloader, self), gate)]
+        dialects = dialects_of(self.broker, self.reloader, self.plugins, self, gate)
         return make_app(dialects, [Mount("/plugins", self.plugins.pages(gate))])
 
     # --- start

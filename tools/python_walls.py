@@ -42,8 +42,13 @@ PYTHON_ROOMS = [
     "broker",
     "run",
     "http",
-    "http.v1",  # a dialect: server hands it to http
     "plugins",
+    "http.rest",
+    "http.emqx",  # what its two dialects share
+    "http.v1",  # a dialect, like those that follow
+    "http.emqx_v2",
+    "http.emqx_v4",
+    "http.dialects",
     "server",
     "importing",
     "cli",

@@ -7,7 +7,7 @@ Source  RFC 9110, 15; RFC 6750, 3.1
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 
@@ -31,6 +31,22 @@ class BadRequest(HttpError):
     """It cannot be understood, or asks for something impossible."""
 
     status = 400
+
+
+class NotJson(BadRequest):
+    """Its body is no JSON."""
+
+
+class MissingParameter(BadRequest):
+    """It lacks parameters that it cannot be without."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(", ".join(f"{name}: missing" for name in names))
+        self.names = list(names)
+
+
+class BadParameter(BadRequest):
+    """A parameter has a type or a value that it cannot have."""
 
 
 class NotFound(HttpError):

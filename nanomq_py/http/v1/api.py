@@ -21,20 +21,20 @@ from starlette.routing import BaseRoute, Route
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.core.queries import Client
 from nanomq_py.core.records import Stats
+from nanomq_py.http.codes import Code
 from nanomq_py.http.errors import HttpError
 from nanomq_py.http.guard import Gate
 from nanomq_py.http.request import is_private, log_in, read_body
+from nanomq_py.http.streamed import AT_ONCE, Streamed
 from nanomq_py.http.v1.config import from_json, to_json
 from nanomq_py.http.v1.lists import (
-    AT_ONCE,
-    ListAnswer,
     Pages,
     Pieces,
     client_pieces,
     subscription_pieces,
 )
 from nanomq_py.http.v1.pem import PemFiles
-from nanomq_py.http.v1.reply import Code, Refused, code_of, json_response
+from nanomq_py.http.v1.reply import Refused, code_of, json_response
 from nanomq_py.kernel.part import Change, Part
 from nanomq_py.kernel.reload import Outcome, audit
 
@@ -298,7 +298,7 @@ class V1:
     def render(self, error: HttpError) -> Response:
         return _rendered(Envelope(), error)
 
-    async def _endpoint(self, request: Request) -> Response | ListAnswer:
+    async def _endpoint(self, request: Request) -> Response | Streamed:
         envelope = Envelope()
         try:
             who = await log_in(request, self._gate)
@@ -314,17 +314,21 @@ class V1:
             return json_response(envelope.error(Code.UNKNOWN_MISTAKE), 500)
         return self._answered(call, answer)
 
-    def _answered(self, call: Call, answer: Answer) -> Response | ListAnswer:
-        if answer.pieces is not None:
-            pieces = answer.pieces(self._api.broker)
-            return ListAnswer(call.seq, call.req, pieces, self._turns)
+    def _answered(self, call: Call, answer: Answer) -> Response | Streamed:
         content = {"code": Code.SUCCEED, "seq": call.seq, "rep": call.req}
+        if answer.pieces is not None:
+            return self._list_of(content, answer.pieces)
         if answer.data is not None:
             content["data"] = answer.data
         response = json_response(content)
         if answer.then is not None:
             response.background = BackgroundTask(answer.then)
         return response
+
+    def _list_of(self, content: dict[str, Any], pieces: Pieces) -> Streamed:
+        head = orjson.dumps({**content, "data": []})[:-2]
+        failed = json_response({**content, "code": Code.UNKNOWN_MISTAKE}, 500)
+        return Streamed(head, pieces(self._api.broker), b"]}", self._turns, failed)
 
 
 def _rendered(envelope: Envelope, error: HttpError) -> Response:

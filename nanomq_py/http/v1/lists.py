@@ -8,22 +8,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Protocol
 
 import orjson
-from starlette.types import Receive, Scope, Send
 
 from nanomq_py.core.queries import Client, Page, Subscription, SubscriptionFilter
-from nanomq_py.http.v1.reply import Code, json_response
-
-log = logging.getLogger("nanomq.http")
 
 PIECE = 256  # rows of a page
-SEND_BYTES = 32 * 1024
-AT_ONCE = 2  # lists; others wait
 
 
 class Pages(Protocol):
@@ -139,68 +131,3 @@ async def subscription_pieces(pages: Pages) -> AsyncIterator[bytes]:
             async for piece in found:
                 yield piece if begun else piece[1:]
                 begun = begun or piece != b""
-
-
-class ListAnswer:
-    """An ASGI answer: a list made of pages, as long as its peer takes it."""
-
-    def __init__(
-        self,
-        seq: int,
-        req: int,
-        pieces: AsyncIterator[bytes],
-        turns: asyncio.Semaphore,
-    ) -> None:
-        """Make it. It begins when it is called and gets one of ``turns``."""
-        self._envelope = {"code": int(Code.SUCCEED), "seq": seq, "rep": req}
-        self._pieces = pieces
-        self._turns = turns
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        gone = asyncio.ensure_future(_disconnected(receive))
-        try:
-            async with self._turns:
-                if not gone.done():
-                    await self._answer(scope, receive, send, gone)
-        finally:
-            gone.cancel()
-
-    async def _answer(
-        self, scope: Scope, receive: Receive, send: Send, gone: asyncio.Future[None]
-    ) -> None:
-        ready = orjson.dumps({**self._envelope, "data": []})[:-2]
-        begun = False
-        try:
-            async for piece in self._pieces:
-                ready += piece
-                if gone.done():
-                    return
-                if len(ready) >= SEND_BYTES:
-                    if not begun:
-                        await send(_start([]))
-                        begun = True
-                    await send(
-                        {"type": "http.response.body", "body": ready, "more_body": True}
-                    )
-                    ready = b""
-        except Exception:
-            log.exception("req %s failed", self._envelope["rep"])
-            if begun:
-                raise  # the connection ends, and with it the answer
-            content = {**self._envelope, "code": int(Code.UNKNOWN_MISTAKE)}
-            await json_response(content, 500)(scope, receive, send)
-            return
-        ready += b"]}"
-        if not begun:
-            await send(_start([(b"content-length", str(len(ready)).encode())]))
-        await send({"type": "http.response.body", "body": ready})
-
-
-def _start(headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
-    headers = [*headers, (b"content-type", b"application/json")]
-    return {"type": "http.response.start", "status": 200, "headers": headers}
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -12,7 +12,8 @@ from pathlib import Path
 from nanomq_py import kept
 from nanomq_py.config import ConfigError
 from nanomq_py.config.file import write_new
-from nanomq_py.http.v1.reply import Code, Refused
+from nanomq_py.http.codes import Code
+from nanomq_py.http.v1.reply import Refused
 from nanomq_py.http.v1.values import refuse
 
 log = logging.getLogger("nanomq.http")

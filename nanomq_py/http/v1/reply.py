@@ -1,36 +1,14 @@
-"""Result codes of V1, its errors, and answers as JSON."""
+"""Errors of V1, and answers as JSON."""
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 
-from nanomq_py.http.errors import BadRequest, HttpError, Login, Throttled, Unauthorized
-
-
-class Code(IntEnum):
-    """Return codes; source: nanomq-http-api-v1, table "result codes"."""
-
-    SUCCEED = 0
-    RPC_ERROR = 101
-    UNKNOWN_MISTAKE = 102
-    WRONG_USERNAME_OR_PASSWORD = 103
-    EMPTY_USERNAME_OR_PASSWORD = 104
-    USER_DOES_NOT_EXIST = 105
-    ADMIN_CANNOT_BE_DELETED = 106
-    MISSING_KEY_REQUEST_PARAMS = 107
-    REQ_PARAM_ERROR = 108
-    REQ_PARAMS_JSON_FORMAT_ILLEGAL = 109
-    PLUGIN_IS_ENABLED = 110
-    PLUGIN_IS_CLOSED = 111
-    CLIENT_IS_OFFLINE = 112
-    USER_ALREADY_EXISTS = 113
-    OLD_PASSWORD_IS_WRONG = 114
-    ILLEGAL_SUBJECT = 115
-    TOKEN_EXPIRED = 116
+from nanomq_py.http.codes import LOGIN_CODES, Code
+from nanomq_py.http.errors import BadRequest, HttpError, Throttled, Unauthorized
 
 
 class Refused(HttpError):
@@ -49,21 +27,13 @@ class Refused(HttpError):
         self.message = message
 
 
-_LOGINS = {
-    Login.MISSING: Code.EMPTY_USERNAME_OR_PASSWORD,
-    Login.WRONG: Code.WRONG_USERNAME_OR_PASSWORD,
-    Login.EXPIRED: Code.TOKEN_EXPIRED,
-    Login.GONE: Code.UNKNOWN_MISTAKE,
-}
-
-
 def code_of(error: HttpError) -> Code:
     """Return V1's result code for the error."""
     match error:
         case Refused():
             return error.code
         case Unauthorized():
-            return _LOGINS[error.why]
+            return LOGIN_CODES[error.why]
         case Throttled():
             return Code.WRONG_USERNAME_OR_PASSWORD
         case BadRequest():

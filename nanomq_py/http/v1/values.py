@@ -24,7 +24,8 @@ from nanomq_py.config.declare.family import BadMember, Family, families_of
 from nanomq_py.config.declare.key import Key, keys_of
 from nanomq_py.config.declare.section import sections_of
 from nanomq_py.config.values.kind import BadValue, UserInUrl
-from nanomq_py.http.v1.reply import Code, Refused
+from nanomq_py.http.codes import Code
+from nanomq_py.http.v1.reply import Refused
 
 MASK = "******"  # in place of a secret; request 12 does not change such a value
 S = TypeVar("S")

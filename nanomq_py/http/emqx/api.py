@@ -1,0 +1,31 @@
+"""What the endpoints of EMQX's dialects work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nanomq_py.http.errors import NotFound
+
+if TYPE_CHECKING:
+    from nanomq_py.broker import Broker
+    from nanomq_py.kernel.reload import Reloader
+    from nanomq_py.plugins.part import Plugins
+
+
+@dataclass(frozen=True)
+class Api:
+    """The broker, its configuration and its plugins.
+
+    node  name of this node: a broker alone is a cluster of one
+    """
+
+    broker: Broker
+    configurator: Reloader
+    plugins: Plugins
+    node: str
+
+    def check_node(self, name: str) -> None:
+        """Raise NotFound for the name of another node."""
+        if name != self.node:
+            raise NotFound(f"node {name[:64]!r}: this one is {self.node!r}")

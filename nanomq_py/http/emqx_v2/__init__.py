@@ -1,0 +1,1 @@
+"""EMQX's REST API of version 2: ``/api/v2``."""

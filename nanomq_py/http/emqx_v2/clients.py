@@ -1,0 +1,87 @@
+"""Clients of v2."""
+
+from __future__ import annotations
+
+import msgspec
+
+from nanomq_py.core.queries import Client, ClientFilter
+from nanomq_py.http.codes import Code
+from nanomq_py.http.emqx.api import Api
+from nanomq_py.http.emqx.times import local_time
+from nanomq_py.http.emqx_v2.paging import Objects, PageQuery, listing
+from nanomq_py.http.emqx_v2.words import UNDEFINED, Refused
+from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Plain
+from nanomq_py.http.rest.parameters import Nothing
+
+
+class ClientRow(msgspec.Struct, frozen=True):
+    client_id: str
+    username: str
+    ipaddress: str
+    port: int
+    clean_sess: bool
+    proto_ver: int
+    keepalive: int
+    connected_at: str
+
+
+def _row(client: Client) -> ClientRow:
+    address, _, port = client.peer.rpartition(":")
+    return ClientRow(
+        client_id=client.client_id,
+        username=UNDEFINED if client.user_name is None else client.user_name,
+        ipaddress=address.strip("[]"),
+        port=int(port) if port.isdecimal() else 0,
+        clean_sess=client.clean_start,
+        proto_ver=client.version,
+        keepalive=client.keep_alive_s,
+        connected_at=local_time(client.connected_at_ms),
+    )
+
+
+async def list_clients(api: Api, call: Call[PageQuery, Nothing]) -> Listing[ClientRow]:
+    api.check_node(call.path["node"])
+    connected = ClientFilter(connected=True)
+
+    return await listing(
+        call.query, lambda **paging: api.broker.clients(connected, **paging), _row
+    )
+
+
+async def get_client(api: Api, call: Plain) -> Objects[ClientRow]:
+    if "node" in call.path:
+        api.check_node(call.path["node"])
+    client = api.broker.client(call.path["client_id"])
+    return Objects([_row(client)] if client is not None and client.connected else [])
+
+
+async def kick(api: Api, call: Plain) -> None:
+    client_id = call.path["client_id"]
+    try:
+        api.broker.kick(client_id)
+    except KeyError:
+        message = f"client {client_id[:64]!r} is not online"
+        raise Refused(Code.CLIENT_IS_OFFLINE, message) from None
+
+
+ENDPOINTS = [
+    Endpoint(
+        method="GET",
+        path="/nodes/{node}/clients",
+        act=list_clients,
+        summary="Clients that are connected, a page at a time.",
+    ),
+    Endpoint(
+        method="GET",
+        path="/clients/{client_id}",
+        also=("/nodes/{node}/clients/{client_id}",),
+        act=get_client,
+        summary="One client; no object where it is not connected.",
+    ),
+    Endpoint(
+        method="PUT",
+        path="/kick_client/{client_id}",
+        act=kick,
+        summary="Close the connection of a client.",
+    ),
+]

@@ -1,0 +1,40 @@
+"""The dialect: its endpoints and its words. Cloud's paths are the same without ``/v4``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from nanomq_py.http.emqx.api import Api
+from nanomq_py.http.emqx_v4 import nodes
+from nanomq_py.http.emqx_v4.words import rendered, succeeded
+from nanomq_py.http.errors import HttpError
+from nanomq_py.http.guard import Gate
+from nanomq_py.http.rest.dialect import RestDialect
+from nanomq_py.http.rest.endpoint import Endpoint, Listing
+
+PREFIX = "/api/v4"
+CLOUD = "/api"
+
+ENDPOINTS: list[Endpoint] = [
+    *nodes.ENDPOINTS,
+]
+
+
+class EmqxV4(RestDialect[Api]):
+    """EMQX's REST API of version 4."""
+
+    def __init__(self, api: Api, gate: Gate, prefix: str = PREFIX) -> None:
+        super().__init__(prefix, api, gate, ENDPOINTS)
+
+    def success(self, answer: Any) -> Response:
+        return succeeded(answer)
+
+    def around(self, listing: Listing[Any]) -> tuple[bytes, bytes]:
+        meta = msgspec.json.encode(listing.about)
+        return b'{"meta":' + meta + b',"data":[', b'],"code":0}'
+
+    def render(self, error: HttpError) -> Response:
+        return rendered(error)

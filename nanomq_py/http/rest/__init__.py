@@ -1,0 +1,1 @@
+"""What dialects with a path for each thing share: endpoints, parameters, answers."""

@@ -1,0 +1,131 @@
+"""A dialect with an endpoint for each thing: from a request to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from nanomq_py.http.errors import HttpError, Unexpected, error_of
+from nanomq_py.http.guard import Gate
+from nanomq_py.http.request import log_in, read_body
+from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Text
+from nanomq_py.http.rest.parameters import NOTHING, Nothing, read_json, read_query
+from nanomq_py.http.rest.router import Found, Router
+from nanomq_py.http.streamed import AT_ONCE, Streamed
+
+log = logging.getLogger("nanomq.http")
+
+Api = TypeVar("Api")
+
+
+def json_answer(
+    content: Any, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """Return the answer of JSON, in the order of its keys."""
+    return Response(msgspec.json.encode(content), status, headers, "application/json")
+
+
+class RestDialect(ABC, Generic[Api]):
+    """The words of one API with an endpoint for each thing."""
+
+    def __init__(
+        self,
+        prefix: str,
+        api: Api,
+        gate: Gate,
+        endpoints: Sequence[Endpoint],
+    ) -> None:
+        """Make it; ``api`` is what the endpoints work on."""
+        self.prefix = prefix
+        self.endpoints = endpoints
+        self._api = api
+        self._gate = gate
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._router: Router[Endpoint] = Router()
+        for endpoint in endpoints:
+            for path in (endpoint.path, *endpoint.also):
+                self._router.add(endpoint.method, path, endpoint)
+
+    # --- the dialect's words
+
+    @abstractmethod
+    def success(self, answer: Any) -> Response:
+        """Return the answer of an endpoint in the dialect's envelope."""
+
+    @abstractmethod
+    def around(self, listing: Listing[Any]) -> tuple[bytes, bytes]:
+        """Return what stands in front of the first row, and behind the last one."""
+
+    @abstractmethod
+    def render(self, error: HttpError) -> Response:
+        """Return the answer that tells the error."""
+
+    # --- from a request to its answer
+
+    def routes(self) -> list[BaseRoute]:
+        return [Mount(self.prefix, app=self._answer)]
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        answer: ASGIApp
+        try:
+            answer = await self._answered(request)
+        except HttpError as error:
+            answer = self.render(error)
+        except HTTPException as fault:
+            answer = self.render(error_of(fault.status_code, fault.headers))
+        except ClientDisconnect:
+            answer = Response(status_code=400)  # nobody reads it
+        except Exception:
+            log.exception("%s %s failed", request.method, request.url.path)
+            answer = self.render(Unexpected())
+        await answer(scope, receive, send)
+
+    async def _answered(self, request: Request) -> ASGIApp:
+        path: bytes = request.scope["raw_path"].partition(b"?")[0]
+        try:
+            found = self._router.find(request.method, path[len(self.prefix) :])
+        except HttpError:
+            await log_in(
+                request, self._gate
+            )  # strangers do not learn which paths there are
+            raise
+        call = await self._call(request, found)
+        answer = await found.endpoint.act(self._api, call)
+        if isinstance(answer, Listing):
+            head, tail = self.around(answer)
+            failed = self.render(Unexpected())
+            return Streamed(head, _encoded(answer.pieces), tail, self._turns, failed)
+        if isinstance(answer, Text):
+            return Response(answer.text, media_type=answer.media_type)
+        return answer if isinstance(answer, Response) else self.success(answer)
+
+    async def _call(self, request: Request, found: Found[Endpoint]) -> Call[Any, Any]:
+        endpoint = found.endpoint
+        who = "" if endpoint.is_open else await log_in(request, self._gate)
+        takes = endpoint.takes
+        query, body = NOTHING, NOTHING
+        if takes.query is not Nothing:
+            query = read_query(request.scope["query_string"], takes.query)
+        if takes.body is not Nothing:
+            body = read_json(await read_body(request), takes.body)
+        return Call(who, found.parameters, query, body)
+
+
+async def _encoded(pieces: AsyncIterator[Sequence[Any]]) -> AsyncIterator[bytes]:
+    """Yield rows as JSON without the brackets, commas between them."""
+    comma = b""
+    async for rows in pieces:
+        if rows:
+            yield comma + msgspec.json.encode(rows)[1:-1]
+            comma = b","
