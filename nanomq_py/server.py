@@ -151,13 +151,9 @@ class Server:
         self._reloads: set[asyncio.Task[None]] = set()
 
     def _make_app(self, gate: Gate) -> ASGIApp:
-        from starlette.routing import Mount
+        from nanomq_py.http.dialects import app_of
 
-        from nanomq_py.http.app import make_app
-        from nanomq_py.http.dialects import dialects_of
-
-        dialects = dialects_of(self.broker, self.reloader, self.plugins, self, gate)
-        return make_app(dialects, [Mount("/plugins", self.plugins.pages(gate))])
+        return app_of(self.broker, self.reloader, self.plugins, self, gate)
 
     # --- start
 

@@ -48,6 +48,7 @@ PYTHON_ROOMS = [
     "http.v1",  # a dialect, like those that follow
     "http.emqx_v2",
     "http.emqx_v4",
+    "http.documentation",
     "http.dialects",
     "server",
     "importing",

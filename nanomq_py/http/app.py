@@ -34,7 +34,7 @@ def _is_below(path: str, prefix: str) -> bool:
 def make_app(dialects: Sequence[Dialect], more: Sequence[BaseRoute] = ()) -> Starlette:
     """Return the HTTP API; the first dialect answers for paths of no dialect.
 
-    more  routes besides those of the dialects
+    more  routes besides those of the dialects, before them; they may raise HttpError
     """
 
     def dialect_of(path: str) -> Dialect:
@@ -42,12 +42,12 @@ def make_app(dialects: Sequence[Dialect], more: Sequence[BaseRoute] = ()) -> Sta
         return max(found, key=lambda each: len(each.prefix), default=dialects[0])
 
     async def http_fault(request: Request, fault: Exception) -> Response:
-        error: HttpError = Unexpected()
+        error = fault if isinstance(fault, HttpError) else Unexpected()
         if isinstance(fault, HTTPException):
             error = error_of(fault.status_code, fault.headers)
         return dialect_of(request.url.path).render(error)
 
     return Starlette(
-        routes=[*(route for dialect in dialects for route in dialect.routes()), *more],
-        exception_handlers={HTTPException: http_fault},
+        routes=[*more, *(route for dialect in dialects for route in dialect.routes())],
+        exception_handlers={HTTPException: http_fault, HttpError: http_fault},
     )

@@ -21,6 +21,8 @@ PREFIX = "/api/v2"
 class EmqxV2(RestDialect[Api]):
     """EMQX's REST API of version 2."""
 
+    title = "EMQX v2"
+
     def __init__(self, api: Api, gate: Gate) -> None:
         super().__init__(PREFIX, api, gate, [*nodes.ENDPOINTS, *clients.ENDPOINTS])
 
@@ -33,3 +35,20 @@ class EmqxV2(RestDialect[Api]):
 
     def render(self, error: HttpError) -> Response:
         return rendered(error)
+
+    def describe(self, gives: dict[str, Any] | None, *, is_listing: bool) -> dict[str, Any]:
+        result = gives or {"type": "array", "maxItems": 0}
+        if is_listing:
+            whole = {"type": "integer", "minimum": 0}
+            names = ("current_page", "page_size", "total_num", "total_page")
+            rows = {"type": "array", "items": gives}
+            result = {
+                "type": "object",
+                "properties": {**dict.fromkeys(names, whole), "objects": rows},
+                "required": [*names, "objects"],
+            }
+        return {
+            "type": "object",
+            "properties": {"code": {"type": "integer"}, "result": result},
+            "required": ["code"],  # an error has a message in place of its result
+        }

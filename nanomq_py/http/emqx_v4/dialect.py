@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx_v4 import nodes
+from nanomq_py.http.emqx_v4.paging import Meta
 from nanomq_py.http.emqx_v4.words import rendered, succeeded
 from nanomq_py.http.errors import HttpError
 from nanomq_py.http.guard import Gate
@@ -26,6 +27,8 @@ ENDPOINTS: list[Endpoint] = [
 class EmqxV4(RestDialect[Api]):
     """EMQX's REST API of version 4."""
 
+    title = "EMQX v4"
+
     def __init__(self, api: Api, gate: Gate, prefix: str = PREFIX) -> None:
         super().__init__(prefix, api, gate, ENDPOINTS)
 
@@ -38,3 +41,12 @@ class EmqxV4(RestDialect[Api]):
 
     def render(self, error: HttpError) -> Response:
         return rendered(error)
+
+    def describe(self, gives: dict[str, Any] | None, *, is_listing: bool) -> dict[str, Any]:
+        properties: dict[str, Any] = {"code": {"type": "integer"}}
+        if is_listing:
+            properties["meta"] = msgspec.json.schema(Meta)
+            properties["data"] = {"type": "array", "items": gives}
+        elif gives is not None:
+            properties["data"] = gives
+        return {"type": "object", "properties": properties, "required": ["code"]}

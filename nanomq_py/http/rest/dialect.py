@@ -6,7 +6,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -36,7 +36,12 @@ def json_answer(
 
 
 class RestDialect(ABC, Generic[Api]):
-    """The words of one API with an endpoint for each thing."""
+    """The words of one API with an endpoint for each thing.
+
+    title   its name, for people
+    """
+
+    title: ClassVar[str]
 
     def __init__(
         self,
@@ -69,6 +74,13 @@ class RestDialect(ABC, Generic[Api]):
     @abstractmethod
     def render(self, error: HttpError) -> Response:
         """Return the answer that tells the error."""
+
+    @abstractmethod
+    def describe(self, gives: dict[str, Any] | None, *, is_listing: bool) -> dict[str, Any]:
+        """Return the JSON Schema of what ``success`` or ``around`` makes.
+
+        gives   schema of what the endpoint gives, of a row where it is a listing; None: nothing
+        """
 
     # --- from a request to its answer
 
