@@ -42,8 +42,9 @@ PYTHON_ROOMS = [
     "broker",
     "run",
     "http",
-    "http.v1",  # a dialect: server hands it to http
+    "http.v1",  # a dialect: dialects hands it to http
     "plugins",
+    "dialects",
     "server",
     "importing",
     "cli",

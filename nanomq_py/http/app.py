@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match, Route
 
 from nanomq_py.http.errors import HttpError, Unexpected, error_of
 
@@ -31,6 +31,15 @@ def _is_below(path: str, prefix: str) -> bool:
     return path == prefix or path.startswith(f"{prefix}/")
 
 
+def _allowed(request: Request) -> str:
+    """Return the methods that the path has, of all of its routes. Source: RFC 9110, 15.5.6."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))
+
+
 def make_app(dialects: Sequence[Dialect], more: Sequence[BaseRoute] = ()) -> Starlette:
     """Return the HTTP API; the first dialect answers for paths of no dialect.
 
@@ -45,6 +54,8 @@ def make_app(dialects: Sequence[Dialect], more: Sequence[BaseRoute] = ()) -> Sta
         error: HttpError = Unexpected()
         if isinstance(fault, HTTPException):
             error = error_of(fault.status_code, fault.headers)
+            if fault.status_code == 405:
+                error.headers["Allow"] = _allowed(request)
         return dialect_of(request.url.path).render(error)
 
     return Starlette(
