@@ -41,9 +41,7 @@ from nanomq_py.run.pidfile import AlreadyRunningError, PidFile, place_of
 from nanomq_py.run.warnings import exposed_files, tell_oddities
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
-    from nanomq_py.http.guard import Gate
+    from nanomq_py.dialects import Dialects
 
 log = logging.getLogger("nanomq")
 start_log = logging.getLogger("nanomq.start")
@@ -136,7 +134,7 @@ class Server:
         self._left = left
         config = file.reading.config
         self.broker = Broker(config, conf=file.path)
-        self.http = Http(self._make_app)
+        self.http = Http(self._open_house)
         spare = {Http.name} if left.inherited.is_last_resort else ()
         more = [kind() for kind in parts]
         self.plugins = Plugins(self.broker)
@@ -150,10 +148,10 @@ class Server:
         self._trimmer = Trimmer()  # before the first client: it counts what Python takes
         self._reloads: set[asyncio.Task[None]] = set()
 
-    def _make_app(self, gate: Gate) -> ASGIApp:
-        from nanomq_py.http.dialects import app_of
+    def _open_house(self) -> Dialects:
+        from nanomq_py.dialects import Dialects, House
 
-        return app_of(self.broker, self.reloader, self.plugins, self, gate)
+        return Dialects(House(self.broker, self.reloader, self, self.plugins))
 
     # --- start
 

@@ -49,7 +49,7 @@ PYTHON_ROOMS = [
     "http.emqx_v2",
     "http.emqx_v4",
     "http.documentation",
-    "http.dialects",
+    "dialects",
     "server",
     "importing",
     "cli",

@@ -12,6 +12,7 @@ Source  RFC 9112; uvicorn's H11Protocol has no time for a header or a body, pars
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from enum import IntEnum
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 import h11
 
 from nanomq_py.http.asgi import Config, FlowControl, H11Protocol, ServerState
+from nanomq_py.http.front import CLOSE, SAFE
 
 HEAD_S = 10.0  # for a header, after the connection or the last answer
 BODY_S = 10.0
@@ -30,6 +32,8 @@ HEAD_BYTES = 16 * 1024
 HEAD_LINES = 100
 PIECE = 256  # where a byte can cost much: headers, and bodies in chunks
 LARGE_PIECE = 64 * 1024
+_FOLDED = re.compile(rb"\n[ \t]")
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
 _OVER = (h11.MUST_CLOSE, h11.CLOSED, h11.ERROR)
 
 
@@ -77,6 +81,8 @@ class Connection(H11Protocol):
         self._held = bytearray()  # bytes that have come and are not parsed yet
         self._answered = False  # the next request may be parsed
         self._head_lines = 0
+        self._head_tail = b""  # the last bytes of the head so far
+        self._body_left = 0  # of Content-Length
         self._read_state: Any = h11.IDLE
         self._read_since = time.monotonic()
         self._unsent = 0
@@ -122,7 +128,12 @@ class Connection(H11Protocol):
             return
         if self._answered:
             self._answered = False
+            if self._is_folded(self.conn.trailing_data[0]):  # behind a body in chunks
+                self.transport.close()
+                return
             super().on_response_complete()
+            if self.conn.their_state is not h11.IDLE:
+                self._head_tail = b""
         elif self.conn.their_state in _OVER:
             self._held.clear()  # it said that nothing would follow
         elif self._held and not self.flow.read_paused:
@@ -131,21 +142,73 @@ class Connection(H11Protocol):
         self.read_on()
 
     def _parse_piece(self) -> None:
+        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+            self.flow.pause_reading()  # the next request waits here, not in h11's buffer
+            return
         head = self.conn.their_state is h11.IDLE
-        chunked = not head and any(n == b"transfer-encoding" for n, _ in self.headers)
+        chunked = not head and self._header(b"transfer-encoding") is not None
         if chunked and self.cycle.response_complete:
             self.transport.close()  # the rest of the body costs too much to skip
             return
-        size = PIECE if head or chunked else LARGE_PIECE
-        piece = bytes(self._held[:size])
-        del self._held[:size]
+        piece = self._take(
+            PIECE if chunked else self._head_left() if head else self._body_left
+        )
+        if head and self._is_folded(piece):
+            self.send_400_response("Folded header line.")
+            return
+        self._head_lines += piece.count(b"\n") if head else 0
+        if self._head_lines > HEAD_LINES:
+            self.send_400_response("Too many header lines.")
+            return
         super().data_received(piece)
         if self.conn.their_state is not h11.IDLE:
+            if head and self.conn.their_state is h11.SEND_BODY:
+                self._body_left = int(self._header(b"content-length") or 0)
             self._head_lines = 0
-            return
-        self._head_lines += piece.count(b"\n")
-        if self._head_lines > HEAD_LINES and not self.transport.is_closing():
-            self.send_400_response("Too many header lines.")
+            self._head_tail = b""
+
+    def _header(self, name: bytes) -> bytes | None:
+        return next((value for each, value in self.headers if each == name), None)
+
+    def _head_left(self) -> int:
+        """Return how many of the bytes that are held to parse at once, of a header only."""
+        end = _END_OF_HEAD.search(self._head_tail + self._held[:PIECE])
+        return PIECE if end is None else end.end() - len(self._head_tail)
+
+    def _take(self, most: int) -> bytes:
+        size = min(most, LARGE_PIECE)
+        piece = bytes(self._held[:size])
+        del self._held[:size]
+        self._body_left -= len(piece)
+        return piece
+
+    def _is_folded(self, piece: bytes) -> bool:
+        """Return whether a header line goes on in the next one.
+
+        Servers disagree on what such a line means, and h11 takes it. Source: RFC 9112, 5.2
+        """
+        text = self._head_tail + piece
+        self._head_tail = text[-2:]
+        end = _END_OF_HEAD.search(text)
+        return _FOLDED.search(text, 0, end.start() + 1 if end else len(text)) is not None
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, and close; in the middle of an answer there is no refusal."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            body = msg.encode("ascii")
+            headers = [
+                *SAFE,
+                CLOSE,
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"content-length", str(len(body)).encode()),
+            ]
+            for event in (
+                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+                h11.Data(data=body),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def read_on(self) -> None:
         """Go on with what is held, or read more, unless the app is to take some first."""

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
 from collections.abc import Sequence
-from importlib.resources import files
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from nanomq_py.http.app import Dialect
 from nanomq_py.http.guard import Gate
 from nanomq_py.http.request import log_in
-from nanomq_py.http.rest.dialect import RestDialect
 
 DOCUMENT = "/api/openapi.json"
 PAGE = "/api-docs"
 
-_INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
-
 
 def _policy(page: str) -> str:
     """Return a Content-Security-Policy under which only what is in the page itself runs."""
+    import base64
+    import hashlib
+    import re
+
     sources: dict[str, str] = {}
-    for kind, text in _INLINE.findall(page):
+    for kind, text in re.findall(r"<(script|style)>(.*?)</\1>", page, re.DOTALL):
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         sources[kind] = f"{kind}-src 'sha256-{digest}'"
     inline = "; ".join(sources.values())
@@ -39,9 +36,10 @@ class Documentation:
 
     def __init__(
         self,
-        dialects: Sequence[RestDialect[Any]],
+        dialects: Sequence[Dialect],
         gate: Gate,
     ) -> None:
+        """Make it; of the dialects it describes those with an endpoint for each thing."""
         self._dialects = dialects
         self._gate = gate
         self._made = b""
@@ -55,12 +53,16 @@ class Documentation:
     async def _document(self, request: Request) -> Response:
         await log_in(request, self._gate)
         if not self._made:
+            from nanomq_py.http.rest.dialect import RestDialect
             from nanomq_py.http.rest.openapi import document
 
-            self._made = msgspec.json.encode(document(self._dialects))
+            described = [e for e in self._dialects if isinstance(e, RestDialect)]
+            self._made = msgspec.json.encode(document(described))
         return Response(self._made, media_type="application/json")
 
     async def _page(self, request: Request) -> Response:
         await log_in(request, self._gate)
+        from importlib.resources import files  # zipfile comes with it
+
         page = files(__package__).joinpath("api-docs.html").read_text("utf-8")
         return HTMLResponse(page, headers={"Content-Security-Policy": _policy(page)})

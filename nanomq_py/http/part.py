@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD
-from nanomq_py.http.guard import Gate, Guard
+from nanomq_py.http.guard import Gate
 from nanomq_py.http.terms import Terms, cannot_serve, http_address
 from nanomq_py.kernel.part import Change, Part
 from nanomq_py.listen.sockets import bind_tcp
@@ -21,11 +21,19 @@ from nanomq_py.listen.sockets import bind_tcp
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from nanomq_py.http.front import Front
     from nanomq_py.http.serving import Serving
 
 log = logging.getLogger("nanomq")
 
 STOP_WITHIN_S = 0.5
+
+
+class Apps(Protocol):
+    """What makes the application that is served."""
+
+    def app(self, gate: Gate, names: Sequence[str]) -> ASGIApp:
+        """Return one of the dialects of these names."""
 
 
 class HttpChange(Change):
@@ -37,6 +45,7 @@ class HttpChange(Change):
         self._old = http.terms
         self._terms: Terms | None = None
         self._sock: socket.socket | None = None
+        self._app: ASGIApp | None = None  # where there is another one
 
     @property
     def renewed(self) -> list[str]:
@@ -49,16 +58,18 @@ class HttpChange(Change):
         """Read keys and bind. Raises ConfigError, and nothing has changed."""
         self._terms = await asyncio.to_thread(Terms.load, self._config)
         address = http_address(self._config)
-        if address is None or address == self._http.address:
+        if address is None:
             return
-        host, port = address
         try:
             if self._old is None:  # nobody waits yet, and the heap of a thread takes more
-                self._http.load(self._terms.guard)
+                self._app = self._http.load(self._terms)
             else:
-                await asyncio.to_thread(self._http.load, self._terms.guard)
+                self._app = await asyncio.to_thread(self._http.load, self._terms)
         except (OSError, ImportError) as fault:
             raise cannot_serve(fault) from None
+        if address == self._http.address:
+            return
+        host, port = address
         serving = self._http.serving
         leaving = [] if serving is None else [serving.sock]
         try:
@@ -73,6 +84,8 @@ class HttpChange(Change):
     def commit(self) -> None:
         """Serve on the new terms; answers under way still go out."""
         assert self._terms is not None
+        if self._app is not None:
+            self._http.show(self._app, self._terms)
         self._http.use(self._terms, http_address(self._config), self._sock)
         self._http.warn_of_default(self._config)
 
@@ -86,13 +99,15 @@ class Http(Part):
 
     name = "http"
 
-    def __init__(self, make_app: Callable[[Gate], ASGIApp]) -> None:
-        """Make it switched off. ``make_app`` is called when it is first switched on."""
+    def __init__(self, make_apps: Callable[[], Apps]) -> None:
+        """Make it switched off. ``make_apps`` is called when it is first switched on."""
         self.serving: Serving | None = None
         self.address: tuple[str, int] | None = None
         self.terms: Terms | None = None  # in force
-        self._make_app = make_app
-        self._app: ASGIApp | None = None
+        self._make_apps = make_apps
+        self._apps: Apps | None = None
+        self._front: Front | None = None
+        self._app: ASGIApp | None = None  # behind it
         self._gate: Gate | None = None
         self._leaving: set[asyncio.Task[None]] = set()
         self._warned = False
@@ -102,14 +117,31 @@ class Http(Part):
         """The port in use."""
         return None if self.serving is None else int(self.serving.sock.getsockname()[1])
 
-    def load(self, guard: Guard) -> None:
-        """Load what serving needs, which takes descriptors. Raises OSError, ImportError."""
-        from nanomq_py.http.serving import config_of
+    def load(self, terms: Terms) -> ASGIApp:
+        """Load what serving needs, which takes descriptors; return the application.
 
-        if self._app is None:
-            self._gate = Gate(guard)
-            self._app = self._make_app(self._gate)
-        config_of(self._app)
+        Raises   OSError, ImportError
+        """
+        if self._gate is None:
+            self._gate = Gate(terms.guard)
+        if self._apps is None:
+            self._apps = self._make_apps()
+        if self._app is not None and self.terms and terms.dialects == self.terms.dialects:
+            return self._app
+        app = self._apps.app(self._gate, terms.dialects)
+        if self._front is None:
+            from nanomq_py.http.front import Front
+            from nanomq_py.http.serving import config_of
+
+            config_of(app)
+            self._front = Front(app)
+        return app
+
+    def show(self, app: ASGIApp, terms: Terms) -> None:
+        """Hand requests on to this application, which :meth:`load` returned."""
+        assert self._front is not None
+        self._app = app
+        self._front.use(app, terms.manners)
 
     async def prepare(self, config: Config) -> HttpChange:
         change = HttpChange(self, config)
@@ -142,8 +174,8 @@ class Http(Part):
     def _serve(self, sock: socket.socket, terms: Terms) -> Serving:
         from nanomq_py.http.serving import Serving
 
-        assert self._app is not None
-        return Serving(self._app, sock, terms)
+        assert self._front is not None
+        return Serving(self._front, sock, terms)
 
     def warn_of_default(self, config: Config) -> None:
         """Warn of the default password, once until there is another."""

@@ -32,6 +32,7 @@ async def log_in(request: Request, gate: Gate) -> str:
         await _skip(request)
         raise
     note(True)
+    state["caller"] = name  # for the access log
     return f"{name} from {address}:{port}"
 
 

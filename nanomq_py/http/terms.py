@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD, HttpServer
+from nanomq_py.http.front import Manners
 from nanomq_py.http.guard import Guard, JwtGuard, make_guard
 from nanomq_py.http.tls import ServerTls, load_server_tls, renewed_keys
 
@@ -33,17 +34,25 @@ def http_address(config: Config) -> tuple[str, int] | None:
 
 @dataclass(frozen=True)
 class Terms:
-    """What callers are let in by: login, bounds, TLS."""
+    """What callers are let in by: login, bounds, TLS; and what they find."""
 
     guard: Guard
     bounds: Bounds
     tls: ServerTls | None
+    manners: Manners
+    dialects: tuple[str, ...]
 
     @staticmethod
     def load(config: Config) -> Terms:
         """Read keys and certificates. Raises ConfigError. Blocks."""
         http = config.http_server
-        return Terms(make_guard(http), Bounds.of(http), load_server_tls(config))
+        return Terms(
+            make_guard(http),
+            Bounds.of(http),
+            load_server_tls(config),
+            Manners.of(http),
+            http.dialects,
+        )
 
     def renewed(self, old: Terms) -> list[str]:
         """Return the keys whose file has another content than it had."""

@@ -22,7 +22,7 @@ log = logging.getLogger("nanomq")
 
 # Loggers of libraries whose lines any peer can cause: our handlers write them, rate-limited.
 FOREIGN = ("asyncio", "uvicorn.error")
-ALWAYS = ("nanomq.audit", "nanomq.start")
+ALWAYS = ("nanomq.audit", "nanomq.start", "nanomq.access")
 _USER = 1  # syslog's facility
 _SEVERITIES = {
     logging.CRITICAL: 2,
@@ -132,7 +132,8 @@ class LogsChange(Change):
         root = logging.getLogger("nanomq")
         root.setLevel(LEVELS[self._config.level])
         root.propagate = False
-        # Who changed what, and where the broker listens, is told whatever the level is.
+        # Who changed what, where the broker listens, and who asked what if that is switched on,
+        # is told whatever the level is.
         for name in ALWAYS:
             logging.getLogger(name).setLevel(logging.INFO)
         for handler in self._handlers:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from starlette.types import ASGIApp
 
 from nanomq_py import Config, ConfigError
 from nanomq_py.config.file import ConfFile
 from nanomq_py.config.keys.http_server import HttpServer
 from nanomq_py.http import serving
+from nanomq_py.http.guard import Gate
 from nanomq_py.http.part import Http
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.server import Left, Server
@@ -26,11 +29,18 @@ async def no_descriptors(*args: object, **more: object) -> None:
 async def app(scope: object, receive: object, send: object) -> None: ...
 
 
+class Apps:
+    """One application, whatever dialects are asked for."""
+
+    def app(self, gate: Gate, names: Sequence[str]) -> ASGIApp:
+        return app
+
+
 async def test_server_whose_task_ends_at_once_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     config = Config(http_server=HttpServer(port=0))
-    made = Http(lambda gate: app)
+    made = Http(Apps)
     change = await made.prepare(config)
     monkeypatch.setattr(serving._Uvicorn, "startup", no_descriptors)
     change.commit()
@@ -48,7 +58,7 @@ async def test_what_serving_needs_is_loaded_before_anything_changes(
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     config = Config(http_server=HttpServer(port=0))
-    made = Http(lambda gate: app)
+    made = Http(Apps)
     monkeypatch.setattr(serving.Config, "load", fail)
     with pytest.raises(ConfigError, match="it cannot serve: Too many open files"):
         await made.prepare(config)

@@ -24,6 +24,7 @@ from nanomq_py.config.keys.limits import Limits
 from nanomq_py.config.keys.listeners import URL_ELSEWHERE, Listener, Proxy, Tls, WebSocket
 from nanomq_py.config.keys.log import Log
 from nanomq_py.config.keys.mqtt5 import Mqtt5
+from nanomq_py.config.keys.node import Node
 from nanomq_py.config.keys.plugins import PREFIX, Plugins
 from nanomq_py.config.keys.said import Said
 from nanomq_py.config.keys.sqlite import Sqlite
@@ -107,6 +108,7 @@ class Config(Mqtt5, Limits, General):  # the keys of the last come first
         "proxy", Proxy, "PROXY headers of load balancers: see docs/listeners.md"
     )
     http_server: HttpServer = section("http_server", HttpServer, "HTTP API")
+    node: Node = section("node", Node, "The name of this broker")
     log: Log = section("log", Log, "Log")
     store: StoreKeys = section("store", StoreKeys, "The store: see docs/store.md")
     flapping_detect: FlappingDetect = section(

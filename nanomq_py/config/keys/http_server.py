@@ -8,8 +8,11 @@ from nanomq_py.config.declare.key import Applies, Checked, key
 from nanomq_py.config.values.kind import Optional
 from nanomq_py.config.values.networks import Address
 from nanomq_py.config.values.numbers import U32, Whole
+from nanomq_py.config.values.origins import Origins
 from nanomq_py.config.values.texts import Text
-from nanomq_py.config.values.words import Choice, Flag
+from nanomq_py.config.values.words import Choice, Flag, Words
+
+DIALECTS = ("v1", "v2", "v4")  # nanomq_py/dialects.py makes them
 
 ISSUER_BY_KEYFILE = "%f"  # that of jwt.public.keyfile
 DEFAULT_HTTP_PASSWORD = "public"  # noqa: S105 - the documented default, warned about at start
@@ -41,6 +44,34 @@ class HttpServer(Checked):
         32,
         "Own key: most connections to the API at once from one address; 0: no bound. Here too a"
         " connection without a request is closed for one more.",
+    )
+    dialects: tuple[str, ...] = key(
+        "dialects",
+        Words(DIALECTS),
+        DIALECTS,
+        "Own key: the APIs that are served. The paths of one that is left out answer 404, and"
+        " it takes no memory.",
+    )
+    emqx_status: str = key(
+        "emqx_status",
+        Choice(("document", "always_200")),
+        "document",
+        "Own key: the HTTP status of an error below /api/v4. document: as EMQX's document says."
+        " always_200: 200, as EMQX 4.4 answers; the code in the body tells.",
+    )
+    cors_origins: tuple[str, ...] = key(
+        "cors.origins",
+        Origins(),
+        (),
+        "Own key: web pages that may call the API from a browser, by their origin, such as"
+        " https://dash.example.com. * lets in every page, without the logins that the browser"
+        " keeps. Default: none.",
+    )
+    access_log: bool = key(
+        "access_log",
+        Flag(),
+        False,
+        "Own key: log a line for each request, whatever log.level is.",
     )
     username: str = key("username", Text(empty=False), "admin", "Who may call the API.")
     password: str = key(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nanomq_py.http.errors import NotFound
+from nanomq_py.http.node import node_name
 
 if TYPE_CHECKING:
     from nanomq_py.broker import Broker
@@ -15,15 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Api:
-    """The broker, its configuration and its plugins.
-
-    node  name of this node: a broker alone is a cluster of one
-    """
+    """The broker, its configuration and its plugins."""
 
     broker: Broker
     configurator: Reloader
     plugins: Plugins
-    node: str
+
+    @property
+    def node(self) -> str:
+        """The name of this node: a broker alone is a cluster of one."""
+        return node_name(self.configurator.config)
 
     def check_node(self, name: str) -> None:
         """Raise NotFound for the name of another node."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import resource
-import socket
 import threading
 import time
 from dataclasses import dataclass
@@ -18,10 +17,6 @@ from nanomq_py.version import __version__
 STARTED = time.monotonic()
 SYSDESCR = "nanomq-py"
 RUNNING = "Running"
-
-
-def node_name() -> str:
-    return f"nanomq@{socket.gethostname()}"
 
 
 def mebibytes(count: int) -> str:

@@ -12,7 +12,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nanomq_py.http.errors import HttpError, Unexpected, error_of
@@ -85,7 +85,7 @@ class RestDialect(ABC, Generic[Api]):
     # --- from a request to its answer
 
     def routes(self) -> list[BaseRoute]:
-        return [Mount(self.prefix, app=self._answer)]
+        return [_All(self._answer)]
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -132,6 +132,19 @@ class RestDialect(ABC, Generic[Api]):
         if takes.body is not Nothing:
             body = read_json(await read_body(request), takes.body)
         return Call(who, found.parameters, query, body)
+
+
+class _All(BaseRoute):
+    """All paths below the prefix: the dialect has a router of its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return Match.FULL, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
 
 
 async def _encoded(pieces: AsyncIterator[Sequence[Any]]) -> AsyncIterator[bytes]:

@@ -1,0 +1,93 @@
+"""The dialects of the HTTP API: each is imported when it is first switched on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from nanomq_py.http.app import Dialect, make_app
+from nanomq_py.http.documentation import Documentation
+from nanomq_py.http.guard import Gate
+from nanomq_py.http.node import status_text
+
+if TYPE_CHECKING:
+    from nanomq_py.broker import Broker
+    from nanomq_py.http.emqx.api import Api as EmqxApi
+    from nanomq_py.http.v1.api import Process
+    from nanomq_py.kernel.reload import Reloader
+    from nanomq_py.plugins.part import Plugins
+
+
+@dataclass(frozen=True)
+class House:
+    """What dialects work on."""
+
+    broker: Broker
+    configurator: Reloader
+    process: Process
+    plugins: Plugins
+
+
+def _v1(house: House, gate: Gate) -> list[Dialect]:
+    from nanomq_py.http.v1.api import V1, Api
+
+    return [V1(Api(house.broker, house.configurator, house.process), gate)]
+
+
+def _emqx(house: House) -> EmqxApi:
+    from nanomq_py.http.emqx.api import Api
+
+    return Api(house.broker, house.configurator, house.plugins)
+
+
+def _v2(house: House, gate: Gate) -> list[Dialect]:
+    from nanomq_py.http.emqx_v2.dialect import EmqxV2
+
+    return [EmqxV2(_emqx(house), gate)]
+
+
+def _v4(house: House, gate: Gate) -> list[Dialect]:
+    from nanomq_py.http.emqx_v4.dialect import CLOUD, EmqxV4
+
+    api = _emqx(house)
+    return [EmqxV4(api, gate), EmqxV4(api, gate, CLOUD)]
+
+
+# By the name in http_server.dialects. The keys have the same names: config/keys/http_server.py.
+MAKERS: Mapping[str, Callable[[House, Gate], list[Dialect]]] = {
+    "v1": _v1,
+    "v2": _v2,
+    "v4": _v4,
+}
+
+
+@dataclass(frozen=True)
+class Dialects:
+    """Applications of some of the dialects; one that was made once is used again."""
+
+    house: House
+    _made: dict[str, list[Dialect]] = field(default_factory=dict)
+
+    def app(self, gate: Gate, names: Sequence[str]) -> Starlette:
+        """Return what serves these, in the order of MAKERS; it is the same gate each time."""
+        for name in names:
+            if name not in self._made:
+                self._made[name] = MAKERS[name](self.house, gate)
+        spoken = [each for name in MAKERS if name in names for each in self._made[name]]
+        pages = Mount("/plugins", self.house.plugins.pages(gate))
+        described = Documentation(spoken, gate).routes()
+        return make_app(spoken, [*self._open(), pages, *described])
+
+    def _open(self) -> list[BaseRoute]:
+        """Return the routes that need no login."""
+
+        async def status(request: Request) -> Response:
+            return PlainTextResponse(status_text(self.house.configurator.config))
+
+        return [Route("/status", status)]
