@@ -171,6 +171,8 @@ class Broker(Admission, Queries):
                 config, self._methods, self._authenticators, inherited, store
             )
         try:
+            if is_start:
+                await self._live.store.begin()
             if is_start and state is not None:
                 await asyncio.to_thread(self._live.restore, state, config)
             changes = await self._live.parts.prepare(config)

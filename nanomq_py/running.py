@@ -16,7 +16,7 @@ from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.http_judge import HttpJudge
 from nanomq_py.auth.logins import Logins
 from nanomq_py.auth.rights import judge_those_before
-from nanomq_py.auth.roster import must_ask
+from nanomq_py.auth.roster import must_ask, names_count
 from nanomq_py.auth.tokens import Tokens
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.consumers import Consumers
@@ -76,10 +76,10 @@ class Running:
         options = core_options(config)
         self.core = core = binding.Core(options)
         self.settling = settling = Settling()
-        access = Access(core, settling, config)
+        access = Access(core, settling, config, partial(names_count, added=added))
         asks = partial(must_ask, added=added)
         self.listeners = Listeners(core, settling, asks, inherited)
-        self.store = StorePart(core, settling, store)
+        self.store = StorePart(core, settling, access, store)
         tokens, http = Tokens(core, settling), HttpJudge(core)
         self.logins = Logins(
             core,
