@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nanomq_py.auth.stored_rules import StoredRules
     from nanomq_py.auth.verifier import Verifier
     from nanomq_py.store.store import Store
+    from nanomq_py.store.topic_metrics import TopicTable
     from nanomq_py.store.users import UserTable
 
 
@@ -72,6 +73,13 @@ class StorePart(Part):
 
             self._users = UserTable(self.store)
         return self._users
+
+    @property
+    def topics(self) -> TopicTable:
+        """The topics whose messages are counted one by one."""
+        from nanomq_py.store.topic_metrics import TopicTable
+
+        return TopicTable(self.store)
 
     def authenticator(self, verifier: Verifier) -> Authenticator:
         """Return the authenticator of the users in the store."""

@@ -57,6 +57,21 @@ MIGRATIONS: list[tuple[str, ...]] = [
             made_at REAL NOT NULL,
             PRIMARY KEY (kind, who, topic, action)
         ) WITHOUT ROWID""",
+        # topics that are counted one by one; since: seconds since 1970;
+        # store/topic_metrics.py
+        """CREATE TABLE counted_topic (
+            topic TEXT PRIMARY KEY,
+            since REAL NOT NULL
+        ) WITHOUT ROWID""",
+        # alarms that are over; number: in their order; details: JSON; store/alarms.py
+        """CREATE TABLE past_alarm (
+            number INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            message TEXT NOT NULL,
+            details TEXT NOT NULL,
+            activated_at REAL NOT NULL,
+            deactivated_at REAL NOT NULL
+        )""",
     ),
 ]
 
