@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.core.binding import Core
 from nanomq_py.core.settling import Settling
-from nanomq_py.kernel.part import Part
+from nanomq_py.kernel.part import Part, Trouble
 
 if TYPE_CHECKING:
     from nanomq_py.auth.access import Access
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from nanomq_py.auth.database import Accounts
     from nanomq_py.auth.stored_rules import StoredRules
     from nanomq_py.auth.verifier import Verifier
+    from nanomq_py.store.alarms import AlarmTable
     from nanomq_py.store.store import Store
     from nanomq_py.store.topic_metrics import TopicTable
     from nanomq_py.store.users import UserTable
@@ -73,6 +75,18 @@ class StorePart(Part):
 
             self._users = UserTable(self.store)
         return self._users
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something has used it."""
+        return self._store is not None
+
+    @property
+    def past_alarms(self) -> AlarmTable:
+        """Alarms that are over."""
+        from nanomq_py.store.alarms import AlarmTable
+
+        return AlarmTable(self.store)
 
     @property
     def topics(self) -> TopicTable:
@@ -153,6 +167,10 @@ class StorePart(Part):
                 self._decoys[:] = await self.users.hashes(MOST_DECOYS)
             except StoreError as fault:
                 raise ConfigError(str(fault)) from None
+
+    def troubles(self) -> Iterable[Trouble]:
+        if self._store is not None and self._store.fault:
+            yield Trouble("store_unusable", self._store.fault)
 
     async def stop(self) -> None:
         if self._bans is not None:

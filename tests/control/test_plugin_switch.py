@@ -18,6 +18,7 @@ from nanomq_py import Broker
 from nanomq_py.config import Config
 from nanomq_py.config.file import ConfFile
 from nanomq_py.http.guard import BasicGuard, Gate
+from nanomq_py.kernel.part import Trouble
 from nanomq_py.kernel.parts import Parts
 from nanomq_py.kernel.reload import Reloader
 from nanomq_py.plugins.finding import Plugging
@@ -62,12 +63,16 @@ async def told(switch: Switch) -> list[tuple[str, str, str]]:
 async def test_list_tells_how_each_plugin_is(folder: Path) -> None:
     for name, code in {"switch1": GOOD, "switch2": "1 / 0", "switch3": GOOD}.items():
         install(folder, name, code)
-    async with switching(folder, "plugins.load=switch2,switch1\n") as (switch, _):
+    async with switching(folder, "plugins.load=switch2,switch1\n") as (switch, plugins):
         listed = await switch.all()
         assert [astuple(each)[:3] for each in listed] == [
             (name, "1.2", f"the {name}") for name in ("switch2", "switch1", "switch3")
         ]
         fault = "cannot be loaded: ZeroDivisionError: division by zero"
+        said = Trouble(
+            "plugin_failed/switch2", f"plugin switch2: {fault}", {"plugin": "switch2"}
+        )
+        assert list(plugins.troubles()) == [said]
         assert await told(switch) == [
             ("switch2", "failed", fault),
             ("switch1", "loaded", ""),
