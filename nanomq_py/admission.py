@@ -1,4 +1,4 @@
-"""Users and bans of the store, as methods of :class:`nanomq_py.Broker`.
+"""Users, bans and access rules of the store, as methods of :class:`nanomq_py.Broker`.
 
 ::
 
@@ -6,6 +6,9 @@
     await broker.ban(address="192.0.2.0/24", until=1_900_000_000, reason="port scan")
     for ban in await broker.banned():
         print(ban.kind.name, ban.who, ban.reason)
+    await broker.put_rules(
+        AccessRule(client_id="pump", topic="up/#", action=Action.PUBLISH, allow=True)
+    )
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ from nanomq_py.running import Running
 
 if TYPE_CHECKING:
     from nanomq_py.store.banned import Ban, BanKind
+    from nanomq_py.store.paging import Rows
+    from nanomq_py.store.rules import AccessRule, RuleKind
     from nanomq_py.store.users import StoredUser, UserKind
 
 
@@ -33,8 +38,18 @@ def _named(
     return named(client_id, user_name, address)
 
 
+def _whose(client_id: str | None, user_name: str | None) -> tuple[RuleKind, str]:
+    from nanomq_py.store.rules import RuleKind  # imported when it is first used
+
+    if client_id is not None and user_name is not None:
+        raise ValueError("expected client_id or user_name, not both")
+    if client_id is not None:
+        return RuleKind.CLIENT_ID, client_id
+    return (RuleKind.ALL, "") if user_name is None else (RuleKind.USER_NAME, user_name)
+
+
 class Admission:
-    """Changes and lists users and bans of a running broker.
+    """Changes and lists users, bans and access rules of a running broker.
 
     Threads: belongs to its event loop
     """
@@ -50,6 +65,7 @@ class Admission:
         user_name: str | None = None,
         address: str | None = None,
         until: float | None = None,
+        since: float | None = None,
         made_by: str = "",
         reason: str = "",
     ) -> Ban:
@@ -57,11 +73,14 @@ class Admission:
 
         address  or a network, such as 192.0.2.0/24
         until    seconds since 1970; None: for ever
+        since    when it was made, not later than now; None: now
         Raises   ValueError for what cannot be, StoreError where it cannot be kept
         """
         kind, who = _named(client_id, user_name, address)
         bans = self._running.store.bans
-        return await bans.ban(kind, who, until=until, made_by=made_by, reason=reason)
+        return await bans.ban(
+            kind, who, until=until, since=since, made_by=made_by, reason=reason
+        )
 
     async def unban(
         self,
@@ -83,6 +102,27 @@ class Admission:
         """
         return await self._running.store.bans.page(after=after, limit=limit)
 
+    async def ban_rows(self, *, offset: int = 0, limit: int = 100) -> Rows[Ban]:
+        """Return bans that are in force, by kind and name, and how many there are.
+
+        Raises   ValueError, StoreError
+        """
+        return await self._running.store.bans.rows(offset=offset, limit=limit)
+
+    async def ban_of(
+        self,
+        *,
+        client_id: str | None = None,
+        user_name: str | None = None,
+        address: str | None = None,
+    ) -> Ban | None:
+        """Return the ban of that very name or network; None: it is not banned itself.
+
+        Raises   ValueError for what cannot be, StoreError
+        """
+        kind, who = _named(client_id, user_name, address)
+        return await self._running.store.bans.get(kind, who)
+
     async def put_user(
         self,
         name: str,
@@ -90,7 +130,8 @@ class Admission:
         *,
         hash: str | None = None,
         by_client_id: bool = False,
-        is_superuser: bool = False,
+        is_superuser: bool | None = False,
+        exists: bool | None = None,
     ) -> bool:
         """Add a user to the store, or give it another password; return whether it is new.
 
@@ -99,11 +140,16 @@ class Admission:
 
         hash          of the password, in its place
         by_client_id  the name is a client identifier, and not a user name
-        is_superuser  access rules do not count for it
-        Raises        ValueError for what cannot be, StoreError where it cannot be kept
+        is_superuser  access rules do not count for it; None: as it was, a new one is none
+        exists        True: only change one that is there, False: only add a new one
+        Raises        ValueError for what cannot be, StoreError where it cannot be kept;
+                      KeyError where there is none to change, UserExistsError where there is
+                      one already
         """
         kind, accounts = _kind(by_client_id=by_client_id), self._running.store.accounts
-        return await accounts.put(kind, name, password, hash, is_superuser=is_superuser)
+        return await accounts.put(
+            kind, name, password, hash, is_superuser=is_superuser, exists=exists
+        )
 
     async def delete_user(self, name: str, *, by_client_id: bool = False) -> None:
         """Forget a user of the store, and close its connections.
@@ -123,3 +169,68 @@ class Admission:
         """
         kind, accounts = _kind(by_client_id=by_client_id), self._running.store.accounts
         return await accounts.page(kind, after=after, limit=limit)
+
+    async def user_rows(
+        self, *, by_client_id: bool = False, offset: int = 0, limit: int = 100
+    ) -> Rows[StoredUser]:
+        """Return users of the store in the order of their names, and how many there are.
+
+        Raises   ValueError, StoreError
+        """
+        kind, accounts = _kind(by_client_id=by_client_id), self._running.store.accounts
+        return await accounts.rows(kind, offset=offset, limit=limit)
+
+    async def user(self, name: str, *, by_client_id: bool = False) -> StoredUser | None:
+        """Return one user of the store; None: there is none. Raises StoreError."""
+        accounts = self._running.store.accounts
+        return await accounts.get(_kind(by_client_id=by_client_id), name)
+
+    async def put_rules(self, *rules: AccessRule, made_by: str = "") -> list[AccessRule]:
+        """Add access rules, all or none, each in place of one of the same.
+
+        They are in force on return, also for who is connected, and stand before the rules of
+        the configuration (``docs/store.md``).
+
+        Returns  them as they are kept
+        Raises   ValueError for what cannot be, StoreError where they cannot be kept
+        """
+        store = self._running.store
+        for rule in rules:
+            if rule.names_users and not store.names_count:
+                raise ValueError(
+                    f"topic={rule.topic[:100]!r}: a rule about users: no client has to prove"
+                    " its user name here: see auth.chain"
+                )
+        return await store.rules.put(rules, made_by)
+
+    async def delete_rules(
+        self,
+        topic: str,
+        *,
+        client_id: str | None = None,
+        user_name: str | None = None,
+        made_by: str = "",
+    ) -> int:
+        """Forget the access rules about that topic, of one client, one user or everybody.
+
+        Returns  how many there were
+        Raises   ValueError for both names, StoreError
+        """
+        kind, who = _whose(client_id, user_name)
+        return await self._running.store.rules.delete(kind, who, topic, made_by)
+
+    async def rules(
+        self,
+        kind: RuleKind,
+        who: str | None = None,
+        *,
+        offset: int = 0,
+        limit: int = 100,
+    ) -> Rows[AccessRule]:
+        """Return access rules of one kind, by whom they are for, newest first.
+
+        who     None: all of that kind
+        Raises  ValueError, StoreError
+        """
+        rules = self._running.store.rules
+        return await rules.page(kind, who, offset=offset, limit=limit)

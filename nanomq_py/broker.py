@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -29,7 +29,7 @@ from nanomq_py.core import binding
 from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.message import Identity, Message
 from nanomq_py.core.records import ListenerStats, Memory, Stats
-from nanomq_py.kernel.part import Change, put_in_force
+from nanomq_py.kernel.part import Change, Part, put_in_force
 from nanomq_py.kernel.parts import Changes
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.queries import Queries
@@ -38,6 +38,7 @@ from nanomq_py.store.place import place_of
 from nanomq_py.taps import Tap, open_tap
 
 if TYPE_CHECKING:
+    from nanomq_py.alarms import Alarms
     from nanomq_py.core.declared_events import Event
     from nanomq_py.events import Events
 
@@ -102,6 +103,7 @@ class Broker(Admission, Queries):
         self.config = config if config is not None else Config()
         self._methods = list(methods)
         self._authenticators: dict[str, Authenticator] = {}
+        self._beside: Sequence[Part] = ()
         self._live: Running | None = None
         self._state: int | None = None  # where the next process finds what it takes over
 
@@ -117,6 +119,15 @@ class Broker(Admission, Queries):
             authenticator
         ):
             raise ValueError(f"{authenticator.name!r}: there is one of that name")
+
+    def watch(self, *parts: Part) -> None:
+        """Ask these parts of the process, too, for troubles. Before the start."""
+        self._beside = parts
+
+    @property
+    def alarms(self) -> Alarms:
+        """What is wrong with this broker now, and what was."""
+        return self._running.alarms.alarms
 
     @property
     def _running(self) -> Running:
@@ -168,9 +179,11 @@ class Broker(Admission, Queries):
         if self._live is None:
             store = place_of(config.store.path, self._conf)
             self._live = Running(
-                config, self._methods, self._authenticators, inherited, store
+                config, self._methods, self._authenticators, inherited, store, self._beside
             )
         try:
+            if is_start:
+                await self._live.store.begin()
             if is_start and state is not None:
                 await asyncio.to_thread(self._live.restore, state, config)
             changes = await self._live.parts.prepare(config)

@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from nanomq_py.alarms_part import AlarmsPart
 from nanomq_py.auth.access import Access
 from nanomq_py.auth.chain import Authenticator
 from nanomq_py.auth.enhanced import Method
 from nanomq_py.auth.http_judge import HttpJudge
 from nanomq_py.auth.logins import Logins
 from nanomq_py.auth.rights import judge_those_before
-from nanomq_py.auth.roster import must_ask
+from nanomq_py.auth.roster import must_ask, names_count
 from nanomq_py.auth.tokens import Tokens
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.consumers import Consumers
@@ -27,7 +28,7 @@ from nanomq_py.core.records import CoreOptions, LogNote
 from nanomq_py.core.settling import Settling
 from nanomq_py.feeds import Readers
 from nanomq_py.flapping_part import Flapping
-from nanomq_py.kernel.part import Change, Hears, Part, Swap
+from nanomq_py.kernel.part import Change, Hears, Part, Swap, Trouble
 from nanomq_py.kernel.parts import Parts
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.listen.listeners import Listeners
@@ -66,20 +67,22 @@ class Running:
         added: Mapping[str, Authenticator],
         inherited: Inherited | None,
         store: Path | None,
+        beside: Sequence[Part] = (),
     ) -> None:
         """Make them. The rules come first: they judge sessions that are restored next.
 
         added  authenticators of the program, by name
         store  its file; None: it is kept in memory
+        beside parts of the process whose troubles are alarms, too
         """
         set_task_threads(task_threads(config))
         options = core_options(config)
         self.core = core = binding.Core(options)
         self.settling = settling = Settling()
-        access = Access(core, settling, config)
+        access = Access(core, settling, config, partial(names_count, added=added))
         asks = partial(must_ask, added=added)
         self.listeners = Listeners(core, settling, asks, inherited)
-        self.store = StorePart(core, settling, store)
+        self.store = StorePart(core, settling, access, store)
         tokens, http = Tokens(core, settling), HttpJudge(core)
         self.logins = Logins(
             core,
@@ -93,6 +96,8 @@ class Running:
         )
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
+        self.alarms = AlarmsPart(core, self.store, self._troubles)
+        self._beside = beside
         # Users and bans are in force before listeners: clients that come in are judged by
         # the new ones, and counted.
         self.parts = Parts(
@@ -108,6 +113,7 @@ class Running:
                 SysTopics(core),
                 self.readers,
                 self.consumers,
+                self.alarms,
             ]
         )
         self._hears: Hears = {**self.parts.hears, LogNote: _log_line}
@@ -117,6 +123,10 @@ class Running:
         # One batch a call: the loop calls again while more waits, others get their turn.
         for note in self.core.notes():
             self._hears[type(note)](note)
+
+    def _troubles(self) -> Iterator[Trouble]:
+        for part in (self.parts, *self._beside):
+            yield from part.troubles()
 
     def restore(self, state: binding.Buffer, config: Config) -> None:
         """Take over retained messages and sessions. Blocks; what fails is logged."""

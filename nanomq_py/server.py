@@ -138,8 +138,10 @@ class Server:
         spare = {Http.name} if left.inherited.is_last_resort else ()
         more = [kind() for kind in parts]
         self.plugins = Plugins(self.broker)
-        mine = [BrokerPart(self.broker, left), *more, self.plugins, self.http]
-        self._parts = Parts([Checks(file), *mine, Logs()], spare)
+        logs = Logs()
+        self.broker.watch(self.plugins, logs)
+        mine = [BrokerPart(self.broker, left), *more, self.plugins, self.http, logs]
+        self._parts = Parts([Checks(file), *mine], spare)
         self.reloader = Reloader(file, self._parts)
         self.pid_file = PidFile(place_of(config.pid_file, given_conf))
         self.legacy: successor.Legacy | None = None  # once a restart was asked for

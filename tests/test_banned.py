@@ -377,3 +377,40 @@ async def test_one_audit_line_says_who_by_whom_and_why(
         "banned: client id '\\u202ec': for ever, by admin: leaks",
         "no longer banned: client id '\\u202ec': by admin",
     ]
+
+
+# --- as an API asks for them
+
+
+async def test_a_list_with_its_total_and_one_of_it(broker: Broker) -> None:
+    assert (await broker.ban_rows()).total == 0
+    began = time.time() - 100
+    made = await broker.ban(
+        client_id="b", until=time.time() + 300, since=began, made_by="me", reason="why"
+    )
+    assert made.since == began
+    await broker.ban(client_id="a")
+    await broker.ban(address="192.0.2.0/24")
+    part = await broker.ban_rows(offset=1, limit=1)
+    assert (part.rows, part.total) == ([made], 3)
+    assert await broker.ban_of(client_id="b") == made
+    assert await broker.ban_of(client_id="c") is None
+    found = await broker.ban_of(address="192.0.2.0/24")
+    assert found is not None
+    assert found.who == "192.0.2.0/24"
+
+
+async def test_a_ban_that_is_over_is_in_no_list(broker: Broker) -> None:
+    await broker.ban(client_id="a", until=time.time() + 0.05)
+    deadline = time.monotonic() + 10
+    while (await broker.ban_rows()).total:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+    assert await broker.ban_of(client_id="a") is None
+
+
+@pytest.mark.parametrize("since", [-1.0, 9e9, float("nan")])
+async def test_a_ban_begins_at_a_time_that_has_come(broker: Broker, since: float) -> None:
+    with pytest.raises(ValueError, match="since="):
+        await broker.ban(client_id="a", since=since)
+    assert await broker.ban_of(client_id="a") is None

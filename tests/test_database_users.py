@@ -21,7 +21,7 @@ from nanomq_py.config import ConfigError
 from nanomq_py.config.keys.access import AclRule, Auth, User
 from nanomq_py.config.keys.store import StoreKeys
 from nanomq_py.core.queries import ClientFilter
-from nanomq_py.store.users import UserKind
+from nanomq_py.store.users import UserExistsError, UserKind
 from tests.raw import Raw
 from tests.raw import connect as raw_connect
 
@@ -307,3 +307,38 @@ async def test_a_wrong_name_takes_the_time_of_the_hashes_that_there_are(conf: Pa
         decoys = broker._running.logins.verifier.decoys
         assert set(decoys) == {hash_of(b"x"), hash_of(b"y")}
         assert await code(broker, user="nobody", password=b"x") == WRONG
+
+
+# --- as an API asks for them
+
+
+async def test_a_user_is_only_added_or_only_changed_where_asked(broker: Broker) -> None:
+    with pytest.raises(KeyError):
+        await broker.put_user("u", hash=hash_of(b"x"), exists=True)
+    assert await broker.user("u") is None
+    assert await broker.put_user("u", hash=hash_of(b"1"), exists=False, is_superuser=True)
+    with pytest.raises(UserExistsError):
+        await broker.put_user("u", hash=hash_of(b"2"), exists=False)
+    assert await code(broker, user="u", password=b"1") == 0
+    assert not await broker.put_user(
+        "u", hash=hash_of(b"3"), exists=True, is_superuser=None
+    )
+    assert await code(broker, user="u", password=b"1") == WRONG
+    assert await code(broker, user="u", password=b"3") == 0
+    found = await broker.user("u")
+    assert found is not None
+    assert found.is_superuser
+    assert 0 < found.created_at <= found.changed_at
+
+
+async def test_a_list_with_its_total(broker: Broker) -> None:
+    for name in ("b", "a", "c"):
+        await broker.put_user(name, hash=hash_of(b"x"))
+    await broker.put_user("d", hash=hash_of(b"x"), by_client_id=True)
+    part = await broker.user_rows(offset=1, limit=1)
+    assert ([user.name for user in part.rows], part.total) == (["b"], 3)
+    assert (await broker.user_rows(offset=9)).rows == []
+    assert (await broker.user_rows(by_client_id=True)).total == 1
+    for wrong in ({"limit": 0}, {"limit": 10_001}, {"offset": -1}, {"offset": 1 << 63}):
+        with pytest.raises(ValueError, match="expected"):
+            await broker.user_rows(**wrong)

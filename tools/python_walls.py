@@ -34,6 +34,8 @@ PYTHON_ROOMS = [
     "events",
     "flapping",
     "store_part",
+    "alarms",
+    "alarms_part",
     "flapping_part",
     "commands",
     "running",

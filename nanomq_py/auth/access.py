@@ -1,17 +1,21 @@
-"""The access rules in force in the core."""
+"""The access rules in force in the core: those of the store, then the configuration's."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nanomq_py.auth.acl import compiled, named_rules
 from nanomq_py.config import Config
 from nanomq_py.core.binding import Core
-from nanomq_py.core.rules import Rules
+from nanomq_py.core.rules import Packed, Rules
 from nanomq_py.core.settling import Settling
 from nanomq_py.kernel.part import Change, Part
+
+if TYPE_CHECKING:
+    from nanomq_py.auth.stored_rules import StoredRules
 
 # With other servers, what the last ones have said does not count any more.
 _KEYS = ("acl_rules", "acl_nomatch", "acl_deny_action", "acl_file", "auth_http")
@@ -19,16 +23,19 @@ _KEYS = ("acl_rules", "acl_nomatch", "acl_deny_action", "acl_file", "auth_http")
 
 @dataclass(frozen=True)
 class _Read:
-    """A configuration's rules, made ready."""
+    """A configuration's rules, with those of the store made ready.
+
+    content  the hash of the configuration's, those of acl_file too
+    own      the configuration's, to be joined again; None: they are made again of it
+    changes  of the store's so far
+    """
 
     config: Config
+    names_count: bool
+    content: int
+    own: Packed | None
     rules: Rules
-    content: int  # the hash of all rules, those of acl_file too
-
-    @classmethod
-    def of(cls, config: Config) -> _Read:
-        named = named_rules(config)
-        return cls(config, compiled(named, config), hash(tuple(named)))
+    changes: int
 
 
 class AccessChange(Change):
@@ -52,29 +59,79 @@ class AccessChange(Change):
 
 
 class Access(Part):
-    """What clients may publish and subscribe to."""
+    """What clients may publish and subscribe to.
+
+    stored  the rules of the store; None: nothing has used them
+    """
 
     name = "access"
 
-    def __init__(self, core: Core, settling: Settling, config: Config) -> None:
-        """Put the first configuration's rules in force, before sessions are restored."""
+    def __init__(
+        self,
+        core: Core,
+        settling: Settling,
+        config: Config,
+        names_count: Callable[[Config], bool] = lambda config: True,
+    ) -> None:
+        """Put the first configuration's rules in force, before sessions are restored.
+
+        names_count  whether a user name has to be proved
+        """
         self._core = core
         self._settling = settling
-        self.use(_Read.of(config))
+        self._names_count = names_count
+        self.stored: StoredRules | None = None
+        self.use(self._read(config))
+
+    @property
+    def names_count(self) -> bool:
+        """Whether a user name has to be proved: then rules of the store may be about users."""
+        return self._now.names_count
+
+    def _read(self, config: Config, before: _Read | None = None) -> _Read:
+        """Return the rules to judge by. Blocks, for acl_file. Raises ConfigError.
+
+        before  rules of the same configuration: its file is not read again then
+        """
+        stored, counts = self.stored, self._names_count(config)
+        changes = 0 if stored is None else stored.changes
+        if before is not None and before.own is not None:
+            own, content = before.own, before.content
+        else:
+            named = named_rules(config)
+            own, content = Packed([one.rule for one in named]), hash(tuple(named))
+        pieces = [] if stored is None else stored.pieces(names_count=counts)
+        rules = compiled((), config, [*pieces, own])
+        needed = stored is not None or config.acl_file is not None
+        return _Read(config, counts, content, own if needed else None, rules, changes)
 
     def use(self, read: _Read) -> None:
         """Judge by these from now on."""
-        self._config, self._content = read.config, read.content
+        if self.stored is not None and read.changes != self.stored.changes:
+            read = self._read(read.config, read)  # it has changed meanwhile
+        self._now = read
         self._core.set_rules(read.rules)
 
     async def prepare(self, config: Config) -> Change | None:
-        same = all(getattr(config, key) == getattr(self._config, key) for key in _KEYS)
-        if same and config.acl_file is None:
+        now = self._now
+        same = all(getattr(config, key) == getattr(now.config, key) for key in _KEYS)
+        same_names = self._names_count(config) == now.names_count or self.stored is None
+        if same and same_names and config.acl_file is None:
             return None
-        read = await asyncio.to_thread(_Read.of, config)
-        if same and read.content == self._content:
+        read = await asyncio.to_thread(self._read, config)
+        if same and same_names and read.content == now.content:
             return None
-        return AccessChange(self, read, ("acl_file",) if same else ())
+        return AccessChange(self, read, ("acl_file",) if same and same_names else ())
+
+    async def renew(self) -> None:
+        """Put the store's rules in force as they are now, and end what they do not allow."""
+        now = self._now
+        read = await asyncio.to_thread(self._read, now.config, now)
+        if self._now is now:
+            self.use(read)
+        else:  # a change of the configuration came first
+            self.use(self._read(self._now.config, self._now))
+        await self.settle()
 
     async def settle(self) -> None:
         """Judge what every session has by the rules in force."""

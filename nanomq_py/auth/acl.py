@@ -11,7 +11,7 @@ from nanomq_py.auth.named_rule import NamedRule
 from nanomq_py.config import Config
 from nanomq_py.config.keys.access import AclRule, literal
 from nanomq_py.core.records import Rule, RuleTopic, Trial
-from nanomq_py.core.rules import Rules
+from nanomq_py.core.rules import Packed, Rules
 
 # NanoMQ's placeholders, and ours.
 _PLACEHOLDERS = {"${clientid}": "%c", "${username}": "%u"}
@@ -72,22 +72,28 @@ def allows_otherwise(config: Config) -> bool:
     return config.acl_nomatch == "allow" and config.acl_file is None
 
 
-def compiled(named: Sequence[NamedRule], config: Config) -> Rules:
-    """Return the rules, made ready for the core."""
+def compiled(
+    named: Sequence[NamedRule], config: Config, before: Sequence[Packed] = ()
+) -> Rules:
+    """Return the rules, made ready for the core; ``before`` stands before them."""
     return Rules(
         [one.rule for one in named],
+        before=before,
         asks=config.auth_http.asks_access,
         otherwise=allows_otherwise(config),
         deny_disconnects=config.acl_deny_action == "disconnect",
     )
 
 
-def decision(config: Config, trial: Trial) -> tuple[bool, str]:
+def decision(
+    config: Config, trial: Trial, before: Sequence[NamedRule] = ()
+) -> tuple[bool, str]:
     """Return whether a client may do that, and which rule or key decides.
 
+    before   rules that stand before those of the configuration
     Raises   ConfigError; CoreError where the topic is none
     """
-    named = named_rules(config)
+    named = [*before, *named_rules(config)]
     number = compiled(named, config).decides(trial)
     if trial.user_name is not None and trial.user_name in config.auth.superusers:
         return True, "auth.superusers"

@@ -21,6 +21,7 @@ from nanomq_py.core.settling import Settling
 from nanomq_py.store.banned import Ban, BanKind, BanTable, made_ban, who_of
 from nanomq_py.store.faults import StoreError, StoreFullError
 from nanomq_py.store.moment import wall_s
+from nanomq_py.store.paging import Rows
 from nanomq_py.store.store import Store
 
 log = logging.getLogger("nanomq")
@@ -77,14 +78,22 @@ class Bans:
     # --- what can be done
 
     async def ban(
-        self, kind: BanKind, who: str, *, until: float | None, made_by: str, reason: str
+        self,
+        kind: BanKind,
+        who: str,
+        *,
+        until: float | None,
+        since: float | None = None,
+        made_by: str,
+        reason: str,
     ) -> Ban:
         """Ban somebody, in place of a ban of the same; who is connected ends at once.
 
         until   seconds since 1970; None: for ever
+        since   what is kept as its beginning, which has come; None: now
         Raises  ValueError for what cannot be
         """
-        made = made_ban(kind, who, until, made_by, reason)
+        made = made_ban(kind, who, until, made_by, reason, since=since)
         await self.ban_all([made])
         return made
 
@@ -137,6 +146,14 @@ class Bans:
     async def page(self, *, after: Ban | None = None, limit: int = 100) -> list[Ban]:
         """Return bans that are in force, by kind and name, from the one behind ``after`` on."""
         return await self._table.page(after=after, limit=limit) if self._count else []
+
+    async def rows(self, *, offset: int, limit: int) -> Rows[Ban]:
+        """Return bans that are in force, by kind and name, from an offset on."""
+        return await self._table.rows(offset=offset, limit=limit)
+
+    async def get(self, kind: BanKind, who: str) -> Ban | None:
+        """Return one that is in force; None: there is none. Raises ValueError."""
+        return await self._table.get(kind, who_of(kind, who))
 
     # --- those that are over
 

@@ -23,6 +23,7 @@ from nanomq_py.core.binding import Core, CoreError
 from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.records import Kick
 from nanomq_py.core.settling import Settling
+from nanomq_py.store.paging import Rows
 from nanomq_py.store.users import StoredUser, UserKind, UserTable
 
 audit = logging.getLogger("nanomq.audit")
@@ -85,15 +86,19 @@ class Accounts:
         password: bytes | None,
         hash: str | None,
         *,
-        is_superuser: bool,
+        is_superuser: bool | None,
+        exists: bool | None,
     ) -> bool:
         """Add a user, or give it another password; return whether it is a new one.
 
-        password  or None, with the hash of one
-        Raises    ValueError for what cannot be
+        password              or None, with the hash of one
+        is_superuser, exists  as for :meth:`UserTable.put`
+        Raises    ValueError for what cannot be, and what that raises
         """
         stored = await asyncio.to_thread(_stored, password, hash)
-        is_new = await self._table.put(kind, name, stored, is_superuser=is_superuser)
+        is_new = await self._table.put(
+            kind, name, stored, is_superuser=is_superuser, exists=exists
+        )
         _tell("added" if is_new else "changed", kind, name)
         if not is_new:
             await self._end(kind, name, may_come_back=True)
@@ -110,6 +115,14 @@ class Accounts:
     async def page(self, kind: UserKind, *, after: str, limit: int) -> list[StoredUser]:
         """Return users in the order of their names, from the one behind ``after`` on."""
         return await self._table.page(kind, after=after, limit=limit)
+
+    async def rows(self, kind: UserKind, *, offset: int, limit: int) -> Rows[StoredUser]:
+        """Return users in the order of their names, from an offset on."""
+        return await self._table.rows(kind, offset=offset, limit=limit)
+
+    async def get(self, kind: UserKind, name: str) -> StoredUser | None:
+        """Return one user; None: there is none."""
+        return await self._table.get(kind, name)
 
     async def _end(self, kind: UserKind, name: str, *, may_come_back: bool) -> None:
         """Disconnect who is connected as that user, or is just logging in."""

@@ -65,7 +65,7 @@ class FetchedKeys:
         self._pool = _pool_of(url, jwt.jwks_cacertfile)
         self._request = Request("GET", target_of(url), _HEADERS)
         self._pause_s = jwt.jwks_refresh_s
-        self._failed = False
+        self.fault = ""  # why they were not fetched the last time; empty: they were
         self._tried_at_s = -LEAST_PAUSE_S  # on the monotonic clock
         self._fetching: asyncio.Task[None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -122,19 +122,19 @@ class FetchedKeys:
             self._fetching = None
 
     def _take(self, keys: tuple[Key, ...]) -> None:
-        if self._failed:
+        if self.fault:
             log.info("auth.jwt.jwks.url: the keys are fetched again")
-        self._failed, self.was_fetched = False, True
+        self.fault, self.was_fetched = "", True
         if keys != self.keys:
             self.keys = keys
             self._told()
 
     def _fail(self, why: str) -> None:
         """Say it once, until it works again."""
-        if not self._failed:
+        if not self.fault:
             rest = "those of before stay" if self.was_fetched else "tokens are refused"
             log.warning("auth.jwt.jwks.url: no keys: %s; %s", why, rest)
-        self._failed = True
+        self.fault = why
 
 
 def settings_of(jwt: JwtLogin) -> tuple[object, ...]:

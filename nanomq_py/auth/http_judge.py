@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import TYPE_CHECKING
 
 from nanomq_py.auth.chain import Answer, Login
@@ -20,7 +20,7 @@ from nanomq_py.config import Config
 from nanomq_py.core.binding import Core
 from nanomq_py.core.records import AccessNote
 from nanomq_py.core.rules import Access
-from nanomq_py.kernel.part import Change, Hears, Part
+from nanomq_py.kernel.part import Change, Hears, Part, Trouble
 
 if TYPE_CHECKING:
     from nanomq_py.auth.http.judge import Judge
@@ -60,6 +60,14 @@ class HttpJudge(Part):
     @property
     def hears(self) -> Hears:
         return {AccessNote: self._access}
+
+    def troubles(self) -> Iterable[Trouble]:
+        for origin, why in () if self.judge is None else self.judge.gone().items():
+            yield Trouble(
+                f"auth_http_unreachable/{origin}",
+                f"auth.http: {origin} cannot be asked about clients: {why}",
+                {"server": str(origin)},
+            )
 
     async def prepare(self, config: Config) -> Change | None:
         http = config.auth_http

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -20,7 +20,7 @@ from nanomq_py.core.binding import Core
 from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.records import Kick
 from nanomq_py.core.settling import Settling
-from nanomq_py.kernel.part import Change, Part
+from nanomq_py.kernel.part import Change, Part, Trouble
 
 if TYPE_CHECKING:
     from nanomq_py.auth.fetched_keys import FetchedKeys
@@ -163,6 +163,13 @@ class Tokens(Part):
         self.in_force = in_force
         if in_force.fetched is not None and in_force.login is not None:
             in_force.fetched.begin(in_force.login.forget_verified)
+
+    def troubles(self) -> Iterable[Trouble]:
+        fetched = self.in_force.fetched
+        if fetched is not None and fetched.fault:
+            yield Trouble(
+                "jwks_not_fetched", f"auth.jwt.jwks.url: no keys: {fetched.fault}"
+            )
 
     async def stop(self) -> None:
         if self.in_force.fetched is not None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nanomq_py.cli.common import conf_file, say
-from nanomq_py.config import ConfigError
+from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.values.texts import is_text
+from nanomq_py.store.place import place_of
+
+if TYPE_CHECKING:
+    from nanomq_py.auth.named_rule import NamedRule
 
 
 def add_acl_commands(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +40,9 @@ def _test(args: argparse.Namespace) -> int:
     from nanomq_py.core.binding import CoreError
     from nanomq_py.core.records import Trial
 
-    config = conf_file(args.conf, args.brought).reading.config
+    file = conf_file(args.conf, args.brought)
+    config = file.reading.config
+    before = _stored(place_of(config.store.path, file.path), config)
     texts = (args.topic, args.client, args.user or "")
     publishes = args.action == "publish"
     trial = Trial(
@@ -50,7 +57,7 @@ def _test(args: argparse.Namespace) -> int:
     try:
         if not all(map(is_text, texts)):
             raise ConfigError("acl test: expected texts without control characters")
-        allowed, where = decision(config, trial)
+        allowed, where = decision(config, trial, before)
     except CoreError:
         kind = "topic name" if publishes else "topic filter"
         raise ConfigError(f"--topic {args.topic!r}: expected a {kind}") from None
@@ -58,3 +65,17 @@ def _test(args: argparse.Namespace) -> int:
         allowed, where = False, "$SYS topics are the broker's"
     say(f"{'allow' if allowed else 'deny'}: {where}")
     return 0 if allowed else 1
+
+
+def _stored(path: Path | None, config: Config) -> list[NamedRule]:
+    """Return the rules of the store that count, if there is one. Raises ConfigError."""
+    if path is None or not path.exists():
+        return []
+    from nanomq_py.auth.roster import names_count
+    from nanomq_py.auth.stored_rules import rules_of_store
+    from nanomq_py.store.faults import StoreError
+
+    try:
+        return rules_of_store(path, names_count=names_count(config))
+    except StoreError as fault:
+        raise ConfigError(str(fault)) from None

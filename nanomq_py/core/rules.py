@@ -21,9 +21,34 @@ class Access(IntEnum):
     PASS = lib.NMQ_ACCESS_PASS  # no opinion: what holds otherwise decides
 
 
+class Packed:
+    """Rules in the core's form, for :class:`Rules` to be made of again and again.
+
+    Threads  made in any; nobody changes it after that
+    """
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._kept: list[CData] = []  # what the C structs point to
+        self.count = len(rules)
+        self.at = ffi.new("nmq_acl_rule[]", self.count)
+        for raw, rule in zip(self.at, rules, strict=True):
+            _fill_rule(raw, rule, self._kept)
+
+
+def _joined(pieces: Sequence[Packed]) -> nmq_acl_rule:
+    """Return all of them in one array; texts stay theirs."""
+    array = ffi.new("nmq_acl_rule[]", sum(piece.count for piece in pieces))
+    at = 0
+    for piece in pieces:
+        array[at : at + piece.count] = piece.at  # at once, where the item is the same
+        at += piece.count
+    return array
+
+
 class Rules:
     """Access rules, made ready: the first that applies decides.
 
+    before            rules that stand before the others
     asks              what none applies to is asked: AccessNote
     otherwise         what holds when nobody has an opinion: True allows
     deny_disconnects  a client that does what it may not is disconnected
@@ -33,22 +58,22 @@ class Rules:
         self,
         rules: Sequence[Rule] = (),
         *,
+        before: Sequence[Packed] = (),
         asks: bool = False,
         otherwise: bool,
         deny_disconnects: bool,
     ) -> None:
         self._handle: nmq_acl = ffi.NULL  # allows everything
-        if otherwise and not rules and not asks:
+        # Their texts are there until they were copied.
+        pieces = [piece for piece in (*before, Packed(rules)) if piece.count]
+        if otherwise and not pieces and not asks:
             return
-        kept: list[CData] = []  # what the C structs point to, until they were copied
-        array = ffi.new("nmq_acl_rule[]", len(rules))
-        for raw, rule in zip(array, rules, strict=True):
-            _fill_rule(raw, rule, kept)
+        array = _joined(pieces)
         all_rules = ffi.new(
             "nmq_acl_rules *",
             {
                 "at": array,
-                "count": len(rules),
+                "count": len(array),
                 "asks": asks,
                 "otherwise": otherwise,
                 "deny_disconnects": deny_disconnects,

@@ -12,8 +12,9 @@ A part overrides the methods that it needs; here they do nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from nanomq_py.config import Config
 from nanomq_py.config.declare.section import Sections
@@ -23,6 +24,18 @@ T = TypeVar("T")
 
 # The function that is called with a note of the core, by the note's class.
 Hears = Mapping[type[Any], Callable[[Any], None]]
+
+
+class Trouble(NamedTuple):
+    """Something that somebody should know of, while it lasts.
+
+    name     the same as long as it is the same trouble
+    details  values that JSON has
+    """
+
+    name: str
+    message: str
+    details: Mapping[str, object] = MappingProxyType({})
 
 
 class Change:
@@ -93,6 +106,10 @@ class Part:
         Raises   ConfigError, and nothing has changed
         """
         return None
+
+    def troubles(self) -> Iterable[Trouble]:
+        """Return what is wrong with it now. It is asked from time to time, and cheap."""
+        return ()
 
     async def start(self) -> None:
         """Return when it serves, after its first change. Raises ConfigError."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from nanomq_py.config import Config, ConfigError
-from nanomq_py.kernel.part import Change, Hears, Part, put_in_force
+from nanomq_py.kernel.part import Change, Hears, Part, Trouble, put_in_force
 
 log = logging.getLogger("nanomq")
 
@@ -49,6 +49,9 @@ class Parts(Part):
     @property
     def hears(self) -> Hears:
         return {kind: act for part in self._parts for kind, act in part.hears.items()}
+
+    def troubles(self) -> Iterable[Trouble]:
+        return (trouble for part in self._parts for trouble in part.troubles())
 
     async def prepare(self, config: Config) -> Changes:
         made = Changes()

@@ -10,6 +10,7 @@ from nanomq_py.config import Config, ConfigError
 from nanomq_py.core import binding
 from nanomq_py.core.records import ListenerOptions, TlsOptions
 from nanomq_py.core.tls import Tls
+from nanomq_py.listen.expiry import not_after
 from nanomq_py.listen.places import Place, options_of
 from nanomq_py.listen.tls import load_tls
 
@@ -38,6 +39,7 @@ class OpenListener:
     allow_anonymous: bool
     tls_options: TlsOptions | None = field(default=None, repr=False)
     tls: Tls | None = None
+    good_until: float | None = None  # its certificate, in seconds since 1970
     number: int = 0  # the core's name for it
     port: int = 0  # in use
     sock: socket.socket | None = None  # our hold on it, to hand over; None: nng's own
@@ -59,7 +61,8 @@ def wanted(config: Config, place: Place, *, ask_auth: bool) -> OpenListener:
         tls = Tls(tls_options)
     except binding.CoreError as fault:
         raise _error(place, fault) from None
-    return OpenListener(place, options, anonymous, tls_options, tls)
+    until = not_after(tls_options.cert)
+    return OpenListener(place, options, anonymous, tls_options, tls, until)
 
 
 def opened(

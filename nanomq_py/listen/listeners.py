@@ -12,13 +12,15 @@ import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from time import gmtime, strftime
+from time import time as wall_s
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.core import binding
 from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.records import ListenerStats
 from nanomq_py.core.settling import Settling
-from nanomq_py.kernel.part import Change, Part
+from nanomq_py.kernel.part import Change, Part, Trouble
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.listen.listener import OpenListener, opened, wanted
 from nanomq_py.listen.places import Place, places_of
@@ -28,6 +30,7 @@ from nanomq_py.listen.tls import name_of
 log = logging.getLogger("nanomq")
 
 MOST_NAMES = 1000
+SOON_S = 30 * 86_400.0  # before a certificate expires, somebody is told
 # Whether clients must be asked who they are, given allow_anonymous of their listener.
 MustAsk = Callable[[Config, bool], bool]
 
@@ -299,6 +302,19 @@ class Listeners(Part):
             name: self.core.listener_stats(open_.number)
             for name, open_ in self.by_name.items()
         }
+
+    def troubles(self) -> Iterator[Trouble]:
+        for name, open_ in self.by_name.items():
+            if open_.good_until is None or open_.good_until - wall_s() > SOON_S:
+                continue
+            day = strftime("%Y-%m-%d %H:%M:%S UTC", gmtime(open_.good_until))
+            has = "has expired" if open_.good_until <= wall_s() else "expires"
+            called = name or open_.place.key
+            yield Trouble(
+                f"certificate_expires/{called}",
+                f"the certificate of listener {called} {has}: it is good until {day}",
+                {"listener": called, "not_after": open_.good_until},
+            )
 
     async def prepare(self, config: Config) -> ListenersChange:
         inherited, self._inherited = self._inherited, None

@@ -6,10 +6,11 @@ Who names no plugin loads nothing of what finds and holds them.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from nanomq_py.config import Config
-from nanomq_py.kernel.part import Change, Part
+from nanomq_py.kernel.part import Change, Part, Trouble
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -53,6 +54,12 @@ class Plugins(Part):
     async def stop(self) -> None:
         held, self.held = self.held, []
         await asyncio.gather(*(each.stop() for each in held))
+
+    def troubles(self) -> Iterable[Trouble]:
+        for each in self.held:
+            if each.fault:
+                message = f"plugin {each.name}: {each.fault}"
+                yield Trouble(f"plugin_failed/{each.name}", message, {"plugin": each.name})
 
     # --- their part of the HTTP API
 

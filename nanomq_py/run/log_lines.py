@@ -80,6 +80,11 @@ class QuietHandler(logging.Handler):
     _untold = 0  # of those, not told on stderr yet
     _why = ""
 
+    @property
+    def fault(self) -> str:
+        """Why the last line could not be written; empty: it could."""
+        return self._why if self._lost > 0 else ""
+
     def _put(self, record: logging.LogRecord) -> None:
         """Write one line. Raises what keeps it from being written."""
         raise NotImplementedError

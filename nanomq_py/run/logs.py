@@ -7,13 +7,14 @@ import logging
 import os
 import socket
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TextIO
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.log import Log
 from nanomq_py.core.options import LEVELS
-from nanomq_py.kernel.part import Change, Part
+from nanomq_py.kernel.part import Change, Part, Trouble
 from nanomq_py.run import terminal
 from nanomq_py.run.log_file import file_handler
 from nanomq_py.run.log_lines import Line, QuietHandler, Repeats
@@ -181,3 +182,9 @@ class Logs(Part):
             self._is_first = False
             return None
         return LogsChange(config.log)
+
+    def troubles(self) -> Iterable[Trouble]:
+        for handler in logging.getLogger("nanomq").handlers:
+            if isinstance(handler, QuietHandler) and handler.fault:
+                message = f"log: {handler} cannot be written: {handler.fault}"
+                yield Trouble(f"log_not_written/{handler}", message)

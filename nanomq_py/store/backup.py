@@ -17,8 +17,10 @@ from nanomq_py.config.file import sync_folder
 from nanomq_py.store.faults import StoreError
 from nanomq_py.store.file import BUSY_S, as_store_error, check, where
 from nanomq_py.store.migrations import APPLICATION_ID, MIGRATIONS
+from nanomq_py.store.rules import AccessRule, all_rules
 
-_TABLES = {"mqtt_user": "users", "banned": "bans"}
+# What is counted, and the step that made the table.
+_TABLES = {"mqtt_user": ("users", 1), "banned": ("bans", 1), "access_rule": ("rules", 2)}
 
 
 @contextmanager
@@ -48,8 +50,8 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 def back_up(path: Path, to: Path) -> int:
     """Write a copy of the store to a new file, 0600; return its bytes.
 
-    The file appears once it is whole and on the disk. Users and bans that are changed
-    meanwhile are not in it.
+    The file appears once it is whole and on the disk. What is changed meanwhile is not in
+    it.
 
     Raises   StoreError; then there is no new file
     """
@@ -85,7 +87,16 @@ def look_over(path: Path) -> str:
         if steps > len(MIGRATIONS):
             return f"good, of a newer version (format {steps}, known: {len(MIGRATIONS)})"
         counts = []
-        for table, name in _TABLES.items():
+        for table, (name, step) in _TABLES.items():
+            if step > steps:
+                continue
             (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
             counts.append(f"{count} {name}")
     return f"good: {', '.join(counts)}, format {steps}"
+
+
+def rules_of(path: Path) -> list[AccessRule]:
+    """Return the access rules of a store, in their order. Raises StoreError."""
+    with _opened(path) as connection:
+        (steps,) = connection.execute("PRAGMA user_version").fetchone()
+        return all_rules(connection) if steps >= _TABLES["access_rule"][1] else []

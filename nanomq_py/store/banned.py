@@ -13,12 +13,14 @@ from nanomq_py.config.values.networks import network
 from nanomq_py.config.values.texts import shown
 from nanomq_py.store.limits import checked_name, checked_note
 from nanomq_py.store.moment import wall_s
+from nanomq_py.store.paging import Rows, checked_part
 from nanomq_py.store.store import Store
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
 MOST_PAGE = 10_000
+_AHEAD_S = 60.0  # that the clock of who says when a ban began may be ahead of ours
 LATEST_S = 253_402_300_799.0  # the end of the year 9999, the last that calendars can tell
 
 
@@ -81,22 +83,34 @@ def who_of(kind: BanKind, who: str) -> str:
 
 
 def made_ban(
-    kind: BanKind, who: str, until: float | None, made_by: str, reason: str
+    kind: BanKind,
+    who: str,
+    until: float | None,
+    made_by: str,
+    reason: str,
+    *,
+    since: float | None = None,
 ) -> Ban:
-    """Return a ban that begins now. Raises ValueError for what cannot be."""
+    """Return a ban that is in force now. Raises ValueError for what cannot be.
+
+    since  when it began, as it is kept; None: now
+    """
     now = wall_s()
+    if since is not None and not 0 <= since <= now + _AHEAD_S:
+        raise ValueError(f"since={since}: expected a time that has come, or None")
     if until is not None and not now < until <= LATEST_S:
         raise ValueError(f"until={until}: expected a time that is still to come, or None")
     return Ban(
         kind,
         who_of(kind, who),
         until,
-        now,
+        now if since is None else since,
         checked_note("made_by", made_by),
         checked_note("reason", reason),
     )
 
 
+_COLUMNS = "kind, who, until, since, made_by, reason"
 _Row = tuple[int, str, float | None, float, str, str]
 
 
@@ -186,11 +200,49 @@ class BanTable:
 
         def act(connection: Connection) -> list[Ban]:
             rows = connection.execute(
-                "SELECT kind, who, until, since, made_by, reason FROM banned"
+                f"SELECT {_COLUMNS} FROM banned"  # noqa: S608
                 " WHERE (kind, who) > (?, ?) AND (until IS NULL OR until > ?)"
                 " ORDER BY kind, who LIMIT ?",
                 (*at, moment, limit),
             )
             return [_ban(row) for row in rows]
+
+        return await self._store.read(act)
+
+    async def rows(self, *, offset: int, limit: int) -> Rows[Ban]:
+        """Return bans that are in force, by kind and name, from an offset on.
+
+        Raises  ValueError
+        Cost    a walk over all bans
+        """
+        checked_part(offset, limit)
+        now = wall_s()
+
+        def act(connection: Connection) -> Rows[Ban]:
+            holds = "WHERE until IS NULL OR until > ?"
+            (total,) = connection.execute(
+                f"SELECT count(*) FROM banned {holds}",  # noqa: S608
+                (now,),
+            ).fetchone()
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM banned {holds}"  # noqa: S608
+                " ORDER BY kind, who LIMIT ? OFFSET ?",
+                (now, limit, offset),
+            )
+            return Rows([_ban(row) for row in rows], int(total))
+
+        return await self._store.read(act)
+
+    async def get(self, kind: BanKind, who: str) -> Ban | None:
+        """Return the ban of that key, if it is in force."""
+        now = wall_s()
+
+        def act(connection: Connection) -> Ban | None:
+            row = connection.execute(
+                f"SELECT {_COLUMNS} FROM banned"  # noqa: S608
+                " WHERE kind = ? AND who = ? AND (until IS NULL OR until > ?)",
+                (int(kind), who, now),
+            ).fetchone()
+            return None if row is None else _ban(row)
 
         return await self._store.read(act)

@@ -43,6 +43,36 @@ MIGRATIONS: list[tuple[str, ...]] = [
         ) WITHOUT ROWID""",
         "CREATE INDEX banned_until ON banned (until) WHERE until IS NOT NULL",
     ),
+    (
+        # kind: 0 client identifier, 1 user name, 2 everybody; action: 1 publishes, 2
+        # subscribes, 3 both; number: the greater of one client is asked first;
+        # store/rules.py
+        """CREATE TABLE access_rule (
+            kind INTEGER NOT NULL,
+            who TEXT NOT NULL,
+            topic TEXT NOT NULL,
+            action INTEGER NOT NULL,
+            allow INTEGER NOT NULL,
+            number INTEGER NOT NULL,
+            made_at REAL NOT NULL,
+            PRIMARY KEY (kind, who, topic, action)
+        ) WITHOUT ROWID""",
+        # topics that are counted one by one; since: seconds since 1970;
+        # store/topic_metrics.py
+        """CREATE TABLE counted_topic (
+            topic TEXT PRIMARY KEY,
+            since REAL NOT NULL
+        ) WITHOUT ROWID""",
+        # alarms that are over; number: in their order; details: JSON; store/alarms.py
+        """CREATE TABLE past_alarm (
+            number INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            message TEXT NOT NULL,
+            details TEXT NOT NULL,
+            activated_at REAL NOT NULL,
+            deactivated_at REAL NOT NULL
+        )""",
+    ),
 ]
 
 

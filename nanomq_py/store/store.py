@@ -15,6 +15,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -83,23 +84,31 @@ class Store:
         self._thread: ThreadPoolExecutor | None = None
         self._waiting = 0
         self._closed = False
+        self._faults: dict[bool, str] = {}  # of the last write, and of the last read
+
+    @property
+    def fault(self) -> str:
+        """Why it could not be used the last time; empty: it could."""
+        return next(iter(self._faults.values()), "")
 
     async def open(self) -> None:
         """Open the file now, and make it if there is none."""
-        await self._call(self._inside.open)
+        await self._call(self._inside.open, is_write=True)
 
     async def read(self, act: Callable[[Connection], T]) -> T:
         """Return what ``act`` does: all that it reads is of one moment."""
-        return await self._call(lambda: self._inside.run("BEGIN", act))
+        return await self._call(lambda: self._inside.run("BEGIN", act), is_write=False)
 
     async def write(self, act: Callable[[Connection], T]) -> T:
         """Return what ``act`` does, once it is on the disk: all of it, or nothing.
 
         It is done to its end, even if nobody waits for it any more.
         """
-        return await self._call(lambda: self._inside.run("BEGIN IMMEDIATE", act))
+        return await self._call(
+            lambda: self._inside.run("BEGIN IMMEDIATE", act), is_write=True
+        )
 
-    async def _call(self, act: Callable[[], T]) -> T:
+    async def _call(self, act: Callable[[], T], *, is_write: bool) -> T:
         if self._closed:
             raise StoreError("the store is closed: the broker is stopping")
         if self._waiting >= MOST_WAITING:
@@ -110,13 +119,18 @@ class Store:
             self._thread = ThreadPoolExecutor(1, "store", _leave_signals)
         self._waiting += 1
         future = asyncio.get_running_loop().run_in_executor(self._thread, act)
-        future.add_done_callback(self._done)
+        future.add_done_callback(partial(self._done, is_write))
         return await asyncio.shield(future)
 
-    def _done(self, future: asyncio.Future[T]) -> None:
+    def _done(self, is_write: bool, future: asyncio.Future[T]) -> None:
         self._waiting -= 1
-        if not future.cancelled():
-            future.exception()  # whoever asked may have gone away
+        if future.cancelled():
+            return
+        fault = future.exception()  # whoever asked may have gone away
+        if fault is None:
+            self._faults.pop(is_write, None)
+        elif isinstance(fault, StoreError) and not isinstance(fault, StoreFullError):
+            self._faults[is_write] = str(fault)
 
     async def close(self) -> None:
         """Close the file, after the calls that wait. It can be called again."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from nanomq_py.store.limits import checked_name
 from nanomq_py.store.moment import wall_s
+from nanomq_py.store.paging import Rows, checked_part
 from nanomq_py.store.store import Store
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ MOST_PAGE = 10_000
 MOST_KNOWN = 10_000  # users that were found and are remembered
 _HASH = re.compile(r"\$[ -~]{1,510}")
 _COLUMNS = "kind, name, hash, is_superuser, created_at, changed_at"
+
+
+class UserExistsError(Exception):
+    """There is a user of that name already."""
 
 
 class UserKind(IntEnum):
@@ -68,19 +73,28 @@ class UserTable:
         self._known.clear()
 
     async def put(
-        self, kind: UserKind, name: str, hash: str, *, is_superuser: bool = False
+        self,
+        kind: UserKind,
+        name: str,
+        hash: str,
+        *,
+        is_superuser: bool | None = False,
+        exists: bool | None = None,
     ) -> bool:
         """Add a user, or change the one of that name; return whether it is a new one.
 
-        hash    of the password, beginning with a ``$``
-        Raises  ValueError for what cannot be
+        hash          of the password, beginning with a ``$``
+        is_superuser  None: as it was; a new one is none
+        exists        True: only change one, False: only add one
+        Raises        ValueError for what cannot be, KeyError where there is none to change,
+                      UserExistsError where there is one already
         """
         checked_name(kind.name.lower(), name)
         if _HASH.fullmatch(hash) is None:
             raise ValueError("hash: expected a hash of 512 printable letters at most")
         row = (int(kind), name, hash, is_superuser, wall_s())
         try:
-            return await self._store.write(partial(_put, row))
+            return await self._store.write(partial(_put, row, exists))
         finally:
             self._change()
 
@@ -155,6 +169,26 @@ class UserTable:
 
         return await self._store.read(act)
 
+    async def rows(self, kind: UserKind, *, offset: int, limit: int) -> Rows[StoredUser]:
+        """Return users in the order of their names, from an offset on. Raises ValueError.
+
+        Cost  a walk over their keys
+        """
+        checked_part(offset, limit)
+
+        def act(connection: Connection) -> Rows[StoredUser]:
+            (total,) = connection.execute(
+                "SELECT count(*) FROM mqtt_user WHERE kind = ?", (int(kind),)
+            ).fetchone()
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM mqtt_user WHERE kind = ?"  # noqa: S608
+                " ORDER BY name LIMIT ? OFFSET ?",
+                (int(kind), limit, offset),
+            )
+            return Rows([_user(row) for row in rows], int(total))
+
+        return await self._store.read(act)
+
     async def hashes(self, most: int) -> list[str]:
         """Return the hashes of some users."""
 
@@ -177,17 +211,28 @@ class UserTable:
         return await self._store.read(act)
 
 
-def _put(row: tuple[int, str, str, bool, float], connection: Connection) -> bool:
+def _put(
+    row: tuple[int, str, str, bool | None, float],
+    exists: bool | None,
+    connection: Connection,
+) -> bool:
     kind, name, hash, is_superuser, now = row
-    changed = connection.execute(
-        "UPDATE mqtt_user SET hash = ?, is_superuser = ?, changed_at = ?"
-        " WHERE kind = ? AND name = ?",
+    there = connection.execute(
+        "SELECT 1 FROM mqtt_user WHERE kind = ? AND name = ?", (kind, name)
+    ).fetchone()
+    if there is None:
+        if exists:
+            raise KeyError(name)
+        connection.execute(
+            "INSERT INTO mqtt_user VALUES (?, ?, ?, ?, ?, ?)",
+            (kind, name, hash, bool(is_superuser), now, now),
+        )
+        return True
+    if exists is False:
+        raise UserExistsError(name)
+    connection.execute(
+        "UPDATE mqtt_user SET hash = ?, is_superuser = coalesce(?, is_superuser),"
+        " changed_at = ? WHERE kind = ? AND name = ?",
         (hash, is_superuser, now, kind, name),
     )
-    if changed.rowcount:
-        return False
-    connection.execute(
-        "INSERT INTO mqtt_user VALUES (?, ?, ?, ?, ?, ?)",
-        (kind, name, hash, is_superuser, now, now),
-    )
-    return True
+    return False

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from nanomq_py.store.rules import AccessRule, Action, RuleTable
+from nanomq_py.store.store import Store
 from tests.conftest import StartBroker, nanomq
 from tests.raw import PUBACK, PUBLISH
 
@@ -116,3 +119,32 @@ def test_content_of_acl_file_counts_at_a_reload(
         assert answer.status != 200
         assert f"{acl}:2: expected topic, pattern or user" in str(answer.json)
         assert c.subscribe(("b", 0)) == [0]
+
+
+def test_acl_test_knows_the_rules_of_the_store(tmp_path: Path) -> None:
+    conf = tmp_path / "x.conf"
+    conf.write_text('acl.rule.1={"permit":"deny","topics":["a/#"]}\nauth.1.login=ann\n')
+    with conf.open("a") as file:
+        file.write("auth.1.password=p\n")
+
+    async def fill() -> None:
+        made = Store(tmp_path / "x.db")
+        await RuleTable(made).put(
+            [
+                AccessRule(topic="a/b", action=Action.PUBLISH, allow=True, client_id="c"),
+                AccessRule(topic="u/%u", action=Action.PUBSUB, allow=False),
+            ]
+        )
+        await made.close()
+
+    def verdict(*args: str) -> str:
+        return nanomq("acl", "test", "--conf", str(conf), *args).stdout
+
+    publish = ("--action", "publish", "--topic")
+    assert verdict("--client", "c", *publish, "a/b") == f"deny: {conf}:1: acl.rule.1\n"
+    asyncio.run(fill())
+    said = "allow: store: client id 'c': allow pub a/b\n"
+    assert verdict("--client", "c", *publish, "a/b") == said
+    assert verdict("--client", "d", *publish, "a/b") == f"deny: {conf}:1: acl.rule.1\n"
+    said = "deny: store: everybody: deny pubsub u/%u\n"
+    assert verdict("--user", "ann", *publish, "u/ann") == said

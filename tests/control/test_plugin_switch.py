@@ -15,15 +15,23 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from nanomq_py import Broker
-from nanomq_py.config import Config, ConfigError
+from nanomq_py.config import Config
 from nanomq_py.config.file import ConfFile
 from nanomq_py.http.guard import BasicGuard, Gate
+from nanomq_py.kernel.part import Trouble
 from nanomq_py.kernel.parts import Parts
 from nanomq_py.kernel.reload import Reloader
 from nanomq_py.plugins.finding import Plugging
+from nanomq_py.plugins.held import State
 from nanomq_py.plugins.pages import Pages
 from nanomq_py.plugins.part import Plugins
-from nanomq_py.plugins.switch import Switch
+from nanomq_py.plugins.switch import (
+    AlreadyLoadedError,
+    FailedError,
+    NotInstalledError,
+    NotLoadedError,
+    Switch,
+)
 from tests.plugged import GOOD, importable, install
 
 pytestmark = pytest.mark.plain
@@ -55,12 +63,16 @@ async def told(switch: Switch) -> list[tuple[str, str, str]]:
 async def test_list_tells_how_each_plugin_is(folder: Path) -> None:
     for name, code in {"switch1": GOOD, "switch2": "1 / 0", "switch3": GOOD}.items():
         install(folder, name, code)
-    async with switching(folder, "plugins.load=switch2,switch1\n") as (switch, _):
+    async with switching(folder, "plugins.load=switch2,switch1\n") as (switch, plugins):
         listed = await switch.all()
         assert [astuple(each)[:3] for each in listed] == [
             (name, "1.2", f"the {name}") for name in ("switch2", "switch1", "switch3")
         ]
         fault = "cannot be loaded: ZeroDivisionError: division by zero"
+        said = Trouble(
+            "plugin_failed/switch2", f"plugin switch2: {fault}", {"plugin": "switch2"}
+        )
+        assert list(plugins.troubles()) == [said]
         assert await told(switch) == [
             ("switch2", "failed", fault),
             ("switch1", "loaded", ""),
@@ -75,16 +87,44 @@ async def test_plugins_are_loaded_and_unloaded_by_name(folder: Path) -> None:
         assert plugins.serving("switch1") is not None
         text = (folder / "nanomq.conf").read_text()
         assert text == "msq_len=7\nplugins.load=switch1\n"
-        with pytest.raises(ConfigError, match="plugin switch1: it is loaded"):
+        with pytest.raises(AlreadyLoadedError, match="plugin switch1: it is loaded"):
             await switch.load("switch1", "me")
-        with pytest.raises(ConfigError, match="not installed: none"):
+        with pytest.raises(
+            NotInstalledError, match=r"not installed: none; there is .*switch1"
+        ):
             await switch.load("none", "me")
+        one = await switch.one("switch1")
+        assert one is not None
+        assert one.state is State.LOADED
+        assert await switch.one("none") is None
         await switch.unload("switch1", "me")
         assert plugins.serving("switch1") is None
         assert await told(switch) == [("switch1", "stopped", "")]
         for act in (switch.unload, switch.reload):
-            with pytest.raises(ConfigError, match="plugin switch1: it is not loaded"):
+            with pytest.raises(NotLoadedError, match="plugin switch1: it is not loaded"):
                 await act("switch1", "me")
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("1 / 0", "cannot be loaded: ZeroDivisionError: division by zero"),
+        (
+            "class Its(Plugin):\n    async def start(self):\n        raise OSError('no disk')",
+            "start failed: OSError: no disk",
+        ),
+    ],
+)
+async def test_a_plugin_that_fails_is_not_left_in_the_configuration(
+    folder: Path, code: str, why: str
+) -> None:
+    install(folder, "switch1", code)
+    async with switching(folder, "msq_len=7\n") as (switch, plugins):
+        with pytest.raises(FailedError, match=f"plugin switch1: {why}"):
+            await switch.load("switch1", "me")
+        assert plugins.held == []
+        assert await told(switch) == [("switch1", "stopped", "")]
+    assert "switch1" not in (folder / "nanomq.conf").read_text()
 
 
 async def test_plugin_is_loaded_anew_by_name(folder: Path) -> None:
@@ -99,7 +139,10 @@ async def test_plugin_is_loaded_anew_by_name(folder: Path) -> None:
         assert before.plugin is None
 
         module.write_text("1 / 0")
-        assert (await switch.reload("switch1", "me")).applied == ()
+        with pytest.raises(
+            FailedError, match="switch1: cannot be loaded: ZeroDivisionError"
+        ):
+            await switch.reload("switch1", "me")
         assert plugins.serving("switch1") is after
         assert await told(switch) == [
             (

@@ -42,7 +42,7 @@ def test_backup_and_check(conf: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{copy}: {copy.stat().st_size} bytes\n"
     done = nanomq("store", "check", "--conf", str(conf), NANOMQ_STORE_PATH=str(copy))
-    assert done.stdout == f"{copy}: good: 1 users, 0 bans, format 1\n"
+    assert done.stdout == f"{copy}: good: 1 users, 0 bans, 0 rules, format 2\n"
     assert done.returncode == 0
 
 
@@ -103,7 +103,7 @@ def test_a_backup_while_a_broker_runs(tmp_path: Path) -> None:
         get_banned(process, "c")
         for name, bans in (("x", 2), ("nanomq.db", 3)):
             done = nanomq("store", "check", NANOMQ_STORE_PATH=str(tmp_path / name))
-            assert done.stdout.endswith(f"good: 0 users, {bans} bans, format 1\n")
+            assert done.stdout.endswith(f"good: 0 users, {bans} bans, 0 rules, format 2\n")
         modes = {
             path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("nanomq.db*")
         }

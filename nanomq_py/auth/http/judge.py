@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 
 from nanomq_py.auth.chain import Answer, Decision, Login
 from nanomq_py.auth.http.server import Ruling, Servers, Verdict
@@ -18,6 +18,7 @@ from nanomq_py.config import Config
 from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.records import AccessNote
 from nanomq_py.core.rules import Access
+from nanomq_py.fetch.message import Origin
 
 AT_ONCE = 8  # topics of one packet: others have their turn
 
@@ -50,6 +51,10 @@ class Judge:
         most_s = config.answer_timeout * 0.9 / 1000
         self._servers = Servers(http, most_s)
         self._on_failure = _ON_FAILURE[http.on_failure]
+
+    def gone(self) -> Mapping[Origin, str]:
+        """Return the servers that cannot be asked, and why."""
+        return self._servers.gone()
 
     def decide(self, login: Login) -> Answer | Awaitable[Answer]:
         """Say what is to become of a client; at once where that is remembered."""

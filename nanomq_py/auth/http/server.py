@@ -21,6 +21,7 @@ import secrets
 import ssl
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -69,8 +70,10 @@ class Outage:
         self._origin = origin
         self._is_told = False
         self._told_s = -TELL_AGAIN_S
+        self.reason = ""  # why it cannot be asked; empty: it answers
 
     def failed(self, reason: str) -> None:
+        self.reason = reason
         now = time.monotonic()
         if not self._is_told and now - self._told_s >= TELL_AGAIN_S:
             log.error(
@@ -79,6 +82,7 @@ class Outage:
             self._is_told, self._told_s = True, now
 
     def answered(self) -> None:
+        self.reason = ""
         if self._is_told:
             log.warning("auth.http: %s answers again", self._origin)
             self._is_told = False
@@ -190,6 +194,10 @@ class Servers:
         outage.answered()
         self._memory.put(digest, verdict)
         return Ruling(verdict, self._remembers_s)
+
+    def gone(self) -> Mapping[Origin, str]:
+        """Return the servers that cannot be asked, and why."""
+        return {o: outage.reason for o, outage in self._outages.items() if outage.reason}
 
     def close(self) -> None:
         """Begin no connection that stays; questions under way get their answers."""

@@ -14,8 +14,8 @@ class StoreKeys(Checked):
         "path",
         Text(),
         "",
-        "Own key: the file of the built-in users and of who is banned, made when it is needed,"
-        " in a folder where the broker can write. Default: beside the configuration file, with"
-        " its name and .db.",
+        "Own key: the file of the built-in users, of who is banned and of access rules, made"
+        " when it is needed, in a folder where the broker can write. Default: beside the"
+        " configuration file, with its name and .db.",
         applies=Applies.RESTART,
     )

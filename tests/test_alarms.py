@@ -1,0 +1,283 @@
+"""Alarms: each trouble that a broker can have, from the first look until it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from nanomq_py import Broker, Config
+from nanomq_py.alarms import Alarms
+from nanomq_py.config.keys.http_client import HttpAuth, HttpAuthRequest
+from nanomq_py.config.keys.listeners import Listener
+from nanomq_py.config.keys.log import Log
+from nanomq_py.config.keys.tokens import JwtLogin
+from nanomq_py.kernel.part import Part, Trouble
+from nanomq_py.listen import listeners
+from nanomq_py.run.logs import Logs, LogsChange
+from nanomq_py.store.alarms import Alarm
+from tests.certs import identity
+from tests.raw import Closed, Raw
+
+URL = "nmq-tcp://127.0.0.1:0"
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    return tmp_path / "nanomq.conf"
+
+
+@pytest_asyncio.fixture
+async def broker(conf: Path) -> AsyncIterator[Broker]:
+    async with Broker(Config(url=URL), conf=conf) as running:
+        yield running
+
+
+def names(broker: Broker) -> list[str]:
+    """Look now, and return the names of the alarms that last."""
+    look(broker)
+    return [alarm.name for alarm in broker.alarms.active()]
+
+
+def look(broker: Broker) -> None:
+    broker._running.alarms.look()
+
+
+# --- from the first look until it is over
+
+
+def trouble(name: str = "t", message: str = "bad", **details: object) -> Trouble:
+    return Trouble(name, message, details)
+
+
+async def test_a_trouble_is_an_alarm_until_it_is_gone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    alarms = Alarms()
+    before = time.time()
+    with caplog.at_level(logging.WARNING, "nanomq"):
+        for _ in range(3):
+            alarms.take([trouble(n=1)])
+    (one,) = alarms.active()
+    assert (one.name, one.message, one.details, one.deactivated_at) == (
+        "t",
+        "bad",
+        {"n": 1},
+        None,
+    )
+    assert before <= one.activated_at <= time.time()
+    assert [r.getMessage() for r in caplog.records] == ["alarm t: bad"]
+    alarms.take([trouble(message="worse")])
+    assert [(a.message, a.activated_at) for a in alarms.active()] == [
+        ("worse", one.activated_at)
+    ]
+    alarms.take([])
+    assert alarms.active() == []
+    (over,) = await alarms.past()
+    assert over.deactivated_at is not None
+    assert one.activated_at <= over.deactivated_at <= time.time()
+    alarms.take([trouble()])
+    assert len(alarms.active()) == 1
+    await alarms.forget()
+    assert await alarms.past() == []
+
+
+async def test_one_that_was_ended_by_hand_comes_again_only_after_it_was_gone() -> None:
+    alarms = Alarms()
+    alarms.take([trouble(), trouble("u")])
+    alarms.end("t")
+    with pytest.raises(KeyError):
+        alarms.end("t")
+    alarms.take([trouble(), trouble("u")])
+    assert [alarm.name for alarm in alarms.active()] == ["u"]
+    assert [alarm.name for alarm in await alarms.past()] == ["t"]
+    alarms.take([trouble("u")])
+    alarms.take([trouble(), trouble("u")])
+    assert [alarm.name for alarm in alarms.active()] == ["u", "t"]
+
+
+async def test_their_numbers_are_bounded() -> None:
+    alarms = Alarms()
+    for n in range(1100):
+        alarms.take([trouble(f"t{n}", "x" * 5000)])
+    alarms.take([])
+    past = await alarms.past()
+    assert (len(past), past[0].name, len(past[0].message)) == (1000, "t100", 1000)
+    alarms.take([trouble(f"t{n}") for n in range(1100)])
+    assert len(alarms.active()) == 1000
+
+
+async def test_past_alarms_outlive_the_process_where_there_is_a_store(conf: Path) -> None:
+    async with Broker(Config(url=URL), conf=conf) as broker:
+        broker.alarms.take([trouble("first")])
+        broker.alarms.take([])
+        assert not conf.with_suffix(".db").exists()  # an alarm alone makes none
+        await broker.ban(client_id="x")
+        broker.alarms.take([trouble("second")])
+        broker.alarms.take([])
+        assert [alarm.name for alarm in await broker.alarms.past()] == ["first", "second"]
+    async with Broker(Config(url=URL), conf=conf) as broker:
+        kept: list[Alarm] = await broker.alarms.past()
+        assert [alarm.name for alarm in kept] == ["first", "second"]
+        await broker.alarms.forget()
+        assert await broker.alarms.past() == []
+
+
+async def test_what_keeps_alarms_is_loaded_with_the_first(broker: Broker) -> None:
+    sys.modules.pop("nanomq_py.alarms", None)
+    look(broker)
+    assert "nanomq_py.alarms" not in sys.modules
+
+
+async def test_the_broker_looks_by_itself(
+    conf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = asyncio.Event()
+
+    class Bad(Part):
+        def troubles(self) -> list[Trouble]:
+            seen.set()
+            return [trouble("of a part")]
+
+    monkeypatch.setattr("nanomq_py.alarms_part.LOOK_S", 0.01)
+    made = Broker(Config(url=URL), conf=conf)
+    made.watch(Bad())
+    async with made:
+        await asyncio.wait_for(seen.wait(), 10)
+        assert [alarm.name for alarm in made.alarms.active()] == ["of a part"]
+
+
+# --- each trouble
+
+
+async def test_refused_connections(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Broker(Config(url=URL, max_connections=1), conf=conf) as broker:
+        assert names(broker) == []
+
+        def act() -> None:
+            with Raw(broker.ports["url"]) as first:
+                first.connect("a")
+                with Raw(broker.ports["url"]) as second, pytest.raises((Closed, OSError)):
+                    second.connect("b")
+
+        await asyncio.to_thread(act)
+        assert names(broker) == ["connections_refused"]
+        (alarm,) = broker.alarms.active()
+        assert alarm.details == {"refused": 1}
+        assert "max_connections" in alarm.message
+        for _ in range(4):
+            look(broker)
+        assert names(broker) == ["connections_refused"]
+        assert names(broker) == []
+
+
+async def test_memory_that_is_short(conf: Path) -> None:
+    async with Broker(Config(url=URL, max_memory=1 << 20), conf=conf) as broker:
+
+        def fill() -> None:
+            with Raw(broker.ports["url"], 5) as c:
+                c.connect("a")
+                n = 0
+                while not broker.memory().level and n < 2000:
+                    c.publish(f"r/{n}", b"x" * 4096, qos=1, packet_id=1, retain=True)
+                    c.read()
+                    n += 1
+
+        await asyncio.to_thread(fill)
+        assert broker.memory().level
+        assert names(broker)[0] in ("memory_short", "memory_out")
+
+
+async def test_an_http_server_that_cannot_be_asked(conf: Path) -> None:
+    http = HttpAuth(
+        enable=True, auth_req=HttpAuthRequest(url="http://127.0.0.1:9/auth", method="post")
+    )
+    async with Broker(Config(url=URL, auth_http=http), conf=conf) as broker:
+        assert names(broker) == []
+
+        def act() -> None:
+            with Raw(broker.ports["url"]) as c:
+                c.connect("a", user="u", password=b"x")
+
+        await asyncio.to_thread(act)
+        assert names(broker) == ["auth_http_unreachable/http://127.0.0.1:9"]
+        assert broker.alarms.active()[0].details == {"server": "http://127.0.0.1:9"}
+        await broker.reconfigure(Config(url=URL))
+        assert names(broker) == []
+
+
+async def test_keys_of_tokens_that_are_not_fetched(conf: Path) -> None:
+    jwt = JwtLogin(enable=True, jwks_url="http://127.0.0.1:9/keys")
+    async with Broker(Config(url=URL, auth_jwt=jwt), conf=conf) as broker:
+        assert names(broker) == ["jwks_not_fetched"]
+
+
+async def test_a_store_that_cannot_be_used(broker: Broker, conf: Path) -> None:
+    await broker.ban(client_id="x")
+    store = broker._running.store.store
+
+    def fail(connection: Any) -> None:
+        connection.execute("SELECT * FROM missing")
+
+    with pytest.raises(Exception, match="no such table"):
+        await store.write(fail)
+    await store.read(lambda connection: None)  # reading says nothing of writing
+    assert names(broker) == ["store_unusable"]
+    assert str(conf.with_suffix(".db")) in broker.alarms.active()[0].message
+    await broker.ban(client_id="y")
+    assert names(broker) == []
+
+
+async def test_a_certificate_that_expires_soon(
+    conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    its = identity(tmp_path, "server", valid_for=timedelta(days=400))
+    tls = Listener(
+        name="tls",
+        url="tls+nmq-tcp://127.0.0.1:0",
+        certfile=str(its.certfile),
+        keyfile=str(its.keyfile),
+    )
+    async with Broker(Config(url=URL, listeners=(tls,)), conf=conf) as broker:
+        assert names(broker) == []
+        until = broker._running.listeners.by_name["tls"].good_until
+        assert until == its.cert.not_valid_after_utc.timestamp()
+        monkeypatch.setattr(listeners, "wall_s", lambda: until - 29 * 86_400)
+        assert names(broker) == ["certificate_expires/tls"]
+        assert "tls expires" in broker.alarms.active()[0].message
+        monkeypatch.setattr(listeners, "wall_s", lambda: until + 1)
+        assert names(broker) == ["certificate_expires/tls"]
+        assert "tls has expired" in broker.alarms.active()[0].message
+        monkeypatch.setattr(listeners, "wall_s", lambda: until - 31 * 86_400)
+        assert names(broker) == []
+
+
+async def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
+    logger = logging.getLogger("nanomq")
+    before = list(logger.handlers), logger.propagate, logger.level
+    change = LogsChange(Log(to=("file",), dir=str(tmp_path), file="x.log"))
+    try:
+        change.commit()
+        logger.error("one")
+        part = Logs()
+        assert list(part.troubles()) == []
+        handler = next(h for h in logger.handlers if hasattr(h, "_fd"))
+        good, handler._fd = handler._fd, -2
+        logger.error("two")
+        (found,) = part.troubles()
+        assert found.name == f"log_not_written/{tmp_path / 'x.log'}"
+        handler._fd = good
+        logger.error("three")
+        assert list(part.troubles()) == []
+    finally:
+        await change.undo()
+        logger.handlers, logger.propagate = before[0], before[1]
+        logger.setLevel(before[2])
