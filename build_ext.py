@@ -55,6 +55,7 @@ HEADERS = [
         "route/publication.h",
         "route/page.h",
         "route/query.h",
+        "serve/kept_row.h",
         "serve/question.h",
         "serve/question_note.h",
         "nmq.h",

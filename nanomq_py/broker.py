@@ -34,6 +34,7 @@ from nanomq_py.kernel.parts import Changes
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.queries import Queries
 from nanomq_py.running import Running
+from nanomq_py.steering import CachedAccess, Steering
 from nanomq_py.store.place import place_of
 from nanomq_py.taps import Tap, open_tap
 
@@ -41,7 +42,16 @@ if TYPE_CHECKING:
     from nanomq_py.core.declared_events import Event
     from nanomq_py.events import Events
 
-__all__ = ["Batch", "Broker", "Consumer", "HandOver", "Identity", "Message", "Tap"]
+__all__ = [
+    "Batch",
+    "Broker",
+    "CachedAccess",
+    "Consumer",
+    "HandOver",
+    "Identity",
+    "Message",
+    "Tap",
+]
 
 
 E = TypeVar("E", bound="Event")
@@ -78,7 +88,7 @@ class BrokerChange(Changes):
             await self._broker.stop()
 
 
-class Broker(Admission, Queries):
+class Broker(Admission, Queries, Steering):
     """One MQTT broker in this process.
 
     Threads  belongs to the event loop that started it; messages between MQTT clients move on

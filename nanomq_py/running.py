@@ -80,7 +80,8 @@ class Running:
         asks = partial(must_ask, added=added)
         self.listeners = Listeners(core, settling, asks, inherited)
         self.store = StorePart(core, settling, store)
-        tokens, http = Tokens(core, settling), HttpJudge(core)
+        tokens = Tokens(core, settling)
+        self.http = http = HttpJudge(core)
         self.logins = Logins(
             core,
             settling,
