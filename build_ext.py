@@ -46,6 +46,7 @@ HEADERS = [
         "io/endpoint.h",
         "net/listener_options.h",
         "route/acl_rules.h",
+        "route/acl_ruling.h",
         "route/acl_trial.h",
         "route/ban_kind.h",
         "route/consume.h",

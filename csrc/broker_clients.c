@@ -4,6 +4,7 @@
 #include "broker_struct.h"
 #include "net/memory.h"
 #include "route/assign.h"
+#include "route/may.h"
 #include "route/publish_own.h"
 #include "route/revoke.h"
 #include "serve/ask.h"
@@ -13,7 +14,7 @@
 int
 nmq_broker_publish(nmq_broker *broker, const nmq_publication *publication)
 {
-    int taken = nmq_publish_own(&broker->router, publication);
+    int taken = nmq_publish_own(&broker->sessions, publication);
 
     nmq_memory_check(&broker->conns);
     return taken;
@@ -93,6 +94,13 @@ nmq_broker_forget_answers(nmq_broker *broker, const char *client_id, size_t clie
         return NMQ_OK;
     }
     return nmq_steer_forget(&broker->sessions, nmq_broker_slice(client_id, client_id_len));
+}
+
+int
+nmq_broker_may(nmq_broker *broker, const nmq_acl_trial *trial, bool mounted,
+               nmq_acl_ruling *out, size_t *mount_len)
+{
+    return nmq_may(&broker->sessions, trial, mounted, out, mount_len);
 }
 
 int

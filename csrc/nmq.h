@@ -25,6 +25,7 @@
 #include "io/tls.h"
 #include "net/listener_options.h"
 #include "route/acl_rules.h"
+#include "route/acl_ruling.h"
 #include "route/acl_trial.h"
 #include "route/ban_kind.h"
 #include "route/consume.h"
@@ -108,9 +109,9 @@ int nmq_broker_restore(nmq_broker *broker, const char *bytes, size_t len);
 // After nmq_broker_shutdown. Closes what is still open and frees everything. Takes NULL.
 void nmq_broker_free(nmq_broker *broker);
 
-// Routes one Application Message. Returns how many sessions took it, NMQ_ETOPIC,
-// NMQ_EMALFORMED for properties that are none or do not travel, NMQ_EINVAL for a QoS over
-// 2, NMQ_ETOOBIG or NMQ_ENOMEM.
+// Routes one Application Message, as route/publish_own.h says. Returns how many sessions
+// took it, NMQ_ETOPIC, NMQ_EMALFORMED for properties that are none or do not travel,
+// NMQ_EINVAL for a QoS over 2, NMQ_ETOOBIG or NMQ_ENOMEM.
 int nmq_broker_publish(nmq_broker *broker, const nmq_publication *publication);
 
 // Subscribes that client, as if it had sent SUBSCRIBE: its rules, bounds and mount point
@@ -160,6 +161,11 @@ int nmq_broker_kept_answers(nmq_broker *broker, const char *client_id, size_t cl
 // event loop. Returns NMQ_OK or NMQ_ENOENT.
 int nmq_broker_forget_answers(nmq_broker *broker, const char *client_id,
                               size_t client_id_len);
+
+// Says what decides whether that client may do that: route/may.h. Returns NMQ_OK,
+// NMQ_ETOPIC, NMQ_EFILTER, NMQ_EACCESS or NMQ_ENOMEM.
+int nmq_broker_may(nmq_broker *broker, const nmq_acl_trial *trial, bool mounted,
+                   nmq_acl_ruling *out, size_t *mount_len);
 
 // --- questions
 

@@ -32,6 +32,7 @@ from nanomq_py.core.records import ListenerStats, Memory, Stats
 from nanomq_py.kernel.part import Change, put_in_force
 from nanomq_py.kernel.parts import Changes
 from nanomq_py.listen.inherited import Inherited
+from nanomq_py.permissions import Permission
 from nanomq_py.queries import Queries
 from nanomq_py.running import Running
 from nanomq_py.steering import CachedAccess, Steering
@@ -50,6 +51,7 @@ __all__ = [
     "HandOver",
     "Identity",
     "Message",
+    "Permission",
     "Tap",
 ]
 

@@ -28,8 +28,10 @@ def publish(
     retain: bool,
     message_expiry_interval: int | None,
     properties: Properties,
+    client_id: str | None = None,
+    exempt: bool = False,
 ) -> int:
-    """Route one message; see :meth:`Broker.publish`."""
+    """Route one message; see :meth:`Broker.publish` and :meth:`Broker.publish_as`."""
     data = payload.encode() if isinstance(payload, str) else payload
     if qos not in (0, 1, 2):
         raise ValueError(f"qos={qos!r}: expected 0, 1 or 2")
@@ -42,6 +44,8 @@ def publish(
             retain=retain,
             expiry_interval_s=message_expiry_interval,
             properties=properties.encoded(),
+            client_id=client_id,
+            exempt=exempt,
         )
     except CoreError as fault:
         raise ValueError(f"{topic_name!r}: {fault}") from None

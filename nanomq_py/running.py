@@ -76,7 +76,7 @@ class Running:
         options = core_options(config)
         self.core = core = binding.Core(options)
         self.settling = settling = Settling()
-        access = Access(core, settling, config)
+        self.access = access = Access(core, settling, config)
         asks = partial(must_ask, added=added)
         self.listeners = Listeners(core, settling, asks, inherited)
         self.store = StorePart(core, settling, store)

@@ -12,12 +12,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 
-from nanomq_py.commands import U32, check_range
+from nanomq_py.commands import U32, check_range, properties_of, publish
+from nanomq_py.config import Config
 from nanomq_py.core.binding import CoreError
 from nanomq_py.core.declared import ReasonCode
+from nanomq_py.core.records import Trial
 from nanomq_py.core.rules import Access
+from nanomq_py.permissions import Permission, permission
 from nanomq_py.running import Running
 
 U16 = 0xFFFF
@@ -41,9 +46,107 @@ class Steering:
     Threads: belongs to its event loop
     """
 
+    config: Config
+
     @property
     def _running(self) -> Running:
         raise NotImplementedError
+
+    async def publish_as(
+        self,
+        client_id: str,
+        topic_name: str,
+        payload: bytes | str,
+        *,
+        check_access: bool = False,
+        qos: int = 0,
+        retain: bool = False,
+        message_expiry_interval: int | None = None,
+        payload_format_indicator: int | None = None,
+        content_type: str | None = None,
+        response_topic: str | None = None,
+        correlation_data: bytes | None = None,
+        user_properties: Iterable[tuple[str, str]] = (),
+    ) -> int:
+        """Route one message of that client, connected or not; return how many sessions took it.
+
+        Who gets it sees the client as its publisher, with user name and address as far as
+        there is such a session, and its own subscriptions with No Local do not get it. The
+        topic is the broker's: it is not put below the client's mount point.
+
+        check_access  ask first whether the client may publish that; a topic that is not below
+                      its mount point is none that it may
+        Raises        ValueError for what MQTT does not allow, PermissionError naming the rule
+        """
+        _check_name("client_id", client_id)
+        properties = properties_of(
+            payload_format_indicator,
+            content_type,
+            response_topic,
+            correlation_data,
+            user_properties,
+        )
+        exempt = True
+        if check_access:
+            check_range("qos", qos, 2)
+            _check_name("topic_name", topic_name)
+            trial = Trial(
+                topic=topic_name, client_id=client_id, publish=True, qos=qos, retain=retain
+            )
+            said = await permission(
+                self._running, self.config.auth.superusers, trial, mounted=True
+            )
+            if not said.is_allowed:
+                raise PermissionError(f"{topic_name!r}: denied by {said.decided_by}")
+            exempt = said.is_exempt
+        return publish(
+            self._running.core,
+            topic_name,
+            payload,
+            qos=qos,
+            retain=retain,
+            message_expiry_interval=message_expiry_interval,
+            properties=properties,
+            client_id=client_id,
+            exempt=exempt,
+        )
+
+    async def may(
+        self,
+        action: str,
+        topic: str,
+        *,
+        client_id: str = "",
+        user_name: str | None = None,
+        address: IPv4Address | IPv6Address | None = None,
+        qos: int = 0,
+        retain: bool = False,
+    ) -> Permission:
+        """Say whether a client may do that by the rules in force, and which of them decides.
+
+        A client of that identifier with a session counts as it is, unless a user name or an
+        address is given: then there need be none.
+
+        action   publish or subscribe
+        topic    Topic Name or Topic Filter, as the client writes it
+        Raises   ValueError for what is no such thing
+        """
+        if action not in ("publish", "subscribe"):
+            raise ValueError(f"action={action!r}: expected publish or subscribe")
+        check_range("qos", qos, 2)
+        for name, text in (("topic", topic), ("client_id", client_id)):
+            _check_name(name, text)
+        _check_name("user_name", user_name or "")
+        trial = Trial(
+            topic=topic,
+            client_id=client_id,
+            user_name=user_name or None,
+            address=address,
+            publish=action == "publish",
+            qos=qos,
+            retain=retain,
+        )
+        return await permission(self._running, self.config.auth.superusers, trial)
 
     def set_keep_alive(self, client_id: str, seconds: int) -> None:
         """Give a connected client another Keep Alive, from now to the end of its connection.
@@ -138,3 +241,13 @@ class Steering:
             await asyncio.to_thread(self._running.core.discard, client_id, reason_code)
         except CoreError:
             raise KeyError(client_id) from None
+
+
+def _check_name(name: str, text: str) -> None:
+    """Raise ValueError unless MQTT can carry the text."""
+    try:
+        fits = "\0" not in text and len(text.encode()) <= U16
+    except UnicodeEncodeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{name}={text[:100]!r}: expected at most {U16} bytes of UTF-8")

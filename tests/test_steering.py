@@ -77,7 +77,7 @@ async def test_values_out_of_range_are_named() -> None:
     async with Broker(LOCAL) as broker:
         with Raw(broker.ports["url"]) as c:
             c.connect("c")
-            with pytest.raises(ValueError, match="seconds=65536: .* from 0 to 65535"):
+            with pytest.raises(ValueError, match=r"seconds=65536: .* from 0 to 65535"):
                 broker.set_keep_alive("c", 65536)
             with pytest.raises(ValueError, match="messages_per_s=-1: expected a whole"):
                 broker.set_rate("c", -1)

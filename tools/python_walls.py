@@ -38,6 +38,8 @@ PYTHON_ROOMS = [
     "commands",
     "running",
     "admission",
+    "permissions",
+    "steering",
     "queries",
     "broker",
     "run",

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nanomq_py.auth.acl import compiled, named_rules
-from nanomq_py.config import Config
+from nanomq_py.auth.acl import compiled, named_rules, says_otherwise
+from nanomq_py.config import Config, ConfigError
 from nanomq_py.core.binding import Core
 from nanomq_py.core.rules import Rules
 from nanomq_py.core.settling import Settling
@@ -67,6 +67,15 @@ class Access(Part):
         self._config, self._content = read.config, read.content
         self._core.set_rules(read.rules)
 
+    async def name_of(self, number: int) -> str:
+        """Return where the rule of that number stands: key, or file and line."""
+        return await asyncio.to_thread(_name_of, self._config, self._content, number)
+
+    @property
+    def otherwise(self) -> str:
+        """The key that says what holds where no rule applies."""
+        return says_otherwise(self._config)
+
     async def prepare(self, config: Config) -> Change | None:
         same = all(getattr(config, key) == getattr(self._config, key) for key in _KEYS)
         if same and config.acl_file is None:
@@ -79,3 +88,14 @@ class Access(Part):
     async def settle(self) -> None:
         """Judge what every session has by the rules in force."""
         await self._settling.run(self._core.judge)
+
+
+def _name_of(config: Config, content: int, number: int) -> str:
+    """Read the rules again: their names are rarely wanted, and there may be many."""
+    try:
+        named = named_rules(config)
+    except ConfigError:
+        named = []
+    if hash(tuple(named)) == content:
+        return named[number].where
+    return f"rule {number + 1}; acl_file has changed since it was read"

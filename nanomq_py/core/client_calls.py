@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from nanomq_py.core.native import check, ffi, lib, text_of
-from nanomq_py.core.rules import Access
+from nanomq_py.core.records import Trial
+from nanomq_py.core.rules import Access, c_trial
 
 if TYPE_CHECKING:
-    from nanomq_py._core import nmq_broker
+    from nanomq_py._core import CData, nmq_broker
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,26 @@ class KeptAnswer:
     access: Access
     answered_at_ms: int  # Unix time
     left_ms: int  # for so long it counts
+
+
+class Decider(IntEnum):
+    """``enum nmq_decider``: what decides what a client may do."""
+
+    SUPERUSER = lib.NMQ_DECIDER_SUPERUSER
+    OWN = lib.NMQ_DECIDER_OWN  # rules of the client alone
+    RULE = lib.NMQ_DECIDER_RULE
+    NONE = lib.NMQ_DECIDER_NONE
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """``nmq_acl_ruling``: whether a client may do something, and what says so."""
+
+    access: Access | None  # None: somebody is to be asked
+    by: Decider
+    otherwise: bool  # what holds if who is asked has no opinion
+    rule: int | None  # its number
+    topic: str  # as the client knows it
 
 
 class ClientCalls:
@@ -41,19 +63,25 @@ class ClientCalls:
         retain: bool,
         expiry_interval_s: int | None = None,
         properties: bytes = b"",
+        client_id: str | None = None,
+        exempt: bool = False,
     ) -> int:
         """Route one Application Message; return how many sessions took it.
 
         properties  as in a packet, their length in front; empty: none
+        client_id   who publishes it; None: this program
+        exempt      no access rule counts for it, when it is kept as a retained one
         """
         raw = ffi.new("nmq_publication *")
-        kept = [
-            ffi.from_buffer(given) for given in (topic_name.encode(), payload, properties)
-        ]
+        texts = (topic_name.encode(), payload, properties, (client_id or "").encode())
+        kept = [ffi.from_buffer(given) for given in texts]
         raw.topic_name, raw.topic_len = kept[0], len(kept[0])
         raw.payload, raw.payload_len = kept[1], len(kept[1])
         raw.props, raw.props_len = kept[2], len(kept[2])
         raw.qos, raw.retain = qos, retain
+        if client_id is not None:
+            raw.client_id, raw.client_id_len = kept[3], len(kept[3])
+            raw.exempt = exempt
         if expiry_interval_s is not None:
             raw.expiry_interval_s, raw.expires = expiry_interval_s, True
         return check(lib.nmq_broker_publish(self._broker, raw))
@@ -88,6 +116,21 @@ class ClientCalls:
         """Close the client's connection. Raises CoreError if it has none."""
         name = client_id.encode()
         check(lib.nmq_broker_kick(self._broker, name, len(name), reason_code))
+
+    def may(self, trial: Trial, *, mounted: bool) -> Ruling:
+        """Say what decides whether a client may do that.
+
+        mounted  the topic is as the broker knows it, below a mount point
+        Raises   CoreError: EACCESS for one that is not below that of the client
+        """
+        kept: list[CData] = []
+        ruling, mount_len = ffi.new("nmq_acl_ruling *"), ffi.new("size_t *")
+        raw = c_trial(trial, kept)
+        check(lib.nmq_broker_may(self._broker, raw, mounted, ruling, mount_len))
+        topic = trial.topic.encode()[mount_len[0] :].decode()
+        access = None if ruling.access == lib.NMQ_ACCESS_LATER else Access(ruling.access)
+        rule = ruling.rule if ruling.by == lib.NMQ_DECIDER_RULE else None
+        return Ruling(access, Decider(ruling.by), ruling.otherwise, rule, topic)
 
     def discard(self, client_id: str, reason_code: int) -> None:
         """End the client's session, and its connection. Raises CoreError if there is none.
