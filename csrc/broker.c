@@ -1,5 +1,5 @@
 // broker.c - puts the parts together, and implements nmq.h.
-#include "broker.h"
+#include "broker_struct.h"
 
 #include "base/live.h"
 #include "base/mem.h"
@@ -8,41 +8,12 @@
 #include "io/listen.h"
 #include "mqtt/reason.h"
 #include "net/close_all.h"
-#include "net/listeners.h"
 #include "net/memory.h"
 #include "net/timers.h"
-#include "route/assign.h"
-#include "route/consumer.h"
 #include "route/handover_restore.h"
 #include "route/handover_save.h"
-#include "route/note.h"
-#include "route/publish_own.h"
 #include "route/query_run.h"
-#include "route/revoke.h"
-#include "route/tap.h"
-#include "serve/ask.h"
-#include "serve/auth.h"
 #include "serve/mount.h"
-#include "serve/server.h"
-
-struct nmq_broker {
-    nmq_options options; // NMQ_LIVE; its texts are NULL
-    nmq_counters counters;
-    nmq_notes notes;
-    nmq_log log;
-    nmq_clock *clock;
-    uint8_t memory; // NMQ_LIVE: enum nmq_memory_level
-    nmq_rules rules;
-    nmq_bans *bans;
-    nmq_retained retained;
-    nmq_router router;
-    nmq_sessions sessions;
-    nmq_taps taps;
-    nmq_consumers consumers;
-    nmq_server server;
-    nmq_conns conns;
-    nmq_listeners listeners;
-};
 
 // Puts options in force that fit. Returns NMQ_OK or NMQ_ENOMEM.
 static int
@@ -273,96 +244,6 @@ nmq_broker_free(nmq_broker *broker)
     nmq_free(broker);
 }
 
-static nmq_bytes
-slice(const char *at, size_t len)
-{
-    return (nmq_bytes){(const uint8_t *) at, len};
-}
-
-int
-nmq_broker_publish(nmq_broker *broker, const nmq_publication *publication)
-{
-    int taken = nmq_publish_own(&broker->router, publication);
-
-    nmq_memory_check(&broker->conns);
-    return taken;
-}
-
-int
-nmq_broker_subscribe(nmq_broker *broker, const char *client_id, size_t client_id_len,
-                     const char *filter, size_t filter_len, uint8_t options,
-                     uint32_t identifier)
-{
-    return nmq_assign_put(&broker->sessions, slice(client_id, client_id_len),
-                          slice(filter, filter_len), options, identifier);
-}
-
-int
-nmq_broker_unsubscribe(nmq_broker *broker, const char *client_id, size_t client_id_len,
-                       const char *filter, size_t filter_len)
-{
-    return nmq_assign_del(&broker->sessions, slice(client_id, client_id_len),
-                          slice(filter, filter_len));
-}
-
-int
-nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_len,
-                uint8_t reason_code)
-{
-    return nmq_revoke_connection(&broker->sessions, slice(client_id, client_id_len),
-                                 reason_code);
-}
-
-int
-nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer)
-{
-    return nmq_auth_answer(&broker->conns, answer);
-}
-
-int
-nmq_broker_decide(nmq_broker *broker, const nmq_verdicts *verdicts)
-{
-    return nmq_ask_answer(&broker->conns, verdicts);
-}
-
-void
-nmq_broker_set_acl(nmq_broker *broker, nmq_acl *acl)
-{
-    nmq_rules_set(&broker->rules, acl);
-}
-
-int
-nmq_broker_judge(nmq_broker *broker)
-{
-    return nmq_revoke_rights(&broker->sessions);
-}
-
-int
-nmq_broker_kick_users(nmq_broker *broker, const nmq_kick *whom)
-{
-    return nmq_revoke_users(&broker->sessions, whom);
-}
-
-int
-nmq_broker_ban(nmq_broker *broker, enum nmq_ban_kind kind, const char *who, size_t who_len,
-               int64_t until_ms)
-{
-    return nmq_bans_put(broker->bans, kind, slice(who, who_len), until_ms);
-}
-
-int
-nmq_broker_unban(nmq_broker *broker, enum nmq_ban_kind kind, const char *who,
-                 size_t who_len)
-{
-    return nmq_bans_del(broker->bans, kind, slice(who, who_len));
-}
-
-int
-nmq_broker_kick_banned(nmq_broker *broker, const char *client_id, size_t client_id_len)
-{
-    return nmq_revoke_banned(&broker->sessions, slice(client_id, client_id_len));
-}
-
 nmq_consumers *
 nmq_broker_consumers(nmq_broker *broker)
 {
@@ -373,7 +254,8 @@ int
 nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_len, uint8_t qos,
                     uint64_t *number, nmq_feed **feed)
 {
-    return nmq_taps_open(&broker->taps, slice(filter, filter_len), qos, number, feed);
+    return nmq_taps_open(&broker->taps, nmq_broker_slice(filter, filter_len), qos, number,
+                         feed);
 }
 
 int

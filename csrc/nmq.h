@@ -25,6 +25,7 @@
 #include "io/tls.h"
 #include "net/listener_options.h"
 #include "route/acl_rules.h"
+#include "route/acl_ruling.h"
 #include "route/acl_trial.h"
 #include "route/ban_kind.h"
 #include "route/consume.h"
@@ -34,6 +35,7 @@
 #include "route/page.h"
 #include "route/publication.h"
 #include "route/query.h"
+#include "serve/kept_row.h"
 #include "serve/question.h"
 #include "serve/question_note.h"
 
@@ -107,9 +109,9 @@ int nmq_broker_restore(nmq_broker *broker, const char *bytes, size_t len);
 // After nmq_broker_shutdown. Closes what is still open and frees everything. Takes NULL.
 void nmq_broker_free(nmq_broker *broker);
 
-// Routes one Application Message. Returns how many sessions took it, NMQ_ETOPIC,
-// NMQ_EMALFORMED for properties that are none or do not travel, NMQ_EINVAL for a QoS over
-// 2, NMQ_ETOOBIG or NMQ_ENOMEM.
+// Routes one Application Message, as route/publish_own.h says. Returns how many sessions
+// took it, NMQ_ETOPIC, NMQ_EMALFORMED for properties that are none or do not travel,
+// NMQ_EINVAL for a QoS over 2, NMQ_ETOOBIG or NMQ_ENOMEM.
 int nmq_broker_publish(nmq_broker *broker, const nmq_publication *publication);
 
 // Subscribes that client, as if it had sent SUBSCRIBE: its rules, bounds and mount point
@@ -132,6 +134,40 @@ int nmq_broker_unsubscribe(nmq_broker *broker, const char *client_id, size_t cli
 // it is not connected.
 int nmq_broker_kick(nmq_broker *broker, const char *client_id, size_t client_id_len,
                     uint8_t reason_code);
+
+// Ends the session of that client, here or away, and closes its connection with that Reason
+// Code; its will is sent. Returns NMQ_OK, or NMQ_ENOENT for no such client.
+int nmq_broker_discard(nmq_broker *broker, const char *client_id, size_t client_id_len,
+                       uint8_t reason_code);
+
+// --- one connection: serve/steer.h. NMQ_ENOENT: the client is not connected.
+
+// The client may be silent from now on as if its CONNECT had had that Keep Alive; 0: for
+// ever. Returns NMQ_OK or NMQ_ENOENT.
+int nmq_broker_set_keep_alive(nmq_broker *broker, const char *client_id,
+                              size_t client_id_len, uint16_t keep_alive_s);
+
+// What the client may send a second from now on: messages and bytes, 0: no bound, negative:
+// what the options say. Returns NMQ_OK, NMQ_EINVAL for one over 2^32 - 1, or NMQ_ENOENT.
+int nmq_broker_set_rates(nmq_broker *broker, const char *client_id, size_t client_id_len,
+                         int64_t messages, int64_t bytes);
+
+// Fills in what is kept of answers about its topics: rows has room for NMQ_KEPT_ROWS.
+// Returns how many, or NMQ_ENOENT.
+int nmq_broker_kept_answers(nmq_broker *broker, const char *client_id, size_t client_id_len,
+                            nmq_kept_row *rows);
+
+// Forgets them. client_id NULL: of all clients; blocks as long as that takes: not for an
+// event loop. Returns NMQ_OK or NMQ_ENOENT.
+int nmq_broker_forget_answers(nmq_broker *broker, const char *client_id,
+                              size_t client_id_len);
+
+// Says what decides whether that client may do that: route/may.h. Returns NMQ_OK,
+// NMQ_ETOPIC, NMQ_EFILTER, NMQ_EACCESS or NMQ_ENOMEM.
+int nmq_broker_may(nmq_broker *broker, const nmq_acl_trial *trial, bool mounted,
+                   nmq_acl_ruling *out, size_t *mount_len);
+
+// --- questions
 
 // Returns NMQ_OK, or NMQ_ENOENT when nobody waits under that number any more.
 int nmq_broker_answer(nmq_broker *broker, const nmq_answer *answer);

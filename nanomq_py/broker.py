@@ -32,8 +32,10 @@ from nanomq_py.core.records import ListenerStats, Memory, Stats
 from nanomq_py.kernel.part import Change, Part, put_in_force
 from nanomq_py.kernel.parts import Changes
 from nanomq_py.listen.inherited import Inherited
+from nanomq_py.permissions import Permission
 from nanomq_py.queries import Queries
 from nanomq_py.running import Running
+from nanomq_py.steering import CachedAccess, Steering
 from nanomq_py.store.place import place_of
 from nanomq_py.taps import Tap, open_tap
 
@@ -42,7 +44,17 @@ if TYPE_CHECKING:
     from nanomq_py.core.declared_events import Event
     from nanomq_py.events import Events
 
-__all__ = ["Batch", "Broker", "Consumer", "HandOver", "Identity", "Message", "Tap"]
+__all__ = [
+    "Batch",
+    "Broker",
+    "CachedAccess",
+    "Consumer",
+    "HandOver",
+    "Identity",
+    "Message",
+    "Permission",
+    "Tap",
+]
 
 
 E = TypeVar("E", bound="Event")
@@ -79,7 +91,7 @@ class BrokerChange(Changes):
             await self._broker.stop()
 
 
-class Broker(Admission, Queries):
+class Broker(Admission, Queries, Steering):
     """One MQTT broker in this process.
 
     Threads  belongs to the event loop that started it; messages between MQTT clients move on

@@ -28,12 +28,14 @@ def publish(
     retain: bool,
     message_expiry_interval: int | None,
     properties: Properties,
+    client_id: str | None = None,
+    exempt: bool = False,
 ) -> int:
-    """Route one message; see :meth:`Broker.publish`."""
+    """Route one message; see :meth:`Broker.publish` and :meth:`Broker.publish_as`."""
     data = payload.encode() if isinstance(payload, str) else payload
     if qos not in (0, 1, 2):
         raise ValueError(f"qos={qos!r}: expected 0, 1 or 2")
-    _check_range("message_expiry_interval", message_expiry_interval or 0, U32)
+    check_range("message_expiry_interval", message_expiry_interval or 0, U32)
     try:
         return core.publish(
             topic_name,
@@ -42,6 +44,8 @@ def publish(
             retain=retain,
             expiry_interval_s=message_expiry_interval,
             properties=properties.encoded(),
+            client_id=client_id,
+            exempt=exempt,
         )
     except CoreError as fault:
         raise ValueError(f"{topic_name!r}: {fault}") from None
@@ -68,8 +72,8 @@ def subscription_options(
     qos: int, *, no_local: bool, retain_as_published: bool, retain_handling: int
 ) -> int:
     """Return Subscription Options (3.8.3.1) as one byte. Raises ValueError."""
-    _check_range("qos", qos, 2)
-    _check_range("retain_handling", retain_handling, 2)
+    check_range("qos", qos, 2)
+    check_range("retain_handling", retain_handling, 2)
     return qos | no_local << 2 | retain_as_published << 3 | retain_handling << 4
 
 
@@ -77,7 +81,7 @@ def subscribe(
     core: Core, client_id: str, topic_filters: Iterable[str], options: int, identifier: int
 ) -> list[int]:
     """Subscribe a client; see :meth:`Broker.subscribe_client`. Blocks."""
-    _check_range("identifier", identifier, VARINT)
+    check_range("identifier", identifier, VARINT)
     granted = []
     for topic_filter in topic_filters:
         try:
@@ -101,7 +105,8 @@ def unsubscribe(core: Core, client_id: str, topic_filters: Iterable[str]) -> lis
     return ended
 
 
-def _check_range(name: str, value: int, most: int) -> None:
+def check_range(name: str, value: int, most: int) -> None:
+    """Raise ValueError unless it is a whole number from 0 to ``most``."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
         raise ValueError(f"{name}={value!r}: expected a whole number from 0 to {most}")
 

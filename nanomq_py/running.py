@@ -79,11 +79,14 @@ class Running:
         options = core_options(config)
         self.core = core = binding.Core(options)
         self.settling = settling = Settling()
-        access = Access(core, settling, config, partial(names_count, added=added))
+        self.access = access = Access(
+            core, settling, config, partial(names_count, added=added)
+        )
         asks = partial(must_ask, added=added)
         self.listeners = Listeners(core, settling, asks, inherited)
         self.store = StorePart(core, settling, access, store)
-        tokens, http = Tokens(core, settling), HttpJudge(core)
+        tokens = Tokens(core, settling)
+        self.http = http = HttpJudge(core)
         self.logins = Logins(
             core,
             settling,

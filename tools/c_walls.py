@@ -21,7 +21,11 @@ C_ROOMS = {
     "serve": "base mqtt store route net",
 }
 # What stands above the rooms, and who may include it: tests do too, and are not looked at.
-C_TOP = {"nmq.h": {"broker.c", "broker.h"}, "broker.h": {"broker.c"}}
+C_TOP = {
+    "nmq.h": {"broker.h"},
+    "broker.h": {"broker_struct.h"},
+    "broker_struct.h": {"broker.c", "broker_clients.c"},
+}
 # A tree that differs in one file is read again at once.
 _includes = cache(includes)
 _used_names = cache(used_names)
@@ -35,7 +39,7 @@ def _declarations(text: str) -> tuple[Declaration, ...]:
 def _module(path: str) -> str:
     """Return ``base/map`` for ``csrc/base/map.h``, and ``broker`` for what stands on top."""
     name = str(PurePosixPath(path).relative_to("csrc").with_suffix(""))
-    return "broker" if name == "nmq" else name
+    return "broker" if name == "nmq" or name.startswith("broker_") else name
 
 
 def _room(module: str) -> str:

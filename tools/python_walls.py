@@ -40,6 +40,8 @@ PYTHON_ROOMS = [
     "commands",
     "running",
     "admission",
+    "permissions",
+    "steering",
     "queries",
     "broker",
     "run",

@@ -73,6 +73,9 @@ struct nmq_conn {
     size_t drops_left;      // receive side: bytes to drop while it lingers, at most
     nmq_conn_ws *ws;        // fixed; NULL: MQTT without WebSocket
     nmq_rate *rate;         // receive side; NULL: as fast as it likes
+    uint8_t own_rates;      // atomic: enum nmq_own_rate; 0: the options' rates count
+    uint32_t message_rate;  // atomic: its own; 0: no bound
+    uint32_t byte_rate;     // atomic: its own; 0: no bound
     uint32_t held_in;       // atomic: bytes of `in`; in NMQ_COUNT_BUFFER_BYTES
     size_t held_out;        // link.lock: the same of what waits for a slow peer
     uint32_t in_cap_next;   // receive side: how large the next buffer shall be

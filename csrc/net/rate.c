@@ -1,6 +1,5 @@
 #include "net/rate.h"
 
-#include "base/live.h"
 #include "base/mem.h"
 #include "net/park.h"
 
@@ -21,27 +20,38 @@ struct nmq_rate {
 typedef struct {
     uint32_t messages;
     uint32_t bytes;
-} rates;
+} bounds;
 
-static rates
-rates_of(const nmq_conns *conns)
+static bounds
+bounds_of(const nmq_conn *conn)
 {
-    return (rates){NMQ_LIVE(conns->options->message_rate),
-                   NMQ_LIVE(conns->options->byte_rate)};
+    const nmq_options *options = conn->conns->options;
+    uint8_t own = NMQ_LIVE(conn->own_rates);
+
+    return (bounds){
+        (own & NMQ_OWN_MESSAGE_RATE) != 0 ? NMQ_LIVE(conn->message_rate)
+                                          : NMQ_LIVE(options->message_rate),
+        (own & NMQ_OWN_BYTE_RATE) != 0 ? NMQ_LIVE(conn->byte_rate)
+                                       : NMQ_LIVE(options->byte_rate),
+    };
 }
 
-bool
-nmq_rate_is_on(const nmq_conns *conns)
+void
+nmq_rate_set(nmq_conn *conn, const nmq_own_rates *rates)
 {
-    rates now = rates_of(conns);
-
-    return (now.messages | now.bytes) != 0 && !conns->role->dials;
+    NMQ_LIVE_SET(conn->message_rate, rates->messages);
+    NMQ_LIVE_SET(conn->byte_rate, rates->bytes);
+    NMQ_LIVE_SET(conn->own_rates, (uint8_t) (rates->own | NMQ_OWN_NEW));
 }
 
-// What is left after that time, in thousandths: not more than a second's worth.
+// What is left after that time, in thousandths: not more than a second's worth. Nothing is
+// owed, and nothing saved, while there is no rate.
 static int64_t
 refilled(int64_t left, uint32_t rate, int64_t elapsed_ms)
 {
+    if (rate == 0) {
+        return 0;
+    }
     int64_t full = (int64_t) rate * 1000;
     int64_t more = (elapsed_ms < MOST_ELAPSED_MS ? elapsed_ms : MOST_ELAPSED_MS) * rate;
 
@@ -58,7 +68,7 @@ wait_for(int64_t left, uint32_t rate)
 static int64_t
 wait_ms(const nmq_conn *conn)
 {
-    rates now = rates_of(conn->conns);
+    bounds now = bounds_of(conn);
     int64_t messages = wait_for(conn->rate->messages, now.messages);
     int64_t bytes = wait_for(conn->rate->bytes, now.bytes);
 
@@ -66,12 +76,27 @@ wait_ms(const nmq_conn *conn)
 }
 
 static void
+fill(nmq_rate *r, const bounds *now, int64_t now_ms)
+{
+    r->messages = (int64_t) now->messages * 1000;
+    r->bytes = (int64_t) now->bytes * 1000;
+    r->at_ms = now_ms;
+}
+
+static void
 refill(nmq_conn *conn, int64_t now_ms)
 {
-    rates now = rates_of(conn->conns);
+    const uint8_t known = (uint8_t) ~NMQ_OWN_NEW;
     nmq_rate *r = conn->rate;
     int64_t elapsed_ms = now_ms - r->at_ms;
+    bounds now = bounds_of(conn);
 
+    if ((NMQ_LIVE(conn->own_rates) & NMQ_OWN_NEW) != 0) {
+        (void) __atomic_fetch_and(&conn->own_rates, known, __ATOMIC_RELAXED);
+        now = bounds_of(conn);
+        fill(r, &now, now_ms);
+        return;
+    }
     r->messages = refilled(r->messages, now.messages, elapsed_ms);
     r->bytes = refilled(r->bytes, now.bytes, elapsed_ms);
     r->at_ms = now_ms;
@@ -112,15 +137,13 @@ nmq_rate_look(nmq_conn *conn, int64_t now_ms)
 static bool
 begin(nmq_conn *conn, int64_t now_ms)
 {
-    rates now = rates_of(conn->conns);
+    bounds now = bounds_of(conn);
     nmq_rate *rate = nmq_zalloc(sizeof *rate);
 
     if (rate == NULL) {
         return false;
     }
-    rate->messages = (int64_t) now.messages * 1000;
-    rate->bytes = (int64_t) now.bytes * 1000;
-    rate->at_ms = now_ms;
+    fill(rate, &now, now_ms);
     conn->rate = rate;
     return true;
 }

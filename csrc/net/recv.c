@@ -165,7 +165,7 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     }
     *taken = size;
     batch->packets_in++;
-    if (next == NMQ_NEXT_PACKET && nmq_rate_is_on(conn->conns) &&
+    if (next == NMQ_NEXT_PACKET && nmq_rate_is_on(conn) &&
         !nmq_rate_pay(conn, size, type == NMQ_PUBLISH, batch->now_ms)) {
         return NMQ_NEXT_PAUSE;
     }

@@ -176,6 +176,16 @@ look_again(nmq_conn *conn, int64_t now_ms)
 }
 
 void
+nmq_timers_change_idle(nmq_conn *conn, int64_t idle_ms)
+{
+    int64_t now_ms = nmq_clock_now_ms();
+
+    __atomic_store_n(&conn->last_packet_ms, now_ms, __ATOMIC_RELAXED);
+    __atomic_store_n(&conn->idle_ms, idle_ms, __ATOMIC_RELAXED);
+    look_again(conn, now_ms);
+}
+
+void
 nmq_timers_look_again(nmq_conns *conns)
 {
     size_t count;

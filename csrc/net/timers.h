@@ -8,6 +8,10 @@
 // From the next packet on, the role is told of a silence of idle_ms; 0: of none.
 void nmq_timers_set_idle(nmq_conn *conn, int64_t idle_ms);
 
+// The same for a connection whose peer is let in, by another thread than its own: the
+// silence begins anew.
+void nmq_timers_change_idle(nmq_conn *conn, int64_t idle_ms);
+
 // The role is told when that time has come, and when it is past already.
 void nmq_timers_end_at(nmq_conn *conn, int64_t due_ms);
 

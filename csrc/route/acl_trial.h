@@ -5,19 +5,7 @@
 //
 // Threads  any.
 #pragma once
-#include "route/acl_rules.h"
-
-// Texts are NUL-terminated and valid UTF-8.
-typedef struct {
-    const char *client_id;
-    const char *user_name; // NULL: none
-    uint8_t address[16];   // network order
-    uint8_t address_len;   // 4, 16, or 0: none
-    bool publish;          // or it subscribes
-    bool retain;
-    uint8_t qos;
-    const char *topic; // a Topic Name, or a Topic Filter
-} nmq_acl_trial;
+#include "route/acl_ruling.h"
 
 // acl NULL: there are no rules. Sets *rule to the number of the rule that decides. Returns
 // NMQ_OK, NMQ_ENOENT: none does, NMQ_ETOPIC or NMQ_EFILTER: it is no Topic Name or Topic

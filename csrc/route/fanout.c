@@ -280,12 +280,12 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
 
 static unsigned
 publish_alone(nmq_router *router, const nmq_client *from, const nmq_message_parts *parts,
-              nmq_message **message)
+              nmq_message **message, bool by_program)
 {
     nmq_batch batch;
 
     nmq_batch_begin(&batch, router, NULL, nmq_clock_now_ms());
-    batch.waits_for_none = from == NULL;
+    batch.waits_for_none = by_program;
     unsigned taken = nmq_fanout_publish(&batch, from, parts, message);
     nmq_batch_end(&batch);
     nmq_link_unref(batch.congested);
@@ -297,7 +297,7 @@ nmq_fanout_publish_message(nmq_router *router, const nmq_client *from, nmq_messa
 {
     const nmq_message_parts parts = nmq_message_parts_of(message);
 
-    return publish_alone(router, from, &parts, &message);
+    return publish_alone(router, from, &parts, &message, true);
 }
 
 unsigned
@@ -305,7 +305,7 @@ nmq_fanout_publish_parts(nmq_router *router, const nmq_client *from,
                          const nmq_message_parts *parts)
 {
     nmq_message *message = NULL;
-    unsigned taken = publish_alone(router, from, parts, &message);
+    unsigned taken = publish_alone(router, from, parts, &message, false);
 
     nmq_message_unref(message);
     return taken;

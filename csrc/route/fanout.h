@@ -20,7 +20,8 @@
 unsigned nmq_fanout_publish(nmq_batch *batch, const nmq_client *from,
                             const nmq_message_parts *parts, nmq_message **message);
 
-// Publishes one message in a batch of its own, for wills and for Python. With parts, the
+// Publishes one message in a batch of its own: a message of a program, which waits for
+// nobody; parts of a will. With parts, the
 // message is made only when somebody has to keep it.
 unsigned nmq_fanout_publish_message(nmq_router *router, const nmq_client *from,
                                     nmq_message *message);

@@ -19,4 +19,7 @@ typedef struct {
     bool expires;               // it has one
     uint8_t qos;
     bool retain;
+    const char *client_id; // who publishes it; NULL: the program itself
+    size_t client_id_len;
+    bool exempt; // no access rule counts for it, when it is kept as a retained one
 } nmq_publication;

@@ -53,8 +53,63 @@ check(const nmq_message_parts *parts)
     return NMQ_OK;
 }
 
+static int
+publish(nmq_router *router, const nmq_client *from, const nmq_message_parts *parts)
+{
+    nmq_message *message = nmq_message_new(parts);
+
+    if (message == NULL) {
+        return NMQ_ENOMEM;
+    }
+    unsigned taken = nmq_fanout_publish_message(router, from, message);
+    nmq_message_unref(message);
+    return (int) taken;
+}
+
+// Returns who publishes it, or NULL when memory is out.
+static nmq_origin *
+make_origin(const nmq_publication *p, nmq_client *from)
+{
+    const nmq_bytes client_id = slice(p->client_id, p->client_id_len);
+    nmq_bytes topic = slice(p->topic_name, p->topic_len);
+    nmq_origin *origin;
+
+    if (from == NULL) {
+        const nmq_peer nowhere = {0};
+        origin = nmq_origin_new(client_id, (nmq_bytes){0}, &nowhere, 0, 0);
+    } else {
+        (void) pthread_mutex_lock(&from->lock);
+        const nmq_bytes mount = from->session->mount;
+        size_t mount_len = nmq_topic_unmount(mount, &topic) ? mount.len : 0;
+        origin = nmq_origin_new(client_id, from->user_name, &from->peer, mount_len,
+                                from->listener_key);
+        (void) pthread_mutex_unlock(&from->lock);
+    }
+    if (origin != NULL) {
+        origin->superuser = p->exempt;
+    }
+    return origin;
+}
+
+// Routes what a client publishes.
+static int
+publish_as(nmq_sessions *sessions, const nmq_publication *p, nmq_message_parts *parts)
+{
+    int taken = NMQ_ENOMEM;
+    nmq_client *from =
+        nmq_registry_find(&sessions->registry, slice(p->client_id, p->client_id_len));
+
+    parts->origin = make_origin(p, from);
+    if (parts->origin != NULL) {
+        taken = publish(sessions->router, from, parts);
+    }
+    nmq_origin_unref(parts->origin);
+    nmq_client_unref(from);
+    return taken;
+}
+
 int
-nmq_publish_own(nmq_router *router, const nmq_publication *p)
+nmq_publish_own(nmq_sessions *sessions, const nmq_publication *p)
 {
     nmq_message_parts parts = {
         .topic_name = slice(p->topic_name, p->topic_len),
@@ -74,11 +129,6 @@ nmq_publish_own(nmq_router *router, const nmq_publication *p)
     if (p->expires) {
         parts.expires_at_ms = nmq_clock_now_ms() + (int64_t) p->expiry_interval_s * 1000;
     }
-    nmq_message *message = nmq_message_new(&parts);
-    if (message == NULL) {
-        return NMQ_ENOMEM;
-    }
-    unsigned taken = nmq_fanout_publish_message(router, NULL, message);
-    nmq_message_unref(message);
-    return (int) taken;
+    return p->client_id != NULL ? publish_as(sessions, p, &parts)
+                                : publish(sessions->router, NULL, &parts);
 }

@@ -4,8 +4,10 @@
 // Threads  thread-safe; call without a lane or lock.
 #pragma once
 #include "route/publication.h"
-#include "route/router.h"
+#include "route/sessions.h"
 
-// Returns how many sessions took it, NMQ_ETOPIC, NMQ_EMALFORMED for properties that are
-// none or do not travel, NMQ_EINVAL for a QoS over 2, NMQ_ETOOBIG or NMQ_ENOMEM.
-int nmq_publish_own(nmq_router *router, const nmq_publication *publication);
+// One that a client publishes has its identity, as far as there is such a client or its
+// session, and counts as its own (No Local). Its topic is not put below the client's mount
+// point. Returns how many sessions took it, NMQ_ETOPIC, NMQ_EMALFORMED for properties that
+// are none or do not travel, NMQ_EINVAL for a QoS over 2, NMQ_ETOOBIG or NMQ_ENOMEM.
+int nmq_publish_own(nmq_sessions *sessions, const nmq_publication *publication);

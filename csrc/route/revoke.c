@@ -227,3 +227,31 @@ nmq_revoke_connection(nmq_sessions *sessions, nmq_bytes client_id, uint8_t reaso
     nmq_client_unref(client);
     return link != NULL ? NMQ_OK : NMQ_ENOENT;
 }
+
+int
+nmq_revoke_session(nmq_sessions *sessions, nmq_bytes client_id, uint8_t reason_code)
+{
+    nmq_registry *registry = &sessions->registry;
+    nmq_link *link = NULL;
+
+    (void) pthread_mutex_lock(&registry->lock);
+    nmq_client *client = nmq_map_get(&registry->clients, client_id);
+    if (client != NULL) {
+        (void) pthread_mutex_lock(&client->lock);
+        nmq_sessions_remove(sessions, client);
+        if (client->link != NULL) {
+            link = nmq_link_ref(client->link);
+        }
+        (void) pthread_mutex_unlock(&client->lock);
+    }
+    (void) pthread_mutex_unlock(&registry->lock);
+    if (client == NULL) {
+        return NMQ_ENOENT;
+    }
+    if (link != NULL) { // before its session's end would tell it another reason
+        link->ops->disconnect(link, reason_code);
+        nmq_link_unref(link);
+    }
+    nmq_sessions_end(sessions, client);
+    return NMQ_OK;
+}

@@ -22,5 +22,10 @@ int nmq_revoke_users(nmq_sessions *sessions, const nmq_kick *whom);
 // nmq_broker_kick_banned. Returns how many, or NMQ_ENOMEM.
 int nmq_revoke_banned(nmq_sessions *sessions, nmq_bytes client_id);
 
+// Ends the session of that client, here or away: its subscriptions, what waits for it, and
+// its connection, with that Reason Code. Its will is sent [MQTT-3.1.2-8]. Returns NMQ_OK,
+// or NMQ_ENOENT for no such client.
+int nmq_revoke_session(nmq_sessions *sessions, nmq_bytes client_id, uint8_t reason_code);
+
 // Disconnects that client. Returns NMQ_OK, or NMQ_ENOENT when it is not connected.
 int nmq_revoke_connection(nmq_sessions *sessions, nmq_bytes client_id, uint8_t reason_code);

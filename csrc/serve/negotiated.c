@@ -74,18 +74,23 @@ nmq_negotiated_keep_alive_s(const nmq_negotiated *negotiated, const nmq_connect 
                                                                        : c->keep_alive_s;
 }
 
-// A client that stays silent for one and a half times its keep alive is gone
-// [MQTT-3.1.2-22]; keep_alive_permille can only make that longer.
+int64_t
+nmq_negotiated_idle_ms(const nmq_options *options, uint16_t keep_alive_s)
+{
+    int64_t permille = NMQ_LIVE(options->keep_alive_permille);
+
+    return keep_alive_s *
+           (permille < KEEP_ALIVE_MIN_PERMILLE ? KEEP_ALIVE_MIN_PERMILLE : permille);
+}
+
 void
 nmq_negotiated_use_keep_alive(nmq_server_conn *conn)
 {
-    int64_t permille = NMQ_LIVE(conn->net.conns->options->keep_alive_permille);
     nmq_client *client = conn->net.client;
 
     (void) pthread_mutex_lock(&client->lock);
-    int64_t keep_alive_s = client->keep_alive_s;
+    uint16_t keep_alive_s = client->keep_alive_s;
     (void) pthread_mutex_unlock(&client->lock);
-    nmq_timers_set_idle(&conn->net, keep_alive_s * (permille < KEEP_ALIVE_MIN_PERMILLE
-                                                        ? KEEP_ALIVE_MIN_PERMILLE
-                                                        : permille));
+    nmq_timers_set_idle(&conn->net,
+                        nmq_negotiated_idle_ms(conn->net.conns->options, keep_alive_s));
 }

@@ -15,5 +15,10 @@ void nmq_negotiated_announce(const nmq_negotiated *negotiated, nmq_props *props)
 uint16_t nmq_negotiated_keep_alive_s(const nmq_negotiated *negotiated,
                                      const nmq_connect *connect);
 
+// The longest silence that a Keep Alive allows, in milliseconds; 0: any. A client that
+// stays silent for one and a half times its keep alive is gone [MQTT-3.1.2-22];
+// keep_alive_permille can only make that longer.
+int64_t nmq_negotiated_idle_ms(const nmq_options *options, uint16_t keep_alive_s);
+
 // Sets the longest silence to what the client's Keep Alive says.
 void nmq_negotiated_use_keep_alive(nmq_server_conn *conn);

@@ -43,7 +43,7 @@ typedef struct {
     const nmq_connect *connect; // the CONNECT that is handled; borrowed; NULL: none
     nmq_exchange *exchange;     // NULL: nobody was asked, or has answered for good
     nmq_ask *ask;               // NULL: the packet that is handled is not asked about
-    nmq_kept *kept;             // NULL: no answer is kept
+    nmq_kept *kept;             // link.lock; NULL: no answer is kept
     nmq_mount *mount;           // NULL: none
     nmq_acl *own;               // rules of the client alone; a reference; NULL: none
     nmq_acl_view *acl;          // NULL: everything is allowed

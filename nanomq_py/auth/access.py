@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nanomq_py.auth.acl import compiled, named_rules
-from nanomq_py.config import Config
+from nanomq_py.auth.acl import compiled, named_rules, says_otherwise
+from nanomq_py.config import Config, ConfigError
 from nanomq_py.core.binding import Core
 from nanomq_py.core.rules import Packed, Rules
 from nanomq_py.core.settling import Settling
@@ -112,6 +112,15 @@ class Access(Part):
         self._now = read
         self._core.set_rules(read.rules)
 
+    async def name_of(self, number: int) -> str:
+        """Return where the rule of that number stands: key, or file and line."""
+        return await asyncio.to_thread(_name_of, self._config, self._content, number)
+
+    @property
+    def otherwise(self) -> str:
+        """The key that says what holds where no rule applies."""
+        return says_otherwise(self._config)
+
     async def prepare(self, config: Config) -> Change | None:
         now = self._now
         same = all(getattr(config, key) == getattr(now.config, key) for key in _KEYS)
@@ -136,3 +145,14 @@ class Access(Part):
     async def settle(self) -> None:
         """Judge what every session has by the rules in force."""
         await self._settling.run(self._core.judge)
+
+
+def _name_of(config: Config, content: int, number: int) -> str:
+    """Read the rules again: their names are rarely wanted, and there may be many."""
+    try:
+        named = named_rules(config)
+    except ConfigError:
+        named = []
+    if hash(tuple(named)) == content:
+        return named[number].where
+    return f"rule {number + 1}; acl_file has changed since it was read"

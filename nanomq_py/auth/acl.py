@@ -72,6 +72,12 @@ def allows_otherwise(config: Config) -> bool:
     return config.acl_nomatch == "allow" and config.acl_file is None
 
 
+def says_otherwise(config: Config) -> str:
+    """Return which key says so."""
+    by_file = config.acl_file is not None
+    return "acl_file" if by_file else f"acl_nomatch={config.acl_nomatch}"
+
+
 def compiled(
     named: Sequence[NamedRule], config: Config, before: Sequence[Packed] = ()
 ) -> Rules:
@@ -99,8 +105,7 @@ def decision(
         return True, "auth.superusers"
     if number is not None:
         return named[number].rule.allow, named[number].where
-    by_file = config.acl_file is not None
-    where = "acl_file" if by_file else f"acl_nomatch={config.acl_nomatch}"
+    where = says_otherwise(config)
     if config.auth_http.asks_access:
         where = f"auth.http.acl_req decides; {where} if it has no opinion"
     return allows_otherwise(config), where

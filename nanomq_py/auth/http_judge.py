@@ -98,6 +98,13 @@ class HttpJudge(Part):
             verdicts, counts_s = [Access.DENY] * len(note.topics), 0.0
         self._core.decide(note.number, note.question, verdicts, keep_s=counts_s)
 
+    async def opinion(self, note: AccessNote) -> list[Access]:
+        """Return what a server says of topics that a program asks about."""
+        if self.judge is None:
+            return [Access.PASS] * len(note.topics)
+        verdicts, _ = await self.judge.access(note)
+        return verdicts
+
     def leave(self) -> None:
         for task in self._asking:
             task.cancel()

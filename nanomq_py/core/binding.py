@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, TypeVar
 
 from nanomq_py.core import pages
+from nanomq_py.core.client_calls import ClientCalls
 from nanomq_py.core.consuming import CoreConsumer
 from nanomq_py.core.feed import Feed, taken
 from nanomq_py.core.native import CoreError as CoreError
@@ -46,7 +47,7 @@ ETOOBIG = lib.NMQ_ETOOBIG
 ECRYPTO = lib.NMQ_ECRYPTO
 
 
-class Core:
+class Core(ClientCalls):
     """One running broker.
 
     Owner    this object owns the C broker; close() stops its threads and frees it
@@ -107,63 +108,6 @@ class Core:
         raw = ffi.new("nmq_listener_stats *")
         check(lib.nmq_broker_listener_stats(self._broker, number, raw))
         return ListenerStats(raw.open, raw.accepted, raw.refused)
-
-    def publish(
-        self,
-        topic_name: str,
-        payload: bytes,
-        *,
-        qos: int,
-        retain: bool,
-        expiry_interval_s: int | None = None,
-        properties: bytes = b"",
-    ) -> int:
-        """Route one Application Message; return how many sessions took it.
-
-        properties  as in a packet, their length in front; empty: none
-        """
-        raw = ffi.new("nmq_publication *")
-        kept = [
-            ffi.from_buffer(given) for given in (topic_name.encode(), payload, properties)
-        ]
-        raw.topic_name, raw.topic_len = kept[0], len(kept[0])
-        raw.payload, raw.payload_len = kept[1], len(kept[1])
-        raw.props, raw.props_len = kept[2], len(kept[2])
-        raw.qos, raw.retain = qos, retain
-        if expiry_interval_s is not None:
-            raw.expiry_interval_s, raw.expires = expiry_interval_s, True
-        return check(lib.nmq_broker_publish(self._broker, raw))
-
-    def subscribe(
-        self, client_id: str, topic_filter: str, options: int, identifier: int
-    ) -> int:
-        """Subscribe that client, as if it had; return the QoS that was granted.
-
-        Threads  as :meth:`query`
-        """
-        name, text = client_id.encode(), topic_filter.encode()
-        with self._in_use:
-            return check(
-                lib.nmq_broker_subscribe(
-                    self._broker, name, len(name), text, len(text), options, identifier
-                )
-            )
-
-    def unsubscribe(self, client_id: str, topic_filter: str) -> None:
-        """End a subscription of that client. CoreError ECLOSED: it has none.
-
-        Threads  as :meth:`query`
-        """
-        name, text = client_id.encode(), topic_filter.encode()
-        with self._in_use:
-            check(
-                lib.nmq_broker_unsubscribe(self._broker, name, len(name), text, len(text))
-            )
-
-    def kick(self, client_id: str, reason_code: int) -> None:
-        """Close the client's connection. Raises CoreError if it has none."""
-        name = client_id.encode()
-        check(lib.nmq_broker_kick(self._broker, name, len(name), reason_code))
 
     def answer(
         self,

@@ -10,7 +10,7 @@ from nanomq_py.core.native import CoreError, c_text, check, ffi, lib
 from nanomq_py.core.records import Kick, Rule, RuleTopic, Trial
 
 if TYPE_CHECKING:
-    from nanomq_py._core import CData, Chars, nmq_acl, nmq_acl_rule, nmq_kick
+    from nanomq_py._core import CData, Chars, nmq_acl, nmq_acl_rule, nmq_acl_trial, nmq_kick
 
 
 class Access(IntEnum):
@@ -95,17 +95,8 @@ class Rules:
         Raises   CoreError where the topic is none
         """
         kept: list[CData] = []
-        raw = ffi.new("nmq_acl_trial *")
-        raw.client_id = c_text(trial.client_id, kept)
-        raw.user_name = c_text(trial.user_name, kept)
-        raw.topic = c_text(trial.topic, kept)
-        raw.publish, raw.qos, raw.retain = trial.publish, trial.qos, trial.retain
-        if trial.address is not None:
-            packed = trial.address.packed
-            raw.address[0 : len(packed)] = packed
-            raw.address_len = len(packed)
         number = ffi.new("uint32_t *")
-        status = lib.nmq_acl_trial_run(self._handle, raw, number)
+        status = lib.nmq_acl_trial_run(self._handle, c_trial(trial, kept), number)
         if status == lib.NMQ_ENOENT:
             return None
         check(status)
@@ -117,6 +108,20 @@ class Rules:
         if handle != ffi.NULL:
             ffi.gc(handle, None)  # from now on it is not freed with the object
         return handle
+
+
+def c_trial(trial: Trial, kept: list[CData]) -> nmq_acl_trial:
+    """Return it as C has it; it lives as long as ``kept``."""
+    raw = ffi.new("nmq_acl_trial *")
+    raw.client_id = c_text(trial.client_id, kept)
+    raw.user_name = c_text(trial.user_name, kept)
+    raw.topic = c_text(trial.topic, kept)
+    raw.publish, raw.qos, raw.retain = trial.publish, trial.qos, trial.retain
+    if trial.address is not None:
+        packed = trial.address.packed
+        raw.address[0 : len(packed)] = packed
+        raw.address_len = len(packed)
+    return raw
 
 
 def _kind_of(topic: RuleTopic) -> int:

@@ -131,6 +131,10 @@ class Judge:
     def _access(self, verdict: Verdict) -> Access:
         return _ACCESS[self._on_failure if verdict is Verdict.FAILED else verdict]
 
+    def forget_topics(self) -> None:
+        """Forget what was said about topics: the servers are asked again."""
+        self._servers.forget_topics()
+
     def retire(self) -> None:
         """Begin nothing new; questions under way get their answers."""
         self._servers.close()

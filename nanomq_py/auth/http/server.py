@@ -127,7 +127,8 @@ class Servers:
         """
         self.timeout_s = min(config.timeout / 1000, most_s)
         self._remembers_s = config.cache_ttl / 1000
-        self._memory = Memory(self._remembers_s)
+        self._logins = Memory(self._remembers_s)
+        self._topics = Memory(self._remembers_s)
         self._asking: dict[bytes, asyncio.Task[Ruling]] = {}
         self._key = secrets.token_bytes(32)
         self._pools: dict[Origin, Pool] = {}
@@ -160,12 +161,13 @@ class Servers:
         except NotText:
             return Ruling(Verdict.DENY, 0.0)
         digest = self._digest_of(template, request)
-        known = self._memory.get(digest)
+        memory = self._topics if template is self.access else self._logins
+        known = memory.get(digest)
         if known is not None:
             return known
         task = self._asking.get(digest)
         if task is None:
-            asking = self._question(digest, template.origin, request)
+            asking = self._question(digest, template.origin, request, memory)
             task = self._asking[digest] = asyncio.ensure_future(asking)
         return asyncio.shield(task)
 
@@ -179,7 +181,9 @@ class Servers:
         digest.update(request.body or b"")
         return digest.digest()
 
-    async def _question(self, digest: bytes, origin: Origin, request: Request) -> Ruling:
+    async def _question(
+        self, digest: bytes, origin: Origin, request: Request, memory: Memory
+    ) -> Ruling:
         outage = self._outages[origin]
         try:
             answer = await self._pools[origin].ask(request)
@@ -192,12 +196,16 @@ class Servers:
         finally:
             del self._asking[digest]
         outage.answered()
-        self._memory.put(digest, verdict)
+        memory.put(digest, verdict)
         return Ruling(verdict, self._remembers_s)
 
     def gone(self) -> Mapping[Origin, str]:
         """Return the servers that cannot be asked, and why."""
         return {o: outage.reason for o, outage in self._outages.items() if outage.reason}
+
+    def forget_topics(self) -> None:
+        """Ask about topics again; what is under way is not remembered."""
+        self._topics = Memory(self._remembers_s)
 
     def close(self) -> None:
         """Begin no connection that stays; questions under way get their answers."""
