@@ -32,6 +32,7 @@ from nanomq_py.core.records import ListenerStats, Memory, Stats
 from nanomq_py.kernel.part import Change, put_in_force
 from nanomq_py.kernel.parts import Changes
 from nanomq_py.listen.inherited import Inherited
+from nanomq_py.listen.listener import Listening
 from nanomq_py.queries import Queries
 from nanomq_py.running import Running
 from nanomq_py.store.place import place_of
@@ -195,6 +196,10 @@ class Broker(Admission, Queries):
     def listeners(self) -> dict[str, ListenerStats]:
         """Return what each listener has done so far, by its name."""
         return self._running.listeners.stats()
+
+    def listening(self) -> dict[str, Listening]:
+        """Return where each listener listens, and what it has done, by its name."""
+        return self._running.listeners.listening()
 
     def hand_over(self, state: int | None = None) -> HandOver:
         """Return what the next process needs; the caller owns it.
