@@ -1,4 +1,4 @@
-"""What a document of an API says: endpoints with examples, and whether an answer is like one."""
+"""What a document of an API says: its endpoints and examples; whether an answer is like one."""
 
 from __future__ import annotations
 
