@@ -26,12 +26,12 @@ from nanomq_py.auth.enhanced import Method
 from nanomq_py.config import Config
 from nanomq_py.consumers import MAX_BYTES, MAX_MESSAGES, Batch, Consumer
 from nanomq_py.core import binding
-from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.message import Identity, Message
 from nanomq_py.core.records import ListenerStats, Memory, Stats
 from nanomq_py.kernel.part import Change, Part, put_in_force
 from nanomq_py.kernel.parts import Changes
 from nanomq_py.listen.inherited import Inherited
+from nanomq_py.listen.listener import Listening
 from nanomq_py.permissions import Permission
 from nanomq_py.queries import Queries
 from nanomq_py.running import Running
@@ -221,6 +221,10 @@ class Broker(Admission, Queries, Steering):
         """Return what each listener has done so far, by its name."""
         return self._running.listeners.stats()
 
+    def listening(self) -> dict[str, Listening]:
+        """Return where each listener listens, and what it has done, by its name."""
+        return self._running.listeners.listening()
+
     def hand_over(self, state: int | None = None) -> HandOver:
         """Return what the next process needs; the caller owns it.
 
@@ -294,50 +298,6 @@ class Broker(Admission, Queries, Steering):
             ),
         )
 
-    async def subscribe_client(
-        self,
-        client_id: str,
-        *topic_filters: str,
-        qos: int = 0,
-        no_local: bool = False,
-        retain_as_published: bool = False,
-        retain_handling: int = 0,
-        identifier: int = 0,
-    ) -> list[int]:
-        """Subscribe that client, connected or away, as if it had sent SUBSCRIBE.
-
-        Its rules, bounds and mount point count; it is sent retained messages, and no SUBACK.
-        The filters are taken one after the other: those before one that fails stay.
-
-        Returns  the QoS that was granted for each
-        Raises   KeyError for no such client, ValueError for what MQTT does not allow,
-                 PermissionError where an access rule denies it, RuntimeError over a bound
-        """
-        options = commands.subscription_options(
-            qos,
-            no_local=no_local,
-            retain_as_published=retain_as_published,
-            retain_handling=retain_handling,
-        )
-        return await asyncio.to_thread(
-            commands.subscribe,
-            self._running.core,
-            client_id,
-            topic_filters,
-            options,
-            identifier,
-        )
-
-    async def unsubscribe_client(self, client_id: str, *topic_filters: str) -> list[bool]:
-        """Unsubscribe that client, connected or away, as if it had sent UNSUBSCRIBE.
-
-        Returns  for each filter whether there was such a subscription
-        Raises   KeyError for no such client, ValueError for what is no Topic Filter
-        """
-        return await asyncio.to_thread(
-            commands.unsubscribe, self._running.core, client_id, topic_filters
-        )
-
     def subscribe(self, topic_filter: str, *, qos: int = 2) -> Tap:
         """Return a tap: the messages that match from now on, retained ones first.
 
@@ -398,12 +358,3 @@ class Broker(Admission, Queries, Steering):
     def memory(self) -> Memory:
         """Return who holds how much memory."""
         return self._running.core.memory()
-
-    def kick(
-        self, client_id: str, reason_code: int = ReasonCode.ADMINISTRATIVE_ACTION
-    ) -> None:
-        """Close the client's connection. Raises KeyError when it is not connected."""
-        try:
-            self._running.core.kick(client_id, reason_code)
-        except binding.CoreError:
-            raise KeyError(client_id) from None

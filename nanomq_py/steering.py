@@ -16,7 +16,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 
-from nanomq_py.commands import U32, check_range, properties_of, publish
+from nanomq_py.commands import (
+    U32,
+    check_range,
+    properties_of,
+    publish,
+    subscribe,
+    subscription_options,
+    unsubscribe,
+)
 from nanomq_py.config import Config
 from nanomq_py.core.binding import CoreError
 from nanomq_py.core.declared import ReasonCode
@@ -239,6 +247,59 @@ class Steering:
         """
         try:
             await asyncio.to_thread(self._running.core.discard, client_id, reason_code)
+        except CoreError:
+            raise KeyError(client_id) from None
+
+    async def subscribe_client(
+        self,
+        client_id: str,
+        *topic_filters: str,
+        qos: int = 0,
+        no_local: bool = False,
+        retain_as_published: bool = False,
+        retain_handling: int = 0,
+        identifier: int = 0,
+    ) -> list[int]:
+        """Subscribe that client, connected or away, as if it had sent SUBSCRIBE.
+
+        Its rules, bounds and mount point count; it is sent retained messages, and no SUBACK.
+        The filters are taken one after the other: those before one that fails stay.
+
+        Returns  the QoS that was granted for each
+        Raises   KeyError for no such client, ValueError for what MQTT does not allow,
+                 PermissionError where an access rule denies it, RuntimeError over a bound
+        """
+        options = subscription_options(
+            qos,
+            no_local=no_local,
+            retain_as_published=retain_as_published,
+            retain_handling=retain_handling,
+        )
+        return await asyncio.to_thread(
+            subscribe,
+            self._running.core,
+            client_id,
+            topic_filters,
+            options,
+            identifier,
+        )
+
+    async def unsubscribe_client(self, client_id: str, *topic_filters: str) -> list[bool]:
+        """Unsubscribe that client, connected or away, as if it had sent UNSUBSCRIBE.
+
+        Returns  for each filter whether there was such a subscription
+        Raises   KeyError for no such client, ValueError for what is no Topic Filter
+        """
+        return await asyncio.to_thread(
+            unsubscribe, self._running.core, client_id, topic_filters
+        )
+
+    def kick(
+        self, client_id: str, reason_code: int = ReasonCode.ADMINISTRATIVE_ACTION
+    ) -> None:
+        """Close the client's connection. Raises KeyError when it is not connected."""
+        try:
+            self._running.core.kick(client_id, reason_code)
         except CoreError:
             raise KeyError(client_id) from None
 

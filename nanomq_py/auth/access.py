@@ -27,6 +27,7 @@ class _Read:
 
     content  the hash of the configuration's, those of acl_file too
     own      the configuration's, to be joined again; None: they are made again of it
+    stored   how many are the store's: they stand first
     changes  of the store's so far
     """
 
@@ -35,6 +36,7 @@ class _Read:
     content: int
     own: Packed | None
     rules: Rules
+    stored: int
     changes: int
 
 
@@ -103,7 +105,10 @@ class Access(Part):
         pieces = [] if stored is None else stored.pieces(names_count=counts)
         rules = compiled((), config, [*pieces, own])
         needed = stored is not None or config.acl_file is not None
-        return _Read(config, counts, content, own if needed else None, rules, changes)
+        count = sum(piece.count for piece in pieces)
+        return _Read(
+            config, counts, content, own if needed else None, rules, count, changes
+        )
 
     def use(self, read: _Read) -> None:
         """Judge by these from now on."""
@@ -113,13 +118,17 @@ class Access(Part):
         self._core.set_rules(read.rules)
 
     async def name_of(self, number: int) -> str:
-        """Return where the rule of that number stands: key, or file and line."""
-        return await asyncio.to_thread(_name_of, self._config, self._content, number)
+        """Return where the rule of that number stands: key, file and line, or store."""
+        now = self._now
+        if self.stored is not None and number < now.stored:
+            return self.stored.name_of(number, names_count=now.names_count)
+        number -= now.stored
+        return await asyncio.to_thread(_name_of, now.config, now.content, number)
 
     @property
     def otherwise(self) -> str:
         """The key that says what holds where no rule applies."""
-        return says_otherwise(self._config)
+        return says_otherwise(self._now.config)
 
     async def prepare(self, config: Config) -> Change | None:
         now = self._now

@@ -111,6 +111,16 @@ class StoredRules:
         made = [group.all if names_count else group.safe for group in groups]
         return [piece for piece in made if piece.count]
 
+    def name_of(self, number: int, *, names_count: bool) -> str:
+        """Return for whom the rule is that has that number among all :meth:`pieces`."""
+        for kind, by_name in zip(RuleKind, self._groups, strict=True):
+            for who, group in by_name.items():
+                number -= (group.all if names_count else group.safe).count
+                if number < 0:
+                    whom = kind.name.lower().replace("_", " ")
+                    return f"store, {whom}" + (f" '{shown(who[:100])}'" if who else "")
+        return "store"
+
     # --- what can be done
 
     async def put(self, rules: Iterable[AccessRule], made_by: str) -> list[AccessRule]:

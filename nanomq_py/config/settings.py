@@ -43,6 +43,7 @@ class Setting:
     secret: bool = False
     private_file: bool = False
     group: str = ""  # of a numbered member: what is before its number; empty: it has none
+    json: type = str  # of the JSON that stands for a value
 
     @property
     def shown(self) -> str:
@@ -54,7 +55,7 @@ Named = tuple[str, Setting]
 
 def _setting(key: Key, value: Any, group: str) -> Setting:
     text = key.kind.render(value)
-    return Setting(text, key.applies, key.secret, key.private_file, group)
+    return Setting(text, key.applies, key.secret, key.private_file, group, key.kind.json)
 
 
 def _keys(prefix: str, holder: Any, *, is_sparse: bool, group: str = "") -> Iterator[Named]:

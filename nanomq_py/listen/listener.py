@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.core import binding
-from nanomq_py.core.records import ListenerOptions, TlsOptions
+from nanomq_py.core.records import ListenerOptions, ListenerStats, TlsOptions
 from nanomq_py.core.tls import Tls
 from nanomq_py.listen.expiry import not_after
 from nanomq_py.listen.places import Place, options_of
@@ -45,6 +45,20 @@ class OpenListener:
     sock: socket.socket | None = None  # our hold on it, to hand over; None: nng's own
     foreign: bool = False  # the socket is systemd's: its file stays
     inherited: bool = False  # it was there before us: after a failure its file stays
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where a listener listens, and what it has done so far.
+
+    port             in use; 0: it is no TCP port
+    connections_max  its own bound; 0: it has none
+    """
+
+    url: str
+    port: int
+    connections_max: int
+    stats: ListenerStats
 
 
 def wanted(config: Config, place: Place, *, ask_auth: bool) -> OpenListener:

@@ -22,7 +22,7 @@ from nanomq_py.core.records import ListenerStats
 from nanomq_py.core.settling import Settling
 from nanomq_py.kernel.part import Change, Part, Trouble
 from nanomq_py.listen.inherited import Inherited
-from nanomq_py.listen.listener import OpenListener, opened, wanted
+from nanomq_py.listen.listener import Listening, OpenListener, opened, wanted
 from nanomq_py.listen.places import Place, places_of
 from nanomq_py.listen.sockets import bind, duplicate, serves, unlink_ipc
 from nanomq_py.listen.tls import name_of
@@ -315,6 +315,17 @@ class Listeners(Part):
                 f"the certificate of listener {called} {has}: it is good until {day}",
                 {"listener": called, "not_after": open_.good_until},
             )
+
+    def listening(self) -> dict[str, Listening]:
+        """Return where each listens, and what it has done so far."""
+        return {
+            name: Listening(
+                open_.place.url, open_.port, open_.options.connections_max, stats
+            )
+            for (name, open_), stats in zip(
+                self.by_name.items(), self.stats().values(), strict=True
+            )
+        }
 
     async def prepare(self, config: Config) -> ListenersChange:
         inherited, self._inherited = self._inherited, None

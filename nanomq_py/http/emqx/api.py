@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from nanomq_py.plugins.part import Plugins
 
 
+class UnknownNode(NotFound):
+    """A broker alone is a cluster of one: there is no other node."""
+
+
 @dataclass(frozen=True)
 class Api:
     """The broker, its configuration and its plugins."""
@@ -28,6 +32,6 @@ class Api:
         return node_name(self.configurator.config)
 
     def check_node(self, name: str) -> None:
-        """Raise NotFound for the name of another node."""
+        """Raise UnknownNode for the name of another node."""
         if name != self.node:
-            raise NotFound(f"node {name[:64]!r}: this one is {self.node!r}")
+            raise UnknownNode(f"node {name[:64]!r}: this one is {self.node!r}")

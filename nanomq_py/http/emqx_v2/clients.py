@@ -8,7 +8,7 @@ from nanomq_py.core.queries import Client, ClientFilter
 from nanomq_py.http.codes import Code
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx.times import local_time
-from nanomq_py.http.emqx_v2.paging import Objects, PageQuery, listing
+from nanomq_py.http.emqx_v2.paging import PageQuery, all_rows, listing
 from nanomq_py.http.emqx_v2.words import UNDEFINED, Refused
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Plain
 from nanomq_py.http.rest.parameters import Nothing
@@ -40,48 +40,55 @@ def _row(client: Client) -> ClientRow:
 
 
 async def list_clients(api: Api, call: Call[PageQuery, Nothing]) -> Listing[ClientRow]:
-    api.check_node(call.path["node"])
-    connected = ClientFilter(connected=True)
-
+    api.check_node(call.path["node_name"])
+    wanted = ClientFilter(connected=True)
     return await listing(
-        call.query, lambda **paging: api.broker.clients(connected, **paging), _row
+        call.query, lambda **paging: api.broker.clients(wanted, **paging), _row
     )
 
 
-async def get_client(api: Api, call: Plain) -> Objects[ClientRow]:
-    if "node" in call.path:
-        api.check_node(call.path["node"])
-    client = api.broker.client(call.path["client_id"])
-    return Objects([_row(client)] if client is not None and client.connected else [])
+async def get_client(api: Api, call: Plain) -> Listing[ClientRow]:
+    api.check_node(call.path.get("node_name", api.node))
+    wanted = ClientFilter(client_id=call.path["clientid"], connected=True)
+    return await all_rows(lambda **paging: api.broker.clients(wanted, **paging), _row)
 
 
 async def kick(api: Api, call: Plain) -> None:
-    client_id = call.path["client_id"]
+    client_id = call.path["clientid"]
     try:
         api.broker.kick(client_id)
     except KeyError:
-        message = f"client {client_id[:64]!r} is not online"
-        raise Refused(Code.CLIENT_IS_OFFLINE, message) from None
+        raise not_online(client_id) from None
+
+
+def not_online(client_id: str) -> Refused:
+    return Refused(Code.CLIENT_IS_OFFLINE, f"Clientid: {client_id[:200]} is not online")
 
 
 ENDPOINTS = [
     Endpoint(
         method="GET",
-        path="/nodes/{node}/clients",
+        path="/nodes/{node_name}/clients",
         act=list_clients,
         summary="Clients that are connected, a page at a time.",
     ),
     Endpoint(
         method="GET",
-        path="/clients/{client_id}",
-        also=("/nodes/{node}/clients/{client_id}",),
+        path="/nodes/{node_name}/clients/{clientid}",
+        also=("/clients/{clientid}",),
         act=get_client,
         summary="One client; no object where it is not connected.",
     ),
     Endpoint(
         method="PUT",
-        path="/kick_client/{client_id}",
+        path="/kick_client/{clientid}",
         act=kick,
         summary="Close the connection of a client.",
+    ),
+    Endpoint(
+        method="DELETE",
+        path="/clients/{clientid}",
+        act=kick,
+        summary="Close the connection of a client, as EMQX 2.3 has it.",
     ),
 ]

@@ -5,17 +5,55 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
 from nanomq_py.http.emqx.api import Api
-from nanomq_py.http.emqx_v2 import clients, nodes
+from nanomq_py.http.emqx_v2 import (
+    clients,
+    configs,
+    listeners,
+    mqtt,
+    nodes,
+    plugins,
+    routes,
+    sessions,
+    subscriptions,
+)
 from nanomq_py.http.emqx_v2.words import rendered, succeeded
 from nanomq_py.http.errors import HttpError
 from nanomq_py.http.guard import Gate
-from nanomq_py.http.rest.dialect import RestDialect
-from nanomq_py.http.rest.endpoint import Listing
+from nanomq_py.http.rest.dialect import RestDialect, json_answer
+from nanomq_py.http.rest.endpoint import Endpoint, Listing, Plain
 
 PREFIX = "/api/v2"
+
+
+class Paths(msgspec.Struct, frozen=True):
+    """All paths, as EMQX 2.3 spells them: ``api/v2/clients/{clientid}``."""
+
+    paths: list[str]
+
+
+async def list_paths(api: Api, call: Plain) -> Paths:
+    return PATHS
+
+
+ENDPOINTS = [
+    Endpoint(method="GET", path="/", act=list_paths, summary="All paths."),
+    *nodes.ENDPOINTS,
+    *clients.ENDPOINTS,
+    *sessions.ENDPOINTS,
+    *subscriptions.ENDPOINTS,
+    *routes.ENDPOINTS,
+    *mqtt.ENDPOINTS,
+    *plugins.ENDPOINTS,
+    *listeners.ENDPOINTS,
+    *configs.ENDPOINTS,
+]
+_PATHS = [path for each in ENDPOINTS[1:] for path in (each.path, *each.also)]
+PATHS = Paths([f"{PREFIX[1:]}{each.replace('...', '')}" for each in dict.fromkeys(_PATHS)])
 
 
 class EmqxV2(RestDialect[Api]):
@@ -24,7 +62,15 @@ class EmqxV2(RestDialect[Api]):
     title = "EMQX v2"
 
     def __init__(self, api: Api, gate: Gate) -> None:
-        super().__init__(PREFIX, api, gate, [*nodes.ENDPOINTS, *clients.ENDPOINTS])
+        super().__init__(PREFIX, api, gate, ENDPOINTS)
+
+    def routes(self) -> list[BaseRoute]:
+        """Return its paths, and the list of them at ``/``, for which EMQX asks no login."""
+
+        async def paths(request: Request) -> Response:
+            return json_answer(PATHS)
+
+        return [*super().routes(), Route("/", paths)]
 
     def success(self, answer: Any) -> Response:
         return succeeded(answer)
@@ -45,7 +91,7 @@ class EmqxV2(RestDialect[Api]):
             result = {
                 "type": "object",
                 "properties": {**dict.fromkeys(names, whole), "objects": rows},
-                "required": [*names, "objects"],
+                "required": ["objects"],  # without the others where all rows are given
             }
         return {
             "type": "object",

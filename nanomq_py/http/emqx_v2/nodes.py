@@ -66,7 +66,7 @@ async def list_nodes(api: Api, call: Plain) -> list[NamedAbout]:
 
 
 async def get_node(api: Api, call: Plain) -> About:
-    api.check_node(call.path["node"])
+    api.check_node(call.path["node_name"])
     return About(**vars(Identity.now()))
 
 
@@ -75,7 +75,7 @@ async def list_monitored(api: Api, call: Plain) -> list[Monitored]:
 
 
 async def get_monitored(api: Api, call: Plain) -> Monitored:
-    api.check_node(call.path["node"])
+    api.check_node(call.path["node_name"])
     return _monitored(api)
 
 
@@ -88,7 +88,7 @@ ENDPOINTS = [
     ),
     Endpoint(
         method="GET",
-        path="/management/nodes/{node}",
+        path="/management/nodes/{node_name}",
         act=get_node,
         summary="One node.",
     ),
@@ -100,7 +100,7 @@ ENDPOINTS = [
     ),
     Endpoint(
         method="GET",
-        path="/monitoring/nodes/{node}",
+        path="/monitoring/nodes/{node_name}",
         act=get_monitored,
         summary="What one node uses of its machine.",
     ),

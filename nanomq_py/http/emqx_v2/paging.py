@@ -1,4 +1,4 @@
-"""Pages of v2: ``curr_page`` and ``page_size``."""
+"""Lists of v2: pages, ``curr_page`` and ``page_size``; or all rows of one thing."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from typing import Annotated, Generic, TypeVar
 import msgspec
 
 from nanomq_py.core.queries import Page
+from nanomq_py.http.errors import BadParameter
 from nanomq_py.http.rest.endpoint import Listing
 
 R = TypeVar("R")
 A = TypeVar("A")
 
 PIECE = 256  # rows
+
+# Returns a page of rows for an offset and a limit, or for ``after`` and a limit.
+Ask = Callable[..., Awaitable[Page[R]]]
 
 
 class PageQuery(msgspec.Struct, frozen=True):
@@ -36,28 +40,42 @@ class Paged(msgspec.Struct, Generic[A], frozen=True):
 class Objects(msgspec.Struct, Generic[A], frozen=True):
     """What was found, without paging."""
 
-    objects: list[A]
+    objects: list[A] = []
 
 
-async def listing(
-    query: PageQuery,
-    ask: Callable[..., Awaitable[Page[R]]],
-    as_row: Callable[[R], A],
-) -> Listing[A]:
-    """Return one page of what ``ask`` returns for an offset and a limit."""
-    offset = (query.curr_page - 1) * query.page_size
-    first = await ask(offset=offset, limit=min(query.page_size, PIECE), count=True)
-    total = first.total or 0
-
-    async def pieces() -> AsyncIterator[Sequence[A]]:
-        page, left = first, query.page_size
-        while True:
-            yield [as_row(row) for row in page.rows]
-            left -= len(page.rows)
-            if left <= 0 or page.next is None:
-                return
-            page = await ask(limit=min(left, PIECE), after=page.next, count=False)
-
+async def listing(query: PageQuery, ask: Ask[R], as_row: Callable[[R], A]) -> Listing[A]:
+    """Return one page. Raises BadParameter for a filter that cannot be."""
     size = query.page_size
+    offset = (query.curr_page - 1) * size
+    first = await _asked(ask, offset=offset, limit=min(size, PIECE), count=True)
+    total = first.total or 0
     about: Paged[A] = Paged(query.curr_page, size, total, -(-total // size))
-    return Listing(about, pieces())
+    return Listing(about, _pieces(first, ask, as_row, size))
+
+
+async def all_rows(ask: Ask[R], as_row: Callable[[R], A]) -> Listing[A]:
+    """Return all rows, without paging. Raises BadParameter for a filter that cannot be."""
+    first = await _asked(ask, limit=PIECE, count=False)
+    about: Objects[A] = Objects()
+    return Listing(about, _pieces(first, ask, as_row, None))
+
+
+async def _asked(ask: Ask[R], **paging: int) -> Page[R]:
+    try:
+        return await ask(**paging)
+    except ValueError as fault:
+        raise BadParameter(str(fault)) from None
+
+
+async def _pieces(
+    page: Page[R], ask: Ask[R], as_row: Callable[[R], A], left: int | None
+) -> AsyncIterator[Sequence[A]]:
+    """Yield rows from that page on, ``left`` of them; None: all."""
+    while True:
+        yield [as_row(row) for row in page.rows]
+        if left is not None:
+            left -= len(page.rows)
+        if left == 0 or page.next is None:
+            return
+        limit = PIECE if left is None else min(left, PIECE)
+        page = await ask(limit=limit, after=page.next, count=False)

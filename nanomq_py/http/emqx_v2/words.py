@@ -1,6 +1,8 @@
 """The envelope and the errors of EMQX's v2.
 
-Source  emqx-rest-api-v2.txt; http-dialects.md, "EMQX v2"
+Messages begin with the words of EMQX 2.3, where it has some.
+
+Source  emqx-rest-api-v2.txt; http-dialects.md, "EMQX v2"; EMQX 2.3, emqttd_http, emqttd_mgmt
 """
 
 from __future__ import annotations
@@ -10,7 +12,9 @@ from typing import Any
 from starlette.responses import Response
 
 from nanomq_py.http.codes import LOGIN_CODES, Code
+from nanomq_py.http.emqx.api import UnknownNode
 from nanomq_py.http.errors import (
+    BadRequest,
     HttpError,
     MethodNotAllowed,
     MissingParameter,
@@ -47,6 +51,8 @@ def code_of(error: HttpError) -> Code:
             return Code.MISSING_KEY_REQUEST_PARAMS
         case NotJson():
             return Code.REQ_PARAMS_JSON_FORMAT_ILLEGAL
+        case UnknownNode():
+            return Code.RPC_ERROR
         case NotFound() | MethodNotAllowed() | Unexpected():
             return Code.UNKNOWN_MISTAKE
     return Code.REQ_PARAM_ERROR
@@ -54,16 +60,32 @@ def code_of(error: HttpError) -> Code:
 
 def status_of(error: HttpError) -> int:
     """Return 200 but for a path that is not there and a login that is not good."""
-    if isinstance(error, (Unauthorized, Throttled, NotFound, MethodNotAllowed, Unexpected)):
-        return error.status
-    return 200
+    if isinstance(error, (BadRequest, Refused, UnknownNode)):
+        return 200
+    return error.status
+
+
+def message_of(error: HttpError) -> str:
+    match error:
+        case MissingParameter():
+            return f"params error: {error.message}"
+        case NotJson():
+            return f"Body not json: {error.message}"
+        case UnknownNode():
+            return f"badrpc: nodedown: {error.message}"
+        case BadRequest():
+            return f"params type error: {error.message}"
+    return error.message or code_of(error).name.lower()
 
 
 def rendered(error: HttpError) -> Response:
-    code = code_of(error)
-    content = {"code": int(code), "message": error.message or code.name.lower()}
+    content = {"code": int(code_of(error)), "message": message_of(error)}
     return json_answer(content, status_of(error), error.headers)
 
 
 def succeeded(result: Any) -> Response:
     return json_answer({"code": 0, "result": [] if result is None else result})
+
+
+def bad_topic(topic: str, code: Code = Code.UNKNOWN_MISTAKE) -> Refused:
+    return Refused(code, f"validate topic: {topic[:200]} fail")

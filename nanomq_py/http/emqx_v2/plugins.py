@@ -1,0 +1,85 @@
+"""Plugins of v2: those of nanomq-py that are installed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from nanomq_py.config import ConfigError
+from nanomq_py.http.codes import Code
+from nanomq_py.http.emqx.api import Api
+from nanomq_py.http.emqx_v2.words import Refused
+from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain
+from nanomq_py.http.rest.parameters import Nothing
+
+if TYPE_CHECKING:
+    from nanomq_py.plugins.switch import Listed, Switch
+
+
+class PluginRow(msgspec.Struct, frozen=True):
+    name: str
+    version: str
+    description: str
+    active: bool
+
+
+class Switching(msgspec.Struct, frozen=True):
+    active: bool
+
+
+def _switch(api: Api) -> Switch:
+    from nanomq_py.plugins.switch import Switch  # it loads what finds plugins
+
+    return Switch(api.plugins, api.configurator)
+
+
+def _is_active(plugin: Listed) -> bool:
+    from nanomq_py.plugins.held import State
+
+    return plugin.state is State.LOADED
+
+
+async def list_plugins(api: Api, call: Plain) -> list[PluginRow]:
+    api.check_node(call.path["node_name"])
+    return [
+        PluginRow(each.name, each.version, each.description, _is_active(each))
+        for each in await _switch(api).all()
+    ]
+
+
+async def switch_plugin(api: Api, call: Call[Nothing, Switching]) -> None:
+    api.check_node(call.path["node_name"])
+    name, who, switch = call.path["plugin_name"], call.who, _switch(api)
+    is_named = name in api.configurator.config.plugins.load
+    if not call.body.active and not is_named:
+        raise Refused(Code.PLUGIN_IS_CLOSED, "not_started")
+    if call.body.active and is_named:
+        listed = await switch.all()
+        if any(each.name == name and _is_active(each) for each in listed):
+            raise Refused(Code.PLUGIN_IS_ENABLED, "already_started")
+    try:
+        if not call.body.active:
+            await switch.unload(name, who)
+        elif is_named:  # and it has failed
+            await switch.reload(name, who)
+        else:
+            await switch.load(name, who)
+    except ConfigError as fault:
+        raise Refused(Code.UNKNOWN_MISTAKE, str(fault)) from None
+
+
+ENDPOINTS = [
+    Endpoint(
+        method="GET",
+        path="/nodes/{node_name}/plugins",
+        act=list_plugins,
+        summary="Plugins that are installed.",
+    ),
+    Endpoint(
+        method="PUT",
+        path="/nodes/{node_name}/plugins/{plugin_name}",
+        act=switch_plugin,
+        summary="Load or unload a plugin.",
+    ),
+]

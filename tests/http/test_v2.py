@@ -1,0 +1,484 @@
+"""``/api/v2``: the document's own examples, and every error of the dialect.
+
+Source  emqx-rest-api-v2.txt; http-dialects.md, "EMQX v2"; EMQX 2.3, emqttd_http, emqttd_mgmt
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from nanomq_py.http.emqx_v2.dialect import ENDPOINTS
+from nanomq_py.http.rest.endpoint import Endpoint
+from nanomq_py.http.rest.parameters import Nothing
+from tests import plugged
+from tests.conftest import Process, running_broker
+from tests.http.documented import DOCUMENTS, Client, Example, differences, examples_of_v2
+from tests.raw import PUBLISH, Raw
+
+DOCUMENT = (DOCUMENTS / "emqx-rest-api-v2.txt").read_text()
+NODE = "emqx@127.0.0.1"  # of the document
+CLIENT = "C_1492145414740"
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    folder = tmp_path_factory.mktemp("plugins")
+    plugged.install(folder, "counter", plugged.GOOD)
+    plugged.install(folder, "broken", "raise RuntimeError('made up')\n")
+    given = {
+        "websocket.enable": "true",
+        "websocket.url": "nmq-ws://127.0.0.1:0/mqtt",
+        "listener.local.url": f"nmq-ipc://{folder}/mqtt.sock",
+        "listener.tcp.max_connections": "100",
+        "http_server.password": "public",
+    }
+    environ = {"PYTHONPATH": str(folder)}
+    with running_broker(tmp_path_factory.mktemp("v2"), environ, **given) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def api(broker: Process) -> Client:
+    return Client(broker.http_port)
+
+
+@pytest.fixture(scope="module")
+def node(api: Client) -> str:
+    name: str = api.get("/api/v2/management/nodes").json["result"][0]["name"]
+    return name
+
+
+@pytest.fixture
+def client(broker: Process) -> Iterator[Raw]:
+    """Yield the client of the document, with its subscription."""
+    with broker.raw() as raw:
+        raw.connect(CLIENT)
+        raw.subscribe((f"$client/{CLIENT}", 1), ("test_topic", 0))
+        yield raw
+
+
+def result(api: Client, path: str) -> Any:
+    said = api.get(f"/api/v2/{path}")
+    assert (said.status, said.json["code"]) == (200, 0), said
+    return said.json["result"]
+
+
+# --- the document's examples
+
+VALUES = {
+    "node_name": NODE,
+    "clientid": CLIENT,
+    "topic": "test_topic",
+    "name": "counter",
+    "username": "admin",
+}
+# What an example sends where the document says it only in words.
+BODIES = {"PUT api/v2/nodes/{node_name}/plugins/{name}": {"active": True}}
+LATER: dict[str, str] = {}
+
+
+@pytest.mark.parametrize("example", examples_of_v2(DOCUMENT), ids=str)
+def test_answer_is_like_the_documents_example(
+    api: Client, client: Raw, node: str, example: Example
+) -> None:
+    path = example.path.format(**VALUES).replace(NODE, node)
+    said = api.call(example.method, path, BODIES.get(str(example), example.request))
+    assert said.status == 200, said
+    assert said.headers["content-type"] == "application/json"
+    expected = _of_node(example.answer, node)
+    assert differences(expected, said.json) == []
+
+
+def _of_node(example: Any, node: str) -> Any:
+    """Return the example with the name of our node in place of the document's."""
+    if isinstance(example, dict):
+        return {
+            key.replace(NODE, node): _of_node(value, node) for key, value in example.items()
+        }
+    return example
+
+
+def test_document_has_all_of_its_endpoints_here() -> None:
+    here = {(e.method, path) for e in ENDPOINTS for path in (e.path, *e.also)}
+    same = {re.sub(r"{.*?}", "{}", f"{method} {path}") for method, path in here}
+    for example in examples_of_v2(DOCUMENT):
+        wanted = f"{example.method} {example.path.removeprefix('api/v2')}"
+        assert re.sub(r"{.*?}", "{}", wanted) in same
+
+
+# --- what lists and look-ups say
+
+
+def test_client_is_as_it_is(api: Client, node: str, broker: Process) -> None:
+    with broker.raw() as raw:
+        raw.connect("v2-one", user="u", password=b"p", keep_alive=33, clean=False)
+        port = raw.sock.getsockname()[1]
+        (row,) = result(api, "clients/v2-one")["objects"]
+        connected_at = row.pop("connected_at")
+        assert row == {
+            "client_id": "v2-one", "username": "u", "ipaddress": "127.0.0.1", "port": port,
+            "clean_sess": False, "proto_ver": 4, "keepalive": 33,
+        }  # fmt: skip
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", connected_at)
+        rows = result(api, f"nodes/{node}/clients?page_size=10000")["objects"]
+        assert {"connected_at": connected_at, **row} in rows
+    # Away with its session kept: no client, but a session.
+    with broker.raw() as other:
+        other.connect("v2-waits")  # the broker has seen the other one leave by now
+    assert result(api, "clients/v2-one") == {"objects": []}
+    assert [row["client_id"] for row in result(api, "sessions/v2-one")["objects"]] == [
+        "v2-one"
+    ]
+
+
+def test_client_without_a_user_name_has_undefined(api: Client, client: Raw) -> None:
+    (row,) = result(api, f"clients/{CLIENT}")["objects"]
+    assert row["username"] == "undefined"
+
+
+def test_session_tells_what_waits(api: Client, broker: Process) -> None:
+    with broker.raw() as raw:
+        raw.connect("v2-slow", clean=False)
+        raw.subscribe(("v2/slow", 1))
+        for number in range(3):
+            api.call(
+                "POST",
+                "/api/v2/mqtt/publish",
+                {"topic": "v2/slow", "qos": 1, "payload": str(number)},
+            )
+        raw.expect(PUBLISH)  # and no PUBACK
+        (row,) = result(api, "sessions/v2-slow")["objects"]
+        del row["created_at"]
+        assert row["inflight_queue"] + row["message_queue"] == 3
+        assert row["max_inflight"] > 0
+        assert (row["message_dropped"], row["awaiting_rel"]) == (0, 0)
+        assert (row["awaiting_ack"], row["awaiting_comp"]) == ("undefined", "undefined")
+
+
+def test_pages_are_of_the_size_that_was_asked_for(api: Client, broker: Process) -> None:
+    with broker.raw() as raw:
+        raw.connect("v2-many")
+        raw.subscribe(*((f"v2/many/{n}", n % 3) for n in range(600)))
+        (node,) = [each["name"] for each in result(api, "management/nodes")]
+        path = f"nodes/{node}/subscriptions?page_size=250&curr_page="
+        pages = [result(api, f"{path}{number}") for number in (1, 2, 3, 100)]
+        assert [len(page["objects"]) for page in pages[:2]] == [250, 250]
+        assert pages[3]["objects"] == []
+        total = pages[0]["total_num"]
+        assert total >= 600
+        for number, page in zip((1, 2, 3, 100), pages, strict=True):
+            del page["objects"]
+            assert page == {
+                "current_page": number,
+                "page_size": 250,
+                "total_num": total,
+                "total_page": -(-total // 250),
+            }
+        rows = result(api, "subscriptions/v2-many")["objects"]
+        assert rows == [
+            {"client_id": "v2-many", "topic": f"v2/many/{n}", "qos": n % 3}
+            for n in range(600)
+        ]
+
+
+def test_route_of_a_topic_is_found_with_and_without_encoding(
+    api: Client, broker: Process, node: str
+) -> None:
+    with broker.raw() as raw:
+        raw.connect("v2-routes")
+        raw.subscribe(("v2/r/+/#", 0), ("$share/g/v2/r", 0))
+        for path in ("routes/v2/r/+/%23", "routes/v2%2Fr%2F%2B%2F%23"):
+            assert result(api, path) == {"objects": [{"topic": "v2/r/+/#", "node": node}]}
+        assert result(api, "routes/v2/r") == {"objects": [{"topic": "v2/r", "node": node}]}
+        assert result(api, "routes/v2/nobody") == {"objects": []}
+
+
+@pytest.mark.parametrize("kind", ["clients", "sessions", "subscriptions", "routes"])
+def test_look_up_of_what_is_not_there_finds_nothing(api: Client, kind: str) -> None:
+    assert result(api, f"{kind}/v2-nobody") == {"objects": []}
+
+
+# --- publish, subscribe, unsubscribe, kick
+
+
+def test_client_is_subscribed_and_gets_what_is_published(
+    api: Client, broker: Process
+) -> None:
+    with broker.raw() as raw:
+        raw.connect("v2-sub")
+        body = {"topic": "v2/sub/+", "client_id": "v2-sub", "qos": 1}
+        assert api.call("POST", "/api/v2/mqtt/subscribe", body).json["code"] == 0
+        rows = result(api, "subscriptions/v2-sub")["objects"]
+        assert rows == [{"client_id": "v2-sub", "topic": "v2/sub/+", "qos": 1}]
+        sent = {"topic": "v2/sub/a", "payload": "é", "qos": 1}
+        assert api.call("POST", "/api/v2/mqtt/publish", sent).json == {
+            "code": 0,
+            "result": [],
+        }
+        got = raw.expect(PUBLISH)
+        assert (got.topic, got.payload, got.qos, got.retain) == (
+            "v2/sub/a",
+            "é".encode(),
+            1,
+            False,
+        )
+        body = {"topic": "v2/sub/+", "client_id": "v2-sub"}
+        assert api.call("POST", "/api/v2/mqtt/unsubscribe", body).json["code"] == 0
+        assert result(api, "subscriptions/v2-sub") == {"objects": []}
+        # EMQX does not tell either whether there was one.
+        assert api.call("POST", "/api/v2/mqtt/unsubscribe", body).json["code"] == 0
+
+
+def test_payload_is_optional_and_a_message_can_be_retained(
+    api: Client, broker: Process
+) -> None:
+    body = {"topic": "v2/kept", "payload": "x", "retain": True}
+    assert api.call("POST", "/api/v2/mqtt/publish", body).json["code"] == 0
+    with broker.raw() as raw:
+        raw.connect("v2-late")
+        raw.subscribe(("v2/kept", 0))
+        assert raw.expect(PUBLISH).payload == b"x"
+        assert (
+            api.call("POST", "/api/v2/mqtt/publish", {"topic": "v2/kept"}).json["code"] == 0
+        )
+        assert raw.expect(PUBLISH).payload == b""
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "kick_client/v2-out"), ("DELETE", "clients/v2-out")]
+)
+def test_client_is_kicked(api: Client, broker: Process, method: str, path: str) -> None:
+    with broker.raw() as raw:
+        raw.connect("v2-out")
+        said = api.call(method, f"/api/v2/{path}")
+        assert said.json == {"code": 0, "result": []}
+        raw.read_until_closed()
+    assert result(api, "clients/v2-out") == {"objects": []}
+
+
+# --- listeners, plugins, the configuration, paths
+
+
+def test_listeners_are_those_that_are_open(
+    api: Client, broker: Process, node: str, client: Raw
+) -> None:
+    rows = result(api, f"monitoring/listeners/{node}")
+    assert result(api, "monitoring/listeners") == {node: rows}
+    tcp, ws, local = rows
+    assert (tcp["protocol"], tcp["listen"]) == ("mqtt:tcp", f"127.0.0.1:{broker.port}")
+    port = broker.ports["websocket.url"]
+    assert (ws["protocol"], ws["listen"]) == ("mqtt:ws", f"127.0.0.1:{port}")
+    assert local["protocol"] == "mqtt:ipc"
+    assert local["listen"].endswith("/mqtt.sock")
+    assert (tcp["max_clients"], tcp["current_clients"]) == (100, 1)
+    assert ws["max_clients"] > 100
+    assert tcp["shutdown_count"] == []
+
+
+def test_plugin_is_loaded_and_unloaded(api: Client, node: str) -> None:
+    path = f"/api/v2/nodes/{node}/plugins/counter"
+
+    def plugins() -> dict[str, Any]:
+        return {each["name"]: each for each in result(api, f"nodes/{node}/plugins")}
+
+    api.call("PUT", path, {"active": False})  # whatever was before
+    assert plugins()["counter"] == {
+        "name": "counter", "version": "1.2", "description": "the counter", "active": False,
+    }  # fmt: skip
+    assert api.call("PUT", path, {"active": False}).json == {
+        "code": 111,
+        "message": "not_started",
+    }
+    assert api.call("PUT", path, {"active": True}).json == {"code": 0, "result": []}
+    assert plugins()["counter"]["active"] is True
+    assert api.call("PUT", path, {"active": True}).json == {
+        "code": 110,
+        "message": "already_started",
+    }
+
+
+def test_plugin_that_fails_can_be_tried_again(api: Client, node: str) -> None:
+    path = f"/api/v2/nodes/{node}/plugins/broken"
+    for _ in range(2):
+        said = api.call("PUT", path, {"active": True}).json
+        plugins = {each["name"]: each for each in result(api, f"nodes/{node}/plugins")}
+        assert (said["code"], plugins["broken"]["active"]) == (0, False)
+    assert api.call("PUT", path, {"active": False}).json["code"] == 0
+
+
+def test_configuration_is_told_without_its_secrets(api: Client, node: str) -> None:
+    rows = result(api, f"nodes/{node}/configs")
+    assert result(api, "configs") == {node: rows}
+    by_key = {row["key"]: row for row in rows}
+    assert by_key["http_server.port"] == {
+        "key": "http_server.port", "value": "0", "datatpye": "integer", "app": "nanomq",
+    }  # fmt: skip
+    assert by_key["http_server.password"]["value"] == "(hidden)"
+    assert by_key["allow_anonymous"]["datatpye"] == "flag"
+
+
+def test_paths_are_listed(api: Client, broker: Process) -> None:
+    paths = result(api, "")["paths"]
+    for example in examples_of_v2(DOCUMENT):
+        spelled = example.path.replace("plugins/{name}", "plugins/{plugin_name}")
+        assert spelled in paths
+    open_to_all = Client(broker.http_port, auth="").get("/")
+    assert (open_to_all.status, open_to_all.json) == (200, {"paths": paths})
+
+
+# --- errors
+
+
+@dataclass(frozen=True)
+class Case:
+    """A request that is refused, and with what."""
+
+    method: str
+    path: str
+    body: Any
+    code: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.method} {self.path}"
+
+
+NOBODY = "Clientid: v2-nobody"
+LONG = "x" * 70_000
+REFUSED = [
+    Case("PUT", "kick_client/v2-nobody", None, 112, f"{NOBODY} is not online"),
+    Case("DELETE", "clients/v2-nobody", None, 112, f"{NOBODY} is not online"),
+    Case("POST", "mqtt/publish", {"topic": "a/#"}, 102, "validate topic: a/# fail"),
+    Case("POST", "mqtt/publish", {"topic": ""}, 102, "validate topic:  fail"),
+    Case("POST", "mqtt/subscribe", {"topic": "a/#/b", "client_id": CLIENT}, 102,
+         "validate topic: a/#/b fail"),
+    Case("POST", "mqtt/subscribe", {"topic": "a", "client_id": "v2-nobody"}, 102,
+         f"{NOBODY} not found"),
+    Case("POST", "mqtt/unsubscribe", {"topic": "a#", "client_id": CLIENT}, 102,
+         "validate topic: a# fail"),
+    Case("POST", "mqtt/unsubscribe", {"topic": "a", "client_id": "v2-nobody"}, 102,
+         f"{NOBODY} not found"),
+    Case("GET", "routes/a/%23/b", None, 115, "validate topic: a/#/b fail"),
+    Case("PUT", "nodes/NODE/plugins/nobody", {"active": True}, 102, "nobody"),
+    Case("PUT", "nodes/NODE/plugins/nobody", {"active": False}, 111, "not_started"),
+    Case("GET", "nodes/NODE/clients?curr_page=x", None, 108, "curr_page: "),
+    Case("GET", "nodes/NODE/sessions?curr_page=0", None, 108, "curr_page: "),
+    Case("GET", "nodes/NODE/subscriptions?page_size=0", None, 108, "page_size: "),
+    Case("GET", "routes?page_size=10001", None, 108, "page_size: "),
+    Case("GET", "clients/a%2", None, 108, "percent-encoded"),
+    Case("GET", f"clients/{LONG[:14_000]}", None, 0, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=str)
+def test_refusal_has_status_200_its_code_and_a_message(
+    api: Client, client: Raw, node: str, case: Case
+) -> None:
+    said = api.call(case.method, f"/api/v2/{case.path.replace('NODE', node)}", case.body)
+    assert (said.status, said.json["code"]) == (200, case.code), said
+    assert case.message in said.json.get("message", "")
+    if case.code:
+        assert list(said.json) == ["code", "message"]
+
+
+ALL = [(e, path) for e in ENDPOINTS for path in (e.path, *e.also)]
+WITH_NODE = [(e, path) for e, path in ALL if "{node_name}" in path]
+WITH_BODY = [(e, path) for e, path in ALL if e.takes.body is not Nothing]
+
+
+def named(endpoints: list[tuple[Endpoint, str]]) -> Any:
+    ids = [f"{endpoint.method} {path}" for endpoint, path in endpoints]
+    return pytest.mark.parametrize(("endpoint", "path"), endpoints, ids=ids)
+
+
+def concrete(path: str, node: str) -> str:
+    """Return the path with something in place of each parameter."""
+    return "/api/v2" + re.sub(r"{.*?}", "v2-x", path.replace("{node_name}", node))
+
+
+def valid(endpoint: Endpoint) -> dict[str, Any]:
+    """Return a body that could be: each field that must be there, with its type."""
+    from msgspec.structs import fields
+
+    made = {str: "v2-x", bool: True, int: 1}
+    return {f.encode_name: made[f.type] for f in fields(endpoint.takes.body) if f.required}
+
+
+@named(WITH_NODE)
+def test_other_node_is_101(api: Client, endpoint: Endpoint, path: str) -> None:
+    body = None if endpoint.takes.body is Nothing else valid(endpoint)
+    said = api.call(endpoint.method, concrete(path, "emqx@elsewhere"), body)
+    assert (said.status, said.json["code"]) == (200, 101)
+    assert said.json["message"].startswith("badrpc: nodedown: node 'emqx@elsewhere'")
+
+
+@named([each for each in ALL if not each[0].is_open])
+def test_stranger_is_not_let_in(
+    broker: Process, node: str, endpoint: Endpoint, path: str
+) -> None:
+    for auth, code in (("", 104), ("admin:wrong", 103)):
+        client = Client(broker.http_port, auth)
+        said = client.call(endpoint.method, concrete(path, node), b"{" if auth else None)
+        assert (said.status, said.json["code"]) == (401, code)
+        assert "www-authenticate" in said.headers
+
+
+@named(WITH_BODY)
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"", b"[" * 10_000])
+def test_body_that_is_no_json_is_109(
+    api: Client, node: str, endpoint: Endpoint, path: str, body: bytes
+) -> None:
+    said = api.call(endpoint.method, concrete(path, node), body)
+    empty_is_none = body == b"" and not valid(endpoint)
+    if not empty_is_none:
+        assert (said.status, said.json["code"]) == (200, 109)
+        assert said.json["message"].startswith("Body not json: ")
+
+
+@named(WITH_BODY)
+def test_missing_field_is_107(
+    api: Client, node: str, endpoint: Endpoint, path: str
+) -> None:
+    for name in (whole := valid(endpoint)):
+        for without in (
+            {k: v for k, v in whole.items() if k != name},
+            whole | {name: None},
+        ):
+            said = api.call(endpoint.method, concrete(path, node), without)
+            assert (said.status, said.json["code"]) == (200, 107)
+            assert said.json["message"] == f"params error: {name}: missing"
+
+
+@named(WITH_BODY)
+def test_field_of_another_type_is_108(
+    api: Client, node: str, endpoint: Endpoint, path: str
+) -> None:
+    from msgspec.structs import fields
+
+    whole = valid(endpoint)
+    for name in [each.encode_name for each in fields(endpoint.takes.body)]:
+        said = api.call(endpoint.method, concrete(path, node), whole | {name: ["x"]})
+        assert (said.status, said.json["code"]) == (200, 108)
+        assert said.json["message"].startswith(f"params type error: {name}: ")
+    said = api.call(endpoint.method, concrete(path, node), [1])
+    assert (said.status, said.json["code"]) == (200, 108)
+
+
+@pytest.mark.parametrize("qos", [3, -1, "1", True, 1.5])
+def test_qos_that_cannot_be_is_108(api: Client, qos: object) -> None:
+    for path in ("mqtt/publish", "mqtt/subscribe"):
+        body = {"topic": "a", "client_id": "v2-x", "qos": qos}
+        said = api.call("POST", f"/api/v2/{path}", body)
+        assert (said.status, said.json["code"]) == (200, 108)
+        assert "qos: " in said.json["message"]
+
+
+@pytest.mark.parametrize("path", ["nothing", "clients", "nodes/x", "clients/a/b/c"])
+def test_unknown_path_is_404(api: Client, path: str) -> None:
+    said = api.get(f"/api/v2/{path}")
+    assert (said.status, list(said.json)) == (404, ["code", "message"])
