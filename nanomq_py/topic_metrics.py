@@ -19,6 +19,7 @@ from typing import Generic, TypeVar
 
 from nanomq_py.core.binding import EINVAL, ETOOBIG, Core, CoreError
 from nanomq_py.core.meter import MOST_METERS, Meter, MeterCounts
+from nanomq_py.store.moment import wall_s
 
 SAMPLE_S = 1.0
 WINDOW = 5  # samples: a rate is their moving average, as EMQX 4 has it
@@ -66,7 +67,7 @@ class _Registered:
         self.begin()
 
     def begin(self) -> None:
-        self.since = time.time()
+        self.since = wall_s()
         self._before: tuple[int, ...] = (0,) * 9
         self.rates: PerCounter[float] = PerCounter(*[0.0] * 9)
 
