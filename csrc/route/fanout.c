@@ -250,15 +250,18 @@ static unsigned
 deliver_found_metered(nmq_batch *batch, const nmq_client *from, nmq_matches *matches,
                       nmq_outgoing *what, nmq_meter *meter)
 {
-    uint32_t count = matches->found->count;
-    nmq_subscription *copy = count > 0 ? nmq_alloc(count * sizeof *copy) : NULL;
+    nmq_subscriptions *found = matches->found;
+    nmq_subscription *copy = nmq_alloc(found->count * sizeof *copy);
+    unsigned taken = 0;
 
     sort(matches);
-    if (copy == NULL) {
-        return count > 0 ? deliver_found(batch, from, matches, what) : 0;
+    if (copy != NULL) {
+        taken = deliver_in_parts(batch, from, matches, copy, what, meter);
+        nmq_free(copy);
+    } else { // it is delivered, and not counted
+        (void) deliver_some(batch, from, found->at, found->count, matches->lists > 1, 0,
+                            what, &taken);
     }
-    unsigned taken = deliver_in_parts(batch, from, matches, copy, what, meter);
-    nmq_free(copy);
     return taken;
 }
 
@@ -282,7 +285,9 @@ publish_metered(nmq_batch *batch, const nmq_client *from, nmq_matches *matches,
         }
     }
     what->group = 0;
-    taken += deliver_found_metered(batch, from, matches, what, meter);
+    if (matches->found->count > 0) {
+        taken += deliver_found_metered(batch, from, matches, what, meter);
+    }
     nmq_meter_count_dropped(meter, batch->messages_dropped - dropped);
     nmq_meter_unref(meter);
     return taken;
