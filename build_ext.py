@@ -59,6 +59,7 @@ HEADERS = [
         "serve/kept_row.h",
         "serve/question.h",
         "serve/question_note.h",
+        "store/meter.h",
         "nmq.h",
     ]
 ]

@@ -12,6 +12,7 @@
 #include "net/timers.h"
 #include "route/handover_restore.h"
 #include "route/handover_save.h"
+#include "route/meters.h"
 #include "route/query_run.h"
 #include "serve/mount.h"
 
@@ -233,6 +234,7 @@ nmq_broker_free(nmq_broker *broker)
     nmq_consumers_fini(&broker->consumers);
     nmq_clock_free(broker->clock, drop_timer);
     nmq_registry_fini(&broker->sessions.registry);
+    nmq_meters_fini(&broker->router);
     nmq_router_fini(&broker->router);
     nmq_retained_fini(&broker->retained);
     nmq_rules_fini(&broker->rules);
@@ -265,6 +267,14 @@ nmq_broker_tap_retained(nmq_broker *broker, uint64_t number, nmq_chunk **out)
 }
 
 int
+nmq_broker_retained_message(nmq_broker *broker, const char *topic_name, size_t topic_len,
+                            nmq_chunk **out)
+{
+    return nmq_taps_retained_message(&broker->taps, nmq_broker_slice(topic_name, topic_len),
+                                     out);
+}
+
+int
 nmq_broker_tap_close(nmq_broker *broker, uint64_t number)
 {
     return nmq_taps_close(&broker->taps, number);
@@ -280,6 +290,19 @@ int
 nmq_broker_watch_close(nmq_broker *broker, uint64_t number)
 {
     return nmq_watch_close(&broker->router.watch, number);
+}
+
+int
+nmq_broker_meter_open(nmq_broker *broker, const char *topic_name, size_t topic_len,
+                      nmq_meter **out)
+{
+    return nmq_meters_open(&broker->router, nmq_broker_slice(topic_name, topic_len), out);
+}
+
+int
+nmq_broker_meter_close(nmq_broker *broker, const char *topic_name, size_t topic_len)
+{
+    return nmq_meters_close(&broker->router, nmq_broker_slice(topic_name, topic_len));
 }
 
 int

@@ -38,6 +38,7 @@
 #include "serve/kept_row.h"
 #include "serve/question.h"
 #include "serve/question_note.h"
+#include "store/meter.h"
 
 typedef struct nmq_broker nmq_broker;
 
@@ -227,6 +228,11 @@ int nmq_broker_tap_open(nmq_broker *broker, const char *filter, size_t filter_le
 // 0, or NMQ_ENOENT.
 int nmq_broker_tap_retained(nmq_broker *broker, uint64_t number, nmq_chunk **out);
 
+// Takes the retained message of one topic, a chunk of one nmq_feed_message, in *out; NULL:
+// there is none. Returns NMQ_OK, NMQ_ENOMEM or NMQ_EIO.
+int nmq_broker_retained_message(nmq_broker *broker, const char *topic_name,
+                                size_t topic_len, nmq_chunk **out);
+
 // Returns NMQ_OK or NMQ_ENOENT. What is in the feed can still be taken.
 int nmq_broker_tap_close(nmq_broker *broker, uint64_t number);
 
@@ -249,6 +255,17 @@ int nmq_broker_note_fd(nmq_broker *broker);
 // gives each back with nmq_broker_note_done.
 size_t nmq_broker_notes(nmq_broker *broker, nmq_note *notes, size_t most);
 void nmq_broker_note_done(nmq_note *note);
+
+// --- topics whose messages are counted: route/meters.h
+
+// Counts the messages of that Topic Name from now on. *out is a reference of the caller's,
+// who gives it back with nmq_meter_unref. Returns NMQ_OK, NMQ_ETOPIC, NMQ_EINVAL for one
+// that is counted, NMQ_ETOOBIG for the 513th, or NMQ_ENOMEM.
+int nmq_broker_meter_open(nmq_broker *broker, const char *topic_name, size_t topic_len,
+                          nmq_meter **out);
+
+// Returns NMQ_OK or NMQ_ENOENT. What was counted can still be read.
+int nmq_broker_meter_close(nmq_broker *broker, const char *topic_name, size_t topic_len);
 
 // --- what there is
 

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from typing import TypeVar
 
 from nanomq_py.core import binding, pages
+from nanomq_py.core.message import Message
 from nanomq_py.core.queries import (
     Client,
     ClientFilter,
@@ -28,6 +29,7 @@ from nanomq_py.core.queries import (
     Subscription,
     SubscriptionFilter,
 )
+from nanomq_py.running import Running
 
 T = TypeVar("T")
 
@@ -42,6 +44,10 @@ class Queries(ABC):
     @property
     @abstractmethod
     def _core(self) -> binding.Core: ...
+
+    @property
+    def _running(self) -> Running:
+        raise NotImplementedError
 
     async def clients(
         self,
@@ -117,6 +123,18 @@ class Queries(ABC):
         return await self._page(
             pages.RETAINED, filter, Paging(offset, limit, order, after, count)
         )
+
+    def retained_message(self, topic_name: str) -> Message | None:
+        """Return the retained message of that topic, with its payload: one look-up.
+
+        ``publish(topic_name, b"", retain=True)`` removes it (MQTT 5.0, 3.3.1.3).
+        """
+        try:
+            record = self._running.core.retained_message(topic_name)
+        except UnicodeEncodeError:
+            return None  # no topic
+        name_of = self._running.listeners.name_of
+        return Message(record, name_of) if record else None
 
     def client(self, client_id: str) -> Client | None:
         """Return the client of that identifier: one look-up."""

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nanomq_py.alarms_part import AlarmsPart
 from nanomq_py.auth.access import Access
@@ -34,6 +35,9 @@ from nanomq_py.listen.inherited import Inherited
 from nanomq_py.listen.listeners import Listeners
 from nanomq_py.metrics.sys_topics import SysTopics
 from nanomq_py.store_part import StorePart
+
+if TYPE_CHECKING:
+    from nanomq_py.topic_metrics import TopicMetrics
 
 log = logging.getLogger("nanomq")
 
@@ -97,6 +101,7 @@ class Running:
             methods,
             added,
         )
+        self._topic_metrics: TopicMetrics | None = None
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
         self.alarms = AlarmsPart(core, self.store, self._troubles)
@@ -122,6 +127,15 @@ class Running:
         self._hears: Hears = {**self.parts.hears, LogNote: _log_line}
         asyncio.get_running_loop().add_reader(core.note_fd, self._drain)
 
+    @property
+    def topic_metrics(self) -> TopicMetrics:
+        """Made when it is first used."""
+        if self._topic_metrics is None:
+            from nanomq_py.topic_metrics import TopicMetrics  # few use it
+
+            self._topic_metrics = TopicMetrics(self.core)
+        return self._topic_metrics
+
     def _drain(self) -> None:
         # One batch a call: the loop calls again while more waits, others get their turn.
         for note in self.core.notes():
@@ -145,6 +159,8 @@ class Running:
     async def stop(self, timeout_ms: int, state: int | None) -> None:
         """Tell every client, send what is queued, save into ``state``, and free everything."""
         self.parts.leave()
+        if self._topic_metrics is not None:
+            self._topic_metrics.stop()
         await asyncio.to_thread(self.core.shutdown, timeout_ms)
         await self.settling.ended()
         self._drain()

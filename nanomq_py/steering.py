@@ -15,6 +15,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING
 
 from nanomq_py.commands import (
     U32,
@@ -32,6 +33,9 @@ from nanomq_py.core.records import Trial
 from nanomq_py.core.rules import Access
 from nanomq_py.permissions import Permission, permission
 from nanomq_py.running import Running
+
+if TYPE_CHECKING:
+    from nanomq_py.topic_metrics import TopicMetrics
 
 U16 = 0xFFFF
 _RESULTS = {Access.ALLOW: "allow", Access.DENY: "deny", Access.PASS: "pass"}
@@ -59,6 +63,11 @@ class Steering:
     @property
     def _running(self) -> Running:
         raise NotImplementedError
+
+    @property
+    def topic_metrics(self) -> TopicMetrics:
+        """The topics whose messages are counted, each by itself."""
+        return self._running.topic_metrics
 
     async def publish_as(
         self,

@@ -38,6 +38,7 @@ PYTHON_ROOMS = [
     "alarms_part",
     "flapping_part",
     "commands",
+    "topic_metrics",
     "running",
     "admission",
     "permissions",

@@ -115,12 +115,23 @@ deliver_some(nmq_batch *batch, const nmq_client *from, const nmq_subscription *s
     return at;
 }
 
+// Counts what a client took; what Python reads is none.
+static void
+count_out(nmq_meter *meter, const nmq_client *to, const nmq_outgoing *what)
+{
+    if (to->feed == NULL && !to->consumes) {
+        nmq_meter_count_out(meter, nmq_deliver_qos(what->parts->qos, what->options));
+    }
+}
+
 // A message for thousands must not keep writers of the tree waiting: between two parts the
-// lane is left. The clients are held by references meanwhile.
+// lane is left. The clients are held by references meanwhile. Where there is a meter, each
+// client is a part, and counted.
 static unsigned
 deliver_in_parts(nmq_batch *batch, const nmq_client *from, const nmq_matches *matches,
-                 nmq_subscription *subs, nmq_outgoing *what)
+                 nmq_subscription *subs, nmq_outgoing *what, nmq_meter *meter)
 {
+    uint32_t part = meter != NULL ? 1 : FAN_PART;
     uint32_t count = matches->found->count;
     bool sorted = matches->lists > 1;
     unsigned taken = 0;
@@ -130,14 +141,29 @@ deliver_in_parts(nmq_batch *batch, const nmq_client *from, const nmq_matches *ma
         (void) nmq_client_ref(subs[i].client);
     }
     for (uint32_t at = 0; at < count;) {
-        at += deliver_some(batch, from, subs + at, count - at, sorted, FAN_PART, what,
-                           &taken);
+        unsigned before = taken;
+        const nmq_client *to = subs[at].client;
+        at += deliver_some(batch, from, subs + at, count - at, sorted, part, what, &taken);
+        if (meter != NULL && taken > before) {
+            count_out(meter, to, what);
+        }
         nmq_batch_breathe(batch);
     }
     for (uint32_t i = 0; i < count; i++) {
         nmq_client_unref(subs[i].client);
     }
     return taken;
+}
+
+// A client is in `found` twice where two filters of it match.
+static void
+sort(nmq_matches *matches)
+{
+    if (matches->lists > 1 && !matches->sorted) {
+        nmq_subscriptions *found = matches->found;
+        qsort(found->at, found->count, sizeof *found->at, by_client);
+        matches->sorted = true;
+    }
 }
 
 static unsigned
@@ -148,10 +174,7 @@ deliver_found(nmq_batch *batch, const nmq_client *from, nmq_matches *matches,
     nmq_subscription *copy = NULL;
     unsigned taken = 0;
 
-    if (matches->lists > 1 && !matches->sorted) { // a client may be there twice
-        qsort(found->at, found->count, sizeof *found->at, by_client);
-        matches->sorted = true;
-    }
+    sort(matches);
     if (found->count == 1) {
         return deliver_one(batch, from, found->at, what);
     }
@@ -159,7 +182,7 @@ deliver_found(nmq_batch *batch, const nmq_client *from, nmq_matches *matches,
         copy = nmq_alloc(found->count * sizeof *copy);
     }
     if (copy != NULL) {
-        taken = deliver_in_parts(batch, from, matches, copy, what);
+        taken = deliver_in_parts(batch, from, matches, copy, what, NULL);
         nmq_free(copy);
     } else {
         (void) deliver_some(batch, from, found->at, found->count, matches->lists > 1, 0,
@@ -223,6 +246,53 @@ lose(nmq_batch *batch, const nmq_message_parts *parts, enum nmq_why why)
     nmq_watch_tell(&batch->router->watch, &event);
 }
 
+static unsigned
+deliver_found_metered(nmq_batch *batch, const nmq_client *from, nmq_matches *matches,
+                      nmq_outgoing *what, nmq_meter *meter)
+{
+    nmq_subscriptions *found = matches->found;
+    nmq_subscription *copy = nmq_alloc(found->count * sizeof *copy);
+    unsigned taken = 0;
+
+    sort(matches);
+    if (copy != NULL) {
+        taken = deliver_in_parts(batch, from, matches, copy, what, meter);
+        nmq_free(copy);
+    } else { // it is delivered, and not counted
+        (void) deliver_some(batch, from, found->at, found->count, matches->lists > 1, 0,
+                            what, &taken);
+    }
+    return taken;
+}
+
+// The rest of nmq_fanout_publish, for a topic that is counted.
+static unsigned
+publish_metered(nmq_batch *batch, const nmq_client *from, nmq_matches *matches,
+                nmq_outgoing *what)
+{
+    nmq_meter *meter = nmq_meter_ref(matches->meter); // matches may be gone soon
+    uint64_t dropped = batch->messages_dropped;
+    unsigned taken = 0;
+
+    nmq_meter_count_in(meter, what->parts->qos);
+    if (!batch->matched && from != NULL) {
+        lose(batch, what->parts, NMQ_WHY_NO_SUBSCRIBER);
+    }
+    for (uint32_t i = 0; i < matches->group_count; i++) {
+        if (deliver_to_group(batch, matches->groups[i], what)) {
+            nmq_meter_count_out(meter, nmq_deliver_qos(what->parts->qos, what->options));
+            taken++;
+        }
+    }
+    what->group = 0;
+    if (matches->found->count > 0) {
+        taken += deliver_found_metered(batch, from, matches, what, meter);
+    }
+    nmq_meter_count_dropped(meter, batch->messages_dropped - dropped);
+    nmq_meter_unref(meter);
+    return taken;
+}
+
 // Delivers to each session with a subscription that matches [MQTT-4.5.0-1] [MQTT-3.3.2-3],
 // in the
 // order in which a client sent [MQTT-4.6.0-5] [MQTT-4.6.0-6].
@@ -265,6 +335,9 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
         nmq_durable_answer_all(batch);
     }
     batch->work += matches->visits + matches->found->count;
+    if (matches->meter != NULL) {
+        return publish_metered(batch, from, matches, &what);
+    }
     if (!batch->matched && from != NULL) {
         lose(batch, parts, NMQ_WHY_NO_SUBSCRIBER); // a client's message
     }

@@ -140,6 +140,19 @@ nmq_retained_keep(nmq_retained *retained, nmq_message *message, bool bounded)
     return rv;
 }
 
+nmq_message *
+nmq_retained_get(nmq_retained *retained, nmq_bytes topic_name)
+{
+    (void) pthread_mutex_lock(&retained->lock);
+    nmq_message *found = nmq_retain_get(retained->store, topic_name);
+    if (found != NULL) {
+        found = nmq_message_is_expired(found, nmq_clock_now_ms()) ? NULL
+                                                                  : nmq_message_ref(found);
+    }
+    (void) pthread_mutex_unlock(&retained->lock);
+    return found;
+}
+
 void
 nmq_retained_drop(nmq_retained *retained, nmq_bytes topic_name)
 {

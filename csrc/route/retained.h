@@ -47,6 +47,10 @@ void nmq_retained_fini(nmq_retained *retained);
 // what is retained. A failure is logged. Returns what nmq_retain_put does, or NMQ_ETOOBIG.
 int nmq_retained_keep(nmq_retained *retained, nmq_message *message, bool bounded);
 
+// Returns a reference to the message of the topic, or NULL: there is none that is not
+// expired.
+nmq_message *nmq_retained_get(nmq_retained *retained, nmq_bytes topic_name);
+
 // Removes the message of the topic: the one that took its place is not kept.
 void nmq_retained_drop(nmq_retained *retained, nmq_bytes topic_name);
 

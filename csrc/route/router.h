@@ -27,6 +27,7 @@ typedef struct {
 typedef struct {
     nmq_lanes *lanes;
     nmq_tree *tree;                 // lanes
+    nmq_map meters;                 // lanes: nmq_meter, by Topic Name; meters.h
     nmq_places subscriptions;       // lanes: of clients alone; nmq_sub_place
     struct nmq_interest *interests; // lanes: who hears of first and last subscriptions
     nmq_retained *retained;

@@ -192,3 +192,26 @@ nmq_taps_close(nmq_taps *taps, uint64_t number)
     nmq_sessions_end(taps->sessions, tap.client);
     return NMQ_OK;
 }
+
+int
+nmq_taps_retained_message(nmq_taps *taps, nmq_bytes topic_name, nmq_chunk **out)
+{
+    nmq_feed *feed = NULL;
+    nmq_message *message = nmq_retained_get(taps->sessions->router->retained, topic_name);
+
+    *out = NULL;
+    if (message == NULL) {
+        return NMQ_OK;
+    }
+    int rv = nmq_feed_new(SIZE_MAX, false, &feed);
+    if (rv == NMQ_OK) {
+        const nmq_message_parts parts = nmq_message_parts_of(message);
+        bool put =
+            nmq_feed_put_message(feed, &parts, NMQ_FEED_RETAINED, nmq_clock_now_ms());
+        *out = nmq_feed_take(feed);
+        rv = put ? NMQ_OK : NMQ_ENOMEM;
+    }
+    nmq_feed_unref(feed);
+    nmq_message_unref(message);
+    return rv;
+}

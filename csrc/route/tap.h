@@ -39,6 +39,10 @@ void nmq_taps_fini(nmq_taps *taps);
 int nmq_taps_open(nmq_taps *taps, nmq_bytes filter, uint8_t qos, uint64_t *number,
                   nmq_feed **feed);
 
+// Takes the retained message of one topic in *out; NULL: there is none. Whether its
+// publisher may publish it still does not matter. Returns NMQ_OK, NMQ_ENOMEM or NMQ_EIO.
+int nmq_taps_retained_message(nmq_taps *taps, nmq_bytes topic_name, nmq_chunk **out);
+
 // Takes the next retained messages, in *out, NULL: none that far. The messages in the feed
 // come after all of them. Returns 1 while there may be more, 0, or NMQ_ENOENT.
 int nmq_taps_retained(nmq_taps *taps, uint64_t number, nmq_chunk **out);

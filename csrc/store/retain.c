@@ -185,6 +185,14 @@ nmq_retain_put(nmq_retain *retain, nmq_message *message)
     return NMQ_OK;
 }
 
+nmq_message *
+nmq_retain_get(const nmq_retain *retain, nmq_bytes topic_name)
+{
+    const nmq_retain_node *n = find(retain, topic_name);
+
+    return n != NULL ? n->message : NULL;
+}
+
 uint64_t
 nmq_retain_order(const nmq_retain *retain, nmq_bytes topic_name)
 {

@@ -26,6 +26,9 @@ uint64_t nmq_retain_order(const nmq_retain *retain, nmq_bytes topic_name);
 // from now on get greater ones.
 void nmq_retain_set_order(nmq_retain *retain, nmq_bytes topic_name, uint64_t order);
 
+// The message under that topic, borrowed; NULL: there is none. It may have expired.
+nmq_message *nmq_retain_get(const nmq_retain *retain, nmq_bytes topic_name);
+
 // Removes the message under that topic, if there is one. Cost: as put.
 void nmq_retain_del(nmq_retain *retain, nmq_bytes topic_name);
 

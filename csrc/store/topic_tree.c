@@ -342,10 +342,18 @@ nmq_tree_match(const nmq_tree *tree, nmq_bytes topic_name, nmq_matches *out)
     bool keep = rv == NMQ_OK && topic_name.len <= sizeof out->topic;
     out->topic_len = keep ? (uint32_t) topic_name.len : 0;
     out->version = tree->version;
+    out->meter = tree->meters != NULL ? nmq_map_get(tree->meters, topic_name) : NULL;
     if (keep) {
         memcpy(out->topic, topic_name.at, topic_name.len);
     }
     return rv;
+}
+
+void
+nmq_tree_use_meters(nmq_tree *tree, const nmq_map *meters)
+{
+    tree->meters = meters;
+    tree->version++;
 }
 
 void

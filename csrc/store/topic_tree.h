@@ -13,8 +13,10 @@
 //          many subscribers and groups it has, and the logarithm of the filters.
 // Source   MQTT 5.0, 4.7 Topic Names and Topic Filters, 4.8.2 Shared Subscriptions.
 #pragma once
+#include "base/map.h"
 #include "mqtt/topic.h"
 #include "store/groups.h"
+#include "store/meter.h"
 
 typedef struct nmq_tree nmq_tree;
 
@@ -28,10 +30,11 @@ typedef struct {
     nmq_group **groups;
     uint32_t group_count;
     uint32_t group_cap;
-    uint32_t lists;  // how many filters `found` comes from
-    uint32_t visits; // nodes that the last look-up visited; 0: none was needed
-    bool sorted;     // for the caller, who may sort `found`; false after a look-up
-    void **open;     // scratch: the branches of this level and of the next
+    uint32_t lists;   // how many filters `found` comes from
+    uint32_t visits;  // nodes that the last look-up visited; 0: none was needed
+    nmq_meter *meter; // of the topic; valid as `found`; NULL: it is not counted
+    bool sorted;      // for the caller, who may sort `found`; false after a look-up
+    void **open;      // scratch: the branches of this level and of the next
     uint32_t open_cap;
     uint32_t topic_len; // 0: of no topic
     uint64_t version;   // of the tree
@@ -56,6 +59,10 @@ nmq_group *nmq_tree_group(nmq_tree *tree, const nmq_filter *filter);
 // Finds every subscription whose filter matches the valid Topic Name. Pointers in *out hold
 // until the next put or del. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_tree_match(const nmq_tree *tree, nmq_bytes topic_name, nmq_matches *out);
+
+// From now on match finds the meter of the topic among these, by Topic Name; NULL: there
+// are none. They are borrowed until the next call.
+void nmq_tree_use_meters(nmq_tree *tree, const nmq_map *meters);
 
 void nmq_matches_free(nmq_matches *matches);
 

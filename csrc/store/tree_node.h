@@ -23,7 +23,8 @@ struct nmq_tree {
     nmq_places routes; // uintptr_t: see ROUTE_MULTI
     size_t count;
     size_t shared_count;
-    uint64_t version; // counts the changes
+    uint64_t version;      // counts the changes
+    const nmq_map *meters; // nmq_meter, by Topic Name; NULL: none
 };
 
 // Filters that end with "#" below the node; NULL: none.

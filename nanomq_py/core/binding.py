@@ -13,6 +13,7 @@ from nanomq_py.core import pages
 from nanomq_py.core.client_calls import ClientCalls
 from nanomq_py.core.consuming import CoreConsumer
 from nanomq_py.core.feed import Feed, taken
+from nanomq_py.core.meter import Meter
 from nanomq_py.core.native import CoreError as CoreError
 from nanomq_py.core.native import c_text, check, ffi, lib
 from nanomq_py.core.notes import Notes
@@ -40,6 +41,7 @@ T = TypeVar("T")
 EADDRINUSE = lib.NMQ_EADDRINUSE
 EADDR = lib.NMQ_EADDR
 EACCESS = lib.NMQ_EACCESS
+EINVAL = lib.NMQ_EINVAL
 ECLOSED = lib.NMQ_ECLOSED
 ENOENT = lib.NMQ_ENOENT
 ESHORT = lib.NMQ_ESHORT
@@ -239,6 +241,23 @@ class Core(ClientCalls):
         out = ffi.new("nmq_chunk **")
         more = check(lib.nmq_broker_tap_retained(self._broker, number, out))
         return taken(out[0]), more == 1
+
+    def retained_message(self, topic_name: str) -> bytes:
+        """Return the retained message of a topic as a record; empty: there is none."""
+        text, out = topic_name.encode(), ffi.new("nmq_chunk **")
+        check(lib.nmq_broker_retained_message(self._broker, text, len(text), out))
+        return taken(out[0])
+
+    def open_meter(self, topic_name: str) -> Meter:
+        """Count the messages of a topic from now on. Raises CoreError."""
+        text, out = topic_name.encode(), ffi.new("nmq_meter **")
+        check(lib.nmq_broker_meter_open(self._broker, text, len(text), out))
+        return Meter(out[0])
+
+    def close_meter(self, topic_name: str) -> None:
+        """Count them no longer. Raises CoreError where they are not counted."""
+        text = topic_name.encode()
+        check(lib.nmq_broker_meter_close(self._broker, text, len(text)))
 
     def close_tap(self, number: int) -> None:
         lib.nmq_broker_tap_close(self._broker, number)

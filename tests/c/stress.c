@@ -3,11 +3,12 @@
 // A transport of socket pairs stands in for nng's streams behind io/stream.h: the poller's
 // threads read, and a thread of each stream sends what does not go at once. Clients in
 // threads of their own connect, take each other over, subscribe, publish at every QoS, drop
-// the line at any moment and come back, while others publish, tap, kick and ask (queries.c)
-// through nmq.h. Walkers subscribe to many retained messages that change meanwhile, and
-// leave, unsubscribe or subscribe again before they have got all; a slow reader is sent
-// large ones. For a while rules ask what clients may do, and not all of it is answered.
-// Some linger when the broker stops. With the argument "journal" the broker logs.
+// the line at any moment and come back, while others publish, tap, kick, steer (steering.c)
+// and ask (queries.c) through nmq.h. Walkers subscribe to many retained messages that
+// change meanwhile, and leave, unsubscribe or subscribe again before they have got all; a
+// slow reader is sent large ones. For a while rules ask what clients may do, and not all of
+// it is answered. Some linger when the broker stops. With the argument "journal" the broker
+// logs.
 //
 // Promise: no race, no leak, no hang; and a counted flow of QoS 1 messages arrives whole.
 #include <assert.h>
@@ -33,6 +34,7 @@
 #include "mqtt/encode.h"
 #include "park.h"
 #include "queries.h"
+#include "steering.h"
 
 enum { TASKS = 4, CLIENTS = 8, ROUNDS = 60, FLOW = 3000 };
 enum { WALKERS = 3, LEAVES = 400, LARGE = 16384, OTHERS = 8 + WALKERS, LINGERERS = 10 };
@@ -715,6 +717,7 @@ control(void *arg)
         nmq_broker_stats(broker, &stats);
         (void) nmq_broker_kick(broker, "c1", 2, 0x98);
         ban(broker, round);
+        steering_round(broker, round);
         (void) nmq_broker_subscribe(broker, "c3", 2, "m/w/#", 5, 1, 0);
         (void) nmq_broker_subscribe(broker, "c2", 2, "s/#", 3, 2, 7);
         (void) nmq_broker_unsubscribe(broker, "c2", 2, "s/#", 3);
