@@ -19,8 +19,8 @@ from nanomq_py.store.file import BUSY_S, as_store_error, check, where
 from nanomq_py.store.migrations import APPLICATION_ID, MIGRATIONS
 from nanomq_py.store.rules import AccessRule, all_rules
 
-# What is counted, and the step that made the table.
-_TABLES = {"mqtt_user": ("users", 1), "banned": ("bans", 1), "access_rule": ("rules", 2)}
+# What is counted, and what it is called.
+_TABLES = {"mqtt_user": "users", "banned": "bans", "access_rule": "rules"}
 
 
 @contextmanager
@@ -79,6 +79,12 @@ def back_up(path: Path, to: Path) -> int:
     return size
 
 
+def _has(connection: sqlite3.Connection, table: str) -> bool:
+    """Return whether there is that table: an older version has not made all."""
+    asked = "SELECT 1 FROM sqlite_master WHERE name = ?"
+    return connection.execute(asked, (table,)).fetchone() is not None
+
+
 def look_over(path: Path) -> str:
     """Read the whole store; return what is in it. Raises StoreError where it is damaged."""
     with _opened(path) as connection:
@@ -87,8 +93,8 @@ def look_over(path: Path) -> str:
         if steps > len(MIGRATIONS):
             return f"good, of a newer version (format {steps}, known: {len(MIGRATIONS)})"
         counts = []
-        for table, (name, step) in _TABLES.items():
-            if step > steps:
+        for table, name in _TABLES.items():
+            if not _has(connection, table):
                 continue
             (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
             counts.append(f"{count} {name}")
@@ -98,5 +104,4 @@ def look_over(path: Path) -> str:
 def rules_of(path: Path) -> list[AccessRule]:
     """Return the access rules of a store, in their order. Raises StoreError."""
     with _opened(path) as connection:
-        (steps,) = connection.execute("PRAGMA user_version").fetchone()
-        return all_rules(connection) if steps >= _TABLES["access_rule"][1] else []
+        return all_rules(connection) if _has(connection, "access_rule") else []

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nanomq_py.store.migrations import MIGRATIONS
 from nanomq_py.store.store import Store
 from nanomq_py.store.users import UserKind, UserTable
 from tests.conftest import ROOT, Process, nanomq, running_broker
@@ -19,6 +20,8 @@ from tests.test_commands import blocks
 pytestmark = pytest.mark.plain
 
 FLAPPING = {"flapping_detect__enable": "true", "flapping_detect__max_count": "2"}
+
+STEPS = len(MIGRATIONS)
 
 
 @pytest.fixture
@@ -42,7 +45,7 @@ def test_backup_and_check(conf: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"{copy}: {copy.stat().st_size} bytes\n"
     done = nanomq("store", "check", "--conf", str(conf), NANOMQ_STORE_PATH=str(copy))
-    assert done.stdout == f"{copy}: good: 1 users, 0 bans, 0 rules, format 2\n"
+    assert done.stdout == f"{copy}: good: 1 users, 0 bans, 0 rules, format {STEPS}\n"
     assert done.returncode == 0
 
 
@@ -103,7 +106,9 @@ def test_a_backup_while_a_broker_runs(tmp_path: Path) -> None:
         get_banned(process, "c")
         for name, bans in (("x", 2), ("nanomq.db", 3)):
             done = nanomq("store", "check", NANOMQ_STORE_PATH=str(tmp_path / name))
-            assert done.stdout.endswith(f"good: 0 users, {bans} bans, 0 rules, format 2\n")
+            assert done.stdout.endswith(
+                f"good: 0 users, {bans} bans, 0 rules, format {STEPS}\n"
+            )
         modes = {
             path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("nanomq.db*")
         }
