@@ -68,9 +68,7 @@ class Streamed:
                     )
                     ready = b""
         except Exception as fault:
-            error = fault if isinstance(fault, HttpError) else Unexpected()
-            if has_begun or isinstance(error, Unexpected):
-                log.exception("%s %s failed", scope["method"], scope["path"])
+            error = _error_of(fault, scope)
             if has_begun:
                 raise  # the connection ends, and with it the answer
             await self._failed(error)(scope, receive, send)
@@ -79,6 +77,14 @@ class Streamed:
         if not has_begun:
             await send(_start([(b"content-length", str(len(ready)).encode())]))
         await send({"type": "http.response.body", "body": ready})
+
+
+def _error_of(fault: Exception, scope: Scope) -> HttpError:
+    """Return what the peer is told; what is our fault is logged."""
+    if isinstance(fault, HttpError):
+        return fault
+    log.error("%s %s failed", scope["method"], scope["path"], exc_info=fault)
+    return Unexpected()
 
 
 def _start(headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nanomq_py.core.queries import Page, Subscription
-from nanomq_py.http.v1 import tree
 from nanomq_py.http.codes import Code
+from nanomq_py.http.v1 import tree
 from nanomq_py.http.v1.reply import Refused
 from nanomq_py.http.v1.tree import tree_pieces
 from tests.conftest import Process

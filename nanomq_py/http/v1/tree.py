@@ -22,8 +22,8 @@ from heapq import merge
 import orjson
 
 from nanomq_py.core.queries import SubscriptionFilter
-from nanomq_py.http.v1.lists import PIECE, Pages
 from nanomq_py.http.codes import Code
+from nanomq_py.http.v1.lists import PIECE, Pages
 from nanomq_py.http.v1.reply import Refused
 
 MOST_NODES = 250_000
