@@ -28,7 +28,9 @@ from nanomq_py.http.v1.reply import Refused
 
 MOST_NODES = 250_000
 MOST_ROWS = 500_000  # subscriptions
-STEPS = 500  # of work between the turns of others: less than a millisecond
+STEPS = 250  # of work between the turns of others: less than a millisecond
+_DRAWERS = 64  # a large dictionary grows for many milliseconds at once
+TOGETHER = 100  # parts of nodes to a piece
 _NONE = 0xFFFFFFFF
 
 
@@ -88,8 +90,8 @@ class Tree:
         self.clients: list[str] = []  # of all nodes
         self.members = _Chains()  # numbers in ``clients``
         self.children = _Chains()  # numbers of nodes, less 1: the root is nobody's child
-        self._numbers: dict[str, int] = {}  # of a node, by PARENT/TEXT
-        self._same: dict[str, str] = {}  # each text once
+        # Numbers of nodes by PARENT/TEXT.
+        self._drawers: list[dict[str, int]] = [{} for _ in range(_DRAWERS)]
         self.members.add_owner()
         self.children.add_owner()
 
@@ -106,13 +108,14 @@ class Tree:
 
     def _child(self, parent: int, text: str) -> int:
         key = f"{parent}/{text}"
-        node = self._numbers.get(key)
+        drawer = self._drawers[hash(key) % _DRAWERS]
+        node = drawer.get(key)
         if node is not None:
             return node
         if len(self.texts) >= MOST_NODES:
             raise _too_large(f"{MOST_NODES} nodes")
-        node = self._numbers[key] = len(self.texts)
-        self.texts.append(self._same.setdefault(text, text))
+        node = drawer[key] = len(self.texts)
+        self.texts.append(text)
         self.children.append(parent)
         self.members.add_owner()
         self.children.add_owner()
@@ -122,6 +125,7 @@ class Tree:
         """Return the children of a level, those of one node together and in their order."""
         level = array("I")
         for node in nodes:
+            await turns.count(1)
             mine = array("I")
             for child in self.children.of(node):
                 mine.append(child + 1)
@@ -160,10 +164,9 @@ class Tree:
             while texts:
                 del texts[-STEPS:]
                 await turns.count(STEPS)
-        for names in (self._numbers, self._same):
-            while names:
-                names.popitem()
-                await turns.count(1)
+        for drawer in self._drawers:
+            await turns.count(len(drawer))
+            drawer.clear()
 
 
 def _too_large(bound: str) -> Refused:
@@ -188,13 +191,17 @@ async def tree_pieces(pages: Pages) -> AsyncIterator[bytes]:
         await _filled(tree, pages, turns)
         level, begin = array("I", [0]), b"["
         while level:
+            ready = [begin]
             for node in level:
                 for piece in tree.json_of(node):
-                    yield begin + piece
-                    begin = b""
+                    ready.append(piece)
+                    if len(ready) >= TOGETHER:
+                        yield b"".join(ready)
+                        ready.clear()
                     await turns.count(1)
-                begin = b","
-            yield b"]"
+                ready.append(b",")
+            ready[-1:] = [b"]"]
+            yield b"".join(ready)
             level, begin = await tree.below(level, turns), b",["
     finally:
         await tree.drop(turns)
