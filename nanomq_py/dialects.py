@@ -82,12 +82,17 @@ class Dialects:
         spoken = [each for name in MAKERS if name in names for each in self._made[name]]
         pages = Mount("/plugins", self.house.plugins.pages(gate))
         described = Documentation(spoken, gate).routes()
-        return make_app(spoken, [*self._open(), pages, *described])
+        return make_app(spoken, [*self._open(spoken), pages, *described])
 
-    def _open(self) -> list[BaseRoute]:
+    def _open(self, spoken: Sequence[Dialect]) -> list[BaseRoute]:
         """Return the routes that need no login."""
 
         async def status(request: Request) -> Response:
             return PlainTextResponse(status_text(self.house.configurator.config))
 
-        return [Route("/status", status)]
+        return [Route(f"{below}/status", status) for below in ("", *_prefixes(spoken))]
+
+
+def _prefixes(spoken: Sequence[Dialect]) -> list[str]:
+    """Return where dialects are that have a path for each thing."""
+    return [each.prefix for each in spoken if each.prefix != "/api/v1"]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from nanomq_py.http.errors import HttpError, Unexpected
 
 log = logging.getLogger("nanomq.http")
 
@@ -29,11 +31,11 @@ class Streamed:
         pieces: AsyncIterator[bytes],
         tail: bytes,
         turns: asyncio.Semaphore,
-        failed: ASGIApp,
+        failed: Callable[[HttpError], ASGIApp],
     ) -> None:
         """Make it.
 
-        failed  answers in its place if making the pieces fails before any was sent
+        failed  makes what answers in its place if the pieces fail before any was sent
         """
         self._head, self._pieces, self._tail = head, pieces, tail
         self._turns = turns
@@ -65,16 +67,24 @@ class Streamed:
                         {"type": "http.response.body", "body": ready, "more_body": True}
                     )
                     ready = b""
-        except Exception:
-            log.exception("%s %s failed", scope["method"], scope["path"])
+        except Exception as fault:
+            error = _error_of(fault, scope)
             if has_begun:
                 raise  # the connection ends, and with it the answer
-            await self._failed(scope, receive, send)
+            await self._failed(error)(scope, receive, send)
             return
         ready += self._tail
         if not has_begun:
             await send(_start([(b"content-length", str(len(ready)).encode())]))
         await send({"type": "http.response.body", "body": ready})
+
+
+def _error_of(fault: Exception, scope: Scope) -> HttpError:
+    """Return what the peer is told; what is our fault is logged."""
+    if isinstance(fault, HttpError):
+        return fault
+    log.error("%s %s failed", scope["method"], scope["path"], exc_info=fault)
+    return Unexpected()
 
 
 def _start(headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import subprocess
 import sys
@@ -19,7 +21,7 @@ from nanomq_py.dialects import MAKERS, Dialects, House
 from nanomq_py.http.app import make_app
 from nanomq_py.http.errors import HttpError
 from nanomq_py.http.guard import BasicGuard, Gate
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Process, StartBroker
 
 
 class Spoken:
@@ -170,3 +172,30 @@ print(json.dumps([before, imported()]))
     before, after = json.loads(out.stdout)
     assert before == []
     assert after == ["emqx", "emqx_v2", "emqx_v4", "rest", "v1"]
+
+
+def status_of(process: Process, path: str) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", process.http_port, timeout=10)
+    with contextlib.closing(connection):
+        login = {"Authorization": "Basic YWRtaW46cHVibGlj"}
+        connection.request("GET", path, headers=login)
+        return connection.getresponse().status
+
+
+def test_dialect_is_switched_on_and_off_by_a_reload(start_broker: StartBroker) -> None:
+    process = start_broker(http_server__dialects="v1,v2")
+
+    def found() -> list[str]:
+        paths = ("/api/v1", "/api/v2/status", "/api/v4/status", "/api/status")
+        return [path for path in paths if status_of(process, path) != 404]
+
+    assert found() == ["/api/v1", "/api/v2/status"]
+    assert process.reload(http_server__dialects="v4,v1")["applied"] == [
+        "http_server.dialects"
+    ]
+    assert found() == ["/api/v1", "/api/v4/status", "/api/status"]
+    process.reload(http_server__dialects=None)
+    assert found() == ["/api/v1", "/api/v2/status", "/api/v4/status", "/api/status"]
+    process.set_keys(http_server__dialects="v2")
+    assert process.nanomq("reload", "--conf", str(process.conf)).returncode == 0
+    assert found() == ["/api/v2/status"]

@@ -97,7 +97,11 @@ class FakeBroker:
     async def subscriptions(
         self, filter: SubscriptionFilter, *, limit: int, after: int | None, count: bool
     ) -> Page[Subscription]:
+        if self.broken:
+            raise RuntimeError("made up")
         wanted = filter.client_ids if filter.client_id is None else [filter.client_id]
+        if wanted is None:
+            wanted = [client.client_id for client, _ in self.held]
         lists = [rows for client, rows in self.held if client.client_id in wanted]
         turns = itertools.zip_longest(*lists)  # one of each client after the other
         rows = [row for turn in turns for row in turn if row is not None]
@@ -171,6 +175,9 @@ EXAMPLES = {
     '"nanmq","keepalive":60,"protocol":4,"connect_status":1,"message_receive":0},'
     '{"client_id":"kept","username":"","keepalive":60,"protocol":4,"connect_status":0,'
     '"message_receive":0}]}',
+    13: '{"code":0,"seq":1111111,"rep":13,"data":[[{"topic":"","cld_cnt":1,"client_id":[]}],'
+    '[{"topic":"a","cld_cnt":1,"client_id":[]}],[{"topic":"b","cld_cnt":1,"client_id":[]}],'
+    '[{"topic":"c","cld_cnt":0,"client_id":["nanomq-ebd54382"]}]]}',
 }
 
 
@@ -240,7 +247,7 @@ def test_client_that_has_many_more_by_the_time_it_is_listed_is_listed_whole() ->
 SURPRISES = [(0, 2), (1, 5000), (2, 0), (3, 1)]  # client, and how many it has
 
 
-@pytest.mark.parametrize("req", [4, 5])
+@pytest.mark.parametrize("req", [4, 5, 13])
 def test_list_that_cannot_be_made_is_500(req: int) -> None:
     got = post(app_of(FakeBroker(broken=True)), {"req": req, "seq": 1})
     assert (got.status_code, got.json()) == (500, {"code": 102, "seq": 1, "rep": req})

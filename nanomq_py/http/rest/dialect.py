@@ -116,8 +116,7 @@ class RestDialect(ABC, Generic[Api]):
         answer = await found.endpoint.act(self._api, call)
         if isinstance(answer, Listing):
             head, tail = self.around(answer)
-            failed = self.render(Unexpected())
-            return Streamed(head, _encoded(answer.pieces), tail, self._turns, failed)
+            return Streamed(head, _encoded(answer.pieces), tail, self._turns, self.render)
         if isinstance(answer, Text):
             return Response(answer.text, media_type=answer.media_type)
         return answer if isinstance(answer, Response) else self.success(answer)

@@ -35,6 +35,7 @@ from nanomq_py.http.v1.lists import (
 )
 from nanomq_py.http.v1.pem import PemFiles
 from nanomq_py.http.v1.reply import Refused, code_of, json_response
+from nanomq_py.http.v1.tree import tree_pieces
 from nanomq_py.kernel.part import Change, Part
 from nanomq_py.kernel.reload import Outcome, audit
 
@@ -206,6 +207,11 @@ async def set_config(api: Api, call: Call) -> Answer:
     return Answer({**asdict(outcome), "saved": configurator.path is not None})
 
 
+async def get_tree(api: Api, call: Call) -> Answer:
+    """req 13: the Topic Filters of all clients, as a tree."""
+    return Answer(pieces=tree_pieces)
+
+
 T = TypeVar("T")
 
 
@@ -224,6 +230,7 @@ HANDLERS: Mapping[int, Callable[[Api, Call], Awaitable[Answer]]] = {
     10: control,
     11: get_config,
     12: set_config,
+    13: get_tree,
 }
 
 
@@ -327,8 +334,11 @@ class V1:
 
     def _list_of(self, content: dict[str, Any], pieces: Pieces) -> Streamed:
         head = orjson.dumps({**content, "data": []})[:-2]
-        failed = json_response({**content, "code": Code.UNKNOWN_MISTAKE}, 500)
-        return Streamed(head, pieces(self._api.broker), b"]}", self._turns, failed)
+        envelope = Envelope(content["seq"], content["rep"])
+        made = pieces(self._api.broker)
+        return Streamed(
+            head, made, b"]}", self._turns, lambda error: _rendered(envelope, error)
+        )
 
 
 def _rendered(envelope: Envelope, error: HttpError) -> Response:
