@@ -8,7 +8,7 @@ import msgspec
 from starlette.responses import Response
 
 from nanomq_py.http.emqx.api import Api
-from nanomq_py.http.emqx_v4 import nodes
+from nanomq_py.http.emqx_v4 import mqtt, nodes
 from nanomq_py.http.emqx_v4.paging import Meta
 from nanomq_py.http.emqx_v4.words import rendered, succeeded
 from nanomq_py.http.errors import HttpError
@@ -21,6 +21,7 @@ CLOUD = "/api"
 
 ENDPOINTS: list[Endpoint] = [
     *nodes.ENDPOINTS,
+    *mqtt.ENDPOINTS,
 ]
 
 

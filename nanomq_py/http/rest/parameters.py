@@ -34,7 +34,8 @@ def _required(shape: Hashable) -> tuple[str, ...]:
     return tuple(f.encode_name for f in msgspec.structs.fields(shape) if f.required)
 
 
-def _converted(said: object, shape: type[T], *, strict: bool) -> T:
+def converted(said: object, shape: type[T], *, strict: bool = True) -> T:
+    """Return a value of JSON as that type. Raises MissingParameter, BadParameter."""
     if isinstance(said, dict) and (
         missing := [n for n in _required(cast(Hashable, shape)) if said.get(n) is None]
     ):
@@ -60,7 +61,7 @@ def read_query(query: bytes, shape: type[T]) -> T:
     Raises   BadParameter naming the parameter
     """
     if not query:
-        return _converted({}, shape, strict=False)
+        return converted({}, shape, strict=False)
     try:
         pairs = parse_qsl(
             query.decode("ascii"),
@@ -72,7 +73,7 @@ def read_query(query: bytes, shape: type[T]) -> T:
         raise BadParameter(
             f"query: expected percent-encoded UTF-8, of {MOST_FIELDS} parameters at most"
         ) from None
-    return _converted(dict(pairs), shape, strict=False)
+    return converted(dict(pairs), shape, strict=False)
 
 
 def read_json(body: bytes, shape: type[T]) -> T:
@@ -86,4 +87,4 @@ def read_json(body: bytes, shape: type[T]) -> T:
         said = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as fault:
         raise NotJson(f"body: expected JSON: {fault}") from None
-    return _converted(said, shape, strict=True)
+    return converted(said, shape, strict=True)
