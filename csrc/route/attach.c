@@ -57,7 +57,7 @@ connect_link(nmq_sessions *sessions, nmq_client *client, const nmq_attach *a, bo
                               NMQ_LIVE(sessions->router->options->outbox_max_bytes),
                               nmq_clock_now_ms());
         nmq_deliver_note(session, link);
-        nmq_client_count_sent(client, sessions->router->counters);
+        nmq_client_count_fresh(client, sessions->router->counters);
     }
     (void) pthread_mutex_unlock(&link->lock);
     if (rv != NMQ_OK) {

@@ -112,21 +112,64 @@ nmq_client_count_subscriptions(nmq_client *client)
     }
 }
 
-uint64_t
-nmq_client_take_sent(nmq_client *client)
+static void
+add(uint64_t *to, uint64_t more)
 {
-    uint64_t fresh = client->session->sent - client->messages_sent;
-
-    client->messages_sent = client->session->sent;
-    return fresh;
+    if (more != 0) {
+        (void) __atomic_add_fetch(to, more, __ATOMIC_RELAXED);
+    }
 }
 
 void
-nmq_client_count_sent(nmq_client *client, nmq_counters *counters)
+nmq_client_count_in(nmq_client *client, uint32_t bytes, uint64_t packets,
+                    const uint32_t messages[3])
 {
-    uint64_t fresh = nmq_client_take_sent(client);
+    nmq_client_traffic *traffic = &client->traffic;
 
-    if (fresh > 0) {
-        nmq_counters_add(counters, NMQ_COUNT_MESSAGES_OUT, fresh);
+    add(&traffic->bytes_in, bytes);
+    add(&traffic->packets_in, packets);
+    for (int qos = 0; qos < 3; qos++) {
+        add(&traffic->messages_in[qos], messages[qos]);
     }
+}
+
+void
+nmq_client_count_out(nmq_client *client, size_t bytes, uint32_t packets)
+{
+    add(&client->traffic.bytes_out, bytes);
+    add(&client->traffic.packets_out, packets);
+}
+
+void
+nmq_client_take_fresh(nmq_client *client, nmq_session_counts *out)
+{
+    nmq_session_counts *fresh = &client->session->fresh;
+    nmq_client_traffic *traffic = &client->traffic;
+
+    for (int qos = 0; qos < 3; qos++) {
+        traffic->messages_out[qos] += fresh->messages[qos];
+    }
+    traffic->dropped += fresh->expired + fresh->too_large + fresh->no_memory;
+    traffic->dropped_expired += fresh->expired;
+    traffic->dropped_too_large += fresh->too_large;
+    *out = *fresh;
+    *fresh = (nmq_session_counts){0};
+}
+
+void
+nmq_client_count_fresh(nmq_client *client, nmq_counters *counters)
+{
+    nmq_session_counts fresh;
+
+    if (!nmq_client_has_fresh(client)) {
+        return;
+    }
+    nmq_client_take_fresh(client, &fresh);
+    for (unsigned qos = 0; qos < 3; qos++) {
+        nmq_counters_add(counters, NMQ_COUNT_MESSAGES_QOS0_OUT + qos, fresh.messages[qos]);
+    }
+    nmq_counters_add(counters, NMQ_COUNT_PUBREL_OUT, fresh.pubrel);
+    nmq_counters_add(counters, NMQ_COUNT_DROPPED_EXPIRED, fresh.expired);
+    nmq_counters_add(counters, NMQ_COUNT_DROPPED_TOO_LARGE, fresh.too_large);
+    nmq_counters_add(counters, NMQ_COUNT_DROPPED_MEMORY, fresh.no_memory);
 }

@@ -39,7 +39,7 @@ nmq_acks_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
         rv = nmq_session_acked(
             session, &link->outbox, packet->type, packet->packet_id, packet->reason_code,
             NMQ_LIVE(conn->net.conns->options->outbox_max_bytes), batch->now_ms);
-        batch->messages_out += nmq_client_take_sent(client);
+        nmq_deliver_count(batch, client);
         nmq_deliver_note(session, link);
         nmq_durable_await(client, link);
         if (link->outbox.total > 0 || link->pump_due) {

@@ -190,7 +190,7 @@ refuse_message(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet
 {
     uint8_t qos = packet->publish.qos;
 
-    batch->messages_dropped++;
+    nmq_batch_count(batch, NMQ_DROP_REFUSED);
     if (qos == 0) {
         return NMQ_NEXT_PACKET;
     }
@@ -214,21 +214,6 @@ deny(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
                                         : refuse_message(conn, batch, packet, fault);
 }
 
-static void
-count(nmq_batch *batch, const nmq_packet *packet)
-{
-    batch->messages_in++;
-    batch->payload_in += packet->publish.payload.len;
-}
-
-// It comes again.
-static void
-uncount(nmq_batch *batch, const nmq_packet *packet)
-{
-    batch->messages_in--;
-    batch->payload_in -= packet->publish.payload.len;
-}
-
 static enum nmq_access
 may_publish(nmq_server_conn *conn, const nmq_packet *packet)
 {
@@ -242,7 +227,7 @@ may_publish(nmq_server_conn *conn, const nmq_packet *packet)
 static enum nmq_next
 ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
-    uncount(batch, packet);
+    batch->payload_in -= packet->publish.payload.len; // it comes again
     return nmq_ask_one(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name);
 }
 
@@ -255,7 +240,7 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
     int code = NMQ_RC_SUCCESS;
     nmq_fault fault = check_publish(conn, packet);
 
-    count(batch, packet);
+    batch->payload_in += packet->publish.payload.len;
     if (fault.code == 0 && nmq_props_has(&packet->props, NMQ_PROP_TOPIC_ALIAS)) {
         int rv = resolve_alias(conn, packet);
         if (rv < 0) {
@@ -289,7 +274,7 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
             forget_qos2(conn, packet);
         }
         if (code == NMQ_ESHORT) {
-            uncount(batch, packet);
+            batch->payload_in -= packet->publish.payload.len; // it comes again
             return NMQ_NEXT_SHORT;
         }
         if (code < 0) {

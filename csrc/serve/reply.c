@@ -30,6 +30,7 @@ put(nmq_server_conn *conn, nmq_batch *batch, nmq_bytes bytes, bool waits)
                  ? nmq_held_put(link, batch->router->journal, batch->logged, bytes)
                  : nmq_outbox_put(&link->outbox, bytes);
     }
+    nmq_batch_count(batch, NMQ_BATCH_OUT + nmq_packet_kind_of(bytes.at[0]));
     nmq_batch_touch(batch, link);
     (void) pthread_mutex_unlock(&link->lock);
     return rv;

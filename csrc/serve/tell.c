@@ -45,22 +45,44 @@ nmq_tell_connected(const nmq_server_conn *conn, const nmq_attach *attach,
     nmq_watch_tell(watch_of(conn), &event);
 }
 
+static enum nmq_why
+why_of(nmq_fault end)
+{
+    bool lost = end.code == NMQ_RC_SUCCESS && end.why == NULL;
+
+    return end.why == nmq_tell_left ? NMQ_WHY_CLIENT
+           : lost                   ? NMQ_WHY_NETWORK
+                                    : NMQ_WHY_BROKER;
+}
+
+// For whoever asks for the client while it is away.
+static void
+note_end(const nmq_server_conn *conn, nmq_fault end)
+{
+    nmq_client *client = conn->net.client;
+
+    (void) pthread_mutex_lock(&client->lock);
+    if (client->link == &conn->net.link) { // else another connection has taken it over
+        client->end_code = end.code;
+        client->end_why = (uint8_t) why_of(end);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+}
+
 void
 nmq_tell_disconnected(nmq_server_conn *conn)
 {
-    if (!nmq_watch_wants(watch_of(conn), NMQ_EVENT_DISCONNECTED)) {
-        return;
-    }
     (void) pthread_mutex_lock(&conn->net.link.lock);
     const nmq_fault end = conn->net.end;
     (void) pthread_mutex_unlock(&conn->net.link.lock);
+    note_end(conn, end);
+    if (!nmq_watch_wants(watch_of(conn), NMQ_EVENT_DISCONNECTED)) {
+        return;
+    }
     const nmq_who who = who_of(conn);
-    bool lost = end.code == NMQ_RC_SUCCESS && end.why == NULL;
     const nmq_event event = {
         .kind = NMQ_EVENT_DISCONNECTED,
-        .why = end.why == nmq_tell_left ? NMQ_WHY_CLIENT
-               : lost                   ? NMQ_WHY_NETWORK
-                                        : NMQ_WHY_BROKER,
+        .why = why_of(end),
         .who = &who,
         .text = nmq_bytes_of(end.why != NULL              ? end.why
                              : end.code != NMQ_RC_SUCCESS ? nmq_reason_text(end.code)

@@ -9,7 +9,7 @@
 void nmq_tell_connected(const nmq_server_conn *conn, const nmq_attach *attach,
                         bool session_present);
 
-// Its connection is over, and it had a client.
+// Its connection is over, and it had a client, which keeps how it ended.
 void nmq_tell_disconnected(nmq_server_conn *conn);
 
 // Somebody is refused, in the answer to a CONNECT or an AUTH, for who he is or is not. It
