@@ -12,8 +12,9 @@
 // What a batch counts besides packets that come: csrc/metrics.def has a counter for each,
 // in this order, behind those of packet_kind.h.
 enum nmq_batch_kind {
-    NMQ_BATCH_OUT = NMQ_PACKET_KINDS,              // and a kind of packet: one that was put
-    NMQ_DROP_NO_SUBSCRIBER = 2 * NMQ_PACKET_KINDS, // a message that was lost
+    NMQ_BATCH_OUT = NMQ_PACKET_KINDS,         // and a kind of packet: one that was put
+    NMQ_BATCH_ALLOWED = 2 * NMQ_PACKET_KINDS, // a message that access rules allow
+    NMQ_DROP_NO_SUBSCRIBER,                   // a message that was lost
     NMQ_DROP_REFUSED,
     NMQ_DROP_RETAINED,
     NMQ_DROP_FULL,

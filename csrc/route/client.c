@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "base/peak.h"
 
 nmq_client *
 nmq_client_new(nmq_client_counts *counts, nmq_bytes client_id)
@@ -80,11 +81,14 @@ nmq_client_set_will(nmq_client *client, nmq_will will)
 }
 
 static void
-count_in(uint64_t *total, bool *counted, bool counts)
+count_in(uint64_t *total, uint64_t *most, bool *counted, bool counts)
 {
     if (*counted != counts) {
         *counted = counts;
-        (void) __atomic_add_fetch(total, counts ? 1 : UINT64_MAX, __ATOMIC_RELAXED);
+        uint64_t now = __atomic_add_fetch(total, counts ? 1 : UINT64_MAX, __ATOMIC_RELAXED);
+        if (counts) {
+            nmq_peak_raise(most, now);
+        }
     }
 }
 
@@ -94,8 +98,9 @@ nmq_client_count(nmq_client *client)
     nmq_client_counts *counts = client->counts;
     bool connected = client->link != NULL && !client->consumes;
 
-    count_in(&counts->connected, &client->counted_connected, connected);
-    count_in(&counts->subscribers, &client->counted_subscriber,
+    count_in(&counts->connected, &counts->connected_max, &client->counted_connected,
+             connected);
+    count_in(&counts->subscribers, &counts->subscribers_max, &client->counted_subscriber,
              connected && client->subscribed);
 }
 

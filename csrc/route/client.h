@@ -49,9 +49,11 @@ typedef struct {
 
 // Counts of all clients of one registry, which holds them.
 typedef struct {
-    uint64_t connected;   // atomic: clients with a link
-    uint64_t subscribers; // atomic: those of them that have a subscription
-    uint64_t will_bytes;  // atomic: of the messages of their wills
+    uint64_t connected;       // atomic: clients with a link
+    uint64_t subscribers;     // atomic: those of them that have a subscription
+    uint64_t will_bytes;      // atomic: of the messages of their wills
+    uint64_t connected_max;   // atomic: the most of them there were at once
+    uint64_t subscribers_max; // likewise
 } nmq_client_counts;
 
 typedef struct nmq_client {

@@ -39,6 +39,7 @@ deliver_once(nmq_batch *batch, const nmq_client *from, const nmq_subscription *s
     what->options = 0;
     for (uint32_t i = 0; i < n; i++) {
         if (nmq_deliver_is_own(from, &subs[i])) {
+            nmq_counters_add(batch->router->counters, NMQ_COUNT_NO_LOCAL, 1);
             continue;
         }
         uint8_t options = subs[i].options;
@@ -82,7 +83,11 @@ deliver_one(nmq_batch *batch, const nmq_client *from, const nmq_subscription *su
     what->identifiers = &sub->identifier;
     what->identifier_count = sub->identifier != 0;
     what->options = sub->options;
-    return !nmq_deliver_is_own(from, sub) && nmq_deliver(batch, sub->client, what);
+    if (nmq_deliver_is_own(from, sub)) {
+        nmq_counters_add(batch->router->counters, NMQ_COUNT_NO_LOCAL, 1);
+        return false;
+    }
+    return nmq_deliver(batch, sub->client, what);
 }
 
 // How many subscriptions from there on are of one client, where they are sorted.

@@ -34,6 +34,11 @@ void
 nmq_tell_connected(const nmq_server_conn *conn, const nmq_attach *attach,
                    bool session_present)
 {
+    nmq_counters *counters = conn->net.conns->counters;
+    bool proved = attach->proof != NMQ_PROOF_WORD && attach->user_name.at != NULL;
+    nmq_counters_add(counters, NMQ_COUNT_CLIENTS_CONNECTED, 1);
+    nmq_counters_add(counters, NMQ_COUNT_LOGINS_ACCEPTED, proved);
+    nmq_counters_add(counters, NMQ_COUNT_LOGINS_ANONYMOUS, !proved);
     const nmq_who who = who_of(conn);
     const nmq_event event = {
         .kind = NMQ_EVENT_CONNECTED,
@@ -76,6 +81,7 @@ nmq_tell_disconnected(nmq_server_conn *conn)
     const nmq_fault end = conn->net.end;
     (void) pthread_mutex_unlock(&conn->net.link.lock);
     note_end(conn, end);
+    nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_CLIENTS_DISCONNECTED, 1);
     if (!nmq_watch_wants(watch_of(conn), NMQ_EVENT_DISCONNECTED)) {
         return;
     }
@@ -112,6 +118,7 @@ nmq_tell_auth_failed(const nmq_server_conn *conn, nmq_fault fault)
 void
 nmq_tell_denied(const nmq_server_conn *conn, enum nmq_why action, nmq_bytes topic)
 {
+    nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_ACCESS_DENIED, 1);
     if (!nmq_watch_wants(watch_of(conn), NMQ_EVENT_ACCESS_DENIED)) {
         return;
     }
