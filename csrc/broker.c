@@ -333,6 +333,8 @@ nmq_broker_stats(nmq_broker *broker, nmq_stats *out)
     nmq_router_stats(&broker->router, out);
     nmq_registry_stats(&broker->sessions.registry, out);
     out->retained = nmq_retained_count(&broker->retained);
+    out->retained_max = NMQ_LIVE(broker->retained.count_max);
+    out->connections_max = NMQ_LIVE(broker->conns.gate.open_max);
 }
 
 void

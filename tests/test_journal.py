@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests import raw
+from tests import journal, raw
 from tests._core_test import ffi, lib
 from tests.journaled import Journaled, State, journaled, replayed, saved, state
 from tests.judging import Rule, compiled
@@ -398,3 +398,28 @@ def test_a_client_that_was_connected_when_the_log_ended_is_away(home: Journaled)
         for due, in_s in ((session["expires_at_ms"], 3600), (will["due_at_ms"], 600)):
             assert isinstance(due, int)
             assert abs(due - now_ms - in_s * 1000) < 60_000
+
+
+def test_what_a_client_sent_and_got_goes_on(home: Journaled) -> None:
+    c = subscriber(home, "c", "to", 2)
+    c.publish("to", b"1")
+    c.expect(PUBLISH)
+    for qos in (1, 2):
+        for packet_id in range(1 + qos):
+            c.publish("nobody", b"1", qos=qos, packet_id=packet_id + 10 * qos)
+    c.send(raw.disconnect(5))
+    c.read_until_closed()
+    home.stop()
+    names = ("messages_received", "messages_sent", "messages_dropped", "bytes_in", "bytes_out",
+             "packets_in", "packets_out", "qos1_in", "qos2_in", "qos1_out", "qos2_out",
+             "dropped_full", "dropped_expired", "dropped_too_large")  # fmt: skip
+
+    def counted(broker: Any) -> dict[str, object]:
+        (session,) = (values for name, values in saved(broker) if name == "session")
+        return {n: session[n] for n in names}
+
+    before = counted(home.broker)
+    assert (before["qos1_in"], before["qos2_in"], before["messages_received"]) == (2, 3, 6)
+    assert before["bytes_in"]
+    with replayed(b"".join(journal.write(r) for r in saved(home.broker)[:-1])) as broker:
+        assert counted(broker) == before

@@ -73,6 +73,7 @@ def test_answer_that_counts_is_not_asked_for_again(
         client.publish("t", qos=1, packet_id=1)
         assert client.expect(PUBACK).reason == first
     assert broker.waiting() == 0
+    assert broker.stats().access_kept == 3
 
 
 def test_answer_that_does_not_count_is_asked_for_each_time(

@@ -21,7 +21,7 @@ from tests import raw
 from tests.raw import Raw
 
 LOCAL = Config(url="nmq-tcp://127.0.0.1:0", websocket=WebSocket(enable=False))
-KINDS = ["clients", "sessions", "subscriptions", "routes", "retained"]
+KINDS = ["clients", "sessions", "details", "subscriptions", "routes", "retained"]
 
 
 async def test_session_is_told_with_what_it_holds() -> None:

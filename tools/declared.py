@@ -100,6 +100,8 @@ def _values(tokens: list[_Token], where: str) -> list[str]:
 
 CHECKS: dict[str, tuple[Callable[[str], object], str]] = {
     "ID": (re.compile(r"[A-Z][A-Z0-9_]*\Z").match, "a name in capitals"),
+    "FIRST": (re.compile(r"[A-Z][A-Z0-9_]*\Z").match, "a name in capitals"),
+    "LAST": (re.compile(r"[A-Z][A-Z0-9_]*\Z").match, "a name in capitals"),
     "name": (re.compile(r"[a-z][a-z0-9_]*\Z").match, "a name"),
     "type": (lambda v: v in INTEGERS or v == "bool", "an unsigned integer type or bool"),
     "least": (lambda v: v in LIMITS or v.isdecimal(), "a whole number"),
@@ -182,6 +184,7 @@ OPTION_FORMS = {
 METRIC_FORMS = {
     "COUNTER": ("ID", "name", "topics", "load", "help"),
     "LEVEL": ("ID", "name", "topics", "help"),
+    "SUM": ("name", "FIRST", "LAST", "topics", "load", "help"),
     "GAUGE": ("name", "topics", "help"),
     "HOLDER": ("name", "topics", "help"),
 }
@@ -285,7 +288,7 @@ def _enum(name: str, doc: str, members: Sequence[tuple[str, str, str]]) -> str:
 
 
 def _metric(line: Line) -> str:
-    kind = "counter" if line.form == "COUNTER" else "gauge"
+    kind = "counter" if line.form in ("COUNTER", "SUM") else "gauge"
     owner = "memory_" if line.form == "HOLDER" else ""
     exported = f"nanomq_{owner}{line['name']}" + ("_total" if kind == "counter" else "")
     topics = tuple(line["topics"].split("|")) if line["topics"] else ()

@@ -19,3 +19,14 @@ nmq_counters_sum(const nmq_counters *counters, unsigned which)
     }
     return sum;
 }
+
+uint64_t
+nmq_counters_total(const nmq_counters *counters, unsigned first, unsigned last)
+{
+    uint64_t sum = 0;
+
+    for (unsigned which = first; which <= last; which++) {
+        sum += nmq_counters_sum(counters, which);
+    }
+    return sum;
+}

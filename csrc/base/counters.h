@@ -8,7 +8,7 @@
 #pragma once
 #include "base/shard.h"
 
-enum { NMQ_COUNTERS_MAX = 64 };
+enum { NMQ_COUNTERS_MAX = 128 };
 
 // Zeroed counters are at 0.
 typedef struct {
@@ -18,3 +18,6 @@ typedef struct {
 
 void nmq_counters_add(nmq_counters *counters, unsigned which, uint64_t more);
 uint64_t nmq_counters_sum(const nmq_counters *counters, unsigned which);
+
+// The sum of those from `first` to `last`.
+uint64_t nmq_counters_total(const nmq_counters *counters, unsigned first, unsigned last);

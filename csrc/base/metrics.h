@@ -1,6 +1,6 @@
 // metrics.h - what the broker counts and measures, as csrc/metrics.def declares it.
 //
-//     nmq_counters_add(counters, NMQ_COUNT_CONNECTS, 1);
+//     nmq_counters_add(counters, NMQ_COUNT_CONNECT_IN, 1);
 //
 // Threads  nmq_metrics_sum is thread-safe.
 // Cost     counting: base/counters.h. nmq_metrics_sum: a load for each counter and shard.
@@ -20,9 +20,10 @@ _Static_assert((int) NMQ_COUNTS <= NMQ_COUNTERS_MAX, "more counters than there i
 
 // All metrics as of now.
 typedef struct {
-#define COUNTER(id, name, topics, load, help) uint64_t name;
-#define LEVEL(id, name, topics, help)         uint64_t name;
-#define GAUGE(name, topics, help)             uint64_t name;
+#define COUNTER(id, name, topics, load, help)      uint64_t name;
+#define LEVEL(id, name, topics, help)              uint64_t name;
+#define SUM(name, first, last, topics, load, help) uint64_t name;
+#define GAUGE(name, topics, help)                  uint64_t name;
 #include "metrics.def"
 } nmq_stats;
 

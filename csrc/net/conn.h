@@ -79,6 +79,7 @@ struct nmq_conn {
     uint32_t held_in;       // atomic: bytes of `in`; in NMQ_COUNT_BUFFER_BYTES
     size_t held_out;        // link.lock: the same of what waits for a slow peer
     uint32_t in_cap_next;   // receive side: how large the next buffer shall be
+    uint32_t uncounted;     // receive side: bytes that came, not counted to the client yet
     nmq_client *client;     // set by the receive side with link.lock; a reference
     nmq_outbox sending;     // send side
     nmq_job job;            // goes on with what `job_does` says, and holds a reference

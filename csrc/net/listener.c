@@ -6,6 +6,7 @@
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "base/peak.h"
 #include "base/status.h"
 
 enum { STARVED_WARNING_MS = 10000 };
@@ -306,6 +307,7 @@ nmq_listener_admit(nmq_listener *listener, nmq_peer *peer)
         return false;
     }
     (void) __atomic_add_fetch(&listener->accepted, 1, __ATOMIC_RELAXED);
+    nmq_peak_raise(&gate->open_max, NMQ_LIVE(gate->open));
     return true;
 }
 

@@ -32,6 +32,7 @@ typedef struct {
     pthread_mutex_t lock;
     nmq_map addresses;  // lock: address -> how many connections came while it had a bound
     uint32_t open;      // atomic: connections
+    uint64_t open_max;  // atomic: the most there were at once
     int64_t starved_ms; // atomic: when nmq_gate_starved warned last
     int64_t refused_ms[NMQ_REFUSALS]; // atomic: when each was a warning last
 } nmq_gate;

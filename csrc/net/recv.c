@@ -127,7 +127,11 @@ whole_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes bytes, size_t header)
     if (got < 0) {
         return refuse(conn, batch, &packet, (uint8_t) -got, NULL);
     }
-    return conn->conns->role->packet[packet.type](conn, batch, &packet);
+    enum nmq_next next = conn->conns->role->packet[packet.type](conn, batch, &packet);
+    if (next != NMQ_NEXT_SHORT && next != NMQ_NEXT_LATER) { // else it comes again
+        nmq_batch_count(batch, nmq_packet_kind_of(bytes.at[0]));
+    }
+    return next;
 }
 
 // Reads one packet. Returns what to do next; *taken is 0 when it is not whole.
@@ -164,7 +168,6 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
         return next;
     }
     *taken = size;
-    batch->packets_in++;
     if (next == NMQ_NEXT_PACKET && nmq_rate_is_on(conn) &&
         !nmq_rate_pay(conn, size, type == NMQ_PUBLISH, batch->now_ms)) {
         return NMQ_NEXT_PAUSE;
@@ -222,15 +225,13 @@ static void
 settle(nmq_conn *conn, const nmq_batch *batch)
 {
     nmq_router *router = conn->conns->router;
-    nmq_counters *counters = router->counters;
     nmq_link *link = &conn->link;
 
-    nmq_counters_add(counters, NMQ_COUNT_PACKETS_IN, batch->packets_in);
-    if (batch->messages_in > 0) {
-        nmq_counters_add(counters, NMQ_COUNT_PAYLOAD_IN, batch->payload_in);
-        nmq_counters_add(counters, NMQ_COUNT_MESSAGES_IN, batch->messages_in);
-        (void) __atomic_add_fetch(&conn->client->messages_received, batch->messages_in,
-                                  __ATOMIC_RELAXED);
+    uint64_t packets = nmq_batch_add_in(batch);
+    nmq_counters_add(router->counters, NMQ_COUNT_PAYLOAD_IN, batch->payload_in);
+    if (conn->client != NULL) {
+        nmq_client_count_in(conn->client, conn->uncounted, packets, batch->counts);
+        conn->uncounted = 0;
     }
     if (conn->acked) {
         (void) pthread_mutex_lock(&link->lock);
@@ -341,6 +342,7 @@ nmq_recv_on_recv(void *arg, nmq_worker *worker, int status, size_t count)
         return;
     }
     nmq_counters_add(conn->conns->counters, NMQ_COUNT_BYTES_IN, count);
+    conn->uncounted += (uint32_t) count;
     conn->in.len += count;
     nmq_in_buffer_adapt(conn);
     process(conn, worker);

@@ -34,28 +34,28 @@ pump(nmq_conn *conn, nmq_client *client)
                              NMQ_LIVE(router->options->outbox_max_bytes), batch.now_ms);
         if (rv == NMQ_OK && session->owed != NULL) {
             yields = nmq_replay_pump(&batch, client, link) && link->outbox.total == 0;
-            nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DROPPED,
-                             batch.messages_dropped);
+            nmq_batch_add_rest(&batch);
         }
         if (rv == NMQ_OK) {
             nmq_deliver_note(session, link);
             nmq_durable_await(client, link);
         }
-        nmq_client_count_sent(client, router->counters);
+        nmq_client_count_fresh(client, router->counters);
     }
     (void) pthread_mutex_unlock(&link->lock);
     (void) pthread_mutex_unlock(&client->lock);
     return yields;
 }
 
+// Counts a load that is given to the transport. Call with link.lock.
 static void
-count_packets(nmq_conn *conn)
+count_load(nmq_conn *conn)
 {
     nmq_counters *counters = conn->conns->counters;
 
-    nmq_counters_add(counters, NMQ_COUNT_PACKETS_OUT, conn->sending.packets);
-    if (conn->sending.payloads > 0) {
-        nmq_counters_add(counters, NMQ_COUNT_PAYLOAD_OUT, conn->sending.payloads);
+    nmq_counters_add(counters, NMQ_COUNT_PAYLOAD_OUT, conn->sending.payloads);
+    if (conn->client != NULL) {
+        nmq_client_count_out(conn->client, conn->sending.total, conn->sending.packets);
     }
 }
 
@@ -118,7 +118,7 @@ next_load(nmq_conn *conn)
             link->sending_bytes = conn->sending.total;
             link->sending_unkept = conn->sending.unkept;
             link->sending_answers = conn->sending.answers;
-            count_packets(conn);
+            count_load(conn);
         } else if (rv == NMQ_OK && !more && !wants_pump && !ends) {
             nmq_conn_set_send(conn, NMQ_SEND_IDLE);
         }

@@ -92,7 +92,7 @@ retry(nmq_conn *conn)
         (void) nmq_session_pump(session, &conn->link.outbox,
                                 NMQ_LIVE(router->options->outbox_max_bytes),
                                 nmq_clock_now_ms());
-        nmq_client_count_sent(client, router->counters);
+        nmq_client_count_fresh(client, router->counters);
     }
     (void) pthread_mutex_unlock(&conn->link.lock);
     (void) pthread_mutex_unlock(&client->lock);

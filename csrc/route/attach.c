@@ -57,7 +57,7 @@ connect_link(nmq_sessions *sessions, nmq_client *client, const nmq_attach *a, bo
                               NMQ_LIVE(sessions->router->options->outbox_max_bytes),
                               nmq_clock_now_ms());
         nmq_deliver_note(session, link);
-        nmq_client_count_sent(client, sessions->router->counters);
+        nmq_client_count_fresh(client, sessions->router->counters);
     }
     (void) pthread_mutex_unlock(&link->lock);
     if (rv != NMQ_OK) {
@@ -213,6 +213,15 @@ connect_and_log(nmq_sessions *sessions, nmq_client *client, const nmq_attach *a,
     return rv;
 }
 
+static void
+count_session(nmq_counters *counters, bool present, bool taken_over, bool replaces)
+{
+    nmq_counters_add(counters, NMQ_COUNT_SESSIONS_CREATED, !present);
+    nmq_counters_add(counters, NMQ_COUNT_SESSIONS_RESUMED, present);
+    nmq_counters_add(counters, NMQ_COUNT_SESSIONS_TAKEN_OVER, taken_over);
+    nmq_counters_add(counters, NMQ_COUNT_SESSIONS_DISCARDED, replaces);
+}
+
 static int
 attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
            nmq_client **out)
@@ -244,6 +253,8 @@ attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
         }
         logs = is_logged(sessions->router, attach, client, replaced);
         rv = connect_and_log(sessions, client, attach, present, logs);
+        count_session(sessions->router->counters, present, present && old_link != NULL,
+                      replaced != NULL);
         (void) pthread_mutex_unlock(&client->lock);
     }
     (void) pthread_mutex_unlock(&sessions->registry.lock);

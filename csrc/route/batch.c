@@ -1,7 +1,24 @@
 #include "route/batch.h"
 
+#include <string.h>
+
 #include "base/container.h"
 #include "base/live.h"
+
+static const uint64_t KINDS_IN = (UINT64_C(1) << NMQ_BATCH_OUT) - 1;
+
+// The counters are in the order of nmq_batch.counts.
+#define IS_COUNTED_BY(kind, counter)                                                       \
+    _Static_assert((int) NMQ_COUNT_##counter - (int) NMQ_COUNT_MESSAGES_QOS0_IN == (kind), \
+                   "a counter is out of its place")
+
+IS_COUNTED_BY(NMQ_KIND_CONNECT, CONNECT_IN);
+IS_COUNTED_BY(NMQ_KIND_AUTH, AUTH_IN);
+IS_COUNTED_BY(NMQ_BATCH_OUT, MESSAGES_QOS0_OUT);
+IS_COUNTED_BY(NMQ_BATCH_OUT + NMQ_KIND_AUTH, AUTH_OUT);
+IS_COUNTED_BY(NMQ_BATCH_ALLOWED, ACCESS_ALLOWED);
+IS_COUNTED_BY(NMQ_DROP_NO_SUBSCRIBER, DROPPED_NO_SUBSCRIBER);
+IS_COUNTED_BY(NMQ_DROP_MEMORY, DROPPED_MEMORY);
 
 void
 nmq_batch_begin(nmq_batch *batch, nmq_router *router, nmq_worker *worker, int64_t now_ms)
@@ -46,6 +63,39 @@ flush(nmq_unflushed *touched)
     nmq_link_unref(link);
 }
 
+// Adds those kinds to the broker's counters. Returns their sum.
+static uint64_t
+add(const nmq_batch *batch, uint64_t kinds)
+{
+    uint64_t sum = 0;
+
+    for (; kinds != 0; kinds &= kinds - 1) {
+        unsigned kind = (unsigned) __builtin_ctzll(kinds);
+        nmq_counters_add(batch->router->counters, NMQ_COUNT_MESSAGES_QOS0_IN + kind,
+                         batch->counts[kind]);
+        sum += batch->counts[kind];
+    }
+    return sum;
+}
+
+uint64_t
+nmq_batch_add_in(const nmq_batch *batch)
+{
+    return add(batch, batch->counted & KINDS_IN);
+}
+
+void
+nmq_batch_add_rest(nmq_batch *batch)
+{
+    uint64_t publish = batch->messages_out != 0 ? UINT64_C(7) << NMQ_BATCH_OUT : 0;
+
+    (void) add(batch, (batch->counted & ~KINDS_IN) | publish);
+    memset(batch->counts + NMQ_BATCH_OUT, 0,
+           sizeof batch->counts - NMQ_BATCH_OUT * sizeof *batch->counts);
+    batch->counted &= KINDS_IN;
+    batch->messages_out = 0;
+}
+
 // The receivers of a message are flushed before its publisher, whose acknowledgement was
 // written last.
 void
@@ -53,10 +103,8 @@ nmq_batch_end(nmq_batch *batch)
 {
     nmq_lanes_leave(batch->lane);
     batch->lane = NULL;
-    nmq_counters_add(batch->router->counters, NMQ_COUNT_MESSAGES_OUT, batch->messages_out);
-    nmq_counters_add(batch->router->counters, NMQ_COUNT_MESSAGES_DROPPED,
-                     batch->messages_dropped);
-    nmq_worker_put_off(batch->worker, batch->touched, flush, batch->messages_out);
+    uint64_t messages = batch->messages_out;
+    nmq_batch_add_rest(batch); // before a receiver can see what is counted
+    nmq_worker_put_off(batch->worker, batch->touched, flush, messages);
     batch->touched = (nmq_unflushed_list){0};
-    batch->messages_out = batch->messages_dropped = 0;
 }

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "base/peak.h"
 
 nmq_client *
 nmq_client_new(nmq_client_counts *counts, nmq_bytes client_id)
@@ -80,11 +81,14 @@ nmq_client_set_will(nmq_client *client, nmq_will will)
 }
 
 static void
-count_in(uint64_t *total, bool *counted, bool counts)
+count_in(uint64_t *total, uint64_t *most, bool *counted, bool counts)
 {
     if (*counted != counts) {
         *counted = counts;
-        (void) __atomic_add_fetch(total, counts ? 1 : UINT64_MAX, __ATOMIC_RELAXED);
+        uint64_t now = __atomic_add_fetch(total, counts ? 1 : UINT64_MAX, __ATOMIC_RELAXED);
+        if (counts) {
+            nmq_peak_raise(most, now);
+        }
     }
 }
 
@@ -94,8 +98,9 @@ nmq_client_count(nmq_client *client)
     nmq_client_counts *counts = client->counts;
     bool connected = client->link != NULL && !client->consumes;
 
-    count_in(&counts->connected, &client->counted_connected, connected);
-    count_in(&counts->subscribers, &client->counted_subscriber,
+    count_in(&counts->connected, &counts->connected_max, &client->counted_connected,
+             connected);
+    count_in(&counts->subscribers, &counts->subscribers_max, &client->counted_subscriber,
              connected && client->subscribed);
 }
 
@@ -112,21 +117,64 @@ nmq_client_count_subscriptions(nmq_client *client)
     }
 }
 
-uint64_t
-nmq_client_take_sent(nmq_client *client)
+static void
+add(uint64_t *to, uint64_t more)
 {
-    uint64_t fresh = client->session->sent - client->messages_sent;
-
-    client->messages_sent = client->session->sent;
-    return fresh;
+    if (more != 0) {
+        (void) __atomic_add_fetch(to, more, __ATOMIC_RELAXED);
+    }
 }
 
 void
-nmq_client_count_sent(nmq_client *client, nmq_counters *counters)
+nmq_client_count_in(nmq_client *client, uint32_t bytes, uint64_t packets,
+                    const uint32_t messages[3])
 {
-    uint64_t fresh = nmq_client_take_sent(client);
+    nmq_client_traffic *traffic = &client->traffic;
 
-    if (fresh > 0) {
-        nmq_counters_add(counters, NMQ_COUNT_MESSAGES_OUT, fresh);
+    add(&traffic->bytes_in, bytes);
+    add(&traffic->packets_in, packets);
+    for (int qos = 0; qos < 3; qos++) {
+        add(&traffic->messages_in[qos], messages[qos]);
     }
+}
+
+void
+nmq_client_count_out(nmq_client *client, size_t bytes, uint32_t packets)
+{
+    add(&client->traffic.bytes_out, bytes);
+    add(&client->traffic.packets_out, packets);
+}
+
+void
+nmq_client_take_fresh(nmq_client *client, nmq_session_counts *out)
+{
+    nmq_session_counts *fresh = &client->session->fresh;
+    nmq_client_traffic *traffic = &client->traffic;
+
+    for (int qos = 0; qos < 3; qos++) {
+        traffic->messages_out[qos] += fresh->messages[qos];
+    }
+    traffic->dropped += fresh->expired + fresh->too_large + fresh->no_memory;
+    traffic->dropped_expired += fresh->expired;
+    traffic->dropped_too_large += fresh->too_large;
+    *out = *fresh;
+    *fresh = (nmq_session_counts){0};
+}
+
+void
+nmq_client_count_fresh(nmq_client *client, nmq_counters *counters)
+{
+    nmq_session_counts fresh;
+
+    if (!nmq_client_has_fresh(client)) {
+        return;
+    }
+    nmq_client_take_fresh(client, &fresh);
+    for (unsigned qos = 0; qos < 3; qos++) {
+        nmq_counters_add(counters, NMQ_COUNT_MESSAGES_QOS0_OUT + qos, fresh.messages[qos]);
+    }
+    nmq_counters_add(counters, NMQ_COUNT_PUBREL_OUT, fresh.pubrel);
+    nmq_counters_add(counters, NMQ_COUNT_DROPPED_EXPIRED, fresh.expired);
+    nmq_counters_add(counters, NMQ_COUNT_DROPPED_TOO_LARGE, fresh.too_large);
+    nmq_counters_add(counters, NMQ_COUNT_DROPPED_MEMORY, fresh.no_memory);
 }

@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include "base/counters.h"
+#include "base/live.h"
 #include "base/peer.h"
 #include "base/wheel.h"
 #include "route/acl_rules.h"
@@ -31,11 +32,28 @@ typedef struct {
     bool expires;         // it has one
 } nmq_will;
 
+// What one client sent and got. The messages that it got or lost are guarded by its lock;
+// the others are atomic.
+typedef struct {
+    uint64_t bytes_in;
+    uint64_t bytes_out; // that were given to its connection
+    uint64_t packets_in;
+    uint64_t packets_out;     // likewise
+    uint64_t messages_in[3];  // PUBLISH packets from the client, by QoS
+    uint64_t messages_out[3]; // PUBLISH packets delivered to the client, by QoS
+    uint64_t dropped;         // messages that it did not get
+    uint64_t dropped_full;    // of them: no room in its queue, or it was stuck
+    uint64_t dropped_expired;
+    uint64_t dropped_too_large;
+} nmq_client_traffic;
+
 // Counts of all clients of one registry, which holds them.
 typedef struct {
-    uint64_t connected;   // atomic: clients with a link
-    uint64_t subscribers; // atomic: those of them that have a subscription
-    uint64_t will_bytes;  // atomic: of the messages of their wills
+    uint64_t connected;       // atomic: clients with a link
+    uint64_t subscribers;     // atomic: those of them that have a subscription
+    uint64_t will_bytes;      // atomic: of the messages of their wills
+    uint64_t connected_max;   // atomic: the most of them there were at once
+    uint64_t subscribers_max; // likewise
 } nmq_client_counts;
 
 typedef struct nmq_client {
@@ -66,14 +84,14 @@ typedef struct nmq_client {
     uint16_t keep_alive_s; // lock
     uint8_t proof;         // lock; enum nmq_proof
     uint8_t version;       // lock
+    uint8_t end_code;      // lock: Reason Code with which its last connection ended
+    uint8_t end_why;       // lock: enum nmq_why; NONE: none has ended, or it is not known
     int64_t will_due_ms;   // lock; 0: not waiting
     int64_t expiry_due_ms; // lock; 0: not waiting
     int64_t created_at_ms; // fixed at attach; wall clock
     int64_t connected_at_ms;    // lock; wall clock
     int64_t disconnected_at_ms; // lock; wall clock
-    uint64_t messages_received; // atomic: PUBLISH packets from the client
-    uint64_t messages_sent;     // lock: PUBLISH packets delivered to the client
-    uint64_t messages_dropped;  // lock
+    nmq_client_traffic traffic; // of all its connections
     nmq_timer timer;            // clock: will delay and session expiry
     bool is_moving;             // atomic: by remount.h; no bound on subscriptions
     bool forgotten;             // lock: it is owed nothing any more
@@ -108,9 +126,35 @@ void nmq_client_count(nmq_client *client);
 // client's lock.
 void nmq_client_count_subscriptions(nmq_client *client);
 
-// Returns how many PUBLISH packets the session has written since the last call, and counts
-// them to the client. Call with the client's lock, after whatever may have sent.
-uint64_t nmq_client_take_sent(nmq_client *client);
+// The messages of three QoS, each of which another thread may raise.
+static inline uint64_t
+nmq_client_sum(const uint64_t messages[3])
+{
+    return NMQ_LIVE(messages[0]) + NMQ_LIVE(messages[1]) + NMQ_LIVE(messages[2]);
+}
 
-// The same, counted as messages out at once.
-void nmq_client_count_sent(nmq_client *client, nmq_counters *counters);
+// Counts what came from the client: bytes, packets, and of these the PUBLISH packets by
+// QoS. Thread-safe.
+void nmq_client_count_in(nmq_client *client, uint32_t bytes, uint64_t packets,
+                         const uint32_t messages[3]);
+
+// Counts what was given to its connection. Thread-safe.
+void nmq_client_count_out(nmq_client *client, size_t bytes, uint32_t packets);
+
+// Whether the session has counted anything since it was taken last. Call with the client's
+// lock.
+static inline bool
+nmq_client_has_fresh(const nmq_client *client)
+{
+    const nmq_session_counts *c = &client->session->fresh;
+
+    return (c->messages[0] | c->messages[1] | c->messages[2] | c->pubrel | c->expired |
+            c->too_large | c->no_memory) != 0;
+}
+
+// Takes it, and counts it to the client. Call with the client's lock, after whatever may
+// have sent.
+void nmq_client_take_fresh(nmq_client *client, nmq_session_counts *out);
+
+// The same, for the broker's counters at once.
+void nmq_client_count_fresh(nmq_client *client, nmq_counters *counters);

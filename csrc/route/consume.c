@@ -188,7 +188,6 @@ queue_retained(nmq_consumers *consumers, nmq_client *client, int64_t now_ms)
         if (nmq_queue_push(&client->session->queue, &d) != NMQ_OK) {
             nmq_session_tell_lost(client->session, messages[i], NMQ_EVENT_DROPPED,
                                   NMQ_WHY_MEMORY);
-            client->messages_dropped++;
             nmq_delivery_fini(&d);
         } else if (client->session->log != NULL) {
             nmq_session_log_queued(client->session, &d);
@@ -241,7 +240,6 @@ drop_expired(nmq_consumer *consumer, int64_t now_ms)
     uint32_t new_ones = nmq_queue_sift(queue, new_from, to, keeps, &e);
     uint32_t again = nmq_queue_sift(queue, from, new_from, keeps, &e);
     consumer->again -= again;
-    consumer->client->messages_dropped += (uint64_t) again + new_ones;
     return to - again - new_ones;
 }
 
@@ -284,6 +282,7 @@ nmq_consumers_take(nmq_consumers *consumers, uint64_t number, nmq_feed *feed)
         queue_retained(consumers, client, now_ms);
         to = client->session->queue.count;
     }
+    nmq_client_count_fresh(client, consumers->sessions->router->counters);
     int rv = hand_out(consumer, to, feed, now_ms);
     nmq_inbox_of(client->link)->is_awaited = rv == 0;
     nmq_consumers_leave(consumers, consumer);
@@ -390,7 +389,7 @@ nmq_consumers_stats(nmq_consumers *consumers, uint64_t number, nmq_consumer_stat
     const nmq_queue *queue = &consumer->client->session->queue;
     *out = (nmq_consumer_stats){
         .bytes = queue->bytes,
-        .dropped = consumer->client->messages_dropped,
+        .dropped = consumer->client->traffic.dropped,
         .waiting = queue->count - consumer->taken,
         .taken = consumer->taken,
     };

@@ -254,7 +254,7 @@ log_full(const nmq_batch *batch, nmq_client *client)
                       "%s '%s': its queue is full, %llu messages are lost so far",
                       nmq_client_kind(client),
                       nmq_log_quoted(client->session->client_id).text,
-                      (unsigned long long) client->messages_dropped);
+                      (unsigned long long) client->traffic.dropped);
     }
 }
 
@@ -270,6 +270,14 @@ lose(nmq_batch *batch, nmq_client *client, enum nmq_delivered how, const nmq_out
         [NMQ_DELIVERED_TOO_LARGE] = NMQ_WHY_TOO_LARGE,
         [NMQ_DELIVERED_NO_MEMORY] = NMQ_WHY_MEMORY,
     };
+    static const uint8_t drops[] = {
+        [NMQ_DELIVERED_FULL] = NMQ_DROP_FULL,
+        [NMQ_DELIVERED_REFUSED] = NMQ_DROP_MEMORY,
+        [NMQ_DELIVERED_EXPIRED] = NMQ_DROP_EXPIRED,
+        [NMQ_DELIVERED_AWAY] = NMQ_DROP_AWAY,
+        [NMQ_DELIVERED_TOO_LARGE] = NMQ_DROP_TOO_LARGE,
+        [NMQ_DELIVERED_NO_MEMORY] = NMQ_DROP_MEMORY,
+    };
     // a consumer's queue takes every QoS
     bool slow = how == NMQ_DELIVERED_FULL && qos_of(what) == 0 && !client->consumes;
     const nmq_session_event event = {
@@ -278,12 +286,55 @@ lose(nmq_batch *batch, nmq_client *client, enum nmq_delivered how, const nmq_out
         .message = what->parts,
     };
 
-    batch->messages_dropped++;
-    client->messages_dropped++;
+    client->traffic.dropped++;
+    client->traffic.dropped_full += how == NMQ_DELIVERED_FULL;
+    client->traffic.dropped_expired += how == NMQ_DELIVERED_EXPIRED;
+    client->traffic.dropped_too_large += how == NMQ_DELIVERED_TOO_LARGE;
+    nmq_batch_count(batch, drops[how]);
     nmq_session_tell(client->session, &event);
     if (how == NMQ_DELIVERED_FULL && !slow) {
         log_full(batch, client);
     }
+}
+
+static void
+count_all(nmq_batch *batch, nmq_client *client)
+{
+    nmq_session_counts fresh;
+
+    nmq_client_take_fresh(client, &fresh);
+    for (int qos = 0; qos < 3; qos++) {
+        batch->counts[NMQ_BATCH_OUT + qos] += fresh.messages[qos];
+        batch->messages_out += fresh.messages[qos];
+    }
+    nmq_batch_count_more(batch, NMQ_BATCH_OUT + NMQ_KIND_PUBREL, fresh.pubrel);
+    nmq_batch_count_more(batch, NMQ_DROP_EXPIRED, fresh.expired);
+    nmq_batch_count_more(batch, NMQ_DROP_TOO_LARGE, fresh.too_large);
+    nmq_batch_count_more(batch, NMQ_DROP_MEMORY, fresh.no_memory);
+}
+
+void
+nmq_deliver_count(nmq_batch *batch, nmq_client *client)
+{
+    nmq_session_counts *fresh = &client->session->fresh;
+
+    if (fresh->pubrel == 1) { // as PUBREC is answered, mostly
+        fresh->pubrel = 0;
+        nmq_batch_count(batch, NMQ_BATCH_OUT + NMQ_KIND_PUBREL);
+    }
+    if (nmq_client_has_fresh(client)) {
+        count_all(batch, client);
+    }
+}
+
+// The session has written one PUBLISH, and nothing else. Call with the client's lock.
+static void
+count_sent(nmq_batch *batch, nmq_client *client, uint8_t qos)
+{
+    client->session->fresh.messages[qos] = 0;
+    client->traffic.messages_out[qos]++;
+    batch->counts[NMQ_BATCH_OUT + qos]++;
+    batch->messages_out++;
 }
 
 bool
@@ -304,7 +355,9 @@ nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_outgoing *what)
         how = offer_locked(batch, client, NULL, what);
         nmq_durable_answer(batch, client);
     }
-    batch->messages_out += nmq_client_take_sent(client);
+    if (how == NMQ_DELIVERED_SENT) {
+        count_sent(batch, client, qos_of(what));
+    }
     bool dropped = was_dropped(how);
     if (dropped) {
         lose(batch, client, how, what);
@@ -312,8 +365,6 @@ nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_outgoing *what)
     (void) pthread_mutex_unlock(&client->lock);
     if (dropped) {
         bool refused = how == NMQ_DELIVERED_REFUSED;
-        nmq_counters_add(batch->router->counters, NMQ_COUNT_QUEUE_FULL,
-                         how == NMQ_DELIVERED_FULL);
         nmq_counters_add(batch->router->counters, NMQ_COUNT_MEMORY_REFUSED, refused);
         batch->refused = batch->refused || (refused && batch->may_refuse);
     }

@@ -32,6 +32,10 @@ nmq_deliver_is_own(const nmq_client *from, const nmq_subscription *sub)
     return from == sub->client && (sub->options & NMQ_SUB_NO_LOCAL) != 0;
 }
 
+// Counts what the session has counted since the last time, as messages out and lost. Call
+// with the client's lock, after whatever may have sent.
+void nmq_deliver_count(nmq_batch *batch, nmq_client *client);
+
 // How long publishers wait for a slow subscriber.
 nmq_patience nmq_deliver_patience(const nmq_options *options, int64_t now_ms);
 

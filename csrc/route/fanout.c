@@ -39,6 +39,7 @@ deliver_once(nmq_batch *batch, const nmq_client *from, const nmq_subscription *s
     what->options = 0;
     for (uint32_t i = 0; i < n; i++) {
         if (nmq_deliver_is_own(from, &subs[i])) {
+            nmq_counters_add(batch->router->counters, NMQ_COUNT_NO_LOCAL, 1);
             continue;
         }
         uint8_t options = subs[i].options;
@@ -64,7 +65,7 @@ deliver_run(nmq_batch *batch, const nmq_client *from, const nmq_subscription *su
     uint32_t *ids = n <= FEW_IDENTIFIERS ? few : nmq_alloc(n * sizeof *ids);
 
     if (ids == NULL) {
-        batch->messages_dropped++;
+        nmq_batch_count(batch, NMQ_DROP_MEMORY);
         return false;
     }
     bool taken = deliver_once(batch, from, subs, n, what, ids);
@@ -82,7 +83,11 @@ deliver_one(nmq_batch *batch, const nmq_client *from, const nmq_subscription *su
     what->identifiers = &sub->identifier;
     what->identifier_count = sub->identifier != 0;
     what->options = sub->options;
-    return !nmq_deliver_is_own(from, sub) && nmq_deliver(batch, sub->client, what);
+    if (nmq_deliver_is_own(from, sub)) {
+        nmq_counters_add(batch->router->counters, NMQ_COUNT_NO_LOCAL, 1);
+        return false;
+    }
+    return nmq_deliver(batch, sub->client, what);
 }
 
 // How many subscriptions from there on are of one client, where they are sorted.
@@ -238,11 +243,12 @@ deliver_to_group(nmq_batch *batch, nmq_group *group, nmq_outgoing *what)
 
 // Counts a message that goes to nobody at all.
 static void
-lose(nmq_batch *batch, const nmq_message_parts *parts, enum nmq_why why)
+lose(nmq_batch *batch, const nmq_message_parts *parts, enum nmq_why why,
+     enum nmq_batch_kind kind)
 {
     const nmq_event event = {.kind = NMQ_EVENT_DROPPED, .why = why, .message = parts};
 
-    batch->messages_dropped++;
+    nmq_batch_count(batch, kind);
     nmq_watch_tell(&batch->router->watch, &event);
 }
 
@@ -307,7 +313,7 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
 
     if (nmq_tree_match(router->tree, parts->topic_name, matches) != NMQ_OK) {
         nmq_log_write(router->log, NMQ_LOG_ERROR, "a message is lost: out of memory");
-        lose(batch, parts, NMQ_WHY_MEMORY);
+        lose(batch, parts, NMQ_WHY_MEMORY, NMQ_DROP_MEMORY);
         batch->matched = true; // for all that is known
         batch->refused = batch->may_refuse;
         return 0;
@@ -329,7 +335,7 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
         int kept = nmq_retained_keep(router->retained, *message, from != NULL);
         if (kept == NMQ_ETOOBIG && batch->may_refuse) {
             batch->refused = true;
-            lose(batch, parts, NMQ_WHY_RETAINED_FULL);
+            lose(batch, parts, NMQ_WHY_RETAINED_FULL, NMQ_DROP_RETAINED);
             return 0;
         }
         nmq_durable_answer_all(batch);
@@ -339,7 +345,8 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
         return publish_metered(batch, from, matches, &what);
     }
     if (!batch->matched && from != NULL) {
-        lose(batch, parts, NMQ_WHY_NO_SUBSCRIBER); // a client's message
+        lose(batch, parts, NMQ_WHY_NO_SUBSCRIBER,
+             NMQ_DROP_NO_SUBSCRIBER); // a client's message
     }
     for (uint32_t i = 0; i < matches->group_count; i++) {
         taken += deliver_to_group(batch, matches->groups[i], &what);
@@ -401,7 +408,9 @@ nmq_fanout_pass_on(nmq_router *router, const nmq_delivery *delivery)
                     deliver_to_group(&batch, matches->groups[i], &what);
         }
     }
-    batch.messages_dropped += !taken;
+    if (!taken) {
+        nmq_batch_count(&batch, NMQ_DROP_NO_SUBSCRIBER);
+    }
     nmq_batch_end(&batch);
     nmq_link_unref(batch.congested);
 }

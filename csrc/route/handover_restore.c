@@ -46,6 +46,34 @@ take_retained(reader *r, const nmq_retained_record *record)
     return NMQ_OK;
 }
 
+// What is left of the messages once those at QoS 1 and 2 are taken off.
+static uint64_t
+at_qos0(uint64_t all, uint64_t qos1, uint64_t qos2)
+{
+    uint64_t others = qos1 + qos2;
+
+    return all > others ? all - others : 0;
+}
+
+static nmq_client_traffic
+traffic_of(const nmq_session_record *r)
+{
+    return (nmq_client_traffic){
+        .bytes_in = r->bytes_in,
+        .bytes_out = r->bytes_out,
+        .packets_in = r->packets_in,
+        .packets_out = r->packets_out,
+        .messages_in = {at_qos0(r->messages_received, r->qos1_in, r->qos2_in), r->qos1_in,
+                        r->qos2_in},
+        .messages_out = {at_qos0(r->messages_sent, r->qos1_out, r->qos2_out), r->qos1_out,
+                         r->qos2_out},
+        .dropped = r->messages_dropped,
+        .dropped_full = r->dropped_full,
+        .dropped_expired = r->dropped_expired,
+        .dropped_too_large = r->dropped_too_large,
+    };
+}
+
 static void
 fill_client(const reader *r, nmq_client *c, const nmq_session_record *record)
 {
@@ -54,9 +82,7 @@ fill_client(const reader *r, nmq_client *c, const nmq_session_record *record)
         record->created_at_ms != 0 ? record->created_at_ms : record->connected_at_ms;
     c->connected_at_ms = record->connected_at_ms;
     c->disconnected_at_ms = record->disconnected_at_ms;
-    c->messages_received = record->messages_received;
-    c->messages_sent = record->messages_sent;
-    c->messages_dropped = record->messages_dropped;
+    c->traffic = traffic_of(record);
     c->expiry_interval_s = record->expiry_interval_s;
     c->keep_alive_s = record->keep_alive_s;
     c->version = record->version;

@@ -29,6 +29,12 @@ nmq_page_sessions(const nmq_page *page)
     return page->rows;
 }
 
+const nmq_detail_row *
+nmq_page_details(const nmq_page *page)
+{
+    return page->rows;
+}
+
 const nmq_subscription_row *
 nmq_page_subscriptions(const nmq_page *page)
 {

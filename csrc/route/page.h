@@ -56,6 +56,32 @@ typedef struct {
 } nmq_session_row;
 
 typedef struct {
+    nmq_client_row client;
+    const char *address; // of the peer, without its port; empty: it has none
+    uint64_t bytes_in;
+    uint64_t bytes_out; // that were given to its connection
+    uint64_t packets_in;
+    uint64_t packets_out;
+    uint64_t messages_in[3];  // PUBLISH packets from the client, by QoS
+    uint64_t messages_out[3]; // PUBLISH packets delivered to it, by QoS
+    uint64_t dropped_full;    // of messages_dropped: no room in its queue, or it was stuck
+    uint64_t dropped_expired;
+    uint64_t dropped_too_large;
+    uint64_t held_bytes;        // of messages that wait or are in flight
+    uint32_t subscriptions_max; // 0: no bound
+    uint32_t group_count;       // of its subscriptions, the shared ones
+    uint32_t queue_max;
+    uint32_t window;         // most in flight
+    uint32_t unreleased;     // QoS 2 received, PUBREL awaited
+    uint32_t unreleased_max; // MQTT 5.0 alone is held to it
+    uint32_t listener_key;   // which of the configuration it came through; 0: none
+    uint16_t port;           // of the peer
+    uint8_t end_code;        // Reason Code with which its last connection ended
+    uint8_t end_why;         // enum nmq_why: CLIENT, NETWORK or BROKER; NONE: not known
+    bool has_will;
+} nmq_detail_row;
+
+typedef struct {
     const char *client_id;
     size_t client_id_len;
     const char *text; // as subscribed
@@ -107,6 +133,7 @@ void nmq_page_free(nmq_page *page); // takes NULL
 // The rows, by the kind that was asked for; they are the page's.
 const nmq_client_row *nmq_page_clients(const nmq_page *page);
 const nmq_session_row *nmq_page_sessions(const nmq_page *page);
+const nmq_detail_row *nmq_page_details(const nmq_page *page);
 const nmq_subscription_row *nmq_page_subscriptions(const nmq_page *page);
 const nmq_route_row *nmq_page_routes(const nmq_page *page);
 const nmq_retained_row *nmq_page_retained(const nmq_page *page);

@@ -26,6 +26,7 @@
 enum nmq_query_kind {
     NMQ_QUERY_CLIENTS,  // connected, or away with their session kept
     NMQ_QUERY_SESSIONS, // of the same
+    NMQ_QUERY_DETAILS,  // of the same, with all that is known of each
     NMQ_QUERY_SUBSCRIPTIONS,
     NMQ_QUERY_ROUTES, // filters with subscriptions, those of taps and consumers too
     NMQ_QUERY_RETAINED,

@@ -16,7 +16,8 @@ struct search {
     nmq_walk walk;
     const nmq_query *query;
     nmq_lanes *lanes;
-    nmq_network network; // of query->address
+    const nmq_options *options; // NMQ_LIVE
+    nmq_network network;        // of query->address
     fill_fn *fill;
     uint32_t *subscriptions; // of the row that was filled: counted with the tree frozen
     uint32_t *groups;        // likewise; NULL: not asked
@@ -72,29 +73,27 @@ fits(const search *s, const nmq_client *client)
            is_in(&q->created_at_ms, client->created_at_ms) &&
            is_in(&q->connected_at_ms, client->connected_at_ms) &&
            is_in(&q->queued, client->session->queue.count) &&
-           is_in_count(&q->dropped, client->messages_dropped);
+           is_in_count(&q->dropped, client->traffic.dropped);
 }
 
-static void
-fill_client(search *s, const nmq_client *client)
+static nmq_client_row
+row_of(search *s, const nmq_client *client)
 {
     const nmq_session *session = client->session;
-    nmq_client_row *row = nmq_walk_row(&s->walk);
+    nmq_bytes name = client->user_name;
 
-    if (row == NULL) {
-        return;
-    }
-    *row = (nmq_client_row){
+    return (nmq_client_row){
         .client_id = nmq_walk_text(&s->walk, session->client_id),
         .client_id_len = session->client_id.len,
-        .user_name_len = client->user_name.len,
+        .user_name = name.at != NULL ? nmq_walk_text(&s->walk, name) : NULL,
+        .user_name_len = name.len,
         .peer = nmq_walk_text(&s->walk, nmq_bytes_of(nmq_peer_name(&client->peer).text)),
         .created_at_ms = client->created_at_ms,
         .connected_at_ms = client->connected_at_ms,
         .disconnected_at_ms = client->disconnected_at_ms,
-        .messages_received = __atomic_load_n(&client->messages_received, __ATOMIC_RELAXED),
-        .messages_sent = client->messages_sent,
-        .messages_dropped = client->messages_dropped,
+        .messages_received = nmq_client_sum(client->traffic.messages_in),
+        .messages_sent = nmq_client_sum(client->traffic.messages_out),
+        .messages_dropped = client->traffic.dropped,
         .expiry_interval_s = client->expiry_interval_s,
         .queued = session->queue.count,
         .in_flight = session->inflight.count,
@@ -103,10 +102,57 @@ fill_client(search *s, const nmq_client *client)
         .connected = client->link != NULL,
         .clean_start = client->clean_start,
     };
-    if (client->user_name.at != NULL) {
-        row->user_name = nmq_walk_text(&s->walk, client->user_name);
+}
+
+static void
+fill_client(search *s, const nmq_client *client)
+{
+    nmq_client_row *row = nmq_walk_row(&s->walk);
+
+    if (row != NULL) {
+        *row = row_of(s, client);
+        s->subscriptions = &row->subscription_count;
     }
-    s->subscriptions = &row->subscription_count;
+}
+
+static void
+fill_detail(search *s, const nmq_client *client)
+{
+    const nmq_session *session = client->session;
+    const nmq_client_traffic *traffic = &client->traffic;
+    nmq_detail_row *row = nmq_walk_row(&s->walk);
+
+    if (row == NULL) {
+        return;
+    }
+    *row = (nmq_detail_row){
+        .client = row_of(s, client),
+        .address = nmq_walk_text(&s->walk, nmq_bytes_of(nmq_peer_host(&client->peer).text)),
+        .bytes_in = NMQ_LIVE(traffic->bytes_in),
+        .bytes_out = NMQ_LIVE(traffic->bytes_out),
+        .packets_in = NMQ_LIVE(traffic->packets_in),
+        .packets_out = NMQ_LIVE(traffic->packets_out),
+        .dropped_full = traffic->dropped_full,
+        .dropped_expired = traffic->dropped_expired,
+        .dropped_too_large = traffic->dropped_too_large,
+        .held_bytes = nmq_session_held_bytes(session),
+        .subscriptions_max = NMQ_LIVE(s->options->subscriptions_max),
+        .queue_max = session->queue_max,
+        .window = session->window,
+        .unreleased = session->unreleased.count,
+        .unreleased_max = NMQ_LIVE(s->options->receive_maximum),
+        .listener_key = client->listener_key,
+        .port = client->peer.port,
+        .end_code = client->end_code,
+        .end_why = client->end_why,
+        .has_will = client->will.message != NULL,
+    };
+    for (int qos = 0; qos < 3; qos++) {
+        row->messages_in[qos] = NMQ_LIVE(traffic->messages_in[qos]);
+        row->messages_out[qos] = traffic->messages_out[qos];
+    }
+    s->subscriptions = &row->client.subscription_count;
+    s->groups = &row->group_count;
 }
 
 static void
@@ -123,8 +169,8 @@ fill_session(search *s, const nmq_client *client)
         .client_id_len = session->client_id.len,
         .created_at_ms = client->created_at_ms,
         .held_bytes = nmq_session_held_bytes(session),
-        .messages_sent = client->messages_sent,
-        .messages_dropped = client->messages_dropped,
+        .messages_sent = nmq_client_sum(client->traffic.messages_out),
+        .messages_dropped = client->traffic.dropped,
         .expiry_interval_s = client->expiry_interval_s,
         .queued = session->queue.count,
         .queue_max = session->queue_max,
@@ -224,6 +270,7 @@ run(search *s, nmq_sessions *sessions, bool filtered, size_t row_bytes, nmq_page
         return rv;
     }
     s->lanes = sessions->router->lanes;
+    s->options = sessions->router->options;
     nmq_walk_begin(&s->walk, s->query, filtered, row_bytes);
     if (s->query->client_id.at != NULL) {
         nmq_bytes id = {(const uint8_t *) s->query->client_id.at, s->query->client_id.len};
@@ -252,4 +299,13 @@ nmq_query_sessions(nmq_sessions *sessions, const nmq_query *query, bool filtered
     search s = {.query = query, .fill = fill_session};
 
     return run(&s, sessions, filtered, sizeof(nmq_session_row), out);
+}
+
+int
+nmq_query_details(nmq_sessions *sessions, const nmq_query *query, bool filtered,
+                  nmq_page **out)
+{
+    search s = {.query = query, .fill = fill_detail};
+
+    return run(&s, sessions, filtered, sizeof(nmq_detail_row), out);
 }

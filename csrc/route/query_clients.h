@@ -1,4 +1,4 @@
-// query_clients.h - the pages of clients and of sessions (query.h).
+// query_clients.h - the pages of clients, sessions and details (query.h).
 //
 // Threads  thread-safe; call without a lane, a client's or a link's lock. References to a
 //          few clients are taken with the registry's lock; then each is looked at alone.
@@ -11,3 +11,5 @@ int nmq_query_clients(nmq_sessions *sessions, const nmq_query *query, bool filte
                       nmq_page **out);
 int nmq_query_sessions(nmq_sessions *sessions, const nmq_query *query, bool filtered,
                        nmq_page **out);
+int nmq_query_details(nmq_sessions *sessions, const nmq_query *query, bool filtered,
+                      nmq_page **out);

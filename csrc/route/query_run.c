@@ -7,7 +7,7 @@
 #include "route/query_subscriptions.h"
 
 enum {
-    CLIENTS = 1 << NMQ_QUERY_CLIENTS | 1 << NMQ_QUERY_SESSIONS,
+    CLIENTS = 1 << NMQ_QUERY_CLIENTS | 1 << NMQ_QUERY_SESSIONS | 1 << NMQ_QUERY_DETAILS,
     SUBSCRIPTIONS = 1 << NMQ_QUERY_SUBSCRIPTIONS,
     ROUTES = 1 << NMQ_QUERY_ROUTES,
     RETAINED = 1 << NMQ_QUERY_RETAINED,
@@ -142,6 +142,7 @@ nmq_query_run(nmq_sessions *sessions, const nmq_query *query, nmq_page **out)
     switch (query->kind) {
     case NMQ_QUERY_CLIENTS: return nmq_query_clients(sessions, query, filtered != 0, out);
     case NMQ_QUERY_SESSIONS: return nmq_query_sessions(sessions, query, filtered != 0, out);
+    case NMQ_QUERY_DETAILS: return nmq_query_details(sessions, query, filtered != 0, out);
     case NMQ_QUERY_SUBSCRIPTIONS:
         return nmq_query_subscriptions(sessions, query, filtered != 0, out);
     case NMQ_QUERY_ROUTES:

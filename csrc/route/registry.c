@@ -135,6 +135,8 @@ nmq_registry_stats(nmq_registry *registry, nmq_stats *out)
 
     out->connected = __atomic_load_n(&counts->connected, __ATOMIC_RELAXED);
     out->subscribers = __atomic_load_n(&counts->subscribers, __ATOMIC_RELAXED);
+    out->connected_max = NMQ_LIVE(counts->connected_max);
+    out->subscribers_max = NMQ_LIVE(counts->subscribers_max);
     (void) pthread_mutex_lock(&registry->lock);
     out->clients = registry->clients.count;
     out->clients_max = registry->clients_max;

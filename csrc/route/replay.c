@@ -157,7 +157,7 @@ send_first(nmq_batch *batch, nmq_client *client, nmq_owed_entry *entry, uint32_t
             !link->closed && room && may_queue(client->session) ? STEP_MESSAGES : 0;
         last =
             send_step(batch, client, link, entry, visits, most, true); // 0: is there any?
-        batch->messages_out += nmq_client_take_sent(client);
+        nmq_deliver_count(batch, client);
         nmq_batch_touch(batch, link);
     }
     bool over = nmq_retain_is_over(entry->cursor);

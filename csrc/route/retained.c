@@ -3,6 +3,7 @@
 #include "base/container.h"
 #include "base/live.h"
 #include "base/metrics.h"
+#include "base/peak.h"
 #include "base/status.h"
 #include "mqtt/sys_topic.h"
 
@@ -124,6 +125,7 @@ nmq_retained_keep(nmq_retained *retained, nmq_message *message, bool bounded)
         bool fits = !bounded || nmq_retain_fits(retained->store, message, &bounds);
         rv = fits ? nmq_retain_put(retained->store, message) : NMQ_ETOOBIG;
     }
+    nmq_peak_raise(&retained->count_max, nmq_retain_count(retained->store));
     if (rv == NMQ_OK && message->expires_at_ms != 0) {
         arm_sweep(retained, message->expires_at_ms);
     }

@@ -23,6 +23,7 @@
 typedef struct {
     pthread_mutex_t lock;
     nmq_retain *store;    // lock
+    uint64_t count_max;   // atomic: the most it held at once
     int64_t sweep_due_ms; // lock; 0: nothing expires
     nmq_timer sweep;      // clock: removes what has expired
     int64_t not_kept_ms;  // atomic: when it was logged last that one was not kept

@@ -134,7 +134,7 @@ drop_waiting(trial *t)
         uint32_t to = left < queue->count ? left : queue->count;
         left = to > MESSAGES_AT_ONCE ? to - MESSAGES_AT_ONCE : 0;
         uint32_t some = nmq_queue_sift(queue, left, to, keeps_waiting, t);
-        client->messages_dropped += some;
+        client->traffic.dropped += some;
         if (client->session->owed != NULL) { // what comes after them is due sooner
             client->session->owed->popped += some;
         }
@@ -166,7 +166,7 @@ drop_in_flight(trial *t, bool attaches)
         nmq_session_end_entry(client->session, entry);
         dropped++;
     }
-    client->messages_dropped += dropped;
+    client->traffic.dropped += dropped;
     (void) pthread_mutex_unlock(&client->lock);
     return dropped;
 }
@@ -182,7 +182,6 @@ judge(trial *t, bool attaches)
         return ended;
     }
     uint32_t dropped = drop_waiting(t) + drop_in_flight(t, attaches);
-    nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DROPPED, dropped);
     nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DENIED, dropped);
     if (ended > LINES || dropped > 0) {
         nmq_log_write(router->log, NMQ_LOG_INFO,

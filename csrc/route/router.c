@@ -1,6 +1,7 @@
 #include "route/router.h"
 
 #include "base/status.h"
+#include "store/tree_routes.h"
 
 int
 nmq_router_init(nmq_router *router)
@@ -28,5 +29,9 @@ nmq_router_stats(nmq_router *router, nmq_stats *out)
 
     out->subscriptions = nmq_tree_count(router->tree);
     out->shared_subscriptions = nmq_tree_shared_count(router->tree);
+    out->routes = nmq_routes_of(router->tree)->count;
+    out->subscriptions_max = router->subscriptions_max;
+    out->shared_subscriptions_max = router->shared_max;
+    out->routes_max = router->routes_max;
     nmq_lanes_leave(lane);
 }

@@ -30,6 +30,9 @@ typedef struct {
     nmq_map meters;                 // lanes: nmq_meter, by Topic Name; meters.h
     nmq_places subscriptions;       // lanes: of clients alone; nmq_sub_place
     struct nmq_interest *interests; // lanes: who hears of first and last subscriptions
+    uint64_t subscriptions_max;     // lanes: the most in the tree at once
+    uint64_t shared_max;            // lanes: likewise, of the shared ones
+    uint64_t routes_max;            // lanes: likewise, of its filters
     nmq_retained *retained;
     nmq_rules *rules;
     nmq_bans *bans;

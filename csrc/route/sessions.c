@@ -59,6 +59,8 @@ void
 nmq_sessions_remove(nmq_sessions *sessions, nmq_client *client)
 {
     nmq_registry_remove(&sessions->registry, client);
+    nmq_counters_add(sessions->router->counters, NMQ_COUNT_SESSIONS_ENDED,
+                     !client->consumes);
     nmq_durable_ended(client);
 }
 

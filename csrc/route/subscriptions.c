@@ -2,6 +2,7 @@
 
 #include "base/live.h"
 #include "base/mem.h"
+#include "base/peak.h"
 #include "base/status.h"
 #include "route/durable.h"
 #include "route/interest.h"
@@ -40,6 +41,15 @@ count_bytes(nmq_router *router, uint64_t before)
 {
     nmq_counters_add(router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES,
                      nmq_mem_taken() - before);
+}
+
+// Call with all lanes.
+static void
+raise_peaks(nmq_router *router)
+{
+    nmq_peak_raise(&router->subscriptions_max, nmq_tree_count(router->tree));
+    nmq_peak_raise(&router->shared_max, nmq_tree_shared_count(router->tree));
+    nmq_peak_raise(&router->routes_max, nmq_routes_of(router->tree)->count);
 }
 
 static void
@@ -178,6 +188,7 @@ nmq_subscriptions_put(nmq_router *router, nmq_client *client, const nmq_filter *
         nmq_durable_subscribed(router, client, filter, options, identifier);
     }
     count_bytes(router, before);
+    raise_peaks(router);
     nmq_client_count_subscriptions(client);
     nmq_lanes_unlock_all(router->lanes);
     if (rv >= 0) {

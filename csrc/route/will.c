@@ -37,7 +37,6 @@ nmq_will_judge(nmq_router *router, nmq_client *client)
         return;
     }
     nmq_will_drop(client);
-    nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DROPPED, 1);
     nmq_counters_add(router->counters, NMQ_COUNT_MESSAGES_DENIED, 1);
     nmq_log_write(router->log, NMQ_LOG_INFO,
                   "client '%s': its will is not sent, it is not allowed any more",

@@ -130,7 +130,10 @@ answered(nmq_server_conn *conn, uint16_t act, nmq_bytes topic, uint32_t number)
         return said;
     }
     if (said == NMQ_ACCESS_LATER) {
-        return nmq_kept_get(conn, topic);
+        said = nmq_kept_get(conn, topic);
+        nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_ACCESS_KEPT,
+                         said != NMQ_ACCESS_LATER);
+        return said;
     }
     int64_t until_ms = nmq_ask_counts_until(conn);
     if (until_ms != 0) {

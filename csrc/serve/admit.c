@@ -84,6 +84,7 @@ accept_link(void *arg, bool session_present)
     // none.
     a->bytes.at[nmq_decode_size(bytes, &size)] =
         session_present && a->conn->net.version != NMQ_V31;
+    nmq_counters_add(a->conn->net.conns->counters, NMQ_COUNT_CONNACK_OUT, 1);
     return nmq_outbox_put(&a->conn->net.link.outbox, bytes); // [MQTT-3.2.0-1]
 }
 

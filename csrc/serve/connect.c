@@ -193,7 +193,6 @@ nmq_connect_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
     if (next == NMQ_NEXT_LATER) { // it is handled again as the first
         __atomic_store_n(&net->version, 0, __ATOMIC_RELAXED);
     } else {
-        nmq_counters_add(net->conns->counters, NMQ_COUNT_CONNECTS, 1);
         nmq_ask_end(conn);
     }
     return next;

@@ -159,6 +159,9 @@ receive_qos2(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, 
     nmq_durable_answer(batch, client);
     (void) pthread_mutex_unlock(&client->lock);
     *fresh = rv == 1;
+    if (rv == 0 && !over) {
+        nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_PUBLISH_IN_USE, 1);
+    }
     if (rv < 0) {
         return nmq_reply_no_memory(conn);
     }
@@ -190,7 +193,7 @@ refuse_message(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet
 {
     uint8_t qos = packet->publish.qos;
 
-    batch->messages_dropped++;
+    nmq_batch_count(batch, NMQ_DROP_REFUSED);
     if (qos == 0) {
         return NMQ_NEXT_PACKET;
     }
@@ -209,40 +212,30 @@ deny(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     const nmq_fault fault = {NMQ_RC_NOT_AUTHORIZED, "an access rule denies it"};
 
     nmq_tell_denied(conn, NMQ_WHY_PUBLISH, packet->publish.topic_name);
+    nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_PUBLISH_DENIED, 1);
     nmq_ask_end(conn);
     return nmq_access_disconnects(conn) ? nmq_reply_refuse(conn, batch, fault)
                                         : refuse_message(conn, batch, packet, fault);
 }
 
-static void
-count(nmq_batch *batch, const nmq_packet *packet)
-{
-    batch->messages_in++;
-    batch->payload_in += packet->publish.payload.len;
-}
-
-// It comes again.
-static void
-uncount(nmq_batch *batch, const nmq_packet *packet)
-{
-    batch->messages_in--;
-    batch->payload_in -= packet->publish.payload.len;
-}
-
 static enum nmq_access
-may_publish(nmq_server_conn *conn, const nmq_packet *packet)
+may_publish(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
     if (nmq_access_is_free(conn)) {
         return NMQ_ACCESS_ALLOW;
     }
     uint16_t act = nmq_acl_publish(packet->publish.qos, packet->publish.retain);
-    return nmq_access_decide(conn, act, packet->publish.topic_name, 0);
+    enum nmq_access may = nmq_access_decide(conn, act, packet->publish.topic_name, 0);
+    if (may == NMQ_ACCESS_ALLOW) {
+        nmq_batch_count(batch, NMQ_BATCH_ALLOWED);
+    }
+    return may;
 }
 
 static enum nmq_next
 ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
-    uncount(batch, packet);
+    batch->payload_in -= packet->publish.payload.len; // it comes again
     return nmq_ask_one(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name);
 }
 
@@ -255,7 +248,7 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
     int code = NMQ_RC_SUCCESS;
     nmq_fault fault = check_publish(conn, packet);
 
-    count(batch, packet);
+    batch->payload_in += packet->publish.payload.len;
     if (fault.code == 0 && nmq_props_has(&packet->props, NMQ_PROP_TOPIC_ALIAS)) {
         int rv = resolve_alias(conn, packet);
         if (rv < 0) {
@@ -264,15 +257,17 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
         fault = (nmq_fault){(uint8_t) rv, rv != 0 ? "unknown Topic Alias" : NULL};
     }
     if (fault.code != 0) {
+        nmq_counters_add(net->conns->counters, NMQ_COUNT_PUBLISH_ERRORS, 1);
         return nmq_reply_refuse(conn, batch, fault);
     }
     if (nmq_topic_is_sys(packet->publish.topic_name)) {
+        nmq_counters_add(net->conns->counters, NMQ_COUNT_PUBLISH_DENIED, 1);
         nmq_tell_denied(conn, NMQ_WHY_PUBLISH, packet->publish.topic_name);
         return refuse_message(
             conn, batch, packet,
             (nmq_fault){NMQ_RC_NOT_AUTHORIZED, "$SYS topics are the broker's"});
     }
-    enum nmq_access may = may_publish(conn, packet);
+    enum nmq_access may = may_publish(conn, batch, packet);
     if (may != NMQ_ACCESS_ALLOW) {
         return may == NMQ_ACCESS_DENY ? deny(conn, batch, packet)
                                       : ask(conn, batch, packet);
@@ -289,7 +284,7 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
             forget_qos2(conn, packet);
         }
         if (code == NMQ_ESHORT) {
-            uncount(batch, packet);
+            batch->payload_in -= packet->publish.payload.len; // it comes again
             return NMQ_NEXT_SHORT;
         }
         if (code < 0) {

@@ -30,6 +30,7 @@ put(nmq_server_conn *conn, nmq_batch *batch, nmq_bytes bytes, bool waits)
                  ? nmq_held_put(link, batch->router->journal, batch->logged, bytes)
                  : nmq_outbox_put(&link->outbox, bytes);
     }
+    nmq_batch_count(batch, NMQ_BATCH_OUT + nmq_packet_kind_of(bytes.at[0]));
     nmq_batch_touch(batch, link);
     (void) pthread_mutex_unlock(&link->lock);
     return rv;
@@ -150,6 +151,7 @@ nmq_reply_refuse(nmq_server_conn *conn, nmq_batch *batch, nmq_fault fault)
         nmq_props_set_text(&packet.props, NMQ_PROP_REASON_STRING, nmq_bytes_of(fault.why));
     }
     if (may_say(conn, fault.code)) { // [MQTT-4.13.2-1] [MQTT-3.1.4-2]
+        nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_CONNACK_ERRORS, !open);
         (void) nmq_reply_packet(conn, batch, &packet);
         (void) pthread_mutex_lock(&conn->net.link.lock);
         nmq_linger_allow(&conn->net);

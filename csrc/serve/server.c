@@ -165,6 +165,7 @@ farewell(nmq_conn *net, uint8_t reason_code)
     // [MQTT-3.14.0-1]: after CONNACK only
     if (nmq_conn_version(net) == NMQ_V5 && net->client != NULL) {
         (void) nmq_outbox_put(&net->link.outbox, (nmq_bytes){bytes, sizeof bytes});
+        nmq_counters_add(net->conns->counters, NMQ_COUNT_DISCONNECT_OUT, 1);
         if (reason_code != NMQ_RC_KEEP_ALIVE_TIMEOUT) { // a silent peer does not write
             nmq_linger_allow(net);
         }

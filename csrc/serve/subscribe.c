@@ -114,6 +114,7 @@ check_rights(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         enum nmq_access may =
             nmq_access_check(conn, act_of(conn, options), filter.filter, n);
         if (may == NMQ_ACCESS_DENY && nmq_access_disconnects(conn)) {
+            nmq_counters_add(batch->router->counters, NMQ_COUNT_SUBSCRIBE_DENIED, 1);
             nmq_tell_denied(conn, NMQ_WHY_SUBSCRIBE, filter.text);
             return nmq_reply_refuse(
                 conn, batch,
@@ -225,9 +226,12 @@ subscribe_one(nmq_server_conn *conn, const nmq_filter *filter, uint32_t n, uint8
     // LATER: the rules have just begun to ask
     if (nmq_access_check(conn, act_of(conn, options), filter->filter, n) !=
         NMQ_ACCESS_ALLOW) {
+        nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_SUBSCRIBE_DENIED, 1);
         nmq_tell_denied(conn, NMQ_WHY_SUBSCRIBE, filter->text);
         return NMQ_EACCESS;
     }
+    nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_ACCESS_ALLOWED,
+                     !nmq_access_is_free(conn));
     int rv = nmq_mount_filter(conn, filter, &mounted);
     if (rv == NMQ_OK) {
         rv = nmq_subscriptions_put(conn->net.conns->router, conn->net.client, &mounted,
@@ -357,6 +361,7 @@ handle(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
 
     nmq_fault fault = check_subscribe(conn, packet);
     if (fault.code != 0) {
+        nmq_counters_add(batch->router->counters, NMQ_COUNT_SUBSCRIBE_ERRORS, 1);
         return nmq_reply_refuse(conn, batch, fault);
     }
     next = check_rights(conn, batch, packet);
@@ -416,6 +421,7 @@ nmq_subscribe_handle_unsubscribe(nmq_conn *net, nmq_batch *batch, nmq_packet *pa
 
     nmq_fault fault = check_count(conn, packet);
     if (fault.code != 0) {
+        nmq_counters_add(batch->router->counters, NMQ_COUNT_UNSUBSCRIBE_ERRORS, 1);
         return nmq_reply_refuse(conn, batch, fault);
     }
     nmq_batch_end(batch); // the tree changes: not inside a lane

@@ -309,7 +309,7 @@ resend_next(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
         return 1;
     }
     if (entry->state == NMQ_INFLIGHT_PUBCOMP) { // PUBREL is outside the Receive Maximum
-        rv = nmq_session_write_ack(s, outbox, NMQ_PUBREL, id, NMQ_RC_SUCCESS);
+        rv = nmq_session_write_pubrel(s, outbox, id, NMQ_RC_SUCCESS);
     } else if (s->inflight.quota_used >= s->window) {
         return 0;
     } else {

@@ -35,7 +35,7 @@ received(nmq_session *s, nmq_outbox *outbox, nmq_inflight_entry *entry, uint8_t 
     if (entry->state == NMQ_INFLIGHT_PUBREC) {
         nmq_inflight_received(&s->inflight, entry); // [MQTT-4.3.3-4]
     }
-    return nmq_session_write_ack(s, outbox, NMQ_PUBREL, entry->packet_id, NMQ_RC_SUCCESS);
+    return nmq_session_write_pubrel(s, outbox, entry->packet_id, NMQ_RC_SUCCESS);
 }
 
 // A PUBREC for an identifier that is not in use: in 5.0 the PUBREL says so, in 3.1.1 it
@@ -45,10 +45,10 @@ static int
 received_unknown(nmq_session *s, nmq_outbox *outbox, uint16_t packet_id,
                  uint8_t reason_code)
 {
-    int rv = reason_code < NMQ_RC_UNSPECIFIED_ERROR
-                 ? nmq_session_write_ack(s, outbox, NMQ_PUBREL, packet_id,
-                                         NMQ_RC_PACKET_ID_NOT_FOUND)
-                 : NMQ_OK;
+    int rv =
+        reason_code < NMQ_RC_UNSPECIFIED_ERROR
+            ? nmq_session_write_pubrel(s, outbox, packet_id, NMQ_RC_PACKET_ID_NOT_FOUND)
+            : NMQ_OK;
 
     return rv == NMQ_OK ? NMQ_ENOENT : rv;
 }

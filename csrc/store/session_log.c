@@ -192,8 +192,7 @@ nmq_session_log_receive(nmq_session *session, nmq_outbox *outbox, nmq_inflight_e
         }
     }
     if (!logged) {
-        return nmq_session_write_ack(session, outbox, NMQ_PUBREL, packet_id,
-                                     NMQ_RC_SUCCESS);
+        return nmq_session_write_pubrel(session, outbox, packet_id, NMQ_RC_SUCCESS);
     }
     hold(log, packet_id);
     return nmq_session_log_pump(session, outbox, nmq_clock_now_ms());
@@ -246,7 +245,7 @@ send_one(nmq_session *s, nmq_outbox *outbox, uint16_t packet_id, int64_t now_ms)
         return NMQ_OK;
     }
     if (entry->state == NMQ_INFLIGHT_PUBCOMP) {
-        return nmq_session_write_ack(s, outbox, NMQ_PUBREL, packet_id, NMQ_RC_SUCCESS);
+        return nmq_session_write_pubrel(s, outbox, packet_id, NMQ_RC_SUCCESS);
     }
     int rv = nmq_session_write_entry(s, outbox, entry, false, now_ms);
     if (rv == NMQ_ETOOBIG) {

@@ -20,6 +20,15 @@ typedef struct {
     uint8_t options;
 } nmq_session_sub;
 
+// What a session counts.
+typedef struct {
+    uint32_t messages[3]; // PUBLISH packets written, those sent again too, by QoS
+    uint32_t pubrel;      // PUBREL packets written
+    uint32_t expired;     // messages lost in its queue, or in flight
+    uint32_t too_large;   // likewise
+    uint32_t no_memory;   // likewise
+} nmq_session_counts;
+
 typedef struct nmq_session {
     nmq_bytes client_id; // owned
     nmq_queue queue;
@@ -37,7 +46,7 @@ typedef struct nmq_session {
     uint32_t packet_max;         // largest packet to it: this or the broker's bound
     uint8_t version;             // of the latest connection
     nmq_aliases aliases;         // of this connection
-    uint64_t sent;               // PUBLISH packets written so far, those sent again too
+    nmq_session_counts fresh;    // since route/client.h took them last
     nmq_observer *observer;      // not NULL
     const void *owner;           // whose session it is, for the observer
     struct nmq_session_log *log; // session_log.h; owned; NULL: nothing of it is logged

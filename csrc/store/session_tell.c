@@ -20,11 +20,14 @@ nmq_session_tell(const nmq_session *session, const nmq_session_event *event)
 }
 
 void
-nmq_session_tell_lost(const nmq_session *session, const nmq_message *message,
+nmq_session_tell_lost(nmq_session *session, const nmq_message *message,
                       enum nmq_event_kind kind, enum nmq_why why)
 {
     const nmq_message_parts parts = nmq_message_parts_of(message);
 
+    session->fresh.expired += kind == NMQ_EVENT_EXPIRED;
+    session->fresh.too_large += why == NMQ_WHY_TOO_LARGE;
+    session->fresh.no_memory += why == NMQ_WHY_MEMORY;
     nmq_session_tell(session,
                      &(nmq_session_event){.kind = kind, .why = why, .message = &parts});
 }

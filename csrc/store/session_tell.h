@@ -11,6 +11,6 @@ void nmq_session_observe(nmq_session *session, nmq_observer *observer, const voi
 // Tells, if that kind is wanted.
 void nmq_session_tell(const nmq_session *session, const nmq_session_event *event);
 
-// Tells of a message that the client does not get.
-void nmq_session_tell_lost(const nmq_session *session, const nmq_message *message,
+// Counts a message that the client does not get, and tells of it.
+void nmq_session_tell_lost(nmq_session *session, const nmq_message *message,
                            enum nmq_event_kind kind, enum nmq_why why);

@@ -70,7 +70,7 @@ nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *
     if (rv == NMQ_OK && is_new) {
         (void) nmq_aliases_learn(&s->aliases, head->topic_alias, topic_name);
     }
-    s->sent += rv == NMQ_OK;
+    s->fresh.messages[head->qos] += rv == NMQ_OK;
     if ((NMQ_LIVE(s->observer->wanted) >> NMQ_EVENT_DELIVERED & 1) != 0 && rv == NMQ_OK) {
         tell_delivered(s, head, parts);
     }
@@ -96,11 +96,13 @@ nmq_session_write_entry(nmq_session *s, nmq_outbox *outbox, const nmq_inflight_e
 }
 
 int
-nmq_session_write_ack(const nmq_session *s, nmq_outbox *outbox, uint8_t type,
-                      uint16_t packet_id, uint8_t reason_code)
+nmq_session_write_pubrel(nmq_session *s, nmq_outbox *outbox, uint16_t packet_id,
+                         uint8_t reason_code)
 {
     uint8_t bytes[NMQ_ACK_MAX_BYTES];
-    uint8_t *end = nmq_encode_ack(bytes, s->version, type, packet_id, reason_code);
+    uint8_t *end = nmq_encode_ack(bytes, s->version, NMQ_PUBREL, packet_id, reason_code);
 
-    return nmq_outbox_put(outbox, (nmq_bytes){bytes, (size_t) (end - bytes)});
+    int rv = nmq_outbox_put(outbox, (nmq_bytes){bytes, (size_t) (end - bytes)});
+    s->fresh.pubrel += rv == NMQ_OK;
+    return rv;
 }

@@ -21,6 +21,6 @@ int nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_he
 int nmq_session_write_entry(nmq_session *s, nmq_outbox *outbox,
                             const nmq_inflight_entry *entry, bool dup, int64_t now_ms);
 
-// Writes PUBREL, or another packet of that form. Returns NMQ_OK or NMQ_ENOMEM.
-int nmq_session_write_ack(const nmq_session *s, nmq_outbox *outbox, uint8_t type,
-                          uint16_t packet_id, uint8_t reason_code);
+// Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_session_write_pubrel(nmq_session *s, nmq_outbox *outbox, uint16_t packet_id,
+                             uint8_t reason_code);

@@ -17,7 +17,7 @@ from nanomq_py.core.meter import Meter
 from nanomq_py.core.native import CoreError as CoreError
 from nanomq_py.core.native import c_text, check, ffi, lib
 from nanomq_py.core.notes import Notes
-from nanomq_py.core.queries import Client, ClientFilter, Filter, Page, Paging
+from nanomq_py.core.queries import Client, ClientDetail, ClientFilter, Filter, Page, Paging
 from nanomq_py.core.records import (
     CoreOptions,
     Kick,
@@ -310,6 +310,12 @@ class Core(ClientCalls):
         """Return the client of that identifier: one look-up."""
         wanted, paging = ClientFilter(client_id=client_id), Paging(limit=1, count=False)
         found = pages.query(self._broker, pages.CLIENTS, wanted, paging).rows
+        return found[0] if found else None
+
+    def detail(self, client_id: str) -> ClientDetail | None:
+        """Return all that is known of that client: one look-up."""
+        wanted, paging = ClientFilter(client_id=client_id), Paging(limit=1, count=False)
+        found = pages.query(self._broker, pages.DETAILS, wanted, paging).rows
         return found[0] if found else None
 
     def shutdown(self, timeout_ms: int) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from nanomq_py.core.declared_events import Why
 from nanomq_py.core.native import check, ffi, lib, optional_text, text_of
 from nanomq_py.core.queries import (
     Client,
+    ClientDetail,
     Filter,
     Page,
     Paging,
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         CData,
         nmq_broker,
         nmq_client_row,
+        nmq_detail_row,
         nmq_page,
         nmq_query,
         nmq_query_text,
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 AT_ONCE = 64  # rows read before another thread may have the GIL
 INT64 = (-(1 << 63), (1 << 63) - 1)
 OFFSET_MAX = (1 << 64) - 1
+WHYS = (None, *Why)  # by enum nmq_why
 
 T = TypeVar("T")
 
@@ -138,6 +142,34 @@ def _read_client(raw: nmq_client_row) -> Client:
     )
 
 
+def _read_detail(raw: nmq_detail_row) -> ClientDetail:
+    return ClientDetail(
+        client=_read_client(raw.client),
+        address=ffi.string(raw.address).decode(),
+        port=raw.port,
+        listener_key=raw.listener_key,
+        bytes_in=raw.bytes_in,
+        bytes_out=raw.bytes_out,
+        packets_in=raw.packets_in,
+        packets_out=raw.packets_out,
+        messages_in=(raw.messages_in[0], raw.messages_in[1], raw.messages_in[2]),
+        messages_out=(raw.messages_out[0], raw.messages_out[1], raw.messages_out[2]),
+        dropped_full=raw.dropped_full,
+        dropped_expired=raw.dropped_expired,
+        dropped_too_large=raw.dropped_too_large,
+        held_bytes=raw.held_bytes,
+        subscriptions_max=raw.subscriptions_max,
+        group_count=raw.group_count,
+        queue_max=raw.queue_max,
+        window=raw.window,
+        unreleased=raw.unreleased,
+        unreleased_max=raw.unreleased_max,
+        has_will=raw.has_will,
+        end_code=raw.end_code,
+        end_why=WHYS[raw.end_why],
+    )
+
+
 def _read_session(raw: nmq_session_row) -> Session:
     return Session(
         client_id=text_of(raw.client_id, raw.client_id_len),
@@ -193,6 +225,7 @@ def _read_retained(raw: nmq_retained_row) -> Retained:
 
 CLIENTS = Kind(lib.NMQ_QUERY_CLIENTS, lib.nmq_page_clients, _read_client)
 SESSIONS = Kind(lib.NMQ_QUERY_SESSIONS, lib.nmq_page_sessions, _read_session)
+DETAILS = Kind(lib.NMQ_QUERY_DETAILS, lib.nmq_page_details, _read_detail)
 SUBSCRIPTIONS = Kind(
     lib.NMQ_QUERY_SUBSCRIPTIONS, lib.nmq_page_subscriptions, _read_subscription
 )

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
 
+from nanomq_py.core.declared_events import Why
+
 ROWS_MAX = 10_000  # of one page
 
 # The least and the most, both included; None: no bound there.
@@ -111,6 +113,42 @@ class Session(NamedTuple):
     held_bytes: int  # of messages that wait or are in flight
     messages_sent: int
     messages_dropped: int
+
+
+class ClientDetail(NamedTuple):
+    """All that is known of one client.
+
+    What it sent and got counts over all its connections, and goes on after a restart.
+    """
+
+    client: Client
+    address: str  # of the peer, without its port; empty: it has none
+    port: int
+    listener_key: int  # which of the configuration it came through; 0: not known
+    bytes_in: int
+    bytes_out: int  # that were given to its connection
+    packets_in: int
+    packets_out: int
+    messages_in: tuple[int, int, int]  # PUBLISH packets from the client, by QoS
+    messages_out: tuple[int, int, int]  # PUBLISH packets delivered to it, by QoS
+    dropped_full: int  # of client.messages_dropped: no room in its queue, or it was stuck
+    dropped_expired: int
+    dropped_too_large: int
+    held_bytes: int  # of messages that wait or are in flight
+    subscriptions_max: int  # 0: no bound
+    group_count: int  # of its subscriptions, the shared ones
+    queue_max: int
+    window: int  # most in flight
+    unreleased: int  # QoS 2 received, PUBREL awaited
+    unreleased_max: int  # MQTT 5.0 alone is held to it
+    has_will: bool
+    end_code: int  # Reason Code with which its last connection ended
+    end_why: Why | None  # CLIENT, NETWORK or BROKER; None: none has ended, or not known
+
+    @property
+    def protocol_name(self) -> str:
+        """As CONNECT had it (MQTT V3.1, 3.1; MQTT 5.0, 3.1.2.1)."""
+        return "MQIsdp" if self.client.version == 3 else "MQTT"
 
 
 class Subscription(NamedTuple):

@@ -64,6 +64,7 @@ count_stays(uint8_t kind, const nmq_page *page)
         const char *text =
             kind == NMQ_QUERY_CLIENTS         ? nmq_page_clients(page)[n].client_id
             : kind == NMQ_QUERY_SESSIONS      ? nmq_page_sessions(page)[n].client_id
+            : kind == NMQ_QUERY_DETAILS       ? nmq_page_details(page)[n].client.client_id
             : kind == NMQ_QUERY_SUBSCRIPTIONS ? nmq_page_subscriptions(page)[n].text
             : kind == NMQ_QUERY_ROUTES        ? nmq_page_routes(page)[n].filter
                                               : nmq_page_retained(page)[n].topic_name;
@@ -86,7 +87,7 @@ walk(nmq_broker *broker, nmq_query query)
         query.cursor = page->next;
         nmq_page_free(page);
     } while (query.cursor != 0);
-    assert(stays == (query.kind <= NMQ_QUERY_SESSIONS   ? 2
+    assert(stays == (query.kind <= NMQ_QUERY_DETAILS    ? 2
                      : query.kind == NMQ_QUERY_RETAINED ? 0
                                                         : 1));
 }

@@ -452,7 +452,7 @@ def test_will_is_asked_about_before_its_client_is_in(broker: Asked, version: int
             assert broker.decide(asks, ALLOW)
             assert connack(c).reason == 0
             c.expect(PINGRESP)
-            assert broker.stats().connects == 2
+            assert broker.stats().connect_in == 2
         assert payloads(sub, 1) == [b"gone"]
 
 

@@ -52,7 +52,7 @@ def test_declarations_are_read() -> None:
 
 
 FAULTS = [
-    ("COUNTED(x)", "COUNTED: expected COUNTER or LEVEL or GAUGE or HOLDER"),
+    ("COUNTED(x)", "COUNTED: expected COUNTER or LEVEL or SUM or GAUGE or HOLDER"),
     ('GAUGE(x, "")', "GAUGE takes 3 values (name, topics, help), not 2"),
     ('GAUGE(x, "", "")', "help \": expected a text"),
     ('GAUGE(X, "", "h")', "name X: expected a name"),
