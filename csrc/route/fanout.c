@@ -271,18 +271,30 @@ deliver_found_metered(nmq_batch *batch, const nmq_client *from, nmq_matches *mat
     return taken;
 }
 
+// Returns how many messages the batch has lost.
+static uint64_t
+lost(const nmq_batch *batch)
+{
+    uint64_t sum = 0;
+
+    for (unsigned kind = NMQ_DROP_NO_SUBSCRIBER; kind < NMQ_BATCH_COUNTS; kind++) {
+        sum += batch->counts[kind];
+    }
+    return sum;
+}
+
 // The rest of nmq_fanout_publish, for a topic that is counted.
 static unsigned
 publish_metered(nmq_batch *batch, const nmq_client *from, nmq_matches *matches,
                 nmq_outgoing *what)
 {
     nmq_meter *meter = nmq_meter_ref(matches->meter); // matches may be gone soon
-    uint64_t dropped = batch->messages_dropped;
+    uint64_t dropped = lost(batch);
     unsigned taken = 0;
 
     nmq_meter_count_in(meter, what->parts->qos);
     if (!batch->matched && from != NULL) {
-        lose(batch, what->parts, NMQ_WHY_NO_SUBSCRIBER);
+        lose(batch, what->parts, NMQ_WHY_NO_SUBSCRIBER, NMQ_DROP_NO_SUBSCRIBER);
     }
     for (uint32_t i = 0; i < matches->group_count; i++) {
         if (deliver_to_group(batch, matches->groups[i], what)) {
@@ -294,7 +306,7 @@ publish_metered(nmq_batch *batch, const nmq_client *from, nmq_matches *matches,
     if (matches->found->count > 0) {
         taken += deliver_found_metered(batch, from, matches, what, meter);
     }
-    nmq_meter_count_dropped(meter, batch->messages_dropped - dropped);
+    nmq_meter_count_dropped(meter, lost(batch) - dropped);
     nmq_meter_unref(meter);
     return taken;
 }
