@@ -24,7 +24,6 @@ AT_ONCE = 64  # items before others get the loop
 NOBODY = "http"  # publishes what names no client
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Properties(msgspec.Struct, frozen=True):
@@ -105,31 +104,18 @@ class Unsubscribe(msgspec.Struct, frozen=True):
     topic: str
 
 
-class Published(msgspec.Struct, frozen=True):
-    topic: str
+class Result(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of an item of a batch; a message stands for one that cannot be read."""
+
+    clientid: str | msgspec.UnsetType = msgspec.UNSET
+    node: str | msgspec.UnsetType = msgspec.UNSET
+    topic: str | msgspec.UnsetType = msgspec.UNSET
+    qos: int | msgspec.UnsetType = msgspec.UNSET
     code: int
+    message: str | msgspec.UnsetType = msgspec.UNSET
 
 
-class BadItem(msgspec.Struct, frozen=True):
-    """An item of a batch that says nothing that can be done."""
-
-    code: int
-    message: str = "bad_params"
-
-
-class Subscribed(msgspec.Struct, frozen=True):
-    clientid: str
-    node: str
-    topic: str
-    qos: int
-    code: int
-
-
-class Unsubscribed(msgspec.Struct, frozen=True):
-    clientid: str
-    node: str
-    topic: str
-    code: int
+BAD_ITEM = Result(code=Code.REQ_PARAM_ERROR, message="bad_params")
 
 
 def _check_qos(qos: int) -> None:
@@ -225,61 +211,61 @@ async def _batch(
     items: Sequence[Any],
     shape: type[T],
     act: Callable[[T], Awaitable[None]],
-    told: Callable[[T, int], R],
-) -> list[R | BadItem]:
+    told: Callable[[T, int], Result],
+) -> list[Result]:
     """Do what each item says, whatever became of those before it."""
-    results: list[R | BadItem] = []
+    results: list[Result] = []
     for at, item in enumerate(items):
         if at % AT_ONCE == AT_ONCE - 1:
             await asyncio.sleep(0)
         try:
             asked = converted(item, shape)
         except HttpError:
-            results.append(BadItem(Code.REQ_PARAM_ERROR))
+            results.append(BAD_ITEM)
             continue
         try:
             await act(asked)
         except Refused as refused:
             results.append(told(asked, refused.code))
         except HttpError:
-            results.append(BadItem(Code.REQ_PARAM_ERROR))
+            results.append(BAD_ITEM)
         else:
             results.append(told(asked, 0))
     return results
 
 
-async def publish_batch(
-    api: Api, call: Call[Nothing, list[Any]]
-) -> list[Published | BadItem]:
+async def publish_batch(api: Api, call: Call[Nothing, list[Any]]) -> list[Result]:
     return await _batch(
         call.body,
         Publish,
         lambda asked: _publish(api, asked),
-        lambda asked, code: Published(asked.said, code),
+        lambda asked, code: Result(topic=asked.said, code=code),
     )
 
 
-async def subscribe_batch(
-    api: Api, call: Call[Nothing, list[Any]]
-) -> list[Subscribed | BadItem]:
+async def subscribe_batch(api: Api, call: Call[Nothing, list[Any]]) -> list[Result]:
     return await _batch(
         call.body,
         Subscribe,
         lambda asked: _subscribe(api, asked),
-        lambda asked, code: Subscribed(
-            asked.clientid, api.node, asked.said, asked.qos, code
+        lambda asked, code: Result(
+            clientid=asked.clientid,
+            node=api.node,
+            topic=asked.said,
+            qos=asked.qos,
+            code=code,
         ),
     )
 
 
-async def unsubscribe_batch(
-    api: Api, call: Call[Nothing, list[Any]]
-) -> list[Unsubscribed | BadItem]:
+async def unsubscribe_batch(api: Api, call: Call[Nothing, list[Any]]) -> list[Result]:
     return await _batch(
         call.body,
         Unsubscribe,
         lambda asked: _unsubscribe(api, asked),
-        lambda asked, code: Unsubscribed(asked.clientid, api.node, asked.topic, code),
+        lambda asked, code: Result(
+            clientid=asked.clientid, node=api.node, topic=asked.topic, code=code
+        ),
     )
 
 
