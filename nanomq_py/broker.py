@@ -225,6 +225,17 @@ class Broker(Admission, Queries, Steering):
         """Return where each listener listens, and what it has done, by its name."""
         return self._running.listeners.listening()
 
+    def listener_name(self, key: int) -> str:
+        """Return the name of a listener by ``ClientDetail.listener_key``; empty: none."""
+        return self._running.listeners.name_of(key)
+
+    def restart_listener(self, name: str) -> None:
+        """Disconnect the clients that came through that listener; others come in meanwhile.
+
+        Raises   KeyError where there is none
+        """
+        self._running.listeners.restart(name)
+
     def hand_over(self, state: int | None = None) -> HandOver:
         """Return what the next process needs; the caller owns it.
 

@@ -327,6 +327,16 @@ class Listeners(Part):
             )
         }
 
+    def restart(self, name: str) -> None:
+        """Disconnect the clients of that listener. Raises KeyError where there is none.
+
+        Its socket stays: to close and open it would only turn clients away for a moment.
+        """
+        self.by_name[name]  # raises
+        for number, its_name in self._names.items():
+            if its_name == name:
+                self.core.disconnect(number, ReasonCode.ADMINISTRATIVE_ACTION)
+
     async def prepare(self, config: Config) -> ListenersChange:
         inherited, self._inherited = self._inherited, None
         inherited = inherited or Inherited()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from nanomq_py.http.emqx.pace import Pace
 from nanomq_py.http.errors import NotFound
 from nanomq_py.http.node import node_name
 
@@ -20,11 +21,17 @@ class UnknownNode(NotFound):
 
 @dataclass(frozen=True)
 class Api:
-    """The broker, its configuration and its plugins."""
+    """The broker, its configuration and its plugins.
+
+    messages   pace of the messages from clients, and to them
+    processor  pace of the seconds of processors that the process takes
+    """
 
     broker: Broker
     configurator: Reloader
     plugins: Plugins
+    messages: Pace = field(default_factory=Pace)
+    processor: Pace = field(default_factory=Pace)
 
     @property
     def node(self) -> str:

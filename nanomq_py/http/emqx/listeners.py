@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from nanomq_py.broker import Broker
+from nanomq_py.http.emqx.node import open_descriptors_max
 from nanomq_py.listen.listener import Listening
 
 PROTOCOLS = {
@@ -42,7 +42,7 @@ class ListenerFacts:
 
 def listener_facts(broker: Broker) -> Iterator[ListenerFacts]:
     """Yield each listener that is open, in the order of the configuration."""
-    in_all = [broker.config.max_connections, _descriptors()]
+    in_all = [broker.config.max_connections, open_descriptors_max()]
     for name, listening in broker.listening().items():
         stats = listening.stats
         yield ListenerFacts(
@@ -64,8 +64,3 @@ def _listen_on(listening: Listening) -> str:
         return parts.path
     host = parts.netloc.rpartition(":")[0] or parts.netloc
     return f"{host}:{listening.port}"
-
-
-def _descriptors() -> int:
-    """Return how many descriptors the process may have: each connection takes one."""
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -19,6 +19,11 @@ SYSDESCR = "nanomq-py"
 RUNNING = "Running"
 
 
+def open_descriptors_max() -> int:
+    """Return how many descriptors the process may have: each connection takes one."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def mebibytes(count: int) -> str:
     """Return such as ``96.75M``."""
     return f"{count / (1 << 20):.2f}M"
@@ -67,14 +72,13 @@ class Usage:
     @staticmethod
     def now(broker: Broker) -> Usage:
         threads, _ = resource.getrlimit(resource.RLIMIT_NPROC)
-        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         one, five, fifteen = (f"{each:.2f}" for each in os.getloadavg())
         return Usage(
             memory_total=mebibytes(resident_bytes()),
             memory_used=mebibytes(broker.memory().total),
             process_available=max(threads, 0),
             process_used=_threads(),
-            max_fds=descriptors,
+            max_fds=open_descriptors_max(),
             connected=broker.stats().connected,
             load=(one, five, fifteen),
         )

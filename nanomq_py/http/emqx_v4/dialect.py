@@ -8,7 +8,14 @@ import msgspec
 from starlette.responses import Response
 
 from nanomq_py.http.emqx.api import Api
-from nanomq_py.http.emqx_v4 import mqtt, nodes
+from nanomq_py.http.emqx_v4 import (
+    listeners,
+    monitor,
+    mqtt,
+    nodes,
+    routes,
+    subscriptions,
+)
 from nanomq_py.http.emqx_v4.paging import Meta
 from nanomq_py.http.emqx_v4.words import rendered, succeeded
 from nanomq_py.http.errors import HttpError
@@ -21,6 +28,10 @@ CLOUD = "/api"
 
 ENDPOINTS: list[Endpoint] = [
     *nodes.ENDPOINTS,
+    *subscriptions.ENDPOINTS,
+    *routes.ENDPOINTS,
+    *listeners.ENDPOINTS,
+    *monitor.ENDPOINTS,
     *mqtt.ENDPOINTS,
 ]
 
@@ -32,16 +43,20 @@ class EmqxV4(RestDialect[Api]):
 
     def __init__(self, api: Api, gate: Gate, prefix: str = PREFIX) -> None:
         super().__init__(prefix, api, gate, ENDPOINTS)
+        self._configurator = api.configurator
 
     def success(self, answer: Any) -> Response:
         return succeeded(answer)
 
     def around(self, listing: Listing[Any]) -> tuple[bytes, bytes]:
-        meta = msgspec.json.encode(listing.about)
-        return b'{"meta":' + meta + b',"data":[', b'],"code":0}'
+        head = b'{"data":['
+        if listing.about is not None:
+            head = b'{"meta":' + msgspec.json.encode(listing.about) + b',"data":['
+        return head, b'],"code":0}'
 
     def render(self, error: HttpError) -> Response:
-        return rendered(error)
+        http = self._configurator.config.http_server
+        return rendered(error, always_200=http.emqx_status == "always_200")
 
     def describe(self, gives: dict[str, Any] | None, *, is_listing: bool) -> dict[str, Any]:
         properties: dict[str, Any] = {"code": {"type": "integer"}}

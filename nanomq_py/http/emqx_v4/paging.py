@@ -1,4 +1,4 @@
-"""Pages of v4: ``_page`` and ``_limit``."""
+"""Pages of v4: ``_page`` and ``_limit``; and lists that have none."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
-from nanomq_py.core.queries import ROWS_MAX, Page
+from nanomq_py.core.queries import Page
+from nanomq_py.http.errors import BadParameter
 from nanomq_py.http.rest.endpoint import Listing
 
 R = TypeVar("R")
@@ -15,12 +16,15 @@ A = TypeVar("A")
 
 PIECE = 256  # rows
 
+# Asks for a page: it takes ``offset``, ``limit``, ``after`` and ``count``.
+Ask = Callable[..., Awaitable[Page[R]]]
+
 
 class PageQuery(msgspec.Struct, frozen=True, rename={"page": "_page", "limit": "_limit"}):
     """Which page is asked for; the query of a list with filters is made of it."""
 
     page: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] = 1
-    limit: Annotated[int, msgspec.Meta(ge=1, le=ROWS_MAX)] = 10_000
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] = 10_000
 
 
 class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -33,30 +37,49 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 async def listing(
-    query: PageQuery,
-    ask: Callable[..., Awaitable[Page[R]]],
-    as_row: Callable[[R], A],
-    *,
-    has_next: bool = True,
+    query: PageQuery, ask: Ask[R] | None, as_row: Callable[[R], A], *, has_next: bool = True
 ) -> Listing[A]:
     """Return one page of what ``ask`` returns for an offset and a limit.
 
+    ask        None: nothing fits
     has_next   whether the page says if another follows
+    Raises     BadParameter for a filter that the core does not take
     """
     offset = (query.page - 1) * query.limit
-    first = await ask(offset=offset, limit=min(query.limit, PIECE), count=True)
+    first: Page[R] = Page([], 0, None)
+    if ask is not None:
+        try:
+            first = await ask(offset=offset, limit=min(query.limit, PIECE), count=True)
+        except ValueError as fault:
+            raise BadParameter(str(fault)) from None
     total = first.total or 0
-
-    async def pieces() -> AsyncIterator[Sequence[A]]:
-        page, left = first, query.limit
-        while True:
-            yield [as_row(row) for row in page.rows]
-            left -= len(page.rows)
-            if left <= 0 or page.next is None:
-                return
-            page = await ask(limit=min(left, PIECE), after=page.next, count=False)
-
     about = Meta(query.page, query.limit, total)
     if has_next:
         about = msgspec.structs.replace(about, hasnext=offset + query.limit < total)
-    return Listing(about, pieces())
+    return Listing(about, _pieces(first, query.limit, ask, as_row))
+
+
+async def whole(ask: Ask[R], as_row: Callable[[R], A]) -> Listing[A]:
+    """Return all rows of what ``ask`` returns, without paging.
+
+    A text that the core does not take is of nothing that there is: no rows.
+    """
+    try:
+        first = await ask(limit=PIECE, count=False)
+    except ValueError:
+        first = Page([], 0, None)
+    return Listing(None, _pieces(first, None, ask, as_row))
+
+
+async def _pieces(
+    page: Page[R], left: int | None, ask: Ask[R] | None, as_row: Callable[[R], A]
+) -> AsyncIterator[Sequence[A]]:
+    """Yield the rows of the page and of those behind it, ``left`` at most; None: all."""
+    while True:
+        yield [as_row(row) for row in page.rows]
+        if left is not None:
+            left -= len(page.rows)
+        if ask is None or left == 0 or page.next is None:
+            return
+        limit = PIECE if left is None else min(left, PIECE)
+        page = await ask(limit=limit, after=page.next, count=False)

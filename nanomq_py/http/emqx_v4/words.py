@@ -10,6 +10,7 @@ from typing import Any
 from starlette.responses import Response
 
 from nanomq_py.http.codes import LOGIN_CODES, Code
+from nanomq_py.http.emqx.api import Api, UnknownNode
 from nanomq_py.http.errors import (
     HttpError,
     MethodNotAllowed,
@@ -21,6 +22,16 @@ from nanomq_py.http.errors import (
     Unexpected,
 )
 from nanomq_py.http.rest.dialect import json_answer
+from nanomq_py.http.rest.endpoint import Call
+
+UNDEFINED = "undefined"  # stands for a value that is missing
+ZONE = "external"  # EMQX's name for where clients come in; here is no other
+
+
+def check_node(api: Api, call: Call[Any, Any]) -> None:
+    """Raise NotFound where the path names another node."""
+    if "node" in call.path:
+        api.check_node(call.path["node"])
 
 
 class Refused(HttpError):
@@ -32,6 +43,11 @@ class Refused(HttpError):
         super().__init__(message)
         self.code = code
         self.status = status
+
+
+def not_online(client_id: str) -> Refused:
+    """Return the error of a client that is not there."""
+    return Refused(Code.CLIENT_IS_OFFLINE, f"client {client_id[:64]!r} is not online", 404)
 
 
 def code_of(error: HttpError) -> Code:
@@ -46,15 +62,30 @@ def code_of(error: HttpError) -> Code:
             return Code.MISSING_KEY_REQUEST_PARAMS
         case NotJson():
             return Code.REQ_PARAMS_JSON_FORMAT_ILLEGAL
+        case UnknownNode():
+            return Code.RPC_ERROR
         case NotFound() | MethodNotAllowed() | Unexpected():
             return Code.UNKNOWN_MISTAKE
     return Code.REQ_PARAM_ERROR
 
 
-def rendered(error: HttpError) -> Response:
+def status_of(error: HttpError, *, always_200: bool) -> int:
+    """Return the status.
+
+    always_200   what was wrong is told by the code alone, but for a login that is not good, a
+                 path that is not there, and a fault of ours
+    """
+    kept = (Unauthorized, Throttled, MethodNotAllowed, Unexpected)
+    if always_200 and not isinstance(error, kept) and type(error) is not NotFound:
+        return 200
+    return error.status
+
+
+def rendered(error: HttpError, *, always_200: bool = False) -> Response:
     code = code_of(error)
     content = {"code": int(code), "message": error.message or code.name.lower()}
-    return json_answer(content, error.status, error.headers)
+    status = status_of(error, always_200=always_200)
+    return json_answer(content, status, error.headers)
 
 
 def succeeded(data: Any) -> Response:

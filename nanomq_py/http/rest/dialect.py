@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from nanomq_py.http.errors import HttpError, Unexpected, error_of
 from nanomq_py.http.guard import Gate
 from nanomq_py.http.request import log_in, read_body
-from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Text
+from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Text, Whole
 from nanomq_py.http.rest.parameters import NOTHING, Nothing, read_json, read_query
 from nanomq_py.http.rest.router import Found, Router
 from nanomq_py.http.streamed import AT_ONCE, Streamed
@@ -119,6 +119,8 @@ class RestDialect(ABC, Generic[Api]):
             return Streamed(head, _encoded(answer.pieces), tail, self._turns, self.render)
         if isinstance(answer, Text):
             return Response(answer.text, media_type=answer.media_type)
+        if isinstance(answer, Whole):
+            return json_answer(answer)
         return answer if isinstance(answer, Response) else self.success(answer)
 
     async def _call(self, request: Request, found: Found[Endpoint]) -> Call[Any, Any]:

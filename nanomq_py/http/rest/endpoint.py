@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
+import msgspec
+
 from nanomq_py.http.rest.parameters import NOTHING, Nothing
 
 A = TypeVar("A")
@@ -53,6 +55,10 @@ class Listing(Generic[A]):
 
     about: Any
     pieces: AsyncIterator[Sequence[A]]
+
+
+class Whole(msgspec.Struct, frozen=True):
+    """An answer that brings its envelope: what is made of it is the whole body."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import msgspec
 from starlette.responses import Response
 
 from nanomq_py.http.rest.dialect import RestDialect
-from nanomq_py.http.rest.endpoint import Endpoint, Listing, Text
+from nanomq_py.http.rest.endpoint import Endpoint, Listing, Text, Whole
 from nanomq_py.http.rest.parameters import Nothing
 from nanomq_py.version import __version__
 
@@ -98,6 +98,8 @@ def _success(dialect: RestDialect[Any], endpoint: Endpoint, types: _Types) -> Sc
     if inner is not None and not _is_data(inner):
         return {"description": "Done."}
     gives = None if inner in (None, type(None)) else types.schema(inner)
+    if gives is not None and isinstance(inner, type) and issubclass(inner, Whole):
+        return {"description": "Done.", "content": _content(gives)}
     whole = dialect.describe(gives, is_listing=is_listing)
     return {"description": "Done.", "content": _content(whole)}
 
