@@ -205,9 +205,11 @@ def test_stranger_is_told_nothing(busy: Process, path: str, auth: str, code: int
 def test_errors_may_all_have_status_200(start_broker: StartBroker) -> None:
     broker = start_broker(http_server__emqx_status="always_200")
     for method, path, status, code in (
-        ("GET", "/routes?_page=0", 200, 108),
+        ("GET", "/clients?_page=0", 200, 108),
         ("GET", "/nodes/emqx@nowhere", 200, 101),
         ("GET", "/routes/%2u", 200, 108),
+        ("DELETE", "/clients/nobody", 200, 112),
+        ("PUT", "/clients/nobody/keepalive", 200, 107),
         ("PUT", "/listeners/none/restart", 200, 102),
         ("GET", "/slow_subscriptions", 200, 111),
         ("GET", "/nothing", 404, 102),

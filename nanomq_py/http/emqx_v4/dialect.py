@@ -9,11 +9,14 @@ from starlette.responses import Response
 
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx_v4 import (
+    clients,
     listeners,
+    metrics,
     monitor,
     mqtt,
     nodes,
     routes,
+    steering,
     subscriptions,
 )
 from nanomq_py.http.emqx_v4.paging import Meta
@@ -28,8 +31,11 @@ CLOUD = "/api"
 
 ENDPOINTS: list[Endpoint] = [
     *nodes.ENDPOINTS,
+    *clients.ENDPOINTS,
+    *steering.ENDPOINTS,
     *subscriptions.ENDPOINTS,
     *routes.ENDPOINTS,
+    *metrics.ENDPOINTS,
     *listeners.ENDPOINTS,
     *monitor.ENDPOINTS,
     *mqtt.ENDPOINTS,
