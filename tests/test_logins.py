@@ -202,7 +202,7 @@ def test_who_came_in_by_a_member_that_is_none_any_more_is_disconnected(
         ("users,users", "each once"),
         ("plugin:", "plugin:NAME"),
         ("file,anonymous", "file: expected auth.password_file"),
-        ("certificate", "certificate: expected a TLS listener with cn_as_username"),
+        ("certificate", "certificate: expected a TLS listener with username_from"),
     ],
 )
 def test_member_that_is_not_there_is_refused(

@@ -106,9 +106,10 @@ MEMBERS: Mapping[str, Member] = {
     ),
     "certificate": Member(
         lambda config: any(
-            place.has_tls and place.settings.cn_as_username for place in places_of(config)
+            place.has_tls and place.settings.names_from is not None
+            for place in places_of(config)
         ),
-        "a TLS listener with cn_as_username",
+        "a TLS listener with username_from",
     ),
     "anonymous": Member(
         lambda config: True,

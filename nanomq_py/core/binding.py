@@ -359,6 +359,6 @@ def c_listener(options: ListenerOptions, kept: list[CData]) -> nmq_listener_opti
     raw.key = options.key
     raw.path, raw.mount = c_text(options.path, kept), c_text(options.mount, kept)
     raw.connections_max, raw.ask_auth = options.connections_max, options.ask_auth
-    raw.cn_as_user_name, raw.proxy = options.cn_as_user_name, options.proxy
+    raw.user_name_from, raw.proxy = options.user_name_from.value, options.proxy
     raw.proxy_from = c_text(",".join(options.proxy_from) or None, kept)
     return raw
