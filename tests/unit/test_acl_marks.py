@@ -43,6 +43,8 @@ def is_meant(rule: str, topic: str, *, publish: bool = True) -> bool:
         ("a/%d%c", "a/%dpump"),
         ("a/%C%c", "a/%Cpump"),
         ("$%c/a", "$pump/a"),
+        ("a/%c-ac", "a/pump-ac"),
+        ("a/ui%c", "a/uipump"),
     ],
 )
 def test_level_is_the_one_that_the_marks_stand_for(rule: str, topic: str) -> None:
@@ -77,3 +79,19 @@ def test_name_that_is_no_part_of_a_level_stands_for_none(name: str) -> None:
         if "+" not in topic and "#" not in topic:
             trial = Trial(topic=topic, client_id=name, publish=True)
             assert rules.decides(trial) is None, topic
+
+
+def test_name_with_a_dollar_is_hidden_where_the_topic_begins_with_it() -> None:
+    """[MQTT-4.7.2-1], for a name that a client chose."""
+    for rule, topic, decides in (
+        ("%c", "$x", False),
+        ("x%c", "x$x", True),
+        ("a/%c", "a/$x", True),
+    ):
+        rules = Rules(
+            [Rule(allow=True, publish=True, subscribe=True, topics=(RuleTopic(rule),))],
+            otherwise=False,
+            deny_disconnects=False,
+        )
+        trial = Trial(topic=topic, client_id="$x", publish=True)
+        assert (rules.decides(trial) == 0) is decides, rule
