@@ -312,7 +312,7 @@ class Broker(Admission, Queries, Steering):
     def subscribe(self, topic_filter: str, *, qos: int = 2) -> Tap:
         """Return a tap: the messages that match from now on, retained ones first.
 
-        Raises   ValueError for an invalid Topic Filter
+        Raises   ValueError for an invalid Topic Filter, OSError out of descriptors
         """
         running = self._running
         tap = open_tap(running.core, running.listeners.name_of, topic_filter, qos)
@@ -336,7 +336,8 @@ class Broker(Admission, Queries, Steering):
         max_messages   that are not acknowledged: 1 to 4294967295. Of clients, which wait
                        then, some more come: to 65536 more, and twice the bytes
         max_bytes      of those messages; 0: no bound
-        Raises         ValueError for what cannot be, RuntimeError if it is open
+        Raises         ValueError for what cannot be, RuntimeError if it is open, OSError
+                       out of descriptors
         """
         if isinstance(topic_filters, str):  # it is an iterable of filters of one character
             raise ValueError(f"topic_filters={topic_filters!r}: expected a list of filters")
@@ -354,7 +355,8 @@ class Broker(Admission, Queries, Steering):
         Several may be open at once, each with kinds of its own. What nobody asks for is not
         recorded.
 
-        Raises   ValueError for what is no kind of event, or for none
+        Raises   ValueError for what is no kind of event, or for none; OSError out of
+                 descriptors
         """
         from nanomq_py.events import open_events  # who asks for none does not load them
 

@@ -108,10 +108,13 @@ def _replaced() -> str:
     return f"it is another file than at the start, and user {name} cannot read it"
 
 
-def read_bytes(path: str | os.PathLike[str], most: int = -1) -> bytes:
-    """Return what is in it, at most so many bytes of it. Raises OSError."""
+def read_bytes(path: str | os.PathLike[str], most: int) -> bytes:
+    """Return what is in it. Raises OSError, with EFBIG where that is more than ``most``."""
     with open(open_file(path), "rb") as file:
-        return file.read(most)
+        raw = file.read(most + 1)
+    if len(raw) > most:
+        raise OSError(errno.EFBIG, f"expected {most >> 10} KiB at most")
+    return raw
 
 
 def exists(path: str) -> bool:

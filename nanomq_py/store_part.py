@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from nanomq_py.store.users import UserTable
 
 
-MOST_DECOYS = 1000  # stored hashes that the password of an unknown user is tried against
-
-
 class StorePart(Part):
     """The store, its users, its bans and its access rules."""
 
@@ -106,7 +103,7 @@ class StorePart(Part):
         """Changes users of the store, and ends the connections of users that it changes."""
         from nanomq_py.auth.database import Accounts
 
-        return Accounts(self._core, self._settling, self.users)
+        return Accounts(self._core, self._settling, self.users, self._decoys)
 
     @property
     def bans(self) -> Bans:
@@ -160,6 +157,7 @@ class StorePart(Part):
                 self._bans = None  # the next reload loads all of them
                 raise
         if "database" in config.auth.chain:
+            from nanomq_py.auth.database import MOST_DECOYS
             from nanomq_py.store.faults import StoreError
 
             try:

@@ -9,6 +9,7 @@ import resource
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ import pytest
 import pytest_asyncio
 
 from nanomq_py import Broker, Config
-from nanomq_py.auth import verifier
+from nanomq_py.auth import database, verifier
+from nanomq_py.auth.chain import Decision, Login
 from nanomq_py.config import ConfigError
 from nanomq_py.config.keys.access import AclRule, Auth, User
 from nanomq_py.config.keys.store import StoreKeys
 from nanomq_py.core.queries import ClientFilter
 from nanomq_py.store.users import UserExistsError, UserKind
-from tests.raw import Raw
+from tests.raw import CONNACK, Raw
 from tests.raw import connect as raw_connect
 
 URL = "nmq-tcp://127.0.0.1:0"
@@ -291,12 +293,55 @@ async def test_a_login_that_is_under_way_does_not_outlive_its_user(
         go_on.clear()
         await broker.put_user("u", hash=hash_of(b"x"), by_client_id=by_client_id)
         with connected(broker) as c:
-            c.send(raw_connect("u", 5, user="u", password=b"x"))
-            await asyncio.to_thread(hashing.wait, 20)
+            # one that was not right before: that would be remembered
+            password = b"by client" if by_client_id else b"by name"
+            c.send(raw_connect("u", 5, user="u", password=password))
+            assert await asyncio.to_thread(hashing.wait, 20)
             await broker.delete_user("u", by_client_id=by_client_id)
             go_on.set()
             packets = await asyncio.to_thread(c.read_until_closed)
-            assert packets[-1].reason == NOT_AUTHORIZED
+            assert [p.reason for p in packets] == [0x89]
+
+
+class Slow:
+    """An authenticator that takes its time."""
+
+    name = "slow"
+
+    def __init__(self) -> None:
+        self.asked, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def decide(self, login: Login) -> Decision | None:
+        self.asked.set()
+        await self.go_on.wait()
+        return Decision(0)
+
+
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("change", ["a user", "the chain"])
+async def test_login_that_is_under_way_while_users_change_is_told_to_come_again(
+    conf: Path, change: str, version: int
+) -> None:
+    """It was judged by users that are none any more: CONNACK says so, and no DISCONNECT."""
+    slow = Slow()
+    chain = ("plugin:slow", "database", "anonymous")
+    before = Config(url=URL, auth=Auth(chain=chain), allow_anonymous=False)
+    broker = Broker(before, conf=conf)
+    broker.add_authenticator(slow)
+    async with broker:
+        await broker.put_user("u", hash=hash_of(b"x"))
+        with Raw(broker.ports["url"], version) as c:
+            c.send(raw_connect("c", version, user="other", password=b"x"))
+            await asyncio.wait_for(slow.asked.wait(), 20)
+            if change == "a user":
+                await broker.delete_user("u")
+            else:
+                await broker.reconfigure(replace(before, auth=Auth(chain=chain[:1])))
+            slow.go_on.set()
+            packets = await asyncio.to_thread(c.read_until_closed)
+            assert [p.kind for p in packets] == [CONNACK]
+            assert packets[0].reason == {4: 3, 5: 0x89}[version]
+        assert await code(broker, user="other", password=b"x") == 0
 
 
 async def test_a_wrong_name_takes_the_time_of_the_hashes_that_there_are(conf: Path) -> None:
@@ -305,8 +350,30 @@ async def test_a_wrong_name_takes_the_time_of_the_hashes_that_there_are(conf: Pa
         await broker.put_user("c", hash=hash_of(b"y"), by_client_id=True)
     async with Broker(config(), conf=conf) as broker:
         decoys = broker._running.logins.verifier.decoys
-        assert set(decoys) == {hash_of(b"x"), hash_of(b"y")}
+        assert {hash for hashes in decoys for hash in hashes} == {
+            hash_of(b"x"), hash_of(b"y"),
+        }  # fmt: skip
         assert await code(broker, user="nobody", password=b"x") == WRONG
+
+
+async def test_hashes_that_stand_in_follow_the_users_that_there_are(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No reload comes between a new user and a login of an unknown one."""
+    tried: list[str] = []
+
+    def matches(stored: str, password: bytes) -> bool:
+        tried.append(stored)
+        return False
+
+    monkeypatch.setattr(verifier, "matches", matches)
+    await broker.put_user("u", hash=hash_of(b"x"))
+    assert await code(broker, user="nobody", password=b"1") == WRONG
+    assert tried == [hash_of(b"x")]
+    monkeypatch.setattr(database, "MOST_DECOYS", 1)
+    await broker.put_user("v", hash=hash_of(b"y"))
+    assert await code(broker, user="nobody", password=b"2") == WRONG
+    assert tried == [hash_of(b"x"), hash_of(b"y")]
 
 
 # --- as an API asks for them

@@ -70,13 +70,21 @@ def test_mosquitto_file_becomes_ours(tmp_path: Path) -> None:
         "m0": "nmq-ipc:///tmp/m.sock",
     }
     tls = listeners["m8883"]
-    assert (tls.verify_peer, tls.fail_if_no_peer_cert, tls.cn_as_username) == (True,) * 3
+    assert (tls.verify_peer, tls.fail_if_no_peer_cert) == (True, True)
+    assert tls.username_from == "cn"
     assert tls.min_version == "1.3"
     assert listeners["m0"].mountpoint == "site/"
     assert config.log.to == ("file", "console")
     assert (config.log.level, config.log.dir) == ("info", "/var/log/mosquitto")
     assert (config.msq_len, config.max_packet_size) == (5000, 1954)
     assert config.max_session_expiry == 14 * 86400
+
+
+def test_listener_of_mosquitto_with_pre_shared_keys(tmp_path: Path) -> None:
+    text = "psk_file /etc/psk\nlistener 8884\npsk_hint h\nuse_identity_as_username true\n"
+    (tls,) = taken(tmp_path, "mosquitto.conf", f"{text}listener 1883\n").listeners[:1]
+    assert (tls.url, tls.psk_file) == ("tls+nmq-tcp://0.0.0.0:8884", "/etc/psk")
+    assert tls.names_from == "psk"
 
 
 def test_what_is_not_taken_is_said_line_by_line(

@@ -271,6 +271,7 @@ NNG = {
     "tls",
     "tls_config",
     "tls_library",
+    "tls_peer",
 }
 
 

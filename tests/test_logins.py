@@ -202,7 +202,7 @@ def test_who_came_in_by_a_member_that_is_none_any_more_is_disconnected(
         ("users,users", "each once"),
         ("plugin:", "plugin:NAME"),
         ("file,anonymous", "file: expected auth.password_file"),
-        ("certificate", "certificate: expected a TLS listener with cn_as_username"),
+        ("certificate", "certificate: expected a TLS listener with username_from"),
     ],
 )
 def test_member_that_is_not_there_is_refused(
@@ -292,6 +292,7 @@ async def test_too_many_that_wait_at_one_address_leave_room_for_others(
         return (await client.readexactly(4))[3]
 
     monkeypatch.setattr(logins, "MOST_WAITING_ALIKE", 2)
+    monkeypatch.setattr(logins, "MOST_WAITING", 3)
     broker = Broker(Config(url="nmq-tcp://127.0.0.1:0"))
     broker.add_authenticator(Slow())
     async with broker:
@@ -301,7 +302,6 @@ async def test_too_many_that_wait_at_one_address_leave_room_for_others(
             assert await reason(await come("127.0.0.1")) == BUSY
             waiting.append(await come("127.0.0.2"))
             assert await asked.get() == "127.0.0.2"
-            monkeypatch.setattr(logins, "MOST_WAITING", 3)
             assert await reason(await come("127.0.0.3")) == BUSY
             go_on.set()
             assert [await reason(client) for client in waiting] == [0, 0, 0]

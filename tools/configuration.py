@@ -55,7 +55,7 @@ one of its topics covers the filter, one that denies as soon as one of them has 
 secret/#` before `allow #`, `#` and `+/x` are refused as well. A client that does what it may not is told 0x87 (MQTT
 5.0), 0x80 in SUBACK (before), or is disconnected with `acl_deny_action=disconnect`; a will that may not be published
 refuses the connection. Rules that name users, or have `%u`, need somebody who proves who he is: users (`auth.N`), an
-HTTP server (`auth.http.auth_req`) or a listener with `cn_as_username`; without, the broker does not start.
+HTTP server (`auth.http.auth_req`) or a listener with `username_from`; without, the broker does not start.
 
 `acl_file` is a file in mosquitto's form: `topic [read|write|readwrite|deny] T` for clients without a user name, or for
 that of the last `user NAME` line, and `pattern [..] T`, with `%c` and `%u`, for everybody. A client's own topics are

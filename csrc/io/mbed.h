@@ -39,6 +39,7 @@ enum nmq_mbed_error {
     NMQ_MBED_VERIFY_FAILED = -0x2700,
     NMQ_MBED_NO_CERTIFICATE = -0x7480,
     NMQ_MBED_FATAL_ALERT = -0x7780,
+    NMQ_MBED_UNKNOWN_IDENTITY = -0x6c80, // of a pre-shared key
     NMQ_MBED_BAD_VERSION = -0x6e80,
     NMQ_MBED_NOTHING_IN_COMMON = -0x6e00,
     NMQ_MBED_BAD_RECORD = -0x7200,
@@ -47,3 +48,4 @@ enum nmq_mbed_error {
 };
 
 enum { NMQ_MBED_IS_SERVER = 1 };
+enum { NMQ_MBED_PSK_MODES = 1 | 4 }; // key exchanges of TLS 1.3: psk and psk_ephemeral

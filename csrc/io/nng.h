@@ -103,7 +103,8 @@ enum {
       (nng_tls_config *, const char *, const char *, const char *) )                       \
     X(int, tls_config_ca_chain, (nng_tls_config *, const char *, const char *) )           \
     X(int, tls_config_auth_mode, (nng_tls_config *, int) )                                 \
-    X(int, tls_config_version, (nng_tls_config *, int, int) )
+    X(int, tls_config_version, (nng_tls_config *, int, int) )                              \
+    X(const char *, tls_engine_description, (void) )
 
 #define NNG_DECLARE(result, name, args) result(*name) args;
 

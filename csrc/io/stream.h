@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/peer.h"
 #include "base/worker.h"
+#include "io/certificate.h"
 #include "io/endpoint.h"
 
 typedef struct nmq_stream nmq_stream;
@@ -24,7 +25,7 @@ typedef void nmq_stream_sent(void *arg, int status, size_t count);
 // The same for bytes that have come. worker: the calling thread's; NULL: it is not ours.
 typedef void nmq_stream_received(void *arg, nmq_worker *worker, int status, size_t count);
 
-enum { NMQ_COMMON_NAME_BYTES = 256, NMQ_STREAM_REFUSAL_BYTES = 80 };
+enum { NMQ_STREAM_REFUSAL_BYTES = 80 };
 
 typedef struct {
     // Reads once, up to cap bytes; on_recv tells. Returns NMQ_OK, or NMQ_ENOMEM and on_recv
@@ -44,10 +45,12 @@ typedef struct {
 
     void (*free)(nmq_stream *stream);
 
-    // Once bytes have come: writes the Common Name of the peer's certificate,
-    // NUL-terminated. Returns NMQ_OK, NMQ_ENOENT where it showed none (a name without one
-    // counts as none), or NMQ_EACCESS for a certificate that no known CA signed.
-    int (*common_name)(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES]);
+    // Once bytes have come: writes the name of that kind that the peer has proved,
+    // NUL-terminated; its bytes are as they came. Returns NMQ_OK, NMQ_ENOENT where it has
+    // none, or NMQ_EACCESS for a certificate that no known CA signed (whatever the kind),
+    // and for a name that cannot be had whole.
+    int (*peer_name)(nmq_stream *stream, enum nmq_peer_name kind,
+                     char to[NMQ_PEER_NAME_BYTES]);
 
     // Once recv has failed: writes why the transport refused its peer. Returns NMQ_OK, or
     // NMQ_ENOENT where it did not.

@@ -187,11 +187,11 @@ hello_free(nmq_stream *stream)
 }
 
 static int
-hello_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
+hello_peer_name(nmq_stream *stream, enum nmq_peer_name kind, char to[NMQ_PEER_NAME_BYTES])
 {
     hello_stream *s = (hello_stream *) stream;
 
-    return s->below->ops->common_name(s->below, to);
+    return s->below->ops->peer_name(s->below, kind, to);
 }
 
 static int
@@ -208,7 +208,7 @@ static const nmq_stream_ops ops = {
     .finish = hello_finish,
     .close = hello_close,
     .free = hello_free,
-    .common_name = hello_common_name,
+    .peer_name = hello_peer_name,
     .refusal = hello_refusal,
 };
 

@@ -9,6 +9,8 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "io/poller.h"
+#include "io/tls_peer.h"
+#include "io/tls_psk.h"
 #include "io/tls_refusal.h"
 
 typedef struct {
@@ -204,21 +206,27 @@ stream_free(nmq_stream *stream)
 }
 
 static int
-stream_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
+stream_peer_name(nmq_stream *stream, enum nmq_peer_name kind, char to[NMQ_PEER_NAME_BYTES])
 {
     nng_conn *c = conn_of(stream);
-    char *name = NULL;
+    nmq_bytes der;
     bool verified = false;
 
-    if (is_socket(c) || nng.stream_get_string(c->stream, "tls-peer-cn", &name) != 0 ||
-        name == NULL) {
+    if (is_socket(c)) {
+        return NMQ_ENOENT;
+    }
+    if (kind == NMQ_PEER_PSK_IDENTITY) { // without one it could not have come
+        int rv = nmq_tls_psk_identity(c->stream, to, NMQ_PEER_NAME_BYTES);
+        return rv == NMQ_OK ? rv : NMQ_EACCESS;
+    }
+    if (!nmq_tls_peer_certificate(c->stream, &der)) {
         return NMQ_ENOENT;
     }
     (void) nng.stream_get_bool(c->stream, "tls-verified", &verified);
-    // A name that is cut would be another's.
-    bool whole = snprintf(to, NMQ_COMMON_NAME_BYTES, "%s", name) < NMQ_COMMON_NAME_BYTES;
-    nng.strfree(name);
-    return verified && whole ? NMQ_OK : NMQ_EACCESS;
+    if (!verified) {
+        return NMQ_EACCESS;
+    }
+    return kind == NMQ_PEER_NO_NAME ? NMQ_ENOENT : nmq_certificate_name(der, kind, to);
 }
 
 static int
@@ -236,7 +244,7 @@ static const nmq_stream_ops socket_ops = {
     .finish = socket_finish,
     .close = stream_close,
     .free = stream_free,
-    .common_name = stream_common_name,
+    .peer_name = stream_peer_name,
     .refusal = stream_refusal,
 };
 
@@ -246,7 +254,7 @@ static const nmq_stream_ops tls_ops = {
     .finish = tls_finish,
     .close = stream_close,
     .free = stream_free,
-    .common_name = stream_common_name,
+    .peer_name = stream_peer_name,
     .refusal = stream_refusal,
 };
 

@@ -395,11 +395,11 @@ ws_free(nmq_stream *stream)
 }
 
 static int
-ws_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
+ws_peer_name(nmq_stream *stream, enum nmq_peer_name kind, char to[NMQ_PEER_NAME_BYTES])
 {
     ws_stream *s = (ws_stream *) stream;
 
-    return s->below->ops->common_name(s->below, to);
+    return s->below->ops->peer_name(s->below, kind, to);
 }
 
 static int
@@ -416,7 +416,7 @@ static const nmq_stream_ops ops = {
     .finish = ws_finish,
     .close = ws_close,
     .free = ws_free,
-    .common_name = ws_common_name,
+    .peer_name = ws_peer_name,
     .refusal = ws_refusal,
 };
 

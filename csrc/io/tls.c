@@ -5,6 +5,8 @@
 #include "io/tls_config.h"
 #include "io/tls_guard.h"
 #include "io/tls_library.h"
+#include "io/tls_peer.h"
+#include "io/tls_psk.h"
 
 bool
 nmq_tls_takes_ciphers(void)
@@ -16,6 +18,18 @@ bool
 nmq_tls_has_cipher(uint16_t suite)
 {
     return nmq_tls_config_has_cipher(suite);
+}
+
+bool
+nmq_tls_knows_certificates(void)
+{
+    return nmq_tls_peer_is_known();
+}
+
+bool
+nmq_tls_takes_psks(void)
+{
+    return nmq_tls_psk_is_possible();
 }
 
 // Returns 0 or an error of nng.
@@ -45,6 +59,9 @@ fill(const nmq_tls *tls, const nmq_tls_options *options)
             ? nmq_tls_config_set_ciphers(tls, options->ciphers, options->cipher_count)
             : NMQ_OK;
 
+    if (status == NMQ_OK && options->psk_count > 0) {
+        status = nmq_tls_psk_set(tls, options->psks, options->psk_count);
+    }
     if (status != NMQ_OK) {
         return status;
     }
@@ -52,7 +69,7 @@ fill(const nmq_tls *tls, const nmq_tls_options *options)
         nmq_tls_guard_refuse_bad(tls->mbed);
     }
     int rv = set_versions(tls, options->min_version);
-    if (rv == 0) {
+    if (rv == 0 && options->cert != NULL) {
         rv = nng.tls_config_own_cert(tls->config, options->cert, options->key,
                                      options->key_password);
     }
@@ -162,6 +179,8 @@ nmq_tls_guard(void)
     }
     if (rv == NMQ_OK) {
         nmq_tls_config_begin();
+        nmq_tls_peer_begin();
+        nmq_tls_psk_begin();
     }
     return rv;
 }

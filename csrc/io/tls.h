@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "io/psk.h" // cffi reads it too
+
 // Makes TLS handshakes go one at a time: the Mbed TLS of pynng cannot do two at once. Call
 // it after the functions are bound (io/engine.h), before anything else. Returns NMQ_OK, or
 // NMQ_ENOENT where it cannot be done; then TLS 1.3 is spoken only where 1.2 is refused.
@@ -17,7 +19,7 @@ int nmq_tls_guard(void);
 
 // Texts are NUL-terminated PEM and are copied.
 typedef struct {
-    const char *cert;         // the chain, the broker's own first
+    const char *cert;         // the chain, the broker's own first; NULL: with psks alone
     const char *key;          // its private key
     const char *key_password; // NULL: the key is not encrypted
     const char *ca;           // the CAs that sign certificates of clients; NULL: none
@@ -28,13 +30,16 @@ typedef struct {
     const uint16_t *ciphers;  // suites by their number (IANA's), the preferred first; those
                               // that the library does not have are left out
     size_t cipher_count;      // 0: what Mbed TLS prefers
+    const nmq_tls_psk *psks;  // who may connect; there is no certificate then
+    size_t psk_count;         // 0: clients need no such key
 } nmq_tls_options;
 
 // Certificates and keys that TLS can use, made ready.
 typedef struct nmq_tls nmq_tls;
 
-// Returns NMQ_OK, NMQ_ECRYPTO, NMQ_ENOENT for cipher suites where none can be chosen, or
-// NMQ_ENOMEM. A listener keeps what it uses of them: they may be freed at any time.
+// Returns NMQ_OK, NMQ_ECRYPTO, NMQ_ENOENT for cipher suites where none can be chosen and
+// for psks where there can be none, or NMQ_ENOMEM. A listener keeps what it uses of them:
+// they may be freed at any time.
 int nmq_tls_new(const nmq_tls_options *options, nmq_tls **out);
 void nmq_tls_free(nmq_tls *tls); // takes NULL
 
@@ -55,3 +60,7 @@ int nmq_tls_new_client(const nmq_tls_client_options *options, nmq_tls **out);
 // Whether cipher suites can be chosen here, and whether there is one of that number.
 bool nmq_tls_takes_ciphers(void);
 bool nmq_tls_has_cipher(uint16_t suite);
+
+// Whether names in clients' certificates can be read here, and whether there can be psks.
+bool nmq_tls_knows_certificates(void);
+bool nmq_tls_takes_psks(void);

@@ -14,15 +14,16 @@ static struct {
     const void *(*suite_of)(int number);
 } mbed;
 
-// Mbed TLS keeps no copy of the suites that a configuration is given.
-typedef struct suite_list {
-    struct suite_list *next;
+// Mbed TLS keeps no copy of what a configuration is given.
+typedef struct given {
+    struct given *next;
     const void *config;
-    int suites[]; // ends with 0
-} suite_list;
+    void *owned;
+    void (*free)(void *owned);
+} given;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static suite_list *suite_lists; // lock
+static given *all_given; // lock
 
 // nng keeps Mbed TLS's configuration to itself. It has it made within nng.tls_config_alloc,
 // by the thread that calls that, and takes no argument that would come through; other
@@ -51,16 +52,33 @@ config_free(void *config)
 {
     mbed.config_free(config);
     (void) pthread_mutex_lock(&lock);
-    for (suite_list **at = &suite_lists; *at != NULL;) {
-        suite_list *list = *at;
-        if (list->config == config) {
-            *at = list->next;
-            nmq_free(list);
+    for (given **at = &all_given; *at != NULL;) {
+        given *g = *at;
+        if (g->config == config) {
+            *at = g->next;
+            g->free(g->owned);
+            nmq_free(g);
         } else {
-            at = &list->next;
+            at = &g->next;
         }
     }
     (void) pthread_mutex_unlock(&lock);
+}
+
+int
+nmq_tls_config_keep(const nmq_tls *tls, void *owned, void (*free)(void *owned))
+{
+    given *g = mbed.config_free != NULL ? nmq_zalloc(sizeof *g) : NULL;
+
+    if (g == NULL) {
+        return mbed.config_free != NULL ? NMQ_ENOMEM : NMQ_ENOENT;
+    }
+    *g = (given){.config = tls->mbed, .owned = owned, .free = free};
+    (void) pthread_mutex_lock(&lock);
+    g->next = all_given;
+    all_given = g;
+    (void) pthread_mutex_unlock(&lock);
+    return NMQ_OK;
 }
 
 bool
@@ -84,21 +102,21 @@ nmq_tls_config_set_ciphers(const nmq_tls *tls, const uint16_t *suites, size_t co
     if (!nmq_tls_config_takes_ciphers() || tls->mbed == NULL) {
         return NMQ_ENOENT;
     }
-    suite_list *list = nmq_zalloc(sizeof *list + (count + 1) * sizeof *list->suites);
+    int *list = nmq_zalloc((count + 1) * sizeof *list); // ends with 0
     if (list == NULL) {
         return NMQ_ENOMEM;
     }
     for (size_t i = 0; i < count; i++) {
         if (mbed.suite_of(suites[i]) != NULL) {
-            list->suites[known++] = suites[i];
+            list[known++] = suites[i];
         }
     }
-    list->config = tls->mbed;
-    (void) pthread_mutex_lock(&lock);
-    list->next = suite_lists;
-    suite_lists = list;
-    (void) pthread_mutex_unlock(&lock);
-    mbed.conf_suites(tls->mbed, list->suites);
+    int rv = nmq_tls_config_keep(tls, list, nmq_free);
+    if (rv != NMQ_OK) {
+        nmq_free(list);
+        return rv;
+    }
+    mbed.conf_suites(tls->mbed, list);
     return NMQ_OK;
 }
 

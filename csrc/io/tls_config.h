@@ -1,6 +1,6 @@
 // tls_config.h - a TLS configuration of nng's, with Mbed TLS's own inside it.
 //
-// Owner    the configuration keeps the cipher suites that it was given.
+// Owner    the configuration keeps what Mbed TLS was given and has no copy of.
 // Threads  thread-safe, after nmq_tls_config_begin.
 #pragma once
 #include "io/nng.h"
@@ -17,6 +17,10 @@ void nmq_tls_config_begin(void);
 // Makes a configuration: mode is NNG_TLS_MODE_SERVER or NNG_TLS_MODE_CLIENT. Returns
 // NMQ_OK or NMQ_ENOMEM.
 int nmq_tls_config_init(nmq_tls *tls, int mode);
+
+// Takes `owned`, which is freed with the configuration. Returns NMQ_OK, NMQ_ENOENT where
+// its end cannot be seen, or NMQ_ENOMEM; then the caller keeps it.
+int nmq_tls_config_keep(const nmq_tls *tls, void *owned, void (*free)(void *owned));
 
 bool nmq_tls_config_takes_ciphers(void);
 bool nmq_tls_config_has_cipher(uint16_t suite);

@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "io/mbed.h"
 #include "io/tls_library.h"
+#include "io/tls_psk.h"
 #include "io/tls_refusal.h"
 
 typedef int verify_fn(void *arg, void *certificate, int depth, uint32_t *bad);
@@ -165,6 +166,7 @@ release(void *ssl)
 {
     (void) pthread_mutex_lock(&one_at_a_time);
     nmq_tls_refusal_forget(ssl);
+    nmq_tls_psk_forget(ssl);
     mbed.release(ssl);
     (void) pthread_mutex_unlock(&one_at_a_time);
 }

@@ -107,6 +107,7 @@ static const char *
 text_of(int error)
 {
     switch (error) {
+    case NMQ_MBED_UNKNOWN_IDENTITY: return "nobody has that pre-shared key (psk_file)";
     case NMQ_MBED_BAD_VERSION: return "its version of TLS is not spoken here";
     case NMQ_MBED_NOTHING_IN_COMMON: return "no cipher or curve in common";
     case NMQ_MBED_BAD_RECORD:

@@ -45,7 +45,7 @@ typedef struct {
     nmq_bytes mount;          // owned; at NULL: none
     uint32_t connections_max; // 0: no bound
     bool ask_auth;
-    bool cn_as_user_name;
+    enum nmq_peer_name user_name_from;
     bool proxy;              // connections begin with a PROXY header
     nmq_network *proxy_from; // owned; who may send one
     size_t proxy_from_count; // 0: anybody

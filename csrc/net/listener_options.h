@@ -1,7 +1,8 @@
 // listener_options.h - one place where clients come in, as it is configured. cffi reads
 // this file: no macros here.
 #pragma once
-#include "io/endpoint.h" // cffi reads it too
+#include "io/endpoint.h"  // cffi reads it too
+#include "io/peer_name.h" // this too
 
 // Texts are NUL-terminated and are copied.
 typedef struct {
@@ -12,12 +13,12 @@ typedef struct {
     const char *path;  // of WebSocket upgrades, "*" any; NULL: MQTT without it
     const char *mount; // goes before the topics of its clients, %c and %u in it
                        // stand for client identifier and user name; NULL: none
-    uint32_t connections_max; // 0: no bound
-    bool ask_auth;            // put every CONNECT to Python
-    bool cn_as_user_name;     // a verified certificate's Common Name is the user, and
-                              // needs no password
-    bool proxy;               // connections begin with a PROXY header; not with TLS
-    const char *proxy_from;   // who may send one: ADDRESS/BITS,ADDRESS/BITS; NULL: anybody
+    uint32_t connections_max;          // 0: no bound
+    bool ask_auth;                     // put every CONNECT to Python
+    enum nmq_peer_name user_name_from; // what TLS has proved is the user, and needs no
+                                       // password
+    bool proxy;             // connections begin with a PROXY header; not with TLS
+    const char *proxy_from; // who may send one: ADDRESS/BITS,ADDRESS/BITS; NULL: anybody
 } nmq_listener_options;
 
 typedef struct {

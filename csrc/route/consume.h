@@ -43,7 +43,7 @@ typedef struct {
 // bounds in place of those that it had. *number identifies it until it is closed; *fd is
 // readable when messages have come since nmq_consumers_take found none: read 8 bytes from
 // it before the next take, and do not close it. Returns NMQ_OK, NMQ_EINVAL for an option
-// out of its range, or a consumer that is open, NMQ_EFILTER, NMQ_EIO or NMQ_ENOMEM.
+// out of its range, or a consumer that is open, NMQ_EFILTER, NMQ_EFILES or NMQ_ENOMEM.
 int nmq_consumers_open(nmq_consumers *consumers, const nmq_consumer_options *options,
                        uint64_t *number, int32_t *fd);
 

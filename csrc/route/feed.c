@@ -42,7 +42,7 @@ nmq_feed_new(size_t max_bytes, bool wakes, nmq_feed **out)
     feed->fd = wakes ? eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC) : -1;
     if (wakes && feed->fd < 0) {
         nmq_free(feed);
-        return NMQ_EIO;
+        return NMQ_EFILES;
     }
     feed->refs = 1;
     feed->max_bytes = max_bytes;

@@ -25,7 +25,7 @@ nmq_inbox_new(const nmq_link_ops *ops, const void *owner, nmq_client *client,
     inbox->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (inbox->fd < 0) {
         nmq_free(inbox);
-        return NMQ_EIO;
+        return NMQ_EFILES;
     }
     inbox->owner = owner;
     inbox->client = client;

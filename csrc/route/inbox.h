@@ -17,7 +17,7 @@ typedef struct {
 } nmq_inbox;
 
 // Makes the inbox of that client with one reference to its link. ops: of the link; `free`
-// calls nmq_inbox_free. Returns NMQ_OK, NMQ_ENOMEM or NMQ_EIO.
+// calls nmq_inbox_free. Returns NMQ_OK, NMQ_ENOMEM or NMQ_EFILES.
 int nmq_inbox_new(const nmq_link_ops *ops, const void *owner, nmq_client *client,
                   nmq_inbox **out);
 void nmq_inbox_free(nmq_inbox *inbox);

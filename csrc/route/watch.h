@@ -45,7 +45,7 @@ void nmq_watch_init(nmq_watch *watch, nmq_counters *counters);
 void nmq_watch_fini(nmq_watch *watch);
 
 // Tells of these kinds of event from now on, a bit for each. *feed is a reference of the
-// caller's. Returns NMQ_OK, NMQ_EINVAL for kinds that are none, NMQ_ENOMEM or NMQ_EIO.
+// caller's. Returns NMQ_OK, NMQ_EINVAL for kinds that are none, NMQ_ENOMEM or NMQ_EFILES.
 int nmq_watch_open(nmq_watch *watch, uint32_t kinds, uint64_t *number, nmq_feed **feed);
 
 // Returns NMQ_OK or NMQ_ENOENT. What is in the feed can still be taken.

@@ -347,6 +347,10 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     take_answer(conn);
     plan(&a, packet);
     int rv = check_plan(&a, &packet->connect, &fault, &later);
+    if (rv == NMQ_OK && fault.code == 0 && nmq_access_users_changed(conn, a.attach.proof)) {
+        // It may be somebody who may come in: the users of now decide when it comes again.
+        fault = (nmq_fault){NMQ_RC_SERVER_BUSY, "the users changed while it logged in"};
+    }
     if (rv == NMQ_OK && fault.code == 0 && !later) {
         rv = enter(&a, batch, &packet->connect, &client);
     }

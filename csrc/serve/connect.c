@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "mqtt/reason.h"
 #include "mqtt/sys_topic.h"
+#include "mqtt/wire.h"
 #include "serve/access.h"
 #include "serve/admit.h"
 #include "serve/ask.h"
@@ -121,19 +122,21 @@ check(const nmq_server_conn *conn, const nmq_packet *packet)
     return fault;
 }
 
-// Takes the user's name from the client's certificate. One that no known CA signed is
-// refused.
+// Takes the user's name from what TLS has proved. A certificate that no known CA signed is
+// refused, and so is a name that no user can have.
 // Returns NMQ_OK, NMQ_ENOENT when nothing is proved, NMQ_EACCESS or NMQ_ENOMEM.
 static int
-take_common_name(nmq_server_conn *conn)
+take_peer_name(nmq_server_conn *conn)
 {
-    char name[NMQ_COMMON_NAME_BYTES];
-    int rv = conn->net.stream->ops->common_name(conn->net.stream, name);
+    char name[NMQ_PEER_NAME_BYTES];
+    int rv = conn->net.stream->ops->peer_name(conn->net.stream,
+                                              conn->net.settings->user_name_from, name);
 
-    if (rv != NMQ_OK || !conn->net.settings->cn_as_user_name) {
-        return rv == NMQ_OK ? NMQ_ENOENT : rv;
+    if (rv != NMQ_OK) {
+        return rv;
     }
-    return nmq_exchange_prove(conn, nmq_bytes_of(name));
+    return nmq_utf8_check(nmq_bytes_of(name)) ? nmq_exchange_prove(conn, nmq_bytes_of(name))
+                                              : NMQ_EACCESS;
 }
 
 // Takes the listener's settings of now, instead of those of the accept: a client could take
@@ -162,7 +165,7 @@ handle_connect(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
         // [MQTT-3.1.4-2] [MQTT-3.3.5-2 of 3.1.1]
         return nmq_reply_refuse(conn, batch, fault);
     }
-    int proved = take_common_name(conn);
+    int proved = take_peer_name(conn);
     if (proved == NMQ_ENOMEM) {
         return nmq_reply_no_memory(conn);
     }

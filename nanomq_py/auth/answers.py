@@ -7,11 +7,11 @@ A wrong login and a right one of the same address and user wait as long as each 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 
 from nanomq_py.auth.enhanced import Step
 from nanomq_py.auth.throttle import Throttle, name_of, network_of
+from nanomq_py.auth.waiting import Waiting
 from nanomq_py.core.declared import ReasonCode
 
 MOST_WAITING = 10_000  # answers
@@ -32,8 +32,9 @@ class Answers:
         """Make it; ``give`` sends an answer under the number of its question."""
         self._give = give
         self._throttle = Throttle()
-        self._waiting: dict[int, tuple[asyncio.TimerHandle, _Who]] = {}
-        self._alike: Counter[_Who] = Counter()
+        self._waiting: Waiting[_Who, asyncio.TimerHandle] = Waiting(
+            MOST_WAITING, MOST_WAITING_ALIKE
+        )
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -46,8 +47,7 @@ class Answers:
         """
         wait_s = self._throttle.wait_s(address, user)
         who = (network_of(address), name_of(user)) if wait_s > 0 else ("", "")
-        full = len(self._waiting) >= MOST_WAITING or self._alike[who] >= MOST_WAITING_ALIKE
-        if wait_s > 0 and full:
+        if wait_s > 0 and not self._waiting.has_room(who):
             self._give(number, _BUSY)
             return
         if step.reason_code == ReasonCode.SUCCESS:
@@ -58,8 +58,7 @@ class Answers:
             self._give(number, step)
             return
         timer = asyncio.get_running_loop().call_later(wait_s, self._due, number, step)
-        self._waiting[number] = (timer, who)
-        self._alike[who] += 1
+        self._waiting.put(number, who, timer)
 
     def _due(self, number: int, step: Step) -> None:
         self.forget(number)
@@ -67,15 +66,11 @@ class Answers:
 
     def forget(self, number: int) -> None:
         """Drop the answer: its client is gone."""
-        timer, who = self._waiting.pop(number, (None, ("", "")))
-        if timer is None:
-            return
-        timer.cancel()
-        self._alike[who] -= 1
-        if self._alike[who] == 0:
-            del self._alike[who]
+        timer = self._waiting.take(number)
+        if timer is not None:
+            timer.cancel()
 
     def close(self) -> None:
         """Drop all that wait."""
-        for number in list(self._waiting):
+        for number in self._waiting:
             self.forget(number)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Awaitable, Sequence
 
 from nanomq_py.auth.chain import Answer, Decision, Login
@@ -29,6 +30,7 @@ from nanomq_py.store.users import StoredUser, UserKind, UserTable
 audit = logging.getLogger("nanomq.audit")
 
 MOST_PASSWORD_BYTES = 65_535  # in MQTT
+MOST_DECOYS = 1000  # stored hashes that the password of an unknown user is tried against
 NO_NAME = ""
 
 
@@ -74,10 +76,14 @@ class Accounts:
     Errors   StoreError; then nothing has changed
     """
 
-    def __init__(self, core: Core, settling: Settling, table: UserTable) -> None:
+    def __init__(
+        self, core: Core, settling: Settling, table: UserTable, decoys: list[str]
+    ) -> None:
+        """Make it; it keeps ``decoys``, hashes of some users, as the users are."""
         self._core = core
         self._settling = settling
         self._table = table
+        self._decoys = decoys
 
     async def put(
         self,
@@ -100,9 +106,16 @@ class Accounts:
             kind, name, stored, is_superuser=is_superuser, exists=exists
         )
         _tell("added" if is_new else "changed", kind, name)
+        self._stand_in(stored)
         if not is_new:
             await self._end(kind, name, may_come_back=True)
         return is_new
+
+    def _stand_in(self, hash: str) -> None:
+        if len(self._decoys) < MOST_DECOYS:
+            self._decoys.append(hash)
+        else:
+            self._decoys[secrets.randbelow(MOST_DECOYS)] = hash
 
     async def delete(self, kind: UserKind, name: str) -> bool:
         """Forget a user; return whether there was one."""

@@ -8,10 +8,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 from nanomq_py.auth.answers import Answers
 from nanomq_py.auth.chain import Authenticator, Chain, Decision, Login
@@ -20,6 +18,7 @@ from nanomq_py.auth.rights import Rights, kicks_of, methods_for, scram_users
 from nanomq_py.auth.roster import Roster, Tools, names_count, roster_of
 from nanomq_py.auth.throttle import network_of
 from nanomq_py.auth.verifier import Verifier
+from nanomq_py.auth.waiting import Waiting
 from nanomq_py.config import Config
 from nanomq_py.core.binding import Core
 from nanomq_py.core.declared import ReasonCode
@@ -146,8 +145,9 @@ class Logins(Part):
         self._more_methods = list(methods)
         self.exchanges = Exchanges(self._more_methods)
         self._answers = Answers(self._give)
-        self._waiting: dict[int, asyncio.Task[None]] = {}  # for an authenticator
-        self._alike: Counter[str] = Counter()  # of those, by network
+        self._waiting: Waiting[str, asyncio.Task[None]] = Waiting(  # for an authenticator
+            MOST_WAITING, MOST_WAITING_ALIKE
+        )
 
     @property
     def hears(self) -> Hears:
@@ -177,8 +177,9 @@ class Logins(Part):
 
     def leave(self) -> None:
         self._answers.close()
-        for task in self._waiting.values():
-            task.cancel()
+        for number in self._waiting:
+            if (task := self._waiting.take(number)) is not None:
+                task.cancel()
         self.verifier.close()
 
     async def stop(self) -> None:
@@ -201,7 +202,8 @@ class Logins(Part):
         login = Login(
             note.listener, note.address, note.client_id, note.user_name, note.password
         )
-        if self._is_busy(note.address):  # before anything is begun for it
+        network = network_of(note.address)
+        if not self._waiting.has_room(network):  # before anything is begun for it
             self._give(note.number, _BUSY)
             return
         decision = self._chain.decide(login)
@@ -209,29 +211,14 @@ class Logins(Part):
             self._put(note, _ranked(_step_of(note, decision), self._superusers))
         else:
             waits = asyncio.ensure_future(self._wait(note, decision, self._superusers))
-            network = network_of(note.address)
-            self._waiting[note.number] = waits
-            self._alike[network] += 1
-            waits.add_done_callback(partial(self._waited, note.number, network))
-
-    def _is_busy(self, address: str) -> bool:
-        """Return whether too many wait, of all or of that address."""
-        if len(self._waiting) < min(MOST_WAITING, MOST_WAITING_ALIKE):
-            return False  # the usual case
-        alike = self._alike[network_of(address)]
-        return len(self._waiting) >= MOST_WAITING or alike >= MOST_WAITING_ALIKE
+            self._waiting.put(note.number, network, waits)
+            waits.add_done_callback(lambda _: self._waiting.take(note.number))
 
     async def _wait(
         self, note: AuthNote, decision: Awaitable[Decision], superusers: frozenset[str]
     ) -> None:
         """Answer when the chain of then has decided, for the superusers of then."""
         self._put(note, _ranked(_step_of(note, await decision), superusers))
-
-    def _waited(self, number: int, network: str, _: asyncio.Task[None]) -> None:
-        del self._waiting[number]
-        self._alike[network] -= 1
-        if not self._alike[network]:
-            del self._alike[network]
 
     def _put(self, note: AuthNote, step: Step) -> None:
         has_credentials = (note.user_name, note.password, note.method) != (None,) * 3

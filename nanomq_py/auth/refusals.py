@@ -36,5 +36,5 @@ def _refuse_rules_for_users(config: Config) -> None:
                 f"{rule.where or f'acl.rule.{number}'}: {named}: no client can prove its user"
                 " name here: expected users (auth.N.login and auth.N.password), a password"
                 " file (auth.password_file), tokens (auth.jwt.enable), an HTTP server"
-                " (auth.http.auth_req), or a TLS listener with cn_as_username"
+                " (auth.http.auth_req), or a TLS listener with username_from"
             )

@@ -12,7 +12,7 @@ Threads  a roster is made in a thread that may block; nobody changes it after th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -106,9 +106,10 @@ MEMBERS: Mapping[str, Member] = {
     ),
     "certificate": Member(
         lambda config: any(
-            place.has_tls and place.settings.cn_as_username for place in places_of(config)
+            place.has_tls and place.settings.names_from is not None
+            for place in places_of(config)
         ),
-        "a TLS listener with cn_as_username",
+        "a TLS listener with username_from",
     ),
     "anonymous": Member(
         lambda config: True,
@@ -196,10 +197,13 @@ class Roster:
         return users
 
     @property
-    def decoys(self) -> tuple[str, ...]:
-        """Stored hashes that stand in for those of users that there are not."""
+    def decoys(self) -> tuple[Sequence[str], ...]:
+        """Stored hashes that stand in for those of users that there are not.
+
+        Those of the store follow its users.
+        """
         stored = self.made["database"][2] if "database" in self.made else None
-        return (*self.file_users.values(), *getattr(stored, "decoys", ()))
+        return (tuple(self.file_users.values()), getattr(stored, "decoys", ()))
 
     @property
     def foreign(self) -> frozenset[str]:

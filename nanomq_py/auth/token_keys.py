@@ -33,7 +33,7 @@ class _Secret:
 def _of_file(name: str, path: str, read: Callable[[bytes], T]) -> T:
     """Return what is in the file of that key. Raises ConfigError."""
     try:
-        content = kept.read_bytes(path, MOST_BYTES + 1)
+        content = kept.read_bytes(path, MOST_BYTES)
     except OSError as fault:
         raise ConfigError(f"{name}={path!r}: cannot be read: {fault.strerror}") from None
     try:

@@ -67,7 +67,7 @@ class Verifier:
     def __init__(self) -> None:
         self.patience_s = 5.0  # how long a client waits for its answer
         # Stored hashes that stand in for those of users that there are not.
-        self.decoys: Sequence[str] = ()
+        self.decoys: Sequence[Sequence[str]] = ()
         self._key = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, None] = OrderedDict()  # the oldest first
         self._threads = max(1, min(MOST_THREADS, (os.cpu_count() or 2) // 2))
@@ -97,12 +97,19 @@ class Verifier:
     def refuse(self, login: Login) -> Awaitable[Decision]:
         """Refuse a login with 0x86, in the time of a wrong password."""
         name = login.user_name or ""
-        stored = DECOY
-        if self.decoys:
-            which = self._digest(name, "", b"")[:8]
-            stored = self.decoys[int.from_bytes(which, "big") % len(self.decoys)]
+        stored = self._decoy(name)
         digest = self._digest(name, stored, login.password or b"")
         return self._judge(login, stored, digest, _WRONG)
+
+    def _decoy(self, name: str) -> str:
+        """Return the stored hash that stands in for that user's: always the same one."""
+        count = sum(map(len, self.decoys))
+        at = int.from_bytes(self._digest(name, "", b"")[:8], "big") % max(count, 1)
+        for hashes in self.decoys:
+            if at < len(hashes):
+                return hashes[at]
+            at -= len(hashes)
+        return DECOY
 
     def _digest(self, *parts: str | bytes) -> bytes:
         digest = hashlib.blake2b(key=self._key, digest_size=32)

@@ -11,7 +11,7 @@ from nanomq_py.config.environment import from_environment
 from nanomq_py.config.file import ConfFile
 from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.values.texts import shown
-from nanomq_py.plugins.finding import Plugging
+from nanomq_py.plugins.finding import InstalledPlugins
 
 
 def say(text: str, to: TextIO | None = None) -> None:
@@ -28,4 +28,4 @@ def overrides_of(url: str | None, brought: Sections) -> dict[str, Entry]:
 
 def conf_file(conf: Path | None, brought: Sections, url: str | None = None) -> ConfFile:
     """Read the file with the environment and ``--url`` over it. Raises ConfigError."""
-    return ConfFile(conf, overrides_of(url, brought), brought, Plugging())
+    return ConfFile(conf, overrides_of(url, brought), brought, InstalledPlugins())

@@ -15,7 +15,7 @@ from nanomq_py.config.declare.section import Sections
 from nanomq_py.config.faults import Faults
 from nanomq_py.config.settings import differences, settings_of
 from nanomq_py.config.shipped import shipped
-from nanomq_py.plugins.finding import Plugging
+from nanomq_py.plugins.finding import InstalledPlugins
 
 
 def add_conf_commands(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +132,7 @@ def _diff(files: Sequence[Path], brought: Sections) -> int:
     if len(files) > 2:
         raise ConfigError("conf diff: expected two files at most")
     if len(files) == 2:
-        before, after = (load(path, brought, Plugging()) for path in files)
+        before, after = (load(path, brought, InstalledPlugins()) for path in files)
     else:
         after = conf_file(files[0] if files else None, brought).reading.config
         before = _defaults_beside(after)

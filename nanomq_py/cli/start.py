@@ -15,7 +15,7 @@ from nanomq_py.config.file import ConfFile
 from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.reader import from_texts
 from nanomq_py.kernel.part import Part, brought_by
-from nanomq_py.plugins.finding import Plugging
+from nanomq_py.plugins.finding import InstalledPlugins
 
 
 def files_of(
@@ -47,10 +47,10 @@ def _before(
     if texts is None:
         return [], []
     try:
-        config = from_texts(texts, "before the restart", brought, Plugging())
+        config = from_texts(texts, "before the restart", brought, InstalledPlugins())
     except ConfigError as fault:  # of another version
         return [], [f"{fault}; the broker cannot go on with what ran before the restart"]
-    return [ConfFile.taking_over(conf, overrides, config, Plugging())], []
+    return [ConfFile.taking_over(conf, overrides, config, InstalledPlugins())], []
 
 
 def _dropped(

@@ -15,7 +15,7 @@ from nanomq_py.core.consuming import CoreConsumer
 from nanomq_py.core.feed import Feed, taken
 from nanomq_py.core.meter import Meter
 from nanomq_py.core.native import CoreError as CoreError
-from nanomq_py.core.native import c_text, check, ffi, lib
+from nanomq_py.core.native import c_text, check, check_opened, ffi, lib
 from nanomq_py.core.notes import Notes
 from nanomq_py.core.queries import Client, ClientDetail, ClientFilter, Filter, Page, Paging
 from nanomq_py.core.records import (
@@ -207,10 +207,14 @@ class Core(ClientCalls):
         return check(lib.nmq_broker_kick_banned(self._broker, name, count))
 
     def open_tap(self, topic_filter: str, *, qos: int) -> tuple[int, Feed]:
-        """Have matching messages come into a feed; return the tap's number, and the feed."""
+        """Have matching messages come into a feed; return the tap's number, and the feed.
+
+        Raises   CoreError, OSError
+        """
         text = topic_filter.encode()
         number, feed = ffi.new("uint64_t *"), ffi.new("nmq_feed **")
-        check(lib.nmq_broker_tap_open(self._broker, text, len(text), qos, number, feed))
+        status = lib.nmq_broker_tap_open(self._broker, text, len(text), qos, number, feed)
+        check_opened(status)
         return int(number[0]), Feed(feed[0])
 
     def open_consumer(
@@ -222,7 +226,7 @@ class Core(ClientCalls):
         max_messages: int,
         max_bytes: int,
     ) -> CoreConsumer:
-        """Open the consumer of that name. Raises CoreError."""
+        """Open the consumer of that name. Raises CoreError, OSError."""
         consumers = lib.nmq_broker_consumers(self._broker)
         return CoreConsumer(consumers, name, topic_filters, qos, max_messages, max_bytes)
 
@@ -265,7 +269,7 @@ class Core(ClientCalls):
     def open_watch(self, kinds: int) -> tuple[int, Feed]:
         """Have events of those kinds, a bit for each, come into a feed; return its number."""
         number, feed = ffi.new("uint64_t *"), ffi.new("nmq_feed **")
-        check(lib.nmq_broker_watch_open(self._broker, kinds, number, feed))
+        check_opened(lib.nmq_broker_watch_open(self._broker, kinds, number, feed))
         return int(number[0]), Feed(feed[0])
 
     def close_watch(self, number: int) -> None:
@@ -359,6 +363,6 @@ def c_listener(options: ListenerOptions, kept: list[CData]) -> nmq_listener_opti
     raw.key = options.key
     raw.path, raw.mount = c_text(options.path, kept), c_text(options.mount, kept)
     raw.connections_max, raw.ask_auth = options.connections_max, options.ask_auth
-    raw.cn_as_user_name, raw.proxy = options.cn_as_user_name, options.proxy
+    raw.user_name_from, raw.proxy = options.user_name_from.value, options.proxy
     raw.proxy_from = c_text(",".join(options.proxy_from) or None, kept)
     return raw

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nanomq_py.core.feed import Feed
-from nanomq_py.core.native import check, ffi, lib
+from nanomq_py.core.native import check, check_opened, ffi, lib
 
 if TYPE_CHECKING:
     from nanomq_py._core import nmq_consumers
@@ -38,7 +38,7 @@ class CoreConsumer:
         max_messages: int,
         max_bytes: int,
     ) -> None:
-        """Open it, and make it if there is none. Raises CoreError."""
+        """Open it, and make it if there is none. Raises CoreError, OSError."""
         self._consumers = consumers
         kept = [ffi.new("char[]", text.encode()) for text in (name, *topic_filters)]
         texts = ffi.new("char *[]", kept[1:])
@@ -49,7 +49,7 @@ class CoreConsumer:
         options.filter_count, options.qos = len(topic_filters), qos
         options.queue_max, options.queue_max_bytes = max_messages, max_bytes
         number, fd = ffi.new("uint64_t *"), ffi.new("int32_t *")
-        check(lib.nmq_consumers_open(consumers, options, number, fd))
+        check_opened(lib.nmq_consumers_open(consumers, options, number, fd))
         self._feed = Feed.unbounded()
         self._number = int(number[0])
         # Readable once something has come after a take that found nothing.

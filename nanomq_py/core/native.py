@@ -5,6 +5,8 @@ For this room alone: nothing of cffi leaves it.
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import TYPE_CHECKING
 
 import pynng._nng
@@ -29,6 +31,16 @@ def check(status: int) -> int:
     if status < 0:
         raise CoreError(status)
     return status
+
+
+def check_opened(status: int) -> int:
+    """Return as :func:`check` does, for a call that needs a descriptor.
+
+    Raises   OSError where the process may have no more of them
+    """
+    if status == lib.NMQ_EFILES:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return check(status)
 
 
 def _bind_nng() -> None:

@@ -6,6 +6,7 @@ What the tables ``csrc/*.def`` declare is in ``declared.py``, which the build wr
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from nanomq_py.core.declared import CoreOptions as CoreOptions
@@ -19,8 +20,8 @@ NEVER = 0xFFFFFFFF  # a session expiry interval that never ends
 class TlsOptions:
     """``nmq_tls_options``: PEM texts, and what is asked of clients."""
 
-    cert: str
-    key: str = field(repr=False)
+    cert: str | None = None  # None: with psks alone
+    key: str | None = field(default=None, repr=False)
     key_password: str | None = field(default=None, repr=False)
     ca: str | None = None
     crl: str | None = None  # what these CAs have revoked
@@ -28,6 +29,18 @@ class TlsOptions:
     require_cert: bool = False
     min_version: int = 12  # or 13: TLS 1.2 or 1.3
     ciphers: tuple[int, ...] = ()  # suites by their number, in order; empty: Mbed TLS's own
+    psks: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)  # identity, key
+
+
+class PeerName(Enum):
+    """``enum nmq_peer_name``: which of the names that TLS has proved."""
+
+    NO_NAME = 0
+    COMMON_NAME = 1
+    DNS_NAME = 2
+    EMAIL = 3
+    URI = 4
+    PSK_IDENTITY = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +54,7 @@ class ListenerOptions:
     mount: str | None = None
     connections_max: int = 0
     ask_auth: bool = False
-    cn_as_user_name: bool = False
+    user_name_from: PeerName = PeerName.NO_NAME
     proxy: bool = False
     proxy_from: tuple[str, ...] = ()  # networks that may send PROXY headers; empty: any
 

@@ -215,7 +215,7 @@ class Door:
         if connection.transport is not None and fault is None and not done.cancelled():
             return
         if isinstance(fault, ssl.SSLError):
-            why = fault.reason or fault
+            why = getattr(fault, "verify_message", "") or fault.reason or fault
             log.info("http_server.tls: no handshake with %s: %s", guest.address, why)
         elif fault is not None and not isinstance(fault, OSError | asyncio.TimeoutError):
             log.error("http_server: a connection failed", exc_info=fault)

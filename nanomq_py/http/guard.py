@@ -19,6 +19,7 @@ from nanomq_py.config import ConfigError
 from nanomq_py.config.keys.http_server import ISSUER_BY_KEYFILE, HttpServer
 from nanomq_py.http.errors import Login, Throttled, Unauthorized
 from nanomq_py.http.lean import hidden, private
+from nanomq_py.listen.tls import MAX_PEM_BYTES
 
 if TYPE_CHECKING:
     from nanomq_py.tokens.rs256 import PublicKey
@@ -186,9 +187,9 @@ def _public_key(path: str) -> PublicKey:
 
     key = f"http_server.jwt.public.keyfile={path!r}"
     try:
-        text = kept.read_bytes(path).decode("ascii")
-    except (OSError, ValueError) as fault:
-        raise ConfigError(f"{key}: cannot be read: {fault}") from None
+        text = kept.read_bytes(path, MAX_PEM_BYTES).decode("ascii", errors="replace")
+    except OSError as fault:
+        raise ConfigError(f"{key}: cannot be read: {fault.strerror}") from None
     try:
         return PublicKey.of_pem(text)
     except ValueError:

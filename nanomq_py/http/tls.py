@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from dataclasses import dataclass
 
@@ -9,6 +10,13 @@ from nanomq_py import kept
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.core.records import TlsOptions
 from nanomq_py.listen.tls import http_listener, load_tls
+
+_FILES = (
+    ("certfile", "cert"),
+    ("keyfile", "key"),
+    ("cacertfile", "ca"),
+    ("crlfile", "crl"),
+)
 
 
 @dataclass(frozen=True)
@@ -43,11 +51,25 @@ def load_server_tls(config: Config) -> ServerTls | None:
         raise ConfigError(f"{certfile}, or its key: changed while it was read") from fault
     if options.ca is not None:
         context.load_verify_locations(cadata=options.ca)
+    if options.crl is not None:
+        _refuse_revoked(context, options.crl)
     if options.verify_peer:
         context.verify_mode = (
             ssl.CERT_REQUIRED if options.require_cert else ssl.CERT_OPTIONAL
         )
     return ServerTls(options, context)
+
+
+def _refuse_revoked(context: ssl.SSLContext, crl: str) -> None:
+    """Refuse callers whose certificate stands in one of the lists."""
+    fd = os.memfd_create("nanomq-crl")  # ssl takes lists from a file alone
+    try:
+        with open(fd, "wb", closefd=False) as file:
+            file.write(crl.encode())
+        context.load_verify_locations(cafile=f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
 
 def renewed_keys(old: ServerTls | None, new: ServerTls | None) -> list[str]:
@@ -56,6 +78,6 @@ def renewed_keys(old: ServerTls | None, new: ServerTls | None) -> list[str]:
         return []
     return [
         f"http_server.tls.{key}"
-        for key, content in (("certfile", "cert"), ("keyfile", "key"), ("cacertfile", "ca"))
+        for key, content in _FILES
         if getattr(old.options, content) != getattr(new.options, content)
     ]

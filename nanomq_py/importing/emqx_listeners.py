@@ -66,7 +66,7 @@ def _of_one(at: str) -> Mapping[str, Take]:
         "mountpoint": as_it_is(f"{at}mountpoint"),
         "proxy_protocol": word(f"{at}proxy_protocol", SWITCH, "expected true or false"),
         "peer_cert_as_username": word(
-            f"{at}cn_as_username", {"cn": "true"}, "expected cn here"
+            f"{at}username_from", {"cn": "cn"}, "expected cn here"
         ),
         "mqtt_path": as_it_is(f"{at}websocket.path"),
         "websocket.mqtt_path": as_it_is(f"{at}websocket.path"),

@@ -112,7 +112,6 @@ _OF_ALL: Mapping[str, Take] = {
     "auth_*": lost(_NO_PLUGIN, secret=True),
     "password_file": _one_file("auth.password_file"),
     "acl_file": _one_file("acl_file"),
-    "psk_file": lost("this version has no pre-shared keys"),
     # --- bounds
     "max_inflight_messages": unless("0", number("receive_maximum")),
     "max_inflight_bytes": unless("0", lost("messages in flight have a bound by number")),

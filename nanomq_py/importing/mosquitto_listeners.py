@@ -27,15 +27,19 @@ from nanomq_py.importing.options import (
 )
 
 
-def _of_one(at: str) -> Mapping[str, Take]:
+def _of_one(at: str, *, has_psks: bool = False) -> Mapping[str, Take]:
     """Return what becomes of the options of the listener whose keys begin with that."""
     true = {"true": "true"}
     return {
         "max_connections": number(f"{at}max_connections", instead={"-1": "0"}),
         "mount_point": as_it_is(f"{at}mountpoint"),
-        "use_identity_as_username": as_it_is(f"{at}cn_as_username"),
+        "use_identity_as_username": word(
+            f"{at}username_from",
+            {"true": "psk" if has_psks else "cn", "false": "NULL"},
+            "expected true or false",
+        ),
         "use_subject_as_username": unless(
-            "false", lost("a user name is made of the Common Name only (cn_as_username)")
+            "false", lost("a user name is one name of the certificate (username_from)")
         ),
         "use_username_as_clientid": unless(
             "false", lost("a client chooses its client identifier")
@@ -60,7 +64,6 @@ def _of_one(at: str) -> Mapping[str, Take]:
         "ciphers": lost("the default ciphers hold; tls.ciphers names others"),
         "ciphers_tls1.3": lost("all ciphers of TLS 1.3 are allowed"),
         "dhparamfile": needless("the ciphers here need none"),
-        "psk_hint": lost("this version has no pre-shared keys"),
         "tls_engine": lost("keys come from files"),
         "tls_engine_kpass_sha1": lost("keys come from files", secret=True),
         "tls_keyform": unless("pem", lost("keys come from PEM files")),
@@ -76,11 +79,11 @@ def _of_one(at: str) -> Mapping[str, Take]:
 # What says where a listener is, and who may come in there.
 _PLACE = (
     *("listener", "port", "bind_address", "protocol", "socket_domain"),
-    "allow_anonymous",
+    *("allow_anonymous", "psk_hint", "psk_file"),
 )
 OF_LISTENERS = frozenset([*_PLACE, *_of_one("")])
 # Lines before the first listener that make no default listener.
-_NEUTRAL = ("allow_anonymous", "max_topic_alias")
+_NEUTRAL = ("allow_anonymous", "max_topic_alias", "psk_file")
 
 
 @dataclass
@@ -131,15 +134,19 @@ def _url(listener: _Listener) -> str:
         (True, True): "nmq-wss",
     }
     is_web = listener.value("protocol") == "websockets"
-    scheme = schemes[bool(listener.value("certfile")), is_web]
+    has_tls = bool(listener.value("certfile") or listener.value("psk_hint"))
+    scheme = schemes[has_tls, is_web]
     everywhere = "::" if listener.value("socket_domain") == "ipv6" else "0.0.0.0"
     host = listener.host or everywhere
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{shown}:{listener.port}{'/mqtt' if is_web else ''}"
 
 
-def _take(draft: Draft, at: str, listener: _Listener) -> None:
-    """Put one listener into the draft, whose keys begin with ``at``."""
+def _take(draft: Draft, at: str, listener: _Listener, psks: Option | None) -> None:
+    """Put one listener into the draft, whose keys begin with ``at``.
+
+    psks   the file of pre-shared keys, for a listener that has them (``psk_hint``)
+    """
     protocol = listener.value("protocol")
     if protocol not in ("", "mqtt", "websockets"):
         draft.lose(listener.begins, f"protocol {protocol} is not spoken here")
@@ -147,7 +154,11 @@ def _take(draft: Draft, at: str, listener: _Listener) -> None:
     draft.put(f"{at}url", _url(listener), listener.begins)
     if protocol == "websockets":
         draft.put(f"{at}websocket.path", "*", listener.begins)
-    table = _of_one(at)
+    if not listener.value("psk_hint"):
+        psks = None
+    if psks is not None:
+        draft.put(f"{at}tls.psk_file", psks.value, psks)
+    table = _of_one(at, has_psks=psks is not None)
     for option in listener.lines:
         if option.name in table:
             table[option.name](draft, option)
@@ -174,9 +185,11 @@ def take_listeners(
     draft.put("url", "", whole)  # only the listeners below
     draft.put("websocket.enable", "false", whole)
     given = [option for option in lines if option.name == "allow_anonymous"]
+    psks = [option for option in lines if option.name == "psk_file"]
     for name, listener in _names(found):
         at = f"listener.{name}."
-        _take(draft, at, listener)
+        own_psks = [s for s in listener.lines if s.name == "psk_file"] or psks
+        _take(draft, at, listener, own_psks[-1] if own_psks else None)
         if each_for_itself and (own := listener.value("allow_anonymous")):
             draft.put(f"{at}allow_anonymous", own, listener.begins)
     if given and not each_for_itself:

@@ -75,7 +75,7 @@ def wanted(config: Config, place: Place, *, ask_auth: bool) -> OpenListener:
         tls = Tls(tls_options)
     except binding.CoreError as fault:
         raise _error(place, fault) from None
-    until = not_after(tls_options.cert)
+    until = None if tls_options.cert is None else not_after(tls_options.cert)
     return OpenListener(place, options, anonymous, tls_options, tls, until)
 
 

@@ -70,8 +70,10 @@ class ListenersChange(Change):
                 ("keyfile", "key"),
                 ("cacertfile", "ca"),
                 ("crlfile", "crl"),
+                ("psk_file", "psks"),
             )
             if new.tls_options is not None
+            and getattr(new.tls_options, content)
             and getattr(old.tls_options, content) != getattr(new.tls_options, content)
         ]
 

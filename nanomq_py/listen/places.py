@@ -16,10 +16,18 @@ from urllib.parse import urlsplit
 from nanomq_py import kept
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.listeners import Listener
-from nanomq_py.core.records import ListenerOptions
+from nanomq_py.core.records import ListenerOptions, PeerName
 
 _TLS = ("tls+nmq-tcp", "nmq-wss")
 _WEBSOCKET = ("nmq-ws", "nmq-wss")
+_NAMES = {
+    None: PeerName.NO_NAME,
+    "cn": PeerName.COMMON_NAME,
+    "dns": PeerName.DNS_NAME,
+    "email": PeerName.EMAIL,
+    "uri": PeerName.URI,
+    "psk": PeerName.PSK_IDENTITY,
+}
 
 
 @dataclass(frozen=True)
@@ -114,10 +122,26 @@ def _check(place: Place, called: Callable[[str], str]) -> None:
             f"{called(f'listener.{place.name}.websocket.path')}={settings.path}: expected a"
             " listener with WebSocket"
         )
-    if settings.cn_as_username and not place.has_tls:
+    _check_names(place, called)
+
+
+def _check_names(place: Place, called: Callable[[str], str]) -> None:
+    settings = place.settings
+    at, chosen = f"listener.{place.name}.", settings.username_from
+    if settings.cn_as_username and chosen not in (None, "cn"):
         raise ConfigError(
-            f"{called(f'listener.{place.name}.cn_as_username')}=true: expected a listener"
-            " with TLS"
+            f"{called(f'{at}username_from')}={chosen}: expected no"
+            f" {called(f'{at}cn_as_username')}=true with it"
+        )
+    if settings.names_from is not None and not place.has_tls:
+        key = "username_from" if chosen else "cn_as_username"
+        raise ConfigError(
+            f"{called(f'{at}{key}')}={chosen or 'true'}: expected a listener with TLS"
+        )
+    if settings.psk_file is not None and not place.has_tls:
+        raise ConfigError(
+            f"{called(f'{at}tls.psk_file')}={settings.psk_file!r}: expected a listener with"
+            " TLS"
         )
 
 
@@ -127,6 +151,12 @@ def _path_of(place: Place, config: Config) -> str | None:
         return None
     common = config.websocket.path if place.name in ("ws", "wss") else None
     return place.settings.path or common or urlsplit(place.url).path or "/"
+
+
+def _name_of(place: Place, config: Config) -> PeerName:
+    if "certificate" not in (config.auth.chain or ("certificate",)):
+        return PeerName.NO_NAME
+    return _NAMES[place.settings.names_from]
 
 
 def options_of(place: Place, config: Config, *, ask_auth: bool) -> ListenerOptions:
@@ -141,8 +171,7 @@ def options_of(place: Place, config: Config, *, ask_auth: bool) -> ListenerOptio
         mount=settings.mountpoint,
         connections_max=settings.max_connections,
         ask_auth=ask_auth,
-        cn_as_user_name=settings.cn_as_username
-        and "certificate" in (config.auth.chain or ("certificate",)),
+        user_name_from=_name_of(place, config),
         proxy=settings.proxy_protocol,
         proxy_from=config.proxy.trusted,
     )

@@ -18,6 +18,7 @@ from nanomq_py.config.keys.listeners import DEFAULT_CIPHERS, Listener, Tls
 from nanomq_py.core import tls as core_tls
 from nanomq_py.core.records import TlsOptions
 from nanomq_py.listen.places import places_of
+from nanomq_py.listen.psk import load_psks
 
 MAX_PEM_BYTES = 1 << 20
 MOST_CRL_BYTES = 8 << 20
@@ -30,6 +31,7 @@ def http_listener(http: HttpServer) -> Listener:
         key_password=http.tls_key_password,
         certfile=http.tls_certfile,
         cacertfile=http.tls_cacertfile,
+        crlfile=http.tls_crlfile,
         verify_peer=http.tls_verify_peer,
         fail_if_no_peer_cert=http.tls_fail_if_no_peer_cert,
         min_version=http.tls_min_version,
@@ -52,10 +54,10 @@ def _read(name: str, path: str | None, most: int = MAX_PEM_BYTES) -> str:
     if path is None:
         raise ConfigError(f"{name}: missing, a listener with TLS needs it")
     try:
-        raw = kept.read_bytes(path, most + 1)
+        raw = kept.read_bytes(path, most)
     except OSError as fault:
         raise ConfigError(f"{name}={path!r}: cannot be read: {fault.strerror}") from None
-    if len(raw) > most or b"-----BEGIN " not in raw or b"\0" in raw:
+    if b"-----BEGIN " not in raw or b"\0" in raw:
         raise ConfigError(f"{name}={path!r}: expected a PEM file")
     return raw.decode("ascii", errors="replace")
 
@@ -157,16 +159,34 @@ def _refuse_without_verify(
     named: Callable[[str], str], listener: Listener, *, require: bool
 ) -> None:
     """Raise ConfigError naming the key that means nothing where no certificate is checked."""
-    for name, wanted in (
-        (named("fail_if_no_peer_cert"), require),
-        (f"listener.{listener.name}.cn_as_username", listener.cn_as_username),
+    at = f"listener.{listener.name}."
+    for given, wanted in (
+        (f"{named('fail_if_no_peer_cert')}=true", require),
+        (f"{at}cn_as_username=true", listener.cn_as_username),
+        (f"{at}username_from={listener.username_from}", listener.username_from),
     ):
         if wanted:
-            raise ConfigError(f"{name}=true: expected {named('verify_peer')}=true with it")
+            raise ConfigError(f"{given}: expected {named('verify_peer')}=true with it")
     if listener.crlfile is not None:
         raise ConfigError(
             f"{named('crlfile')}={listener.crlfile!r}: expected {named('verify_peer')}=true"
             " with it"
+        )
+
+
+def _check_names(config: Config, listener: Listener) -> None:
+    """Raise ConfigError where user names cannot come from certificates."""
+    names_from = listener.names_from
+    key = "username_from" if listener.username_from else "cn_as_username"
+    called = config.said.called(f"listener.{listener.name}.{key}")
+    if names_from == "psk":
+        raise ConfigError(
+            f"{called}=psk: expected listener.{listener.name}.tls.psk_file with it"
+        )
+    if names_from is not None and not core_tls.TLS_KNOWS_CERTIFICATES:
+        raise ConfigError(
+            f"{called}: the Mbed TLS inside this pynng does not show certificates; take the"
+            " key out"
         )
 
 
@@ -175,6 +195,9 @@ def load_tls(config: Config, listener: Listener) -> TlsOptions:
 
     Raises   ConfigError naming the key
     """
+    if listener.psk_file is not None:
+        return load_psks(config, listener, listener.psk_file)
+    _check_names(config, listener)
     base = config.tls
 
     def named(key: str) -> str:
@@ -183,7 +206,7 @@ def load_tls(config: Config, listener: Listener) -> TlsOptions:
     certfile = listener.certfile or base.certfile
     keyfile = listener.keyfile or base.keyfile
     cafile = listener.cacertfile or base.cacertfile
-    crlfile = listener.crlfile or base.crlfile if listener.name else None
+    crlfile = listener.crlfile or base.crlfile
     password = listener.key_password if listener.keyfile else base.key_password
     verify = base.verify_peer if listener.verify_peer is None else listener.verify_peer
     require = listener.fail_if_no_peer_cert

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from nanomq_py.config.declare.plugged import Plugged
 
 
-class Plugging:
+class InstalledPlugins:
     """Finds plugins that are installed.
 
     environ  variables that stand for their keys

@@ -188,9 +188,10 @@ pair_free(nmq_stream *stream)
 }
 
 static int
-pair_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
+pair_peer_name(nmq_stream *stream, enum nmq_peer_name kind, char to[NMQ_PEER_NAME_BYTES])
 {
     (void) stream;
+    (void) kind;
     to[0] = 0;
     return NMQ_ENOENT;
 }
@@ -209,7 +210,7 @@ static const nmq_stream_ops pair_ops = {
     .finish = pair_finish,
     .close = pair_close,
     .free = pair_free,
-    .common_name = pair_common_name,
+    .peer_name = pair_peer_name,
     .refusal = pair_refusal,
 };
 

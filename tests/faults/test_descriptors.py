@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from nanomq_py import Broker, Config
+from nanomq_py.events import Connected
 from tests.certs import Certs
 from tests.conftest import Process, StartBroker, free_port
 from tests.raw import Raw
@@ -159,3 +161,24 @@ def test_broker_without_descriptors_stops_cleanly(
             assert c.read_until_closed()[-1].reason == 0x8B
             assert process.popen.wait(20) == 0
     assert not any("Traceback" in line for line in process.lines), "".join(process.lines)
+
+
+async def test_program_that_listens_is_told_that_there_are_none() -> None:
+    async with Broker(Config(url="nmq-tcp://127.0.0.1:0")) as broker:
+        before = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest = os.dup(0)
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, before[1]))
+        try:
+            for listen in (
+                lambda: broker.subscribe("a"),
+                lambda: broker.consume("c", ["a"]),
+                lambda: broker.events([Connected]),
+            ):
+                with pytest.raises(OSError, match="Too many open files"):
+                    listen()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        async with broker.subscribe("a") as tap:  # it goes on
+            broker.publish("a", b"x")
+            assert (await anext(tap)).payload == b"x"

@@ -109,6 +109,12 @@ class TestJwt:
             ):
                 make_guard(HttpServer(auth_type="jwt", jwt_public_keyfile=str(path)))
 
+    @pytest.mark.parametrize("path", ["/dev/zero", "/no/such", "/"])
+    def test_file_of_the_key_that_cannot_be_read_is_named(self, path: str) -> None:
+        says = f"http_server.jwt.public.keyfile={path!r}: cannot be read: "
+        with pytest.raises(ConfigError, match=says):
+            make_guard(HttpServer(auth_type="jwt", jwt_public_keyfile=path))
+
     def test_public_key_is_no_secret_where_both_are_configured(
         self, key: Any, tmp_path: Any
     ) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.certs import PASSWORD, Certs, Identity
+from tests.certs import PASSWORD, Certs, Identity, identity, revocations
 from tests.conftest import Answer, Process, StartBroker, free_port, running_broker
 from tests.faults.test_http_attack import (
     ASK,
@@ -151,9 +151,69 @@ def test_callers_certificates_are_checked(start_broker: StartBroker, certs: Cert
     assert ask(process, trusting(certs), req=2).status == 200
 
 
+@pytest.mark.parametrize("tls", ["TLSv1.2", "TLSv1.3"])
+def test_caller_whose_certificate_was_revoked_is_refused(
+    start_broker: StartBroker, certs: Certs, tmp_path: Path, tls: str
+) -> None:
+    other = identity(tmp_path, "other", issuer=certs.ca)
+    crl = revocations(tmp_path, certs.ca, other)
+    process = start_broker(
+        **keys(
+            certs.server,
+            http_server__tls__cacertfile=str(certs.ca.certfile),
+            http_server__tls__crlfile=str(crl),
+            http_server__tls__verify_peer="true",
+        )
+    )
+
+    def may_ask(client: Identity | None) -> bool:
+        context = trusting(certs, client)
+        context.minimum_version = context.maximum_version = ssl.TLSVersion[
+            tls.replace(".", "_")
+        ]
+        try:
+            return ask(process, context, req=2).status == 200
+        except (ssl.SSLError, ConnectionError):  # asyncio does not wait for its alert
+            return False
+
+    assert [may_ask(client) for client in (None, certs.client, other)] == [
+        True,
+        True,
+        False,
+    ]
+    revocations(tmp_path, certs.ca, certs.client)
+    got = ask(process, trusting(certs), req=10, action="reload")
+    assert got.json["data"]["applied"] == ["http_server.tls.crlfile"]
+    assert [may_ask(client) for client in (certs.client, other)] == [False, True]
+    crl.write_text("-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
+    got = ask(process, trusting(certs), req=10, action="reload")
+    assert f"http_server.tls.crlfile='{crl}': expected revocation lists" in str(got.json)
+    assert not may_ask(certs.client)
+
+
+def test_list_of_the_mqtt_listeners_counts_where_there_is_none_of_its_own(
+    start_broker: StartBroker, certs: Certs, tmp_path: Path
+) -> None:
+    process = start_broker(
+        **keys(
+            certs.server,
+            tls__cacertfile=str(certs.ca.certfile),
+            tls__crlfile=str(revocations(tmp_path, certs.ca, certs.client)),
+            http_server__tls__verify_peer="true",
+        )
+    )
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        ask(process, trusting(certs, certs.client), req=2)
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
+        ({"crlfile": "/no/such"}, "http_server.tls.verify_peer=true with it"),
+        (
+            {"crlfile": "/no/such", "verify_peer": "true", "cacertfile": "CA"},
+            "http_server.tls.crlfile='/no/such': cannot be read",
+        ),
         ({"certfile": "/no/such"}, "http_server.tls.certfile='/no/such': cannot be read"),
         ({"keyfile": "CLIENT"}, "does not belong to the certificate"),
         ({"verify_peer": "true"}, "http_server.tls.cacertfile: missing"),
@@ -165,7 +225,11 @@ def test_keys_that_cannot_be_used_are_refused_by_name(
     start_broker: StartBroker, certs: Certs, given: dict[str, str], says: str
 ) -> None:
     process = start_broker(**keys(certs.server))
-    files = {"CLIENT": certs.client.keyfile, "LOCKED": certs.locked.keyfile}
+    files = {
+        "CA": certs.ca.certfile,
+        "CLIENT": certs.client.keyfile,
+        "LOCKED": certs.locked.keyfile,
+    }
     process.set_keys(
         **{f"http_server__tls__{k}": str(files.get(v, v)) for k, v in given.items()}
     )

@@ -100,6 +100,7 @@ SAMPLES = {
     "http_server.tls.key_password": ("p", "p"),
     "http_server.tls.certfile": ("/c", "/c"),
     "http_server.tls.cacertfile": ("/ca", "/ca"),
+    "http_server.tls.crlfile": ("/l", "/l"),
     "http_server.tls.verify_peer": ("true", True),
     "http_server.tls.fail_if_no_peer_cert": ("true", True),
     "http_server.tls.min_version": ("1.3", "1.3"),

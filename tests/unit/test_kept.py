@@ -37,11 +37,10 @@ def close_to_us(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_content_is_as_it_is_now_each_time(file: Path) -> None:
-    assert [kept.read_bytes(file) for _ in range(2)] == [b"one", b"one"]
+    assert [kept.read_bytes(file, 99) for _ in range(2)] == [b"one", b"one"]
     with file.open("r+") as other:
         other.write("three")
-    assert kept.read_bytes(file) == b"three"
-    assert kept.read_bytes(file, 2) == b"th"
+    assert kept.read_bytes(file, 99) == b"three"
 
 
 def test_library_gets_a_path_of_its_own(file: Path) -> None:
@@ -89,7 +88,7 @@ def test_a_link_that_leads_elsewhere_now_is_refused(
     link.symlink_to("first")
     kept.keep(str(link))
     close_to_us(link, monkeypatch)
-    assert kept.read_bytes(link) == b"first"
+    assert kept.read_bytes(link, 99) == b"first"
     link.unlink()
     link.symlink_to("second")
     with pytest.raises(PermissionError, match="another file"):
@@ -110,7 +109,7 @@ def test_next_process_goes_on_with_them(
     monkeypatch.setattr(kept, "_files", {})
     kept.take(environ)
     assert environ == {}
-    assert kept.read_bytes(file) == b"one"
+    assert kept.read_bytes(file, 99) == b"one"
 
 
 def test_what_another_process_was_left_is_not_taken(file: Path) -> None:
@@ -141,3 +140,12 @@ def test_noting_tells_what_was_read(tmp_path: Path) -> None:
         load(conf)
     load(conf)
     assert names == [str(conf), str(more)]
+
+
+def test_file_that_is_larger_than_expected_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(bytes(2048))
+    assert len(kept.read_bytes(file, 2048)) == 2048
+    for path in (file, "/dev/zero"):
+        with pytest.raises(OSError, match="expected 1 KiB at most"):
+            kept.read_bytes(path, 2047)

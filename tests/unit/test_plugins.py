@@ -18,7 +18,7 @@ from nanomq_py.config.reader import Reading, read
 from nanomq_py.config.settings import differences, settings_of
 from nanomq_py.config.values.kind import BadValue
 from nanomq_py.plugins.catalog import Loaded, find
-from nanomq_py.plugins.finding import Plugging
+from nanomq_py.plugins.finding import InstalledPlugins
 from tests.conftest import ROOT
 from tests.plugged import GOOD, KEYED, importable, install
 
@@ -41,7 +41,7 @@ def config_of(text: str, **environ: str) -> Config:
 
 
 def reading_of(text: str, **environ: str) -> Reading:
-    return read(text, "x.conf", plugging=Plugging(environ))
+    return read(text, "x.conf", plugging=InstalledPlugins(environ))
 
 
 # --- found and loaded
@@ -321,7 +321,7 @@ def test_plugins_that_come_and_go_are_written_to_the_file(folder: Path) -> None:
     install(folder, "keyed", KEYED)
     conf = folder / "nanomq.conf"
     conf.write_text("plugins.load=\nplugins.keyed.rate=3\n")
-    file = ConfFile(conf, {}, plugging=Plugging())
+    file = ConfFile(conf, {}, plugging=InstalledPlugins())
 
     def loading(*names: str) -> Reading:
         config = file.reading.config
@@ -345,7 +345,7 @@ def test_section_of_a_plugin_is_edited_as_others(folder: Path) -> None:
     install(folder, "keyed", KEYED)
     conf = folder / "nanomq.conf"
     conf.write_text(LOADED)
-    file = ConfFile(conf, {}, plugging=Plugging())
+    file = ConfFile(conf, {}, plugging=InstalledPlugins())
     config = file.reading.config
     brought = tuple(b._replace(values=replace(b.values, rate=4)) for b in config.brought)
     made = file.edited(replace(config, brought=brought))

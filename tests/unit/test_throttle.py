@@ -139,4 +139,4 @@ async def test_answers_that_wait_are_bounded(
     assert len(made) == 3
     made.close()
     assert len(made) == 0
-    assert not made._alike
+    assert not made._waiting._alike

@@ -96,7 +96,7 @@ class HttpServer(Checked):
         Optional(Text()),
         None,
         "Own key: PEM file of the private key. Default: `tls.keyfile`; so for `key_password`,"
-        " `certfile`, `cacertfile` and `min_version`.",
+        " `certfile`, `cacertfile`, `crlfile` and `min_version`.",
         private_file=True,
     )
     tls_key_password: str | None = key(
@@ -107,6 +107,12 @@ class HttpServer(Checked):
     )
     tls_cacertfile: str | None = key(
         "tls.cacertfile", Optional(Text()), None, "PEM file of the CAs of callers."
+    )
+    tls_crlfile: str | None = key(
+        "tls.crlfile",
+        Optional(Text()),
+        None,
+        "Own key: PEM file of the certificates that those CAs have revoked.",
     )
     tls_verify_peer: bool = key(
         "tls.verify_peer", Flag(), False, "Own key: check callers' certificates."

@@ -38,8 +38,7 @@ class Tls(Checked):
         "crlfile",
         Optional(Text()),
         None,
-        "Own key: PEM file of the certificates that those CAs have revoked. Not for the HTTP"
-        " API.",
+        "Own key: PEM file of the certificates that those CAs have revoked.",
     )
     verify_peer: bool = key("verify_peer", Flag(), False, "Check clients' certificates.")
     fail_if_no_peer_cert: bool = key(
@@ -109,7 +108,15 @@ class Listener(Checked):
         "cn_as_username",
         Flag(),
         False,
-        "Take the Common Name of a verified certificate as user name, and ask for no password.",
+        "The same as `username_from=cn`.",
+    )
+    username_from: str | None = key(
+        "username_from",
+        Optional(Choice(("cn", "dns", "email", "uri", "psk"))),
+        None,
+        "Take the user name from TLS, and ask for no password: the Common Name of a verified"
+        " certificate, the first DNS name, e-mail address or URI among its Subject Alternative"
+        " Names, or the identity of a pre-shared key (`tls.psk_file`).",
     )
     proxy_protocol: bool = key(
         "proxy_protocol",
@@ -146,6 +153,18 @@ class Listener(Checked):
         "tls.min_version", Optional(Choice(("1.2", "1.3"))), None, ""
     )
     ciphers: str | None = key("tls.ciphers", Optional(Text()), None, "")
+    psk_file: str | None = key(
+        "tls.psk_file",
+        Optional(Text()),
+        None,
+        "File of pre-shared keys, `IDENTITY:KEY` lines, for clients instead of certificates.",
+        private_file=True,
+    )
+
+    @property
+    def names_from(self) -> str | None:
+        """Which of the names that TLS proves is the user; None: none."""
+        return "cn" if self.cn_as_username else self.username_from
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from nanomq_py.config.file import write_new
 from nanomq_py.http.codes import Code
 from nanomq_py.http.v1.reply import Refused
 from nanomq_py.http.v1.values import refuse
+from nanomq_py.listen.tls import MAX_PEM_BYTES
 
 log = logging.getLogger("nanomq.http")
 
@@ -23,7 +24,7 @@ def read_pem(path: str | None) -> str | None:
     if path is None:
         return None
     try:
-        return kept.read_bytes(path).decode("ascii")
+        return kept.read_bytes(path, MAX_PEM_BYTES).decode("ascii")
     except (OSError, ValueError):
         log.warning("%s cannot be read; req 11 answers null for it", path)
         return None
