@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx_v2 import (
+    alarms,
     clients,
     configs,
     listeners,
@@ -51,6 +52,7 @@ ENDPOINTS = [
     *plugins.ENDPOINTS,
     *listeners.ENDPOINTS,
     *configs.ENDPOINTS,
+    *alarms.ENDPOINTS,
 ]
 _PATHS = [path for each in ENDPOINTS[1:] for path in (each.path, *each.also)]
 PATHS = Paths([f"{PREFIX[1:]}{each.replace('...', '')}" for each in dict.fromkeys(_PATHS)])
