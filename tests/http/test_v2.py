@@ -35,7 +35,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
         "websocket.url": "nmq-ws://127.0.0.1:0/mqtt",
         "listener.local.url": f"nmq-ipc://{folder}/mqtt.sock",
         "listener.tcp.max_connections": "100",
-        "http_server.password": "public",
+        "http_server.password": "mine",  # an administrator ends the default one
+        "http_server.host": "127.0.0.1",
     }
     environ = {"PYTHONPATH": str(folder)}
     with running_broker(tmp_path_factory.mktemp("v2"), environ, **given) as process:
@@ -44,7 +45,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 @pytest.fixture(scope="module")
 def api(broker: Process) -> Client:
-    return Client(broker.http_port)
+    return Client(broker.http_port, "admin:mine")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,26 @@ def client(broker: Process) -> Iterator[Raw]:
         yield raw
 
 
+def add_user(api: Client, name: str, password: str = "xxxxxx", **more: str) -> None:
+    """Add a user, if there is none of that name."""
+    body = {"username": name, "password": password, **more}
+    assert api.call("POST", "/api/v2/users", body).json["code"] in (0, 113)
+
+
+@pytest.fixture
+def root(api: Client) -> str:
+    """Return the name of the user of the document's examples."""
+    add_user(api, "root", role="administrator", remark="123", email="admin@emqtt.io")
+    return "root"
+
+
+@pytest.fixture
+def viewer(api: Client, broker: Process) -> Client:
+    """Return a client whose user may read."""
+    add_user(api, "v2-viewer", role="viewer")
+    return Client(broker.http_port, "v2-viewer:xxxxxx")
+
+
 def result(api: Client, path: str) -> Any:
     said = api.get(f"/api/v2/{path}")
     assert (said.status, said.json["code"]) == (200, 0), said
@@ -75,19 +96,26 @@ VALUES = {
     "clientid": CLIENT,
     "topic": "test_topic",
     "name": "counter",
-    "username": "admin",
+    "username": "root",
 }
-# What an example sends where the document says it only in words.
-BODIES = {"PUT api/v2/nodes/{node_name}/plugins/{name}": {"active": True}}
-LATER: dict[str, str] = {}
+# What an example sends where the document says it only in words, and another new user.
+BODIES = {
+    "PUT api/v2/nodes/{node_name}/plugins/{name}": {"active": True},
+    "POST api/v2/users": {"username": "v2-new"},
+}
 
 
 @pytest.mark.parametrize("example", examples_of_v2(DOCUMENT), ids=str)
 def test_answer_is_like_the_documents_example(
-    api: Client, client: Raw, node: str, example: Example
+    api: Client, client: Raw, node: str, root: str, example: Example
 ) -> None:
     path = example.path.format(**VALUES).replace(NODE, node)
-    said = api.call(example.method, path, BODIES.get(str(example), example.request))
+    if example.path == "api/v2/nodes/{node_name}/plugins/{name}":
+        api.call("PUT", path, {"active": False})  # whatever was before
+    body = example.request
+    if str(example) in BODIES:
+        body = (body or {}) | BODIES[str(example)]
+    said = api.call(example.method, path, body)
     assert said.status == 200, said
     assert said.headers["content-type"] == "application/json"
     expected = _of_node(example.answer, node)
@@ -379,6 +407,108 @@ def test_kept_answers_are_dropped(
         assert said.json == {"code": 0, "result": []}
 
 
+# --- users
+
+
+def test_users_are_added_changed_and_deleted(api: Client, broker: Process) -> None:
+    whole = {"email": "a@b", "role": "viewer", "remark": "r"}
+    body = {"username": "v2-u", "password": "one", **whole}
+    assert api.call("POST", "/api/v2/users/", body).json == {"code": 0, "result": []}
+    row = result(api, "users/v2-u")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", row.pop("created_at"))
+    assert row == {"username": "v2-u", **whole}
+    mine = Client(broker.http_port, "v2-u:one")
+    assert mine.get("/api/v2/users/v2-u").status == 200
+    # A role and a password count at once.
+    assert mine.call("PUT", "/api/v2/users/v2-u", {"remark": "x"}).status == 403
+    change = {"role": "administrator"}
+    assert api.call("PUT", "/api/v2/users/v2-u", change).json == {"code": 0, "result": []}
+    assert mine.call("PUT", "/api/v2/users/v2-u", {"remark": "x"}).json["code"] == 0
+    row = result(api, "users/v2-u")
+    assert (row["role"], row["remark"], row["email"]) == ("administrator", "x", "a@b")
+    assert row in result(api, "users")
+    assert api.call("DELETE", "/api/v2/users/v2-u").json == {"code": 0, "result": []}
+    assert mine.get("/api/v2/users").status == 401
+    assert not any(each["username"] == "v2-u" for each in result(api, "users"))
+
+
+def test_user_without_a_role_may_read(api: Client) -> None:
+    add_user(api, "v2-plain")
+    assert result(api, "users/v2-plain")["role"] == "viewer"
+
+
+@pytest.mark.parametrize(
+    "path", ["users/change_pwd", "mqtt/users/change_pwd", "change_pwd/"]
+)
+def test_password_is_changed_by_who_knows_the_old_one(
+    api: Client, broker: Process, path: str
+) -> None:
+    name = f"v2-{path.strip('/').replace('/', '-')}"
+    add_user(api, name, "one")
+    path = f"/api/v2/{path}{name}" if path.endswith("/") else f"/api/v2/{path}"
+    body = {"username": name, "old_pwd": "one", "new_pwd": "two", "confirm_pwd": "two"}
+    mine = Client(broker.http_port, f"{name}:one")
+    assert mine.get("/api/v2/users").status == 200
+    assert mine.call("PUT", path, body).json == {"code": 0, "result": []}  # a viewer's own
+    assert mine.get("/api/v2/users").status == 401
+    assert Client(broker.http_port, f"{name}:two").get("/api/v2/users").status == 200
+    assert api.call("PUT", path, body).json == {"code": 114, "message": "OldPassword error"}
+    assert Client(broker.http_port, f"{name}:two").get("/api/v2/users").status == 200
+
+
+def test_viewer_changes_no_password_but_its_own(viewer: Client, root: str) -> None:
+    body = {"old_pwd": "xxxxxx", "new_pwd": "y"}
+    said = viewer.call("PUT", f"/api/v2/change_pwd/{root}", body)
+    assert (said.status, said.json["code"]) == (403, 103)
+
+
+def test_login_is_judged_without_one(broker: Process, root: str) -> None:
+    stranger = Client(broker.http_port, auth="")
+    for name, password, code in (
+        ("root", "xxxxxx", 0),
+        ("root", "wrong", 103),
+        ("v2-nobody", "xxxxxx", 103),
+        ("", "xxxxxx", 104),
+        ("root", "", 104),
+    ):
+        body = {"username": name, "password": password}
+        said = stranger.call("POST", "/api/v2/auth", body)
+        assert (said.status, said.json["code"]) == (200, code)
+    assert stranger.call("POST", "/api/v2/auth", body).json["code"] == 104
+
+
+def test_user_of_the_configuration_is_one_of_them(
+    start_broker: StartBroker,
+) -> None:
+    broker = start_broker(http_server__username="me", http_server__password="mine")
+    api = Client(broker.http_port, "me:mine")
+    (row,) = result(api, "users")
+    assert row == result(api, "users/me")
+    assert (row["username"], row["role"]) == ("me", "administrator")
+    for method, path, body, code in (
+        ("POST", "users", {"username": "me", "password": "x"}, 113),
+        ("PUT", "users/me", {"role": "viewer"}, 102),
+        ("PUT", "change_pwd/me", {"old_pwd": "mine", "new_pwd": "x"}, 102),
+        ("DELETE", "users/me", None, 106),
+    ):
+        said = api.call(method, f"/api/v2/{path}", body)
+        assert (said.status, said.json["code"]) == (200, code), said
+    body = {"username": "me", "password": "mine"}
+    assert api.call("POST", "/api/v2/auth", body).json == {"code": 0, "result": []}
+
+
+def test_administrator_replaces_the_default_password(start_broker: StartBroker) -> None:
+    broker = start_broker()
+    default = Client(broker.http_port)
+    assert [each["username"] for each in result(default, "users")] == ["admin"]
+    add_user(default, "boss", role="administrator")
+    assert default.get("/api/v2/users").status == 401
+    boss = Client(broker.http_port, "boss:xxxxxx")
+    assert [each["username"] for each in result(boss, "users")] == ["boss"]
+    said = boss.call("DELETE", "/api/v2/users/boss").json
+    assert (said["code"], "last administrator" in said["message"]) == (106, True)
+
+
 # --- errors
 
 
@@ -414,6 +544,22 @@ REFUSED = [
     Case("GET", "routes/a/%23/b", None, 115, "validate topic: a/#/b fail"),
     Case("PUT", "nodes/NODE/plugins/nobody", {"active": True}, 102, "nobody"),
     Case("PUT", "nodes/NODE/plugins/nobody", {"active": False}, 111, "not_started"),
+    Case("GET", "users/v2-nobody", None, 105, "User not found"),
+    Case("PUT", "users/v2-nobody", {"remark": "x"}, 105, "User not found"),
+    Case("DELETE", "users/v2-nobody", None, 105, "User not found"),
+    Case("DELETE", "users/admin", None, 106, "admin cannot be deleted"),
+    Case("POST", "users", {"username": "root", "password": "x"}, 113, "User already exist"),
+    Case("POST", "users", {"username": "", "password": "x"}, 104, "Empty"),
+    Case("POST", "users", {"username": "u", "password": ""}, 104, "Empty"),
+    Case("POST", "users", {"username": "u", "password": "x" * 2000}, 108, "password"),
+    Case("POST", "users", {"username": "u", "password": "x", "role": "king"}, 108, "role: "),
+    Case("PUT", "users/root", {"role": "king"}, 108, "role: "),
+    Case("PUT", "users/change_pwd", {"username": "root", "old_pwd": "xxxxxx", "new_pwd": "a",
+         "confirm_pwd": "b"}, 113, "new_pwd and confirm_pwd"),
+    Case("PUT", "users/change_pwd", {"username": "root", "old_pwd": "wrong", "new_pwd": "a",
+         "confirm_pwd": "a"}, 114, "OldPassword error"),
+    Case("PUT", "change_pwd/v2-nobody", {"old_pwd": "a", "new_pwd": "b"}, 105, "User not"),
+    Case("PUT", "change_pwd/root", {"old_pwd": "xxxxxx", "new_pwd": ""}, 104, "Empty"),
     Case("PUT", "clients/v2-nobody/clean_acl_cache", {"topic": "a"}, 112, NOBODY),
     Case("DELETE", "clean_acl_cache/v2-nobody", {"topic": "a"}, 112, NOBODY),
     Case("POST", "mqtt/publish", {"topic": "a", "client_id": "x" * 70_000}, 108, "client_id"),
@@ -428,7 +574,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("case", REFUSED, ids=str)
 def test_refusal_has_status_200_its_code_and_a_message(
-    api: Client, client: Raw, node: str, case: Case
+    api: Client, client: Raw, node: str, root: str, case: Case
 ) -> None:
     said = api.call(case.method, f"/api/v2/{case.path.replace('NODE', node)}", case.body)
     assert (said.status, said.json["code"]) == (200, case.code), said
@@ -481,6 +627,20 @@ def test_wrong_login_is_not_let_in(broker: Process) -> None:
     said = Client(broker.http_port, "v2-nobody:wrong").get("/api/v2/users")
     assert (said.status, said.json["code"]) == (401, 103)
     assert "www-authenticate" in said.headers
+
+
+@named([each for each in ALL if not each[0].only_reads])
+def test_viewer_may_read_and_change_nothing(
+    viewer: Client, node: str, endpoint: Endpoint, path: str
+) -> None:
+    said = viewer.call(endpoint.method, concrete(path, node), b"{")
+    assert (said.status, said.json["code"]) == (403, 103)
+
+
+@named([each for each in ALL if each[0].method == "GET"])
+def test_viewer_may_read(viewer: Client, node: str, endpoint: Endpoint, path: str) -> None:
+    said = viewer.call("GET", concrete(path, node))
+    assert (said.status, said.json["code"] in (0, 105)) == (200, True)
 
 
 @named(WITH_BODY)

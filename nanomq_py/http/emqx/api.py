@@ -10,6 +10,7 @@ from nanomq_py.http.node import node_name
 
 if TYPE_CHECKING:
     from nanomq_py.broker import Broker
+    from nanomq_py.http.guard import Gate
     from nanomq_py.kernel.reload import Reloader
     from nanomq_py.plugins.part import Plugins
 
@@ -20,11 +21,15 @@ class UnknownNode(NotFound):
 
 @dataclass(frozen=True)
 class Api:
-    """The broker, its configuration and its plugins."""
+    """The broker, its configuration and its plugins.
+
+    gate  judges passwords that are in the body of a request
+    """
 
     broker: Broker
     configurator: Reloader
     plugins: Plugins
+    gate: Gate
 
     @property
     def node(self) -> str:

@@ -21,6 +21,7 @@ from nanomq_py.http.emqx_v2 import (
     routes,
     sessions,
     subscriptions,
+    users,
 )
 from nanomq_py.http.emqx_v2.words import rendered, succeeded
 from nanomq_py.http.errors import HttpError
@@ -53,6 +54,7 @@ ENDPOINTS = [
     *listeners.ENDPOINTS,
     *configs.ENDPOINTS,
     *alarms.ENDPOINTS,
+    *users.ENDPOINTS,
 ]
 _PATHS = [path for each in ENDPOINTS[1:] for path in (each.path, *each.also)]
 PATHS = Paths([f"{PREFIX[1:]}{each.replace('...', '')}" for each in dict.fromkeys(_PATHS)])

@@ -123,19 +123,20 @@ class RestDialect(ABC, Generic[Api]):
 
     async def _call(self, request: Request, found: Found[Endpoint]) -> Call[Any, Any]:
         endpoint = found.endpoint
-        who = ""
+        caller = None
         if not endpoint.is_open:
             caller = await log_in(request, self._gate)
             if not endpoint.only_reads:
                 check_may_change(caller)
-            who = str(caller)
         takes = endpoint.takes
         query, body = NOTHING, NOTHING
         if takes.query is not Nothing:
             query = read_query(request.scope["query_string"], takes.query)
         if takes.body is not Nothing:
             body = read_json(await read_body(request), takes.body)
-        return Call(who, found.parameters, query, body)
+        who = "" if caller is None else str(caller)
+        address = request.client.host if request.client else "nowhere"
+        return Call(who, found.parameters, query, body, caller, address)
 
 
 class _All(BaseRoute):
