@@ -15,6 +15,7 @@ import pytest
 from nanomq_py.http.emqx_v2.dialect import ENDPOINTS
 from nanomq_py.http.rest.endpoint import Endpoint
 from nanomq_py.http.rest.parameters import Nothing
+from nanomq_py.http.rest.router import Router
 from tests import plugged
 from tests.conftest import Process, StartBroker, running_broker
 from tests.http.documented import DOCUMENTS, Client, Example, differences, examples_of_v2
@@ -105,7 +106,32 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("example", examples_of_v2(DOCUMENT), ids=str)
+def shown(method: str, path: str, outcome: str) -> Any:
+    """Return the mark of a test that shows what that endpoint does."""
+    found = ROUTER.find(method, path.partition("?")[0].encode()).endpoint
+    return pytest.mark.endpoint("v2", found, outcome)
+
+
+def _router() -> Router[str]:
+    made: Router[str] = Router()
+    for endpoint in ENDPOINTS:
+        for path in (endpoint.path, *endpoint.also):
+            made.add(endpoint.method, path, f"{endpoint.method} {path}")
+    return made
+
+
+ROUTER = _router()
+EXAMPLES = [
+    pytest.param(
+        each,
+        id=str(each),
+        marks=shown(each.method, each.path.format(**VALUES)[len("api/v2") :], "success"),
+    )
+    for each in examples_of_v2(DOCUMENT)
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_answer_is_like_the_documents_example(
     api: Client, client: Raw, node: str, root: str, example: Example
 ) -> None:
@@ -277,6 +303,7 @@ def test_payload_is_optional_and_a_message_can_be_retained(
         assert raw.expect(PUBLISH).payload == b""
 
 
+@pytest.mark.endpoint("v2", "DELETE /clients/{clientid}", "success")
 @pytest.mark.parametrize(
     ("method", "path"), [("PUT", "kick_client/v2-out"), ("DELETE", "clients/v2-out")]
 )
@@ -394,6 +421,8 @@ def test_message_is_of_the_client_that_it_names(api: Client, broker: Process) ->
         assert raw.expect(PUBLISH).payload == b"not mine"
 
 
+@pytest.mark.endpoint("v2", "PUT /clients/{clientid}/clean_acl_cache", "success")
+@pytest.mark.endpoint("v2", "DELETE /clean_acl_cache/{clientid}", "success")
 @pytest.mark.parametrize(
     ("method", "path"),
     [("PUT", "clients/v2-cache/clean_acl_cache"), ("DELETE", "clean_acl_cache/v2-cache")],
@@ -437,6 +466,8 @@ def test_user_without_a_role_may_read(api: Client) -> None:
     assert result(api, "users/v2-plain")["role"] == "viewer"
 
 
+@pytest.mark.endpoint("v2", "PUT /change_pwd/{username}", "success")
+@pytest.mark.endpoint("v2", "PUT /mqtt/users/change_pwd", "success")
 @pytest.mark.parametrize(
     "path", ["users/change_pwd", "mqtt/users/change_pwd", "change_pwd/"]
 )
@@ -462,6 +493,7 @@ def test_viewer_changes_no_password_but_its_own(viewer: Client, root: str) -> No
     assert (said.status, said.json["code"]) == (403, 103)
 
 
+@pytest.mark.endpoint("v2", "POST /auth", "success")
 def test_login_is_judged_without_one(broker: Process, root: str) -> None:
     stranger = Client(broker.http_port, auth="")
     for name, password, code in (
@@ -572,7 +604,12 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=str)
+def refused(case: Case) -> Any:
+    marks = [] if "%2" in case.path else [shown(case.method, case.path, str(case.code))]
+    return pytest.param(case, id=str(case)[:80], marks=marks)
+
+
+@pytest.mark.parametrize("case", map(refused, REFUSED))
 def test_refusal_has_status_200_its_code_and_a_message(
     api: Client, client: Raw, node: str, root: str, case: Case
 ) -> None:
@@ -588,9 +625,14 @@ WITH_NODE = [(e, path) for e, path in ALL if "{node_name}" in path]
 WITH_BODY = [(e, path) for e, path in ALL if e.takes.body is not Nothing]
 
 
-def named(endpoints: list[tuple[Endpoint, str]]) -> Any:
-    ids = [f"{endpoint.method} {path}" for endpoint, path in endpoints]
-    return pytest.mark.parametrize(("endpoint", "path"), endpoints, ids=ids)
+def named(outcome: str, endpoints: list[tuple[Endpoint, str]]) -> Any:
+    """Run the test for each of these endpoints, of which it shows that outcome."""
+    made = []
+    for endpoint, path in endpoints:
+        name = f"{endpoint.method} {path}"
+        mark = pytest.mark.endpoint("v2", name, outcome)
+        made.append(pytest.param(endpoint, path, id=name, marks=mark))
+    return pytest.mark.parametrize(("endpoint", "path"), made)
 
 
 def concrete(path: str, node: str) -> str:
@@ -606,7 +648,7 @@ def valid(endpoint: Endpoint) -> dict[str, Any]:
     return {f.encode_name: made[f.type] for f in fields(endpoint.takes.body) if f.required}
 
 
-@named(WITH_NODE)
+@named("101", WITH_NODE)
 def test_other_node_is_101(api: Client, endpoint: Endpoint, path: str) -> None:
     body = None if endpoint.takes.body is Nothing else valid(endpoint)
     said = api.call(endpoint.method, concrete(path, "emqx@elsewhere"), body)
@@ -614,7 +656,7 @@ def test_other_node_is_101(api: Client, endpoint: Endpoint, path: str) -> None:
     assert said.json["message"].startswith("badrpc: nodedown: node 'emqx@elsewhere'")
 
 
-@named([each for each in ALL if not each[0].is_open])
+@named("unauthorised", [each for each in ALL if not each[0].is_open])
 def test_stranger_is_not_let_in(
     broker: Process, node: str, endpoint: Endpoint, path: str
 ) -> None:
@@ -629,7 +671,7 @@ def test_wrong_login_is_not_let_in(broker: Process) -> None:
     assert "www-authenticate" in said.headers
 
 
-@named([each for each in ALL if not each[0].only_reads])
+@named("wrong role", [each for each in ALL if not each[0].only_reads])
 def test_viewer_may_read_and_change_nothing(
     viewer: Client, node: str, endpoint: Endpoint, path: str
 ) -> None:
@@ -637,13 +679,13 @@ def test_viewer_may_read_and_change_nothing(
     assert (said.status, said.json["code"]) == (403, 103)
 
 
-@named([each for each in ALL if each[0].method == "GET"])
+@named("success", [each for each in ALL if each[0].method == "GET"])
 def test_viewer_may_read(viewer: Client, node: str, endpoint: Endpoint, path: str) -> None:
     said = viewer.call("GET", concrete(path, node))
     assert (said.status, said.json["code"] in (0, 105)) == (200, True)
 
 
-@named(WITH_BODY)
+@named("bad JSON", WITH_BODY)
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"", b"[" * 10_000])
 def test_body_that_is_no_json_is_109(
     api: Client, node: str, endpoint: Endpoint, path: str, body: bytes
@@ -655,7 +697,7 @@ def test_body_that_is_no_json_is_109(
         assert said.json["message"].startswith("Body not json: ")
 
 
-@named(WITH_BODY)
+@named("missing field", WITH_BODY)
 def test_missing_field_is_107(
     api: Client, node: str, endpoint: Endpoint, path: str
 ) -> None:
@@ -669,7 +711,7 @@ def test_missing_field_is_107(
             assert said.json["message"] == f"params error: {name}: missing"
 
 
-@named(WITH_BODY)
+@named("wrong type", WITH_BODY)
 def test_field_of_another_type_is_108(
     api: Client, node: str, endpoint: Endpoint, path: str
 ) -> None:
