@@ -40,22 +40,22 @@ def _v1(house: House, gate: Gate) -> list[Dialect]:
     return [V1(Api(house.broker, house.configurator, house.process), gate)]
 
 
-def _emqx(house: House) -> EmqxApi:
+def _emqx(house: House, gate: Gate) -> EmqxApi:
     from nanomq_py.http.emqx.api import Api
 
-    return Api(house.broker, house.configurator, house.plugins)
+    return Api(house.broker, house.configurator, house.plugins, gate)
 
 
 def _v2(house: House, gate: Gate) -> list[Dialect]:
     from nanomq_py.http.emqx_v2.dialect import EmqxV2
 
-    return [EmqxV2(_emqx(house), gate)]
+    return [EmqxV2(_emqx(house, gate), gate)]
 
 
 def _v4(house: House, gate: Gate) -> list[Dialect]:
     from nanomq_py.http.emqx_v4.dialect import CLOUD, EmqxV4
 
-    api = _emqx(house)
+    api = _emqx(house, gate)
     return [EmqxV4(api, gate), EmqxV4(api, gate, CLOUD)]
 
 

@@ -15,8 +15,9 @@ import pytest
 from nanomq_py.http.emqx_v2.dialect import ENDPOINTS
 from nanomq_py.http.rest.endpoint import Endpoint
 from nanomq_py.http.rest.parameters import Nothing
+from nanomq_py.http.rest.router import Router
 from tests import plugged
-from tests.conftest import Process, running_broker
+from tests.conftest import Process, StartBroker, running_broker
 from tests.http.documented import DOCUMENTS, Client, Example, differences, examples_of_v2
 from tests.raw import PUBLISH, Raw
 
@@ -35,7 +36,8 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
         "websocket.url": "nmq-ws://127.0.0.1:0/mqtt",
         "listener.local.url": f"nmq-ipc://{folder}/mqtt.sock",
         "listener.tcp.max_connections": "100",
-        "http_server.password": "public",
+        "http_server.password": "mine",  # an administrator ends the default one
+        "http_server.host": "127.0.0.1",
     }
     environ = {"PYTHONPATH": str(folder)}
     with running_broker(tmp_path_factory.mktemp("v2"), environ, **given) as process:
@@ -44,7 +46,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 
 @pytest.fixture(scope="module")
 def api(broker: Process) -> Client:
-    return Client(broker.http_port)
+    return Client(broker.http_port, "admin:mine")
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,26 @@ def client(broker: Process) -> Iterator[Raw]:
         yield raw
 
 
+def add_user(api: Client, name: str, password: str = "xxxxxx", **more: str) -> None:
+    """Add a user, if there is none of that name."""
+    body = {"username": name, "password": password, **more}
+    assert api.call("POST", "/api/v2/users", body).json["code"] in (0, 113)
+
+
+@pytest.fixture
+def root(api: Client) -> str:
+    """Return the name of the user of the document's examples."""
+    add_user(api, "root", role="administrator", remark="123", email="admin@emqtt.io")
+    return "root"
+
+
+@pytest.fixture
+def viewer(api: Client, broker: Process) -> Client:
+    """Return a client whose user may read."""
+    add_user(api, "v2-viewer", role="viewer")
+    return Client(broker.http_port, "v2-viewer:xxxxxx")
+
+
 def result(api: Client, path: str) -> Any:
     said = api.get(f"/api/v2/{path}")
     assert (said.status, said.json["code"]) == (200, 0), said
@@ -75,19 +97,51 @@ VALUES = {
     "clientid": CLIENT,
     "topic": "test_topic",
     "name": "counter",
-    "username": "admin",
+    "username": "root",
 }
-# What an example sends where the document says it only in words.
-BODIES = {"PUT api/v2/nodes/{node_name}/plugins/{name}": {"active": True}}
-LATER: dict[str, str] = {}
+# What an example sends where the document says it only in words, and another new user.
+BODIES = {
+    "PUT api/v2/nodes/{node_name}/plugins/{name}": {"active": True},
+    "POST api/v2/users": {"username": "v2-new"},
+}
 
 
-@pytest.mark.parametrize("example", examples_of_v2(DOCUMENT), ids=str)
+def shown(method: str, path: str, outcome: str) -> Any:
+    """Return the mark of a test that shows what that endpoint does."""
+    found = ROUTER.find(method, path.partition("?")[0].encode()).endpoint
+    return pytest.mark.endpoint("v2", found, outcome)
+
+
+def _router() -> Router[str]:
+    made: Router[str] = Router()
+    for endpoint in ENDPOINTS:
+        for path in (endpoint.path, *endpoint.also):
+            made.add(endpoint.method, path, f"{endpoint.method} {path}")
+    return made
+
+
+ROUTER = _router()
+EXAMPLES = [
+    pytest.param(
+        each,
+        id=str(each),
+        marks=shown(each.method, each.path.format(**VALUES)[len("api/v2") :], "success"),
+    )
+    for each in examples_of_v2(DOCUMENT)
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
 def test_answer_is_like_the_documents_example(
-    api: Client, client: Raw, node: str, example: Example
+    api: Client, client: Raw, node: str, root: str, example: Example
 ) -> None:
     path = example.path.format(**VALUES).replace(NODE, node)
-    said = api.call(example.method, path, BODIES.get(str(example), example.request))
+    if example.path == "api/v2/nodes/{node_name}/plugins/{name}":
+        api.call("PUT", path, {"active": False})  # whatever was before
+    body = example.request
+    if str(example) in BODIES:
+        body = (body or {}) | BODIES[str(example)]
+    said = api.call(example.method, path, body)
     assert said.status == 200, said
     assert said.headers["content-type"] == "application/json"
     expected = _of_node(example.answer, node)
@@ -249,6 +303,7 @@ def test_payload_is_optional_and_a_message_can_be_retained(
         assert raw.expect(PUBLISH).payload == b""
 
 
+@pytest.mark.endpoint("v2", "DELETE /clients/{clientid}", "success")
 @pytest.mark.parametrize(
     ("method", "path"), [("PUT", "kick_client/v2-out"), ("DELETE", "clients/v2-out")]
 )
@@ -302,13 +357,13 @@ def test_plugin_is_loaded_and_unloaded(api: Client, node: str) -> None:
     }
 
 
-def test_plugin_that_fails_can_be_tried_again(api: Client, node: str) -> None:
+def test_plugin_that_does_not_start_is_told_why(api: Client, node: str) -> None:
     path = f"/api/v2/nodes/{node}/plugins/broken"
     for _ in range(2):
         said = api.call("PUT", path, {"active": True}).json
+        assert (said["code"], "made up" in said["message"]) == (102, True)
         plugins = {each["name"]: each for each in result(api, f"nodes/{node}/plugins")}
-        assert (said["code"], plugins["broken"]["active"]) == (0, False)
-    assert api.call("PUT", path, {"active": False}).json["code"] == 0
+        assert plugins["broken"]["active"] is False
 
 
 def test_configuration_is_told_without_its_secrets(api: Client, node: str) -> None:
@@ -329,6 +384,161 @@ def test_paths_are_listed(api: Client, broker: Process) -> None:
         assert spelled in paths
     open_to_all = Client(broker.http_port, auth="").get("/")
     assert (open_to_all.status, open_to_all.json) == (200, {"paths": paths})
+
+
+def test_alarms_are_those_that_last(start_broker: StartBroker) -> None:
+    constants = {"nanomq_py.alarms_part.LOOK_S": 0.02}
+    broker = start_broker(constants=constants, max_connections="1")
+    api = Client(broker.http_port)
+    (node,) = [each["name"] for each in result(api, "management/nodes")]
+    assert result(api, f"nodes/{node}/alarms") == []
+    with broker.raw() as first, broker.raw() as second:
+        first.connect("v2-first")
+        second.read_until_closed()
+        broker.waits_for("alarm connections_refused")
+        (row,) = result(api, f"nodes/{node}/alarms")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", row.pop("occurred_at"))
+    assert "max_connections: 1 so far" in row.pop("summary")
+    assert row == {
+        "id": "connections_refused", "severity": "warning", "title": "connections refused",
+    }  # fmt: skip
+
+
+def test_status_is_text_for_anybody(broker: Process, node: str) -> None:
+    said = Client(broker.http_port, auth="").get("/status")
+    assert (said.status, said.text) == (200, f"Node {node} is started\nemqx is running")
+
+
+def test_message_is_of_the_client_that_it_names(api: Client, broker: Process) -> None:
+    with broker.raw(5) as raw:
+        raw.connect("v2-own")
+        raw.subscribe(("v2/own", 0 | 4))  # No Local (MQTT 5.0, 3.8.3.1)
+        body = {"topic": "v2/own", "payload": "mine", "client_id": "v2-own"}
+        assert api.call("POST", "/api/v2/mqtt/publish", body).json["code"] == 0
+        del body["client_id"]  # it is http then
+        body["payload"] = "not mine"
+        assert api.call("POST", "/api/v2/mqtt/publish", body).json["code"] == 0
+        assert raw.expect(PUBLISH).payload == b"not mine"
+
+
+@pytest.mark.endpoint("v2", "PUT /clients/{clientid}/clean_acl_cache", "success")
+@pytest.mark.endpoint("v2", "DELETE /clean_acl_cache/{clientid}", "success")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("PUT", "clients/v2-cache/clean_acl_cache"), ("DELETE", "clean_acl_cache/v2-cache")],
+)
+def test_kept_answers_are_dropped(
+    api: Client, broker: Process, method: str, path: str
+) -> None:
+    with broker.raw() as raw:
+        raw.connect("v2-cache")
+        said = api.call(method, f"/api/v2/{path}", {"topic": "a"})
+        assert said.json == {"code": 0, "result": []}
+
+
+# --- users
+
+
+def test_users_are_added_changed_and_deleted(api: Client, broker: Process) -> None:
+    whole = {"email": "a@b", "role": "viewer", "remark": "r"}
+    body = {"username": "v2-u", "password": "one", **whole}
+    assert api.call("POST", "/api/v2/users/", body).json == {"code": 0, "result": []}
+    row = result(api, "users/v2-u")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", row.pop("created_at"))
+    assert row == {"username": "v2-u", **whole}
+    mine = Client(broker.http_port, "v2-u:one")
+    assert mine.get("/api/v2/users/v2-u").status == 200
+    # A role and a password count at once.
+    assert mine.call("PUT", "/api/v2/users/v2-u", {"remark": "x"}).status == 403
+    change = {"role": "administrator"}
+    assert api.call("PUT", "/api/v2/users/v2-u", change).json == {"code": 0, "result": []}
+    assert mine.call("PUT", "/api/v2/users/v2-u", {"remark": "x"}).json["code"] == 0
+    row = result(api, "users/v2-u")
+    assert (row["role"], row["remark"], row["email"]) == ("administrator", "x", "a@b")
+    assert row in result(api, "users")
+    assert api.call("DELETE", "/api/v2/users/v2-u").json == {"code": 0, "result": []}
+    assert mine.get("/api/v2/users").status == 401
+    assert not any(each["username"] == "v2-u" for each in result(api, "users"))
+
+
+def test_user_without_a_role_may_read(api: Client) -> None:
+    add_user(api, "v2-plain")
+    assert result(api, "users/v2-plain")["role"] == "viewer"
+
+
+@pytest.mark.endpoint("v2", "PUT /change_pwd/{username}", "success")
+@pytest.mark.endpoint("v2", "PUT /mqtt/users/change_pwd", "success")
+@pytest.mark.parametrize(
+    "path", ["users/change_pwd", "mqtt/users/change_pwd", "change_pwd/"]
+)
+def test_password_is_changed_by_who_knows_the_old_one(
+    api: Client, broker: Process, path: str
+) -> None:
+    name = f"v2-{path.strip('/').replace('/', '-')}"
+    add_user(api, name, "one")
+    path = f"/api/v2/{path}{name}" if path.endswith("/") else f"/api/v2/{path}"
+    body = {"username": name, "old_pwd": "one", "new_pwd": "two", "confirm_pwd": "two"}
+    mine = Client(broker.http_port, f"{name}:one")
+    assert mine.get("/api/v2/users").status == 200
+    assert mine.call("PUT", path, body).json == {"code": 0, "result": []}  # a viewer's own
+    assert mine.get("/api/v2/users").status == 401
+    assert Client(broker.http_port, f"{name}:two").get("/api/v2/users").status == 200
+    assert api.call("PUT", path, body).json == {"code": 114, "message": "OldPassword error"}
+    assert Client(broker.http_port, f"{name}:two").get("/api/v2/users").status == 200
+
+
+def test_viewer_changes_no_password_but_its_own(viewer: Client, root: str) -> None:
+    body = {"old_pwd": "xxxxxx", "new_pwd": "y"}
+    said = viewer.call("PUT", f"/api/v2/change_pwd/{root}", body)
+    assert (said.status, said.json["code"]) == (403, 103)
+
+
+@pytest.mark.endpoint("v2", "POST /auth", "success")
+def test_login_is_judged_without_one(broker: Process, root: str) -> None:
+    stranger = Client(broker.http_port, auth="")
+    for name, password, code in (
+        ("root", "xxxxxx", 0),
+        ("root", "wrong", 103),
+        ("v2-nobody", "xxxxxx", 103),
+        ("", "xxxxxx", 104),
+        ("root", "", 104),
+    ):
+        body = {"username": name, "password": password}
+        said = stranger.call("POST", "/api/v2/auth", body)
+        assert (said.status, said.json["code"]) == (200, code)
+    assert stranger.call("POST", "/api/v2/auth", body).json["code"] == 104
+
+
+def test_user_of_the_configuration_is_one_of_them(
+    start_broker: StartBroker,
+) -> None:
+    broker = start_broker(http_server__username="me", http_server__password="mine")
+    api = Client(broker.http_port, "me:mine")
+    (row,) = result(api, "users")
+    assert row == result(api, "users/me")
+    assert (row["username"], row["role"]) == ("me", "administrator")
+    for method, path, body, code in (
+        ("POST", "users", {"username": "me", "password": "x"}, 113),
+        ("PUT", "users/me", {"role": "viewer"}, 102),
+        ("PUT", "change_pwd/me", {"old_pwd": "mine", "new_pwd": "x"}, 102),
+        ("DELETE", "users/me", None, 106),
+    ):
+        said = api.call(method, f"/api/v2/{path}", body)
+        assert (said.status, said.json["code"]) == (200, code), said
+    body = {"username": "me", "password": "mine"}
+    assert api.call("POST", "/api/v2/auth", body).json == {"code": 0, "result": []}
+
+
+def test_administrator_replaces_the_default_password(start_broker: StartBroker) -> None:
+    broker = start_broker()
+    default = Client(broker.http_port)
+    assert [each["username"] for each in result(default, "users")] == ["admin"]
+    add_user(default, "boss", role="administrator")
+    assert default.get("/api/v2/users").status == 401
+    boss = Client(broker.http_port, "boss:xxxxxx")
+    assert [each["username"] for each in result(boss, "users")] == ["boss"]
+    said = boss.call("DELETE", "/api/v2/users/boss").json
+    assert (said["code"], "last administrator" in said["message"]) == (106, True)
 
 
 # --- errors
@@ -366,6 +576,25 @@ REFUSED = [
     Case("GET", "routes/a/%23/b", None, 115, "validate topic: a/#/b fail"),
     Case("PUT", "nodes/NODE/plugins/nobody", {"active": True}, 102, "nobody"),
     Case("PUT", "nodes/NODE/plugins/nobody", {"active": False}, 111, "not_started"),
+    Case("GET", "users/v2-nobody", None, 105, "User not found"),
+    Case("PUT", "users/v2-nobody", {"remark": "x"}, 105, "User not found"),
+    Case("DELETE", "users/v2-nobody", None, 105, "User not found"),
+    Case("DELETE", "users/admin", None, 106, "admin cannot be deleted"),
+    Case("POST", "users", {"username": "root", "password": "x"}, 113, "User already exist"),
+    Case("POST", "users", {"username": "", "password": "x"}, 104, "Empty"),
+    Case("POST", "users", {"username": "u", "password": ""}, 104, "Empty"),
+    Case("POST", "users", {"username": "u", "password": "x" * 2000}, 108, "password"),
+    Case("POST", "users", {"username": "u", "password": "x", "role": "king"}, 108, "role: "),
+    Case("PUT", "users/root", {"role": "king"}, 108, "role: "),
+    Case("PUT", "users/change_pwd", {"username": "root", "old_pwd": "xxxxxx", "new_pwd": "a",
+         "confirm_pwd": "b"}, 113, "new_pwd and confirm_pwd"),
+    Case("PUT", "users/change_pwd", {"username": "root", "old_pwd": "wrong", "new_pwd": "a",
+         "confirm_pwd": "a"}, 114, "OldPassword error"),
+    Case("PUT", "change_pwd/v2-nobody", {"old_pwd": "a", "new_pwd": "b"}, 105, "User not"),
+    Case("PUT", "change_pwd/root", {"old_pwd": "xxxxxx", "new_pwd": ""}, 104, "Empty"),
+    Case("PUT", "clients/v2-nobody/clean_acl_cache", {"topic": "a"}, 112, NOBODY),
+    Case("DELETE", "clean_acl_cache/v2-nobody", {"topic": "a"}, 112, NOBODY),
+    Case("POST", "mqtt/publish", {"topic": "a", "client_id": "x" * 70_000}, 108, "client_id"),
     Case("GET", "nodes/NODE/clients?curr_page=x", None, 108, "curr_page: "),
     Case("GET", "nodes/NODE/sessions?curr_page=0", None, 108, "curr_page: "),
     Case("GET", "nodes/NODE/subscriptions?page_size=0", None, 108, "page_size: "),
@@ -375,9 +604,14 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", REFUSED, ids=str)
+def refused(case: Case) -> Any:
+    marks = [] if "%2" in case.path else [shown(case.method, case.path, str(case.code))]
+    return pytest.param(case, id=str(case)[:80], marks=marks)
+
+
+@pytest.mark.parametrize("case", map(refused, REFUSED))
 def test_refusal_has_status_200_its_code_and_a_message(
-    api: Client, client: Raw, node: str, case: Case
+    api: Client, client: Raw, node: str, root: str, case: Case
 ) -> None:
     said = api.call(case.method, f"/api/v2/{case.path.replace('NODE', node)}", case.body)
     assert (said.status, said.json["code"]) == (200, case.code), said
@@ -391,9 +625,14 @@ WITH_NODE = [(e, path) for e, path in ALL if "{node_name}" in path]
 WITH_BODY = [(e, path) for e, path in ALL if e.takes.body is not Nothing]
 
 
-def named(endpoints: list[tuple[Endpoint, str]]) -> Any:
-    ids = [f"{endpoint.method} {path}" for endpoint, path in endpoints]
-    return pytest.mark.parametrize(("endpoint", "path"), endpoints, ids=ids)
+def named(outcome: str, endpoints: list[tuple[Endpoint, str]]) -> Any:
+    """Run the test for each of these endpoints, of which it shows that outcome."""
+    made = []
+    for endpoint, path in endpoints:
+        name = f"{endpoint.method} {path}"
+        mark = pytest.mark.endpoint("v2", name, outcome)
+        made.append(pytest.param(endpoint, path, id=name, marks=mark))
+    return pytest.mark.parametrize(("endpoint", "path"), made)
 
 
 def concrete(path: str, node: str) -> str:
@@ -409,7 +648,7 @@ def valid(endpoint: Endpoint) -> dict[str, Any]:
     return {f.encode_name: made[f.type] for f in fields(endpoint.takes.body) if f.required}
 
 
-@named(WITH_NODE)
+@named("101", WITH_NODE)
 def test_other_node_is_101(api: Client, endpoint: Endpoint, path: str) -> None:
     body = None if endpoint.takes.body is Nothing else valid(endpoint)
     said = api.call(endpoint.method, concrete(path, "emqx@elsewhere"), body)
@@ -417,18 +656,36 @@ def test_other_node_is_101(api: Client, endpoint: Endpoint, path: str) -> None:
     assert said.json["message"].startswith("badrpc: nodedown: node 'emqx@elsewhere'")
 
 
-@named([each for each in ALL if not each[0].is_open])
+@named("unauthorised", [each for each in ALL if not each[0].is_open])
 def test_stranger_is_not_let_in(
     broker: Process, node: str, endpoint: Endpoint, path: str
 ) -> None:
-    for auth, code in (("", 104), ("admin:wrong", 103)):
-        client = Client(broker.http_port, auth)
-        said = client.call(endpoint.method, concrete(path, node), b"{" if auth else None)
-        assert (said.status, said.json["code"]) == (401, code)
-        assert "www-authenticate" in said.headers
+    said = Client(broker.http_port, "").call(endpoint.method, concrete(path, node))
+    assert (said.status, said.json["code"]) == (401, 104)
+    assert "www-authenticate" in said.headers
 
 
-@named(WITH_BODY)
+def test_wrong_login_is_not_let_in(broker: Process) -> None:
+    said = Client(broker.http_port, "v2-nobody:wrong").get("/api/v2/users")
+    assert (said.status, said.json["code"]) == (401, 103)
+    assert "www-authenticate" in said.headers
+
+
+@named("wrong role", [each for each in ALL if not each[0].only_reads])
+def test_viewer_may_read_and_change_nothing(
+    viewer: Client, node: str, endpoint: Endpoint, path: str
+) -> None:
+    said = viewer.call(endpoint.method, concrete(path, node), b"{")
+    assert (said.status, said.json["code"]) == (403, 103)
+
+
+@named("success", [each for each in ALL if each[0].method == "GET"])
+def test_viewer_may_read(viewer: Client, node: str, endpoint: Endpoint, path: str) -> None:
+    said = viewer.call("GET", concrete(path, node))
+    assert (said.status, said.json["code"] in (0, 105)) == (200, True)
+
+
+@named("bad JSON", WITH_BODY)
 @pytest.mark.parametrize("body", [b"{", b"\xff", b"", b"[" * 10_000])
 def test_body_that_is_no_json_is_109(
     api: Client, node: str, endpoint: Endpoint, path: str, body: bytes
@@ -440,7 +697,7 @@ def test_body_that_is_no_json_is_109(
         assert said.json["message"].startswith("Body not json: ")
 
 
-@named(WITH_BODY)
+@named("missing field", WITH_BODY)
 def test_missing_field_is_107(
     api: Client, node: str, endpoint: Endpoint, path: str
 ) -> None:
@@ -454,7 +711,7 @@ def test_missing_field_is_107(
             assert said.json["message"] == f"params error: {name}: missing"
 
 
-@named(WITH_BODY)
+@named("wrong type", WITH_BODY)
 def test_field_of_another_type_is_108(
     api: Client, node: str, endpoint: Endpoint, path: str
 ) -> None:

@@ -11,6 +11,7 @@ from nanomq_py.http.node import node_name
 
 if TYPE_CHECKING:
     from nanomq_py.broker import Broker
+    from nanomq_py.http.guard import Gate
     from nanomq_py.kernel.reload import Reloader
     from nanomq_py.plugins.part import Plugins
 
@@ -23,6 +24,7 @@ class UnknownNode(NotFound):
 class Api:
     """The broker, its configuration and its plugins.
 
+    gate  judges passwords that are in the body of a request
     messages   pace of the messages from clients, and to them
     processor  pace of the seconds of processors that the process takes
     """
@@ -30,6 +32,7 @@ class Api:
     broker: Broker
     configurator: Reloader
     plugins: Plugins
+    gate: Gate
     messages: Pace = field(default_factory=Pace)
     processor: Pace = field(default_factory=Pace)
 

@@ -25,6 +25,12 @@ class ClientRow(msgspec.Struct, frozen=True):
     connected_at: str
 
 
+class CachedTopic(msgspec.Struct, frozen=True):
+    """EMQX forgets what it knows of one topic; here all that is known of the client goes."""
+
+    topic: str
+
+
 def _row(client: Client) -> ClientRow:
     address, _, port = client.peer.rpartition(":")
     return ClientRow(
@@ -61,6 +67,14 @@ async def kick(api: Api, call: Plain) -> None:
         raise not_online(client_id) from None
 
 
+async def drop_access_cache(api: Api, call: Call[Nothing, CachedTopic]) -> None:
+    client_id = call.path["clientid"]
+    try:
+        await api.broker.drop_access_cache(client_id)
+    except KeyError:
+        raise not_online(client_id) from None
+
+
 def not_online(client_id: str) -> Refused:
     return Refused(Code.CLIENT_IS_OFFLINE, f"Clientid: {client_id[:200]} is not online")
 
@@ -90,5 +104,17 @@ ENDPOINTS = [
         path="/clients/{clientid}",
         act=kick,
         summary="Close the connection of a client, as EMQX 2.3 has it.",
+    ),
+    Endpoint(
+        method="PUT",
+        path="/clients/{clientid}/clean_acl_cache",
+        act=drop_access_cache,
+        summary="Forget what a client may do, so that it is asked again.",
+    ),
+    Endpoint(
+        method="DELETE",
+        path="/clean_acl_cache/{clientid}",
+        act=drop_access_cache,
+        summary="The same, as EMQX 2.2 has it.",
     ),
 ]

@@ -11,15 +11,19 @@ from starlette.routing import BaseRoute, Route
 
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx_v2 import (
+    alarms,
     clients,
     configs,
     listeners,
+    metrics,
     mqtt,
     nodes,
     plugins,
     routes,
     sessions,
+    stats,
     subscriptions,
+    users,
 )
 from nanomq_py.http.emqx_v2.words import rendered, succeeded
 from nanomq_py.http.errors import HttpError
@@ -50,7 +54,11 @@ ENDPOINTS = [
     *mqtt.ENDPOINTS,
     *plugins.ENDPOINTS,
     *listeners.ENDPOINTS,
+    *metrics.ENDPOINTS,
+    *stats.ENDPOINTS,
     *configs.ENDPOINTS,
+    *alarms.ENDPOINTS,
+    *users.ENDPOINTS,
 ]
 _PATHS = [path for each in ENDPOINTS[1:] for path in (each.path, *each.also)]
 PATHS = Paths([f"{PREFIX[1:]}{each.replace('...', '')}" for each in dict.fromkeys(_PATHS)])

@@ -12,6 +12,7 @@ import msgspec
 from nanomq_py.http.codes import Code
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx_v2.words import Refused, bad_topic
+from nanomq_py.http.errors import BadParameter
 from nanomq_py.http.rest.endpoint import Call, Endpoint
 from nanomq_py.http.rest.parameters import Nothing
 
@@ -40,8 +41,12 @@ class Unsubscribing(msgspec.Struct, frozen=True):
 async def publish(api: Api, call: Call[Nothing, Publication]) -> None:
     body = call.body
     try:
-        api.broker.publish(body.topic, body.payload, qos=body.qos, retain=body.retain)
-    except ValueError:
+        await api.broker.publish_as(
+            body.client_id, body.topic, body.payload, qos=body.qos, retain=body.retain
+        )
+    except ValueError as fault:
+        if str(fault).startswith("client_id"):
+            raise BadParameter(str(fault)) from None
         raise bad_topic(body.topic) from None
 
 

@@ -49,22 +49,19 @@ async def list_plugins(api: Api, call: Plain) -> list[PluginRow]:
 
 
 async def switch_plugin(api: Api, call: Call[Nothing, Switching]) -> None:
+    from nanomq_py.plugins.switch import AlreadyLoadedError, NotLoadedError
+
     api.check_node(call.path["node_name"])
-    name, who, switch = call.path["plugin_name"], call.who, _switch(api)
-    is_named = name in api.configurator.config.plugins.load
-    if not call.body.active and not is_named:
-        raise Refused(Code.PLUGIN_IS_CLOSED, "not_started")
-    if call.body.active and is_named:
-        listed = await switch.all()
-        if any(each.name == name and _is_active(each) for each in listed):
-            raise Refused(Code.PLUGIN_IS_ENABLED, "already_started")
+    name, switch = call.path["plugin_name"], _switch(api)
     try:
-        if not call.body.active:
-            await switch.unload(name, who)
-        elif is_named:  # and it has failed
-            await switch.reload(name, who)
+        if call.body.active:
+            await switch.load(name, call.who)
         else:
-            await switch.load(name, who)
+            await switch.unload(name, call.who)
+    except AlreadyLoadedError:
+        raise Refused(Code.PLUGIN_IS_ENABLED, "already_started") from None
+    except NotLoadedError:
+        raise Refused(Code.PLUGIN_IS_CLOSED, "not_started") from None
     except ConfigError as fault:
         raise Refused(Code.UNKNOWN_MISTAKE, str(fault)) from None
 

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar, get_args, get_type_hints
 
 import msgspec
 
+from nanomq_py.auth.callers import Caller
 from nanomq_py.http.rest.parameters import NOTHING, Nothing
 
 A = TypeVar("A")
@@ -23,14 +24,18 @@ B_co = TypeVar("B_co", covariant=True)
 class Call(Generic[Q_co, B_co]):
     """One request that was understood.
 
-    path   parameters of the path, decoded
-    who    for the audit log
+    who      for the audit log
+    path     parameters of the path, decoded
+    caller   who asks; None: of an endpoint that needs no login
+    address  of whoever asks
     """
 
     who: str
     path: Mapping[str, str] = field(default_factory=dict)
     query: Q_co = NOTHING  # type: ignore[assignment] # of endpoints that take none
     body: B_co = NOTHING  # type: ignore[assignment]
+    caller: Caller | None = None
+    address: str = "nowhere"
 
 
 # The call of an endpoint that reads nothing but its path.
