@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD, HttpServer
 from nanomq_py.http.front import Manners
-from nanomq_py.http.guard import Guard, JwtGuard, make_guard
+from nanomq_py.http.guard import Guard, make_guard
 from nanomq_py.http.tls import ServerTls, load_server_tls, renewed_keys
+from nanomq_py.http.token_guard import JwtGuard
 
 
 @dataclass(frozen=True)
