@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from nanomq_py.config.values.kind import BadValue
 from nanomq_py.config.values.networks import network
 from nanomq_py.config.values.texts import shown
-from nanomq_py.store.limits import checked_name, checked_note
+from nanomq_py.store.limits import checked_limit, checked_name, checked_note
 from nanomq_py.store.moment import wall_s
 from nanomq_py.store.paging import Rows, checked_part
 from nanomq_py.store.store import Store
@@ -19,7 +19,6 @@ from nanomq_py.store.store import Store
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-MOST_PAGE = 10_000
 _AHEAD_S = 60.0  # that the clock of who says when a ban began may be ahead of ours
 LATEST_S = 253_402_300_799.0  # the end of the year 9999, the last that calendars can tell
 
@@ -193,8 +192,7 @@ class BanTable:
         self, *, after: Ban | None = None, limit: int = 100, now: float | None = None
     ) -> list[Ban]:
         """Return bans that are in force, by kind and name, from the one behind ``after`` on."""
-        if not 1 <= limit <= MOST_PAGE:
-            raise ValueError(f"limit={limit}: expected 1 to {MOST_PAGE}")
+        checked_limit(limit)
         at = after.key if after is not None else (-1, "")
         moment = wall_s() if now is None else now
 

@@ -9,3 +9,11 @@ class StoreError(Exception):
 
 class StoreFullError(StoreError):
     """The store holds, or is asked for, as much as it may."""
+
+
+class TakenError(ValueError):
+    """There is somebody of that name already; nothing has changed."""
+
+
+class LastAdministratorError(ValueError):
+    """Nobody would be left who may change anything; nothing has changed."""

@@ -17,14 +17,16 @@ import fcntl
 import os
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from nanomq_py.store.faults import StoreError
-from nanomq_py.store.migrations import migrate
+from nanomq_py.store.migrations import is_current, migrate
 
 BUSY_S = 2.0  # another process may hold a lock so long
+COMMAND_S = 1.0  # a command beside the broker has the file so long at most
 MOST_BYTES = 1 << 30  # of the file: some 5,000,000 users
 CHECKED_BYTES = 64 << 20  # a file up to this size is checked whole after a crash: 0.5 s
 
@@ -127,6 +129,20 @@ def _size(path: Path) -> int:
         return 0
 
 
+def _lock(fd: int, within_s: float) -> bool:
+    """Lock the file for this process; return whether nobody else has it."""
+    until = time.monotonic() + within_s
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.02)
+        else:
+            return True
+
+
 def _made(path: Path) -> int:
     """Return a descriptor of the file, which is 0600 from its first moment on."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
@@ -139,12 +155,6 @@ def _made(path: Path) -> int:
             raise StoreError(f"{where(path)}: a file with a second name: name another one")
         if stat.S_IMODE(found.st_mode) != 0o600:
             os.fchmod(fd, 0o600)  # secrets of clients are in it
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(fd)
-        raise StoreError(
-            f"{where(path)}: another broker uses it: give each broker a file of its own"
-        ) from None
     except BaseException:
         os.close(fd)
         raise
@@ -157,25 +167,35 @@ class OpenFile:
     Threads  belongs to the one that made it
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """Open it, and make it if there is none. Raises StoreError. Blocks."""
+    def __init__(self, path: Path | None, *, beside: bool = False) -> None:
+        """Open it, and make it if there is none. Raises StoreError. Blocks.
+
+        beside   a broker may have it, too, and is not disturbed
+        """
         self.path = path
         self._fd = -1
+        alone = True
         with as_store_error(path), contextlib.ExitStack() as on_failure:
             if path is not None:
                 crashed = _size(path.with_name(f"{path.name}-wal")) > 0
                 self._fd = _made(path)
                 on_failure.callback(os.close, self._fd)
+                alone = _lock(self._fd, 0 if beside else COMMAND_S)
+                if not alone and not beside:
+                    raise StoreError(
+                        f"{where(path)}: another broker uses it: give each broker a file of"
+                        " its own"
+                    )
             self.connection = sqlite3.connect(
                 ":memory:" if path is None else path, timeout=BUSY_S, isolation_level=None
             )
             on_failure.callback(self.connection.close)
-            self._prepare()
-            if path is not None and crashed and _size(path) <= CHECKED_BYTES:
+            self._prepare(alone=alone)
+            if path is not None and alone and crashed and _size(path) <= CHECKED_BYTES:
                 check(self.connection, path, "quick_check")
             on_failure.pop_all()
 
-    def _prepare(self) -> None:
+    def _prepare(self, *, alone: bool) -> None:
         for pragma in _PRAGMAS:
             self.connection.execute(pragma)
         if self.path is not None:
@@ -186,6 +206,10 @@ class OpenFile:
                     f"{where(self.path)}: its file system has no shared memory: name a file on"
                     " a local one"
                 )
+        if not alone and not is_current(self.connection):
+            raise StoreError(
+                f"{where(self.path)}: the broker that uses it is of another version: restart it"
+            )
         migrate(self.connection, where(self.path))
 
     def close(self) -> None:

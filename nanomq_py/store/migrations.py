@@ -73,7 +73,36 @@ MIGRATIONS: list[tuple[str, ...]] = [
             deactivated_at REAL NOT NULL
         )""",
     ),
+    (
+        # role: a value of Role; store/api_users.py
+        """CREATE TABLE api_user (
+            name TEXT PRIMARY KEY,
+            hash TEXT NOT NULL,
+            role TEXT NOT NULL,
+            email TEXT NOT NULL,
+            description TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            changed_at REAL NOT NULL
+        ) WITHOUT ROWID""",
+        # expires_at: seconds since 1970, NULL: never; store/apps.py
+        """CREATE TABLE app (
+            app_id TEXT PRIMARY KEY,
+            hash TEXT NOT NULL,
+            name TEXT NOT NULL,
+            description TEXT NOT NULL,
+            enabled INTEGER NOT NULL,
+            expires_at REAL,
+            created_at REAL NOT NULL,
+            changed_at REAL NOT NULL
+        ) WITHOUT ROWID""",
+    ),
 ]
+
+
+def is_current(connection: Connection) -> bool:
+    """Return whether the file has the steps of this version."""
+    (steps,) = connection.execute("PRAGMA user_version").fetchone()
+    return bool(steps == len(MIGRATIONS))
 
 
 def migrate(connection: Connection, where: str) -> None:

@@ -39,15 +39,16 @@ def _leave_signals() -> None:
 class _Inside:
     """What only the store's thread touches."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, beside: bool) -> None:
         self._path = path
+        self._beside = beside
         self._file: OpenFile | None = None
 
     def open(self) -> Connection:
         if self._file is None:
             from nanomq_py.store.file import OpenFile
 
-            self._file = OpenFile(self._path)
+            self._file = OpenFile(self._path, beside=self._beside)
         return self._file.connection
 
     def run(self, begin: str, act: Callable[[Connection], T]) -> T:
@@ -77,10 +78,13 @@ class Store:
     Errors   each call raises StoreError, and then nothing has changed
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """Make it; None: it is kept in memory, and ends with this object."""
+    def __init__(self, path: Path | None, *, beside: bool = False) -> None:
+        """Make it; None: it is kept in memory, and ends with this object.
+
+        beside   a broker may use the file, too: for a command
+        """
         self.path = path
-        self._inside = _Inside(path)
+        self._inside = _Inside(path, beside=beside)
         self._thread: ThreadPoolExecutor | None = None
         self._waiting = 0
         self._closed = False

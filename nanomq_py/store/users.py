@@ -8,13 +8,12 @@ Source  https://github.com/P-H-C/phc-string-format
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nanomq_py.store.limits import checked_name
+from nanomq_py.store.limits import checked_hash, checked_limit, checked_name
 from nanomq_py.store.moment import wall_s
 from nanomq_py.store.paging import Rows, checked_part
 from nanomq_py.store.store import Store
@@ -22,9 +21,7 @@ from nanomq_py.store.store import Store
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-MOST_PAGE = 10_000
 MOST_KNOWN = 10_000  # users that were found and are remembered
-_HASH = re.compile(r"\$[ -~]{1,510}")
 _COLUMNS = "kind, name, hash, is_superuser, created_at, changed_at"
 
 
@@ -90,9 +87,7 @@ class UserTable:
                       UserExistsError where there is one already
         """
         checked_name(kind.name.lower(), name)
-        if _HASH.fullmatch(hash) is None:
-            raise ValueError("hash: expected a hash of 512 printable letters at most")
-        row = (int(kind), name, hash, is_superuser, wall_s())
+        row = (int(kind), name, checked_hash(hash), is_superuser, wall_s())
         try:
             return await self._store.write(partial(_put, row, exists))
         finally:
@@ -156,8 +151,7 @@ class UserTable:
         self, kind: UserKind, *, after: str = "", limit: int = 100
     ) -> list[StoredUser]:
         """Return users in the order of their names, from the one behind ``after`` on."""
-        if not 1 <= limit <= MOST_PAGE:
-            raise ValueError(f"limit={limit}: expected 1 to {MOST_PAGE}")
+        checked_limit(limit)
 
         def act(connection: Connection) -> list[StoredUser]:
             rows = connection.execute(

@@ -1,0 +1,21 @@
+"""What a caller of the HTTP API may do. Source: http-dialects.md, v2, "Roles"."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Role(Enum):
+    """The values are what the store keeps and what people write."""
+
+    ADMINISTRATOR = "administrator"  # may all
+    VIEWER = "viewer"  # may read
+
+
+def role_of(text: str) -> Role:
+    """Return the role of that name. Raises ValueError."""
+    try:
+        return Role(text)
+    except ValueError:
+        usual = " or ".join(role.value for role in Role)
+        raise ValueError(f"role='{text[:100]}': expected {usual}") from None
