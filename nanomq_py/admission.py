@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from nanomq_py.running import Running
 
 if TYPE_CHECKING:
+    from nanomq_py.auth.api_accounts import ApiAccounts
     from nanomq_py.store.banned import Ban, BanKind
     from nanomq_py.store.paging import Rows
     from nanomq_py.store.rules import AccessRule, RuleKind
@@ -57,6 +58,11 @@ class Admission:
     @property
     def _running(self) -> Running:
         raise NotImplementedError
+
+    @property
+    def api_accounts(self) -> ApiAccounts:
+        """Users and apps of the HTTP API, in the store."""
+        return self._running.store.api_accounts
 
     async def ban(
         self,

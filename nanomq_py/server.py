@@ -134,7 +134,7 @@ class Server:
         self._left = left
         config = file.reading.config
         self.broker = Broker(config, conf=file.path)
-        self.http = Http(self._open_house)
+        self.http = Http(self._open_house, lambda: self.broker.api_accounts)
         spare = {Http.name} if left.inherited.is_last_resort else ()
         more = [kind() for kind in parts]
         self.plugins = Plugins(self.broker)

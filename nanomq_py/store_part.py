@@ -5,6 +5,7 @@
     the file exists, a program bans a client, or flapping detection is on ──> Store, Bans
     the file exists, or a program changes an access rule ──> Store, StoredRules
     auth.chain names `database`, or a program changes a user ──> Store, UserTable
+    the HTTP API judges a login that is not the configuration's ──> Store, if there is one
 
 A broker that does none of this imports no module of the store, and has no thread for it.
 """
@@ -24,6 +25,7 @@ from nanomq_py.kernel.part import Part, Trouble
 
 if TYPE_CHECKING:
     from nanomq_py.auth.access import Access
+    from nanomq_py.auth.api_accounts import ApiAccounts
     from nanomq_py.auth.bans import Bans
     from nanomq_py.auth.chain import Authenticator
     from nanomq_py.auth.database import Accounts
@@ -55,6 +57,7 @@ class StorePart(Part):
         self._store: Store | None = None
         self._bans: Bans | None = None
         self._users: UserTable | None = None
+        self._api_accounts: ApiAccounts | None = None
         self._decoys: list[str] = []
 
     @property
@@ -106,6 +109,15 @@ class StorePart(Part):
         return Accounts(self._core, self._settling, self.users, self._decoys)
 
     @property
+    def api_accounts(self) -> ApiAccounts:
+        """Users and apps of the HTTP API. It opens no store that is not there."""
+        if self._api_accounts is None:
+            from nanomq_py.auth.api_accounts import ApiAccounts
+
+            self._api_accounts = ApiAccounts(self)
+        return self._api_accounts
+
+    @property
     def bans(self) -> Bans:
         """Bans and unbans. Its bans are in force after its first change."""
         if self._bans is None:
@@ -132,6 +144,12 @@ class StorePart(Part):
         # Where a store was no folder is closed to us: see run/privileges.py.
         path = self._path
         return path is not None and await asyncio.to_thread(os.path.exists, path)
+
+    async def is_there(self) -> bool:
+        """Return whether there is a store already."""
+        if self._path is None:
+            return self._store is not None
+        return await self._is_there()
 
     async def begin(self) -> None:
         """Put access rules in force before sessions are restored. Raises ConfigError."""
@@ -173,5 +191,7 @@ class StorePart(Part):
     async def stop(self) -> None:
         if self._bans is not None:
             await self._bans.stop()
+        if self._api_accounts is not None:
+            self._api_accounts.close()
         if self._store is not None:
             await self._store.close()

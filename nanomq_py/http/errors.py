@@ -85,8 +85,14 @@ class Unauthorized(HttpError):
         self.why = why
 
 
+class Forbidden(HttpError):
+    """The caller is known, and may not do that."""
+
+    status = 403
+
+
 class Throttled(HttpError):
-    """Too many logins have failed before."""
+    """Too many logins have failed before, or wait to be judged."""
 
     status = 429
 

@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
+import time
 from collections import Counter
+from collections.abc import Awaitable
 from typing import Protocol
 
+from nanomq_py.auth.callers import Caller, CallerKind, CannotJudgeError, Stored
 from nanomq_py.auth.password import Secret
 from nanomq_py.auth.throttle import Throttle, network_of
-from nanomq_py.config.keys.http_server import HttpServer
-from nanomq_py.http.errors import Login, Throttled, Unauthorized
+from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD, HttpServer
+from nanomq_py.http.errors import HttpError, Login, Throttled, Unauthorized, Unexpected
 from nanomq_py.http.token_guard import jwt_guard
+from nanomq_py.store.roles import Role
+
+log = logging.getLogger("nanomq.http")
+
+
+class Nobody:
+    """No user and no app."""
+
+    needs_administrator = False
+
+    async def has_administrator(self) -> bool:
+        return False
+
+    async def check(self, name: bytes, password: bytes, address: str) -> Caller | None:
+        return None
 
 
 class Guard(Protocol):
@@ -20,8 +39,15 @@ class Guard(Protocol):
     def claims(self, authorization: str) -> str:
         """Return the user name that the header claims; empty where it has none."""
 
-    def check(self, authorization: str | None) -> str:
-        """Return who calls, for the audit log. ``authorization`` may be anything."""
+    async def check(
+        self, authorization: str | None, address: str, stored: Stored
+    ) -> Caller:
+        """Return who calls. ``authorization`` may be anything."""
+
+    async def prove(
+        self, name: bytes, password: bytes, address: str, stored: Stored
+    ) -> Caller:
+        """Return who has that password."""
 
 
 def _credentials(authorization: str) -> tuple[bytes, bytes] | None:
@@ -33,13 +59,20 @@ def _credentials(authorization: str) -> tuple[bytes, bytes] | None:
     return username, password
 
 
-class BasicGuard:
-    """One user name and password, both compared in constant time."""
+_BASIC = 'Basic realm="nanomq", charset="UTF-8"'
 
-    def __init__(self, username: str, password: str) -> None:
-        self._name = username
+
+class BasicGuard:
+    """The user of the configuration, and users and apps of the store.
+
+    A default password counts while no user of the store is an administrator.
+    """
+
+    def __init__(self, username: str, password: str, *, is_default: bool = False) -> None:
         self._username = Secret(username.encode())
         self._password = Secret(password.encode())
+        self._is_default = is_default
+        self._caller = Caller(username, Role.ADMINISTRATOR, CallerKind.CONFIGURED)
 
     def claims(self, authorization: str) -> str:
         """Return the user name."""
@@ -49,20 +82,29 @@ class BasicGuard:
             return ""
         return username.decode(errors="replace")
 
-    def check(self, authorization: str | None) -> str:
+    async def check(
+        self, authorization: str | None, address: str, stored: Stored
+    ) -> Caller:
         """Raise Unauthorized without credentials, and with wrong ones."""
-        challenge = 'Basic realm="nanomq", charset="UTF-8"'
         try:
             username, password = _credentials(authorization or "") or (b"", b"")
         except ValueError:
-            raise Unauthorized(Login.WRONG, challenge=challenge) from None
+            raise Unauthorized(Login.WRONG, challenge=_BASIC) from None
         if not username and not password:
-            raise Unauthorized(Login.MISSING, challenge=challenge)
+            raise Unauthorized(Login.MISSING, challenge=_BASIC)
+        return await self.prove(username, password, address, stored)
+
+    async def prove(
+        self, name: bytes, password: bytes, address: str, stored: Stored
+    ) -> Caller:
         # Both, always: the time must not tell which one was wrong.
-        right = [self._username.matches(username), self._password.matches(password)]
-        if not all(right):
-            raise Unauthorized(Login.WRONG, challenge=challenge)
-        return self._name
+        right = [self._username.matches(name), self._password.matches(password)]
+        if all(right) and not (self._is_default and await stored.has_administrator()):
+            return self._caller
+        caller = await stored.check(name, password, address)
+        if caller is None:
+            raise Unauthorized(Login.WRONG, challenge=_BASIC)
+        return caller
 
 
 def make_guard(config: HttpServer) -> Guard:
@@ -71,11 +113,13 @@ def make_guard(config: HttpServer) -> Guard:
     Raises   ConfigError when the keys cannot be used
     """
     if config.auth_type == "basic":
-        return BasicGuard(config.username, config.password)
+        is_default = config.password == DEFAULT_HTTP_PASSWORD
+        return BasicGuard(config.username, config.password, is_default=is_default)
     return jwt_guard(config)
 
 
 MOST_WAITING = 64  # requests of one address
+TELL_AGAIN_S = 10.0
 
 
 class Gate:
@@ -86,30 +130,69 @@ class Gate:
     meanwhile. So one address has as many guesses a second as it has connections.
     """
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, stored: Stored | None = None) -> None:
+        """Take the guard, and the users and apps that the configuration does not have."""
         self.guard = guard
+        self.stored: Stored = Nobody() if stored is None else stored
         self._throttle = Throttle()
         self._waiting: Counter[str] = Counter()
+        self._told_at = float("-inf")  # that logins cannot be judged
 
     async def admit(
         self, address: str, authorization: str | None, gone: asyncio.Event | None = None
-    ) -> str:
-        """Return who asks, after a second at most. Raises Unauthorized, Throttled.
+    ) -> Caller:
+        """Return who asks. Raises Unauthorized, Throttled, Unexpected.
+
+        It waits for a second at most, and then for the hash of a password, if there is one.
 
         gone   set when the peer has left
         """
         user = self.guard.claims(authorization or "")
-        wait_s = self._throttle.wait_s(address, user) if authorization else 0.0
+        if authorization:
+            await self._take_turn(address, user, gone)
+        judged = self.guard.check(authorization, address, self.stored)
+        return await self._counted(address, user, judged)
+
+    async def prove(
+        self,
+        address: str,
+        name: str,
+        password: str,
+        gone: asyncio.Event | None = None,
+    ) -> Caller:
+        """Return who has that password, of a request's body; else as for :meth:`admit`."""
+        await self._take_turn(address, name, gone)
+        name_bytes, password_bytes = (
+            text.encode(errors="surrogatepass") for text in (name, password)
+        )
+        judged = self.guard.prove(name_bytes, password_bytes, address, self.stored)
+        return await self._counted(address, name, judged)
+
+    async def _take_turn(self, address: str, user: str, gone: asyncio.Event | None) -> None:
+        wait_s = self._throttle.wait_s(address, user)
         if wait_s > 0:
             await self._wait(network_of(address), wait_s, gone or asyncio.Event())
+
+    async def _counted(self, address: str, user: str, judged: Awaitable[Caller]) -> Caller:
         try:
-            name = self.guard.check(authorization)
+            caller = await judged
         except Unauthorized as refused:
             if refused.why is Login.WRONG:
                 self._throttle.failed(address, user)
             raise
+        except CannotJudgeError as fault:
+            raise self._unjudged(fault) from None
         self._throttle.succeeded(address, user)
-        return name
+        return caller
+
+    def _unjudged(self, fault: CannotJudgeError) -> HttpError:
+        if fault.is_busy:
+            return Throttled(f"{fault}; try later", retry_after_s=1)
+        now = time.monotonic()
+        if now - self._told_at > TELL_AGAIN_S:
+            self._told_at = now
+            log.error("users and apps cannot log in: %s", fault)
+        return Unexpected("the login cannot be judged; the log says why")
 
     async def _wait(self, network: str, wait_s: float, gone: asyncio.Event) -> None:
         if self._waiting[network] >= MOST_WAITING:

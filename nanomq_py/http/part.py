@@ -11,9 +11,10 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from nanomq_py.auth.callers import CannotJudgeError, Stored
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD
-from nanomq_py.http.guard import Gate
+from nanomq_py.http.guard import Gate, Nobody
 from nanomq_py.http.terms import Terms, cannot_serve, http_address
 from nanomq_py.kernel.part import Change, Part
 from nanomq_py.listen.sockets import bind_tcp
@@ -36,6 +37,11 @@ class Apps(Protocol):
         """Return one of the dialects of these names."""
 
 
+def _is_default(config: Config) -> bool:
+    http = config.http_server
+    return http.enable and http.password == DEFAULT_HTTP_PASSWORD
+
+
 class HttpChange(Change):
     """Other terms, and another socket where the address has changed."""
 
@@ -44,6 +50,7 @@ class HttpChange(Change):
         self._config = config
         self._old = http.terms
         self._terms: Terms | None = None
+        self._is_replaced = False  # the default password
         self._sock: socket.socket | None = None
         self._app: ASGIApp | None = None  # where there is another one
 
@@ -57,6 +64,7 @@ class HttpChange(Change):
     async def prepare(self) -> None:
         """Read keys and bind. Raises ConfigError, and nothing has changed."""
         self._terms = await asyncio.to_thread(Terms.load, self._config)
+        self._is_replaced = await self._http.is_replaced(self._config)
         address = http_address(self._config)
         if address is None:
             return
@@ -87,7 +95,7 @@ class HttpChange(Change):
         if self._app is not None:
             self._http.show(self._app, self._terms)
         self._http.use(self._terms, http_address(self._config), self._sock)
-        self._http.warn_of_default(self._config)
+        self._http.warn_of_default(self._config, is_replaced=self._is_replaced)
 
     async def undo(self) -> None:
         if self._sock is not None:
@@ -99,12 +107,21 @@ class Http(Part):
 
     name = "http"
 
-    def __init__(self, make_apps: Callable[[], Apps]) -> None:
-        """Make it switched off. ``make_apps`` is called when it is first switched on."""
+    def __init__(
+        self,
+        make_apps: Callable[[], Apps],
+        stored: Callable[[], Stored] = Nobody,
+    ) -> None:
+        """Make it switched off.
+
+        make_apps  is called when it is first switched on
+        stored     returns the users and apps that the configuration does not have
+        """
         self.serving: Serving | None = None
         self.address: tuple[str, int] | None = None
         self.terms: Terms | None = None  # in force
         self._make_apps = make_apps
+        self._stored = stored
         self._apps: Apps | None = None
         self._front: Front | None = None
         self._app: ASGIApp | None = None  # behind it
@@ -123,7 +140,7 @@ class Http(Part):
         Raises   OSError, ImportError
         """
         if self._gate is None:
-            self._gate = Gate(terms.guard)
+            self._gate = Gate(terms.guard, self._stored())
         if self._apps is None:
             self._apps = self._make_apps()
         if self._app is not None and self.terms and terms.dialects == self.terms.dialects:
@@ -177,10 +194,21 @@ class Http(Part):
         assert self._front is not None
         return Serving(self._front, sock, terms)
 
-    def warn_of_default(self, config: Config) -> None:
+    async def is_replaced(self, config: Config) -> bool:
+        """Return whether the default password would not count, since others may log in."""
+        if not _is_default(config):
+            return False
+        try:
+            return await self._stored().has_administrator()
+        except CannotJudgeError:
+            return False  # the store says why when it is used
+
+    def warn_of_default(self, config: Config, *, is_replaced: bool = False) -> None:
         """Warn of the default password, once until there is another."""
-        http = config.http_server
-        default = http.enable and http.password == DEFAULT_HTTP_PASSWORD
+        if self._gate is not None:
+            in_use = config.http_server.auth_type == "basic"
+            self._gate.stored.needs_administrator = in_use and _is_default(config)
+        default = _is_default(config) and not is_replaced
         if default and not self._warned:
             log.warning(
                 "http_server.password is the default; set another before others can reach it"

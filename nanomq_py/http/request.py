@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 
 from starlette.requests import Request
 
-from nanomq_py.http.errors import BadRequest, HttpError
+from nanomq_py.auth.callers import Caller
+from nanomq_py.http.errors import BadRequest, Forbidden, HttpError
 from nanomq_py.http.guard import Gate
 
 MAX_BODY_BYTES = 1 << 20
 SKIP_BYTES = 64 << 10  # of the body of a request that is not let in
 
 
-async def log_in(request: Request, gate: Gate) -> str:
+async def log_in(request: Request, gate: Gate) -> Caller:
     """Return who asks, and from where.
 
     Raises   HttpError; the connection then ends with the answer, since others wait for its
@@ -25,15 +27,21 @@ async def log_in(request: Request, gate: Gate) -> str:
     note: Callable[[bool], None] = state.get("login", lambda good: None)
     authorization = request.headers.get("authorization")
     try:
-        name = await gate.admit(address, authorization, state.get("gone"))
+        caller = await gate.admit(address, authorization, state.get("gone"))
     except HttpError as error:
         note(False)
         error.headers["Connection"] = "close"
         await _skip(request)
         raise
     note(True)
-    state["caller"] = name  # for the access log
-    return f"{name} from {address}:{port}"
+    state["caller"] = caller.name  # for the access log
+    return replace(caller, place=f"{address}:{port}")
+
+
+def check_may_change(caller: Caller) -> None:
+    """Raise Forbidden for a caller who may only read."""
+    if not caller.may_change:
+        raise Forbidden(f"{caller.name} may read, and change nothing")
 
 
 async def _skip(request: Request) -> None:

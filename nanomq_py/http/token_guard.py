@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanomq_py import kept
+from nanomq_py.auth.callers import Caller, CallerKind, Stored
 from nanomq_py.config import ConfigError
 from nanomq_py.config.keys.http_server import ISSUER_BY_KEYFILE, HttpServer
 from nanomq_py.http.errors import Login, Unauthorized
 from nanomq_py.http.lean import hidden, private
 from nanomq_py.listen.tls import MAX_PEM_BYTES
+from nanomq_py.store.roles import Role
 
 if TYPE_CHECKING:
     from nanomq_py.tokens.rs256 import PublicKey
@@ -69,7 +71,18 @@ class JwtGuard:
         """Return nothing: a token is not looked at before it is checked."""
         return ""
 
-    def check(self, authorization: str | None) -> str:
+    async def prove(
+        self, name: bytes, password: bytes, address: str, stored: Stored
+    ) -> Caller:
+        """Look at the store alone: the password of the configuration is not in use."""
+        caller = await stored.check(name, password, address)
+        if caller is None:
+            raise Unauthorized(Login.WRONG)
+        return caller
+
+    async def check(
+        self, authorization: str | None, address: str, stored: Stored
+    ) -> Caller:
         """Raise Unauthorized without a token, for an old one, and for a wrong one."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
@@ -83,7 +96,8 @@ class JwtGuard:
             raise _token_refused(self._why(fault)) from None
         except (TypeError, ValueError, OverflowError):
             raise _token_refused("the exp or iat of the token is no time") from None
-        return f"token of {str(claims.get('sub', 'nobody'))[:64]!r}"
+        name = f"token of {str(claims.get('sub', 'nobody'))[:64]!r}"
+        return Caller(name, Role.ADMINISTRATOR, CallerKind.TOKEN)
 
     def _claims(self, token: str) -> dict[str, Any]:
         # A key is used with its own algorithm only, whatever the token says (RFC 8725, 3.1).

@@ -16,10 +16,12 @@ from starlette.types import Receive, Scope, Send
 
 from nanomq_py.http.errors import BadRequest, HttpError, NotFound, Unexpected, error_of
 from nanomq_py.http.guard import Gate
-from nanomq_py.http.request import MAX_BODY_BYTES, log_in
+from nanomq_py.http.request import MAX_BODY_BYTES, check_may_change, log_in
 from nanomq_py.plugins.held import Held
 
 log = logging.getLogger("nanomq.plugins")
+
+_READS = {"GET", "HEAD", "OPTIONS"}  # RFC 9110, 9.2.1
 
 
 class Pages:
@@ -59,13 +61,15 @@ class Pages:
             await _rendered(error)(scope, receive, send)
 
     async def _hand_on(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
-        who = await log_in(Request(scope, receive), self._gate)
+        caller = await log_in(Request(scope, receive), self._gate)
+        if scope["method"] not in _READS:
+            check_may_change(caller)
         held = self._serving(name)
         if held is None or held.plugin is None:
             raise NotFound(f"no plugin {name[:64]!r} is loaded")
         if held.app is None:
             held.app = Router([Mount(f"/{name}", routes=list(held.plugin.routes()))])
-        below = {**scope, "state": {**scope.get("state", {}), "who": who}}
+        below = {**scope, "state": {**scope.get("state", {}), "who": str(caller)}}
         below.pop("starlette.exception_handlers", None)  # errors come out here
         if not await held.answer(held.app(below, _bounded(receive), send)):
             raise NotFound(f"the plugin {name!r} is loaded no more")

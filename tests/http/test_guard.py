@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from starlette.testclient import TestClient
 
 from nanomq_py.auth import throttle
+from nanomq_py.auth.callers import Caller, CallerKind
 from nanomq_py.config import ConfigError
 from nanomq_py.config.keys.http_server import HttpServer
 from nanomq_py.http import guard
@@ -180,19 +181,22 @@ class TestTokenRules:
         assert self.ask(config, exp=exp, iss="other") == wrong
         assert self.ask(self.rules(jwt_issuer=""), exp=exp, iss="anybody") == (0, "")
 
-    def test_issuer_is_the_file_name_of_the_public_key_by_default(
+    async def test_issuer_is_the_file_name_of_the_public_key_by_default(
         self, tmp_path: Any
     ) -> None:
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         path = TestJwt().public_key(key, tmp_path)
         config = self.rules(jwt_public_keyfile=str(path))
-        check = make_guard(config).check
+        gate = Gate(make_guard(config))
+
+        async def admit(**said: str) -> Caller:
+            token = jwt.encode({"exp": time.time() + 60, **said}, key, "RS256")
+            return await gate.admit("192.0.2.1", f"Bearer {token}")
+
         for said in ({"iss": "public.pem"}, {}):
-            check("Bearer " + jwt.encode({"exp": time.time() + 60, **said}, key, "RS256"))
+            assert (await admit(**said)).kind is CallerKind.TOKEN
         with pytest.raises(HttpError, match=r"not of http_server\.jwt\.iss"):
-            check(
-                "Bearer " + jwt.encode({"exp": time.time() + 60, "iss": "x"}, key, "RS256")
-            )
+            await admit(iss="x")
         # The secret is no such file.
         assert self.ask(config, exp=time.time() + 60, iss="x") == (0, "")
 
@@ -263,7 +267,7 @@ class TestGate:
     ) -> None:
         for _ in range(20):
             await self.fail(gate, what=GUESS)
-        assert await gate.admit("192.0.2.1", RIGHT) == "admin"
+        assert (await gate.admit("192.0.2.1", RIGHT)).name == "admin"
         assert waits[-1] == 1
         await self.fail(gate, what=GUESS)  # others have failed just before: no reset
         assert waits[-1] == 1
@@ -311,7 +315,7 @@ class TestGate:
 
     async def test_many_right_logins_at_once_are_let_in(self, gate: Gate) -> None:
         right = [gate.admit("192.0.2.1", RIGHT) for _ in range(100)]
-        assert set(await asyncio.gather(*right)) == {"admin"}
+        assert {caller.name for caller in await asyncio.gather(*right)} == {"admin"}
 
 
 class Guessers:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from nanomq_py.auth.callers import Caller, CallerKind
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.bridges import Bridge, BridgeSubscription
 from nanomq_py.config.keys.listeners import WebSocket
@@ -24,9 +25,11 @@ from nanomq_py.http.guard import BasicGuard, Gate, Guard
 from nanomq_py.http.v1.api import V1, Api, Envelope, parse
 from nanomq_py.http.v1.reply import Refused
 from nanomq_py.kernel.reload import Outcome
+from nanomq_py.store.roles import Role
 from tests.conftest import FOREIGN_ENV, Process, StartBroker
 
 AUTH = ("admin", "public")
+SOMEBODY = Caller("admin", Role.ADMINISTRATOR, CallerKind.CONFIGURED)
 
 
 COMMON: dict[str, Any] = {
@@ -414,7 +417,7 @@ def test_unknown_path_is_404_in_json(client: TestClient) -> None:
 @given(st.binary(max_size=200))
 def test_any_body_is_refused_or_understood(body: bytes) -> None:
     try:
-        parse(body, Envelope())
+        parse(body, Envelope(), SOMEBODY)
     except Refused as refused:
         assert refused.status in (400, 404)
 

@@ -15,6 +15,7 @@ from nanomq_py.http.codes import LOGIN_CODES, Code
 from nanomq_py.http.emqx.api import UnknownNode
 from nanomq_py.http.errors import (
     BadRequest,
+    Forbidden,
     HttpError,
     MethodNotAllowed,
     MissingParameter,
@@ -45,7 +46,7 @@ def code_of(error: HttpError) -> Code:
             return error.code
         case Unauthorized():
             return LOGIN_CODES[error.why]
-        case Throttled():
+        case Throttled() | Forbidden():
             return Code.WRONG_USERNAME_OR_PASSWORD
         case MissingParameter():
             return Code.MISSING_KEY_REQUEST_PARAMS
@@ -59,7 +60,7 @@ def code_of(error: HttpError) -> Code:
 
 
 def status_of(error: HttpError) -> int:
-    """Return 200 but for a path that is not there and a login that is not good."""
+    """Return 200 but for a path that is not there and a login that is not good for it."""
     if isinstance(error, (BadRequest, Refused, UnknownNode)):
         return 200
     return error.status

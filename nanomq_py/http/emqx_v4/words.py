@@ -12,6 +12,7 @@ from starlette.responses import Response
 from nanomq_py.http.codes import LOGIN_CODES, Code
 from nanomq_py.http.emqx.api import Api, UnknownNode
 from nanomq_py.http.errors import (
+    Forbidden,
     HttpError,
     MethodNotAllowed,
     MissingParameter,
@@ -56,7 +57,7 @@ def code_of(error: HttpError) -> Code:
             return error.code
         case Unauthorized():
             return LOGIN_CODES[error.why]
-        case Throttled():
+        case Throttled() | Forbidden():
             return Code.WRONG_USERNAME_OR_PASSWORD
         case MissingParameter():
             return Code.MISSING_KEY_REQUEST_PARAMS

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nanomq_py.http.errors import HttpError, Unexpected, error_of
 from nanomq_py.http.guard import Gate
-from nanomq_py.http.request import log_in, read_body
+from nanomq_py.http.request import check_may_change, log_in, read_body
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Text, Whole
 from nanomq_py.http.rest.parameters import NOTHING, Nothing, read_json, read_query
 from nanomq_py.http.rest.router import Found, Router
@@ -125,7 +125,12 @@ class RestDialect(ABC, Generic[Api]):
 
     async def _call(self, request: Request, found: Found[Endpoint]) -> Call[Any, Any]:
         endpoint = found.endpoint
-        who = "" if endpoint.is_open else await log_in(request, self._gate)
+        who = ""
+        if not endpoint.is_open:
+            caller = await log_in(request, self._gate)
+            if not endpoint.only_reads:
+                check_may_change(caller)
+            who = str(caller)
         takes = endpoint.takes
         query, body = NOTHING, NOTHING
         if takes.query is not Nothing:

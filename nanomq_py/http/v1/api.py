@@ -18,13 +18,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from nanomq_py.auth.callers import Caller
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.core.queries import Client
 from nanomq_py.core.records import Stats
 from nanomq_py.http.codes import Code
 from nanomq_py.http.errors import HttpError
 from nanomq_py.http.guard import Gate
-from nanomq_py.http.request import is_private, log_in, read_body
+from nanomq_py.http.request import check_may_change, is_private, log_in, read_body
 from nanomq_py.http.streamed import AT_ONCE, Streamed
 from nanomq_py.http.v1.config import from_json, to_json
 from nanomq_py.http.v1.lists import (
@@ -93,8 +94,13 @@ class Call:
     req: int
     seq: int
     fields: Mapping[str, Any]
-    who: str  # for the audit log
+    caller: Caller
     private: bool = False  # nobody on the network can read the answer
+
+    @property
+    def who(self) -> str:
+        """Who asks for what, for the audit log."""
+        return f"{self.caller}, req {self.req}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +169,9 @@ async def get_config(api: Api, call: Call) -> Answer:
     """req 11: the configuration that was accepted last."""
     config = api.configurator.config
     mode = config.http_server.mask_secrets
-    masked = mode == "always" or (mode == "auto" and not call.private)
+    # With a password of the configuration a viewer could be somebody else.
+    masked = not call.caller.may_change or mode == "always"
+    masked = masked or (mode == "auto" and not call.private)
     data = await asyncio.to_thread(to_json, config, masked=masked)
     audit.info("%s: read, its secrets %s", call.who, "masked" if masked else "shown")
     return Answer(data)
@@ -223,6 +231,8 @@ async def _changed(act: Awaitable[T]) -> T:
         raise Refused(400, Code.REQ_PARAM_ERROR, str(fault)) from None
 
 
+CHANGES = {10, 12}  # requests that a viewer may not send
+
 HANDLERS: Mapping[int, Callable[[Api, Call], Awaitable[Answer]]] = {
     2: get_brokers,
     4: get_subscriptions,
@@ -262,8 +272,8 @@ def _fill(envelope: Envelope, fields: dict[str, Any]) -> None:
         envelope.req = fields["req"]
 
 
-def parse(body: bytes, envelope: Envelope, who: str = "") -> Call:
-    """Return the call in a body of ``who``.
+def parse(body: bytes, envelope: Envelope, caller: Caller) -> Call:
+    """Return the call in a body of that caller.
 
     Raises   Refused; never anything else, for any bytes
     """
@@ -283,7 +293,7 @@ def parse(body: bytes, envelope: Envelope, who: str = "") -> Call:
         raise Refused(400, Code.REQ_PARAM_ERROR, "req: expected a whole number")
     if fields["req"] not in HANDLERS:
         raise Refused(404, Code.REQ_PARAM_ERROR, f"req: {fields['req']} is not known")
-    return Call(fields["req"], fields["seq"], fields, f"{who}, req {fields['req']}")
+    return Call(fields["req"], fields["seq"], fields, caller)
 
 
 class V1:
@@ -308,8 +318,10 @@ class V1:
     async def _endpoint(self, request: Request) -> Response | Streamed:
         envelope = Envelope()
         try:
-            who = await log_in(request, self._gate)
-            call = parse(await read_body(request), envelope, who)
+            caller = await log_in(request, self._gate)
+            call = parse(await read_body(request), envelope, caller)
+            if call.req in CHANGES:
+                check_may_change(caller)
             call = replace(call, private=is_private(request))
             answer = await HANDLERS[call.req](self._api, call)
         except HttpError as error:

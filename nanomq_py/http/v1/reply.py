@@ -8,7 +8,7 @@ import orjson
 from starlette.responses import Response
 
 from nanomq_py.http.codes import LOGIN_CODES, Code
-from nanomq_py.http.errors import BadRequest, HttpError, Throttled, Unauthorized
+from nanomq_py.http.errors import BadRequest, Forbidden, HttpError, Throttled, Unauthorized
 
 
 class Refused(HttpError):
@@ -34,7 +34,7 @@ def code_of(error: HttpError) -> Code:
             return error.code
         case Unauthorized():
             return LOGIN_CODES[error.why]
-        case Throttled():
+        case Throttled() | Forbidden():  # no code is closer: another user may
             return Code.WRONG_USERNAME_OR_PASSWORD
         case BadRequest():
             return Code.REQ_PARAM_ERROR
