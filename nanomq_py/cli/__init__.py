@@ -22,6 +22,7 @@ from nanomq_py.cli.passwd import add_passwd_command
 from nanomq_py.cli.running import reload, restart, stop
 from nanomq_py.cli.start import start
 from nanomq_py.cli.store import add_store_commands
+from nanomq_py.cli.user import add_user_commands
 from nanomq_py.config import ConfigError
 from nanomq_py.kernel.part import Part, brought_by
 from nanomq_py.run.pidfile import AlreadyRunningError
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add_store_commands(
         commands.add_parser("store", help="look after the file of users and bans")
     )
+    add_user_commands(commands.add_parser("user", help="say who may call the HTTP API"))
     return parser
 
 

@@ -1,8 +1,4 @@
-"""``nanomq passwd``: writes password files, and checks passwords.
-
-A password comes from the terminal, where it is not shown, or with ``--stdin`` from the first
-line of standard input; never from the command line, which other users of the machine can read.
-"""
+"""``nanomq passwd``: writes password files, and checks passwords."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nanomq_py.cli.common import say
+from nanomq_py.cli.passwords import add_password_options, password_of
 from nanomq_py.config import ConfigError
 
 MOST_BYTES = 65_535  # of a password in MQTT
@@ -31,43 +28,16 @@ def add_passwd_command(parser: argparse.ArgumentParser) -> None:
         command.add_argument("file", type=Path, help="the file of auth.password_file")
         command.add_argument("user")
         if act is not _delete:
-            command.add_argument(
-                "--stdin",
-                action="store_true",
-                help="the password is the first line of standard input",
-            )
+            add_password_options(command)
         command.set_defaults(act=act)
-
-
-def _from_stdin() -> bytes:
-    line = sys.stdin.buffer.readline(MOST_BYTES + 3)
-    return line.removesuffix(b"\n").removesuffix(b"\r")
-
-
-def _from_terminal(*, twice: bool) -> bytes:
-    import getpass
-
-    if not sys.stdin.isatty():
-        raise ConfigError("expected a terminal, or --stdin")
-    password = getpass.getpass("Password: ")
-    if twice and getpass.getpass("Again: ") != password:
-        raise ConfigError("the two passwords differ")
-    return password.encode(errors="surrogateescape")
-
-
-def _password(args: argparse.Namespace, *, twice: bool) -> bytes:
-    """Raises ConfigError."""
-    password = _from_stdin() if args.stdin else _from_terminal(twice=twice)
-    if not 0 < len(password) <= MOST_BYTES:
-        raise ConfigError(f"expected a password of 1 to {MOST_BYTES} bytes")
-    return password
 
 
 def _set(args: argparse.Namespace, *, new: bool) -> int:
     from nanomq_py.auth.hashing import hashed  # few runs need it
     from nanomq_py.auth.password_file import set_user
 
-    set_user(args.file, args.user, hashed(_password(args, twice=True)), new=new)
+    password = password_of(args, twice=True, most=MOST_BYTES)
+    set_user(args.file, args.user, hashed(password), new=new)
     return 0
 
 
@@ -93,7 +63,7 @@ def _check(args: argparse.Namespace) -> int:
     stored = read_users(args.file).get(args.user)
     if stored is None:
         raise ConfigError(f"{args.file}: there is no such user")
-    is_right = matches(stored, _password(args, twice=False))
+    is_right = matches(stored, password_of(args, twice=False, most=MOST_BYTES))
     if not is_right:
         say("nanomq: that is not the password", to=sys.stderr)
     return 0 if is_right else 1

@@ -10,12 +10,3 @@ class Role(Enum):
 
     ADMINISTRATOR = "administrator"  # may all
     VIEWER = "viewer"  # may read
-
-
-def role_of(text: str) -> Role:
-    """Return the role of that name. Raises ValueError."""
-    try:
-        return Role(text)
-    except ValueError:
-        usual = " or ".join(role.value for role in Role)
-        raise ValueError(f"role='{text[:100]}': expected {usual}") from None
