@@ -99,6 +99,7 @@ def shells(tmp_path: Path) -> Iterator[Callable[..., Shells]]:
 # In tests/: test_docs.py, test_developing.py, control/test_example_plugin.py,
 # control/test_store.py, test_http_auth.py.
 ELSEWHERE = {
+    "docs/api/accounts.md",
     "docs/api/http.md",
     "docs/security.md",
     "docs/developing.md",
