@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -13,21 +14,27 @@ from typing import Any
 
 import jwt
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
 from nanomq_py.auth import api_logins
 from nanomq_py.auth.api_accounts import ApiAccounts
 from nanomq_py.auth.callers import Caller, CallerKind
+from nanomq_py.config import Config
 from nanomq_py.config.keys.http_server import HttpServer
 from nanomq_py.http.app import make_app
 from nanomq_py.http.emqx_v2.dialect import EmqxV2
 from nanomq_py.http.emqx_v4.dialect import EmqxV4
 from nanomq_py.http.errors import HttpError, Login, Throttled, Unauthorized, Unexpected
 from nanomq_py.http.guard import Gate, make_guard
+from nanomq_py.http.part import Http
 from nanomq_py.http.rest.dialect import RestDialect
 from nanomq_py.http.rest.endpoint import Endpoint, Plain
 from nanomq_py.http.v1.api import V1, Api
 from nanomq_py.kernel.reload import Outcome
+from nanomq_py.plugins.pages import Pages
+from nanomq_py.store.api_users import ApiUser, ApiUserTable
 from nanomq_py.store.faults import LastAdministratorError, StoreFullError, TakenError
 from nanomq_py.store.moment import wall_s
 from nanomq_py.store.roles import Role
@@ -219,27 +226,40 @@ async def test_role_counts_at_once(accounts: ApiAccounts) -> None:
     assert (await gate.admit(ADDRESS, basic("vic", "vic's"))).may_change
 
 
-async def test_password_that_changes_while_it_is_judged_does_not_count(
-    accounts: ApiAccounts,
+async def test_password_that_changes_while_it_is_hashed_does_not_count(
+    accounts: ApiAccounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(accounts)
     gate = Gate(make_guard(OWN), accounts)
-    change = asyncio.create_task(accounts.change_password("vic", b"new", who="test"))
-    logins = [
-        asyncio.create_task(refusal_or_name(gate, "vic", "vic's", n)) for n in range(6)
-    ]
-    await change
-    after = await refusal_or_name(gate, "vic", "vic's", 7)
-    await asyncio.gather(*logins)
-    assert after == "refused"
-    assert await refusal_or_name(gate, "vic", "new", 8) == "vic"
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def matches(stored: str, password: bytes) -> bool:
+        has_begun.set()
+        return may_end.wait(60)
+
+    monkeypatch.setattr("nanomq_py.auth.verifier.matches", matches)
+    login = asyncio.create_task(is_wrong(gate, basic("vic", "vic's")))
+    assert await asyncio.to_thread(has_begun.wait, 60)
+    await accounts.change_password("vic", b"new", who="test")
+    may_end.set()
+    assert await login
 
 
-async def refusal_or_name(gate: Gate, name: str, password: str, peer: int) -> str:
-    try:
-        return (await gate.admit(f"192.0.2.{peer}", basic(name, password))).name
-    except Unauthorized:
-        return "refused"
+async def test_row_that_changes_while_it_is_read_is_not_remembered(
+    accounts: ApiAccounts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(accounts)
+    gate = Gate(make_guard(OWN), accounts)
+    real = ApiUserTable.get
+
+    async def late(table: ApiUserTable, name: str) -> ApiUser | None:
+        row = await real(table, name)
+        monkeypatch.setattr(ApiUserTable, "get", real)
+        await accounts.change_password("vic", b"new", who="test")
+        return row
+
+    monkeypatch.setattr(ApiUserTable, "get", late)
+    assert await is_wrong(gate, basic("vic", "vic's"))
 
 
 async def test_another_process_is_noticed_when_a_row_is_half_a_second_old(
@@ -544,6 +564,36 @@ def test_v1_shows_no_secret_of_the_configuration_to_a_viewer() -> None:
         "public",
         "******",
     ]
+
+
+def test_plugins_pages_let_viewers_read() -> None:
+    pages = Mount("/plugins", Pages(lambda name: None, Gate(make_guard(OWN), _Known())))
+    client = TestClient(Starlette(routes=[pages]))
+    for method, status in (("GET", 404), ("HEAD", 404), ("POST", 403), ("DELETE", 403)):
+        for role, expected in ((Role.VIEWER, status), (Role.ADMINISTRATOR, 404)):
+            got = client.request(method, "/plugins/none/x", auth=(role.value, "x"))
+            assert got.status_code == expected
+
+
+async def test_default_password_in_force_keeps_an_administrator(
+    accounts: ApiAccounts,
+) -> None:
+    """As long as it would count: see ``HttpChange.commit``."""
+
+    async def app(scope: object, receive: object, send: object) -> None: ...
+
+    http = Http(lambda gate: app, lambda: accounts)
+    here = {"port": 0, "host": "127.0.0.1"}
+    for given, needs in (
+        (HttpServer(**here), True),
+        (HttpServer(**here, password="own"), False),
+        (HttpServer(**here, auth_type="jwt", jwt_secret=JWT_SECRET), False),
+    ):
+        change = await http.prepare(Config(http_server=given))
+        change.commit()
+        assert accounts.needs_administrator is needs
+    http.leave()
+    await http.stop()
 
 
 # --- dialects of endpoints: what a method does says who may call it

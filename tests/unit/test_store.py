@@ -533,3 +533,30 @@ async def test_a_backup_replaces_no_file_and_leaves_none(
         back_up(tmp_path / "none.db", tmp_path / "copy.db")
     await kept.close()
     assert {path.name for path in tmp_path.iterdir()} == {"nanomq.db", "there", "link"}
+
+
+async def test_a_command_uses_the_file_beside_a_broker_that_waits_for_it(
+    kept: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await kept.open()
+    assert kept.path is not None
+    beside = Store(kept.path, beside=True)
+    assert await UserTable(beside).put(UserKind.USER_NAME, "u", HASH)
+    assert await UserTable(kept).get(UserKind.USER_NAME, "u") is not None
+    with monkeypatch.context() as newer:
+        newer.setattr(migrations, "MIGRATIONS", [*migrations.MIGRATIONS, ()])
+        another = Store(kept.path, beside=True)
+        with pytest.raises(StoreError, match="of another version: restart it"):
+            await another.open()
+        await another.close()
+    await beside.close()
+    await kept.close()
+    command, broker = Store(kept.path, beside=True), Store(kept.path)
+    await command.open()
+    monkeypatch.setattr(store_file, "COMMAND_S", 60.0)
+    opening = asyncio.create_task(broker.open())
+    await asyncio.wait([opening], timeout=0.1)
+    assert not opening.done()
+    await command.close()
+    await opening
+    await broker.close()
