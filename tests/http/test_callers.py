@@ -7,7 +7,7 @@ import base64
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 from nanomq_py.auth import api_logins
 from nanomq_py.auth.api_accounts import ApiAccounts
@@ -580,9 +581,11 @@ async def test_default_password_in_force_keeps_an_administrator(
 ) -> None:
     """As long as it would count: see ``HttpChange.commit``."""
 
-    async def app(scope: object, receive: object, send: object) -> None: ...
+    class Apps:
+        def app(self, gate: Gate, names: Sequence[str]) -> ASGIApp:
+            return Starlette()
 
-    http = Http(lambda gate: app, lambda: accounts)
+    http = Http(Apps, lambda: accounts)
     here = {"port": 0, "host": "127.0.0.1"}
     for given, needs in (
         (HttpServer(**here), True),

@@ -609,7 +609,7 @@ def refused(case: Case) -> Any:
     return pytest.param(case, id=str(case)[:80], marks=marks)
 
 
-@pytest.mark.parametrize("case", map(refused, REFUSED))
+@pytest.mark.parametrize("case", list(map(refused, REFUSED)))
 def test_refusal_has_status_200_its_code_and_a_message(
     api: Client, client: Raw, node: str, root: str, case: Case
 ) -> None:
