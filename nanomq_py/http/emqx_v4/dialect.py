@@ -49,7 +49,6 @@ class EmqxV4(RestDialect[Api]):
 
     def __init__(self, api: Api, gate: Gate, prefix: str = PREFIX) -> None:
         super().__init__(prefix, api, gate, ENDPOINTS)
-        self._configurator = api.configurator
 
     def success(self, answer: Any) -> Response:
         return succeeded(answer)
@@ -61,7 +60,7 @@ class EmqxV4(RestDialect[Api]):
         return head, b'],"code":0}'
 
     def render(self, error: HttpError) -> Response:
-        http = self._configurator.config.http_server
+        http = self._api.configurator.config.http_server
         return rendered(error, always_200=http.emqx_status == "always_200")
 
     def describe(self, gives: dict[str, Any] | None, *, is_listing: bool) -> dict[str, Any]:
