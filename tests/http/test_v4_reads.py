@@ -217,3 +217,18 @@ def test_errors_may_all_have_status_200(start_broker: StartBroker) -> None:
     ):
         assert_refused(call(broker, method, f"/api/v4{path}"), status, code)
     assert_refused(call(broker, "GET", "/api/v4/nodes", auth="admin:wrong"), 401, 103)
+
+
+@pytest.mark.parametrize("path", ["/api/v4", "/api/v4/", "/api", "/api/"])
+def test_endpoints_are_listed(busy: Process, path: str) -> None:
+    answer = call(busy, "GET", path).json
+    expected = {"path": "/auth_clientid", "name": "list_clientid", "method": "GET"}
+    expected["descr"] = "List available clientid in the cluster"
+    assert differences({"data": [expected], "code": 0}, answer) == []
+    told = {(row["method"], row["path"]) for row in answer["data"]}
+    assert told >= {
+        ("GET", "/"),
+        ("GET", "/clients/:clientid"),
+        ("DELETE", "/clients/:clientid"),
+        ("GET", "/nodes/:node/routes/:topic"),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -24,12 +25,36 @@ from nanomq_py.http.emqx_v4.words import rendered, succeeded
 from nanomq_py.http.errors import HttpError
 from nanomq_py.http.guard import Gate
 from nanomq_py.http.rest.dialect import RestDialect
-from nanomq_py.http.rest.endpoint import Endpoint, Listing
+from nanomq_py.http.rest.endpoint import Endpoint, Listing, Plain
 
 PREFIX = "/api/v4"
 CLOUD = "/api"
 
+
+class EndpointRow(msgspec.Struct, frozen=True):
+    """An endpoint as EMQX tells it; ``:name`` is a parameter of the path."""
+
+    path: str
+    name: str
+    method: str
+    descr: str
+
+
+async def list_endpoints(api: Api, call: Plain) -> list[EndpointRow]:
+    return [
+        EndpointRow(
+            path=re.sub(r"{(\w+)(\.\.\.)?}", r":\1", path),
+            name=endpoint.act.__name__,
+            method=endpoint.method,
+            descr=endpoint.summary,
+        )
+        for endpoint in ENDPOINTS
+        for path in (endpoint.path, *endpoint.also)
+    ]
+
+
 ENDPOINTS: list[Endpoint] = [
+    Endpoint(method="GET", path="/", act=list_endpoints, summary="All endpoints."),
     *nodes.ENDPOINTS,
     *clients.ENDPOINTS,
     *steering.ENDPOINTS,
