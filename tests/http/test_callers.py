@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import MagicMock
 
 import jwt
 import pytest
@@ -608,14 +609,15 @@ async def _nothing(api: object, call: Plain) -> None: ...
 @pytest.mark.parametrize("dialect", [EmqxV2, EmqxV4])
 @pytest.mark.parametrize("role", Role)
 def test_dialects_let_viewers_read(dialect: type[EmqxV2 | EmqxV4], role: Role) -> None:
-    made: Any = dialect(None, Gate(make_guard(OWN), _Known()))  # type: ignore[arg-type]
+    api = MagicMock()
+    made: Any = dialect(api, Gate(make_guard(OWN), _Known()))
     endpoints = [
         Endpoint(method="GET", path="/x", act=_nothing, summary=""),
         Endpoint(method="PUT", path="/x", act=_nothing, summary=""),
         Endpoint(method="POST", path="/look", act=_nothing, summary="", changes=False),
         Endpoint(method="GET", path="/do", act=_nothing, summary="", changes=True),
     ]
-    RestDialect.__init__(made, made.prefix, None, made._gate, endpoints)
+    RestDialect.__init__(made, made.prefix, api, made._gate, endpoints)
     client = TestClient(make_app([made]))
     got = [
         client.request(each.method, made.prefix + each.path, auth=(role.value, "x"))
