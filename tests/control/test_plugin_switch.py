@@ -21,7 +21,7 @@ from nanomq_py.http.guard import BasicGuard, Gate
 from nanomq_py.kernel.part import Trouble
 from nanomq_py.kernel.parts import Parts
 from nanomq_py.kernel.reload import Reloader
-from nanomq_py.plugins.finding import Plugging
+from nanomq_py.plugins.finding import InstalledPlugins
 from nanomq_py.plugins.held import State
 from nanomq_py.plugins.pages import Pages
 from nanomq_py.plugins.part import Plugins
@@ -44,7 +44,7 @@ async def switching(folder: Path, text: str) -> AsyncIterator[tuple[Switch, Plug
     conf.write_text(text)
     plugins = Plugins(Broker(Config(url=None)))
     parts = Parts([plugins])
-    reloader = Reloader(ConfFile(conf, {}, plugging=Plugging()), parts)
+    reloader = Reloader(ConfFile(conf, {}, plugging=InstalledPlugins()), parts)
     await parts.begin(reloader.config)
     yield Switch(plugins, reloader), plugins
     await parts.stop()
