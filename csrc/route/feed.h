@@ -23,8 +23,8 @@ enum { NMQ_FEED_BYTES = 1 << 24 }; // that may wait for a program
 typedef struct nmq_chunk nmq_chunk;
 
 // max_bytes: of records that wait; a larger one is alone. wakes: it has a descriptor.
-// Returns NMQ_OK with one reference in *out, NMQ_ENOMEM, or NMQ_EFILES when no descriptor can
-// be had.
+// Returns NMQ_OK with one reference in *out, NMQ_ENOMEM, or NMQ_EFILES when no descriptor
+// can be had.
 int nmq_feed_new(size_t max_bytes, bool wakes, nmq_feed **out);
 nmq_feed *nmq_feed_ref(nmq_feed *feed);
 void nmq_feed_unref(nmq_feed *feed); // takes NULL

@@ -34,8 +34,8 @@ void nmq_taps_init(nmq_taps *taps, nmq_sessions *sessions);
 void nmq_taps_fini(nmq_taps *taps);
 
 // Copies messages that match the filter to a feed from now on. Returns NMQ_OK, NMQ_EFILTER,
-// NMQ_EINVAL for a QoS over 2, NMQ_ENOMEM or NMQ_EFILES. *number identifies the tap; *feed is
-// a reference of the caller's.
+// NMQ_EINVAL for a QoS over 2, NMQ_ENOMEM or NMQ_EFILES. *number identifies the tap; *feed
+// is a reference of the caller's.
 int nmq_taps_open(nmq_taps *taps, nmq_bytes filter, uint8_t qos, uint64_t *number,
                   nmq_feed **feed);
 
