@@ -19,7 +19,7 @@ from nanomq_py.http.rest.router import Router
 from tests import plugged
 from tests.conftest import Process, StartBroker, running_broker
 from tests.http.documented import DOCUMENTS, Client, Example, differences, examples_of_v2
-from tests.raw import PUBLISH, Raw
+from tests.raw import PUBACK, PUBLISH, Raw
 
 DOCUMENT = (DOCUMENTS / "emqx-rest-api-v2.txt").read_text()
 NODE = "emqx@127.0.0.1"  # of the document
@@ -301,6 +301,48 @@ def test_payload_is_optional_and_a_message_can_be_retained(
             api.call("POST", "/api/v2/mqtt/publish", {"topic": "v2/kept"}).json["code"] == 0
         )
         assert raw.expect(PUBLISH).payload == b""
+
+
+def test_metrics_count_what_happens(api: Client, broker: Process, node: str) -> None:
+    path = f"monitoring/metrics/{node}"
+    before = result(api, path)
+    with broker.raw() as raw:
+        raw.connect("v2-counted")
+        raw.subscribe(("v2/counted", 2))
+        raw.publish("v2/counted", b"x", qos=1, packet_id=1)
+        assert {raw.read().kind, raw.read().kind} == {PUBACK, PUBLISH}
+        raw.ping()
+        now = result(api, path)
+        assert result(api, "monitoring/metrics") == {node: now}
+    grown = {name: count - before[name] for name, count in now.items()}
+    assert {name: count for name, count in grown.items() if name[:5] != "bytes"} == {
+        name: COUNTED.get(name, 0) for name in now if name[:5] != "bytes"
+    }
+    assert grown["bytes/received"] > 0
+    assert grown["bytes/sent"] > 0
+
+
+COUNTED = {
+    "packets/connect": 1, "packets/connack": 1, "packets/subscribe": 1, "packets/suback": 1,
+    "packets/publish/received": 1, "packets/publish/sent": 1, "packets/puback/sent": 1,
+    "packets/pingreq": 1, "packets/pingresp": 1, "packets/received": 4, "packets/sent": 5,
+    "messages/received": 1, "messages/sent": 1, "messages/qos1/received": 1,
+    "messages/qos1/sent": 1,
+}  # fmt: skip
+
+
+def test_stats_agree_with_the_lists(
+    api: Client, broker: Process, node: str, client: Raw
+) -> None:
+    stats = result(api, f"monitoring/stats/{node}")
+    assert result(api, "monitoring/stats") == {node: stats}
+    for kind in ("clients", "sessions", "subscriptions"):
+        total = result(api, f"nodes/{node}/{kind}")["total_num"]
+        assert stats[f"{kind}/count"] == total
+        assert stats[f"{kind}/max"] >= total > 0
+    assert stats["routes/count"] == result(api, "routes")["total_num"]
+    (row,) = result(api, "monitoring/nodes")
+    assert row["clients"] == stats["clients/count"]
 
 
 @pytest.mark.endpoint("v2", "DELETE /clients/{clientid}", "success")
@@ -609,7 +651,7 @@ def refused(case: Case) -> Any:
     return pytest.param(case, id=str(case)[:80], marks=marks)
 
 
-@pytest.mark.parametrize("case", list(map(refused, REFUSED)))
+@pytest.mark.parametrize("case", [refused(each) for each in REFUSED])
 def test_refusal_has_status_200_its_code_and_a_message(
     api: Client, client: Raw, node: str, root: str, case: Case
 ) -> None:
