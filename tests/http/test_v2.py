@@ -6,6 +6,7 @@ Source  emqx-rest-api-v2.txt; http-dialects.md, "EMQX v2"; EMQX 2.3, emqttd_http
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from nanomq_py.http.rest.router import Router
 from tests import plugged
 from tests.conftest import Process, StartBroker, running_broker
 from tests.http.documented import DOCUMENTS, Client, Example, differences, examples_of_v2
-from tests.raw import PUBACK, PUBLISH, Raw
+from tests.raw import CONNACK, PUBACK, PUBLISH, Raw, ack, connect
 
 DOCUMENT = (DOCUMENTS / "emqx-rest-api-v2.txt").read_text()
 NODE = "emqx@127.0.0.1"  # of the document
@@ -47,6 +48,14 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 @pytest.fixture(scope="module")
 def api(broker: Process) -> Client:
     return Client(broker.http_port, "admin:mine")
+
+
+@pytest.fixture(scope="module")
+def local(api: Client, node: str) -> str:
+    """Return the path of the local socket."""
+    rows = result(api, f"monitoring/listeners/{node}")
+    (path,) = [row["listen"] for row in rows if row["protocol"] == "mqtt:ipc"]
+    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +204,15 @@ def test_client_without_a_user_name_has_undefined(api: Client, client: Raw) -> N
     assert row["username"] == "undefined"
 
 
+def test_client_of_a_local_socket_has_no_address(api: Client, local: str) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(local)
+        sock.sendall(connect("v2-local"))
+        assert sock.recv(4)[0] >> 4 == CONNACK
+        (row,) = result(api, "clients/v2-local")["objects"]
+        assert (row["ipaddress"], row["port"]) == ("undefined", 0)
+
+
 def test_session_tells_what_waits(api: Client, broker: Process) -> None:
     with broker.raw() as raw:
         raw.connect("v2-slow", clean=False)
@@ -311,6 +329,7 @@ def test_metrics_count_what_happens(api: Client, broker: Process, node: str) -> 
         raw.subscribe(("v2/counted", 2))
         raw.publish("v2/counted", b"x", qos=1, packet_id=1)
         assert {raw.read().kind, raw.read().kind} == {PUBACK, PUBLISH}
+        raw.send(ack(PUBACK, 77))  # of nothing
         raw.ping()
         now = result(api, path)
         assert result(api, "monitoring/metrics") == {node: now}
@@ -323,9 +342,10 @@ def test_metrics_count_what_happens(api: Client, broker: Process, node: str) -> 
 
 
 COUNTED = {
+    "packets/puback/received": 1, "packets/puback/missed": 1,
     "packets/connect": 1, "packets/connack": 1, "packets/subscribe": 1, "packets/suback": 1,
     "packets/publish/received": 1, "packets/publish/sent": 1, "packets/puback/sent": 1,
-    "packets/pingreq": 1, "packets/pingresp": 1, "packets/received": 4, "packets/sent": 5,
+    "packets/pingreq": 1, "packets/pingresp": 1, "packets/received": 5, "packets/sent": 5,
     "messages/received": 1, "messages/sent": 1, "messages/qos1/received": 1,
     "messages/qos1/sent": 1,
 }  # fmt: skip
