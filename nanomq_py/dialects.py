@@ -90,7 +90,13 @@ class Dialects:
         async def status(request: Request) -> Response:
             return PlainTextResponse(status_text(self.house.configurator.config))
 
-        return [Route(f"{below}/status", status) for below in ("", *_prefixes(spoken))]
+        below = ("", *_prefixes(spoken))
+        routes: list[BaseRoute] = [Route(f"{each}/status", status) for each in below]
+        if "/api/v2" in below:
+            from nanomq_py.http.emqx_v2.dialect import paths_at_root
+
+            routes.append(Route("/", paths_at_root))
+        return routes
 
 
 def _prefixes(spoken: Sequence[Dialect]) -> list[str]:

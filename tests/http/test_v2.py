@@ -6,6 +6,7 @@ Source  emqx-rest-api-v2.txt; http-dialects.md, "EMQX v2"; EMQX 2.3, emqttd_http
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from nanomq_py.http.rest.router import Router
 from tests import plugged
 from tests.conftest import Process, StartBroker, running_broker
 from tests.http.documented import DOCUMENTS, Client, Example, differences, examples_of_v2
-from tests.raw import PUBLISH, Raw
+from tests.raw import CONNACK, PUBACK, PUBLISH, Raw, ack, connect
 
 DOCUMENT = (DOCUMENTS / "emqx-rest-api-v2.txt").read_text()
 NODE = "emqx@127.0.0.1"  # of the document
@@ -47,6 +48,14 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
 @pytest.fixture(scope="module")
 def api(broker: Process) -> Client:
     return Client(broker.http_port, "admin:mine")
+
+
+@pytest.fixture(scope="module")
+def local(api: Client, node: str) -> str:
+    """Return the path of the local socket."""
+    rows = result(api, f"monitoring/listeners/{node}")
+    (path,) = [row["listen"] for row in rows if row["protocol"] == "mqtt:ipc"]
+    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +204,15 @@ def test_client_without_a_user_name_has_undefined(api: Client, client: Raw) -> N
     assert row["username"] == "undefined"
 
 
+def test_client_of_a_local_socket_has_no_address(api: Client, local: str) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(local)
+        sock.sendall(connect("v2-local"))
+        assert sock.recv(4)[0] >> 4 == CONNACK
+        (row,) = result(api, "clients/v2-local")["objects"]
+        assert (row["ipaddress"], row["port"]) == ("undefined", 0)
+
+
 def test_session_tells_what_waits(api: Client, broker: Process) -> None:
     with broker.raw() as raw:
         raw.connect("v2-slow", clean=False)
@@ -301,6 +319,50 @@ def test_payload_is_optional_and_a_message_can_be_retained(
             api.call("POST", "/api/v2/mqtt/publish", {"topic": "v2/kept"}).json["code"] == 0
         )
         assert raw.expect(PUBLISH).payload == b""
+
+
+def test_metrics_count_what_happens(api: Client, broker: Process, node: str) -> None:
+    path = f"monitoring/metrics/{node}"
+    before = result(api, path)
+    with broker.raw() as raw:
+        raw.connect("v2-counted")
+        raw.subscribe(("v2/counted", 2))
+        raw.publish("v2/counted", b"x", qos=1, packet_id=1)
+        assert {raw.read().kind, raw.read().kind} == {PUBACK, PUBLISH}
+        raw.send(ack(PUBACK, 77))  # of nothing
+        raw.ping()
+        now = result(api, path)
+        assert result(api, "monitoring/metrics") == {node: now}
+    grown = {name: count - before[name] for name, count in now.items()}
+    assert {name: count for name, count in grown.items() if name[:5] != "bytes"} == {
+        name: COUNTED.get(name, 0) for name in now if name[:5] != "bytes"
+    }
+    assert grown["bytes/received"] > 0
+    assert grown["bytes/sent"] > 0
+
+
+COUNTED = {
+    "packets/puback/received": 1, "packets/puback/missed": 1,
+    "packets/connect": 1, "packets/connack": 1, "packets/subscribe": 1, "packets/suback": 1,
+    "packets/publish/received": 1, "packets/publish/sent": 1, "packets/puback/sent": 1,
+    "packets/pingreq": 1, "packets/pingresp": 1, "packets/received": 5, "packets/sent": 5,
+    "messages/received": 1, "messages/sent": 1, "messages/qos1/received": 1,
+    "messages/qos1/sent": 1,
+}  # fmt: skip
+
+
+def test_stats_agree_with_the_lists(
+    api: Client, broker: Process, node: str, client: Raw
+) -> None:
+    stats = result(api, f"monitoring/stats/{node}")
+    assert result(api, "monitoring/stats") == {node: stats}
+    for kind in ("clients", "sessions", "subscriptions"):
+        total = result(api, f"nodes/{node}/{kind}")["total_num"]
+        assert stats[f"{kind}/count"] == total
+        assert stats[f"{kind}/max"] >= total > 0
+    assert stats["routes/count"] == result(api, "routes")["total_num"]
+    (row,) = result(api, "monitoring/nodes")
+    assert row["clients"] == stats["clients/count"]
 
 
 @pytest.mark.endpoint("v2", "DELETE /clients/{clientid}", "success")
@@ -609,7 +671,7 @@ def refused(case: Case) -> Any:
     return pytest.param(case, id=str(case)[:80], marks=marks)
 
 
-@pytest.mark.parametrize("case", list(map(refused, REFUSED)))
+@pytest.mark.parametrize("case", [refused(each) for each in REFUSED])
 def test_refusal_has_status_200_its_code_and_a_message(
     api: Client, client: Raw, node: str, root: str, case: Case
 ) -> None:

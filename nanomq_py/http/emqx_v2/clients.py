@@ -36,7 +36,7 @@ def _row(client: Client) -> ClientRow:
     return ClientRow(
         client_id=client.client_id,
         username=UNDEFINED if client.user_name is None else client.user_name,
-        ipaddress=address.strip("[]"),
+        ipaddress=address.strip("[]") or UNDEFINED,  # of a socket on this machine
         port=int(port) if port.isdecimal() else 0,
         clean_sess=client.clean_start,
         proto_ver=client.version,

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
 
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx_v2 import (
@@ -64,6 +63,11 @@ _PATHS = [path for each in ENDPOINTS[1:] for path in (each.path, *each.also)]
 PATHS = Paths([f"{PREFIX[1:]}{each.replace('...', '')}" for each in dict.fromkeys(_PATHS)])
 
 
+async def paths_at_root(request: Request) -> Response:
+    """Answer ``GET /`` of the server, for which EMQX asks no login."""
+    return json_answer(PATHS)
+
+
 class EmqxV2(RestDialect[Api]):
     """EMQX's REST API of version 2."""
 
@@ -71,14 +75,6 @@ class EmqxV2(RestDialect[Api]):
 
     def __init__(self, api: Api, gate: Gate) -> None:
         super().__init__(PREFIX, api, gate, ENDPOINTS)
-
-    def routes(self) -> list[BaseRoute]:
-        """Return its paths, and the list of them at ``/``, for which EMQX asks no login."""
-
-        async def paths(request: Request) -> Response:
-            return json_answer(PATHS)
-
-        return [*super().routes(), Route("/", paths)]
 
     def success(self, answer: Any) -> Response:
         return succeeded(answer)

@@ -9,7 +9,7 @@ from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx.metrics import metrics_of
 from nanomq_py.http.rest.endpoint import Endpoint, Plain
 
-# Which of v4 it is. Empty: acknowledgements of what was never sent, which nobody counts.
+# Which of v4 it is.
 NAMES = {
     "packets/disconnect": "packets.disconnect.received",
     "messages/dropped": "messages.dropped",
@@ -18,13 +18,13 @@ NAMES = {
     "packets/pubcomp/received": "packets.pubcomp.received",
     "packets/unsuback": "packets.unsuback.sent",
     "packets/pingresp": "packets.pingresp.sent",
-    "packets/puback/missed": "",
+    "packets/puback/missed": "packets.puback.missed",
     "packets/pingreq": "packets.pingreq.received",
     "messages/retained": "messages.retained",
     "packets/sent": "packets.sent",
     "messages/qos2/dropped": "packets.publish.dropped",
     "packets/unsubscribe": "packets.unsubscribe.received",
-    "packets/pubrec/missed": "",
+    "packets/pubrec/missed": "packets.pubrec.missed",
     "packets/connack": "packets.connack.sent",
     "messages/received": "messages.received",
     "packets/pubrec/sent": "packets.pubrec.sent",
@@ -36,7 +36,7 @@ NAMES = {
     "messages/sent": "messages.sent",
     "packets/publish/sent": "packets.publish.sent",
     "bytes/sent": "bytes.sent",
-    "packets/pubrel/missed": "",
+    "packets/pubrel/missed": "packets.pubrel.missed",
     "packets/puback/sent": "packets.puback.sent",
     "messages/qos0/received": "messages.qos0.received",
     "packets/subscribe": "packets.subscribe.received",
@@ -48,14 +48,14 @@ NAMES = {
     "messages/qos1/received": "messages.qos1.received",
     "messages/qos1/sent": "messages.qos1.sent",
     "packets/pubrec/received": "packets.pubrec.received",
-    "packets/pubcomp/missed": "",
+    "packets/pubcomp/missed": "packets.pubcomp.missed",
     "messages/qos0/sent": "messages.qos0.sent",
 }
 
 
 def _metrics(api: Api) -> dict[str, int]:
     of_v4 = metrics_of(api.broker.stats())
-    return {name: of_v4[other] if other else 0 for name, other in NAMES.items()}
+    return {name: of_v4[other] for name, other in NAMES.items()}
 
 
 async def list_metrics(api: Api, call: Plain) -> dict[str, dict[str, int]]:

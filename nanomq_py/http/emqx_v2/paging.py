@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
 from nanomq_py.core.queries import Page
+from nanomq_py.http.emqx.rows import PIECE, Ask, pieces
 from nanomq_py.http.errors import BadParameter
 from nanomq_py.http.rest.endpoint import Listing
 
 R = TypeVar("R")
 A = TypeVar("A")
-
-PIECE = 256  # rows
-
-# Returns a page of rows for an offset and a limit, or for ``after`` and a limit.
-Ask = Callable[..., Awaitable[Page[R]]]
 
 
 class PageQuery(msgspec.Struct, frozen=True):
@@ -50,14 +46,14 @@ async def listing(query: PageQuery, ask: Ask[R], as_row: Callable[[R], A]) -> Li
     first = await _asked(ask, offset=offset, limit=min(size, PIECE), count=True)
     total = first.total or 0
     about: Paged[A] = Paged(query.curr_page, size, total, -(-total // size))
-    return Listing(about, _pieces(first, ask, as_row, size))
+    return Listing(about, pieces(first, size, ask, as_row))
 
 
 async def all_rows(ask: Ask[R], as_row: Callable[[R], A]) -> Listing[A]:
     """Return all rows, without paging. Raises BadParameter for a filter that cannot be."""
     first = await _asked(ask, limit=PIECE, count=False)
     about: Objects[A] = Objects()
-    return Listing(about, _pieces(first, ask, as_row, None))
+    return Listing(about, pieces(first, None, ask, as_row))
 
 
 async def _asked(ask: Ask[R], **paging: int) -> Page[R]:
@@ -65,17 +61,3 @@ async def _asked(ask: Ask[R], **paging: int) -> Page[R]:
         return await ask(**paging)
     except ValueError as fault:
         raise BadParameter(str(fault)) from None
-
-
-async def _pieces(
-    page: Page[R], ask: Ask[R], as_row: Callable[[R], A], left: int | None
-) -> AsyncIterator[Sequence[A]]:
-    """Yield rows from that page on, ``left`` of them; None: all."""
-    while True:
-        yield [as_row(row) for row in page.rows]
-        if left is not None:
-            left -= len(page.rows)
-        if left == 0 or page.next is None:
-            return
-        limit = PIECE if left is None else min(left, PIECE)
-        page = await ask(limit=limit, after=page.next, count=False)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Callable
 from typing import Annotated, TypeVar
 
 import msgspec
 
 from nanomq_py.core.queries import Page
+from nanomq_py.http.emqx.rows import PIECE, Ask, pieces
 from nanomq_py.http.errors import BadParameter
 from nanomq_py.http.rest.endpoint import Listing
 
 R = TypeVar("R")
 A = TypeVar("A")
-
-PIECE = 256  # rows
-
-# Asks for a page: it takes ``offset``, ``limit``, ``after`` and ``count``.
-Ask = Callable[..., Awaitable[Page[R]]]
 
 
 class PageQuery(msgspec.Struct, frozen=True, rename={"page": "_page", "limit": "_limit"}):
@@ -56,7 +52,7 @@ async def listing(
     about = Meta(query.page, query.limit, total)
     if has_next:
         about = msgspec.structs.replace(about, hasnext=offset + query.limit < total)
-    return Listing(about, _pieces(first, query.limit, ask, as_row))
+    return Listing(about, pieces(first, query.limit, ask, as_row))
 
 
 async def whole(ask: Ask[R], as_row: Callable[[R], A]) -> Listing[A]:
@@ -68,18 +64,4 @@ async def whole(ask: Ask[R], as_row: Callable[[R], A]) -> Listing[A]:
         first = await ask(limit=PIECE, count=False)
     except ValueError:
         first = Page([], 0, None)
-    return Listing(None, _pieces(first, None, ask, as_row))
-
-
-async def _pieces(
-    page: Page[R], left: int | None, ask: Ask[R] | None, as_row: Callable[[R], A]
-) -> AsyncIterator[Sequence[A]]:
-    """Yield the rows of the page and of those behind it, ``left`` at most; None: all."""
-    while True:
-        yield [as_row(row) for row in page.rows]
-        if left is not None:
-            left -= len(page.rows)
-        if ask is None or left == 0 or page.next is None:
-            return
-        limit = PIECE if left is None else min(left, PIECE)
-        page = await ask(limit=limit, after=page.next, count=False)
+    return Listing(None, pieces(first, None, ask, as_row))
