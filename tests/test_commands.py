@@ -100,6 +100,7 @@ def shells(tmp_path: Path) -> Iterator[Callable[..., Shells]]:
 # control/test_store.py, test_http_auth.py.
 ELSEWHERE = {
     "docs/api/accounts.md",
+    "docs/api/emqx-v2.md",
     "docs/api/http.md",
     "docs/security.md",
     "docs/developing.md",

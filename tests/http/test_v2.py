@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -589,6 +590,31 @@ def test_user_of_the_configuration_is_one_of_them(
         assert (said.status, said.json["code"]) == (200, code), said
     body = {"username": "me", "password": "mine"}
     assert api.call("POST", "/api/v2/auth", body).json == {"code": 0, "result": []}
+
+
+def test_first_user_of_the_document_takes_the_place_of_the_default_one(
+    start_broker: StartBroker,
+) -> None:
+    (example,) = [e for e in examples_of_v2(DOCUMENT) if str(e) == "POST api/v2/users"]
+    api = Client(start_broker().http_port)
+    for code in (0, 113):
+        assert api.call("POST", "/api/v2/users", example.request).json["code"] == code
+    (row,) = result(api, "users")
+    del row["created_at"]
+    assert row == {k: v for k, v in example.request.items() if k != "password"}
+
+
+def test_store_that_cannot_be_used_is_102(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    path = tmp_path / "store"
+    broker = start_broker(store__path=str(path), http_server__password="mine")
+    path.write_bytes(b"no database" * 1000)
+    api = Client(broker.http_port, "admin:mine")
+    for method, body in (("GET", None), ("POST", {"username": "a", "password": "b"})):
+        said = api.call(method, "/api/v2/users", body)
+        assert (said.status, said.json["code"]) == (200, 102), said
+        assert str(path) in said.json["message"]
 
 
 def test_administrator_replaces_the_default_password(start_broker: StartBroker) -> None:
