@@ -18,7 +18,6 @@ from nanomq_py.cli.common import conf_file, say
 from nanomq_py.cli.passwords import add_password_options, is_given, password_of
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD
-from nanomq_py.run.privileges import acting_as, check_user
 from nanomq_py.store.faults import StoreError
 from nanomq_py.store.place import place_of
 from nanomq_py.store.roles import Role
@@ -84,6 +83,8 @@ def _hash(args: argparse.Namespace) -> str | None:
 
 def _run(act: Act, args: argparse.Namespace) -> int:
     """Return the exit code: 1 where the store cannot be used. Raises ConfigError."""
+    from nanomq_py.run.privileges import acting_as, check_user  # with ctypes
+
     file = conf_file(args.conf, args.brought)
     config = file.reading.config
     path = place_of(config.store.path, file.path)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from nanomq_py.core.declared_events import Why
 from nanomq_py.core.native import check, ffi, lib, optional_text, text_of
 from nanomq_py.core.queries import (
     Client,
@@ -35,11 +34,11 @@ if TYPE_CHECKING:
         nmq_session_row,
         nmq_subscription_row,
     )
+    from nanomq_py.core.declared_events import Why
 
 AT_ONCE = 64  # rows read before another thread may have the GIL
 INT64 = (-(1 << 63), (1 << 63) - 1)
 OFFSET_MAX = (1 << 64) - 1
-WHYS = (None, *Why)  # by enum nmq_why
 
 T = TypeVar("T")
 
@@ -142,6 +141,15 @@ def _read_client(raw: nmq_client_row) -> Client:
     )
 
 
+def _why(number: int) -> Why | None:
+    """Return one of enum nmq_why."""
+    from nanomq_py.core.declared_events import (
+        Why,  # who asks for no details does not load it
+    )
+
+    return None if number == 0 else list(Why)[number - 1]
+
+
 def _read_detail(raw: nmq_detail_row) -> ClientDetail:
     return ClientDetail(
         client=_read_client(raw.client),
@@ -166,7 +174,7 @@ def _read_detail(raw: nmq_detail_row) -> ClientDetail:
         unreleased_max=raw.unreleased_max,
         has_will=raw.has_will,
         end_code=raw.end_code,
-        end_why=WHYS[raw.end_why],
+        end_why=_why(raw.end_why),
     )
 
 

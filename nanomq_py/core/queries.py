@@ -7,9 +7,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from nanomq_py.core.declared_events import Why
+if TYPE_CHECKING:
+    from nanomq_py.core.declared_events import Why
+
 
 ROWS_MAX = 10_000  # of one page
 

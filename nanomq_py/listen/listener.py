@@ -10,7 +10,6 @@ from nanomq_py.config import Config, ConfigError
 from nanomq_py.core import binding
 from nanomq_py.core.records import ListenerOptions, ListenerStats, TlsOptions
 from nanomq_py.core.tls import Tls
-from nanomq_py.listen.expiry import not_after
 from nanomq_py.listen.places import Place, options_of
 from nanomq_py.listen.tls import load_tls
 
@@ -61,6 +60,12 @@ class Listening:
     stats: ListenerStats
 
 
+def _good_until(pem: str) -> float | None:
+    from nanomq_py.listen.expiry import not_after  # without TLS nobody needs it
+
+    return not_after(pem)
+
+
 def wanted(config: Config, place: Place, *, ask_auth: bool) -> OpenListener:
     """Return one listener of a configuration. Raises ConfigError. Blocks.
 
@@ -75,7 +80,7 @@ def wanted(config: Config, place: Place, *, ask_auth: bool) -> OpenListener:
         tls = Tls(tls_options)
     except binding.CoreError as fault:
         raise _error(place, fault) from None
-    until = None if tls_options.cert is None else not_after(tls_options.cert)
+    until = None if tls_options.cert is None else _good_until(tls_options.cert)
     return OpenListener(place, options, anonymous, tls_options, tls, until)
 
 

@@ -36,7 +36,6 @@ from nanomq_py.http.v1.lists import (
 )
 from nanomq_py.http.v1.pem import PemFiles
 from nanomq_py.http.v1.reply import Refused, code_of, json_response
-from nanomq_py.http.v1.tree import tree_pieces
 from nanomq_py.kernel.part import Change, Part
 from nanomq_py.kernel.reload import Outcome, audit
 
@@ -217,6 +216,8 @@ async def set_config(api: Api, call: Call) -> Answer:
 
 async def get_tree(api: Api, call: Call) -> Answer:
     """req 13: the Topic Filters of all clients, as a tree."""
+    from nanomq_py.http.v1.tree import tree_pieces  # loaded by the first one
+
     return Answer(pieces=tree_pieces)
 
 
