@@ -139,6 +139,11 @@ def test_listeners_are_told_as_in_the_example(busy: Process, node: str) -> None:
     assert get(busy, f"/nodes/{node}/listeners") == {"data": [row], "code": 0}
 
 
+RESTART = "listeners/{identifier}/restart"
+
+
+@pytest.mark.endpoint("v4", f"PUT /{RESTART}", "success")
+@pytest.mark.endpoint("v4", f"PUT /nodes/{{node}}/{RESTART}", "success")
 @pytest.mark.parametrize("by_node", [False, True])
 def test_restart_disconnects_the_clients_of_one_listener(
     start_broker: StartBroker, tmp_path: Path, by_node: bool
@@ -156,6 +161,7 @@ def test_restart_disconnects_the_clients_of_one_listener(
             again.connect("again")
 
 
+@pytest.mark.endpoint("v4", f"PUT /{RESTART}", "102")
 @pytest.mark.parametrize("identifier", ["mqtt:tcp:none", "mqtt:ssl:tcp", "tcp", "x" * 500])
 def test_unknown_listener_is_not_found(busy: Process, identifier: str) -> None:
     said = call(busy, "PUT", f"/api/v4/listeners/{identifier}/restart")
