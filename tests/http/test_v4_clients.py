@@ -222,6 +222,8 @@ def assert_absent(broker: Process, method: str, path: str, body: object = None) 
     assert_refused(said, 404, 112, "not online")
 
 
+@pytest.mark.endpoint("v4", "DELETE /clients/{clientid}", "success")
+@pytest.mark.endpoint("v4", "DELETE /nodes/{node}/clients/{clientid}", "success")
 def test_deleted_client_is_gone_with_its_session(start_broker: StartBroker) -> None:
     broker = start_broker()
     with broker.raw() as c:

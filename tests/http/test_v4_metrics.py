@@ -5,6 +5,7 @@ Source  http-dialects.md, "EMQX v4 and Cloud"
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from nanomq_py import Broker, Config
+from nanomq_py.config.keys.listeners import WebSocket
 from nanomq_py.core.records import Stats
 from nanomq_py.http.emqx.metrics import METRICS, metrics_of
 from nanomq_py.http.emqx.pace import Pace
@@ -20,6 +23,7 @@ from tests import raw
 from tests.conftest import Process, StartBroker
 from tests.http.documented import differences
 from tests.http.v4 import PREFIXES, assert_refused, call, done, get
+from tests.raw import Raw
 
 FAMILIES = (
     "packets",
@@ -139,6 +143,11 @@ def test_listeners_are_told_as_in_the_example(busy: Process, node: str) -> None:
     assert get(busy, f"/nodes/{node}/listeners") == {"data": [row], "code": 0}
 
 
+RESTART = "listeners/{identifier}/restart"
+
+
+@pytest.mark.endpoint("v4", f"PUT /{RESTART}", "success")
+@pytest.mark.endpoint("v4", f"PUT /nodes/{{node}}/{RESTART}", "success")
 @pytest.mark.parametrize("by_node", [False, True])
 def test_restart_disconnects_the_clients_of_one_listener(
     start_broker: StartBroker, tmp_path: Path, by_node: bool
@@ -156,10 +165,26 @@ def test_restart_disconnects_the_clients_of_one_listener(
             again.connect("again")
 
 
+@pytest.mark.endpoint("v4", f"PUT /{RESTART}", "102")
 @pytest.mark.parametrize("identifier", ["mqtt:tcp:none", "mqtt:ssl:tcp", "tcp", "x" * 500])
 def test_unknown_listener_is_not_found(busy: Process, identifier: str) -> None:
     said = call(busy, "PUT", f"/api/v4/listeners/{identifier}/restart")
     assert_refused(said, 404, 102, "listener '")
+
+
+async def test_program_names_and_restarts_listeners() -> None:
+    config = Config(url="nmq-tcp://127.0.0.1:0", websocket=WebSocket(enable=False))
+    async with Broker(config) as broker:
+        with pytest.raises(KeyError, match="none"):
+            broker.restart_listener("none")
+        with Raw(broker.ports["url"]) as c:
+            await asyncio.to_thread(c.connect, "c")
+            detail = broker.detail("c")
+            assert detail is not None
+            assert broker.listener_name(detail.listener_key) == "tcp"
+            assert broker.listener_name(0) == ""
+            broker.restart_listener("tcp")
+            await asyncio.to_thread(c.read_until_closed)
 
 
 # --- what exporters ask

@@ -73,10 +73,10 @@ def code_of(error: HttpError) -> Code:
 def status_of(error: HttpError, *, always_200: bool) -> int:
     """Return the status.
 
-    always_200   what was wrong is told by the code alone, but for a login that is not good, a
-                 path that is not there, and a fault of ours
+    always_200   what was wrong is told by the code alone, but for who calls, a path that is not
+                 there, and a fault of ours
     """
-    kept = (Unauthorized, Throttled, MethodNotAllowed, Unexpected)
+    kept = (Unauthorized, Forbidden, Throttled, MethodNotAllowed, Unexpected)
     if always_200 and not isinstance(error, kept) and type(error) is not NotFound:
         return 200
     return error.status
