@@ -158,6 +158,8 @@ class StorePart(Part):
         from nanomq_py.store.faults import StoreError
 
         try:
+            if not await self.store.has_rows("access_rule"):
+                return
             await self.rules.load()
             await self._access.renew()
         except StoreError as fault:

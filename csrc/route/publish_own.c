@@ -111,6 +111,7 @@ publish_as(nmq_sessions *sessions, const nmq_publication *p, nmq_message_parts *
 int
 nmq_publish_own(nmq_sessions *sessions, const nmq_publication *p)
 {
+    nmq_router *router = sessions->router;
     nmq_message_parts parts = {
         .topic_name = slice(p->topic_name, p->topic_len),
         .payload = slice(p->payload, p->payload_len),
@@ -130,5 +131,5 @@ nmq_publish_own(nmq_sessions *sessions, const nmq_publication *p)
         parts.expires_at_ms = nmq_clock_now_ms() + (int64_t) p->expiry_interval_s * 1000;
     }
     return p->client_id != NULL ? publish_as(sessions, p, &parts)
-                                : publish(sessions->router, NULL, &parts);
+                                : publish(router, NULL, &parts);
 }

@@ -33,7 +33,7 @@ log = logging.getLogger("nanomq.http")
 
 MOST_PASSWORD_BYTES = 1024  # a header line has some 16 KiB
 SECRET_BYTES = 32  # of a secret that is made here
-LOOK_AGAIN_S = 0.5  # for a file that was not there
+LOOK_AGAIN_S = 0.5  # for somebody where there was nobody
 ALL = 10_000  # more than there can be
 
 T = TypeVar("T")
@@ -99,13 +99,18 @@ class ApiAccounts:
             self._made = _Opened(self._place.store)
         return self._made
 
-    async def _there(self) -> _Opened | None:
-        """Return the tables; None: there is no store yet."""
+    async def _there(self, *, anew: bool = True) -> _Opened | None:
+        """Return the tables; None: there is no user and no app yet.
+
+        anew   look, even if there was nobody a moment ago
+        """
         if self._made is None:
             now = asyncio.get_running_loop().time()
-            if now < self._look_at:
+            if now < self._look_at and not anew:
                 return None
-            if not await self._place.is_there():
+            if not await self._place.is_there() or not await self._place.store.has_rows(
+                "api_user", "app"
+            ):
                 self._look_at = now + LOOK_AGAIN_S
                 return None
         return self._tables
@@ -121,7 +126,7 @@ class ApiAccounts:
 
     async def has_administrator(self) -> bool:
         """Return whether the default password counts no more. Raises CannotJudgeError."""
-        there = await self._there()
+        there = await _told(self._there(anew=False))
         return there is not None and await _told(there.logins.has_administrator())
 
     async def check(self, name: bytes, password: bytes, address: str) -> Caller | None:
@@ -129,7 +134,7 @@ class ApiAccounts:
 
         It counts no failures: whoever lets strangers in asks the Gate.
         """
-        there = await self._there()
+        there = await _told(self._there())
         if there is None:
             return None
         return await _told(there.logins.check(name, password, address))

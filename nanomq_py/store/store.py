@@ -103,6 +103,14 @@ class Store:
         """Return what ``act`` does: all that it reads is of one moment."""
         return await self._call(lambda: self._inside.run("BEGIN", act), is_write=False)
 
+    async def has_rows(self, *tables: str) -> bool:
+        """Return whether any of these tables, named by this program, has a row."""
+        asked = " UNION ALL ".join(f"SELECT 1 FROM {table}" for table in tables)  # noqa: S608
+        return (
+            await self.read(lambda it: it.execute(f"{asked} LIMIT 1").fetchone())
+            is not None
+        )
+
     async def write(self, act: Callable[[Connection], T]) -> T:
         """Return what ``act`` does, once it is on the disk: all of it, or nothing.
 

@@ -39,6 +39,7 @@ def start(start_broker: StartBroker, tmp_path: Path) -> StartBroker:
     compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
 
     def again(**given: str) -> Process:
+        given = {"http_server__dialects": "v1", **given}
         assert start_broker(compiled, **given).stop() == 0
         return start_broker(compiled, **given)
 
@@ -61,6 +62,15 @@ def test_core_with_v1_and_basic(start: StartBroker) -> None:
     assert resident_mib(process) < 37.5
     without = start(http_server__enable="false")
     assert resident_mib(process) - resident_mib(without) < 5.5
+
+
+def test_each_dialect_takes_little(start: StartBroker) -> None:
+    alone = start()
+    assert alone.api(req=2).status == 200
+    for more in ("v2", "v4"):
+        process = start(http_server__dialects=f"v1,{more}")
+        assert process.api(req=2).status == 200
+        assert private_mib(process) - private_mib(alone) < 1
 
 
 def test_jwt(start: StartBroker, tmp_path: Path) -> None:
