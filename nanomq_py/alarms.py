@@ -74,9 +74,9 @@ class Alarms:
         self._ended &= now.keys()
         self._over([name for name in self._active if name not in now])
         for name, trouble in now.items():
-            if name in self._ended or len(self._active) >= MOST_ACTIVE:
-                continue
-            self._begin(trouble)
+            has_room = name in self._active or len(self._active) < MOST_ACTIVE
+            if has_room and name not in self._ended:
+                self._begin(trouble)
 
     def _begin(self, trouble: Trouble) -> None:
         message, details = trouble.message[:MOST_TEXT], dict(trouble.details)
@@ -107,8 +107,9 @@ class Alarms:
 
     async def _kept(self) -> None:
         try:
-            async with self._turn:
-                await self._keep()
+            while self._past:  # others end while some are written
+                async with self._turn:
+                    await self._keep()
         except StoreError:
             return  # which is an alarm of its own; they wait in memory
         finally:

@@ -91,7 +91,8 @@ class Dialects:
             return PlainTextResponse(status_text(self.house.configurator.config))
 
         below = ("", *_prefixes(spoken))
-        routes: list[BaseRoute] = [Route(f"{each}/status", status) for each in below]
+        paths = [f"{each}/status{slash}" for each in below for slash in ("", "/")]
+        routes: list[BaseRoute] = [Route(path, status) for path in paths]
         if "/api/v2" in below:
             from nanomq_py.http.emqx_v2.dialect import paths_at_root
 

@@ -6,10 +6,10 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
@@ -23,7 +23,7 @@ from nanomq_py.config.keys.tokens import JwtLogin
 from nanomq_py.kernel.part import Part, Trouble
 from nanomq_py.listen import listeners
 from nanomq_py.run.logs import Logs, LogsChange
-from nanomq_py.store.alarms import Alarm
+from nanomq_py.store.alarms import Alarm, AlarmTable
 from tests.certs import identity
 from tests.raw import Closed, Raw
 
@@ -113,6 +113,34 @@ async def test_their_numbers_are_bounded() -> None:
     assert (len(past), past[0].name, len(past[0].message)) == (1000, "t100", 1000)
     alarms.take([trouble(f"t{n}") for n in range(1100)])
     assert len(alarms.active()) == 1000
+    alarms.take([trouble(f"t{n}", "worse") for n in range(1100)])  # what they say is true
+    assert {alarm.message for alarm in alarms.active()} == {"worse"}
+
+
+class _SlowTable:
+    """Takes what it is to keep once it may."""
+
+    def __init__(self) -> None:
+        self.asked, self.may = asyncio.Semaphore(0), asyncio.Event()
+        self.kept: list[str] = []
+
+    async def add(self, alarms: Sequence[Alarm]) -> None:
+        self.asked.release()
+        await self.may.wait()
+        self.kept += [alarm.name for alarm in alarms]
+
+
+async def test_one_that_ends_while_others_are_written_is_written_too() -> None:
+    alarms, table = Alarms(), _SlowTable()
+    alarms.use_store(cast(AlarmTable, table))
+    for name in ("first", "second"):
+        alarms.take([trouble(name)])
+        alarms.take([])
+        if name == "first":
+            await table.asked.acquire()
+    table.may.set()
+    await alarms.stop()
+    assert table.kept == ["first", "second"]
 
 
 async def test_past_alarms_outlive_the_process_where_there_is_a_store(conf: Path) -> None:

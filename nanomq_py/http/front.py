@@ -1,6 +1,6 @@
 """What every request meets, whatever its path: refusals, headers of the answer, a log line.
 
-Source  RFC 9112, 6 and 11.2 (smuggling); Fetch, 3.2 (CORS); RFC 9110
+Source  RFC 9112, 3.2.2 (whole URLs), 6 and 11.2 (smuggling); Fetch, 3.2 (CORS); RFC 9110
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from nanomq_py.config.keys.http_server import HttpServer
 from nanomq_py.config.values.origins import ANY
@@ -38,6 +38,7 @@ SECRETS = re.compile(
     r"((?:^|&)[^&=]*(?:token|password|passwd|secret|key)[^&=]*=)[^&]*", re.IGNORECASE
 )
 CLOSE = (b"connection", b"close")
+_ORIGIN = re.compile(rb"https?://[^/]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,16 @@ def _is_smuggled(scope: Scope) -> bool:
     if b"transfer-encoding" not in names:
         return False
     return b"content-length" in names or scope["http_version"] != "1.1"
+
+
+def _by_path(scope: Scope) -> Scope:
+    """Return the request with its path alone where it names the whole URL."""
+    raw: bytes = scope.get("raw_path", b"")
+    origin = _ORIGIN.match(raw)
+    if origin is None:
+        return scope
+    raw = raw[origin.end() :] or b"/"
+    return {**scope, "raw_path": raw, "path": unquote(raw.decode("ascii"))}
 
 
 class _Reply:
@@ -123,7 +134,7 @@ class Front:
             elif manners.origins and _is_preflight(scope):
                 await reply.answer(204, b"", *_permits(manners.origins, scope["headers"]))
             else:
-                await self._app(scope, receive, reply.send)
+                await self._app(_by_path(scope), receive, reply.send)
         finally:
             if manners.access_log:
                 access_log.info("%s", line_of(scope, reply, time.perf_counter() - begun_s))

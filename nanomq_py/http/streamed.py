@@ -3,6 +3,9 @@
 ::
 
     head  piece piece piece ...  tail
+
+A piece is made in a turn. None is held while the peer takes what was sent: peers that read
+slowly let nobody else wait.
 """
 
 from __future__ import annotations
@@ -19,11 +22,12 @@ from nanomq_py.http.errors import HttpError, Unexpected
 log = logging.getLogger("nanomq.http")
 
 SEND_BYTES = 32 * 1024
-AT_ONCE = 2  # long answers of a dialect; others wait
+AT_ONCE = 2  # long answers of a dialect whose pieces are made; others wait
+HELD_S = 60.0  # an answer that is held whole is to be made and taken in that time
 
 
 class Streamed:
-    """An ASGI answer of JSON. It begins when it is called and gets one of ``turns``."""
+    """An ASGI answer of JSON. It begins when it is called."""
 
     def __init__(
         self,
@@ -32,30 +36,56 @@ class Streamed:
         tail: bytes,
         turns: asyncio.Semaphore,
         failed: Callable[[HttpError], ASGIApp],
+        *,
+        is_held: bool = False,
     ) -> None:
         """Make it.
 
-        failed  makes what answers in its place if the pieces fail before any was sent
+        turns    bound how many are made at once
+        failed   makes what answers in its place if the pieces fail before any was sent
+        is_held  it takes much memory from its first piece to its last: one turn is for all
+                 of it, and ends after HELD_S
         """
         self._head, self._pieces, self._tail = head, pieces, tail
         self._turns = turns
         self._failed = failed
+        self._is_held = is_held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            async with self._turns:
-                if not gone.done():
-                    await self._answer(scope, receive, send, gone)
+            if self._is_held:
+                await self._answer_held(scope, receive, send, gone)
+            else:
+                await self._answer(scope, receive, send, gone)
         finally:
             gone.cancel()
+
+    async def _answer_held(
+        self, scope: Scope, receive: Receive, send: Send, gone: asyncio.Future[None]
+    ) -> None:
+        async with self._turns:
+            if gone.done():
+                return
+            answer = self._answer(scope, receive, send, gone)
+            try:
+                await asyncio.wait_for(answer, HELD_S)
+            except asyncio.TimeoutError:  # the connection ends, and with it the answer
+                log.warning("%s: an answer is cut: its peer is slow", scope["path"])
+
+    async def _next(self) -> bytes | None:
+        """Return the next piece; None: there is none."""
+        if self._is_held:
+            return await anext(self._pieces, None)
+        async with self._turns:
+            return await anext(self._pieces, None)
 
     async def _answer(
         self, scope: Scope, receive: Receive, send: Send, gone: asyncio.Future[None]
     ) -> None:
         ready, has_begun = self._head, False
         try:
-            async for piece in self._pieces:
+            while (piece := await self._next()) is not None:
                 ready += piece
                 if gone.done():
                     return

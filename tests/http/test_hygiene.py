@@ -238,6 +238,48 @@ def test_requests_that_come_at_once_are_answered_in_turn(broker: Process) -> Non
     assert received.count(b"HTTP/1.1 200 ") == 41
 
 
+@pytest.mark.parametrize("origin", ["http://a", "HTTPS://a:81", "http://elsewhere.example"])
+@pytest.mark.parametrize("path", ["/api/v4/brokers?x=1", "/api/v2/management/nodes", "/"])
+def test_whole_url_is_its_path(shared: Process, origin: str, path: str) -> None:
+    """A server takes it, whatever it names [RFC 9112, 3.2.2]."""
+    assert ask(shared, "GET", origin + path, BASIC).status == 200
+    assert ask(shared, "GET", f"{origin}/api/v4/brokers").status == 401
+
+
+def test_whole_url_without_a_path_is_the_root(shared: Process) -> None:
+    assert b'"paths"' in ask(shared, "GET", "http://a").body
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//api/v4/brokers",
+        "/API/v4/brokers",
+        "/api%2Fv4/brokers",
+        "/api/v4%2Fbrokers",
+        "/%61pi/v4/brokers",
+        "/api/v1/../v4/brokers",
+        "/api/v1/%2e%2e/v4/brokers",
+        "/api/v4;a/brokers",
+    ],
+)
+def test_path_that_only_looks_like_another_is_not_found(shared: Process, path: str) -> None:
+    assert ask(shared, "GET", path, BASIC).status == 404
+
+
+@pytest.mark.parametrize("prefix", ["", "/api", "/api/v2", "/api/v4"])
+def test_status_with_a_slash_behind_is_the_same(shared: Process, prefix: str) -> None:
+    assert ask(shared, "GET", f"{prefix}/status/").status == 200
+
+
+def test_body_of_a_stranger_is_short(shared: Process) -> None:
+    body = b'{"username":"%b","password":"b"}'
+    said = ask(shared, "POST", "/api/v2/auth", body=body % (b"a" * 16_000))
+    assert b'"code":103' in said.body
+    said = ask(shared, "POST", "/api/v2/auth", body=body % (b"a" * (16 << 10)))
+    assert b"the body is larger than 16 KiB" in said.body
+
+
 def test_peer_that_asks_first_is_told_to_send_its_body(broker: Process) -> None:
     """RFC 9110, 10.1.1."""
     with socket.create_connection(("127.0.0.1", broker.http_port), 10) as sock:

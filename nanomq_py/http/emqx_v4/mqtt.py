@@ -20,7 +20,8 @@ from nanomq_py.http.rest.endpoint import Call, Endpoint
 from nanomq_py.http.rest.parameters import Nothing, converted
 
 MOST_TOPICS = 1000  # of one item
-AT_ONCE = 64  # items before others get the loop
+MOST_ITEMS = 10_000  # of one batch
+AT_ONCE = 64  # messages or items before others get the loop
 NOBODY = "http"  # publishes what names no client
 
 T = TypeVar("T")
@@ -134,13 +135,21 @@ def _check_names(topics: Sequence[str]) -> None:
             raise _bad_topic(topic, "expected a topic name without wildcards")
 
 
+async def _breathe(at: int) -> None:
+    """Give the loop to others, once for so many."""
+    if at % AT_ONCE == 0:
+        await asyncio.sleep(0)
+
+
 async def _publish(api: Api, asked: Publish) -> None:
     topics = asked.each()
     _check_qos(asked.qos)
     _check_names(topics)
     content, pairs, about = asked.content(), asked.pairs(), asked.properties
     correlation = about.correlation_data
-    for topic in topics:
+    for at, topic in enumerate(topics):
+        if len(topics) > 1:
+            await _breathe(at)
         try:
             await api.broker.publish_as(
                 asked.clientid or NOBODY,
@@ -213,11 +222,15 @@ async def _batch(
     act: Callable[[T], Awaitable[None]],
     told: Callable[[T, int], Result],
 ) -> list[Result]:
-    """Do what each item says, whatever became of those before it."""
+    """Do what each item says, whatever became of those before it.
+
+    Raises   BadParameter for too many, and nothing is done
+    """
+    if len(items) > MOST_ITEMS:
+        raise BadParameter(f"{len(items)} items: expected {MOST_ITEMS} at most")
     results: list[Result] = []
     for at, item in enumerate(items):
-        if at % AT_ONCE == AT_ONCE - 1:
-            await asyncio.sleep(0)
+        await _breathe(at)
         try:
             asked = converted(item, shape)
         except HttpError:

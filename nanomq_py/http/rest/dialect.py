@@ -17,7 +17,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nanomq_py.http.errors import HttpError, Unexpected, error_of
 from nanomq_py.http.guard import Gate
-from nanomq_py.http.request import check_may_change, log_in, read_body
+from nanomq_py.http.request import (
+    MAX_BODY_BYTES,
+    OPEN_BODY_BYTES,
+    check_may_change,
+    log_in,
+    read_body,
+)
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Text, Whole
 from nanomq_py.http.rest.parameters import NOTHING, Nothing, read_json, read_query
 from nanomq_py.http.rest.router import Found, Router
@@ -106,7 +112,9 @@ class RestDialect(ABC, Generic[Api]):
     async def _answered(self, request: Request) -> ASGIApp:
         path: bytes = request.scope["raw_path"].partition(b"?")[0]
         try:
-            found = self._router.find(request.method, path[len(self.prefix) :])
+            found = self._router.find(
+                request.method, path.removeprefix(self.prefix.encode())
+            )
         except HttpError:
             await log_in(
                 request, self._gate
@@ -135,7 +143,8 @@ class RestDialect(ABC, Generic[Api]):
         if takes.query is not Nothing:
             query = read_query(request.scope["query_string"], takes.query)
         if takes.body is not Nothing:
-            body = read_json(await read_body(request), takes.body)
+            most = OPEN_BODY_BYTES if endpoint.is_open else MAX_BODY_BYTES
+            body = read_json(await read_body(request, most), takes.body)
         who = "" if caller is None else str(caller)
         address = request.client.host if request.client else "nowhere"
         return Call(who, found.parameters, query, body, caller, address)

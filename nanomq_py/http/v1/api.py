@@ -107,11 +107,13 @@ class Answer:
     """What a request gets.
 
     pieces   of a list over all clients; they take the place of ``data``
+    is_held  whether they take much memory until the last one is sent
     then     is called once the answer has gone out
     """
 
     data: Any = None
     pieces: Pieces | None = None
+    is_held: bool = False
     then: Callable[[], None] | None = None
 
 
@@ -218,7 +220,7 @@ async def get_tree(api: Api, call: Call) -> Answer:
     """req 13: the Topic Filters of all clients, as a tree."""
     from nanomq_py.http.v1.tree import tree_pieces  # loaded by the first one
 
-    return Answer(pieces=tree_pieces)
+    return Answer(pieces=tree_pieces, is_held=True)
 
 
 T = TypeVar("T")
@@ -306,6 +308,7 @@ class V1:
         self._api = api
         self._gate = gate
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._held_turns = asyncio.Semaphore(AT_ONCE)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -337,7 +340,7 @@ class V1:
     def _answered(self, call: Call, answer: Answer) -> Response | Streamed:
         content = {"code": Code.SUCCEED, "seq": call.seq, "rep": call.req}
         if answer.pieces is not None:
-            return self._list_of(content, answer.pieces)
+            return self._list_of(content, answer.pieces, is_held=answer.is_held)
         if answer.data is not None:
             content["data"] = answer.data
         response = json_response(content)
@@ -345,12 +348,19 @@ class V1:
             response.background = BackgroundTask(answer.then)
         return response
 
-    def _list_of(self, content: dict[str, Any], pieces: Pieces) -> Streamed:
+    def _list_of(
+        self, content: dict[str, Any], pieces: Pieces, *, is_held: bool
+    ) -> Streamed:
         head = orjson.dumps({**content, "data": []})[:-2]
         envelope = Envelope(content["seq"], content["rep"])
         made = pieces(self._api.broker)
         return Streamed(
-            head, made, b"]}", self._turns, lambda error: _rendered(envelope, error)
+            head,
+            made,
+            b"]}",
+            self._held_turns if is_held else self._turns,
+            lambda error: _rendered(envelope, error),
+            is_held=is_held,
         )
 
 
