@@ -1,7 +1,7 @@
 """All endpoints of the dialects with a path for each thing, and what may be sent to them.
 
 Tests are marked ``endpoint(dialect, "METHOD /path", outcome)`` with what they show of it: the
-outcome is ``success``, a code, or one of those below. docs/api/coverage.md is made of the marks.
+outcome is ``success``, a code, or one of those below. docs/api/coverage.md is made of that.
 """
 
 from __future__ import annotations
