@@ -185,3 +185,8 @@ def wrong_queries(served: Served) -> list[str]:
                 made.append(f"{each.encode_name}={text}")
                 break
     return made
+
+
+def can_be_wrong(served: Served) -> bool:
+    """Return whether a value can have a type that it must not have."""
+    return bool(takes_json(served) and wrong_bodies(served)) or bool(wrong_queries(served))
