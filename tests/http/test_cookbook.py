@@ -34,6 +34,8 @@ KEYS = {
     "node.name": "nanomq@edge",
     "auth.1.login": "steve",
     "auth.1.password": "p",
+    "bridge.mqtt.cloud.bridge_mode": "true",
+    "bridge.mqtt.cloud.address": "mqtt-tcp://127.0.0.1:1",
 }
 
 
