@@ -30,6 +30,7 @@ DOCUMENTED = ROOT / "tests" / "http" / "documents" / "endpoints.txt"
 TITLES = {"v2": "`/api/v2`", "v4": "`/api/v4`", "cloud": "`/api`, Cloud's"}
 HOLE = "**none**"
 CANNOT_BE = "-"
+CANNOT = "cannot"  # in the list of what the documents name: this broker does not do it
 GENERIC_CODES = {
     "107": endpoints.MISSING,
     "108": endpoints.WRONG_TYPE,
@@ -115,6 +116,7 @@ class Row:
     def code_cell(self) -> str:
         """Return the codes of its own that are shown, and those that are not."""
         wanted = {*self.codes, *(["101"] if self.served.has_node else [])}
+        wanted.discard(CANNOT)
         if self.served.dialect == "cloud":
             wanted = {"101"} & wanted  # the others are v4's, by the same code
         of_it = {
@@ -130,8 +132,7 @@ class Row:
     def cells(self) -> Iterator[str]:
         served = self.served
         yield f"`{served.name.replace('...', '')}`"
-        only_refuses = not self.count("success") and self.is_refusal
-        yield CANNOT_BE if only_refuses else self.cell("success")
+        yield self.cell("success", can_be=CANNOT not in self.codes)
         yield self.code_cell()
         yield self.cell(endpoints.BAD_JSON, can_be=endpoints.takes_json(served))
         needs = bool(endpoints.required(served.endpoint.takes.body))
@@ -141,11 +142,6 @@ class Row:
         is_judged = not served.endpoint.only_reads or served.endpoint.method == "GET"
         yield self.cell(endpoints.WRONG_ROLE, can_be=is_judged)
         yield self.cell(endpoints.OTHER_METHOD)
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether it can only refuse: what the broker does not do."""
-        return self.count("501") > 0 or "slow_subscriptions" in self.served.path
 
 
 COLUMNS = "endpoint | success | codes | JSON | missing | type | login | role | method"

@@ -85,6 +85,13 @@ def test_stranger_is_not_let_in(broker: Process, served: Served) -> None:
     assert "www-authenticate" in said.headers
 
 
+@pytest.mark.parametrize("prefix", ["/api/v2", "/api/v4", "/api"])
+def test_wrong_login_is_not_let_in(broker: Process, prefix: str) -> None:
+    said = Client(broker.http_port, "admin:wrong").get(f"{prefix}/routes")
+    assert_refused(said, 401, 103)
+    assert "www-authenticate" in said.headers
+
+
 @each_of(WRONG_ROLE, [each for each in ALL if not each.endpoint.only_reads])
 def test_viewer_changes_nothing(viewer: Client, served: Served) -> None:
     said = viewer.call(served.endpoint.method, served.concrete(NODE), b"{")

@@ -709,12 +709,6 @@ def test_refusal_has_status_200_its_code_and_a_message(
         assert list(said.json) == ["code", "message"]
 
 
-def test_wrong_login_is_not_let_in(broker: Process) -> None:
-    said = Client(broker.http_port, "v2-nobody:wrong").get("/api/v2/users")
-    assert (said.status, said.json["code"]) == (401, 103)
-    assert "www-authenticate" in said.headers
-
-
 @pytest.mark.parametrize("qos", [3, -1, "1", True, 1.5])
 def test_qos_that_cannot_be_is_108(api: Client, qos: object) -> None:
     for path in ("mqtt/publish", "mqtt/subscribe"):
