@@ -45,7 +45,7 @@ build/test: $(SOURCES)
 lint: build/setup-bench build/test
 	$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy && $(PY) -m mypy examples/plugin/*.py
 	$(PY) tools/conformance.py --check && $(PY) tools/configuration.py --check && $(PY) tools/connection.py --check
-	$(PY) tools/metrics.py --check
+	$(PY) tools/metrics.py --check && $(PY) -m tools.api_coverage --check
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_ALL) $(C_HEADERS)
 	for cc in gcc clang; do for f in $(C_ALL); do $$cc $(STRICT) -c $$f -o /dev/null || exit 1; done; done
 

@@ -1,4 +1,6 @@
-"""Each endpoint of ``/api/v4`` that reads, or changes a client: every way it can turn out.
+"""Each endpoint of ``/api/v4`` that reads, or changes a client: how it can turn out.
+
+What is the same for every endpoint is in test_every_endpoint.py.
 
 Source  http-dialects.md, "EMQX v4 and Cloud"
 """
@@ -21,9 +23,7 @@ from nanomq_py.http.emqx_v4 import (
     steering,
     subscriptions,
 )
-from nanomq_py.http.emqx_v4.paging import PageQuery
 from nanomq_py.http.rest.endpoint import Endpoint
-from nanomq_py.http.rest.parameters import Nothing
 from tests.conftest import Process
 from tests.http.documented import Said
 from tests.http.v4 import assert_refused, call
@@ -104,26 +104,12 @@ def test_not_measured(busy: Process, node: str, endpoint: Endpoint, path: str) -
     assert_refused(said, 404, 111, "module_not_loaded")
 
 
-@named("unauthorised", ALL)
-def test_unauthorised(busy: Process, node: str, endpoint: Endpoint, path: str) -> None:
-    assert_refused(ask(busy, endpoint, path, node=node, auth=""), 401, 104)
-    assert_refused(ask(busy, endpoint, path, node=node, auth="admin:wrong"), 401, 103)
-
-
 @pytest.fixture(scope="module")
 def viewer(busy: Process) -> str:
     """The login of a user who may read."""
     body = {"username": "v4-viewer", "password": "xxxxxx", "role": "viewer"}
     assert call(busy, "POST", "/api/v2/users", body).json["code"] == 0
     return "v4-viewer:xxxxxx"
-
-
-@named("wrong role", [case for case in ALL if not case[0].only_reads])
-def test_wrong_role(
-    busy: Process, node: str, viewer: str, endpoint: Endpoint, path: str
-) -> None:
-    said = ask(busy, endpoint, path, node=node, auth=viewer)
-    assert_refused(said, 403, 103, "may read, and change nothing")
 
 
 @named("success", [case for case in ALL if case[0].only_reads and is_measured(case[0])])
@@ -133,40 +119,7 @@ def test_viewer_reads(
     assert ask(busy, endpoint, path, node=node, auth=viewer).status == 200
 
 
-@named("101", [case for case in ALL if "{node}" in case[1]])
-def test_other_node(busy: Process, endpoint: Endpoint, path: str) -> None:
-    said = ask(busy, endpoint, path, node="emqx@elsewhere")
-    assert_refused(said, 404, 101, "node 'emqx@elsewhere'")
-
-
-def is_paged(endpoint: Endpoint) -> bool:
-    return issubclass(endpoint.takes.query, PageQuery)
-
-
-@named("wrong type", [case for case in ALL if is_paged(case[0])])
-def test_wrong_page(busy: Process, node: str, endpoint: Endpoint, path: str) -> None:
-    for query in ("_page=x", "_page=0", "_limit=0", "_limit=1.5"):
-        said = ask(busy, endpoint, path, node=node, query=f"?{query}")
-        assert_refused(said, 400, 108, f"{query.partition('=')[0]}: ")
-
-
-WITH_BODY = [case for case in ALL if case[0].takes.body is not Nothing]
-
-
-@named("bad JSON", WITH_BODY)
-def test_bad_json(busy: Process, endpoint: Endpoint, path: str) -> None:
-    assert_refused(ask(busy, endpoint, path, body=b"{"), 400, 109, "expected JSON")
-
-
-@named("wrong type", WITH_BODY)
-def test_wrong_type(busy: Process, endpoint: Endpoint, path: str) -> None:
-    (name,) = BODIES[endpoint.path]
-    said = ask(busy, endpoint, path, body={name: {}})
-    assert_refused(said, 400, 108, f"{name}: Expected")
-    assert_refused(ask(busy, endpoint, path, body=b"[]"), 400, 108, "Expected `object`")
-
-
-@named("missing field", [c for c in WITH_BODY if c[0].act is steering.set_keep_alive])
+@named("missing field", [case for case in ALL if case[0].act is steering.set_keep_alive])
 def test_missing_field(busy: Process, endpoint: Endpoint, path: str) -> None:
     assert_refused(ask(busy, endpoint, path, body=b"{}"), 400, 107, "interval: missing")
 
@@ -196,4 +149,3 @@ def test_every_kind_of_outcome_has_endpoints() -> None:
     assert len(ALL) > 40
     assert len(STEERED) > 6
     assert len(LOOKED_UP) > 7
-    assert len(WITH_BODY) == len(BODIES)
