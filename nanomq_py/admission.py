@@ -200,14 +200,20 @@ class Admission:
         Returns  them as they are kept
         Raises   ValueError for what cannot be, StoreError where they cannot be kept
         """
-        store = self._running.store
         for rule in rules:
-            if rule.names_users and not store.names_count:
-                raise ValueError(
-                    f"topic={rule.topic[:100]!r}: a rule about users: no client has to prove"
-                    " its user name here: see auth.chain"
-                )
-        return await store.rules.put(rules, made_by)
+            self.check_rule(rule)
+        return await self._running.store.rules.put(rules, made_by)
+
+    def check_rule(self, rule: AccessRule) -> None:
+        """Raise ValueError for a rule that :meth:`put_rules` does not take."""
+        from nanomq_py.store.rules import checked_rule  # imported when it is first used
+
+        checked_rule(rule)
+        if rule.names_users and not self._running.store.names_count:
+            raise ValueError(
+                f"topic={rule.topic[:100]!r}: a rule about users: no client has to prove"
+                " its user name here: see auth.chain"
+            )
 
     async def delete_rules(
         self,
