@@ -159,7 +159,7 @@ def test_client_is_subscribed_and_unsubscribed(
             (f"{name}/b", 1),
         ]
         body = {"topic": f"{name}/a", "clientid": name}
-        for _ in "twice":  # EMQX does not tell whether there was one
+        for _ in range(2):  # EMQX does not tell whether there was one
             said = call(broker, "POST", f"{prefix}/mqtt/unsubscribe", body)
             assert (said.status, said.json) == (200, {"code": 0})
         rows = get(broker, f"/subscriptions/{name}")["data"]
