@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +14,7 @@ from nanomq_py.http.emqx_v4.stored import store_faults, stored
 from nanomq_py.http.emqx_v4.words import UNDEFINED, Refused
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Plain
 from nanomq_py.http.rest.parameters import Nothing
+from nanomq_py.store.moment import wall_s
 
 if TYPE_CHECKING:
     from nanomq_py.store.banned import Ban
@@ -66,7 +66,7 @@ async def ban(api: Api, call: Call[Nothing, Banning]) -> Banning:
     with store_faults():
         await api.broker.ban(
             **who,
-            until=time.time() + LASTS_S if said.until is unset else said.until,
+            until=wall_s() + LASTS_S if said.until is unset else said.until,
             since=None if said.at is unset else said.at,
             made_by=BY if said.by is unset else said.by,
             reason="" if said.reason is unset else said.reason,
