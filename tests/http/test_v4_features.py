@@ -16,7 +16,7 @@ import pytest
 from tests import plugged
 from tests.conftest import Process, running_broker
 from tests.http.documented import differences
-from tests.http.v4 import PREFIXES, assert_refused, call, done, get
+from tests.http.v4 import PREFIXES, assert_refused, call, done, get, refusals, shows
 from tests.raw import PUBLISH
 
 LOOK = {"nanomq_py.alarms_part.LOOK_S": 0.05}
@@ -64,6 +64,16 @@ def alarms(broker: Process, kind: str) -> list[dict[str, Any]]:
     return [row for row in rows if row["name"] == BROKEN]
 
 
+@shows(
+    "GET /alarms",
+    "GET /alarms/activated",
+    "GET /alarms/deactivated",
+    "GET /nodes/{node}/alarms",
+    "GET /nodes/{node}/alarms/activated",
+    "GET /nodes/{node}/alarms/deactivated",
+    "POST /alarms/deactivated",
+    "DELETE /alarms/deactivated",
+)
 def test_alarm_is_told_ended_and_forgotten(featured: Process, its_node: str) -> None:
     (alarm,) = until(lambda: alarms(featured, "/activated"))
     example = {
@@ -102,6 +112,10 @@ def test_alarm_is_told_ended_and_forgotten(featured: Process, its_node: str) -> 
     assert alarms(featured, "") == []
 
 
+@shows(
+    "DELETE /alarms",
+    "DELETE /nodes/{node}/alarms/deactivated",
+)
 @pytest.mark.parametrize("path", ["/alarms", "/nodes/NODE/alarms/deactivated"])
 def test_past_alarms_are_forgotten_by_each_path(
     featured: Process, its_node: str, path: str
@@ -122,6 +136,12 @@ METRICS = {
 }
 
 
+@shows(
+    "GET /topic-metrics",
+    "POST /topic-metrics",
+    "GET /topic-metrics/{topic...}",
+    "DELETE /topic-metrics/{topic...}",
+)
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_messages_of_a_topic_are_counted(featured: Process, name: str, prefix: str) -> None:
     topic, path = f"{name}/é", f"{prefix}/topic-metrics/{quote(f'{name}/é', safe='')}"
@@ -166,6 +186,9 @@ def test_messages_of_a_topic_are_counted(featured: Process, name: str, prefix: s
     assert call(featured, "GET", path).json["data"] == {}
 
 
+@shows(
+    "DELETE /topic-metrics",
+)
 def test_topics_are_counted_after_a_restart_too(tmp_path: Path) -> None:
     with running_broker(tmp_path) as broker:
         for topic in ("a/1", "a/2", "b"):
@@ -196,6 +219,16 @@ def test_as_many_topics_are_counted_as_may_be(featured: Process) -> None:
 # --- plugins
 
 
+@shows(
+    "PUT /plugins/{plugin}/load",
+    "PUT /plugins/{plugin}/unload",
+    "PUT /plugins/{plugin}/reload",
+    "PUT /nodes/{node}/plugins/{plugin}/load",
+    "PUT /nodes/{node}/plugins/{plugin}/unload",
+    "PUT /nodes/{node}/plugins/{plugin}/reload",
+    "GET /plugins",
+    "GET /nodes/{node}/plugins",
+)
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("at_node", [True, False])
 def test_plugin_is_loaded_reloaded_and_unloaded(
@@ -253,6 +286,16 @@ NAMES = [
 ]
 
 
+@shows(
+    "PUT /modules/{module}/load",
+    "PUT /modules/{module}/unload",
+    "PUT /modules/{module}/reload",
+    "PUT /nodes/{node}/modules/{module}/load",
+    "PUT /nodes/{node}/modules/{module}/unload",
+    "PUT /nodes/{node}/modules/{module}/reload",
+    "GET /modules",
+    "GET /nodes/{node}/modules",
+)
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("at_node", [True, False])
 def test_module_is_switched(
@@ -308,6 +351,14 @@ LISTS = ["rules", "actions", "resources", "resource_types", "resource_types/x/re
 LISTS += ["rule_events"]
 
 
+@shows(
+    "GET /rules",
+    "GET /actions",
+    "GET /resources",
+    "GET /resource_types",
+    "GET /resource_types/{name}/resources",
+    "GET /rule_events",
+)
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("path", LISTS)
 def test_there_are_no_rules(featured: Process, prefix: str, path: str) -> None:
@@ -315,6 +366,10 @@ def test_there_are_no_rules(featured: Process, prefix: str, path: str) -> None:
     assert (said.status, said.json) == (200, {"data": [], "code": 0})
 
 
+@shows(
+    "DELETE /rules/{id}",
+    "DELETE /resources/{id}",
+)
 @pytest.mark.parametrize("path", ["/rules/x", "/resources/x"])
 def test_rule_that_is_absent_is_forgotten(featured: Process, path: str) -> None:
     done(featured, "DELETE", path)
@@ -365,7 +420,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("method", "path", "body", "status", "code", "said"), REFUSED)
+@refusals(REFUSED)
 def test_wrong_request_is_told_what_is_wrong(
     featured: Process, its_node: str, method: str, path: str, body: Any, status: int,
     code: int, said: str,
@@ -373,29 +428,3 @@ def test_wrong_request_is_told_what_is_wrong(
     if body and body.get("node") == "NODE":
         body = {**body, "node": its_node}
     assert_refused(call(featured, method, f"/api/v4{path}", body), status, code, said)
-
-
-@pytest.mark.parametrize("path", ["/alarms", "/alarms/deactivated", "/topic-metrics"])
-@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 10_000])
-def test_body_that_is_no_json_is_109(featured: Process, path: str, body: bytes) -> None:
-    assert_refused(call(featured, "POST", f"/api/v4{path}", body), 400, 109, "JSON")
-
-
-ALL = [
-    *[("GET", f"/{path}") for path in ("alarms", "topic-metrics", "plugins", "modules")],
-    *[("GET", f"/alarms/{kind}activated") for kind in ("", "de")],
-    *[("POST", f"/{path}") for path in ("alarms", "topic-metrics", "rules", "resources")],
-    *[("DELETE", f"/{path}") for path in ("alarms", "topic-metrics", "topic-metrics/t")],
-    ("GET", "/topic-metrics/t"),
-    *[("PUT", f"/plugins/counter/{what}") for what in ("load", "unload", "reload")],
-    *[("PUT", f"/modules/auth_http/{what}") for what in ("load", "unload", "reload")],
-    *[("GET", f"/{path}") for path in LISTS],
-]
-
-
-@pytest.mark.parametrize(("method", "path"), ALL)
-@pytest.mark.parametrize(("auth", "code"), [("", 104), ("admin:wrong", 103)])
-def test_stranger_is_told_nothing(
-    featured: Process, method: str, path: str, auth: str, code: int
-) -> None:
-    assert_refused(call(featured, method, f"/api/v4{path}", auth=auth), 401, code)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Process, StartBroker
-from tests.http.v4 import PREFIXES, assert_refused, call, done, get
+from tests.http.v4 import PREFIXES, assert_refused, call, done, get, refusals, shows
 from tests.raw import PUBLISH, Raw, publish, text
 
 
@@ -33,6 +33,9 @@ def got(client: Raw) -> tuple[str, bytes]:
 # --- publish
 
 
+@shows(
+    "POST /mqtt/publish",
+)
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_message_is_published(broker: Process, client: Raw, name: str, prefix: str) -> None:
     body = {"topic": f"{name}/a", "payload": "hé", "qos": 1, "clientid": "example"}
@@ -143,6 +146,10 @@ def test_topic_that_is_none_is_published_nowhere(
 # --- subscribe and unsubscribe
 
 
+@shows(
+    "POST /mqtt/subscribe",
+    "POST /mqtt/unsubscribe",
+)
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_client_is_subscribed_and_unsubscribed(
     broker: Process, name: str, prefix: str
@@ -189,6 +196,9 @@ def test_access_rules_count_for_a_subscription(start_broker: StartBroker) -> Non
 # --- batches
 
 
+@shows(
+    "POST /mqtt/publish_batch",
+)
 def test_each_message_of_a_batch_is_told(broker: Process, client: Raw, name: str) -> None:
     items = [
         {"topic": f"{name}/1", "payload": "x", "clientid": "c"},
@@ -213,6 +223,10 @@ def test_each_message_of_a_batch_is_told(broker: Process, client: Raw, name: str
     assert [got(client)[0] for _ in range(3)] == [f"{name}/{n}" for n in (1, 2, 3)]
 
 
+@shows(
+    "POST /mqtt/subscribe_batch",
+    "POST /mqtt/unsubscribe_batch",
+)
 def test_each_subscription_of_a_batch_is_told(broker: Process, name: str) -> None:
     node = get(broker, "/brokers")["data"][0]["node"]
     with broker.raw() as raw:
@@ -259,72 +273,110 @@ def test_empty_batch_does_nothing(broker: Process, kind: str) -> None:
 LONG = "x" * 65_536
 ONLINE = {"topic": "a", "clientid": "nobody"}
 REFUSED = [
-    ("publish", {"payload": "x"}, 400, 107, "topic"),
-    ("publish", {"topic": ""}, 400, 115, "bad_topic: ''"),
-    ("publish", {"topic": "a/#"}, 400, 115, "bad_topic: 'a/#'"),
-    ("publish", {"topics": "a,,b"}, 400, 115, "bad_topic: ''"),
-    ("publish", {"topics": ",".join("a" * 1001)}, 400, 108, "1001"),
-    ("publish", {"topic": LONG}, 400, 108, "bad_params"),
-    ("publish", {"topic": 7}, 400, 108, "topic: "),
-    ("publish", {"topic": "a", "qos": 3}, 400, 116, "bad_qos: 3"),
-    ("publish", {"topic": "a", "qos": "1"}, 400, 108, "qos: "),
-    ("publish", {"topic": "a", "retain": "yes"}, 400, 108, "retain: "),
-    ("publish", {"topic": "a", "encoding": "hex"}, 400, 108, "encoding: "),
-    ("publish", {"topic": "a", "payload": "%", "encoding": "base64"}, 400, 108, "Base64"),
-    ("publish", {"topic": "a", "properties": {"payload_format_indicator": 2}}, 400, 108,
-     "properties.payload_format_indicator: "),
-    ("publish", {"topic": "a", "properties": {"message_expiry_interval": -1}}, 400, 108,
-     "bad_params: message_expiry_interval"),
-    ("publish", {"topic": "a", "properties": {"response_topic": "a/+"}}, 400, 108,
-     "bad_params: "),
-    ("publish", {"topic": "a", "user_properties": {"k": 1}}, 400, 108, "user_properties"),
-    ("publish", {"topic": "a", "clientid": LONG}, 400, 108, "client_id"),
-    ("publish", [1], 400, 108, ""),
-    ("subscribe", {"topic": "a"}, 400, 107, "clientid"),
-    ("subscribe", {"clientid": "nobody"}, 400, 107, "topic"),
-    ("subscribe", {**ONLINE, "qos": 3}, 400, 116, "bad_qos: 3"),
-    ("subscribe", {**ONLINE, "qos": None}, 400, 108, "qos: "),
-    ("subscribe", ONLINE, 404, 112, "'nobody' is not online"),
-    ("subscribe", {"topic": "a/#/b", "clientid": "ONE"}, 400, 115, "bad_topic: 'a/#/b'"),
-    ("subscribe", {"topic": "", "clientid": "ONE"}, 400, 115, "bad_topic: ''"),
-    ("unsubscribe", {"topic": "a"}, 400, 107, "clientid"),
-    ("unsubscribe", {"clientid": "nobody"}, 400, 107, "topic"),
-    ("unsubscribe", ONLINE, 404, 112, "'nobody' is not online"),
-    ("unsubscribe", {"topic": "a#", "clientid": "ONE"}, 400, 115, "bad_topic: 'a#'"),
-    ("publish_batch", {"topic": "a"}, 400, 108, ""),
-    ("subscribe_batch", {"topic": "a"}, 400, 108, ""),
-    ("unsubscribe_batch", 7, 400, 108, ""),
-]  # fmt: skip
+    ("POST", "/mqtt/publish", {"payload": "x"}, 400, 107, "topic"),
+    ("POST", "/mqtt/publish", {"topic": ""}, 400, 115, "bad_topic: ''"),
+    ("POST", "/mqtt/publish", {"topic": "a/#"}, 400, 115, "bad_topic: 'a/#'"),
+    ("POST", "/mqtt/publish", {"topics": "a,,b"}, 400, 115, "bad_topic: ''"),
+    ("POST", "/mqtt/publish", {"topics": ",".join("a" * 1001)}, 400, 108, "1001"),
+    ("POST", "/mqtt/publish", {"topic": LONG}, 400, 108, "bad_params"),
+    ("POST", "/mqtt/publish", {"topic": 7}, 400, 108, "topic: "),
+    ("POST", "/mqtt/publish", {"topic": "a", "qos": 3}, 400, 116, "bad_qos: 3"),
+    ("POST", "/mqtt/publish", {"topic": "a", "qos": "1"}, 400, 108, "qos: "),
+    ("POST", "/mqtt/publish", {"topic": "a", "retain": "yes"}, 400, 108, "retain: "),
+    ("POST", "/mqtt/publish", {"topic": "a", "encoding": "hex"}, 400, 108, "encoding: "),
+    (
+        "POST",
+        "/mqtt/publish",
+        {"topic": "a", "payload": "%", "encoding": "base64"},
+        400,
+        108,
+        "Base64",
+    ),
+    (
+        "POST",
+        "/mqtt/publish",
+        {"topic": "a", "properties": {"payload_format_indicator": 2}},
+        400,
+        108,
+        "properties.payload_format_indicator: ",
+    ),
+    (
+        "POST",
+        "/mqtt/publish",
+        {"topic": "a", "properties": {"message_expiry_interval": -1}},
+        400,
+        108,
+        "bad_params: message_expiry_interval",
+    ),
+    (
+        "POST",
+        "/mqtt/publish",
+        {"topic": "a", "properties": {"response_topic": "a/+"}},
+        400,
+        108,
+        "bad_params: ",
+    ),
+    (
+        "POST",
+        "/mqtt/publish",
+        {"topic": "a", "user_properties": {"k": 1}},
+        400,
+        108,
+        "user_properties",
+    ),
+    ("POST", "/mqtt/publish", {"topic": "a", "clientid": LONG}, 400, 108, "client_id"),
+    ("POST", "/mqtt/publish", [1], 400, 108, ""),
+    ("POST", "/mqtt/subscribe", {"topic": "a"}, 400, 107, "clientid"),
+    ("POST", "/mqtt/subscribe", {"clientid": "nobody"}, 400, 107, "topic"),
+    ("POST", "/mqtt/subscribe", {**ONLINE, "qos": 3}, 400, 116, "bad_qos: 3"),
+    ("POST", "/mqtt/subscribe", {**ONLINE, "qos": None}, 400, 108, "qos: "),
+    ("POST", "/mqtt/subscribe", ONLINE, 404, 112, "'nobody' is not online"),
+    (
+        "POST",
+        "/mqtt/subscribe",
+        {"topic": "a/#/b", "clientid": "ONE"},
+        400,
+        115,
+        "bad_topic: 'a/#/b'",
+    ),
+    (
+        "POST",
+        "/mqtt/subscribe",
+        {"topic": "", "clientid": "ONE"},
+        400,
+        115,
+        "bad_topic: ''",
+    ),
+    ("POST", "/mqtt/unsubscribe", {"topic": "a"}, 400, 107, "clientid"),
+    ("POST", "/mqtt/unsubscribe", {"clientid": "nobody"}, 400, 107, "topic"),
+    ("POST", "/mqtt/unsubscribe", ONLINE, 404, 112, "'nobody' is not online"),
+    (
+        "POST",
+        "/mqtt/unsubscribe",
+        {"topic": "a#", "clientid": "ONE"},
+        400,
+        115,
+        "bad_topic: 'a#'",
+    ),
+    ("POST", "/mqtt/publish_batch", {"topic": "a"}, 400, 108, ""),
+    ("POST", "/mqtt/subscribe_batch", {"topic": "a"}, 400, 108, ""),
+    ("POST", "/mqtt/unsubscribe_batch", 7, 400, 108, ""),
+]
 
 
-@pytest.mark.parametrize(("path", "body", "status", "code", "said"), REFUSED)
+@refusals(REFUSED)
 def test_wrong_request_is_told_what_is_wrong(
-    broker: Process, client: Raw, name: str, path: str, body: Any, status: int, code: int,
-    said: str,
+    broker: Process, client: Raw, name: str, method: str, path: str, body: Any,
+    status: int, code: int, said: str,
 ) -> None:  # fmt: skip
     if isinstance(body, dict) and body.get("clientid") == "ONE":
         body = {**body, "clientid": name}
-    answer = call(broker, "POST", f"/api/v4/mqtt/{path}", body)
+    answer = call(broker, method, f"/api/v4{path}", body)
     assert_refused(answer, status, code, said)
 
 
 KINDS = ["publish", "subscribe", "unsubscribe"]
 PATHS = [*KINDS, *(f"{kind}_batch" for kind in KINDS)]
-
-
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 10_000])
-def test_body_that_is_no_json_is_109(broker: Process, path: str, body: bytes) -> None:
-    assert_refused(call(broker, "POST", f"/api/v4/mqtt/{path}", body), 400, 109, "JSON")
-
-
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize(("auth", "code"), [("", 104), ("admin:wrong", 103)])
-def test_stranger_publishes_nothing(
-    broker: Process, path: str, auth: str, code: int
-) -> None:
-    said = call(broker, "POST", f"/api/v4/mqtt/{path}", {"topic": "a"}, auth)
-    assert_refused(said, 401, code)
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -10,7 +10,8 @@ import msgspec
 
 from nanomq_py.auth.callers import CannotJudgeError
 from nanomq_py.http.codes import Code
-from nanomq_py.http.emqx_v4.paging import PIECE, Meta, PageQuery
+from nanomq_py.http.emqx.rows import PIECE
+from nanomq_py.http.emqx_v4.paging import Meta, PageQuery
 from nanomq_py.http.emqx_v4.words import Refused
 from nanomq_py.http.errors import BadParameter
 from nanomq_py.http.rest.endpoint import Listing
