@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import Process, running_broker
+from tests.conftest import Process, StartBroker, running_broker
 from tests.http.documented import differences
 from tests.http.v4 import PREFIXES, assert_refused, call, done, get, refusals, shows
 from tests.raw import PUBLISH
@@ -295,6 +296,42 @@ def test_rules_of_nobody_are_none(stored: Process, kind: str) -> None:
     assert get(stored, f"/acl/{kind}/nobody") == {"data": [], "code": 0}
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_rules_and_users_that_fit_are_listed(stored: Process, name: str, kind: str) -> None:
+    rules = {
+        "a": {"topic": "t/1", "action": "pub", "access": "allow", kind: f"{name}-x"},
+        "b": {"topic": "t/2", "action": "sub", "access": "deny", kind: f"{name}-x"},
+        "c": {"topic": "t/1", "action": "pubsub", "access": "deny", kind: f"{name}-y"},
+    }
+    call(stored, "POST", "/api/v4/acl", list(rules.values()))
+    for query, found in (
+        ("", "bac"),
+        ("topic=t/1", "ac"),
+        ("action=sub", "b"),
+        ("action=subpub", "c"),
+        ("access=deny", "bc"),
+        ("access=deny&topic=t/2", "b"),
+        (f"{kind}={quote(f'{name}-x')}", "ba"),
+        (f"{kind}={quote(name)}", ""),
+    ):
+        path = f"/acl/{kind}?_like_{kind}={quote(name)}&{query}"
+        listed = get(stored, path)
+        rows = [{key: row[key] for key in rules["a"]} for row in listed["data"]]
+        assert rows == [rules[each] for each in found], query
+        assert listed["meta"]["count"] == len(found)
+    users = [{kind: f"{name}-{each}", "password": "p"} for each in "12"]
+    call(stored, "POST", f"/api/v4/auth_{kind}", users)
+    for query, found in (
+        (f"_like_{kind}={quote(name)}-", "12"),
+        (f"_like_{kind}={quote(name)}-%25", ""),
+        (f"{kind}={quote(name)}-2", "2"),
+        (f"{kind}={quote(name)}", ""),
+    ):
+        listed = get(stored, f"/auth_{kind}?{query}")
+        assert listed["data"] == [{kind: f"{name}-{each}"} for each in found], query
+        assert listed["meta"]["count"] == len(found)
+
+
 # --- bans
 
 
@@ -431,6 +468,8 @@ REFUSED = [
     ("GET", "/acl/clientid?_page=0", None, 400, 108, "_page"),
     ("GET", "/acl/username?_limit=0", None, 400, 108, "_limit"),
     ("GET", "/acl/$all?_limit=x", None, 400, 108, "_limit"),
+    ("GET", "/acl/clientid?action=read", None, 400, 108, "action: "),
+    ("GET", "/acl/$all?access=maybe", None, 400, 108, "access: "),
     ("GET", "/acl/clientid/%2", None, 400, 108, "percent-encoded"),
     ("DELETE", "/acl/clientid/emqx_c/topic/topic%2uA", None, 400, 108, "percent-encoded"),
     ("DELETE", "/acl/username/emqx_u/topic/topic%2uA", None, 400, 108, "percent-encoded"),
@@ -455,6 +494,27 @@ REFUSED = [
     ("DELETE", "/banned/clientid/%2", None, 400, 108, "percent-encoded"),
     ("GET", "/banned?_limit=0", None, 400, 108, "_limit"),
 ]  # fmt: skip
+
+
+def test_store_that_cannot_be_used_is_500(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    path = tmp_path / "store"
+    broker = start_broker(store__path=str(path), http_server__password="mine")
+    path.mkdir()
+    for method, asked, body in (
+        ("GET", "/auth_username", None),
+        ("POST", "/auth_username", {"username": "x", "password": "x"}),
+        ("POST", "/acl", {**GOOD, "clientid": "x"}),
+        ("GET", "/acl/$all", None),
+        ("GET", "/banned", None),
+        ("POST", "/banned", SHORT),
+        ("POST", "/topic-metrics", {"topic": "t"}),
+    ):
+        said = call(broker, method, f"/api/v4{asked}", body, "admin:mine")
+        assert_refused(said, 500, 102, "store.path")
+    said = call(broker, "GET", "/api/v4/topic-metrics", auth="admin:mine")
+    assert said.json["data"] == []  # it is not counted until the next start only
 
 
 @refusals(REFUSED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -58,9 +58,28 @@ class Echo(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class AclQuery(PageQuery, frozen=True):
+    """Which page, of which rules: of those of any that is not said."""
+
     limit: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] = msgspec.field(
         name="_limit", default=50
     )
+    topic: str | None = None
+    action: Literal["pub", "sub", "pubsub", "subpub"] | None = None
+    access: Literal["allow", "deny"] | None = None
+
+
+class ClientsQuery(AclQuery, frozen=True, rename={"like": "_like_clientid"}):
+    """``like`` is a part of the name."""
+
+    clientid: str | None = None
+    like: str | None = None
+
+
+class UsersQuery(AclQuery, frozen=True, rename={"like": "_like_username"}):
+    """As :class:`ClientsQuery`."""
+
+    username: str | None = None
+    like: str | None = None
 
 
 class RuleRow(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -162,24 +181,41 @@ def _row(rule: AccessRule) -> RuleRow:
 
 
 def _asks(
-    api: Api, kind: str, who: str | None = None
+    api: Api,
+    kind: str,
+    who: str | None,
+    query: AclQuery | None = None,
+    part: str | None = None,
 ) -> Callable[[int, int], Awaitable[Rows[AccessRule]]]:
-    from nanomq_py.store.rules import RuleKind
+    """Return what asks for rules of a kind: of ``who``, of names with that part, or of all."""
+    from nanomq_py.store.rules import Action, RuleFilter, RuleKind
 
-    of = RuleKind[kind]
-    return lambda offset, limit: api.broker.rules(of, who, offset=offset, limit=limit)
+    query, of = query or AclQuery(), RuleKind[kind]
+    only = RuleFilter(
+        part=part,
+        topic=query.topic,
+        action=None if query.action is None else Action(ACTIONS[query.action]),
+        allow=None if query.access is None else ACCESSES[query.access],
+    )
+    return lambda offset, limit: api.broker.rules(
+        of, who, offset=offset, limit=limit, only=only
+    )
 
 
-async def list_of_clients(api: Api, call: Call[AclQuery, Nothing]) -> Listing[RuleRow]:
-    return await stored(call.query, _asks(api, "CLIENT_ID"), _row)
+async def list_of_clients(api: Api, call: Call[ClientsQuery, Nothing]) -> Listing[RuleRow]:
+    query = call.query
+    asks = _asks(api, "CLIENT_ID", query.clientid, query, query.like)
+    return await stored(query, asks, _row)
 
 
-async def list_of_users(api: Api, call: Call[AclQuery, Nothing]) -> Listing[RuleRow]:
-    return await stored(call.query, _asks(api, "USER_NAME"), _row)
+async def list_of_users(api: Api, call: Call[UsersQuery, Nothing]) -> Listing[RuleRow]:
+    query = call.query
+    asks = _asks(api, "USER_NAME", query.username, query, query.like)
+    return await stored(query, asks, _row)
 
 
 async def list_of_all(api: Api, call: Call[AclQuery, Nothing]) -> Listing[RuleRow]:
-    return await stored(call.query, _asks(api, "ALL"), _row)
+    return await stored(call.query, _asks(api, "ALL", None, call.query), _row)
 
 
 async def get_of_client(api: Api, call: Plain) -> Listing[RuleRow]:

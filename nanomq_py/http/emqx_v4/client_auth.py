@@ -38,6 +38,20 @@ class Password(msgspec.Struct, frozen=True):
     password: str
 
 
+class UserNameQuery(PageQuery, frozen=True, rename={"like": "_like_username"}):
+    """``like`` is a part of the name."""
+
+    username: str | None = None
+    like: str | None = None
+
+
+class ClientIdQuery(PageQuery, frozen=True, rename={"like": "_like_clientid"}):
+    """As :class:`UserNameQuery`."""
+
+    clientid: str | None = None
+    like: str | None = None
+
+
 class UserName(msgspec.Struct, frozen=True):
     username: str
 
@@ -133,20 +147,32 @@ async def add_client_ids(
     return None
 
 
-async def list_user_names(api: Api, call: Call[PageQuery, Nothing]) -> Listing[UserName]:
+async def list_user_names(
+    api: Api, call: Call[UserNameQuery, Nothing]
+) -> Listing[UserName]:
+    query = call.query
     return await stored(
-        call.query,
-        lambda offset, limit: api.broker.user_rows(offset=offset, limit=limit),
+        query,
+        lambda offset, limit: api.broker.user_rows(
+            offset=offset, limit=limit, name=query.username, part=query.like
+        ),
         lambda user: UserName(user.name),
         has_next=True,
     )
 
 
-async def list_client_ids(api: Api, call: Call[PageQuery, Nothing]) -> Listing[ClientId]:
+async def list_client_ids(
+    api: Api, call: Call[ClientIdQuery, Nothing]
+) -> Listing[ClientId]:
+    query = call.query
     return await stored(
-        call.query,
+        query,
         lambda offset, limit: api.broker.user_rows(
-            by_client_id=True, offset=offset, limit=limit
+            by_client_id=True,
+            offset=offset,
+            limit=limit,
+            name=query.clientid,
+            part=query.like,
         ),
         lambda user: ClientId(user.name),
         has_next=True,
