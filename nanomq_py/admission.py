@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nanomq_py.auth.api_accounts import ApiAccounts
     from nanomq_py.store.banned import Ban, BanKind
     from nanomq_py.store.paging import Rows
-    from nanomq_py.store.rules import AccessRule, RuleKind
+    from nanomq_py.store.rules import AccessRule, RuleFilter, RuleKind
     from nanomq_py.store.users import StoredUser, UserKind
 
 
@@ -177,14 +177,21 @@ class Admission:
         return await accounts.page(kind, after=after, limit=limit)
 
     async def user_rows(
-        self, *, by_client_id: bool = False, offset: int = 0, limit: int = 100
+        self,
+        *,
+        by_client_id: bool = False,
+        offset: int = 0,
+        limit: int = 100,
+        name: str | None = None,
+        part: str | None = None,
     ) -> Rows[StoredUser]:
         """Return users of the store in the order of their names, and how many there are.
 
-        Raises   ValueError, StoreError
+        name, part  only the one of that name, those whose name holds that
+        Raises      ValueError, StoreError
         """
         kind, accounts = _kind(by_client_id=by_client_id), self._running.store.accounts
-        return await accounts.rows(kind, offset=offset, limit=limit)
+        return await accounts.rows(kind, offset=offset, limit=limit, name=name, part=part)
 
     async def user(self, name: str, *, by_client_id: bool = False) -> StoredUser | None:
         """Return one user of the store; None: there is none. Raises StoreError."""
@@ -200,14 +207,20 @@ class Admission:
         Returns  them as they are kept
         Raises   ValueError for what cannot be, StoreError where they cannot be kept
         """
-        store = self._running.store
         for rule in rules:
-            if rule.names_users and not store.names_count:
-                raise ValueError(
-                    f"topic={rule.topic[:100]!r}: a rule about users: no client has to prove"
-                    " its user name here: see auth.chain"
-                )
-        return await store.rules.put(rules, made_by)
+            self.check_rule(rule)
+        return await self._running.store.rules.put(rules, made_by)
+
+    def check_rule(self, rule: AccessRule) -> None:
+        """Raise ValueError for a rule that :meth:`put_rules` does not take."""
+        from nanomq_py.store.rules import checked_rule  # imported when it is first used
+
+        checked_rule(rule)
+        if rule.names_users and not self._running.store.names_count:
+            raise ValueError(
+                f"topic={rule.topic[:100]!r}: a rule about users: no client has to prove"
+                " its user name here: see auth.chain"
+            )
 
     async def delete_rules(
         self,
@@ -232,11 +245,13 @@ class Admission:
         *,
         offset: int = 0,
         limit: int = 100,
+        only: RuleFilter | None = None,
     ) -> Rows[AccessRule]:
         """Return access rules of one kind, by whom they are for, newest first.
 
         who     None: all of that kind
+        only    those that it finds
         Raises  ValueError, StoreError
         """
         rules = self._running.store.rules
-        return await rules.page(kind, who, offset=offset, limit=limit)
+        return await rules.page(kind, who, offset=offset, limit=limit, only=only)

@@ -195,7 +195,7 @@ class Broker(Admission, Queries, Steering):
             )
         try:
             if is_start:
-                await self._live.store.begin()
+                await self._live.begin()
             if is_start and state is not None:
                 await asyncio.to_thread(self._live.restore, state, config)
             changes = await self._live.parts.prepare(config)

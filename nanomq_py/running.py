@@ -136,6 +136,12 @@ class Running:
             self._topic_metrics = TopicMetrics(self.core)
         return self._topic_metrics
 
+    async def begin(self) -> None:
+        """Take what the store says before anything else is in force. Raises ConfigError."""
+        await self.store.begin()
+        if topics := await self.store.counted_topics():
+            self.topic_metrics.load(topics)
+
     def _drain(self) -> None:
         # One batch a call: the loop calls again while more waits, others get their turn.
         for note in self.core.notes():

@@ -69,6 +69,32 @@ class Steering:
         """The topics whose messages are counted, each by itself."""
         return self._running.topic_metrics
 
+    async def count_topic(self, topic: str) -> None:
+        """Count the messages of a topic from now on, also after a restart: the store keeps it.
+
+        One that is counted already goes on.
+
+        Raises   ValueError for what is no Topic Name, RuntimeError for one too many, StoreError
+        """
+        running, metrics = self._running, self.topic_metrics
+        is_new = topic not in metrics
+        if is_new:
+            metrics.register(topic)
+        try:
+            await running.store.topics.add(topic)
+        except BaseException:
+            if is_new and topic in metrics:
+                metrics.unregister(topic)
+            raise
+
+    async def uncount_topic(self, topic: str) -> None:
+        """Count it no longer. Raises KeyError where it is not counted, StoreError."""
+        if topic not in self.topic_metrics:
+            raise KeyError(topic)
+        await self._running.store.topics.delete(topic)
+        if topic in self.topic_metrics:
+            self.topic_metrics.unregister(topic)
+
     async def publish_as(
         self,
         client_id: str,

@@ -165,6 +165,17 @@ class StorePart(Part):
         except StoreError as fault:
             raise ConfigError(str(fault)) from None
 
+    async def counted_topics(self) -> list[str]:
+        """Return the topics whose messages are counted one by one. Raises ConfigError."""
+        if not await self._is_there():
+            return []
+        from nanomq_py.store.faults import StoreError
+
+        try:
+            return list(await self.topics.all())
+        except StoreError as fault:
+            raise ConfigError(str(fault)) from None
+
     async def prepare(self, config: Config) -> None:
         """Put bans in force before anybody can come in, and look for users.
 

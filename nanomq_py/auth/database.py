@@ -129,9 +129,19 @@ class Accounts:
         """Return users in the order of their names, from the one behind ``after`` on."""
         return await self._table.page(kind, after=after, limit=limit)
 
-    async def rows(self, kind: UserKind, *, offset: int, limit: int) -> Rows[StoredUser]:
-        """Return users in the order of their names, from an offset on."""
-        return await self._table.rows(kind, offset=offset, limit=limit)
+    async def rows(
+        self,
+        kind: UserKind,
+        *,
+        offset: int,
+        limit: int,
+        name: str | None = None,
+        part: str | None = None,
+    ) -> Rows[StoredUser]:
+        """Return users in the order of their names, as :meth:`UserTable.rows` does."""
+        return await self._table.rows(
+            kind, offset=offset, limit=limit, name=name, part=part
+        )
 
     async def get(self, kind: UserKind, name: str) -> StoredUser | None:
         """Return one user; None: there is none."""

@@ -22,7 +22,7 @@ from nanomq_py.core.records import Rule, RuleTopic
 from nanomq_py.core.rules import Packed
 from nanomq_py.store.backup import rules_of
 from nanomq_py.store.paging import Rows
-from nanomq_py.store.rules import AccessRule, Action, RuleKind, RuleTable
+from nanomq_py.store.rules import AccessRule, Action, RuleFilter, RuleKind, RuleTable
 from nanomq_py.store.store import Store
 
 log = logging.getLogger("nanomq")
@@ -153,10 +153,16 @@ class StoredRules:
         return count
 
     async def page(
-        self, kind: RuleKind, who: str | None, *, offset: int, limit: int
+        self,
+        kind: RuleKind,
+        who: str | None,
+        *,
+        offset: int,
+        limit: int,
+        only: RuleFilter | None = None,
     ) -> Rows[AccessRule]:
         """Return rules of one kind, of all whom it names or of one, in their order."""
-        return await self._table.page(kind, who, offset=offset, limit=limit)
+        return await self._table.page(kind, who, offset=offset, limit=limit, only=only)
 
     async def _follow(self, keys: set[_Key]) -> None:
         """Make the groups of these anew."""

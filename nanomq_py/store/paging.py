@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -27,3 +28,12 @@ def checked_part(offset: int, limit: int) -> None:
         raise ValueError(f"offset={offset}: expected 0 to 2**63 - 1")
     if not 1 <= limit <= MOST_ROWS:
         raise ValueError(f"limit={limit}: expected 1 to {MOST_ROWS}")
+
+
+def where(conditions: Mapping[str, object]) -> tuple[str, tuple[object, ...]]:
+    """Return the WHERE clause of those that are asked for, and its values.
+
+    conditions   by an SQL condition with one ``?``; None: not asked for
+    """
+    asked = {sql: value for sql, value in conditions.items() if value is not None}
+    return " WHERE " + " AND ".join(asked), tuple(asked.values())

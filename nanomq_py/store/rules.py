@@ -23,7 +23,7 @@ from nanomq_py.config.values.texts import shown
 from nanomq_py.store.faults import StoreFullError
 from nanomq_py.store.limits import checked_name
 from nanomq_py.store.moment import wall_s
-from nanomq_py.store.paging import Rows, checked_part
+from nanomq_py.store.paging import Rows, checked_part, where
 from nanomq_py.store.store import Store
 
 if TYPE_CHECKING:
@@ -82,6 +82,19 @@ class AccessRule:
     def names_users(self) -> bool:
         """Whether it depends on a user name."""
         return self.user_name is not None or "%u" in self.topic
+
+
+@dataclass(frozen=True)
+class RuleFilter:
+    """Which rules are asked for; None: any.
+
+    part  of the name whom it is for
+    """
+
+    part: str | None = None
+    topic: str | None = None
+    action: Action | None = None
+    allow: bool | None = None
 
 
 def checked_rule(rule: AccessRule) -> AccessRule:
@@ -179,20 +192,36 @@ class RuleTable:
         return await self._store.write(act)
 
     async def page(
-        self, kind: RuleKind, who: str | None, *, offset: int = 0, limit: int = 100
+        self,
+        kind: RuleKind,
+        who: str | None,
+        *,
+        offset: int = 0,
+        limit: int = 100,
+        only: RuleFilter | None = None,
     ) -> Rows[AccessRule]:
         """Return rules of one kind, of all whom it names or of one, in their order.
 
         Raises  ValueError
         """
         checked_part(offset, limit)
-        where = " FROM access_rule WHERE kind = ?" + ("" if who is None else " AND who = ?")
-        given = (int(kind),) if who is None else (int(kind), who)
+        only = only or RuleFilter()
+        asked, given = where(
+            {
+                "kind = ?": int(kind),
+                "who = ?": who,
+                "instr(who, ?) > 0": only.part,
+                "topic = ?": only.topic,
+                "action = ?": None if only.action is None else int(only.action),
+                "allow = ?": only.allow,
+            }
+        )
+        chosen = f" FROM access_rule{asked}"
 
         def act(connection: Connection) -> Rows[AccessRule]:
-            (total,) = connection.execute(f"SELECT count(*){where}", given).fetchone()
+            (total,) = connection.execute(f"SELECT count(*){chosen}", given).fetchone()
             rows = connection.execute(
-                f"SELECT {_COLUMNS}{where}{_ORDER} LIMIT ? OFFSET ?",
+                f"SELECT {_COLUMNS}{chosen}{_ORDER} LIMIT ? OFFSET ?",
                 (*given, limit, offset),
             )
             return Rows([_rule(row) for row in rows], int(total))

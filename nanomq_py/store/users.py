@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from nanomq_py.store.limits import checked_hash, checked_limit, checked_name
 from nanomq_py.store.moment import wall_s
-from nanomq_py.store.paging import Rows, checked_part
+from nanomq_py.store.paging import Rows, checked_part, where
 from nanomq_py.store.store import Store
 
 if TYPE_CHECKING:
@@ -163,21 +163,34 @@ class UserTable:
 
         return await self._store.read(act)
 
-    async def rows(self, kind: UserKind, *, offset: int, limit: int) -> Rows[StoredUser]:
+    async def rows(
+        self,
+        kind: UserKind,
+        *,
+        offset: int,
+        limit: int,
+        name: str | None = None,
+        part: str | None = None,
+    ) -> Rows[StoredUser]:
         """Return users in the order of their names, from an offset on. Raises ValueError.
 
-        Cost  a walk over their keys
+        name, part  only the one of that name, those whose name holds that
+        Cost        a walk over their keys
         """
         checked_part(offset, limit)
+        asked, given = where(
+            {"kind = ?": int(kind), "name = ?": name, "instr(name, ?) > 0": part}
+        )
 
         def act(connection: Connection) -> Rows[StoredUser]:
             (total,) = connection.execute(
-                "SELECT count(*) FROM mqtt_user WHERE kind = ?", (int(kind),)
+                f"SELECT count(*) FROM mqtt_user{asked}",  # noqa: S608
+                given,
             ).fetchone()
             rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM mqtt_user WHERE kind = ?"  # noqa: S608
+                f"SELECT {_COLUMNS} FROM mqtt_user{asked}"  # noqa: S608
                 " ORDER BY name LIMIT ? OFFSET ?",
-                (int(kind), limit, offset),
+                (*given, limit, offset),
             )
             return Rows([_user(row) for row in rows], int(total))
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import pytest
+
+from nanomq_py.http.emqx_v4.dialect import ENDPOINTS
+from nanomq_py.http.errors import HttpError
+from nanomq_py.http.rest.router import Router
 from tests.conftest import Process, running_broker
 from tests.http.documented import Client, Said
 from tests.raw import Raw
 
 PREFIXES = ("/api/v4", "/api")
+Test = TypeVar("Test", bound=Callable[..., Any])
 
 
 def call(
@@ -67,3 +74,52 @@ def busy_broker(folder: Path) -> Iterator[Process]:
         away.subscribe(("d/é", 2))
         away.leave()
         yield made
+
+
+# --- what a test shows
+
+
+def shows(*endpoints: str, outcome: str = "success") -> Callable[[Test], Test]:
+    """Mark a test as one that shows how these endpoints, ``METHOD path``, turn out."""
+
+    def marked(test: Test) -> Test:
+        for each in endpoints:
+            assert each in ROUTED.values(), each
+            test = pytest.mark.endpoint("v4", each, outcome)(test)
+        return test
+
+    return marked
+
+
+def _routed() -> dict[tuple[str, str], str]:
+    return {
+        (endpoint.method, path): f"{endpoint.method} {path}"
+        for endpoint in ENDPOINTS
+        for path in (endpoint.path, *endpoint.also)
+    }
+
+
+ROUTED = _routed()
+KINDS_OF_CODES = {107: "missing field", 108: "wrong type", 109: "bad JSON"}
+
+
+def refusals(table: Sequence[tuple[str, str, Any, int, int, str]]) -> Any:
+    """Run the test for each row, and mark it with what it shows.
+
+    table   method, path, body, and status, code and a part of the message of the answer
+    """
+    router: Router[str] = Router()
+    for (method, path), name in ROUTED.items():
+        router.add(method, path, name)
+    made = []
+    for row in table:
+        method, path, *_ = row
+        code = row[4]
+        marks: Any = ()
+        with contextlib.suppress(HttpError):
+            spelled = re.sub("%(?![0-9A-Fa-f]{2})|%[89a-fA-F].", "", path.partition("?")[0])
+            found = router.find(method, spelled.encode()).endpoint
+            marks = pytest.mark.endpoint("v4", found, KINDS_OF_CODES.get(code, str(code)))
+        made.append(pytest.param(*row, marks=marks))
+    names = ("method", "path", "body", "status", "code", "said")
+    return pytest.mark.parametrize(names, made)

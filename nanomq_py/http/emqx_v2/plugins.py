@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from nanomq_py.config import ConfigError
 from nanomq_py.http.codes import Code
 from nanomq_py.http.emqx.api import Api
+from nanomq_py.http.emqx.plugins import is_active, switch_of
 from nanomq_py.http.emqx_v2.words import Refused
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain
 from nanomq_py.http.rest.parameters import Nothing
-
-if TYPE_CHECKING:
-    from nanomq_py.plugins.switch import Listed, Switch
 
 
 class PluginRow(msgspec.Struct, frozen=True):
@@ -28,23 +24,11 @@ class Switching(msgspec.Struct, frozen=True):
     active: bool
 
 
-def _switch(api: Api) -> Switch:
-    from nanomq_py.plugins.switch import Switch  # it loads what finds plugins
-
-    return Switch(api.plugins, api.configurator)
-
-
-def _is_active(plugin: Listed) -> bool:
-    from nanomq_py.plugins.held import State
-
-    return plugin.state is State.LOADED
-
-
 async def list_plugins(api: Api, call: Plain) -> list[PluginRow]:
     api.check_node(call.path["node_name"])
     return [
-        PluginRow(each.name, each.version, each.description, _is_active(each))
-        for each in await _switch(api).all()
+        PluginRow(each.name, each.version, each.description, is_active(each))
+        for each in await switch_of(api).all()
     ]
 
 
@@ -52,7 +36,7 @@ async def switch_plugin(api: Api, call: Call[Nothing, Switching]) -> None:
     from nanomq_py.plugins.switch import AlreadyLoadedError, NotLoadedError
 
     api.check_node(call.path["node_name"])
-    name, switch = call.path["plugin_name"], _switch(api)
+    name, switch = call.path["plugin_name"], switch_of(api)
     try:
         if call.body.active:
             await switch.load(name, call.who)

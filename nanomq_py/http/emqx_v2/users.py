@@ -14,12 +14,18 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from nanomq_py.auth.callers import CannotJudgeError
-from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD
 from nanomq_py.http.codes import Code
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx.times import local_time
+from nanomq_py.http.emqx.users import (
+    OldPasswordError,
+    check_may_change_password,
+    check_old_password,
+    configured_name,
+    is_taken,
+)
 from nanomq_py.http.emqx_v2.words import UNDEFINED, Refused
-from nanomq_py.http.errors import BadParameter, Forbidden, Unauthorized
+from nanomq_py.http.errors import BadParameter, Unauthorized
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain
 from nanomq_py.http.rest.parameters import Nothing
 from nanomq_py.store.faults import LastAdministratorError, StoreError, TakenError
@@ -114,15 +120,11 @@ def _row(user: ApiUser) -> UserRow:
 
 async def _configured(api: Api) -> UserRow | None:
     """Return the user of the configuration; None where it cannot log in."""
-    http = api.configurator.config.http_server
-    if http.auth_type != "basic":
-        return None
-    if http.password == DEFAULT_HTTP_PASSWORD and (
-        await api.broker.api_accounts.has_administrator()
-    ):
+    name = await configured_name(api)
+    if name is None:
         return None
     return UserRow(
-        username=http.username,
+        username=name,
         email="",
         role=Role.ADMINISTRATOR.value,
         remark="http_server.username of the configuration",
@@ -154,9 +156,7 @@ async def get_user(api: Api, call: Plain) -> UserRow:
 async def add_user(api: Api, call: Call[Nothing, NewUser]) -> None:
     body = call.body
     _check_not_empty(body.username, body.password)
-    http = api.configurator.config.http_server
-    # In place of the default password another administrator may have that name.
-    if body.username == http.username and http.password != DEFAULT_HTTP_PASSWORD:
+    if is_taken(api, body.username):
         raise Refused(Code.USER_ALREADY_EXISTS, "User already exist")
     with _told():
         await api.broker.api_accounts.create_user(
@@ -235,17 +235,15 @@ async def _change_password(
 ) -> None:
     """Give a user another password; each may do so for its own, with the old one."""
     _check_not_empty(name, body.old_pwd, body.new_pwd)
-    caller = call.caller
-    if caller is None or not (caller.may_change or caller.name == name):
-        raise Forbidden("a viewer may change no password but its own")
+    check_may_change_password(call.caller, name)
     accounts = api.broker.api_accounts
     with _told():
         user = await accounts.user(name)
     if user is None:
         raise await _no_change_of(api, name)
     try:
-        await api.gate.prove(call.address, name, body.old_pwd)
-    except Unauthorized:
+        await check_old_password(api, call.address, name, body.old_pwd)
+    except OldPasswordError:
         raise Refused(Code.OLD_PASSWORD_IS_WRONG, "OldPassword error") from None
     with _told():
         done = await accounts.change_password(name, body.new_pwd.encode(), who=call.who)

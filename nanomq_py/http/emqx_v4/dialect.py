@@ -10,15 +10,25 @@ from starlette.responses import Response
 
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx_v4 import (
+    acl,
+    alarms,
+    apps,
+    banned,
+    client_auth,
     clients,
     listeners,
     metrics,
+    modules,
     monitor,
     mqtt,
     nodes,
+    plugins,
     routes,
+    rule_engine,
     steering,
     subscriptions,
+    topic_metrics,
+    users,
 )
 from nanomq_py.http.emqx_v4.paging import Meta
 from nanomq_py.http.emqx_v4.words import rendered, succeeded
@@ -64,6 +74,16 @@ ENDPOINTS: list[Endpoint] = [
     *listeners.ENDPOINTS,
     *monitor.ENDPOINTS,
     *mqtt.ENDPOINTS,
+    *client_auth.ENDPOINTS,
+    *acl.ENDPOINTS,
+    *banned.ENDPOINTS,
+    *apps.ENDPOINTS,
+    *users.ENDPOINTS,
+    *alarms.ENDPOINTS,
+    *topic_metrics.ENDPOINTS,
+    *plugins.ENDPOINTS,
+    *modules.ENDPOINTS,
+    *rule_engine.ENDPOINTS,
 ]
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from nanomq_py.http.codes import Code
 from nanomq_py.http.emqx.api import Api
-from nanomq_py.http.emqx_v4.words import Refused
+from nanomq_py.http.emqx_v4.words import Refused, not_online
 from nanomq_py.http.errors import BadParameter, HttpError, MissingParameter
 from nanomq_py.http.rest.endpoint import Call, Endpoint
 from nanomq_py.http.rest.parameters import Nothing, converted
@@ -175,8 +175,7 @@ async def _publish(api: Api, asked: Publish) -> None:
 def _check_online(api: Api, client_id: str) -> None:
     client = api.broker.client(client_id)
     if client is None or not client.connected:
-        message = f"client {client_id[:256]!r} is not online"
-        raise Refused(Code.CLIENT_IS_OFFLINE, message)
+        raise not_online(client_id)
 
 
 async def _subscribe(api: Api, asked: Subscribe) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable
 from functools import lru_cache
-from typing import TypeVar, cast
+from typing import TypeVar, cast, get_args
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -28,10 +28,11 @@ NOTHING = Nothing()
 
 @lru_cache(1000)
 def _required(shape: Hashable) -> tuple[str, ...]:
-    """Return the fields that a struct cannot be without; for another type, none."""
-    if not (isinstance(shape, type) and issubclass(shape, msgspec.Struct)):
-        return ()
-    return tuple(f.encode_name for f in msgspec.structs.fields(shape) if f.required)
+    """Return the fields that a struct cannot be without, or one beside other types."""
+    for each in (shape, *get_args(shape)):
+        if isinstance(each, type) and issubclass(each, msgspec.Struct):
+            return tuple(f.encode_name for f in msgspec.structs.fields(each) if f.required)
+    return ()
 
 
 def converted(said: object, shape: type[T], *, strict: bool = True) -> T:
