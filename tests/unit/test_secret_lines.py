@@ -13,7 +13,7 @@ from nanomq_py.config.declare.key import Checked, Key
 from nanomq_py.config.declare.section import Section
 from nanomq_py.config.reader import read
 from nanomq_py.http.v1.reply import Refused
-from nanomq_py.http.v1.values import MASK, changed, values_json
+from nanomq_py.http.values import MASK, changed, values_json
 
 
 class _DoorJson(msgspec.Struct, forbid_unknown_fields=True):

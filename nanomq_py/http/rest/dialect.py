@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nanomq_py.http.errors import HttpError, Unexpected, error_of
 from nanomq_py.http.guard import Gate
-from nanomq_py.http.request import check_may_change, log_in, read_body
+from nanomq_py.http.request import check_may_change, is_private, log_in, read_body
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Text, Whole
 from nanomq_py.http.rest.parameters import NOTHING, Nothing, read_json, read_query
 from nanomq_py.http.rest.router import Found, Router
@@ -131,14 +131,19 @@ class RestDialect(ABC, Generic[Api]):
             if not endpoint.only_reads:
                 check_may_change(caller)
         takes = endpoint.takes
-        query, body = NOTHING, NOTHING
+        query: Any = NOTHING
+        body: Any = NOTHING
         if takes.query is not Nothing:
             query = read_query(request.scope["query_string"], takes.query)
-        if takes.body is not Nothing:
+        if takes.body is bytes:
+            body = await read_body(request)
+        elif takes.body is not Nothing:
             body = read_json(await read_body(request), takes.body)
         who = "" if caller is None else str(caller)
         address = request.client.host if request.client else "nowhere"
-        return Call(who, found.parameters, query, body, caller, address)
+        return Call(
+            who, found.parameters, query, body, caller, address, is_private(request)
+        )
 
 
 class _All(BaseRoute):
@@ -154,10 +159,14 @@ class _All(BaseRoute):
         await self._app(scope, receive, send)
 
 
-async def _encoded(pieces: AsyncIterator[Sequence[Any]]) -> AsyncIterator[bytes]:
+async def _encoded(
+    pieces: AsyncIterator[Sequence[Any]] | AsyncIterator[bytes],
+) -> AsyncIterator[bytes]:
     """Yield rows as JSON without the brackets, commas between them."""
     comma = b""
     async for rows in pieces:
-        if rows:
+        if isinstance(rows, bytes):
+            yield rows
+        elif rows:
             yield comma + msgspec.json.encode(rows)[1:-1]
             comma = b","
