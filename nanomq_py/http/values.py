@@ -179,7 +179,7 @@ def changed_members(
         named = {}
         if attribute:
             name = fields.pop(attribute, None)
-            named[attribute] = _name(family, f"{place}.{attribute}", name)
+            named[attribute] = member_name(family, f"{place}.{attribute}", name)
         known = before.get(named[attribute] if attribute else number)
         if family.line is not None:
             fields = _unmasked(family.line, fields, known)
@@ -191,7 +191,7 @@ def changed_members(
     return tuple(made)
 
 
-def _name(family: Family, at: str, value: object) -> str:
+def member_name(family: Family, at: str, value: object) -> str:
     """Return the name of a member. Raises BadParameter."""
     if not isinstance(value, str) or re.fullmatch(family.index.names, value) is None:
         raise refuse(at, f"a name that matches {family.index.names}")

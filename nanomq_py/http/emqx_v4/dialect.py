@@ -10,13 +10,17 @@ from starlette.responses import Response
 
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx_v4 import (
+    bridges,
     clients,
+    configuration,
+    control,
     listeners,
     metrics,
     monitor,
     mqtt,
     nodes,
     routes,
+    rules,
     steering,
     subscriptions,
 )
@@ -64,6 +68,10 @@ ENDPOINTS: list[Endpoint] = [
     *listeners.ENDPOINTS,
     *monitor.ENDPOINTS,
     *mqtt.ENDPOINTS,
+    *control.ENDPOINTS,
+    *configuration.ENDPOINTS,
+    *bridges.ENDPOINTS,
+    *rules.ENDPOINTS,
 ]
 
 
