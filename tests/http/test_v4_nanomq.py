@@ -78,7 +78,7 @@ def test_hot_keys_of_the_example_are_in_force_and_in_the_file(
     assert get(broker, "/reload")["data"] == data
     assert "max_packet_size=3\n" in broker.conf.read_text()
     with broker.raw() as client:  # allow_anonymous is false now
-        assert client.connect("anonymous").codes != [0]
+        assert client.connect("anonymous").reason == 5
 
 
 # --- configuration
