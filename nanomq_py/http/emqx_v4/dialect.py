@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx_v4 import (
+    access,
     bridges,
     clients,
     configuration,
@@ -69,6 +70,7 @@ ENDPOINTS: list[Endpoint] = [
     *listeners.ENDPOINTS,
     *monitor.ENDPOINTS,
     *mqtt.ENDPOINTS,
+    *access.ENDPOINTS,
     *prometheus.ENDPOINTS,
     *control.ENDPOINTS,
     *configuration.ENDPOINTS,
