@@ -477,24 +477,6 @@ def test_bridge_that_is_not_there_is_not_changed(nano: Process) -> None:
     assert_refused(said, 404, 108, "there is no bridge 'other'")
 
 
-# --- rules
-
-
-@mark("GET /rules")
-@mark("GET /rules/{id}", "error")
-@mark("POST /rules", "error")
-@mark("PUT /rules/{id}", "error")
-@mark("DELETE /rules/{id}", "error")
-def test_there_is_no_rule(nano: Process) -> None:
-    assert get(nano, "/rules") == {"data": [], "code": 0}
-    rule = {"rawsql": 'select * from "t/a"', "actions": []}
-    for method in ("GET", "PUT", "DELETE"):
-        said = call(nano, method, "/api/v4/rules/rule:1", rule)
-        assert_refused(said, 404, 108, "no rule 'rule:1'")
-    assert_refused(post(nano, "/rules", rule), 501, 111, "no rule engine")
-    assert_refused(post(nano, "/rules", b"{"), 400, 109, "expected JSON")
-
-
 # --- control and tree
 
 
@@ -566,7 +548,7 @@ OURS = [
     ("GET", "/reload"), ("POST", "/reload"), ("GET", "/configuration"),
     ("POST", "/configuration/basic"), ("POST", "/config_update"), ("POST", "/ctrl/stop"),
     ("GET", "/bridges"), ("PUT", "/bridges/emqx"), ("POST", "/bridges/sub/emqx"),
-    ("GET", "/rules"), ("POST", "/rules"), ("GET", "/topic-tree"), ("GET", "/"),
+    ("GET", "/topic-tree"), ("GET", "/"),
 ]  # fmt: skip
 
 

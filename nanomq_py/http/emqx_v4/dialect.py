@@ -15,6 +15,7 @@ from nanomq_py.http.emqx_v4 import (
     clients,
     configuration,
     control,
+    data,
     listeners,
     metrics,
     monitor,
@@ -22,7 +23,6 @@ from nanomq_py.http.emqx_v4 import (
     nodes,
     prometheus,
     routes,
-    rules,
     steering,
     subscriptions,
 )
@@ -75,7 +75,7 @@ ENDPOINTS: list[Endpoint] = [
     *control.ENDPOINTS,
     *configuration.ENDPOINTS,
     *bridges.ENDPOINTS,
-    *rules.ENDPOINTS,
+    *data.ENDPOINTS,
 ]
 
 
