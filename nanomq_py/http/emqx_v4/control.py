@@ -15,7 +15,6 @@ from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx_v4.words import Refused, succeeded
 from nanomq_py.http.errors import BadParameter
 from nanomq_py.http.rest.endpoint import Endpoint, Listing, Plain
-from nanomq_py.http.tree import tree_pieces
 
 
 async def control(api: Api, call: Plain) -> Response:
@@ -44,6 +43,8 @@ class TreeNode(msgspec.Struct, frozen=True):
 
 
 async def topic_tree(api: Api, call: Plain) -> Listing[list[TreeNode]]:
+    from nanomq_py.http.tree import tree_pieces  # loaded by the first one
+
     return Listing(None, tree_pieces(api.broker, "clientid"))
 
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,7 +22,6 @@ from nanomq_py.config.file import write_new
 from nanomq_py.http.codes import Code
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx.times import local_time
-from nanomq_py.http.emqx_v4.backup import Import, exported, understood
 from nanomq_py.http.emqx_v4.words import Refused
 from nanomq_py.http.errors import BadParameter, NotJson
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain, Whole
@@ -32,6 +31,9 @@ from nanomq_py.store.limits import MOST_LOGINS
 from nanomq_py.store.place import place_of
 from nanomq_py.store.roles import Role
 from nanomq_py.store.users import UserKind
+
+if TYPE_CHECKING:
+    from nanomq_py.http.emqx_v4.backup import Import
 
 MOST_FILES = 100
 MOST_BYTES = 64 << 20  # of a file that is imported
@@ -121,6 +123,8 @@ def _told(api: Api, path: Path) -> File:
 
 
 async def export(api: Api, call: Plain) -> File:
+    from nanomq_py.http.emqx_v4.backup import exported  # loaded by the first one
+
     path = _path(api, _new_name())
     with _faults():
         made = await exported(api.broker)
@@ -178,6 +182,12 @@ async def delete(api: Api, call: Plain) -> None:
 # --- import
 
 
+def _understood(said: dict[str, Any]) -> Import:
+    from nanomq_py.http.emqx_v4.backup import understood  # loaded by the first one
+
+    return understood(said)
+
+
 def _from_file(path: Path) -> Import:
     try:
         said = msgspec.json.decode(_read(path))
@@ -185,7 +195,7 @@ def _from_file(path: Path) -> Import:
         raise NotJson(f"{path.name}: expected JSON: {fault}") from None
     if not isinstance(said, dict):
         raise BadParameter(f"{path.name}: expected an object")
-    return understood(said)
+    return _understood(said)
 
 
 async def _check_names(api: Api, new: Import) -> None:
@@ -255,7 +265,7 @@ async def import_data(api: Api, call: Call[Nothing, dict[str, Any]]) -> Imported
         with _faults():
             new = await asyncio.to_thread(_from_file, path)
     else:
-        new = await asyncio.to_thread(understood, said)
+        new = await asyncio.to_thread(_understood, said)
     with _faults():
         await _check_names(api, new)
         try:
