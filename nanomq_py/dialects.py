@@ -19,7 +19,7 @@ from nanomq_py.http.node import status_text
 if TYPE_CHECKING:
     from nanomq_py.broker import Broker
     from nanomq_py.http.emqx.api import Api as EmqxApi
-    from nanomq_py.http.v1.api import Process
+    from nanomq_py.http.process import Process
     from nanomq_py.kernel.reload import Reloader
     from nanomq_py.plugins.part import Plugins
 
@@ -43,7 +43,7 @@ def _v1(house: House, gate: Gate) -> list[Dialect]:
 def _emqx(house: House, gate: Gate) -> EmqxApi:
     from nanomq_py.http.emqx.api import Api
 
-    return Api(house.broker, house.configurator, house.plugins, gate)
+    return Api(house.broker, house.configurator, house.plugins, gate, house.process)
 
 
 def _v2(house: House, gate: Gate) -> list[Dialect]:

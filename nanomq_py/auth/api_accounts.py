@@ -202,6 +202,18 @@ class ApiAccounts:
             audit.info("%s: changed user '%s' of the HTTP API%s", who, name, as_what)
         return done
 
+    async def keep_user(self, name: str, hash: str, role: Role, *, who: str) -> None:
+        """Add a user, or change the one of that name.
+
+        hash    of the password
+        Raises  TakenError, LastAdministratorError
+        """
+        users = self._tables.users
+        change = users.update(name, hash=hash, role=role, keep_one=self.needs_administrator)
+        if not await self._tables.changed(change):
+            await self._tables.changed(users.create(name, hash, role))
+        audit.info("%s: imported user '%s' of the HTTP API, %s", who, name, role.value)
+
     async def change_password(self, name: str, password: bytes, *, who: str) -> bool:
         """Give a user another password; return whether there is such a user.
 
@@ -301,6 +313,45 @@ class ApiAccounts:
         if done:
             audit.info("%s: changed app '%s' of the HTTP API", who, app_id)
         return done
+
+    async def keep_app(
+        self,
+        app_id: str,
+        secret: str,
+        *,
+        who: str,
+        name: str,
+        description: str,
+        enabled: bool,
+        expires_at: float | None,
+        is_hash: bool,
+    ) -> None:
+        """Add an app, or change the one of that AppID. Raises TakenError.
+
+        is_hash   the secret is the hash of it
+        """
+        hash = secret if is_hash else await self._hashed(secret.encode())
+        apps = self._tables.apps
+        change = apps.update(
+            app_id,
+            hash=hash,
+            name=name,
+            description=description,
+            enabled=enabled,
+            expires_at=expires_at,
+            for_ever=expires_at is None,
+        )
+        if not await self._tables.changed(change):
+            made = apps.create(
+                app_id,
+                hash,
+                name=name,
+                description=description,
+                enabled=enabled,
+                expires_at=expires_at,
+            )
+            await self._tables.changed(made)
+        audit.info("%s: imported app '%s' of the HTTP API", who, app_id)
 
     async def delete_app(self, app_id: str, *, who: str) -> bool:
         """Forget an app; return whether there was one."""

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nanomq_py.cli.asking import add_asking_options, asked
 from nanomq_py.cli.common import conf_file, say
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.values.texts import is_text
@@ -30,11 +31,17 @@ def add_acl_commands(parser: argparse.ArgumentParser) -> None:
     test.add_argument("--topic", required=True, help="topic name, or topic filter")
     test.add_argument("--qos", type=int, choices=(0, 1, 2), default=0)
     test.add_argument("--retain", action="store_true", help="it publishes with RETAIN")
+    add_asking_options(test)
     test.set_defaults(act=_test)
 
 
 def _test(args: argparse.Namespace) -> int:
     """Print the verdict and the rule. Returns 0 where it is allowed, else 1."""
+    if args.running:
+        return _ask(args)
+    for option in ("url", "login_file", "cacertfile"):
+        if getattr(args, option) is not None:
+            raise ConfigError(f"--{option.replace('_', '-')}: only with --running")
     # They begin the core, which other commands do not need.
     from nanomq_py.auth.acl import decision
     from nanomq_py.core.binding import CoreError
@@ -65,6 +72,26 @@ def _test(args: argparse.Namespace) -> int:
         allowed, where = False, "$SYS topics are the broker's"
     say(f"{'allow' if allowed else 'deny'}: {where}")
     return 0 if allowed else 1
+
+
+def _ask(args: argparse.Namespace) -> int:
+    """Print the verdict of the broker that runs. Returns as :func:`_test` does."""
+    trial = {
+        "action": args.action,
+        "topic": args.topic,
+        "clientid": args.client,
+        "username": args.user,
+        "ip_address": None if args.address is None else str(args.address),
+        "qos": args.qos,
+        "retain": args.retain,
+    }
+    config = conf_file(args.conf, args.brought).reading.config
+    data = asked(args, config, "/acl/test", trial)
+    match data:
+        case {"result": "allow" | "deny" as result, "decided_by": str(where)}:
+            say(f"{result}: {where}")
+            return 0 if result == "allow" else 1
+    raise ConfigError("acl test: the answer is not a broker's of this version")
 
 
 def _stored(path: Path | None, config: Config) -> list[NamedRule]:

@@ -19,6 +19,10 @@ class ConfigError(Exception):
         return "; ".join(str(fault) for fault in self.args)
 
 
+class NotWrittenError(ConfigError):
+    """The file could not be replaced; its content is not at fault."""
+
+
 class TooManyError(ConfigError):
     """A bound on the whole file is exceeded: reading ends at once, without other faults."""
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from nanomq_py.config.declare.section import Sections
 from nanomq_py.config.edit import edited
-from nanomq_py.config.faults import ConfigError
+from nanomq_py.config.faults import ConfigError, NotWrittenError
 from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.keys.config import Config
 from nanomq_py.config.reader import Reading, read, read_text
@@ -54,7 +54,7 @@ class Replacement:
     """New content, which waits beside the file."""
 
     def __init__(self, path: Path, old: str, new: str) -> None:
-        """Write it there. Raises ConfigError, and nothing has changed."""
+        """Write it there. Raises NotWrittenError, and nothing has changed."""
         self._path = path
         self._old = old
         self._waiting = path.with_name(f".{path.name}.new")
@@ -67,8 +67,8 @@ class Replacement:
         except OSError as fault:
             raise self._error(fault) from None
 
-    def _error(self, fault: OSError) -> ConfigError:
-        return ConfigError(f"{self._path}: not written: {fault.strerror}")
+    def _error(self, fault: OSError) -> NotWrittenError:
+        return NotWrittenError(f"{self._path}: not written: {fault.strerror}")
 
     def _keep_backup(self) -> None:
         kept = self._path.with_name(f".{self._path.name}.old")
@@ -84,7 +84,7 @@ class Replacement:
     def commit(self) -> None:
         """Replace the file by it. Raises ConfigError, and nothing has changed."""
         if read_text(self._path) != self._old:
-            raise ConfigError(
+            raise NotWrittenError(
                 f"{self._path}: changed on disk since it was read: reload it first"
             )
         try:
@@ -179,6 +179,9 @@ class ConfFile:
         self, in_memory: str, known: Sequence[Plugged] = (), *, anew: bool = False
     ) -> Reading:
         text = in_memory if self.path is None else read_text(self.path)
+        return self._reading_of(text, known, anew=anew)
+
+    def _reading_of(self, text: str, known: Sequence[Plugged], *, anew: bool) -> Reading:
         return read(
             text,
             self.source,
@@ -189,6 +192,12 @@ class ConfFile:
             known=known,
             anew=anew,
         )
+
+    def saying(self, text: str) -> Reading:
+        """Return what the file would say with that text in it. Raises ConfigError. Blocks."""
+        if self.path is None:
+            raise NotWrittenError("the broker was started without a configuration file")
+        return self._reading_of(text, self.reading.config.plugged, anew=False)
 
     def edited(self, config: Config) -> Reading:
         """Return what the file would say with that configuration in it.

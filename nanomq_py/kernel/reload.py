@@ -2,7 +2,7 @@
 
 1. read and check the whole; 2. compare it with what runs; 3. prepare everything that can
 fail; 4. put it in force at once; 5. on any failure undo, and go on as before. Asked for by
-SIGHUP, ``nanomq reload``, and requests 10 and 12 of the HTTP API.
+SIGHUP, ``nanomq reload``, and the HTTP API.
 """
 
 from __future__ import annotations
@@ -101,6 +101,20 @@ class Reloader:
             )
             parts = self._parts if before is None else Parts([before, self._parts])
             return await self._apply(reading, parts, who, write=True)
+
+        return await self._in_turn(act, who)
+
+    async def write(self, text: str, who: str) -> Outcome:
+        """Put what a text says in force, and write it to the file in place of the old one.
+
+        who     as for :meth:`reload`
+        Raises  ConfigError saying why not, NotWrittenError where the text is not at fault;
+                everything is as it was then
+        """
+
+        async def act() -> Outcome:
+            reading = await asyncio.to_thread(self.file.saying, text)
+            return await self._apply(reading, self._parts, who, write=True)
 
         return await self._in_turn(act, who)
 

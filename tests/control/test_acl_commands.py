@@ -148,3 +148,79 @@ def test_acl_test_knows_the_rules_of_the_store(tmp_path: Path) -> None:
     assert verdict("--client", "d", *publish, "a/b") == f"deny: {conf}:1: acl.rule.1\n"
     said = "deny: store: everybody: deny pubsub u/%u\n"
     assert verdict("--user", "ann", *publish, "u/ann") == said
+
+
+# --- the broker that runs
+
+
+def test_running_broker_is_asked(start_broker: StartBroker) -> None:
+    """What the file says now does not count, but what is in force; sessions count too."""
+    rule = '{"permit":"deny","ipaddr":"%s","topics":["a"]}'
+    broker = start_broker(acl__rule__1=rule % "127.0.0.1")
+    url = f"http://127.0.0.1:{broker.http_port}"
+    test = ("acl", "test", "--action", "publish", "--topic", "a")
+    running = (*test, "--running", "--url", url, "--conf", str(broker.conf))
+    broker.set_keys(acl__rule__1=rule % "10.0.0.1")
+    with broker.raw() as client:
+        client.connect("c")
+        done = nanomq(*running, "--client", "c")
+    assert done.stdout == f"deny: {broker.conf}:5: acl.rule.1\n", done.stderr
+    assert done.returncode == 1
+    for args in (("--client", "d"), ("--user", "bob", "--address", "10.0.0.1")):
+        done = nanomq(*running, *args)
+        assert (done.stdout, done.returncode) == ("allow: acl_nomatch=allow\n", 0)
+
+
+def test_login_of_a_file_is_shown_to_the_broker(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    broker = start_broker(http_server__username="root", http_server__password="sesame")
+    url = f"http://127.0.0.1:{broker.http_port}"
+    login = tmp_path / "login"
+    test = ("acl", "test", "--action", "publish", "--topic", "a", "--running", "--url", url)
+    login.write_text("root:sesame\n")
+    assert nanomq(*test, "--login-file", str(login)).stdout == "allow: acl_nomatch=allow\n"
+    login.write_text("root:other\n")
+    for args in ((), ("--login-file", str(login))):
+        done = nanomq(*test, *args)
+        assert done.returncode == 2
+        assert f"{url}: HTTP status 401" in done.stderr
+        assert "see --login-file" in done.stderr
+        assert "sesame" not in done.stderr + done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        ("--url http://127.0.0.1:1", "--url: only with --running"),
+        ("--login-file x", "--login-file: only with --running"),
+        ("--running --url ftp://x", "--url ftp://x: expected such as http://"),
+        ("--running --url http://[", "--url http://[: expected such as http://"),
+        ("--running --url http://u:p@x", "expected such as http://"),
+        ("--running --url http://127.0.0.1:1", "127.0.0.1:1: Connection refused"),
+        ("--running --url https://x --cacertfile FOLDER/no", "no: cannot be read"),
+        ("--running --login-file FOLDER/no", "no: No such file"),
+        ("--running --login-file FOLDER/empty", "expected NAME:PASSWORD, or Bearer TOKEN"),
+        ("--running --conf FOLDER/off.conf", "does not say where the HTTP API is"),
+        ("--running --conf FOLDER/jwt.conf", "give --login-file with Bearer TOKEN"),
+    ],
+)
+def test_what_is_wrong_with_asking_is_said(tmp_path: Path, args: str, text: str) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "off.conf").write_text("http_server.enable=false\n")
+    (tmp_path / "jwt.conf").write_text(
+        "http_server.auth_type=jwt\nhttp_server.jwt.secret=" + "s" * 32 + "\n"
+    )
+    given = args.replace("FOLDER", str(tmp_path)).split()
+    done = nanomq("acl", "test", "--action", "publish", "--topic", "a", *given)
+    assert (done.returncode, text in done.stderr) == (2, True), done.stderr
+
+
+def test_broker_without_that_dialect_is_named(start_broker: StartBroker) -> None:
+    broker = start_broker(http_server__dialects="v1")
+    url = f"http://127.0.0.1:{broker.http_port}"
+    done = nanomq(
+        *("acl", "test", "--action", "publish", "--topic", "a", "--running", "--url", url)
+    )
+    assert done.returncode == 2
+    assert "is v4 in its http_server.dialects?" in done.stderr

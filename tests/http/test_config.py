@@ -18,11 +18,11 @@ from nanomq_py.config import Config, parse
 from nanomq_py.config.keys.bridges import Bridge
 from nanomq_py.config.keys.http_server import HttpServer
 from nanomq_py.config.keys.listeners import Tls
+from nanomq_py.http.errors import BadRequest
 from nanomq_py.http.guard import BasicGuard
+from nanomq_py.http.pem import PemFiles
 from nanomq_py.http.v1.config import from_json, to_json
-from nanomq_py.http.v1.pem import PemFiles
-from nanomq_py.http.v1.reply import Refused
-from nanomq_py.http.v1.values import MASK
+from nanomq_py.http.values import MASK
 from tests.certs import PASSWORD, Certs
 from tests.conftest import FOREIGN_ENV, Process, StartBroker, free_port
 from tests.http.test_v1 import FakeProcess, app_of, post
@@ -334,7 +334,7 @@ def test_null_leaves_a_value_alone_and_keypass_is_key_password() -> None:
 
 
 def test_pem_text_without_a_file_to_keep_it_beside_is_refused() -> None:
-    with pytest.raises(Refused, match="started without a file"):
+    with pytest.raises(BadRequest, match="started without a file"):
         from_json(Config(), {"tls": {"key": "-----BEGIN X"}}, PemFiles(None))
 
 
@@ -358,7 +358,7 @@ DATA = st.fixed_dictionaries(
 def test_any_data_is_refused_or_understood(data: dict[str, Any]) -> None:
     try:
         changed = from_json(Config(), data, PemFiles(Path("/x/nanomq.conf")))
-    except Refused as refused:
+    except BadRequest as refused:
         assert refused.status == 400
         assert refused.message
     else:
@@ -382,7 +382,7 @@ OWN = parse("samples.sink.a.token=t\nsamples.source.1.topic=a\n", "x", (SAMPLES,
 def test_any_data_for_a_part_is_refused_or_understood(data: dict[str, Any]) -> None:
     try:
         changed = from_json(OWN, {"samples": data}, PemFiles(None))
-    except Refused as refused:
+    except BadRequest as refused:
         assert refused.status == 400
         assert "samples" in refused.message
     else:

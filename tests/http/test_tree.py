@@ -12,10 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nanomq_py.core.queries import Page, Subscription
-from nanomq_py.http.codes import Code
-from nanomq_py.http.v1 import tree
-from nanomq_py.http.v1.reply import Refused
-from nanomq_py.http.v1.tree import tree_pieces
+from nanomq_py.http import tree
+from nanomq_py.http.errors import Unexpected
+from nanomq_py.http.tree import tree_pieces
 from tests.conftest import Process
 from tests.http.test_v1 import page_of, subscription
 
@@ -38,7 +37,7 @@ class Held:
 
 
 async def made_of(rows: Rows) -> Any:
-    text = b"".join([piece async for piece in tree_pieces(Held(rows))])
+    text = b"".join([piece async for piece in tree_pieces(Held(rows), "client_id")])
     return orjson.loads(b"[" + text + b"]")
 
 
@@ -104,9 +103,9 @@ async def test_tree_that_is_too_large_is_refused(
     monkeypatch.setattr(tree, f"MOST_{bound}", 9)
     rows = [subscription(f"c{n}", f"{n}", 0) for n in range(9 if bound == "NODES" else 10)]
     assert await made_of(rows[:-1])
-    with pytest.raises(Refused, match=text) as refused:
+    with pytest.raises(Unexpected, match=text) as refused:
         await made_of(rows)
-    assert (refused.value.status, refused.value.code) == (500, Code.UNKNOWN_MISTAKE)
+    assert refused.value.status == 500
 
 
 async def test_others_get_the_loop_while_it_is_made() -> None:

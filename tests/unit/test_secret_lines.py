@@ -12,8 +12,8 @@ from nanomq_py.config.declare.family import NUMBER, BadMember, Line, family
 from nanomq_py.config.declare.key import Checked, Key
 from nanomq_py.config.declare.section import Section
 from nanomq_py.config.reader import read
-from nanomq_py.http.v1.reply import Refused
-from nanomq_py.http.v1.values import MASK, changed, values_json
+from nanomq_py.http.errors import BadParameter
+from nanomq_py.http.values import MASK, changed, values_json
 
 
 class _DoorJson(msgspec.Struct, forbid_unknown_fields=True):
@@ -57,7 +57,7 @@ def test_a_mask_leaves_one_as_it_is() -> None:
     assert changed(DOORS, "", values_json(DOORS, masked=True)) == DOORS
     made = changed(DOORS, "", {"door": [{"code": MASK, "floor": 2}]})
     assert made == Doors(doors=(Door(code="1234", floor=2),))
-    with pytest.raises(Refused, match="door"):
+    with pytest.raises(BadParameter, match="door"):
         changed(Doors(), "", {"door": [{"code": MASK}]})
 
 

@@ -12,6 +12,7 @@ from nanomq_py.http.node import node_name
 if TYPE_CHECKING:
     from nanomq_py.broker import Broker
     from nanomq_py.http.guard import Gate
+    from nanomq_py.http.process import Process
     from nanomq_py.kernel.reload import Reloader
     from nanomq_py.plugins.part import Plugins
 
@@ -22,7 +23,7 @@ class UnknownNode(NotFound):
 
 @dataclass(frozen=True)
 class Api:
-    """The broker, its configuration and its plugins.
+    """The broker, its configuration, its plugins and its process.
 
     gate  judges passwords that are in the body of a request
     messages   pace of the messages from clients, and to them
@@ -33,6 +34,7 @@ class Api:
     configurator: Reloader
     plugins: Plugins
     gate: Gate
+    process: Process
     messages: Pace = field(default_factory=Pace)
     processor: Pace = field(default_factory=Pace)
 

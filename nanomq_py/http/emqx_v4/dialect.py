@@ -10,12 +10,17 @@ from starlette.responses import Response
 
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx_v4 import (
+    access,
     acl,
     alarms,
     apps,
     banned,
+    bridges,
     client_auth,
     clients,
+    configuration,
+    control,
+    data,
     listeners,
     metrics,
     modules,
@@ -23,6 +28,7 @@ from nanomq_py.http.emqx_v4 import (
     mqtt,
     nodes,
     plugins,
+    prometheus,
     routes,
     rule_engine,
     steering,
@@ -84,6 +90,12 @@ ENDPOINTS: list[Endpoint] = [
     *plugins.ENDPOINTS,
     *modules.ENDPOINTS,
     *rule_engine.ENDPOINTS,
+    *access.ENDPOINTS,
+    *prometheus.ENDPOINTS,
+    *control.ENDPOINTS,
+    *configuration.ENDPOINTS,
+    *bridges.ENDPOINTS,
+    *data.ENDPOINTS,
 ]
 
 

@@ -21,6 +21,7 @@ from nanomq_py.http.request import (
     MAX_BODY_BYTES,
     OPEN_BODY_BYTES,
     check_may_change,
+    is_private,
     log_in,
     read_body,
 )
@@ -139,15 +140,20 @@ class RestDialect(ABC, Generic[Api]):
             if not endpoint.only_reads:
                 check_may_change(caller)
         takes = endpoint.takes
-        query, body = NOTHING, NOTHING
+        query: Any = NOTHING
+        body: Any = NOTHING
         if takes.query is not Nothing:
             query = read_query(request.scope["query_string"], takes.query)
-        if takes.body is not Nothing:
-            most = OPEN_BODY_BYTES if endpoint.is_open else MAX_BODY_BYTES
+        most = OPEN_BODY_BYTES if endpoint.is_open else MAX_BODY_BYTES
+        if takes.body is bytes:
+            body = await read_body(request, most)
+        elif takes.body is not Nothing:
             body = read_json(await read_body(request, most), takes.body)
         who = "" if caller is None else str(caller)
         address = request.client.host if request.client else "nowhere"
-        return Call(who, found.parameters, query, body, caller, address)
+        return Call(
+            who, found.parameters, query, body, caller, address, is_private(request)
+        )
 
 
 class _All(BaseRoute):
@@ -163,10 +169,14 @@ class _All(BaseRoute):
         await self._app(scope, receive, send)
 
 
-async def _encoded(pieces: AsyncIterator[Sequence[Any]]) -> AsyncIterator[bytes]:
+async def _encoded(
+    pieces: AsyncIterator[Sequence[Any]] | AsyncIterator[bytes],
+) -> AsyncIterator[bytes]:
     """Yield rows as JSON without the brackets, commas between them."""
     comma = b""
     async for rows in pieces:
-        if rows:
+        if isinstance(rows, bytes):
+            yield rows
+        elif rows:
             yield comma + msgspec.json.encode(rows)[1:-1]
             comma = b","

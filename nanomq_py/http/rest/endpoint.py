@@ -24,10 +24,11 @@ B_co = TypeVar("B_co", covariant=True)
 class Call(Generic[Q_co, B_co]):
     """One request that was understood.
 
-    who      for the audit log
-    path     parameters of the path, decoded
-    caller   who asks; None: of an endpoint that needs no login
-    address  of whoever asks
+    who         for the audit log
+    path        parameters of the path, decoded
+    caller      who asks; None: of an endpoint that needs no login
+    address     of whoever asks
+    is_private  nobody on the network can read the answer
     """
 
     who: str
@@ -36,6 +37,7 @@ class Call(Generic[Q_co, B_co]):
     body: B_co = NOTHING  # type: ignore[assignment]
     caller: Caller | None = None
     address: str = "nowhere"
+    is_private: bool = False
 
 
 # The call of an endpoint that reads nothing but its path.
@@ -44,7 +46,10 @@ Plain = Call[Nothing, Nothing]
 
 @dataclass(frozen=True, slots=True)
 class Takes:
-    """The types of what an endpoint reads: a struct, or any type that JSON can be."""
+    """The types of what an endpoint reads: a struct, or any type that JSON can be.
+
+    body   also bytes: it is taken as it is
+    """
 
     query: Any
     body: Any
@@ -55,11 +60,11 @@ class Listing(Generic[A]):
     """An answer of any number of rows, sent piece by piece: others get the loop in between.
 
     about   what the dialect's envelope says besides the rows
-    pieces  the rows, some hundred at a time
+    pieces  the rows, some hundred at a time; or the JSON of them that stands in a list
     """
 
     about: Any
-    pieces: AsyncIterator[Sequence[A]]
+    pieces: AsyncIterator[Sequence[A]] | AsyncIterator[bytes]
 
 
 class Whole(msgspec.Struct, frozen=True):

@@ -91,6 +91,12 @@ def _content(schema: Schema) -> Schema:
     return {"application/json": {"schema": schema}}
 
 
+def _given(endpoint: Endpoint, types: _Types) -> Schema:
+    if endpoint.takes.body is bytes:
+        return {"text/plain": {"schema": {"type": "string"}}}
+    return _content(types.schema(endpoint.takes.body))
+
+
 def _success(dialect: RestDialect[Any], endpoint: Endpoint, types: _Types) -> Schema:
     inner, is_listing = _body_of(endpoint.gives)
     if inner is Text:
@@ -111,8 +117,7 @@ def _operation(
     if parameters := list(_parameters(endpoint, path, types)):
         made["parameters"] = parameters
     if endpoint.takes.body is not Nothing:
-        body = types.schema(endpoint.takes.body)
-        made["requestBody"] = {"required": True, "content": _content(body)}
+        made["requestBody"] = {"required": True, "content": _given(endpoint, types)}
     made["responses"] = {"200": _success(dialect, endpoint, types)}
     for status, text in _ERRORS.items():
         made["responses"][str(status)] = {"description": text, "content": _content(_ERROR)}

@@ -25,6 +25,8 @@ from nanomq_py.core.records import Stats
 from nanomq_py.http.codes import Code
 from nanomq_py.http.errors import HttpError
 from nanomq_py.http.guard import Gate
+from nanomq_py.http.pem import PemFiles, PemPart
+from nanomq_py.http.process import Process
 from nanomq_py.http.request import check_may_change, is_private, log_in, read_body
 from nanomq_py.http.streamed import AT_ONCE, Streamed
 from nanomq_py.http.v1.config import from_json, to_json
@@ -34,9 +36,8 @@ from nanomq_py.http.v1.lists import (
     client_pieces,
     subscription_pieces,
 )
-from nanomq_py.http.v1.pem import PemFiles
 from nanomq_py.http.v1.reply import Refused, code_of, json_response
-from nanomq_py.kernel.part import Change, Part
+from nanomq_py.kernel.part import Part
 from nanomq_py.kernel.reload import Outcome, audit
 
 log = logging.getLogger("nanomq.http")
@@ -64,17 +65,6 @@ class Configurator(Protocol):
     async def change(
         self, edit: Callable[[Config], Config], who: str, before: Part | None = None
     ) -> Outcome: ...
-
-
-class Process(Protocol):
-    """What the handlers call of the process."""
-
-    async def check_restart(self) -> None:
-        """Raise ConfigError when a restart would fail."""
-
-    def request_stop(self) -> None: ...
-
-    def request_restart(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -178,29 +168,6 @@ async def get_config(api: Api, call: Call) -> Answer:
     return Answer(data)
 
 
-class _PemChange(Change):
-    """The PEM files of a req 12, written already."""
-
-    def __init__(self, pem: PemFiles) -> None:
-        self._pem = pem
-
-    async def undo(self) -> None:
-        await asyncio.to_thread(self._pem.remove)
-
-
-class _Pem(Part):
-    """The PEM files of a req 12, as a part of its change."""
-
-    name = "pem"
-
-    def __init__(self, pem: PemFiles) -> None:
-        self._pem = pem
-
-    async def prepare(self, config: Config) -> Change:
-        await asyncio.to_thread(self._pem.write)
-        return _PemChange(self._pem)
-
-
 async def set_config(api: Api, call: Call) -> Answer:
     """req 12: changes what ``data`` names, in force and in the file, or nothing."""
     if "data" not in call.fields:
@@ -211,16 +178,16 @@ async def set_config(api: Api, call: Call) -> Answer:
     def edit(config: Config) -> Config:
         return from_json(config, call.fields["data"], pem)
 
-    outcome = await _changed(configurator.change(edit, call.who, before=_Pem(pem)))
+    outcome = await _changed(configurator.change(edit, call.who, before=PemPart(pem)))
     await asyncio.to_thread(pem.remove_old)
     return Answer({**asdict(outcome), "saved": configurator.path is not None})
 
 
 async def get_tree(api: Api, call: Call) -> Answer:
     """req 13: the Topic Filters of all clients, as a tree."""
-    from nanomq_py.http.v1.tree import tree_pieces  # loaded by the first one
+    from nanomq_py.http.tree import tree_pieces  # loaded by the first one
 
-    return Answer(pieces=tree_pieces, is_held=True)
+    return Answer(pieces=lambda pages: tree_pieces(pages, "client_id"), is_held=True)
 
 
 T = TypeVar("T")

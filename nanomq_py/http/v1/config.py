@@ -14,20 +14,17 @@ from typing import Any
 from nanomq_py.config import Config
 from nanomq_py.config.declare.section import Brought
 from nanomq_py.config.keys.bridges import Bridge
-from nanomq_py.config.keys.listeners import Tls
 from nanomq_py.core.options import WINDOW
-from nanomq_py.http.v1.pem import PemFiles, read_pem
-from nanomq_py.http.v1.values import (
-    MASK,
+from nanomq_py.http.pem import PEM, PemFiles, pem_json, pem_paths
+from nanomq_py.http.values import (
     changed,
     keys_json,
     object_of,
-    refuse,
     values_json,
 )
 
 # The document's fields, in its order: a configuration has more keys than these. But for those
-# of _PEM each is a key, and has its name.
+# of PEM each is a key, and has its name.
 _KEYS = (
     "url",
     "num_taskq_thread",
@@ -55,8 +52,6 @@ _SECTIONS = {
 }
 # Sections that the document does not have; they are shown where they say something.
 _OWN_SECTIONS = {"plugins": ("load",)}
-# Fields of "tls" that are the text of a file -> the key that names the file.
-_PEM = {"key": "keyfile", "cert": "certfile", "cacert": "cacertfile"}
 _NEW_BRIDGE = "main"
 
 
@@ -79,7 +74,7 @@ def to_json(config: Config, *, masked: bool = False) -> dict[str, Any]:
     for name, fields in _SECTIONS.items():
         values = keys_json(getattr(config, name), masked=masked)
         if name == "tls":
-            values |= _pem_json(config.tls, masked=masked)
+            values |= pem_json(config.tls, masked=masked)
         data[name] = {field: values[field] for field in fields}
     data["bridge"] = values_json(_first_bridge(config), masked=masked)
     if config.plugins.load:
@@ -89,13 +84,6 @@ def to_json(config: Config, *, masked: bool = False) -> dict[str, Any]:
     return data
 
 
-def _pem_json(tls: Tls, *, masked: bool) -> dict[str, Any]:
-    pem = {name: read_pem(getattr(tls, attribute)) for name, attribute in _PEM.items()}
-    if masked and pem["key"] is not None:
-        pem["key"] = MASK
-    return pem
-
-
 # --- req 12
 
 
@@ -103,7 +91,7 @@ def from_json(config: Config, data: object, pem: PemFiles) -> Config:
     """Return the configuration with the values of a req 12. Blocks: it reads PEM files.
 
     pem     gets the PEM texts that are to be written
-    Raises  Refused naming the key
+    Raises  BadParameter naming the key
     """
     rest = {name: v for name, v in object_of("data", data).items() if v is not None}
     if config.msq_len is None and rest.get("msq_len") == WINDOW:
@@ -112,8 +100,8 @@ def from_json(config: Config, data: object, pem: PemFiles) -> Config:
     for name, fields in (_SECTIONS | _OWN_SECTIONS).items():
         if name in rest:
             part = dict(object_of(name, rest.pop(name)))
-            paths = _pem_paths(config.tls, part, pem) if name == "tls" else {}
-            keys = set(fields) - _PEM.keys()
+            paths = pem_paths(config.tls, part, pem) if name == "tls" else {}
+            keys = set(fields) - PEM.keys()
             section = changed(getattr(config, name), f"{name}.", part, keys)
             made[name] = replace(section, **paths)
     if "bridge" in rest:
@@ -130,22 +118,6 @@ def _brought(name: str, values: Any, rest: dict[str, Any]) -> Any:
     if name not in rest:
         return values
     return changed(values, f"{name}.", object_of(name, rest.pop(name)))
-
-
-def _pem_paths(tls: Tls, data: dict[str, Any], pem: PemFiles) -> dict[str, str]:
-    """Take the PEM texts out of ``data``; return the keys that name their files."""
-    if "keypass" in data:  # the document's table calls it so
-        data.setdefault("key_password", data.pop("keypass"))
-    paths = {}
-    for name, attribute in _PEM.items():
-        text = data.pop(name, None)
-        if text is None or (name == "key" and text == MASK):
-            continue
-        if not isinstance(text, str):
-            raise refuse(f"tls.{name}", "the text of a PEM file")
-        if text != read_pem(getattr(tls, attribute)):
-            paths[attribute] = pem.path_for(name, text)
-    return paths
 
 
 def _bridges(config: Config, data: dict[str, Any]) -> tuple[Bridge, ...]:

@@ -1,4 +1,4 @@
-"""The tree of all Topic Filters that clients have, level by level, for request 13.
+"""The tree of all Topic Filters that clients have, level by level.
 
 ::
 
@@ -18,20 +18,28 @@ import asyncio
 from array import array
 from collections.abc import AsyncIterator, Iterator
 from heapq import merge
+from typing import Protocol
 
 import orjson
 
-from nanomq_py.core.queries import SubscriptionFilter
-from nanomq_py.http.codes import Code
-from nanomq_py.http.v1.lists import PIECE, Pages
-from nanomq_py.http.v1.reply import Refused
+from nanomq_py.core.queries import Page, Subscription, SubscriptionFilter
+from nanomq_py.http.errors import Unexpected
 
+PIECE = 256  # rows of a page
 MOST_NODES = 250_000
 MOST_ROWS = 500_000  # subscriptions
 STEPS = 250  # of work between the turns of others: less than a millisecond
 _DRAWERS = 64  # a large dictionary grows for many milliseconds at once
 TOGETHER = 100  # parts of nodes to a piece
 _NONE = 0xFFFFFFFF
+
+
+class Pages(Protocol):
+    """What a tree is made of: a Broker's."""
+
+    async def subscriptions(
+        self, filter: SubscriptionFilter, *, limit: int, after: int | None, count: bool
+    ) -> Page[Subscription]: ...
 
 
 class _Turns:
@@ -96,7 +104,7 @@ class Tree:
         self.children.add_owner()
 
     async def put(self, topic_filter: str, client_id: str, turns: _Turns) -> None:
-        """Add a subscription. Raises Refused when the tree is too large."""
+        """Add a subscription. Raises Unexpected when the tree is too large."""
         node = 0
         for text in topic_filter.split("/"):
             node = self._child(node, text)
@@ -143,10 +151,10 @@ class Tree:
         text = self.texts[node]
         return text not in ("#", "+"), text
 
-    def json_of(self, node: int) -> Iterator[bytes]:
-        """Yield the node in JSON, some of its clients at a time."""
+    def json_of(self, node: int, clients: str) -> Iterator[bytes]:
+        """Yield the node in JSON, some of its clients, called ``clients``, at a time."""
         head = {"topic": self.texts[node], "cld_cnt": self.children.counts[node]}
-        piece = orjson.dumps(head | {"client_id": []})[:-2]
+        piece = orjson.dumps(head | {clients: []})[:-2]
         batch: list[str] = []
         comma = b""
         for member in self.members.of(node):
@@ -169,8 +177,8 @@ class Tree:
             drawer.clear()
 
 
-def _too_large(bound: str) -> Refused:
-    return Refused(500, Code.UNKNOWN_MISTAKE, f"the topic tree has more than {bound}")
+def _too_large(bound: str) -> Unexpected:
+    return Unexpected(f"the topic tree has more than {bound}")
 
 
 async def _filled(tree: Tree, pages: Pages, turns: _Turns) -> None:
@@ -184,8 +192,11 @@ async def _filled(tree: Tree, pages: Pages, turns: _Turns) -> None:
         after = page.next
 
 
-async def tree_pieces(pages: Pages) -> AsyncIterator[bytes]:
-    """Yield the levels, in JSON that is to stand in a list. Raises Refused, at first only."""
+async def tree_pieces(pages: Pages, clients: str) -> AsyncIterator[bytes]:
+    """Yield the levels, in JSON that is to stand in a list. Raises Unexpected, at first only.
+
+    clients   what the list of a node's clients is called
+    """
     tree, turns = Tree(), _Turns()
     try:
         await _filled(tree, pages, turns)
@@ -193,7 +204,7 @@ async def tree_pieces(pages: Pages) -> AsyncIterator[bytes]:
         while level:
             ready = [begin]
             for node in level:
-                for piece in tree.json_of(node):
+                for piece in tree.json_of(node, clients):
                     ready.append(piece)
                     if len(ready) >= TOGETHER:
                         yield b"".join(ready)

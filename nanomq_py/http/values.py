@@ -24,19 +24,18 @@ from nanomq_py.config.declare.family import BadMember, Family, families_of
 from nanomq_py.config.declare.key import Key, keys_of
 from nanomq_py.config.declare.section import sections_of
 from nanomq_py.config.values.kind import BadValue, UserInUrl
-from nanomq_py.http.codes import Code
-from nanomq_py.http.v1.reply import Refused
+from nanomq_py.http.errors import BadParameter
 
-MASK = "******"  # in place of a secret; request 12 does not change such a value
+MASK = "******"  # in place of a secret; a change does not take it for a value
 S = TypeVar("S")
 
 
-def refuse(name: str, expected: str) -> Refused:
-    return Refused(400, Code.REQ_PARAM_ERROR, f"{name}: expected {expected}")
+def refuse(name: str, expected: str) -> BadParameter:
+    return BadParameter(f"{name}: expected {expected}")
 
 
 def object_of(name: str, value: object) -> dict[str, Any]:
-    """Return the fields of a JSON object. Raises Refused."""
+    """Return the fields of a JSON object. Raises BadParameter."""
     if not isinstance(value, dict):
         raise refuse(name, "an object")
     return value
@@ -70,7 +69,7 @@ def _line_json(key: Key, member: Any, *, masked: bool) -> dict[str, Any]:
     return dict.fromkeys(fields, MASK) if masked and key.secret else fields
 
 
-def _members_json(
+def members_json(
     family: Family, members: tuple[Any, ...], *, masked: bool
 ) -> list[dict[str, Any]]:
     made = []
@@ -92,7 +91,7 @@ def values_json(values: Any, *, masked: bool) -> dict[str, Any]:
         data[section.prefix] = values_json(getattr(values, declared.name), masked=masked)
     for declared, family in families_of(type(values)):
         members = getattr(values, declared.name)
-        data[family.prefix] = _members_json(family, members, masked=masked)
+        data[family.prefix] = members_json(family, members, masked=masked)
     return data
 
 
@@ -100,7 +99,7 @@ def values_json(values: Any, *, masked: bool) -> dict[str, Any]:
 
 
 def _value(name: str, key: Key, value: object) -> Any:
-    """Return the value of a key. Raises Refused."""
+    """Return the value of a key. Raises BadParameter."""
     kind = key.kind
     texts = isinstance(value, list) and all(isinstance(item, str) for item in value)
     if type(value) is not kind.json or (kind.json is list and not texts):
@@ -128,7 +127,7 @@ def changed(
     prefix  stands before the names in errors
     names   that may be given; None: all
     masked  holds what a MASK stands for; None: ``values``
-    Raises  Refused naming the field
+    Raises  BadParameter naming the field
     """
     before = values if masked is None else masked
     kind = type(values)
@@ -140,7 +139,7 @@ def changed(
     for name, value in data.items():
         at = f"{prefix}{name}"
         if name not in known:
-            raise Refused(400, Code.REQ_PARAM_ERROR, f"{at}: unknown key")
+            raise BadParameter(f"{at}: unknown key")
         if value is None:
             continue
         if name in keys:
@@ -153,7 +152,9 @@ def changed(
             made[field.name] = changed(part, f"{at}.", object_of(at, value), masked=old)
         else:
             field, family = families[name]
-            made[field.name] = _members(family, getattr(before, field.name), at, value)
+            made[field.name] = changed_members(
+                family, getattr(before, field.name), at, value
+            )
     new: S = replace(values, **made)  # type: ignore[type-var]
     return new
 
@@ -162,7 +163,9 @@ def _is_mask(key: Key, value: object) -> bool:
     return key.secret and value == MASK
 
 
-def _members(family: Family, old: Sequence[Any], at: str, value: object) -> tuple[Any, ...]:
+def changed_members(
+    family: Family, old: Sequence[Any], at: str, value: object
+) -> tuple[Any, ...]:
     """Return the members of a list, which are all that there will be."""
     if not isinstance(value, list):
         raise refuse(at, "a list of objects")
@@ -176,7 +179,7 @@ def _members(family: Family, old: Sequence[Any], at: str, value: object) -> tupl
         named = {}
         if attribute:
             name = fields.pop(attribute, None)
-            named[attribute] = _name(family, f"{place}.{attribute}", name)
+            named[attribute] = member_name(family, f"{place}.{attribute}", name)
         known = before.get(named[attribute] if attribute else number)
         if family.line is not None:
             fields = _unmasked(family.line, fields, known)
@@ -188,8 +191,8 @@ def _members(family: Family, old: Sequence[Any], at: str, value: object) -> tupl
     return tuple(made)
 
 
-def _name(family: Family, at: str, value: object) -> str:
-    """Return the name of a member. Raises Refused."""
+def member_name(family: Family, at: str, value: object) -> str:
+    """Return the name of a member. Raises BadParameter."""
     if not isinstance(value, str) or re.fullmatch(family.index.names, value) is None:
         raise refuse(at, f"a name that matches {family.index.names}")
     return value
@@ -208,7 +211,7 @@ def _unmasked(key: Key, fields: dict[str, Any], known: Any) -> dict[str, Any]:
 def _line(
     family: Family, key: Key, at: str, fields: dict[str, Any], named: dict[str, str]
 ) -> Any:
-    """Return a member that the file writes on one line. Raises Refused."""
+    """Return a member that the file writes on one line. Raises BadParameter."""
     try:
         return family.member(**key.kind.parse(orjson.dumps(fields).decode()), **named)
     except BadValue as bad:
@@ -220,7 +223,7 @@ def _line(
 
 
 def _check_required(family: Family, at: str, member: Any) -> None:
-    """Raise Refused where a key that every member has is not given."""
+    """Raise BadParameter where a key that every member has is not given."""
     for declared, key in keys_of(type(member)):
         if key.name in family.required and getattr(member, declared.name) in ("", None):
             raise refuse(f"{at}.{key.name}", key.kind.expected)
