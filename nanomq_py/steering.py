@@ -310,14 +310,26 @@ class Steering:
             retain_as_published=retain_as_published,
             retain_handling=retain_handling,
         )
-        return await asyncio.to_thread(
-            subscribe,
-            self._running.core,
-            client_id,
-            topic_filters,
-            options,
-            identifier,
-        )
+        core, granted = self._running.core, list[int]()
+        for topic_filter in topic_filters:
+            if self._running.http.judge is not None:
+                await self._check_asked(client_id, topic_filter, qos)
+            granted += await asyncio.to_thread(
+                subscribe, core, client_id, (topic_filter,), options, identifier
+            )
+        return granted
+
+    async def _check_asked(self, client_id: str, topic_filter: str, qos: int) -> None:
+        """Raise PermissionError where a server does not allow what no rule decides.
+
+        The core, which judges what the rules say, cannot ask while it subscribes a client.
+        """
+        if self._running.core.client(client_id) is None:
+            raise KeyError(client_id)
+        trial = Trial(topic=topic_filter, client_id=client_id, qos=qos)
+        said = await permission(self._running, self.config.auth.superusers, trial)
+        if not said.is_allowed:
+            raise PermissionError(f"{topic_filter!r}: denied by {said.decided_by}")
 
     async def unsubscribe_client(self, client_id: str, *topic_filters: str) -> list[bool]:
         """Unsubscribe that client, connected or away, as if it had sent UNSUBSCRIBE.
