@@ -45,7 +45,7 @@ class TreeNode(msgspec.Struct, frozen=True):
 async def topic_tree(api: Api, call: Plain) -> Listing[list[TreeNode]]:
     from nanomq_py.http.tree import tree_pieces  # loaded by the first one
 
-    return Listing(None, tree_pieces(api.broker, "clientid"))
+    return Listing(None, tree_pieces(api.broker, "clientid"), is_held=True)
 
 
 ENDPOINTS = [

@@ -63,6 +63,7 @@ class RestDialect(ABC, Generic[Api]):
         self._api = api
         self._gate = gate
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._held_turns = asyncio.Semaphore(AT_ONCE)
         self._router: Router[Endpoint] = Router()
         for endpoint in endpoints:
             for path in (endpoint.path, *endpoint.also):
@@ -125,7 +126,14 @@ class RestDialect(ABC, Generic[Api]):
         answer = await found.endpoint.act(self._api, call)
         if isinstance(answer, Listing):
             head, tail = self.around(answer)
-            return Streamed(head, _encoded(answer.pieces), tail, self._turns, self.render)
+            return Streamed(
+                head,
+                _encoded(answer.pieces),
+                tail,
+                self._held_turns if answer.is_held else self._turns,
+                self.render,
+                is_held=answer.is_held,
+            )
         if isinstance(answer, Text):
             return Response(answer.text, media_type=answer.media_type)
         if isinstance(answer, Whole):

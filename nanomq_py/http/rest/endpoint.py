@@ -61,10 +61,12 @@ class Listing(Generic[A]):
 
     about   what the dialect's envelope says besides the rows
     pieces  the rows, some hundred at a time; or the JSON of them that stands in a list
+    is_held it takes much memory from its first piece to its last
     """
 
     about: Any
     pieces: AsyncIterator[Sequence[A]] | AsyncIterator[bytes]
+    is_held: bool = False
 
 
 class Whole(msgspec.Struct, frozen=True):
