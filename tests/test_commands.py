@@ -101,7 +101,6 @@ def shells(tmp_path: Path) -> Iterator[Callable[..., Shells]]:
 ELSEWHERE = {
     "docs/api/accounts.md",
     "docs/api/emqx-v2.md",
-    "docs/api/emqx-v4-admin.md",
     "docs/api/http.md",
     "docs/api/v2.md",
     "docs/api/v4.md",

@@ -242,7 +242,6 @@ def run_block(block: str, folder: Path, http: int) -> None:
 RUN_HERE = {
     "api/accounts.md",
     "api/emqx-v2.md",
-    "api/emqx-v4-admin.md",
     "api/http.md",
     "security.md",
 }
