@@ -21,6 +21,7 @@ from tests.raw import PUBLISH
 
 LOOK = {"nanomq_py.alarms_part.LOOK_S": 0.05}
 BROKEN = "plugin_failed/broken"
+LOADED = "broken,broken1,broken2,broken3"
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +29,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with plugins: one that is good, one that is not, and one that comes to be."""
     made = tmp_path_factory.mktemp("plugins")
     plugged.install(made, "counter", plugged.GOOD)
-    plugged.install(made, "broken", "raise RuntimeError('made up')\n")
+    for name in LOADED.split(","):
+        plugged.install(made, name, "raise RuntimeError('made up')\n")
     return made
 
 
 @pytest.fixture(scope="module")
 def featured(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     environ = {"PYTHONPATH": str(folder)}
-    given = {"plugins.load": "broken"}
+    given = {"plugins.load": LOADED}
     path = tmp_path_factory.mktemp("featured")
     with running_broker(path, environ, constants=LOOK, **given) as process:
         yield process
@@ -121,6 +123,30 @@ def test_past_alarms_are_forgotten_by_each_path(
     featured: Process, its_node: str, path: str
 ) -> None:
     done(featured, "DELETE", path.replace("NODE", quote(its_node)))
+
+
+@shows("POST /alarms")
+@shows("POST /alarms/deactivated", "POST /alarms", dialect="cloud")
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/api/v4/alarms", "broken1"),
+        ("/api/alarms/deactivated", "broken2"),
+        ("/api/alarms", "broken3"),
+    ],
+)
+def test_alarm_is_ended_by_each_path(
+    featured: Process, its_node: str, path: str, name: str
+) -> None:
+    def lasting() -> set[str]:
+        (of_node,) = get(featured, "/alarms/activated")["data"]
+        return {row["name"] for row in of_node["alarms"]}
+
+    alarm = f"plugin_failed/{name}"
+    until(lambda: alarm in lasting())
+    said = call(featured, "POST", path, {"node": its_node, "name": alarm})
+    assert (said.status, said.json) == (200, {"code": 0})
+    assert alarm not in lasting()
 
 
 # --- counters of topics
@@ -229,6 +255,15 @@ def test_as_many_topics_are_counted_as_may_be(featured: Process) -> None:
     "GET /plugins",
     "GET /nodes/{node}/plugins",
 )
+@shows(
+    *("PUT /plugins/{plugin}/load", "PUT /nodes/{node}/plugins/{plugin}/load"),
+    outcome="110",
+)
+@shows(
+    *[f"PUT /plugins/{{plugin}}/{what}" for what in ("unload", "reload")],
+    *[f"PUT /nodes/{{node}}/plugins/{{plugin}}/{what}" for what in ("unload", "reload")],
+    outcome="111",
+)
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("at_node", [True, False])
 def test_plugin_is_loaded_reloaded_and_unloaded(
@@ -262,10 +297,10 @@ def test_plugin_is_loaded_reloaded_and_unloaded(
     refuse("load", 110, "already_started")
     put("reload")
     assert told()["active"] is True
-    assert "plugins.load=broken,counter" in featured.conf.read_text()
+    assert f"plugins.load={LOADED},counter" in featured.conf.read_text()
     put("unload")
     assert told()["active"] is False
-    assert "plugins.load=broken\n" in featured.conf.read_text()
+    assert f"plugins.load={LOADED}\n" in featured.conf.read_text()
 
 
 def test_plugin_that_fails_is_told(featured: Process) -> None:

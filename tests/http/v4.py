@@ -79,13 +79,15 @@ def busy_broker(folder: Path) -> Iterator[Process]:
 # --- what a test shows
 
 
-def shows(*endpoints: str, outcome: str = "success") -> Callable[[Test], Test]:
+def shows(
+    *endpoints: str, outcome: str = "success", dialect: str = "v4"
+) -> Callable[[Test], Test]:
     """Mark a test as one that shows how these endpoints, ``METHOD path``, turn out."""
 
     def marked(test: Test) -> Test:
         for each in endpoints:
             assert each in ROUTED.values(), each
-            test = pytest.mark.endpoint("v4", each, outcome)(test)
+            test = pytest.mark.endpoint(dialect, each, outcome)(test)
         return test
 
     return marked
