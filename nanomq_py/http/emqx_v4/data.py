@@ -22,11 +22,11 @@ from nanomq_py.config.file import write_new
 from nanomq_py.http.codes import Code
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx.times import local_time
+from nanomq_py.http.emqx_v4.stored import store_faults
 from nanomq_py.http.emqx_v4.words import Refused
 from nanomq_py.http.errors import BadParameter, NotJson
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain, Whole
 from nanomq_py.http.rest.parameters import Nothing
-from nanomq_py.store.faults import StoreError
 from nanomq_py.store.limits import MOST_LOGINS
 from nanomq_py.store.place import place_of
 from nanomq_py.store.roles import Role
@@ -76,9 +76,8 @@ class Imported(msgspec.Struct, frozen=True):
 def _faults() -> Iterator[None]:
     """Raise what the store and the system say as errors of v4."""
     try:
-        yield
-    except StoreError as fault:
-        raise Refused(Code.UNKNOWN_MISTAKE, str(fault), 500) from None
+        with store_faults():
+            yield
     except OSError as fault:
         message = f"the folder of exports: {fault.strerror}"
         raise Refused(Code.UNKNOWN_MISTAKE, message, 500) from None
@@ -268,10 +267,7 @@ async def import_data(api: Api, call: Call[Nothing, dict[str, Any]]) -> Imported
         new = await asyncio.to_thread(_understood, said)
     with _faults():
         await _check_names(api, new)
-        try:
-            await _keep(api, new, call.who)
-        except ValueError as fault:
-            raise BadParameter(str(fault)) from None
+        await _keep(api, new, call.who)
     counts = {
         "blacklist": len(new.bans),
         "apps": len(new.apps),
