@@ -170,7 +170,8 @@ def test_every_kind_of_condition_for_every_kind_of_client() -> None:
     networks = [None, "10.0.0.7/32", "10.0.0.0/15", "10.4.0.0/14", "0.0.0.0/0", "::/0",
                 "2001:db8::/33", "2001:db8::7/128"]  # fmt: skip
     addresses = ["10.0.0.7", "10.0.0.6", "10.1.0.7", "10.2.0.7", "10.7.0.7", "::1",
-                 "2001:db8::7", "2001:db8:8000::7"]  # fmt: skip
+                 "11.1.0.7", "14.4.0.7", "2001:db8::7", "2001:db8:8000::7",
+                 "2001:db9::7"]  # fmt: skip
     conditions = itertools.product([None, "a", "ab", ""], [None, "", "b", "bc"], networks)
     rules = [
         Rule(n % 2 == 0, ((f"t/{n}", PATTERN),), client_id=c, user_name=u, network=network)
