@@ -34,7 +34,7 @@ def test_rule_that_decides_is_named(start_broker: StartBroker) -> None:
             assert said.json == {"data": verdict, "code": 0}
 
 
-@pytest.mark.endpoint("v4", "POST /acl/test", "error")
+@pytest.mark.endpoint("v4", "POST /acl/test", "108")
 @pytest.mark.parametrize(
     ("body", "code", "text"),
     [

@@ -171,7 +171,7 @@ BAD: list[tuple[Any, int, str]] = [
 ]  # fmt: skip
 
 
-@mark("POST /data/import", "error")
+@mark("POST /data/import", "108")
 @pytest.mark.parametrize(("body", "code", "text"), BAD)
 def test_import_that_has_a_fault_changes_nothing(
     nano: Process, body: Any, code: int, text: str
@@ -199,9 +199,9 @@ def test_rule_about_users_needs_users_who_prove_their_names(
     assert get(broker, "/data/export")["data"] == []
 
 
-@mark("GET /data/file/{filename}", "error")
-@mark("DELETE /data/file/{filename}", "error")
-@mark("POST /data/file", "error")
+@mark("GET /data/file/{filename}", "108")
+@mark("DELETE /data/file/{filename}", "108")
+@mark("POST /data/file", "108")
 def test_file_has_a_name_of_its_own(nano: Process) -> None:
     for method in ("GET", "DELETE"):
         path = "/api/v4/data/file"
@@ -228,7 +228,7 @@ def test_file_has_a_name_of_its_own(nano: Process) -> None:
     assert_refused(said, 404, 101, "node 'other'")
 
 
-@mark("POST /data/export", "error")
+@mark("POST /data/export", "108")
 def test_exports_are_bounded(start_broker: StartBroker) -> None:
     broker = start_broker()
     folder = broker.conf.parent / "nanomq-exports"
@@ -245,7 +245,7 @@ def test_export_of_another_time_is_told_what_is_too_much() -> None:
         understood(changed(acl_mnesia=rows))
 
 
-@mark("POST /data/export", "error")
+@mark("POST /data/export", "102")
 def test_broker_without_a_place_exports_nothing(start_broker: StartBroker) -> None:
     environ = {
         "NANOMQ_URL": "nmq-tcp://127.0.0.1:0",

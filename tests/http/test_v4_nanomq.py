@@ -248,9 +248,9 @@ BAD_CONFIGURATIONS: list[tuple[str, Any, int, str]] = [
 ]  # fmt: skip
 
 
-@mark("POST /reload", "error")
-@mark("POST /configuration", "error")
-@mark("POST /configuration/{part}", "error")
+@mark("POST /reload", "108")
+@mark("POST /configuration", "108")
+@mark("POST /configuration/{part}", "108")
 @pytest.mark.parametrize(("path", "body", "code", "text"), BAD_CONFIGURATIONS)
 def test_bad_change_is_refused_whole(
     nano: Process, path: str, body: Any, code: int, text: str
@@ -260,7 +260,8 @@ def test_bad_change_is_refused_whole(
     assert nano.conf.read_text() == before
 
 
-@mark("GET /configuration/{part}", "error")
+@mark("GET /configuration/{part}", "101")
+@mark("POST /configuration/{part}", "101")
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_unknown_part_is_not_found(nano: Process, method: str) -> None:
     said = call(nano, method, "/api/v4/configuration/foo", {"data": {}})
@@ -295,7 +296,7 @@ def test_text_of_the_nested_form_is_taken(start_broker: StartBroker) -> None:
     assert get(broker, "/reload")["data"]["qos_duration"] == 10
 
 
-@mark("POST /config_update", "error")
+@mark("POST /config_update", "117")
 @pytest.mark.parametrize(
     ("body", "text"),
     [
@@ -321,7 +322,7 @@ def test_text_that_is_too_long_is_refused(nano: Process) -> None:
     assert_refused(said, 400, 108, "larger than 1 MiB")
 
 
-@mark("POST /config_update", "error")
+@mark("POST /config_update", "118")
 def test_text_that_cannot_be_written_is_118(start_broker: StartBroker) -> None:
     broker = start_broker()
     text = broker.conf.read_text()
@@ -419,7 +420,7 @@ def test_bridge_is_changed_in_the_file(start_broker: StartBroker) -> None:
 TOPICS = {"remote_topic": "a", "local_topic": "b"}
 
 
-@mark("PUT /bridges/{name}", "error")
+@mark("PUT /bridges/{name}", "108")
 @pytest.mark.parametrize(
     ("body", "code", "text"),
     [
@@ -454,9 +455,12 @@ SWITCH = {"data": {"bridge_switch": False}}
 RUNNING = [("sub", SUBSCRIBE), ("unsub", UNSUBSCRIBE), ("switch", SWITCH)]
 
 
-@mark("POST /bridges/sub/{name}", "error")
-@mark("POST /bridges/unsub/{name}", "error")
-@mark("POST /bridges/switch/{name}", "error")
+@mark("POST /bridges/sub/{name}", "111")
+@mark("PUT /bridges/sub/{name}", "111")
+@mark("POST /bridges/unsub/{name}", "111")
+@mark("PUT /bridges/unsub/{name}", "111")
+@mark("POST /bridges/switch/{name}", "111")
+@mark("PUT /bridges/switch/{name}", "111")
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 @pytest.mark.parametrize(("action", "body"), RUNNING)
 def test_what_needs_a_bridge_that_runs_is_not_pretended(
@@ -502,12 +506,12 @@ def test_restart_keeps_the_port_and_retained_messages(start_broker: StartBroker)
         assert client.expect(3).payload == b"x"
 
 
-@mark("POST /ctrl/{action}", "error")
+@mark("POST /ctrl/{action}", "101")
 def test_other_action_is_not_found(nano: Process) -> None:
     assert_refused(post(nano, "/ctrl/reload", None), 404, 101, "expected stop or restart")
 
 
-@mark("POST /ctrl/{action}", "error")
+@mark("POST /ctrl/{action}", "108")
 def test_restart_that_would_fail_is_refused(start_broker: StartBroker) -> None:
     broker = start_broker()
     broker.conf.write_text("url=nowhere\n")
@@ -560,7 +564,7 @@ def test_stranger_is_not_let_in(nano: Process, method: str, path: str) -> None:
     assert_refused(said, 401, 103)
 
 
-@mark("GET /configuration", "forbidden")
+@mark("GET /configuration", "wrong role")
 def test_viewer_reads_masked_and_changes_nothing(start_broker: StartBroker) -> None:
     broker = start_broker(http_server__mask_secrets="never", **KEYS)
     admin = {"username": "root", "password": "root's", "role": "administrator"}

@@ -192,7 +192,7 @@ def test_the_same_is_told_as_json(broker: Process, query: str) -> None:
     assert data["metrics"]["emqx_vm_total_memory"] > data["metrics"]["emqx_vm_used_memory"]
 
 
-@pytest.mark.endpoint("v4", "GET /emqx_prometheus", "error")
+@pytest.mark.endpoint("v4", "GET /emqx_prometheus", "108")
 def test_other_type_is_refused(broker: Process) -> None:
     said = call(broker, "GET", "/api/v4/emqx_prometheus?type=xml")
     assert_refused(said, 400, 108, "type: ")
