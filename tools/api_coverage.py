@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from nanomq_py.http.v1.api import HANDLERS
 from tests.http import endpoints
 from tests.http.endpoints import Served
 
@@ -146,6 +147,17 @@ class Row:
         yield self.cell(endpoints.OTHER_METHOD)
 
 
+def requests(shown: Shown) -> list[str]:
+    """Return the lines of V1's table: it has requests in place of endpoints."""
+    outcomes = ("success", None, *endpoints.GENERIC)
+    made = []
+    for req in HANDLERS:
+        counts = [each and shown["v1", f"req {req}", each] for each in outcomes]
+        cells = [CANNOT_BE if n is None else str(n) if n else HOLE for n in counts]
+        made.append(f"| request {req} | {' | '.join(cells)} |")
+    return made
+
+
 COLUMNS = "endpoint | success | codes | JSON | missing | type | login | role | method"
 
 
@@ -164,10 +176,12 @@ def missing(dialect: str) -> list[str]:
     return [name for name in documented()[dialect] if name not in here]
 
 
-def page(made: dict[str, list[Row]]) -> str:
+def page(made: dict[str, list[Row]], shown: Shown) -> str:
+    above = [f"| {COLUMNS} |", "|" + " --- |" * (COLUMNS.count("|") + 1)]
     parts = [HEAD.read_text().rstrip()]
+    parts += ["## `/api/v1`", "\n".join([*above, *requests(shown)])]
     for dialect, found in made.items():
-        lines = [f"| {COLUMNS} |", "|" + " --- |" * (COLUMNS.count("|") + 1)]
+        lines = [*above]
         lines += [f"| {' | '.join(row.cells())} |" for row in found]
         lines += [f"| **`{name}`** | {HOLE} |" + " |" * 7 for name in missing(dialect)]
         parts += [f"## {TITLES[dialect]}", "\n".join(lines)]
@@ -177,6 +191,7 @@ def page(made: dict[str, list[Row]]) -> str:
 def faults(shown: Shown) -> list[str]:
     """Return which marks say nothing."""
     known = {(each.dialect, each.name) for each in endpoints.ALL}
+    known |= {("v1", f"req {req}") for req in HANDLERS}
     found = []
     for dialect, name, outcome in shown:
         if (dialect, name) not in known:
@@ -191,7 +206,7 @@ def faults(shown: Shown) -> list[str]:
 
 def main() -> None:
     shown = collect()
-    text, wrong = page(rows(shown)), faults(shown)
+    text, wrong = page(rows(shown), shown), faults(shown)
     wrong += [
         f"not shown by any test: {line}" for line in text.splitlines() if "**" in line
     ]
