@@ -100,7 +100,6 @@ def shells(tmp_path: Path) -> Iterator[Callable[..., Shells]]:
 # control/test_store.py, test_http_auth.py, http/test_cookbook.py.
 ELSEWHERE = {
     "docs/api/accounts.md",
-    "docs/api/emqx-v2.md",
     "docs/api/http.md",
     "docs/api/v2.md",
     "docs/api/v4.md",

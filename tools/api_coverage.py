@@ -1,7 +1,9 @@
 """Build docs/api/coverage.md: what the tests show of each endpoint of the HTTP API.
 
     python -m tools.api_coverage            write the page
-    python -m tools.api_coverage --check    fail if it is old, or a mark names no endpoint
+    python -m tools.api_coverage --check    fail if it is old
+
+It fails too where the page has a hole, or a mark names no endpoint or no outcome.
 
 The tests are collected, not run: they are marked endpoint(dialect, "METHOD /path", outcome).
 What there must be stands in tests/http/documents/endpoints.txt, besides what is served.
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from nanomq_py.http.v1.api import HANDLERS
 from tests.http import endpoints
 from tests.http.endpoints import Served
 
@@ -144,6 +147,17 @@ class Row:
         yield self.cell(endpoints.OTHER_METHOD)
 
 
+def requests(shown: Shown) -> list[str]:
+    """Return the lines of V1's table: it has requests in place of endpoints."""
+    outcomes = ("success", None, *endpoints.GENERIC)
+    made = []
+    for req in HANDLERS:
+        counts = [each and shown["v1", f"req {req}", each] for each in outcomes]
+        cells = [CANNOT_BE if n is None else str(n) if n else HOLE for n in counts]
+        made.append(f"| request {req} | {' | '.join(cells)} |")
+    return made
+
+
 COLUMNS = "endpoint | success | codes | JSON | missing | type | login | role | method"
 
 
@@ -162,10 +176,12 @@ def missing(dialect: str) -> list[str]:
     return [name for name in documented()[dialect] if name not in here]
 
 
-def page(made: dict[str, list[Row]]) -> str:
+def page(made: dict[str, list[Row]], shown: Shown) -> str:
+    above = [f"| {COLUMNS} |", "|" + " --- |" * (COLUMNS.count("|") + 1)]
     parts = [HEAD.read_text().rstrip()]
+    parts += ["## `/api/v1`", "\n".join([*above, *requests(shown)])]
     for dialect, found in made.items():
-        lines = [f"| {COLUMNS} |", "|" + " --- |" * (COLUMNS.count("|") + 1)]
+        lines = [*above]
         lines += [f"| {' | '.join(row.cells())} |" for row in found]
         lines += [f"| **`{name}`** | {HOLE} |" + " |" * 7 for name in missing(dialect)]
         parts += [f"## {TITLES[dialect]}", "\n".join(lines)]
@@ -175,6 +191,7 @@ def page(made: dict[str, list[Row]]) -> str:
 def faults(shown: Shown) -> list[str]:
     """Return which marks say nothing."""
     known = {(each.dialect, each.name) for each in endpoints.ALL}
+    known |= {("v1", f"req {req}") for req in HANDLERS}
     found = []
     for dialect, name, outcome in shown:
         if (dialect, name) not in known:
@@ -189,12 +206,15 @@ def faults(shown: Shown) -> list[str]:
 
 def main() -> None:
     shown = collect()
-    text, wrong = page(rows(shown)), faults(shown)
+    text, wrong = page(rows(shown), shown), faults(shown)
+    wrong += [
+        f"not shown by any test: {line}" for line in text.splitlines() if "**" in line
+    ]
     if "--check" not in sys.argv:
         PAGE.write_text(text)
     elif not PAGE.exists() or PAGE.read_text() != text:
         wrong.append(f"{PAGE.relative_to(ROOT)} is old: run python -m tools.api_coverage")
-    print("\n".join([*wrong, f"{text.count('**') // 2} holes"]))
+    print("\n".join(wrong))
     sys.exit(1 if wrong else 0)
 
 

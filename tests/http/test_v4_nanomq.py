@@ -573,6 +573,7 @@ def test_stranger_is_not_let_in(nano: Process, method: str, path: str) -> None:
     assert_refused(said, 401, 103)
 
 
+@mark("GET /configuration", "wrong role")
 def test_viewer_reads_masked_and_changes_nothing(start_broker: StartBroker) -> None:
     broker = start_broker(http_server__mask_secrets="never", **KEYS)
     admin = {"username": "root", "password": "root's", "role": "administrator"}
