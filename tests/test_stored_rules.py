@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,11 @@ import pytest
 import pytest_asyncio
 
 from nanomq_py import Broker, Config
+from nanomq_py.auth import acl
+from nanomq_py.auth.stored_rules import LINES_AT_ONCE
 from nanomq_py.config import ConfigError
 from nanomq_py.config.keys.access import AclRule, Auth, User
+from nanomq_py.core.rules import Rules
 from nanomq_py.store import rules
 from nanomq_py.store.faults import StoreFullError
 from nanomq_py.store.rules import AccessRule, Action, RuleKind
@@ -351,3 +356,45 @@ async def test_they_have_a_bound(broker: Broker, monkeypatch: pytest.MonkeyPatch
         await broker.put_rules(allow("c"))
     await broker.put_rules(deny("a"))  # in place of one
     assert (await broker.rules(RuleKind.ALL)).total == 2
+
+
+# --- what a change costs others
+
+
+async def test_rules_of_before_are_freed_off_the_loop(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of 100,000 takes some tenths of a second."""
+    threads: list[threading.Thread] = []
+
+    class Watched(Rules):
+        def __init__(self, *given: Any, **more: Any) -> None:
+            super().__init__(*given, **more)
+            weakref.finalize(self, lambda: threads.append(threading.current_thread()))
+
+    monkeypatch.setattr(acl, "Rules", Watched)
+    await broker.put_rules(allow("a", client_id="c"))
+    await broker.put_rules(allow("b", client_id="c"))
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
+
+
+async def test_others_have_the_loop_while_many_rules_are_logged(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    many = 3 * LINES_AT_ONCE
+    most = before = 0
+
+    async def count() -> None:
+        nonlocal most, before
+        while True:
+            most, before = max(most, len(caplog.records) - before), len(caplog.records)
+            await asyncio.sleep(0)
+
+    caplog.set_level("INFO", "nanomq.audit")
+    counting = asyncio.create_task(count())
+    await broker.put_rules(*(allow(f"a/{n}", client_id="c") for n in range(many)))
+    await asyncio.sleep(0)
+    counting.cancel()
+    assert sum("access rule by" in each.message for each in caplog.records) == many
+    assert 0 < most <= LINES_AT_ONCE

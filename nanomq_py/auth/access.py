@@ -83,7 +83,9 @@ class Access(Part):
         self._settling = settling
         self._names_count = names_count
         self.stored: StoredRules | None = None
-        self.use(self._read(config))
+        self._left: list[Rules] = []  # in force before; to be freed off the loop
+        self._now = self._read(config)
+        core.set_rules(self._now.rules)
 
     @property
     def names_count(self) -> bool:
@@ -114,6 +116,7 @@ class Access(Part):
         """Judge by these from now on."""
         if self.stored is not None and read.changes != self.stored.changes:
             read = self._read(read.config, read)  # it has changed meanwhile
+        self._left.append(self._now.rules)
         self._now = read
         self._core.set_rules(read.rules)
 
@@ -143,17 +146,22 @@ class Access(Part):
 
     async def renew(self) -> None:
         """Put the store's rules in force as they are now, and end what they do not allow."""
+        await self._renew()
+        await self.settle()
+
+    async def _renew(self) -> None:
         now = self._now
         read = await asyncio.to_thread(self._read, now.config, now)
         if self._now is now:
             self.use(read)
         else:  # a change of the configuration came first
             self.use(self._read(self._now.config, self._now))
-        await self.settle()
 
     async def settle(self) -> None:
-        """Judge what every session has by the rules in force."""
+        """Judge what every session has by the rules in force, and free those of before."""
         await self._settling.run(self._core.judge)
+        left, self._left = self._left, []
+        await asyncio.to_thread(left.clear)
 
 
 def _name_of(config: Config, content: int, number: int) -> str:

@@ -30,6 +30,7 @@ audit = logging.getLogger("nanomq.audit")
 
 _ACTIONS = {Action.PUBLISH: "pub", Action.SUBSCRIBE: "sub", Action.PUBSUB: "pubsub"}
 _Key = tuple[RuleKind, str]
+LINES_AT_ONCE = 64  # of the audit log, before others get the loop
 
 
 def rule_of(stored: AccessRule) -> Rule:
@@ -128,11 +129,15 @@ class StoredRules:
         async with self._turn:
             kept = await self._table.put(rules)
             await self._follow({(rule.kind, rule.who) for rule in kept})
-        for rule in kept:
-            audit.info(
-                "access rule by %s: %s", shown(made_by) or "(unknown)", text_of(rule)
-            )
-        await self._put_in_force()
+        try:
+            await self._put_in_force()
+        finally:  # they are kept, whatever becomes of that
+            for at, rule in enumerate(kept, 1):
+                audit.info(
+                    "access rule by %s: %s", shown(made_by) or "(unknown)", text_of(rule)
+                )
+                if at % LINES_AT_ONCE == 0:
+                    await asyncio.sleep(0)
         return kept
 
     async def delete(self, kind: RuleKind, who: str, topic: str, made_by: str) -> int:

@@ -161,8 +161,8 @@ class Core(ClientCalls):
         return bool(lib.nmq_broker_decide(self._broker, raw) == lib.NMQ_OK)
 
     def set_rules(self, rules: Rules) -> None:
-        """Put access rules in force at once; takes them: they belong to the core then."""
-        lib.nmq_broker_set_acl(self._broker, rules.give())
+        """Put access rules in force at once. Those of before end with their own object."""
+        lib.nmq_broker_set_acl(self._broker, lib.nmq_acl_ref(rules.handle))
 
     def remount(self, number: int) -> int:
         """Move sessions that came through a listener below its mount point; return how many.

@@ -52,6 +52,7 @@ class Rules:
     asks              what none applies to is asked: AccessNote
     otherwise         what holds when nobody has an opinion: True allows
     deny_disconnects  a client that does what it may not is disconnected
+    Threads           may be dropped in any: the end of 100,000 takes a tenth of a second
     """
 
     def __init__(
@@ -101,13 +102,6 @@ class Rules:
             return None
         check(status)
         return int(number[0])
-
-    def give(self) -> nmq_acl:
-        """Give the handle to the caller."""
-        handle, self._handle = self._handle, ffi.NULL
-        if handle != ffi.NULL:
-            ffi.gc(handle, None)  # from now on it is not freed with the object
-        return handle
 
 
 def c_trial(trial: Trial, kept: list[CData]) -> nmq_acl_trial:

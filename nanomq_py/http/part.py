@@ -226,7 +226,10 @@ class Http(Part):
             self.serving.leave()
 
     async def stop(self) -> None:
-        """Return when all connections have ended; cut them after half a second."""
+        """Return when all connections have ended; cut them after half a second.
+
+        What makes an answer has as long again to see that its peer is gone.
+        """
         tasks = set(self._leaving)
         if self.serving is not None:
             tasks.add(self.serving.task)
@@ -234,3 +237,5 @@ class Http(Part):
             _, late = await asyncio.wait(tasks, timeout=STOP_WITHIN_S)
             for task in late:
                 task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=STOP_WITHIN_S)

@@ -16,6 +16,7 @@ from nanomq_py.http.door import Door
 from nanomq_py.http.terms import Terms, cannot_serve
 
 FAREWELL_S = 1  # for answers under way
+CUT_S = 0.5  # for what makes answers, once their peers are cut
 TICKS_A_LOOK = 10  # of uvicorn's ten a second
 
 
@@ -53,6 +54,10 @@ class _Uvicorn(Server):
         finally:
             late.cancel()
             self.door.cut()  # peers that do not take their last answer
+            if (
+                self.server_state.tasks
+            ):  # they see it; cancelled, each would log a traceback
+                await asyncio.wait(self.server_state.tasks, timeout=CUT_S)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

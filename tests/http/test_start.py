@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import socket
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nanomq_py import Config, ConfigError
 from nanomq_py.config.file import ConfFile
@@ -49,6 +50,44 @@ async def test_server_whose_task_ends_at_once_is_an_error(
     ):
         await made.start()
     made.leave()
+
+
+class _Long:
+    """An application whose answer is longer than sockets take."""
+
+    def __init__(self) -> None:
+        self.is_stuck = asyncio.Event()
+
+    def app(self, gate: Gate, names: Sequence[str]) -> ASGIApp:
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            part = {"type": "http.response.body", "body": bytes(1 << 20), "more_body": True}
+            for _ in range(100):
+                asyncio.get_running_loop().call_later(0.1, self.is_stuck.set)
+                await send(part)
+                self.is_stuck.clear()
+
+        return answer
+
+
+def test_peer_that_reads_slowly_is_cut_at_a_stop_without_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def run() -> None:
+        apps = _Long()
+        made = Http(lambda: apps)
+        (await made.prepare(Config(http_server=HttpServer(port=0)))).commit()
+        await made.start()
+        assert made.port is not None
+        _, writer = await asyncio.open_connection("127.0.0.1", made.port, limit=1024)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await apps.is_stuck.wait()
+        made.leave()
+        await made.stop()
+        writer.close()
+
+    asyncio.run(run())
+    assert "Traceback" not in caplog.text
 
 
 async def test_what_serving_needs_is_loaded_before_anything_changes(
