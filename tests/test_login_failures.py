@@ -148,7 +148,7 @@ async def test_busy_login_has_one_code_one_event_and_one_count(
 
 async def refused_s(broker: Broker, user: str, n: int) -> float:
     """Return how long refusing takes: another password from another address each time."""
-    login = Login(1, f"192.0.{n}.2", "c", user, b"wrong-%d" % n)
+    login = Login(1, f"192.0.{n}.2", LOGINS[user], user, b"wrong-%d" % n)
     began = time.perf_counter()
     answer = broker._running.logins._chain.decide(login)
     decision = answer if isinstance(answer, Decision) else await answer
@@ -157,25 +157,33 @@ async def refused_s(broker: Broker, user: str, n: int) -> float:
     return taken_s
 
 
+# The client identifier of each user: those of the password file, of the configuration, of the
+# store by user name and by client identifier, and one that there is not.
+LOGINS = {"user-1": "c", "conf": "c", "stored": "c", "any": "pump", "nobody": "c"}
+
+
 @pytest.fixture
 async def slow_broker(tmp_path: Path) -> AsyncIterator[Broker]:
-    """A broker whose file has scrypt alone, as one has that nanomq passwd has written."""
+    """A broker that has scrypt alone, as of nanomq passwd and of an API."""
     file = tmp_path / "users"
     file.write_text("".join(f"user-{n}:{hashed(b'%d' % n)}\n" for n in range(4)))
     config = Config(
         url="nmq-tcp://127.0.0.1:0",
         users=(User(login="conf", password="right"),),
-        auth=Auth(password_file=str(file)),
+        auth=Auth(
+            chain=("users", "file", "database", "anonymous"), password_file=str(file)
+        ),
     )
-    async with Broker(config) as broker:
+    async with Broker(config, conf=tmp_path / "x.conf") as broker:
+        await broker.put_user("stored", b"right")
+        await broker.put_user("pump", b"right", by_client_id=True)
         yield broker
 
 
 async def test_wrong_user_takes_the_time_of_a_wrong_password(slow_broker: Broker) -> None:
-    users = ("user-1", "conf", "nobody")  # of the file, of the configuration
-    times: dict[str, list[float]] = {user: [] for user in users}
+    times: dict[str, list[float]] = {user: [] for user in LOGINS}
     for n in range(15):  # side by side: the machine may be busy for a while
-        for user in users:
+        for user in LOGINS:
             times[user].append(await refused_s(slow_broker, user, n))
-    found = {user: statistics.median(times[user]) for user in users}
+    found = {user: statistics.median(times[user]) for user in LOGINS}
     assert max(found.values()) < 1.5 * min(found.values()), found

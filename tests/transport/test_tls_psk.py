@@ -162,6 +162,25 @@ def test_reload_reads_the_file_again(start_broker: StartBroker, file: Path) -> N
     assert user(process, "pump-7", OTHER) == "pump-7"
 
 
+def test_keys_are_nowhere_to_be_read(start_broker: StartBroker, file: Path) -> None:
+    file.chmod(0o644)
+    process = start_broker(**keys(file, log__level="trace"))
+    process.waits_for(f"{file}: mode 0644 lets every user of this machine read")
+    assert user(process, "pump-7", PUMP) == "pump-7"
+    assert user(process, "pump-7", OTHER) is None
+    shown = process.api(req=11)
+    file.write_text(f"pump-7:{PUMP}\nvalve:{VALVE}x\n")
+    refused = process.api(req=10, action="reload")
+    assert (shown.status, refused.status) == (200, 400)
+    checked = process.nanomq("conf", "check", str(process.conf))
+    told = "".join(process.lines) + json.dumps([shown.json, refused.json])
+    told += checked.stdout + checked.stderr
+    told += Path(f"/proc/{process.pid}/cmdline").read_text()
+    told += Path(f"/proc/{process.pid}/environ").read_text()
+    for key in (PUMP, VALVE, OTHER):
+        assert key[:32] not in told.lower()
+
+
 @pytest.mark.skipif(not shutil.which("mosquitto_pub"), reason="no mosquitto_pub here")
 def test_mosquitto_publishes(start_broker: StartBroker, file: Path) -> None:
     process = start_broker(**keys(file))

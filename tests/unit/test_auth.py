@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from statistics import median
+
 import pytest
 import scramp
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nanomq_py.auth import enhanced
+from nanomq_py.auth.chain import Decision, Login
 from nanomq_py.auth.enhanced import CONTINUE_AUTHENTICATION, Exchanges, Step
+from nanomq_py.auth.password import Users
 from nanomq_py.auth.scram import Scram
 from nanomq_py.config.keys.access import User
+from nanomq_py.core.declared import ReasonCode
 
 SCRAM = Scram([User(login="u", password="secret")])
 FIRST = st.builds(
@@ -111,3 +118,45 @@ def test_long_names_are_refused_before_they_are_looked_at(
     step = Exchanges([SCRAM]).begin(1, "SCRAM-SHA-256", "c", f"n,,n={name},r=x".encode())
     assert step == Step(CONTINUE_AUTHENTICATION if goes_on else 0x87, step.data)
     assert bool(looked_at) == goes_on
+
+
+def refused_s(user: str) -> float:
+    """Return how long the broker needs to refuse an exchange of SCRAM."""
+    exchanges = Exchanges([SCRAM])
+    client = scramp.ScramClient(["SCRAM-SHA-256"], user, "wrong")
+    first = client.get_client_first().encode()
+    began = time.perf_counter()
+    step = exchanges.begin(1, "SCRAM-SHA-256", "c", first)
+    taken_s = time.perf_counter() - began
+    assert step.data is not None
+    client.set_server_first(step.data.decode())
+    final = client.get_client_final().encode()
+    began = time.perf_counter()
+    assert exchanges.go_on(1, final).reason_code == ReasonCode.NOT_AUTHORIZED
+    return taken_s + time.perf_counter() - began
+
+
+def looked_up_s(user: str) -> float:
+    """Return how long the configuration's users need to look at a wrong password."""
+    login = Login(1, "192.0.2.1", "c", user, b"wrong")
+    began = time.perf_counter()
+    answer = USERS.decide(login)
+    taken_s = time.perf_counter() - began
+    assert answer is None or isinstance(answer, Decision)
+    return taken_s
+
+
+USERS = Users([User(login="u", password="secret")])
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("takes_s", [refused_s, looked_up_s])
+def test_wrong_user_takes_the_time_of_a_wrong_password(
+    takes_s: Callable[[str], float],
+) -> None:
+    times: dict[str, list[float]] = {"u": [], "nobody": []}
+    for _ in range(40 if takes_s is refused_s else 2000):
+        for user, taken in times.items():
+            taken.append(takes_s(user))
+    found = {user: median(taken) for user, taken in times.items()}
+    assert max(found.values()) < 1.5 * min(found.values()), found
