@@ -24,7 +24,8 @@ from nanomq_py.http.emqx.users import (
     configured_name,
     is_taken,
 )
-from nanomq_py.http.emqx_v2.words import UNDEFINED, Refused
+from nanomq_py.http.emqx.words import UNDEFINED
+from nanomq_py.http.emqx_v2.words import Refused
 from nanomq_py.http.errors import BadParameter, Unauthorized
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain
 from nanomq_py.http.rest.parameters import Nothing
