@@ -9,6 +9,7 @@ from ipaddress import IPv6Address, ip_address
 from starlette.requests import Request
 
 from nanomq_py.auth.callers import Caller
+from nanomq_py.config.keys.http_server import HttpServer
 from nanomq_py.http.errors import BadRequest, Forbidden, HttpError
 from nanomq_py.http.guard import Gate
 
@@ -43,6 +44,17 @@ def check_may_change(caller: Caller) -> None:
     """Raise Forbidden for a caller who may only read."""
     if not caller.may_change:
         raise Forbidden(f"{caller.name} may read, and change nothing")
+
+
+def is_masked(http: HttpServer, caller: Caller | None, *, is_private: bool) -> bool:
+    """Return whether the caller is shown no secrets.
+
+    is_private  nobody on the network can read the answer
+    """
+    # With a password of the configuration a viewer could be somebody else.
+    if caller is None or not caller.may_change:
+        return True
+    return http.mask_secrets == "always" or (http.mask_secrets == "auto" and not is_private)
 
 
 async def _skip(request: Request) -> None:
