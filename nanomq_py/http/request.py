@@ -74,7 +74,8 @@ async def read_body(request: Request, most: int = MAX_BODY_BYTES) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
-            raise BadRequest(f"the body is larger than {most >> 10} KiB")
+            size = f"{most >> 10} KiB" if most < 1 << 20 else f"{most >> 20} MiB"
+            raise BadRequest(f"the body is larger than {size}")
     return bytes(body)
 
 
