@@ -15,7 +15,7 @@ import logging
 from collections.abc import Sequence
 
 from nanomq_py.config import ConfigError
-from nanomq_py.config.values.texts import shown
+from nanomq_py.config.values.texts import in_words, shown
 from nanomq_py.core.binding import Core, CoreError
 from nanomq_py.core.settling import Settling
 from nanomq_py.store.banned import Ban, BanKind, BanTable, made_ban, who_of
@@ -200,5 +200,4 @@ def _how(ban: Ban) -> str:
 
 def _tell(what: str, kind: BanKind, who: str, how: str) -> None:
     """Write the audit line."""
-    named = kind.name.lower().replace("_", " ")
-    audit.info("%s: %s '%s': %s", what, named, shown(who[:100]), how)
+    audit.info("%s: %s '%s': %s", what, in_words(kind), shown(who[:100]), how)

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Sequence
 from nanomq_py.auth.chain import Answer, Decision, Login
 from nanomq_py.auth.hashing import hashed, read_hash
 from nanomq_py.auth.verifier import Verifier
-from nanomq_py.config.values.texts import shown
+from nanomq_py.config.values.texts import in_words, shown
 from nanomq_py.core.binding import Core, CoreError
 from nanomq_py.core.declared import ReasonCode
 from nanomq_py.core.records import Kick
@@ -177,5 +177,4 @@ def _stored(password: bytes | None, hash: str | None) -> str:
 
 
 def _tell(what: str, kind: UserKind, name: str) -> None:
-    named = kind.name.lower().replace("_", " ")
-    audit.info("%s: user by %s '%s'", what, named, shown(name[:100]))
+    audit.info("%s: user by %s '%s'", what, in_words(kind), shown(name[:100]))

@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from nanomq_py.auth.named_rule import NamedRule
-from nanomq_py.config.values.texts import shown
+from nanomq_py.config.values.texts import in_words, shown
 from nanomq_py.core.records import Rule, RuleTopic
 from nanomq_py.core.rules import Packed
 from nanomq_py.store.backup import rules_of
@@ -47,8 +47,9 @@ def rule_of(stored: AccessRule) -> Rule:
 
 def text_of(rule: AccessRule) -> str:
     """Return it for people, such as ``client id 'c': deny pub a/#``."""
-    kind = rule.kind.name.lower().replace("_", " ")
-    whom = "everybody" if rule.kind is RuleKind.ALL else f"{kind} '{shown(rule.who[:100])}'"
+    whom = "everybody"
+    if rule.kind is not RuleKind.ALL:
+        whom = f"{in_words(rule.kind)} '{shown(rule.who[:100])}'"
     access = "allow" if rule.allow else "deny"
     return f"{whom}: {access} {_ACTIONS[rule.action]} {shown(rule.topic[:200])}"
 
@@ -118,8 +119,9 @@ class StoredRules:
             for who, group in by_name.items():
                 number -= (group.all if names_count else group.safe).count
                 if number < 0:
-                    whom = kind.name.lower().replace("_", " ")
-                    return f"store, {whom}" + (f" '{shown(who[:100])}'" if who else "")
+                    return f"store, {in_words(kind)}" + (
+                        f" '{shown(who[:100])}'" if who else ""
+                    )
         return "store"
 
     # --- what can be done
@@ -150,7 +152,7 @@ class StoredRules:
             audit.info(
                 "access rule deleted by %s: %s '%s': %s",
                 shown(made_by) or "(unknown)",
-                kind.name.lower().replace("_", " "),
+                in_words(kind),
                 shown(who[:100]),
                 shown(topic[:200]),
             )

@@ -9,6 +9,7 @@ from ipaddress import IPv6Address, ip_address
 from starlette.requests import Request
 
 from nanomq_py.auth.callers import Caller
+from nanomq_py.config.keys.http_server import HttpServer
 from nanomq_py.http.errors import BadRequest, Forbidden, HttpError
 from nanomq_py.http.guard import Gate
 
@@ -45,6 +46,17 @@ def check_may_change(caller: Caller) -> None:
         raise Forbidden(f"{caller.name} may read, and change nothing")
 
 
+def is_masked(http: HttpServer, caller: Caller | None, *, is_private: bool) -> bool:
+    """Return whether the caller is shown no secrets.
+
+    is_private  nobody on the network can read the answer
+    """
+    # With a password of the configuration a viewer could be somebody else.
+    if caller is None or not caller.may_change:
+        return True
+    return http.mask_secrets == "always" or (http.mask_secrets == "auto" and not is_private)
+
+
 async def _skip(request: Request) -> None:
     """Read a short body: if bytes were left, some peers would lose the answer at the close."""
     if "expect" in request.headers:
@@ -62,7 +74,8 @@ async def read_body(request: Request, most: int = MAX_BODY_BYTES) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
-            raise BadRequest(f"the body is larger than {most >> 10} KiB")
+            size = f"{most >> 10} KiB" if most < 1 << 20 else f"{most >> 20} MiB"
+            raise BadRequest(f"the body is larger than {size}")
     return bytes(body)
 
 

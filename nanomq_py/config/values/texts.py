@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from nanomq_py.config.values.kind import BadValue, Listed, Verbatim
 
@@ -20,6 +21,11 @@ def shown(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape").decode() for c in text
     )
+
+
+def in_words(member: Enum) -> str:
+    """Return the name of a member of an enumeration for people: CLIENT_ID is ``client id``."""
+    return member.name.lower().replace("_", " ")
 
 
 def is_text(text: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from nanomq_py.core.queries import Page
+from nanomq_py.http.errors import BadParameter
 
 R = TypeVar("R")
 A = TypeVar("A")
@@ -14,6 +15,17 @@ PIECE = 256  # rows
 
 # Asks for a page: it takes ``offset``, ``limit``, ``after`` and ``count``.
 Ask = Callable[..., Awaitable[Page[R]]]
+
+
+async def first_piece(ask: Ask[R], *, offset: int, limit: int) -> Page[R]:
+    """Return the first rows of a page, and how many there are in all.
+
+    Raises   BadParameter for a filter that the core does not take
+    """
+    try:
+        return await ask(offset=offset, limit=min(limit, PIECE), count=True)
+    except ValueError as fault:
+        raise BadParameter(str(fault)) from None
 
 
 async def pieces(

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from nanomq_py.auth.callers import Caller
 from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.errors import Forbidden, Unauthorized
+
+
+class Login(msgspec.Struct, frozen=True):
+    username: str
+    password: str
+
+
+class NewPassword(msgspec.Struct, frozen=True):
+    """Whose password it is stands in the path."""
+
+    old_pwd: str
+    new_pwd: str
 
 
 class OldPasswordError(Exception):

@@ -8,8 +8,9 @@ from nanomq_py.core.queries import Client, ClientFilter
 from nanomq_py.http.codes import Code
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx.times import local_time
+from nanomq_py.http.emqx.words import UNDEFINED
 from nanomq_py.http.emqx_v2.paging import PageQuery, all_rows, listing
-from nanomq_py.http.emqx_v2.words import UNDEFINED, Refused
+from nanomq_py.http.emqx_v2.words import Refused
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Plain
 from nanomq_py.http.rest.parameters import Nothing
 

@@ -7,8 +7,7 @@ from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
-from nanomq_py.core.queries import Page
-from nanomq_py.http.emqx.rows import PIECE, Ask, pieces
+from nanomq_py.http.emqx.rows import PIECE, Ask, first_piece, pieces
 from nanomq_py.http.errors import BadParameter
 from nanomq_py.http.rest.endpoint import Listing
 
@@ -43,7 +42,7 @@ async def listing(query: PageQuery, ask: Ask[R], as_row: Callable[[R], A]) -> Li
     """Return one page. Raises BadParameter for a filter that cannot be."""
     size = query.page_size
     offset = (query.curr_page - 1) * size
-    first = await _asked(ask, offset=offset, limit=min(size, PIECE), count=True)
+    first = await first_piece(ask, offset=offset, limit=size)
     total = first.total or 0
     about: Paged[A] = Paged(query.curr_page, size, total, -(-total // size))
     return Listing(about, pieces(first, size, ask, as_row))
@@ -51,13 +50,9 @@ async def listing(query: PageQuery, ask: Ask[R], as_row: Callable[[R], A]) -> Li
 
 async def all_rows(ask: Ask[R], as_row: Callable[[R], A]) -> Listing[A]:
     """Return all rows, without paging. Raises BadParameter for a filter that cannot be."""
-    first = await _asked(ask, limit=PIECE, count=False)
-    about: Objects[A] = Objects()
-    return Listing(about, pieces(first, None, ask, as_row))
-
-
-async def _asked(ask: Ask[R], **paging: int) -> Page[R]:
     try:
-        return await ask(**paging)
+        first = await ask(limit=PIECE, count=False)
     except ValueError as fault:
         raise BadParameter(str(fault)) from None
+    about: Objects[A] = Objects()
+    return Listing(about, pieces(first, None, ask, as_row))

@@ -7,8 +7,8 @@ import msgspec
 from nanomq_py.core.queries import ClientFilter, Session
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx.times import local_time
+from nanomq_py.http.emqx.words import UNDEFINED
 from nanomq_py.http.emqx_v2.paging import PageQuery, all_rows, listing
-from nanomq_py.http.emqx_v2.words import UNDEFINED
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Plain
 from nanomq_py.http.rest.parameters import Nothing
 

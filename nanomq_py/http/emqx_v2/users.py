@@ -18,13 +18,16 @@ from nanomq_py.http.codes import Code
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx.times import local_time
 from nanomq_py.http.emqx.users import (
+    Login,
+    NewPassword,
     OldPasswordError,
     check_may_change_password,
     check_old_password,
     configured_name,
     is_taken,
 )
-from nanomq_py.http.emqx_v2.words import UNDEFINED, Refused
+from nanomq_py.http.emqx.words import UNDEFINED
+from nanomq_py.http.emqx_v2.words import Refused
 from nanomq_py.http.errors import BadParameter, Unauthorized
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain
 from nanomq_py.http.rest.parameters import Nothing
@@ -63,20 +66,8 @@ class UserChange(msgspec.Struct, frozen=True):
     remark: str | None = None
 
 
-class Login(msgspec.Struct, frozen=True):
-    username: str
-    password: str
-
-
-class NewPassword(msgspec.Struct, frozen=True):
-    """As EMQX 2.3 has it: whose password it is stands in the path."""
-
-    old_pwd: str
-    new_pwd: str
-
-
 class ConfirmedPassword(msgspec.Struct, frozen=True):
-    """As the document has it."""
+    """As the document has it; EMQX 2.3 has the other one."""
 
     username: str
     old_pwd: str

@@ -11,52 +11,22 @@ from typing import Any
 
 from starlette.responses import Response
 
-from nanomq_py.http.codes import LOGIN_CODES, Code
+from nanomq_py.http.codes import Code
 from nanomq_py.http.emqx.api import UnknownNode
+from nanomq_py.http.emqx.words import Coded, code_of
 from nanomq_py.http.errors import (
     BadRequest,
-    Forbidden,
     HttpError,
-    MethodNotAllowed,
     MissingParameter,
-    NotFound,
     NotJson,
-    Throttled,
-    Unauthorized,
-    Unexpected,
 )
 from nanomq_py.http.rest.dialect import json_answer
 
-UNDEFINED = "undefined"  # stands for a value that is missing
 
-
-class Refused(HttpError):
+class Refused(Coded):
     """A request that is answered with a code of v2's own."""
 
     status = 200
-
-    def __init__(self, code: Code, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-def code_of(error: HttpError) -> Code:
-    match error:
-        case Refused():
-            return error.code
-        case Unauthorized():
-            return LOGIN_CODES[error.why]
-        case Throttled() | Forbidden():
-            return Code.WRONG_USERNAME_OR_PASSWORD
-        case MissingParameter():
-            return Code.MISSING_KEY_REQUEST_PARAMS
-        case NotJson():
-            return Code.REQ_PARAMS_JSON_FORMAT_ILLEGAL
-        case UnknownNode():
-            return Code.RPC_ERROR
-        case NotFound() | MethodNotAllowed() | Unexpected():
-            return Code.UNKNOWN_MISTAKE
-    return Code.REQ_PARAM_ERROR
 
 
 def status_of(error: HttpError) -> int:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from nanomq_py.http.emqx.api import Api
+from nanomq_py.http.emqx.words import UNDEFINED
 from nanomq_py.http.emqx_v4.paging import PageQuery
 from nanomq_py.http.emqx_v4.stored import every, store_faults, stored
-from nanomq_py.http.emqx_v4.words import UNDEFINED
 from nanomq_py.http.errors import BadParameter, HttpError, MissingParameter
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Plain
 from nanomq_py.http.rest.parameters import Nothing, converted

@@ -9,9 +9,10 @@ import msgspec
 
 from nanomq_py.http.codes import Code
 from nanomq_py.http.emqx.api import Api
+from nanomq_py.http.emqx.words import UNDEFINED
 from nanomq_py.http.emqx_v4.paging import PageQuery
 from nanomq_py.http.emqx_v4.stored import store_faults, stored
-from nanomq_py.http.emqx_v4.words import UNDEFINED, Refused
+from nanomq_py.http.emqx_v4.words import Refused
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Plain
 from nanomq_py.http.rest.parameters import Nothing
 from nanomq_py.store.moment import wall_s

@@ -15,7 +15,7 @@ import msgspec
 from nanomq_py.config import Config
 from nanomq_py.http.codes import Code
 from nanomq_py.http.emqx.api import Api
-from nanomq_py.http.emqx_v4.configuration import Done, change, is_masked
+from nanomq_py.http.emqx_v4.configuration import Done, change, masks
 from nanomq_py.http.emqx_v4.configured import Bridges, bridges
 from nanomq_py.http.emqx_v4.configuring import bridge_changed
 from nanomq_py.http.emqx_v4.words import Refused
@@ -31,7 +31,7 @@ class Shown(msgspec.Struct, frozen=True):
 
 async def list_bridges(api: Api, call: Plain) -> Shown:
     config, name = api.configurator.config, call.path.get("name")
-    return Shown(bridges(config, name, masked=is_masked(api, call)))
+    return Shown(bridges(config, name, masked=masks(api, call)))
 
 
 async def set_bridge(api: Api, call: Call[Nothing, dict[str, Any]]) -> Done:

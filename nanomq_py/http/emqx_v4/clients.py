@@ -16,8 +16,9 @@ import msgspec
 from nanomq_py.core.queries import Client, ClientDetail, ClientFilter, Range
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx.times import local_time
+from nanomq_py.http.emqx.words import UNDEFINED
 from nanomq_py.http.emqx_v4.paging import PageQuery, listing, whole
-from nanomq_py.http.emqx_v4.words import UNDEFINED, ZONE, check_node, not_online
+from nanomq_py.http.emqx_v4.words import ZONE, check_node, not_online
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Plain
 from nanomq_py.http.rest.parameters import Nothing
 

@@ -22,6 +22,7 @@ from nanomq_py.http.emqx_v4.configuring import configuration_changed, top_change
 from nanomq_py.http.emqx_v4.words import Refused
 from nanomq_py.http.errors import BadParameter
 from nanomq_py.http.pem import PemFiles, PemPart
+from nanomq_py.http.request import is_masked
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain
 from nanomq_py.http.rest.parameters import Nothing
 from nanomq_py.kernel.reload import Outcome, audit
@@ -57,12 +58,10 @@ async def done(act: Awaitable[Outcome]) -> Done:
     return Done(list(outcome.applied), list(outcome.restart), list(outcome.unused))
 
 
-def is_masked(api: Api, call: Call[Any, Any]) -> bool:
+def masks(api: Api, call: Call[Any, Any]) -> bool:
     """Return whether the caller is shown no secrets."""
-    mode = api.configurator.config.http_server.mask_secrets
-    # With a password of the configuration a viewer could be somebody else.
-    may_change = call.caller is not None and call.caller.may_change
-    return not may_change or mode == "always" or (mode == "auto" and not call.is_private)
+    http = api.configurator.config.http_server
+    return is_masked(http, call.caller, is_private=call.is_private)
 
 
 async def get_hot(api: Api, call: Plain) -> Hot:
@@ -79,7 +78,7 @@ async def set_hot(api: Api, call: Call[Nothing, Changes]) -> Done:
 
 
 async def get_configuration(api: Api, call: Plain) -> Configuration:
-    part, masked = _part(call), is_masked(api, call)
+    part, masked = _part(call), masks(api, call)
     made = await asyncio.to_thread(
         configuration, api.configurator.config, part, masked=masked
     )

@@ -8,8 +8,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from nanomq_py.core.queries import Page
-from nanomq_py.http.emqx.rows import PIECE, Ask, pieces
-from nanomq_py.http.errors import BadParameter
+from nanomq_py.http.emqx.rows import PIECE, Ask, first_piece, pieces
 from nanomq_py.http.rest.endpoint import Listing
 
 R = TypeVar("R")
@@ -44,10 +43,7 @@ async def listing(
     offset = (query.page - 1) * query.limit
     first: Page[R] = Page([], 0, None)
     if ask is not None:
-        try:
-            first = await ask(offset=offset, limit=min(query.limit, PIECE), count=True)
-        except ValueError as fault:
-            raise BadParameter(str(fault)) from None
+        first = await first_piece(ask, offset=offset, limit=query.limit)
     total = first.total or 0
     about = Meta(query.page, query.limit, total)
     if has_next:

@@ -14,6 +14,8 @@ import msgspec
 from nanomq_py.http.codes import Code
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx.users import (
+    Login,
+    NewPassword,
     OldPasswordError,
     check_may_change_password,
     check_old_password,
@@ -46,16 +48,6 @@ class NewUser(msgspec.Struct, frozen=True):
 
 class Tags(msgspec.Struct, frozen=True):
     tags: str
-
-
-class Login(msgspec.Struct, frozen=True):
-    username: str
-    password: str
-
-
-class NewPassword(msgspec.Struct, frozen=True):
-    old_pwd: str
-    new_pwd: str
 
 
 def _row(user: ApiUser) -> UserRow:

@@ -9,15 +9,14 @@ from typing import Any
 
 from starlette.responses import Response
 
-from nanomq_py.http.codes import LOGIN_CODES, Code
-from nanomq_py.http.emqx.api import Api, UnknownNode
+from nanomq_py.http.codes import Code
+from nanomq_py.http.emqx.api import Api
+from nanomq_py.http.emqx.words import Coded, code_of
 from nanomq_py.http.errors import (
     Forbidden,
     HttpError,
     MethodNotAllowed,
-    MissingParameter,
     NotFound,
-    NotJson,
     Throttled,
     Unauthorized,
     Unexpected,
@@ -25,7 +24,6 @@ from nanomq_py.http.errors import (
 from nanomq_py.http.rest.dialect import json_answer
 from nanomq_py.http.rest.endpoint import Call
 
-UNDEFINED = "undefined"  # stands for a value that is missing
 ZONE = "external"  # EMQX's name for where clients come in; here is no other
 
 
@@ -35,39 +33,17 @@ def check_node(api: Api, call: Call[Any, Any]) -> None:
         api.check_node(call.path["node"])
 
 
-class Refused(HttpError):
+class Refused(Coded):
     """A request that is answered with a code of v4's own."""
 
-    status = 400
-
     def __init__(self, code: Code, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.code = code
+        super().__init__(code, message)
         self.status = status
 
 
 def not_online(client_id: str) -> Refused:
     """Return the error of a client that is not there."""
     return Refused(Code.CLIENT_IS_OFFLINE, f"client {client_id[:64]!r} is not online", 404)
-
-
-def code_of(error: HttpError) -> Code:
-    match error:
-        case Refused():
-            return error.code
-        case Unauthorized():
-            return LOGIN_CODES[error.why]
-        case Throttled() | Forbidden():
-            return Code.WRONG_USERNAME_OR_PASSWORD
-        case MissingParameter():
-            return Code.MISSING_KEY_REQUEST_PARAMS
-        case NotJson():
-            return Code.REQ_PARAMS_JSON_FORMAT_ILLEGAL
-        case UnknownNode():
-            return Code.RPC_ERROR
-        case NotFound() | MethodNotAllowed() | Unexpected():
-            return Code.UNKNOWN_MISTAKE
-    return Code.REQ_PARAM_ERROR
 
 
 def status_of(error: HttpError, *, always_200: bool) -> int:

@@ -27,7 +27,13 @@ from nanomq_py.http.errors import HttpError
 from nanomq_py.http.guard import Gate
 from nanomq_py.http.pem import PemFiles, PemPart
 from nanomq_py.http.process import Process
-from nanomq_py.http.request import check_may_change, is_private, log_in, read_body
+from nanomq_py.http.request import (
+    check_may_change,
+    is_masked,
+    is_private,
+    log_in,
+    read_body,
+)
 from nanomq_py.http.streamed import AT_ONCE, Streamed
 from nanomq_py.http.v1.config import from_json, to_json
 from nanomq_py.http.v1.lists import (
@@ -159,10 +165,7 @@ async def control(api: Api, call: Call) -> Answer:
 async def get_config(api: Api, call: Call) -> Answer:
     """req 11: the configuration that was accepted last."""
     config = api.configurator.config
-    mode = config.http_server.mask_secrets
-    # With a password of the configuration a viewer could be somebody else.
-    masked = not call.caller.may_change or mode == "always"
-    masked = masked or (mode == "auto" and not call.private)
+    masked = is_masked(config.http_server, call.caller, is_private=call.private)
     data = await asyncio.to_thread(to_json, config, masked=masked)
     audit.info("%s: read, its secrets %s", call.who, "masked" if masked else "shown")
     return Answer(data)
