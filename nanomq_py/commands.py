@@ -48,7 +48,7 @@ def publish(
             exempt=exempt,
         )
     except CoreError as fault:
-        raise ValueError(f"{topic_name!r}: {fault}") from None
+        raise ValueError(f"{topic_name[:100]!r}: {fault}") from None
 
 
 def properties_of(

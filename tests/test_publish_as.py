@@ -116,6 +116,7 @@ async def test_lost_message_is_told_as_that_of_its_client() -> None:
         ({"client_id": "a\0b"}, r"client_id='a\\x00b': expected at most 65535 bytes"),
         ({"client_id": "a" * 65536}, "expected at most 65535 bytes"),
         ({"topic_name": "a/#"}, "'a/#': not a valid topic name"),
+        ({"topic_name": "b" * 70_000}, "^'" + "b" * 100 + "': "),
         ({"topic_name": "\ud800"}, "surrogates not allowed"),
         ({"qos": 3}, "qos=3"),
         ({"response_topic": "+"}, "response_topic='.': expected a topic name"),
