@@ -31,7 +31,8 @@ PAGE = ROOT / "docs" / "api" / "coverage.md"
 HEAD = ROOT / "tools" / "coverage-head.md"
 DOCUMENTED = ROOT / "tests" / "http" / "documents" / "endpoints.txt"
 TITLES = {"v2": "`/api/v2`", "v4": "`/api/v4`", "cloud": "`/api`, Cloud's"}
-HOLE = "**none**"
+SHOWN = "yes"
+HOLE = "**no**"
 CANNOT_BE = "-"
 CANNOT = "cannot"  # in the list of what the documents name: this broker does not do it
 GENERIC_CODES = {
@@ -113,8 +114,7 @@ class Row:
         return self.shown[self.served.dialect, self.served.name, outcome]
 
     def cell(self, outcome: str, *, can_be: bool = True) -> str:
-        count = self.count(outcome)
-        return str(count) if count else HOLE if can_be else CANNOT_BE
+        return SHOWN if self.count(outcome) else HOLE if can_be else CANNOT_BE
 
     def code_cell(self) -> str:
         """Return the codes of its own that are shown, and those that are not."""
@@ -153,7 +153,7 @@ def requests(shown: Shown) -> list[str]:
     made = []
     for req in HANDLERS:
         counts = [each and shown["v1", f"req {req}", each] for each in outcomes]
-        cells = [CANNOT_BE if n is None else str(n) if n else HOLE for n in counts]
+        cells = [CANNOT_BE if n is None else SHOWN if n else HOLE for n in counts]
         made.append(f"| request {req} | {' | '.join(cells)} |")
     return made
 
