@@ -234,7 +234,7 @@ REFUSED = [
     ("POST", "/apps", {**GOOD_APP, "app_id": 7}, 400, 108, "app_id: "),
     ("POST", "/apps", {**GOOD_APP, "app_id": "a:b"}, 400, 108, "app_id"),
     ("POST", "/apps", {**GOOD_APP, "app_id": "board"}, 400, 113, "board"),
-    ("POST", "/apps", {**GOOD_APP, "secret": ""}, 400, 108, "password"),
+    ("POST", "/apps", {**GOOD_APP, "secret": "x" * 1025}, 400, 108, "password"),
     ("POST", "/apps", {**GOOD_APP, "status": "yes"}, 400, 108, "status: "),
     ("POST", "/apps", {**GOOD_APP, "expired": "soon"}, 400, 108, "expired: "),
     ("POST", "/apps", {**GOOD_APP, "expired": -1}, 400, 108, "expires_at"),

@@ -202,6 +202,13 @@ def test_pace_is_of_an_earlier_look() -> None:
     assert pace.per_second(26.0, 4.0) == [3.0, 2.0]
 
 
+def test_pace_is_not_of_what_was_before_it_began() -> None:
+    now = 10.0
+    pace = Pace(lambda: now, begun=(5.0,))
+    now = 11.0
+    assert pace.per_second(5.5) == [0.5]
+
+
 def test_current_metrics_are_a_second_s_worth(start_broker: StartBroker) -> None:
     broker = start_broker()
     path = "/monitor/current_metrics"

@@ -93,11 +93,12 @@ def test_properties_of_mqtt_5_are_sent(broker: Process, client: Raw, name: str) 
             "correlation_data": "id",
             "user_properties": {"from": "inside"},
         },
-        "user_properties": {"k": "v", "many": ["1", "2"]},
+        "user_properties": {"k": "v", "many": ["1", 2], "id": 10010, "f": 0.5},
     }
     done(broker, "POST", "/mqtt/publish", body)
     properties = client.expect(PUBLISH).properties
     pairs = [("from", "inside"), ("k", "v"), ("many", "1"), ("many", "2")]
+    pairs += [("id", "10010"), ("f", "0.5")]
     for expected in (
         b"\x01\x01",
         b"\x02",
@@ -319,7 +320,7 @@ REFUSED = [
     (
         "POST",
         "/mqtt/publish",
-        {"topic": "a", "user_properties": {"k": 1}},
+        {"topic": "a", "user_properties": {"k": None}},
         400,
         108,
         "user_properties",

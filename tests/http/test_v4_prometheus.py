@@ -84,7 +84,7 @@ def test_of_one_name_the_first_counts() -> None:
 NANOMQ = """\
 connections_count connections_max sessions_count sessions_max topics_count topics_max
 subscribers_count subscribers_max messages_received messages_sent messages_dropped
-memory_usage memory_usage_max cpu_usage
+memory_usage memory_usage_max cpu_usage cpu_usage_max
 """
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 

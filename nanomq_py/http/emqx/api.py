@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from nanomq_py.http.emqx.pace import Pace
+from nanomq_py.http.emqx.pace import Pace, Processors
 from nanomq_py.http.errors import NotFound
 from nanomq_py.http.node import node_name
 
@@ -26,8 +26,8 @@ class Api:
     """The broker, its configuration, its plugins and its process.
 
     gate  judges passwords that are in the body of a request
-    messages   pace of the messages from clients, and to them
-    processor  pace of the seconds of processors that the process takes
+    messages    pace of the messages from clients, and to them
+    processors  what the process takes of them
     """
 
     broker: Broker
@@ -36,7 +36,7 @@ class Api:
     gate: Gate
     process: Process
     messages: Pace = field(default_factory=Pace)
-    processor: Pace = field(default_factory=Pace)
+    processors: Processors = field(default_factory=Processors)
 
     @property
     def node(self) -> str:

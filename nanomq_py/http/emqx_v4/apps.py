@@ -36,7 +36,7 @@ class AppRow(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class NewApp(msgspec.Struct, frozen=True):
-    """An app to add. Without a secret one is made."""
+    """An app to add. Without a secret, or with an empty one, one is made."""
 
     app_id: str
     name: str
@@ -90,7 +90,7 @@ async def add_app(api: Api, call: Call[Nothing, NewApp]) -> Secret:
         secret = await api.broker.api_accounts.create_app(
             body.app_id,
             who=call.who,
-            secret=body.secret,
+            secret=body.secret or None,
             name=body.name,
             description=body.desc,
             enabled=body.status,

@@ -5,9 +5,6 @@ Source  http-dialects.md, "EMQX v4 and Cloud"; NanoMQ, rest_api.c
 
 from __future__ import annotations
 
-import os
-import time
-
 import msgspec
 
 from nanomq_py.core.memory import resident_bytes
@@ -43,12 +40,11 @@ class Metrics(Whole, frozen=True):
 
 
 async def list_metrics(api: Api, call: Plain) -> Metrics:
-    (taken,) = api.processor.per_second(time.process_time())
     return Metrics(
         data=[NodeMetrics(api.node, metrics_of(api.broker.stats()))],
         code=0,
         metrics=[],
-        cpuinfo=f"{100 * taken / (os.cpu_count() or 1):.2f}%",
+        cpuinfo=f"{api.processors.percent():.2f}%",
         memory=str(resident_bytes()),
     )
 

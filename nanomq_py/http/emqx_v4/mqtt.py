@@ -27,6 +27,10 @@ NOBODY = "http"  # publishes what names no client
 T = TypeVar("T")
 
 
+# Of a user property; a number is sent as its text (NanoMQ's and EMQX's examples have some).
+Value = str | int | float
+
+
 class Properties(msgspec.Struct, frozen=True):
     """Properties of a PUBLISH of MQTT 5.0 [MQTT-3.3.2-4] and those that follow it."""
 
@@ -35,7 +39,7 @@ class Properties(msgspec.Struct, frozen=True):
     content_type: str | None = None
     response_topic: str | None = None
     correlation_data: str | None = None
-    user_properties: dict[str, str | list[str]] = {}
+    user_properties: dict[str, Value | list[Value]] = {}
 
 
 class Topics(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +75,7 @@ class Publish(Topics, frozen=True, kw_only=True):
     qos: int = 0
     retain: bool = False
     properties: Properties = Properties()
-    user_properties: dict[str, str | list[str]] = {}
+    user_properties: dict[str, Value | list[Value]] = {}
     check_acl: bool = False
 
     def content(self) -> bytes:
@@ -89,9 +93,9 @@ class Publish(Topics, frozen=True, kw_only=True):
         """Return the user properties; a list is one of several values under a name."""
         given = {**self.properties.user_properties, **self.user_properties}
         return [
-            (name, each)
+            (name, str(each))
             for name, value in given.items()
-            for each in ([value] if isinstance(value, str) else value)
+            for each in (value if isinstance(value, list) else [value])
         ]
 
 

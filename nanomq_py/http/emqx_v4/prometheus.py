@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import resource
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
@@ -50,12 +49,6 @@ _NANOMQ = {
 }
 
 
-def _processors_percent(api: Api) -> float:
-    """Return the share of all processors that the process took since an earlier request."""
-    (taken,) = api.processor.per_second(time.process_time())
-    return round(100 * taken / (os.cpu_count() or 1), 2)
-
-
 def _nanomq(api: Api) -> Iterator[Sample]:
     stats = api.broker.stats()
     for name, field in _NANOMQ.items():
@@ -68,8 +61,14 @@ def _nanomq(api: Api) -> Iterator[Sample]:
     yield Sample(
         "nanomq_cpu_usage",
         "gauge",
-        "percent of all processors, since the request before",
-        _processors_percent(api),
+        "percent of all processors, since an earlier request",
+        api.processors.percent(),
+    )
+    yield Sample(
+        "nanomq_cpu_usage_max",
+        "gauge",
+        "the most of it that was told",
+        api.processors.most,
     )
 
 
@@ -125,11 +124,11 @@ _GROUPS = {
 
 def _vm(api: Api) -> dict[str, float]:
     """Return what EMQX tells of its virtual machine; of queues there is nothing here."""
-    used = _processors_percent(api)
+    used = api.processors.percent()
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "emqx_vm_cpu_use": used,
-        "emqx_vm_cpu_idle": round(max(100 - used, 0), 2),
+        "emqx_vm_cpu_idle": round(100 - used, 2),
         "emqx_vm_run_queue": 0,
         "emqx_vm_process_messages_in_queues": 0,
         "emqx_vm_total_memory": machine,
