@@ -32,9 +32,7 @@ class PerCounter(Generic[N]):
     """A number for each of the counters of a topic."""
 
     messages_in: N  # that were published, whoever wants them
-    messages_out: (
-        N  # that sessions of clients took, retained ones of a SUBSCRIBE not counted
-    )
+    messages_out: N  # that sessions of clients took, but for retained ones of a SUBSCRIBE
     messages_dropped: N  # that nobody wanted, or a session did not take
     qos0_in: N
     qos1_in: N

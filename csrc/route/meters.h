@@ -4,9 +4,8 @@
 // counts.
 //
 // Threads  thread-safe; call without a lane or lock. They take all lanes.
-// Cost     a topic that the tree must look up is looked up here too, while there is a
-// meter.
-//          Each message: one test.
+// Cost     one test a message. While there is a meter, a topic that the tree must look up
+//          is looked up here too.
 #pragma once
 #include "route/router.h"
 

@@ -118,7 +118,7 @@ def make_guard(config: HttpServer) -> Guard:
     return jwt_guard(config)
 
 
-MOST_WAITING = 64  # requests of one address
+MOST_WAITING = 64  # requests of one network (auth/throttle.py)
 TELL_AGAIN_S = 10.0
 
 

@@ -25,7 +25,7 @@ BY = "user"
 _NAMES = {"clientid": "client_id", "username": "user_name", "peerhost": "address"}
 
 Text = str | msgspec.UnsetType
-Whole = int | msgspec.UnsetType
+Seconds = int | msgspec.UnsetType
 
 
 class Banning(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -35,8 +35,8 @@ class Banning(msgspec.Struct, frozen=True, omit_defaults=True):
     as_: Text = msgspec.field(name="as", default=msgspec.UNSET)
     by: Text = msgspec.UNSET
     reason: Text = msgspec.UNSET
-    at: Whole = msgspec.UNSET
-    until: Whole = msgspec.UNSET
+    at: Seconds = msgspec.UNSET
+    until: Seconds = msgspec.UNSET
 
 
 class BanRow(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from nanomq_py.core.queries import Client, ClientDetail, ClientFilter, Range
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx.times import local_time
 from nanomq_py.http.emqx.words import UNDEFINED
-from nanomq_py.http.emqx_v4.paging import PageQuery, listing, whole
+from nanomq_py.http.emqx_v4.paging import PageQuery, all_rows, listing
 from nanomq_py.http.emqx_v4.words import ZONE, check_node, not_online
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Plain
 from nanomq_py.http.rest.parameters import Nothing
@@ -259,7 +259,7 @@ async def get_client(api: Api, call: Plain) -> list[ClientRow]:
 async def get_clients_of_user(api: Api, call: Plain) -> Listing[ClientRow]:
     check_node(api, call)
     of_user = ClientFilter(user_name=call.path["username"])
-    return await whole(partial(api.broker.details, of_user), _rows(api))
+    return await all_rows(partial(api.broker.details, of_user), _rows(api))
 
 
 async def end_client(api: Api, call: Plain) -> None:

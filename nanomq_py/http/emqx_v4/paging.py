@@ -51,7 +51,7 @@ async def listing(
     return Listing(about, pieces(first, query.limit, ask, as_row))
 
 
-async def whole(ask: Ask[R], as_row: Callable[[R], A]) -> Listing[A]:
+async def all_rows(ask: Ask[R], as_row: Callable[[R], A]) -> Listing[A]:
     """Return all rows of what ``ask`` returns, without paging.
 
     A text that the core does not take is of nothing that there is: no rows.

@@ -11,7 +11,7 @@ import msgspec
 
 from nanomq_py.core.queries import Route, RouteFilter
 from nanomq_py.http.emqx.api import Api
-from nanomq_py.http.emqx_v4.paging import PageQuery, listing, whole
+from nanomq_py.http.emqx_v4.paging import PageQuery, all_rows, listing
 from nanomq_py.http.emqx_v4.words import check_node
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Plain
 from nanomq_py.http.rest.parameters import Nothing
@@ -35,7 +35,7 @@ async def list_routes(api: Api, call: Call[PageQuery, Nothing]) -> Listing[Route
 async def get_routes(api: Api, call: Plain) -> Listing[RouteRow]:
     check_node(api, call)
     ask = partial(api.broker.routes, RouteFilter(topic_filter=call.path["topic"]))
-    return await whole(ask, partial(_row, api.node))
+    return await all_rows(ask, partial(_row, api.node))
 
 
 ENDPOINTS = [

@@ -12,7 +12,7 @@ import msgspec
 
 from nanomq_py.core.queries import Subscription, SubscriptionFilter
 from nanomq_py.http.emqx.api import Api
-from nanomq_py.http.emqx_v4.paging import PageQuery, listing, whole
+from nanomq_py.http.emqx_v4.paging import PageQuery, all_rows, listing
 from nanomq_py.http.emqx_v4.words import check_node
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Plain
 from nanomq_py.http.rest.parameters import Nothing
@@ -79,7 +79,7 @@ async def get_subscriptions(api: Api, call: Plain) -> Listing[SubscriptionRow]:
     check_node(api, call)
     of_client = SubscriptionFilter(client_id=call.path["clientid"])
     ask = partial(api.broker.subscriptions, of_client)
-    return await whole(ask, partial(_row, api.node))
+    return await all_rows(ask, partial(_row, api.node))
 
 
 ENDPOINTS = [
