@@ -234,6 +234,12 @@ class Connection(H11Protocol):
         self.login = Login.GOOD if good else Login.REFUSED
 
     @property
+    def is_judged(self) -> bool:
+        """Whether its first login is under way, which may end as a refused one."""
+        is_first = self.login is Login.NONE and self.cycle is not None
+        return is_first and not self.cycle.response_complete
+
+    @property
     def spare_since(self) -> float | None:
         """Since when it can be cut to make room for another; None: a request is under way.
 
@@ -243,8 +249,7 @@ class Connection(H11Protocol):
         if self.login is Login.REFUSED:
             return self._refused_since
         if self.login is Login.NONE:
-            busy = self.cycle is not None and not self.cycle.response_complete
-            busy = busy or (self._read_state is h11.IDLE and bool(self._held))
+            busy = self.is_judged or (self._read_state is h11.IDLE and bool(self._held))
         else:
             busy = self._read_state is not h11.IDLE or bool(self._held) or self._answered
         return None if busy else self._read_since

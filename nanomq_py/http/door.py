@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from nanomq_py.auth.throttle import network_of
 from nanomq_py.core.process import has_descriptors
-from nanomq_py.http.connection import Connection, Hub
+from nanomq_py.http.connection import Connection, Hub, Login
 from nanomq_py.http.terms import Bounds
 from nanomq_py.run.log_lines import Repeats
 
@@ -227,9 +227,11 @@ class Door:
         """Cut the connection that can be spared best; return whether there was one.
 
         Only one without a request under way can be spared. One on which nobody has logged in
-        goes first, and then one of the address that has the most.
+        goes first, and then one of the address that has the most. One that has logged in stays
+        while the login of another is judged: that may be the one to go.
         """
         now = time.monotonic()
+        among = list(among)
         spare = [
             (-connection.login, self._by_network[connection.network], -since, connection)
             for connection in among
@@ -238,6 +240,8 @@ class Door:
         if not spare:
             return False
         victim = max(spare, key=lambda entry: entry[:3])[3]
+        if victim.login is Login.GOOD and any(each.is_judged for each in among):
+            return False
         self.leave(victim)
         self._cut(victim)
         return True
