@@ -31,18 +31,17 @@ peer_certificate(const void *ssl)
 void
 nmq_tls_peer_begin(void)
 {
-    // The struct is that of this version.
-    if (strncmp(nng.tls_engine_description(), "Mbed TLS 3.6.", 13) == 0) {
-        (void) nmq_tls_library_redirect("mbedtls_ssl_get_peer_cert",
-                                        (uintptr_t) peer_certificate,
-                                        &mbed_peer_certificate);
-    }
+    (void) nmq_tls_library_redirect("mbedtls_ssl_get_peer_cert",
+                                    (uintptr_t) peer_certificate, &mbed_peer_certificate);
 }
 
 bool
 nmq_tls_peer_is_known(void)
 {
-    return mbed_peer_certificate != NULL;
+    // The struct is that of this version. nng starts its threads when it is asked, which
+    // must not be before the process has said which signals they leave alone.
+    return mbed_peer_certificate != NULL &&
+           strncmp(nng.tls_engine_description(), "Mbed TLS 3.6.", 13) == 0;
 }
 
 bool
@@ -59,7 +58,7 @@ nmq_tls_peer_certificate(nng_stream *stream, nmq_bytes *der)
     if (name != NULL) {
         nng.strfree(name);
     }
-    if (shown_here != NULL) {
+    if (shown_here != NULL && nmq_tls_peer_is_known()) {
         *der = (nmq_bytes){shown_here->der.at, shown_here->der.len};
     }
     return shown;

@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from nanomq_py._core import CData, nmq_tls, nmq_tls_psk
 
 TLS_TAKES_CIPHERS: bool = lib.nmq_tls_takes_ciphers()
-TLS_KNOWS_CERTIFICATES: bool = lib.nmq_tls_knows_certificates()
 TLS_TAKES_PSKS: bool = lib.nmq_tls_takes_psks()
+
+
+def knows_certificates() -> bool:
+    """Return whether the names in certificates can be read. It starts nng's threads."""
+    return lib.nmq_tls_knows_certificates()
 
 
 def has_cipher(suite: int) -> bool:

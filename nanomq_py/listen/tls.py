@@ -183,7 +183,7 @@ def _check_names(config: Config, listener: Listener) -> None:
         raise ConfigError(
             f"{called}=psk: expected listener.{listener.name}.tls.psk_file with it"
         )
-    if names_from is not None and not core_tls.TLS_KNOWS_CERTIFICATES:
+    if names_from is not None and not core_tls.knows_certificates():
         raise ConfigError(
             f"{called}: the Mbed TLS inside this pynng does not show certificates; take the"
             " key out"

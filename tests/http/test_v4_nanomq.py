@@ -329,7 +329,7 @@ def test_text_that_is_no_configuration_is_117(
 
 def test_text_that_is_too_long_is_refused(nano: Process) -> None:
     said = post(nano, "/config_update", b"#" * ((1 << 20) + 1))
-    assert_refused(said, 400, 108, "larger than 1024 KiB")
+    assert_refused(said, 400, 108, "larger than 1 MiB")
 
 
 @mark("POST /config_update", "118")

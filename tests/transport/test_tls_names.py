@@ -182,5 +182,5 @@ def test_fault_names_its_key(certs: Certs) -> None:
 def test_names_are_not_promised_where_certificates_cannot_be_seen(
     certs: Certs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listen_tls.core_tls, "TLS_KNOWS_CERTIFICATES", False)
+    monkeypatch.setattr(listen_tls.core_tls, "knows_certificates", lambda: False)
     assert "username_from: the Mbed TLS inside" in refusal(named(certs, "cn"))

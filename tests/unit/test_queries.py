@@ -259,7 +259,7 @@ def test_what_stays_appears_once_from_cursor_to_cursor(core: Core) -> None:
 @pytest.mark.parametrize(
     ("kind", "parts", "status"),
     [
-        ("CLIENTS", {"kind": 5}, "EINVAL"),
+        ("CLIENTS", {"kind": 6}, "EINVAL"),
         ("CLIENTS", {"limit": 10_001}, "EINVAL"),
         ("CLIENTS", {"limit": (1 << 32) - 1}, "EINVAL"),
         ("CLIENTS", {"client_id": b"x" * 65_536}, "EINVAL"),
