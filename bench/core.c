@@ -108,9 +108,10 @@ end_close(nmq_stream *stream)
 }
 
 static int
-end_common_name(nmq_stream *stream, char to[NMQ_COMMON_NAME_BYTES])
+end_peer_name(nmq_stream *stream, enum nmq_peer_name kind, char to[NMQ_PEER_NAME_BYTES])
 {
     (void) stream;
+    (void) kind;
     to[0] = 0;
     return NMQ_ENOENT;
 }
@@ -129,7 +130,7 @@ static const nmq_stream_ops end_ops = {
     .finish = end_close,
     .close = end_close,
     .free = end_close,
-    .common_name = end_common_name,
+    .peer_name = end_peer_name,
     .refusal = end_refusal,
 };
 

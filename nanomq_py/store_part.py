@@ -172,6 +172,8 @@ class StorePart(Part):
         from nanomq_py.store.faults import StoreError
 
         try:
+            if not await self.store.has_rows("counted_topic"):
+                return []
             return list(await self.topics.all())
         except StoreError as fault:
             raise ConfigError(str(fault)) from None

@@ -11,25 +11,67 @@ import argparse
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from nanomq_py.cli.acl import add_acl_commands
 from nanomq_py.cli.common import say
-from nanomq_py.cli.conf import add_conf_commands
-from nanomq_py.cli.importing import add_import_command
-from nanomq_py.cli.passwd import add_passwd_command
 from nanomq_py.cli.running import reload, restart, stop
 from nanomq_py.cli.start import start
-from nanomq_py.cli.store import add_store_commands
-from nanomq_py.cli.user import add_user_commands
 from nanomq_py.config import ConfigError
 from nanomq_py.kernel.part import Part, brought_by
 from nanomq_py.run.pidfile import AlreadyRunningError
 from nanomq_py.version import __version__
 
 
-def _parser() -> argparse.ArgumentParser:
+def _add_acl(parser: argparse.ArgumentParser) -> None:
+    from nanomq_py.cli.acl import add_acl_commands
+
+    add_acl_commands(parser)
+
+
+def _add_conf(parser: argparse.ArgumentParser) -> None:
+    from nanomq_py.cli.conf import add_conf_commands
+
+    add_conf_commands(parser)
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    from nanomq_py.cli.importing import add_import_command
+
+    add_import_command(parser)
+
+
+def _add_passwd(parser: argparse.ArgumentParser) -> None:
+    from nanomq_py.cli.passwd import add_passwd_command
+
+    add_passwd_command(parser)
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    from nanomq_py.cli.store import add_store_commands
+
+    add_store_commands(parser)
+
+
+def _add_user(parser: argparse.ArgumentParser) -> None:
+    from nanomq_py.cli.user import add_user_commands
+
+    add_user_commands(parser)
+
+
+# What the broker's own process does not need is loaded by the command that needs it.
+_GROUPS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "acl": ("look at access rules", _add_acl),
+    "conf": ("look at configuration files", _add_conf),
+    "import": ("make a nanomq.conf of another broker's file", _add_import),
+    "passwd": ("write password files, and check passwords", _add_passwd),
+    "store": ("look after the file of users and bans", _add_store),
+    "user": ("say who may call the HTTP API", _add_user),
+}
+
+
+def _parser(wanted: str | None) -> argparse.ArgumentParser:
+    """Return the parser of all commands, with what belongs to the one that is wanted."""
     parser = argparse.ArgumentParser(prog="nanomq", description="An MQTT broker.")
     parser.add_argument("--version", action="version", version=f"nanomq-py {__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -49,18 +91,10 @@ def _parser() -> argparse.ArgumentParser:
             help="the nanomq.conf that it was started with; not needed for the only one",
         )
         command.set_defaults(act=lambda args, act=act: act(args.conf, args.brought))
-    add_acl_commands(commands.add_parser("acl", help="look at access rules"))
-    add_conf_commands(commands.add_parser("conf", help="look at configuration files"))
-    add_import_command(
-        commands.add_parser("import", help="make a nanomq.conf of another broker's file")
-    )
-    add_passwd_command(
-        commands.add_parser("passwd", help="write password files, and check passwords")
-    )
-    add_store_commands(
-        commands.add_parser("store", help="look after the file of users and bans")
-    )
-    add_user_commands(commands.add_parser("user", help="say who may call the HTTP API"))
+    for name, (does, add) in _GROUPS.items():
+        group = commands.add_parser(name, help=does)
+        if name == wanted:
+            add(group)
     return parser
 
 
@@ -87,7 +121,9 @@ def main(argv: Sequence[str] | None = None, parts: Sequence[type[Part]] = ()) ->
 
     parts  more parts of the process, whose keys a configuration may have
     """
-    args = _parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else list(argv)
+    wanted = next((each for each in given if not each.startswith("-")), None)
+    args = _parser(wanted).parse_args(given)
     args.parts, args.brought = parts, brought_by(parts)
     try:
         return _told(lambda: int(args.act(args)))

@@ -64,13 +64,14 @@ def test_core_with_v1_and_basic(start: StartBroker) -> None:
     assert resident_mib(process) - resident_mib(without) < 5.5
 
 
-def test_each_dialect_takes_little(start: StartBroker) -> None:
+def test_dialects_take_little(start: StartBroker) -> None:
+    """At most 1 MiB each; what EMQX's two have in common comes with the first of them."""
     alone = start()
     assert alone.api(req=2).status == 200
-    for more in ("v2", "v4"):
+    for more, mib in (("v2", 1), ("v2,v4", 2)):
         process = start(http_server__dialects=f"v1,{more}")
         assert process.api(req=2).status == 200
-        assert private_mib(process) - private_mib(alone) < 1
+        assert private_mib(process) - private_mib(alone) < mib
 
 
 def test_jwt(start: StartBroker, tmp_path: Path) -> None:

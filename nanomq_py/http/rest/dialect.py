@@ -6,6 +6,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -42,6 +43,16 @@ def json_answer(
     return Response(msgspec.json.encode(content), status, headers, "application/json")
 
 
+@lru_cache
+def _router_of(endpoints: tuple[Endpoint, ...]) -> Router[Endpoint]:
+    """Return their router; dialects of the same endpoints share it."""
+    router: Router[Endpoint] = Router()
+    for endpoint in endpoints:
+        for path in (endpoint.path, *endpoint.also):
+            router.add(endpoint.method, path, endpoint)
+    return router
+
+
 class RestDialect(ABC, Generic[Api]):
     """The words of one API with an endpoint for each thing.
 
@@ -64,10 +75,7 @@ class RestDialect(ABC, Generic[Api]):
         self._gate = gate
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._held_turns = asyncio.Semaphore(AT_ONCE)
-        self._router: Router[Endpoint] = Router()
-        for endpoint in endpoints:
-            for path in (endpoint.path, *endpoint.also):
-                self._router.add(endpoint.method, path, endpoint)
+        self._router = _router_of(tuple(endpoints))
 
     # --- the dialect's words
 
