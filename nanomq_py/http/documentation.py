@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -62,7 +63,12 @@ class Documentation:
 
     async def _page(self, request: Request) -> Response:
         await log_in(request, self._gate)
-        from importlib.resources import files  # zipfile comes with it
+        return await asyncio.to_thread(_page)
 
-        page = files(__package__).joinpath("api-docs.html").read_text("utf-8")
-        return HTMLResponse(page, headers={"Content-Security-Policy": _policy(page)})
+
+def _page() -> HTMLResponse:
+    """Return the page. Blocks: it reads a file."""
+    from importlib.resources import files  # zipfile comes with it
+
+    page = files(__package__).joinpath("api-docs.html").read_text("utf-8")
+    return HTMLResponse(page, headers={"Content-Security-Policy": _policy(page)})
