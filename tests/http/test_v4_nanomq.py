@@ -509,7 +509,7 @@ def test_restart_keeps_the_port_and_retained_messages(start_broker: StartBroker)
     assert post(broker, "/mqtt/publish", kept).json == {"code": 0}
     said = post(broker, "/ctrl/restart", None)
     assert (said.status, said.json) == (200, {"code": 0})
-    broker.waits_for("restarting")
+    broker.waits_for("nanomq: stopped")  # who comes from here on waits for the next process
     with broker.raw() as client:  # its socket is open all the time
         client.connect("after")
         client.subscribe(("kept", 0))
