@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from nanomq_py.alarms import Alarms
     from nanomq_py.core.declared_events import Event
     from nanomq_py.events import Events
+    from nanomq_py.store.store import Store
 
 __all__ = [
     "Batch",
@@ -140,6 +141,11 @@ class Broker(Admission, Queries, Steering):
     def alarms(self) -> Alarms:
         """What is wrong with this broker now, and what was."""
         return self._running.alarms.alarms
+
+    @property
+    def store(self) -> Store:
+        """Its store, for parts and plugins: their tables come with ``store.schema.bring``."""
+        return self._running.store.store
 
     @property
     def _running(self) -> Running:

@@ -37,6 +37,7 @@ PYTHON_ROOMS = [
     "alarms",
     "alarms_part",
     "flapping_part",
+    "delivery",
     "commands",
     "topic_metrics",
     "running",
@@ -50,6 +51,10 @@ PYTHON_ROOMS = [
     "plugins",
     "http.rest",
     "http.emqx",  # what its two dialects share
+    "plugins.webhook",
+    "plugins.rules.sql",
+    "plugins.rules",
+    "plugins.devices",
     "http.v1",  # a dialect, like those that follow
     "http.emqx_v2",
     "http.emqx_v4",

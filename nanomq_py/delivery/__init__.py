@@ -1,0 +1,1 @@
+"""Messages to HTTP servers of others: kept on the disk until they were taken."""

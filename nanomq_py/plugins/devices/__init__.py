@@ -1,0 +1,1 @@
+"""The device platform: ``/iot/api/v1``."""

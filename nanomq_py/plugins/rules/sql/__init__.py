@@ -1,0 +1,1 @@
+"""The SQL of rules: text in, a statement that can be run out."""

@@ -1,0 +1,1 @@
+"""NanoMQ's web hooks."""
