@@ -3,16 +3,36 @@
 #include "base/status.h"
 #include "mqtt/reason.h"
 
+static void
+tell_handshake_failed(const nmq_conn *conn, const char *why)
+{
+    nmq_watch *watch = &conn->conns->router->watch;
+
+    if (!nmq_watch_wants(watch, NMQ_EVENT_HANDSHAKE_FAILED)) {
+        return;
+    }
+    const nmq_who who = {
+        .peer = &conn->stream->peer,
+        .listener_key = conn->listener != NULL ? conn->listener->key : 0, // else dialled
+    };
+    const nmq_event event = {
+        .kind = NMQ_EVENT_HANDSHAKE_FAILED, .who = &who, .text = nmq_bytes_of(why)};
+    nmq_watch_tell(watch, &event);
+}
+
 void
-nmq_conn_log_tls_refused(const nmq_conn *conn)
+nmq_conn_tell_tls_refused(const nmq_conn *conn)
 {
     char why[NMQ_STREAM_REFUSAL_BYTES];
 
-    if (conn->client == NULL && conn->stream->ops->refusal(conn->stream, why) == NMQ_OK) {
-        nmq_log_write(conn->conns->log,
-                      nmq_gate_refusal_level(&conn->conns->gate, NMQ_REFUSAL_TLS),
-                      "%s: refused: TLS: %s", nmq_conn_name(conn).text, why);
+    if (conn->client != NULL || conn->stream->ops->refusal(conn->stream, why) != NMQ_OK) {
+        return;
     }
+    nmq_counters_add(conn->conns->counters, NMQ_COUNT_HANDSHAKES_FAILED, 1);
+    nmq_log_write(conn->conns->log,
+                  nmq_gate_refusal_level(&conn->conns->gate, NMQ_REFUSAL_TLS),
+                  "%s: refused: TLS: %s", nmq_conn_name(conn).text, why);
+    tell_handshake_failed(conn, why);
 }
 
 void

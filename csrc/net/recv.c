@@ -337,7 +337,7 @@ nmq_recv_on_recv(void *arg, nmq_worker *worker, int status, size_t count)
     }
     nmq_conn_set_recv(conn, NMQ_RECV_HANDLING);
     if (status != NMQ_OK || count == 0) {
-        nmq_conn_log_tls_refused(conn);
+        nmq_conn_tell_tls_refused(conn);
         nmq_recv_end(conn, true);
         return;
     }
