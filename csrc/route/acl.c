@@ -1,5 +1,7 @@
 #include "route/acl.h"
 
+#include <string.h>
+
 #include "base/mem.h"
 #include "base/status.h"
 
@@ -109,8 +111,8 @@ says(const nmq_acl_search *search)
     return search->allow ? NMQ_ACCESS_ALLOW : NMQ_ACCESS_DENY;
 }
 
-enum nmq_access
-nmq_acl_judge(const nmq_acl_view *view, uint16_t act, nmq_bytes topic)
+static enum nmq_access
+judge_anew(const nmq_acl_view *view, uint16_t act, nmq_bytes topic)
 {
     nmq_acl_search search = {.who = &view->who, .act = act, .best = NMQ_ACL_NO_RULE};
 
@@ -118,6 +120,31 @@ nmq_acl_judge(const nmq_acl_view *view, uint16_t act, nmq_bytes topic)
         search_group(&search, view->groups[i], topic);
     }
     return says(&search);
+}
+
+static void
+remember(nmq_acl_last *last, uint16_t act, nmq_bytes topic, enum nmq_access said)
+{
+    if (topic.len <= sizeof last->topic) {
+        last->act = act;
+        last->said = (uint8_t) said;
+        last->len = (uint8_t) topic.len;
+        memcpy(last->topic, topic.at, topic.len);
+    }
+}
+
+enum nmq_access
+nmq_acl_judge(nmq_acl_view *view, uint16_t act, nmq_bytes topic)
+{
+    nmq_acl_last *last = &view->last;
+
+    if (topic.len == last->len && act == last->act &&
+        memcmp(topic.at, last->topic, topic.len) == 0) {
+        return (enum nmq_access) last->said;
+    }
+    enum nmq_access said = judge_anew(view, act, topic);
+    remember(last, act, topic, said);
+    return said;
 }
 
 // What becomes of what own rules say: those that hold nothing otherwise pass nothing on.
@@ -128,7 +155,7 @@ closed(const nmq_acl *own, enum nmq_access said)
 }
 
 enum nmq_access
-nmq_acl_judge_own(const nmq_acl_view *view, uint16_t act, nmq_bytes topic)
+nmq_acl_judge_own(nmq_acl_view *view, uint16_t act, nmq_bytes topic)
 {
     return view->own == NULL ? NMQ_ACCESS_PASS
                              : closed(view->own->acl, nmq_acl_judge(view->own, act, topic));
@@ -155,7 +182,7 @@ stays(const nmq_acl *acl, enum nmq_access said)
 }
 
 bool
-nmq_acl_allows(const nmq_acl_view *view, uint16_t act, nmq_bytes topic)
+nmq_acl_allows(nmq_acl_view *view, uint16_t act, nmq_bytes topic)
 {
     enum nmq_access said = nmq_acl_judge_own(view, act, topic);
 

@@ -8,13 +8,24 @@
 //
 // Owner    an acl is immutable and counted; a view holds a reference to its acl.
 // Threads  an acl: any. A view: its connection's receive side.
-// Cost     none without rules; none for rules that name other clients; else a walk along
-//          the topic, for each group of the client. A view: a pointer a group, and names.
+// Cost     none without rules; a comparison for the topic of the packet before; none for
+//          rules that name other clients; else a walk along the topic, for each group of
+//          the client. A view: a pointer a group, names, and 64 bytes.
 #pragma once
 #include "route/acl_act.h"
 #include "route/acl_group.h"
 #include "route/acl_rules.h"
 #include "route/acl_search.h"
+
+enum { NMQ_ACL_LAST_MAX = 60 }; // bytes of a topic that is remembered
+
+// What was judged last: a client often publishes to one topic. Zeroed: nothing.
+typedef struct {
+    uint16_t act; // one of acl_act.h
+    uint8_t said; // enum nmq_access
+    uint8_t len;
+    uint8_t topic[NMQ_ACL_LAST_MAX];
+} nmq_acl_last;
 
 // A zeroed view allows everything.
 typedef struct nmq_acl_view nmq_acl_view;
@@ -24,6 +35,7 @@ struct nmq_acl_view {
     const nmq_acl_group **groups; // of the client; owned, the groups are the acl's
     uint32_t count;               // of them
     nmq_acl_names who;            // owned
+    nmq_acl_last last;            // of nmq_acl_judge
 };
 
 // Makes the view anew; takes the reference to `acl` (NULL: everything is allowed), whatever
@@ -50,10 +62,10 @@ bool nmq_acl_disconnects(const nmq_acl_view *view);
 // What the rules of the client alone say, which are asked first. With `otherwise` false
 // they deny what they do not name. Topic is a Topic Name, or a Topic Filter without its
 // $share.
-enum nmq_access nmq_acl_judge_own(const nmq_acl_view *view, uint16_t act, nmq_bytes topic);
+enum nmq_access nmq_acl_judge_own(nmq_acl_view *view, uint16_t act, nmq_bytes topic);
 
 // What the rules for all say.
-enum nmq_access nmq_acl_judge(const nmq_acl_view *view, uint16_t act, nmq_bytes topic);
+enum nmq_access nmq_acl_judge(nmq_acl_view *view, uint16_t act, nmq_bytes topic);
 
 // What becomes of NMQ_ACCESS_PASS: whether somebody is asked, and what holds if not.
 bool nmq_acl_asks(const nmq_acl_view *view);
@@ -61,4 +73,4 @@ bool nmq_acl_otherwise(const nmq_acl_view *view);
 
 // Whether what was allowed once may stay. Nobody is asked again: where rules ask, only they
 // take something away.
-bool nmq_acl_allows(const nmq_acl_view *view, uint16_t act, nmq_bytes topic);
+bool nmq_acl_allows(nmq_acl_view *view, uint16_t act, nmq_bytes topic);

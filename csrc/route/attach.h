@@ -14,13 +14,13 @@ typedef struct {
     nmq_bytes user_name;
     nmq_link *link;
     const nmq_peer *peer;
-    nmq_bytes mount;            // of its listener, for this client
-    const nmq_acl_view *rights; // NULL: everything is allowed
-    uint64_t rights_version;    // of the rules that they are from
-    uint32_t listener;          // its number
-    uint32_t listener_key;      // see nmq_listener_options
-    uint8_t proof;              // enum nmq_proof
-    nmq_will will;              // its reference is taken, whatever is returned
+    nmq_bytes mount;         // of its listener, for this client
+    nmq_acl_view *rights;    // NULL: everything is allowed
+    uint64_t rights_version; // of the rules that they are from
+    uint32_t listener;       // its number
+    uint32_t listener_key;   // see nmq_listener_options
+    uint8_t proof;           // enum nmq_proof
+    nmq_will will;           // its reference is taken, whatever is returned
     uint32_t expiry_interval_s;
     uint32_t receive_maximum;
     uint32_t packet_max;      // of the client

@@ -19,7 +19,7 @@ enum {
 typedef struct {
     nmq_router *router;
     nmq_client *client;
-    const nmq_acl_view *view;
+    nmq_acl_view *view;
     nmq_bytes mount;
 } trial;
 
@@ -202,8 +202,8 @@ same_address(const nmq_peer *a, const nmq_peer *b)
 int
 nmq_rights_judge_at_attach(nmq_router *router, nmq_client *client, const nmq_rights *rights)
 {
-    const nmq_acl_view everything = {0};
-    const nmq_acl_view *view = rights->view;
+    nmq_acl_view everything = {0};
+    nmq_acl_view *view = rights->view;
     trial t = {router, client, view != NULL ? view : &everything, rights->mount};
 
     (void) pthread_mutex_lock(&client->lock);

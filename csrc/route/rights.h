@@ -16,9 +16,9 @@
 
 // What a connection that takes up a session may do.
 typedef struct {
-    const nmq_acl_view *view; // NULL: everything
-    uint64_t version;         // of the rules that it is from
-    nmq_bytes mount;          // topics begin with it, which rules do not know
+    nmq_acl_view *view; // NULL: everything
+    uint64_t version;   // of the rules that it is from
+    nmq_bytes mount;    // topics begin with it, which rules do not know
     const nmq_peer *peer;
     bool moved; // nmq_remount has moved the session: it is judged in any case
 } nmq_rights;

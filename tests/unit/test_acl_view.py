@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests._core_test import ffi, lib
-from tests.judging import PATTERN, Act, Rule, Subject, Who, compiled
+from tests.judging import PATTERN, Act, Rule, Subject, Who, compiled, view_of
 from tests.unit.clib import slice_of
 
 PUMP = Who("pump", "ann")
@@ -61,3 +63,66 @@ def test_view_of_no_rules_allows_and_asks_nobody() -> None:
     assert lib.nmq_acl_otherwise(view)
     assert permits(ffi.NULL, "b", subject)
     lib.nmq_acl_view_free(view)
+
+
+# --- what is remembered of the packet before
+
+ALLOW, DENY = lib.NMQ_ACCESS_ALLOW, lib.NMQ_ACCESS_DENY
+PUBLISHES, SUBSCRIBES, RETAINS = (
+    Act("publish"),
+    Act("subscribe"),
+    Act("publish", retain=True),
+)
+LONGEST = "x" * 60
+
+
+def judged(view: Any, act: Act, topic: str) -> int:
+    kept = ffi.from_buffer(topic.encode())
+    return int(lib.nmq_acl_judge(view, act.bit(), slice_of(kept)))
+
+
+@pytest.mark.parametrize(
+    ("before", "then"),
+    [
+        ((PUBLISHES, "a"), (PUBLISHES, "b")),
+        ((PUBLISHES, "a"), (PUBLISHES, "ab")),
+        ((PUBLISHES, "ab"), (PUBLISHES, "a")),
+        ((PUBLISHES, "a"), (SUBSCRIBES, "a")),
+        ((PUBLISHES, "a"), (RETAINS, "a")),
+        ((PUBLISHES, LONGEST), (PUBLISHES, LONGEST[1:] + "y")),
+        ((PUBLISHES, LONGEST), (PUBLISHES, LONGEST + "x")),
+        ((PUBLISHES, LONGEST + "x"), (PUBLISHES, LONGEST + "y")),
+        ((PUBLISHES, "x" * 257), (PUBLISHES, "x")),
+    ],
+)
+def test_answer_is_that_of_its_own_topic_and_act(
+    before: tuple[Act, str], then: tuple[Act, str]
+) -> None:
+    act, topic = before
+    rule = Rule(True, ((topic, PATTERN),), subscribe=False, retain=frozenset({act.retain}))
+    with view_of([rule], PUMP) as view:
+        for _ in range(2):
+            assert judged(view, *before) == ALLOW
+            assert judged(view, *then) == lib.NMQ_ACCESS_PASS
+            assert judged(view, *then) == lib.NMQ_ACCESS_PASS
+
+
+@pytest.mark.parametrize(("topic", "is_kept"), [(LONGEST, True), (LONGEST + "x", False)])
+def test_topic_of_the_packet_before_is_not_looked_up_again(
+    topic: str, is_kept: bool
+) -> None:
+    with view_of([Rule(True, ((topic, PATTERN),))], PUMP) as view:
+        assert judged(view, PUBLISHES, topic) == ALLOW
+        view.count = 0  # as if there were no rules
+        again = judged(view, PUBLISHES, topic)
+        view.count = 1
+        assert again == (ALLOW if is_kept else lib.NMQ_ACCESS_PASS)
+
+
+def test_view_that_is_made_anew_remembers_nothing() -> None:
+    subject = Subject(PUMP)
+    with view_of(RULES, PUMP) as view:
+        assert judged(view, PUBLISHES, "a") == ALLOW
+        acl = compiled([Rule(False, (("a", PATTERN),))], otherwise=True)
+        assert lib.nmq_acl_view_make(view, acl, subject.at) == 0
+        assert judged(view, PUBLISHES, "a") == DENY
