@@ -13,6 +13,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from nanomq_py.running import Running
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from nanomq_py.store.paging import Rows
     from nanomq_py.store.rules import AccessRule, RuleFilter, RuleKind
     from nanomq_py.store.users import StoredUser, UserKind
+
+RULES_AT_ONCE = 256  # that are checked before others get the loop
 
 
 def _kind(*, by_client_id: bool) -> UserKind:
@@ -207,8 +210,10 @@ class Admission:
         Returns  them as they are kept
         Raises   ValueError for what cannot be, StoreError where they cannot be kept
         """
-        for rule in rules:
+        for at, rule in enumerate(rules, 1):
             self.check_rule(rule)
+            if at % RULES_AT_ONCE == 0:
+                await asyncio.sleep(0)
         return await self._running.store.rules.put(rules, made_by)
 
     def check_rule(self, rule: AccessRule) -> None:

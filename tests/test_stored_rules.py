@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import threading
@@ -16,7 +17,7 @@ import pytest_asyncio
 
 from nanomq_py import Broker, Config
 from nanomq_py.auth import acl
-from nanomq_py.auth.stored_rules import LINES_AT_ONCE
+from nanomq_py.auth.stored_rules import LINES_AT_ONCE, _grouped
 from nanomq_py.config import ConfigError
 from nanomq_py.config.keys.access import AclRule, Auth, User
 from nanomq_py.core.rules import Rules
@@ -398,3 +399,24 @@ async def test_others_have_the_loop_while_many_rules_are_logged(
     counting.cancel()
     assert sum("access rule by" in each.message for each in caplog.records) == many
     assert 0 < most <= LINES_AT_ONCE
+
+
+# --- many
+
+
+def test_rules_of_a_client_are_one_object_for_the_garbage_collector() -> None:
+    """It stops the event loop while it looks at all of them."""
+    many = 1000
+    gc.collect()
+    before = len(gc.get_objects())
+    made = _grouped(
+        [
+            AccessRule(
+                client_id=f"c{n}", topic=f"up/{n}/#", action=Action.PUBSUB, allow=True
+            )
+            for n in range(many)
+        ]
+    )
+    gc.collect()  # which finds out that a tuple holds nothing that it has to look at
+    assert sum(map(len, made)) == many
+    assert len(gc.get_objects()) - before < many * 1.1

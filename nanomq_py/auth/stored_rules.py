@@ -54,17 +54,21 @@ def text_of(rule: AccessRule) -> str:
     return f"{whom}: {access} {_ACTIONS[rule.action]} {shown(rule.topic[:200])}"
 
 
-class _Group:
-    """The rules of one client, of one user, or for everybody.
+class _Group(Packed):
+    """The rules of one client, of one user, or for everybody."""
 
-    safe  without those that depend on a user name
-    """
+    __slots__ = ("_safe",)
 
     def __init__(self, rules: Sequence[AccessRule]) -> None:
-        self.all = Packed(list(map(rule_of, rules)))
+        super().__init__(list(map(rule_of, rules)))
         without = [rule for rule in rules if not rule.names_users]
         same = len(without) == len(rules)
-        self.safe = self.all if same else Packed(list(map(rule_of, without)))
+        self._safe = None if same else Packed(list(map(rule_of, without)))
+
+    @property
+    def safe(self) -> Packed:
+        """Those of them that do not depend on a user name."""
+        return self if self._safe is None else self._safe
 
 
 # Groups by kind, and by whom they are for.
@@ -110,14 +114,14 @@ class StoredRules:
         names_count  a user name has to be proved; else rules about users are left out
         """
         groups = [group for by_name in self._groups for group in list(by_name.values())]
-        made = [group.all if names_count else group.safe for group in groups]
+        made = [group if names_count else group.safe for group in groups]
         return [piece for piece in made if piece.count]
 
     def name_of(self, number: int, *, names_count: bool) -> str:
         """Return for whom the rule is that has that number among all :meth:`pieces`."""
         for kind, by_name in zip(RuleKind, self._groups, strict=True):
             for who, group in by_name.items():
-                number -= (group.all if names_count else group.safe).count
+                number -= (group if names_count else group.safe).count
                 if number < 0:
                     return f"store, {in_words(kind)}" + (
                         f" '{shown(who[:100])}'" if who else ""

@@ -25,14 +25,19 @@ class Packed:
     """Rules in the core's form, for :class:`Rules` to be made of again and again.
 
     Threads  made in any; nobody changes it after that
+    Cost     one object for the garbage collector, which stops everybody while it looks at all:
+             there may be 100,000
     """
 
+    __slots__ = ("_kept", "at", "count")
+
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self._kept: list[CData] = []  # what the C structs point to
+        kept: list[CData] = []
         self.count = len(rules)
         self.at = ffi.new("nmq_acl_rule[]", self.count)
         for raw, rule in zip(self.at, rules, strict=True):
-            _fill_rule(raw, rule, self._kept)
+            _fill_rule(raw, rule, kept)
+        self._kept = tuple(kept)  # what the C structs point to
 
 
 def _joined(pieces: Sequence[Packed]) -> nmq_acl_rule:

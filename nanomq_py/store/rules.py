@@ -162,12 +162,12 @@ class RuleTable:
 
         Raises  ValueError for what cannot be, StoreFullError
         """
-        now = wall_s()
-        kept = [replace(checked_rule(rule), made_at=now) for rule in rules]
-        if len(kept) > MOST_AT_ONCE:
-            raise ValueError(f"{len(kept)} rules: expected {MOST_AT_ONCE} at most")
+        now, given = wall_s(), list(rules)
+        if len(given) > MOST_AT_ONCE:
+            raise ValueError(f"{len(given)} rules: expected {MOST_AT_ONCE} at most")
 
         def act(connection: Connection) -> list[AccessRule]:
+            kept = [replace(checked_rule(rule), made_at=now) for rule in given]
             last: dict[tuple[int, str], int] = {}
             for rule in kept:
                 _put(connection, rule, last)
