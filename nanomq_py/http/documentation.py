@@ -58,7 +58,10 @@ class Documentation:
             from nanomq_py.http.rest.openapi import document
 
             described = [e for e in self._dialects if isinstance(e, RestDialect)]
-            self._made = msgspec.json.encode(document(described))
+            for dialect in described:
+                await dialect.families.load()
+            made = await asyncio.to_thread(document, described)
+            self._made = msgspec.json.encode(made)
         return Response(self._made, media_type="application/json")
 
     async def _page(self, request: Request) -> Response:
