@@ -35,6 +35,7 @@ PYTHON_ROOMS = [
     "flapping",
     "store_part",
     "alarms",
+    "alarm_topics",
     "alarms_part",
     "flapping_part",
     "delivery",
