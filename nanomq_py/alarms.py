@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from nanomq_py.kernel.part import Trouble
@@ -33,7 +33,9 @@ class Alarms:
     Threads  belongs to the event loop
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[Alarm], None] = lambda alarm: None) -> None:
+        """``tell`` is called with each that begins, and with each that is over."""
+        self._tell = tell
         self._active: dict[str, Alarm] = {}
         self._ended: set[str] = set()  # by hand, of those that last
         self._past: deque[Alarm] = deque(maxlen=MOST_PAST)  # that the store does not have
@@ -87,14 +89,17 @@ class Alarms:
                     there, message=message, details=details
                 )
             return
-        self._active[trouble.name] = Alarm(trouble.name, message, wall_s(), details)
+        begun = Alarm(trouble.name, message, wall_s(), details)
+        self._active[trouble.name] = begun
         log.warning("alarm %s: %s", trouble.name, message)
+        self._tell(begun)
 
     def _over(self, names: Iterable[str]) -> None:
         for name in names:
-            alarm = self._active.pop(name)
-            self._past.append(replace(alarm, deactivated_at=wall_s()))
+            over = replace(self._active.pop(name), deactivated_at=wall_s())
+            self._past.append(over)
             log.warning("alarm %s is over", name)
+            self._tell(over)
         if self._past and self._table is not None and self._keeping is None:
             self._keeping = asyncio.create_task(self._kept())
 

@@ -3,7 +3,7 @@
 ::
 
     the core's gauges and counters ──┐
-    Part.troubles of all parts ──────┴──> Alarms
+    Part.troubles of all parts ──────┴──> Alarms ──> $SYS, where sys_interval is above 0
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from nanomq_py.config import Config
 from nanomq_py.core.binding import Core
-from nanomq_py.kernel.part import Part, Trouble
+from nanomq_py.kernel.node import node_name
+from nanomq_py.kernel.part import Change, Part, Swap, Trouble
 from nanomq_py.store_part import StorePart
 
 if TYPE_CHECKING:
     from nanomq_py.alarms import Alarms
+    from nanomq_py.store.alarms import Alarm
 
 LOOK_S = 10.0
 CALM_LOOKS = 6  # without a refusal, until the alarm of it is over
@@ -64,6 +67,7 @@ class AlarmsPart(Part):
         self._store = store
         self._asked = asked
         self._alarms: Alarms | None = None
+        self._told_as: str | None = None  # the name of this node in $SYS topics; None: not
         self._refusals = [_Refusals(*each) for each in _REFUSALS]
         self._timer: asyncio.TimerHandle | None = None
         self._wait()
@@ -74,10 +78,23 @@ class AlarmsPart(Part):
         if self._alarms is None:
             from nanomq_py.alarms import Alarms
 
-            self._alarms = Alarms()
+            self._alarms = Alarms(self._tell)
         if self._store.is_open:
             self._alarms.use_store(self._store.past_alarms)
         return self._alarms
+
+    async def prepare(self, config: Config) -> Change | None:
+        new = node_name(config) if config.sys_interval > 0 else None
+        return None if new == self._told_as else Swap(self._tell_as, self._told_as, new)
+
+    def _tell_as(self, name: str | None) -> None:
+        self._told_as = name
+
+    def _tell(self, alarm: Alarm) -> None:
+        if self._told_as is not None:
+            from nanomq_py.alarm_topics import publish  # few brokers have an alarm
+
+            publish(self._core, self._told_as, alarm)
 
     def look(self) -> None:
         """Look for troubles now."""

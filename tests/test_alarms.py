@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +21,7 @@ from nanomq_py.alarms import Alarms
 from nanomq_py.config.keys.http_client import HttpAuth, HttpAuthRequest
 from nanomq_py.config.keys.listeners import Listener
 from nanomq_py.config.keys.log import Log
+from nanomq_py.config.keys.node import Node
 from nanomq_py.config.keys.tokens import JwtLogin
 from nanomq_py.kernel.part import Part, Trouble
 from nanomq_py.listen import listeners
@@ -181,6 +184,69 @@ async def test_the_broker_looks_by_itself(
     async with made:
         await asyncio.wait_for(seen.wait(), 10)
         assert [alarm.name for alarm in made.alarms.active()] == ["of a part"]
+
+
+# --- what clients are told, as EMQX 4.4 does it: emqx_alarm
+
+
+async def test_clients_hear_that_one_begins_and_that_it_is_over(conf: Path) -> None:
+    config = Config(url=URL, node=Node(name="n@h"))
+    bad: list[Trouble] = []
+
+    class Bad(Part):
+        def troubles(self) -> list[Trouble]:
+            return bad
+
+    made = Broker(config, conf=conf)
+    made.watch(Bad())
+    async with made as broker:
+        async with broker.subscribe("$SYS/brokers/#") as tap:
+            bad.append(trouble("t/1", "it is bad", n=1))
+            before = time.time()
+            look(broker)
+            begun = await asyncio.wait_for(anext(tap), 10)
+            bad.append(trouble("u"))
+            bad[0] = trouble("t/1", "it is worse", n=2)
+            look(broker)  # what it says may change: that is no news
+            assert b'"u"' in (await asyncio.wait_for(anext(tap), 10)).payload
+            broker.alarms.end("u")
+            ended = await asyncio.wait_for(anext(tap), 10)
+            bad.clear()
+            look(broker)
+            over = await asyncio.wait_for(anext(tap), 10)
+            await broker.reconfigure(replace(config, sys_interval=0))
+            bad.append(trouble("v"))
+            look(broker)
+            await broker.reconfigure(replace(config, node=Node(name="m@h")))
+            bad.append(trouble("w"))
+            look(broker)
+            other = await asyncio.wait_for(anext(tap), 10)
+    told = [json.loads(each.payload) for each in (begun, over)]
+    assert [each.topic_name for each in (begun, ended, over, other)] == [
+        "$SYS/brokers/n@h/alarms/activate",
+        "$SYS/brokers/n@h/alarms/deactivate",
+        "$SYS/brokers/n@h/alarms/deactivate",
+        "$SYS/brokers/m@h/alarms/activate",
+    ]
+    assert (begun.qos, begun.retain, begun.content_type) == (0, False, "application/json")
+    assert list(told[0]) == [
+        "name",
+        "details",
+        "message",
+        "activate_at",
+        "deactivate_at",
+        "activated",
+    ]
+    at = told[0]["activate_at"]
+    assert int(before * 1e6) <= at <= told[1]["deactivate_at"] <= time.time() * 1e6
+    assert told == [
+        {"name": "t/1", "details": {"n": 1}, "message": "it is bad", "activate_at": at,
+         "deactivate_at": "infinity", "activated": True},
+        {"name": "t/1", "details": {"n": 2}, "message": "it is worse", "activate_at": at,
+         "deactivate_at": told[1]["deactivate_at"], "activated": False},
+    ]  # fmt: skip
+    assert json.loads(ended.payload)["name"] == "u"
+    assert json.loads(other.payload)["name"] == "w"
 
 
 # --- each trouble

@@ -40,7 +40,7 @@ class Documentation:
         dialects: Sequence[Dialect],
         gate: Gate,
     ) -> None:
-        """Make it; of the dialects it describes those with an endpoint for each thing."""
+        """Make it; it describes these dialects."""
         self._dialects = dialects
         self._gate = gate
         self._made = b""
@@ -58,7 +58,14 @@ class Documentation:
             from nanomq_py.http.rest.openapi import document
 
             described = [e for e in self._dialects if isinstance(e, RestDialect)]
-            self._made = msgspec.json.encode(document(described))
+            for dialect in described:
+                await dialect.families.load()
+            made = await asyncio.to_thread(document, described)
+            if any(each.prefix == "/api/v1" for each in self._dialects):
+                from nanomq_py.http.v1 import openapi
+
+                openapi.add_to(made)
+            self._made = msgspec.json.encode(made)
         return Response(self._made, media_type="application/json")
 
     async def _page(self, request: Request) -> Response:

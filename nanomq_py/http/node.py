@@ -1,18 +1,9 @@
-"""What this broker is called where an API speaks of nodes, and whether it runs."""
+"""What ``GET /status`` says of this broker."""
 
 from __future__ import annotations
 
-import socket
-
 from nanomq_py.config import Config
-
-
-def node_name(config: Config) -> str:
-    """Return the name of the one node that there is.
-
-    Source   EMQX 4: NAME@HOST
-    """
-    return config.node.name or f"nanomq@{socket.gethostname() or 'localhost'}"
+from nanomq_py.kernel.node import node_name
 
 
 def status_text(config: Config) -> str:

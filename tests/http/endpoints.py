@@ -62,9 +62,9 @@ class Served:
 
 
 DIALECTS = {
-    "v2": (v2.PREFIX, v2.ENDPOINTS),
-    "v4": (v4.PREFIX, v4.ENDPOINTS),
-    "cloud": (v4.CLOUD, v4.ENDPOINTS),
+    "v2": (v2.PREFIX, v2.FAMILIES.all()),
+    "v4": (v4.PREFIX, v4.FAMILIES.all()),
+    "cloud": (v4.CLOUD, v4.FAMILIES.all()),
 }
 ALL = [
     Served(name, prefix, endpoint, path)

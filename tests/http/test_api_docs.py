@@ -98,4 +98,5 @@ def test_page_lists_every_operation(start_broker: StartBroker, tmp_path: Path) -
     assert "/api/openapi.json" in asked
     listed = re.findall(r'<span class="method">(\w+)</span><code>(.+?)</code>', page)
     paths = [(e.endpoint.method, e.prefix + e.path.replace("...}", "}")) for e in ALL]
+    paths.append(("POST", "/api/v1"))
     assert sorted(listed) == sorted((method, path.rstrip("/")) for method, path in paths)

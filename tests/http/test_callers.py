@@ -33,6 +33,7 @@ from nanomq_py.http.guard import Gate, make_guard
 from nanomq_py.http.part import Http
 from nanomq_py.http.rest.dialect import RestDialect
 from nanomq_py.http.rest.endpoint import Endpoint, Plain
+from nanomq_py.http.rest.families import Families
 from nanomq_py.http.v1.api import V1, Api
 from nanomq_py.kernel.reload import Outcome
 from nanomq_py.plugins.pages import Pages
@@ -619,7 +620,7 @@ def test_dialects_let_viewers_read(dialect: type[EmqxV2 | EmqxV4], role: Role) -
         Endpoint(method="POST", path="/look", act=_nothing, summary="", changes=False),
         Endpoint(method="GET", path="/do", act=_nothing, summary="", changes=True),
     ]
-    RestDialect.__init__(made, made.prefix, api, made._gate, endpoints)
+    RestDialect.__init__(made, made.prefix, api, made._gate, Families({}, endpoints))
     client = TestClient(make_app([made]))
     got = [
         client.request(each.method, made.prefix + each.path, auth=(role.value, "x"))

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import given, settings
@@ -25,6 +26,8 @@ from schemathesis.specs.openapi.checks import (
 from nanomq_py.http.emqx_v2.dialect import EmqxV2
 from nanomq_py.http.emqx_v4.dialect import CLOUD, EmqxV4
 from nanomq_py.http.rest import openapi
+from nanomq_py.http.v1 import openapi as v1_openapi
+from nanomq_py.http.v1.api import HANDLERS
 from tests.conftest import Process, running_broker
 
 AUTH = ("admin", "public")
@@ -36,13 +39,16 @@ DIALECTS = [
     EmqxV4(NOBODY, NOBODY),
     EmqxV4(NOBODY, NOBODY, CLOUD),
 ]
-DOCUMENT = json.loads(json.dumps(openapi.document(DIALECTS)))
+MADE = openapi.document(DIALECTS)
+v1_openapi.add_to(MADE)
+DOCUMENT = json.loads(json.dumps(MADE))
 OPERATIONS = [
     (method, path)
     for path, methods in DOCUMENT["paths"].items()
     for method in methods
-    if not ENDING.search(path)
+    if not ENDING.search(path) and path != "/api/v1"
 ]
+V1_ENDING = (10, 12)  # requests
 
 
 def not_our_fault(*given: Any) -> bool | None:
@@ -94,6 +100,88 @@ def test_operation_does_what_it_is_described_to_do(
 ) -> None:
     case = data.draw(api[path][method].as_strategy())
     case.call_and_validate(auth=AUTH, checks=CHECKS, timeout=20)
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_v1_does_what_it_is_described_to_do(api: Any, data: st.DataObject) -> None:
+    made = api["/api/v1"]["POST"].as_strategy()
+    case = data.draw(made.filter(lambda case: case.body["req"] not in V1_ENDING))
+    case.call_and_validate(auth=AUTH, checks=CHECKS, timeout=20)
+
+
+def said(broker: Process, **fields: Any) -> tuple[int, Any]:
+    answer = broker.api(**fields)
+    return answer.status, answer.json
+
+
+def fits(document: Any, name: str, answer: Any) -> None:
+    """Raise where an answer is not what that component says."""
+    whole = {**document, "$ref": f"#/components/schemas/v1.{name}"}
+    jsonschema_rs.Draft202012Validator(whole).validate(answer)
+
+
+@pytest.mark.parametrize(
+    ("req", "fields"),
+    [
+        *((req, {}) for req in HANDLERS if req not in V1_ENDING),
+        (10, {"action": "reload"}),
+        (12, {"data": {"qos_duration": 20, "http_server": {"auth_type": "basic"}}}),
+    ],
+)
+def test_each_request_of_v1_is_answered_as_described(
+    broker: Process, document: Any, req: int, fields: dict[str, Any]
+) -> None:
+    with broker.raw() as c:
+        c.connect("c")
+        c.subscribe(("a/+", 1), ("a/#", 0))
+        status, answer = said(broker, req=req, **fields)
+    assert status == 200
+    assert set(answer) == {"code", "seq", "rep", "data"}
+    fits(document, f"rep{req}", answer)
+    if req == 11:  # with nothing else in it
+        shown = document["components"]["schemas"]["v1.Configuration"]["properties"]
+        assert list(answer["data"]) == list(shown)
+        for name in ("tls", "websocket", "http_server", "bridge"):
+            assert list(answer["data"][name]) == list(shown[name]["properties"])
+        said_again = {"req": 12, "seq": 1, "data": answer["data"]}
+        fits(document, "req12", said_again)
+
+
+def test_requests_of_v1_are_told_apart_by_their_code(document: Any) -> None:
+    body = document["paths"]["/api/v1"]["post"]["requestBody"]["content"]
+    schema = body["application/json"]["schema"]
+    assert len(schema["oneOf"]) == len(HANDLERS)
+    for req, each in zip(HANDLERS, schema["oneOf"], strict=True):
+        named = document["components"]["schemas"][each["$ref"].rpartition("/")[2]]
+        assert named["properties"]["req"] == {"const": req}
+        assert named["description"].startswith(f"req {req}")
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [({"req": 10}, 400), ({"req": 10, "action": "go"}, 400), ({"req": 7}, 404)],
+)
+def test_errors_of_v1_are_as_described(
+    broker: Process, document: Any, fields: dict[str, Any], status: int
+) -> None:
+    assert str(status) in document["paths"]["/api/v1"]["post"]["responses"]
+    found, answer = said(broker, **fields)
+    assert found == status
+    fits(document, "Error", answer)
+
+
+def test_document_of_some_dialects_has_these(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("some")
+    with running_broker(folder, http_server__dialects="v1") as process:
+        paths = json.loads(fetched(process, "/api/openapi.json")[1])["paths"]
+        assert list(paths) == ["/api/v1"]
+        process.reload(http_server__dialects="v2")
+        paths = json.loads(fetched(process, "/api/openapi.json")[1])["paths"]
+        assert paths
+        assert all(path.startswith("/api/v2") for path in paths)
 
 
 def test_broker_serves_the_document_of_its_dialects(document: Any) -> None:

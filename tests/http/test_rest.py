@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -10,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanomq_py.http.emqx.times import duration
+from nanomq_py.http.emqx_v2 import dialect as v2
+from nanomq_py.http.emqx_v4 import dialect as v4
 from nanomq_py.http.errors import (
     BadParameter,
     BadRequest,
@@ -18,6 +24,7 @@ from nanomq_py.http.errors import (
     NotFound,
     NotJson,
 )
+from nanomq_py.http.rest.families import FIRST
 from nanomq_py.http.rest.parameters import read_json, read_query
 from nanomq_py.http.rest.router import Router
 
@@ -165,3 +172,50 @@ def test_any_body_is_read_or_refused(body: bytes) -> None:
 )
 def test_duration_is_as_the_documents_write_it(seconds: int, text: str) -> None:
     assert duration(seconds) == text
+
+
+DIALECTS = {"v2": v2.FAMILIES, "v4": v4.FAMILIES}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_each_path_of_a_module_has_one_of_its_names(dialect: str) -> None:
+    """Else a request to the path would not import the module."""
+    families = DIALECTS[dialect]
+    for module, names in families.names.items():
+        found = import_module(module).ENDPOINTS
+        paths = [path for each in found for path in (each.path, *each.also)]
+        first = [set(path.strip("/").split("/")[:FIRST]) for path in paths]
+        assert all(each & set(names) for each in first), module
+        assert set(names) <= set.union(*first), module
+    listed = {each for each in families.all() if each.path != "/"}
+    package = Path(v2.__file__).parent.with_name(f"emqx_{dialect}")
+    modules = [
+        import_module(f"nanomq_py.http.{package.name}.{each.stem}")
+        for each in package.glob("[a-z]*.py")
+    ]
+    assert listed == {e for m in modules for e in getattr(m, "ENDPOINTS", ())}
+
+
+def test_first_request_to_its_paths_loads_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "False", "True", "False"]
+
+
+PROGRAM = """
+import sys
+from nanomq_py.http.emqx_v4.dialect import FAMILIES
+from nanomq_py.http.errors import NotFound
+
+def is_loaded(module):
+    return f"nanomq_py.http.emqx_v4.{module}" in sys.modules
+
+print(is_loaded("clients"))
+try:
+    FAMILIES.find("GET", b"/nothing/here")
+except NotFound:
+    print(is_loaded("clients"))
+assert FAMILIES.find("GET", b"/nodes/a/clients/").endpoint.path == "/clients"
+print(is_loaded("clients"), is_loaded("acl"))
+"""

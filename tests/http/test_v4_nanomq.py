@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nanomq_py.http.emqx_v4.dialect import ENDPOINTS
+from nanomq_py.http.emqx_v4.dialect import FAMILIES
 from tests.certs import Certs
 from tests.conftest import Process, StartBroker, running_broker
 from tests.http.documented import Client, Said, differences
@@ -554,7 +554,7 @@ def test_endpoints_are_listed(nano: Process, path: str) -> None:
     assert {tuple(row) for row in rows} == {("path", "name", "method", "descr")}
     listed = {(row["method"], row["path"]) for row in rows}
     assert {("GET", "/clients/:clientid"), ("POST", "/ctrl/:action")} <= listed
-    assert len(rows) == sum(1 + len(each.also) for each in ENDPOINTS)
+    assert len(rows) == sum(1 + len(each.also) for each in FAMILIES.all())
 
 
 OURS = [

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from nanomq_py.http.emqx_v4.dialect import ENDPOINTS
+from nanomq_py.http.emqx_v4.dialect import FAMILIES
 from nanomq_py.http.errors import HttpError
 from nanomq_py.http.rest.router import Router
 from tests.conftest import Process, running_broker
@@ -96,7 +96,7 @@ def shows(
 def _routed() -> dict[tuple[str, str], str]:
     return {
         (endpoint.method, path): f"{endpoint.method} {path}"
-        for endpoint in ENDPOINTS
+        for endpoint in FAMILIES.all()
         for path in (endpoint.path, *endpoint.also)
     }
 

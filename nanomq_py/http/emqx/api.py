@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nanomq_py.http.emqx.pace import Pace, Processors
 from nanomq_py.http.errors import NotFound
-from nanomq_py.http.node import node_name
+from nanomq_py.kernel.node import node_name
 
 if TYPE_CHECKING:
     from nanomq_py.broker import Broker

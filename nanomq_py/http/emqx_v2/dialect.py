@@ -9,26 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from nanomq_py.http.emqx.api import Api
-from nanomq_py.http.emqx_v2 import (
-    alarms,
-    clients,
-    configs,
-    listeners,
-    metrics,
-    mqtt,
-    nodes,
-    plugins,
-    routes,
-    sessions,
-    stats,
-    subscriptions,
-    users,
-)
 from nanomq_py.http.emqx_v2.words import rendered, succeeded
 from nanomq_py.http.errors import HttpError
 from nanomq_py.http.guard import Gate
 from nanomq_py.http.rest.dialect import RestDialect, json_answer
 from nanomq_py.http.rest.endpoint import Endpoint, Listing, Plain
+from nanomq_py.http.rest.families import Families
 
 PREFIX = "/api/v2"
 
@@ -40,32 +26,41 @@ class Paths(msgspec.Struct, frozen=True):
 
 
 async def list_paths(api: Api, call: Plain) -> Paths:
-    return PATHS
+    return await _paths()
 
 
-ENDPOINTS = [
-    Endpoint(method="GET", path="/", act=list_paths, summary="All paths."),
-    *nodes.ENDPOINTS,
-    *clients.ENDPOINTS,
-    *sessions.ENDPOINTS,
-    *subscriptions.ENDPOINTS,
-    *routes.ENDPOINTS,
-    *mqtt.ENDPOINTS,
-    *plugins.ENDPOINTS,
-    *listeners.ENDPOINTS,
-    *metrics.ENDPOINTS,
-    *stats.ENDPOINTS,
-    *configs.ENDPOINTS,
-    *alarms.ENDPOINTS,
-    *users.ENDPOINTS,
-]
-_PATHS = [path for each in ENDPOINTS[1:] for path in (each.path, *each.also)]
-PATHS = Paths([f"{PREFIX[1:]}{each.replace('...', '')}" for each in dict.fromkeys(_PATHS)])
+FAMILIES = Families(
+    {
+        "nanomq_py.http.emqx_v2.nodes": ("nodes",),
+        "nanomq_py.http.emqx_v2.clients": ("clients", "kick_client", "clean_acl_cache"),
+        "nanomq_py.http.emqx_v2.sessions": ("sessions",),
+        "nanomq_py.http.emqx_v2.subscriptions": ("subscriptions",),
+        "nanomq_py.http.emqx_v2.routes": ("routes",),
+        "nanomq_py.http.emqx_v2.mqtt": ("mqtt",),
+        "nanomq_py.http.emqx_v2.plugins": ("plugins",),
+        "nanomq_py.http.emqx_v2.listeners": ("listeners",),
+        "nanomq_py.http.emqx_v2.metrics": ("metrics",),
+        "nanomq_py.http.emqx_v2.stats": ("stats",),
+        "nanomq_py.http.emqx_v2.configs": ("configs",),
+        "nanomq_py.http.emqx_v2.alarms": ("alarms",),
+        "nanomq_py.http.emqx_v2.users": ("users", "change_pwd", "auth"),
+    },
+    [Endpoint(method="GET", path="/", act=list_paths, summary="All paths.")],
+)
+
+
+async def _paths() -> Paths:
+    await FAMILIES.load()
+    _, *endpoints = FAMILIES.all()
+    paths = [path for each in endpoints for path in (each.path, *each.also)]
+    return Paths(
+        [f"{PREFIX[1:]}{each.replace('...', '')}" for each in dict.fromkeys(paths)]
+    )
 
 
 async def paths_at_root(request: Request) -> Response:
     """Answer ``GET /`` of the server, for which EMQX asks no login."""
-    return json_answer(PATHS)
+    return json_answer(await _paths())
 
 
 class EmqxV2(RestDialect[Api]):
@@ -74,7 +69,7 @@ class EmqxV2(RestDialect[Api]):
     title = "EMQX v2"
 
     def __init__(self, api: Api, gate: Gate) -> None:
-        super().__init__(PREFIX, api, gate, ENDPOINTS)
+        super().__init__(PREFIX, api, gate, FAMILIES)
 
     def success(self, answer: Any) -> Response:
         return succeeded(answer)

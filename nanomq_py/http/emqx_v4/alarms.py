@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from nanomq_py.alarm_topics import fields_of
 from nanomq_py.http.codes import Code
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx_v4.stored import store_faults
@@ -19,8 +20,6 @@ from nanomq_py.http.rest.parameters import Nothing
 
 if TYPE_CHECKING:
     from nanomq_py.store.alarms import Alarm
-
-INFINITY: Literal["infinity"] = "infinity"
 
 
 class AlarmRow(msgspec.Struct, frozen=True):
@@ -45,15 +44,7 @@ class Deactivating(msgspec.Struct, frozen=True):
 
 
 def _row(alarm: Alarm) -> AlarmRow:
-    ended = alarm.deactivated_at
-    return AlarmRow(
-        name=alarm.name,
-        details=alarm.details,
-        message=alarm.message,
-        activate_at=int(alarm.activated_at * 1e6),
-        deactivate_at=INFINITY if ended is None else int(ended * 1e6),
-        activated=ended is None,
-    )
+    return AlarmRow(**fields_of(alarm))
 
 
 def _active(api: Api) -> list[AlarmRow]:

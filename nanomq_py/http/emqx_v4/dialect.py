@@ -9,39 +9,13 @@ import msgspec
 from starlette.responses import Response
 
 from nanomq_py.http.emqx.api import Api
-from nanomq_py.http.emqx_v4 import (
-    access,
-    acl,
-    alarms,
-    apps,
-    banned,
-    bridges,
-    client_auth,
-    clients,
-    configuration,
-    control,
-    data,
-    listeners,
-    metrics,
-    modules,
-    monitor,
-    mqtt,
-    nodes,
-    plugins,
-    prometheus,
-    routes,
-    rule_engine,
-    steering,
-    subscriptions,
-    topic_metrics,
-    users,
-)
 from nanomq_py.http.emqx_v4.paging import Meta
 from nanomq_py.http.emqx_v4.words import rendered, succeeded
 from nanomq_py.http.errors import HttpError
 from nanomq_py.http.guard import Gate
 from nanomq_py.http.rest.dialect import RestDialect
 from nanomq_py.http.rest.endpoint import Endpoint, Listing, Plain
+from nanomq_py.http.rest.families import Families
 
 PREFIX = "/api/v4"
 CLOUD = "/api"
@@ -57,6 +31,7 @@ class EndpointRow(msgspec.Struct, frozen=True):
 
 
 async def list_endpoints(api: Api, call: Plain) -> list[EndpointRow]:
+    await FAMILIES.load()
     return [
         EndpointRow(
             path=re.sub(r"{(\w+)(\.\.\.)?}", r":\1", path),
@@ -64,39 +39,52 @@ async def list_endpoints(api: Api, call: Plain) -> list[EndpointRow]:
             method=endpoint.method,
             descr=endpoint.summary,
         )
-        for endpoint in ENDPOINTS
+        for endpoint in FAMILIES.all()
         for path in (endpoint.path, *endpoint.also)
     ]
 
 
-ENDPOINTS: list[Endpoint] = [
-    Endpoint(method="GET", path="/", act=list_endpoints, summary="All endpoints."),
-    *nodes.ENDPOINTS,
-    *clients.ENDPOINTS,
-    *steering.ENDPOINTS,
-    *subscriptions.ENDPOINTS,
-    *routes.ENDPOINTS,
-    *metrics.ENDPOINTS,
-    *listeners.ENDPOINTS,
-    *monitor.ENDPOINTS,
-    *mqtt.ENDPOINTS,
-    *client_auth.ENDPOINTS,
-    *acl.ENDPOINTS,
-    *banned.ENDPOINTS,
-    *apps.ENDPOINTS,
-    *users.ENDPOINTS,
-    *alarms.ENDPOINTS,
-    *topic_metrics.ENDPOINTS,
-    *plugins.ENDPOINTS,
-    *modules.ENDPOINTS,
-    *rule_engine.ENDPOINTS,
-    *access.ENDPOINTS,
-    *prometheus.ENDPOINTS,
-    *control.ENDPOINTS,
-    *configuration.ENDPOINTS,
-    *bridges.ENDPOINTS,
-    *data.ENDPOINTS,
-]
+FAMILIES = Families(
+    {
+        "nanomq_py.http.emqx_v4.nodes": ("brokers", "nodes"),
+        "nanomq_py.http.emqx_v4.clients": ("clients",),
+        "nanomq_py.http.emqx_v4.steering": ("clients", "acl-cache"),
+        "nanomq_py.http.emqx_v4.subscriptions": ("subscriptions",),
+        "nanomq_py.http.emqx_v4.routes": ("routes",),
+        "nanomq_py.http.emqx_v4.metrics": ("metrics", "stats"),
+        "nanomq_py.http.emqx_v4.listeners": ("listeners",),
+        "nanomq_py.http.emqx_v4.monitor": ("monitor", "license", "slow_subscriptions"),
+        "nanomq_py.http.emqx_v4.mqtt": ("mqtt",),
+        "nanomq_py.http.emqx_v4.client_auth": ("auth_username", "auth_clientid"),
+        "nanomq_py.http.emqx_v4.acl": ("acl",),
+        "nanomq_py.http.emqx_v4.banned": ("banned",),
+        "nanomq_py.http.emqx_v4.apps": ("apps",),
+        "nanomq_py.http.emqx_v4.users": ("users", "change_pwd", "auth"),
+        "nanomq_py.http.emqx_v4.alarms": ("alarms",),
+        "nanomq_py.http.emqx_v4.topic_metrics": ("topic-metrics",),
+        "nanomq_py.http.emqx_v4.plugins": ("plugins",),
+        "nanomq_py.http.emqx_v4.modules": ("modules",),
+        "nanomq_py.http.emqx_v4.rule_engine": (
+            "rules",
+            "actions",
+            "resources",
+            "resource_status",
+            "resource_types",
+            "rule_events",
+        ),
+        "nanomq_py.http.emqx_v4.access": ("acl",),
+        "nanomq_py.http.emqx_v4.prometheus": ("prometheus", "emqx_prometheus"),
+        "nanomq_py.http.emqx_v4.control": ("ctrl", "topic-tree"),
+        "nanomq_py.http.emqx_v4.configuration": (
+            "reload",
+            "configuration",
+            "config_update",
+        ),
+        "nanomq_py.http.emqx_v4.bridges": ("bridges",),
+        "nanomq_py.http.emqx_v4.data": ("data",),
+    },
+    [Endpoint(method="GET", path="/", act=list_endpoints, summary="All endpoints.")],
+)
 
 
 class EmqxV4(RestDialect[Api]):
@@ -105,7 +93,7 @@ class EmqxV4(RestDialect[Api]):
     title = "EMQX v4"
 
     def __init__(self, api: Api, gate: Gate, prefix: str = PREFIX) -> None:
-        super().__init__(prefix, api, gate, ENDPOINTS)
+        super().__init__(prefix, api, gate, FAMILIES)
 
     def success(self, answer: Any) -> Response:
         return succeeded(answer)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from functools import lru_cache
 from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
@@ -27,8 +26,9 @@ from nanomq_py.http.request import (
     read_body,
 )
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Text, Whole
+from nanomq_py.http.rest.families import Families
 from nanomq_py.http.rest.parameters import NOTHING, Nothing, read_json, read_query
-from nanomq_py.http.rest.router import Found, Router
+from nanomq_py.http.rest.router import Found
 from nanomq_py.http.streamed import AT_ONCE, Streamed
 
 log = logging.getLogger("nanomq.http")
@@ -41,16 +41,6 @@ def json_answer(
 ) -> Response:
     """Return the answer of JSON, in the order of its keys."""
     return Response(msgspec.json.encode(content), status, headers, "application/json")
-
-
-@lru_cache
-def _router_of(endpoints: tuple[Endpoint, ...]) -> Router[Endpoint]:
-    """Return their router; dialects of the same endpoints share it."""
-    router: Router[Endpoint] = Router()
-    for endpoint in endpoints:
-        for path in (endpoint.path, *endpoint.also):
-            router.add(endpoint.method, path, endpoint)
-    return router
 
 
 class RestDialect(ABC, Generic[Api]):
@@ -66,16 +56,15 @@ class RestDialect(ABC, Generic[Api]):
         prefix: str,
         api: Api,
         gate: Gate,
-        endpoints: Sequence[Endpoint],
+        families: Families,
     ) -> None:
         """Make it; ``api`` is what the endpoints work on."""
         self.prefix = prefix
-        self.endpoints = endpoints
+        self.families = families
         self._api = api
         self._gate = gate
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._held_turns = asyncio.Semaphore(AT_ONCE)
-        self._router = _router_of(tuple(endpoints))
 
     # --- the dialect's words
 
@@ -122,9 +111,8 @@ class RestDialect(ABC, Generic[Api]):
     async def _answered(self, request: Request) -> ASGIApp:
         path: bytes = request.scope["raw_path"].partition(b"?")[0]
         try:
-            found = self._router.find(
-                request.method, path.removeprefix(self.prefix.encode())
-            )
+            below = path.removeprefix(self.prefix.encode())
+            found = self.families.find(request.method, below)
         except HttpError:
             await log_in(
                 request, self._gate

@@ -128,10 +128,10 @@ def _operation(
 
 def document(dialects: Sequence[RestDialect[Any]]) -> Schema:
     """Return the document of all endpoints of these dialects."""
-    types = _Types([endpoint for dialect in dialects for endpoint in dialect.endpoints])
+    types = _Types([each for dialect in dialects for each in dialect.families.all()])
     paths: dict[str, Schema] = {}
     for dialect in dialects:
-        for endpoint in dialect.endpoints:
+        for endpoint in dialect.families.all():
             for path in (endpoint.path, *endpoint.also):
                 operation = _operation(dialect, endpoint, path, types)
                 whole = (dialect.prefix + path.replace("...}", "}")).rstrip("/")

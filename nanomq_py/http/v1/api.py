@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import orjson
 from starlette.background import BackgroundTask
@@ -46,9 +46,13 @@ from nanomq_py.http.v1.reply import Refused, code_of, json_response
 from nanomq_py.kernel.part import Part
 from nanomq_py.kernel.reload import Outcome, audit
 
+if TYPE_CHECKING:
+    from nanomq_py.http.v1.answers import Brokers, ClientRow
+
 log = logging.getLogger("nanomq.http")
 
 U64_MAX = (1 << 64) - 1
+ACTIONS = ("reload", "restart", "stop")  # of req 10
 
 
 class View(Pages, Protocol):
@@ -116,14 +120,13 @@ class Answer:
 async def get_brokers(api: Api, call: Call) -> Answer:
     """req 2: statistics. ``client_size`` counts connected clients with a subscription."""
     stats = api.broker.stats()
-    return Answer(
-        {
-            "client_size": stats.subscribers,
-            "message_in": stats.messages_in,
-            "message_out": stats.messages_out,
-            "message_drop": stats.messages_dropped,
-        }
-    )
+    data: Brokers = {
+        "client_size": stats.subscribers,
+        "message_in": stats.messages_in,
+        "message_out": stats.messages_out,
+        "message_drop": stats.messages_dropped,
+    }
+    return Answer(data)
 
 
 async def get_subscriptions(api: Api, call: Call) -> Answer:
@@ -131,7 +134,7 @@ async def get_subscriptions(api: Api, call: Call) -> Answer:
     return Answer(pieces=subscription_pieces)
 
 
-def _client_json(client: Client) -> dict[str, Any]:
+def _client_json(client: Client) -> ClientRow:
     return {
         "client_id": client.client_id,
         "username": client.user_name or "",
@@ -152,14 +155,15 @@ async def control(api: Api, call: Call) -> Answer:
     action = call.fields.get("action")
     if action is None:
         raise Refused(400, Code.MISSING_KEY_REQUEST_PARAMS, "action: missing")
+    if action not in ACTIONS:
+        expected = f"{', '.join(ACTIONS[:-1])} or {ACTIONS[-1]}"
+        raise Refused(400, Code.REQ_PARAM_ERROR, f"action: expected {expected}")
     if action == "reload":
         return Answer(asdict(await _changed(api.configurator.reload(call.who))))
     if action == "restart":
         await _changed(api.process.check_restart())
         return Answer(then=api.process.request_restart)
-    if action == "stop":
-        return Answer(then=api.process.request_stop)
-    raise Refused(400, Code.REQ_PARAM_ERROR, "action: expected reload, restart or stop")
+    return Answer(then=api.process.request_stop)
 
 
 async def get_config(api: Api, call: Call) -> Answer:

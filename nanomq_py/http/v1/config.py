@@ -25,7 +25,7 @@ from nanomq_py.http.values import (
 
 # The document's fields, in its order: a configuration has more keys than these. But for those
 # of PEM each is a key, and has its name.
-_KEYS = (
+KEYS = (
     "url",
     "num_taskq_thread",
     "max_taskq_thread",
@@ -36,7 +36,7 @@ _KEYS = (
     "allow_anonymous",
     "daemon",
 )
-_SECTIONS = {
+SECTIONS = {
     "tls": (
         "enable",
         "url",
@@ -68,10 +68,10 @@ def to_json(config: Config, *, masked: bool = False) -> dict[str, Any]:
     masked  passwords and the private key are MASK
     """
     keys = keys_json(config, masked=masked)
-    data = {name: keys[name] for name in _KEYS}
+    data = {name: keys[name] for name in KEYS}
     data["url"] = config.url or ""
     data["msq_len"] = config.msq_len or WINDOW
-    for name, fields in _SECTIONS.items():
+    for name, fields in SECTIONS.items():
         values = keys_json(getattr(config, name), masked=masked)
         if name == "tls":
             values |= pem_json(config.tls, masked=masked)
@@ -97,7 +97,7 @@ def from_json(config: Config, data: object, pem: PemFiles) -> Config:
     if config.msq_len is None and rest.get("msq_len") == WINDOW:
         del rest["msq_len"]  # as req 11 shows it: not set
     made: dict[str, Any] = {}
-    for name, fields in (_SECTIONS | _OWN_SECTIONS).items():
+    for name, fields in (SECTIONS | _OWN_SECTIONS).items():
         if name in rest:
             part = dict(object_of(name, rest.pop(name)))
             paths = pem_paths(config.tls, part, pem) if name == "tls" else {}
@@ -110,7 +110,7 @@ def from_json(config: Config, data: object, pem: PemFiles) -> Config:
         Brought(section, _brought(section.prefix, values, rest))
         for section, values in config.brought
     )
-    return replace(changed(config, "", rest, _KEYS), **made)
+    return replace(changed(config, "", rest, KEYS), **made)
 
 
 def _brought(name: str, values: Any, rest: dict[str, Any]) -> Any:

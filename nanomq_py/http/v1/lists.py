@@ -8,12 +8,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from nanomq_py.core.queries import Client, Page, Subscription, SubscriptionFilter
+
+if TYPE_CHECKING:
+    from nanomq_py.http.v1.answers import ClientRow, Subscribed, Subscriber
 
 PIECE = 256  # rows of a page
 
@@ -33,7 +36,7 @@ class Pages(Protocol):
 Pieces = Callable[[Pages], AsyncIterator[bytes]]
 
 
-def _inner(records: list[dict[str, Any]]) -> bytes:
+def _inner(records: Sequence[Any]) -> bytes:
     """Return the JSON of a list without its brackets."""
     return orjson.dumps(records)[1:-1]
 
@@ -49,7 +52,7 @@ async def _client_pages(pages: Pages) -> AsyncIterator[list[Client]]:
 
 
 async def client_pieces(
-    pages: Pages, as_json: Callable[[Client], dict[str, Any]]
+    pages: Pages, as_json: Callable[[Client], ClientRow]
 ) -> AsyncIterator[bytes]:
     """Yield every client, in JSON that is to stand in a list."""
     comma = b""
@@ -79,12 +82,13 @@ def _batches(clients: list[Client]) -> Iterator[list[str]]:
 
 
 def _subscriptions_json(rows: list[Subscription]) -> bytes:
-    return _inner([{"topic": row.topic_filter, "qos": row.qos} for row in rows])
+    made: list[Subscribed] = [{"topic": row.topic_filter, "qos": row.qos} for row in rows]
+    return _inner(made)
 
 
 def _begun(client_id: str, rows: list[Subscription]) -> bytes:
     """Return a subscriber behind a comma, open for more subscriptions."""
-    head = {"client_id": client_id, "subscriptions": []}
+    head: Subscriber = {"client_id": client_id, "subscriptions": []}
     return b"," + orjson.dumps(head)[:-2] + _subscriptions_json(rows)
 
 
