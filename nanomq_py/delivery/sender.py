@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -26,6 +25,7 @@ from nanomq_py.fetch.message import (
 )
 from nanomq_py.fetch.pool import Bounds, Pool
 from nanomq_py.fetch.tls import client_tls
+from nanomq_py.store.moment import wall_s
 from nanomq_py.version import __version__
 
 ANSWER_BYTES = 256 * 1024
@@ -100,7 +100,7 @@ class Sender:
             return Outcome(End.FAILED, str(fault))
 
     def _request(self, post: Waiting) -> Request:
-        now_s = int(time.time())
+        now_s = int(wall_s())
         message_id = f"msg_{self._nonce}_{post.first}"
         headers = [
             *self._headers,
@@ -126,5 +126,5 @@ def outcome_of(answer: Answer) -> Outcome:
     if answer.status == _GONE:
         return Outcome(End.GONE, error)
     text = answer.headers.get(b"retry-after")
-    after = None if text is None else retry_after_s(text.decode("latin-1"), time.time())
+    after = None if text is None else retry_after_s(text.decode("latin-1"), wall_s())
     return Outcome(End.FAILED, error, after)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from nanomq_py.delivery.target import DeadLetter, Post
+from nanomq_py.delivery.target import DeadLetter
 from nanomq_py.delivery.window import Waiting
 from nanomq_py.store.schema import Schema
 
@@ -67,6 +67,7 @@ SCHEMA = Schema(
 )
 
 Act = Callable[["Connection"], None]
+PostRow = tuple[int, int, str, str, bytes, float]
 
 
 class Row(NamedTuple):
@@ -95,11 +96,11 @@ class Kept(NamedTuple):
 class Changes:
     """What is to be written, all of it or nothing."""
 
-    posts: list[tuple[int, int, str, str, bytes, float]] = field(default_factory=list)
+    posts: list[PostRow] = field(default_factory=list)
     done: list[tuple[int]] = field(default_factory=list)
     put_acts: list[Act] = field(default_factory=list)  # of what somebody waits for
     acts: list[Act] = field(default_factory=list)
-    rows: dict[int, Row] = field(default_factory=dict)
+    rows: list[Row] = field(default_factory=list)
 
     def write(self, connection: Connection) -> None:
         connection.executemany(
@@ -111,7 +112,7 @@ class Changes:
         connection.executemany(
             "UPDATE delivery_target SET next_place = ?, succeeded = ?, failed = ?,"
             " dropped = ?, off_for = ?, not_before = ? WHERE number = ?",
-            [(*row[2:], row.number) for row in self.rows.values()],
+            [(*row[2:], row.number) for row in self.rows],
         )
 
 
@@ -175,11 +176,12 @@ def forget(connection: Connection, name: str) -> None:
 # --- posts that wait
 
 
-def row_of(
-    number: int, place: int, post: Post, now_s: float
-) -> tuple[int, int, str, str, bytes, float]:
+def row_of(number: int, post: Waiting) -> PostRow:
     """Return the row of a new post."""
-    return id_of(number, place), place, post.key, post.content_type, post.body, now_s
+    return (
+        id_of(number, post.seq),
+        *(post.first, post.key, post.content_type, post.body, post.made_at),
+    )
 
 
 class Wanted(NamedTuple):

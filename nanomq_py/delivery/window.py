@@ -70,7 +70,7 @@ class Window:
     """
 
     def __init__(self, most_posts: int, most_bytes: int) -> None:
-        self._most_posts = most_posts
+        self.most_posts = most_posts
         self._most_bytes = most_bytes
         self._lanes: dict[str, Lane] = {}
         self._ready: deque[Lane] = deque()
@@ -84,7 +84,7 @@ class Window:
         """How many more posts may come in."""
         if self.bytes >= self._most_bytes:
             return 0
-        return self._most_posts - self.count
+        return self.most_posts - self.count
 
     @property
     def room_bytes(self) -> int:

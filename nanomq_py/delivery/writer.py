@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Protocol
 
-from nanomq_py.delivery.table import Act, Changes, Row
+from nanomq_py.delivery.table import Act, Changes, PostRow, Row
 from nanomq_py.store.faults import StoreError
 from nanomq_py.store.store import Store
 
@@ -25,7 +26,12 @@ LATER_S = 0.5
 AGAIN_S = 2.0  # after a write that has failed
 MOST_LATER = 2000  # changes that nobody waits for
 
-Rows = list[tuple[int, int, str, str, bytes, float]]
+
+class Rowed(Protocol):
+    """A queue, as the writer knows it."""
+
+    @property
+    def row(self) -> Row: ...
 
 
 class Writer:
@@ -34,28 +40,29 @@ class Writer:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._changes = Changes()
+        self._changed: set[Rowed] = set()
         self._waiting: list[asyncio.Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._has_failed = False
 
-    async def put(self, posts: Rows, row: Row, *acts: Act) -> None:
+    async def put(self, posts: list[PostRow], queue: Rowed, *acts: Act) -> None:
         """Return when these are on the disk. Raises StoreError, and none of them is."""
         future = asyncio.get_running_loop().create_future()
         self._changes.posts += posts
         self._changes.put_acts += acts
-        self._changes.rows[row.number] = row
+        self._changed.add(queue)
         self._waiting.append(future)
         self._now()
         await future
 
-    def later(self, row: Row, done: int | None = None, *acts: Act) -> None:
+    def later(self, queue: Rowed, *acts: Act, done: int | None = None) -> None:
         """Have these written soon; nobody waits for it.
 
         done  the identifier of a post that is to be deleted
         """
         changes = self._changes
-        changes.rows[row.number] = row
+        self._changed.add(queue)
         changes.acts += acts
         if done is not None:
             changes.done.append((done,))
@@ -89,16 +96,19 @@ class Writer:
             self._task = None
         if self._waiting:  # they came behind a write that has failed
             self._now()
-        elif self._changes.rows:
+        elif self._changed:
             self._soon()
 
     async def _write_one(self) -> bool:
         """Write what there is; return whether it is on the disk."""
         changes, self._changes = self._changes, Changes()
+        changed, self._changed = self._changed, set()
+        changes.rows = [queue.row for queue in changed]
         waiting, self._waiting = self._waiting, []
         try:
             await self._store.write(changes.write)
         except StoreError as fault:
+            self._changed |= changed
             self._failed(changes, waiting, fault)
             return False
         self._has_failed = False
@@ -119,14 +129,13 @@ class Writer:
                 future.set_exception(fault)
         newer = self._changes
         newer.done[:0] = changes.done
-        newer.rows = {**changes.rows, **newer.rows}
         newer.acts[:0] = changes.acts
 
     async def settle(self) -> None:
         """Return when all that there is now is written, or cannot be."""
         while self._task is not None:
             await asyncio.wait({self._task})
-        if self._changes.rows:
+        if self._changed:
             self._now()
             assert self._task is not None
             await asyncio.wait({self._task})
