@@ -28,6 +28,7 @@ from nanomq_py.events import (
     Expired,
     FirstSubscription,
     LastSubscription,
+    SessionEnded,
     Subscribed,
     Unsubscribed,
 )
@@ -471,6 +472,29 @@ async def test_expired_tells_of_a_retained_message_that_the_broker_gives_up() ->
         assert await rest_of(events) == []
 
 
+# --- sessions
+
+
+async def test_session_ended_says_why() -> None:
+    async with Broker(LOCAL) as broker, broker.events([SessionEnded]) as events:
+        port = broker.ports["url"]
+        with Raw(port, 5) as c:
+            c.connect("normal", clean=True)
+        with Raw(port, 5) as c:
+            c.connect("expired", properties=b"\x11" + (1).to_bytes(4, "big"))
+        with Raw(port, 5) as c:
+            c.connect("discarded", properties=b"\x11" + (100).to_bytes(4, "big"))
+        with Raw(port, 5) as c:
+            c.connect("kept", properties=b"\x11" + (100).to_bytes(4, "big"))
+        with Raw(port, 5) as c:
+            c.connect("discarded", properties=b"\x11" + (100).to_bytes(4, "big"))
+            ended = [await of(events) for _ in range(3)]
+            found = {(event.client.client_id, event.reason) for event in ended}
+        assert found == {(word, word) for word in ("normal", "expired", "discarded")}
+        await broker.discard("kept")
+        assert (await of(events)).reason == "kicked"
+
+
 # --- who may not
 
 
@@ -481,11 +505,14 @@ async def test_auth_failed_says_who_it_was_said_to_be() -> None:
     async with Broker(config) as broker, broker.events([AuthFailed]) as events:
         for user, password in (("ann", b"wrong"), (None, None)):
             with Raw(broker.ports["url"], 5) as c:
-                got = await asyncio.to_thread(c.connect, "c", user=user, password=password)
+                got = await asyncio.to_thread(
+                    c.connect, "c", user=user, password=password, keep_alive=7
+                )
                 event = await of(events)
                 assert event.client == who(c, "c", user)
                 assert event.reason_code == got.reason
                 assert event.reason
+                assert (event.version, event.keep_alive_s) == (5, 7)
         with Raw(broker.ports["url"], 5) as c:
             got = await asyncio.to_thread(c.connect, "c", user="ann", password=b"right")
             assert got.reason == 0
@@ -586,8 +613,8 @@ async def test_every_kind_can_be_asked_for_at_once() -> None:
             c.expect(PUBLISH)
             await asyncio.to_thread(c.leave)
         first = [FirstSubscription, Subscribed]
-        last = [Disconnected, Unsubscribed, LastSubscription]
-        got = [type(await of(events)) for _ in range(7)]
+        last = [Disconnected, SessionEnded, Unsubscribed, LastSubscription]
+        got = [type(await of(events)) for _ in range(8)]
         assert got == [Connected, *first, Delivered, *last]
 
 

@@ -136,7 +136,7 @@ find_or_make(nmq_sessions *sessions, const nmq_attach *a, nmq_client **out,
     made->created_at_ms = nmq_clock_wall_ms();
     if (client != NULL) {
         (void) pthread_mutex_lock(&client->lock);
-        nmq_sessions_remove(sessions, client);
+        nmq_sessions_remove(sessions, client, "discarded");
         (void) pthread_mutex_unlock(&client->lock);
         *replaced = client;
     }

@@ -238,7 +238,7 @@ nmq_revoke_session(nmq_sessions *sessions, nmq_bytes client_id, uint8_t reason_c
     nmq_client *client = nmq_map_get(&registry->clients, client_id);
     if (client != NULL) {
         (void) pthread_mutex_lock(&client->lock);
-        nmq_sessions_remove(sessions, client);
+        nmq_sessions_remove(sessions, client, "kicked");
         if (client->link != NULL) {
             link = nmq_link_ref(client->link);
         }

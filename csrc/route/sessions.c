@@ -56,8 +56,15 @@ nmq_sessions_end(nmq_sessions *sessions, nmq_client *client)
 }
 
 void
-nmq_sessions_remove(nmq_sessions *sessions, nmq_client *client)
+nmq_sessions_remove(nmq_sessions *sessions, nmq_client *client, const char *reason)
 {
+    nmq_watch *watch = &sessions->router->watch;
+    if (!client->consumes && nmq_watch_wants(watch, NMQ_EVENT_SESSION_ENDED)) {
+        const nmq_who who = nmq_client_who(client);
+        const nmq_event event = {
+            .kind = NMQ_EVENT_SESSION_ENDED, .who = &who, .text = nmq_bytes_of(reason)};
+        nmq_watch_tell(watch, &event);
+    }
     nmq_registry_remove(&sessions->registry, client);
     nmq_counters_add(sessions->router->counters, NMQ_COUNT_SESSIONS_ENDED,
                      !client->consumes);
@@ -101,7 +108,7 @@ fire_timer(nmq_timer *timer)
     bool ends =
         away && known && client->expiry_due_ms != 0 && client->expiry_due_ms <= now_ms;
     if (ends) {
-        nmq_sessions_remove(sessions, client);
+        nmq_sessions_remove(sessions, client, "expired");
     } else if (away && known) {
         if (client->will_due_ms != 0 && client->will_due_ms <= now_ms) {
             will = nmq_will_take(sessions->router, client);
@@ -204,7 +211,7 @@ nmq_sessions_detach(nmq_sessions *sessions, nmq_client *client, const nmq_link *
                                     ? 0
                                     : now_ms + (int64_t) client->expiry_interval_s * 1000;
         if (ends) {
-            nmq_sessions_remove(sessions, client);
+            nmq_sessions_remove(sessions, client, "normal");
         } else {
             nmq_durable_detached(client);
             arm_timer(sessions, client);

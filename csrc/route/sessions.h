@@ -43,7 +43,8 @@ void nmq_sessions_give_options(const nmq_options *options, nmq_session *session)
 void nmq_sessions_adopt(nmq_sessions *sessions, nmq_client *client);
 
 // Takes the client, whose session ends, out of the registry. Call with its lock.
-void nmq_sessions_remove(nmq_sessions *sessions, nmq_client *client);
+// reason: a word for whoever listens; "normal": its connection was the end of it
+void nmq_sessions_remove(nmq_sessions *sessions, nmq_client *client, const char *reason);
 
 // Ends a client that was taken out of the registry, or never was in it (a tap): its
 // subscriptions and the caller's reference, or the registry's.

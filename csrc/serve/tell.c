@@ -106,11 +106,13 @@ nmq_tell_auth_failed(const nmq_server_conn *conn, nmq_fault fault)
         return;
     }
     const nmq_who who = who_of(conn);
+    const nmq_connect *connect = conn->connect; // NULL: it is in, or an AUTH goes on
     const nmq_event event = {
         .kind = NMQ_EVENT_AUTH_FAILED,
         .who = &who,
         .text = nmq_bytes_of(fault.why != NULL ? fault.why : nmq_reason_text(fault.code)),
-        .numbers = {fault.code},
+        .numbers = {fault.code, connect != NULL ? connect->version : 0,
+                    connect != NULL ? connect->keep_alive_s : 0},
     };
     nmq_watch_tell(watch_of(conn), &event);
 }
