@@ -199,28 +199,27 @@ async def test_clients_hear_that_one_begins_and_that_it_is_over(conf: Path) -> N
 
     made = Broker(config, conf=conf)
     made.watch(Bad())
-    async with made as broker:
-        async with broker.subscribe("$SYS/brokers/#") as tap:
-            bad.append(trouble("t/1", "it is bad", n=1))
-            before = time.time()
-            look(broker)
-            begun = await asyncio.wait_for(anext(tap), 10)
-            bad.append(trouble("u"))
-            bad[0] = trouble("t/1", "it is worse", n=2)
-            look(broker)  # what it says may change: that is no news
-            assert b'"u"' in (await asyncio.wait_for(anext(tap), 10)).payload
-            broker.alarms.end("u")
-            ended = await asyncio.wait_for(anext(tap), 10)
-            bad.clear()
-            look(broker)
-            over = await asyncio.wait_for(anext(tap), 10)
-            await broker.reconfigure(replace(config, sys_interval=0))
-            bad.append(trouble("v"))
-            look(broker)
-            await broker.reconfigure(replace(config, node=Node(name="m@h")))
-            bad.append(trouble("w"))
-            look(broker)
-            other = await asyncio.wait_for(anext(tap), 10)
+    async with made as broker, broker.subscribe("$SYS/brokers/#") as tap:
+        bad.append(trouble("t/1", "it is bad", n=1))
+        before = time.time()
+        look(broker)
+        begun = await asyncio.wait_for(anext(tap), 10)
+        bad.append(trouble("u"))
+        bad[0] = trouble("t/1", "it is worse", n=2)
+        look(broker)  # what it says may change: that is no news
+        assert b'"u"' in (await asyncio.wait_for(anext(tap), 10)).payload
+        broker.alarms.end("u")
+        ended = await asyncio.wait_for(anext(tap), 10)
+        bad.clear()
+        look(broker)
+        over = await asyncio.wait_for(anext(tap), 10)
+        await broker.reconfigure(replace(config, sys_interval=0))
+        bad.append(trouble("v"))
+        look(broker)
+        await broker.reconfigure(replace(config, node=Node(name="m@h")))
+        bad.append(trouble("w"))
+        look(broker)
+        other = await asyncio.wait_for(anext(tap), 10)
     told = [json.loads(each.payload) for each in (begun, over)]
     assert [each.topic_name for each in (begun, ended, over, other)] == [
         "$SYS/brokers/n@h/alarms/activate",
