@@ -25,11 +25,12 @@ from nanomq_py.config.faults import ConfigError, Faults, TooManyError
 from nanomq_py.config.forms import flat, nested
 from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.keys.config import Config
-from nanomq_py.config.keys.plugins import Names
+from nanomq_py.config.keys.plugins import IMPLIED, Names
 from nanomq_py.config.nanomq.form import is_nested
 from nanomq_py.config.nanomq.names import entries_of
 from nanomq_py.config.nanomq.older import renamed
 from nanomq_py.config.values.kind import BadValue
+from nanomq_py.config.values.words import FLAGS
 
 if TYPE_CHECKING:
     from nanomq_py.config.declare.plugged import Plugged, Plugging
@@ -145,10 +146,9 @@ def read(
     nests, entries = _entries(plain, source, folder, brought, faults)
     plugged: tuple[Plugged, ...] = ()
     sections = brought
-    load = {**entries, **overrides}.get("plugins.load")
-    if load is not None and plugging is not None:
+    if plugging is not None:
         with faults.gathered():
-            plugged = _plugged(load, plugging, known, anew=anew)
+            plugged = _plugged({**entries, **overrides}, plugging, known, anew=anew)
         sections += tuple(section for each in plugged for section in each.sections)
     if sections != brought and plugging is not None:
         faults = Faults()  # its own, of the reading that knows all sections
@@ -176,14 +176,22 @@ def _entries(
 
 
 def _plugged(
-    load: Entry, plugging: Plugging, known: Sequence[Plugged], *, anew: bool
+    given: Mapping[str, Entry], plugging: Plugging, known: Sequence[Plugged], *, anew: bool
 ) -> tuple[Plugged, ...]:
-    """Return the plugins that ``plugins.load`` names. Raises ConfigError."""
+    """Return the plugins that the entries name, or switch on. Raises ConfigError."""
+    load = given.get("plugins.load")
+    on = [
+        name for name in IMPLIED if name in given and FLAGS.get(given[name].value.lower())
+    ]
+    if load is None and not on:
+        return ()
+    entry = load if load is not None else given[on[0]]
     try:
-        names = Names().parse(load.value)
+        names = Names().parse(load.value) if load is not None else ()
+        names += tuple(IMPLIED[name] for name in on if IMPLIED[name] not in names)
         return plugging.find(names, known, anew=anew) if names else ()
     except BadValue as bad:
-        raise load.error(bad.expected(Names().expected)) from None
+        raise entry.error(bad.expected(Names().expected)) from None
 
 
 def parse(text: str, source: str, brought: Sections = ()) -> Config:
@@ -207,9 +215,9 @@ def from_texts(
     entries = {name: Entry(name, text, source) for name, text in texts.items()}
     faults = Faults()
     plugged: tuple[Plugged, ...] = ()
-    if plugging is not None and "plugins.load" in entries:
+    if plugging is not None:
         with faults.gathered():
-            plugged = _plugged(entries["plugins.load"], plugging, (), anew=False)
+            plugged = _plugged(entries, plugging, (), anew=False)
         brought += tuple(section for each in plugged for section in each.sections)
     return build(entries, faults, brought, plugged)
 

@@ -11,6 +11,7 @@ from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.edit import edited
 from nanomq_py.config.faults import MOST_FAULTS
 from nanomq_py.config.keys.access import AclRule, User
+from nanomq_py.config.keys.http_client import WebHookRule
 from nanomq_py.config.keys.listeners import Listener
 from nanomq_py.config.reader import read
 from nanomq_py.config.settings import settings_of
@@ -113,7 +114,6 @@ auth {
 # Sections that switch something on -> what is said of them.
 ON = """\
 sqlite { disk_cache_size = 0 }
-webhook { url = "http://127.0.0.1", events = [ {event = "on_client_connack"} ] }
 bridges.mqtt.emqx1 { server = "mqtt-quic://h:14567", tcp { nodelay = false }, retry_qos_0 = no }
 bridges.mqtt.cache { disk_cache_size = 1 }
 bridges.aws.c1 { server = "127.0.0.1:8883" }
@@ -211,7 +211,7 @@ def test_all_that_is_switched_on_in_vain_is_told_with_its_place() -> None:
     assert [(m.where, m.called) for m in config.said.missing] == [
         (f"x.conf:{line}", called)
         for line, called in enumerate(
-            ("sqlite", "webhook", "bridges.mqtt.emqx1", "bridges.mqtt.cache",
+            ("sqlite", "bridges.mqtt.emqx1", "bridges.mqtt.cache",
              "bridges.aws.c1", "rules.repub", "rules.mysql", "exchange_client.mq1",
              "parquet", "preset.session.1", "plugin", "exhook"),
             start=1,
@@ -220,11 +220,39 @@ def test_all_that_is_switched_on_in_vain_is_told_with_its_place() -> None:
     assert all(missing.loss for missing in config.said.missing)
 
 
+HOOKS = [
+    WebHookRule(event="client.connack", action="on_client_connack"),
+    WebHookRule(event="message.publish", action="on_message_publish", topic="a/#"),
+]
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "events = [ {event = on_client_connack}, {event = on_message_publish, topic = a/#} ]",
+        "rule.client.connack = [ {action = on_client_connack} ]\n"
+        "rule.message.publish = [ {action = on_message_publish, topic = a/#} ]",
+    ],
+)
+def test_web_hooks_are_on_where_their_section_is(rules: str) -> None:
+    text = f"""webhook {{
+        url = "http://127.0.0.1:80", body.encoding = base64, pool_size = 4
+        headers.content-type = "application/json"
+        tls {{ cacertfile = "/ca.pem", certfile = "/c.pem", keyfile = "/k.pem" }}
+        {rules}
+    }}"""
+    hook = parse(text, "x").web_hook
+    assert (hook.enable, hook.url, hook.encoding) == (True, "http://127.0.0.1:80", "base64")
+    assert (hook.cacertfile, hook.certfile, hook.keyfile) == ("/ca.pem", "/c.pem", "/k.pem")
+    assert list(hook.rules) == HOOKS
+    off = text.replace("pool_size = 4", "pool_size = 4, enable = false")
+    assert not parse(off, "x").web_hook.enable
+
+
 @pytest.mark.parametrize(
     ("text", "called"),
     [
         ("sqlite.enable=true", "sqlite.enable"),
-        ("web.hook.enable=yes", "web.hook.enable"),
         ("bridge.mqtt.a.bridge_mode=on", "bridge.mqtt.a.bridge_mode"),
         ("bridge.mqtt.bridge_mode=true", "bridge.mqtt.bridge_mode"),
         ("bridge.sqlite.enable=true", "bridge.sqlite.enable"),

@@ -12,7 +12,7 @@ from nanomq_py.auth.acl import rules_of_one
 from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.declare.key import keys_of
 from nanomq_py.config.keys.config import SECTIONS
-from nanomq_py.config.keys.http_client import HookHeader
+from nanomq_py.config.keys.http_client import Header
 from nanomq_py.config.keys.listeners import WebSocket
 from nanomq_py.config.keys.tokens import Claim
 
@@ -166,6 +166,15 @@ SAMPLES = {
     "web.hook.url": ("http://127.0.0.1:80", "http://127.0.0.1:80"),
     "web.hook.body.encoding_of_payload_field": ("base64", "base64"),
     "web.hook.pool_size": ("1", 1),
+    "web.hook.secret": ("whsec_MTIz", "whsec_MTIz"),
+    "web.hook.allow": ("10.0.0.0/8,h", ("10.0.0.0/8", "h")),
+    "web.hook.timeout": ("1s", 1000),
+    "web.hook.max_attempts": ("3", 3),
+    "web.hook.max_waiting": ("10", 10),
+    "web.hook.max_waiting_size": ("1MB", 1 << 20),
+    "web.hook.ssl.cacertfile": ("/ca.pem", "/ca.pem"),
+    "web.hook.ssl.certfile": ("/c.pem", "/c.pem"),
+    "web.hook.ssl.keyfile": ("/k.pem", "/k.pem"),
 }
 
 
@@ -222,7 +231,7 @@ def test_families_of_keys_are_read() -> None:
     (bridge,) = config.bridges
     assert (bridge.name, bridge.forwards) == ("emqx", ("a/#", "b"))
     assert [(s.topic, s.qos) for s in bridge.subscription] == [("c", 2)]
-    assert config.web_hook.headers == (HookHeader("content-type", "application/json"),)
+    assert config.web_hook.headers == (Header("content-type", "application/json"),)
     assert config.web_hook.rules[0].action == "on_client_connect"
     assert config.auth_http.auth_req.params == ("clientid=%c", "username=%u")
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import msgspec
 
-from nanomq_py.config.declare.family import Index, Line, family
-from nanomq_py.config.declare.key import Applies, Checked, Key, key, planned
+from nanomq_py.config.declare.family import BadMember, Index, Line, family
+from nanomq_py.config.declare.key import Checked, Key, key
 from nanomq_py.config.declare.section import section
+from nanomq_py.config.keys.access import is_filter
 from nanomq_py.config.values.kind import Optional
-from nanomq_py.config.values.numbers import Duration, Whole
+from nanomq_py.config.values.numbers import Duration, Size, Whole
 from nanomq_py.config.values.texts import List, Text
 from nanomq_py.config.values.urls import Url
 from nanomq_py.config.values.words import Choice, Flag
@@ -22,13 +24,6 @@ class Header(Checked):
 
     name: str = ""
     value: str = key("", Text(), "", "A header line.", secret=True)
-
-
-@dataclass(frozen=True)
-class HookHeader(Header):
-    """The same, of what is only read and checked."""
-
-    value: str = planned("", Text(), "", "A header line.", secret=True)
 
 
 _HEADER = Index("NAME", "[A-Za-z0-9-]{1,64}", "name")
@@ -105,11 +100,34 @@ class HttpAuth(Checked):
         return self.enable and self.acl_req.url is not None
 
 
+# What may be told, as the name of its rule says it: NanoMQ's, which are EMQX 4's.
+HOOK_EVENTS = (
+    *("client.connect", "client.connack", "client.connected", "client.disconnected"),
+    *("client.subscribe", "client.unsubscribe"),
+    *("session.subscribed", "session.unsubscribed", "session.terminated"),
+    *("message.publish", "message.delivered", "message.acked"),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class WebHookRule:
+    """An event that is told.
+
+    event   one of HOOK_EVENTS
+    action  what a file says besides; NanoMQ goes by the name of the rule, too
+    topic   a Topic Filter; None: whatever its topic is
+    """
+
     event: str
     action: str
     topic: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raise BadMember saying what was expected."""
+        if self.topic is None:
+            return
+        if not is_filter(self.topic) or self.topic.startswith("$share/"):
+            raise BadMember(f"a topic that is a topic filter, not {self.topic!r}")
 
 
 class _HookJson(msgspec.Struct, forbid_unknown_fields=True):
@@ -117,28 +135,85 @@ class _HookJson(msgspec.Struct, forbid_unknown_fields=True):
     topic: str | None = None
 
 
-_EVENT = Index("EVENT.N", r"[a-z]{1,20}\.[a-z]{1,20}", "event", is_numbered=True)
+_EVENT = Index(
+    "EVENT.N",
+    f"(?:{'|'.join(map(re.escape, HOOK_EVENTS))})",
+    "event",
+    is_numbered=True,
+)
 
 _HOOK = Key(
     name="",
     kind=Line(_HookJson, '{"action":"on_client_connect"}'),
-    help="An event that is told: its action, and a topic filter.",
-    applies=Applies.NEVER,
+    help="An event that is told; the topic filter is for those that have a topic: see"
+    " docs/webhooks.md.",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class WebHook(Checked):
-    enable: bool = planned("enable", Flag(), False, "Tell an HTTP server what happens.")
-    url: str | None = planned(
+    enable: bool = key("enable", Flag(), False, "Tell an HTTP server what happens.")
+    url: str | None = key(
         "url", Optional(Url(("http", "https"))), None, "The server to tell."
     )
-    encoding: str = planned(
+    encoding: str = key(
         "body.encoding_of_payload_field",
         Choice(("plain", "base64", "base62")),
         "plain",
-        "How payloads are written.",
+        "How payloads are written; what is not UTF-8 is written as base64.",
     )
-    pool_size: int = planned("pool_size", Whole(1, 1024), 32, "Connections at once.")
-    headers: tuple[HookHeader, ...] = family("headers", HookHeader, _HEADER)
+    pool_size: int = key("pool_size", Whole(1, 1024), 32, "Connections at once.")
+    secret: str = key(
+        "secret",
+        Text(),
+        "",
+        "Own key: requests are signed with it, as Standard Webhooks has it; empty: they are"
+        " not.",
+        secret=True,
+    )
+    allow: tuple[str, ...] = key(
+        "allow",
+        List(),
+        (),
+        "Own key: the hosts and networks that may be told; none: any, but link-local"
+        " addresses.",
+    )
+    timeout: int = key(
+        "timeout", Duration(1, 3_600_000), 15_000, "Own key: longest wait for an answer."
+    )
+    max_attempts: int = key(
+        "max_attempts",
+        Whole(1, 1000),
+        12,
+        "Own key: attempts, before a request is put aside as a dead letter.",
+    )
+    max_waiting: int = key(
+        "max_waiting",
+        Whole(1, 10_000_000),
+        1_000_000,
+        "Own key: most requests that wait, in the store.",
+    )
+    max_waiting_size: int = key(
+        "max_waiting_size",
+        Size(1 << 20, 1 << 30),
+        256 << 20,
+        "Own key: most bytes of them.",
+    )
+    cacertfile: str | None = key(
+        "ssl.cacertfile",
+        Optional(Text()),
+        None,
+        "PEM file of the CAs of an https server; none: the system's.",
+    )
+    certfile: str | None = key(
+        "ssl.certfile", Optional(Text()), None, "PEM file of the chain shown to it."
+    )
+    keyfile: str | None = key(
+        "ssl.keyfile",
+        Optional(Text()),
+        None,
+        "PEM file of its key, without a password.",
+        private_file=True,
+    )
+    headers: tuple[Header, ...] = family("headers", Header, _HEADER)
     rules: tuple[WebHookRule, ...] = family("rule", WebHookRule, _EVENT, line=_HOOK)

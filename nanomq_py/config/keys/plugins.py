@@ -9,6 +9,8 @@ from nanomq_py.config.declare.key import Checked, key
 from nanomq_py.config.values.kind import BadValue, Listed
 
 PREFIX = "plugins"
+# A switch -> the plugin that is loaded while it is on, whatever ``plugins.load`` says.
+IMPLIED = {"web.hook.enable": "webhook"}
 # ``plugins.load`` is a key of ours.
 _NAME = re.compile(r"(?!load\Z)[A-Za-z0-9_-]{1,64}")
 # A key of a plugin; group 1 is its name.

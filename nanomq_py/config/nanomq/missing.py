@@ -70,12 +70,6 @@ FEATURES = (
         "nothing is kept on disk: sessions and messages end with the process",
     ),
     Feature(
-        "webhook",
-        "web.hook.enable",
-        "no HTTP server is told what clients do",
-        r"web\.hook\.(?:(?:ssl|tls)\..+|rule\.[a-z]+\.[a-z]+)",
-    ),
-    Feature(
         "rules.*",
         "rule_option.*",
         "no message is stored or published anew by a rule",

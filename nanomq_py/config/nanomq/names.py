@@ -65,12 +65,11 @@ _NAMES: list[tuple[re.Pattern[str], str | None]] = [
         (r"rules?\.option", "rule_option"),
     ]
 ]
+_HOOK_RULES = r"webhook\.rule\.[a-z]+\.[a-z]+"  # of NanoMQ 0.14: a list for each event
 _SCHEMES = {"tcp": "nmq-tcp", "ssl": "tls+nmq-tcp", "ws": "nmq-ws", "wss": "nmq-wss"}
 _URLS = {"url": "tcp", "tls.url": "ssl", "websocket.url": "ws", "websocket.tls_url": "wss"}
 # A key of a list's members -> what NanoMQ also calls it there.
 _SPELLINGS = {"topic": ("remote_topic",)}
-# A section -> the key that is on where the section exists; FEATURES has others.
-_SWITCHES = {"auth.http_auth": "auth.http.enable", "auth_http": "auth.http.enable"}
 
 
 @dataclass(frozen=True)
@@ -180,7 +179,7 @@ def _lines(brought: Sections) -> re.Pattern[str]:
 def _webhook_events(node: Items) -> Iterator[_Named]:
     for number, item in enumerate(node.items, start=1):
         parts = item.parts if isinstance(item, Section) else {}
-        event = parts.get("event")
+        event = parts.get("event", parts.get("action"))
         if isinstance(event, Scalar):
             kind = event.text.removeprefix("on_").replace("_", ".", 1)
             rule = {"action": event.text}
@@ -235,7 +234,7 @@ def _items(path: tuple[str, ...], node: Items, brought: Sections) -> Iterator[_N
         yield from _sources(node)
     elif dotted == "auth":
         yield from _users(node, dotted)
-    elif dotted == "webhook.events":
+    elif dotted == "webhook.events" or re.fullmatch(_HOOK_RULES, dotted):
         yield from _webhook_events(node)
     elif name is not None:
         family = next((group for at, group in lists if at.fullmatch(name)), None)
@@ -333,15 +332,24 @@ def _http_auth_is_off(section: Section) -> bool:
     )
 
 
+# A section -> the key that is on where the section exists, and what says that it is off
+# nevertheless; FEATURES has others.
+_HTTP_AUTH = ("auth.http_auth", "auth_http")
+_SWITCHES = {
+    **dict.fromkeys(_HTTP_AUTH, ("auth.http.enable", _http_auth_is_off)),
+    "webhook": ("web.hook.enable", _has_switch_off),
+}
+
+
 def _switched_on(root: Section) -> Iterator[_Named]:
     """Yield the keys that are on, or off, because a section exists."""
     for kind, node in _kinds(root):
         if kind == "ssl" and not _is_only_named(node):
             on = "false" if _has_switch_off(node) else "true"
             yield _say("tls.enable", on, node.where, "listeners.ssl")
-    for dotted, name in _SWITCHES.items():
+    for dotted, (name, is_off) in _SWITCHES.items():
         if isinstance(found := find(root, dotted), Section):
-            on = "false" if _http_auth_is_off(found) else "true"
+            on = "false" if is_off(found) else "true"
             yield _say(name, on, found.where, dotted)
     for feature in FEATURES:
         for name, node in starred(root, feature.section):
@@ -373,7 +381,7 @@ def _off(root: Section) -> Iterator[_Named]:
         for name, named in _named_of(node).items():
             if _has_switch_off(named):
                 yield _Named(_IMPLIED, None, f"listener.{kind}-{name}")
-    for dotted in _SWITCHES:
+    for dotted in _HTTP_AUTH:
         found = find(root, dotted)
         for name, request in found.parts.items() if isinstance(found, Section) else ():
             if isinstance(request, Section) and _has_switch_off(request):

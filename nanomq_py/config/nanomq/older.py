@@ -29,6 +29,7 @@ _RENAMED = [
             rf"bridge\.mqtt\.({'|'.join(at.pattern for at, _ in all_keys(Bridge))})",
             rf"bridge.mqtt.{_ONLY_BRIDGE}.\1",
         ),
+        (r"web\.hook\.tls\.(cacertfile|certfile|keyfile)", r"web.hook.ssl.\1"),
         (r"rule_engine_option", "rule_option.engine"),
         (r"rule_engine(?:_option)?\.(.+)", r"rule.\1"),
         (
@@ -44,6 +45,8 @@ _MEANINGLESS = re.compile(
     r"|http_server\.(?:limit_conn|parallel)"
     r"|(?:auth|authorization)\.cache\..+|enable_acl_cache|acl_cache_\w+"
     r"|auth\.http\.(?:auth|super|acl)_req\.(?:tls|ssl)\..+"
+    r"|web\.hook\.(?:(?:tls|ssl)\.(?:enable|key_password|verify|server_name_indication)"
+    r"|enable_pipelining)"
 )
 # A switch -> the names that do not count where it is off.
 _SWITCHED_OFF = {
