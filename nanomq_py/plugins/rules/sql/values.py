@@ -186,7 +186,7 @@ def number_of(text: str | bytes) -> int | float:
 def compare(compared: Compare, left: Any, right: Any) -> bool:
     """Compare as Erlang does, after the conversions of EMQX.
 
-    Undefined equals undefined and is otherwise unlike, less and greater than nothing. A text
+    Undefined equals undefined; it is unlike all others, and neither less nor greater. A text
     beside a number is read as one; beside a boolean or null, those are texts. Other kinds
     are ordered number, boolean, map, array, text.
     """
@@ -194,7 +194,7 @@ def compare(compared: Compare, left: Any, right: Any) -> bool:
     if kind is other and kind in _PLAIN:
         return compared(left, right)
     if kind is Undefined or other is Undefined:
-        return compared(0, 0) if kind is other else False
+        return compared(0, 0) if kind is other else compared is operator.ne
     if _RANKS[kind] != _RANKS[other]:
         return _compare_unlike(compared, left, right)
     return _compare_alike(compared, left, right)

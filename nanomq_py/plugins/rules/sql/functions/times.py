@@ -214,4 +214,4 @@ def _read(form: str, value: str) -> dict[str, str]:
 @known("timezone_to_second", anything)
 def offset_seconds(zone: Any) -> int:
     """an offset from UTC, such as `'+08:00'`, in seconds"""
-    return _offset(zone, int(time.time()))
+    return _offset(zone, now())
