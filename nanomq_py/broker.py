@@ -42,6 +42,7 @@ from nanomq_py.taps import Tap, open_tap
 if TYPE_CHECKING:
     from nanomq_py.alarms import Alarms
     from nanomq_py.core.declared_events import Event
+    from nanomq_py.delivery.deliveries import Deliveries
     from nanomq_py.events import Events
     from nanomq_py.store.store import Store
 
@@ -146,6 +147,11 @@ class Broker(Admission, Queries, Steering):
     def store(self) -> Store:
         """Its store, for parts and plugins: their tables come with ``store.schema.bring``."""
         return self._running.store.store
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """What tells HTTP servers, from queues in the store."""
+        return self._running.deliveries
 
     @property
     def _running(self) -> Running:

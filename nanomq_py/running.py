@@ -37,6 +37,7 @@ from nanomq_py.metrics.sys_topics import SysTopics
 from nanomq_py.store_part import StorePart
 
 if TYPE_CHECKING:
+    from nanomq_py.delivery.deliveries import Deliveries
     from nanomq_py.topic_metrics import TopicMetrics
 
 log = logging.getLogger("nanomq")
@@ -102,6 +103,7 @@ class Running:
             added,
         )
         self._topic_metrics: TopicMetrics | None = None
+        self._deliveries: Deliveries | None = None
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
         self.alarms = AlarmsPart(core, self.store, self._troubles)
@@ -136,6 +138,15 @@ class Running:
             self._topic_metrics = TopicMetrics(self.core)
         return self._topic_metrics
 
+    @property
+    def deliveries(self) -> Deliveries:
+        """Made when it is first used."""
+        if self._deliveries is None:
+            from nanomq_py.delivery.deliveries import Deliveries  # few use it
+
+            self._deliveries = Deliveries(self.store.store)
+        return self._deliveries
+
     async def begin(self) -> None:
         """Take what the store says before anything else is in force. Raises ConfigError."""
         await self.store.begin()
@@ -150,6 +161,8 @@ class Running:
     def _troubles(self) -> Iterator[Trouble]:
         for part in (self.parts, *self._beside):
             yield from part.troubles()
+        if self._deliveries is not None:
+            yield from self._deliveries.troubles()
 
     def restore(self, state: binding.Buffer, config: Config) -> None:
         """Take over retained messages and sessions. Blocks; what fails is logged."""
@@ -167,12 +180,17 @@ class Running:
         self.parts.leave()
         if self._topic_metrics is not None:
             self._topic_metrics.stop()
+        if self._deliveries is not None:
+            # Who waits for the disk acknowledges its messages before they are saved.
+            await self._deliveries.leave()
         await asyncio.to_thread(self.core.shutdown, timeout_ms)
         await self.settling.ended()
         self._drain()
         if state is not None:
             await asyncio.to_thread(self._save, state)
         asyncio.get_running_loop().remove_reader(self.core.note_fd)
+        if self._deliveries is not None:
+            await self._deliveries.stop()
         await self.parts.stop()
         self.core.close()
 

@@ -1,1 +1,1 @@
-"""Messages to HTTP servers of others: kept on the disk until they were taken."""
+"""HTTP requests that must arrive: they wait on the disk until they are answered."""

@@ -132,11 +132,12 @@ class Connection(asyncio.Protocol):
     def _finish(self) -> None:
         assert self._answer is not None
         assert self._head is not None
-        coding = dict(self._head.headers).get(b"content-encoding", b"identity")
+        headers = dict(self._head.headers)
+        coding = headers.get(b"content-encoding", b"identity")
         if coding.lower() != b"identity":
             self._fail(FetchError("its answer is compressed, which was not asked for"))
             return
-        self._answer.set_result(Answer(self._head.status_code, bytes(self._body)))
+        self._answer.set_result(Answer(self._head.status_code, bytes(self._body), headers))
         states = (self._http.our_state, self._http.their_state)
         if states != (h11.DONE, h11.DONE) or self._http.trailing_data[0]:
             self.close()

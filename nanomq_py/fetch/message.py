@@ -5,6 +5,7 @@ Source   RFC 9110, RFC 9112
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
@@ -14,6 +15,10 @@ _AS_IT_IS = "!$%&'()*+,-./:;=?@[]_~"  # of a target, besides letters and digits
 
 class FetchError(Exception):
     """Why there is no answer, for people. It tells nothing of what was sent."""
+
+
+class Unreached(FetchError):
+    """There is no connection: nothing was sent."""
 
 
 class Busy(FetchError):
@@ -81,7 +86,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """A complete answer, whatever its status. Redirections are not followed."""
+    """A complete answer, whatever its status. Redirections are not followed.
+
+    headers  by their names in small letters
+    """
 
     status: int
     body: bytes = field(repr=False)
+    headers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False, compare=False)

@@ -15,12 +15,16 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nanomq_py.fetch.connection import Connection, Gone
-from nanomq_py.fetch.message import Answer, Busy, FetchError, Origin, Request
+from nanomq_py.fetch.message import Answer, Busy, FetchError, Origin, Request, Unreached
 
 IDLE_S = 4.0  # servers close idle connections after 5 s or more
+
+# Returns why there must be no connection to this address of a host; empty: there may be.
+Refuses = Callable[[str, str], str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +51,15 @@ class Pool:
     Threads  belongs to the event loop that first asks
     """
 
-    def __init__(self, origin: Origin, bounds: Bounds, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        bounds: Bounds,
+        tls: ssl.SSLContext | None,
+        refuses: Refuses | None = None,
+    ) -> None:
         """Make it without a connection; ``tls`` is for an https server."""
+        self._refuses = refuses
         self._origin = origin
         self._bounds = bounds
         self._tls = tls if origin.scheme == "https" else None
@@ -131,13 +142,13 @@ class Pool:
             if not opening.done():
                 opening.add_done_callback(_discard)
                 opening.cancel()
-                raise FetchError(f"no connection within {bound:g} s")
+                raise Unreached(f"no connection within {bound:g} s")
             return opening.result()
         except ssl.SSLCertVerificationError as fault:
-            raise FetchError(f"its certificate: {fault.verify_message}") from None
+            raise Unreached(f"its certificate: {fault.verify_message}") from None
         except (OSError, ssl.SSLError) as fault:
             reason = fault.strerror or type(fault).__name__
-            raise FetchError(f"cannot connect: {reason}") from None
+            raise Unreached(f"cannot connect: {reason}") from None
 
     async def _open(self) -> Connection:
         """Connect to the first of the server's addresses that takes it. Raises OSError."""
@@ -159,12 +170,21 @@ class Pool:
         return connection
 
     async def _addresses(self) -> list[str]:
-        """Return at least one address of the server. Raises OSError."""
+        """Return the addresses of the server that may be used, one or more.
+
+        Raises   OSError, Unreached
+        """
         async with self._resolving:
             found = await asyncio.get_running_loop().getaddrinfo(
                 self._origin.host, self._origin.port, type=socket.SOCK_STREAM
             )
-        return [str(address[0]) for *_, address in found]
+        addresses = [str(address[0]) for *_, address in found]
+        if self._refuses is None:
+            return addresses
+        refused = {each: self._refuses(self._origin.host, each) for each in addresses}
+        if all(refused.values()):
+            raise Unreached(next(iter(refused.values())))
+        return [each for each in addresses if not refused[each]]
 
     def close(self) -> None:
         """Close what is idle, now and later; requests under way get their answers."""
