@@ -206,14 +206,13 @@ def looked_up() -> Iterator[None]:
 def _action_row(node: str, spec: ActionSpec, action: Action | None) -> ActionRow:
     from nanomq_py.plugins.rules.masks import masked
 
-    counts = action.counts if action is not None else None
-    told = (counts.success, counts.failed, counts.taken) if counts else (0, 0, 0)
+    success, failed = action.told() if action is not None else (0, 0)
     behind = action.fallbacks if action is not None else [None] * len(spec.fallbacks)
     fallbacks = [
         _action_row(node, each, its)
         for each, its in zip(spec.fallbacks, behind, strict=True)
     ]
-    metrics = [ActionMetrics(node, *told)]
+    metrics = [ActionMetrics(node, success, failed, success + failed)]
     return ActionRow(spec.id, spec.name, masked(spec.params), fallbacks, metrics)
 
 

@@ -108,8 +108,27 @@ class Action(ABC):
     async def act(self, selected: Sequence[Selected]) -> Faults:
         """Do it; return what could not be done. What it raises is a fault of all of them."""
 
-    async def close(self) -> None:  # noqa: B027 - most have nothing to close
-        """Let go of what it has."""
+    async def open(self) -> None:  # noqa: B027 - most have nothing to open
+        """Begin, before the first rows. Raises RuleFault, StoreError."""
+
+    async def close(self) -> None:  # noqa: B027
+        """Let go of what it has; it may be opened again."""
+
+    async def forget(self) -> None:  # noqa: B027
+        """Forget what waits, after :meth:`close`: it does not come again. Raises StoreError."""
+
+    def told(self) -> tuple[int, int]:
+        """Return how many rows it took with success, and how many it did not."""
+        return self.counts.success, self.counts.failed
+
+    def reset(self) -> None:
+        """Count from 0 again."""
+        self.counts.success = self.counts.failed = 0
+
+    @property
+    def trouble(self) -> str:
+        """Why it could not be done the last time; empty: it could, or nobody knows."""
+        return ""
 
     async def take(self, selected: Sequence[Selected], complaints: Complaints) -> Faults:
         """Do it, count it, and hand what failed to its fallbacks; return the faults."""

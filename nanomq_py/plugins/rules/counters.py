@@ -90,10 +90,6 @@ class ActionCounts:
     success: int = 0
     failed: int = 0
 
-    @property
-    def taken(self) -> int:
-        return self.success + self.failed
-
 
 @dataclass
 class Totals:

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,13 @@ class Rule:
     @property
     def id(self) -> str:
         return self.spec.id
+
+    @property
+    def all_actions(self) -> Iterator[Action]:
+        """Its actions and their fallbacks."""
+        for action in self.actions:
+            yield action
+            yield from action.fallbacks
 
     @property
     def dropped(self) -> int:
@@ -178,10 +185,9 @@ class Engine:
             rule.lost += rule.running.lost
             await rule.running.stop()
             rule.running = None
-        for action in rule.actions:
-            for each in (*action.fallbacks, action):
-                with contextlib.suppress(Exception):
-                    await each.close()
+        for action in rule.all_actions:
+            with contextlib.suppress(Exception):
+                await action.close()
         if is_gone:
             with contextlib.suppress(KeyError):
                 self._broker.end_consumer(_consumer_name(rule.id))
@@ -253,8 +259,8 @@ class Engine:
         rule = self.rule(rule_id)
         rule.counts.__init__()  # type: ignore[misc] # who runs holds it
         rule.lost = -(rule.running.lost if rule.running is not None else 0)
-        for action in rule.actions:
-            action.counts.success = action.counts.failed = 0
+        for action in rule.all_actions:
+            action.reset()
 
     # --- resources
 
@@ -328,7 +334,8 @@ class Engine:
 
     def is_alive(self, spec: ResourceSpec) -> bool:
         """Return whether it could be used when it was last; True: it was not used yet."""
-        return True
+        users = self._users(spec.id)
+        return not any(action.trouble for rule in users for action in rule.all_actions)
 
 
 def _consumer_name(rule_id: str) -> str:
