@@ -101,6 +101,7 @@ def _is_plain(name: str) -> bool:
 class Action(ABC):
     """One action of a rule that runs."""
 
+    id: str = ""
     counts: ActionCounts = field(default_factory=ActionCounts)
     fallbacks: tuple[Action, ...] = ()
 

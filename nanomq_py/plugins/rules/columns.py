@@ -12,9 +12,10 @@ Source  EMQX 4.4, emqx_rule_events: names of columns and of events, and of reaso
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from nanomq_py.core.message import Identity, Message
@@ -50,7 +51,7 @@ def _publisher(message: Message) -> Identity | None:
 
 _OF_MESSAGE: dict[str, Callable[[Message], Any]] = {
     "id": lambda message: secrets.token_hex(16).upper(),
-    "clientid": lambda message: (who := _publisher(message)) and who.client_id,
+    "clientid": lambda message: message.client_id,
     "username": lambda message: (who := _publisher(message)) and who.user_name,
     "payload": lambda message: message.payload,
     "peerhost": lambda message: (who := _publisher(message)) and _host(who.address),
@@ -79,13 +80,16 @@ def _properties(message: Message) -> dict[str, Any]:
 
 
 class MessageColumns(dict[str, Any]):
-    """The columns of a message; one is made of it when it is asked for the first time."""
+    """The columns of a message: those that are wanted, and others once they are asked for."""
 
     __slots__ = ("message",)
 
-    def __init__(self, message: Message, node: str) -> None:
+    def __init__(self, message: Message, node: str, wanted: Iterable[str]) -> None:
+        """Make it. wanted: names of columns, as :func:`wanted_of` returns them."""
         super().__init__(event="message.publish", node=node)
         self.message = message
+        for name in wanted:
+            self[name] = _OF_MESSAGE[name](message)
 
     def __missing__(self, name: str) -> Any:
         make = _OF_MESSAGE.get(name)
@@ -100,14 +104,23 @@ class MessageColumns(dict[str, Any]):
         except KeyError:
             return default
 
-    def __contains__(self, name: object) -> bool:
-        return name in _OF_MESSAGE or super().__contains__(name)
 
-    def whole(self) -> dict[str, Any]:
-        """Return all columns."""
-        for name in _OF_MESSAGE:
-            self[name]
-        return self
+# What a function of SQL reads that has no name of a column.
+_READ_BY = {"clientip": "peerhost", "msgid": "id", "flag": "flags"}
+_WORD = re.compile(r"\w+")
+
+
+def wanted_of(rawsql: str) -> tuple[str, ...]:
+    """Return the columns of a message that a statement may look at: by the words in it.
+
+    >>> wanted_of('SELECT payload.x AS x, topic FROM "t/#"')
+    ('payload', 'topic')
+    """
+    words = set(_WORD.findall(rawsql))
+    if "*" in rawsql or "foreach" in (word.lower() for word in words):
+        return tuple(_OF_MESSAGE)
+    words |= {column for name, column in _READ_BY.items() if name in words}
+    return tuple(name for name in _OF_MESSAGE if name in words)
 
 
 # --- events
@@ -207,7 +220,7 @@ def _dropped(event: Dropped) -> dict[str, Any] | None:
     """Return a message that nobody gets; None: it is lost for one client."""
     if event.client is not None:
         return None
-    message = MessageColumns(event.message, "")
+    message = MessageColumns(event.message, "", ())
     return {
         "reason": _REASONS.get(event.why, event.why.value),
         **_message(event.message),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nanomq_py.plugins.rules.action import Action, Tools
-from nanomq_py.plugins.rules.columns import PREFIX, event_name, example
+from nanomq_py.plugins.rules.columns import event_name, example
 from nanomq_py.plugins.rules.faults import RuleFault, TakenError
 from nanomq_py.plugins.rules.keys import Keys
 from nanomq_py.plugins.rules.model import ActionSpec, ResourceSpec, RuleSpec, check_rule
@@ -61,6 +61,7 @@ def actions_of(
             action = make_action(spec, tools)
         except RuleFault as fault:
             raise type(fault)(f"action {spec.name[:64]}: {fault}") from None
+        action.id = spec.id
         action.fallbacks = tuple(map(made, spec.fallbacks))
         return action
 
@@ -78,28 +79,12 @@ def _check_paths(spec: RuleSpec, others: Sequence[RuleSpec]) -> None:
 
 def parsed(rawsql: str) -> Statement:
     """Return a statement. Raises RuleFault, which says the place and what was expected."""
-    from nanomq_py.plugins.rules.sql import (
-        RuleError,
-        parse,
-    )  # lark comes with the first rule
+    from nanomq_py.plugins.rules.sql import SqlError, parse  # with the first rule
 
     try:
-        statement = parse(rawsql)
-    except RuleError as fault:
+        return parse(rawsql)
+    except SqlError as fault:
         raise RuleFault(f"rawsql: {fault}") from None
-    for topic in statement.topics:
-        _check_topic(topic)
-    return statement
-
-
-def _check_topic(topic: str) -> None:
-    """Raise RuleFault for what is neither an event nor a Topic Filter."""
-    from nanomq_py.config.keys.access import is_filter
-
-    if event_name(topic) is None and not is_filter(topic):
-        raise RuleFault(
-            f"rawsql: FROM {topic[:100]!r}: expected a topic filter, or {PREFIX} and an event"
-        )
 
 
 def flat(spec: RuleSpec) -> list[ActionSpec]:
@@ -128,4 +113,5 @@ def tried(rawsql: str, context: dict[str, Any], node: str) -> Any:
         raise RuleFault(f"rawsql: {fault}") from None
     if not rows:
         return None
-    return list(rows) if statement.is_foreach else rows[0]
+    is_foreach = rawsql.split(None, 1)[0].upper() == "FOREACH"
+    return list(rows) if is_foreach else rows[0]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nanomq_py.plugins.rules.action import Action, Complaints
-from nanomq_py.plugins.rules.columns import event_name
+from nanomq_py.plugins.rules.columns import event_name, wanted_of
 from nanomq_py.plugins.rules.compiling import Place, actions_of, compiled, flat
 from nanomq_py.plugins.rules.counters import RuleCounts, Totals
 from nanomq_py.plugins.rules.faults import (
@@ -39,6 +39,7 @@ from nanomq_py.plugins.rules.model import (
 )
 from nanomq_py.plugins.rules.running import Running
 from nanomq_py.plugins.rules.table import RuleTable
+from nanomq_py.store.faults import StoreError
 from nanomq_py.store.moment import wall_s
 
 if TYPE_CHECKING:
@@ -110,18 +111,22 @@ class Engine:
             rules, resources = await self._table.all()
             self.resources = {each.id: each for each in resources}
             for spec in (*rules, *of_file):
-                self._begin_again(spec)
+                await self._begin_again(spec)
 
-    def _begin_again(self, spec: RuleSpec) -> None:
+    async def _begin_again(self, spec: RuleSpec) -> None:
         """Start a rule of before; one that cannot run any more is there, and says why."""
         counts, complaints = RuleCounts(), Complaints(self._log, spec.id)
+        rule = Rule(spec, counts, complaints)
         try:
             rule = self._compiled(spec, counts, complaints)
-            self._run(rule)
-        except (RuleFault, OSError) as fault:
-            rule = Rule(spec, counts, complaints, fault=str(fault))
-            self._log.error("rule %s: it does not run: %s", spec.id, fault)
+            await self._run(rule)
+        except (RuleFault, StoreError, OSError) as fault:
+            self._does_not_run(rule, fault)
         self.rules[spec.id] = rule
+
+    def _does_not_run(self, rule: Rule, fault: Exception) -> None:
+        rule.fault = str(fault)
+        self._log.error("rule %s: it does not run: %s", rule.id, fault)
 
     async def use(self, of_file: Sequence[RuleSpec]) -> None:
         """Have these rules of the configuration in place of those of before."""
@@ -135,7 +140,7 @@ class Engine:
                     del self.rules[rule.id]
             for spec in new.values():
                 if spec.id not in self.rules:
-                    self._begin_again(spec)
+                    await self._begin_again(spec)
 
     async def stop(self, *, is_unloaded: bool) -> None:
         """Stop all. is_unloaded: what waits for them is forgotten; else it is kept."""
@@ -153,10 +158,12 @@ class Engine:
         actions = actions_of(spec, self._broker, self.place, self.resource)
         return Rule(spec, counts, complaints, statement, actions, tuple(statement.topics))
 
-    def _run(self, rule: Rule) -> None:
-        """Start it, if it is enabled. Raises OSError out of descriptors."""
+    async def _run(self, rule: Rule) -> None:
+        """Start it, if it is enabled. Raises RuleFault, StoreError, OSError."""
         if not rule.spec.enabled or rule.statement is None:
             return
+        for action in rule.all_actions:
+            await action.open()
         filters = [topic for topic in rule.topics if event_name(topic) is None]
         names = [name for topic in rule.topics if (name := event_name(topic)) is not None]
         keys = self.place.keys
@@ -176,6 +183,7 @@ class Engine:
             rule.complaints,
             stops_at_failure=rule.spec.on_action_failed == "stop",
             node=self.place.node,
+            wanted=wanted_of(rule.spec.rawsql),
         )
         rule.running.start(consumer, self._broker, names)
 
@@ -216,8 +224,12 @@ class Engine:
                 created_at=round(wall_s() * 1000),
             )
             rule = self._compiled(made, RuleCounts(), Complaints(self._log, made.id))
-            await self._keep(made)
-            self._run(rule)
+            try:
+                await self._run(rule)
+                await self._keep(made)
+            except BaseException:
+                await self._end(rule, is_gone=True)
+                raise
             self.rules[rule.id] = rule
             return rule
 
@@ -233,7 +245,12 @@ class Engine:
             await self._end(before, is_gone=not made.enabled)
             rule.lost = before.lost
             self.rules[rule_id] = rule
-            self._run(rule)
+            stay = {action.id for action in flat(made)}
+            await _forget(a for a in before.all_actions if a.id not in stay)
+            try:
+                await self._run(rule)
+            except (RuleFault, StoreError, OSError) as fault:
+                self._does_not_run(rule, fault)
             return rule
 
     async def delete(self, rule_id: str) -> None:
@@ -245,6 +262,7 @@ class Engine:
             await self._table.delete(rule.spec)
             del self.rules[rule_id]
             await self._end(rule, is_gone=True)
+            await _forget(rule.all_actions)
 
     async def _keep(self, spec: RuleSpec | ResourceSpec) -> None:
         assert self._table is not None  # it has started
@@ -336,6 +354,12 @@ class Engine:
         """Return whether it could be used when it was last; True: it was not used yet."""
         users = self._users(spec.id)
         return not any(action.trouble for rule in users for action in rule.all_actions)
+
+
+async def _forget(actions: Iterable[Action]) -> None:
+    """Forget what waits for these, which are closed. Raises StoreError."""
+    for action in actions:
+        await action.forget()
 
 
 def _consumer_name(rule_id: str) -> str:

@@ -10,7 +10,7 @@ Source  EMQX 4.4, emqx_rule_actions: its parameters, and "recursively republish"
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from nanomq_py.broker import Broker
@@ -26,8 +26,12 @@ from nanomq_py.plugins.rules.action import (
     not_here,
     text,
 )
+from nanomq_py.plugins.rules.columns import MessageColumns
 from nanomq_py.plugins.rules.faults import RowError, RuleFault
 from nanomq_py.plugins.rules.model import Params
+
+if TYPE_CHECKING:
+    from nanomq_py.plugins.rules.sql import Template
 
 BY = "republish:"
 MOST_HOPS = 8
@@ -65,7 +69,7 @@ def _picked(name: str, value: object, known: dict[Any, Any], expected: str) -> P
     return pick
 
 
-def _template(given: str) -> Callable[[Row], str]:
+def _template(given: str) -> Template:
     from nanomq_py.plugins.rules.sql import template
 
     return template(given)
@@ -127,23 +131,14 @@ class Republish(Action):
 def _publisher(selected: Selected) -> object:
     """Return who published the message that the row is of, not who got it."""
     columns = selected.columns
+    if isinstance(columns, MessageColumns):
+        return columns.message.client_id
     return columns.get("from_clientid") or columns.get("clientid")
 
 
-def _payload_of(given: str) -> Callable[[Row], bytes | str]:
+def _payload_of(given: str) -> Callable[[Row], bytes]:
     """Return what makes the payload of a row; an empty template: the row as JSON."""
-    if not given:
-        return json_row
-    made = _template(given)
-    if not _is_placeholder(given) or "." in given:
-        return made
-    name = given[2:-1]
-
-    def payload(row: Row) -> bytes | str:
-        value = row.get(name)
-        return value if type(value) is bytes else made(row)
-
-    return payload
+    return _template(given).encoded if given else json_row
 
 
 def republish(params: Params, tools: Tools) -> Republish:

@@ -56,7 +56,12 @@ class Running:
         *,
         stops_at_failure: bool,
         node: str,
+        wanted: Sequence[str],
     ) -> None:
+        """Make it.
+
+        wanted   columns of a message that the statement looks at
+        """
         self._statement = statement
         self._actions = actions
         self._counts = counts
@@ -64,6 +69,7 @@ class Running:
         self._complaints = complaints
         self._stops_at_failure = stops_at_failure
         self._node = node
+        self._wanted = wanted
         self._consumer: Consumer | None = None
         self._events: Events[Event] | None = None
         self._names: dict[type[Event], list[str]] = {}
@@ -123,7 +129,8 @@ class Running:
         async for batch in consumer:
             async with self._turn:
                 # What is retained was there before the rule.
-                live = [MessageColumns(m, self._node) for m in batch if not m.retained]
+                node, wanted = self._node, self._wanted
+                live = [MessageColumns(m, node, wanted) for m in batch if not m.retained]
                 await self._apply_all(live)
                 batch.ack()
 

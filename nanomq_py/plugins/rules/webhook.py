@@ -5,8 +5,8 @@
     resource {"type": "web_hook", "config": {"url": "https://example.com/in"}}
     action   {"name": "data_to_webserver", "params": {"$resource": ID, "path": "/rows"}}
 
-A row is acknowledged once it is on the disk; while the queue is full the rule waits. Rows of one
-topic arrive in their order.
+A row is acknowledged once it is on the disk; while the queue is full the rule waits. Rows of
+one topic arrive in their order.
 
 Source  EMQX 4.4, emqx_web_hook_actions: names of parameters
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nanomq_py.delivery.target import Counts, Post, Target, check_target
 from nanomq_py.plugins.rules.action import (
@@ -52,7 +52,11 @@ class PostRows(Action):
     """Sends each row."""
 
     def __init__(
-        self, broker: Broker, target: Target, body: Callable[[Row], bytes], content_type: str
+        self,
+        broker: Broker,
+        target: Target,
+        body: Callable[[Row], bytes],
+        content_type: str,
     ) -> None:
         super().__init__()
         self._broker = broker
@@ -143,7 +147,6 @@ def target_of(config: Params, name: str, allow: tuple[str, ...], path: str = "")
     url = text(config, "url")
     if path:
         url = f"{url.rstrip('/')}/{path.lstrip('/')}"
-    files = {at: text(config, at, "") or None for at in ("cacertfile", "certfile", "keyfile")}
     headers = {
         name: value
         for name, value in _headers(config).items()
@@ -158,7 +161,9 @@ def target_of(config: Params, name: str, allow: tuple[str, ...], path: str = "")
         connections=whole(config, "pool_size", 1, 64, 8),
         timeout_s=_seconds(config, "request_timeout", "5s"),
         connect_timeout_s=_seconds(config, "connect_timeout", "5s"),
-        **files,
+        cacertfile=text(config, "cacertfile", "") or None,
+        certfile=text(config, "certfile", "") or None,
+        keyfile=text(config, "keyfile", "") or None,
     )
     try:
         check_target(target)
@@ -191,13 +196,7 @@ def _body_of(given: str) -> Callable[[Row], bytes]:
         return json_row
     from nanomq_py.plugins.rules.sql import template
 
-    made = template(given)
-
-    def body(row: Row) -> bytes:
-        told: Any = made(row)
-        return told if isinstance(told, bytes) else str(told).encode()
-
-    return body
+    return template(given).encoded
 
 
 def post(params: Params, tools: Tools) -> PostRows:
