@@ -14,7 +14,7 @@ from typing import Any
 
 from nanomq_py.plugins.rules.sql.arithmetic import calculated, number
 from nanomq_py.plugins.rules.sql.errors import RuleError
-from nanomq_py.plugins.rules.sql.functions.table import Function, called
+from nanomq_py.plugins.rules.sql.functions.table import Check, Function, called
 from nanomq_py.plugins.rules.sql.grammar import Node
 from nanomq_py.plugins.rules.sql.paths import (
     LITERALS,
@@ -199,8 +199,27 @@ def _call(node: Node) -> Evaluate:
     if not least <= len(nodes) <= most:
         expected = f"{least}" if least == most else f"{least} to {most}"
         raise wrong(node, f"{function.name} takes {expected} arguments, not {len(nodes)}")
+    for argument, check in zip(nodes, function.checks, strict=False):
+        _check_literal(argument, check, function)
     arguments = _expressions(nodes)
     return lambda row: called(function, [argument(row) for argument in arguments], row)
+
+
+def reads_row(node: Node) -> bool:
+    """Return whether a function in there takes columns that are not named."""
+    calls = node.find_data("call")
+    return any(
+        _function(str(call.children[0].children[0]), call).takes_row for call in calls
+    )
+
+
+def _check_literal(node: Node, check: Check, function: Function) -> None:
+    """Raise SqlError for a literal that the function never takes."""
+    if node.data in LITERALS:
+        try:
+            check(literal(node))
+        except RuleError as fault:
+            raise wrong(node, f"{function.name}: {fault}") from None
 
 
 def _function(name: str, node: Node) -> Function:

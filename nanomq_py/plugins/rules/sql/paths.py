@@ -55,7 +55,7 @@ def numbers(node: Node) -> Evaluate:
     if last - first >= MOST_ITEMS:
         raise wrong(node, f"expected a range of at most {MOST_ITEMS} numbers")
     values = list(range(first, last + 1))
-    return lambda row: values
+    return lambda row: list(values)
 
 
 def limits(token: Any) -> tuple[int, int]:

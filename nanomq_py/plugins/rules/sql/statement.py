@@ -20,7 +20,7 @@ from typing import Any
 
 from nanomq_py.plugins.rules.sql.columns import EVENTS, event_of
 from nanomq_py.plugins.rules.sql.errors import RuleError
-from nanomq_py.plugins.rules.sql.expressions import condition
+from nanomq_py.plugins.rules.sql.expressions import condition, reads_row
 from nanomq_py.plugins.rules.sql.grammar import Node, parsed
 from nanomq_py.plugins.rules.sql.paths import wrong
 from nanomq_py.plugins.rules.sql.rows import Row
@@ -103,7 +103,7 @@ def _select(parts: Mapping[str, Any]) -> Callable[[Row], Selected]:
     if where is None:
         return lambda row: [fields.selected(row)]
     is_met = condition(where.children[0], "WHERE")
-    if fields.names.isdisjoint(_names(where)):
+    if fields.names.isdisjoint(_names(where)) and not reads_row(where):
         # What WHERE asks for is there before SELECT: those that it refuses cost no more.
         return lambda row: [fields.selected(row)] if is_met(row) else []
 
@@ -114,11 +114,9 @@ def _select(parts: Mapping[str, Any]) -> Callable[[Row], Selected]:
     return selected
 
 
-def _names(node: Any) -> set[str]:
+def _names(node: Node) -> set[str]:
     """Return the first names of paths, with their quotes off."""
-    return {str(each.children[0]).strip('"') for each in node.find_data("first_name")} | {
-        "payload" for _ in node.find_data("call")
-    }
+    return {str(each.children[0]).strip('"') for each in node.find_data("first_name")}
 
 
 def _foreach(parts: Mapping[str, Any]) -> Callable[[Row], Selected]:

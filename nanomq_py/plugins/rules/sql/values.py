@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -169,15 +170,17 @@ _RANKS = {int: 0, float: 0, bool: 1, type(None): 1, dict: 2, list: 3, str: 4, by
 _PLAIN = frozenset({int, float, str})
 
 
+_NUMBER = re.compile(r"[+-]?[0-9]{1,300}(\.[0-9]{1,300})?([eE][+-]?[0-9]{1,3})?", re.ASCII)
+
+
 def number_of(text: str | bytes) -> int | float:
     """Return the number that a text is. Raises RuleError."""
-    try:
-        try:
-            return bounded_number(int(text))  # type: ignore[no-any-return]
-        except ValueError:
-            return float(text)
-    except (ValueError, OverflowError):
-        raise RuleError("a text that is no number cannot be compared with one") from None
+    found = _NUMBER.fullmatch(text) if type(text) is str else None
+    if found is None:
+        raise RuleError("a text that is no number, where one is needed")
+    if found[1] is found[2] is None:
+        return int(found[0])
+    return bounded_number(float(found[0]))  # type: ignore[no-any-return]
 
 
 def compare(compared: Compare, left: Any, right: Any) -> bool:
@@ -210,6 +213,8 @@ def _compare_unlike(compared: Compare, left: Any, right: Any) -> bool:
 
 def _compare_alike(compared: Compare, left: Any, right: Any) -> bool:
     rank = _RANKS[type(left)]
+    if rank == 0:
+        return compared(left, right)
     if rank == 1:
         return compared(text_of(left), text_of(right))
     if rank == 4:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import CO_VARARGS
 from typing import Any, TypeVar
 
 from nanomq_py.plugins.rules.sql.errors import RuleError
@@ -52,24 +53,32 @@ class Function:
     @property
     def signature(self) -> str:
         code = self.made.__code__
-        names = code.co_varnames[self.takes_row : code.co_argcount][: len(self.checks)]
-        optional = "".join(f" [, {name}" for name in names[self.least :])
-        if not self.least:
-            optional = optional.replace(" [, ", "[", 1)
-        inside = ", ".join(names[: self.least]) + optional + "]" * len(names[self.least :])
-        return f"{self.name}({inside})"
+        names = code.co_varnames[self.takes_row : code.co_argcount]
+        needed, optional = names[: self.least], names[self.least :]
+        shown = ", ".join(needed) + "".join(f"[, {name}" for name in optional)
+        if code.co_flags & CO_VARARGS:
+            shown += ", ..."
+        if not needed:
+            shown = shown.replace("[, ", "[", 1)
+        return f"{self.name}({shown}{']' * len(optional)})"
 
 
 FUNCTIONS: dict[str, Function] = {}
 
 
-def known(name: str, *checks: Check, row: bool = False) -> Callable[[Made], Made]:
-    """Make a function known by its name in the language."""
+def known(
+    name: str, *checks: Check, row: bool = False, least: int | None = None
+) -> Callable[[Made], Made]:
+    """Make a function known by its name in the language.
+
+    row    it has the row before its arguments
+    least  arguments that it needs; by default those without a default
+    """
 
     def register(made: Made) -> Made:
-        least = len(checks) - len(made.__defaults__ or ())
+        needed = len(checks) - len(made.__defaults__ or ()) if least is None else least
         assert name not in FUNCTIONS
-        FUNCTIONS[name] = Function(name, made, checks, least, row)
+        FUNCTIONS[name] = Function(name, made, checks, needed, row)
         return made
 
     return register
