@@ -90,7 +90,7 @@ class Engine:
     """The rules and resources of a broker."""
 
     def __init__(self, broker: Broker, log: logging.Logger) -> None:
-        self._broker = broker
+        self.broker = broker
         self._log = log
         self._turn = asyncio.Lock()
         self._table: RuleTable | None = None
@@ -107,7 +107,7 @@ class Engine:
         Raises  StoreError
         """
         async with self._turn:
-            self._table = RuleTable(self._broker.store)
+            self._table = RuleTable(self.broker.store)
             rules, resources = await self._table.all()
             self.resources = {each.id: each for each in resources}
             for spec in (*rules, *of_file):
@@ -155,7 +155,7 @@ class Engine:
         """Return a rule that can run. Raises RuleFault."""
         others = [rule.spec for rule in self.rules.values() if rule.id != spec.id]
         statement = compiled(spec, others)
-        actions = actions_of(spec, self._broker, self.place, self.resource)
+        actions = actions_of(spec, self.broker, self.place, self.resource)
         return Rule(spec, counts, complaints, statement, actions, tuple(statement.topics))
 
     async def _run(self, rule: Rule) -> None:
@@ -169,7 +169,7 @@ class Engine:
         keys = self.place.keys
         consumer = None
         if filters:
-            consumer = self._broker.consume(
+            consumer = self.broker.consume(
                 _consumer_name(rule.id),
                 filters,
                 max_messages=keys.max_messages,
@@ -185,7 +185,7 @@ class Engine:
             node=self.place.node,
             wanted=wanted_of(rule.spec.rawsql),
         )
-        rule.running.start(consumer, self._broker, names)
+        rule.running.start(consumer, self.broker, names)
 
     async def _end(self, rule: Rule, *, is_gone: bool) -> None:
         """Stop a rule. is_gone: what waits for it is forgotten."""
@@ -198,7 +198,7 @@ class Engine:
                 await action.close()
         if is_gone:
             with contextlib.suppress(KeyError):
-                self._broker.end_consumer(_consumer_name(rule.id))
+                self.broker.end_consumer(_consumer_name(rule.id))
 
     # --- what who manages rules calls
 

@@ -80,8 +80,13 @@ class LinesFile:
         if waiting and self._file is not None:
             data = b"".join(waiting)
             waiting.clear()
+            try:
+                _write_all(self._file, data)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    self._file.truncate(self._size)  # no half of a line
+                raise
             self._size += len(data)
-            self._file.write(data)
 
     def _open(self, row: Row) -> None:
         if self._file is not None:
@@ -127,6 +132,12 @@ class LinesFile:
         file, self._file = self._file, None
         if file is not None:
             file.close()
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _cell(value: object) -> str:
