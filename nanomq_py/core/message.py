@@ -110,6 +110,15 @@ class Message:
         )
 
     @property
+    def client_id(self) -> str | None:
+        """The client identifier of who published it, which costs less than all of it."""
+        head = self._head
+        if not head.flags & PUBLISHER:
+            return None
+        at = HEAD_BYTES + head.topic_len
+        return self._record[at : at + head.client_id_len].decode()
+
+    @property
     def properties(self) -> Properties:
         """All that a PUBLISH of MQTT 5.0 says besides."""
         end = len(self._record) - _PAYLOAD_LEN(self._record)[0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nanomq_py.kernel.part import Part
@@ -59,6 +59,10 @@ class Plugin(Part):
         says who asks. A body is of 1 MiB at most.
         """
         return ()
+
+    def counters(self) -> Mapping[str, int]:
+        """Return what it counts, by names of its own, since it was loaded."""
+        return {}
 
     def work(self, work: Coroutine[Any, Any, object]) -> None:
         """Have that done beside everything else: until it ends, or the plugin has stopped.

@@ -1,0 +1,1 @@
+"""Rules: SQL over messages and events, and what is done with what it selects."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nanomq_py.core.records import Stats
+from nanomq_py.http.emqx.api import Api
 
 # By the name of v4: the counters whose sum it is; none: there is nothing of it here.
 METRICS: Mapping[str, tuple[str, ...]] = {
@@ -110,6 +111,23 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "actions.success": (),
     "actions.failure": (),
 }
+
+# By the name of v4: the plugin that counts it, and what that calls it.
+_OF_PLUGINS = {
+    "rules.matched": ("rules", "matched"),
+    "actions.success": ("rules", "success"),
+    "actions.failure": ("rules", "failure"),
+}
+
+
+def node_metrics(api: Api) -> dict[str, int]:
+    """Return the metrics of this node, those of its plugins among them."""
+    made = metrics_of(api.broker.stats())
+    for name, (plugin, counter) in _OF_PLUGINS.items():
+        held = api.plugins.serving(plugin)
+        if held is not None and held.plugin is not None:
+            made[name] = held.plugin.counters().get(counter, 0)
+    return made
 
 
 def metrics_of(stats: Stats, separator: str = ".") -> dict[str, int]:

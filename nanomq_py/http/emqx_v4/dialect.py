@@ -64,8 +64,8 @@ FAMILIES = Families(
         "nanomq_py.http.emqx_v4.topic_metrics": ("topic-metrics",),
         "nanomq_py.http.emqx_v4.plugins": ("plugins",),
         "nanomq_py.http.emqx_v4.modules": ("modules",),
-        "nanomq_py.http.emqx_v4.rule_engine": (
-            "rules",
+        "nanomq_py.http.emqx_v4.rule_engine": ("rules",),
+        "nanomq_py.http.emqx_v4.rule_resources": (
             "actions",
             "resources",
             "resource_status",

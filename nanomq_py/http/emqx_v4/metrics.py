@@ -9,7 +9,7 @@ import msgspec
 
 from nanomq_py.core.memory import resident_bytes
 from nanomq_py.http.emqx.api import Api
-from nanomq_py.http.emqx.metrics import metrics_of
+from nanomq_py.http.emqx.metrics import node_metrics
 from nanomq_py.http.emqx.stats import stats_of
 from nanomq_py.http.emqx_v4.words import check_node
 from nanomq_py.http.rest.endpoint import Endpoint, Plain, Whole
@@ -41,7 +41,7 @@ class Metrics(Whole, frozen=True):
 
 async def list_metrics(api: Api, call: Plain) -> Metrics:
     return Metrics(
-        data=[NodeMetrics(api.node, metrics_of(api.broker.stats()))],
+        data=[NodeMetrics(api.node, node_metrics(api))],
         code=0,
         metrics=[],
         cpuinfo=f"{api.processors.percent():.2f}%",
@@ -51,7 +51,7 @@ async def list_metrics(api: Api, call: Plain) -> Metrics:
 
 async def get_metrics(api: Api, call: Plain) -> dict[str, int]:
     check_node(api, call)
-    return metrics_of(api.broker.stats())
+    return node_metrics(api)
 
 
 class NodeStats(msgspec.Struct, frozen=True):
