@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from nanomq_py.broker import Broker
+    from nanomq_py.http.app import Dialect
+    from nanomq_py.http.guard import Gate
 
 
 def text_of(fault: BaseException) -> str:
@@ -57,6 +59,15 @@ class Plugin(Part):
 
         It is called once, for the first request, which has logged in: ``request.state.who``
         says who asks. A body is of 1 MiB at most.
+        """
+        return ()
+
+    def dialects(self, gate: Gate) -> Sequence[Dialect]:
+        """Return APIs of its own, each with all paths below its prefix and its own login.
+
+        It is called once, for the first request. They are served until the plugin stops.
+
+        gate   judges users and passwords of the HTTP API
         """
         return ()
 
