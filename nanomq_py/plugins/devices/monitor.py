@@ -6,7 +6,6 @@ Source  iot-platform-api-v1.txt, "MQTT Monitoring"
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
 
 import msgspec
 
@@ -19,18 +18,7 @@ from nanomq_py.http.emqx.words import UNDEFINED
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain
 from nanomq_py.http.rest.parameters import Nothing
 from nanomq_py.plugins.devices.api import Api
-
-
-class PageQuery(msgspec.Struct, frozen=True):
-    """Which page is asked for."""
-
-    page: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] = 1
-    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
-
-    @property
-    def offset(self) -> int:
-        return (self.page - 1) * self.limit
-
+from nanomq_py.plugins.devices.paging import PageQuery
 
 # --- counters and the node
 

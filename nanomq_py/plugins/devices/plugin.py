@@ -9,11 +9,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nanomq_py.config import Config
+from nanomq_py.events import Connected, Disconnected
 from nanomq_py.kernel.part import Change, Swap
+from nanomq_py.plugins.devices.inbox import Inbox
+from nanomq_py.plugins.devices.inventory import Inventory
 from nanomq_py.plugins.devices.keys import SECTION, Keys
 from nanomq_py.plugins.devices.schema import SCHEMA
 from nanomq_py.plugins.devices.tokens import Tokens
+from nanomq_py.plugins.devices.writer import Writer
 from nanomq_py.plugins.plugin import Plugin
+from nanomq_py.store.faults import StoreError
 from nanomq_py.store.schema import bring
 
 if TYPE_CHECKING:
@@ -29,18 +34,50 @@ class Devices(Plugin):
 
     def __init__(self, name: str, broker: Broker) -> None:
         super().__init__(name, broker)
+        self._runs = False
         self._keys = Keys()
         self._tokens = Tokens(broker, self._keys.token_life_s)
+        self._writer = Writer(self.log)
+        self._inventory = Inventory(broker, self._writer, self.log)
+        self._writer.sources.append(self._inventory)
+        self._inbox = Inbox(broker, [self._inventory], self._writer, self.log)
 
     async def prepare(self, config: Config) -> Change:
         return Swap(self._use, self._keys, config.of_part(Keys))
 
     def _use(self, keys: Keys) -> None:
-        self._keys = keys
+        before, self._keys = self._keys, keys
         self._tokens.life_s = keys.token_life_s
+        self._inventory.gateways = frozenset(keys.gateways)
+        self._inventory.most_bytes = keys.max_report
+        if self._runs and keys.topic_prefix != before.topic_prefix:
+            self._inbox.open(keys.topic_prefix)
 
     async def start(self) -> None:
-        await bring(self.broker.store, SCHEMA)
+        store = self.broker.store
+        await bring(store, SCHEMA)
+        # First, so that nothing is missed: what is known by then may come again.
+        kinds: list[type[Connected] | type[Disconnected]] = [Connected, Disconnected]
+        events = self.broker.events(kinds)
+        self._writer.open(store)
+        await self._inventory.make_true()
+        await self._writer.flush()
+        self._inbox.open(self._keys.topic_prefix)
+        self._runs = True
+        self.work(self._writer.run())
+        self.work(self._inventory.follow(events))
+        self.work(self._inbox.run())
+
+    def leave(self) -> None:
+        self._runs = False
+        self._inbox.close()
+
+    async def stop(self) -> None:
+        self.leave()
+        try:
+            await self._writer.flush()
+        except StoreError as fault:
+            self.log.warning("the last second of devices is not kept: %s", fault)
 
     def dialects(self, gate: Gate) -> Sequence[Dialect]:
         from nanomq_py.plugins.devices.api import Api

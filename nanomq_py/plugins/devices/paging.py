@@ -1,0 +1,18 @@
+"""Which page of a list is asked for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+
+class PageQuery(msgspec.Struct, frozen=True):
+    """Which page is asked for."""
+
+    page: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] = 1
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 100
+
+    @property
+    def offset(self) -> int:
+        return (self.page - 1) * self.limit
