@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from nanomq_py.core.message import Message
 
 NAME = "devices"
+# Behind few messages it waits for more: to wake for each takes more than the message does.
+FEW = 100
+GATHER_S = 0.1
 
 
 class Hears(Protocol):
@@ -65,6 +68,8 @@ class Inbox:
                 for message in batch:
                     self._take(message)
                 self._writer.mark(batch)
+                if len(batch) < FEW:
+                    await asyncio.sleep(GATHER_S)
             if consumer is self._consumer:
                 return  # the broker is stopping
             await asyncio.sleep(0)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nanomq_py.config import Config
-from nanomq_py.events import Connected, Disconnected
+from nanomq_py.events import Connected, Disconnected, Events
 from nanomq_py.kernel.part import Change, Swap
 from nanomq_py.plugins.devices.inbox import Inbox
 from nanomq_py.plugins.devices.inventory import Inventory
@@ -35,6 +35,7 @@ class Devices(Plugin):
     def __init__(self, name: str, broker: Broker) -> None:
         super().__init__(name, broker)
         self._runs = False
+        self._events: Events[Connected | Disconnected] | None = None
         self._keys = Keys()
         self._tokens = Tokens(broker, self._keys.token_life_s)
         self._writer = Writer(self.log)
@@ -58,7 +59,7 @@ class Devices(Plugin):
         await bring(store, SCHEMA)
         # First, so that nothing is missed: what is known by then may come again.
         kinds: list[type[Connected] | type[Disconnected]] = [Connected, Disconnected]
-        events = self.broker.events(kinds)
+        self._events = events = self.broker.events(kinds)
         self._writer.open(store)
         await self._inventory.make_true()
         await self._writer.flush()
@@ -71,6 +72,8 @@ class Devices(Plugin):
     def leave(self) -> None:
         self._runs = False
         self._inbox.close()
+        if self._events is not None:
+            self._events.close()
 
     async def stop(self) -> None:
         self.leave()

@@ -1,4 +1,4 @@
-"""Writes once a second what was collected, and acknowledges messages once it is on the disk.
+"""Writes once a second at most what was collected, and acknowledges messages after that.
 
 ::
 
@@ -53,7 +53,10 @@ class Writer:
         self._turn = asyncio.Lock()
 
     def mark(self, batch: Batch | None = None, *, soon: bool = False) -> None:
-        """Have what was collected written within a second; ``soon``: at once."""
+        """Have what was collected written: at once, or a second after the time before.
+
+        soon   at once, whenever it was
+        """
         if batch is not None:
             self._batch = batch
         self._marked.set()
@@ -66,11 +69,14 @@ class Writer:
 
     async def run(self) -> None:
         """Write until it is cancelled."""
-        told = False
+        loop = asyncio.get_running_loop()
+        told, next_at = False, 0.0
         while True:
             await self._marked.wait()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._soon.wait(), EVERY_S)
+            if (wait_s := next_at - loop.time()) > 0:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._soon.wait(), wait_s)
+            next_at = loop.time() + EVERY_S
             try:
                 await self.flush()
                 told = False
