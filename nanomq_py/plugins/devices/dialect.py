@@ -14,7 +14,7 @@ from starlette.responses import Response
 from nanomq_py.http.errors import HttpError
 from nanomq_py.http.rest.dialect import RestDialect
 from nanomq_py.http.rest.endpoint import Endpoint, Listing
-from nanomq_py.plugins.devices import listed, login, monitor
+from nanomq_py.plugins.devices import callback_calls, listed, login, monitor, route_calls
 from nanomq_py.plugins.devices.api import Api
 from nanomq_py.plugins.devices.words import rendered, succeeded
 
@@ -24,6 +24,8 @@ ENDPOINTS: list[Endpoint] = [
     *login.ENDPOINTS,
     *monitor.ENDPOINTS,
     *listed.ENDPOINTS,
+    *callback_calls.ENDPOINTS,
+    *route_calls.ENDPOINTS,
 ]
 
 _MOST_QUERY_FIELDS = 200

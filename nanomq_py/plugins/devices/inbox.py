@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -58,6 +59,11 @@ class Inbox:
         """Take no more; the broker keeps what comes."""
         if self._consumer is not None:
             self._consumer.close()
+
+    def end(self) -> None:
+        """Have the broker keep what comes no more."""
+        with contextlib.suppress(KeyError):
+            self._broker.end_consumer(NAME)
 
     async def run(self) -> None:
         """Take messages until it is cancelled."""

@@ -9,7 +9,7 @@ from nanomq_py.config.declare.key import Checked, key
 from nanomq_py.config.declare.section import Section
 from nanomq_py.config.values.kind import BadValue, Verbatim
 from nanomq_py.config.values.numbers import Size, Whole
-from nanomq_py.config.values.texts import List
+from nanomq_py.config.values.texts import List, Text
 
 _LEVELS = re.compile(r"[^/#+$\x00-\x1f\x7f][^#+\x00-\x1f\x7f]{0,199}(?<!/)")
 DAY_S = 86_400
@@ -56,6 +56,27 @@ class Keys(Checked):
         Whole(60, 366 * DAY_S, "s"),
         DAY_S,
         "How long a token is good after its last use.",
+    )
+    targets_allow: tuple[str, ...] = key(
+        "targets.allow",
+        List(),
+        (),
+        "Hosts and networks that callbacks and message routes may tell: hooks.example.com,"
+        " *.corp, 10.1.0.0/16. Empty: any but link-local addresses and metadata services.",
+        heading="Callbacks and message routes",
+    )
+    targets_secret: str = key(
+        "targets.secret",
+        Text(),
+        "",
+        "What is posted is signed with it, the standard-webhooks way; empty: it is not.",
+        secret=True,
+    )
+    targets_cacertfile: str = key(
+        "targets.cacertfile",
+        Text(),
+        "",
+        "PEM file of the CAs of targets with https; empty: those of the system.",
     )
 
 

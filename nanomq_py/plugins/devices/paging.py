@@ -1,10 +1,12 @@
-"""Which page of a list is asked for."""
+"""Which page of a list is asked for, and which row."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import msgspec
+
+Id = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]  # as SQLite can hold it
 
 
 class PageQuery(msgspec.Struct, frozen=True):
