@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nanomq_py.config.values.texts import shown
-from nanomq_py.http.node import node_name
+from nanomq_py.kernel.node import node_name
 
 if TYPE_CHECKING:
     from nanomq_py.broker import Broker

@@ -13,20 +13,22 @@ from starlette.responses import Response
 
 from nanomq_py.http.errors import HttpError
 from nanomq_py.http.rest.dialect import RestDialect
-from nanomq_py.http.rest.endpoint import Endpoint, Listing
-from nanomq_py.plugins.devices import callback_calls, listed, login, monitor, route_calls
+from nanomq_py.http.rest.endpoint import Listing
+from nanomq_py.http.rest.families import Families
 from nanomq_py.plugins.devices.api import Api
 from nanomq_py.plugins.devices.words import rendered, succeeded
 
 PREFIX = "/iot/api/v1"
 
-ENDPOINTS: list[Endpoint] = [
-    *login.ENDPOINTS,
-    *monitor.ENDPOINTS,
-    *listed.ENDPOINTS,
-    *callback_calls.ENDPOINTS,
-    *route_calls.ENDPOINTS,
-]
+FAMILIES = Families(
+    {
+        "nanomq_py.plugins.devices.login": ("auth",),
+        "nanomq_py.plugins.devices.monitor": ("brokers",),
+        "nanomq_py.plugins.devices.listed": ("devices",),
+        "nanomq_py.plugins.devices.callback_calls": ("callbacks",),
+        "nanomq_py.plugins.devices.route_calls": ("msgroute",),
+    }
+)
 
 _MOST_QUERY_FIELDS = 200
 
@@ -37,7 +39,7 @@ class Platform(RestDialect[Api]):
     title = "IoT platform v1"
 
     def __init__(self, api: Api) -> None:
-        super().__init__(PREFIX, api, api.tokens, ENDPOINTS)
+        super().__init__(PREFIX, api, api.tokens, FAMILIES)
 
     def shown_by(self, request: Request) -> str | None:
         """Return the token: of ``Authorization``, ``X-Token``, or ``?token=``."""
