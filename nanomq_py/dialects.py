@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Match, Mount, Route
+from starlette.types import Receive, Scope, Send
 
 from nanomq_py.http.app import Dialect, make_app
 from nanomq_py.http.documentation import Documentation
+from nanomq_py.http.errors import NotFound
 from nanomq_py.http.guard import Gate
 from nanomq_py.http.node import status_text
 
@@ -81,8 +83,9 @@ class Dialects:
                 self._made[name] = MAKERS[name](self.house, gate)
         spoken = [each for name in MAKERS if name in names for each in self._made[name]]
         pages = Mount("/plugins", self.house.plugins.pages(gate))
-        described = Documentation(spoken, gate).routes()
-        return make_app(spoken, [*self._open(spoken), pages, *described])
+        plugged = _Plugged(self.house.plugins, gate)
+        described = Documentation(lambda: [*spoken, *plugged.dialects()], gate).routes()
+        return make_app(spoken, [*self._open(spoken), pages, *described, plugged])
 
     def _open(self, spoken: Sequence[Dialect]) -> list[BaseRoute]:
         """Return the routes that need no login."""
@@ -98,6 +101,28 @@ class Dialects:
 
             routes.append(Route("/", paths_at_root))
         return routes
+
+
+class _Plugged(BaseRoute):
+    """All paths of dialects that plugins bring, as long as these are loaded."""
+
+    def __init__(self, plugins: Plugins, gate: Gate) -> None:
+        self._plugins = plugins
+        self._gate = gate
+
+    def dialects(self) -> list[Dialect]:
+        return [below.dialect for _, below in self._plugins.below(self._gate)]
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        for held, below in self._plugins.below(self._gate):
+            if below.matches(scope)[0] is Match.FULL:
+                return Match.FULL, {"plugged": (held, below)}
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        held, below = scope["plugged"]
+        if not await held.answer(below.handle(scope, receive, send)):
+            raise NotFound(f"the plugin {held.name!r} is loaded no more")
 
 
 def _prefixes(spoken: Sequence[Dialect]) -> list[str]:

@@ -32,10 +32,11 @@ def _is_below(path: str, prefix: str) -> bool:
     return path == prefix or path.startswith(f"{prefix}/")
 
 
-class _Below(BaseRoute):
+class Below(BaseRoute):
     """All paths below the prefix of a dialect, whether it has them or not."""
 
     def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
         self.prefix = dialect.prefix
         self.routes = dialect.routes()
         self._router = Router(self.routes, redirect_slashes=False)
@@ -59,7 +60,7 @@ def _allowed(request: Request) -> str:
 
 def _routes_of(routes: Sequence[BaseRoute]) -> Iterator[BaseRoute]:
     for route in routes:
-        if isinstance(route, _Below):
+        if isinstance(route, Below):
             yield from route.routes
         else:
             yield route
@@ -84,7 +85,7 @@ def make_app(dialects: Sequence[Dialect], more: Sequence[BaseRoute] = ()) -> Sta
         return dialect_of(request.url.path).render(error)
 
     # The longest prefix first: that of one dialect may begin with that of another.
-    below = sorted(map(_Below, dialects), key=lambda each: -len(each.prefix))
+    below = sorted(map(Below, dialects), key=lambda each: -len(each.prefix))
     return Starlette(
         routes=[*more, *below],
         exception_handlers={HTTPException: http_fault, HttpError: http_fault},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from starlette.requests import Request
@@ -37,12 +37,13 @@ class Documentation:
 
     def __init__(
         self,
-        dialects: Sequence[Dialect],
+        dialects: Callable[[], Sequence[Dialect]],
         gate: Gate,
     ) -> None:
         """Make it; it describes these dialects."""
         self._dialects = dialects
         self._gate = gate
+        self._described: list[Dialect] = []  # in what was made
         self._made = b""
 
     def routes(self) -> list[BaseRoute]:
@@ -53,19 +54,21 @@ class Documentation:
 
     async def _document(self, request: Request) -> Response:
         await log_in(request, self._gate)
-        if not self._made:
+        dialects = list(self._dialects())
+        if not self._made or dialects != self._described:
             from nanomq_py.http.rest.dialect import RestDialect
             from nanomq_py.http.rest.openapi import document
 
-            described = [e for e in self._dialects if isinstance(e, RestDialect)]
+            described = [e for e in dialects if isinstance(e, RestDialect)]
             for dialect in described:
                 await dialect.families.load()
             made = await asyncio.to_thread(document, described)
-            if any(each.prefix == "/api/v1" for each in self._dialects):
+            if any(each.prefix == "/api/v1" for each in dialects):
                 from nanomq_py.http.v1 import openapi
 
                 openapi.add_to(made)
             self._made = msgspec.json.encode(made)
+            self._described = dialects
         return Response(self._made, media_type="application/json")
 
     async def _page(self, request: Request) -> Response:

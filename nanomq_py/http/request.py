@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
+from typing import Protocol
 
 from starlette.requests import Request
 
 from nanomq_py.auth.callers import Caller
 from nanomq_py.config.keys.http_server import HttpServer
 from nanomq_py.http.errors import BadRequest, Forbidden, HttpError
-from nanomq_py.http.guard import Gate
 
 MAX_BODY_BYTES = 1 << 20
 OPEN_BODY_BYTES = 16 << 10  # of somebody who need not log in: JSON takes 30 times as much
 SKIP_BYTES = 64 << 10  # of the body of a request that is not let in
 
 
-async def log_in(request: Request, gate: Gate) -> Caller:
+class Admits(Protocol):
+    """Who lets callers in: the gate of all APIs, or that of one with a login of its own."""
+
+    async def admit(
+        self, address: str, authorization: str | None, gone: asyncio.Event | None = None
+    ) -> Caller:
+        """Return who asks. Raises HttpError."""
+
+
+async def log_in(
+    request: Request, gate: Admits, authorization: str | None = None
+) -> Caller:
     """Return who asks, and from where.
 
+    authorization  what the caller shows; None: the header of that name
     Raises   HttpError; the connection then ends with the answer, since others wait for its
              place
     """
     address, port = request.client or ("nowhere", 0)
     state = request.scope.get("state", {})
     note: Callable[[bool], None] = state.get("login", lambda good: None)
-    authorization = request.headers.get("authorization")
+    shown = authorization or request.headers.get("authorization")
     try:
-        caller = await gate.admit(address, authorization, state.get("gone"))
+        caller = await gate.admit(address, shown, state.get("gone"))
     except HttpError as error:
         note(False)
         error.headers["Connection"] = "close"

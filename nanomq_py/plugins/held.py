@@ -17,6 +17,9 @@ from nanomq_py.plugins.plugin import Plugin, text_of
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from nanomq_py.http.app import Below
+    from nanomq_py.http.guard import Gate
+
 log = logging.getLogger("nanomq.plugins")
 T = TypeVar("T")
 
@@ -39,6 +42,7 @@ class Held:
     error    what went wrong last; empty: nothing
     serves   whether it has started
     app      its part of the HTTP API, once it was asked for
+    spoken   its own dialects of it, once they were asked for
     """
 
     def __init__(self, loaded: Loaded) -> None:
@@ -48,6 +52,7 @@ class Held:
         self.error = ""
         self.serves = False
         self.app: ASGIApp | None = None
+        self.spoken: list[Below] | None = None
         self._late: set[asyncio.Task[object]] = set()
         self._answering: set[asyncio.Task[Any]] = set()
 
@@ -123,7 +128,7 @@ class Held:
 
     async def stop(self) -> None:
         """End it, whatever it did."""
-        plugin, self.plugin, self.app = self.plugin, None, None
+        plugin, self.plugin, self.app, self.spoken = self.plugin, None, None, None
         did_serve, self.serves = self.serves, False
         if plugin is None:
             return
@@ -133,6 +138,20 @@ class Held:
             answering.cancel()
         if did_serve:
             log.info("plugin %s: stopped", self.name)
+
+    def below(self, gate: Gate) -> list[Below]:
+        """Return the paths of its own dialects, while it serves."""
+        plugin = self.plugin
+        if plugin is None or not self.serves:
+            return []
+        if self.spoken is None:
+            from nanomq_py.http.app import Below
+
+            self.spoken = self._kept(
+                "its dialects cannot be made",
+                lambda: [Below(each) for each in plugin.dialects(gate)],
+            )
+        return self.spoken or []
 
     async def answer(self, answers: Awaitable[None]) -> bool:
         """Wait for an answer of its routes; return False if it stops meanwhile."""

@@ -6,7 +6,7 @@ Who names no plugin loads nothing of what finds and holds them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from nanomq_py.config import Config
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from nanomq_py.broker import Broker
+    from nanomq_py.http.app import Below
     from nanomq_py.http.guard import Gate
     from nanomq_py.plugins.held import Held
 
@@ -66,6 +67,12 @@ class Plugins(Part):
     def serving(self, name: str) -> Held | None:
         """Return the plugin of that name, if it serves."""
         return next((e for e in self.held if e.name == name and e.serves), None)
+
+    def below(self, gate: Gate) -> Iterator[tuple[Held, Below]]:
+        """Yield the paths of dialects that plugins which serve bring, each with its plugin."""
+        for held in self.held:
+            for each in held.below(gate):
+                yield held, each
 
     def pages(self, gate: Gate) -> ASGIApp:
         """Return what answers for all paths below ``/plugins``."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from nanomq_py.broker import Broker
+    from nanomq_py.http.app import Dialect
+    from nanomq_py.http.guard import Gate
 
 
 def text_of(fault: BaseException) -> str:
@@ -63,6 +65,15 @@ class Plugin(Part):
     def counters(self) -> Mapping[str, int]:
         """Return what it counts, by names of its own, since it was loaded."""
         return {}
+
+    def dialects(self, gate: Gate) -> Sequence[Dialect]:
+        """Return APIs of its own, each with all paths below its prefix and its own login.
+
+        It is called once, for the first request. They are served until the plugin stops.
+
+        gate   judges users and passwords of the HTTP API
+        """
+        return ()
 
     def work(self, work: Coroutine[Any, Any, object]) -> None:
         """Have that done beside everything else: until it ends, or the plugin has stopped.

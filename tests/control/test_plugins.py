@@ -98,7 +98,10 @@ def test_request_12_loads_changes_keys_and_unloads(start: Start, tmp_path: Path)
         assert "9 is more than this plugin can do" in got.json["message"]
         got = process.api(req=12, data={"plugins": {"load": ["keyed", "none"]}})
         assert got.status == 400
-        assert "which are keyed; not installed: none" in got.json["message"]
+        assert (
+            "which are devices, keyed, rules, webhook; not installed: none"
+            in got.json["message"]
+        )
         assert process.api(req=11).json["data"] == shown
 
         assert process.api(req=12, data={"plugins": {"load": []}}).status == 200

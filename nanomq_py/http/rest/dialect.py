@@ -15,11 +15,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nanomq_py.auth.callers import Caller
 from nanomq_py.http.errors import HttpError, Unexpected, error_of
-from nanomq_py.http.guard import Gate
 from nanomq_py.http.request import (
     MAX_BODY_BYTES,
     OPEN_BODY_BYTES,
+    Admits,
     check_may_change,
     is_private,
     log_in,
@@ -55,10 +56,10 @@ class RestDialect(ABC, Generic[Api]):
         self,
         prefix: str,
         api: Api,
-        gate: Gate,
+        gate: Admits,
         families: Families,
     ) -> None:
-        """Make it; ``api`` is what the endpoints work on."""
+        """Make it; ``api`` is what the endpoints work on, ``gate`` lets callers in."""
         self.prefix = prefix
         self.families = families
         self._api = api
@@ -87,6 +88,18 @@ class RestDialect(ABC, Generic[Api]):
         gives   schema of what the endpoint gives, of a row where it is a listing; None: nothing
         """
 
+    def describe_error(self) -> dict[str, Any]:
+        """Return the JSON Schema of what ``render`` makes."""
+        return {
+            "type": "object",
+            "properties": {"code": {"type": "integer"}, "message": {"type": "string"}},
+            "required": ["code", "message"],
+        }
+
+    def shown_by(self, request: Request) -> str | None:
+        """Return what a caller shows to be let in, as the Authorization header has it."""
+        return request.headers.get("authorization")
+
     # --- from a request to its answer
 
     def routes(self) -> list[BaseRoute]:
@@ -114,9 +127,7 @@ class RestDialect(ABC, Generic[Api]):
             below = path.removeprefix(self.prefix.encode())
             found = self.families.find(request.method, below)
         except HttpError:
-            await log_in(
-                request, self._gate
-            )  # strangers do not learn which paths there are
+            await self._log_in(request)  # strangers do not learn which paths there are
             raise
         call = await self._call(request, found)
         answer = await found.endpoint.act(self._api, call)
@@ -140,7 +151,7 @@ class RestDialect(ABC, Generic[Api]):
         endpoint = found.endpoint
         caller = None
         if not endpoint.is_open:
-            caller = await log_in(request, self._gate)
+            caller = await self._log_in(request)
             if not endpoint.only_reads:
                 check_may_change(caller)
         takes = endpoint.takes
@@ -158,6 +169,9 @@ class RestDialect(ABC, Generic[Api]):
         return Call(
             who, found.parameters, query, body, caller, address, is_private(request)
         )
+
+    async def _log_in(self, request: Request) -> Caller:
+        return await log_in(request, self._gate, self.shown_by(request))
 
 
 class _All(BaseRoute):

@@ -23,11 +23,6 @@ REF = "#/components/schemas/{name}"
 _PARAMETER = re.compile(r"{(.+?)(\.\.\.)?}")
 
 # What any request may be answered with, besides its own answer.
-_ERROR = {
-    "type": "object",
-    "properties": {"code": {"type": "integer"}, "message": {"type": "string"}},
-    "required": ["code", "message"],
-}
 _ERRORS = {
     400: "The request cannot be understood, or asks for something impossible.",
     401: "The caller has not shown who it is.",
@@ -120,7 +115,8 @@ def _operation(
         made["requestBody"] = {"required": True, "content": _given(endpoint, types)}
     made["responses"] = {"200": _success(dialect, endpoint, types)}
     for status, text in _ERRORS.items():
-        made["responses"][str(status)] = {"description": text, "content": _content(_ERROR)}
+        content = _content(dialect.describe_error())
+        made["responses"][str(status)] = {"description": text, "content": content}
     if endpoint.is_open:
         made["security"] = []
     return made

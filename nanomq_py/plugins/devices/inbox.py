@@ -1,0 +1,94 @@
+"""Messages of devices: one consumer, whose messages go to who hears of their topic."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from nanomq_py.plugins.devices.writer import Writer
+
+if TYPE_CHECKING:
+    from nanomq_py.broker import Broker
+    from nanomq_py.consumers import Consumer
+    from nanomq_py.core.message import Message
+
+NAME = "devices"
+# Behind few messages it waits for more: to wake for each takes more than the message does.
+FEW = 100
+GATHER_S = 0.1
+
+
+class Hears(Protocol):
+    """Who takes messages of devices, and collects what is to be written."""
+
+    @property
+    def filters(self) -> Sequence[str]:
+        """The Topic Filters, without the prefix."""
+
+    def hears(self, topic: str) -> bool:
+        """Return whether it takes a message on that topic, without the prefix."""
+
+    def take(self, topic: str, message: Message) -> None:
+        """Collect what the message says, if anything. It raises nothing."""
+
+
+class Inbox:
+    """The consumer. A batch is acknowledged once the writer has written what it said."""
+
+    def __init__(
+        self, broker: Broker, hearers: Sequence[Hears], writer: Writer, log: logging.Logger
+    ) -> None:
+        self._broker = broker
+        self._hearers = hearers
+        self._writer = writer
+        self._log = log
+        self._consumer: Consumer | None = None
+        self._prefix = ""
+
+    def open(self, prefix: str) -> None:
+        """Hear of topics below that prefix from now on."""
+        self.close()
+        filters = [f"{prefix}/{each}" for of in self._hearers for each in of.filters]
+        self._consumer = self._broker.consume(NAME, filters)
+        self._prefix = f"{prefix}/"
+
+    def close(self) -> None:
+        """Take no more; the broker keeps what comes."""
+        if self._consumer is not None:
+            self._consumer.close()
+
+    def end(self) -> None:
+        """Have the broker keep what comes no more."""
+        with contextlib.suppress(KeyError):
+            self._broker.end_consumer(NAME)
+
+    async def run(self) -> None:
+        """Take messages until it is cancelled."""
+        while True:
+            consumer = self._consumer
+            assert consumer is not None
+            async for batch in consumer:
+                for message in batch:
+                    self._take(message)
+                self._writer.mark(batch)
+                if len(batch) < FEW:
+                    await asyncio.sleep(GATHER_S)
+            if consumer is self._consumer:
+                return  # the broker is stopping
+            await asyncio.sleep(0)
+
+    def _take(self, message: Message) -> None:
+        topic = message.topic_name
+        if not topic.startswith(self._prefix):  # of the prefix before
+            return
+        below = topic[len(self._prefix) :]
+        for hearer in self._hearers:
+            if hearer.hears(below):
+                try:
+                    hearer.take(below, message)
+                except Exception:  # a message must not end the work
+                    self._log.exception("a message on %.200r is passed over", topic)
+                return

@@ -1,0 +1,128 @@
+"""The device platform: a plugin of ours, ``plugins.load=devices``.
+
+Source  iot-platform-api-v1.txt; http-dialects.md, "IoT platform"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from nanomq_py.config import Config
+from nanomq_py.events import Connected, Disconnected, Events
+from nanomq_py.kernel.part import Change, Swap
+from nanomq_py.plugins.devices.callbacks import Callbacks
+from nanomq_py.plugins.devices.inbox import Inbox
+from nanomq_py.plugins.devices.inventory import Inventory
+from nanomq_py.plugins.devices.keys import SECTION, Keys
+from nanomq_py.plugins.devices.routes import MessageRoutes
+from nanomq_py.plugins.devices.schema import SCHEMA
+from nanomq_py.plugins.devices.targets import Targets
+from nanomq_py.plugins.devices.tokens import Tokens
+from nanomq_py.plugins.devices.writer import Writer
+from nanomq_py.plugins.plugin import Plugin
+from nanomq_py.store.faults import StoreError
+from nanomq_py.store.schema import bring
+
+if TYPE_CHECKING:
+    from nanomq_py.broker import Broker
+    from nanomq_py.http.app import Dialect
+    from nanomq_py.http.guard import Gate
+
+
+class Devices(Plugin):
+    """Keeps what devices report, and answers at ``/iot/api/v1``."""
+
+    brings = (SECTION,)
+
+    def __init__(self, name: str, broker: Broker) -> None:
+        super().__init__(name, broker)
+        self._runs = False
+        self._events: Events[Connected | Disconnected] | None = None
+        self._keys = Keys()
+        self._tokens = Tokens(broker, self._keys.token_life_s)
+        self._writer = Writer(self.log)
+        self._inventory = Inventory(broker, self._writer, self.log)
+        self._writer.sources.append(self._inventory)
+        self._inbox = Inbox(broker, [self._inventory], self._writer, self.log)
+        self._targets = Targets(broker)
+        self._callbacks = Callbacks(broker, self._targets, self.log)
+        self._inventory.changed = self._callbacks.changed
+        self._routes = MessageRoutes(broker, self._targets, self.work, self.log)
+
+    async def prepare(self, config: Config) -> Change:
+        return _KeysChange(self, self._keys, config.of_part(Keys))
+
+    def use(self, keys: Keys) -> None:
+        """Follow other keys."""
+        before, self._keys = self._keys, keys
+        self._targets.keys = keys
+        self._tokens.life_s = keys.token_life_s
+        self._inventory.gateways = frozenset(keys.gateways)
+        self._inventory.most_bytes = keys.max_report
+        if self._runs and keys.topic_prefix != before.topic_prefix:
+            self._inbox.open(keys.topic_prefix)
+
+    async def start(self) -> None:
+        store = self.broker.store
+        await bring(store, SCHEMA)
+        # First, so that nothing is missed: what is known by then may come again.
+        kinds: list[type[Connected] | type[Disconnected]] = [Connected, Disconnected]
+        self._events = events = self.broker.events(kinds)
+        self._writer.open(store)
+        await self._inventory.make_true()
+        await self._writer.flush()
+        self._inbox.open(self._keys.topic_prefix)
+        self._runs = True
+        self.work(self._writer.run())
+        self.work(self._inventory.follow(events))
+        self.work(self._inbox.run())
+        await self._callbacks.open()
+        await self._routes.open()
+        self.work(self._callbacks.run())
+
+    async def set_targets(self) -> None:
+        """Tell targets as the keys say now."""
+        for name, why in (await self._targets.set_again()).items():
+            self.log.error("%s is told nothing: %s", name, why)
+
+    def leave(self) -> None:
+        self._runs = False
+        self._inbox.close()
+        self._routes.close()
+        if self._events is not None:
+            self._events.close()
+
+    async def stop(self) -> None:
+        self.leave()
+        try:
+            await self._writer.flush()
+        except StoreError as fault:
+            self.log.warning("the last second of devices is not kept: %s", fault)
+        if self.name not in self.broker.config.plugins.load:  # else it comes again
+            self._inbox.end()
+            await self._routes.end()
+            await self._targets.release()
+
+    def dialects(self, gate: Gate) -> Sequence[Dialect]:
+        from nanomq_py.plugins.devices.api import Api
+        from nanomq_py.plugins.devices.dialect import Platform
+
+        api = Api(
+            broker=self.broker,
+            gate=gate,
+            tokens=self._tokens,
+            targets=self._targets,
+            callbacks=self._callbacks,
+            routes=self._routes,
+        )
+        return [Platform(api)]
+
+
+class _KeysChange(Swap[Keys]):
+    def __init__(self, devices: Devices, old: Keys, new: Keys) -> None:
+        super().__init__(devices.use, old, new)
+        self._devices = devices
+
+    async def settle(self) -> None:
+        await self._devices.set_targets()

@@ -1,0 +1,110 @@
+"""Writes once a second at most what was collected, and acknowledges messages after that.
+
+::
+
+    sources ──> one transaction ──> batches are acknowledged ──> sources hear what became of it
+
+What cannot be written is tried again, the same; more is collected meanwhile.
+
+Threads  belongs to the event loop
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from nanomq_py.store.faults import StoreError
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+
+    from nanomq_py.consumers import Batch
+    from nanomq_py.store.store import Store
+
+EVERY_S = 1.0
+
+# Runs in the thread of the store; what it returns is called on the loop once all is written.
+Act = Callable[["Connection"], Callable[[], None]]
+
+
+class Source(Protocol):
+    """Who collects what is to be written."""
+
+    def drain(self) -> Act | None:
+        """Return what writes all that was collected; None: there is nothing."""
+
+
+class Writer:
+    """The one who writes."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self.sources: list[Source] = []
+        self._log = log
+        self._store: Store | None = None
+        self._batch: Batch | None = None  # the latest that was collected
+        self._acts: Sequence[Act] = ()  # that could not be written
+        self._acts_batch: Batch | None = None  # the one they are of
+        self._marked = asyncio.Event()
+        self._soon = asyncio.Event()
+        self._turn = asyncio.Lock()
+
+    def mark(self, batch: Batch | None = None, *, soon: bool = False) -> None:
+        """Have what was collected written: at once, or a second after the time before.
+
+        soon   at once, whenever it was
+        """
+        if batch is not None:
+            self._batch = batch
+        self._marked.set()
+        if soon:
+            self._soon.set()
+
+    def open(self, store: Store) -> None:
+        """Write into that store from now on."""
+        self._store = store
+
+    async def run(self) -> None:
+        """Write until it is cancelled."""
+        loop = asyncio.get_running_loop()
+        told, next_at = False, 0.0
+        while True:
+            await self._marked.wait()
+            if (wait_s := next_at - loop.time()) > 0:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._soon.wait(), wait_s)
+            next_at = loop.time() + EVERY_S
+            try:
+                await self.flush()
+                told = False
+            except StoreError as fault:
+                if not told:
+                    self._log.error("what devices report is not kept: %s", fault)
+                told = True
+                self._marked.set()
+
+    async def flush(self) -> None:
+        """Write what there is now. Raises StoreError, and it is written another time."""
+        if self._store is None:
+            return
+        async with self._turn:
+            if not self._acts:
+                self._marked.clear()
+                self._soon.clear()
+                self._acts = [
+                    act for source in self.sources if (act := source.drain()) is not None
+                ]
+                self._acts_batch, self._batch = self._batch, None
+            acts = self._acts
+            told = []
+            if acts:
+                told = await self._store.write(lambda it: [act(it) for act in acts])
+            batch, self._acts, self._acts_batch = self._acts_batch, (), None
+            if batch is not None:
+                with contextlib.suppress(RuntimeError):  # it comes again, and is the same
+                    batch.ack()
+            for tell in told:
+                tell()
