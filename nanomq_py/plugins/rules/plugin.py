@@ -16,7 +16,7 @@ from pathlib import Path
 
 from nanomq_py.broker import Broker
 from nanomq_py.config import Config
-from nanomq_py.http.node import node_name
+from nanomq_py.kernel.node import node_name
 from nanomq_py.kernel.part import Change
 from nanomq_py.plugins.plugin import Plugin
 from nanomq_py.plugins.rules.compiling import Place
