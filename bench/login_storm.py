@@ -1,10 +1,15 @@
 """``python bench/login_storm.py``: whether anybody waits while an HTTP server decides logins.
 
     python bench/login_storm.py [--logins 2000] [--answer-ms 50] [--seconds 3]
+                               [--rounds 1]
 
 A broker asks an HTTP server that takes a while for each answer. One client, a process of its
-own, measures round trips of messages to itself: while nobody logs in, then while that many
-clients come at once, again and again, then while they come and the server does not answer.
+own that is in before, measures round trips of messages to itself: while nobody logs in; while
+that many clients come at once, again and again; while they come and the server does not answer.
+
+Clients, HTTP server and broker share the processors of one machine. What they take of each
+other is in the rows where the clients come to a second broker, and the first has nothing to
+do but messages: only what is over those is the storm's own.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 from bench.queries import publish  # noqa: E402
 from tests import raw  # noqa: E402
 from tests.answering import OK, Asked, answering  # noqa: E402
-from tests.conftest import running_broker  # noqa: E402
+from tests.conftest import Process, running_broker  # noqa: E402
 
 ONLY_MEASURES = "publisher"
 
@@ -75,6 +80,12 @@ async def storm(port: int, logins: int) -> None:
     print(answered, flush=True)
 
 
+def wait_to_begin() -> None:
+    """Say that the client is in, and wait for a line."""
+    print("in", flush=True)
+    sys.stdin.readline()
+
+
 @contextlib.contextmanager
 def helper(*args: str) -> Iterator[subprocess.Popen[str]]:
     """Run this file beside; it ends when its input does."""
@@ -89,49 +100,70 @@ def helper(*args: str) -> Iterator[subprocess.Popen[str]]:
             process.wait(30)
 
 
-def measure(port: int, seconds: float) -> list[float]:
-    args = [sys.executable, __file__, "--publish", str(port), "--seconds", str(seconds)]
-    trips: list[float] = json.loads(subprocess.check_output(args))
-    return trips
+@contextlib.contextmanager
+def broker(auth_port: int) -> Iterator[Process]:
+    """Run one that asks the server there who may come in."""
+    keys = {
+        "auth__http__enable": "true",
+        "auth__http__auth_req__url": f"http://127.0.0.1:{auth_port}/auth",
+        "auth__http__auth_req__params": "clientid=%c,username=%u,password=%P",
+        "log__level": "error",
+    }
+    with tempfile.TemporaryDirectory() as at, running_broker(Path(at), **keys) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def stormed(port: int, logins: int) -> Iterator[list[str]]:
+    """Have clients come there, if any; at its end, how many were answered."""
+    answered = ["0"]
+    if not logins:
+        yield answered
+        return
+    with helper("--storm", str(port), "--logins", str(logins)) as comes:
+        time.sleep(1)  # until there is one
+        yield answered
+        answered[0] = comes.communicate("", timeout=60)[0].strip()
 
 
 def row(name: str, trips: list[float], answered: str) -> None:
     print(
         f"| {name} | {len(trips)} | {trips[len(trips) // 2]:.3f}"
-        f" | {trips[len(trips) * 99 // 100]:.3f} | {trips[-1]:.1f} | {answered} |"
+        f" | {trips[len(trips) * 99 // 100]:.3f} | {trips[-1]:.1f} | {answered} |",
+        flush=True,
     )
 
 
-def run(logins: int, answer_ms: float, seconds: float) -> None:
+def measure(
+    name: str, answer_ms: float, logins: int, seconds: float, *, other: bool
+) -> None:
+    """Print a row. ``other``: they log in at a broker that is not the one measured."""
+    with helper("--serve", str(answer_ms)) as server:
+        assert server.stdout is not None
+        asked = int(server.stdout.readline())
+        with broker(asked) as measured, broker(asked) as second:
+            args = ["--publish", str(measured.port), "--seconds", str(seconds)]
+            with helper(*args) as client:
+                assert client.stdout is not None
+                assert client.stdout.readline() == "in\n"
+                at = second if other else measured
+                with stormed(at.port, logins) as answered:
+                    trips = json.loads(client.communicate("\n", timeout=60 + seconds)[0])
+            row(name, trips, answered[0])
+
+
+def run(logins: int, answer_ms: float, seconds: float, rounds: int) -> None:
     print("| meanwhile | round trips | median, ms | p99, ms | longest, ms | logins |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for name, wait_ms, many in (
-        ("nothing", answer_ms, 0),
-        ("logins", answer_ms, logins),
-        ("logins, no answer", 0.0, logins),
-        ("nothing", answer_ms, 0),
-    ):
-        with helper("--serve", str(wait_ms)) as server, tempfile.TemporaryDirectory() as at:
-            assert server.stdout is not None
-            url = f"http://127.0.0.1:{server.stdout.readline().strip()}/auth"
-            keys = {
-                "auth__http__enable": "true",
-                "auth__http__auth_req__url": url,
-                "auth__http__auth_req__params": "clientid=%c,username=%u,password=%P",
-                "log__level": "error",
-            }
-            with running_broker(Path(at), **keys) as broker:
-                answered = "0"
-                if not many:
-                    trips = measure(broker.port, seconds)
-                else:
-                    with helper(
-                        "--storm", str(broker.port), "--logins", str(many)
-                    ) as comes:
-                        time.sleep(1)
-                        trips = measure(broker.port, seconds)
-                        answered = comes.communicate("", timeout=60)[0].strip()
-                row(name, trips, answered)
+    for _ in range(rounds):
+        for name, wait_ms, many, other in (
+            ("nothing", answer_ms, 0, False),
+            ("logins", answer_ms, logins, False),
+            ("logins at another broker", answer_ms, logins, True),
+            ("logins, no answer", 0.0, logins, False),
+            ("logins at another broker, no answer", 0.0, logins, True),
+        ):
+            measure(name, wait_ms, many, seconds, other=other)
 
 
 if __name__ == "__main__":
@@ -139,15 +171,16 @@ if __name__ == "__main__":
     parser.add_argument("--logins", type=int, default=2000)
     parser.add_argument("--answer-ms", type=float, default=50)
     parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--rounds", type=int, default=1)
     for hidden in ("--publish", "--storm"):
         parser.add_argument(hidden, type=int, metavar="PORT", help=argparse.SUPPRESS)
     parser.add_argument("--serve", type=float, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.publish:
-        publish(given.publish, given.seconds)
+        publish(given.publish, given.seconds, wait_to_begin)
     elif given.storm:
         asyncio.run(storm(given.storm, given.logins))
     elif given.serve is not None:
         serve(given.serve)
     else:
-        run(given.logins, given.answer_ms, given.seconds)
+        run(given.logins, given.answer_ms, given.seconds, given.rounds)

@@ -66,12 +66,16 @@ def fill(port: int, sessions: int) -> None:
         c.ping()
 
 
-def publish(port: int, seconds: float) -> None:
-    """Print the round trips of messages to oneself, in milliseconds."""
+def publish(port: int, seconds: float, begin: Callable[[], object] = lambda: None) -> None:
+    """Print the round trips of messages to oneself, in milliseconds.
+
+    begin   called once the client is in; the time begins when it returns
+    """
     trips = []
     with Raw(port, timeout=20) as c:
         c.connect("publisher")
         c.subscribe(("echo", 0))
+        begin()
         until = time.perf_counter() + seconds
         while (began := time.perf_counter()) < until:
             c.publish("echo", b"x")
