@@ -115,6 +115,16 @@ def test_405_says_which_methods_there_are(broker: Process) -> None:
     assert (reply.status, reply.headers["allow"]) == (405, "get, head, post")
 
 
+@pytest.mark.parametrize(
+    "path", ["/status", "/api/status/", "/api/v4/status", "/api/openapi.json", "/api-docs"]
+)
+def test_405_of_what_is_no_dialects(broker: Process, path: str) -> None:
+    """Cloud's paths begin with /api, and are not asked."""
+    for method in ("DELETE", "POST", "OPTIONS"):
+        reply = ask(broker, method, path)
+        assert (reply.status, reply.headers["allow"]) == (405, "get, head")
+
+
 def test_status_needs_no_login_and_names_the_node(start_broker: StartBroker) -> None:
     process = start_broker(node__name="edge@here")
     reply = ask(process, "GET", "/status")
