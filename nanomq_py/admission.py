@@ -141,6 +141,7 @@ class Admission:
         by_client_id: bool = False,
         is_superuser: bool | None = False,
         exists: bool | None = None,
+        made_by: str = "",
     ) -> bool:
         """Add a user to the store, or give it another password; return whether it is new.
 
@@ -151,22 +152,32 @@ class Admission:
         by_client_id  the name is a client identifier, and not a user name
         is_superuser  access rules do not count for it; None: as it was, a new one is none
         exists        True: only change one that is there, False: only add a new one
+        made_by       for the audit log
         Raises        ValueError for what cannot be, StoreError where it cannot be kept;
                       KeyError where there is none to change, UserExistsError where there is
                       one already
         """
         kind, accounts = _kind(by_client_id=by_client_id), self._running.store.accounts
         return await accounts.put(
-            kind, name, password, hash, is_superuser=is_superuser, exists=exists
+            kind,
+            name,
+            password,
+            hash,
+            is_superuser=is_superuser,
+            exists=exists,
+            made_by=made_by,
         )
 
-    async def delete_user(self, name: str, *, by_client_id: bool = False) -> None:
+    async def delete_user(
+        self, name: str, *, by_client_id: bool = False, made_by: str = ""
+    ) -> None:
         """Forget a user of the store, and close its connections.
 
+        made_by  for the audit log
         Raises   KeyError where there is none, StoreError
         """
         accounts = self._running.store.accounts
-        if not await accounts.delete(_kind(by_client_id=by_client_id), name):
+        if not await accounts.delete(_kind(by_client_id=by_client_id), name, made_by):
             raise KeyError(name)
 
     async def users(

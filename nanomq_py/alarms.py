@@ -11,6 +11,7 @@ in the store if something else has opened it, else in memory.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -129,5 +130,9 @@ class Alarms:
                     self._past.popleft()
 
     async def stop(self) -> None:
+        """Keep what is not kept yet, while the store can still be used."""
         if self._keeping is not None:
             await self._keeping
+        with contextlib.suppress(StoreError):
+            async with self._turn:
+                await self._keep()

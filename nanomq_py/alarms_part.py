@@ -127,4 +127,4 @@ class AlarmsPart(Part):
 
     async def stop(self) -> None:
         if self._alarms is not None:
-            await self._alarms.stop()
+            await self.alarms.stop()  # of the store, if it was opened meanwhile

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from nanomq_py.http.app import Dialect, make_app
+from nanomq_py.http.app import Dialect, Own, make_app
 from nanomq_py.http.documentation import Documentation
 from nanomq_py.http.errors import NotFound
 from nanomq_py.http.guard import Gate
@@ -95,7 +95,7 @@ class Dialects:
 
         below = ("", *_prefixes(spoken))
         paths = [f"{each}/status{slash}" for each in below for slash in ("", "/")]
-        routes: list[BaseRoute] = [Route(path, status) for path in paths]
+        routes: list[BaseRoute] = [Own(path, status) for path in paths]
         if "/api/v2" in below:
             from nanomq_py.http.emqx_v2.dialect import paths_at_root
 

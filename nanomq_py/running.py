@@ -191,6 +191,7 @@ class Running:
         asyncio.get_running_loop().remove_reader(self.core.note_fd)
         if self._deliveries is not None:
             await self._deliveries.stop()
+        await self.alarms.stop()  # others are open still: the last ones are kept
         await self.parts.stop()
         self.core.close()
 

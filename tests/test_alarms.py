@@ -162,6 +162,17 @@ async def test_past_alarms_outlive_the_process_where_there_is_a_store(conf: Path
         assert await broker.alarms.past() == []
 
 
+async def test_those_that_are_over_before_there_is_a_store_are_kept_at_the_end(
+    conf: Path,
+) -> None:
+    async with Broker(Config(url=URL), conf=conf) as broker:
+        broker.alarms.take([trouble("early")])
+        broker.alarms.take([])
+        await broker.ban(client_id="x")
+    async with Broker(Config(url=URL), conf=conf) as broker:
+        assert [alarm.name for alarm in await broker.alarms.past()] == ["early"]
+
+
 async def test_what_keeps_alarms_is_loaded_with_the_first(broker: Broker) -> None:
     sys.modules.pop("nanomq_py.alarms", None)
     look(broker)

@@ -267,10 +267,12 @@ async def test_audit_lines_say_who_and_no_password(
     caplog.set_level("DEBUG")
     await broker.put_user("u", b"the secret")
     await broker.put_user("u", b"the secret")
-    await broker.delete_user("u")
+    await broker.delete_user("u", made_by="ops")
     audit = [r.getMessage() for r in caplog.records if r.name == "nanomq.audit"]
     assert audit == [
-        f"{what}: user by user name 'u'" for what in ("added", "changed", "deleted")
+        "added: user by user name 'u', by (unknown)",
+        "changed: user by user name 'u', by (unknown)",
+        "deleted: user by user name 'u', by ops",
     ]
     assert "secret" not in caplog.text
     assert "$scrypt" not in caplog.text

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 audit = logging.getLogger("nanomq.audit")
 log = logging.getLogger("nanomq.http")
 
-MOST_PASSWORD_BYTES = 1024  # a header line has some 16 KiB
+MOST_API_PASSWORD_BYTES = 1024  # a header line has some 16 KiB
 SECRET_BYTES = 32  # of a secret that is made here
 LOOK_AGAIN_S = 0.5  # for somebody where there was nobody
 ALL = 10_000  # more than there can be
@@ -52,8 +52,8 @@ class Place(Protocol):
 
 def checked_password(password: bytes) -> bytes:
     """Return a password of a user or a secret of an app. Raises ValueError."""
-    if not 0 < len(password) <= MOST_PASSWORD_BYTES:
-        raise ValueError(f"expected a password of 1 to {MOST_PASSWORD_BYTES} bytes")
+    if not 0 < len(password) <= MOST_API_PASSWORD_BYTES:
+        raise ValueError(f"expected a password of 1 to {MOST_API_PASSWORD_BYTES} bytes")
     return password
 
 

@@ -29,7 +29,7 @@ from nanomq_py.store.users import StoredUser, UserKind, UserTable
 
 audit = logging.getLogger("nanomq.audit")
 
-MOST_PASSWORD_BYTES = 65_535  # in MQTT
+MOST_MQTT_PASSWORD_BYTES = 65_535
 MOST_DECOYS = 1000  # stored hashes that the password of an unknown user is tried against
 NO_NAME = ""
 
@@ -94,18 +94,20 @@ class Accounts:
         *,
         is_superuser: bool | None,
         exists: bool | None,
+        made_by: str,
     ) -> bool:
         """Add a user, or give it another password; return whether it is a new one.
 
         password              or None, with the hash of one
         is_superuser, exists  as for :meth:`UserTable.put`
+        made_by               for the audit log
         Raises    ValueError for what cannot be, and what that raises
         """
         stored = await asyncio.to_thread(_stored, password, hash)
         is_new = await self._table.put(
             kind, name, stored, is_superuser=is_superuser, exists=exists
         )
-        _tell("added" if is_new else "changed", kind, name)
+        _tell("added" if is_new else "changed", kind, name, made_by)
         self._stand_in(stored)
         if not is_new:
             await self._end(kind, name, may_come_back=True)
@@ -117,11 +119,11 @@ class Accounts:
         else:
             self._decoys[secrets.randbelow(MOST_DECOYS)] = hash
 
-    async def delete(self, kind: UserKind, name: str) -> bool:
+    async def delete(self, kind: UserKind, name: str, made_by: str) -> bool:
         """Forget a user; return whether there was one."""
         was_there = await self._table.delete(kind, name)
         if was_there:
-            _tell("deleted", kind, name)
+            _tell("deleted", kind, name, made_by)
             await self._end(kind, name, may_come_back=False)
         return was_there
 
@@ -171,10 +173,11 @@ def _stored(password: bytes | None, hash: str | None) -> str:
     if hash is not None:
         read_hash(hash)
         return hash
-    if not password or len(password) > MOST_PASSWORD_BYTES:
-        raise ValueError(f"expected a password of 1 to {MOST_PASSWORD_BYTES} bytes")
+    if not password or len(password) > MOST_MQTT_PASSWORD_BYTES:
+        raise ValueError(f"expected a password of 1 to {MOST_MQTT_PASSWORD_BYTES} bytes")
     return hashed(password)
 
 
-def _tell(what: str, kind: UserKind, name: str) -> None:
-    audit.info("%s: user by %s '%s'", what, in_words(kind), shown(name[:100]))
+def _tell(what: str, kind: UserKind, name: str, made_by: str) -> None:
+    by = shown(made_by) or "(unknown)"
+    audit.info("%s: user by %s '%s', by %s", what, in_words(kind), shown(name[:100]), by)

@@ -75,10 +75,10 @@ def _hash(args: argparse.Namespace) -> str | None:
     """Return the hash of the password that is asked for; None: the command needs none."""
     if not _needs_password(args):
         return None
-    from nanomq_py.auth.api_accounts import MOST_PASSWORD_BYTES
+    from nanomq_py.auth.api_accounts import MOST_API_PASSWORD_BYTES
     from nanomq_py.auth.hashing import hashed  # few runs need it
 
-    return hashed(password_of(args, twice=True, most=MOST_PASSWORD_BYTES))
+    return hashed(password_of(args, twice=True, most=MOST_API_PASSWORD_BYTES))
 
 
 def _run(act: Act, args: argparse.Namespace) -> int:

@@ -49,6 +49,14 @@ class Below(BaseRoute):
         await self._router(scope, receive, send)
 
 
+class Own(Route):
+    """A path that is no dialect's, whatever its prefix: other methods are refused here."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, child = super().matches(scope)
+        return (Match.NONE if match is Match.NONE else Match.FULL), child
+
+
 def _allowed(request: Request) -> str:
     """Return the methods that the path has, of all of its routes. Source: RFC 9110, 15.5.6."""
     methods: set[str] = set()

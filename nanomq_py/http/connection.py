@@ -20,7 +20,7 @@ from typing import Any, Protocol
 import h11
 
 from nanomq_py.http.asgi import Config, FlowControl, H11Protocol, ServerState
-from nanomq_py.http.front import CLOSE, SAFE
+from nanomq_py.http.front import CLOSE, SAFE, Front
 
 HEAD_S = 10.0  # for a header, after the connection or the last answer
 BODY_S = 10.0
@@ -208,6 +208,8 @@ class Connection(H11Protocol):
                 h11.EndOfMessage(),
             ):
                 self.transport.write(self.conn.send(event) or b"")
+            if isinstance(self.app, Front):
+                self.app.refused(self.client, len(body))
         self.transport.close()
 
     def read_on(self) -> None:

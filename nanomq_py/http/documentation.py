@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import msgspec
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 
-from nanomq_py.http.app import Dialect
+from nanomq_py.http.app import Dialect, Own
 from nanomq_py.http.guard import Gate
 from nanomq_py.http.request import log_in
 
@@ -48,8 +48,8 @@ class Documentation:
 
     def routes(self) -> list[BaseRoute]:
         return [
-            Route(DOCUMENT, self._document, methods=["GET"]),
-            Route(PAGE, self._page, methods=["GET"]),
+            Own(DOCUMENT, self._document, methods=["GET"]),
+            Own(PAGE, self._page, methods=["GET"]),
         ]
 
     async def _document(self, request: Request) -> Response:

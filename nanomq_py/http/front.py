@@ -139,6 +139,12 @@ class Front:
             if manners.access_log:
                 access_log.info("%s", line_of(scope, reply, time.perf_counter() - begun_s))
 
+    def refused(self, client: tuple[str, int] | None, sent_bytes: int) -> None:
+        """Log what was no request, and got no further than the connection."""
+        if self._manners.access_log:
+            address, port = client or ("nowhere", 0)
+            access_log.info("%s:%s - - - 400 %s 0.0 ms", address, port, sent_bytes)
+
 
 # --- CORS
 

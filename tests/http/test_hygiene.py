@@ -115,6 +115,16 @@ def test_405_says_which_methods_there_are(broker: Process) -> None:
     assert (reply.status, reply.headers["allow"]) == (405, "get, head, post")
 
 
+@pytest.mark.parametrize(
+    "path", ["/status", "/api/status/", "/api/v4/status", "/api/openapi.json", "/api-docs"]
+)
+def test_405_of_what_is_no_dialects(broker: Process, path: str) -> None:
+    """Cloud's paths begin with /api, and are not asked."""
+    for method in ("DELETE", "POST", "OPTIONS"):
+        reply = ask(broker, method, path)
+        assert (reply.status, reply.headers["allow"]) == (405, "get, head")
+
+
 def test_status_needs_no_login_and_names_the_node(start_broker: StartBroker) -> None:
     process = start_broker(node__name="edge@here")
     reply = ask(process, "GET", "/status")
@@ -404,12 +414,16 @@ def test_access_log_has_a_line_a_request_while_it_is_on(start_broker: StartBroke
     assert "s3cret" not in text
     assert "t0p" not in text
     assert " - POST /api/v1 401 " in text
+    assert exchange(process, b"no HTTP at all\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    process.waits_for(" - - - 400 ")
     process.reload(http_server__access_log="false")  # a line itself
     process.waits_for("true -> false")
     before = len(process.lines)
     ask(process, "GET", "/status?after")
+    exchange(process, b"no HTTP after\r\n\r\n")
     process.nanomq("reload", "--conf", str(process.conf))
     assert "after" not in "".join(process.lines[before:])
+    assert " 400 " not in "".join(process.lines[before:])
 
 
 async def test_access_log_escapes_what_could_deceive_a_reader(

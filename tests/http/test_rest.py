@@ -52,6 +52,7 @@ def router() -> Router[str]:
         (b"/", "GET /", {}),
         (b"/clients/", "GET /clients", {}),
         (b"/clients/a%2Fb", "GET /clients/{id}", {"id": "a/b"}),
+        (b"/%63lien%74s/user%6Eame/a%63", "GET /clients/username/{name}", {"name": "ac"}),
         (b"/clients/username", "GET /clients/{id}", {"id": "username"}),
         (b"/clients/username/u", "GET /clients/username/{name}", {"name": "u"}),
         (b"/nodes/n%40h/clients/%C3%A9", "GET /nodes/{node}/clients/{id}",
@@ -216,6 +217,6 @@ try:
     FAMILIES.find("GET", b"/nothing/here")
 except NotFound:
     print(is_loaded("clients"))
-assert FAMILIES.find("GET", b"/nodes/a/clients/").endpoint.path == "/clients"
+assert FAMILIES.find("GET", b"/n%6Fdes/a/%63lients/").endpoint.path == "/clients"
 print(is_loaded("clients"), is_loaded("acl"))
 """

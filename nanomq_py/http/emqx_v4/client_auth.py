@@ -81,20 +81,22 @@ def _checked(name: str, password: str, key: str) -> tuple[str, bytes]:
     return name, password.encode()
 
 
-async def _add(api: Api, name: str, password: bytes, *, by_client_id: bool) -> None:
+async def _add(
+    api: Api, name: str, password: bytes, *, by_client_id: bool, who: str
+) -> None:
     from nanomq_py.store.users import UserExistsError  # where the store is used
 
     try:
         with store_faults():
             await api.broker.put_user(
-                name, password, by_client_id=by_client_id, exists=False
+                name, password, by_client_id=by_client_id, exists=False, made_by=who
             )
     except UserExistsError:
         raise Refused(Code.USER_ALREADY_EXISTS, f"{name[:256]!r} exists") from None
 
 
 async def _add_each(
-    api: Api, items: Sequence[Any], *, by_client_id: bool
+    api: Api, items: Sequence[Any], *, by_client_id: bool, who: str
 ) -> dict[str, str]:
     """Add what can be added; return what became of each, in EMQX's words."""
     if len(items) > MOST_AT_ONCE:
@@ -109,13 +111,17 @@ async def _add_each(
         elif not isinstance(password, str) or not password:
             results[name] = "{error,password}"
         else:
-            results[name] = await _tried(api, name, password, by_client_id=by_client_id)
+            results[name] = await _tried(
+                api, name, password, by_client_id=by_client_id, who=who
+            )
     return results
 
 
-async def _tried(api: Api, name: str, password: str, *, by_client_id: bool) -> str:
+async def _tried(
+    api: Api, name: str, password: str, *, by_client_id: bool, who: str
+) -> str:
     try:
-        await _add(api, name, password.encode(), by_client_id=by_client_id)
+        await _add(api, name, password.encode(), by_client_id=by_client_id, who=who)
     except BadParameter:
         return "{error,login}"
     except Refused as refused:
@@ -130,9 +136,9 @@ async def add_user_names(
 ) -> dict[str, str] | None:
     body = call.body
     if isinstance(body, list):
-        return await _add_each(api, body, by_client_id=False)
+        return await _add_each(api, body, by_client_id=False, who=call.who)
     name, password = _checked(body.username, body.password, "username")
-    await _add(api, name, password, by_client_id=False)
+    await _add(api, name, password, by_client_id=False, who=call.who)
     return None
 
 
@@ -141,9 +147,9 @@ async def add_client_ids(
 ) -> dict[str, str] | None:
     body = call.body
     if isinstance(body, list):
-        return await _add_each(api, body, by_client_id=True)
+        return await _add_each(api, body, by_client_id=True, who=call.who)
     name, password = _checked(body.clientid, body.password, "clientid")
-    await _add(api, name, password, by_client_id=True)
+    await _add(api, name, password, by_client_id=True, who=call.who)
     return None
 
 
@@ -195,12 +201,19 @@ async def get_client_id(api: Api, call: Plain) -> KnownClientId:
     return KnownClientId(user.name, int(user.created_at * 1000))
 
 
-async def _change(api: Api, name: str, password: str, *, by_client_id: bool) -> None:
+async def _change(
+    api: Api, name: str, password: str, *, by_client_id: bool, who: str
+) -> None:
     name, said = _checked(name, password, "name")
     try:
         with store_faults():
             await api.broker.put_user(
-                name, said, by_client_id=by_client_id, is_superuser=None, exists=True
+                name,
+                said,
+                by_client_id=by_client_id,
+                is_superuser=None,
+                exists=True,
+                made_by=who,
             )
     except KeyError:
         message = f"{name[:256]!r}: there is no such user"
@@ -208,24 +221,28 @@ async def _change(api: Api, name: str, password: str, *, by_client_id: bool) -> 
 
 
 async def change_user_name(api: Api, call: Call[Nothing, Password]) -> None:
-    await _change(api, call.path["username"], call.body.password, by_client_id=False)
+    await _change(
+        api, call.path["username"], call.body.password, by_client_id=False, who=call.who
+    )
 
 
 async def change_client_id(api: Api, call: Call[Nothing, Password]) -> None:
-    await _change(api, call.path["clientid"], call.body.password, by_client_id=True)
+    await _change(
+        api, call.path["clientid"], call.body.password, by_client_id=True, who=call.who
+    )
 
 
-async def _delete(api: Api, name: str, *, by_client_id: bool) -> None:
+async def _delete(api: Api, name: str, *, by_client_id: bool, who: str) -> None:
     with store_faults(), contextlib.suppress(KeyError):  # EMQX does not tell either
-        await api.broker.delete_user(name, by_client_id=by_client_id)
+        await api.broker.delete_user(name, by_client_id=by_client_id, made_by=who)
 
 
 async def delete_user_name(api: Api, call: Plain) -> None:
-    await _delete(api, call.path["username"], by_client_id=False)
+    await _delete(api, call.path["username"], by_client_id=False, who=call.who)
 
 
 async def delete_client_id(api: Api, call: Plain) -> None:
-    await _delete(api, call.path["clientid"], by_client_id=True)
+    await _delete(api, call.path["clientid"], by_client_id=True, who=call.who)
 
 
 ENDPOINTS = [

@@ -237,6 +237,7 @@ async def _keep(api: Api, new: Import, who: str) -> None:
             hash=login.hash,
             by_client_id=by_client_id,
             is_superuser=login.is_superuser,
+            made_by=who,
         )
         if number % AT_ONCE == 0:
             await asyncio.sleep(0)

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from nanomq_py.http.rest.endpoint import Endpoint
-from nanomq_py.http.rest.router import Found, Router
+from nanomq_py.http.rest.router import Found, Router, plain
 
 FIRST = 3  # names of a path, that say which modules it needs
 
@@ -50,7 +50,7 @@ class Families:
 
     def find(self, method: str, path: bytes) -> Found[Endpoint]:
         """Return the endpoint of a path that is not decoded yet: see Router.find."""
-        for name in path.strip(b"/").split(b"/", FIRST)[:FIRST]:
+        for name in map(plain, path.strip(b"/").split(b"/", FIRST)[:FIRST]):
             for module in self._waiting.get(name, ()):
                 self._load(module)
             self._waiting.pop(name, None)

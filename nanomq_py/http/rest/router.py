@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+from urllib.parse import unquote_to_bytes
 
 from nanomq_py.http.errors import BadRequest, MethodNotAllowed, NotFound
 
@@ -54,6 +55,11 @@ class Found(Generic[T]):
 
     endpoint: T
     parameters: Mapping[str, str]
+
+
+def plain(segment: bytes) -> bytes:
+    """Return a segment as a name has it: ``%63lients`` is ``clients``. RFC 3986, 6.2.2.2"""
+    return unquote_to_bytes(segment) if b"%" in segment else segment
 
 
 class Router(Generic[T]):
@@ -113,7 +119,8 @@ def _matches(
     if at == len(parts):
         return [(node.leaves, values)] if node.leaves else []
     found = []
-    if (fixed := node.fixed.get(parts[at])) is not None:
+    fixed = node.fixed.get(parts[at]) or node.fixed.get(plain(parts[at]))
+    if fixed is not None:
         found += _matches(fixed, parts, at + 1, values)
     if node.named is not None and parts[at]:
         found += _matches(node.named, parts, at + 1, (*values, parts[at]))
