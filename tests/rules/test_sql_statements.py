@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from nanomq_py.plugins.rules.columns import TEST_COLUMNS, example
 from nanomq_py.plugins.rules.sql import EVENTS, RuleError, parse
 from nanomq_py.plugins.rules.sql.rows import Row
 
@@ -53,6 +54,13 @@ def test_from_names_filters_and_events_in_any_quotes() -> None:
 def test_every_event_can_be_selected_from(event: str) -> None:
     columns = {name: f"its {name}" for name in EVENTS[event].columns}
     assert parse(f'SELECT * FROM "{event}"').run(columns) == [columns]
+
+
+@pytest.mark.parametrize("name", TEST_COLUMNS)
+def test_each_column_that_is_made_is_described(name: str) -> None:
+    described = EVENTS["" if name == "message_publish" else f"$events/{name}"]
+    assert set(example(name, "node")) - set(described.columns) == set()
+    assert described.name == example(name, "node")["event"]
 
 
 # --- SELECT: each a payload, a statement and what comes of it
