@@ -50,7 +50,9 @@ class Cost:
         exponent = self.repeats + self.starts
         if not exponent:
             return MOST_SEARCHED
-        return min(MOST_SEARCHED, int((MOST_STEPS / self.ways) ** (1 / exponent)))
+        steps = MOST_STEPS // self.ways
+        length = round(float(steps) ** (1 / exponent))
+        return min(MOST_SEARCHED, length if length**exponent <= steps else length - 1)
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,10 @@ class Function:
     takes_row: bool
 
     @property
+    def module(self) -> str:
+        return self.made.__module__
+
+    @property
     def words(self) -> str:
         return " ".join((self.made.__doc__ or "").split())
 
