@@ -1,7 +1,6 @@
-"""The columns that messages and events have in a statement.
+"""The columns that messages and events have in a statement, in words.
 
-Source   EMQX 4.4, SQL Statement Fields; NanoMQ's rule engine for qos, id, topic, clientid,
-         username, password, timestamp and payload of a message
+Source   EMQX 4.4, SQL Statement Fields, which NanoMQ's are among
 """
 
 from __future__ import annotations
@@ -9,15 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_MESSAGE = {
-    "id": "the message's identifier, a text",
-    "payload": "what it carries",
-    "topic": "its Topic Name",
-    "qos": "0, 1 or 2",
-    "flags": "a map: dup, retain",
-    "pub_props": "a map of the properties of PUBLISH (MQTT 5.0)",
-    "publish_received_at": "when the broker had it, in ms",
-}
 _EVENT = {
     "event": "which it is, such as `client.connected`",
     "timestamp": "when it was, in ms since 1970",
@@ -25,20 +15,22 @@ _EVENT = {
 }
 _CLIENT = {
     "clientid": "the Client Identifier",
-    "username": "its user name",
+    "username": "the user name",
+    "peerhost": "the address",
+}
+_MESSAGE = {
+    "id": "an identifier, another one for each",
+    "payload": "what it carries",
+    "topic": "the Topic Name",
+    "qos": "0, 1 or 2",
+    "flags": "a map: `retain`, `dup`",
+    "publish_received_at": "when the broker had it, in ms",
 }
 _FROM = {
-    "from_clientid": "the Client Identifier of who published",
-    "from_username": "and its user name",
-    "clientid": "the Client Identifier of who receives",
-    "username": "and its user name",
-    "peerhost": "the address of who receives",
+    "from_clientid": "the Client Identifier of who has published",
+    "from_username": "the user name of who has published",
 }
-_HOST = {"peerhost": "its address"}
-_ENDS = {
-    "peername": "its address and port",
-    "sockname": "address and port of the listener",
-}
+_PEER = {"peername": "address and port"}
 _SUBSCRIPTION = {"topic": "the Topic Filter", "qos": "0, 1 or 2"}
 
 
@@ -47,8 +39,8 @@ class Event:
     """What a statement can be FROM.
 
     name     the value of its column ``event``
-    columns  by name, with what they are; those of a statement that asks for an event that has
-             none of them are undefined
+    words    when it happens
+    columns  by name, with what they are; all others are undefined
     """
 
     name: str
@@ -61,33 +53,33 @@ EVENTS: Mapping[str, Event] = {
     "": Event(
         "message.publish",
         "a message is published to a topic that matches",
-        {**_EVENT, **_CLIENT, **_HOST, **_MESSAGE, "headers": "a map, empty"},
-    ),
-    "$events/message_delivered": Event(
-        "message.delivered",
-        "a message was sent to a subscriber",
-        {**_EVENT, **_FROM, **_MESSAGE},
-    ),
-    "$events/message_acked": Event(
-        "message.acked",
-        "a subscriber has acknowledged a message (QoS 1 and 2)",
-        {
-            **_EVENT,
-            **_FROM,
-            **_MESSAGE,
-            "puback_props": "a map of the properties of PUBACK (MQTT 5.0)",
-        },
-    ),
-    "$events/message_dropped": Event(
-        "message.dropped",
-        "nobody gets a message",
         {
             **_EVENT,
             **_CLIENT,
-            **_HOST,
             **_MESSAGE,
-            "reason": "why, such as `no_subscribers`",
+            "headers": "an empty map",
+            "pub_props": "a map: the properties of PUBLISH of MQTT 5.0, by their names",
         },
+    ),
+    "$events/message_delivered": Event(
+        "message.delivered",
+        "a message has been sent to a subscriber: the client",
+        {**_EVENT, **_CLIENT, **_FROM, **_MESSAGE},
+    ),
+    "$events/message_acked": Event(
+        "message.acked",
+        "a subscriber, the client, has acknowledged a message of QoS 1 or 2",
+        {**_EVENT, **_CLIENT, **_FROM, **_MESSAGE, "reason_code": "of its answer"},
+    ),
+    "$events/message_dropped": Event(
+        "message.dropped",
+        "nobody gets a message that the client has published",
+        {**_EVENT, **_CLIENT, **_MESSAGE, "reason": "why, such as `no_subscribers`"},
+    ),
+    "$events/delivery_dropped": Event(
+        "delivery.dropped",
+        "a message is lost for one subscriber: the client",
+        {**_EVENT, **_CLIENT, **_FROM, **_MESSAGE, "reason": "why, such as `queue_full`"},
     ),
     "$events/client_connected": Event(
         "client.connected",
@@ -95,51 +87,40 @@ EVENTS: Mapping[str, Event] = {
         {
             **_EVENT,
             **_CLIENT,
-            **_ENDS,
+            **_PEER,
             "mountpoint": "undefined",
-            "proto_name": "MQTT",
+            "listener": "the name of the listener",
+            "proto_name": "`MQTT`, or `MQIsdp` of MQTT 3.1",
             "proto_ver": "3, 4 or 5",
             "keepalive": "in s",
             "clean_start": "true or false",
             "expiry_interval": "of its session, in s",
-            "is_bridge": "true or false",
+            "session_present": "true or false",
+            "is_bridge": "false",
             "connected_at": "when, in ms",
-            "conn_props": "a map of the properties of CONNECT (MQTT 5.0)",
         },
     ),
     "$events/client_disconnected": Event(
         "client.disconnected",
-        "a client's connection has ended",
+        "the connection of a client has ended",
         {
             **_EVENT,
             **_CLIENT,
-            **_ENDS,
+            **_PEER,
             "reason": "why, such as `normal`, `kicked` or `keepalive_timeout`",
+            "reason_code": "the Reason Code",
             "disconnected_at": "when, in ms",
-            "disconn_props": "a map of the properties of DISCONNECT (MQTT 5.0)",
         },
     ),
     "$events/session_subscribed": Event(
         "session.subscribed",
         "a client has subscribed",
-        {
-            **_EVENT,
-            **_CLIENT,
-            **_HOST,
-            **_SUBSCRIPTION,
-            "sub_props": "a map of the properties of SUBSCRIBE (MQTT 5.0)",
-        },
+        {**_EVENT, **_CLIENT, **_SUBSCRIPTION},
     ),
     "$events/session_unsubscribed": Event(
         "session.unsubscribed",
         "a client has unsubscribed",
-        {
-            **_EVENT,
-            **_CLIENT,
-            **_HOST,
-            **_SUBSCRIPTION,
-            "unsub_props": "a map of the properties of UNSUBSCRIBE (MQTT 5.0)",
-        },
+        {**_EVENT, **_CLIENT, **_SUBSCRIPTION},
     ),
 }
 

@@ -32,6 +32,7 @@ from nanomq_py.plugins.rules.sql.values import (
     COMPARISONS,
     UNDEFINED,
     bounded,
+    bounded_number,
     compare,
     kind_of,
     same,
@@ -94,7 +95,7 @@ def _signed(node: Node) -> Evaluate:
     evaluate = expression(node.children[1])
     if str(node.children[0]) == "+":
         return evaluate
-    return lambda row: -number(evaluate(row), "-")
+    return lambda row: bounded_number(-number(evaluate(row), "-"))
 
 
 # --- conditions

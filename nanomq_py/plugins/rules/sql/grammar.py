@@ -131,6 +131,7 @@ def parsed(text: str) -> Node:
     """Return the tree of a statement. Raises SqlError."""
     if len(text) > MOST_CHARACTERS:
         raise SqlError(f"expected at most {MOST_CHARACTERS} characters", 1, 1)
+    _check_characters(text)
     from lark.exceptions import UnexpectedInput
 
     try:
@@ -138,6 +139,16 @@ def parsed(text: str) -> Node:
         return tree
     except UnexpectedInput as fault:
         raise _sql_error(text, fault) from None
+
+
+def _check_characters(text: str) -> None:
+    """Raise SqlError for what is no Unicode: it could not be written anywhere."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as fault:
+        before = text[: fault.start]
+        line, column = before.count("\n") + 1, fault.start - before.rfind("\n")
+        raise SqlError("expected a character, not half of one", line, column) from None
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from nanomq_py.plugins.rules.sql.errors import SqlError
 from nanomq_py.plugins.rules.sql.grammar import Node
 from nanomq_py.plugins.rules.sql.rows import PAYLOAD, TAIL, Path, Row, found, inside, ranged
-from nanomq_py.plugins.rules.sql.values import MOST_ITEMS, UNDEFINED, readable
+from nanomq_py.plugins.rules.sql.values import MOST_ITEMS, MOST_WHOLE, UNDEFINED, readable
 
 Evaluate: TypeAlias = Callable[[Row], Any]
 
@@ -35,7 +35,10 @@ def literal(node: Node) -> int | float | str:
         return str(token)[1:-1].replace("''", "'")
     if len(str(token)) > _MOST_DIGITS:
         raise wrong(node, f"expected a number of at most {_MOST_DIGITS} digits")
-    return int(str(token)) if node.data == "integer" else _decimal(node)
+    value = int(str(token)) if node.data == "integer" else _decimal(node)
+    if value > MOST_WHOLE and type(value) is int:
+        raise wrong(node, f"expected a whole number up to {MOST_WHOLE}")
+    return value
 
 
 def _decimal(node: Node) -> float:

@@ -30,7 +30,7 @@ MOST_TEXT = 1 << 20  # characters or bytes of a text that an expression makes
 MOST_ITEMS = 10_000  # of an array that an expression makes, and of one that FOREACH walks
 MOST_PARTS = 100_000  # values in an array or a map that an expression makes
 MOST_DEPTH = 100  # levels in one; orjson writes no more than 254
-MOST_WHOLE = 1 << 1024  # whole numbers are smaller; payloads have 64 bits
+LEAST_WHOLE, MOST_WHOLE = -(1 << 63), (1 << 64) - 1  # what JSON is written with
 
 
 class Undefined:
@@ -90,6 +90,14 @@ def json_text(value: Any) -> str:
         raise RuleError(f"{kind_of(value)} cannot be written as JSON") from None
 
 
+def json_of(text: str | bytes) -> Any:
+    """Return the value of a text of JSON. Raises RuleError."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise RuleError("expected JSON") from None
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode(errors="replace")
@@ -146,8 +154,8 @@ def bounded_text(value: Any) -> Any:
 
 
 def bounded_number(value: Any) -> Any:
-    if type(value) is int and not -MOST_WHOLE < value < MOST_WHOLE:
-        raise RuleError("a whole number of more than 1024 bits")
+    if type(value) is int and not LEAST_WHOLE <= value <= MOST_WHOLE:
+        raise RuleError("a whole number of more than 64 bits")
     if type(value) is float and not math.isfinite(value):
         raise RuleError("a number of more than 1.8e308")
     return value
@@ -179,7 +187,7 @@ def number_of(text: str | bytes) -> int | float:
     if found is None:
         raise RuleError("a text that is no number, where one is needed")
     if found[1] is found[2] is None:
-        return int(found[0])
+        return bounded_number(int(found[0]))  # type: ignore[no-any-return]
     return bounded_number(float(found[0]))  # type: ignore[no-any-return]
 
 

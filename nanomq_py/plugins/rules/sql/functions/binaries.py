@@ -9,15 +9,13 @@ import uuid
 import zlib
 from typing import Any
 
-import orjson
-
 from nanomq_py.plugins.rules.sql.errors import RuleError
 from nanomq_py.plugins.rules.sql.functions.table import anything, binary, known, text, whole
 from nanomq_py.plugins.rules.sql.values import (
     MOST_TEXT,
     UNDEFINED,
     Undefined,
-    bounded_number,
+    json_of,
     json_text,
 )
 
@@ -79,10 +77,7 @@ def json_encode(value: Any) -> str:
 @known("json_decode", binary)
 def json_decode(value: bytes) -> Any:
     """the value of a text of JSON"""
-    try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError:
-        raise RuleError("expected JSON") from None
+    return json_of(value)
 
 
 @known("bin2hexstr", binary)
@@ -194,7 +189,7 @@ def sub_bits(
         return UNDEFINED
     bits = _bits(data, start - 1, length)
     if kind == "integer":
-        return bounded_number(_integer(bits, length, sign, order))  # type: ignore[no-any-return]
+        return _integer(bits, length, sign, order)
     if length % 8 or kind not in ("float", "bits"):
         raise RuleError("expected an integer, a float or bits, the last two of whole bytes")
     raw = bits.to_bytes(length // 8, "big")
@@ -209,12 +204,8 @@ def _bits(data: bytes, start: int, length: int) -> int:
 
 
 def _integer(bits: int, length: int, sign: str, order: str) -> int:
-    if (
-        length > 1024
-        or sign not in ("signed", "unsigned")
-        or order not in ("big", "little")
-    ):
-        raise RuleError("expected 1024 bits at most, signed or unsigned, big or little")
+    if length > 64 or sign not in ("signed", "unsigned") or order not in ("big", "little"):
+        raise RuleError("expected 64 bits at most, signed or unsigned, big or little")
     if order == "little":
         whole_bytes, rest = divmod(
             length, 8
@@ -233,4 +224,4 @@ def _float(raw: bytes, order: str) -> float:
     if letter is None:
         raise RuleError("expected a float of 16, 32 or 64 bits")
     value: float = struct.unpack(f"{'<' if order == 'little' else '>'}{letter}", raw)[0]
-    return bounded_number(value)  # type: ignore[no-any-return]
+    return value

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from nanomq_py.plugins.rules.sql.errors import RuleError
 from nanomq_py.plugins.rules.sql.functions.table import anything, known, number, whole
 from nanomq_py.plugins.rules.sql.values import (
     UNDEFINED,
     bounded,
-    bounded_number,
+    json_of,
     kind_of,
     number_of,
     text_of,
@@ -50,9 +48,9 @@ def to_whole(value: Any) -> int:
 @known("float", anything, whole)
 def to_float(value: Any, decimals: int | None = None) -> float:
     """the same as a number with a fraction, rounded to 1 to 253 decimals if they are given"""
-    found = bounded_number(float(_number(value)))
+    found = float(_number(value))
     if decimals is None:
-        return float(found)
+        return found
     return float(f"{found:.{_precision(decimals)}f}")
 
 
@@ -86,7 +84,7 @@ def _compact(text: str) -> str:
 def as_map(value: Any) -> dict[str, Any]:
     """Return a map: that one, of JSON, or of pairs. Raises RuleError."""
     if type(value) is str:
-        value = orjson.loads(value)
+        value = json_of(value)
     if type(value) is list and all(type(pair) is list and len(pair) == 2 for pair in value):
         return {text_of(key): each for key, each in value}
     if type(value) is not dict:

@@ -11,7 +11,7 @@ from typing import Any
 from nanomq_py.plugins.rules.sql.arithmetic import remainder
 from nanomq_py.plugins.rules.sql.errors import RuleError
 from nanomq_py.plugins.rules.sql.functions.table import anything, known, number, whole
-from nanomq_py.plugins.rules.sql.values import COMPARISONS, bounded_number, compare
+from nanomq_py.plugins.rules.sql.values import COMPARISONS, compare
 
 
 def _calculated(calculate: Callable[..., float], *values: float) -> float:
@@ -141,7 +141,7 @@ def bit_xor(x: int, y: int) -> int:
 
 @known("bitsl", whole, whole)
 def bits_left(x: int, bits: int) -> int:
-    """the number moved to the left by so many bits, 1024 at most"""
+    """the number moved to the left by so many bits"""
     return _moved(x, bits)
 
 
@@ -152,6 +152,6 @@ def bits_right(x: int, bits: int) -> int:
 
 
 def _moved(x: int, bits: int) -> int:
-    if bits > 1024:
-        raise RuleError("expected 1024 bits at most")
-    return bounded_number(x << bits) if bits > 0 else x >> min(-bits, 2048)
+    if bits > 64 and x:
+        raise RuleError("expected 64 bits at most")
+    return x << bits if bits > 0 else x >> min(-bits, 64)

@@ -4,7 +4,7 @@ Python's ``re`` tries again with each other way to match, and has no limit of it
 pattern has no construct with which the ways grow exponentially: nothing that varies inside a
 repetition, no alternatives there, no references, nothing looked at ahead or behind. What is
 left takes ``length ** (repetitions + 1)`` steps at most, and a text may be so long that this is
-no more than MOST_STEPS, about 50 ms.
+no more than MOST_STEPS, some 50 ms.
 
 Source   EMQX 4.4, emqx_rule_funcs; Erlang's ``re:replace`` for ``&`` and ``\\1``
 """
@@ -29,7 +29,7 @@ else:
     import sre_parse
 
 MOST_PATTERN = 256  # characters
-MOST_STEPS = 1 << 23
+MOST_STEPS = 1 << 24
 MOST_SEARCHED = 1 << 16  # characters of a text that is searched
 _FEW = 16  # a repetition that varies by no more counts as so many alternatives
 
@@ -50,7 +50,9 @@ class Cost:
         exponent = self.repeats + self.starts
         if not exponent:
             return MOST_SEARCHED
-        return min(MOST_SEARCHED, int((MOST_STEPS / self.ways) ** (1 / exponent)))
+        steps = MOST_STEPS // self.ways
+        length = round(float(steps) ** (1 / exponent))
+        return min(MOST_SEARCHED, length if length**exponent <= steps else length - 1)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,13 @@ from typing import Any, TypeVar
 
 from nanomq_py.plugins.rules.sql.errors import RuleError
 from nanomq_py.plugins.rules.sql.rows import Row
-from nanomq_py.plugins.rules.sql.values import MOST_TEXT, bounded_text, kind_of, readable
+from nanomq_py.plugins.rules.sql.values import (
+    MOST_TEXT,
+    bounded_number,
+    bounded_text,
+    kind_of,
+    readable,
+)
 
 Check = Callable[[Any], Any]
 Made = TypeVar("Made", bound=Callable[..., Any])
@@ -45,6 +51,10 @@ class Function:
     checks: tuple[Check, ...]
     least: int
     takes_row: bool
+
+    @property
+    def module(self) -> str:
+        return self.made.__module__
 
     @property
     def words(self) -> str:
@@ -93,16 +103,11 @@ def called(function: Function, values: list[Any], row: Row) -> Any:
         made = (
             function.made(row, *checked) if function.takes_row else function.made(*checked)
         )
-        return made if type(made) not in (str, bytes) else _text(made)
+        return _BOUNDS.get(type(made), anything)(made)
     except RuleError as fault:
         raise RuleError(f"{function.name}: {fault}") from None
     except FAULTS as fault:
         raise RuleError(f"{function.name}: {type(fault).__name__}") from None
-
-
-def _text(made: str | bytes) -> str | bytes:
-    bounded_text(made)
-    return made if type(made) is str else readable(made)  # type: ignore[arg-type]
 
 
 # --- checks of an argument: the value as the function takes it, or RuleError
@@ -154,3 +159,13 @@ def array(value: Any) -> list[Any]:
     if type(value) is not list:
         raise _refused(value, "an array")
     return value
+
+
+# --- what a function may return, by its type
+
+_BOUNDS: dict[type, Check] = {
+    int: bounded_number,
+    float: bounded_number,
+    str: bounded_text,
+    bytes: lambda made: readable(bounded_text(made)),
+}
