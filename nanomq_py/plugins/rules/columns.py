@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -32,6 +31,7 @@ from nanomq_py.events import (
     Why,
 )
 from nanomq_py.plugins.rules.faults import RuleFault
+from nanomq_py.store.moment import wall_s
 
 PREFIX = "$events/"
 Columns = Mapping[str, Any]
@@ -352,7 +352,7 @@ def example(name: str, node: str) -> dict[str, Any]:
     name   ``message_publish`` is a message
     """
     kind = "message" if name.startswith(("message", "delivery")) else name
-    now = _ms(time.time())
+    now = _ms(wall_s())
     of_message: dict[str, Any] = {}
     if name == "message_publish":
         of_message = {"headers": {}, "pub_props": {}}
