@@ -65,7 +65,7 @@ def test_view_of_no_rules_allows_and_asks_nobody() -> None:
     lib.nmq_acl_view_free(view)
 
 
-# --- what is remembered of the packet before
+# --- what a rule is about
 
 ALLOW, DENY = lib.NMQ_ACCESS_ALLOW, lib.NMQ_ACCESS_DENY
 PUBLISHES, SUBSCRIBES, RETAINS = (
@@ -73,12 +73,36 @@ PUBLISHES, SUBSCRIBES, RETAINS = (
     Act("subscribe"),
     Act("publish", retain=True),
 )
-LONGEST = "x" * 60
 
 
 def judged(view: Any, act: Act, topic: str) -> int:
     kept = ffi.from_buffer(topic.encode())
     return int(lib.nmq_acl_judge(view, act.bit(), slice_of(kept)))
+
+
+@pytest.mark.parametrize(
+    ("qos", "retain"),
+    [((), ()), ((), (False,)), ((), (True,)), ((0,), ()), ((1,), ()), ((2,), (True,))],
+)
+def test_rule_is_about_the_qos_and_retain_that_it_names_and_about_all_without(
+    qos: tuple[int, ...], retain: tuple[bool, ...]
+) -> None:
+    rule = Rule(
+        True, (("a", PATTERN),), qos=frozenset(qos), retain=frozenset(retain)
+    )  # an empty set: nothing is said
+    with view_of([rule], PUMP) as view:
+        for each in range(3):
+            asked = judged(view, Act("subscribe", qos=each), "a")
+            assert (asked == ALLOW) is (not qos or each in qos)
+            for flag in (False, True):
+                asked = judged(view, Act("publish", qos=each, retain=flag), "a")
+                named = (not qos or each in qos) and (not retain or flag in retain)
+                assert (asked == ALLOW) is named
+
+
+# --- what is remembered of the packet before
+
+LONGEST = "x" * 60
 
 
 @pytest.mark.parametrize(
