@@ -27,6 +27,7 @@ from nanomq_py.kernel.part import Part, Trouble
 from nanomq_py.listen import listeners
 from nanomq_py.run.logs import Logs, LogsChange
 from nanomq_py.store.alarms import Alarm, AlarmTable
+from nanomq_py.store.faults import StoreError
 from tests.certs import identity
 from tests.raw import Closed, Raw
 
@@ -336,6 +337,20 @@ async def test_a_store_that_cannot_be_used(broker: Broker, conf: Path) -> None:
     await store.read(lambda connection: None)  # reading says nothing of writing
     assert names(broker) == ["store_unusable"]
     assert str(conf.with_suffix(".db")) in broker.alarms.active()[0].message
+    await broker.ban(client_id="y")
+    assert names(broker) == []
+
+
+async def test_a_store_that_is_replaced(broker: Broker, conf: Path) -> None:
+    """Else what is written would be lost, and nobody told."""
+    await broker.ban(client_id="x")
+    path = conf.with_suffix(".db")
+    for act in (lambda: path.rename(path.with_name("old")), path.touch):
+        act()
+        with pytest.raises(StoreError, match="moved or replaced"):
+            await broker.ban(client_id="y")
+        assert names(broker) == ["store_unusable"]
+    path.with_name("old").replace(path)
     await broker.ban(client_id="y")
     assert names(broker) == []
 

@@ -212,6 +212,19 @@ class OpenFile:
             )
         migrate(self.connection, where(self.path))
 
+    def check_named(self) -> None:
+        """Raise StoreError where the name is another file's now: a write would be lost."""
+        if self.path is None:
+            return
+        mine, named = os.fstat(self._fd), None
+        with contextlib.suppress(FileNotFoundError):
+            named = os.stat(self.path)
+        if named is None or not os.path.samestat(mine, named):
+            raise StoreError(
+                f"{where(self.path)}: the file was moved or replaced while this broker uses it:"
+                " restart the broker, or put the file back"
+            )
+
     def close(self) -> None:
         """Close it: what is in the -wal goes into the file. Blocks."""
         try:

@@ -51,6 +51,12 @@ class _Inside:
             self._file = OpenFile(self._path, beside=self._beside)
         return self._file.connection
 
+    def write(self, act: Callable[[Connection], T]) -> T:
+        self.open()
+        assert self._file is not None
+        self._file.check_named()
+        return self.run("BEGIN IMMEDIATE", act)
+
     def run(self, begin: str, act: Callable[[Connection], T]) -> T:
         connection = self.open()
         from nanomq_py.store.file import as_store_error
@@ -116,9 +122,7 @@ class Store:
 
         It is done to its end, even if nobody waits for it any more.
         """
-        return await self._call(
-            lambda: self._inside.run("BEGIN IMMEDIATE", act), is_write=True
-        )
+        return await self._call(lambda: self._inside.write(act), is_write=True)
 
     async def _call(self, act: Callable[[], T], *, is_write: bool) -> T:
         if self._closed:

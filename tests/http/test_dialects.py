@@ -99,6 +99,9 @@ class Plugins:
     def pages(self, gate: Gate) -> object:
         return nothing
 
+    def below(self, gate: Gate) -> list[Any]:
+        return []
+
 
 def house() -> House:
     nobody: Any = None
