@@ -101,6 +101,12 @@ def doubled(expression: str, times: int, first: str = "x") -> str:
         ),
         ("SELECT regex_replace(x, 'x', big) AS x FROM t", "replacement of at most 256"),
         ("SELECT subbits(big, 1, 2000) AS x FROM t", "64 bits at most"),
+        (doubled("x AS a.l, x AS a.r, a", 30), f"of more than {MOST_PARTS} values"),
+        ("FOREACH [1..200] FROM t", "FOREACH: 200 rows, each with a payload of 100000"),
+        (
+            "FOREACH [1..200] DO * FROM t",
+            "FOREACH: 200 rows, each with a payload of 100000",
+        ),
         ("FOREACH many FROM t", f"an array of more than {MOST_ITEMS} items"),
     ],
 )
@@ -108,6 +114,7 @@ def test_what_an_expression_makes_is_bounded(sql: str, reason: str) -> None:
     columns = {
         "x": "x" * 300,
         "big": "x" * 100_000,
+        "payload": b"x" * 100_000,
         "bomb": gzip.compress(bytes(50_000_000)),
         "many": list(range(MOST_ITEMS + 1)),
     }

@@ -14,7 +14,7 @@ from nanomq_py.plugins.rules.sql import SqlError, parse
 from nanomq_py.plugins.rules.sql.functions import patterns
 from nanomq_py.plugins.rules.sql.functions.all import FUNCTIONS
 from nanomq_py.plugins.rules.sql.grammar import MOST_CHARACTERS
-from nanomq_py.plugins.rules.sql.statement import MOST_LEVELS
+from nanomq_py.plugins.rules.sql.statement import MOST_LEVELS, MOST_REPEATED
 from nanomq_py.plugins.rules.sql.values import MOST_DEPTH, MOST_ITEMS, MOST_PARTS, MOST_TEXT
 from tests.conftest import ROOT
 from tools import rules_sql
@@ -96,7 +96,7 @@ def test_the_error_is_the_one_that_is_told() -> None:
         f" {MOST_LEVELS} deep |",
         f"| {MOST_TEXT:,} characters or bytes |",
         f"| {MOST_PARTS:,} values, {MOST_DEPTH} levels; a range of {MOST_ITEMS:,} numbers |",
-        f"| {MOST_ITEMS:,} items |",
+        f"| {MOST_ITEMS:,} items; {MOST_REPEATED:,} characters of the payload",
         f"| {patterns.MOST_PATTERN} characters; no repetition",
         "| {:,} characters without a repetition of its own, else {:,}, {} with two, {} with"
         " three;".format(

@@ -69,6 +69,8 @@ def test_values_are_those_of_the_places_in_order() -> None:
         [1, {"b": None}],
         "z",
     ]
+    assert template("${payload}").values({"payload": b"a"}) == ["a"]
+    assert template("${payload}").values({"payload": b"\xff"}) == [b"\xff"]
 
 
 @given(st.text(), st.binary())

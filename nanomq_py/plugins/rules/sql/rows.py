@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 import orjson
 
 from nanomq_py.plugins.rules.sql.errors import RuleError
-from nanomq_py.plugins.rules.sql.values import UNDEFINED, kind_of
+from nanomq_py.plugins.rules.sql.values import UNDEFINED, bounded, kind_of
 
 PAYLOAD = "payload"
 
@@ -47,14 +47,17 @@ class Row(dict[str, Any]):
         return self.parsed
 
     def put(self, path: Path, value: Any) -> None:
-        """Put a value at a path, as an alias does; what is undefined changes nothing."""
+        """Put a value at a path, as an alias does; what is undefined changes nothing.
+
+        Raises   RuleError, if the map or array that holds it gets too large
+        """
         if value is UNDEFINED:
             return
         name = path[0]
         assert isinstance(name, str)
         if len(path) > 1:
             inner = self.payload() if name == PAYLOAD else self.get(name, UNDEFINED)
-            value = placed(path[1:], value, inner, self)
+            value = bounded(placed(path[1:], value, inner, self))
         self[name] = value
         if name == PAYLOAD:
             self.parsed = UNDEFINED
@@ -113,11 +116,13 @@ def placed(path: Path, value: Any, holder: Any, row: Row) -> Any:
 
 
 def _replaced(array: list[Any], index: Any, value: Any) -> list[Any]:
+    if type(index) is not int:
+        return array
     if index == HEAD:
         return [value, *array]
     if index == TAIL:
         return [*array, value]
-    if type(index) is int and 0 < abs(index) <= len(array):
+    if abs(index) <= len(array):
         at = index - 1 if index > 0 else index
         return [*array[:at], value, *array[at:][1:]]
     return array

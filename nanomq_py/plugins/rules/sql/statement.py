@@ -23,11 +23,12 @@ from nanomq_py.plugins.rules.sql.errors import RuleError
 from nanomq_py.plugins.rules.sql.expressions import condition, reads_row
 from nanomq_py.plugins.rules.sql.grammar import Node, parsed
 from nanomq_py.plugins.rules.sql.paths import wrong
-from nanomq_py.plugins.rules.sql.rows import Row
+from nanomq_py.plugins.rules.sql.rows import PAYLOAD, Row
 from nanomq_py.plugins.rules.sql.selection import Walk, fields_of, readable_row
 from nanomq_py.plugins.rules.sql.topics import is_filter
 
 MOST_LEVELS = 100  # of a statement: brackets, calls and CASEs in each other
+MOST_REPEATED = 1 << 24  # characters of the payload in the rows of FOREACH together
 Columns = Mapping[str, Any]
 Selected = list[dict[str, Any]]
 
@@ -129,13 +130,23 @@ def _foreach(parts: Mapping[str, Any]) -> Callable[[Row], Selected]:
         items = walk.items(row)
         if not where(row):
             return []
+        walked = walk.rows(row, items, incase)
         if do is None:
-            return [
-                {**columns, walk.name: item} for item, _ in walk.rows(row, items, incase)
-            ]
-        return [do.selected(each) for _, each in walk.rows(row, items, incase)]
+            return _bounded([{**columns, walk.name: item} for item, _ in walked])
+        return _bounded([do.selected(each) for _, each in walked])
 
     return selected
+
+
+def _bounded(rows: Selected) -> Selected:
+    """Return the rows. Raises RuleError if they have the payload too often.
+
+    A payload that is a long array would be in each row as a whole: bytes by bytes to write.
+    """
+    payload = rows[0].get(PAYLOAD) if rows else None
+    if isinstance(payload, str | bytes) and len(payload) * len(rows) > MOST_REPEATED:
+        raise RuleError(f"FOREACH: {len(rows)} rows, each with a payload of {len(payload)}")
+    return rows
 
 
 def _condition(parts: Mapping[str, Any], clause: str) -> Callable[[Row], bool]:

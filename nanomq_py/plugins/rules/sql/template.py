@@ -12,7 +12,7 @@ from typing import Any
 
 from nanomq_py.plugins.rules.sql.errors import RuleError
 from nanomq_py.plugins.rules.sql.rows import PAYLOAD, Path, Row, found
-from nanomq_py.plugins.rules.sql.values import UNDEFINED, text_of
+from nanomq_py.plugins.rules.sql.values import UNDEFINED, readable, text_of
 
 _PLACE = re.compile(r"\$\{([a-zA-Z0-9._]+)\}")
 
@@ -53,7 +53,7 @@ def _value(path: Path, row: Row) -> Any:
     name, *inner = path
     value = row.get(str(name), UNDEFINED)
     if not inner:
-        return value
+        return readable(value) if type(value) is bytes else value
     if name == PAYLOAD:
         try:
             value = row.payload()

@@ -51,8 +51,8 @@ class Cost:
         if not exponent:
             return MOST_SEARCHED
         steps = MOST_STEPS // self.ways
-        length = round(float(steps) ** (1 / exponent))
-        return min(MOST_SEARCHED, length if length**exponent <= steps else length - 1)
+        length = round(steps ** (1 / exponent))
+        return int(min(MOST_SEARCHED, length - (length**exponent > steps)))
 
 
 @dataclass(frozen=True)
