@@ -165,8 +165,6 @@ class Running:
             yield from self._deliveries.troubles()
 
     def _measures(self) -> Iterator[tuple[str, int]]:
-        for part in (self.parts, *self._beside):
-            yield from part.measures()
         if self._deliveries is not None:
             yield from self._deliveries.measures()
 

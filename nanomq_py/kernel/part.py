@@ -111,13 +111,6 @@ class Part:
         """Return what is wrong with it now. It is asked from time to time, and cheap."""
         return ()
 
-    def measures(self) -> Iterable[tuple[str, int]]:
-        """Return what ``$SYS`` says of it: topics below ``$SYS/broker/``, and their values.
-
-        It is asked from time to time, and cheap.
-        """
-        return ()
-
     async def start(self) -> None:
         """Return when it serves, after its first change. Raises ConfigError."""
 

@@ -53,9 +53,6 @@ class Parts(Part):
     def troubles(self) -> Iterable[Trouble]:
         return (trouble for part in self._parts for trouble in part.troubles())
 
-    def measures(self) -> Iterable[tuple[str, int]]:
-        return (measure for part in self._parts for measure in part.measures())
-
     async def prepare(self, config: Config) -> Changes:
         made = Changes()
         try:

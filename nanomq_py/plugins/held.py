@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -122,13 +122,6 @@ class Held:
         await self.stop()
         self.error = error
 
-    def measures(self) -> list[tuple[str, int]]:
-        """Return what ``$SYS`` says of it."""
-        plugin = self.plugin
-        if plugin is None or not self.serves:
-            return []
-        return self._kept("measures failed", lambda: _measured(plugin.measures())) or []
-
     def leave(self) -> None:
         if self.plugin is not None:
             self._kept("leave failed", self.plugin.leave)
@@ -222,15 +215,6 @@ class Held:
         if fault is not None:
             self._failed(f"{what} failed", fault)
         return result
-
-
-def _measured(measures: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
-    """Return them. Raises ValueError for what cannot be a topic and a number."""
-    made = [(str(topic), int(value)) for topic, value in measures]
-    for topic, _ in made:
-        if not topic or set(topic) & set("+#\0"):
-            raise ValueError(f"{topic[:100]!r}: expected a topic without wildcards")
-    return made
 
 
 async def _outcome(

@@ -62,9 +62,6 @@ class Plugins(Part):
                 message = f"plugin {each.name}: {each.fault}"
                 yield Trouble(f"plugin_failed/{each.name}", message, {"plugin": each.name})
 
-    def measures(self) -> Iterable[tuple[str, int]]:
-        return (measure for each in self.held for measure in each.measures())
-
     # --- their part of the HTTP API
 
     def serving(self, name: str) -> Held | None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nanomq_py.config import Config, ConfigError
@@ -127,6 +127,12 @@ class WebHooks(Plugin):
         telling, self._telling = self._telling, None
         if telling is not None:
             await telling.stop(LAST_WORDS_S, is_last=is_last)
+
+    def counters(self) -> Mapping[str, int]:
+        if self._telling is None:
+            return {}
+        counts = self.broker.deliveries.counts(NAME)
+        return {"succeeded": counts.succeeded, "failed": counts.failed, "dead": counts.dead}
 
     def routes(self) -> Sequence[BaseRoute]:
         from nanomq_py.plugins.webhook.pages import routes  # few ask
