@@ -120,7 +120,7 @@ class Running:
                 Flapping(core, self.listeners.name_of, self.store),
                 self.listeners,
                 access,
-                SysTopics(core),
+                SysTopics(core, self._measures),
                 self.readers,
                 self.consumers,
                 self.alarms,
@@ -163,6 +163,10 @@ class Running:
             yield from part.troubles()
         if self._deliveries is not None:
             yield from self._deliveries.troubles()
+
+    def _measures(self) -> Iterator[tuple[str, int]]:
+        if self._deliveries is not None:
+            yield from self._deliveries.measures()
 
     def restore(self, state: binding.Buffer, config: Config) -> None:
         """Take over retained messages and sessions. Blocks; what fails is logged."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
 
 from nanomq_py.delivery import table
@@ -188,6 +189,13 @@ class Deliveries:
                     f"delivery to {name}: {why}",
                     {"target": name},
                 )
+
+    def measures(self) -> Iterator[tuple[str, int]]:
+        """Return what ``$SYS`` says of each target."""
+        for name, queue in self._queues.items():
+            for what, value in asdict(queue.counts()).items():
+                if isinstance(value, int):
+                    yield f"delivery/{name}/{what}", int(value)
 
     async def leave(self) -> None:
         """Begin no request any more; return once all that was put is on the disk."""

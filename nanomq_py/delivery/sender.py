@@ -102,9 +102,10 @@ class Sender:
     def _request(self, post: Waiting) -> Request:
         now_s = int(wall_s())
         message_id = f"msg_{self._nonce}_{post.first}"
+        content_type = self.target.content_type or post.content_type
         headers = [
             *self._headers,
-            (b"Content-Type", post.content_type.encode("latin-1", "replace")),
+            (b"Content-Type", content_type.encode("latin-1", "replace")),
             (b"webhook-id", message_id.encode()),
             (b"webhook-timestamp", b"%d" % now_s),
         ]

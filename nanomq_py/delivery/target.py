@@ -9,7 +9,7 @@ from nanomq_py.delivery.addresses import Allowed
 from nanomq_py.delivery.signature import key_of
 from nanomq_py.fetch.message import Origin
 
-MOST_NAME = 200  # letters of the name of a target
+_NAME = re.compile(r"[^+#]{1,200}")  # it is a part of a topic below $SYS
 MOST_KEY_BYTES = 65535  # of a post's key: a Topic Name has no more
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110, 5.5
@@ -30,6 +30,7 @@ class Target:
     name               by which posts are put; the same after a restart
     url                http or https
     headers            more header lines, which may be secret
+    content_type       of every post; empty: each says its own
     secret             posts are signed with it; empty: they are not
     allow              hosts and networks that may be told: see :class:`Allowed`
     cacertfile, certfile, keyfile   PEM files for https; None: the system's CAs, no certificate
@@ -46,6 +47,7 @@ class Target:
     name: str
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    content_type: str = ""
     secret: str = field(default="", repr=False)
     allow: tuple[str, ...] = ()
     cacertfile: str | None = None
@@ -117,14 +119,16 @@ class DeadLetter:
 
 def check_target(target: Target) -> None:
     """Raise ValueError for a target that cannot be told; the text does not tell secrets."""
-    if not 0 < len(target.name) <= MOST_NAME or not target.name.isprintable():
-        raise ValueError(f"name: expected 1 to {MOST_NAME} printable letters")
+    if _NAME.fullmatch(target.name) is None or not target.name.isprintable():
+        raise ValueError("name: expected 1 to 200 printable letters, without + and #")
     check_url(target.url, target.allow)
     for name, value in target.headers:
         if _TOKEN.fullmatch(name) is None or name.lower() in _OURS:
             raise ValueError(f"headers: {name[:64]!r} cannot be set")
         if _VALUE.fullmatch(value) is None:
             raise ValueError(f"headers: the value of {name[:64]!r} is no header's")
+    if _VALUE.fullmatch(target.content_type) is None:
+        raise ValueError("headers: the value of 'content-type' is no header's")
     key_of(target.secret)
 
 

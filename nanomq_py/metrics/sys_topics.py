@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from nanomq_py.config import Config
 from nanomq_py.core.binding import Core, CoreError
@@ -56,8 +56,12 @@ class SysTopics(Part):
 
     name = "$SYS"
 
-    def __init__(self, core: Core) -> None:
+    def __init__(
+        self, core: Core, more: Callable[[], Iterable[tuple[str, int]]] = tuple
+    ) -> None:
+        """Make it. more: what parts say besides, by topic below ``$SYS/broker/``."""
         self._core = core
+        self._more = more
         self._interval_s = 0
         self._task: asyncio.Task[None] | None = None
         self._began = self._updated = time.monotonic()
@@ -112,6 +116,7 @@ class SysTopics(Part):
         if heap > 0:  # else the C library cannot tell
             yield "heap/current", str(heap)
             yield "heap/maximum", str(self._heap_max)
+        yield from ((topic, str(value)) for topic, value in self._more())
         if now > self._updated:
             for metric, load in self._loads.items():
                 load.update(getattr(stats, metric.name), now - self._updated)
