@@ -89,6 +89,11 @@ EVENTS: Mapping[str, Event] = {
             "reason": "why, such as `no_subscribers`",
         },
     ),
+    "$events/delivery_dropped": Event(
+        "delivery.dropped",
+        "a message is lost for a subscriber",
+        {**_EVENT, **_FROM, **_MESSAGE, "reason": "why, such as `queue_full`"},
+    ),
     "$events/client_connected": Event(
         "client.connected",
         "a client has connected",
