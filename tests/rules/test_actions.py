@@ -146,7 +146,7 @@ async def test_rows_are_lines_of_json(tmp_path: Path) -> None:
 async def test_two_actions_do_not_write_one_file(tmp_path: Path) -> None:
     async with rules(tmp_path) as engine:
         await make(engine, ALL, action("file", path="rows.json"))
-        with pytest.raises(RuleFault, match="another action writes 'rows.json'"):
+        with pytest.raises(RuleFault, match=r"another action writes 'rows\.json'"):
             await make(engine, ALL, action("file", path="rows.json"))
 
 
