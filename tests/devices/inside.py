@@ -46,11 +46,11 @@ class Platform:
     async def rows(self) -> dict[str, listed.DeviceRow]:
         """Return the devices by their serial number."""
         found = await listed.list_devices(self.api, Call("", query=PageQuery()))
-        return {row.sn: row for row in found.list}
+        return {row.sn: row for row in found.rows}
 
     async def peripherals(self) -> dict[tuple[str, str], listed.PeripheralRow]:
         found = await listed.list_peripherals(self.api, Call("", query=PageQuery()))
-        return {(row.sn, row.nid): row for row in found.list}
+        return {(row.sn, row.nid): row for row in found.rows}
 
     async def row_when(
         self, sn: str, fits: Callable[[listed.DeviceRow], object]
