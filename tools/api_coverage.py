@@ -30,7 +30,15 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "api" / "coverage.md"
 HEAD = ROOT / "tools" / "coverage-head.md"
 DOCUMENTED = ROOT / "tests" / "http" / "documents" / "endpoints.txt"
-TITLES = {"v2": "`/api/v2`", "v4": "`/api/v4`", "cloud": "`/api`, Cloud's"}
+TITLES = {
+    "v2": "`/api/v2`",
+    "v4": "`/api/v4`",
+    "cloud": "`/api`, Cloud's",
+    "iot": "`/iot/api/v1`",
+}
+WORDS = ("success", "absent", *endpoints.GENERIC, endpoints.EXPIRED)  # besides codes
+EVERY = [*endpoints.ALL, *endpoints.IOT]
+CODE = re.compile("[a-z]+(_[a-z]+)+")  # of the platform
 SHOWN = "yes"
 HOLE = "**no**"
 CANNOT_BE = "-"
@@ -72,6 +80,7 @@ def collect() -> Shown:
                 "no:cacheprovider",
                 "-Wignore::pytest.PytestAssertRewriteWarning",  # of what is imported here
                 str(ROOT / "tests/http"),
+                str(ROOT / "tests/devices"),
             ],
             plugins=[collector],
         )
@@ -126,7 +135,7 @@ class Row:
             outcome
             for dialect, name, outcome in self.shown
             if (dialect, name) == (self.served.dialect, self.served.name)
-            and outcome.isdecimal()
+            and outcome not in WORDS
             and (outcome not in OF_LOGINS or outcome in wanted)
         }
         told = sorted(wanted | of_it)
@@ -145,6 +154,8 @@ class Row:
         is_judged = not served.endpoint.only_reads or served.endpoint.method == "GET"
         yield self.cell(endpoints.WRONG_ROLE, can_be=is_judged)
         yield self.cell(endpoints.OTHER_METHOD)
+        if served.dialect in endpoints.OF_PLUGINS:
+            yield self.cell(endpoints.EXPIRED, can_be=not served.endpoint.is_open)
 
 
 def requests(shown: Shown) -> list[str]:
@@ -163,8 +174,9 @@ COLUMNS = "endpoint | success | codes | JSON | missing | type | login | role | m
 
 def rows(shown: Shown) -> dict[str, list[Row]]:
     codes = documented()
-    made: dict[str, list[Row]] = {name: [] for name in endpoints.DIALECTS}
-    for served in endpoints.ALL:
+    made: dict[str, list[Row]] = {}
+    for served in EVERY:
+        made.setdefault(served.dialect, [])
         of_it = codes[served.dialect].get(anonymous(served.name), [])
         made[served.dialect].append(Row(served, of_it, shown))
     return made
@@ -172,16 +184,20 @@ def rows(shown: Shown) -> dict[str, list[Row]]:
 
 def missing(dialect: str) -> list[str]:
     """Return what the documents name and nothing serves."""
-    here = {anonymous(e.name) for e in endpoints.ALL if e.dialect == dialect}
+    here = {anonymous(e.name) for e in EVERY if e.dialect == dialect}
     return [name for name in documented()[dialect] if name not in here]
 
 
+def _above(columns: str) -> list[str]:
+    return [f"| {columns} |", "|" + " --- |" * (columns.count("|") + 1)]
+
+
 def page(made: dict[str, list[Row]], shown: Shown) -> str:
-    above = [f"| {COLUMNS} |", "|" + " --- |" * (COLUMNS.count("|") + 1)]
     parts = [HEAD.read_text().rstrip()]
-    parts += ["## `/api/v1`", "\n".join([*above, *requests(shown)])]
+    parts += ["## `/api/v1`", "\n".join([*_above(COLUMNS), *requests(shown)])]
     for dialect, found in made.items():
-        lines = [*above]
+        has_tokens = dialect in endpoints.OF_PLUGINS
+        lines = _above(f"{COLUMNS} | token" if has_tokens else COLUMNS)
         lines += [f"| {' | '.join(row.cells())} |" for row in found]
         lines += [f"| **`{name}`** | {HOLE} |" + " |" * 7 for name in missing(dialect)]
         parts += [f"## {TITLES[dialect]}", "\n".join(lines)]
@@ -190,16 +206,14 @@ def page(made: dict[str, list[Row]], shown: Shown) -> str:
 
 def faults(shown: Shown) -> list[str]:
     """Return which marks say nothing."""
-    known = {(each.dialect, each.name) for each in endpoints.ALL}
+    known = {(each.dialect, each.name) for each in EVERY}
     known |= {("v1", f"req {req}") for req in HANDLERS}
     found = []
     for dialect, name, outcome in shown:
         if (dialect, name) not in known:
             found.append(f"{dialect} has no endpoint {name}, which a test is marked with")
-        is_known = (
-            outcome in ("success", "absent", *endpoints.GENERIC) or outcome.isdecimal()
-        )
-        if not is_known:
+        is_code = CODE.fullmatch(outcome) if dialect == "iot" else outcome.isdecimal()
+        if outcome not in WORDS and not is_code:
             found.append(f"{dialect} {name}: {outcome!r} is no outcome")
     return sorted(found)
 

@@ -7,7 +7,7 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,8 +100,14 @@ class Client:
     port: int
     auth: str = "admin:public"
 
-    def call(self, method: str, path: str, body: object = None) -> Said:
-        """Send a request. ``body`` is bytes, or what JSON can be."""
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        more: Mapping[str, str] | None = None,
+    ) -> Said:
+        """Send a request, with more headers. ``body`` is bytes, or what JSON can be."""
         data = (
             body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         )
@@ -109,6 +115,7 @@ class Client:
         if self.auth:
             encoded = base64.b64encode(self.auth.encode()).decode()
             headers["Authorization"] = f"Basic {encoded}"
+        headers.update(more or {})
         url = f"http://127.0.0.1:{self.port}/{path.lstrip('/')}"
         request = urllib.request.Request(url, data, headers, method=method)
         try:
@@ -118,8 +125,8 @@ class Client:
             with fault:
                 return _said(fault.code, dict(fault.headers), fault.read())
 
-    def get(self, path: str) -> Said:
-        return self.call("GET", path)
+    def get(self, path: str, more: Mapping[str, str] | None = None) -> Said:
+        return self.call("GET", path, more=more)
 
 
 def _said(status: int, headers: dict[str, str], body: bytes) -> Said:

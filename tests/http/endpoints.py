@@ -7,7 +7,7 @@ outcome is ``success``, a code, or one of those below. docs/api/coverage.md is m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -20,6 +20,7 @@ from nanomq_py.http.emqx_v4 import dialect as v4
 from nanomq_py.http.rest.endpoint import Endpoint
 from nanomq_py.http.rest.parameters import Nothing
 from nanomq_py.http.rest.router import Router
+from nanomq_py.plugins.devices import dialect as iot
 
 BAD_JSON = "bad JSON"
 MISSING = "missing field"
@@ -27,6 +28,7 @@ WRONG_TYPE = "wrong type"
 STRANGER = "unauthorised"
 WRONG_ROLE = "wrong role"
 OTHER_METHOD = "other method"
+EXPIRED = "expired token"
 GENERIC = (BAD_JSON, MISSING, WRONG_TYPE, STRANGER, WRONG_ROLE, OTHER_METHOD)
 OTHER_NODE = "101"
 
@@ -35,7 +37,7 @@ OTHER_NODE = "101"
 class Served:
     """An endpoint of a dialect at one of its paths.
 
-    dialect  v2, v4 or cloud
+    dialect  v2, v4, cloud or iot
     prefix   of the dialect's paths
     """
 
@@ -66,17 +68,27 @@ DIALECTS = {
     "v4": (v4.PREFIX, v4.FAMILIES.all()),
     "cloud": (v4.CLOUD, v4.FAMILIES.all()),
 }
-ALL = [
-    Served(name, prefix, endpoint, path)
-    for name, (prefix, endpoints) in DIALECTS.items()
-    for endpoint in endpoints
-    for path in (endpoint.path, *endpoint.also)
-]
+# Those of plugins, which have words and logins of their own.
+OF_PLUGINS = {"iot": (iot.PREFIX, iot.FAMILIES.all())}
+
+
+def _served(dialects: Mapping[str, tuple[str, Sequence[Endpoint]]]) -> list[Served]:
+    return [
+        Served(name, prefix, endpoint, path)
+        for name, (prefix, endpoints) in dialects.items()
+        for endpoint in endpoints
+        for path in (endpoint.path, *endpoint.also)
+    ]
+
+
+ALL = _served(DIALECTS)
+IOT = _served(OF_PLUGINS)
 
 
 def _routers() -> dict[str, Router[Served]]:
-    made: dict[str, Router[Served]] = {name: Router() for name in DIALECTS}
-    for each in ALL:
+    made: dict[str, Router[Served]] = {}
+    for each in (*ALL, *IOT):
+        made.setdefault(each.dialect, Router())
         made[each.dialect].add(each.endpoint.method, each.path, each)
     return made
 

@@ -56,7 +56,7 @@ class CountedRow(msgspec.Struct, frozen=True):
 
 class CallbackRows(msgspec.Struct, frozen=True):
     count: int
-    list: list[CountedRow]
+    rows: list[CountedRow] = msgspec.field(name="list")
 
 
 class Statistics(msgspec.Struct, frozen=True):

@@ -55,6 +55,14 @@ class Inbox:
         self._consumer = self._broker.consume(NAME, filters)
         self._prefix = f"{prefix}/"
 
+    @property
+    def kept(self) -> int:
+        """How many messages the broker keeps for it."""
+        if self._consumer is None:
+            return 0
+        stats = self._consumer.stats()
+        return stats.waiting + stats.taken
+
     def close(self) -> None:
         """Take no more; the broker keeps what comes."""
         if self._consumer is not None:

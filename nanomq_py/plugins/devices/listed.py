@@ -52,7 +52,7 @@ class PeripheralRow(msgspec.Struct, frozen=True):
 class Devices(msgspec.Struct, frozen=True):
     count: int
     limit: int
-    list: list[DeviceRow]
+    rows: list[DeviceRow] = msgspec.field(name="list")
     page: int
     total: int
 
@@ -60,7 +60,7 @@ class Devices(msgspec.Struct, frozen=True):
 class Peripherals(msgspec.Struct, frozen=True):
     count: int
     limit: int
-    list: list[PeripheralRow]
+    rows: list[PeripheralRow] = msgspec.field(name="list")
     page: int
     total: int
 

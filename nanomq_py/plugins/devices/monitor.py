@@ -55,7 +55,7 @@ class NodeRow(msgspec.Struct, frozen=True):
 
 class Nodes(msgspec.Struct, frozen=True):
     count: int
-    list: list[NodeRow]
+    rows: list[NodeRow] = msgspec.field(name="list")
 
 
 async def get_status(api: Api, call: Plain) -> Status:
@@ -141,7 +141,7 @@ class Connections(msgspec.Struct, frozen=True):
     count: int
     page: int
     limit: int
-    list: list[ConnectionRow]
+    rows: list[ConnectionRow] = msgspec.field(name="list")
 
 
 class Sessions(msgspec.Struct, frozen=True):
@@ -149,7 +149,7 @@ class Sessions(msgspec.Struct, frozen=True):
     count: int
     page: int
     limit: int
-    list: list[SessionRow]
+    rows: list[SessionRow] = msgspec.field(name="list")
 
 
 def _connection(api: Api, secure: set[str], detail: ClientDetail) -> ConnectionRow:

@@ -15,6 +15,7 @@ from nanomq_py.plugins.devices.callbacks import Callbacks
 from nanomq_py.plugins.devices.inbox import Inbox
 from nanomq_py.plugins.devices.inventory import Inventory
 from nanomq_py.plugins.devices.keys import SECTION, Keys
+from nanomq_py.plugins.devices.refusals import Refusals
 from nanomq_py.plugins.devices.routes import MessageRoutes
 from nanomq_py.plugins.devices.schema import SCHEMA
 from nanomq_py.plugins.devices.targets import Targets
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from nanomq_py.broker import Broker
     from nanomq_py.http.app import Dialect
     from nanomq_py.http.guard import Gate
+    from nanomq_py.plugins.devices.api import Api
 
 
 class Devices(Plugin):
@@ -49,6 +51,16 @@ class Devices(Plugin):
         self._callbacks = Callbacks(broker, self._targets, self.log)
         self._inventory.changed = self._callbacks.changed
         self._routes = MessageRoutes(broker, self._targets, self.work, self.log)
+
+    @property
+    def refusals(self) -> Refusals:
+        """Reports that were refused."""
+        return self._inventory.refusals
+
+    @property
+    def kept(self) -> int:
+        """How many messages of devices are not written yet."""
+        return self._inbox.kept
 
     async def prepare(self, config: Config) -> Change:
         return _KeysChange(self, self._keys, config.of_part(Keys))
@@ -105,10 +117,15 @@ class Devices(Plugin):
             await self._targets.release()
 
     def dialects(self, gate: Gate) -> Sequence[Dialect]:
-        from nanomq_py.plugins.devices.api import Api
         from nanomq_py.plugins.devices.dialect import Platform
 
-        api = Api(
+        return [Platform(self.api(gate))]
+
+    def api(self, gate: Gate) -> Api:
+        """Return what the endpoints of its dialect work on."""
+        from nanomq_py.plugins.devices.api import Api
+
+        return Api(
             broker=self.broker,
             gate=gate,
             tokens=self._tokens,
@@ -116,7 +133,6 @@ class Devices(Plugin):
             callbacks=self._callbacks,
             routes=self._routes,
         )
-        return [Platform(api)]
 
 
 class _KeysChange(Swap[Keys]):

@@ -62,7 +62,7 @@ class CountedRow(msgspec.Struct, frozen=True):
 
 class RouteRows(msgspec.Struct, frozen=True):
     count: int
-    list: list[CountedRow]
+    rows: list[CountedRow] = msgspec.field(name="list")
 
 
 class Deleted(msgspec.Struct, frozen=True):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nanomq_py.broker import Broker
 
 BYTES = 32
-MOST = 10_000  # tokens; the one that ends first makes room
+MOST = 10_000  # tokens, with those that have ended; the one that ends first makes room
 SLIDE_S = 60  # a use is written when the one before it is older
 _TOKEN = re.compile(r"[0-9a-f]{64}")
 
@@ -86,7 +86,6 @@ class Tokens:
         row = (_hash(token), caller.name, caller.kind.value, _stamp(token, standing.secret))
 
         def act(connection: Connection) -> None:
-            connection.execute("DELETE FROM devices_token WHERE until <= ?", (now,))
             connection.execute(
                 "DELETE FROM devices_token WHERE hash IN (SELECT hash FROM devices_token"
                 " ORDER BY until DESC LIMIT -1 OFFSET ?)",
