@@ -1,0 +1,74 @@
+"""What a device says of a command, read from its message.
+
+::
+
+    {"id":202611300000001000, "sn":"8CFCA0107D1B", "command":"sh", "status":"ok",
+     "d":{"exestatus":"ok", "result":"cm9vdA=="}, "time":18423}
+
+Source  http-dialects.md, IoT platform, "Commands"
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Literal
+
+import msgspec
+
+from nanomq_py.plugins.devices.commands.ids import meant
+
+MOST_ANSWER_BYTES = 64 << 10  # of what a device says, as it is kept
+
+
+class AnswerError(ValueError):
+    """A message that is no answer; the text says why."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a device says of one command.
+
+    sn       as it says; who may speak for it is the caller's question
+    data     JSON
+    time     the device's clock
+    digest   of the whole message: the same for the same words
+    """
+
+    id: int
+    sn: str
+    status: str
+    data: bytes
+    time: float
+    digest: bytes
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "ok"
+
+
+class _Said(msgspec.Struct):
+    id: int | float | str
+    sn: str
+    status: Literal["ok", "err", "failed"]
+    d: msgspec.Raw = msgspec.Raw()
+    msg: str = ""
+    time: int | float = 0
+
+
+_DECODER = msgspec.json.Decoder(_Said)
+
+
+def read_answer(payload: bytes) -> Answer:
+    """Return what a message says. Raises AnswerError."""
+    try:
+        said = _DECODER.decode(payload)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as fault:
+        raise AnswerError(str(fault)) from None
+    number = meant(said.id)
+    if number is None:
+        raise AnswerError(f"id={str(said.id)[:40]!r}: no number of a command")
+    data = bytes(said.d) or msgspec.json.encode({"msg": said.msg})
+    if len(data) > MOST_ANSWER_BYTES:
+        text = f"{len(data)} bytes came, over the {MOST_ANSWER_BYTES} that are kept"
+        data = msgspec.json.encode({"msg": text})
+    digest = blake2b(payload, digest_size=16).digest()
+    return Answer(number, said.sn, said.status, data, said.time, digest)
