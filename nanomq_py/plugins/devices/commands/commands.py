@@ -131,12 +131,26 @@ class Commands:
             await store.write(
                 lambda it: resume(it, is_online=online.__contains__, now=wall_s())
             )
-        topics = [f"{self._prefix}/{each}" for each in outbound.ANSWERS]
-        self._consumer = self._broker.consume(CONSUMER, topics)
-        self._work(self._consume(self._consumer))
+        self._hear()
         if self._kept:
             self._woken.set()
         self._work(self._turns())
+
+    def _hear(self) -> None:
+        """Take answers, from the topics that count now."""
+        if self._consumer is not None:
+            self._consumer.close()
+        topics = [f"{self._prefix}/{each}" for each in outbound.ANSWERS]
+        self._consumer = self._broker.consume(CONSUMER, topics)
+        self._work(self._consume(self._consumer))
+
+    def use(self, prefix: str, limits: Limits) -> None:
+        """Have other values count from now on."""
+        self.limits = limits
+        if prefix != self._prefix:
+            self._prefix = self._watching.prefix = prefix
+            if self._consumer is not None:
+                self._hear()
 
     def stop(self) -> None:
         """Begin nothing any more. What has happened and is not written comes again."""
@@ -262,7 +276,7 @@ class Commands:
             said = [answer for each in batch if (answer := self._said(each)) is not None]
             if said:
                 await self.happen(*said)
-            if not self._stopped:
+            if consumer is self._consumer and not self._stopped:  # else they come again
                 batch.ack()
 
     def _said(self, message: Message) -> Said | None:

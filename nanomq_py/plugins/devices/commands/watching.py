@@ -36,9 +36,13 @@ class Watching:
         devices: Devices,
         happen: Callable[[Happened], object],
     ) -> None:
-        """Make it. devices: whose events matter; it may change."""
+        """Make it.
+
+        prefix   of topics; it may be replaced
+        devices  whose events matter; they may change
+        """
         self._broker = broker
-        self._prefix = prefix
+        self.prefix = prefix
         self._devices = devices
         self._happen = happen
         self._coming: Events[Connected | Subscribed] | None = None
@@ -108,7 +112,7 @@ class Watching:
         others = 0
         async for event in events:
             message, sn = event.message, event.client.client_id
-            if message.topic_name != topic_of(self._prefix, sn):
+            if message.topic_name != topic_of(self.prefix, sn):
                 others += 1
                 if others > MOST_OTHERS:
                     events.close()
