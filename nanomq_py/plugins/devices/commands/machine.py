@@ -85,9 +85,6 @@ class Command:
         at = self.due_at
         return at is not None and not now < at <= now + LONGEST_S
 
-    def phase_at(self, now: float) -> Phase:
-        return Phase.EXPIRED if self.expires_at <= now else self.phase
-
 
 def made(command: Command, now: float, *, online: bool) -> Command:
     """Return a new command, due if it need not wait for its device."""
