@@ -36,7 +36,7 @@ from nanomq_py.plugins.devices.commands.turn import (
 )
 
 SNS = ["a", "b"]
-WHO = st.sampled_from(SNS)
+WHO = st.sampled_from(["a", "a", "a", "b"])
 ORDER = Order("t", "sh", "", b"{}", True, True, 3, 3600)
 LIFE_S = 100_000.0
 
@@ -136,8 +136,8 @@ class Platform(RuleBasedStateMachine):
     @rule(
         sn=WHO,
         now=st.booleans(),
-        most=st.integers(1, 3),
-        fails=st.sampled_from([0, 1, 9, 9]),
+        most=st.sampled_from([2, 3, 1]),
+        fails=st.sampled_from([9, 1, 0]),
     )
     def add(self, sn: str, now: bool, most: int, fails: int) -> None:
         new = Command(0, sn, now, most, self.now + LIFE_S)
@@ -248,13 +248,15 @@ class Platform(RuleBasedStateMachine):
             run.answer = Answer(number, sn, status, b"{}", float(self.clock), words)
         self.say(device, run.answer)
 
-    @rule(sn=WHO, nth=st.integers(0, 9))
-    def say_again(self, sn: str, nth: int) -> None:
+    @rule(sn=WHO, nth=st.integers(0, 2), at_once=st.booleans())
+    def say_again(self, sn: str, nth: int, at_once: bool) -> None:
         """The device says once more what it has said of a command last."""
         device = self.devices[sn]
         said = [run.answer for run in device.known.values() if run.answer is not None]
         if device.connected and said:
-            self.say(device, said[nth % len(said)])
+            self.say(device, said[-1 - nth % len(said)])
+            if at_once:
+                self.turn(None)
 
     def say(self, device: Model, answer: Answer) -> None:
         device.unsent.append(answer)
