@@ -116,7 +116,10 @@ async def test_answers_that_count_for_nothing(tmp_path: Path) -> None:
     heard: list[str] = []
     device = Device("d1", run_s=600)
     async with (
-        platform(tmp_path / "s.db", refused=lambda client_id, why: heard.append(why)) as (
+        platform(
+            tmp_path / "s.db",
+            refused=lambda who, topic, fault: heard.append(f"{who} {topic}: {fault}"),
+        ) as (
             broker,
             commands,
         ),
@@ -138,7 +141,7 @@ async def test_answers_that_count_for_nothing(tmp_path: Path) -> None:
         assert row is not None
         assert row.state is State.IN_PROGRESS
         assert len(heard) == 5
-        assert heard[0] == "dma/resp/cmd: sn='d1' is another device"
+        assert heard[0] == "d2 dma/resp/cmd: sn 'd1' is not its client identifier"
 
 
 async def test_gateway_may_speak_for_a_device(tmp_path: Path) -> None:

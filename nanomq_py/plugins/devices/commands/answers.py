@@ -16,12 +16,9 @@ from typing import Literal
 import msgspec
 
 from nanomq_py.plugins.devices.commands.ids import meant
+from nanomq_py.plugins.devices.reports import BadReport, Why
 
 MOST_ANSWER_BYTES = 64 << 10  # of what a device says, as it is kept
-
-
-class AnswerError(ValueError):
-    """A message that is no answer; the text says why."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -58,14 +55,17 @@ _DECODER = msgspec.json.Decoder(_Said)
 
 
 def read_answer(payload: bytes) -> Answer:
-    """Return what a message says. Raises AnswerError."""
+    """Return what a message says. Raises BadReport."""
     try:
         said = _DECODER.decode(payload)
+    except msgspec.ValidationError as fault:
+        raise BadReport(Why.WRONG_TYPE, str(fault)) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as fault:
-        raise AnswerError(str(fault)) from None
+        raise BadReport(Why.NOT_JSON, str(fault)) from None
     number = meant(said.id)
     if number is None:
-        raise AnswerError(f"id={str(said.id)[:40]!r}: no number of a command")
+        text = f"id {str(said.id)[:40]!r} is no number of a command"
+        raise BadReport(Why.WRONG_TYPE, text)
     data = bytes(said.d) or msgspec.json.encode({"msg": said.msg})
     if len(data) > MOST_ANSWER_BYTES:
         text = f"{len(data)} bytes came, over the {MOST_ANSWER_BYTES} that are kept"

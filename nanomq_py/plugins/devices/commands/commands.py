@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from nanomq_py.broker import Broker
 from nanomq_py.plugins.devices.commands import machine, outbound, table
-from nanomq_py.plugins.devices.commands.answers import AnswerError, read_answer
+from nanomq_py.plugins.devices.commands.answers import read_answer
 from nanomq_py.plugins.devices.commands.turn import (
     Happened,
     Kind,
@@ -35,6 +35,7 @@ from nanomq_py.plugins.devices.commands.turn import (
     take_turn,
 )
 from nanomq_py.plugins.devices.commands.watching import Watching
+from nanomq_py.plugins.devices.reports import BadReport, Why
 from nanomq_py.store.faults import StoreError
 from nanomq_py.store.moment import wall_s
 from nanomq_py.store.schema import bring
@@ -88,14 +89,14 @@ class Commands:
         prefix: str = "dma",
         limits: Limits | None = None,
         may_speak: Callable[[str, str], bool] = lambda client_id, sn: False,
-        refused: Callable[[str, str], None] = lambda client_id, why: None,
+        refused: Callable[[str, str, BadReport], None] = lambda who, topic, fault: None,
     ) -> None:
         """Make it. Nothing is done before :meth:`start`.
 
         work       has a coroutine run beside everything else
         prefix     of topics
         may_speak  whether a client may speak for a device that it is not
-        refused    is told of a client whose message is no answer, and why
+        refused    is told of a client whose message is no answer, its topic, and why
         """
         self.limits = limits or Limits()
         self.counts: Counter[str] = Counter()
@@ -144,9 +145,8 @@ class Commands:
         self._consumer = self._broker.consume(CONSUMER, topics)
         self._work(self._consume(self._consumer))
 
-    def use(self, prefix: str, limits: Limits) -> None:
-        """Have other values count from now on."""
-        self.limits = limits
+    def use_prefix(self, prefix: str) -> None:
+        """Have another prefix count from now on."""
         if prefix != self._prefix:
             self._prefix = self._watching.prefix = prefix
             if self._consumer is not None:
@@ -286,13 +286,15 @@ class Commands:
         try:
             payload = message.payload
             if len(payload) > MOST_ANSWER_BYTES:
-                raise AnswerError(f"{len(payload)} bytes, over {MOST_ANSWER_BYTES}")
+                text = f"{len(payload)} bytes, {MOST_ANSWER_BYTES} may be"
+                raise BadReport(Why.TOO_LARGE, text)
             answer = read_answer(payload)
             if who is not None and not self._speaks_for(client_id, answer.sn):
-                raise AnswerError(f"sn={answer.sn[:64]!r} is another device")
-        except AnswerError as fault:
+                text = f"sn {answer.sn[:64]!r} is not its client identifier"
+                raise BadReport(Why.OTHER_SN, text)
+        except BadReport as fault:
             self.counts["refused"] += 1
-            self._refused(client_id, f"{message.topic_name}: {fault}")
+            self._refused(client_id, message.topic_name, fault)
             return None
         return Said(answer)
 
