@@ -90,6 +90,11 @@ class Device:
     _clock: int = 0
     _running: set[asyncio.Task[None]] = field(default_factory=set)
 
+    @property
+    def unsent(self) -> int:
+        """How many messages got no PUBACK yet."""
+        return len(self._unsent)
+
     @contextlib.asynccontextmanager
     async def connected(self, port: int) -> AsyncIterator[Device]:
         """Be there; return once it is subscribed."""
