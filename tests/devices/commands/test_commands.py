@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nanomq_py.plugins.devices.commands import machine
+from nanomq_py.plugins.devices.commands.answers import read_answer
 from nanomq_py.plugins.devices.commands.commands import Limits, TooManyError
 from nanomq_py.plugins.devices.commands.machine import Phase, State
 from nanomq_py.plugins.devices.commands.table import Row
@@ -237,6 +238,13 @@ async def test_open_ones_of_the_process_before_count(tmp_path: Path) -> None:
     async with platform(tmp_path / "s.db", limits=limits) as (_, commands):
         with pytest.raises(TooManyError):
             await commands.add(order(), ["d1"])
+
+
+def test_data_of_an_answer_is_kept_without_spaces_and_may_be_a_text() -> None:
+    said = b'{"id": "2.026113e17", "sn": "d", "status": "ok", %s}'
+    assert read_answer(said % b'"d": { "a" : [1, 2.50] }').data == b'{"a":[1,2.50]}'
+    assert read_answer(said % b'"msg": "no"').data == b'{"msg":"no"}'
+    assert read_answer(said % b'"time": 1').id == 202611300000000000
 
 
 async def test_answer_that_is_too_large_is_kept_without_its_data(tmp_path: Path) -> None:

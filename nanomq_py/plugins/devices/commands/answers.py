@@ -66,7 +66,9 @@ def read_answer(payload: bytes) -> Answer:
     if number is None:
         text = f"id {str(said.id)[:40]!r} is no number of a command"
         raise BadReport(Why.WRONG_TYPE, text)
-    data = bytes(said.d) or msgspec.json.encode({"msg": said.msg})
+    data = msgspec.json.encode({"msg": said.msg})
+    if bytes(said.d):
+        data = msgspec.json.format(bytes(said.d), indent=-1)
     if len(data) > MOST_ANSWER_BYTES:
         text = f"{len(data)} bytes came, over the {MOST_ANSWER_BYTES} that are kept"
         data = msgspec.json.encode({"msg": text})
