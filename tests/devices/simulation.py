@@ -311,6 +311,8 @@ class Simulation:
         for number in self.made.ghosts:
             said = await self._call("GET", f"{COMMANDS}?id={number}")
             said.assert_refused(404, "not_found")
+        stats = (await self._call("GET", f"{COMMANDS}/stats")).data
+        assert (stats["open"], stats["kept"]) == (0, len(rows))
         self.rows = rows
 
     async def _check_states(self) -> None:

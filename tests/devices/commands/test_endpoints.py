@@ -18,6 +18,7 @@ from tests.http.documented import differences
 
 COMMANDS = "/remotectl/commands"
 RESPONSES = f"{COMMANDS}/responses"
+STATS = f"{COMMANDS}/stats"
 REQUEST, MADE, ONE, LIST, RESPONSE = examples()
 WHOLE = {"from": "t", "to": [{"sn": "nobody"}], "command": "sh"}
 
@@ -127,6 +128,15 @@ def test_number_is_taken_in_each_writing(house: House, writing: str) -> None:
     assert house.admin.call("GET", f"{COMMANDS}?id={said}").data["id"] == number
 
 
+def test_counters_add_up(house: House) -> None:
+    data = house.viewer.call("GET", STATS).data
+    over = data["succeeded"] + data["failed"]
+    assert data["made"] == data["open"] + over + data["expired"] > over > 0
+    assert data["made"] == data["kept"] == house.admin.call("GET", COMMANDS).data["total"]
+    assert data["tried"] >= data["answers"] >= over
+    assert data["bytes"] > 0
+
+
 # --- outcomes
 
 
@@ -217,6 +227,7 @@ ENDPOINTS: list[tuple[str, str, object]] = [
     ("POST", COMMANDS, WHOLE),
     ("GET", COMMANDS, None),
     ("GET", RESPONSES, None),
+    ("GET", STATS, None),
 ]
 REFUSALS: dict[str, tuple[Callable[[House], Caller], int, str]] = {
     "no token": (lambda house: Caller(house.process.http_port), 401, "login_missing"),
@@ -239,7 +250,9 @@ def test_who_may_not(house: House, method: str, path: str, body: object, who: st
 @pytest.mark.parametrize(("method", "path", "body"), ENDPOINTS)
 def test_who_may_only_view(house: House, method: str, path: str, body: object) -> None:
     said: Said = house.viewer.call(method, path, body)
-    if method == "GET":
+    if path == STATS:
+        assert "open" in said.data
+    elif method == "GET":
         assert list(said.data) == ["count", "limit", "list", "page", "total"]
     else:
         said.assert_refused(403, "forbidden")

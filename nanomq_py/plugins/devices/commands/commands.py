@@ -19,6 +19,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,6 +72,15 @@ class Limits:
     of_device: int = 100
     kept: int = 100_000
     size: int = 256 << 20
+
+
+@dataclass(frozen=True)
+class Held:
+    """How much there is: see Limits."""
+
+    open: int
+    kept: int
+    size: int
 
 
 class Commands:
@@ -160,7 +170,16 @@ class Commands:
             self._consumer.close()
         self._woken.set()
 
+    def end(self) -> None:
+        """Forget the answers that were not taken, after :meth:`stop`."""
+        with suppress(KeyError):
+            self._broker.end_consumer(CONSUMER)
+
     # --- its caller's side
+
+    def held(self) -> Held:
+        """Return how much there is now."""
+        return Held(self._open.total(), self._kept, self._size)
 
     async def add(self, order: table.Order, sns: Sequence[str]) -> list[int]:
         """Have devices do something; return the numbers of the commands, in that order.

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from nanomq_py.http.errors import BadParameter, NotFound
-from nanomq_py.http.rest.endpoint import Call, Endpoint
+from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain
 from nanomq_py.http.rest.parameters import Nothing
 from nanomq_py.plugins.devices.api import Api
 from nanomq_py.plugins.devices.commands.commands import TooManyError
@@ -97,6 +97,8 @@ async def make(api: Api, call: Call[Nothing, NewCommand]) -> Made:
             raise Refused("too_many_commands", str(fault), 429) from None
         except ValueError as fault:
             raise BadParameter(f"to: {fault}") from None
+    many = "" if len(sns) == 1 else f" and {len(sns) - 1} more"
+    api.audit(call.who, f"made command {numbers[0]}{many}: '{said.command}' for {sns[0]}")
     return Made([Numbered(*each) for each in zip(numbers, sns, strict=True)])
 
 
@@ -257,6 +259,50 @@ async def get_responses(api: Api, call: Call[Asked, Nothing]) -> Any:
     return _response(reply)
 
 
+# --- counters
+
+
+class Stats(msgspec.Struct, frozen=True, rename="camel"):
+    """Commands that there are, and what has happened since the start.
+
+    open, kept, bytes   that wait for an answer; that are kept; of what kept ones say
+    tried, repeated     tries that were published, and how often one was published again
+    answers, strange    answers that counted, and those to nothing that waits for one
+    refused             messages that are no answers, or somebody else's
+    """
+
+    open: int
+    kept: int
+    bytes: int
+    made: int
+    tried: int
+    repeated: int
+    answers: int
+    strange: int
+    refused: int
+    succeeded: int
+    failed: int
+    expired: int
+
+
+async def get_stats(api: Api, call: Plain) -> Stats:
+    held, counts = api.commands.held(), api.commands.counts
+    return Stats(
+        open=held.open,
+        kept=held.kept,
+        bytes=held.size,
+        made=counts["made"],
+        tried=counts["tried"],
+        repeated=counts["repeated_tries"],
+        answers=counts["answered"],
+        strange=counts["strange"] + counts["repeated"],
+        refused=counts["refused"],
+        succeeded=counts["succeeded"],
+        failed=counts["failed"],
+        expired=counts["expired"],
+    )
+
+
 ENDPOINTS = [
     Endpoint(
         method="POST",
@@ -275,5 +321,11 @@ ENDPOINTS = [
         path="/remotectl/commands/responses",
         act=get_responses,
         summary="What a device has answered last, of a command or of those of a sender.",
+    ),
+    Endpoint(
+        method="GET",
+        path="/remotectl/commands/stats",
+        act=get_stats,
+        summary="Commands that there are, and what has happened since the start.",
     ),
 ]

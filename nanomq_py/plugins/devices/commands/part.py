@@ -59,3 +59,7 @@ class CommandPart:
 
     def stop(self) -> None:
         self.commands.stop()
+
+    def end(self) -> None:
+        """Keep no answers for a later start."""
+        self.commands.end()
