@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from nanomq_py.plugins.devices.commands import machine
+from nanomq_py.plugins.devices.commands import machine, table
 from nanomq_py.plugins.devices.commands.answers import read_answer
 from nanomq_py.plugins.devices.commands.commands import Limits, TooManyError
+from nanomq_py.plugins.devices.commands.ids import MOST_A_DAY
 from nanomq_py.plugins.devices.commands.machine import Phase, State
 from nanomq_py.plugins.devices.commands.table import Row
+from nanomq_py.store.faults import StoreFullError
 from tests.devices.commands.platform import answer, order, platform, row_when
 from tests.devices.simulated import Device
 
@@ -274,3 +277,25 @@ async def test_nothing_is_watched_while_no_command_is_open(tmp_path: Path) -> No
         await row_when(commands, number, is_over)
         while len(running.readers._open) > before:
             await asyncio.sleep(0.01)
+
+
+def test_numbers_go_on_whatever_the_clock_does() -> None:
+    file = sqlite3.connect(":memory:", isolation_level=None)
+    for statements in table.SCHEMA.steps:
+        for statement in statements:
+            file.execute(statement)
+    new = machine.Command(0, "d", True, 1, 0.0)
+    day_s, now = 86_400.0, 1_796_040_000.0  # 2026-11-30
+    numbers = [
+        number
+        for later in (0, 1, -1, 0, 400, 0, -400)
+        for number in table.add(file, order(), [new, new], now + later * day_s)
+    ]
+    assert len(set(numbers)) == 14
+    assert [number for number in numbers if number // 10**10 == 20261130] == [
+        202611300000000000 + 1000 * nth for nth in range(1, 7)
+    ]
+    file.execute("UPDATE device_commands_day SET last = ?", (MOST_A_DAY - 1,))
+    assert table.add(file, order(), [new], now) == [202611309999999000]
+    with pytest.raises(StoreFullError, match="commands a day are the most: try tomorrow"):
+        table.add(file, order(), [new], now)
