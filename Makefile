@@ -18,7 +18,7 @@ CROSS := arm-linux-gnueabihf-gcc:qemu-arm,-L,/usr/arm-linux-gnueabihf \
     aarch64-linux-gnu-gcc:qemu-aarch64,-L,/usr/aarch64-linux-gnu musl-gcc:env
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 
-.PHONY: run test check lint format asan tsan cross developing fuzz machine properties bench bench-short abuse reloads slow-readers attacks clean
+.PHONY: run test check lint format asan tsan cross developing fuzz machine properties bench bench-short abuse reloads slow-readers devices attacks clean
 
 run: build/setup-run build/core
 	$(PY) -m nanomq_py start --conf etc/nanomq.conf
@@ -43,7 +43,7 @@ build/test: $(SOURCES)
 	@touch $@ build/core
 
 lint: build/setup-bench build/test
-	$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy && $(PY) -m mypy examples/plugin/*.py
+	$(PY) -m ruff format --check . && $(PY) -m ruff check . && $(PY) -m mypy && $(PY) -m mypy examples/plugin/*.py && $(PY) -m mypy examples/device.py
 	$(PY) tools/conformance.py --check && $(PY) tools/configuration.py --check && $(PY) tools/connection.py --check
 	$(PY) tools/metrics.py --check && $(PY) -m tools.api_coverage --check
 	$(VENV)/bin/clang-format --dry-run -Werror $(C_ALL) $(C_HEADERS)
@@ -103,6 +103,9 @@ abuse: build/setup-test build/test # twenty minutes of a hostile network
 
 reloads: build/setup-test build/test # a thousand changes of the configuration under traffic
 	$(PY) bench/reloads.py
+
+devices: build/setup-test build/test # 2,000 devices for ten minutes, the broker killed three times: no command is lost
+	$(PY) -m tests.devices.simulation
 
 attacks: build/setup-test build/test # what one client can do to the others: figures
 	$(PY) bench/attacks.py

@@ -97,7 +97,8 @@ def shells(tmp_path: Path) -> Iterator[Callable[..., Shells]]:
 
 
 # In tests/: test_docs.py, test_developing.py, control/test_example_plugin.py,
-# control/test_store.py, test_http_auth.py, http/test_cookbook.py, rules/test_rules_page.py.
+# control/test_store.py, test_http_auth.py, http/test_cookbook.py, rules/test_rules_page.py,
+# devices/test_tutorial.py.
 ELSEWHERE = {
     "docs/api/accounts.md",
     "docs/api/http.md",
@@ -108,6 +109,7 @@ ELSEWHERE = {
     "docs/plugins.md",
     "docs/rules.md",
     "docs/http-auth.md",
+    "docs/iot.md",
     "docs/store.md",
 }
 

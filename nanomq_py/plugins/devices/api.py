@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nanomq_py.broker import Broker
     from nanomq_py.http.guard import Gate
     from nanomq_py.plugins.devices.callbacks import Callbacks
+    from nanomq_py.plugins.devices.commands.commands import Commands
     from nanomq_py.plugins.devices.routes import MessageRoutes
     from nanomq_py.plugins.devices.targets import Targets
     from nanomq_py.plugins.devices.tokens import Tokens
@@ -33,6 +34,7 @@ class Api:
     targets: Targets
     callbacks: Callbacks
     routes: MessageRoutes
+    commands: Commands
 
     @property
     def node(self) -> str:

@@ -27,6 +27,7 @@ FAMILIES = Families(
         "nanomq_py.plugins.devices.listed": ("devices",),
         "nanomq_py.plugins.devices.callback_calls": ("callbacks",),
         "nanomq_py.plugins.devices.route_calls": ("msgroute",),
+        "nanomq_py.plugins.devices.commands.endpoints": ("remotectl",),
     }
 )
 

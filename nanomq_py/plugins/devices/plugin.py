@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 from nanomq_py.config import Config
 from nanomq_py.events import Connected, Disconnected, Events
 from nanomq_py.kernel.part import Change, Swap
+from nanomq_py.kernel.parts import Changes
 from nanomq_py.plugins.devices.callbacks import Callbacks
+from nanomq_py.plugins.devices.commands import keys as of_commands
+from nanomq_py.plugins.devices.commands.part import CommandPart
 from nanomq_py.plugins.devices.inbox import Inbox
 from nanomq_py.plugins.devices.inventory import Inventory
 from nanomq_py.plugins.devices.keys import SECTION, Keys
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 class Devices(Plugin):
     """Keeps what devices report, and answers at ``/iot/api/v1``."""
 
-    brings = (SECTION,)
+    brings = (SECTION, of_commands.SECTION)
 
     def __init__(self, name: str, broker: Broker) -> None:
         super().__init__(name, broker)
@@ -43,6 +46,7 @@ class Devices(Plugin):
         self._events: Events[Connected | Disconnected] | None = None
         self._keys = Keys()
         self._tokens = Tokens(broker, self._keys.token_life_s)
+        self._commands = CommandPart(broker, self.work, self.log)
         self._writer = Writer(self.log)
         self._inventory = Inventory(broker, self._writer, self.log)
         self._writer.sources.append(self._inventory)
@@ -63,7 +67,8 @@ class Devices(Plugin):
         return self._inbox.kept
 
     async def prepare(self, config: Config) -> Change:
-        return _KeysChange(self, self._keys, config.of_part(Keys))
+        keys = _KeysChange(self, self._keys, config.of_part(Keys))
+        return Changes([keys, self._commands.prepare(config)])
 
     def use(self, keys: Keys) -> None:
         """Follow other keys."""
@@ -71,6 +76,7 @@ class Devices(Plugin):
         self._targets.keys = keys
         self._tokens.life_s = keys.token_life_s
         self._inventory.gateways = frozenset(keys.gateways)
+        self._commands.hear(keys.topic_prefix, keys.gateways)
         self._inventory.most_bytes = keys.max_report
         if self._runs and keys.topic_prefix != before.topic_prefix:
             self._inbox.open(keys.topic_prefix)
@@ -89,6 +95,7 @@ class Devices(Plugin):
         self.work(self._writer.run())
         self.work(self._inventory.follow(events))
         self.work(self._inbox.run())
+        await self._commands.start()
         await self._callbacks.open()
         await self._routes.open()
         self.work(self._callbacks.run())
@@ -100,6 +107,7 @@ class Devices(Plugin):
 
     def leave(self) -> None:
         self._runs = False
+        self._commands.stop()
         self._inbox.close()
         self._routes.close()
         if self._events is not None:
@@ -113,6 +121,7 @@ class Devices(Plugin):
             self.log.warning("the last second of devices is not kept: %s", fault)
         if self.name not in self.broker.config.plugins.load:  # else it comes again
             self._inbox.end()
+            self._commands.end()
             await self._routes.end()
             await self._targets.release()
 
@@ -132,6 +141,7 @@ class Devices(Plugin):
             targets=self._targets,
             callbacks=self._callbacks,
             routes=self._routes,
+            commands=self._commands.commands,
         )
 
 

@@ -1,0 +1,1 @@
+"""Commands to devices: kept in the store until they expire, published, answered."""

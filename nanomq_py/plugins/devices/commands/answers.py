@@ -1,0 +1,76 @@
+"""What a device says of a command, read from its message.
+
+::
+
+    {"id":202611300000001000, "sn":"8CFCA0107D1B", "command":"sh", "status":"ok",
+     "d":{"exestatus":"ok", "result":"cm9vdA=="}, "time":18423}
+
+Source  http-dialects.md, IoT platform, "Commands"
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Literal
+
+import msgspec
+
+from nanomq_py.plugins.devices.commands.ids import meant
+from nanomq_py.plugins.devices.reports import BadReport, Why
+
+MOST_ANSWER_BYTES = 64 << 10  # of what a device says, as it is kept
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a device says of one command.
+
+    sn       as it says; who may speak for it is the caller's question
+    data     JSON
+    time     the device's clock
+    digest   of the whole message: the same for the same words
+    """
+
+    id: int
+    sn: str
+    status: str
+    data: bytes
+    time: float
+    digest: bytes
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "ok"
+
+
+class _Said(msgspec.Struct):
+    id: int | float | str
+    sn: str
+    status: Literal["ok", "err", "failed"]
+    d: msgspec.Raw = msgspec.Raw()
+    msg: str = ""
+    time: int | float = 0
+
+
+_DECODER = msgspec.json.Decoder(_Said)
+
+
+def read_answer(payload: bytes) -> Answer:
+    """Return what a message says. Raises BadReport."""
+    try:
+        said = _DECODER.decode(payload)
+    except msgspec.ValidationError as fault:
+        raise BadReport(Why.WRONG_TYPE, str(fault)) from None
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as fault:
+        raise BadReport(Why.NOT_JSON, str(fault)) from None
+    number = meant(said.id)
+    if number is None:
+        text = f"id {str(said.id)[:40]!r} is no number of a command"
+        raise BadReport(Why.WRONG_TYPE, text)
+    data = msgspec.json.encode({"msg": said.msg})
+    if bytes(said.d):
+        data = msgspec.json.format(bytes(said.d), indent=-1)
+    if len(data) > MOST_ANSWER_BYTES:
+        text = f"{len(data)} bytes came, over the {MOST_ANSWER_BYTES} that are kept"
+        data = msgspec.json.encode({"msg": text})
+    digest = blake2b(payload, digest_size=16).digest()
+    return Answer(number, said.sn, said.status, data, said.time, digest)
