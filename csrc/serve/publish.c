@@ -239,6 +239,16 @@ ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     return nmq_ask_one(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name);
 }
 
+// Known or not, DUP or not: at QoS 1 each is a new message [MQTT-4.3.2-5].
+static enum nmq_next
+acknowledge(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, uint8_t code)
+{
+    uint8_t type = packet->publish.qos == 1 ? NMQ_PUBACK : NMQ_PUBREC; // [MQTT-4.3.2-4]
+
+    // [MQTT-3.3.4-1] [MQTT-4.3.3-8]
+    return nmq_reply_ack(conn, batch, type, packet->packet_id, (nmq_fault){code, NULL});
+}
+
 enum nmq_next
 nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
 {
@@ -292,12 +302,5 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
         }
     }
     nmq_ask_end(conn);
-    if (qos == 0) {
-        return NMQ_NEXT_PACKET;
-    }
-    // [MQTT-3.3.4-1] [MQTT-4.3.3-8]; known or not, DUP or not: at QoS 1 each is a new
-    // message [MQTT-4.3.2-5]
-    return nmq_reply_ack(conn, batch,
-                         qos == 1 ? NMQ_PUBACK : NMQ_PUBREC, // [MQTT-4.3.2-4]
-                         packet->packet_id, (nmq_fault){(uint8_t) code, NULL});
+    return qos == 0 ? NMQ_NEXT_PACKET : acknowledge(conn, batch, packet, (uint8_t) code);
 }
