@@ -327,13 +327,11 @@ def _kinds(root: Section) -> Iterator[tuple[str, Section]]:
 def _http_auth_is_off(section: Section) -> bool:
     """Return whether it is off, as a whole or each of its requests."""
     requests = [part for part in section.parts.values() if isinstance(part, Section)]
-    return _has_switch_off(section) or (
-        bool(requests) and all(_has_switch_off(request) for request in requests)
-    )
+    none_is_on = all(map(_has_switch_off, requests)) and bool(requests)
+    return _has_switch_off(section) or none_is_on
 
 
-# A section -> the key that is on where the section exists, and what says that it is off
-# nevertheless; FEATURES has others.
+# A section -> the key that it switches on, and what says that it is off. FEATURES has others.
 _HTTP_AUTH = ("auth.http_auth", "auth_http")
 _SWITCHES = {
     **dict.fromkeys(_HTTP_AUTH, ("auth.http.enable", _http_auth_is_off)),
