@@ -82,7 +82,14 @@ def judged(view: Any, act: Act, topic: str) -> int:
 
 @pytest.mark.parametrize(
     ("qos", "retain"),
-    [((), ()), ((), (False,)), ((), (True,)), ((0,), ()), ((1,), ()), ((2,), (True,))],
+    [
+        ((), ()),
+        ((), (False,)),
+        ((), (True,)),
+        ((0,), ()),
+        ((1,), (False,)),
+        ((2,), (True,)),
+    ],
 )
 def test_rule_is_about_the_qos_and_retain_that_it_names_and_about_all_without(
     qos: tuple[int, ...], retain: tuple[bool, ...]
