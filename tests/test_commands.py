@@ -97,7 +97,7 @@ def shells(tmp_path: Path) -> Iterator[Callable[..., Shells]]:
 
 
 # In tests/: test_docs.py, test_developing.py, control/test_example_plugin.py,
-# control/test_store.py, test_http_auth.py, http/test_cookbook.py.
+# control/test_store.py, test_http_auth.py, http/test_cookbook.py, webhook/test_page.py.
 ELSEWHERE = {
     "docs/api/accounts.md",
     "docs/api/http.md",
@@ -107,6 +107,7 @@ ELSEWHERE = {
     "docs/developing.md",
     "docs/plugins.md",
     "docs/http-auth.md",
+    "docs/webhooks.md",
     "docs/store.md",
 }
 
