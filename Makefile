@@ -18,7 +18,7 @@ CROSS := arm-linux-gnueabihf-gcc:qemu-arm,-L,/usr/arm-linux-gnueabihf \
     aarch64-linux-gnu-gcc:qemu-aarch64,-L,/usr/aarch64-linux-gnu musl-gcc:env
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 
-.PHONY: run test check lint format asan tsan cross developing fuzz machine properties bench bench-short abuse reloads slow-readers devices attacks clean
+.PHONY: run test check lint format asan tsan cross developing fuzz machine properties bench bench-short abuse reloads slow-readers devices webhooks attacks clean
 
 run: build/setup-run build/core
 	$(PY) -m nanomq_py start --conf etc/nanomq.conf
@@ -112,6 +112,9 @@ attacks: build/setup-test build/test # what one client can do to the others: fig
 
 slow-readers: build/setup-test build/test # every pace, size, QoS and transport: nothing is lost, nobody is cut off
 	$(PY) bench/slow_readers.py
+
+webhooks: build/setup-check build/test # half a million messages to web hooks, with a bad receiver and restarts
+	$(PY) -m tests.webhook.flood
 
 clean:
 	rm -rf build $(VENV) nanomq_py/*.so tests/*.so nanomq_py/_core.pyi nanomq_py/core/declared*.py

@@ -39,6 +39,7 @@ class Receiver:
     taken: list[Came] = field(default_factory=list)
     connections: int = 0
     port: int = 0
+    keeps: bool = True  # whether it remembers what came
     server: asyncio.Server | None = None
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -87,11 +88,12 @@ class Receiver:
             writer.transport.abort()
 
     async def _answer(self, came: Came, writer: asyncio.StreamWriter) -> bool:
-        self.came.append(came)
+        if self.keeps:
+            self.came.append(came)
         self._changed.set()
         said = self.says(came)
         answer = await said if isinstance(said, Awaitable) else said
-        if answer == OK:
+        if answer == OK and self.keeps:
             self.taken.append(came)
         self._changed.set()
         if answer is None:
