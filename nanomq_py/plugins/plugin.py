@@ -83,6 +83,7 @@ class Plugin(Part):
         task = asyncio.get_running_loop().create_task(self._done(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # where it has not even begun
 
     async def _done(self, work: Coroutine[Any, Any, object]) -> None:
         try:
