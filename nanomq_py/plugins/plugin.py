@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from nanomq_py.http.app import Dialect
     from nanomq_py.http.guard import Gate
 
+IDLE_S = 10  # between two looks whether counters are wanted below $SYS again
+
 
 def text_of(fault: BaseException) -> str:
     """Return the kind of a fault and its text, which may raise itself."""
@@ -66,6 +68,22 @@ class Plugin(Part):
         """Return what it counts, by names of its own, since it was loaded."""
         return {}
 
+    async def tell_counters(self) -> None:
+        """Publish what has changed of :meth:`counters`, as often as other counters.
+
+        They are retained below ``$SYS/broker/NAME``. It is work: it does not end.
+        """
+        told: dict[str, int] = {}
+        while True:
+            interval_s = self.broker.config.sys_interval
+            if interval_s > 0:
+                for name, value in self.counters().items():
+                    if told.get(name) != value:
+                        told[name] = value
+                        topic = f"$SYS/broker/{self.name}/{name}"
+                        self.broker.publish(topic, str(value), retain=True)
+            await asyncio.sleep(interval_s or IDLE_S)
+
     def dialects(self, gate: Gate) -> Sequence[Dialect]:
         """Return APIs of its own, each with all paths below its prefix and its own login.
 
@@ -83,6 +101,7 @@ class Plugin(Part):
         task = asyncio.get_running_loop().create_task(self._done(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # where it has not even begun
 
     async def _done(self, work: Coroutine[Any, Any, object]) -> None:
         try:

@@ -100,12 +100,15 @@ async def loaded(broker: Broker, **keys: Any) -> AsyncIterator[Platform]:
 
 
 @asynccontextmanager
-async def platform(path: Path | None = None, **keys: Any) -> AsyncIterator[Platform]:
+async def platform(
+    path: Path | None = None, sys_interval: int = 0, **keys: Any
+) -> AsyncIterator[Platform]:
     """Run a broker with it, whose store is that file."""
     config = Config(
         url="nmq-tcp://127.0.0.1:0",
         store=StoreKeys(path="" if path is None else str(path)),
         plugins=Plugins(load=("devices",)),
+        sys_interval=sys_interval,
     )
     async with Broker(config) as broker, loaded(broker, **keys) as made:
         yield made

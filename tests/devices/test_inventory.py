@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from nanomq_py import Broker
-from nanomq_py.plugins.devices import listed, refusals, writer
+from nanomq_py.plugins.devices import inventory, listed, refusals, writer
 from nanomq_py.plugins.devices.inbox import NAME
 from nanomq_py.plugins.devices.keys import Keys
 from nanomq_py.plugins.devices.reports import Why
@@ -369,3 +369,41 @@ async def test_batch_is_acknowledged_once_it_is_on_the_disk(
 def waiting(its: Platform) -> int:
     """Return how many messages the broker keeps for the plugin."""
     return its.plugin.kept
+
+
+async def test_many_devices_are_not_gathered_for_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(writer, "EVERY_S", 3600.0)
+    monkeypatch.setattr(inventory, "MOST_PENDING", 100)
+    async with platform(gateways=("G",)) as its:
+        with its.connected("G") as gateway:
+            for n in range(1000):
+                gateway.publish("dma/report/sys", report(f"D{n}", 1, {}))
+
+            async def are_there() -> bool:
+                return (await listed.count_devices(its.api, NOTHING)).total >= 900
+
+            await until(are_there)
+
+
+# --- counters
+
+
+async def test_counters_are_told_by_http_and_below_sys() -> None:
+    async with platform(sys_interval=1) as its:
+        with its.connected("A") as device:
+            device.publish("dma/report/sys", report("A", 1, {}))
+            device.publish("dma/report/periph/reg", b'{"nid":"a"}')
+            device.publish("dma/report/sys", b"{")
+            await its.refused(Why.NOT_JSON)
+        stats = await listed.get_stats(its.api, NOTHING)
+        assert (stats.reports, stats.by_topic) == (2, {"sys": 1, "periph/reg": 1})
+        assert stats.refused == {**dict.fromkeys(stats.refused, 0), "not_json": 1}
+        assert its.plugin.counters()["reports"] == 2
+
+        async def is_published() -> bool:
+            told = its.broker.retained_message("$SYS/broker/devices/refused/not_json")
+            return told is not None and told.payload == b"1"
+
+        await until(is_published)

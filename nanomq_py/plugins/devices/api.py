@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nanomq_py.http.guard import Gate
     from nanomq_py.plugins.devices.callbacks import Callbacks
     from nanomq_py.plugins.devices.commands.commands import Commands
+    from nanomq_py.plugins.devices.inventory import Inventory
     from nanomq_py.plugins.devices.routes import MessageRoutes
     from nanomq_py.plugins.devices.targets import Targets
     from nanomq_py.plugins.devices.tokens import Tokens
@@ -35,6 +36,7 @@ class Api:
     callbacks: Callbacks
     routes: MessageRoutes
     commands: Commands
+    inventory: Inventory
 
     @property
     def node(self) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from nanomq_py.broker import Broker
     from nanomq_py.core.message import Message
 
+MOST_PENDING = 5_000  # devices and peripherals: more are not gathered for a second
 PIECE = 250  # devices that are looked up without a pause: some 5 ms
 
 
@@ -66,6 +67,8 @@ class Inventory:
             self._take(topic, message, client_id)
         except BadReport as fault:
             self.refusals.add(client_id, topic, fault)
+        if len(self._pending) >= MOST_PENDING:
+            self._writer.mark(soon=True)
 
     def _take(self, topic: str, message: Message, client_id: str) -> None:
         payload = message.payload

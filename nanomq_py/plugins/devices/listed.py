@@ -13,6 +13,7 @@ from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain
 from nanomq_py.http.rest.parameters import Nothing
 from nanomq_py.plugins.devices.api import Api
 from nanomq_py.plugins.devices.paging import PageQuery
+from nanomq_py.plugins.devices.reports import BELOW, Why
 from nanomq_py.plugins.devices.words import store_faults
 from nanomq_py.store.moment import wall_s
 
@@ -69,6 +70,14 @@ class Count(msgspec.Struct, frozen=True):
     offline: int
     online: int
     total: int
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """Reports since the start."""
+
+    reports: int
+    by_topic: dict[str, int] = msgspec.field(name="byTopic")
+    refused: dict[str, int]
 
 
 # The index alone is read up to the offset: it holds none of the texts.
@@ -138,7 +147,22 @@ async def count_peripherals(api: Api, call: Plain) -> Count:
         return await api.broker.store.read(lambda it: _count(it, "devices_peripheral"))
 
 
+async def get_stats(api: Api, call: Plain) -> Stats:
+    taken, refused = api.inventory.counts, api.inventory.refusals.counts
+    return Stats(
+        reports=taken.total(),
+        by_topic={topic.removeprefix(BELOW): count for topic, count in taken.items()},
+        refused={why.value: refused[why] for why in Why},
+    )
+
+
 ENDPOINTS = [
+    Endpoint(
+        method="GET",
+        path="/monitor/devices/stats",
+        act=get_stats,
+        summary="How many reports were taken since the start, and how many refused, and why.",
+    ),
     Endpoint(
         method="GET",
         path="/monitor/devices",

@@ -82,6 +82,9 @@ class Pending:
     def __bool__(self) -> bool:
         return bool(self.devices or self.gone)
 
+    def __len__(self) -> int:
+        return len(self.devices) + len(self.peripherals)
+
     def of(self, sn: str) -> Seen:
         seen = self.devices.get(sn)
         if seen is None:

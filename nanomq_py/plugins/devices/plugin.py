@@ -5,7 +5,7 @@ Source  iot-platform-api-v1.txt; http-dialects.md, "IoT platform"
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nanomq_py.config import Config
@@ -19,6 +19,7 @@ from nanomq_py.plugins.devices.inbox import Inbox
 from nanomq_py.plugins.devices.inventory import Inventory
 from nanomq_py.plugins.devices.keys import SECTION, Keys
 from nanomq_py.plugins.devices.refusals import Refusals
+from nanomq_py.plugins.devices.reports import Why
 from nanomq_py.plugins.devices.routes import MessageRoutes
 from nanomq_py.plugins.devices.schema import SCHEMA
 from nanomq_py.plugins.devices.targets import Targets
@@ -66,6 +67,14 @@ class Devices(Plugin):
         """How many messages of devices are not written yet."""
         return self._inbox.kept
 
+    def counters(self) -> Mapping[str, int]:
+        commands = self._commands.commands.counts
+        return {
+            "reports": self._inventory.counts.total(),
+            **{f"refused/{why.value}": self.refusals.counts[why] for why in Why},
+            **{f"commands/{name}": count for name, count in commands.items()},
+        }
+
     async def prepare(self, config: Config) -> Change:
         keys = _KeysChange(self, self._keys, config.of_part(Keys))
         return Changes([keys, self._commands.prepare(config)])
@@ -99,6 +108,7 @@ class Devices(Plugin):
         await self._callbacks.open()
         await self._routes.open()
         self.work(self._callbacks.run())
+        self.work(self.tell_counters())
 
     async def set_targets(self) -> None:
         """Tell targets as the keys say now."""
@@ -142,6 +152,7 @@ class Devices(Plugin):
             callbacks=self._callbacks,
             routes=self._routes,
             commands=self._commands.commands,
+            inventory=self._inventory,
         )
 
 

@@ -160,6 +160,11 @@ class MessageRoutes:
             with contextlib.suppress(KeyError):
                 self._broker.end_consumer(each.target)
 
+    def kept(self, id: int) -> int:
+        """Return how many messages of a route its target's queue does not have yet."""
+        stats = self._consumers[id].stats()
+        return stats.waiting + stats.taken
+
     async def all(self) -> list[MessageRoute]:
         return await self._broker.store.read(_all)
 

@@ -44,8 +44,14 @@ class Targets:
         """Raise Refused for a URL that nothing may be posted to."""
         from nanomq_py.delivery.target import check_target
 
-        if len(url) > MOST_URL:
-            raise Refused("url_refused", f"url: expected {MOST_URL} letters at most")
+        if len(url) > MOST_URL or not url.isprintable() or " " in url:
+            text = f"url: expected {MOST_URL} letters at most, without spaces"
+            raise Refused("url_refused", text)
+        if (
+            "@" in url.partition("://")[2].partition("/")[0]
+        ):  # whoever lists them would see it
+            text = "url: expected no user name and password in it"
+            raise Refused("url_refused", text)
         try:
             check_target(self._target("x", url))
         except ValueError as fault:

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,8 +23,6 @@ from nanomq_py.plugins.rules.engine import Engine
 from nanomq_py.plugins.rules.keys import SECTION, Keys
 from nanomq_py.plugins.rules.model import RuleSpec
 
-IDLE_S = 10  # between two looks whether $SYS is wanted again
-
 
 class Rules(Plugin):
     """The rules of a broker: see docs/rules.md."""
@@ -37,8 +34,6 @@ class Rules(Plugin):
         self.engine = Engine(broker, self.log)
         self._of_file: Sequence[RuleSpec] = ()
         self._has_started = False
-        self._told: dict[str, int] = {}
-        self._sys_interval_s = 0
 
     async def prepare(self, config: Config) -> Change:
         return _KeysChange(self, config)
@@ -49,8 +44,6 @@ class Rules(Plugin):
             keys, _folder(keys, config, self.broker), node_name(config)
         )
 
-        self._sys_interval_s = config.sys_interval
-
     async def settle(self) -> None:
         if self._has_started:
             await self.engine.use(self._of_file)
@@ -58,21 +51,10 @@ class Rules(Plugin):
     async def start(self) -> None:
         await self.engine.start(self._of_file)
         self._has_started = True
-        self.work(self._tell())
+        self.work(self.tell_counters())
 
     def counters(self) -> Mapping[str, int]:
         return asdict(self.engine.totals)
-
-    async def _tell(self) -> None:
-        """Publish what has changed below ``$SYS/broker/rules``, as often as other counters."""
-        while True:
-            if self._sys_interval_s > 0:
-                for name, value in self.counters().items():
-                    if self._told.get(name) != value:
-                        self._told[name] = value
-                        topic = f"$SYS/broker/rules/{name}"
-                        self.broker.publish(topic, str(value), retain=True)
-            await asyncio.sleep(self._sys_interval_s or IDLE_S)
 
     async def stop(self) -> None:
         # What waits for rules is kept over a restart, and over a reload of this code.
