@@ -22,7 +22,7 @@ from nanomq_py.plugins.plugin import Plugin
 from nanomq_py.plugins.rules.compiling import Place
 from nanomq_py.plugins.rules.engine import Engine
 from nanomq_py.plugins.rules.keys import SECTION, Keys
-from nanomq_py.plugins.rules.model import RuleSpec
+from nanomq_py.plugins.rules.model import ActionSpec, RuleSpec
 
 IDLE_S = 10  # between two looks whether $SYS is wanted again
 
@@ -45,6 +45,7 @@ class Rules(Plugin):
 
     def use(self, config: Config) -> None:
         keys = config.of_part(Keys)
+        self._of_file = of_file(keys)
         self.engine.place = Place(
             keys, _folder(keys, config, self.broker), node_name(config)
         )
@@ -78,6 +79,24 @@ class Rules(Plugin):
         # What waits for rules is kept over a restart, and over a reload of this code.
         stays = any(each.name == self.name for each in self.broker.config.plugged)
         await self.engine.stop(is_unloaded=not stays)
+
+
+def of_file(keys: Keys) -> list[RuleSpec]:
+    """Return the rules of the configuration, by NanoMQ's keys: ``conf:1`` and so on."""
+    made = []
+    for number, rule in enumerate(keys.rules, 1):
+        actions = []
+        if rule.table:
+            params = {"table": rule.table, "path": keys.sqlite_path}
+            actions.append(ActionSpec("sqlite", params, f"sqlite_{number}"))
+        if rule.topic:
+            params = {"topic": rule.topic}
+            if rule.address:
+                params["address"] = rule.address
+            actions.append(ActionSpec("repub", params, f"repub_{number}"))
+        spec = RuleSpec(f"conf:{number}", rule.sql, tuple(actions), is_of_file=True)
+        made.append(spec)
+    return made
 
 
 class _KeysChange(Change):
