@@ -27,10 +27,10 @@ from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.keys.config import Config
 from nanomq_py.config.keys.plugins import IMPLIED, Names
 from nanomq_py.config.nanomq.form import is_nested
+from nanomq_py.config.nanomq.missing import is_on
 from nanomq_py.config.nanomq.names import entries_of
-from nanomq_py.config.nanomq.older import renamed
+from nanomq_py.config.nanomq.older import in_force, renamed
 from nanomq_py.config.values.kind import BadValue
-from nanomq_py.config.values.words import FLAGS
 
 if TYPE_CHECKING:
     from nanomq_py.config.declare.plugged import Plugged, Plugging
@@ -180,15 +180,14 @@ def _plugged(
 ) -> tuple[Plugged, ...]:
     """Return the plugins that the entries name, or switch on. Raises ConfigError."""
     load = given.get("plugins.load")
-    on = [
-        name for name in IMPLIED if name in given and FLAGS.get(given[name].value.lower())
-    ]
+    counts = in_force(given, Faults())  # building the configuration tells the faults
+    on = [name for name in IMPLIED if name in counts and is_on(counts[name].value)]
     if load is None and not on:
         return ()
     entry = load if load is not None else given[on[0]]
     try:
         names = Names().parse(load.value) if load is not None else ()
-        names += tuple(IMPLIED[name] for name in on if IMPLIED[name] not in names)
+        names = tuple(dict.fromkeys((*names, *(IMPLIED[name] for name in on))))
         return plugging.find(names, known, anew=anew) if names else ()
     except BadValue as bad:
         raise entry.error(bad.expected(Names().expected)) from None

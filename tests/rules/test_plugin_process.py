@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Process, StartBroker, free_port, running_broker
+from tests.conftest import ROOT, Process, StartBroker, free_port, running_broker
 from tests.http.v4 import call, get
 from tests.raw import PUBACK, Raw
 
@@ -90,3 +92,27 @@ def test_keys_count_from_a_reload_on(start_broker: StartBroker, name: str) -> No
         publish(broker, range(1))
         wait_for(broker, 1)
         assert (broker.conf.parent / "other" / "rows.json").exists()
+
+
+IDLE = """
+import asyncio, sys
+from nanomq_py import Broker, Config
+from nanomq_py.plugins.rules.plugin import Rules
+
+async def main():
+    async with Broker(Config(url="nmq-tcp://127.0.0.1:0")) as broker:
+        plugin = Rules("rules", broker)
+        await plugin.start()
+        print([name for name in sys.modules if name.partition(".")[0] in ("lark", "sqlite3")])
+        print("nanomq_py.plugins.rules.engine" in sys.modules, plugin.counters())
+        await plugin.stop()
+
+asyncio.run(main())
+"""
+
+
+def test_without_a_rule_little_is_imported() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IDLE], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["[]", "False {}"]

@@ -117,7 +117,6 @@ sqlite { disk_cache_size = 0 }
 bridges.mqtt.emqx1 { server = "mqtt-quic://h:14567", tcp { nodelay = false }, retry_qos_0 = no }
 bridges.mqtt.cache { disk_cache_size = 1 }
 bridges.aws.c1 { server = "127.0.0.1:8883" }
-rules.repub { rules = [ {server = "mqtt-tcp://h:1"} ] }
 rules.mysql.db { conn = {host = h} }
 exchange_client.mq1 { exchange { topic = "t", ringbus = {cap = 1} } }
 parquet { dir = "/tmp" }
@@ -212,7 +211,7 @@ def test_all_that_is_switched_on_in_vain_is_told_with_its_place() -> None:
         (f"x.conf:{line}", called)
         for line, called in enumerate(
             ("sqlite", "bridges.mqtt.emqx1", "bridges.mqtt.cache",
-             "bridges.aws.c1", "rules.repub", "rules.mysql", "exchange_client.mq1",
+             "bridges.aws.c1", "rules.mysql", "exchange_client.mq1",
              "parquet", "preset.session.1", "plugin", "exhook"),
             start=1,
         )
@@ -257,13 +256,13 @@ def test_web_hooks_are_on_where_their_section_is(rules: str) -> None:
         ("bridge.mqtt.bridge_mode=true", "bridge.mqtt.bridge_mode"),
         ("bridge.sqlite.enable=true", "bridge.sqlite.enable"),
         ("aws.bridge.mqtt.a.bridge_mode=true", "aws.bridge.mqtt.a.bridge_mode"),
-        ("rule_option=ON\nrule_option.repub=enable", "rule_option.repub"),
+        ("rule_option=ON\nrule_option.mysql=enable", "rule_option.mysql"),
         (
             "rule_engine_option=ON\nrule_engine_option.db=sqlite\nrule_engine.db.type=kv",
             "rule_engine_option",
         ),
         ("mqtt {}\nsqlite { enable = true }", "sqlite.enable"),
-        ("mqtt {}\nrules.sqlite { enabled = true }", "rules.sqlite"),
+        ("mqtt {}\nrules.mysql.a { enabled = true }", "rules.mysql"),
     ],
 )
 def test_switch_of_what_is_missing_is_told(text: str, called: str) -> None:

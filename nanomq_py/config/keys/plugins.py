@@ -10,7 +10,11 @@ from nanomq_py.config.values.kind import BadValue, Listed
 
 PREFIX = "plugins"
 # A switch -> the plugin that is loaded while it is on, whatever ``plugins.load`` says.
-IMPLIED = {"web.hook.enable": "webhook"}
+IMPLIED = {
+    "web.hook.enable": "webhook",
+    "rule_option.sqlite": "rules",
+    "rule_option.repub": "rules",
+}
 # ``plugins.load`` is a key of ours.
 _NAME = re.compile(r"(?!load\Z)[A-Za-z0-9_-]{1,64}")
 # A key of a plugin; group 1 is its name.

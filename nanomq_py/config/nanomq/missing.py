@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from nanomq_py.config.forms.entries import Entry
+from nanomq_py.config.keys.plugins import IMPLIED
 from nanomq_py.config.keys.said import Missing
 from nanomq_py.config.values.words import FLAGS
 
@@ -116,10 +117,8 @@ def is_on(text: str) -> bool:
 
 def missing_of(entries: Mapping[str, Entry]) -> Iterator[Missing]:
     """Yield the missing features that the entries switch on."""
-    if (rules := entries.get("rule_option")) is not None and not is_on(rules.value):
-        entries = {n: e for n, e in entries.items() if not n.startswith("rule_option.")}
     for name, entry in entries.items():
-        if not is_on(entry.value):
+        if not is_on(entry.value) or name in IMPLIED:
             continue
         for pattern, feature in _SWITCHES:
             if pattern.fullmatch(name):

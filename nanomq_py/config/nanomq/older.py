@@ -30,6 +30,10 @@ _RENAMED = [
             rf"bridge.mqtt.{_ONLY_BRIDGE}.\1",
         ),
         (r"web\.hook\.tls\.(cacertfile|certfile|keyfile)", r"web.hook.ssl.\1"),
+        (r"rule\.event\.publish\.(\d{1,9})\.sql", r"plugins.rules.rule.\1.sql"),
+        (r"rule\.sqlite\.path", "plugins.rules.sqlite_path"),
+        (r"rule\.sqlite\.(\d{1,9})\.table", r"plugins.rules.rule.\1.table"),
+        (r"rule\.repub\.(\d{1,9})\.(topic|address)", r"plugins.rules.rule.\1.\2"),
         (r"rule_engine_option", "rule_option.engine"),
         (r"rule_engine(?:_option)?\.(.+)", r"rule.\1"),
         (
@@ -52,6 +56,9 @@ _MEANINGLESS = re.compile(
 _SWITCHED_OFF = {
     "acl_enable": re.compile(r"acl\.rule\..+|acl_nomatch|acl_file"),
     "auth_enable": re.compile(r"auth\.\d+\..+|allow_anonymous"),
+    "rule_option": re.compile(r"rule_option\..+|plugins\.rules\.rule\..+"),
+    "rule_option.sqlite": re.compile(r"plugins\.rules\.rule\.\d+\.table"),
+    "rule_option.repub": re.compile(r"plugins\.rules\.rule\.\d+\.(?:topic|address)"),
 }
 
 

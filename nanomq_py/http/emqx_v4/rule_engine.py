@@ -152,20 +152,25 @@ class RulesQuery(
 # --- the plugin
 
 
-def loaded(api: Api) -> Engine | None:
-    """Return the rules; None: the plugin is not loaded."""
+def plugin_of(api: Api) -> Rules | None:
+    """Return the plugin; None: it is not loaded."""
     held = api.plugins.serving(NAME)
-    if held is None or held.plugin is None:
-        return None
-    return cast("Rules", held.plugin).engine
+    return None if held is None else cast("Rules | None", held.plugin)
 
 
-def engine_of(api: Api) -> Engine:
-    """Return the rules. Raises Refused where the plugin is not loaded."""
-    engine = loaded(api)
-    if engine is None:
+def made_of(api: Api) -> Engine | None:
+    """Return the rules; None: there is none yet."""
+    plugin = plugin_of(api)
+    return None if plugin is None else plugin.engine
+
+
+async def engine_of(api: Api) -> Engine:
+    """Return the rules, to make one. Raises Refused where the plugin is not loaded."""
+    plugin = plugin_of(api)
+    if plugin is None:
         raise Refused(Code.UNKNOWN_MISTAKE, NOT_LOADED, 501)
-    return engine
+    with store_faults():
+        return await plugin.opened()
 
 
 def not_found() -> Refused:
@@ -259,13 +264,13 @@ async def _pieces(api: Api, rules: Sequence[Rule]) -> AsyncIterator[list[RuleRow
 
 
 async def list_rules(api: Api, call: Call[RulesQuery, Nothing]) -> Listing[RuleRow]:
-    engine = loaded(api)
+    engine = made_of(api)
     rules = [] if engine is None else [*engine.rules.values()]
     return Listing(None, _pieces(api, [each for each in rules if call.query.wants(each)]))
 
 
 async def get_rule(api: Api, call: Plain) -> RuleRow:
-    engine = loaded(api)
+    engine = made_of(api)
     if engine is None:
         raise not_found()
     with looked_up():
@@ -282,7 +287,8 @@ def _specs(given: Sequence[ActionBody]) -> tuple[ActionSpec, ...]:
 
 
 async def create_rule(api: Api, call: Call[Test, RuleBody]) -> RuleRow | Any:
-    engine, body = engine_of(api), call.body
+    body = call.body
+    engine = await engine_of(api)
     if call.query.test == "true" or body.test in (True, "true"):
         return _tried(engine, body)
     from nanomq_py.plugins.rules.model import RuleSpec
@@ -318,7 +324,7 @@ def _tried(engine: Engine, body: RuleBody) -> Any:
 
 
 async def update_rule(api: Api, call: Call[Nothing, RuleChange]) -> RuleRow:
-    engine = loaded(api)
+    engine = made_of(api)
     if engine is None:
         raise not_found()
     body = call.body
@@ -354,14 +360,14 @@ def _with_secrets(
 
 
 async def delete_rule(api: Api, call: Plain) -> None:
-    engine = loaded(api)
+    engine = made_of(api)
     if engine is not None and call.path["id"] in engine.rules:
         with faults():
             await engine.delete(call.path["id"])
 
 
 async def reset_metrics(api: Api, call: Plain) -> None:
-    engine = loaded(api)
+    engine = made_of(api)
     if engine is None:
         raise not_found()
     with looked_up():

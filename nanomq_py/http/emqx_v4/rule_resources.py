@@ -15,9 +15,10 @@ from nanomq_py.http.emqx_v4.rule_engine import (
     Params,
     engine_of,
     faults,
-    loaded,
     looked_up,
+    made_of,
     not_found,
+    plugin_of,
 )
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain
 from nanomq_py.http.rest.parameters import Nothing
@@ -129,7 +130,7 @@ def _type_row(kind: Kind) -> ResourceTypeRow:
 
 def _kinds(api: Api) -> tuple[Mapping[str, Kind], Mapping[str, Kind]]:
     """Return the kinds of actions and of resources; none while the plugin is not loaded."""
-    if loaded(api) is None:
+    if plugin_of(api) is None:
         return {}, {}
     from nanomq_py.plugins.rules.catalog import ACTIONS, RESOURCES
 
@@ -159,7 +160,7 @@ async def get_type(api: Api, call: Plain) -> ResourceTypeRow:
 
 
 async def list_events(api: Api, call: Plain) -> list[EventRow]:
-    if loaded(api) is None:
+    if plugin_of(api) is None:
         return []
     from nanomq_py.plugins.rules.columns import PREFIX, TEST_COLUMNS, example
 
@@ -188,7 +189,7 @@ def _row(spec: ResourceSpec, status: bool | list[NodeAlive]) -> ResourceRow:
 
 
 async def list_resources(api: Api, call: Plain) -> list[ResourceRow]:
-    engine = loaded(api)
+    engine = made_of(api)
     if engine is None:
         return []
     return [_row(each, engine.is_alive(each)) for each in engine.resources.values()]
@@ -201,7 +202,7 @@ async def list_of_type(api: Api, call: Plain) -> list[ResourceRow]:
 
 def _found(api: Api, resource_id: str) -> tuple[Engine, ResourceSpec]:
     """Return the rules and a resource. Raises Refused with 404."""
-    engine = loaded(api)
+    engine = made_of(api)
     if engine is None:
         raise not_found()
     with looked_up():
@@ -221,7 +222,7 @@ async def get_status(api: Api, call: Plain) -> Alive:
 async def create_resource(
     api: Api, call: Call[Nothing, ResourceBody]
 ) -> ResourceRow | None:
-    engine, body = engine_of(api), call.body
+    engine, body = await engine_of(api), call.body
     from nanomq_py.plugins.rules.model import ResourceSpec, new_id
 
     spec = ResourceSpec(
@@ -258,7 +259,7 @@ async def start_resource(api: Api, call: Plain) -> None:
 
 
 async def delete_resource(api: Api, call: Plain) -> None:
-    engine = loaded(api)
+    engine = made_of(api)
     if engine is not None and call.path["id"] in engine.resources:
         with faults():
             await engine.delete_resource(call.path["id"])

@@ -12,6 +12,7 @@ from nanomq_py.plugins.rules.columns import event_name, example
 from nanomq_py.plugins.rules.faults import RuleFault, TakenError
 from nanomq_py.plugins.rules.keys import Keys
 from nanomq_py.plugins.rules.model import ActionSpec, ResourceSpec, RuleSpec, check_rule
+from nanomq_py.plugins.rules.parsing import parsed
 
 if TYPE_CHECKING:
     from nanomq_py.broker import Broker
@@ -75,16 +76,6 @@ def _check_paths(spec: RuleSpec, others: Sequence[RuleSpec]) -> None:
         if path in taken:
             raise TakenError(f"action file: path: another action writes {path[:100]!r}")
         taken.add(path)
-
-
-def parsed(rawsql: str) -> Statement:
-    """Return a statement. Raises RuleFault, which says the place and what was expected."""
-    from nanomq_py.plugins.rules.sql import SqlError, parse  # with the first rule
-
-    try:
-        return parse(rawsql)
-    except SqlError as fault:
-        raise RuleFault(f"rawsql: {fault}") from None
 
 
 def flat(spec: RuleSpec) -> list[ActionSpec]:

@@ -4,10 +4,59 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nanomq_py.config.declare.family import NUMBER, family
 from nanomq_py.config.declare.key import Checked, key
 from nanomq_py.config.declare.section import Section
+from nanomq_py.config.values.kind import BadValue
 from nanomq_py.config.values.numbers import Size, Whole
 from nanomq_py.config.values.texts import List, Text
+from nanomq_py.plugins.rules.faults import RuleFault
+from nanomq_py.plugins.rules.parsing import parsed
+
+
+@dataclass(frozen=True)
+class Sql(Text):
+    """A statement; NanoMQ's files have quotes around it."""
+
+    @property
+    def expected(self) -> str:
+        return "a statement of SQL"
+
+    def parse(self, text: str) -> str:
+        bare = super().parse(text).strip()
+        if len(bare) > 1 and bare[0] == bare[-1] == '"':
+            bare = bare[1:-1]
+        if bare:
+            try:
+                parsed(bare)
+            except RuleFault as fault:
+                raise BadValue(f"{self.expected}: {fault}") from None
+        return bare
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileRule(Checked):
+    """A rule as NanoMQ writes it: what it selects, and one action or two."""
+
+    sql: str = key("sql", Sql(), "", "The statement; NanoMQ's rule.event.publish.N.sql.")
+    table: str = key(
+        "table",
+        Text(),
+        "",
+        "The table of SQLite that rows are put into; NanoMQ's rule.sqlite.N.table.",
+    )
+    topic: str = key(
+        "topic",
+        Text(),
+        "",
+        "The topic that rows are published to; NanoMQ's rule.repub.N.topic.",
+    )
+    address: str = key(
+        "address",
+        Text(),
+        "",
+        "Where that topic is: this broker; NanoMQ's rule.repub.N.address.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +84,16 @@ class Keys(Checked):
         List(),
         (),
         "Networks that the servers of web hooks may be in, such as 10.0.0.0/8. Empty: any.",
+    )
+    sqlite_path: str = key(
+        "sqlite_path",
+        Text(),
+        "rules.db",
+        "File of the tables of the configuration's rules: a name in the folder, or a whole"
+        " path; NanoMQ's rule.sqlite.path.",
+    )
+    rules: tuple[FileRule, ...] = family(
+        "rule", FileRule, NUMBER, help="Rules.", is_sparse=True, required=("sql",)
     )
 
 

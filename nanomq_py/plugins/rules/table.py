@@ -30,6 +30,26 @@ SCHEMA = Schema(
 _TABLES = {RuleSpec: "rules_rule", ResourceSpec: "rules_resource"}
 
 
+async def _is_there(store: Store) -> bool:
+    path = store.path
+    return path is not None and await asyncio.to_thread(os.path.exists, path)
+
+
+async def are_kept(store: Store) -> bool:
+    """Return whether there is a rule or a resource; a store that is not there stays so."""
+    if not await _is_there(store):
+        return False
+
+    def act(connection: Connection) -> bool:
+        tables = "SELECT count(*) FROM sqlite_master WHERE name LIKE 'rules_r%'"
+        if connection.execute(tables).fetchone()[0] == 0:
+            return False
+        rows = "SELECT 1 FROM rules_rule UNION ALL SELECT 1 FROM rules_resource LIMIT 1"
+        return connection.execute(rows).fetchone() is not None
+
+    return await store.read(act)
+
+
 class RuleTable:
     """Rules and resources of the store.
 
@@ -47,8 +67,7 @@ class RuleTable:
 
     async def all(self) -> tuple[list[RuleSpec], list[ResourceSpec]]:
         """Return all that are kept."""
-        path = self._store.path
-        if path is None or not await asyncio.to_thread(os.path.exists, path):
+        if not await _is_there(self._store):
             return [], []
         await self._bring()
 
