@@ -161,6 +161,7 @@ def test_deep_json_is_no_more_than_a_fault() -> None:
         "x" * 257,
         "(?P<a>.)(?P=a)",
         "a{99999999999}",
+        r"(?:(?:\b){5000}){5000}",
     ],
 )
 def test_a_pattern_that_may_never_end_is_refused(refused: str) -> None:

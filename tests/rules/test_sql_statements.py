@@ -285,6 +285,12 @@ def test_a_payload_is_read_once(reads: list[Any]) -> None:
     sql = "SELECT payload.a AS a, payload.b.c AS c FROM t WHERE payload.a = 1 AND c = 2"
     assert run(sql, b'{"a":1,"b":{"c":2}}') == [{"a": 1, "c": 2}]
     assert reads == [b'{"a":1,"b":{"c":2}}']
+    reads.clear()
+    run(
+        "SELECT payload.a[1] AS a, payload.a[2] AS b, payload('c') AS c FROM t",
+        b'{"a":[1]}',
+    )
+    assert reads == [b'{"a":[1]}']
 
 
 def test_a_payload_that_nobody_looks_into_is_not_read(reads: list[Any]) -> None:

@@ -86,10 +86,21 @@ def _pattern(value: str) -> Pattern:
     except (re.error, OverflowError, RecursionError) as fault:
         raise RuleError(f"no regular expression: {fault}") from None
     cost = Cost()
-    if value.startswith("^") and not parsed.state.flags & re.MULTILINE and "|" not in value:
+    if _begins_at_the_beginning(parsed):
         cost.starts = 0
     _count(parsed, cost, repeated=False)
+    if not cost.most_characters:
+        raise RuleError("a pattern that takes too many steps")
     return Pattern(compiled, cost.most_characters)
+
+
+def _begins_at_the_beginning(parsed: Any) -> bool:
+    """Return whether it is tried at the beginning of a text alone."""
+    return (
+        bool(parsed)
+        and [str(each) for each in parsed[0]] == ["AT", "AT_BEGINNING"]
+        and not parsed.state.flags & re.MULTILINE
+    )
 
 
 def _count(parts: Iterable[Any], cost: Cost, *, repeated: bool) -> None:
@@ -123,6 +134,7 @@ _REFUSED = {
 
 def _count_repeat(least: int, most: int, cost: Cost, *, repeated: bool) -> None:
     if least == most:
+        cost.ways *= max(most, 1)  # parts without a character could be repeated without end
         return
     if repeated:
         raise RuleError("a pattern with a repetition inside a repetition")
