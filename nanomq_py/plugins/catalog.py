@@ -35,6 +35,13 @@ GROUP = "nanomq_py.plugins"
 _KEY = re.compile(r"(?=.{1,200}\Z)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _turn = Lock()
 
+# What those are that come with nanomq-py: its own summary says nothing of them.
+OURS = {
+    "devices": "A platform for devices: /iot/api/v1",
+    "rules": "Rules: SQL over messages and events",
+    "webhook": "Web hooks: an HTTP server is told what happens",
+}
+
 # The files of modules, each with what tells that it has changed.
 Files = Mapping[str, tuple[int, int]]
 
@@ -51,7 +58,8 @@ class Origin:
         if point.dist is None:
             return Origin()
         data = point.dist.metadata
-        return Origin(point.dist.version, (data.get_all("Summary") or [""])[0])
+        own = OURS.get(point.name) if point.dist.name == "nanomq-py" else None
+        return Origin(point.dist.version, own or (data.get_all("Summary") or [""])[0])
 
 
 @dataclass(eq=False)
