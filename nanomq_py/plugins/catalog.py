@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import pkgutil
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.metadata import EntryPoint, entry_points
 from threading import Lock
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from nanomq_py.config.declare.key import Key
 from nanomq_py.config.declare.plugged import Plugged
@@ -28,6 +29,10 @@ from nanomq_py.config.settings import settings_of
 from nanomq_py.config.values.kind import BadValue
 from nanomq_py.kernel.part import brought_by
 from nanomq_py.plugins.plugin import Plugin, text_of
+from nanomq_py.version import __version__
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 log = logging.getLogger("nanomq.plugins")
 
@@ -35,11 +40,12 @@ GROUP = "nanomq_py.plugins"
 _KEY = re.compile(r"(?=.{1,200}\Z)[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
 _turn = Lock()
 
-# What those are that come with nanomq-py: its own summary says nothing of them.
-OURS = {
-    "devices": "A platform for devices: /iot/api/v1",
-    "rules": "Rules: SQL over messages and events",
-    "webhook": "Web hooks: an HTTP server is told what happens",
+# Plugins that come with the broker: the class and what it is. Each has a room of its own, and
+# what finds those of others is not loaded for them.
+OWN = {
+    "devices": ("Devices", "A platform for devices: /iot/api/v1"),
+    "rules": ("Rules", "Rules: SQL over messages and events"),
+    "webhook": ("WebHooks", "Web hooks: an HTTP server is told what happens"),
 }
 
 # The files of modules, each with what tells that it has changed.
@@ -54,12 +60,27 @@ class Origin:
     summary: str = ""
 
     @staticmethod
-    def of(point: EntryPoint) -> Origin:
+    def of(point: EntryPoint | OwnPoint) -> Origin:
+        if point.name in OWN:
+            return Origin(__version__, OWN[point.name][1])
         if point.dist is None:
             return Origin()
         data = point.dist.metadata
-        own = OURS.get(point.name) if point.dist.name == "nanomq-py" else None
-        return Origin(point.dist.version, own or (data.get_all("Summary") or [""])[0])
+        return Origin(point.dist.version, (data.get_all("Summary") or [""])[0])
+
+
+@dataclass(frozen=True)
+class OwnPoint:
+    """Where a plugin is that comes with the broker, as an entry point says it."""
+
+    name: str
+
+    @property
+    def value(self) -> str:
+        return f"{__package__}.{self.name}.plugin:{OWN[self.name][0]}"
+
+    def load(self) -> Any:
+        return pkgutil.resolve_name(self.value)
 
 
 @dataclass(eq=False)
@@ -105,6 +126,8 @@ class Loaded:
 
 def installed() -> dict[str, EntryPoint]:
     """Return the plugins that are installed, by name. Blocks: it looks at every package."""
+    from importlib.metadata import entry_points
+
     importlib.invalidate_caches()
     return {point.name: point for point in entry_points(group=GROUP)}
 
@@ -124,7 +147,7 @@ def find(
             stay = {name: each for name, each in have.items() if each.is_current()}
         else:
             stay = have
-        points = installed() if set(names) - set(stay) else {}
+        points = _points(set(names) - set(stay))
         if missing := [name for name in names if name not in stay and name not in points]:
             there = f"which are {', '.join(sorted(points))}" if points else "there are none"
             raise BadValue(
@@ -136,7 +159,14 @@ def find(
         )
 
 
-def _loaded(point: EntryPoint, before: Loaded | None) -> Loaded:
+def _points(names: set[str]) -> Mapping[str, EntryPoint | OwnPoint]:
+    """Return where these plugins are, of those that are installed, and maybe others."""
+    if names <= set(OWN):
+        return {name: OwnPoint(name) for name in names}
+    return {**installed(), **{name: OwnPoint(name) for name in names & set(OWN)}}
+
+
+def _loaded(point: EntryPoint | OwnPoint, before: Loaded | None) -> Loaded:
     """Return the plugin, loaded now; or that of before, if only that can be used."""
     out = {} if before is None else _take_out(before.package)
     made = _tried(Loaded(point.name, Origin.of(point), _package_of(point)), point)
@@ -155,7 +185,7 @@ def _loaded(point: EntryPoint, before: Loaded | None) -> Loaded:
     return made
 
 
-def _tried(plain: Loaded, point: EntryPoint) -> Loaded:
+def _tried(plain: Loaded, point: EntryPoint | OwnPoint) -> Loaded:
     try:
         kind = point.load()
         _check(plain.name, kind)
@@ -202,7 +232,7 @@ def _check_key(name: str, key: Key, default: str) -> None:
 # --- modules; what they say of themselves may be anything
 
 
-def _package_of(point: EntryPoint) -> str:
+def _package_of(point: EntryPoint | OwnPoint) -> str:
     """Return what is loaded together with a module: its package; alone, where that holds us."""
     module = point.value.partition(":")[0].strip()
     above = module.rpartition(".")[0]
