@@ -97,11 +97,12 @@ def shells(tmp_path: Path) -> Iterator[Callable[..., Shells]]:
 
 
 # In tests/: test_docs.py, test_developing.py, control/test_example_plugin.py,
-# control/test_store.py, test_http_auth.py, http/test_cookbook.py, rules/test_rules_page.py,
-# devices/test_tutorial.py, webhook/test_page.py.
+# control/test_store.py, test_http_auth.py, http/test_cookbook.py, http/test_iot_page.py,
+# rules/test_rules_page.py, devices/test_tutorial.py, webhook/test_page.py.
 ELSEWHERE = {
     "docs/api/accounts.md",
     "docs/api/http.md",
+    "docs/api/iot.md",
     "docs/api/v2.md",
     "docs/api/v4.md",
     "docs/security.md",

@@ -61,7 +61,7 @@ class Origin:
 
     @staticmethod
     def of(point: EntryPoint | OwnPoint) -> Origin:
-        if point.name in OWN:
+        if point.name in OWN or isinstance(point, OwnPoint):
             return Origin(__version__, OWN[point.name][1])
         if point.dist is None:
             return Origin()

@@ -15,6 +15,7 @@ from tests.devices.commands.documented import examples
 from tests.devices.http import Caller, Said, expired, logged_in, viewer
 from tests.devices.simulated import Device
 from tests.http.documented import differences
+from tests.http.endpoints import find
 
 COMMANDS = "/remotectl/commands"
 RESPONSES = f"{COMMANDS}/responses"
@@ -58,6 +59,9 @@ def without_phase(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key != "phase"}
 
 
+@find("iot", "POST", COMMANDS).shows("success")
+@find("iot", "GET", COMMANDS).shows("success")
+@find("iot", "GET", RESPONSES).shows("success")
 async def test_answers_are_like_the_examples_of_the_document(house: House) -> None:
     admin, port = house.admin, house.process.port
     sns = [each["sn"] for each in REQUEST["to"]]
@@ -212,6 +216,8 @@ def test_no_json(house: House) -> None:
         ("limit=1001", 400, "bad_parameter"),
     ],
 )
+@find("iot", "GET", COMMANDS).shows("not_found")
+@find("iot", "GET", RESPONSES).shows("not_found")
 def test_query(house: House, path: str, query: str, status: int, code: str) -> None:
     house.viewer.call("GET", f"{path}?{query}").assert_refused(status, code)
 
@@ -258,6 +264,7 @@ def test_who_may_only_view(house: House, method: str, path: str, body: object) -
         said.assert_refused(403, "forbidden")
 
 
+@find("iot", "POST", COMMANDS).shows("too_many_commands")
 def test_too_many(house: House) -> None:
     said = house.admin.call("POST", COMMANDS, {**WHOLE, "to": [{"sn": "many"}] * 4})
     said.assert_refused(429, "too_many_commands", "and 3 are the most")
