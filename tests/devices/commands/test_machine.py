@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from nanomq_py.plugins.devices.commands import machine
 from nanomq_py.plugins.devices.commands.machine import (

@@ -23,8 +23,10 @@ Source  http-dialects.md, IoT platform, "Commands"
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 RETRY_S = 5.0  # from a failure to the next try
 AGAIN_S = 5.0  # from one publication of a try to the next
@@ -51,8 +53,7 @@ class Phase(Enum):
     EXPIRED = "expired"  # its time is over, and it is about to be cleared
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """What the machine knows of one command.
 
     now             whether it is published without waiting for its device to be connected

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from nanomq_py.plugins.devices.commands import machine, table
 from nanomq_py.plugins.devices.commands.answers import Answer
@@ -31,8 +32,7 @@ class Kind(Enum):
     ACKNOWLEDGED = "acknowledged"
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(Struct, frozen=True):
     """Something that has happened. id: of a command; None: to all of its device."""
 
     kind: Kind
@@ -40,15 +40,13 @@ class Happened:
     id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A device has answered. by: who may speak, or whether that device itself has spoken."""
+class Said(Struct, frozen=True):
+    """A device has answered, and whoever said so may."""
 
     answer: Answer
 
 
-@dataclass(slots=True)
-class Turn:
+class Turn(Struct):
     """What a turn has done, once it is on the disk.
 
     publish    commands to publish now, in the order of their numbers
