@@ -120,7 +120,7 @@ class Commands:
         self._written: asyncio.Future[None] | None = None  # of what has happened
         self._woken = asyncio.Event()
         self._adding: set[asyncio.Future[Any]] = set()
-        self._watching = Watching(broker, prefix, self._open, self.happen)
+        self._watching = Watching(broker, prefix, self._open, self.happen, work)
         self._consumer: Consumer | None = None
         self._stopped = False
 
@@ -379,7 +379,9 @@ class Commands:
         now = wall_s()
         for command in turn.publish:
             if not self._taken(command, now):
-                self.happen(Happened(Kind.MISSED, command.sn, command.id))
+                is_there = self._watching.is_online(command.sn)
+                kind = Kind.UNTAKEN if is_there else Kind.MISSED
+                self.happen(Happened(kind, command.sn, command.id))
 
     def _taken(self, command: table.Outgoing, now: float) -> bool:
         """Publish it; return whether a session has taken it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
@@ -29,6 +30,7 @@ class Kind(Enum):
     CAME = "came"
     LISTENS = "listens"
     MISSED = "missed"
+    UNTAKEN = "untaken"  # missed, though its device is connected
     ACKNOWLEDGED = "acknowledged"
 
 
@@ -70,8 +72,9 @@ _OF_A_DEVICE: dict[Kind, Callable[[Command, float], Command]] = {
     Kind.CAME: machine.came,
     Kind.LISTENS: machine.listens,
 }
-_OF_ONE: dict[Kind, Callable[[Command], Command]] = {
+_OF_ONE: dict[Kind, Callable[[Command, float], Command]] = {
     Kind.MISSED: machine.missed,
+    Kind.UNTAKEN: partial(machine.missed, online=True),
     Kind.ACKNOWLEDGED: machine.acknowledged,
 }
 
@@ -88,7 +91,7 @@ def take_turn(
             for command in table.opened(connection, [each.sn]):
                 _put(connection, command, _OF_A_DEVICE[each.kind](command, now))
         elif (found := table.one(connection, each.id)) is not None:
-            _put(connection, found, _OF_ONE[each.kind](found))
+            _put(connection, found, _OF_ONE[each.kind](found, now))
     _clear(connection, now, turn)
     _begin(connection, now, turn)
     turn.next_at = table.next_moment(connection)
