@@ -51,6 +51,7 @@ START_S = 30  # sanitizer builds are slow to load
 LONG = [
     "test_developing.py",
     "test_commands.py",
+    "test_simulation.py",
     "test_http_attack.py",
     "test_websocket.py",
 ]

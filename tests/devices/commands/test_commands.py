@@ -17,13 +17,14 @@ from nanomq_py.plugins.devices.commands.table import Row
 from nanomq_py.store.faults import StoreFullError
 from tests.devices.commands.platform import answer, order, platform, row_when
 from tests.devices.simulated import Device
+from tests.raw import Raw
 
 HASTY = 0.05
 
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RETRY_S", "AGAIN_S", "LONGEST_S"):
+    for name in ("RETRY_S", "AGAIN_S", "UNTAKEN_S", "LONGEST_S"):
         monkeypatch.setattr(machine, name, HASTY)
 
 
@@ -299,3 +300,15 @@ def test_numbers_go_on_whatever_the_clock_does() -> None:
     assert table.add(file, order(), [new], now) == [202611309999999000]
     with pytest.raises(StoreFullError, match="commands a day are the most: try tomorrow"):
         table.add(file, order(), [new], now)
+
+
+async def test_device_that_takes_nothing_is_asked_again(tmp_path: Path) -> None:
+    async with platform(tmp_path / "s.db") as (broker, commands):
+        client = await asyncio.to_thread(Raw, broker.ports["url"])
+        await asyncio.to_thread(client.connect, "d1")  # it subscribes to nothing
+        (number,) = await commands.add(order(), ["d1"])
+        while commands.counts["tried"] < 3:
+            await asyncio.sleep(0.01)
+        row = await row_when(commands, number, lambda row: row.phase is Phase.QUEUED)
+        assert (row.state, row.tries) == (State.READY, 0)
+        client.close()

@@ -20,9 +20,10 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from nanomq_py.broker import Broker
 from nanomq_py.plugins.devices.commands import machine, outbound, table
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from nanomq_py.core.message import Message
 
 log = logging.getLogger("nanomq.plugins.devices")
-T = TypeVar("T")
 
 CONSUMER = "devices.commands"
 MOST_ANSWER_BYTES = 1 << 20  # of a message that is looked at
@@ -58,8 +58,7 @@ class TooManyError(ValueError):
     """One command more is over a bound; the text says which."""
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """The most there may be.
 
     open       commands that are not over
@@ -74,8 +73,7 @@ class Limits:
     size: int = 256 << 20
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(Struct, frozen=True):
     """How much there is: see Limits."""
 
     open: int
@@ -122,7 +120,7 @@ class Commands:
         self._written: asyncio.Future[None] | None = None  # of what has happened
         self._woken = asyncio.Event()
         self._adding: set[asyncio.Future[Any]] = set()
-        self._watching = Watching(broker, prefix, self._open, self.happen)
+        self._watching = Watching(broker, prefix, self._open, self.happen, work)
         self._consumer: Consumer | None = None
         self._stopped = False
 
@@ -381,7 +379,9 @@ class Commands:
         now = wall_s()
         for command in turn.publish:
             if not self._taken(command, now):
-                self.happen(Happened(Kind.MISSED, command.sn, command.id))
+                is_there = self._watching.is_online(command.sn)
+                kind = Kind.UNTAKEN if is_there else Kind.MISSED
+                self.happen(Happened(kind, command.sn, command.id))
 
     def _taken(self, command: table.Outgoing, now: float) -> bool:
         """Publish it; return whether a session has taken it."""

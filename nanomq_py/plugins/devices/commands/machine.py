@@ -23,13 +23,18 @@ Source  http-dialects.md, IoT platform, "Commands"
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import Enum, IntEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 RETRY_S = 5.0  # from a failure to the next try
 AGAIN_S = 5.0  # from one publication of a try to the next
+UNTAKEN_S = (
+    60.0  # until a device that is there and takes nothing, as its queue is full, is asked
+)
 # A moment that lies further ahead was set before the clock went back.
-LONGEST_S = max(RETRY_S, AGAIN_S)
+LONGEST_S = max(RETRY_S, AGAIN_S, UNTAKEN_S)
 
 
 class State(IntEnum):
@@ -51,8 +56,7 @@ class Phase(Enum):
     EXPIRED = "expired"  # its time is over, and it is about to be cleared
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """What the machine knows of one command.
 
     now             whether it is published without waiting for its device to be connected
@@ -111,7 +115,8 @@ def came(command: Command, now: float) -> Command:
         return command
     if command.phase is Phase.QUEUED:
         # A try that failed keeps its pause.
-        return command if command.due_at else replace(command, due_at=now)
+        is_soon = command.due_at is not None and command.due_at <= now + RETRY_S
+        return command if is_soon else replace(command, due_at=now)
     return replace(command, due_at=_again_at(command, now))
 
 
@@ -132,16 +137,20 @@ def published(command: Command, now: float) -> Command:
     )
 
 
-def missed(command: Command) -> Command:
-    """No session has taken it: it waits until its device comes or subscribes."""
+def missed(command: Command, now: float, *, online: bool = False) -> Command:
+    """No session has taken it: it waits until its device comes or subscribes.
+
+    online   its device is there: perhaps it has no room, and gets it later
+    """
     if command.phase is not Phase.SENT or command.due_at:
         return command
     tries = command.tries - 1
     state = State.IN_PROGRESS if tries else State.READY
-    return replace(command, state=state, phase=Phase.QUEUED, tries=tries)
+    due_at = now + UNTAKEN_S if online else None
+    return replace(command, state=state, phase=Phase.QUEUED, tries=tries, due_at=due_at)
 
 
-def acknowledged(command: Command) -> Command:
+def acknowledged(command: Command, now: float) -> Command:
     """Its device has the message."""
     if command.phase is not Phase.SENT:
         return command

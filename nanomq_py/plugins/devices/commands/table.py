@@ -6,9 +6,10 @@ Threads  functions that take a connection run in the store's thread, in a transa
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from nanomq_py.plugins.devices.commands.answers import Answer
 from nanomq_py.plugins.devices.commands.ids import MOST_A_DAY, number_of
@@ -53,8 +54,7 @@ _MESSAGE = "id, sn, sender, command, method, body, detached, expires_s, expires_
 _OPEN = f"SELECT {_MACHINE} FROM device_commands WHERE state < 2"  # noqa: S608
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """What a caller asks of devices. expires_s, max_retries: as the caller says.
 
     body   JSON
@@ -70,8 +70,7 @@ class Order:
     expires_s: int
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One command, as its maker sees it."""
 
     id: int
@@ -86,8 +85,7 @@ class Row:
     finished_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(Struct, frozen=True):
     """A command that is about to be published. detached: 0 or 1."""
 
     id: int
@@ -101,8 +99,7 @@ class Outgoing:
     expires_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """What a device has said of a command. time: the device's clock; at: ours."""
 
     id: int
@@ -201,8 +198,7 @@ def outgoing(connection: Connection, number: int) -> Outgoing:
     return Outgoing(*row)
 
 
-@dataclass(frozen=True, slots=True)
-class Cleared:
+class Cleared(Struct, frozen=True):
     """A command that is forgotten. size: bytes of what it and its answer said."""
 
     sn: str

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from nanomq_py.plugins.devices.commands import machine, table
 from nanomq_py.plugins.devices.commands.answers import Answer
@@ -28,11 +30,11 @@ class Kind(Enum):
     CAME = "came"
     LISTENS = "listens"
     MISSED = "missed"
+    UNTAKEN = "untaken"  # missed, though its device is connected
     ACKNOWLEDGED = "acknowledged"
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(Struct, frozen=True):
     """Something that has happened. id: of a command; None: to all of its device."""
 
     kind: Kind
@@ -40,15 +42,13 @@ class Happened:
     id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A device has answered. by: who may speak, or whether that device itself has spoken."""
+class Said(Struct, frozen=True):
+    """A device has answered, and whoever said so may."""
 
     answer: Answer
 
 
-@dataclass(slots=True)
-class Turn:
+class Turn(Struct):
     """What a turn has done, once it is on the disk.
 
     publish    commands to publish now, in the order of their numbers
@@ -72,8 +72,9 @@ _OF_A_DEVICE: dict[Kind, Callable[[Command, float], Command]] = {
     Kind.CAME: machine.came,
     Kind.LISTENS: machine.listens,
 }
-_OF_ONE: dict[Kind, Callable[[Command], Command]] = {
+_OF_ONE: dict[Kind, Callable[[Command, float], Command]] = {
     Kind.MISSED: machine.missed,
+    Kind.UNTAKEN: partial(machine.missed, online=True),
     Kind.ACKNOWLEDGED: machine.acknowledged,
 }
 
@@ -90,7 +91,7 @@ def take_turn(
             for command in table.opened(connection, [each.sn]):
                 _put(connection, command, _OF_A_DEVICE[each.kind](command, now))
         elif (found := table.one(connection, each.id)) is not None:
-            _put(connection, found, _OF_ONE[each.kind](found))
+            _put(connection, found, _OF_ONE[each.kind](found, now))
     _clear(connection, now, turn)
     _begin(connection, now, turn)
     turn.next_at = table.next_moment(connection)

@@ -35,20 +35,23 @@ class Watching:
         prefix: str,
         devices: Devices,
         happen: Callable[[Happened], object],
+        work: Callable[[Coroutine[Any, Any, object]], None],
     ) -> None:
         """Make it.
 
         prefix   of topics; it may be replaced
         devices  whose events matter; they may change
+        happen   takes note of what has happened
+        work     has a coroutine run beside everything else
         """
         self._broker = broker
         self.prefix = prefix
         self._devices = devices
         self._happen = happen
+        self._work = work
         self._coming: Events[Connected | Subscribed] | None = None
         self._acks: Events[Acked] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def is_online(self, sn: str) -> bool:
         client = self._broker.client(sn)
@@ -60,7 +63,7 @@ class Watching:
             from nanomq_py.events import Connected, Subscribed
 
             self._coming = self._broker.events([Connected, Subscribed])
-            self._run(self._follow(self._coming))
+            self._work(self._follow(self._coming))
 
     def end(self) -> None:
         """Watch nothing any more."""
@@ -75,7 +78,7 @@ class Watching:
             from nanomq_py.events import Acked
 
             self._acks = self._broker.events([Acked])
-            self._run(self._follow_acks(self._acks))
+            self._work(self._follow_acks(self._acks))
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(ACKS_S, self._end_acks)
@@ -87,11 +90,6 @@ class Watching:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _follow(self, events: Events[Connected | Subscribed]) -> None:
         from nanomq_py.events import Connected
