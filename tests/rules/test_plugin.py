@@ -429,6 +429,12 @@ async def test_messages_over_the_bound_are_dropped_and_counted() -> None:
         assert rule.dropped == 40
         go.set()
         await until(lambda: rule.counts.matched == 10)
+        same = await engine.update(rule.id, lambda spec: spec)
+        assert same.dropped == 40
+        off = await engine.update(rule.id, enabled(False))
+        assert off.dropped == 40
+        engine.reset(rule.id)
+        assert off.dropped == 0
 
 
 async def test_message_that_makes_too_many_rows_is_dropped() -> None:

@@ -190,7 +190,8 @@ class Engine:
     async def _end(self, rule: Rule, *, is_gone: bool) -> None:
         """Stop a rule. is_gone: what waits for it is forgotten."""
         if rule.running is not None:
-            rule.lost += rule.running.lost
+            # A consumer that stays goes on counting what it drops.
+            rule.lost += rule.running.lost if is_gone else rule.running.lost_events
             await rule.running.stop()
             rule.running = None
         for action in rule.all_actions:

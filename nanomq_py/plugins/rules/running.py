@@ -103,9 +103,13 @@ class Running:
             self._complaints.note(f"it has ended: {type(fault).__name__}: {fault}")
 
     @property
+    def lost_events(self) -> int:
+        return self._events.dropped if self._events is not None else 0
+
+    @property
     def lost(self) -> int:
         """Messages and events that found no room before they came to it."""
-        lost = self._events.dropped if self._events is not None else 0
+        lost = self.lost_events
         if self._consumer is not None:
             with contextlib.suppress(RuntimeError):  # it is closed
                 lost += self._consumer.stats().dropped
