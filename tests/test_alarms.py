@@ -355,6 +355,19 @@ async def test_a_store_that_is_replaced(broker: Broker, conf: Path) -> None:
     assert names(broker) == []
 
 
+async def test_a_store_whose_folder_is_a_file_now(broker: Broker, conf: Path) -> None:
+    await broker.ban(client_id="x")
+    moved = conf.parent.rename(conf.parent.with_name("moved"))
+    conf.parent.touch()
+    with pytest.raises(StoreError, match="expected a file in a folder"):
+        await broker.ban(client_id="y")
+    assert names(broker) == ["store_unusable"]
+    conf.parent.unlink()
+    moved.rename(conf.parent)
+    await broker.ban(client_id="y")
+    assert names(broker) == []
+
+
 async def test_a_certificate_that_expires_soon(
     conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

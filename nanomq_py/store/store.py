@@ -54,7 +54,10 @@ class _Inside:
     def write(self, act: Callable[[Connection], T]) -> T:
         self.open()
         assert self._file is not None
-        self._file.check_named()
+        from nanomq_py.store.file import as_store_error
+
+        with as_store_error(self._path):
+            self._file.check_named()
         return self.run("BEGIN IMMEDIATE", act)
 
     def run(self, begin: str, act: Callable[[Connection], T]) -> T:
