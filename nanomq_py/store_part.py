@@ -132,7 +132,9 @@ class StorePart(Part):
         if self._access.stored is None:
             from nanomq_py.auth.stored_rules import StoredRules
 
-            self._access.stored = StoredRules(self.store, self._access.renew)
+            self._access.stored = StoredRules(
+                self.store, self._settling, self._access.renew
+            )
         return self._access.stored
 
     @property

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -57,6 +58,15 @@ async def turned_away(broker: Broker) -> bool:
             return c.hears_within(0.3) and c.sock.recv(1) == b""
 
     return await asyncio.to_thread(act)
+
+
+async def given_up(change: Coroutine[Any, Any, object]) -> None:
+    """Let a change begin, and then wait for it no longer."""
+    task = asyncio.create_task(change)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 # --- at CONNECT
@@ -414,3 +424,19 @@ async def test_a_ban_begins_at_a_time_that_has_come(broker: Broker, since: float
     with pytest.raises(ValueError, match="since="):
         await broker.ban(client_id="a", since=since)
     assert await broker.ban_of(client_id="a") is None
+
+
+# --- who asked goes away
+
+
+async def test_a_ban_that_nobody_waits_for_any_more_is_in_force_too(broker: Broker) -> None:
+    """Else a list would show a ban that does not count, and that nobody can take back."""
+    await given_up(broker.ban(client_id="bad"))
+    await broker.ban(client_id="other")  # after it
+    assert await refused(broker, client_id="bad") == BANNED
+    assert [each.who for each in await broker.banned()] == ["bad", "other"]
+    await given_up(broker.unban(client_id="bad"))
+    await broker.unban(client_id="other")
+    assert await refused(broker, client_id="bad") == 0
+    await broker.ban(client_id="bad")
+    await broker.unban(client_id="bad")

@@ -68,6 +68,26 @@ def connected(broker: Broker, version: int = 5) -> Iterator[Raw]:
         yield c
 
 
+# --- who asked goes away
+
+
+async def test_a_change_that_nobody_waits_for_any_more_ends_connections(
+    broker: Broker,
+) -> None:
+    await broker.put_user("u", hash=hash_of(b"x"))
+    with connected(broker) as c:
+        assert (
+            await asyncio.to_thread(lambda: c.connect("c", user="u", password=b"x").reason)
+            == 0
+        )
+        given_up = asyncio.create_task(broker.delete_user("u"))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        assert (await asyncio.to_thread(c.read)).reason == NOT_AUTHORIZED
+
+
 # --- who comes in
 
 

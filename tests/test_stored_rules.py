@@ -350,6 +350,43 @@ async def test_what_cannot_be_a_rule_is_refused_with_all(
     assert (await broker.rules(RuleKind.ALL)).total == 0
 
 
+async def test_what_nobody_waits_for_any_more_is_in_force_too(broker: Broker) -> None:
+    """Else a list would show a rule that counts only after a restart."""
+    await broker.put_rules(allow("a", client_id="c"), allow("b", client_id="c"))
+    c = await entered(broker, "c")
+    for change in (
+        broker.put_rules(deny("a", client_id="c")),
+        broker.delete_rules("b", client_id="c"),
+    ):
+        given_up = asyncio.ensure_future(change)
+        await asyncio.sleep(0)  # it has begun
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+    await broker.put_rules(allow("other"))  # after them
+    kept = await broker.rules(RuleKind.CLIENT_ID)
+    assert [(rule.topic, rule.allow) for rule in kept.rows] == [("a", False)]
+    assert [await published(c, "a"), await published(c, "b")] == [NO, NO]
+    c.close()
+
+
+async def test_a_store_that_cannot_be_read_takes_no_half_of_a_change(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await broker.put_rules(allow("a", client_id="c"))
+    c = await entered(broker, "c")
+
+    async def fails(act: object) -> None:
+        raise StoreFullError("others wait")
+
+    monkeypatch.setattr(broker._running.store.store, "read", fails)
+    await broker.put_rules(deny("a", client_id="c"), allow("b", client_id="c"))
+    assert [await published(c, "a"), await published(c, "b")] == [NO, 0x10]
+    await broker.delete_rules("b", client_id="c")
+    assert await published(c, "b") == NO
+    c.close()
+
+
 async def test_they_have_a_bound(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rules, "MOST_RULES", 2)
     await broker.put_rules(allow("a"), allow("b"))

@@ -99,6 +99,9 @@ class Bans:
 
     async def ban_all(self, bans: Sequence[Ban]) -> None:
         """Ban each of them, all or nobody."""
+        await self._settling.whole(self._ban_all(bans))
+
+    async def _ban_all(self, bans: Sequence[Ban]) -> None:
         async with self._turn:
             if self._count + len(bans) > MOST_BANS:
                 raise StoreFullError(f"{MOST_BANS} are banned already: take some bans back")
@@ -128,7 +131,9 @@ class Bans:
 
         Raises  ValueError for what nobody could be
         """
-        name = who_of(kind, who)
+        return await self._settling.whole(self._unban(kind, who_of(kind, who), made_by))
+
+    async def _unban(self, kind: BanKind, name: str, made_by: str) -> bool:
         if not self._count:
             return False
         async with self._turn:

@@ -104,6 +104,18 @@ class Accounts:
         Raises    ValueError for what cannot be, and what that raises
         """
         stored = await asyncio.to_thread(_stored, password, hash)
+        put = self._put(kind, name, stored, is_superuser, exists, made_by)
+        return await self._settling.whole(put)
+
+    async def _put(
+        self,
+        kind: UserKind,
+        name: str,
+        stored: str,
+        is_superuser: bool | None,
+        exists: bool | None,
+        made_by: str,
+    ) -> bool:
         is_new = await self._table.put(
             kind, name, stored, is_superuser=is_superuser, exists=exists
         )
@@ -121,6 +133,9 @@ class Accounts:
 
     async def delete(self, kind: UserKind, name: str, made_by: str) -> bool:
         """Forget a user; return whether there was one."""
+        return await self._settling.whole(self._delete(kind, name, made_by))
+
+    async def _delete(self, kind: UserKind, name: str, made_by: str) -> bool:
         was_there = await self._table.delete(kind, name)
         if was_there:
             _tell("deleted", kind, name, made_by)

@@ -20,6 +20,7 @@ from nanomq_py.auth.named_rule import NamedRule
 from nanomq_py.config.values.texts import in_words, shown
 from nanomq_py.core.records import Rule, RuleTopic
 from nanomq_py.core.rules import Packed
+from nanomq_py.core.settling import Settling
 from nanomq_py.store.backup import rules_of
 from nanomq_py.store.paging import Rows
 from nanomq_py.store.rules import AccessRule, Action, RuleFilter, RuleKind, RuleTable
@@ -90,9 +91,12 @@ class StoredRules:
     Errors   StoreError; then nothing has changed
     """
 
-    def __init__(self, store: Store, renew: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, store: Store, settling: Settling, renew: Callable[[], Awaitable[None]]
+    ) -> None:
         """Make it without rules. ``renew`` puts those in force that :meth:`pieces` gives."""
         self._table = RuleTable(store)
+        self._settling = settling
         self._renew = renew
         self._turn = asyncio.Lock()  # the store and what is kept here change in one order
         self._groups: _Groups = _grouped([])
@@ -132,9 +136,12 @@ class StoredRules:
 
     async def put(self, rules: Iterable[AccessRule], made_by: str) -> list[AccessRule]:
         """Keep them, all or none, each in place of one of the same; in force on return."""
+        return await self._settling.whole(self._put(rules, made_by))
+
+    async def _put(self, rules: Iterable[AccessRule], made_by: str) -> list[AccessRule]:
         async with self._turn:
-            kept = await self._table.put(rules)
-            await self._follow({(rule.kind, rule.who) for rule in kept})
+            kept, now = await self._table.put(rules)
+            await self._follow({(rule.kind, rule.who) for rule in kept}, now)
         try:
             await self._put_in_force()
         finally:  # they are kept, whatever becomes of that
@@ -148,10 +155,13 @@ class StoredRules:
 
     async def delete(self, kind: RuleKind, who: str, topic: str, made_by: str) -> int:
         """Forget those about that topic; return how many there were."""
+        return await self._settling.whole(self._delete(kind, who, topic, made_by))
+
+    async def _delete(self, kind: RuleKind, who: str, topic: str, made_by: str) -> int:
         async with self._turn:
-            count = await self._table.delete(kind, who, topic)
+            count, now = await self._table.delete(kind, who, topic)
             if count:
-                await self._follow({(kind, who)})
+                await self._follow({(kind, who)}, now)
         if count:
             audit.info(
                 "access rule deleted by %s: %s '%s': %s",
@@ -175,9 +185,9 @@ class StoredRules:
         """Return rules of one kind, of all whom it names or of one, in their order."""
         return await self._table.page(kind, who, offset=offset, limit=limit, only=only)
 
-    async def _follow(self, keys: set[_Key]) -> None:
-        """Make the groups of these anew."""
-        made = await asyncio.to_thread(_grouped, await self._table.of(keys))
+    async def _follow(self, keys: set[_Key], now: Sequence[AccessRule]) -> None:
+        """Make the groups of these anew, of all rules that they have now."""
+        made = await asyncio.to_thread(_grouped, now)
         for kind, who in keys:
             self._groups[kind].pop(who, None)
         for mine, its in zip(self._groups, made, strict=True):

@@ -146,27 +146,19 @@ class RuleTable:
         """Return all rules in their order."""
         return await self._store.read(all_rules)
 
-    async def of(self, keys: Iterable[tuple[RuleKind, str]]) -> list[AccessRule]:
-        """Return the rules of some whom rules can be for, those of each in their order."""
-        wanted = [(int(kind), who) for kind, who in keys]
+    async def put(
+        self, rules: Iterable[AccessRule]
+    ) -> tuple[list[AccessRule], list[AccessRule]]:
+        """Keep them, all or none, a later one as newer.
 
-        def act(connection: Connection) -> list[AccessRule]:
-            one = f"SELECT {_COLUMNS} FROM access_rule WHERE kind = ? AND who = ?{_ORDER}"  # noqa: S608
-            rows = (row for key in wanted for row in connection.execute(one, key))
-            return list(map(_rule, rows))
-
-        return await self._store.read(act)
-
-    async def put(self, rules: Iterable[AccessRule]) -> list[AccessRule]:
-        """Keep them, all or none, a later one as newer; return them as they are kept.
-
-        Raises  ValueError for what cannot be, StoreFullError
+        Returns  them as they are kept, and all that those have now whom they are for
+        Raises   ValueError for what cannot be, StoreFullError
         """
         now, given = wall_s(), list(rules)
         if len(given) > MOST_AT_ONCE:
             raise ValueError(f"{len(given)} rules: expected {MOST_AT_ONCE} at most")
 
-        def act(connection: Connection) -> list[AccessRule]:
+        def act(connection: Connection) -> tuple[list[AccessRule], list[AccessRule]]:
             kept = [replace(checked_rule(rule), made_at=now) for rule in given]
             last: dict[tuple[int, str], int] = {}
             for rule in kept:
@@ -176,18 +168,25 @@ class RuleTable:
                 raise StoreFullError(
                     f"more than {MOST_RULES} access rules: delete some, or use %c and %u"
                 )
-            return kept
+            return kept, _of(connection, last)
 
         return await self._store.write(act)
 
-    async def delete(self, kind: RuleKind, who: str, topic: str) -> int:
-        """Forget those about that topic, of all actions; return how many there were."""
+    async def delete(
+        self, kind: RuleKind, who: str, topic: str
+    ) -> tuple[int, list[AccessRule]]:
+        """Forget those about that topic, of all actions.
 
-        def act(connection: Connection) -> int:
-            return connection.execute(
+        Returns  how many there were, and all that those have now whom they were for
+        """
+        key = (int(kind), who)
+
+        def act(connection: Connection) -> tuple[int, list[AccessRule]]:
+            done = connection.execute(
                 "DELETE FROM access_rule WHERE kind = ? AND who = ? AND topic = ?",
-                (int(kind), who, topic),
-            ).rowcount
+                (*key, topic),
+            )
+            return done.rowcount, _of(connection, [key])
 
         return await self._store.write(act)
 
@@ -227,6 +226,12 @@ class RuleTable:
             return Rows([_rule(row) for row in rows], int(total))
 
         return await self._store.read(act)
+
+
+def _of(connection: Connection, keys: Iterable[tuple[int, str]]) -> list[AccessRule]:
+    """Return the rules of some whom rules can be for, those of each in their order."""
+    one = f"SELECT {_COLUMNS} FROM access_rule WHERE kind = ? AND who = ?{_ORDER}"  # noqa: S608
+    return [_rule(row) for key in keys for row in connection.execute(one, key)]
 
 
 def _put(
