@@ -46,5 +46,5 @@ class Settling:
         return await asyncio.shield(task)
 
     async def ended(self) -> None:
-        """Return when all have ended: after the core's shutdown the store alone is waited for."""
+        """Return when all have ended: after the core's shutdown the store alone delays it."""
         await asyncio.gather(*self._under_way, return_exceptions=True)
