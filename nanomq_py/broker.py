@@ -338,6 +338,7 @@ class Broker(Admission, Queries, Steering):
         qos: int = 2,
         max_messages: int = MAX_MESSAGES,
         max_bytes: int = MAX_BYTES,
+        patience_s: float = 0.0,
     ) -> Consumer:
         """Return the consumer of that name: messages that are kept until acknowledged.
 
@@ -348,13 +349,15 @@ class Broker(Admission, Queries, Steering):
         max_messages   that are not acknowledged: 1 to 4294967295. Of clients, which wait
                        then, some more come: to 65536 more, and twice the bytes
         max_bytes      of those messages; 0: no bound
+        patience_s     publishers wait so long while it acknowledges nothing; 0: as for any
+                       slow subscriber (``slow_consumer_time``)
         Raises         ValueError for what cannot be, RuntimeError if it is open, OSError
                        out of descriptors
         """
         if isinstance(topic_filters, str):  # it is an iterable of filters of one character
             raise ValueError(f"topic_filters={topic_filters!r}: expected a list of filters")
         return self._running.consumers.open(
-            name, tuple(topic_filters), qos, max_messages, max_bytes
+            name, tuple(topic_filters), qos, max_messages, max_bytes, patience_s
         )
 
     def end_consumer(self, name: str) -> None:

@@ -153,6 +153,7 @@ class Consumers(Part):
         qos: int,
         max_messages: int,
         max_bytes: int,
+        patience_s: float = 0.0,
     ) -> Consumer:
         """Return that consumer. Raises ValueError, or RuntimeError if it is open."""
         if self._stopped:
@@ -161,7 +162,12 @@ class Consumers(Part):
             raise RuntimeError(f"the consumer {name!r} is open")
         try:
             core = self._core.open_consumer(
-                name, topic_filters, qos=qos, max_messages=max_messages, max_bytes=max_bytes
+                name,
+                topic_filters,
+                qos=qos,
+                max_messages=max_messages,
+                max_bytes=max_bytes,
+                patience_ms=int(patience_s * 1000),
             )
         except (CoreError, OverflowError) as fault:
             raise ValueError(f"consumer {name!r}: {fault}") from None

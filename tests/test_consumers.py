@@ -301,6 +301,35 @@ async def test_consumer_that_stops_while_publishers_wait_is_logged_and_counted(
     assert "consumer 'c' takes messages too slowly" in caplog.text
 
 
+@pytest.mark.parametrize("patience_s", [0.0, 60.0])
+async def test_publishers_wait_as_long_as_the_consumer_says(patience_s: float) -> None:
+    count = 100_000
+
+    def flood(broker: Broker) -> None:
+        with Raw(broker.ports["url"]) as c:
+            c.connect("c")
+            c.sock.settimeout(60)
+            for first in range(0, count, 1000):
+                numbered = range(first, first + 1000)
+                c.sock.sendall(b"".join(raw.publish("n", b"%d" % n) for n in numbered))
+            c.ping()
+
+    async with (
+        Broker(replace(LOCAL, slow_consumer_time=20)) as broker,
+        broker.consume("c", ["n"], max_messages=1000, patience_s=patience_s) as consumer,
+    ):
+        publishing = asyncio.create_task(asyncio.to_thread(flood, broker))
+        await anext(consumer)
+        await asyncio.sleep(0.5)  # it acknowledges nothing, for much longer than 20 ms
+        assert publishing.done() == (patience_s == 0)
+        consumer.again()
+        if patience_s:
+            assert await payloads(consumer, count) == numbers(count)
+        await publishing
+        assert (consumer.stats().dropped > 0) == (patience_s == 0)
+        assert broker.stats().slow_consumers == (patience_s == 0)
+
+
 async def test_messages_that_expire_before_they_are_taken_do_not_come(
     broker: Broker,
 ) -> None:

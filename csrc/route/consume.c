@@ -154,7 +154,7 @@ nmq_consumers_open(nmq_consumers *consumers, const nmq_consumer_options *options
         rv = subscribe(consumers, consumer->client, options);
     }
     if (rv == NMQ_OK) {
-        rv = nmq_consumers_attach(consumers, consumer, fd);
+        rv = nmq_consumers_attach(consumers, consumer, options->patience_ms, fd);
     }
     if (rv == NMQ_OK) {
         *number = consumer->client->number;

@@ -30,6 +30,8 @@ typedef struct {
     uint8_t qos;              // 0 to 2: at most, as for any subscription
     uint32_t queue_max;       // messages that are not acknowledged; 1 or more
     uint64_t queue_max_bytes; // bytes of them; 0: no bound
+    uint32_t patience_ms; // publishers wait so long while it acknowledges nothing; 0: as
+                          // for any slow subscriber
 } nmq_consumer_options;
 
 typedef struct {

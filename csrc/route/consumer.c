@@ -183,7 +183,8 @@ nmq_consumers_set_bounds(const nmq_consumers *consumers, nmq_client *client,
 }
 
 int
-nmq_consumers_attach(nmq_consumers *consumers, nmq_consumer *consumer, int32_t *fd)
+nmq_consumers_attach(nmq_consumers *consumers, nmq_consumer *consumer, uint32_t patience_ms,
+                     int32_t *fd)
 {
     nmq_client *client = consumer->client;
     nmq_inbox *inbox;
@@ -192,6 +193,7 @@ nmq_consumers_attach(nmq_consumers *consumers, nmq_consumer *consumer, int32_t *
     if (rv != NMQ_OK) {
         return rv;
     }
+    inbox->link.patience_ms = patience_ms;
     (void) pthread_mutex_lock(&client->lock);
     client->link = &inbox->link; // the reference is the client's now
     inbox->is_awaited = true;

@@ -53,7 +53,8 @@ int nmq_consumers_set_bounds(const nmq_consumers *consumers, nmq_client *client,
 
 // Gives it a link, and says so to whoever publishes. Returns NMQ_OK, NMQ_ENOMEM or NMQ_EIO;
 // *fd is that of its inbox. Call with the list's lock.
-int nmq_consumers_attach(nmq_consumers *consumers, nmq_consumer *consumer, int32_t *fd);
+int nmq_consumers_attach(nmq_consumers *consumers, nmq_consumer *consumer,
+                         uint32_t patience_ms, int32_t *fd);
 
 // What was taken comes again. Call with its client's lock.
 void nmq_consumer_rewind(nmq_consumer *consumer);

@@ -141,6 +141,10 @@ nmq_link_judge(nmq_link *link, const nmq_patience *patience)
         link->over_ms = now_ms;
     }
     int64_t still = nmq_link_still_ms(link, link->over_ms, now_ms);
+    if (link->patience_ms != 0) {
+        link->stuck = still >= link->patience_ms;
+        return link->stuck ? NMQ_PACE_STUCK : NMQ_PACE_SLOW;
+    }
     if (still >= still_max_ms(link, patience)) {
         link->stuck = true;
         return NMQ_PACE_STUCK;
@@ -201,18 +205,29 @@ is_hopeless(const nmq_link *link, const nmq_patience *patience)
     return sent * PACE_SLACK * patience->hold_ms < too_many * waited_ms;
 }
 
+// Whether nobody waits any more, though it is over its bounds.
+static bool
+is_given_up(const nmq_link *link, const nmq_patience *patience)
+{
+    int64_t held_ms = link->wait->held_ms;
+    int64_t still = nmq_link_still_ms(link, held_ms, patience->now_ms);
+
+    if (link->patience_ms != 0) {
+        return still >= link->patience_ms;
+    }
+    return patience->now_ms - held_ms >= patience->hold_ms || is_hopeless(link, patience) ||
+           still >= still_max_ms(link, patience);
+}
+
 enum nmq_pace
 nmq_link_look(nmq_link *link, const nmq_patience *patience)
 {
-    int64_t now_ms = patience->now_ms;
     enum nmq_pace pace = NMQ_PACE_FINE;
 
     const nmq_link_wait *wait = link->wait; // whose timer it is
 
     if (wait->held != NULL && is_over(link, patience->max_bytes)) {
-        link->stuck =
-            now_ms - wait->held_ms >= patience->hold_ms || is_hopeless(link, patience) ||
-            nmq_link_still_ms(link, wait->held_ms, now_ms) >= still_max_ms(link, patience);
+        link->stuck = is_given_up(link, patience);
         pace = link->stuck ? NMQ_PACE_STUCK : NMQ_PACE_SLOW;
     }
     return pace;

@@ -56,18 +56,21 @@ struct nmq_link {
     uint32_t sending_answers; // lock: outbox.answers of that load
     uint32_t load;            // lock: of its session; see nmq_session_load
     uint64_t held_bytes;      // lock: of its session, that wait or are in flight
-    bool flush_due;           // lock: some thread is going to flush it
-    bool closed;              // lock: nothing more is written
-    bool stuck;               // lock: found too slow; nobody waits until it has drained
-    bool at_limit;            // lock: its session's queue can gather no more
-    bool pump_due;            // lock: its session has more to send, given room
-    bool shut;                // lock: nothing is sent until CONNACK is durable; held.h
-    nmq_unflushed unflushed;  // whoever set flush_due
-    nmq_link *next_held;      // the lock of the link that it waits for
-    nmq_link_wait *wait;      // atomic, made with the lock; NULL: nobody waited yet
-    struct nmq_held *held;    // atomic, made with the lock; NULL: nothing was held yet
-    int64_t moved_ms;         // atomic: when the peer took or acknowledged something last
-    int64_t over_ms;          // lock: since when it is over its bound, 0: it is not
+    // set before others see it: how long publishers wait while it takes nothing, however
+    // far it has to catch up; 0: as the options say
+    uint32_t patience_ms;
+    bool flush_due;          // lock: some thread is going to flush it
+    bool closed;             // lock: nothing more is written
+    bool stuck;              // lock: found too slow; nobody waits until it has drained
+    bool at_limit;           // lock: its session's queue can gather no more
+    bool pump_due;           // lock: its session has more to send, given room
+    bool shut;               // lock: nothing is sent until CONNACK is durable; held.h
+    nmq_unflushed unflushed; // whoever set flush_due
+    nmq_link *next_held;     // the lock of the link that it waits for
+    nmq_link_wait *wait;     // atomic, made with the lock; NULL: nobody waited yet
+    struct nmq_held *held;   // atomic, made with the lock; NULL: nothing was held yet
+    int64_t moved_ms;        // atomic: when the peer took or acknowledged something last
+    int64_t over_ms;         // lock: since when it is over its bound, 0: it is not
 };
 
 // When publishers wait for a link, and for how long.

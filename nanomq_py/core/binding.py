@@ -225,10 +225,13 @@ class Core(ClientCalls):
         qos: int,
         max_messages: int,
         max_bytes: int,
+        patience_ms: int = 0,
     ) -> CoreConsumer:
         """Open the consumer of that name. Raises CoreError, OSError."""
         consumers = lib.nmq_broker_consumers(self._broker)
-        return CoreConsumer(consumers, name, topic_filters, qos, max_messages, max_bytes)
+        return CoreConsumer(
+            consumers, name, topic_filters, qos, max_messages, max_bytes, patience_ms
+        )
 
     def end_consumer(self, name: str) -> None:
         """Forget the consumer of that name, which is closed. Raises CoreError."""

@@ -37,6 +37,7 @@ class CoreConsumer:
         qos: int,
         max_messages: int,
         max_bytes: int,
+        patience_ms: int = 0,
     ) -> None:
         """Open it, and make it if there is none. Raises CoreError, OSError."""
         self._consumers = consumers
@@ -48,6 +49,7 @@ class CoreConsumer:
         options.filters, options.filter_lens = texts, lengths
         options.filter_count, options.qos = len(topic_filters), qos
         options.queue_max, options.queue_max_bytes = max_messages, max_bytes
+        options.patience_ms = patience_ms
         number, fd = ffi.new("uint64_t *"), ffi.new("int32_t *")
         check_opened(lib.nmq_consumers_open(consumers, options, number, fd))
         self._feed = Feed.unbounded()

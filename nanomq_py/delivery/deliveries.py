@@ -25,14 +25,12 @@ from nanomq_py.delivery.target import (
     Counts,
     DeadLetter,
     Post,
-    QueueFullError,
     Target,
     check_target,
 )
 from nanomq_py.delivery.writer import Writer
 from nanomq_py.fetch.tls import CertificateError
 from nanomq_py.kernel.part import Trouble
-from nanomq_py.store.faults import StoreError
 from nanomq_py.store.limits import checked_limit
 from nanomq_py.store.schema import bring
 from nanomq_py.store.store import Store
@@ -127,7 +125,7 @@ class Deliveries:
 
         A target that is switched off takes none: they are counted as dropped.
 
-        patient  wait until there is room
+        patient  wait until there is room, behind those who wait already
         Raises   KeyError for a target that is not set, ValueError for what cannot be sent,
                  QueueFullError, StoreError
         """
@@ -137,16 +135,8 @@ class Deliveries:
         for post in posts:
             if len(post.key.encode()) > MOST_KEY_BYTES:
                 raise ValueError(f"key: expected {MOST_KEY_BYTES} bytes at most")
-        while posts:
-            try:
-                await queue.put(posts)
-                return
-            except QueueFullError:
-                if not patient:
-                    raise
-            await queue.room(posts)
-            if self._ends:
-                raise StoreError("the broker is stopping")
+        if posts:
+            await queue.put(posts, patient=patient)
 
     async def switch_on(self, name: str) -> None:
         """Go on with a target that answered 410. Raises KeyError."""

@@ -69,6 +69,7 @@ class Queue:
         self._requests: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()  # of keys that wait
         self._room = asyncio.Event()
+        self._turn = asyncio.Lock()  # who puts comes in turn
         self._ends = False
 
     @property
@@ -137,35 +138,46 @@ class Queue:
 
     # --- what comes in
 
-    async def put(self, posts: Sequence[Post]) -> None:
-        """Return when these are on the disk. Raises QueueFullError, StoreError."""
-        if self.is_off:
-            self._dropped += len(posts)
-            self._writer.later(self)
-            return
-        size = sum(len(post.body) for post in posts)
-        if not self._has_room(len(posts), size):
-            raise QueueFullError(
-                f"{self._waiting} posts wait for {self.target.name} already"
-            )
-        # To its end, also where the caller goes away: what is on the disk has to be known of.
-        await asyncio.shield(asyncio.ensure_future(self._write(posts, size)))
+    async def put(self, posts: Sequence[Post], *, patient: bool) -> None:
+        """Return when these are on the disk.
 
-    async def _write(self, posts: Sequence[Post], size: int) -> None:
+        patient  wait for room, behind those who wait already
+        Raises   QueueFullError, StoreError
+        """
+        size = sum(len(post.body) for post in posts)
+        async with self._turn:
+            while not (self.is_off or self._has_room(len(posts), size)):
+                if not patient:
+                    raise QueueFullError(
+                        f"{self._waiting} posts wait for {self.target.name} already"
+                    )
+                await self._wait_for_room()
+            if self.is_off:
+                self._dropped += len(posts)
+                self._writer.later(self)
+                return
+            writing = asyncio.ensure_future(self._write(self._taken_in(posts, size), size))
+        # To its end, also where the caller goes away: what is on the disk has to be known of.
+        await asyncio.shield(writing)
+
+    def _taken_in(self, posts: Sequence[Post], size: int) -> list[Waiting]:
+        """Give these posts their places."""
         now_s = wall_s()
         first = self._next
         self._next += len(posts)
         self._waiting += len(posts)
         self._waiting_bytes += size
-        its = [
+        return [
             Waiting(place, place, post.key, post.content_type, post.body, now_s)
             for place, post in enumerate(posts, first)
         ]
+
+    async def _write(self, its: list[Waiting], size: int) -> None:
         rows = [table.row_of(self.number, each) for each in its]
         try:
             await self._writer.put(rows, self)
         except StoreError:
-            self._took(len(posts), size)
+            self._took(len(its), size)
             raise
         self._loader.appended(its, its[-1].seq)
         self._pump()
@@ -177,12 +189,12 @@ class Queue:
             and self._waiting_bytes + size <= target.most_bytes
         )
 
-    async def room(self, posts: Sequence[Post]) -> None:
-        """Return when these may be put, or the broker stops."""
-        size = sum(len(post.body) for post in posts)
-        while not (self.is_off or self._ends or self._has_room(len(posts), size)):
-            self._room.clear()
-            await self._room.wait()
+    async def _wait_for_room(self) -> None:
+        """Return when there may be more room. Raises StoreError when the broker stops."""
+        if self._ends:
+            raise StoreError("the broker is stopping")
+        self._room.clear()
+        await self._room.wait()
 
     def _took(self, count: int, size: int) -> None:
         self._waiting -= count

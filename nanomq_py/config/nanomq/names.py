@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 
 from nanomq_py.config.declare.family import Family, Line
@@ -21,10 +20,18 @@ from nanomq_py.config.declare.walk import all_families, all_keys
 from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.forms.nested import Items, Node, Scalar, Section
 from nanomq_py.config.keys.config import Config
+from nanomq_py.config.nanomq.lists import (
+    IMPLIED,
+    SQL_RULES,
+    Named,
+    acl_rules,
+    plain,
+    sql_rules,
+    webhook_events,
+)
 from nanomq_py.config.nanomq.missing import FEATURES, OFF, ON
 from nanomq_py.config.nanomq.shapes import find, modernise, starred
 
-_IMPLIED = -1  # the order of what no line says: before all lines
 _BRIDGE = r"bridges?\.mqtt\.([^.]+)\."
 _OF_TLS = r"(?:key|cert|cacert|verify|fail|min|ciphers)[^.]*"
 # NanoMQ's dotted path -> the flat name. The first match counts. None: it is read elsewhere.
@@ -73,15 +80,6 @@ _URLS = {"url": "tcp", "tls.url": "ssl", "websocket.url": "ws", "websocket.tls_u
 _SPELLINGS = {"topic": ("remote_topic",)}
 
 
-@dataclass(frozen=True)
-class _Named:
-    """An entry with its order; without one, the family whose entries so far do not count."""
-
-    order: int
-    entry: Entry | None
-    family: str = ""
-
-
 def _flat_name(path: tuple[str, ...]) -> str | None:
     dotted = ".".join(path)
     for pattern, name in _NAMES:
@@ -90,27 +88,18 @@ def _flat_name(path: tuple[str, ...]) -> str | None:
     return dotted
 
 
-def _plain(node: Node) -> object:
-    """Return the node as values of JSON; a text that looks like a number stays a text."""
-    if isinstance(node, Scalar):
-        return node.text
-    if isinstance(node, Items):
-        return [_plain(item) for item in node.items]
-    return {name: _plain(part) for name, part in node.parts.items()}
-
-
 def _first(node: Node) -> int:
     """Return the order of the first value in a node."""
     if isinstance(node, Section):
-        return min((_first(part) for part in node.parts.values()), default=_IMPLIED)
+        return min((_first(part) for part in node.parts.values()), default=IMPLIED)
     return node.order
 
 
-def _user(number: int, login: Scalar, password: Scalar, written: str) -> Iterator[_Named]:
+def _user(number: int, login: Scalar, password: Scalar, written: str) -> Iterator[Named]:
     """Yield a user, with a number from 900,000,000 on: the flat form has no such users."""
     for part, node in (("login", login), ("password", password)):
         name = f"auth.{900_000_000 + number}.{part}"
-        yield _Named(number, Entry(name, node.text, node.where, written=written))
+        yield Named(number, Entry(name, node.text, node.where, written=written))
 
 
 def _url(kind: str, text: str) -> str:
@@ -126,7 +115,7 @@ def _kind_of_url(name: str) -> str | None:
     return found[1] if found else _URLS.get(name)
 
 
-def _scalar(path: tuple[str, ...], node: Scalar) -> Iterator[_Named]:
+def _scalar(path: tuple[str, ...], node: Scalar) -> Iterator[Named]:
     is_switch = path[-1] == "enable" and node.text.lower() in ON | OFF
     if path[:2] == ("auth", "password") and len(path) == 3 and not is_switch:
         # auth.password.USER = PASSWORD
@@ -139,17 +128,17 @@ def _scalar(path: tuple[str, ...], node: Scalar) -> Iterator[_Named]:
     written = ".".join(path)
     if written == "mqtt.max_packet_size":  # NanoMQ's one key for both directions
         entry = Entry("client_max_packet_size", node.text, node.where, written=written)
-        yield _Named(_IMPLIED, entry)
+        yield Named(IMPLIED, entry)
     kind = _kind_of_url(name)
     if kind is not None and (url := _url(kind, node.text)) != node.text:
-        yield _Named(node.order, Entry(name, url, node.where, written=written))
+        yield Named(node.order, Entry(name, url, node.where, written=written))
     else:
-        yield _Named(node.order, Entry(name, node.text, node.where, node.at, written))
+        yield Named(node.order, Entry(name, node.text, node.where, node.at, written))
 
 
-def _members(prefix: str, family: Family, node: Items) -> Iterator[_Named]:
+def _members(prefix: str, family: Family, node: Items) -> Iterator[Named]:
     """Yield ``PREFIX.N.NAME`` for the items of a list: sections, or values of the first key."""
-    yield _Named(node.order, None, prefix)
+    yield Named(node.order, None, prefix)
     names = [key.name for _, key in keys_of(family.member)]
     for number, item in enumerate(node.items, start=1):
         parts = item.parts if isinstance(item, Section) else {names[0]: item}
@@ -158,7 +147,7 @@ def _members(prefix: str, family: Family, node: Items) -> Iterator[_Named]:
             found = next((parts[s] for s in spellings if s in parts), None)
             if found is not None and not isinstance(found, Section):
                 flat = f"{prefix}.{number}.{name}"
-                yield _Named(found.order, Entry(flat, _joined(found), found.where))
+                yield Named(found.order, Entry(flat, _joined(found), found.where))
 
 
 @lru_cache(KINDS)
@@ -177,46 +166,7 @@ def _lines(brought: Sections) -> re.Pattern[str]:
     )
 
 
-def _webhook_events(node: Items) -> Iterator[_Named]:
-    for number, item in enumerate(node.items, start=1):
-        parts = item.parts if isinstance(item, Section) else {}
-        event = parts.get("event", parts.get("action"))
-        if isinstance(event, Scalar):
-            kind = event.text.removeprefix("on_").replace("_", ".", 1)
-            rule = {"action": event.text}
-            if isinstance(topic := parts.get("topic"), Scalar):
-                rule["topic"] = topic.text
-            name = f"web.hook.rule.{kind}.{number}"
-            yield _Named(event.order, Entry(name, json.dumps(rule), event.where))
-
-
-# A list of rules -> the number before its first: the flat form has both kinds in one.
-_SQL_RULES = {"rules.sqlite.rules": 0, "rules.repub.rules": 100_000}
-_SQL_KEYS = {"sql": "sql", "table": "table", "topic": "topic", "address": "address"}
-_SQL_KEYS["server"] = "address"
-
-
-def _sql_rules(node: Items, called: str) -> Iterator[_Named]:
-    for number, item in enumerate(node.items, start=1 + _SQL_RULES[called]):
-        parts = item.parts if isinstance(item, Section) else {}
-        for said, name in _SQL_KEYS.items():
-            if isinstance(part := parts.get(said), Scalar):
-                flat = f"plugins.rules.rule.{number}.{name}"
-                written = f"{called}.{said}"
-                yield _Named(
-                    part.order, Entry(flat, part.text, part.where, written=written)
-                )
-
-
-def _rules(node: Items, called: str) -> Iterator[_Named]:
-    yield _Named(node.order, None, "acl.rule")
-    for number, item in enumerate(node.items, start=1):
-        text = json.dumps(_plain(item), ensure_ascii=False)
-        entry = Entry(f"acl.rule.{number}", text, item.where, written=f"{called}[{number}]")
-        yield _Named(node.order, entry)
-
-
-def _users(node: Node | None, written: str) -> Iterator[_Named]:
+def _users(node: Node | None, written: str) -> Iterator[Named]:
     for item in node.items if isinstance(node, Items) else ():
         parts = item.parts if isinstance(item, Section) else {}
         login = parts.get("username", parts.get("login"))
@@ -225,7 +175,7 @@ def _users(node: Node | None, written: str) -> Iterator[_Named]:
             yield from _user(login.order, login, password, written)
 
 
-def _sources(node: Items) -> Iterator[_Named]:
+def _sources(node: Items) -> Iterator[Named]:
     """Yield what NanoMQ 0.14 to 0.18 lists under ``authorization.sources``."""
     for item in node.items:
         parts = item.parts if isinstance(item, Section) else {}
@@ -234,35 +184,35 @@ def _sources(node: Items) -> Iterator[_Named]:
             continue
         rules, users = parts.get("rules"), parts.get("users")
         if isinstance(kind, Scalar) and kind.text == "file" and isinstance(rules, Items):
-            yield from _rules(rules, "authorization.sources.rules")
+            yield from acl_rules(rules, "authorization.sources.rules")
         elif isinstance(kind, Scalar) and kind.text == "simple" and users is not None:
             yield from _users(users, "authorization.sources.users")
         elif isinstance(kind, Scalar) and kind.text == "http":
             yield _say("auth.http.enable", "true", item.where, "authorization.sources")
         else:  # a source of users must not be ignored: it becomes an unknown key
-            yield _say("authorization.sources", json.dumps(_plain(item)), item.where)
+            yield _say("authorization.sources", json.dumps(plain(item)), item.where)
 
 
-def _items(path: tuple[str, ...], node: Items, brought: Sections) -> Iterator[_Named]:
+def _items(path: tuple[str, ...], node: Items, brought: Sections) -> Iterator[Named]:
     dotted = ".".join(path)
     name = _flat_name(path)
     lists = _lists(brought)
     if dotted in ("auth.acl.rules", "acl.rules"):
-        yield from _rules(node, dotted)
+        yield from acl_rules(node, dotted)
     elif dotted == "authorization.sources":
         yield from _sources(node)
     elif dotted == "auth":
         yield from _users(node, dotted)
-    elif dotted in _SQL_RULES:
-        yield from _sql_rules(node, dotted)
+    elif dotted in SQL_RULES:
+        yield from sql_rules(node, dotted)
     elif dotted == "webhook.events" or re.fullmatch(_HOOK_RULES, dotted):
-        yield from _webhook_events(node)
+        yield from webhook_events(node)
     elif name is not None:
         family = next((group for at, group in lists if at.fullmatch(name)), None)
         if family is not None:
             yield from _members(name, family, node)
         else:
-            yield _Named(node.order, Entry(name, _joined(node), node.where, written=dotted))
+            yield Named(node.order, Entry(name, _joined(node), node.where, written=dotted))
 
 
 def _joined(node: Scalar | Items) -> str:
@@ -275,12 +225,12 @@ def _text_of(item: Node) -> str:
     """Return the text of an item of a list; a topic to forward may be a section."""
     if isinstance(item, Section) and isinstance(item.parts.get("local_topic"), Scalar):
         item = item.parts["local_topic"]
-    return item.text if isinstance(item, Scalar) else json.dumps(_plain(item))
+    return item.text if isinstance(item, Scalar) else json.dumps(plain(item))
 
 
 def _leaves(
     section: Section, brought: Sections, path: tuple[str, ...] = ()
-) -> Iterator[_Named]:
+) -> Iterator[Named]:
     for part, node in section.parts.items():
         below = (*path, part)
         dotted = ".".join(below)
@@ -289,13 +239,13 @@ def _leaves(
         elif isinstance(node, Items):
             yield from _items(below, node, brought)
         elif _lines(brought).fullmatch(dotted):
-            text = json.dumps(_plain(node), ensure_ascii=False)
-            yield _Named(_first(node), Entry(dotted, text, node.where))
+            text = json.dumps(plain(node), ensure_ascii=False)
+            yield Named(_first(node), Entry(dotted, text, node.where))
         elif dotted in _switched_off(section, path):
             continue
         elif part == "params" and (name := _flat_name(below)) is not None:
             text = ",".join(f"{k}={_text_of(v)}" for k, v in node.parts.items())
-            yield _Named(_first(node), Entry(name, text, node.where, written=dotted))
+            yield Named(_first(node), Entry(name, text, node.where, written=dotted))
         else:
             yield from _leaves(node, brought, below)
 
@@ -319,8 +269,8 @@ def _switched_off(section: Section, path: tuple[str, ...]) -> set[str]:
     }
 
 
-def _say(name: str, value: str, where: str, written: str = "") -> _Named:
-    return _Named(_IMPLIED, Entry(name, value, where, written=written))
+def _say(name: str, value: str, where: str, written: str = "") -> Named:
+    return Named(IMPLIED, Entry(name, value, where, written=written))
 
 
 def _named_of(section: Section) -> dict[str, Section]:
@@ -360,7 +310,7 @@ _SWITCHES = {
 }
 
 
-def _switched_on(root: Section) -> Iterator[_Named]:
+def _switched_on(root: Section) -> Iterator[Named]:
     """Yield the keys that are on, or off, because a section exists."""
     for kind, node in _kinds(root):
         if kind == "ssl" and not _is_only_named(node):
@@ -379,7 +329,7 @@ def _switched_on(root: Section) -> Iterator[_Named]:
             yield _say(feature.switch.replace("*", name), on, node.where, written)
 
 
-def _left_out(root: Section) -> Iterator[_Named]:
+def _left_out(root: Section) -> Iterator[Named]:
     """Yield an empty URL for listeners that the section ``listeners`` leaves out."""
     listeners = root.parts.get("listeners")
     if not isinstance(listeners, Section):
@@ -391,7 +341,7 @@ def _left_out(root: Section) -> Iterator[_Named]:
             yield _say(name, "", listeners.where)
 
 
-def _off(root: Section) -> Iterator[_Named]:
+def _off(root: Section) -> Iterator[Named]:
     """Yield what removes listeners and requests with ``enable = false``, for good."""
     names = {kind: name for name, kind in _URLS.items() if kind != "ssl"}
     for kind, node in _kinds(root):
@@ -399,12 +349,12 @@ def _off(root: Section) -> Iterator[_Named]:
             yield _say(names[kind], "", node.where)
         for name, named in _named_of(node).items():
             if _has_switch_off(named):
-                yield _Named(_IMPLIED, None, f"listener.{kind}-{name}")
+                yield Named(IMPLIED, None, f"listener.{kind}-{name}")
     for dotted in _HTTP_AUTH:
         found = find(root, dotted)
         for name, request in found.parts.items() if isinstance(found, Section) else ():
             if isinstance(request, Section) and _has_switch_off(request):
-                yield _Named(_IMPLIED, None, f"auth.http.{name}")
+                yield Named(IMPLIED, None, f"auth.http.{name}")
 
 
 def entries_of(root: Section, brought: Sections = ()) -> dict[str, Entry]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from nanomq_py.broker import Broker, Consumer
+from nanomq_py.broker import Batch, Broker, Consumer
 from nanomq_py.config.keys.http_client import WebHook
 from nanomq_py.core.message import Message
 from nanomq_py.delivery.target import Post
@@ -21,6 +21,10 @@ from nanomq_py.store.faults import StoreError
 
 AGAIN_S = 1.0  # after the store did not take something
 MOST_PUT = 1000  # posts of one transaction
+MOST_PUTTING = 16  # batches on their way to the disk
+# Of the consumer: from half of it on publishers wait, so long if the disk takes nothing.
+PATIENCE_S = 30.0
+MOST_KEPT, MOST_KEPT_BYTES = 8192, 16 << 20
 MOST_HELD = 10_000  # events that wait for the store; the core keeps more
 
 Work = Callable[[Coroutine[Any, Any, object]], None]
@@ -58,7 +62,11 @@ class Telling:
         self._consumer: Consumer | None = None
         self._events: Events[Event] | None = None
         self._held: list[Post] = []  # of events, on their way to the store
-        self._is_busy = False  # a batch is not acknowledged yet
+        # Batches on their way to the disk, the oldest first.
+        self._putting: asyncio.Queue[tuple[asyncio.Future[None], Batch]] = asyncio.Queue(
+            MOST_PUTTING
+        )
+        self._unacked = 0
         self._leaves = False
         self._tasks: set[asyncio.Task[object]] = set()
         self._has_failed = False
@@ -66,7 +74,13 @@ class Telling:
     def start(self, work: Work) -> None:
         """Begin; ``work`` has something done beside everything else."""
         if self._published is not None:
-            self._consumer = self._broker.consume(self._name, self._published)
+            self._consumer = self._broker.consume(
+                self._name,
+                self._published,
+                max_messages=MOST_KEPT,
+                max_bytes=MOST_KEPT_BYTES,
+                patience_s=PATIENCE_S,
+            )
             work(self._known(self._publishes(self._consumer)))
         else:
             with contextlib.suppress(KeyError):
@@ -85,15 +99,31 @@ class Telling:
             self._tasks.discard(task)
 
     async def _publishes(self, consumer: Consumer) -> None:
-        async with consumer:
-            async for batch in consumer:
-                self._is_busy = True
-                posts = [self._post(each) for each in batch if not each.retained]
-                await self._put(posts)
+        """Take messages while others are on their way to the disk: publishers wait for it."""
+        acking = asyncio.ensure_future(self._acknowledge())
+        try:
+            async with consumer:
+                async for batch in consumer:
+                    if self._leaves:
+                        break  # it comes again
+                    posts = [self._post(each) for each in batch if not each.retained]
+                    self._unacked += 1
+                    putting = asyncio.ensure_future(self._put(posts))
+                    await self._putting.put((putting, batch))
+                await self._putting.join()
+        finally:
+            acking.cancel()
+
+    async def _acknowledge(self) -> None:
+        while True:
+            putting, batch = await self._putting.get()
+            await putting
+            with contextlib.suppress(RuntimeError):  # it was closed meanwhile
                 batch.ack()
-                self._is_busy = False
-                if self._leaves:
-                    return
+            self._unacked -= 1
+            self._putting.task_done()
+            if self._leaves and not self._unacked and self._consumer is not None:
+                self._consumer.close()
 
     def _post(self, message: Message) -> Post:
         fields = message_publish(message, self._write)
@@ -137,7 +167,7 @@ class Telling:
     def leave(self) -> None:
         """Take no more messages: what was taken is acknowledged, or comes again."""
         self._leaves = True
-        if self._consumer is not None and not self._is_busy:
+        if self._consumer is not None and not self._unacked:
             self._consumer.close()
 
     async def stop(self, within_s: float, *, is_last: bool) -> None:
