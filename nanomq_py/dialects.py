@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Match, Mount, Route
@@ -14,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from nanomq_py.http.app import Dialect, Own, make_app
 from nanomq_py.http.documentation import Documentation
-from nanomq_py.http.errors import NotFound
+from nanomq_py.http.errors import HttpError, NotFound, error_of
 from nanomq_py.http.guard import Gate
 from nanomq_py.http.node import status_text
 
@@ -120,9 +121,27 @@ class _Plugged(BaseRoute):
         return Match.NONE, {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand the request on. Errors are told in the words of the dialect."""
         held, below = scope["plugged"]
-        if not await held.answer(below.handle(scope, receive, send)):
-            raise NotFound(f"the plugin {held.name!r} is loaded no more")
+        has_begun = False
+
+        async def tell(message: MutableMapping[str, Any]) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        its = {k: v for k, v in scope.items() if k != "starlette.exception_handlers"}
+        error: HttpError
+        try:
+            if await held.answer(below.handle(its, receive, tell)):
+                return
+            error = NotFound(f"the plugin {held.name!r} is loaded no more")
+        except HttpError as fault:
+            error = fault
+        except HTTPException as fault:
+            error = error_of(fault.status_code, fault.headers)
+        if not has_begun:  # else the connection is closed in the middle of an answer
+            await below.dialect.render(error)(scope, receive, send)
 
 
 def _prefixes(spoken: Sequence[Dialect]) -> list[str]:

@@ -8,7 +8,7 @@ import signal
 import socket
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -41,12 +41,21 @@ def start(tmp_path: Path) -> Start:
     return started
 
 
-def get(process: Process, path: str, auth: str = "admin:public", body: bytes = b"") -> str:
-    """Return status and text of what the path answers."""
+def get(
+    process: Process,
+    path: str,
+    auth: str = "admin:public",
+    body: bytes = b"",
+    more: Mapping[str, str] | None = None,
+) -> str:
+    """Return status and text of what the path answers. more: headers."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{process.http_port}{path}",
         body or None,
-        {"Authorization": "Basic " + base64.b64encode(auth.encode()).decode()},
+        {
+            "Authorization": "Basic " + base64.b64encode(auth.encode()).decode(),
+            **(more or {}),
+        },
     )
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:

@@ -91,7 +91,7 @@ async def test_other_keys_count_for_targets_that_are_set() -> None:
     async with receiving() as receiver, platform() as its:
         await its.api.callbacks.set("device", receiver.url, enabled=True)
         its.plugin.use(Keys(targets_secret="whsec_c2VjcmV0"))
-        await its.plugin.set_targets()
+        await its.plugin.follow_keys()
         await come_and_go(its)
         await receiver.until(lambda: len(receiver.taken) == 2)
         assert all("webhook-signature" in each.headers for each in receiver.taken)

@@ -157,8 +157,6 @@ class Callbacks:
 
     async def _forward(self) -> bool:
         """Put some; return whether there were any. Raises StoreError, KeyError."""
-        from nanomq_py.delivery.target import Post
-
         rows = await self._store.read(
             lambda it: it.execute(
                 "SELECT id, kind, sn, body FROM devices_change ORDER BY id LIMIT ?",
@@ -167,6 +165,8 @@ class Callbacks:
         )
         if not rows:
             return False
+        from nanomq_py.delivery.target import Post
+
         for kind in ("device", "peripheral"):
             posts = [Post(sn, body) for _, of, sn, body in rows if of == kind]
             if posts:

@@ -22,7 +22,6 @@ from nanomq_py.plugins.devices.pending import Pending
 from nanomq_py.plugins.devices.refusals import Refusals
 from nanomq_py.plugins.devices.reports import BELOW, BadReport, Why, read_report
 from nanomq_py.plugins.devices.writer import Act, Writer
-from nanomq_py.plugins.devices.written import Outcome, write
 from nanomq_py.store.moment import wall_s
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from nanomq_py.broker import Broker
     from nanomq_py.core.message import Message
+    from nanomq_py.plugins.devices.written import Outcome
 
 MOST_PENDING = 5_000  # devices and peripherals: more are not gathered for a second
 PIECE = 250  # devices that are looked up without a pause: some 5 ms
@@ -149,6 +149,8 @@ class Inventory:
     def drain(self) -> Act | None:
         if not self._pending:
             return None
+        from nanomq_py.plugins.devices.written import write  # with the first device
+
         pending, self._pending = self._pending, Pending()
 
         def act(connection: Connection) -> Callable[[], None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 from nanomq_py.plugins.devices.reports import (
     BadReport,
@@ -14,8 +14,7 @@ from nanomq_py.plugins.devices.reports import (
 )
 
 
-@dataclass(slots=True)
-class Seen:
+class Seen(msgspec.Struct):
     """What was heard of one device. Times are seconds since 1970.
 
     active_at   of its latest message; 0: there was none, so it may be no device
@@ -25,7 +24,7 @@ class Seen:
 
     active_at: int = 0
     via: str = ""
-    states: dict[str, StateReport] = field(default_factory=dict)
+    states: dict[str, StateReport] = msgspec.field(default_factory=dict)
     online: bool | None = None
     online_at: int = 0
     offline_at: int = 0
@@ -37,8 +36,7 @@ class Seen:
         self.online, self.offline_at = False, at
 
 
-@dataclass(slots=True)
-class SeenPeripheral:
+class SeenPeripheral(msgspec.Struct):
     """What was heard of one peripheral: the latest, and since when it is so."""
 
     gateway: str
@@ -68,16 +66,15 @@ def older(new: Moment, old: Moment) -> BadReport:
     )
 
 
-@dataclass(slots=True)
-class Pending:
+class Pending(msgspec.Struct):
     """All of it.
 
     gone   when gateways have left
     """
 
-    devices: dict[str, Seen] = field(default_factory=dict)
-    peripherals: dict[tuple[str, str], SeenPeripheral] = field(default_factory=dict)
-    gone: dict[str, int] = field(default_factory=dict)
+    devices: dict[str, Seen] = msgspec.field(default_factory=dict)
+    peripherals: dict[tuple[str, str], SeenPeripheral] = msgspec.field(default_factory=dict)
+    gone: dict[str, int] = msgspec.field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.devices or self.gone)

@@ -12,7 +12,6 @@ from nanomq_py.config import Config
 from nanomq_py.events import Connected, Disconnected, Events
 from nanomq_py.kernel.part import Change, Swap
 from nanomq_py.kernel.parts import Changes
-from nanomq_py.plugins.devices.callbacks import Callbacks
 from nanomq_py.plugins.devices.commands import keys as of_commands
 from nanomq_py.plugins.devices.commands.part import CommandPart
 from nanomq_py.plugins.devices.inbox import Inbox
@@ -20,10 +19,7 @@ from nanomq_py.plugins.devices.inventory import Inventory
 from nanomq_py.plugins.devices.keys import SECTION, Keys
 from nanomq_py.plugins.devices.refusals import Refusals
 from nanomq_py.plugins.devices.reports import Why
-from nanomq_py.plugins.devices.routes import MessageRoutes
 from nanomq_py.plugins.devices.schema import SCHEMA
-from nanomq_py.plugins.devices.targets import Targets
-from nanomq_py.plugins.devices.tokens import Tokens
 from nanomq_py.plugins.devices.writer import Writer
 from nanomq_py.plugins.plugin import Plugin
 from nanomq_py.store.faults import StoreError
@@ -34,6 +30,8 @@ if TYPE_CHECKING:
     from nanomq_py.http.app import Dialect
     from nanomq_py.http.guard import Gate
     from nanomq_py.plugins.devices.api import Api
+    from nanomq_py.plugins.devices.telling import Telling
+    from nanomq_py.plugins.devices.tokens import Tokens
 
 
 class Devices(Plugin):
@@ -46,16 +44,13 @@ class Devices(Plugin):
         self._runs = False
         self._events: Events[Connected | Disconnected] | None = None
         self._keys = Keys()
-        self._tokens = Tokens(broker, self._keys.token_life_s)
+        self._tokens: Tokens | None = None
+        self._telling: Telling | None = None
         self._commands = CommandPart(broker, self.work, self.log)
         self._writer = Writer(self.log)
         self._inventory = Inventory(broker, self._writer, self.log)
         self._writer.sources.append(self._inventory)
         self._inbox = Inbox(broker, [self._inventory], self._writer, self.log)
-        self._targets = Targets(broker)
-        self._callbacks = Callbacks(broker, self._targets, self.log)
-        self._inventory.changed = self._callbacks.changed
-        self._routes = MessageRoutes(broker, self._targets, self.work, self.log)
 
     @property
     def refusals(self) -> Refusals:
@@ -82,8 +77,10 @@ class Devices(Plugin):
     def use(self, keys: Keys) -> None:
         """Follow other keys."""
         before, self._keys = self._keys, keys
-        self._targets.keys = keys
-        self._tokens.life_s = keys.token_life_s
+        if self._tokens is not None:
+            self._tokens.life_s = keys.token_life_s
+        if self._telling is not None:
+            self._telling.targets.keys = keys
         self._inventory.gateways = frozenset(keys.gateways)
         self._commands.hear(keys.topic_prefix, keys.gateways)
         self._inventory.most_bytes = keys.max_report
@@ -105,21 +102,30 @@ class Devices(Plugin):
         self.work(self._inventory.follow(events))
         self.work(self._inbox.run())
         await self._commands.start()
-        await self._callbacks.open()
-        await self._routes.open()
-        self.work(self._callbacks.run())
+        if await store.has_rows("devices_callback", "devices_route", "devices_change"):
+            await self._made_telling().open()
         self.work(self.tell_counters())
 
-    async def set_targets(self) -> None:
+    def _made_telling(self) -> Telling:
+        """Return who is told by HTTP. A platform that nobody asks has none of it."""
+        if self._telling is None:
+            from nanomq_py.plugins.devices.telling import Telling
+
+            self._telling = Telling(self.broker, self._keys, self.work, self.log)
+            self._inventory.changed = self._telling.callbacks.changed
+        return self._telling
+
+    async def follow_keys(self) -> None:
         """Tell targets as the keys say now."""
-        for name, why in (await self._targets.set_again()).items():
-            self.log.error("%s is told nothing: %s", name, why)
+        if self._telling is not None:
+            await self._telling.follow_keys()
 
     def leave(self) -> None:
         self._runs = False
         self._commands.stop()
         self._inbox.close()
-        self._routes.close()
+        if self._telling is not None:
+            self._telling.leave()
         if self._events is not None:
             self._events.close()
 
@@ -132,8 +138,8 @@ class Devices(Plugin):
         if self.name not in self.broker.config.plugins.load:  # else it comes again
             self._inbox.end()
             self._commands.end()
-            await self._routes.end()
-            await self._targets.release()
+            if self._telling is not None:
+                await self._telling.end()
 
     def dialects(self, gate: Gate) -> Sequence[Dialect]:
         from nanomq_py.plugins.devices.dialect import Platform
@@ -143,14 +149,18 @@ class Devices(Plugin):
     def api(self, gate: Gate) -> Api:
         """Return what the endpoints of its dialect work on."""
         from nanomq_py.plugins.devices.api import Api
+        from nanomq_py.plugins.devices.tokens import Tokens
 
+        if self._tokens is None:
+            self._tokens = Tokens(self.broker, self._keys.token_life_s)
+        telling = self._made_telling()
         return Api(
             broker=self.broker,
             gate=gate,
             tokens=self._tokens,
-            targets=self._targets,
-            callbacks=self._callbacks,
-            routes=self._routes,
+            targets=telling.targets,
+            callbacks=telling.callbacks,
+            routes=telling.routes,
             commands=self._commands.commands,
             inventory=self._inventory,
         )
@@ -162,4 +172,4 @@ class _KeysChange(Swap[Keys]):
         self._devices = devices
 
     async def settle(self) -> None:
-        await self._devices.set_targets()
+        await self._devices.follow_keys()

@@ -17,7 +17,6 @@ Source  iot-platform-api-v1.txt, "Device Monitoring"; http-dialects.md, "IoT pla
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, TypeVar
 
@@ -53,8 +52,7 @@ class BadReport(Exception):
         self.why = why
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True):
     """When a report came, in seconds since 1970, and what it says of its time.
 
     >>> Moment(1000, 50).is_older(Moment(999, 110)), Moment(1000, 1).is_older(Moment(900, 110))
@@ -78,8 +76,7 @@ class Moment:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class StateReport:
+class StateReport(msgspec.Struct, frozen=True):
     """How a device is. text: the JSON that is kept, with ``revtime``."""
 
     sn: str
@@ -88,8 +85,7 @@ class StateReport:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class PeripheralReport:
+class PeripheralReport(msgspec.Struct, frozen=True):
     """How a peripheral is.
 
     gateway  as it is said; empty: it is not

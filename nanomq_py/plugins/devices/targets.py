@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nanomq_py.plugins.devices.keys import Keys
 from nanomq_py.plugins.devices.words import Refused
 
 if TYPE_CHECKING:
     from nanomq_py.broker import Broker
     from nanomq_py.delivery.target import Counts, Post, Target
+    from nanomq_py.plugins.devices.keys import Keys
 
 MOST_URL = 2048  # letters
 
@@ -24,8 +24,8 @@ class Targets:
     Errors   Refused: the URL cannot be told; KeyError: the target is not set; StoreError
     """
 
-    def __init__(self, broker: Broker) -> None:
-        self.keys = Keys()
+    def __init__(self, broker: Broker, keys: Keys) -> None:
+        self.keys = keys
         self._broker = broker
         self._urls: dict[str, str] = {}  # of those that are set
 

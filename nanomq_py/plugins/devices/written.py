@@ -5,7 +5,6 @@ Threads  that of the store
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -62,8 +61,7 @@ class PeripheralChanged(msgspec.Struct, frozen=True):
     time: int
 
 
-@dataclass
-class Outcome:
+class Outcome(msgspec.Struct):
     """What became of it.
 
     refused    reports that are older than what is there: by whom, on which topic
@@ -72,8 +70,8 @@ class Outcome:
     changed    whether there is something to tell targets of callbacks
     """
 
-    refused: list[tuple[str, str, BadReport]] = field(default_factory=list)
-    unsure: list[tuple[str, str]] = field(default_factory=list)
+    refused: list[tuple[str, str, BadReport]] = []
+    unsure: list[tuple[str, str]] = []
     changed: bool = False
 
 
