@@ -14,11 +14,8 @@ import argparse
 import asyncio
 import contextlib
 import json
-import os
 import random
-import re
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,14 +25,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import ROOT, free_port
 from tests.devices.http import Caller, Said
+from tests.devices.server import Server
 from tests.devices.simulated import Device
 from tests.raw import Closed
 
 COMMANDS = "/remotectl/commands"
 EXPIRES_S = 36_000
-START_S = 60.0
 SETTLE_S = 180.0
 GHOSTS = 3  # devices that never come; their commands expire
 GHOST_S = 5
@@ -60,61 +56,6 @@ class Made:
     acked: dict[int, tuple[str, int]] = field(default_factory=dict)
     unclear: dict[int, list[str]] = field(default_factory=dict)
     ghosts: list[int] = field(default_factory=list)
-
-
-class Server:
-    """A broker in a process that may be killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port, self.http_port = free_port(), free_port()
-        self._folder = folder
-        self._popen: subprocess.Popen[bytes] | None = None
-        self._log = folder / "log"
-        self._conf = folder / "nanomq.conf"
-        lines = {
-            "url": f"nmq-tcp://127.0.0.1:{self.port}",
-            "websocket.enable": "false",
-            "http_server.port": str(self.http_port),
-            "log.level": "info",
-            "plugins.load": "devices",
-        }
-        text = "".join(f"{name}={value}\n" for name, value in lines.items())
-        self._conf.write_text(text)
-
-    async def start(self) -> None:
-        log = await asyncio.to_thread(self._log.open, "ab")
-        at = self._log.stat().st_size
-        with log:
-            self._popen = subprocess.Popen(
-                [sys.executable, "-m", "nanomq_py", "start", "--conf", str(self._conf)],
-                cwd=ROOT,
-                stderr=log,
-                env={**os.environ, "XDG_RUNTIME_DIR": str(self._folder)},
-            )
-        until = time.monotonic() + START_S
-        while b"serving:" not in self._log.read_bytes()[at:]:
-            assert self._popen.poll() is None, self.log()
-            assert time.monotonic() < until, self.log()
-            await asyncio.sleep(0.05)
-
-    def log(self) -> str:
-        """Return what it has said besides who came and went."""
-        lines = self._log.read_text().splitlines()
-        return "\n".join(
-            [line for line in lines if not re.search(r" client '|nanomq\.audit", line)][
-                -50:
-            ]
-        )
-
-    def end(self, how: signal.Signals) -> None:
-        if self._popen is not None:
-            self._popen.send_signal(how)
-            self._popen.wait(30)
-
-    def memory_mib(self) -> float:
-        assert self._popen is not None
-        text = Path(f"/proc/{self._popen.pid}/status").read_text()
-        return int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) / 1024
 
 
 def _outcome(message: dict[str, Any], nth: int) -> str:
@@ -164,6 +105,7 @@ class Simulation:
         others = [asyncio.ensure_future(self._make()), asyncio.ensure_future(self._kill())]
         try:
             await others[1]
+            assert not others[0].done(), others[0]  # it has failed
             others[0].cancel()
             self._settling = True
             await self._settled()
@@ -386,6 +328,7 @@ class Simulation:
             "runs": sum(each.runs for each in told),
             "told": sum(each.told for each in told),
             "reports": sum(self.reported.values()),
+            "longest start, s": round(self.server.longest_start_s, 1),
             "most memory, MiB": round(self.most_mib, 1),
         }
 

@@ -10,9 +10,9 @@ import pytest
 
 from nanomq_py.plugins.devices.commands import machine, table
 from nanomq_py.plugins.devices.commands.answers import read_answer
-from nanomq_py.plugins.devices.commands.commands import Limits, TooManyError
 from nanomq_py.plugins.devices.commands.ids import MOST_A_DAY
 from nanomq_py.plugins.devices.commands.machine import Phase, State
+from nanomq_py.plugins.devices.commands.room import Limits, TooManyError
 from nanomq_py.plugins.devices.commands.table import Row
 from nanomq_py.store.faults import StoreFullError
 from tests.devices.commands.platform import answer, order, platform, row_when

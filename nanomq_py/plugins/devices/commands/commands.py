@@ -18,16 +18,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
 from nanomq_py.broker import Broker
 from nanomq_py.plugins.devices.commands import machine, outbound, table
 from nanomq_py.plugins.devices.commands.answers import read_answer
+from nanomq_py.plugins.devices.commands.room import Limits, Room
 from nanomq_py.plugins.devices.commands.turn import (
     Happened,
     Kind,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from nanomq_py.core.message import Message
 
 log = logging.getLogger("nanomq.plugins.devices")
+T = TypeVar("T")
 
 CONSUMER = "devices.commands"
 MOST_ANSWER_BYTES = 1 << 20  # of a message that is looked at
@@ -54,27 +56,8 @@ LOOK_S = 60.0  # the clock may have been set meanwhile
 STORE_AGAIN_S = 1.0  # after the store could not be used
 
 
-class TooManyError(ValueError):
-    """One command more is over a bound; the text says which."""
-
-
-class Limits(Struct, frozen=True):
-    """The most there may be.
-
-    open       commands that are not over
-    of_device  of those, for one device
-    kept       commands, until they expire
-    size       bytes of what those and their answers say
-    """
-
-    open: int = 10_000
-    of_device: int = 100
-    kept: int = 100_000
-    size: int = 256 << 20
-
-
 class Held(Struct, frozen=True):
-    """How much there is: see Limits."""
+    """How much there is: see Room."""
 
     open: int
     kept: int
@@ -86,7 +69,7 @@ class Commands:
 
     counts   by name: made, tried, repeated_tries, answered, repeated, strange, refused,
              succeeded, failed, expired; since the start
-    limits   may be replaced at any time
+    room     how many there are; its limits may be replaced at any time
     """
 
     def __init__(
@@ -106,44 +89,51 @@ class Commands:
         may_speak  whether a client may speak for a device that it is not
         refused    is told of a client whose message is no answer, its topic, and why
         """
-        self.limits = limits or Limits()
+        self.room = Room(limits or Limits())
         self.counts: Counter[str] = Counter()
         self._broker = broker
         self._work = work
         self._prefix = prefix
         self._may_speak = may_speak
         self._refused = refused
-        self._open: Counter[str] = Counter()  # by device: commands that are not over
-        self._kept = 0
-        self._size = 0
         self._happened: dict[Happened | Said, None] = {}  # in order, each once
         self._written: asyncio.Future[None] | None = None  # of what has happened
         self._woken = asyncio.Event()
+        self._ready = asyncio.Event()  # once it is known what the process before has left
         self._adding: set[asyncio.Future[Any]] = set()
-        self._watching = Watching(broker, prefix, self._open, self.happen, work)
+        self._watching = Watching(broker, prefix, self.room.open, self.happen, work)
         self._consumer: Consumer | None = None
         self._stopped = False
 
     # --- its life
 
     async def start(self) -> None:
-        """Begin. Raises StoreError."""
-        store = self._broker.store
-        await bring(store, table.SCHEMA)
-        opened, (self._kept, self._size) = await store.read(
+        """Begin; what takes long is done beside everything else. Raises StoreError."""
+        await bring(self._broker.store, table.SCHEMA)
+        self._hear()
+        self._work(self._go_on())
+
+    async def _go_on(self) -> None:
+        """Take up what the process before has left, and then what happens."""
+        await self._kept_trying(self._resume)
+        if self.room.kept:
+            self._woken.set()
+        self._ready.set()
+        await self._turns()
+
+    async def _resume(self) -> None:
+        store, room = self._broker.store, self.room
+        opened, (room.kept, room.size) = await store.read(
             lambda it: (table.all_opened(it), table.kept(it))
         )
-        self._open.update(each.sn for each in opened)
+        room.open.clear()
+        room.open.update(each.sn for each in opened)
         if opened:
             self._watching.begin()  # before anybody's presence is asked for
-            online = {sn for sn in self._open if self._watching.is_online(sn)}
+            online = {sn for sn in room.open if self._watching.is_online(sn)}
             await store.write(
                 lambda it: resume(it, is_online=online.__contains__, now=wall_s())
             )
-        self._hear()
-        if self._kept:
-            self._woken.set()
-        self._work(self._turns())
 
     def _hear(self) -> None:
         """Take answers, from the topics that count now."""
@@ -177,7 +167,7 @@ class Commands:
 
     def held(self) -> Held:
         """Return how much there is now."""
-        return Held(self._open.total(), self._kept, self._size)
+        return Held(self.room.open.total(), self.room.kept, self.room.size)
 
     async def add(self, order: table.Order, sns: Sequence[str]) -> list[int]:
         """Have devices do something; return the numbers of the commands, in that order.
@@ -187,33 +177,15 @@ class Commands:
         """
         for sn in sns:
             outbound.checked_sn(sn)
-        self._check_room(sns, len(order.body))
+        await self._ready.wait()
+        self.room.check(sns, len(order.body))
         task = asyncio.ensure_future(self._added(order, sns))
         self._adding.add(task)  # to its end, whoever waits
         task.add_done_callback(self._adding.discard)
         return await asyncio.shield(task)
 
-    def _check_room(self, sns: Sequence[str], size: int) -> None:
-        limits, count = self.limits, len(sns)
-        if self._open.total() + count > limits.open:
-            raise TooManyError(
-                f"{self._open.total()} commands wait for their devices, and {limits.open} are"
-                " the most: wait for answers, or let them expire sooner"
-            )
-        for sn, more in Counter(sns).items():
-            if self._open[sn] + more > limits.of_device:
-                raise TooManyError(
-                    f"{self._open[sn]} commands wait for {sn}, and {limits.of_device} are the"
-                    " most: wait for its answers"
-                )
-        if self._kept + count > limits.kept or self._size + size * count > limits.size:
-            raise TooManyError(
-                f"{self._kept} commands with {self._size} bytes are kept, and {limits.kept}"
-                f" with {limits.size} bytes are the most: let them expire sooner"
-            )
-
     async def _added(self, order: table.Order, sns: Sequence[str]) -> list[int]:
-        self._tally(sns, len(order.body), 1)
+        self.room.take(sns, len(order.body))
         self._watching.begin()
         now = wall_s()
         made = [
@@ -235,22 +207,11 @@ class Commands:
                 lambda it: table.add(it, order, made, now)
             )
         except BaseException:
-            self._tally(sns, len(order.body), -1)
+            self.room.give(sns, len(order.body))
             raise
         self.counts["made"] += len(sns)
         self._woken.set()
         return numbers
-
-    def _tally(self, sns: Sequence[str], size: int, sign: int) -> None:
-        for sn in sns:
-            self._tally_open(sn, sign)
-        self._kept += sign * len(sns)
-        self._size += sign * len(sns) * size
-
-    def _tally_open(self, sn: str, change: int) -> None:
-        self._open[sn] += change
-        if self._open[sn] <= 0:
-            del self._open[sn]
 
     async def get(self, number: int) -> table.Row | None:
         """Return that command; None: there is none, or it has expired."""
@@ -328,7 +289,7 @@ class Commands:
                 return
             happened, self._happened = list(self._happened), {}
             written, self._written = self._written, None
-            turn = await self._turn(happened)
+            turn = await self._kept_trying(partial(self._take_turn, happened))
             if turn is None:
                 return
             if written is not None:
@@ -348,14 +309,17 @@ class Commands:
         if timer is not None:
             timer.cancel()
 
-    async def _turn(self, happened: Sequence[Happened | Said]) -> Turn | None:
-        """Write it, as soon as the store can; None: this is stopped before."""
+    async def _take_turn(self, happened: Sequence[Happened | Said]) -> Turn:
+        return await self._broker.store.write(
+            partial(take_turn, happened=happened, now=wall_s())
+        )
+
+    async def _kept_trying(self, act: Callable[[], Awaitable[T]]) -> T | None:
+        """Return what it does, as soon as the store can; None: this is stopped before."""
         is_logged = False
         while not self._stopped:
             try:
-                return await self._broker.store.write(
-                    partial(take_turn, happened=happened, now=wall_s())
-                )
+                return await act()
             except StoreError as fault:
                 if not is_logged and not self._stopped:
                     log.error("commands wait: %s", fault)
@@ -365,11 +329,10 @@ class Commands:
 
     def _take_note(self, turn: Turn) -> None:
         self.counts.update(turn.counts)
-        self._size += turn.size
-        self._kept -= turn.cleared
-        for sn, count in turn.over.items():
-            self._tally_open(sn, -count)
-        if not self._open:
+        self.room.size += turn.size
+        self.room.kept -= turn.cleared
+        self.room.close(turn.over.items())
+        if not self.room.open:
             self._watching.end()
 
     def _publish(self, turn: Turn) -> None:

@@ -15,8 +15,8 @@ from nanomq_py.http.errors import BadParameter, NotFound
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain
 from nanomq_py.http.rest.parameters import Nothing
 from nanomq_py.plugins.devices.api import Api
-from nanomq_py.plugins.devices.commands.commands import TooManyError
 from nanomq_py.plugins.devices.commands.ids import meant
+from nanomq_py.plugins.devices.commands.room import TooManyError
 from nanomq_py.plugins.devices.commands.table import Order, Reply, Row
 from nanomq_py.plugins.devices.words import Refused, store_faults
 

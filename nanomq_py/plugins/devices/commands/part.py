@@ -9,8 +9,9 @@ from typing import Any
 from nanomq_py.broker import Broker
 from nanomq_py.config import Config
 from nanomq_py.kernel.part import Change, Swap
-from nanomq_py.plugins.devices.commands.commands import Commands, Limits
+from nanomq_py.plugins.devices.commands.commands import Commands
 from nanomq_py.plugins.devices.commands.keys import CommandKeys
+from nanomq_py.plugins.devices.commands.room import Limits
 from nanomq_py.plugins.devices.refusals import Refusals
 
 
@@ -46,7 +47,7 @@ class CommandPart:
 
     def _use(self, keys: CommandKeys) -> None:
         self._keys = keys
-        self.commands.limits = _limits(keys)
+        self.commands.room.limits = _limits(keys)
 
     def hear(self, prefix: str, gateways: Collection[str]) -> None:
         """Take answers below that prefix, of devices, and of gateways for others."""
