@@ -63,7 +63,6 @@ _NAMES: list[tuple[re.Pattern[str], str | None]] = [
         (r"webhook\.web\.hook\.(.+)", r"web.hook.\1"),
         (r"webhook\.(.+)", r"web.hook.\1"),
         (r"rules?\.option", "rule_option"),
-        (r"rules?\.sqlite\.path", "plugins.rules.sqlite_path"),
     ]
 ]
 _HOOK_RULES = r"webhook\.rule\.[a-z]+\.[a-z]+"  # of NanoMQ 0.14: a list for each event
@@ -190,24 +189,6 @@ def _webhook_events(node: Items) -> Iterator[_Named]:
             yield _Named(event.order, Entry(name, json.dumps(rule), event.where))
 
 
-# A list of rules -> the number before its first: the flat form has both kinds in one.
-_SQL_RULES = {"rules.sqlite.rules": 0, "rules.repub.rules": 100_000}
-_SQL_KEYS = {"sql": "sql", "table": "table", "topic": "topic", "address": "address"}
-_SQL_KEYS["server"] = "address"
-
-
-def _sql_rules(node: Items, called: str) -> Iterator[_Named]:
-    for number, item in enumerate(node.items, start=1 + _SQL_RULES[called]):
-        parts = item.parts if isinstance(item, Section) else {}
-        for said, name in _SQL_KEYS.items():
-            if isinstance(part := parts.get(said), Scalar):
-                flat = f"plugins.rules.rule.{number}.{name}"
-                written = f"{called}.{said}"
-                yield _Named(
-                    part.order, Entry(flat, part.text, part.where, written=written)
-                )
-
-
 def _rules(node: Items, called: str) -> Iterator[_Named]:
     yield _Named(node.order, None, "acl.rule")
     for number, item in enumerate(node.items, start=1):
@@ -253,8 +234,6 @@ def _items(path: tuple[str, ...], node: Items, brought: Sections) -> Iterator[_N
         yield from _sources(node)
     elif dotted == "auth":
         yield from _users(node, dotted)
-    elif dotted in _SQL_RULES:
-        yield from _sql_rules(node, dotted)
     elif dotted == "webhook.events" or re.fullmatch(_HOOK_RULES, dotted):
         yield from _webhook_events(node)
     elif name is not None:
