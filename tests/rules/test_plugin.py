@@ -12,12 +12,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from nanomq_py.plugins.rules.action import Action, Faults
+from nanomq_py import Broker
+from nanomq_py.plugins.rules.action import Action, Faults, Tools
+from nanomq_py.plugins.rules.catalog import ACTIONS, make_action
 from nanomq_py.plugins.rules.columns import EVENTS, TEST_COLUMNS, example, wanted_of
 from nanomq_py.plugins.rules.counters import SAMPLE_S, Rate
 from nanomq_py.plugins.rules.faults import RuleFault, TakenError, UnknownError
 from nanomq_py.plugins.rules.keys import Keys
+from nanomq_py.plugins.rules.masks import masked
 from nanomq_py.plugins.rules.model import ActionSpec, ResourceSpec, RuleSpec
 from tests import raw
 from tests.raw import PUBACK, PUBLISH, UNSUBACK, Raw
@@ -372,6 +377,8 @@ async def test_what_cannot_be_a_rule_is_refused_and_leaves_nothing() -> None:
             (RuleSpec("", HOT, (action("x"),)), "no such action: expected data_to"),
             (RuleSpec("", HOT, (action("data_to_mqtt_broker"),)), "not here yet"),
             (RuleSpec("", HOT, (action("do_nothing"),) * 33), "32 at most"),
+            (RuleSpec("", HOT, (ActionSpec("do_nothing", id="a"),) * 2), "two actions"),
+            (RuleSpec("", HOT, (ActionSpec("do_nothing", id="a/b"),)), "id: 'a/b'"),
         ):
             with pytest.raises(RuleFault, match=why):
                 await engine.create(spec)
@@ -381,6 +388,24 @@ async def test_what_cannot_be_a_rule_is_refused_and_leaves_nothing() -> None:
             await make(engine, HOT, id="one")
         with pytest.raises(RuleFault, match="max_rules"):
             await make(engine, HOT, id="two")
+
+
+async def test_filter_that_the_core_does_not_take_makes_no_rule(tmp_path: Path) -> None:
+    async with rules(tmp_path) as engine:
+        rule = await make(engine, HOT, action("do_nothing"))
+        with pytest.raises(ValueError, match="consumer"):
+            await make(engine, 'SELECT * FROM "$share/g"')
+        assert list(engine.rules) == [rule.id]
+
+        def worse(spec: RuleSpec) -> RuleSpec:
+            return msgspec.structs.replace(spec, rawsql='SELECT * FROM "$share/g"')
+
+        with pytest.raises(ValueError, match="consumer"):
+            await engine.update(rule.id, worse)
+        engine.broker.publish("s/1", '{"t": 11}')
+        await until(lambda: rule.counts.passed == 1)
+    async with rules(tmp_path) as engine:
+        assert [each.fault for each in engine.rules.values()] == [""]
 
 
 async def test_resource_that_rules_use_stays() -> None:
@@ -459,3 +484,34 @@ def test_speeds_are_of_samples_of_10_s() -> None:
     assert (rate.current, rate.max, rate.last_5m) == (0, 5, 2.5)
     now += 3600
     assert (rate.current, rate.max, rate.last_5m) == (0, 5, 0)
+
+
+ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+NAMES = sorted({name for kind in ACTIONS.values() for name in kind.params})
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    name=st.sampled_from(sorted(ACTIONS)),
+    params=st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), ANY, max_size=5),
+)
+def test_any_parameters_make_an_action_or_say_what_is_wrong(
+    name: str, params: dict[str, object]
+) -> None:
+    def resource(resource_id: str) -> ResourceSpec:
+        return ResourceSpec(resource_id, "web_hook", dict(params))
+
+    tools = Tools(Broker(), Path("/nowhere"), resource, "rule", "action")
+    masked(params)
+    try:
+        made = make_action(ActionSpec(name, params), tools)
+    except RuleFault as fault:
+        assert str(fault)
+    else:
+        assert made.told() == (0, 0)

@@ -46,22 +46,6 @@ def webhook_events(node: Items) -> Iterator[Named]:
             yield Named(event.order, Entry(name, json.dumps(rule), event.where))
 
 
-# A list of rules -> the number before its first: the flat form has both kinds in one.
-SQL_RULES = {"rules.sqlite.rules": 0, "rules.repub.rules": 100_000}
-_SQL_KEYS = {"sql": "sql", "table": "table", "topic": "topic", "address": "address"}
-_SQL_KEYS["server"] = "address"
-
-
-def sql_rules(node: Items, called: str) -> Iterator[Named]:
-    for number, item in enumerate(node.items, start=1 + SQL_RULES[called]):
-        parts = item.parts if isinstance(item, Section) else {}
-        for said, name in _SQL_KEYS.items():
-            if isinstance(part := parts.get(said), Scalar):
-                flat = f"plugins.rules.rule.{number}.{name}"
-                written = f"{called}.{said}"
-                yield Named(part.order, Entry(flat, part.text, part.where, written=written))
-
-
 def acl_rules(node: Items, called: str) -> Iterator[Named]:
     yield Named(node.order, None, "acl.rule")
     for number, item in enumerate(node.items, start=1):

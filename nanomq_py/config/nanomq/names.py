@@ -22,11 +22,9 @@ from nanomq_py.config.forms.nested import Items, Node, Scalar, Section
 from nanomq_py.config.keys.config import Config
 from nanomq_py.config.nanomq.lists import (
     IMPLIED,
-    SQL_RULES,
     Named,
     acl_rules,
     plain,
-    sql_rules,
     webhook_events,
 )
 from nanomq_py.config.nanomq.missing import FEATURES, OFF, ON
@@ -70,7 +68,6 @@ _NAMES: list[tuple[re.Pattern[str], str | None]] = [
         (r"webhook\.web\.hook\.(.+)", r"web.hook.\1"),
         (r"webhook\.(.+)", r"web.hook.\1"),
         (r"rules?\.option", "rule_option"),
-        (r"rules?\.sqlite\.path", "plugins.rules.sqlite_path"),
     ]
 ]
 _HOOK_RULES = r"webhook\.rule\.[a-z]+\.[a-z]+"  # of NanoMQ 0.14: a list for each event
@@ -203,8 +200,6 @@ def _items(path: tuple[str, ...], node: Items, brought: Sections) -> Iterator[Na
         yield from _sources(node)
     elif dotted == "auth":
         yield from _users(node, dotted)
-    elif dotted in SQL_RULES:
-        yield from sql_rules(node, dotted)
     elif dotted == "webhook.events" or re.fullmatch(_HOOK_RULES, dotted):
         yield from webhook_events(node)
     elif name is not None:

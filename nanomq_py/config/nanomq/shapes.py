@@ -35,10 +35,36 @@ def _name_nodes(root: Section, above: Section, kind: str, nodes: Items) -> None:
         root.put(["bridges", kind, called], Section(where, parts))
 
 
+# A list of rules -> the number before its first: the flat form has both kinds in one.
+_SQL_RULES = {"sqlite": 0, "repub": 100_000}
+# A key of theirs -> that of the plugin.
+_SQL_KEYS = {"sql": "sql", "table": "table", "topic": "topic", "address": "address"}
+_SQL_KEYS["server"] = "address"
+
+
+def _number_rules(root: Section, kind: str) -> None:
+    """Turn ``rules.KIND.rules = [{sql = ...}]`` into ``plugins.rules.rule.N``."""
+    above = find(root, f"rules.{kind}")
+    if not isinstance(above, Section):
+        return
+    if kind == "sqlite" and isinstance(path := above.parts.pop("path", None), Scalar):
+        root.put(["plugins", "rules", "sqlite_path"], path)
+    if not isinstance(nodes := above.parts.get("rules"), Items):
+        return
+    del above.parts["rules"]
+    for number, node in enumerate(nodes.items, start=1 + _SQL_RULES[kind]):
+        its = node.parts.items() if isinstance(node, Section) else ()
+        parts = {_SQL_KEYS[name]: part for name, part in its if name in _SQL_KEYS}
+        at = ["plugins", "rules", "rule", str(number)]
+        root.put(at, Section(nodes.where, parts))
+
+
 def modernise(root: Section) -> None:
     """Give the tree of NanoMQ 0.12 to 0.18 the shape that newer ones have."""
     if isinstance(rules := root.parts.pop("rule", None), Section):
         root.put(["rules"], rules)
+    for kind in _SQL_RULES:
+        _number_rules(root, kind)
     for kind in ("mqtt", "aws"):
         for old in ("bridge", "bridges"):
             above = find(root, f"{old}.{kind}")

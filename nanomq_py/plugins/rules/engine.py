@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from nanomq_py.plugins.rules.sql import Statement
 
 MOST_RESOURCES = 1000
+# What starting a rule may raise: of its parameters, the broker, the store, the system.
+FAULTS = (ValueError, RuntimeError, StoreError, OSError)
 
 
 @dataclass(eq=False)
@@ -120,7 +123,7 @@ class Engine:
         try:
             rule = self._compiled(spec, counts, complaints)
             await self._run(rule)
-        except (RuleFault, StoreError, OSError) as fault:
+        except FAULTS as fault:
             self._does_not_run(rule, fault)
         self.rules[spec.id] = rule
 
@@ -242,17 +245,26 @@ class Engine:
             made = change(before.spec)
             made = msgspec.structs.replace(made, actions=_with_ids(made.actions))
             rule = self._compiled(made, before.counts, before.complaints)
-            await self._keep(made)
             await self._end(before, is_gone=not made.enabled)
             rule.lost = before.lost
+            try:
+                await self._run(rule)
+                await self._keep(made)
+            except BaseException:
+                await self._end(rule, is_gone=False)
+                await self._restore(before)
+                raise
             self.rules[rule_id] = rule
             stay = {action.id for action in flat(made)}
             await _forget(a for a in before.all_actions if a.id not in stay)
-            try:
-                await self._run(rule)
-            except (RuleFault, StoreError, OSError) as fault:
-                self._does_not_run(rule, fault)
             return rule
+
+    async def _restore(self, rule: Rule) -> None:
+        """Start a rule again that was to be another."""
+        try:
+            await self._run(rule)
+        except FAULTS as fault:
+            self._does_not_run(rule, fault)
 
     async def delete(self, rule_id: str) -> None:
         """Forget a rule. Raises UnknownError, RuleFault, StoreError."""
@@ -372,7 +384,7 @@ def _with_ids(actions: Iterable[ActionSpec]) -> tuple[ActionSpec, ...]:
     return tuple(
         msgspec.structs.replace(
             each,
-            id=each.id or f"{each.name}_{time.time_ns()}",
+            id=each.id or f"{each.name[:32]}_{time.time_ns()}_{secrets.token_hex(2)}",
             fallbacks=_with_ids(each.fallbacks),
         )
         for each in actions

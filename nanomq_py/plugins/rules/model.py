@@ -14,6 +14,7 @@ MOST_SQL = 32_768  # letters
 MOST_ACTIONS = 32  # of a rule, their fallbacks among them
 MOST_JSON = 65_536  # bytes of the parameters of an action, or the config of a resource
 MOST_DESCRIPTION = 1024  # letters
+_BAD_ID = "id: {!r}: expected 1 to 64 letters, digits, ':', '_', '.' and '-'"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]{0,63}")
 
 Params = dict[str, Any]
@@ -67,9 +68,7 @@ def new_id(kind: str) -> str:
 def checked_id(text: str) -> str:
     """Return an id that was given. Raises RuleFault."""
     if _ID.fullmatch(text) is None:
-        raise RuleFault(
-            f"id: {text[:64]!r}: expected 1 to 64 letters, digits, ':', '_', '.' and '-'"
-        )
+        raise RuleFault(_BAD_ID.format(text[:64]))
     return text
 
 
@@ -86,7 +85,12 @@ def check_rule(rule: RuleSpec) -> None:
         raise RuleFault(f"actions: expected {MOST_ACTIONS} at most")
     if any(each.fallbacks for action in rule.actions for each in action.fallbacks):
         raise RuleFault("actions: a fallback has no fallbacks")
+    ids = [action.id for action in flat]
+    if twice := [each for each in ids if ids.count(each) > 1]:
+        raise RuleFault(f"actions: id: {twice[0][:64]!r}: two actions have it")
     for action in flat:
+        if _ID.fullmatch(action.id) is None:
+            raise RuleFault(f"action {action.name[:64]}: {_BAD_ID.format(action.id[:64])}")
         _check_size(f"action {action.name[:64]}: params", action.params)
 
 
