@@ -8,7 +8,7 @@ import pytest
 
 from tests._core_test import ffi, lib
 from tests.judging import PATTERN, Act, Rule, Subject, Who, compiled, view_of
-from tests.unit.clib import slice_of
+from tests.unit.clib import nothing_leaks, slice_of
 
 PUMP = Who("pump", "ann")
 RULES = [Rule(True, (("a", PATTERN),)), Rule(False, (("b", PATTERN),))]
@@ -61,8 +61,32 @@ def test_view_of_no_rules_allows_and_asks_nobody() -> None:
     assert lib.nmq_acl_view_make(view, ffi.NULL, subject.at) == 0
     assert not lib.nmq_acl_asks(view)
     assert lib.nmq_acl_otherwise(view)
+    assert not lib.nmq_acl_disconnects(view)
     assert permits(ffi.NULL, "b", subject)
     lib.nmq_acl_view_free(view)
+
+
+@pytest.mark.parametrize("disconnects", [False, True])
+def test_view_says_whether_who_is_denied_is_disconnected(disconnects: bool) -> None:
+    view, subject = ffi.new("nmq_acl_view *"), Subject(PUMP)
+    acl = compiled(RULES, disconnects=disconnects)
+    assert lib.nmq_acl_view_make(view, acl, subject.at) == 0
+    assert bool(lib.nmq_acl_disconnects(view)) is disconnects
+    lib.nmq_acl_view_free(view)
+
+
+def test_view_with_all_that_it_can_have_leaves_nothing_behind() -> None:
+    rules = [
+        Rule(True, (("a/%i", PATTERN),)),
+        Rule(True, (("b", PATTERN),), client_id=PUMP.client_id),
+        Rule(True, (("c", PATTERN),), user_name=PUMP.user_name),
+        Rule(True, (("d", PATTERN),), network="127.0.0.0/8"),
+    ]
+    with nothing_leaks(), view_of(rules, PUMP) as view:
+        assert view.count == len(rules)
+        for topic in ("a/127.0.0.1", "b", "c", "d"):
+            assert judged(view, SUBSCRIBES, topic) == ALLOW
+        assert judged(view, SUBSCRIBES, "a/127.0.0.2") == lib.NMQ_ACCESS_PASS
 
 
 # --- what a rule is about
