@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -48,6 +49,40 @@ def test_topic_with_more_levels_than_there_can_be_is_refused(kind: int) -> None:
         acl = compiled([one(longest, kind)])
         assert judging.tried(acl, Who(), Act(), longest) == (0, True)
         lib.nmq_acl_unref(acl)
+
+
+def test_rules_are_complete_or_there_are_none_when_memory_is_out() -> None:
+    """A rule that a shortage took away would be one that nobody misses."""
+    rules = [
+        Rule(True, (("a/+", PATTERN),), publish=False, qos=frozenset({0})),
+        Rule(True, (("a/+", LITERAL), ("b/%c/#", PATTERN)), user_name=None),
+        Rule(False, (("a/#", LITERAL), ("c", PLAIN)), user_name="ann"),
+        Rule(False, (("#", PATTERN),), client_id="pump", network="127.0.0.0/8"),
+    ]
+    asked = [(0, "a/+"), (1, "a/+"), (1, "b/pump/x"), (1, "a/#"), (1, "c"), (1, "d")]
+    with nothing_leaks():
+        for n in itertools.count():
+            lib.nmq_mem_fail_after(n)
+            acl = compiled(rules)
+            lib.nmq_mem_fail_after(-1)
+            if acl != ffi.NULL:
+                break
+        who = Who("pump", "ann")
+        acts = [(Act("subscribe", qos=qos), topic) for qos, topic in asked]
+        found = [judging.tried(acl, who, *one) for one in acts]
+        assert [one and one[0] for one in found] == [0, 1, 1, 2, 2, 3]
+        lib.nmq_acl_unref(acl)
+
+
+def test_long_names_are_not_taken_for_each_other() -> None:
+    """Names of a rule are one key: where one ends must not be for a client to choose."""
+    client_id, user = "c" + "\x01\x01" + "c" * 254, "u" * 257
+    rule = Rule(True, (("a", PATTERN),), client_id=client_id, user_name=user)
+    other = Who("c", "c" * 254 + "\x00\x01" + user)
+    acl = compiled([rule])
+    assert judging.tried(acl, Who(client_id, user), Act(), "a") == (0, True)
+    assert judging.tried(acl, other, Act(), "a") is None
+    lib.nmq_acl_unref(acl)
 
 
 # --- acl_trial.h
