@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tests import judging
 from tests._core_test import ffi, lib
 from tests.judging import LITERAL, PATTERN, PLAIN, Act, Rule, Who, compiled
-from tests.unit.clib import nothing_leaks
+from tests.unit.clib import nothing_leaks, slice_of
 
 
 def one(topic: str, kind: int = PATTERN, network: str | None = None) -> Rule:
@@ -85,6 +86,31 @@ def test_long_names_are_not_taken_for_each_other() -> None:
     lib.nmq_acl_unref(acl)
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "has"),
+    [
+        (0, 2, True),
+        (0, 1, False),
+        (1, 2, False),
+        (2, 5, True),
+        (2, 4, False),
+        (1, 4, False),
+    ],
+)
+def test_mark_is_looked_for_in_the_text_alone(first: int, last: int, has: bool) -> None:
+    kept = ffi.from_buffer(b"%cc%c")
+    text = slice_of(kept)
+    text.at, text.len = text.at + first, last - first
+    assert bool(lib.nmq_acl_has_mark(text, b"c")) is has
+
+
+def test_rules_for_any_number_of_clients_leave_nothing_behind() -> None:
+    with nothing_leaks():
+        for count in range(40):
+            rules = [replace(one("a"), client_id=f"c{n}") for n in range(count)]
+            lib.nmq_acl_unref(compiled(rules))
+
+
 # --- acl_trial.h
 
 
@@ -107,7 +133,8 @@ def trial_of(topic: bytes, kept: list[Any], **more: object) -> Any:
 def test_trial_names_the_rule_that_decides(
     topic: bytes, publish: bool, status: int
 ) -> None:
-    acl, kept, number = compiled([one("a"), one("b")]), [], ffi.new("uint32_t *", 7)
+    kept: list[Any] = []
+    acl, number = compiled([one("a"), one("b")]), ffi.new("uint32_t *", 7)
     trial = trial_of(topic, kept, publish=publish)
     assert lib.nmq_acl_trial_run(acl, trial, number) == status
     assert number[0] == (1 if status == lib.NMQ_OK else 7)
@@ -124,7 +151,8 @@ def test_trial_without_rules_has_none_that_decides() -> None:
 
 
 def test_trial_without_memory_says_so() -> None:
-    acl, kept, number = compiled([one("a")]), [], ffi.new("uint32_t *")
+    kept: list[Any] = []
+    acl, number = compiled([one("a")]), ffi.new("uint32_t *")
     trial = trial_of(b"a", kept, publish=True)
     lib.nmq_mem_fail_after(0)
     status = lib.nmq_acl_trial_run(acl, trial, number)

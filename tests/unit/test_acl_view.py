@@ -90,6 +90,15 @@ def test_view_with_all_that_it_can_have_leaves_nothing_behind() -> None:
         assert judged(view, SUBSCRIBES, "a/127.0.0.2") == lib.NMQ_ACCESS_PASS
 
 
+def test_view_of_a_superuser_keeps_no_rules() -> None:
+    view, subject = ffi.new("nmq_acl_view *"), Subject(PUMP)
+    subject.at.superuser = True
+    with nothing_leaks():
+        assert lib.nmq_acl_view_make(view, compiled(RULES), subject.at) == 0
+        assert allows(view, SUBSCRIBES, "b")
+        assert view.acl == ffi.NULL
+
+
 @pytest.mark.parametrize("user", [None, "ann"])
 def test_view_knows_the_names_of_its_client(user: str | None) -> None:
     rules = [Rule(True, ((f"{mark}/%{mark}", PATTERN),)) for mark in "cui"]
