@@ -180,14 +180,20 @@ def _fill(raw: Any, rule: Rule, kept: list[Any]) -> None:
     raw.topics, raw.topic_count = topics, len(rule.topics)
 
 
-def compiled(rules: Sequence[Rule], otherwise: bool = False, asks: bool = False) -> Any:
+def compiled(
+    rules: Sequence[Rule],
+    otherwise: bool = False,
+    asks: bool = False,
+    disconnects: bool = False,
+) -> Any:
     """Return an acl of the core; NULL: memory is out. Whoever gets it unrefs it."""
     kept: list[Any] = []
     raw = ffi.new("nmq_acl_rule[]", len(rules))
     for one, rule in zip(raw, rules, strict=True):
         _fill(one, rule, kept)
-    given = {"at": raw, "count": len(raw), "otherwise": otherwise, "asks": asks}
-    return lib.nmq_acl_new(ffi.new("nmq_acl_rules *", given))
+    given = ffi.new("nmq_acl_rules *", {"at": raw, "count": len(raw)})
+    given.otherwise, given.asks, given.deny_disconnects = otherwise, asks, disconnects
+    return lib.nmq_acl_new(given)
 
 
 class Subject:

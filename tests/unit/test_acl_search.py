@@ -8,7 +8,7 @@ from tests import judging
 from tests.judging import LITERAL, PATTERN, PLAIN, Act, Rule, Who
 
 PUMP, DOLLAR = Who("pump", "ann"), Who("$y", "$z")
-SUBSCRIBES, PUBLISHES = Act("subscribe"), Act("publish")
+SUBSCRIBES, PUBLISHES, HEARS = Act("subscribe"), Act("publish"), Act("hear")
 
 
 def allow(topic: str, kind: int = PATTERN) -> Rule:
@@ -21,6 +21,13 @@ def deny(topic: str, kind: int = PATTERN) -> Rule:
 
 def literal(topic: str) -> Rule:
     return deny(topic, LITERAL)
+
+
+TO_A = (("a", PATTERN),)
+
+
+def of_network(network: str) -> Rule:
+    return Rule(True, TO_A, network=network)
 
 
 CASES: list[tuple[list[Rule], Who, Act, str, int | None]] = [
@@ -71,9 +78,23 @@ CASES: list[tuple[list[Rule], Who, Act, str, int | None]] = [
     ([literal("#"), allow("#")], PUMP, SUBSCRIBES, "+/a", 1),
     ([allow("a", LITERAL), literal("a")], PUMP, SUBSCRIBES, "a", 0),
     ([literal("a"), allow("a", LITERAL)], PUMP, SUBSCRIBES, "a", 0),
+    ([literal("a/+")], PUMP, PUBLISHES, "a/b", None),
+    ([Rule(False, (("a", LITERAL),), publish=False)], PUMP, PUBLISHES, "a", None),
+    # one that denies says nothing of what is heard; who is granted one may hear its topics
+    ([literal("a/b")], PUMP, HEARS, "a/b", None),
+    ([allow("a/+", LITERAL)], PUMP, HEARS, "a/b", 0),
+    ([allow("a/%c", LITERAL)], PUMP, HEARS, "a/pump", 0),
     # a mark that is none, beside one
     ([allow("a/%c", PLAIN), deny("a/%c")], PUMP, PUBLISHES, "a/%c", 0),
     ([deny("a/%c"), allow("a/%c", PLAIN)], PUMP, PUBLISHES, "a/pump", 0),
+    # what a rule is not about: the smallest bit of an act is publishing at QoS 0
+    ([Rule(True, TO_A, subscribe=False, qos=frozenset({1}))], PUMP, PUBLISHES, "a", None),
+    ([Rule(True, TO_A, publish=False)], PUMP, PUBLISHES, "a", None),
+    # the last bits of an address
+    ([of_network("2001:db8::7/128")], Who("x", None, "2001:db8::7"), PUBLISHES, "a", 0),
+    ([of_network("2001:db8::7/128")], Who("x", None, "2001:db8::6"), PUBLISHES, "a", None),
+    ([of_network("2001:db8::6/127")], Who("x", None, "2001:db8::7"), PUBLISHES, "a", 0),
+    ([of_network("2001:db8::6/127")], Who("x", None, "2001:db8::5"), PUBLISHES, "a", None),
 ]
 
 

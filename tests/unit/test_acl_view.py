@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
 from tests._core_test import ffi, lib
-from tests.judging import PATTERN, Act, Rule, Subject, Who, compiled, view_of
-from tests.unit.clib import slice_of
+from tests.judging import PATTERN, Act, Rule, Subject, Who, allows, compiled, view_of
+from tests.unit.clib import nothing_leaks, slice_of
 
 PUMP = Who("pump", "ann")
 RULES = [Rule(True, (("a", PATTERN),)), Rule(False, (("b", PATTERN),))]
@@ -61,8 +62,77 @@ def test_view_of_no_rules_allows_and_asks_nobody() -> None:
     assert lib.nmq_acl_view_make(view, ffi.NULL, subject.at) == 0
     assert not lib.nmq_acl_asks(view)
     assert lib.nmq_acl_otherwise(view)
+    assert not lib.nmq_acl_disconnects(view)
     assert permits(ffi.NULL, "b", subject)
     lib.nmq_acl_view_free(view)
+
+
+@pytest.mark.parametrize("disconnects", [False, True])
+def test_view_says_whether_who_is_denied_is_disconnected(disconnects: bool) -> None:
+    view, subject = ffi.new("nmq_acl_view *"), Subject(PUMP)
+    acl = compiled(RULES, disconnects=disconnects)
+    assert lib.nmq_acl_view_make(view, acl, subject.at) == 0
+    assert bool(lib.nmq_acl_disconnects(view)) is disconnects
+    lib.nmq_acl_view_free(view)
+
+
+def test_view_with_all_that_it_can_have_leaves_nothing_behind() -> None:
+    rules = [
+        Rule(True, (("a/%i", PATTERN),)),
+        Rule(True, (("b", PATTERN),), client_id=PUMP.client_id),
+        Rule(True, (("c", PATTERN),), user_name=PUMP.user_name),
+        Rule(True, (("d", PATTERN),), network="127.0.0.0/8"),
+    ]
+    with nothing_leaks(), view_of(rules, PUMP) as view:
+        assert view.count == len(rules)
+        for topic in ("a/127.0.0.1", "b", "c", "d"):
+            assert judged(view, SUBSCRIBES, topic) == ALLOW
+        assert judged(view, SUBSCRIBES, "a/127.0.0.2") == lib.NMQ_ACCESS_PASS
+
+
+def test_view_of_a_superuser_keeps_no_rules() -> None:
+    view, subject = ffi.new("nmq_acl_view *"), Subject(PUMP)
+    subject.at.superuser = True
+    with nothing_leaks():
+        assert lib.nmq_acl_view_make(view, compiled(RULES), subject.at) == 0
+        assert allows(view, SUBSCRIBES, "b")
+        assert view.acl == ffi.NULL
+
+
+@pytest.mark.parametrize("user", [None, "ann"])
+def test_view_knows_the_names_of_its_client(user: str | None) -> None:
+    rules = [Rule(True, ((f"{mark}/%{mark}", PATTERN),)) for mark in "cui"]
+    with view_of(rules, Who("pump", user, "10.0.0.7")) as view:
+        assert judged(view, SUBSCRIBES, "c/pump") == ALLOW
+        assert (judged(view, SUBSCRIBES, "u/ann") == ALLOW) is (user is not None)
+        assert judged(view, SUBSCRIBES, "i/10.0.0.7") == ALLOW
+    with view_of(rules[:2], PUMP) as view:
+        assert view.who.address.at == ffi.NULL  # nobody asks for it: it costs nothing
+
+
+def test_view_is_complete_or_denies_everything_when_memory_is_out() -> None:
+    rules = [
+        Rule(False, (("a", PATTERN), ("a/%i", PATTERN))),
+        Rule(False, (("b/%u", PATTERN),), user_name="ann"),
+        Rule(False, (("c/%c", PATTERN),), client_id="pump"),
+    ]
+    denied = ["own", "own/127.0.0.1", "a", "a/127.0.0.1", "b/ann", "c/pump"]
+    for n in itertools.count():
+        view, subject = ffi.new("nmq_acl_view *"), Subject(PUMP)
+        with nothing_leaks():
+            own = [Rule(False, (("own", PATTERN), ("own/%i", PATTERN)))]
+            subject.at.own = compiled(own, otherwise=True)
+            acl = compiled(rules, otherwise=True)
+            lib.nmq_mem_fail_after(n)
+            status = lib.nmq_acl_view_make(view, acl, subject.at)
+            lib.nmq_mem_fail_after(-1)
+            assert not any(allows(view, SUBSCRIBES, topic) for topic in denied)
+            assert allows(view, SUBSCRIBES, "x") is (status == lib.NMQ_OK)
+            lib.nmq_acl_view_free(view)
+            lib.nmq_acl_unref(subject.at.own)
+        if status == lib.NMQ_OK:
+            break
+        assert status == lib.NMQ_ENOMEM
 
 
 # --- what a rule is about

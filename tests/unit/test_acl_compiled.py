@@ -1,0 +1,161 @@
+"""What the core makes of rules, and what it answers without a client: found by mutation."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests import judging
+from tests._core_test import ffi, lib
+from tests.judging import LITERAL, PATTERN, PLAIN, Act, Rule, Who, compiled
+from tests.unit.clib import nothing_leaks, slice_of
+
+
+def one(topic: str, kind: int = PATTERN, network: str | None = None) -> Rule:
+    return Rule(True, ((topic, kind),), network=network)
+
+
+@pytest.mark.parametrize(
+    ("rules", "has"),
+    [
+        ([], False),
+        ([one("a/%c")], False),
+        ([one("a/%i")], True),
+        ([one("a/%i", LITERAL)], True),
+        ([one("a/%i", PLAIN)], False),
+        ([one("a/%i"), one("b")], True),
+        ([one("a", network="10.0.0.0/8")], True),
+    ],
+)
+def test_acl_has_addresses_where_a_rule_asks_for_the_address(
+    rules: list[Rule], has: bool
+) -> None:
+    acl = compiled(rules)
+    assert bool(lib.nmq_acl_has_addresses(acl)) is has
+    lib.nmq_acl_unref(acl)
+
+
+def test_no_acl_has_no_addresses() -> None:
+    assert not lib.nmq_acl_has_addresses(ffi.NULL)
+
+
+@pytest.mark.parametrize("kind", [PATTERN, PLAIN, LITERAL])
+def test_topic_with_more_levels_than_there_can_be_is_refused(kind: int) -> None:
+    longest = "a/" * (lib.NMQ_ACL_LEVELS_MAX - 1) + "b"
+    with nothing_leaks():
+        assert compiled([one(f"{longest}/c", kind)]) == ffi.NULL
+        acl = compiled([one(longest, kind)])
+        assert judging.tried(acl, Who(), Act(), longest) == (0, True)
+        lib.nmq_acl_unref(acl)
+
+
+def test_rules_are_complete_or_there_are_none_when_memory_is_out() -> None:
+    """A rule that a shortage took away would be one that nobody misses."""
+    rules = [
+        Rule(True, (("a/+", PATTERN),), publish=False, qos=frozenset({0})),
+        Rule(True, (("a/+", LITERAL), ("b/%c/#", PATTERN)), user_name=None),
+        Rule(False, (("a/#", LITERAL), ("c", PLAIN)), user_name="ann"),
+        Rule(False, (("#", PATTERN),), client_id="pump", network="127.0.0.0/8"),
+    ]
+    asked = [(0, "a/+"), (1, "a/+"), (1, "b/pump/x"), (1, "a/#"), (1, "c"), (1, "d")]
+    with nothing_leaks():
+        for n in itertools.count():
+            lib.nmq_mem_fail_after(n)
+            acl = compiled(rules)
+            lib.nmq_mem_fail_after(-1)
+            if acl != ffi.NULL:
+                break
+        who = Who("pump", "ann")
+        acts = [(Act("subscribe", qos=qos), topic) for qos, topic in asked]
+        found = [judging.tried(acl, who, *one) for one in acts]
+        assert [one and one[0] for one in found] == [0, 1, 1, 2, 2, 3]
+        lib.nmq_acl_unref(acl)
+
+
+def test_long_names_are_not_taken_for_each_other() -> None:
+    """Names of a rule are one key: where one ends must not be for a client to choose."""
+    client_id, user = "c" + "\x01\x01" + "c" * 254, "u" * 257
+    rule = Rule(True, (("a", PATTERN),), client_id=client_id, user_name=user)
+    other = Who("c", "c" * 254 + "\x00\x01" + user)
+    acl = compiled([rule])
+    assert judging.tried(acl, Who(client_id, user), Act(), "a") == (0, True)
+    assert judging.tried(acl, other, Act(), "a") is None
+    lib.nmq_acl_unref(acl)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "has"),
+    [
+        (0, 2, True),
+        (0, 1, False),
+        (1, 2, False),
+        (2, 5, True),
+        (2, 4, False),
+        (1, 4, False),
+    ],
+)
+def test_mark_is_looked_for_in_the_text_alone(first: int, last: int, has: bool) -> None:
+    kept = ffi.from_buffer(b"%cc%c")
+    text = slice_of(kept)
+    text.at, text.len = text.at + first, last - first
+    assert bool(lib.nmq_acl_has_mark(text, b"c")) is has
+
+
+def test_rules_for_any_number_of_clients_leave_nothing_behind() -> None:
+    with nothing_leaks():
+        for count in range(40):
+            rules = [replace(one("a"), client_id=f"c{n}") for n in range(count)]
+            lib.nmq_acl_unref(compiled(rules))
+
+
+# --- acl_trial.h
+
+
+def trial_of(topic: bytes, kept: list[Any], **more: object) -> Any:
+    kept += [ffi.new("char[]", b"pump"), ffi.new("char[]", topic)]
+    return ffi.new("nmq_acl_trial *", {"client_id": kept[-2], "topic": kept[-1], **more})
+
+
+@pytest.mark.parametrize(
+    ("topic", "publish", "status"),
+    [
+        (b"b", True, lib.NMQ_OK),
+        (b"b", False, lib.NMQ_OK),
+        (b"$share/g/b", False, lib.NMQ_OK),
+        (b"c", True, lib.NMQ_ENOENT),
+        (b"+", True, lib.NMQ_ETOPIC),
+        (b"#/a", False, lib.NMQ_EFILTER),
+    ],
+)
+def test_trial_names_the_rule_that_decides(
+    topic: bytes, publish: bool, status: int
+) -> None:
+    kept: list[Any] = []
+    acl, number = compiled([one("a"), one("b")]), ffi.new("uint32_t *", 7)
+    trial = trial_of(topic, kept, publish=publish)
+    assert lib.nmq_acl_trial_run(acl, trial, number) == status
+    assert number[0] == (1 if status == lib.NMQ_OK else 7)
+    lib.nmq_acl_unref(acl)
+
+
+def test_trial_without_rules_has_none_that_decides() -> None:
+    kept: list[Any] = []
+    number = ffi.new("uint32_t *")
+    trial = trial_of(b"a", kept, publish=True)
+    assert lib.nmq_acl_trial_run(ffi.NULL, trial, number) == lib.NMQ_ENOENT
+    trial = trial_of(b"+", kept, publish=True)
+    assert lib.nmq_acl_trial_run(ffi.NULL, trial, number) == lib.NMQ_ETOPIC
+
+
+def test_trial_without_memory_says_so() -> None:
+    kept: list[Any] = []
+    acl, number = compiled([one("a")]), ffi.new("uint32_t *")
+    trial = trial_of(b"a", kept, publish=True)
+    lib.nmq_mem_fail_after(0)
+    status = lib.nmq_acl_trial_run(acl, trial, number)
+    lib.nmq_mem_fail_after(-1)
+    assert status == lib.NMQ_ENOMEM
+    lib.nmq_acl_unref(acl)
