@@ -73,9 +73,11 @@ class Connection(H11Protocol):
 
     def __init__(self, hub: Hub, config: Config, state: ServerState, network: str):
         self.gone = asyncio.Event()  # the peer has left; requests find it in their scope
-        super().__init__(config, state, {"gone": self.gone, "login": self._note_login})
+        notes = {"login": self._note_login, "awaits": self._note_awaits}
+        super().__init__(config, state, {"gone": self.gone, **notes})
         self.network = network
         self.login = Login.NONE
+        self._awaits_stranger = False  # the body of somebody who need not log in
         self.queued = False  # the hub's
         self._hub = hub
         self._held = bytearray()  # bytes that have come and are not parsed yet
@@ -235,10 +237,17 @@ class Connection(H11Protocol):
             self._refused_since = time.monotonic()
         self.login = Login.GOOD if good else Login.REFUSED
 
+    def _note_awaits(self, awaits: bool) -> None:
+        self._awaits_stranger = awaits
+
     @property
     def is_judged(self) -> bool:
         """Whether its first login is under way, which may end as a refused one."""
-        is_first = self.login is Login.NONE and self.cycle is not None
+        is_first = (
+            self.login is Login.NONE
+            and self.cycle is not None
+            and not self._awaits_stranger
+        )
         return is_first and not self.cycle.response_complete
 
     @property

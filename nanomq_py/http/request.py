@@ -70,6 +70,20 @@ def is_masked(http: HttpServer, caller: Caller | None, *, is_private: bool) -> b
     return http.mask_secrets == "always" or (http.mask_secrets == "auto" and not is_private)
 
 
+async def read_stranger_s_body(request: Request) -> bytes:
+    """Return the body of somebody who need not log in. Raises BadRequest.
+
+    Until it is there the connection may go where others have no place.
+    """
+    state = request.scope.get("state", {})
+    note: Callable[[bool], None] = state.get("awaits", lambda awaits: None)
+    note(True)
+    try:
+        return await read_body(request, OPEN_BODY_BYTES)
+    finally:
+        note(False)
+
+
 async def _skip(request: Request) -> None:
     """Read a short body: if bytes were left, some peers would lose the answer at the close."""
     if "expect" in request.headers:

@@ -135,6 +135,24 @@ def test_other_addresses_reach_the_api_beside_silent_connections(
             assert mine.recv(4096).startswith(b"HTTP/1.1 200")
 
 
+def test_bodies_of_strangers_that_do_not_come_leave_places(
+    start_broker: StartBroker,
+) -> None:
+    """A login that is sent in a body is judged when the body is there, and not before."""
+    process = start_broker(constants={"nanomq_py.http.connection.BODY_S": 600.0})
+    with contextlib.ExitStack() as closing:
+        for number in range(2, 5):  # more addresses than there is room for
+            for sock in connections(process, 30, f"127.0.0.{number}"):
+                closing.enter_context(sock)
+                with contextlib.suppress(OSError):
+                    sock.sendall(b"POST /api/v4/auth HTTP/1.1\r\nHost: x\r\n")
+                    sock.sendall(b"Content-Length: 99\r\n\r\n{")
+        time.sleep(1.1)  # the young ones are spared
+        with connections(process, 1, "127.0.0.9")[0] as mine:
+            mine.sendall(ASK)
+            assert mine.recv(4096).startswith(b"HTTP/1.1 200")
+
+
 def test_same_address_reaches_the_api_beside_silent_connections(
     start_broker: StartBroker,
 ) -> None:

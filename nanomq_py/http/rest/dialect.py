@@ -18,13 +18,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from nanomq_py.auth.callers import Caller
 from nanomq_py.http.errors import HttpError, Unexpected, error_of
 from nanomq_py.http.request import (
-    MAX_BODY_BYTES,
-    OPEN_BODY_BYTES,
     Admits,
     check_may_change,
     is_private,
     log_in,
     read_body,
+    read_stranger_s_body,
 )
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Listing, Text, Whole
 from nanomq_py.http.rest.families import Families
@@ -159,11 +158,11 @@ class RestDialect(ABC, Generic[Api]):
         body: Any = NOTHING
         if takes.query is not Nothing:
             query = read_query(request.scope["query_string"], takes.query)
-        most = OPEN_BODY_BYTES if endpoint.is_open else MAX_BODY_BYTES
+        read = read_stranger_s_body if endpoint.is_open else read_body
         if takes.body is bytes:
-            body = await read_body(request, most)
+            body = await read(request)
         elif takes.body is not Nothing:
-            body = read_json(await read_body(request, most), takes.body)
+            body = read_json(await read(request), takes.body)
         who = "" if caller is None else str(caller)
         address = request.client.host if request.client else "nowhere"
         return Call(
