@@ -56,11 +56,26 @@ async def test_messages_of_a_device_arrive_in_their_order() -> None:
         ]
 
 
-async def test_retained_messages_of_before_are_not_posted() -> None:
+async def test_retained_messages_of_before_are_not_posted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[bytes] = []
+    put = routes.MessageRoutes._put
+
+    async def seeing(its: routes.MessageRoutes, route: Any, batch: Any) -> None:
+        await put(its, route, batch)
+        seen.extend(message.payload for message in batch)
+
+    monkeypatch.setattr(routes.MessageRoutes, "_put", seeing)
     async with receiving() as receiver, platform() as its:
-        its.broker.publish("a/old", b"old", retain=True)
+        its.broker.publish("a/b", b"old", retain=True)
         await its.api.routes.add("test", "a/#", receiver.url)
-        its.broker.publish("a/new", b"new")
+
+        async def has_come() -> bool:
+            return b"old" in seen
+
+        await until(has_come)
+        its.broker.publish("a/b", b"new")  # behind the other, if that is posted
         await receiver.until(lambda: len(receiver.taken) == 1)
         assert bodies(receiver.taken)[0]["payload"] == "new"
 
