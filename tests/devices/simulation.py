@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.devices.http import Caller, Said
-from tests.devices.server import Server
+from tests.devices.server import START_S, Server
 from tests.devices.simulated import Device
 from tests.raw import Closed
 
@@ -170,6 +170,7 @@ class Simulation:
 
     async def _call(self, method: str, path: str, body: object = None) -> Said:
         """Call until somebody answers."""
+        until = time.monotonic() + START_S
         while True:
             try:
                 caller = Caller(self.server.http_port, self.token)
@@ -178,6 +179,7 @@ class Simulation:
                 await asyncio.sleep(0.2)
                 continue
             if _is_early(said):
+                assert time.monotonic() < until, said
                 await asyncio.sleep(0.2)
                 continue
             if path == "/auth/login":
