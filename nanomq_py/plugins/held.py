@@ -113,7 +113,8 @@ class Held:
     async def start(self) -> None:
         """Start it; where that fails, or something before has, end it."""
         if self.plugin is not None and not self.error:
-            await self._within("start", self.plugin.start)
+            plugin = self.plugin
+            await self._within("start", plugin.start, plugin.start_within_s)
         self.serves = self.plugin is not None and not self.error
         if self.serves:
             log.info("plugin %s %s: started", self.name, self.loaded.origin.version)

@@ -45,6 +45,9 @@ class Plugin(Part):
     """
 
     fault = ""  # of the work that failed last
+    start_within_s: float | None = (
+        None  # how long its start may take; None: as any plugin's
+    )
 
     def __init__(self, name: str, broker: Broker) -> None:
         """Make it. The broker may not run yet.

@@ -216,6 +216,11 @@ BAD = {
         CLASS + "    async def start(self): await asyncio.sleep(99)\n",
         "start took longer than 0.3 s",
     ),
+    "slow start, for what it says itself": (
+        CLASS + "    start_within_s = 0.2\n"
+        "    async def start(self): await asyncio.sleep(99)\n",
+        "start took longer than 0.2 s",
+    ),
 }
 
 

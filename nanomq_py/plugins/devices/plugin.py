@@ -38,6 +38,8 @@ class Devices(Plugin):
     """Keeps what devices report, and answers at ``/iot/api/v1``."""
 
     brings = (SECTION, of_commands.SECTION)
+    # After a crash a large store is checked first, on a machine where all clients come again.
+    start_within_s = 60.0
 
     def __init__(self, name: str, broker: Broker) -> None:
         super().__init__(name, broker)
