@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 from tests import judging
 from tests._core_test import ffi, lib
 from tests.judging import LITERAL, PATTERN, PLAIN, Act, Rule, Who, compiled
-from tests.unit.clib import nothing_leaks, slice_of
+from tests.unit.clib import content, nothing_leaks, slice_of
 
 
 def one(topic: str, kind: int = PATTERN, network: str | None = None) -> Rule:
@@ -84,6 +86,52 @@ def test_long_names_are_not_taken_for_each_other() -> None:
     assert judging.tried(acl, Who(client_id, user), Act(), "a") == (0, True)
     assert judging.tried(acl, other, Act(), "a") is None
     lib.nmq_acl_unref(acl)
+
+
+@contextmanager
+def tree_of(rules: list[tuple[int, str, bool, int]]) -> Iterator[Any]:
+    """Yield a tree of rules: number, pattern, whether it allows, acts."""
+    root = ffi.new("nmq_acl_node *")
+    for number, pattern, allow, acts in rules:
+        kept = ffi.from_buffer(pattern.encode())
+        entry = {"rule": number, "acts": acts, "allow": allow}
+        reading = {"marks": True, "literal": False}
+        assert lib.nmq_acl_tree_put(root, slice_of(kept), reading, entry) == lib.NMQ_OK
+    yield root
+    lib.nmq_acl_tree_fini(root)
+
+
+def children(node: Any) -> dict[str, Any]:
+    """Return the children of a node, in the order in which they are walked."""
+    found, child = {}, node.first
+    while child != ffi.NULL:
+        found[content(lib.nmq_level_name(ffi.addressof(child.level))).decode()] = child
+        child = child.next
+    return found
+
+
+def test_node_knows_what_no_rule_below_it_can_be_better_than() -> None:
+    """A search ends there; without it, one goes through all rules."""
+    none, publish, subscribe = lib.NMQ_ACL_NO_RULE, Act("publish").bit(), Act().bit()
+    both = publish | subscribe
+    rules = [
+        (3, "a/+", True, both),
+        (4, "b/c", False, publish),
+        (5, "a/x", False, both),
+        (5, "%c", False, subscribe),
+        (6, "a/#", False, both),
+        (7, "b/#", False, subscribe),
+        (8, "a/x", True, both),
+    ]
+    with nothing_leaks(), tree_of(rules) as root:
+        first = children(root)
+        known = {name: (one.least, one.least_deny) for name, one in first.items()}
+        assert known == {"a": (3, 5), "b": (4, 7), "%c": (5, 5)}
+        assert list(known) == ["a", "b", "%c"]
+        second = children(first["a"])
+        known = {name: (one.least, one.least_deny) for name, one in second.items()}
+        assert known == {"+": (3, none), "x": (5, 5)}
+        assert second["x"].own.count == 1  # rule 5 leaves rule 8 nothing to say
 
 
 @pytest.mark.parametrize(

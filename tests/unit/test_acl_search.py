@@ -87,6 +87,10 @@ CASES: list[tuple[list[Rule], Who, Act, str, int | None]] = [
     # a mark that is none, beside one
     ([allow("a/%c", PLAIN), deny("a/%c")], PUMP, PUBLISHES, "a/%c", 0),
     ([deny("a/%c"), allow("a/%c", PLAIN)], PUMP, PUBLISHES, "a/pump", 0),
+    # levels with marks side by side
+    ([allow("a/%c"), deny("a/%u"), allow("a/%i")], PUMP, PUBLISHES, "a/pump", 0),
+    ([allow("a/%c"), deny("a/%u"), allow("a/%i")], PUMP, PUBLISHES, "a/ann", 1),
+    ([allow("a/%c"), deny("a/%u"), allow("a/%i")], PUMP, PUBLISHES, "a/127.0.0.1", 2),
     # what a rule is not about: the smallest bit of an act is publishing at QoS 0
     ([Rule(True, TO_A, subscribe=False, qos=frozenset({1}))], PUMP, PUBLISHES, "a", None),
     ([Rule(True, TO_A, publish=False)], PUMP, PUBLISHES, "a", None),
