@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 MOST = 1_000  # routes
 AGAIN_S = 1.0
+PATIENCE_S = 60.0  # publishers wait while a queue or the store is full: nothing is lost
 _COLUMNS = "id, name, topic, url, made_at, changed_at"
 
 
@@ -250,7 +251,9 @@ class MessageRoutes:
         if route.id in self._consumers:
             self._consumers[route.id].close()
         try:
-            consumer = self._broker.consume(route.target, [route.topic])
+            consumer = self._broker.consume(
+                route.target, [route.topic], patience_s=PATIENCE_S
+            )
         except ValueError:
             if before is not None:
                 self._consume(before)
