@@ -143,7 +143,7 @@ def test_start_warns_of_a_log_folder_that_others_can_write(
     process.waits_for(f"warning nanomq: log.dir={folder}: others can write in {folder}")
 
 
-MISSING = "rule_option=ON\nrule_option.sqlite=enable\nsqlite.enable=true\n"
+MISSING = "\nparquet.enable=true\nsqlite.enable=true\n"
 
 
 def test_check_says_what_will_not_happen_and_exits_1(conf: Path) -> None:
@@ -153,13 +153,12 @@ def test_check_says_what_will_not_happen_and_exits_1(conf: Path) -> None:
     assert "good" not in done.stdout
     lines = done.stderr.splitlines()
     assert lines[0].endswith(
-        "nanomq.conf:2: rule_option.sqlite: not in this version: no message is stored or"
-        " published anew by a rule"
+        "nanomq.conf:2: parquet.enable: not in this version: no Parquet file is written"
     )
     assert "nanomq.conf:3: sqlite.enable: not in this version: nothing is kept" in lines[1]
     assert len(lines) == 2
     assert "without a meaning in this version: http_server.parallel" in done.stdout
-    conf.write_text("sqlite.enable=false\nrule_option=OFF\nrule_option.sqlite=enable\n")
+    conf.write_text("sqlite.enable=false\nparquet.enable=false\n")
     assert nanomq("conf", "check", str(conf)).returncode == 0
 
 
@@ -237,7 +236,7 @@ def test_show_marks_what_is_not_the_default_and_what_is_not_there(conf: Path) ->
     assert lines[at - 1] == "# default: false"
     assert lines[at - 2].startswith("# not in this version: nothing is kept on disk")
     assert not lines[lines.index("qos_duration=60") - 1].startswith("#")
-    assert lines[-2].startswith("# rule_option.sqlite: not in this version: no message")
+    assert lines[-2].startswith("# parquet.enable: not in this version: no Parquet")
     assert lines[-1] == "# http_server.parallel: without a meaning in this version"
 
 
@@ -250,12 +249,12 @@ def test_start_and_each_reload_log_what_will_not_happen(start_broker: StartBroke
     process.waits_for(
         "warning nanomq: keys without a meaning in this version: http_server."
     )
-    process.reload(rule_option="ON", rule_option__repub="enable")
-    process.waits_for("rule_option.repub: not in this version: no message is stored")
-    process.reload(rule_option__repub=None)
+    process.reload(parquet__enable="true")
+    process.waits_for("parquet.enable: not in this version: no Parquet file is written")
+    process.reload(parquet__enable=None)
     told = [line for line in process.lines if "sqlite.enable: not in this version" in line]
     assert len(told) == 3
-    assert sum("rule_option" in line and "error" in line for line in process.lines) == 1
+    assert sum("parquet" in line and "error" in line for line in process.lines) == 1
 
 
 def test_diff_of_two_files_of_one_and_of_the_environment(

@@ -150,7 +150,7 @@ def _components() -> dict[str, Schema]:
     made["Error"] = _object(error, ("code", "seq"))
     for req in HANDLERS:
         made[f"req{req}"] = {**_request(req), "description": _said(req)}
-        made[f"rep{req}"] = _answer(req, data[req])
+        made[f"rep{req}"] = _answer(req, data.get(req, {}))
     return made
 
 

@@ -19,6 +19,7 @@ NAME = "devices"
 # Behind few messages it waits for more: to wake for each takes more than the message does.
 FEW = 100
 GATHER_S = 0.1
+PATIENCE_S = 30.0  # publishers wait so long while the store takes nothing
 
 
 class Hears(Protocol):
@@ -52,7 +53,7 @@ class Inbox:
         """Hear of topics below that prefix from now on."""
         self.close()
         filters = [f"{prefix}/{each}" for of in self._hearers for each in of.filters]
-        self._consumer = self._broker.consume(NAME, filters)
+        self._consumer = self._broker.consume(NAME, filters, patience_s=PATIENCE_S)
         self._prefix = f"{prefix}/"
 
     @property

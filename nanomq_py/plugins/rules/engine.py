@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from nanomq_py.plugins.rules.sql import Statement
 
 MOST_RESOURCES = 1000
+PATIENCE_S = 30.0  # publishers wait so long while actions take nothing
 # What starting a rule may raise: of its parameters, the broker, the store, the system.
 FAULTS = (ValueError, RuntimeError, StoreError, OSError)
 
@@ -177,6 +178,7 @@ class Engine:
                 filters,
                 max_messages=keys.max_messages,
                 max_bytes=keys.max_bytes,
+                patience_s=PATIENCE_S,
             )
         rule.running = Running(
             rule.statement,
