@@ -138,11 +138,13 @@ TEST_HEADERS = [
     Path("tests/c/mqtt_client.h"),
     Path("tests/c/journal_memory.h"),
     Path("tests/c/disk_memory.h"),
+    Path("tests/c/journal_disk.h"),
 ]
 TEST_SOURCES = [
     Path("tests/c/mqtt_client.c"),
     Path("tests/c/journal_memory.c"),
     Path("tests/c/disk_memory.c"),
+    Path("tests/c/journal_disk.c"),
 ]
 # Where no instruction works on 64 bits at once (ARMv6), the compiler calls libatomic.
 LIBRARIES = ["pthread"] if sys.maxsize > 2**32 else ["pthread", "atomic"]

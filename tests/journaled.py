@@ -138,7 +138,7 @@ class Journaled:
         bind_nng()
         self.clients: list[Raw] = []
         self.broker = new_broker(**options)
-        self.journal = lib.test_journal_new(self.broker)
+        self.journal = self._new_journal()
         self._key = key
         sock = socket.create_server(("127.0.0.1", 0))
         self.port = sock.getsockname()[1]
@@ -148,6 +148,9 @@ class Journaled:
             assert lib.nmq_broker_listen(self.broker, listener, number, port) == 0
         self._number = number[0]
         assert lib.nmq_broker_accept(self.broker, self._number) == 0
+
+    def _new_journal(self) -> Any:
+        return lib.test_journal_new(self.broker)
 
     @contextlib.contextmanager
     def _listener(self, mount: str) -> Iterator[Any]:

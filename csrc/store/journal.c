@@ -1,13 +1,15 @@
 #include "store/journal.h"
 
 #include "base/clock.h"
+#include "base/live.h"
 #include "base/status.h"
 #include "store/object_record.h"
 
 void
-nmq_journal_init(nmq_journal *journal, void (*wanted)(void *arg), void *arg)
+nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
+                 void (*wanted)(void *arg, bool waits), void *arg)
 {
-    *journal = (nmq_journal){.wanted = wanted, .arg = arg};
+    *journal = (nmq_journal){.full_bytes = full_bytes, .wanted = wanted, .arg = arg};
     nmq_message_have_numbers();
     (void) pthread_mutex_init(&journal->lock, NULL);
 }
@@ -17,6 +19,29 @@ nmq_journal_fini(nmq_journal *journal)
 {
     nmq_buf_free(&journal->staged);
     (void) pthread_mutex_destroy(&journal->lock);
+}
+
+// Returns whether nothing is staged.
+static bool
+begin_append(nmq_journal *journal)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    return journal->staged.len == 0;
+}
+
+static void
+end_append(nmq_journal *journal, bool was_empty)
+{
+    bool first = was_empty && journal->staged.len != 0;
+
+    if (journal->full_bytes != 0 &&
+        journal->staged.len + journal->writing > journal->full_bytes) {
+        NMQ_LIVE_SET(journal->full, true);
+    }
+    (void) pthread_mutex_unlock(&journal->lock);
+    if (first && journal->wanted != NULL) {
+        journal->wanted(journal->arg, false);
+    }
 }
 
 // Notes that `count` records were appended, or that they could not be. Call with the lock.
@@ -41,16 +66,16 @@ append(nmq_journal *journal, const nmq_journal_record *record)
 uint64_t
 nmq_journal_append(nmq_journal *journal, const nmq_journal_record *record)
 {
-    (void) pthread_mutex_lock(&journal->lock);
+    bool was_empty = begin_append(journal);
     uint64_t number = append(journal, record);
-    (void) pthread_mutex_unlock(&journal->lock);
+    end_append(journal, was_empty);
     return number;
 }
 
 uint64_t
 nmq_journal_append_session(nmq_journal *journal, nmq_bytes records, uint64_t *session)
 {
-    (void) pthread_mutex_lock(&journal->lock);
+    bool was_empty = begin_append(journal);
     size_t from = journal->staged.len;
     int rv = journal->failed ? NMQ_ENOMEM : nmq_buf_put(&journal->staged, records);
     uint64_t count = 0;
@@ -61,7 +86,7 @@ nmq_journal_append_session(nmq_journal *journal, nmq_bytes records, uint64_t *se
         count = nmq_journal_number(journal->staged.at + from, records.len, *session);
     }
     uint64_t number = note(journal, count, rv);
-    (void) pthread_mutex_unlock(&journal->lock);
+    end_append(journal, was_empty);
     return number;
 }
 
@@ -80,7 +105,7 @@ add_origin(nmq_journal *journal, nmq_origin *origin)
 uint64_t
 nmq_journal_add_message(nmq_journal *journal, nmq_message *message)
 {
-    (void) pthread_mutex_lock(&journal->lock);
+    bool was_empty = begin_append(journal);
     uint64_t number = nmq_message_number(message);
     if (number == 0) {
         const nmq_moment now = {.wall_ms = nmq_clock_wall_ms(),
@@ -92,7 +117,7 @@ nmq_journal_add_message(nmq_journal *journal, nmq_message *message)
             nmq_record_of_message(message, number, origin, &now);
         (void) append(journal, &record);
     }
-    (void) pthread_mutex_unlock(&journal->lock);
+    end_append(journal, was_empty);
     return number;
 }
 
@@ -130,7 +155,7 @@ nmq_journal_wait_for(nmq_journal *journal, nmq_journal_wait *wait, uint64_t numb
     }
     (void) pthread_mutex_unlock(&journal->lock);
     if (waits && journal->wanted != NULL) {
-        journal->wanted(journal->arg);
+        journal->wanted(journal->arg, true);
     }
     return waits;
 }
@@ -176,9 +201,21 @@ nmq_journal_take(nmq_journal *journal, nmq_buf *out)
     nmq_buf staged = journal->staged;
     journal->staged = *out;
     *out = staged;
+    journal->writing = staged.len;
     uint64_t number = journal->appended;
     (void) pthread_mutex_unlock(&journal->lock);
     return number;
+}
+
+void
+nmq_journal_written(nmq_journal *journal)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    journal->writing = 0;
+    if (journal->full_bytes != 0 && journal->staged.len <= journal->full_bytes / 2) {
+        NMQ_LIVE_SET(journal->full, false);
+    }
+    (void) pthread_mutex_unlock(&journal->lock);
 }
 
 nmq_journal_wait *

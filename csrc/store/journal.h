@@ -32,9 +32,10 @@ typedef struct nmq_journal_wait {
 } nmq_journal_wait;
 
 typedef struct nmq_journal {
-    // Somebody has begun to wait: the writer is to take what is staged. Called with locks,
-    // so it takes none but its own, and comes back at once.
-    void (*wanted)(void *arg);
+    // Something is staged, and nothing was; or, with `waits`, somebody has begun to wait,
+    // and the writer is to take what is staged. Called with locks, so it takes none but its
+    // own, and comes back at once.
+    void (*wanted)(void *arg, bool waits);
     void *arg;
     pthread_mutex_t lock;
     nmq_buf staged;            // lock
@@ -44,12 +45,16 @@ typedef struct nmq_journal {
     uint64_t origins;          // lock: the same of origins
     uint64_t sessions;         // lock: the same of sessions
     nmq_journal_wait *waiting; // lock
+    uint64_t writing;          // lock: bytes that were taken, until nmq_journal_written
+    uint64_t full_bytes;       // staged and taken, at most; 0: no bound
     bool failed;               // lock: a record is missing
-    bool full;                 // NMQ_LIVE, the writer's: who publishes is to wait
+    bool full;                 // NMQ_LIVE: who publishes is to wait
 } nmq_journal;
 
 // Messages that were made before the first journal of the process cannot be logged.
-void nmq_journal_init(nmq_journal *journal, void (*wanted)(void *arg), void *arg);
+// full_bytes: what may be staged and not written before who publishes is to wait.
+void nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
+                      void (*wanted)(void *arg, bool waits), void *arg);
 void nmq_journal_fini(nmq_journal *journal);
 
 // Appends the record. Returns its number.
@@ -91,6 +96,9 @@ bool nmq_journal_cancel(nmq_journal *journal, nmq_journal_wait *wait);
 // Takes what is staged, in place of what is in the buffer, which it empties. Returns the
 // number of the last record.
 uint64_t nmq_journal_take(nmq_journal *journal, nmq_buf *out);
+
+// What was taken is written: it counts no more. Who publishes goes on once half is free.
+void nmq_journal_written(nmq_journal *journal);
 
 // All is safe up to that number. Returns those that waited for it: they are on no list of
 // the journal any more.

@@ -15,11 +15,13 @@ struct test_journal {
 };
 
 static void
-want(void *arg)
+want(void *arg, bool waits)
 {
     test_journal *journal = arg;
 
-    __atomic_store_n(&journal->wanted, true, __ATOMIC_RELAXED);
+    if (waits) {
+        __atomic_store_n(&journal->wanted, true, __ATOMIC_RELAXED);
+    }
 }
 
 test_journal *
@@ -28,7 +30,7 @@ test_journal_new(nmq_broker *broker)
     test_journal *journal = nmq_zalloc(sizeof *journal);
 
     if (journal != NULL) {
-        nmq_journal_init(&journal->journal, want, journal);
+        nmq_journal_init(&journal->journal, 0, want, journal);
         journal->router = nmq_broker_router(broker);
         nmq_durable_begin(journal->router, &journal->journal);
     }

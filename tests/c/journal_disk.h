@@ -1,0 +1,25 @@
+// journal_disk.h - a journal whose committer writes to a disk in memory, for tests.
+//
+// cffi reads this file: no macros here.
+//
+// Owner    the caller's; the disk stays the caller's, and is there as long.
+// Threads  thread-safe.
+#pragma once
+#include "disk_memory.h"
+#include "nmq.h"
+
+typedef struct disk_journal disk_journal;
+
+// Nothing is read of the log. full_bytes: see nmq_journal_init. NULL: no memory, or the
+// disk cannot be used.
+disk_journal *disk_journal_new(nmq_broker *broker, test_disk *disk, uint64_t full_bytes,
+                               uint32_t gather_ms);
+
+// The last commit; then nothing more is safe. Once the broker has stopped.
+void disk_journal_stop(disk_journal *journal);
+void disk_journal_free(disk_journal *journal); // the broker is freed
+
+// Commits so far; the status that the committer has told last, and its errno.
+uint64_t disk_journal_commits(disk_journal *journal);
+int disk_journal_status(disk_journal *journal, int *error);
+bool disk_journal_is_full(disk_journal *journal);
