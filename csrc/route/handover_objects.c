@@ -10,7 +10,7 @@
 void *
 nmq_numbered_get(const nmq_numbered *list, uint64_t number)
 {
-    return number - 1 < list->count ? list->at[number - 1] : NULL;
+    return number - 1 - list->base < list->count ? list->at[number - 1 - list->base] : NULL;
 }
 
 int
@@ -75,7 +75,7 @@ nmq_handover_take_origin(nmq_objects *objects, const nmq_origin_record *record)
 {
     nmq_peer peer;
 
-    if (record->number != objects->origins.count + UINT64_C(1) ||
+    if (record->number != nmq_numbered_next(&objects->origins) ||
         !nmq_handover_peer(record->address, record->port, &peer) ||
         record->client_id.len > UINT16_MAX || record->user_name.len > UINT16_MAX) {
         return NMQ_EMALFORMED;
@@ -104,7 +104,7 @@ nmq_handover_take_message(nmq_objects *objects, const nmq_message_record *record
         .retain = record->retain != 0,
     };
 
-    if (record->number != objects->messages.count + UINT64_C(1) ||
+    if (record->number != nmq_numbered_next(&objects->messages) ||
         (record->origin != 0 && origin == NULL) || record->qos > 2 ||
         !nmq_topic_check(record->topic_name) ||
         !nmq_handover_is_time(record->expires_at_ms) ||
