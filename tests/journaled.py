@@ -184,6 +184,21 @@ class Journaled:
         """Write what is staged; it is not durable yet."""
         return int(lib.test_journal_take(self.journal))
 
+    def begin_anew(self) -> int:
+        """Have the journal begin anew; return where in the log that is."""
+        at = ffi.new("size_t *")
+        lib.test_journal_begin_anew(self.journal, at)
+        return int(at[0])
+
+    def retell(self, most: int = 1 << 30) -> bool:
+        """Tell so many things again; return whether all is told."""
+        for _ in range(most):
+            status = lib.test_journal_retell(self.journal)
+            assert status >= 0
+            if status == 0:
+                return True
+        return False
+
     def settle(self, number: int) -> None:
         lib.test_journal_settle(self.journal, number)
 
@@ -223,8 +238,13 @@ def journaled(**options: object) -> Iterator[Journaled]:
 
 def end_of(log: bytes) -> bytes:
     """Return the record with which the log is a whole run."""
-    sessions = {v["number"] for name, v in journal.read(log) if name == "session"}
-    return journal.write(("end", {"sessions": len(sessions)}))
+    sessions = 0
+    for name, v in journal.read(log):
+        if name in ("begin", "session"):
+            number = v["sessions" if name == "begin" else "number"]
+            assert isinstance(number, int)
+            sessions = max(sessions, number)
+    return journal.write(("end", {"sessions": sessions}))
 
 
 @contextlib.contextmanager

@@ -38,6 +38,7 @@ void *nmq_numbered_get(const nmq_numbered *list, uint64_t number);
 int nmq_numbered_add(nmq_numbered *list, void *object);
 
 typedef struct {
+    bool keeps_numbers; // objects have their numbers from here on, for the same journal
     nmq_moment written; // when the records were
     nmq_moment now;
     nmq_numbered origins;  // nmq_origin

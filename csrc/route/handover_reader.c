@@ -122,6 +122,9 @@ take_session(nmq_handover_reader *r, const nmq_session_record *record)
     if (known != NULL && nmq_handover_is_time(record->expires_at_ms)) {
         return take_session_again(r, known, record);
     }
+    if (known == NULL && record->number != 0 && record->number <= r->clients.base) {
+        return NMQ_OK; // the session is told again
+    }
     if (record->number != nmq_numbered_next(&r->clients) ||
         !nmq_handover_is_time(record->expires_at_ms)) {
         return NMQ_EMALFORMED;
@@ -294,6 +297,20 @@ take_owed(nmq_handover_reader *r, nmq_client *client, const nmq_owed_record *rec
 
 // --- a record
 
+static int
+take_begin(nmq_handover_reader *r, const nmq_begin_record *record)
+{
+    int rv = nmq_handover_take_begin(&r->objects, record);
+
+    if (rv == NMQ_OK && !r->begun) {
+        r->objects.messages.base = record->messages;
+        r->objects.origins.base = record->origins;
+        r->clients.base = record->sessions;
+        r->begun = true;
+    }
+    return rv;
+}
+
 // Takes a record of a session, whose number is the first field of each.
 static int
 take_of_session(nmq_handover_reader *r, const nmq_journal_record *record)
@@ -328,7 +345,7 @@ nmq_handover_read(nmq_handover_reader *r, const nmq_journal_record *record)
     case NMQ_JOURNAL_RETAIN_DROPPED:
         nmq_retained_drop(r->sessions->router->retained, record->retain_dropped.topic_name);
         return NMQ_OK;
-    case NMQ_JOURNAL_BEGIN: return nmq_handover_take_begin(&r->objects, &record->begin);
+    case NMQ_JOURNAL_BEGIN: return take_begin(r, &record->begin);
     default: return take_of_session(r, record);
     }
 }

@@ -13,6 +13,7 @@ typedef struct {
     nmq_objects objects;
     nmq_numbered clients; // nmq_client; NULL: its session has ended
     nmq_buf taken;        // uint32_t of each: messages that were handed out
+    bool begun;           // its first record was taken
 } nmq_handover_reader;
 
 // Takes the record over. Returns NMQ_OK, NMQ_EMALFORMED for one that does not fit what came

@@ -19,7 +19,9 @@ take_all(nmq_handover_reader *r, nmq_bytes in)
     while (rv == NMQ_OK) {
         rv = nmq_journal_get(&in, &record);
         if (rv == NMQ_OK && record.kind == NMQ_JOURNAL_END) {
-            return record.end.sessions == r->clients.count ? NMQ_OK : NMQ_EMALFORMED;
+            return record.end.sessions == r->clients.base + r->clients.count
+                       ? NMQ_OK
+                       : NMQ_EMALFORMED;
         }
         rv = rv == NMQ_OK ? nmq_handover_read(r, &record) : rv;
     }

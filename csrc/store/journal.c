@@ -94,7 +94,7 @@ nmq_journal_append_session(nmq_journal *journal, nmq_bytes records, uint64_t *se
 static uint64_t
 add_origin(nmq_journal *journal, nmq_origin *origin)
 {
-    if (origin != NULL && origin->logged == 0) {
+    if (origin != NULL && origin->logged <= journal->told.origins) {
         origin->logged = ++journal->origins;
         const nmq_journal_record record = nmq_record_of_origin(origin, origin->logged);
         (void) append(journal, &record);
@@ -107,14 +107,15 @@ nmq_journal_add_message(nmq_journal *journal, nmq_message *message)
 {
     bool was_empty = begin_append(journal);
     uint64_t number = nmq_message_number(message);
-    if (number == 0) {
+    if (number <= journal->told.messages) {
         const nmq_moment now = {.wall_ms = nmq_clock_wall_ms(),
                                 .clock_ms = nmq_clock_now_ms()};
         uint64_t origin = add_origin(journal, message->origin);
-        number = ++journal->messages;
-        nmq_message_set_number(message, number);
-        const nmq_journal_record record =
-            nmq_record_of_message(message, number, origin, &now);
+        nmq_message_set_number(message, ++journal->messages);
+        nmq_journal_record record =
+            nmq_record_of_message(message, journal->messages, origin, &now);
+        record.message.was = number;
+        number = journal->messages;
         (void) append(journal, &record);
     }
     end_append(journal, was_empty);
@@ -193,18 +194,68 @@ nmq_journal_cancel(nmq_journal *journal, nmq_journal_wait *wait)
     return waited;
 }
 
+// Call with the lock.
+static uint64_t
+take(nmq_journal *journal, nmq_buf *out)
+{
+    nmq_buf staged = journal->staged;
+
+    journal->staged = *out;
+    journal->staged.len = 0;
+    *out = staged;
+    journal->writing = staged.len;
+    return journal->appended;
+}
+
 uint64_t
 nmq_journal_take(nmq_journal *journal, nmq_buf *out)
 {
-    out->len = 0;
     (void) pthread_mutex_lock(&journal->lock);
-    nmq_buf staged = journal->staged;
-    journal->staged = *out;
-    *out = staged;
-    journal->writing = staged.len;
-    uint64_t number = journal->appended;
+    uint64_t number = take(journal, out);
     (void) pthread_mutex_unlock(&journal->lock);
     return number;
+}
+
+// Appends where a run begins. Call with the lock.
+static void
+put_begin(nmq_journal *journal, nmq_journal_record *record)
+{
+    record->begin.messages = journal->messages;
+    record->begin.origins = journal->origins;
+    record->begin.sessions = journal->sessions;
+    (void) append(journal, record);
+}
+
+void
+nmq_journal_begin(nmq_journal *journal, nmq_journal_record *begin)
+{
+    bool was_empty = begin_append(journal);
+    put_begin(journal, begin);
+    end_append(journal, was_empty);
+}
+
+uint64_t
+nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out, nmq_journal_record *begin)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    uint64_t number = take(journal, out);
+    put_begin(journal, begin);
+    journal->told = (nmq_journal_told){
+        .messages = journal->messages,
+        .origins = journal->origins,
+        .sessions = journal->sessions,
+    };
+    end_append(journal, true);
+    return number;
+}
+
+bool
+nmq_journal_has_told(nmq_journal *journal, uint64_t session)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    bool told = session > journal->told.sessions;
+    (void) pthread_mutex_unlock(&journal->lock);
+    return told;
 }
 
 void

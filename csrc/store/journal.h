@@ -31,6 +31,14 @@ typedef struct nmq_journal_wait {
     uint64_t number; // the journal's lock: it waits for; 0: it is not on the journal's list
 } nmq_journal_wait;
 
+// Numbers of objects that were given before the journal began anew: what has a greater one
+// was told since.
+typedef struct {
+    uint64_t messages;
+    uint64_t origins;
+    uint64_t sessions;
+} nmq_journal_told;
+
 typedef struct nmq_journal {
     // Something is staged, and nothing was; or, with `waits`, somebody has begun to wait,
     // and the writer is to take what is staged. Called with locks, so it takes none but its
@@ -44,6 +52,7 @@ typedef struct nmq_journal {
     uint64_t messages;         // lock: numbers that messages were given
     uint64_t origins;          // lock: the same of origins
     uint64_t sessions;         // lock: the same of sessions
+    nmq_journal_told told;     // lock
     nmq_journal_wait *waiting; // lock
     uint64_t writing;          // lock: bytes that were taken, until nmq_journal_written
     uint64_t full_bytes;       // staged and taken, at most; 0: no bound
@@ -66,7 +75,8 @@ uint64_t nmq_journal_append(nmq_journal *journal, const nmq_journal_record *reco
 uint64_t nmq_journal_append_session(nmq_journal *journal, nmq_bytes records,
                                     uint64_t *session);
 
-// Returns the number of the message, which is appended, with its origin, the first time.
+// Returns the number of the message, which is appended, with its origin, the first time,
+// and again once the journal has begun anew.
 uint64_t nmq_journal_add_message(nmq_journal *journal, nmq_message *message);
 
 // A record is missing. Returns NMQ_JOURNAL_NEVER.
@@ -96,6 +106,18 @@ bool nmq_journal_cancel(nmq_journal *journal, nmq_journal_wait *wait);
 // Takes what is staged, in place of what is in the buffer, which it empties. Returns the
 // number of the last record.
 uint64_t nmq_journal_take(nmq_journal *journal, nmq_buf *out);
+
+// The same, and the journal begins anew: the record, of kind BEGIN, comes first of what is
+// staged from here on. Who has been told what was before is told it again, under new
+// numbers (route/retell.h); then the run can be read from that record on.
+uint64_t nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out,
+                                nmq_journal_record *begin);
+
+// Appends the first record of a process.
+void nmq_journal_begin(nmq_journal *journal, nmq_journal_record *begin);
+
+// Whether a session of that number was told since the journal began anew.
+bool nmq_journal_has_told(nmq_journal *journal, uint64_t session);
 
 // What was taken is written: it counts no more. Who publishes goes on once half is free.
 void nmq_journal_written(nmq_journal *journal);

@@ -5,10 +5,13 @@
 #include "base/status.h"
 #include "broker.h"
 #include "route/durable.h"
+#include "route/retell.h"
 
 struct test_journal {
     nmq_journal journal;
     nmq_router *router;
+    nmq_retell retell;
+    nmq_consumers *consumers;
     nmq_buf staged;
     nmq_buf written;
     bool wanted; // atomic
@@ -32,6 +35,7 @@ test_journal_new(nmq_broker *broker)
     if (journal != NULL) {
         nmq_journal_init(&journal->journal, 0, want, journal);
         journal->router = nmq_broker_router(broker);
+        journal->consumers = nmq_broker_consumers(broker);
         nmq_durable_begin(journal->router, &journal->journal);
     }
     return journal;
@@ -53,6 +57,25 @@ test_journal_take(test_journal *journal)
     const nmq_bytes staged = {journal->staged.at, journal->staged.len};
 
     return nmq_buf_put(&journal->written, staged) == NMQ_OK ? number : 0;
+}
+
+uint64_t
+test_journal_begin_anew(test_journal *journal, size_t *at)
+{
+    uint64_t number = nmq_durable_begin_anew(journal->router, &journal->staged);
+    const nmq_bytes staged = {journal->staged.at, journal->staged.len};
+
+    journal->retell = (nmq_retell){.sessions = journal->consumers->sessions,
+                                   .consumers = journal->consumers};
+    number = nmq_buf_put(&journal->written, staged) == NMQ_OK ? number : 0;
+    *at = journal->written.len;
+    return number;
+}
+
+int
+test_journal_retell(test_journal *journal)
+{
+    return nmq_retell_step(&journal->retell);
 }
 
 void
