@@ -78,8 +78,9 @@ number_of(nmq_record_sink *sink, nmq_message *message)
 static gathered
 gather_for(nmq_journal *journal)
 {
-    return (gathered){.base = {.put = put, .message = number_of, .now = moment()},
-                      .journal = journal};
+    return (gathered){
+        .base = {.put = put, .message = number_of, .logs = true, .now = moment()},
+        .journal = journal};
 }
 
 static void
@@ -206,6 +207,26 @@ int
 nmq_durable_whole(nmq_router *router, nmq_client *client)
 {
     return router->journal != NULL ? put_kept(router, client, false) : NMQ_OK;
+}
+
+int
+nmq_durable_restored(nmq_router *router, nmq_client *client)
+{
+    (void) pthread_mutex_lock(&client->lock);
+    bool goes_on = client->session->log != NULL;
+    (void) pthread_mutex_unlock(&client->lock);
+    return goes_on ? NMQ_OK : nmq_durable_whole(router, client);
+}
+
+int
+nmq_durable_go_on(const nmq_router *router, nmq_client *client, uint64_t session)
+{
+    int rv = nmq_session_log_begin(client->session, router->journal);
+
+    if (rv == NMQ_OK) {
+        client->session->log->session = session;
+    }
+    return rv;
 }
 
 int

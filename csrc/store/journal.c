@@ -227,6 +227,17 @@ put_begin(nmq_journal *journal, nmq_journal_record *record)
 }
 
 void
+nmq_journal_go_on(nmq_journal *journal, uint64_t messages, uint64_t origins,
+                  uint64_t sessions)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    journal->messages = messages;
+    journal->origins = origins;
+    journal->sessions = sessions;
+    (void) pthread_mutex_unlock(&journal->lock);
+}
+
+void
 nmq_journal_begin(nmq_journal *journal, nmq_journal_record *begin)
 {
     bool was_empty = begin_append(journal);

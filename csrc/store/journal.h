@@ -113,6 +113,10 @@ uint64_t nmq_journal_take(nmq_journal *journal, nmq_buf *out);
 uint64_t nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out,
                                 nmq_journal_record *begin);
 
+// The journal goes on from what another process has written: numbers up to these are taken.
+void nmq_journal_go_on(nmq_journal *journal, uint64_t messages, uint64_t origins,
+                       uint64_t sessions);
+
 // Appends the first record of a process.
 void nmq_journal_begin(nmq_journal *journal, nmq_journal_record *begin);
 

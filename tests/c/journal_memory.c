@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "broker.h"
 #include "route/durable.h"
+#include "route/handover_restore.h"
 #include "route/retell.h"
 
 struct test_journal {
@@ -37,6 +38,33 @@ test_journal_new(nmq_broker *broker)
         journal->router = nmq_broker_router(broker);
         journal->consumers = nmq_broker_consumers(broker);
         nmq_durable_begin(journal->router, &journal->journal);
+    }
+    return journal;
+}
+
+test_journal *
+test_journal_over(nmq_broker *broker, const char *log, size_t len)
+{
+    test_journal *journal = nmq_zalloc(sizeof *journal);
+    const nmq_bytes records = {(const uint8_t *) log, len};
+    nmq_handover_reader reader;
+
+    if (journal == NULL) {
+        return NULL;
+    }
+    nmq_journal_init(&journal->journal, 0, want, journal);
+    journal->router = nmq_broker_router(broker);
+    journal->consumers = nmq_broker_consumers(broker);
+    nmq_handover_log_begin(&reader, journal->consumers->sessions, journal->consumers);
+    if (nmq_handover_log_take(&reader, records) != NMQ_OK) {
+        nmq_handover_log_cancel(&reader);
+        test_journal_free(journal);
+        return NULL;
+    }
+    if (nmq_handover_log_end(&reader, &journal->journal) < 0 ||
+        nmq_buf_put(&journal->written, records) != NMQ_OK) {
+        test_journal_free(journal);
+        return NULL;
     }
     return journal;
 }

@@ -14,6 +14,9 @@ typedef struct test_journal test_journal;
 
 // The broker, which keeps nothing yet, logs to it from now on. NULL: no memory.
 test_journal *test_journal_new(nmq_broker *broker);
+
+// The same of a broker that was made of that log, which goes on. NULL: it cannot be.
+test_journal *test_journal_over(nmq_broker *broker, const char *log, size_t len);
 void test_journal_free(test_journal *journal);
 
 // Writes what is staged. Returns its number.

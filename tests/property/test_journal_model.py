@@ -156,7 +156,9 @@ class Client:
             self.hear()
 
 
-def play(home: Journaled, seed: int, between: Callable[[int], None] = lambda _: None) -> None:
+def play(
+    home: Journaled, seed: int, between: Callable[[int], None] = lambda _: None
+) -> None:
     rng = random.Random(seed)  # a run that can be had again
     clients = [Client(home, name) for name in NAMES]
     with home.client() as seeder:
@@ -221,6 +223,28 @@ def test_a_log_that_has_begun_anew_needs_nothing_of_before(seed: int) -> None:
                 now = state(saved(broker))
             assert now.retained == then.retained
             assert now.sessions == then.sessions
+
+
+@pytest.mark.parametrize("seed", range(300, 330))
+def test_a_log_goes_on_in_the_next_process(seed: int) -> None:
+    log, enough = None, 0
+    for life in range(3):
+        with journaled(log=log, **BOUNDS) as home:
+            anew = Anew(home, seed + life)
+            play(home, seed + life, anew)
+            if life == 1:
+                home.stop()  # else it is killed
+            log = home.log()
+            enough = anew.enough or enough
+            if life == 2:
+                home.stop()
+                then, log = state(saved(home.broker)), home.log()
+    assert log is not None
+    for rest in (log, log[enough:]):
+        with replayed(rest, **BOUNDS) as broker:
+            now = state(saved(broker))
+        assert now.retained == then.retained
+        assert now.sessions == then.sessions
 
 
 @pytest.mark.parametrize("seed", range(100, 104))
