@@ -39,6 +39,9 @@ class Committed(Journaled):
     def commits(self) -> int:
         return int(lib.disk_journal_commits(self.journal))
 
+    def rounds(self) -> int:
+        return int(lib.disk_journal_rounds(self.journal))
+
     def status(self) -> tuple[int, int]:
         error = ffi.new("int *")
         return lib.disk_journal_status(self.journal, error), error[0]

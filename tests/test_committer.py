@@ -188,6 +188,34 @@ def test_commits_are_as_far_apart_as_is_asked(disk: Disk) -> None:
         assert time.monotonic() - began >= 4 * 0.030
 
 
+def test_what_is_over_is_thrown_away_and_what_is_live_is_not(disk: Disk) -> None:
+    with committed(disk) as home:
+        to = subscriber(home, "to", "t", 1)
+        away = subscriber(home, "away", "rare", 2)
+        away.leave()
+        by = publisher(home)
+        by.publish("rare", b"kept", qos=2, packet_id=1)
+        by.expect(PUBREC)
+        by.publish("shown", b"retained", qos=1, packet_id=2, retain=True)
+        by.expect(PUBACK)
+        n = 0
+        while home.rounds() < 3 and n < 2000:
+            n += 1
+            by.publish("t", bytes(20_000), qos=1, packet_id=n)
+            by.expect(PUBACK)
+            to.send(raw.ack(PUBACK, to.expect(PUBLISH).packet_id))
+        assert home.rounds() >= 3
+        to.ping()
+        home.stop()
+        size = sum(len(disk.bytes_of(name)) for name in disk.files())
+        assert size < 2 << 20
+        with replayed(home.log()) as broker:
+            now = state(saved(broker))
+        assert now == state(saved(home.broker))
+        assert {message[0] for message, _ in now.retained.values()} == {b"shown"}
+        assert len(now.sessions[b"away"]["queue"]) == 1
+
+
 def test_the_last_commit_is_made_when_it_stops(disk: Disk) -> None:
     with committed(disk, gather_ms=1000) as home:
         subscriber(home, "to", "t", 1)

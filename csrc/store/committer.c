@@ -28,6 +28,11 @@ struct nmq_committer {
     int64_t ended_ns; // when it ended; 0: there was none
     int64_t sync_ns;  // how long it took
     int status;       // what `troubled` was told last
+    // since the journal began anew
+    uint64_t anew; // the commit that it begins with; 0: all is told
+    uint64_t told; // bytes that were appended since
+    uint64_t live; // the same of the last round
+    bool all_told; // with what is staged
 };
 
 static int64_t
@@ -71,7 +76,7 @@ sleep_until(nmq_committer *c, int64_t ns)
 static void
 wait_for_work(nmq_committer *c)
 {
-    while (!c->stopped && c->waiting == 0) {
+    while (!c->stopped && c->waiting == 0 && c->anew == 0) {
         if (c->staged_ns == 0) {
             (void) pthread_cond_wait(&c->wake, &c->lock);
         } else if (!sleep_until(c, c->staged_ns + NMQ_COMMITTER_LAZY_MS * NS_OF_MS)) {
@@ -100,7 +105,7 @@ gather(nmq_committer *c)
 // --- a commit
 
 static void
-tell(nmq_committer *c, int status)
+report(nmq_committer *c, int status)
 {
     if (status != c->status) {
         c->status = status;
@@ -134,7 +139,7 @@ append(nmq_committer *c)
         rv = nmq_wal_append(c->options.wal, bytes, nmq_clock_wall_ms());
         c->ended_ns = now_ns();
         c->sync_ns = c->ended_ns - began_ns;
-        tell(c, rv);
+        report(c, rv);
         if (rv == NMQ_OK || rv == NMQ_EIO || !pause_a_moment(c)) {
             return rv;
         }
@@ -150,14 +155,75 @@ count(nmq_committer *c)
     c->stats.bytes += c->taken.len;
     c->stats.sync_us = (uint64_t) c->sync_ns / 1000;
     c->stats.room = nmq_wal_room(c->options.wal);
+    c->stats.used = nmq_wal_used(c->options.wal);
     (void) pthread_mutex_unlock(&c->lock);
+}
+
+// --- what is live is told again
+
+static bool
+is_large(const nmq_committer *c)
+{
+    const nmq_wal *wal = c->options.wal;
+
+    return nmq_wal_used(wal) >
+           2 * c->live + NMQ_COMMITTER_SPARE * wal->segments.segment_bytes;
+}
+
+// Takes what is staged; where it is time, the journal begins anew behind it.
+static uint64_t
+take(nmq_committer *c)
+{
+    if (c->options.begin_anew == NULL || c->anew != 0 || !is_large(c)) {
+        return nmq_journal_take(c->options.journal, &c->taken);
+    }
+    uint64_t number = c->options.begin_anew(c->options.arg, &c->taken);
+    c->anew = c->options.wal->sequence + (c->taken.len > 0);
+    c->told = 0;
+    c->all_told = false;
+    return number;
+}
+
+// A commit is safe: if all was told with it, what came before is needed no more.
+static void
+end_round(nmq_committer *c)
+{
+    if (c->anew == 0 || c->options.wal->sequence <= c->anew) {
+        return;
+    }
+    c->told += c->taken.len;
+    if (c->all_told) {
+        nmq_wal_keep_from(c->options.wal, c->anew);
+        c->live = c->told;
+        c->anew = 0;
+        (void) pthread_mutex_lock(&c->lock);
+        c->stats.rounds++;
+        (void) pthread_mutex_unlock(&c->lock);
+    }
+}
+
+// Tells as much again as goes into the next commit.
+static void
+tell_again(nmq_committer *c)
+{
+    int rv = 1;
+
+    while (c->anew != 0 && !c->all_told && rv > 0 &&
+           nmq_journal_staged(c->options.journal) < NMQ_COMMITTER_TELL_BYTES) {
+        rv = c->options.tell(c->options.arg);
+        c->all_told = rv == NMQ_OK;
+    }
+    if (rv < 0) { // something was not told: a later round throws away what this one cannot
+        c->anew = 0;
+        (void) pause_a_moment(c);
+    }
 }
 
 // Returns NMQ_OK, or why nothing more is safe.
 static int
 commit(nmq_committer *c)
 {
-    uint64_t number = nmq_journal_take(c->options.journal, &c->taken);
+    uint64_t number = take(c);
 
     if (c->taken.len == 0) {
         return NMQ_OK;
@@ -167,11 +233,12 @@ commit(nmq_committer *c)
         return rv;
     }
     nmq_journal_written(c->options.journal);
+    end_round(c);
     count(c);
     c->options.settled(c->options.arg, number);
     rv = nmq_wal_tidy(c->options.wal);
     if (rv != NMQ_OK) {
-        tell(c, rv);
+        report(c, rv);
     }
     return rv;
 }
@@ -192,6 +259,7 @@ run(void *arg)
         c->waiting = 0;
         c->staged_ns = 0;
         (void) pthread_mutex_unlock(&c->lock);
+        tell_again(c);
         rv = commit(c);
     }
     return NULL;

@@ -11,13 +11,22 @@
 // publishers wait for the sync of the others, in turn, and each commit is half as large as
 // it could be.
 //
+// The log holds what has changed, and most of that is over. Once it is larger than twice
+// what was live plus NMQ_COMMITTER_SPARE segments, the journal begins anew, and what is
+// still there is told again between commits, NMQ_COMMITTER_TELL_BYTES at a time; then what
+// came before is thrown away.
+//
 // Owner    the caller, who stops it while the log is there.
 // Threads  one of its own, which alone touches the log between new and stop.
 #pragma once
 #include "store/journal.h"
 #include "store/wal.h"
 
-enum { NMQ_COMMITTER_LAZY_MS = 100 };
+enum {
+    NMQ_COMMITTER_LAZY_MS = 100,
+    NMQ_COMMITTER_SPARE = 4,
+    NMQ_COMMITTER_TELL_BYTES = 256 * 1024,
+};
 
 #define NMQ_GATHER_AUTO UINT32_MAX
 
@@ -31,6 +40,10 @@ typedef struct {
     // status: NMQ_EIO: nothing will be safe any more; NMQ_ENOSPC or NMQ_ENOMEM: it tries
     // again and again; NMQ_OK: it has succeeded. error: errno, or 0. As settled.
     void (*troubled)(void *arg, int status, int error);
+    // Takes what is staged, and has the journal begin anew (nmq_durable_begin_anew); NULL:
+    // the log only grows. tell: tells one thing again (nmq_retell_step). As settled.
+    uint64_t (*begin_anew)(void *arg, nmq_buf *out);
+    int (*tell)(void *arg);
     void *arg;
     uint32_t gather_ms; // least time between the ends of two commits, or NMQ_GATHER_AUTO
 } nmq_committer_options;
@@ -41,6 +54,8 @@ typedef struct {
     uint64_t bytes;   // of records
     uint64_t sync_us; // of the last commit: to write it and make it safe
     uint64_t room;    // bytes that may be appended within the log's bound
+    uint64_t used;    // bytes of the log that are needed
+    uint64_t rounds;  // how often it has begun anew, and all was told
 } nmq_committer_stats;
 
 // Makes it, and starts its thread. Returns NMQ_OK or NMQ_ENOMEM.

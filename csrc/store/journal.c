@@ -216,6 +216,15 @@ nmq_journal_take(nmq_journal *journal, nmq_buf *out)
     return number;
 }
 
+uint64_t
+nmq_journal_staged(nmq_journal *journal)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    uint64_t bytes = journal->staged.len;
+    (void) pthread_mutex_unlock(&journal->lock);
+    return bytes;
+}
+
 // Appends where a run begins. Call with the lock.
 static void
 put_begin(nmq_journal *journal, nmq_journal_record *record)

@@ -107,9 +107,12 @@ bool nmq_journal_cancel(nmq_journal *journal, nmq_journal_wait *wait);
 // number of the last record.
 uint64_t nmq_journal_take(nmq_journal *journal, nmq_buf *out);
 
-// The same, and the journal begins anew: the record, of kind BEGIN, comes first of what is
-// staged from here on. Who has been told what was before is told it again, under new
-// numbers (route/retell.h); then the run can be read from that record on.
+// Bytes that are staged.
+uint64_t nmq_journal_staged(nmq_journal *journal);
+
+// As nmq_journal_take, and the journal begins anew: the record, of kind BEGIN, comes first
+// of what is staged from here on. Who has been told what was before is told it again, under
+// new numbers (route/retell.h); then the run can be read from that record on.
 uint64_t nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out,
                                 nmq_journal_record *begin);
 

@@ -56,6 +56,17 @@ ahead(const nmq_wal *wal)
     return bytes;
 }
 
+uint64_t
+nmq_wal_used(const nmq_wal *wal)
+{
+    uint64_t bytes = wal->at;
+
+    for (uint32_t i = 0; i < wal->active; i++) {
+        bytes += wal->segments.at[i].bytes;
+    }
+    return bytes;
+}
+
 // What so many bytes take at most, where segments end `ends` times meanwhile.
 static uint64_t
 span_of(uint64_t len, uint64_t ends)

@@ -41,6 +41,9 @@ void nmq_wal_keep_from(nmq_wal *wal, uint64_t sequence);
 // need not. Call it while nobody waits. Returns NMQ_OK, or NMQ_EIO as append.
 int nmq_wal_tidy(nmq_wal *wal);
 
+// Bytes of the segments that hold what is needed, up to the end of the log.
+uint64_t nmq_wal_used(const nmq_wal *wal);
+
 // Bytes that may be appended before there is no room within bytes_max; a little less than
 // there is.
 uint64_t nmq_wal_room(const nmq_wal *wal);

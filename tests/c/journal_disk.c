@@ -6,6 +6,7 @@
 #include "broker.h"
 #include "net/settler.h"
 #include "route/durable.h"
+#include "route/retell.h"
 #include "store/committer.h"
 #include "store/wal_recover.h"
 
@@ -14,6 +15,8 @@ struct disk_journal {
     nmq_journal journal;
     nmq_wal wal;
     nmq_committer *committer;
+    nmq_retell retell;
+    nmq_consumers *consumers;
     int status; // atomic
     int error;  // atomic
 };
@@ -28,11 +31,28 @@ note_trouble(void *arg, int status, int error)
     NMQ_LIVE_SET(j->status, status);
 }
 
+// nmq_committer_options.begin_anew
+static uint64_t
+begin_anew(void *arg, nmq_buf *out)
+{
+    disk_journal *j = arg;
+
+    j->retell = (nmq_retell){.sessions = j->consumers->sessions, .consumers = j->consumers};
+    return nmq_durable_begin_anew(j->consumers->sessions->router, out);
+}
+
+// nmq_committer_options.tell
+static int
+tell(void *arg)
+{
+    return nmq_retell_step(&((disk_journal *) arg)->retell);
+}
+
 disk_journal *
 disk_journal_new(nmq_broker *broker, test_disk *disk, uint64_t full_bytes,
                  uint32_t gather_ms)
 {
-    const nmq_wal_options options = {.segment_bytes = 1 << 20, .bytes_max = 1 << 28};
+    const nmq_wal_options options = {.segment_bytes = 1 << 17, .bytes_max = 1 << 28};
     disk_journal *j = nmq_zalloc(sizeof *j);
     nmq_wal_found found;
 
@@ -40,11 +60,14 @@ disk_journal_new(nmq_broker *broker, test_disk *disk, uint64_t full_bytes,
         return NULL;
     }
     nmq_journal_init(&j->journal, full_bytes, NULL, NULL);
+    j->consumers = nmq_broker_consumers(broker);
     nmq_settler_init(&j->settler, nmq_broker_router(broker));
     const nmq_committer_options how = {.journal = &j->journal,
                                        .wal = &j->wal,
                                        .settled = nmq_settler_settled,
                                        .troubled = note_trouble,
+                                       .begin_anew = begin_anew,
+                                       .tell = tell,
                                        .arg = j,
                                        .gather_ms = gather_ms};
     if (nmq_wal_open(&j->wal, test_disk_of(disk), &options, &found) != NMQ_OK ||
@@ -70,6 +93,12 @@ disk_journal_free(disk_journal *journal)
     nmq_wal_close(&journal->wal);
     nmq_journal_fini(&journal->journal);
     nmq_free(journal);
+}
+
+uint64_t
+disk_journal_rounds(disk_journal *journal)
+{
+    return nmq_committer_look(journal->committer).rounds;
 }
 
 uint64_t

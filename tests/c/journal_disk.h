@@ -19,6 +19,9 @@ disk_journal *disk_journal_new(nmq_broker *broker, test_disk *disk, uint64_t ful
 void disk_journal_stop(disk_journal *journal);
 void disk_journal_free(disk_journal *journal); // the broker is freed
 
+// How often what is live was told again, so that what came before could be thrown away.
+uint64_t disk_journal_rounds(disk_journal *journal);
+
 // Commits so far; the status that the committer has told last, and its errno.
 uint64_t disk_journal_commits(disk_journal *journal);
 int disk_journal_status(disk_journal *journal, int *error);

@@ -39,7 +39,7 @@ note_commit(void *arg, uint64_t sequence, nmq_bytes bytes)
 static void
 read_log(nmq_buf *out)
 {
-    const nmq_wal_options options = {.segment_bytes = 1 << 20, .bytes_max = 1 << 28};
+    const nmq_wal_options options = {.segment_bytes = 1 << 17, .bytes_max = 1 << 28};
     nmq_wal_found found;
     nmq_wal wal;
 
@@ -56,9 +56,10 @@ sessions_of(nmq_bytes log)
     uint64_t most = 0;
 
     while (nmq_journal_get(&log, &record) == NMQ_OK) {
-        if (record.kind == NMQ_JOURNAL_SESSION && record.session.number > most) {
-            most = record.session.number;
-        }
+        uint64_t number = record.kind == NMQ_JOURNAL_SESSION ? record.session.number
+                          : record.kind == NMQ_JOURNAL_BEGIN ? record.begin.sessions
+                                                             : 0;
+        most = number > most ? number : most;
     }
     return most;
 }
@@ -98,6 +99,7 @@ journaling_check(nmq_broker *broker)
     nmq_buf whole = {0};
 
     uint64_t commits = disk_journal_commits(journal);
+    uint64_t rounds = disk_journal_rounds(journal);
     disk_journal_stop(journal);
     read_log(&whole);
     const nmq_bytes log = {whole.at, whole.len};
@@ -106,8 +108,8 @@ journaling_check(nmq_broker *broker)
     assert(nmq_journal_put(&whole, &end) == NMQ_OK);
     assert(nmq_broker_new(&options, &again) == NMQ_OK);
     int restored = nmq_broker_restore(again, (const char *) whole.at, whole.len);
-    printf("journaling: %zu bytes in %llu commits, %d sessions\n", whole.len,
-           (unsigned long long) commits, restored);
+    printf("journaling: %zu bytes, %llu commits, anew %llu times, %d sessions\n", whole.len,
+           (unsigned long long) commits, (unsigned long long) rounds, restored);
     assert(restored >= 0 && restored >= kept(broker)); // some expire meanwhile
     nmq_broker_free(again);
     nmq_buf_free(&whole);
