@@ -18,7 +18,7 @@ class Committed(Journaled):
 
     def __init__(
         self,
-        disk: Disk,
+        disk: Any,  # a Disk, or a folder of this machine
         *,
         full_bytes: int = 8 << 20,
         gather_ms: int = AUTO,
@@ -30,11 +30,13 @@ class Committed(Journaled):
         super().__init__(**options)  # type: ignore[arg-type]
 
     def _new_journal(self) -> Any:
-        made = lib.disk_journal_new(
-            self.broker, self.disk.it, self._full_bytes, self._gather_ms
+        made = ffi.new("disk_journal **")
+        disk = self.disk.disk if isinstance(self.disk, Disk) else self.disk
+        self.sessions = lib.disk_journal_open(
+            self.broker, disk, self._full_bytes, self._gather_ms, made
         )
-        assert made != ffi.NULL
-        return made
+        assert self.sessions >= 0, self.sessions
+        return made[0]
 
     def commits(self) -> int:
         return int(lib.disk_journal_commits(self.journal))
@@ -51,6 +53,7 @@ class Committed(Journaled):
 
     def log(self) -> bytes:
         """Return what is read of the disk as it is now."""
+        assert isinstance(self.disk, Disk)
         with self.disk.copy() as copied, opened(copied.disk) as wal:
             assert wal.status == 0
             return b"".join(commit for _, commit in wal.replay())

@@ -216,6 +216,22 @@ def test_what_is_over_is_thrown_away_and_what_is_live_is_not(disk: Disk) -> None
         assert len(now.sessions[b"away"]["queue"]) == 1
 
 
+def test_the_next_process_goes_on_with_the_log(disk: Disk) -> None:
+    for life in range(4):
+        with committed(disk) as home:
+            assert home.sessions == (1 if life else 0)
+            if life == 0:
+                subscriber(home, "to", "t", 1)
+            by = publisher(home)
+            by.publish("t", b"%d" % life, qos=1, packet_id=1)
+            by.expect(PUBACK)
+            disk.cut()
+            if life == 3:
+                to = come(home, "to")
+                payloads = [to.expect(PUBLISH).payload for _ in range(4)]
+                assert payloads == [b"0", b"1", b"2", b"3"]
+
+
 def test_the_last_commit_is_made_when_it_stops(disk: Disk) -> None:
     with committed(disk, gather_ms=1000) as home:
         subscriber(home, "to", "t", 1)

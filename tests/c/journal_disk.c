@@ -4,24 +4,15 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "broker.h"
-#include "net/settler.h"
-#include "route/durable.h"
-#include "route/retell.h"
-#include "store/committer.h"
-#include "store/wal_recover.h"
+#include "net/durability.h"
 
 struct disk_journal {
-    nmq_settler settler; // first
-    nmq_journal journal;
-    nmq_wal wal;
-    nmq_committer *committer;
-    nmq_retell retell;
-    nmq_consumers *consumers;
+    nmq_durability *durability;
     int status; // atomic
     int error;  // atomic
 };
 
-// nmq_committer_options.troubled
+// nmq_durability_options.troubled
 static void
 note_trouble(void *arg, int status, int error)
 {
@@ -31,80 +22,57 @@ note_trouble(void *arg, int status, int error)
     NMQ_LIVE_SET(j->status, status);
 }
 
-// nmq_committer_options.begin_anew
-static uint64_t
-begin_anew(void *arg, nmq_buf *out)
+int
+disk_journal_open(nmq_broker *broker, nmq_disk *disk, uint64_t full_bytes,
+                  uint32_t gather_ms, disk_journal **out)
 {
-    disk_journal *j = arg;
-
-    j->retell = (nmq_retell){.sessions = j->consumers->sessions, .consumers = j->consumers};
-    return nmq_durable_begin_anew(j->consumers->sessions->router, out);
-}
-
-// nmq_committer_options.tell
-static int
-tell(void *arg)
-{
-    return nmq_retell_step(&((disk_journal *) arg)->retell);
-}
-
-disk_journal *
-disk_journal_new(nmq_broker *broker, test_disk *disk, uint64_t full_bytes,
-                 uint32_t gather_ms)
-{
-    const nmq_wal_options options = {.segment_bytes = 1 << 17, .bytes_max = 1 << 28};
+    nmq_consumers *consumers = nmq_broker_consumers(broker);
     disk_journal *j = nmq_zalloc(sizeof *j);
     nmq_wal_found found;
+    int error;
 
     if (j == NULL) {
-        return NULL;
+        return NMQ_ENOMEM;
     }
-    nmq_journal_init(&j->journal, full_bytes, NULL, NULL);
-    j->consumers = nmq_broker_consumers(broker);
-    nmq_settler_init(&j->settler, nmq_broker_router(broker));
-    const nmq_committer_options how = {.journal = &j->journal,
-                                       .wal = &j->wal,
-                                       .settled = nmq_settler_settled,
-                                       .troubled = note_trouble,
-                                       .begin_anew = begin_anew,
-                                       .tell = tell,
-                                       .arg = j,
-                                       .gather_ms = gather_ms};
-    if (nmq_wal_open(&j->wal, test_disk_of(disk), &options, &found) != NMQ_OK ||
-        nmq_committer_new(&how, &j->committer) != NMQ_OK) {
-        disk_journal_free(j);
-        return NULL;
+    const nmq_durability_options options = {
+        .log = {.segment_bytes = 1 << 17, .bytes_max = 1 << 28},
+        .full_bytes = full_bytes,
+        .gather_ms = gather_ms,
+        .troubled = note_trouble,
+        .arg = j};
+    int rv = nmq_durability_open(consumers->sessions, consumers, disk, &options, &found,
+                                 &error, &j->durability);
+    if (rv < 0) {
+        nmq_free(j);
+        return rv;
     }
-    nmq_durable_begin(nmq_broker_router(broker), &j->journal);
-    return j;
+    *out = j;
+    return rv;
 }
 
 void
 disk_journal_stop(disk_journal *journal)
 {
-    nmq_committer_stop(journal->committer);
-    nmq_settler_fini(&journal->settler);
+    nmq_durability_stop(journal->durability);
 }
 
 void
 disk_journal_free(disk_journal *journal)
 {
-    nmq_committer_free(journal->committer);
-    nmq_wal_close(&journal->wal);
-    nmq_journal_fini(&journal->journal);
+    nmq_durability_free(journal->durability);
     nmq_free(journal);
 }
 
 uint64_t
 disk_journal_rounds(disk_journal *journal)
 {
-    return nmq_committer_look(journal->committer).rounds;
+    return nmq_durability_look(journal->durability).rounds;
 }
 
 uint64_t
 disk_journal_commits(disk_journal *journal)
 {
-    return nmq_committer_look(journal->committer).commits;
+    return nmq_durability_look(journal->durability).commits;
 }
 
 int
@@ -117,5 +85,5 @@ disk_journal_status(disk_journal *journal, int *error)
 bool
 disk_journal_is_full(disk_journal *journal)
 {
-    return NMQ_LIVE(journal->journal.full);
+    return nmq_durability_is_full(journal->durability);
 }

@@ -1,19 +1,20 @@
-// journal_disk.h - a journal whose committer writes to a disk in memory, for tests.
+// journal_disk.h - a broker of which what is kept is on a disk (net/durability.h), for
+// tests.
 //
 // cffi reads this file: no macros here.
 //
 // Owner    the caller's; the disk stays the caller's, and is there as long.
 // Threads  thread-safe.
 #pragma once
-#include "disk_memory.h"
 #include "nmq.h"
+#include "store/disk.h"
 
 typedef struct disk_journal disk_journal;
 
-// Nothing is read of the log. full_bytes: see nmq_journal_init. NULL: no memory, or the
-// disk cannot be used.
-disk_journal *disk_journal_new(nmq_broker *broker, test_disk *disk, uint64_t full_bytes,
-                               uint32_t gather_ms);
+// The broker becomes what the log says, and logs on. full_bytes: see nmq_journal_init.
+// Returns how many sessions, or as nmq_durability_open.
+int disk_journal_open(nmq_broker *broker, nmq_disk *disk, uint64_t full_bytes,
+                      uint32_t gather_ms, disk_journal **out);
 
 // The last commit; then nothing more is safe. Once the broker has stopped.
 void disk_journal_stop(disk_journal *journal);

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "disk_memory.h"
 #include "journal_disk.h"
 #include "store/committer.h"
 #include "store/journal_record.h"
@@ -23,8 +24,8 @@ journaling_begin(nmq_broker *broker)
 {
     disk = test_disk_new();
     test_disk_set_pace(disk, SYNC_US);
-    journal = disk_journal_new(broker, disk, FULL_BYTES, NMQ_GATHER_AUTO);
-    assert(journal != NULL);
+    assert(disk_journal_open(broker, test_disk_of(disk), FULL_BYTES, NMQ_GATHER_AUTO,
+                             &journal) == 0);
 }
 
 // nmq_wal_commit_fn
