@@ -46,8 +46,8 @@ def test_crc32c_is_that_of_the_rfc(data: bytes, crc: int) -> None:
     for function in (lib.nmq_crc32c, lib.nmq_crc32c_by_table):
         assert function(0, slice_of(data)) == crc
         for cut in range(len(data)):
-            first = function(0, slice_of(data[:cut]))
-            assert function(first, slice_of(data[cut:])) == crc
+            before, behind = data[:cut], data[cut:]  # they must live as long as the calls
+            assert function(function(0, slice_of(before)), slice_of(behind)) == crc
 
 
 # --- what is appended comes back
@@ -326,7 +326,8 @@ def test_what_a_later_version_wrote_is_not_read() -> None:
         filled(disk, [b"old", b"new"])
         data = disk.bytes_of("000001.seg")
         data[PAGE + 8] = b"\x02"
-        crc = lib.nmq_crc32c(0, slice_of(data[PAGE + 8 : PAGE + 64 + 3]))
+        counted = data[PAGE + 8 : PAGE + 64 + 3]
+        crc = lib.nmq_crc32c(0, slice_of(counted))
         data[PAGE + 4 : PAGE + 8] = crc.to_bytes(4, "little")
         with opened(disk.disk) as wal:
             assert wal.status == lib.NMQ_ENEWER
@@ -356,8 +357,8 @@ def test_an_empty_or_odd_file_is_no_harm() -> None:
             assert (
                 disk.disk.ops.open(disk.disk, f"{number:06}.seg".encode(), True, file) == 0
             )
-            part = ffi.new("nmq_bytes *", slice_of(bytes(size) or b"\0"))
-            part.len = size
+            zeros = bytes(size)
+            part = ffi.new("nmq_bytes *", slice_of(zeros))
             assert disk.disk.ops.write(disk.disk, file[0], 0, part, 1) == 0
         more = [b"z" * 30_000] * 3
         filled(disk, more)
