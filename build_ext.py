@@ -75,6 +75,7 @@ TEST_HEADERS = [
             "base/bytes.h",
             "base/peer.h",
             "base/sha1.h",
+            "base/crc32c.h",
             "base/vec.h",
             "base/places.h",
             "base/map.h",
@@ -115,6 +116,11 @@ TEST_HEADERS = [
             "store/session_subs.h",
             "store/session_write.h",
             "store/session_acks.h",
+            "store/disk.h",
+            "store/disk_folder.h",
+            "store/wal_segments.h",
+            "store/wal.h",
+            "store/wal_recover.h",
             "route/bans.h",
             "route/who.h",
             "route/feed_record.h",
@@ -131,8 +137,15 @@ TEST_HEADERS = [
     ),
     Path("tests/c/mqtt_client.h"),
     Path("tests/c/journal_memory.h"),
+    Path("tests/c/disk_memory.h"),
+    Path("tests/c/journal_disk.h"),
 ]
-TEST_SOURCES = [Path("tests/c/mqtt_client.c"), Path("tests/c/journal_memory.c")]
+TEST_SOURCES = [
+    Path("tests/c/mqtt_client.c"),
+    Path("tests/c/journal_memory.c"),
+    Path("tests/c/disk_memory.c"),
+    Path("tests/c/journal_disk.c"),
+]
 # Where no instruction works on 64 bits at once (ARMv6), the compiler calls libatomic.
 LIBRARIES = ["pthread"] if sys.maxsize > 2**32 else ["pthread", "atomic"]
 # `make lint` adds -Wpedantic -Werror; here the wrappers that cffi writes are compiled too.

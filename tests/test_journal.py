@@ -11,7 +11,15 @@ import pytest
 
 from tests import journal, raw
 from tests._core_test import ffi, lib
-from tests.journaled import Journaled, State, journaled, replayed, saved, state
+from tests.journaled import (
+    Journaled,
+    State,
+    journaled,
+    new_broker,
+    replayed,
+    saved,
+    state,
+)
 from tests.judging import Rule, compiled
 from tests.raw import (
     CONNACK,
@@ -25,6 +33,7 @@ from tests.raw import (
     Closed,
     Raw,
 )
+from tests.unit.clib import nothing_leaks
 
 DELAYED = b"\x18" + (600).to_bytes(4, "big")  # a will, by ten minutes
 ENDLESS = 1 << 26  # bytes that no socket takes by itself
@@ -323,6 +332,35 @@ def test_a_consumer_is_kept_like_a_session(home: Journaled) -> None:
     assert lib.nmq_consumers_end(consumers, b"rules", 5) == 0
     with replayed(home.log()) as broker:
         assert kept_state(broker).sessions == {}
+
+
+def test_a_consumer_is_told_again(home: Journaled) -> None:
+    for name in ("rules", "hooks", "devices"):
+        consume(home, name, "t/#")
+    by = home.client()
+    by.connect("by")
+    by.publish("t/1", b"1", qos=1, packet_id=1)
+    by.ping()
+    at = home.begin_anew()
+    assert home.retell(1) is False
+    consumers = lib.nmq_broker_consumers(home.broker)
+    assert lib.nmq_consumers_end(consumers, b"devices", 7) == 0
+    assert home.retell()
+    home.stop()
+    with replayed(home.log()[at:]) as broker:
+        assert kept_state(broker) == kept_state(home.broker)
+        assert len(kept_state(broker).sessions) == 2
+
+
+def test_a_log_that_is_damaged_is_not_gone_on_with(home: Journaled) -> None:
+    subscriber(home, "to", "t", 1)
+    log = home.log()
+    with nothing_leaks():
+        broker = new_broker()
+        for bad in (log[:-1], log[20:], log + log[-30:]):
+            made = lib.test_journal_over(broker, bad, len(bad))
+            assert made == ffi.NULL
+        lib.nmq_broker_free(broker)
 
 
 def test_subscriptions_that_a_program_makes_are_logged(home: Journaled) -> None:

@@ -19,6 +19,9 @@ static const char *const texts[] = {
     "too few descriptors are left",
     "timed out",
     "refused by the other end",
+    "no room on the disk",
+    "damaged on the disk",
+    "written by a later version",
 };
 
 const char *

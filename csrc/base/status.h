@@ -23,6 +23,9 @@ enum nmq_status {
     NMQ_EFILES = -15,    // the process may have no more descriptors
     NMQ_ETIMEOUT = -16,  // the time given for it is over
     NMQ_EREFUSED = -17,  // the other end does not want the connection
+    NMQ_ENOSPC = -18,    // there is no room on the disk
+    NMQ_ECORRUPT = -19,  // what was written to a disk is not what is read
+    NMQ_ENEWER = -20,    // a later version wrote it
 };
 
 // Returns a short text for a status, never NULL. Thread-safe.

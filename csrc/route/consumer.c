@@ -247,7 +247,7 @@ nmq_consumers_restore(nmq_consumers *consumers, nmq_client *client, uint32_t tak
         }
     }
     (void) pthread_mutex_unlock(&consumers->lock);
-    return rv == NMQ_OK ? nmq_durable_whole(consumers->sessions->router, client) : rv;
+    return rv == NMQ_OK ? nmq_durable_restored(consumers->sessions->router, client) : rv;
 }
 
 void

@@ -6,19 +6,34 @@
 #include "route/held.h"
 #include "route/session_records.h"
 
+static nmq_journal_record
+record_of_begin(const nmq_moment *now)
+{
+    return (nmq_journal_record){.kind = NMQ_JOURNAL_BEGIN,
+                                .begin = {.format = NMQ_JOURNAL_FORMAT,
+                                          .latest_group = nmq_groups_latest(),
+                                          .wall_ms = now->wall_ms,
+                                          .clock_ms = now->clock_ms,
+                                          .boot = {now->boot, now->boot_len}}};
+}
+
 void
 nmq_durable_begin(nmq_router *router, nmq_journal *journal)
 {
     const nmq_moment now = nmq_moment_now();
+    nmq_journal_record record = record_of_begin(&now);
 
     router->journal = router->retained->journal = journal;
-    (void) nmq_journal_append(
-        journal, &(nmq_journal_record){.kind = NMQ_JOURNAL_BEGIN,
-                                       .begin = {.format = NMQ_JOURNAL_FORMAT,
-                                                 .latest_group = nmq_groups_latest(),
-                                                 .wall_ms = now.wall_ms,
-                                                 .clock_ms = now.clock_ms,
-                                                 .boot = {now.boot, now.boot_len}}});
+    nmq_journal_begin(journal, &record);
+}
+
+uint64_t
+nmq_durable_begin_anew(nmq_router *router, nmq_buf *out)
+{
+    const nmq_moment now = nmq_moment_now();
+    nmq_journal_record record = record_of_begin(&now);
+
+    return nmq_journal_begin_anew(router->journal, out, &record);
 }
 
 // --- sessions
@@ -63,8 +78,9 @@ number_of(nmq_record_sink *sink, nmq_message *message)
 static gathered
 gather_for(nmq_journal *journal)
 {
-    return (gathered){.base = {.put = put, .message = number_of, .now = moment()},
-                      .journal = journal};
+    return (gathered){
+        .base = {.put = put, .message = number_of, .logs = true, .now = moment()},
+        .journal = journal};
 }
 
 static void
@@ -166,23 +182,57 @@ put_whole(nmq_router *router, nmq_client *client)
     return NMQ_OK;
 }
 
-int
-nmq_durable_whole(nmq_router *router, nmq_client *client)
+// Has put_whole do it, for one that is kept and not over. again: only if it is logged, and
+// was not told again already.
+static int
+put_kept(nmq_router *router, nmq_client *client, bool again)
 {
     int rv = NMQ_OK;
 
-    if (router->journal == NULL) {
-        return NMQ_OK;
-    }
     nmq_lanes_freeze(router->lanes); // a program may subscribe it
     (void) pthread_mutex_lock(&client->lock);
-    bool ended = client->session->log != NULL && !nmq_session_is_logged(client->session);
-    if (client->expiry_interval_s != 0 && !ended) {
+    const nmq_session_log *log = client->session->log;
+    bool logged = log != NULL && nmq_session_is_logged(client->session);
+    bool due = again ? logged && !nmq_journal_has_told(router->journal, log->session)
+                     : client->expiry_interval_s != 0 && (log == NULL || logged);
+    if (due) {
         rv = put_whole(router, client);
     }
     (void) pthread_mutex_unlock(&client->lock);
     nmq_lanes_thaw(router->lanes);
     return rv;
+}
+
+int
+nmq_durable_whole(nmq_router *router, nmq_client *client)
+{
+    return router->journal != NULL ? put_kept(router, client, false) : NMQ_OK;
+}
+
+int
+nmq_durable_restored(nmq_router *router, nmq_client *client)
+{
+    (void) pthread_mutex_lock(&client->lock);
+    bool goes_on = client->session->log != NULL;
+    (void) pthread_mutex_unlock(&client->lock);
+    return goes_on ? NMQ_OK : nmq_durable_whole(router, client);
+}
+
+int
+nmq_durable_go_on(const nmq_router *router, nmq_client *client, uint64_t session)
+{
+    int rv = nmq_session_log_begin(client->session, router->journal);
+
+    if (rv == NMQ_OK) {
+        client->session->log->session = session;
+    }
+    return rv;
+}
+
+int
+nmq_durable_retell(nmq_router *router, nmq_client *client)
+{
+    return put_kept(router, client, true);
 }
 
 // --- subscriptions

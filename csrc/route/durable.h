@@ -17,6 +17,9 @@
 // what is restored is logged too.
 void nmq_durable_begin(nmq_router *router, nmq_journal *journal);
 
+// The writer takes what is staged, as nmq_journal_begin_anew.
+uint64_t nmq_durable_begin_anew(nmq_router *router, nmq_buf *out);
+
 // --- sessions
 
 // Before the client gets its connection: one that is kept has a log from here on. Client's
@@ -39,6 +42,17 @@ void nmq_durable_will_ended(nmq_client *client);
 // it comes from elsewhere, or has moved. Takes the client's lock; lanes must not be held.
 // Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_durable_whole(nmq_router *router, nmq_client *client);
+
+// The same for one that the process before has left; not where the journal that has it goes
+// on.
+int nmq_durable_restored(nmq_router *router, nmq_client *client);
+
+// The session is logged on under that number. Nobody else has the client yet. Returns
+// NMQ_OK or NMQ_ENOMEM.
+int nmq_durable_go_on(const nmq_router *router, nmq_client *client, uint64_t session);
+
+// The same for a session that was logged before the journal began anew. There is a journal.
+int nmq_durable_retell(nmq_router *router, nmq_client *client);
 
 // All lanes.
 void nmq_durable_subscribed(nmq_router *router, nmq_client *client,

@@ -10,7 +10,7 @@
 void *
 nmq_numbered_get(const nmq_numbered *list, uint64_t number)
 {
-    return number - 1 < list->count ? list->at[number - 1] : NULL;
+    return number - 1 - list->base < list->count ? list->at[number - 1 - list->base] : NULL;
 }
 
 int
@@ -75,7 +75,7 @@ nmq_handover_take_origin(nmq_objects *objects, const nmq_origin_record *record)
 {
     nmq_peer peer;
 
-    if (record->number != objects->origins.count + UINT64_C(1) ||
+    if (record->number != nmq_numbered_next(&objects->origins) ||
         !nmq_handover_peer(record->address, record->port, &peer) ||
         record->client_id.len > UINT16_MAX || record->user_name.len > UINT16_MAX) {
         return NMQ_EMALFORMED;
@@ -87,36 +87,57 @@ nmq_handover_take_origin(nmq_objects *objects, const nmq_origin_record *record)
         return NMQ_ENOMEM;
     }
     origin->superuser = record->superuser != 0;
+    origin->logged = objects->keeps_numbers ? record->number : 0;
     return NMQ_OK;
 }
 
-int
-nmq_handover_take_message(nmq_objects *objects, const nmq_message_record *record)
+static bool
+is_message(const nmq_objects *objects, const nmq_message_record *record,
+           const nmq_origin *origin)
 {
-    nmq_origin *origin = nmq_numbered_get(&objects->origins, record->origin);
-    nmq_message_parts parts = {
+    return record->number == nmq_numbered_next(&objects->messages) &&
+           (record->origin == 0 || origin != NULL) && record->qos <= 2 &&
+           nmq_topic_check(record->topic_name) &&
+           nmq_handover_is_time(record->expires_at_ms) &&
+           nmq_handover_is_time(record->published_at_ms) &&
+           (origin == NULL || origin->mount_len <= record->topic_name.len);
+}
+
+static nmq_message *
+make_message(const nmq_objects *objects, const nmq_message_record *record,
+             nmq_origin *origin)
+{
+    const nmq_message_parts parts = {
         .topic_name = record->topic_name,
         .props = record->props,
         .payload = record->payload,
+        .expires_at_ms = nmq_handover_due(objects, record->expires_at_ms),
         .published_ms = record->published_at_ms,
         .origin = origin,
         .qos = record->qos,
         .retain = record->retain != 0,
     };
 
-    if (record->number != objects->messages.count + UINT64_C(1) ||
-        (record->origin != 0 && origin == NULL) || record->qos > 2 ||
-        !nmq_topic_check(record->topic_name) ||
-        !nmq_handover_is_time(record->expires_at_ms) ||
-        !nmq_handover_is_time(record->published_at_ms) ||
-        (origin != NULL && origin->mount_len > record->topic_name.len)) {
+    return nmq_message_new(&parts);
+}
+
+int
+nmq_handover_take_message(nmq_objects *objects, const nmq_message_record *record)
+{
+    nmq_origin *origin = nmq_numbered_get(&objects->origins, record->origin);
+
+    if (!is_message(objects, record, origin)) {
         return NMQ_EMALFORMED;
     }
-    parts.expires_at_ms = nmq_handover_due(objects, record->expires_at_ms);
-    nmq_message *message = nmq_message_new(&parts);
+    nmq_message *known = nmq_numbered_get(&objects->messages, record->was);
+    nmq_message *message =
+        known != NULL ? nmq_message_ref(known) : make_message(objects, record, origin);
     if (message == NULL || nmq_numbered_add(&objects->messages, message) != NMQ_OK) {
         nmq_message_unref(message);
         return NMQ_ENOMEM;
+    }
+    if (objects->keeps_numbers) {
+        nmq_message_set_number(message, record->number);
     }
     return NMQ_OK;
 }

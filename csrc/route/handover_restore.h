@@ -1,10 +1,33 @@
-// handover_restore.h - takes over what handover_save.h wrote.
+// handover_restore.h - takes over what a process has left: what handover_save.h wrote, or a
+// log that goes on.
+//
+//     log_begin ──> log_take: a commit ──> log_take ... ──> log_end: its clients are here,
+//     and the journal goes on
 //
 // Threads  none meanwhile: no connection is open.
 #pragma once
-#include "route/consumer.h"
+#include "route/handover_reader.h"
 
 // Takes over what is in the bytes, where no client is yet. Returns how many
 // sessions, NMQ_ENOMEM, or NMQ_EMALFORMED for bytes that nmq_handover_save did not write;
 // what came before the fault stays.
 int nmq_handover_restore(nmq_sessions *sessions, nmq_consumers *consumers, nmq_bytes in);
+
+// --- a log
+
+// Nothing is here yet, and the router has no journal; one has been made
+// (nmq_message_have_numbers).
+void nmq_handover_log_begin(nmq_handover_reader *reader, nmq_sessions *sessions,
+                            nmq_consumers *consumers);
+
+// Takes whole records over. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_EMALFORMED; then the log is
+// to be given up.
+int nmq_handover_log_take(nmq_handover_reader *reader, nmq_bytes records);
+
+// Lets the clients in. The router logs to the journal from now on: what it appends comes
+// behind what was taken, under numbers that go on. Returns how many sessions, or
+// NMQ_ENOMEM.
+int nmq_handover_log_end(nmq_handover_reader *reader, nmq_journal *journal);
+
+// Gives the log up: no client comes in.
+void nmq_handover_log_cancel(nmq_handover_reader *reader);

@@ -110,6 +110,19 @@ log_kept(nmq_retained *retained, nmq_message *message)
     }
 }
 
+bool
+nmq_retained_retell(nmq_retained *retained, uint32_t *at)
+{
+    (void) pthread_mutex_lock(&retained->lock);
+    uint32_t place = nmq_places_next(nmq_retain_places(retained->store), *at);
+    if (place != NMQ_NO_PLACE) {
+        log_kept(retained, nmq_retain_at(retained->store, place));
+        *at = place + 1;
+    }
+    (void) pthread_mutex_unlock(&retained->lock);
+    return place != NMQ_NO_PLACE;
+}
+
 int
 nmq_retained_keep(nmq_retained *retained, nmq_message *message, bool bounded)
 {

@@ -55,6 +55,10 @@ nmq_message *nmq_retained_get(nmq_retained *retained, nmq_bytes topic_name);
 // Removes the message of the topic: the one that took its place is not kept.
 void nmq_retained_drop(nmq_retained *retained, nmq_bytes topic_name);
 
+// Logs the next message again, from the place *at on, which is set to behind it. Returns
+// false when there is none. There is a journal.
+bool nmq_retained_retell(nmq_retained *retained, uint32_t *at);
+
 // Opens a cursor over what the filter matches, at its beginning, or where it was in the
 // process before (nmq_retain_open_at). Returns NULL when memory is out.
 nmq_retain_cursor *nmq_retained_open(nmq_retained *retained, nmq_bytes filter);

@@ -133,23 +133,41 @@ put_unreleased(nmq_record_sink *sink, const nmq_id_set *set, uint64_t number)
     }
 }
 
+static bool
+is_put(const nmq_record_sink *sink, const nmq_delivery *d)
+{
+    return d->qos > 0 || !sink->logs;
+}
+
+// How many of the queue, as it is put, come before what is due at `after`.
+static uint32_t
+queued_before(const nmq_record_sink *sink, const nmq_session *s, uint64_t after)
+{
+    uint64_t all = after > s->owed->popped ? after - s->owed->popped : 0;
+    uint32_t queued = 0;
+
+    for (uint32_t i = 0; i < s->queue.count && i < all; i++) {
+        queued += is_put(sink, nmq_queue_at(&s->queue, i));
+    }
+    return queued;
+}
+
 static void
 put_owed(nmq_record_sink *sink, nmq_retained *retained, const nmq_owed_entry *entry,
-         uint64_t popped, uint64_t number)
+         uint32_t queued, uint64_t number)
 {
     const nmq_bytes filter = nmq_retain_cursor_filter(entry->cursor);
 
     if (nmq_topic_is_sys(filter)) {
         return; // the next process publishes its own
     }
-    nmq_journal_record record = {
-        .kind = NMQ_JOURNAL_OWED,
-        .owed = {.session = number,
-                 .order = nmq_retain_cursor_order(entry->cursor),
-                 .queued = entry->after > popped ? (uint32_t) (entry->after - popped) : 0,
-                 .identifier = entry->identifier,
-                 .options = entry->options,
-                 .filter = filter}};
+    nmq_journal_record record = {.kind = NMQ_JOURNAL_OWED,
+                                 .owed = {.session = number,
+                                          .order = nmq_retain_cursor_order(entry->cursor),
+                                          .queued = queued,
+                                          .identifier = entry->identifier,
+                                          .options = entry->options,
+                                          .filter = filter}};
     (void) pthread_mutex_lock(&retained->lock);
     record.owed.topic_name =
         nmq_retain_next(retained->store, entry->cursor, sink->now.clock_ms);
@@ -182,10 +200,13 @@ nmq_record_put_session(nmq_record_sink *sink, nmq_router *router, const nmq_clie
     put_in_flight(sink, &s->inflight, number);
     put_unreleased(sink, &s->unreleased, number);
     for (uint32_t i = 0; i < s->queue.count; i++) {
-        put_delivery(sink, nmq_queue_at(&s->queue, i), number, NULL);
+        const nmq_delivery *d = nmq_queue_at(&s->queue, i);
+        if (is_put(sink, d)) {
+            put_delivery(sink, d, number, NULL);
+        }
     }
     for (const nmq_owed_entry *e = owed != NULL ? owed->first : NULL; e != NULL;
          e = e->next) {
-        put_owed(sink, router->retained, e, owed->popped, number);
+        put_owed(sink, router->retained, e, queued_before(sink, s, e->after), number);
     }
 }

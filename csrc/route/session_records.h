@@ -13,6 +13,7 @@ typedef struct nmq_record_sink {
     void (*put)(struct nmq_record_sink *sink, const nmq_journal_record *record);
     // The number of the message, which is put the first time.
     uint64_t (*message)(struct nmq_record_sink *sink, nmq_message *message);
+    bool logs; // to a journal: QoS 0 is left out, whose end is not logged
     nmq_moment now;
     nmq_buf ids; // of the delivery that is written; the caller frees it
     int rv;      // the first failure, or NMQ_OK

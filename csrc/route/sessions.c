@@ -167,6 +167,7 @@ nmq_sessions_restore(nmq_sessions *sessions, nmq_client *client)
 {
     int rv = NMQ_EINVAL;
 
+    (void) nmq_client_ref(client); // its timer may end it at once
     (void) pthread_mutex_lock(&sessions->registry.lock);
     (void) pthread_mutex_lock(&client->lock);
     if (nmq_map_get(&sessions->registry.clients, client->session->client_id) == NULL) {
@@ -179,7 +180,9 @@ nmq_sessions_restore(nmq_sessions *sessions, nmq_client *client)
     }
     (void) pthread_mutex_unlock(&client->lock);
     (void) pthread_mutex_unlock(&sessions->registry.lock);
-    return rv == NMQ_OK ? nmq_durable_whole(sessions->router, client) : rv;
+    rv = rv == NMQ_OK ? nmq_durable_restored(sessions->router, client) : rv;
+    nmq_client_unref(client);
+    return rv;
 }
 
 void

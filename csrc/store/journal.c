@@ -1,13 +1,15 @@
 #include "store/journal.h"
 
 #include "base/clock.h"
+#include "base/live.h"
 #include "base/status.h"
 #include "store/object_record.h"
 
 void
-nmq_journal_init(nmq_journal *journal, void (*wanted)(void *arg), void *arg)
+nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
+                 void (*wanted)(void *arg, bool waits), void *arg)
 {
-    *journal = (nmq_journal){.wanted = wanted, .arg = arg};
+    *journal = (nmq_journal){.full_bytes = full_bytes, .wanted = wanted, .arg = arg};
     nmq_message_have_numbers();
     (void) pthread_mutex_init(&journal->lock, NULL);
 }
@@ -17,6 +19,29 @@ nmq_journal_fini(nmq_journal *journal)
 {
     nmq_buf_free(&journal->staged);
     (void) pthread_mutex_destroy(&journal->lock);
+}
+
+// Returns whether nothing is staged.
+static bool
+begin_append(nmq_journal *journal)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    return journal->staged.len == 0;
+}
+
+static void
+end_append(nmq_journal *journal, bool was_empty)
+{
+    bool first = was_empty && journal->staged.len != 0;
+
+    if (journal->full_bytes != 0 &&
+        journal->staged.len + journal->writing > journal->full_bytes) {
+        NMQ_LIVE_SET(journal->full, true);
+    }
+    (void) pthread_mutex_unlock(&journal->lock);
+    if (first && journal->wanted != NULL) {
+        journal->wanted(journal->arg, false);
+    }
 }
 
 // Notes that `count` records were appended, or that they could not be. Call with the lock.
@@ -41,16 +66,16 @@ append(nmq_journal *journal, const nmq_journal_record *record)
 uint64_t
 nmq_journal_append(nmq_journal *journal, const nmq_journal_record *record)
 {
-    (void) pthread_mutex_lock(&journal->lock);
+    bool was_empty = begin_append(journal);
     uint64_t number = append(journal, record);
-    (void) pthread_mutex_unlock(&journal->lock);
+    end_append(journal, was_empty);
     return number;
 }
 
 uint64_t
 nmq_journal_append_session(nmq_journal *journal, nmq_bytes records, uint64_t *session)
 {
-    (void) pthread_mutex_lock(&journal->lock);
+    bool was_empty = begin_append(journal);
     size_t from = journal->staged.len;
     int rv = journal->failed ? NMQ_ENOMEM : nmq_buf_put(&journal->staged, records);
     uint64_t count = 0;
@@ -61,7 +86,7 @@ nmq_journal_append_session(nmq_journal *journal, nmq_bytes records, uint64_t *se
         count = nmq_journal_number(journal->staged.at + from, records.len, *session);
     }
     uint64_t number = note(journal, count, rv);
-    (void) pthread_mutex_unlock(&journal->lock);
+    end_append(journal, was_empty);
     return number;
 }
 
@@ -69,7 +94,7 @@ nmq_journal_append_session(nmq_journal *journal, nmq_bytes records, uint64_t *se
 static uint64_t
 add_origin(nmq_journal *journal, nmq_origin *origin)
 {
-    if (origin != NULL && origin->logged == 0) {
+    if (origin != NULL && origin->logged <= journal->told.origins) {
         origin->logged = ++journal->origins;
         const nmq_journal_record record = nmq_record_of_origin(origin, origin->logged);
         (void) append(journal, &record);
@@ -80,19 +105,20 @@ add_origin(nmq_journal *journal, nmq_origin *origin)
 uint64_t
 nmq_journal_add_message(nmq_journal *journal, nmq_message *message)
 {
-    (void) pthread_mutex_lock(&journal->lock);
+    bool was_empty = begin_append(journal);
     uint64_t number = nmq_message_number(message);
-    if (number == 0) {
+    if (number <= journal->told.messages) {
         const nmq_moment now = {.wall_ms = nmq_clock_wall_ms(),
                                 .clock_ms = nmq_clock_now_ms()};
         uint64_t origin = add_origin(journal, message->origin);
-        number = ++journal->messages;
-        nmq_message_set_number(message, number);
-        const nmq_journal_record record =
-            nmq_record_of_message(message, number, origin, &now);
+        nmq_message_set_number(message, ++journal->messages);
+        nmq_journal_record record =
+            nmq_record_of_message(message, journal->messages, origin, &now);
+        record.message.was = number;
+        number = journal->messages;
         (void) append(journal, &record);
     }
-    (void) pthread_mutex_unlock(&journal->lock);
+    end_append(journal, was_empty);
     return number;
 }
 
@@ -130,7 +156,7 @@ nmq_journal_wait_for(nmq_journal *journal, nmq_journal_wait *wait, uint64_t numb
     }
     (void) pthread_mutex_unlock(&journal->lock);
     if (waits && journal->wanted != NULL) {
-        journal->wanted(journal->arg);
+        journal->wanted(journal->arg, true);
     }
     return waits;
 }
@@ -168,17 +194,99 @@ nmq_journal_cancel(nmq_journal *journal, nmq_journal_wait *wait)
     return waited;
 }
 
+// Call with the lock.
+static uint64_t
+take(nmq_journal *journal, nmq_buf *out)
+{
+    nmq_buf staged = journal->staged;
+
+    journal->staged = *out;
+    journal->staged.len = 0;
+    *out = staged;
+    journal->writing = staged.len;
+    return journal->appended;
+}
+
 uint64_t
 nmq_journal_take(nmq_journal *journal, nmq_buf *out)
 {
-    out->len = 0;
     (void) pthread_mutex_lock(&journal->lock);
-    nmq_buf staged = journal->staged;
-    journal->staged = *out;
-    *out = staged;
-    uint64_t number = journal->appended;
+    uint64_t number = take(journal, out);
     (void) pthread_mutex_unlock(&journal->lock);
     return number;
+}
+
+uint64_t
+nmq_journal_staged(nmq_journal *journal)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    uint64_t bytes = journal->staged.len;
+    (void) pthread_mutex_unlock(&journal->lock);
+    return bytes;
+}
+
+// Appends where a run begins. Call with the lock.
+static void
+put_begin(nmq_journal *journal, nmq_journal_record *record)
+{
+    record->begin.messages = journal->messages;
+    record->begin.origins = journal->origins;
+    record->begin.sessions = journal->sessions;
+    (void) append(journal, record);
+}
+
+void
+nmq_journal_go_on(nmq_journal *journal, uint64_t messages, uint64_t origins,
+                  uint64_t sessions)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    journal->messages = messages;
+    journal->origins = origins;
+    journal->sessions = sessions;
+    (void) pthread_mutex_unlock(&journal->lock);
+}
+
+void
+nmq_journal_begin(nmq_journal *journal, nmq_journal_record *begin)
+{
+    bool was_empty = begin_append(journal);
+    put_begin(journal, begin);
+    end_append(journal, was_empty);
+}
+
+uint64_t
+nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out, nmq_journal_record *begin)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    uint64_t number = take(journal, out);
+    put_begin(journal, begin);
+    journal->told = (nmq_journal_told){
+        .messages = journal->messages,
+        .origins = journal->origins,
+        .sessions = journal->sessions,
+    };
+    end_append(journal, true);
+    return number;
+}
+
+bool
+nmq_journal_has_told(nmq_journal *journal, uint64_t session)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    bool told = session > journal->told.sessions;
+    (void) pthread_mutex_unlock(&journal->lock);
+    return told;
+}
+
+void
+nmq_journal_written(nmq_journal *journal)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    journal->writing = 0;
+    if (journal->full_bytes != 0 && journal->staged.len <= journal->full_bytes / 2) {
+        NMQ_LIVE_SET(journal->full, false);
+    }
+    (void) pthread_mutex_unlock(&journal->lock);
 }
 
 nmq_journal_wait *

@@ -31,10 +31,19 @@ typedef struct nmq_journal_wait {
     uint64_t number; // the journal's lock: it waits for; 0: it is not on the journal's list
 } nmq_journal_wait;
 
+// Numbers of objects that were given before the journal began anew: what has a greater one
+// was told since.
+typedef struct {
+    uint64_t messages;
+    uint64_t origins;
+    uint64_t sessions;
+} nmq_journal_told;
+
 typedef struct nmq_journal {
-    // Somebody has begun to wait: the writer is to take what is staged. Called with locks,
-    // so it takes none but its own, and comes back at once.
-    void (*wanted)(void *arg);
+    // Something is staged, and nothing was; or, with `waits`, somebody has begun to wait,
+    // and the writer is to take what is staged. Called with locks, so it takes none but its
+    // own, and comes back at once.
+    void (*wanted)(void *arg, bool waits);
     void *arg;
     pthread_mutex_t lock;
     nmq_buf staged;            // lock
@@ -43,13 +52,18 @@ typedef struct nmq_journal {
     uint64_t messages;         // lock: numbers that messages were given
     uint64_t origins;          // lock: the same of origins
     uint64_t sessions;         // lock: the same of sessions
+    nmq_journal_told told;     // lock
     nmq_journal_wait *waiting; // lock
+    uint64_t writing;          // lock: bytes that were taken, until nmq_journal_written
+    uint64_t full_bytes;       // staged and taken, at most; 0: no bound
     bool failed;               // lock: a record is missing
-    bool full;                 // NMQ_LIVE, the writer's: who publishes is to wait
+    bool full;                 // NMQ_LIVE: who publishes is to wait
 } nmq_journal;
 
 // Messages that were made before the first journal of the process cannot be logged.
-void nmq_journal_init(nmq_journal *journal, void (*wanted)(void *arg), void *arg);
+// full_bytes: what may be staged and not written before who publishes is to wait.
+void nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
+                      void (*wanted)(void *arg, bool waits), void *arg);
 void nmq_journal_fini(nmq_journal *journal);
 
 // Appends the record. Returns its number.
@@ -61,7 +75,8 @@ uint64_t nmq_journal_append(nmq_journal *journal, const nmq_journal_record *reco
 uint64_t nmq_journal_append_session(nmq_journal *journal, nmq_bytes records,
                                     uint64_t *session);
 
-// Returns the number of the message, which is appended, with its origin, the first time.
+// Returns the number of the message, which is appended, with its origin, the first time,
+// and again once the journal has begun anew.
 uint64_t nmq_journal_add_message(nmq_journal *journal, nmq_message *message);
 
 // A record is missing. Returns NMQ_JOURNAL_NEVER.
@@ -91,6 +106,28 @@ bool nmq_journal_cancel(nmq_journal *journal, nmq_journal_wait *wait);
 // Takes what is staged, in place of what is in the buffer, which it empties. Returns the
 // number of the last record.
 uint64_t nmq_journal_take(nmq_journal *journal, nmq_buf *out);
+
+// Bytes that are staged.
+uint64_t nmq_journal_staged(nmq_journal *journal);
+
+// As nmq_journal_take, and the journal begins anew: the record, of kind BEGIN, comes first
+// of what is staged from here on. Who has been told what was before is told it again, under
+// new numbers (route/retell.h); then the run can be read from that record on.
+uint64_t nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out,
+                                nmq_journal_record *begin);
+
+// The journal goes on from what another process has written: numbers up to these are taken.
+void nmq_journal_go_on(nmq_journal *journal, uint64_t messages, uint64_t origins,
+                       uint64_t sessions);
+
+// Appends the first record of a process.
+void nmq_journal_begin(nmq_journal *journal, nmq_journal_record *begin);
+
+// Whether a session of that number was told since the journal began anew.
+bool nmq_journal_has_told(nmq_journal *journal, uint64_t session);
+
+// What was taken is written: it counts no more. Who publishes goes on once half is free.
+void nmq_journal_written(nmq_journal *journal);
 
 // All is safe up to that number. Returns those that waited for it: they are on no list of
 // the journal any more.

@@ -5,21 +5,27 @@
 #include "base/status.h"
 #include "broker.h"
 #include "route/durable.h"
+#include "route/handover_restore.h"
+#include "route/retell.h"
 
 struct test_journal {
     nmq_journal journal;
     nmq_router *router;
+    nmq_retell retell;
+    nmq_consumers *consumers;
     nmq_buf staged;
     nmq_buf written;
     bool wanted; // atomic
 };
 
 static void
-want(void *arg)
+want(void *arg, bool waits)
 {
     test_journal *journal = arg;
 
-    __atomic_store_n(&journal->wanted, true, __ATOMIC_RELAXED);
+    if (waits) {
+        __atomic_store_n(&journal->wanted, true, __ATOMIC_RELAXED);
+    }
 }
 
 test_journal *
@@ -28,9 +34,37 @@ test_journal_new(nmq_broker *broker)
     test_journal *journal = nmq_zalloc(sizeof *journal);
 
     if (journal != NULL) {
-        nmq_journal_init(&journal->journal, want, journal);
+        nmq_journal_init(&journal->journal, 0, want, journal);
         journal->router = nmq_broker_router(broker);
+        journal->consumers = nmq_broker_consumers(broker);
         nmq_durable_begin(journal->router, &journal->journal);
+    }
+    return journal;
+}
+
+test_journal *
+test_journal_over(nmq_broker *broker, const char *log, size_t len)
+{
+    test_journal *journal = nmq_zalloc(sizeof *journal);
+    const nmq_bytes records = {(const uint8_t *) log, len};
+    nmq_handover_reader reader;
+
+    if (journal == NULL) {
+        return NULL;
+    }
+    nmq_journal_init(&journal->journal, 0, want, journal);
+    journal->router = nmq_broker_router(broker);
+    journal->consumers = nmq_broker_consumers(broker);
+    nmq_handover_log_begin(&reader, journal->consumers->sessions, journal->consumers);
+    if (nmq_handover_log_take(&reader, records) != NMQ_OK) {
+        nmq_handover_log_cancel(&reader);
+        test_journal_free(journal);
+        return NULL;
+    }
+    if (nmq_handover_log_end(&reader, &journal->journal) < 0 ||
+        nmq_buf_put(&journal->written, records) != NMQ_OK) {
+        test_journal_free(journal);
+        return NULL;
     }
     return journal;
 }
@@ -51,6 +85,25 @@ test_journal_take(test_journal *journal)
     const nmq_bytes staged = {journal->staged.at, journal->staged.len};
 
     return nmq_buf_put(&journal->written, staged) == NMQ_OK ? number : 0;
+}
+
+uint64_t
+test_journal_begin_anew(test_journal *journal, size_t *at)
+{
+    uint64_t number = nmq_durable_begin_anew(journal->router, &journal->staged);
+    const nmq_bytes staged = {journal->staged.at, journal->staged.len};
+
+    journal->retell = (nmq_retell){.sessions = journal->consumers->sessions,
+                                   .consumers = journal->consumers};
+    number = nmq_buf_put(&journal->written, staged) == NMQ_OK ? number : 0;
+    *at = journal->written.len;
+    return number;
+}
+
+int
+test_journal_retell(test_journal *journal)
+{
+    return nmq_retell_step(&journal->retell);
 }
 
 void

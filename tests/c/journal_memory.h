@@ -14,10 +14,19 @@ typedef struct test_journal test_journal;
 
 // The broker, which keeps nothing yet, logs to it from now on. NULL: no memory.
 test_journal *test_journal_new(nmq_broker *broker);
+
+// The same of a broker that was made of that log, which goes on. NULL: it cannot be.
+test_journal *test_journal_over(nmq_broker *broker, const char *log, size_t len);
 void test_journal_free(test_journal *journal);
 
 // Writes what is staged. Returns its number.
 uint64_t test_journal_take(test_journal *journal);
+
+// The same, and the journal begins anew. *at is where in what is written its BEGIN will be.
+uint64_t test_journal_begin_anew(test_journal *journal, size_t *at);
+
+// Tells one thing of what was before again, as nmq_retell_step.
+int test_journal_retell(test_journal *journal);
 
 // All is durable up to that number.
 void test_journal_settle(test_journal *journal, uint64_t number);

@@ -1,41 +1,52 @@
 #include "journaling.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "journal_memory.h"
+#include "disk_memory.h"
+#include "journal_disk.h"
+#include "store/committer.h"
 #include "store/journal_record.h"
+#include "store/wal_recover.h"
 
-static test_journal *journal;
-static pthread_t committer;
-static bool over; // atomic
+// A commit of this disk takes so long, and so much may wait for one.
+enum { SYNC_US = 500, FULL_BYTES = 32 * 1024 };
 
-static void *
-commit(void *arg)
-{
-    unsigned round = 0;
-
-    while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
-        uint64_t number = test_journal_take(journal);
-        (void) usleep(200 * (round++ % 8)); // as a disk that is slow now and then
-        test_journal_settle(journal, number);
-        test_journal_set_full(journal, round % 16 == 0);
-    }
-    return arg;
-}
+static test_disk *disk;
+static disk_journal *journal;
 
 void
 journaling_begin(nmq_broker *broker)
 {
-    journal = test_journal_new(broker);
-    assert(journal != NULL);
-    assert(pthread_create(&committer, NULL, commit, NULL) == 0);
+    disk = test_disk_new();
+    test_disk_set_pace(disk, SYNC_US);
+    assert(disk_journal_open(broker, test_disk_of(disk), FULL_BYTES, NMQ_GATHER_AUTO,
+                             &journal) == 0);
+}
+
+// nmq_wal_commit_fn
+static int
+note_commit(void *arg, uint64_t sequence, nmq_bytes bytes)
+{
+    (void) sequence;
+    return nmq_buf_put(arg, bytes);
+}
+
+// Reads all that was written.
+static void
+read_log(nmq_buf *out)
+{
+    const nmq_wal_options options = {.segment_bytes = 1 << 17, .bytes_max = 1 << 28};
+    nmq_wal_found found;
+    nmq_wal wal;
+
+    assert(nmq_wal_open(&wal, test_disk_of(disk), &options, &found) == NMQ_OK);
+    assert(nmq_wal_replay(&wal, false, note_commit, out) == NMQ_OK);
+    nmq_wal_close(&wal);
 }
 
 // Returns how many sessions the log has had, ended ones too.
@@ -46,9 +57,10 @@ sessions_of(nmq_bytes log)
     uint64_t most = 0;
 
     while (nmq_journal_get(&log, &record) == NMQ_OK) {
-        if (record.kind == NMQ_JOURNAL_SESSION && record.session.number > most) {
-            most = record.session.number;
-        }
+        uint64_t number = record.kind == NMQ_JOURNAL_SESSION ? record.session.number
+                          : record.kind == NMQ_JOURNAL_BEGIN ? record.begin.sessions
+                                                             : 0;
+        most = number > most ? number : most;
     }
     return most;
 }
@@ -86,19 +98,19 @@ journaling_check(nmq_broker *broker)
     };
     nmq_broker *again = NULL;
     nmq_buf whole = {0};
-    size_t len;
 
-    __atomic_store_n(&over, true, __ATOMIC_RELAXED);
-    (void) pthread_join(committer, NULL);
-    test_journal_settle(journal, test_journal_take(journal));
-    const char *bytes = test_journal_bytes(journal, &len);
-    const nmq_bytes log = {(const uint8_t *) bytes, len};
+    uint64_t commits = disk_journal_commits(journal);
+    uint64_t rounds = disk_journal_rounds(journal);
+    disk_journal_stop(journal);
+    read_log(&whole);
+    const nmq_bytes log = {whole.at, whole.len};
     const nmq_journal_record end = {.kind = NMQ_JOURNAL_END,
                                     .end = {.sessions = sessions_of(log)}};
-    assert(nmq_buf_put(&whole, log) == NMQ_OK && nmq_journal_put(&whole, &end) == NMQ_OK);
+    assert(nmq_journal_put(&whole, &end) == NMQ_OK);
     assert(nmq_broker_new(&options, &again) == NMQ_OK);
     int restored = nmq_broker_restore(again, (const char *) whole.at, whole.len);
-    printf("journaling: %zu bytes, %d sessions\n", len, restored);
+    printf("journaling: %zu bytes, %llu commits, anew %llu times, %d sessions\n", whole.len,
+           (unsigned long long) commits, (unsigned long long) rounds, restored);
     assert(restored >= 0 && restored >= kept(broker)); // some expire meanwhile
     nmq_broker_free(again);
     nmq_buf_free(&whole);
@@ -107,5 +119,6 @@ journaling_check(nmq_broker *broker)
 void
 journaling_end(void)
 {
-    test_journal_free(journal);
+    disk_journal_free(journal);
+    test_disk_free(disk);
 }

@@ -1,4 +1,5 @@
-// journaling.h - a journal under threads: a committer makes durable what others log.
+// journaling.h - a journal under threads: a committer writes what others log to a disk in
+// memory.
 //
 // Promise: no race, no leak, no hang; and the log is that of a broker, which another one
 // can become.

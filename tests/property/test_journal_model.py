@@ -6,6 +6,7 @@ This is what finds a change of kept state that nobody logs.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -155,7 +156,9 @@ class Client:
             self.hear()
 
 
-def play(home: Journaled, seed: int) -> None:
+def play(
+    home: Journaled, seed: int, between: Callable[[int], None] = lambda _: None
+) -> None:
     rng = random.Random(seed)  # a run that can be had again
     clients = [Client(home, name) for name in NAMES]
     with home.client() as seeder:
@@ -163,7 +166,8 @@ def play(home: Journaled, seed: int) -> None:
         for n in range(MANY):
             seeder.publish(f"many/{n}", b"x", qos=1, packet_id=n + 1, retain=True)
         seeder.ping()
-    for _ in range(STEPS):
+    for step in range(STEPS):
+        between(step)
         rng.choice(clients).act(rng)
 
 
@@ -183,6 +187,62 @@ def test_a_log_makes_the_broker_that_wrote_it(seed: int) -> None:
         home.stop()
         with replayed(home.log(), **BOUNDS) as broker:
             then, now = state(saved(home.broker)), state(saved(broker))
+        assert now.retained == then.retained
+        assert now.sessions == then.sessions
+
+
+class Anew:
+    """Has the journal begin anew, and tell what was before, while clients go on."""
+
+    def __init__(self, home: Journaled, seed: int) -> None:
+        self.home = home
+        self.rng = random.Random(seed)
+        self.begun: int | None = None  # where in the log, while not all is told
+        self.enough = 0  # the log can be read from there
+
+    def __call__(self, step: int) -> None:
+        if self.begun is None and self.rng.random() < 0.1:
+            self.begun = self.home.begin_anew()
+        elif self.begun is not None and self.home.retell(self.rng.randrange(6)):
+            self.enough, self.begun = self.begun, None
+
+
+@pytest.mark.parametrize("seed", range(200, 240))
+def test_a_log_that_has_begun_anew_needs_nothing_of_before(seed: int) -> None:
+    with journaled(**BOUNDS) as home:
+        anew = Anew(home, seed)
+        play(home, seed, anew)
+        home.stop()
+        if not anew.enough:
+            anew.enough = anew.begun or home.begin_anew()
+            assert home.retell()
+        then = state(saved(home.broker))
+        log = home.log()
+        for rest in (log, log[anew.enough :]):
+            with replayed(rest, **BOUNDS) as broker:
+                now = state(saved(broker))
+            assert now.retained == then.retained
+            assert now.sessions == then.sessions
+
+
+@pytest.mark.parametrize("seed", range(300, 330))
+def test_a_log_goes_on_in_the_next_process(seed: int) -> None:
+    log, enough = None, 0
+    for life in range(3):
+        with journaled(log=log, **BOUNDS) as home:
+            anew = Anew(home, seed + life)
+            play(home, seed + life, anew)
+            if life == 1:
+                home.stop()  # else it is killed
+            log = home.log()
+            enough = anew.enough or enough
+            if life == 2:
+                home.stop()
+                then, log = state(saved(home.broker)), home.log()
+    assert log is not None
+    for rest in (log, log[enough:]):
+        with replayed(rest, **BOUNDS) as broker:
+            now = state(saved(broker))
         assert now.retained == then.retained
         assert now.sessions == then.sessions
 

@@ -1,0 +1,89 @@
+#include "base/crc32c.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#define POLYNOMIAL UINT32_C(0x82f63b78) // of RFC 3720, its lowest bit first
+
+enum { WORD_BYTES = 8, BYTE_VALUES = 256 };
+
+// tables[n][b]: what a byte does with n others behind it.
+static uint32_t tables[WORD_BYTES][BYTE_VALUES];
+static pthread_once_t tables_made = PTHREAD_ONCE_INIT;
+
+static void
+make_tables(void)
+{
+    for (uint32_t b = 0; b < BYTE_VALUES; b++) {
+        uint32_t crc = b;
+        for (int bit = 0; bit < 8; bit++) {
+            crc = crc >> 1 ^ ((crc & 1) != 0 ? POLYNOMIAL : 0);
+        }
+        tables[0][b] = crc;
+    }
+    for (uint32_t b = 0; b < BYTE_VALUES; b++) {
+        for (int n = 1; n < WORD_BYTES; n++) {
+            uint32_t crc = tables[n - 1][b];
+            tables[n][b] = crc >> 8 ^ tables[0][crc & 0xff];
+        }
+    }
+}
+
+uint32_t
+nmq_crc32c_by_table(uint32_t crc, nmq_bytes in)
+{
+    const uint8_t *at = in.at;
+    size_t left = in.len;
+
+    (void) pthread_once(&tables_made, make_tables);
+    crc = ~crc;
+    for (; left >= WORD_BYTES; at += WORD_BYTES, left -= WORD_BYTES) {
+        uint32_t low = crc ^ ((uint32_t) at[0] | (uint32_t) at[1] << 8 |
+                              (uint32_t) at[2] << 16 | (uint32_t) at[3] << 24);
+        crc = tables[7][low & 0xff] ^ tables[6][low >> 8 & 0xff] ^
+              tables[5][low >> 16 & 0xff] ^ tables[4][low >> 24] ^ tables[3][at[4]] ^
+              tables[2][at[5]] ^ tables[1][at[6]] ^ tables[0][at[7]];
+    }
+    for (; left > 0; at++, left--) {
+        crc = crc >> 8 ^ tables[0][(crc ^ *at) & 0xff];
+    }
+    return ~crc;
+}
+
+#ifdef __x86_64__
+
+__attribute__((target("sse4.2"))) static uint32_t
+by_instruction(uint32_t crc, nmq_bytes in)
+{
+    const uint8_t *at = in.at;
+    size_t left = in.len;
+    uint64_t wide = ~crc;
+
+    for (; left >= WORD_BYTES; at += WORD_BYTES, left -= WORD_BYTES) {
+        uint64_t word;
+        memcpy(&word, at, sizeof word);
+        wide = __builtin_ia32_crc32di(wide, word);
+    }
+    crc = (uint32_t) wide;
+    for (; left > 0; at++, left--) {
+        crc = __builtin_ia32_crc32qi(crc, *at);
+    }
+    return ~crc;
+}
+
+uint32_t
+nmq_crc32c(uint32_t crc, nmq_bytes in)
+{
+    return __builtin_cpu_supports("sse4.2") ? by_instruction(crc, in)
+                                            : nmq_crc32c_by_table(crc, in);
+}
+
+#else
+
+uint32_t
+nmq_crc32c(uint32_t crc, nmq_bytes in)
+{
+    return nmq_crc32c_by_table(crc, in);
+}
+
+#endif

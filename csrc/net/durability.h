@@ -1,0 +1,39 @@
+// durability.h - what a broker keeps is on a disk: it becomes what the log there says, and
+// goes on logging.
+//
+//     open: log ──replay──> sessions, retained messages; then changes ──> log, replies wait
+//
+// Owner    the caller: stopped once no connection is left, freed after what it serves. The
+//          disk is the caller's, and stays as long.
+// Threads  open, stop, free: one. It has one of its own (store/committer.h).
+#pragma once
+#include "route/consumer.h"
+#include "store/committer.h"
+#include "store/wal_recover.h"
+
+typedef struct nmq_durability nmq_durability;
+
+typedef struct {
+    nmq_wal_options log;
+    uint64_t full_bytes; // see nmq_journal_init
+    uint32_t gather_ms;  // see nmq_committer_options
+    // As nmq_committer_options.troubled; called by open and its thread.
+    void (*troubled)(void *arg, int status, int error);
+    void *arg;
+} nmq_durability_options;
+
+// Nothing is kept yet, and no listener is open. found: what the log was like; *error:
+// errno. Returns how many sessions there are now; NMQ_ECORRUPT, NMQ_ENEWER, NMQ_EIO: the
+// log cannot be read; NMQ_EMALFORMED: what it says cannot be; or NMQ_ENOMEM. Then nothing
+// is logged.
+int nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_disk *disk,
+                        const nmq_durability_options *options, nmq_wal_found *found,
+                        int *error, nmq_durability **out);
+
+// Commits the rest. Nothing more is safe, and what still waits is lost with its connection.
+void nmq_durability_stop(nmq_durability *durability);
+void nmq_durability_free(nmq_durability *durability); // takes NULL
+
+// What it has done, and whether publishers wait for it. Thread-safe.
+nmq_committer_stats nmq_durability_look(nmq_durability *durability);
+bool nmq_durability_is_full(const nmq_durability *durability);

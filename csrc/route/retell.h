@@ -1,0 +1,26 @@
+// retell.h - tells a journal that has begun anew what was before, while all goes on: then
+// what was logged before it began can be thrown away.
+//
+//     [ 1 SESSION a ][ 2 DELIVERY a ] ... [ BEGIN ][ SESSION_END a, SESSION a', DELIVERY a'
+//     ] needed until the last of it is durable └─ from here on it is enough
+//
+// Each session gets a new number, and so does each message that is still held; what is
+// logged of an old number between BEGIN and that is passed over by who begins to read
+// there.
+//
+// Owner    the caller; a zeroed one with sessions and consumers is at the beginning.
+// Threads  one at a time, without a lock.
+// Cost     a step: one session with all that it holds, or one retained message.
+#pragma once
+#include "route/consumer.h"
+
+typedef struct {
+    nmq_sessions *sessions;
+    nmq_consumers *consumers;
+    uint32_t at; // the next place among the retained messages, then the clients
+    uint8_t stage;
+} nmq_retell;
+
+// Tells one thing again. Returns 1; NMQ_OK: all is told; or NMQ_ENOMEM: nothing is thrown
+// away, and it is to begin anew.
+int nmq_retell_step(nmq_retell *retell);

@@ -1,0 +1,337 @@
+#include "store/committer.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/status.h"
+
+enum { RETRY_MS = 100, AUTO_SHARE = 8 };
+
+#define NS_OF_MS INT64_C(1000000)
+#define NS_OF_S  INT64_C(1000000000)
+
+struct nmq_committer {
+    nmq_committer_options options; // gather_ms: lock
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t thread;
+    nmq_committer_stats stats; // lock
+    int64_t staged_ns;         // lock: since when something is staged; 0: nothing is
+    uint64_t waiting;          // lock: who began to wait since the last commit began
+    bool stopped;              // lock
+    bool joined;               // the caller's
+    // the thread's own
+    nmq_buf taken;
+    uint64_t let_go;  // who waited for the last commit
+    int64_t ended_ns; // when it ended; 0: there was none
+    int64_t sync_ns;  // how long it took
+    int status;       // what `troubled` was told last
+    // since the journal began anew
+    uint64_t anew; // the commit that it begins with; 0: all is told
+    uint64_t told; // bytes that were appended since
+    uint64_t live; // the same of the last round
+    bool all_told; // with what is staged
+};
+
+static int64_t
+now_ns(void)
+{
+    struct timespec t;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t) t.tv_sec * NS_OF_S + t.tv_nsec;
+}
+
+// nmq_journal.wanted
+static void
+want(void *arg, bool waits)
+{
+    nmq_committer *c = arg;
+
+    (void) pthread_mutex_lock(&c->lock);
+    bool wakes = waits || c->staged_ns == 0;
+    c->staged_ns = c->staged_ns != 0 ? c->staged_ns : now_ns();
+    c->waiting += waits;
+    if (wakes) {
+        (void) pthread_cond_signal(&c->wake);
+    }
+    (void) pthread_mutex_unlock(&c->lock);
+}
+
+// --- when to commit; all with the lock
+
+// Sleeps until then, or until somebody wants something. Returns whether it is not then yet.
+static bool
+sleep_until(nmq_committer *c, int64_t ns)
+{
+    const struct timespec at = {.tv_sec = (time_t) (ns / NS_OF_S),
+                                .tv_nsec = (long) (ns % NS_OF_S)};
+
+    return !c->stopped && pthread_cond_timedwait(&c->wake, &c->lock, &at) != ETIMEDOUT;
+}
+
+// Waits until there is something to commit.
+static void
+wait_for_work(nmq_committer *c)
+{
+    while (!c->stopped && c->waiting == 0 && c->anew == 0) {
+        if (c->staged_ns == 0) {
+            (void) pthread_cond_wait(&c->wake, &c->lock);
+        } else if (!sleep_until(c, c->staged_ns + NMQ_COMMITTER_LAZY_MS * NS_OF_MS)) {
+            return;
+        }
+    }
+}
+
+// Waits for more to come along.
+static void
+gather(nmq_committer *c)
+{
+    uint32_t gather_ms = c->options.gather_ms;
+
+    if (gather_ms != NMQ_GATHER_AUTO) {
+        int64_t due_ns = c->ended_ns + gather_ms * NS_OF_MS;
+        while (c->ended_ns != 0 && now_ns() < due_ns && sleep_until(c, due_ns)) {
+        }
+    } else if (c->waiting < c->let_go) {
+        int64_t due_ns = now_ns() + c->sync_ns / AUTO_SHARE;
+        while (c->waiting < c->let_go && sleep_until(c, due_ns)) {
+        }
+    }
+}
+
+// --- a commit
+
+static void
+report(nmq_committer *c, int status)
+{
+    if (status != c->status) {
+        c->status = status;
+        c->options.troubled(c->options.arg, status, c->options.wal->segments.error);
+    }
+}
+
+// Waits a moment before the next attempt. Returns false once it is to stop.
+static bool
+pause_a_moment(nmq_committer *c)
+{
+    int64_t due_ns = now_ns() + RETRY_MS * NS_OF_MS;
+
+    (void) pthread_mutex_lock(&c->lock);
+    while (sleep_until(c, due_ns)) {
+    }
+    bool goes_on = !c->stopped;
+    (void) pthread_mutex_unlock(&c->lock);
+    return goes_on;
+}
+
+// Appends what was taken, as soon as there is room. Returns NMQ_OK or why it is not safe.
+static int
+append(nmq_committer *c)
+{
+    const nmq_bytes bytes = {c->taken.at, c->taken.len};
+    int rv;
+
+    for (;;) {
+        int64_t began_ns = now_ns();
+        rv = nmq_wal_append(c->options.wal, bytes, nmq_clock_wall_ms());
+        c->ended_ns = now_ns();
+        c->sync_ns = c->ended_ns - began_ns;
+        report(c, rv);
+        if (rv == NMQ_OK || rv == NMQ_EIO || !pause_a_moment(c)) {
+            return rv;
+        }
+        (void) nmq_wal_tidy(c->options.wal); // room may have come
+    }
+}
+
+static void
+count(nmq_committer *c)
+{
+    (void) pthread_mutex_lock(&c->lock);
+    c->stats.commits++;
+    c->stats.bytes += c->taken.len;
+    c->stats.sync_us = (uint64_t) c->sync_ns / 1000;
+    c->stats.room = nmq_wal_room(c->options.wal);
+    c->stats.used = nmq_wal_used(c->options.wal);
+    (void) pthread_mutex_unlock(&c->lock);
+}
+
+// --- what is live is told again
+
+static bool
+is_large(const nmq_committer *c)
+{
+    const nmq_wal *wal = c->options.wal;
+
+    return nmq_wal_used(wal) >
+           2 * c->live + NMQ_COMMITTER_SPARE * wal->segments.segment_bytes;
+}
+
+// Takes what is staged; where it is time, the journal begins anew behind it.
+static uint64_t
+take(nmq_committer *c)
+{
+    if (c->options.begin_anew == NULL || c->anew != 0 || !is_large(c)) {
+        return nmq_journal_take(c->options.journal, &c->taken);
+    }
+    uint64_t number = c->options.begin_anew(c->options.arg, &c->taken);
+    c->anew = c->options.wal->sequence + (c->taken.len > 0);
+    c->told = 0;
+    c->all_told = false;
+    return number;
+}
+
+// A commit is safe: if all was told with it, what came before is needed no more.
+static void
+end_round(nmq_committer *c)
+{
+    if (c->anew == 0 || c->options.wal->sequence <= c->anew) {
+        return;
+    }
+    c->told += c->taken.len;
+    if (c->all_told) {
+        nmq_wal_keep_from(c->options.wal, c->anew);
+        c->live = c->told;
+        c->anew = 0;
+        (void) pthread_mutex_lock(&c->lock);
+        c->stats.rounds++;
+        (void) pthread_mutex_unlock(&c->lock);
+    }
+}
+
+// Tells as much again as goes into the next commit.
+static void
+tell_again(nmq_committer *c)
+{
+    int rv = 1;
+
+    while (c->anew != 0 && !c->all_told && rv > 0 &&
+           nmq_journal_staged(c->options.journal) < NMQ_COMMITTER_TELL_BYTES) {
+        rv = c->options.tell(c->options.arg);
+        c->all_told = rv == NMQ_OK;
+    }
+    if (rv < 0) { // something was not told: a later round throws away what this one cannot
+        c->anew = 0;
+        (void) pause_a_moment(c);
+    }
+}
+
+// Returns NMQ_OK, or why nothing more is safe.
+static int
+commit(nmq_committer *c)
+{
+    uint64_t number = take(c);
+
+    if (c->taken.len == 0) {
+        return NMQ_OK;
+    }
+    int rv = append(c);
+    if (rv != NMQ_OK) {
+        return rv;
+    }
+    nmq_journal_written(c->options.journal);
+    end_round(c);
+    count(c);
+    c->options.settled(c->options.arg, number);
+    rv = nmq_wal_tidy(c->options.wal);
+    if (rv != NMQ_OK) {
+        report(c, rv);
+    }
+    return rv;
+}
+
+static void *
+run(void *arg)
+{
+    nmq_committer *c = arg;
+    bool stopped = false;
+    int rv = NMQ_OK;
+
+    while (rv == NMQ_OK && !stopped) {
+        (void) pthread_mutex_lock(&c->lock);
+        wait_for_work(c);
+        gather(c);
+        stopped = c->stopped;
+        c->let_go = c->waiting;
+        c->waiting = 0;
+        c->staged_ns = 0;
+        (void) pthread_mutex_unlock(&c->lock);
+        tell_again(c);
+        rv = commit(c);
+    }
+    return NULL;
+}
+
+// --- from outside
+
+int
+nmq_committer_new(const nmq_committer_options *options, nmq_committer **out)
+{
+    nmq_committer *c = nmq_zalloc(sizeof *c);
+
+    if (c == NULL) {
+        return NMQ_ENOMEM;
+    }
+    c->options = *options;
+    c->stats.room = nmq_wal_room(options->wal);
+    (void) pthread_mutex_init(&c->lock, NULL);
+    nmq_clock_cond_init(&c->wake);
+    options->journal->wanted = want;
+    options->journal->arg = c;
+    if (pthread_create(&c->thread, NULL, run, c) != 0) {
+        options->journal->wanted = NULL;
+        (void) pthread_cond_destroy(&c->wake);
+        (void) pthread_mutex_destroy(&c->lock);
+        nmq_free(c);
+        return NMQ_ENOMEM;
+    }
+    *out = c;
+    return NMQ_OK;
+}
+
+void
+nmq_committer_stop(nmq_committer *committer)
+{
+    if (committer == NULL || committer->joined) {
+        return;
+    }
+    (void) pthread_mutex_lock(&committer->lock);
+    committer->stopped = true;
+    (void) pthread_cond_signal(&committer->wake);
+    (void) pthread_mutex_unlock(&committer->lock);
+    (void) pthread_join(committer->thread, NULL);
+    committer->joined = true;
+}
+
+void
+nmq_committer_free(nmq_committer *committer)
+{
+    if (committer == NULL) {
+        return;
+    }
+    nmq_committer_stop(committer);
+    (void) pthread_cond_destroy(&committer->wake);
+    (void) pthread_mutex_destroy(&committer->lock);
+    nmq_buf_free(&committer->taken);
+    nmq_free(committer);
+}
+
+void
+nmq_committer_set_gather(nmq_committer *committer, uint32_t gather_ms)
+{
+    (void) pthread_mutex_lock(&committer->lock);
+    committer->options.gather_ms = gather_ms;
+    (void) pthread_mutex_unlock(&committer->lock);
+}
+
+nmq_committer_stats
+nmq_committer_look(nmq_committer *committer)
+{
+    (void) pthread_mutex_lock(&committer->lock);
+    nmq_committer_stats stats = committer->stats;
+    (void) pthread_mutex_unlock(&committer->lock);
+    return stats;
+}

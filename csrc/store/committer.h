@@ -1,0 +1,72 @@
+// committer.h - the thread that takes what a journal has staged, writes it to the log and
+// makes it safe: one commit for all that came meanwhile.
+//
+//     staged ──wanted──> gather ──take──> append to the log ──settled(number)──> again
+//
+// It writes as soon as somebody waits. What nobody waits for is written with the next
+// commit, at the latest after NMQ_COMMITTER_LAZY_MS. If nothing is staged it sleeps.
+//
+// Replies that a commit lets go bring the next messages. So with NMQ_GATHER_AUTO it waits
+// up to an eighth of the last sync for as many as it let go: otherwise half of the
+// publishers wait for the sync of the others, in turn, and each commit is half as large as
+// it could be.
+//
+// The log holds what has changed, and most of that is over. Once it is larger than twice
+// what was live plus NMQ_COMMITTER_SPARE segments, the journal begins anew, and what is
+// still there is told again between commits, NMQ_COMMITTER_TELL_BYTES at a time; then what
+// came before is thrown away.
+//
+// Owner    the caller, who stops it while the log is there.
+// Threads  one of its own, which alone touches the log between new and stop.
+#pragma once
+#include "store/journal.h"
+#include "store/wal.h"
+
+enum {
+    NMQ_COMMITTER_LAZY_MS = 100,
+    NMQ_COMMITTER_SPARE = 4,
+    NMQ_COMMITTER_TELL_BYTES = 256 * 1024,
+};
+
+#define NMQ_GATHER_AUTO UINT32_MAX
+
+typedef struct nmq_committer nmq_committer;
+
+typedef struct {
+    nmq_journal *journal; // nothing is appended yet; it calls the committer from then on
+    nmq_wal *wal;
+    // All is safe up to that number. On the thread of the committer, without a lock.
+    void (*settled)(void *arg, uint64_t number);
+    // status: NMQ_EIO: nothing will be safe any more; NMQ_ENOSPC or NMQ_ENOMEM: it tries
+    // again and again; NMQ_OK: it has succeeded. error: errno, or 0. As settled.
+    void (*troubled)(void *arg, int status, int error);
+    // Takes what is staged, and has the journal begin anew (nmq_durable_begin_anew); NULL:
+    // the log only grows. tell: tells one thing again (nmq_retell_step). As settled.
+    uint64_t (*begin_anew)(void *arg, nmq_buf *out);
+    int (*tell)(void *arg);
+    void *arg;
+    uint32_t gather_ms; // least time between the ends of two commits, or NMQ_GATHER_AUTO
+} nmq_committer_options;
+
+// What it has done so far.
+typedef struct {
+    uint64_t commits;
+    uint64_t bytes;   // of records
+    uint64_t sync_us; // of the last commit: to write it and make it safe
+    uint64_t room;    // bytes that may be appended within the log's bound
+    uint64_t used;    // bytes of the log that are needed
+    uint64_t rounds;  // how often it has begun anew, and all was told
+} nmq_committer_stats;
+
+// Makes it, and starts its thread. Returns NMQ_OK or NMQ_ENOMEM.
+int nmq_committer_new(const nmq_committer_options *options, nmq_committer **out);
+
+// Commits what is staged, if the disk takes it, and stops: what is appended from then on
+// stays staged. Takes NULL.
+void nmq_committer_stop(nmq_committer *committer);
+
+// The same, and frees it: nothing is appended any more. Takes NULL.
+void nmq_committer_free(nmq_committer *committer);
+
+void nmq_committer_set_gather(nmq_committer *committer, uint32_t gather_ms); // thread-safe
+nmq_committer_stats nmq_committer_look(nmq_committer *committer);            // thread-safe

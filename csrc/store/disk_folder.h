@@ -1,0 +1,15 @@
+// disk_folder.h - a folder of this machine as a disk: one process has it, and its user
+// alone may read it.
+//
+// Owner    the caller: nmq_disk_folder_close.
+// Threads  one at a time.
+#pragma once
+#include "store/disk.h"
+
+// Opens the folder, which is made if there is none in its parent. Returns NMQ_OK;
+// NMQ_ECLOSED: another process has it; NMQ_EACCESS, NMQ_ENOENT, NMQ_ENOSPC, NMQ_ENOMEM, or
+// NMQ_EIO for what is left. *error is the errno.
+int nmq_disk_folder_open(const char *path, nmq_disk **out, int *error);
+
+// Every file of it is closed. Takes NULL.
+void nmq_disk_folder_close(nmq_disk *disk);

@@ -1,0 +1,162 @@
+#include "store/wal_recover.h"
+
+#include <sys/random.h>
+
+#include "base/status.h"
+#include "store/wal_walk.h"
+
+// --- opening
+
+// The end of the log as far as it has been walked.
+typedef struct {
+    nmq_wal *wal;
+    uint64_t first;    // the first commit that is whole; 0: none yet
+    uint64_t gathered; // the commit that is being read, if it is whole so far; 0: none
+} opener;
+
+// nmq_wal_walk.block
+static int
+note_block(void *arg, const nmq_wal_block *block, const uint8_t *bytes,
+           const nmq_wal_reader *at)
+{
+    opener *o = arg;
+    nmq_wal *wal = o->wal;
+
+    (void) bytes;
+    o->gathered = block->part == 0                 ? block->sequence
+                  : o->gathered == block->sequence ? o->gathered
+                                                   : 0;
+    if (wal->segments.at[at->index].begins == 0) {
+        wal->segments.at[at->index].begins = block->sequence + (block->part != 0);
+    }
+    if (block->last && o->gathered != 0) {
+        o->first = o->first != 0 ? o->first : block->sequence;
+        wal->active = at->index;
+        wal->at = at->at + nmq_wal_block_span(block->len);
+        wal->store = block->store;
+        wal->sequence = block->sequence + 1;
+        wal->before = block->crc;
+        wal->from = wal->safe_from = block->from;
+        wal->wall_ms = block->wall_ms;
+    }
+    return NMQ_OK;
+}
+
+// A file of which nothing is left says as much as the next one.
+static void
+fill_gaps(nmq_wal *wal)
+{
+    for (uint32_t i = wal->active; i > 0; i--) {
+        nmq_wal_segment *one = &wal->segments.at[i - 1];
+        one->begins = one->begins != 0 ? one->begins : one[1].begins;
+    }
+}
+
+static void
+begin_store(nmq_wal *wal)
+{
+    (void) getrandom(&wal->store, sizeof wal->store, 0);
+    wal->store |= 1; // 0: none
+    wal->sequence = wal->from = wal->safe_from = 1;
+}
+
+static void
+report(const nmq_wal_walk *walk, const nmq_wal *wal, nmq_wal_found *found)
+{
+    found->damaged = walk->damaged;
+    found->bad_segment = walk->bad_segment;
+    found->bad_at = walk->bad_at;
+    found->next_segment = walk->next_segment;
+    found->next_at = walk->next_at;
+    found->next_sequence = walk->next_sequence;
+    if (walk->torn) {
+        found->torn_segment = wal->segments.at[wal->active].number;
+        found->torn_at = wal->at;
+    }
+}
+
+static int
+find_end(nmq_wal *wal, const nmq_wal_options *options, nmq_wal_found *found)
+{
+    opener o = {.wal = wal};
+    nmq_wal_walk walk = {
+        .segments = &wal->segments, .block = note_block, .arg = &o, .skip = options->skip};
+    int rv = nmq_wal_walk_run(&walk);
+
+    report(&walk, wal, found);
+    fill_gaps(wal);
+    bool is_cut = o.first != 0 ? o.first > wal->from : walk.sequence > 1;
+    if (rv == NMQ_OK && is_cut && !options->skip) {
+        found->missing = wal->segments.at[0].number - 1;
+        return NMQ_ECORRUPT;
+    }
+    return rv;
+}
+
+int
+nmq_wal_open(nmq_wal *wal, nmq_disk *disk, const nmq_wal_options *options,
+             nmq_wal_found *found)
+{
+    *found = (nmq_wal_found){0};
+    *wal = (nmq_wal){.file = -1,
+                     .segments = {.disk = disk,
+                                  .segment_bytes = options->segment_bytes,
+                                  .bytes_max = options->bytes_max}};
+    int rv = nmq_wal_segments_find(&wal->segments, &found->missing);
+    if (rv == NMQ_OK) {
+        rv = find_end(wal, options, found);
+    }
+    if (rv == NMQ_OK && wal->store == 0) {
+        begin_store(wal);
+    }
+    return rv == NMQ_ENOENT ? NMQ_ECORRUPT : rv;
+}
+
+// --- replay
+
+typedef struct {
+    const nmq_wal *wal;
+    nmq_wal_commit_fn *fn;
+    void *arg;
+    nmq_buf bytes;     // of the commit so far
+    uint64_t sequence; // of it; 0: its beginning is not there
+    uint32_t parts;    // of it so far
+} replayer;
+
+// nmq_wal_walk.block
+static int
+replay_block(void *arg, const nmq_wal_block *block, const uint8_t *bytes,
+             const nmq_wal_reader *at)
+{
+    replayer *r = arg;
+    const nmq_bytes piece = {bytes, block->len};
+
+    (void) at;
+    if (block->sequence < r->wal->from || block->sequence >= r->wal->sequence) {
+        return NMQ_OK;
+    }
+    if (block->part == 0) {
+        r->bytes.len = 0;
+        r->sequence = block->sequence;
+    } else if (r->sequence != block->sequence) {
+        return NMQ_OK; // its beginning is lost
+    }
+    if (nmq_buf_put(&r->bytes, piece) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
+    return block->last
+               ? r->fn(r->arg, block->sequence, (nmq_bytes){r->bytes.at, r->bytes.len})
+               : NMQ_OK;
+}
+
+int
+nmq_wal_replay(nmq_wal *wal, bool skip, nmq_wal_commit_fn *fn, void *arg)
+{
+    replayer r = {.wal = wal, .fn = fn, .arg = arg};
+    nmq_wal_walk walk = {
+        .segments = &wal->segments, .block = replay_block, .arg = &r, .skip = skip};
+    int rv = nmq_wal_walk_run(&walk);
+
+    nmq_buf_free(&r.bytes);
+    return rv;
+}

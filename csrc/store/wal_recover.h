@@ -1,0 +1,39 @@
+// wal_recover.h - opens a write-ahead log that a process has left, and reads it again.
+//
+// What it may say is one of these: it ends with a whole commit; the last commit is torn,
+// which is no loss; something that was safe is damaged (wal_walk.h); files are missing.
+//
+// Threads  one at a time.
+#pragma once
+#include "store/wal.h"
+
+typedef struct {
+    uint64_t segment_bytes; // of a file that is made: 1 MiB or more, whole pages
+    uint64_t bytes_max;     // of all files
+    bool skip;              // go on behind what is damaged
+} nmq_wal_options;
+
+// What was found. Segments are numbers of files; 0: nothing of the kind.
+typedef struct {
+    uint32_t torn_segment; // where the last commit is torn
+    uint64_t torn_at;      // bytes
+    uint32_t damaged;      // places
+    uint32_t bad_segment;  // the first of them
+    uint64_t bad_at;
+    uint32_t next_segment; // what lies behind it
+    uint64_t next_at;
+    uint64_t next_sequence;
+    uint32_t missing; // a file that is not there
+} nmq_wal_found;
+
+// Opens the log of that disk, or a new one. Returns NMQ_OK; NMQ_ECORRUPT with bad_segment
+// or missing; NMQ_ENEWER, NMQ_ENOMEM, or NMQ_EIO with wal->segments.error. nmq_wal_close
+// has to follow in any case. Nothing is written.
+int nmq_wal_open(nmq_wal *wal, nmq_disk *disk, const nmq_wal_options *options,
+                 nmq_wal_found *found);
+
+// Calls fn for each commit from wal->from on; before the first append. Its bytes are fn's
+// until it returns, and so is what it returns other than NMQ_OK, which ends the replay.
+// skip: as it was opened. Returns NMQ_OK, NMQ_ENOMEM, NMQ_EIO, or what fn has.
+typedef int nmq_wal_commit_fn(void *arg, uint64_t sequence, nmq_bytes bytes);
+int nmq_wal_replay(nmq_wal *wal, bool skip, nmq_wal_commit_fn *fn, void *arg);

@@ -1,0 +1,89 @@
+#include "journal_disk.h"
+
+#include "base/live.h"
+#include "base/mem.h"
+#include "base/status.h"
+#include "broker.h"
+#include "net/durability.h"
+
+struct disk_journal {
+    nmq_durability *durability;
+    int status; // atomic
+    int error;  // atomic
+};
+
+// nmq_durability_options.troubled
+static void
+note_trouble(void *arg, int status, int error)
+{
+    disk_journal *j = arg;
+
+    NMQ_LIVE_SET(j->error, error);
+    NMQ_LIVE_SET(j->status, status);
+}
+
+int
+disk_journal_open(nmq_broker *broker, nmq_disk *disk, uint64_t full_bytes,
+                  uint32_t gather_ms, disk_journal **out)
+{
+    nmq_consumers *consumers = nmq_broker_consumers(broker);
+    disk_journal *j = nmq_zalloc(sizeof *j);
+    nmq_wal_found found;
+    int error;
+
+    if (j == NULL) {
+        return NMQ_ENOMEM;
+    }
+    const nmq_durability_options options = {
+        .log = {.segment_bytes = 1 << 17, .bytes_max = 1 << 28},
+        .full_bytes = full_bytes,
+        .gather_ms = gather_ms,
+        .troubled = note_trouble,
+        .arg = j};
+    int rv = nmq_durability_open(consumers->sessions, consumers, disk, &options, &found,
+                                 &error, &j->durability);
+    if (rv < 0) {
+        nmq_free(j);
+        return rv;
+    }
+    *out = j;
+    return rv;
+}
+
+void
+disk_journal_stop(disk_journal *journal)
+{
+    nmq_durability_stop(journal->durability);
+}
+
+void
+disk_journal_free(disk_journal *journal)
+{
+    nmq_durability_free(journal->durability);
+    nmq_free(journal);
+}
+
+uint64_t
+disk_journal_rounds(disk_journal *journal)
+{
+    return nmq_durability_look(journal->durability).rounds;
+}
+
+uint64_t
+disk_journal_commits(disk_journal *journal)
+{
+    return nmq_durability_look(journal->durability).commits;
+}
+
+int
+disk_journal_status(disk_journal *journal, int *error)
+{
+    *error = NMQ_LIVE(journal->error);
+    return NMQ_LIVE(journal->status);
+}
+
+bool
+disk_journal_is_full(disk_journal *journal)
+{
+    return nmq_durability_is_full(journal->durability);
+}

@@ -1,0 +1,29 @@
+// journal_disk.h - a broker of which what is kept is on a disk (net/durability.h), for
+// tests.
+//
+// cffi reads this file: no macros here.
+//
+// Owner    the caller's; the disk stays the caller's, and is there as long.
+// Threads  thread-safe.
+#pragma once
+#include "nmq.h"
+#include "store/disk.h"
+
+typedef struct disk_journal disk_journal;
+
+// The broker becomes what the log says, and logs on. full_bytes: see nmq_journal_init.
+// Returns how many sessions, or as nmq_durability_open.
+int disk_journal_open(nmq_broker *broker, nmq_disk *disk, uint64_t full_bytes,
+                      uint32_t gather_ms, disk_journal **out);
+
+// The last commit; then nothing more is safe. Once the broker has stopped.
+void disk_journal_stop(disk_journal *journal);
+void disk_journal_free(disk_journal *journal); // the broker is freed
+
+// How often what is live was told again, so that what came before could be thrown away.
+uint64_t disk_journal_rounds(disk_journal *journal);
+
+// Commits so far; the status that the committer has told last, and its errno.
+uint64_t disk_journal_commits(disk_journal *journal);
+int disk_journal_status(disk_journal *journal, int *error);
+bool disk_journal_is_full(disk_journal *journal);

@@ -1,0 +1,81 @@
+"""A broker in this process whose journal is written to a disk in memory."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from tests._core_test import ffi, lib
+from tests.journaled import Journaled
+from tests.wal import Disk, opened
+
+AUTO = 0xFFFFFFFF
+
+
+class Committed(Journaled):
+    """A broker that logs, and commits by itself."""
+
+    def __init__(
+        self,
+        disk: Any,  # a Disk, or a folder of this machine
+        *,
+        full_bytes: int = 8 << 20,
+        gather_ms: int = AUTO,
+        **options: object,
+    ) -> None:
+        self.disk = disk
+        self._full_bytes, self._gather_ms = full_bytes, gather_ms
+        self._stopped = False
+        super().__init__(**options)  # type: ignore[arg-type]
+
+    def _new_journal(self) -> Any:
+        made = ffi.new("disk_journal **")
+        disk = self.disk.disk if isinstance(self.disk, Disk) else self.disk
+        self.sessions = lib.disk_journal_open(
+            self.broker, disk, self._full_bytes, self._gather_ms, made
+        )
+        assert self.sessions >= 0, self.sessions
+        return made[0]
+
+    def commits(self) -> int:
+        return int(lib.disk_journal_commits(self.journal))
+
+    def rounds(self) -> int:
+        return int(lib.disk_journal_rounds(self.journal))
+
+    def status(self) -> tuple[int, int]:
+        error = ffi.new("int *")
+        return lib.disk_journal_status(self.journal, error), error[0]
+
+    def is_full(self) -> bool:
+        return bool(lib.disk_journal_is_full(self.journal))
+
+    def log(self) -> bytes:
+        """Return what is read of the disk as it is now."""
+        assert isinstance(self.disk, Disk)
+        with self.disk.copy() as copied, opened(copied.disk) as wal:
+            assert wal.status == 0
+            return b"".join(commit for _, commit in wal.replay())
+
+    def stop(self) -> None:
+        super().stop()
+        self._stopped = True
+        lib.disk_journal_stop(self.journal)
+
+    def close(self) -> None:
+        if not self._stopped:
+            self.stop()
+        for client in self.clients:
+            client.close()
+        lib.nmq_broker_free(self.broker)
+        lib.disk_journal_free(self.journal)
+
+
+@contextlib.contextmanager
+def committed(disk: Disk, **options: Any) -> Iterator[Committed]:
+    home = Committed(disk, **options)
+    try:
+        yield home
+    finally:
+        home.close()

@@ -1,0 +1,242 @@
+"""A journal that is written to a disk (csrc/store/committer.h, csrc/net/settler.h)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests import journal, raw
+from tests._core_test import lib
+from tests.committed import Committed, committed
+from tests.journaled import replayed, saved, state
+from tests.raw import CONNACK, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, Raw
+from tests.wal import Disk
+
+KEPT = b"\x11\x00\x00\x0e\x10"  # a session of an hour
+
+
+@pytest.fixture
+def disk() -> Iterator[Disk]:
+    with Disk() as made:
+        yield made
+
+
+@pytest.fixture
+def home(disk: Disk) -> Iterator[Committed]:
+    with committed(disk) as made:
+        yield made
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def come(home: Committed, name: str) -> Raw:
+    client = home.client()
+    client.send(raw.connect(name, 5, clean=False, properties=KEPT))
+    assert client.expect(CONNACK).reason == 0
+    return client
+
+
+def subscriber(home: Committed, name: str, filter_: str, qos: int) -> Raw:
+    client = come(home, name)
+    client.send(raw.subscribe(1, (filter_, qos), version=5))
+    assert client.expect(SUBACK).codes == [qos]
+    return client
+
+
+def publisher(home: Committed) -> Raw:
+    client = home.client()
+    client.connect(f"by{len(home.clients)}")
+    return client
+
+
+def kinds(home: Committed) -> list[str]:
+    return [name for name, _ in journal.read(home.log())]
+
+
+def test_what_is_acknowledged_is_on_the_disk(home: Committed) -> None:
+    to = subscriber(home, "to", "t", 2)
+    by = publisher(home)
+    for packet_id in range(1, 21):
+        by.publish("t", b"%d" % packet_id, qos=1 + packet_id % 2, packet_id=packet_id)
+        by.expect(PUBREC if packet_id % 2 else PUBACK)
+        home.disk.cut()  # there is nothing that a cut of the power takes away
+        found = [v for name, v in journal.read(home.log()) if name == "message"]
+        assert len(found) == packet_id
+    assert {to.expect(PUBLISH).payload for _ in range(20)} == {
+        b"%d" % n for n in range(1, 21)
+    }
+    home.stop()
+    with replayed(home.log()) as broker:
+        assert state(saved(broker)) == state(saved(home.broker))
+
+
+def test_a_message_at_qos_2_goes_all_the_way(home: Committed) -> None:
+    to = subscriber(home, "to", "t", 2)
+    by = come(home, "by")
+    by.publish("t", b"x", qos=2, packet_id=1)
+    by.expect(PUBREC)
+    by.send(raw.ack(PUBREL, 1))
+    by.expect(PUBCOMP)
+    got = to.expect(PUBLISH)
+    to.send(raw.ack(PUBREC, got.packet_id))
+    to.expect(PUBREL)
+    to.send(raw.ack(PUBCOMP, got.packet_id))
+    until(lambda: "done" in kinds(home))
+
+
+def test_what_nobody_waits_for_is_written_soon(home: Committed) -> None:
+    by = publisher(home)
+    by.publish("t", b"x", retain=True)
+    until(lambda: "retained" in kinds(home))
+
+
+def test_a_broker_that_keeps_nothing_writes_once(home: Committed) -> None:
+    until(lambda: home.commits() == 1)  # where the run begins
+    client = home.client()
+    client.connect("a")
+    assert client.subscribe(("t", 1)) == [1]
+    client.publish("t", b"1", qos=1, packet_id=1)
+    assert {client.read().kind, client.read().kind} == {PUBACK, PUBLISH}
+    assert home.commits() == 1
+
+
+def test_nothing_is_acknowledged_once_the_disk_has_failed(disk: Disk) -> None:
+    with committed(disk) as home:
+        to = subscriber(home, "to", "t", 1)
+        by = publisher(home)
+        disk.fail(disk.ops() + 2, errno.EIO)  # the sync of the next commit
+        by.publish("t", b"1", qos=1, packet_id=1)
+        until(lambda: home.status() == (lib.NMQ_EIO, errno.EIO))
+        assert to.expect(PUBLISH).payload == b"1"  # at QoS 1 it waits for nothing
+        by.publish("t", b"2", qos=1, packet_id=2)
+        by.publish("free", b"3", qos=0)
+        by.ping()
+        assert not by.hears_within(0.2)
+
+
+def test_a_full_disk_holds_acknowledgements_until_there_is_room(disk: Disk) -> None:
+    with committed(disk) as home:
+        subscriber(home, "to", "t", 1)
+        by = publisher(home)
+        lib.test_disk_set_room(disk.it, 1)
+        large = bytes(1 << 20)
+        for packet_id in (1, 2):
+            by.publish("t", large, qos=1, packet_id=packet_id)
+        until(lambda: home.status() == (lib.NMQ_ENOSPC, errno.ENOSPC))
+        lib.test_disk_set_room(disk.it, 0)
+        assert [by.expect(PUBACK).packet_id for _ in range(2)] == [1, 2]
+        until(lambda: home.status()[0] == lib.NMQ_OK)
+
+
+def test_who_publishes_faster_than_the_disk_writes_waits(disk: Disk) -> None:
+    with committed(disk, full_bytes=64 << 10) as home:
+        to = subscriber(home, "to", "t", 1)
+        by = publisher(home)
+        lib.test_disk_set_pace(disk.it, 50_000)
+        packets = [
+            raw.publish("t", bytes(10_000), 5, qos=1, packet_id=n) for n in range(1, 101)
+        ]
+        by.sock.settimeout(20)
+        sender = iter(packets)
+        seen_full = False
+        for packet in sender:
+            by.send(packet)
+            seen_full = seen_full or home.is_full()
+        until(lambda: home.is_full() or seen_full)
+        acked = []
+        while len(acked) < len(packets):
+            acked.append(by.expect(PUBACK).packet_id)
+        assert acked == list(range(1, 101))
+        with contextlib.suppress(TimeoutError):
+            to.sock.settimeout(5)
+            for _ in range(2):
+                to.expect(PUBLISH)
+        until(lambda: not home.is_full())
+
+
+def test_publishers_share_a_commit(disk: Disk) -> None:
+    with committed(disk) as home:
+        subscriber(home, "to", "t", 1)
+        many = [publisher(home) for _ in range(10)]
+        lib.test_disk_set_pace(disk.it, 5000)
+        before = home.commits()
+        for n in range(1, 11):
+            for by in many:
+                by.publish("t", b"x", qos=1, packet_id=n)
+            for by in many:
+                assert by.expect(PUBACK).packet_id == n
+        assert home.commits() - before < 100 / 3
+
+
+def test_commits_are_as_far_apart_as_is_asked(disk: Disk) -> None:
+    with committed(disk, gather_ms=30) as home:
+        subscriber(home, "to", "t", 1)
+        by = publisher(home)
+        began = time.monotonic()
+        for n in range(1, 6):
+            by.publish("t", b"x", qos=1, packet_id=n)
+            by.expect(PUBACK)
+        assert time.monotonic() - began >= 4 * 0.030
+
+
+def test_what_is_over_is_thrown_away_and_what_is_live_is_not(disk: Disk) -> None:
+    with committed(disk) as home:
+        to = subscriber(home, "to", "t", 1)
+        away = subscriber(home, "away", "rare", 2)
+        away.leave()
+        by = publisher(home)
+        by.publish("rare", b"kept", qos=2, packet_id=1)
+        by.expect(PUBREC)
+        by.publish("shown", b"retained", qos=1, packet_id=2, retain=True)
+        by.expect(PUBACK)
+        n = 0
+        while home.rounds() < 3 and n < 2000:
+            n += 1
+            by.publish("t", bytes(20_000), qos=1, packet_id=n)
+            by.expect(PUBACK)
+            to.send(raw.ack(PUBACK, to.expect(PUBLISH).packet_id))
+        assert home.rounds() >= 3
+        to.ping()
+        home.stop()
+        size = sum(len(disk.bytes_of(name)) for name in disk.files())
+        assert size < 2 << 20
+        with replayed(home.log()) as broker:
+            now = state(saved(broker))
+        assert now == state(saved(home.broker))
+        assert {message[0] for message, _ in now.retained.values()} == {b"shown"}
+        assert len(now.sessions[b"away"]["queue"]) == 1
+
+
+def test_the_next_process_goes_on_with_the_log(disk: Disk) -> None:
+    for life in range(4):
+        with committed(disk) as home:
+            assert home.sessions == (1 if life else 0)
+            if life == 0:
+                subscriber(home, "to", "t", 1)
+            by = publisher(home)
+            by.publish("t", b"%d" % life, qos=1, packet_id=1)
+            by.expect(PUBACK)
+            disk.cut()
+            if life == 3:
+                to = come(home, "to")
+                payloads = [to.expect(PUBLISH).payload for _ in range(4)]
+                assert payloads == [b"0", b"1", b"2", b"3"]
+
+
+def test_the_last_commit_is_made_when_it_stops(disk: Disk) -> None:
+    with committed(disk, gather_ms=1000) as home:
+        subscriber(home, "to", "t", 1)
+        by = publisher(home)
+        by.publish("t", b"last", qos=1, packet_id=1)
+        by.ping()
+        home.stop()
+        assert b"last" in home.log()
