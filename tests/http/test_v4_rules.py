@@ -103,6 +103,7 @@ def test_rules_are_found_by_what_they_are(ruled: Process) -> None:
 
 
 @shows("PUT /rules/{id}", "PUT /rules/{id}/reset_metrics", "GET /nodes/{node}/metrics")
+@shows("PUT /rules/{id}/reset_metrics", dialect="cloud")
 def test_rule_is_changed_and_counted(ruled: Process) -> None:
     with made(ruled, "/rules", rule_of(id="hot")), Raw(ruled.port) as client:
         client.connect("c")
@@ -123,6 +124,10 @@ def test_rule_is_changed_and_counted(ruled: Process) -> None:
         client.publish("r", b'{"t":1}')
         assert client.expect(PUBLISH).topic == "hot/1"
         done(ruled, "PUT", "/rules/hot/reset_metrics")
+        assert get(ruled, "/rules/hot")["data"]["metrics"][0]["matched"] == 0
+        client.publish("r", b'{"t":2}')
+        assert client.expect(PUBLISH).topic == "hot/2"
+        assert call(ruled, "PUT", "/api/rules/hot/reset_metrics").json == {"code": 0}
         assert get(ruled, "/rules/hot")["data"]["metrics"][0]["matched"] == 0
         said = call(ruled, "PUT", "/api/v4/rules/hot", {"enabled": False})
         assert said.json["data"]["enabled"] is False
