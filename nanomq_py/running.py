@@ -197,6 +197,7 @@ class Running:
             await self._deliveries.stop()
         await self.alarms.stop()  # others are open still: the last ones are kept
         await self.parts.stop()
+        await self.settling.ended()  # of requests that were cut; threads use the core
         self.core.close()
 
     def _save(self, fd: int) -> None:

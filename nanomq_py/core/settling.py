@@ -47,4 +47,5 @@ class Settling:
 
     async def ended(self) -> None:
         """Return when all have ended: after the core's shutdown the store alone delays it."""
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        while self._under_way:  # what they begin is waited for, too
+            await asyncio.gather(*self._under_way, return_exceptions=True)
