@@ -110,7 +110,8 @@ def test_view_knows_the_names_of_its_client(user: str | None) -> None:
         assert view.who.address.at == ffi.NULL  # nobody asks for it: it costs nothing
 
 
-def test_view_is_complete_or_denies_everything_when_memory_is_out() -> None:
+@pytest.mark.parametrize("fail", ["nmq_mem_fail_after", "nmq_mem_fail_once"])
+def test_view_is_complete_or_denies_everything_when_memory_is_out(fail: str) -> None:
     rules = [
         Rule(False, (("a", PATTERN), ("a/%i", PATTERN))),
         Rule(False, (("b/%u", PATTERN),), user_name="ann"),
@@ -123,7 +124,7 @@ def test_view_is_complete_or_denies_everything_when_memory_is_out() -> None:
             own = [Rule(False, (("own", PATTERN), ("own/%i", PATTERN)))]
             subject.at.own = compiled(own, otherwise=True)
             acl = compiled(rules, otherwise=True)
-            lib.nmq_mem_fail_after(n)
+            getattr(lib, fail)(n)
             status = lib.nmq_acl_view_make(view, acl, subject.at)
             lib.nmq_mem_fail_after(-1)
             assert not any(allows(view, SUBSCRIBES, topic) for topic in denied)
