@@ -29,6 +29,7 @@ static _Thread_local uint64_t net_taken; // bytes that it has taken and not give
 
 static long live;
 static long budget = -1;
+static bool once; // whether one fails, or all after it
 
 static bool
 may_allocate(void)
@@ -39,6 +40,9 @@ may_allocate(void)
         return true;
     }
     if (left == 0) {
+        if (__atomic_load_n(&once, __ATOMIC_RELAXED)) {
+            __atomic_store_n(&budget, -1, __ATOMIC_RELAXED);
+        }
         return false;
     }
     __atomic_sub_fetch(&budget, 1, __ATOMIC_RELAXED);
@@ -57,10 +61,23 @@ nmq_mem_live(void)
     return __atomic_load_n(&live, __ATOMIC_RELAXED);
 }
 
+static void
+fail(long n, bool one)
+{
+    __atomic_store_n(&once, one, __ATOMIC_RELAXED);
+    __atomic_store_n(&budget, n, __ATOMIC_RELAXED);
+}
+
 void
 nmq_mem_fail_after(long n)
 {
-    __atomic_store_n(&budget, n, __ATOMIC_RELAXED);
+    fail(n, false);
+}
+
+void
+nmq_mem_fail_once(long n)
+{
+    fail(n, true);
 }
 
 #else
@@ -85,6 +102,12 @@ nmq_mem_live(void)
 
 void
 nmq_mem_fail_after(long n)
+{
+    (void) n;
+}
+
+void
+nmq_mem_fail_once(long n)
 {
     (void) n;
 }

@@ -64,3 +64,6 @@ long nmq_mem_live(void);
 
 // Lets n more allocations succeed, then fails each one. -1: never fail.
 void nmq_mem_fail_after(long n);
+
+// The same, but fails one allocation: whoever goes on after a failure is seen by it.
+void nmq_mem_fail_once(long n);

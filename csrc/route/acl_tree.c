@@ -120,7 +120,6 @@ nmq_acl_tree_put(nmq_acl_node *root, nmq_bytes pattern, nmq_acl_reading reading,
     nmq_acl_node *node = root;
     nmq_bytes level;
 
-    note(root, &entry);
     while (nmq_topic_next_level(&pattern, &level)) {
         if (nmq_level_is(level, '#') && !reading.literal) {
             return add_entry(&node->below, entry);

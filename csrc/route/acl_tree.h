@@ -46,7 +46,7 @@ typedef struct nmq_acl_node {
     struct nmq_acl_node *next_marked;
     nmq_acl_entries own;   // patterns that end here
     nmq_acl_entries below; // patterns that end with a "#" below here
-    uint32_t least;        // no rule here or below has a smaller number
+    uint32_t least;        // no rule here or below has a smaller number; the root's is 0
     uint32_t least_deny;   // the same of those that deny subscriptions
 } nmq_acl_node;
 

@@ -54,7 +54,8 @@ def test_topic_with_more_levels_than_there_can_be_is_refused(kind: int) -> None:
         lib.nmq_acl_unref(acl)
 
 
-def test_rules_are_complete_or_there_are_none_when_memory_is_out() -> None:
+@pytest.mark.parametrize("fail", ["nmq_mem_fail_after", "nmq_mem_fail_once"])
+def test_rules_are_complete_or_there_are_none_when_memory_is_out(fail: str) -> None:
     """A rule that a shortage took away would be one that nobody misses."""
     rules = [
         Rule(True, (("a/+", PATTERN),), publish=False, qos=frozenset({0})),
@@ -65,7 +66,7 @@ def test_rules_are_complete_or_there_are_none_when_memory_is_out() -> None:
     asked = [(0, "a/+"), (1, "a/+"), (1, "b/pump/x"), (1, "a/#"), (1, "c"), (1, "d")]
     with nothing_leaks():
         for n in itertools.count():
-            lib.nmq_mem_fail_after(n)
+            getattr(lib, fail)(n)
             acl = compiled(rules)
             lib.nmq_mem_fail_after(-1)
             if acl != ffi.NULL:
@@ -77,13 +78,21 @@ def test_rules_are_complete_or_there_are_none_when_memory_is_out() -> None:
         lib.nmq_acl_unref(acl)
 
 
-def test_long_names_are_not_taken_for_each_other() -> None:
+@pytest.mark.parametrize(
+    ("tail", "user", "between"),
+    [
+        ("\x01", "u" * 300, "\x01"),  # one byte of a length is not enough
+        ("\x01\x01" + "c" * 254, "u" * 257, "\x00\x01"),  # nor is half of them,
+        ("\x02\x01" + "c" * 32766, "u" * 257, "\x02\x01"),  # nor all but the first bit
+    ],
+)
+def test_long_names_are_not_taken_for_each_other(
+    tail: str, user: str, between: str
+) -> None:
     """Names of a rule are one key: where one ends must not be for a client to choose."""
-    client_id, user = "c" + "\x01\x01" + "c" * 254, "u" * 257
-    rule = Rule(True, (("a", PATTERN),), client_id=client_id, user_name=user)
-    other = Who("c", "c" * 254 + "\x00\x01" + user)
-    acl = compiled([rule])
-    assert judging.tried(acl, Who(client_id, user), Act(), "a") == (0, True)
+    acl = compiled([Rule(True, (("a", PATTERN),), client_id="c" + tail, user_name=user)])
+    other = Who("c", tail.lstrip("\x01\x02") + between + user)
+    assert judging.tried(acl, Who("c" + tail, user), Act(), "a") == (0, True)
     assert judging.tried(acl, other, Act(), "a") is None
     lib.nmq_acl_unref(acl)
 
@@ -99,6 +108,7 @@ def tree_of(rules: list[tuple[int, str, bool, int]]) -> Iterator[Any]:
         assert lib.nmq_acl_tree_put(root, slice_of(kept), reading, entry) == lib.NMQ_OK
     yield root
     lib.nmq_acl_tree_fini(root)
+    assert not any(bytes(ffi.buffer(root)))  # which is a valid empty tree
 
 
 def children(node: Any) -> dict[str, Any]:
@@ -134,6 +144,34 @@ def test_node_knows_what_no_rule_below_it_can_be_better_than() -> None:
         assert second["x"].own.count == 1  # rule 5 leaves rule 8 nothing to say
 
 
+P, S = Act("publish").bit(), Act("subscribe").bit()
+
+
+@pytest.mark.parametrize(
+    ("entries", "kept"),
+    [
+        ([(True, P), (True, P)], [(0, P)]),
+        ([(False, P), (False, P)], [(0, P)]),
+        ([(False, P), (True, P)], [(0, P)]),
+        ([(True, P), (False, P)], [(0, P), (1, P)]),
+        ([(True, P), (True, P | S)], [(0, P), (1, S)]),
+        ([(False, S), (False, P), (True, P | S)], [(0, S), (1, P)]),
+        ([(True, S), (False, P), (True, P | S)], [(0, S), (1, P)]),
+        ([(True, S), (False, P), (False, P | S)], [(0, S), (1, P), (2, S)]),
+        ([(True, P), (True, 0)], [(0, P)]),
+    ],
+)
+@pytest.mark.parametrize("pattern", ["a", "a/#", "#"])
+def test_rule_that_has_nothing_to_say_is_not_kept(
+    pattern: str, entries: list[tuple[bool, int]], kept: list[tuple[int, int]]
+) -> None:
+    rules = [(n, pattern, allow, acts) for n, (allow, acts) in enumerate(entries)]
+    with tree_of(rules) as root:
+        node = children(root)["a"] if pattern != "#" else root
+        found = node.below if "#" in pattern else node.own
+        assert [(one.rule, one.acts) for one in found.at[0 : found.count]] == kept
+
+
 @pytest.mark.parametrize(
     ("first", "last", "has"),
     [
@@ -157,6 +195,15 @@ def test_rules_for_any_number_of_clients_leave_nothing_behind() -> None:
         for count in range(40):
             rules = [replace(one("a"), client_id=f"c{n}") for n in range(count)]
             lib.nmq_acl_unref(compiled(rules))
+
+
+def test_search_that_is_over_points_to_nothing() -> None:
+    acl, search = compiled([one("a")]), ffi.new("nmq_acl_search *")
+    kept = ffi.from_buffer(b"a")
+    subject = judging.Subject(Who("pump"))
+    assert lib.nmq_acl_try(acl, subject.at, Act().bit(), slice_of(kept), search) == 0
+    assert (search.best, search.who) == (0, ffi.NULL)
+    lib.nmq_acl_unref(acl)
 
 
 # --- acl_trial.h
