@@ -84,6 +84,7 @@ CASES: list[tuple[list[Rule], Who, Act, str, int | None]] = [
     ([literal("a/b")], PUMP, HEARS, "a/b", None),
     ([allow("a/+", LITERAL)], PUMP, HEARS, "a/b", 0),
     ([allow("a/%c", LITERAL)], PUMP, HEARS, "a/pump", 0),
+    ([Rule(True, (("a", LITERAL),), subscribe=False)], PUMP, HEARS, "a", None),
     # a mark that is none, beside one
     ([allow("a/%c", PLAIN), deny("a/%c")], PUMP, PUBLISHES, "a/%c", 0),
     ([deny("a/%c"), allow("a/%c", PLAIN)], PUMP, PUBLISHES, "a/pump", 0),
