@@ -128,6 +128,7 @@ TEST_HEADERS = [
             "route/acl_group.h",
             "route/acl_search.h",
             "route/acl.h",
+            "route/acl_tried.h",
             "io/certificate.h",
             "io/proxy.h",
             "io/ws.h",

@@ -1,4 +1,4 @@
-"""What the core makes of rules, and what it answers without a client: found by mutation."""
+"""What the core makes of access rules: found by mutation."""
 
 from __future__ import annotations
 
@@ -203,54 +203,4 @@ def test_search_that_is_over_points_to_nothing() -> None:
     subject = judging.Subject(Who("pump"))
     assert lib.nmq_acl_try(acl, subject.at, Act().bit(), slice_of(kept), search) == 0
     assert (search.best, search.who) == (0, ffi.NULL)
-    lib.nmq_acl_unref(acl)
-
-
-# --- acl_trial.h
-
-
-def trial_of(topic: bytes, kept: list[Any], **more: object) -> Any:
-    kept += [ffi.new("char[]", b"pump"), ffi.new("char[]", topic)]
-    return ffi.new("nmq_acl_trial *", {"client_id": kept[-2], "topic": kept[-1], **more})
-
-
-@pytest.mark.parametrize(
-    ("topic", "publish", "status"),
-    [
-        (b"b", True, lib.NMQ_OK),
-        (b"b", False, lib.NMQ_OK),
-        (b"$share/g/b", False, lib.NMQ_OK),
-        (b"c", True, lib.NMQ_ENOENT),
-        (b"+", True, lib.NMQ_ETOPIC),
-        (b"#/a", False, lib.NMQ_EFILTER),
-    ],
-)
-def test_trial_names_the_rule_that_decides(
-    topic: bytes, publish: bool, status: int
-) -> None:
-    kept: list[Any] = []
-    acl, number = compiled([one("a"), one("b")]), ffi.new("uint32_t *", 7)
-    trial = trial_of(topic, kept, publish=publish)
-    assert lib.nmq_acl_trial_run(acl, trial, number) == status
-    assert number[0] == (1 if status == lib.NMQ_OK else 7)
-    lib.nmq_acl_unref(acl)
-
-
-def test_trial_without_rules_has_none_that_decides() -> None:
-    kept: list[Any] = []
-    number = ffi.new("uint32_t *")
-    trial = trial_of(b"a", kept, publish=True)
-    assert lib.nmq_acl_trial_run(ffi.NULL, trial, number) == lib.NMQ_ENOENT
-    trial = trial_of(b"+", kept, publish=True)
-    assert lib.nmq_acl_trial_run(ffi.NULL, trial, number) == lib.NMQ_ETOPIC
-
-
-def test_trial_without_memory_says_so() -> None:
-    kept: list[Any] = []
-    acl, number = compiled([one("a")]), ffi.new("uint32_t *")
-    trial = trial_of(b"a", kept, publish=True)
-    lib.nmq_mem_fail_after(0)
-    status = lib.nmq_acl_trial_run(acl, trial, number)
-    lib.nmq_mem_fail_after(-1)
-    assert status == lib.NMQ_ENOMEM
     lib.nmq_acl_unref(acl)
