@@ -26,11 +26,7 @@ from nanomq_py.plugins.rules.action import Action, Complaints
 from nanomq_py.plugins.rules.columns import event_name, wanted_of
 from nanomq_py.plugins.rules.compiling import Place, actions_of, compiled, flat
 from nanomq_py.plugins.rules.counters import RuleCounts, Totals
-from nanomq_py.plugins.rules.faults import (
-    RuleFault,
-    TakenError,
-    UnknownError,
-)
+from nanomq_py.plugins.rules.faults import RuleFault, TakenError, UnknownError
 from nanomq_py.plugins.rules.model import (
     ActionSpec,
     ResourceSpec,
