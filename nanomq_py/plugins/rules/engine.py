@@ -153,6 +153,12 @@ class Engine:
             await asyncio.gather(*(self._end(each, is_gone=is_unloaded) for each in rules))
             self.rules = {}
 
+    @property
+    def waited_for(self) -> frozenset[str]:
+        """The consumers of rules that cannot run now: what comes is kept until they can."""
+        rules = self.rules.values()
+        return frozenset(_consumer_name(e.id) for e in rules if e.spec.enabled and e.fault)
+
     # --- one rule
 
     def _compiled(self, spec: RuleSpec, counts: RuleCounts, complaints: Complaints) -> Rule:
@@ -203,8 +209,11 @@ class Engine:
             with contextlib.suppress(Exception):
                 await action.close()
         if is_gone:
-            with contextlib.suppress(KeyError):
-                self.broker.end_consumer(_consumer_name(rule.id))
+            self._forget_messages(rule)
+
+    def _forget_messages(self, rule: Rule) -> None:
+        with contextlib.suppress(KeyError):
+            self.broker.end_consumer(_consumer_name(rule.id))
 
     # --- what who manages rules calls
 
@@ -257,6 +266,8 @@ class Engine:
                 await self._restore(before)
                 raise
             self.rules[rule_id] = rule
+            if all(event_name(topic) is not None for topic in rule.topics):
+                self._forget_messages(rule)  # those of the FROM before
             stay = {action.id for action in flat(made)}
             await _forget(a for a in before.all_actions if a.id not in stay)
             return rule
@@ -378,7 +389,7 @@ async def _forget(actions: Iterable[Action]) -> None:
 
 
 def _consumer_name(rule_id: str) -> str:
-    return f"rules/{rule_id}"
+    return f"plugins/rules/{rule_id}"
 
 
 def _with_ids(actions: Iterable[ActionSpec]) -> tuple[ActionSpec, ...]:
