@@ -14,8 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,11 +30,11 @@ from nanomq_py.plugins.rules.faults import (
     UnknownError,
 )
 from nanomq_py.plugins.rules.model import (
-    ActionSpec,
     ResourceSpec,
     RuleSpec,
     check_resource,
     new_id,
+    with_ids,
 )
 from nanomq_py.plugins.rules.running import Running
 from nanomq_py.plugins.rules.table import RuleTable
@@ -235,7 +233,7 @@ class Engine:
             made = msgspec.structs.replace(
                 spec,
                 id=spec.id or new_id("rule"),
-                actions=_with_ids(spec.actions),
+                actions=with_ids(spec.actions),
                 created_at=round(wall_s() * 1000),
             )
             rule = self._compiled(made, RuleCounts(), Complaints(self._log, made.id))
@@ -254,7 +252,7 @@ class Engine:
             before = self.rule(rule_id)
             self._check_is_ours(before)
             made = change(before.spec)
-            made = msgspec.structs.replace(made, actions=_with_ids(made.actions))
+            made = msgspec.structs.replace(made, actions=with_ids(made.actions))
             rule = self._compiled(made, before.counts, before.complaints)
             await self._end(before, is_gone=not made.enabled)
             rule.lost = before.lost
@@ -390,18 +388,6 @@ async def _forget(actions: Iterable[Action]) -> None:
 
 def _consumer_name(rule_id: str) -> str:
     return f"plugins/rules/{rule_id}"
-
-
-def _with_ids(actions: Iterable[ActionSpec]) -> tuple[ActionSpec, ...]:
-    """Return the actions, each with an id: ``republish_1699876543210123456``."""
-    return tuple(
-        msgspec.structs.replace(
-            each,
-            id=each.id or f"{each.name[:32]}_{time.time_ns()}_{secrets.token_hex(2)}",
-            fallbacks=_with_ids(each.fallbacks),
-        )
-        for each in actions
-    )
 
 
 def _resources(spec: RuleSpec) -> set[object]:
