@@ -57,6 +57,7 @@ HEADERS = [
         "route/kick.h",
         "route/publication.h",
         "route/page.h",
+        "route/consumer_list.h",
         "route/query.h",
         "serve/kept_row.h",
         "serve/question.h",

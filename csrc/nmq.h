@@ -29,6 +29,7 @@
 #include "route/acl_trial.h"
 #include "route/ban_kind.h"
 #include "route/consume.h"
+#include "route/consumer_list.h"
 #include "route/feed.h"
 #include "route/kick.h"
 #include "route/note_record.h"

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import TracebackType
+from typing import Protocol
 
 from nanomq_py.core.binding import Core, CoreError
-from nanomq_py.core.consuming import ConsumerStats, CoreConsumer
+from nanomq_py.core.consuming import ConsumerStats, CoreConsumer, KeptConsumer
 from nanomq_py.core.message import ListenerName, Message, records
+from nanomq_py.core.queries import Page
 from nanomq_py.feeds import Arrivals
 from nanomq_py.kernel.part import Part
 
+log = logging.getLogger("nanomq")
+
 MAX_MESSAGES = 100_000
 MAX_BYTES = 64 << 20
+OF_PLUGINS = "plugins/"  # and the name of the plugin: how names of its consumers begin
+MOST_LOOKED_AT = 1_000  # at once
+MOST_NAMED = 5  # in a line of the log
 
 
 class Batch:
@@ -189,3 +197,41 @@ class Consumers(Part):
         self._stopped = True
         for consumer in list(self._open.values()):
             consumer.close()
+
+
+class KeepsConsumers(Protocol):
+    """What is called of a Broker."""
+
+    def consumers(self, *, limit: int, after: int | None) -> Page[KeptConsumer]: ...
+
+    def end_consumer(self, name: str) -> None: ...
+
+
+def end_orphans(
+    broker: KeepsConsumers, below: str, is_wanted: Callable[[str], bool]
+) -> None:
+    """End the consumers that are not open, and that nobody is going to open.
+
+    Such a consumer, of the process before, would hold publishers up, and then drop for ever.
+
+    below      how their names begin
+    is_wanted  says so of a name
+    """
+    ended: list[str] = []
+    lost, after = 0, None
+    while True:
+        page = broker.consumers(limit=MOST_LOOKED_AT, after=after)
+        for each in page.rows:
+            if each.is_open or not each.name.startswith(below) or is_wanted(each.name):
+                continue
+            broker.end_consumer(each.name)
+            ended.append(each.name)
+            lost += each.stats.waiting + each.stats.taken
+        after = page.next
+        if after is None:
+            break
+    if ended:
+        named = ", ".join(f"{name[:100]!r}" for name in sorted(ended)[:MOST_NAMED])
+        more = ", ..." if len(ended) > MOST_NAMED else ""
+        text = "ended consumers that nothing wants any more: %d, with %d messages: %s%s"
+        log.warning(text, len(ended), lost, named, more)

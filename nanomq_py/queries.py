@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from typing import TypeVar
 
 from nanomq_py.core import binding, pages
+from nanomq_py.core.consuming import KeptConsumer
 from nanomq_py.core.message import Message
 from nanomq_py.core.queries import (
     Client,
@@ -33,6 +34,8 @@ from nanomq_py.core.queries import (
 from nanomq_py.running import Running
 
 T = TypeVar("T")
+
+MOST_CONSUMERS = 1_000  # of a page: it is made on the event loop
 
 
 class Queries(ABC):
@@ -139,6 +142,20 @@ class Queries(ABC):
         return await self._page(
             pages.RETAINED, filter, Paging(offset, limit, order, after, count)
         )
+
+    def consumers(
+        self, *, limit: int = 100, after: int | None = None
+    ) -> Page[KeptConsumer]:
+        """Return consumers, open ones and others, the youngest first.
+
+        limit    1 to 1,000
+        Raises   ValueError for what is out of its range
+        """
+        if not 1 <= limit <= MOST_CONSUMERS:
+            raise ValueError(f"limit={limit}: expected 1 to {MOST_CONSUMERS}")
+        if after is not None and not 0 < after < 1 << 64:
+            raise ValueError(f"after={after}: expected Page.next of the page before")
+        return self._running.core.consumers(after, limit)
 
     def retained_message(self, topic_name: str) -> Message | None:
         """Return the retained message of that topic, with its payload: one look-up.

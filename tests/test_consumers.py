@@ -414,6 +414,30 @@ async def test_clients_are_subscribed_while_they_are_saved() -> None:
     assert client is not None
 
 
+async def test_consumers_are_listed_in_pages(broker: Broker) -> None:
+    for n in range(5):
+        broker.consume(f"c/{n}", ["n"]).close()
+    broker.publish("n", b"12345")
+    broker.end_consumer("c/3")
+    async with broker.consume("c/4", ["n"]) as consumer:
+        first = broker.consumers(limit=2)
+        assert [each.name for each in first.rows] == ["c/4", "c/2"]
+        assert [each.is_open for each in first.rows] == [True, False]
+        await next_of(consumer)
+        [open_one] = broker.consumers(limit=1).rows
+        assert open_one.stats == consumer.stats()
+        assert (open_one.stats.waiting, open_one.stats.taken) == (0, 1)
+        broker.end_consumer("c/2")  # the page goes on behind it
+        broker.consume("new", ["x"]).close()
+        second = broker.consumers(limit=2, after=first.next)
+        assert [each.name for each in second.rows] == ["c/1", "c/0"]
+        assert [each.stats.waiting for each in second.rows] == [1, 1]
+        assert second.next is None
+    for given in ({"limit": 0}, {"limit": 1001}, {"after": 0}, {"after": 1 << 64}):
+        with pytest.raises(ValueError, match="expected"):
+            broker.consumers(**given)
+
+
 async def test_name_is_open_once(broker: Broker) -> None:
     async with broker.consume("c", ["n"]):
         with pytest.raises(RuntimeError, match="'c' is open"):

@@ -134,6 +134,7 @@ nmq_consumers_add(nmq_consumers *consumers, nmq_client *client)
         nmq_router *router = consumers->sessions->router;
         nmq_session_observe(client->session, &router->watch.observer, client);
         consumer->client = client;
+        consumer->place = ++consumers->last_place;
         consumer->next = consumers->first;
         consumers->first = consumer;
         nmq_watch_readers(&router->watch, 1);

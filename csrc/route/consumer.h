@@ -11,6 +11,7 @@ typedef struct nmq_consumers nmq_consumers;
 
 typedef struct nmq_consumer {
     struct nmq_consumer *next; // the list's lock
+    uint64_t place;            // fixed: the list has the highest first
     nmq_client *client;        // a reference; its link is that of the inbox, NULL: closed
     uint32_t taken;            // client's lock: at the front of the queue, handed out
     uint32_t again;            // client's lock: at the front, handed out before
@@ -20,6 +21,7 @@ struct nmq_consumers {
     nmq_sessions *sessions;
     pthread_mutex_t lock;
     nmq_consumer *first; // lock
+    uint64_t last_place; // lock
 };
 
 void nmq_consumers_init(nmq_consumers *consumers, nmq_sessions *sessions);

@@ -52,3 +52,9 @@ nmq_page_retained(const nmq_page *page)
 {
     return page->rows;
 }
+
+const nmq_consumer_row *
+nmq_page_consumers(const nmq_page *page)
+{
+    return page->rows;
+}

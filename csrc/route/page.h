@@ -109,6 +109,17 @@ typedef struct {
     uint8_t qos;
 } nmq_retained_row;
 
+typedef struct {
+    const char *name;
+    size_t name_len;
+    uint64_t place;   // the list has the highest first
+    uint64_t bytes;   // the rest as of nmq_consumer_stats
+    uint64_t dropped; //
+    uint32_t waiting; //
+    uint32_t taken;   //
+    bool is_open;
+} nmq_consumer_row;
+
 // Texts lie behind the headers of blocks, so that they need not move.
 typedef struct {
     void *next;
@@ -137,3 +148,4 @@ const nmq_detail_row *nmq_page_details(const nmq_page *page);
 const nmq_subscription_row *nmq_page_subscriptions(const nmq_page *page);
 const nmq_route_row *nmq_page_routes(const nmq_page *page);
 const nmq_retained_row *nmq_page_retained(const nmq_page *page);
+const nmq_consumer_row *nmq_page_consumers(const nmq_page *page);

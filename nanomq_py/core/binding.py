@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from nanomq_py.core import pages
 from nanomq_py.core.client_calls import ClientCalls
-from nanomq_py.core.consuming import CoreConsumer
+from nanomq_py.core.consuming import CoreConsumer, KeptConsumer, listed
 from nanomq_py.core.feed import Feed, taken
 from nanomq_py.core.meter import Meter
 from nanomq_py.core.native import CoreError as CoreError
@@ -232,6 +232,10 @@ class Core(ClientCalls):
         return CoreConsumer(
             consumers, name, topic_filters, qos, max_messages, max_bytes, patience_ms
         )
+
+    def consumers(self, after: int | None, limit: int) -> Page[KeptConsumer]:
+        """Return a page of consumers, the youngest first. Raises CoreError."""
+        return listed(lib.nmq_broker_consumers(self._broker), after, limit)
 
     def end_consumer(self, name: str) -> None:
         """Forget the consumer of that name, which is closed. Raises CoreError."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nanomq_py.core.feed import Feed
-from nanomq_py.core.native import check, check_opened, ffi, lib
+from nanomq_py.core.native import check, check_opened, ffi, lib, text_of
+from nanomq_py.core.queries import Page
 
 if TYPE_CHECKING:
     from nanomq_py._core import nmq_consumers
@@ -21,6 +22,35 @@ class ConsumerStats:
     taken: int  # messages that were, and are not acknowledged
     bytes: int  # of both
     dropped: int  # over its bounds or expired, since it was made
+
+
+@dataclass(frozen=True, slots=True)
+class KeptConsumer:
+    """A consumer that the broker has.
+
+    is_open  whether a program takes its messages now
+    """
+
+    name: str
+    is_open: bool
+    stats: ConsumerStats
+
+
+def listed(consumers: nmq_consumers, after: int | None, limit: int) -> Page[KeptConsumer]:
+    """Return a page of consumers, the youngest first. Raises CoreError."""
+    out = ffi.new("nmq_page **")
+    check(lib.nmq_consumers_list(consumers, after or 0, limit, out))
+    page = ffi.gc(out[0], lib.nmq_page_free)
+    raw = lib.nmq_page_consumers(page)
+    rows = [
+        KeptConsumer(
+            text_of(row.name, row.name_len),
+            row.is_open,
+            ConsumerStats(row.waiting, row.taken, row.bytes, row.dropped),
+        )
+        for row in (raw[n] for n in range(page.count))
+    ]
+    return Page(rows, None, raw[page.count - 1].place if page.next else None)
 
 
 class CoreConsumer:

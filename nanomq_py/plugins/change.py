@@ -20,6 +20,8 @@ class Holder(Protocol):
     held: list[Held]
     have_begun: bool
 
+    def end_orphans(self) -> None: ...
+
 
 class PluginsChange(Change):
     """Other plugins, and the changes of those that stay."""
@@ -95,6 +97,7 @@ class PluginsChange(Change):
         for each in self._go:
             each.leave()
         await _stop(self._go)
+        self._plugins.end_orphans()
         stay = {each.loaded.package for each in self.held}
         for each in self._go:
             if each.loaded.package not in stay:

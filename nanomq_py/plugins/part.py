@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from nanomq_py.config import Config
+from nanomq_py.consumers import OF_PLUGINS, end_orphans
 from nanomq_py.kernel.part import Change, Part, Trouble
 
 if TYPE_CHECKING:
@@ -46,7 +47,13 @@ class Plugins(Part):
 
     async def start(self) -> None:
         self.have_begun = True
+        self.end_orphans()
         await asyncio.gather(*(each.start() for each in self.held))
+
+    def end_orphans(self) -> None:
+        """End consumers of plugins that the configuration does not name."""
+        names = {each.name for each in self.held}
+        end_orphans(self.broker, OF_PLUGINS, lambda it: it.split("/")[1] in names)
 
     def leave(self) -> None:
         for each in reversed(self.held):

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Container, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nanomq_py.consumers import OF_PLUGINS, end_orphans
 from nanomq_py.kernel.part import Part
 
 if TYPE_CHECKING:
@@ -70,6 +71,15 @@ class Plugin(Part):
     def counters(self) -> Mapping[str, int]:
         """Return what it counts, by names of its own, since it was loaded."""
         return {}
+
+    def end_orphans(self, wanted: Container[str] = ()) -> None:
+        """End its consumers that are not open, but for those of a wanted name.
+
+        It is for the end of :meth:`start`: what the process before consumed for is not
+        always there any more. Its consumers are named ``plugins/NAME/...``; once the
+        configuration names it no more, the broker ends them.
+        """
+        end_orphans(self.broker, f"{OF_PLUGINS}{self.name}/", wanted.__contains__)
 
     async def tell_counters(self) -> None:
         """Publish what has changed of :meth:`counters`, as often as other counters.

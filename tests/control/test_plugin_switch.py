@@ -40,15 +40,16 @@ pytestmark = pytest.mark.plain
 
 @asynccontextmanager
 async def switching(folder: Path, text: str) -> AsyncIterator[tuple[Switch, Plugins]]:
-    """Give what switches plugins on and off, of a broker that does not run."""
+    """Give what switches plugins on and off, of a broker without clients."""
     conf = folder / "nanomq.conf"
     conf.write_text(text)
-    plugins = Plugins(Broker(Config(url=None)))
-    parts = Parts([plugins])
-    reloader = Reloader(ConfFile(conf, {}, plugging=InstalledPlugins()), parts)
-    await parts.begin(reloader.config)
-    yield Switch(plugins, reloader), plugins
-    await parts.stop()
+    async with Broker(Config(url=None)) as broker:
+        plugins = Plugins(broker)
+        parts = Parts([plugins])
+        reloader = Reloader(ConfFile(conf, {}, plugging=InstalledPlugins()), parts)
+        await parts.begin(reloader.config)
+        yield Switch(plugins, reloader), plugins
+        await parts.stop()
 
 
 @pytest.fixture

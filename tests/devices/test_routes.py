@@ -111,7 +111,7 @@ async def test_deleted_route_keeps_nothing() -> None:
         assert await its.api.routes.delete(made.id) == 1
         assert its.api.targets.counts(made.target) is None
         with pytest.raises(KeyError):
-            its.broker.end_consumer(made.target)
+            its.broker.end_consumer(made.consumer)
 
 
 async def test_batch_is_acknowledged_once_the_queue_has_it(

@@ -16,7 +16,7 @@ from nanomq_py.config import ConfigError
 from nanomq_py.config.keys.http_client import Header, WebHook, WebHookRule
 from nanomq_py.config.reader import read
 from nanomq_py.plugins.webhook import plugin as module
-from nanomq_py.plugins.webhook.plugin import NAME, WebHooks
+from nanomq_py.plugins.webhook.plugin import CONSUMER, NAME, WebHooks
 from tests import certs as certificates
 from tests.answering import status
 from tests.delivery.receiving import OK, Came, Receiver, receiving
@@ -212,7 +212,7 @@ async def test_switched_off_it_keeps_nothing() -> None:
         async with hooked(config, broker):
             pass  # the broker's own keys say that it is off
         with pytest.raises(KeyError):
-            broker.end_consumer(NAME)
+            broker.end_consumer(CONSUMER)
         assert broker.deliveries.names == []
 
 

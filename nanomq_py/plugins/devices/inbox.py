@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nanomq_py.consumers import Consumer
     from nanomq_py.core.message import Message
 
-NAME = "devices"
+NAME = "plugins/devices/reports"
 # Behind few messages it waits for more: to wake for each takes more than the message does.
 FEW = 100
 GATHER_S = 0.1

@@ -105,7 +105,11 @@ class Devices(Plugin):
         self.work(self._inbox.run())
         await self._commands.start()
         if await store.has_rows("devices_callback", "devices_route", "devices_change"):
-            await self._made_telling().open()
+            telling = self._made_telling()
+            await telling.open()
+            self.end_orphans(await telling.routes.consumers())
+        else:
+            self.end_orphans()
         self.work(self.tell_counters())
 
     def _made_telling(self) -> Telling:

@@ -56,8 +56,13 @@ class MessageRoute:
 
     @property
     def target(self) -> str:
-        """The name of its target, and of its consumer."""
+        """The name of its target."""
         return f"devices/route/{self.id}"
+
+    @property
+    def consumer(self) -> str:
+        """The name of its consumer."""
+        return f"plugins/{self.target}"
 
 
 class Routed(msgspec.Struct, frozen=True):
@@ -159,7 +164,11 @@ class MessageRoutes:
         """Have the broker keep messages for none any more. Raises StoreError."""
         for each in await self.all():
             with contextlib.suppress(KeyError):
-                self._broker.end_consumer(each.target)
+                self._broker.end_consumer(each.consumer)
+
+    async def consumers(self) -> frozenset[str]:
+        """Return the names of those of all routes, also of one that is told nothing now."""
+        return frozenset(each.consumer for each in await self.all())
 
     def kept(self, id: int) -> int:
         """Return how many messages of a route its target's queue does not have yet."""
@@ -236,7 +245,7 @@ class MessageRoutes:
             lambda it: it.execute("DELETE FROM devices_route WHERE id = ?", (id,)).rowcount
         )
         if self._consumers.pop(id, None) is not None:
-            self._broker.end_consumer(name)
+            self._broker.end_consumer(f"plugins/{name}")
         if count:
             await self._targets.remove(name)
         return count
@@ -252,7 +261,7 @@ class MessageRoutes:
             self._consumers[route.id].close()
         try:
             consumer = self._broker.consume(
-                route.target, [route.topic], patience_s=PATIENCE_S
+                route.consumer, [route.topic], patience_s=PATIENCE_S
             )
         except ValueError:
             if before is not None:

@@ -14,8 +14,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -28,11 +26,11 @@ from nanomq_py.plugins.rules.compiling import Place, actions_of, compiled, flat
 from nanomq_py.plugins.rules.counters import RuleCounts, Totals
 from nanomq_py.plugins.rules.faults import RuleFault, TakenError, UnknownError
 from nanomq_py.plugins.rules.model import (
-    ActionSpec,
     ResourceSpec,
     RuleSpec,
     check_resource,
     new_id,
+    with_ids,
 )
 from nanomq_py.plugins.rules.running import Running
 from nanomq_py.plugins.rules.table import RuleTable
@@ -149,6 +147,12 @@ class Engine:
             await asyncio.gather(*(self._end(each, is_gone=is_unloaded) for each in rules))
             self.rules = {}
 
+    @property
+    def waited_for(self) -> frozenset[str]:
+        """The consumers of rules that cannot run now: what comes is kept until they can."""
+        rules = self.rules.values()
+        return frozenset(_consumer_name(e.id) for e in rules if e.spec.enabled and e.fault)
+
     # --- one rule
 
     def _compiled(self, spec: RuleSpec, counts: RuleCounts, complaints: Complaints) -> Rule:
@@ -199,8 +203,11 @@ class Engine:
             with contextlib.suppress(Exception):
                 await action.close()
         if is_gone:
-            with contextlib.suppress(KeyError):
-                self.broker.end_consumer(_consumer_name(rule.id))
+            self._forget_messages(rule)
+
+    def _forget_messages(self, rule: Rule) -> None:
+        with contextlib.suppress(KeyError):
+            self.broker.end_consumer(_consumer_name(rule.id))
 
     # --- what who manages rules calls
 
@@ -222,7 +229,7 @@ class Engine:
             made = msgspec.structs.replace(
                 spec,
                 id=spec.id or new_id("rule"),
-                actions=_with_ids(spec.actions),
+                actions=with_ids(spec.actions),
                 created_at=round(wall_s() * 1000),
             )
             rule = self._compiled(made, RuleCounts(), Complaints(self._log, made.id))
@@ -241,7 +248,7 @@ class Engine:
             before = self.rule(rule_id)
             self._check_is_ours(before)
             made = change(before.spec)
-            made = msgspec.structs.replace(made, actions=_with_ids(made.actions))
+            made = msgspec.structs.replace(made, actions=with_ids(made.actions))
             rule = self._compiled(made, before.counts, before.complaints)
             await self._end(before, is_gone=not made.enabled)
             rule.lost = before.lost
@@ -253,6 +260,8 @@ class Engine:
                 await self._restore(before)
                 raise
             self.rules[rule_id] = rule
+            if all(event_name(topic) is not None for topic in rule.topics):
+                self._forget_messages(rule)  # those of the FROM before
             stay = {action.id for action in flat(made)}
             await _forget(a for a in before.all_actions if a.id not in stay)
             return rule
@@ -374,19 +383,7 @@ async def _forget(actions: Iterable[Action]) -> None:
 
 
 def _consumer_name(rule_id: str) -> str:
-    return f"rules/{rule_id}"
-
-
-def _with_ids(actions: Iterable[ActionSpec]) -> tuple[ActionSpec, ...]:
-    """Return the actions, each with an id: ``republish_1699876543210123456``."""
-    return tuple(
-        msgspec.structs.replace(
-            each,
-            id=each.id or f"{each.name[:32]}_{time.time_ns()}_{secrets.token_hex(2)}",
-            fallbacks=_with_ids(each.fallbacks),
-        )
-        for each in actions
-    )
+    return f"plugins/rules/{rule_id}"
 
 
 def _resources(spec: RuleSpec) -> set[object]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -109,3 +111,15 @@ def _check_description(text: str) -> None:
 def _check_size(what: str, params: Params) -> None:
     if len(msgspec.json.encode(params)) > MOST_JSON:
         raise RuleFault(f"{what}: expected {MOST_JSON} bytes at most")
+
+
+def with_ids(actions: Iterable[ActionSpec]) -> tuple[ActionSpec, ...]:
+    """Return the actions, each with an id: ``republish_1699876543210123456``."""
+    return tuple(
+        msgspec.structs.replace(
+            each,
+            id=each.id or f"{each.name[:32]}_{time.time_ns()}_{secrets.token_hex(2)}",
+            fallbacks=with_ids(each.fallbacks),
+        )
+        for each in actions
+    )

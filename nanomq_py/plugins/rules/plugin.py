@@ -60,10 +60,13 @@ class Rules(Plugin):
         if self._has_started and (self.engine is not None or self._keys.rules):
             engine = await self.opened()
             await engine.use(of_file(self._keys))
+            self.end_orphans(engine.waited_for)
 
     async def start(self) -> None:
         if self._keys.rules or await are_kept(self.broker.store):
-            await self.opened()
+            self.end_orphans((await self.opened()).waited_for)
+        else:
+            self.end_orphans()
         self._has_started = True
 
     async def opened(self) -> Engine:

@@ -2,7 +2,7 @@
 
 ::
 
-    consumer rules/ID ─> batch ─> 64 at a time ─> rows ─> action, action, ... ─> acknowledged
+    consumer of the rule ─> batch ─> 64 at a time ─> rows ─> action, action, ... ─> acknowledged
     events ───────────> list ─┘
 
 Each rule has a consumer of its own. What it costs more than one for all is that a message of

@@ -26,7 +26,8 @@ from nanomq_py.plugins.webhook.telling import Telling
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
-NAME = "web.hook"  # of the target, and of the consumer
+NAME = "web.hook"  # of the target
+CONSUMER = "plugins/webhook/messages"
 CONNECT_S = 5.0
 # Between attempts; each wait is twice as long as the one before.
 FIRST_WAIT_S, MOST_WAIT_S = 5.0, 86_400.0
@@ -120,8 +121,9 @@ class WebHooks(Plugin):
         if not self.hook.enable:
             return
         await self.broker.deliveries.set_target(target_of(self.hook))
-        self._telling = Telling(self.broker, NAME, self.hook, self.log)
+        self._telling = Telling(self.broker, NAME, CONSUMER, self.hook, self.log)
         self._telling.start(self.work)
+        self.end_orphans()  # no rule may be of messages any more
 
     async def _end(self, *, is_last: bool) -> None:
         telling, self._telling = self._telling, None
@@ -148,7 +150,7 @@ class WebHooks(Plugin):
         await self._end(is_last=not is_off)
         if is_off:  # else the broker stops, and what is kept goes on with the next process
             with contextlib.suppress(KeyError):
-                self.broker.end_consumer(NAME)
+                self.broker.end_consumer(CONSUMER)
             await self.broker.deliveries.release(NAME)
 
 

@@ -48,10 +48,16 @@ class Telling:
     """
 
     def __init__(
-        self, broker: Broker, name: str, hook: WebHook, log: logging.Logger
+        self,
+        broker: Broker,
+        name: str,
+        consumer_name: str,
+        hook: WebHook,
+        log: logging.Logger,
     ) -> None:
         """Make it; the target of that name is set."""
         self._broker = broker
+        self._consumer_name = consumer_name
         self._name = name
         self._log = log
         self._write = WRITERS[hook.encoding]
@@ -75,16 +81,13 @@ class Telling:
         """Begin; ``work`` has something done beside everything else."""
         if self._published is not None:
             self._consumer = self._broker.consume(
-                self._name,
+                self._consumer_name,
                 self._published,
                 max_messages=MOST_KEPT,
                 max_bytes=MOST_KEPT_BYTES,
                 patience_s=PATIENCE_S,
             )
             work(self._known(self._publishes(self._consumer)))
-        else:
-            with contextlib.suppress(KeyError):
-                self._broker.end_consumer(self._name)
         if self._actions.kinds:
             self._events = self._broker.events(self._actions.kinds)
             work(self._known(self._happenings(self._events)))

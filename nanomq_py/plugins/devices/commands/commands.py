@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("nanomq.plugins.devices")
 T = TypeVar("T")
 
-CONSUMER = "devices.commands"
+CONSUMER = "plugins/devices/answers"
 MOST_ANSWER_BYTES = 1 << 20  # of a message that is looked at
 LOOK_S = 60.0  # the clock may have been set meanwhile
 STORE_AGAIN_S = 1.0  # after the store could not be used
