@@ -180,6 +180,7 @@ async def slow_broker(tmp_path: Path) -> AsyncIterator[Broker]:
         yield broker
 
 
+@pytest.mark.alone
 async def test_wrong_user_takes_the_time_of_a_wrong_password(slow_broker: Broker) -> None:
     times: dict[str, list[float]] = {user: [] for user in LOGINS}
     for n in range(15):  # side by side: the machine may be busy for a while

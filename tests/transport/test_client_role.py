@@ -311,4 +311,4 @@ def test_a_flood_of_pings_gathers_nothing(home: Home, serve: Serve) -> None:
     client = home.client()
     client.connect("127.0.0.1", server.port, path="/mqtt")
     assert client.wait("MESSAGE").payload == b"after"
-    assert lib.test_client_live() < 100
+    assert lib.test_client_live() < 1000  # of 100,000; some answers are on their way
