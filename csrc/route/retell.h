@@ -1,8 +1,9 @@
 // retell.h - tells a journal that has begun anew what was before, while all goes on: then
 // what was logged before it began can be thrown away.
 //
-//     [ 1 SESSION a ][ 2 DELIVERY a ] ... [ BEGIN ][ SESSION_END a, SESSION a', DELIVERY a'
-//     ] needed until the last of it is durable └─ from here on it is enough
+//     [SESSION a][DELIVERY a] ... [BEGIN][SESSION_END a][SESSION a'][DELIVERY a']
+//     └─ needed until the last    └─ from here on it is enough
+//        of a' is durable
 //
 // Each session gets a new number, and so does each message that is still held; what is
 // logged of an old number between BEGIN and that is passed over by who begins to read

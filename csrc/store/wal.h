@@ -9,8 +9,9 @@
 // that happens to a later commit can harm it.
 //
 // Owner    the caller: nmq_wal_open (wal_recover.h), nmq_wal_close. The disk is the
-// caller's. Threads  one at a time. Cost     append: one write for each 256 KiB begun, one
-// sync; bytes are not copied.
+//          caller's, and stays as long.
+// Threads  one at a time.
+// Cost     append: one write for each 256 KiB begun, one sync; bytes are not copied.
 #pragma once
 #include "store/wal_segments.h"
 

@@ -1,8 +1,7 @@
 // wal_reader.h - a place in the files of a write-ahead log, and the block that lies there.
 //
-// Owner    the caller: a zeroed one with its segments, once it has passed 0 bytes, is at
-// the
-//          first page of all; nmq_wal_reader_fini.
+// Owner    the caller: nmq_wal_reader_fini. A zeroed one with its segments, once it has
+//          passed 0 bytes, is at the first page of all.
 // Threads  one at a time.
 #pragma once
 #include "store/wal_block.h"
