@@ -16,7 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from nanomq_py.fetch.message import Answer, Busy, FetchError, Origin, Request, target_of
+from nanomq_py.fetch.message import (
+    Answer,
+    Busy,
+    FetchError,
+    Origin,
+    Request,
+    request_target,
+)
 from nanomq_py.fetch.pool import Bounds, Pool
 from nanomq_py.fetch.tls import client_tls
 from tests import certs
@@ -362,7 +369,7 @@ async def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_targets_hold_what_a_request_line_can() -> None:
-    assert target_of("http://h/a b?c=\xe9\r\n") == "/a%20b?c=%C3%A9"
+    assert request_target("http://h/a b?c=\xe9\r\n") == "/a%20b?c=%C3%A9"
     for url in ("ftp://h/", "http:///x", "h"):
         with pytest.raises(ValueError, match="not an http URL"):
             Origin.of(url)

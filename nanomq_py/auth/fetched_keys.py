@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from nanomq_py.config import ConfigError
 from nanomq_py.config.keys.tokens import JwtLogin
-from nanomq_py.fetch.message import FetchError, Origin, Request, target_of
+from nanomq_py.fetch.message import FetchError, Origin, Request, request_target
 from nanomq_py.fetch.pool import Bounds, Pool
 from nanomq_py.fetch.tls import CertificateError, client_tls
 from nanomq_py.tokens.jws import Key
@@ -63,7 +63,7 @@ class FetchedKeys:
         self.was_fetched = False
         url = jwt.jwks_url or ""
         self._pool = _pool_of(url, jwt.jwks_cacertfile)
-        self._request = Request("GET", target_of(url), _HEADERS)
+        self._request = Request("GET", request_target(url), _HEADERS)
         self._pause_s = jwt.jwks_refresh_s
         self.fault = ""  # why they were not fetched the last time; empty: they were
         self._tried_at_s = -LEAST_PAUSE_S  # on the monotonic clock

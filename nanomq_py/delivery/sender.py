@@ -21,7 +21,7 @@ from nanomq_py.fetch.message import (
     Origin,
     Request,
     Unreached,
-    target_of,
+    request_target,
 )
 from nanomq_py.fetch.pool import Bounds, Pool
 from nanomq_py.fetch.tls import client_tls
@@ -83,7 +83,7 @@ class Sender:
         if origin.scheme == "https":
             tls = client_tls(target.cacertfile, target.certfile, target.keyfile)
         self._pool = Pool(origin, bounds, tls, Allowed(target.allow).refuses)
-        self._path = target_of(target.url)
+        self._request_target = request_target(target.url)
         self._key = key_of(target.secret)
         self._headers = (
             (b"User-Agent", f"nanomq-py/{__version__}".encode()),
@@ -112,7 +112,7 @@ class Sender:
         if self._key:
             signed = signature(self._key, message_id, now_s, post.body)
             headers.append((b"webhook-signature", signed.encode()))
-        return Request("POST", self._path, tuple(headers), post.body)
+        return Request("POST", self._request_target, tuple(headers), post.body)
 
     def close(self) -> None:
         """Close what is idle, now and later."""

@@ -59,11 +59,11 @@ class Origin:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-def target_of(url: str) -> str:
-    """Return the path and the query of a URL, as a request line has them.
+def request_target(url: str) -> str:
+    """Return the path and the query of a URL, as a request line has them (RFC 9112, 3.2.1).
 
-    >>> target_of("http://h"), target_of("http://h/a?b=c#d"), target_of("http://h/ä")
-    ('/', '/a?b=c', '/%C3%A4')
+    >>> request_target("http://h"), request_target("http://h/ä?b=c#d")
+    ('/', '/%C3%A4?b=c')
     """
     parts = urlsplit(url)
     query = f"?{parts.query}" if parts.query else ""

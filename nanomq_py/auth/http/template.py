@@ -20,7 +20,7 @@ import msgspec
 
 from nanomq_py.config.faults import ConfigError, Faults
 from nanomq_py.config.keys.http_client import HttpAuth, HttpAuthRequest
-from nanomq_py.fetch.message import Origin, Request, target_of
+from nanomq_py.fetch.message import Origin, Request, request_target
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
@@ -47,7 +47,7 @@ class Template:
         assert request.url is not None
         self.origin = Origin.of(request.url)
         self._method = request.method.upper()
-        self._target = target_of(request.url)
+        self._target = request_target(request.url)
         kind = FORM
         headers = []
         for header in request.headers:
