@@ -22,10 +22,10 @@ from nanomq_py.events import (
     Unsubscribed,
     Why,
 )
+from nanomq_py.plugins.topics import matcher
 from nanomq_py.plugins.webhook.actions import (
     MAKERS,
     Actions,
-    matches,
     message_publish,
 )
 from nanomq_py.plugins.webhook.payloads import MOST_BASE62_BYTES, WRITERS, base62
@@ -217,7 +217,7 @@ def test_topic_filters_choose_what_is_told() -> None:
     ],
 )
 def test_topic_matches_a_filter(topic: str, topic_filter: str, is_match: bool) -> None:
-    assert matches(topic, topic_filter) == is_match
+    assert matcher(topic_filter)(topic) == is_match
 
 
 # --- payloads

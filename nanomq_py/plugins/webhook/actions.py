@@ -33,6 +33,7 @@ from nanomq_py.events import (
     Unsubscribed,
     Why,
 )
+from nanomq_py.plugins.topics import matcher
 from nanomq_py.plugins.webhook.payloads import Written
 
 Fields = dict[str, Any]
@@ -258,23 +259,4 @@ class Actions:
 
 
 def _matches(topic: str | None, filters: tuple[str, ...]) -> bool:
-    return topic is None or any(matches(topic, each) for each in filters)
-
-
-def matches(topic: str, topic_filter: str) -> bool:
-    """Return whether a topic matches a filter (MQTT 5.0, 4.7), also a topic with wildcards.
-
-    >>> matches("a/b", "a/#"), matches("a", "a/#"), matches("$SYS/a", "#")
-    (True, True, False)
-    """
-    have, wanted = topic.split("/"), topic_filter.split("/")
-    if topic.startswith("$") and wanted[0] in ("+", "#"):
-        return False
-    if wanted[-1] == "#":
-        wanted = wanted[:-1]
-        if len(have) < len(wanted):
-            return False
-        have = have[: len(wanted)]
-    return len(have) == len(wanted) and all(
-        level in ("+", mine) for mine, level in zip(have, wanted, strict=True)
-    )
+    return topic is None or any(matcher(each)(topic) for each in filters)

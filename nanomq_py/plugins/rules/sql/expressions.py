@@ -27,7 +27,6 @@ from nanomq_py.plugins.rules.sql.paths import (
     wrong,
 )
 from nanomq_py.plugins.rules.sql.rows import Row
-from nanomq_py.plugins.rules.sql.topics import matcher
 from nanomq_py.plugins.rules.sql.values import (
     COMPARISONS,
     UNDEFINED,
@@ -37,6 +36,7 @@ from nanomq_py.plugins.rules.sql.values import (
     kind_of,
     same,
 )
+from nanomq_py.plugins.topics import matcher
 
 
 def expression(node: Node) -> Evaluate:

@@ -8,8 +8,8 @@ from typing import Any
 from nanomq_py.plugins.rules.sql.errors import RuleError
 from nanomq_py.plugins.rules.sql.functions.table import anything, array, known, text, whole
 from nanomq_py.plugins.rules.sql.rows import PAYLOAD, Row, found
-from nanomq_py.plugins.rules.sql.topics import matcher
 from nanomq_py.plugins.rules.sql.values import UNDEFINED, readable, same
+from nanomq_py.plugins.topics import matcher
 
 # Functions without arguments, and the columns that they stand for.
 _COLUMNS = {
