@@ -13,7 +13,6 @@ Source  iot-platform-api-v1.txt, "Message Route"; http-dialects.md, "IoT platfor
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
@@ -26,6 +25,7 @@ import msgspec
 from nanomq_py.config.keys.access import is_filter
 from nanomq_py.plugins.devices.targets import Targets
 from nanomq_py.plugins.devices.words import Refused
+from nanomq_py.plugins.texts import text_or_base64
 from nanomq_py.store.faults import StoreError
 from nanomq_py.store.moment import wall_s
 
@@ -87,10 +87,7 @@ def _post_of(message: Message) -> Post:
 
     publisher = message.publisher
     sn = "" if publisher is None else publisher.client_id
-    try:
-        payload, encoding = message.payload.decode(), "plain"
-    except UnicodeDecodeError:
-        payload, encoding = base64.b64encode(message.payload).decode(), "base64"
+    payload, is_base64 = text_or_base64(message.payload)
     routed = Routed(
         topic=message.topic_name,
         sn=sn,
@@ -98,7 +95,7 @@ def _post_of(message: Message) -> Post:
         retain=message.retain,
         time=int(message.time),
         payload=payload,
-        encoding=encoding,
+        encoding="base64" if is_base64 else "plain",
     )
     return Post(sn or message.topic_name, msgspec.json.encode(routed))
 

@@ -5,7 +5,6 @@ Threads  an action belongs to the event loop; what blocks is done in a thread of
 
 from __future__ import annotations
 
-import base64
 import logging
 import time
 from abc import ABC, abstractmethod
@@ -20,6 +19,7 @@ from nanomq_py.plugins.rules.columns import Columns
 from nanomq_py.plugins.rules.counters import ActionCounts
 from nanomq_py.plugins.rules.faults import NotHereError, RowError, RuleFault
 from nanomq_py.plugins.rules.model import Params, ResourceSpec
+from nanomq_py.plugins.texts import text_or_base64
 
 if TYPE_CHECKING:
     from nanomq_py.broker import Broker
@@ -193,10 +193,7 @@ def _plain(value: object) -> str:
     """Return bytes as a text; those that are no UTF-8 as base64."""
     if not isinstance(value, bytes | bytearray | memoryview):
         raise TypeError
-    try:
-        return bytes(value).decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(value).decode()
+    return text_or_base64(bytes(value))[0]
 
 
 def plain_row(row: Row) -> Row:
@@ -209,10 +206,8 @@ def plain_row(row: Row) -> Row:
     made: dict[str, Any] = {}
     for name, value in row.items():
         if type(value) is bytes:
-            try:
-                made[name] = value.decode()
-            except UnicodeDecodeError:
-                made[name] = base64.b64encode(value).decode()
+            made[name], is_base64 = text_or_base64(value)
+            if is_base64:
                 made.setdefault(f"{name}_encoding", "base64")
         else:
             made[name] = value

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +22,7 @@ from starlette.routing import Route
 
 from nanomq_py.delivery.deliveries import Deliveries
 from nanomq_py.delivery.target import DeadLetter
+from nanomq_py.plugins.texts import text_or_base64
 from nanomq_py.store.faults import StoreError
 
 
@@ -35,10 +35,8 @@ class _Asked(msgspec.Struct, forbid_unknown_fields=True):
 
 def _shown(letter: DeadLetter) -> dict[str, Any]:
     shown = asdict(letter)
-    try:
-        shown["body"] = letter.body.decode()
-    except UnicodeDecodeError:
-        shown["body"] = base64.b64encode(letter.body).decode()
+    shown["body"], is_base64 = text_or_base64(letter.body)
+    if is_base64:
         shown["body_encoding"] = "base64"
     return shown
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 
+from nanomq_py.plugins.texts import text_or_base64
+
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # Of base62: its cost grows with the square of the length.
 MOST_BASE62_BYTES = 16 * 1024
@@ -46,16 +48,12 @@ def _digits(number: int) -> str:
 
 
 def _plain(payload: bytes) -> Written:
-    try:
-        return payload.decode(), ""
-    except UnicodeDecodeError:
-        return base64.b64encode(payload).decode(), "base64"
+    text, is_base64 = text_or_base64(payload)
+    return text, "base64" if is_base64 else ""
 
 
 def _base64(payload: bytes) -> Written:
-    return base64.b64encode(
-        payload
-    ).decode() or None, ""  # NanoMQ has null for an empty one
+    return base64.b64encode(payload).decode() or None, ""  # null for an empty one
 
 
 def _base62(payload: bytes) -> Written:
