@@ -46,9 +46,8 @@ class Plugin(Part):
     """
 
     fault = ""  # of the work that failed last
-    start_within_s: float | None = (
-        None  # how long its start may take; None: as any plugin's
-    )
+    # How long its start may take; None: as any plugin's, 5 s.
+    start_within_s: float | None = None
 
     def __init__(self, name: str, broker: Broker) -> None:
         """Make it. The broker may not run yet.

@@ -73,7 +73,7 @@ FEATURES = (
     Feature(
         "rules.*",
         "rule_option.*",
-        "no message is stored or published anew by a rule",
+        "no rule puts messages into that database",
         r"rules?\.[a-z_]+(?:\..+)?|rule_option\..+",
     ),
     Feature(

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nanomq_py.broker import Broker
     from nanomq_py.store.store import Store
 
+KINDS = ("device", "peripheral")
 PIECE = 500  # changes that are put at once
 AGAIN_S = 1.0
 _COLUMNS = "id, kind, url, enabled, made_at, changed_at"
@@ -49,7 +50,12 @@ class Callback:
 
     @property
     def target(self) -> str:
-        return f"devices/callback/{self.kind}"
+        return target_of(self.kind)
+
+
+def target_of(kind: str) -> str:
+    """Return the name of the target of such changes."""
+    return f"devices/callback/{kind}"
 
 
 def _callback(row: tuple[int, str, str, int, int, int]) -> Callback:
@@ -167,11 +173,10 @@ class Callbacks:
             return False
         from nanomq_py.delivery.target import Post
 
-        for kind in ("device", "peripheral"):
+        for kind in KINDS:
             posts = [Post(sn, body) for _, of, sn, body in rows if of == kind]
             if posts:
-                target = f"devices/callback/{kind}"
-                await self._targets.put(target, posts)
+                await self._targets.put(target_of(kind), posts)
         last = rows[-1][0]
         await self._store.write(
             lambda it: it.execute("DELETE FROM devices_change WHERE id <= ?", (last,))

@@ -57,12 +57,17 @@ class MessageRoute:
     @property
     def target(self) -> str:
         """The name of its target."""
-        return f"devices/route/{self.id}"
+        return target_of(self.id)
 
     @property
     def consumer(self) -> str:
         """The name of its consumer."""
         return f"plugins/{self.target}"
+
+
+def target_of(id: int) -> str:
+    """Return the name of the target of a route."""
+    return f"devices/route/{id}"
 
 
 class Routed(msgspec.Struct, frozen=True):
@@ -237,7 +242,7 @@ class MessageRoutes:
             return await self._delete(id)
 
     async def _delete(self, id: int) -> int:
-        name = f"devices/route/{id}"
+        name = target_of(id)
         count = await self._broker.store.write(
             lambda it: it.execute("DELETE FROM devices_route WHERE id = ?", (id,)).rowcount
         )

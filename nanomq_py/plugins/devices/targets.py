@@ -47,9 +47,7 @@ class Targets:
         if len(url) > MOST_URL or not url.isprintable() or " " in url:
             text = f"url: expected {MOST_URL} letters at most, without spaces"
             raise Refused("url_refused", text)
-        if (
-            "@" in url.partition("://")[2].partition("/")[0]
-        ):  # whoever lists them would see it
+        if "@" in url.partition("://")[2].partition("/")[0]:  # lists would show it
             text = "url: expected no user name and password in it"
             raise Refused("url_refused", text)
         try:

@@ -63,7 +63,7 @@ class Tools:
     """What actions are made of besides their parameters.
 
     folder     of files that rules write; None: there is no place for them
-    allow      networks that a web hook may be in; empty: any
+    allow      hosts and networks that web hooks may tell: see delivery's Target
     resource   returns the resource of an id. Raises RuleFault
     is_trusted the parameters are of the configuration: a path may be anywhere
     """

@@ -40,10 +40,10 @@ class Kind:
 
 
 def _spec(kind: str, about: str, default: Any = None, **more: Any) -> Mapping[str, Any]:
-    told: dict[str, Any] = {"type": kind, "description": about, **more}
+    spec: dict[str, Any] = {"required": False, "type": kind, "description": about, **more}
     if default is not None:
-        told["default"] = default
-    return {"required": False, **told}
+        spec["default"] = default
+    return spec
 
 
 _TOPIC = _spec("string", "The topic to publish to. ${name} is a column.", required=True)
@@ -88,10 +88,8 @@ _MADE: tuple[tuple[Kind, Make], ...] = (
             types=(WEB_HOOK,),
             params={
                 "$resource": _spec("string", "The id of a web_hook", required=True),
-                "method": _spec("string", "POST or PUT", "POST"),
-                "path": _spec(
-                    "string", "Behind the URL of the resource. ${name} is a column."
-                ),
+                "method": _spec("string", "POST", "POST"),
+                "path": _spec("string", "Behind the URL of the resource"),
                 "headers": _spec("object", "Header lines"),
                 "body": _spec("string", "The body. Empty: the row as JSON."),
             },
@@ -184,6 +182,6 @@ def make_action(spec: ActionSpec, tools: Tools) -> Action:
 
 
 def check_config(spec: ResourceSpec, allow: tuple[str, ...]) -> None:
-    """Raise RuleFault for a resource that nothing could use. allow: networks, as for Tools."""
+    """Raise RuleFault for a resource that nothing could use. allow: as for Tools."""
     resource_kind(spec.type)
     check_web_hook(spec.config, allow)

@@ -83,7 +83,8 @@ class Keys(Checked):
         "allow",
         List(),
         (),
-        "Networks that the servers of web hooks may be in, such as 10.0.0.0/8. Empty: any.",
+        "Hosts and networks that web hooks of rules may tell: hooks.example.com, *.corp,"
+        " 10.1.0.0/16. Empty: any but link-local addresses and metadata services.",
     )
     sqlite_path: str = key(
         "sqlite_path",
