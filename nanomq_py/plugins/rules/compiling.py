@@ -11,7 +11,13 @@ from nanomq_py.plugins.rules.action import Action, Tools
 from nanomq_py.plugins.rules.columns import event_name, example
 from nanomq_py.plugins.rules.faults import RuleFault, TakenError
 from nanomq_py.plugins.rules.keys import Keys
-from nanomq_py.plugins.rules.model import ActionSpec, ResourceSpec, RuleSpec, check_rule
+from nanomq_py.plugins.rules.model import (
+    ActionSpec,
+    ResourceSpec,
+    RuleSpec,
+    check_rule,
+    flat,
+)
 from nanomq_py.plugins.rules.parsing import parsed
 
 if TYPE_CHECKING:
@@ -76,10 +82,6 @@ def _check_paths(spec: RuleSpec, others: Sequence[RuleSpec]) -> None:
         if path in taken:
             raise TakenError(f"action file: path: another action writes {path[:100]!r}")
         taken.add(path)
-
-
-def flat(spec: RuleSpec) -> list[ActionSpec]:
-    return [each for action in spec.actions for each in (action, *action.fallbacks)]
 
 
 def _paths(spec: RuleSpec) -> list[str]:

@@ -22,13 +22,14 @@ import msgspec
 
 from nanomq_py.plugins.rules.action import Action, Complaints
 from nanomq_py.plugins.rules.columns import event_name, wanted_of
-from nanomq_py.plugins.rules.compiling import Place, actions_of, compiled, flat
+from nanomq_py.plugins.rules.compiling import Place, actions_of, compiled
 from nanomq_py.plugins.rules.counters import RuleCounts, Totals
 from nanomq_py.plugins.rules.faults import RuleFault, TakenError, UnknownError
 from nanomq_py.plugins.rules.model import (
     ResourceSpec,
     RuleSpec,
     check_resource,
+    flat,
     new_id,
     with_ids,
 )

@@ -74,6 +74,11 @@ def checked_id(text: str) -> str:
     return text
 
 
+def flat(rule: RuleSpec) -> list[ActionSpec]:
+    """Return the actions of a rule, each with its fallbacks behind it."""
+    return [each for action in rule.actions for each in (action, *action.fallbacks)]
+
+
 def check_rule(rule: RuleSpec) -> None:
     """Raise RuleFault for what no rule can be; its SQL and its actions aside."""
     checked_id(rule.id)
@@ -82,15 +87,15 @@ def check_rule(rule: RuleSpec) -> None:
     _check_description(rule.description)
     if rule.on_action_failed not in ("continue", "stop"):
         raise RuleFault("on_action_failed: expected continue or stop")
-    flat = [*rule.actions, *(each for a in rule.actions for each in a.fallbacks)]
-    if len(flat) > MOST_ACTIONS:
+    actions = flat(rule)
+    if len(actions) > MOST_ACTIONS:
         raise RuleFault(f"actions: expected {MOST_ACTIONS} at most")
     if any(each.fallbacks for action in rule.actions for each in action.fallbacks):
         raise RuleFault("actions: a fallback has no fallbacks")
-    ids = [action.id for action in flat]
+    ids = [action.id for action in actions]
     if twice := [each for each in ids if ids.count(each) > 1]:
         raise RuleFault(f"actions: id: {twice[0][:64]!r}: two actions have it")
-    for action in flat:
+    for action in actions:
         if _ID.fullmatch(action.id) is None:
             raise RuleFault(f"action {action.name[:64]}: {_BAD_ID.format(action.id[:64])}")
         _check_size(f"action {action.name[:64]}: params", action.params)
