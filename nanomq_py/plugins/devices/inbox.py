@@ -1,19 +1,20 @@
-"""Messages of devices: one consumer, whose messages go to who hears of their topic."""
+"""Messages of devices: one consumer, whose messages go to the inventory."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from nanomq_py.plugins.devices.reports import BELOW
 from nanomq_py.plugins.devices.writer import Writer
 
 if TYPE_CHECKING:
     from nanomq_py.broker import Broker
     from nanomq_py.consumers import Consumer
     from nanomq_py.core.message import Message
+    from nanomq_py.plugins.devices.inventory import Inventory
 
 NAME = "plugins/devices/reports"
 # Behind few messages it waits for more: to wake for each takes more than the message does.
@@ -22,28 +23,14 @@ GATHER_S = 0.1
 PATIENCE_S = 30.0  # publishers wait so long while the store takes nothing
 
 
-class Hears(Protocol):
-    """Who takes messages of devices, and collects what is to be written."""
-
-    @property
-    def filters(self) -> Sequence[str]:
-        """The Topic Filters, without the prefix."""
-
-    def hears(self, topic: str) -> bool:
-        """Return whether it takes a message on that topic, without the prefix."""
-
-    def take(self, topic: str, message: Message) -> None:
-        """Collect what the message says, if anything. It raises nothing."""
-
-
 class Inbox:
     """The consumer. A batch is acknowledged once the writer has written what it said."""
 
     def __init__(
-        self, broker: Broker, hearers: Sequence[Hears], writer: Writer, log: logging.Logger
+        self, broker: Broker, inventory: Inventory, writer: Writer, log: logging.Logger
     ) -> None:
         self._broker = broker
-        self._hearers = hearers
+        self._inventory = inventory
         self._writer = writer
         self._log = log
         self._consumer: Consumer | None = None
@@ -52,7 +39,7 @@ class Inbox:
     def open(self, prefix: str) -> None:
         """Hear of topics below that prefix from now on."""
         self.close()
-        filters = [f"{prefix}/{each}" for of in self._hearers for each in of.filters]
+        filters = [f"{prefix}/{BELOW}#"]
         self._consumer = self._broker.consume(NAME, filters, patience_s=PATIENCE_S)
         self._prefix = f"{prefix}/"
 
@@ -93,11 +80,7 @@ class Inbox:
         topic = message.topic_name
         if not topic.startswith(self._prefix):  # of the prefix before
             return
-        below = topic[len(self._prefix) :]
-        for hearer in self._hearers:
-            if hearer.hears(below):
-                try:
-                    hearer.take(below, message)
-                except Exception:  # a message must not end the work
-                    self._log.exception("a message on %.200r is passed over", topic)
-                return
+        try:
+            self._inventory.take(topic[len(self._prefix) :], message)
+        except Exception:  # a message must not end the work
+            self._log.exception("a message on %.200r is passed over", topic)

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import TYPE_CHECKING
 
 from nanomq_py.events import Connected, Disconnected, Events
 from nanomq_py.plugins.devices.pending import Pending
 from nanomq_py.plugins.devices.refusals import Refusals
-from nanomq_py.plugins.devices.reports import BELOW, BadReport, Why, read_report
+from nanomq_py.plugins.devices.reports import BadReport, Why, read_report
 from nanomq_py.plugins.devices.writer import Act, Writer
 from nanomq_py.store.moment import wall_s
 
@@ -43,8 +43,6 @@ class Inventory:
     changed   is called when targets of callbacks have something to hear
     """
 
-    filters: Sequence[str] = (f"{BELOW}#",)
-
     def __init__(self, broker: Broker, writer: Writer, log: logging.Logger) -> None:
         self.counts: Counter[str] = Counter()
         self.refusals = Refusals(log)
@@ -57,10 +55,8 @@ class Inventory:
 
     # --- reports
 
-    def hears(self, topic: str) -> bool:
-        return topic.startswith(BELOW)
-
     def take(self, topic: str, message: Message) -> None:
+        """Collect what a message on that topic, without the prefix, says."""
         publisher = message.publisher
         client_id = "" if publisher is None else publisher.client_id
         try:
@@ -147,6 +143,7 @@ class Inventory:
     # --- what is written
 
     def drain(self) -> Act | None:
+        """Return what writes all that was collected; None: there is nothing."""
         if not self._pending:
             return None
         from nanomq_py.plugins.devices.written import write  # with the first device

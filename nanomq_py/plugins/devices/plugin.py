@@ -51,8 +51,8 @@ class Devices(Plugin):
         self._commands = CommandPart(broker, self.work, self.log)
         self._writer = Writer(self.log)
         self._inventory = Inventory(broker, self._writer, self.log)
-        self._writer.sources.append(self._inventory)
-        self._inbox = Inbox(broker, [self._inventory], self._writer, self.log)
+        self._writer.drain = self._inventory.drain
+        self._inbox = Inbox(broker, self._inventory, self._writer, self.log)
 
     @property
     def refusals(self) -> Refusals:

@@ -2,7 +2,7 @@
 
 ::
 
-    sources ──> one transaction ──> batches are acknowledged ──> sources hear what became of it
+    inventory ──> one transaction ──> batches are acknowledged ──> it hears what became of it
 
 What cannot be written is tried again, the same; more is collected meanwhile.
 
@@ -14,8 +14,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from nanomq_py.store.faults import StoreError
 
@@ -31,23 +31,19 @@ EVERY_S = 1.0
 Act = Callable[["Connection"], Callable[[], None]]
 
 
-class Source(Protocol):
-    """Who collects what is to be written."""
-
-    def drain(self) -> Act | None:
-        """Return what writes all that was collected; None: there is nothing."""
-
-
 class Writer:
-    """The one who writes."""
+    """The one who writes.
+
+    drain   returns what writes all that was collected; None: there is nothing
+    """
 
     def __init__(self, log: logging.Logger) -> None:
-        self.sources: list[Source] = []
+        self.drain: Callable[[], Act | None] = lambda: None
         self._log = log
         self._store: Store | None = None
         self._batch: Batch | None = None  # the latest that was collected
-        self._acts: Sequence[Act] = ()  # that could not be written
-        self._acts_batch: Batch | None = None  # the one they are of
+        self._act: Act | None = None  # that could not be written
+        self._act_batch: Batch | None = None  # the one that it is of
         self._marked = asyncio.Event()
         self._soon = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -91,20 +87,15 @@ class Writer:
         if self._store is None:
             return
         async with self._turn:
-            if not self._acts:
+            if self._act is None:
                 self._marked.clear()
                 self._soon.clear()
-                self._acts = [
-                    act for source in self.sources if (act := source.drain()) is not None
-                ]
-                self._acts_batch, self._batch = self._batch, None
-            acts = self._acts
-            told = []
-            if acts:
-                told = await self._store.write(lambda it: [act(it) for act in acts])
-            batch, self._acts, self._acts_batch = self._acts_batch, (), None
+                self._act = self.drain()
+                self._act_batch, self._batch = self._batch, None
+            tell = None if self._act is None else await self._store.write(self._act)
+            batch, self._act, self._act_batch = self._act_batch, None, None
             if batch is not None:
                 with contextlib.suppress(RuntimeError):  # it comes again, and is the same
                     batch.ack()
-            for tell in told:
+            if tell is not None:
                 tell()
