@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from nanomq_py.broker import Broker
     from nanomq_py.core.message import Message
-    from nanomq_py.plugins.devices.written import Outcome
+    from nanomq_py.plugins.devices.device_table import Outcome
 
 MOST_PENDING = 5_000  # devices and peripherals: more are not gathered for a second
 PIECE = 250  # devices that are looked up without a pause: some 5 ms
@@ -146,7 +146,7 @@ class Inventory:
         """Return what writes all that was collected; None: there is nothing."""
         if not self._pending:
             return None
-        from nanomq_py.plugins.devices.written import write  # with the first device
+        from nanomq_py.plugins.devices.device_table import write  # with the first device
 
         pending, self._pending = self._pending, Pending()
 
