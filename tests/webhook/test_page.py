@@ -75,3 +75,8 @@ def test_page_names_each_event() -> None:
     assert set(
         re.findall(r"`((?:client|session|message)\.[a-z]+)`", PAGE.read_text())
     ) == set(HOOK_EVENTS)
+
+
+def test_dead_letters_have_pages_while_web_hooks_are_off(start_broker: StartBroker) -> None:
+    process = start_broker(plugins__load="webhook")
+    assert get(process, "/plugins/webhook/targets") == '200 {"targets":[]}'
