@@ -53,7 +53,7 @@ class Loader:
         if (
             posts
             and self._reading is None
-            and window.loaded_to == self.written == posts[0].seq - 1
+            and window.loaded_to == self.written == posts[0].place - 1
             and window.room >= len(posts)
         ):
             window.add(posts)

@@ -179,7 +179,7 @@ class Queue:
         except StoreError:
             self._took(len(its), size)
             raise
-        self._loader.appended(its, its[-1].seq)
+        self._loader.appended(its, its[-1].place)
         self._pump()
 
     def _has_room(self, count: int, size: int) -> bool:
@@ -255,7 +255,7 @@ class Queue:
         self._succeeded += 1
         self._error = ""
         self._take_out(lane)
-        self._writer.later(self, done=table.id_of(self.number, post.seq))
+        self._writer.later(self, done=table.id_of(self.number, post.place))
         if self._pause.taken(self.target):
             self._pump()
 
@@ -273,7 +273,7 @@ class Queue:
             self._pause.buried()
             self._bury(lane, outcome.error)
             return
-        self._writer.later(self, table.tried(self.number, post.seq, post.attempts))
+        self._writer.later(self, table.tried(self.number, post.place, post.attempts))
         if is_targets:
             self._window.ready(lane)
         else:
@@ -304,7 +304,7 @@ class Queue:
 
     def _bury(self, lane: Lane, error: str) -> None:
         post = lane.posts[0]
-        acts = [table.bury(self.number, post.seq, post.attempts, wall_s(), error)]
+        acts = [table.bury(self.number, post.place, post.attempts, wall_s(), error)]
         self._dead += 1
         excess = self._dead - self.target.most_dead
         if excess > 0:

@@ -179,7 +179,7 @@ def forget(connection: Connection, name: str) -> None:
 def row_of(number: int, post: Waiting) -> PostRow:
     """Return the row of a new post."""
     return (
-        id_of(number, post.seq),
+        id_of(number, post.place),
         *(post.first, post.key, post.content_type, post.body, post.made_at),
     )
 
@@ -220,7 +220,7 @@ def waiting(connection: Connection, wanted: Wanted) -> Read:
     for id_, first, key, content_type, body, made_at, attempts in rows:
         size += len(body)
         if posts and (len(posts) >= wanted.most or size > wanted.most_bytes):
-            return Read(posts, posts[-1].seq)
+            return Read(posts, posts[-1].place)
         posts.append(
             Waiting(place_of(id_), first, key, content_type, body, made_at, attempts)
         )

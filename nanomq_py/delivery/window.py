@@ -28,11 +28,11 @@ SHORT = 16  # posts that stay of a lane that is cut
 class Waiting:
     """A post in memory.
 
-    seq    its place in the queue of its target
+    place  its place in the queue of its target
     first  the place that it had first: it is told by
     """
 
-    seq: int
+    place: int
     first: int
     key: str
     content_type: str
@@ -97,7 +97,7 @@ class Window:
     def add(self, posts: Iterable[Waiting]) -> None:
         """Take the next posts of the queue, in their order."""
         for post in posts:
-            self.loaded_to = post.seq
+            self.loaded_to = post.place
             lane = self._lanes.get(post.key)
             if lane is None:
                 lane = self._lanes[post.key] = Lane(post.key)
@@ -147,7 +147,7 @@ class Window:
             return False
         while len(longest.posts) > SHORT:
             post = longest.posts.pop()
-            longest.cut_at = post.seq
+            longest.cut_at = post.place
             self.count -= 1
             self.bytes -= len(post.body)
         return True

@@ -95,29 +95,29 @@ def test_secret_is_the_key_itself_or_base64() -> None:
 # --- the window
 
 
-def post(seq: int, key: str) -> Waiting:
-    return Waiting(seq, seq, key, "", b"x", 0.0)
+def post(place: int, key: str) -> Waiting:
+    return Waiting(place, place, key, "", b"x", 0.0)
 
 
 def sent(window: Window) -> list[int]:
     """Return what is sent, one at a time, until nothing is ready."""
     found = []
     while (lane := window.take()) is not None:
-        found.append(lane.posts[0].seq)
+        found.append(lane.posts[0].place)
         window.done(lane)
     return found
 
 
 def test_keys_take_turns_and_each_keeps_its_order() -> None:
     window = Window(100, 1000)
-    window.add(post(seq, key) for seq, key in enumerate("aaabbc", 1))
+    window.add(post(place, key) for place, key in enumerate("aaabbc", 1))
     assert sent(window) == [1, 4, 6, 2, 5, 3]
     assert (window.count, window.bytes, window.loaded_to) == (0, 0, 6)
 
 
 def test_lane_that_waits_is_left_out() -> None:
     window = Window(100, 1000)
-    window.add(post(seq, key) for seq, key in enumerate("aab", 1))
+    window.add(post(place, key) for place, key in enumerate("aab", 1))
     lane = window.take()
     assert lane is not None
     window.waits(lane)
@@ -128,7 +128,7 @@ def test_lane_that_waits_is_left_out() -> None:
 
 def test_lane_that_is_cut_is_filled_again_in_its_order() -> None:
     window = Window(50, 1000)
-    window.add(post(seq, "a") for seq in range(1, 51))
+    window.add(post(place, "a") for place in range(1, 51))
     assert window.room == 0
     assert window.cut()
     assert window.room == 50 - SHORT
@@ -137,11 +137,11 @@ def test_lane_that_is_cut_is_filled_again_in_its_order() -> None:
     (lane,) = window.lacking
     assert lane.cut_at == SHORT + 1
     window.lacking.clear()
-    window.fill(lane, [post(seq, "a") for seq in range(SHORT + 1, 40)], 39)
+    window.fill(lane, [post(place, "a") for place in range(SHORT + 1, 40)], 39)
     assert sent(window) == list(range(SHORT + 1, 40))
     (lane,) = window.lacking
     window.lacking.clear()
-    window.fill(lane, [post(seq, "a") for seq in (*range(40, 51), 52)], 52)
+    window.fill(lane, [post(place, "a") for place in (*range(40, 51), 52)], 52)
     assert sent(window) == [*range(40, 51), 52]
     assert not window.lacking
     window.add([post(53, "a")])
@@ -151,7 +151,7 @@ def test_lane_that_is_cut_is_filled_again_in_its_order() -> None:
 @given(st.lists(st.sampled_from("abc"), max_size=60), st.randoms(use_true_random=False))
 def test_whatever_fails_each_key_keeps_its_order(keys: list[str], chance: object) -> None:
     window = Window(1000, 10_000)
-    window.add(post(seq, key) for seq, key in enumerate(keys, 1))
+    window.add(post(place, key) for place, key in enumerate(keys, 1))
     waiting: list[Lane] = []
     found: dict[str, list[int]] = {}
     while window.count:
@@ -164,8 +164,9 @@ def test_whatever_fails_each_key_keeps_its_order(keys: list[str], chance: object
             window.waits(lane)
             waiting.append(lane)
             continue
-        found.setdefault(lane.key, []).append(lane.posts[0].seq)
+        found.setdefault(lane.key, []).append(lane.posts[0].place)
         window.done(lane)
     assert found == {
-        key: [seq for seq, each in enumerate(keys, 1) if each == key] for key in set(keys)
+        key: [place for place, each in enumerate(keys, 1) if each == key]
+        for key in set(keys)
     }
