@@ -9,7 +9,6 @@ from typing import Literal
 
 import msgspec
 
-from nanomq_py.delivery.target import Counts
 from nanomq_py.http.errors import NotFound
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain
 from nanomq_py.http.rest.parameters import Nothing
@@ -62,13 +61,9 @@ class Statistics(msgspec.Struct, frozen=True):
     succ: int
 
 
-def _counts(api: Api, callback: Callback) -> Counts | None:
-    return api.targets.counts(callback.target)
-
-
 def _is_on(api: Api, callback: Callback) -> bool:
     """Return whether its target is told: it is enabled, and has not answered 410."""
-    counts = _counts(api, callback)
+    counts = api.targets.counts(callback.target)
     return callback.enabled and not (counts is not None and counts.is_off)
 
 
@@ -77,8 +72,7 @@ def _row(api: Api, of: Callback) -> CallbackRow:
 
 
 def _counted(api: Api, of: Callback) -> CountedRow:
-    counts = _counts(api, of)
-    succeeded, failed = (counts.succeeded, counts.failed) if counts else (0, 0)
+    succeeded, failed = api.targets.sums(of.target)
     return CountedRow(
         id=of.id,
         type=of.kind,
@@ -122,10 +116,8 @@ async def get_statistics(api: Api, call: Plain) -> Statistics:
         raise NotFound(f"{kind[:64]!r}: expected {' or '.join(KINDS)}")
     with store_faults():
         callback = await api.callbacks.of(kind)
-    counts = None if callback is None else _counts(api, callback)
-    return (
-        Statistics(0, 0) if counts is None else Statistics(counts.failed, counts.succeeded)
-    )
+    succeeded, failed = (0, 0) if callback is None else api.targets.sums(callback.target)
+    return Statistics(failed, succeeded)
 
 
 ENDPOINTS = [

@@ -74,8 +74,7 @@ def _row(of: MessageRoute) -> RouteRow:
 
 
 def _counted(api: Api, of: MessageRoute) -> CountedRow:
-    counts = api.targets.counts(of.target)
-    succeeded, failed = (counts.succeeded, counts.failed) if counts else (0, 0)
+    succeeded, failed = api.targets.sums(of.target)
     return CountedRow(
         made_at=of.made_at,
         failed=failed,

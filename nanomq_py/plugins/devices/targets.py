@@ -93,6 +93,11 @@ class Targets:
             await self._broker.deliveries.release(name)
         self._urls.clear()
 
+    def sums(self, name: str) -> tuple[int, int]:
+        """Return how many posts it took, and how many attempts failed; 0: it is not set."""
+        counts = self.counts(name)
+        return (0, 0) if counts is None else (counts.succeeded, counts.failed)
+
     def counts(self, name: str) -> Counts | None:
         """Return what became of what was put; None: the target is not set."""
         try:

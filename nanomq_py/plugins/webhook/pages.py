@@ -11,6 +11,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -39,6 +41,14 @@ def _shown(letter: DeadLetter) -> dict[str, Any]:
     if is_base64:
         shown["body_encoding"] = "base64"
     return shown
+
+
+@contextmanager
+def _store_faults() -> Iterator[None]:
+    try:
+        yield
+    except StoreError as fault:
+        raise HTTPException(503, str(fault)) from None
 
 
 class _Pages:
@@ -72,27 +82,22 @@ class _Pages:
         name = self._known(query.get("target", ""))
         try:
             after, limit = int(query.get("after", 0)), int(query.get("limit", 100))
-            letters = await self._deliveries.dead_letters(name, after, min(limit, 1000))
+            with _store_faults():
+                letters = await self._deliveries.dead_letters(name, after, min(limit, 1000))
         except ValueError as fault:
             raise HTTPException(400, f"after, limit: {fault}") from None
-        except StoreError as fault:
-            raise HTTPException(503, str(fault)) from None
         return JSONResponse({"dead": [_shown(letter) for letter in letters]})
 
     async def send(self, request: Request) -> JSONResponse:
         asked = await self._asked(request)
-        try:
+        with _store_faults():
             count = await self._deliveries.send_again(asked.target, asked.numbers)
-        except StoreError as fault:
-            raise HTTPException(503, str(fault)) from None
         return JSONResponse({"sent": count})
 
     async def forget(self, request: Request) -> JSONResponse:
         asked = await self._asked(request)
-        try:
+        with _store_faults():
             count = await self._deliveries.forget_dead(asked.target, asked.numbers)
-        except StoreError as fault:
-            raise HTTPException(503, str(fault)) from None
         return JSONResponse({"forgotten": count})
 
     async def switch_on(self, request: Request) -> JSONResponse:
