@@ -51,7 +51,7 @@ log = logging.getLogger("nanomq.plugins.devices")
 T = TypeVar("T")
 
 CONSUMER = "plugins/devices/answers"
-MOST_ANSWER_BYTES = 1 << 20  # of a message that is looked at
+MOST_MESSAGE_BYTES = 1 << 20  # of a message that is looked at
 LOOK_S = 60.0  # the clock may have been set meanwhile
 STORE_AGAIN_S = 1.0  # after the store could not be used
 
@@ -263,8 +263,8 @@ class Commands:
         client_id = "" if who is None else who.client_id
         try:
             payload = message.payload
-            if len(payload) > MOST_ANSWER_BYTES:
-                text = f"{len(payload)} bytes, {MOST_ANSWER_BYTES} may be"
+            if len(payload) > MOST_MESSAGE_BYTES:
+                text = f"{len(payload)} bytes, {MOST_MESSAGE_BYTES} may be"
                 raise BadReport(Why.TOO_LARGE, text)
             answer = read_answer(payload)
             if who is not None and not self._speaks_for(client_id, answer.sn):

@@ -31,7 +31,7 @@ _Short = Annotated[str, Meta(max_length=128)]
 # --- a new command
 
 
-class Target(msgspec.Struct, frozen=True):
+class Recipient(msgspec.Struct, frozen=True):
     sn: str
 
 
@@ -41,7 +41,7 @@ class NewCommand(msgspec.Struct, frozen=True, rename="camel"):
     body   an object, or a text that holds one
     """
 
-    to: Annotated[list[Target], Meta(min_length=1, max_length=MOST_TO)]
+    to: Annotated[list[Recipient], Meta(min_length=1, max_length=MOST_TO)]
     command: Annotated[str, Meta(min_length=1, max_length=128)]
     sender: _Short = field(name="from", default="iot_web_console")
     method: Literal["", "get", "set"] = ""
