@@ -53,6 +53,7 @@ def test_example_of_the_page_does_what_it_says(start_broker: StartBroker) -> Non
             c.expect(PUBACK)
             c.leave()
         until(lambda: '"succeeded":3' in get(process, "/plugins/webhook/targets"))
+        until(lambda: len(printed) == 3)
         (message,) = [each for each in printed if each["action"] == "message_publish"]
         expected = json.loads(shown)
         assert {**message, "ts": 0} == {**expected, "ts": 0}
