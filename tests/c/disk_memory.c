@@ -207,7 +207,7 @@ write_part(test_disk *d, inode *file, uint64_t at, nmq_bytes part)
         if (d->room != 0 && total(d) + at + part.len - file->len > d->room) {
             return ENOSPC;
         }
-        resize(file, at + part.len);
+        resize(file, (size_t) at + part.len);
     }
     if (part.len > 0) {
         memcpy(file->now + at, part.at, part.len);

@@ -18,7 +18,7 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { SAVED_MAX = 1 << 16, AROUND = 64 };
+enum { SAVED_MAX = 1 << 16, AROUND = 256 };
 
 static uint8_t saved[SAVED_MAX];
 static size_t saved_len;
