@@ -35,7 +35,10 @@ class Kind(Enum):
 
 
 class Happened(Struct, frozen=True):
-    """Something that has happened. id: of a command; None: to all of its device."""
+    """Something that has happened.
+
+    id   of a command, which counts if it is of that device; None: to all of its device
+    """
 
     kind: Kind
     sn: str
@@ -90,7 +93,7 @@ def take_turn(
         elif each.id is None:
             for command in table.opened(connection, [each.sn]):
                 _put(connection, command, _OF_A_DEVICE[each.kind](command, now))
-        elif (found := table.one(connection, each.id)) is not None:
+        elif (found := table.one(connection, each.id)) and found.sn == each.sn:
             _put(connection, found, _OF_ONE[each.kind](found, now))
     _clear(connection, now, turn)
     _begin(connection, now, turn)
