@@ -14,11 +14,9 @@ from nanomq_py.http.errors import NotFound
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain
 from nanomq_py.http.rest.parameters import Nothing
 from nanomq_py.plugins.devices.api import Api
-from nanomq_py.plugins.devices.callbacks import Callback
+from nanomq_py.plugins.devices.callbacks import KINDS, Callback
 from nanomq_py.plugins.devices.paging import Id
 from nanomq_py.plugins.devices.words import Refused, store_faults
-
-KINDS = ("device", "peripheral")
 
 
 class NewCallback(msgspec.Struct, frozen=True):

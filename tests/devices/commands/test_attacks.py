@@ -38,7 +38,9 @@ async def test_time_that_no_clock_says_is_refused(tmp_path: Path, time: float) -
             device.subscribe(("dma/cmd/d1", 0))
             (number,) = await commands.add(order(), ["d1"])
             await row_when(commands, number, lambda row: row.tries == 1)
-            for id, said in enumerate([answer(number, "d1", time=time), answer(number, "d1")]):
+            for id, said in enumerate(
+                [answer(number, "d1", time=time), answer(number, "d1")]
+            ):
                 device.publish("dma/resp/cmd", said, qos=1, packet_id=id + 1)
             assert (await row_when(commands, number, is_over)).state is State.SUCCEEDED
             assert commands.counts["refused"] == 1
