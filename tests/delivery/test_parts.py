@@ -114,6 +114,8 @@ def test_secret_is_the_key_itself_or_base64() -> None:
     assert key_of("whsec_cGxhaW4=") == b"plain"
     with pytest.raises(ValueError, match="base64 after whsec_") as caught:
         key_of("whsec_hunter2!")
+    with pytest.raises(ValueError, match="base64 after whsec_"):  # it would sign nothing
+        key_of("whsec_")
     assert "hunter2" not in str(caught.value)
     assert signature(b"a", "msg", 1, b"x") != signature(b"b", "msg", 1, b"x")
 

@@ -10,6 +10,7 @@ import pytest
 from nanomq_py.plugins.devices.commands import outbound
 from nanomq_py.plugins.devices.commands.answers import read_answer
 from nanomq_py.plugins.devices.commands.machine import Phase, State
+from nanomq_py.plugins.devices.commands.room import Limits
 from nanomq_py.plugins.devices.commands.table import Row
 from nanomq_py.plugins.devices.reports import BadReport, Why
 from tests.devices.commands.platform import answer, order, platform, row_when
@@ -107,3 +108,23 @@ async def test_retained_answer_of_another_client_does_not_count_later(
         row = await commands.get(number)
         assert row is not None
         assert row.state < State.SUCCEEDED
+
+
+async def test_answers_fill_no_more_than_they_may(tmp_path: Path) -> None:
+    """A command that is over counts, and what its device says is left out."""
+    said = {"result": "x" * 3000}
+    limits = Limits(size=7000)
+    async with platform(tmp_path / "s.db", limits=limits) as (broker, commands):
+        with Raw(broker.ports["url"]) as device:
+            device.connect("d1")
+            device.subscribe(("dma/cmd/d1", 0))
+            numbers = await commands.add(order(), ["d1"] * 4)
+            for number in numbers:
+                await row_when(commands, number, lambda row: row.tries == 1)
+                payload = answer(number, "d1", d=said)
+                device.publish("dma/resp/cmd", payload, qos=1, packet_id=1)
+                await row_when(commands, number, is_over)
+            replies, _ = await commands.replies(None, offset=0, limit=10)
+            assert [len(each.data) > 3000 for each in replies] == [False, False, True, True]
+            assert b"no room" in replies[0].data
+            assert commands.held().size < limits.size + 500

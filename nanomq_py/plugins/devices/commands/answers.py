@@ -14,11 +14,13 @@ from hashlib import blake2b
 from typing import Annotated, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from nanomq_py.plugins.devices.commands.ids import meant
 from nanomq_py.plugins.devices.reports import BadReport, Why
 
 MOST_ANSWER_BYTES = 64 << 10  # of what a device says, as it is kept
+LEAST_ANSWER_BYTES = 100  # are always kept: to say that they are not would take as much
 
 
 # A double has each whole number up to that; one that is larger fits no column, either.
@@ -59,6 +61,17 @@ class _Said(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Said)
 
 
+def _left_out(data: bytes, why: str) -> bytes:
+    return msgspec.json.encode({"msg": f"{len(data)} bytes came, {why}"})
+
+
+def without_data(answer: Answer, room: int) -> Answer:
+    """Return that answer as it is kept where there is room for so many bytes of data."""
+    if len(answer.data) <= max(room, LEAST_ANSWER_BYTES):
+        return answer
+    return replace(answer, data=_left_out(answer.data, "and there is no room for them"))
+
+
 def _compact(raw: msgspec.Raw) -> bytes:
     """Return that JSON without spaces. Raises BadReport."""
     data = bytes(raw)
@@ -85,7 +98,6 @@ def read_answer(payload: bytes) -> Answer:
     if bytes(said.d):
         data = _compact(said.d)
     if len(data) > MOST_ANSWER_BYTES:
-        text = f"{len(data)} bytes came, over the {MOST_ANSWER_BYTES} that are kept"
-        data = msgspec.json.encode({"msg": text})
+        data = _left_out(data, f"over the {MOST_ANSWER_BYTES} that are kept")
     digest = blake2b(payload, digest_size=16).digest()
     return Answer(number, said.sn, said.status, data, said.time, digest)
