@@ -128,3 +128,19 @@ async def test_answers_fill_no_more_than_they_may(tmp_path: Path) -> None:
             assert [len(each.data) > 3000 for each in replies] == [False, False, True, True]
             assert b"no room" in replies[0].data
             assert commands.held().size < limits.size + 500
+
+
+@pytest.mark.parametrize("version", [4, 5])
+async def test_will_of_another_client_does_not_count(tmp_path: Path, version: int) -> None:
+    """The broker publishes it, for a client that is gone."""
+    async with platform(tmp_path / "s.db") as (broker, commands):
+        (number,) = await commands.add(order(), ["d1"])
+        with Raw(broker.ports["url"], version) as device:
+            device.connect("d1")
+        with Raw(broker.ports["url"], version) as evil:
+            evil.connect("e", will=("dma/resp/cmd", answer(number, "d1"), 1, True))
+        while not commands.counts["refused"]:
+            await asyncio.sleep(0.01)
+        row = await commands.get(number)
+        assert row is not None
+        assert row.state < State.SUCCEEDED
