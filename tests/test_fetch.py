@@ -11,6 +11,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -366,6 +367,27 @@ async def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch)
         pool = Pool(Origin("http", "somewhere", server.port), bounds, None)
         assert (await pool.ask(GET)).status == 200
         pool.close()
+
+
+async def test_resolver_that_hangs_delays_no_server_that_has_no_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Threads are few, and a resolver may hold all of them."""
+    ends = threading.Event()
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(1))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **more: ends.wait())
+    hanging = loop.run_in_executor(None, ends.wait)
+    try:
+        with answering() as server:
+            async with pool_for(server) as pool:
+                asking = asyncio.ensure_future(pool.ask(GET))
+                done, _ = await asyncio.wait({asking}, timeout=5)
+                assert done
+                assert asking.result().status == 200
+    finally:
+        ends.set()
+        await hanging
 
 
 def test_targets_hold_what_a_request_line_can() -> None:

@@ -148,8 +148,10 @@ class Deliveries:
         """Return posts that were given up, those that came first at the front.
 
         after   the number of the last one of the page before
-        Raises  KeyError, ValueError for a limit out of 1 to 10000, StoreError
+        Raises  KeyError, ValueError for a limit out of 1 to 10000 or no such number, StoreError
         """
+        if not 0 <= after <= table.MOST_PLACE:
+            raise ValueError(f"after={after}: expected 0 to {table.MOST_PLACE}")
         checked_limit(limit)
         number = self._queues[name].number
         await self._writer.settle()

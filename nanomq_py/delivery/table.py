@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 _PLACE_BITS = 40
+MOST_PLACE = (1 << _PLACE_BITS) - 1
 MOST_TARGETS = 1000
 
 SCHEMA = Schema(
@@ -122,11 +123,11 @@ def id_of(number: int, place: int) -> int:
 
 
 def place_of(id_: int) -> int:
-    return id_ & ((1 << _PLACE_BITS) - 1)
+    return id_ & MOST_PLACE
 
 
 def _range(number: int, first: int = 0, last: int | None = None) -> tuple[int, int]:
-    end = (1 << _PLACE_BITS) - 1 if last is None else last
+    end = MOST_PLACE if last is None else last
     return id_of(number, first), id_of(number, end)
 
 

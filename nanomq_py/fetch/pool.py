@@ -17,6 +17,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from nanomq_py.fetch.connection import Connection, Gone
 from nanomq_py.fetch.message import Answer, Busy, FetchError, Origin, Request, Unreached
@@ -174,14 +175,18 @@ class Pool:
 
         Raises   OSError, Unreached
         """
-        async with self._resolving:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                self._origin.host, self._origin.port, type=socket.SOCK_STREAM
-            )
-        addresses = [str(address[0]) for *_, address in found]
+        host = self._origin.host
+        if _is_address(host):  # no thread of the few is needed, which names may hold
+            addresses = [host]
+        else:
+            async with self._resolving:
+                found = await asyncio.get_running_loop().getaddrinfo(
+                    host, self._origin.port, type=socket.SOCK_STREAM
+                )
+            addresses = [str(address[0]) for *_, address in found]
         if self._refuses is None:
             return addresses
-        refused = {each: self._refuses(self._origin.host, each) for each in addresses}
+        refused = {each: self._refuses(host, each) for each in addresses}
         if all(refused.values()):
             raise Unreached(next(iter(refused.values())))
         return [each for each in addresses if not refused[each]]
@@ -191,6 +196,14 @@ class Pool:
         self._is_closed = True
         for connection in list(self._idle):
             self._drop(connection)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return "%" not in host  # else an interface has to be looked up
 
 
 def _discard(opening: asyncio.Future[Connection]) -> None:

@@ -477,3 +477,18 @@ async def test_who_stops_waiting_for_the_disk_loses_nothing() -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await putting
         await receiver.until(lambda: len(receiver.taken) == 2)
+
+
+@pytest.mark.parametrize("after", [-(1 << 40), -1, 1 << 40, 1 << 63])
+async def test_page_of_dead_letters_begins_within_its_target(after: int) -> None:
+    def refuse(came: Came) -> bytes:
+        return status(500)
+
+    async with receiving(refuse) as receiver, deliveries_in(None) as deliveries:
+        for name in ("t", "u"):
+            await deliveries.set_target(target(receiver, name=name, most_attempts=1))
+        await deliveries.put("t", posts(1))
+        await until(lambda: deliveries.counts("t").dead == 1)
+        with pytest.raises(ValueError, match=f"after={after}: expected"):
+            await deliveries.dead_letters("u", after=after)
+        assert await deliveries.dead_letters("u", after=(1 << 40) - 1) == []

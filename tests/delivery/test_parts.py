@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from nanomq_py.delivery.addresses import Allowed
 from nanomq_py.delivery.signature import key_of, signature
+from nanomq_py.delivery.target import check_url
 from nanomq_py.delivery.waits import retry_after_s, wait_s
 from nanomq_py.delivery.window import SHORT, Lane, Waiting, Window
 
@@ -62,6 +63,14 @@ def test_any_retry_after_is_read_or_not(text: str) -> None:
         ((), "h", "64:ff9b::a9fe:a9fe", False),
         ((), "h", "2002:a9fe:a9fe::1", False),
         ((), "h", "fd00:ec2::254", False),
+        ((), "h", "fd00:ec2::23", False),
+        ((), "h", "fd20:ce::254", False),
+        ((), "h", "fd00:42::42", False),
+        ((), "h", "100.100.100.200", False),
+        ((), "h", "168.63.129.16", False),
+        ((), "h", "192.0.0.192", False),
+        ((), "h", "::169.254.169.254", False),
+        ((), "h", "::1", True),
         ((), "h", "2001:db8::1", True),
         (("h",), "h", "10.0.0.1", True),
         (("H",), "h", "10.0.0.1", True),
@@ -83,11 +92,30 @@ def test_which_addresses_may_be_told(
     assert (Allowed(allow).refuses(host, address) == "") == is_allowed
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "0251.254.169.254",
+        "2852039166",
+        "0xA9.0xFE.0xA9.0xFE",
+        "169.254.43518",
+        "169.254.1.1.",
+    ],
+)
+def test_address_is_judged_however_it_is_written(host: str) -> None:
+    with pytest.raises(ValueError, match="link-local"):
+        check_url(f"http://{host}/")
+    check_url(f"http://{host}/", ("169.254.0.0/16",))
+    check_url(f"http://{host}x.example/")
+
+
 def test_secret_is_the_key_itself_or_base64() -> None:
     assert key_of("plain") == b"plain"
     assert key_of("whsec_cGxhaW4=") == b"plain"
     with pytest.raises(ValueError, match="base64 after whsec_") as caught:
         key_of("whsec_hunter2!")
+    with pytest.raises(ValueError, match="base64 after whsec_"):  # it would sign nothing
+        key_of("whsec_")
     assert "hunter2" not in str(caught.value)
     assert signature(b"a", "msg", 1, b"x") != signature(b"b", "msg", 1, b"x")
 

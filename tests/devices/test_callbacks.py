@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from nanomq_py.delivery.target import Target
 from nanomq_py.plugins.devices import writer
 from nanomq_py.plugins.devices.keys import Keys
+from nanomq_py.plugins.devices.targets import Targets
 from tests.answering import status
 from tests.delivery.receiving import Came, receiving
 from tests.devices.inside import Platform, platform, report
@@ -137,3 +139,35 @@ async def test_changes_that_no_queue_has_yet_are_told_after_a_start(tmp_path: Pa
             )
             assert receiver.taken[0].body == b"{}"
             assert left in ((0,), (1,))  # it is deleted behind that
+
+
+async def test_target_that_may_not_be_told_any_more_delays_no_other() -> None:
+    async with receiving() as receiver, platform() as its:
+        await its.api.callbacks.set("device", "http://127.0.0.2:9/", enabled=True)
+        await its.api.callbacks.set("peripheral", receiver.url, enabled=True)
+        its.plugin.use(Keys(targets_allow=("127.0.0.1",)))
+        await its.plugin.follow_keys()
+        await come_and_go(its)
+        with its.connected("S") as device:
+            device.publish("dma/report/periph", b'{"nid":"n"}')
+            await receiver.until(lambda: len(receiver.taken) == 1)
+
+
+async def test_target_whose_queue_is_full_delays_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def makes(targets: Targets, name: str, url: str) -> Target:
+        return Target(name=name, url=url, most_posts=1)
+
+    monkeypatch.setattr(Targets, "_target", makes)
+    async with (
+        receiving(lambda came: status(500)) as down,
+        receiving() as up,
+        platform() as its,
+    ):
+        await its.api.callbacks.set("device", down.url, enabled=True)
+        await its.api.callbacks.set("peripheral", up.url, enabled=True)
+        await come_and_go(its)
+        with its.connected("S") as device:
+            device.publish("dma/report/periph", b'{"nid":"n"}')
+            await up.until(lambda: len(up.taken) == 1)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from nanomq_py import Broker
-from nanomq_py.plugins.devices import inventory, listed, refusals, writer
+from nanomq_py.plugins.devices import inventory, listed, refusals, writer, written
 from nanomq_py.plugins.devices.inbox import NAME
 from nanomq_py.plugins.devices.keys import Keys
 from nanomq_py.plugins.devices.reports import Why
@@ -407,3 +407,22 @@ async def test_counters_are_told_by_http_and_below_sys() -> None:
             return told is not None and told.payload == b"1"
 
         await until(is_published)
+
+
+async def test_peripherals_of_one_device_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(written, "MOST_PERIPHERALS", 3)
+    async with platform() as its:
+        with its.connected("A") as device, its.connected("B") as other:
+            for names in ("ab", "bcde", "a"):
+                rows = [{"nid": name} for name in names]
+                device.publish("dma/report/periph", report("A", 1, rows))
+            await its.refused(Why.TOO_LARGE, 2)
+            other.publish("dma/report/periph", report("B", 1, [{"nid": "x"}]))
+
+            async def is_there() -> bool:
+                return ("B", "x") in await its.peripherals()
+
+            await until(is_there)
+            assert [nid for sn, nid in await its.peripherals() if sn == "A"] == list("abc")

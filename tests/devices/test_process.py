@@ -20,7 +20,8 @@ from tests.conftest import ROOT, Process, StartBroker, conf_text, free_port, run
 from tests.control.test_restart import restart
 from tests.devices.http import Caller, logged_in
 from tests.devices.inside import report
-from tests.raw import Raw
+from tests.raw import PUBLISH, Raw
+from tests.test_commands import blocks
 
 WITHIN_S = 20.0
 DEVICES = "/monitor/devices"
@@ -141,3 +142,25 @@ def test_plugin_that_is_off_loads_nothing(tmp_path: Path) -> None:
     )
     assert done.stdout == "\n"
     assert not list(tmp_path.glob("*.db"))
+
+
+def test_rules_of_the_page_leave_devices_their_own_topics(
+    start_broker: StartBroker,
+) -> None:
+    (rules,) = blocks(ROOT / "docs" / "iot.md", "ini")
+    keys = dict(line.split("=", 1) for line in rules.splitlines())
+    given = {name.replace(".", "__"): value for name, value in keys.items()}
+    process = start_broker(plugins__load="devices", **given)
+    with process.raw() as made, process.raw() as evil:
+        made.connect("A")
+        asked = [("dma/cmd/A", 1), ("dma/cmd/B", 1), ("dma/#", 1), ("#", 1), ("other/#", 1)]
+        assert made.subscribe(*asked) == [1, 128, 128, 128, 1]
+        evil.connect("E")
+        evil.publish("dma/cmd/A", b'{"command":"sh"}')
+        evil.ping()
+        caller = logged_in(process)
+        to = {"to": [{"sn": "A"}], "command": "sh", "body": {"shcmd": "whoami"}}
+        number = caller.call("POST", "/remotectl/commands", to).data["to"][0]["id"]
+        assert b'"id":%d' % number in made.expect(PUBLISH).payload
+        made.publish("dma/report/sys", report("A", 5, {"n": "A"}))
+        rows_when(caller, ["A"], [])

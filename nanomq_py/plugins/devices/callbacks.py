@@ -6,6 +6,7 @@
     (written with the state of the device)
 
 A change is deleted once it is in the queue, which is on the disk, too: it arrives once or more.
+Each kind of change has a target of its own, and waits for no other.
 
 Source  iot-platform-api-v1.txt, "device status change callbacks"
 """
@@ -77,8 +78,8 @@ class Callbacks:
         self._broker = broker
         self._targets = targets
         self._log = log
-        self._changed = asyncio.Event()
-        self._changed.set()  # there may be changes of before
+        self._changed = {kind: asyncio.Event() for kind in KINDS}
+        self.changed()  # there may be changes of before
 
     @property
     def _store(self) -> Store:
@@ -142,43 +143,43 @@ class Callbacks:
 
     def changed(self) -> None:
         """Take note that there are changes to tell."""
-        self._changed.set()
+        for each in self._changed.values():
+            each.set()
 
-    async def run(self) -> None:
-        """Put changes into the queues of targets until it is cancelled."""
-        told = False
+    async def run(self, kind: str) -> None:
+        """Put changes of one kind into the queue of its target until it is cancelled."""
+        told, changed = False, self._changed[kind]
         while True:
-            await self._changed.wait()
-            self._changed.clear()
+            await changed.wait()
+            changed.clear()
             try:
-                while await self._forward():
+                while await self._forward(kind):
                     pass
                 told = False
             except (StoreError, KeyError) as fault:  # KeyError: its target cannot be set
                 if not told:
-                    self._log.error("changes of devices are not told yet: %s", fault)
+                    self._log.error("changes of %ss are not told yet: %s", kind, fault)
                 told = True
-                self._changed.set()
+                changed.set()
                 await asyncio.sleep(AGAIN_S)
 
-    async def _forward(self) -> bool:
+    async def _forward(self, kind: str) -> bool:
         """Put some; return whether there were any. Raises StoreError, KeyError."""
         rows = await self._store.read(
             lambda it: it.execute(
-                "SELECT id, kind, sn, body FROM devices_change ORDER BY id LIMIT ?",
-                (PIECE,),
+                "SELECT id, sn, body FROM devices_change WHERE kind = ? ORDER BY id LIMIT ?",
+                (kind, PIECE),
             ).fetchall()
         )
         if not rows:
             return False
         from nanomq_py.delivery.target import Post
 
-        for kind in KINDS:
-            posts = [Post(sn, body) for _, of, sn, body in rows if of == kind]
-            if posts:
-                await self._targets.put(target_of(kind), posts)
+        await self._targets.put(target_of(kind), [Post(sn, body) for _, sn, body in rows])
         last = rows[-1][0]
         await self._store.write(
-            lambda it: it.execute("DELETE FROM devices_change WHERE id <= ?", (last,))
+            lambda it: it.execute(
+                "DELETE FROM devices_change WHERE kind = ? AND id <= ?", (kind, last)
+            )
         )
         return True

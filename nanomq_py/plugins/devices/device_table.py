@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from nanomq_py.plugins.devices.pending import Pending, Seen, SeenPeripheral, older
-from nanomq_py.plugins.devices.reports import STATES, BadReport, Moment
+from nanomq_py.plugins.devices.reports import (
+    MOST_PERIPHERALS,
+    STATES,
+    BadReport,
+    Moment,
+    Why,
+)
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -64,7 +70,8 @@ class PeripheralChanged(msgspec.Struct, frozen=True):
 class Outcome(msgspec.Struct):
     """What became of it.
 
-    refused    reports that are older than what is there: by whom, on which topic
+    refused    reports that are older than what is there, and of one peripheral too many: by
+               whom, on which topic
     unsure     devices that send and are held to be away: it may not be so; and through which
                client each speaks
     changed    whether there is something to tell targets of callbacks
@@ -81,6 +88,7 @@ class _Writing:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.outcome = Outcome()
+        self._known: dict[str, int] = {}  # peripherals of devices that have new ones
         self._told = {
             kind
             for (kind,) in connection.execute(
@@ -147,6 +155,11 @@ class _Writing:
             fault = older(seen.moment, before)
             self.outcome.refused.append((sn, "report/periph", fault))
             return
+        if row is None and not self._has_room(sn):
+            text = f"{MOST_PERIPHERALS} peripherals of {sn[:64]!r} are known already"
+            fault = BadReport(Why.TOO_LARGE, text)
+            self.outcome.refused.append((sn, "report/periph", fault))
+            return
         gateway = seen.gateway or gateway or sn
         self._connection.execute(
             _PUT_PERIPHERAL,
@@ -161,6 +174,16 @@ class _Writing:
                 "peripheral", sn, gateway, nid, seen.online, seen.moment.rev
             )
             self._tell("peripheral", sn, changed)
+
+    def _has_room(self, sn: str) -> bool:
+        """Count one peripheral more, if there may be one: a device must not fill the store."""
+        known = self._known.get(sn)
+        if known is None:
+            (known,) = self._connection.execute(
+                "SELECT count(*) FROM devices_peripheral WHERE sn = ?", (sn,)
+            ).fetchone()
+        self._known[sn] = min(known + 1, MOST_PERIPHERALS)
+        return int(known) < MOST_PERIPHERALS
 
     def _tell(self, kind: str, sn: str, changed: msgspec.Struct) -> None:
         if kind in self._told:

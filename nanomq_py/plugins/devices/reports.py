@@ -24,7 +24,7 @@ import msgspec
 
 BELOW = "report/"  # of the prefix
 STATES = ("procs", "sys", "versions")
-MOST_PERIPHERALS = 1_000  # of one report
+MOST_PERIPHERALS = 1_000  # of one report, and of one device
 # A message cannot come later than that: what is older by its own time is another boot then.
 DELAYED_S = 600
 

@@ -86,4 +86,7 @@ _STATE = (
     "CREATE TABLE devices_state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
 )
 
-SCHEMA = Schema("devices", ((*_DEVICES, *_LOGINS, *_DELIVERY, *_STATE),))
+# Of one kind: those of the other may be many, and wait.
+_CHANGES = ("CREATE INDEX devices_change_kind ON devices_change (kind, id)",)
+
+SCHEMA = Schema("devices", ((*_DEVICES, *_LOGINS, *_DELIVERY, *_STATE), _CHANGES))

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from nanomq_py.plugins.devices.callbacks import Callbacks
+from nanomq_py.plugins.devices.callbacks import KINDS, Callbacks
 from nanomq_py.plugins.devices.routes import MessageRoutes
 from nanomq_py.plugins.devices.targets import Targets
 
@@ -33,7 +33,8 @@ class Telling:
         self.callbacks = Callbacks(broker, self.targets, log)
         self.routes = MessageRoutes(broker, self.targets, work, log)
         self._log = log
-        work(self.callbacks.run())
+        for kind in KINDS:
+            work(self.callbacks.run(kind))
 
     async def open(self) -> None:
         """Go on with those that the store has."""

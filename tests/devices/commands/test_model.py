@@ -39,6 +39,7 @@ SNS = ["a", "b"]
 WHO = st.sampled_from(["a", "a", "a", "b"])
 ORDER = Order("t", "sh", "", b"{}", True, True, 3, 3600)
 LIFE_S = 100_000.0
+ROOM = 1 << 20
 
 
 @dataclass
@@ -173,7 +174,7 @@ class Platform(RuleBasedStateMachine):
         try:
             turn = self.write(
                 lambda: take_turn(
-                    self.file, [*happened, *(Said(a) for _, a in heard)], self.now
+                    self.file, [*happened, *(Said(a) for _, a in heard)], self.now, ROOM
                 ),
                 at,
             )

@@ -11,14 +11,21 @@ Source  http-dialects.md, IoT platform, "Commands"
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from nanomq_py.plugins.devices.commands.ids import meant
 from nanomq_py.plugins.devices.reports import BadReport, Why
 
 MOST_ANSWER_BYTES = 64 << 10  # of what a device says, as it is kept
+LEAST_ANSWER_BYTES = 100  # are always kept: to say that they are not would take as much
+
+
+# A double has each whole number up to that; one that is larger fits no column, either.
+_MOST_TIME = 1 << 53
+_Time = Annotated[float, msgspec.Meta(gt=-_MOST_TIME, lt=_MOST_TIME)]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -48,10 +55,31 @@ class _Said(msgspec.Struct):
     status: Literal["ok", "err", "failed"]
     d: msgspec.Raw = msgspec.Raw()
     msg: str = ""
-    time: int | float = 0
+    time: _Time = 0
 
 
 _DECODER = msgspec.json.Decoder(_Said)
+
+
+def _left_out(data: bytes, why: str) -> bytes:
+    return msgspec.json.encode({"msg": f"{len(data)} bytes came, {why}"})
+
+
+def without_data(answer: Answer, room: int) -> Answer:
+    """Return that answer as it is kept where there is room for so many bytes of data."""
+    if len(answer.data) <= max(room, LEAST_ANSWER_BYTES):
+        return answer
+    return replace(answer, data=_left_out(answer.data, "and there is no room for them"))
+
+
+def _compact(raw: msgspec.Raw) -> bytes:
+    """Return that JSON without spaces. Raises BadReport."""
+    data = bytes(raw)
+    try:
+        data.decode()  # the decoder has not looked into its texts
+    except UnicodeDecodeError as fault:
+        raise BadReport(Why.NOT_JSON, f"d: {fault}") from None
+    return msgspec.json.format(data, indent=-1)
 
 
 def read_answer(payload: bytes) -> Answer:
@@ -68,9 +96,8 @@ def read_answer(payload: bytes) -> Answer:
         raise BadReport(Why.WRONG_TYPE, text)
     data = msgspec.json.encode({"msg": said.msg})
     if bytes(said.d):
-        data = msgspec.json.format(bytes(said.d), indent=-1)
+        data = _compact(said.d)
     if len(data) > MOST_ANSWER_BYTES:
-        text = f"{len(data)} bytes came, over the {MOST_ANSWER_BYTES} that are kept"
-        data = msgspec.json.encode({"msg": text})
+        data = _left_out(data, f"over the {MOST_ANSWER_BYTES} that are kept")
     digest = blake2b(payload, digest_size=16).digest()
     return Answer(number, said.sn, said.status, data, said.time, digest)

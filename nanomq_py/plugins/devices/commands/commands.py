@@ -310,8 +310,9 @@ class Commands:
             timer.cancel()
 
     async def _take_turn(self, happened: Sequence[Happened | Said]) -> Turn:
+        room = self.room.limits.size - self.room.size
         return await self._broker.store.write(
-            partial(take_turn, happened=happened, now=wall_s())
+            partial(take_turn, happened=happened, now=wall_s(), room=room)
         )
 
     async def _kept_trying(self, act: Callable[[], Awaitable[T]]) -> T | None:

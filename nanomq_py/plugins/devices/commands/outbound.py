@@ -14,6 +14,7 @@ from __future__ import annotations
 import msgspec
 
 from nanomq_py.plugins.devices.commands.table import Outgoing
+from nanomq_py.plugins.devices.paging import Id
 
 MOST_SN_BYTES = 256
 ANSWERS = ("resp/cmd", "cmd/resp")  # below the prefix: what devices answer on
@@ -66,14 +67,14 @@ def payload_of(command: Outgoing, now: float) -> bytes:
 
 
 class _Named(msgspec.Struct):
-    id: int
+    id: Id
 
 
 _NAMED = msgspec.json.Decoder(_Named)
 
 
 def number_in(payload: bytes) -> int | None:
-    """Return which command that message of ours is; None: it is none."""
+    """Return which command a message is; None: it is none. It may be anybody's."""
     try:
         return _NAMED.decode(payload).id
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

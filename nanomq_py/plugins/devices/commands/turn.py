@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct, field
 
 from nanomq_py.plugins.devices.commands import machine, table
-from nanomq_py.plugins.devices.commands.answers import Answer
+from nanomq_py.plugins.devices.commands.answers import Answer, without_data
 from nanomq_py.plugins.devices.commands.machine import Command, Phase
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ class Kind(Enum):
 
 
 class Happened(Struct, frozen=True):
-    """Something that has happened. id: of a command; None: to all of its device."""
+    """Something that has happened.
+
+    id   of a command, which counts if it is of that device; None: to all of its device
+    """
 
     kind: Kind
     sn: str
@@ -80,17 +83,20 @@ _OF_ONE: dict[Kind, Callable[[Command, float], Command]] = {
 
 
 def take_turn(
-    connection: Connection, happened: Sequence[Happened | Said], now: float
+    connection: Connection, happened: Sequence[Happened | Said], now: float, room: int
 ) -> Turn:
-    """Write what has happened, clear what has expired, begin what is due."""
+    """Write what has happened, clear what has expired, begin what is due.
+
+    room   bytes that answers may take
+    """
     turn = Turn()
     for each in happened:
         if isinstance(each, Said):
-            _hear(connection, each.answer, now, turn)
+            _hear(connection, without_data(each.answer, room - turn.size), now, turn)
         elif each.id is None:
             for command in table.opened(connection, [each.sn]):
                 _put(connection, command, _OF_A_DEVICE[each.kind](command, now))
-        elif (found := table.one(connection, each.id)) is not None:
+        elif (found := table.one(connection, each.id)) and found.sn == each.sn:
             _put(connection, found, _OF_ONE[each.kind](found, now))
     _clear(connection, now, turn)
     _begin(connection, now, turn)
