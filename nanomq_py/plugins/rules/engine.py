@@ -72,6 +72,11 @@ class Rule:
         return self.spec.id
 
     @property
+    def filters(self) -> list[str]:
+        """The Topic Filters of its FROM."""
+        return [topic for topic in self.topics if event_name(topic) is None]
+
+    @property
     def all_actions(self) -> Iterator[Action]:
         """Its actions and their fallbacks."""
         for action in self.actions:
@@ -168,11 +173,10 @@ class Engine:
             return
         for action in rule.all_actions:
             await action.open()
-        filters = [topic for topic in rule.topics if event_name(topic) is None]
         names = [name for topic in rule.topics if (name := event_name(topic)) is not None]
         keys = self.place.keys
         consumer = None
-        if filters:
+        if filters := rule.filters:
             consumer = self.broker.consume(
                 _consumer_name(rule.id),
                 filters,
@@ -250,7 +254,7 @@ class Engine:
             made = change(before.spec)
             made = msgspec.structs.replace(made, actions=with_ids(made.actions))
             rule = self._compiled(made, before.counts, before.complaints)
-            await self._end(before, is_gone=not made.enabled)
+            await self._end(before, is_gone=not (made.enabled and rule.filters))
             rule.lost = before.lost
             try:
                 await self._run(rule)

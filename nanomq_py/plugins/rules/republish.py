@@ -97,11 +97,13 @@ class Republish(Action):
         self._payload = _payload_of(payload)
 
     async def act(self, selected: Sequence[Selected]) -> Faults:
+        from nanomq_py.plugins.rules.sql import RuleError
+
         faults: dict[int, str] = {}
         for at, each in enumerate(selected):
             try:
                 await self._publish(each)
-            except (RowError, ValueError) as fault:
+            except (RowError, RuleError, ValueError) as fault:
                 faults[at] = f"republish: {fault}"
         return faults or NO_FAULTS
 

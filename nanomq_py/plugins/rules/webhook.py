@@ -72,12 +72,14 @@ class PostRows(Action):
             raise RuleFault(str(fault)) from None
 
     async def act(self, selected: Sequence[Selected]) -> Faults:
+        from nanomq_py.plugins.rules.sql import RuleError
+
         faults: dict[int, str] = {}
         posts = []
         for at, each in enumerate(selected):
             try:
                 posts.append(Post(_key(each), self._body(each.row), self._content_type))
-            except (RowError, ValueError) as fault:
+            except (RowError, RuleError, ValueError) as fault:
                 faults[at] = f"data_to_webserver: {fault}"
         if posts:
             await self._broker.deliveries.put(self._target.name, posts, patient=True)
