@@ -79,7 +79,7 @@ class Tools:
     def place(self, name: str) -> Path:
         """Return where a file of that name is. Raises RuleFault."""
         if self.is_trusted and name.startswith("/"):
-            return Path(name)
+            return self._checked(Path(name))
         if not name or len(name) > 100 or name[0] == "." or not _is_plain(name):
             raise RuleFault(
                 f"path: {name[:100]!r}: expected the name of a file: letters, digits, '.', '_'"
@@ -90,7 +90,16 @@ class Tools:
                 "path: there is no folder for files: set plugins.rules.folder, as the store"
                 " is in memory"
             )
-        return self.folder / name
+        return self._checked(self.folder / name)
+
+    def _checked(self, path: Path) -> Path:
+        """Return the path, if it is none of the store's. Raises RuleFault."""
+        store = self.broker.store.path
+        if store is None or not path.name.startswith(store.name):
+            return path
+        if path.parent.resolve() == store.parent.resolve():
+            raise RuleFault(f"path: {path.name!r}: it is the broker's own")
+        return path
 
 
 def _is_plain(name: str) -> bool:

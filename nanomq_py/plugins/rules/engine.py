@@ -121,7 +121,7 @@ class Engine:
         counts, complaints = RuleCounts(), Complaints(self._log, spec.id)
         rule = Rule(spec, counts, complaints)
         try:
-            rule = self._compiled(spec, counts, complaints)
+            rule = await self._compiled(spec, counts, complaints)
             await self._run(rule)
         except FAULTS as fault:
             self._does_not_run(rule, fault)
@@ -160,10 +160,12 @@ class Engine:
 
     # --- one rule
 
-    def _compiled(self, spec: RuleSpec, counts: RuleCounts, complaints: Complaints) -> Rule:
+    async def _compiled(
+        self, spec: RuleSpec, counts: RuleCounts, complaints: Complaints
+    ) -> Rule:
         """Return a rule that can run. Raises RuleFault."""
         others = [rule.spec for rule in self.rules.values() if rule.id != spec.id]
-        statement = compiled(spec, others)
+        statement = await compiled(spec, others)
         actions = actions_of(spec, self.broker, self.place, self.resource)
         return Rule(spec, counts, complaints, statement, actions, tuple(statement.topics))
 
@@ -236,7 +238,7 @@ class Engine:
                 actions=with_ids(spec.actions),
                 created_at=round(wall_s() * 1000),
             )
-            rule = self._compiled(made, RuleCounts(), Complaints(self._log, made.id))
+            rule = await self._compiled(made, RuleCounts(), Complaints(self._log, made.id))
             try:
                 await self._run(rule)
                 await self._keep(made)
@@ -253,8 +255,8 @@ class Engine:
             self._check_is_ours(before)
             made = change(before.spec)
             made = msgspec.structs.replace(made, actions=with_ids(made.actions))
-            rule = self._compiled(made, before.counts, before.complaints)
-            await self._end(before, is_gone=not (made.enabled and rule.filters))
+            rule = await self._compiled(made, before.counts, before.complaints)
+            await self._end(before, is_gone=not made.enabled)
             rule.lost = before.lost
             try:
                 await self._run(rule)
@@ -264,7 +266,7 @@ class Engine:
                 await self._restore(before)
                 raise
             self.rules[rule_id] = rule
-            if all(event_name(topic) is not None for topic in rule.topics):
+            if not rule.filters:
                 self._forget_messages(rule)  # those of the FROM before
             stay = {action.id for action in flat(made)}
             await _forget(a for a in before.all_actions if a.id not in stay)
@@ -353,7 +355,7 @@ class Engine:
             self.resources[resource_id] = made
             for rule in self._users(resource_id):  # they do not run
                 with contextlib.suppress(RuleFault):
-                    anew = self._compiled(rule.spec, rule.counts, rule.complaints)
+                    anew = await self._compiled(rule.spec, rule.counts, rule.complaints)
                     rule.actions = anew.actions
             return made
 
@@ -369,7 +371,7 @@ class Engine:
     def _check_is_free(self, resource_id: str, do: str) -> None:
         users = self._users(resource_id)
         if do == "disable":
-            users = [each for each in users if each.spec.enabled]
+            users = [each for each in users if each.running is not None]
         if users:
             names = ", ".join(each.id for each in users[:5])
             raise TakenError(f"rules depend on this resource, {do} them first: {names}")

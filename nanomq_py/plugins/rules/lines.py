@@ -95,6 +95,7 @@ class LinesFile:
         file = os.fdopen(os.open(self._path, _FLAGS, 0o600), "ab+", buffering=0)
         self._file = file
         self._size = os.fstat(file.fileno()).st_size
+        self._end_line(file)
         if not self._is_csv:
             return
         if self._size == 0:
@@ -104,8 +105,17 @@ class LinesFile:
             file.write(head)
         else:
             file.seek(0)
-            with io.TextIOWrapper(io.BytesIO(file.read(65_536)), newline="") as text_file:
+            with io.TextIOWrapper(
+                io.BytesIO(file.read(65_536)), "utf-8", "replace", newline=""
+            ) as text_file:
                 self._columns = next(csv.reader(text_file), [])
+
+    def _end_line(self, file: BinaryIO) -> None:
+        """Have a line alone that a process which was killed did not write to its end."""
+        if self._size:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                self._size += file.write(b"\n")
 
     def _line(self, row: Row) -> bytes:
         if not self._is_csv:

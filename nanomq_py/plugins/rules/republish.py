@@ -108,9 +108,12 @@ class Republish(Action):
         return faults or NO_FAULTS
 
     async def _publish(self, selected: Selected) -> None:
+        topic = self._topic(selected.row)
+        if topic[:1] == "$" and self._topic.text.startswith("${"):
+            raise RowError("target_topic: a column makes it one of the broker's own")
         await self._broker.publish_as(
             self._author(_publisher(selected)),
-            self._topic(selected.row),
+            topic,
             self._payload(selected.row),
             qos=self._qos(selected),
             retain=self._retain(selected),

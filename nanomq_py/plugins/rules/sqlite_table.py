@@ -119,6 +119,8 @@ class Table:
 
     def _insert(self, connection: Connection, row: Row) -> None:
         values = {name: _value(value) for name, value in row.items()}
+        if len({name.lower() for name in values}) < len(values):
+            raise RowError("two columns have one name: SQLite takes A for a")
         if any(name.lower() == "rowid" for name in values):
             raise RowError("column rowid: it numbers the rows")
         for name in values:
