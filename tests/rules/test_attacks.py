@@ -5,7 +5,9 @@ Source  MQTT 5.0, 4.7; EMQX 4.4, rule engine
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import threading
 import tracemalloc
 from pathlib import Path
@@ -141,6 +143,28 @@ def test_half_of_a_line_stays_alone(tmp_path: Path) -> None:
     assert path.read_bytes() == b'{"a":1}\n{"a"\n{"a":3}\n'
 
 
+def test_lines_go_to_the_file_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    file = LinesFile(path, is_csv=False, max_bytes=1 << 20, count=2)
+    file.write([{"a": 1}])
+    path.rename(tmp_path / "put-away")
+    file.write([{"a": 2}])
+    file.close()
+    assert path.read_bytes() == b'{"a":2}\n'
+
+
+def test_rows_go_to_the_table_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    table = Table(path, "t", 10)
+    table.insert([{"a": 1}])
+    for each in tmp_path.iterdir():
+        each.unlink()
+    assert not table.insert([{"a": 2}])
+    table.close()
+    with contextlib.closing(sqlite3.connect(path)) as found:
+        assert found.execute("SELECT a FROM t").fetchall() == [(2,)]
+
+
 def test_two_columns_that_sqlite_takes_for_one_are_refused(tmp_path: Path) -> None:
     table = Table(tmp_path / "a.db", "t", 10)
     assert "two columns" in table.insert([{"A": 1, "a": 2}])[0]
@@ -233,6 +257,27 @@ async def test_resource_of_a_rule_that_cannot_run_can_be_mended(tmp_path: Path) 
         await engine.update_resource("hook", lambda spec: hook)
         rule = await engine.update("sends", lambda spec: spec)
         assert (rule.fault, rule.running is not None) == ("", True)
+
+
+# --- counters
+
+
+async def test_actions_of_a_changed_rule_go_on_counting(tmp_path: Path) -> None:
+    def described(spec: RuleSpec) -> RuleSpec:
+        return msgspec.structs.replace(spec, description="of now")
+
+    async with receiving() as receiver, rules(tmp_path) as engine:
+        hook = ResourceSpec("hook", "web_hook", {"url": receiver.url})
+        await engine.create_resource(hook)
+        sends = action("data_to_webserver", **{"$resource": "hook"})
+        rule = await make(engine, "SELECT * FROM t", action("do_nothing"), sends)
+        engine.broker.publish("t", "x", qos=1)
+        await until(lambda: rule.actions[1].told() == (1, 0))
+        rule = await engine.update(rule.id, described)
+        assert [each.told() for each in rule.actions] == [(1, 0), (1, 0)]
+        engine.reset(rule.id)
+        rule = await engine.update(rule.id, described)
+        assert [each.told() for each in rule.actions] == [(0, 0), (0, 0)]
 
 
 # --- parsing

@@ -387,16 +387,9 @@ async def reset_metrics(api: Api, call: Plain) -> None:
 ENDPOINTS = [
     Endpoint(method="GET", path="/rules", act=list_rules, summary="Rules."),
     Endpoint(method="GET", path="/rules/{id}", act=get_rule, summary="One rule."),
-    Endpoint(
-        method="POST",
-        path="/rules",
-        act=create_rule,
-        summary="Make a rule, or try one out.",
-    ),
+    Endpoint(method="POST", path="/rules", act=create_rule, summary="Make or try one."),
     Endpoint(method="PUT", path="/rules/{id}", act=update_rule, summary="Change a rule."),
-    Endpoint(
-        method="DELETE", path="/rules/{id}", act=delete_rule, summary="Forget a rule."
-    ),
+    Endpoint(method="DELETE", path="/rules/{id}", act=delete_rule, summary="Forget it."),
     Endpoint(
         method="PUT",
         path="/rules/{id}/reset_metrics",

@@ -135,6 +135,10 @@ class Action(ABC):
         """Count from 0 again."""
         self.counts.success = self.counts.failed = 0
 
+    def count_on(self, before: Action) -> None:
+        """Go on with the counters of the one that was there before it."""
+        self.counts = before.counts
+
     @property
     def trouble(self) -> str:
         """Why it could not be done the last time; empty: it could, or nobody knows."""

@@ -116,6 +116,15 @@ def _paths(spec: RuleSpec, kind: str) -> list[str]:
     ]
 
 
+def resources_of(spec: RuleSpec) -> set[object]:
+    """Return the ids of the resources that it uses."""
+    return {
+        value
+        for each in flat(spec)
+        if isinstance(value := each.params.get("$resource"), str)
+    }
+
+
 # --- trying one out
 
 

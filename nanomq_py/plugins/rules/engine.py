@@ -22,7 +22,13 @@ import msgspec
 
 from nanomq_py.plugins.rules.action import Action, Complaints
 from nanomq_py.plugins.rules.columns import event_name, wanted_of
-from nanomq_py.plugins.rules.compiling import Place, actions_of, compiled, flat
+from nanomq_py.plugins.rules.compiling import (
+    Place,
+    actions_of,
+    compiled,
+    flat,
+    resources_of,
+)
 from nanomq_py.plugins.rules.counters import RuleCounts, Totals
 from nanomq_py.plugins.rules.faults import RuleFault, TakenError, UnknownError
 from nanomq_py.plugins.rules.model import (
@@ -258,6 +264,7 @@ class Engine:
             rule = await self._compiled(made, before.counts, before.complaints)
             await self._end(before, is_gone=not made.enabled)
             rule.lost = before.lost
+            _count_on(before, rule)
             try:
                 await self._run(rule)
                 await self._keep(made)
@@ -316,7 +323,7 @@ class Engine:
 
     def _users(self, resource_id: str) -> list[Rule]:
         return [
-            rule for rule in self.rules.values() if resource_id in _resources(rule.spec)
+            rule for rule in self.rules.values() if resource_id in resources_of(rule.spec)
         ]
 
     async def create_resource(self, spec: ResourceSpec) -> ResourceSpec:
@@ -356,6 +363,7 @@ class Engine:
             for rule in self._users(resource_id):  # they do not run
                 with contextlib.suppress(RuleFault):
                     anew = await self._compiled(rule.spec, rule.counts, rule.complaints)
+                    _count_on(rule, anew)
                     rule.actions = anew.actions
             return made
 
@@ -382,6 +390,14 @@ class Engine:
         return not any(action.trouble for rule in users for action in rule.all_actions)
 
 
+def _count_on(before: Rule, rule: Rule) -> None:
+    """Have the actions that stay go on counting."""
+    known = {action.id: action for action in before.all_actions}
+    for action in rule.all_actions:
+        if action.id in known:
+            action.count_on(known[action.id])
+
+
 async def _forget(actions: Iterable[Action]) -> None:
     """Forget what waits for these, which are closed. Raises StoreError."""
     for action in actions:
@@ -390,11 +406,3 @@ async def _forget(actions: Iterable[Action]) -> None:
 
 def _consumer_name(rule_id: str) -> str:
     return f"plugins/rules/{rule_id}"
-
-
-def _resources(spec: RuleSpec) -> set[object]:
-    return {
-        value
-        for each in flat(spec)
-        if isinstance(value := each.params.get("$resource"), str)
-    }

@@ -53,9 +53,12 @@ class LinesFile:
         self._file: BinaryIO | None = None
         self._columns: list[str] = []
         self._size = 0
+        self._opened = os.stat_result(range(10))  # that file, once there is one
 
     def write(self, rows: Sequence[Row]) -> Faults:
         """Write rows; return the faults. Raises OSError, and some may be written then."""
+        if self._file is not None and is_gone(self._path, self._opened):
+            self.close()  # somebody has put it away, or deleted it
         faults: dict[int, str] = {}
         waiting: list[bytes] = []
         waiting_bytes = 0
@@ -94,7 +97,8 @@ class LinesFile:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.fdopen(os.open(self._path, _FLAGS, 0o600), "ab+", buffering=0)
         self._file = file
-        self._size = os.fstat(file.fileno()).st_size
+        self._opened = os.fstat(file.fileno())
+        self._size = self._opened.st_size
         self._end_line(file)
         if not self._is_csv:
             return
@@ -142,6 +146,14 @@ class LinesFile:
         file, self._file = self._file, None
         if file is not None:
             file.close()
+
+
+def is_gone(path: Path, opened: os.stat_result) -> bool:
+    """Return whether the file that was opened there is not there any more."""
+    try:
+        return not os.path.samestat(os.lstat(path), opened)
+    except FileNotFoundError:
+        return True
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

@@ -106,6 +106,11 @@ class PostRows(Action):
     def reset(self) -> None:
         self._before = self._sums()
 
+    def count_on(self, before: Action) -> None:
+        super().count_on(before)
+        if isinstance(before, PostRows):
+            self._before = before._before
+
     @property
     def trouble(self) -> str:
         told = self._delivered()
