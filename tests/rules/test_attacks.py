@@ -210,6 +210,21 @@ def test_format_makes_no_more_than_a_bound() -> None:
     assert peak < 40 * len(made)  # twice that: 40 texts, and all in one
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "FOREACH [1..20] AS i INCASE Regex_Match(payload, 'a.*b') FROM t",
+        "SELECT " + ", ".join(["regex_match(payload, 'a.*b')"] * 20) + " FROM t",
+    ],
+)
+def test_searches_of_a_message_have_an_end_together(sql: str) -> None:
+    statement = parse(sql)
+    for _ in range(2):
+        with pytest.raises(RuleError, match="too many steps together"):
+            statement.run({"payload": "a" * 4096})
+        assert statement.run({"payload": "b"}) is not None  # it is counted anew
+
+
 # --- topics of the broker's own
 
 

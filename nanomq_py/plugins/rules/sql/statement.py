@@ -21,7 +21,7 @@ from typing import Any
 
 from nanomq_py.plugins.rules.sql.columns import EVENTS, event_of
 from nanomq_py.plugins.rules.sql.errors import RuleError
-from nanomq_py.plugins.rules.sql.expressions import condition, reads_row
+from nanomq_py.plugins.rules.sql.expressions import condition, reads_row, searches
 from nanomq_py.plugins.rules.sql.grammar import Node, parsed
 from nanomq_py.plugins.rules.sql.paths import wrong
 from nanomq_py.plugins.rules.sql.rows import Row
@@ -69,7 +69,20 @@ def parse(text: str) -> Statement:
     parts = {each.data: each for each in clause.children if each is not None}
     is_foreach = clause.data == "foreach"
     selected = _foreach(parts) if is_foreach else _select(parts)
+    if searches(tree):
+        selected = _counting(selected)
     return Statement(text, _topics(parts["topics"]), is_foreach, selected)
+
+
+def _counting(selected: Callable[[Row], Selected]) -> Callable[[Row], Selected]:
+    """Return the same, with the steps of its searches counted for each message."""
+    from nanomq_py.plugins.rules.sql.functions.patterns import count_anew
+
+    def counted(row: Row) -> Selected:
+        count_anew()
+        return selected(row)
+
+    return counted
 
 
 def _check_levels(tree: Node) -> None:
