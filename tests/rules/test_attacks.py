@@ -24,7 +24,9 @@ from nanomq_py.plugins.rules.model import ActionSpec, ResourceSpec, RuleSpec
 from nanomq_py.plugins.rules.parsing import parsed
 from nanomq_py.plugins.rules.sql import RuleError, Statement, parse, template
 from nanomq_py.plugins.rules.sqlite_table import Table
+from tests import raw
 from tests.delivery.receiving import receiving
+from tests.raw import Raw
 from tests.rules.running import (
     action,
     counted,
@@ -239,6 +241,16 @@ async def test_publisher_makes_no_topic_of_the_brokers_own() -> None:
             assert (await next_of(tap)).topic_name == "ok"
         assert rule.actions[0].told() == (1, 1)
         assert "the broker's own" in rule.complaints.last
+
+
+async def test_client_does_not_hide_from_a_rule_by_its_name() -> None:
+    async with rules() as engine:
+        rule = await make(engine, "SELECT * FROM a", republish("out"), id="r")
+        async with engine.broker.subscribe("out") as tap:
+            with Raw(engine.broker.ports["url"]) as client:
+                client.send(raw.connect("republish:r"), raw.publish("a", b"x"))
+                assert await payloads(tap, 1) == [b"x"]
+        assert rule.actions[0].told() == (1, 0)
 
 
 # --- web hooks
