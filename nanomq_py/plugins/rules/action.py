@@ -9,7 +9,7 @@ import base64
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -158,6 +158,20 @@ class Action(ABC):
             for fallback in self.fallbacks:
                 await fallback.take(failed, complaints)
         return faults
+
+
+async def forget(actions: Iterable[Action]) -> None:
+    """Forget what waits for these, which are closed. Raises StoreError."""
+    for action in actions:
+        await action.forget()
+
+
+def count_on(before: Iterable[Action], actions: Iterable[Action]) -> None:
+    """Have those that stay, by their ids, go on counting."""
+    known = {action.id: action for action in before}
+    for action in actions:
+        if action.id in known:
+            action.count_on(known[action.id])
 
 
 # --- parameters

@@ -14,13 +14,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from nanomq_py.plugins.rules.action import Action, Complaints
+from nanomq_py.plugins.rules.action import Action, Complaints, count_on, forget
 from nanomq_py.plugins.rules.columns import event_name, wanted_of
 from nanomq_py.plugins.rules.compiling import (
     Place,
@@ -264,7 +264,7 @@ class Engine:
             rule = await self._compiled(made, before.counts, before.complaints)
             await self._end(before, is_gone=not made.enabled)
             rule.lost = before.lost
-            _count_on(before, rule)
+            count_on(before.all_actions, rule.all_actions)
             try:
                 await self._run(rule)
                 await self._keep(made)
@@ -276,7 +276,7 @@ class Engine:
             if not rule.filters:
                 self._forget_messages(rule)  # those of the FROM before
             stay = {action.id for action in flat(made)}
-            await _forget(a for a in before.all_actions if a.id not in stay)
+            await forget(a for a in before.all_actions if a.id not in stay)
             return rule
 
     async def _restore(self, rule: Rule) -> None:
@@ -295,7 +295,7 @@ class Engine:
             await self._table.delete(rule.spec)
             del self.rules[rule_id]
             await self._end(rule, is_gone=True)
-            await _forget(rule.all_actions)
+            await forget(rule.all_actions)
 
     async def _keep(self, spec: RuleSpec | ResourceSpec) -> None:
         assert self._table is not None  # it has started
@@ -363,7 +363,7 @@ class Engine:
             for rule in self._users(resource_id):  # they do not run
                 with contextlib.suppress(RuleFault):
                     anew = await self._compiled(rule.spec, rule.counts, rule.complaints)
-                    _count_on(rule, anew)
+                    count_on(rule.all_actions, anew.all_actions)
                     rule.actions = anew.actions
             return made
 
@@ -388,20 +388,6 @@ class Engine:
         """Return whether it could be used when it was last; True: it was not used yet."""
         users = self._users(spec.id)
         return not any(action.trouble for rule in users for action in rule.all_actions)
-
-
-def _count_on(before: Rule, rule: Rule) -> None:
-    """Have the actions that stay go on counting."""
-    known = {action.id: action for action in before.all_actions}
-    for action in rule.all_actions:
-        if action.id in known:
-            action.count_on(known[action.id])
-
-
-async def _forget(actions: Iterable[Action]) -> None:
-    """Forget what waits for these, which are closed. Raises StoreError."""
-    for action in actions:
-        await action.forget()
 
 
 def _consumer_name(rule_id: str) -> str:
