@@ -139,7 +139,9 @@ TRIED = {"rawsql": SQL, "ctx": {"payload": '{"t": 11}', "topic": "s/9"}}
 
 
 @shows("POST /rules")
-@pytest.mark.parametrize(("path", "test"), [("/rules?test=true", None), ("/rules", True)])
+@pytest.mark.parametrize(
+    ("path", "test"), [("/rules?test=true", None), ("/rules?test", None), ("/rules", True)]
+)
 def test_rule_is_tried_out(ruled: Process, path: str, test: bool | None) -> None:
     body = TRIED if test is None else {**TRIED, "test": test}
     said = call(ruled, "POST", f"/api/v4{path}", body)
@@ -241,6 +243,14 @@ def test_resource_is_made_told_changed_and_forgotten(ruled: Process, prefix: str
     assert get(ruled, "/resources")["data"] == []
 
 
+@shows("POST /resources")
+def test_resource_is_only_looked_at(ruled: Process) -> None:
+    body = {"type": "web_hook", "config": HOOK}
+    for path in ("/resources?test=true", "/resources?test"):
+        assert call(ruled, "POST", f"/api/v4{path}", body).json == {"code": 0}
+    assert get(ruled, "/resources")["data"] == []
+
+
 @shows("DELETE /resources/{id}", outcome="108")
 def test_resource_that_a_rule_uses_stays(ruled: Process) -> None:
     sends = {"name": "data_to_webserver", "params": {"$resource": "hook"}}
@@ -301,6 +311,17 @@ def test_rule_is_there_once_and_changes_as_a_whole(ruled: Process) -> None:
         wrong = {"rawsql": SQL.replace("s/#", "r"), "actions": [{"name": "x"}]}
         assert_refused(call(ruled, "PUT", "/api/v4/rules/hot", wrong), 400, 108, "'x'")
         assert get(ruled, "/rules/hot")["data"]["for"] == before["for"]
+
+
+@shows("POST /rules", outcome="108")
+def test_fallbacks_in_each_other_are_refused(ruled: Process) -> None:
+    action = b'{"name":"do_nothing"'
+    body = b'{"rawsql":"SELECT * FROM t","actions":[%s}%s]}' % (
+        (action + b',"fallbacks":[') * 480 + action,
+        b"]}" * 480,
+    )
+    said = call(ruled, "POST", "/api/v4/rules", body)
+    assert_refused(said, 400, 108, "a fallback has no fallbacks")
 
 
 # --- loaded and not

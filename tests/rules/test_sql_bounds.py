@@ -102,10 +102,10 @@ def doubled(expression: str, times: int, first: str = "x") -> str:
         ("SELECT regex_replace(x, 'x', big) AS x FROM t", "replacement of at most 256"),
         ("SELECT subbits(big, 1, 2000) AS x FROM t", "64 bits at most"),
         (doubled("x AS a.l, x AS a.r, a", 30), f"of more than {MOST_PARTS} values"),
-        ("FOREACH [1..200] FROM t", "FOREACH: 200 rows, each with a payload of 100000"),
+        ("FOREACH [1..200] FROM t", "FOREACH: 200 rows of more than 16777216 letters"),
         (
             "FOREACH [1..200] DO * FROM t",
-            "FOREACH: 200 rows, each with a payload of 100000",
+            "FOREACH: 200 rows of more than 16777216 letters",
         ),
         ("FOREACH many FROM t", f"an array of more than {MOST_ITEMS} items"),
     ],

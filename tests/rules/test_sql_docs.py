@@ -96,7 +96,7 @@ def test_the_error_is_the_one_that_is_told() -> None:
         f" {MOST_LEVELS} deep |",
         f"| {MOST_TEXT:,} characters or bytes |",
         f"| {MOST_PARTS:,} values, {MOST_DEPTH} levels; a range of {MOST_ITEMS:,} numbers |",
-        f"| {MOST_ITEMS:,} items; {MOST_REPEATED:,} characters of the payload",
+        f"| {MOST_ITEMS:,} items; {MOST_REPEATED:,} characters in all its rows",
         f"| {patterns.MOST_PATTERN} characters; no repetition",
         "| {:,} characters without a repetition of its own, else {:,}, {} with two, {} with"
         " three;".format(

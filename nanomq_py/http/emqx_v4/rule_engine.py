@@ -9,6 +9,7 @@ Source  EMQX 4.4, emqx_rule_engine_api; NanoMQ 0.24, rest_api.c; to delete what 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -117,7 +118,13 @@ class RuleChange(msgspec.Struct, frozen=True):
 
 
 class Test(msgspec.Struct, frozen=True):
+    """Whether it is only to be tried out: ``?test`` or ``?test=true``."""
+
     test: str = "false"
+
+    @property
+    def is_test(self) -> bool:
+        return self.test in ("", "true")
 
 
 class RulesQuery(
@@ -277,11 +284,14 @@ async def get_rule(api: Api, call: Plain) -> RuleRow:
         return _row(api.node, engine.rule(call.path["id"]))
 
 
-def _specs(given: Sequence[ActionBody]) -> tuple[ActionSpec, ...]:
+def _specs(given: Sequence[ActionBody], level: int = 0) -> tuple[ActionSpec, ...]:
+    """Return the actions. Raises BadParameter for fallbacks of fallbacks."""
+    if level > 1 and given:
+        raise BadParameter("actions: a fallback has no fallbacks")
     from nanomq_py.plugins.rules.model import ActionSpec
 
     return tuple(
-        ActionSpec(each.name, each.params, each.id, _specs(each.fallbacks))
+        ActionSpec(each.name, each.params, each.id, _specs(each.fallbacks, level + 1))
         for each in given
     )
 
@@ -289,8 +299,8 @@ def _specs(given: Sequence[ActionBody]) -> tuple[ActionSpec, ...]:
 async def create_rule(api: Api, call: Call[Test, RuleBody]) -> RuleRow | Any:
     body = call.body
     engine = await engine_of(api)
-    if call.query.test == "true" or body.test in (True, "true"):
-        return _tried(engine, body)
+    if call.query.is_test or body.test in (True, "true"):
+        return await _tried(engine, body)
     from nanomq_py.plugins.rules.model import RuleSpec
 
     spec = RuleSpec(
@@ -305,14 +315,14 @@ async def create_rule(api: Api, call: Call[Test, RuleBody]) -> RuleRow | Any:
         return _row(api.node, await engine.create(spec))
 
 
-def _tried(engine: Engine, body: RuleBody) -> Any:
+async def _tried(engine: Engine, body: RuleBody) -> Any:
     """Return what the statement selects. Raises Refused where it selects nothing."""
     from nanomq_py.plugins.rules.action import json_of, plain_row
     from nanomq_py.plugins.rules.compiling import tried
     from nanomq_py.plugins.rules.faults import RowError
 
     with faults():
-        found = tried(body.rawsql, body.ctx, engine.place.node)
+        found = await asyncio.to_thread(tried, body.rawsql, body.ctx, engine.place.node)
         if found is None:
             raise Refused(Code.UNKNOWN_MISTAKE, "SQL Not Match", 404)
         rows = found if isinstance(found, list) else [found]
@@ -377,16 +387,9 @@ async def reset_metrics(api: Api, call: Plain) -> None:
 ENDPOINTS = [
     Endpoint(method="GET", path="/rules", act=list_rules, summary="Rules."),
     Endpoint(method="GET", path="/rules/{id}", act=get_rule, summary="One rule."),
-    Endpoint(
-        method="POST",
-        path="/rules",
-        act=create_rule,
-        summary="Make a rule, or try one out.",
-    ),
+    Endpoint(method="POST", path="/rules", act=create_rule, summary="Make or try one."),
     Endpoint(method="PUT", path="/rules/{id}", act=update_rule, summary="Change a rule."),
-    Endpoint(
-        method="DELETE", path="/rules/{id}", act=delete_rule, summary="Forget a rule."
-    ),
+    Endpoint(method="DELETE", path="/rules/{id}", act=delete_rule, summary="Forget it."),
     Endpoint(
         method="PUT",
         path="/rules/{id}/reset_metrics",

@@ -13,6 +13,7 @@ import msgspec
 from nanomq_py.http.emqx.api import Api
 from nanomq_py.http.emqx_v4.rule_engine import (
     Params,
+    Test,
     engine_of,
     faults,
     looked_up,
@@ -219,9 +220,7 @@ async def get_status(api: Api, call: Plain) -> Alive:
     return Alive(engine.is_alive(spec))
 
 
-async def create_resource(
-    api: Api, call: Call[Nothing, ResourceBody]
-) -> ResourceRow | None:
+async def create_resource(api: Api, call: Call[Test, ResourceBody]) -> ResourceRow | None:
     engine, body = await engine_of(api), call.body
     from nanomq_py.plugins.rules.model import ResourceSpec, new_id
 
@@ -229,7 +228,7 @@ async def create_resource(
         body.id or new_id("resource"), body.type, body.config, body.description
     )
     with faults():
-        if body.test in (True, "true"):
+        if call.query.is_test or body.test in (True, "true"):
             engine.check_resource(spec)
             return None
         made = await engine.create_resource(spec)

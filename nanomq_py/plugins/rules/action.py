@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -79,7 +79,7 @@ class Tools:
     def place(self, name: str) -> Path:
         """Return where a file of that name is. Raises RuleFault."""
         if self.is_trusted and name.startswith("/"):
-            return Path(name)
+            return self._checked(Path(name))
         if not name or len(name) > 100 or name[0] == "." or not _is_plain(name):
             raise RuleFault(
                 f"path: {name[:100]!r}: expected the name of a file: letters, digits, '.', '_'"
@@ -90,7 +90,16 @@ class Tools:
                 "path: there is no folder for files: set plugins.rules.folder, as the store"
                 " is in memory"
             )
-        return self.folder / name
+        return self._checked(self.folder / name)
+
+    def _checked(self, path: Path) -> Path:
+        """Return the path, if it is none of the store's. Raises RuleFault."""
+        store = self.broker.store.path
+        if store is None or not path.name.startswith(store.name):
+            return path
+        if path.parent.resolve() == store.parent.resolve():
+            raise RuleFault(f"path: {path.name!r}: it is the broker's own")
+        return path
 
 
 def _is_plain(name: str) -> bool:
@@ -126,6 +135,10 @@ class Action(ABC):
         """Count from 0 again."""
         self.counts.success = self.counts.failed = 0
 
+    def count_on(self, before: Action) -> None:
+        """Go on with the counters of the one that was there before it."""
+        self.counts = before.counts
+
     @property
     def trouble(self) -> str:
         """Why it could not be done the last time; empty: it could, or nobody knows."""
@@ -145,6 +158,20 @@ class Action(ABC):
             for fallback in self.fallbacks:
                 await fallback.take(failed, complaints)
         return faults
+
+
+async def forget(actions: Iterable[Action]) -> None:
+    """Forget what waits for these, which are closed. Raises StoreError."""
+    for action in actions:
+        await action.forget()
+
+
+def count_on(before: Iterable[Action], actions: Iterable[Action]) -> None:
+    """Have those that stay, by their ids, go on counting."""
+    known = {action.id: action for action in before}
+    for action in actions:
+        if action.id in known:
+            action.count_on(known[action.id])
 
 
 # --- parameters

@@ -116,8 +116,8 @@ def wanted_of(rawsql: str) -> tuple[str, ...]:
     >>> wanted_of('SELECT payload.x AS x, topic FROM "t/#"')
     ('payload', 'topic')
     """
-    words = set(_WORD.findall(rawsql))
-    if "*" in rawsql or "foreach" in (word.lower() for word in words):
+    words = {word.lower() for word in _WORD.findall(rawsql)}  # so are names of functions
+    if "*" in rawsql or "foreach" in words:
         return tuple(_OF_MESSAGE)
     words |= {column for name, column in _READ_BY.items() if name in words}
     return tuple(name for name in _OF_MESSAGE if name in words)

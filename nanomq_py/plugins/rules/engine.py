@@ -14,15 +14,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from nanomq_py.plugins.rules.action import Action, Complaints
+from nanomq_py.plugins.rules.action import Action, Complaints, count_on, forget
 from nanomq_py.plugins.rules.columns import event_name, wanted_of
-from nanomq_py.plugins.rules.compiling import Place, actions_of, compiled
+from nanomq_py.plugins.rules.compiling import Place, actions_of, compiled, resources_of
 from nanomq_py.plugins.rules.counters import RuleCounts, Totals
 from nanomq_py.plugins.rules.faults import RuleFault, TakenError, UnknownError
 from nanomq_py.plugins.rules.model import (
@@ -73,6 +73,11 @@ class Rule:
         return self.spec.id
 
     @property
+    def filters(self) -> list[str]:
+        """The Topic Filters of its FROM."""
+        return [topic for topic in self.topics if event_name(topic) is None]
+
+    @property
     def all_actions(self) -> Iterator[Action]:
         """Its actions and their fallbacks."""
         for action in self.actions:
@@ -117,7 +122,7 @@ class Engine:
         counts, complaints = RuleCounts(), Complaints(self._log, spec.id)
         rule = Rule(spec, counts, complaints)
         try:
-            rule = self._compiled(spec, counts, complaints)
+            rule = await self._compiled(spec, counts, complaints)
             await self._run(rule)
         except FAULTS as fault:
             self._does_not_run(rule, fault)
@@ -156,10 +161,12 @@ class Engine:
 
     # --- one rule
 
-    def _compiled(self, spec: RuleSpec, counts: RuleCounts, complaints: Complaints) -> Rule:
+    async def _compiled(
+        self, spec: RuleSpec, counts: RuleCounts, complaints: Complaints
+    ) -> Rule:
         """Return a rule that can run. Raises RuleFault."""
         others = [rule.spec for rule in self.rules.values() if rule.id != spec.id]
-        statement = compiled(spec, others)
+        statement = await compiled(spec, others)
         actions = actions_of(spec, self.broker, self.place, self.resource)
         return Rule(spec, counts, complaints, statement, actions, tuple(statement.topics))
 
@@ -169,11 +176,10 @@ class Engine:
             return
         for action in rule.all_actions:
             await action.open()
-        filters = [topic for topic in rule.topics if event_name(topic) is None]
         names = [name for topic in rule.topics if (name := event_name(topic)) is not None]
         keys = self.place.keys
         consumer = None
-        if filters:
+        if filters := rule.filters:
             consumer = self.broker.consume(
                 _consumer_name(rule.id),
                 filters,
@@ -233,7 +239,7 @@ class Engine:
                 actions=with_ids(spec.actions),
                 created_at=round(wall_s() * 1000),
             )
-            rule = self._compiled(made, RuleCounts(), Complaints(self._log, made.id))
+            rule = await self._compiled(made, RuleCounts(), Complaints(self._log, made.id))
             try:
                 await self._run(rule)
                 await self._keep(made)
@@ -250,9 +256,10 @@ class Engine:
             self._check_is_ours(before)
             made = change(before.spec)
             made = msgspec.structs.replace(made, actions=with_ids(made.actions))
-            rule = self._compiled(made, before.counts, before.complaints)
+            rule = await self._compiled(made, before.counts, before.complaints)
             await self._end(before, is_gone=not made.enabled)
             rule.lost = before.lost
+            count_on(before.all_actions, rule.all_actions)
             try:
                 await self._run(rule)
                 await self._keep(made)
@@ -261,10 +268,10 @@ class Engine:
                 await self._restore(before)
                 raise
             self.rules[rule_id] = rule
-            if all(event_name(topic) is not None for topic in rule.topics):
+            if not rule.filters:
                 self._forget_messages(rule)  # those of the FROM before
             stay = {action.id for action in flat(made)}
-            await _forget(a for a in before.all_actions if a.id not in stay)
+            await forget(a for a in before.all_actions if a.id not in stay)
             return rule
 
     async def _restore(self, rule: Rule) -> None:
@@ -283,7 +290,7 @@ class Engine:
             await self._table.delete(rule.spec)
             del self.rules[rule_id]
             await self._end(rule, is_gone=True)
-            await _forget(rule.all_actions)
+            await forget(rule.all_actions)
 
     async def _keep(self, spec: RuleSpec | ResourceSpec) -> None:
         assert self._table is not None  # it has started
@@ -311,7 +318,7 @@ class Engine:
 
     def _users(self, resource_id: str) -> list[Rule]:
         return [
-            rule for rule in self.rules.values() if resource_id in _resources(rule.spec)
+            rule for rule in self.rules.values() if resource_id in resources_of(rule.spec)
         ]
 
     async def create_resource(self, spec: ResourceSpec) -> ResourceSpec:
@@ -350,7 +357,8 @@ class Engine:
             self.resources[resource_id] = made
             for rule in self._users(resource_id):  # they do not run
                 with contextlib.suppress(RuleFault):
-                    anew = self._compiled(rule.spec, rule.counts, rule.complaints)
+                    anew = await self._compiled(rule.spec, rule.counts, rule.complaints)
+                    count_on(rule.all_actions, anew.all_actions)
                     rule.actions = anew.actions
             return made
 
@@ -366,7 +374,7 @@ class Engine:
     def _check_is_free(self, resource_id: str, do: str) -> None:
         users = self._users(resource_id)
         if do == "disable":
-            users = [each for each in users if each.spec.enabled]
+            users = [each for each in users if each.running is not None]
         if users:
             names = ", ".join(each.id for each in users[:5])
             raise TakenError(f"rules depend on this resource, {do} them first: {names}")
@@ -377,19 +385,5 @@ class Engine:
         return not any(action.trouble for rule in users for action in rule.all_actions)
 
 
-async def _forget(actions: Iterable[Action]) -> None:
-    """Forget what waits for these, which are closed. Raises StoreError."""
-    for action in actions:
-        await action.forget()
-
-
 def _consumer_name(rule_id: str) -> str:
     return f"plugins/rules/{rule_id}"
-
-
-def _resources(spec: RuleSpec) -> set[object]:
-    return {
-        value
-        for each in flat(spec)
-        if isinstance(value := each.params.get("$resource"), str)
-    }

@@ -53,9 +53,12 @@ class LinesFile:
         self._file: BinaryIO | None = None
         self._columns: list[str] = []
         self._size = 0
+        self._opened = os.stat_result(range(10))  # that file, once there is one
 
     def write(self, rows: Sequence[Row]) -> Faults:
         """Write rows; return the faults. Raises OSError, and some may be written then."""
+        if self._file is not None and is_gone(self._path, self._opened):
+            self.close()  # somebody has put it away, or deleted it
         faults: dict[int, str] = {}
         waiting: list[bytes] = []
         waiting_bytes = 0
@@ -94,7 +97,9 @@ class LinesFile:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = os.fdopen(os.open(self._path, _FLAGS, 0o600), "ab+", buffering=0)
         self._file = file
-        self._size = os.fstat(file.fileno()).st_size
+        self._opened = os.fstat(file.fileno())
+        self._size = self._opened.st_size
+        self._end_line(file)
         if not self._is_csv:
             return
         if self._size == 0:
@@ -104,8 +109,17 @@ class LinesFile:
             file.write(head)
         else:
             file.seek(0)
-            with io.TextIOWrapper(io.BytesIO(file.read(65_536)), newline="") as text_file:
+            with io.TextIOWrapper(
+                io.BytesIO(file.read(65_536)), "utf-8", "replace", newline=""
+            ) as text_file:
                 self._columns = next(csv.reader(text_file), [])
+
+    def _end_line(self, file: BinaryIO) -> None:
+        """Have a line alone that a process which was killed did not write to its end."""
+        if self._size:
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                self._size += file.write(b"\n")
 
     def _line(self, row: Row) -> bytes:
         if not self._is_csv:
@@ -132,6 +146,14 @@ class LinesFile:
         file, self._file = self._file, None
         if file is not None:
             file.close()
+
+
+def is_gone(path: Path, opened: os.stat_result) -> bool:
+    """Return whether the file that was opened there is not there any more."""
+    try:
+        return not os.path.samestat(os.lstat(path), opened)
+    except FileNotFoundError:
+        return True
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from nanomq_py.plugins.rules.faults import RuleFault
 
-MOST_SQL = 32_768  # letters
+MOST_SQL = 16_384  # letters, as sql/grammar.py
 MOST_ACTIONS = 32  # of a rule, their fallbacks among them
 MOST_JSON = 65_536  # bytes of the parameters of an action, or the config of a resource
 MOST_DESCRIPTION = 1024  # letters

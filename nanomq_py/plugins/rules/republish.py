@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nanomq_py.plugins.rules.sql import Template
 
 BY = "republish:"
+_HERE = ("local", None)  # where a message comes from that no client has published
 MOST_HOPS = 8
 PARAMS = ("target_topic", "target_qos", "target_retain", "payload_tmpl")
 NANOMQ_PARAMS = (
@@ -97,18 +98,23 @@ class Republish(Action):
         self._payload = _payload_of(payload)
 
     async def act(self, selected: Sequence[Selected]) -> Faults:
+        from nanomq_py.plugins.rules.sql import RuleError
+
         faults: dict[int, str] = {}
         for at, each in enumerate(selected):
             try:
                 await self._publish(each)
-            except (RowError, ValueError) as fault:
+            except (RowError, RuleError, ValueError) as fault:
                 faults[at] = f"republish: {fault}"
         return faults or NO_FAULTS
 
     async def _publish(self, selected: Selected) -> None:
+        topic = self._topic(selected.row)
+        if topic[:1] == "$" and self._topic.text.startswith("${"):
+            raise RowError("target_topic: a column makes it one of the broker's own")
         await self._broker.publish_as(
             self._author(_publisher(selected)),
-            self._topic(selected.row),
+            topic,
             self._payload(selected.row),
             qos=self._qos(selected),
             retain=self._retain(selected),
@@ -129,11 +135,22 @@ class Republish(Action):
 
 
 def _publisher(selected: Selected) -> object:
-    """Return who published the message that the row is of, not who got it."""
+    """Return who published the message that the row is of, not who got it.
+
+    None: a client did that calls itself as a rule does. Of an event the address of who
+    published is not known where somebody else got it.
+    """
     columns = selected.columns
     if isinstance(columns, MessageColumns):
-        return columns.message.client_id
-    return columns.get("from_clientid") or columns.get("clientid")
+        client_id = columns.message.client_id
+    elif "from_clientid" in columns:
+        return columns["from_clientid"]
+    else:
+        client_id = columns.get("clientid")
+    is_of_rule = isinstance(client_id, str) and client_id.startswith(BY)
+    if is_of_rule and columns.get("peerhost") not in _HERE:
+        return None
+    return client_id
 
 
 def _payload_of(given: str) -> Callable[[Row], bytes]:

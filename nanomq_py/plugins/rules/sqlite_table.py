@@ -7,6 +7,7 @@ or bytes stands in it as JSON. The oldest rows go when there are too many.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from nanomq_py.plugins.rules.action import (
     whole,
 )
 from nanomq_py.plugins.rules.faults import RowError, RuleFault
+from nanomq_py.plugins.rules.lines import is_gone
 from nanomq_py.plugins.rules.model import Params
 
 if TYPE_CHECKING:
@@ -63,9 +65,12 @@ class Table:
         self._name = name
         self._max_rows = max_rows
         self._connection: Connection | None = None
+        self._opened = os.stat_result(range(10))  # that file, once there is one
         self._columns: dict[str, str] = {}  # by their names in small letters
 
     def _open(self) -> Connection:
+        if self._connection is not None and is_gone(self._path, self._opened):
+            self.close()
         if self._connection is None:
             import sqlite3
 
@@ -85,6 +90,7 @@ class Table:
                 " (RowId INTEGER PRIMARY KEY AUTOINCREMENT)"
             )
             self._connection = connection
+            self._opened = os.lstat(self._path)
             self._read_columns(connection)
         return self._connection
 
@@ -119,6 +125,8 @@ class Table:
 
     def _insert(self, connection: Connection, row: Row) -> None:
         values = {name: _value(value) for name, value in row.items()}
+        if len({name.lower() for name in values}) < len(values):
+            raise RowError("two columns have one name: SQLite takes A for a")
         if any(name.lower() == "rowid" for name in values):
             raise RowError("column rowid: it numbers the rows")
         for name in values:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from nanomq_py.delivery.target import Counts, Post, Target, check_target
 from nanomq_py.plugins.rules.action import (
@@ -72,12 +73,14 @@ class PostRows(Action):
             raise RuleFault(str(fault)) from None
 
     async def act(self, selected: Sequence[Selected]) -> Faults:
+        from nanomq_py.plugins.rules.sql import RuleError
+
         faults: dict[int, str] = {}
         posts = []
         for at, each in enumerate(selected):
             try:
                 posts.append(Post(_key(each), self._body(each.row), self._content_type))
-            except (RowError, ValueError) as fault:
+            except (RowError, RuleError, ValueError) as fault:
                 faults[at] = f"data_to_webserver: {fault}"
         if posts:
             await self._broker.deliveries.put(self._target.name, posts, patient=True)
@@ -102,6 +105,11 @@ class PostRows(Action):
 
     def reset(self) -> None:
         self._before = self._sums()
+
+    def count_on(self, before: Action) -> None:
+        super().count_on(before)
+        if isinstance(before, PostRows):
+            self._before = before._before
 
     @property
     def trouble(self) -> str:
@@ -147,15 +155,14 @@ def target_of(config: Params, name: str, allow: tuple[str, ...], path: str = "")
     url = text(config, "url")
     if path:
         url = f"{url.rstrip('/')}/{path.lstrip('/')}"
-    headers = {
-        name: value
-        for name, value in _headers(config).items()
-        if name.lower() != "content-type"
-    }
+    headers = _headers(config)
+    content_types = [name for name in headers if name.lower() == "content-type"]
+    content_type = [headers.pop(name) for name in content_types]
     target = Target(
         name=name,
         url=url,
         headers=tuple(headers.items()),
+        content_type=content_type[-1] if content_type else "",
         secret=text(config, "secret", ""),
         allow=allow,
         connections=whole(config, "pool_size", 1, 64, 8),
@@ -169,6 +176,8 @@ def target_of(config: Params, name: str, allow: tuple[str, ...], path: str = "")
         check_target(target)
     except ValueError as fault:
         raise RuleFault(str(fault)) from None
+    if "@" in urlsplit(url).netloc:
+        raise RuleFault("url: expected no user in it: a header says who asks")
     return target
 
 
@@ -209,12 +218,8 @@ def post(params: Params, tools: Tools) -> PostRows:
         raise NotHereError("path: a placeholder in it: one action tells one URL")
     config = dict(resource.config)
     headers = {**_headers(config), **_headers(params)}
-    content_type = next(
-        (value for name, value in headers.items() if name.lower() == "content-type"),
-        "application/json",
-    )
     config["headers"] = headers
     name = f"rules/{tools.rule_id}/{checked_id(tools.action_id)}"
     target = target_of(config, name, tools.allow, path)
     body = _body_of(text(params, "body", "") or text(params, "payload_tmpl", ""))
-    return PostRows(tools.broker, target, body, content_type)
+    return PostRows(tools.broker, target, body, target.content_type or "application/json")

@@ -214,6 +214,12 @@ def reads_row(node: Node) -> bool:
     )
 
 
+def searches(node: Node) -> bool:
+    """Return whether a function in there searches for a regular expression."""
+    names = (str(call.children[0].children[0]) for call in node.find_data("call"))
+    return any(name.lower().startswith("regex_") for name in names)
+
+
 def _check_literal(node: Node, check: Check, function: Function) -> None:
     """Raise SqlError for a literal that the function never takes."""
     if node.data in LITERALS:

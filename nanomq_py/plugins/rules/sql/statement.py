@@ -21,15 +21,15 @@ from typing import Any
 
 from nanomq_py.plugins.rules.sql.columns import EVENTS, event_of
 from nanomq_py.plugins.rules.sql.errors import RuleError
-from nanomq_py.plugins.rules.sql.expressions import condition, reads_row
+from nanomq_py.plugins.rules.sql.expressions import condition, reads_row, searches
 from nanomq_py.plugins.rules.sql.grammar import Node, parsed
 from nanomq_py.plugins.rules.sql.paths import wrong
-from nanomq_py.plugins.rules.sql.rows import PAYLOAD, Row
+from nanomq_py.plugins.rules.sql.rows import Row
 from nanomq_py.plugins.rules.sql.selection import Walk, fields_of, readable_row
 from nanomq_py.plugins.rules.sql.topics import is_filter
+from nanomq_py.plugins.rules.sql.values import MOST_REPEATED, weight
 
 MOST_LEVELS = 100  # of a statement: brackets, calls and CASEs in each other
-MOST_REPEATED = 1 << 24  # characters of the payload in the rows of FOREACH together
 Columns = Mapping[str, Any]
 Selected = list[dict[str, Any]]
 
@@ -40,10 +40,12 @@ class Statement:
 
     text    as it was given
     topics  what FROM names: Topic Filters, and events such as ``$events/client_connected``
+    is_foreach  it selects any number of rows
     """
 
     text: str
     topics: tuple[str, ...]
+    is_foreach: bool
     _selected: Callable[[Row], Selected]
 
     def run(self, columns: Columns) -> Selected:
@@ -65,8 +67,22 @@ def parse(text: str) -> Statement:
     _check_levels(tree)
     clause: Any = tree.children[0]
     parts = {each.data: each for each in clause.children if each is not None}
-    selected = _foreach(parts) if clause.data == "foreach" else _select(parts)
-    return Statement(text, _topics(parts["topics"]), selected)
+    is_foreach = clause.data == "foreach"
+    selected = _foreach(parts) if is_foreach else _select(parts)
+    if searches(tree):
+        selected = _counting(selected)
+    return Statement(text, _topics(parts["topics"]), is_foreach, selected)
+
+
+def _counting(selected: Callable[[Row], Selected]) -> Callable[[Row], Selected]:
+    """Return the same, with the steps of its searches counted for each message."""
+    from nanomq_py.plugins.rules.sql.functions.patterns import count_anew
+
+    def counted(row: Row) -> Selected:
+        count_anew()
+        return selected(row)
+
+    return counted
 
 
 def _check_levels(tree: Node) -> None:
@@ -140,13 +156,22 @@ def _foreach(parts: Mapping[str, Any]) -> Callable[[Row], Selected]:
 
 
 def _bounded(rows: Selected) -> Selected:
-    """Return the rows. Raises RuleError if they have the payload too often.
+    """Return the rows. Raises RuleError if they are too much to write together.
 
-    A payload that is a long array would be in each row as a whole: bytes by bytes to write.
+    Rows share their values: a long payload that is in each row is to be written with each.
     """
-    payload = rows[0].get(PAYLOAD) if rows else None
-    if isinstance(payload, str | bytes) and len(payload) * len(rows) > MOST_REPEATED:
-        raise RuleError(f"FOREACH: {len(rows)} rows, each with a payload of {len(payload)}")
+    left = MOST_REPEATED
+    known: dict[int, int] = {}  # by the identity of a value, which the rows keep
+    for row in rows:
+        for value in row.values():
+            if type(value) in (str, bytes):
+                left -= len(value)
+            elif type(value) in (list, dict):
+                left -= known.get(id(value)) or known.setdefault(id(value), weight(value))
+        if left < 0:
+            raise RuleError(
+                f"FOREACH: {len(rows)} rows of more than {MOST_REPEATED} letters"
+            )
     return rows
 
 

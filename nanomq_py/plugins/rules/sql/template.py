@@ -12,7 +12,7 @@ from typing import Any
 
 from nanomq_py.plugins.rules.sql.errors import RuleError
 from nanomq_py.plugins.rules.sql.rows import PAYLOAD, Path, Row, found
-from nanomq_py.plugins.rules.sql.values import UNDEFINED, readable, text_of
+from nanomq_py.plugins.rules.sql.values import MOST_REPEATED, UNDEFINED, readable, text_of
 
 _PLACE = re.compile(r"\$\{([a-zA-Z0-9._]+)\}")
 
@@ -44,6 +44,8 @@ class Template:
         return [_value(path, row) for path in self._paths]
 
     def _filled(self, values: list[Any]) -> list[Any]:
+        if len(values) > 1 and sum(map(len, values)) > MOST_REPEATED:
+            raise RuleError(f"a template that makes more than {MOST_REPEATED} letters")
         filled: list[Any] = [None] * (2 * len(values) + 1)
         filled[::2], filled[1::2] = self._texts, values
         return filled

@@ -29,6 +29,7 @@ from nanomq_py.plugins.rules.sql.errors import RuleError
 MOST_TEXT = 1 << 20  # characters or bytes of a text that an expression makes
 MOST_ITEMS = 10_000  # of an array that an expression makes, and of one that FOREACH walks
 MOST_PARTS = 100_000  # values in an array or a map that an expression makes
+MOST_REPEATED = 1 << 24  # characters of texts that stand in what is made, each time
 MOST_DEPTH = 100  # levels in one; orjson writes no more than 254
 LEAST_WHOLE, MOST_WHOLE = -(1 << 63), (1 << 64) - 1  # what JSON is written with
 
@@ -130,15 +131,28 @@ def bounded(value: Any) -> Any:
 
     An array may hold another one twice: without a bound, few fields make a text without end.
     """
-    level, left = [value], MOST_PARTS
+    level, left, letters = [value], MOST_PARTS, MOST_REPEATED
     for _ in range(MOST_DEPTH):
         level = [part for each in level for part in _parts(each)]
         left -= len(level)
         if left < 0:
             raise RuleError(f"an array or a map of more than {MOST_PARTS} values")
+        letters -= sum(len(each) for each in level if type(each) in (str, bytes))
+        if letters < 0:
+            raise RuleError(f"an array or a map with more than {MOST_REPEATED} letters")
         if not level:
             return value
     raise RuleError(f"an array or a map of more than {MOST_DEPTH} levels")
+
+
+def weight(value: Any) -> int:
+    """Return about how many letters an array or a map takes where it is written."""
+    waiting, letters = [value], 0
+    while waiting:
+        each = waiting.pop()
+        letters += len(each) if type(each) in (str, bytes) else 1
+        waiting.extend(_parts(each))
+    return letters
 
 
 def _parts(value: Any) -> Any:

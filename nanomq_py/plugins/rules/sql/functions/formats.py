@@ -39,10 +39,13 @@ _FIXED = {"n": "\n", "~": "~"}
 
 def formatted(form: str, values: Sequence[Any]) -> str:
     """Return the text with its values. Raises RuleError for too many or too few of them."""
-    waiting, made, end = list(values), [], 0
+    waiting, made, end, length = list(values), [], 0, 0
     for control in _CONTROL.finditer(form):
         made.append(form[end : control.start()])
         made.append(_replaced(control, waiting))
+        length += len(made[-1])
+        if length > MOST_TEXT:
+            raise RuleError(f"a text of more than {MOST_TEXT} characters")
         end = control.end()
     if waiting:
         raise RuleError(f"{len(waiting)} values without a place")

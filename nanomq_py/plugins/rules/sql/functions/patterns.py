@@ -4,7 +4,8 @@ Python's ``re`` tries again with each other way to match, and has no limit of it
 pattern has no construct with which the ways grow exponentially: nothing that varies inside a
 repetition, no alternatives there, no references, nothing looked at ahead or behind. What is
 left takes ``length ** (repetitions + 1)`` steps at most, and a text may be so long that this is
-no more than MOST_STEPS, some 50 ms.
+no more than MOST_STEPS, some 50 ms. All searches of one message together take no more than
+MOST_TOGETHER: FOREACH can search one text for each of its items.
 
 Source   EMQX 4.4, emqx_rule_funcs; Erlang's ``re:replace`` for ``&`` and ``\\1``
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -30,6 +32,7 @@ else:
 
 MOST_PATTERN = 256  # characters
 MOST_STEPS = 1 << 24
+MOST_TOGETHER = 1 << 28
 MOST_SEARCHED = 1 << 16  # characters of a text that is searched
 _FEW = 16  # a repetition that varies by no more counts as so many alternatives
 
@@ -45,6 +48,9 @@ class Cost:
     repeats: int = 0
     starts: int = 1
 
+    def steps(self, length: int) -> int:
+        return self.ways * int(length ** (self.repeats + self.starts))
+
     @property
     def most_characters(self) -> int:
         exponent = self.repeats + self.starts
@@ -57,9 +63,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Pattern:
-    """A pattern, and the characters of a text that it may search."""
+    """A pattern, what it costs, and the characters of a text that it may search."""
 
     compiled: re.Pattern[str]
+    cost: Cost
     most_characters: int
 
     def check(self, value: str) -> None:
@@ -68,6 +75,23 @@ class Pattern:
                 f"a text of {len(value)} characters: this pattern searches"
                 f" {self.most_characters} at most"
             )
+        _steps.left -= self.cost.steps(len(value))
+        if _steps.left < 0:
+            raise RuleError("patterns that take too many steps together")
+
+
+class _Steps(threading.local):
+    """Steps that searches of the message that is under way may still take."""
+
+    left = MOST_TOGETHER
+
+
+_steps = _Steps()
+
+
+def count_anew() -> None:
+    """Begin with another message."""
+    _steps.left = MOST_TOGETHER
 
 
 def pattern(value: Any) -> Pattern:
@@ -91,7 +115,7 @@ def _pattern(value: str) -> Pattern:
     _count(parsed, cost, repeated=False)
     if not cost.most_characters:
         raise RuleError("a pattern that takes too many steps")
-    return Pattern(compiled, cost.most_characters)
+    return Pattern(compiled, cost, cost.most_characters)
 
 
 def _begins_at_the_beginning(parsed: Any) -> bool:
