@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from nanomq_py import Broker
-from nanomq_py.plugins.devices import inventory, listed, refusals, writer, written
+from nanomq_py.plugins.devices import device_table, inventory, listed, refusals, writer
 from nanomq_py.plugins.devices.inbox import NAME
 from nanomq_py.plugins.devices.keys import Keys
 from nanomq_py.plugins.devices.reports import Why
@@ -412,7 +412,7 @@ async def test_counters_are_told_by_http_and_below_sys() -> None:
 async def test_peripherals_of_one_device_are_bounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(written, "MOST_PERIPHERALS", 3)
+    monkeypatch.setattr(device_table, "MOST_PERIPHERALS", 3)
     async with platform() as its:
         with its.connected("A") as device, its.connected("B") as other:
             for names in ("ab", "bcde", "a"):
