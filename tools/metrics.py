@@ -11,10 +11,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nanomq_py.core.declared import MEMORY, METRICS
-from nanomq_py.core.metric import Metric
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from nanomq_py.core.declared import MEMORY, METRICS  # noqa: E402
+from nanomq_py.core.metric import Metric  # noqa: E402
+from tools.tables import write_or_check  # noqa: E402
+
 PAGE = ROOT / "docs" / "sys-topics.md"
 LIMIT = "limits/"  # what limits did has a table of its own
 
@@ -41,28 +44,5 @@ def tables() -> Iterator[tuple[str, str]]:
     yield "limits", table(limits)
 
 
-def page(old: str) -> str:
-    """Return the page with its tables as they are now."""
-    for name, text in tables():
-        begin, end = f"<!-- {name}: written by tools/metrics.py -->\n", f"<!-- /{name} -->"
-        before, _, rest = old.partition(begin)
-        _, found, after = rest.partition(end)
-        if not found:
-            raise SystemExit(f"{PAGE.name}: has no place for {name}")
-        old = f"{before}{begin}{text}\n{end}{after}"
-    return old
-
-
-def main() -> int:
-    old = PAGE.read_text(encoding="utf-8")
-    new = page(old)
-    if sys.argv[1:] != ["--check"]:
-        PAGE.write_text(new, encoding="utf-8")
-        return 0
-    if new != old:
-        print(f"{PAGE.relative_to(ROOT)} is old: run tools/metrics.py")
-    return int(new != old)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, "tools/metrics.py", tables()))

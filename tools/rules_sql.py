@@ -10,12 +10,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from nanomq_py.plugins.rules.sql.columns import EVENTS, Event
-from nanomq_py.plugins.rules.sql.functions.all import FUNCTIONS
-from nanomq_py.plugins.rules.sql.functions.table import Function
-
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from nanomq_py.plugins.rules.sql.columns import EVENTS, Event  # noqa: E402
+from nanomq_py.plugins.rules.sql.functions.all import FUNCTIONS  # noqa: E402
+from nanomq_py.plugins.rules.sql.functions.table import Function  # noqa: E402
+from tools.tables import filled, write_or_check  # noqa: E402
+
 PAGE = ROOT / "docs" / "rules-sql.md"
+TOOL = "tools/rules_sql.py"
 GROUPS = {  # by the module of functions/ that has them
     "numeric": "Numbers and bits",
     "texts": "Texts",
@@ -72,36 +76,18 @@ def columns() -> str:
 
 
 def tables() -> Iterator[tuple[str, str]]:
-    yield "events", events()
-    yield "columns", columns()
-    yield "functions", functions()
+    for name, text in (
+        ("events", events()),
+        ("columns", columns()),
+        ("functions", functions()),
+    ):
+        yield name, f"\n{text}\n"
 
 
 def page(old: str) -> str:
     """Return the page with its tables as they are now."""
-    for name, text in tables():
-        begin, end = (
-            f"<!-- {name}: written by tools/rules_sql.py -->\n",
-            f"<!-- /{name} -->",
-        )
-        before, _, rest = old.partition(begin)
-        _, found, after = rest.partition(end)
-        if not found:
-            raise SystemExit(f"{PAGE.name}: has no place for {name}")
-        old = f"{before}{begin}\n{text}\n\n{end}{after}"
-    return old
-
-
-def main() -> int:
-    old = PAGE.read_text(encoding="utf-8")
-    new = page(old)
-    if sys.argv[1:] != ["--check"]:
-        PAGE.write_text(new, encoding="utf-8")
-        return 0
-    if new != old:
-        print(f"{PAGE.relative_to(ROOT)} is old: run tools/rules_sql.py")
-    return int(new != old)
+    return filled(PAGE, old, TOOL, tables())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, TOOL, tables()))
