@@ -38,15 +38,9 @@ class CallbackRow(msgspec.Struct, frozen=True):
     changed_at: int = msgspec.field(name="updateTime")
 
 
-class CountedRow(msgspec.Struct, frozen=True):
+class CountedRow(CallbackRow, frozen=True):
     """One with what became of it: posts that were taken, and attempts that failed."""
 
-    id: int
-    type: str
-    url: str
-    enabled: bool
-    made_at: int = msgspec.field(name="createTime")
-    changed_at: int = msgspec.field(name="updateTime")
     succeeded: int = msgspec.field(name="succCount")
     failed: int = msgspec.field(name="failedCount")
 
