@@ -15,6 +15,7 @@
 #include "route/meters.h"
 #include "route/query_run.h"
 #include "serve/mount.h"
+#include "store/disk_folder.h"
 
 // Puts options in force that fit. Returns NMQ_OK or NMQ_ENOMEM.
 static int
@@ -230,6 +231,7 @@ nmq_broker_free(nmq_broker *broker)
         return;
     }
     nmq_broker_shutdown(broker, 0);
+    nmq_broker_durability_close(broker);
     nmq_taps_fini(&broker->taps);
     nmq_consumers_fini(&broker->consumers);
     nmq_clock_free(broker->clock, drop_timer);
@@ -243,6 +245,8 @@ nmq_broker_free(nmq_broker *broker)
     nmq_server_fini(&broker->server);
     nmq_listeners_fini(&broker->listeners);
     nmq_bans_free(broker->bans);
+    nmq_durability_free(broker->durability);
+    nmq_disk_folder_close(broker->disk);
     nmq_free(broker);
 }
 

@@ -3,11 +3,18 @@
 // Owner    the broker owns them all; broker.c makes and frees them.
 #pragma once
 #include "broker.h"
+#include "net/durability.h"
 #include "net/listeners.h"
 #include "route/consumer.h"
 #include "route/note.h"
 #include "route/tap.h"
 #include "serve/server.h"
+
+// What the log was told last: nmq_durability_options.troubled.
+typedef struct {
+    int status; // NMQ_LIVE
+    int error;  // NMQ_LIVE
+} nmq_trouble;
 
 struct nmq_broker {
     nmq_options options; // NMQ_LIVE; its texts are NULL
@@ -26,6 +33,9 @@ struct nmq_broker {
     nmq_server server;
     nmq_conns conns;
     nmq_listeners listeners;
+    nmq_disk *disk;             // NULL: nothing is kept
+    nmq_durability *durability; // NULL: the same
+    nmq_trouble trouble;
 };
 
 static inline nmq_bytes

@@ -23,6 +23,7 @@
 #include "io/endpoint.h"
 #include "io/engine.h"
 #include "io/tls.h"
+#include "net/durability_keys.h"
 #include "net/listener_options.h"
 #include "route/acl_rules.h"
 #include "route/acl_ruling.h"
@@ -107,6 +108,27 @@ int nmq_broker_save(nmq_broker *broker, int fd);
 // Before the first nmq_broker_accept: takes over what nmq_broker_save wrote. Returns how
 // many sessions, NMQ_EMALFORMED or NMQ_ENOMEM; what came before the fault stays.
 int nmq_broker_restore(nmq_broker *broker, const char *bytes, size_t len);
+
+// --- durability
+
+// Before the first nmq_broker_accept, and before nmq_broker_restore: the broker becomes
+// what the log in that folder says, and goes on logging. It may take seconds. Returns how
+// many sessions there are now. Or nothing has happened: NMQ_ECLOSED: another process has
+// the folder; NMQ_EACCESS, NMQ_ENOENT or NMQ_ENOSPC for the folder; NMQ_ECORRUPT,
+// NMQ_ENEWER, NMQ_EMALFORMED or NMQ_EIO for what is in it; NMQ_ENOMEM.
+int nmq_broker_durability_open(nmq_broker *broker, const nmq_durability_keys *keys,
+                               nmq_durability_found *found);
+
+// Puts max_bytes, gather_ms, hold_ms and on_error in force while it runs. Returns NMQ_OK,
+// or NMQ_ENOENT where nothing is logged.
+int nmq_broker_durability_set(nmq_broker *broker, const nmq_durability_keys *keys);
+
+// Returns NMQ_OK, or NMQ_ENOENT where nothing is logged.
+int nmq_broker_durability_look(nmq_broker *broker, nmq_durability_state *out);
+
+// After nmq_broker_shutdown: commits the rest. It waits for the disk. The folder is another
+// process's from nmq_broker_free on.
+void nmq_broker_durability_close(nmq_broker *broker);
 
 // After nmq_broker_shutdown. Closes what is still open and frees everything. Takes NULL.
 void nmq_broker_free(nmq_broker *broker);

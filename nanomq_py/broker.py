@@ -36,7 +36,7 @@ from nanomq_py.permissions import Permission
 from nanomq_py.queries import Queries
 from nanomq_py.running import Running
 from nanomq_py.steering import CachedAccess, Steering
-from nanomq_py.store.place import place_of
+from nanomq_py.store.place import journal_of, place_of
 from nanomq_py.taps import Tap, open_tap
 
 if TYPE_CHECKING:
@@ -207,7 +207,9 @@ class Broker(Admission, Queries, Steering):
             )
         try:
             if is_start:
-                await self._live.begin()
+                location = config.durability.location
+                journal = journal_of(location, config.store.path, self._conf)
+                await self._live.begin(config, journal)
             if is_start and state is not None:
                 await asyncio.to_thread(self._live.restore, state, config)
             changes = await self._live.parts.prepare(config)

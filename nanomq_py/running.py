@@ -38,6 +38,7 @@ from nanomq_py.store_part import StorePart
 
 if TYPE_CHECKING:
     from nanomq_py.delivery.deliveries import Deliveries
+    from nanomq_py.durability_part import DurabilityPart
     from nanomq_py.topic_metrics import TopicMetrics
 
 log = logging.getLogger("nanomq")
@@ -104,6 +105,7 @@ class Running:
         )
         self._topic_metrics: TopicMetrics | None = None
         self._deliveries: Deliveries | None = None
+        self._durability: DurabilityPart | None = None  # None: nothing outlives the process
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
         self.alarms = AlarmsPart(core, self.store, self._troubles)
@@ -147,11 +149,30 @@ class Running:
             self._deliveries = Deliveries(self.store.store)
         return self._deliveries
 
-    async def begin(self) -> None:
-        """Take what the store says before anything else is in force. Raises ConfigError."""
+    async def begin(self, config: Config, journal: Path | None) -> None:
+        """Take what the store and the journal say before anything else is in force.
+
+        journal  its folder; None: there is no place for one
+        Raises   ConfigError
+        """
         await self.store.begin()
+        if config.durability.is_on:
+            await self._open_journal(config, journal)
         if topics := await self.store.counted_topics():
             self.topic_metrics.load(topics)
+
+    async def _open_journal(self, config: Config, journal: Path | None) -> None:
+        from nanomq_py.durability_part import DurabilityPart  # few use it
+
+        if journal is None:
+            raise ConfigError(
+                f"durability={config.durability.mode}: expected durability.location with it"
+            )
+        self._durability = DurabilityPart(self.core, journal)
+        await self._durability.open(config)
+        self.parts.add(self._durability)
+        with contextlib.suppress(binding.CoreError):
+            await asyncio.to_thread(judge_those_before, self.core, config)
 
     def _drain(self) -> None:
         # One batch a call: the loop calls again while more waits, others get their turn.
@@ -190,7 +211,9 @@ class Running:
         await asyncio.to_thread(self.core.shutdown, timeout_ms)
         await self.settling.ended()
         self._drain()
-        if state is not None:
+        if self._durability is not None:
+            await self._durability.close()
+        elif state is not None:
             await asyncio.to_thread(self._save, state)
         asyncio.get_running_loop().remove_reader(self.core.note_fd)
         if self._deliveries is not None:

@@ -121,6 +121,7 @@ class Process:
     conf: Path
     lines: list[str]
     ports: dict[str, int]  # by key, of every listener
+    was_killed: bool = False
 
     @property
     def pid(self) -> int:
@@ -180,6 +181,12 @@ class Process:
     def nanomq(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run the command line where it finds this broker."""
         return nanomq(*args, XDG_RUNTIME_DIR=str(self.conf.parent))
+
+    def kill(self) -> None:
+        """End it as ``kill -9`` does."""
+        self.was_killed = True
+        self.popen.kill()
+        self.popen.wait(20)
 
     def stop(self) -> int:
         if self.popen.poll() is None:
@@ -263,14 +270,19 @@ def running_broker(
 
     reader = threading.Thread(target=drain, daemon=True)
     reader.start()
+    expected = 0
     try:
         assert serving.wait(START_S), "the broker did not start"
         found = [m for line in lines if (m := re.search(r"serving: (.*)", line))]
         assert found, "".join(lines)
         ports = {k: int(p) for k, p in re.findall(r"(\S+) on port (\d+)", found[0][1])}
-        yield Process(
+        process = Process(
             popen, ports.get("url", 0), ports.get("http_server", 0), conf, lines, ports
         )
+        try:
+            yield process
+        finally:
+            expected = -signal.SIGKILL if process.was_killed else 0
     finally:
         process_died = popen.poll() is not None
         if not process_died:
@@ -280,7 +292,7 @@ def running_broker(
         assert popen.stderr is not None
         popen.stderr.close()
         assert "Sanitizer" not in "".join(lines), "".join(lines)
-        assert code == 0, f"the broker ended with {code}:\n{''.join(lines)[-4000:]}"
+        assert code == expected, f"the broker ended with {code}:\n{''.join(lines)[-4000:]}"
 
 
 @pytest.fixture(scope="session")

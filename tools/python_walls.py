@@ -34,6 +34,7 @@ PYTHON_ROOMS = [
     "events",
     "flapping",
     "store_part",
+    "durability_part",
     "alarms",
     "alarm_topics",
     "alarms_part",

@@ -17,6 +17,7 @@ struct nmq_durability {
     nmq_retell retell;        // the committer's
     nmq_sessions *sessions;
     nmq_consumers *consumers;
+    bool stopped; // the caller's
 };
 
 // nmq_committer_options.settled
@@ -123,10 +124,20 @@ nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_disk *
 }
 
 void
+nmq_durability_set(nmq_durability *durability, const nmq_durability_options *options)
+{
+    NMQ_LIVE_SET(durability->wal.segments.bytes_max, options->log.bytes_max);
+    nmq_committer_set_gather(durability->committer, options->gather_ms);
+}
+
+void
 nmq_durability_stop(nmq_durability *durability)
 {
-    nmq_committer_stop(durability->committer);
-    nmq_settler_fini(&durability->settler);
+    if (!durability->stopped) {
+        durability->stopped = true;
+        nmq_committer_stop(durability->committer);
+        nmq_settler_fini(&durability->settler);
+    }
 }
 
 void

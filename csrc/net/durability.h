@@ -7,6 +7,7 @@
 //          disk is the caller's, and stays as long.
 // Threads  open, stop, free: one. It has one of its own (store/committer.h).
 #pragma once
+#include "net/durability_keys.h"
 #include "route/consumer.h"
 #include "store/committer.h"
 #include "store/wal_recover.h"
@@ -17,6 +18,8 @@ typedef struct {
     nmq_wal_options log;
     uint64_t full_bytes; // see nmq_journal_init
     uint32_t gather_ms;  // see nmq_committer_options
+    uint32_t hold_ms;    // see nmq_durability_keys
+    uint8_t on_error;    // enum nmq_durability_on_error
     // As nmq_committer_options.troubled; called by open and its thread.
     void (*troubled)(void *arg, int status, int error);
     void *arg;
@@ -30,7 +33,11 @@ int nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_di
                         const nmq_durability_options *options, nmq_wal_found *found,
                         int *error, nmq_durability **out);
 
+// Puts log.bytes_max, gather_ms, hold_ms and on_error in force. Thread-safe.
+void nmq_durability_set(nmq_durability *durability, const nmq_durability_options *options);
+
 // Commits the rest. Nothing more is safe, and what still waits is lost with its connection.
+// It may be called again.
 void nmq_durability_stop(nmq_durability *durability);
 void nmq_durability_free(nmq_durability *durability); // takes NULL
 

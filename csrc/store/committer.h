@@ -19,6 +19,7 @@
 // Owner    the caller, who stops it while the log is there.
 // Threads  one of its own, which alone touches the log between new and stop.
 #pragma once
+#include "store/committer_stats.h"
 #include "store/journal.h"
 #include "store/wal.h"
 
@@ -47,16 +48,6 @@ typedef struct {
     void *arg;
     uint32_t gather_ms; // least time between the ends of two commits, or NMQ_GATHER_AUTO
 } nmq_committer_options;
-
-// What it has done so far.
-typedef struct {
-    uint64_t commits;
-    uint64_t bytes;   // of records
-    uint64_t sync_us; // of the last commit: to write it and make it safe
-    uint64_t room;    // bytes that may be appended within the log's bound
-    uint64_t used;    // bytes of the log that are needed
-    uint64_t rounds;  // how often it has begun anew, and all was told
-} nmq_committer_stats;
 
 // Makes it, and starts its thread. Returns NMQ_OK or NMQ_ENOMEM.
 int nmq_committer_new(const nmq_committer_options *options, nmq_committer **out);

@@ -6,25 +6,13 @@
 // Threads  one at a time.
 #pragma once
 #include "store/wal.h"
+#include "store/wal_found.h"
 
 typedef struct {
     uint64_t segment_bytes; // of a file that is made: 1 MiB or more, whole pages
     uint64_t bytes_max;     // of all files
     bool skip;              // go on behind what is damaged
 } nmq_wal_options;
-
-// What was found. Segments are numbers of files; 0: nothing of the kind.
-typedef struct {
-    uint32_t torn_segment; // where the last commit is torn
-    uint64_t torn_at;      // bytes
-    uint32_t damaged;      // places
-    uint32_t bad_segment;  // the first of them
-    uint64_t bad_at;
-    uint32_t next_segment; // what lies behind it
-    uint64_t next_at;
-    uint64_t next_sequence;
-    uint32_t missing; // a file that is not there
-} nmq_wal_found;
 
 // Opens the log of that disk, or a new one. Returns NMQ_OK; NMQ_ECORRUPT with bad_segment
 // or missing; NMQ_ENEWER, NMQ_ENOMEM, or NMQ_EIO with wal->segments.error. nmq_wal_close

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
 #include "base/vec.h"
@@ -195,8 +196,9 @@ uint64_t
 nmq_wal_segments_room(const nmq_wal_segments *all)
 {
     uint64_t bytes = bytes_of(all);
+    uint64_t most = NMQ_LIVE(all->bytes_max);
 
-    return bytes < all->bytes_max ? (all->bytes_max - bytes) / all->segment_bytes : 0;
+    return bytes < most ? (most - bytes) / all->segment_bytes : 0;
 }
 
 int

@@ -23,7 +23,7 @@ typedef struct {
     uint32_t count;
     uint32_t cap;
     uint64_t segment_bytes; // of the next one; a multiple of NMQ_WAL_PAGE_BYTES
-    uint64_t bytes_max;     // of all
+    uint64_t bytes_max;     // NMQ_LIVE: of all
     int error;              // errno of what has failed; 0: nothing
 } nmq_wal_segments;
 

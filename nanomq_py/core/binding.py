@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from nanomq_py.core import pages
 from nanomq_py.core.client_calls import ClientCalls
 from nanomq_py.core.consuming import CoreConsumer, KeptConsumer, listed
+from nanomq_py.core.durable import Durable
 from nanomq_py.core.feed import Feed, taken
 from nanomq_py.core.meter import Meter
 from nanomq_py.core.native import CoreError as CoreError
@@ -49,7 +50,7 @@ ETOOBIG = lib.NMQ_ETOOBIG
 ECRYPTO = lib.NMQ_ECRYPTO
 
 
-class Core(ClientCalls):
+class Core(ClientCalls, Durable):
     """One running broker.
 
     Owner    this object owns the C broker; close() stops its threads and frees it

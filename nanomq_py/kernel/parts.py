@@ -46,6 +46,10 @@ class Parts(Part):
         self._parts = list(parts)
         self._spare = spare
 
+    def add(self, part: Part) -> None:
+        """Take one more, before the first :meth:`prepare`. It hears nothing."""
+        self._parts.append(part)
+
     @property
     def hears(self) -> Hears:
         return {kind: act for part in self._parts for kind, act in part.hears.items()}

@@ -278,7 +278,8 @@ def of_kind(kind: Any) -> list[Any]:
     found = []
     for _, value in SAMPLES.values():
         try:
-            if kind.parse(kind.render(value)) == value:
+            read = kind.parse(kind.render(value))
+            if read == value and type(read) is type(value):
                 found.append(value)
         except (BadValue, TypeError, AttributeError):
             continue

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from nanomq_py.auth.acl import rules_of_one
 from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.declare.key import keys_of
+from nanomq_py.config.declare.section import join
 from nanomq_py.config.keys.config import SECTIONS
 from nanomq_py.config.keys.http_client import Header
 from nanomq_py.config.keys.listeners import WebSocket
@@ -130,6 +131,14 @@ SAMPLES = {
     "log.rotation.size": ("1KB", 1024),
     "log.rotation.count": ("2", 2),
     "store.path": ("/var/lib/nanomq/nanomq.db", "/var/lib/nanomq/nanomq.db"),
+    "durability": ("always", "always"),
+    "durability.location": ("/var/lib/a", "/var/lib/a"),
+    "durability.gather": ("5ms", 5),
+    "durability.max_size": ("1GB", 1 << 30),
+    "durability.segment_size": ("1MB", 1 << 20),
+    "durability.on_error": ("stop", "stop"),
+    "durability.hold": ("1s", 1000),
+    "durability.on_corruption": ("skip", "skip"),
     "flapping_detect.enable": ("true", True),
     "flapping_detect.max_count": ("30", 30),
     "flapping_detect.window_time": ("2m", 120_000),
@@ -185,7 +194,7 @@ def every_key() -> dict[str, tuple[object, str]]:
     }
     for section, prefix in SECTIONS.items():
         for declared, key in keys_of(type(getattr(Config(), section))):
-            found[prefix + key.name] = (section, declared.name)
+            found[join(prefix[:-1], key.name)] = (section, declared.name)
     return found
 
 

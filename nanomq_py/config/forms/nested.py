@@ -6,7 +6,8 @@
     log.to = [file, console]               # a path, a list; nodes [ ... ] is one too
     auth.password = {include "pwd.conf"}   # another file, from the folder of this one
 
-A later value of the same path replaces the one before; sections are merged. There are no
+A later value of the same path replaces the one before; sections are merged. A key may have a
+value and keys below it (``durability``): both count, in whatever order. There are no
 substitutions (``${...}``) and no ``+=``: environment variables override keys instead.
 
 Source  HOCON (github.com/lightbend/config), NanoMQ from 0.15
@@ -52,10 +53,14 @@ class Scalar:
 
 @dataclass
 class Section:
-    """Names, and the nodes that they stand for."""
+    """Names, and the nodes that they stand for.
+
+    own   the value that its name has besides; of most names one of the two counts
+    """
 
     where: str
     parts: dict[str, Node] = field(default_factory=dict)
+    own: Scalar | None = None
 
     def put(self, path: list[str], node: Node) -> None:
         """Set the node at the path; two sections are merged."""
@@ -63,15 +68,21 @@ class Section:
         for name in path[:-1]:
             below = section.parts.get(name)
             if not isinstance(below, Section):
-                below = section.parts[name] = Section(node.where)
+                value = below if isinstance(below, Scalar) else None
+                below = section.parts[name] = Section(node.where, own=value)
             section = below
         there = section.parts.get(path[-1])
         if isinstance(there, Section) and isinstance(node, Section):
             there.merge(node)
+        elif isinstance(there, Section) and isinstance(node, Scalar):
+            there.own = node
+        elif isinstance(there, Scalar) and isinstance(node, Section):
+            section.parts[path[-1]] = Section(node.where, node.parts, there)
         else:
             section.parts[path[-1]] = node
 
     def merge(self, other: Section) -> None:
+        self.own = other.own or self.own
         for name, node in other.parts.items():
             self.put([name], node)
 

@@ -16,6 +16,7 @@ from nanomq_py.config.declare.key import Applies, key
 from nanomq_py.config.declare.section import Brought, section, sections_of
 from nanomq_py.config.keys.access import RULE_LINE, AclRule, Auth, User
 from nanomq_py.config.keys.bridges import Bridge
+from nanomq_py.config.keys.durability import Durability
 from nanomq_py.config.keys.flapping import FlappingDetect
 from nanomq_py.config.keys.general import General
 from nanomq_py.config.keys.http_client import HttpAuth, WebHook
@@ -111,6 +112,9 @@ class Config(Mqtt5, Limits, General):  # the keys of the last come first
     node: Node = section("node", Node, "The name of this broker")
     log: Log = section("log", Log, "Log")
     store: StoreKeys = section("store", StoreKeys, "The store: see docs/store.md")
+    durability: Durability = section(
+        "durability", Durability, "Messages and sessions on disk"
+    )
     flapping_detect: FlappingDetect = section(
         "flapping_detect",
         FlappingDetect,

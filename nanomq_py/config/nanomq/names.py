@@ -163,6 +163,15 @@ def _lines(brought: Sections) -> re.Pattern[str]:
     )
 
 
+@lru_cache(KINDS)
+def _has_both(brought: Sections) -> re.Pattern[str]:
+    """Match the flat names of keys that have others below them."""
+    places = [at for at, _ in all_keys(Config, brought)]
+    names = {at.spelled for at in places}
+    above = {name[: dot.start()] for name in names for dot in re.finditer(r"\.", name)}
+    return re.compile("|".join(at.pattern for at in places if at.spelled in above))
+
+
 def _users(node: Node | None, written: str) -> Iterator[Named]:
     for item in node.items if isinstance(node, Items) else ():
         parts = item.parts if isinstance(item, Section) else {}
@@ -238,10 +247,17 @@ def _leaves(
             yield Named(_first(node), Entry(dotted, text, node.where))
         elif dotted in _switched_off(section, path):
             continue
+        elif node.own is not None and not _has_both(brought).fullmatch(dotted):
+            # As for any path, the later one counts.
+            is_later = node.own.order > _first(node)
+            one = node.own if is_later else Section(node.where, node.parts)
+            yield from _leaves(Section(node.where, {part: one}), brought, path)
         elif part == "params" and (name := _flat_name(below)) is not None:
             text = ",".join(f"{k}={_text_of(v)}" for k, v in node.parts.items())
             yield Named(_first(node), Entry(name, text, node.where, written=dotted))
         else:
+            if node.own is not None:
+                yield from _scalar(below, node.own)
             yield from _leaves(node, brought, below)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
-from nanomq_py.config.values.kind import BadValue, Listed, Verbatim
+from nanomq_py.config.values.kind import BadValue, Kind, Listed, Verbatim
+
+T = TypeVar("T")
 
 FLAGS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -61,3 +63,26 @@ class Words(Listed):
         if any(word not in self.words for word in given):
             raise BadValue
         return given
+
+
+@dataclass(frozen=True)
+class OrWord(Generic[T]):
+    """A value of another kind, or one word in its place, which is None.
+
+    >>> OrWord("auto", Flag()).parse("auto"), OrWord("auto", Flag()).parse("on")
+    (None, True)
+    """
+
+    word: str
+    kind: Kind[T]
+    json: ClassVar[type] = str
+
+    @property
+    def expected(self) -> str:
+        return f"{self.word}, or {self.kind.expected}"
+
+    def parse(self, text: str) -> T | None:
+        return None if text.lower() == self.word else self.kind.parse(text)
+
+    def render(self, value: T | None) -> str:
+        return self.word if value is None else self.kind.render(value)

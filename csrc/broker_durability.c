@@ -1,0 +1,101 @@
+// broker_durability.c - a broker whose kept state is in a folder: nmq.h says what each
+// function does.
+#include <string.h>
+
+#include "base/live.h"
+#include "base/status.h"
+#include "broker_struct.h"
+#include "store/disk_folder.h"
+
+// Bytes of changes that are not written, before who publishes is to wait.
+#define FULL_BYTES (UINT64_C(8) << 20)
+
+// nmq_durability_options.troubled
+static void
+note_trouble(void *arg, int status, int error)
+{
+    nmq_broker *b = arg;
+    char buf[128];
+    const char *why = error != 0 ? strerror_r(error, buf, sizeof buf) : "out of memory";
+
+    NMQ_LIVE_SET(b->trouble.error, error);
+    NMQ_LIVE_SET(b->trouble.status, status);
+    if (status == NMQ_OK) {
+        nmq_log_write(&b->log, NMQ_LOG_WARNING, "durability: the log is written again");
+    } else if (status == NMQ_EIO) {
+        nmq_log_write(&b->log, NMQ_LOG_ERROR,
+                      "durability: the log cannot be written: %s: until a restart nothing "
+                      "that has to be kept is acknowledged",
+                      why);
+    } else {
+        nmq_log_write(&b->log, NMQ_LOG_ERROR,
+                      "durability: the log cannot be written now: %s", why);
+    }
+}
+
+static nmq_durability_options
+options_of(nmq_broker *b, const nmq_durability_keys *keys)
+{
+    return (nmq_durability_options){.log = {.segment_bytes = keys->segment_bytes,
+                                            .bytes_max = keys->max_bytes,
+                                            .skip = keys->skip},
+                                    .full_bytes = FULL_BYTES,
+                                    .gather_ms = keys->gather_ms,
+                                    .hold_ms = keys->hold_ms,
+                                    .on_error = keys->on_error,
+                                    .troubled = note_trouble,
+                                    .arg = b};
+}
+
+int
+nmq_broker_durability_open(nmq_broker *broker, const nmq_durability_keys *keys,
+                           nmq_durability_found *found)
+{
+    const nmq_durability_options options = options_of(broker, keys);
+
+    memset(found, 0, sizeof *found);
+    int rv = nmq_disk_folder_open(keys->location, &broker->disk, &found->error);
+    if (rv != NMQ_OK) {
+        return rv;
+    }
+    rv = nmq_durability_open(&broker->sessions, &broker->consumers, broker->disk, &options,
+                             &found->log, &found->error, &broker->durability);
+    if (broker->durability == NULL) {
+        nmq_disk_folder_close(broker->disk);
+        broker->disk = NULL;
+    }
+    return rv;
+}
+
+int
+nmq_broker_durability_set(nmq_broker *broker, const nmq_durability_keys *keys)
+{
+    const nmq_durability_options options = options_of(broker, keys);
+
+    if (broker->durability == NULL) {
+        return NMQ_ENOENT;
+    }
+    nmq_durability_set(broker->durability, &options);
+    return NMQ_OK;
+}
+
+int
+nmq_broker_durability_look(nmq_broker *broker, nmq_durability_state *out)
+{
+    if (broker->durability == NULL) {
+        return NMQ_ENOENT;
+    }
+    *out = (nmq_durability_state){.log = nmq_durability_look(broker->durability),
+                                  .status = NMQ_LIVE(broker->trouble.status),
+                                  .error = NMQ_LIVE(broker->trouble.error),
+                                  .full = nmq_durability_is_full(broker->durability)};
+    return NMQ_OK;
+}
+
+void
+nmq_broker_durability_close(nmq_broker *broker)
+{
+    if (broker->durability != NULL) {
+        nmq_durability_stop(broker->durability);
+    }
+}

@@ -1,0 +1,82 @@
+"""Keys of what outlives the process: durability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nanomq_py.config.declare.key import Applies, Checked, key
+from nanomq_py.config.values.kind import Optional
+from nanomq_py.config.values.numbers import Duration, Size
+from nanomq_py.config.values.texts import Text
+from nanomq_py.config.values.words import Choice, OrWord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Durability(Checked):
+    mode: str = key(
+        "",
+        Choice(("off", "always")),
+        "off",
+        "Own key: whether messages, sessions and retained messages outlive the process, its"
+        " kill and a power cut. always: what is acknowledged is on the disk.",
+        applies=Applies.RESTART,
+    )
+    location: str | None = key(
+        "location",
+        Optional(Text(empty=False)),
+        None,
+        "Own key: the folder that they are in, for one broker alone; it is made if there is"
+        " none. It has to be on a local disk. Default: beside the store (store.path), with its"
+        " name and .journal; without that key in `$STATE_DIRECTORY`, which systemd gives a"
+        " service, in /var/lib/nanomq where the configuration file is below /etc, or beside"
+        " the configuration file.",
+        applies=Applies.RESTART,
+    )
+    gather: int | None = key(
+        "gather",
+        OrWord("auto", Duration(0, 1000)),
+        None,
+        "Own key: the least time between two writes: each of them wears the disk, and"
+        " whoever publishes waits for it. auto: as long as it takes more along.",
+    )
+    max_size: int = key(
+        "max_size",
+        Size(8 << 20, 1 << 40),
+        256 << 20,
+        "Own key: the most that it takes of the disk, 8 times segment_size at least.",
+    )
+    segment_size: int = key(
+        "segment_size",
+        Size(1 << 20, 1 << 30),
+        16 << 20,
+        "Own key: the size of its files. Those that are there keep theirs.",
+        applies=Applies.RESTART,
+    )
+    on_error: str = key(
+        "on_error",
+        Choice(("refuse", "stop", "degrade")),
+        "refuse",
+        "Own key: what follows where the disk fails. refuse: what has to be kept is"
+        " acknowledged no more, and its connection is closed; stop: the broker ends; degrade:"
+        " it goes on as with off, and says so.",
+    )
+    hold: int = key(
+        "hold",
+        Duration(0, 60_000),
+        5000,
+        "Own key: how long clients that publish before MQTT 5.0, and cannot be refused a"
+        " message, wait for room on the disk before they are closed.",
+    )
+    on_corruption: str = key(
+        "on_corruption",
+        Choice(("stop", "skip")),
+        "stop",
+        "Own key: what follows at the start where something that was safe on the disk is"
+        " damaged. stop: the broker does not start, and says what to do; skip: it leaves that"
+        " out, and says how much.",
+        applies=Applies.RESTART,
+    )
+
+    @property
+    def is_on(self) -> bool:
+        return self.mode != "off"

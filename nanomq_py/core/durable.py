@@ -1,0 +1,131 @@
+"""What makes a running broker of the C core durable."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from nanomq_py.core.native import CoreError, c_text, check, ffi, lib
+
+if TYPE_CHECKING:
+    from nanomq_py._core import CData, nmq_broker, nmq_durability_keys
+
+GATHER_AUTO = 0xFFFFFFFF
+
+
+class OnError(IntEnum):
+    """``enum nmq_durability_on_error``: what follows where the disk fails."""
+
+    REFUSE = lib.NMQ_DURABILITY_REFUSE
+    STOP = lib.NMQ_DURABILITY_STOP
+    DEGRADE = lib.NMQ_DURABILITY_DEGRADE
+
+
+@dataclass(frozen=True, kw_only=True)
+class DurableOptions:
+    """``nmq_durability_keys``."""
+
+    location: str
+    max_bytes: int
+    segment_bytes: int
+    gather_ms: int
+    hold_ms: int
+    on_error: OnError
+    skip: bool
+
+
+@dataclass(frozen=True)
+class Found:
+    """``nmq_wal_found``: what the log was like. Segments are numbers of files, from 1 on."""
+
+    torn_segment: int
+    torn_at: int
+    damaged: int
+    bad_segment: int
+    bad_at: int
+    next_segment: int
+    next_at: int
+    next_sequence: int
+    missing: int
+
+
+class OpenError(CoreError):
+    """The log cannot be used: ``found`` says what it is like, ``why`` what the system says."""
+
+    def __init__(self, status: int, found: Found, error: int) -> None:
+        super().__init__(status)
+        self.found = found
+        self.why = os.strerror(error) if error else ""
+
+
+@dataclass(frozen=True)
+class DurableState:
+    """``nmq_durability_state``."""
+
+    commits: int
+    bytes: int
+    sync_us: int
+    room: int
+    used: int
+    rounds: int
+    status: int
+    error: int
+    full: bool
+
+
+class Durable:
+    """The calls of a broker about what it keeps on a disk."""
+
+    _broker: nmq_broker
+
+    def durability_open(self, options: DurableOptions) -> tuple[int, Found]:
+        """Become what the log says, before the first client, and log from now on.
+
+        Blocks, perhaps for seconds, without the GIL. Returns how many sessions there are.
+
+        Raises   OpenError
+        """
+        kept: list[CData] = []
+        raw = ffi.new("nmq_durability_found *")
+        rv = lib.nmq_broker_durability_open(self._broker, _c_keys(options, kept), raw)
+        found = Found(*(getattr(raw.log, each.name) for each in fields(Found)))
+        if rv < 0:
+            raise OpenError(rv, found, raw.error)
+        return rv, found
+
+    def durability_set(self, options: DurableOptions) -> None:
+        """Put in force what may change while it runs."""
+        kept: list[CData] = []
+        check(lib.nmq_broker_durability_set(self._broker, _c_keys(options, kept)))
+
+    def durability_look(self) -> DurableState:
+        """Return what has been logged so far. Raises CoreError where nothing is."""
+        raw = ffi.new("nmq_durability_state *")
+        check(lib.nmq_broker_durability_look(self._broker, raw))
+        log = raw.log
+        return DurableState(
+            log.commits,
+            log.bytes,
+            log.sync_us,
+            log.room,
+            log.used,
+            log.rounds,
+            raw.status,
+            raw.error,
+            raw.full,
+        )
+
+    def durability_close(self) -> None:
+        """Make the rest safe, after ``shutdown``. Blocks, without the GIL."""
+        lib.nmq_broker_durability_close(self._broker)
+
+
+def _c_keys(options: DurableOptions, kept: list[CData]) -> nmq_durability_keys:
+    raw = ffi.new("nmq_durability_keys *")
+    raw.location = c_text(options.location, kept)
+    raw.max_bytes, raw.segment_bytes = options.max_bytes, options.segment_bytes
+    raw.gather_ms, raw.hold_ms = options.gather_ms, options.hold_ms
+    raw.on_error, raw.skip = options.on_error.value, options.skip
+    return raw
