@@ -122,6 +122,7 @@ class Process:
     lines: list[str]
     ports: dict[str, int]  # by key, of every listener
     was_killed: bool = False
+    reader: threading.Thread | None = None  # of its log lines
 
     @property
     def pid(self) -> int:
@@ -134,7 +135,7 @@ class Process:
     def raw(self, version: int = 4, key: str = "url") -> Raw:
         return Raw(self.ports[key], version)
 
-    def waits_for(self, text: str, within_s: float = 10) -> None:
+    def waits_for(self, text: str, within_s: float = 20) -> None:
         """Return when a log line holds the text."""
         until = time.monotonic() + within_s
         while not any(text in line for line in self.lines):
@@ -191,7 +192,14 @@ class Process:
     def stop(self) -> int:
         if self.popen.poll() is None:
             self.popen.send_signal(signal.SIGTERM)
-        return self.popen.wait(20)
+        return self.ends()
+
+    def ends(self) -> int:
+        """Wait for its end, and for all that it has logged; return its status."""
+        status = self.popen.wait(20)
+        if self.reader is not None:
+            self.reader.join(20)
+        return status
 
 
 @pytest.fixture(scope="session")
@@ -277,7 +285,13 @@ def running_broker(
         assert found, "".join(lines)
         ports = {k: int(p) for k, p in re.findall(r"(\S+) on port (\d+)", found[0][1])}
         process = Process(
-            popen, ports.get("url", 0), ports.get("http_server", 0), conf, lines, ports
+            popen,
+            ports.get("url", 0),
+            ports.get("http_server", 0),
+            conf,
+            lines,
+            ports,
+            reader,
         )
         try:
             yield process

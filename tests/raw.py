@@ -178,7 +178,7 @@ class Raw:
     """A socket to the broker. Every wait ends after ``timeout`` seconds with an error."""
 
     def __init__(
-        self, place: int | socket.socket, version: int = 4, timeout: float = 5.0
+        self, place: int | socket.socket, version: int = 4, timeout: float = 20.0
     ) -> None:
         """Connect to a port of this machine, or use a connected socket."""
         self.version = version

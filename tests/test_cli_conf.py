@@ -287,7 +287,7 @@ def test_broker_is_stopped_with_a_file_that_is_broken_meanwhile(
     process = start_broker()
     process.conf.write_text("msq_len=x\n")
     done = process.nanomq("stop", "--conf", str(process.conf))
-    assert (done.returncode, process.popen.wait(20)) == (0, 0)
+    assert (done.returncode, process.ends()) == (0, 0)
 
 
 @pytest.mark.parametrize("broken", ["msq_len=x\n", "{{{ [", "\xff"])
@@ -299,7 +299,7 @@ def test_broker_with_a_pid_file_is_found_with_a_broken_file(
     done = process.nanomq("reload", "--conf", str(process.conf))
     assert (done.returncode, "not reloaded: " in done.stderr) == (2, True), done.stderr
     done = process.nanomq("stop", "--conf", str(process.conf))
-    assert (done.returncode, process.popen.wait(20)) == (0, 0)
+    assert (done.returncode, process.ends()) == (0, 0)
 
 
 def test_of_several_brokers_one_is_to_be_named(tmp_path: Path) -> None:

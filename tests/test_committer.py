@@ -185,7 +185,7 @@ def test_commits_are_as_far_apart_as_is_asked(disk: Disk) -> None:
         for n in range(1, 6):
             by.publish("t", b"x", qos=1, packet_id=n)
             by.expect(PUBACK)
-        assert time.monotonic() - began >= 4 * 0.030
+        assert time.monotonic() - began >= 0.9 * 4 * 0.030
 
 
 def test_what_is_over_is_thrown_away_and_what_is_live_is_not(disk: Disk) -> None:

@@ -68,7 +68,7 @@ def test_stop_during_a_restart_stops_the_next_process(
     into_the_gap(process, after_s)
     done = process.nanomq("stop", "--conf", str(process.conf))
     assert (done.returncode, done.stderr) == (0, "")
-    assert process.popen.wait(10) == 0
+    assert process.ends() == 0
     assert not list(process.conf.parent.glob("*/*.pid"))
 
 
@@ -79,7 +79,7 @@ def test_signal_that_stops_is_kept_too(
     process = start_broker()
     into_the_gap(process)
     os.kill(process.pid, number)
-    assert process.popen.wait(20) == 0
+    assert process.ends() == 0
     assert process.lines[-1].endswith("nanomq: stopped\n")
 
 

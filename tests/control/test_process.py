@@ -228,7 +228,7 @@ def test_file_that_a_crash_has_left_is_taken_over(start_broker: StartBroker) -> 
     process = start_broker()
     (path,) = (process.conf.parent / OWN).iterdir()
     os.kill(process.pid, signal.SIGKILL)
-    process.popen.wait(10)
+    process.ends()
     process.popen.returncode = 0
     assert path.exists()
     done = process.nanomq("stop", "--conf", str(process.conf))

@@ -132,7 +132,7 @@ def ban_and_kill(folder: Path) -> None:
     with running_broker(folder, **FLAPPING) as process:
         get_banned(process, "a")
         os.kill(process.pid, signal.SIGKILL)
-        process.popen.wait(20)
+        process.ends()
 
 
 def test_a_restart_keeps_the_bans_and_the_store(tmp_path: Path) -> None:

@@ -191,7 +191,7 @@ def test_root_finds_it_and_stops_it(start_broker: StartBroker) -> None:
     for command in ("reload", "restart", "stop"):
         done = process.nanomq(command, "--conf", str(process.conf))
         assert done.returncode == 0, done.stderr
-    assert process.popen.wait(20) == 0
+    assert process.ends() == 0
 
 
 @dropping

@@ -52,7 +52,7 @@ def killed(folder: Path, **given: str) -> Iterator[Process]:
     with contextlib.suppress(AssertionError), running_broker(folder, **given) as process:
         yield process
         os.kill(process.pid, signal.SIGKILL)
-        process.popen.wait(20)
+        process.ends()
     assert process.popen.returncode == -signal.SIGKILL
 
 

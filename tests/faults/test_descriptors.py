@@ -159,7 +159,7 @@ def test_broker_without_descriptors_stops_cleanly(
         with free_descriptors(process, free):
             os.kill(process.pid, signal.SIGTERM)
             assert c.read_until_closed()[-1].reason == 0x8B
-            assert process.popen.wait(20) == 0
+            assert process.ends() == 0
     assert not any("Traceback" in line for line in process.lines), "".join(process.lines)
 
 

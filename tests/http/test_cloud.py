@@ -22,7 +22,7 @@ def test_broker_stops(start_broker: StartBroker) -> None:
     broker = start_broker()
     said = call(broker, "POST", "/api/ctrl/stop")
     assert (said.status, said.json) == (200, {"code": 0})
-    assert broker.popen.wait(20) == 0
+    assert broker.ends() == 0
 
 
 @pytest.mark.parametrize(

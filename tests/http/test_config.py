@@ -403,7 +403,7 @@ def test_action_is_answered_and_then_done(action: str, asked: list[str]) -> None
 def test_stop_ends_the_process(start_broker: StartBroker) -> None:
     process = start_broker()
     assert process.api(req=10, action="stop").json == {"code": 0, "seq": 1, "rep": 10}
-    assert process.popen.wait(20) == 0
+    assert process.ends() == 0
 
 
 def test_restart_brings_in_what_waited_and_is_refused_with_a_fault(

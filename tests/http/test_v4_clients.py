@@ -294,7 +294,7 @@ def test_rate_that_is_set_is_kept(start_broker: StartBroker) -> None:
         for number in range(1, 4):  # one a second, and one at once
             c.publish("t", b"", qos=1, packet_id=number)
             c.expect(raw.PUBACK)
-        assert time.monotonic() - began > 1
+        assert time.monotonic() - began > 0.9  # the broker's clock may go ahead of this one
 
 
 @pytest.mark.parametrize("limit", ["100", "100,", ",1s", "x,1s", "1,x", "0,1s", "1,0s", ""])

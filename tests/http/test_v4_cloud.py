@@ -51,7 +51,7 @@ def test_configuration_is_changed(start_broker: StartBroker) -> None:
         assert isinstance(said, dict)
         assert said["bridge"]["nodes"][0]["connector"]["keepalive"] == 5
     answered(broker, "POST", "/ctrl/stop")
-    assert broker.popen.wait(20) == 0
+    assert broker.ends() == 0
 
 
 @cloud("POST /data/export")

@@ -499,7 +499,7 @@ def test_stop_is_answered_first(start_broker: StartBroker) -> None:
     broker = start_broker()
     said = post(broker, "/ctrl/stop", None)
     assert (said.status, said.json) == (200, {"code": 0})
-    assert broker.popen.wait(20) == 0
+    assert broker.ends() == 0
 
 
 @mark("POST /ctrl/{action}")

@@ -76,7 +76,7 @@ def make_and_kill(folder: Path) -> None:
     with running_broker(folder, **{"plugins.load": "rules"}) as broker:
         make(broker)
         broker.popen.send_signal(signal.SIGKILL)
-        broker.popen.wait(20)
+        broker.ends()
 
 
 @pytest.mark.parametrize("name", ["folder", "max_rules"])
