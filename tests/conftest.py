@@ -121,8 +121,8 @@ class Process:
     conf: Path
     lines: list[str]
     ports: dict[str, int]  # by key, of every listener
-    was_killed: bool = False
     reader: threading.Thread | None = None  # of its log lines
+    was_killed: bool = False
 
     @property
     def pid(self) -> int:
