@@ -15,22 +15,9 @@ static void
 note_trouble(void *arg, int status, int error)
 {
     nmq_broker *b = arg;
-    char buf[128];
-    const char *why = error != 0 ? strerror_r(error, buf, sizeof buf) : "out of memory";
 
     NMQ_LIVE_SET(b->trouble.error, error);
     NMQ_LIVE_SET(b->trouble.status, status);
-    if (status == NMQ_OK) {
-        nmq_log_write(&b->log, NMQ_LOG_WARNING, "durability: the log is written again");
-    } else if (status == NMQ_EIO) {
-        nmq_log_write(&b->log, NMQ_LOG_ERROR,
-                      "durability: the log cannot be written: %s: until a restart nothing "
-                      "that has to be kept is acknowledged",
-                      why);
-    } else {
-        nmq_log_write(&b->log, NMQ_LOG_ERROR,
-                      "durability: the log cannot be written now: %s", why);
-    }
 }
 
 static nmq_durability_options
@@ -43,6 +30,7 @@ options_of(nmq_broker *b, const nmq_durability_keys *keys)
                                     .gather_ms = keys->gather_ms,
                                     .hold_ms = keys->hold_ms,
                                     .on_error = keys->on_error,
+                                    .folder = keys->location,
                                     .troubled = note_trouble,
                                     .arg = b};
 }

@@ -135,7 +135,8 @@ void nmq_broker_free(nmq_broker *broker);
 
 // Routes one Application Message, as route/publish_own.h says. Returns how many sessions
 // took it, NMQ_ETOPIC, NMQ_EMALFORMED for properties that are none or do not travel,
-// NMQ_EINVAL for a QoS over 2, NMQ_ETOOBIG or NMQ_ENOMEM.
+// NMQ_EINVAL for a QoS over 2, NMQ_ETOOBIG, NMQ_ENOMEM; NMQ_ENOSPC or NMQ_ESTORE for one
+// that is to be kept and cannot be written.
 int nmq_broker_publish(nmq_broker *broker, const nmq_publication *publication);
 
 // Subscribes that client, as if it had sent SUBSCRIBE: its rules, bounds and mount point
@@ -143,7 +144,8 @@ int nmq_broker_publish(nmq_broker *broker, const nmq_publication *publication);
 // Waits while the session is moved or judged: not for an event loop. Returns the QoS that
 // was granted, NMQ_ENOENT for no such client, NMQ_EFILTER, NMQ_ETOPIC for a filter that is
 // too long below the mount point, NMQ_EINVAL for options that no SUBSCRIBE has,
-// NMQ_EACCESS, NMQ_ETOOBIG for one over its bounds, NMQ_ESHORT or NMQ_ENOMEM.
+// NMQ_EACCESS, NMQ_ETOOBIG for one over its bounds, NMQ_ESHORT, NMQ_ENOMEM; NMQ_ENOSPC or
+// NMQ_ESTORE for one that is to be kept and cannot be written.
 int nmq_broker_subscribe(nmq_broker *broker, const char *client_id, size_t client_id_len,
                          const char *filter, size_t filter_len, uint8_t options,
                          uint32_t identifier);

@@ -22,10 +22,22 @@ class Committed(Journaled):
         *,
         full_bytes: int = 8 << 20,
         gather_ms: int = AUTO,
+        bytes_max: int = 256 << 20,
+        hold_ms: int = 20_000,
+        on_error: int = 0,
         **options: object,
     ) -> None:
         self.disk = disk
-        self._full_bytes, self._gather_ms = full_bytes, gather_ms
+        self._options = ffi.new(
+            "disk_journal_options *",
+            {
+                "bytes_max": bytes_max,
+                "full_bytes": full_bytes,
+                "gather_ms": gather_ms,
+                "hold_ms": hold_ms,
+                "on_error": on_error,
+            },
+        )
         self._stopped = False
         super().__init__(**options)  # type: ignore[arg-type]
 
@@ -33,7 +45,7 @@ class Committed(Journaled):
         made = ffi.new("disk_journal **")
         disk = self.disk.disk if isinstance(self.disk, Disk) else self.disk
         self.sessions = lib.disk_journal_open(
-            self.broker, disk, self._full_bytes, self._gather_ms, made
+            self.broker, disk, self._options, made
         )
         assert self.sessions >= 0, self.sessions
         return made[0]

@@ -22,6 +22,7 @@ static const char *const texts[] = {
     "no room on the disk",
     "damaged on the disk",
     "written by a later version",
+    "what is to be kept cannot be written any more",
 };
 
 const char *

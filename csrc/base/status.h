@@ -26,6 +26,7 @@ enum nmq_status {
     NMQ_ENOSPC = -18,    // there is no room on the disk
     NMQ_ECORRUPT = -19,  // what was written to a disk is not what is read
     NMQ_ENEWER = -20,    // a later version wrote it
+    NMQ_ESTORE = -21,    // what is to be kept cannot be written any more
 };
 
 // Returns a short text for a status, never NULL. Thread-safe.

@@ -1,15 +1,28 @@
 #include "net/durability.h"
 
+#include <stdio.h>
+
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "net/log_trouble.h"
 #include "net/settler.h"
 #include "route/durable.h"
 #include "route/handover_restore.h"
 #include "route/retell.h"
+#include "store/wal_block.h"
+
+// What records of one take at most, as a rule, besides what it holds.
+enum { MESSAGE_BYTES = 128, SESSION_BYTES = 512 };
+
+enum {
+    LEAST_SEGMENTS = 8,  // of a log, reserve and all
+    FOLDER_BYTES = 256, // of its name in the log, at most
+};
 
 struct nmq_durability {
-    nmq_durability_options options;
+    nmq_durability_options options; // on_error: NMQ_LIVE; folder is not there
+    char folder[FOLDER_BYTES];
     nmq_journal journal;
     nmq_wal wal;
     nmq_settler settler;
@@ -29,13 +42,45 @@ settled(void *arg, uint64_t number)
     nmq_settler_settled(&d->settler, number);
 }
 
+// nmq_committer_options.expel
+static void
+expel(void *arg, bool for_good)
+{
+    nmq_durability *d = arg;
+
+    nmq_settler_expel(&d->settler, for_good);
+}
+
 // nmq_committer_options.troubled
 static void
 troubled(void *arg, int status, int error)
 {
     const nmq_durability *d = arg;
+    const nmq_log_trouble trouble = {.folder = d->folder,
+                                     .status = status,
+                                     .error = error,
+                                     .on_error = NMQ_LIVE(d->options.on_error)};
 
-    d->options.troubled(d->options.arg, status, error);
+    nmq_log_trouble_tell(d->sessions->router, &trouble);
+    if (d->options.troubled != NULL) {
+        d->options.troubled(d->options.arg, status, error);
+    }
+}
+
+// nmq_committer_options.live
+static uint64_t
+live(void *arg)
+{
+    const nmq_durability *d = arg;
+    nmq_registry *registry = &d->sessions->registry;
+    uint64_t messages, bytes;
+
+    nmq_message_totals(&messages, &bytes);
+    (void) pthread_mutex_lock(&registry->lock);
+    uint64_t sessions = registry->clients.count;
+    (void) pthread_mutex_unlock(&registry->lock);
+    return bytes + messages * MESSAGE_BYTES + sessions * SESSION_BYTES +
+           nmq_counters_sum(d->sessions->router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES);
 }
 
 // nmq_committer_options.begin_anew
@@ -65,17 +110,28 @@ take_commit(void *arg, uint64_t sequence, nmq_bytes records)
     return nmq_handover_log_take(arg, records);
 }
 
+static bool
+degrades(uint8_t on_error)
+{
+    return on_error == NMQ_DURABILITY_DEGRADE;
+}
+
 static int
 start_committer(nmq_durability *d)
 {
     const nmq_committer_options how = {.journal = &d->journal,
                                        .wal = &d->wal,
                                        .settled = settled,
+                                       .expel = expel,
                                        .troubled = troubled,
+                                       .live = live,
                                        .begin_anew = begin_anew,
                                        .tell = tell,
                                        .arg = d,
-                                       .gather_ms = d->options.gather_ms};
+                                       .gather_ms = d->options.gather_ms,
+                                       .hold_ms = d->options.hold_ms,
+                                       .bytes_max = d->options.log.bytes_max,
+                                       .degrades = degrades(d->options.on_error)};
 
     return nmq_committer_new(&how, &d->committer);
 }
@@ -96,6 +152,20 @@ replay(nmq_durability *d)
     return nmq_handover_log_end(&reader, &d->journal);
 }
 
+// What the log itself is told. The committer keeps to bytes_max, by what it lets in; what
+// was let in is written, and what is live is told again, even where that was misjudged.
+static nmq_wal_options
+log_options(const nmq_wal_options *asked)
+{
+    uint64_t most = asked->bytes_max / LEAST_SEGMENTS;
+    nmq_wal_options log = *asked;
+
+    most -= most % NMQ_WAL_PAGE_BYTES;
+    log.segment_bytes = most < log.segment_bytes && most > 0 ? most : log.segment_bytes;
+    log.bytes_max = asked->bytes_max < UINT64_MAX / 2 ? 2 * asked->bytes_max : UINT64_MAX;
+    return log;
+}
+
 int
 nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_disk *disk,
                     const nmq_durability_options *options, nmq_wal_found *found, int *error,
@@ -107,11 +177,17 @@ nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_disk *
         return NMQ_ENOMEM;
     }
     d->options = *options;
+    d->options.folder = NULL;
+    (void) snprintf(d->folder, sizeof d->folder, "%s",
+                    options->folder != NULL ? options->folder : "memory");
     d->sessions = sessions;
     d->consumers = consumers;
-    nmq_journal_init(&d->journal, options->full_bytes, NULL, NULL);
+    const nmq_wal_options log = log_options(&options->log);
+    uint64_t full_bytes = options->full_bytes < log.segment_bytes ? options->full_bytes
+                                                                  : log.segment_bytes;
+    nmq_journal_init(&d->journal, full_bytes, NULL, NULL);
     nmq_settler_init(&d->settler, sessions->router);
-    int rv = nmq_wal_open(&d->wal, disk, &options->log, found);
+    int rv = nmq_wal_open(&d->wal, disk, &log, found);
     rv = rv == NMQ_OK ? replay(d) : rv;
     *error = d->wal.segments.error;
     if (rv < 0 && d->committer == NULL) { // else the router logs already
@@ -126,8 +202,13 @@ nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_disk *
 void
 nmq_durability_set(nmq_durability *durability, const nmq_durability_options *options)
 {
-    NMQ_LIVE_SET(durability->wal.segments.bytes_max, options->log.bytes_max);
+    const nmq_wal_options log = log_options(&options->log);
+
+    NMQ_LIVE_SET(durability->wal.segments.bytes_max, log.bytes_max);
+    NMQ_LIVE_SET(durability->options.on_error, options->on_error);
     nmq_committer_set_gather(durability->committer, options->gather_ms);
+    nmq_committer_set_policy(durability->committer, options->log.bytes_max,
+                             options->hold_ms, degrades(options->on_error));
 }
 
 void

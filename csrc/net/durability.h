@@ -15,12 +15,14 @@
 typedef struct nmq_durability nmq_durability;
 
 typedef struct {
-    nmq_wal_options log;
-    uint64_t full_bytes; // see nmq_journal_init
+    nmq_wal_options log; // its segments are an eighth of bytes_max at most
+    uint64_t full_bytes; // see nmq_journal_init; a segment at most
     uint32_t gather_ms;  // see nmq_committer_options
     uint32_t hold_ms;    // see nmq_durability_keys
     uint8_t on_error;    // enum nmq_durability_on_error
-    // As nmq_committer_options.troubled; called by open and its thread.
+    const char *folder;  // what the operator calls it; copied; NULL: it has no name
+    // As nmq_committer_options.troubled, once it is logged and noted (NMQ_NOTE_DURABILITY);
+    // its thread calls it. NULL: nobody needs it.
     void (*troubled)(void *arg, int status, int error);
     void *arg;
 } nmq_durability_options;

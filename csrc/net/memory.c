@@ -7,6 +7,7 @@
 #include "net/conns.h"
 #include "net/park.h"
 #include "net/send.h"
+#include "store/journal.h"
 
 enum {
     LOOK_MS = 100,             // while memory is short
@@ -209,33 +210,51 @@ nmq_memory_wait(nmq_conn *conn)
 {
     if (conn->short_ms == 0) {
         conn->short_ms = nmq_clock_now_ms();
-        nmq_counters_add(conn->conns->counters, NMQ_COUNT_MEMORY_REFUSED, 1);
+        bool is_short = NMQ_LIVE(*conn->conns->memory) != NMQ_MEMORY_FINE;
+        nmq_counters_add(conn->conns->counters, NMQ_COUNT_MEMORY_REFUSED, is_short);
     }
     nmq_park_begin(conn, NMQ_PARK_MEMORY, 0);
     (void) nmq_link_ref(&conn->link);
     enlist(conn);
 }
 
-// A connection that waited goes on, waits on, or is closed: it has waited for long enough.
+// What is short now; NULL: nothing. *hold_ms: how long who waits does so at most.
+static const char *
+what_is_short(const nmq_router *router, int64_t *hold_ms)
+{
+    const nmq_journal *journal = router->journal;
+
+    *hold_ms = NMQ_LIVE(router->options->hold_ms);
+    if (NMQ_LIVE(*router->memory) != NMQ_MEMORY_FINE) {
+        return "memory is short";
+    }
+    if (nmq_journal_may(journal, 0) == NMQ_ENOSPC) {
+        *hold_ms = NMQ_LIVE(journal->hold_ms);
+        return "there is no room to keep what it publishes";
+    }
+    return NULL;
+}
+
+// A connection that waited goes on, waits on, or is closed: it has waited for long enough,
+// with all that it has waited for the same packet.
 static void
 wait_on(nmq_conn *conn, int64_t now_ms)
 {
     nmq_router *router = conn->conns->router;
-    int64_t hold_ms = NMQ_LIVE(router->options->hold_ms);
     bool waits = nmq_park_is_for(conn, NMQ_PARK_MEMORY);
-    bool is_short = waits && NMQ_LIVE(*router->memory) != NMQ_MEMORY_FINE;
+    int64_t hold_ms;
+    const char *what = waits ? what_is_short(router, &hold_ms) : NULL;
 
-    if (is_short && now_ms - conn->short_ms < hold_ms) {
+    if (what != NULL && now_ms - conn->short_ms < hold_ms) {
         enlist(conn);
         return;
     }
-    if (is_short) { // the client sends again later
-        nmq_log_write(router->log, NMQ_LOG_WARNING, "%s: closed, memory is short",
-                      nmq_conn_name(conn).text);
+    if (what != NULL) { // the client sends again later
+        nmq_log_write(router->log, NMQ_LOG_WARNING, "%s: closed, %s",
+                      nmq_conn_name(conn).text, what);
         nmq_send_disconnect(&conn->link, NMQ_RC_QUOTA_EXCEEDED);
     }
-    if (waits) { // its next wait begins anew
-        conn->short_ms = 0;
+    if (waits) {
         nmq_park_end(conn, NMQ_PARK_MEMORY);
     }
     nmq_link_unref(&conn->link); // the list's

@@ -7,7 +7,7 @@
 //     slow       a subscriber of what it publishes is slow             slow.h
 //     answers    it does not read the answers to its own packets       slow.h
 //     rate       it is over its rate                                   rate.h
-//     memory     memory is short                                       memory.h
+//     memory     memory is short, or the room on the disk              memory.h
 //     question   its role has asked somebody                           role.h
 //     commit     too much of it waits for the journal                  commit.h
 //
@@ -30,7 +30,7 @@ enum nmq_park_reason {
     NMQ_PARK_SLOW = 1,      // the subscriber's link, when it has drained or is found stuck
     NMQ_PARK_ANSWERS = 2,   // its own send side, when its answers have gone
     NMQ_PARK_RATE = 4,      // the clock, when it may send again
-    NMQ_PARK_MEMORY = 8,    // whoever finds that there is memory again, or the clock
+    NMQ_PARK_MEMORY = 8,    // whoever finds that there is room again, or the clock
     NMQ_PARK_QUESTION = 16, // whoever was asked, with the answer; or the clock, without
     NMQ_PARK_COMMIT = 32,   // whoever ends the commit that its answers wait for
     NMQ_PARK_ALL = 63,      // for nmq_park_end: it is to close

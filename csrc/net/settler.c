@@ -1,6 +1,20 @@
 #include "net/settler.h"
 
+#include "mqtt/reason.h"
 #include "route/durable.h"
+
+// Call without the lock, having taken what there was to do.
+static void
+settle_one(nmq_settler *s, uint64_t number, bool expels, bool for_good)
+{
+    nmq_durable_settle(s->router, number);
+    if (expels) {
+        nmq_durable_expel(s->router,
+                          for_good ? NMQ_RC_IMPLEMENTATION_SPECIFIC
+                                   : NMQ_RC_QUOTA_EXCEEDED,
+                          for_good);
+    }
+}
 
 // nmq_job.run
 static void
@@ -11,10 +25,13 @@ settle(nmq_job *job, nmq_worker *worker)
 
     (void) worker;
     (void) pthread_mutex_lock(&s->lock);
-    while (done != s->number) { // more may come meanwhile
+    while (done != s->number || s->expels) { // more may come meanwhile
+        bool expels = s->expels;
+        bool for_good = s->for_good;
         done = s->number;
+        s->expels = false;
         (void) pthread_mutex_unlock(&s->lock);
-        nmq_durable_settle(s->router, done);
+        settle_one(s, done, expels, for_good);
         (void) pthread_mutex_lock(&s->lock);
     }
     s->posted = false;
@@ -42,17 +59,32 @@ nmq_settler_fini(nmq_settler *settler)
     (void) pthread_mutex_destroy(&settler->lock);
 }
 
-void
-nmq_settler_settled(void *arg, uint64_t number)
+// Has the job look. Call with the lock, which it gives back.
+static void
+post(nmq_settler *s)
 {
-    nmq_settler *s = arg;
-
-    (void) pthread_mutex_lock(&s->lock);
-    s->number = number;
     bool posts = !s->posted;
+
     s->posted = true;
     (void) pthread_mutex_unlock(&s->lock);
     if (posts) {
         nmq_poller_post(&s->job);
     }
+}
+
+void
+nmq_settler_settled(nmq_settler *settler, uint64_t number)
+{
+    (void) pthread_mutex_lock(&settler->lock);
+    settler->number = number;
+    post(settler);
+}
+
+void
+nmq_settler_expel(nmq_settler *settler, bool for_good)
+{
+    (void) pthread_mutex_lock(&settler->lock);
+    settler->expels = true;
+    settler->for_good = for_good;
+    post(settler);
 }

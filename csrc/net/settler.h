@@ -2,6 +2,7 @@
 // commits goes on meanwhile.
 //
 //     committer ──settled(7), settled(9)──> number 9 ──job──> nmq_durable_settle(9)
+//     committer ──expel──────────────────────────────job──> nmq_durable_expel
 //
 // Owner    the caller, who stops the committer first.
 // Threads  settled: one at a time, any.
@@ -17,6 +18,8 @@ typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t rests;
     uint64_t number; // lock: all is safe up to it
+    bool expels;     // lock: what waits is not going to be safe
+    bool for_good;   // lock: and nothing ever
     bool posted;     // lock: the job is, or it runs
 } nmq_settler;
 
@@ -25,5 +28,6 @@ void nmq_settler_init(nmq_settler *settler, nmq_router *router);
 // Waits until the job rests.
 void nmq_settler_fini(nmq_settler *settler);
 
-// nmq_committer_options.settled, with the settler as its arg.
-void nmq_settler_settled(void *arg, uint64_t number);
+// See nmq_committer_options.
+void nmq_settler_settled(nmq_settler *settler, uint64_t number);
+void nmq_settler_expel(nmq_settler *settler, bool for_good);

@@ -13,7 +13,7 @@
 // which is not in the filter. Returns the QoS that was granted, NMQ_ENOENT for no such
 // client, NMQ_EFILTER, NMQ_ETOPIC for one that is too long below the mount point,
 // NMQ_EINVAL for options that no SUBSCRIBE has, NMQ_EACCESS, NMQ_ETOOBIG for one over its
-// bounds, NMQ_ESHORT or NMQ_ENOMEM.
+// bounds, NMQ_ESHORT, NMQ_ENOSPC, NMQ_ESTORE or NMQ_ENOMEM.
 int nmq_assign_put(nmq_sessions *sessions, nmq_bytes client_id, nmq_bytes filter,
                    uint8_t options, uint32_t identifier);
 

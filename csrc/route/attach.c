@@ -105,6 +105,39 @@ is_of(nmq_client *client, const nmq_attach *a)
            nmq_bytes_equal(client->user_name, a->user_name);
 }
 
+enum { SMALL_WILL_BYTES = 1024 };
+
+// Whether a kept session begins, goes on or ends with it. Call with the registry's lock.
+static bool
+changes_kept(const nmq_attach *a, nmq_client *client)
+{
+    bool logged = false;
+
+    if (client != NULL) {
+        (void) pthread_mutex_lock(&client->lock);
+        logged = client->session->log != NULL;
+        (void) pthread_mutex_unlock(&client->lock);
+    }
+    return a->expiry_interval_s != 0 || logged;
+}
+
+// Whether what it changes can be logged: as nmq_journal_may. A client comes back to what
+// was kept for it, which makes room, and a session may end. Call with the registry's lock.
+static int
+may_log(const nmq_router *router, const nmq_attach *a, nmq_client *client, bool present)
+{
+    uint64_t will_bytes = a->will.message != NULL ? a->will.message->payload_len : 0;
+    int may = nmq_journal_may(router->journal, will_bytes);
+    bool adds =
+        (!present && a->expiry_interval_s != 0) || will_bytes > SMALL_WILL_BYTES;
+
+    if (may == NMQ_OK || (may == NMQ_ENOSPC && !adds) || !changes_kept(a, client)) {
+        return NMQ_OK;
+    }
+    nmq_counters_add(router->counters, NMQ_COUNT_DURABILITY_REFUSED, 1);
+    return may;
+}
+
 // Finds the client or makes it: as nmq_attach_client returns. Call with the registry's
 // lock. *replaced gets a client that a clean start or another user throws
 // out.
@@ -119,6 +152,10 @@ find_or_make(nmq_sessions *sessions, const nmq_attach *a, nmq_client **out,
 
     *replaced = NULL;
     *present = client != NULL && !a->clean_start && is_of(client, a) && is_kept(client);
+    int may = may_log(sessions->router, a, client, *present);
+    if (may != NMQ_OK) {
+        return may;
+    }
     if (*present) {
         *out = client;
         return NMQ_OK;

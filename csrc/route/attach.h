@@ -42,5 +42,6 @@ typedef struct {
 // or if it had no user name and the new client has one. What the session holds is judged by
 // the rights first (rights.h).
 // *out gets a reference of the caller's. Returns NMQ_OK, NMQ_ENOMEM, NMQ_ETOOBIG for a
-// session over the bound of sessions, or NMQ_ESHORT for a new one while memory is short.
+// session over the bound of sessions, NMQ_ESHORT for a new one while memory is short, or
+// NMQ_ENOSPC or NMQ_ESTORE where it would have to be logged (nmq_journal_may).
 int nmq_attach_client(nmq_sessions *sessions, const nmq_attach *attach, nmq_client **out);

@@ -328,6 +328,18 @@ nmq_durable_await_packets(const nmq_client *client, nmq_link *link)
 }
 
 void
+nmq_durable_expel(nmq_router *router, uint8_t reason_code, bool for_good)
+{
+    nmq_journal_wait *next = nmq_journal_expel(router->journal);
+
+    while (next != NULL) {
+        nmq_journal_wait *wait = next;
+        next = wait->next;
+        nmq_held_expel(wait, reason_code, for_good);
+    }
+}
+
+void
 nmq_durable_settle(nmq_router *router, uint64_t number)
 {
     nmq_journal_wait *next = nmq_journal_settle(router->journal, number);

@@ -102,3 +102,7 @@ nmq_durable_await(const nmq_client *client, nmq_link *link)
 // All is durable up to that number: what has waited goes. One thread at a time, without a
 // lock.
 void nmq_durable_settle(nmq_router *router, uint64_t number);
+
+// What waits is not going to be durable: those who wait for an answer are disconnected with
+// that Reason Code, unanswered. for_good: as nmq_held_expel. As nmq_durable_settle.
+void nmq_durable_expel(nmq_router *router, uint8_t reason_code, bool for_good);

@@ -311,6 +311,15 @@ publish_metered(nmq_batch *batch, const nmq_client *from, nmq_matches *matches,
     return taken;
 }
 
+// What the retained message has changed is to be durable before it is acknowledged.
+static void
+answer_retained(nmq_batch *batch, const nmq_message_parts *parts)
+{
+    if (parts->qos > 0) {
+        nmq_durable_answer_all(batch);
+    }
+}
+
 // Delivers to each session with a subscription that matches [MQTT-4.5.0-1] [MQTT-3.3.2-3],
 // in the
 // order in which a client sent [MQTT-4.6.0-5] [MQTT-4.6.0-6].
@@ -336,11 +345,17 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
         batch->refused = true;
         return 0;
     }
+    if (batch->may_log != NMQ_OK &&
+        nmq_shortage_is_logged(batch->may_log, from, parts, matches)) {
+        nmq_counters_add(router->counters, NMQ_COUNT_DURABILITY_REFUSED, 1);
+        batch->refused = batch->unlogged = true;
+        return 0;
+    }
     if (parts->retain && !NMQ_LIVE(router->options->retain_available)) {
         // Retaining was switched off after the publisher was told otherwise: the message
         // takes the place of the old one, and may then be discarded (3.3.1.3).
         nmq_retained_drop(router->retained, parts->topic_name);
-        nmq_durable_answer_all(batch);
+        answer_retained(batch, parts);
     } else if (parts->retain) { // else [MQTT-3.3.1-8]
         *message = *message != NULL ? *message : nmq_message_new(parts);
         // the broker's own topics change within bounds of their own
@@ -350,7 +365,7 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
             lose(batch, parts, NMQ_WHY_RETAINED_FULL, NMQ_DROP_RETAINED);
             return 0;
         }
-        nmq_durable_answer_all(batch);
+        answer_retained(batch, parts);
     }
     batch->work += matches->visits + matches->found->count;
     if (matches->meter != NULL) {
@@ -370,7 +385,8 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     return taken;
 }
 
-static unsigned
+// Returns how many took it, or why it is refused.
+static int
 publish_alone(nmq_router *router, const nmq_client *from, const nmq_message_parts *parts,
               nmq_message **message, bool by_program)
 {
@@ -378,13 +394,16 @@ publish_alone(nmq_router *router, const nmq_client *from, const nmq_message_part
 
     nmq_batch_begin(&batch, router, NULL, nmq_clock_now_ms());
     batch.waits_for_none = by_program;
-    unsigned taken = nmq_fanout_publish(&batch, from, parts, message);
+    if (by_program && (parts->qos > 0 || parts->retain)) {
+        batch.may_log = nmq_journal_may(router->journal, parts->payload.len);
+    }
+    int taken = (int) nmq_fanout_publish(&batch, from, parts, message);
     nmq_batch_end(&batch);
     nmq_link_unref(batch.congested);
-    return taken;
+    return batch.unlogged ? batch.may_log : taken;
 }
 
-unsigned
+int
 nmq_fanout_publish_message(nmq_router *router, const nmq_client *from, nmq_message *message)
 {
     const nmq_message_parts parts = nmq_message_parts_of(message);
@@ -397,10 +416,10 @@ nmq_fanout_publish_parts(nmq_router *router, const nmq_client *from,
                          const nmq_message_parts *parts)
 {
     nmq_message *message = NULL;
-    unsigned taken = publish_alone(router, from, parts, &message, false);
+    int taken = publish_alone(router, from, parts, &message, false); // it is not refused
 
     nmq_message_unref(message);
-    return taken;
+    return (unsigned) taken;
 }
 
 void

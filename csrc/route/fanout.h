@@ -15,16 +15,17 @@
 // A message over the bounds of what is retained is not kept. If the batch may refuse, it
 // also goes to nobody, and batch->refused is set. When memory is short and a session would
 // have to keep the message, batch->refused is set too; the other sessions got it, unless
-// all_or_none.
-// all_or_none.
+// all_or_none. One that would be logged goes to nobody if batch->may_log is not NMQ_OK, and
+// batch->unlogged is set as well.
 unsigned nmq_fanout_publish(nmq_batch *batch, const nmq_client *from,
                             const nmq_message_parts *parts, nmq_message **message);
 
 // Publishes one message in a batch of its own: a message of a program, which waits for
-// nobody; parts of a will. With parts, the
-// message is made only when somebody has to keep it.
-unsigned nmq_fanout_publish_message(nmq_router *router, const nmq_client *from,
-                                    nmq_message *message);
+// nobody, and is refused with NMQ_ENOSPC or NMQ_ESTORE where it would be logged and cannot
+// be; parts of a will, which was let in with its CONNECT. With parts, the message is made
+// only when somebody has to keep it.
+int nmq_fanout_publish_message(nmq_router *router, const nmq_client *from,
+                               nmq_message *message);
 unsigned nmq_fanout_publish_parts(nmq_router *router, const nmq_client *from,
                                   const nmq_message_parts *parts);
 

@@ -225,6 +225,34 @@ nmq_held_end(nmq_link *link)
     }
 }
 
+// Whether somebody has been kept waiting for an answer. Call with the lock.
+static bool
+owes_answers(const nmq_held *held)
+{
+    return held->head < held->replies.len || held->opens != 0;
+}
+
+void
+nmq_held_expel(nmq_journal_wait *wait, uint8_t reason_code, bool for_good)
+{
+    nmq_held *held = (nmq_held *) (void *) wait; // it is first
+    nmq_link *link = held->link;
+
+    (void) pthread_mutex_lock(&link->lock);
+    held->waits = false;
+    bool ends = for_good || owes_answers(held) || link->closed;
+    if (ends) {
+        drop(held);
+    } else {
+        (void) nmq_held_look(held); // with a reference of its own
+    }
+    (void) pthread_mutex_unlock(&link->lock);
+    if (ends) {
+        link->ops->disconnect(link, reason_code);
+    }
+    nmq_link_unref(link); // the journal's
+}
+
 void
 nmq_held_wake(nmq_journal_wait *wait, nmq_batch *batch)
 {

@@ -61,9 +61,9 @@ publish(nmq_router *router, const nmq_client *from, const nmq_message_parts *par
     if (message == NULL) {
         return NMQ_ENOMEM;
     }
-    unsigned taken = nmq_fanout_publish_message(router, from, message);
+    int taken = nmq_fanout_publish_message(router, from, message);
     nmq_message_unref(message);
-    return (int) taken;
+    return taken;
 }
 
 // Returns who publishes it, or NULL when memory is out.

@@ -65,6 +65,16 @@ nmq_retained_fini(nmq_retained *retained)
     (void) pthread_mutex_destroy(&retained->lock);
 }
 
+// Whether there is no room to log the message. At QoS 0 nobody was asked before it was
+// routed; what takes one away always goes.
+static bool
+lacks_room(const nmq_retained *retained, const nmq_message *message)
+{
+    return message->qos == 0 && message->payload_len > 0 &&
+           nmq_journal_may(retained->journal, message->payload_len) == NMQ_ENOSPC &&
+           !nmq_topic_is_sys(nmq_message_topic(message));
+}
+
 // A message is not kept, and its publisher is not told: counts it, and logs it once in a
 // while.
 static void
@@ -75,7 +85,7 @@ log_not_kept(nmq_retained *retained, const nmq_message *message)
     nmq_counters_add(retained->counters, NMQ_COUNT_REFUSED_RETAINED, 1);
     if (nmq_log_is_due(&retained->not_kept_ms, nmq_clock_now_ms())) {
         nmq_log_write(retained->log, NMQ_LOG_WARNING,
-                      "retained messages are at their bound: '%s' is not kept",
+                      "there is no room for retained messages: '%s' is not kept",
                       nmq_log_quoted(topic).text);
     }
 }
@@ -135,7 +145,8 @@ nmq_retained_keep(nmq_retained *retained, nmq_message *message, bool bounded)
 
     (void) pthread_mutex_lock(&retained->lock);
     if (message != NULL) {
-        bool fits = !bounded || nmq_retain_fits(retained->store, message, &bounds);
+        bool fits = !bounded || (!lacks_room(retained, message) &&
+                                 nmq_retain_fits(retained->store, message, &bounds));
         rv = fits ? nmq_retain_put(retained->store, message) : NMQ_ETOOBIG;
     }
     nmq_peak_raise(&retained->count_max, nmq_retain_count(retained->store));

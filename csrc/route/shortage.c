@@ -1,5 +1,9 @@
 #include "route/shortage.h"
 
+#include "base/status.h"
+#include "mqtt/sys_topic.h"
+#include "store/session_log.h"
+
 enum { SHORT_WINDOW = 16 };
 
 uint16_t
@@ -66,4 +70,44 @@ nmq_shortage_takes_all(const nmq_batch *batch, const nmq_client *from,
         }
     }
     return true;
+}
+
+static bool
+logs(const nmq_client *from, const nmq_subscription *sub, uint8_t qos)
+{
+    nmq_client *client = sub->client;
+
+    if (client->feed != NULL || nmq_deliver_qos(qos, sub->options) == 0 ||
+        nmq_deliver_is_own(from, sub)) {
+        return false;
+    }
+    (void) pthread_mutex_lock(&client->lock);
+    bool logged = nmq_session_is_logged(client->session);
+    (void) pthread_mutex_unlock(&client->lock);
+    return logged;
+}
+
+static bool
+one_logs(const nmq_client *from, const nmq_subscriptions *subs, uint8_t qos)
+{
+    for (uint32_t i = 0; i < subs->count; i++) {
+        if (logs(from, &subs->at[i], qos)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+nmq_shortage_is_logged(int may_log, const nmq_client *from, const nmq_message_parts *parts,
+                       const nmq_matches *matches)
+{
+    bool found = parts->retain && !nmq_topic_is_sys(parts->topic_name) &&
+                 (parts->payload.len > 0 || may_log == NMQ_ESTORE);
+
+    found = found || one_logs(from, matches->found, parts->qos);
+    for (uint32_t i = 0; i < matches->group_count && !found; i++) {
+        found = one_logs(NULL, matches->groups[i]->members, parts->qos);
+    }
+    return found;
 }

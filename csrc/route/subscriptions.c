@@ -12,8 +12,8 @@
 
 enum { FORGET_PART = 64 }; // subscriptions that go while the tree is locked
 
-// Whether there is room for one more: NMQ_OK, NMQ_ETOOBIG or NMQ_ESHORT. Call with all
-// lanes.
+// Whether there is room for one more: NMQ_OK, NMQ_ETOOBIG, NMQ_ESHORT, NMQ_ENOSPC or
+// NMQ_ESTORE. Call with all lanes.
 static int
 may_subscribe(nmq_router *router, const nmq_client *client, const nmq_filter *filter)
 {
@@ -22,9 +22,15 @@ may_subscribe(nmq_router *router, const nmq_client *client, const nmq_filter *fi
     bool groups_full =
         filter->group.at != NULL && groups_max != 0 && client->group_count >= groups_max;
 
-    if (client->feed != NULL || client->consumes ||
-        __atomic_load_n(&client->is_moving, __ATOMIC_RELAXED)) {
+    if (client->feed != NULL || __atomic_load_n(&client->is_moving, __ATOMIC_RELAXED)) {
         return NMQ_OK;
+    }
+    int may_log = nmq_session_is_logged(client->session)
+                      ? nmq_journal_may(router->journal, filter->text.len)
+                      : NMQ_OK;
+    nmq_counters_add(router->counters, NMQ_COUNT_DURABILITY_REFUSED, may_log != NMQ_OK);
+    if (may_log != NMQ_OK || client->consumes) {
+        return may_log;
     }
     if (NMQ_LIVE(*router->memory) != NMQ_MEMORY_FINE) {
         nmq_counters_add(router->counters, NMQ_COUNT_MEMORY_REFUSED, 1);

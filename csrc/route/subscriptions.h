@@ -10,7 +10,8 @@
 
 // Subscribes the client to a valid filter. Returns 1 for a new subscription, 0 for one
 // replaced, NMQ_ENOMEM, NMQ_ETOOBIG for one over the client's bounds, NMQ_ESHORT for a new
-// one while memory is short, or NMQ_ECLOSED for a client that has ended.
+// one while memory is short, NMQ_ENOSPC or NMQ_ESTORE for a new one that would have to be
+// logged (nmq_journal_may), or NMQ_ECLOSED for a client that has ended.
 int nmq_subscriptions_put(nmq_router *router, nmq_client *client, const nmq_filter *filter,
                           uint8_t options, uint32_t identifier);
 

@@ -370,6 +370,9 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         return nmq_reply_refuse(conn, batch,
                                 (nmq_fault){NMQ_RC_SERVER_UNAVAILABLE, "memory is short"});
     }
+    if (rv == NMQ_ENOSPC || rv == NMQ_ESTORE) {
+        return nmq_reply_refuse(conn, batch, nmq_reply_unlogged(rv));
+    }
     if (rv != NMQ_OK) {
         return nmq_reply_no_memory(conn);
     }

@@ -82,13 +82,33 @@ was_refused(nmq_batch *batch)
 {
     bool refused = batch->refused;
 
-    batch->refused = batch->may_refuse = batch->all_or_none = false;
+    batch->refused = batch->may_refuse = batch->all_or_none = batch->unlogged = false;
     batch->short_window = 0;
+    batch->may_log = NMQ_OK;
     return refused;
 }
 
-// Routes the message. Returns the Reason Code of its acknowledgement, NMQ_ENOMEM, or
-// NMQ_ESHORT for one that is to be tried again later.
+// Whether the message may be logged, if it has to be: as nmq_journal_may.
+static int
+may_log(const nmq_batch *batch, const nmq_packet *packet)
+{
+    return nmq_journal_may(batch->router->journal, packet->publish.payload.len);
+}
+
+// What becomes of the publisher of a message that was refused. Returns the Reason Code of
+// its acknowledgement, NMQ_ESHORT for one that is to be tried again later, or NMQ_ESTORE
+// for one that will never be taken. Only 5.0 can refuse a message.
+static int
+refusal(const nmq_server_conn *conn, int unlogged)
+{
+    if (conn->net.version != NMQ_V5) {
+        return unlogged == NMQ_ESTORE ? NMQ_ESTORE : NMQ_ESHORT;
+    }
+    return unlogged == NMQ_ESTORE ? NMQ_RC_IMPLEMENTATION_SPECIFIC : NMQ_RC_QUOTA_EXCEEDED;
+}
+
+// Routes the message. Returns the Reason Code of its acknowledgement, NMQ_ENOMEM, or what
+// `refusal` does.
 static int
 route(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
 {
@@ -124,9 +144,12 @@ route(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     uint8_t memory = NMQ_LIVE(*conn->net.conns->memory);
     // Otherwise nothing refuses it: without a shortage only a retained message may be one
     // too many.
-    bool may_be_refused = memory != NMQ_MEMORY_FINE || (parts.retain && parts.qos > 0);
+    int may = may_log(batch, packet);
+    bool may_be_refused =
+        memory != NMQ_MEMORY_FINE || may != NMQ_OK || (parts.retain && parts.qos > 0);
     if (may_be_refused) {
         meet_memory(conn, batch, parts.qos, memory);
+        batch->may_log = parts.qos > 0 ? may : NMQ_OK;
     }
     (void) nmq_fanout_publish(batch, conn->net.client, &parts, &message);
     if (message != NULL) { // somebody may have kept it
@@ -136,11 +159,40 @@ route(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         }
     }
     nmq_buf_free(&scratch);
+    int unlogged = batch->unlogged ? may : NMQ_OK;
     if (may_be_refused && was_refused(batch)) {
-        return conn->net.version == NMQ_V5 ? NMQ_RC_QUOTA_EXCEEDED : NMQ_ESHORT;
+        return refusal(conn, unlogged);
     }
     // not for a message that its subscriber did not want or had no room for (table 3-4)
     return batch->matched ? NMQ_RC_SUCCESS : NMQ_RC_NO_MATCHING_SUBSCRIBERS;
+}
+
+// Known or not, DUP or not: at QoS 1 each is a new message [MQTT-4.3.2-5].
+static enum nmq_next
+acknowledge(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, uint8_t code)
+{
+    uint8_t type = packet->publish.qos == 1 ? NMQ_PUBACK : NMQ_PUBREC; // [MQTT-4.3.2-4]
+
+    // [MQTT-3.3.4-1] [MQTT-4.3.3-8]
+    return nmq_reply_ack(conn, batch, type, packet->packet_id, (nmq_fault){code, NULL});
+}
+
+// Ends with a message that did not get in: `how` is what `refusal` has said, or NMQ_ENOMEM.
+static enum nmq_next
+not_taken(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, int how)
+{
+    if (how == NMQ_ESHORT) {
+        batch->payload_in -= packet->publish.payload.len; // it comes again
+        return NMQ_NEXT_SHORT;
+    }
+    if (how == NMQ_ESTORE) {
+        return nmq_reply_refuse(conn, batch, nmq_reply_unlogged(how));
+    }
+    if (how < 0) {
+        return nmq_reply_no_memory(conn);
+    }
+    nmq_ask_end(conn);
+    return acknowledge(conn, batch, packet, (uint8_t) how);
 }
 
 // QoS 2: the message goes out at its first coming, its identifier stays until PUBREL
@@ -153,8 +205,16 @@ receive_qos2(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, 
 
     (void) pthread_mutex_lock(&client->lock);
     const nmq_id_set *open = &client->session->unreleased;
+    bool known = nmq_id_set_has(open, packet->packet_id);
     bool over = conn->net.version == NMQ_V5 && open->count >= max &&
-                !nmq_id_set_has(open, packet->packet_id); // [MQTT-3.3.4-7]
+                !known; // [MQTT-3.3.4-7]
+    int may = !known && nmq_session_is_logged(client->session) ? may_log(batch, packet)
+                                                               : NMQ_OK;
+    if (may != NMQ_OK && !over) {
+        (void) pthread_mutex_unlock(&client->lock);
+        nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_DURABILITY_REFUSED, 1);
+        return not_taken(conn, batch, packet, refusal(conn, may));
+    }
     int rv = over ? 0 : nmq_session_receive(client->session, packet->packet_id);
     nmq_durable_answer(batch, client);
     (void) pthread_mutex_unlock(&client->lock);
@@ -239,16 +299,6 @@ ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     return nmq_ask_one(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name);
 }
 
-// Known or not, DUP or not: at QoS 1 each is a new message [MQTT-4.3.2-5].
-static enum nmq_next
-acknowledge(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, uint8_t code)
-{
-    uint8_t type = packet->publish.qos == 1 ? NMQ_PUBACK : NMQ_PUBREC; // [MQTT-4.3.2-4]
-
-    // [MQTT-3.3.4-1] [MQTT-4.3.3-8]
-    return nmq_reply_ack(conn, batch, type, packet->packet_id, (nmq_fault){code, NULL});
-}
-
 enum nmq_next
 nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
 {
@@ -293,12 +343,8 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
         if (qos == 2 && (code < 0 || code >= NMQ_RC_UNSPECIFIED_ERROR)) {
             forget_qos2(conn, packet);
         }
-        if (code == NMQ_ESHORT) {
-            batch->payload_in -= packet->publish.payload.len; // it comes again
-            return NMQ_NEXT_SHORT;
-        }
         if (code < 0) {
-            return nmq_reply_no_memory(conn);
+            return not_taken(conn, batch, packet, code);
         }
     }
     nmq_ask_end(conn);

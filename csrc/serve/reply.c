@@ -52,6 +52,15 @@ nmq_reply_no_memory(nmq_server_conn *conn)
     return NMQ_NEXT_END;
 }
 
+nmq_fault
+nmq_reply_unlogged(int may_log)
+{
+    return may_log == NMQ_ENOSPC
+               ? (nmq_fault){NMQ_RC_QUOTA_EXCEEDED, "there is no room to keep it"}
+               : (nmq_fault){NMQ_RC_IMPLEMENTATION_SPECIFIC,
+                             "what is to be kept cannot be written any more"};
+}
+
 // Encodes the packet, without its Reason String if that must not be sent. Returns NMQ_OK,
 // NMQ_ENOMEM or NMQ_ETOOBIG.
 static int

@@ -23,5 +23,8 @@ enum nmq_next nmq_reply_ack(nmq_server_conn *conn, nmq_batch *batch, uint8_t typ
 // version has one for it [MQTT-4.13.2-1]. Returns NMQ_NEXT_END.
 enum nmq_next nmq_reply_refuse(nmq_server_conn *conn, nmq_batch *batch, nmq_fault fault);
 
+// Why a packet is refused that would have to be logged, by what nmq_journal_may has said.
+nmq_fault nmq_reply_unlogged(int may_log);
+
 // Logs that memory is out, and ends the connection.
 enum nmq_next nmq_reply_no_memory(nmq_server_conn *conn);

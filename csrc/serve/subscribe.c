@@ -140,7 +140,9 @@ code_of(int rv, uint8_t options)
     case NMQ_ETOPIC:
     case NMQ_EFILTER: return NMQ_RC_TOPIC_FILTER_INVALID;
     case NMQ_ESHORT:
+    case NMQ_ENOSPC:
     case NMQ_ETOOBIG: return NMQ_RC_QUOTA_EXCEEDED;
+    case NMQ_ESTORE: return NMQ_RC_IMPLEMENTATION_SPECIFIC;
     case NMQ_EACCESS: return NMQ_RC_NOT_AUTHORIZED;
     default: return NMQ_RC_UNSPECIFIED_ERROR;
     }
@@ -154,12 +156,26 @@ why_failed(const nmq_buf *codes)
         switch (codes->at[i]) {
         case NMQ_RC_TOPIC_FILTER_INVALID: return "a Topic Filter is not valid";
         case NMQ_RC_NOT_AUTHORIZED: return "an access rule denies it";
-        case NMQ_RC_QUOTA_EXCEEDED: return "too many subscriptions, or memory is short";
+        case NMQ_RC_QUOTA_EXCEEDED:
+            return "too many subscriptions, or memory or the disk is short";
+        case NMQ_RC_IMPLEMENTATION_SPECIFIC: return nmq_reply_unlogged(NMQ_ESTORE).why;
         case NMQ_RC_UNSPECIFIED_ERROR: return "the broker is out of memory";
         default: break;
         }
     }
     return NULL;
+}
+
+// Whether anything was subscribed.
+static bool
+any_taken(const nmq_buf *results)
+{
+    for (size_t i = 0; i < results->len; i++) {
+        if (results->at[i] != 0xff) {
+            return true;
+        }
+    }
+    return false;
 }
 
 // What was subscribed for a session that is kept is to be durable first.
@@ -371,7 +387,9 @@ handle(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
     nmq_batch_end(batch); // the tree changes: not inside a lane
     int rv = subscribe_all(conn, packet->list, identifier, &codes, &results);
     nmq_batch_again(batch);
-    answer_when_durable(conn, batch);
+    if (any_taken(&results)) {
+        answer_when_durable(conn, batch);
+    }
     if (rv == NMQ_OK) {
         next = put_codes(conn, batch, NMQ_SUBACK, packet->packet_id, &codes);
         rv = send_retained(conn, batch, packet->list, identifier, &results, version);
@@ -410,6 +428,15 @@ unsubscribe_one(nmq_server_conn *conn, const nmq_filter *filter)
                                  NMQ_WHY_CLIENT);
 }
 
+// Whether the end of a subscription would never be durable. UNSUBACK of 3.1.1 cannot say
+// so, and no client keeps track of what it is subscribed to still: it is disconnected.
+static bool
+cannot_log(const nmq_server_conn *conn)
+{
+    return conn->net.client->session->log != NULL &&
+           nmq_journal_may(conn->net.conns->router->journal, 0) == NMQ_ESTORE;
+}
+
 enum nmq_next
 nmq_subscribe_handle_unsubscribe(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
 {
@@ -420,6 +447,9 @@ nmq_subscribe_handle_unsubscribe(nmq_conn *net, nmq_batch *batch, nmq_packet *pa
     int put = NMQ_OK;
 
     nmq_fault fault = check_count(conn, packet);
+    if (fault.code == 0 && cannot_log(conn)) {
+        fault = nmq_reply_unlogged(NMQ_ESTORE);
+    }
     if (fault.code != 0) {
         nmq_counters_add(batch->router->counters, NMQ_COUNT_UNSUBSCRIBE_ERRORS, 1);
         return nmq_reply_refuse(conn, batch, fault);

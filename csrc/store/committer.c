@@ -7,13 +7,18 @@
 #include "base/mem.h"
 #include "base/status.h"
 
-enum { RETRY_MS = 100, AUTO_SHARE = 8 };
+enum {
+    RETRY_MS = 100,
+    RETRY_MAX_MS = 10000, // making a segment on a full disk writes what there is room for
+    AUTO_SHARE = 8,
+    LEAST_ROOM = 64 * 1024, // less is none
+};
 
 #define NS_OF_MS INT64_C(1000000)
 #define NS_OF_S  INT64_C(1000000000)
 
 struct nmq_committer {
-    nmq_committer_options options; // gather_ms: lock
+    nmq_committer_options options; // gather_ms, hold_ms, bytes_max, degrades: lock
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t thread;
@@ -28,6 +33,10 @@ struct nmq_committer {
     int64_t ended_ns; // when it ended; 0: there was none
     int64_t sync_ns;  // how long it took
     int status;       // what `troubled` was told last
+    int blocked;      // why no segment can be made; NMQ_OK: one can, for all that is known
+    uint32_t look_ms; // until it looks for room again; 0: there is room
+    int64_t look_ns;  // when it does
+    bool is_due;      // a commit, with or without records
     // since the journal began anew
     uint64_t anew; // the commit that it begins with; 0: all is told
     uint64_t told; // bytes that were appended since
@@ -72,14 +81,26 @@ sleep_until(nmq_committer *c, int64_t ns)
     return !c->stopped && pthread_cond_timedwait(&c->wake, &c->lock, &at) != ETIMEDOUT;
 }
 
-// Waits until there is something to commit.
+// When it is to do something though nobody waits; INT64_MAX: never.
+static int64_t
+due_ns(const nmq_committer *c)
+{
+    int64_t lazy_ns = c->staged_ns != 0 ? c->staged_ns + NMQ_COMMITTER_LAZY_MS * NS_OF_MS
+                                        : INT64_MAX;
+    int64_t look_ns = c->look_ms != 0 ? c->look_ns : INT64_MAX;
+
+    return lazy_ns < look_ns ? lazy_ns : look_ns;
+}
+
+// Waits until there is something to commit, or it is time to look for room.
 static void
 wait_for_work(nmq_committer *c)
 {
-    while (!c->stopped && c->waiting == 0 && c->anew == 0) {
-        if (c->staged_ns == 0) {
+    while (!c->stopped && c->waiting == 0 && c->anew == 0 && !c->is_due) {
+        int64_t ns = due_ns(c);
+        if (ns == INT64_MAX) {
             (void) pthread_cond_wait(&c->wake, &c->lock);
-        } else if (!sleep_until(c, c->staged_ns + NMQ_COMMITTER_LAZY_MS * NS_OF_MS)) {
+        } else if (!sleep_until(c, ns)) {
             return;
         }
     }
@@ -113,38 +134,72 @@ report(nmq_committer *c, int status)
     }
 }
 
-// Waits a moment before the next attempt. Returns false once it is to stop.
+// Waits so long before the next attempt. Returns false once it is to stop.
 static bool
-pause_a_moment(nmq_committer *c)
+pause_for(nmq_committer *c, uint32_t ms)
 {
-    int64_t due_ns = now_ns() + RETRY_MS * NS_OF_MS;
+    int64_t until_ns = now_ns() + ms * NS_OF_MS;
 
     (void) pthread_mutex_lock(&c->lock);
-    while (sleep_until(c, due_ns)) {
+    while (sleep_until(c, until_ns)) {
     }
     bool goes_on = !c->stopped;
     (void) pthread_mutex_unlock(&c->lock);
     return goes_on;
 }
 
+static uint32_t
+longer(uint32_t ms)
+{
+    return ms == 0 ? RETRY_MS : ms < RETRY_MAX_MS / 2 ? 2 * ms : RETRY_MAX_MS;
+}
+
+// Lets go who has waited for long enough while nothing can be written. *since_ns: since
+// when they wait.
+static void
+let_go_unanswered(nmq_committer *c, int64_t *since_ns)
+{
+    (void) pthread_mutex_lock(&c->lock);
+    uint32_t hold_ms = c->options.hold_ms;
+    (void) pthread_mutex_unlock(&c->lock);
+    if (now_ns() - *since_ns >= hold_ms * NS_OF_MS) {
+        *since_ns = now_ns();
+        c->options.expel(c->options.arg, false);
+    }
+}
+
+static int
+append_once(nmq_committer *c)
+{
+    const nmq_bytes bytes = {c->taken.at, c->taken.len};
+    int64_t began_ns = now_ns();
+
+    c->options.wal->segments.error = 0;
+    int rv = nmq_wal_append(c->options.wal, bytes, nmq_clock_wall_ms());
+    c->ended_ns = now_ns();
+    c->sync_ns = c->ended_ns - began_ns;
+    return rv;
+}
+
 // Appends what was taken, as soon as there is room. Returns NMQ_OK or why it is not safe.
 static int
 append(nmq_committer *c)
 {
-    const nmq_bytes bytes = {c->taken.at, c->taken.len};
-    int rv;
+    int64_t since_ns = now_ns();
+    uint32_t pause_ms = 0;
+    int rv = append_once(c);
 
-    for (;;) {
-        int64_t began_ns = now_ns();
-        rv = nmq_wal_append(c->options.wal, bytes, nmq_clock_wall_ms());
-        c->ended_ns = now_ns();
-        c->sync_ns = c->ended_ns - began_ns;
+    while (rv == NMQ_ENOSPC || rv == NMQ_ENOMEM) {
+        nmq_journal_set_room(c->options.journal, 0);
         report(c, rv);
-        if (rv == NMQ_OK || rv == NMQ_EIO || !pause_a_moment(c)) {
+        pause_ms = longer(pause_ms);
+        if (!pause_for(c, pause_ms)) {
             return rv;
         }
-        (void) nmq_wal_tidy(c->options.wal); // room may have come
+        let_go_unanswered(c, &since_ns);
+        rv = append_once(c);
     }
+    return rv;
 }
 
 static void
@@ -170,11 +225,40 @@ is_large(const nmq_committer *c)
            2 * c->live + NMQ_COMMITTER_SPARE * wal->segments.segment_bytes;
 }
 
+// What telling all that is live takes at most.
+static uint64_t
+live_bytes(const nmq_committer *c)
+{
+    return c->options.live != NULL ? c->options.live(c->options.arg) : 0;
+}
+
+// Bytes that can be written, as far as is known.
+static uint64_t
+writable(const nmq_committer *c)
+{
+    const nmq_wal *wal = c->options.wal;
+
+    return c->blocked != NMQ_OK ? nmq_wal_ahead(wal) : nmq_wal_room(wal);
+}
+
+// Whether the journal is to begin anew: all that is live can be told again, and that gives
+// room where room is wanted.
+static bool
+is_time(const nmq_committer *c)
+{
+    uint64_t segment_bytes = c->options.wal->segments.segment_bytes;
+    uint64_t live = live_bytes(c);
+    bool gives_room =
+        c->look_ms != 0 && nmq_wal_used(c->options.wal) > live + 2 * segment_bytes;
+
+    return (is_large(c) || gives_room) && live + segment_bytes / 2 < writable(c);
+}
+
 // Takes what is staged; where it is time, the journal begins anew behind it.
 static uint64_t
 take(nmq_committer *c)
 {
-    if (c->options.begin_anew == NULL || c->anew != 0 || !is_large(c)) {
+    if (c->options.begin_anew == NULL || c->anew != 0 || !is_time(c)) {
         return nmq_journal_take(c->options.journal, &c->taken);
     }
     uint64_t number = c->options.begin_anew(c->options.arg, &c->taken);
@@ -196,6 +280,7 @@ end_round(nmq_committer *c)
         nmq_wal_keep_from(c->options.wal, c->anew);
         c->live = c->told;
         c->anew = 0;
+        c->is_due = c->look_ms != 0; // segments are free once a commit says so on the disk
         (void) pthread_mutex_lock(&c->lock);
         c->stats.rounds++;
         (void) pthread_mutex_unlock(&c->lock);
@@ -215,8 +300,55 @@ tell_again(nmq_committer *c)
     }
     if (rv < 0) { // something was not told: a later round throws away what this one cannot
         c->anew = 0;
-        (void) pause_a_moment(c);
+        (void) pause_for(c, RETRY_MS);
     }
+}
+
+// --- room
+
+// Bytes that may be added. Each may have to be told again, too, and so may all that is live.
+static uint64_t
+room(nmq_committer *c)
+{
+    const nmq_wal *wal = c->options.wal;
+    uint64_t reserve = NMQ_COMMITTER_RESERVE * wal->segments.segment_bytes;
+    uint64_t used = nmq_wal_used(wal);
+    uint64_t live = live_bytes(c);
+
+    (void) pthread_mutex_lock(&c->lock);
+    uint64_t max = c->options.bytes_max;
+    (void) pthread_mutex_unlock(&c->lock);
+    uint64_t bytes = writable(c);
+    if (max != 0 && (bytes > max || bytes + used > max)) {
+        bytes = max > used ? max - used : 0;
+    }
+    live = c->anew == 0 ? live : live > c->told ? live - c->told : 0;
+    reserve += live < used ? live : used;
+    return bytes > reserve && bytes - reserve >= 2 * LEAST_ROOM ? (bytes - reserve) / 2 : 0;
+}
+
+// Sees to the reserve, and says how much may be added. Returns NMQ_OK or NMQ_EIO.
+static int
+look_for_room(nmq_committer *c)
+{
+    nmq_wal *wal = c->options.wal;
+
+    if (c->look_ms == 0 || now_ns() >= c->look_ns) {
+        wal->segments.error = 0;
+        c->blocked = nmq_wal_tidy(wal);
+        if (c->blocked == NMQ_EIO) {
+            return NMQ_EIO;
+        }
+        c->look_ms = c->blocked != NMQ_OK ? longer(c->look_ms) : 0;
+    }
+    uint64_t bytes = room(c);
+    nmq_journal_set_room(c->options.journal, bytes);
+    if (bytes == 0 && c->look_ms == 0) {
+        c->look_ms = RETRY_MS;
+    }
+    c->look_ns = now_ns() + c->look_ms * NS_OF_MS;
+    report(c, bytes > 0 ? NMQ_OK : c->blocked != NMQ_OK ? c->blocked : NMQ_ENOSPC);
+    return NMQ_OK;
 }
 
 // Returns NMQ_OK, or why nothing more is safe.
@@ -225,22 +357,62 @@ commit(nmq_committer *c)
 {
     uint64_t number = take(c);
 
-    if (c->taken.len == 0) {
-        return NMQ_OK;
+    if (c->taken.len > 0 || c->is_due) {
+        int rv = append(c);
+        if (rv != NMQ_OK) {
+            return rv;
+        }
+        c->look_ns = c->is_due ? 0 : c->look_ns;
+        c->is_due = false;
+        nmq_journal_written(c->options.journal);
+        end_round(c);
+        count(c);
+        c->options.settled(c->options.arg, number);
     }
-    int rv = append(c);
-    if (rv != NMQ_OK) {
-        return rv;
+    // what was staged before the record that is missing is whole
+    return nmq_journal_has_failed(c->options.journal) ? NMQ_ESTORE : look_for_room(c);
+}
+
+// --- the end of a log
+
+static bool
+degrades(nmq_committer *c)
+{
+    (void) pthread_mutex_lock(&c->lock);
+    bool does = c->options.degrades;
+    (void) pthread_mutex_unlock(&c->lock);
+    return does;
+}
+
+// Waits until somebody waits for the journal again. Returns false once it is to stop.
+static bool
+wait_for_waiting(nmq_committer *c)
+{
+    (void) pthread_mutex_lock(&c->lock);
+    while (!c->stopped && c->waiting == 0) {
+        (void) pthread_cond_wait(&c->wake, &c->lock);
     }
-    nmq_journal_written(c->options.journal);
-    end_round(c);
-    count(c);
-    c->options.settled(c->options.arg, number);
-    rv = nmq_wal_tidy(c->options.wal);
-    if (rv != NMQ_OK) {
-        report(c, rv);
+    c->waiting = 0;
+    bool goes_on = !c->stopped;
+    (void) pthread_mutex_unlock(&c->lock);
+    return goes_on;
+}
+
+// Nothing is written any more.
+static void
+break_off(nmq_committer *c, int status)
+{
+    nmq_buf_free(&c->taken);
+    nmq_journal_break(c->options.journal, !degrades(c));
+    report(c, status);
+    while (!degrades(c)) {
+        c->options.expel(c->options.arg, true);
+        if (!wait_for_waiting(c)) {
+            return;
+        }
     }
-    return rv;
+    nmq_journal_break(c->options.journal, false);
+    c->options.settled(c->options.arg, NMQ_JOURNAL_NEVER);
 }
 
 static void *
@@ -262,6 +434,9 @@ run(void *arg)
         tell_again(c);
         rv = commit(c);
     }
+    if (rv == NMQ_EIO || rv == NMQ_ESTORE) {
+        break_off(c, rv);
+    }
     return NULL;
 }
 
@@ -276,6 +451,8 @@ nmq_committer_new(const nmq_committer_options *options, nmq_committer **out)
         return NMQ_ENOMEM;
     }
     c->options = *options;
+    options->wal->spare = NMQ_COMMITTER_RESERVE * options->wal->segments.segment_bytes;
+    NMQ_LIVE_SET(options->journal->hold_ms, options->hold_ms);
     c->stats.room = nmq_wal_room(options->wal);
     (void) pthread_mutex_init(&c->lock, NULL);
     nmq_clock_cond_init(&c->wake);
@@ -324,6 +501,20 @@ nmq_committer_set_gather(nmq_committer *committer, uint32_t gather_ms)
 {
     (void) pthread_mutex_lock(&committer->lock);
     committer->options.gather_ms = gather_ms;
+    (void) pthread_mutex_unlock(&committer->lock);
+}
+
+void
+nmq_committer_set_policy(nmq_committer *committer, uint64_t bytes_max, uint32_t hold_ms,
+                         bool degrades)
+{
+    (void) pthread_mutex_lock(&committer->lock);
+    committer->options.bytes_max = bytes_max;
+    committer->options.hold_ms = hold_ms;
+    committer->options.degrades = degrades;
+    NMQ_LIVE_SET(committer->options.journal->hold_ms, hold_ms);
+    committer->waiting++; // it looks at what has changed
+    (void) pthread_cond_signal(&committer->wake);
     (void) pthread_mutex_unlock(&committer->lock);
 }
 

@@ -11,6 +11,19 @@
 // publishers wait for the sync of the others, in turn, and each commit is half as large as
 // it could be.
 //
+// Room is decided before something is added (nmq_journal_may), so what is taken is always
+// written. NMQ_COMMITTER_RESERVE segments are made ahead of time, and are for what takes
+// away and for what is told again. Nothing may be added once these cannot be made any more,
+// because the disk is full, or once the log could not tell all that is live again within
+// bytes_max. It looks for room by itself, and says when there is some.
+//
+// What is written all the same finds the disk full only where much was added at once: then
+// it tries again and again, and who has waited for hold_ms is let go, unanswered.
+//
+// When a write or a sync has failed nobody knows what is on the disk: nothing more is
+// written or durable, and who waits is let go, unanswered; or, if it degrades, all is said
+// to be durable from then on.
+//
 // The log holds what has changed, and most of that is over. Once it is larger than twice
 // what was live plus NMQ_COMMITTER_SPARE segments, the journal begins anew, and what is
 // still there is told again between commits, NMQ_COMMITTER_TELL_BYTES at a time; then what
@@ -27,6 +40,7 @@ enum {
     NMQ_COMMITTER_LAZY_MS = 100,
     NMQ_COMMITTER_SPARE = 4,
     NMQ_COMMITTER_TELL_BYTES = 256 * 1024,
+    NMQ_COMMITTER_RESERVE = 2,
 };
 
 #define NMQ_GATHER_AUTO UINT32_MAX
@@ -38,15 +52,23 @@ typedef struct {
     nmq_wal *wal;
     // All is safe up to that number. On the thread of the committer, without a lock.
     void (*settled)(void *arg, uint64_t number);
-    // status: NMQ_EIO: nothing will be safe any more; NMQ_ENOSPC or NMQ_ENOMEM: it tries
-    // again and again; NMQ_OK: it has succeeded. error: errno, or 0. As settled.
+    // What waits is not going to be safe; for_good: and nothing ever. As settled.
+    void (*expel)(void *arg, bool for_good);
+    // status: NMQ_EIO, or NMQ_ESTORE where memory was out: nothing will be safe any more;
+    // NMQ_ENOSPC or NMQ_ENOMEM: nothing may be added now; NMQ_OK: it may again. error:
+    // errno; 0: none, and with NMQ_ENOSPC bytes_max is reached. As settled.
     void (*troubled)(void *arg, int status, int error);
     // Takes what is staged, and has the journal begin anew (nmq_durable_begin_anew); NULL:
     // the log only grows. tell: tells one thing again (nmq_retell_step). As settled.
     uint64_t (*begin_anew)(void *arg, nmq_buf *out);
     int (*tell)(void *arg);
+    // Bytes that all that is live takes, or more; NULL: 0. As settled.
+    uint64_t (*live)(void *arg);
     void *arg;
     uint32_t gather_ms; // least time between the ends of two commits, or NMQ_GATHER_AUTO
+    uint32_t hold_ms;   // how long who waits for an answer does so while there is no room
+    uint64_t bytes_max; // of the log, with what is told again; 0: as the log says
+    bool degrades;
 } nmq_committer_options;
 
 // Makes it, and starts its thread. Returns NMQ_OK or NMQ_ENOMEM.
@@ -60,4 +82,8 @@ void nmq_committer_stop(nmq_committer *committer);
 void nmq_committer_free(nmq_committer *committer);
 
 void nmq_committer_set_gather(nmq_committer *committer, uint32_t gather_ms); // thread-safe
+
+// See nmq_committer_options. Thread-safe.
+void nmq_committer_set_policy(nmq_committer *committer, uint64_t bytes_max,
+                              uint32_t hold_ms, bool degrades);
 nmq_committer_stats nmq_committer_look(nmq_committer *committer);            // thread-safe

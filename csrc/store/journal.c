@@ -9,7 +9,11 @@ void
 nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
                  void (*wanted)(void *arg, bool waits), void *arg)
 {
-    *journal = (nmq_journal){.full_bytes = full_bytes, .wanted = wanted, .arg = arg};
+    *journal = (nmq_journal){.full_bytes = full_bytes,
+                             .room = UINT64_MAX,
+                             .left = UINT64_MAX,
+                             .wanted = wanted,
+                             .arg = arg};
     nmq_message_have_numbers();
     (void) pthread_mutex_init(&journal->lock, NULL);
 }
@@ -29,6 +33,15 @@ begin_append(nmq_journal *journal)
     return journal->staged.len == 0;
 }
 
+// Says what is left of the room. Call with the lock.
+static void
+measure(nmq_journal *journal)
+{
+    uint64_t used = journal->staged.len + journal->writing;
+
+    NMQ_LIVE_SET(journal->left, journal->room > used ? journal->room - used : 0);
+}
+
 static void
 end_append(nmq_journal *journal, bool was_empty)
 {
@@ -38,6 +51,7 @@ end_append(nmq_journal *journal, bool was_empty)
         journal->staged.len + journal->writing > journal->full_bytes) {
         NMQ_LIVE_SET(journal->full, true);
     }
+    measure(journal);
     (void) pthread_mutex_unlock(&journal->lock);
     if (first && journal->wanted != NULL) {
         journal->wanted(journal->arg, false);
@@ -286,7 +300,56 @@ nmq_journal_written(nmq_journal *journal)
     if (journal->full_bytes != 0 && journal->staged.len <= journal->full_bytes / 2) {
         NMQ_LIVE_SET(journal->full, false);
     }
+    measure(journal);
     (void) pthread_mutex_unlock(&journal->lock);
+}
+
+void
+nmq_journal_set_room(nmq_journal *journal, uint64_t bytes)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    journal->room = bytes;
+    measure(journal);
+    (void) pthread_mutex_unlock(&journal->lock);
+}
+
+bool
+nmq_journal_has_failed(nmq_journal *journal)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    bool failed = journal->failed;
+    (void) pthread_mutex_unlock(&journal->lock);
+    return failed;
+}
+
+void
+nmq_journal_break(nmq_journal *journal, bool refuses)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    journal->failed = true;
+    journal->writing = 0;
+    nmq_buf_free(&journal->staged);
+    journal->room = refuses ? 0 : UINT64_MAX;
+    NMQ_LIVE_SET(journal->broken, refuses); // before there is no room
+    NMQ_LIVE_SET(journal->full, false);
+    measure(journal);
+    (void) pthread_mutex_unlock(&journal->lock);
+}
+
+nmq_journal_wait *
+nmq_journal_expel(nmq_journal *journal)
+{
+    nmq_journal_wait *all = NULL;
+
+    (void) pthread_mutex_lock(&journal->lock);
+    while (journal->waiting != NULL) {
+        nmq_journal_wait *wait = journal->waiting;
+        take_off(wait);
+        wait->next = all;
+        all = wait;
+    }
+    (void) pthread_mutex_unlock(&journal->lock);
+    return all;
 }
 
 nmq_journal_wait *

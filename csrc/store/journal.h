@@ -11,7 +11,12 @@
 // what is staged, makes it safe in its own time, and says up to which number all is.
 //
 // Nothing that cannot be appended may be acknowledged: from the first record for which
-// there is no memory on, every number is NMQ_JOURNAL_NEVER.
+// there is no memory on, every number is NMQ_JOURNAL_NEVER. So it is from the moment on at
+// which the writer has failed (nmq_journal_break).
+//
+// The writer says how much room there is. nmq_journal_may is asked before a change is made
+// that adds something: what has been appended must not be too much. What takes away, an
+// acknowledgement or the end of a session, always goes.
 //
 // Owner    whoever made it, who outlives all sessions that log to it.
 // Threads  thread-safe. Its lock is a leaf: it is taken after any other.
@@ -19,6 +24,8 @@
 #pragma once
 #include <pthread.h>
 
+#include "base/live.h"
+#include "base/status.h"
 #include "store/journal_record.h"
 #include "store/message.h"
 
@@ -56,7 +63,11 @@ typedef struct nmq_journal {
     nmq_journal_wait *waiting; // lock
     uint64_t writing;          // lock: bytes that were taken, until nmq_journal_written
     uint64_t full_bytes;       // staged and taken, at most; 0: no bound
+    uint64_t room;             // lock: bytes that may be staged and taken
+    uint64_t left;             // NMQ_LIVE: of them
+    uint32_t hold_ms;          // NMQ_LIVE: how long who cannot be refused waits for room
     bool failed;               // lock: a record is missing
+    bool broken;               // NMQ_LIVE: and nobody is to be acknowledged
     bool full;                 // NMQ_LIVE: who publishes is to wait
 } nmq_journal;
 
@@ -123,11 +134,36 @@ void nmq_journal_go_on(nmq_journal *journal, uint64_t messages, uint64_t origins
 // Appends the first record of a process.
 void nmq_journal_begin(nmq_journal *journal, nmq_journal_record *begin);
 
+// Whether a change that adds so many bytes is taken: NMQ_OK; NMQ_ENOSPC: there is no room
+// now; NMQ_ESTORE: it would never be durable. NULL takes all. Thread-safe.
+static inline int
+nmq_journal_may(const nmq_journal *journal, uint64_t bytes)
+{
+    if (journal == NULL || bytes < NMQ_LIVE(journal->left)) {
+        return NMQ_OK;
+    }
+    return NMQ_LIVE(journal->broken) ? NMQ_ESTORE : NMQ_ENOSPC;
+}
+
 // Whether a session of that number was told since the journal began anew.
 bool nmq_journal_has_told(nmq_journal *journal, uint64_t session);
 
 // What was taken is written: it counts no more. Who publishes goes on once half is free.
 void nmq_journal_written(nmq_journal *journal);
+
+// So much more may be appended; it begins with no bound.
+void nmq_journal_set_room(nmq_journal *journal, uint64_t bytes);
+
+// Whether a record is missing.
+bool nmq_journal_has_failed(nmq_journal *journal);
+
+// Nothing more is written: what is staged is thrown away, and so is what is appended from
+// here on. refuses: and nobody is to be acknowledged; else the writer settles
+// NMQ_JOURNAL_NEVER then, and everybody is.
+void nmq_journal_break(nmq_journal *journal, bool refuses);
+
+// Returns all that wait, as nmq_journal_settle.
+nmq_journal_wait *nmq_journal_expel(nmq_journal *journal);
 
 // All is safe up to that number. Returns those that waited for it: they are on no list of
 // the journal any more.

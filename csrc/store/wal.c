@@ -74,15 +74,27 @@ span_of(uint64_t len, uint64_t ends)
     return len + (len / PIECE_BYTES + 1 + ends) * EXTRA_BYTES;
 }
 
-uint64_t
-nmq_wal_room(const nmq_wal *wal)
+// Bytes that may be appended before there are so many more segments, and they are full.
+static uint64_t
+room_with(const nmq_wal *wal, uint64_t more)
 {
-    uint64_t more = nmq_wal_segments_room(&wal->segments);
     uint64_t room = ahead(wal) + more * wal->segments.segment_bytes;
     uint64_t ends = wal->segments.count - wal->active + more;
     uint64_t extra = span_of(room, ends) - room;
 
     return room > extra ? room - extra : 0;
+}
+
+uint64_t
+nmq_wal_room(const nmq_wal *wal)
+{
+    return room_with(wal, nmq_wal_segments_room(&wal->segments));
+}
+
+uint64_t
+nmq_wal_ahead(const nmq_wal *wal)
+{
+    return room_with(wal, 0);
 }
 
 // Makes segments until there is room for so many bytes. Returns NMQ_OK, NMQ_ENOSPC,
@@ -199,6 +211,16 @@ nmq_wal_keep_from(nmq_wal *wal, uint64_t sequence)
     wal->from = sequence > wal->from ? sequence : wal->from;
 }
 
+// Whether a segment is to be made.
+static bool
+needs_spare(const nmq_wal *wal)
+{
+    uint64_t least =
+        wal->spare != 0 ? wal->spare : wal->segments.segment_bytes / 2;
+
+    return ahead(wal) < least;
+}
+
 // Whether nothing of the first segment is needed.
 static bool
 first_is_free(const nmq_wal *wal)
@@ -213,15 +235,15 @@ nmq_wal_tidy(nmq_wal *wal)
     int rv = wal->failed ? NMQ_EIO : NMQ_OK;
 
     while (rv == NMQ_OK && first_is_free(wal)) {
-        bool is_spare = wal->active + 1 == all->count;
+        bool is_spare = wal->active + 1 == all->count || needs_spare(wal);
         rv = nmq_wal_segments_free_first(all, is_spare &&
                                                   all->at[0].bytes == all->segment_bytes);
         wal->active -= rv == NMQ_OK;
     }
-    if (rv == NMQ_OK && ahead(wal) < all->segment_bytes / 2) {
+    if (rv == NMQ_OK && needs_spare(wal)) {
         rv = nmq_wal_segments_add(all);
     }
-    return rv == NMQ_EIO ? fail(wal, 0) : NMQ_OK;
+    return rv == NMQ_EIO ? fail(wal, 0) : rv;
 }
 
 void

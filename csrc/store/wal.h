@@ -25,6 +25,7 @@ typedef struct {
     uint64_t at;        // where the next block goes, in the active segment
     uint32_t active;    // its place in segments.at
     uint32_t before;    // checksum of the last block
+    uint64_t spare;     // bytes that nmq_wal_tidy keeps ahead; 0: half a segment
     int file;           // of the active segment; -1: not open
     bool failed;        // for good: nobody knows what is safe
 } nmq_wal;
@@ -38,9 +39,13 @@ int nmq_wal_append(nmq_wal *wal, nmq_bytes commit, int64_t wall_ms);
 // nmq_wal_tidy frees what only they need.
 void nmq_wal_keep_from(nmq_wal *wal, uint64_t sequence);
 
-// Frees segments, and makes one ahead where the active one is nearly full, so that append
-// need not. Call it while nobody waits. Returns NMQ_OK, or NMQ_EIO as append.
+// Frees segments, and makes one ahead where less than `spare` is, so that append need not.
+// Call it while nobody waits. Returns NMQ_OK; NMQ_ENOSPC or NMQ_ENOMEM: it could make none;
+// or NMQ_EIO as append.
 int nmq_wal_tidy(nmq_wal *wal);
+
+// Bytes that may be appended before a segment has to be made; a little less than there are.
+uint64_t nmq_wal_ahead(const nmq_wal *wal);
 
 // Bytes of the segments that hold what is needed, up to the end of the log.
 uint64_t nmq_wal_used(const nmq_wal *wal);

@@ -11,6 +11,7 @@ from nanomq_py.core.records import (
     AccessNote,
     AuthEndNote,
     AuthNote,
+    DurabilityNote,
     LogNote,
     Note,
 )
@@ -83,9 +84,14 @@ def _read_auth_end(note: nmq_note) -> AuthEndNote:
     return AuthEndNote(note.number)
 
 
+def _read_durability(note: nmq_note) -> DurabilityNote:
+    return DurabilityNote(note.code, note.number, text_of(note.text, note.text_len))
+
+
 _READERS: dict[int, Callable[[nmq_note], Note]] = {
     NoteKind.LOG: _read_log,
     NoteKind.AUTH: _read_auth,
     NoteKind.AUTH_END: _read_auth_end,
     NoteKind.ACCESS: _read_access,
+    NoteKind.DURABILITY: _read_durability,
 }

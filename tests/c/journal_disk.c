@@ -23,8 +23,8 @@ note_trouble(void *arg, int status, int error)
 }
 
 int
-disk_journal_open(nmq_broker *broker, nmq_disk *disk, uint64_t full_bytes,
-                  uint32_t gather_ms, disk_journal **out)
+disk_journal_open(nmq_broker *broker, nmq_disk *disk, const disk_journal_options *asked,
+                  disk_journal **out)
 {
     nmq_consumers *consumers = nmq_broker_consumers(broker);
     disk_journal *j = nmq_zalloc(sizeof *j);
@@ -35,9 +35,11 @@ disk_journal_open(nmq_broker *broker, nmq_disk *disk, uint64_t full_bytes,
         return NMQ_ENOMEM;
     }
     const nmq_durability_options options = {
-        .log = {.segment_bytes = 1 << 17, .bytes_max = 1 << 28},
-        .full_bytes = full_bytes,
-        .gather_ms = gather_ms,
+        .log = {.segment_bytes = 1 << 17, .bytes_max = asked->bytes_max},
+        .full_bytes = asked->full_bytes,
+        .gather_ms = asked->gather_ms,
+        .hold_ms = asked->hold_ms,
+        .on_error = asked->on_error,
         .troubled = note_trouble,
         .arg = j};
     int rv = nmq_durability_open(consumers->sessions, consumers, disk, &options, &found,

@@ -11,10 +11,18 @@
 
 typedef struct disk_journal disk_journal;
 
-// The broker becomes what the log says, and logs on. full_bytes: see nmq_journal_init.
+typedef struct {
+    uint64_t bytes_max;
+    uint64_t full_bytes;
+    uint32_t gather_ms;
+    uint32_t hold_ms;
+    uint8_t on_error; // enum nmq_durability_on_error
+} disk_journal_options;
+
+// The broker becomes what the log says, and logs on. Options: see nmq_durability_options.
 // Returns how many sessions, or as nmq_durability_open.
-int disk_journal_open(nmq_broker *broker, nmq_disk *disk, uint64_t full_bytes,
-                      uint32_t gather_ms, disk_journal **out);
+int disk_journal_open(nmq_broker *broker, nmq_disk *disk,
+                      const disk_journal_options *options, disk_journal **out);
 
 // The last commit; then nothing more is safe. Once the broker has stopped.
 void disk_journal_stop(disk_journal *journal);
