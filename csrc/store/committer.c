@@ -232,26 +232,26 @@ live_bytes(const nmq_committer *c)
     return c->options.live != NULL ? c->options.live(c->options.arg) : 0;
 }
 
-// Bytes that can be written, as far as is known.
-static uint64_t
-writable(const nmq_committer *c)
+// Whether telling again would give room where it is wanted. live: of live_bytes.
+static bool
+is_worth_it(const nmq_committer *c, uint64_t live)
 {
     const nmq_wal *wal = c->options.wal;
 
-    return c->blocked != NMQ_OK ? nmq_wal_ahead(wal) : nmq_wal_room(wal);
+    return is_large(c) || (c->look_ms != 0 &&
+                           nmq_wal_used(wal) > live + 2 * wal->segments.segment_bytes);
 }
 
-// Whether the journal is to begin anew: all that is live can be told again, and that gives
-// room where room is wanted.
+// Whether the journal is to begin anew: it is worth it, and there are segments to tell all
+// that is live again. Without these it would be stuck half-way on a disk that is full.
 static bool
 is_time(const nmq_committer *c)
 {
-    uint64_t segment_bytes = c->options.wal->segments.segment_bytes;
+    const nmq_wal *wal = c->options.wal;
     uint64_t live = live_bytes(c);
-    bool gives_room =
-        c->look_ms != 0 && nmq_wal_used(c->options.wal) > live + 2 * segment_bytes;
 
-    return (is_large(c) || gives_room) && live + segment_bytes / 2 < writable(c);
+    return is_worth_it(c, live) &&
+           live + wal->segments.segment_bytes / 2 < nmq_wal_ahead(wal);
 }
 
 // Takes what is staged; where it is time, the journal begins anew behind it.
@@ -306,22 +306,54 @@ tell_again(nmq_committer *c)
 
 // --- room
 
+static uint64_t
+reserve_bytes(const nmq_committer *c)
+{
+    return NMQ_COMMITTER_RESERVE * c->options.wal->segments.segment_bytes;
+}
+
+// Bytes that bytes_max allows besides those that are used.
+static uint64_t
+allowed(nmq_committer *c)
+{
+    uint64_t used = nmq_wal_used(c->options.wal);
+
+    (void) pthread_mutex_lock(&c->lock);
+    uint64_t max = c->options.bytes_max != 0 ? c->options.bytes_max : UINT64_MAX;
+    (void) pthread_mutex_unlock(&c->lock);
+    return max > used ? max - used : 0;
+}
+
+// Says how much is to be made ahead: the reserve, and what telling again takes where it is
+// about to begin.
+static void
+set_spare(nmq_committer *c)
+{
+    nmq_wal *wal = c->options.wal;
+    uint64_t live = live_bytes(c);
+    uint64_t spare = reserve_bytes(c);
+
+    if (c->anew == 0 && is_worth_it(c, live)) {
+        uint64_t most = allowed(c);
+        uint64_t wanted = live + spare;
+        wanted = wanted < most ? wanted : most;
+        spare = wanted > spare ? wanted : spare;
+    }
+    wal->spare = spare;
+}
+
 // Bytes that may be added. Each may have to be told again, too, and so may all that is live.
 static uint64_t
 room(nmq_committer *c)
 {
     const nmq_wal *wal = c->options.wal;
-    uint64_t reserve = NMQ_COMMITTER_RESERVE * wal->segments.segment_bytes;
+    uint64_t reserve = reserve_bytes(c);
     uint64_t used = nmq_wal_used(wal);
     uint64_t live = live_bytes(c);
+    uint64_t bytes = c->blocked != NMQ_OK ? nmq_wal_ahead(wal) : nmq_wal_room(wal);
+    uint64_t most = allowed(c);
 
-    (void) pthread_mutex_lock(&c->lock);
-    uint64_t max = c->options.bytes_max;
-    (void) pthread_mutex_unlock(&c->lock);
-    uint64_t bytes = writable(c);
-    if (max != 0 && (bytes > max || bytes + used > max)) {
-        bytes = max > used ? max - used : 0;
-    }
+    bytes = bytes < most ? bytes : most;
     live = c->anew == 0 ? live : live > c->told ? live - c->told : 0;
     reserve += live < used ? live : used;
     return bytes > reserve && bytes - reserve >= 2 * LEAST_ROOM ? (bytes - reserve) / 2 : 0;
@@ -335,6 +367,7 @@ look_for_room(nmq_committer *c)
 
     if (c->look_ms == 0 || now_ns() >= c->look_ns) {
         wal->segments.error = 0;
+        set_spare(c);
         c->blocked = nmq_wal_tidy(wal);
         if (c->blocked == NMQ_EIO) {
             return NMQ_EIO;

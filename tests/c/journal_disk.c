@@ -7,6 +7,8 @@
 #include "net/durability.h"
 
 struct disk_journal {
+    nmq_router *router;
+    disk_journal_options options;
     nmq_durability *durability;
     int status; // atomic
     int error;  // atomic
@@ -34,6 +36,8 @@ disk_journal_open(nmq_broker *broker, nmq_disk *disk, const disk_journal_options
     if (j == NULL) {
         return NMQ_ENOMEM;
     }
+    j->router = consumers->sessions->router;
+    j->options = *asked;
     const nmq_durability_options options = {
         .log = {.segment_bytes = 1 << 17, .bytes_max = asked->bytes_max},
         .full_bytes = asked->full_bytes,
@@ -63,6 +67,19 @@ disk_journal_free(disk_journal *journal)
 {
     nmq_durability_free(journal->durability);
     nmq_free(journal);
+}
+
+void
+disk_journal_set_hold(disk_journal *journal, uint32_t hold_ms)
+{
+    nmq_durability_set_policy(journal->durability, journal->options.bytes_max, hold_ms,
+                              journal->options.on_error);
+}
+
+void
+disk_journal_lose_record(disk_journal *journal)
+{
+    (void) nmq_journal_fail(journal->router->journal);
 }
 
 uint64_t

@@ -34,4 +34,10 @@ uint64_t disk_journal_rounds(disk_journal *journal);
 // Commits so far; the status that the committer has told last, and its errno.
 uint64_t disk_journal_commits(disk_journal *journal);
 int disk_journal_status(disk_journal *journal, int *error);
+
+// How long who cannot be refused waits from now on.
+void disk_journal_set_hold(disk_journal *journal, uint32_t hold_ms);
+
+// The journal has no memory for one record.
+void disk_journal_lose_record(disk_journal *journal);
 bool disk_journal_is_full(disk_journal *journal);
