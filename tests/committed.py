@@ -13,6 +13,10 @@ from tests.wal import Disk, opened
 AUTO = 0xFFFFFFFF
 
 
+class NotOpened(Exception):
+    """The log of the disk cannot be read."""
+
+
 class Committed(Journaled):
     """A broker that logs, and commits by itself."""
 
@@ -22,6 +26,7 @@ class Committed(Journaled):
         *,
         full_bytes: int = 8 << 20,
         gather_ms: int = AUTO,
+        segment_bytes: int = 128 << 10,
         bytes_max: int = 256 << 20,
         hold_ms: int = 20_000,
         on_error: int = 0,
@@ -31,6 +36,7 @@ class Committed(Journaled):
         self._options = ffi.new(
             "disk_journal_options *",
             {
+                "segment_bytes": segment_bytes,
                 "bytes_max": bytes_max,
                 "full_bytes": full_bytes,
                 "gather_ms": gather_ms,
@@ -47,7 +53,9 @@ class Committed(Journaled):
         self.sessions = lib.disk_journal_open(
             self.broker, disk, self._options, made
         )
-        assert self.sessions >= 0, self.sessions
+        if self.sessions < 0:
+            lib.nmq_broker_free(self.broker)
+            raise NotOpened(self.sessions)
         return made[0]
 
     def commits(self) -> int:

@@ -109,20 +109,6 @@ def test_a_broker_that_keeps_nothing_writes_once(home: Committed) -> None:
     assert home.commits() == 1
 
 
-def test_nothing_is_acknowledged_once_the_disk_has_failed(disk: Disk) -> None:
-    with committed(disk) as home:
-        to = subscriber(home, "to", "t", 1)
-        by = publisher(home)
-        disk.fail(disk.ops() + 2, errno.EIO)  # the sync of the next commit
-        by.publish("t", b"1", qos=1, packet_id=1)
-        until(lambda: home.status() == (lib.NMQ_EIO, errno.EIO))
-        assert to.expect(PUBLISH).payload == b"1"  # at QoS 1 it waits for nothing
-        by.publish("t", b"2", qos=1, packet_id=2)
-        by.publish("free", b"3", qos=0)
-        by.ping()
-        assert not by.hears_within(0.2)
-
-
 def test_a_full_disk_holds_acknowledgements_until_there_is_room(disk: Disk) -> None:
     with committed(disk) as home:
         subscriber(home, "to", "t", 1)

@@ -37,6 +37,7 @@ struct nmq_committer {
     uint32_t look_ms; // until it looks for room again; 0: there is room
     int64_t look_ns;  // when it does
     bool is_due;      // a commit, with or without records
+    uint64_t live_most; // what telling all that is live takes, or more
     // since the journal began anew
     uint64_t anew; // the commit that it begins with; 0: all is told
     uint64_t told; // bytes that were appended since
@@ -232,14 +233,15 @@ live_bytes(const nmq_committer *c)
     return c->options.live != NULL ? c->options.live(c->options.arg) : 0;
 }
 
-// Whether telling again would give room where it is wanted. live: of live_bytes.
+// Whether telling again would give room where it is wanted.
 static bool
-is_worth_it(const nmq_committer *c, uint64_t live)
+is_worth_it(const nmq_committer *c)
 {
     const nmq_wal *wal = c->options.wal;
 
-    return is_large(c) || (c->look_ms != 0 &&
-                           nmq_wal_used(wal) > live + 2 * wal->segments.segment_bytes);
+    return is_large(c) ||
+           (c->look_ms != 0 &&
+            nmq_wal_used(wal) > c->live_most + 2 * wal->segments.segment_bytes);
 }
 
 // Whether the journal is to begin anew: it is worth it, and there are segments to tell all
@@ -248,10 +250,9 @@ static bool
 is_time(const nmq_committer *c)
 {
     const nmq_wal *wal = c->options.wal;
-    uint64_t live = live_bytes(c);
 
-    return is_worth_it(c, live) &&
-           live + wal->segments.segment_bytes / 2 < nmq_wal_ahead(wal);
+    return is_worth_it(c) &&
+           c->live_most + wal->segments.segment_bytes / 2 < nmq_wal_ahead(wal);
 }
 
 // Takes what is staged; where it is time, the journal begins anew behind it.
@@ -330,12 +331,11 @@ static void
 set_spare(nmq_committer *c)
 {
     nmq_wal *wal = c->options.wal;
-    uint64_t live = live_bytes(c);
     uint64_t spare = reserve_bytes(c);
 
-    if (c->anew == 0 && is_worth_it(c, live)) {
+    if (c->anew == 0 && is_worth_it(c)) {
         uint64_t most = allowed(c);
-        uint64_t wanted = live + spare;
+        uint64_t wanted = c->live_most + spare;
         wanted = wanted < most ? wanted : most;
         spare = wanted > spare ? wanted : spare;
     }
@@ -349,7 +349,7 @@ room(nmq_committer *c)
     const nmq_wal *wal = c->options.wal;
     uint64_t reserve = reserve_bytes(c);
     uint64_t used = nmq_wal_used(wal);
-    uint64_t live = live_bytes(c);
+    uint64_t live = c->live_most;
     uint64_t bytes = c->blocked != NMQ_OK ? nmq_wal_ahead(wal) : nmq_wal_room(wal);
     uint64_t most = allowed(c);
 
@@ -365,6 +365,7 @@ look_for_room(nmq_committer *c)
 {
     nmq_wal *wal = c->options.wal;
 
+    c->live_most = live_bytes(c);
     if (c->look_ms == 0 || now_ns() >= c->look_ns) {
         wal->segments.error = 0;
         set_spare(c);

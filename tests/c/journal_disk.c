@@ -39,7 +39,7 @@ disk_journal_open(nmq_broker *broker, nmq_disk *disk, const disk_journal_options
     j->router = consumers->sessions->router;
     j->options = *asked;
     const nmq_durability_options options = {
-        .log = {.segment_bytes = 1 << 17, .bytes_max = asked->bytes_max},
+        .log = {.segment_bytes = asked->segment_bytes, .bytes_max = asked->bytes_max},
         .full_bytes = asked->full_bytes,
         .gather_ms = asked->gather_ms,
         .hold_ms = asked->hold_ms,

@@ -12,6 +12,7 @@
 typedef struct disk_journal disk_journal;
 
 typedef struct {
+    uint64_t segment_bytes;
     uint64_t bytes_max;
     uint64_t full_bytes;
     uint32_t gather_ms;

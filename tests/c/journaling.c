@@ -14,7 +14,7 @@
 #include "store/wal_recover.h"
 
 // A commit of this disk takes so long, and so much may wait for one.
-enum { SYNC_US = 500, FULL_BYTES = 32 * 1024, BYTES_MAX = 1 << 28 };
+enum { SYNC_US = 500, FULL_BYTES = 32 * 1024, BYTES_MAX = 1 << 28, SEGMENT_BYTES = 1 << 17 };
 
 static test_disk *disk;
 static disk_journal *journal;
@@ -24,7 +24,8 @@ journaling_begin(nmq_broker *broker)
 {
     disk = test_disk_new();
     test_disk_set_pace(disk, SYNC_US);
-    const disk_journal_options options = {.bytes_max = BYTES_MAX,
+    const disk_journal_options options = {.segment_bytes = SEGMENT_BYTES,
+                                          .bytes_max = BYTES_MAX,
                                           .full_bytes = FULL_BYTES,
                                           .gather_ms = NMQ_GATHER_AUTO,
                                           .hold_ms = 1000};
