@@ -8,7 +8,9 @@ from nanomq_py.core.binding import (
     EACCESS,
     ECLOSED,
     ENOENT,
+    ENOSPC,
     ESHORT,
+    ESTORE,
     ETOOBIG,
     Core,
     CoreError,
@@ -115,6 +117,8 @@ _REFUSALS: dict[int, tuple[type[Exception], str]] = {
     EACCESS: (PermissionError, "an access rule denies it"),
     ETOOBIG: (RuntimeError, "the client has as many subscriptions as it may have"),
     ESHORT: (RuntimeError, "memory is short"),
+    ENOSPC: (RuntimeError, "there is no room on the disk to keep it"),
+    ESTORE: (RuntimeError, "what is to be kept cannot be written to the disk any more"),
 }
 
 

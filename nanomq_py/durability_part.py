@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.durability import Durability
-from nanomq_py.core.binding import ECLOSED, Core
+from nanomq_py.core.binding import ECLOSED, EIO, ESTORE, Core
 from nanomq_py.core.durable import (
     GATHER_AUTO,
     DurableOptions,
@@ -26,6 +27,7 @@ from nanomq_py.core.durable import (
     OnError,
     OpenError,
 )
+from nanomq_py.core.records import DurabilityNote
 from nanomq_py.kernel.part import Change, Part, Swap
 
 log = logging.getLogger("nanomq")
@@ -121,6 +123,12 @@ class DurabilityPart(Part):
     def use(self, options: DurableOptions) -> None:
         self._core.durability_set(options)
         self._in_force = options
+
+    def hear(self, note: DurabilityNote) -> None:
+        """End the process, as SIGTERM does, where the log has failed and the key says so."""
+        stops = self._in_force is not None and self._in_force.on_error is OnError.STOP
+        if stops and note.status in (EIO, ESTORE):
+            signal.raise_signal(signal.SIGTERM)
 
     async def close(self) -> None:
         """Make the rest safe, after the core's shutdown."""

@@ -25,7 +25,7 @@ from nanomq_py.consumers import Consumers
 from nanomq_py.core import binding
 from nanomq_py.core.options import core_options, task_threads
 from nanomq_py.core.process import set_task_threads
-from nanomq_py.core.records import CoreOptions, LogNote
+from nanomq_py.core.records import CoreOptions, DurabilityNote, LogNote
 from nanomq_py.core.settling import Settling
 from nanomq_py.feeds import Readers
 from nanomq_py.flapping_part import Flapping
@@ -128,7 +128,11 @@ class Running:
                 self.alarms,
             ]
         )
-        self._hears: Hears = {**self.parts.hears, LogNote: _log_line}
+        self._hears: Hears = {
+            **self.parts.hears,
+            LogNote: _log_line,
+            DurabilityNote: self._hear_durability,
+        }
         asyncio.get_running_loop().add_reader(core.note_fd, self._drain)
 
     @property
@@ -178,6 +182,10 @@ class Running:
         # One batch a call: the loop calls again while more waits, others get their turn.
         for note in self.core.notes():
             self._hears[type(note)](note)
+
+    def _hear_durability(self, note: DurabilityNote) -> None:
+        if self._durability is not None:
+            self._durability.hear(note)
 
     def _troubles(self) -> Iterator[Trouble]:
         for part in (self.parts, *self._beside):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,17 @@ import pytest
 
 from tests import raw
 from tests.conftest import Process, conf_text, nanomq, running_broker
-from tests.raw import CONNACK, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, Raw
+from tests.raw import (
+    CONNACK,
+    DISCONNECT,
+    PUBACK,
+    PUBCOMP,
+    PUBLISH,
+    PUBREC,
+    PUBREL,
+    SUBACK,
+    Raw,
+)
 
 KEPT = b"\x11\x00\x00\x0e\x10"  # a session of an hour
 
@@ -166,3 +177,41 @@ def test_one_broker_has_the_folder(start: Start, folder: Path) -> None:
 def test_sizes_that_do_not_fit_are_refused(folder: Path) -> None:
     text = refusal(folder, durability__max_size="100MB")
     assert "durability.max_size=104857600: expected 8 times durability.segment_size" in text
+
+
+def break_disk(process: Process) -> None:
+    """Have every write fail from now on, as that of a broken disk does."""
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+def test_a_disk_that_fails_is_told_and_what_is_not_kept_goes_on(start: Start) -> None:
+    with start() as process:
+        subscriber(process, "to", ("t", 1))
+        break_disk(process)
+        with process.raw(5) as client:
+            client.connect("by")
+            client.publish("t", b"1", qos=1, packet_id=1)
+            assert client.expect(DISCONNECT).reason == 0x83
+        process.waits_for("(durability.on_error = refuse)")
+        with process.raw(5) as client:
+            client.connect("by")
+            client.publish("t", b"1", qos=1, packet_id=1)
+            assert client.expect(PUBACK).reason == 0x83
+            client.publish("free", b"1", qos=1, packet_id=1)
+            assert client.expect(PUBACK).reason == 0x10
+        assert process.stop() == 0
+
+
+def test_a_broker_may_stop_where_the_disk_fails(start: Start) -> None:
+    with start(durability__on_error="stop") as process:
+        subscriber(process, "to", ("t", 1))
+        publish(process, b"kept")
+        break_disk(process)
+        with process.raw(5) as client:
+            client.connect("by")
+            client.publish("t", b"lost", qos=1, packet_id=1)
+            assert [p.kind for p in client.read_until_closed()] == [DISCONNECT]
+        process.waits_for("the broker stops")
+        assert process.ends() == 0
+    with start() as process:
+        assert taken(process, "to", 1) == [b"kept"]

@@ -8,7 +8,7 @@
 
 struct disk_journal {
     nmq_router *router;
-    disk_journal_options options;
+    nmq_durability_options options;
     nmq_durability *durability;
     int status; // atomic
     int error;  // atomic
@@ -37,8 +37,7 @@ disk_journal_open(nmq_broker *broker, nmq_disk *disk, const disk_journal_options
         return NMQ_ENOMEM;
     }
     j->router = consumers->sessions->router;
-    j->options = *asked;
-    const nmq_durability_options options = {
+    j->options = (nmq_durability_options){
         .log = {.segment_bytes = asked->segment_bytes, .bytes_max = asked->bytes_max},
         .full_bytes = asked->full_bytes,
         .gather_ms = asked->gather_ms,
@@ -46,7 +45,7 @@ disk_journal_open(nmq_broker *broker, nmq_disk *disk, const disk_journal_options
         .on_error = asked->on_error,
         .troubled = note_trouble,
         .arg = j};
-    int rv = nmq_durability_open(consumers->sessions, consumers, disk, &options, &found,
+    int rv = nmq_durability_open(consumers->sessions, consumers, disk, &j->options, &found,
                                  &error, &j->durability);
     if (rv < 0) {
         nmq_free(j);
@@ -72,8 +71,8 @@ disk_journal_free(disk_journal *journal)
 void
 disk_journal_set_hold(disk_journal *journal, uint32_t hold_ms)
 {
-    nmq_durability_set_policy(journal->durability, journal->options.bytes_max, hold_ms,
-                              journal->options.on_error);
+    journal->options.hold_ms = hold_ms;
+    nmq_durability_set(journal->durability, &journal->options);
 }
 
 void
