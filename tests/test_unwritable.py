@@ -335,3 +335,40 @@ def test_memory_that_is_out_while_it_logs_is_the_end_of_the_log(disk: Disk) -> N
             while True:
                 assert by.read().kind == DISCONNECT
         until(lambda: home.status()[0] == lib.NMQ_ESTORE)
+
+
+# --- back-pressure
+
+
+def test_many_who_publish_at_once_stage_no_more_than_a_little(disk: Disk) -> None:
+    full_bytes, size, count = 64 << 10, 10_000, 20
+    with committed(disk, full_bytes=full_bytes, queue_max=100_000) as home:
+        subscriber(home, "away", "kept", 1).leave()
+        to = subscriber(home, "to", "small", 2)
+        many = [home.client(4 + n % 2) for n in range(40)]
+        for n, by in enumerate(many):
+            by.connect(f"by{n}")
+        other = publisher(home)
+        other.publish("small", b"1", qos=2, packet_id=1)
+        other.expect(PUBREC)
+        got = to.expect(PUBLISH)
+        lib.test_disk_set_pace(disk.it, 5_000)
+        most = 0
+        for by in many:  # each of them a batch
+            by.send(
+                *(
+                    raw.publish("kept", bytes(size), by.version, qos=1 + n % 2, packet_id=n)
+                    for n in range(1, count + 1)
+                )
+            )
+            most = max(most, int(lib.disk_journal_staged(home.journal)))
+        to.send(raw.ack(PUBREC, got.packet_id))
+        while not to.hears_within(0.001):  # though publishers wait
+            most = max(most, int(lib.disk_journal_staged(home.journal)))
+        to.expect(PUBREL)
+        for by in many:
+            for n in range(1, count + 1):
+                while not by.hears_within(0.001):
+                    most = max(most, int(lib.disk_journal_staged(home.journal)))
+                assert by.expect(PUBREC if n % 2 else PUBACK).packet_id == n
+        assert full_bytes / 2 < most < full_bytes + 20 * size

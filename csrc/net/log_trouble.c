@@ -14,15 +14,18 @@ for_good(uint8_t on_error)
 {
     switch (on_error) {
     case NMQ_DURABILITY_STOP:
-        return "the broker stops (durability.on_error = stop); nothing that was acknowledged "
+        return "the broker stops (durability.on_error = stop); nothing that was "
+               "acknowledged "
                "is lost. See to the disk, and start it again";
     case NMQ_DURABILITY_DEGRADE:
         return "from now on messages are acknowledged WITHOUT being on a disk "
-               "(durability.on_error = degrade): they are lost with the process. See to the "
+               "(durability.on_error = degrade): they are lost with the process. See to "
+               "the "
                "disk, and start the broker again";
     default:
         return "nothing that is to be kept is accepted any more; QoS 0, and sessions that "
-               "end with their connection, go on (durability.on_error = refuse). See to the "
+               "end with their connection, go on (durability.on_error = refuse). See to "
+               "the "
                "disk, and start the broker again";
     }
 }
@@ -43,15 +46,17 @@ write_line(const nmq_log_trouble *t, char line[LINE_BYTES])
                         folder);
         break;
     case NMQ_ENOSPC:
-        (void) snprintf(line, LINE_BYTES, "durability: the log in '%s' %s%s%s: %s. %s", folder,
-                        t->error != 0 ? "cannot grow (" : "has come to durability.max_size",
-                        t->error != 0 ? why : "", t->error != 0 ? ")" : "", until_room,
-                        t->error != 0 ? "Make room on its disk"
-                                      : "Have subscribers take their messages, or raise it");
+        (void) snprintf(
+            line, LINE_BYTES, "durability: the log in '%s' %s%s%s: %s. %s", folder,
+            t->error != 0 ? "cannot grow (" : "has come to durability.max_size",
+            t->error != 0 ? why : "", t->error != 0 ? ")" : "", until_room,
+            t->error != 0 ? "Make room on its disk"
+                          : "Have subscribers take their messages, or raise it");
         break;
     case NMQ_ENOMEM:
-        (void) snprintf(line, LINE_BYTES, "durability: the log in '%s' cannot grow (%s): %s",
-                        folder, why, until_room);
+        (void) snprintf(line, LINE_BYTES,
+                        "durability: the log in '%s' cannot grow (%s): %s", folder, why,
+                        until_room);
         break;
     default:
         (void) snprintf(line, LINE_BYTES, "durability: the log in '%s' has failed (%s): %s",
@@ -72,7 +77,7 @@ nmq_log_trouble_tell(const nmq_router *router, const nmq_log_trouble *trouble)
 
     write_line(trouble, line);
     nmq_counters_add(router->counters, NMQ_COUNT_DURABILITY_FAILED, failed);
-    nmq_log_write(router->log, trouble->status == NMQ_OK ? NMQ_LOG_INFO : NMQ_LOG_ERROR, "%s",
-                  line);
+    nmq_log_write(router->log, trouble->status == NMQ_OK ? NMQ_LOG_INFO : NMQ_LOG_ERROR,
+                  "%s", line);
     (void) nmq_note_put(router->notes, &note, nmq_bytes_of(line));
 }

@@ -210,8 +210,12 @@ nmq_memory_wait(nmq_conn *conn)
 {
     if (conn->short_ms == 0) {
         conn->short_ms = nmq_clock_now_ms();
-        bool is_short = NMQ_LIVE(*conn->conns->memory) != NMQ_MEMORY_FINE;
-        nmq_counters_add(conn->conns->counters, NMQ_COUNT_MEMORY_REFUSED, is_short);
+        const nmq_router *router = conn->conns->router;
+        bool is_short = NMQ_LIVE(*router->memory) != NMQ_MEMORY_FINE;
+        bool is_full = nmq_journal_may(router->journal, 0) == NMQ_ENOSPC;
+        nmq_counters_add(router->counters, NMQ_COUNT_MEMORY_REFUSED, is_short);
+        nmq_counters_add(router->counters, NMQ_COUNT_DURABILITY_REFUSED,
+                         !is_short && is_full);
     }
     nmq_park_begin(conn, NMQ_PARK_MEMORY, 0);
     (void) nmq_link_ref(&conn->link);

@@ -36,8 +36,8 @@ typedef struct {
     bool waits_for_none;        // whoever publishes cannot wait: it is a program
     bool may_refuse;            // the next message may be refused, with an answer
     bool all_or_none;           // memory is short: it goes to all it is for, or to nobody
-    int may_log;                // of nmq_journal_may, for the next message; if it is not
-                                // NMQ_OK, one that would be logged is refused
+    int may_log;                // not NMQ_OK: if the next message would be logged, it is
+                                // refused, and that is why
     bool refused;               // the last message was: it is not acknowledged as taken
     bool unlogged;              // and that is why
     bool matched;               // a subscription matched it, whatever became of it there

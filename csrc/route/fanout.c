@@ -347,7 +347,6 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
     }
     if (batch->may_log != NMQ_OK &&
         nmq_shortage_is_logged(batch->may_log, from, parts, matches)) {
-        nmq_counters_add(router->counters, NMQ_COUNT_DURABILITY_REFUSED, 1);
         batch->refused = batch->unlogged = true;
         return 0;
     }
@@ -400,6 +399,7 @@ publish_alone(nmq_router *router, const nmq_client *from, const nmq_message_part
     int taken = (int) nmq_fanout_publish(&batch, from, parts, message);
     nmq_batch_end(&batch);
     nmq_link_unref(batch.congested);
+    nmq_counters_add(router->counters, NMQ_COUNT_DURABILITY_REFUSED, batch.unlogged);
     return batch.unlogged ? batch.may_log : taken;
 }
 

@@ -1,5 +1,6 @@
-// shortage.h - whether a message can be taken while memory is short (memory_level.h), or the
-// journal takes nothing (nmq_journal_may): it goes to all that it is for, or is refused.
+// shortage.h - whether a message can be taken while memory is short (memory_level.h), or
+// the journal takes nothing (nmq_journal_may): it goes to all that it is for, or is
+// refused.
 //
 // Threads  thread-safe; call inside a lane, without a client's or a link's lock.
 // Cost     the subscriptions that match.
@@ -7,9 +8,9 @@
 #include "route/deliver.h"
 
 // Whether routing the message would append to the journal something that is to be durable:
-// a session that is kept takes it, or it is retained. may_log: of nmq_journal_may, and not
-// NMQ_OK: taking a retained message away appends next to nothing, so it counts only where
-// it is never durable.
+// a session that is kept takes it, or it is retained. may_log: of nmq_batch: taking a
+// retained message away appends next to nothing, so it counts only where it is never
+// durable.
 bool nmq_shortage_is_logged(int may_log, const nmq_client *from,
                             const nmq_message_parts *parts, const nmq_matches *matches);
 

@@ -88,11 +88,15 @@ was_refused(nmq_batch *batch)
     return refused;
 }
 
-// Whether the message may be logged, if it has to be: as nmq_journal_may.
+// Whether the message may be logged, if it has to be: as nmq_journal_may, or NMQ_ESHORT:
+// not before some of what is staged is written.
 static int
 may_log(const nmq_batch *batch, const nmq_packet *packet)
 {
-    return nmq_journal_may(batch->router->journal, packet->publish.payload.len);
+    const nmq_journal *journal = batch->router->journal;
+    int may = nmq_journal_may(journal, packet->publish.payload.len);
+
+    return may == NMQ_OK && journal != NULL && NMQ_LIVE(journal->full) ? NMQ_ESHORT : may;
 }
 
 // What becomes of the publisher of a message that was refused. Returns the Reason Code of
@@ -101,8 +105,15 @@ may_log(const nmq_batch *batch, const nmq_packet *packet)
 static int
 refusal(const nmq_server_conn *conn, int unlogged)
 {
-    if (conn->net.version != NMQ_V5) {
-        return unlogged == NMQ_ESTORE ? NMQ_ESTORE : NMQ_ESHORT;
+    bool v5 = conn->net.version == NMQ_V5;
+
+    if (unlogged == NMQ_ESHORT || (!v5 && unlogged != NMQ_ESTORE)) {
+        return NMQ_ESHORT;
+    }
+    nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_DURABILITY_REFUSED,
+                     unlogged != NMQ_OK);
+    if (!v5) {
+        return NMQ_ESTORE;
     }
     return unlogged == NMQ_ESTORE ? NMQ_RC_IMPLEMENTATION_SPECIFIC : NMQ_RC_QUOTA_EXCEEDED;
 }
@@ -206,13 +217,12 @@ receive_qos2(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, 
     (void) pthread_mutex_lock(&client->lock);
     const nmq_id_set *open = &client->session->unreleased;
     bool known = nmq_id_set_has(open, packet->packet_id);
-    bool over = conn->net.version == NMQ_V5 && open->count >= max &&
-                !known; // [MQTT-3.3.4-7]
-    int may = !known && nmq_session_is_logged(client->session) ? may_log(batch, packet)
-                                                               : NMQ_OK;
+    bool over =
+        conn->net.version == NMQ_V5 && open->count >= max && !known; // [MQTT-3.3.4-7]
+    int may =
+        !known && nmq_session_is_logged(client->session) ? may_log(batch, packet) : NMQ_OK;
     if (may != NMQ_OK && !over) {
         (void) pthread_mutex_unlock(&client->lock);
-        nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_DURABILITY_REFUSED, 1);
         return not_taken(conn, batch, packet, refusal(conn, may));
     }
     int rv = over ? 0 : nmq_session_receive(client->session, packet->packet_id);

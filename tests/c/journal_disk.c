@@ -75,6 +75,12 @@ disk_journal_set_hold(disk_journal *journal, uint32_t hold_ms)
     nmq_durability_set(journal->durability, &journal->options);
 }
 
+uint64_t
+disk_journal_staged(disk_journal *journal)
+{
+    return nmq_journal_staged(journal->router->journal);
+}
+
 void
 disk_journal_lose_record(disk_journal *journal)
 {
