@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/status.h"
-#include "net/durability.h"
+#include "net/durability_keys.h"
 
 enum { LINE_BYTES = 768 };
 
