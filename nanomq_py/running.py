@@ -128,11 +128,8 @@ class Running:
                 self.alarms,
             ]
         )
-        self._hears: Hears = {
-            **self.parts.hears,
-            LogNote: _log_line,
-            DurabilityNote: self._hear_durability,
-        }
+        own: Hears = {LogNote: _log_line, DurabilityNote: self._hear_durability}
+        self._hears: Hears = self.parts.hears | own
         asyncio.get_running_loop().add_reader(core.note_fd, self._drain)
 
     @property

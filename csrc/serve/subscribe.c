@@ -12,6 +12,7 @@
 #include "serve/bounds.h"
 #include "serve/mount.h"
 #include "serve/reply.h"
+#include "serve/sub_codes.h"
 #include "serve/tell.h"
 
 // Subscribing to what the broker has switched off is a Protocol Error in 5.0, where the
@@ -130,42 +131,6 @@ check_rights(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     return later ? nmq_ask_post(conn, NMQ_ACL_SUBSCRIBE) : NMQ_NEXT_PACKET;
 }
 
-// The codes of SUBACK [MQTT-3.9.3-2] [MQTT-3.9.3-2 of 3.1.1].
-static uint8_t
-code_of(int rv, uint8_t options)
-{
-    switch (rv) {
-    case 0:
-    case 1: return options & NMQ_SUB_QOS; // [MQTT-3.9.3-1]
-    case NMQ_ETOPIC:
-    case NMQ_EFILTER: return NMQ_RC_TOPIC_FILTER_INVALID;
-    case NMQ_ESHORT:
-    case NMQ_ENOSPC:
-    case NMQ_ETOOBIG: return NMQ_RC_QUOTA_EXCEEDED;
-    case NMQ_ESTORE: return NMQ_RC_IMPLEMENTATION_SPECIFIC;
-    case NMQ_EACCESS: return NMQ_RC_NOT_AUTHORIZED;
-    default: return NMQ_RC_UNSPECIFIED_ERROR;
-    }
-}
-
-// What SUBACK or UNSUBACK says besides its codes: why the first that failed did.
-static const char *
-why_failed(const nmq_buf *codes)
-{
-    for (size_t i = 0; i < codes->len; i++) {
-        switch (codes->at[i]) {
-        case NMQ_RC_TOPIC_FILTER_INVALID: return "a Topic Filter is not valid";
-        case NMQ_RC_NOT_AUTHORIZED: return "an access rule denies it";
-        case NMQ_RC_QUOTA_EXCEEDED:
-            return "too many subscriptions, or memory or the disk is short";
-        case NMQ_RC_IMPLEMENTATION_SPECIFIC: return nmq_reply_unlogged(NMQ_ESTORE).why;
-        case NMQ_RC_UNSPECIFIED_ERROR: return "the broker is out of memory";
-        default: break;
-        }
-    }
-    return NULL;
-}
-
 // Whether anything was subscribed.
 static bool
 any_taken(const nmq_buf *results)
@@ -198,22 +163,13 @@ put_codes(nmq_server_conn *conn, nmq_batch *batch, uint8_t type, uint16_t packet
         .packet_id = packet_id,
         .list = {codes->at, codes->len},
     };
-    const char *why = why_failed(codes);
+    const char *why = nmq_sub_codes_why(codes);
 
     if (why != NULL) {
         nmq_props_set_text(&ack.props, NMQ_PROP_REASON_STRING, nmq_bytes_of(why));
     }
 
     return nmq_reply_packet(conn, batch, &ack); // [MQTT-3.8.4-2] [MQTT-3.8.4-6]
-}
-
-// Before 5.0 every failure is 0x80.
-static uint8_t
-code_for(const nmq_server_conn *conn, uint8_t code)
-{
-    return conn->net.version == NMQ_V5 || code < NMQ_RC_UNSPECIFIED_ERROR
-               ? code
-               : (uint8_t) NMQ_RC_UNSPECIFIED_ERROR;
 }
 
 // Whether a well-formed filter is refused all the same: "$share" without a group, whose
@@ -276,7 +232,7 @@ subscribe_all(nmq_server_conn *conn, nmq_bytes list, uint32_t identifier, nmq_bu
     for (uint32_t n = 0; nmq_packet_next_subscription(&list, &filter, &options); n++) {
         options = granted(conn, options);
         int rv = subscribe_one(conn, &filter, n, options, identifier);
-        uint8_t code = code_for(conn, code_of(rv, options));
+        uint8_t code = nmq_sub_codes_for(conn, nmq_sub_codes_of(rv, options));
         uint8_t result = (uint8_t) (rv >= 0 ? rv : 0xff);
         if (nmq_buf_put(codes, (nmq_bytes){&code, 1}) != NMQ_OK ||
             nmq_buf_put(results, (nmq_bytes){&result, 1}) != NMQ_OK) {

@@ -6,19 +6,15 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "store/log_room.h"
 
-enum {
-    RETRY_MS = 100,
-    RETRY_MAX_MS = 10000, // making a segment on a full disk writes what there is room for
-    AUTO_SHARE = 8,
-    LEAST_ROOM = 64 * 1024, // less is none
-};
+enum { RETRY_MS = 100, AUTO_SHARE = 8 };
 
 #define NS_OF_MS INT64_C(1000000)
 #define NS_OF_S  INT64_C(1000000000)
 
 struct nmq_committer {
-    nmq_committer_options options; // gather_ms, hold_ms, bytes_max, degrades: lock
+    nmq_committer_options options; // gather_ms, hold_ms, degrades: lock
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t thread;
@@ -33,15 +29,11 @@ struct nmq_committer {
     int64_t ended_ns; // when it ended; 0: there was none
     int64_t sync_ns;  // how long it took
     int status;       // what `troubled` was told last
-    int blocked;      // why no segment can be made; NMQ_OK: one can, for all that is known
-    uint32_t look_ms; // until it looks for room again; 0: there is room
-    int64_t look_ns;  // when it does
-    bool is_due;      // a commit, with or without records
-    uint64_t live_most; // what telling all that is live takes, or more
+    nmq_log_room room;
+    bool is_due; // a commit, with or without records
     // since the journal began anew
     uint64_t anew; // the commit that it begins with; 0: all is told
     uint64_t told; // bytes that were appended since
-    uint64_t live; // the same of the last round
     bool all_told; // with what is staged
 };
 
@@ -86,9 +78,9 @@ sleep_until(nmq_committer *c, int64_t ns)
 static int64_t
 due_ns(const nmq_committer *c)
 {
-    int64_t lazy_ns = c->staged_ns != 0 ? c->staged_ns + NMQ_COMMITTER_LAZY_MS * NS_OF_MS
-                                        : INT64_MAX;
-    int64_t look_ns = c->look_ms != 0 ? c->look_ns : INT64_MAX;
+    int64_t lazy_ns =
+        c->staged_ns != 0 ? c->staged_ns + NMQ_COMMITTER_LAZY_MS * NS_OF_MS : INT64_MAX;
+    int64_t look_ns = nmq_log_room_due_ns(&c->room);
 
     return lazy_ns < look_ns ? lazy_ns : look_ns;
 }
@@ -149,12 +141,6 @@ pause_for(nmq_committer *c, uint32_t ms)
     return goes_on;
 }
 
-static uint32_t
-longer(uint32_t ms)
-{
-    return ms == 0 ? RETRY_MS : ms < RETRY_MAX_MS / 2 ? 2 * ms : RETRY_MAX_MS;
-}
-
 // Lets go who has waited for long enough while nothing can be written. *since_ns: since
 // when they wait.
 static void
@@ -193,7 +179,7 @@ append(nmq_committer *c)
     while (rv == NMQ_ENOSPC || rv == NMQ_ENOMEM) {
         nmq_journal_set_room(c->options.journal, 0);
         report(c, rv);
-        pause_ms = longer(pause_ms);
+        pause_ms = nmq_log_room_longer(pause_ms);
         if (!pause_for(c, pause_ms)) {
             return rv;
         }
@@ -217,49 +203,11 @@ count(nmq_committer *c)
 
 // --- what is live is told again
 
-static bool
-is_large(const nmq_committer *c)
-{
-    const nmq_wal *wal = c->options.wal;
-
-    return nmq_wal_used(wal) >
-           2 * c->live + NMQ_COMMITTER_SPARE * wal->segments.segment_bytes;
-}
-
-// What telling all that is live takes at most.
-static uint64_t
-live_bytes(const nmq_committer *c)
-{
-    return c->options.live != NULL ? c->options.live(c->options.arg) : 0;
-}
-
-// Whether telling again would give room where it is wanted.
-static bool
-is_worth_it(const nmq_committer *c)
-{
-    const nmq_wal *wal = c->options.wal;
-
-    return is_large(c) ||
-           (c->look_ms != 0 &&
-            nmq_wal_used(wal) > c->live_most + 2 * wal->segments.segment_bytes);
-}
-
-// Whether the journal is to begin anew: it is worth it, and there are segments to tell all
-// that is live again. Without these it would be stuck half-way on a disk that is full.
-static bool
-is_time(const nmq_committer *c)
-{
-    const nmq_wal *wal = c->options.wal;
-
-    return is_worth_it(c) &&
-           c->live_most + wal->segments.segment_bytes / 2 < nmq_wal_ahead(wal);
-}
-
 // Takes what is staged; where it is time, the journal begins anew behind it.
 static uint64_t
 take(nmq_committer *c)
 {
-    if (c->options.begin_anew == NULL || c->anew != 0 || !is_time(c)) {
+    if (c->options.begin_anew == NULL || c->anew != 0 || !nmq_log_room_is_time(&c->room)) {
         return nmq_journal_take(c->options.journal, &c->taken);
     }
     uint64_t number = c->options.begin_anew(c->options.arg, &c->taken);
@@ -279,9 +227,10 @@ end_round(nmq_committer *c)
     c->told += c->taken.len;
     if (c->all_told) {
         nmq_wal_keep_from(c->options.wal, c->anew);
-        c->live = c->told;
+        c->room.live = c->told;
         c->anew = 0;
-        c->is_due = c->look_ms != 0; // segments are free once a commit says so on the disk
+        c->is_due =
+            c->room.look_ms != 0; // segments are free once a commit says so on the disk
         (void) pthread_mutex_lock(&c->lock);
         c->stats.rounds++;
         (void) pthread_mutex_unlock(&c->lock);
@@ -305,84 +254,17 @@ tell_again(nmq_committer *c)
     }
 }
 
-// --- room
-
-static uint64_t
-reserve_bytes(const nmq_committer *c)
-{
-    return NMQ_COMMITTER_RESERVE * c->options.wal->segments.segment_bytes;
-}
-
-// Bytes that bytes_max allows besides those that are used.
-static uint64_t
-allowed(nmq_committer *c)
-{
-    uint64_t used = nmq_wal_used(c->options.wal);
-
-    (void) pthread_mutex_lock(&c->lock);
-    uint64_t max = c->options.bytes_max != 0 ? c->options.bytes_max : UINT64_MAX;
-    (void) pthread_mutex_unlock(&c->lock);
-    return max > used ? max - used : 0;
-}
-
-// Says how much is to be made ahead: the reserve, and what telling again takes where it is
-// about to begin.
-static void
-set_spare(nmq_committer *c)
-{
-    nmq_wal *wal = c->options.wal;
-    uint64_t spare = reserve_bytes(c);
-
-    if (c->anew == 0 && is_worth_it(c)) {
-        uint64_t most = allowed(c);
-        uint64_t wanted = c->live_most + spare;
-        wanted = wanted < most ? wanted : most;
-        spare = wanted > spare ? wanted : spare;
-    }
-    wal->spare = spare;
-}
-
-// Bytes that may be added. Each may have to be told again, too, and so may all that is live.
-static uint64_t
-room(nmq_committer *c)
-{
-    const nmq_wal *wal = c->options.wal;
-    uint64_t reserve = reserve_bytes(c);
-    uint64_t used = nmq_wal_used(wal);
-    uint64_t live = c->live_most;
-    uint64_t bytes = c->blocked != NMQ_OK ? nmq_wal_ahead(wal) : nmq_wal_room(wal);
-    uint64_t most = allowed(c);
-
-    bytes = bytes < most ? bytes : most;
-    live = c->anew == 0 ? live : live > c->told ? live - c->told : 0;
-    reserve += live < used ? live : used;
-    return bytes > reserve && bytes - reserve >= 2 * LEAST_ROOM ? (bytes - reserve) / 2 : 0;
-}
-
-// Sees to the reserve, and says how much may be added. Returns NMQ_OK or NMQ_EIO.
+// Returns NMQ_OK or NMQ_EIO.
 static int
 look_for_room(nmq_committer *c)
 {
-    nmq_wal *wal = c->options.wal;
+    uint64_t live = c->options.live != NULL ? c->options.live(c->options.arg) : 0;
+    int rv = nmq_log_room_look(&c->room, live, c->anew != 0 ? &c->told : NULL, now_ns());
 
-    c->live_most = live_bytes(c);
-    if (c->look_ms == 0 || now_ns() >= c->look_ns) {
-        wal->segments.error = 0;
-        set_spare(c);
-        c->blocked = nmq_wal_tidy(wal);
-        if (c->blocked == NMQ_EIO) {
-            return NMQ_EIO;
-        }
-        c->look_ms = c->blocked != NMQ_OK ? longer(c->look_ms) : 0;
+    if (rv != NMQ_EIO) {
+        report(c, rv);
     }
-    uint64_t bytes = room(c);
-    nmq_journal_set_room(c->options.journal, bytes);
-    if (bytes == 0 && c->look_ms == 0) {
-        c->look_ms = RETRY_MS;
-    }
-    c->look_ns = now_ns() + c->look_ms * NS_OF_MS;
-    report(c, bytes > 0 ? NMQ_OK : c->blocked != NMQ_OK ? c->blocked : NMQ_ENOSPC);
-    return NMQ_OK;
+    return rv == NMQ_EIO ? rv : NMQ_OK;
 }
 
 // Returns NMQ_OK, or why nothing more is safe.
@@ -396,7 +278,7 @@ commit(nmq_committer *c)
         if (rv != NMQ_OK) {
             return rv;
         }
-        c->look_ns = c->is_due ? 0 : c->look_ns;
+        c->room.look_ns = c->is_due ? 0 : c->room.look_ns;
         c->is_due = false;
         nmq_journal_written(c->options.journal);
         end_round(c);
@@ -485,7 +367,7 @@ nmq_committer_new(const nmq_committer_options *options, nmq_committer **out)
         return NMQ_ENOMEM;
     }
     c->options = *options;
-    options->wal->spare = NMQ_COMMITTER_RESERVE * options->wal->segments.segment_bytes;
+    nmq_log_room_init(&c->room, options->wal, options->journal, options->bytes_max);
     NMQ_LIVE_SET(options->journal->hold_ms, options->hold_ms);
     c->stats.room = nmq_wal_room(options->wal);
     (void) pthread_mutex_init(&c->lock, NULL);
@@ -543,7 +425,7 @@ nmq_committer_set_policy(nmq_committer *committer, uint64_t bytes_max, uint32_t 
                          bool degrades)
 {
     (void) pthread_mutex_lock(&committer->lock);
-    committer->options.bytes_max = bytes_max;
+    NMQ_LIVE_SET(committer->room.bytes_max, bytes_max);
     committer->options.hold_ms = hold_ms;
     committer->options.degrades = degrades;
     NMQ_LIVE_SET(committer->options.journal->hold_ms, hold_ms);

@@ -12,10 +12,8 @@
 // it could be.
 //
 // Room is decided before something is added (nmq_journal_may), so what is taken is always
-// written. NMQ_COMMITTER_RESERVE segments are made ahead of time, and are for what takes
-// away and for what is told again. Nothing may be added once these cannot be made any more,
-// because the disk is full, or once the log could not tell all that is live again within
-// bytes_max. It looks for room by itself, and says when there is some.
+// written; log_room.h has the rule. It looks for room by itself, and says when there is
+// some.
 //
 // What is written all the same finds the disk full only where much was added at once: then
 // it tries again and again, and who has waited for hold_ms is let go, unanswered.
@@ -25,7 +23,7 @@
 // to be durable from then on.
 //
 // The log holds what has changed, and most of that is over. Once it is larger than twice
-// what was live plus NMQ_COMMITTER_SPARE segments, the journal begins anew, and what is
+// what was live plus NMQ_LOG_ROOM_SPARE segments, the journal begins anew, and what is
 // still there is told again between commits, NMQ_COMMITTER_TELL_BYTES at a time; then what
 // came before is thrown away.
 //
@@ -38,9 +36,7 @@
 
 enum {
     NMQ_COMMITTER_LAZY_MS = 100,
-    NMQ_COMMITTER_SPARE = 4,
     NMQ_COMMITTER_TELL_BYTES = 256 * 1024,
-    NMQ_COMMITTER_RESERVE = 2,
 };
 
 #define NMQ_GATHER_AUTO UINT32_MAX
@@ -86,4 +82,4 @@ void nmq_committer_set_gather(nmq_committer *committer, uint32_t gather_ms); // 
 // See nmq_committer_options. Thread-safe.
 void nmq_committer_set_policy(nmq_committer *committer, uint64_t bytes_max,
                               uint32_t hold_ms, bool degrades);
-nmq_committer_stats nmq_committer_look(nmq_committer *committer);            // thread-safe
+nmq_committer_stats nmq_committer_look(nmq_committer *committer); // thread-safe

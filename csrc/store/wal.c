@@ -215,8 +215,7 @@ nmq_wal_keep_from(nmq_wal *wal, uint64_t sequence)
 static bool
 needs_spare(const nmq_wal *wal)
 {
-    uint64_t least =
-        wal->spare != 0 ? wal->spare : wal->segments.segment_bytes / 2;
+    uint64_t least = wal->spare != 0 ? wal->spare : wal->segments.segment_bytes / 2;
 
     return ahead(wal) < least;
 }
