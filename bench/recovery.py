@@ -48,7 +48,7 @@ class Broker:
         self.broker = new_broker(queue_max=10_000_000, queue_max_bytes=0)
         self.before = memory()
         self.sessions = 0
-        self.open_s = 0.0
+        self.open_s = self.cpu_s = 0.0
         self.log = None
         if folder:
             self._open(folder)
@@ -60,11 +60,12 @@ class Broker:
             "nmq_wal_options *", {"segment_bytes": SEGMENT_BYTES, "bytes_max": MOST_BYTES}
         )
         out = ffi.new("disk_journal **")
-        begun = time.perf_counter()
+        begun, cpu = time.perf_counter(), time.process_time()
         self.sessions = lib.disk_journal_open_as(
             self.broker, disk[0], options, FULL_BYTES, AUTO, out
         )
         self.open_s = time.perf_counter() - begun
+        self.cpu_s = time.process_time() - cpu
         assert self.sessions >= 0, self.sessions
         self.log = out[0]
 
@@ -138,6 +139,7 @@ def read(folder: str) -> dict[str, float]:
     peak = memory("VmHWM")
     return {
         "open_s": home.open_s,
+        "cpu_s": home.cpu_s,
         "sessions": home.sessions,
         "rss": memory(),
         "peak": peak,
@@ -164,10 +166,10 @@ def compare(parent: str | None, size: int, sessions: int, messages: int) -> None
         first, again = in_process("read", place), in_process("read", place)
     assert first["sessions"] == sessions
     for name, got in (("first", first), ("again", again)):
-        each = got["open_s"] / messages * 1e6
+        each, cpu = (got[of] / messages * 1e6 for of in ("open_s", "cpu_s"))
         print(
             f"{size:5} B {sessions:6} sessions, {name}: {got['open_s']:.2f} s,"
-            f" {each:.2f} us a message; peak {got['peak'] / 2**20:.0f} MiB,"
+            f" {each:.2f} us a message, {cpu:.2f} of CPU; peak {got['peak'] / 2**20:.0f} MiB,"
             f" {got['peak'] / wrote['rss']:.2f} x the writer's {wrote['rss'] / 2**20:.0f};"
             f" after {got['rss'] / 2**20:.0f}; log {on_disk / 2**20:.0f}"
         )

@@ -43,25 +43,30 @@ test_journal_new(nmq_broker *broker)
 }
 
 test_journal *
-test_journal_over(nmq_broker *broker, const char *log, size_t len)
+test_journal_over(nmq_broker *broker, const char *log, size_t len, int64_t over_ms,
+                  uint64_t *passed)
 {
     test_journal *journal = nmq_zalloc(sizeof *journal);
     const nmq_bytes records = {(const uint8_t *) log, len};
+    nmq_handover_log how = {.over_ms = over_ms, .lenient = passed != NULL};
+    uint64_t none;
     nmq_handover_reader reader;
 
-    if (journal == NULL) {
+    if (journal == NULL || nmq_handover_count(&how.uses, records) != NMQ_OK) {
+        nmq_free(journal);
         return NULL;
     }
     nmq_journal_init(&journal->journal, 0, want, journal);
     journal->router = nmq_broker_router(broker);
     journal->consumers = nmq_broker_consumers(broker);
-    nmq_handover_log_begin(&reader, journal->consumers->sessions, journal->consumers);
-    if (nmq_handover_log_take(&reader, records) != NMQ_OK) {
+    nmq_handover_log_begin(&reader, journal->consumers->sessions, journal->consumers, &how);
+    if (nmq_handover_log_take(&reader, over_ms, records) != NMQ_OK) {
         nmq_handover_log_cancel(&reader);
         test_journal_free(journal);
         return NULL;
     }
-    if (nmq_handover_log_end(&reader, &journal->journal) < 0 ||
+    if (nmq_handover_log_end(&reader, &journal->journal, passed != NULL ? passed : &none) <
+            0 ||
         nmq_buf_put(&journal->written, records) != NMQ_OK) {
         test_journal_free(journal);
         return NULL;

@@ -16,7 +16,8 @@ typedef struct test_journal test_journal;
 test_journal *test_journal_new(nmq_broker *broker);
 
 // The same of a broker that was made of that log, which goes on. NULL: it cannot be.
-test_journal *test_journal_over(nmq_broker *broker, const char *log, size_t len);
+test_journal *test_journal_over(nmq_broker *broker, const char *log, size_t len,
+                                int64_t over_ms, uint64_t *passed);
 void test_journal_free(test_journal *journal);
 
 // Writes what is staged. Returns its number.
