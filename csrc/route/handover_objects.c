@@ -26,7 +26,7 @@ nmq_objects_init(nmq_objects *objects, int64_t over_ms)
                              .over_ms = over_ms,
                              .messages.unref = unref_message,
                              .origins.unref = unref_origin};
-    if (over_ms == 0) {
+    if (over_ms == 0 || !nmq_handover_is_time(over_ms)) {
         objects->over_ms = objects->now.wall_ms;
     } else if (over_ms > objects->now.wall_ms) { // it woke up in 1970
         objects->now.wall_ms = over_ms;

@@ -158,8 +158,9 @@ nmq_handover_log_take(nmq_handover_reader *reader, int64_t wall_ms, nmq_bytes re
     nmq_objects_pass_to(&reader->objects, wall_ms);
     while (records.len > 0 && rv == NMQ_OK) {
         rv = nmq_journal_get(&records, &record);
-        if (rv == NMQ_EMALFORMED && records.len == 0) {
-            return NMQ_OK; // the last ones are of a later version
+        if (rv == NMQ_EMALFORMED && (records.len == 0 || reader->objects.lenient)) {
+            reader->passed += records.len > 0;
+            return NMQ_OK; // the last ones are of a later version, or cannot be read
         }
         rv = rv == NMQ_OK ? nmq_handover_read(reader, &record) : rv;
     }
