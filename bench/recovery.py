@@ -20,8 +20,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests import journal
 from tests._core_test import ffi, lib
+
+from tests import journal
 from tests.journaled import new_broker
 
 SEGMENT_BYTES = 16 << 20
