@@ -122,6 +122,9 @@ find_end(nmq_wal *wal, const nmq_wal_options *options, nmq_wal_found *found)
     report(&walk, wal, found);
     fill_gaps(wal);
     bool is_cut = o.first != 0 ? o.first > wal->from : walk.sequence > 1;
+    if (options->skip && o.first > wal->from) {
+        found->lost += o.first - wal->from;
+    }
     if (rv == NMQ_OK && is_cut && !options->skip) {
         found->missing = wal->segments.at[0].number - 1;
         return NMQ_ECORRUPT;
