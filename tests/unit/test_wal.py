@@ -53,6 +53,17 @@ def test_crc32c_is_that_of_the_rfc(data: bytes, crc: int) -> None:
 # --- what is appended comes back
 
 
+@pytest.mark.parametrize("length", [3071, 3072, 3073, 6144, 6151, 20_000])
+def test_a_long_checksum_is_that_of_its_parts(length: int) -> None:
+    data = bytes((7 * n + n // 251) % 256 for n in range(length))
+    whole = lib.nmq_crc32c(5, slice_of(data))
+    assert whole == lib.nmq_crc32c_by_table(5, slice_of(data))
+    parts = 5
+    for at in range(0, length, 1000):
+        parts = lib.nmq_crc32c(parts, slice_of(data[at : at + 1000]))
+    assert whole == parts
+
+
 def test_commits_come_back_in_their_order() -> None:
     with nothing_leaks(), Disk() as disk:
         filled(disk, COMMITS)
