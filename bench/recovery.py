@@ -58,13 +58,17 @@ class Broker:
         disk, error = ffi.new("nmq_disk **"), ffi.new("int *")
         assert lib.nmq_disk_folder_open(folder.encode(), disk, error) == 0, error[0]
         options = ffi.new(
-            "nmq_wal_options *", {"segment_bytes": SEGMENT_BYTES, "bytes_max": MOST_BYTES}
+            "disk_journal_options *",
+            {
+                "segment_bytes": SEGMENT_BYTES,
+                "bytes_max": MOST_BYTES,
+                "full_bytes": FULL_BYTES,
+                "gather_ms": AUTO,
+            },
         )
         out = ffi.new("disk_journal **")
         begun, cpu = time.perf_counter(), time.process_time()
-        self.sessions = lib.disk_journal_open_as(
-            self.broker, disk[0], options, FULL_BYTES, AUTO, out
-        )
+        self.sessions = lib.disk_journal_open(self.broker, disk[0], options, out)
         self.open_s = time.perf_counter() - begun
         self.cpu_s = time.process_time() - cpu
         assert self.sessions >= 0, self.sessions

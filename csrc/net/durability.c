@@ -16,7 +16,7 @@
 enum { MESSAGE_BYTES = 128, SESSION_BYTES = 512 };
 
 enum {
-    LEAST_SEGMENTS = 8,  // of a log, reserve and all
+    LEAST_SEGMENTS = 8, // of a log, reserve and all
     FOLDER_BYTES = 256, // of its name in the log, at most
 };
 
@@ -220,8 +220,8 @@ nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_disk *
     d->sessions = sessions;
     d->consumers = consumers;
     const nmq_wal_options log = log_options(&options->log);
-    uint64_t full_bytes = options->full_bytes < log.segment_bytes ? options->full_bytes
-                                                                  : log.segment_bytes;
+    uint64_t full_bytes =
+        options->full_bytes < log.segment_bytes ? options->full_bytes : log.segment_bytes;
     nmq_journal_init(&d->journal, full_bytes, NULL, NULL);
     nmq_settler_init(&d->settler, sessions->router);
     int rv = read_log(d, disk, &log, found);
