@@ -136,7 +136,11 @@ def write(folder: str, size: int, sessions: int, messages: int) -> dict[str, flo
             home.wait()
     if home.log is not None:
         lib.disk_journal_stop(home.log)
-    return {"each": (memory() - before) / messages, "rss": memory(), "peak": memory("VmHWM")}
+    return {
+        "each": (memory() - before) / messages,
+        "rss": memory(),
+        "peak": memory("VmHWM"),
+    }
 
 
 def read(folder: str) -> dict[str, float]:
