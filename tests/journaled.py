@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
@@ -158,7 +159,10 @@ class Journaled:
     def _new_journal(self) -> Any:
         if self._before is None:
             return lib.test_journal_new(self.broker)
-        made = lib.test_journal_over(self.broker, self._before, len(self._before))
+        over_ms = time.time_ns() // 1_000_000
+        made = lib.test_journal_over(
+            self.broker, self._before, len(self._before), over_ms, ffi.NULL
+        )
         assert made != ffi.NULL
         return made
 

@@ -364,7 +364,7 @@ def test_a_log_that_is_damaged_is_not_gone_on_with(home: Journaled) -> None:
     with nothing_leaks():
         broker = new_broker()
         for bad in (log[:-1], log[20:], log + log[-30:]):
-            made = lib.test_journal_over(broker, bad, len(bad))
+            made = lib.test_journal_over(broker, bad, len(bad), 0, ffi.NULL)
             assert made == ffi.NULL
         lib.nmq_broker_free(broker)
 

@@ -22,6 +22,7 @@ FOUND = [
     "next_at",
     "next_sequence",
     "missing",
+    "lost",
 ]
 
 

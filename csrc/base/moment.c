@@ -33,9 +33,8 @@ nmq_moment_to_wall(const nmq_moment *now, int64_t due_ms)
     return due_ms == 0 ? 0 : due_ms - now->clock_ms + now->wall_ms;
 }
 
-// Whether the monotonic clock has gone on from one to the other.
-static bool
-is_one_clock(const nmq_moment *written, const nmq_moment *now)
+bool
+nmq_moment_is_one_clock(const nmq_moment *written, const nmq_moment *now)
 {
     return written->boot_len > 0 && written->boot_len == now->boot_len &&
            memcmp(written->boot, now->boot, now->boot_len) == 0 &&
@@ -49,7 +48,7 @@ nmq_moment_to_due(const nmq_moment *written, const nmq_moment *now, int64_t at_m
         return 0;
     }
     int64_t wall_ms = now->wall_ms > written->wall_ms ? now->wall_ms : written->wall_ms;
-    int64_t due_ms = is_one_clock(written, now)
+    int64_t due_ms = nmq_moment_is_one_clock(written, now)
                          ? at_ms - written->wall_ms + written->clock_ms
                          : at_ms - wall_ms + now->clock_ms;
     return due_ms > 1 ? due_ms : 1;

@@ -7,6 +7,7 @@
 //
 // Threads  thread-safe.
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
@@ -22,6 +23,9 @@ nmq_moment nmq_moment_now(void);
 
 // The wall-clock time of a deadline; 0, for none, stays 0.
 int64_t nmq_moment_to_wall(const nmq_moment *now, int64_t due_ms);
+
+// Whether the monotonic clock has gone on from one to the other.
+bool nmq_moment_is_one_clock(const nmq_moment *written, const nmq_moment *now);
 
 // The deadline that was a wall-clock time of at_ms (0 to NMQ_MOMENT_MAX_MS) at the moment
 // `written`. 0 stays 0, and a deadline that has passed is 1 at least. If both moments are

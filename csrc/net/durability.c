@@ -16,7 +16,7 @@
 enum { MESSAGE_BYTES = 128, SESSION_BYTES = 512 };
 
 enum {
-    LEAST_SEGMENTS = 8,  // of a log, reserve and all
+    LEAST_SEGMENTS = 8, // of a log, reserve and all
     FOLDER_BYTES = 256, // of its name in the log, at most
 };
 
@@ -102,12 +102,28 @@ tell(void *arg)
     return nmq_retell_step(&d->retell);
 }
 
+// A log that is read.
+typedef struct {
+    nmq_handover_reader reader;
+    const nmq_wal *wal;
+} replayer;
+
+// nmq_wal_commit_fn: ahead
+static int
+count_commit(void *arg, uint64_t sequence, nmq_bytes records)
+{
+    (void) sequence;
+    return nmq_handover_count(arg, records);
+}
+
 // nmq_wal_commit_fn
 static int
 take_commit(void *arg, uint64_t sequence, nmq_bytes records)
 {
+    replayer *r = arg;
+
     (void) sequence;
-    return nmq_handover_log_take(arg, records);
+    return nmq_handover_log_take(&r->reader, r->wal->wall_ms, records);
 }
 
 static bool
@@ -138,18 +154,39 @@ start_committer(nmq_durability *d)
 
 // Becomes what the log says. Returns how many sessions there are, or why not.
 static int
-replay(nmq_durability *d)
+replay(nmq_durability *d, const nmq_handover_uses *uses, nmq_wal_found *found)
 {
-    nmq_handover_reader reader;
+    bool skip = d->options.log.skip;
+    const nmq_handover_log log = {
+        .uses = *uses, .over_ms = d->wal.wall_ms, .lenient = skip};
+    replayer r = {.wal = &d->wal};
 
-    nmq_handover_log_begin(&reader, d->sessions, d->consumers);
-    int rv = nmq_wal_replay(&d->wal, d->options.log.skip, take_commit, &reader);
+    nmq_handover_log_begin(&r.reader, d->sessions, d->consumers, &log);
+    int rv = nmq_wal_replay(&d->wal, skip, take_commit, &r);
     rv = rv == NMQ_OK ? start_committer(d) : rv;
     if (rv != NMQ_OK) {
-        nmq_handover_log_cancel(&reader);
+        nmq_handover_log_cancel(&r.reader);
         return rv;
     }
-    return nmq_handover_log_end(&reader, &d->journal);
+    return nmq_handover_log_end(&r.reader, &d->journal, &found->passed);
+}
+
+// Reads the log that is on the disk. Returns as replay.
+static int
+read_log(nmq_durability *d, nmq_disk *disk, const nmq_wal_options *log,
+         nmq_wal_found *found)
+{
+    nmq_handover_uses uses = {0};
+    nmq_wal_options how = *log;
+
+    how.ahead = count_commit;
+    how.ahead_arg = &uses;
+    int rv = nmq_wal_open(&d->wal, disk, &how, found);
+    if (rv != NMQ_OK) {
+        nmq_handover_uses_fini(&uses);
+        return rv;
+    }
+    return replay(d, &uses, found);
 }
 
 // What the log itself is told. The committer keeps to bytes_max, by what it lets in; what
@@ -183,12 +220,11 @@ nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_disk *
     d->sessions = sessions;
     d->consumers = consumers;
     const nmq_wal_options log = log_options(&options->log);
-    uint64_t full_bytes = options->full_bytes < log.segment_bytes ? options->full_bytes
-                                                                  : log.segment_bytes;
+    uint64_t full_bytes =
+        options->full_bytes < log.segment_bytes ? options->full_bytes : log.segment_bytes;
     nmq_journal_init(&d->journal, full_bytes, NULL, NULL);
     nmq_settler_init(&d->settler, sessions->router);
-    int rv = nmq_wal_open(&d->wal, disk, &log, found);
-    rv = rv == NMQ_OK ? replay(d) : rv;
+    int rv = read_log(d, disk, &log, found);
     *error = d->wal.segments.error;
     if (rv < 0 && d->committer == NULL) { // else the router logs already
         nmq_durability_stop(d);

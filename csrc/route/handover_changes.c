@@ -15,8 +15,23 @@ note_popped(nmq_session *s)
     }
 }
 
+int
+nmq_handover_put_entry(const nmq_objects *objects, nmq_session *session,
+                       const nmq_inflight_entry *entry)
+{
+    nmq_inflight *inflight = &session->inflight;
+    nmq_inflight_entry *before =
+        objects->lenient ? nmq_inflight_find(inflight, entry->packet_id) : NULL;
+
+    if (before != NULL) {
+        nmq_inflight_give(inflight, before);
+    }
+    int rv = nmq_inflight_put(inflight, entry);
+    return rv == NMQ_OK || rv == NMQ_ENOMEM ? rv : NMQ_EMALFORMED;
+}
+
 static int
-launch(nmq_session *s, const nmq_launched_record *record)
+launch(const nmq_objects *objects, nmq_session *s, const nmq_launched_record *record)
 {
     const nmq_delivery *front = nmq_queue_front(&s->queue);
     nmq_delivery popped;
@@ -24,15 +39,15 @@ launch(nmq_session *s, const nmq_launched_record *record)
     if (front == NULL) {
         return NMQ_EMALFORMED;
     }
-    int rv = nmq_inflight_put(&s->inflight,
-                              &(nmq_inflight_entry){.delivery = *front,
-                                                    .order = record->order,
-                                                    .packet_id = record->packet_id,
-                                                    .state = front->qos == 1
-                                                                 ? NMQ_INFLIGHT_PUBACK
-                                                                 : NMQ_INFLIGHT_PUBREC});
+    int rv = nmq_handover_put_entry(
+        objects, s,
+        &(nmq_inflight_entry){.delivery = *front,
+                              .order = record->order,
+                              .packet_id = record->packet_id,
+                              .state = front->qos == 1 ? NMQ_INFLIGHT_PUBACK
+                                                       : NMQ_INFLIGHT_PUBREC});
     if (rv != NMQ_OK) {
-        return rv == NMQ_ENOMEM ? rv : NMQ_EMALFORMED;
+        return rv;
     }
     (void) nmq_queue_pop(&s->queue, &popped); // the table has it
     note_popped(s);
@@ -139,11 +154,11 @@ nmq_handover_change(nmq_sessions *sessions, const nmq_objects *objects, nmq_clie
     nmq_session *s = client->session;
 
     switch (record->kind) {
-    case NMQ_JOURNAL_LAUNCHED: return launch(s, &record->launched);
+    case NMQ_JOURNAL_LAUNCHED: return launch(objects, s, &record->launched);
     case NMQ_JOURNAL_RECEIVED: return receive(s, record->received.packet_id);
     case NMQ_JOURNAL_DONE: return finish(s, record->done.packet_id);
     case NMQ_JOURNAL_DROPPED:
-        return drop(s, nmq_numbered_get(&objects->messages, record->dropped.message));
+        return drop(s, nmq_known_get(&objects->messages, record->dropped.message));
     case NMQ_JOURNAL_RELEASED:
         return nmq_id_set_del(&s->unreleased, record->released.packet_id) ? NMQ_OK
                                                                           : NMQ_EMALFORMED;

@@ -14,5 +14,11 @@
 int nmq_handover_change(nmq_sessions *sessions, const nmq_objects *objects,
                         nmq_client *client, const nmq_journal_record *record);
 
+// Puts what is in flight into the session. Where records are missing, what is there under
+// its identifier was over: that record is lost. Returns NMQ_OK, NMQ_EMALFORMED or
+// NMQ_ENOMEM; then the delivery is still the caller's.
+int nmq_handover_put_entry(const nmq_objects *objects, nmq_session *session,
+                           const nmq_inflight_entry *entry);
+
 // The session has ended: gives the client back, with all that it holds.
 void nmq_handover_end(nmq_sessions *sessions, nmq_client *client);

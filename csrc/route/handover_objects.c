@@ -2,29 +2,55 @@
 
 #include <string.h>
 
-#include "base/mem.h"
 #include "base/status.h"
-#include "base/vec.h"
 #include "mqtt/topic.h"
 
-void *
-nmq_numbered_get(const nmq_numbered *list, uint64_t number)
+enum { SET_MS = 2000 }; // clocks that are so far apart were set
+
+static void
+unref_message(void *message)
 {
-    return number - 1 - list->base < list->count ? list->at[number - 1 - list->base] : NULL;
+    nmq_message_unref(message);
 }
 
-int
-nmq_numbered_add(nmq_numbered *list, void *object)
+static void
+unref_origin(void *origin)
 {
-    void **grown =
-        nmq_vec_grow(list->at, &list->cap, (size_t) list->count + 1, 64, sizeof *grown);
+    nmq_origin_unref(origin);
+}
 
-    if (grown == NULL) {
-        return NMQ_ENOMEM;
+void
+nmq_objects_init(nmq_objects *objects, int64_t over_ms)
+{
+    *objects = (nmq_objects){.now = nmq_moment_now(),
+                             .over_ms = over_ms,
+                             .messages.unref = unref_message,
+                             .origins.unref = unref_origin};
+    if (over_ms == 0 || !nmq_handover_is_time(over_ms)) {
+        objects->over_ms = objects->now.wall_ms;
+    } else if (over_ms > objects->now.wall_ms) { // it woke up in 1970
+        objects->now.wall_ms = over_ms;
     }
-    list->at = grown;
-    list->at[list->count++] = object;
-    return NMQ_OK;
+}
+
+// Whether both clocks have gone on alike since BEGIN, as far as one can tell.
+static bool
+is_one_time(const nmq_objects *objects, int64_t wall_ms)
+{
+    const nmq_moment *written = &objects->written;
+    int64_t most_ms = objects->now.clock_ms - written->clock_ms;
+    int64_t gone_ms = wall_ms - written->wall_ms;
+
+    return nmq_moment_is_one_clock(written, &objects->now) && gone_ms >= -SET_MS &&
+           gone_ms <= most_ms + SET_MS;
+}
+
+void
+nmq_objects_pass_to(nmq_objects *objects, int64_t wall_ms)
+{
+    if (nmq_handover_is_time(wall_ms) && !is_one_time(objects, wall_ms)) {
+        objects->written = (nmq_moment){.wall_ms = wall_ms};
+    }
 }
 
 bool
@@ -70,32 +96,43 @@ nmq_handover_take_begin(nmq_objects *objects, const nmq_begin_record *begin)
     return NMQ_OK;
 }
 
+// Whether a new object may have that number. Where records are missing, so are numbers.
+static bool
+is_next(const nmq_objects *objects, const nmq_known *known, uint64_t number)
+{
+    return objects->lenient ? number > known->base : number == known->base + 1;
+}
+
 int
 nmq_handover_take_origin(nmq_objects *objects, const nmq_origin_record *record)
 {
     nmq_peer peer;
 
-    if (record->number != nmq_numbered_next(&objects->origins) ||
+    if (!is_next(objects, &objects->origins, record->number) ||
         !nmq_handover_peer(record->address, record->port, &peer) ||
         record->client_id.len > UINT16_MAX || record->user_name.len > UINT16_MAX) {
         return NMQ_EMALFORMED;
     }
     nmq_origin *origin = nmq_origin_new(record->client_id, record->user_name, &peer,
                                         record->mount_len, record->listener_key);
-    if (origin == NULL || nmq_numbered_add(&objects->origins, origin) != NMQ_OK) {
-        nmq_origin_unref(origin);
+    if (origin == NULL) {
         return NMQ_ENOMEM;
     }
     origin->superuser = record->superuser != 0;
     origin->logged = objects->keeps_numbers ? record->number : 0;
-    return NMQ_OK;
+    int rv =
+        nmq_known_add(&objects->origins, &objects->uses.origins, record->number, origin);
+    if (rv != NMQ_OK) {
+        nmq_origin_unref(origin);
+    }
+    return rv;
 }
 
 static bool
 is_message(const nmq_objects *objects, const nmq_message_record *record,
            const nmq_origin *origin)
 {
-    return record->number == nmq_numbered_next(&objects->messages) &&
+    return is_next(objects, &objects->messages, record->number) &&
            (record->origin == 0 || origin != NULL) && record->qos <= 2 &&
            nmq_topic_check(record->topic_name) &&
            nmq_handover_is_time(record->expires_at_ms) &&
@@ -121,36 +158,71 @@ make_message(const nmq_objects *objects, const nmq_message_record *record,
     return nmq_message_new(&parts);
 }
 
-int
-nmq_handover_take_message(nmq_objects *objects, const nmq_message_record *record)
+// The publisher of a message, with a reference; NULL: the broker, or not kept. One that is
+// lost is not taken for the broker. Returns NMQ_OK, NMQ_EMALFORMED or NMQ_ENOMEM.
+static int
+find_origin(const nmq_objects *objects, uint64_t number, nmq_origin **out)
 {
-    nmq_origin *origin = nmq_numbered_get(&objects->origins, record->origin);
+    const nmq_peer nowhere = {0};
 
+    *out = nmq_origin_ref(nmq_known_get(&objects->origins, number));
+    if (number == 0 || *out != NULL) {
+        return NMQ_OK;
+    }
+    if (!objects->lenient) {
+        return NMQ_EMALFORMED;
+    }
+    *out = nmq_origin_new(nmq_bytes_of(""), (nmq_bytes){0}, &nowhere, 0, 0);
+    return *out != NULL ? NMQ_OK : NMQ_ENOMEM;
+}
+
+static int
+take_message(nmq_objects *objects, const nmq_message_record *record, nmq_origin *origin)
+{
     if (!is_message(objects, record, origin)) {
         return NMQ_EMALFORMED;
     }
-    nmq_message *known = nmq_numbered_get(&objects->messages, record->was);
+    nmq_message *known = nmq_known_get(&objects->messages, record->was);
     nmq_message *message =
         known != NULL ? nmq_message_ref(known) : make_message(objects, record, origin);
-    if (message == NULL || nmq_numbered_add(&objects->messages, message) != NMQ_OK) {
-        nmq_message_unref(message);
+    if (message == NULL) {
         return NMQ_ENOMEM;
     }
     if (objects->keeps_numbers) {
         nmq_message_set_number(message, record->number);
     }
-    return NMQ_OK;
+    int rv =
+        nmq_known_add(&objects->messages, &objects->uses.messages, record->number, message);
+    if (rv != NMQ_OK) {
+        nmq_message_unref(message);
+    }
+    return rv;
+}
+
+int
+nmq_handover_take_message(nmq_objects *objects, const nmq_message_record *record)
+{
+    nmq_origin *origin;
+    int rv = find_origin(objects, record->origin, &origin);
+
+    rv = rv == NMQ_OK ? take_message(objects, record, origin) : rv;
+    nmq_origin_unref(origin);
+    return rv;
+}
+
+void
+nmq_objects_named(nmq_objects *objects, const nmq_journal_record *record)
+{
+    const nmq_named named = nmq_handover_names(record);
+
+    nmq_known_named(&objects->messages, named.message);
+    nmq_known_named(&objects->origins, named.origin);
 }
 
 void
 nmq_objects_fini(nmq_objects *objects)
 {
-    for (uint32_t i = 0; i < objects->messages.count; i++) {
-        nmq_message_unref(objects->messages.at[i]);
-    }
-    for (uint32_t i = 0; i < objects->origins.count; i++) {
-        nmq_origin_unref(objects->origins.at[i]);
-    }
-    nmq_free(objects->messages.at);
-    nmq_free(objects->origins.at);
+    nmq_known_fini(&objects->messages);
+    nmq_known_fini(&objects->origins);
+    nmq_handover_uses_fini(&objects->uses);
 }

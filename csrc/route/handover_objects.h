@@ -1,55 +1,40 @@
 // handover_objects.h - what sessions share while they are taken over: when the records were
 // written, who published, and messages.
 //
-// Owner    a list of messages holds a reference to each, and so one of origins.
+// Owner    the objects that are known: see handover_known.h.
 // Threads  none meanwhile: no connection is open.
 #pragma once
 #include "base/moment.h"
+#include "route/handover_known.h"
 #include "store/groups.h"
-#include "store/journal_record.h"
 #include "store/message.h"
-
-// Objects by their number: their place, from 1, and the base.
-typedef struct {
-    void **at;
-    uint64_t base; // numbers up to it were given before the first record
-    uint32_t count;
-    uint32_t cap;
-} nmq_numbered;
-
-// The number of the next one.
-static inline uint64_t
-nmq_numbered_next(const nmq_numbered *list)
-{
-    return list->base + list->count + 1;
-}
-
-// Whether that number was given so far.
-static inline bool
-nmq_numbered_was(const nmq_numbered *list, uint64_t number)
-{
-    return number != 0 && number < nmq_numbered_next(list);
-}
-
-// The object of that number, or NULL.
-void *nmq_numbered_get(const nmq_numbered *list, uint64_t number);
-
-// Puts the object at the next place. Returns NMQ_OK or NMQ_ENOMEM.
-int nmq_numbered_add(nmq_numbered *list, void *object);
 
 typedef struct {
     bool keeps_numbers; // objects have their numbers from here on, for the same journal
+    bool lenient;       // records are missing: what they would have made is not there
     nmq_moment written; // when the records were
     nmq_moment now;
-    nmq_numbered origins;  // nmq_origin
-    nmq_numbered messages; // nmq_message
+    int64_t over_ms;    // when the last record was written, of the wall clock
+    nmq_known origins;  // nmq_origin
+    nmq_known messages; // nmq_message
+    nmq_handover_uses uses;
 } nmq_objects;
+
+// Nothing is known yet. over_ms: see above; 0: now.
+void nmq_objects_init(nmq_objects *objects, int64_t over_ms);
+
+// The records that follow were made safe at that time of the wall clock. If it was set
+// since BEGIN, the monotonic clock does not tell when they were written.
+void nmq_objects_pass_to(nmq_objects *objects, int64_t wall_ms);
 
 // Each takes a record over. BEGIN may come again: for who begins to read there.
 // Returns NMQ_OK, NMQ_EMALFORMED or NMQ_ENOMEM.
 int nmq_handover_take_begin(nmq_objects *objects, const nmq_begin_record *begin);
 int nmq_handover_take_origin(nmq_objects *objects, const nmq_origin_record *record);
 int nmq_handover_take_message(nmq_objects *objects, const nmq_message_record *record);
+
+// The record was taken, or passed over: what it names has one use less.
+void nmq_objects_named(nmq_objects *objects, const nmq_journal_record *record);
 
 // Whether a time of a record can be one, and the deadline here that it stands for.
 bool nmq_handover_is_time(int64_t at_ms);

@@ -2,6 +2,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "base/vec.h"
 #include "mqtt/sys_topic.h"
 #include "mqtt/topic.h"
 #include "route/handover_changes.h"
@@ -9,6 +10,23 @@
 #include "route/subscriptions.h"
 #include "route/will.h"
 #include "store/session_subs.h"
+
+enum { GAP_MAX = 1 << 20 }; // sessions that may be lost between two
+
+static nmq_reader_client *
+find(const nmq_handover_reader *r, uint64_t number)
+{
+    uint64_t place = number - 1 - r->clients.base;
+
+    return place < r->clients.count ? &r->clients.at[place] : NULL;
+}
+
+// Whether that number was given so far.
+static bool
+was_given(const nmq_handover_reader *r, uint64_t number)
+{
+    return number != 0 && number <= nmq_reader_sessions(&r->clients);
+}
 
 static int
 copy(nmq_bytes text, nmq_bytes *out)
@@ -20,7 +38,7 @@ static int
 take_retained(nmq_handover_reader *r, const nmq_retained_record *record)
 {
     nmq_retained *retained = r->sessions->router->retained;
-    nmq_message *message = nmq_numbered_get(&r->objects.messages, record->message);
+    nmq_message *message = nmq_known_get(&r->objects.messages, record->message);
 
     if (message == NULL) {
         return NMQ_EMALFORMED;
@@ -114,47 +132,100 @@ take_session_again(nmq_handover_reader *r, nmq_client *client,
     return fill(r, client, record);
 }
 
+// Whether a new session may have that number. Where records are missing, so are sessions.
+static bool
+is_next(nmq_handover_reader *r, uint64_t number)
+{
+    nmq_reader_clients *clients = &r->clients;
+    uint64_t before = number - 1 - nmq_reader_sessions(clients);
+
+    if (r->objects.lenient && clients->count == 0 && number != 0 && before > GAP_MAX) {
+        clients->base = number - 1; // BEGIN is lost
+        before = 0;
+    }
+    return before == 0 || (r->objects.lenient && before <= GAP_MAX);
+}
+
+// Puts the client at the place of its number; those before it that are lost are none.
+static int
+add_client(nmq_handover_reader *r, uint64_t number, const nmq_reader_client *client)
+{
+    nmq_reader_clients *clients = &r->clients;
+    size_t count = (size_t) (number - clients->base);
+    nmq_reader_client *grown =
+        nmq_vec_grow(clients->at, &clients->cap, count, 64, sizeof *grown);
+
+    if (grown == NULL) {
+        return NMQ_ENOMEM;
+    }
+    clients->at = grown;
+    while (clients->count + 1 < count) {
+        clients->at[clients->count++] = (nmq_reader_client){0};
+    }
+    clients->at[clients->count++] = *client;
+    return NMQ_OK;
+}
+
+// Whether its client was there when the record was written.
+static bool
+is_connected(const nmq_session_record *record)
+{
+    return record->expires_at_ms == 0 &&
+           (record->expiry_interval_s != UINT32_MAX ||
+            record->disconnected_at_ms < record->connected_at_ms);
+}
+
+static int
+take_new_session(nmq_handover_reader *r, const nmq_session_record *record)
+{
+    nmq_reader_client one = {.taken = record->taken, .connected = is_connected(record)};
+
+    if (!is_next(r, record->number)) {
+        return NMQ_EMALFORMED;
+    }
+    one.client = nmq_client_new(&r->sessions->registry.counts, record->client_id);
+    if (one.client == NULL || add_client(r, record->number, &one) != NMQ_OK) {
+        nmq_client_unref(one.client);
+        return NMQ_ENOMEM;
+    }
+    one.client->consumes = record->consumes != 0;
+    return fill(r, one.client, record);
+}
+
 static int
 take_session(nmq_handover_reader *r, const nmq_session_record *record)
 {
-    nmq_client *known = nmq_numbered_get(&r->clients, record->number);
+    nmq_reader_client *known = find(r, record->number);
 
-    if (known != NULL && nmq_handover_is_time(record->expires_at_ms)) {
-        return take_session_again(r, known, record);
+    if (!nmq_handover_is_time(record->expires_at_ms)) {
+        return NMQ_EMALFORMED;
+    }
+    if (known != NULL && known->client != NULL) {
+        known->connected = is_connected(record);
+        return take_session_again(r, known->client, record);
     }
     if (known == NULL && record->number != 0 && record->number <= r->clients.base) {
         return NMQ_OK; // the session is told again
     }
-    if (record->number != nmq_numbered_next(&r->clients) ||
-        !nmq_handover_is_time(record->expires_at_ms)) {
-        return NMQ_EMALFORMED;
-    }
-    nmq_client *client = nmq_client_new(&r->sessions->registry.counts, record->client_id);
-    if (client == NULL || nmq_numbered_add(&r->clients, client) != NMQ_OK) {
-        nmq_client_unref(client);
-        return NMQ_ENOMEM;
-    }
-    client->consumes = record->consumes != 0;
-    nmq_bytes taken = {(const uint8_t *) &record->taken, sizeof record->taken};
-    return nmq_buf_put(&r->taken, taken) == NMQ_OK ? fill(r, client, record) : NMQ_ENOMEM;
+    return take_new_session(r, record);
 }
 
 static int
 end_session(nmq_handover_reader *r, uint64_t number)
 {
-    nmq_client *client = nmq_numbered_get(&r->clients, number);
+    nmq_reader_client *one = find(r, number);
 
-    if (client != NULL) {
-        r->clients.at[number - 1 - r->clients.base] = NULL;
-        nmq_handover_end(r->sessions, client);
+    if (one != NULL && one->client != NULL) {
+        nmq_handover_end(r->sessions, one->client);
+        one->client = NULL;
     }
-    return nmq_numbered_was(&r->clients, number) ? NMQ_OK : NMQ_EMALFORMED;
+    return was_given(r, number) ? NMQ_OK : NMQ_EMALFORMED;
 }
 
 static int
 take_will(nmq_handover_reader *r, nmq_client *client, const nmq_will_record *record)
 {
-    nmq_message *message = nmq_numbered_get(&r->objects.messages, record->message);
+    nmq_message *message = nmq_known_get(&r->objects.messages, record->message);
 
     if (message == NULL || client->will.message != NULL ||
         !nmq_handover_is_time(record->due_at_ms)) {
@@ -220,9 +291,10 @@ take_ids(nmq_delivery *d, nmq_bytes list)
     return NMQ_OK;
 }
 
-// Takes the delivery over. Returns NMQ_OK, or what nmq_inflight_put and nmq_queue_push do.
+// Takes the delivery over. Returns NMQ_OK, NMQ_EMALFORMED or NMQ_ENOMEM.
 static int
-put_delivery(nmq_session *s, const nmq_delivery_record *record, const nmq_delivery *d)
+put_delivery(const nmq_objects *objects, nmq_session *s, const nmq_delivery_record *record,
+             const nmq_delivery *d)
 {
     if (record->packet_id == 0) {
         return d->message != NULL ? nmq_queue_push(&s->queue, d) : NMQ_EMALFORMED;
@@ -231,18 +303,19 @@ put_delivery(nmq_session *s, const nmq_delivery_record *record, const nmq_delive
         s->inflight.next_order = record->order + 1;
         s->inflight.last_id = record->packet_id;
     }
-    return nmq_inflight_put(&s->inflight, &(nmq_inflight_entry){
-                                              .delivery = *d,
-                                              .order = record->order,
-                                              .packet_id = record->packet_id,
-                                              .state = record->state,
-                                          });
+    return nmq_handover_put_entry(objects, s,
+                                  &(nmq_inflight_entry){
+                                      .delivery = *d,
+                                      .order = record->order,
+                                      .packet_id = record->packet_id,
+                                      .state = record->state,
+                                  });
 }
 
 static int
 take_delivery(nmq_handover_reader *r, nmq_client *client, const nmq_delivery_record *record)
 {
-    nmq_message *message = nmq_numbered_get(&r->objects.messages, record->message);
+    nmq_message *message = nmq_known_get(&r->objects.messages, record->message);
     nmq_delivery d = {
         .group = record->group, .qos = record->qos & 3u, .retain = record->retain != 0};
 
@@ -253,7 +326,7 @@ take_delivery(nmq_handover_reader *r, nmq_client *client, const nmq_delivery_rec
     d.message = message != NULL ? nmq_message_ref(message) : NULL;
     int rv = take_ids(&d, record->subscription_ids);
     if (rv == NMQ_OK) {
-        rv = put_delivery(client->session, record, &d);
+        rv = put_delivery(&r->objects, client->session, record, &d);
     }
     if (rv != NMQ_OK) {
         nmq_delivery_fini(&d);
@@ -316,10 +389,11 @@ static int
 take_of_session(nmq_handover_reader *r, const nmq_journal_record *record)
 {
     uint64_t number = record->will.session;
-    nmq_client *client = nmq_numbered_get(&r->clients, number);
+    nmq_reader_client *one = find(r, number);
+    nmq_client *client = one != NULL ? one->client : NULL;
 
     if (client == NULL) { // its session has ended, or is told again
-        return nmq_numbered_was(&r->clients, number) ? NMQ_OK : NMQ_EMALFORMED;
+        return was_given(r, number) ? NMQ_OK : NMQ_EMALFORMED;
     }
     switch (record->kind) {
     case NMQ_JOURNAL_WILL: return take_will(r, client, &record->will);
@@ -328,12 +402,14 @@ take_of_session(nmq_handover_reader *r, const nmq_journal_record *record)
     case NMQ_JOURNAL_DELIVERY: return take_delivery(r, client, &record->delivery);
     case NMQ_JOURNAL_UNRELEASED: return take_unreleased(client, &record->unreleased);
     case NMQ_JOURNAL_OWED: return take_owed(r, client, &record->owed);
-    default: return nmq_handover_change(r->sessions, &r->objects, client, record);
+    case NMQ_JOURNAL_DETACHED: one->connected = false; break;
+    default: break;
     }
+    return nmq_handover_change(r->sessions, &r->objects, client, record);
 }
 
-int
-nmq_handover_read(nmq_handover_reader *r, const nmq_journal_record *record)
+static int
+take(nmq_handover_reader *r, const nmq_journal_record *record)
 {
     switch (record->kind) {
     case NMQ_JOURNAL_ORIGIN: return nmq_handover_take_origin(&r->objects, &record->origin);
@@ -350,10 +426,23 @@ nmq_handover_read(nmq_handover_reader *r, const nmq_journal_record *record)
     }
 }
 
+int
+nmq_handover_read(nmq_handover_reader *r, const nmq_journal_record *record)
+{
+    bool fits = r->begun || r->objects.lenient || record->kind == NMQ_JOURNAL_BEGIN;
+    int rv = fits ? take(r, record) : NMQ_EMALFORMED;
+
+    nmq_objects_named(&r->objects, record);
+    if (rv != NMQ_OK && rv != NMQ_ENOMEM) {
+        r->passed += r->objects.lenient;
+        rv = r->objects.lenient ? NMQ_OK : NMQ_EMALFORMED;
+    }
+    return rv;
+}
+
 void
 nmq_handover_reader_fini(nmq_handover_reader *reader)
 {
     nmq_objects_fini(&reader->objects);
     nmq_free(reader->clients.at);
-    nmq_buf_free(&reader->taken);
 }

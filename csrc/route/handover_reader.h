@@ -7,17 +7,39 @@
 #include "route/consumer.h"
 #include "route/handover_objects.h"
 
+// A client of the records.
+typedef struct {
+    nmq_client *client; // NULL: its session has ended, or is lost
+    uint32_t taken;     // messages that were handed out
+    bool connected;     // as far as the records say
+} nmq_reader_client;
+
+// Clients by the number of their session: their place, from 1, and the base.
+typedef struct {
+    nmq_reader_client *at;
+    uint64_t base; // numbers up to it were given before the first record
+    uint32_t count;
+    uint32_t cap;
+} nmq_reader_clients;
+
+// The latest number that was given.
+static inline uint64_t
+nmq_reader_sessions(const nmq_reader_clients *clients)
+{
+    return clients->base + clients->count;
+}
+
 typedef struct {
     nmq_sessions *sessions;
     nmq_consumers *consumers;
     nmq_objects objects;
-    nmq_numbered clients; // nmq_client; NULL: its session has ended
-    nmq_buf taken;        // uint32_t of each: messages that were handed out
-    bool begun;           // its first record was taken
+    nmq_reader_clients clients;
+    uint64_t passed; // records that were passed over, where some are missing
+    bool begun;      // its first record was taken
 } nmq_handover_reader;
 
 // Takes the record over. Returns NMQ_OK, NMQ_EMALFORMED for one that does not fit what came
-// before, or NMQ_ENOMEM.
+// before, or NMQ_ENOMEM. Where records are missing, one that does not fit is passed over.
 int nmq_handover_read(nmq_handover_reader *reader, const nmq_journal_record *record);
 
 // Gives back what the reader holds, but for its clients.

@@ -1,7 +1,5 @@
 #include "route/handover_restore.h"
 
-#include <string.h>
-
 #include "base/status.h"
 #include "route/durable.h"
 #include "route/will.h"
@@ -10,16 +8,12 @@ static int
 take_all(nmq_handover_reader *r, nmq_bytes in)
 {
     nmq_journal_record record;
-    int rv = nmq_journal_get(&in, &record);
+    int rv = nmq_handover_count(&r->objects.uses, in);
 
-    if (rv == NMQ_OK) {
-        rv = record.kind == NMQ_JOURNAL_BEGIN ? nmq_handover_read(r, &record)
-                                              : NMQ_EMALFORMED;
-    }
     while (rv == NMQ_OK) {
         rv = nmq_journal_get(&in, &record);
         if (rv == NMQ_OK && record.kind == NMQ_JOURNAL_END) {
-            return record.end.sessions == r->clients.base + r->clients.count
+            return r->begun && record.end.sessions == nmq_reader_sessions(&r->clients)
                        ? NMQ_OK
                        : NMQ_EMALFORMED;
         }
@@ -28,31 +22,37 @@ take_all(nmq_handover_reader *r, nmq_bytes in)
     return rv;
 }
 
-// A client that was connected when the records ended is away from now on. Returns whether
+// A client that was connected when the records ended is away from then on. Returns whether
 // it was.
 static bool
-leave(const nmq_handover_reader *r, nmq_client *client)
+leave(const nmq_handover_reader *r, const nmq_reader_client *one)
 {
-    int64_t now_ms = r->objects.now.clock_ms;
-    bool expires = client->expiry_due_ms == 0 && client->expiry_interval_s != UINT32_MAX;
+    nmq_client *client = one->client;
+    int64_t over_ms = r->objects.over_ms;
     bool has_will = client->will.message != NULL && client->will_due_ms == 0;
 
-    if (expires) {
-        client->expiry_due_ms = now_ms + (int64_t) client->expiry_interval_s * 1000;
+    if (one->connected) {
+        client->disconnected_at_ms = over_ms;
     }
-    if (has_will) {
-        client->will_due_ms = now_ms + (int64_t) client->will.delay_s * 1000;
+    if (one->connected && client->expiry_interval_s != UINT32_MAX) {
+        client->expiry_due_ms = nmq_handover_due(
+            &r->objects, over_ms + (int64_t) client->expiry_interval_s * 1000);
     }
-    return expires || has_will;
+    if (has_will) { // no DISCONNECT has come [MQTT-3.1.2-8]
+        client->will_due_ms =
+            nmq_handover_due(&r->objects, over_ms + (int64_t) client->will.delay_s * 1000);
+    }
+    return one->connected || has_will;
 }
 
 // Has its session logged on, where the journal that it comes from goes on.
 static int
-go_on(const nmq_handover_reader *r, nmq_client *client, uint32_t place)
+go_on(const nmq_handover_reader *r, uint32_t place)
 {
+    nmq_client *client = r->clients.at[place].client;
     uint64_t session = r->clients.base + place + 1;
 
-    return r->objects.keeps_numbers
+    return r->objects.keeps_numbers && client != NULL && client->session->log == NULL
                ? nmq_durable_go_on(r->sessions->router, client, session)
                : NMQ_OK;
 }
@@ -61,21 +61,19 @@ go_on(const nmq_handover_reader *r, nmq_client *client, uint32_t place)
 static int
 let_one_in(nmq_handover_reader *r, uint32_t place)
 {
-    nmq_client *client = r->clients.at[place];
-    uint32_t taken;
-    int rv = go_on(r, client, place);
+    const nmq_reader_client *one = &r->clients.at[place];
+    int rv = go_on(r, place);
 
     if (rv != NMQ_OK) {
         return rv;
     }
-    if (!client->consumes) {
-        if (leave(r, client) && client->session->log != NULL) {
-            nmq_durable_detached(client);
-        }
-        return nmq_sessions_restore(r->sessions, client);
+    if (one->client->consumes) {
+        return nmq_consumers_restore(r->consumers, one->client, one->taken);
     }
-    memcpy(&taken, r->taken.at + place * sizeof taken, sizeof taken);
-    return nmq_consumers_restore(r->consumers, client, taken);
+    if (leave(r, one) && one->client->session->log != NULL) {
+        nmq_durable_detached(one->client);
+    }
+    return nmq_sessions_restore(r->sessions, one->client);
 }
 
 // It does not come in.
@@ -89,8 +87,9 @@ end_client(nmq_handover_reader *r, nmq_client *client)
     nmq_sessions_end(r->sessions, client);
 }
 
-// Lets the clients in. After a fault the last of them is not whole, and ends. Returns how
-// many came in, or the first fault.
+// Lets the clients in, the latest first: where an end is lost, the session before it goes.
+// After a fault the last of them is not whole, and ends. Returns how many came in, or the
+// first fault.
 static int
 let_in(nmq_handover_reader *r, int fault)
 {
@@ -98,32 +97,40 @@ let_in(nmq_handover_reader *r, int fault)
     int restored = 0;
 
     for (uint32_t i = 0; i < r->clients.count; i++) {
-        nmq_client *client = r->clients.at[i];
+        (void) go_on(r, i); // all are logged before the first will goes out
+    }
+    for (uint32_t i = r->clients.count; i > 0; i--) {
+        nmq_client *client = r->clients.at[i - 1].client;
         if (client == NULL) { // its session has ended
             continue;
         }
-        bool is_whole = !last_is_cut || i + 1 < r->clients.count;
-        int rv = is_whole ? let_one_in(r, i) : fault;
-        if (rv != NMQ_OK) {
-            end_client(r, client);
-            fault = fault == NMQ_OK ? rv : fault;
-        }
+        bool is_whole = !last_is_cut || i < r->clients.count;
+        int rv = is_whole ? let_one_in(r, i - 1) : fault;
         restored += rv == NMQ_OK;
+        if (rv == NMQ_OK) {
+            continue;
+        }
+        end_client(r, client);
+        bool is_lost = rv == NMQ_EINVAL && r->objects.lenient;
+        r->passed += is_lost;
+        fault = fault == NMQ_OK && !is_lost ? rv : fault;
     }
     return fault != NMQ_OK ? fault : restored;
 }
 
-static nmq_handover_reader
-begin(nmq_sessions *sessions, nmq_consumers *consumers)
+static void
+begin(nmq_handover_reader *r, nmq_sessions *sessions, nmq_consumers *consumers,
+      int64_t over_ms)
 {
-    return (nmq_handover_reader){
-        .sessions = sessions, .consumers = consumers, .objects.now = nmq_moment_now()};
+    *r = (nmq_handover_reader){.sessions = sessions, .consumers = consumers};
+    nmq_objects_init(&r->objects, over_ms);
 }
 
 int
 nmq_handover_restore(nmq_sessions *sessions, nmq_consumers *consumers, nmq_bytes in)
 {
-    nmq_handover_reader r = begin(sessions, consumers);
+    nmq_handover_reader r;
+    begin(&r, sessions, consumers, 0);
     int rv = let_in(&r, take_all(&r, in));
 
     nmq_handover_reader_fini(&r);
@@ -134,22 +141,26 @@ nmq_handover_restore(nmq_sessions *sessions, nmq_consumers *consumers, nmq_bytes
 
 void
 nmq_handover_log_begin(nmq_handover_reader *reader, nmq_sessions *sessions,
-                       nmq_consumers *consumers)
+                       nmq_consumers *consumers, const nmq_handover_log *log)
 {
-    *reader = begin(sessions, consumers);
+    begin(reader, sessions, consumers, log->over_ms);
     reader->objects.keeps_numbers = true;
+    reader->objects.lenient = log->lenient;
+    reader->objects.uses = log->uses;
 }
 
 int
-nmq_handover_log_take(nmq_handover_reader *reader, nmq_bytes records)
+nmq_handover_log_take(nmq_handover_reader *reader, int64_t wall_ms, nmq_bytes records)
 {
     nmq_journal_record record;
     int rv = NMQ_OK;
 
+    nmq_objects_pass_to(&reader->objects, wall_ms);
     while (records.len > 0 && rv == NMQ_OK) {
         rv = nmq_journal_get(&records, &record);
-        if (rv == NMQ_OK && !reader->begun && record.kind != NMQ_JOURNAL_BEGIN) {
-            rv = NMQ_EMALFORMED;
+        if (rv == NMQ_EMALFORMED && (records.len == 0 || reader->objects.lenient)) {
+            reader->passed += records.len > 0;
+            return NMQ_OK; // the last ones are of a later version, or cannot be read
         }
         rv = rv == NMQ_OK ? nmq_handover_read(reader, &record) : rv;
     }
@@ -157,13 +168,13 @@ nmq_handover_log_take(nmq_handover_reader *reader, nmq_bytes records)
 }
 
 int
-nmq_handover_log_end(nmq_handover_reader *reader, nmq_journal *journal)
+nmq_handover_log_end(nmq_handover_reader *reader, nmq_journal *journal, uint64_t *passed)
 {
-    nmq_journal_go_on(journal, nmq_numbered_next(&reader->objects.messages) - 1,
-                      nmq_numbered_next(&reader->objects.origins) - 1,
-                      nmq_numbered_next(&reader->clients) - 1);
+    nmq_journal_go_on(journal, reader->objects.messages.base, reader->objects.origins.base,
+                      nmq_reader_sessions(&reader->clients));
     nmq_durable_begin(reader->sessions->router, journal);
     int rv = let_in(reader, NMQ_OK);
+    *passed = reader->passed;
     nmq_handover_reader_fini(reader);
     return rv;
 }
@@ -172,8 +183,8 @@ void
 nmq_handover_log_cancel(nmq_handover_reader *reader)
 {
     for (uint32_t i = 0; i < reader->clients.count; i++) {
-        if (reader->clients.at[i] != NULL) {
-            end_client(reader, reader->clients.at[i]);
+        if (reader->clients.at[i].client != NULL) {
+            end_client(reader, reader->clients.at[i].client);
         }
     }
     nmq_handover_reader_fini(reader);

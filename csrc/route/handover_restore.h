@@ -15,19 +15,26 @@ int nmq_handover_restore(nmq_sessions *sessions, nmq_consumers *consumers, nmq_b
 
 // --- a log
 
-// Nothing is here yet, and the router has no journal; one has been made
-// (nmq_message_have_numbers).
-void nmq_handover_log_begin(nmq_handover_reader *reader, nmq_sessions *sessions,
-                            nmq_consumers *consumers);
+typedef struct {
+    nmq_handover_uses uses; // of all its records, which the reader takes over
+    int64_t over_ms;        // when its last commit was written; 0: it has none
+    bool lenient;           // commits may be missing
+} nmq_handover_log;
 
-// Takes whole records over. Returns NMQ_OK, NMQ_ENOMEM, or NMQ_EMALFORMED; then the log is
-// to be given up.
-int nmq_handover_log_take(nmq_handover_reader *reader, nmq_bytes records);
+// Nothing is here yet, and the router has no journal; one has been made
+// (nmq_message_have_numbers). The clocks are read: they are never before over_ms.
+void nmq_handover_log_begin(nmq_handover_reader *reader, nmq_sessions *sessions,
+                            nmq_consumers *consumers, const nmq_handover_log *log);
+
+// Takes a commit over, of whole records; wall_ms: when it was written. Returns NMQ_OK,
+// NMQ_ENOMEM, or NMQ_EMALFORMED; then the log is to be given up.
+int nmq_handover_log_take(nmq_handover_reader *reader, int64_t wall_ms, nmq_bytes records);
 
 // Lets the clients in. The router logs to the journal from now on: what it appends comes
-// behind what was taken, under numbers that go on. Returns how many sessions, or
-// NMQ_ENOMEM.
-int nmq_handover_log_end(nmq_handover_reader *reader, nmq_journal *journal);
+// behind what was taken, under numbers that go on. *passed: records, and sessions, that
+// were passed over, as others are missing. Returns how many sessions, or NMQ_ENOMEM.
+int nmq_handover_log_end(nmq_handover_reader *reader, nmq_journal *journal,
+                         uint64_t *passed);
 
 // Gives the log up: no client comes in.
 void nmq_handover_log_cancel(nmq_handover_reader *reader);

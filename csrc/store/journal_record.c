@@ -212,7 +212,6 @@ nmq_journal_get(nmq_bytes *in, nmq_journal_record *out)
             break;
         }
         nmq_bytes fields = {in->at + HEAD_BYTES, (size_t) len - 1};
-        memset(out, 0, sizeof *out);
         out->kind = in->at[LENGTH_BYTES];
         int rv = get_fields(fields, out);
         if (rv < 0) {

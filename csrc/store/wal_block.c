@@ -91,7 +91,7 @@ nmq_wal_block_read(const uint8_t *head, uint64_t room, nmq_wal_block *out)
         .format = u32_at(head + FORMAT_AT),
         .last = u32_at(head + LAST_AT) != 0,
     };
-    return out->len <= NMQ_WAL_BLOCK_BYTES - NMQ_WAL_HEAD_BYTES &&
+    return out->sequence != 0 && out->len <= NMQ_WAL_BLOCK_BYTES - NMQ_WAL_HEAD_BYTES &&
            nmq_wal_block_span(out->len) <= room;
 }
 

@@ -13,4 +13,6 @@ typedef struct {
     uint64_t next_at;
     uint64_t next_sequence;
     uint32_t missing; // a file that is not there
+    uint64_t lost;    // commits that were skipped
+    uint64_t passed; // records of the others that say nothing without them; by their reader
 } nmq_wal_found;

@@ -87,6 +87,7 @@ look_behind(walker *w)
         }
         if (rv > 0 && is_ours(w, &block) && block.sequence > least) {
             note_damage(w, bad_segment, bad_at, &block);
+            w->walk->lost += least != 0 ? block.sequence - least : 0;
             w->chained = false;
             return w->walk->skip ? 1 : NMQ_ECORRUPT;
         }

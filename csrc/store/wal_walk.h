@@ -26,6 +26,7 @@ typedef struct {
     uint64_t sequence;     // of the latest commit of which there is a block
     bool torn;             // it ends with a commit that is not whole
     uint32_t damaged;      // how many places
+    uint64_t lost;         // commits behind which the walk has gone on
     uint32_t bad_segment;  // the first of them: number of the file; 0: none
     uint64_t bad_at;       // bytes
     uint32_t next_segment; // what lies behind it

@@ -16,6 +16,7 @@ struct test_journal {
     nmq_buf staged;
     nmq_buf written;
     bool wanted; // atomic
+    uint64_t read_messages;
 };
 
 static void
@@ -42,12 +43,41 @@ test_journal_new(nmq_broker *broker)
     return journal;
 }
 
-test_journal *
-test_journal_over(nmq_broker *broker, const char *log, size_t len)
+// A commit.
+typedef struct {
+    nmq_bytes records;
+    int64_t wall_ms;
+} part;
+
+// Becomes what the commits say. Returns whether they can be.
+static bool
+read_parts(test_journal *journal, const part *parts, int count, uint64_t *passed)
+{
+    nmq_handover_log how = {.over_ms = parts[count - 1].wall_ms, .lenient = passed != NULL};
+    nmq_handover_reader reader;
+    uint64_t bytes, none;
+
+    for (int i = 0; i < count; i++) {
+        if (nmq_handover_count(&how.uses, parts[i].records) != NMQ_OK) {
+            return false;
+        }
+    }
+    nmq_handover_log_begin(&reader, journal->consumers->sessions, journal->consumers, &how);
+    for (int i = 0; i < count; i++) {
+        if (nmq_handover_log_take(&reader, parts[i].wall_ms, parts[i].records) != NMQ_OK) {
+            nmq_handover_log_cancel(&reader);
+            return false;
+        }
+    }
+    nmq_message_totals(&journal->read_messages, &bytes);
+    passed = passed != NULL ? passed : &none;
+    return nmq_handover_log_end(&reader, &journal->journal, passed) >= 0;
+}
+
+static test_journal *
+over(nmq_broker *broker, const part *parts, int count, uint64_t *passed)
 {
     test_journal *journal = nmq_zalloc(sizeof *journal);
-    const nmq_bytes records = {(const uint8_t *) log, len};
-    nmq_handover_reader reader;
 
     if (journal == NULL) {
         return NULL;
@@ -55,18 +85,41 @@ test_journal_over(nmq_broker *broker, const char *log, size_t len)
     nmq_journal_init(&journal->journal, 0, want, journal);
     journal->router = nmq_broker_router(broker);
     journal->consumers = nmq_broker_consumers(broker);
-    nmq_handover_log_begin(&reader, journal->consumers->sessions, journal->consumers);
-    if (nmq_handover_log_take(&reader, records) != NMQ_OK) {
-        nmq_handover_log_cancel(&reader);
-        test_journal_free(journal);
-        return NULL;
+    bool is_well = read_parts(journal, parts, count, passed);
+    for (int i = 0; i < count && is_well; i++) {
+        is_well = nmq_buf_put(&journal->written, parts[i].records) == NMQ_OK;
     }
-    if (nmq_handover_log_end(&reader, &journal->journal) < 0 ||
-        nmq_buf_put(&journal->written, records) != NMQ_OK) {
+    if (!is_well) {
         test_journal_free(journal);
         return NULL;
     }
     return journal;
+}
+
+test_journal *
+test_journal_over(nmq_broker *broker, const char *log, size_t len, int64_t over_ms,
+                  uint64_t *passed)
+{
+    const part one = {{(const uint8_t *) log, len}, over_ms};
+
+    return over(broker, &one, 1, passed);
+}
+
+test_journal *
+test_journal_over_two(nmq_broker *broker, const char *first, size_t first_len,
+                      int64_t first_ms, const char *second, size_t second_len,
+                      int64_t second_ms)
+{
+    const part parts[] = {{{(const uint8_t *) first, first_len}, first_ms},
+                          {{(const uint8_t *) second, second_len}, second_ms}};
+
+    return over(broker, parts, 2, NULL);
+}
+
+uint64_t
+test_journal_read_messages(const test_journal *journal)
+{
+    return journal->read_messages;
 }
 
 void

@@ -16,7 +16,19 @@ typedef struct test_journal test_journal;
 test_journal *test_journal_new(nmq_broker *broker);
 
 // The same of a broker that was made of that log, which goes on. NULL: it cannot be.
-test_journal *test_journal_over(nmq_broker *broker, const char *log, size_t len);
+// over_ms: when it was written; 0: now. passed: records may be missing, and how many were
+// passed over; NULL: none may be.
+test_journal *test_journal_over(nmq_broker *broker, const char *log, size_t len,
+                                int64_t over_ms, uint64_t *passed);
+
+// The same of two commits, with their times.
+test_journal *test_journal_over_two(nmq_broker *broker, const char *first, size_t first_len,
+                                    int64_t first_ms, const char *second, size_t second_len,
+                                    int64_t second_ms);
+
+// How many messages were there when the last record was read.
+uint64_t test_journal_read_messages(const test_journal *journal);
+
 void test_journal_free(test_journal *journal);
 
 // Writes what is staged. Returns its number.

@@ -25,16 +25,17 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 OUT = ROOT / "build" / "fuzz"
 # The clock and the poller of the targets that run a broker are theirs.
-SHARED = [HERE / "clock.c", HERE / "poller.c", HERE / "end.c"]
+SHARED = [HERE / "clock.c", HERE / "poller.c", HERE / "end.c", HERE / "keeper.c"]
+SHARED.append(ROOT / "tests" / "c" / "disk_memory.c")
 CORE = sorted(
     p for p in (ROOT / "csrc").rglob("*.c") if p.name not in {ours.name for ours in SHARED}
 )
 C_TARGETS = sorted(p.stem for p in HERE.glob("*.c") if p not in SHARED)
 TARGETS = ["conf", *C_TARGETS]
-FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DNMQ_MEM_COUNT", "-g", "-O1", "-Icsrc"]
+FLAGS = ["-std=c11", "-D_GNU_SOURCE", "-DNMQ_MEM_COUNT", "-g", "-O1", "-Icsrc", "-Itests"]
 FLAGS += ["-fno-omit-frame-pointer", "-fno-sanitize-recover=all"]
 SANITIZE = "address,undefined"
-LENGTH = {"broker": 4096, "handover": 4096}  # of an input, at most
+LENGTH = {"broker": 4096, "handover": 4096, "replay": 512}  # of an input, at most
 RUNS_AT_ONCE = 2
 
 

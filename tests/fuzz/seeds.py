@@ -105,6 +105,15 @@ def handover() -> Iterator[bytes]:
     yield b"\1" + struct.pack("<IB", len(origin) + 1, 3) + origin
 
 
+def replay() -> Iterator[bytes]:
+    for how in range(4):
+        yield bytes([how])
+        # a sequence, a length, a payload, and a record of a commit
+        for at in (24, 56, 200, 4096 + 70, 4096 * 3 + 64):
+            yield bytes([how]) + struct.pack("<HB", at, 1)
+        yield bytes([how]) + b"".join(struct.pack("<HB", at, 9) for at in range(0, 999, 37))
+
+
 def feed(end: int, data: bytes) -> bytes:
     """The command of broker.c that has an end say something."""
     return bytes([end << 4]) + struct.pack(">H", len(data)) + data
@@ -179,7 +188,7 @@ def conf() -> Iterator[bytes]:
 
 SEEDS: Mapping[str, Callable[[], Iterator[bytes]]] = {
     made.__name__: made
-    for made in (broker, codec, conf, handover, props, proxy, topic, trees, ws)
+    for made in (broker, codec, conf, handover, props, proxy, replay, topic, trees, ws)
 }
 
 

@@ -53,6 +53,17 @@ def test_crc32c_is_that_of_the_rfc(data: bytes, crc: int) -> None:
 # --- what is appended comes back
 
 
+@pytest.mark.parametrize("length", [3071, 3072, 3073, 6144, 6151, 20_000])
+def test_a_long_checksum_is_that_of_its_parts(length: int) -> None:
+    data = bytes((7 * n + n // 251) % 256 for n in range(length))
+    whole = lib.nmq_crc32c(5, slice_of(data))
+    assert whole == lib.nmq_crc32c_by_table(5, slice_of(data))
+    parts = 5
+    for at in range(0, length, 1000):
+        parts = lib.nmq_crc32c(parts, slice_of(data[at : at + 1000]))
+    assert whole == parts
+
+
 def test_commits_come_back_in_their_order() -> None:
     with nothing_leaks(), Disk() as disk:
         filled(disk, COMMITS)
@@ -296,6 +307,70 @@ def check_damage(disk: Disk, commits: list[bytes], block: int, at: int) -> None:
         assert found["next_sequence"] == block + 2
     kept = [c for c in numbered(commits) if c[0] != block + 1]
     assert commits_of(disk, skip=True) == kept
+
+
+def places(disk: Disk, commits: list[bytes]) -> list[tuple[int, int]]:
+    """Return segment and offset of each block of one commit, and of where the next one goes."""
+    where = []
+    with opened(disk.disk) as wal:
+        for commit in commits:
+            assert wal.append(commit) == 0
+            where.append((wal.it.segments.at[wal.it.active].number, wal.it.at))
+    full = {SEGMENT}
+    return [(1, 0)] + [(n + 1, 0) if at in full else (n, at) for n, at in where]
+
+
+# one page; two, of which the last byte counts; up to a segment's end, and over it
+BORDERS = [4032, 8128, SEGMENT - 5 * PAGE - 64, 10, SEGMENT - 64, 4033, 30_000, 5]
+
+
+@pytest.mark.parametrize("lost", range(len(BORDERS) - 1))
+def test_what_is_said_of_damage_is_right_at_borders(lost: int) -> None:
+    commits = [bytes([n + 1]) * size for n, size in enumerate(BORDERS)]
+    with Disk() as disk:
+        where = places(disk, commits)
+        segment, at = where[lost]
+        disk.bytes_of(f"{segment:06}.seg")[at + 64] = b"\xff"
+        with opened(disk.disk) as wal:
+            assert wal.status == lib.NMQ_ECORRUPT
+            found = wal.found
+        assert (found["bad_segment"], found["bad_at"]) == (segment, at)
+        assert (found["next_segment"], found["next_at"]) == where[lost + 1]
+        assert found["next_sequence"] == lost + 2
+        kept = [one for one in numbered(commits) if one[0] != lost + 1]
+        with opened(disk.disk, skip=True) as wal:
+            assert (wal.found["damaged"], wal.found["lost"]) == (1, 1)
+        assert commits_of(disk, skip=True) == kept
+
+
+@pytest.mark.parametrize("last", range(1, len(BORDERS)))
+def test_where_a_torn_commit_is_is_said_at_borders(last: int) -> None:
+    commits = [bytes([n + 1]) * size for n, size in enumerate(BORDERS[: last + 1])]
+    with Disk() as disk:
+        segment, at = places(disk, commits)[last]
+        disk.bytes_of(f"{segment:06}.seg")[at + 64] = b"\xff"
+        with opened(disk.disk) as wal:
+            assert wal.status == 0
+            assert (wal.found["torn_segment"], wal.found["torn_at"]) == (segment, at)
+        assert commits_of(disk) == numbered(commits[:-1])
+
+
+def test_a_commit_is_as_old_as_its_blocks_say() -> None:
+    with Disk() as disk:
+        with opened(disk.disk) as wal:
+            for wall_ms in (7, 9, 8):
+                assert wal.append(b"x" * 50_000, wall_ms) == 0
+        with opened(disk.disk) as wal:
+            assert wal.it.wall_ms == 8
+            seen = []
+
+            @ffi.callback("nmq_wal_commit_fn")  # type: ignore[untyped-decorator, unused-ignore]
+            def take(*_: object) -> int:
+                seen.append(wal.it.wall_ms)
+                return 0
+
+            assert lib.nmq_wal_replay(wal.it, False, take, ffi.NULL) == 0
+            assert seen == [7, 9, 8]
 
 
 def test_a_log_goes_on_behind_what_is_damaged() -> None:
