@@ -50,9 +50,7 @@ class Committed(Journaled):
     def _new_journal(self) -> Any:
         made = ffi.new("disk_journal **")
         disk = self.disk.disk if isinstance(self.disk, Disk) else self.disk
-        self.sessions = lib.disk_journal_open(
-            self.broker, disk, self._options, made
-        )
+        self.sessions = lib.disk_journal_open(self.broker, disk, self._options, made)
         if self.sessions < 0:
             lib.nmq_broker_free(self.broker)
             raise NotOpened(self.sessions)

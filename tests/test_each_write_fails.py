@@ -44,7 +44,9 @@ class Known:
 
     sessions: set[str] = field(default_factory=set)
     ended: set[str] = field(default_factory=set)  # filters of "to" that have ended
-    taken: set[int] = field(default_factory=set)  # messages that the broker has acknowledged
+    taken: set[int] = field(
+        default_factory=set
+    )  # messages that the broker has acknowledged
     sent: set[int] = field(default_factory=set)
     over: Counter[int] = field(default_factory=Counter)  # that "to" has taken, at QoS 2
 

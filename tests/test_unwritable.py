@@ -61,7 +61,9 @@ def told(home: Committed) -> list[tuple[int, int, str]]:
     return [(c, n, t) for k, c, n, t in notes(home) if k == lib.NMQ_NOTE_DURABILITY]
 
 
-def publish_as_program(home: Committed, topic: str, *, qos: int, retain: bool = False) -> int:
+def publish_as_program(
+    home: Committed, topic: str, *, qos: int, retain: bool = False
+) -> int:
     name, payload = ffi.new("char[]", topic.encode()), ffi.new("char[]", b"x")
     one = ffi.new(
         "nmq_publication *",

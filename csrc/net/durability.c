@@ -16,7 +16,7 @@
 enum { MESSAGE_BYTES = 128, SESSION_BYTES = 512 };
 
 enum {
-    LEAST_SEGMENTS = 8,  // of a log, reserve and all
+    LEAST_SEGMENTS = 8, // of a log, reserve and all
     FOLDER_BYTES = 256, // of its name in the log, at most
 };
 
@@ -129,6 +129,7 @@ start_committer(nmq_durability *d)
                                        .tell = tell,
                                        .arg = d,
                                        .gather_ms = d->options.gather_ms,
+                                       .lazy_ms = d->options.interval_ms,
                                        .hold_ms = d->options.hold_ms,
                                        .bytes_max = d->options.log.bytes_max,
                                        .degrades = degrades(d->options.on_error)};
@@ -183,9 +184,12 @@ nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_disk *
     d->sessions = sessions;
     d->consumers = consumers;
     const nmq_wal_options log = log_options(&options->log);
-    uint64_t full_bytes = options->full_bytes < log.segment_bytes ? options->full_bytes
-                                                                  : log.segment_bytes;
+    uint64_t full_bytes =
+        options->full_bytes < log.segment_bytes ? options->full_bytes : log.segment_bytes;
     nmq_journal_init(&d->journal, full_bytes, NULL, NULL);
+    if (options->interval_ms != 0) {
+        nmq_journal_let_go(&d->journal);
+    }
     nmq_settler_init(&d->settler, sessions->router);
     int rv = nmq_wal_open(&d->wal, disk, &log, found);
     rv = rv == NMQ_OK ? replay(d) : rv;
@@ -207,6 +211,7 @@ nmq_durability_set(nmq_durability *durability, const nmq_durability_options *opt
     NMQ_LIVE_SET(durability->wal.segments.bytes_max, log.bytes_max);
     NMQ_LIVE_SET(durability->options.on_error, options->on_error);
     nmq_committer_set_gather(durability->committer, options->gather_ms);
+    nmq_committer_set_lazy(durability->committer, options->interval_ms);
     nmq_committer_set_policy(durability->committer, options->log.bytes_max,
                              options->hold_ms, degrades(options->on_error));
 }

@@ -173,7 +173,9 @@ class AuthEndNote:
 class DurabilityNote:
     """The log of what is kept is in trouble, or no longer."""
 
-    status: int  # NMQ_EIO, NMQ_ESTORE: for good; NMQ_ENOSPC, NMQ_ENOMEM: no room; 0: room again
+    status: (
+        int  # NMQ_EIO, NMQ_ESTORE: for good; NMQ_ENOSPC, NMQ_ENOMEM: no room; 0: room again
+    )
     error: int  # errno; 0: none
     text: str
 

@@ -488,7 +488,7 @@ def test_any_tokens_are_read_or_a_clear_error(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        'durability = always\ndurability.location = "/a"\n',
+        'durability = always\ndurability.location = "/a"\nmqtt {}\n',
         'durability { location = "/a" }\ndurability = always\n',
         'durability.location = "/a"\ndurability = always\nmqtt {}\n',
         'durability = off\ndurability { location = "/a" }\ndurability = always\n',

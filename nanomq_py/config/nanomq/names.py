@@ -331,6 +331,7 @@ _HTTP_AUTH = ("auth.http_auth", "auth_http")
 _SWITCHES = {
     **dict.fromkeys(_HTTP_AUTH, ("auth.http.enable", _http_auth_is_off)),
     "webhook": ("web.hook.enable", _has_switch_off),
+    "sqlite": ("sqlite.enable", _has_switch_off),
 }
 
 
