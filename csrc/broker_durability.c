@@ -28,6 +28,7 @@ options_of(nmq_broker *b, const nmq_durability_keys *keys)
                                             .skip = keys->skip},
                                     .full_bytes = FULL_BYTES,
                                     .gather_ms = keys->gather_ms,
+                                    .interval_ms = keys->interval_ms,
                                     .hold_ms = keys->hold_ms,
                                     .on_error = keys->on_error,
                                     .folder = keys->location,

@@ -119,8 +119,8 @@ int nmq_broker_restore(nmq_broker *broker, const char *bytes, size_t len);
 int nmq_broker_durability_open(nmq_broker *broker, const nmq_durability_keys *keys,
                                nmq_durability_found *found);
 
-// Puts max_bytes, gather_ms, hold_ms and on_error in force while it runs. Returns NMQ_OK,
-// or NMQ_ENOENT where nothing is logged.
+// Puts max_bytes, interval_ms, gather_ms, hold_ms and on_error in force while it runs.
+// Returns NMQ_OK, or NMQ_ENOENT where nothing is logged.
 int nmq_broker_durability_set(nmq_broker *broker, const nmq_durability_keys *keys);
 
 // Returns NMQ_OK, or NMQ_ENOENT where nothing is logged.

@@ -207,7 +207,7 @@ class Broker(Admission, Queries, Steering):
             )
         try:
             if is_start:
-                location = config.durability.location
+                location = config.kept.location
                 journal = journal_of(location, config.store.path, self._conf)
                 await self._live.begin(config, journal)
             if is_start and state is not None:

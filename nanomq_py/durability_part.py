@@ -19,7 +19,17 @@ from pathlib import Path
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.durability import Durability
-from nanomq_py.core.binding import ECLOSED, EIO, ESTORE, Core
+from nanomq_py.core.binding import (
+    ECLOSED,
+    ECORRUPT,
+    EMALFORMED,
+    EIO,
+    ENEWER,
+    ENOMEM,
+    ENOSPC,
+    ESTORE,
+    Core,
+)
 from nanomq_py.core.durable import (
     GATHER_AUTO,
     DurableOptions,
@@ -32,17 +42,7 @@ from nanomq_py.kernel.part import Change, Part, Swap
 
 log = logging.getLogger("nanomq")
 
-LEAST_SEGMENTS = 8  # that max_size has room for
-
-
-def check_keys(config: Config) -> None:
-    """Raise ConfigError for keys that do not go together."""
-    keys = config.durability
-    if keys.max_size < LEAST_SEGMENTS * keys.segment_size:
-        raise ConfigError(
-            f"durability.max_size={keys.max_size}: expected {LEAST_SEGMENTS} times"
-            f" durability.segment_size={keys.segment_size} at least"
-        )
+SLOW_S = 5.0  # to open it: then somebody should know
 
 
 def options_of(keys: Durability, location: Path) -> DurableOptions:
@@ -50,11 +50,29 @@ def options_of(keys: Durability, location: Path) -> DurableOptions:
         location=os.fspath(location),
         max_bytes=keys.max_size,
         segment_bytes=keys.segment_size,
+        interval_ms=keys.interval if keys.mode == "interval" else 0,
         gather_ms=GATHER_AUTO if keys.gather is None else keys.gather,
         hold_ms=keys.hold,
         on_error=OnError[keys.on_error.upper()],
         skip=keys.on_corruption == "skip",
     )
+
+
+def _damage_of(found: Found) -> str:
+    """Return where something is damaged or missing, and what lies behind; empty: nothing."""
+    if found.missing:
+        return f"the file {_segment(found.missing)} is missing"
+    if not found.bad_segment:
+        return ""
+    return (
+        f"{_segment(found.bad_segment)} is damaged at byte {found.bad_at}, and what was written"
+        f" later is good: commit {found.next_sequence} in {_segment(found.next_segment)} at"
+        f" byte {found.next_at}"
+    )
+
+
+def _segment(number: int) -> str:
+    return f"{number:06d}.seg"
 
 
 class DurabilityPart(Part):
@@ -69,12 +87,26 @@ class DurabilityPart(Part):
 
     async def open(self, config: Config) -> None:
         """Become what the folder says, before anybody can come in. Raises ConfigError."""
-        check_keys(config)
-        options = options_of(config.durability, self._location)
+        config.kept.check_sizes()
+        options = options_of(config.kept, self._location)
+        if not config.durability.is_on:
+            called = config.said.called("sqlite.enable")
+            log.warning("%s=true: read as durability=always, in %s", called, self._location)
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open, options))
+        _, slow = await asyncio.wait([opening], timeout=SLOW_S)
+        if slow:
+            log.warning(
+                "durability: %s: it takes long to open. If its disk is out of reach, end this"
+                " process and start it with durability=off, or with another"
+                " durability.location: what is there stays as it is",
+                self._location,
+            )
         try:
-            await asyncio.to_thread(self._open, options)
+            await opening
         except OpenError as fault:
             raise ConfigError(self._text_of(fault)) from None
+        except OSError as fault:
+            raise ConfigError(self._unusable(fault.strerror or str(fault))) from None
         self._in_force = options
 
     def _open(self, options: DurableOptions) -> None:
@@ -82,7 +114,7 @@ class DurabilityPart(Part):
         self._location.parent.mkdir(0o755, parents=True, exist_ok=True)
         sessions, found = self._core.durability_open(options)
         took_s = time.monotonic() - began_s
-        self._tell(found)
+        self._tell(found, options)
         stats = self._core.stats()
         log.info(
             "durability: %s: %d sessions, %d messages and %d retained ones are back after"
@@ -94,27 +126,72 @@ class DurabilityPart(Part):
             took_s,
         )
 
-    def _tell(self, found: Found) -> None:
+    def _tell(self, found: Found, options: DurableOptions) -> None:
+        used = sum(file.stat().st_size for file in self._location.glob("*.seg"))
+        if used > options.max_bytes:
+            log.warning(
+                "durability.max_size=%d: %s holds %d bytes: until messages are taken nothing"
+                " more is kept; name a larger one",
+                options.max_bytes,
+                self._location,
+                used,
+            )
+        if found.damaged or found.missing:
+            log.warning(
+                "durability: %s: %s: durability.on_corruption=skip leaves that out. Messages"
+                " may be lost, or come twice",
+                self._location,
+                _damage_of(found),
+            )
         if found.torn_segment:
             log.info(
-                "durability: %s: the last write was cut short, at byte %d of %06d.seg:"
-                " nothing that was acknowledged is lost",
+                "durability: %s: the last write was cut short, in %s at byte %d: nothing that"
+                " was acknowledged is lost",
                 self._location,
+                _segment(found.torn_segment),
                 found.torn_at,
-                found.torn_segment,
             )
 
+    @property
+    def _at(self) -> str:
+        return f"durability.location={self._location}"
+
+    def _unusable(self, why: str) -> str:
+        return (
+            f"{self._at}: cannot be used: {why}: expected a folder, or a place for one, where"
+            " this user can write; durability=off starts without it"
+        )
+
     def _text_of(self, fault: OpenError) -> str:
-        at = f"durability.location={self._location}"
+        """Return what is wrong, where, and how to go on."""
+        why = fault.why or str(fault)
         if fault.status == ECLOSED:
-            return f"{at}: another broker uses it: stop that one, or name another folder"
-        return f"{at}: cannot be used: {fault.why or fault}"
+            return (
+                f"{self._at}: another broker uses it: stop that one, or name another folder"
+            )
+        if fault.status == ENEWER:
+            return (
+                f"{self._at}: a later version wrote what is there: start that version, or name"
+                " another folder"
+            )
+        if fault.status in (ECORRUPT, EMALFORMED):
+            damage = _damage_of(fault.found) or "what is there makes no sense"
+            return (
+                f"{self._at}: {damage}. `nanomq store check` tells more. To go on without it:"
+                " `nanomq store repair`, which keeps a copy, or durability.on_corruption=skip;"
+                " messages may be lost then, or come twice"
+            )
+        if fault.status == ENOSPC:
+            return f"{self._at}: {why}: make room on that disk, or name another folder"
+        if fault.status == ENOMEM:
+            return f"{self._at}: {why}: what is there needs more memory than there is"
+        return self._unusable(why)
 
     async def prepare(self, config: Config) -> Change | None:
         if self._in_force is None:
             return None
-        check_keys(config)
-        new = options_of(config.durability, self._location)
+        config.kept.check_sizes()
+        new = options_of(config.kept, self._location)
         new = replace(
             new, segment_bytes=self._in_force.segment_bytes, skip=self._in_force.skip
         )

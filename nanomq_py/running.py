@@ -157,7 +157,7 @@ class Running:
         Raises   ConfigError
         """
         await self.store.begin()
-        if config.durability.is_on:
+        if config.kept.is_on:
             await self._open_journal(config, journal)
         if topics := await self.store.counted_topics():
             self.topic_metrics.load(topics)
@@ -167,7 +167,7 @@ class Running:
 
         if journal is None:
             raise ConfigError(
-                f"durability={config.durability.mode}: expected durability.location with it"
+                f"durability={config.kept.mode}: expected durability.location with it"
             )
         self._durability = DurabilityPart(self.core, journal)
         await self._durability.open(config)

@@ -75,6 +75,7 @@ def check_files(config: Config) -> None:
         check_keys,
         check_servers,
         named_rules,
+        lambda config: config.kept.check_sizes(),
     )
     for check in checks:
         with faults.gathered():

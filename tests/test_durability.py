@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import resource
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests import raw
-from tests.conftest import Process, conf_text, nanomq, running_broker
+from tests.conftest import Process, conf_text, free_port, nanomq, running_broker
 from tests.raw import (
     CONNACK,
     DISCONNECT,
@@ -215,3 +216,202 @@ def test_a_broker_may_stop_where_the_disk_fails(start: Start) -> None:
         assert process.ends() == 0
     with start() as process:
         assert taken(process, "to", 1) == [b"kept"]
+
+
+# --- a start that cannot be
+
+
+def test_what_is_no_folder_is_refused(folder: Path) -> None:
+    place = folder / "file"
+    place.write_text("")
+    for where, why in ((place, "Not a directory"), (place / "below", "File exists")):
+        text = refusal(folder, durability__location=str(where))
+        assert (
+            f"durability.location={where}: cannot be used: {why}: expected a folder" in text
+        )
+        assert "durability=off starts without it" in text
+    assert place.read_text() == ""
+
+
+def broken(folder: Path) -> Path:
+    """Damage what is on the disk, in front of what is good, of a broker that has ended."""
+    kept = folder / "nanomq.journal" / "000001.seg"
+    held = bytearray(kept.read_bytes())
+    held[held.index(b"victim")] ^= 1
+    kept.write_bytes(held)
+    return kept
+
+
+def test_damage_stops_the_start(start: Start, folder: Path) -> None:
+    with start() as process:
+        subscriber(process, "to", ("t", 1))
+        publish(process, b"victim")
+        publish(process, b"good")
+        process.kill()
+    before = broken(folder).read_bytes()
+    text = refusal(folder, durability__location=str(folder / "nanomq.journal"))
+    assert "000001.seg is damaged at byte" in text
+    assert "`nanomq store check`" in text
+    assert "`nanomq store repair`" in text
+    assert "durability.on_corruption=skip" in text
+    assert (folder / "nanomq.journal" / "000001.seg").read_bytes() == before
+
+
+def test_a_missing_file_stops_the_start(start: Start, folder: Path) -> None:
+    small = {"durability__segment_size": "1MB", "durability__max_size": "64MB"}
+    with start(**small) as process:
+        subscriber(process, "to", ("t", 1))
+        publish(process, *[bytes(1 << 16)] * 40)
+        process.kill()
+    segments = sorted((folder / "nanomq.journal").glob("*.seg"))
+    assert len(segments) > 2
+    segments[1].rename(folder / "away.seg")
+    text = refusal(folder, durability__location=str(folder / "nanomq.journal"), **small)
+    assert f"the file {segments[1].name} is missing" in text
+
+
+def test_a_torn_write_is_told(start: Start, folder: Path) -> None:
+    with start() as process:
+        subscriber(process, "to", ("t", 1))
+        publish(process, b"whole")
+        publish(process, b"victim")
+        process.kill()
+    broken(folder)  # nothing is behind it
+    with start() as process:
+        process.waits_for("the last write was cut short, in 000001.seg at byte")
+        assert taken(process, "to", 1) == [b"whole"]
+
+
+def test_files_of_another_size_stay(start: Start, folder: Path) -> None:
+    with start(durability__segment_size="1MB") as process:
+        subscriber(process, "to", ("t", 1))
+        publish(process, b"1")
+        process.kill()
+    with start(durability__segment_size="2MB") as process:
+        publish(process, b"2")
+        process.kill()
+    with start(durability__segment_size="1MB") as process:
+        assert taken(process, "to", 2) == [b"1", b"2"]
+        assert (folder / "nanomq.journal" / "000001.seg").stat().st_size == 1 << 20
+
+
+def test_a_bound_below_what_is_there_is_told(start: Start) -> None:
+    with start() as process:  # segments of 16 MiB
+        subscriber(process, "to", ("t", 1))
+        publish(process, b"1")
+        process.kill()
+    with start(durability__max_size="8MB", durability__segment_size="1MB") as process:
+        process.waits_for("durability.max_size=8388608:")
+        assert taken(process, "to", 1) == [b"1"]
+
+
+def test_an_opening_that_takes_long_is_told(folder: Path) -> None:
+    constants = {"nanomq_py.durability_part.SLOW_S": 0.0}
+    with running_broker(folder, constants=constants, durability="always") as process:
+        process.waits_for("it takes long to open. If its disk is out of reach")
+
+
+# --- the interval
+
+
+def is_written(folder: Path, payload: bytes) -> bool:
+    files = (folder / "nanomq.journal").glob("*.seg")
+    return any(payload in file.read_bytes() for file in files)
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+def test_with_an_interval_replies_leave_before_it_is_over(
+    start: Start, folder: Path, qos: int
+) -> None:
+    with start(durability="interval", durability__interval="60s") as process:
+        subscriber(process, "to", ("t", qos))
+        publish(process, b"payload", qos=qos)
+        assert taken(process, "to", 1) == [b"payload"]  # QoS 2 goes all the way
+        publish(process, b"rest", qos=qos)
+        assert not is_written(folder, b"payload")
+        assert process.stop() == 0  # a stop writes it
+    with start() as process:
+        assert taken(process, "to", 1) == [b"rest"]
+
+
+def test_with_an_interval_it_is_written_within_it(start: Start, folder: Path) -> None:
+    with start(durability="interval", durability__interval="10ms") as process:
+        subscriber(process, "to", ("t", 1))
+        publish(process, b"payload")
+        until(lambda: is_written(folder, b"payload"))
+        process.kill()
+    with start() as process:
+        assert taken(process, "to", 1) == [b"payload"]
+
+
+def test_with_an_interval_much_is_written_before_it_is_over(
+    start: Start, folder: Path
+) -> None:
+    with start(durability="interval", durability__interval="60s") as process:
+        subscriber(process, "to", ("t", 1))
+        publish(process, b"first", *[bytes(1 << 20)] * 24)
+        until(lambda: is_written(folder, b"first"))
+        process.kill()
+
+
+def test_a_reload_changes_the_interval_at_once(tmp_path: Path, folder: Path) -> None:
+    with running_broker(
+        folder,
+        durability="interval",
+        durability__interval="60s",
+        http_server__port=str(free_port()),
+    ) as process:
+        subscriber(process, "to", ("t", 1))
+        publish(process, b"payload")
+        assert not is_written(folder, b"payload")
+        changed = process.reload(durability__interval="10ms")
+        until(lambda: is_written(folder, b"payload"))
+        assert "durability.interval" in str(changed)
+
+
+def test_a_reload_says_what_waits_for_a_restart(folder: Path) -> None:
+    with running_broker(
+        folder, durability="always", http_server__port=str(free_port())
+    ) as process:
+        said = process.reload(
+            durability__gather="5ms",
+            durability__max_size="512MB",
+            durability__on_error="stop",
+            durability__hold="1s",
+            durability__segment_size="1MB",
+            durability__location=str(folder / "other"),
+            durability__on_corruption="skip",
+        )
+        assert set(said["applied"]) == {
+            f"durability.{name}" for name in ("gather", "max_size", "on_error", "hold")
+        }
+        assert set(said["restart"]) == {
+            f"durability.{name}" for name in ("location", "segment_size", "on_corruption")
+        }
+        assert not (folder / "other").exists()
+
+
+# --- NanoMQ's keys
+
+
+def test_nanomq_s_sqlite_is_read_as_durability(start: Start, folder: Path) -> None:
+    keys = {
+        "durability": "off",
+        "sqlite__enable": "true",
+        "sqlite__mounted_file_path": str(folder / "db"),
+    }
+    with start(**keys) as process:
+        place = folder / "db" / "nanomq.journal"
+        process.waits_for(f"sqlite.enable=true: read as durability=always, in {place}")
+        subscriber(process, "to", ("t", 1))
+        publish(process, b"1")
+        process.kill()
+    with start(**keys) as process:
+        assert taken(process, "to", 1) == [b"1"]

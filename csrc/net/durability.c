@@ -145,6 +145,7 @@ start_committer(nmq_durability *d)
                                        .tell = tell,
                                        .arg = d,
                                        .gather_ms = d->options.gather_ms,
+                                       .lazy_ms = d->options.interval_ms,
                                        .hold_ms = d->options.hold_ms,
                                        .bytes_max = d->options.log.bytes_max,
                                        .degrades = degrades(d->options.on_error)};
@@ -223,6 +224,9 @@ nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_disk *
     uint64_t full_bytes =
         options->full_bytes < log.segment_bytes ? options->full_bytes : log.segment_bytes;
     nmq_journal_init(&d->journal, full_bytes, NULL, NULL);
+    if (options->interval_ms != 0) {
+        nmq_journal_let_go(&d->journal);
+    }
     nmq_settler_init(&d->settler, sessions->router);
     int rv = read_log(d, disk, &log, found);
     *error = d->wal.segments.error;
@@ -243,6 +247,7 @@ nmq_durability_set(nmq_durability *durability, const nmq_durability_options *opt
     NMQ_LIVE_SET(durability->wal.segments.bytes_max, log.bytes_max);
     NMQ_LIVE_SET(durability->options.on_error, options->on_error);
     nmq_committer_set_gather(durability->committer, options->gather_ms);
+    nmq_committer_set_lazy(durability->committer, options->interval_ms);
     nmq_committer_set_policy(durability->committer, options->log.bytes_max,
                              options->hold_ms, degrades(options->on_error));
 }

@@ -15,12 +15,13 @@
 typedef struct nmq_durability nmq_durability;
 
 typedef struct {
-    nmq_wal_options log; // its segments are an eighth of bytes_max at most
-    uint64_t full_bytes; // see nmq_journal_init; a segment at most
-    uint32_t gather_ms;  // see nmq_committer_options
-    uint32_t hold_ms;    // see nmq_durability_keys
-    uint8_t on_error;    // enum nmq_durability_on_error
-    const char *folder;  // what the operator calls it; copied; NULL: it has no name
+    nmq_wal_options log;  // its segments are an eighth of bytes_max at most
+    uint64_t full_bytes;  // see nmq_journal_init; a segment at most
+    uint32_t gather_ms;   // see nmq_committer_options
+    uint32_t hold_ms;     // see nmq_durability_keys
+    uint32_t interval_ms; // see nmq_durability_keys; 0 or not: as it was opened
+    uint8_t on_error;     // enum nmq_durability_on_error
+    const char *folder;   // what the operator calls it; copied; NULL: it has no name
     // As nmq_committer_options.troubled, once it is logged and noted (NMQ_NOTE_DURABILITY);
     // its thread calls it. NULL: nobody needs it.
     void (*troubled)(void *arg, int status, int error);
@@ -35,7 +36,7 @@ int nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_di
                         const nmq_durability_options *options, nmq_wal_found *found,
                         int *error, nmq_durability **out);
 
-// Puts log.bytes_max, gather_ms, hold_ms and on_error in force. Thread-safe.
+// Puts log.bytes_max, gather_ms, interval_ms, hold_ms and on_error in force. Thread-safe.
 void nmq_durability_set(nmq_durability *durability, const nmq_durability_options *options);
 
 // Commits the rest. Nothing more is safe, and what still waits is lost with its connection.

@@ -18,10 +18,12 @@ typedef struct {
     const char *location;   // a folder, which is made if there is none in its parent
     uint64_t max_bytes;     // of all segments
     uint64_t segment_bytes; // of one that is made
-    uint32_t gather_ms;     // least time between two commits; UINT32_MAX: as it is best
-    uint32_t hold_ms;       // how long publishers may wait for room
-    uint8_t on_error;       // enum nmq_durability_on_error
-    bool skip;              // go on behind what is damaged
+    uint32_t interval_ms; // 0: replies wait until what they acknowledge is safe; else they
+                          // leave at once, and that is how long it may not be
+    uint32_t gather_ms;   // least time between two commits; UINT32_MAX: as it is best
+    uint32_t hold_ms;     // how long publishers may wait for room
+    uint8_t on_error;     // enum nmq_durability_on_error
+    bool skip;            // go on behind what is damaged
 } nmq_durability_keys;
 
 typedef struct {

@@ -128,14 +128,24 @@ let_go(nmq_held *held)
     return rv;
 }
 
+static bool
+reads_on(nmq_held *held)
+{
+    bool over = held->parks != 0 && nmq_journal_may_publish(held->journal, held->parks);
+
+    held->parks = over ? 0 : held->parks;
+    return over;
+}
+
 // The lowest number that it waits for; 0: none.
 static uint64_t
 lowest(const nmq_held *held)
 {
     nmq_bytes bytes;
     const uint64_t all[] = {held->head < held->replies.len ? first(held, &bytes).number : 0,
-                            held->opens, held->pumps, held->parks};
-    uint64_t least = 0;
+                            held->opens, held->pumps};
+    bool parks = held->parks != 0 && !nmq_journal_may_publish(held->journal, held->parks);
+    uint64_t least = parks ? held->parks : 0;
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         if (all[i] != 0 && !nmq_journal_is_durable(held->journal, all[i]) &&
@@ -203,7 +213,7 @@ nmq_held_park(nmq_held *held, uint64_t number)
 {
     held->parks = number;
     (void) nmq_held_look(held);
-    (void) is_over(held, &held->parks);
+    (void) reads_on(held);
     return held->parks != 0;
 }
 
@@ -262,12 +272,12 @@ nmq_held_wake(nmq_journal_wait *wait, nmq_batch *batch)
     (void) pthread_mutex_lock(&link->lock);
     held->waits = false;
     int rv = nmq_held_look(held);
-    bool reads_on = is_over(held, &held->parks);
+    bool goes_on = reads_on(held);
     if (link->outbox.total > 0 || link->pump_due) {
         nmq_batch_touch(batch, link);
     }
     (void) pthread_mutex_unlock(&link->lock);
-    if (reads_on) {
+    if (goes_on) {
         link->ops->committed(link);
     }
     if (rv != NMQ_OK) {

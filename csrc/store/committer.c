@@ -14,7 +14,7 @@ enum { RETRY_MS = 100, AUTO_SHARE = 8 };
 #define NS_OF_S  INT64_C(1000000000)
 
 struct nmq_committer {
-    nmq_committer_options options; // gather_ms, hold_ms, degrades: lock
+    nmq_committer_options options; // gather_ms, lazy_ms, hold_ms, bytes_max, degrades: lock
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t thread;
@@ -74,15 +74,22 @@ sleep_until(nmq_committer *c, int64_t ns)
     return !c->stopped && pthread_cond_timedwait(&c->wake, &c->lock, &at) != ETIMEDOUT;
 }
 
+static int64_t
+lazy_ns(const nmq_committer *c)
+{
+    uint32_t ms = c->options.lazy_ms;
+
+    return (ms != 0 ? ms : NMQ_COMMITTER_LAZY_MS) * NS_OF_MS;
+}
+
 // When it is to do something though nobody waits; INT64_MAX: never.
 static int64_t
 due_ns(const nmq_committer *c)
 {
-    int64_t lazy_ns =
-        c->staged_ns != 0 ? c->staged_ns + NMQ_COMMITTER_LAZY_MS * NS_OF_MS : INT64_MAX;
+    int64_t lazy = c->staged_ns != 0 ? c->staged_ns + lazy_ns(c) : INT64_MAX;
     int64_t look_ns = nmq_log_room_due_ns(&c->room);
 
-    return lazy_ns < look_ns ? lazy_ns : look_ns;
+    return lazy < look_ns ? lazy : look_ns;
 }
 
 // Waits until there is something to commit, or it is time to look for room.
@@ -417,6 +424,15 @@ nmq_committer_set_gather(nmq_committer *committer, uint32_t gather_ms)
 {
     (void) pthread_mutex_lock(&committer->lock);
     committer->options.gather_ms = gather_ms;
+    (void) pthread_mutex_unlock(&committer->lock);
+}
+
+void
+nmq_committer_set_lazy(nmq_committer *committer, uint32_t lazy_ms)
+{
+    (void) pthread_mutex_lock(&committer->lock);
+    committer->options.lazy_ms = lazy_ms;
+    (void) pthread_cond_signal(&committer->wake);
     (void) pthread_mutex_unlock(&committer->lock);
 }
 

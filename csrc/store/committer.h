@@ -62,6 +62,7 @@ typedef struct {
     uint64_t (*live)(void *arg);
     void *arg;
     uint32_t gather_ms; // least time between the ends of two commits, or NMQ_GATHER_AUTO
+    uint32_t lazy_ms;   // in place of NMQ_COMMITTER_LAZY_MS; 0: that
     uint32_t hold_ms;   // how long who waits for an answer does so while there is no room
     uint64_t bytes_max; // of the log, with what is told again; 0: as the log says
     bool degrades;
@@ -78,6 +79,7 @@ void nmq_committer_stop(nmq_committer *committer);
 void nmq_committer_free(nmq_committer *committer);
 
 void nmq_committer_set_gather(nmq_committer *committer, uint32_t gather_ms); // thread-safe
+void nmq_committer_set_lazy(nmq_committer *committer, uint32_t lazy_ms);     // the same
 
 // See nmq_committer_options. Thread-safe.
 void nmq_committer_set_policy(nmq_committer *committer, uint64_t bytes_max,

@@ -5,6 +5,9 @@
 #include "base/status.h"
 #include "store/object_record.h"
 
+// Of what may be staged, the part at which the writer is wanted though nobody waits.
+enum { LAX_SHARE = 4 };
+
 void
 nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
                  void (*wanted)(void *arg, bool waits), void *arg)
@@ -16,6 +19,13 @@ nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
                              .arg = arg};
     nmq_message_have_numbers();
     (void) pthread_mutex_init(&journal->lock, NULL);
+}
+
+void
+nmq_journal_let_go(nmq_journal *journal)
+{
+    journal->lax = true;
+    journal->durable = NMQ_JOURNAL_NEVER - 1;
 }
 
 void
@@ -46,6 +56,10 @@ static void
 end_append(nmq_journal *journal, bool was_empty)
 {
     bool first = was_empty && journal->staged.len != 0;
+    bool urges = journal->lax && !journal->urged &&
+                 journal->staged.len > journal->full_bytes / LAX_SHARE;
+
+    journal->urged = journal->urged || urges;
 
     if (journal->full_bytes != 0 &&
         journal->staged.len + journal->writing > journal->full_bytes) {
@@ -53,8 +67,8 @@ end_append(nmq_journal *journal, bool was_empty)
     }
     measure(journal);
     (void) pthread_mutex_unlock(&journal->lock);
-    if (first && journal->wanted != NULL) {
-        journal->wanted(journal->arg, false);
+    if ((first || urges) && journal->wanted != NULL) {
+        journal->wanted(journal->arg, urges);
     }
 }
 
@@ -158,7 +172,7 @@ bool
 nmq_journal_wait_for(nmq_journal *journal, nmq_journal_wait *wait, uint64_t number)
 {
     (void) pthread_mutex_lock(&journal->lock);
-    bool waits = !nmq_journal_is_durable(journal, number);
+    bool waits = !nmq_journal_may_publish(journal, number);
     if (waits) {
         wait->number = number;
         wait->next = journal->waiting;
@@ -218,6 +232,7 @@ take(nmq_journal *journal, nmq_buf *out)
     journal->staged.len = 0;
     *out = staged;
     journal->writing = staged.len;
+    journal->urged = false;
     return journal->appended;
 }
 
@@ -358,7 +373,9 @@ nmq_journal_settle(nmq_journal *journal, uint64_t number)
     nmq_journal_wait *due = NULL;
 
     (void) pthread_mutex_lock(&journal->lock);
-    __atomic_store_n(&journal->durable, number, __ATOMIC_RELEASE);
+    if (!journal->lax) {
+        __atomic_store_n(&journal->durable, number, __ATOMIC_RELEASE);
+    }
     for (nmq_journal_wait *wait = journal->waiting, *next; wait != NULL; wait = next) {
         next = wait->next;
         if (wait->number <= number) {

@@ -66,6 +66,8 @@ typedef struct nmq_journal {
     uint64_t room;             // lock: bytes that may be staged and taken
     uint64_t left;             // NMQ_LIVE: of them
     uint32_t hold_ms;          // NMQ_LIVE: how long who cannot be refused waits for room
+    bool lax;                  // see nmq_journal_let_go; before anything is appended
+    bool urged;                // lock: the writer was, since it took something
     bool failed;               // lock: a record is missing
     bool broken;               // NMQ_LIVE: and nobody is to be acknowledged
     bool full;                 // NMQ_LIVE: who publishes is to wait
@@ -76,6 +78,11 @@ typedef struct nmq_journal {
 void nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
                       void (*wanted)(void *arg, bool waits), void *arg);
 void nmq_journal_fini(nmq_journal *journal);
+
+// Nobody waits: what is appended is taken for durable at once, unless it is missing. But
+// who publishes waits while the journal is full, and the writer is wanted before it is.
+// Before anything is appended.
+void nmq_journal_let_go(nmq_journal *journal);
 
 // Appends the record. Returns its number.
 uint64_t nmq_journal_append(nmq_journal *journal, const nmq_journal_record *record);
@@ -102,8 +109,16 @@ nmq_journal_is_durable(const nmq_journal *journal, uint64_t number)
     return __atomic_load_n(&journal->durable, __ATOMIC_ACQUIRE) >= number;
 }
 
+// Whether who publishes may go on, whose last record has that number.
+static inline bool
+nmq_journal_may_publish(const nmq_journal *journal, uint64_t number)
+{
+    return nmq_journal_is_durable(journal, number) &&
+           !(journal->lax && NMQ_LIVE(journal->full));
+}
+
 // Has it wait for that number, where it does not wait yet. Returns false if the number is
-// durable: then it does not.
+// durable: then it does not. In a journal that lets go it waits for room instead.
 bool nmq_journal_wait_for(nmq_journal *journal, nmq_journal_wait *wait, uint64_t number);
 
 // It waits for that number, if it is lower and nothing has ended its wait yet.

@@ -30,6 +30,7 @@ class DurableOptions:
     location: str
     max_bytes: int
     segment_bytes: int
+    interval_ms: int
     gather_ms: int
     hold_ms: int
     on_error: OnError
@@ -126,6 +127,7 @@ def _c_keys(options: DurableOptions, kept: list[CData]) -> nmq_durability_keys:
     raw = ffi.new("nmq_durability_keys *")
     raw.location = c_text(options.location, kept)
     raw.max_bytes, raw.segment_bytes = options.max_bytes, options.segment_bytes
+    raw.interval_ms = options.interval_ms
     raw.gather_ms, raw.hold_ms = options.gather_ms, options.hold_ms
     raw.on_error, raw.skip = options.on_error.value, options.skip
     return raw

@@ -483,3 +483,23 @@ def test_any_tokens_are_read_or_a_clear_error(text: str) -> None:
         parse("mqtt {}\n" + text, "x.conf")
     except ConfigError as fault:
         assert str(fault)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'durability = always\ndurability.location = "/a"\nmqtt {}\n',
+        'durability { location = "/a" }\ndurability = always\n',
+        'durability.location = "/a"\ndurability = always\nmqtt {}\n',
+        'durability = off\ndurability { location = "/a" }\ndurability = always\n',
+    ],
+)
+def test_a_key_that_has_keys_below_it_is_both_in_the_nested_form(text: str) -> None:
+    keys = parse(text, "x.conf").durability
+    assert (keys.mode, keys.location) == ("always", "/a")
+
+
+def test_of_a_value_and_a_section_the_later_one_counts() -> None:
+    assert parse("mqtt = 1\nmqtt { max_packet_size = 2MB }\n", "x").max_packet_size == 2048
+    with pytest.raises(ConfigError, match="mqtt: unknown key"):
+        parse("mqtt { max_packet_size = 2MB }\nmqtt = 1\n", "x")

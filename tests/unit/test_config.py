@@ -133,6 +133,7 @@ SAMPLES = {
     "store.path": ("/var/lib/nanomq/nanomq.db", "/var/lib/nanomq/nanomq.db"),
     "durability": ("always", "always"),
     "durability.location": ("/var/lib/a", "/var/lib/a"),
+    "durability.interval": ("500ms", 500),
     "durability.gather": ("5ms", 5),
     "durability.max_size": ("1GB", 1 << 30),
     "durability.segment_size": ("1MB", 1 << 20),

@@ -8,7 +8,7 @@ Source  the keys and defaults of NanoMQ 0.6.8's nanomq.conf; those marked "Own k
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from nanomq_py.config.declare.family import NAME, NUMBER, family
@@ -28,7 +28,7 @@ from nanomq_py.config.keys.mqtt5 import Mqtt5
 from nanomq_py.config.keys.node import Node
 from nanomq_py.config.keys.plugins import PREFIX, Plugins
 from nanomq_py.config.keys.said import Said
-from nanomq_py.config.keys.sqlite import Sqlite
+from nanomq_py.config.keys.sqlite import NO_PLACE, Sqlite
 from nanomq_py.config.keys.store import StoreKeys
 from nanomq_py.config.keys.tokens import JwtLogin
 from nanomq_py.config.values.kind import Optional
@@ -186,6 +186,18 @@ class Config(Mqtt5, Limits, General):  # the keys of the last come first
     plugged: tuple[Plugged, ...] = field(default=(), compare=False, repr=False)
     # What the file says besides its values.
     said: Said = field(default_factory=Said, compare=False, repr=False)
+
+    @property
+    def kept(self) -> Durability:
+        """What outlives the process: as ``durability`` says, or NanoMQ's ``sqlite``."""
+        keys, sqlite = self.durability, self.sqlite
+        if keys.is_on or not sqlite.enable:
+            return keys
+        folder = sqlite.mounted_file_path
+        place = (
+            f"{folder.rstrip('/')}/nanomq.journal" if folder not in ("", NO_PLACE) else None
+        )
+        return replace(keys, mode="always", location=keys.location or place)
 
     def of_part(self, kind: type[S]) -> S:
         """Return the values of a section that a part has brought: one of that dataclass."""

@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nanomq_py.config.declare.key import Applies, Checked, key
+from nanomq_py.config.faults import ConfigError
 from nanomq_py.config.values.kind import Optional
 from nanomq_py.config.values.numbers import Duration, Size
 from nanomq_py.config.values.texts import Text
 from nanomq_py.config.values.words import Choice, OrWord
+
+LEAST_SEGMENTS = 8  # that max_size has room for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Durability(Checked):
     mode: str = key(
         "",
-        Choice(("off", "always")),
+        Choice(("off", "interval", "always")),
         "off",
         "Own key: whether messages, sessions and retained messages outlive the process, its"
-        " kill and a power cut. always: what is acknowledged is on the disk.",
+        " kill and a power cut. always: what is acknowledged is on the disk; interval: it is"
+        " soon (durability.interval).",
         applies=Applies.RESTART,
     )
     location: str | None = key(
@@ -31,6 +35,14 @@ class Durability(Checked):
         " service, in /var/lib/nanomq where the configuration file is below /etc, or beside"
         " the configuration file.",
         applies=Applies.RESTART,
+    )
+    interval: int = key(
+        "interval",
+        Duration(10, 60_000),
+        1000,
+        "Own key: with durability=interval what is acknowledged is written so long"
+        " afterwards at the latest: so much, and what comes while the disk writes, is lost"
+        " with a power cut or a kill.",
     )
     gather: int | None = key(
         "gather",
@@ -80,3 +92,11 @@ class Durability(Checked):
     @property
     def is_on(self) -> bool:
         return self.mode != "off"
+
+    def check_sizes(self) -> None:
+        """Raise ConfigError where max_size is too small for segment_size."""
+        if self.max_size < LEAST_SEGMENTS * self.segment_size:
+            raise ConfigError(
+                f"durability.max_size={self.max_size}: expected {LEAST_SEGMENTS} times"
+                f" durability.segment_size={self.segment_size} at least"
+            )

@@ -66,11 +66,6 @@ FEATURES = (
         r"(?:bridges?\.aws|aws)\..+",
     ),
     Feature(
-        "sqlite",
-        "sqlite.enable",
-        "nothing is kept on disk: sessions and messages end with the process",
-    ),
-    Feature(
         "rules.*",
         "rule_option.*",
         "no rule puts messages into that database",

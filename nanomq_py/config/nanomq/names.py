@@ -232,10 +232,30 @@ def _text_of(item: Node) -> str:
     return item.text if isinstance(item, Scalar) else json.dumps(plain(item))
 
 
+def _nodes(
+    section: Section, brought: Sections, path: tuple[str, ...]
+) -> Iterator[tuple[str, Node]]:
+    """Yield the nodes that count; of a value and a section of one name it is the later one.
+
+    Of a key that has others below it, both count.
+    """
+    for part, node in section.parts.items():
+        own = node.own if isinstance(node, Section) else None
+        if own is None:
+            yield part, node
+            continue
+        has_both = _has_both(brought).fullmatch(".".join((*path, part))) is not None
+        is_later = own.order > _first(node)
+        if has_both or is_later:
+            yield part, own
+        if has_both or not is_later:
+            yield part, node
+
+
 def _leaves(
     section: Section, brought: Sections, path: tuple[str, ...] = ()
 ) -> Iterator[Named]:
-    for part, node in section.parts.items():
+    for part, node in _nodes(section, brought, path):
         below = (*path, part)
         dotted = ".".join(below)
         if isinstance(node, Scalar):
@@ -247,17 +267,10 @@ def _leaves(
             yield Named(_first(node), Entry(dotted, text, node.where))
         elif dotted in _switched_off(section, path):
             continue
-        elif node.own is not None and not _has_both(brought).fullmatch(dotted):
-            # As for any path, the later one counts.
-            is_later = node.own.order > _first(node)
-            one = node.own if is_later else Section(node.where, node.parts)
-            yield from _leaves(Section(node.where, {part: one}), brought, path)
         elif part == "params" and (name := _flat_name(below)) is not None:
             text = ",".join(f"{k}={_text_of(v)}" for k, v in node.parts.items())
             yield Named(_first(node), Entry(name, text, node.where, written=dotted))
         else:
-            if node.own is not None:
-                yield from _scalar(below, node.own)
             yield from _leaves(node, brought, below)
 
 
@@ -318,6 +331,7 @@ _HTTP_AUTH = ("auth.http_auth", "auth_http")
 _SWITCHES = {
     **dict.fromkeys(_HTTP_AUTH, ("auth.http.enable", _http_auth_is_off)),
     "webhook": ("web.hook.enable", _has_switch_off),
+    "sqlite": ("sqlite.enable", _has_switch_off),
 }
 
 
