@@ -89,6 +89,18 @@ end_client(nmq_handover_reader *r, nmq_client *client)
     nmq_sessions_end(r->sessions, client);
 }
 
+// A will must not go out before all who may get it are logged on.
+static void
+start_timers(const nmq_handover_reader *r)
+{
+    for (uint32_t i = 0; i < r->clients.count; i++) {
+        nmq_client *client = r->clients.at[i];
+        if (client != NULL && !client->consumes) {
+            nmq_sessions_start_timer(r->sessions, client);
+        }
+    }
+}
+
 // Lets the clients in. After a fault the last of them is not whole, and ends. Returns how
 // many came in, or the first fault.
 static int
@@ -106,10 +118,12 @@ let_in(nmq_handover_reader *r, int fault)
         int rv = is_whole ? let_one_in(r, i) : fault;
         if (rv != NMQ_OK) {
             end_client(r, client);
+            r->clients.at[i] = NULL;
             fault = fault == NMQ_OK ? rv : fault;
         }
         restored += rv == NMQ_OK;
     }
+    start_timers(r);
     return fault != NMQ_OK ? fault : restored;
 }
 
