@@ -270,7 +270,7 @@ class Receiver(Client):
                     self.ask(client)
                 self.stay(cycle, client)
                 leaves = self.rng.random()
-                if leaves < 0.3:
+                if leaves < 0.3 and not cycle.closing:
                     self.came_at = time.time()
                     client = self.come(cycle)  # takes over from the one before
                     continue
@@ -403,7 +403,7 @@ class Mortal(Client):
         if cycle.closing:
             return
         self.number += 1
-        will = Message(self.topic, self.number, self.qos, 100, attempts=1)
+        will = Message(self.topic, self.number, self.qos, 100, attempts=1, is_will=True)
         self.notes.messages[self.topic].append(will)
         what = (self.topic, will.payload(), self.qos, False)
         with self.come(cycle, will=what) as client:

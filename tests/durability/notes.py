@@ -36,6 +36,7 @@ class Message:
     taken: int = 0  # 0: nobody knows
     taken_at: float = 0.0  # wall clock
     refused: bool = False  # at the first attempt: it is nowhere
+    is_will: bool = False  # it goes out some time after its client is gone
 
     def payload(self) -> bytes:
         return payload_of(self.number, self.size)
@@ -176,9 +177,14 @@ class Notes:
         known = {m.number: m for m in messages}
         for m in audience.missing(messages):
             add("lost", f"{name}: {topic} {m}")
-        # whoever came after a message was sent may get it when it is sent again
-        since = {m.number for m in messages if any(p.since < m.sent for p in audience.periods)}
-        first = [n for n in dict.fromkeys(one.number for one in receipts) if n in since]
+        # sent again, one comes late to whoever was not there before, or had it expire
+        known_first = {
+            m.number
+            for m in messages
+            if m.expiry_s in (0, LONG_S) and any(p.since < m.sent for p in audience.periods)
+        }
+        first = list(dict.fromkeys(one.number for one in receipts))
+        first = [number for number in first if number in known_first]
         if audience.ordered and first != sorted(first):  # [MQTT-4.6.0-6]
             place = next(n for n, (a, b) in enumerate(itertools.pairwise(first)) if a > b)
             add("order", f"{name}: {topic} {first[max(0, place - 3) : place + 4]}")
@@ -196,7 +202,7 @@ class Notes:
     def _judge_receipt(self, audience: Audience, one: Receipt, m: Message | None) -> None:
         if m is None:
             return
-        if not any(period.allows(m, one.at) for period in audience.periods):
+        if not m.is_will and not any(period.allows(m, one.at) for period in audience.periods):
             self.findings.add("uninvited", f"{audience.name}: {m}: {one}: {audience.periods}")
         if m.refused:
             self.findings.add("refused, and there", f"{audience.name}: {m}")
