@@ -218,6 +218,53 @@ def test_the_next_process_goes_on_with_the_log(disk: Disk) -> None:
                 assert payloads == [b"0", b"1", b"2", b"3"]
 
 
+def die(disk: Disk) -> None:
+    """From now on nothing is written; the process does not end its clients' sessions."""
+    lib.test_disk_die(disk.it, disk.ops() + 1)
+
+
+def come_with_will(home: Committed, name: str) -> Raw:
+    client = home.client()
+    will = (f"w/{name}", b"gone", 1, False)
+    client.send(raw.connect(name, 5, clean=False, properties=KEPT, will=will))
+    assert client.expect(CONNACK).reason == 0
+    return client
+
+
+def test_a_will_goes_out_even_if_its_client_comes_back_at_once(disk: Disk) -> None:
+    """[MQTT-3.1.2-8]: its connection has ended with the process, and there is no delay."""
+    for life in range(2):
+        with committed(disk) as home:
+            if life == 0:
+                subscriber(home, "heir", "w/#", 1)
+            come_with_will(home, "x")
+            if life == 1:
+                assert come(home, "heir").expect(PUBLISH).payload == b"gone"
+            die(disk)
+        disk.cut()
+
+
+def test_wills_of_the_last_process_are_logged_for_those_who_get_them(disk: Disk) -> None:
+    """They go out once all sessions are there, whatever their order is in the log."""
+    wills = 50
+    with committed(disk) as home:
+        for n in range(wills):
+            come_with_will(home, f"x{n}")
+        subscriber(home, "heir", "w/#", 1)
+        die(disk)
+    disk.cut()
+
+    def queue(home: Committed) -> int:
+        with replayed(home.log()) as broker:
+            return len(state(saved(broker)).sessions[b"heir"].get("queue", ()))
+
+    with committed(disk) as home:
+        until(lambda: kinds(home).count("will_end") == wills)
+        until(lambda: queue(home) == wills)
+        die(disk)
+    disk.cut()
+
+
 def test_the_last_commit_is_made_when_it_stops(disk: Disk) -> None:
     with committed(disk, gather_ms=1000) as home:
         subscriber(home, "to", "t", 1)

@@ -266,6 +266,7 @@ attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
     nmq_client *replaced = NULL;
     nmq_link *old_link = NULL;
     nmq_will old_will = {0};
+    nmq_journal_group group; // what a session leaves behind is over, and is elsewhere
     nmq_client *client = NULL;
     bool present = false;
     bool logs = false;
@@ -274,6 +275,7 @@ attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
         nmq_message_unref(attach->will.message);
         return NMQ_ENOMEM;
     }
+    nmq_durable_open(sessions->router, &group);
     (void) pthread_mutex_lock(&sessions->registry.lock);
     int rv = find_or_make(sessions, attach, &client, &replaced, &present);
     if (client != NULL) {
@@ -281,9 +283,9 @@ attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
         (void) pthread_mutex_lock(&client->lock);
         old_link = client->link;
         client->link = NULL;
-        // A will whose delay runs is cancelled by coming back; that of a connection taken
-        // over is due now unless it has a delay [MQTT-3.1.3-9].
-        if (old_link != NULL && client->will.delay_s == 0) {
+        // A will whose delay runs is cancelled by coming back; one without a delay is due:
+        // its connection is taken over, or ended with the process before [MQTT-3.1.3-9].
+        if (client->will.delay_s == 0) {
             old_will = nmq_will_take(sessions->router, client);
         } else {
             nmq_will_drop(client);
@@ -305,6 +307,7 @@ attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
     if (replaced != NULL) {
         nmq_sessions_end(sessions, replaced);
     }
+    nmq_durable_close(sessions->router, &group);
     if (rv != NMQ_OK) {
         nmq_message_unref(attach->will.message);
         if (client != NULL) {

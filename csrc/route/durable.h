@@ -17,6 +17,22 @@
 // what is restored is logged too.
 void nmq_durable_begin(nmq_router *router, nmq_journal *journal);
 
+// What this thread logs between the two comes back as a whole, or not at all.
+static inline void
+nmq_durable_open(const nmq_router *router, nmq_journal_group *group)
+{
+    if (router->journal != NULL) {
+        nmq_journal_open(router->journal, group);
+    }
+}
+static inline void
+nmq_durable_close(const nmq_router *router, nmq_journal_group *group)
+{
+    if (router->journal != NULL) {
+        nmq_journal_close(router->journal, group);
+    }
+}
+
 // The writer takes what is staged, as nmq_journal_begin_anew.
 uint64_t nmq_durable_begin_anew(nmq_router *router, nmq_buf *out);
 

@@ -87,6 +87,18 @@ end_client(nmq_handover_reader *r, nmq_client *client)
     nmq_sessions_end(r->sessions, client);
 }
 
+// A will must not go out before all who may get it are logged on.
+static void
+start_timers(const nmq_handover_reader *r)
+{
+    for (uint32_t i = 0; i < r->clients.count; i++) {
+        nmq_client *client = r->clients.at[i].client;
+        if (client != NULL && !client->consumes) {
+            nmq_sessions_start_timer(r->sessions, client);
+        }
+    }
+}
+
 // Lets the clients in, the latest first: where an end is lost, the session before it goes.
 // After a fault the last of them is not whole, and ends. Returns how many came in, or the
 // first fault.
@@ -96,9 +108,6 @@ let_in(nmq_handover_reader *r, int fault)
     bool last_is_cut = fault != NMQ_OK;
     int restored = 0;
 
-    for (uint32_t i = 0; i < r->clients.count; i++) {
-        (void) go_on(r, i); // all are logged before the first will goes out
-    }
     for (uint32_t i = r->clients.count; i > 0; i--) {
         nmq_client *client = r->clients.at[i - 1].client;
         if (client == NULL) { // its session has ended
@@ -111,10 +120,12 @@ let_in(nmq_handover_reader *r, int fault)
             continue;
         }
         end_client(r, client);
+        r->clients.at[i - 1].client = NULL;
         bool is_lost = rv == NMQ_EINVAL && r->objects.lenient;
         r->passed += is_lost;
         fault = fault == NMQ_OK && !is_lost ? rv : fault;
     }
+    start_timers(r);
     return fault != NMQ_OK ? fault : restored;
 }
 

@@ -5,6 +5,7 @@
 #include "base/metrics.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
+#include "route/durable.h"
 #include "route/rights.h"
 #include "route/will.h"
 
@@ -233,7 +234,9 @@ nmq_revoke_session(nmq_sessions *sessions, nmq_bytes client_id, uint8_t reason_c
 {
     nmq_registry *registry = &sessions->registry;
     nmq_link *link = NULL;
+    nmq_journal_group group; // it is over, and what it leaves behind is elsewhere
 
+    nmq_durable_open(sessions->router, &group);
     (void) pthread_mutex_lock(&registry->lock);
     nmq_client *client = nmq_map_get(&registry->clients, client_id);
     if (client != NULL) {
@@ -245,13 +248,13 @@ nmq_revoke_session(nmq_sessions *sessions, nmq_bytes client_id, uint8_t reason_c
         (void) pthread_mutex_unlock(&client->lock);
     }
     (void) pthread_mutex_unlock(&registry->lock);
-    if (client == NULL) {
-        return NMQ_ENOENT;
-    }
     if (link != NULL) { // before its session's end would tell it another reason
         link->ops->disconnect(link, reason_code);
         nmq_link_unref(link);
     }
-    nmq_sessions_end(sessions, client);
-    return NMQ_OK;
+    if (client != NULL) {
+        nmq_sessions_end(sessions, client);
+    }
+    nmq_durable_close(sessions->router, &group);
+    return client != NULL ? NMQ_OK : NMQ_ENOENT;
 }

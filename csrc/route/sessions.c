@@ -98,7 +98,9 @@ fire_timer(nmq_timer *timer)
     nmq_sessions *sessions = NMQ_CONTAINER(client->counts, nmq_sessions, registry.counts);
     int64_t now_ms = nmq_clock_now_ms();
     nmq_will will = {0};
+    nmq_journal_group group; // the will is over, and is a message
 
+    nmq_durable_open(sessions->router, &group);
     (void) pthread_mutex_lock(&sessions->registry.lock);
     (void) pthread_mutex_lock(&client->lock);
     bool away = client->link == NULL;
@@ -122,6 +124,7 @@ fire_timer(nmq_timer *timer)
         nmq_counters_add(sessions->router->counters, NMQ_COUNT_SESSIONS_EXPIRED, 1);
         nmq_sessions_end(sessions, client);
     }
+    nmq_durable_close(sessions->router, &group);
     nmq_client_unref(client); // the timer's
 }
 
@@ -167,7 +170,6 @@ nmq_sessions_restore(nmq_sessions *sessions, nmq_client *client)
 {
     int rv = NMQ_EINVAL;
 
-    (void) nmq_client_ref(client); // its timer may end it at once
     (void) pthread_mutex_lock(&sessions->registry.lock);
     (void) pthread_mutex_lock(&client->lock);
     if (nmq_map_get(&sessions->registry.clients, client->session->client_id) == NULL) {
@@ -176,13 +178,18 @@ nmq_sessions_restore(nmq_sessions *sessions, nmq_client *client)
     if (rv == NMQ_OK) {
         nmq_sessions_adopt(sessions, client);
         nmq_sessions_give_options(sessions->router->options, client->session);
-        arm_timer(sessions, client);
     }
     (void) pthread_mutex_unlock(&client->lock);
     (void) pthread_mutex_unlock(&sessions->registry.lock);
-    rv = rv == NMQ_OK ? nmq_durable_restored(sessions->router, client) : rv;
-    nmq_client_unref(client);
-    return rv;
+    return rv == NMQ_OK ? nmq_durable_restored(sessions->router, client) : rv;
+}
+
+void
+nmq_sessions_start_timer(nmq_sessions *sessions, nmq_client *client)
+{
+    (void) pthread_mutex_lock(&client->lock);
+    arm_timer(sessions, client);
+    (void) pthread_mutex_unlock(&client->lock);
 }
 
 void
@@ -191,8 +198,10 @@ nmq_sessions_detach(nmq_sessions *sessions, nmq_client *client, const nmq_link *
 {
     int64_t now_ms = nmq_clock_now_ms();
     nmq_will will = {0};
+    nmq_journal_group group; // as of fire_timer
     bool ends = false;
 
+    nmq_durable_open(sessions->router, &group);
     (void) pthread_mutex_lock(&sessions->registry.lock);
     (void) pthread_mutex_lock(&client->lock);
     bool mine = client->link == link && nmq_map_get(&sessions->registry.clients,
@@ -226,4 +235,5 @@ nmq_sessions_detach(nmq_sessions *sessions, nmq_client *client, const nmq_link *
     if (ends) {
         nmq_sessions_end(sessions, client);
     }
+    nmq_durable_close(sessions->router, &group);
 }

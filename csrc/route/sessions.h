@@ -29,9 +29,13 @@ nmq_sessions_stop(const nmq_sessions *sessions)
 void nmq_sessions_detach(nmq_sessions *sessions, nmq_client *client, const nmq_link *link,
                          bool send_will);
 
-// Adds a client that is away, with its session, will and times; takes the reference.
-// Returns NMQ_OK, or NMQ_ENOMEM or NMQ_EINVAL with the client still the caller's.
+// Adds a client that is away, with its session, will and times; takes the reference. Its
+// will and its end wait for nmq_sessions_start_timer. Returns NMQ_OK, or NMQ_ENOMEM or
+// NMQ_EINVAL with the client still the caller's.
 int nmq_sessions_restore(nmq_sessions *sessions, nmq_client *client);
+
+// From now on a client that was restored may end.
+void nmq_sessions_start_timer(nmq_sessions *sessions, nmq_client *client);
 
 // The options have changed: every session follows them.
 void nmq_sessions_use_options(nmq_sessions *sessions);

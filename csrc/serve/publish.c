@@ -309,12 +309,44 @@ ask(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     return nmq_ask_one(conn, NMQ_ACL_PUBLISH, packet->publish.topic_name);
 }
 
+// Routes it, unless it came before. Returns what to do, and in *code as route.
+static enum nmq_next
+take_in(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, int *code)
+{
+    bool fresh = true;
+
+    if (packet->publish.qos == 2) {
+        enum nmq_next next = receive_qos2(conn, batch, packet, &fresh);
+        if (next != NMQ_NEXT_PACKET) {
+            return next;
+        }
+    }
+    if (fresh) { // [MQTT-4.3.3-10]
+        *code = route(conn, batch, packet);
+        if (packet->publish.qos == 2 && (*code < 0 || *code >= NMQ_RC_UNSPECIFIED_ERROR)) {
+            forget_qos2(conn, packet);
+        }
+    }
+    return NMQ_NEXT_PACKET;
+}
+
+// The same at QoS 2: its identifier is in use, and it is on its way; or neither is.
+static enum nmq_next
+take_in_qos2(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, int *code)
+{
+    nmq_journal_group group;
+
+    nmq_durable_open(batch->router, &group);
+    enum nmq_next next = take_in(conn, batch, packet, code);
+    nmq_durable_close(batch->router, &group);
+    return next;
+}
+
 enum nmq_next
 nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
 {
     nmq_server_conn *conn = nmq_server_conn_of(net);
     uint8_t qos = packet->publish.qos;
-    bool fresh = true;
     int code = NMQ_RC_SUCCESS;
     nmq_fault fault = check_publish(conn, packet);
 
@@ -342,20 +374,13 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
         return may == NMQ_ACCESS_DENY ? deny(conn, batch, packet)
                                       : ask(conn, batch, packet);
     }
-    if (qos == 2) {
-        enum nmq_next next = receive_qos2(conn, batch, packet, &fresh);
-        if (next != NMQ_NEXT_PACKET) {
-            return next;
-        }
+    enum nmq_next next = qos == 2 ? take_in_qos2(conn, batch, packet, &code)
+                                  : take_in(conn, batch, packet, &code);
+    if (next != NMQ_NEXT_PACKET) {
+        return next;
     }
-    if (fresh) { // [MQTT-4.3.3-10]
-        code = route(conn, batch, packet);
-        if (qos == 2 && (code < 0 || code >= NMQ_RC_UNSPECIFIED_ERROR)) {
-            forget_qos2(conn, packet);
-        }
-        if (code < 0) {
-            return not_taken(conn, batch, packet, code);
-        }
+    if (code < 0) {
+        return not_taken(conn, batch, packet, code);
     }
     nmq_ask_end(conn);
     return qos == 0 ? NMQ_NEXT_PACKET : acknowledge(conn, batch, packet, (uint8_t) code);

@@ -32,9 +32,10 @@ struct nmq_committer {
     nmq_log_room room;
     bool is_due; // a commit, with or without records
     // since the journal began anew
-    uint64_t anew; // the commit that it begins with; 0: all is told
-    uint64_t told; // bytes that were appended since
-    bool all_told; // with what is staged
+    uint64_t anew;        // the commit that it begins with; 0: all is told
+    uint64_t told;        // bytes that were appended since
+    bool all_told;        // with what is staged
+    uint64_t all_told_at; // the number of its last record
 };
 
 static int64_t
@@ -214,25 +215,28 @@ count(nmq_committer *c)
 static uint64_t
 take(nmq_committer *c)
 {
-    if (c->options.begin_anew == NULL || c->anew != 0 || !nmq_log_room_is_time(&c->room)) {
+    bool due = c->options.begin_anew != NULL && c->anew == 0 && nmq_log_room_is_time(&c->room);
+    uint64_t number = due ? c->options.begin_anew(c->options.arg, &c->taken) : 0;
+
+    if (number == 0) { // not due, or not now
         return nmq_journal_take(c->options.journal, &c->taken);
     }
-    uint64_t number = c->options.begin_anew(c->options.arg, &c->taken);
     c->anew = c->options.wal->sequence + (c->taken.len > 0);
     c->told = 0;
     c->all_told = false;
     return number;
 }
 
-// A commit is safe: if all was told with it, what came before is needed no more.
+// A commit is safe, up to that number: if all was told with it, what came before is needed
+// no more.
 static void
-end_round(nmq_committer *c)
+end_round(nmq_committer *c, uint64_t number)
 {
     if (c->anew == 0 || c->options.wal->sequence <= c->anew) {
         return;
     }
     c->told += c->taken.len;
-    if (c->all_told) {
+    if (c->all_told && number >= c->all_told_at) {
         nmq_wal_keep_from(c->options.wal, c->anew);
         c->room.live = c->told;
         c->anew = 0;
@@ -254,6 +258,7 @@ tell_again(nmq_committer *c)
            nmq_journal_staged(c->options.journal) < NMQ_COMMITTER_TELL_BYTES) {
         rv = c->options.tell(c->options.arg);
         c->all_told = rv == NMQ_OK;
+        c->all_told_at = nmq_journal_appended(c->options.journal);
     }
     if (rv < 0) { // something was not told: a later round throws away what this one cannot
         c->anew = 0;
@@ -288,7 +293,7 @@ commit(nmq_committer *c)
         c->room.look_ns = c->is_due ? 0 : c->room.look_ns;
         c->is_due = false;
         nmq_journal_written(c->options.journal);
-        end_round(c);
+        end_round(c, number);
         count(c);
         c->options.settled(c->options.arg, number);
     }

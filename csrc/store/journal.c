@@ -222,12 +222,73 @@ nmq_journal_cancel(nmq_journal *journal, nmq_journal_wait *wait)
     return waited;
 }
 
+// --- groups
+
+void
+nmq_journal_open(nmq_journal *journal, nmq_journal_group *group)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    nmq_journal_group **at = &journal->groups;
+    while (*at != NULL) { // as many as threads that publish
+        at = &(*at)->next;
+    }
+    *group = (nmq_journal_group){
+        .at = at, .number = journal->appended, .bytes = journal->staged.len};
+    *at = group;
+    (void) pthread_mutex_unlock(&journal->lock);
+}
+
+void
+nmq_journal_close(nmq_journal *journal, nmq_journal_group *group)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    bool lets_go = journal->cut && group->at == &journal->groups;
+    *group->at = group->next;
+    if (group->next != NULL) {
+        group->next->at = group->at;
+    }
+    journal->cut = journal->cut && !lets_go;
+    (void) pthread_mutex_unlock(&journal->lock);
+    if (lets_go && journal->wanted != NULL) {
+        journal->wanted(journal->arg, true);
+    }
+}
+
+// Takes what is staged before the first group; what is behind it stays staged. Call with
+// the lock.
+static uint64_t
+take_before(nmq_journal *journal, nmq_buf *out)
+{
+    const nmq_journal_group first = *journal->groups;
+    nmq_buf staged = journal->staged;
+    const nmq_bytes behind = {staged.at + first.bytes, staged.len - first.bytes};
+
+    out->len = 0;
+    journal->cut = journal->cut || behind.len > 0;
+    if (first.bytes == 0) {
+        return first.number;
+    }
+    if (behind.len > 0 && nmq_buf_put(out, behind) != NMQ_OK) {
+        return journal->durable; // once more, later
+    }
+    for (nmq_journal_group *group = journal->groups; group != NULL; group = group->next) {
+        group->bytes -= first.bytes;
+    }
+    journal->staged = *out;
+    *out = staged;
+    out->len = first.bytes;
+    journal->writing = first.bytes;
+    return first.number;
+}
+
 // Call with the lock.
 static uint64_t
 take(nmq_journal *journal, nmq_buf *out)
 {
+    if (journal->groups != NULL) {
+        return take_before(journal, out);
+    }
     nmq_buf staged = journal->staged;
-
     journal->staged = *out;
     journal->staged.len = 0;
     *out = staged;
@@ -287,6 +348,10 @@ uint64_t
 nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out, nmq_journal_record *begin)
 {
     (void) pthread_mutex_lock(&journal->lock);
+    if (journal->groups != NULL) {
+        (void) pthread_mutex_unlock(&journal->lock);
+        return 0;
+    }
     uint64_t number = take(journal, out);
     put_begin(journal, begin);
     journal->told = (nmq_journal_told){

@@ -46,6 +46,17 @@ typedef struct {
     uint64_t sessions;
 } nmq_journal_told;
 
+// Records that make one change: all of them come back, or none. It lies with who appends
+// them.
+//
+//     open ──> UNRELEASED, MESSAGE, DELIVERY ──> close
+typedef struct nmq_journal_group {
+    struct nmq_journal_group *next; // the journal's lock: of those that were opened later
+    struct nmq_journal_group **at;  // the journal's lock: what points at it
+    uint64_t number;                // the journal's lock: appended before it
+    size_t bytes;                   // the journal's lock: staged before it
+} nmq_journal_group;
+
 typedef struct nmq_journal {
     // Something is staged, and nothing was; or, with `waits`, somebody has begun to wait,
     // and the writer is to take what is staged. Called with locks, so it takes none but its
@@ -61,6 +72,7 @@ typedef struct nmq_journal {
     uint64_t sessions;         // lock: the same of sessions
     nmq_journal_told told;     // lock
     nmq_journal_wait *waiting; // lock
+    nmq_journal_group *groups; // lock: open, the first that was opened first
     uint64_t writing;          // lock: bytes that were taken, until nmq_journal_written
     uint64_t full_bytes;       // staged and taken, at most; 0: no bound
     uint64_t room;             // lock: bytes that may be staged and taken
@@ -68,6 +80,7 @@ typedef struct nmq_journal {
     uint32_t hold_ms;          // NMQ_LIVE: how long who cannot be refused waits for room
     bool lax;                  // see nmq_journal_let_go; before anything is appended
     bool urged;                // lock: the writer was, since it took something
+    bool cut;                  // lock: what groups hold back was to be taken
     bool failed;               // lock: a record is missing
     bool broken;               // NMQ_LIVE: and nobody is to be acknowledged
     bool full;                 // NMQ_LIVE: who publishes is to wait
@@ -96,6 +109,10 @@ uint64_t nmq_journal_append_session(nmq_journal *journal, nmq_bytes records,
 // Returns the number of the message, which is appended, with its origin, the first time,
 // and again once the journal has begun anew.
 uint64_t nmq_journal_add_message(nmq_journal *journal, nmq_message *message);
+
+// What this thread appends until nmq_journal_close is one change.
+void nmq_journal_open(nmq_journal *journal, nmq_journal_group *group);
+void nmq_journal_close(nmq_journal *journal, nmq_journal_group *group);
 
 // A record is missing. Returns NMQ_JOURNAL_NEVER.
 uint64_t nmq_journal_fail(nmq_journal *journal);
@@ -129,8 +146,8 @@ bool nmq_journal_cancel(nmq_journal *journal, nmq_journal_wait *wait);
 
 // --- the writer: one thread at a time
 
-// Takes what is staged, in place of what is in the buffer, which it empties. Returns the
-// number of the last record.
+// Takes what is staged, up to the first group that is open, in place of what is in the
+// buffer, which it empties. Returns the number of the last record.
 uint64_t nmq_journal_take(nmq_journal *journal, nmq_buf *out);
 
 // Bytes that are staged.
@@ -138,7 +155,8 @@ uint64_t nmq_journal_staged(nmq_journal *journal);
 
 // As nmq_journal_take, and the journal begins anew: the record, of kind BEGIN, comes first
 // of what is staged from here on. Who has been told what was before is told it again, under
-// new numbers (route/retell.h); then the run can be read from that record on.
+// new numbers (route/retell.h); then the run can be read from that record on. Returns 0,
+// and does nothing, while a group is open.
 uint64_t nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out,
                                 nmq_journal_record *begin);
 

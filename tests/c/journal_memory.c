@@ -15,6 +15,7 @@ struct test_journal {
     nmq_consumers *consumers;
     nmq_buf staged;
     nmq_buf written;
+    nmq_journal_group groups[4];
     bool wanted; // atomic
     uint64_t read_messages;
 };
@@ -163,6 +164,18 @@ void
 test_journal_settle(test_journal *journal, uint64_t number)
 {
     nmq_durable_settle(journal->router, number);
+}
+
+void
+test_journal_open(test_journal *journal, int group)
+{
+    nmq_journal_open(&journal->journal, &journal->groups[group]);
+}
+
+void
+test_journal_close(test_journal *journal, int group)
+{
+    nmq_journal_close(&journal->journal, &journal->groups[group]);
 }
 
 void

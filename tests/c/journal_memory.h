@@ -43,6 +43,10 @@ int test_journal_retell(test_journal *journal);
 // All is durable up to that number.
 void test_journal_settle(test_journal *journal, uint64_t number);
 
+// What is logged from here on is one change, until it is closed: 0 to 3.
+void test_journal_open(test_journal *journal, int group);
+void test_journal_close(test_journal *journal, int group);
+
 // There is no room, or there is again.
 void test_journal_set_full(test_journal *journal, bool full);
 
