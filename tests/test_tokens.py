@@ -17,6 +17,8 @@ from tests.conformance.flows import closed_with, modern, take
 from tests.conftest import Process, StartBroker
 from tests.tokens import CURVE, RSA, SECRET, encoded, jwk, pem, token
 
+pytestmark = pytest.mark.plain
+
 WRONG = {4: 4, 5: 0x86}
 AWAY = {4: 3, 5: 0x88}
 

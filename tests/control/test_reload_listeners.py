@@ -36,7 +36,7 @@ def url(port: int, host: str = "127.0.0.1", scheme: str = "nmq-tcp") -> str:
 
 def is_refused(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), 5).close()
+        socket.create_connection(("127.0.0.1", port), 20).close()
     except ConnectionRefusedError:
         return True
     return False
@@ -115,7 +115,7 @@ def test_port_passes_between_a_listener_with_tls_and_one_without(
     )
     process.reload(listener__a__url=url(port, scheme=second))
     context = ssl.create_default_context(cafile=str(certs.ca.certfile))
-    plain = socket.create_connection(("127.0.0.1", port), 5)
+    plain = socket.create_connection(("127.0.0.1", port), 20)
     with Raw(
         context.wrap_socket(plain, server_hostname="localhost")
         if "tls" in second
@@ -346,7 +346,7 @@ def test_certificates_are_replaced_by_content_and_by_name(
     context.check_hostname = False
 
     def shown() -> bytes | None:
-        plain = socket.create_connection(("127.0.0.1", process.ports["tls.url"]), 5)
+        plain = socket.create_connection(("127.0.0.1", process.ports["tls.url"]), 20)
         with context.wrap_socket(plain) as sock:
             return sock.getpeercert(binary_form=True)
 

@@ -246,6 +246,7 @@ def stops_within(process: Process) -> float:
     return time.monotonic() - begun
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("why", [is_sent_a_second_connect, is_taken_over, does_nothing])
 def test_broker_that_stops_does_not_wait_for_clients_that_do_not_move(
     start_broker: StartBroker, why: Callable[[Process, Raw], None]
