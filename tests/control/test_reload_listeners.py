@@ -16,6 +16,8 @@ from tests import raw
 from tests.certs import Certs
 from tests.conformance.flows import give, kept, take
 from tests.conftest import Process, StartBroker, free_port
+from tests.eventually import eventually
+from tests.http.v4 import get
 from tests.raw import Closed, Raw
 
 PLAIN = {"listener__plain__url": "nmq-tcp://127.0.0.1:0"}
@@ -362,9 +364,17 @@ def test_certificates_are_replaced_by_content_and_by_name(
     assert shown() == before
 
 
+def connections_of(process: Process) -> int:
+    """Return how many connections the first listener has accepted that are open."""
+    (node,) = get(process, "/listeners")["data"]
+    count: int = node["listeners"][0]["current_conns"]
+    return count
+
+
 def test_connection_of_before_a_move_may_still_log_in(start_broker: StartBroker) -> None:
     process = start_broker(auth__1__login="u", auth__1__password="p")
     with process.raw(5) as early, process.raw(5) as user:
+        eventually(lambda: connections_of(process), 2)  # one that only waits is cut
         process.reload(url=url(free_port()))
         assert early.connect("early").reason == 0
         assert user.connect("user", user="u", password=b"p").reason == 0
