@@ -97,7 +97,7 @@ AT_ONCE = 300
 def test_many_that_are_refused_at_once_are_each_logged_with_their_reason(
     start_broker: StartBroker, certs: Certs
 ) -> None:
-    process = start_broker(**keys(certs, **REQUIRED))
+    process = start_broker(**keys(certs, **REQUIRED), connect_timeout="60s")
     made = context(certs, certs.stranger, "TLSv1.2")
     flights = []
     with contextlib.ExitStack() as stack:
