@@ -31,6 +31,8 @@ from nanomq_py.store.faults import StoreError
 from tests.certs import identity
 from tests.raw import Closed, Raw
 
+pytestmark = pytest.mark.plain
+
 URL = "nmq-tcp://127.0.0.1:0"
 
 
@@ -194,7 +196,7 @@ async def test_the_broker_looks_by_itself(
     made = Broker(Config(url=URL), conf=conf)
     made.watch(Bad())
     async with made:
-        await asyncio.wait_for(seen.wait(), 10)
+        await asyncio.wait_for(seen.wait(), 20)
         assert [alarm.name for alarm in made.alarms.active()] == ["of a part"]
 
 
@@ -215,23 +217,23 @@ async def test_clients_hear_that_one_begins_and_that_it_is_over(conf: Path) -> N
         bad.append(trouble("t/1", "it is bad", n=1))
         before = time.time()
         look(broker)
-        begun = await asyncio.wait_for(anext(tap), 10)
+        begun = await asyncio.wait_for(anext(tap), 20)
         bad.append(trouble("u"))
         bad[0] = trouble("t/1", "it is worse", n=2)
         look(broker)  # what it says may change: that is no news
-        assert b'"u"' in (await asyncio.wait_for(anext(tap), 10)).payload
+        assert b'"u"' in (await asyncio.wait_for(anext(tap), 20)).payload
         broker.alarms.end("u")
-        ended = await asyncio.wait_for(anext(tap), 10)
+        ended = await asyncio.wait_for(anext(tap), 20)
         bad.clear()
         look(broker)
-        over = await asyncio.wait_for(anext(tap), 10)
+        over = await asyncio.wait_for(anext(tap), 20)
         await broker.reconfigure(replace(config, sys_interval=0))
         bad.append(trouble("v"))
         look(broker)
         await broker.reconfigure(replace(config, node=Node(name="m@h")))
         bad.append(trouble("w"))
         look(broker)
-        other = await asyncio.wait_for(anext(tap), 10)
+        other = await asyncio.wait_for(anext(tap), 20)
     told = [json.loads(each.payload) for each in (begun, over)]
     assert [each.topic_name for each in (begun, ended, over, other)] == [
         "$SYS/brokers/n@h/alarms/activate",

@@ -276,7 +276,7 @@ def by_certificate(names_from: str) -> Member:
             names = [x509.DNSName(word)] if word else []
             identity = certificate(world.folder, ca, "pump", *names)
         made = context(world.certs, None if column == "missing" else identity)
-        plain = socket.create_connection(("127.0.0.1", broker.ports["tls.url"]), 5)
+        plain = socket.create_connection(("127.0.0.1", broker.ports["tls.url"]), 20)
         try:
             wrapped = made.wrap_socket(plain, server_hostname="localhost")
             with Raw(wrapped, version) as c:

@@ -50,12 +50,12 @@ async def refused(broker: Broker, version: int = 5, **given: object) -> int:
     return await asyncio.to_thread(act)
 
 
-async def turned_away(broker: Broker) -> bool:
+async def turned_away(broker: Broker, within_s: float = 20) -> bool:
     """Return whether a connection is closed before it has said anything."""
 
     def act() -> bool:
         with Raw(broker.ports["url"]) as c:
-            return c.hears_within(0.3) and c.sock.recv(1) == b""
+            return c.hears_within(within_s) and c.sock.recv(1) == b""
 
     return await asyncio.to_thread(act)
 
@@ -98,7 +98,7 @@ async def test_an_event_says_who_was_refused(broker: Broker) -> None:
     await broker.ban(client_id="bad", reason="not for others to read")
     async with broker.events([AuthFailed]) as events:
         await refused(broker, client_id="bad", user="u")
-        event = await asyncio.wait_for(anext(events), 10)
+        event = await asyncio.wait_for(anext(events), 20)
     assert (event.client.client_id, event.client.user_name) == ("bad", "u")
     assert (event.reason_code, event.reason) == (BANNED, "banned")
 
@@ -125,13 +125,13 @@ async def test_a_name_that_a_method_proves_is_refused(conf: Path) -> None:
 
 
 async def test_an_address_is_turned_away_before_it_says_anything(broker: Broker) -> None:
-    assert not await turned_away(broker)
+    assert not await turned_away(broker, 0.3)
     await broker.ban(address="127.0.0.0/30")
     assert await turned_away(broker)
     assert broker.stats().refused_banned == 1
     assert broker.listeners()["tcp"].refused == 1
     await broker.unban(address="127.0.0.0/30")
-    assert not await turned_away(broker)
+    assert not await turned_away(broker, 0.3)
     assert await refused(broker, client_id="c") == 0
 
 
@@ -222,7 +222,7 @@ async def test_a_ban_ends_by_its_time(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(auth_bans, "FORGET_EVERY_S", 0.01)
-    await broker.ban(client_id="c", until=time.time() + 0.3)
+    await broker.ban(client_id="c", until=time.time() + 2)
     await broker.ban(client_id="d", until=time.time() + 1000)
     assert await refused(broker, client_id="c") == BANNED
     while await refused(broker, client_id="c") != 0:
@@ -238,7 +238,7 @@ async def test_bans_that_are_over_are_forgotten(
     monkeypatch.setattr(auth_bans, "FORGET_EVERY_S", 0.01)
     monkeypatch.setattr(auth_bans, "AT_ONCE", 3)  # in several turns
     async with Broker(Config(url=URL), conf=conf) as broker:
-        until = time.time() + 0.2
+        until = time.time() + 2
         for n in range(10):
             await broker.ban(client_id=f"c{n}", until=until)
         bans = broker._running.store.bans
@@ -411,8 +411,8 @@ async def test_a_list_with_its_total_and_one_of_it(broker: Broker) -> None:
 
 
 async def test_a_ban_that_is_over_is_in_no_list(broker: Broker) -> None:
-    await broker.ban(client_id="a", until=time.time() + 0.05)
-    deadline = time.monotonic() + 10
+    await broker.ban(client_id="a", until=time.time() + 1)
+    deadline = time.monotonic() + 20
     while (await broker.ban_rows()).total:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)

@@ -35,7 +35,7 @@ async def test_tap_hears_clients_and_retained_messages() -> None:
                 c.connect("c")
                 c.publish("a/live", b"2", qos=2, packet_id=1)
                 c.expect(5)
-            got = [await asyncio.wait_for(anext(tap), 5) for _ in range(2)]
+            got = [await asyncio.wait_for(anext(tap), 20) for _ in range(2)]
         assert [(m.topic_name, m.payload, m.qos, m.retain, m.retained) for m in got] == [
             ("a/kept", b"1", 0, True, True),
             ("a/live", b"2", 2, False, False),
@@ -49,7 +49,7 @@ async def test_many_messages_come_through_a_tap_in_order() -> None:
         for n in range(5000):
             broker.publish("n", b"%d" % n)
         for n in range(5000):
-            message = await asyncio.wait_for(anext(tap), 5)
+            message = await asyncio.wait_for(anext(tap), 20)
             assert message.payload == b"%d" % n
         assert tap.dropped == 0
 
@@ -193,7 +193,7 @@ async def test_stop_wakes_a_waiting_tap() -> None:
     waiting = asyncio.create_task(anext(tap, None))
     await asyncio.sleep(0)
     await broker.stop()
-    assert await asyncio.wait_for(waiting, 5) is None
+    assert await asyncio.wait_for(waiting, 20) is None
 
 
 class Ticket:

@@ -110,8 +110,7 @@ def test_signal_stops_cleanly_and_tells_5_0_clients(
         assert (got[-1].kind, got[-1].reason) == (14, 0x8B)
         assert old.read_until_closed() == []
         assert process.ends() == 0
-        slack = 8 if os.environ.get("LD_PRELOAD") else 0  # a sanitizer build ends slowly
-        assert time.monotonic() - begun < 2 + slack
+        assert time.monotonic() - begun < 10
     assert "stopped" in process.lines[-1]
 
 
@@ -232,7 +231,7 @@ def test_daemon_runs_in_the_background(tmp_path: Path) -> None:
 
 def test_default_password_keeps_http_on_127_0_0_1(start_broker: StartBroker) -> None:
     warned = start_broker()
-    assert any("http_server.password is the default" in line for line in warned.lines)
+    warned.waits_for("http_server.password is the default")
     quiet = start_broker(http_server__password="another", http_server__host="127.0.0.1")
     assert not any("http_server.password is the" in line for line in quiet.lines)
 

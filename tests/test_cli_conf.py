@@ -10,6 +10,8 @@ from nanomq_py.config.shipped import shipped
 from tests.certs import Certs
 from tests.conftest import ROOT, StartBroker, nanomq, running_broker
 
+pytestmark = pytest.mark.plain
+
 
 @pytest.fixture
 def conf(tmp_path: Path) -> Path:

@@ -15,6 +15,8 @@ from nanomq_py.auth.hashing import matches
 from nanomq_py.auth.password_file import read_users
 from tests.conftest import ROOT, nanomq
 
+pytestmark = pytest.mark.plain
+
 
 def passwd(*args: object, password: bytes | None = b"p\n") -> tuple[int, str]:
     """Run it with a password on standard input; return exit code and what it says."""

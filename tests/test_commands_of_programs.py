@@ -16,6 +16,8 @@ from nanomq_py.config.keys.listeners import Listener, WebSocket
 from nanomq_py.core.properties import Properties, decoded
 from tests.raw import PUBLISH, Raw, text
 
+pytestmark = pytest.mark.plain
+
 LOCAL = Config(url="nmq-tcp://127.0.0.1:0", websocket=WebSocket(enable=False))
 EXPIRES = b"\x02" + (100).to_bytes(4, "big")
 TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"))

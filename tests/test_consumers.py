@@ -31,7 +31,7 @@ async def broker() -> AsyncIterator[Broker]:
 
 
 async def next_of(consumer: Consumer) -> Batch:
-    return await asyncio.wait_for(anext(consumer), 10)
+    return await asyncio.wait_for(anext(consumer), 20)
 
 
 async def payloads(consumer: Consumer, count: int) -> list[bytes]:
@@ -191,7 +191,7 @@ async def test_filters_that_go_are_told_and_with_them_what_they_are_owed(
         broker.events([Unsubscribed]) as events,
         broker.consume("c", ["kept/2", "kept/1"]) as consumer,
     ):
-        told = [await asyncio.wait_for(anext(events), 10) for _ in gone]
+        told = [await asyncio.wait_for(anext(events), 20) for _ in gone]
         broker.publish("kept/1", b"x")
         assert await payloads(consumer, 1) == [b"x"]
     assert sorted(event.topic_filter for event in told) == sorted(gone)
@@ -552,7 +552,7 @@ async def test_other_waiters_go_on_when_one_is_cancelled(broker: Broker) -> None
             with pytest.raises(asyncio.CancelledError):
                 await other
             broker.publish("n", b"x")
-            await asyncio.wait_for(waiting, 10)
+            await asyncio.wait_for(waiting, 20)
 
 
 # --- what is told of one

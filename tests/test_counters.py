@@ -51,7 +51,7 @@ async def broker() -> AsyncIterator[Broker]:
 
 async def comes(found: Callable[[], object], expected: object) -> None:
     """Wait until it is so: what a client has got may be counted a moment later."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 20
     while found() != expected and time.monotonic() < deadline:
         await asyncio.sleep(0.01)
     assert found() == expected

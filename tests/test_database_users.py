@@ -27,6 +27,8 @@ from nanomq_py.store.users import UserExistsError, UserKind
 from tests.raw import CONNACK, Raw
 from tests.raw import connect as raw_connect
 
+pytestmark = pytest.mark.plain
+
 URL = "nmq-tcp://127.0.0.1:0"
 WRONG, NOT_AUTHORIZED = 0x86, 0x87
 SALT = base64.b64encode(b"s" * 12).decode()

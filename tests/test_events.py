@@ -54,7 +54,7 @@ E = TypeVar("E", bound=Event)
 
 async def of(events: Events[E]) -> E:
     """Return the next one."""
-    return await asyncio.wait_for(anext(events), 10)
+    return await asyncio.wait_for(anext(events), 20)
 
 
 async def rest_of(events: Events[E]) -> list[E]:
@@ -439,7 +439,7 @@ async def a_second_passes(broker: Broker) -> None:
         with Raw(broker.ports["url"], 5) as c:
             will = ("passed", b"", 0, False)
             c.connect("clock", **KEPT, will=will, will_properties=b"\x18\0\0\0\x01")
-        await asyncio.wait_for(anext(tap), 10)
+        await asyncio.wait_for(anext(tap), 20)
 
 
 async def test_expired_before_it_came_and_while_it_waited() -> None:

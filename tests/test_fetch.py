@@ -31,6 +31,8 @@ from tests import certs
 from tests.answering import OK, Answering, Asked, answering, status
 from tests.conftest import FOREIGN_ENV
 
+pytestmark = pytest.mark.plain
+
 GET = Request("GET", "/x")
 MOST = 4096
 

@@ -52,7 +52,7 @@ async def test_connections_of_one_address() -> None:
         with Raw(port) as a, Raw(port) as b:
             a.connect("a")
             assert b.read_until_closed() == []
-            other = socket.create_connection(("127.0.0.1", port), 5, ("127.0.0.2", 0))
+            other = socket.create_connection(("127.0.0.1", port), 20, ("127.0.0.2", 0))
             with Raw(other) as c:
                 c.connect("c")
             a.leave()
@@ -76,7 +76,7 @@ async def test_client_does_not_wait_longer_for_the_answer_than_the_key_says(
                 assert answer.reason == (0x88 if version == 5 else 3)
                 return time.monotonic() - begun
 
-        assert 0.2 < refused_after_s() < 2
+        assert 0.2 < refused_after_s() < 4  # the default is 5 s
         await broker.reconfigure(replace(broker.config, answer_timeout=3000))
         assert 2 < refused_after_s() < 20
 
@@ -207,7 +207,7 @@ async def test_client_that_waits_for_its_rate_is_told_to_go_at_once() -> None:
             until(lambda: broker.stats().rate_waits > 0)
             broker.kick("p")
             assert p.read_until_closed()[-1].reason == 0x98
-            until(lambda: broker.stats().connections_open == 0, 5)
+            until(lambda: broker.stats().connections_open == 0)
 
 
 def held(stats: Stats) -> int:

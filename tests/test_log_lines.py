@@ -161,7 +161,7 @@ def test_a_websocket_path_forges_no_field(start_broker: StartBroker) -> None:
     broker = start_broker(
         websocket__enable="true", websocket__url="nmq-ws://127.0.0.1:0/mqtt"
     )
-    with socket.create_connection(("127.0.0.1", broker.ports["websocket.url"]), 5) as ws:
+    with socket.create_connection(("127.0.0.1", broker.ports["websocket.url"]), 20) as ws:
         ws.sendall(
             b"GET /x',y\\ HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"

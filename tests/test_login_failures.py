@@ -126,7 +126,7 @@ async def test_failed_login_has_one_code_one_event_one_count_and_one_line(
         while len([line for line in caplog.messages if "refused" in line]) < 2:
             await asyncio.sleep(0.01)
 
-    await asyncio.wait_for(logged(), 10)
+    await asyncio.wait_for(logged(), 20)
     await broker.stop()  # then all is told
     assert len([line for line in caplog.messages if "refused" in line]) == 2
     assert "geheim" not in "".join(caplog.messages)

@@ -24,7 +24,7 @@ def test_random_bytes_end_that_connection_only(broker: Process, name: str) -> No
     with broker.raw() as healthy:
         healthy.connect(name)
         for n in range(300):
-            with socket.create_connection(("127.0.0.1", broker.port), 5) as s:
+            with socket.create_connection(("127.0.0.1", broker.port), 20) as s:
                 s.sendall(rng.randbytes(rng.randrange(1, 200)))
                 if n % 50 == 0:
                     healthy.ping()
@@ -56,7 +56,7 @@ def test_every_cut_of_a_connect_is_survived(
 ) -> None:
     data = raw.connect(name, version, will=("w", b"x", 1, True), user="u", password=b"p")
     for n in range(len(data)):
-        with socket.create_connection(("127.0.0.1", broker.port), 5) as s:
+        with socket.create_connection(("127.0.0.1", broker.port), 20) as s:
             s.sendall(data[:n])
     with broker.raw(version) as c:
         c.connect(name)

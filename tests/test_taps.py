@@ -16,7 +16,7 @@ LOCAL = Config(url="nmq-tcp://127.0.0.1:0", websocket=WebSocket(enable=False))
 
 
 async def next_of(tap: Tap) -> Message:
-    return await asyncio.wait_for(anext(tap), 10)
+    return await asyncio.wait_for(anext(tap), 20)
 
 
 async def test_retained_messages_come_whole_and_before_what_comes_meanwhile() -> None:
@@ -166,7 +166,7 @@ async def test_closing_wakes_who_waits_and_what_waits_is_still_read() -> None:
         await asyncio.sleep(0)
         tap.close()
         with pytest.raises(StopAsyncIteration):
-            await asyncio.wait_for(waiting, 5)
+            await asyncio.wait_for(waiting, 20)
         tap = broker.subscribe("a")
         broker.publish("a", b"1")
         tap.close()

@@ -57,7 +57,7 @@ class Client:
     async def leave(self) -> None:
         self.send(raw.disconnect(4))
         with contextlib.suppress(OSError, asyncio.TimeoutError):
-            await asyncio.wait_for(self._reader.read(), 5)  # the broker closes
+            await asyncio.wait_for(self._reader.read(), 20)  # the broker closes
         self._writer.transport.abort()
         await asyncio.sleep(0.01)  # asyncio closes what is below TLS some turns later
 
@@ -170,7 +170,7 @@ class Traffic:
         await asyncio.gather(*self._talking)
         done = asyncio.gather(*(pair.all_heard() for pair in self._pairs))
         try:
-            await asyncio.wait_for(done, 10)
+            await asyncio.wait_for(done, 20)
         except asyncio.TimeoutError:
             self.tally.faults.append("messages that never came")
         for task in self._hearing:

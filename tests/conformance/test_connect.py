@@ -121,7 +121,7 @@ def test_silent_client_is_closed_after_its_keep_alive(
         c.connect(name, keep_alive=1)
         begun = time.monotonic()
         got = c.read_until_closed()
-        assert time.monotonic() - begun >= 1.4
+        assert time.monotonic() - begun >= 1.35
         assert [p.reason for p in got] == ([0x8D] if version == 5 else [])
 
 
@@ -172,11 +172,11 @@ def test_bytes_of_a_connect_do_not_prolong_its_time(start_broker: StartBroker) -
         c.sock.settimeout(0.1)
         begun = time.monotonic()
         with contextlib.suppress(Closed, OSError):
-            for byte in raw.connect("c" * 40, 5)[:-1]:
+            for byte in raw.connect("c" * 300, 5)[:-1]:
                 c.send(bytes([byte]))
                 with contextlib.suppress(TimeoutError):
                     c.read()
-        assert time.monotonic() - begun < 4  # of the 5 s and more that they would take
+        assert time.monotonic() - begun < 20  # of the 30 s and more that they would take
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_each_packet_comes_in_a_frame_of_its_own(
     )
     sizes = [0, 1, 116, 117, 125, 4000, 4096, 5000, 65_500, 65_600, 300_000, 3] * 3
     key = "websocket.url" if over == "ws" else "websocket.tls_url"
-    sock = socket.create_connection(("127.0.0.1", process.ports[key]), 5)
+    sock = socket.create_connection(("127.0.0.1", process.ports[key]), 20)
     if over == "wss":
         context = ssl.create_default_context(cafile=str(certs.ca.certfile))
         sock = context.wrap_socket(sock, server_hostname="localhost")
@@ -350,7 +350,7 @@ def test_websocket_over_tls(start_broker: StartBroker, certs: Certs, version: in
         tls__keyfile=str(certs.server.keyfile),
     )
     context = ssl.create_default_context(cafile=str(certs.ca.certfile))
-    plain = socket.create_connection(("127.0.0.1", process.ports["websocket.tls_url"]), 5)
+    plain = socket.create_connection(("127.0.0.1", process.ports["websocket.tls_url"]), 20)
     with WebSocket(
         context.wrap_socket(plain, server_hostname="localhost"), version, 5000
     ) as c:
@@ -369,7 +369,7 @@ def test_websocket_behind_a_balancer(start_broker: StartBroker) -> None:
         websocket__url="nmq-ws://127.0.0.1:0/mqtt",
         listener__ws__proxy_protocol="true",
     )
-    sock = socket.create_connection(("127.0.0.1", ws_port(process)), 5)
+    sock = socket.create_connection(("127.0.0.1", ws_port(process)), 20)
     sock.sendall(b"PROXY TCP4 192.0.2.5 10.0.0.1 5 80\r\n")
     with WebSocket(sock, 5) as c:
         assert c.connect("c").reason == 0

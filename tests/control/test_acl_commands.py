@@ -12,6 +12,8 @@ from nanomq_py.store.store import Store
 from tests.conftest import StartBroker, nanomq
 from tests.raw import PUBACK, PUBLISH
 
+pytestmark = pytest.mark.plain
+
 CONF = """\
 acl.rule.1={"permit":"deny","or":[{"clientid":"bad"},{"ipaddr":"10.0.0.0/8"}]}
 acl.rule.2={"permit":"allow","action":"publish","qos":"<=1","retain":false,"topics":["up/%c"]}

@@ -328,7 +328,7 @@ def test_tls_listener_that_cannot_move_is_where_it_was(
     process.set_keys(listener__a__url=f"tls+nmq-tcp://192.0.2.1:{port}")
     got = process.api(req=10, action="reload")
     assert "the address cannot be used" in got.json["message"]
-    socket.create_connection(("127.0.0.1", port), 5).close()
+    socket.create_connection(("127.0.0.1", port), 20).close()
 
 
 @pytest.mark.parametrize("call", ["set_options", "set_listener", "listen"])

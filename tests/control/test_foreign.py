@@ -19,6 +19,8 @@ from nanomq_py.run.folder import claim
 from nanomq_py.run.pidfile import PidFile
 from tests.conftest import ROOT, Process, StartBroker, conf_text, free_port, nanomq
 
+pytestmark = pytest.mark.plain
+
 FORK = multiprocessing.get_context("fork")
 
 

@@ -16,6 +16,8 @@ from nanomq_py.kernel.part import Part
 from tests.conftest import Process, running_broker
 from tests.samples import SAMPLES, Samples, SamplesPart
 
+pytestmark = pytest.mark.plain
+
 KEYS = {
     "samples__rate": "3",
     "samples__store__password": "store-secret",

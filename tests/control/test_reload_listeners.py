@@ -16,6 +16,8 @@ from tests import raw
 from tests.certs import Certs
 from tests.conformance.flows import give, kept, take
 from tests.conftest import Process, StartBroker, free_port
+from tests.eventually import eventually
+from tests.http.v4 import get
 from tests.raw import Closed, Raw
 
 PLAIN = {"listener__plain__url": "nmq-tcp://127.0.0.1:0"}
@@ -36,7 +38,7 @@ def url(port: int, host: str = "127.0.0.1", scheme: str = "nmq-tcp") -> str:
 
 def is_refused(port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), 5).close()
+        socket.create_connection(("127.0.0.1", port), 20).close()
     except ConnectionRefusedError:
         return True
     return False
@@ -115,7 +117,7 @@ def test_port_passes_between_a_listener_with_tls_and_one_without(
     )
     process.reload(listener__a__url=url(port, scheme=second))
     context = ssl.create_default_context(cafile=str(certs.ca.certfile))
-    plain = socket.create_connection(("127.0.0.1", port), 5)
+    plain = socket.create_connection(("127.0.0.1", port), 20)
     with Raw(
         context.wrap_socket(plain, server_hostname="localhost")
         if "tls" in second
@@ -346,7 +348,7 @@ def test_certificates_are_replaced_by_content_and_by_name(
     context.check_hostname = False
 
     def shown() -> bytes | None:
-        plain = socket.create_connection(("127.0.0.1", process.ports["tls.url"]), 5)
+        plain = socket.create_connection(("127.0.0.1", process.ports["tls.url"]), 20)
         with context.wrap_socket(plain) as sock:
             return sock.getpeercert(binary_form=True)
 
@@ -362,9 +364,17 @@ def test_certificates_are_replaced_by_content_and_by_name(
     assert shown() == before
 
 
+def connections_of(process: Process) -> int:
+    """Return how many connections the first listener has accepted that are open."""
+    (node,) = get(process, "/listeners")["data"]
+    count: int = node["listeners"][0]["current_conns"]
+    return count
+
+
 def test_connection_of_before_a_move_may_still_log_in(start_broker: StartBroker) -> None:
     process = start_broker(auth__1__login="u", auth__1__password="p")
     with process.raw(5) as early, process.raw(5) as user:
+        eventually(lambda: connections_of(process), 2)  # one that only waits is cut
         process.reload(url=url(free_port()))
         assert early.connect("early").reason == 0
         assert user.connect("user", user="u", password=b"p").reason == 0

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import pytest
+
 from nanomq_py import Broker, Config
 from nanomq_py.auth.enhanced import Step
 from nanomq_py.config.keys.access import AclRule, User
@@ -63,6 +65,7 @@ async def test_what_ends_is_counted() -> None:
         here.close()
 
 
+@pytest.mark.alone
 async def test_the_event_loop_goes_on_while_many_sessions_are_judged() -> None:
     count = 2000
     rules = tuple(

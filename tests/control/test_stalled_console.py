@@ -9,8 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT, Process, conf_text
 from tests.raw import Raw
+
+pytestmark = pytest.mark.plain
 
 
 def test_broker_serves_and_stops_while_nobody_reads_its_log(tmp_path: Path) -> None:
@@ -38,8 +42,8 @@ def test_broker_serves_and_stops_while_nobody_reads_its_log(tmp_path: Path) -> N
         assert process.api(req=2).status == 200
         began = time.monotonic()
         broker.terminate()
-        assert broker.wait(10) == 0
-        assert time.monotonic() - began < 5
+        assert broker.wait(30) == 0
+        assert time.monotonic() - began < 20
     finally:
         broker.kill()
         broker.wait(10)

@@ -20,6 +20,8 @@ from tests.certs import Certs
 from tests.conftest import ROOT, Process, StartBroker, free_port, nanomq
 from tests.control.test_restart import restart
 
+pytestmark = pytest.mark.plain
+
 NOBODY = pwd.getpwnam("nobody")
 
 

@@ -52,7 +52,7 @@ def status(process: Process, auth: str, **fields: object) -> int:
 
 
 def waits_for(is_so: Callable[[], bool]) -> None:
-    until = time.monotonic() + 10
+    until = time.monotonic() + 20
     while not is_so():
         assert time.monotonic() < until
         time.sleep(0.05)

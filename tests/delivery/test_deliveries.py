@@ -24,6 +24,8 @@ from nanomq_py.store.store import Store
 from tests.answering import status
 from tests.delivery.receiving import OK, WITHIN_S, Came, Receiver, receiving
 
+pytestmark = pytest.mark.plain
+
 QUICK: dict[str, Any] = {
     "first_wait_s": 0.02,
     "most_wait_s": 0.1,

@@ -23,7 +23,7 @@ from nanomq_py.plugins.devices.plugin import Devices
 from nanomq_py.plugins.devices.reports import Why
 from tests.raw import Raw
 
-WITHIN_S = 10.0
+WITHIN_S = 20.0
 NOBODY: Any = None
 
 

@@ -19,6 +19,8 @@ from tests.answering import status
 from tests.delivery.receiving import Came, receiving
 from tests.devices.inside import Platform, platform, report
 
+pytestmark = pytest.mark.plain
+
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,8 @@ from tests.devices.inside import Platform, loaded, platform, report, until
 from tests.raw import DISCONNECT, packet
 from tests.test_broker import LOCAL
 
+pytestmark = pytest.mark.plain
+
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ from nanomq_py.plugins.devices.reports import (
     read_report,
 )
 
+pytestmark = pytest.mark.plain
+
 NOW = 1_542_188_584
 TOPICS = ["procs", "sys", "versions", "periph", "periph/reg", "on", "off", "peripheral"]
 

@@ -17,6 +17,8 @@ from nanomq_py.store.faults import StoreError
 from tests.delivery.receiving import Came, receiving
 from tests.devices.inside import platform, until
 
+pytestmark = pytest.mark.plain
+
 
 def bodies(came: list[Came]) -> list[dict[str, Any]]:
     return [json.loads(each.body) for each in came]

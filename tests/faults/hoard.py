@@ -28,7 +28,7 @@ def _drain(sock: socket.socket) -> None:
 
 def _flood(port: int, version: int, packets: Iterator[bytes]) -> None:
     """Send without waiting for answers until the broker closes the connection."""
-    with Raw(port, version, timeout=10) as c:
+    with Raw(port, version) as c:
         c.connect("", clean=True)
         threading.Thread(target=_drain, args=(c.sock,), daemon=True).start()
         for packet in packets:
@@ -89,7 +89,7 @@ def wills(port: int) -> None:
     """Connect with a large will, and stay."""
     stay = []
     for n in itertools.count():
-        c = Raw(port, 5, timeout=10)
+        c = Raw(port, 5)
         c.connect(f"will-{n}", will=(f"w/{n}", bytes(60_000), 1, True), **kept(5))
         stay.append(c)
 
@@ -99,7 +99,7 @@ def halves(port: int) -> None:
     stay = []
     packet = raw.publish("half", bytes(1 << 20), 5)
     while True:
-        c = Raw(port, 5, timeout=10)
+        c = Raw(port, 5)
         c.connect("", clean=True, keep_alive=0)
         c.send(packet[: 1 << 19])
         stay.append(c)

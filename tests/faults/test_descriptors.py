@@ -137,7 +137,7 @@ def test_connections_requests_and_log_files_wait(
                 assert len(crowd) == 30
             with process.raw(5) as late:
                 late.connect("late")
-    until = time.monotonic() + 10
+    until = time.monotonic() + 20
     while True:
         with contextlib.suppress(OSError):
             serves(process)

@@ -146,7 +146,7 @@ async def test_statistics_count_who_is_connected_and_subscribed() -> None:
         return stats.clients, stats.connected, stats.subscribers
 
     async def expect(*wanted: int) -> None:
-        until = time.monotonic() + 10
+        until = time.monotonic() + 20
         while counts() != wanted:
             assert time.monotonic() < until, (counts(), wanted)
             await asyncio.sleep(0.01)

@@ -102,7 +102,7 @@ def take_own(port: int, count: int) -> list[int]:
     while len(got) < count:
         assert time.monotonic() < deadline, f"{len(got)} of {count} came"
         try:
-            with Raw(port, 5, timeout=10) as victim:
+            with Raw(port, 5) as victim:
                 victim.connect("victim", **kept(5))
                 while len(got) < count:
                     topic, payload, _ = take(victim)
@@ -127,9 +127,9 @@ def test_others_lose_nothing_when_one_fills_the_memory(
     most, n = 0, 0
     times = Times(broker)
     with (
-        Raw(process.port, 4, timeout=10) as pub,
-        Raw(process.port, 5, timeout=10) as sub,
-        Raw(process.port, 5, timeout=10) as giver,
+        Raw(process.port, 4) as pub,
+        Raw(process.port, 5) as sub,
+        Raw(process.port, 5) as giver,
     ):
         pub.connect("healthy-pub")
         sub.connect("healthy-sub")
@@ -160,7 +160,7 @@ def fill(port: int) -> int:
         assert c.connect("hoard", **kept(5)).reason == 0
         c.subscribe(("hoard", 1))
         c.leave()
-    with Raw(port, 5, timeout=10) as p:
+    with Raw(port, 5) as p:
         assert p.connect("filler").reason == 0
         for n in range(10_000):
             p.publish("hoard", bytes(8000), qos=1, packet_id=1)
@@ -193,7 +193,7 @@ async def almost_full() -> AsyncIterator[tuple[Broker, int]]:
 async def test_a_message_that_is_refused_for_memory_is_told_as_dropped() -> None:
     async with almost_full() as (broker, port), broker.events([Dropped]) as events:
         fill(port)
-        event = await asyncio.wait_for(anext(events), 10)
+        event = await asyncio.wait_for(anext(events), 20)
         assert event.client is not None
         assert (event.client.client_id, event.why) == ("hoard", Why.MEMORY)
 
@@ -313,7 +313,7 @@ async def test_who_does_not_read_its_answers_is_cut_when_memory_is_out() -> None
     async with limited(
         max_memory=str(bound), max_outgoing_size="1GB", slow_consumer_time="60s"
     ) as (broker, port):
-        with Raw(port, 5) as modest, Raw(port, 5, timeout=10) as deaf:
+        with Raw(port, 5) as modest, Raw(port, 5) as deaf:
             modest.connect("modest")
             deaf.connect("deaf", **kept(5))
             with contextlib.suppress(OSError):
@@ -387,7 +387,7 @@ async def test_tls_counts_at_its_known_cost(certs: Certs) -> None:
     trust = ssl.create_default_context(cafile=str(certs.ca.certfile))
 
     def connect(port: int) -> Raw:
-        plain = socket.create_connection(("127.0.0.1", port), 10)
+        plain = socket.create_connection(("127.0.0.1", port), 20)
         client = Raw(trust.wrap_socket(plain, server_hostname="localhost"), 5, timeout=10)
         client.connect("c")
         return client

@@ -15,6 +15,8 @@ from tests.conformance.flows import text
 from tests.conftest import Process, running_broker
 from tests.raw import AUTH, CONNACK, DISCONNECT, Raw
 
+pytestmark = pytest.mark.plain
+
 SCRAM, DATA = text(0x15, "SCRAM-SHA-256"), 0x16
 GO_ON = 0x18
 
@@ -42,10 +44,10 @@ def test_wrong_passwords_of_a_user_are_slowed(process: Process) -> None:
     times = [login_s(process, "u1", b"wrong", 0x86) for _ in range(8)]
     assert times[6] > 0.08
     assert times[7] > 0.18
-    assert 0.3 < login_s(process, "u1", b"secret1", 0) < 3  # as the next wrong one
+    assert 0.3 < login_s(process, "u1", b"secret1", 0) < 10  # as the next wrong one
     began = time.monotonic()
     while login_s(process, "u2", b"secret2", 0) > 0.09:  # the machine may be busy
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 60
 
 
 @pytest.mark.alone
@@ -140,7 +142,7 @@ async def test_exchange_is_forgotten_when_its_client_leaves() -> None:
         assert len(broker._running.logins.exchanges) == 5
         for c in clients:
             c.close()
-        until = time.monotonic() + 10
+        until = time.monotonic() + 20
         while len(broker._running.logins.exchanges) > 0:
             assert time.monotonic() < until
             await asyncio.sleep(0.01)

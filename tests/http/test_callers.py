@@ -44,6 +44,8 @@ from nanomq_py.store.roles import Role
 from nanomq_py.store.store import Store
 from tests.http.test_v1 import FakeBroker, FakeConfigurator, FakeProcess
 
+pytestmark = pytest.mark.plain
+
 ADDRESS = "192.0.2.1"
 JWT_SECRET = "0123456789abcdef" * 2
 OWN = HttpServer(username="root", password="own")

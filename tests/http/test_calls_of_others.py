@@ -19,6 +19,8 @@ from tests.conftest import Process
 from tests.http.documented import Said
 from tests.http.v4 import busy_broker, call, get
 
+pytestmark = pytest.mark.plain
+
 NODE = "NODE"  # stands for the name of the node in a path
 
 

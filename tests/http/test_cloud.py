@@ -14,6 +14,8 @@ from tests import plugged
 from tests.conftest import StartBroker
 from tests.http.v4 import call
 
+pytestmark = pytest.mark.plain
+
 ALARM = "plugin_failed/broken"
 
 
@@ -44,7 +46,7 @@ def test_alarm_ends_by_each_path(
         plugins__load="broken",
     )
     (node,) = call(broker, "GET", "/api/alarms").json["data"]
-    until = time.monotonic() + 10
+    until = time.monotonic() + 20
     body = {"node": node["node"], "name": ALARM}
     while (said := call(broker, "POST", path, body)).status == 404:
         assert time.monotonic() < until, said

@@ -29,6 +29,8 @@ from tests.http.test_v1 import FakeProcess, app_of, post
 from tests.raw import Raw
 from tests.samples import SAMPLES
 
+pytestmark = pytest.mark.plain
+
 # As printed, but for the ports, which the test picks free.
 DOCUMENT_11 = """\
 curl --location --request GET 'http://localhost:8081/api/v1' \\

@@ -23,6 +23,8 @@ from nanomq_py.http.errors import HttpError
 from nanomq_py.http.guard import BasicGuard, Gate
 from tests.conftest import ROOT, Process, StartBroker
 
+pytestmark = pytest.mark.plain
+
 
 class Spoken:
     """A dialect with one path that takes POST."""

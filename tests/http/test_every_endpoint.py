@@ -31,6 +31,8 @@ from tests.http.endpoints import (
     wrong_queries,
 )
 
+pytestmark = pytest.mark.plain
+
 NODE = "nanomq@edge"
 V2_WORDS = {
     101: "badrpc: nodedown: ",

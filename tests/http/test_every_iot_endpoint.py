@@ -32,6 +32,8 @@ from tests.http.endpoints import (
     wrong_queries,
 )
 
+pytestmark = pytest.mark.plain
+
 CLOSED = [each for each in IOT if not each.endpoint.is_open]
 
 

@@ -22,6 +22,8 @@ from tests.http.endpoints import (
     WRONG_TYPE,
 )
 
+pytestmark = pytest.mark.plain
+
 NEEDS: dict[int, dict[str, Any]] = {10: {"action": "reload"}, 12: {"data": {}}}
 CHANGES = (10, 12)
 

@@ -31,6 +31,8 @@ from tests.faults.test_http_attack import ASK, answer_of
 from tests.http.test_v1 import AUTH, app_of
 from tests.yardstick import Times, request_s
 
+pytestmark = pytest.mark.plain
+
 SECRET = "0123456789abcdef" * 2
 
 
@@ -386,7 +388,7 @@ def test_user_gets_in_where_guessers_have_every_place_of_his_address(
 
 def test_failed_login_ends_its_connection(broker: Process) -> None:
     wrong = ASK.replace(b"YWRtaW46cHVibGlj", b"YWRtaW46d3Jvbmc=")
-    with socket.create_connection(("127.0.0.1", broker.http_port), 5) as sock:
+    with socket.create_connection(("127.0.0.1", broker.http_port), 20) as sock:
         sock.sendall(wrong[:-17])
         assert broker.api(req=2).status == 200  # the broker has had the time to read
         sock.sendall(wrong[-17:])  # the body comes later: the answer is not lost
@@ -395,7 +397,7 @@ def test_failed_login_ends_its_connection(broker: Process) -> None:
             answer += data
     assert answer.startswith(b"HTTP/1.1 401")
     assert b"connection: close" in answer.lower()
-    with socket.create_connection(("127.0.0.1", broker.http_port), 5) as sock:
+    with socket.create_connection(("127.0.0.1", broker.http_port), 20) as sock:
         for _ in range(3):  # a right one keeps it
             sock.sendall(ASK)
             assert answer_of(sock).startswith(b"HTTP/1.1 200")
@@ -408,14 +410,14 @@ def test_connections_without_a_login_make_room_first(start_broker: StartBroker) 
     )
     address = ("127.0.0.1", process.http_port)
     with contextlib.ExitStack() as closing:
-        good = closing.enter_context(socket.create_connection(address, 5))
+        good = closing.enter_context(socket.create_connection(address, 20))
         good.sendall(ASK)
         assert answer_of(good).startswith(b"HTTP/1.1 200")
         # One is silent, one was refused and does not send its body.
         for first in (b"", ASK.replace(b"YWRtaW46cHVibGlj", b"eDp5")[:-5]):
-            closing.enter_context(socket.create_connection(address, 5)).sendall(first)
+            closing.enter_context(socket.create_connection(address, 20)).sendall(first)
         for _ in range(2):
-            late = closing.enter_context(socket.create_connection(address, 5))
+            late = closing.enter_context(socket.create_connection(address, 20))
             late.sendall(ASK)
             assert answer_of(late).startswith(b"HTTP/1.1 200")
         good.sendall(ASK)

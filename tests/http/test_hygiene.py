@@ -12,6 +12,8 @@ from nanomq_py.config import ConfigError, parse
 from nanomq_py.http.front import Front, Manners
 from tests.conftest import Process, StartBroker, running_broker
 
+pytestmark = pytest.mark.plain
+
 LOGIN = b"Authorization: Basic YWRtaW46cHVibGlj\r\n"
 BODY = b'{"req":2,"seq":1}'
 ASK = b"POST /api/v1 HTTP/1.1\r\nHost: a\r\n%bContent-Length: 17\r\n\r\n%b" % (LOGIN, BODY)
@@ -30,7 +32,7 @@ class Reply:
 
 def exchange(process: Process, *parts: bytes) -> bytes:
     """Send the parts, and return all that comes until the broker closes."""
-    with socket.create_connection(("127.0.0.1", process.http_port), 10) as sock:
+    with socket.create_connection(("127.0.0.1", process.http_port), 20) as sock:
         for part in parts:
             sock.sendall(part)
         received = b""
@@ -292,7 +294,7 @@ def test_body_of_a_stranger_is_short(shared: Process) -> None:
 
 def test_peer_that_asks_first_is_told_to_send_its_body(broker: Process) -> None:
     """RFC 9110, 10.1.1."""
-    with socket.create_connection(("127.0.0.1", broker.http_port), 10) as sock:
+    with socket.create_connection(("127.0.0.1", broker.http_port), 20) as sock:
         sock.sendall(
             ASK[: -len(BODY)].replace(b"Host: a", b"Host: a\r\nExpect: 100-continue")
         )

@@ -18,6 +18,8 @@ from tests.http.documented import Example, differences
 from tests.http.endpoints import find
 from tests.http.iot_document import examples, read
 
+pytestmark = pytest.mark.plain
+
 DEVICE = "RPIB827EBF24B9D"
 WITHIN_S = 20.0
 

@@ -19,6 +19,8 @@ from tests.devices.http import Caller, logged_in, viewer
 from tests.http.documented import Client
 from tests.http.endpoints import find
 
+pytestmark = pytest.mark.plain
+
 BROKERS = "/monitor/brokers"
 LOGIN = find("iot", "POST", "/auth/login")
 

@@ -16,6 +16,8 @@ from tests.control.test_restart import restart
 from tests.devices.http import Caller, logged_in
 from tests.http.endpoints import find
 
+pytestmark = pytest.mark.plain
+
 CALLBACKS = "/monitor/devices/callbacks"
 ROUTES = "/msgroute/configs"
 URL = "http://127.0.0.1:9/hook"

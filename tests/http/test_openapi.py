@@ -30,6 +30,8 @@ from nanomq_py.http.v1 import openapi as v1_openapi
 from nanomq_py.http.v1.api import HANDLERS
 from tests.conftest import Process, running_broker
 
+pytestmark = pytest.mark.plain
+
 AUTH = ("admin", "public")
 # What ends or replaces the broker under test.
 ENDING = re.compile(r"/ctrl/|/data/import|config_update|/configuration|/reload$")

@@ -28,6 +28,8 @@ from nanomq_py.http.rest.families import FIRST
 from nanomq_py.http.rest.parameters import read_json, read_query
 from nanomq_py.http.rest.router import Router
 
+pytestmark = pytest.mark.plain
+
 
 def router() -> Router[str]:
     made: Router[str] = Router()

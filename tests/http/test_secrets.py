@@ -7,9 +7,13 @@ import json
 import stat
 from pathlib import Path
 
+import pytest
+
 from nanomq_py import Broker, Config
 from tests.conftest import StartBroker
 from tests.http.documented import Client
+
+pytestmark = pytest.mark.plain
 
 
 def test_passwords_of_users_of_the_api_are_nowhere_to_be_read(

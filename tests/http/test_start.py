@@ -22,6 +22,8 @@ from nanomq_py.listen.inherited import Inherited
 from nanomq_py.server import Left, Server
 from tests.conftest import conf_text
 
+pytestmark = pytest.mark.plain
+
 
 async def no_descriptors(*args: object, **more: object) -> None:
     raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))

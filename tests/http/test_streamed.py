@@ -14,6 +14,8 @@ from nanomq_py.http.errors import HttpError
 from nanomq_py.http.streamed import AT_ONCE, SEND_BYTES, Streamed
 from nanomq_py.http.v1.reply import json_response
 
+pytestmark = pytest.mark.plain
+
 SCOPE: Scope = {"type": "http", "method": "GET", "path": "/list"}
 GUARD_S = 20.0  # a test that hangs fails
 

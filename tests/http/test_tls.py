@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from nanomq_py.http import door
 from tests.certs import PASSWORD, Certs, Identity, identity, revocations
 from tests.conftest import Answer, Process, StartBroker, free_port, running_broker
 from tests.faults.test_http_attack import (
@@ -25,6 +26,8 @@ from tests.faults.test_http_attack import (
     is_closed,
     logins_while,
 )
+
+pytestmark = pytest.mark.plain
 
 
 def keys(identity: Identity, **more: str) -> dict[str, str]:
@@ -44,7 +47,7 @@ def trusting(certs: Certs, client: Identity | None = None) -> ssl.SSLContext:
 
 
 def connected(process: Process, context: ssl.SSLContext, port: int = 0) -> ssl.SSLSocket:
-    sock = socket.create_connection(("127.0.0.1", port or process.http_port), 15)
+    sock = socket.create_connection(("127.0.0.1", port or process.http_port), 20)
     try:
         return context.wrap_socket(sock, server_hostname="localhost")
     except BaseException:
@@ -93,9 +96,9 @@ def test_api_is_served_over_tls_and_nothing_else(
             assert answer_of(sock).startswith(b"HTTP/1.1 200")
     # What goes over TLS is not masked.
     assert ask(process, context, req=11).json["data"]["http_server"]["password"] == "public"
-    with socket.create_connection(("127.0.0.1", process.http_port), 5) as plain:
+    with socket.create_connection(("127.0.0.1", process.http_port), 20) as plain:
         plain.sendall(ASK)
-        assert is_closed(plain, 5)
+        assert is_closed(plain, 20)
     with pytest.raises(ssl.SSLCertVerificationError):
         connected(process, ssl.create_default_context())
     assert "Traceback" not in "".join(process.lines)
@@ -313,12 +316,12 @@ def test_peer_that_stops_in_the_handshake_is_cut(
     with contextlib.ExitStack() as closing:
         made = {}
         for name, first in {"nothing": b"", "half": hello[:50], "hello": hello}.items():
-            sock = socket.create_connection(("127.0.0.1", hasty_broker.http_port), 5)
+            sock = socket.create_connection(("127.0.0.1", hasty_broker.http_port), 20)
             made[name] = closing.enter_context(sock)
             sock.sendall(first)
         assert not any(is_closed(sock, 0.1) for sock in made.values())
         for name, sock in made.items():
-            assert is_closed(sock, 5), name
+            assert is_closed(sock, 20), name
 
 
 def test_peer_that_does_not_close_tls_is_cut(hasty_broker: Process, certs: Certs) -> None:
@@ -327,7 +330,7 @@ def test_peer_that_does_not_close_tls_is_cut(hasty_broker: Process, certs: Certs
     with connected(hasty_broker, trusting(certs)) as sock:
         sock.sendall(ask_last)
         assert answer_of(sock).startswith(b"HTTP/1.1 200")
-        until = time.monotonic() + 12  # it is silent, and does not read
+        until = time.monotonic() + 20  # it is silent, and does not read
         while hasty_broker.descriptors() > before:
             assert time.monotonic() < until
             time.sleep(0.1)
@@ -335,7 +338,7 @@ def test_peer_that_does_not_close_tls_is_cut(hasty_broker: Process, certs: Certs
 
 def test_peer_that_reads_no_answer_is_cut(hasty_broker: Process, certs: Certs) -> None:
     with connected(hasty_broker, trusting(certs)) as sock:
-        sock.settimeout(30)
+        sock.settimeout(100)  # much is parsed before
         with pytest.raises(OSError, match=r"reset|EOF|Broken pipe"):
             sock.sendall(ASK * 1_000_000)
 
@@ -357,11 +360,11 @@ def test_handshakes_have_places_and_make_room(tls_broker: Process, certs: Certs)
     with contextlib.ExitStack() as closing:
         for number in range(40):  # places: 32
             address = ("127.0.0.1", tls_broker.http_port)
-            sock = closing.enter_context(socket.create_connection(address, 5))
+            sock = closing.enter_context(socket.create_connection(address, 20))
             sock.sendall(hello if number % 2 else hello[:20])
         began = time.monotonic()
         assert ask(tls_broker, trusting(certs), req=2).status == 200
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < door.HANDSHAKE_S  # for none of the others
 
 
 @pytest.mark.alone
@@ -386,9 +389,9 @@ def test_logins_do_not_wait_for_handshakes(
 def test_broken_handshakes_cost_no_time_and_few_lines(tls_broker: Process) -> None:
     before = cpu_s(tls_broker)
     for _ in range(200):
-        with socket.create_connection(("127.0.0.1", tls_broker.http_port), 5) as sock:
+        with socket.create_connection(("127.0.0.1", tls_broker.http_port), 20) as sock:
             sock.sendall(b"\x16\x03\x01\x00\x05hello")
-            assert is_closed(sock, 5)
+            assert is_closed(sock, 20)
     assert cpu_s(tls_broker) - before < 2
     lines: list[Any] = [line for line in tls_broker.lines if "no handshake with" in line]
     assert len(lines) <= 2

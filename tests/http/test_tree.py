@@ -18,6 +18,8 @@ from nanomq_py.http.tree import tree_pieces
 from tests.conftest import Process
 from tests.http.test_v1 import page_of, subscription
 
+pytestmark = pytest.mark.plain
+
 Rows = list[Subscription]
 
 

@@ -12,6 +12,8 @@ from nanomq_py.http.emqx_v4.mqtt import AT_ONCE, MOST_ITEMS, publish_batch
 from nanomq_py.http.errors import BadParameter
 from nanomq_py.http.rest.endpoint import Call
 
+pytestmark = pytest.mark.plain
+
 
 class _Api:
     """A broker that counts what is published between two turns of the loop."""

@@ -15,6 +15,8 @@ from tests.conftest import Process, StartBroker, running_broker
 from tests.http.documented import differences
 from tests.http.v4 import PREFIXES, assert_refused, call, done, get, refusals, shows
 
+pytestmark = pytest.mark.plain
+
 BOARD = "board:only looks"  # a viewer
 
 

@@ -7,6 +7,8 @@ import pytest
 from tests.conftest import Process, StartBroker
 from tests.http.v4 import assert_refused, call
 
+pytestmark = pytest.mark.plain
+
 
 def cloud(endpoint: str, outcome: str = "success") -> pytest.MarkDecorator:
     return pytest.mark.endpoint("cloud", endpoint, outcome)

@@ -19,6 +19,8 @@ from tests.conftest import Process, StartBroker, running_broker
 from tests.http.documented import Client
 from tests.http.v4 import assert_refused, call, get
 
+pytestmark = pytest.mark.plain
+
 LIST = ["version", "rules", "resources", "blacklist", "apps", "users", "auth_mnesia",
         "acl_mnesia", "date"]  # fmt: skip
 HASH = hashed(b"p")

@@ -19,6 +19,8 @@ from tests.http.documented import differences
 from tests.http.v4 import PREFIXES, assert_refused, call, done, get, refusals, shows
 from tests.raw import PUBLISH
 
+pytestmark = pytest.mark.plain
+
 LOOK = {"nanomq_py.alarms_part.LOOK_S": 0.05}
 BROKEN = "plugin_failed/broken"
 LOADED = "broken,broken1,broken2,broken3"
@@ -51,7 +53,7 @@ def its_node(featured: Process) -> str:
 
 def until(look: Callable[[], Any]) -> Any:
     """Return what a look finds, as soon as it finds anything."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 20
     while not (found := look()):
         assert time.monotonic() < end
         time.sleep(0.01)

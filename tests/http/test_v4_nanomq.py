@@ -18,6 +18,8 @@ from tests.conftest import Process, StartBroker, running_broker
 from tests.http.documented import Client, Said, differences
 from tests.http.v4 import PREFIXES, assert_refused, call, get
 
+pytestmark = pytest.mark.plain
+
 KEYS = {
     "property_size": "64",
     "auth.1.login": "steve",

@@ -28,6 +28,8 @@ from tests.conftest import Process
 from tests.http.documented import Said
 from tests.http.v4 import assert_refused, call
 
+pytestmark = pytest.mark.plain
+
 MODULES = (clients, listeners, metrics, monitor, nodes, routes, steering, subscriptions)
 ALL = [
     (endpoint, path)

@@ -17,6 +17,8 @@ from nanomq_py.http.prometheus import Sample, exposition
 from tests.conftest import Process, StartBroker
 from tests.http.v4 import PREFIXES, assert_refused, call, get
 
+pytestmark = pytest.mark.plain
+
 # --- a parser of the tests' own
 
 

@@ -19,6 +19,8 @@ from tests.conftest import ROOT, Process, StartBroker, running_broker
 from tests.http.v4 import PREFIXES, assert_refused, call, done, get, refusals, shows
 from tests.raw import PUBLISH, Raw
 
+pytestmark = pytest.mark.plain
+
 SQL = 'SELECT payload.t AS t, topic FROM "s/#" WHERE t > 10'
 REPUBLISH = {"name": "republish", "params": {"target_topic": "hot/${t}"}}
 HOOK = {"url": "http://127.0.0.1:9/", "headers": {"X-Key": "k"}}

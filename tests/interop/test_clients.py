@@ -34,14 +34,14 @@ class Paho:
         self.client.on_message = self._on_message
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
-        assert self._ready.get(timeout=10) == "connected"
+        assert self._ready.get(timeout=20) == "connected"
 
     def _on_message(self, client: Any, data: Any, got: paho.MQTTMessage) -> None:
         self.messages.put((got.topic, got.payload, got.qos))
 
     def subscribe(self, topic: str, qos: int) -> None:
         self.client.subscribe(topic, qos)
-        assert self._ready.get(timeout=10) == "subscribed"
+        assert self._ready.get(timeout=20) == "subscribed"
 
     def stop(self) -> None:
         self.client.disconnect()
@@ -68,7 +68,7 @@ def test_paho_exchanges_all_qos(
     sub.subscribe(name + "/#", 2)
     for qos in (0, 1, 2):
         pub.client.publish(f"{name}/{qos}", b"x" * qos, qos).wait_for_publish(10)
-    got = [sub.messages.get(timeout=10) for _ in range(3)]
+    got = [sub.messages.get(timeout=20) for _ in range(3)]
     assert got == [(f"{name}/{q}", b"x" * q, q) for q in (0, 1, 2)]
 
 
@@ -85,7 +85,7 @@ def test_paho_over_websocket(
     made.append(client)
     client.subscribe("a", 1)
     client.client.publish("a", b"y" * 70000, 1)
-    assert client.messages.get(timeout=10) == ("a", b"y" * 70000, 1)
+    assert client.messages.get(timeout=20) == ("a", b"y" * 70000, 1)
 
 
 @pytest.mark.parametrize("version", ["31", "311", "5"])

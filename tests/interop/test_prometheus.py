@@ -11,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.conftest import StartBroker
 from tests.http.v4 import call
 
+pytestmark = pytest.mark.plain
+
 
 def samples(families: Iterable[Metric]) -> dict[str, float]:
     """Return the values of what has no labels, by name without ``_total``.

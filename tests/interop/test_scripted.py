@@ -98,10 +98,10 @@ class Paho:
         self.present = self.wait().session_present
 
     def wait(self) -> Any:
-        return self._done.get(timeout=10)
+        return self._done.get(timeout=20)
 
     def next(self) -> paho.MQTTMessage:
-        return self.messages.get(timeout=10)
+        return self.messages.get(timeout=20)
 
     def publish(self, topic: str, payload: str, qos: int = 1, **options: Any) -> None:
         self.client.publish(topic, payload, qos, **options).wait_for_publish(10)
@@ -197,7 +197,7 @@ def aio(
 
 
 async def aio_next(client: aiomqtt.Client) -> aiomqtt.Message:
-    return await asyncio.wait_for(anext(aiter(client.messages)), 10)
+    return await asyncio.wait_for(anext(aiter(client.messages)), 20)
 
 
 @both
@@ -291,18 +291,18 @@ class Gmqtt:
 
     async def open(self, port: int) -> None:
         await self.client.connect("127.0.0.1", port, version=self.version)
-        self.present = bool(await asyncio.wait_for(self._connected.get(), 10))
+        self.present = bool(await asyncio.wait_for(self._connected.get(), 20))
 
     async def subscribe(self, topic: str, qos: int, **options: Any) -> None:
         self.client.subscribe(topic, qos, **options)
-        await asyncio.wait_for(self._subscribed.get(), 10)
+        await asyncio.wait_for(self._subscribed.get(), 20)
 
     async def unsubscribe(self, topic: str) -> None:
         self.client.unsubscribe(topic)
-        await asyncio.wait_for(self._subscribed.get(), 10)
+        await asyncio.wait_for(self._subscribed.get(), 20)
 
     def next(self) -> Awaitable[tuple[str, str, int, dict[str, Any]]]:
-        return asyncio.wait_for(self.messages.get(), 10)
+        return asyncio.wait_for(self.messages.get(), 20)
 
 
 @both

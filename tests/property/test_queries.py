@@ -102,7 +102,7 @@ class Running:
 
     def settle(self) -> None:
         """Wait until the broker has ended what the model has ended."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + 20
         wanted = len(rows_of(self.sessions)), len(rows_of(self.subs))
         while (s := self.broker.stats()) and (s.clients, s.subscriptions) != wanted:
             assert time.monotonic() < until, (s.clients, s.subscriptions, wanted)

@@ -57,11 +57,11 @@ async def until(is_true: Callable[[], bool]) -> None:
         while not is_true():
             await asyncio.sleep(0.002)
 
-    await asyncio.wait_for(look(), 10)
+    await asyncio.wait_for(look(), 20)
 
 
 async def next_of(tap: Tap) -> Message:
-    return await asyncio.wait_for(anext(tap), 10)
+    return await asyncio.wait_for(anext(tap), 20)
 
 
 async def payloads(tap: Tap, count: int) -> list[bytes]:

@@ -23,6 +23,8 @@ from nanomq_py.plugins.rules.sqlite_table import MOST_COLUMNS, Table
 from tests.delivery.receiving import receiving
 from tests.rules.running import action, make, next_of, payloads, republish, rules, until
 
+pytestmark = pytest.mark.plain
+
 ALL = 'SELECT payload, topic, qos, flags FROM "a/#"'
 
 

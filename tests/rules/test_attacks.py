@@ -38,6 +38,8 @@ from tests.rules.running import (
     until,
 )
 
+pytestmark = pytest.mark.plain
+
 TOO_DEEP = b'{"a":' + b"[" * 300 + b"]" * 300 + b"}"  # orjson writes 254 levels
 
 

@@ -37,6 +37,8 @@ from tests.rules.running import (
     until,
 )
 
+pytestmark = pytest.mark.plain
+
 HOT = 'SELECT payload.t AS t, topic FROM "s/#" WHERE t > 10'
 
 

@@ -19,6 +19,8 @@ from tests.conftest import StartBroker, free_port
 from tests.http.v4 import assert_refused, call, done, get
 from tests.raw import PUBACK, PUBLISH, Raw
 
+pytestmark = pytest.mark.plain
+
 FLAT = """\
 rule_option=ON
 rule_option.sqlite=enable

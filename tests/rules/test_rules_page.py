@@ -19,6 +19,8 @@ from nanomq_py.plugins.rules.plugin import of_file
 from tests.conftest import ROOT, StartBroker
 from tests.test_commands import Shells, blocks, shells
 
+pytestmark = pytest.mark.plain
+
 __all__ = ["shells"]  # a fixture
 PAGE = ROOT / "docs" / "rules.md"
 

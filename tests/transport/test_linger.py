@@ -20,6 +20,7 @@ PING = raw.packet(raw.PINGREQ)
 ONE_S = 1.0  # a connection lingers that long at most
 MOST_S = 30.0  # until what has to come has come, on any machine
 TRIES = 5
+in_time = pytest.mark.alone  # the client and the broker have ONE_S for it
 
 
 def write_on(process: Process, c: Raw) -> None:
@@ -39,6 +40,7 @@ def reasons(c: Raw) -> list[tuple[int, int]]:
     return [(p.kind, p.reason) for p in packets if p.kind in (raw.CONNACK, raw.DISCONNECT)]
 
 
+@in_time
 def test_client_that_writes_on_reads_the_disconnect(start_broker: StartBroker) -> None:
     process = start_broker()
     with process.raw(5) as c:
@@ -48,6 +50,7 @@ def test_client_that_writes_on_reads_the_disconnect(start_broker: StartBroker) -
         assert reasons(c)[-1][0] == raw.DISCONNECT
 
 
+@in_time
 @pytest.mark.parametrize(("version", "code"), [(4, 5), (5, 0x87)])
 def test_client_that_writes_on_reads_the_connack(
     start_broker: StartBroker, version: int, code: int
@@ -91,6 +94,7 @@ def test_browser_that_asks_for_another_path_reads_so(start_broker: StartBroker) 
         assert c.sock.recv(100).startswith(b"HTTP/1.1 404 ")
 
 
+@in_time
 def test_websocket_client_that_writes_on_reads_why(start_broker: StartBroker) -> None:
     process = start_broker(
         websocket__enable="true", websocket__url="nmq-ws://127.0.0.1:0/mqtt"
@@ -164,6 +168,7 @@ def is_refused_and_sends_on(c: Raw, size: int) -> None:
         c.send(bytes(size))
 
 
+@in_time
 def test_stranger_that_sends_much_is_closed_at_once(start_broker: StartBroker) -> None:
     process = start_broker()
 
@@ -176,6 +181,7 @@ def test_stranger_that_sends_much_is_closed_at_once(start_broker: StartBroker) -
     assert comes_before_an_end(process, is_closed)
 
 
+@in_time
 def test_stranger_that_sends_little_is_not(start_broker: StartBroker) -> None:
     process = start_broker()
 
@@ -246,6 +252,7 @@ def stops_within(process: Process) -> float:
     return time.monotonic() - begun
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("why", [is_sent_a_second_connect, is_taken_over, does_nothing])
 def test_broker_that_stops_does_not_wait_for_clients_that_do_not_move(
     start_broker: StartBroker, why: Callable[[Process, Raw], None]

@@ -41,7 +41,7 @@ def test_clients_of_all_listeners_meet(
         listener__six__url="nmq-tcp://[::1]:0",
         listener__local__url=f"nmq-ipc://{path}",
     )
-    six = socket.create_connection(("::1", process.ports["listener.six.url"]), 5)
+    six = socket.create_connection(("::1", process.ports["listener.six.url"]), 20)
     with (
         process.raw(version) as a,
         process.raw(version, "listener.more.url") as b,
@@ -73,13 +73,13 @@ def test_tcp_looks_for_a_peer_that_is_silent(
     start_broker: StartBroker, certs: Certs, key: str
 ) -> None:
     process = start_broker(**tls_keys(certs))
-    sock = socket.create_connection(("127.0.0.1", process.ports[key]), 5)
+    sock = socket.create_connection(("127.0.0.1", process.ports[key]), 20)
     if key == "tls.url":
         made = ssl.create_default_context(cafile=str(certs.ca.certfile))
         sock = made.wrap_socket(sock, server_hostname="localhost")
     with Raw(sock, 5) as c:
         c.connect("c", keep_alive=0)
-        until = time.monotonic() + 10
+        until = time.monotonic() + 20
         kind, due_s = server_side(c.sock)
         while kind != KEEP_ALIVE or due_s < 1:  # first, data may have an answer due
             assert time.monotonic() < until, (kind, due_s)

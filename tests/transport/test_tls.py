@@ -51,7 +51,7 @@ def context(
 
 
 def dial(process: Process, made: ssl.SSLContext, version: int = 5, key: str = KEY) -> Raw:
-    plain = socket.create_connection(("127.0.0.1", process.ports[key]), 5)
+    plain = socket.create_connection(("127.0.0.1", process.ports[key]), 20)
     return Raw(made.wrap_socket(plain, server_hostname="localhost"), version)
 
 
@@ -407,7 +407,7 @@ def test_handshake_that_is_cut_at_any_byte_leaves_nothing(
         healthy.connect("healthy")
         hello = client_hello(certs)
         for end in range(1, len(hello), 7):
-            with socket.create_connection(("127.0.0.1", process.ports[KEY]), 5) as cut:
+            with socket.create_connection(("127.0.0.1", process.ports[KEY]), 20) as cut:
                 cut.sendall(hello[:end])
         healthy.ping()
     assert may_come(process, context(certs)) == 0
@@ -425,7 +425,7 @@ def test_handshake_that_never_ends_does_not_hold_a_slot(
     start_broker: StartBroker, certs: Certs
 ) -> None:
     process = start_broker(**keys(certs, connect_timeout="300ms"))
-    with socket.create_connection(("127.0.0.1", process.ports[KEY]), 10) as slow:
+    with socket.create_connection(("127.0.0.1", process.ports[KEY]), 20) as slow:
         slow.sendall(client_hello(certs)[:40])
         assert slow.recv(1) == b""
 

@@ -37,7 +37,7 @@ def shakes(made: ssl.SSLContext) -> Fails:
     def fail(port: int) -> None:
         with (
             contextlib.suppress(ssl.SSLError, ConnectionError),
-            socket.create_connection(("127.0.0.1", port), 5) as plain,
+            socket.create_connection(("127.0.0.1", port), 20) as plain,
             made.wrap_socket(plain, server_hostname="localhost") as tls,
         ):
             tls.recv(1)  # by TLS 1.3 it hears only now that its certificate is not taken
@@ -48,7 +48,7 @@ def shakes(made: ssl.SSLContext) -> Fails:
 def speaks_mqtt(port: int) -> None:
     with (
         contextlib.suppress(ConnectionError),
-        socket.create_connection(("127.0.0.1", port), 5) as plain,
+        socket.create_connection(("127.0.0.1", port), 20) as plain,
     ):
         plain.sendall(raw.connect("c", 4, user="u", password=b"geheim"))
         while plain.recv(100):

@@ -130,7 +130,7 @@ def test_nobody_comes_in_with_a_certificate_instead(
         **with_certificates(certs, tls__verify_peer="true"), **keys(file)
     )
     with (
-        socket.create_connection(("127.0.0.1", process.ports[KEY]), 5) as plain,
+        socket.create_connection(("127.0.0.1", process.ports[KEY]), 20) as plain,
         pytest.raises(OSError, match="alert"),
     ):
         context(certs, certs.client).wrap_socket(plain, server_hostname="localhost")

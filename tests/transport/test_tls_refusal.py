@@ -78,14 +78,14 @@ def test_refused_handshake_is_logged_with_its_peer(
     process = start_broker(**keys(certs, tls__min_version="1.3"), log__level="info")
     old = context(certs, tls="TLSv1.2")
     for _ in range(3):
-        plain = socket.create_connection(("127.0.0.1", process.ports[KEY]), 5)
+        plain = socket.create_connection(("127.0.0.1", process.ports[KEY]), 20)
         port = plain.getsockname()[1]
         with pytest.raises(ssl.SSLError), plain:
             old.wrap_socket(plain, server_hostname="localhost")
         process.waits_for(f"127.0.0.1:{port}: refused: TLS: its version of TLS")
     lines = [line for line in process.lines if "refused: TLS: its version" in line]
     assert sum(" warning " in line for line in lines) == 1
-    with socket.create_connection(("127.0.0.1", process.ports[KEY]), 5) as mqtt:
+    with socket.create_connection(("127.0.0.1", process.ports[KEY]), 20) as mqtt:
         mqtt.sendall(raw.connect("c", 4))
         mqtt.recv(100)
     process.waits_for("refused: TLS: what it sent is not TLS")
@@ -97,13 +97,13 @@ AT_ONCE = 300
 def test_many_that_are_refused_at_once_are_each_logged_with_their_reason(
     start_broker: StartBroker, certs: Certs
 ) -> None:
-    process = start_broker(**keys(certs, **REQUIRED))
+    process = start_broker(**keys(certs, **REQUIRED), connect_timeout="60s")
     made = context(certs, certs.stranger, "TLSv1.2")
     flights = []
     with contextlib.ExitStack() as stack:
         for _ in range(AT_ONCE):
             sock = stack.enter_context(
-                socket.create_connection(("127.0.0.1", process.ports[KEY]), 5)
+                socket.create_connection(("127.0.0.1", process.ports[KEY]), 20)
             )
             came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
             tls = made.wrap_bio(came, goes, server_hostname="localhost")
@@ -130,7 +130,7 @@ def test_many_that_are_refused_at_once_are_each_logged_with_their_reason(
 def test_port_scan_is_no_refusal(start_broker: StartBroker, certs: Certs) -> None:
     process = start_broker(**keys(certs))
     for _ in range(3):
-        socket.create_connection(("127.0.0.1", process.ports[KEY]), 5).close()
+        socket.create_connection(("127.0.0.1", process.ports[KEY]), 20).close()
     with dial(process, context(certs)) as c:
         c.connect("c")
     assert not any("refused: TLS" in line for line in process.lines)

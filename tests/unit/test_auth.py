@@ -19,6 +19,8 @@ from nanomq_py.auth.scram import Scram
 from nanomq_py.config.keys.access import User
 from nanomq_py.core.declared import ReasonCode
 
+pytestmark = pytest.mark.plain
+
 SCRAM = Scram([User(login="u", password="secret")])
 FIRST = st.builds(
     lambda *parts: ",".join(parts).encode(),

@@ -13,6 +13,8 @@ from nanomq_py.auth.chain import Answer, Chain, Decision, Login
 from nanomq_py.config.keys import access
 from nanomq_py.core.declared import ReasonCode
 
+pytestmark = pytest.mark.plain
+
 ALLOWS = Decision(ReasonCode.SUCCESS)
 DENIES = Decision(ReasonCode.BANNED)
 LOGIN = Login(1, "192.0.2.1", "c", "u", b"p")

@@ -14,6 +14,8 @@ from nanomq_py.config.settings import settings_of
 from nanomq_py.run import systemd
 from tests.samples import SAMPLES, Samples
 
+pytestmark = pytest.mark.plain
+
 
 def test_includes_of_includes_are_counted_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -27,6 +27,8 @@ from nanomq_py.config.shipped import shipped
 from nanomq_py.config.values.kind import BadValue
 from tests.unit.test_config import SAMPLES, every_key
 
+pytestmark = pytest.mark.plain
+
 NESTED = """
 # comments of both kinds
 system { num_taskq_thread = 2, parallel = 0 }

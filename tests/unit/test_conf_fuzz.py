@@ -11,6 +11,8 @@ from nanomq_py.config.values.numbers import Whole
 from tests.fuzz import conf, run
 from tests.fuzz.conf import FILES, NAMES, keep_promise
 
+pytestmark = pytest.mark.plain
+
 
 @given(FILES)
 def test_any_file_of_either_form_is_read_or_a_clear_error(text: str) -> None:

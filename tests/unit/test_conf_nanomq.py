@@ -17,6 +17,8 @@ from nanomq_py.config.reader import read
 from nanomq_py.config.settings import settings_of
 from nanomq_py.listen.places import places_of
 
+pytestmark = pytest.mark.plain
+
 # What each version writes, in few lines.
 FIRST = """\
 url=tcp://0.0.0.0:1883

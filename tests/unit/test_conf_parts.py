@@ -19,6 +19,8 @@ from nanomq_py.config.shipped import shipped
 from tests.samples import SAMPLES, Cache, Rule, Samples, Sink, Source, Store
 from tools.configuration import page
 
+pytestmark = pytest.mark.plain
+
 FLAT = """\
 samples.rate=3
 samples.store.password={p

@@ -11,6 +11,8 @@ from nanomq_py.config.keys.http_client import Header, HttpAuthRequest, WebHook
 from nanomq_py.config.reader import from_texts
 from nanomq_py.config.settings import differences, is_secret, settings_of
 
+pytestmark = pytest.mark.plain
+
 
 def faults_of(text: str) -> list[str]:
     with pytest.raises(ConfigError) as caught:

@@ -17,6 +17,8 @@ from nanomq_py.config.keys.http_client import Header
 from nanomq_py.config.keys.listeners import WebSocket
 from nanomq_py.config.keys.tokens import Claim
 
+pytestmark = pytest.mark.plain
+
 ROOT = Path(__file__).resolve().parents[2]
 
 SAMPLES = {

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from nanomq_py.auth import hashing
 from nanomq_py.auth.hashing import BadHash, hashed, matches, read_hash
 
+pytestmark = pytest.mark.plain
+
 SALT = base64.b64encode(b"s" * 12).decode()
 SHA = base64.b64encode(b"h" * 64).decode()
 

@@ -27,6 +27,8 @@ from nanomq_py.core.records import AccessNote
 from nanomq_py.core.rules import Access
 from tests.answering import NO, OK, Answering, Asked, Says, answering, status
 
+pytestmark = pytest.mark.plain
+
 SUCCESS, UNAVAILABLE, NOT_AUTHORIZED = 0, 0x88, 0x87
 LOGIN = Login(1, "192.0.2.1", "c", "u", b"hunter2")
 PARAMS = ("clientid=%c", "username=%u", "password=%P", "ip=%a")
@@ -325,7 +327,7 @@ async def test_core_would_answer_first_without_a_shorter_wait() -> None:
         return None
 
     async with judging(hangs, on_failure="allow", answer_timeout=200) as (judge, _):
-        assert code_of(await asyncio.wait_for(decision(judge), 10)) == SUCCESS
+        assert code_of(await asyncio.wait_for(decision(judge), 20)) == SUCCESS
         over.set()
 
 
@@ -447,7 +449,7 @@ async def test_superuser_question_has_no_time_of_its_own() -> None:
         return None
 
     async with judging(says, sup=True, timeout=1000) as (judge, _):
-        got = await asyncio.wait_for(decision(judge), 10)
+        got = await asyncio.wait_for(decision(judge), 20)
         assert got is not None
         assert (got.reason_code, got.is_superuser) == (SUCCESS, False)
         over.set()

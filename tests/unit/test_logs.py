@@ -23,6 +23,8 @@ from nanomq_py.config.keys.log import Log
 from nanomq_py.run import log_file, log_lines, logs, terminal
 from tests.raw import Raw
 
+pytestmark = pytest.mark.plain
+
 
 class Clock:
     now = 1000.0
@@ -306,7 +308,7 @@ async def test_core_escapes_what_clients_send(caplog: pytest.LogCaptureFixture) 
         async with Broker(config) as broker:
             with Raw(broker.ports["url"], 4) as c:
                 await asyncio.to_thread(c.connect, name, user="\x1b]0;\u2067")
-            until = time.monotonic() + 10
+            until = time.monotonic() + 20
             while not any("fer" in line for line in caplog.messages):
                 assert time.monotonic() < until, caplog.messages
                 await asyncio.sleep(0.01)
@@ -386,7 +388,7 @@ def test_console_whose_reader_stalls_is_not_waited_for() -> None:
         began = time.monotonic()
         for number in range(2000):
             handler.handle(record(f"{number:01000}"))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         got: list[str] = []
         thread = threading.Thread(target=lambda: got.append(read_until(reader, "again\n")))
         thread.start()
@@ -413,7 +415,7 @@ def test_flush_of_a_console_is_bounded() -> None:
         outlet.write("x" * 200_000)
         began = time.monotonic()
         outlet.flush(0.1)
-        assert 0.05 < time.monotonic() - began < 5
+        assert 0.05 < time.monotonic() - began < 20
         thread = threading.Thread(target=read_until, args=(reader, "end"))
         thread.start()
         outlet.write("end")
@@ -440,7 +442,7 @@ def test_syslog_that_does_not_read_is_not_waited_for(
         began = time.monotonic()
         for _ in range(3000):
             handler.handle(record("x" * 400))
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         assert (
             "syslog: the daemon does not read; 1 lines are lost" in capsys.readouterr().err
         )

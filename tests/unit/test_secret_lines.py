@@ -15,6 +15,8 @@ from nanomq_py.config.reader import read
 from nanomq_py.http.errors import BadParameter
 from nanomq_py.http.values import MASK, changed, values_json
 
+pytestmark = pytest.mark.plain
+
 
 class _DoorJson(msgspec.Struct, forbid_unknown_fields=True):
     code: str

@@ -25,6 +25,8 @@ from nanomq_py.store.store import Store
 from nanomq_py.store.users import UserKind, UserTable
 from nanomq_py.version import __version__
 
+pytestmark = pytest.mark.plain
+
 HASH = "$scrypt$ln=15,r=8,p=1$c2FsdA$aGFzaA"
 
 

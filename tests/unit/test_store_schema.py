@@ -10,6 +10,8 @@ from nanomq_py.store.faults import StoreError
 from nanomq_py.store.schema import Schema, bring
 from nanomq_py.store.store import Store
 
+pytestmark = pytest.mark.plain
+
 FIRST = ("CREATE TABLE of_test (name TEXT)", "INSERT INTO of_test VALUES ('first')")
 SECOND = ("ALTER TABLE of_test ADD COLUMN more INTEGER NOT NULL DEFAULT 7",)
 

@@ -14,6 +14,8 @@ from nanomq_py.store.faults import StoreFullError
 from nanomq_py.store.store import Store
 from nanomq_py.store.topic_metrics import TopicTable
 
+pytestmark = pytest.mark.plain
+
 
 @pytest_asyncio.fixture
 async def kept(tmp_path: Path) -> AsyncIterator[Store]:

@@ -6,6 +6,8 @@ import pytest
 
 from tools.stub import stub
 
+pytestmark = pytest.mark.plain
+
 CDEF = """
 enum nmq_kind { NMQ_NONE, NMQ_ONE = 1 };
 typedef struct nmq_box nmq_box; // opaque

@@ -11,6 +11,8 @@ from nanomq_py.auth.answers import Answers
 from nanomq_py.auth.enhanced import Step
 from nanomq_py.auth.throttle import Throttle
 
+pytestmark = pytest.mark.plain
+
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 WRONG, RIGHT, BUSY = Step(0x86), Step(0), Step(0x89)
 

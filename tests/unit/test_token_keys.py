@@ -247,7 +247,7 @@ async def test_keys_are_fetched_again_from_time_to_time(
         monkeypatch.setattr(keys, "_pause_s", 0.01)
         changes: asyncio.Queue[str] = asyncio.Queue()
         keys.begin(lambda: changes.put_nowait(keys.keys[0].algorithm))
-        got = [await asyncio.wait_for(changes.get(), 10) for _ in range(2)]
+        got = [await asyncio.wait_for(changes.get(), 20) for _ in range(2)]
         await keys.end()
     assert got == ["RS256", "ES256"]  # told when they have changed, and not else
 

@@ -15,6 +15,8 @@ from nanomq_py.auth.chain import Decision, Login
 from nanomq_py.auth.verifier import Verifier
 from nanomq_py.core.declared import ReasonCode
 
+pytestmark = pytest.mark.plain
+
 RIGHT = Decision(ReasonCode.SUCCESS, listed=True)
 WRONG = ReasonCode.BAD_USER_NAME_OR_PASSWORD
 BUSY = ReasonCode.SERVER_BUSY

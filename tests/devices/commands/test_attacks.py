@@ -17,6 +17,8 @@ from tests.devices.commands.platform import answer, order, platform, row_when
 from tests.devices.simulated import Device
 from tests.raw import PUBACK, PUBLISH, Raw, ack
 
+pytestmark = pytest.mark.plain
+
 
 def _ack_all(client: Raw, count: int) -> None:
     """Acknowledge the next messages that the client gets."""

@@ -19,6 +19,8 @@ from tests.devices.commands.platform import answer, order, platform, row_when
 from tests.devices.simulated import Device
 from tests.raw import Raw
 
+pytestmark = pytest.mark.plain
+
 HASTY = 0.05
 
 

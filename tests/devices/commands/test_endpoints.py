@@ -17,6 +17,8 @@ from tests.devices.simulated import Device
 from tests.http.documented import differences
 from tests.http.endpoints import find
 
+pytestmark = pytest.mark.plain
+
 COMMANDS = "/remotectl/commands"
 RESPONSES = f"{COMMANDS}/responses"
 STATS = f"{COMMANDS}/stats"

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from nanomq_py.plugins.devices.commands.ids import APART, MOST_A_DAY, meant, number_of
 
+pytestmark = pytest.mark.plain
+
 DAYS = st.integers(20180101, 20991231)
 NUMBERS = st.builds(number_of, DAYS, st.integers(1, MOST_A_DAY))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -14,6 +15,8 @@ from nanomq_py.plugins.devices.commands.machine import (
     Phase,
     State,
 )
+
+pytestmark = pytest.mark.plain
 
 NOW = 1000.0
 NEW = Command(1, "d", True, 2, NOW + 600)

@@ -13,6 +13,7 @@ import sqlite3
 from collections import deque
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -34,6 +35,8 @@ from nanomq_py.plugins.devices.commands.turn import (
     resume,
     take_turn,
 )
+
+pytestmark = pytest.mark.plain
 
 SNS = ["a", "b"]
 WHO = st.sampled_from(["a", "a", "a", "b"])
