@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from nanomq_py.core.declared import MEMORY, METRICS  # noqa: E402
+from nanomq_py.core.declared import LOGGED, MEMORY, METRICS  # noqa: E402
 from nanomq_py.core.metric import Metric  # noqa: E402
 from tools.tables import write_or_check  # noqa: E402
 
@@ -42,6 +42,7 @@ def tables() -> Iterator[tuple[str, str]]:
     limits = [metric for metric in told if "".join(metric.topics).startswith(LIMIT)]
     yield "metrics", table([metric for metric in told if metric not in limits])
     yield "limits", table(limits)
+    yield "store", table(LOGGED)
 
 
 if __name__ == "__main__":
