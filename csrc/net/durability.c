@@ -21,7 +21,8 @@ enum {
 };
 
 struct nmq_durability {
-    nmq_durability_options options; // on_error, log.bytes_max: NMQ_LIVE; folder is not there
+    nmq_durability_options
+        options; // on_error, log.bytes_max: NMQ_LIVE; folder is not there
     char folder[FOLDER_BYTES];
     nmq_journal journal;
     nmq_wal wal;

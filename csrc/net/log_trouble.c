@@ -78,11 +78,11 @@ static void
 tell_watchers(nmq_watch *watch, const nmq_log_trouble *t, const char *line)
 {
     bool is_over = t->status == NMQ_OK;
-    const nmq_event event = {
-        .kind = is_over ? NMQ_EVENT_STORE_RECOVERED : NMQ_EVENT_STORE_TROUBLE,
-        .why = why_of(is_over ? t->before : t->status),
-        .text = is_over ? (nmq_bytes){0} : nmq_bytes_of(line),
-        .numbers = {(uint32_t) t->error}};
+    const nmq_event event = {.kind = is_over ? NMQ_EVENT_STORE_RECOVERED
+                                             : NMQ_EVENT_STORE_TROUBLE,
+                             .why = why_of(is_over ? t->before : t->status),
+                             .text = is_over ? (nmq_bytes){0} : nmq_bytes_of(line),
+                             .numbers = {(uint32_t) t->error}};
 
     nmq_watch_tell(watch, &event);
 }
