@@ -74,10 +74,11 @@ nmq_broker_durability_look(nmq_broker *broker, nmq_durability_state *out)
     if (broker->durability == NULL) {
         return NMQ_ENOENT;
     }
-    *out = (nmq_durability_state){.log = nmq_durability_look(broker->durability),
-                                  .status = NMQ_LIVE(broker->trouble.status),
+    *out = (nmq_durability_state){.status = NMQ_LIVE(broker->trouble.status),
                                   .error = NMQ_LIVE(broker->trouble.error),
-                                  .full = nmq_durability_is_full(broker->durability)};
+                                  .waits = nmq_durability_is_full(broker->durability)};
+    nmq_durability_report(broker->durability, &out->stats);
+    out->stats.full = out->status == NMQ_ENOSPC || out->status == NMQ_ENOMEM;
     return NMQ_OK;
 }
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from nanomq_py.core.declared_events import Event
     from nanomq_py.delivery.deliveries import Deliveries
     from nanomq_py.events import Events
+    from nanomq_py.metrics.durability import DurabilityState
     from nanomq_py.store.store import Store
 
 __all__ = [
@@ -384,6 +385,11 @@ class Broker(Admission, Queries, Steering):
     def stats(self) -> Stats:
         """Return counters since the start, and gauges as of now."""
         return self._running.core.stats()
+
+    def durability(self) -> DurabilityState | None:
+        """Return what becomes of what is to outlive the process; None: nothing is."""
+        watch = self._running.durability
+        return None if watch is None else watch.state()
 
     def memory(self) -> Memory:
         """Return who holds how much memory."""

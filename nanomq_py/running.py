@@ -39,6 +39,7 @@ from nanomq_py.store_part import StorePart
 if TYPE_CHECKING:
     from nanomq_py.delivery.deliveries import Deliveries
     from nanomq_py.durability_part import DurabilityPart
+    from nanomq_py.metrics.durability import DurabilityWatch
     from nanomq_py.topic_metrics import TopicMetrics
 
 log = logging.getLogger("nanomq")
@@ -65,6 +66,8 @@ class _Options(Part):
 
 class Running:
     """A core and the parts that use it, from its start to its end."""
+
+    durability: DurabilityWatch | None = None  # None: nothing outlives the process
 
     def __init__(
         self,
@@ -164,6 +167,7 @@ class Running:
 
     async def _open_journal(self, config: Config, journal: Path | None) -> None:
         from nanomq_py.durability_part import DurabilityPart  # few use it
+        from nanomq_py.metrics.durability import DurabilityWatch
 
         if journal is None:
             raise ConfigError(
@@ -171,7 +175,9 @@ class Running:
             )
         self._durability = DurabilityPart(self.core, journal)
         await self._durability.open(config)
+        self.durability = DurabilityWatch(self.core, journal)
         self.parts.add(self._durability)
+        self.parts.add(self.durability)
         with contextlib.suppress(binding.CoreError):
             await asyncio.to_thread(judge_those_before, self.core, config)
 
@@ -183,6 +189,8 @@ class Running:
     def _hear_durability(self, note: DurabilityNote) -> None:
         if self._durability is not None:
             self._durability.hear(note)
+        if self.durability is not None and self.durability.hear(note):
+            self.alarms.look()
 
     def _troubles(self) -> Iterator[Trouble]:
         for part in (self.parts, *self._beside):
@@ -193,6 +201,8 @@ class Running:
     def _measures(self) -> Iterator[tuple[str, int]]:
         if self._deliveries is not None:
             yield from self._deliveries.measures()
+        if self.durability is not None:
+            yield from self.durability.measures()
 
     def restore(self, state: binding.Buffer, config: Config) -> None:
         """Take over retained messages and sessions. Blocks; what fails is logged."""

@@ -106,6 +106,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 SECURITY = (ROOT / "docs" / "security.md").read_text()
 NO_LIMITS = {
+    "durability.slow_flush",
     "qos_duration",
     "sys_interval",
     "http_server.port",

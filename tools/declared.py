@@ -108,6 +108,7 @@ CHECKS: dict[str, tuple[Callable[[str], object], str]] = {
     "most": (lambda v: v in LIMITS or v.isdecimal(), "a whole number"),
     "topics": (lambda v: v.startswith('"'), "a text"),
     "load": (lambda v: v.startswith('"'), "a text"),
+    "kind": (lambda v: v in ("counter", "gauge"), "counter or gauge"),
     "fields": (
         re.compile(
             r'"(?:(?:client\??|message|\w+:(?:text|why|int|bool))(?: |$))+'
@@ -171,6 +172,7 @@ class Tables:
     options: list[Line]
     stats: list[Line]  # fields of nmq_stats
     memory: list[Line]  # fields of nmq_memory
+    logged: list[Line]  # fields of nmq_durability_stats
     notes: list[Line]  # on the ring
     events: list[Line]
     whys: list[Line]  # of events
@@ -187,6 +189,7 @@ METRIC_FORMS = {
     "SUM": ("name", "FIRST", "LAST", "topics", "load", "help"),
     "GAUGE": ("name", "topics", "help"),
     "HOLDER": ("name", "topics", "help"),
+    "LOGGED": ("kind", "name", "topics", "help"),
 }
 EVENT_FORMS = {
     "NOTE": ("ID", "help"),
@@ -206,14 +209,15 @@ def tables() -> Tables:
     reason = (CSRC / "mqtt" / "reason.h").read_text(encoding="utf-8")
     made = Tables(
         options=table("options.def", OPTION_FORMS),
-        stats=[line for line in metrics if line.form != "HOLDER"],
+        stats=[line for line in metrics if line.form not in ("HOLDER", "LOGGED")],
         memory=[line for line in metrics if line.form == "HOLDER"],
+        logged=[line for line in metrics if line.form == "LOGGED"],
         notes=[line for line in told if line.form == "NOTE"],
         events=[line for line in told if line.form == "EVENT"],
         whys=[line for line in told if line.form == "WHY"],
         reasons=dict(re.findall(r"\bNMQ_RC_(\w+) = (0x\w\w),", reason)),
     )
-    for lines in (made.options, made.stats, made.memory):
+    for lines in (made.options, made.stats, made.memory, made.logged):
         _alone(lines)
     for lines in (made.notes, made.events, made.whys):
         _alone(lines, "ID")
@@ -242,6 +246,7 @@ def for_cffi(made: Tables) -> str:
         + struct("nmq_options", options)
         + struct("nmq_stats", [f"uint64_t {m['name']}" for m in made.stats])
         + struct("nmq_memory", [f"uint64_t {m['name']}" for m in made.memory])
+        + struct("nmq_durability_stats", [f"uint64_t {m['name']}" for m in made.logged])
     )
 
 
@@ -288,8 +293,9 @@ def _enum(name: str, doc: str, members: Sequence[tuple[str, str, str]]) -> str:
 
 
 def _metric(line: Line) -> str:
-    kind = "counter" if line.form in ("COUNTER", "SUM") else "gauge"
-    owner = "memory_" if line.form == "HOLDER" else ""
+    counts = line.form in ("COUNTER", "SUM") or line.values.get("kind") == "counter"
+    kind = "counter" if counts else "gauge"
+    owner = {"HOLDER": "memory_", "LOGGED": "store_"}.get(line.form, "")
     exported = f"nanomq_{owner}{line['name']}" + ("_total" if kind == "counter" else "")
     topics = tuple(line["topics"].split("|")) if line["topics"] else ()
     values = [
@@ -313,6 +319,7 @@ def for_python(made: Tables) -> str:
     """Return the module ``nanomq_py.core.declared``."""
     number = [(f"{m['name']}: int = 0", m["help"]) for m in made.stats]
     held = [(f"{m['name']}: int = 0", m["help"]) for m in made.memory]
+    logged = [(f"{m['name']}: int = 0", m["help"]) for m in made.logged]
     kinds = [(e["ID"], str(n), e["help"]) for n, e in enumerate(made.notes, 1)]
     reasons = [(name, value, "") for name, value in made.reasons.items()]
     return (
@@ -329,11 +336,19 @@ def for_python(made: Tables) -> str:
         + _record(
             "Memory", "``nmq_memory``: who holds how many bytes.", held, keywords=False
         )
+        + _record(
+            "DurabilityStats",
+            "``nmq_durability_stats``: what became of changes that are to outlive the"
+            " process.",
+            logged,
+            keywords=False,
+        )
         + _enum("NoteKind", "``enum nmq_note_kind``: what a record on the ring is.", kinds)
         + _enum(
             "ReasonCode", "``enum nmq_reason``: Reason Codes of MQTT 5.0 (2.4).", reasons
         )
-        + "\n\n# The fields of Stats, and those of Memory.\n"
+        + "\n\n# The fields of Stats, of Memory and of DurabilityStats.\n"
         + _metrics("METRICS", made.stats)
         + _metrics("MEMORY", made.memory)
+        + _metrics("LOGGED", made.logged)
     )

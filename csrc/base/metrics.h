@@ -33,5 +33,11 @@ typedef struct {
 #include "metrics.def"
 } nmq_memory;
 
+// What became of changes that are to outlive the process.
+typedef struct {
+#define LOGGED(kind, name, topics, help) uint64_t name;
+#include "metrics.def"
+} nmq_durability_stats;
+
 // Sets those of *out that are counted, and the gauges to 0.
 void nmq_metrics_sum(const nmq_counters *counters, nmq_stats *out);

@@ -21,13 +21,15 @@ enum {
 };
 
 struct nmq_durability {
-    nmq_durability_options options; // on_error: NMQ_LIVE; folder is not there
+    nmq_durability_options
+        options; // on_error, log.bytes_max: NMQ_LIVE; folder is not there
     char folder[FOLDER_BYTES];
     nmq_journal journal;
     nmq_wal wal;
     nmq_settler settler;
     nmq_committer *committer; // NULL: not yet
     nmq_retell retell;        // the committer's
+    int status;               // the committer's: what it has told last
     nmq_sessions *sessions;
     nmq_consumers *consumers;
     bool stopped; // the caller's
@@ -55,12 +57,14 @@ expel(void *arg, bool for_good)
 static void
 troubled(void *arg, int status, int error)
 {
-    const nmq_durability *d = arg;
+    nmq_durability *d = arg;
     const nmq_log_trouble trouble = {.folder = d->folder,
                                      .status = status,
+                                     .before = d->status,
                                      .error = error,
                                      .on_error = NMQ_LIVE(d->options.on_error)};
 
+    d->status = status;
     nmq_log_trouble_tell(d->sessions->router, &trouble);
     if (d->options.troubled != NULL) {
         d->options.troubled(d->options.arg, status, error);
@@ -245,6 +249,7 @@ nmq_durability_set(nmq_durability *durability, const nmq_durability_options *opt
     const nmq_wal_options log = log_options(&options->log);
 
     NMQ_LIVE_SET(durability->wal.segments.bytes_max, log.bytes_max);
+    NMQ_LIVE_SET(durability->options.log.bytes_max, options->log.bytes_max);
     NMQ_LIVE_SET(durability->options.on_error, options->on_error);
     nmq_committer_set_gather(durability->committer, options->gather_ms);
     nmq_committer_set_lazy(durability->committer, options->interval_ms);
@@ -277,6 +282,33 @@ nmq_committer_stats
 nmq_durability_look(nmq_durability *durability)
 {
     return nmq_committer_look(durability->committer);
+}
+
+void
+nmq_durability_report(nmq_durability *durability, nmq_durability_stats *out)
+{
+    const nmq_committer_stats done = nmq_committer_look(durability->committer);
+    const nmq_journal_load load = nmq_journal_look(&durability->journal);
+    uint64_t most = NMQ_LIVE(durability->options.log.bytes_max);
+
+    *out = (nmq_durability_stats){
+        .commits = done.commits,
+        .bytes = done.bytes,
+        .live = done.live,
+        .used = done.used,
+        .room = load.left < most ? load.left : most,
+        .size = done.size,
+        .max_size = most,
+        .segments = done.segments,
+        .rounds = done.rounds,
+        .flushed_us = done.flushed_us,
+        .flush_p50_us = done.flushes.p50_us,
+        .flush_p99_us = done.flushes.p99_us,
+        .flush_max_us = done.flushes.max_us,
+        .flush_now_us = done.now_us,
+        .waiting = load.waiting,
+        .staged = load.staged,
+    };
 }
 
 bool

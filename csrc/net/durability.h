@@ -47,3 +47,6 @@ void nmq_durability_free(nmq_durability *durability); // takes NULL
 // What it has done, and whether publishers wait for it. Thread-safe.
 nmq_committer_stats nmq_durability_look(nmq_durability *durability);
 bool nmq_durability_is_full(const nmq_durability *durability);
+
+// The same for people: all but `full`, which `troubled` was told. Thread-safe.
+void nmq_durability_report(nmq_durability *durability, nmq_durability_stats *out);

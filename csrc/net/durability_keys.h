@@ -4,8 +4,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "store/committer_stats.h" // cffi reads it too
-#include "store/wal_found.h"       // this too
+#include "base/metrics.h"
+#include "store/wal_found.h" // cffi reads it too
 
 // What follows where the disk fails.
 enum nmq_durability_on_error {
@@ -32,8 +32,8 @@ typedef struct {
 } nmq_durability_found;
 
 typedef struct {
-    nmq_committer_stats log;
+    nmq_durability_stats stats;
     int status; // of the last attempt to write: nmq_committer_options.troubled
     int error;  // its errno, or 0
-    bool full;  // who publishes waits
+    bool waits; // who publishes waits, until less is staged
 } nmq_durability_state;

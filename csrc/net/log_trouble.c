@@ -66,8 +66,29 @@ write_line(const nmq_log_trouble *t, char line[LINE_BYTES])
     }
 }
 
+static enum nmq_why
+why_of(int status)
+{
+    return status == NMQ_ENOSPC   ? NMQ_WHY_STORE_FULL
+           : status == NMQ_ENOMEM ? NMQ_WHY_MEMORY
+                                  : NMQ_WHY_STORE_FAILED;
+}
+
+static void
+tell_watchers(nmq_watch *watch, const nmq_log_trouble *t, const char *line)
+{
+    bool is_over = t->status == NMQ_OK;
+    const nmq_event event = {.kind = is_over ? NMQ_EVENT_STORE_RECOVERED
+                                             : NMQ_EVENT_STORE_TROUBLE,
+                             .why = why_of(is_over ? t->before : t->status),
+                             .text = is_over ? (nmq_bytes){0} : nmq_bytes_of(line),
+                             .numbers = {(uint32_t) t->error}};
+
+    nmq_watch_tell(watch, &event);
+}
+
 void
-nmq_log_trouble_tell(const nmq_router *router, const nmq_log_trouble *trouble)
+nmq_log_trouble_tell(nmq_router *router, const nmq_log_trouble *trouble)
 {
     bool failed = trouble->status == NMQ_EIO || trouble->status == NMQ_ESTORE;
     const nmq_note note = {.kind = NMQ_NOTE_DURABILITY,
@@ -80,4 +101,5 @@ nmq_log_trouble_tell(const nmq_router *router, const nmq_log_trouble *trouble)
     nmq_log_write(router->log, trouble->status == NMQ_OK ? NMQ_LOG_INFO : NMQ_LOG_ERROR,
                   "%s", line);
     (void) nmq_note_put(router->notes, &note, nmq_bytes_of(line));
+    tell_watchers(&router->watch, trouble, line);
 }

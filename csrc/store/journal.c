@@ -181,6 +181,7 @@ nmq_journal_wait_for(nmq_journal *journal, nmq_journal_wait *wait, uint64_t numb
             wait->next->at = &wait->next;
         }
         journal->waiting = wait;
+        journal->waits++;
     }
     (void) pthread_mutex_unlock(&journal->lock);
     if (waits && journal->wanted != NULL) {
@@ -201,8 +202,9 @@ nmq_journal_wait_less(nmq_journal *journal, nmq_journal_wait *wait, uint64_t num
 
 // Takes it off the list. Call with the lock.
 static void
-take_off(nmq_journal_wait *wait)
+take_off(nmq_journal *journal, nmq_journal_wait *wait)
 {
+    journal->waits--;
     *wait->at = wait->next;
     if (wait->next != NULL) {
         wait->next->at = wait->at;
@@ -216,7 +218,7 @@ nmq_journal_cancel(nmq_journal *journal, nmq_journal_wait *wait)
     (void) pthread_mutex_lock(&journal->lock);
     bool waited = wait->number != 0;
     if (waited) {
-        take_off(wait);
+        take_off(journal, wait);
     }
     (void) pthread_mutex_unlock(&journal->lock);
     return waited;
@@ -313,6 +315,17 @@ nmq_journal_staged(nmq_journal *journal)
     uint64_t bytes = journal->staged.len;
     (void) pthread_mutex_unlock(&journal->lock);
     return bytes;
+}
+
+nmq_journal_load
+nmq_journal_look(nmq_journal *journal)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    const nmq_journal_load load = {.waiting = journal->waits,
+                                   .staged = journal->staged.len + journal->writing,
+                                   .left = journal->left};
+    (void) pthread_mutex_unlock(&journal->lock);
+    return load;
 }
 
 // Appends where a run begins. Call with the lock.
@@ -424,7 +437,7 @@ nmq_journal_expel(nmq_journal *journal)
     (void) pthread_mutex_lock(&journal->lock);
     while (journal->waiting != NULL) {
         nmq_journal_wait *wait = journal->waiting;
-        take_off(wait);
+        take_off(journal, wait);
         wait->next = all;
         all = wait;
     }
@@ -444,7 +457,7 @@ nmq_journal_settle(nmq_journal *journal, uint64_t number)
     for (nmq_journal_wait *wait = journal->waiting, *next; wait != NULL; wait = next) {
         next = wait->next;
         if (wait->number <= number) {
-            take_off(wait);
+            take_off(journal, wait);
             wait->next = due;
             due = wait;
         }

@@ -72,6 +72,7 @@ typedef struct nmq_journal {
     uint64_t sessions;         // lock: the same of sessions
     nmq_journal_told told;     // lock
     nmq_journal_wait *waiting; // lock
+    uint64_t waits;            // lock: how many these are
     nmq_journal_group *groups; // lock: open, the first that was opened first
     uint64_t writing;          // lock: bytes that were taken, until nmq_journal_written
     uint64_t full_bytes;       // staged and taken, at most; 0: no bound
@@ -152,6 +153,14 @@ uint64_t nmq_journal_take(nmq_journal *journal, nmq_buf *out);
 
 // Bytes that are staged.
 uint64_t nmq_journal_staged(nmq_journal *journal);
+
+typedef struct {
+    uint64_t waiting; // how many wait
+    uint64_t staged;  // bytes that are staged or taken, and not written
+    uint64_t left;    // bytes that may be added now; UINT64_MAX: there is no bound
+} nmq_journal_load;
+
+nmq_journal_load nmq_journal_look(nmq_journal *journal); // thread-safe
 
 // As nmq_journal_take, and the journal begins anew: the record, of kind BEGIN, comes first
 // of what is staged from here on. Who has been told what was before is told it again, under

@@ -181,8 +181,8 @@ make(nmq_wal_segments *all, uint32_t number)
     return ops->sync_names(all->disk);
 }
 
-static uint64_t
-bytes_of(const nmq_wal_segments *all)
+uint64_t
+nmq_wal_segments_bytes(const nmq_wal_segments *all)
 {
     uint64_t bytes = 0;
 
@@ -195,7 +195,7 @@ bytes_of(const nmq_wal_segments *all)
 uint64_t
 nmq_wal_segments_room(const nmq_wal_segments *all)
 {
-    uint64_t bytes = bytes_of(all);
+    uint64_t bytes = nmq_wal_segments_bytes(all);
     uint64_t most = NMQ_LIVE(all->bytes_max);
 
     return bytes < most ? (most - bytes) / all->segment_bytes : 0;

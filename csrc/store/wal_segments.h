@@ -37,6 +37,9 @@ void nmq_wal_segment_name(uint32_t number, char out[NMQ_WAL_NAME_BYTES]);
 int nmq_wal_segments_find(nmq_wal_segments *all, uint32_t *missing);
 void nmq_wal_segments_fini(nmq_wal_segments *all);
 
+// Bytes of all of them.
+uint64_t nmq_wal_segments_bytes(const nmq_wal_segments *all);
+
 // How many more there may be within bytes_max.
 uint64_t nmq_wal_segments_room(const nmq_wal_segments *all);
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from nanomq_py.core.declared import DurabilityStats
 from nanomq_py.core.native import CoreError, c_text, check, ffi, lib
 
 if TYPE_CHECKING:
@@ -65,15 +66,10 @@ class OpenError(CoreError):
 class DurableState:
     """``nmq_durability_state``."""
 
-    commits: int
-    bytes: int
-    sync_us: int
-    room: int
-    used: int
-    rounds: int
-    status: int
-    error: int
-    full: bool
+    stats: DurabilityStats
+    status: int  # of the last attempt to write
+    error: int  # its errno, or 0
+    waits: bool  # who publishes
 
 
 class Durable:
@@ -105,18 +101,8 @@ class Durable:
         """Return what has been logged so far. Raises CoreError where nothing is."""
         raw = ffi.new("nmq_durability_state *")
         check(lib.nmq_broker_durability_look(self._broker, raw))
-        log = raw.log
-        return DurableState(
-            log.commits,
-            log.bytes,
-            log.sync_us,
-            log.room,
-            log.used,
-            log.rounds,
-            raw.status,
-            raw.error,
-            raw.full,
-        )
+        values = (getattr(raw.stats, each.name) for each in fields(DurabilityStats))
+        return DurableState(DurabilityStats(*values), raw.status, raw.error, raw.waits)
 
     def durability_close(self) -> None:
         """Make the rest safe, after ``shutdown``. Blocks, without the GIL."""

@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Metric:
-    """One field of ``Stats`` or ``Memory``."""
+    """One field of ``Stats``, ``Memory`` or ``DurabilityStats``."""
 
     name: str  # of the field
     kind: Literal[

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nanomq_py.broker import Broker
-from nanomq_py.core.declared import MEMORY, METRICS
+from nanomq_py.core.declared import LOGGED, MEMORY, METRICS
 from nanomq_py.core.memory import resident_bytes
 from nanomq_py.version import __version__
 
@@ -76,6 +76,10 @@ def broker_samples(broker: Broker, node: str) -> Iterator[Sample]:
     for metric in MEMORY:
         value = getattr(memory, metric.name)
         yield Sample(metric.exported, metric.kind, metric.help, value)
+    if (durability := broker.durability()) is not None:
+        for metric in LOGGED:
+            value = getattr(durability.stats, metric.name)
+            yield Sample(metric.exported, metric.kind, metric.help, value)
 
 
 def process_samples() -> Iterator[Sample]:

@@ -111,3 +111,9 @@ disk_journal_is_full(disk_journal *journal)
 {
     return nmq_durability_is_full(journal->durability);
 }
+
+void
+disk_journal_report(disk_journal *journal, nmq_durability_stats *out)
+{
+    nmq_durability_report(journal->durability, out);
+}

@@ -45,3 +45,5 @@ uint64_t disk_journal_staged(disk_journal *journal);
 // The journal has no memory for one record.
 void disk_journal_lose_record(disk_journal *journal);
 bool disk_journal_is_full(disk_journal *journal);
+
+void disk_journal_report(disk_journal *journal, nmq_durability_stats *out);

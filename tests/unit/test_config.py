@@ -141,6 +141,7 @@ SAMPLES = {
     "durability.segment_size": ("1MB", 1 << 20),
     "durability.on_error": ("stop", "stop"),
     "durability.hold": ("1s", 1000),
+    "durability.slow_flush": ("2s", 2000),
     "durability.on_corruption": ("skip", "skip"),
     "flapping_detect.enable": ("true", True),
     "flapping_detect.max_count": ("30", 30),

@@ -79,6 +79,13 @@ class Durability(Checked):
         "Own key: how long clients that publish before MQTT 5.0, and cannot be refused a"
         " message, wait for room on the disk before they are closed.",
     )
+    slow_flush: int = key(
+        "slow_flush",
+        Duration(0, 60_000),
+        1000,
+        "Own key: when one of 100 writes takes longer, by the last minute, the alarm"
+        " store_slow begins; 0: never.",
+    )
     on_corruption: str = key(
         "on_corruption",
         Choice(("stop", "skip")),
