@@ -214,7 +214,7 @@ tell_end(nmq_wal_look *look)
     const nmq_wal *wal = &look->wal;
     nmq_wal_look_facts *facts = &look->facts;
 
-    facts->from = wal->from;
+    facts->oldest = wal->from;
     facts->last_ms = wal->wall_ms;
     facts->used = nmq_wal_used(wal);
     if (wal->sequence > 1 && wal->segments.count > 0) {
@@ -242,7 +242,7 @@ look_over(nmq_wal_look *look)
 }
 
 int
-nmq_wal_look_open(const char *folder, nmq_wal_look **out, int *error)
+nmq_wal_look_open(const char *folder, nmq_wal_look **out, int32_t *error)
 {
     nmq_wal_look *look = nmq_zalloc(sizeof *look);
 

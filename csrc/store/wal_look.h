@@ -46,7 +46,7 @@ typedef struct {
     int64_t last_ms;
     uint64_t first; // first and last commit that is there, whole
     uint64_t last;
-    uint64_t from;    // commits before that one are needed no more
+    uint64_t oldest;  // commits before that one are needed no more
     uint64_t commits; // that are needed: their bytes and records
     uint64_t bytes;
     uint64_t records;
@@ -63,7 +63,7 @@ typedef struct {
 // Reads the log of that folder. Returns NMQ_OK, also for a damaged one; NMQ_ENEWER: a later
 // version wrote it; NMQ_ENOENT: no such folder; NMQ_EACCESS, NMQ_EIO or NMQ_ENOMEM.
 // *error is the errno.
-int nmq_wal_look_open(const char *folder, nmq_wal_look **out, int *error);
+int nmq_wal_look_open(const char *folder, nmq_wal_look **out, int32_t *error);
 void nmq_wal_look_close(nmq_wal_look *look); // takes NULL
 
 // The log itself, an nmq_wal: to be replayed with `skip`.

@@ -63,7 +63,7 @@ append_all(nmq_wal *wal, nmq_bytes in, int64_t wall_ms)
 
 int
 nmq_wal_remake(const char *folder, const char *records, size_t len, uint64_t segment_bytes,
-               int64_t wall_ms, int *error)
+               int64_t wall_ms, int32_t *error)
 {
     const nmq_wal_options options = {.segment_bytes = segment_bytes,
                                      .bytes_max = UINT64_MAX};
@@ -87,7 +87,7 @@ nmq_wal_remake(const char *folder, const char *records, size_t len, uint64_t seg
 }
 
 int
-nmq_wal_claim_new(const char *folder, nmq_wal_claim **out, int *error)
+nmq_wal_claim_new(const char *folder, nmq_wal_claim **out, int32_t *error)
 {
     return nmq_disk_folder_open(folder, (nmq_disk **) (void *) out, error);
 }

@@ -11,7 +11,7 @@
 // a log; NMQ_ECLOSED, NMQ_EACCESS, NMQ_ENOENT, NMQ_ENOSPC, NMQ_EIO or NMQ_ENOMEM. *error
 // is the errno.
 int nmq_wal_remake(const char *folder, const char *records, size_t len,
-                   uint64_t segment_bytes, int64_t wall_ms, int *error);
+                   uint64_t segment_bytes, int64_t wall_ms, int32_t *error);
 
 // Counts the records of such a run by their numbers (journal.def). Returns NMQ_OK, or
 // NMQ_EMALFORMED.
@@ -19,5 +19,5 @@ int nmq_wal_remake_count(const char *records, size_t len, uint64_t kinds[256]);
 
 // The folder belongs to this process until it is let go. Returns as nmq_wal_remake.
 typedef struct nmq_wal_claim nmq_wal_claim;
-int nmq_wal_claim_new(const char *folder, nmq_wal_claim **out, int *error);
+int nmq_wal_claim_new(const char *folder, nmq_wal_claim **out, int32_t *error);
 void nmq_wal_claim_free(nmq_wal_claim *claim); // takes NULL
