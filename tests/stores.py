@@ -64,7 +64,7 @@ def fill(folder: Path, count: int = 60) -> None:
 def numbers(home: Committed, name: str = "away") -> list[int]:
     """End the broker's connections; return which messages wait for that client, in order."""
     home.stop()
-    its = state(saved(home.broker)).sessions.get(name, {})
+    its = state(saved(home.broker)).sessions.get(name.encode(), {})
     waits = [*its.get("in flight", []), *its.get("queue", [])]
     return [int(delivery[-1][1].split(b" ")[0]) for delivery in waits]
 

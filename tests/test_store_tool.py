@@ -7,9 +7,8 @@ import os
 import random
 import shutil
 import struct
-import subprocess
-import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,10 @@ import pytest
 
 from nanomq_py.cli import main
 from nanomq_py.core.log_look import KINDS
-from tests import journal
+from nanomq_py.store.faults import StoreError
+from nanomq_py.store.folder import Places
+from nanomq_py.store.folder_backup import back_up_all
+from tests import journal, raw
 from tests._core_test import ffi, lib
 from tests.stores import broker_on, come, fill, numbers_in, publish, subscribe
 from tests.unit.clib import slice_of
@@ -34,6 +36,17 @@ class Done:
     code: int
     out: str
     err: str
+
+
+def back_up(folder: Path, to: Path) -> list[str]:
+    return back_up_all(Places(None, folder), to)
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 class Store:
@@ -202,7 +215,7 @@ def test_to_look_at_it_keeps_no_broker_from_it(store: Store) -> None:
 def spoil_block(n: int) -> Callable[[Store], str]:
     def act(store: Store) -> str:
         path, at = store.blocks()[n]
-        store.spoil(path, at + 200)
+        store.spoil(path, at + 66)
         return f"{path.name}: damaged at byte {at}"
 
     return act
@@ -429,7 +442,8 @@ def test_no_folder_crashes_the_commands(store: Store, seed: int) -> None:
     assert store.run("stat").code == 0
     assert store.run("repair").code == 0
     assert store.run("check").code == 0
-    numbers_in(store.folder)
+    with broker_on(store.folder):
+        pass
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -448,4 +462,113 @@ def test_no_records_crash_the_commands(store: Store, seed: int) -> None:
     assert store.run("stat").code == 0
     assert store.run("repair").code == 0
     assert store.run("check").code == 0
-    numbers_in(store.folder)
+    with broker_on(store.folder):
+        pass
+
+
+# --- a copy
+
+
+def test_a_backup_is_a_store(store: Store, tmp_path: Path) -> None:
+    to = tmp_path / "copy"
+    lines = back_up(store.folder, to)
+    assert lines[0].startswith(f"{store.folder}: up to commit ")
+    copy = Store(to, store._capsys)
+    done = copy.run("check")
+    assert (done.code, done.err) == (0, "")
+    assert to.stat().st_mode & 0o777 == 0o700
+    inside = to / "nanomq.journal"
+    assert inside.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in inside.iterdir()} == {0o600}
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert copy.stat()["live"] == store.stat()["live"]
+    assert numbers_in(inside) == numbers_in(store.folder)
+    with pytest.raises(StoreError, match="there is such a folder already: name a new one"):
+        back_up(store.folder, to)
+
+
+def test_a_damaged_journal_is_not_copied(store: Store, tmp_path: Path) -> None:
+    spoil_block(20)(store)
+    with pytest.raises(StoreError, match="nanomq store repair"):
+        back_up(store.folder, tmp_path / "copy")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [store.folder.name]
+
+
+def test_a_torn_tail_is_not_in_a_backup(store: Store, tmp_path: Path) -> None:
+    path, at = store.blocks()[-1]
+    store.spoil(path, at + 66)
+    back_up(store.folder, tmp_path / "copy")
+    done = Store(tmp_path / "copy", store._capsys).run("check")
+    assert "cut short" not in done.out
+
+
+def test_a_backup_while_a_broker_is_busy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All that was acknowledged before it began is in it, and nothing that has a gap."""
+    folder = tmp_path / "nanomq.journal"
+    acknowledged = 0
+    stop = threading.Event()
+    with broker_on(folder) as home:
+        away, by = come(home, "away"), home.client()
+        subscribe(away, "t")
+        away.send(raw.disconnect(5))
+        by.connect("by")
+
+        def load() -> None:
+            nonlocal acknowledged
+            while not stop.is_set():
+                publish(by, acknowledged)  # its number is the next one's
+                acknowledged += 1
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        ranges = []
+        try:
+            for n in range(6):
+                until(lambda least=acknowledged + 30: acknowledged >= least)  # type: ignore[misc]
+                before = acknowledged
+                back_up(folder, tmp_path / f"{n}")
+                ranges.append((before, acknowledged + 1))
+                assert Store(folder, capsys).run("check").code == 0
+        finally:
+            stop.set()
+            thread.join()
+    for n, (least, most) in enumerate(ranges):
+        assert Store(tmp_path / f"{n}", capsys).run("check").code == 0
+        found = numbers_in(tmp_path / f"{n}" / "nanomq.journal")
+        assert found == [*range(len(found))]
+        assert least <= len(found) <= most
+
+
+def test_a_backup_while_files_are_used_again(tmp_path: Path) -> None:
+    """What a log needs no more is freed and written over: not under who copies it."""
+    folder = tmp_path / "nanomq.journal"
+    stop = threading.Event()
+    with broker_on(folder) as home:
+        here, by = come(home, "here"), home.client()
+        subscribe(here, "t")
+        by.connect("by")
+        count = 0
+
+        def load() -> None:
+            nonlocal count
+            while not stop.is_set():
+                publish(by, count % 60_000)
+                packet = here.expect(raw.PUBLISH)
+                here.send(raw.ack(raw.PUBACK, packet.packet_id or 0))
+                count += 1
+
+        thread = threading.Thread(target=load)
+        thread.start()
+        try:
+            until(lambda: home.rounds() > 1)
+            for n in range(5):
+                rounds = home.rounds()
+                back_up(folder, tmp_path / f"{n}")
+                until(lambda least=rounds: home.rounds() > least)  # type: ignore[misc]
+        finally:
+            stop.set()
+            thread.join()
+    for n in range(5):
+        assert len(numbers_in(tmp_path / f"{n}" / "nanomq.journal", "here")) <= 2

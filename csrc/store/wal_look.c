@@ -138,6 +138,38 @@ note_cut(nmq_wal_look *look)
                                                     .next_sequence = facts->first});
 }
 
+static bool
+has_damage(const nmq_wal_look *look, uint32_t segment)
+{
+    for (uint32_t i = 0; i < look->facts.damages; i++) {
+        if (look->damages[i].segment == segment) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// A file is missing, and nothing of this log lies behind it: no broker goes on from there.
+static int
+note_gap(nmq_wal_look *look, uint32_t missing)
+{
+    const nmq_wal_segments *all = &look->wal.segments;
+    uint32_t i = 0;
+
+    if (missing == 0 || has_damage(look, missing)) {
+        return NMQ_OK;
+    }
+    while (i < all->count && all->at[i].number < missing) {
+        i++;
+    }
+    return note_damage(look, &(nmq_wal_look_damage){
+                                 .after = look->before.sequence,
+                                 .segment = missing,
+                                 .is_missing = true,
+                                 .next_segment = i < all->count ? all->at[i].number : 0,
+                             });
+}
+
 static int
 walk(nmq_wal_look *look)
 {
@@ -237,6 +269,7 @@ look_over(nmq_wal_look *look)
     if (rv == NMQ_OK) {
         tell_end(look);
         rv = note_cut(look);
+        rv = rv == NMQ_OK ? note_gap(look, found.missing) : rv;
     }
     return rv;
 }

@@ -36,7 +36,7 @@ typedef struct {
     bool is_missing;       // there is no such file
     uint32_t next_segment; // the block behind it
     uint64_t next_at;
-    uint64_t next_sequence;
+    uint64_t next_sequence; // 0: there is none, only a file
 } nmq_wal_look_damage;
 
 typedef struct {

@@ -91,6 +91,8 @@ def _damage_text(one: LogDamage) -> str:
     where = segment_name(one.segment)
     where += ": there is no such file" if one.is_missing else f": damaged at byte {one.at}"
     before = f"behind commit {one.after}" if one.after else "at the beginning"
+    if not one.next_sequence:
+        return f"{where}, {before}; the file behind it is {segment_name(one.next_segment)}"
     return (
         f"{where}, {before}; commit {one.next_sequence} lies behind it, at byte"
         f" {one.next_at} of {segment_name(one.next_segment)}"
