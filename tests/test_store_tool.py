@@ -483,7 +483,7 @@ def test_a_backup_is_a_store(store: Store, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     assert copy.stat()["live"] == store.stat()["live"]
     assert numbers_in(inside) == numbers_in(store.folder)
-    with pytest.raises(StoreError, match="there is such a folder already: name a new one"):
+    with pytest.raises(StoreError, match="it is there already: name a new folder"):
         back_up(store.folder, to)
 
 

@@ -26,7 +26,7 @@ def back_up_all(places: Places, to: Path) -> list[str]:
     Raises   StoreError; then there is no new folder
     """
     if to.exists() or to.is_symlink():
-        raise StoreError(f"{to}: there is such a folder already: name a new one")
+        raise StoreError(f"{to}: it is there already: name a new folder")
     try:
         made = Path(tempfile.mkdtemp(prefix=f".{to.name[:100]}.", dir=to.parent))  # 0700
     except OSError as fault:
