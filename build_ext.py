@@ -65,6 +65,8 @@ HEADERS = [
         "serve/question.h",
         "serve/question_note.h",
         "store/meter.h",
+        "store/wal_look.h",
+        "store/wal_remake.h",
         "nmq.h",
     ]
 ]

@@ -41,6 +41,8 @@
 #include "serve/question.h"
 #include "serve/question_note.h"
 #include "store/meter.h"
+#include "store/wal_look.h"
+#include "store/wal_remake.h"
 
 typedef struct nmq_broker nmq_broker;
 
@@ -129,6 +131,19 @@ int nmq_broker_durability_look(nmq_broker *broker, nmq_durability_state *out);
 // After nmq_broker_shutdown: commits the rest. It waits for the disk. The folder is another
 // process's from nmq_broker_free on.
 void nmq_broker_durability_close(nmq_broker *broker);
+
+// What was read of a log: the newest numbers, and records that did not fit what is there.
+typedef struct {
+    uint64_t messages;
+    uint64_t origins;
+    uint64_t sessions;
+    uint64_t passed;
+} nmq_log_taken;
+
+// In place of nmq_broker_restore: takes over what is left of a log, and logs nothing. What
+// a record that is lost had to say is passed over. Returns how many sessions, NMQ_ENOMEM or
+// NMQ_EIO.
+int nmq_broker_take_log(nmq_broker *broker, nmq_wal_look *look, nmq_log_taken *out);
 
 // After nmq_broker_shutdown. Closes what is still open and frees everything. Takes NULL.
 void nmq_broker_free(nmq_broker *broker);

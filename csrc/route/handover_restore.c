@@ -181,9 +181,12 @@ nmq_handover_log_take(nmq_handover_reader *reader, int64_t wall_ms, nmq_bytes re
 int
 nmq_handover_log_end(nmq_handover_reader *reader, nmq_journal *journal, uint64_t *passed)
 {
-    nmq_journal_go_on(journal, reader->objects.messages.base, reader->objects.origins.base,
-                      nmq_reader_sessions(&reader->clients));
-    nmq_durable_begin(reader->sessions->router, journal);
+    if (journal != NULL) {
+        nmq_journal_go_on(journal, reader->objects.messages.base,
+                          reader->objects.origins.base,
+                          nmq_reader_sessions(&reader->clients));
+        nmq_durable_begin(reader->sessions->router, journal);
+    }
     int rv = let_in(reader, NMQ_OK);
     *passed = reader->passed;
     nmq_handover_reader_fini(reader);

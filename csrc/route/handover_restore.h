@@ -22,7 +22,8 @@ typedef struct {
 } nmq_handover_log;
 
 // Nothing is here yet, and the router has no journal; one has been made
-// (nmq_message_have_numbers). The clocks are read: they are never before over_ms.
+// (nmq_message_have_numbers). Who wants no journal sets objects.keeps_numbers to false. The
+// clocks are read: they are never before over_ms.
 void nmq_handover_log_begin(nmq_handover_reader *reader, nmq_sessions *sessions,
                             nmq_consumers *consumers, const nmq_handover_log *log);
 
@@ -31,8 +32,9 @@ void nmq_handover_log_begin(nmq_handover_reader *reader, nmq_sessions *sessions,
 int nmq_handover_log_take(nmq_handover_reader *reader, int64_t wall_ms, nmq_bytes records);
 
 // Lets the clients in. The router logs to the journal from now on: what it appends comes
-// behind what was taken, under numbers that go on. *passed: records, and sessions, that
-// were passed over, as others are missing. Returns how many sessions, or NMQ_ENOMEM.
+// behind what was taken, under numbers that go on; NULL: nothing is logged. *passed:
+// records, and sessions, that were passed over, as others are missing. Returns how many
+// sessions, or NMQ_ENOMEM.
 int nmq_handover_log_end(nmq_handover_reader *reader, nmq_journal *journal,
                          uint64_t *passed);
 

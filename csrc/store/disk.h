@@ -31,6 +31,9 @@ typedef struct {
     int (*rename)(nmq_disk *disk, const char *from, const char *to);
     int (*remove)(nmq_disk *disk, const char *name);
     int (*sync_names)(nmq_disk *disk);
+    // Keeps readers out while files are removed or renamed, and lets them in again. Returns
+    // EWOULDBLOCK while one reads: then none is to go.
+    int (*claim)(nmq_disk *disk, bool claims);
 } nmq_disk_ops;
 
 enum { NMQ_DISK_PARTS_MAX = 4 };

@@ -156,6 +156,14 @@ sync_names(nmq_disk *disk)
     return fsync(folder_of(disk)->folder) == 0 ? 0 : errno;
 }
 
+static int
+claim(nmq_disk *disk, bool claims)
+{
+    int how = claims ? LOCK_EX | LOCK_NB : LOCK_UN;
+
+    return flock(folder_of(disk)->folder, how) == 0 ? 0 : errno;
+}
+
 static const nmq_disk_ops ops = {
     .list = list,
     .open = open_file,
@@ -167,9 +175,106 @@ static const nmq_disk_ops ops = {
     .rename = rename_file,
     .remove = remove_file,
     .sync_names = sync_names,
+    .claim = claim,
+};
+
+// --- only read
+
+// What is no file gives ENOTSUP: a pipe would have its reader wait.
+static int
+open_read(nmq_disk *disk, const char *name, bool make, int *file)
+{
+    int how = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    struct stat s;
+
+    if (make) {
+        return EROFS;
+    }
+    *file = openat(folder_of(disk)->folder, name, how);
+    if (*file < 0) {
+        return errno;
+    }
+    int error = fstat(*file, &s) != 0 ? errno : S_ISREG(s.st_mode) ? 0 : ENOTSUP;
+    if (error != 0) {
+        (void) close(*file);
+    }
+    return error;
+}
+
+static int
+write_nothing(nmq_disk *disk, int file, uint64_t at, const nmq_bytes *parts, int count)
+{
+    (void) disk;
+    (void) file;
+    (void) at;
+    (void) parts;
+    (void) count;
+    return EROFS;
+}
+
+static int
+sync_nothing(nmq_disk *disk, int file)
+{
+    (void) disk;
+    (void) file;
+    return EROFS;
+}
+
+static int
+rename_nothing(nmq_disk *disk, const char *from, const char *to)
+{
+    (void) disk;
+    (void) from;
+    (void) to;
+    return EROFS;
+}
+
+static int
+remove_nothing(nmq_disk *disk, const char *name)
+{
+    (void) disk;
+    (void) name;
+    return EROFS;
+}
+
+static int
+sync_no_names(nmq_disk *disk)
+{
+    (void) disk;
+    return EROFS;
+}
+
+static int
+claim_nothing(nmq_disk *disk, bool claims)
+{
+    (void) disk;
+    (void) claims;
+    return EROFS;
+}
+
+static const nmq_disk_ops read_ops = {
+    .list = list,
+    .open = open_read,
+    .size = size,
+    .read = read_file,
+    .write = write_nothing,
+    .sync = sync_nothing,
+    .close = close_file,
+    .rename = rename_nothing,
+    .remove = remove_nothing,
+    .sync_names = sync_no_names,
+    .claim = claim_nothing,
 };
 
 // --- the folder
+
+static const char *const lock_name = "lock";
+
+static struct flock
+lock_of(void)
+{
+    return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+}
 
 // Opens it, made and locked. Returns 0 or an errno.
 static int
@@ -182,8 +287,42 @@ open_folder(folder *f, const char *path)
     if (f->folder < 0 || fchmod(f->folder, 0700) != 0) {
         return errno;
     }
-    f->lock = openat(f->folder, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    return f->lock >= 0 && flock(f->lock, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+    f->lock = openat(f->folder, lock_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    struct flock lock = lock_of();
+    return f->lock >= 0 && fcntl(f->lock, F_OFD_SETLK, &lock) == 0 ? 0 : errno;
+}
+
+// Whether a process has the folder. It is asked, and not tried: a process that starts
+// meanwhile gets it.
+static bool
+is_in_use(const folder *f)
+{
+    int how = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    int fd = openat(f->folder, lock_name, how);
+    struct flock lock = lock_of();
+
+    if (fd < 0) {
+        return false;
+    }
+    bool found = fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    (void) close(fd);
+    return found;
+}
+
+// Opens it to read, with files that stay. Returns 0 or an errno.
+static int
+open_to_read(folder *f, const char *path)
+{
+    int rv;
+
+    f->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (f->folder < 0) {
+        return errno;
+    }
+    do { // it is held no longer than a file takes to be renamed
+        rv = flock(f->folder, LOCK_SH);
+    } while (rv != 0 && errno == EINTR);
+    return rv == 0 ? 0 : errno;
 }
 
 static int
@@ -216,6 +355,25 @@ nmq_disk_folder_open(const char *path, nmq_disk **out, int *error)
         nmq_disk_folder_close(&f->base);
         return status_of(*error);
     }
+    *out = &f->base;
+    return NMQ_OK;
+}
+
+int
+nmq_disk_folder_look(const char *path, nmq_disk **out, bool *in_use, int *error)
+{
+    folder *f = nmq_zalloc(sizeof *f);
+
+    if (f == NULL) {
+        return NMQ_ENOMEM;
+    }
+    *f = (folder){.base.ops = &read_ops, .folder = -1, .lock = -1};
+    *error = open_to_read(f, path);
+    if (*error != 0) {
+        nmq_disk_folder_close(&f->base);
+        return status_of(*error);
+    }
+    *in_use = is_in_use(f);
     *out = &f->base;
     return NMQ_OK;
 }

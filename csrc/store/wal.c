@@ -1,5 +1,7 @@
 #include "store/wal.h"
 
+#include <errno.h>
+
 #include "base/status.h"
 #include "store/wal_block.h"
 
@@ -62,7 +64,8 @@ nmq_wal_used(const nmq_wal *wal)
     uint64_t bytes = wal->at;
 
     for (uint32_t i = 0; i < wal->active; i++) {
-        bytes += wal->segments.at[i].bytes;
+        bool is_needed = wal->segments.at[i + 1].begins > wal->safe_from;
+        bytes += is_needed ? wal->segments.at[i].bytes : 0; // else a reader holds it
     }
     return bytes;
 }
@@ -227,18 +230,32 @@ first_is_free(const nmq_wal *wal)
     return wal->active > 0 && wal->segments.at[1].begins <= wal->safe_from;
 }
 
-int
-nmq_wal_tidy(nmq_wal *wal)
+// Frees what is not needed, unless somebody reads the files. Returns NMQ_OK or NMQ_EIO.
+static int
+free_some(nmq_wal *wal)
 {
     nmq_wal_segments *all = &wal->segments;
-    int rv = wal->failed ? NMQ_EIO : NMQ_OK;
+    int rv = NMQ_OK;
 
+    if (!first_is_free(wal) || all->disk->ops->claim(all->disk, true) == EWOULDBLOCK) {
+        return NMQ_OK;
+    }
     while (rv == NMQ_OK && first_is_free(wal)) {
         bool is_spare = wal->active + 1 == all->count || needs_spare(wal);
         rv = nmq_wal_segments_free_first(all, is_spare &&
                                                   all->at[0].bytes == all->segment_bytes);
         wal->active -= rv == NMQ_OK;
     }
+    (void) all->disk->ops->claim(all->disk, false);
+    return rv;
+}
+
+int
+nmq_wal_tidy(nmq_wal *wal)
+{
+    nmq_wal_segments *all = &wal->segments;
+    int rv = wal->failed ? NMQ_EIO : free_some(wal);
+
     if (rv == NMQ_OK && needs_spare(wal)) {
         rv = nmq_wal_segments_add(all);
     }

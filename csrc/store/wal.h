@@ -39,9 +39,9 @@ int nmq_wal_append(nmq_wal *wal, nmq_bytes commit, int64_t wall_ms);
 // nmq_wal_tidy frees what only they need.
 void nmq_wal_keep_from(nmq_wal *wal, uint64_t sequence);
 
-// Frees segments, and makes one ahead where less than `spare` is, so that append need not.
-// Call it while nobody waits. Returns NMQ_OK; NMQ_ENOSPC or NMQ_ENOMEM: it could make none;
-// or NMQ_EIO as append.
+// Frees segments, unless somebody reads them (nmq_disk_folder_look), and makes one ahead
+// where less than `spare` is, so that append need not. Call it while nobody waits. Returns
+// NMQ_OK; NMQ_ENOSPC or NMQ_ENOMEM: it could make none; or NMQ_EIO as append.
 int nmq_wal_tidy(nmq_wal *wal);
 
 // Bytes that may be appended before a segment has to be made; a little less than there are.

@@ -142,7 +142,7 @@ nmq_wal_open(nmq_wal *wal, nmq_disk *disk, const nmq_wal_options *options,
                                   .segment_bytes = options->segment_bytes,
                                   .bytes_max = options->bytes_max}};
     int rv = nmq_wal_segments_find(&wal->segments, &found->missing);
-    if (rv == NMQ_OK) {
+    if (rv == NMQ_OK || (rv == NMQ_ENOENT && options->skip)) {
         rv = find_end(wal, options, found);
     }
     if (rv == NMQ_OK && wal->store == 0) {

@@ -110,7 +110,7 @@ nmq_wal_segments_find(nmq_wal_segments *all, uint32_t *missing)
     finder f = {.all = all};
     int error = ops->remove(all->disk, half_made);
 
-    error = error == ENOENT ? 0 : error;
+    error = error == ENOENT || error == EROFS ? 0 : error; // who only reads, lets it lie
     error = error == 0 ? ops->list(all->disk, note_file, &f) : error;
     if (error != 0 || f.rv != NMQ_OK) {
         (void) failed(all, error);
@@ -120,16 +120,15 @@ nmq_wal_segments_find(nmq_wal_segments *all, uint32_t *missing)
         qsort(all->at, all->count, sizeof *all->at, by_number);
     }
     for (uint32_t i = 0; i < all->count; i++) {
-        if (all->at[i].number != all->at[0].number + i) {
-            *missing = all->at[0].number + i;
-            return NMQ_ENOENT;
+        if (i > 0 && all->at[i].number != all->at[i - 1].number + 1 && *missing == 0) {
+            *missing = all->at[i - 1].number + 1;
         }
         int rv = find_size(all, &all->at[i]);
         if (rv != NMQ_OK) {
             return rv;
         }
     }
-    return NMQ_OK;
+    return *missing == 0 ? NMQ_OK : NMQ_ENOENT;
 }
 
 void

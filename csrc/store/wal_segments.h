@@ -33,7 +33,8 @@ enum { NMQ_WAL_NAME_BYTES = 16 };
 void nmq_wal_segment_name(uint32_t number, char out[NMQ_WAL_NAME_BYTES]);
 
 // Finds the files, and removes what was half made. Returns NMQ_OK, NMQ_ENOMEM, NMQ_EIO, or
-// NMQ_ENOENT: one is missing between two others, of which *missing is the number.
+// NMQ_ENOENT: all were found, but one is missing between two others; *missing, which was
+// 0, is the number of the first such.
 int nmq_wal_segments_find(nmq_wal_segments *all, uint32_t *missing);
 void nmq_wal_segments_fini(nmq_wal_segments *all);
 

@@ -65,7 +65,7 @@ _GROUPS: Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None]]] = {
     "conf": ("look at configuration files", _add_conf),
     "import": ("make a nanomq.conf of another broker's file", _add_import),
     "passwd": ("write password files, and check passwords", _add_passwd),
-    "store": ("look after the file of users and bans", _add_store),
+    "store": ("look after what is kept on disk: check, repair, backup", _add_store),
     "user": ("say who may call the HTTP API", _add_user),
 }
 

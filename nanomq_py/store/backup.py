@@ -101,6 +101,21 @@ def look_over(path: Path) -> str:
     return f"good: {', '.join(counts)}, format {steps}"
 
 
+def rows_of(path: Path) -> tuple[int, dict[str, int]]:
+    """Return the format of the file, and how many rows each table has. Raises StoreError."""
+    with _opened(path) as connection:
+        (steps,) = connection.execute("PRAGMA user_version").fetchone()
+        names = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name <> 'about'"
+            " ORDER BY name"
+        ).fetchall()
+        rows = {
+            name: int(connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0])  # noqa: S608
+            for (name,) in names
+        }
+    return int(steps), rows
+
+
 def rules_of(path: Path) -> list[AccessRule]:
     """Return the access rules of a store, in their order. Raises StoreError."""
     with _opened(path) as connection:

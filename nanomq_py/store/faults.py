@@ -7,6 +7,10 @@ class StoreError(Exception):
     """The store cannot be used; the text names the key, the file, and what to do."""
 
 
+class DamagedError(StoreError):
+    """What was kept is not what is read."""
+
+
 class StoreFullError(StoreError):
     """The store holds, or is asked for, as much as it may."""
 

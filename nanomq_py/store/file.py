@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nanomq_py.store.faults import StoreError
+from nanomq_py.store.faults import DamagedError, StoreError
 from nanomq_py.store.migrations import is_current, migrate
 
 BUSY_S = 2.0  # another process may hold a lock so long
@@ -100,12 +100,20 @@ _TEXTS = {
 }
 
 
+_DAMAGE = (
+    "database disk image is malformed",
+    "malformed database schema",
+    "file is not a database",
+)
+
+
 def fault_of(path: Path | None, fault: sqlite3.Error) -> StoreError:
     """Return what SQLite says with what to do about it."""
     text = str(fault)
     for known, advice in _TEXTS.items():
         if text.startswith(known):
-            return StoreError(f"{where(path)}: {advice}")
+            kind = DamagedError if known in _DAMAGE else StoreError
+            return kind(f"{where(path)}: {advice}")
     return StoreError(f"{where(path)}: {text}")
 
 
@@ -239,4 +247,4 @@ def check(connection: sqlite3.Connection, path: Path, how: str) -> None:
     """Look for damage with that pragma. Raises StoreError, or sqlite3.Error."""
     found = [str(text) for (text,) in connection.execute(f"PRAGMA {how}(10)")]
     if found != ["ok"]:
-        raise StoreError(f"{where(path)}: damaged ({'; '.join(found)[:500]}): {_GOES_ON}")
+        raise DamagedError(f"{where(path)}: damaged ({'; '.join(found)[:500]}): {_GOES_ON}")

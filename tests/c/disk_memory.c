@@ -45,6 +45,7 @@ struct test_disk {
     uint32_t sync_us;
     int fail_error;
     bool lying;
+    bool held;
 };
 
 static test_disk *
@@ -308,6 +309,12 @@ sync_names(nmq_disk *disk)
     return error;
 }
 
+static int
+claim(nmq_disk *disk, bool claims)
+{
+    return claims && disk_of(disk)->held ? EWOULDBLOCK : 0;
+}
+
 static const nmq_disk_ops ops = {
     .list = list,
     .open = open_file,
@@ -319,6 +326,7 @@ static const nmq_disk_ops ops = {
     .rename = rename_file,
     .remove = remove_file,
     .sync_names = sync_names,
+    .claim = claim,
 };
 
 // --- for tests
@@ -437,6 +445,12 @@ void
 test_disk_set_room(test_disk *disk, uint64_t bytes)
 {
     disk->room = bytes;
+}
+
+void
+test_disk_set_held(test_disk *disk, bool held)
+{
+    disk->held = held;
 }
 
 void

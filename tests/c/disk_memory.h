@@ -35,6 +35,9 @@ void test_disk_die(test_disk *disk, uint32_t op);
 // Bytes that the files may have in all; 0: no bound.
 void test_disk_set_room(test_disk *disk, uint64_t bytes);
 
+// Somebody reads the files.
+void test_disk_set_held(test_disk *disk, bool held);
+
 // What is made safe is not, and nobody is told.
 void test_disk_set_lying(test_disk *disk, bool lying);
 

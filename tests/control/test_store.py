@@ -56,13 +56,22 @@ def test_commands_of_the_page(conf: Path) -> None:
         for line in text.splitlines():
             done = nanomq(*shlex.split(line)[1:])
             assert (done.returncode, done.stderr) == (0, "")
-    assert conf.with_name("nanomq-1.db").exists()
+    copy = conf.with_name("nanomq-1")
+    assert copy.stat().st_mode & 0o777 == 0o700
+    done = nanomq("store", "stat", str(copy))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  mqtt_user     1\n" in done.stdout
+    assert conf.with_name("users.db").exists()
 
 
 def test_a_fault_is_exit_code_1_and_says_how_to_go_on(conf: Path) -> None:
     done = nanomq("store", "backup", str(conf), "--conf", str(conf))
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"nanomq: {conf}: there is such a file already: name a new one\n"
+    assert done.stderr == f"nanomq: {conf}: it is there already: name a new folder\n"
+    copy = conf.with_name("copy.db")
+    copy.touch()
+    done = nanomq("store", "backup", str(copy), "--conf", str(conf))
+    assert done.stderr == f"nanomq: {copy}: there is such a file already: name a new one\n"
     store = conf.with_name("nanomq.db")
     store.write_bytes(store.read_bytes()[:4096] + b"x" * (store.stat().st_size - 4096))
     done = nanomq("store", "check", "--conf", str(conf))
@@ -71,13 +80,33 @@ def test_a_fault_is_exit_code_1_and_says_how_to_go_on(conf: Path) -> None:
     assert "damaged" in done.stderr
     store.unlink()
     done = nanomq("store", "check", "--conf", str(conf))
-    assert done.stderr.endswith("there is no such file: nothing has been kept yet\n")
+    assert done.returncode == 2
+    assert done.stderr.endswith("there is nothing: nothing has been kept yet\n")
 
 
 def test_without_a_place_the_arguments_are_wrong() -> None:
     done = nanomq("store", "check", NANOMQ_STORE_PATH="")
     assert done.returncode == 2
-    assert done.stderr == "nanomq: expected --conf, or the key store.path\n"
+    assert done.stderr == "nanomq: expected FOLDER, --conf, or the key store.path\n"
+
+
+def test_a_damaged_one_is_repaired(conf: Path) -> None:
+    store = conf.with_name("nanomq.db")
+    data = bytearray(store.read_bytes())
+    page = next(
+        at for at in range(4096, len(data), 4096) if b"$scrypt$" in data[at:][:4096]
+    )
+    data[page : page + 100] = b"x" * 100
+    store.write_bytes(data)
+    assert nanomq("store", "check", "--conf", str(conf)).returncode == 1
+    done = nanomq("store", "repair", "--conf", str(conf))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "repaired" in done.stdout
+    assert nanomq("store", "check", "--conf", str(conf)).returncode == 0
+    with running_broker(conf.parent) as process:
+        done = process.nanomq("store", "repair", "--conf", str(process.conf))
+        assert "a broker uses it: stop it first" in done.stderr
+    assert "nothing to repair" in nanomq("store", "repair", "--conf", str(conf)).stdout
 
 
 # --- a broker that uses it
@@ -100,11 +129,11 @@ def test_a_backup_while_a_broker_runs(tmp_path: Path) -> None:
         get_banned(process, "a")
         get_banned(process, "b")
         done = process.nanomq(
-            "store", "backup", str(tmp_path / "x"), "--conf", str(process.conf)
+            "store", "backup", str(tmp_path / "x.db"), "--conf", str(process.conf)
         )
         assert (done.returncode, done.stderr) == (0, "")
         get_banned(process, "c")
-        for name, bans in (("x", 2), ("nanomq.db", 3)):
+        for name, bans in (("x.db", 2), ("nanomq.db", 3)):
             done = nanomq("store", "check", NANOMQ_STORE_PATH=str(tmp_path / name))
             assert done.stdout.endswith(
                 f"good: 0 users, {bans} bans, 0 rules, format {STEPS}\n"

@@ -144,6 +144,21 @@ def test_nothing_is_freed_before_a_commit_has_said_so() -> None:
         assert disk.files()[0] != "000001.seg"
 
 
+def test_nothing_is_freed_while_somebody_reads() -> None:
+    with Disk() as disk, opened(disk.disk) as wal:
+        lib.test_disk_set_held(disk.it, True)
+        for n in range(1, 21):
+            assert wal.append(bytes([n]) * 9000) == 0
+            wal.keep_from(n)
+            assert wal.tidy() == 0
+        assert disk.files()[0] == "000001.seg"
+        assert commits_of(disk)[-1] == (20, bytes([20]) * 9000)
+        assert lib.nmq_wal_used(wal.it) <= 2 * SEGMENT  # the committer tells nothing again
+        lib.test_disk_set_held(disk.it, False)
+        assert wal.tidy() == 0
+        assert disk.files()[0] > "000005.seg"
+
+
 def test_a_full_log_takes_nothing_and_goes_on_when_there_is_room() -> None:
     with Disk() as disk, opened(disk.disk, bytes_max=2 * SEGMENT) as wal:
         sent = []
@@ -540,6 +555,44 @@ def test_a_folder_belongs_to_one_process(tmp_path: Path) -> None:
     status, second = folder(tmp_path / "store")
     assert status == 0
     lib.nmq_disk_folder_close(second)
+
+
+def look(path: Path) -> tuple[int, object, bool]:
+    made, error = ffi.new("nmq_disk **"), ffi.new("int *")
+    in_use = ffi.new("bool *")
+    status = lib.nmq_disk_folder_look(str(path).encode(), made, in_use, error)
+    return status, made[0], in_use[0]
+
+
+def test_a_folder_is_read_beside_the_process_that_has_it(tmp_path: Path) -> None:
+    place = tmp_path / "store"
+    with nothing_leaks():
+        _, mine = folder(place)
+        with opened(mine) as wal:
+            for commit in COMMITS:
+                assert wal.append(commit) == 0
+            status, disk, in_use = look(place)
+            assert (status, in_use) == (0, True)
+            with opened(disk) as read:
+                assert read.replay() == numbered(COMMITS)
+                assert read.append(b"no") == lib.NMQ_EIO
+            for n in range(8):  # what is read stays
+                assert wal.append(bytes(9000)) == 0
+                wal.keep_from(len(COMMITS) + n)
+                assert wal.tidy() == 0
+            assert (place / "000001.seg").exists()
+            lib.nmq_disk_folder_close(disk)
+            assert wal.tidy() == 0
+            assert not (place / "000001.seg").exists()
+        lib.nmq_disk_folder_close(mine)
+        status, disk, in_use = look(place)
+        assert (status, in_use) == (0, False)
+        lib.nmq_disk_folder_close(disk)
+
+
+def test_to_read_a_folder_makes_nothing(tmp_path: Path) -> None:
+    assert look(tmp_path / "store")[0] == lib.NMQ_ENOENT
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_folder_that_cannot_be_is_refused(tmp_path: Path) -> None:
