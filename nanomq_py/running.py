@@ -132,7 +132,7 @@ class Running:
             ]
         )
         own: Hears = {LogNote: _log_line, DurabilityNote: self._hear_durability}
-        self._hears: Hears = self.parts.hears | own
+        self._hears: Hears = {**self.parts.hears, **own}
         asyncio.get_running_loop().add_reader(core.note_fd, self._drain)
 
     @property

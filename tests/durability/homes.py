@@ -125,7 +125,9 @@ class Program:
     def _has_the_folder(self, pid: int) -> bool:
         fds = f"/proc/{pid}/fd"
         with contextlib.suppress(OSError):
-            return any(os.readlink(f"{fds}/{fd}") == str(self.folder) for fd in os.listdir(fds))
+            return any(
+                os.readlink(f"{fds}/{fd}") == str(self.folder) for fd in os.listdir(fds)
+            )
         return False
 
     def close(self) -> None:

@@ -86,5 +86,3 @@ class Round:
         time.sleep(0.5)  # what would come twice
         cycle.stopped.set()
         joins[1]()
-
-
