@@ -137,9 +137,10 @@ def test_a_client_that_was_away_already_stays_so_since_then() -> None:
         before = {v["client_id"]: v for name, v in saved(home.broker) if name == "session"}
         log = home.log()
     with recovered(log, now_ms() + 60_000) as records:
-        for name in (b"a", b"b"):
-            session = of(records, "session", client_id=name)
-            assert session["disconnected_at_ms"] == before[name]["disconnected_at_ms"] != 0
+        for client_id in (b"a", b"b"):
+            session = of(records, "session", client_id=client_id)
+            left_ms = before[client_id]["disconnected_at_ms"]
+            assert session["disconnected_at_ms"] == left_ms != 0
 
 
 def test_it_is_never_before_the_last_commit() -> None:
