@@ -261,11 +261,12 @@ def test_who_publishes_waits_for_a_journal_that_is_full(home: Journaled) -> None
     to = subscriber(home, "to", "t", 1)
     by = home.client()
     by.connect("by")
-    lib.test_journal_set_full(home.journal, True)
     by.publish("t", b"1", qos=1, packet_id=1)
     to.expect(PUBLISH)
+    lib.test_journal_set_full(home.journal, True)
     by.publish("t", b"2", qos=1, packet_id=2)
     assert not to.hears_within(0.1)
+    lib.test_journal_set_full(home.journal, False)
     home.commit()
     assert by.expect(PUBACK).packet_id == 1
     assert to.expect(PUBLISH).payload == b"2"

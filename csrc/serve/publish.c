@@ -62,32 +62,6 @@ resolve_alias(nmq_server_conn *conn, nmq_packet *packet)
     return 0;
 }
 
-// Sets how the message is to be routed as memory is now. Its publisher is told that it was
-// refused, or is made to wait. A message at QoS 2 that is refused, or one that comes again
-// after the wait, must have gone to nobody.
-static void
-meet_memory(const nmq_server_conn *conn, nmq_batch *batch, uint8_t qos, uint8_t memory)
-{
-    bool v5 = conn->net.version == NMQ_V5;
-    bool is_short = memory != NMQ_MEMORY_FINE;
-
-    batch->may_refuse = qos > 0 && (v5 || is_short);
-    batch->short_window = is_short ? nmq_shortage_window(memory) : 0;
-    batch->all_or_none = is_short && qos > 0 && (qos == 2 || !v5);
-}
-
-// Undoes meet_memory once the message is routed. Returns whether it was refused.
-static bool
-was_refused(nmq_batch *batch)
-{
-    bool refused = batch->refused;
-
-    batch->refused = batch->may_refuse = batch->all_or_none = batch->unlogged = false;
-    batch->short_window = 0;
-    batch->may_log = NMQ_OK;
-    return refused;
-}
-
 // Whether the message may be logged, if it has to be: as nmq_journal_may, or NMQ_ESHORT:
 // not before some of what is staged is written.
 static int
@@ -116,6 +90,37 @@ refusal(const nmq_server_conn *conn, int unlogged)
         return NMQ_ESTORE;
     }
     return unlogged == NMQ_ESTORE ? NMQ_RC_IMPLEMENTATION_SPECIFIC : NMQ_RC_QUOTA_EXCEEDED;
+}
+
+// Sets how the message is to be routed as memory and the journal are now. Its publisher is
+// told that it was refused, or is made to wait. A message at QoS 2 that is refused, or one
+// that comes again after the wait, must have gone to nobody.
+static void
+meet_memory(const nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet,
+            uint8_t memory)
+{
+    uint8_t qos = packet->publish.qos;
+    bool v5 = conn->net.version == NMQ_V5;
+    bool is_short = memory != NMQ_MEMORY_FINE;
+
+    batch->may_refuse = qos > 0 && (v5 || is_short);
+    batch->short_window = is_short ? nmq_shortage_window(memory) : 0;
+    batch->all_or_none = is_short && qos > 0 && (qos == 2 || !v5);
+    batch->may_log = qos > 0 ? may_log(batch, packet) : NMQ_OK;
+}
+
+// Undoes meet_memory once the message is routed. Returns NMQ_OK, or as `refusal` where it
+// was refused.
+static int
+was_refused(const nmq_server_conn *conn, nmq_batch *batch)
+{
+    int rv =
+        batch->refused ? refusal(conn, batch->unlogged ? batch->may_log : NMQ_OK) : NMQ_OK;
+
+    batch->refused = batch->may_refuse = batch->all_or_none = batch->unlogged = false;
+    batch->short_window = 0;
+    batch->may_log = NMQ_OK;
+    return rv;
 }
 
 // Routes the message. Returns the Reason Code of its acknowledgement, NMQ_ENOMEM, or what
@@ -155,12 +160,11 @@ route(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     uint8_t memory = NMQ_LIVE(*conn->net.conns->memory);
     // Otherwise nothing refuses it: without a shortage only a retained message may be one
     // too many.
-    int may = may_log(batch, packet);
     bool may_be_refused =
-        memory != NMQ_MEMORY_FINE || may != NMQ_OK || (parts.retain && parts.qos > 0);
+        memory != NMQ_MEMORY_FINE ||
+        (parts.qos > 0 && (parts.retain || batch->router->journal != NULL));
     if (may_be_refused) {
-        meet_memory(conn, batch, parts.qos, memory);
-        batch->may_log = parts.qos > 0 ? may : NMQ_OK;
+        meet_memory(conn, batch, packet, memory);
     }
     (void) nmq_fanout_publish(batch, conn->net.client, &parts, &message);
     if (message != NULL) { // somebody may have kept it
@@ -170,9 +174,9 @@ route(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         }
     }
     nmq_buf_free(&scratch);
-    int unlogged = batch->unlogged ? may : NMQ_OK;
-    if (may_be_refused && was_refused(batch)) {
-        return refusal(conn, unlogged);
+    int refused = may_be_refused ? was_refused(conn, batch) : NMQ_OK;
+    if (refused != NMQ_OK) {
+        return refused;
     }
     // not for a message that its subscriber did not want or had no room for (table 3-4)
     return batch->matched ? NMQ_RC_SUCCESS : NMQ_RC_NO_MATCHING_SUBSCRIBERS;
@@ -206,6 +210,18 @@ not_taken(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, int
     return acknowledge(conn, batch, packet, (uint8_t) how);
 }
 
+// Whether the identifier of a message at QoS 2 may be logged, which is done before it is
+// known whether the message has to be: as may_log. Call with the client's lock.
+static int
+may_receive(const nmq_batch *batch, const nmq_client *client, const nmq_packet *packet)
+{
+    const nmq_session *session = client->session;
+    bool logs = nmq_session_is_logged(session) &&
+                !nmq_id_set_has(&session->unreleased, packet->packet_id);
+
+    return logs ? may_log(batch, packet) : NMQ_OK;
+}
+
 // QoS 2: the message goes out at its first coming, its identifier stays until PUBREL
 // (4.3.3, method A). Returns what to do, and in *fresh whether to route.
 static enum nmq_next
@@ -216,11 +232,9 @@ receive_qos2(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, 
 
     (void) pthread_mutex_lock(&client->lock);
     const nmq_id_set *open = &client->session->unreleased;
-    bool known = nmq_id_set_has(open, packet->packet_id);
-    bool over =
-        conn->net.version == NMQ_V5 && open->count >= max && !known; // [MQTT-3.3.4-7]
-    int may =
-        !known && nmq_session_is_logged(client->session) ? may_log(batch, packet) : NMQ_OK;
+    bool over = conn->net.version == NMQ_V5 && open->count >= max &&
+                !nmq_id_set_has(open, packet->packet_id); // [MQTT-3.3.4-7]
+    int may = client->session->log != NULL ? may_receive(batch, client, packet) : NMQ_OK;
     if (may != NMQ_OK && !over) {
         (void) pthread_mutex_unlock(&client->lock);
         return not_taken(conn, batch, packet, refusal(conn, may));

@@ -206,7 +206,6 @@ append(nmq_committer *c)
 static void
 measure(nmq_committer *c)
 {
-    c->stats.room = nmq_wal_room(c->options.wal);
     c->stats.used = nmq_wal_used(c->options.wal);
     c->stats.live = c->room.live;
     c->stats.segments = c->options.wal->segments.count;
@@ -234,7 +233,8 @@ count(nmq_committer *c)
 static uint64_t
 take(nmq_committer *c)
 {
-    bool due = c->options.begin_anew != NULL && c->anew == 0 && nmq_log_room_is_time(&c->room);
+    bool due =
+        c->options.begin_anew != NULL && c->anew == 0 && nmq_log_room_is_time(&c->room);
     uint64_t number = due ? c->options.begin_anew(c->options.arg, &c->taken) : 0;
 
     if (number == 0) { // not due, or not now
@@ -479,6 +479,7 @@ nmq_committer_look(nmq_committer *committer)
 {
     (void) pthread_mutex_lock(&committer->lock);
     nmq_committer_stats stats = committer->stats;
+    stats.room = NMQ_LIVE(committer->options.journal->left);
     (void) pthread_mutex_unlock(&committer->lock);
     int64_t now = now_ns();
     int64_t began = NMQ_LIVE(committer->flushing_ns);
