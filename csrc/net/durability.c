@@ -301,11 +301,11 @@ nmq_durability_report(nmq_durability *durability, nmq_durability_stats *out)
         .max_size = most,
         .segments = done.segments,
         .rounds = done.rounds,
-        .flushed_us = done.flushed_us,
+        .flushed_us = done.flushes.total_us,
         .flush_p50_us = done.flushes.p50_us,
         .flush_p99_us = done.flushes.p99_us,
         .flush_max_us = done.flushes.max_us,
-        .flush_now_us = done.now_us,
+        .flush_now_us = done.flushes.now_us,
         .waiting = load.waiting,
         .staged = load.staged,
     };

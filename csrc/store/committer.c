@@ -23,7 +23,6 @@ struct nmq_committer {
     int64_t staged_ns;         // lock: since when something is staged; 0: nothing is
     uint64_t waiting;          // lock: who began to wait since the last commit began
     nmq_flush_times flushes;   // atomic
-    int64_t flushing_ns;       // NMQ_LIVE: when the one under way began; 0: there is none
     bool stopped;              // lock
     bool joined;               // the caller's
     // the thread's own
@@ -173,10 +172,10 @@ append_once(nmq_committer *c)
     int64_t began_ns = now_ns();
 
     c->options.wal->segments.error = 0;
-    NMQ_LIVE_SET(c->flushing_ns, began_ns);
+    nmq_flush_begin(&c->flushes, began_ns);
     int rv = nmq_wal_append(c->options.wal, bytes, nmq_clock_wall_ms());
-    NMQ_LIVE_SET(c->flushing_ns, 0);
     c->ended_ns = now_ns();
+    nmq_flush_end(&c->flushes, c->ended_ns, rv == NMQ_OK);
     c->sync_ns = c->ended_ns - began_ns;
     return rv;
 }
@@ -202,28 +201,12 @@ append(nmq_committer *c)
     return rv;
 }
 
-// Call with the lock.
-static void
-measure(nmq_committer *c)
-{
-    c->stats.used = nmq_wal_used(c->options.wal);
-    c->stats.live = c->room.live;
-    c->stats.segments = c->options.wal->segments.count;
-    c->stats.size = nmq_wal_segments_bytes(&c->options.wal->segments);
-}
-
 static void
 count(nmq_committer *c)
 {
-    uint64_t us = (uint64_t) c->sync_ns / 1000;
-
-    nmq_flush_times_add(&c->flushes, (uint64_t) (c->ended_ns / NS_OF_MS), us);
     (void) pthread_mutex_lock(&c->lock);
     c->stats.commits++;
     c->stats.bytes += c->taken.len;
-    c->stats.sync_us = us;
-    c->stats.flushed_us += us;
-    measure(c);
     (void) pthread_mutex_unlock(&c->lock);
 }
 
@@ -292,6 +275,9 @@ look_for_room(nmq_committer *c)
     uint64_t live = c->options.live != NULL ? c->options.live(c->options.arg) : 0;
     int rv = nmq_log_room_look(&c->room, live, c->anew != 0 ? &c->told : NULL, now_ns());
 
+    (void) pthread_mutex_lock(&c->lock);
+    nmq_log_room_measure(&c->room, &c->stats);
+    (void) pthread_mutex_unlock(&c->lock);
     if (rv != NMQ_EIO) {
         report(c, rv);
     }
@@ -400,7 +386,7 @@ nmq_committer_new(const nmq_committer_options *options, nmq_committer **out)
     c->options = *options;
     nmq_log_room_init(&c->room, options->wal, options->journal, options->bytes_max);
     NMQ_LIVE_SET(options->journal->hold_ms, options->hold_ms);
-    measure(c); // nobody else is there yet
+    nmq_log_room_measure(&c->room, &c->stats);
     (void) pthread_mutex_init(&c->lock, NULL);
     nmq_clock_cond_init(&c->wake);
     options->journal->wanted = want;
@@ -481,9 +467,6 @@ nmq_committer_look(nmq_committer *committer)
     nmq_committer_stats stats = committer->stats;
     stats.room = NMQ_LIVE(committer->options.journal->left);
     (void) pthread_mutex_unlock(&committer->lock);
-    int64_t now = now_ns();
-    int64_t began = NMQ_LIVE(committer->flushing_ns);
-    stats.now_us = began != 0 && began < now ? (uint64_t) (now - began) / 1000 : 0;
-    stats.flushes = nmq_flush_times_look(&committer->flushes, (uint64_t) (now / NS_OF_MS));
+    stats.flushes = nmq_flush_look(&committer->flushes, now_ns());
     return stats;
 }

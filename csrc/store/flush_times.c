@@ -6,6 +6,8 @@
 
 enum { STEPS = 4, STEP_BITS = 2 }; // of a power of 2
 
+enum { NS_OF_US = 1000, NS_OF_MS = 1000 * NS_OF_US };
+
 static unsigned
 bucket_of(uint64_t us)
 {
@@ -42,10 +44,15 @@ begin_turn(nmq_flush_turn *turn, uint64_t number)
     NMQ_LIVE_SET(turn->turn, number);
 }
 
-void
-nmq_flush_times_add(nmq_flush_times *times, uint64_t now_ms, uint64_t us)
+static uint64_t
+turn_of(int64_t now_ns)
 {
-    uint64_t number = now_ms / NMQ_FLUSH_TURN_MS;
+    return (uint64_t) now_ns / NS_OF_MS / NMQ_FLUSH_TURN_MS;
+}
+
+static void
+add(nmq_flush_times *times, uint64_t number, uint64_t us)
+{
     nmq_flush_turn *turn = &times->turns[number % NMQ_FLUSH_TURNS];
     unsigned bucket = bucket_of(us);
 
@@ -58,12 +65,28 @@ nmq_flush_times_add(nmq_flush_times *times, uint64_t now_ms, uint64_t us)
     }
 }
 
-// Adds up those that are not too old. Returns how many there are.
+void
+nmq_flush_begin(nmq_flush_times *times, int64_t now_ns)
+{
+    NMQ_LIVE_SET(times->began_ns, now_ns);
+}
+
+void
+nmq_flush_end(nmq_flush_times *times, int64_t now_ns, bool counts)
+{
+    if (counts) {
+        uint64_t us = (uint64_t) (now_ns - times->began_ns) / NS_OF_US;
+        add(times, turn_of(now_ns), us);
+        NMQ_LIVE_SET(times->total_us, times->total_us + us);
+    }
+    NMQ_LIVE_SET(times->began_ns, 0);
+}
+
+// Adds up those that are not too old; now: the turn. Returns how many there are.
 static uint64_t
-sum(const nmq_flush_times *times, uint64_t now_ms, uint64_t count[NMQ_FLUSH_BUCKETS],
+sum(const nmq_flush_times *times, uint64_t now, uint64_t count[NMQ_FLUSH_BUCKETS],
     uint64_t *max_us)
 {
-    uint64_t now = now_ms / NMQ_FLUSH_TURN_MS;
     uint64_t all = 0;
 
     for (unsigned t = 0; t < NMQ_FLUSH_TURNS; t++) {
@@ -97,19 +120,23 @@ share(const uint64_t count[NMQ_FLUSH_BUCKETS], uint64_t all, unsigned percent)
 }
 
 nmq_flush_summary
-nmq_flush_times_look(const nmq_flush_times *times, uint64_t now_ms)
+nmq_flush_look(const nmq_flush_times *times, int64_t now_ns)
 {
+    int64_t began_ns = NMQ_LIVE(times->began_ns);
     uint64_t count[NMQ_FLUSH_BUCKETS];
-    nmq_flush_summary out = {0};
+    nmq_flush_summary out = {.total_us = NMQ_LIVE(times->total_us)};
 
     memset(count, 0, sizeof count);
-    uint64_t all = sum(times, now_ms, count, &out.max_us);
+    uint64_t all = sum(times, turn_of(now_ns), count, &out.max_us);
     if (all > 0) {
         uint64_t p50_us = share(count, all, 50);
         uint64_t p99_us = share(count, all, 99);
         // A bucket ends behind the longest time in it.
         out.p50_us = p50_us < out.max_us ? p50_us : out.max_us;
         out.p99_us = p99_us < out.max_us ? p99_us : out.max_us;
+    }
+    if (began_ns != 0 && began_ns < now_ns) {
+        out.now_us = (uint64_t) (now_ns - began_ns) / NS_OF_US;
     }
     return out;
 }

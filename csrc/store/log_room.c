@@ -121,3 +121,16 @@ nmq_log_room_look(nmq_log_room *room, uint64_t live, const uint64_t *told, int64
     }
     return room->blocked != NMQ_OK ? room->blocked : NMQ_ENOSPC;
 }
+
+void
+nmq_log_room_measure(const nmq_log_room *room, nmq_committer_stats *out)
+{
+    const nmq_wal *wal = room->wal;
+    uint64_t used = nmq_wal_used(wal);
+
+    out->room = nmq_wal_room(wal);
+    out->used = used;
+    out->live = room->live_most < used ? room->live_most : used;
+    out->size = nmq_wal_segments_bytes(&wal->segments);
+    out->segments = wal->segments.count;
+}

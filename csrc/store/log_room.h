@@ -13,6 +13,7 @@
 //
 // Threads  the one that writes the log; bytes_max: any.
 #pragma once
+#include "store/committer_stats.h"
 #include "store/journal.h"
 #include "store/wal.h"
 
@@ -45,6 +46,9 @@ bool nmq_log_room_is_time(const nmq_log_room *room);
 // errno; or NMQ_EIO as nmq_wal_tidy.
 int nmq_log_room_look(nmq_log_room *room, uint64_t live, const uint64_t *told,
                       int64_t now_ns);
+
+// Sets what is told of the space: room, used, live, size, segments.
+void nmq_log_room_measure(const nmq_log_room *room, nmq_committer_stats *out);
 
 // When to look though nothing is written; INT64_MAX: never.
 int64_t nmq_log_room_due_ns(const nmq_log_room *room);

@@ -12,18 +12,26 @@ from hypothesis import strategies as st
 from tests.unit.clib import ffi, lib
 
 TURN_MS = 10_000
-BEGAN_MS = 5_000_000
+BEGAN_MS = 1 << 41
+NS_OF_MS = 1_000_000
+
+
+def add(times: Any, now_ms: int, us: int) -> None:
+    """One ends now that took so long."""
+    now_ns = now_ms * NS_OF_MS
+    lib.nmq_flush_begin(times, now_ns - us * 1000)
+    lib.nmq_flush_end(times, now_ns, True)  # noqa: FBT003 - a C function
 
 
 def looked(times: Any, now_ms: int) -> tuple[int, int, int]:
-    found = lib.nmq_flush_times_look(times, now_ms)
+    found = lib.nmq_flush_look(times, now_ms * NS_OF_MS)
     return found.p50_us, found.p99_us, found.max_us
 
 
 def of(values: Sequence[int]) -> tuple[int, int, int]:
     times = ffi.new("nmq_flush_times *")
     for value in values:
-        lib.nmq_flush_times_add(times, BEGAN_MS, value)
+        add(times, BEGAN_MS, value)
     return looked(times, BEGAN_MS)
 
 
@@ -53,7 +61,7 @@ def test_a_share_is_a_quarter_too_long_at_most_and_never_too_short(
     assert most == ordered[-1]
 
 
-@pytest.mark.parametrize("value", [150_000_000, 1 << 40, (1 << 64) - 1])
+@pytest.mark.parametrize("value", [150_000_000, 1 << 40, 1 << 50])
 def test_what_takes_minutes_is_in_the_last_bucket(value: int) -> None:
     p50, p99, most = of([value])
     assert p50 == p99 == min(most, (1 << 27) - 1)
@@ -62,17 +70,35 @@ def test_what_takes_minutes_is_in_the_last_bucket(value: int) -> None:
 
 def test_those_of_more_than_a_minute_ago_do_not_count() -> None:
     times = ffi.new("nmq_flush_times *")
-    lib.nmq_flush_times_add(times, BEGAN_MS, 9000)
+    add(times, BEGAN_MS, 9000)
     assert looked(times, BEGAN_MS + 60_000)[2] == 9000
-    lib.nmq_flush_times_add(times, BEGAN_MS + 60_000, 100)
+    add(times, BEGAN_MS + 60_000, 100)
     assert looked(times, BEGAN_MS + 60_000) == (111, 9000, 9000)
     assert looked(times, BEGAN_MS + 7 * TURN_MS) == (100, 100, 100)
-    lib.nmq_flush_times_add(times, BEGAN_MS + 7 * TURN_MS, 50)  # in the place of the first
+    add(times, BEGAN_MS + 7 * TURN_MS, 50)  # in the place of the first
     assert looked(times, BEGAN_MS + 7 * TURN_MS) == (55, 100, 100)
     assert looked(times, BEGAN_MS + 1000 * TURN_MS) == (0, 0, 0)
 
 
 def test_it_works_from_the_start_of_the_machine_on() -> None:
     times = ffi.new("nmq_flush_times *")
-    lib.nmq_flush_times_add(times, 0, 5)
+    add(times, 1, 5)
     assert looked(times, 1) == (5, 5, 5)
+
+
+def test_the_one_under_way_counts_once_it_has_become_safe() -> None:
+    times = ffi.new("nmq_flush_times *")
+
+    def look(us: int) -> tuple[int, int]:
+        found = lib.nmq_flush_look(times, us * 1000)
+        return found.now_us, found.total_us
+
+    add(times, 1, 500)
+    lib.nmq_flush_begin(times, 2_000_000)
+    assert look(2000) == (0, 500)
+    assert look(2700) == (700, 500)
+    lib.nmq_flush_end(times, 3_000_000, False)  # noqa: FBT003 - a C function
+    assert look(4000) == (0, 500)
+    lib.nmq_flush_begin(times, 4_000_000)
+    lib.nmq_flush_end(times, 5_000_000, True)  # noqa: FBT003 - a C function
+    assert look(6000) == (0, 1500)
