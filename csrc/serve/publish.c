@@ -206,10 +206,10 @@ receive_qos2(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, 
     (void) pthread_mutex_lock(&client->lock);
     const nmq_id_set *open = &client->session->unreleased;
     bool known = nmq_id_set_has(open, packet->packet_id);
-    bool over = conn->net.version == NMQ_V5 && open->count >= max &&
-                !known; // [MQTT-3.3.4-7]
-    int may = !known && nmq_session_is_logged(client->session) ? may_log(batch, packet)
-                                                               : NMQ_OK;
+    bool over =
+        conn->net.version == NMQ_V5 && open->count >= max && !known; // [MQTT-3.3.4-7]
+    int may =
+        !known && nmq_session_is_logged(client->session) ? may_log(batch, packet) : NMQ_OK;
     if (may != NMQ_OK && !over) {
         (void) pthread_mutex_unlock(&client->lock);
         nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_DURABILITY_REFUSED, 1);

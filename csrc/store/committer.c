@@ -87,8 +87,8 @@ sleep_until(nmq_committer *c, int64_t ns)
 static int64_t
 due_ns(const nmq_committer *c)
 {
-    int64_t lazy_ns = c->staged_ns != 0 ? c->staged_ns + NMQ_COMMITTER_LAZY_MS * NS_OF_MS
-                                        : INT64_MAX;
+    int64_t lazy_ns =
+        c->staged_ns != 0 ? c->staged_ns + NMQ_COMMITTER_LAZY_MS * NS_OF_MS : INT64_MAX;
     int64_t look_ns = c->look_ms != 0 ? c->look_ns : INT64_MAX;
 
     return lazy_ns < look_ns ? lazy_ns : look_ns;
@@ -347,7 +347,8 @@ set_spare(nmq_committer *c)
     wal->spare = spare;
 }
 
-// Bytes that may be added. Each may have to be told again, too, and so may all that is live.
+// Bytes that may be added. Each may have to be told again, too, and so may all that is
+// live.
 static uint64_t
 room(nmq_committer *c)
 {
