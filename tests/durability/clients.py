@@ -13,7 +13,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests import raw
-from tests.durability.notes import LONG_S, NEVER, Audience, Message, Notes, Period, Receipt, payload_of, stamp
+from tests.durability.notes import (
+    LONG_S,
+    NEVER,
+    Audience,
+    Message,
+    Notes,
+    Period,
+    Receipt,
+    payload_of,
+    stamp,
+)
 from tests.raw import (
     CONNACK,
     DISCONNECT,
@@ -258,7 +268,7 @@ class Receiver(Client):
         self.ending = False
 
     def live(self, cycle: Cycle) -> None:
-        if self.ending or self.rng.random() < self.end_share and not cycle.closing:
+        if self.ending or (self.rng.random() < self.end_share and not cycle.closing):
             client = self.come_anew(cycle)
         else:
             self.came_at = time.time()
@@ -453,7 +463,9 @@ def everybody(notes: Notes, seed: str) -> tuple[list[Client], list[Receiver]]:
         ("b", 5): Habit(2, 8, topics_of("b"), small),
         ("c", 4): Habit(1, 1, topics_of("c"), small),
         ("d", 4): Habit(2, 4, topics_of("d"), small),
-        ("e", 5): Habit(2, 2, topics_of("e"), [9000, 70_000, 300_000, 1_500_000], pause_s=0.05),
+        ("e", 5): Habit(
+            2, 2, topics_of("e"), [9000, 70_000, 300_000, 1_500_000], pause_s=0.05
+        ),
         ("f", 5): Habit(1, 4, topics_of("f"), small, expires=[0, 1, LONG_S], pause_s=0.02),
         ("g", 5): Habit(
             1, 3, ["r/g/0", "r/g/1", "r/g/2"], [*small, 20_000], retain=True, clears=0.2

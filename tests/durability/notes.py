@@ -151,7 +151,12 @@ class Notes:
         )
 
     def figures(self) -> Counter[str]:
-        every = [m for group in (self.messages, self.retained) for ms in group.values() for m in ms]
+        every = [
+            m
+            for group in (self.messages, self.retained)
+            for ms in group.values()
+            for m in ms
+        ]
         return Counter(
             sent=len(every),
             acknowledged=sum(m.taken > 0 for m in every),
@@ -202,8 +207,12 @@ class Notes:
     def _judge_receipt(self, audience: Audience, one: Receipt, m: Message | None) -> None:
         if m is None:
             return
-        if not m.is_will and not any(period.allows(m, one.at) for period in audience.periods):
-            self.findings.add("uninvited", f"{audience.name}: {m}: {one}: {audience.periods}")
+        if not m.is_will and not any(
+            period.allows(m, one.at) for period in audience.periods
+        ):
+            self.findings.add(
+                "uninvited", f"{audience.name}: {m}: {one}: {audience.periods}"
+            )
         if m.refused:
             self.findings.add("refused, and there", f"{audience.name}: {m}")
         ended_at = m.taken_at + m.expiry_s + LATE_S

@@ -10,7 +10,6 @@ import random
 import struct
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
