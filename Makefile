@@ -20,7 +20,7 @@ CROSS := arm-linux-gnueabihf-gcc:qemu-arm,-L,/usr/arm-linux-gnueabihf \
     aarch64-linux-gnu-gcc:qemu-aarch64,-L,/usr/aarch64-linux-gnu musl-gcc:env
 ASAN := ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1
 
-.PHONY: run test check lint format asan tsan cross developing fuzz machine properties bench bench-short abuse reloads slow-readers devices webhooks attacks clean
+.PHONY: run test check lint format asan tsan cross developing fuzz machine properties bench bench-short durability abuse reloads slow-readers devices webhooks attacks clean
 
 run: build/setup-run build/core
 	$(PY) -m nanomq_py start --conf etc/nanomq.conf
@@ -99,6 +99,9 @@ bench: build/setup-bench build/core # every scenario against every broker that i
 bench-short: build/setup-bench build/core # instructions a message against what is recorded; each scenario, small
 	$(PY) bench/instructions.py
 	$(PY) bench/run.py --short
+
+durability: build/setup-test build/test # kills, power cuts and faults of the disk, at full counts: an hour or two
+	$(PY) -m tests.durability.run
 
 abuse: build/setup-test build/test # twenty minutes of a hostile network
 	$(PY) bench/abuse.py

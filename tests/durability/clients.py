@@ -220,6 +220,9 @@ class Publisher(Client):
 
     def hear(self, client: Raw, packet: raw.Packet) -> None:
         packet_id = packet.packet_id
+        if packet_id not in self.out:
+            self.notes.findings.add("unasked", f"{self.name}: {packet}")
+            return
         if packet.kind in (PUBACK, PUBREC) and packet.reason >= REFUSED:
             m = self.out.pop(packet_id).message
             m.refused = m.attempts == 1

@@ -46,6 +46,7 @@ class Program:
         self.folder, self._command, self._port = folder, command, re.compile(port)
         self.env = env
         self._popen: subprocess.Popen[str] | None = None
+        self._listener: threading.Thread | None = None
         self.said: list[str] = []
 
     def _spawn(self) -> subprocess.Popen[str]:
@@ -74,7 +75,8 @@ class Program:
                     serving.set()
             serving.set()
 
-        threading.Thread(target=listen, daemon=True).start()
+        self._listener = threading.Thread(target=listen, daemon=True)
+        self._listener.start()
         serving.wait(START_S)
         if not found:
             self.close()
@@ -131,14 +133,15 @@ class Program:
         return False
 
     def close(self) -> None:
-        if self._popen is not None:
-            self._popen.send_signal(signal.SIGKILL)
-            self._popen.wait()
-
-
-def kept(folder: Path) -> Program:
-    command = [sys.executable, "-m", "tests.faults.kept", str(folder)]
-    return Program(folder, command, r"^(\d+)$")
+        if self._popen is None:
+            return
+        self._popen.send_signal(signal.SIGKILL)
+        self._popen.wait()
+        if self._listener is not None:
+            self._listener.join()
+            self._listener = None
+        if self._popen.stdout is not None:
+            self._popen.stdout.close()
 
 
 def broker(folder: Path, store: Path | None = None, **keys: str) -> Program:

@@ -15,7 +15,6 @@ from tests.durability.clients import Client, Cycle, everybody, retained, start
 from tests.durability.homes import Ended, Home
 from tests.durability.notes import Notes
 
-SETTLE_S = 10.0  # without anything that comes
 YOUNG, ANEW = 0.15, 0.2  # how often it dies in its start; as its log begins anew
 
 
@@ -26,12 +25,17 @@ class Result:
     seconds: float
 
     def figures(self) -> Counter[str]:
-        return self.notes.figures() + self.deaths
+        figures = self.notes.figures() + self.deaths
+        figures["deaths"] = self.deaths.total()
+        return figures
 
 
 class Round:
-    def __init__(self, home: Home, seed: int, deaths: int) -> None:
-        self.home, self.deaths = home, deaths
+    def __init__(
+        self, home: Home, seed: int, deaths: int, *, patience_s: float = 60.0
+    ) -> None:
+        """patience_s: how long what must come may be quiet."""
+        self.home, self.deaths, self.patience_s = home, deaths, patience_s
         self.rng = random.Random(seed)
         self.notes = Notes()
         self.senders, self.receivers = everybody(self.notes, str(seed))
@@ -78,10 +82,10 @@ class Round:
         joins = [start(list[Client](self.senders), cycle)]
         joins.append(start(list[Client](self.receivers), cycle))
         joins[0]()
-        left, until = -1, time.monotonic() + SETTLE_S
+        left, until = -1, time.monotonic() + self.patience_s
         while (now := self.notes.missing()) and time.monotonic() < until:
             if now != left:
-                left, until = now, time.monotonic() + SETTLE_S
+                left, until = now, time.monotonic() + self.patience_s
             time.sleep(0.1)
         time.sleep(0.5)  # what would come twice
         cycle.stopped.set()
