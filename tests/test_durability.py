@@ -468,17 +468,6 @@ def test_a_restart_that_switches_it_on_keeps_what_was_in_memory(
         assert_much(process)
 
 
-def test_a_restart_without_room_becomes_what_the_log_says(start: Start) -> None:
-    small = {"durability__max_size": "8MB", "durability__segment_size": "1MB"}
-    with start(**small, http_server__port=str(free_port())) as process:
-        subscriber(process, "to", ("t", 1))
-        sent = [b"%06d" % n + bytes(1 << 20) for n in range(5)]
-        publish(process, *sent)
-        restart(process)
-        restart(process)
-        assert taken(process, "to", 5) == sent
-
-
 # --- NanoMQ's keys
 
 
