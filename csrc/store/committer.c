@@ -208,7 +208,7 @@ measure(nmq_committer *c)
 {
     c->stats.room = nmq_wal_room(c->options.wal);
     c->stats.used = nmq_wal_used(c->options.wal);
-    c->stats.live = c->live;
+    c->stats.live = c->room.live;
     c->stats.segments = c->options.wal->segments.count;
     c->stats.size = nmq_wal_segments_bytes(&c->options.wal->segments);
 }
