@@ -38,10 +38,11 @@ options_of(nmq_broker *b, const nmq_durability_keys *keys)
 
 int
 nmq_broker_durability_open(nmq_broker *broker, const nmq_durability_keys *keys,
-                           nmq_durability_found *found)
+                           const char *left, size_t left_len, nmq_durability_found *found)
 {
-    const nmq_durability_options options = options_of(broker, keys);
+    nmq_durability_options options = options_of(broker, keys);
 
+    options.left = nmq_broker_slice(left, left_len);
     memset(found, 0, sizeof *found);
     int rv = nmq_disk_folder_open(keys->location, &broker->disk, &found->error);
     if (rv != NMQ_OK) {
@@ -49,6 +50,7 @@ nmq_broker_durability_open(nmq_broker *broker, const nmq_durability_keys *keys,
     }
     rv = nmq_durability_open(&broker->sessions, &broker->consumers, broker->disk, &options,
                              &found->log, &found->error, &broker->durability);
+    found->took_over = rv >= 0 && nmq_durability_took_over(broker->durability);
     if (broker->durability == NULL) {
         nmq_disk_folder_close(broker->disk);
         broker->disk = NULL;

@@ -113,12 +113,14 @@ int nmq_broker_restore(nmq_broker *broker, const char *bytes, size_t len);
 
 // --- durability
 
-// Before the first nmq_broker_accept, and before nmq_broker_restore: the broker becomes
-// what the log in that folder says, and goes on logging. It may take seconds. Returns how
-// many sessions there are now. Or nothing has happened: NMQ_ECLOSED: another process has
-// the folder; NMQ_EACCESS, NMQ_ENOENT or NMQ_ENOSPC for the folder; NMQ_ECORRUPT,
-// NMQ_ENEWER, NMQ_EMALFORMED or NMQ_EIO for what is in it; NMQ_ENOMEM.
+// Before the first nmq_broker_accept: the broker becomes what the log in that folder says,
+// and goes on logging. left: what nmq_broker_save wrote, which it becomes instead, unless
+// there is no room for it; NULL: nothing. It may take seconds. Returns how many sessions
+// there are now. Or nothing has happened: NMQ_ECLOSED: another process has the folder;
+// NMQ_EACCESS, NMQ_ENOENT or NMQ_ENOSPC for the folder; NMQ_ECORRUPT, NMQ_ENEWER,
+// NMQ_EMALFORMED or NMQ_EIO for what is in it, or in left; NMQ_ENOMEM.
 int nmq_broker_durability_open(nmq_broker *broker, const nmq_durability_keys *keys,
+                               const char *left, size_t left_len,
                                nmq_durability_found *found);
 
 // Puts max_bytes, interval_ms, gather_ms, hold_ms and on_error in force while it runs.

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from collections.abc import Iterable, Sequence
@@ -210,9 +209,7 @@ class Broker(Admission, Queries, Steering):
             if is_start:
                 location = config.kept.location
                 journal = journal_of(location, config.store.path, self._conf)
-                await self._live.begin(config, journal)
-            if is_start and state is not None:
-                await asyncio.to_thread(self._live.restore, state, config)
+                await self._live.begin(config, journal, state)
             changes = await self._live.parts.prepare(config)
         except BaseException:
             if is_start:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.durability import Durability
+from nanomq_py.core import binding
 from nanomq_py.core.binding import (
     ECLOSED,
     ECORRUPT,
@@ -85,14 +86,18 @@ class DurabilityPart(Part):
         self._location = location
         self._in_force: DurableOptions | None = None
 
-    async def open(self, config: Config) -> None:
-        """Become what the folder says, before anybody can come in. Raises ConfigError."""
+    async def open(self, config: Config, left: binding.Buffer | None) -> None:
+        """Become what the folder says, before anybody can come in.
+
+        left    what the process before has handed over, of which the folder is a part
+        Raises  ConfigError
+        """
         config.kept.check_sizes()
         options = options_of(config.kept, self._location)
         if not config.durability.is_on:
             called = config.said.called("sqlite.enable")
             log.warning("%s=true: read as durability=always, in %s", called, self._location)
-        opening = asyncio.ensure_future(asyncio.to_thread(self._open, options))
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open, options, left))
         _, slow = await asyncio.wait([opening], timeout=SLOW_S)
         if slow:
             log.warning(
@@ -109,12 +114,18 @@ class DurabilityPart(Part):
             raise ConfigError(self._unusable(fault.strerror or str(fault))) from None
         self._in_force = options
 
-    def _open(self, options: DurableOptions) -> None:
+    def _open(self, options: DurableOptions, left: binding.Buffer | None) -> None:
         began_s = time.monotonic()
         self._location.parent.mkdir(0o755, parents=True, exist_ok=True)
-        sessions, found = self._core.durability_open(options)
+        sessions, found = self._core.durability_open(options, left)
         took_s = time.monotonic() - began_s
         self._tell(found, options)
+        if left and not found.took_over:
+            log.warning(
+                "durability: %s: no room for what the process before handed over: what is not"
+                " logged is lost",
+                self._location,
+            )
         stats = self._core.stats()
         log.info(
             "durability: %s: %d sessions, %d messages and %d retained ones are back after"

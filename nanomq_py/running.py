@@ -153,19 +153,26 @@ class Running:
             self._deliveries = Deliveries(self.store.store)
         return self._deliveries
 
-    async def begin(self, config: Config, journal: Path | None) -> None:
+    async def begin(
+        self, config: Config, journal: Path | None, state: binding.Buffer | None
+    ) -> None:
         """Take what the store and the journal say before anything else is in force.
 
         journal  its folder; None: there is no place for one
+        state    what the process before has saved
         Raises   ConfigError
         """
         await self.store.begin()
-        if config.kept.is_on:
-            await self._open_journal(config, journal)
         if topics := await self.store.counted_topics():
             self.topic_metrics.load(topics)
+        if config.kept.is_on:
+            await self._open_journal(config, journal, state)
+        elif state is not None:
+            await asyncio.to_thread(self._restore, state, config)
 
-    async def _open_journal(self, config: Config, journal: Path | None) -> None:
+    async def _open_journal(
+        self, config: Config, journal: Path | None, state: binding.Buffer | None
+    ) -> None:
         from nanomq_py.durability_part import DurabilityPart  # few use it
         from nanomq_py.metrics.durability import DurabilityWatch
 
@@ -174,7 +181,7 @@ class Running:
                 f"durability={config.kept.mode}: expected durability.location with it"
             )
         self._durability = DurabilityPart(self.core, journal)
-        await self._durability.open(config)
+        await self._durability.open(config, state)
         self.durability = DurabilityWatch(self.core, journal)
         self.parts.add(self._durability)
         self.parts.add(self.durability)
@@ -204,7 +211,7 @@ class Running:
         if self.durability is not None:
             yield from self.durability.measures()
 
-    def restore(self, state: binding.Buffer, config: Config) -> None:
+    def _restore(self, state: binding.Buffer, config: Config) -> None:
         """Take over retained messages and sessions. Blocks; what fails is logged."""
         try:
             count = self.core.restore(state)
@@ -228,7 +235,7 @@ class Running:
         self._drain()
         if self._durability is not None:
             await self._durability.close()
-        elif state is not None:
+        if state is not None:
             await asyncio.to_thread(self._save, state)
         asyncio.get_running_loop().remove_reader(self.core.note_fd)
         if self._deliveries is not None:

@@ -398,6 +398,76 @@ def test_a_reload_says_what_waits_for_a_restart(folder: Path) -> None:
         assert not (folder / "other").exists()
 
 
+# --- a restart
+
+
+def restart(process: Process) -> None:
+    served = sum("serving:" in line for line in process.lines)
+    assert process.api(req=10, action="restart").status == 200
+    until(lambda: sum("serving:" in line for line in process.lines) > served)
+
+
+def hold_much(process: Process) -> None:
+    """Have it keep a session with messages in flight and in its queue, and what is retained."""
+    subscriber(process, "to", ("t", 1), ("u", 2))
+    publish(process, b"1", b"2")
+    publish(process, b"3", topic="u", qos=2)
+    with process.raw(5) as client:
+        client.connect("r")
+        for packet_id, topic in enumerate(("r/b", "r/a"), start=1):
+            client.publish(topic, topic.encode(), qos=1, packet_id=packet_id, retain=True)
+            client.expect(PUBACK)
+
+
+def assert_much(process: Process) -> None:
+    with process.raw(5) as client:
+        client.connect("c")
+        client.subscribe(("r/+", 1))
+        assert {client.expect(PUBLISH).payload for _ in range(2)} == {b"r/a", b"r/b"}
+    assert taken(process, "to", 3) == [b"1", b"2", b"3"]
+
+
+@pytest.mark.parametrize("mode", ["always", "interval"])
+def test_a_restart_keeps_all_and_so_does_a_kill_behind_it(start: Start, mode: str) -> None:
+    keys = {"durability": mode, "http_server__port": str(free_port())}
+    with start(**keys) as process:
+        hold_much(process)
+        restart(process)
+        restart(process)
+        if mode == "interval":
+            assert process.stop() == 0
+        else:
+            publish(process, b"nobody", topic="x")
+            process.kill()
+    with start(**keys) as process:
+        assert_much(process)
+
+
+def test_what_is_taken_after_a_restart_is_not_sent_again(start: Start) -> None:
+    with start(http_server__port=str(free_port())) as process:
+        hold_much(process)
+        restart(process)
+        assert_much(process)
+        publish(process, b"4")
+        process.stop()
+    with start() as process:
+        assert taken(process, "to", 1) == [b"4"]
+
+
+def test_a_restart_that_switches_it_on_keeps_what_was_in_memory(
+    start: Start, folder: Path
+) -> None:
+    with start(durability="off", http_server__port=str(free_port())) as process:
+        hold_much(process)
+        process.set_keys(durability="always")
+        restart(process)
+        # something that waits for the disk, and so for what was taken over
+        subscriber(process, "other", ("x", 1))
+        process.kill()
+    with start() as process:
+        assert_much(process)
+
+
 # --- NanoMQ's keys
 
 

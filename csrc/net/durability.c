@@ -32,7 +32,8 @@ struct nmq_durability {
     int status;               // the committer's: what it has told last
     nmq_sessions *sessions;
     nmq_consumers *consumers;
-    bool stopped; // the caller's
+    bool stopped;   // the caller's
+    bool took_over; // what the process before has left
 };
 
 // nmq_committer_options.settled
@@ -176,7 +177,42 @@ replay(nmq_durability *d, const nmq_handover_uses *uses, nmq_wal_found *found)
     return nmq_handover_log_end(&r.reader, &d->journal, &found->passed);
 }
 
-// Reads the log that is on the disk. Returns as replay.
+// Whether what was left may be written before anything else of the log is thrown away.
+static bool
+has_room_for_left(const nmq_durability *d)
+{
+    uint64_t bytes = d->options.left.len;
+
+    return bytes > 0 && nmq_wal_room(&d->wal) > bytes + bytes / 8;
+}
+
+// Becomes what the process before has left. Returns how many sessions there are, or why
+// not; then the router logs already, and what the log says stays.
+static int
+take_over(nmq_durability *d)
+{
+    nmq_retained *retained = d->sessions->router->retained;
+    uint32_t at = 0;
+
+    nmq_durable_begin(d->sessions->router, &d->journal);
+    int sessions = nmq_handover_restore(d->sessions, d->consumers, d->options.left);
+    if (sessions < 0) {
+        return sessions;
+    }
+    while (nmq_retained_retell(retained, &at)) { // in the order that they have now
+    }
+    nmq_wal_keep_from(&d->wal, d->wal.sequence);
+    int rv = start_committer(d);
+    if (rv != NMQ_OK) {
+        return rv;
+    }
+    d->journal.wanted(d->journal.arg, true);
+    d->took_over = true;
+    return sessions;
+}
+
+// Opens the log that is on the disk, and becomes what it says, or what was left. Returns
+// as these.
 static int
 read_log(nmq_durability *d, nmq_disk *disk, const nmq_wal_options *log,
          nmq_wal_found *found)
@@ -187,9 +223,9 @@ read_log(nmq_durability *d, nmq_disk *disk, const nmq_wal_options *log,
     how.ahead = count_commit;
     how.ahead_arg = &uses;
     int rv = nmq_wal_open(&d->wal, disk, &how, found);
-    if (rv != NMQ_OK) {
+    if (rv != NMQ_OK || has_room_for_left(d)) {
         nmq_handover_uses_fini(&uses);
-        return rv;
+        return rv == NMQ_OK ? take_over(d) : rv;
     }
     return replay(d, &uses, found);
 }
@@ -233,8 +269,9 @@ nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_disk *
     }
     nmq_settler_init(&d->settler, sessions->router);
     int rv = read_log(d, disk, &log, found);
+    d->options.left = (nmq_bytes){0};
     *error = d->wal.segments.error;
-    if (rv < 0 && d->committer == NULL) { // else the router logs already
+    if (rv < 0 && sessions->router->journal == NULL) { // else it logs already
         nmq_durability_stop(d);
         nmq_durability_free(d);
         return rv;
@@ -276,6 +313,12 @@ nmq_durability_free(nmq_durability *durability)
         nmq_journal_fini(&durability->journal);
         nmq_free(durability);
     }
+}
+
+bool
+nmq_durability_took_over(const nmq_durability *durability)
+{
+    return durability->took_over;
 }
 
 nmq_committer_stats

@@ -26,8 +26,14 @@ typedef struct {
     // its thread calls it. NULL: nobody needs it.
     void (*troubled)(void *arg, int status, int error);
     void *arg;
+    nmq_bytes
+        left; // what the process before handed over (nmq_handover_save); empty: nothing
 } nmq_durability_options;
 
+// left, where there is room for it, is taken over in place of what the log says: it knows
+// of all that the log does, and of what is not logged. It becomes one commit, and that is
+// where the log begins from then on: a crash before that leaves the log as it was.
+//
 // Nothing is kept yet, and no listener is open. found: what the log was like; *error:
 // errno. Returns how many sessions there are now; NMQ_ECORRUPT, NMQ_ENEWER, NMQ_EIO: the
 // log cannot be read; NMQ_EMALFORMED: what it says cannot be; or NMQ_ENOMEM. Then nothing
@@ -35,6 +41,9 @@ typedef struct {
 int nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_disk *disk,
                         const nmq_durability_options *options, nmq_wal_found *found,
                         int *error, nmq_durability **out);
+
+// Whether what was left was taken over.
+bool nmq_durability_took_over(const nmq_durability *durability);
 
 // Puts log.bytes_max, gather_ms, interval_ms, hold_ms and on_error in force. Thread-safe.
 void nmq_durability_set(nmq_durability *durability, const nmq_durability_options *options);

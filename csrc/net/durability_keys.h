@@ -28,7 +28,8 @@ typedef struct {
 
 typedef struct {
     nmq_wal_found log;
-    int error; // the errno of what has failed, or 0
+    int error;      // the errno of what has failed, or 0
+    bool took_over; // what the process before has left
 } nmq_durability_found;
 
 typedef struct {

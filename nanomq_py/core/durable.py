@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from dataclasses import dataclass, fields
 from enum import IntEnum
@@ -13,6 +14,7 @@ from nanomq_py.core.native import CoreError, c_text, check, ffi, lib
 if TYPE_CHECKING:
     from nanomq_py._core import CData, nmq_broker, nmq_durability_keys
 
+Left = bytes | bytearray | memoryview | mmap.mmap | None
 GATHER_AUTO = 0xFFFFFFFF
 
 
@@ -51,6 +53,7 @@ class Found:
     next_at: int
     next_sequence: int
     missing: int
+    took_over: bool  # what the process before has left
 
 
 class OpenError(CoreError):
@@ -77,8 +80,12 @@ class Durable:
 
     _broker: nmq_broker
 
-    def durability_open(self, options: DurableOptions) -> tuple[int, Found]:
+    def durability_open(
+        self, options: DurableOptions, left: Left = None
+    ) -> tuple[int, Found]:
         """Become what the log says, before the first client, and log from now on.
+
+        left  what ``save`` wrote: the core becomes that, if there is room for it
 
         Blocks, perhaps for seconds, without the GIL. Returns how many sessions there are.
 
@@ -86,8 +93,12 @@ class Durable:
         """
         kept: list[CData] = []
         raw = ffi.new("nmq_durability_found *")
-        rv = lib.nmq_broker_durability_open(self._broker, _c_keys(options, kept), raw)
-        found = Found(*(getattr(raw.log, each.name) for each in fields(Found)))
+        keys, given = _c_keys(options, kept), ffi.from_buffer(left or b"")
+        size = len(given)
+        rv = lib.nmq_broker_durability_open(self._broker, keys, given, size, raw)
+        names = [each.name for each in fields(Found)]
+        places = {name: getattr(raw.log, name) for name in names if name != "took_over"}
+        found = Found(**places, took_over=raw.took_over)
         if rv < 0:
             raise OpenError(rv, found, raw.error)
         return rv, found
