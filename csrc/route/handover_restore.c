@@ -99,7 +99,7 @@ give_up_again(nmq_handover_reader *r)
         if (one->client != NULL && place < r->clients.count &&
             r->clients.at[place].client != NULL) {
             nmq_client *client = one->client;
-            rv = go_on(r, client, i);
+            rv = go_on(r, i);
             one->client = NULL;
             end_client(r, client);
         }

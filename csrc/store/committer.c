@@ -217,7 +217,8 @@ count(nmq_committer *c)
 static uint64_t
 take(nmq_committer *c)
 {
-    bool due = c->options.begin_anew != NULL && c->anew == 0 && nmq_log_room_is_time(&c->room);
+    bool due =
+        c->options.begin_anew != NULL && c->anew == 0 && nmq_log_room_is_time(&c->room);
     uint64_t number = due ? c->options.begin_anew(c->options.arg, &c->taken) : 0;
 
     if (number == 0) { // not due, or not now
