@@ -38,7 +38,7 @@ nmq_gathered_append(nmq_gathered *all, nmq_session_log *log, uint64_t *number, b
     log->latest = all->base.rv == NMQ_OK
                       ? nmq_journal_append_session(all->journal, records, number, again)
                       : nmq_journal_fail(all->journal);
-    nmq_journal_let_go(all->journal);
+    nmq_journal_unhold(all->journal);
     nmq_buf_free(&all->records);
     nmq_buf_free(&all->base.ids);
 }

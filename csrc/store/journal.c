@@ -184,7 +184,7 @@ nmq_journal_hold(nmq_journal *journal)
 }
 
 void
-nmq_journal_let_go(nmq_journal *journal)
+nmq_journal_unhold(nmq_journal *journal)
 {
     (void) pthread_mutex_unlock(&journal->held);
 }
@@ -401,7 +401,7 @@ nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out, nmq_journal_record *b
     };
     journal->retold = 0;
     end_append(journal, true);
-    nmq_journal_let_go(journal);
+    nmq_journal_unhold(journal);
     return number;
 }
 

@@ -112,7 +112,7 @@ uint64_t nmq_journal_append_of(nmq_journal *journal, nmq_message *message,
 // together, and appended later. One thread at a time; taken before the lock, and after
 // those of sessions.
 void nmq_journal_hold(nmq_journal *journal);
-void nmq_journal_let_go(nmq_journal *journal);
+void nmq_journal_unhold(nmq_journal *journal);
 
 // The same, for whole records of one session that somebody else has written: they come one
 // behind the other. *session is its number; 0: it gets one, which is written in place of
