@@ -346,6 +346,15 @@ nmq_journal_take(nmq_journal *journal, nmq_buf *out)
 }
 
 uint64_t
+nmq_journal_staged(nmq_journal *journal)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    uint64_t bytes = journal->staged.len;
+    (void) pthread_mutex_unlock(&journal->lock);
+    return bytes;
+}
+
+uint64_t
 nmq_journal_retold(nmq_journal *journal)
 {
     (void) pthread_mutex_lock(&journal->lock);

@@ -165,6 +165,9 @@ bool nmq_journal_cancel(nmq_journal *journal, nmq_journal_wait *wait);
 // buffer, which it empties. Returns the number of the last record.
 uint64_t nmq_journal_take(nmq_journal *journal, nmq_buf *out);
 
+// Bytes that are staged.
+uint64_t nmq_journal_staged(nmq_journal *journal);
+
 // Bytes of what was told again since the journal began anew.
 uint64_t nmq_journal_retold(nmq_journal *journal);
 
