@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +16,7 @@ from tests._core_test import lib
 from tests.committed import Committed, committed
 from tests.journaled import replayed, saved, state
 from tests.raw import CONNACK, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, Raw
-from tests.wal import Disk
+from tests.wal import Disk, opened
 
 KEPT = b"\x11\x00\x00\x0e\x10"  # a session of an hour
 
@@ -273,3 +275,115 @@ def test_the_last_commit_is_made_when_it_stops(disk: Disk) -> None:
         by.ping()
         home.stop()
         assert b"last" in home.log()
+
+
+SEGMENT = 1 << 17
+
+
+def disk_bytes(disk: Disk) -> int:
+    return sum(len(disk.bytes_of(name)) for name in disk.files())
+
+
+def fill(home: Committed, by: Raw, topic: str, count: int, size: int) -> None:
+    for at in range(0, count, 100):
+        ids = range(1, min(100, count - at) + 1)
+        packets = [raw.publish(topic, bytes(size), 5, qos=1, packet_id=n) for n in ids]
+        by.send(b"".join(packets))
+        for _ in ids:
+            by.expect(PUBACK)
+
+
+def overwrite(by: Raw, size: int = 20_000) -> None:
+    by.publish("shown", bytes(size), qos=1, packet_id=9, retain=True)
+    by.expect(PUBACK)
+
+
+def test_a_long_queue_is_told_again_in_small_commits(disk: Disk) -> None:
+    with committed(disk, queue_max=1 << 20) as home:
+        subscriber(home, "away", "a", 1).leave()
+        by = publisher(home)
+        fill(home, by, "a", 6_000, 200)
+        rounds = home.rounds()
+        while home.rounds() < rounds + 2:
+            overwrite(by)
+        home.stop()
+        with home.disk.copy() as copied, opened(copied.disk) as wal:
+            sizes = [len(commit) for _, commit in wal.replay()]
+        assert max(sizes) < 600_000 < sum(sizes)
+        with replayed(home.log(), queue_max=1 << 20) as broker:
+            assert state(saved(broker)) == state(saved(home.broker))
+
+
+def test_a_round_ends_however_much_comes(disk: Disk) -> None:
+    with committed(disk, queue_max=1 << 20) as home:
+        subscriber(home, "away", "a", 1).leave()
+        by = publisher(home)
+        fill(home, by, "a", 3000, 1000)
+        live = 3000 * 1110
+        many = b"".join(
+            raw.publish("shown", bytes(20_000), 5, qos=1, packet_id=n, retain=True)
+            for n in range(1, 21)
+        )
+        most, before = 0, home.rounds()
+        for _ in range(60):
+            by.send(many)
+            for _ in range(20):
+                by.expect(PUBACK)
+            most = max(most, disk_bytes(disk))
+        assert home.rounds() > before + 1
+        assert most < 4.5 * live + 8 * SEGMENT + (2 << 20)
+
+
+def switches() -> int:
+    """Return how often a thread of this process began to wait."""
+    return sum(
+        int(line.split()[1])
+        for path in Path("/proc/self/task").glob("*/status")
+        for line in path.read_text().splitlines()
+        if line.startswith("voluntary") and int(path.parent.name) != os.getpid()
+    )
+
+
+def test_nothing_wakes_while_nothing_is_staged(home: Committed) -> None:
+    subscriber(home, "to", "t", 1)
+    by = publisher(home)
+    for _ in range(100):
+        overwrite(by)
+    time.sleep(0.3)  # the last commit that nobody waits for
+    before = switches()
+    time.sleep(0.5)
+    assert switches() - before <= 1
+
+
+def test_the_power_goes_at_any_step_of_a_round(disk: Disk) -> None:
+    """Fill, and let the power go at one operation after the other while all is told again."""
+    at = 1
+    ends_within = False
+    while not ends_within:
+        with Disk() as one, committed(one, segment_bytes=1 << 14) as home:
+            subscriber(home, "away", "a", 1).leave()
+            by = publisher(home)
+            fill(home, by, "a", 100, 1000)
+            rounds = home.rounds()
+            last = 0
+            began = one.ops()
+            lib.test_disk_die(one.it, began + at)
+            by.sock.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                while home.rounds() < rounds + 2:
+                    text = b"%06d" % last * 3000
+                    by.publish("shown", text, qos=1, packet_id=9, retain=True)
+                    by.expect(PUBACK)
+                    last += 1
+                ends_within = True
+            home.stop()
+            one.cut(bytes([at % 251, 0xA5, 0x3C]), at % 3)
+            log = home.log()
+            with replayed(log) as broker:
+                now = state(saved(broker))
+            assert len(now.sessions[b"away"]["queue"]) == 100
+            if last:
+                kept = int(now.retained[b"shown"][0][1][:6])
+                assert kept in (last - 1, last)
+        at += 7
+    assert at > 60

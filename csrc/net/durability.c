@@ -94,7 +94,8 @@ begin_anew(void *arg, nmq_buf *out)
 {
     nmq_durability *d = arg;
 
-    d->retell = (nmq_retell){.sessions = d->sessions, .consumers = d->consumers};
+    d->retell = (nmq_retell){
+        .sessions = d->sessions, .consumers = d->consumers, .bytes = NMQ_RETELL_BYTES};
     return nmq_durable_begin_anew(d->sessions->router, out);
 }
 

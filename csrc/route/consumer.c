@@ -4,6 +4,7 @@
 #include "base/status.h"
 #include "route/deliver.h"
 #include "route/durable.h"
+#include "route/durable_whole.h"
 
 // --- who waits for it
 

@@ -3,8 +3,8 @@
 #include "base/clock.h"
 #include "base/live.h"
 #include "base/status.h"
+#include "route/gathered.h"
 #include "route/held.h"
-#include "route/session_records.h"
 
 static nmq_journal_record
 record_of_begin(const nmq_moment *now)
@@ -43,56 +43,13 @@ append(nmq_client *client, const nmq_journal_record *record)
 {
     nmq_session_log *log = client->session->log;
 
-    log->latest = nmq_journal_append(log->journal, record);
+    log->latest = nmq_session_log_append(log, record);
 }
 
 static nmq_moment
 moment(void)
 {
     return (nmq_moment){.wall_ms = nmq_clock_wall_ms(), .clock_ms = nmq_clock_now_ms()};
-}
-
-// Records that go to the journal at once.
-typedef struct {
-    nmq_record_sink base; // first
-    nmq_journal *journal;
-    nmq_buf records;
-} gathered;
-
-// nmq_record_sink.put
-static void
-put(nmq_record_sink *sink, const nmq_journal_record *record)
-{
-    gathered *all = (gathered *) (void *) sink;
-
-    sink->rv = sink->rv == NMQ_OK ? nmq_journal_put(&all->records, record) : sink->rv;
-}
-
-// nmq_record_sink.message
-static uint64_t
-number_of(nmq_record_sink *sink, nmq_message *message)
-{
-    return nmq_journal_add_message(((gathered *) (void *) sink)->journal, message);
-}
-
-static gathered
-gather_for(nmq_journal *journal)
-{
-    return (gathered){
-        .base = {.put = put, .message = number_of, .logs = true, .now = moment()},
-        .journal = journal};
-}
-
-static void
-append_gathered(gathered *all, nmq_session_log *log)
-{
-    const nmq_bytes records = {all->records.at, all->records.len};
-
-    log->latest = all->base.rv == NMQ_OK
-                      ? nmq_journal_append_session(all->journal, records, &log->session)
-                      : nmq_journal_fail(all->journal);
-    nmq_buf_free(&all->records);
-    nmq_buf_free(&all->base.ids);
 }
 
 int
@@ -115,9 +72,12 @@ nmq_durable_attached(nmq_client *client, bool kept)
         nmq_durable_ended(client);
         return;
     }
-    gathered all = gather_for(log->journal);
+    nmq_gathered all = nmq_gather(log->journal);
+    if (log->next != 0) {
+        nmq_record_put_client(&all.base, client, log->next, 0);
+    }
     nmq_record_put_client(&all.base, client, log->session, 0);
-    append_gathered(&all, log);
+    nmq_gathered_append(&all, log, &log->session, false);
 }
 
 void
@@ -143,9 +103,9 @@ nmq_durable_ended(nmq_client *client)
     if (nmq_session_is_logged(client->session)) {
         nmq_session_log *log = client->session->log;
         nmq_session_log_end(log);
-        (void) nmq_journal_append(
-            log->journal, &(nmq_journal_record){.kind = NMQ_JOURNAL_SESSION_END,
-                                                .session_end = {.session = log->session}});
+        (void) nmq_session_log_append(
+            log, &(nmq_journal_record){.kind = NMQ_JOURNAL_SESSION_END,
+                                       .session_end = {.session = log->session}});
     }
 }
 
@@ -159,65 +119,6 @@ nmq_durable_will_ended(nmq_client *client)
     }
 }
 
-// --- a whole session
-
-// Call with the client's lock, and the lanes frozen.
-static int
-put_whole(nmq_router *router, nmq_client *client)
-{
-    int rv = nmq_durable_prepare(router, client, true);
-
-    if (rv != NMQ_OK) {
-        return rv;
-    }
-    nmq_session_log *log = client->session->log;
-    gathered all = gather_for(log->journal);
-    if (log->session != 0) {
-        put(&all.base, &(nmq_journal_record){.kind = NMQ_JOURNAL_SESSION_END,
-                                             .session_end = {.session = log->session}});
-    }
-    log->session = 0; // it gets another one
-    nmq_record_put_session(&all.base, router, client, 0, 0);
-    append_gathered(&all, log);
-    return NMQ_OK;
-}
-
-// Has put_whole do it, for one that is kept and not over. again: only if it is logged, and
-// was not told again already.
-static int
-put_kept(nmq_router *router, nmq_client *client, bool again)
-{
-    int rv = NMQ_OK;
-
-    nmq_lanes_freeze(router->lanes); // a program may subscribe it
-    (void) pthread_mutex_lock(&client->lock);
-    const nmq_session_log *log = client->session->log;
-    bool logged = log != NULL && nmq_session_is_logged(client->session);
-    bool due = again ? logged && !nmq_journal_has_told(router->journal, log->session)
-                     : client->expiry_interval_s != 0 && (log == NULL || logged);
-    if (due) {
-        rv = put_whole(router, client);
-    }
-    (void) pthread_mutex_unlock(&client->lock);
-    nmq_lanes_thaw(router->lanes);
-    return rv;
-}
-
-int
-nmq_durable_whole(nmq_router *router, nmq_client *client)
-{
-    return router->journal != NULL ? put_kept(router, client, false) : NMQ_OK;
-}
-
-int
-nmq_durable_restored(nmq_router *router, nmq_client *client)
-{
-    (void) pthread_mutex_lock(&client->lock);
-    bool goes_on = client->session->log != NULL;
-    (void) pthread_mutex_unlock(&client->lock);
-    return goes_on ? NMQ_OK : nmq_durable_whole(router, client);
-}
-
 int
 nmq_durable_go_on(const nmq_router *router, nmq_client *client, uint64_t session)
 {
@@ -227,12 +128,6 @@ nmq_durable_go_on(const nmq_router *router, nmq_client *client, uint64_t session
         client->session->log->session = session;
     }
     return rv;
-}
-
-int
-nmq_durable_retell(nmq_router *router, nmq_client *client)
-{
-    return put_kept(router, client, true);
 }
 
 // --- subscriptions
@@ -250,7 +145,7 @@ nmq_durable_subscribed(nmq_router *router, nmq_client *client, const nmq_filter 
                                      .options = options};
         const nmq_journal_record record =
             nmq_record_of_subscription(router, &sub, session->log->session);
-        (void) nmq_journal_append(session->log->journal, &record);
+        (void) nmq_session_log_append(session->log, &record);
     }
 }
 
@@ -260,8 +155,8 @@ nmq_durable_unsubscribed(nmq_client *client, nmq_bytes text)
     const nmq_session *session = client->session;
 
     if (nmq_session_is_logged(session)) {
-        (void) nmq_journal_append(
-            session->log->journal,
+        (void) nmq_session_log_append(
+            session->log,
             &(nmq_journal_record){
                 .kind = NMQ_JOURNAL_UNSUBSCRIBED,
                 .unsubscribed = {.session = session->log->session, .filter = text}});

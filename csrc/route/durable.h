@@ -54,21 +54,9 @@ void nmq_durable_ended(nmq_client *client);
 // Its will has gone. Client's lock.
 void nmq_durable_will_ended(nmq_client *client);
 
-// The session as it is now, with all it holds, under a new number in place of the old one:
-// it comes from elsewhere, or has moved. Takes the client's lock; lanes must not be held.
-// Returns NMQ_OK or NMQ_ENOMEM.
-int nmq_durable_whole(nmq_router *router, nmq_client *client);
-
-// The same for one that the process before has left; not where the journal that has it goes
-// on.
-int nmq_durable_restored(nmq_router *router, nmq_client *client);
-
 // The session is logged on under that number. Nobody else has the client yet. Returns
 // NMQ_OK or NMQ_ENOMEM.
 int nmq_durable_go_on(const nmq_router *router, nmq_client *client, uint64_t session);
-
-// The same for a session that was logged before the journal began anew. There is a journal.
-int nmq_durable_retell(nmq_router *router, nmq_client *client);
 
 // All lanes.
 void nmq_durable_subscribed(nmq_router *router, nmq_client *client,

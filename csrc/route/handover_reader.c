@@ -178,7 +178,8 @@ is_connected(const nmq_session_record *record)
 static int
 take_new_session(nmq_handover_reader *r, const nmq_session_record *record)
 {
-    nmq_reader_client one = {.taken = record->taken, .connected = is_connected(record)};
+    nmq_reader_client one = {
+        .was = record->was, .taken = record->taken, .connected = is_connected(record)};
 
     if (!is_next(r, record->number)) {
         return NMQ_EMALFORMED;

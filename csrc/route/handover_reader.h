@@ -10,6 +10,7 @@
 // A client of the records.
 typedef struct {
     nmq_client *client; // NULL: its session has ended, or is lost
+    uint64_t was;       // its number before it was told again in pieces, or 0
     uint32_t taken;     // messages that were handed out
     bool connected;     // as far as the records say
 } nmq_reader_client;

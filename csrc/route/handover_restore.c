@@ -87,6 +87,26 @@ end_client(nmq_handover_reader *r, nmq_client *client)
     nmq_sessions_end(r->sessions, client);
 }
 
+// Ends those that were not told to their end: what they were is still there.
+static int
+give_up_again(nmq_handover_reader *r)
+{
+    int rv = NMQ_OK;
+
+    for (uint32_t i = 0; i < r->clients.count && rv == NMQ_OK; i++) {
+        nmq_reader_client *one = &r->clients.at[i];
+        uint64_t place = one->was - 1 - r->clients.base;
+        if (one->client != NULL && place < r->clients.count &&
+            r->clients.at[place].client != NULL) {
+            nmq_client *client = one->client;
+            rv = go_on(r, i);
+            one->client = NULL;
+            end_client(r, client);
+        }
+    }
+    return rv;
+}
+
 // A will must not go out before all who may get it are logged on.
 static void
 start_timers(const nmq_handover_reader *r)
@@ -108,6 +128,7 @@ let_in(nmq_handover_reader *r, int fault)
     bool last_is_cut = fault != NMQ_OK;
     int restored = 0;
 
+    fault = fault == NMQ_OK ? give_up_again(r) : fault;
     for (uint32_t i = r->clients.count; i > 0; i--) {
         nmq_client *client = r->clients.at[i - 1].client;
         if (client == NULL) { // its session has ended

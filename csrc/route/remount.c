@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "route/durable.h"
+#include "route/durable_whole.h"
 #include "route/subscriptions.h"
 #include "store/session_subs.h"
 

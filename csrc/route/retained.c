@@ -102,21 +102,20 @@ log_dropped(nmq_retained *retained, nmq_bytes topic_name)
     }
 }
 
+// again: it was logged before the journal began anew.
 static void
-log_kept(nmq_retained *retained, nmq_message *message)
+log_kept(nmq_retained *retained, nmq_message *message, bool again)
 {
     nmq_bytes topic_name = nmq_message_topic(message);
 
     if (message->payload_len == 0) {
         log_dropped(retained, topic_name);
     } else if (!nmq_topic_is_sys(topic_name)) {
-        uint64_t number = nmq_journal_add_message(retained->journal, message);
-        (void) nmq_journal_append(
-            retained->journal,
-            &(nmq_journal_record){
-                .kind = NMQ_JOURNAL_RETAINED,
-                .retained = {.message = number,
-                             .order = nmq_retain_order(retained->store, topic_name)}});
+        nmq_journal_record record = {
+            .kind = NMQ_JOURNAL_RETAINED,
+            .retained = {.order = nmq_retain_order(retained->store, topic_name)}};
+        (void) nmq_journal_append_of(retained->journal, message, &record,
+                                     &record.retained.message, again);
     }
 }
 
@@ -126,7 +125,7 @@ nmq_retained_retell(nmq_retained *retained, uint32_t *at)
     (void) pthread_mutex_lock(&retained->lock);
     uint32_t place = nmq_places_next(nmq_retain_places(retained->store), *at);
     if (place != NMQ_NO_PLACE) {
-        log_kept(retained, nmq_retain_at(retained->store, place));
+        log_kept(retained, nmq_retain_at(retained->store, place), true);
         *at = place + 1;
     }
     (void) pthread_mutex_unlock(&retained->lock);
@@ -154,7 +153,7 @@ nmq_retained_keep(nmq_retained *retained, nmq_message *message, bool bounded)
         arm_sweep(retained, message->expires_at_ms);
     }
     if (rv == NMQ_OK && retained->journal != NULL) {
-        log_kept(retained, message);
+        log_kept(retained, message, false);
     }
     (void) pthread_mutex_unlock(&retained->lock);
     if (rv == NMQ_ETOOBIG) {

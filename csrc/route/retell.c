@@ -1,7 +1,8 @@
 #include "route/retell.h"
 
 #include "base/status.h"
-#include "route/durable.h"
+#include "route/durable_whole.h"
+#include "store/session_log.h"
 
 enum { RETAINED, CLIENTS, CONSUMERS, OVER };
 
@@ -46,11 +47,14 @@ next_consumer(nmq_retell *retell)
     return client;
 }
 
+// Tells a piece of the client's session, which was found at that place; it is found there
+// again while there is more.
 static int
-tell(nmq_retell *retell, nmq_client *client)
+tell(nmq_retell *retell, nmq_client *client, uint32_t at)
 {
-    int rv = nmq_durable_retell(retell->sessions->router, client);
+    int rv = nmq_durable_retell(retell->sessions->router, client, retell->bytes);
 
+    retell->at = rv > 0 ? at : retell->at;
     nmq_client_unref(client);
     return rv == NMQ_OK ? 1 : rv;
 }
@@ -59,12 +63,13 @@ int
 nmq_retell_step(nmq_retell *retell)
 {
     nmq_client *client = NULL;
+    uint32_t at = retell->at;
 
     if (retell->stage == RETAINED) {
         if (nmq_retained_retell(retell->sessions->router->retained, &retell->at)) {
             return 1;
         }
-        retell->at = 0;
+        at = retell->at = 0;
         retell->stage = CLIENTS;
     }
     if (retell->stage == CLIENTS) {
@@ -75,5 +80,5 @@ nmq_retell_step(nmq_retell *retell)
         client = next_consumer(retell);
         retell->stage = client != NULL ? CONSUMERS : OVER;
     }
-    return client != NULL ? tell(retell, client) : NMQ_OK;
+    return client != NULL ? tell(retell, client, at) : NMQ_OK;
 }

@@ -9,16 +9,21 @@
 // logged of an old number between BEGIN and that is passed over by who begins to read
 // there.
 //
-// Owner    the caller; a zeroed one with sessions and consumers is at the beginning.
+// Owner    the caller; a zeroed one with sessions, consumers and bytes is at the beginning.
 // Threads  one at a time, without a lock.
-// Cost     a step: one session with all that it holds, or one retained message.
+// Cost     a step: one retained message; or a session with its subscriptions and what is in
+//          flight, and `bytes` of its queue; or as much more of its queue. Lanes
+//          are held for a session's first and last step.
 #pragma once
 #include "route/consumer.h"
+
+enum { NMQ_RETELL_BYTES = 64 * 1024 };
 
 typedef struct {
     nmq_sessions *sessions;
     nmq_consumers *consumers;
-    uint32_t at; // the next place among the retained messages, then the clients
+    size_t bytes; // of a queue, in one step
+    uint32_t at;  // the next place among the retained messages, then the clients
     uint8_t stage;
 } nmq_retell;
 

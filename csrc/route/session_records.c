@@ -179,7 +179,9 @@ void
 nmq_record_put_client(nmq_record_sink *sink, const nmq_client *client, uint64_t number,
                       uint32_t taken)
 {
-    put(sink, record_of_session(client, number, taken, &sink->now));
+    nmq_journal_record record = record_of_session(client, number, taken, &sink->now);
+    record.session.was = sink->was;
+    put(sink, record);
     if (client->will.message != NULL) {
         uint64_t message = sink->message(sink, client->will.message);
         put(sink, record_of_will(client, number, message, &sink->now));
@@ -187,11 +189,10 @@ nmq_record_put_client(nmq_record_sink *sink, const nmq_client *client, uint64_t 
 }
 
 void
-nmq_record_put_session(nmq_record_sink *sink, nmq_router *router, const nmq_client *client,
-                       uint64_t number, uint32_t taken)
+nmq_record_put_base(nmq_record_sink *sink, nmq_router *router, const nmq_client *client,
+                    uint64_t number, uint32_t taken)
 {
     const nmq_session *s = client->session;
-    const nmq_owed *owed = s->owed;
 
     nmq_record_put_client(sink, client, number, taken);
     for (uint32_t i = 0; i < s->sub_count; i++) {
@@ -199,14 +200,38 @@ nmq_record_put_session(nmq_record_sink *sink, nmq_router *router, const nmq_clie
     }
     put_in_flight(sink, &s->inflight, number);
     put_unreleased(sink, &s->unreleased, number);
-    for (uint32_t i = 0; i < s->queue.count; i++) {
-        const nmq_delivery *d = nmq_queue_at(&s->queue, i);
+}
+
+void
+nmq_record_put_queue(nmq_record_sink *sink, const nmq_session *session, uint64_t number,
+                     uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++) {
+        const nmq_delivery *d = nmq_queue_at(&session->queue, i);
         if (is_put(sink, d)) {
             put_delivery(sink, d, number, NULL);
         }
     }
+}
+
+void
+nmq_record_put_owed(nmq_record_sink *sink, nmq_router *router, const nmq_client *client,
+                    uint64_t number)
+{
+    const nmq_session *s = client->session;
+    const nmq_owed *owed = s->owed;
+
     for (const nmq_owed_entry *e = owed != NULL ? owed->first : NULL; e != NULL;
          e = e->next) {
         put_owed(sink, router->retained, e, queued_before(sink, s, e->after), number);
     }
+}
+
+void
+nmq_record_put_session(nmq_record_sink *sink, nmq_router *router, const nmq_client *client,
+                       uint64_t number, uint32_t taken)
+{
+    nmq_record_put_base(sink, router, client, number, taken);
+    nmq_record_put_queue(sink, client->session, number, 0, client->session->queue.count);
+    nmq_record_put_owed(sink, router, client, number);
 }

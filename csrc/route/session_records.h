@@ -13,7 +13,8 @@ typedef struct nmq_record_sink {
     void (*put)(struct nmq_record_sink *sink, const nmq_journal_record *record);
     // The number of the message, which is put the first time.
     uint64_t (*message)(struct nmq_record_sink *sink, nmq_message *message);
-    bool logs; // to a journal: QoS 0 is left out, whose end is not logged
+    bool logs;    // to a journal: QoS 0 is left out, whose end is not logged
+    uint64_t was; // see SESSION of journal.def
     nmq_moment now;
     nmq_buf ids; // of the delivery that is written; the caller frees it
     int rv;      // the first failure, or NMQ_OK
@@ -23,6 +24,15 @@ typedef struct nmq_record_sink {
 // of a consumer.
 void nmq_record_put_session(nmq_record_sink *sink, nmq_router *router,
                             const nmq_client *client, uint64_t number, uint32_t taken);
+
+// Parts of it, in this order: without deliveries of the queue and what it is owed; those at
+// the indices `from` to `to` - 1 of the queue; what it is owed.
+void nmq_record_put_base(nmq_record_sink *sink, nmq_router *router,
+                         const nmq_client *client, uint64_t number, uint32_t taken);
+void nmq_record_put_queue(nmq_record_sink *sink, const nmq_session *session,
+                          uint64_t number, uint32_t from, uint32_t to);
+void nmq_record_put_owed(nmq_record_sink *sink, nmq_router *router,
+                         const nmq_client *client, uint64_t number);
 
 // Session and will alone.
 void nmq_record_put_client(nmq_record_sink *sink, const nmq_client *client, uint64_t number,

@@ -8,6 +8,7 @@
 #include "mqtt/reason.h"
 #include "route/deliver.h"
 #include "route/durable.h"
+#include "route/durable_whole.h"
 #include "route/fanout.h"
 #include "route/subscriptions.h"
 #include "route/will.h"

@@ -35,7 +35,9 @@ struct nmq_committer {
     bool is_due; // a commit, with or without records
     // since the journal began anew
     uint64_t anew;        // the commit that it begins with; 0: all is told
-    uint64_t told;        // bytes that were appended since
+    uint64_t told;        // bytes that were told again since
+    uint64_t came;        // bytes of the last commit that were not told again
+    uint64_t piece;       // bytes that go into the next one because they are told again
     bool all_told;        // with what is staged
     uint64_t all_told_at; // the number of its last record
 };
@@ -237,30 +239,45 @@ end_round(nmq_committer *c, uint64_t number)
     if (c->anew == 0 || c->options.wal->sequence <= c->anew) {
         return;
     }
-    c->told += c->taken.len;
     if (c->all_told && number >= c->all_told_at) {
         nmq_wal_keep_from(c->options.wal, c->anew);
         c->room.live = c->told;
         c->anew = 0;
-        c->is_due =
-            c->room.look_ms != 0; // segments are free once a commit says so on the disk
+        c->is_due = true; // segments are free once a commit says so on the disk
         (void) pthread_mutex_lock(&c->lock);
         c->stats.rounds++;
         (void) pthread_mutex_unlock(&c->lock);
     }
 }
 
+// How much goes into the next commit: more than came with the last one, so that a round
+// ends however much comes; but not so much that who publishes has to wait for that alone.
+static uint64_t
+share(const nmq_committer *c)
+{
+    uint64_t most = c->options.journal->full_bytes / 2;
+    uint64_t bytes = NMQ_COMMITTER_TELL_SHARE * c->came;
+
+    bytes = most != 0 && bytes > most ? most : bytes;
+    return bytes > NMQ_COMMITTER_TELL_BYTES ? bytes : NMQ_COMMITTER_TELL_BYTES;
+}
+
 // Tells as much again as goes into the next commit.
 static void
 tell_again(nmq_committer *c)
 {
+    nmq_journal *journal = c->options.journal;
+    uint64_t before = nmq_journal_retold(journal);
+    uint64_t most = share(c);
     int rv = 1;
 
-    while (c->anew != 0 && !c->all_told && rv > 0 &&
-           nmq_journal_staged(c->options.journal) < NMQ_COMMITTER_TELL_BYTES) {
+    c->piece = 0;
+    while (c->anew != 0 && !c->all_told && rv > 0 && c->piece < most) {
         rv = c->options.tell(c->options.arg);
         c->all_told = rv == NMQ_OK;
-        c->all_told_at = nmq_journal_appended(c->options.journal);
+        c->all_told_at = nmq_journal_appended(journal);
+        c->told = nmq_journal_retold(journal);
+        c->piece = c->told - before;
     }
     if (rv < 0) { // something was not told: a later round throws away what this one cannot
         c->anew = 0;
@@ -290,7 +307,8 @@ commit(nmq_committer *c)
 {
     uint64_t number = take(c);
 
-    if (c->taken.len > 0 || c->is_due) {
+    if (c->taken.len > 0 || c->is_due || (c->anew != 0 && c->all_told)) {
+        c->came = c->taken.len > c->piece ? c->taken.len - c->piece : 0;
         int rv = append(c);
         if (rv != NMQ_OK) {
             return rv;

@@ -18,6 +18,7 @@ nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
                              .wanted = wanted,
                              .arg = arg};
     nmq_message_have_numbers();
+    (void) pthread_mutex_init(&journal->held, NULL);
     (void) pthread_mutex_init(&journal->lock, NULL);
 }
 
@@ -33,6 +34,7 @@ nmq_journal_fini(nmq_journal *journal)
 {
     nmq_buf_free(&journal->staged);
     (void) pthread_mutex_destroy(&journal->lock);
+    (void) pthread_mutex_destroy(&journal->held);
 }
 
 // Returns whether nothing is staged.
@@ -101,7 +103,8 @@ nmq_journal_append(nmq_journal *journal, const nmq_journal_record *record)
 }
 
 uint64_t
-nmq_journal_append_session(nmq_journal *journal, nmq_bytes records, uint64_t *session)
+nmq_journal_append_session(nmq_journal *journal, nmq_bytes records, uint64_t *session,
+                           bool again)
 {
     bool was_empty = begin_append(journal);
     size_t from = journal->staged.len;
@@ -112,6 +115,7 @@ nmq_journal_append_session(nmq_journal *journal, nmq_bytes records, uint64_t *se
             *session = ++journal->sessions;
         }
         count = nmq_journal_number(journal->staged.at + from, records.len, *session);
+        journal->retold += again ? records.len : 0;
     }
     uint64_t number = note(journal, count, rv);
     end_append(journal, was_empty);
@@ -130,24 +134,59 @@ add_origin(nmq_journal *journal, nmq_origin *origin)
     return origin != NULL ? origin->logged : 0;
 }
 
+// Call with the lock.
+static uint64_t
+add_message(nmq_journal *journal, nmq_message *message)
+{
+    uint64_t number = nmq_message_number(message);
+    size_t before = journal->staged.len;
+
+    if (number > journal->told.messages) {
+        return number;
+    }
+    const nmq_moment now = {.wall_ms = nmq_clock_wall_ms(), .clock_ms = nmq_clock_now_ms()};
+    uint64_t origin = add_origin(journal, message->origin);
+    nmq_message_set_number(message, ++journal->messages);
+    nmq_journal_record record =
+        nmq_record_of_message(message, journal->messages, origin, &now);
+    record.message.was = number;
+    (void) append(journal, &record);
+    journal->retold += number != 0 ? journal->staged.len - before : 0;
+    return journal->messages;
+}
+
 uint64_t
 nmq_journal_add_message(nmq_journal *journal, nmq_message *message)
 {
     bool was_empty = begin_append(journal);
-    uint64_t number = nmq_message_number(message);
-    if (number <= journal->told.messages) {
-        const nmq_moment now = {.wall_ms = nmq_clock_wall_ms(),
-                                .clock_ms = nmq_clock_now_ms()};
-        uint64_t origin = add_origin(journal, message->origin);
-        nmq_message_set_number(message, ++journal->messages);
-        nmq_journal_record record =
-            nmq_record_of_message(message, journal->messages, origin, &now);
-        record.message.was = number;
-        number = journal->messages;
-        (void) append(journal, &record);
-    }
+    uint64_t number = add_message(journal, message);
     end_append(journal, was_empty);
     return number;
+}
+
+uint64_t
+nmq_journal_append_of(nmq_journal *journal, nmq_message *message,
+                      nmq_journal_record *record, uint64_t *names, bool again)
+{
+    bool was_empty = begin_append(journal);
+    *names = add_message(journal, message);
+    size_t before = journal->staged.len;
+    uint64_t number = append(journal, record);
+    journal->retold += again ? journal->staged.len - before : 0;
+    end_append(journal, was_empty);
+    return number;
+}
+
+void
+nmq_journal_hold(nmq_journal *journal)
+{
+    (void) pthread_mutex_lock(&journal->held);
+}
+
+void
+nmq_journal_unhold(nmq_journal *journal)
+{
+    (void) pthread_mutex_unlock(&journal->held);
 }
 
 uint64_t
@@ -328,6 +367,15 @@ nmq_journal_look(nmq_journal *journal)
     return load;
 }
 
+uint64_t
+nmq_journal_retold(nmq_journal *journal)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    uint64_t bytes = journal->retold;
+    (void) pthread_mutex_unlock(&journal->lock);
+    return bytes;
+}
+
 // Appends where a run begins. Call with the lock.
 static void
 put_begin(nmq_journal *journal, nmq_journal_record *record)
@@ -360,6 +408,7 @@ nmq_journal_begin(nmq_journal *journal, nmq_journal_record *begin)
 uint64_t
 nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out, nmq_journal_record *begin)
 {
+    nmq_journal_hold(journal);
     (void) pthread_mutex_lock(&journal->lock);
     if (journal->groups != NULL) {
         (void) pthread_mutex_unlock(&journal->lock);
@@ -372,7 +421,9 @@ nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out, nmq_journal_record *b
         .origins = journal->origins,
         .sessions = journal->sessions,
     };
+    journal->retold = 0;
     end_append(journal, true);
+    nmq_journal_unhold(journal);
     return number;
 }
 

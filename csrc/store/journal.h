@@ -63,6 +63,7 @@ typedef struct nmq_journal {
     // own, and comes back at once.
     void (*wanted)(void *arg, bool waits);
     void *arg;
+    pthread_mutex_t held; // it does not begin anew
     pthread_mutex_t lock;
     nmq_buf staged;            // lock
     uint64_t appended;         // lock
@@ -71,6 +72,7 @@ typedef struct nmq_journal {
     uint64_t origins;          // lock: the same of origins
     uint64_t sessions;         // lock: the same of sessions
     nmq_journal_told told;     // lock
+    uint64_t retold;           // lock: bytes of what was told again since it began anew
     nmq_journal_wait *waiting; // lock
     uint64_t waits;            // lock: how many these are
     nmq_journal_group *groups; // lock: open, the first that was opened first
@@ -101,11 +103,24 @@ void nmq_journal_let_go(nmq_journal *journal);
 // Appends the record. Returns its number.
 uint64_t nmq_journal_append(nmq_journal *journal, const nmq_journal_record *record);
 
+// The same for one that names a message, which is appended as by nmq_journal_add_message:
+// both are on the same side of where the journal begins anew. names: where in the record
+// the number of the message is. again: the record tells again what was before.
+uint64_t nmq_journal_append_of(nmq_journal *journal, nmq_message *message,
+                               nmq_journal_record *record, uint64_t *names, bool again);
+
+// The journal does not begin anew between these two, so that what names messages may be put
+// together, and appended later. One thread at a time; taken before the lock, and after
+// those of sessions.
+void nmq_journal_hold(nmq_journal *journal);
+void nmq_journal_unhold(nmq_journal *journal);
+
 // The same, for whole records of one session that somebody else has written: they come one
 // behind the other. *session is its number; 0: it gets one, which is written in place of
-// each 0 that a record begins with. Returns the number of the last.
+// each 0 that a record begins with. again: they tell again what was before. Returns the
+// number of the last.
 uint64_t nmq_journal_append_session(nmq_journal *journal, nmq_bytes records,
-                                    uint64_t *session);
+                                    uint64_t *session, bool again);
 
 // Returns the number of the message, which is appended, with its origin, the first time,
 // and again once the journal has begun anew.
@@ -161,6 +176,9 @@ typedef struct {
 } nmq_journal_load;
 
 nmq_journal_load nmq_journal_look(nmq_journal *journal); // thread-safe
+
+// Bytes of what was told again since the journal began anew.
+uint64_t nmq_journal_retold(nmq_journal *journal);
 
 // As nmq_journal_take, and the journal begins anew: the record, of kind BEGIN, comes first
 // of what is staged from here on. Who has been told what was before is told it again, under

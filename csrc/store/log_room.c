@@ -1,5 +1,7 @@
 #include "store/log_room.h"
 
+enum { PARTS = 8 };
+
 enum {
     RETRY_MS = 100,
     RETRY_MAX_MS = 10000,   // making a segment on a full disk writes what there is room for
@@ -103,6 +105,11 @@ nmq_log_room_look(nmq_log_room *room, uint64_t live, const uint64_t *told, int64
         room->wal->segments.error = 0;
         set_spare(room, told == NULL);
         int rv = nmq_wal_tidy(room->wal);
+        for (int i = 0;
+             i < PARTS && rv == NMQ_OK && nmq_wal_ahead(room->wal) < room->wal->spare;
+             i++) { // more than one commit takes, but not all at once
+            rv = nmq_wal_tidy(room->wal);
+        }
         if (rv == NMQ_EIO) {
             return rv;
         }

@@ -100,6 +100,31 @@ nmq_queue_swap(nmq_queue *queue, uint32_t index, nmq_message *message)
     delivery->message = message;
 }
 
+void
+nmq_queue_set_phase(nmq_queue *queue, uint32_t from, uint32_t to, uint32_t phase)
+{
+    for (uint32_t i = from; i < to; i++) {
+        place(queue, i)->phase = phase & 1;
+    }
+}
+
+uint32_t
+nmq_queue_in_phase(const nmq_queue *queue, uint32_t phase)
+{
+    uint32_t from = 0;
+    uint32_t to = queue->count;
+
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        if (place(queue, middle)->phase == phase) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
+    }
+    return from;
+}
+
 uint32_t
 nmq_queue_sift(nmq_queue *queue, uint32_t from, uint32_t to,
                bool (*keep)(void *arg, const nmq_delivery *delivery), void *arg)

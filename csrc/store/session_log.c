@@ -85,11 +85,22 @@ hold(nmq_session_log *log, uint16_t packet_id)
         (nmq_unsent){.number = log->latest, .packet_id = packet_id};
 }
 
+uint64_t
+nmq_session_log_append(const nmq_session_log *log, const nmq_journal_record *record)
+{
+    if (log->next != 0) {
+        nmq_journal_record again = *record;
+        again.done.session = log->next; // the first field of each
+        (void) nmq_journal_append(log->journal, &again);
+    }
+    return nmq_journal_append(log->journal, record);
+}
+
 // Appends a record that nobody waits for.
 static uint64_t
 append(const nmq_session *session, const nmq_journal_record *record)
 {
-    return nmq_journal_append(session->log->journal, record);
+    return nmq_session_log_append(session->log, record);
 }
 
 // Appends one that somebody may wait for.
@@ -99,44 +110,65 @@ append_urgent(const nmq_session *session, const nmq_journal_record *record)
     session->log->latest = append(session, record);
 }
 
+// Appends the delivery under one number of the session.
 static void
-log_delivery(nmq_session *session, const nmq_delivery *d, const nmq_inflight_entry *entry)
+log_delivery(nmq_session_log *log, uint64_t session, const nmq_delivery *d,
+             const nmq_inflight_entry *entry)
 {
-    nmq_session_log *log = session->log;
     nmq_buf many = {0};
 
     // without memory the record is missing, and so is what comes after it
     int rv = nmq_record_ids(d, &many);
     const nmq_journal_record record = nmq_record_of_delivery(
-        d, log->session, nmq_journal_add_message(log->journal, d->message), entry,
+        d, session, nmq_journal_add_message(log->journal, d->message), entry,
         (nmq_bytes){many.at, many.len});
-    if (rv == NMQ_OK) {
-        append_urgent(session, &record);
-    } else {
-        log->latest = nmq_journal_fail(log->journal);
-    }
+    log->latest = rv == NMQ_OK ? nmq_journal_append(log->journal, &record)
+                               : nmq_journal_fail(log->journal);
     nmq_buf_free(&many);
+}
+
+// Whether a delivery of the queue is known under the number that the session gets.
+static bool
+is_told(const nmq_session_log *log, const nmq_delivery *delivery)
+{
+    return delivery->phase == log->phase;
 }
 
 void
 nmq_session_log_queued(nmq_session *session, const nmq_delivery *delivery)
 {
+    nmq_session_log *log = session->log;
+    nmq_queue *queue = &session->queue;
+
+    // the session that is being told again hears of it when that comes to the queue's end
+    nmq_queue_set_phase(queue, queue->count - 1, queue->count,
+                        log->next != 0 ? !log->phase : log->phase);
     if (nmq_session_is_logged(session) && delivery->qos > 0) {
-        log_delivery(session, delivery, NULL);
+        log_delivery(log, log->session, delivery, NULL);
     }
 }
 
 static void
 log_launched(nmq_session *session, const nmq_inflight_entry *entry, bool from_queue)
 {
+    nmq_session_log *log = session->log;
+    const nmq_journal_record record = {.kind = NMQ_JOURNAL_LAUNCHED,
+                                       .launched = {.session = log->session,
+                                                    .order = entry->order,
+                                                    .packet_id = entry->packet_id}};
+    bool told = from_queue && is_told(log, &entry->delivery);
+
+    if (told) {
+        append_urgent(session, &record);
+        return;
+    }
+    if (log->next != 0) {
+        log_delivery(log, log->next, &entry->delivery, entry);
+    }
     if (from_queue) {
-        append_urgent(session,
-                      &(nmq_journal_record){.kind = NMQ_JOURNAL_LAUNCHED,
-                                            .launched = {.session = session->log->session,
-                                                         .order = entry->order,
-                                                         .packet_id = entry->packet_id}});
+        log->latest = nmq_journal_append(log->journal, &record);
     } else {
-        log_delivery(session, &entry->delivery, entry);
+        log_delivery(log, log->session, &entry->delivery, entry);
     }
 }
 
@@ -163,12 +195,14 @@ void
 nmq_session_log_dropped(nmq_session *session, const nmq_delivery *delivery)
 {
     if (nmq_session_is_logged(session) && delivery->qos > 0) {
-        nmq_session_log *log = session->log;
-        (void) append(session, &(nmq_journal_record){
-                                   .kind = NMQ_JOURNAL_DROPPED,
-                                   .dropped = {.session = log->session,
-                                               .message = nmq_journal_add_message(
-                                                   log->journal, delivery->message)}});
+        const nmq_session_log *log = session->log;
+        const nmq_journal_record record = {
+            .kind = NMQ_JOURNAL_DROPPED,
+            .dropped = {.session = log->session,
+                        .message =
+                            nmq_journal_add_message(log->journal, delivery->message)}};
+        (void) (is_told(log, delivery) ? append(session, &record)
+                                       : nmq_journal_append(log->journal, &record));
     }
 }
 

@@ -4,6 +4,9 @@
 //     taken ──DELIVERY──> queue ──LAUNCHED──> in flight ──(RECEIVED,) DONE──> over
 //                                    └── QoS 2: PUBLISH goes out when that is durable
 //
+// A session that is told again (route/retell_session.h) has two numbers meanwhile: what
+// changes of what the next one has is logged under both.
+//
 // A receiver keeps the packet identifier of a message at QoS 2. If the broker forgot which
 // message that was, and gave the identifier to another one, the receiver would take that
 // for the first; and if it forgot PUBREC, it would send PUBLISH again [MQTT-4.3.3-6]. So
@@ -29,12 +32,14 @@ typedef struct {
 typedef struct nmq_session_log {
     nmq_journal *journal;
     uint64_t session; // its number; 0: it has none yet, and nothing is logged
+    uint64_t next;    // the number that it is told again under; 0: it is not
     uint64_t latest;  // of the last record that somebody may wait for
     nmq_unsent *unsent;
     uint32_t first; // of them; a ring
     uint32_t count;
-    uint32_t cap; // 0 or a power of two
-    bool ended;   // atomic
+    uint32_t cap;  // 0 or a power of two
+    uint8_t phase; // of deliveries in the queue that are known under all its numbers
+    bool ended;    // atomic
 } nmq_session_log;
 
 // Gives the session a log, which begins with its first record (route/durable.h). Returns
@@ -45,10 +50,15 @@ int nmq_session_log_begin(nmq_session *session, nmq_journal *journal);
 void nmq_session_log_end(nmq_session_log *log);
 void nmq_session_log_free(nmq_session_log *log); // takes NULL
 
+// Appends the record of the session, under each number that it has. Returns the number of
+// the record.
+uint64_t nmq_session_log_append(const nmq_session_log *log,
+                                const nmq_journal_record *record);
+
 // Whether it is one of which something is logged.
 bool nmq_session_is_logged(const nmq_session *session);
 
-// A delivery has come into the queue; QoS 0 is not logged.
+// A delivery has come into the queue, of which it is the last; QoS 0 is not logged.
 void nmq_session_log_queued(nmq_session *session, const nmq_delivery *delivery);
 
 // Sends what has just been taken in flight: at QoS 1 at once, at QoS 2 when that is

@@ -148,7 +148,8 @@ test_journal_begin_anew(test_journal *journal, size_t *at)
     const nmq_bytes staged = {journal->staged.at, journal->staged.len};
 
     journal->retell = (nmq_retell){.sessions = journal->consumers->sessions,
-                                   .consumers = journal->consumers};
+                                   .consumers = journal->consumers,
+                                   .bytes = 1};
     number = nmq_buf_put(&journal->written, staged) == NMQ_OK ? number : 0;
     *at = journal->written.len;
     return number;

@@ -16,7 +16,7 @@ def main() -> None:
     made, error = ffi.new("nmq_disk **"), ffi.new("int *")
     status = lib.nmq_disk_folder_open(sys.argv[1].encode(), made, error)
     assert status == 0, (status, error[0])
-    with committed(made[0]) as home:
+    with committed(made[0], segment_bytes=1 << 14) as home:  # it begins anew often
         print(home.port, flush=True)
         signal.pause()
 

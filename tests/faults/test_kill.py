@@ -156,3 +156,5 @@ def test_nothing_that_was_acknowledged_is_lost(tmp_path: Path) -> None:
             subscriber.run(port, quiet_s=1)
             check(publisher, subscriber)
     assert all(len(publisher.acknowledged) > KILLS for publisher, _ in pairs)
+    oldest = min(int(path.stem) for path in folder.glob("*.seg"))
+    assert oldest > 2 * KILLS  # so often it began anew, and threw away what was before

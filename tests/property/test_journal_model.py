@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests import raw
+from tests import journal, raw
 from tests._core_test import lib
 from tests.journaled import (
     Journaled,
@@ -257,3 +257,40 @@ def test_a_log_that_ends_anywhere_can_be_taken_over(seed: int) -> None:
         whole = log[:end] + end_of(log[:end])
         assert lib.nmq_broker_restore(broker, whole, len(whole)) >= 0, end
         lib.nmq_broker_free(broker)
+
+
+def is_in_pieces(log: bytes) -> bool:
+    """Whether the log ends while a session is told again."""
+    was, ended = {}, set()
+    for name, v in journal.read(log):
+        if name == "session" and v["was"]:
+            was[v["number"]] = v["was"]
+        elif name == "session_end":
+            ended.add(v["session"])
+    return any(not {new, old} & ended for new, old in was.items())
+
+
+def test_a_log_may_end_while_a_session_is_told_in_pieces() -> None:
+    in_pieces = 0
+    for seed in range(400, 440):
+        with journaled(**BOUNDS) as home:
+            play(home, seed, Anew(home, seed))
+            home.stop()
+            then = state(saved(home.broker))
+            home.begin_anew()
+            for _ in range(random.Random(seed).randrange(MANY + 20)):
+                home.retell(1)
+                if is_in_pieces(home.log()):
+                    break
+            in_pieces += is_in_pieces(home.log())
+            with replayed(home.log(), **BOUNDS) as broker:
+                now = state(saved(broker))
+            assert now == then
+            begun = home.begin_anew()  # without the rest: that is of no account
+            assert home.retell()
+            assert not is_in_pieces(home.log()[begun:])
+            for rest in (home.log(), home.log()[begun:]):
+                with replayed(rest, **BOUNDS) as broker:
+                    now = state(saved(broker))
+                assert now == then
+    assert in_pieces > 5

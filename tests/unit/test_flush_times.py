@@ -20,7 +20,7 @@ def add(times: Any, now_ms: int, us: int) -> None:
     """One ends now that took so long."""
     now_ns = now_ms * NS_OF_MS
     lib.nmq_flush_begin(times, now_ns - us * 1000)
-    lib.nmq_flush_end(times, now_ns, True)  # noqa: FBT003 - a C function
+    lib.nmq_flush_end(times, now_ns, True)
 
 
 def looked(times: Any, now_ms: int) -> tuple[int, int, int]:
@@ -97,8 +97,8 @@ def test_the_one_under_way_counts_once_it_has_become_safe() -> None:
     lib.nmq_flush_begin(times, 2_000_000)
     assert look(2000) == (0, 500)
     assert look(2700) == (700, 500)
-    lib.nmq_flush_end(times, 3_000_000, False)  # noqa: FBT003 - a C function
+    lib.nmq_flush_end(times, 3_000_000, False)
     assert look(4000) == (0, 500)
     lib.nmq_flush_begin(times, 4_000_000)
-    lib.nmq_flush_end(times, 5_000_000, True)  # noqa: FBT003 - a C function
+    lib.nmq_flush_end(times, 5_000_000, True)
     assert look(6000) == (0, 1500)
