@@ -22,8 +22,8 @@ from nanomq_py.config.keys.durability import Durability
 from nanomq_py.core.binding import (
     ECLOSED,
     ECORRUPT,
-    EMALFORMED,
     EIO,
+    EMALFORMED,
     ENEWER,
     ENOMEM,
     ENOSPC,
