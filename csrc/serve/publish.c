@@ -223,9 +223,11 @@ may_receive(const nmq_batch *batch, const nmq_client *client, const nmq_packet *
 }
 
 // QoS 2: the message goes out at its first coming, its identifier stays until PUBREL
-// (4.3.3, method A). Returns what to do, and in *fresh whether to route.
+// (4.3.3, method A). Returns what to do, and in *fresh whether to route; of
+// what is refused, in *code what `refusal` says.
 static enum nmq_next
-receive_qos2(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, bool *fresh)
+receive_qos2(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, bool *fresh,
+             int *code)
 {
     nmq_client *client = conn->net.client;
     uint32_t max = conn->negotiated.receive_maximum;
@@ -237,7 +239,9 @@ receive_qos2(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, 
     int may = client->session->log != NULL ? may_receive(batch, client, packet) : NMQ_OK;
     if (may != NMQ_OK && !over) {
         (void) pthread_mutex_unlock(&client->lock);
-        return not_taken(conn, batch, packet, refusal(conn, may));
+        *fresh = false;
+        *code = refusal(conn, may);
+        return NMQ_NEXT_PACKET;
     }
     int rv = over ? 0 : nmq_session_receive(client->session, packet->packet_id);
     nmq_durable_answer(batch, client);
@@ -330,7 +334,7 @@ take_in(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, int *
     bool fresh = true;
 
     if (packet->publish.qos == 2) {
-        enum nmq_next next = receive_qos2(conn, batch, packet, &fresh);
+        enum nmq_next next = receive_qos2(conn, batch, packet, &fresh, code);
         if (next != NMQ_NEXT_PACKET) {
             return next;
         }
