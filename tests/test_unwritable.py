@@ -122,6 +122,22 @@ def test_what_would_be_kept_is_refused_once_the_disk_has_failed(failed: Committe
     assert publish_as_program(failed, "shown", qos=0, retain=True) == lib.NMQ_ESTORE
 
 
+def test_what_a_kept_publisher_is_refused_at_qos_2_goes_nowhere(disk: Disk) -> None:
+    with committed(disk, on_error=REFUSE) as home:
+        subscriber(home, "to", "kept", 1)
+        one = come(home, "one")
+        reader = home.client()
+        reader.connect("reader")
+        reader.subscribe(("free", 0))
+        by = publisher(home)
+        fail(home, by)
+        assert by.expect(DISCONNECT).reason == FAILED
+        one.publish("free", b"x", qos=2, packet_id=1)
+        assert one.expect(PUBREC).reason == FAILED
+        one.ping()  # no second answer
+        reader.ping()
+
+
 def test_before_5_0_a_failed_disk_closes(failed: Committed) -> None:
     by = failed.client(4)
     by.connect("by4")
