@@ -5,7 +5,7 @@ PY := $(VENV)/bin/python
 SOURCES := build_ext.py tools/declared.py tools/declared_events.py tools/stub.py \
     $(shell find csrc -name '*.[ch]' -o -name '*.def')
 C_FILES := $(shell find csrc tests/c -name '*.c')
-C_ALL := $(C_FILES) $(shell find bench tests/fuzz -name '*.c')
+C_ALL := $(C_FILES) $(shell find bench tests/fuzz tests/durability -name '*.c')
 C_HEADERS := $(shell find csrc bench tests/fuzz -name '*.h')
 FUZZ_S := 20
 # Tests wait more than they work: several at a time on each processor.

@@ -4,8 +4,8 @@
 //     FAULT_FOLDER=/a/store FAULT_LIES=1              no flush makes anything safe
 //     FAULT_COUNT=/a/file                             how many there were, 8 bytes
 //
-// Operations: opening, writing, flushing, renaming and removing of what is in that folder. A
-// write that fails has written half.
+// Operations: opening, writing, flushing, renaming and removing of what is in that folder.
+// A write that fails has written half.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -33,8 +33,9 @@ set_up(void)
     const char *error = getenv("FAULT_ERRNO");
     const char *file = getenv("FAULT_COUNT");
     int fd = file != NULL ? open(file, O_RDWR | O_CLOEXEC) : -1;
-    void *shared =
-        fd >= 0 ? mmap(NULL, sizeof own, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    void *shared = fd >= 0
+                       ? mmap(NULL, sizeof own, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+                       : MAP_FAILED;
 
     count = shared != MAP_FAILED ? shared : &own;
     fail_at = at != NULL ? strtoull(at, NULL, 10) : 0;
@@ -70,15 +71,14 @@ is_there(int fd)
 static bool
 fails(int fd)
 {
-    if (!is_there(fd) ||
-        __atomic_add_fetch(count, 1, __ATOMIC_RELAXED) != fail_at) {
+    if (!is_there(fd) || __atomic_add_fetch(count, 1, __ATOMIC_RELAXED) != fail_at) {
         return false;
     }
     errno = fail_errno;
     return true;
 }
 
-#define REAL(name) ((__typeof__(&name)) dlsym(RTLD_NEXT, #name))
+#define REAL(name) (__extension__(__typeof__(&name)) dlsym(RTLD_NEXT, #name))
 
 int
 openat(int dir, const char *path, int flags, ...)
