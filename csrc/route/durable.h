@@ -11,6 +11,7 @@
 #pragma once
 #include "route/batch.h"
 #include "route/client.h"
+#include "store/journal_group.h"
 #include "store/session_log.h"
 
 // The router and its retained messages log from now on. Before anything is kept, so that

@@ -126,10 +126,6 @@ uint64_t nmq_journal_append_session(nmq_journal *journal, nmq_bytes records,
 // and again once the journal has begun anew.
 uint64_t nmq_journal_add_message(nmq_journal *journal, nmq_message *message);
 
-// What this thread appends until nmq_journal_close is one change.
-void nmq_journal_open(nmq_journal *journal, nmq_journal_group *group);
-void nmq_journal_close(nmq_journal *journal, nmq_journal_group *group);
-
 // A record is missing. Returns NMQ_JOURNAL_NEVER.
 uint64_t nmq_journal_fail(nmq_journal *journal);
 
