@@ -2,7 +2,6 @@
 // function does.
 #include <string.h>
 
-#include "base/live.h"
 #include "base/status.h"
 #include "broker_struct.h"
 #include "store/disk_folder.h"
@@ -10,18 +9,8 @@
 // Bytes of changes that are not written, before who publishes is to wait.
 #define FULL_BYTES (UINT64_C(8) << 20)
 
-// nmq_durability_options.troubled
-static void
-note_trouble(void *arg, int status, int error)
-{
-    nmq_broker *b = arg;
-
-    NMQ_LIVE_SET(b->trouble.error, error);
-    NMQ_LIVE_SET(b->trouble.status, status);
-}
-
 static nmq_durability_options
-options_of(nmq_broker *b, const nmq_durability_keys *keys)
+options_of(const nmq_durability_keys *keys)
 {
     return (nmq_durability_options){.log = {.segment_bytes = keys->segment_bytes,
                                             .bytes_max = keys->max_bytes,
@@ -31,16 +20,14 @@ options_of(nmq_broker *b, const nmq_durability_keys *keys)
                                     .interval_ms = keys->interval_ms,
                                     .hold_ms = keys->hold_ms,
                                     .on_error = keys->on_error,
-                                    .folder = keys->location,
-                                    .troubled = note_trouble,
-                                    .arg = b};
+                                    .folder = keys->location};
 }
 
 int
 nmq_broker_durability_open(nmq_broker *broker, const nmq_durability_keys *keys,
                            const char *left, size_t left_len, nmq_durability_found *found)
 {
-    nmq_durability_options options = options_of(broker, keys);
+    nmq_durability_options options = options_of(keys);
 
     options.left = nmq_broker_slice(left, left_len);
     memset(found, 0, sizeof *found);
@@ -61,7 +48,7 @@ nmq_broker_durability_open(nmq_broker *broker, const nmq_durability_keys *keys,
 int
 nmq_broker_durability_set(nmq_broker *broker, const nmq_durability_keys *keys)
 {
-    const nmq_durability_options options = options_of(broker, keys);
+    const nmq_durability_options options = options_of(keys);
 
     if (broker->durability == NULL) {
         return NMQ_ENOENT;
@@ -76,11 +63,8 @@ nmq_broker_durability_look(nmq_broker *broker, nmq_durability_state *out)
     if (broker->durability == NULL) {
         return NMQ_ENOENT;
     }
-    *out = (nmq_durability_state){.status = NMQ_LIVE(broker->trouble.status),
-                                  .error = NMQ_LIVE(broker->trouble.error),
-                                  .waits = nmq_durability_is_full(broker->durability)};
-    nmq_durability_report(broker->durability, &out->stats);
-    out->stats.full = out->status == NMQ_ENOSPC || out->status == NMQ_ENOMEM;
+    out->waits = nmq_durability_is_full(broker->durability);
+    out->status = nmq_durability_report(broker->durability, &out->stats, &out->error);
     return NMQ_OK;
 }
 

@@ -10,12 +10,6 @@
 #include "route/tap.h"
 #include "serve/server.h"
 
-// What the log was told last: nmq_durability_options.troubled.
-typedef struct {
-    int status; // NMQ_LIVE
-    int error;  // NMQ_LIVE
-} nmq_trouble;
-
 struct nmq_broker {
     nmq_options options; // NMQ_LIVE; its texts are NULL
     nmq_counters counters;
@@ -35,7 +29,6 @@ struct nmq_broker {
     nmq_listeners listeners;
     nmq_disk *disk;             // NULL: nothing is kept
     nmq_durability *durability; // NULL: the same
-    nmq_trouble trouble;
 };
 
 static inline nmq_bytes

@@ -29,7 +29,8 @@ struct nmq_durability {
     nmq_settler settler;
     nmq_committer *committer; // NULL: not yet
     nmq_retell retell;        // the committer's
-    int status;               // the committer's: what it has told last
+    int status;               // NMQ_LIVE: what the committer has told last
+    int error;                // NMQ_LIVE: the same
     nmq_sessions *sessions;
     nmq_consumers *consumers;
     bool stopped;   // the caller's
@@ -65,7 +66,8 @@ troubled(void *arg, int status, int error)
                                      .error = error,
                                      .on_error = NMQ_LIVE(d->options.on_error)};
 
-    d->status = status;
+    NMQ_LIVE_SET(d->error, error); // who is told finds it so
+    NMQ_LIVE_SET(d->status, status);
     nmq_log_trouble_tell(d->sessions->router, &trouble);
     if (d->options.troubled != NULL) {
         d->options.troubled(d->options.arg, status, error);
@@ -328,9 +330,10 @@ nmq_durability_look(nmq_durability *durability)
     return nmq_committer_look(durability->committer);
 }
 
-void
-nmq_durability_report(nmq_durability *durability, nmq_durability_stats *out)
+int
+nmq_durability_report(nmq_durability *durability, nmq_durability_stats *out, int *error)
 {
+    int status = NMQ_LIVE(durability->status);
     const nmq_committer_stats done = nmq_committer_look(durability->committer);
     const nmq_journal_load load = nmq_journal_look(&durability->journal);
     uint64_t most = NMQ_LIVE(durability->options.log.bytes_max);
@@ -352,7 +355,10 @@ nmq_durability_report(nmq_durability *durability, nmq_durability_stats *out)
         .flush_now_us = done.flushes.now_us,
         .waiting = load.waiting,
         .staged = load.staged,
+        .full = status == NMQ_ENOSPC || status == NMQ_ENOMEM,
     };
+    *error = NMQ_LIVE(durability->error);
+    return status;
 }
 
 bool

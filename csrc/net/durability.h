@@ -57,5 +57,7 @@ void nmq_durability_free(nmq_durability *durability); // takes NULL
 nmq_committer_stats nmq_durability_look(nmq_durability *durability);
 bool nmq_durability_is_full(const nmq_durability *durability);
 
-// The same for people: all but `full`, which `troubled` was told. Thread-safe.
-void nmq_durability_report(nmq_durability *durability, nmq_durability_stats *out);
+// The same for people. Returns the status of the last trouble, NMQ_OK once it is over, and
+// in *error its errno, or 0. Thread-safe.
+int nmq_durability_report(nmq_durability *durability, nmq_durability_stats *out,
+                          int *error);

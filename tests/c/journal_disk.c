@@ -115,5 +115,7 @@ disk_journal_is_full(disk_journal *journal)
 void
 disk_journal_report(disk_journal *journal, nmq_durability_stats *out)
 {
-    nmq_durability_report(journal->durability, out);
+    int error;
+
+    (void) nmq_durability_report(journal->durability, out, &error);
 }
