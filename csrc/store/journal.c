@@ -380,6 +380,7 @@ nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out, nmq_journal_record *b
     (void) pthread_mutex_lock(&journal->lock);
     if (journal->groups != NULL) {
         (void) pthread_mutex_unlock(&journal->lock);
+        nmq_journal_unhold(journal);
         return 0;
     }
     uint64_t number = take(journal, out);
