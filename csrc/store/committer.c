@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "store/log_room.h"
+#include "store/log_round.h"
 
 enum { RETRY_MS = 100, AUTO_SHARE = 8 };
 
@@ -32,14 +33,8 @@ struct nmq_committer {
     int64_t sync_ns;  // how long it took
     int status;       // what `troubled` was told last
     nmq_log_room room;
+    nmq_log_round round;
     bool is_due; // a commit, with or without records
-    // since the journal began anew
-    uint64_t anew;        // the commit that it begins with; 0: all is told
-    uint64_t told;        // bytes that were told again since
-    uint64_t came;        // bytes of the last commit that were not told again
-    uint64_t piece;       // bytes that go into the next one because they are told again
-    bool all_told;        // with what is staged
-    uint64_t all_told_at; // the number of its last record
 };
 
 static int64_t
@@ -101,7 +96,8 @@ due_ns(const nmq_committer *c)
 static void
 wait_for_work(nmq_committer *c)
 {
-    while (!c->stopped && c->waiting == 0 && c->anew == 0 && !c->is_due) {
+    while (!c->stopped && c->waiting == 0 && !nmq_log_round_goes_on(&c->round) &&
+           !c->is_due) {
         int64_t ns = due_ns(c);
         if (ns == INT64_MAX) {
             (void) pthread_cond_wait(&c->wake, &c->lock);
@@ -212,77 +208,24 @@ count(nmq_committer *c)
     (void) pthread_mutex_unlock(&c->lock);
 }
 
-// --- what is live is told again
-
-// Takes what is staged; where it is time, the journal begins anew behind it.
 static uint64_t
 take(nmq_committer *c)
 {
-    bool due =
-        c->options.begin_anew != NULL && c->anew == 0 && nmq_log_room_is_time(&c->room);
-    uint64_t number = due ? c->options.begin_anew(c->options.arg, &c->taken) : 0;
-
-    if (number == 0) { // not due, or not now
-        return nmq_journal_take(c->options.journal, &c->taken);
-    }
-    c->anew = c->options.wal->sequence + (c->taken.len > 0);
-    c->told = 0;
-    c->all_told = false;
-    return number;
+    return nmq_log_round_take(&c->round, nmq_log_room_is_time(&c->room), &c->taken);
 }
 
-// A commit is safe, up to that number: if all was told with it, what came before is needed
-// no more.
+// A commit is safe, up to that number.
 static void
 end_round(nmq_committer *c, uint64_t number)
 {
-    if (c->anew == 0 || c->options.wal->sequence <= c->anew) {
+    if (!nmq_log_round_end(&c->round, number)) {
         return;
     }
-    if (c->all_told && number >= c->all_told_at) {
-        nmq_wal_keep_from(c->options.wal, c->anew);
-        c->room.live = c->told;
-        c->anew = 0;
-        c->is_due = true; // segments are free once a commit says so on the disk
-        (void) pthread_mutex_lock(&c->lock);
-        c->stats.rounds++;
-        (void) pthread_mutex_unlock(&c->lock);
-    }
-}
-
-// How much goes into the next commit: more than came with the last one, so that a round
-// ends however much comes; but not so much that who publishes has to wait for that alone.
-static uint64_t
-share(const nmq_committer *c)
-{
-    uint64_t most = c->options.journal->full_bytes / 2;
-    uint64_t bytes = NMQ_COMMITTER_TELL_SHARE * c->came;
-
-    bytes = most != 0 && bytes > most ? most : bytes;
-    return bytes > NMQ_COMMITTER_TELL_BYTES ? bytes : NMQ_COMMITTER_TELL_BYTES;
-}
-
-// Tells as much again as goes into the next commit.
-static void
-tell_again(nmq_committer *c)
-{
-    nmq_journal *journal = c->options.journal;
-    uint64_t before = nmq_journal_retold(journal);
-    uint64_t most = share(c);
-    int rv = 1;
-
-    c->piece = 0;
-    while (c->anew != 0 && !c->all_told && rv > 0 && c->piece < most) {
-        rv = c->options.tell(c->options.arg);
-        c->all_told = rv == NMQ_OK;
-        c->all_told_at = nmq_journal_appended(journal);
-        c->told = nmq_journal_retold(journal);
-        c->piece = c->told - before;
-    }
-    if (rv < 0) { // something was not told: a later round throws away what this one cannot
-        c->anew = 0;
-        (void) pause_for(c, RETRY_MS);
-    }
+    c->room.live = c->round.told;
+    c->is_due = true; // segments are free once a commit says so on the disk
+    (void) pthread_mutex_lock(&c->lock);
+    c->stats.rounds++;
+    (void) pthread_mutex_unlock(&c->lock);
 }
 
 // Returns NMQ_OK or NMQ_EIO.
@@ -290,7 +233,8 @@ static int
 look_for_room(nmq_committer *c)
 {
     uint64_t live = c->options.live != NULL ? c->options.live(c->options.arg) : 0;
-    int rv = nmq_log_room_look(&c->room, live, c->anew != 0 ? &c->told : NULL, now_ns());
+    const uint64_t *told = nmq_log_round_goes_on(&c->round) ? &c->round.told : NULL;
+    int rv = nmq_log_room_look(&c->room, live, told, now_ns());
 
     (void) pthread_mutex_lock(&c->lock);
     nmq_log_room_measure(&c->room, &c->stats);
@@ -307,8 +251,8 @@ commit(nmq_committer *c)
 {
     uint64_t number = take(c);
 
-    if (c->taken.len > 0 || c->is_due || (c->anew != 0 && c->all_told)) {
-        c->came = c->taken.len > c->piece ? c->taken.len - c->piece : 0;
+    if (c->taken.len > 0 || c->is_due || nmq_log_round_is_told(&c->round)) {
+        nmq_log_round_count(&c->round, c->taken.len);
         int rv = append(c);
         if (rv != NMQ_OK) {
             return rv;
@@ -382,7 +326,9 @@ run(void *arg)
         c->waiting = 0;
         c->staged_ns = 0;
         (void) pthread_mutex_unlock(&c->lock);
-        tell_again(c);
+        if (nmq_log_round_tell(&c->round) != NMQ_OK) {
+            (void) pause_for(c, RETRY_MS);
+        }
         rv = commit(c);
     }
     if (rv == NMQ_EIO || rv == NMQ_ESTORE) {
@@ -403,6 +349,11 @@ nmq_committer_new(const nmq_committer_options *options, nmq_committer **out)
     }
     c->options = *options;
     nmq_log_room_init(&c->room, options->wal, options->journal, options->bytes_max);
+    c->round = (nmq_log_round){.wal = options->wal,
+                               .journal = options->journal,
+                               .begin_anew = options->begin_anew,
+                               .tell = options->tell,
+                               .arg = options->arg};
     NMQ_LIVE_SET(options->journal->hold_ms, options->hold_ms);
     nmq_log_room_measure(&c->room, &c->stats);
     (void) pthread_mutex_init(&c->lock, NULL);

@@ -24,9 +24,7 @@
 //
 // The log holds what has changed, and most of that is over. Once it is larger than twice
 // what was live plus NMQ_LOG_ROOM_SPARE segments, the journal begins anew, and what is
-// still there is told again between commits, NMQ_COMMITTER_TELL_BYTES at a time, or
-// NMQ_COMMITTER_TELL_SHARE times what else is committed; then what came before is thrown
-// away. Meanwhile the log holds what was live twice, and half as much that may come.
+// still there is told again (log_round.h).
 //
 // Owner    the caller, who stops it while the log is there.
 // Threads  one of its own, which alone touches the log between new and stop.
@@ -35,11 +33,7 @@
 #include "store/journal.h"
 #include "store/wal.h"
 
-enum {
-    NMQ_COMMITTER_LAZY_MS = 100,
-    NMQ_COMMITTER_TELL_BYTES = 256 * 1024,
-    NMQ_COMMITTER_TELL_SHARE = 2,
-};
+enum { NMQ_COMMITTER_LAZY_MS = 100 };
 
 #define NMQ_GATHER_AUTO UINT32_MAX
 
