@@ -213,14 +213,7 @@ nmq_journal_wait_for(nmq_journal *journal, nmq_journal_wait *wait, uint64_t numb
     (void) pthread_mutex_lock(&journal->lock);
     bool waits = !nmq_journal_may_publish(journal, number);
     if (waits) {
-        wait->number = number;
-        wait->next = journal->waiting;
-        wait->at = &journal->waiting;
-        if (wait->next != NULL) {
-            wait->next->at = &wait->next;
-        }
-        journal->waiting = wait;
-        journal->waits++;
+        nmq_journal_waits_put(&journal->waits, wait, number);
     }
     (void) pthread_mutex_unlock(&journal->lock);
     if (waits && journal->wanted != NULL) {
@@ -239,26 +232,11 @@ nmq_journal_wait_less(nmq_journal *journal, nmq_journal_wait *wait, uint64_t num
     (void) pthread_mutex_unlock(&journal->lock);
 }
 
-// Takes it off the list. Call with the lock.
-static void
-take_off(nmq_journal *journal, nmq_journal_wait *wait)
-{
-    journal->waits--;
-    *wait->at = wait->next;
-    if (wait->next != NULL) {
-        wait->next->at = wait->at;
-    }
-    wait->number = 0;
-}
-
 bool
 nmq_journal_cancel(nmq_journal *journal, nmq_journal_wait *wait)
 {
     (void) pthread_mutex_lock(&journal->lock);
-    bool waited = wait->number != 0;
-    if (waited) {
-        take_off(journal, wait);
-    }
+    bool waited = nmq_journal_waits_del(&journal->waits, wait);
     (void) pthread_mutex_unlock(&journal->lock);
     return waited;
 }
@@ -315,20 +293,11 @@ nmq_journal_take(nmq_journal *journal, nmq_buf *out)
     return number;
 }
 
-uint64_t
-nmq_journal_staged(nmq_journal *journal)
-{
-    (void) pthread_mutex_lock(&journal->lock);
-    uint64_t bytes = journal->staged.len;
-    (void) pthread_mutex_unlock(&journal->lock);
-    return bytes;
-}
-
 nmq_journal_load
 nmq_journal_look(nmq_journal *journal)
 {
     (void) pthread_mutex_lock(&journal->lock);
-    const nmq_journal_load load = {.waiting = journal->waits,
+    const nmq_journal_load load = {.waiting = journal->waits.count,
                                    .staged = journal->staged.len + journal->writing,
                                    .left = journal->left};
     (void) pthread_mutex_unlock(&journal->lock);
@@ -452,15 +421,8 @@ nmq_journal_break(nmq_journal *journal, bool refuses)
 nmq_journal_wait *
 nmq_journal_expel(nmq_journal *journal)
 {
-    nmq_journal_wait *all = NULL;
-
     (void) pthread_mutex_lock(&journal->lock);
-    while (journal->waiting != NULL) {
-        nmq_journal_wait *wait = journal->waiting;
-        take_off(journal, wait);
-        wait->next = all;
-        all = wait;
-    }
+    nmq_journal_wait *all = nmq_journal_waits_settle(&journal->waits, NMQ_JOURNAL_NEVER);
     (void) pthread_mutex_unlock(&journal->lock);
     return all;
 }
@@ -468,20 +430,11 @@ nmq_journal_expel(nmq_journal *journal)
 nmq_journal_wait *
 nmq_journal_settle(nmq_journal *journal, uint64_t number)
 {
-    nmq_journal_wait *due = NULL;
-
     (void) pthread_mutex_lock(&journal->lock);
     if (!journal->lax) {
         __atomic_store_n(&journal->durable, number, __ATOMIC_RELEASE);
     }
-    for (nmq_journal_wait *wait = journal->waiting, *next; wait != NULL; wait = next) {
-        next = wait->next;
-        if (wait->number <= number) {
-            take_off(journal, wait);
-            wait->next = due;
-            due = wait;
-        }
-    }
+    nmq_journal_wait *due = nmq_journal_waits_settle(&journal->waits, number);
     (void) pthread_mutex_unlock(&journal->lock);
     return due;
 }

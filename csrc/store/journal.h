@@ -27,16 +27,10 @@
 #include "base/live.h"
 #include "base/status.h"
 #include "store/journal_record.h"
+#include "store/journal_waits.h"
 #include "store/message.h"
 
 #define NMQ_JOURNAL_NEVER UINT64_MAX
-
-// Embedded in what waits.
-typedef struct nmq_journal_wait {
-    struct nmq_journal_wait *next; // of the list that it is on
-    struct nmq_journal_wait **at;  // the journal's lock: what points at it
-    uint64_t number; // the journal's lock: it waits for; 0: it is not on the journal's list
-} nmq_journal_wait;
 
 // Numbers of objects that were given before the journal began anew: what has a greater one
 // was told since.
@@ -73,8 +67,7 @@ typedef struct nmq_journal {
     uint64_t sessions;         // lock: the same of sessions
     nmq_journal_told told;     // lock
     uint64_t retold;           // lock: bytes of what was told again since it began anew
-    nmq_journal_wait *waiting; // lock
-    uint64_t waits;            // lock: how many these are
+    nmq_journal_waits waits;   // lock
     nmq_journal_group *groups; // lock: open, the first that was opened first
     uint64_t writing;          // lock: bytes that were taken, until nmq_journal_written
     uint64_t full_bytes;       // staged and taken, at most; 0: no bound
@@ -161,9 +154,6 @@ bool nmq_journal_cancel(nmq_journal *journal, nmq_journal_wait *wait);
 // Takes what is staged, up to the first group that is open, in place of what is in the
 // buffer, which it empties. Returns the number of the last record.
 uint64_t nmq_journal_take(nmq_journal *journal, nmq_buf *out);
-
-// Bytes that are staged.
-uint64_t nmq_journal_staged(nmq_journal *journal);
 
 typedef struct {
     uint64_t waiting; // how many wait

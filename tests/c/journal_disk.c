@@ -78,7 +78,7 @@ disk_journal_set_hold(disk_journal *journal, uint32_t hold_ms)
 uint64_t
 disk_journal_staged(disk_journal *journal)
 {
-    return nmq_journal_staged(journal->router->journal);
+    return nmq_journal_look(journal->router->journal).staged;
 }
 
 void
