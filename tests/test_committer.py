@@ -373,9 +373,11 @@ def test_the_power_goes_at_any_step_of_a_round(disk: Disk) -> None:
                 while home.rounds() < rounds + 2:
                     text = b"%06d" % last * 3000
                     by.publish("shown", text, qos=1, packet_id=9, retain=True)
-                    by.expect(PUBACK)
+                    if by.read().kind != PUBACK:
+                        break  # the log has failed
                     last += 1
-                ends_within = True
+                else:
+                    ends_within = True
             home.stop()
             one.cut(bytes([at % 251, 0xA5, 0x3C]), at % 3)
             log = home.log()

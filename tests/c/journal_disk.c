@@ -78,7 +78,12 @@ disk_journal_set_hold(disk_journal *journal, uint32_t hold_ms)
 uint64_t
 disk_journal_staged(disk_journal *journal)
 {
-    return nmq_journal_look(journal->router->journal).staged;
+    nmq_journal *of = journal->router->journal;
+
+    (void) pthread_mutex_lock(&of->lock);
+    uint64_t bytes = of->staged.len;
+    (void) pthread_mutex_unlock(&of->lock);
+    return bytes;
 }
 
 void

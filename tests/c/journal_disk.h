@@ -39,7 +39,7 @@ int disk_journal_status(disk_journal *journal, int *error);
 // How long who cannot be refused waits from now on.
 void disk_journal_set_hold(disk_journal *journal, uint32_t hold_ms);
 
-// Bytes that are staged, or taken and not written.
+// Bytes that are staged.
 uint64_t disk_journal_staged(disk_journal *journal);
 
 // The journal has no memory for one record.
