@@ -18,8 +18,8 @@ nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
                              .wanted = wanted,
                              .arg = arg};
     nmq_message_have_numbers();
-    (void) pthread_mutex_init(&journal->held, NULL);
     (void) pthread_mutex_init(&journal->lock, NULL);
+    nmq_clock_cond_init(&journal->turned);
 }
 
 void
@@ -33,8 +33,8 @@ void
 nmq_journal_fini(nmq_journal *journal)
 {
     nmq_buf_free(&journal->staged);
+    (void) pthread_cond_destroy(&journal->turned);
     (void) pthread_mutex_destroy(&journal->lock);
-    (void) pthread_mutex_destroy(&journal->held);
 }
 
 // Returns whether nothing is staged.
@@ -177,18 +177,6 @@ nmq_journal_append_of(nmq_journal *journal, nmq_message *message,
     return number;
 }
 
-void
-nmq_journal_hold(nmq_journal *journal)
-{
-    (void) pthread_mutex_lock(&journal->held);
-}
-
-void
-nmq_journal_unhold(nmq_journal *journal)
-{
-    (void) pthread_mutex_unlock(&journal->held);
-}
-
 uint64_t
 nmq_journal_fail(nmq_journal *journal)
 {
@@ -269,6 +257,9 @@ void
 nmq_journal_open(nmq_journal *journal, nmq_journal_group *group)
 {
     (void) pthread_mutex_lock(&journal->lock);
+    while (journal->turns) {
+        (void) pthread_cond_wait(&journal->turned, &journal->lock);
+    }
     nmq_journal_group **at = &journal->groups;
     while (*at != NULL) { // as many as threads that publish
         at = &(*at)->next;
@@ -289,6 +280,9 @@ nmq_journal_close(nmq_journal *journal, nmq_journal_group *group)
         group->next->at = group->at;
     }
     journal->cut = journal->cut && !lets_go;
+    if (journal->turns && journal->groups == NULL) {
+        (void) pthread_cond_broadcast(&journal->turned);
+    }
     (void) pthread_mutex_unlock(&journal->lock);
     if (lets_go && journal->wanted != NULL) {
         journal->wanted(journal->arg, true);
@@ -405,12 +399,28 @@ nmq_journal_begin(nmq_journal *journal, nmq_journal_record *begin)
     end_append(journal, was_empty);
 }
 
+// Waits until no group is open; none is opened meanwhile. Returns whether that is so. Call
+// with the lock.
+static bool
+wait_for_groups(nmq_journal *journal)
+{
+    const struct timespec until = nmq_clock_after(NMQ_JOURNAL_ANEW_MS);
+    int rv = 0;
+
+    journal->turns = true;
+    while (journal->groups != NULL && rv == 0) {
+        rv = pthread_cond_timedwait(&journal->turned, &journal->lock, &until);
+    }
+    journal->turns = false;
+    (void) pthread_cond_broadcast(&journal->turned);
+    return journal->groups == NULL;
+}
+
 uint64_t
 nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out, nmq_journal_record *begin)
 {
-    nmq_journal_hold(journal);
     (void) pthread_mutex_lock(&journal->lock);
-    if (journal->groups != NULL) {
+    if (!wait_for_groups(journal)) {
         (void) pthread_mutex_unlock(&journal->lock);
         return 0;
     }
@@ -423,7 +433,6 @@ nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out, nmq_journal_record *b
     };
     journal->retold = 0;
     end_append(journal, true);
-    nmq_journal_unhold(journal);
     return number;
 }
 
