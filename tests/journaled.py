@@ -204,6 +204,10 @@ class Journaled:
         lib.test_journal_begin_anew(self.journal, at)
         return int(at[0])
 
+    def take_anew(self) -> int:
+        """Have the journal begin anew; return the number up to which is written."""
+        return int(lib.test_journal_begin_anew(self.journal, ffi.new("size_t *")))
+
     def retell(self, most: int = 1 << 30) -> bool:
         """Tell so many things again; return whether all is told."""
         for _ in range(most):

@@ -64,6 +64,7 @@ void
 nmq_durable_attached(nmq_client *client, bool kept)
 {
     nmq_session_log *log = client->session->log;
+    nmq_gathered all;
 
     if (log == NULL || NMQ_LIVE(log->ended)) {
         return;
@@ -72,7 +73,7 @@ nmq_durable_attached(nmq_client *client, bool kept)
         nmq_durable_ended(client);
         return;
     }
-    nmq_gathered all = nmq_gather(log->journal);
+    nmq_gather(&all, log->journal);
     if (log->next != 0) {
         nmq_record_put_client(&all.base, client, log->next, 0);
     }

@@ -36,6 +36,7 @@ static int
 put_whole(nmq_router *router, nmq_client *client)
 {
     int rv = nmq_durable_prepare(router, client, true);
+    nmq_gathered all;
 
     if (rv != NMQ_OK) {
         return rv;
@@ -44,7 +45,7 @@ put_whole(nmq_router *router, nmq_client *client)
     if (log->next != 0) {
         give_up(client->session);
     }
-    nmq_gathered all = nmq_gather(log->journal);
+    nmq_gather(&all, log->journal);
     if (log->session != 0) {
         put_end(&all, log->session);
     }
@@ -129,6 +130,7 @@ static bool
 tell_on(const nmq_router *router, nmq_client *client, size_t bytes)
 {
     nmq_session *session = client->session;
+    nmq_gathered all;
 
     if (!is_due(router, client) || !is_begun(router, session->log)) {
         return false;
@@ -137,7 +139,7 @@ tell_on(const nmq_router *router, nmq_client *client, size_t bytes)
     if (from + count_piece(&session->queue, from, bytes) == session->queue.count) {
         return false;
     }
-    nmq_gathered all = nmq_gather(router->journal);
+    nmq_gather(&all, router->journal);
     (void) put_piece(&all, session, bytes);
     nmq_gathered_append(&all, session->log, &session->log->next, true);
     return true;
@@ -149,11 +151,12 @@ tell_end(nmq_router *router, nmq_client *client, size_t bytes)
 {
     nmq_session *session = client->session;
     nmq_session_log *log = session->log;
+    nmq_gathered all;
 
     if (log->next != 0 && !is_begun(router, log)) {
         give_up(session); // what is left of an earlier attempt
     }
-    nmq_gathered all = nmq_gather(router->journal);
+    nmq_gather(&all, router->journal);
     if (log->next == 0) {
         log->phase = !log->phase;
         all.base.was = log->session;

@@ -19,15 +19,15 @@ number_of(nmq_record_sink *sink, nmq_message *message)
     return nmq_journal_add_message(((nmq_gathered *) (void *) sink)->journal, message);
 }
 
-nmq_gathered
-nmq_gather(nmq_journal *journal)
+void
+nmq_gather(nmq_gathered *all, nmq_journal *journal)
 {
     const nmq_moment now = {.wall_ms = nmq_clock_wall_ms(), .clock_ms = nmq_clock_now_ms()};
 
-    nmq_journal_hold(journal);
-    return (nmq_gathered){
-        .base = {.put = put, .message = number_of, .logs = true, .now = now},
-        .journal = journal};
+    *all =
+        (nmq_gathered){.base = {.put = put, .message = number_of, .logs = true, .now = now},
+                       .journal = journal};
+    nmq_journal_open(journal, &all->group);
 }
 
 void
@@ -38,7 +38,7 @@ nmq_gathered_append(nmq_gathered *all, nmq_session_log *log, uint64_t *number, b
     log->latest = all->base.rv == NMQ_OK
                       ? nmq_journal_append_session(all->journal, records, number, again)
                       : nmq_journal_fail(all->journal);
-    nmq_journal_unhold(all->journal);
+    nmq_journal_close(all->journal, &all->group);
     nmq_buf_free(&all->records);
     nmq_buf_free(&all->base.ids);
 }

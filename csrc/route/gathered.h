@@ -8,15 +8,16 @@
 #include "route/session_records.h"
 #include "store/session_log.h"
 
+// It lies where it is until all is appended.
 typedef struct {
     nmq_record_sink base; // first
     nmq_journal *journal;
+    nmq_journal_group group;
     nmq_buf records;
 } nmq_gathered;
 
-// Messages are told to the journal as they are put; it does not begin anew until all is
-// appended.
-nmq_gathered nmq_gather(nmq_journal *journal);
+// Messages are told to the journal as they are put: these and the records are one change.
+void nmq_gather(nmq_gathered *all, nmq_journal *journal);
 
 // *number: of the session, see nmq_journal_append_session; so is `again`. What has gone
 // wrong meanwhile fails the journal.

@@ -10,7 +10,11 @@
 #include "store/log_room.h"
 #include "store/log_round.h"
 
-enum { RETRY_MS = 100, AUTO_SHARE = 8 };
+enum {
+    RETRY_MS = 100,
+    AUTO_SHARE = 8,
+    KEPT_BYTES = 256 * 1024, // of a buffer that was larger
+};
 
 #define NS_OF_MS INT64_C(1000000)
 #define NS_OF_S  INT64_C(1000000000)
@@ -245,6 +249,15 @@ look_for_room(nmq_committer *c)
     return rv == NMQ_EIO ? rv : NMQ_OK;
 }
 
+// What a peak has left is given back: the buffer is the journal's next.
+static void
+shrink(nmq_committer *c)
+{
+    if (c->taken.cap > KEPT_BYTES && c->taken.len < c->taken.cap / 4) {
+        nmq_buf_free(&c->taken);
+    }
+}
+
 // Returns NMQ_OK, or why nothing more is safe.
 static int
 commit(nmq_committer *c)
@@ -264,6 +277,7 @@ commit(nmq_committer *c)
         count(c);
         c->options.settled(c->options.arg, number);
     }
+    shrink(c);
     // what was staged before the record that is missing is whole
     return nmq_journal_has_failed(c->options.journal) ? NMQ_ESTORE : look_for_room(c);
 }

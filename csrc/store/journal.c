@@ -18,8 +18,8 @@ nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
                              .wanted = wanted,
                              .arg = arg};
     nmq_message_have_numbers();
-    (void) pthread_mutex_init(&journal->held, NULL);
     (void) pthread_mutex_init(&journal->lock, NULL);
+    nmq_clock_cond_init(&journal->turned);
 }
 
 void
@@ -33,8 +33,8 @@ void
 nmq_journal_fini(nmq_journal *journal)
 {
     nmq_buf_free(&journal->staged);
+    (void) pthread_cond_destroy(&journal->turned);
     (void) pthread_mutex_destroy(&journal->lock);
-    (void) pthread_mutex_destroy(&journal->held);
 }
 
 // Returns whether nothing is staged.
@@ -175,18 +175,6 @@ nmq_journal_append_of(nmq_journal *journal, nmq_message *message,
     journal->retold += again ? journal->staged.len - before : 0;
     end_append(journal, was_empty);
     return number;
-}
-
-void
-nmq_journal_hold(nmq_journal *journal)
-{
-    (void) pthread_mutex_lock(&journal->held);
-}
-
-void
-nmq_journal_unhold(nmq_journal *journal)
-{
-    (void) pthread_mutex_unlock(&journal->held);
 }
 
 uint64_t
@@ -342,14 +330,29 @@ nmq_journal_begin(nmq_journal *journal, nmq_journal_record *begin)
     end_append(journal, was_empty);
 }
 
+// Waits until no group is open; none is opened meanwhile. Returns whether that is so. Call
+// with the lock.
+static bool
+wait_for_groups(nmq_journal *journal)
+{
+    const struct timespec until = nmq_clock_after(NMQ_JOURNAL_ANEW_MS);
+    int rv = 0;
+
+    journal->turns = true;
+    while (journal->groups != NULL && rv == 0) {
+        rv = pthread_cond_timedwait(&journal->turned, &journal->lock, &until);
+    }
+    journal->turns = false;
+    (void) pthread_cond_broadcast(&journal->turned);
+    return journal->groups == NULL;
+}
+
 uint64_t
 nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out, nmq_journal_record *begin)
 {
-    nmq_journal_hold(journal);
     (void) pthread_mutex_lock(&journal->lock);
-    if (journal->groups != NULL) {
+    if (!wait_for_groups(journal)) {
         (void) pthread_mutex_unlock(&journal->lock);
-        nmq_journal_unhold(journal);
         return 0;
     }
     uint64_t number = take(journal, out);
@@ -361,7 +364,6 @@ nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out, nmq_journal_record *b
     };
     journal->retold = 0;
     end_append(journal, true);
-    nmq_journal_unhold(journal);
     return number;
 }
 

@@ -32,6 +32,8 @@
 
 #define NMQ_JOURNAL_NEVER UINT64_MAX
 
+enum { NMQ_JOURNAL_ANEW_MS = 10 };
+
 // Numbers of objects that were given before the journal began anew: what has a greater one
 // was told since.
 typedef struct {
@@ -57,8 +59,8 @@ typedef struct nmq_journal {
     // own, and comes back at once.
     void (*wanted)(void *arg, bool waits);
     void *arg;
-    pthread_mutex_t held; // it does not begin anew
     pthread_mutex_t lock;
+    pthread_cond_t turned;     // groups are closed, or may be opened
     nmq_buf staged;            // lock
     uint64_t appended;         // lock
     uint64_t durable;          // atomic, set by settle
@@ -77,9 +79,10 @@ typedef struct nmq_journal {
     bool lax;                  // see nmq_journal_let_go; before anything is appended
     bool urged;                // lock: the writer was, since it took something
     bool cut;                  // lock: what groups hold back was to be taken
-    bool failed;               // lock: a record is missing
-    bool broken;               // NMQ_LIVE: and nobody is to be acknowledged
-    bool full;                 // NMQ_LIVE: who publishes is to wait
+    bool turns;  // lock: it is about to begin anew, and no group is opened meanwhile
+    bool failed; // lock: a record is missing
+    bool broken; // NMQ_LIVE: and nobody is to be acknowledged
+    bool full;   // NMQ_LIVE: who publishes is to wait
 } nmq_journal;
 
 // Messages that were made before the first journal of the process cannot be logged.
@@ -96,17 +99,11 @@ void nmq_journal_let_go(nmq_journal *journal);
 // Appends the record. Returns its number.
 uint64_t nmq_journal_append(nmq_journal *journal, const nmq_journal_record *record);
 
-// The same for one that names a message, which is appended as by nmq_journal_add_message:
-// both are on the same side of where the journal begins anew. names: where in the record
+// The same for one that names a message, which is appended as by nmq_journal_add_message,
+// in one step: the journal does not begin anew between the two. names: where in the record
 // the number of the message is. again: the record tells again what was before.
 uint64_t nmq_journal_append_of(nmq_journal *journal, nmq_message *message,
                                nmq_journal_record *record, uint64_t *names, bool again);
-
-// The journal does not begin anew between these two, so that what names messages may be put
-// together, and appended later. One thread at a time; taken before the lock, and after
-// those of sessions.
-void nmq_journal_hold(nmq_journal *journal);
-void nmq_journal_unhold(nmq_journal *journal);
 
 // The same, for whole records of one session that somebody else has written: they come one
 // behind the other. *session is its number; 0: it gets one, which is written in place of
@@ -116,7 +113,8 @@ uint64_t nmq_journal_append_session(nmq_journal *journal, nmq_bytes records,
                                     uint64_t *session, bool again);
 
 // Returns the number of the message, which is appended, with its origin, the first time,
-// and again once the journal has begun anew.
+// and again once the journal has begun anew. Within a group, to which belongs what names
+// it.
 uint64_t nmq_journal_add_message(nmq_journal *journal, nmq_message *message);
 
 // A record is missing. Returns NMQ_JOURNAL_NEVER.
@@ -169,7 +167,7 @@ uint64_t nmq_journal_retold(nmq_journal *journal);
 // As nmq_journal_take, and the journal begins anew: the record, of kind BEGIN, comes first
 // of what is staged from here on. Who has been told what was before is told it again, under
 // new numbers (route/retell.h); then the run can be read from that record on. Returns 0,
-// and does nothing, while a group is open.
+// and does nothing, where a group stays open for NMQ_JOURNAL_ANEW_MS.
 uint64_t nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out,
                                 nmq_journal_record *begin);
 

@@ -4,6 +4,9 @@ void
 nmq_journal_open(nmq_journal *journal, nmq_journal_group *group)
 {
     (void) pthread_mutex_lock(&journal->lock);
+    while (journal->turns) {
+        (void) pthread_cond_wait(&journal->turned, &journal->lock);
+    }
     nmq_journal_group **at = &journal->groups;
     while (*at != NULL) { // as many as threads that publish
         at = &(*at)->next;
@@ -24,6 +27,9 @@ nmq_journal_close(nmq_journal *journal, nmq_journal_group *group)
         group->next->at = group->at;
     }
     journal->cut = journal->cut && !lets_go;
+    if (journal->turns && journal->groups == NULL) {
+        (void) pthread_cond_broadcast(&journal->turned);
+    }
     (void) pthread_mutex_unlock(&journal->lock);
     if (lets_go && journal->wanted != NULL) {
         journal->wanted(journal->arg, true);

@@ -119,10 +119,10 @@ log_delivery(nmq_session_log *log, uint64_t session, const nmq_delivery *d,
 
     // without memory the record is missing, and so is what comes after it
     int rv = nmq_record_ids(d, &many);
-    const nmq_journal_record record = nmq_record_of_delivery(
-        d, session, nmq_journal_add_message(log->journal, d->message), entry,
-        (nmq_bytes){many.at, many.len});
-    log->latest = rv == NMQ_OK ? nmq_journal_append(log->journal, &record)
+    nmq_journal_record record =
+        nmq_record_of_delivery(d, session, 0, entry, (nmq_bytes){many.at, many.len});
+    log->latest = rv == NMQ_OK ? nmq_journal_append_of(log->journal, d->message, &record,
+                                                       &record.delivery.message, false)
                                : nmq_journal_fail(log->journal);
     nmq_buf_free(&many);
 }
@@ -191,19 +191,28 @@ nmq_session_log_launch(nmq_session *session, nmq_outbox *outbox,
     return rv;
 }
 
+static void
+log_dropped(const nmq_session_log *log, uint64_t session, nmq_message *message)
+{
+    nmq_journal_record record = {.kind = NMQ_JOURNAL_DROPPED,
+                                 .dropped = {.session = session}};
+
+    (void) nmq_journal_append_of(log->journal, message, &record, &record.dropped.message,
+                                 false);
+}
+
 void
 nmq_session_log_dropped(nmq_session *session, const nmq_delivery *delivery)
 {
-    if (nmq_session_is_logged(session) && delivery->qos > 0) {
-        const nmq_session_log *log = session->log;
-        const nmq_journal_record record = {
-            .kind = NMQ_JOURNAL_DROPPED,
-            .dropped = {.session = log->session,
-                        .message =
-                            nmq_journal_add_message(log->journal, delivery->message)}};
-        (void) (is_told(log, delivery) ? append(session, &record)
-                                       : nmq_journal_append(log->journal, &record));
+    const nmq_session_log *log = session->log;
+
+    if (!nmq_session_is_logged(session) || delivery->qos == 0) {
+        return;
     }
+    if (log->next != 0 && is_told(log, delivery)) {
+        log_dropped(log, log->next, delivery->message);
+    }
+    log_dropped(log, log->session, delivery->message);
 }
 
 int
