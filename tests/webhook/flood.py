@@ -37,6 +37,8 @@ IN_FLIGHT = 200  # of a publisher
 PAYLOAD = "x" * 100
 LOST_S = 60  # what does not come for so long does not come
 TWICE = 20_000  # of a kill, at most: sent and not forgotten, or not acknowledged
+# The queue of the hook is full before long, and messages wait in the broker then.
+BACKLOG = {"web__hook__max_waiting": "200"}
 CONSTANTS = {
     "nanomq_py.plugins.webhook.plugin.FIRST_WAIT_S": 0.05,
     "nanomq_py.plugins.webhook.plugin.MOST_WAIT_S": 0.5,
@@ -251,7 +253,7 @@ def main() -> int:
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
     receiver = InThread(Mood())
-    made = {**keys(receiver.receiver.url), "durability": given.durability}
+    made = {**keys(receiver.receiver.url), **BACKLOG, "durability": given.durability}
     with (
         tempfile.TemporaryDirectory() as folder,
         Lives(Path(folder), CONSTANTS, **made) as lives,

@@ -17,7 +17,7 @@ from tests.control.test_restart import restart
 from tests.lives import Lives
 from tests.raw import PUBACK
 from tests.test_limits import until
-from tests.webhook.flood import CONSTANTS, PUBLISHERS, InThread, Mood, flood, keys
+from tests.webhook.flood import BACKLOG, CONSTANTS, PUBLISHERS, InThread, Mood, flood, keys
 
 pytestmark = pytest.mark.plain
 
@@ -42,7 +42,7 @@ def test_messages_arrive_in_order_and_once_whatever_the_receiver_does(
 def test_two_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     """It comes, each topic in its order, with ``durability=always``."""
     receiver = InThread(Mood())
-    made = {**keys(receiver.receiver.url), "durability": "always"}
+    made = {**keys(receiver.receiver.url), **BACKLOG, "durability": "always"}
     try:
         with Lives(tmp_path, CONSTANTS, **made) as lives:
             flood(lives, receiver, 4000, kills=2, seed=20261130, each_s=0.4)
