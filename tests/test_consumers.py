@@ -393,6 +393,41 @@ async def test_consumers_go_on_over_a_restart() -> None:
     assert got == [(p, n < 6) for n, p in enumerate(numbers(8))]
 
 
+async def test_publishers_wait_for_a_consumer_that_is_not_opened_yet() -> None:
+    """After a restart and a kill clients come in before a plugin is there."""
+    count = 20_000
+    first, second = Broker(LOCAL), Broker(LOCAL)
+    await first.start()
+    first.consume("c", ["n"], max_messages=1000)
+    left = first.hand_over()
+    await first.stop()
+    for _, sock in left.sockets:
+        sock.close()
+    await second.start(state=os.pread(left.state, os.fstat(left.state).st_size, 0))
+    os.close(left.state)
+
+    def kept() -> int:
+        return second.consumers().rows[0].stats.waiting
+
+    def flood() -> None:
+        with Raw(second.ports["url"]) as c:
+            c.connect("c")
+            c.sock.settimeout(60)
+            for n in range(count):
+                c.publish("n", b"%d" % n)
+            c.ping()
+
+    publishing = asyncio.create_task(asyncio.to_thread(flood))
+    while kept() < 500:  # from half of its bound on they wait
+        await asyncio.sleep(0.01)
+    assert not second.consumers().rows[0].is_open
+    async with second.consume("c", ["n"], max_messages=1000) as consumer:
+        assert await payloads(consumer, count) == numbers(count)
+        assert consumer.stats().dropped == 0
+    await publishing
+    await second.stop()
+
+
 async def test_clients_are_subscribed_while_they_are_saved() -> None:
     broker = Broker(LOCAL)
     await broker.start()

@@ -112,7 +112,7 @@ find_or_make(nmq_consumers *consumers, nmq_bytes name, nmq_consumer **out)
 {
     *out = nmq_consumers_find(consumers, name);
     if (*out != NULL) {
-        return (*out)->client->link == NULL ? NMQ_OK : NMQ_EINVAL;
+        return nmq_consumer_is_open(*out) ? NMQ_EINVAL : NMQ_OK;
     }
     nmq_client *client = nmq_client_new(&consumers->sessions->registry.counts, name);
     if (client == NULL) {

@@ -6,6 +6,8 @@
 #include "route/durable.h"
 #include "route/durable_whole.h"
 
+enum { EXPECTED_MS = 10000 }; // who starts opens its consumers within that
+
 // --- who waits for it
 
 nmq_patience
@@ -109,7 +111,7 @@ nmq_consumers_enter(nmq_consumers *consumers, uint64_t number)
     for (nmq_consumer *c = consumers->first; c != NULL; c = c->next) {
         if (c->client->number == number) {
             (void) pthread_mutex_lock(&c->client->lock);
-            if (c->client->link != NULL) {
+            if (nmq_consumer_is_open(c)) {
                 return c;
             }
             (void) pthread_mutex_unlock(&c->client->lock);
@@ -184,20 +186,36 @@ nmq_consumers_set_bounds(const nmq_consumers *consumers, nmq_client *client,
     return rv;
 }
 
+static int
+give_link(nmq_consumers *consumers, nmq_client *client)
+{
+    nmq_inbox *inbox;
+    int rv = nmq_inbox_new(&link_ops, consumers, client, &inbox);
+
+    if (rv == NMQ_OK) {
+        (void) pthread_mutex_lock(&client->lock);
+        client->link = &inbox->link; // the reference is the client's now
+        (void) pthread_mutex_unlock(&client->lock);
+    }
+    return rv;
+}
+
 int
 nmq_consumers_attach(nmq_consumers *consumers, nmq_consumer *consumer, uint32_t patience_ms,
                      int32_t *fd)
 {
     nmq_client *client = consumer->client;
-    nmq_inbox *inbox;
-    int rv = nmq_inbox_new(&link_ops, consumers, client, &inbox);
+    int rv = client->link == NULL ? give_link(consumers, client) : NMQ_OK;
 
     if (rv != NMQ_OK) {
         return rv;
     }
-    inbox->link.patience_ms = patience_ms;
+    nmq_inbox *inbox = nmq_inbox_of(client->link);
     (void) pthread_mutex_lock(&client->lock);
-    client->link = &inbox->link; // the reference is the client's now
+    (void) pthread_mutex_lock(&inbox->link.lock);
+    inbox->link.patience_ms = patience_ms;
+    (void) pthread_mutex_unlock(&inbox->link.lock);
+    consumer->expected = false;
     inbox->is_awaited = true;
     if (client->session->queue.count > 0 || client->session->owed != NULL) {
         nmq_inbox_tell(inbox);
@@ -234,6 +252,20 @@ nmq_consumers_end_link(nmq_consumers *consumers, nmq_link *link)
 
 // --- over a restart
 
+// Whoever publishes waits for one that was restored. Call with the list's lock.
+static void
+expect(nmq_consumers *consumers, nmq_consumer *consumer)
+{
+    int32_t fd;
+
+    // without a descriptor it is closed
+    if (nmq_consumers_attach(consumers, consumer, EXPECTED_MS, &fd) == NMQ_OK) {
+        (void) pthread_mutex_lock(&consumer->client->lock);
+        consumer->expected = true;
+        (void) pthread_mutex_unlock(&consumer->client->lock);
+    }
+}
+
 int
 nmq_consumers_restore(nmq_consumers *consumers, nmq_client *client, uint32_t taken)
 {
@@ -246,6 +278,7 @@ nmq_consumers_restore(nmq_consumers *consumers, nmq_client *client, uint32_t tak
         rv = consumer != NULL ? NMQ_OK : NMQ_ENOMEM;
         if (consumer != NULL) {
             consumer->again = taken < count ? taken : count;
+            expect(consumers, consumer);
         }
     }
     (void) pthread_mutex_unlock(&consumers->lock);

@@ -1,5 +1,5 @@
 // consumer.h - the consumers (consume.h): each a client with a session, and an inbox while
-// it is open.
+// it is open; one that was restored has it until it is opened, so that publishers wait.
 //
 // Owner    the list holds a reference to the client of each.
 // Threads  each field names its lock. Locks: the list's, then a client's.
@@ -12,9 +12,10 @@ typedef struct nmq_consumers nmq_consumers;
 typedef struct nmq_consumer {
     struct nmq_consumer *next; // the list's lock
     uint64_t place;            // fixed: the list has the highest first
-    nmq_client *client;        // a reference; its link is that of the inbox, NULL: closed
+    nmq_client *client;        // a reference; its link is that of the inbox
     uint32_t taken;            // client's lock: at the front of the queue, handed out
     uint32_t again;            // client's lock: at the front, handed out before
+    bool expected;             // client's lock: it has an inbox, and nobody has opened it
 } nmq_consumer;
 
 struct nmq_consumers {
@@ -53,8 +54,16 @@ nmq_patience nmq_consumers_patience(const nmq_consumers *consumers);
 int nmq_consumers_set_bounds(const nmq_consumers *consumers, nmq_client *client,
                              uint32_t queue_max, uint64_t queue_max_bytes);
 
-// Gives it a link, and says so to whoever publishes. Returns NMQ_OK, NMQ_ENOMEM or NMQ_EIO;
-// *fd is that of its inbox. Call with the list's lock.
+// Whether a program has it. Call with its client's lock.
+static inline bool
+nmq_consumer_is_open(const nmq_consumer *consumer)
+{
+    return consumer->client->link != NULL && !consumer->expected;
+}
+
+// Gives it a link, unless it is expected and has one, and says so to whoever publishes.
+// Returns NMQ_OK, NMQ_ENOMEM or NMQ_EFILES; *fd is that of its inbox. Call with the list's
+// lock.
 int nmq_consumers_attach(nmq_consumers *consumers, nmq_consumer *consumer,
                          uint32_t patience_ms, int32_t *fd);
 
@@ -67,9 +76,10 @@ nmq_link *nmq_consumer_detach(nmq_consumer *consumer);
 // Nobody waits for it any more. Call without a lock.
 void nmq_consumers_end_link(nmq_consumers *consumers, nmq_link *link);
 
-// Adds a closed consumer that the process before had; takes the client's reference.
-// `taken` messages of its queue were handed out there. Returns NMQ_OK, or NMQ_EINVAL or
-// NMQ_ENOMEM with the client still the caller's.
+// Adds a consumer that the process before had; takes the client's reference. Until it is
+// opened publishers wait for it, as long as that takes usually. `taken` messages of its
+// queue were handed out there. Returns NMQ_OK, or NMQ_EINVAL or NMQ_ENOMEM with the client
+// still the caller's.
 int nmq_consumers_restore(nmq_consumers *consumers, nmq_client *client, uint32_t taken);
 
 // Calls `each` for every consumer, with the tree frozen and its client's lock, and how many

@@ -22,7 +22,7 @@ put_row(nmq_page *page, const nmq_consumer *consumer)
     row->dropped = client->traffic.dropped;
     row->waiting = client->session->queue.count - consumer->taken;
     row->taken = consumer->taken;
-    row->is_open = client->link != NULL;
+    row->is_open = nmq_consumer_is_open(consumer);
     (void) pthread_mutex_unlock(&client->lock);
     return row->name != NULL ? NMQ_OK : NMQ_ENOMEM;
 }

@@ -68,7 +68,9 @@ let_one_in(nmq_handover_reader *r, uint32_t place)
         return rv;
     }
     if (one->client->consumes) {
-        return nmq_consumers_restore(r->consumers, one->client, one->taken);
+        // A log does not say what was handed out: all that it has may come again.
+        return nmq_consumers_restore(r->consumers, one->client,
+                                     r->objects.keeps_numbers ? UINT32_MAX : one->taken);
     }
     if (leave(r, one) && one->client->session->log != NULL) {
         nmq_durable_detached(one->client);

@@ -93,7 +93,10 @@ class Message:
 
     @property
     def again(self) -> bool:
-        """Whether a consumer got it before, and has not acknowledged it."""
+        """Whether a consumer got it before, and has not acknowledged it.
+
+        After a kill, or another end that was no restart: whether it may have got it.
+        """
         return bool(self._head.flags & AGAIN)
 
     @property

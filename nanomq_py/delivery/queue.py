@@ -71,6 +71,7 @@ class Queue:
         self._room = asyncio.Event()
         self._turn = asyncio.Lock()  # who puts comes in turn
         self._ends = False
+        self._is_shut = False  # somebody was refused at the end: who is behind is, too
 
     @property
     def target(self) -> Target:
@@ -146,7 +147,7 @@ class Queue:
         """
         size = sum(len(post.body) for post in posts)
         async with self._turn:
-            while not (self.is_off or self._has_room(len(posts), size)):
+            while self._is_shut or not (self.is_off or self._has_room(len(posts), size)):
                 if not patient:
                     raise QueueFullError(
                         f"{self._waiting} posts wait for {self.target.name} already"
@@ -192,6 +193,7 @@ class Queue:
     async def _wait_for_room(self) -> None:
         """Return when there may be more room. Raises StoreError when the broker stops."""
         if self._ends:
+            self._is_shut = True
             raise StoreError("the broker is stopping")
         self._room.clear()
         await self._room.wait()

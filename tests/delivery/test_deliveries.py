@@ -350,6 +350,27 @@ async def test_queue_is_bounded_and_who_is_patient_waits() -> None:
         await receiver.until(lambda: len(receiver.taken) == 15)
 
 
+async def test_nobody_passes_who_was_refused_at_the_end() -> None:
+    """Who was refused puts the same posts again after the start: behind, it would be late."""
+    go_on = asyncio.Event()
+
+    async def says(came: Came) -> bytes:
+        await go_on.wait()
+        return OK
+
+    async with receiving(says) as receiver, deliveries_in(None) as deliveries:
+        await deliveries.set_target(target(receiver, most_posts=10))
+        await deliveries.put("t", posts(8))
+        many = asyncio.ensure_future(deliveries.put("t", posts(5, 1, 8), patient=True))
+        one = asyncio.ensure_future(deliveries.put("t", posts(1, 1, 13), patient=True))
+        await receiver.until(lambda: len(receiver.came) == 1)
+        await deliveries.leave()
+        ended = await asyncio.gather(many, one, return_exceptions=True)
+        assert [type(each) for each in ended] == [StoreError, StoreError]
+        assert deliveries.counts("t").waiting == 8
+        go_on.set()
+
+
 async def test_target_that_is_removed_is_forgotten_with_its_posts() -> None:
     async with (
         receiving(lambda came: status(500)) as receiver,

@@ -1,11 +1,12 @@
-"""Messages to web hooks through a broker that is restarted, to a receiver that is bad at times.
+"""Messages to web hooks through a broker that restarts and is killed, to a bad receiver.
 
 ::
 
-    python -m tests.webhook.flood [--messages 500000] [--restarts 2]
+    python -m tests.webhook.flood [--messages 500000] [--restarts 2] [--kills 2]
 
 The receiver fails, hangs, resets, closes half and comes back. What it took is compared with
-what the broker has acknowledged to the publishers.
+what the broker has acknowledged to the publishers: all of it has to come, in the order of
+each topic. A restart does not double anything to speak of; a kill doubles what was under way.
 """
 
 from __future__ import annotations
@@ -24,15 +25,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.answering import status
-from tests.conftest import Process, free_port, running_broker
+from tests.conftest import free_port
 from tests.control.test_restart import restart
 from tests.delivery.receiving import OK, Came, Receiver
+from tests.lives import Lives
 from tests.raw import PUBACK, Closed, Raw, publish
 
 TOPICS = 100
 PUBLISHERS = 4
 IN_FLIGHT = 200  # of a publisher
 PAYLOAD = "x" * 100
+LOST_S = 60  # what does not come for so long does not come
+TWICE = 20_000  # of a kill, at most: sent and not forgotten, or not acknowledged
+# The queue of the hook is full before long, and messages wait in the broker then.
+BACKLOG = {"web__hook__max_waiting": "200"}
 CONSTANTS = {
     "nanomq_py.plugins.webhook.plugin.FIRST_WAIT_S": 0.05,
     "nanomq_py.plugins.webhook.plugin.MOST_WAIT_S": 0.5,
@@ -152,23 +158,36 @@ class Publisher(threading.Thread):
 
 
 def flood(
-    process: Process,
+    lives: Lives,
     receiver: InThread,
     messages: int,
-    restarts: int,
+    restarts: int = 0,
+    kills: int = 0,
+    *,
+    seed: int = 0,
     moods: tuple[str, ...] = ("good", "fails", "hangs", "resets", "halves", "busy", "gone"),
     each_s: float = 3.0,
 ) -> list[int]:
-    """Publish all of them; return the broker's resident KiB, from time to time."""
+    """Publish all of them until they have come, or until no more comes.
+
+    Return the broker's resident KiB, from time to time.
+
+    kills  moments within the flood at which it dies, by kill -9
+    """
     share = messages // PUBLISHERS
-    publishers = [Publisher(process.port, n, share) for n in range(PUBLISHERS)]
+    port = lives.process.port
+    publishers = [Publisher(port, n, share) for n in range(PUBLISHERS)]
     for publisher in publishers:
         publisher.start()
     resident: list[int] = []
-    restart_at = [messages * n // (restarts + 1) for n in range(1, restarts + 1)]
+    moments = random.Random(seed)
+    ends = [(messages * n // (restarts + 1), False) for n in range(1, restarts + 1)]
+    ends += [(moments.randrange(1, messages * 19 // 20), True) for _ in range(kills)]
+    ends.sort()
     turn = 0
     changes_at = time.monotonic()
     tally = receiver.mood.tally
+    came_at = time.monotonic(), 0
     while len(tally.count) < share * PUBLISHERS:
         faults = [publisher.fault for publisher in publishers if publisher.fault]
         assert not faults, faults
@@ -176,14 +195,23 @@ def flood(
             _change(receiver, moods[turn % len(moods)])
             turn += 1
             changes_at = time.monotonic() + each_s
-        if restart_at and len(tally.count) >= restart_at[0]:
-            restart_at.pop(0)
-            restart(process)
-        resident.append(resident_kib(process.pid))
+        if ends and len(tally.count) >= ends[0][0]:
+            _, is_kill = ends.pop(0)
+            _kill(lives, moments) if is_kill else restart(lives.process)
+        resident.append(resident_kib(lives.process.pid))
         time.sleep(0.2)
+        if came_at[1] != len(tally.count):
+            came_at = time.monotonic(), len(tally.count)
+        elif time.monotonic() > came_at[0] + LOST_S:
+            break
     for publisher in publishers:
         publisher.join(60)
     return resident
+
+
+def _kill(lives: Lives, moments: random.Random) -> None:
+    time.sleep(moments.uniform(0, 0.2))
+    lives.kill()
 
 
 def _change(receiver: InThread, mood: str) -> None:
@@ -219,25 +247,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=500_000)
     parser.add_argument("--restarts", type=int, default=2)
+    parser.add_argument("--kills", type=int, default=2)
+    parser.add_argument("--durability", default="always")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 31))
     given = parser.parse_args()
+    print(f"seed {given.seed}", flush=True)
     receiver = InThread(Mood())
+    made = {**keys(receiver.receiver.url), **BACKLOG, "durability": given.durability}
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_broker(
-            Path(folder), constants=CONSTANTS, **keys(receiver.receiver.url)
-        ) as process,
+        Lives(Path(folder), CONSTANTS, **made) as lives,
     ):
         began = time.monotonic()
-        resident = flood(process, receiver, given.messages, given.restarts)
+        resident = flood(
+            lives, receiver, given.messages, given.restarts, given.kills, seed=given.seed
+        )
         took = time.monotonic() - began
     receiver.end()
     tally = receiver.mood.tally
+    lost = given.messages // PUBLISHERS * PUBLISHERS - len(tally.count)
     print(
         f"{len(tally.count)} messages in {took:.0f} s, {len(tally.count) / took:.0f} a second;"
-        f" {tally.twice} twice, {tally.out_of_order} out of order;"
-        f" {given.restarts} restarts; resident at most {max(resident) / 1024:.0f} MiB"
+        f" {lost} lost, {tally.twice} twice, {tally.out_of_order} out of order;"
+        f" {given.restarts} restarts, {given.kills} kills;"
+        f" resident at most {max(resident) / 1024:.0f} MiB"
     )
-    return int(tally.twice > given.messages / 1000 or tally.out_of_order > 0)
+    most_twice = given.messages / 1000 + given.kills * TWICE
+    return int(lost > 0 or tally.twice > most_twice or tally.out_of_order > 0)
 
 
 if __name__ == "__main__":

@@ -14,9 +14,10 @@ from tests.answering import always, answering, status
 from tests.conftest import Process, StartBroker, free_port, running_broker
 from tests.control.test_plugins import get
 from tests.control.test_restart import restart
+from tests.lives import Lives
 from tests.raw import PUBACK
 from tests.test_limits import until
-from tests.webhook.flood import CONSTANTS, PUBLISHERS, InThread, Mood, flood, keys
+from tests.webhook.flood import BACKLOG, CONSTANTS, PUBLISHERS, InThread, Mood, flood, keys
 
 pytestmark = pytest.mark.plain
 
@@ -27,10 +28,8 @@ def test_messages_arrive_in_order_and_once_whatever_the_receiver_does(
     """Twice restarted, each message that was acknowledged arrives, few of them twice."""
     receiver = InThread(Mood())
     try:
-        with running_broker(
-            tmp_path, constants=CONSTANTS, **keys(receiver.receiver.url)
-        ) as process:
-            resident = flood(process, receiver, 4000, 2, each_s=0.4)
+        with Lives(tmp_path, CONSTANTS, **keys(receiver.receiver.url)) as lives:
+            resident = flood(lives, receiver, 4000, 2, each_s=0.4)
     finally:
         receiver.end()
     tally = receiver.mood.tally
@@ -38,6 +37,20 @@ def test_messages_arrive_in_order_and_once_whatever_the_receiver_does(
     assert tally.out_of_order == 0
     assert tally.twice <= 4
     assert max(resident) < 2 * resident[0]
+
+
+def test_two_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    """It comes, each topic in its order, with ``durability=always``."""
+    receiver = InThread(Mood())
+    made = {**keys(receiver.receiver.url), **BACKLOG, "durability": "always"}
+    try:
+        with Lives(tmp_path, CONSTANTS, **made) as lives:
+            flood(lives, receiver, 4000, kills=2, seed=20261130, each_s=0.4)
+    finally:
+        receiver.end()
+    tally = receiver.mood.tally
+    assert len(tally.count) == 4000 // PUBLISHERS * PUBLISHERS
+    assert tally.out_of_order == 0
 
 
 def call(process: Process, method: str, path: str, **fields: Any) -> dict[str, Any]:
