@@ -303,7 +303,8 @@ class Broker(Admission, Queries, Steering):
         """Route one message; return how many sessions took it.
 
         message_expiry_interval  seconds
-        Raises   ValueError for what MQTT does not allow
+        Raises   ValueError for what MQTT does not allow; RuntimeError where it is to be kept
+                 on a disk that is full or has failed (durability)
         """
         return commands.publish(
             self._running.core,

@@ -50,7 +50,8 @@ def publish(
             exempt=exempt,
         )
     except CoreError as fault:
-        raise ValueError(f"{topic_name[:100]!r}: {fault}") from None
+        kind, why = _NOT_KEPT.get(fault.status, (ValueError, str(fault)))
+        raise kind(f"{topic_name[:100]!r}: {why}") from None
 
 
 def properties_of(
@@ -113,12 +114,15 @@ def check_range(name: str, value: int, most: int) -> None:
         raise ValueError(f"{name}={value!r}: expected a whole number from 0 to {most}")
 
 
+_NOT_KEPT: dict[int, tuple[type[Exception], str]] = {
+    ENOSPC: (RuntimeError, "there is no room on the disk to keep it"),
+    ESTORE: (RuntimeError, "what is to be kept cannot be written to the disk any more"),
+}
 _REFUSALS: dict[int, tuple[type[Exception], str]] = {
     EACCESS: (PermissionError, "an access rule denies it"),
     ETOOBIG: (RuntimeError, "the client has as many subscriptions as it may have"),
     ESHORT: (RuntimeError, "memory is short"),
-    ENOSPC: (RuntimeError, "there is no room on the disk to keep it"),
-    ESTORE: (RuntimeError, "what is to be kept cannot be written to the disk any more"),
+    **_NOT_KEPT,
 }
 
 

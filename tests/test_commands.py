@@ -98,7 +98,8 @@ def shells(tmp_path: Path) -> Iterator[Callable[..., Shells]]:
 
 # In tests/: test_docs.py, test_developing.py, control/test_example_plugin.py,
 # control/test_store.py, test_http_auth.py, http/test_cookbook.py, http/test_iot_page.py,
-# rules/test_rules_page.py, devices/test_tutorial.py, webhook/test_page.py.
+# rules/test_rules_page.py, devices/test_tutorial.py, webhook/test_page.py,
+# test_durability_page.py.
 ELSEWHERE = {
     "docs/api/accounts.md",
     "docs/api/http.md",
@@ -113,6 +114,7 @@ ELSEWHERE = {
     "docs/iot.md",
     "docs/webhooks.md",
     "docs/store.md",
+    "docs/durability.md",
 }
 
 

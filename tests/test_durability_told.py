@@ -186,6 +186,12 @@ def test_the_api_tells_it(start_broker: StartBroker, tmp_path: Path) -> None:
     assert where in row["summary"]
     told = prometheus(process)
     assert told["nanomq_durability_failed_total"] == 1
+    retained = {"topic": "kept", "payload": "1", "qos": 1, "retain": True}
+    why = "'kept': what is to be kept cannot be written to the disk any more"
+    refused = call(process, "POST", "/api/v4/mqtt/publish", {**retained, "clientid": "a"})
+    assert (refused.json["code"], refused.json["message"]) == (102, why)
+    refused = call(process, "POST", "/api/v2/mqtt/publish", {**retained, "client_id": "a"})
+    assert refused.json["message"] == why
 
 
 def test_the_api_of_a_broker_that_is_not_durable_tells_nothing(

@@ -6,7 +6,7 @@
 #include "base/status.h"
 #include "net/durability_keys.h"
 
-enum { LINE_BYTES = 768 };
+enum { TEXT_BYTES = 768 };
 
 // What happens from now on where the log can never be written again, and what to do.
 static const char *
@@ -35,31 +35,31 @@ static const char *const until_room =
     "room; what was accepted is still sent";
 
 static void
-write_line(const nmq_log_trouble *t, char line[LINE_BYTES])
+write_line(const nmq_log_trouble *t, char line[TEXT_BYTES])
 {
     const char *folder = t->folder;
     const char *why = t->error != 0 ? strerror(t->error) : nmq_status_text(t->status);
 
     switch (t->status) {
     case NMQ_OK:
-        (void) snprintf(line, LINE_BYTES, "durability: the log in '%s' has room again",
+        (void) snprintf(line, TEXT_BYTES, "durability: the log in '%s' has room again",
                         folder);
         break;
     case NMQ_ENOSPC:
         (void) snprintf(
-            line, LINE_BYTES, "durability: the log in '%s' %s%s%s: %s. %s", folder,
+            line, TEXT_BYTES, "durability: the log in '%s' %s%s%s: %s. %s", folder,
             t->error != 0 ? "cannot grow (" : "has come to durability.max_size",
             t->error != 0 ? why : "", t->error != 0 ? ")" : "", until_room,
             t->error != 0 ? "Make room on its disk"
                           : "Have subscribers take their messages, or raise it");
         break;
     case NMQ_ENOMEM:
-        (void) snprintf(line, LINE_BYTES,
+        (void) snprintf(line, TEXT_BYTES,
                         "durability: the log in '%s' cannot grow (%s): %s", folder, why,
                         until_room);
         break;
     default:
-        (void) snprintf(line, LINE_BYTES, "durability: the log in '%s' has failed (%s): %s",
+        (void) snprintf(line, TEXT_BYTES, "durability: the log in '%s' has failed (%s): %s",
                         folder, t->status == NMQ_ESTORE ? nmq_status_text(NMQ_ENOMEM) : why,
                         for_good(t->on_error));
         break;
@@ -94,7 +94,7 @@ nmq_log_trouble_tell(nmq_router *router, const nmq_log_trouble *trouble)
     const nmq_note note = {.kind = NMQ_NOTE_DURABILITY,
                            .code = trouble->status,
                            .number = (uint64_t) trouble->error};
-    char line[LINE_BYTES];
+    char line[TEXT_BYTES];
 
     write_line(trouble, line);
     nmq_counters_add(router->counters, NMQ_COUNT_DURABILITY_FAILED, failed);

@@ -65,7 +65,7 @@ def _places(args: argparse.Namespace) -> Places:
     file = conf_file(args.conf, args.brought)
     config = file.reading.config
     database = place_of(config.store.path, file.path)
-    journal = journal_of(config.durability.location, config.store.path, file.path)
+    journal = journal_of(config.kept.location, config.store.path, file.path)
     if database is None and journal is None:
         raise ConfigError("expected FOLDER, --conf, or the key store.path")
     return Places(database, journal)

@@ -113,7 +113,9 @@ class Config(Mqtt5, Limits, General):  # the keys of the last come first
     log: Log = section("log", Log, "Log")
     store: StoreKeys = section("store", StoreKeys, "The store: see docs/store.md")
     durability: Durability = section(
-        "durability", Durability, "Messages and sessions on disk"
+        "durability",
+        Durability,
+        "Messages and sessions on disk: see docs/durability.md",
     )
     flapping_detect: FlappingDetect = section(
         "flapping_detect",

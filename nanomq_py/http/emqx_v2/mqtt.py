@@ -48,6 +48,8 @@ async def publish(api: Api, call: Call[Nothing, Publication]) -> None:
         if str(fault).startswith("client_id"):
             raise BadParameter(str(fault)) from None
         raise bad_topic(body.topic) from None
+    except RuntimeError as fault:  # the text names the topic
+        raise Refused(Code.UNKNOWN_MISTAKE, str(fault)) from None
 
 
 async def subscribe(api: Api, call: Call[Nothing, Subscribing]) -> None:

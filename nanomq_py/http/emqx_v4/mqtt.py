@@ -174,6 +174,8 @@ async def _publish(api: Api, asked: Publish) -> None:
             raise Refused(Code.UNKNOWN_MISTAKE, message) from None
         except ValueError as fault:
             raise BadParameter(f"bad_params: {fault}") from None
+        except RuntimeError as fault:
+            raise Refused(Code.UNKNOWN_MISTAKE, str(fault)) from None
 
 
 def _check_online(api: Api, client_id: str) -> None:

@@ -104,7 +104,7 @@ class Republish(Action):
         for at, each in enumerate(selected):
             try:
                 await self._publish(each)
-            except (RowError, RuleError, ValueError) as fault:
+            except (RowError, RuleError, ValueError, RuntimeError) as fault:
                 faults[at] = f"republish: {fault}"
         return faults or NO_FAULTS
 

@@ -359,6 +359,6 @@ class Commands:
                 )
                 > 0
             )
-        except ValueError as fault:  # as over max_own_payload
+        except (ValueError, RuntimeError) as fault:  # as over max_own_payload
             log.error("command %d to %s: %s", command.id, command.sn, fault)
             return False
