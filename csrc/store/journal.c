@@ -144,7 +144,11 @@ add_message(nmq_journal *journal, nmq_message *message)
     if (number > journal->told.messages) {
         return number;
     }
-    const nmq_moment now = {.wall_ms = nmq_clock_wall_ms(), .clock_ms = nmq_clock_now_ms()};
+    nmq_moment now = {0};
+    if (message->expires_at_ms != 0) { // else the time counts for nothing
+        now.wall_ms = nmq_clock_wall_ms();
+        now.clock_ms = nmq_clock_now_ms();
+    }
     uint64_t origin = add_origin(journal, message->origin);
     nmq_message_set_number(message, ++journal->messages);
     nmq_journal_record record =

@@ -1,5 +1,6 @@
 #include "store/journal_record.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -13,10 +14,9 @@ enum { LENGTH_BYTES = 4, HEAD_BYTES = LENGTH_BYTES + 1 };
 static uint8_t *
 put_number(uint8_t *at, uint64_t value, unsigned bytes)
 {
-    for (unsigned i = 0; i < bytes; i++) {
-        *at++ = (uint8_t) (value >> 8 * i);
-    }
-    return at;
+    value = htole64(value);
+    memcpy(at, &value, bytes);
+    return at + bytes;
 }
 
 static uint64_t
@@ -24,10 +24,8 @@ number_at(const uint8_t *at, unsigned bytes)
 {
     uint64_t value = 0;
 
-    for (unsigned i = bytes; i > 0; i--) {
-        value = value << 8 | at[i - 1];
-    }
-    return value;
+    memcpy(&value, at, bytes);
+    return le64toh(value);
 }
 
 uint8_t *

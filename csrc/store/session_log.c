@@ -119,10 +119,10 @@ log_delivery(nmq_session_log *log, uint64_t session, const nmq_delivery *d,
 
     // without memory the record is missing, and so is what comes after it
     int rv = nmq_record_ids(d, &many);
-    const nmq_journal_record record = nmq_record_of_delivery(
-        d, session, nmq_journal_add_message(log->journal, d->message), entry,
-        (nmq_bytes){many.at, many.len});
-    log->latest = rv == NMQ_OK ? nmq_journal_append(log->journal, &record)
+    nmq_journal_record record =
+        nmq_record_of_delivery(d, session, 0, entry, (nmq_bytes){many.at, many.len});
+    log->latest = rv == NMQ_OK ? nmq_journal_append_of(log->journal, d->message, &record,
+                                                       &record.delivery.message, false)
                                : nmq_journal_fail(log->journal);
     nmq_buf_free(&many);
 }
