@@ -32,7 +32,7 @@ from tests import certs  # noqa: E402
 Answer = dict[str, float]
 Args = dict[str, str | int]
 RAW_S = 0.5
-WARM = 0.3  # of a load, before it is measured
+WARM = 0.6  # of a load, before it is measured
 OFF = Peer(OURS)
 # Small segments: soon they are not made any more, but used again.
 LINES = "durability=always\ndurability.location={folder}/log\ndurability.segment_size=4MB\n"
