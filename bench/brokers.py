@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import getpass
+import os
 import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = "nanomq-py"
+NO_PERSISTENCE = "persistence false\n"
 PASSWORD = "public"  # of /api/v1, on a port of this machine alone
 
 
@@ -43,6 +45,8 @@ class Peer:
 
     name: str
     command: str | None = None
+    lines: str = ""  # more of its configuration; {folder}: one of its own
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     def start(
         self, ports: Ports, folder: Path, certificate: Certificate
@@ -50,15 +54,19 @@ class Peer:
         """Write its configuration and return its command line; None: not installed."""
         if self.command is not None:
             return shlex.split(self.command.format(port=ports.tcp))
-        known = ours if self.name == OURS else mosquitto
-        return known(ports, folder, certificate)
+        known = mosquitto if self.name == "mosquitto" else ours
+        return known(ports, folder, certificate, self.lines.format(folder=folder))
+
+    @property
+    def has_api(self) -> bool:
+        return self.command is None and self.name != "mosquitto"
 
     def serves(self, transport: str) -> bool:
         """Return whether the transport is configured; others' commands listen on TCP only."""
         return self.command is None or transport == "tcp"
 
 
-def ours(ports: Ports, folder: Path, certificate: Certificate) -> list[str]:
+def ours(ports: Ports, folder: Path, certificate: Certificate, more: str) -> list[str]:
     conf = folder / "nanomq.conf"
     conf.write_text(
         f"url=nmq-tcp://127.0.0.1:{ports.tcp}\n"
@@ -68,19 +76,21 @@ def ours(ports: Ports, folder: Path, certificate: Certificate) -> list[str]:
         f"tls.url=tls+nmq-tcp://127.0.0.1:{ports.tls}\n"
         f"tls.keyfile={certificate.key}\ntls.certfile={certificate.cert}\n"
         f"http_server.enable=true\nhttp_server.port={ports.http}\n"
-        f"http_server.username=admin\nhttp_server.password={PASSWORD}\n"
+        f"http_server.username=admin\nhttp_server.password={PASSWORD}\n{more}"
     )
     return [sys.executable, "-m", "nanomq_py", "start", "--conf", str(conf)]
 
 
-def mosquitto(ports: Ports, folder: Path, certificate: Certificate) -> list[str] | None:
+def mosquitto(
+    ports: Ports, folder: Path, certificate: Certificate, more: str
+) -> list[str] | None:
     program = shutil.which("mosquitto") or shutil.which("/usr/sbin/mosquitto")
     if program is None:
         return None
     conf = folder / "mosquitto.conf"
     conf.write_text(
         "allow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n"
-        "persistence false\nlog_dest none\nset_tcp_nodelay true\n"
+        f"{more or NO_PERSISTENCE}log_dest none\nset_tcp_nodelay true\n"
         f"user {getpass.getuser()}\n"  # else root's becomes one that cannot read the key
         f"listener {ports.tcp} 127.0.0.1\n"
         f"listener {ports.ws} 127.0.0.1\nprotocol websockets\n"
@@ -123,9 +133,12 @@ def serving(
         return
     if cpus is not None:
         command = ["taskset", "-c", cpus, *command]
-    broker = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    environment = {**os.environ, **peer.environment}
+    broker = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, env=environment)
     try:
         wait_until_served(broker, ports.tcp)
+        if peer.has_api:
+            wait_until_served(broker, ports.http)
         time.sleep(0.3)  # its other listeners, and what it does once it is up
         yield broker.pid, ports
     finally:

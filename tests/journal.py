@@ -30,6 +30,8 @@ KINDS = _kinds()
 
 
 def _value(kind: str, data: bytes) -> tuple[Value, bytes]:
+    if not data:  # left out
+        return (0 if kind in NUMBERS else None), data
     if kind in NUMBERS:
         size = struct.calcsize(NUMBERS[kind])
         return struct.unpack(NUMBERS[kind], data[:size])[0], data[size:]

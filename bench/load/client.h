@@ -18,6 +18,7 @@ typedef struct {
     unsigned rate;    // messages a second of one publisher, 0: as fast as they are taken
     unsigned hold_ms; // mode hold: how long before it measures
     unsigned give_up_ms;
+    unsigned clean; // of mode flow: 0: its sessions are kept
 } options;
 
 extern options opt;

@@ -21,6 +21,7 @@ options opt = {
     .window = 64,
     .hold_ms = 500,
     .give_up_ms = 5000,
+    .clean = 1,
 };
 
 static const struct {
@@ -42,6 +43,7 @@ static const struct {
     {"rate", NULL, &opt.rate},
     {"hold_ms", NULL, &opt.hold_ms},
     {"give_up_ms", NULL, &opt.give_up_ms},
+    {"clean", NULL, &opt.clean},
 };
 
 static const struct {

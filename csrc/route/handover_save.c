@@ -116,8 +116,8 @@ put_message(nmq_record_sink *sink, nmq_message *message)
     }
     uint64_t origin = put_origin(w, message->origin);
     uint64_t number = note(w, &w->messages, message);
-    const nmq_journal_record record =
-        nmq_record_of_message(message, number, origin, &sink->now);
+    nmq_journal_record record;
+    nmq_record_of_message(&record, message, number, origin, &sink->now);
     put(sink, &record);
     return number;
 }

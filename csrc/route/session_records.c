@@ -106,8 +106,10 @@ put_delivery(nmq_record_sink *sink, const nmq_delivery *d, uint64_t number,
         sink->rv = NMQ_ENOMEM;
         return;
     }
-    put(sink, nmq_record_of_delivery(d, number, message, entry,
-                                     (nmq_bytes){sink->ids.at, sink->ids.len}));
+    nmq_journal_record record;
+    nmq_record_of_delivery(&record, d, number, message, entry,
+                           (nmq_bytes){sink->ids.at, sink->ids.len});
+    put(sink, record);
 }
 
 static void

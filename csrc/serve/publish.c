@@ -348,24 +348,13 @@ take_in(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, int *
     return NMQ_NEXT_PACKET;
 }
 
-// The same at QoS 2: its identifier is in use, and it is on its way; or neither is.
-static enum nmq_next
-take_in_qos2(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, int *code)
-{
-    nmq_journal_group group;
-
-    nmq_durable_open(batch->router, &group);
-    enum nmq_next next = take_in(conn, batch, packet, code);
-    nmq_durable_close(batch->router, &group);
-    return next;
-}
-
 enum nmq_next
 nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
 {
     nmq_server_conn *conn = nmq_server_conn_of(net);
     uint8_t qos = packet->publish.qos;
     int code = NMQ_RC_SUCCESS;
+    nmq_journal_group group;
     nmq_fault fault = check_publish(conn, packet);
 
     batch->payload_in += packet->publish.payload.len;
@@ -392,8 +381,13 @@ nmq_publish_handle(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
         return may == NMQ_ACCESS_DENY ? deny(conn, batch, packet)
                                       : ask(conn, batch, packet);
     }
-    enum nmq_next next = qos == 2 ? take_in_qos2(conn, batch, packet, &code)
-                                  : take_in(conn, batch, packet, &code);
+    if (qos == 2) { // its identifier is in use, and it is on its way; or neither is
+        nmq_durable_open(batch->router, &group);
+    }
+    enum nmq_next next = take_in(conn, batch, packet, &code);
+    if (qos == 2) {
+        nmq_durable_close(batch->router, &group);
+    }
     if (next != NMQ_NEXT_PACKET) {
         return next;
     }

@@ -8,6 +8,21 @@
 // Of what may be staged, the part at which the writer is wanted though nobody waits.
 enum { LAX_SHARE = 4 };
 
+// It is held for moments, by all who publish: who finds it locked tries again before it
+// sleeps.
+static void
+init_lock(pthread_mutex_t *lock)
+{
+    pthread_mutexattr_t tries;
+
+    (void) pthread_mutexattr_init(&tries);
+#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP // of glibc
+    (void) pthread_mutexattr_settype(&tries, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
+    (void) pthread_mutex_init(lock, &tries);
+    (void) pthread_mutexattr_destroy(&tries);
+}
+
 void
 nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
                  void (*wanted)(void *arg, bool waits), void *arg)
@@ -18,7 +33,7 @@ nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
                              .wanted = wanted,
                              .arg = arg};
     nmq_message_have_numbers();
-    (void) pthread_mutex_init(&journal->lock, NULL);
+    init_lock(&journal->lock);
     nmq_clock_cond_init(&journal->turned);
 }
 
@@ -144,11 +159,15 @@ add_message(nmq_journal *journal, nmq_message *message)
     if (number > journal->told.messages) {
         return number;
     }
-    const nmq_moment now = {.wall_ms = nmq_clock_wall_ms(), .clock_ms = nmq_clock_now_ms()};
+    nmq_moment now = {0};
+    if (message->expires_at_ms != 0) { // else the time counts for nothing
+        now.wall_ms = nmq_clock_wall_ms();
+        now.clock_ms = nmq_clock_now_ms();
+    }
     uint64_t origin = add_origin(journal, message->origin);
     nmq_message_set_number(message, ++journal->messages);
-    nmq_journal_record record =
-        nmq_record_of_message(message, journal->messages, origin, &now);
+    nmq_journal_record record;
+    nmq_record_of_message(&record, message, journal->messages, origin, &now);
     record.message.was = number;
     (void) append(journal, &record);
     journal->retold += number != 0 ? journal->staged.len - before : 0;

@@ -1,5 +1,6 @@
 #include "store/journal_record.h"
 
+#include <endian.h>
 #include <string.h>
 
 #include "base/status.h"
@@ -13,10 +14,9 @@ enum { LENGTH_BYTES = 4, HEAD_BYTES = LENGTH_BYTES + 1 };
 static uint8_t *
 put_number(uint8_t *at, uint64_t value, unsigned bytes)
 {
-    for (unsigned i = 0; i < bytes; i++) {
-        *at++ = (uint8_t) (value >> 8 * i);
-    }
-    return at;
+    value = htole64(value);
+    memcpy(at, &value, bytes);
+    return at + bytes;
 }
 
 static uint64_t
@@ -24,10 +24,8 @@ number_at(const uint8_t *at, unsigned bytes)
 {
     uint64_t value = 0;
 
-    for (unsigned i = bytes; i > 0; i--) {
-        value = value << 8 | at[i - 1];
-    }
-    return value;
+    memcpy(&value, at, bytes);
+    return le64toh(value);
 }
 
 uint8_t *
@@ -116,13 +114,17 @@ get_text(nmq_bytes *in, nmq_bytes *out)
 #include "journal.def"
 #undef FIELD
 
+// Puts the fields. Returns where they end: those behind that are 0 or absent, as they are
+// for whoever reads a record that does not have them.
 #define FIELD(type, name)                                                                  \
     at = BY_##type(put_number(at, (uint64_t) r->name, sizeof r->name),                     \
-                   put_text(at, r->name));
+                   put_text(at, r->name));                                                 \
+    end = BY_##type(r->name != 0, r->name.at != NULL) ? at : end;
 #define RECORD(number, NAME, name, fields)                                                 \
-    static void put_##name(uint8_t *at, const nmq_##name##_record *r)                      \
+    static uint8_t *put_##name(uint8_t *at, const nmq_##name##_record *r)                  \
     {                                                                                      \
-        fields(void) at;                                                                   \
+        uint8_t *end = at;                                                                 \
+        fields return end;                                                                 \
     }
 #include "journal.def"
 #undef FIELD
@@ -164,15 +166,17 @@ nmq_journal_put(nmq_buf *out, const nmq_journal_record *record)
     if (at == NULL) {
         return NMQ_ENOMEM;
     }
-    at = put_number(at, bytes - LENGTH_BYTES, LENGTH_BYTES);
-    *at++ = record->kind;
+    uint8_t *end = at + HEAD_BYTES;
     switch (record->kind) {
 #define RECORD(number, NAME, name, fields)                                                 \
-    case NMQ_JOURNAL_##NAME: put_##name(at, &record->name); break;
+    case NMQ_JOURNAL_##NAME: end = put_##name(end, &record->name); break;
 #include "journal.def"
     default: break;
     }
-    out->len += bytes;
+    size_t len = (size_t) (end - at);
+    at = put_number(at, len - LENGTH_BYTES, LENGTH_BYTES);
+    *at = record->kind;
+    out->len += len;
     return NMQ_OK;
 }
 

@@ -18,44 +18,42 @@ nmq_record_of_origin(const nmq_origin *origin, uint64_t number)
     };
 }
 
-nmq_journal_record
-nmq_record_of_message(const nmq_message *message, uint64_t number, uint64_t origin,
-                      const nmq_moment *now)
+// Only the part of the record that its kind has is written: this is done for each message.
+void
+nmq_record_of_message(nmq_journal_record *out, const nmq_message *message, uint64_t number,
+                      uint64_t origin, const nmq_moment *now)
 {
-    return (nmq_journal_record){
-        .kind = NMQ_JOURNAL_MESSAGE,
-        .message = {.number = number,
-                    .origin = origin,
-                    .expires_at_ms = nmq_moment_to_wall(now, message->expires_at_ms),
-                    .qos = message->qos,
-                    .retain = message->retain,
-                    .topic_name = nmq_message_topic(message),
-                    .props = nmq_message_props(message),
-                    .payload = nmq_message_payload(message),
-                    .published_at_ms = message->published_ms},
-    };
+    out->kind = NMQ_JOURNAL_MESSAGE;
+    out->message = (nmq_message_record){.number = number,
+                                        .origin = origin,
+                                        .expires_at_ms =
+                                            nmq_moment_to_wall(now, message->expires_at_ms),
+                                        .qos = message->qos,
+                                        .retain = message->retain,
+                                        .topic_name = nmq_message_topic(message),
+                                        .props = nmq_message_props(message),
+                                        .payload = nmq_message_payload(message),
+                                        .published_at_ms = message->published_ms};
 }
 
-nmq_journal_record
-nmq_record_of_delivery(const nmq_delivery *delivery, uint64_t session, uint64_t message,
-                       const nmq_inflight_entry *entry, nmq_bytes ids)
+void
+nmq_record_of_delivery(nmq_journal_record *out, const nmq_delivery *delivery,
+                       uint64_t session, uint64_t message, const nmq_inflight_entry *entry,
+                       nmq_bytes ids)
 {
-    nmq_journal_record record = {
-        .kind = NMQ_JOURNAL_DELIVERY,
-        .delivery = {.session = session,
-                     .message = message,
-                     .group = delivery->group,
-                     .qos = (uint8_t) delivery->qos,
-                     .retain = (uint8_t) delivery->retain,
-                     .subscription_ids = ids.len > 0 ? ids : (nmq_bytes){0}},
-    };
-
+    out->kind = NMQ_JOURNAL_DELIVERY;
+    out->delivery =
+        (nmq_delivery_record){.session = session,
+                              .message = message,
+                              .group = delivery->group,
+                              .qos = (uint8_t) delivery->qos,
+                              .retain = (uint8_t) delivery->retain,
+                              .subscription_ids = ids.len > 0 ? ids : (nmq_bytes){0}};
     if (entry != NULL) {
-        record.delivery.order = entry->order;
-        record.delivery.packet_id = entry->packet_id;
-        record.delivery.state = entry->state;
+        out->delivery.order = entry->order;
+        out->delivery.packet_id = entry->packet_id;
+        out->delivery.state = entry->state;
     }
-    return record;
 }
 
 int

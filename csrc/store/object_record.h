@@ -10,16 +10,16 @@
 // Who published messages, under that number.
 nmq_journal_record nmq_record_of_origin(const nmq_origin *origin, uint64_t number);
 
-// The message under its number, with that of its origin (0: none).
-nmq_journal_record nmq_record_of_message(const nmq_message *message, uint64_t number,
-                                         uint64_t origin, const nmq_moment *now);
+// Makes *out the message under its number, with that of its origin (0: none).
+void nmq_record_of_message(nmq_journal_record *out, const nmq_message *message,
+                           uint64_t number, uint64_t origin, const nmq_moment *now);
 
-// The delivery of a message (0: PUBREC has come) to a session. entry: where it is in
-// flight; NULL: it is in the queue. ids: where the Subscription Identifiers lie, of which
-// the record borrows.
-nmq_journal_record nmq_record_of_delivery(const nmq_delivery *delivery, uint64_t session,
-                                          uint64_t message, const nmq_inflight_entry *entry,
-                                          nmq_bytes ids);
+// Makes *out the delivery of a message (0: PUBREC has come) to a session. entry: where it
+// is in flight; NULL: it is in the queue. ids: where the Subscription Identifiers lie, of
+// which the record borrows.
+void nmq_record_of_delivery(nmq_journal_record *out, const nmq_delivery *delivery,
+                            uint64_t session, uint64_t message,
+                            const nmq_inflight_entry *entry, nmq_bytes ids);
 
 // Writes the Subscription Identifiers of the delivery to the buffer, in place of what is
 // there. Returns NMQ_OK or NMQ_ENOMEM; the record's `ids` are what is in the buffer then.

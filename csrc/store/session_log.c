@@ -119,8 +119,8 @@ log_delivery(nmq_session_log *log, uint64_t session, const nmq_delivery *d,
 
     // without memory the record is missing, and so is what comes after it
     int rv = nmq_record_ids(d, &many);
-    nmq_journal_record record =
-        nmq_record_of_delivery(d, session, 0, entry, (nmq_bytes){many.at, many.len});
+    nmq_journal_record record;
+    nmq_record_of_delivery(&record, d, session, 0, entry, (nmq_bytes){many.at, many.len});
     log->latest = rv == NMQ_OK ? nmq_journal_append_of(log->journal, d->message, &record,
                                                        &record.delivery.message, false)
                                : nmq_journal_fail(log->journal);
@@ -152,13 +152,12 @@ static void
 log_launched(nmq_session *session, const nmq_inflight_entry *entry, bool from_queue)
 {
     nmq_session_log *log = session->log;
-    const nmq_journal_record record = {.kind = NMQ_JOURNAL_LAUNCHED,
-                                       .launched = {.session = log->session,
-                                                    .order = entry->order,
-                                                    .packet_id = entry->packet_id}};
-    bool told = from_queue && is_told(log, &entry->delivery);
+    nmq_journal_record record; // as in nmq_session_log_done
 
-    if (told) {
+    record.kind = NMQ_JOURNAL_LAUNCHED;
+    record.launched = (nmq_launched_record){
+        .session = log->session, .order = entry->order, .packet_id = entry->packet_id};
+    if (from_queue && is_told(log, &entry->delivery)) {
         append_urgent(session, &record);
         return;
     }
@@ -245,10 +244,11 @@ void
 nmq_session_log_done(nmq_session *session, uint16_t packet_id)
 {
     if (nmq_session_is_logged(session)) {
-        (void) append(session,
-                      &(nmq_journal_record){.kind = NMQ_JOURNAL_DONE,
-                                            .done = {.session = session->log->session,
-                                                     .packet_id = packet_id}});
+        nmq_journal_record record; // of which only this is written: it is for each message
+        record.kind = NMQ_JOURNAL_DONE;
+        record.done =
+            (nmq_done_record){.session = session->log->session, .packet_id = packet_id};
+        (void) append(session, &record);
     }
 }
 

@@ -241,7 +241,8 @@ free_some(nmq_wal *wal)
         return NMQ_OK;
     }
     while (rv == NMQ_OK && first_is_free(wal)) {
-        bool is_spare = wal->active + 1 == all->count || needs_spare(wal);
+        bool is_spare = wal->active + 1 == all->count || needs_spare(wal) ||
+                        nmq_wal_segments_bytes(all) <= wal->kept;
         rv = nmq_wal_segments_free_first(all, is_spare &&
                                                   all->at[0].bytes == all->segment_bytes);
         wal->active -= rv == NMQ_OK;

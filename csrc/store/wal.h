@@ -26,6 +26,7 @@ typedef struct {
     uint32_t active;    // its place in segments.at
     uint32_t before;    // checksum of the last block
     uint64_t spare;     // bytes that nmq_wal_tidy keeps ahead; 0: half a segment
+    uint64_t kept;      // bytes of all segments up to which it keeps what is free
     int file;           // of the active segment; -1: not open
     bool failed;        // for good: nobody knows what is safe
 } nmq_wal;
