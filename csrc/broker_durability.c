@@ -20,6 +20,8 @@ options_of(const nmq_durability_keys *keys)
                                     .interval_ms = keys->interval_ms,
                                     .hold_ms = keys->hold_ms,
                                     .on_error = keys->on_error,
+                                    .topics =
+                                        nmq_broker_slice(keys->topics, keys->topics_len),
                                     .folder = keys->location};
 }
 
@@ -53,8 +55,7 @@ nmq_broker_durability_set(nmq_broker *broker, const nmq_durability_keys *keys)
     if (broker->durability == NULL) {
         return NMQ_ENOENT;
     }
-    nmq_durability_set(broker->durability, &options);
-    return NMQ_OK;
+    return nmq_durability_set(broker->durability, &options);
 }
 
 int

@@ -56,6 +56,7 @@ def options_of(keys: Durability, location: Path) -> DurableOptions:
         hold_ms=keys.hold,
         on_error=OnError[keys.on_error.upper()],
         skip=keys.on_corruption == "skip",
+        topics=keys.topics,
     )
 
 

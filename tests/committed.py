@@ -30,9 +30,11 @@ class Committed(Journaled):
         bytes_max: int = 256 << 20,
         hold_ms: int = 20_000,
         on_error: int = 0,
+        topics: bytes = b"",
         **options: object,
     ) -> None:
         self.disk = disk
+        self._topics = ffi.new("char[]", topics)
         self._options = ffi.new(
             "disk_journal_options *",
             {
@@ -42,6 +44,8 @@ class Committed(Journaled):
                 "gather_ms": gather_ms,
                 "hold_ms": hold_ms,
                 "on_error": on_error,
+                "topics": self._topics,
+                "topics_len": len(topics),
             },
         )
         self._stopped = False

@@ -217,6 +217,10 @@ class Journaled:
                 return True
         return False
 
+    def set_topics(self, topics: bytes) -> None:
+        """See ``nmq_durability_keys``."""
+        lib.test_journal_set_topics(self.journal, topics, len(topics))
+
     def settle(self, number: int) -> None:
         lib.test_journal_settle(self.journal, number)
 

@@ -10,6 +10,7 @@
 #include "route/durable.h"
 #include "route/handover_restore.h"
 #include "route/retell.h"
+#include "store/journal_topics.h"
 #include "store/wal_block.h"
 
 // What records of one take at most, as a rule, besides what it holds.
@@ -259,6 +260,7 @@ nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_disk *
     }
     d->options = *options;
     d->options.folder = NULL;
+    d->options.topics = (nmq_bytes){0}; // the journal has them
     (void) snprintf(d->folder, sizeof d->folder, "%s",
                     options->folder != NULL ? options->folder : "memory");
     d->sessions = sessions;
@@ -271,7 +273,8 @@ nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_disk *
         nmq_journal_let_go(&d->journal);
     }
     nmq_settler_init(&d->settler, sessions->router);
-    int rv = read_log(d, disk, &log, found);
+    int rv = nmq_journal_set_topics(&d->journal, options->topics);
+    rv = rv == NMQ_OK ? read_log(d, disk, &log, found) : rv;
     d->options.left = (nmq_bytes){0};
     *error = d->wal.segments.error;
     if (rv < 0 && sessions->router->journal == NULL) { // else it logs already
@@ -283,11 +286,14 @@ nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_disk *
     return rv;
 }
 
-void
+int
 nmq_durability_set(nmq_durability *durability, const nmq_durability_options *options)
 {
     const nmq_wal_options log = log_options(&options->log);
 
+    if (nmq_journal_set_topics(&durability->journal, options->topics) != NMQ_OK) {
+        return NMQ_ENOMEM;
+    }
     NMQ_LIVE_SET(durability->wal.segments.bytes_max, log.bytes_max);
     NMQ_LIVE_SET(durability->options.log.bytes_max, options->log.bytes_max);
     NMQ_LIVE_SET(durability->options.on_error, options->on_error);
@@ -295,6 +301,7 @@ nmq_durability_set(nmq_durability *durability, const nmq_durability_options *opt
     nmq_committer_set_lazy(durability->committer, options->interval_ms);
     nmq_committer_set_policy(durability->committer, options->log.bytes_max,
                              options->hold_ms, degrades(options->on_error));
+    return NMQ_OK;
 }
 
 void

@@ -21,6 +21,7 @@ typedef struct {
     uint32_t hold_ms;     // see nmq_durability_keys
     uint32_t interval_ms; // see nmq_durability_keys; 0 or not: as it was opened
     uint8_t on_error;     // enum nmq_durability_on_error
+    nmq_bytes topics;     // see nmq_journal_set_topics; copied
     const char *folder;   // what the operator calls it; copied; NULL: it has no name
     // As nmq_committer_options.troubled, once it is logged and noted (NMQ_NOTE_DURABILITY);
     // its thread calls it. NULL: nobody needs it.
@@ -45,8 +46,9 @@ int nmq_durability_open(nmq_sessions *sessions, nmq_consumers *consumers, nmq_di
 // Whether what was left was taken over.
 bool nmq_durability_took_over(const nmq_durability *durability);
 
-// Puts log.bytes_max, gather_ms, interval_ms, hold_ms and on_error in force. Thread-safe.
-void nmq_durability_set(nmq_durability *durability, const nmq_durability_options *options);
+// Puts log.bytes_max, gather_ms, interval_ms, hold_ms, on_error and topics in force.
+// Thread-safe. Returns NMQ_OK, or NMQ_ENOMEM: nothing has changed.
+int nmq_durability_set(nmq_durability *durability, const nmq_durability_options *options);
 
 // Commits the rest. Nothing more is safe, and what still waits is lost with its connection.
 // It may be called again.

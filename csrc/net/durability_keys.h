@@ -22,6 +22,8 @@ typedef struct {
                           // leave at once, and that is how long it may not be
     uint32_t gather_ms;   // least time between two commits; UINT32_MAX: as it is best
     uint32_t hold_ms;     // how long publishers may wait for room
+    const char *topics;   // filters of what is logged, each with its 0; see topics_len
+    uint32_t topics_len;  // 0: all is
     uint8_t on_error;     // enum nmq_durability_on_error
     bool skip;            // go on behind what is damaged
 } nmq_durability_keys;

@@ -5,6 +5,7 @@
 #include "route/durable.h"
 #include "route/feed_record.h"
 #include "route/inbox.h"
+#include "store/journal_topics.h"
 
 enum {
     QUEUE_GATHER_FACTOR = 64, // times NMQ_LOAD_FULL, while its client takes something
@@ -173,6 +174,19 @@ judge(nmq_batch *batch, const nmq_client *client, nmq_link *link)
     } // else as most links are: nmq_link_judge would change nothing
 }
 
+// The publisher's acknowledgement waits for the journal, if the message is logged. Call
+// with the client's lock.
+static void
+answer(nmq_batch *batch, const nmq_client *client, const nmq_outgoing *what)
+{
+    const nmq_session_log *log = client->session->log;
+
+    if (log != NULL &&
+        (*what->message == NULL || !nmq_journal_leaves_out(log->journal, *what->message))) {
+        nmq_durable_answer(batch, client);
+    }
+}
+
 // The publisher's acknowledgement waits for the journal, and so do packets at QoS 2. Call
 // with the client's lock and the link's.
 static void
@@ -180,7 +194,7 @@ answer_and_await(nmq_batch *batch, const nmq_client *client, nmq_link *link,
                  const nmq_outgoing *what)
 {
     if (qos_of(what) > 0) {
-        nmq_durable_answer(batch, client);
+        answer(batch, client, what);
         nmq_durable_await(client, link);
     }
 }
@@ -348,12 +362,12 @@ nmq_deliver(nmq_batch *batch, nmq_client *client, const nmq_outgoing *what)
     (void) pthread_mutex_lock(&client->lock);
     if (client->consumes) {
         how = deliver_to_consumer(batch, client, what);
-        nmq_durable_answer(batch, client);
+        answer(batch, client, what);
     } else if (client->link != NULL) {
         how = deliver_to_link(batch, client, client->link, what);
     } else {
         how = offer_locked(batch, client, NULL, what);
-        nmq_durable_answer(batch, client);
+        answer(batch, client, what);
     }
     if (how == NMQ_DELIVERED_SENT) {
         count_sent(batch, client, qos_of(what));

@@ -5,6 +5,7 @@
 #include "base/status.h"
 #include "route/gathered.h"
 #include "route/held.h"
+#include "store/journal_topics.h"
 
 static nmq_journal_record
 record_of_begin(const nmq_moment *now)
@@ -164,19 +165,34 @@ nmq_durable_unsubscribed(nmq_client *client, nmq_bytes text)
     }
 }
 
+// How many of the queue are not logged.
+static uint32_t
+count_unlogged(const nmq_session *session)
+{
+    const nmq_queue *queue = &session->queue;
+    nmq_journal *journal = session->log->journal;
+    uint32_t unlogged = queue->qos0_count;
+
+    for (uint32_t i = 0; NMQ_LIVE(journal->partial) && i < queue->count; i++) {
+        const nmq_delivery *delivery = nmq_queue_at(queue, i);
+        unlogged += delivery->qos > 0 && nmq_journal_leaves_out(journal, delivery->message);
+    }
+    return unlogged;
+}
+
 void
 nmq_durable_owed(const nmq_client *client, const nmq_owed_entry *entry)
 {
     const nmq_session *s = client->session;
 
     if (nmq_session_is_logged(s)) {
-        uint64_t before = entry->after - s->owed->popped; // those at QoS 0 are not logged
+        uint64_t before = entry->after - s->owed->popped;
         (void) nmq_journal_append(
             s->log->journal, &(nmq_journal_record){
                                  .kind = NMQ_JOURNAL_OWED,
                                  .owed = {.session = s->log->session,
                                           .order = nmq_retain_cursor_order(entry->cursor),
-                                          .queued = (uint32_t) before - s->queue.qos0_count,
+                                          .queued = (uint32_t) before - count_unlogged(s),
                                           .identifier = entry->identifier,
                                           .options = entry->options,
                                           .filter = nmq_retain_cursor_filter(entry->cursor),
@@ -207,6 +223,16 @@ nmq_durable_answer_all(nmq_batch *batch)
     nmq_journal *journal = batch->router->journal;
 
     if (journal != NULL) {
+        batch->logged = nmq_journal_appended(journal);
+    }
+}
+
+void
+nmq_durable_answer_retained(nmq_batch *batch, const nmq_message *message)
+{
+    nmq_journal *journal = batch->router->journal;
+
+    if (journal != NULL && (message == NULL || !nmq_journal_leaves_out(journal, message))) {
         batch->logged = nmq_journal_appended(journal);
     }
 }

@@ -87,6 +87,9 @@ nmq_durable_answer(nmq_batch *batch, const nmq_client *client)
 // The same for all that has been logged. Any.
 void nmq_durable_answer_all(nmq_batch *batch);
 
+// The same for a retained message, unless it is left out; NULL: one that has gone.
+void nmq_durable_answer_retained(nmq_batch *batch, const nmq_message *message);
+
 // Whether packets at QoS 2 of the session wait. Client's lock.
 static inline bool
 nmq_durable_is_awaited(const nmq_session *session)

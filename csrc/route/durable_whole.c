@@ -3,6 +3,7 @@
 #include "base/status.h"
 #include "route/durable.h"
 #include "route/gathered.h"
+#include "store/journal_told.h"
 
 // Of a record of a delivery and the head of one of a message; about.
 enum { DELIVERY_BYTES = 64 };

@@ -9,6 +9,7 @@
 #include "route/deliver.h"
 #include "route/durable.h"
 #include "route/shortage.h"
+#include "store/journal_topics.h"
 
 enum {
     FEW_IDENTIFIERS = 64, // more take memory from the heap
@@ -313,16 +314,16 @@ publish_metered(nmq_batch *batch, const nmq_client *from, nmq_matches *matches,
 
 // What the retained message has changed is to be durable before it is acknowledged.
 static void
-answer_retained(nmq_batch *batch, const nmq_message_parts *parts)
+answer_retained(nmq_batch *batch, const nmq_message_parts *parts,
+                const nmq_message *message)
 {
     if (parts->qos > 0) {
-        nmq_durable_answer_all(batch);
+        nmq_durable_answer_retained(batch, message);
     }
 }
 
 // Delivers to each session with a subscription that matches [MQTT-4.5.0-1] [MQTT-3.3.2-3],
-// in the
-// order in which a client sent [MQTT-4.6.0-5] [MQTT-4.6.0-6].
+// in the order in which a client sent [MQTT-4.6.0-5] [MQTT-4.6.0-6].
 unsigned
 nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_parts *parts,
                    nmq_message **message)
@@ -346,6 +347,7 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
         return 0;
     }
     if (batch->may_log != NMQ_OK &&
+        nmq_journal_wants_topic(router->journal, parts->topic_name) &&
         nmq_shortage_is_logged(batch->may_log, from, parts, matches)) {
         batch->refused = batch->unlogged = true;
         return 0;
@@ -354,7 +356,7 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
         // Retaining was switched off after the publisher was told otherwise: the message
         // takes the place of the old one, and may then be discarded (3.3.1.3).
         nmq_retained_drop(router->retained, parts->topic_name);
-        answer_retained(batch, parts);
+        answer_retained(batch, parts, NULL);
     } else if (parts->retain) { // else [MQTT-3.3.1-8]
         *message = *message != NULL ? *message : nmq_message_new(parts);
         // the broker's own topics change within bounds of their own
@@ -364,7 +366,7 @@ nmq_fanout_publish(nmq_batch *batch, const nmq_client *from, const nmq_message_p
             lose(batch, parts, NMQ_WHY_RETAINED_FULL, NMQ_DROP_RETAINED);
             return 0;
         }
-        answer_retained(batch, parts);
+        answer_retained(batch, parts, *message);
     }
     batch->work += matches->visits + matches->found->count;
     if (matches->meter != NULL) {

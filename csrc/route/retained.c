@@ -6,6 +6,7 @@
 #include "base/peak.h"
 #include "base/status.h"
 #include "mqtt/sys_topic.h"
+#include "store/journal_topics.h"
 
 enum {
     STEP_VISITS = 256,   // of nodes, with the store's lock
@@ -72,6 +73,7 @@ lacks_room(const nmq_retained *retained, const nmq_message *message)
 {
     return message->qos == 0 && message->payload_len > 0 &&
            nmq_journal_may(retained->journal, message->payload_len) == NMQ_ENOSPC &&
+           nmq_journal_wants_topic(retained->journal, nmq_message_topic(message)) &&
            !nmq_topic_is_sys(nmq_message_topic(message));
 }
 
@@ -102,20 +104,39 @@ log_dropped(nmq_retained *retained, nmq_bytes topic_name)
     }
 }
 
-// again: it was logged before the journal began anew.
+// Whether the log has one of that topic, for all that is known. Call with the lock, before
+// it changes.
+static bool
+may_be_logged(const nmq_retained *retained, nmq_bytes topic_name)
+{
+    nmq_journal *journal = retained->journal;
+
+    if (journal == NULL || !NMQ_LIVE(journal->partial)) {
+        return true;
+    }
+    const nmq_message *old = nmq_retain_get(retained->store, topic_name);
+    return old != NULL && !nmq_journal_leaves_out(journal, old);
+}
+
+// again: it was logged before the journal began anew; drops: the log may have another one.
 static void
-log_kept(nmq_retained *retained, nmq_message *message, bool again)
+log_kept(nmq_retained *retained, nmq_message *message, bool again, bool drops)
 {
     nmq_bytes topic_name = nmq_message_topic(message);
 
     if (message->payload_len == 0) {
-        log_dropped(retained, topic_name);
+        if (drops) {
+            log_dropped(retained, topic_name);
+        }
     } else if (!nmq_topic_is_sys(topic_name)) {
         nmq_journal_record record = {
             .kind = NMQ_JOURNAL_RETAINED,
             .retained = {.order = nmq_retain_order(retained->store, topic_name)}};
         (void) nmq_journal_append_of(retained->journal, message, &record,
                                      &record.retained.message, again);
+        if (record.retained.message == NMQ_JOURNAL_LEFT_OUT && drops) {
+            log_dropped(retained, topic_name);
+        }
     }
 }
 
@@ -125,7 +146,7 @@ nmq_retained_retell(nmq_retained *retained, uint32_t *at)
     (void) pthread_mutex_lock(&retained->lock);
     uint32_t place = nmq_places_next(nmq_retain_places(retained->store), *at);
     if (place != NMQ_NO_PLACE) {
-        log_kept(retained, nmq_retain_at(retained->store, place), true);
+        log_kept(retained, nmq_retain_at(retained->store, place), true, false);
         *at = place + 1;
     }
     (void) pthread_mutex_unlock(&retained->lock);
@@ -141,9 +162,11 @@ nmq_retained_keep(nmq_retained *retained, nmq_message *message, bool bounded)
                                 NMQ_LIVE(options->retained_max_bytes),
                                 memory != NMQ_MEMORY_FINE, memory == NMQ_MEMORY_OUT};
     int rv = NMQ_ENOMEM;
+    bool drops = false;
 
     (void) pthread_mutex_lock(&retained->lock);
     if (message != NULL) {
+        drops = may_be_logged(retained, nmq_message_topic(message));
         bool fits = !bounded || (!lacks_room(retained, message) &&
                                  nmq_retain_fits(retained->store, message, &bounds));
         rv = fits ? nmq_retain_put(retained->store, message) : NMQ_ETOOBIG;
@@ -153,7 +176,7 @@ nmq_retained_keep(nmq_retained *retained, nmq_message *message, bool bounded)
         arm_sweep(retained, message->expires_at_ms);
     }
     if (rv == NMQ_OK && retained->journal != NULL) {
-        log_kept(retained, message, false);
+        log_kept(retained, message, false, drops);
     }
     (void) pthread_mutex_unlock(&retained->lock);
     if (rv == NMQ_ETOOBIG) {
@@ -182,8 +205,9 @@ void
 nmq_retained_drop(nmq_retained *retained, nmq_bytes topic_name)
 {
     (void) pthread_mutex_lock(&retained->lock);
+    bool drops = may_be_logged(retained, topic_name);
     nmq_retain_del(retained->store, topic_name);
-    if (retained->journal != NULL) {
+    if (retained->journal != NULL && drops) {
         log_dropped(retained, topic_name);
     }
     (void) pthread_mutex_unlock(&retained->lock);

@@ -2,6 +2,7 @@
 
 #include "base/status.h"
 #include "route/durable_whole.h"
+#include "store/journal_told.h"
 #include "store/session_log.h"
 
 enum { RETAINED, CLIENTS, CONSUMERS, OVER };

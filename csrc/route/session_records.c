@@ -3,6 +3,7 @@
 #include "base/live.h"
 #include "base/status.h"
 #include "mqtt/sys_topic.h"
+#include "store/journal.h"
 #include "store/session_subs.h"
 
 static nmq_journal_record
@@ -101,12 +102,19 @@ put_delivery(nmq_record_sink *sink, const nmq_delivery *d, uint64_t number,
              const nmq_inflight_entry *entry)
 {
     uint64_t message = d->message != NULL ? sink->message(sink, d->message) : 0;
+    nmq_journal_record record;
 
+    if (message == NMQ_JOURNAL_LEFT_OUT) {
+        if (entry != NULL && entry->state == NMQ_INFLIGHT_PUBREC) {
+            nmq_record_of_identifier(&record, entry, number);
+            put(sink, record);
+        }
+        return;
+    }
     if (nmq_record_ids(d, &sink->ids) != NMQ_OK) {
         sink->rv = NMQ_ENOMEM;
         return;
     }
-    nmq_journal_record record;
     nmq_record_of_delivery(&record, d, number, message, entry,
                            (nmq_bytes){sink->ids.at, sink->ids.len});
     put(sink, record);
@@ -141,15 +149,17 @@ is_put(const nmq_record_sink *sink, const nmq_delivery *d)
     return d->qos > 0 || !sink->logs;
 }
 
-// How many of the queue, as it is put, come before what is due at `after`.
+// How many of the queue, as it was put, come before what is due at `after`.
 static uint32_t
-queued_before(const nmq_record_sink *sink, const nmq_session *s, uint64_t after)
+queued_before(nmq_record_sink *sink, const nmq_session *s, uint64_t after)
 {
     uint64_t all = after > s->owed->popped ? after - s->owed->popped : 0;
     uint32_t queued = 0;
 
     for (uint32_t i = 0; i < s->queue.count && i < all; i++) {
-        queued += is_put(sink, nmq_queue_at(&s->queue, i));
+        const nmq_delivery *d = nmq_queue_at(&s->queue, i);
+        queued +=
+            is_put(sink, d) && sink->message(sink, d->message) != NMQ_JOURNAL_LEFT_OUT;
     }
     return queued;
 }
@@ -186,7 +196,9 @@ nmq_record_put_client(nmq_record_sink *sink, const nmq_client *client, uint64_t 
     put(sink, record);
     if (client->will.message != NULL) {
         uint64_t message = sink->message(sink, client->will.message);
-        put(sink, record_of_will(client, number, message, &sink->now));
+        if (message != NMQ_JOURNAL_LEFT_OUT) {
+            put(sink, record_of_will(client, number, message, &sink->now));
+        }
     }
 }
 

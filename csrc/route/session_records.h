@@ -11,7 +11,8 @@
 // Where records go. What cannot be written is noted in rv, and nothing more is.
 typedef struct nmq_record_sink {
     void (*put)(struct nmq_record_sink *sink, const nmq_journal_record *record);
-    // The number of the message, which is put the first time.
+    // The number of the message, which is put the first time; or NMQ_JOURNAL_LEFT_OUT: it
+    // is not, and nothing that names it.
     uint64_t (*message)(struct nmq_record_sink *sink, nmq_message *message);
     bool logs;    // to a journal: QoS 0 is left out, whose end is not logged
     uint64_t was; // see SESSION of journal.def

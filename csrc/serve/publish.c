@@ -16,6 +16,7 @@
 #include "serve/mount.h"
 #include "serve/reply.h"
 #include "serve/tell.h"
+#include "store/journal_topics.h"
 #include "store/session_acks.h"
 
 // Returns what closes the connection; code 0: nothing.
@@ -67,10 +68,13 @@ resolve_alias(nmq_server_conn *conn, nmq_packet *packet)
 static int
 may_log(const nmq_batch *batch, const nmq_packet *packet)
 {
-    const nmq_journal *journal = batch->router->journal;
+    nmq_journal *journal = batch->router->journal;
     int may = nmq_journal_may(journal, packet->publish.payload.len);
 
-    return may == NMQ_OK && journal != NULL && NMQ_LIVE(journal->full) ? NMQ_ESHORT : may;
+    may = may == NMQ_OK && journal != NULL && NMQ_LIVE(journal->full) ? NMQ_ESHORT : may;
+    return may != NMQ_OK && nmq_journal_wants_topic(journal, packet->publish.topic_name)
+               ? may
+               : NMQ_OK;
 }
 
 // What becomes of the publisher of a message that was refused. Returns the Reason Code of
@@ -244,7 +248,9 @@ receive_qos2(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, 
         return NMQ_NEXT_PACKET;
     }
     int rv = over ? 0 : nmq_session_receive(client->session, packet->packet_id);
-    nmq_durable_answer(batch, client);
+    if (nmq_journal_wants_topic(batch->router->journal, packet->publish.topic_name)) {
+        nmq_durable_answer(batch, client); // else the identifier is known soon enough
+    }
     (void) pthread_mutex_unlock(&client->lock);
     *fresh = rv == 1;
     if (rv == 0 && !over) {

@@ -212,12 +212,6 @@ count(nmq_committer *c)
     (void) pthread_mutex_unlock(&c->lock);
 }
 
-static uint64_t
-take(nmq_committer *c)
-{
-    return nmq_log_round_take(&c->round, nmq_log_room_is_time(&c->room), &c->taken);
-}
-
 // A commit is safe, up to that number.
 static void
 end_round(nmq_committer *c, uint64_t number)
@@ -262,7 +256,8 @@ shrink(nmq_committer *c)
 static int
 commit(nmq_committer *c)
 {
-    uint64_t number = take(c);
+    bool is_time = nmq_log_room_is_time(&c->room);
+    uint64_t number = nmq_log_round_take(&c->round, is_time, &c->taken);
 
     if (c->taken.len > 0 || c->is_due || nmq_log_round_is_told(&c->round)) {
         nmq_log_round_count(&c->round, c->taken.len);

@@ -49,6 +49,7 @@ nmq_journal_fini(nmq_journal *journal)
 {
     nmq_buf_free(&journal->staged);
     (void) pthread_cond_destroy(&journal->turned);
+    nmq_topic_choice_fini(&journal->topics);
     (void) pthread_mutex_destroy(&journal->lock);
 }
 
@@ -159,6 +160,11 @@ add_message(nmq_journal *journal, nmq_message *message)
     if (number > journal->told.messages) {
         return number;
     }
+    if (number == 0 &&
+        !nmq_topic_choice_has(&journal->topics, nmq_message_topic(message))) {
+        nmq_message_set_number(message, NMQ_JOURNAL_LEFT_OUT);
+        return NMQ_JOURNAL_LEFT_OUT;
+    }
     nmq_moment now = {0};
     if (message->expires_at_ms != 0) { // else the time counts for nothing
         now.wall_ms = nmq_clock_wall_ms();
@@ -190,7 +196,7 @@ nmq_journal_append_of(nmq_journal *journal, nmq_message *message,
     bool was_empty = begin_append(journal);
     *names = add_message(journal, message);
     size_t before = journal->staged.len;
-    uint64_t number = append(journal, record);
+    uint64_t number = *names != NMQ_JOURNAL_LEFT_OUT ? append(journal, record) : 0;
     journal->retold += again ? journal->staged.len - before : 0;
     end_append(journal, was_empty);
     return number;
@@ -311,15 +317,6 @@ nmq_journal_look(nmq_journal *journal)
     return load;
 }
 
-uint64_t
-nmq_journal_retold(nmq_journal *journal)
-{
-    (void) pthread_mutex_lock(&journal->lock);
-    uint64_t bytes = journal->retold;
-    (void) pthread_mutex_unlock(&journal->lock);
-    return bytes;
-}
-
 // Appends where a run begins. Call with the lock.
 static void
 put_begin(nmq_journal *journal, nmq_journal_record *record)
@@ -384,15 +381,6 @@ nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out, nmq_journal_record *b
     journal->retold = 0;
     end_append(journal, true);
     return number;
-}
-
-bool
-nmq_journal_has_told(nmq_journal *journal, uint64_t session)
-{
-    (void) pthread_mutex_lock(&journal->lock);
-    bool told = session > journal->told.sessions;
-    (void) pthread_mutex_unlock(&journal->lock);
-    return told;
 }
 
 void

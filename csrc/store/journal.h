@@ -29,10 +29,13 @@
 #include "store/journal_record.h"
 #include "store/journal_waits.h"
 #include "store/message.h"
+#include "store/topic_choice.h"
 
 #define NMQ_JOURNAL_NEVER UINT64_MAX
 
 enum { NMQ_JOURNAL_ANEW_MS = 10 };
+// In place of the number of a message that is not logged; see store/journal_topics.h.
+#define NMQ_JOURNAL_LEFT_OUT UINT64_MAX
 
 // Numbers of objects that were given before the journal began anew: what has a greater one
 // was told since.
@@ -79,10 +82,12 @@ typedef struct nmq_journal {
     bool lax;                  // see nmq_journal_let_go; before anything is appended
     bool urged;                // lock: the writer was, since it took something
     bool cut;                  // lock: what groups hold back was to be taken
-    bool turns;  // lock: it is about to begin anew, and no group is opened meanwhile
-    bool failed; // lock: a record is missing
-    bool broken; // NMQ_LIVE: and nobody is to be acknowledged
-    bool full;   // NMQ_LIVE: who publishes is to wait
+    bool turns; // lock: it is about to begin anew, and no group is opened meanwhile
+    nmq_topic_choice topics; // lock: of messages to come that are logged
+    bool partial;            // NMQ_LIVE: some may be left out
+    bool failed;             // lock: a record is missing
+    bool broken;             // NMQ_LIVE: and nobody is to be acknowledged
+    bool full;               // NMQ_LIVE: who publishes is to wait
 } nmq_journal;
 
 // Messages that were made before the first journal of the process cannot be logged.
@@ -101,7 +106,8 @@ uint64_t nmq_journal_append(nmq_journal *journal, const nmq_journal_record *reco
 
 // The same for one that names a message, which is appended as by nmq_journal_add_message,
 // in one step: the journal does not begin anew between the two. names: where in the record
-// the number of the message is. again: the record tells again what was before.
+// the number of the message is. again: the record tells again what was before. Of a message
+// that is left out nothing is appended: returns 0.
 uint64_t nmq_journal_append_of(nmq_journal *journal, nmq_message *message,
                                nmq_journal_record *record, uint64_t *names, bool again);
 
@@ -113,8 +119,8 @@ uint64_t nmq_journal_append_session(nmq_journal *journal, nmq_bytes records,
                                     uint64_t *session, bool again);
 
 // Returns the number of the message, which is appended, with its origin, the first time,
-// and again once the journal has begun anew. Within a group, to which belongs what names
-// it.
+// and again once the journal has begun anew; or NMQ_JOURNAL_LEFT_OUT. Within a group, to
+// which belongs what names it.
 uint64_t nmq_journal_add_message(nmq_journal *journal, nmq_message *message);
 
 // A record is missing. Returns NMQ_JOURNAL_NEVER.
@@ -161,9 +167,6 @@ typedef struct {
 
 nmq_journal_load nmq_journal_look(nmq_journal *journal); // thread-safe
 
-// Bytes of what was told again since the journal began anew.
-uint64_t nmq_journal_retold(nmq_journal *journal);
-
 // As nmq_journal_take, and the journal begins anew: the record, of kind BEGIN, comes first
 // of what is staged from here on. Who has been told what was before is told it again, under
 // new numbers (route/retell.h); then the run can be read from that record on. Returns 0,
@@ -188,9 +191,6 @@ nmq_journal_may(const nmq_journal *journal, uint64_t bytes)
     }
     return NMQ_LIVE(journal->broken) ? NMQ_ESTORE : NMQ_ENOSPC;
 }
-
-// Whether a session of that number was told since the journal began anew.
-bool nmq_journal_has_told(nmq_journal *journal, uint64_t session);
 
 // What was taken is written: it counts no more. Who publishes goes on once half is free.
 void nmq_journal_written(nmq_journal *journal);

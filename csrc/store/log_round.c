@@ -1,5 +1,7 @@
 #include "store/log_round.h"
 
+#include "store/journal_told.h"
+
 // How much goes into the next commit: more than came with the last one, so that a round
 // ends however much comes; but not so much that who publishes has to wait for that alone.
 static uint64_t

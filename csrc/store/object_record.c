@@ -56,6 +56,16 @@ nmq_record_of_delivery(nmq_journal_record *out, const nmq_delivery *delivery,
     }
 }
 
+void
+nmq_record_of_identifier(nmq_journal_record *out, const nmq_inflight_entry *entry,
+                         uint64_t session)
+{
+    nmq_inflight_entry received = *entry;
+
+    received.state = NMQ_INFLIGHT_PUBCOMP;
+    nmq_record_of_delivery(out, &entry->delivery, session, 0, &received, (nmq_bytes){0});
+}
+
 int
 nmq_record_ids(const nmq_delivery *delivery, nmq_buf *out)
 {

@@ -21,6 +21,10 @@ void nmq_record_of_delivery(nmq_journal_record *out, const nmq_delivery *deliver
                             uint64_t session, uint64_t message,
                             const nmq_inflight_entry *entry, nmq_bytes ids);
 
+// What is in flight at QoS 2, as if PUBREC had come.
+void nmq_record_of_identifier(nmq_journal_record *out, const nmq_inflight_entry *entry,
+                              uint64_t session);
+
 // Writes the Subscription Identifiers of the delivery to the buffer, in place of what is
 // there. Returns NMQ_OK or NMQ_ENOMEM; the record's `ids` are what is in the buffer then.
 int nmq_record_ids(const nmq_delivery *delivery, nmq_buf *out);

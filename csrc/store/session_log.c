@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/reason.h"
+#include "store/journal_topics.h"
 #include "store/object_record.h"
 #include "store/session_tell.h"
 #include "store/session_write.h"
@@ -77,12 +78,12 @@ reserve(nmq_session_log *log)
     return NMQ_OK;
 }
 
-// The packet of that identifier waits for the latest record. There is room.
+// The packet of that identifier waits for that number, from 1. There is room.
 static void
-hold(nmq_session_log *log, uint16_t packet_id)
+hold(nmq_session_log *log, uint16_t packet_id, uint64_t number)
 {
     log->unsent[(log->first + log->count++) & (log->cap - 1)] =
-        (nmq_unsent){.number = log->latest, .packet_id = packet_id};
+        (nmq_unsent){.number = number, .packet_id = packet_id};
 }
 
 uint64_t
@@ -121,9 +122,11 @@ log_delivery(nmq_session_log *log, uint64_t session, const nmq_delivery *d,
     int rv = nmq_record_ids(d, &many);
     nmq_journal_record record;
     nmq_record_of_delivery(&record, d, session, 0, entry, (nmq_bytes){many.at, many.len});
-    log->latest = rv == NMQ_OK ? nmq_journal_append_of(log->journal, d->message, &record,
-                                                       &record.delivery.message, false)
-                               : nmq_journal_fail(log->journal);
+    uint64_t number = rv == NMQ_OK
+                          ? nmq_journal_append_of(log->journal, d->message, &record,
+                                                  &record.delivery.message, false)
+                          : nmq_journal_fail(log->journal);
+    log->latest = number != 0 ? number : log->latest; // 0: it is left out
     nmq_buf_free(&many);
 }
 
@@ -148,7 +151,31 @@ nmq_session_log_queued(nmq_session *session, const nmq_delivery *delivery)
     }
 }
 
-static void
+// Whether the journal leaves out what was just taken in flight.
+static bool
+is_left_out(const nmq_session_log *log, const nmq_delivery *delivery, bool from_queue)
+{
+    if (from_queue || !NMQ_LIVE(log->journal->partial)) { // else it was not decided yet
+        return nmq_journal_leaves_out(log->journal, delivery->message);
+    }
+    return nmq_journal_add_message(log->journal, delivery->message) == NMQ_JOURNAL_LEFT_OUT;
+}
+
+// The message is left out, but not its packet identifier. Returns what the packet waits
+// for.
+static uint64_t
+log_identifier(const nmq_session *session, const nmq_inflight_entry *entry)
+{
+    if (entry->state != NMQ_INFLIGHT_PUBREC) {
+        return 0;
+    }
+    nmq_journal_record record;
+    nmq_record_of_identifier(&record, entry, session->log->session);
+    return append(session, &record);
+}
+
+// Returns what the packet waits for.
+static uint64_t
 log_launched(nmq_session *session, const nmq_inflight_entry *entry, bool from_queue)
 {
     nmq_session_log *log = session->log;
@@ -157,9 +184,12 @@ log_launched(nmq_session *session, const nmq_inflight_entry *entry, bool from_qu
     record.kind = NMQ_JOURNAL_LAUNCHED;
     record.launched = (nmq_launched_record){
         .session = log->session, .order = entry->order, .packet_id = entry->packet_id};
+    if (is_left_out(log, &entry->delivery, from_queue)) {
+        return log_identifier(session, entry);
+    }
     if (from_queue && is_told(log, &entry->delivery)) {
         append_urgent(session, &record);
-        return;
+        return log->latest;
     }
     if (log->next != 0) {
         log_delivery(log, log->next, &entry->delivery, entry);
@@ -169,6 +199,7 @@ log_launched(nmq_session *session, const nmq_inflight_entry *entry, bool from_qu
     } else {
         log_delivery(log, log->session, &entry->delivery, entry);
     }
+    return log->latest;
 }
 
 int
@@ -178,14 +209,15 @@ nmq_session_log_launch(nmq_session *session, nmq_outbox *outbox,
 {
     bool logged = nmq_session_is_logged(session);
     bool waits = logged && entry->state == NMQ_INFLIGHT_PUBREC;
+    uint64_t number = 0;
     int rv = waits ? reserve(session->log)
                    : nmq_session_write_entry(session, outbox, entry, false, now_ms);
 
     if (rv == NMQ_OK && logged) {
-        log_launched(session, entry, delivery == nmq_queue_front(&session->queue));
+        number = log_launched(session, entry, delivery == nmq_queue_front(&session->queue));
     }
     if (rv == NMQ_OK && waits) {
-        hold(session->log, entry->packet_id);
+        hold(session->log, entry->packet_id, number);
     }
     return rv;
 }
@@ -220,34 +252,40 @@ nmq_session_log_receive(nmq_session *session, nmq_outbox *outbox, nmq_inflight_e
     nmq_session_log *log = session->log;
     uint16_t packet_id = entry->packet_id;
     bool logged = nmq_session_is_logged(session);
+    uint64_t number = 1; // nothing more: its identifier was durable before it was sent
 
     if (logged && reserve(log) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
     if (entry->state == NMQ_INFLIGHT_PUBREC) {
+        bool known =
+            logged && !nmq_journal_leaves_out(log->journal, entry->delivery.message);
         nmq_inflight_received(&session->inflight, entry); // [MQTT-4.3.3-4]
-        if (logged) {
+        if (known) {
             append_urgent(session,
                           &(nmq_journal_record){.kind = NMQ_JOURNAL_RECEIVED,
                                                 .received = {.session = log->session,
                                                              .packet_id = packet_id}});
+            number = log->latest;
         }
     }
     if (!logged) {
         return nmq_session_write_pubrel(session, outbox, packet_id, NMQ_RC_SUCCESS);
     }
-    hold(log, packet_id);
+    hold(log, packet_id, number);
     return nmq_session_log_pump(session, outbox, nmq_clock_now_ms());
 }
 
 void
-nmq_session_log_done(nmq_session *session, uint16_t packet_id)
+nmq_session_log_done(nmq_session *session, const nmq_inflight_entry *entry)
 {
-    if (nmq_session_is_logged(session)) {
+    if (nmq_session_is_logged(session) &&
+        !(entry->state == NMQ_INFLIGHT_PUBACK &&
+          nmq_journal_leaves_out(session->log->journal, entry->delivery.message))) {
         nmq_journal_record record; // of which only this is written: it is for each message
         record.kind = NMQ_JOURNAL_DONE;
-        record.done =
-            (nmq_done_record){.session = session->log->session, .packet_id = packet_id};
+        record.done = (nmq_done_record){.session = session->log->session,
+                                        .packet_id = entry->packet_id};
         (void) append(session, &record);
     }
 }

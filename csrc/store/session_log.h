@@ -13,6 +13,10 @@
 // PUBLISH and PUBREL at QoS 2 go out when the record before them is durable. What is
 // acknowledged otherwise may be forgotten: it is sent again with DUP.
 //
+// Of a message that the journal leaves out only that is logged: its packet identifier at
+// QoS 2, as if PUBREC had come. Who comes back after a crash is sent PUBREL then, and the
+// identifier means a new message from there on.
+//
 // Each verb does nothing for a session whose log has ended, and is called where
 // session->log is not NULL.
 //
@@ -76,8 +80,8 @@ void nmq_session_log_dropped(nmq_session *session, const nmq_delivery *delivery)
 int nmq_session_log_receive(nmq_session *session, nmq_outbox *outbox,
                             nmq_inflight_entry *entry);
 
-// An entry in flight is over.
-void nmq_session_log_done(nmq_session *session, uint16_t packet_id);
+// An entry in flight is over. Call it while its message is there.
+void nmq_session_log_done(nmq_session *session, const nmq_inflight_entry *entry);
 
 // A packet identifier of the client, at QoS 2, is in use.
 void nmq_session_log_unreleased(nmq_session *session, uint16_t packet_id);
@@ -103,7 +107,7 @@ static inline void
 nmq_session_end_entry(nmq_session *session, nmq_inflight_entry *entry)
 {
     if (session->log != NULL) {
-        nmq_session_log_done(session, entry->packet_id);
+        nmq_session_log_done(session, entry);
     }
     nmq_inflight_give(&session->inflight, entry);
 }

@@ -38,6 +38,7 @@ class DurableOptions:
     hold_ms: int
     on_error: OnError
     skip: bool
+    topics: tuple[str, ...] = ("#",)  # filters of what is logged
 
 
 @dataclass(frozen=True)
@@ -127,4 +128,8 @@ def _c_keys(options: DurableOptions, kept: list[CData]) -> nmq_durability_keys:
     raw.interval_ms = options.interval_ms
     raw.gather_ms, raw.hold_ms = options.gather_ms, options.hold_ms
     raw.on_error, raw.skip = options.on_error.value, options.skip
+    if "#" not in options.topics:
+        topics = "".join(f"{each}\0" for each in options.topics).encode()
+        kept.append(ffi.new("char[]", topics))
+        raw.topics, raw.topics_len = kept[-1], len(topics)
     return raw

@@ -43,6 +43,7 @@ disk_journal_open(nmq_broker *broker, nmq_disk *disk, const disk_journal_options
         .gather_ms = asked->gather_ms,
         .hold_ms = asked->hold_ms,
         .on_error = asked->on_error,
+        .topics = {(const uint8_t *) asked->topics, asked->topics_len},
         .troubled = note_trouble,
         .arg = j};
     int rv = nmq_durability_open(consumers->sessions, consumers, disk, &j->options, &found,
@@ -51,6 +52,7 @@ disk_journal_open(nmq_broker *broker, nmq_disk *disk, const disk_journal_options
         nmq_free(j);
         return rv;
     }
+    j->options.topics = (nmq_bytes){0};
     *out = j;
     return rv;
 }
@@ -72,7 +74,15 @@ void
 disk_journal_set_hold(disk_journal *journal, uint32_t hold_ms)
 {
     journal->options.hold_ms = hold_ms;
-    nmq_durability_set(journal->durability, &journal->options);
+    (void) nmq_durability_set(journal->durability, &journal->options);
+}
+
+void
+disk_journal_set_topics(disk_journal *journal, const char *topics, uint32_t topics_len)
+{
+    journal->options.topics = (nmq_bytes){(const uint8_t *) topics, topics_len};
+    (void) nmq_durability_set(journal->durability, &journal->options);
+    journal->options.topics = (nmq_bytes){0};
 }
 
 uint64_t

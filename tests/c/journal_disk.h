@@ -17,6 +17,8 @@ typedef struct {
     uint64_t full_bytes;
     uint32_t gather_ms;
     uint32_t hold_ms;
+    const char *topics; // see nmq_durability_keys
+    uint32_t topics_len;
     uint8_t on_error; // enum nmq_durability_on_error
 } disk_journal_options;
 
@@ -38,6 +40,10 @@ int disk_journal_status(disk_journal *journal, int *error);
 
 // How long who cannot be refused waits from now on.
 void disk_journal_set_hold(disk_journal *journal, uint32_t hold_ms);
+
+// As the key durability.topics does.
+void disk_journal_set_topics(disk_journal *journal, const char *topics,
+                             uint32_t topics_len);
 
 // Bytes that are staged.
 uint64_t disk_journal_staged(disk_journal *journal);

@@ -7,6 +7,7 @@
 #include "route/durable.h"
 #include "route/handover_restore.h"
 #include "route/retell.h"
+#include "store/journal_topics.h"
 
 struct test_journal {
     nmq_journal journal;
@@ -196,4 +197,12 @@ test_journal_bytes(const test_journal *journal, size_t *len)
 {
     *len = journal->written.len;
     return (const char *) journal->written.at;
+}
+
+void
+test_journal_set_topics(test_journal *journal, const char *topics, uint32_t len)
+{
+    const nmq_bytes filters = {(const uint8_t *) topics, len};
+
+    (void) nmq_journal_set_topics(&journal->journal, filters);
 }

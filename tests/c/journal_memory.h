@@ -50,6 +50,9 @@ void test_journal_close(test_journal *journal, int group);
 // There is no room, or there is again.
 void test_journal_set_full(test_journal *journal, bool full);
 
+// See nmq_durability_keys.
+void test_journal_set_topics(test_journal *journal, const char *topics, uint32_t len);
+
 // Whether somebody has begun to wait since the last call.
 bool test_journal_is_wanted(test_journal *journal);
 

@@ -6,12 +6,30 @@ from dataclasses import dataclass
 
 from nanomq_py.config.declare.key import Applies, Checked, key
 from nanomq_py.config.faults import ConfigError
-from nanomq_py.config.values.kind import Optional
+from nanomq_py.config.keys.access import is_filter
+from nanomq_py.config.values.kind import BadValue, Listed, Optional
 from nanomq_py.config.values.numbers import Duration, Size
-from nanomq_py.config.values.texts import Text
+from nanomq_py.config.values.texts import List, Text
 from nanomq_py.config.values.words import Choice, OrWord
 
 LEAST_SEGMENTS = 8  # that max_size has room for
+ALL = ("#",)
+
+
+class Filters(Listed):
+    """Topic filters, with commas between."""
+
+    expected = "topic filters without $share, with commas between"
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        given = List().parse(text)
+        if not given or not all(map(_is_plain, given)):
+            raise BadValue
+        return given
+
+
+def _is_plain(text: str) -> bool:
+    return is_filter(text) and not text.startswith("$share/") and "#" not in text[:-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +81,15 @@ class Durability(Checked):
         16 << 20,
         "Own key: the size of its files. Those that are there keep theirs.",
         applies=Applies.RESTART,
+    )
+    topics: tuple[str, ...] = key(
+        "topics",
+        Filters(),
+        ALL,
+        "Own key: of which topics messages are kept, and replies wait for the disk: a list of"
+        " topic filters, with mount points in front. Messages of other topics are lost with a"
+        " kill; sessions and subscriptions are kept all the same. It counts for messages that"
+        " come from then on.",
     )
     on_error: str = key(
         "on_error",
