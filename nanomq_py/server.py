@@ -139,14 +139,14 @@ class Server:
         spare = {Http.name} if left.inherited.is_last_resort else ()
         more = [kind() for kind in parts]
         self.plugins = Plugins(self.broker)
-        logs = Logs()
-        self.broker.watch(self.plugins, logs)
+        self.broker.watch(self.plugins, logs := Logs())
         mine = [BrokerPart(self.broker, left), *more, self.plugins, self.http, logs]
         self._parts = Parts([Checks(file), *mine], spare)
         self.reloader = Reloader(file, self._parts)
         self.pid_file = PidFile(place_of(config.pid_file, given_conf))
         self.legacy: successor.Legacy | None = None  # once a restart was asked for
         self.handed_over: HandOver | None = None  # by a stop for a restart
+        self.has_failed = False  # it ends because of durability.on_error
         self._stopping = asyncio.Event()
         self._trimmer = Trimmer()  # before the first client: it counts what Python takes
         self._reloads: set[asyncio.Task[None]] = set()
@@ -286,6 +286,8 @@ class Server:
         ]
         try:
             await self._stopping.wait()
+            failed = (state := self.broker.durability()) is not None and state.has_failed
+            self.has_failed = failed and self.broker.config.kept.on_error == "stop"
         finally:
             for chore in [*chores, *self._reloads]:
                 chore.cancel()
@@ -353,8 +355,8 @@ def run(
     faults: Sequence[str] = (),
     serving: Callable[[], None] = lambda: None,
     bound: Bound = (),
-) -> None:
-    """Serve in this process until it is told to stop. Raises ConfigError.
+) -> int:
+    """Serve in this process until it is told to stop; return its status. Raises ConfigError.
 
     files    it takes the first that can be used; after a restart the last is what ran before
     parts    more parts than those of every broker
@@ -395,3 +397,4 @@ def run(
         process.set_core_bounds(core_bounds)
         process.allow_many_connections()  # somebody may have taken some meanwhile
         successor.become(server.handed_over, server.legacy)
+    return 1 if server.has_failed else 0

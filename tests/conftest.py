@@ -123,6 +123,7 @@ class Process:
     ports: dict[str, int]  # by key, of every listener
     reader: threading.Thread | None = None  # of its log lines
     was_killed: bool = False
+    expected: int = 0  # its exit status
 
     @property
     def pid(self) -> int:
@@ -296,7 +297,7 @@ def running_broker(
         try:
             yield process
         finally:
-            expected = -signal.SIGKILL if process.was_killed else 0
+            expected = -signal.SIGKILL if process.was_killed else process.expected
     finally:
         process_died = popen.poll() is not None
         if not process_died:

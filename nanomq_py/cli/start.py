@@ -95,10 +95,9 @@ def start(
         bound = _dropped(files, read, faults)
         from nanomq_py import server  # the core's threads begin here, not before the fork
 
-        server.run(
+        return server.run(
             files, conf, parts=parts, faults=faults, serving=lambda: done(0), bound=bound
         )
-        return 0
 
     if is_restart or not files[0].reading.config.daemon:
         return run(lambda code: None)

@@ -129,7 +129,6 @@ def _c_keys(options: DurableOptions, kept: list[CData]) -> nmq_durability_keys:
     raw.gather_ms, raw.hold_ms = options.gather_ms, options.hold_ms
     raw.on_error, raw.skip = options.on_error.value, options.skip
     if "#" not in options.topics:
-        topics = "".join(f"{each}\0" for each in options.topics).encode()
-        kept.append(ffi.new("char[]", topics))
-        raw.topics, raw.topics_len = kept[-1], len(topics)
+        topics = "".join(f"{each}\0" for each in options.topics)
+        raw.topics, raw.topics_len = c_text(topics, kept), len(topics.encode())
     return raw
