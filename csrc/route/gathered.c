@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/status.h"
+#include "store/journal_group.h"
 
 // nmq_record_sink.put
 static void
