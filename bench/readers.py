@@ -118,7 +118,7 @@ async def consumed(rate: int, seconds: float, durability: str, folder: str) -> N
     config = Config(
         url="nmq-tcp://127.0.0.1:0",
         websocket=WebSocket(enable=False),
-        kept=Durability(mode=durability, location=f"{folder}/{rate}"),
+        durability=Durability(mode=durability, location=f"{folder}/{rate}"),
     )
     async with Broker(config) as broker:
         consumer = broker.consume("bench", ["bench/#"])
@@ -146,8 +146,9 @@ async def consumed(rate: int, seconds: float, durability: str, folder: str) -> N
         broker.end_consumer("bench")
     asked = f"{rate} a second" if rate else "as fast as they are taken"
     print(
-        f"consumer, durability={durability}, {asked}: sent {total} in {wall:.2f} s, {total / wall:.0f} a second; read"
-        f" {count}, lost {dropped}; {cpu / max(count, 1) * 1e6:.2f} us of CPU a message"
+        f"consumer, durability={durability}, {asked}: sent {total} in {wall:.2f} s,"
+        f" {total / wall:.0f} a second; read {count}, lost {dropped};"
+        f" {cpu / max(count, 1) * 1e6:.2f} us of CPU a message"
     )
 
 
