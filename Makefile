@@ -118,7 +118,7 @@ attacks: build/setup-test build/test # what one client can do to the others: fig
 slow-readers: build/setup-test build/test # every pace, size, QoS and transport: nothing is lost, nobody is cut off
 	$(PY) bench/slow_readers.py
 
-webhooks: build/setup-check build/test # half a million messages to web hooks, with a bad receiver and restarts
+webhooks: build/setup-check build/test # half a million messages to web hooks, with a bad receiver, restarts and two kills
 	$(PY) -m tests.webhook.flood
 
 clean:

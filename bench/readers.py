@@ -6,6 +6,9 @@ and topic of each. Then a tap is opened on many retained messages. A consumer ge
 QoS 1, acknowledges each batch, and loses none.
 
     python bench/readers.py [--rate 500000] [--seconds 4] [--retained 100000]
+
+The consumer is there with ``durability`` off and always, whose folder is in the working
+directory: on its disk.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import multiprocessing
 import resource
 import select
 import sys
+import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 from nanomq_py import Broker, Config  # noqa: E402 - a program beside the package
 from nanomq_py.broker import Tap  # noqa: E402
+from nanomq_py.config.keys.durability import Durability  # noqa: E402
 from nanomq_py.config.keys.listeners import WebSocket  # noqa: E402
 from tests import raw  # noqa: E402
 
@@ -109,8 +114,12 @@ async def live(rate: int, seconds: float) -> None:
         raise SystemExit(f"{total - count - tap.dropped} are neither read nor counted")
 
 
-async def consumed(rate: int, seconds: float) -> None:
-    config = Config(url="nmq-tcp://127.0.0.1:0", websocket=WebSocket(enable=False))
+async def consumed(rate: int, seconds: float, durability: str, folder: str) -> None:
+    config = Config(
+        url="nmq-tcp://127.0.0.1:0",
+        websocket=WebSocket(enable=False),
+        durability=Durability(mode=durability, location=f"{folder}/{rate}"),
+    )
     async with Broker(config) as broker:
         consumer = broker.consume("bench", ["bench/#"])
         ours, theirs = multiprocessing.Pipe()
@@ -137,8 +146,9 @@ async def consumed(rate: int, seconds: float) -> None:
         broker.end_consumer("bench")
     asked = f"{rate} a second" if rate else "as fast as they are taken"
     print(
-        f"consumer, {asked}: sent {total} in {wall:.2f} s, {total / wall:.0f} a second; read"
-        f" {count}, lost {dropped}; {cpu / max(count, 1) * 1e6:.2f} us of CPU a message"
+        f"consumer, durability={durability}, {asked}: sent {total} in {wall:.2f} s,"
+        f" {total / wall:.0f} a second; read {count}, lost {dropped};"
+        f" {cpu / max(count, 1) * 1e6:.2f} us of CPU a message"
     )
 
 
@@ -163,8 +173,10 @@ def main() -> None:
     for rate in (args.rate, 0):
         asyncio.run(live(rate, args.seconds))
     asyncio.run(retained(args.retained))
-    for rate in (200_000, 0):
-        asyncio.run(consumed(rate, args.seconds))
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        for rate in (20_000, 200_000, 0):
+            for durability in ("off", "always"):
+                asyncio.run(consumed(rate, args.seconds, durability, folder))
     print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MiB")
 
 

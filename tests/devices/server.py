@@ -19,7 +19,7 @@ START_S = 60.0
 class Server:
     """A broker in a process that may be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, durability: str = "off") -> None:
         self.port, self.http_port = free_port(), free_port()
         self._folder = folder
         self.longest_start_s = 0.0
@@ -32,6 +32,7 @@ class Server:
             "http_server.port": str(self.http_port),
             "log.level": "info",
             "plugins.load": "devices",
+            "durability": durability,
         }
         text = "".join(f"{name}={value}\n" for name, value in lines.items())
         self._conf.write_text(text)

@@ -47,6 +47,7 @@ class Plan:
     commands_per_s: float
     report_s: float
     seed: int
+    durability: str = "always"
 
 
 @dataclass
@@ -81,7 +82,7 @@ class Simulation:
 
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan = plan
-        self.server = Server(folder)
+        self.server = Server(folder, plan.durability)
         self.random = random.Random(plan.seed)
         self.devices = [self._device(n) for n in range(plan.devices)]
         self.made = Made()
@@ -355,6 +356,7 @@ def main() -> None:
     parser.add_argument("--commands-per-s", type=float, default=4)
     parser.add_argument("--report-s", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 31))
+    parser.add_argument("--durability", default="always")
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
     plan = Plan(**{name: value for name, value in vars(given).items()})

@@ -45,7 +45,7 @@ def test_two_kills_lose_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     made = {**keys(receiver.receiver.url), **BACKLOG, "durability": "always"}
     try:
         with Lives(tmp_path, CONSTANTS, **made) as lives:
-            flood(lives, receiver, 4000, kills=2, seed=20261130, each_s=0.4)
+            flood(lives, receiver, 4000, 1, kills=2, seed=20261130, each_s=0.4)
     finally:
         receiver.end()
     tally = receiver.mood.tally

@@ -112,6 +112,22 @@ async def test_retained_answer_of_another_client_does_not_count_later(
         assert row.state < State.SUCCEEDED
 
 
+async def test_retained_answer_without_a_publisher_does_not_count(tmp_path: Path) -> None:
+    """Whose it was is not known; what this program says itself is not retained."""
+    async with platform(tmp_path / "s.db") as (broker, commands):
+        (number,) = await commands.add(order(), ["d1"])
+        commands.use_prefix("other")
+        broker.publish("dma/resp/cmd", answer(number, "d1"), qos=1, retain=True)
+        commands.use_prefix("dma")
+        while not commands.counts["refused"]:
+            await asyncio.sleep(0.01)
+        row = await commands.get(number)
+        assert row is not None
+        assert row.state < State.SUCCEEDED
+        broker.publish("dma/resp/cmd", answer(number, "d1"), qos=1)
+        await row_when(commands, number, is_over)
+
+
 async def test_answers_fill_no_more_than_they_may(tmp_path: Path) -> None:
     """A command that is over counts, and what its device says is left out."""
     said = {"result": "x" * 3000}

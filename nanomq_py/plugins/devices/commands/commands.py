@@ -267,7 +267,9 @@ class Commands:
                 text = f"{len(payload)} bytes, {MOST_MESSAGE_BYTES} may be"
                 raise BadReport(Why.TOO_LARGE, text)
             answer = read_answer(payload)
-            if who is not None and not self._speaks_for(client_id, answer.sn):
+            # this program's own answers have no publisher; what was kept has lost its own
+            is_ours = who is None and not message.retained
+            if not is_ours and not self._speaks_for(client_id, answer.sn):
                 text = f"sn {answer.sn[:64]!r} is not its client identifier"
                 raise BadReport(Why.OTHER_SN, text)
         except BadReport as fault:
