@@ -32,7 +32,10 @@
 
 #define NMQ_JOURNAL_NEVER UINT64_MAX
 
-enum { NMQ_JOURNAL_ANEW_MS = 10 };
+enum {
+    NMQ_JOURNAL_ANEW_MS = 10,
+    NMQ_JOURNAL_KEPT_BYTES = 256 * 1024, // of a buffer that was larger, once it is empty
+};
 
 // Numbers of objects that were given before the journal began anew: what has a greater one
 // was told since.
