@@ -334,18 +334,6 @@ def test_a_round_ends_however_much_comes(disk: Disk) -> None:
         assert most < 4.5 * live + 8 * SEGMENT + (2 << 20)
 
 
-def test_the_disk_is_small_again_once_all_is_taken(disk: Disk) -> None:
-    with committed(disk, queue_max=1 << 20) as home:
-        subscriber(home, "to", "t", 1).leave()
-        fill(home, publisher(home), "t", 3000, 1000)
-        to = come(home, "to")
-        most = disk_bytes(disk)
-        for _ in range(3000):
-            to.send(raw.ack(PUBACK, to.expect(PUBLISH).packet_id))
-        until(lambda: disk_bytes(disk) < most // 2)
-        assert most > 24 * SEGMENT
-
-
 def switches() -> int:
     """Return how often a thread of this process began to wait."""
     return sum(
