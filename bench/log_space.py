@@ -70,7 +70,9 @@ class Meter:
         fd = os.memfd_create("saved")
         try:
             assert lib.nmq_broker_save(self.home.broker, fd) >= 0
-            return os.fstat(fd).st_size
+            size = os.fstat(fd).st_size
+            self.began += size  # that is written too
+            return size
         finally:
             os.close(fd)
 

@@ -363,14 +363,14 @@ def test_the_power_goes_at_any_step_of_a_round(disk: Disk) -> None:
         with Disk() as one, committed(one, segment_bytes=1 << 14) as home:
             subscriber(home, "away", "a", 1).leave()
             by = publisher(home)
-            fill(home, by, "a", 100, 1000)
+            fill(home, by, "a", 100, 50)  # less than may be staged
             rounds = home.rounds()
             last = 0
             began = one.ops()
             lib.test_disk_die(one.it, began + at)
             refused = False
             while not refused and home.rounds() < rounds + 2:
-                text = b"%06d" % last * 3000
+                text = b"%06d" % last * 2000
                 by.publish("shown", text, qos=1, packet_id=9, retain=True)
                 refused = by.read().reason >= 0x80  # PUBACK or DISCONNECT
                 last += not refused

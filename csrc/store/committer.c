@@ -13,7 +13,6 @@
 enum {
     RETRY_MS = 100,
     AUTO_SHARE = 8,
-    KEPT_BYTES = 256 * 1024, // of a buffer that was larger
 };
 
 #define NS_OF_MS INT64_C(1000000)
@@ -247,7 +246,9 @@ look_for_room(nmq_committer *c)
 static void
 shrink(nmq_committer *c)
 {
-    if (c->taken.cap > KEPT_BYTES && c->taken.len < c->taken.cap / 4) {
+    if (c->taken.cap > NMQ_JOURNAL_KEPT_BYTES &&
+        (c->taken.len < c->taken.cap / 4 ||
+         nmq_journal_look(c->options.journal).staged == 0)) {
         nmq_buf_free(&c->taken);
     }
 }

@@ -388,6 +388,9 @@ nmq_journal_written(nmq_journal *journal)
 {
     (void) pthread_mutex_lock(&journal->lock);
     journal->writing = 0;
+    if (journal->staged.len == 0 && journal->staged.cap > NMQ_JOURNAL_KEPT_BYTES) {
+        nmq_buf_free(&journal->staged);
+    }
     if (journal->full_bytes != 0 && journal->staged.len <= journal->full_bytes / 2) {
         NMQ_LIVE_SET(journal->full, false);
     }

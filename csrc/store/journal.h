@@ -33,7 +33,10 @@
 
 #define NMQ_JOURNAL_NEVER UINT64_MAX
 
-enum { NMQ_JOURNAL_ANEW_MS = 10 };
+enum {
+    NMQ_JOURNAL_ANEW_MS = 10,
+    NMQ_JOURNAL_KEPT_BYTES = 256 * 1024, // of a buffer that was larger, once it is empty
+};
 // In place of the number of a message that is not logged; see store/journal_topics.h.
 #define NMQ_JOURNAL_LEFT_OUT UINT64_MAX
 

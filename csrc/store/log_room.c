@@ -36,13 +36,20 @@ nmq_log_room_due_ns(const nmq_log_room *room)
     return room->look_ms != 0 ? room->look_ns : INT64_MAX;
 }
 
+// What is live, as far as is known: what was told again last may be over by now.
+static uint64_t
+live_least(const nmq_log_room *room)
+{
+    return room->live < room->live_most ? room->live : room->live_most;
+}
+
 // Whether telling again would give room where it is wanted.
 static bool
 is_worth_it(const nmq_log_room *room)
 {
     uint64_t used = nmq_wal_used(room->wal);
 
-    return used > 2 * room->live + segments(room, NMQ_LOG_ROOM_SPARE) ||
+    return used > 2 * live_least(room) + segments(room, NMQ_LOG_ROOM_SPARE) ||
            (room->look_ms != 0 && used > room->live_most + segments(room, 2));
 }
 
@@ -64,7 +71,7 @@ allowed(const nmq_log_room *room)
     return max > used ? max - used : 0;
 }
 
-// Says how much is to be made ahead.
+// Says how much is to be made ahead, and to be kept.
 static void
 set_spare(nmq_log_room *room, bool is_told)
 {
