@@ -6,6 +6,7 @@
 // Threads  the locks of what is put.
 #pragma once
 #include "route/session_records.h"
+#include "store/journal_group.h"
 #include "store/session_log.h"
 
 // It lies where it is until all is appended.
