@@ -84,10 +84,9 @@ set_spare(nmq_log_room *room, bool is_told)
         spare = wanted > spare ? wanted : spare;
     }
     room->wal->spare = spare;
-    // what it takes until it is told again the next time: else that is removed and made
-    // anew
+    // what it takes until it has been told again: else that is removed and made anew
     room->wal->kept =
-        2 * room->live_most + segments(room, NMQ_LOG_ROOM_SPARE + NMQ_LOG_ROOM_RESERVE);
+        3 * room->live_most + segments(room, NMQ_LOG_ROOM_SPARE + 2 * NMQ_LOG_ROOM_RESERVE);
 }
 
 // Bytes that may be added.
