@@ -10,10 +10,7 @@
 #include "store/log_room.h"
 #include "store/log_round.h"
 
-enum {
-    RETRY_MS = 100,
-    AUTO_SHARE = 8,
-};
+enum { RETRY_MS = 100, AUTO_SHARE = 8 };
 
 #define NS_OF_MS INT64_C(1000000)
 #define NS_OF_S  INT64_C(1000000000)

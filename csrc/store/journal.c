@@ -8,21 +8,6 @@
 // Of what may be staged, the part at which the writer is wanted though nobody waits.
 enum { LAX_SHARE = 4 };
 
-// It is held for moments, by all who publish: who finds it locked tries again before it
-// sleeps.
-static void
-init_lock(pthread_mutex_t *lock)
-{
-    pthread_mutexattr_t tries;
-
-    (void) pthread_mutexattr_init(&tries);
-#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP // of glibc
-    (void) pthread_mutexattr_settype(&tries, PTHREAD_MUTEX_ADAPTIVE_NP);
-#endif
-    (void) pthread_mutex_init(lock, &tries);
-    (void) pthread_mutexattr_destroy(&tries);
-}
-
 void
 nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
                  void (*wanted)(void *arg, bool waits), void *arg)
@@ -33,7 +18,7 @@ nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
                              .wanted = wanted,
                              .arg = arg};
     nmq_message_have_numbers();
-    init_lock(&journal->lock);
+    (void) pthread_mutex_init(&journal->lock, NULL);
     nmq_clock_cond_init(&journal->turned);
 }
 
