@@ -137,7 +137,8 @@ reads_on(nmq_held *held)
     return over;
 }
 
-// The lowest number that it waits for; 0: none.
+// The lowest number that it waits for; 0: none. One that has become durable since let_go
+// counts: it is let go at once.
 static uint64_t
 lowest(const nmq_held *held)
 {
@@ -148,8 +149,7 @@ lowest(const nmq_held *held)
     uint64_t least = parks ? held->parks : 0;
 
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        if (all[i] != 0 && !nmq_journal_is_durable(held->journal, all[i]) &&
-            (least == 0 || all[i] < least)) {
+        if (all[i] != 0 && (least == 0 || all[i] < least)) {
             least = all[i];
         }
     }

@@ -339,6 +339,7 @@ wait_for_groups(nmq_journal *journal)
     const struct timespec until = nmq_clock_after(NMQ_JOURNAL_ANEW_MS);
     int rv = 0;
 
+    journal->turn++;
     journal->turns = true;
     while (journal->groups != NULL && rv == 0) {
         rv = pthread_cond_timedwait(&journal->turned, &journal->lock, &until);
@@ -428,7 +429,7 @@ nmq_journal_wait *
 nmq_journal_settle(nmq_journal *journal, uint64_t number)
 {
     (void) pthread_mutex_lock(&journal->lock);
-    if (!journal->lax) {
+    if (!journal->lax && number > journal->durable) {
         __atomic_store_n(&journal->durable, number, __ATOMIC_RELEASE);
     }
     nmq_journal_wait *due = nmq_journal_waits_settle(&journal->waits, number);

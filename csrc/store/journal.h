@@ -85,12 +85,13 @@ typedef struct nmq_journal {
     bool lax;                  // see nmq_journal_let_go; before anything is appended
     bool urged;                // lock: the writer was, since it took something
     bool cut;                  // lock: what groups hold back was to be taken
-    bool turns; // lock: it is about to begin anew, and no group is opened meanwhile
-    nmq_topic_choice topics; // lock: of messages to come that are logged
-    bool partial;            // NMQ_LIVE: some may be left out
-    bool failed;             // lock: a record is missing
-    bool broken;             // NMQ_LIVE: and nobody is to be acknowledged
-    bool full;               // NMQ_LIVE: who publishes is to wait
+    uint32_t turn;             // lock: how often it was about to begin anew
+    bool turns;                // lock: it is, and no group is opened meanwhile
+    nmq_topic_choice topics;   // lock: of messages to come that are logged
+    bool partial;              // NMQ_LIVE: some may be left out
+    bool failed;               // lock: a record is missing
+    bool broken;               // NMQ_LIVE: and nobody is to be acknowledged
+    bool full;                 // NMQ_LIVE: who publishes is to wait
 } nmq_journal;
 
 // Messages that were made before the first journal of the process cannot be logged.

@@ -4,7 +4,8 @@ void
 nmq_journal_open(nmq_journal *journal, nmq_journal_group *group)
 {
     (void) pthread_mutex_lock(&journal->lock);
-    while (journal->turns) {
+    uint32_t turn = journal->turn; // not the next: it may wait for this thread's own group
+    while (journal->turns && journal->turn == turn) {
         (void) pthread_cond_wait(&journal->turned, &journal->lock);
     }
     nmq_journal_group **at = &journal->groups;
