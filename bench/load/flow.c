@@ -91,7 +91,8 @@ open_all(client *clients, unsigned count, char role)
     unsigned before = ready;
 
     for (unsigned i = 0; i < count; i++) {
-        clients[i] = (client){.role = role, .index = i, .clean = opt.clean != 0, .packet = packet};
+        clients[i] =
+            (client){.role = role, .index = i, .clean = opt.clean != 0, .packet = packet};
         client_open(&clients[i]);
         while (ready - before + AT_ONCE <= i) {
             client_poll(1000000000);

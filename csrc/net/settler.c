@@ -10,8 +10,7 @@ settle_one(nmq_settler *s, uint64_t number, bool expels, bool for_good)
     nmq_durable_settle(s->router, number);
     if (expels) {
         nmq_durable_expel(s->router,
-                          for_good ? NMQ_RC_IMPLEMENTATION_SPECIFIC
-                                   : NMQ_RC_QUOTA_EXCEEDED,
+                          for_good ? NMQ_RC_IMPLEMENTATION_SPECIFIC : NMQ_RC_QUOTA_EXCEEDED,
                           for_good);
     }
 }

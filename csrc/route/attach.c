@@ -128,8 +128,7 @@ may_log(const nmq_router *router, const nmq_attach *a, nmq_client *client, bool 
 {
     uint64_t will_bytes = a->will.message != NULL ? a->will.message->payload_len : 0;
     int may = nmq_journal_may(router->journal, will_bytes);
-    bool adds =
-        (!present && a->expiry_interval_s != 0) || will_bytes > SMALL_WILL_BYTES;
+    bool adds = (!present && a->expiry_interval_s != 0) || will_bytes > SMALL_WILL_BYTES;
 
     if (may == NMQ_OK || (may == NMQ_ENOSPC && !adds) || !changes_kept(a, client)) {
         return NMQ_OK;

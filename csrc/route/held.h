@@ -51,9 +51,9 @@ int nmq_held_look(nmq_held *held);
 // The link is closed for good: what it holds is lost. Takes the lock.
 void nmq_held_end(nmq_link *link);
 
-// What it waits for cannot be made safe: what it holds is lost, and its connection ends with
-// that Reason Code. for_good: nothing will ever be safe; else a link that only waits for
-// packets of its session waits on. Takes the lock.
+// What it waits for cannot be made safe: what it holds is lost, and its connection ends
+// with that Reason Code. for_good: nothing will ever be safe; else a link that only waits
+// for packets of its session waits on. Takes the lock.
 void nmq_held_expel(nmq_journal_wait *wait, uint8_t reason_code, bool for_good);
 
 // It has waited long enough: as nmq_held_look; what goes is flushed with the batch, and a

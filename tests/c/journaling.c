@@ -14,7 +14,12 @@
 #include "store/wal_recover.h"
 
 // A commit of this disk takes so long, and so much may wait for one.
-enum { SYNC_US = 500, FULL_BYTES = 32 * 1024, BYTES_MAX = 1 << 28, SEGMENT_BYTES = 1 << 17 };
+enum {
+    SYNC_US = 500,
+    FULL_BYTES = 32 * 1024,
+    BYTES_MAX = 1 << 28,
+    SEGMENT_BYTES = 1 << 17
+};
 
 static test_disk *disk;
 static disk_journal *journal;

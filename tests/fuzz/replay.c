@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
-#include "c/disk_memory.h"
+#include "../c/disk_memory.h"
 #include "keeper.h"
 #include "route/durable.h"
 #include "route/handover_restore.h"
