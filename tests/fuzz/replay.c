@@ -6,9 +6,9 @@
 #include <assert.h>
 #include <string.h>
 
+#include "../c/disk_memory.h"
 #include "base/mem.h"
 #include "base/status.h"
-#include "../c/disk_memory.h"
 #include "keeper.h"
 #include "route/durable.h"
 #include "route/handover_restore.h"
