@@ -145,7 +145,7 @@ def test_start_warns_of_a_log_folder_that_others_can_write(
     process.waits_for(f"warning nanomq: log.dir={folder}: others can write in {folder}")
 
 
-MISSING = "\nparquet.enable=true\nsqlite.enable=true\n"
+MISSING = "\nparquet.enable=true\nexhook.enable=true\n"
 
 
 def test_check_says_what_will_not_happen_and_exits_1(conf: Path) -> None:
@@ -157,10 +157,10 @@ def test_check_says_what_will_not_happen_and_exits_1(conf: Path) -> None:
     assert lines[0].endswith(
         "nanomq.conf:2: parquet.enable: not in this version: no Parquet file is written"
     )
-    assert "nanomq.conf:3: sqlite.enable: not in this version: nothing is kept" in lines[1]
+    assert "nanomq.conf:3: exhook.enable: not in this version: no gRPC server" in lines[1]
     assert len(lines) == 2
     assert "without a meaning in this version: http_server.parallel" in done.stdout
-    conf.write_text("sqlite.enable=false\nparquet.enable=false\n")
+    conf.write_text("exhook.enable=false\nparquet.enable=false\n")
     assert nanomq("conf", "check", str(conf)).returncode == 0
 
 
@@ -234,19 +234,16 @@ def test_show_marks_what_is_not_the_default_and_what_is_not_there(conf: Path) ->
     lines = nanomq("conf", "show", str(conf)).stdout.splitlines()
     assert lines[lines.index("msq_len=5") - 1] == "# default: (none)"
     assert lines[lines.index("http_server.password=(hidden)") - 1] == "# default: (hidden)"
-    at = lines.index("sqlite.enable=true")
-    assert lines[at - 1] == "# default: false"
-    assert lines[at - 2].startswith("# not in this version: nothing is kept on disk")
     assert not lines[lines.index("qos_duration=60") - 1].startswith("#")
-    assert lines[-2].startswith("# parquet.enable: not in this version: no Parquet")
+    told = "\n".join(lines[-3:])
+    assert "# parquet.enable: not in this version: no Parquet" in told
+    assert "# exhook.enable: not in this version: no gRPC server" in told
     assert lines[-1] == "# http_server.parallel: without a meaning in this version"
 
 
 def test_start_and_each_reload_log_what_will_not_happen(start_broker: StartBroker) -> None:
-    process = start_broker(sqlite__enable="true", http_server__parallel="32")
-    missing = (
-        "error nanomq: {}:5: sqlite.enable: not in this version: nothing is kept on disk"
-    )
+    process = start_broker(exhook__enable="true", http_server__parallel="32")
+    missing = "error nanomq: {}:5: exhook.enable: not in this version: no gRPC server"
     process.waits_for(missing.format(process.conf))
     process.waits_for(
         "warning nanomq: keys without a meaning in this version: http_server."
@@ -254,7 +251,7 @@ def test_start_and_each_reload_log_what_will_not_happen(start_broker: StartBroke
     process.reload(parquet__enable="true")
     process.waits_for("parquet.enable: not in this version: no Parquet file is written")
     process.reload(parquet__enable=None)
-    told = [line for line in process.lines if "sqlite.enable: not in this version" in line]
+    told = [line for line in process.lines if "exhook.enable: not in this version" in line]
     assert len(told) == 3
     assert sum("parquet" in line and "error" in line for line in process.lines) == 1
 

@@ -212,10 +212,10 @@ def test_all_that_is_switched_on_in_vain_is_told_with_its_place() -> None:
     assert [(m.where, m.called) for m in config.said.missing] == [
         (f"x.conf:{line}", called)
         for line, called in enumerate(
-            ("sqlite", "bridges.mqtt.emqx1", "bridges.mqtt.cache",
+            ("bridges.mqtt.emqx1", "bridges.mqtt.cache",
              "bridges.aws.c1", "rules.mysql", "exchange_client.mq1",
              "parquet", "preset.session.1", "plugin", "exhook"),
-            start=1,
+            start=2,
         )
     ]  # fmt: skip
     assert all(missing.loss for missing in config.said.missing)
@@ -253,7 +253,7 @@ def test_web_hooks_are_on_where_their_section_is(rules: str) -> None:
 @pytest.mark.parametrize(
     ("text", "called"),
     [
-        ("sqlite.enable=true", "sqlite.enable"),
+        ("parquet.enable=true", "parquet.enable"),
         ("bridge.mqtt.a.bridge_mode=on", "bridge.mqtt.a.bridge_mode"),
         ("bridge.mqtt.bridge_mode=true", "bridge.mqtt.bridge_mode"),
         ("bridge.sqlite.enable=true", "bridge.sqlite.enable"),
@@ -263,7 +263,7 @@ def test_web_hooks_are_on_where_their_section_is(rules: str) -> None:
             "rule_engine_option=ON\nrule_engine_option.db=sqlite\nrule_engine.db.type=kv",
             "rule_engine_option",
         ),
-        ("mqtt {}\nsqlite { enable = true }", "sqlite.enable"),
+        ("mqtt {}\nparquet { enable = true }", "parquet.enable"),
         ("mqtt {}\nrules.mysql.a { enabled = true }", "rules.mysql"),
     ],
 )

@@ -134,6 +134,7 @@ SAMPLES = {
     "log.rotation.count": ("2", 2),
     "store.path": ("/var/lib/nanomq/nanomq.db", "/var/lib/nanomq/nanomq.db"),
     "durability": ("always", "always"),
+    "durability.topics": ("a/#, b/+", ("a/#", "b/+")),
     "durability.location": ("/var/lib/a", "/var/lib/a"),
     "durability.interval": ("500ms", 500),
     "durability.gather": ("5ms", 5),
