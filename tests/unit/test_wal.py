@@ -60,7 +60,8 @@ def test_a_long_checksum_is_that_of_its_parts(length: int) -> None:
     assert whole == lib.nmq_crc32c_by_table(5, slice_of(data))
     parts = 5
     for at in range(0, length, 1000):
-        parts = lib.nmq_crc32c(parts, slice_of(data[at : at + 1000]))
+        part = data[at : at + 1000]  # it must live as long as the call
+        parts = lib.nmq_crc32c(parts, slice_of(part))
     assert whole == parts
 
 
