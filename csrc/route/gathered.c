@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "base/status.h"
-#include "store/journal_group.h"
 
 // nmq_record_sink.put
 static void

@@ -341,41 +341,49 @@ status_of(int error)
     }
 }
 
-int
-nmq_disk_folder_open(const char *path, nmq_disk **out, int *error)
+// Opens the folder in that way, as nmq_disk_folder_open.
+static int
+open_as(const nmq_disk_ops *as, int (*how)(folder *f, const char *path), const char *path,
+        folder **out, int *error)
 {
     folder *f = nmq_zalloc(sizeof *f);
 
     if (f == NULL) {
         return NMQ_ENOMEM;
     }
-    *f = (folder){.base.ops = &ops, .folder = -1, .lock = -1};
-    *error = open_folder(f, path);
+    *f = (folder){.base.ops = as, .folder = -1, .lock = -1};
+    *error = how(f, path);
     if (*error != 0) {
         nmq_disk_folder_close(&f->base);
         return status_of(*error);
     }
-    *out = &f->base;
+    *out = f;
     return NMQ_OK;
+}
+
+int
+nmq_disk_folder_open(const char *path, nmq_disk **out, int *error)
+{
+    folder *f;
+    int rv = open_as(&ops, open_folder, path, &f, error);
+
+    if (rv == NMQ_OK) {
+        *out = &f->base;
+    }
+    return rv;
 }
 
 int
 nmq_disk_folder_look(const char *path, nmq_disk **out, bool *in_use, int *error)
 {
-    folder *f = nmq_zalloc(sizeof *f);
+    folder *f;
+    int rv = open_as(&read_ops, open_to_read, path, &f, error);
 
-    if (f == NULL) {
-        return NMQ_ENOMEM;
+    if (rv == NMQ_OK) {
+        *in_use = is_in_use(f);
+        *out = &f->base;
     }
-    *f = (folder){.base.ops = &read_ops, .folder = -1, .lock = -1};
-    *error = open_to_read(f, path);
-    if (*error != 0) {
-        nmq_disk_folder_close(&f->base);
-        return status_of(*error);
-    }
-    *in_use = is_in_use(f);
-    *out = &f->base;
-    return NMQ_OK;
+    return rv;
 }
 
 void

@@ -4,7 +4,7 @@
 //     taken ──DELIVERY──> queue ──LAUNCHED──> in flight ──(RECEIVED,) DONE──> over
 //                                    └── QoS 2: PUBLISH goes out when that is durable
 //
-// A session that is told again (route/retell_session.h) has two numbers meanwhile: what
+// A session that is told again (route/durable_whole.h) has two numbers meanwhile: what
 // changes of what the next one has is logged under both.
 //
 // A receiver keeps the packet identifier of a message at QoS 2. If the broker forgot which
