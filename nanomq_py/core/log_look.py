@@ -9,7 +9,6 @@ import mmap
 import os
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from nanomq_py.config import Config
@@ -191,17 +190,6 @@ class Live:
         self.records.close()
         os.close(self._fd)
 
-    def __enter__(self) -> Live:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
 
 class LogLook:
     """A log, read once; its files stay as long as this object is open, whoever writes.
@@ -242,17 +230,6 @@ class LogLook:
         """Let the files go. It can be called again."""
         lib.nmq_wal_look_close(self.handle)
         self.handle = ffi.NULL
-
-    def __enter__(self) -> LogLook:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        fault: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class LogClaim:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def live_of(folder: Path, look: LogLook) -> Iterator[Live]:
         live = Live(look)
     except LogError as fault:
         raise journal_error(folder, fault) from None
-    with live:
+    with closing(live):
         yield live
 
 
