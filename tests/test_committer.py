@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from tests import journal, raw
 from tests._core_test import lib
 from tests.committed import Committed, committed
+from tests.eventually import eventually
 from tests.journaled import replayed, saved, state
 from tests.raw import CONNACK, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, Raw
 from tests.wal import Disk, opened
@@ -31,13 +32,6 @@ def disk() -> Iterator[Disk]:
 def home(disk: Disk) -> Iterator[Committed]:
     with committed(disk) as made:
         yield made
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def come(home: Committed, name: str) -> Raw:
@@ -92,17 +86,17 @@ def test_a_message_at_qos_2_goes_all_the_way(home: Committed) -> None:
     to.send(raw.ack(PUBREC, got.packet_id))
     to.expect(PUBREL)
     to.send(raw.ack(PUBCOMP, got.packet_id))
-    until(lambda: "done" in kinds(home))
+    eventually(lambda: "done" in kinds(home))
 
 
 def test_what_nobody_waits_for_is_written_soon(home: Committed) -> None:
     by = publisher(home)
     by.publish("t", b"x", retain=True)
-    until(lambda: "retained" in kinds(home))
+    eventually(lambda: "retained" in kinds(home))
 
 
 def test_a_broker_that_keeps_nothing_writes_once(home: Committed) -> None:
-    until(lambda: home.commits() == 1)  # where the run begins
+    eventually(lambda: home.commits() == 1)  # where the run begins
     client = home.client()
     client.connect("a")
     assert client.subscribe(("t", 1)) == [1]
@@ -119,10 +113,10 @@ def test_a_full_disk_holds_acknowledgements_until_there_is_room(disk: Disk) -> N
         large = bytes(1 << 20)
         for packet_id in (1, 2):
             by.publish("t", large, qos=1, packet_id=packet_id)
-        until(lambda: home.status() == (lib.NMQ_ENOSPC, errno.ENOSPC))
+        eventually(lambda: home.status() == (lib.NMQ_ENOSPC, errno.ENOSPC))
         lib.test_disk_set_room(disk.it, 0)
         assert [by.expect(PUBACK).packet_id for _ in range(2)] == [1, 2]
-        until(lambda: home.status()[0] == lib.NMQ_OK)
+        eventually(lambda: home.status()[0] == lib.NMQ_OK)
 
 
 def test_who_publishes_faster_than_the_disk_writes_waits(disk: Disk) -> None:
@@ -139,7 +133,7 @@ def test_who_publishes_faster_than_the_disk_writes_waits(disk: Disk) -> None:
         for packet in sender:
             by.send(packet)
             seen_full = seen_full or home.is_full()
-        until(lambda: home.is_full() or seen_full)
+        eventually(lambda: home.is_full() or seen_full)
         acked = []
         while len(acked) < len(packets):
             acked.append(by.expect(PUBACK).packet_id)
@@ -148,7 +142,7 @@ def test_who_publishes_faster_than_the_disk_writes_waits(disk: Disk) -> None:
             to.sock.settimeout(5)
             for _ in range(2):
                 to.expect(PUBLISH)
-        until(lambda: not home.is_full())
+        eventually(lambda: not home.is_full())
 
 
 def test_publishers_share_a_commit(disk: Disk) -> None:
@@ -261,8 +255,8 @@ def test_wills_of_the_last_process_are_logged_for_those_who_get_them(disk: Disk)
             return len(state(saved(broker)).sessions[b"heir"].get("queue", ()))
 
     with committed(disk) as home:
-        until(lambda: kinds(home).count("will_end") == wills)
-        until(lambda: queue(home) == wills)
+        eventually(lambda: kinds(home).count("will_end") == wills)
+        eventually(lambda: queue(home) == wills)
         die(disk)
     disk.cut()
 

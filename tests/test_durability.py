@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import resource
 import stat
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from tests import raw
 from tests.conftest import Process, conf_text, free_port, nanomq, running_broker
+from tests.eventually import eventually
 from tests.raw import (
     CONNACK,
     DISCONNECT,
@@ -320,13 +320,6 @@ def is_written(folder: Path, payload: bytes) -> bool:
     return any(payload in file.read_bytes() for file in files)
 
 
-def until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("qos", [1, 2])
 def test_with_an_interval_replies_leave_before_it_is_over(
     start: Start, folder: Path, qos: int
@@ -346,7 +339,7 @@ def test_with_an_interval_it_is_written_within_it(start: Start, folder: Path) ->
     with start(durability="interval", durability__interval="10ms") as process:
         subscriber(process, "to", ("t", 1))
         publish(process, b"payload")
-        until(lambda: is_written(folder, b"payload"))
+        eventually(lambda: is_written(folder, b"payload"), within_s=30)
         process.kill()
     with start() as process:
         assert taken(process, "to", 1) == [b"payload"]
@@ -358,7 +351,7 @@ def test_with_an_interval_much_is_written_before_it_is_over(
     with start(durability="interval", durability__interval="60s") as process:
         subscriber(process, "to", ("t", 1))
         publish(process, b"first", *[bytes(1 << 20)] * 24)
-        until(lambda: is_written(folder, b"first"))
+        eventually(lambda: is_written(folder, b"first"), within_s=30)
         process.kill()
 
 
@@ -373,7 +366,7 @@ def test_a_reload_changes_the_interval_at_once(tmp_path: Path, folder: Path) -> 
         publish(process, b"payload")
         assert not is_written(folder, b"payload")
         changed = process.reload(durability__interval="10ms")
-        until(lambda: is_written(folder, b"payload"))
+        eventually(lambda: is_written(folder, b"payload"), within_s=30)
         assert "durability.interval" in str(changed)
 
 
@@ -405,7 +398,9 @@ def test_a_reload_says_what_waits_for_a_restart(folder: Path) -> None:
 def restart(process: Process) -> None:
     served = sum("serving:" in line for line in process.lines)
     assert process.api(req=10, action="restart").status == 200
-    until(lambda: sum("serving:" in line for line in process.lines) > served)
+    eventually(
+        lambda: sum("serving:" in line for line in process.lines) > served, within_s=30
+    )
 
 
 def hold_much(process: Process) -> None:

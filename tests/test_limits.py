@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -18,6 +18,7 @@ from nanomq_py.core.queries import ClientFilter
 from nanomq_py.core.records import Stats
 from tests import raw
 from tests.conformance.flows import kept, modern, take
+from tests.eventually import eventually
 from tests.raw import Raw
 
 pytestmark = pytest.mark.timeout(60)
@@ -29,13 +30,6 @@ async def limited(**keys: str) -> AsyncIterator[tuple[Broker, int]]:
     config = parse(f"url=nmq-tcp://127.0.0.1:0\nwebsocket.enable=false\n{text}", "x.conf")
     async with Broker(config) as broker:
         yield broker, broker.ports["url"]
-
-
-def until(done: Callable[[], bool], within_s: float = 20) -> None:
-    end = time.monotonic() + within_s
-    while not done():
-        assert time.monotonic() < end, "it did not come to that in time"
-        time.sleep(0.01)
 
 
 async def test_connections_in_all() -> None:
@@ -99,7 +93,7 @@ async def test_connect_that_drips_in_does_not_hold_a_slot(drip: bytes) -> None:
             except ConnectionError:
                 pass
             assert 0.3 < time.monotonic() - begun < 20
-        until(lambda: broker.stats().connections_open == 0)
+        eventually(lambda: broker.stats().connections_open == 0)
         with Raw(port) as client:
             assert client.connect("c").reason == 0
         assert broker.stats().connect_timeouts == 1
@@ -117,7 +111,7 @@ async def test_subscriptions_of_one_client(version: int) -> None:
             c.expect(raw.UNSUBACK)
             assert c.subscribe(("c", 0), ("d", 0)) == [0, refused]
         assert broker.stats().subscriptions_refused == 2
-        until(lambda: broker.stats().subscriptions == 0)
+        eventually(lambda: broker.stats().subscriptions == 0)
 
 
 async def test_sizes_and_depths_are_counted() -> None:
@@ -204,10 +198,10 @@ async def test_client_that_waits_for_its_rate_is_told_to_go_at_once() -> None:
             p.connect("p")
             for _ in range(5):
                 p.publish("t", b"x")
-            until(lambda: broker.stats().rate_waits > 0)
+            eventually(lambda: broker.stats().rate_waits > 0)
             broker.kick("p")
             assert p.read_until_closed()[-1].reason == 0x98
-            until(lambda: broker.stats().connections_open == 0)
+            eventually(lambda: broker.stats().connections_open == 0)
 
 
 def held(stats: Stats) -> int:
@@ -219,7 +213,7 @@ async def test_stranger_who_announces_much_holds_little() -> None:
         before = held(broker.stats())
         with Raw(port) as stranger:
             stranger.send(b"\x10" + raw.varint(300 << 10) + b"\x00\x04MQTT")
-            until(lambda: broker.stats().bytes_in >= 10)
+            eventually(lambda: broker.stats().bytes_in >= 10)
             assert held(broker.stats()) - before < 1 << 16
 
 
@@ -244,7 +238,7 @@ async def test_slow_consumers_are_counted(caplog: pytest.LogCaptureFixture) -> N
 
             # Each time is counted, and not each message. It may catch up in between: its
             # connection takes some, and the broker itself may have waited for the processor.
-            until(loses)
+            eventually(loses)
             assert 1 <= broker.stats().slow_consumers < 25
             while told() != broker.stats().slow_consumers:
                 await asyncio.sleep(0.01)
@@ -264,7 +258,7 @@ async def test_descriptors_that_run_out_are_waited_for(
             try:
                 for sock in waiting:
                     sock.connect(("127.0.0.1", port))
-                until(lambda: broker.stats().starved > 0)
+                eventually(lambda: broker.stats().starved > 0)
                 one.ping()
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

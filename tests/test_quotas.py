@@ -6,8 +6,9 @@ import pytest
 
 from tests import raw
 from tests.conformance.flows import kept, modern
+from tests.eventually import eventually
 from tests.raw import Raw
-from tests.test_limits import limited, until
+from tests.test_limits import limited
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -26,7 +27,7 @@ async def test_one_session_too_many_is_refused(version: int) -> None:
                 assert fresh.connect("a").reason == 0  # in place of it
             b.leave()
         assert broker.stats().refused_sessions == 1
-        until(lambda: broker.stats().clients < 2)
+        eventually(lambda: broker.stats().clients < 2)
         with Raw(port, version) as c:
             assert c.connect("c").reason == 0
 

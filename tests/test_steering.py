@@ -12,8 +12,9 @@ from nanomq_py.config.keys.listeners import WebSocket
 from tests import raw
 from tests.answering import NO, OK, Answering, answering
 from tests.conformance.flows import kept, modern
+from tests.eventually import eventually
 from tests.raw import DISCONNECT, PUBACK, Raw
-from tests.test_limits import limited, until
+from tests.test_limits import limited
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -232,7 +233,7 @@ async def test_session_of_a_client_that_is_away_is_discarded(version: int) -> No
         assert broker.publish("a", b"1", qos=1) == 1
         await broker.discard("c")
         assert broker.publish("a", b"1", qos=1) == 0
-        until(lambda: broker.stats().clients == 0)
+        eventually(lambda: broker.stats().clients == 0)
 
 
 async def test_next_member_of_a_group_gets_what_a_discarded_one_left() -> None:

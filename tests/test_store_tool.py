@@ -9,7 +9,6 @@ import shutil
 import struct
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from nanomq_py.store.folder import Places
 from nanomq_py.store.folder_backup import back_up_all
 from tests import journal, raw
 from tests._core_test import ffi, lib
+from tests.eventually import eventually
 from tests.stores import broker_on, come, fill, numbers_in, publish, subscribe
 from tests.unit.clib import slice_of
 
@@ -42,13 +42,6 @@ class Done:
 
 def back_up(folder: Path, to: Path) -> list[str]:
     return back_up_all(Places(None, folder), to)
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 class Store:
@@ -542,7 +535,9 @@ def test_a_backup_while_a_broker_is_busy(
         ranges = []
         try:
             for n in range(6):
-                until(lambda least=acknowledged + 30: acknowledged >= least)  # type: ignore[misc]
+                eventually(
+                    lambda least=acknowledged + 30: acknowledged >= least, within_s=60
+                )  # type: ignore[misc]
                 before = acknowledged
                 back_up(folder, tmp_path / f"{n}")
                 ranges.append((before, acknowledged + 1))
@@ -578,11 +573,11 @@ def test_a_backup_while_files_are_used_again(tmp_path: Path) -> None:
         thread = threading.Thread(target=load)
         thread.start()
         try:
-            until(lambda: home.rounds() > 1)
+            eventually(lambda: home.rounds() > 1, within_s=60)
             for n in range(5):
                 rounds = home.rounds()
                 back_up(folder, tmp_path / f"{n}")
-                until(lambda least=rounds: home.rounds() > least)  # type: ignore[misc]
+                eventually(lambda least=rounds: home.rounds() > least, within_s=60)  # type: ignore[misc]
         finally:
             stop.set()
             thread.join()

@@ -14,6 +14,7 @@ import pytest
 from tests import raw
 from tests._core_test import ffi, lib
 from tests.committed import Committed, committed
+from tests.eventually import eventually
 from tests.raw import (
     CONNACK,
     DISCONNECT,
@@ -25,7 +26,7 @@ from tests.raw import (
     SUBACK,
     Raw,
 )
-from tests.test_committer import KEPT, come, publisher, subscriber, until
+from tests.test_committer import KEPT, come, publisher, subscriber
 from tests.wal import Disk
 
 REFUSE, STOP, DEGRADE = 0, 1, 2
@@ -43,7 +44,7 @@ def fail(home: Committed, by: Raw) -> None:
     """Have the next sync fail, and see that nobody is told that it did not."""
     home.disk.fail(home.disk.ops() + 2, errno.EIO)
     by.publish("kept", b"lost", qos=1, packet_id=99)
-    until(lambda: home.status() == (lib.NMQ_EIO, errno.EIO))
+    eventually(lambda: home.status() == (lib.NMQ_EIO, errno.EIO))
 
 
 def notes(home: Committed) -> list[tuple[int, int, int, str]]:
@@ -248,7 +249,7 @@ def test_a_full_log_refuses_and_goes_on_once_there_is_room(filling: Committed) -
     by = publisher(home)
     count = fill(home, by)
     assert count > 20
-    until(lambda: home.status() == (lib.NMQ_ENOSPC, home.error))  # type: ignore[attr-defined]
+    eventually(lambda: home.status() == (lib.NMQ_ENOSPC, home.error))  # type: ignore[attr-defined]
     assert sum(len(home.disk.bytes_of(n)) for n in home.disk.files()) <= 3 << 20
     by.publish("kept", LARGE, qos=2, packet_id=1)
     assert by.expect(PUBREC).reason == QUOTA
@@ -273,7 +274,7 @@ def test_a_full_log_refuses_and_goes_on_once_there_is_room(filling: Committed) -
             to.send(raw.ack(PUBACK, packet.packet_id))
     assert codes == [QUOTA]
     assert got == [LARGE] * count
-    until(lambda: home.status()[0] == lib.NMQ_OK)
+    eventually(lambda: home.status()[0] == lib.NMQ_OK)
     by.publish("kept", b"on", qos=1, packet_id=4)
     assert by.expect(PUBACK).reason == 0
     assert to.expect(PUBLISH).payload == b"on"
@@ -336,7 +337,7 @@ def test_who_waits_for_a_disk_that_stays_full_is_let_go(disk: Disk) -> None:
         by.publish("kept", bytes(2 << 20), qos=1, packet_id=1)  # more than the reserve
         assert by.expect(DISCONNECT).reason == QUOTA
         lib.test_disk_set_room(disk.it, 0)
-        until(lambda: home.status()[0] == lib.NMQ_OK)
+        eventually(lambda: home.status()[0] == lib.NMQ_OK)
         again = publisher(home)
         again.publish("kept", b"2", qos=1, packet_id=1)
         assert again.expect(PUBACK).reason == 0
@@ -349,7 +350,7 @@ def test_memory_that_is_out_while_it_logs_is_the_end_of_the_log(disk: Disk) -> N
         lib.disk_journal_lose_record(home.journal)
         by.publish("kept", b"1", qos=1, packet_id=1)
         assert {p.kind for p in by.read_until_closed()} <= {DISCONNECT}
-        until(lambda: home.status()[0] == lib.NMQ_ESTORE)
+        eventually(lambda: home.status()[0] == lib.NMQ_ESTORE)
 
 
 # --- back-pressure

@@ -17,10 +17,10 @@ import pytest
 
 from tests.conftest import FOREIGN_ENV, ROOT, Process, running_broker
 from tests.control.test_plugins import get
+from tests.eventually import eventually
 from tests.plugged import install
 from tests.raw import PUBLISH
 from tests.test_commands import blocks
-from tests.test_limits import until
 
 pytestmark = pytest.mark.plain
 
@@ -79,7 +79,7 @@ def test_example_counts_follows_its_key_and_is_replaced(
             "pump": {"connections": 1, "deliveries": 0},
             "screen": {"connections": 1, "deliveries": 3},
         }
-        until(lambda: clients(broker) == told)
+        eventually(lambda: clients(broker) == told)
         for most, status in ((0, 400), (1, 200)):
             data = {"plugins.counter": {"most_clients": most}}
             assert broker.api(req=12, data=data).status == status

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from nanomq_py.delivery.target import Post, QueueFullError, Target
 from nanomq_py.store.faults import StoreError
 from nanomq_py.store.store import Store
 from tests.answering import status
-from tests.delivery.receiving import OK, WITHIN_S, Came, Receiver, receiving
+from tests.delivery.receiving import OK, Came, Receiver, receiving
+from tests.eventually import eventually_on_loop
 
 pytestmark = pytest.mark.plain
 
@@ -54,14 +55,6 @@ def posts(count: int, keys: int = 1, first: int = 0) -> list[Post]:
     return [Post(f"k{n % keys}", str(n).encode()) for n in range(first, first + count)]
 
 
-async def until(is_so: Callable[[], bool]) -> None:
-    async def wait() -> None:
-        while not is_so():
-            await asyncio.sleep(0.005)
-
-    await asyncio.wait_for(wait(), WITHIN_S)
-
-
 def by_key(came: list[Came], keys: int) -> dict[int, list[int]]:
     found = defaultdict(list)
     for each in came:
@@ -83,7 +76,7 @@ async def test_post_arrives_as_it_was_put() -> None:
         assert came.headers["content-type"] == "application/cloudevents+json"
         assert came.headers["x-token"] == "abc"
         assert "webhook-signature" not in came.headers
-        await until(lambda: deliveries.counts("t").succeeded == 1)
+        await eventually_on_loop(lambda: deliveries.counts("t").succeeded == 1)
         assert deliveries.counts("t").waiting == 0
 
 
@@ -118,7 +111,7 @@ async def test_each_key_keeps_its_order_whatever_the_receiver_does() -> None:
         for first in range(0, 1000, 100):
             await deliveries.put("t", posts(100, 10, first))
         await receiver.until(lambda: len(receiver.taken) >= 1000)
-        await until(lambda: deliveries.counts("t").waiting == 0)
+        await eventually_on_loop(lambda: deliveries.counts("t").waiting == 0)
     assert by_key(receiver.taken, 10) == in_order(1000, 10)
     assert max(Counter(came.id for came in receiver.taken).values()) == 1
 
@@ -132,14 +125,14 @@ async def test_what_waits_is_on_the_disk_and_goes_on_after_a_restart(
         async with deliveries_in(path) as deliveries:
             await deliveries.set_target(target(receiver))
             await deliveries.put("t", posts(500, 5))
-            await until(lambda: deliveries.counts("t").failed > 0)
+            await eventually_on_loop(lambda: deliveries.counts("t").failed > 0)
             assert deliveries.counts("t").waiting == 500
         await receiver.open()
         async with deliveries_in(path) as deliveries:
             await deliveries.set_target(target(receiver))
             await deliveries.put("t", posts(500, 5, 500))
             await receiver.until(lambda: len(receiver.taken) >= 1000)
-            await until(lambda: deliveries.counts("t").succeeded == 1000)
+            await eventually_on_loop(lambda: deliveries.counts("t").succeeded == 1000)
         assert by_key(receiver.taken, 5) == in_order(1000, 5)
         async with deliveries_in(path) as deliveries:
             await deliveries.set_target(target(receiver))
@@ -159,7 +152,7 @@ async def test_restart_sends_nothing_a_second_time(tmp_path: Path) -> None:
         async with deliveries_in(path) as deliveries:
             await deliveries.set_target(target(receiver))
             await receiver.until(lambda: len(receiver.taken) >= 3000)
-            await until(lambda: deliveries.counts("t").waiting == 0)
+            await eventually_on_loop(lambda: deliveries.counts("t").waiting == 0)
     assert len(receiver.taken) == 3000
     assert by_key(receiver.taken, 50) == in_order(3000, 50)
 
@@ -223,7 +216,7 @@ async def test_target_that_fails_is_left_alone_and_found_again() -> None:
         assert [trouble.name for trouble in deliveries.troubles()] == ["delivery_failing/t"]
         is_down = False
         await receiver.until(lambda: len(receiver.taken) == 100)
-        await until(lambda: deliveries.counts("t").waiting == 0)
+        await eventually_on_loop(lambda: deliveries.counts("t").waiting == 0)
         assert not list(deliveries.troubles())
         assert deliveries.counts("t").last_error == ""
 
@@ -242,7 +235,7 @@ async def test_retry_after_is_honoured_over_a_restart(tmp_path: Path) -> None:
         async with deliveries_in(path) as deliveries:
             await deliveries.set_target(asked)
             await deliveries.put("t", posts(5, 5))
-            await until(lambda: deliveries.counts("t").failed == 1)
+            await eventually_on_loop(lambda: deliveries.counts("t").failed == 1)
         async with deliveries_in(path) as deliveries:
             await deliveries.set_target(asked)
             await receiver.until(lambda: len(receiver.taken) == 5)
@@ -256,7 +249,7 @@ async def test_410_switches_the_target_off(tmp_path: Path) -> None:
         async with deliveries_in(path) as deliveries:
             await deliveries.set_target(target(receiver))
             await deliveries.put("t", posts(3))
-            await until(lambda: deliveries.counts("t").is_off)
+            await eventually_on_loop(lambda: deliveries.counts("t").is_off)
             await deliveries.put("t", posts(2, 1, 3))
             assert deliveries.counts("t").dropped == 2
         came = len(receiver.came)
@@ -277,7 +270,7 @@ async def test_another_url_switches_a_target_on() -> None:
     ):
         await deliveries.set_target(target(gone))
         await deliveries.put("t", posts(3))
-        await until(lambda: deliveries.counts("t").is_off)
+        await eventually_on_loop(lambda: deliveries.counts("t").is_off)
         await deliveries.set_target(target(other))
         await other.until(lambda: len(other.taken) == 3)
 
@@ -294,7 +287,7 @@ async def test_dead_letters_are_kept_shown_and_sent_again(tmp_path: Path) -> Non
             await deliveries.set_target(target(receiver, most_attempts=2))
             await deliveries.put("t", posts(6))
             await receiver.until(lambda: len(receiver.taken) == 4)
-            await until(lambda: deliveries.counts("t").dead == 2)
+            await eventually_on_loop(lambda: deliveries.counts("t").dead == 2)
             letters = await deliveries.dead_letters("t")
             assert [(each.body, each.attempts) for each in letters] == [
                 (b"1", 2),
@@ -309,7 +302,7 @@ async def test_dead_letters_are_kept_shown_and_sent_again(tmp_path: Path) -> Non
             await receiver.until(lambda: len(receiver.taken) == 5)
             assert await deliveries.send_again("t") == 1
             await receiver.until(lambda: len(receiver.taken) == 6)
-            await until(lambda: deliveries.counts("t").waiting == 0)
+            await eventually_on_loop(lambda: deliveries.counts("t").waiting == 0)
             assert deliveries.counts("t").dead == 0
     ids = [came.id for came in receiver.came if came.body == b"1"]
     assert len(set(ids)) == 1
@@ -322,7 +315,7 @@ async def test_oldest_dead_letters_are_forgotten_first() -> None:
     ):
         await deliveries.set_target(target(receiver, most_attempts=1, most_dead=2))
         await deliveries.put("t", posts(5))
-        await until(lambda: deliveries.counts("t").waiting == 0)
+        await eventually_on_loop(lambda: deliveries.counts("t").waiting == 0)
         letters = await deliveries.dead_letters("t")
         assert [each.body for each in letters] == [b"3", b"4"]
         assert deliveries.counts("t").dropped == 3
@@ -391,7 +384,7 @@ async def test_redirection_is_a_failure_and_is_not_followed() -> None:
         async with receiving(lambda came: answer) as receiver, deliveries_in(None) as made:
             await made.set_target(target(receiver, most_attempts=2))
             await made.put("t", posts(1))
-            await until(lambda: made.counts("t").dead == 1)
+            await eventually_on_loop(lambda: made.counts("t").dead == 1)
         assert (len(receiver.came), len(elsewhere.came)) == (2, 0)
 
 
@@ -408,7 +401,7 @@ async def test_answer_cut_in_half_is_a_failure() -> None:
         await deliveries.set_target(receiver_closes)
         await deliveries.put("t", posts(1))
         await receiver.until(lambda: len(receiver.taken) == 1)
-        await until(lambda: deliveries.counts("t").failed == 2)
+        await eventually_on_loop(lambda: deliveries.counts("t").failed == 2)
 
 
 async def test_name_that_comes_to_mean_a_forbidden_address_is_not_asked(
@@ -429,7 +422,7 @@ async def test_name_that_comes_to_mean_a_forbidden_address_is_not_asked(
         url = f"http://hooks.example:{receiver.port}/"
         await deliveries.set_target(target(receiver, url=url))
         await deliveries.put("t", posts(1))
-        await until(lambda: deliveries.counts("t").failed > 1)
+        await eventually_on_loop(lambda: deliveries.counts("t").failed > 1)
         error = deliveries.counts("t").last_error
         assert error == (
             "hooks.example: its address 169.254.169.254 is link-local, or of metadata"
@@ -511,7 +504,7 @@ async def test_page_of_dead_letters_begins_within_its_target(after: int) -> None
         for name in ("t", "u"):
             await deliveries.set_target(target(receiver, name=name, most_attempts=1))
         await deliveries.put("t", posts(1))
-        await until(lambda: deliveries.counts("t").dead == 1)
+        await eventually_on_loop(lambda: deliveries.counts("t").dead == 1)
         with pytest.raises(ValueError, match=f"after={after}: expected"):
             await deliveries.dead_letters("u", after=after)
         assert await deliveries.dead_letters("u", after=(1 << 40) - 1) == []

@@ -25,9 +25,10 @@ from tests import raw
 from tests.certs import Certs
 from tests.conformance.flows import kept, modern, take
 from tests.conftest import ROOT, Process, StartBroker
+from tests.eventually import eventually
 from tests.faults import hoard
 from tests.raw import Closed, Raw
-from tests.test_limits import limited, until
+from tests.test_limits import limited
 from tests.yardstick import Times
 
 pytestmark = pytest.mark.timeout(120)
@@ -206,7 +207,7 @@ async def test_what_was_acknowledged_arrives_and_what_was_refused_can_come_again
         assert broker.stats().memory_refused > 0
         assert broker.stats().memory_cuts == 0
         drain(port, taken)
-        until(lambda: broker.memory().level == 0)
+        eventually(lambda: broker.memory().level == 0)
         assert fill(port) > 100
 
 
@@ -291,7 +292,7 @@ async def test_publisher_before_5_0_waits_and_then_sends_again(qos: int) -> None
             away.connect("away", clean=False)
             got = [away.expect(raw.PUBLISH).payload for _ in range(2)]
         assert got == [b"in time", b"and more"]
-        until(lambda: broker.stats().messages_in == taken + 3)
+        eventually(lambda: broker.stats().messages_in == taken + 3)
 
 
 async def test_large_packet_waits_for_memory() -> None:
@@ -319,8 +320,8 @@ async def test_who_does_not_read_its_answers_is_cut_when_memory_is_out() -> None
             with contextlib.suppress(OSError):
                 while broker.stats().memory_cuts == 0:
                     deaf.send(raw.packet(raw.PINGREQ) * 10_000)
-            until(lambda: broker.stats().memory_cuts == 1)
-            until(lambda: broker.stats().connected == 1)
+            eventually(lambda: broker.stats().memory_cuts == 1)
+            eventually(lambda: broker.stats().connected == 1)
             modest.ping()
             clients = (await broker.clients()).rows
             assert {c.client_id for c in clients} == {"modest", "deaf"}
@@ -364,15 +365,17 @@ async def test_memory_of_those_who_have_left_is_told_no_more() -> None:
             p.connect("p")
             for n in range(400):  # 6 MB: more than its socket takes
                 p.publish("t", bytes(16_000), qos=1, packet_id=n + 1)
-            until(lambda: broker.memory().connections > 500_000)
+            eventually(lambda: broker.memory().connections > 500_000)
             assert broker.memory().wills > 5_000
             for _ in range(400):
                 deaf.expect(raw.PUBLISH)
-            until(lambda: broker.memory().connections < 300_000)  # a buffer to read into
+            eventually(
+                lambda: broker.memory().connections < 300_000
+            )  # a buffer to read into
             assert broker.stats().connections_open == 2
-        until(lambda: broker.stats().connections_open == 0)
-        until(lambda: broker.stats().clients == 0)
-        until(lambda: broker.memory().connections == before.connections == 0)
+        eventually(lambda: broker.stats().connections_open == 0)
+        eventually(lambda: broker.stats().clients == 0)
+        eventually(lambda: broker.memory().connections == before.connections == 0)
         assert broker.memory().wills == before.wills == 0
         assert broker.stats().buffer_bytes == 0
 
@@ -398,7 +401,7 @@ async def test_tls_counts_at_its_known_cost(certs: Certs) -> None:
         assert told.tls >= 50_000
         assert told.total >= told.tls
         client.close()
-        until(lambda: broker.memory().tls == 0)
+        eventually(lambda: broker.memory().tls == 0)
 
 
 def test_bound_that_leaves_nothing_for_clients_is_warned_of(

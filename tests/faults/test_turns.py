@@ -10,8 +10,9 @@ import pytest
 
 from tests import raw
 from tests.conformance.flows import expiry
+from tests.eventually import eventually
 from tests.raw import PUBACK, Raw
-from tests.test_limits import limited, until
+from tests.test_limits import limited
 
 pytestmark = pytest.mark.timeout(60)
 SANITIZED = "LD_PRELOAD" in os.environ
@@ -64,7 +65,7 @@ async def test_subscribing_again_and_again_does_not_fill_the_queue(qos: int) -> 
             one = raw.subscribe(1, ("r/#", qos))
             for _ in range(200):  # its receive buffer takes more than the outbox would
                 s.send(one * 10)
-            until(lambda: broker.stats().packets_in >= 2000)
+            eventually(lambda: broker.stats().packets_in >= 2000)
             reader = broker.client("s")
             assert reader is not None
             assert reader.queued < 32  # the first few of two SUBSCRIBE

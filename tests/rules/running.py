@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -48,16 +48,6 @@ async def make(engine: Engine, rawsql: str, *actions: ActionSpec, **fields: Any)
     return await engine.create(
         RuleSpec(fields.pop("id", ""), rawsql, tuple(actions), **fields)
     )
-
-
-async def until(is_true: Callable[[], bool]) -> None:
-    """Return once it is true: what the loop does is not told in another way."""
-
-    async def look() -> None:
-        while not is_true():
-            await asyncio.sleep(0.002)
-
-    await asyncio.wait_for(look(), 20)
 
 
 async def next_of(tap: Tap) -> Message:

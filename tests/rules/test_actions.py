@@ -21,7 +21,8 @@ from nanomq_py.plugins.rules.masks import MASK, masked, unmasked
 from nanomq_py.plugins.rules.model import ResourceSpec
 from nanomq_py.plugins.rules.sqlite_table import MOST_COLUMNS, Table
 from tests.delivery.receiving import receiving
-from tests.rules.running import action, make, next_of, payloads, republish, rules, until
+from tests.eventually import eventually_on_loop
+from tests.rules.running import action, make, next_of, payloads, republish, rules
 
 pytestmark = pytest.mark.plain
 
@@ -140,7 +141,7 @@ async def test_rows_are_lines_of_json(tmp_path: Path) -> None:
         rule = await make(engine, ALL, action("file", path="rows.json"))
         for n in range(3):
             engine.broker.publish("a/1", f"{n}")
-        await until(lambda: rule.actions[0].told() == (3, 0))
+        await eventually_on_loop(lambda: rule.actions[0].told() == (3, 0))
     written = (tmp_path / "files" / "rows.json").read_text().splitlines()
     assert [json.loads(line)["payload"] for line in written] == ["0", "1", "2"]
 
@@ -206,10 +207,10 @@ async def test_disk_that_is_full_is_counted(
         with monkeypatch.context() as patch:
             patch.setattr(lines.os, "open", full)
             engine.broker.publish("a/1", "x")
-            await until(lambda: rule.actions[0].told() == (0, 1))
+            await eventually_on_loop(lambda: rule.actions[0].told() == (0, 1))
         assert rule.complaints.last == "RowError: file: No space left on device"
         engine.broker.publish("a/1", "x")
-        await until(lambda: rule.actions[0].told() == (1, 1))
+        await eventually_on_loop(lambda: rule.actions[0].told() == (1, 1))
 
 
 # --- tables
@@ -225,7 +226,7 @@ async def test_rows_are_rows_of_a_table(tmp_path: Path) -> None:
         rule = await make(engine, ALL, action("sqlite", table="kept"))
         engine.broker.publish("a/1", "x", qos=1)
         engine.broker.publish("a/2", b"\xff")
-        await until(lambda: rule.actions[0].told() == (2, 0))
+        await eventually_on_loop(lambda: rule.actions[0].told() == (2, 0))
     told = rows_of(tmp_path / "files" / "rules.db", "SELECT * FROM kept")
     flags = '{"retain":false,"dup":false}'
     assert told == [(1, "x", "a/1", 1, flags), (2, b"\xff", "a/2", 0, flags)]
@@ -279,7 +280,7 @@ async def test_rows_are_posted(tmp_path: Path) -> None:
         rule = await make(engine, 'SELECT topic, payload FROM "a/#"', sends)
         engine.broker.publish("a/1", "x")
         engine.broker.publish("a/1", b"\xff")
-        await until(lambda: rule.actions[0].told() == (2, 0))
+        await eventually_on_loop(lambda: rule.actions[0].told() == (2, 0))
         assert {each.target for each in receiver.came} == {"/hook/rows"}
         assert {each.headers["x-token"] for each in receiver.came} == {"t"}
         assert [json.loads(each.body) for each in receiver.came] == [
@@ -341,7 +342,7 @@ async def test_debug_actions_never_fail(caplog: pytest.LogCaptureFixture) -> Non
     async with rules() as engine:
         rule = await make(engine, ALL, action("inspect", a=1), action("do_nothing", b=2))
         engine.broker.publish("a/1", "x")
-        await until(lambda: rule.actions[1].told() == (1, 0))
+        await eventually_on_loop(lambda: rule.actions[1].told() == (1, 0))
         assert rule.actions[0].told() == (1, 0)
     assert '"payload":"x"' in caplog.text
 
@@ -356,14 +357,14 @@ async def test_rows_for_a_server_that_is_down_wait_for_it_over_a_restart(
             await engine.create_resource(hook(receiver.url))
             rule = await make(engine, ALL, sends)
             engine.broker.publish("a/1", "x")
-            await until(lambda: engine.totals.success == 1)
+            await eventually_on_loop(lambda: engine.totals.success == 1)
             assert rule.actions[0].told() == (0, 0)
-            await until(lambda: not engine.is_alive(engine.resource("hook")))
+            await eventually_on_loop(lambda: not engine.is_alive(engine.resource("hook")))
         await receiver.open()
         async with rules(tmp_path) as engine:
             await receiver.until(lambda: bool(receiver.taken))
             assert receiver.taken[0].body == b"a/1"
             again = engine.rule(rule.id)
-            await until(lambda: again.actions[0].told() == (1, 0))
+            await eventually_on_loop(lambda: again.actions[0].told() == (1, 0))
             await engine.delete(rule.id)
             assert engine.broker.deliveries.names == []

@@ -26,6 +26,7 @@ from nanomq_py.plugins.rules.sql import RuleError, Statement, parse, template
 from nanomq_py.plugins.rules.sqlite_table import Table
 from tests import raw
 from tests.delivery.receiving import receiving
+from tests.eventually import eventually_on_loop
 from tests.raw import Raw
 from tests.rules.running import (
     action,
@@ -35,7 +36,6 @@ from tests.rules.running import (
     payloads,
     republish,
     rules,
-    until,
 )
 
 pytestmark = pytest.mark.plain
@@ -52,7 +52,7 @@ async def test_row_that_no_template_takes_takes_no_other_with_it() -> None:
             for payload in (b'{"a":1}', TOO_DEEP, b'{"a":2}'):
                 engine.broker.publish("p", payload, qos=1)
             assert await payloads(tap, 2) == [b"1", b"2"]
-        await until(lambda: sum(rule.actions[0].told()) == 3)
+        await eventually_on_loop(lambda: sum(rule.actions[0].told()) == 3)
         assert rule.actions[0].told() == (2, 1)
 
 
@@ -64,7 +64,7 @@ async def test_row_that_no_body_takes_takes_no_other_with_it(tmp_path: Path) -> 
         rule = await make(engine, 'SELECT payload.a AS a FROM "p"', sends)
         for payload in (b'{"a":1}', TOO_DEEP, b'{"a":2}'):
             engine.broker.publish("p", payload, qos=1)
-        await until(lambda: sum(rule.actions[0].told()) == 3)
+        await eventually_on_loop(lambda: sum(rule.actions[0].told()) == 3)
         assert rule.actions[0].told() == (2, 1)
 
 
@@ -301,7 +301,7 @@ async def test_actions_of_a_changed_rule_go_on_counting(tmp_path: Path) -> None:
         sends = action("data_to_webserver", **{"$resource": "hook"})
         rule = await make(engine, "SELECT * FROM t", action("do_nothing"), sends)
         engine.broker.publish("t", "x", qos=1)
-        await until(lambda: rule.actions[1].told() == (1, 0))
+        await eventually_on_loop(lambda: rule.actions[1].told() == (1, 0))
         rule = await engine.update(rule.id, described)
         assert [each.told() for each in rule.actions] == [(1, 0), (1, 0)]
         engine.reset(rule.id)

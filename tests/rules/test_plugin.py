@@ -25,6 +25,7 @@ from nanomq_py.plugins.rules.keys import Keys
 from nanomq_py.plugins.rules.masks import masked
 from nanomq_py.plugins.rules.model import ActionSpec, ResourceSpec, RuleSpec
 from tests import raw
+from tests.eventually import eventually_on_loop
 from tests.raw import PUBACK, PUBLISH, UNSUBACK, Raw
 from tests.rules.running import (
     action,
@@ -34,7 +35,6 @@ from tests.rules.running import (
     payloads,
     republish,
     rules,
-    until,
 )
 
 pytestmark = pytest.mark.plain
@@ -66,7 +66,7 @@ async def test_message_of_two_filters_of_a_rule_comes_to_it_once() -> None:
         rule = await make(engine, 'SELECT topic FROM "a/#", "a/b"', action("do_nothing"))
         engine.broker.publish("a/b", "x")
         engine.broker.publish("a/c", "x")
-        await until(lambda: rule.counts.matched >= 2)
+        await eventually_on_loop(lambda: rule.counts.matched >= 2)
         assert counted(rule) == {"matched": 2, "passed": 2}
 
 
@@ -100,7 +100,7 @@ async def test_rule_that_raises_stops_no_other(caplog: pytest.LogCaptureFixture)
             for _ in range(3):
                 engine.broker.publish("a", "x")
             assert await payloads(tap, 3) == [b"a"] * 3
-        await until(lambda: engine.totals.failure == 3)
+        await eventually_on_loop(lambda: engine.totals.failure == 3)
         assert counted(broken) == counted(good) == {"matched": 3, "passed": 3}
     told = [r.message for r in caplog.records if "it is broken" in r.message]
     assert len(told) == 1  # a minute
@@ -117,7 +117,7 @@ async def test_statement_that_raises_what_nobody_expects_is_counted() -> None:
         rule.running._statement = Odd()
         for _ in range(3):
             engine.broker.publish("a", "x")
-        await until(lambda: rule.counts.matched == 3)
+        await eventually_on_loop(lambda: rule.counts.matched == 3)
         assert counted(rule) == {"matched": 3, "exception": 3, "failed": 3}
 
 
@@ -135,8 +135,8 @@ async def test_failed_action_stops_those_behind_it_if_it_shall(
         )
         engine.broker.publish("a", '{"to": "no/#"}')
         engine.broker.publish("a", '{"to": "yes"}')
-        await until(lambda: rule.counts.matched == 2)
-        await until(lambda: rule.actions[1].told() == reached)
+        await eventually_on_loop(lambda: rule.counts.matched == 2)
+        await eventually_on_loop(lambda: rule.actions[1].told() == reached)
         assert rule.actions[0].told() == (1, 1)
 
 
@@ -162,7 +162,7 @@ async def test_rule_does_not_publish_what_it_has_published() -> None:
         rule = await make(engine, 'SELECT topic FROM "a/#"', republish("a/${topic}", "x"))
         async with engine.broker.subscribe("#") as tap:
             engine.broker.publish("a/1", "x")
-            await until(lambda: rule.counts.matched == 2)
+            await eventually_on_loop(lambda: rule.counts.matched == 2)
             engine.broker.publish("end", "x")
             topics = [(await next_of(tap)).topic_name for _ in range(3)]
         assert topics == ["a/1", "a/a/1", "end"]
@@ -174,7 +174,7 @@ async def test_rules_that_publish_for_each_other_end() -> None:
         one = await make(engine, 'SELECT topic FROM "one"', republish("two", "x"))
         two = await make(engine, 'SELECT topic FROM "two"', republish("one", "x"))
         engine.broker.publish("one", "x")
-        await until(lambda: one.counts.matched == 2)
+        await eventually_on_loop(lambda: one.counts.matched == 2)
         assert (one.actions[0].told(), two.actions[0].told()) == ((1, 1), (1, 0))
 
 
@@ -185,8 +185,8 @@ async def test_chain_of_rules_ends() -> None:
             for n in range(12)
         ]
         engine.broker.publish("n/0", "x")
-        await until(lambda: chain[8].counts.matched == 1)
-        await until(lambda: chain[8].actions[0].told() == (0, 1))
+        await eventually_on_loop(lambda: chain[8].counts.matched == 1)
+        await eventually_on_loop(lambda: chain[8].actions[0].told() == (0, 1))
         assert [rule.counts.matched for rule in chain] == [1] * 9 + [0] * 3
 
 
@@ -198,7 +198,7 @@ async def test_rule_about_deliveries_does_not_publish_for_its_own() -> None:
             await asyncio.to_thread(client.connect, "c")
             await asyncio.to_thread(client.subscribe, ("#", 0))
             engine.broker.publish("a", "x")
-            await until(lambda: rule.counts.matched == 2)
+            await eventually_on_loop(lambda: rule.counts.matched == 2)
             assert rule.actions[0].told() == (1, 1)
 
 
@@ -305,7 +305,7 @@ async def test_rules_are_there_again_in_the_next_process(tmp_path: Path) -> None
         assert [each.spec for each in engine.rules.values()] == [before]
         again = engine.rule(before.id)
         engine.broker.publish("s/1", '{"t": 11}')
-        await until(lambda: again.counts.passed == 1)
+        await eventually_on_loop(lambda: again.counts.passed == 1)
         await engine.delete(before.id)
     async with rules(tmp_path) as engine:
         assert engine.rules == {}
@@ -335,7 +335,7 @@ async def test_rule_that_is_switched_off_has_nothing_waiting_for_it() -> None:
         assert page.rows == []
         rule = await engine.update(rule.id, enabled(True))
         engine.broker.publish("a", "x")
-        await until(lambda: rule.counts.matched == 1)
+        await eventually_on_loop(lambda: rule.counts.matched == 1)
         assert counted(rule) == {"matched": 1, "passed": 1}
 
 
@@ -343,7 +343,7 @@ async def test_changed_rule_keeps_what_waits_and_its_counters() -> None:
     async with rules() as engine:
         rule = await make(engine, 'SELECT topic FROM "a"', action("do_nothing"))
         engine.broker.publish("a", "x")
-        await until(lambda: rule.counts.matched == 1)
+        await eventually_on_loop(lambda: rule.counts.matched == 1)
 
         def other(spec: RuleSpec) -> RuleSpec:
             return msgspec.structs.replace(spec, rawsql='SELECT topic FROM "b"')
@@ -351,7 +351,7 @@ async def test_changed_rule_keeps_what_waits_and_its_counters() -> None:
         changed = await engine.update(rule.id, other)
         engine.broker.publish("a", "x")
         engine.broker.publish("b", "x")
-        await until(lambda: changed.counts.matched == 2)
+        await eventually_on_loop(lambda: changed.counts.matched == 2)
         assert changed.topics == ("b",)
 
 
@@ -405,7 +405,7 @@ async def test_filter_that_the_core_does_not_take_makes_no_rule(tmp_path: Path) 
         with pytest.raises(ValueError, match="consumer"):
             await engine.update(rule.id, worse)
         engine.broker.publish("s/1", '{"t": 11}')
-        await until(lambda: rule.counts.passed == 1)
+        await eventually_on_loop(lambda: rule.counts.passed == 1)
     async with rules(tmp_path) as engine:
         assert [each.fault for each in engine.rules.values()] == [""]
 
@@ -430,11 +430,11 @@ async def test_counts_begin_at_0_again() -> None:
     async with rules() as engine:
         rule = await make(engine, 'SELECT topic FROM "a"', action("do_nothing"))
         engine.broker.publish("a", "x")
-        await until(lambda: rule.actions[0].told() == (1, 0))
+        await eventually_on_loop(lambda: rule.actions[0].told() == (1, 0))
         engine.reset(rule.id)
         assert (counted(rule), rule.actions[0].told()) == ({}, (0, 0))
         engine.broker.publish("a", "x")
-        await until(lambda: rule.counts.matched == 1)
+        await eventually_on_loop(lambda: rule.counts.matched == 1)
 
 
 # --- what finds no room
@@ -455,7 +455,7 @@ async def test_messages_over_the_bound_are_dropped_and_counted() -> None:
             engine.broker.publish("a", "x")
         assert rule.dropped == 40
         go.set()
-        await until(lambda: rule.counts.matched == 10)
+        await eventually_on_loop(lambda: rule.counts.matched == 10)
         same = await engine.update(rule.id, lambda spec: spec)
         assert same.dropped == 40
         off = await engine.update(rule.id, enabled(False))
@@ -470,7 +470,7 @@ async def test_message_that_makes_too_many_rows_is_dropped() -> None:
         rule = await make(engine, sql, action("do_nothing"))
         engine.broker.publish("a", json.dumps({"list": [1] * 1001}))
         engine.broker.publish("a", json.dumps({"list": [1, 2]}))
-        await until(lambda: rule.counts.matched == 2)
+        await eventually_on_loop(lambda: rule.counts.matched == 2)
         assert counted(rule)["passed"] == 1
         assert rule.actions[0].told() == (2, 0)
 

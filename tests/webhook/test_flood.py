@@ -14,9 +14,9 @@ from tests.answering import always, answering, status
 from tests.conftest import Process, StartBroker, free_port, running_broker
 from tests.control.test_plugins import get
 from tests.control.test_restart import restart
+from tests.eventually import eventually
 from tests.lives import Lives
 from tests.raw import PUBACK
-from tests.test_limits import until
 from tests.webhook.flood import BACKLOG, CONSTANTS, PUBLISHERS, InThread, Mood, flood, keys
 
 pytestmark = pytest.mark.plain
@@ -78,7 +78,7 @@ def test_dead_letters_are_shown_and_sent_again(tmp_path: Path) -> None:
                 c.connect("c")
                 c.publish("a/b", b"1", qos=1, packet_id=1)
                 c.expect(PUBACK)
-            until(lambda: target(process)["dead"] == 1)
+            eventually(lambda: target(process)["dead"] == 1)
             (dead,) = call(process, "GET", "dead?target=web.hook")["dead"]
             assert (dead["key"], dead["attempts"]) == ("a/b", 2)
             assert json.loads(dead["body"])["payload"] == "1"
@@ -89,7 +89,7 @@ def test_dead_letters_are_shown_and_sent_again(tmp_path: Path) -> None:
             numbers = [dead["number"]]
             sent = call(process, "POST", "dead/send", target="web.hook", numbers=numbers)
             assert sent == {"sent": 1}
-            until(lambda: target(process)["succeeded"] == 1)
+            eventually(lambda: target(process)["succeeded"] == 1)
             assert target(process)["dead"] == 0
             with process.raw() as c:
                 c.connect("c")

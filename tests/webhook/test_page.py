@@ -13,9 +13,9 @@ import pytest
 from nanomq_py.config.keys.http_client import HOOK_EVENTS
 from tests.conftest import ROOT, StartBroker, free_port
 from tests.control.test_plugins import get
+from tests.eventually import eventually
 from tests.raw import PUBACK
 from tests.test_commands import blocks
-from tests.test_limits import until
 
 pytestmark = pytest.mark.plain
 
@@ -52,8 +52,8 @@ def test_example_of_the_page_does_what_it_says(start_broker: StartBroker) -> Non
             c.publish("pumps/1", b"on", qos=1, packet_id=2)
             c.expect(PUBACK)
             c.leave()
-        until(lambda: '"succeeded":3' in get(process, "/plugins/webhook/targets"))
-        until(lambda: len(printed) == 3)
+        eventually(lambda: '"succeeded":3' in get(process, "/plugins/webhook/targets"))
+        eventually(lambda: len(printed) == 3)
         (message,) = [each for each in printed if each["action"] == "message_publish"]
         expected = json.loads(shown)
         assert {**message, "ts": 0} == {**expected, "ts": 0}
