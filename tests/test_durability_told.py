@@ -34,7 +34,7 @@ from tests.eventually import eventually
 from tests.http.test_v4_prometheus import values
 from tests.http.v4 import call, get
 from tests.raw import CONNACK, DISCONNECT, PUBACK, SUBACK, Closed, Raw
-from tests.test_committer import publisher, subscriber, until
+from tests.test_committer import publisher, subscriber
 from tests.wal import Disk
 
 URL = "nmq-tcp://127.0.0.1:0"
@@ -222,15 +222,15 @@ def test_who_waits_and_for_how_long_is_seen_meanwhile(disk: Disk) -> None:
         lib.test_disk_set_pace(disk.it, 300_000)
         for by in many:
             by.publish("t", b"x", qos=1, packet_id=1)
-        until(lambda: reported(home).waiting == 3)
-        until(lambda: reported(home).flush_now_us > 50_000)
+        eventually(lambda: reported(home).waiting == 3)
+        eventually(lambda: reported(home).flush_now_us > 50_000)
         assert reported(home).staged > 0
         for by in many:
             assert by.expect(PUBACK).reason == 0
         lib.test_disk_set_pace(disk.it, 0)
-        until(lambda: reported(home).waiting == 0)
-        until(lambda: reported(home).flush_now_us == 0)
-        until(lambda: reported(home).staged == 0)
+        eventually(lambda: reported(home).waiting == 0)
+        eventually(lambda: reported(home).flush_now_us == 0)
+        eventually(lambda: reported(home).staged == 0)
         now = reported(home)
         assert now.flush_max_us >= 300_000
         assert now.flush_p99_us >= 300_000
@@ -243,10 +243,10 @@ def test_who_is_gone_does_not_wait(disk: Disk) -> None:
         by = publisher(home)
         lib.test_disk_set_pace(disk.it, 300_000)
         by.publish("t", b"x", qos=1, packet_id=1)
-        until(lambda: reported(home).waiting == 1)
+        eventually(lambda: reported(home).waiting == 1)
         by.close()
         lib.test_disk_set_pace(disk.it, 0)
-        until(lambda: reported(home).waiting == 0)
+        eventually(lambda: reported(home).waiting == 0)
 
 
 # --- alarms and events
