@@ -10,8 +10,8 @@ share(const nmq_log_round *round)
     uint64_t most = round->journal->full_bytes / 2;
     uint64_t bytes = NMQ_LOG_ROUND_SHARE * round->came;
 
-    bytes = most != 0 && bytes > most ? most : bytes;
-    return bytes > NMQ_LOG_ROUND_BYTES ? bytes : NMQ_LOG_ROUND_BYTES;
+    bytes = bytes > NMQ_LOG_ROUND_BYTES ? bytes : NMQ_LOG_ROUND_BYTES;
+    return most != 0 && bytes > most ? most : bytes;
 }
 
 int
