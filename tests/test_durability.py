@@ -185,6 +185,7 @@ def break_disk(process: Process) -> None:
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
 
+@pytest.mark.usefixtures("uncounted")
 def test_a_disk_that_fails_is_told_and_what_is_not_kept_goes_on(start: Start) -> None:
     with start() as process:
         subscriber(process, "to", ("t", 1))
@@ -203,6 +204,7 @@ def test_a_disk_that_fails_is_told_and_what_is_not_kept_goes_on(start: Start) ->
         assert process.stop() == 0
 
 
+@pytest.mark.usefixtures("uncounted")
 def test_a_broker_may_stop_where_the_disk_fails(start: Start) -> None:
     with start(durability__on_error="stop") as process:
         subscriber(process, "to", ("t", 1))

@@ -157,6 +157,7 @@ def prometheus(process: Process) -> dict[str, float]:
     return values(call(process, "GET", "/api/v4/prometheus").text)
 
 
+@pytest.mark.usefixtures("uncounted")
 def test_the_api_tells_it(start_broker: StartBroker, tmp_path: Path) -> None:
     where = str(tmp_path / "kept")
     process = start_broker(durability="always", durability__location=where)

@@ -44,7 +44,8 @@ class Program:
     def __init__(self, folder: Path, command: list[str], port: str, **env: str) -> None:
         """port: a pattern that finds it in what the process says."""
         self.folder, self._command, self._port = folder, command, re.compile(port)
-        self.env = env
+        # its end may be cut off: what a build counts of it goes elsewhere
+        self.env = {"GCOV_PREFIX": str(folder / "covered"), **env}
         self._popen: subprocess.Popen[str] | None = None
         self._listener: threading.Thread | None = None
         self.said: list[str] = []

@@ -20,7 +20,7 @@ SHORT = {
     "kill": 10,
     "power cut": 6,
     "power cut, in memory": 20,
-    "an operation fails": 1,
+    "an operation fails": 2,  # after which nothing may be acknowledged, so one life more
     "control: off": 3,
     "control: no flush": 4,
 }
