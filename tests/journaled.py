@@ -144,6 +144,7 @@ class Journaled:
         bind_nng()
         self._before = log
         self.clients: list[Raw] = []
+        self.epochs: dict[int, int] = {}  # where each begins in the log
         self.broker = new_broker(**options)
         self.journal = self._new_journal()
         self._key = key
@@ -198,15 +199,25 @@ class Journaled:
         """Write what is staged; it is not durable yet."""
         return int(lib.test_journal_take(self.journal))
 
-    def begin_anew(self) -> int:
-        """Have the journal begin anew; return where in the log that is."""
+    def begin_anew(self, is_round: bool = True) -> int:
+        """Have the journal begin anew; return where in the log that is.
+
+        is_round  what was before is told again; else an epoch begins, and no more
+        """
         at = ffi.new("size_t *")
-        lib.test_journal_begin_anew(self.journal, at)
+        lib.test_journal_begin_anew(self.journal, is_round, at)
+        self.epochs[lib.test_journal_epoch(self.journal)] = int(at[0])
         return int(at[0])
+
+    def needed_from(self) -> int:
+        """Return where in the log that begins of which all else was told again."""
+        first = lib.test_journal_needed_from(self.journal)
+        named = 2  # see NMQ_LOG_EPOCHS_NAMED
+        return max((at for n, at in self.epochs.items() if n + named <= first), default=0)
 
     def take_anew(self) -> int:
         """Have the journal begin anew; return the number up to which is written."""
-        return int(lib.test_journal_begin_anew(self.journal, ffi.new("size_t *")))
+        return int(lib.test_journal_begin_anew(self.journal, True, ffi.new("size_t *")))
 
     def retell(self, most: int = 1 << 30) -> bool:
         """Tell so many things again; return whether all is told."""

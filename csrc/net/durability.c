@@ -14,7 +14,11 @@
 #include "store/wal_block.h"
 
 // What records of one take at most, as a rule, besides what it holds.
-enum { MESSAGE_BYTES = 128, SESSION_BYTES = 512 };
+enum {
+    MESSAGE_BYTES = 128,
+    SESSION_BYTES = 512,
+    EPOCH_SHARE = 8, // of what is live, the part that is in the oldest epochs; a guess
+};
 
 enum {
     LEAST_SEGMENTS = 8, // of a log, reserve and all
@@ -77,38 +81,50 @@ troubled(void *arg, int status, int error)
 
 // nmq_committer_options.live
 static uint64_t
-live(void *arg)
+live(void *arg, uint64_t *first)
 {
     const nmq_durability *d = arg;
     nmq_registry *registry = &d->sessions->registry;
+    nmq_retained *retained = d->sessions->router->retained;
     uint64_t messages, bytes;
 
     nmq_message_totals(&messages, &bytes);
     (void) pthread_mutex_lock(&registry->lock);
     uint64_t sessions = registry->clients.count;
     (void) pthread_mutex_unlock(&registry->lock);
-    return bytes + messages * MESSAGE_BYTES + sessions * SESSION_BYTES +
-           nmq_counters_sum(d->sessions->router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES);
+    uint64_t others =
+        sessions * SESSION_BYTES +
+        nmq_counters_sum(d->sessions->router->counters, NMQ_COUNT_SUBSCRIPTION_BYTES);
+    uint64_t all = bytes + messages * MESSAGE_BYTES + others;
+    (void) pthread_mutex_lock(&retained->lock);
+    *first = others + nmq_retain_bytes(retained->store) +
+             nmq_retain_count(retained->store) * MESSAGE_BYTES + all / EPOCH_SHARE;
+    (void) pthread_mutex_unlock(&retained->lock);
+    return all;
 }
 
 // nmq_committer_options.begin_anew
 static uint64_t
-begin_anew(void *arg, nmq_buf *out)
+begin_anew(void *arg, nmq_buf *out, bool is_round)
 {
     nmq_durability *d = arg;
 
-    d->retell = (nmq_retell){
-        .sessions = d->sessions, .consumers = d->consumers, .bytes = NMQ_RETELL_BYTES};
-    return nmq_durable_begin_anew(d->sessions->router, out);
+    if (is_round) {
+        d->retell = (nmq_retell){
+            .sessions = d->sessions, .consumers = d->consumers, .bytes = NMQ_RETELL_BYTES};
+    }
+    return nmq_durable_begin_anew(d->sessions->router, out, is_round);
 }
 
 // nmq_committer_options.tell
 static int
-tell(void *arg)
+tell(void *arg, uint32_t *needed_from)
 {
     nmq_durability *d = arg;
+    int rv = nmq_retell_step(&d->retell);
 
-    return nmq_retell_step(&d->retell);
+    *needed_from = d->retell.needed_from;
+    return rv;
 }
 
 // A log that is read.

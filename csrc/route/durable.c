@@ -8,33 +8,34 @@
 #include "store/journal_topics.h"
 
 static nmq_journal_record
-record_of_begin(const nmq_moment *now)
+record_of_begin(const nmq_moment *now, bool is_part)
 {
     return (nmq_journal_record){.kind = NMQ_JOURNAL_BEGIN,
                                 .begin = {.format = NMQ_JOURNAL_FORMAT,
                                           .latest_group = nmq_groups_latest(),
                                           .wall_ms = now->wall_ms,
                                           .clock_ms = now->clock_ms,
-                                          .boot = {now->boot, now->boot_len}}};
+                                          .boot = {now->boot, now->boot_len},
+                                          .is_part = is_part}};
 }
 
 void
 nmq_durable_begin(nmq_router *router, nmq_journal *journal)
 {
     const nmq_moment now = nmq_moment_now();
-    nmq_journal_record record = record_of_begin(&now);
+    nmq_journal_record record = record_of_begin(&now, false);
 
     router->journal = router->retained->journal = journal;
     nmq_journal_begin(journal, &record);
 }
 
 uint64_t
-nmq_durable_begin_anew(nmq_router *router, nmq_buf *out)
+nmq_durable_begin_anew(nmq_router *router, nmq_buf *out, bool is_round)
 {
     const nmq_moment now = nmq_moment_now();
-    nmq_journal_record record = record_of_begin(&now);
+    nmq_journal_record record = record_of_begin(&now, !is_round);
 
-    return nmq_journal_begin_anew(router->journal, out, &record);
+    return nmq_journal_begin_anew(router->journal, out, &record, is_round);
 }
 
 // --- sessions
@@ -44,7 +45,7 @@ append(nmq_client *client, const nmq_journal_record *record)
 {
     nmq_session_log *log = client->session->log;
 
-    log->latest = nmq_session_log_append(log, record);
+    log->latest = nmq_journal_append(log->journal, record);
 }
 
 static nmq_moment
@@ -75,9 +76,6 @@ nmq_durable_attached(nmq_client *client, bool kept)
         return;
     }
     nmq_gather(&all, log->journal);
-    if (log->next != 0) {
-        nmq_record_put_client(&all.base, client, log->next, 0);
-    }
     nmq_record_put_client(&all.base, client, log->session, 0);
     nmq_gathered_append(&all, log, &log->session, false);
 }
@@ -105,9 +103,9 @@ nmq_durable_ended(nmq_client *client)
     if (nmq_session_is_logged(client->session)) {
         nmq_session_log *log = client->session->log;
         nmq_session_log_end(log);
-        (void) nmq_session_log_append(
-            log, &(nmq_journal_record){.kind = NMQ_JOURNAL_SESSION_END,
-                                       .session_end = {.session = log->session}});
+        (void) nmq_journal_append(
+            log->journal, &(nmq_journal_record){.kind = NMQ_JOURNAL_SESSION_END,
+                                                .session_end = {.session = log->session}});
     }
 }
 
@@ -147,7 +145,7 @@ nmq_durable_subscribed(nmq_router *router, nmq_client *client, const nmq_filter 
                                      .options = options};
         const nmq_journal_record record =
             nmq_record_of_subscription(router, &sub, session->log->session);
-        (void) nmq_session_log_append(session->log, &record);
+        (void) nmq_journal_append(session->log->journal, &record);
     }
 }
 
@@ -157,27 +155,26 @@ nmq_durable_unsubscribed(nmq_client *client, nmq_bytes text)
     const nmq_session *session = client->session;
 
     if (nmq_session_is_logged(session)) {
-        (void) nmq_session_log_append(
-            session->log,
+        (void) nmq_journal_append(
+            session->log->journal,
             &(nmq_journal_record){
                 .kind = NMQ_JOURNAL_UNSUBSCRIBED,
                 .unsubscribed = {.session = session->log->session, .filter = text}});
     }
 }
 
-// How many of the queue are not logged.
-static uint32_t
-count_unlogged(const nmq_session *session)
+uint32_t
+nmq_durable_count_queued(const nmq_session *session)
 {
     const nmq_queue *queue = &session->queue;
     nmq_journal *journal = session->log->journal;
-    uint32_t unlogged = queue->qos0_count;
+    uint32_t count = queue->count - queue->qos0_count;
 
     for (uint32_t i = 0; NMQ_LIVE(journal->partial) && i < queue->count; i++) {
         const nmq_delivery *delivery = nmq_queue_at(queue, i);
-        unlogged += delivery->qos > 0 && nmq_journal_leaves_out(journal, delivery->message);
+        count -= delivery->qos > 0 && nmq_journal_leaves_out(journal, delivery->message);
     }
-    return unlogged;
+    return count;
 }
 
 void
@@ -187,12 +184,13 @@ nmq_durable_owed(const nmq_client *client, const nmq_owed_entry *entry)
 
     if (nmq_session_is_logged(s)) {
         uint64_t before = entry->after - s->owed->popped;
+        uint32_t unlogged = s->queue.count - nmq_durable_count_queued(s);
         (void) nmq_journal_append(
             s->log->journal, &(nmq_journal_record){
                                  .kind = NMQ_JOURNAL_OWED,
                                  .owed = {.session = s->log->session,
                                           .order = nmq_retain_cursor_order(entry->cursor),
-                                          .queued = (uint32_t) before - count_unlogged(s),
+                                          .queued = (uint32_t) before - unlogged,
                                           .identifier = entry->identifier,
                                           .options = entry->options,
                                           .filter = nmq_retain_cursor_filter(entry->cursor),

@@ -35,7 +35,7 @@ nmq_durable_close(const nmq_router *router, nmq_journal_group *group)
 }
 
 // The writer takes what is staged, as nmq_journal_begin_anew.
-uint64_t nmq_durable_begin_anew(nmq_router *router, nmq_buf *out);
+uint64_t nmq_durable_begin_anew(nmq_router *router, nmq_buf *out, bool is_round);
 
 // --- sessions
 
@@ -96,6 +96,9 @@ nmq_durable_is_awaited(const nmq_session *session)
 {
     return session->log != NULL && nmq_session_log_awaits(session) != 0;
 }
+
+// How many deliveries of the session's queue are logged. Client's lock.
+uint32_t nmq_durable_count_queued(const nmq_session *session);
 
 // Has the link wait for them. Client's and link's lock, after nmq_deliver_note.
 void nmq_durable_await_packets(const nmq_client *client, nmq_link *link);

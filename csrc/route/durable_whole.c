@@ -8,31 +8,21 @@
 // Of a record of a delivery and the head of one of a message; about.
 enum { DELIVERY_BYTES = 64 };
 
-static void
-put_end(nmq_gathered *all, uint64_t session)
-{
-    all->base.put(&all->base, &(nmq_journal_record){.kind = NMQ_JOURNAL_SESSION_END,
-                                                    .session_end = {.session = session}});
-}
+// --- at once
 
-// --- at once; call with the client's lock
-
-// What was told again so far is of no account, and the whole queue is in one phase.
+// All of the queue was logged just now.
 static void
-give_up(nmq_session *session)
+note_logged(nmq_session *session)
 {
     nmq_session_log *log = session->log;
-    uint32_t told = nmq_queue_in_phase(&session->queue, log->phase);
 
-    (void) nmq_journal_append(log->journal,
-                              &(nmq_journal_record){.kind = NMQ_JOURNAL_SESSION_END,
-                                                    .session_end = {.session = log->next}});
-    log->next = 0;
-    log->phase = !log->phase;
-    nmq_queue_set_phase(&session->queue, 0, told, log->phase);
+    nmq_queue_set_phase(&session->queue, 0, session->queue.count,
+                        nmq_session_log_came(log));
+    nmq_queue_set_epoch(&session->queue, 0, session->queue.count,
+                        nmq_journal_epoch(log->journal));
 }
 
-// The lanes are frozen too.
+// Call with the client's lock, and the lanes frozen.
 static int
 put_whole(nmq_router *router, nmq_client *client)
 {
@@ -43,14 +33,14 @@ put_whole(nmq_router *router, nmq_client *client)
         return rv;
     }
     nmq_session_log *log = client->session->log;
-    if (log->next != 0) {
-        give_up(client->session);
-    }
     nmq_gather(&all, log->journal);
     if (log->session != 0) {
-        put_end(&all, log->session);
+        const nmq_journal_record end = {.kind = NMQ_JOURNAL_SESSION_END,
+                                        .session_end = {.session = log->session}};
+        all.base.put(&all.base, &end);
     }
     log->session = 0; // it gets another one
+    note_logged(client->session);
     nmq_record_put_session(&all.base, router, client, 0, 0);
     nmq_gathered_append(&all, log, &log->session, false);
     return NMQ_OK;
@@ -87,108 +77,140 @@ nmq_durable_restored(nmq_router *router, nmq_client *client)
 
 // --- in pieces; call with the client's lock
 
-static bool
-is_due(const nmq_router *router, const nmq_client *client)
-{
-    return nmq_session_is_logged(client->session) &&
-           !nmq_journal_has_told(router->journal, client->session->log->session);
-}
-
-// Whether some of it was told since the journal began anew.
-static bool
-is_begun(const nmq_router *router, const nmq_session_log *log)
-{
-    return log->next != 0 && nmq_journal_has_told(router->journal, log->next);
-}
-
-// How many of the queue's first that were not told make up so many bytes.
+// How much of the queue was carried.
 static uint32_t
-count_piece(const nmq_queue *queue, uint32_t from, size_t bytes)
+count_carried(const nmq_session *session)
 {
+    return nmq_queue_in_phase(&session->queue, nmq_session_log_carried(session->log));
+}
+
+// The epoch of a delivery, of which it has the last bits. There are never so many epochs
+// in the log that they do not tell (store/log_round.h).
+static uint32_t
+epoch_of(const nmq_session *session, uint32_t at)
+{
+    uint32_t now = nmq_journal_epoch(session->log->journal);
+
+    return now - ((now - nmq_queue_at(&session->queue, at)->epoch) & 0xff);
+}
+
+static nmq_durable_behind
+look_behind(const nmq_session *session)
+{
+    uint32_t at = count_carried(session);
+
+    return session->log->is_told || at == session->queue.count
+               ? (nmq_durable_behind){0}
+               : (nmq_durable_behind){.is_any = true, .epoch = epoch_of(session, at)};
+}
+
+// An earlier round was given up: what it has carried counts as logged when the first that
+// it has not was. That is told from what comes in this round.
+static void
+forget_round(nmq_session *session)
+{
+    const nmq_session_log *log = session->log;
+    uint32_t at = count_carried(session);
+
+    nmq_queue_set_epoch(&session->queue, 0, at, epoch_of(session, at));
+    while (at < session->queue.count &&
+           nmq_session_log_is_behind(log, nmq_queue_at(&session->queue, at))) {
+        nmq_queue_set_phase(&session->queue, at, at + 1, nmq_session_log_came(log));
+        at++;
+    }
+}
+
+// The lanes are frozen too.
+static void
+put_base(nmq_router *router, nmq_client *client)
+{
+    nmq_session_log *log = client->session->log;
+    nmq_gathered all;
+
+    if (look_behind(client->session).is_any) {
+        forget_round(client->session);
+    }
+    nmq_gather(&all, router->journal);
+    all.base.was = log->session;
+    all.base.waiting = nmq_durable_count_queued(client->session);
+    nmq_record_put_base(&all.base, router, client, 0, 0);
+    nmq_record_put_owed(&all.base, router, client, 0);
+    log->session = 0; // it gets another one
+    nmq_gathered_append(&all, log, &log->session, true);
+    log->round++;
+    log->is_told = false;
+}
+
+void
+nmq_durable_retell(nmq_router *router, nmq_client *client, nmq_durable_behind *behind)
+{
+    *behind = (nmq_durable_behind){0};
+    nmq_lanes_freeze(router->lanes); // a program may subscribe it
+    (void) pthread_mutex_lock(&client->lock);
+    if (nmq_session_is_logged(client->session) &&
+        !nmq_journal_has_told(router->journal, client->session->log->session)) {
+        put_base(router, client);
+        *behind = look_behind(client->session);
+    }
+    (void) pthread_mutex_unlock(&client->lock);
+    nmq_lanes_thaw(router->lanes);
+}
+
+// How many from that place on were logged up to that epoch, or have come since the session
+// was told again, and make up so many bytes.
+static uint32_t
+count_piece(const nmq_session *session, uint32_t from, uint32_t epoch, size_t bytes)
+{
+    const nmq_queue *queue = &session->queue;
     uint32_t to = from;
 
     for (size_t sum = 0; to < queue->count && sum < bytes; to++) {
-        sum += nmq_message_size(nmq_queue_at(queue, to)->message) + DELIVERY_BYTES;
+        const nmq_delivery *delivery = nmq_queue_at(queue, to);
+        if (nmq_session_log_is_behind(session->log, delivery) &&
+            epoch_of(session, to) > epoch) {
+            break;
+        }
+        sum += nmq_message_size(delivery->message) + DELIVERY_BYTES;
     }
     return to - from;
 }
 
-// Puts the next piece of the queue. Returns whether that was the last.
-static bool
-put_piece(nmq_gathered *all, nmq_session *session, size_t bytes)
+static void
+put_piece(nmq_session *session, uint32_t from, uint32_t to)
 {
     nmq_session_log *log = session->log;
-    uint32_t from = nmq_queue_in_phase(&session->queue, log->phase);
-    uint32_t to = from + count_piece(&session->queue, from, bytes);
-
-    nmq_record_put_queue(&all->base, session, log->next, from, to);
-    nmq_queue_set_phase(&session->queue, from, to, log->phase);
-    return to == session->queue.count;
-}
-
-// Tells a piece from the middle. Returns whether it did: else it is the first or the last.
-static bool
-tell_on(const nmq_router *router, nmq_client *client, size_t bytes)
-{
-    nmq_session *session = client->session;
+    uint32_t epoch = nmq_journal_epoch(log->journal); // or a later one
     nmq_gathered all;
 
-    if (!is_due(router, client) || !is_begun(router, session->log)) {
-        return false;
-    }
-    uint32_t from = nmq_queue_in_phase(&session->queue, session->log->phase);
-    if (from + count_piece(&session->queue, from, bytes) == session->queue.count) {
-        return false;
-    }
-    nmq_gather(&all, router->journal);
-    (void) put_piece(&all, session, bytes);
-    nmq_gathered_append(&all, session->log, &session->log->next, true);
-    return true;
+    nmq_gather(&all, log->journal);
+    all.base.carries = true;
+    nmq_record_put_queue(&all.base, session, log->session, from, to);
+    nmq_gathered_append(&all, log, &log->session, true);
+    nmq_queue_set_phase(&session->queue, from, to, nmq_session_log_carried(log));
+    nmq_queue_set_epoch(&session->queue, from, to, epoch);
 }
 
-// The lanes are frozen too. Returns whether there is more.
-static bool
-tell_end(nmq_router *router, nmq_client *client, size_t bytes)
+// What has come meanwhile is carried too: else what comes first in the queue would be
+// logged behind it, and in the next round it had to go first.
+bool
+nmq_durable_carry(nmq_client *client, uint32_t epoch, size_t bytes,
+                  nmq_durable_behind *behind)
 {
     nmq_session *session = client->session;
-    nmq_session_log *log = session->log;
-    nmq_gathered all;
+    bool more = false;
 
-    if (log->next != 0 && !is_begun(router, log)) {
-        give_up(session); // what is left of an earlier attempt
-    }
-    nmq_gather(&all, router->journal);
-    if (log->next == 0) {
-        log->phase = !log->phase;
-        all.base.was = log->session;
-        nmq_record_put_base(&all.base, router, client, 0, 0);
-    }
-    bool over = put_piece(&all, session, bytes);
-    if (over) {
-        nmq_record_put_owed(&all.base, router, client, log->next);
-        put_end(&all, log->session);
-    }
-    nmq_gathered_append(&all, log, &log->next, true);
-    if (over) {
-        log->session = log->next;
-        log->next = 0;
-    }
-    return !over;
-}
-
-int
-nmq_durable_retell(nmq_router *router, nmq_client *client, size_t bytes)
-{
+    *behind = (nmq_durable_behind){0};
     (void) pthread_mutex_lock(&client->lock);
-    bool more = tell_on(router, client, bytes);
-    (void) pthread_mutex_unlock(&client->lock);
-    if (more) {
-        return 1;
+    if (session->log != NULL && nmq_session_is_logged(session) && !session->log->is_told) {
+        uint32_t from = count_carried(session);
+        uint32_t count = count_piece(session, from, epoch, bytes);
+        if (count > 0) {
+            put_piece(session, from, from + count);
+        }
+        session->log->is_told = from + count == session->queue.count;
+        *behind = look_behind(session);
+        more = behind->is_any && count > 0;
     }
-    nmq_lanes_freeze(router->lanes); // a program may subscribe it
-    (void) pthread_mutex_lock(&client->lock);
-    more = is_due(router, client) && tell_end(router, client, bytes);
     (void) pthread_mutex_unlock(&client->lock);
-    nmq_lanes_thaw(router->lanes);
     return more;
 }

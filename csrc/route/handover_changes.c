@@ -31,7 +31,8 @@ nmq_handover_put_entry(const nmq_objects *objects, nmq_session *session,
 }
 
 static int
-launch(const nmq_objects *objects, nmq_session *s, const nmq_launched_record *record)
+launch(const nmq_objects *objects, nmq_session *s, const nmq_launched_record *record,
+       uint32_t *carried)
 {
     const nmq_delivery *front = nmq_queue_front(&s->queue);
     nmq_delivery popped;
@@ -50,6 +51,7 @@ launch(const nmq_objects *objects, nmq_session *s, const nmq_launched_record *re
         return rv;
     }
     (void) nmq_queue_pop(&s->queue, &popped); // the table has it
+    *carried -= *carried > 0;
     note_popped(s);
     s->inflight.next_order = record->order + 1;
     s->inflight.last_id = record->packet_id;
@@ -101,16 +103,93 @@ never(void *arg, const nmq_delivery *delivery)
 }
 
 static int
-drop(nmq_session *s, const nmq_message *message)
+drop(nmq_objects *objects, nmq_session *s, uint64_t number, uint32_t *carried)
 {
-    uint32_t at = place_of(&s->queue, message);
+    const nmq_message *message = nmq_known_get(&objects->messages, number);
+    uint32_t at = message != NULL ? place_of(&s->queue, message) : s->queue.count;
 
-    if (message == NULL || at == s->queue.count) {
+    if (at == s->queue.count && objects->hole != NULL) { // it was told before the records
+        at = place_of(&s->queue, objects->hole);
+    }
+    if (at == s->queue.count) {
         return NMQ_EMALFORMED;
     }
     (void) nmq_queue_sift(&s->queue, at, at + 1, never, NULL);
+    *carried -= at < *carried;
     note_popped(s);
     return NMQ_OK;
+}
+
+void
+nmq_handover_drop_last(nmq_queue *queue, const nmq_message *message)
+{
+    uint32_t at = queue->count;
+
+    while (at > 0 && nmq_queue_at(queue, at - 1)->message != message) {
+        at--;
+    }
+    if (at > 0) {
+        (void) nmq_queue_sift(queue, at - 1, at, never, NULL);
+    }
+}
+
+int
+nmq_handover_fit(nmq_objects *objects, nmq_queue *queue, uint32_t count)
+{
+    nmq_queue all = {0};
+    nmq_delivery delivery;
+    int rv = NMQ_OK;
+
+    while (queue->count > count && nmq_queue_pop(queue, &delivery)) {
+        nmq_delivery_fini(&delivery);
+    }
+    for (uint32_t missing = count - queue->count; rv == NMQ_OK && missing > 0; missing--) {
+        // Any number that was given before stands for a message that is not here.
+        nmq_message *hole = nmq_objects_message(objects, objects->messages_before, &rv);
+        if (rv != NMQ_OK || hole == NULL) {
+            rv = rv == NMQ_OK ? NMQ_EMALFORMED : rv;
+            break;
+        }
+        delivery = (nmq_delivery){.message = nmq_message_ref(hole), .qos = 1};
+        rv = nmq_queue_push(&all, &delivery);
+        if (rv != NMQ_OK) {
+            nmq_delivery_fini(&delivery);
+        }
+    }
+    while (rv == NMQ_OK && all.count > 0 && nmq_queue_front(queue) != NULL) {
+        rv = nmq_queue_push(&all, nmq_queue_front(queue));
+        if (rv == NMQ_OK) {
+            (void) nmq_queue_pop(queue, &delivery); // the other one has it
+        }
+    }
+    if (rv == NMQ_OK && all.count > 0) {
+        *queue = all;
+        return NMQ_OK;
+    }
+    nmq_queue_free(&all);
+    return rv;
+}
+
+int
+nmq_handover_carry(const nmq_objects *objects, nmq_session *session, uint32_t *carried,
+                   const nmq_inflight_entry *entry)
+{
+    nmq_queue *queue = &session->queue;
+    nmq_delivery gone;
+
+    if (*carried >= queue->count || (entry->packet_id != 0 && *carried > 0)) {
+        return NMQ_EMALFORMED;
+    }
+    if (entry->packet_id == 0) {
+        nmq_queue_set(queue, (*carried)++, &entry->delivery);
+        return NMQ_OK;
+    }
+    int rv = nmq_handover_put_entry(objects, session, entry);
+    if (rv == NMQ_OK && nmq_queue_pop(queue, &gone)) {
+        nmq_delivery_fini(&gone);
+        note_popped(session);
+    }
+    return rv;
 }
 
 static int
@@ -148,17 +227,16 @@ detach(const nmq_objects *objects, nmq_client *client, const nmq_detached_record
 }
 
 int
-nmq_handover_change(nmq_sessions *sessions, const nmq_objects *objects, nmq_client *client,
-                    const nmq_journal_record *record)
+nmq_handover_change(nmq_sessions *sessions, nmq_objects *objects, nmq_client *client,
+                    const nmq_journal_record *record, uint32_t *carried)
 {
     nmq_session *s = client->session;
 
     switch (record->kind) {
-    case NMQ_JOURNAL_LAUNCHED: return launch(objects, s, &record->launched);
+    case NMQ_JOURNAL_LAUNCHED: return launch(objects, s, &record->launched, carried);
     case NMQ_JOURNAL_RECEIVED: return receive(s, record->received.packet_id);
     case NMQ_JOURNAL_DONE: return finish(s, record->done.packet_id);
-    case NMQ_JOURNAL_DROPPED:
-        return drop(s, nmq_known_get(&objects->messages, record->dropped.message));
+    case NMQ_JOURNAL_DROPPED: return drop(objects, s, record->dropped.message, carried);
     case NMQ_JOURNAL_RELEASED:
         return nmq_id_set_del(&s->unreleased, record->released.packet_id) ? NMQ_OK
                                                                           : NMQ_EMALFORMED;

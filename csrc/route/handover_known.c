@@ -25,6 +25,7 @@ nmq_handover_names(const nmq_journal_record *record)
     case NMQ_JOURNAL_RETAINED: return (nmq_named){record->retained.message, 0};
     case NMQ_JOURNAL_WILL: return (nmq_named){record->will.message, 0};
     case NMQ_JOURNAL_DELIVERY: return (nmq_named){record->delivery.message, 0};
+    case NMQ_JOURNAL_CARRIED: return (nmq_named){record->carried.message, 0};
     case NMQ_JOURNAL_DROPPED: return (nmq_named){record->dropped.message, 0};
     default: return (nmq_named){0};
     }

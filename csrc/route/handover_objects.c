@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/status.h"
 #include "mqtt/topic.h"
 
@@ -161,7 +162,7 @@ make_message(const nmq_objects *objects, const nmq_message_record *record,
 // The publisher of a message, with a reference; NULL: the broker, or not kept. One that is
 // lost is not taken for the broker. Returns NMQ_OK, NMQ_EMALFORMED or NMQ_ENOMEM.
 static int
-find_origin(const nmq_objects *objects, uint64_t number, nmq_origin **out)
+find_origin(nmq_objects *objects, uint64_t number, nmq_origin **out)
 {
     const nmq_peer nowhere = {0};
 
@@ -169,10 +170,13 @@ find_origin(const nmq_objects *objects, uint64_t number, nmq_origin **out)
     if (number == 0 || *out != NULL) {
         return NMQ_OK;
     }
-    if (!objects->lenient) {
+    if (!objects->lenient && number > objects->origins_before) {
         return NMQ_EMALFORMED;
     }
-    *out = nmq_origin_new(nmq_bytes_of(""), (nmq_bytes){0}, &nowhere, 0, 0);
+    if (objects->nowhere == NULL) {
+        objects->nowhere = nmq_origin_new(nmq_bytes_of(""), (nmq_bytes){0}, &nowhere, 0, 0);
+    }
+    *out = nmq_origin_ref(objects->nowhere);
     return *out != NULL ? NMQ_OK : NMQ_ENOMEM;
 }
 
@@ -183,8 +187,10 @@ take_message(nmq_objects *objects, const nmq_message_record *record, nmq_origin 
         return NMQ_EMALFORMED;
     }
     nmq_message *known = nmq_known_get(&objects->messages, record->was);
+    bool is_it =
+        known != NULL && (known->origin == NULL || known->origin != objects->nowhere);
     nmq_message *message =
-        known != NULL ? nmq_message_ref(known) : make_message(objects, record, origin);
+        is_it ? nmq_message_ref(known) : make_message(objects, record, origin);
     if (message == NULL) {
         return NMQ_ENOMEM;
     }
@@ -210,6 +216,66 @@ nmq_handover_take_message(nmq_objects *objects, const nmq_message_record *record
     return rv;
 }
 
+nmq_message *
+nmq_objects_message(nmq_objects *objects, uint64_t number, int *rv)
+{
+    const nmq_message_parts nothing = {.topic_name = nmq_bytes_of("-"), .qos = 1};
+    nmq_message *message = nmq_known_get(&objects->messages, number);
+
+    if (message != NULL || number == 0 || number > objects->messages_before) {
+        return message;
+    }
+    if (objects->hole == NULL) {
+        objects->hole = nmq_message_new(&nothing);
+        *rv = objects->hole != NULL ? *rv : NMQ_ENOMEM;
+    }
+    return objects->hole;
+}
+
+// Takes the Subscription Identifiers over. Returns NMQ_OK or NMQ_ENOMEM.
+static int
+take_ids(nmq_delivery *d, nmq_bytes list)
+{
+    uint32_t count = (uint32_t) (list.len / sizeof(uint32_t));
+    uint32_t *ids = &d->subscription.id;
+
+    if (count > 1) {
+        ids = d->subscription.ids = nmq_alloc(count * sizeof *ids);
+        if (ids == NULL) {
+            return NMQ_ENOMEM;
+        }
+    }
+    d->subscription_id_count = count & NMQ_DELIVERY_IDS_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        ids[i] = nmq_journal_u32_at(list.at + i * sizeof *ids);
+    }
+    return NMQ_OK;
+}
+
+int
+nmq_objects_delivery(nmq_objects *objects, const nmq_delivery_record *record,
+                     nmq_delivery *out)
+{
+    int rv = NMQ_OK;
+    nmq_message *message = nmq_objects_message(objects, record->message, &rv);
+
+    if (rv != NMQ_OK) {
+        return rv;
+    }
+    if (record->qos > 2 || (record->message != 0 && message == NULL) ||
+        record->subscription_ids.len / sizeof(uint32_t) > NMQ_DELIVERY_IDS_MAX) {
+        return NMQ_EMALFORMED;
+    }
+    *out = (nmq_delivery){
+        .group = record->group, .qos = record->qos & 3u, .retain = record->retain != 0};
+    out->message = message != NULL ? nmq_message_ref(message) : NULL;
+    rv = take_ids(out, record->subscription_ids);
+    if (rv != NMQ_OK) {
+        nmq_delivery_fini(out);
+    }
+    return rv;
+}
+
 void
 nmq_objects_named(nmq_objects *objects, const nmq_journal_record *record)
 {
@@ -224,5 +290,7 @@ nmq_objects_fini(nmq_objects *objects)
 {
     nmq_known_fini(&objects->messages);
     nmq_known_fini(&objects->origins);
+    nmq_message_unref(objects->hole);
+    nmq_origin_unref(objects->nowhere);
     nmq_handover_uses_fini(&objects->uses);
 }

@@ -7,7 +7,7 @@
 #include "base/moment.h"
 #include "route/handover_known.h"
 #include "store/groups.h"
-#include "store/message.h"
+#include "store/queue.h"
 
 typedef struct {
     bool keeps_numbers; // objects have their numbers from here on, for the same journal
@@ -17,6 +17,12 @@ typedef struct {
     int64_t over_ms;    // when the last record was written, of the wall clock
     nmq_known origins;  // nmq_origin
     nmq_known messages; // nmq_message
+    // Numbers up to these were given before the first record: what has one of them is not
+    // here, and is told again later.
+    uint64_t messages_before;
+    uint64_t origins_before;
+    nmq_origin *nowhere; // in the place of such an origin, or one that is lost; or NULL
+    nmq_message *hole;   // in the place of such a message; NULL: there was none
     nmq_handover_uses uses;
 } nmq_objects;
 
@@ -32,6 +38,22 @@ void nmq_objects_pass_to(nmq_objects *objects, int64_t wall_ms);
 int nmq_handover_take_begin(nmq_objects *objects, const nmq_begin_record *begin);
 int nmq_handover_take_origin(nmq_objects *objects, const nmq_origin_record *record);
 int nmq_handover_take_message(nmq_objects *objects, const nmq_message_record *record);
+
+// The message of that number, without a reference: NULL for one that cannot be there. *rv
+// is set where it is NMQ_ENOMEM.
+nmq_message *nmq_objects_message(nmq_objects *objects, uint64_t number, int *rv);
+
+// Makes *out the delivery of the record; message NULL: it has none. Returns NMQ_OK,
+// NMQ_EMALFORMED or NMQ_ENOMEM.
+int nmq_objects_delivery(nmq_objects *objects, const nmq_delivery_record *record,
+                         nmq_delivery *out);
+
+// Whether it stands for one that is not there.
+static inline bool
+nmq_objects_is_hole(const nmq_objects *objects, const nmq_message *message)
+{
+    return message != NULL && message == objects->hole;
+}
 
 // The record was taken, or passed over: what it names has one use less.
 void nmq_objects_named(nmq_objects *objects, const nmq_journal_record *record);

@@ -6,6 +6,7 @@
 #include "mqtt/sys_topic.h"
 #include "mqtt/topic.h"
 #include "route/handover_changes.h"
+#include "route/handover_client.h"
 #include "route/replay.h"
 #include "route/subscriptions.h"
 #include "route/will.h"
@@ -29,12 +30,6 @@ was_given(const nmq_handover_reader *r, uint64_t number)
 }
 
 static int
-copy(nmq_bytes text, nmq_bytes *out)
-{
-    return text.at != NULL ? nmq_bytes_copy(text, out) : NMQ_OK;
-}
-
-static int
 take_retained(nmq_handover_reader *r, const nmq_retained_record *record)
 {
     nmq_retained *retained = r->sessions->router->retained;
@@ -54,73 +49,6 @@ take_retained(nmq_handover_reader *r, const nmq_retained_record *record)
     return NMQ_OK;
 }
 
-// What is left of the messages once those at QoS 1 and 2 are taken off.
-static uint64_t
-at_qos0(uint64_t all, uint64_t qos1, uint64_t qos2)
-{
-    uint64_t others = qos1 + qos2;
-
-    return all > others ? all - others : 0;
-}
-
-static nmq_client_traffic
-traffic_of(const nmq_session_record *r)
-{
-    return (nmq_client_traffic){
-        .bytes_in = r->bytes_in,
-        .bytes_out = r->bytes_out,
-        .packets_in = r->packets_in,
-        .packets_out = r->packets_out,
-        .messages_in = {at_qos0(r->messages_received, r->qos1_in, r->qos2_in), r->qos1_in,
-                        r->qos2_in},
-        .messages_out = {at_qos0(r->messages_sent, r->qos1_out, r->qos2_out), r->qos1_out,
-                         r->qos2_out},
-        .dropped = r->messages_dropped,
-        .dropped_full = r->dropped_full,
-        .dropped_expired = r->dropped_expired,
-        .dropped_too_large = r->dropped_too_large,
-    };
-}
-
-static void
-fill_client(const nmq_handover_reader *r, nmq_client *c, const nmq_session_record *record)
-{
-    c->expiry_due_ms = nmq_handover_due(&r->objects, record->expires_at_ms);
-    c->created_at_ms =
-        record->created_at_ms != 0 ? record->created_at_ms : record->connected_at_ms;
-    c->connected_at_ms = record->connected_at_ms;
-    c->disconnected_at_ms = record->disconnected_at_ms;
-    c->traffic = traffic_of(record);
-    c->expiry_interval_s = record->expiry_interval_s;
-    c->keep_alive_s = record->keep_alive_s;
-    c->version = record->version;
-    c->clean_start = record->clean_start != 0;
-    c->proof = record->proof;
-    c->superuser = record->superuser != 0;
-    c->listener_key = record->listener_key;
-    c->session->version = record->version;
-    c->session->client_packet_max = record->client_packet_max;
-    c->session->receive_maximum = record->receive_maximum;
-    c->session->queue_max = record->queue_max;
-    c->session->queue_max_bytes = record->queue_max_bytes;
-    c->session->inflight.next_order = record->next_order;
-    c->session->inflight.last_id = record->last_id;
-}
-
-// The rest of a record of a session. Returns NMQ_OK, NMQ_EMALFORMED or NMQ_ENOMEM.
-static int
-fill(const nmq_handover_reader *r, nmq_client *client, const nmq_session_record *record)
-{
-    fill_client(r, client, record);
-    if (!nmq_handover_peer(record->address, record->port, &client->peer)) {
-        return NMQ_EMALFORMED;
-    }
-    return copy(record->user_name, &client->user_name) == NMQ_OK &&
-                   copy(record->mount, &client->session->mount) == NMQ_OK
-               ? NMQ_OK
-               : NMQ_ENOMEM;
-}
-
 // A session that came before has another connection: what belongs to the one before goes.
 static int
 take_session_again(nmq_handover_reader *r, nmq_client *client,
@@ -129,7 +57,7 @@ take_session_again(nmq_handover_reader *r, nmq_client *client,
     nmq_will_drop(client);
     nmq_bytes_free(&client->user_name);
     nmq_bytes_free(&client->session->mount);
-    return fill(r, client, record);
+    return nmq_handover_fill(&r->objects, client, record);
 }
 
 // Whether a new session may have that number. Where records are missing, so are sessions.
@@ -166,22 +94,32 @@ add_client(nmq_handover_reader *r, uint64_t number, const nmq_reader_client *cli
     return NMQ_OK;
 }
 
-// Whether its client was there when the record was written.
-static bool
-is_connected(const nmq_session_record *record)
+// The session takes the place of another one, and the rest of its queue.
+static int
+take_queue(nmq_handover_reader *r, nmq_session *session, const nmq_session_record *record)
 {
-    return record->expires_at_ms == 0 &&
-           (record->expiry_interval_s != UINT32_MAX ||
-            record->disconnected_at_ms < record->connected_at_ms);
+    nmq_reader_client *before = find(r, record->was);
+
+    if (before != NULL && before->client != NULL) {
+        session->queue = before->client->session->queue;
+        before->client->session->queue = (nmq_queue){0};
+        nmq_handover_end(r->sessions, before->client);
+        before->client = NULL;
+    } else {
+        session->queue = nmq_handover_before_give(&r->before, record->was);
+    }
+    int rv = nmq_handover_fit(&r->objects, &session->queue, record->waiting);
+    return rv == NMQ_EMALFORMED && r->objects.lenient ? NMQ_OK : rv;
 }
 
 static int
 take_new_session(nmq_handover_reader *r, const nmq_session_record *record)
 {
-    nmq_reader_client one = {
-        .was = record->was, .taken = record->taken, .connected = is_connected(record)};
+    nmq_reader_client one = {.taken = record->taken,
+                             .connected = nmq_handover_is_connected(record)};
 
-    if (!is_next(r, record->number)) {
+    if (!is_next(r, record->number) ||
+        (record->was != 0 && record->was >= record->number)) {
         return NMQ_EMALFORMED;
     }
     one.client = nmq_client_new(&r->sessions->registry.counts, record->client_id);
@@ -190,7 +128,9 @@ take_new_session(nmq_handover_reader *r, const nmq_session_record *record)
         return NMQ_ENOMEM;
     }
     one.client->consumes = record->consumes != 0;
-    return fill(r, one.client, record);
+    int rv = nmq_handover_fill(&r->objects, one.client, record);
+    return rv == NMQ_OK && record->was != 0 ? take_queue(r, one.client->session, record)
+                                            : rv;
 }
 
 static int
@@ -202,7 +142,7 @@ take_session(nmq_handover_reader *r, const nmq_session_record *record)
         return NMQ_EMALFORMED;
     }
     if (known != NULL && known->client != NULL) {
-        known->connected = is_connected(record);
+        known->connected = nmq_handover_is_connected(record);
         return take_session_again(r, known->client, record);
     }
     if (known == NULL && record->number != 0 && record->number <= r->clients.base) {
@@ -212,13 +152,17 @@ take_session(nmq_handover_reader *r, const nmq_session_record *record)
 }
 
 static int
-end_session(nmq_handover_reader *r, uint64_t number)
+end_session(nmq_handover_reader *r, const nmq_journal_record *record)
 {
+    uint64_t number = record->session_end.session;
     nmq_reader_client *one = find(r, number);
 
     if (one != NULL && one->client != NULL) {
         nmq_handover_end(r->sessions, one->client);
         one->client = NULL;
+    }
+    if (number != 0 && number <= r->clients.base) {
+        (void) nmq_handover_before_take(&r->before, &r->objects, record);
     }
     return was_given(r, number) ? NMQ_OK : NMQ_EMALFORMED;
 }
@@ -226,11 +170,12 @@ end_session(nmq_handover_reader *r, uint64_t number)
 static int
 take_will(nmq_handover_reader *r, nmq_client *client, const nmq_will_record *record)
 {
-    nmq_message *message = nmq_known_get(&r->objects.messages, record->message);
+    int rv = NMQ_OK;
+    nmq_message *message = nmq_objects_message(&r->objects, record->message, &rv);
 
     if (message == NULL || client->will.message != NULL ||
         !nmq_handover_is_time(record->due_at_ms)) {
-        return NMQ_EMALFORMED;
+        return rv == NMQ_OK ? NMQ_EMALFORMED : rv;
     }
     (void) nmq_client_set_will(client, (nmq_will){.message = nmq_message_ref(message),
                                                   .delay_s = record->delay_s,
@@ -272,67 +217,55 @@ take_subscription(nmq_handover_reader *r, nmq_client *client,
     return rv >= 0 || rv == NMQ_ETOOBIG ? NMQ_OK : rv;
 }
 
-// Takes the Subscription Identifiers over. Returns NMQ_OK or NMQ_ENOMEM.
+// carried: NULL, or the delivery is CARRIED, and this is how many at the front of the queue
+// are.
 static int
-take_ids(nmq_delivery *d, nmq_bytes list)
+take_delivery(nmq_handover_reader *r, nmq_client *client, const nmq_delivery_record *record,
+              uint32_t *carried)
 {
-    uint32_t count = (uint32_t) (list.len / sizeof(uint32_t));
-    uint32_t *ids = &d->subscription.id;
+    nmq_session *s = client->session;
+    nmq_delivery d;
+    int rv = nmq_objects_delivery(&r->objects, record, &d);
 
-    if (count > 1) {
-        ids = d->subscription.ids = nmq_alloc(count * sizeof *ids);
-        if (ids == NULL) {
-            return NMQ_ENOMEM;
-        }
+    if (rv != NMQ_OK) {
+        return rv;
     }
-    d->subscription_id_count = count & NMQ_DELIVERY_IDS_MAX;
-    for (uint32_t i = 0; i < count; i++) {
-        ids[i] = nmq_journal_u32_at(list.at + i * sizeof *ids);
-    }
-    return NMQ_OK;
-}
-
-// Takes the delivery over. Returns NMQ_OK, NMQ_EMALFORMED or NMQ_ENOMEM.
-static int
-put_delivery(const nmq_objects *objects, nmq_session *s, const nmq_delivery_record *record,
-             const nmq_delivery *d)
-{
-    if (record->packet_id == 0) {
-        return d->message != NULL ? nmq_queue_push(&s->queue, d) : NMQ_EMALFORMED;
-    }
-    if (record->order >= s->inflight.next_order) { // it was launched since its session came
-        s->inflight.next_order = record->order + 1;
-        s->inflight.last_id = record->packet_id;
-    }
-    return nmq_handover_put_entry(objects, s,
-                                  &(nmq_inflight_entry){
-                                      .delivery = *d,
+    const nmq_inflight_entry entry = {.delivery = d,
                                       .order = record->order,
                                       .packet_id = record->packet_id,
-                                      .state = record->state,
-                                  });
-}
-
-static int
-take_delivery(nmq_handover_reader *r, nmq_client *client, const nmq_delivery_record *record)
-{
-    nmq_message *message = nmq_known_get(&r->objects.messages, record->message);
-    nmq_delivery d = {
-        .group = record->group, .qos = record->qos & 3u, .retain = record->retain != 0};
-
-    if (record->qos > 2 || (record->message != 0 && message == NULL) ||
-        record->subscription_ids.len / sizeof(uint32_t) > NMQ_DELIVERY_IDS_MAX) {
-        return NMQ_EMALFORMED;
-    }
-    d.message = message != NULL ? nmq_message_ref(message) : NULL;
-    int rv = take_ids(&d, record->subscription_ids);
-    if (rv == NMQ_OK) {
-        rv = put_delivery(&r->objects, client->session, record, &d);
+                                      .state = record->state};
+    if (record->packet_id == 0 && d.message == NULL) {
+        rv = NMQ_EMALFORMED;
+    } else if (carried != NULL) {
+        rv = nmq_handover_carry(&r->objects, s, carried, &entry);
+    } else {
+        rv = record->packet_id == 0 ? nmq_queue_push(&s->queue, &d)
+                                    : nmq_handover_put_entry(&r->objects, s, &entry);
     }
     if (rv != NMQ_OK) {
         nmq_delivery_fini(&d);
+    } else if (record->packet_id != 0 && record->order >= s->inflight.next_order) {
+        s->inflight.next_order = record->order + 1; // launched since its session came
+        s->inflight.last_id = record->packet_id;
     }
     return rv;
+}
+
+static int
+take_carried(nmq_handover_reader *r, nmq_reader_client *one,
+             const nmq_carried_record *record)
+{
+    const nmq_delivery_record delivery = {.session = record->session,
+                                          .message = record->message,
+                                          .order = record->order,
+                                          .packet_id = record->packet_id,
+                                          .qos = record->qos,
+                                          .state = record->state,
+                                          .retain = record->retain,
+                                          .group = record->group,
+                                          .subscription_ids = record->subscription_ids};
+
+    return take_delivery(r, one->client, &delivery, &one->carried);
 }
 
 static int
@@ -377,11 +310,12 @@ take_begin(nmq_handover_reader *r, const nmq_begin_record *record)
     int rv = nmq_handover_take_begin(&r->objects, record);
 
     if (rv == NMQ_OK && !r->begun) {
-        r->objects.messages.base = record->messages;
-        r->objects.origins.base = record->origins;
+        r->objects.messages.base = r->objects.messages_before = record->messages;
+        r->objects.origins.base = r->objects.origins_before = record->origins;
         r->clients.base = record->sessions;
-        r->begun = true;
+        r->is_part = r->begun = true;
     }
+    r->is_part = r->is_part && record->is_part != 0;
     return rv;
 }
 
@@ -393,20 +327,24 @@ take_of_session(nmq_handover_reader *r, const nmq_journal_record *record)
     nmq_reader_client *one = find(r, number);
     nmq_client *client = one != NULL ? one->client : NULL;
 
-    if (client == NULL) { // its session has ended, or is told again
+    if (client == NULL && number != 0 && number <= r->clients.base) {
+        return nmq_handover_before_take(&r->before, &r->objects, record);
+    }
+    if (client == NULL) { // its session has ended
         return was_given(r, number) ? NMQ_OK : NMQ_EMALFORMED;
     }
     switch (record->kind) {
     case NMQ_JOURNAL_WILL: return take_will(r, client, &record->will);
     case NMQ_JOURNAL_SUBSCRIPTION:
         return take_subscription(r, client, &record->subscription);
-    case NMQ_JOURNAL_DELIVERY: return take_delivery(r, client, &record->delivery);
+    case NMQ_JOURNAL_DELIVERY: return take_delivery(r, client, &record->delivery, NULL);
+    case NMQ_JOURNAL_CARRIED: return take_carried(r, one, &record->carried);
     case NMQ_JOURNAL_UNRELEASED: return take_unreleased(client, &record->unreleased);
     case NMQ_JOURNAL_OWED: return take_owed(r, client, &record->owed);
     case NMQ_JOURNAL_DETACHED: one->connected = false; break;
     default: break;
     }
-    return nmq_handover_change(r->sessions, &r->objects, client, record);
+    return nmq_handover_change(r->sessions, &r->objects, client, record, &one->carried);
 }
 
 static int
@@ -416,9 +354,10 @@ take(nmq_handover_reader *r, const nmq_journal_record *record)
     case NMQ_JOURNAL_ORIGIN: return nmq_handover_take_origin(&r->objects, &record->origin);
     case NMQ_JOURNAL_MESSAGE:
         return nmq_handover_take_message(&r->objects, &record->message);
-    case NMQ_JOURNAL_RETAINED: return take_retained(r, &record->retained);
+    case NMQ_JOURNAL_RETAINED:
+        return r->is_part ? NMQ_OK : take_retained(r, &record->retained);
     case NMQ_JOURNAL_SESSION: return take_session(r, &record->session);
-    case NMQ_JOURNAL_SESSION_END: return end_session(r, record->session_end.session);
+    case NMQ_JOURNAL_SESSION_END: return end_session(r, record);
     case NMQ_JOURNAL_RETAIN_DROPPED:
         nmq_retained_drop(r->sessions->router->retained, record->retain_dropped.topic_name);
         return NMQ_OK;
@@ -444,6 +383,7 @@ nmq_handover_read(nmq_handover_reader *r, const nmq_journal_record *record)
 void
 nmq_handover_reader_fini(nmq_handover_reader *reader)
 {
+    nmq_handover_before_fini(&reader->before);
     nmq_objects_fini(&reader->objects);
     nmq_free(reader->clients.at);
 }

@@ -5,12 +5,12 @@
 // Threads  none meanwhile: no connection is open.
 #pragma once
 #include "route/consumer.h"
-#include "route/handover_objects.h"
+#include "route/handover_before.h"
 
 // A client of the records.
 typedef struct {
     nmq_client *client; // NULL: its session has ended, or is lost
-    uint64_t was;       // its number before it was told again in pieces, or 0
+    uint32_t carried;   // deliveries at the front of its queue that were carried forward
     uint32_t taken;     // messages that were handed out
     bool connected;     // as far as the records say
 } nmq_reader_client;
@@ -35,8 +35,10 @@ typedef struct {
     nmq_consumers *consumers;
     nmq_objects objects;
     nmq_reader_clients clients;
+    nmq_handover_before before;
     uint64_t passed; // records that were passed over, where some are missing
     bool begun;      // its first record was taken
+    bool is_part;    // what is retained comes behind a later BEGIN
 } nmq_handover_reader;
 
 // Takes the record over. Returns NMQ_OK, NMQ_EMALFORMED for one that does not fit what came

@@ -89,24 +89,51 @@ end_client(nmq_handover_reader *r, nmq_client *client)
     nmq_sessions_end(r->sessions, client);
 }
 
-// Ends those that were not told to their end: what they were is still there.
-static int
-give_up_again(nmq_handover_reader *r)
+static bool
+is_there(void *arg, const nmq_delivery *delivery)
 {
-    int rv = NMQ_OK;
+    return !nmq_objects_is_hole(arg, delivery->message);
+}
 
-    for (uint32_t i = 0; i < r->clients.count && rv == NMQ_OK; i++) {
-        nmq_reader_client *one = &r->clients.at[i];
-        uint64_t place = one->was - 1 - r->clients.base;
-        if (one->client != NULL && place < r->clients.count &&
-            r->clients.at[place].client != NULL) {
-            nmq_client *client = one->client;
-            rv = go_on(r, i);
-            one->client = NULL;
-            end_client(r, client);
+// Where records are missing, so are messages that were to be told again: they are lost.
+// Returns how many.
+static uint32_t
+drop_holes(nmq_objects *objects, nmq_session *session)
+{
+    nmq_inflight *inflight = &session->inflight;
+    uint32_t lost =
+        nmq_queue_sift(&session->queue, 0, session->queue.count, is_there, objects);
+
+    for (uint32_t i = 0; i < inflight->cap; i++) {
+        while (i < inflight->cap &&
+               nmq_objects_is_hole(objects, inflight->slots[i].delivery.message)) {
+            nmq_inflight_give(inflight, &inflight->slots[i]); // another may move here
+            lost++;
         }
     }
-    return rv;
+    return lost;
+}
+
+// Whether all that was to be told again was. Returns NMQ_OK or NMQ_EMALFORMED.
+static int
+check_holes(nmq_handover_reader *r)
+{
+    nmq_objects *objects = &r->objects;
+
+    if (objects->hole == NULL) {
+        return NMQ_OK;
+    }
+    for (uint32_t i = 0; objects->lenient && i < r->clients.count; i++) {
+        nmq_client *client = r->clients.at[i].client;
+        if (client != NULL && nmq_objects_is_hole(objects, client->will.message)) {
+            nmq_will_drop(client);
+            r->passed++;
+        }
+        r->passed += client != NULL ? drop_holes(objects, client->session) : 0;
+    }
+    nmq_handover_before_fini(&r->before);
+    r->before = (nmq_handover_before){0};
+    return objects->hole->refs == 1 ? NMQ_OK : NMQ_EMALFORMED;
 }
 
 // A will must not go out before all who may get it are logged on.
@@ -130,7 +157,7 @@ let_in(nmq_handover_reader *r, int fault)
     bool last_is_cut = fault != NMQ_OK;
     int restored = 0;
 
-    fault = fault == NMQ_OK ? give_up_again(r) : fault;
+    fault = fault == NMQ_OK ? check_holes(r) : fault;
     for (uint32_t i = r->clients.count; i > 0; i--) {
         nmq_client *client = r->clients.at[i - 1].client;
         if (client == NULL) { // its session has ended

@@ -1,11 +1,9 @@
 #include "route/retell.h"
 
 #include "base/status.h"
-#include "route/durable_whole.h"
 #include "store/journal_told.h"
-#include "store/session_log.h"
 
-enum { RETAINED, CLIENTS, CONSUMERS, OVER };
+enum { RETAINED, CLIENTS, CONSUMERS, CARRY_CLIENTS, CARRY_CONSUMERS, OVER };
 
 // Returns the next client with a reference, or NULL.
 static nmq_client *
@@ -22,64 +20,103 @@ next_client(nmq_retell *retell)
     return client;
 }
 
-// Whether the client has a session that was not told again yet.
-static bool
-is_due(const nmq_retell *retell, nmq_client *client)
-{
-    (void) pthread_mutex_lock(&client->lock);
-    bool due = client->session->log != NULL && nmq_session_is_logged(client->session) &&
-               !nmq_journal_has_told(retell->sessions->router->journal,
-                                     client->session->log->session);
-    (void) pthread_mutex_unlock(&client->lock);
-    return due;
-}
-
-// The same of consumers, of which there are few.
+// The same of consumers, of which there are few: the list has the highest place first.
 static nmq_client *
 next_consumer(nmq_retell *retell)
 {
+    nmq_client *client = NULL;
+
     (void) pthread_mutex_lock(&retell->consumers->lock);
     const nmq_consumer *consumer = retell->consumers->first;
-    while (consumer != NULL && !is_due(retell, consumer->client)) {
+    while (consumer != NULL && retell->consumer != 0 &&
+           consumer->place >= retell->consumer) {
         consumer = consumer->next;
     }
-    nmq_client *client = consumer != NULL ? nmq_client_ref(consumer->client) : NULL;
+    if (consumer != NULL) {
+        retell->consumer = consumer->place;
+        client = nmq_client_ref(consumer->client);
+    }
     (void) pthread_mutex_unlock(&retell->consumers->lock);
     return client;
 }
 
-// Tells a piece of the client's session, which was found at that place; it is found there
-// again while there is more.
-static int
-tell(nmq_retell *retell, nmq_client *client, uint32_t at)
+static nmq_client *
+next(nmq_retell *retell)
 {
-    int rv = nmq_durable_retell(retell->sessions->router, client, retell->bytes);
+    bool of_clients = retell->stage == CLIENTS || retell->stage == CARRY_CLIENTS;
 
-    retell->at = rv > 0 ? at : retell->at;
+    return of_clients ? next_client(retell) : next_consumer(retell);
+}
+
+// Keeps the oldest of what is behind.
+static void
+meet(nmq_retell *retell, const nmq_durable_behind *behind)
+{
+    nmq_durable_behind *all = &retell->behind;
+
+    if (behind->is_any && (!all->is_any || behind->epoch < all->epoch)) {
+        *all = *behind;
+    }
+}
+
+// Tells of the client, which was found at that place: there it is found again if there is
+// more.
+static void
+tell(nmq_retell *retell, nmq_client *client, uint32_t at, uint64_t consumer)
+{
+    nmq_durable_behind behind;
+    bool more = false;
+
+    if (retell->stage < CARRY_CLIENTS) {
+        nmq_durable_retell(retell->sessions->router, client, &behind);
+    } else {
+        more = nmq_durable_carry(client, retell->epoch, retell->bytes, &behind);
+    }
+    if (more) {
+        retell->at = at;
+        retell->consumer = consumer;
+    } else {
+        meet(retell, &behind);
+    }
     nmq_client_unref(client);
-    return rv == NMQ_OK ? 1 : rv;
+}
+
+// Nobody is left for this stage. What is behind decides whether there is another one.
+static void
+go_on(nmq_retell *retell)
+{
+    retell->at = 0;
+    retell->consumer = 0;
+    if (retell->stage != CONSUMERS && retell->stage != CARRY_CONSUMERS) {
+        retell->stage++;
+        return;
+    }
+    retell->stage = retell->behind.is_any ? CARRY_CLIENTS : OVER;
+    retell->needed_from = retell->epoch = retell->behind.epoch;
+    retell->behind = (nmq_durable_behind){0};
 }
 
 int
 nmq_retell_step(nmq_retell *retell)
 {
-    nmq_client *client = NULL;
-    uint32_t at = retell->at;
-
     if (retell->stage == RETAINED) {
-        if (nmq_retained_retell(retell->sessions->router->retained, &retell->at)) {
-            return 1;
+        nmq_router *router = retell->sessions->router;
+        if (!nmq_retained_retell(router->retained, &retell->at)) {
+            nmq_journal_tell_sessions(router->journal);
+            go_on(retell);
         }
-        at = retell->at = 0;
-        retell->stage = CLIENTS;
+        return 1;
     }
-    if (retell->stage == CLIENTS) {
-        client = next_client(retell);
-        retell->stage = client != NULL ? CLIENTS : CONSUMERS;
+    if (retell->stage == OVER) {
+        return NMQ_OK;
     }
-    if (retell->stage == CONSUMERS) {
-        client = next_consumer(retell);
-        retell->stage = client != NULL ? CONSUMERS : OVER;
+    uint32_t at = retell->at;
+    uint64_t consumer = retell->consumer;
+    nmq_client *client = next(retell);
+    if (client != NULL) {
+        tell(retell, client, at, consumer);
+    } else {
+        go_on(retell);
     }
-    return client != NULL ? tell(retell, client, at) : NMQ_OK;
+    return retell->stage == OVER ? NMQ_OK : 1;
 }

@@ -117,6 +117,9 @@ put_delivery(nmq_record_sink *sink, const nmq_delivery *d, uint64_t number,
     }
     nmq_record_of_delivery(&record, d, number, message, entry,
                            (nmq_bytes){sink->ids.at, sink->ids.len});
+    if (entry == NULL && sink->carries) {
+        record.kind = NMQ_JOURNAL_CARRIED;
+    }
     put(sink, record);
 }
 
@@ -193,6 +196,7 @@ nmq_record_put_client(nmq_record_sink *sink, const nmq_client *client, uint64_t 
 {
     nmq_journal_record record = record_of_session(client, number, taken, &sink->now);
     record.session.was = sink->was;
+    record.session.waiting = sink->waiting;
     put(sink, record);
     if (client->will.message != NULL) {
         uint64_t message = sink->message(sink, client->will.message);

@@ -15,7 +15,9 @@ typedef struct nmq_record_sink {
     // is not, and nothing that names it.
     uint64_t (*message)(struct nmq_record_sink *sink, nmq_message *message);
     bool logs;    // to a journal: QoS 0 is left out, whose end is not logged
-    uint64_t was; // see SESSION of journal.def
+    bool carries; // deliveries of a queue are CARRIED, not DELIVERY
+    uint64_t was; // see SESSION of journal.def; so is waiting
+    uint32_t waiting;
     nmq_moment now;
     nmq_buf ids; // of the delivery that is written; the caller frees it
     int rv;      // the first failure, or NMQ_OK

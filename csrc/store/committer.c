@@ -212,10 +212,13 @@ count(nmq_committer *c)
 static void
 end_round(nmq_committer *c, uint64_t number)
 {
-    if (!nmq_log_round_end(&c->round, number)) {
-        return;
+    bool is_over;
+
+    if (!nmq_log_round_end(&c->round, number, &is_over) || !is_over) {
+        return; // the next commit comes soon
     }
     c->room.live = c->round.told;
+    c->room.in_epochs = true;
     c->is_due = true; // segments are free once a commit says so on the disk
     (void) pthread_mutex_lock(&c->lock);
     c->stats.rounds++;
@@ -226,9 +229,10 @@ end_round(nmq_committer *c, uint64_t number)
 static int
 look_for_room(nmq_committer *c)
 {
-    uint64_t live = c->options.live != NULL ? c->options.live(c->options.arg) : 0;
+    uint64_t first = 0;
+    uint64_t live = c->options.live != NULL ? c->options.live(c->options.arg, &first) : 0;
     const uint64_t *told = nmq_log_round_goes_on(&c->round) ? &c->round.told : NULL;
-    int rv = nmq_log_room_look(&c->room, live, told, now_ns());
+    int rv = nmq_log_room_look(&c->room, live, first, told, now_ns());
 
     (void) pthread_mutex_lock(&c->lock);
     nmq_log_room_measure(&c->room, &c->stats);

@@ -50,12 +50,14 @@ typedef struct {
     // NMQ_ENOSPC or NMQ_ENOMEM: nothing may be added now; NMQ_OK: it may again. error:
     // errno; 0: none, and with NMQ_ENOSPC bytes_max is reached. As settled.
     void (*troubled)(void *arg, int status, int error);
-    // Takes what is staged, and has the journal begin anew (nmq_durable_begin_anew); NULL:
-    // the log only grows. tell: tells one thing again (nmq_retell_step). As settled.
-    uint64_t (*begin_anew)(void *arg, nmq_buf *out);
-    int (*tell)(void *arg);
-    // Bytes that all that is live takes, or more; NULL: 0. As settled.
-    uint64_t (*live)(void *arg);
+    // Takes what is staged, and has an epoch of the journal begin, as
+    // nmq_journal_begin_anew; NULL: the log only grows. tell: tells one thing again, and
+    // sets *needed_from if less is needed now (route/retell.h). As settled.
+    uint64_t (*begin_anew)(void *arg, nmq_buf *out, bool is_round);
+    int (*tell)(void *arg, uint32_t *needed_from);
+    // Bytes that all that is live takes, or more; NULL: 0. *first: about what is told of
+    // them before the oldest of the log is free. As settled.
+    uint64_t (*live)(void *arg, uint64_t *first);
     void *arg;
     uint32_t gather_ms; // least time between the ends of two commits, or NMQ_GATHER_AUTO
     uint32_t lazy_ms;   // in place of NMQ_COMMITTER_LAZY_MS; 0: that

@@ -113,7 +113,7 @@ nmq_journal_append_session(nmq_journal *journal, nmq_bytes records, uint64_t *se
     uint64_t count = 0;
     if (rv == NMQ_OK) {
         if (*session == 0) {
-            *session = ++journal->sessions;
+            *session = ++journal->given.sessions;
         }
         count = nmq_journal_number(journal->staged.at + from, records.len, *session);
         journal->retold += again ? records.len : 0;
@@ -128,7 +128,7 @@ static uint64_t
 add_origin(nmq_journal *journal, nmq_origin *origin)
 {
     if (origin != NULL && origin->logged <= journal->told.origins) {
-        origin->logged = ++journal->origins;
+        origin->logged = ++journal->given.origins;
         const nmq_journal_record record = nmq_record_of_origin(origin, origin->logged);
         (void) append(journal, &record);
     }
@@ -156,13 +156,13 @@ add_message(nmq_journal *journal, nmq_message *message)
         now.clock_ms = nmq_clock_now_ms();
     }
     uint64_t origin = add_origin(journal, message->origin);
-    nmq_message_set_number(message, ++journal->messages);
+    nmq_message_set_number(message, ++journal->given.messages);
     nmq_journal_record record;
-    nmq_record_of_message(&record, message, journal->messages, origin, &now);
+    nmq_record_of_message(&record, message, journal->given.messages, origin, &now);
     record.message.was = number;
     (void) append(journal, &record);
     journal->retold += number != 0 ? journal->staged.len - before : 0;
-    return journal->messages;
+    return journal->given.messages;
 }
 
 uint64_t
@@ -183,6 +183,18 @@ nmq_journal_append_of(nmq_journal *journal, nmq_message *message,
     size_t before = journal->staged.len;
     uint64_t number = *names != NMQ_JOURNAL_LEFT_OUT ? append(journal, record) : 0;
     journal->retold += again ? journal->staged.len - before : 0;
+    end_append(journal, was_empty);
+    return number;
+}
+
+uint64_t
+nmq_journal_append_gone(nmq_journal *journal, const nmq_message *message,
+                        nmq_journal_record *record)
+{
+    bool was_empty = begin_append(journal);
+    record->dropped.message = nmq_message_number(message);
+    bool left_out = record->dropped.message == NMQ_JOURNAL_LEFT_OUT;
+    uint64_t number = left_out ? 0 : append(journal, record);
     end_append(journal, was_empty);
     return number;
 }
@@ -306,9 +318,11 @@ nmq_journal_look(nmq_journal *journal)
 static void
 put_begin(nmq_journal *journal, nmq_journal_record *record)
 {
-    record->begin.messages = journal->messages;
-    record->begin.origins = journal->origins;
-    record->begin.sessions = journal->sessions;
+    record->begin.messages = journal->given.messages;
+    record->begin.origins = journal->given.origins;
+    record->begin.sessions = journal->given.sessions;
+    journal->begun = journal->given;
+    NMQ_LIVE_SET(journal->epoch, journal->epoch + 1);
     (void) append(journal, record);
 }
 
@@ -317,9 +331,8 @@ nmq_journal_go_on(nmq_journal *journal, uint64_t messages, uint64_t origins,
                   uint64_t sessions)
 {
     (void) pthread_mutex_lock(&journal->lock);
-    journal->messages = messages;
-    journal->origins = origins;
-    journal->sessions = sessions;
+    journal->given =
+        (nmq_journal_given){.messages = messages, .origins = origins, .sessions = sessions};
     (void) pthread_mutex_unlock(&journal->lock);
 }
 
@@ -350,21 +363,23 @@ wait_for_groups(nmq_journal *journal)
 }
 
 uint64_t
-nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out, nmq_journal_record *begin)
+nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out, nmq_journal_record *begin,
+                       bool is_round)
 {
     (void) pthread_mutex_lock(&journal->lock);
     if (!wait_for_groups(journal)) {
         (void) pthread_mutex_unlock(&journal->lock);
         return 0;
     }
+    const nmq_journal_given before = journal->begun;
     uint64_t number = take(journal, out);
     put_begin(journal, begin);
-    journal->told = (nmq_journal_told){
-        .messages = journal->messages,
-        .origins = journal->origins,
-        .sessions = journal->sessions,
-    };
-    journal->retold = 0;
+    journal->told.messages = is_round ? journal->given.messages : before.messages;
+    journal->told.origins = is_round ? journal->given.origins : before.origins;
+    if (is_round) {
+        journal->told.sessions = journal->given.sessions;
+        journal->retold = 0;
+    }
     end_append(journal, true);
     return number;
 }

@@ -40,13 +40,12 @@ enum {
 // In place of the number of a message that is not logged; see store/journal_topics.h.
 #define NMQ_JOURNAL_LEFT_OUT UINT64_MAX
 
-// Numbers of objects that were given before the journal began anew: what has a greater one
-// was told since.
+// How many numbers were given.
 typedef struct {
     uint64_t messages;
     uint64_t origins;
     uint64_t sessions;
-} nmq_journal_told;
+} nmq_journal_given;
 
 // Records that make one change: all of them come back, or none. It lies with who appends
 // them.
@@ -70,10 +69,10 @@ typedef struct nmq_journal {
     nmq_buf staged;            // lock
     uint64_t appended;         // lock
     uint64_t durable;          // atomic, set by settle
-    uint64_t messages;         // lock: numbers that messages were given
-    uint64_t origins;          // lock: the same of origins
-    uint64_t sessions;         // lock: the same of sessions
-    nmq_journal_told told;     // lock
+    nmq_journal_given given;   // lock
+    nmq_journal_given begun;   // lock: when its epoch began
+    nmq_journal_given told;    // lock: what has a greater number was told lately
+    uint32_t epoch;            // NMQ_LIVE: how many BEGIN were appended
     uint64_t retold;           // lock: bytes of what was told again since it began anew
     nmq_journal_waits waits;   // lock
     nmq_journal_group *groups; // lock: open, the first that was opened first
@@ -115,16 +114,22 @@ uint64_t nmq_journal_append(nmq_journal *journal, const nmq_journal_record *reco
 uint64_t nmq_journal_append_of(nmq_journal *journal, nmq_message *message,
                                nmq_journal_record *record, uint64_t *names, bool again);
 
-// The same, for whole records of one session that somebody else has written: they come one
-// behind the other. *session is its number; 0: it gets one, which is written in place of
-// each 0 that a record begins with. again: they tell again what was before. Returns the
-// number of the last.
+// Appends the record that a message has gone, DROPPED, and sets its number there. Of one
+// that is left out nothing is appended: returns 0.
+uint64_t nmq_journal_append_gone(nmq_journal *journal, const nmq_message *message,
+                                 nmq_journal_record *record);
+
+// The same as nmq_journal_append, for whole records of one session that somebody else has
+// written: they come one behind the other. *session is its number; 0: it gets one, which is
+// written in place of each 0 that a record begins with. again: they tell again what was
+// before. Returns the number of the last.
 uint64_t nmq_journal_append_session(nmq_journal *journal, nmq_bytes records,
                                     uint64_t *session, bool again);
 
 // Returns the number of the message, which is appended, with its origin, the first time,
-// and again once the journal has begun anew; or NMQ_JOURNAL_LEFT_OUT. Within a group, to
-// which belongs what names it.
+// and again if that was neither in this epoch nor in the one before, or not since what was
+// before is told again; or NMQ_JOURNAL_LEFT_OUT. Within a group, to which belongs what
+// names it.
 uint64_t nmq_journal_add_message(nmq_journal *journal, nmq_message *message);
 
 // A record is missing. Returns NMQ_JOURNAL_NEVER.
@@ -171,12 +176,21 @@ typedef struct {
 
 nmq_journal_load nmq_journal_look(nmq_journal *journal); // thread-safe
 
-// As nmq_journal_take, and the journal begins anew: the record, of kind BEGIN, comes first
-// of what is staged from here on. Who has been told what was before is told it again, under
-// new numbers (route/retell.h); then the run can be read from that record on. Returns 0,
-// and does nothing, where a group stays open for NMQ_JOURNAL_ANEW_MS.
+// As nmq_journal_take, and an epoch of the journal begins: the record, of kind BEGIN, comes
+// first of what is staged from here on. What is appended in an epoch names messages of that
+// and the one before, and these name origins of theirs and the one before. is_round: what
+// was before is told again, sessions under new numbers (route/retell.h), and what is
+// appended from here on names nothing that was before; then the run can be read from that
+// record on. Returns 0, and does nothing, where a group stays open for NMQ_JOURNAL_ANEW_MS.
 uint64_t nmq_journal_begin_anew(nmq_journal *journal, nmq_buf *out,
-                                nmq_journal_record *begin);
+                                nmq_journal_record *begin, bool is_round);
+
+// The epoch that it is in, or was just now. Thread-safe.
+static inline uint32_t
+nmq_journal_epoch(const nmq_journal *journal)
+{
+    return NMQ_LIVE(journal->epoch);
+}
 
 // The journal goes on from what another process has written: numbers up to these are taken.
 void nmq_journal_go_on(nmq_journal *journal, uint64_t messages, uint64_t origins,

@@ -9,6 +9,14 @@ nmq_journal_retold(nmq_journal *journal)
     return bytes;
 }
 
+void
+nmq_journal_tell_sessions(nmq_journal *journal)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    journal->told.sessions = journal->given.sessions;
+    (void) pthread_mutex_unlock(&journal->lock);
+}
+
 bool
 nmq_journal_has_told(nmq_journal *journal, uint64_t session)
 {

@@ -20,7 +20,10 @@ void
 nmq_log_room_init(nmq_log_room *room, nmq_wal *wal, nmq_journal *journal,
                   uint64_t bytes_max)
 {
-    *room = (nmq_log_room){.wal = wal, .journal = journal, .bytes_max = bytes_max};
+    *room = (nmq_log_room){.wal = wal,
+                           .journal = journal,
+                           .bytes_max = bytes_max,
+                           .in_epochs = nmq_wal_used(wal) == 0};
     wal->spare = segments(room, NMQ_LOG_ROOM_RESERVE);
 }
 
@@ -53,11 +56,18 @@ is_worth_it(const nmq_log_room *room)
            (room->look_ms != 0 && used > room->live_most + segments(room, 2));
 }
 
+// What must be ahead before a round begins.
+static uint64_t
+needed_ahead(const nmq_log_room *room)
+{
+    return room->in_epochs ? room->first : room->live_most;
+}
+
 bool
 nmq_log_room_is_time(const nmq_log_room *room)
 {
     return is_worth_it(room) &&
-           room->live_most + segments(room, 1) / 2 < nmq_wal_ahead(room->wal);
+           needed_ahead(room) + segments(room, 1) / 2 < nmq_wal_ahead(room->wal);
 }
 
 // Bytes that bytes_max allows besides those that are used.
@@ -79,14 +89,14 @@ set_spare(nmq_log_room *room, bool is_told)
 
     if (is_told && is_worth_it(room)) {
         uint64_t most = allowed(room);
-        uint64_t wanted = room->live_most + spare;
+        uint64_t wanted = needed_ahead(room) + spare;
         wanted = wanted < most ? wanted : most;
         spare = wanted > spare ? wanted : spare;
     }
     room->wal->spare = spare;
     // what it takes until it has been told again: else that is removed and made anew
     room->wal->kept =
-        3 * room->live_most + segments(room, NMQ_LOG_ROOM_SPARE + 2 * NMQ_LOG_ROOM_RESERVE);
+        2 * live_least(room) + segments(room, NMQ_LOG_ROOM_SPARE + NMQ_LOG_ROOM_RESERVE);
 }
 
 // Bytes that may be added.
@@ -108,9 +118,11 @@ measure(const nmq_log_room *room, const uint64_t *told)
 }
 
 int
-nmq_log_room_look(nmq_log_room *room, uint64_t live, const uint64_t *told, int64_t now_ns)
+nmq_log_room_look(nmq_log_room *room, uint64_t live, uint64_t first, const uint64_t *told,
+                  int64_t now_ns)
 {
     room->live_most = live;
+    room->first = first < live ? first : live;
     if (room->look_ms == 0 || now_ns >= room->look_ns) {
         room->wal->segments.error = 0;
         set_spare(room, told == NULL);

@@ -9,7 +9,9 @@
 // for what takes away (acknowledgements, ends of sessions), and for what is let in at once
 // by several threads. Its segments are made ahead, and those for telling again before that
 // begins: they cannot be made on a disk that has become full meanwhile. Where they cannot
-// be made, nothing may be added.
+// be made, nothing may be added. A process that goes on with a log does not know how old
+// what it holds there is, so nothing is free before all of that is told; later, only what
+// is told first needs room ahead.
 //
 // Threads  the one that writes the log; bytes_max: any.
 #pragma once
@@ -28,6 +30,8 @@ typedef struct {
     uint64_t bytes_max; // NMQ_LIVE; 0: as the log says
     uint64_t live;      // bytes that were live when the log began anew last
     uint64_t live_most; // that telling again all that is live takes, or more
+    uint64_t first;     // of them: what is told before the oldest of the log is free
+    bool in_epochs;     // it is known in which epochs what is live was logged
     int blocked;      // why no segment can be made; NMQ_OK: one can, for all that is known
     uint32_t look_ms; // until it is looked for room again; 0: there is room
     int64_t look_ns;  // when that is
@@ -40,12 +44,12 @@ void nmq_log_room_init(nmq_log_room *room, nmq_wal *wal, nmq_journal *journal,
 // segments for all that is live.
 bool nmq_log_room_is_time(const nmq_log_room *room);
 
-// Sees to the segments, and tells the journal how much may be added. live: as live_most;
-// told: bytes that were told again since the log has begun anew; NULL: all is told. Returns
-// NMQ_OK; NMQ_ENOSPC or NMQ_ENOMEM: nothing may be added, wal->segments.error has the
-// errno; or NMQ_EIO as nmq_wal_tidy.
-int nmq_log_room_look(nmq_log_room *room, uint64_t live, const uint64_t *told,
-                      int64_t now_ns);
+// Sees to the segments, and tells the journal how much may be added. live, first: as
+// live_most and first; told: bytes that were told again since the log has begun anew; NULL:
+// all is told. Returns NMQ_OK; NMQ_ENOSPC or NMQ_ENOMEM: nothing may be added,
+// wal->segments.error has the errno; or NMQ_EIO as nmq_wal_tidy.
+int nmq_log_room_look(nmq_log_room *room, uint64_t live, uint64_t first,
+                      const uint64_t *told, int64_t now_ns);
 
 // Sets what is told of the space: room, used, live, size, segments.
 void nmq_log_room_measure(const nmq_log_room *room, nmq_committer_stats *out);

@@ -101,10 +101,30 @@ nmq_queue_swap(nmq_queue *queue, uint32_t index, nmq_message *message)
 }
 
 void
+nmq_queue_set(nmq_queue *queue, uint32_t index, const nmq_delivery *delivery)
+{
+    nmq_delivery *at = place(queue, index);
+
+    queue->qos0_count += delivery->qos == 0;
+    queue->qos0_count -= at->qos == 0;
+    queue->bytes += nmq_message_size(delivery->message) - nmq_message_size(at->message);
+    nmq_delivery_fini(at);
+    *at = *delivery;
+}
+
+void
 nmq_queue_set_phase(nmq_queue *queue, uint32_t from, uint32_t to, uint32_t phase)
 {
     for (uint32_t i = from; i < to; i++) {
-        place(queue, i)->phase = phase & 1;
+        place(queue, i)->phase = phase & 7;
+    }
+}
+
+void
+nmq_queue_set_epoch(nmq_queue *queue, uint32_t from, uint32_t to, uint32_t epoch)
+{
+    for (uint32_t i = from; i < to; i++) {
+        place(queue, i)->epoch = epoch & 0xff;
     }
 }
 

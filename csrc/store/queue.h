@@ -14,13 +14,14 @@ typedef struct {
         uint32_t *ids; // more: owned
     } subscription;
     uint32_t group; // number of the shared group that chose this session, 0: none
-    uint32_t subscription_id_count : 28;
-    uint32_t phase : 1; // see nmq_session_log
+    uint32_t subscription_id_count : 18;
+    uint32_t phase : 3; // see nmq_session_log
+    uint32_t epoch : 8; // of the journal when it was logged; its last bits
     uint32_t qos : 2;
     uint32_t retain : 1;
 } nmq_delivery;
 
-enum { NMQ_DELIVERY_IDS_MAX = (1 << 28) - 1 };
+enum { NMQ_DELIVERY_IDS_MAX = (1 << 18) - 1 };
 
 // Subscription Identifiers of the delivery, subscription_id_count of them.
 const uint32_t *nmq_delivery_ids(const nmq_delivery *delivery);
@@ -49,12 +50,17 @@ const nmq_delivery *nmq_queue_at(const nmq_queue *queue, uint32_t index);
 // Puts another message, whose reference it takes, into that delivery: index < queue->count.
 void nmq_queue_swap(nmq_queue *queue, uint32_t index, nmq_message *message);
 
+// Puts another delivery, which it takes over, in the place of that one: index <
+// queue->count.
+void nmq_queue_set(nmq_queue *queue, uint32_t index, const nmq_delivery *delivery);
+
 // How many at the front have that phase; where no other ones lie before the last of them.
 // Cost: logarithmic.
 uint32_t nmq_queue_in_phase(const nmq_queue *queue, uint32_t phase);
 
-// Sets the phase of those deliveries at the indices `from` to `to` - 1.
+// Sets the phase, or the epoch, of those deliveries at the indices `from` to `to` - 1.
 void nmq_queue_set_phase(nmq_queue *queue, uint32_t from, uint32_t to, uint32_t phase);
+void nmq_queue_set_epoch(nmq_queue *queue, uint32_t from, uint32_t to, uint32_t epoch);
 
 // Gives the front to the caller. Returns false when empty.
 bool nmq_queue_pop(nmq_queue *queue, nmq_delivery *out);

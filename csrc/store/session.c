@@ -95,7 +95,7 @@ write_qos0(nmq_session *s, nmq_outbox *outbox, const nmq_offer *offer, int64_t n
 static int
 copy_ids(const nmq_offer *offer, nmq_delivery *out)
 {
-    size_t size = offer->subscription_id_count * sizeof *offer->subscription_ids;
+    size_t size = out->subscription_id_count * sizeof *offer->subscription_ids;
 
     out->subscription.ids = nmq_alloc(size);
     if (out->subscription.ids == NULL) {
@@ -108,15 +108,19 @@ copy_ids(const nmq_offer *offer, nmq_delivery *out)
 static int
 make_delivery(const nmq_offer *offer, nmq_delivery *out)
 {
+    const uint32_t most = NMQ_DELIVERY_IDS_MAX; // a packet with more is hardly ever taken
+    uint32_t count = offer->subscription_id_count;
+
+    count = count < most ? count : most;
     *out = (nmq_delivery){
         .qos = offer->qos & 3u,
         .retain = offer->retain,
         .group = offer->group,
-        .subscription_id_count = offer->subscription_id_count & NMQ_DELIVERY_IDS_MAX,
+        .subscription_id_count = count & NMQ_DELIVERY_IDS_MAX,
     };
-    if (offer->subscription_id_count == 1) {
+    if (count == 1) {
         out->subscription.id = offer->subscription_ids[0];
-    } else if (offer->subscription_id_count > 1 && copy_ids(offer, out) != NMQ_OK) {
+    } else if (count > 1 && copy_ids(offer, out) != NMQ_OK) {
         return NMQ_ENOMEM;
     }
     out->message = nmq_message_ref(offer->message);

@@ -21,6 +21,7 @@ nmq_session_log_begin(nmq_session *session, nmq_journal *journal)
         return NMQ_ENOMEM;
     }
     log->journal = journal;
+    log->is_told = true; // nothing was before
     session->log = log;
     return NMQ_OK;
 }
@@ -86,22 +87,11 @@ hold(nmq_session_log *log, uint16_t packet_id, uint64_t number)
         (nmq_unsent){.number = number, .packet_id = packet_id};
 }
 
-uint64_t
-nmq_session_log_append(const nmq_session_log *log, const nmq_journal_record *record)
-{
-    if (log->next != 0) {
-        nmq_journal_record again = *record;
-        again.done.session = log->next; // the first field of each
-        (void) nmq_journal_append(log->journal, &again);
-    }
-    return nmq_journal_append(log->journal, record);
-}
-
 // Appends a record that nobody waits for.
 static uint64_t
 append(const nmq_session *session, const nmq_journal_record *record)
 {
-    return nmq_session_log_append(session->log, record);
+    return nmq_journal_append(session->log->journal, record);
 }
 
 // Appends one that somebody may wait for.
@@ -111,17 +101,19 @@ append_urgent(const nmq_session *session, const nmq_journal_record *record)
     session->log->latest = append(session, record);
 }
 
-// Appends the delivery under one number of the session.
+// Appends the delivery. carries: it is the front of what was not carried yet.
 static void
-log_delivery(nmq_session_log *log, uint64_t session, const nmq_delivery *d,
-             const nmq_inflight_entry *entry)
+log_delivery(nmq_session_log *log, const nmq_delivery *d, const nmq_inflight_entry *entry,
+             bool carries)
 {
     nmq_buf many = {0};
 
     // without memory the record is missing, and so is what comes after it
     int rv = nmq_record_ids(d, &many);
     nmq_journal_record record;
-    nmq_record_of_delivery(&record, d, session, 0, entry, (nmq_bytes){many.at, many.len});
+    nmq_record_of_delivery(&record, d, log->session, 0, entry,
+                           (nmq_bytes){many.at, many.len});
+    record.kind = carries ? NMQ_JOURNAL_CARRIED : NMQ_JOURNAL_DELIVERY;
     uint64_t number = rv == NMQ_OK
                           ? nmq_journal_append_of(log->journal, d->message, &record,
                                                   &record.delivery.message, false)
@@ -130,24 +122,17 @@ log_delivery(nmq_session_log *log, uint64_t session, const nmq_delivery *d,
     nmq_buf_free(&many);
 }
 
-// Whether a delivery of the queue is known under the number that the session gets.
-static bool
-is_told(const nmq_session_log *log, const nmq_delivery *delivery)
-{
-    return delivery->phase == log->phase;
-}
-
 void
 nmq_session_log_queued(nmq_session *session, const nmq_delivery *delivery)
 {
     nmq_session_log *log = session->log;
     nmq_queue *queue = &session->queue;
 
-    // the session that is being told again hears of it when that comes to the queue's end
-    nmq_queue_set_phase(queue, queue->count - 1, queue->count,
-                        log->next != 0 ? !log->phase : log->phase);
+    nmq_queue_set_phase(queue, queue->count - 1, queue->count, nmq_session_log_came(log));
+    nmq_queue_set_epoch(queue, queue->count - 1, queue->count,
+                        nmq_journal_epoch(log->journal)); // or a later one
     if (nmq_session_is_logged(session) && delivery->qos > 0) {
-        log_delivery(log, log->session, delivery, NULL);
+        log_delivery(log, delivery, NULL, false);
     }
 }
 
@@ -187,17 +172,12 @@ log_launched(nmq_session *session, const nmq_inflight_entry *entry, bool from_qu
     if (is_left_out(log, &entry->delivery, from_queue)) {
         return log_identifier(session, entry);
     }
-    if (from_queue && is_told(log, &entry->delivery)) {
-        append_urgent(session, &record);
-        return log->latest;
-    }
-    if (log->next != 0) {
-        log_delivery(log, log->next, &entry->delivery, entry);
-    }
-    if (from_queue) {
-        log->latest = nmq_journal_append(log->journal, &record);
+    if (!from_queue) {
+        log_delivery(log, &entry->delivery, entry, false);
+    } else if (nmq_session_log_is_behind(log, &entry->delivery)) {
+        log_delivery(log, &entry->delivery, entry, true);
     } else {
-        log_delivery(log, log->session, &entry->delivery, entry);
+        append_urgent(session, &record);
     }
     return log->latest;
 }
@@ -222,28 +202,17 @@ nmq_session_log_launch(nmq_session *session, nmq_outbox *outbox,
     return rv;
 }
 
-static void
-log_dropped(const nmq_session_log *log, uint64_t session, nmq_message *message)
-{
-    nmq_journal_record record = {.kind = NMQ_JOURNAL_DROPPED,
-                                 .dropped = {.session = session}};
-
-    (void) nmq_journal_append_of(log->journal, message, &record, &record.dropped.message,
-                                 false);
-}
-
 void
 nmq_session_log_dropped(nmq_session *session, const nmq_delivery *delivery)
 {
     const nmq_session_log *log = session->log;
 
-    if (!nmq_session_is_logged(session) || delivery->qos == 0) {
-        return;
+    if (nmq_session_is_logged(session) && delivery->qos > 0) {
+        (void) nmq_journal_append_gone(
+            log->journal, delivery->message,
+            &(nmq_journal_record){.kind = NMQ_JOURNAL_DROPPED,
+                                  .dropped = {.session = log->session}});
     }
-    if (log->next != 0 && is_told(log, delivery)) {
-        log_dropped(log, log->next, delivery->message);
-    }
-    log_dropped(log, log->session, delivery->message);
 }
 
 int

@@ -4,8 +4,12 @@
 //     taken ──DELIVERY──> queue ──LAUNCHED──> in flight ──(RECEIVED,) DONE──> over
 //                                    └── QoS 2: PUBLISH goes out when that is durable
 //
-// A session that is told again (route/durable_whole.h) has two numbers meanwhile: what
-// changes of what the next one has is logged under both.
+// A session that is told again (route/durable_whole.h) gets another number, under which it
+// is logged from there on. Its queue is carried forward meanwhile:
+//
+//     [carried | not yet: DELIVERY is before the beginning | came since]
+//
+// What is launched before it was carried is told as a whole, with CARRIED.
 //
 // A receiver keeps the packet identifier of a message at QoS 2. If the broker forgot which
 // message that was, and gave the identifier to another one, the receiver would take that
@@ -36,13 +40,13 @@ typedef struct {
 typedef struct nmq_session_log {
     nmq_journal *journal;
     uint64_t session; // its number; 0: it has none yet, and nothing is logged
-    uint64_t next;    // the number that it is told again under; 0: it is not
     uint64_t latest;  // of the last record that somebody may wait for
     nmq_unsent *unsent;
     uint32_t first; // of them; a ring
     uint32_t count;
     uint32_t cap;  // 0 or a power of two
-    uint8_t phase; // of deliveries in the queue that are known under all its numbers
+    uint8_t round; // how often it was told again; the last two bits
+    bool is_told;  // in that round, up to the end of its queue
     bool ended;    // atomic
 } nmq_session_log;
 
@@ -54,13 +58,26 @@ int nmq_session_log_begin(nmq_session *session, nmq_journal *journal);
 void nmq_session_log_end(nmq_session_log *log);
 void nmq_session_log_free(nmq_session_log *log); // takes NULL
 
-// Appends the record of the session, under each number that it has. Returns the number of
-// the record.
-uint64_t nmq_session_log_append(const nmq_session_log *log,
-                                const nmq_journal_record *record);
-
 // Whether it is one of which something is logged.
 bool nmq_session_is_logged(const nmq_session *session);
+
+// The phase of what was carried forward since the session was told again last, and of what
+// has come since; what has another one is not carried yet.
+static inline uint32_t
+nmq_session_log_carried(const nmq_session_log *log)
+{
+    return (log->round & 3u) * 2;
+}
+static inline uint32_t
+nmq_session_log_came(const nmq_session_log *log)
+{
+    return (log->round & 3u) * 2 + 1;
+}
+static inline bool
+nmq_session_log_is_behind(const nmq_session_log *log, const nmq_delivery *delivery)
+{
+    return delivery->phase >> 1 != (log->round & 3u);
+}
 
 // A delivery has come into the queue, of which it is the last; QoS 0 is not logged.
 void nmq_session_log_queued(nmq_session *session, const nmq_delivery *delivery);

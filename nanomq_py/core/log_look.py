@@ -43,6 +43,7 @@ KINDS = {
     20: "session_end",
     21: "retain_dropped",
     22: "owed_moved",
+    23: "carried",
 }
 _KIND_COUNT = 256
 

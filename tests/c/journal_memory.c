@@ -143,14 +143,16 @@ test_journal_take(test_journal *journal)
 }
 
 uint64_t
-test_journal_begin_anew(test_journal *journal, size_t *at)
+test_journal_begin_anew(test_journal *journal, bool is_round, size_t *at)
 {
-    uint64_t number = nmq_durable_begin_anew(journal->router, &journal->staged);
+    uint64_t number = nmq_durable_begin_anew(journal->router, &journal->staged, is_round);
     const nmq_bytes staged = {journal->staged.at, journal->staged.len};
 
-    journal->retell = (nmq_retell){.sessions = journal->consumers->sessions,
-                                   .consumers = journal->consumers,
-                                   .bytes = 1};
+    if (is_round) {
+        journal->retell = (nmq_retell){.sessions = journal->consumers->sessions,
+                                       .consumers = journal->consumers,
+                                       .bytes = 1};
+    }
     number = nmq_buf_put(&journal->written, staged) == NMQ_OK ? number : 0;
     *at = journal->written.len;
     return number;
@@ -160,6 +162,18 @@ int
 test_journal_retell(test_journal *journal)
 {
     return nmq_retell_step(&journal->retell);
+}
+
+uint32_t
+test_journal_epoch(const test_journal *journal)
+{
+    return nmq_journal_epoch(&journal->journal);
+}
+
+uint32_t
+test_journal_needed_from(const test_journal *journal)
+{
+    return journal->retell.needed_from;
 }
 
 void

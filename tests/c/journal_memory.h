@@ -34,11 +34,14 @@ void test_journal_free(test_journal *journal);
 // Writes what is staged. Returns its number.
 uint64_t test_journal_take(test_journal *journal);
 
-// The same, and the journal begins anew. *at is where in what is written its BEGIN will be.
-uint64_t test_journal_begin_anew(test_journal *journal, size_t *at);
+// The same, and the journal begins anew, as nmq_journal_begin_anew. *at is where in what is
+// written its BEGIN will be.
+uint64_t test_journal_begin_anew(test_journal *journal, bool is_round, size_t *at);
+uint32_t test_journal_epoch(const test_journal *journal);
 
 // Tells one thing of what was before again, as nmq_retell_step.
 int test_journal_retell(test_journal *journal);
+uint32_t test_journal_needed_from(const test_journal *journal);
 
 // All is durable up to that number.
 void test_journal_settle(test_journal *journal, uint64_t number);

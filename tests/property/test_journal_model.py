@@ -171,6 +171,9 @@ def play(
         rng.choice(clients).act(rng)
 
 
+KEPT = b"\x11" + (3600).to_bytes(4, "big")
+
+
 def cuts(log: bytes) -> list[int]:
     """Return where records end."""
     ends, at = [], 0
@@ -199,12 +202,22 @@ class Anew:
         self.rng = random.Random(seed)
         self.begun: int | None = None  # where in the log, while not all is told
         self.enough = 0  # the log can be read from there
+        self.in_parts = 0  # how often what is enough became less before all was told
 
     def __call__(self, step: int) -> None:
         if self.begun is None and self.rng.random() < 0.1:
             self.begun = self.home.begin_anew()
-        elif self.begun is not None and self.home.retell(self.rng.randrange(6)):
-            self.enough, self.begun = self.begun, None
+        elif self.rng.random() < 0.2:
+            self.home.begin_anew(is_round=False)
+        elif self.begun is not None:
+            self.retell(self.begun)
+
+    def retell(self, begun: int) -> None:
+        if self.home.retell(self.rng.randrange(6)):
+            self.enough, self.begun = begun, None
+        elif (less := min(self.home.needed_from(), begun)) > self.enough:
+            self.enough = less
+            self.in_parts += 1
 
 
 @pytest.mark.parametrize("seed", range(200, 240))
@@ -216,13 +229,7 @@ def test_a_log_that_has_begun_anew_needs_nothing_of_before(seed: int) -> None:
         if not anew.enough:
             anew.enough = anew.begun or home.begin_anew()
             assert home.retell()
-        then = state(saved(home.broker))
-        log = home.log()
-        for rest in (log, log[anew.enough :]):
-            with replayed(rest, **BOUNDS) as broker:
-                now = state(saved(broker))
-            assert now.retained == then.retained
-            assert now.sessions == then.sessions
+        check(home, home.log(), home.log()[anew.enough :])
 
 
 @pytest.mark.parametrize("seed", range(300, 330))
@@ -259,38 +266,64 @@ def test_a_log_that_ends_anywhere_can_be_taken_over(seed: int) -> None:
         lib.nmq_broker_free(broker)
 
 
-def is_in_pieces(log: bytes) -> bool:
-    """Whether the log ends while a session is told again."""
-    was, ended = {}, set()
-    for name, v in journal.read(log):
-        if name == "session" and v["was"]:
-            was[v["number"]] = v["was"]
-        elif name == "session_end":
-            ended.add(v["session"])
-    return any(not {new, old} & ended for new, old in was.items())
+def check(home: Journaled, *logs: bytes) -> None:
+    then = state(saved(home.broker))
+    for log in logs:
+        with replayed(log, **BOUNDS) as broker:
+            now = state(saved(broker))
+        assert now.retained == then.retained
+        assert now.sessions == then.sessions
 
 
-def test_a_log_may_end_while_a_session_is_told_in_pieces() -> None:
-    in_pieces = 0
+def test_a_log_may_end_while_sessions_are_told_in_pieces() -> None:
+    in_parts = 0
     for seed in range(400, 440):
+        rng = random.Random(seed)
         with journaled(**BOUNDS) as home:
-            play(home, seed, Anew(home, seed))
+            anew = Anew(home, seed)
+            play(home, seed, anew)
             home.stop()
-            then = state(saved(home.broker))
+            check(home, home.log(), home.log()[anew.enough :])
+            in_parts += anew.in_parts
             home.begin_anew()
-            for _ in range(random.Random(seed).randrange(MANY + 20)):
-                home.retell(1)
-                if is_in_pieces(home.log()):
-                    break
-            in_pieces += is_in_pieces(home.log())
-            with replayed(home.log(), **BOUNDS) as broker:
-                now = state(saved(broker))
-            assert now == then
-            begun = home.begin_anew()  # without the rest: that is of no account
+            home.retell(rng.randrange(MANY + 20))
+            check(home, home.log(), home.log()[anew.enough :])
+            begun = home.begin_anew()  # the round before is given up
             assert home.retell()
-            assert not is_in_pieces(home.log()[begun:])
-            for rest in (home.log(), home.log()[begun:]):
-                with replayed(rest, **BOUNDS) as broker:
-                    now = state(saved(broker))
-                assert now == then
-    assert in_pieces > 5
+            check(home, home.log(), home.log()[begun:])
+    assert in_parts > 5
+
+
+def test_the_oldest_epoch_is_needed_no_more_before_all_is_told() -> None:
+    """Each piece of three long queues lets go of what was logged longest ago."""
+    with journaled(queue_max=1000) as home:
+        names = ["a", "b", "c"]
+        for name in names:
+            with home.client() as client:
+                client.send(raw.connect(name, 5, clean=True, properties=KEPT))
+                while not client.hears_within(0.01):
+                    home.commit()
+                client.expect(CONNACK)
+                client.send(raw.subscribe(1, ("t", 1), version=5))
+                client.ping()
+        by = home.client()
+        by.connect("by")
+        for epoch in range(12):
+            for n in range(5):
+                by.publish("t", b"%d %d" % (epoch, n), qos=1, packet_id=n + 1)
+            by.send(raw.packet(raw.PINGREQ))
+            while by.read().kind != PINGRESP:
+                pass
+            home.commit()
+            home.begin_anew(is_round=False)
+        home.stop()
+        begun = home.begin_anew()
+        places = []
+        while not home.retell(1):
+            places.append(home.needed_from())
+            if len(places) < 2 or places[-1] > places[-2]:
+                check(home, home.log()[places[-1] :])
+        assert places == sorted(places)
+        assert len(set(places)) > 8
+        assert places[-1] <= begun
+        check(home, home.log()[begun:])
