@@ -21,7 +21,7 @@ nmq_session_log_begin(nmq_session *session, nmq_journal *journal)
         return NMQ_ENOMEM;
     }
     log->journal = journal;
-    session->log = log;
+    NMQ_LIVE_SET(session->log, log);
     return NMQ_OK;
 }
 
