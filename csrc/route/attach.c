@@ -309,6 +309,21 @@ count_session(nmq_counters *counters, bool present, bool taken_over, bool replac
     nmq_counters_add(counters, NMQ_COUNT_SESSIONS_DISCARDED, replaces);
 }
 
+// The client is not let in. Returns rv.
+static int
+give_up(nmq_sessions *sessions, const nmq_attach *a, nmq_client *client, int rv)
+{
+    if (rv == AGAIN) {
+        return rv;
+    }
+    nmq_message_unref(a->will.message);
+    if (client != NULL) {
+        nmq_sessions_detach(sessions, client, NULL, false);
+        nmq_client_unref(client);
+    }
+    return rv;
+}
+
 static int
 attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
            nmq_client **out)
@@ -323,8 +338,7 @@ attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
 
     int rv = judge_kept(sessions, attach, kept);
     if (rv != NMQ_OK) {
-        nmq_message_unref(attach->will.message);
-        return rv;
+        return give_up(sessions, attach, NULL, rv);
     }
     nmq_durable_open(sessions->router, &group);
     (void) pthread_mutex_lock(&sessions->registry.lock);
@@ -359,16 +373,8 @@ attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
         nmq_sessions_end(sessions, replaced);
     }
     nmq_durable_close(sessions->router, &group);
-    if (rv == AGAIN) {
-        return rv;
-    }
     if (rv != NMQ_OK) {
-        nmq_message_unref(attach->will.message);
-        if (client != NULL) {
-            nmq_sessions_detach(sessions, client, NULL, false);
-            nmq_client_unref(client);
-        }
-        return rv;
+        return give_up(sessions, attach, client, rv);
     }
     if (logs) {
         open_when_durable(sessions->router, attach->link);
