@@ -186,8 +186,9 @@ class Journaled:
         finally:
             home.close()
 
-    def set_mount(self, mount: str) -> None:
+    def set_mount(self, mount: str, *, unlogged: bool = False) -> None:
         with self._listener(mount) as listener:
+            listener.unlogged = unlogged
             set_to = lib.nmq_broker_set_listener(self.broker, self._number, listener)
             assert set_to == 0
 

@@ -7,6 +7,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,26 @@ def test_what_nobody_waits_for_is_written_soon(home: Committed) -> None:
     eventually(lambda: "retained" in kinds(home))
 
 
+def test_an_acknowledgement_goes_with_the_next_commit(home: Committed) -> None:
+    to = subscriber(home, "to", "t", 1)
+    by = publisher(home)
+    eventually(lambda: home.commits() > 0 and "subscription" in kinds(home))
+    for packet_id in (1, 2):
+        by.publish("t", b"x", qos=1, packet_id=packet_id)
+        by.expect(PUBACK)
+        got = to.expect(PUBLISH)
+        before = home.commits()
+        to.send(raw.ack(PUBACK, got.packet_id))
+        to.ping()
+        until = time.monotonic() + 0.4
+        while time.monotonic() < until:
+            assert home.commits() == before
+            time.sleep(0.01)
+    assert kinds(home).count("done") == 1
+    eventually(lambda: kinds(home).count("done") == 2)  # or by itself, later
+    assert home.commits() == before + 1
+
+
 def test_a_broker_that_keeps_nothing_writes_once(home: Committed) -> None:
     eventually(lambda: home.commits() == 1)  # where the run begins
     client = home.client()
@@ -143,6 +164,26 @@ def test_who_publishes_faster_than_the_disk_writes_waits(disk: Disk) -> None:
             for _ in range(2):
                 to.expect(PUBLISH)
         eventually(lambda: not home.is_full())
+
+
+def test_who_finds_the_journal_full_is_woken_once_it_is_written(disk: Disk) -> None:
+    count, size = 40, 40_000
+    with committed(disk, full_bytes=64 << 10, segment_bytes=1 << 20) as home:
+        subscriber(home, "to", "t", 1).leave()
+        all_of_them = [publisher(home) for _ in range(3)]
+        lib.test_disk_set_pace(disk.it, 1_000)
+        began = time.monotonic()
+
+        def publish(by: Raw) -> None:
+            by.sock.settimeout(20)
+            for packet_id in range(1, count + 1):
+                by.publish("t", bytes(size), qos=1, packet_id=packet_id)
+                by.expect(PUBACK)
+
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(publish, all_of_them))
+        # A look each 100 ms would take 4 s for one of them alone.
+        assert time.monotonic() - began < 3
 
 
 def test_publishers_share_a_commit(disk: Disk) -> None:
@@ -343,7 +384,7 @@ def test_nothing_wakes_while_nothing_is_staged(home: Committed) -> None:
     by = publisher(home)
     for _ in range(100):
         overwrite(by)
-    time.sleep(0.3)  # the last commit that nobody waits for
+    time.sleep(1.5)  # the last commit that nobody waits for
     before = switches()
     time.sleep(0.5)
     assert switches() - before <= 1

@@ -318,7 +318,7 @@ def test_an_opening_that_takes_long_is_told(folder: Path) -> None:
 
 
 def is_written(folder: Path, payload: bytes) -> bool:
-    files = (folder / "nanomq.journal").glob("*.seg")
+    files = (folder / "nanomq.journal").glob("[0-9]*.seg")
     return any(payload in file.read_bytes() for file in files)
 
 

@@ -5,6 +5,8 @@
 #include "net/send.h"
 #include "route/held.h"
 
+enum { FIRST = 1 }; // number of a record: it is durable once anything is
+
 // Whether it is to be read no further. Call with link.lock.
 static bool
 is_over(nmq_conn *conn, const nmq_journal *journal)
@@ -26,7 +28,7 @@ nmq_commit_behind(nmq_conn *conn)
 }
 
 bool
-nmq_commit_wait(nmq_conn *conn, uint64_t logged)
+nmq_commit_wait(nmq_conn *conn, uint64_t logged, bool full)
 {
     nmq_journal *journal = conn->conns->router->journal;
     nmq_link *link = &conn->link;
@@ -36,7 +38,7 @@ nmq_commit_wait(nmq_conn *conn, uint64_t logged)
     if (held != NULL) {
         (void) nmq_held_look(held);
     }
-    bool over = held != NULL && is_over(conn, journal);
+    bool over = held != NULL && (full || is_over(conn, journal));
     bool goes = link->outbox.total > 0;
     (void) pthread_mutex_unlock(&link->lock);
     if (goes) {
@@ -47,7 +49,7 @@ nmq_commit_wait(nmq_conn *conn, uint64_t logged)
     }
     nmq_park_begin(conn, NMQ_PARK_COMMIT, 0); // before it can be ended
     (void) pthread_mutex_lock(&link->lock);
-    bool waits = nmq_held_park(held, logged);
+    bool waits = nmq_held_park(held, full ? FIRST : logged);
     (void) pthread_mutex_unlock(&link->lock);
     if (!waits) {
         nmq_park_end(conn, NMQ_PARK_COMMIT);

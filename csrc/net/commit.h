@@ -9,9 +9,10 @@
 // for at least, as nmq_batch.logged: they go behind those that are held.
 uint64_t nmq_commit_behind(nmq_conn *conn);
 
-// After a batch that has logged something. logged: nmq_batch.logged. Returns whether the
-// connection is to wait: more is held than may wait for one connection, or the journal has
-// no room. Receive side, which then calls nmq_park_rest.
-bool nmq_commit_wait(nmq_conn *conn, uint64_t logged);
+// After a batch that has logged something, or found the journal full (NMQ_NEXT_FULL).
+// logged: nmq_batch.logged. Returns whether the connection is to wait: more is held than
+// may wait for one connection, or the journal is full. Receive side, which then calls
+// nmq_park_rest.
+bool nmq_commit_wait(nmq_conn *conn, uint64_t logged, bool full);
 
 void nmq_commit_over(nmq_link *link); // nmq_link_ops.committed

@@ -78,6 +78,7 @@ nmq_listener_settings_new(const nmq_listener_options *options, nmq_listener_sett
     s->connections_max = options->connections_max;
     s->ask_auth = options->ask_auth;
     s->user_name_from = options->user_name_from;
+    s->unlogged = options->unlogged;
     s->proxy = options->proxy;
     if ((rv = copy(options->url, &s->url)) != NMQ_OK ||
         (rv = copy(options->path, &s->path)) != NMQ_OK ||

@@ -46,6 +46,7 @@ typedef struct {
     uint32_t connections_max; // 0: no bound
     bool ask_auth;
     enum nmq_peer_name user_name_from;
+    bool unlogged;           // see nmq_listener_options
     bool proxy;              // connections begin with a PROXY header
     nmq_network *proxy_from; // owned; who may send one
     size_t proxy_from_count; // 0: anybody

@@ -17,7 +17,8 @@ typedef struct {
     bool ask_auth;                     // put every CONNECT to Python
     enum nmq_peer_name user_name_from; // what TLS has proved is the user, and needs no
                                        // password
-    bool proxy;             // connections begin with a PROXY header; not with TLS
+    bool unlogged; // sessions that begin through it are in memory alone (route/durable.h)
+    bool proxy;    // connections begin with a PROXY header; not with TLS
     const char *proxy_from; // who may send one: ADDRESS/BITS,ADDRESS/BITS; NULL: anybody
 } nmq_listener_options;
 

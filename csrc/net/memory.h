@@ -22,9 +22,9 @@ void nmq_memory_look(nmq_conns *conns);
 // connection that holds the most by its own doing.
 void nmq_memory_check(nmq_conns *conns);
 
-// The connection waits until there is memory, or room to log what it publishes; after the
-// time that publishers wait for a slow subscriber, or nmq_journal.hold_ms, it is closed.
-// Receive side, which calls nmq_park_rest.
+// The connection waits until there is memory, or room on the disk for what it publishes;
+// after the time that publishers wait for a slow subscriber, or nmq_journal.hold_ms, it is
+// closed. Receive side, which calls nmq_park_rest.
 void nmq_memory_wait(nmq_conn *conn);
 
 // Who holds which memory; see nmq.h.

@@ -32,8 +32,9 @@ enum nmq_park_reason {
     NMQ_PARK_RATE = 4,      // the clock, when it may send again
     NMQ_PARK_MEMORY = 8,    // whoever finds that there is room again, or the clock
     NMQ_PARK_QUESTION = 16, // whoever was asked, with the answer; or the clock, without
-    NMQ_PARK_COMMIT = 32,   // whoever ends the commit that its answers wait for
-    NMQ_PARK_ALL = 63,      // for nmq_park_end: it is to close
+    NMQ_PARK_COMMIT =
+        32,            // whoever ends the commit that its answers or its packets wait for
+    NMQ_PARK_ALL = 63, // for nmq_park_end: it is to close
 };
 
 // What the job of a connection does, a bit for each.

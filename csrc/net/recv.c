@@ -116,6 +116,13 @@ refuse(nmq_conn *conn, nmq_batch *batch, const nmq_packet *packet, uint8_t code,
     return conn->conns->role->refuse(conn, batch, packet, (nmq_fault){code, why});
 }
 
+// Whether the packet was not handled, and is handled later.
+static bool
+comes_again(enum nmq_next next)
+{
+    return next == NMQ_NEXT_SHORT || next == NMQ_NEXT_FULL || next == NMQ_NEXT_LATER;
+}
+
 // Decodes one packet and has the role handle it.
 static enum nmq_next
 whole_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes bytes, size_t header)
@@ -128,7 +135,7 @@ whole_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes bytes, size_t header)
         return refuse(conn, batch, &packet, (uint8_t) -got, NULL);
     }
     enum nmq_next next = conn->conns->role->packet[packet.type](conn, batch, &packet);
-    if (next != NMQ_NEXT_SHORT && next != NMQ_NEXT_LATER) { // else it comes again
+    if (!comes_again(next)) {
         nmq_batch_count(batch, nmq_packet_kind_of(bytes.at[0]));
     }
     return next;
@@ -164,7 +171,7 @@ one_packet(nmq_conn *conn, nmq_batch *batch, nmq_bytes rest, size_t *taken)
     }
     enum nmq_next next =
         whole_packet(conn, batch, (nmq_bytes){rest.at, size}, (size_t) header);
-    if (next == NMQ_NEXT_SHORT || next == NMQ_NEXT_LATER) {
+    if (comes_again(next)) {
         return next;
     }
     *taken = size;
@@ -255,8 +262,8 @@ go_on(nmq_conn *conn, enum nmq_next next, nmq_batch *batch)
         nmq_recv_end(conn, false);
         return;
     }
-    conn->has_packets = next == NMQ_NEXT_YIELD || next == NMQ_NEXT_PAUSE ||
-                        next == NMQ_NEXT_SHORT || next == NMQ_NEXT_LATER;
+    conn->has_packets =
+        next == NMQ_NEXT_YIELD || next == NMQ_NEXT_PAUSE || comes_again(next);
     conn->asked = next == NMQ_NEXT_ASK;
     if (next == NMQ_NEXT_SHORT) {
         nmq_memory_wait(conn);
@@ -265,8 +272,8 @@ go_on(nmq_conn *conn, enum nmq_next next, nmq_batch *batch)
         waits = nmq_rate_wait(conn, now_ms);
     }
     waits = nmq_slow_wait(conn, batch->congested, now_ms) || waits;
-    if (batch->logged != 0) {
-        waits = nmq_commit_wait(conn, batch->logged) || waits;
+    if (batch->logged != 0 || next == NMQ_NEXT_FULL) {
+        waits = nmq_commit_wait(conn, batch->logged, next == NMQ_NEXT_FULL) || waits;
     }
     if (waits) {
         nmq_park_rest(conn);

@@ -29,6 +29,7 @@ enum nmq_next {
     NMQ_NEXT_PAUSE,  // the packet is handled; the client is over its rate
     NMQ_NEXT_YIELD,  // the packet is handled; others have their turn before the next
     NMQ_NEXT_SHORT,  // memory or the disk is: the packet is tried again after a while
+    NMQ_NEXT_FULL,   // the journal is: the packet is tried again once some of it is written
     NMQ_NEXT_ASK,    // the packet is handled; the role has asked, and hears of the answer
     NMQ_NEXT_LATER,  // the role has asked: the packet is handled again after the answer
     NMQ_NEXT_END,    // the connection is to close; what is in the outbox is still sent

@@ -5,10 +5,13 @@
 #include "mqtt/reason.h"
 #include "route/deliver.h"
 #include "route/durable.h"
+#include "route/durable_whole.h"
 #include "route/held.h"
 #include "route/remount.h"
 #include "route/rights.h"
 #include "route/will.h"
+
+enum { AGAIN = 1 }; // the session is not the one that was judged
 
 static int
 replace(nmq_bytes *owned, nmq_bytes with)
@@ -21,6 +24,13 @@ replace(nmq_bytes *owned, nmq_bytes with)
     nmq_bytes_free(owned);
     *owned = copy;
     return NMQ_OK;
+}
+
+// Whether its session is logged if it is to be kept. Call with the client's lock.
+static bool
+is_to_log(const nmq_client *client, const nmq_attach *a)
+{
+    return a->expiry_interval_s != 0 && !client->unlogged;
 }
 
 // Gives the client its new connection and writes CONNACK and what it is owed. logs: that
@@ -44,8 +54,9 @@ connect_link(nmq_sessions *sessions, nmq_client *client, const nmq_attach *a, bo
     if (rv == NMQ_OK) {
         rv = nmq_session_resume(session);
     }
+    client->unlogged = present ? client->unlogged : a->unlogged;
     if (rv == NMQ_OK) {
-        rv = nmq_durable_prepare(sessions->router, client, a->expiry_interval_s != 0);
+        rv = nmq_durable_prepare(sessions->router, client, is_to_log(client, a));
     }
     (void) pthread_mutex_lock(&link->lock);
     link->shut = logs;
@@ -107,7 +118,8 @@ is_of(nmq_client *client, const nmq_attach *a)
 
 enum { SMALL_WILL_BYTES = 1024 };
 
-// Whether a kept session begins, goes on or ends with it. Call with the registry's lock.
+// Whether a session that is logged begins, goes on or ends with it. Call with the
+// registry's lock.
 static bool
 changes_kept(const nmq_attach *a, nmq_client *client)
 {
@@ -118,7 +130,7 @@ changes_kept(const nmq_attach *a, nmq_client *client)
         logged = client->session->log != NULL;
         (void) pthread_mutex_unlock(&client->lock);
     }
-    return a->expiry_interval_s != 0 || logged;
+    return (a->expiry_interval_s != 0 && !a->unlogged) || logged;
 }
 
 // Whether what it changes can be logged: as nmq_journal_may. A client comes back to what
@@ -137,12 +149,12 @@ may_log(const nmq_router *router, const nmq_attach *a, nmq_client *client, bool 
     return may;
 }
 
-// Finds the client or makes it: as nmq_attach_client returns. Call with the registry's
-// lock. *replaced gets a client that a clean start or another user throws
-// out.
+// Finds the client or makes it: as nmq_attach_client returns, or AGAIN where the session
+// that goes on is not `kept`. Call with the registry's lock. *replaced gets a client that a
+// clean start or another user throws out.
 static int
-find_or_make(nmq_sessions *sessions, const nmq_attach *a, nmq_client **out,
-             nmq_client **replaced, bool *present)
+find_or_make(nmq_sessions *sessions, const nmq_attach *a, const nmq_client *kept,
+             nmq_client **out, nmq_client **replaced, bool *present)
 {
     // By Client Identifier [MQTT-3.1.3-2]; Clean Start 1 throws the session out
     // [MQTT-3.1.2-4] [MQTT-3.1.4-4], 0 takes it up [MQTT-3.1.2-5] or makes one
@@ -151,6 +163,9 @@ find_or_make(nmq_sessions *sessions, const nmq_attach *a, nmq_client **out,
 
     *replaced = NULL;
     *present = client != NULL && !a->clean_start && is_of(client, a) && is_kept(client);
+    if (*present && client != kept) {
+        return AGAIN;
+    }
     int may = may_log(sessions->router, a, client, *present);
     if (may != NMQ_OK) {
         return may;
@@ -184,6 +199,38 @@ find_or_make(nmq_sessions *sessions, const nmq_attach *a, nmq_client **out,
     return NMQ_OK;
 }
 
+// Has the session logged with all it holds, where it is in memory alone and is to be so no
+// longer. Returns as nmq_attach_client.
+static int
+log_from_here_on(nmq_sessions *sessions, const nmq_attach *a, nmq_client *client)
+{
+    nmq_registry *registry = &sessions->registry;
+    const nmq_session *session = client->session;
+
+    (void) pthread_mutex_lock(&client->lock);
+    bool begins = client->unlogged && client->expiry_interval_s != 0 && !a->unlogged &&
+                  a->expiry_interval_s != 0;
+    uint64_t bytes = session->queue.bytes + session->inflight.bytes;
+    int rv = begins ? nmq_journal_may(sessions->router->journal, bytes) : NMQ_OK;
+    client->unlogged = client->unlogged && !(begins && rv == NMQ_OK);
+    (void) pthread_mutex_unlock(&client->lock);
+    if (!begins || rv != NMQ_OK) {
+        nmq_counters_add(sessions->router->counters, NMQ_COUNT_DURABILITY_REFUSED,
+                         rv != NMQ_OK);
+        return rv;
+    }
+    rv = nmq_durable_whole(sessions->router, client);
+    (void) pthread_mutex_lock(&registry->lock);
+    (void) pthread_mutex_lock(&client->lock);
+    if (nmq_map_get(&registry->clients, session->client_id) != client) {
+        nmq_durable_ended(client); // it has ended meanwhile, and nobody has logged that
+    }
+    client->unlogged = rv != NMQ_OK;
+    (void) pthread_mutex_unlock(&client->lock);
+    (void) pthread_mutex_unlock(&registry->lock);
+    return rv;
+}
+
 // What the session holds may be more than this connection is allowed: it was made by
 // others, or under other rules. Nobody is told of it before it is judged. It follows the
 // mount point of its listener; through another listener it keeps what lies below the mount
@@ -206,17 +253,21 @@ judge_kept(nmq_sessions *sessions, const nmq_attach *a, nmq_client *client)
         if (rv == NMQ_OK && (a->rights != NULL || a->mount.len > 0 || rights.moved)) {
             rv = nmq_rights_judge_at_attach(sessions->router, client, &rights);
         }
+        rv = rv == NMQ_OK ? log_from_here_on(sessions, a, client) : rv;
     }
     return rv;
 }
 
-// Whether CONNACK is to wait for the journal: a kept session begins, goes on or ends.
+// Whether CONNACK is to wait for the journal: a session that is logged begins, goes on or
+// ends. Call with the client's lock.
 static bool
 is_logged(const nmq_router *router, const nmq_attach *a, const nmq_client *client,
-          const nmq_client *replaced)
+          const nmq_client *replaced, bool present)
 {
+    bool unlogged = present ? client->unlogged : a->unlogged;
+
     return router->journal != NULL &&
-           (a->expiry_interval_s != 0 || client->session->log != NULL ||
+           ((a->expiry_interval_s != 0 && !unlogged) || client->session->log != NULL ||
             (replaced != NULL && replaced->session->log != NULL));
 }
 
@@ -258,6 +309,21 @@ count_session(nmq_counters *counters, bool present, bool taken_over, bool replac
     nmq_counters_add(counters, NMQ_COUNT_SESSIONS_DISCARDED, replaces);
 }
 
+// The client is not let in. Returns rv.
+static int
+give_up(nmq_sessions *sessions, const nmq_attach *a, nmq_client *client, int rv)
+{
+    if (rv == AGAIN) {
+        return rv;
+    }
+    nmq_message_unref(a->will.message);
+    if (client != NULL) {
+        nmq_sessions_detach(sessions, client, NULL, false);
+        nmq_client_unref(client);
+    }
+    return rv;
+}
+
 static int
 attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
            nmq_client **out)
@@ -270,13 +336,13 @@ attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
     bool present = false;
     bool logs = false;
 
-    if (judge_kept(sessions, attach, kept) != NMQ_OK) {
-        nmq_message_unref(attach->will.message);
-        return NMQ_ENOMEM;
+    int rv = judge_kept(sessions, attach, kept);
+    if (rv != NMQ_OK) {
+        return give_up(sessions, attach, NULL, rv);
     }
     nmq_durable_open(sessions->router, &group);
     (void) pthread_mutex_lock(&sessions->registry.lock);
-    int rv = find_or_make(sessions, attach, &client, &replaced, &present);
+    rv = find_or_make(sessions, attach, kept, &client, &replaced, &present);
     if (client != NULL) {
         (void) nmq_client_ref(client);
         (void) pthread_mutex_lock(&client->lock);
@@ -289,7 +355,7 @@ attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
         } else {
             nmq_will_drop(client);
         }
-        logs = is_logged(sessions->router, attach, client, replaced);
+        logs = is_logged(sessions->router, attach, client, replaced, present);
         rv = connect_and_log(sessions, client, attach, present, logs);
         count_session(sessions->router->counters, present, present && old_link != NULL,
                       replaced != NULL);
@@ -308,12 +374,7 @@ attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
     }
     nmq_durable_close(sessions->router, &group);
     if (rv != NMQ_OK) {
-        nmq_message_unref(attach->will.message);
-        if (client != NULL) {
-            nmq_sessions_detach(sessions, client, NULL, false);
-            nmq_client_unref(client);
-        }
-        return rv;
+        return give_up(sessions, attach, client, rv);
     }
     if (logs) {
         open_when_durable(sessions->router, attach->link);
@@ -326,17 +387,20 @@ attach_now(nmq_sessions *sessions, const nmq_attach *attach, nmq_client *kept,
 int
 nmq_attach_client(nmq_sessions *sessions, const nmq_attach *attach, nmq_client **out)
 {
-    nmq_client *kept = attach->clean_start
-                           ? NULL
-                           : nmq_registry_find(&sessions->registry, attach->client_id);
+    int rv = AGAIN;
 
-    if (kept != NULL) {
-        (void) pthread_mutex_lock(&kept->moving);
+    while (rv == AGAIN) {
+        nmq_client *kept = attach->clean_start
+                               ? NULL
+                               : nmq_registry_find(&sessions->registry, attach->client_id);
+        if (kept != NULL) {
+            (void) pthread_mutex_lock(&kept->moving);
+        }
+        rv = attach_now(sessions, attach, kept, out);
+        if (kept != NULL) {
+            (void) pthread_mutex_unlock(&kept->moving);
+        }
+        nmq_client_unref(kept);
     }
-    int rv = attach_now(sessions, attach, kept, out);
-    if (kept != NULL) {
-        (void) pthread_mutex_unlock(&kept->moving);
-    }
-    nmq_client_unref(kept);
     return rv;
 }

@@ -28,6 +28,7 @@ typedef struct {
     uint16_t keep_alive_s;
     uint8_t version;
     bool clean_start;
+    bool unlogged;  // of its listener; see nmq_listener_options
     nmq_acl *own;   // rules of this client alone; NULL: none
     bool superuser; // access rules do not count; then rights is NULL
 
@@ -41,6 +42,8 @@ typedef struct {
 // A session belongs to its user. It ends if another user comes with its client identifier,
 // or if it had no user name and the new client has one. What the session holds is judged by
 // the rights first (rights.h).
+// A session that is not logged is logged with all it holds, before CONNACK, when its client
+// comes through a listener whose sessions are; one that is logged stays so until it ends.
 // *out gets a reference of the caller's. Returns NMQ_OK, NMQ_ENOMEM, NMQ_ETOOBIG for a
 // session over the bound of sessions, NMQ_ESHORT for a new one while memory is short, or
 // NMQ_ENOSPC or NMQ_ESTORE where it would have to be logged (nmq_journal_may).

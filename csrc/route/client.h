@@ -94,9 +94,10 @@ typedef struct nmq_client {
     nmq_client_traffic traffic; // of all its connections
     nmq_timer timer;            // clock: will delay and session expiry
     bool is_moving;             // atomic: by remount.h; no bound on subscriptions
-    bool forgotten;             // lock: it is owed nothing any more
-    bool counted_connected;     // lock: in counts
-    bool counted_subscriber;    // lock: in counts
+    bool unlogged;  // lock: its session is in memory alone, whatever the journal has
+    bool forgotten; // lock: it is owed nothing any more
+    bool counted_connected;  // lock: in counts
+    bool counted_subscriber; // lock: in counts
 } nmq_client;
 
 // Returns a client with one reference, or NULL when memory is out.

@@ -3,8 +3,10 @@
 //
 //     attach ──> SESSION, WILL ... SUBSCRIPTION, UNSUBSCRIBED ... DETACHED ... SESSION_END
 //
-// A session of which nothing is kept logs nothing, and nothing waits for it. A router
-// without a journal pays a test of a pointer.
+// A session of which nothing is kept logs nothing, and nothing waits for it; nor does one
+// that began through a listener whose sessions are in memory alone (nmq_client.unlogged),
+// and no reply to its client waits. It is logged whole when its client comes through
+// another listener (attach.h). A router without a journal pays a test of a pointer.
 //
 // Owner    the journal outlives the router.
 // Threads  each function says which locks it is called with.

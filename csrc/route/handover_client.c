@@ -51,6 +51,7 @@ fill_client(const nmq_objects *objects, nmq_client *c, const nmq_session_record 
     c->clean_start = record->clean_start != 0;
     c->proof = record->proof;
     c->superuser = record->superuser != 0;
+    c->unlogged = record->unlogged != 0;
     c->listener_key = record->listener_key;
     c->session->version = record->version;
     c->session->client_packet_max = record->client_packet_max;

@@ -251,12 +251,17 @@ nmq_held_expel(nmq_journal_wait *wait, uint8_t reason_code, bool for_good)
     (void) pthread_mutex_lock(&link->lock);
     held->waits = false;
     bool ends = for_good || owes_answers(held) || link->closed;
+    bool goes_on = false;
     if (ends) {
         drop(held);
     } else {
         (void) nmq_held_look(held); // with a reference of its own
+        goes_on = reads_on(held);
     }
     (void) pthread_mutex_unlock(&link->lock);
+    if (goes_on) {
+        link->ops->committed(link);
+    }
     if (ends) {
         link->ops->disconnect(link, reason_code);
     }

@@ -197,7 +197,7 @@ nmq_remount(nmq_router *router, nmq_client *client, uint32_t listener_key, nmq_b
         __atomic_store_n(&client->is_moving, true, __ATOMIC_RELAXED);
         rv = move_subscriptions(&m) == NMQ_OK ? 1 : NMQ_ENOMEM;
         __atomic_store_n(&client->is_moving, false, __ATOMIC_RELAXED);
-        if (rv == 1 && nmq_durable_whole(router, client) != NMQ_OK) {
+        if (rv == 1 && !client->unlogged && nmq_durable_whole(router, client) != NMQ_OK) {
             rv = NMQ_ENOMEM;
         }
         nmq_bytes_free(&m.from);

@@ -53,7 +53,8 @@ record_of_session(const nmq_client *client, uint64_t number, uint32_t taken,
                     .qos2_out = c->traffic.messages_out[2],
                     .dropped_full = c->traffic.dropped_full,
                     .dropped_expired = c->traffic.dropped_expired,
-                    .dropped_too_large = c->traffic.dropped_too_large},
+                    .dropped_too_large = c->traffic.dropped_too_large,
+                    .unlogged = c->unlogged},
     };
 }
 

@@ -182,7 +182,9 @@ nmq_sessions_restore(nmq_sessions *sessions, nmq_client *client)
     }
     (void) pthread_mutex_unlock(&client->lock);
     (void) pthread_mutex_unlock(&sessions->registry.lock);
-    return rv == NMQ_OK ? nmq_durable_restored(sessions->router, client) : rv;
+    return rv == NMQ_OK && !client->unlogged
+               ? nmq_durable_restored(sessions->router, client)
+               : rv;
 }
 
 void

@@ -189,6 +189,7 @@ plan(admission *a, const nmq_packet *packet)
         .keep_alive_s = nmq_negotiated_keep_alive_s(&conn->negotiated, c),
         .version = c->version,
         .clean_start = c->clean_start,
+        .unlogged = conn->net.settings->unlogged,
         .superuser = conn->superuser,
         .own = conn->own,
         .accept = accept_link,
@@ -379,6 +380,9 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
     nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_KEEP_ALIVES_LOWERED,
                      a.attach.keep_alive_s != packet->connect.keep_alive_s);
     nmq_conn_set_client(&conn->net, client);
+    (void) pthread_mutex_lock(&client->lock);
+    conn->unlogged = client->unlogged;
+    (void) pthread_mutex_unlock(&client->lock);
     (void) pthread_mutex_lock(&conn->net.link.lock);
     nmq_batch_touch(batch, &conn->net.link);
     (void) pthread_mutex_unlock(&conn->net.link.lock);

@@ -78,14 +78,18 @@ may_log(const nmq_batch *batch, const nmq_packet *packet)
 }
 
 // What becomes of the publisher of a message that was refused. Returns the Reason Code of
-// its acknowledgement, NMQ_ESHORT for one that is to be tried again later, or NMQ_ESTORE
-// for one that will never be taken. Only 5.0 can refuse a message.
+// its acknowledgement, NMQ_ESHORT for one that is to be tried again later, NMQ_ENOSPC once
+// some of what is staged is written, or NMQ_ESTORE for one that will never be taken. Only
+// 5.0 can refuse a message.
 static int
 refusal(const nmq_server_conn *conn, int unlogged)
 {
     bool v5 = conn->net.version == NMQ_V5;
 
-    if (unlogged == NMQ_ESHORT || (!v5 && unlogged != NMQ_ESTORE)) {
+    if (unlogged == NMQ_ESHORT) {
+        return NMQ_ENOSPC;
+    }
+    if (!v5 && unlogged != NMQ_ESTORE) {
         return NMQ_ESHORT;
     }
     nmq_counters_add(conn->net.conns->counters, NMQ_COUNT_DURABILITY_REFUSED,
@@ -200,9 +204,9 @@ acknowledge(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, u
 static enum nmq_next
 not_taken(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, int how)
 {
-    if (how == NMQ_ESHORT) {
+    if (how == NMQ_ESHORT || how == NMQ_ENOSPC) {
         batch->payload_in -= packet->publish.payload.len; // it comes again
-        return NMQ_NEXT_SHORT;
+        return how == NMQ_ESHORT ? NMQ_NEXT_SHORT : NMQ_NEXT_FULL;
     }
     if (how == NMQ_ESTORE) {
         return nmq_reply_refuse(conn, batch, nmq_reply_unlogged(how));

@@ -26,7 +26,7 @@ put(nmq_server_conn *conn, nmq_batch *batch, nmq_bytes bytes, bool waits)
 
     (void) pthread_mutex_lock(&link->lock);
     if (!link->closed) {
-        rv = waits && batch->logged != 0
+        rv = waits && batch->logged != 0 && !conn->unlogged
                  ? nmq_held_put(link, batch->router->journal, batch->logged, bytes)
                  : nmq_outbox_put(&link->outbox, bytes);
     }

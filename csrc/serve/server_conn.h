@@ -59,6 +59,7 @@ typedef struct {
     bool superuser;    // access rules do not count
     bool vouched;      // own rules allow what is handled just now
     bool send_will;    // at the end
+    bool unlogged;     // its session is: its replies wait for nothing
 } nmq_server_conn;
 
 static inline nmq_server_conn *

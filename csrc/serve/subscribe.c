@@ -147,7 +147,7 @@ any_taken(const nmq_buf *results)
 static void
 answer_when_durable(const nmq_server_conn *conn, nmq_batch *batch)
 {
-    if (conn->net.client->session->log != NULL) {
+    if (NMQ_LIVE(conn->net.client->session->log) != NULL) {
         nmq_durable_answer_all(batch);
     }
 }
@@ -389,7 +389,7 @@ unsubscribe_one(nmq_server_conn *conn, const nmq_filter *filter)
 static bool
 cannot_log(const nmq_server_conn *conn)
 {
-    return conn->net.client->session->log != NULL &&
+    return NMQ_LIVE(conn->net.client->session->log) != NULL &&
            nmq_journal_may(conn->net.conns->router->journal, 0) == NMQ_ESTORE;
 }
 

@@ -4,7 +4,7 @@
 //     staged ──wanted──> gather ──take──> append to the log ──settled(number)──> again
 //
 // It writes as soon as somebody waits. What nobody waits for is written with the next
-// commit, at the latest after NMQ_COMMITTER_LAZY_MS. If nothing is staged it sleeps.
+// commit, at the latest after NMQ_COMMITTER_LAZY_MS, or when much is staged. If nothing is staged it sleeps.
 //
 // Replies that a commit lets go bring the next messages. So with NMQ_GATHER_AUTO it waits
 // up to an eighth of the last sync for as many as it let go: otherwise half of the
@@ -33,7 +33,7 @@
 #include "store/journal.h"
 #include "store/wal.h"
 
-enum { NMQ_COMMITTER_LAZY_MS = 100 };
+enum { NMQ_COMMITTER_LAZY_MS = 1000 };
 
 #define NMQ_GATHER_AUTO UINT32_MAX
 

@@ -6,7 +6,7 @@
 #include "store/object_record.h"
 
 // Of what may be staged, the part at which the writer is wanted though nobody waits.
-enum { LAX_SHARE = 4 };
+enum { URGED_SHARE = 4 };
 
 void
 nmq_journal_init(nmq_journal *journal, uint64_t full_bytes,
@@ -59,8 +59,8 @@ static void
 end_append(nmq_journal *journal, bool was_empty)
 {
     bool first = was_empty && journal->staged.len != 0;
-    bool urges = journal->lax && !journal->urged &&
-                 journal->staged.len > journal->full_bytes / LAX_SHARE;
+    bool urges = journal->full_bytes != 0 && !journal->urged &&
+                 journal->staged.len > journal->full_bytes / URGED_SHARE;
 
     journal->urged = journal->urged || urges;
 

@@ -144,12 +144,13 @@ nmq_journal_is_durable(const nmq_journal *journal, uint64_t number)
     return __atomic_load_n(&journal->durable, __ATOMIC_ACQUIRE) >= number;
 }
 
-// Whether who publishes may go on, whose last record has that number.
+// Whether who publishes may go on, whose last record has that number. Where no room is left
+// on the disk it is not kept waiting for the journal: it is refused.
 static inline bool
 nmq_journal_may_publish(const nmq_journal *journal, uint64_t number)
 {
     return nmq_journal_is_durable(journal, number) &&
-           !(journal->lax && NMQ_LIVE(journal->full));
+           (!NMQ_LIVE(journal->full) || NMQ_LIVE(journal->left) == 0);
 }
 
 // Has it wait for that number, where it does not wait yet. Returns false if the number is

@@ -22,7 +22,7 @@ nmq_session_log_begin(nmq_session *session, nmq_journal *journal)
     }
     log->journal = journal;
     log->is_told = true; // nothing was before
-    session->log = log;
+    NMQ_LIVE_SET(session->log, log);
     return NMQ_OK;
 }
 

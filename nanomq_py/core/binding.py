@@ -379,5 +379,6 @@ def c_listener(options: ListenerOptions, kept: list[CData]) -> nmq_listener_opti
     raw.path, raw.mount = c_text(options.path, kept), c_text(options.mount, kept)
     raw.connections_max, raw.ask_auth = options.connections_max, options.ask_auth
     raw.user_name_from, raw.proxy = options.user_name_from.value, options.proxy
+    raw.unlogged = options.unlogged
     raw.proxy_from = c_text(",".join(options.proxy_from) or None, kept)
     return raw

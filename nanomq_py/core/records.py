@@ -55,6 +55,7 @@ class ListenerOptions:
     connections_max: int = 0
     ask_auth: bool = False
     user_name_from: PeerName = PeerName.NO_NAME
+    unlogged: bool = False  # sessions that begin through it are in memory alone
     proxy: bool = False
     proxy_from: tuple[str, ...] = ()  # networks that may send PROXY headers; empty: any
 

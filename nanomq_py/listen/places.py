@@ -172,6 +172,7 @@ def options_of(place: Place, config: Config, *, ask_auth: bool) -> ListenerOptio
         connections_max=settings.max_connections,
         ask_auth=ask_auth,
         user_name_from=_name_of(place, config),
+        unlogged=settings.durability == "off",
         proxy=settings.proxy_protocol,
         proxy_from=config.proxy.trusted,
     )

@@ -104,6 +104,14 @@ class Listener(Checked):
         "Put before the topics of these clients, who do not see it. `%c` and `%u` in it stand"
         " for client identifier and user name.",
     )
+    durability: str = key(
+        "durability",
+        Choice(("inherit", "off")),
+        "inherit",
+        "off: what sessions of clients that come through it hold is in memory alone, and"
+        " they are acknowledged at once, whatever `durability` says. See"
+        " docs/durability.md.",
+    )
     cn_as_username: bool = key(
         "cn_as_username",
         Flag(),
