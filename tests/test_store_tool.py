@@ -25,6 +25,7 @@ from tests._core_test import ffi, lib
 from tests.eventually import eventually
 from tests.stores import broker_on, come, fill, numbers_in, publish, subscribe
 from tests.unit.clib import slice_of
+from tests.wal import make_newer
 
 pytestmark = pytest.mark.plain
 
@@ -319,12 +320,7 @@ def test_a_torn_tail_is_normal(store: Store) -> None:
 
 def test_a_newer_format_cannot_be_read(store: Store) -> None:
     path, at = store.blocks()[0]
-    block = bytearray(path.read_bytes()[at : at + 2 * PAGE])
-    length = struct.unpack_from("<I", block, 56)[0]
-    struct.pack_into("<I", block, 8, 99)
-    whole = bytes(block[8 : 64 + length])
-    struct.pack_into("<I", block, 4, lib.nmq_crc32c(0, slice_of(whole)))
-    store.spoil(path, at, bytes(block[:64]))
+    make_newer(path, at)
     for command in ("check", "stat"):
         done = store.run(command)
         assert done.code == 2
