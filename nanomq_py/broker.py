@@ -110,7 +110,7 @@ class Broker(Admission, Queries, Steering):
 
         methods  of enhanced authentication, besides SCRAM-SHA-256 for the users of the
                  configuration
-        conf     the configuration file, beside which the store is unless ``store.path`` says
+        conf     the configuration file, by which the store has its place unless ``store.path`` says
                  where; without both it is in memory
         """
         self._conf = conf

@@ -18,7 +18,7 @@ import pytest
 
 from tests.conftest import ROOT, Process, conf_text, free_port, nanomq, running_broker
 from tests.eventually import eventually
-from tests.test_durability import publish, subscriber, taken
+from tests.test_durability import broken, publish, subscriber, taken
 from tests.wal import make_newer
 
 pytestmark = pytest.mark.plain
@@ -310,3 +310,20 @@ def test_the_journal_of_another_broker_is_none_that_is_left_alone(
         with running_broker(other, **keys) as process:
             assert not any(UNSERVED in line for line in process.lines)
         assert not (folder / "kept" / "unserved").exists()
+
+
+def test_what_is_left_out_of_a_damaged_journal_is_counted(
+    start: Start, folder: Path
+) -> None:
+    with start() as process:
+        subscriber(process, "to", ("t", 1))
+        publish(process, b"victim")
+        publish(process, b"good")
+        process.kill()
+    broken(folder)
+    with start(durability__on_corruption="skip") as process:
+        process.waits_for("left out: 1 commits, and 0 records of others")
+        assert taken(process, "to", 1) == [b"good"]
+        process.stop()
+    with start(durability__on_corruption="skip") as process:
+        assert taken(process, "to", 0) == []

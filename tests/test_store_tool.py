@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -12,11 +13,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from nanomq_py.cli import main
-from nanomq_py.core.log_look import KINDS
+from nanomq_py.core.log_look import KINDS, LogError
+from nanomq_py.store import journal as store_journal
 from nanomq_py.store.faults import StoreError
 from nanomq_py.store.folder import Places
 from nanomq_py.store.folder_backup import back_up_all
@@ -579,3 +582,18 @@ def test_a_backup_while_files_are_used_again(tmp_path: Path) -> None:
             thread.join()
     for n in range(5):
         assert len(numbers_in(tmp_path / f"{n}" / "nanomq.journal", "here")) <= 2
+
+
+def test_a_second_look_that_fails_leaves_no_first_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker writes: what looks damaged is looked at again, and the disk fails then."""
+    first = Mock(facts=Mock(in_use=True), damages=["a block that is half written"])
+    fault = LogError(lib.NMQ_EIO, errno.EIO)
+    monkeypatch.setattr(store_journal, "LogLook", Mock(side_effect=[first, fault]))
+    with (
+        pytest.raises(StoreError, match="Input/output error"),
+        store_journal.looked_at(store.folder),
+    ):
+        pass
+    first.close.assert_called_once_with()

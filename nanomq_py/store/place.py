@@ -98,7 +98,7 @@ def place_of(store: str, conf: Path | None) -> Path | None:
 
 def _move(home: Path, old: Path, name: str) -> str:
     """Return the command that brings what lies there to its folder, for this user."""
-    kinds = {DATABASE: "*", JOURNAL: "", "-exports": ""}
+    kinds = {DATABASE: "*", JOURNAL: "", "-exports": "", "-rules": ""}
     moved = [
         shlex.quote(f"{old / name}{kind}") + rest
         for kind, rest in kinds.items()

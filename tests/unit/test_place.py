@@ -117,7 +117,7 @@ def test_the_command_that_is_told_moves_all_of_it(machine: Machine) -> None:
     machine.conf = machine.etc / "my box.conf"
     for name in ("my box.db", "my box.db-wal"):
         (machine.etc / name).write_text(name)
-    for name in ("my box.journal", "my box-exports"):
+    for name in ("my box.journal", "my box-exports", "my box-rules"):
         (machine.etc / name).mkdir()
     (line,) = machine.told()
     assert str(machine.etc / "my box.db") in line
