@@ -110,8 +110,8 @@ class Broker(Admission, Queries, Steering):
 
         methods  of enhanced authentication, besides SCRAM-SHA-256 for the users of the
                  configuration
-        conf     the configuration file, by which the store has its place unless ``store.path`` says
-                 where; without both it is in memory
+        conf     the configuration file, by which the store has its place unless
+                 ``store.path`` says where; without both it is in memory
         """
         self._conf = conf
         self.config = config if config is not None else Config()
