@@ -35,7 +35,7 @@ from nanomq_py.permissions import Permission
 from nanomq_py.queries import Queries
 from nanomq_py.running import Running
 from nanomq_py.steering import CachedAccess, Steering
-from nanomq_py.store.place import journal_of, place_of
+from nanomq_py.store.place import places_of, tell
 from nanomq_py.taps import Tap, open_tap
 
 if TYPE_CHECKING:
@@ -110,8 +110,8 @@ class Broker(Admission, Queries, Steering):
 
         methods  of enhanced authentication, besides SCRAM-SHA-256 for the users of the
                  configuration
-        conf     the configuration file, beside which the store is unless ``store.path`` says
-                 where; without both it is in memory
+        conf     the configuration file, by which the store has its place unless
+                 ``store.path`` says where; without both it is in memory
         """
         self._conf = conf
         self.config = config if config is not None else Config()
@@ -201,15 +201,19 @@ class Broker(Admission, Queries, Steering):
         """
         is_start = self._live is None
         if self._live is None:
-            store = place_of(config.store.path, self._conf)
+            keys = config.store.path, config.kept.location, self._conf
+            tell(*keys)
             self._live = Running(
-                config, self._methods, self._authenticators, inherited, store, self._beside
+                config,
+                self._methods,
+                self._authenticators,
+                inherited,
+                places_of(*keys),
+                self._beside,
             )
         try:
             if is_start:
-                location = config.kept.location
-                journal = journal_of(location, config.store.path, self._conf)
-                await self._live.begin(config, journal, state)
+                await self._live.begin(config, state)
             changes = await self._live.parts.prepare(config)
         except BaseException:
             if is_start:

@@ -10,6 +10,7 @@ A broker with ``durability=off`` does not import this module.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -40,6 +41,8 @@ from nanomq_py.core.durable import (
 )
 from nanomq_py.core.records import DurabilityNote
 from nanomq_py.kernel.part import Change, Part, Swap
+from nanomq_py.store.marks import newer_text, note_version, take_up
+from nanomq_py.store.place import make_home
 
 log = logging.getLogger("nanomq")
 
@@ -112,12 +115,12 @@ class DurabilityPart(Part):
         except OpenError as fault:
             raise ConfigError(self._text_of(fault)) from None
         except OSError as fault:
-            raise ConfigError(self._unusable(fault.strerror or str(fault))) from None
+            raise ConfigError(self._system_says(fault)) from None
         self._in_force = options
 
     def _open(self, options: DurableOptions, left: binding.Buffer | None) -> None:
         began_s = time.monotonic()
-        self._location.parent.mkdir(0o755, parents=True, exist_ok=True)
+        make_home(self._location.parent)
         sessions, found = self._core.durability_open(options, left)
         took_s = time.monotonic() - began_s
         self._tell(found, options)
@@ -127,6 +130,8 @@ class DurabilityPart(Part):
                 " logged is lost",
                 self._location,
             )
+        note_version(self._location)
+        self._tell_unserved(is_back=not found.took_over)
         stats = self._core.stats()
         log.info(
             "durability: %s: %d sessions, %d messages and %d retained ones are back after"
@@ -155,6 +160,14 @@ class DurabilityPart(Part):
                 self._location,
                 _damage_of(found),
             )
+        if found.lost or found.passed:
+            log.warning(
+                "durability: %s: left out: %d commits, and %d records of others that mean"
+                " nothing without them",
+                self._location,
+                found.lost,
+                found.passed,
+            )
         if found.torn_segment:
             log.info(
                 "durability: %s: the last write was cut short, in %s at byte %d: nothing that"
@@ -164,6 +177,17 @@ class DurabilityPart(Part):
                 found.torn_at,
             )
 
+    def _tell_unserved(self, *, is_back: bool) -> None:
+        since = take_up(self._location)
+        if since is not None and is_back:
+            log.warning(
+                "durability: %s: brokers with durability=off have left it alone since %s: what"
+                " is back is older than that, and messages that were taken since come again."
+                " Who wants none of it stops the broker, and moves that folder away",
+                self._location,
+                time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since)),
+            )
+
     @property
     def _at(self) -> str:
         return f"durability.location={self._location}"
@@ -171,8 +195,19 @@ class DurabilityPart(Part):
     def _unusable(self, why: str) -> str:
         return (
             f"{self._at}: cannot be used: {why}: expected a folder, or a place for one, where"
-            " this user can write; durability=off starts without it"
+            f" this user (number {os.geteuid()}) can write; durability=off starts without it"
         )
+
+    def _full(self, why: str) -> str:
+        return (
+            f"{self._at}: {why}: make room on that disk, or name another folder;"
+            " durability=off starts without it"
+        )
+
+    def _system_says(self, fault: OSError) -> str:
+        why = fault.strerror or str(fault)
+        is_full = fault.errno in (errno.ENOSPC, errno.EDQUOT)
+        return self._full(why) if is_full else self._unusable(why)
 
     def _text_of(self, fault: OpenError) -> str:
         """Return what is wrong, where, and how to go on."""
@@ -183,8 +218,8 @@ class DurabilityPart(Part):
             )
         if fault.status == ENEWER:
             return (
-                f"{self._at}: a later version wrote what is there: start that version, or name"
-                " another folder"
+                f"{self._at}: {newer_text(self._location)}: start that one, or name another"
+                " folder; durability=off starts without it"
             )
         if fault.status in (ECORRUPT, EMALFORMED):
             damage = _damage_of(fault.found) or "what is there makes no sense"
@@ -194,7 +229,7 @@ class DurabilityPart(Part):
                 " messages may be lost then, or come twice"
             )
         if fault.status == ENOSPC:
-            return f"{self._at}: {why}: make room on that disk, or name another folder"
+            return self._full(why)
         if fault.status == ENOMEM:
             return f"{self._at}: {why}: what is there needs more memory than there is"
         return self._unusable(why)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ from nanomq_py.kernel.parts import Parts
 from nanomq_py.listen.inherited import Inherited
 from nanomq_py.listen.listeners import Listeners
 from nanomq_py.metrics.sys_topics import SysTopics
+from nanomq_py.store.folder import Places
 from nanomq_py.store_part import StorePart
 
 if TYPE_CHECKING:
@@ -75,13 +77,13 @@ class Running:
         methods: Iterable[Method],
         added: Mapping[str, Authenticator],
         inherited: Inherited | None,
-        store: Path | None,
+        places: Places,
         beside: Sequence[Part] = (),
     ) -> None:
         """Make them. The rules come first: they judge sessions that are restored next.
 
         added  authenticators of the program, by name
-        store  its file; None: it is kept in memory
+        places of the store, which is in memory without one, and of the journal
         beside parts of the process whose troubles are alarms, too
         """
         set_task_threads(task_threads(config))
@@ -93,7 +95,7 @@ class Running:
         )
         asks = partial(must_ask, added=added)
         self.listeners = Listeners(core, settling, asks, inherited)
-        self.store = StorePart(core, settling, access, store)
+        self.store = StorePart(core, settling, access, places.database)
         tokens = Tokens(core, settling)
         self.http = http = HttpJudge(core)
         self.logins = Logins(
@@ -108,6 +110,7 @@ class Running:
         )
         self._topic_metrics: TopicMetrics | None = None
         self._deliveries: Deliveries | None = None
+        self._journal = places.journal
         self._durability: DurabilityPart | None = None  # None: nothing outlives the process
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
@@ -153,12 +156,9 @@ class Running:
             self._deliveries = Deliveries(self.store.store)
         return self._deliveries
 
-    async def begin(
-        self, config: Config, journal: Path | None, state: binding.Buffer | None
-    ) -> None:
+    async def begin(self, config: Config, state: binding.Buffer | None) -> None:
         """Take what the store and the journal say before anything else is in force.
 
-        journal  its folder; None: there is no place for one
         state    what the process before has saved
         Raises   ConfigError
         """
@@ -166,23 +166,24 @@ class Running:
         if topics := await self.store.counted_topics():
             self.topic_metrics.load(topics)
         if config.kept.is_on:
-            await self._open_journal(config, journal, state)
-        elif state is not None:
+            await self._open_journal(config, state)
+            return
+        if state is not None:
             await asyncio.to_thread(self._restore, state, config)
+        if self._journal is not None:
+            await asyncio.to_thread(_leave_alone, self._journal)
 
-    async def _open_journal(
-        self, config: Config, journal: Path | None, state: binding.Buffer | None
-    ) -> None:
+    async def _open_journal(self, config: Config, state: binding.Buffer | None) -> None:
         from nanomq_py.durability_part import DurabilityPart  # few use it
         from nanomq_py.metrics.durability import DurabilityWatch
 
-        if journal is None:
+        if self._journal is None:
             raise ConfigError(
                 f"durability={config.kept.mode}: expected durability.location with it"
             )
-        self._durability = DurabilityPart(self.core, journal)
+        self._durability = DurabilityPart(self.core, self._journal)
         await self._durability.open(config, state)
-        self.durability = DurabilityWatch(self.core, journal)
+        self.durability = DurabilityWatch(self.core, self._journal)
         self.parts.add(self._durability)
         self.parts.add(self.durability)
         with contextlib.suppress(binding.CoreError):
@@ -251,6 +252,21 @@ class Running:
         except binding.CoreError as fault:
             log.error("sessions are lost at this restart: %s", fault)
             os.ftruncate(fd, 0)
+
+
+def _leave_alone(journal: Path) -> None:
+    """Say that there is a journal and that it is not served. Blocks."""
+    if not os.path.isdir(journal):  # also one that is closed to this user
+        return
+    from nanomq_py.store.marks import leave_alone  # few have one
+
+    if leave_alone(journal):
+        log.warning(
+            "durability=off: %s: what is kept there is not served, and stays: `nanomq store"
+            " stat %s` says what it is. durability=always brings it back; to remove it: rm -r"
+            " %s",
+            *(journal, *[shlex.quote(os.fspath(journal))] * 2),
+        )
 
 
 def _log_line(note: LogNote) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -12,11 +13,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from nanomq_py.cli import main
-from nanomq_py.core.log_look import KINDS
+from nanomq_py.core.log_look import KINDS, LogError
+from nanomq_py.store import journal as store_journal
 from nanomq_py.store.faults import StoreError
 from nanomq_py.store.folder import Places
 from nanomq_py.store.folder_backup import back_up_all
@@ -25,6 +28,7 @@ from tests._core_test import ffi, lib
 from tests.eventually import eventually
 from tests.stores import broker_on, come, fill, numbers_in, publish, subscribe
 from tests.unit.clib import slice_of
+from tests.wal import make_newer
 
 pytestmark = pytest.mark.plain
 
@@ -319,16 +323,11 @@ def test_a_torn_tail_is_normal(store: Store) -> None:
 
 def test_a_newer_format_cannot_be_read(store: Store) -> None:
     path, at = store.blocks()[0]
-    block = bytearray(path.read_bytes()[at : at + 2 * PAGE])
-    length = struct.unpack_from("<I", block, 56)[0]
-    struct.pack_into("<I", block, 8, 99)
-    whole = bytes(block[8 : 64 + length])
-    struct.pack_into("<I", block, 4, lib.nmq_crc32c(0, slice_of(whole)))
-    store.spoil(path, at, bytes(block[:64]))
+    make_newer(path, at)
     for command in ("check", "stat"):
         done = store.run(command)
         assert done.code == 2
-        assert "a later version of nanomq-py wrote it" in done.err
+        assert "a later version wrote what is there" in done.err
     assert store.run("repair").code == 1
 
 
@@ -583,3 +582,18 @@ def test_a_backup_while_files_are_used_again(tmp_path: Path) -> None:
             thread.join()
     for n in range(5):
         assert len(numbers_in(tmp_path / f"{n}" / "nanomq.journal", "here")) <= 2
+
+
+def test_a_second_look_that_fails_leaves_no_first_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker writes: what looks damaged is looked at again, and the disk fails then."""
+    first = Mock(facts=Mock(in_use=True), damages=["a block that is half written"])
+    fault = LogError(lib.NMQ_EIO, errno.EIO)
+    monkeypatch.setattr(store_journal, "LogLook", Mock(side_effect=[first, fault]))
+    with (
+        pytest.raises(StoreError, match="Input/output error"),
+        store_journal.looked_at(store.folder),
+    ):
+        pass
+    first.close.assert_called_once_with()

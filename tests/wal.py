@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tests._core_test import ffi, lib
@@ -24,6 +26,16 @@ FOUND = [
     "missing",
     "lost",
 ]
+
+
+def make_newer(path: Path, at: int = 0) -> None:
+    """Have a block of a file be of a format that no version knows yet."""
+    whole = bytearray(path.read_bytes())
+    (length,) = struct.unpack_from("<I", whole, at + 56)
+    struct.pack_into("<I", whole, at + 8, 99)
+    counted = slice_of(bytes(whole[at + 8 : at + 64 + length]))
+    struct.pack_into("<I", whole, at + 4, lib.nmq_crc32c(0, counted))
+    path.write_bytes(whole)
 
 
 class Disk:

@@ -276,16 +276,37 @@ lock_of(void)
     return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
 }
 
+// Has the disk know the folder's name: flushes the folder above it. A parent whose names
+// this user may not read, and a file system that flushes no folders, are no fault.
+static int
+sync_parent(const folder *f)
+{
+    int parent = openat(f->folder, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (parent < 0) {
+        return errno == EACCES ? 0 : errno;
+    }
+    int error = fsync(parent) == 0 || errno == EINVAL ? 0 : errno;
+    (void) close(parent);
+    return error;
+}
+
 // Opens it, made and locked. Returns 0 or an errno.
 static int
 open_folder(folder *f, const char *path)
 {
-    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+    bool made = mkdir(path, 0700) == 0;
+
+    if (!made && errno != EEXIST) {
         return errno;
     }
     f->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (f->folder < 0 || fchmod(f->folder, 0700) != 0) {
         return errno;
+    }
+    int error = made ? sync_parent(f) : 0;
+    if (error != 0) {
+        return error;
     }
     f->lock = openat(f->folder, lock_name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     struct flock lock = lock_of();

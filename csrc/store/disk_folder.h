@@ -10,7 +10,8 @@
 #pragma once
 #include "store/disk.h"
 
-// Opens the folder, which is made if there is none in its parent. Returns NMQ_OK;
+// Opens the folder. If there is none in its parent it is made, and the parent flushed: its
+// name outlives a power cut before anything in it does. Returns NMQ_OK;
 // NMQ_ECLOSED: another process has it; NMQ_EACCESS, NMQ_ENOENT, NMQ_ENOSPC, NMQ_ENOMEM, or
 // NMQ_EIO for what is left. *error is the errno.
 int nmq_disk_folder_open(const char *path, nmq_disk **out, int *error);

@@ -15,7 +15,7 @@ from nanomq_py.cli.common import conf_file, say
 from nanomq_py.config import ConfigError
 from nanomq_py.store.faults import StoreError
 from nanomq_py.store.folder import DATABASE, Places, places_in
-from nanomq_py.store.place import journal_of, place_of
+from nanomq_py.store.place import places_of
 
 Act = Callable[[Places, argparse.Namespace], int]
 GOOD, DAMAGED, UNREADABLE = 0, 1, 2
@@ -64,11 +64,10 @@ def _places(args: argparse.Namespace) -> Places:
         return places_in(args.folder.absolute())
     file = conf_file(args.conf, args.brought)
     config = file.reading.config
-    database = place_of(config.store.path, file.path)
-    journal = journal_of(config.kept.location, config.store.path, file.path)
-    if database is None and journal is None:
+    places = places_of(config.store.path, config.kept.location, file.path)
+    if places == Places(None, None):
         raise ConfigError("expected FOLDER, --conf, or the key store.path")
-    return Places(database, journal)
+    return places
 
 
 def _run(act: Act, args: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ from nanomq_py.cli.passwords import add_password_options, is_given, password_of
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.config.keys.http_server import DEFAULT_HTTP_PASSWORD
 from nanomq_py.store.faults import StoreError
-from nanomq_py.store.place import place_of
+from nanomq_py.store.place import make_home_for, place_of
 from nanomq_py.store.roles import Role
 
 if TYPE_CHECKING:
@@ -94,6 +94,9 @@ def _run(act: Act, args: argparse.Namespace) -> int:
     args.keep_one = _default_counts(config)
     hash = _hash(args)
     try:
+        if act is _add and user is not None:
+            with contextlib.suppress(OSError):  # the store says why it is not there
+                make_home_for(path, user)  # root can
         with acting_as(user) if user is not None else contextlib.nullcontext():
             if act is _add or path.exists():
                 asyncio.run(_acted(act, path, args, hash))

@@ -54,6 +54,8 @@ class Found:
     next_at: int
     next_sequence: int
     missing: int
+    lost: int
+    passed: int
     took_over: bool  # what the process before has left
 
 

@@ -32,7 +32,7 @@ from nanomq_py.config.settings import settings_of
 from nanomq_py.config.values.urls import ipc_path
 from nanomq_py.listen.places import Place, places_of
 from nanomq_py.listen.sockets import BACKLOG, bind_ipc
-from nanomq_py.store.place import place_of
+from nanomq_py.store.place import make_home_for, place_of
 
 _WRITTEN = ("pid_file", "log.file")  # files that are not read
 _PORTS = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
@@ -184,7 +184,8 @@ def drop(file: ConfFile, others: Iterable[str]) -> list[tuple[str, socket.socket
     if user is None:
         return []
     _check_program(user)
-    _check_store(place_of(config.store.path, file.path), user)
+    store = place_of(config.store.path, file.path)
+    _check_store(store, user)
     hidden = hidden_files(config, user, others)
     sockets = list(_bound(config, user))
     try:
@@ -193,6 +194,9 @@ def drop(file: ConfFile, others: Iterable[str]) -> list[tuple[str, socket.socket
     except OSError as fault:
         raise ConfigError(f"{fault.filename}: cannot be read: {fault.strerror}") from None
     _make_run_folder(user)
+    if store is not None:
+        with contextlib.suppress(OSError):  # whoever needs it says why it is not there
+            make_home_for(store, user)
     _become(user, low_ports=_low_ports(config), dumpable=config.core_dumps)
     os.environ.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name)
     os.environ.pop("XDG_RUNTIME_DIR", None)  # root's

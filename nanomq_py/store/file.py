@@ -24,6 +24,7 @@ from pathlib import Path
 
 from nanomq_py.store.faults import DamagedError, StoreError
 from nanomq_py.store.migrations import is_current, migrate
+from nanomq_py.store.place import make_home_for
 
 BUSY_S = 2.0  # another process may hold a lock so long
 COMMAND_S = 1.0  # a command beside the broker has the file so long at most
@@ -67,7 +68,7 @@ def _os_fault(path: Path, fault: OSError) -> StoreError:
         return StoreError(f"{at}: the file system is read-only: name a file on another one")
     return StoreError(
         f"{at}: {fault.strerror}: expected a file that this user (number {os.geteuid()}) can"
-        " write, in a folder where it can make files"
+        " write, in a folder where it can make files, or the name of another one"
     )
 
 
@@ -185,6 +186,7 @@ class OpenFile:
         alone = True
         with as_store_error(path), contextlib.ExitStack() as on_failure:
             if path is not None:
+                make_home_for(path)
                 crashed = _size(path.with_name(f"{path.name}-wal")) > 0
                 self._fd = _made(path)
                 on_failure.callback(os.close, self._fd)

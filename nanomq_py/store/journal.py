@@ -21,6 +21,7 @@ from nanomq_py.core.log_look import (
     segment_name,
 )
 from nanomq_py.store.faults import StoreError
+from nanomq_py.store.marks import newer_text
 
 COPIED_BYTES = 1 << 20  # at a time
 
@@ -31,7 +32,7 @@ def journal_error(folder: Path, fault: LogError) -> StoreError:
     if fault.in_use:
         return StoreError(f"{at}: a broker uses it: stop it first")
     if fault.is_newer:
-        return StoreError(f"{at}: a later version of nanomq-py wrote it: use that one")
+        return StoreError(f"{at}: {newer_text(folder)}: use that one")
     return StoreError(f"{at}: {fault}{_which(folder)}")
 
 
@@ -57,10 +58,9 @@ def looked_at(folder: Path) -> Iterator[LogLook]:
     try:
         look = LogLook(folder)
         if look.facts.in_use and look.damages:
-            first, again = look, LogLook(folder)
-            again.damages = [one for one in again.damages if one in first.damages]
-            first.close()
-            look = again
+            with closing(look) as first:
+                look = LogLook(folder)
+            look.damages = [one for one in look.damages if one in first.damages]
     except LogError as fault:
         raise journal_error(folder, fault) from None
     try:

@@ -20,7 +20,6 @@ from nanomq_py.store import migrations, store
 from nanomq_py.store import users as store_users
 from nanomq_py.store.backup import back_up, look_over
 from nanomq_py.store.faults import StoreError, StoreFullError
-from nanomq_py.store.place import place_of
 from nanomq_py.store.store import Store
 from nanomq_py.store.users import UserKind, UserTable
 from nanomq_py.version import __version__
@@ -123,12 +122,6 @@ async def test_in_memory_without_a_path() -> None:
     assert await UserTable(made).put(UserKind.USER_NAME, "u", HASH)
     assert await UserTable(made).count(UserKind.USER_NAME) == 1
     await made.close()
-
-
-def test_its_place_is_beside_the_configuration_file() -> None:
-    assert place_of("", Path("/etc/nanomq/b.conf")) == Path("/etc/nanomq/b.db")
-    assert place_of("/var/x.db", Path("/etc/nanomq/b.conf")) == Path("/var/x.db")
-    assert place_of("", None) is None
 
 
 # --- migrations

@@ -49,9 +49,7 @@ class Durability(Checked):
         None,
         "Own key: the folder that they are in, for one broker alone; it is made if there is"
         " none. It has to be on a local disk. Default: beside the store (store.path), with its"
-        " name and .journal; without that key in `$STATE_DIRECTORY`, which systemd gives a"
-        " service, in /var/lib/nanomq where the configuration file is below /etc, or beside"
-        " the configuration file.",
+        " name and .journal.",
         applies=Applies.RESTART,
     )
     interval: int = key(

@@ -15,7 +15,9 @@ class StoreKeys(Checked):
         Text(),
         "",
         "Own key: the file of the built-in users, of who is banned and of access rules, made"
-        " when it is needed, in a folder where the broker can write. Default: beside the"
-        " configuration file, with its name and .db.",
+        " when it is needed, in a folder where the broker can write. Default: named as the"
+        " configuration file with .db, in `$STATE_DIRECTORY`, which systemd gives a service,"
+        " in /var/lib/nanomq where the configuration file is below /etc, or beside it. One"
+        " that is beside it already is used there.",
         applies=Applies.RESTART,
     )
