@@ -7,9 +7,9 @@
 //     FAULT_FOLDER=/a/store FAULT_LIES=1              no flush makes anything safe
 //     FAULT_COUNT=/a/file                             how many there were: see `counted`
 //
-// Operations: opening, making, writing, flushing, renaming and removing of what is in that
-// folder. A write that fails has written half. Where a flush fails, what was written to
-// that file since the one before is gone: zeros are there.
+// Operations: the beginning of a process; opening, making, writing, flushing, renaming and
+// removing of what is in that folder. A write that fails has written half. Where a flush
+// fails, what was written to that file since the one before is gone: zeros are there.
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,15 +26,16 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum kind { ANY, OPEN, MAKE, WRITE, FLUSH, RENAME, REMOVE, KIND_COUNT };
+enum kind { ANY, BEGIN, OPEN, MAKE, WRITE, FLUSH, RENAME, REMOVE, KIND_COUNT };
 
-static const char *const kind_names[KIND_COUNT] = {"any",   "open",   "make",  "write",
-                                                   "flush", "rename", "remove"};
+static const char *const kind_names[KIND_COUNT] = {"any",   "begin", "open",   "make",
+                                                   "write", "flush", "rename", "remove"};
 
 // Shared with whoever has started the program, and with what the program becomes; atomic.
 typedef struct {
     uint64_t of_kind[KIND_COUNT];
     uint64_t failed;
+    uint64_t armed; // 0: nothing fails yet
 } counted;
 
 static const char *folder;
@@ -56,6 +57,8 @@ kind_of(const char *name)
     }
     return ANY;
 }
+
+static bool fails(enum kind kind);
 
 __attribute__((constructor)) static void
 set_up(void)
@@ -80,6 +83,7 @@ set_up(void)
     if (fd >= 0) {
         (void) close(fd);
     }
+    (void) fails(BEGIN);
 }
 
 // Whether it is that folder, or a file in it.
@@ -104,15 +108,14 @@ is_there(int fd)
 
 // Counts an operation. Returns whether it is one that fails, and sets errno.
 static bool
-fails(enum kind kind, int fd)
+fails(enum kind kind)
 {
-    if (!is_there(fd)) {
-        return false;
-    }
-    uint64_t any = __atomic_add_fetch(&counts->of_kind[ANY], 1, __ATOMIC_SEQ_CST);
+    bool is_of_disk = kind != BEGIN;
+    uint64_t any = __atomic_add_fetch(&counts->of_kind[ANY], is_of_disk, __ATOMIC_SEQ_CST);
     uint64_t own = __atomic_add_fetch(&counts->of_kind[kind], 1, __ATOMIC_SEQ_CST);
-    uint64_t number = fail_kind == ANY ? any : fail_kind == kind ? own : 0;
-    if (fail_at == 0 || number < fail_at || (number > fail_at && !stays)) {
+    uint64_t number = fail_kind == kind ? own : fail_kind == ANY && is_of_disk ? any : 0;
+    bool is_armed = __atomic_load_n(&counts->armed, __ATOMIC_SEQ_CST) != 0;
+    if (!is_armed || fail_at == 0 || number < fail_at || (number > fail_at && !stays)) {
         return false;
     }
     (void) __atomic_add_fetch(&counts->failed, 1, __ATOMIC_SEQ_CST);
@@ -121,6 +124,13 @@ fails(enum kind kind, int fd)
     }
     errno = fail_errno;
     return true;
+}
+
+// The same, for what is done in that folder.
+static bool
+fails_at(enum kind kind, int fd)
+{
+    return is_there(fd) && fails(kind);
 }
 
 // --- what was written and not flushed
@@ -201,14 +211,15 @@ openat(int dir, const char *path, int flags, ...)
     va_start(more, flags);
     mode_t mode = (flags & O_CREAT) != 0 ? (mode_t) va_arg(more, int) : 0;
     va_end(more);
-    enum kind kind = (flags & O_CREAT) != 0 ? MAKE : OPEN;
-    return fails(kind, dir) ? -1 : REAL(openat)(dir, path, flags, mode);
+    bool makes = (flags & O_CREAT) != 0 && faccessat(dir, path, F_OK, 0) != 0;
+    enum kind kind = makes ? MAKE : OPEN;
+    return fails_at(kind, dir) ? -1 : REAL(openat)(dir, path, flags, mode);
 }
 
 ssize_t
 pwritev(int fd, const struct iovec *parts, int part_count, off_t at)
 {
-    if (fails(WRITE, fd)) {
+    if (fails_at(WRITE, fd)) {
         (void) !pwrite(fd, parts[0].iov_base, parts[0].iov_len / 2, at);
         errno = fail_errno;
         return -1;
@@ -221,7 +232,7 @@ pwritev(int fd, const struct iovec *parts, int part_count, off_t at)
 static int
 flush(int fd, int (*real)(int fd))
 {
-    bool has_failed = fails(FLUSH, fd);
+    bool has_failed = fails_at(FLUSH, fd);
     int rv = has_failed ? -1 : lies && is_there(fd) ? 0 : real(fd);
 
     end_writes(fd, has_failed);
@@ -244,11 +255,11 @@ fsync(int fd)
 int
 renameat(int from_dir, const char *from, int to_dir, const char *to)
 {
-    return fails(RENAME, from_dir) ? -1 : REAL(renameat)(from_dir, from, to_dir, to);
+    return fails_at(RENAME, from_dir) ? -1 : REAL(renameat)(from_dir, from, to_dir, to);
 }
 
 int
 unlinkat(int dir, const char *path, int flags)
 {
-    return fails(REMOVE, dir) ? -1 : REAL(unlinkat)(dir, path, flags);
+    return fails_at(REMOVE, dir) ? -1 : REAL(unlinkat)(dir, path, flags);
 }

@@ -13,8 +13,8 @@ from tempfile import gettempdir, mkdtemp
 
 from tests.durability.homes import Ended, Program
 
-KINDS = ("any", "open", "make", "write", "flush", "rename", "remove")  # as shim.c has them
-_COUNTED = struct.Struct(f"={len(KINDS)}QQ")
+KINDS = ("any", "begin", "open", "make", "write", "flush", "rename", "remove")  # as shim.c has them
+_COUNTED = struct.Struct(f"={len(KINDS)}QQQ")
 
 
 @cache
@@ -58,10 +58,10 @@ class Fault:
 class Faulty:
     """The disk of a program that has such a fault: give it ``env``."""
 
-    def __init__(self, folder: Path, fault: Fault) -> None:
-        """folder: where the log is."""
+    def __init__(self, folder: Path, fault: Fault, *, armed: bool = True) -> None:
+        """folder: where the log is; armed: else nothing fails before `arm`."""
         self._counted = folder.with_name("count")
-        self._counted.write_bytes(bytes(_COUNTED.size))
+        self._write(armed)
         self.env = {
             "LD_PRELOAD": preloaded(),
             "FAULT_FOLDER": str(folder),
@@ -73,13 +73,26 @@ class Faulty:
             **({"FAULT_KILLS": "1"} if fault.kills else {}),
         }
 
+    def arm(self) -> None:
+        """Count from here on."""
+        self._write(True)
+
+    def mend(self) -> None:
+        """Have nothing fail from here on."""
+        self._write(False)
+
     def counts(self) -> dict[str, int]:
         """Return how many operations there were, by kind."""
         return dict(zip(KINDS, self._read(), strict=False))
 
     def failed(self) -> int:
         """Return how many of them have failed."""
-        return self._read()[-1]
+        return self._read()[-2]
+
+    def _write(self, armed: bool) -> None:
+        # in place: processes share it
+        with self._counted.open("r+b" if self._counted.exists() else "wb") as file:
+            file.write(_COUNTED.pack(*[0] * len(KINDS), 0, armed))
 
     def _read(self) -> tuple[int, ...]:
         return _COUNTED.unpack(self._counted.read_bytes())
