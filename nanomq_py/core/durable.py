@@ -96,9 +96,10 @@ class Durable:
         """
         kept: list[CData] = []
         raw = ffi.new("nmq_durability_found *")
-        keys, given = _c_keys(options, kept), ffi.from_buffer(left or b"")
-        size = len(given)
-        rv = lib.nmq_broker_durability_open(self._broker, keys, given, size, raw)
+        keys = _c_keys(options, kept)
+        with ffi.from_buffer(left or b"") as given:  # released, though this raises
+            size = len(given)
+            rv = lib.nmq_broker_durability_open(self._broker, keys, given, size, raw)
         names = [each.name for each in fields(Found)]
         places = {name: getattr(raw.log, name) for name in names if name != "took_over"}
         found = Found(**places, took_over=raw.took_over)

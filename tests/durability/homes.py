@@ -125,6 +125,20 @@ class Program:
         """Return with what it has ended; None: it lives."""
         return self._popen.poll() if self._popen is not None else None
 
+    def stop(self) -> int:
+        """End it as SIGTERM does; return with what it has ended."""
+        if self._popen is not None:
+            self._popen.send_signal(signal.SIGTERM)
+        return self.ends()
+
+    def ends(self) -> int:
+        """Wait for its end, and for all that it says; return with what it has ended."""
+        assert self._popen is not None
+        status = self._popen.wait(START_S)
+        if self._listener is not None:
+            self._listener.join()
+        return status
+
     def _has_the_folder(self, pid: int) -> bool:
         fds = f"/proc/{pid}/fd"
         with contextlib.suppress(OSError):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import itertools
 import sys
 import tempfile
 import time
@@ -21,16 +22,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.durability import power
+from tests.durability import each, power
 from tests.durability.homes import Home, broker
 from tests.durability.memory import InMemory
 from tests.durability.rounds import Result, Round
-from tests.durability.shim import Failing, lying
+from tests.durability.shim import Failing, Fault, lying
 from tests.durability.torn import Torn
 
 Make = Callable[[Path, int], contextlib.AbstractContextManager[Home]]
 OPERATIONS = 60  # of the disk, of a process that starts and takes its first messages
-SMALL_DISK_MB = 24
+OTHERS = ("torn", "each")
 
 
 @contextlib.contextmanager
@@ -69,7 +70,7 @@ def _in_memory(folder: Path, seed: int) -> Iterator[Home]:
 def _fails(folder: Path, seed: int) -> Iterator[Home]:
     """Odd seeds: EIO, even ones: ENOSPC; each operation once."""
     error = errno.EIO if seed % 2 else errno.ENOSPC
-    yield Failing(broker(folder), seed // 2 % OPERATIONS + 1, error)
+    yield Failing(broker(folder), Fault(seed // 2 % OPERATIONS + 1, error))
 
 
 @dataclass(frozen=True)
@@ -144,18 +145,31 @@ def run_torn(seed: int) -> Row:
     )
 
 
+def run_each() -> Row:
+    """Each operation of a short life fails once, with each way to go on."""
+    began = time.monotonic()
+    faults = each.cases(each.calm().counts)
+    ways = ("refuse", "stop", "degrade")
+    seen = each.try_each(itertools.product(faults, ways), print)
+    print("each operation fails:", dict(seen), flush=True)
+    figures = Counter(deaths=seen.total(), other=seen["faults"])
+    return Row(
+        "each operation fails", figures, time.monotonic() - began, not seen["faults"]
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--only", nargs="*", choices=[*KINDS, "torn"], default=[*KINDS, "torn"]
+        "--only", nargs="*", choices=[*KINDS, *OTHERS], default=[*KINDS, *OTHERS]
     )
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=0, help="0: as many as are due")
     given = parser.parse_args()
     rows = []
     for name in given.only:
-        if name == "torn":
-            rows.append(run_torn(given.seed))
+        if name in OTHERS:
+            rows.append(run_torn(given.seed) if name == "torn" else run_each())
             continue
         kind = KINDS[name]
         if why := kind.why_not():

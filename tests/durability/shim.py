@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
 import struct
 import subprocess
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 
 from tests.durability.homes import Ended, Program
+
+KINDS = ("any", "begin", "open", "make", "write", "flush", "rename", "remove")  # as shim.c has them
+_COUNTED = struct.Struct(f"={len(KINDS)}QQQ")
 
 
 @cache
@@ -25,32 +30,81 @@ def library() -> Path:
 def lying(program: Program) -> Program:
     """Have the program's flushes make nothing safe."""
     program.env |= {"FAULT_FOLDER": str(program.folder), "FAULT_LIES": "1"}
-    program.env["LD_PRELOAD"] = str(library())
+    program.env["LD_PRELOAD"] = preloaded()
     return program
 
 
-class Failing:
-    """A program of whose first life one operation fails.
+def preloaded() -> str:
+    """Return what is loaded ahead: what is already, a sanitizer's library first."""
+    return " ".join(filter(None, (os.environ.get("LD_PRELOAD"), str(library()))))
 
-    at  which operation, from 1 on
+
+@dataclass(frozen=True)
+class Fault:
+    """What fails on a disk.
+
+    at     which operation of that kind, from 1 on; 0: none, they are counted
+    stays  all of that kind behind it fail too
+    kills  it does not fail: the process ends there, as by kill -9
     """
 
-    def __init__(self, program: Program, at: int, error: int) -> None:
-        self.program, self._at = program, at
-        self._counted = program.folder.with_name("count")
-        self._counted.write_bytes(bytes(8))
-        self._env = {
-            "LD_PRELOAD": str(library()),
-            "FAULT_FOLDER": str(program.folder),
-            "FAULT_AT": str(at),
-            "FAULT_ERRNO": str(error),
-            "FAULT_COUNT": str(self._counted),
-        }
-        self.did_not_start = False
+    at: int
+    error: int = 0
+    kind: str = "any"
+    stays: bool = False
+    kills: bool = False
 
-    def operations(self) -> int:
-        """Return how many there were."""
-        return int(struct.unpack("=Q", self._counted.read_bytes())[0])
+
+class Faulty:
+    """The disk of a program that has such a fault: give it ``env``."""
+
+    def __init__(self, folder: Path, fault: Fault, *, armed: bool = True) -> None:
+        """folder: where the log is; armed: else nothing fails before `arm`."""
+        self._counted = folder.with_name("count")
+        self._write(armed)
+        self.env = {
+            "LD_PRELOAD": preloaded(),
+            "FAULT_FOLDER": str(folder),
+            "FAULT_AT": str(fault.at),
+            "FAULT_ERRNO": str(fault.error),
+            "FAULT_KIND": fault.kind,
+            "FAULT_COUNT": str(self._counted),
+            **({"FAULT_STAYS": "1"} if fault.stays else {}),
+            **({"FAULT_KILLS": "1"} if fault.kills else {}),
+        }
+
+    def arm(self) -> None:
+        """Count from here on."""
+        self._write(True)
+
+    def mend(self) -> None:
+        """Have nothing fail from here on."""
+        self._write(False)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many operations there were, by kind."""
+        return dict(zip(KINDS, self._read(), strict=False))
+
+    def failed(self) -> int:
+        """Return how many of them have failed."""
+        return self._read()[-2]
+
+    def _write(self, armed: bool) -> None:
+        # in place: processes share it
+        with self._counted.open("r+b" if self._counted.exists() else "wb") as file:
+            file.write(_COUNTED.pack(*[0] * len(KINDS), 0, armed))
+
+    def _read(self) -> tuple[int, ...]:
+        return _COUNTED.unpack(self._counted.read_bytes())
+
+
+class Failing:
+    """A program of whose first life one operation fails."""
+
+    def __init__(self, program: Program, fault: Fault) -> None:
+        self.program = program
+        self._env = Faulty(program.folder, fault).env
+        self.did_not_start = False
 
     def start(self) -> int:
         env, self._env = self._env, {}

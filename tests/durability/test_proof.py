@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import time
 from dataclasses import replace
 
 import pytest
 
+from tests.durability import each
 from tests.durability.run import KINDS, run_round
 from tests.durability.torn import Torn
 
@@ -40,3 +42,15 @@ def test_what_is_acknowledged_comes_back(name: str) -> None:
 def test_whatever_byte_is_damaged_what_is_whole_comes_back() -> None:
     with contextlib.closing(Torn(1)) as torn:
         torn.run(torn.cases(sample=500))
+
+
+def test_whichever_operation_fails_nothing_behind_it_is_acknowledged() -> None:
+    print("seed", SEED)
+    rng = random.Random(SEED)
+    faults = each.cases(each.calm().counts)
+    tried = [(one, "refuse") for one in rng.sample(faults, 10)]
+    tried += [(one, how) for one in rng.sample(faults, 2) for how in ("stop", "degrade")]
+    wrong: list[str] = []
+    seen = each.try_each(tried, wrong.append)
+    assert not wrong, "\n".join(wrong)
+    assert seen["failed"] > 0
