@@ -127,6 +127,7 @@ TEST_HEADERS = [
             "store/wal.h",
             "store/wal_recover.h",
             "store/flush_times.h",
+            "store/commit_gather.h",
             "route/bans.h",
             "route/who.h",
             "route/feed_record.h",

@@ -313,8 +313,8 @@ nmq_durability_set(nmq_durability *durability, const nmq_durability_options *opt
     NMQ_LIVE_SET(durability->wal.segments.bytes_max, log.bytes_max);
     NMQ_LIVE_SET(durability->options.log.bytes_max, options->log.bytes_max);
     NMQ_LIVE_SET(durability->options.on_error, options->on_error);
-    nmq_committer_set_gather(durability->committer, options->gather_ms);
-    nmq_committer_set_lazy(durability->committer, options->interval_ms);
+    nmq_committer_set_times(durability->committer, options->gather_ms,
+                            options->interval_ms);
     nmq_committer_set_policy(durability->committer, options->log.bytes_max,
                              options->hold_ms, degrades(options->on_error));
     return NMQ_OK;

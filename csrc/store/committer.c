@@ -1,6 +1,7 @@
 #include "store/committer.h"
 
 #include <errno.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -10,7 +11,9 @@
 #include "store/log_room.h"
 #include "store/log_round.h"
 
-enum { RETRY_MS = 100, AUTO_SHARE = 8 };
+enum { RETRY_MS = 100 };
+
+#define SLACK_NS 1000UL // of its timed waits; the system's is half of a fast sync
 
 #define NS_OF_MS INT64_C(1000000)
 #define NS_OF_S  INT64_C(1000000000)
@@ -23,15 +26,14 @@ struct nmq_committer {
     nmq_committer_stats stats; // lock
     int64_t staged_ns;         // lock: since when something is staged; 0: nothing is
     uint64_t waiting;          // lock: who began to wait since the last commit began
-    nmq_flush_times flushes;   // atomic
-    bool stopped;              // lock
-    bool joined;               // the caller's
+    uint64_t enough; // lock: with so many records it gathers no more; 0: it does not
+    nmq_flush_times flushes; // atomic
+    bool stopped;            // lock
+    bool joined;             // the caller's
     // the thread's own
     nmq_buf taken;
-    uint64_t let_go;  // who waited for the last commit
-    int64_t ended_ns; // when it ended; 0: there was none
-    int64_t sync_ns;  // how long it took
-    int status;       // what `troubled` was told last
+    nmq_commit_gather gather; // what was expected: lock
+    int status;               // what `troubled` was told last
     nmq_log_room room;
     nmq_log_round round;
     bool is_due; // a commit, with or without records
@@ -46,6 +48,12 @@ now_ns(void)
     return (int64_t) t.tv_sec * NS_OF_S + t.tv_nsec;
 }
 
+static uint64_t
+asked(const nmq_committer *c)
+{
+    return nmq_journal_asked(c->options.journal);
+}
+
 // nmq_journal.wanted
 static void
 want(void *arg, bool waits)
@@ -53,7 +61,7 @@ want(void *arg, bool waits)
     nmq_committer *c = arg;
 
     (void) pthread_mutex_lock(&c->lock);
-    bool wakes = waits || c->staged_ns == 0;
+    bool wakes = c->enough != 0 ? asked(c) >= c->enough : waits || c->staged_ns == 0;
     c->staged_ns = c->staged_ns != 0 ? c->staged_ns : now_ns();
     c->waiting += waits;
     if (wakes) {
@@ -111,17 +119,16 @@ wait_for_work(nmq_committer *c)
 static void
 gather(nmq_committer *c)
 {
-    uint32_t gather_ms = c->options.gather_ms;
+    uint32_t ms = c->options.gather_ms;
+    int64_t least_ns = ms != NMQ_GATHER_AUTO ? ms * NS_OF_MS : -1;
+    int64_t ns = nmq_commit_gather_look(&c->gather, least_ns, asked(c), now_ns(), false);
 
-    if (gather_ms != NMQ_GATHER_AUTO) {
-        int64_t due_ns = c->ended_ns + gather_ms * NS_OF_MS;
-        while (c->ended_ns != 0 && now_ns() < due_ns && sleep_until(c, due_ns)) {
-        }
-    } else if (c->waiting < c->let_go) {
-        int64_t due_ns = now_ns() + c->sync_ns / AUTO_SHARE;
-        while (c->waiting < c->let_go && sleep_until(c, due_ns)) {
-        }
+    c->enough = least_ns < 0 ? c->gather.expected : UINT64_MAX;
+    while (ns != 0 && !c->stopped) {
+        (void) sleep_until(c, ns);
+        ns = nmq_commit_gather_look(&c->gather, least_ns, asked(c), now_ns(), true);
     }
+    c->enough = 0;
 }
 
 // --- a commit
@@ -172,9 +179,9 @@ append_once(nmq_committer *c)
     c->options.wal->segments.error = 0;
     nmq_flush_begin(&c->flushes, began_ns);
     int rv = nmq_wal_append(c->options.wal, bytes, nmq_clock_wall_ms());
-    c->ended_ns = now_ns();
-    nmq_flush_end(&c->flushes, c->ended_ns, rv == NMQ_OK);
-    c->sync_ns = c->ended_ns - began_ns;
+    int64_t ended_ns = now_ns();
+    nmq_flush_end(&c->flushes, ended_ns, rv == NMQ_OK);
+    nmq_commit_gather_end(&c->gather, asked(c), began_ns, ended_ns);
     return rv;
 }
 
@@ -259,6 +266,7 @@ static int
 commit(nmq_committer *c)
 {
     bool is_time = nmq_log_room_is_time(&c->room);
+    nmq_commit_gather_take(&c->gather, asked(c));
     uint64_t number = nmq_log_round_take(&c->round, is_time, &c->taken);
 
     if (c->taken.len > 0 || c->is_due || nmq_log_round_is_told(&c->round)) {
@@ -328,12 +336,12 @@ run(void *arg)
     bool stopped = false;
     int rv = NMQ_OK;
 
+    (void) prctl(PR_SET_TIMERSLACK, SLACK_NS, 0UL, 0UL, 0UL);
     while (rv == NMQ_OK && !stopped) {
         (void) pthread_mutex_lock(&c->lock);
         wait_for_work(c);
         gather(c);
         stopped = c->stopped;
-        c->let_go = c->waiting;
         c->waiting = 0;
         c->staged_ns = 0;
         (void) pthread_mutex_unlock(&c->lock);
@@ -410,17 +418,10 @@ nmq_committer_free(nmq_committer *committer)
 }
 
 void
-nmq_committer_set_gather(nmq_committer *committer, uint32_t gather_ms)
+nmq_committer_set_times(nmq_committer *committer, uint32_t gather_ms, uint32_t lazy_ms)
 {
     (void) pthread_mutex_lock(&committer->lock);
     committer->options.gather_ms = gather_ms;
-    (void) pthread_mutex_unlock(&committer->lock);
-}
-
-void
-nmq_committer_set_lazy(nmq_committer *committer, uint32_t lazy_ms)
-{
-    (void) pthread_mutex_lock(&committer->lock);
     committer->options.lazy_ms = lazy_ms;
     (void) pthread_cond_signal(&committer->wake);
     (void) pthread_mutex_unlock(&committer->lock);

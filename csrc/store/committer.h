@@ -6,10 +6,8 @@
 // It writes as soon as somebody waits. What nobody waits for is written with the next
 // commit, at the latest after NMQ_COMMITTER_LAZY_MS, or when much is staged. If nothing is staged it sleeps.
 //
-// Replies that a commit lets go bring the next messages. So with NMQ_GATHER_AUTO it waits
-// up to an eighth of the last sync for as many as it let go: otherwise half of the
-// publishers wait for the sync of the others, in turn, and each commit is half as large as
-// it could be.
+// Replies that a commit lets go bring the next messages. With NMQ_GATHER_AUTO it waits for
+// them, as long as that is worth it (commit_gather.h).
 //
 // Room is decided before something is added (nmq_journal_may), so what is taken is always
 // written; log_room.h has the rule. It looks for room by itself, and says when there is
@@ -29,6 +27,7 @@
 // Owner    the caller, who stops it while the log is there.
 // Threads  one of its own, which alone touches the log between new and stop.
 #pragma once
+#include "store/commit_gather.h"
 #include "store/committer_stats.h"
 #include "store/journal.h"
 #include "store/wal.h"
@@ -76,10 +75,9 @@ void nmq_committer_stop(nmq_committer *committer);
 // The same, and frees it: nothing is appended any more. Takes NULL.
 void nmq_committer_free(nmq_committer *committer);
 
-void nmq_committer_set_gather(nmq_committer *committer, uint32_t gather_ms); // thread-safe
-void nmq_committer_set_lazy(nmq_committer *committer, uint32_t lazy_ms);     // the same
-
 // See nmq_committer_options. Thread-safe.
+void nmq_committer_set_times(nmq_committer *committer, uint32_t gather_ms,
+                             uint32_t lazy_ms);
 void nmq_committer_set_policy(nmq_committer *committer, uint64_t bytes_max,
                               uint32_t hold_ms, bool degrades);
 nmq_committer_stats nmq_committer_look(nmq_committer *committer); // thread-safe

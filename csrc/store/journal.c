@@ -75,10 +75,12 @@ end_append(nmq_journal *journal, bool was_empty)
     }
 }
 
-// Notes that `count` records were appended, or that they could not be. Call with the lock.
+// Notes that `count` records were appended, of which so many are asked for, or that they
+// could not be. Call with the lock.
 static uint64_t
-note(nmq_journal *journal, uint64_t count, int rv)
+note(nmq_journal *journal, uint64_t count, uint64_t asked, int rv)
 {
+    NMQ_LIVE_SET(journal->asked, journal->asked + asked);
     journal->failed = journal->failed || rv != NMQ_OK;
     if (journal->failed) {
         return NMQ_JOURNAL_NEVER;
@@ -90,7 +92,7 @@ note(nmq_journal *journal, uint64_t count, int rv)
 static uint64_t
 append(nmq_journal *journal, const nmq_journal_record *record)
 {
-    return note(journal, 1,
+    return note(journal, 1, record->kind != NMQ_JOURNAL_DONE,
                 journal->failed ? NMQ_ENOMEM : nmq_journal_put(&journal->staged, record));
 }
 
@@ -118,7 +120,7 @@ nmq_journal_append_session(nmq_journal *journal, nmq_bytes records, uint64_t *se
         count = nmq_journal_number(journal->staged.at + from, records.len, *session);
         journal->retold += again ? records.len : 0;
     }
-    uint64_t number = note(journal, count, rv);
+    uint64_t number = note(journal, count, again ? 0 : count, rv);
     end_append(journal, was_empty);
     return number;
 }
@@ -203,7 +205,7 @@ uint64_t
 nmq_journal_fail(nmq_journal *journal)
 {
     (void) pthread_mutex_lock(&journal->lock);
-    uint64_t number = note(journal, 0, NMQ_ENOMEM);
+    uint64_t number = note(journal, 0, 0, NMQ_ENOMEM);
     (void) pthread_mutex_unlock(&journal->lock);
     return number;
 }
@@ -212,7 +214,7 @@ uint64_t
 nmq_journal_appended(nmq_journal *journal)
 {
     (void) pthread_mutex_lock(&journal->lock);
-    uint64_t number = note(journal, 0, NMQ_OK);
+    uint64_t number = note(journal, 0, 0, NMQ_OK);
     (void) pthread_mutex_unlock(&journal->lock);
     return number;
 }

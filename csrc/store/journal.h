@@ -69,6 +69,7 @@ typedef struct nmq_journal {
     nmq_buf staged;            // lock
     uint64_t appended;         // lock
     uint64_t durable;          // atomic, set by settle
+    uint64_t asked;            // NMQ_LIVE, set with the lock: see nmq_journal_asked
     nmq_journal_given given;   // lock
     nmq_journal_given begun;   // lock: when its epoch began
     nmq_journal_given told;    // lock: what has a greater number was told lately
@@ -137,6 +138,14 @@ uint64_t nmq_journal_fail(nmq_journal *journal);
 
 // The number of what was appended last.
 uint64_t nmq_journal_appended(nmq_journal *journal);
+
+// How many records were appended of those that somebody may wait for: all but those of
+// acknowledgements, which are not to bring anything more. Thread-safe.
+static inline uint64_t
+nmq_journal_asked(const nmq_journal *journal)
+{
+    return NMQ_LIVE(journal->asked);
+}
 
 static inline bool
 nmq_journal_is_durable(const nmq_journal *journal, uint64_t number)
