@@ -116,27 +116,33 @@ class Running:
         self.consumers = Consumers(core, self.listeners.name_of)
         self.alarms = AlarmsPart(core, self.store, self._troubles)
         self._beside = beside
-        # Users and bans are in force before listeners: clients that come in are judged by
-        # the new ones, and counted.
-        self.parts = Parts(
-            [
-                _Options(core, options),
-                tokens,
-                self.store,
-                http,
-                self.logins,
-                Flapping(core, self.listeners.name_of, self.store),
-                self.listeners,
-                access,
-                SysTopics(core, self._measures),
-                self.readers,
-                self.consumers,
-                self.alarms,
-            ]
-        )
+        self.parts = Parts(self._in_order(options, tokens, http))
         own: Hears = {LogNote: _log_line, DurabilityNote: self._hear_durability}
         self._hears: Hears = {**self.parts.hears, **own}
         asyncio.get_running_loop().add_reader(core.note_fd, self._drain)
+
+    def _in_order(
+        self, options: CoreOptions, tokens: Tokens, http: HttpJudge
+    ) -> list[Part]:
+        """Users and bans are in force before listeners.
+
+        Clients that come in are judged by the new ones, and counted.
+        """
+        core = self.core
+        return [
+            _Options(core, options),
+            tokens,
+            self.store,
+            http,
+            self.logins,
+            Flapping(core, self.listeners.name_of, self.store),
+            self.listeners,
+            self.access,
+            SysTopics(core, self._measures),
+            self.readers,
+            self.consumers,
+            self.alarms,
+        ]
 
     @property
     def topic_metrics(self) -> TopicMetrics:

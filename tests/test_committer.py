@@ -366,7 +366,7 @@ def test_a_round_ends_however_much_comes(disk: Disk) -> None:
                 by.expect(PUBACK)
             most = max(most, disk_bytes(disk))
         assert home.rounds() > before + 1
-        assert most < 4.5 * live + 8 * SEGMENT + (2 << 20)
+        assert most < 3 * live + 8 * SEGMENT + (2 << 20)
 
 
 def switches() -> int:

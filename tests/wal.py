@@ -67,7 +67,8 @@ class Disk:
     def files(self) -> list[str]:
         count = lib.test_disk_files(self.it)
         names = (lib.test_disk_name(self.it, n) for n in range(count))
-        return sorted(ffi.string(name).decode() for name in names)
+        known = (name for name in names if name != ffi.NULL)  # else it goes meanwhile
+        return sorted(ffi.string(name).decode() for name in known)
 
     def bytes_of(self, name: str) -> Any:
         """Return the file as a buffer, to read and to change."""

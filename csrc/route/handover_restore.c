@@ -3,6 +3,7 @@
 #include "base/status.h"
 #include "route/durable.h"
 #include "route/will.h"
+#include "store/journal_told.h"
 
 static int
 take_all(nmq_handover_reader *r, nmq_bytes in)

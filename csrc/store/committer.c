@@ -219,17 +219,14 @@ count(nmq_committer *c)
 static void
 end_round(nmq_committer *c, uint64_t number)
 {
-    bool is_over;
-
-    if (!nmq_log_round_end(&c->round, number, &is_over) || !is_over) {
-        return; // the next commit comes soon
+    if (nmq_log_round_end(&c->round, number)) {
+        c->room.live = c->round.told;
+        c->room.in_epochs = true;
+        c->is_due = true; // segments are free once a commit says so on the disk
+        (void) pthread_mutex_lock(&c->lock);
+        c->stats.rounds++;
+        (void) pthread_mutex_unlock(&c->lock);
     }
-    c->room.live = c->round.told;
-    c->room.in_epochs = true;
-    c->is_due = true; // segments are free once a commit says so on the disk
-    (void) pthread_mutex_lock(&c->lock);
-    c->stats.rounds++;
-    (void) pthread_mutex_unlock(&c->lock);
 }
 
 // Returns NMQ_OK or NMQ_EIO.

@@ -4,7 +4,8 @@
 //     staged ──wanted──> gather ──take──> append to the log ──settled(number)──> again
 //
 // It writes as soon as somebody waits. What nobody waits for is written with the next
-// commit, at the latest after NMQ_COMMITTER_LAZY_MS, or when much is staged. If nothing is staged it sleeps.
+// commit, at the latest after NMQ_COMMITTER_LAZY_MS, or when much is staged. If nothing is
+// staged it sleeps.
 //
 // Replies that a commit lets go bring the next messages. With NMQ_GATHER_AUTO it waits for
 // them, as long as that is worth it (commit_gather.h).

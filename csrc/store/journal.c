@@ -329,16 +329,6 @@ put_begin(nmq_journal *journal, nmq_journal_record *record)
 }
 
 void
-nmq_journal_go_on(nmq_journal *journal, uint64_t messages, uint64_t origins,
-                  uint64_t sessions)
-{
-    (void) pthread_mutex_lock(&journal->lock);
-    journal->given =
-        (nmq_journal_given){.messages = messages, .origins = origins, .sessions = sessions};
-    (void) pthread_mutex_unlock(&journal->lock);
-}
-
-void
 nmq_journal_begin(nmq_journal *journal, nmq_journal_record *begin)
 {
     bool was_empty = begin_append(journal);

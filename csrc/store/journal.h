@@ -202,10 +202,6 @@ nmq_journal_epoch(const nmq_journal *journal)
     return NMQ_LIVE(journal->epoch);
 }
 
-// The journal goes on from what another process has written: numbers up to these are taken.
-void nmq_journal_go_on(nmq_journal *journal, uint64_t messages, uint64_t origins,
-                       uint64_t sessions);
-
 // Appends the first record of a process.
 void nmq_journal_begin(nmq_journal *journal, nmq_journal_record *begin);
 

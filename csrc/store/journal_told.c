@@ -25,3 +25,13 @@ nmq_journal_has_told(nmq_journal *journal, uint64_t session)
     (void) pthread_mutex_unlock(&journal->lock);
     return told;
 }
+
+void
+nmq_journal_go_on(nmq_journal *journal, uint64_t messages, uint64_t origins,
+                  uint64_t sessions)
+{
+    (void) pthread_mutex_lock(&journal->lock);
+    journal->given =
+        (nmq_journal_given){.messages = messages, .origins = origins, .sessions = sessions};
+    (void) pthread_mutex_unlock(&journal->lock);
+}

@@ -1,4 +1,5 @@
-// journal_told.h - what was told again since a journal began anew.
+// journal_told.h - what was told again since a journal began anew, and the numbers that
+// were given before.
 //
 // Threads  thread-safe.
 #pragma once
@@ -13,3 +14,7 @@ void nmq_journal_tell_sessions(nmq_journal *journal);
 
 // Whether a session of that number is among it, or new.
 bool nmq_journal_has_told(nmq_journal *journal, uint64_t session);
+
+// The journal goes on from what another process has written: numbers up to these are taken.
+void nmq_journal_go_on(nmq_journal *journal, uint64_t messages, uint64_t origins,
+                       uint64_t sessions);

@@ -114,9 +114,8 @@ nmq_log_round_count(nmq_log_round *round, uint64_t bytes)
     round->epoch_bytes += bytes;
 }
 
-// Throws away what was needed for nothing but what was told again by now. Returns whether
-// there was something.
-static bool
+// Throws away what was needed for nothing but what was told again by now.
+static void
 keep_less(nmq_log_round *round)
 {
     uint64_t sequence = 0;
@@ -126,24 +125,22 @@ keep_less(nmq_log_round *round)
             sequence = round->marks[i].sequence;
         }
     }
-    sequence = sequence < round->anew ? sequence : round->anew;
-    bool is_less = sequence > round->wal->from;
-    nmq_wal_keep_from(round->wal, sequence);
+    nmq_wal_keep_from(round->wal, sequence < round->anew ? sequence : round->anew);
     round->needed_from = 0;
-    return is_less;
 }
 
 bool
-nmq_log_round_end(nmq_log_round *round, uint64_t number, bool *is_over)
+nmq_log_round_end(nmq_log_round *round, uint64_t number)
 {
-    *is_over = nmq_log_round_is_told(round) && round->wal->sequence > round->anew &&
-               number >= round->all_told_at;
-    if (*is_over) {
+    bool is_over = nmq_log_round_is_told(round) && round->wal->sequence > round->anew &&
+                   number >= round->all_told_at;
+
+    if (is_over) {
         nmq_wal_keep_from(round->wal, round->anew);
         round->anew = 0;
         round->needed_from = 0;
-        return true;
+    } else if (round->anew != 0 && round->needed_from != 0 && number >= round->needed_at) {
+        keep_less(round);
     }
-    return round->anew != 0 && round->needed_from != 0 && number >= round->needed_at &&
-           keep_less(round);
+    return is_over;
 }

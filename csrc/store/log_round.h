@@ -73,7 +73,6 @@ uint64_t nmq_log_round_take(nmq_log_round *round, bool is_time, nmq_buf *out);
 // So many bytes go into a commit.
 void nmq_log_round_count(nmq_log_round *round, uint64_t bytes);
 
-// A commit is safe, up to that number. Returns whether less of the log is needed from here
-// on, which the next commit says on the disk. *is_over: the round is, and `told` is what is
-// live.
-bool nmq_log_round_end(nmq_log_round *round, uint64_t number, bool *is_over);
+// A commit is safe, up to that number: what is needed no more is thrown away, which the
+// next commit says on the disk. Returns whether the round is over: `told` is what is live.
+bool nmq_log_round_end(nmq_log_round *round, uint64_t number);

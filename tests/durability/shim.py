@@ -13,7 +13,16 @@ from tempfile import gettempdir, mkdtemp
 
 from tests.durability.homes import Ended, Program
 
-KINDS = ("any", "begin", "open", "make", "write", "flush", "rename", "remove")  # as shim.c has them
+KINDS = (
+    "any",
+    "begin",
+    "open",
+    "make",
+    "write",
+    "flush",
+    "rename",
+    "remove",
+)  # as shim.c has them
 _COUNTED = struct.Struct(f"={len(KINDS)}QQQ")
 
 
