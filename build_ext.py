@@ -114,6 +114,7 @@ TEST_HEADERS = [
             "store/outbox.h",
             "store/aliases.h",
             "store/observer.h",
+            "store/outward.h",
             "store/session_state.h",
             "store/session_tell.h",
             "store/session_load.h",
