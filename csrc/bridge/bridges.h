@@ -71,17 +71,17 @@ typedef struct {
     size_t user_name_len;
     const char *password; // NULL: none
     size_t password_len;
-    uint8_t version;            // 4 or 5
-    uint8_t bridge_bit;         // 1: 4 is sent as 0x84, "I am a bridge"
-    uint8_t clean_start;        // at the other broker
-    uint32_t session_expiry_s;  // asked of the other broker; 5.0 only
-    uint16_t keep_alive_s;      // 0: none. Silent for 1.5 times that: it is down
-    uint16_t receive_maximum;   // 1 or more: in flight at most; CONNACK may lower it
-    uint32_t queue_max;         // messages that wait; 1 or more
-    uint64_t queue_max_bytes;   // bytes that wait or are in flight; 0: no bound
-    uint8_t drop_newest;        // 0: the oldest goes where there is no room
-    uint32_t message_expiry_s;  // what is older is not sent; 0: whatever its age
-    const char *will_topic;     // NULL: no will
+    uint8_t version;           // 4 or 5
+    uint8_t bridge_bit;        // 1: 4 is sent as 0x84, "I am a bridge"
+    uint8_t clean_start;       // at the other broker
+    uint32_t session_expiry_s; // asked of the other broker; 5.0 only
+    uint16_t keep_alive_s;     // 0: none. Silent for 1.5 times that: it is down
+    uint16_t receive_maximum;  // 1 or more: in flight at most; CONNACK may lower it
+    uint32_t queue_max;        // messages that wait; 1 or more
+    uint64_t queue_max_bytes;  // bytes that wait or are in flight; 0: no bound
+    uint8_t drop_newest;       // 0: the oldest goes where there is no room
+    uint32_t message_expiry_s; // what is older is not sent; 0: whatever its age
+    const char *will_topic;    // NULL: no will
     size_t will_topic_len;
     const char *will_payload;
     size_t will_payload_len;
