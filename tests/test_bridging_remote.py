@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import pytest
@@ -43,9 +43,9 @@ async def edge() -> AsyncIterator[Broker]:
 
 
 @pytest.fixture
-def remotes() -> AsyncIterator[list[Remote]]:
+def remotes() -> Iterator[list[Remote]]:
     made: list[Remote] = []
-    yield made  # type: ignore[misc]
+    yield made
     for remote in made:
         remote.close()
 
