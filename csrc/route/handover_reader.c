@@ -127,7 +127,8 @@ take_new_session(nmq_handover_reader *r, const nmq_session_record *record)
         nmq_client_unref(one.client);
         return NMQ_ENOMEM;
     }
-    one.client->consumes = record->consumes != 0;
+    one.client->bridges = record->bridges != 0;
+    one.client->consumes = record->consumes != 0 && !one.client->bridges;
     int rv = nmq_handover_fill(&r->objects, one.client, record);
     return rv == NMQ_OK && record->was != 0 ? take_queue(r, one.client->session, record)
                                             : rv;
