@@ -38,11 +38,12 @@ class Feature:
 
 
 _BRIDGE_NAMES = (
-    r"bridge\.mqtt\.[^.]+\.(?:(?:connect\.properties|subscription\.properties|conn_properties"
-    r"|sub_properties|will|ssl|tls|tcp|connector)\..+|quic_.+|q[a-z]+_(?:timeout|ms)|hybrid_.+"
-    r"|(?:forwards|subscription)\.\d+\.(?:local_topic|remote_topic|qos|retain|prefix|suffix"
-    r"|retain_as_published|retain_handling|stream_id)|backoff_max"
-    r"|max_(?:send|recv)_queue_len|resend_.+"
+    r"bridge\.mqtt\.[^.]+\.(?:(?:connect\.properties|subscription\.properties"
+    r"|sub_properties|will\.properties|tcp)\..+|conn_propert(?:y|ies)\.[a-z_]+(?:\..+)?"
+    r"|(?:ssl|tls)\.(?:enable|verify|fail_if_no_peer_cert)|connector\..+"
+    r"|quic_.+|q[a-z]+_(?:timeout|ms)"
+    r"|(?:forward|subscription)\.\d+\.(?:retain_as_published|retain_handling|stream_id)"
+    r"|max_recv_queue_len|resend_.+"
     r"|cancel_timeout|transparent|password_encrypted|retry_qos_0|congestion_control"
     r"|multi_stream|host|port)"
 )

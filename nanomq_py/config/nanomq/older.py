@@ -40,6 +40,11 @@ _RENAMED = [
             r"bridge\.mqtt\.([^.]+)\.subscription\.(\d+)\.remote_topic",
             r"bridge.mqtt.\1.subscription.\2.topic",
         ),
+        (r"bridge\.mqtt\.([^.]+)\.forwards\.(\d+)\.(.+)", r"bridge.mqtt.\1.forward.\2.\3"),
+        (
+            r"bridge\.mqtt\.([^.]+)\.tls\.((?:cacert|cert|key)file|key_password)",
+            r"bridge.mqtt.\1.ssl.\2",
+        ),
     ]
 ]
 # Names that mean nothing here; no client can notice that.
