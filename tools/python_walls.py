@@ -39,6 +39,7 @@ PYTHON_ROOMS = [
     "alarm_topics",
     "alarms_part",
     "flapping_part",
+    "bridges",  # loaded where there is one
     "delivery",
     "commands",
     "topic_metrics",
