@@ -63,6 +63,7 @@ make_routing(nmq_broker *b)
     nmq_registry_init(&b->sessions.registry, &b->counters, &b->options, &b->memory);
     nmq_taps_init(&b->taps, &b->sessions);
     nmq_consumers_init(&b->consumers, &b->sessions);
+    nmq_bridges_init(&b->bridges, &b->consumers, &b->memory);
     int retained = nmq_retained_init(&b->retained);
     int router = nmq_router_init(&b->router);
     return retained != NMQ_OK ? retained : router;
@@ -203,6 +204,7 @@ nmq_broker_shutdown(nmq_broker *broker, uint32_t timeout_ms)
     __atomic_store_n(&broker->sessions.stopping, true, __ATOMIC_RELAXED);
     nmq_listeners_close_all(&broker->listeners);
     nmq_close_all(&broker->conns, NMQ_RC_SERVER_SHUTTING_DOWN, timeout_ms);
+    nmq_bridges_stop(&broker->bridges, timeout_ms);
 }
 
 int
@@ -233,6 +235,7 @@ nmq_broker_free(nmq_broker *broker)
     nmq_broker_shutdown(broker, 0);
     nmq_broker_durability_close(broker);
     nmq_taps_fini(&broker->taps);
+    nmq_bridges_forget(&broker->bridges);
     nmq_consumers_fini(&broker->consumers);
     nmq_clock_free(broker->clock, drop_timer);
     nmq_registry_fini(&broker->sessions.registry);
@@ -241,6 +244,7 @@ nmq_broker_free(nmq_broker *broker)
     nmq_retained_fini(&broker->retained);
     nmq_rules_fini(&broker->rules);
     nmq_notes_fini(&broker->notes);
+    nmq_bridges_fini(&broker->bridges);
     nmq_conns_fini(&broker->conns);
     nmq_server_fini(&broker->server);
     nmq_listeners_fini(&broker->listeners);
@@ -254,6 +258,12 @@ nmq_consumers *
 nmq_broker_consumers(nmq_broker *broker)
 {
     return &broker->consumers;
+}
+
+nmq_bridges *
+nmq_broker_bridges(nmq_broker *broker)
+{
+    return &broker->bridges;
 }
 
 int

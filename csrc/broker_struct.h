@@ -2,6 +2,7 @@
 //
 // Owner    the broker owns them all; broker.c makes and frees them.
 #pragma once
+#include "bridge/own_bridges.h"
 #include "broker.h"
 #include "net/durability.h"
 #include "net/listeners.h"
@@ -24,6 +25,7 @@ struct nmq_broker {
     nmq_sessions sessions;
     nmq_taps taps;
     nmq_consumers consumers;
+    nmq_bridges bridges;
     nmq_server server;
     nmq_conns conns;
     nmq_listeners listeners;

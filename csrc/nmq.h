@@ -20,6 +20,7 @@
 #include "base/options.h"
 #include "base/process.h"
 #include "base/status.h"
+#include "bridge/bridges.h"
 #include "io/endpoint.h"
 #include "io/engine.h"
 #include "io/tls.h"
@@ -280,6 +281,9 @@ int nmq_broker_tap_close(nmq_broker *broker, uint64_t number);
 
 // The consumers, the broker's: route/consume.h says what can be done with them.
 nmq_consumers *nmq_broker_consumers(nmq_broker *broker);
+
+// The bridges to other brokers, the broker's: bridge/bridges.h.
+nmq_bridges *nmq_broker_bridges(nmq_broker *broker);
 
 // Tells of these kinds of event from now on: a bit for each enum nmq_event_kind. *feed is a
 // reference of the caller's, who takes chunks of nmq_feed_event from it. Returns NMQ_OK,

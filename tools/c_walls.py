@@ -19,6 +19,7 @@ C_ROOMS = {
     "route": "base mqtt store",
     "net": "base mqtt store route io",
     "serve": "base mqtt store route net",
+    "bridge": "base mqtt store route net io",
 }
 # What stands above the rooms, and who may include it: tests do too, and are not looked at.
 C_TOP = {

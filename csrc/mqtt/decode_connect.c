@@ -80,10 +80,13 @@ nmq_decode_connect(nmq_wire *wire, uint8_t version, nmq_packet *out)
     if (version != 0) {
         return NMQ_RC_PROTOCOL_ERROR; // a second CONNECT [MQTT-3.1.0-2]
     }
-    connect->version = nmq_wire_u8(wire);
+    uint8_t level = nmq_wire_u8(wire);
     if (wire->failed) {
         return NMQ_RC_MALFORMED_PACKET;
     }
+    connect->bridge = level == (NMQ_V311 | NMQ_BRIDGE_BIT) ||
+                      level == (NMQ_V31 | NMQ_BRIDGE_BIT);
+    connect->version = connect->bridge ? level & (uint8_t) ~NMQ_BRIDGE_BIT : level;
     int refused = protocol_of(name, connect->version);
     if (refused != 0) {
         return refused;

@@ -175,7 +175,7 @@ put_connect(sink *s, const nmq_packet *packet)
         flags |= 0x04u | (unsigned) c->will_qos << 3 | (c->will_retain ? 0x20u : 0);
     }
     put_text(s, nmq_bytes_of(c->version == NMQ_V31 ? "MQIsdp" : "MQTT"));
-    put_u8(s, c->version);
+    put_u8(s, (uint8_t) (c->version | (c->bridge ? NMQ_BRIDGE_BIT : 0)));
     put_u8(s, (uint8_t) flags);
     put_u16(s, c->keep_alive_s);
     if (c->version == NMQ_V5) {

@@ -11,6 +11,10 @@
 // The protocol level byte of CONNECT.
 enum nmq_version { NMQ_V31 = 3, NMQ_V311 = 4, NMQ_V5 = 5 };
 
+// In that byte before 5.0: the client is a bridge. No standard has it; mosquitto, EMQX and
+// others do.
+enum { NMQ_BRIDGE_BIT = 0x80 };
+
 // Subscription Options (3.8.3.1), as on the wire.
 enum nmq_sub_options {
     NMQ_SUB_QOS = 0x03,
@@ -21,6 +25,7 @@ enum nmq_sub_options {
 
 typedef struct {
     uint8_t version;
+    bool bridge;      // 3.1 and 3.1.1: the top bit of the protocol level
     bool clean_start; // clean_session in 3.1 and 3.1.1
     bool has_will;
     uint8_t will_qos;

@@ -96,7 +96,7 @@ void
 nmq_client_count(nmq_client *client)
 {
     nmq_client_counts *counts = client->counts;
-    bool connected = client->link != NULL && !client->consumes;
+    bool connected = client->link != NULL && !nmq_client_is_own(client);
 
     count_in(&counts->connected, &counts->connected_max, &client->counted_connected,
              connected);
@@ -154,7 +154,9 @@ nmq_client_take_fresh(nmq_client *client, nmq_session_counts *out)
     for (int qos = 0; qos < 3; qos++) {
         traffic->messages_out[qos] += fresh->messages[qos];
     }
-    traffic->dropped += fresh->expired + fresh->too_large + fresh->no_memory;
+    traffic->dropped +=
+        fresh->expired + fresh->too_large + fresh->no_memory + fresh->full;
+    traffic->dropped_full += fresh->full;
     traffic->dropped_expired += fresh->expired;
     traffic->dropped_too_large += fresh->too_large;
     *out = *fresh;
@@ -177,4 +179,5 @@ nmq_client_count_fresh(nmq_client *client, nmq_counters *counters)
     nmq_counters_add(counters, NMQ_COUNT_DROPPED_EXPIRED, fresh.expired);
     nmq_counters_add(counters, NMQ_COUNT_DROPPED_TOO_LARGE, fresh.too_large);
     nmq_counters_add(counters, NMQ_COUNT_DROPPED_MEMORY, fresh.no_memory);
+    nmq_counters_add(counters, NMQ_COUNT_QUEUE_FULL, fresh.full);
 }

@@ -65,6 +65,7 @@ typedef struct nmq_client {
     bool superuser;            // lock: access rules do not count
     nmq_acl *own;              // lock: rules of it alone; a reference; NULL: none
     bool consumes;             // fixed: Python takes what it keeps; consumer.h
+    bool bridges;              // fixed: it is kept for another broker; bridge/bridges.h
     bool ended;                // all lanes: no longer in the tree
     bool subscribed;           // all lanes and lock: it has a subscription
     pthread_mutex_t moving;    // before `lock`: held to move or judge the whole session
@@ -104,11 +105,18 @@ nmq_client *nmq_client_new(nmq_client_counts *counts, nmq_bytes client_id);
 nmq_client *nmq_client_ref(nmq_client *client);
 void nmq_client_unref(nmq_client *client); // takes NULL
 
+// Whether it is one of ours, which the registry does not have: no client is taken for it.
+static inline bool
+nmq_client_is_own(const nmq_client *client)
+{
+    return client->consumes || client->bridges;
+}
+
 // What people call it.
 static inline const char *
 nmq_client_kind(const nmq_client *client)
 {
-    return client->consumes ? "consumer" : "client";
+    return client->consumes ? "consumer" : client->bridges ? "bridge" : "client";
 }
 
 // Borrowed from the client. Call with its lock.
@@ -149,7 +157,7 @@ nmq_client_has_fresh(const nmq_client *client)
     const nmq_session_counts *c = &client->session->fresh;
 
     return (c->messages[0] | c->messages[1] | c->messages[2] | c->pubrel | c->expired |
-            c->too_large | c->no_memory) != 0;
+            c->too_large | c->no_memory | c->full) != 0;
 }
 
 // Takes it, and counts it to the client. Call with the client's lock, after whatever may

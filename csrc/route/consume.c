@@ -5,6 +5,7 @@
 #include "route/deliver.h"
 #include "route/durable.h"
 #include "route/feed_record.h"
+#include "route/own.h"
 #include "route/replay.h"
 #include "route/subscriptions.h"
 #include "store/session_subs.h"
@@ -45,8 +46,10 @@ check(const nmq_consumer_options *options)
 }
 
 static bool
-is_listed(const nmq_consumer_options *options, nmq_bytes filter)
+is_listed(const void *arg, nmq_bytes filter)
 {
+    const nmq_consumer_options *options = arg;
+
     for (size_t i = 0; i < options->filter_count; i++) {
         if (nmq_bytes_equal(filter_of(options, i), filter)) {
             return true;
@@ -55,54 +58,22 @@ is_listed(const nmq_consumer_options *options, nmq_bytes filter)
     return false;
 }
 
-// Ends the subscriptions that are not asked for any more. Nobody else changes them. From
-// the last one down: what ends has the last put in its place, which was looked at. Returns
-// NMQ_OK or NMQ_ENOMEM.
-static int
-unsubscribe_others(nmq_consumers *consumers, nmq_client *client,
-                   const nmq_consumer_options *options)
-{
-    const nmq_session *session = client->session;
-
-    for (uint32_t i = session->sub_count; i > 0; i--) {
-        nmq_session_sub ends = session->subs[i - 1];
-        if (is_listed(options, ends.text)) {
-            continue;
-        }
-        // the list's own text goes with the subscription
-        if (nmq_bytes_copy(session->subs[i - 1].text, &ends.text) != NMQ_OK) {
-            return NMQ_ENOMEM;
-        }
-        const nmq_filter filter = nmq_session_sub_filter(&ends);
-        (void) nmq_subscriptions_del(consumers->sessions->router, client, &filter,
-                                     NMQ_WHY_PROGRAM);
-        nmq_bytes_free(&ends.text);
-    }
-    return NMQ_OK;
-}
-
 // Subscribes to what is asked for, and notes that new ones get retained messages. Returns
-// NMQ_OK or what nmq_subscriptions_put does.
+// as nmq_own_subscribe.
 static int
 subscribe(nmq_consumers *consumers, nmq_client *client, const nmq_consumer_options *options)
 {
-    nmq_router *router = consumers->sessions->router;
     // A consumer sees the RETAIN flag as it was published.
     uint8_t sub_options = (uint8_t) (options->qos | NMQ_SUB_RETAIN_AS_PUBLISHED |
                                      1u << 4); // retained ones for a new subscription alone
-    nmq_batch batch = {.router = router, .now_ms = nmq_clock_now_ms()};
     int rv = NMQ_OK;
 
-    for (size_t i = 0; i < options->filter_count && rv >= 0; i++) {
-        uint32_t visits = NMQ_REPLAY_VISITS;
+    for (size_t i = 0; i < options->filter_count && rv == NMQ_OK; i++) {
         nmq_filter filter;
         (void) nmq_filter_parse(filter_of(options, i), &filter);
-        rv = nmq_subscriptions_put(router, client, &filter, sub_options, 0);
-        if (rv >= 0) {
-            nmq_replay_begin(&batch, client, &filter, sub_options, 0, rv > 0, &visits);
-        }
+        rv = nmq_own_subscribe(consumers, client, &filter, sub_options, 0);
     }
-    return rv < 0 ? rv : NMQ_OK;
+    return rv;
 }
 
 // Finds the consumer of that name, closed, or makes it. Returns NMQ_OK, NMQ_EINVAL for one
@@ -112,7 +83,8 @@ find_or_make(nmq_consumers *consumers, nmq_bytes name, nmq_consumer **out)
 {
     *out = nmq_consumers_find(consumers, name);
     if (*out != NULL) {
-        return nmq_consumer_is_open(*out) ? NMQ_EINVAL : NMQ_OK;
+        bool has_it = (*out)->client->bridges || nmq_consumer_is_open(*out);
+        return has_it ? NMQ_EINVAL : NMQ_OK;
     }
     nmq_client *client = nmq_client_new(&consumers->sessions->registry.counts, name);
     if (client == NULL) {
@@ -148,7 +120,7 @@ nmq_consumers_open(nmq_consumers *consumers, const nmq_consumer_options *options
                                       options->queue_max_bytes);
     }
     if (rv == NMQ_OK) {
-        rv = unsubscribe_others(consumers, consumer->client, options);
+        rv = nmq_own_unsubscribe(consumers, consumer->client, is_listed, options);
     }
     if (rv == NMQ_OK) {
         rv = subscribe(consumers, consumer->client, options);
@@ -416,27 +388,7 @@ nmq_consumers_close(nmq_consumers *consumers, uint64_t number)
 int
 nmq_consumers_end(nmq_consumers *consumers, const char *name, size_t name_len)
 {
-    nmq_link *link = NULL;
-    nmq_client *client = NULL;
+    const nmq_bytes text = {(const uint8_t *) name, name_len};
 
-    (void) pthread_mutex_lock(&consumers->lock);
-    nmq_consumer *consumer =
-        nmq_consumers_find(consumers, (nmq_bytes){(const uint8_t *) name, name_len});
-    if (consumer != NULL) {
-        (void) pthread_mutex_lock(&consumer->client->lock);
-        link = consumer->client->link != NULL ? nmq_consumer_detach(consumer) : NULL;
-        nmq_durable_ended(consumer->client);
-        (void) pthread_mutex_unlock(&consumer->client->lock);
-        client = nmq_consumers_remove(consumers, consumer);
-    }
-    (void) pthread_mutex_unlock(&consumers->lock);
-    if (link != NULL) {
-        nmq_consumers_end_link(consumers, link);
-    }
-    if (client == NULL) {
-        return NMQ_ENOENT;
-    }
-    nmq_replay_forget(consumers->sessions->router->retained, client);
-    nmq_sessions_end(consumers->sessions, client);
-    return NMQ_OK;
+    return nmq_own_forget(consumers, text, false) ? NMQ_OK : NMQ_ENOENT;
 }

@@ -84,7 +84,7 @@ void
 nmq_consumers_fini(nmq_consumers *consumers)
 {
     while (consumers->first != NULL) {
-        if (consumers->first->client->link != NULL) {
+        if (consumers->first->client->consumes && consumers->first->client->link != NULL) {
             nmq_consumers_end_link(consumers, nmq_consumer_detach(consumers->first));
         }
         nmq_client_unref(nmq_consumers_remove(consumers, consumers->first));
@@ -111,7 +111,7 @@ nmq_consumers_enter(nmq_consumers *consumers, uint64_t number)
     for (nmq_consumer *c = consumers->first; c != NULL; c = c->next) {
         if (c->client->number == number) {
             (void) pthread_mutex_lock(&c->client->lock);
-            if (nmq_consumer_is_open(c)) {
+            if (c->client->consumes && nmq_consumer_is_open(c)) {
                 return c;
             }
             (void) pthread_mutex_unlock(&c->client->lock);
@@ -140,7 +140,7 @@ nmq_consumers_add(nmq_consumers *consumers, nmq_client *client)
         consumer->place = ++consumers->last_place;
         consumer->next = consumers->first;
         consumers->first = consumer;
-        nmq_watch_readers(&router->watch, 1);
+        nmq_watch_readers(&router->watch, client->consumes);
     }
     return consumer;
 }
@@ -156,7 +156,7 @@ nmq_consumers_remove(nmq_consumers *consumers, nmq_consumer *consumer)
     }
     *at = consumer->next;
     nmq_free(consumer);
-    nmq_watch_readers(&consumers->sessions->router->watch, -1);
+    nmq_watch_readers(&consumers->sessions->router->watch, client->consumes ? -1 : 0);
     return client;
 }
 
@@ -277,8 +277,10 @@ nmq_consumers_restore(nmq_consumers *consumers, nmq_client *client, uint32_t tak
         nmq_consumer *consumer = nmq_consumers_add(consumers, client);
         rv = consumer != NULL ? NMQ_OK : NMQ_ENOMEM;
         if (consumer != NULL) {
-            consumer->again = taken < count ? taken : count;
-            expect(consumers, consumer);
+            consumer->again = client->bridges ? 0 : taken < count ? taken : count;
+            if (client->consumes) {
+                expect(consumers, consumer);
+            }
         }
     }
     (void) pthread_mutex_unlock(&consumers->lock);

@@ -1,6 +1,9 @@
 // consumer.h - the consumers (consume.h): each a client with a session, and an inbox while
 // it is open; one that was restored has it until it is opened, so that publishers wait.
 //
+// The clients of bridges (bridge/bridges.h) are in the same list: they are kept, saved and
+// told again as those of consumers. They have no inbox, and their link is a connection.
+//
 // Owner    the list holds a reference to the client of each.
 // Threads  each field names its lock. Locks: the list's, then a client's.
 #pragma once
@@ -30,7 +33,7 @@ void nmq_consumers_init(nmq_consumers *consumers, nmq_sessions *sessions);
 // Nobody publishes any more, and the clock still runs.
 void nmq_consumers_fini(nmq_consumers *consumers);
 
-// The consumer of that name, or NULL. Call with the list's lock.
+// The consumer, or client of a bridge, of that name, or NULL. Call with the list's lock.
 nmq_consumer *nmq_consumers_find(const nmq_consumers *consumers, nmq_bytes name);
 
 // Adds a closed consumer, whose client's reference it takes. Call with the list's lock.

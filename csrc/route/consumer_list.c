@@ -40,7 +40,7 @@ nmq_consumers_list(nmq_consumers *consumers, uint64_t below, uint32_t limit, nmq
     }
     while (c != NULL && rv == NMQ_OK && page->count < limit &&
            !nmq_page_fill_is_heavy(page)) {
-        rv = put_row(page, c);
+        rv = c->client->consumes ? put_row(page, c) : NMQ_OK;
         c = c->next;
     }
     (void) pthread_mutex_unlock(&consumers->lock);

@@ -325,6 +325,7 @@ count_all(nmq_batch *batch, nmq_client *client)
     nmq_batch_count_more(batch, NMQ_DROP_EXPIRED, fresh.expired);
     nmq_batch_count_more(batch, NMQ_DROP_TOO_LARGE, fresh.too_large);
     nmq_batch_count_more(batch, NMQ_DROP_MEMORY, fresh.no_memory);
+    nmq_batch_count_more(batch, NMQ_DROP_FULL, fresh.full);
 }
 
 void

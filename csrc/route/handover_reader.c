@@ -189,7 +189,8 @@ take_new_session(nmq_handover_reader *r, const nmq_session_record *record)
         nmq_client_unref(one.client);
         return NMQ_ENOMEM;
     }
-    one.client->consumes = record->consumes != 0;
+    one.client->bridges = record->bridges != 0;
+    one.client->consumes = record->consumes != 0 && !one.client->bridges;
     return fill(r, one.client, record);
 }
 

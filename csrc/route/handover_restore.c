@@ -67,7 +67,7 @@ let_one_in(nmq_handover_reader *r, uint32_t place)
     if (rv != NMQ_OK) {
         return rv;
     }
-    if (one->client->consumes) {
+    if (nmq_client_is_own(one->client)) {
         // A log does not say what was handed out: all that it has may come again.
         return nmq_consumers_restore(r->consumers, one->client,
                                      r->objects.keeps_numbers ? UINT32_MAX : one->taken);
@@ -115,7 +115,7 @@ start_timers(const nmq_handover_reader *r)
 {
     for (uint32_t i = 0; i < r->clients.count; i++) {
         nmq_client *client = r->clients.at[i].client;
-        if (client != NULL && !client->consumes) {
+        if (client != NULL && !nmq_client_is_own(client)) {
             nmq_sessions_start_timer(r->sessions, client);
         }
     }

@@ -60,7 +60,7 @@ void
 nmq_sessions_remove(nmq_sessions *sessions, nmq_client *client, const char *reason)
 {
     nmq_watch *watch = &sessions->router->watch;
-    if (!client->consumes && nmq_watch_wants(watch, NMQ_EVENT_SESSION_ENDED)) {
+    if (!nmq_client_is_own(client) && nmq_watch_wants(watch, NMQ_EVENT_SESSION_ENDED)) {
         const nmq_who who = nmq_client_who(client);
         const nmq_event event = {
             .kind = NMQ_EVENT_SESSION_ENDED, .who = &who, .text = nmq_bytes_of(reason)};
@@ -68,7 +68,7 @@ nmq_sessions_remove(nmq_sessions *sessions, nmq_client *client, const char *reas
     }
     nmq_registry_remove(&sessions->registry, client);
     nmq_counters_add(sessions->router->counters, NMQ_COUNT_SESSIONS_ENDED,
-                     !client->consumes);
+                     !nmq_client_is_own(client));
     nmq_durable_ended(client);
 }
 

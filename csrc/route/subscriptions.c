@@ -29,7 +29,7 @@ may_subscribe(nmq_router *router, const nmq_client *client, const nmq_filter *fi
                       ? nmq_journal_may(router->journal, filter->text.len)
                       : NMQ_OK;
     nmq_counters_add(router->counters, NMQ_COUNT_DURABILITY_REFUSED, may_log != NMQ_OK);
-    if (may_log != NMQ_OK || client->consumes) {
+    if (may_log != NMQ_OK || nmq_client_is_own(client)) {
         return may_log;
     }
     if (NMQ_LIVE(*router->memory) != NMQ_MEMORY_FINE) {
@@ -85,11 +85,11 @@ tell_unsubscribed(nmq_router *router, nmq_client *client, nmq_bytes text, enum n
     }
 }
 
-// Whether its subscriptions have places: those of taps and consumers have none.
+// Whether its subscriptions have places: those of taps, consumers and bridges have none.
 static bool
 is_listed(const nmq_client *client)
 {
-    return client->feed == NULL && !client->consumes;
+    return client->feed == NULL && !nmq_client_is_own(client);
 }
 
 // Gives the session's newest subscription its place among all. Returns NMQ_OK or

@@ -1,4 +1,5 @@
 #include "serve/admit.h"
+#include "route/arrival.h"
 
 #include <stdio.h>
 #include <sys/random.h>
@@ -51,7 +52,7 @@ make_will(nmq_server_conn *conn, const nmq_connect *c, const nmq_attach *attach,
         will->expires = nmq_props_has(props, NMQ_PROP_MESSAGE_EXPIRY_INTERVAL);
         will->expiry_s = nmq_props_number(props, NMQ_PROP_MESSAGE_EXPIRY_INTERVAL, 0);
         // in their order [MQTT-3.1.3-10]
-        if (nmq_inbound_forwarded(props, &scratch, &parts.props) != NMQ_OK) {
+        if (nmq_arrival_properties(props, &scratch, &parts.props) != NMQ_OK) {
             nmq_buf_free(&scratch);
             return NMQ_ENOMEM;
         }

@@ -6,9 +6,9 @@
 #include "mqtt/reason.h"
 #include "mqtt/sys_topic.h"
 #include "net/memory.h"
+#include "route/arrival.h"
 #include "route/durable.h"
 #include "route/fanout.h"
-#include "route/shortage.h"
 #include "serve/access.h"
 #include "serve/ask.h"
 #include "serve/bounds.h"
@@ -63,20 +63,6 @@ resolve_alias(nmq_server_conn *conn, nmq_packet *packet)
     return 0;
 }
 
-// Whether the message may be logged, if it has to be: as nmq_journal_may, or NMQ_ESHORT:
-// not before some of what is staged is written.
-static int
-may_log(const nmq_batch *batch, const nmq_packet *packet)
-{
-    nmq_journal *journal = batch->router->journal;
-    int may = nmq_journal_may(journal, packet->publish.payload.len);
-
-    may = may == NMQ_OK && journal != NULL && NMQ_LIVE(journal->full) ? NMQ_ESHORT : may;
-    return may != NMQ_OK && nmq_journal_wants_topic(journal, packet->publish.topic_name)
-               ? may
-               : NMQ_OK;
-}
-
 // What becomes of the publisher of a message that was refused. Returns the Reason Code of
 // its acknowledgement, NMQ_ESHORT for one that is to be tried again later, or NMQ_ESTORE
 // for one that will never be taken. Only 5.0 can refuse a message.
@@ -94,37 +80,6 @@ refusal(const nmq_server_conn *conn, int unlogged)
         return NMQ_ESTORE;
     }
     return unlogged == NMQ_ESTORE ? NMQ_RC_IMPLEMENTATION_SPECIFIC : NMQ_RC_QUOTA_EXCEEDED;
-}
-
-// Sets how the message is to be routed as memory and the journal are now. Its publisher is
-// told that it was refused, or is made to wait. A message at QoS 2 that is refused, or one
-// that comes again after the wait, must have gone to nobody.
-static void
-meet_memory(const nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet,
-            uint8_t memory)
-{
-    uint8_t qos = packet->publish.qos;
-    bool v5 = conn->net.version == NMQ_V5;
-    bool is_short = memory != NMQ_MEMORY_FINE;
-
-    batch->may_refuse = qos > 0 && (v5 || is_short);
-    batch->short_window = is_short ? nmq_shortage_window(memory) : 0;
-    batch->all_or_none = is_short && qos > 0 && (qos == 2 || !v5);
-    batch->may_log = qos > 0 ? may_log(batch, packet) : NMQ_OK;
-}
-
-// Undoes meet_memory once the message is routed. Returns NMQ_OK, or as `refusal` where it
-// was refused.
-static int
-was_refused(const nmq_server_conn *conn, nmq_batch *batch)
-{
-    int rv =
-        batch->refused ? refusal(conn, batch->unlogged ? batch->may_log : NMQ_OK) : NMQ_OK;
-
-    batch->refused = batch->may_refuse = batch->all_or_none = batch->unlogged = false;
-    batch->short_window = 0;
-    batch->may_log = NMQ_OK;
-    return rv;
 }
 
 // Routes the message. Returns the Reason Code of its acknowledgement, NMQ_ENOMEM, or what
@@ -155,8 +110,8 @@ route(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         }
     }
     if (packet->props.present != 0) {
-        parts.expires_at_ms = nmq_inbound_expires_at(&packet->props, batch->now_ms);
-        if (nmq_inbound_forwarded(&packet->props, &scratch, &parts.props) != NMQ_OK) {
+        parts.expires_at_ms = nmq_arrival_expires_at(&packet->props, batch->now_ms);
+        if (nmq_arrival_properties(&packet->props, &scratch, &parts.props) != NMQ_OK) {
             nmq_buf_free(&scratch);
             return NMQ_ENOMEM;
         }
@@ -168,7 +123,7 @@ route(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         memory != NMQ_MEMORY_FINE ||
         (parts.qos > 0 && (parts.retain || batch->router->journal != NULL));
     if (may_be_refused) {
-        meet_memory(conn, batch, packet, memory);
+        nmq_arrival_meet_memory(batch, &parts, memory, conn->net.version == NMQ_V5);
     }
     (void) nmq_fanout_publish(batch, conn->net.client, &parts, &message);
     if (message != NULL) { // somebody may have kept it
@@ -178,9 +133,9 @@ route(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         }
     }
     nmq_buf_free(&scratch);
-    int refused = may_be_refused ? was_refused(conn, batch) : NMQ_OK;
-    if (refused != NMQ_OK) {
-        return refused;
+    int unlogged;
+    if (may_be_refused && nmq_arrival_was_refused(batch, &unlogged)) {
+        return refusal(conn, unlogged);
     }
     // not for a message that its subscriber did not want or had no room for (table 3-4)
     return batch->matched ? NMQ_RC_SUCCESS : NMQ_RC_NO_MATCHING_SUBSCRIBERS;
@@ -215,7 +170,7 @@ not_taken(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet, int
 }
 
 // Whether the identifier of a message at QoS 2 may be logged, which is done before it is
-// known whether the message has to be: as may_log. Call with the client's lock.
+// known whether the message has to be: as nmq_arrival_may_log. Call with the client's lock.
 static int
 may_receive(const nmq_batch *batch, const nmq_client *client, const nmq_packet *packet)
 {
@@ -223,7 +178,9 @@ may_receive(const nmq_batch *batch, const nmq_client *client, const nmq_packet *
     bool logs = nmq_session_is_logged(session) &&
                 !nmq_id_set_has(&session->unreleased, packet->packet_id);
 
-    return logs ? may_log(batch, packet) : NMQ_OK;
+    return logs ? nmq_arrival_may_log(batch, packet->publish.topic_name,
+                                      packet->publish.payload.len)
+                : NMQ_OK;
 }
 
 // QoS 2: the message goes out at its first coming, its identifier stays until PUBREL

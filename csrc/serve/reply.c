@@ -4,8 +4,8 @@
 #include "base/status.h"
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
+#include "net/answer.h"
 #include "net/linger.h"
-#include "route/held.h"
 #include "serve/log.h"
 
 uint32_t
@@ -16,30 +16,10 @@ nmq_reply_max_bytes(const nmq_server_conn *conn)
     return conn->client_max_bytes < bound ? conn->client_max_bytes : bound;
 }
 
-// Appends the bytes. waits: if the journal has to have what the batch did, they are held
-// until then.
-static inline int
-put(nmq_server_conn *conn, nmq_batch *batch, nmq_bytes bytes, bool waits)
-{
-    nmq_link *link = &conn->net.link;
-    int rv = NMQ_OK;
-
-    (void) pthread_mutex_lock(&link->lock);
-    if (!link->closed) {
-        rv = waits && batch->logged != 0
-                 ? nmq_held_put(link, batch->router->journal, batch->logged, bytes)
-                 : nmq_outbox_put(&link->outbox, bytes);
-    }
-    nmq_batch_count(batch, NMQ_BATCH_OUT + nmq_packet_kind_of(bytes.at[0]));
-    nmq_batch_touch(batch, link);
-    (void) pthread_mutex_unlock(&link->lock);
-    return rv;
-}
-
 int
 nmq_reply_put(nmq_server_conn *conn, nmq_batch *batch, nmq_bytes bytes)
 {
-    return put(conn, batch, bytes, false);
+    return nmq_answer_put(&conn->net, batch, bytes, false);
 }
 
 // A transient error ends the connection whose packet met it [MQTT-4.8.0-2 of 3.1.1].
@@ -97,7 +77,7 @@ nmq_reply_packet(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
     if (rv == NMQ_OK) {
         bool is_ack = packet->type != NMQ_DISCONNECT && packet->type != NMQ_CONNACK &&
                       packet->type != NMQ_AUTH;
-        rv = put(conn, batch, (nmq_bytes){bytes.at, bytes.len}, is_ack);
+        rv = nmq_answer_put(&conn->net, batch, (nmq_bytes){bytes.at, bytes.len}, is_ack);
     }
     nmq_buf_free(&bytes);
     if (rv == NMQ_ETOOBIG && packet->reason_code < NMQ_RC_UNSPECIFIED_ERROR) {
@@ -119,7 +99,8 @@ nmq_reply_ack(nmq_server_conn *conn, nmq_batch *batch, uint8_t type, uint16_t pa
     }
     // It fits any Maximum Packet Size that the CONNACK did.
     uint8_t *end = nmq_encode_ack(bytes, conn->net.version, type, packet_id, how.code);
-    int rv = put(conn, batch, (nmq_bytes){bytes, (size_t) (end - bytes)}, true);
+    int rv =
+        nmq_answer_put(&conn->net, batch, (nmq_bytes){bytes, (size_t) (end - bytes)}, true);
     return rv == NMQ_OK ? NMQ_NEXT_PACKET : nmq_reply_no_memory(conn);
 }
 

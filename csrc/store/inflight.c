@@ -63,6 +63,16 @@ grow(nmq_inflight *inflight)
     return NMQ_OK;
 }
 
+uint16_t
+nmq_inflight_draw(nmq_inflight *inflight)
+{
+    do {
+        inflight->last_id++;
+    } while (inflight->last_id == 0 ||
+             nmq_inflight_find(inflight, inflight->last_id) != NULL);
+    return inflight->last_id;
+}
+
 nmq_inflight_entry *
 nmq_inflight_take(nmq_inflight *inflight, const nmq_delivery *delivery)
 {

@@ -101,6 +101,15 @@ nmq_queue_swap(nmq_queue *queue, uint32_t index, nmq_message *message)
 }
 
 void
+nmq_queue_lower_qos(nmq_queue *queue, uint8_t most)
+{
+    for (uint32_t i = 0; i < queue->count; i++) {
+        nmq_delivery *delivery = place(queue, i);
+        delivery->qos = (delivery->qos < most ? delivery->qos : most) & 3u;
+    }
+}
+
+void
 nmq_queue_set_phase(nmq_queue *queue, uint32_t from, uint32_t to, uint32_t phase)
 {
     for (uint32_t i = from; i < to; i++) {

@@ -56,6 +56,9 @@ uint32_t nmq_queue_in_phase(const nmq_queue *queue, uint32_t phase);
 // Sets the phase of those deliveries at the indices `from` to `to` - 1.
 void nmq_queue_set_phase(nmq_queue *queue, uint32_t from, uint32_t to, uint32_t phase);
 
+// No delivery has a QoS above that, of 1 or 2. Cost: linear.
+void nmq_queue_lower_qos(nmq_queue *queue, uint8_t most);
+
 // Gives the front to the caller. Returns false when empty.
 bool nmq_queue_pop(nmq_queue *queue, nmq_delivery *out);
 

@@ -52,6 +52,9 @@ nmq_session_free(nmq_session *session)
     nmq_session_log_free(session->log);
     nmq_free(session->resend);
     nmq_bytes_free(&session->mount);
+    if (session->outward != NULL) {
+        session->outward->free(session->outward);
+    }
     nmq_bytes_free(&session->client_id);
     nmq_free(session);
 }
@@ -215,9 +218,10 @@ send_above_qos0(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer
 static enum nmq_delivered
 sent(int rv)
 {
-    return rv == NMQ_OK        ? NMQ_DELIVERED_SENT
-           : rv == NMQ_ETOOBIG ? NMQ_DELIVERED_TOO_LARGE
-                               : NMQ_DELIVERED_NO_MEMORY;
+    return rv == NMQ_OK         ? NMQ_DELIVERED_SENT
+           : rv == NMQ_ETOOBIG  ? NMQ_DELIVERED_TOO_LARGE
+           : rv == NMQ_ETIMEOUT ? NMQ_DELIVERED_EXPIRED
+                                : NMQ_DELIVERED_NO_MEMORY;
 }
 
 enum nmq_delivered
@@ -245,6 +249,26 @@ nmq_session_refuses(const nmq_session *session, const nmq_outbox *outbox, uint8_
             (payload_len > SHORT_SMALL_BYTES && (in_flight > 0 || short_window == 1)));
 }
 
+// The oldest messages go until there is room. Returns whether there is.
+static bool
+make_room(nmq_session *s)
+{
+    nmq_delivery oldest;
+
+    while (nmq_session_is_full(s) && nmq_queue_pop(&s->queue, &oldest)) {
+        if (s->owed != NULL) {
+            s->owed->popped++;
+        }
+        nmq_session_tell_lost(s, oldest.message, NMQ_EVENT_DROPPED, NMQ_WHY_QUEUE_FULL);
+        s->fresh.full++;
+        if (s->log != NULL) {
+            nmq_session_log_dropped(s, &oldest);
+        }
+        nmq_delivery_fini(&oldest);
+    }
+    return !nmq_session_is_full(s);
+}
+
 enum nmq_delivered
 nmq_session_queue(nmq_session *session, const nmq_offer *offer)
 {
@@ -254,7 +278,8 @@ nmq_session_queue(nmq_session *session, const nmq_offer *offer)
         return NMQ_DELIVERED_NO_MEMORY;
     }
     // kept for the client, here or away [MQTT-3.1.2-5 of 3.1.1]
-    bool full = !offer->overflow && nmq_session_is_full(session);
+    bool full = !offer->overflow && nmq_session_is_full(session) &&
+                !(session->drops_oldest && make_room(session));
     if (full || nmq_queue_push(&session->queue, &delivery) != NMQ_OK) {
         nmq_delivery_fini(&delivery);
         return full ? NMQ_DELIVERED_FULL : NMQ_DELIVERED_NO_MEMORY;
@@ -313,15 +338,13 @@ resend_next(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
     } else if (s->inflight.quota_used >= s->window) {
         return 0;
     } else {
-        rv = nmq_session_write_entry(s, outbox, entry, true, now_ms); // [MQTT-3.3.1-1]
+        bool dup = !s->resends_as_new; // [MQTT-3.3.1-1]
+        rv = nmq_session_write_entry(s, outbox, entry, dup, now_ms);
         if (rv == NMQ_OK) {
             entry->in_quota = true;
             s->inflight.quota_used++;
-        } else if (rv == NMQ_ETOOBIG) {
-            nmq_session_tell_lost(s, entry->delivery.message, NMQ_EVENT_DROPPED,
-                                  NMQ_WHY_TOO_LARGE);
-            nmq_session_end_entry(s, entry);
-            rv = NMQ_OK;
+        } else {
+            rv = nmq_session_give_up_unsendable(s, entry, rv);
         }
     }
     s->resend_at += rv == NMQ_OK;
@@ -367,7 +390,8 @@ send_front(nmq_session *s, nmq_outbox *outbox, int64_t now_ms)
     if (s->owed != NULL) {
         s->owed->popped++;
     }
-    if (expired || rv == NMQ_ETOOBIG) {
+    if (expired || rv != NMQ_OK) {
+        expired = expired || rv == NMQ_ETIMEOUT;
         nmq_session_tell_lost(s, popped.message,
                               expired ? NMQ_EVENT_EXPIRED : NMQ_EVENT_DROPPED,
                               expired ? NMQ_WHY_NONE : NMQ_WHY_TOO_LARGE);
@@ -415,6 +439,7 @@ nmq_session_resume(nmq_session *session)
     if (session->log != NULL) { // what waits there is among them
         nmq_session_log_forget_unsent(session);
     }
+    session->resends_as_new = false;
     nmq_free(session->resend);
     session->resend = ids;
     session->resend_at = 0;

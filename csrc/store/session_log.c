@@ -317,6 +317,21 @@ nmq_session_log_release(nmq_session *session, uint16_t packet_id)
 
 // --- packets that wait
 
+int
+nmq_session_give_up_unsendable(nmq_session *session, nmq_inflight_entry *entry, int how)
+{
+    bool late = how == NMQ_ETIMEOUT;
+
+    if (!late && how != NMQ_ETOOBIG) {
+        return how;
+    }
+    nmq_session_tell_lost(session, entry->delivery.message,
+                          late ? NMQ_EVENT_EXPIRED : NMQ_EVENT_DROPPED,
+                          late ? NMQ_WHY_NONE : NMQ_WHY_TOO_LARGE);
+    nmq_session_end_entry(session, entry);
+    return NMQ_OK;
+}
+
 static int
 send_one(nmq_session *s, nmq_outbox *outbox, uint16_t packet_id, int64_t now_ms)
 {
@@ -329,13 +344,7 @@ send_one(nmq_session *s, nmq_outbox *outbox, uint16_t packet_id, int64_t now_ms)
         return nmq_session_write_pubrel(s, outbox, packet_id, NMQ_RC_SUCCESS);
     }
     int rv = nmq_session_write_entry(s, outbox, entry, false, now_ms);
-    if (rv == NMQ_ETOOBIG) {
-        nmq_session_tell_lost(s, entry->delivery.message, NMQ_EVENT_DROPPED,
-                              NMQ_WHY_TOO_LARGE);
-        nmq_session_end_entry(s, entry);
-        return NMQ_OK;
-    }
-    return rv;
+    return nmq_session_give_up_unsendable(s, entry, rv);
 }
 
 int

@@ -102,6 +102,11 @@ void nmq_session_log_forget_unsent(nmq_session *session);
 
 // --- for sessions of both kinds
 
+// Ends an entry in flight that cannot be sent, or not any more: how is what
+// nmq_session_write_entry has returned. Returns NMQ_OK, or `how` for another fault.
+int nmq_session_give_up_unsendable(nmq_session *session, nmq_inflight_entry *entry,
+                                   int how);
+
 // Ends an entry in flight, and logs it.
 static inline void
 nmq_session_end_entry(nmq_session *session, nmq_inflight_entry *entry)

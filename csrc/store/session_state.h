@@ -7,6 +7,7 @@
 #include "store/aliases.h"
 #include "store/inflight.h"
 #include "store/observer.h"
+#include "store/outward.h"
 #include "store/owed.h"
 #include "store/queue.h"
 #include "store/topic_tree.h"
@@ -27,6 +28,7 @@ typedef struct {
     uint32_t expired;     // messages lost in its queue, or in flight
     uint32_t too_large;   // likewise
     uint32_t no_memory;   // likewise
+    uint32_t full;        // lost in its queue, where a newer one took the place
 } nmq_session_counts;
 
 typedef struct nmq_session {
@@ -41,7 +43,13 @@ typedef struct nmq_session {
     uint16_t window;             // most messages in flight on this connection
     uint32_t queue_max;          // most messages that wait
     uint64_t queue_max_bytes;    // of them; 0: no bound
-    nmq_bytes mount;             // mount point: off the client's topics; owned
+    nmq_bytes mount;             // mount point: off the client's topics; owned. Not empty
+                                 // where there is `outward`, which then counts
+    nmq_outward *outward;        // owned; NULL: topics go out as `mount` says
+    bool drops_oldest;           // a new message takes the place of the oldest in a full
+                                 // queue
+    bool resends_as_new;         // what is in flight goes again without DUP: its receiver
+                                 // has forgotten the session
     uint32_t client_packet_max;  // Maximum Packet Size of the client, bytes
     uint32_t packet_max;         // largest packet to it: this or the broker's bound
     uint8_t version;             // of the latest connection

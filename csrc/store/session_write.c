@@ -40,6 +40,18 @@ tell_delivered(const nmq_session *s, const nmq_publish_head *head,
     s->observer->tell(s->observer, s->owner, &event);
 }
 
+// Sets the topic as its client knows it. Returns as nmq_session_write_publish.
+static int
+use_outer_topic(const nmq_session *s, nmq_publish_head *head,
+                const nmq_message_parts *parts)
+{
+    head->topic_name = parts->topic_name;
+    if (s->outward != NULL) {
+        return s->outward->map(s->outward, head, parts);
+    }
+    return nmq_topic_unmount(s->mount, &head->topic_name) ? NMQ_OK : NMQ_ETOOBIG;
+}
+
 // A packet over the Maximum Packet Size must not be sent [MQTT-3.1.2-24], and the broker
 // goes on as if it had been [MQTT-3.1.2-25].
 int
@@ -50,11 +62,14 @@ nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *
     bool is_new;
 
     head->version = s->version;
-    nmq_bytes topic_name = parts->topic_name; // as the client knows it
-    if (s->mount.len > 0 && !nmq_topic_unmount(s->mount, &topic_name)) {
-        return NMQ_ETOOBIG;
+    head->topic_name = parts->topic_name;
+    if (s->mount.len > 0) {
+        int outer = use_outer_topic(s, head, parts);
+        if (outer != NMQ_OK) {
+            return outer;
+        }
     }
-    head->topic_name = topic_name;
+    const nmq_bytes topic_name = head->topic_name;
     head->props = parts->props;
     head->payload_len = parts->payload.len;
     if (parts->expires_at_ms != 0) { // what is left of it [MQTT-3.3.2-6]

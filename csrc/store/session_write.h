@@ -11,7 +11,7 @@
 // DUP, packet identifier, Subscription Identifiers; the rest is set here. message is NULL
 // or holds the payload of parts.
 // Returns NMQ_OK, NMQ_ENOMEM, or NMQ_ETOOBIG for a packet over the client's Maximum Packet
-// Size, and for a topic outside its mount point.
+// Size, and for a topic outside its mount point; and as `map` of outward.h.
 int nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *head,
                               const nmq_message_parts *parts, nmq_message *message,
                               int64_t now_ms);

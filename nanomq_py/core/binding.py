@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, TypeVar
 
 from nanomq_py.core import pages
+from nanomq_py.core.bridging import Bridging
 from nanomq_py.core.client_calls import ClientCalls
 from nanomq_py.core.consuming import CoreConsumer, KeptConsumer, listed
 from nanomq_py.core.durable import Durable
@@ -251,6 +252,10 @@ class Core(ClientCalls, Durable):
         check(
             lib.nmq_consumers_end(lib.nmq_broker_consumers(self._broker), text, len(text))
         )
+
+    def bridging(self) -> Bridging:
+        """Return the bridges of the broker. Not after close()."""
+        return Bridging(lib.nmq_broker_bridges(self._broker))
 
     def tap_retained(self, number: int) -> tuple[bytes, bool]:
         """Return the next retained messages of a tap, and whether there may be more.

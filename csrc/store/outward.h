@@ -1,0 +1,20 @@
+// outward.h - what becomes of a message that a session sends to another broker: its topic
+// there, RETAIN, and whether it is too old.
+//
+//     session ──write──> map ──> PUBLISH as the other broker is to have it
+//
+// Owner    the session, which frees it.
+// Threads  the client's lock.
+#pragma once
+#include "mqtt/encode.h"
+#include "store/message.h"
+
+typedef struct nmq_outward {
+    // Sets the Topic Name, which is borrowed until the next call, RETAIN and the
+    // Subscription Identifiers; those of the delivery are in the head. Returns NMQ_OK;
+    // NMQ_ETOOBIG for a message that cannot go there; NMQ_ETIMEOUT for one that is too old,
+    // if DUP is not set; NMQ_ENOMEM.
+    int (*map)(struct nmq_outward *outward, nmq_publish_head *head,
+               const nmq_message_parts *parts);
+    void (*free)(struct nmq_outward *outward);
+} nmq_outward;
