@@ -40,6 +40,7 @@ PYTHON_ROOMS = [
     "alarms_part",
     "flapping_part",
     "bridges",  # loaded where there is one
+    "bridges_part",
     "delivery",
     "commands",
     "topic_metrics",

@@ -118,6 +118,12 @@ class Bridge(Checked):
 
     name: str = ""
     bridge_mode: bool = planned("bridge_mode", Flag(), False, "Whether the bridge runs.")
+    paused: bool = planned(
+        "paused",
+        Flag(),
+        False,
+        "Own key: it does not connect, and keeps what is to cross, within its bounds.",
+    )
     address: str = planned(
         "address", Url(_SCHEMES), "mqtt-tcp://127.0.0.1:1883", "The other broker."
     )
