@@ -14,7 +14,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from nanomq_py.config import Config
+from nanomq_py.config import Config, ConfigError
 from nanomq_py.core.binding import Core, CoreError
 from nanomq_py.kernel.node import node_name
 from nanomq_py.kernel.part import Change, Part, Trouble
@@ -74,14 +74,17 @@ class Bridges(Part):
         return _BridgesChange(self, new, node)
 
     def use(self, wanted: Wants, node: str | None) -> None:
-        """Put these in force. Raises CoreError; some are in force then."""
+        """Put these in force. Raises ConfigError; some are in force then."""
         self.told_as = node
         if wanted and self._table is None:
             from nanomq_py.bridges.table import Table
 
             self._table = Table(self._core.bridging(), self._tell)
         if self._table is not None:
-            self._table.use(wanted)
+            try:
+                self._table.use(wanted)
+            except CoreError as fault:
+                raise ConfigError(f"bridge.mqtt: not put in force: {fault}") from None
         self.wanted = wanted
         if not self._is_begun:
             self._is_begun = True

@@ -116,12 +116,20 @@ def _check_loops(all_ways: Sequence[Ways]) -> None:
         raise ConfigError(f"{loop}: expected one bridge for both, or other topics")
 
 
-def _one(bridge: Bridge, ways: Ways, node: str) -> Wanted:
+def _check(bridge: Bridge) -> None:
+    at = f"bridge.mqtt.{bridge.name}"
     if bridge.proto_ver < 4:
         raise ConfigError(
-            f"bridge.mqtt.{bridge.name}.proto_ver={bridge.proto_ver}: expected 4 or 5: MQTT"
-            " 3.1 is not spoken here"
+            f"{at}.proto_ver={bridge.proto_ver}: expected 4 or 5: MQTT 3.1 is not spoken here"
         )
+    if bridge.proto_ver == 4 and bridge.username is None and bridge.password is not None:
+        raise ConfigError(  # [MQTT-3.1.2-22]
+            f"{at}.username: missing: before MQTT 5.0 there is no password without it"
+        )
+
+
+def _one(bridge: Bridge, ways: Ways, node: str) -> Wanted:
+    _check(bridge)
     would_echo = find_echo(replace(ways, is_quiet=False)) is not None
     return Wanted(
         options=_options(bridge, f"{node}-{bridge.name}", ways),

@@ -337,6 +337,14 @@ _SWITCHES = {
 }
 
 
+def _bridges_on(root: Section) -> Iterator[Named]:
+    for name, node in starred(root, "bridges.mqtt.*"):
+        if name not in ("cache", "sqlite"):
+            on = "false" if _has_switch_off(node) else "true"
+            at = f"bridge.mqtt.{name}.bridge_mode"
+            yield _say(at, on, node.where, f"bridges.mqtt.{name}")
+
+
 def _switched_on(root: Section) -> Iterator[Named]:
     """Yield the keys that are on, or off, because a section exists."""
     for kind, node in _kinds(root):
@@ -347,10 +355,9 @@ def _switched_on(root: Section) -> Iterator[Named]:
         if isinstance(found := find(root, dotted), Section):
             on = "false" if is_off(found) else "true"
             yield _say(name, on, found.where, dotted)
+    yield from _bridges_on(root)
     for feature in FEATURES:
         for name, node in starred(root, feature.section):
-            if feature.section == "bridges.mqtt.*" and name in ("cache", "sqlite"):
-                continue
             on = "false" if _has_switch_off(node) else "true"
             written = feature.section.replace("*", name)
             yield _say(feature.switch.replace("*", name), on, node.where, written)
