@@ -44,6 +44,7 @@ HEADERS = [
         "io/engine.h",
         "io/psk.h",
         "io/tls.h",
+        "bridge/options.h",
         "bridge/bridges.h",
         "io/endpoint.h",
         "io/peer_name.h",

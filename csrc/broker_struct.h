@@ -2,7 +2,7 @@
 //
 // Owner    the broker owns them all; broker.c makes and frees them.
 #pragma once
-#include "bridge/own_bridges.h"
+#include "bridge/list.h"
 #include "broker.h"
 #include "net/durability.h"
 #include "net/listeners.h"

@@ -21,6 +21,7 @@
 #include "base/process.h"
 #include "base/status.h"
 #include "bridge/bridges.h"
+#include "bridge/options.h"
 #include "io/endpoint.h"
 #include "io/engine.h"
 #include "io/tls.h"

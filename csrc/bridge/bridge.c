@@ -45,7 +45,7 @@ static void
 note_fault(nmq_bridge_news *news, enum nmq_bridge_cause cause, int32_t code,
            const char *why)
 {
-    news->cause = cause;
+    news->cause = (uint8_t) cause;
     news->code = code;
     (void) strncpy(news->why, why != NULL ? why : "", sizeof news->why - 1);
 }
@@ -54,7 +54,7 @@ void
 nmq_bridge_tell_state(nmq_bridge *bridge, enum nmq_bridge_state state)
 {
     (void) pthread_mutex_lock(&bridge->bridges->lock);
-    bridge->news.state = state;
+    bridge->news.state = (uint8_t) state;
     (void) pthread_mutex_unlock(&bridge->bridges->lock);
 }
 

@@ -4,7 +4,7 @@
 // Owner    counted: the bridge, its session and its connection hold references.
 // Threads  ref and unref are thread-safe; everything else is fixed at birth.
 #pragma once
-#include "bridge/bridges.h"
+#include "bridge/options.h"
 #include "mqtt/topic.h"
 
 // A forward (from here, to there) or a subscription (from there, to here).

@@ -158,6 +158,7 @@ handle_connect(nmq_server_conn *conn, nmq_batch *batch, nmq_packet *packet)
     __atomic_store_n(&conn->net.version, packet->connect.version, __ATOMIC_RELAXED);
     conn->client_max_bytes =
         nmq_props_number(&packet->props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX);
+    conn->bridge = packet->connect.bridge;
     conn->problem_info =
         nmq_props_number(&packet->props, NMQ_PROP_REQUEST_PROBLEM_INFORMATION, 1) == 1;
     nmq_fault fault = check(conn, packet);

@@ -56,6 +56,7 @@ typedef struct {
     uint32_t questions;        // counts those of ask.h; the last is its number
     enum nmq_conn_state state;
     bool problem_info; // Request Problem Information
+    bool bridge;       // NMQ_BRIDGE_BIT: it gets nothing back, and RETAIN as published
     bool superuser;    // access rules do not count
     bool vouched;      // own rules allow what is handled just now
     bool send_will;    // at the end

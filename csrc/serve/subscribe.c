@@ -90,6 +90,7 @@ granted(const nmq_server_conn *conn, uint8_t options)
 {
     uint8_t max = conn->negotiated.qos_max;
 
+    options |= conn->bridge ? NMQ_SUB_NO_LOCAL | NMQ_SUB_RETAIN_AS_PUBLISHED : 0;
     return (options & NMQ_SUB_QOS) > max ? (uint8_t) ((options & ~NMQ_SUB_QOS) | max)
                                          : options;
 }

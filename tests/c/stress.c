@@ -26,6 +26,7 @@
 
 #include "base/mem.h"
 #include "base/status.h"
+#include "bridging.h"
 #include "broker.h"
 #include "dialling.h"
 #include "io/poller.h"
@@ -831,6 +832,7 @@ main(int argc, char **argv)
     nmq_poller_set_threads(TASKS);
     assert(nmq_poller_start() == NMQ_OK);
     check_park();
+    bridging_run();
     dialling_run();
     assert(nmq_broker_new_over(&options, pair_listen, &broker) == NMQ_OK);
     if (logs) {
