@@ -17,7 +17,6 @@ from tests.eventually import WITHIN_S
 from tests.raw import PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE, Raw
 from tests.test_broker import LOCAL
 
-
 WINDOW = 20  # below Receive Maximum
 
 
