@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Process, StartBroker
+from tests.certs import Certs
+from tests.conftest import (
+    Process,
+    StartBroker,
+    running_broker,
+    start_on_all_transports,
+)
 from tests.eventually import eventually
 from tests.http.v4 import call, get
 from tests.raw import Raw
@@ -261,3 +269,104 @@ def test_what_cannot_be_is_refused_at_the_start(tmp_path: Any) -> None:
     )
     assert "username: missing" in fault("password=p")
     assert "proto_ver=3: expected 4 or 5" in fault("proto_ver=3")
+
+
+def test_every_transport_carries_a_bridge(
+    start_broker: StartBroker, certs: Certs, tmp_path: Path
+) -> None:
+    far = start_on_all_transports(start_broker, certs, tmp_path)
+    ports = re.findall(r"(\S+) on port (\d+)", "".join(far.lines))
+    found = {name: int(port) for name, port in ports}
+    addresses = {
+        "mqtt-tcp": f"mqtt-tcp://127.0.0.1:{far.port}",
+        "tls": f"tls+mqtt-tcp://localhost:{found['tls.url']}",
+        "ws": f"ws://127.0.0.1:{found['websocket.url']}/mqtt",
+        "wss": f"wss://localhost:{found['websocket.tls_url']}/mqtt",
+        "ipc": f"ipc://{tmp_path / 'broker.sock'}",
+    }
+    near = start_broker(**keys_of(far.port, ssl__cacertfile=str(certs.ca.certfile)))
+    with hearing(far, "#") as there:
+        for name, address in addresses.items():
+            body = {"b": {"server": address}}
+            said = call(near, "PUT", "/api/v4/bridges/b", body)
+            assert said.json["code"] == 0, said
+            send(near, "up/a", name.encode())
+            assert heard(there) == [("site/up/a", name.encode())]
+            is_up(near)
+
+
+def test_certificate_of_somebody_else_is_refused(
+    start_broker: StartBroker, certs: Certs, tmp_path: Path
+) -> None:
+    far = start_on_all_transports(start_broker, certs, tmp_path)
+    (port,) = re.findall(r" tls\.url on port (\d+)", "".join(far.lines))
+    near = start_broker(
+        **keys_of(
+            1,
+            address=f"tls+mqtt-tcp://localhost:{port}",
+            ssl__cacertfile=str(certs.ca.certfile),
+            ssl__server_name="other.example.com",
+        )
+    )
+    eventually(lambda: bool(status(near)["last_error"]))
+    assert status(near)["state"] != "up"
+    body = {"b": {"ssl": {"server_name": "localhost"}}}
+    assert call(near, "PUT", "/api/v4/bridges/b", body).json["code"] == 0
+    is_up(near)
+
+
+def test_what_waits_outlives_a_kill_and_goes_with_its_bridge(
+    start_broker: StartBroker, tmp_path: Path
+) -> None:
+    keys = {
+        "durability": "always",
+        "durability__location": str(tmp_path / "journal"),
+        **keys_of(1),
+    }
+    near = start_broker(**keys)
+    send(near, "up/a", b"1", b"2")
+    near.kill()
+    near = start_broker(**keys)
+    assert status(near)["waiting"] == 2
+    near.kill()
+    gone = {name: value for name, value in keys.items() if "bridge" not in name}
+    near = start_broker(**gone)
+    assert "1 bridges that are not configured any more have ended" in "".join(near.lines)
+    assert near.stop() == 0
+    near = start_broker(**keys)
+    assert status(near)["waiting"] == 0
+
+
+def test_bridge_that_is_away_is_an_alarm(tmp_path: Path) -> None:
+    quick = {
+        "nanomq_py.alarms_part.LOOK_S": 0.05,
+        "nanomq_py.bridges.table.DOWN_S": 0.1,
+    }
+    with running_broker(tmp_path, constants=quick, **keys_of(1)) as near:
+
+        def alarms() -> list[str]:
+            (node,) = get(near, "/alarms/activated")["data"]
+            return [each["name"] for each in node["alarms"]]
+
+        eventually(alarms, ["bridge_down_b"])
+        assert call(near, "DELETE", "/api/v4/bridges/b").json["code"] == 0
+        eventually(alarms, [])
+
+
+def test_subscription_that_is_refused_there_is_told(start_broker: StartBroker) -> None:
+    far = start_broker(
+        acl_nomatch="allow",
+        **{"acl.rule.1": '{"permit":"deny","action":"subscribe","topics":["secret/#"]}'},
+    )
+    topics = {
+        "subscription__1__topic": "secret/#",
+        "subscription__2__topic": "cmd/#",
+        "subscription__2__qos": "1",
+    }
+    near = start_broker(**keys_of(far.port, **topics))
+    is_up(near)
+    eventually(lambda: status(near)["refused"] != "")
+    assert "refuses a subscription" in status(near)["refused"]
+    with hearing(near, "#") as here:
+        send(far, "cmd/a", b"x")
+        assert heard(here) == [("cmd/a", b"x")]
