@@ -40,6 +40,7 @@ from nanomq_py.taps import Tap, open_tap
 
 if TYPE_CHECKING:
     from nanomq_py.alarms import Alarms
+    from nanomq_py.bridges.bridge import Status
     from nanomq_py.core.declared_events import Event
     from nanomq_py.delivery.deliveries import Deliveries
     from nanomq_py.events import Events
@@ -392,6 +393,10 @@ class Broker(Admission, Queries, Steering):
         """Return what becomes of what is to outlive the process; None: nothing is."""
         watch = self._running.durability
         return None if watch is None else watch.state()
+
+    def bridges(self) -> list[Status]:
+        """Return what the bridges that run are like."""
+        return list(self._running.bridges.statuses())
 
     def memory(self) -> Memory:
         """Return who holds how much memory."""

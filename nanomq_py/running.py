@@ -21,6 +21,7 @@ from nanomq_py.auth.logins import Logins
 from nanomq_py.auth.rights import judge_those_before
 from nanomq_py.auth.roster import must_ask, names_count
 from nanomq_py.auth.tokens import Tokens
+from nanomq_py.bridges_part import Bridges
 from nanomq_py.config import Config, ConfigError
 from nanomq_py.consumers import Consumers
 from nanomq_py.core import binding
@@ -114,6 +115,7 @@ class Running:
         self._durability: DurabilityPart | None = None  # None: nothing outlives the process
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
+        self.bridges = Bridges(core)
         self.alarms = AlarmsPart(core, self.store, self._troubles)
         self._beside = beside
         self.parts = Parts(self._in_order(options, tokens, http))
@@ -136,6 +138,7 @@ class Running:
             http,
             self.logins,
             Flapping(core, self.listeners.name_of, self.store),
+            self.bridges,
             self.listeners,
             self.access,
             SysTopics(core, self._measures),
@@ -217,6 +220,7 @@ class Running:
             yield from self._deliveries.measures()
         if self.durability is not None:
             yield from self.durability.measures()
+        yield from self.bridges.measures()
 
     def _restore(self, state: binding.Buffer, config: Config) -> None:
         """Take over retained messages and sessions. Blocks; what fails is logged."""
@@ -240,6 +244,7 @@ class Running:
         await asyncio.to_thread(self.core.shutdown, timeout_ms)
         await self.settling.ended()
         self._drain()
+        self.bridges.close()
         if self._durability is not None:
             await self._durability.close()
         if state is not None:

@@ -115,6 +115,7 @@ ELSEWHERE = {
     "docs/webhooks.md",
     "docs/store.md",
     "docs/durability.md",
+    "docs/bridges.md",
 }
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from nanomq_py.cli import main
 from nanomq_py.config import Config, ConfigError, load
+from nanomq_py.config.keys.bridges import Bridge, BridgeForward, BridgeSubscription
 from nanomq_py.importing.form import FORMS, form_of
 from nanomq_py.importing.mosquitto import read_mosquitto
 
@@ -41,6 +42,27 @@ listener 0 /tmp/m.sock
 mount_point site/
 connection cloud
 remote_password sesame
+connection up/stream
+addresses cloud.example.com:8884 192.0.2.7 [2001:db8::1]:1885
+bridge_cafile /etc/ca.pem
+bridge_protocol_version mqttv50
+bridge_identity x
+bridge_psk sesame
+remote_clientid site
+remote_username u
+remote_password sesame
+cleansession true
+keepalive_interval 30
+restart_timeout 5 300
+start_type manual
+try_private false
+bridge_insecure true
+topic plain/#
+topic sensors/+/t out 1 local/ remote/
+topic cmd/# in 2 "" site/
+topic both/# both 1 l/ r/
+topic "" out 0 here there
+topic bad around
 """
 
 
@@ -80,6 +102,44 @@ def test_mosquitto_file_becomes_ours(tmp_path: Path) -> None:
     assert config.max_session_expiry == 14 * 86400
 
 
+def test_connection_of_mosquitto_becomes_a_bridge(tmp_path: Path) -> None:
+    config = taken(tmp_path, "mosquitto.conf", MOSQUITTO)
+    (bridge,) = config.bridges  # without an address there is none
+    assert bridge == Bridge(
+        name="up-stream",
+        bridge_mode=True,
+        address="tls+mqtt-tcp://cloud.example.com:8884",
+        hybrid_servers=(
+            "tls+mqtt-tcp://192.0.2.7:8883",
+            "tls+mqtt-tcp://[2001:db8::1]:1885",
+        ),
+        paused=True,
+        proto_ver=5,
+        try_private=False,
+        clientid="site",
+        username="u",
+        password="sesame",
+        clean_start=True,
+        keepalive=30,
+        backoff_min=5000,
+        backoff_max=300_000,
+        cacertfile="/etc/ca.pem",
+        verify_peer=False,
+        forward=(
+            BridgeForward(local_topic="plain/#", qos=0),
+            BridgeForward(
+                local_topic="local/sensors/+/t", remote_topic="remote/sensors/+/t", qos=1
+            ),
+            BridgeForward(local_topic="l/both/#", remote_topic="r/both/#", qos=1),
+            BridgeForward(local_topic="here", remote_topic="there", qos=0),
+        ),
+        subscription=(
+            BridgeSubscription(topic="site/cmd/#", local_topic="cmd/#", qos=2),
+            BridgeSubscription(topic="r/both/#", local_topic="l/both/#", qos=1),
+        ),
+    )
+
+
 def test_listener_of_mosquitto_with_pre_shared_keys(tmp_path: Path) -> None:
     text = "psk_file /etc/psk\nlistener 8884\npsk_hint h\nuse_identity_as_username true\n"
     (tls,) = taken(tmp_path, "mosquitto.conf", f"{text}listener 1883\n").listeners[:1]
@@ -94,11 +154,16 @@ def test_what_is_not_taken_is_said_line_by_line(
     file.write_text(MOSQUITTO)
     assert main(["import", str(file)]) == 1
     told = capsys.readouterr()
-    for line, what in ((2, "persistence true"), (23, "connection cloud")):
+    for line, what in (
+        (2, "persistence true"),
+        (23, "connection cloud"),
+        (45, "topic bad around"),
+    ):
         assert f"{file}:{line}: {what}: " in told.err
         assert f"# not taken: {file}:{line}: {what}: " in told.out
-    assert "remote_password (hidden)" in told.err
-    assert "sesame" not in told.out + told.err
+    assert "bridge_psk (hidden)" in told.err
+    assert "sesame" not in told.err
+    assert told.out.count("sesame") == 1  # the password of the bridge
 
 
 def test_file_with_passwords_is_for_its_owner_and_none_is_replaced(

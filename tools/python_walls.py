@@ -39,6 +39,8 @@ PYTHON_ROOMS = [
     "alarm_topics",
     "alarms_part",
     "flapping_part",
+    "bridges",  # loaded where there is one
+    "bridges_part",
     "delivery",
     "commands",
     "topic_metrics",

@@ -47,22 +47,51 @@ def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else repr(float(value))
 
 
-def _lines(sample: Sample) -> Iterator[str]:
-    yield f"# HELP {sample.name} {_escaped(sample.help)}\n"
-    yield f"# TYPE {sample.name} {sample.kind}\n"
+def _line(sample: Sample) -> str:
     labels = ",".join(
         f'{name}="{_escaped_label(value)}"' for name, value in sample.labels.items()
     )
-    yield f"{sample.name}{{{labels}}} " if labels else f"{sample.name} "
-    yield f"{_number(sample.value)}\n"
+    called = f"{sample.name}{{{labels}}}" if labels else sample.name
+    return f"{called} {_number(sample.value)}\n"
 
 
 def exposition(samples: Iterable[Sample]) -> str:
-    """Return the text; of samples of one name the first counts."""
-    by_name: dict[str, Sample] = {}
+    """Return the text; of samples of one name and the same labels the first counts."""
+    by_name: dict[str, dict[tuple[tuple[str, str], ...], Sample]] = {}
     for sample in samples:
-        by_name.setdefault(sample.name, sample)
-    return "".join(line for sample in by_name.values() for line in _lines(sample))
+        labels = tuple(sample.labels.items())
+        by_name.setdefault(sample.name, {}).setdefault(labels, sample)
+    made = []
+    for name, of_name in by_name.items():
+        first = next(iter(of_name.values()))
+        made.append(f"# HELP {name} {_escaped(first.help)}\n# TYPE {name} {first.kind}\n")
+        made += map(_line, of_name.values())
+    return "".join(made)
+
+
+# A figure of a bridge, and what it is.
+_OF_BRIDGES: tuple[tuple[str, Kind, str], ...] = (
+    ("waiting", "gauge", "messages that are to cross"),
+    ("waiting_bytes", "gauge", "bytes of those, and of what is in flight"),
+    ("in_flight", "gauge", "messages that the other broker has not acknowledged"),
+    ("sent", "counter", "PUBLISH packets to the other broker, those sent again too"),
+    ("acked", "counter", "messages that the other broker has"),
+    ("received", "counter", "PUBLISH packets of the other broker"),
+    ("refused", "counter", "of those, for no subscription or without a topic here"),
+    ("dropped", "counter", "messages that do not cross"),
+    ("bytes_in", "counter", "bytes from the other broker"),
+    ("bytes_out", "counter", "bytes to the other broker"),
+)
+
+
+def _bridge_samples(broker: Broker) -> Iterator[Sample]:
+    for bridge in broker.bridges():
+        labels = {"name": bridge.name}
+        is_up = int(bridge.state.value == "up")
+        yield Sample("nanomq_bridge_up", "gauge", "1: it is connected", is_up, labels)
+        for name, kind, text in _OF_BRIDGES:
+            called = f"nanomq_bridge_{name}{'_total' if kind == 'counter' else ''}"
+            yield Sample(called, kind, text, getattr(bridge.stats, name), labels)
 
 
 def broker_samples(broker: Broker, node: str) -> Iterator[Sample]:
@@ -80,6 +109,7 @@ def broker_samples(broker: Broker, node: str) -> Iterator[Sample]:
         for metric in LOGGED:
             value = getattr(durability.stats, metric.name)
             yield Sample(metric.exported, metric.kind, metric.help, value)
+    yield from _bridge_samples(broker)
 
 
 def process_samples() -> Iterator[Sample]:

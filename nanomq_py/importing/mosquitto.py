@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nanomq_py.config.values.numbers import U32
 from nanomq_py.importing.draft import Draft, Option
+from nanomq_py.importing.mosquitto_bridges import is_of_bridge, take_bridges
 from nanomq_py.importing.mosquitto_lines import lines_of
 from nanomq_py.importing.mosquitto_listeners import OF_LISTENERS, take_listeners
 from nanomq_py.importing.options import (
@@ -161,15 +162,6 @@ _OF_ALL: Mapping[str, Take] = {
 }
 
 
-# Options of a connection to another broker, wherever they stand.
-_OF_BRIDGES = re.compile(
-    r"bridge_.+|(?:local|remote)_(?:cleansession|clientid|password|username)"
-    r"|notifications?(?:_topic|_local_only)?|address(?:es)?|connection|topic"
-    r"|cleansession|clientid|username|password|start_type|threshold|try_private"
-    r"|idle_timeout|keepalive_interval|restart_timeout|round_robin"
-)
-
-
 def read_mosquitto(path: Path) -> Draft:
     """Return what that file says, as our keys.
 
@@ -177,17 +169,18 @@ def read_mosquitto(path: Path) -> Draft:
     """
     draft = Draft()
     of_listeners: list[Option] = []
+    of_bridges: list[Option] = []
     lines = lines_of(path)
     for option in lines:
         if option.name in OF_LISTENERS:
             of_listeners.append(option)
-        elif _OF_BRIDGES.fullmatch(option.name) is not None:
-            secret = option.name.endswith(("password", "psk"))
-            draft.lose(option, "this version has no bridges", secret=secret)
+        elif is_of_bridge(option):
+            of_bridges.append(option)
         elif (take := look_up(_OF_ALL, option.name)) is not None:
             take(draft, option)
         else:
             draft.lose(option, "an option that is not known here", secret=True)
     alone = any(s.name == "per_listener_settings" and s.value == "true" for s in lines)
     take_listeners(draft, of_listeners, path, each_for_itself=alone)
+    take_bridges(draft, of_bridges)
     return draft

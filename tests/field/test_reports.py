@@ -14,6 +14,8 @@ from contextlib import contextmanager
 import pytest
 
 from tests.conftest import Process, StartBroker, running_broker
+from tests.eventually import eventually
+from tests.http.v4 import get
 
 BRIDGE = """
 bridges.mqtt.site {
@@ -154,3 +156,59 @@ def test_bridge_update_without_its_will_does_not_abort(start_broker: StartBroker
         assert got.status == 200
         assert process.api(req=11).json["data"]["bridge"] == {**bridge, **part}
         assert "127.0.0.1:1885" in process.conf.read_text()
+
+
+def nested_conf(process: Process) -> str:
+    lines = process.conf.read_text().splitlines()
+    return "".join('{} = "{}"\n'.format(*line.split("=", 1)) for line in lines)
+
+
+def test_reload_with_a_broker_that_cannot_be_dialled_does_not_crash(
+    start_broker: StartBroker,
+) -> None:
+    """NanoMQ #1458: a reload while the server is not dialable."""
+    process = start_broker()
+    nested = nested_conf(process)
+    with still_serves(process):
+        for server in ("127.0.0.1:1", "nowhere.invalid:1883", "[::1]:1"):
+            text = BRIDGE.replace("127.0.0.1:1884", server) % WILL
+            process.conf.write_text(nested + text)
+            assert process.api(req=10, action="reload").status == 200
+            (node,) = get(process, "/bridges/site")["data"]["bridge"]["nodes"]
+            assert node["status"]["address"] == f"mqtt-tcp://{server}"
+            assert node["status"]["state"] in ("connecting", "waiting")
+        process.conf.write_text(f"mqtt {{}}\n{nested}")
+        assert process.api(req=10, action="reload").status == 200
+        assert get(process, "/bridges")["data"] == {"bridge": {"nodes": []}}
+
+
+def test_will_that_changes_while_a_bridge_reconnects_does_not_crash(
+    start_broker: StartBroker,
+) -> None:
+    """NanoMQ: a use after free where the will is replaced while the bridge dials."""
+    far = start_broker()
+    process = start_broker()
+    nested = nested_conf(process)
+    quick = "backoff_min = 10ms\n backoff_max = 10ms\n"
+    text = BRIDGE.replace("127.0.0.1:1884", f"127.0.0.1:{far.port}")
+
+    def change(payload: int, server: str) -> None:
+        will = f'will {{ topic = "gone", payload = "{payload}" }}'
+        where = text.replace(f"127.0.0.1:{far.port}", server)
+        process.conf.write_text(nested + where % (quick + will))
+        assert process.api(req=10, action="reload").status == 200
+
+    def is_up() -> bool:
+        (node,) = get(process, "/bridges/site")["data"]["bridge"]["nodes"]
+        return bool(node["status"]["state"] == "up")
+
+    with far.raw(5) as heard, still_serves(process):
+        heard.connect("hears")
+        heard.subscribe(("gone", 0))
+        for payload in range(20):
+            away = "127.0.0.1:1" if payload % 2 else f"127.0.0.1:{far.port}"
+            change(payload, away)
+        change(99, f"127.0.0.1:{far.port}")
+        eventually(is_up)
+        heard.assert_silent()  # who leaves in order has no will
+    assert get(process, "/bridges")["code"] == 0

@@ -223,8 +223,8 @@ def test_pem_texts_become_files_of_the_owner(
         ),
         ({"http_server": {"port": 65536}}, "http_server.port: expected a whole number"),
         ({"bridge": {"name": "x"}}, "bridge.name: unknown key"),
-        ({"bridge": {"forwards": "a"}}, "bridge.forwards: expected texts"),
-        ({"bridge": {"forwards": ["a,b"]}}, "bridge.forwards: expected texts"),
+        ({"bridge": {"forwards": "a"}}, "bridge.forwards: expected topic filters"),
+        ({"bridge": {"forwards": ["a,b"]}}, "bridge.forwards: expected topic filters"),
         (
             {"bridge": {"subscription": [{"qos": 1}]}},
             "bridge.subscription[0].topic: expected",

@@ -31,6 +31,8 @@ def answered(broker: Process, method: str, path: str, body: object = None) -> ob
 @cloud("GET /bridges")
 @cloud("GET /bridges/{name}")
 @cloud("PUT /bridges/{name}")
+@cloud("POST /bridges")
+@cloud("DELETE /bridges/{name}")
 @cloud("POST /ctrl/{action}")
 def test_configuration_is_changed(start_broker: StartBroker) -> None:
     broker = start_broker(bridge__mqtt__emqx__address="mqtt-tcp://127.0.0.1:1")
@@ -52,6 +54,11 @@ def test_configuration_is_changed(start_broker: StartBroker) -> None:
         said = answered(broker, "GET", path)
         assert isinstance(said, dict)
         assert said["bridge"]["nodes"][0]["connector"]["keepalive"] == 5
+    answered(broker, "POST", "/bridges", {"name": "b", "server": "mqtt-tcp://127.0.0.1:1"})
+    answered(broker, "DELETE", "/bridges/emqx")
+    said = answered(broker, "GET", "/bridges")
+    assert isinstance(said, dict)
+    assert [node["name"] for node in said["bridge"]["nodes"]] == ["b"]
     answered(broker, "POST", "/ctrl/stop")
     assert broker.ends() == 0
 

@@ -17,7 +17,7 @@ from nanomq_py.config.edit import edited
 from nanomq_py.config.environment import from_environment
 from nanomq_py.config.forms.nested import quoted
 from nanomq_py.config.keys.access import AclRule, Condition, User
-from nanomq_py.config.keys.bridges import Bridge, BridgeSubscription
+from nanomq_py.config.keys.bridges import Bridge, BridgeForward, BridgeSubscription
 from nanomq_py.config.keys.config import SECTIONS
 from nanomq_py.config.keys.listeners import Listener
 from nanomq_py.config.nanomq.form import is_nested
@@ -126,8 +126,15 @@ def test_nested_form_is_read_under_newer_names() -> None:
     (bridge,) = config.bridges
     assert (bridge.bridge_mode, bridge.address) == (True, "mqtt-tcp://127.0.0.1:1884")
     assert (bridge.keepalive, bridge.parallel) == (30, 3)
-    assert bridge.forwards == ("a/#", "b")
-    assert [(s.topic, s.qos) for s in bridge.subscription] == [("cmd/1", 2), ("cmd/2", 0)]
+    assert bridge.forward == (
+        BridgeForward(local_topic="a/#", remote_topic="r/a", qos=1),
+        BridgeForward(local_topic="b"),
+    )
+    assert bridge.subscription == (
+        BridgeSubscription(topic="cmd/1", local_topic="c", qos=2),
+        BridgeSubscription(topic="cmd/2"),
+    )
+    assert (bridge.will_topic, bridge.will_qos) == ("w", 1)
 
 
 @pytest.mark.parametrize("name", every_key())
@@ -433,7 +440,7 @@ def test_edit_of_the_nested_form_changes_values_where_they_stand() -> None:
             "password = pub#lic", 'password = "a\\"b"'
         )
         + 'url = "nmq-tcp://h:1"\n'
-        'bridge.mqtt.first.subscription = [{topic = "z", qos = "0"}]\n'
+        'bridge.mqtt.first.subscription = [{topic = "z"}]\n'
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from nanomq_py.config import Config, ConfigError, load, parse
 from nanomq_py.config.edit import edited
 from nanomq_py.config.faults import MOST_FAULTS
 from nanomq_py.config.keys.access import AclRule, User
+from nanomq_py.config.keys.bridges import Bridge, BridgeForward, BridgeSubscription
 from nanomq_py.config.keys.http_client import WebHookRule
 from nanomq_py.config.keys.listeners import Listener
 from nanomq_py.config.reader import read
@@ -172,9 +174,7 @@ def test_first_nested_versions_are_read() -> None:
         [("cmd", 2)],
     )
     assert (two.name, two.bridge_mode) == ("two", False)
-    assert [missing.called for missing in config.said.missing] == [
-        "bridges.mqtt.one.enable"
-    ]
+    assert config.said.missing == ()
 
 
 def test_newest_version_is_read() -> None:
@@ -212,10 +212,10 @@ def test_all_that_is_switched_on_in_vain_is_told_with_its_place() -> None:
     assert [(m.where, m.called) for m in config.said.missing] == [
         (f"x.conf:{line}", called)
         for line, called in enumerate(
-            ("bridges.mqtt.emqx1", "bridges.mqtt.cache",
+            ("bridges.mqtt.cache",
              "bridges.aws.c1", "rules.mysql", "exchange_client.mq1",
              "parquet", "preset.session.1", "plugin", "exhook"),
-            start=2,
+            start=3,
         )
     ]  # fmt: skip
     assert all(missing.loss for missing in config.said.missing)
@@ -254,8 +254,7 @@ def test_web_hooks_are_on_where_their_section_is(rules: str) -> None:
     ("text", "called"),
     [
         ("parquet.enable=true", "parquet.enable"),
-        ("bridge.mqtt.a.bridge_mode=on", "bridge.mqtt.a.bridge_mode"),
-        ("bridge.mqtt.bridge_mode=true", "bridge.mqtt.bridge_mode"),
+        ("bridge.mqtt.a.transparent=on", "bridge.mqtt.a.transparent"),
         ("bridge.sqlite.enable=true", "bridge.sqlite.enable"),
         ("aws.bridge.mqtt.a.bridge_mode=true", "aws.bridge.mqtt.a.bridge_mode"),
         ("rule_option=ON\nrule_option.mysql=enable", "rule_option.mysql"),
@@ -448,3 +447,118 @@ def test_request_that_is_off_is_not_asked(section: str) -> None:
     assert (http.enable, http.cache_ttl) == (True, 30_000)
     assert http.auth_req.params == ("clientid=%c", "username=%u")
     assert (http.super_req.url, http.super_req.params) == (None, ())
+
+
+# --- bridges: one bridge in each form
+
+OLDER_BRIDGE = """\
+bridge.mqtt.emqx.bridge_mode=true
+bridge.mqtt.emqx.address=tls+mqtt-tcp://h:8883
+bridge.mqtt.emqx.proto_ver=5
+bridge.mqtt.emqx.hybrid_servers=mqtt-tcp://i:1,ws://j:2/mqtt
+bridge.mqtt.emqx.clean_start=false
+bridge.mqtt.emqx.conn_properties.session_expiry_interval=3600
+bridge.mqtt.emqx.keepalive=30
+bridge.mqtt.emqx.backoff_max=2m
+bridge.mqtt.emqx.max_send_queue_len=32
+bridge.mqtt.emqx.max_recv_queue_len=32
+bridge.mqtt.emqx.tls.enable=true
+bridge.mqtt.emqx.tls.cacertfile=/ca.pem
+bridge.mqtt.emqx.tls.key_password=secret
+bridge.mqtt.emqx.will.topic=gone
+bridge.mqtt.emqx.will.payload=bye
+bridge.mqtt.emqx.forwards.1.local_topic=up/#
+bridge.mqtt.emqx.forwards.1.remote_topic=site/up/#
+bridge.mqtt.emqx.forwards.1.qos=1
+bridge.mqtt.emqx.forwards.2.local_topic=state
+bridge.mqtt.emqx.forwards.2.suffix=/emqx
+bridge.mqtt.emqx.subscription.1.remote_topic=cmd/1
+bridge.mqtt.emqx.subscription.1.local_topic=c
+bridge.mqtt.emqx.subscription.1.qos=1
+bridge.mqtt.emqx.subscription.1.retain=0
+"""
+NEWER_BRIDGE = """\
+bridges.mqtt.emqx {
+    server = "tls+mqtt-tcp://h:8883"
+    proto_ver = 5
+    hybrid_servers = ["mqtt-tcp://i:1", "ws://j:2/mqtt"]
+    clean_start = false
+    conn_properties { session_expiry_interval = 3600 }
+    keepalive = 30s
+    backoff_max = 2m
+    max_send_queue_len = 32
+    max_recv_queue_len = 32
+    ssl { enable = true, cacertfile = "/ca.pem", key_password = secret }
+    will { topic = gone, payload = bye, properties { will_delay_interval = 1 } }
+    forwards = [
+        { local_topic = "up/#", remote_topic = "site/up/#", qos = 1 }
+        { local_topic = state, remote_topic = "", suffix = "/emqx" }
+    ]
+    subscription = [{ remote_topic = "cmd/1", local_topic = c, qos = 1, retain = 0 }]
+}
+"""
+
+
+@pytest.mark.parametrize("text", [OLDER_BRIDGE, NEWER_BRIDGE])
+def test_bridge_is_the_same_in_both_forms(text: str) -> None:
+    config = parse(text, "x.conf")
+    assert config.bridges == (
+        Bridge(
+            name="emqx",
+            bridge_mode=True,
+            address="tls+mqtt-tcp://h:8883",
+            proto_ver=5,
+            hybrid_servers=("mqtt-tcp://i:1", "nmq-ws://j:2/mqtt"),
+            clean_start=False,
+            session_expiry=3600,
+            keepalive=30,
+            backoff_max=120_000,
+            max_send_queue_len=32,
+            cacertfile="/ca.pem",
+            key_password="secret",
+            will_topic="gone",
+            will_payload="bye",
+            forward=(
+                BridgeForward(local_topic="up/#", remote_topic="site/up/#", qos=1),
+                BridgeForward(local_topic="state", suffix="/emqx"),
+            ),
+            subscription=(
+                BridgeSubscription(topic="cmd/1", local_topic="c", qos=1, retain=0),
+            ),
+        ),
+    )
+    reading = read(text, "x.conf")
+    (bridge,) = config.bridges
+    forward = replace(bridge.forward[0], remote_topic="other/#", local_topic="#")
+    for changed in (
+        replace(bridge, forward=(forward,), keepalive=9),
+        replace(bridge, forward=(), forwards=("a", "b/#"), subscription=()),
+    ):
+        made = edited(reading, replace(config, bridges=(changed,)), "x.conf", None)
+        assert made.config.bridges == (changed,)
+        assert parse(made.text, "x.conf").bridges == (changed,)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("forward.1.remote_topic=a", "forward.1.local_topic: missing"),
+        ("forward.1.local_topic=a/#/b", "expected a topic filter without $share"),
+        ("forwards=$share/g/a", "expected topic filters without $share, with commas"),
+        ("forwards.1.local_topic=", "forwards.1.local_topic='': expected a topic filter"),
+        ("forward.1.qos=3", "expected a whole number from 0 to 2, or nothing"),
+        ("subscription.1.prefix=a/+", "expected a part of a topic, without + and #"),
+        ("hybrid_servers=mqtt-tcp://h:1,x", "with commas between, each a URL mqtt-tcp://"),
+        ("hybrid_servers=mqtt-tcp://u:secret@h:1", "(hidden): expected with commas"),
+        ("tls.key_password=\x01secret", "tls.key_password=(hidden): expected a text"),
+        ("when_full=all", "expected oldest or newest"),
+        ("ssl.cacertfil=/x", "unknown key"),
+    ],
+)
+def test_wrong_key_of_a_bridge_is_named_with_its_place(line: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(f"bridge.mqtt.b.{line}\n", "x.conf")
+    text = str(caught.value)
+    assert text.startswith("x.conf:1: bridge.mqtt.b.")
+    assert says in text
+    assert "secret" not in text

@@ -75,6 +75,8 @@ _SCHEMES = {"tcp": "nmq-tcp", "ssl": "tls+nmq-tcp", "ws": "nmq-ws", "wss": "nmq-
 _URLS = {"url": "tcp", "tls.url": "ssl", "websocket.url": "ws", "websocket.tls_url": "wss"}
 # A key of a list's members -> what NanoMQ also calls it there.
 _SPELLINGS = {"topic": ("remote_topic",)}
+# A list of topics -> where it is read from if it has members with more than a topic.
+_FORWARDS = re.compile(r"(bridge\.mqtt\.[^.]+\.forward)s")
 
 
 def _flat_name(path: tuple[str, ...]) -> str | None:
@@ -202,6 +204,8 @@ def _sources(node: Items) -> Iterator[Named]:
 def _items(path: tuple[str, ...], node: Items, brought: Sections) -> Iterator[Named]:
     dotted = ".".join(path)
     name = _flat_name(path)
+    if name is not None and any(isinstance(item, Section) for item in node.items):
+        name = _FORWARDS.sub(r"\1", name)
     lists = _lists(brought)
     if dotted in ("auth.acl.rules", "acl.rules"):
         yield from acl_rules(node, dotted)
@@ -226,9 +230,7 @@ def _joined(node: Scalar | Items) -> str:
 
 
 def _text_of(item: Node) -> str:
-    """Return the text of an item of a list; a topic to forward may be a section."""
-    if isinstance(item, Section) and isinstance(item.parts.get("local_topic"), Scalar):
-        item = item.parts["local_topic"]
+    """Return the text of an item of a list."""
     return item.text if isinstance(item, Scalar) else json.dumps(plain(item))
 
 
@@ -335,6 +337,14 @@ _SWITCHES = {
 }
 
 
+def _bridges_on(root: Section) -> Iterator[Named]:
+    for name, node in starred(root, "bridges.mqtt.*"):
+        if name not in ("cache", "sqlite"):
+            on = "false" if _has_switch_off(node) else "true"
+            at = f"bridge.mqtt.{name}.bridge_mode"
+            yield _say(at, on, node.where, f"bridges.mqtt.{name}")
+
+
 def _switched_on(root: Section) -> Iterator[Named]:
     """Yield the keys that are on, or off, because a section exists."""
     for kind, node in _kinds(root):
@@ -345,10 +355,9 @@ def _switched_on(root: Section) -> Iterator[Named]:
         if isinstance(found := find(root, dotted), Section):
             on = "false" if is_off(found) else "true"
             yield _say(name, on, found.where, dotted)
+    yield from _bridges_on(root)
     for feature in FEATURES:
         for name, node in starred(root, feature.section):
-            if feature.section == "bridges.mqtt.*" and name in ("cache", "sqlite"):
-                continue
             on = "false" if _has_switch_off(node) else "true"
             written = feature.section.replace("*", name)
             yield _say(feature.switch.replace("*", name), on, node.where, written)

@@ -40,6 +40,11 @@ _RENAMED = [
             r"bridge\.mqtt\.([^.]+)\.subscription\.(\d+)\.remote_topic",
             r"bridge.mqtt.\1.subscription.\2.topic",
         ),
+        (r"bridge\.mqtt\.([^.]+)\.forwards\.(\d+)\.(.+)", r"bridge.mqtt.\1.forward.\2.\3"),
+        (
+            r"bridge\.mqtt\.([^.]+)\.tls\.((?:cacert|cert|key)file|key_password)",
+            r"bridge.mqtt.\1.ssl.\2",
+        ),
     ]
 ]
 # Names that mean nothing here; no client can notice that.
@@ -51,6 +56,12 @@ _MEANINGLESS = re.compile(
     r"|auth\.http\.(?:auth|super|acl)_req\.(?:tls|ssl)\..+"
     r"|web\.hook\.(?:(?:tls|ssl)\.(?:enable|key_password|verify|server_name_indication)"
     r"|enable_pipelining)"
+    r"|bridge\.mqtt\.[^.]+\.(?:(?:connect\.properties|subscription\.properties|connector"
+    r"|sub_properties|will\.properties|tcp)\..+|conn_propert(?:y|ies)\.[a-z_]+(?:\..+)?"
+    r"|(?:ssl|tls)\.(?:enable|verify|fail_if_no_peer_cert)|quic_.+|q[a-z]+_(?:timeout|ms)"
+    r"|(?:forward|subscription)\.\d+\.(?:retain_as_published|retain_handling|stream_id)"
+    r"|max_recv_queue_len|resend_.+|cancel_timeout|password_encrypted|retry_qos_0"
+    r"|congestion_control|multi_stream|host|port)"
 )
 # A switch -> the names that do not count where it is off.
 _SWITCHED_OFF = {

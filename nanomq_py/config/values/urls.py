@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from nanomq_py.config.values.kind import BadValue, UserInUrl, Verbatim
+from nanomq_py.config.values.kind import BadValue, Listed, UserInUrl, Verbatim
 
 
 @dataclass(frozen=True)
@@ -99,3 +99,18 @@ class Url(Verbatim):
         if not parts.hostname or (port is None and parts.scheme not in _HAVE_PORTS):
             raise BadValue
         return text
+
+
+@dataclass(frozen=True)
+class Urls(Listed):
+    """URLs with commas between; an empty text is an empty list."""
+
+    schemes: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        return f"with commas between, each {Url(self.schemes).expected}"
+
+    def parse(self, text: str) -> tuple[str, ...]:
+        one = Url(self.schemes)
+        return tuple(one.parse(url.strip()) for url in text.split(",") if url.strip())

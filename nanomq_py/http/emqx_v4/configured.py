@@ -15,7 +15,7 @@ import msgspec
 
 from nanomq_py.config import Config
 from nanomq_py.config.declare.family import families_of
-from nanomq_py.config.keys.bridges import Bridge
+from nanomq_py.config.keys.bridges import KEEP_RETAIN, Bridge, BridgeSubscription
 from nanomq_py.config.keys.http_client import HttpAuthRequest
 from nanomq_py.core.options import WINDOW
 from nanomq_py.http.pem import pem_json
@@ -124,22 +124,68 @@ class Connector(msgspec.Struct, frozen=True):
     keepalive: int
 
 
-class Subscription(msgspec.Struct, frozen=True):
-    """The topic has one name on both sides; NanoMQ has called it all of these."""
+class Forward(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One that changes its topic, or something else."""
+
+    local_topic: str
+    remote_topic: str = ""
+    qos: int | None = None
+    retain: int = KEEP_RETAIN
+    prefix: str = ""
+    suffix: str = ""
+
+
+class Subscription(msgspec.Struct, frozen=True, omit_defaults=True):
+    """NanoMQ has called the topic at the other broker by two names."""
 
     remote_topic: str
     local_topic: str
     topic: str
     qos: int
+    retain: int = KEEP_RETAIN
+    prefix: str = ""
+    suffix: str = ""
 
 
-class BridgeNode(msgspec.Struct, frozen=True):
+class BridgeNow(msgspec.Struct, frozen=True):
+    """What a bridge is like.
+
+    state       paused, connecting, waiting (to connect again) or up
+    address     the one in use, or the last that was tried
+    attempts    dials since it was last up
+    last_error  why it was not connected, or not any more
+    refused     why the other broker has refused a subscription
+    since       Unix time since when it is up, or is not
+    waiting     messages that are to cross
+    sent        PUBLISH packets, those sent again too
+    """
+
+    state: str
+    address: str
+    attempts: int
+    last_error: str
+    refused: str
+    since: int
+    waiting: int
+    waiting_bytes: int
+    in_flight: int
+    sent: int
+    acked: int
+    received: int
+    dropped: int
+
+
+class BridgeNode(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A bridge; ``others`` has what else is configured, by key, where it is no default."""
+
     name: str
     enable: bool
     parallel: int
     connector: Connector
-    forwards: list[str]
+    forwards: list[str | Forward]
     subscription: list[Subscription]
+    others: dict[str, Any] = {}
+    status: BridgeNow | None = None
 
 
 class Bridges(msgspec.Struct, frozen=True):
@@ -216,30 +262,40 @@ def _http_server(config: Config, *, masked: bool) -> HttpServer:
     return _made(HttpServer, {**keys, "addr": keys["host"]})
 
 
-def _node(bridge: Bridge, *, masked: bool) -> BridgeNode:
+_SHOWN = {"bridge_mode", "parallel", "address", "forwards", *Connector.__struct_fields__}
+
+
+def _others(bridge: Bridge, *, masked: bool) -> dict[str, Any]:
+    usual = keys_json(Bridge(), masked=masked)
     keys = keys_json(bridge, masked=masked)
+    return {k: v for k, v in keys.items() if k not in _SHOWN and v != usual[k]}
+
+
+def _subscription(each: BridgeSubscription) -> Subscription:
+    here = each.local_topic or each.topic
+    return Subscription(
+        each.topic, here, each.topic, each.qos, each.retain, each.prefix, each.suffix
+    )
+
+
+def node(bridge: Bridge, now: BridgeNow | None = None, *, masked: bool) -> BridgeNode:
+    """Return a bridge as the API shows it. ``now``: what it is like, if it runs."""
+    keys = keys_json(bridge, masked=masked)
+    forwards = [_made(Forward, keys_json(each, masked=masked)) for each in bridge.forward]
     return BridgeNode(
         name=bridge.name,
         enable=bridge.bridge_mode,
         parallel=bridge.parallel,
         connector=_made(Connector, {**keys, "server": bridge.address}),
-        forwards=list(bridge.forwards),
-        subscription=[
-            Subscription(each.topic, each.topic, each.topic, each.qos)
-            for each in bridge.subscription
-        ],
+        forwards=[*bridge.forwards, *forwards],
+        subscription=list(map(_subscription, bridge.subscription)),
+        others=_others(bridge, masked=masked),
+        status=now,
     )
 
 
-def bridges(config: Config, name: str | None = None, *, masked: bool) -> Bridges:
-    """Return the bridges; of a name, that one, if there is one."""
-    return Bridges(
-        [
-            _node(each, masked=masked)
-            for each in config.bridges
-            if name is None or each.name == name
-        ]
-    )
+def bridges(config: Config, *, masked: bool) -> Bridges:
+    return Bridges([node(each, masked=masked) for each in config.bridges])
 
 
 def configuration(

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from nanomq_py.config import Config
-from nanomq_py.config.keys.bridges import Bridge
+from nanomq_py.config.keys.bridges import Bridge, BridgeSubscription
 from nanomq_py.config.keys.http_client import HttpAuthRequest
 from nanomq_py.core.options import WINDOW
 from nanomq_py.http.emqx_v4.configured import (
@@ -29,8 +29,6 @@ from nanomq_py.http.emqx_v4.configured import (
 from nanomq_py.http.errors import BadParameter
 from nanomq_py.http.pem import PEM, PemFiles, pem_paths
 from nanomq_py.http.values import changed, changed_members, member_name, object_of, refuse
-
-_TOPICS = ("remote_topic", "local_topic", "topic")
 
 
 def top_changed(config: Config, at: str, data: object, names: tuple[str, ...]) -> Config:
@@ -119,56 +117,88 @@ def _sqlite(config: Config, data: object, pem: PemFiles) -> Config:
     return replace(config, sqlite=changed(config.sqlite, "sqlite.", given, names))
 
 
-def _topic(at: str, item: object) -> tuple[str, dict[str, Any]]:
-    """Return the topic of a forward or a subscription, and what else is said of it."""
-    if isinstance(item, str):
-        return item, {}
-    rest = {name: v for name, v in object_of(at, item).items() if v is not None}
-    topics = [rest.pop(name) for name in _TOPICS if name in rest]
-    if not topics or any(topic != topics[0] for topic in topics):
-        raise refuse(at, f"one topic, the same in each of {', '.join(_TOPICS)}")
-    return topics[0], rest
-
-
 def _list(at: str, value: object) -> list[Any]:
     if not isinstance(value, list):
         raise refuse(at, "a list")
     return value
 
 
-def _forwards(at: str, value: object) -> list[Any]:
-    made = []
+def _given(at: str, item: object) -> dict[str, Any]:
+    """Return what is said of a forward or a subscription; a text is its topic."""
+    given = {"topic": item} if isinstance(item, str) else object_of(at, item)
+    return {name: v for name, v in given.items() if v is not None}
+
+
+def _forwards(at: str, value: object) -> dict[str, Any]:
+    """Return the two kinds of forwards: topics alone, and those of which more is said."""
+    plain: list[Any] = []
+    others: list[dict[str, Any]] = []
     for number, item in enumerate(_list(at, value)):
-        topic, rest = _topic(f"{at}[{number}]", item)
-        for name in rest:
-            raise BadParameter(f"{at}[{number}].{name}: unknown key")
-        made.append(topic)
-    return made
+        given = _given(f"{at}[{number}]", item)
+        topic = given.pop("topic", given.get("local_topic"))
+        if topic is None:
+            raise refuse(f"{at}[{number}]", "local_topic, or topic")
+        if given.get("remote_topic") == topic:
+            del given["remote_topic"]  # as it is here
+        given["local_topic"] = given.get("local_topic", topic)
+        if given.keys() - {"local_topic"} or others:
+            others.append(given)
+        else:
+            plain.append(topic)
+    return {"forwards": plain, "forward": others}
 
 
 def _subscriptions(at: str, value: object) -> list[dict[str, Any]]:
     made = []
     for number, item in enumerate(_list(at, value)):
-        topic, rest = _topic(f"{at}[{number}]", item)
-        made.append({"topic": topic, **rest})
+        given = _given(f"{at}[{number}]", item)
+        topics = [given.pop(name) for name in ("remote_topic", "topic") if name in given]
+        if not topics or any(topic != topics[0] for topic in topics):
+            raise refuse(f"{at}[{number}]", "remote_topic, or topic")
+        if given.get("local_topic") == topics[0]:
+            del given["local_topic"]  # as it is there
+        made.append({"topic": topics[0], **given})
     return made
+
+
+def subscription_of(at: str, item: object) -> BridgeSubscription:
+    """Return a subscription of a bridge, in any of NanoMQ's forms. Raises BadParameter."""
+    (given,) = _subscriptions(at, [item])
+    return changed(BridgeSubscription(), f"{at}.", given)
+
+
+def _without_null(data: dict[str, Any]) -> dict[str, Any]:
+    return {name: v for name, v in data.items() if v is not None}
+
+
+# Objects whose fields are keys that begin with that; the scheme says whether there is TLS.
+_OBJECTS = {"ssl": "ssl", "tls": "ssl", "will": "will"}
+
+
+def _flat(at: str, data: object) -> dict[str, Any]:
+    """Return what is given of a bridge by our keys, whatever objects it stands in."""
+    given = _without_null(object_of(at, data))
+    given.pop("status", None)  # as it is shown
+    for name in ("connector", "others"):
+        given.update(_without_null(object_of(f"{at}.{name}", given.pop(name, {}))))
+    for name, prefix in _OBJECTS.items():
+        its = _without_null(object_of(f"{at}.{name}", given.pop(name, {})))
+        if prefix == "ssl":
+            its.pop("enable", None)
+        given.update({f"{prefix}.{key}": value for key, value in its.items()})
+    for name, ours in (("enable", "bridge_mode"), ("server", "address")):
+        if name in given:
+            given[ours] = given.pop(name)
+    return given
 
 
 def bridge_changed(old: Bridge, at: str, data: object) -> Bridge:
     """Return a bridge with what is given; ``connector`` may be there, or its fields."""
-    given = {name: v for name, v in object_of(at, data).items() if v is not None}
-    connector = object_of(f"{at}.connector", given.pop("connector", {}))
+    given = _flat(at, data)
     if given.pop("name", old.name) != old.name:
         raise refuse(f"{at}.name", f"{old.name!r}")
-    given = {**given, **{name: v for name, v in connector.items() if v is not None}}
-    for name, ours in (("enable", "bridge_mode"), ("server", "address")):
-        if name in given:
-            given[ours] = given.pop(name)
-    for name in ("tls", "ssl"):
-        if not any(object_of(f"{at}.{name}", given.get(name, {})).values()):
-            given.pop(name, None)  # as NanoMQ shows one without
     if "forwards" in given:
-        given["forwards"] = _forwards(f"{at}.forwards", given["forwards"])
+        given.update(_forwards(f"{at}.forwards", given["forwards"]))
     if "subscription" in given:
         given["subscription"] = _subscriptions(f"{at}.subscription", given["subscription"])
     return changed(old, f"{at}.", given)

@@ -8,12 +8,13 @@ Source  nanomq-http-api-v1.txt; http-dialects.md for key_password, qos_duration 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from nanomq_py.config import Config
 from nanomq_py.config.declare.section import Brought
-from nanomq_py.config.keys.bridges import Bridge
+from nanomq_py.config.keys.bridges import Bridge, BridgeSubscription
 from nanomq_py.core.options import WINDOW
 from nanomq_py.http.pem import PEM, PemFiles, pem_json, pem_paths
 from nanomq_py.http.values import (
@@ -53,6 +54,12 @@ SECTIONS = {
 # Sections that the document does not have; they are shown where they say something.
 _OWN_SECTIONS = {"plugins": ("load",)}
 _NEW_BRIDGE = "main"
+# Those of the bridge; what else it has is shown where it is not the default.
+_BRIDGE = (
+    *("bridge_mode", "address", "proto_ver", "clientid", "clean_start", "username"),
+    *("password", "keepalive", "parallel", "forwards", "subscription"),
+)
+_SUBSCRIPTION = ("topic", "qos")
 
 
 def _first_bridge(config: Config) -> Bridge:
@@ -60,6 +67,21 @@ def _first_bridge(config: Config) -> Bridge:
 
 
 # --- req 11
+
+
+def _told(data: dict[str, Any], usual: dict[str, Any], always: Sequence[str]) -> Any:
+    return {k: v for k, v in data.items() if k in always or v != usual.get(k)}
+
+
+def bridge_json(bridge: Bridge, *, masked: bool) -> dict[str, Any]:
+    """Return a bridge as the document has it, and what else is not the default."""
+    usual = values_json(Bridge(), masked=masked)
+    of_one = values_json(BridgeSubscription(), masked=masked)
+    data: dict[str, Any] = _told(values_json(bridge, masked=masked), usual, _BRIDGE)
+    data["subscription"] = [
+        _told(each, of_one, _SUBSCRIPTION) for each in data["subscription"]
+    ]
+    return data
 
 
 def to_json(config: Config, *, masked: bool = False) -> dict[str, Any]:
@@ -76,7 +98,7 @@ def to_json(config: Config, *, masked: bool = False) -> dict[str, Any]:
         if name == "tls":
             values |= pem_json(config.tls, masked=masked)
         data[name] = {field: values[field] for field in fields}
-    data["bridge"] = values_json(_first_bridge(config), masked=masked)
+    data["bridge"] = bridge_json(_first_bridge(config), masked=masked)
     if config.plugins.load:
         data["plugins"] = keys_json(config.plugins, masked=masked)
     for section, values in config.brought:

@@ -1,0 +1,1 @@
+"""Bridges to other brokers: what they carry, and when they dial. Loaded where there is one."""
