@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests import journal, raw
+from tests import raw
 from tests._core_test import lib
 from tests.journaled import (
     Journaled,
