@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from nanomq_py import Broker
-from nanomq_py.core.binding import CoreError
+from nanomq_py import Broker, Config
+from nanomq_py.core.binding import Core, CoreError
 from nanomq_py.core.bridging import (
     BridgeOptions,
     BridgeState,
@@ -21,6 +21,7 @@ from nanomq_py.core.bridging import (
     Retain,
     Rule,
 )
+from nanomq_py.core.options import core_options
 from tests import raw
 from tests.bridges import BOTH, BRIDGE, Bridge, kept, nothing_more, port_of, take
 from tests.certs import Certs
@@ -410,3 +411,30 @@ async def test_options_out_of_their_range_are_refused(
 ) -> None:
     with pytest.raises(CoreError):
         edge._core.bridging().put(replace(BRIDGE, **bad))  # type: ignore[arg-type]
+
+
+def test_a_bridge_that_was_restored_waits_until_it_is_put_or_ended(tmp_path: Path) -> None:
+    saved = tmp_path / "saved"
+    core = Core(core_options(Config()))
+    for name in ("stays", "goes"):
+        core.bridging().put(replace(BRIDGE, name=name))
+    core.publish("out/x", b"1", qos=1, retain=False)
+    core.shutdown(0)
+    with saved.open("wb") as file:
+        assert core.save(file.fileno()) == 2
+    core.close()
+    core = Core(core_options(Config()))
+    try:
+        core.restore(saved.read_bytes())
+        core.publish("out/x", b"2", qos=1, retain=False)
+        bridging = core.bridging()
+        number = bridging.put(replace(BRIDGE, name="stays"))
+        assert bridging.stats(number).waiting == 2
+        assert core.consumers(None, 10).rows == []  # it is no consumer
+        assert bridging.end_orphans() == 1
+        assert bridging.end_orphans() == 0
+        assert bridging.stats(number).waiting == 2
+        with pytest.raises(CoreError):
+            bridging.end("goes")
+    finally:
+        core.close()
