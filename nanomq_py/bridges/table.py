@@ -57,6 +57,7 @@ class Table:
         self._bridges: dict[str, RunningBridge] = {}
         self._gone: list[RunningBridge] = []  # until :meth:`end_gone`
         self._fd = -1
+        self._is_leaving = False
         self._probes: set[asyncio.Task[None]] = set()
 
     def __iter__(self) -> Iterator[RunningBridge]:
@@ -90,7 +91,11 @@ class Table:
             made = RunningBridge(self._core, self._around, new)
             self._bridges[name] = made
             # All other parts of the configuration are in force when it connects.
-            self._loop.call_soon(made.go)
+            self._loop.call_soon(self._go, made)
+
+    def _go(self, made: RunningBridge) -> None:
+        if not self._is_leaving and self._bridges.get(made.wanted.name) is made:
+            made.go()
 
     def end_gone(self) -> list[str]:
         """End those that are gone, with what waits in them; return their names."""
@@ -138,6 +143,7 @@ class Table:
 
     def leave(self) -> None:
         """Connect no more. The core ends the connections with the broker."""
+        self._is_leaving = True
         for bridge in self._bridges.values():
             bridge.leave()
         for task in self._probes:
