@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,15 +17,18 @@ from nanomq_py.core.bridging import (
     BridgeState,
     BridgeWill,
     Cause,
+    DialTls,
     Retain,
     Rule,
 )
 from tests import raw
 from tests.bridges import BOTH, BRIDGE, Bridge, kept, nothing_more, port_of, take
-from tests.conftest import free_port
+from tests.certs import Certs
+from tests.conftest import StartBroker, free_port, start_on_all_transports
 from tests.eventually import eventually_on_loop
 from tests.raw import PUBACK, Raw
 from tests.test_broker import LOCAL
+from tests.test_events import a_second_passes
 
 
 @pytest.fixture
@@ -269,6 +273,65 @@ async def test_an_end_forgets_what_waits(edge: Broker) -> None:
         assert bridge.stats
     again = Bridge(edge, BRIDGE)
     assert again.stats.waiting == 0
+
+
+async def test_what_is_older_than_it_may_be_is_not_sent(
+    edge: Broker, cloud: Broker
+) -> None:
+    """But for what is retained, which has no age."""
+    bridge = Bridge(edge, replace(BRIDGE, message_expiry_s=1))
+    edge.publish("out/x", b"old", qos=1)
+    edge.publish("out/kept", b"kept", qos=1, retain=True)
+    await a_second_passes(edge)
+    await a_second_passes(edge)
+    edge.publish("out/x", b"new", qos=1)
+    async with cloud.subscribe("edge/#", qos=2) as there:
+        await bridge.up(port_of(cloud))
+        assert [m.payload for m in await take(there, 2)] == [b"kept", b"new"]
+    assert bridge.stats.dropped == 1
+
+
+@pytest.mark.parametrize("over", ["tls.url", "websocket.url", "websocket.tls_url", "ipc"])
+async def test_a_bridge_goes_over_every_transport(
+    edge: Broker,
+    start_broker: StartBroker,
+    certs: Certs,
+    tmp_path: Path,
+    over: str,
+) -> None:
+    cloud = start_on_all_transports(start_broker, certs, tmp_path)
+    bridge = Bridge(edge, BRIDGE)
+    tls = DialTls("localhost", ca=certs.ca.certfile.read_text()) if "tls" in over else None
+    host, port = (
+        ("127.0.0.1", cloud.ports[over])
+        if over != "ipc"
+        else (
+            str(tmp_path / "broker.sock"),
+            0,
+        )
+    )
+    path = "/mqtt" if "websocket" in over else None
+    bridge.core.dial(bridge.number, host, port, tls=tls, path=path)
+    await eventually_on_loop(lambda: bridge.stats.state, BridgeState.UP)
+    with cloud.raw(5) as reader:
+        await asyncio.to_thread(reader.connect, "reader")
+        await asyncio.to_thread(reader.subscribe, ("edge/#", 2))
+        for n in range(3):
+            edge.publish("out/x", bytes(100_000), qos=n)
+        got = [await asyncio.to_thread(reader.expect, raw.PUBLISH) for _ in range(3)]
+    assert [p.payload for p in got] == [bytes(100_000)] * 3
+
+
+async def test_a_certificate_that_nobody_knows_is_told(
+    edge: Broker, start_broker: StartBroker, certs: Certs, tmp_path: Path
+) -> None:
+    cloud = start_on_all_transports(start_broker, certs, tmp_path)
+    bridge = Bridge(edge, BRIDGE)
+    tls = DialTls("elsewhere", ca=certs.ca.certfile.read_text())
+    bridge.core.dial(bridge.number, "127.0.0.1", cloud.ports["tls.url"], tls=tls)
+    news = await bridge.down()
+    assert news.cause == Cause.DIAL
+    assert "TLS" in news.why
 
 
 # --- the other broker goes and comes

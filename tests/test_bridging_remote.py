@@ -183,6 +183,12 @@ async def test_one_that_takes_qos_0_alone_is_not_used_for_more(
     await remote.let_in(properties=MAXIMUM_QOS + b"\0")
     news = await bridge.down()
     assert (news.cause, news.code) == (Cause.US, 0x9B)
+    edge.publish("out/x", b"waits", qos=1)
+    bridge.put(NO_RULES)
+    bridge.dial(remote.port)
+    await remote.let_in(properties=MAXIMUM_QOS + b"\0")
+    assert (await bridge.down(2)).code == 0x9B
+    assert bridge.stats.waiting == 1
 
 
 # --- again

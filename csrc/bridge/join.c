@@ -335,11 +335,17 @@ meet_qos(nmq_bridge_conn *conn, nmq_batch *batch, uint8_t qos_max)
     return rv;
 }
 
+// Whether a forward, or what waits, is above QoS 0.
 static bool
-wants_qos(const nmq_bridge_settings *settings)
+wants_qos(const nmq_bridge *bridge, const nmq_bridge_settings *settings)
 {
-    bool wants = false;
+    nmq_client *client = bridge->client;
 
+    (void) pthread_mutex_lock(&client->lock);
+    const nmq_session *session = client->session;
+    bool wants =
+        session->inflight.count > 0 || session->queue.count > session->queue.qos0_count;
+    (void) pthread_mutex_unlock(&client->lock);
     for (size_t i = 0; i < settings->options.forward_count; i++) {
         wants = wants || settings->forwards[i].qos > 0;
     }
@@ -351,11 +357,11 @@ nmq_join(nmq_bridge_conn *conn, nmq_batch *batch, const nmq_packet *connack)
 {
     uint8_t qos_max = (uint8_t) nmq_props_number(&connack->props, NMQ_PROP_MAXIMUM_QOS, 2);
 
-    if (qos_max == 0 && wants_qos(conn->settings)) {
+    if (qos_max == 0 && wants_qos(conn->bridge, conn->settings)) {
         nmq_conn_set_end(&conn->net,
                          (nmq_fault){NMQ_RC_QOS_NOT_SUPPORTED,
-                                     "the other broker takes QoS 0 alone, and a forward "
-                                     "has more"});
+                                     "the other broker takes QoS 0 alone, and there is "
+                                     "more to send"});
         return NMQ_NEXT_END;
     }
     int rv = meet_qos(conn, batch, qos_max);

@@ -23,7 +23,8 @@ is_too_old(const nmq_bridge_settings *settings, const nmq_publish_head *head,
 }
 
 static int
-map(nmq_outward *outward, nmq_publish_head *head, const nmq_message_parts *parts)
+map(nmq_outward *outward, nmq_publish_head *head, const nmq_message_parts *parts,
+    nmq_bytes *topic_name)
 {
     mapped *m = (mapped *) (void *) outward;
     const nmq_bridge_rule *rule =
@@ -36,7 +37,7 @@ map(nmq_outward *outward, nmq_publish_head *head, const nmq_message_parts *parts
     if (rule == NULL) {
         return NMQ_ETOOBIG;
     }
-    int rv = nmq_bridge_rule_map(rule, parts->topic_name, &m->topic, &head->topic_name);
+    int rv = nmq_bridge_rule_map(rule, parts->topic_name, &m->topic, topic_name);
     head->retain = nmq_bridge_rule_retain(rule, head->retain) && m->retain_available;
     head->subscription_id_count = 0; // they are ours
     return rv == NMQ_ETOPIC ? NMQ_ETOOBIG : rv;

@@ -84,8 +84,8 @@ nmq_decode_connect(nmq_wire *wire, uint8_t version, nmq_packet *out)
     if (wire->failed) {
         return NMQ_RC_MALFORMED_PACKET;
     }
-    connect->bridge = level == (NMQ_V311 | NMQ_BRIDGE_BIT) ||
-                      level == (NMQ_V31 | NMQ_BRIDGE_BIT);
+    connect->bridge =
+        level == (NMQ_V311 | NMQ_BRIDGE_BIT) || level == (NMQ_V31 | NMQ_BRIDGE_BIT);
     connect->version = connect->bridge ? level & (uint8_t) ~NMQ_BRIDGE_BIT : level;
     int refused = protocol_of(name, connect->version);
     if (refused != 0) {

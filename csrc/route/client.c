@@ -154,8 +154,7 @@ nmq_client_take_fresh(nmq_client *client, nmq_session_counts *out)
     for (int qos = 0; qos < 3; qos++) {
         traffic->messages_out[qos] += fresh->messages[qos];
     }
-    traffic->dropped +=
-        fresh->expired + fresh->too_large + fresh->no_memory + fresh->full;
+    traffic->dropped += fresh->expired + fresh->too_large + fresh->no_memory + fresh->full;
     traffic->dropped_full += fresh->full;
     traffic->dropped_expired += fresh->expired;
     traffic->dropped_too_large += fresh->too_large;

@@ -45,8 +45,8 @@ typedef struct {
     uint16_t last_id;
 } nmq_inflight;
 
-// Returns a packet identifier that is free, and is drawn next after all others: for a packet
-// of another kind. Fewer than 65,535 are in use.
+// Returns a packet identifier that is free, and is drawn next after all others: for a
+// packet of another kind. Fewer than 65,535 are in use.
 uint16_t nmq_inflight_draw(nmq_inflight *inflight);
 
 // Finds a free packet identifier and takes the delivery over under it, in the state that

@@ -10,11 +10,11 @@
 #include "store/message.h"
 
 typedef struct nmq_outward {
-    // Sets the Topic Name, which is borrowed until the next call, RETAIN and the
-    // Subscription Identifiers; those of the delivery are in the head. Returns NMQ_OK;
+    // Sets the Topic Name, which is borrowed until the next call, and in the head RETAIN
+    // and the Subscription Identifiers, where those of the delivery are. Returns NMQ_OK;
     // NMQ_ETOOBIG for a message that cannot go there; NMQ_ETIMEOUT for one that is too old,
     // if DUP is not set; NMQ_ENOMEM.
     int (*map)(struct nmq_outward *outward, nmq_publish_head *head,
-               const nmq_message_parts *parts);
+               const nmq_message_parts *parts, nmq_bytes *topic_name);
     void (*free)(struct nmq_outward *outward);
 } nmq_outward;

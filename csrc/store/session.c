@@ -214,14 +214,20 @@ send_above_qos0(nmq_session *session, nmq_outbox *outbox, const nmq_offer *offer
     return rv;
 }
 
+// Out of line: it is rare.
+__attribute__((noinline)) static enum nmq_delivered
+not_sent(int rv)
+{
+    return rv == NMQ_ETOOBIG    ? NMQ_DELIVERED_TOO_LARGE
+           : rv == NMQ_ETIMEOUT ? NMQ_DELIVERED_EXPIRED
+                                : NMQ_DELIVERED_NO_MEMORY;
+}
+
 // What became of a message that was to be sent at once.
 static enum nmq_delivered
 sent(int rv)
 {
-    return rv == NMQ_OK         ? NMQ_DELIVERED_SENT
-           : rv == NMQ_ETOOBIG  ? NMQ_DELIVERED_TOO_LARGE
-           : rv == NMQ_ETIMEOUT ? NMQ_DELIVERED_EXPIRED
-                                : NMQ_DELIVERED_NO_MEMORY;
+    return rv == NMQ_OK ? NMQ_DELIVERED_SENT : not_sent(rv);
 }
 
 enum nmq_delivered
@@ -249,26 +255,6 @@ nmq_session_refuses(const nmq_session *session, const nmq_outbox *outbox, uint8_
             (payload_len > SHORT_SMALL_BYTES && (in_flight > 0 || short_window == 1)));
 }
 
-// The oldest messages go until there is room. Returns whether there is.
-static bool
-make_room(nmq_session *s)
-{
-    nmq_delivery oldest;
-
-    while (nmq_session_is_full(s) && nmq_queue_pop(&s->queue, &oldest)) {
-        if (s->owed != NULL) {
-            s->owed->popped++;
-        }
-        nmq_session_tell_lost(s, oldest.message, NMQ_EVENT_DROPPED, NMQ_WHY_QUEUE_FULL);
-        s->fresh.full++;
-        if (s->log != NULL) {
-            nmq_session_log_dropped(s, &oldest);
-        }
-        nmq_delivery_fini(&oldest);
-    }
-    return !nmq_session_is_full(s);
-}
-
 enum nmq_delivered
 nmq_session_queue(nmq_session *session, const nmq_offer *offer)
 {
@@ -279,7 +265,7 @@ nmq_session_queue(nmq_session *session, const nmq_offer *offer)
     }
     // kept for the client, here or away [MQTT-3.1.2-5 of 3.1.1]
     bool full = !offer->overflow && nmq_session_is_full(session) &&
-                !(session->drops_oldest && make_room(session));
+                !(session->drops_oldest && nmq_session_make_room(session));
     if (full || nmq_queue_push(&session->queue, &delivery) != NMQ_OK) {
         nmq_delivery_fini(&delivery);
         return full ? NMQ_DELIVERED_FULL : NMQ_DELIVERED_NO_MEMORY;

@@ -1,5 +1,8 @@
 #include "store/session_load.h"
 
+#include "store/session_log.h"
+#include "store/session_tell.h"
+
 // Publishers to a session wait once so much waits in it. The rest of its bound is for a
 // client that is so slow, or so stuck, that waiting does not help.
 enum {
@@ -40,4 +43,23 @@ nmq_session_load(const nmq_session *session)
     uint64_t by_count = session->queue.count * (uint64_t) NMQ_LOAD_FULL / soft;
     load = by_count > load ? by_count : load;
     return load < UINT32_MAX ? (uint32_t) load : UINT32_MAX;
+}
+
+bool
+nmq_session_make_room(nmq_session *s)
+{
+    nmq_delivery oldest;
+
+    while (nmq_session_is_full(s) && nmq_queue_pop(&s->queue, &oldest)) {
+        if (s->owed != NULL) {
+            s->owed->popped++;
+        }
+        nmq_session_tell_lost(s, oldest.message, NMQ_EVENT_DROPPED, NMQ_WHY_QUEUE_FULL);
+        s->fresh.full++;
+        if (s->log != NULL) {
+            nmq_session_log_dropped(s, &oldest);
+        }
+        nmq_delivery_fini(&oldest);
+    }
+    return !nmq_session_is_full(s);
 }

@@ -1,7 +1,7 @@
 // session_load.h - how much waits in a session, and whether it is at its bound.
 //
 // Threads  none of its own: the client's lock.
-// Cost     constant.
+// Cost     constant; nmq_session_make_room: what goes.
 #pragma once
 #include "store/session_state.h"
 
@@ -15,3 +15,7 @@ bool nmq_session_is_full(const nmq_session *session);
 // NMQ_LOAD_LOW they go on.
 enum { NMQ_LOAD_FULL = 1000, NMQ_LOAD_LOW = NMQ_LOAD_FULL / 2 };
 uint32_t nmq_session_load(const nmq_session *session);
+
+// The oldest messages of the queue go, counted, until there is room. Returns whether there
+// is.
+bool nmq_session_make_room(nmq_session *session);

@@ -43,13 +43,12 @@ tell_delivered(const nmq_session *s, const nmq_publish_head *head,
 // Sets the topic as its client knows it. Returns as nmq_session_write_publish.
 static int
 use_outer_topic(const nmq_session *s, nmq_publish_head *head,
-                const nmq_message_parts *parts)
+                const nmq_message_parts *parts, nmq_bytes *topic_name)
 {
-    head->topic_name = parts->topic_name;
     if (s->outward != NULL) {
-        return s->outward->map(s->outward, head, parts);
+        return s->outward->map(s->outward, head, parts, topic_name);
     }
-    return nmq_topic_unmount(s->mount, &head->topic_name) ? NMQ_OK : NMQ_ETOOBIG;
+    return nmq_topic_unmount(s->mount, topic_name) ? NMQ_OK : NMQ_ETOOBIG;
 }
 
 // A packet over the Maximum Packet Size must not be sent [MQTT-3.1.2-24], and the broker
@@ -62,14 +61,14 @@ nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *
     bool is_new;
 
     head->version = s->version;
-    head->topic_name = parts->topic_name;
+    nmq_bytes topic_name = parts->topic_name; // as the client knows it
     if (s->mount.len > 0) {
-        int outer = use_outer_topic(s, head, parts);
+        int outer = use_outer_topic(s, head, parts, &topic_name);
         if (outer != NMQ_OK) {
             return outer;
         }
     }
-    const nmq_bytes topic_name = head->topic_name;
+    head->topic_name = topic_name;
     head->props = parts->props;
     head->payload_len = parts->payload.len;
     if (parts->expires_at_ms != 0) { // what is left of it [MQTT-3.3.2-6]

@@ -129,14 +129,14 @@ class Table:
             is_down = status.state not in (State.UP, State.PAUSED)
             if is_down and down_s >= DOWN_S:
                 yield Trouble(
-                    f"bridge_down_{status.name}",
+                    f"bridge_down/{status.name}",
                     f"bridge {status.name}: not connected to {status.address}:"
                     f" {status.last_error or 'no answer yet'}",
                     {"waiting": status.stats.waiting, "error": status.last_error},
                 )
             if status.refused:
                 yield Trouble(
-                    f"bridge_refused_{status.name}",
+                    f"bridge_refused/{status.name}",
                     f"bridge {status.name}: {status.refused}",
                     {"error": status.refused},
                 )

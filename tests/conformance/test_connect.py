@@ -202,3 +202,32 @@ def test_connect_must_come_in_time(start_broker: StartBroker) -> None:
     with process.raw() as c:
         c.send(b"\x10")  # a byte does not hold the slot
         assert c.read_until_closed() == []
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_a_bridge_gets_nothing_back_and_retain_as_published(
+    broker: Process, version: int, name: str
+) -> None:
+    """The top bit of the protocol level, which mosquitto and others send before 5.0."""
+    level = raw.connect(name, version).replace(
+        bytes([version, 2]), bytes([version | 0x80, 2]), 1
+    )
+    with broker.raw(version) as c, broker.raw(version) as other:
+        c.send(level)
+        assert c.expect(CONNACK).reason == 0
+        assert c.subscribe((name, 1)) == [1]
+        c.publish(name, b"mine", qos=0)
+        other.connect(f"{name}-2")
+        other.publish(name, b"yours", qos=0, retain=True)
+        got = c.expect(raw.PUBLISH)
+        assert (got.payload, got.retain) == (b"yours", True)
+        c.assert_silent()
+        other.publish(name, b"", qos=0, retain=True)
+        other.ping()
+
+
+def test_5_0_has_no_such_bit(broker: Process, name: str) -> None:
+    with broker.raw(5) as c:
+        c.send(raw.connect(name, 5).replace(b"\5\2", b"\x85\2", 1))
+        got = c.read_until_closed()
+    assert [p.kind for p in got] in ([], [CONNACK])
