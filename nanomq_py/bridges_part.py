@@ -48,6 +48,7 @@ class _BridgesChange(Change):
 
     async def undo(self) -> None:
         self._part.use(self._old, self._old_node)
+        self._part.end_gone()  # what came with this change
 
     async def settle(self) -> None:
         self._part.end_gone()

@@ -66,7 +66,7 @@ needed_ahead(const nmq_log_room *room)
 bool
 nmq_log_room_is_time(const nmq_log_room *room)
 {
-    return is_worth_it(room) &&
+    return room->is_known && is_worth_it(room) &&
            needed_ahead(room) + segments(room, 1) / 2 < nmq_wal_ahead(room->wal);
 }
 
@@ -121,6 +121,7 @@ int
 nmq_log_room_look(nmq_log_room *room, uint64_t live, uint64_t first, const uint64_t *told,
                   int64_t now_ns)
 {
+    room->is_known = true;
     room->live_most = live;
     room->first = first < live ? first : live;
     if (room->look_ms == 0 || now_ns >= room->look_ns) {

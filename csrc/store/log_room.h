@@ -31,6 +31,7 @@ typedef struct {
     uint64_t live;      // bytes that were live when the log began anew last
     uint64_t live_most; // that telling again all that is live takes, or more
     uint64_t first;     // of them: what is told before the oldest of the log is free
+    bool is_known;      // how much is live
     bool in_epochs;     // it is known in which epochs what is live was logged
     int blocked;      // why no segment can be made; NMQ_OK: one can, for all that is known
     uint32_t look_ms; // until it is looked for room again; 0: there is room

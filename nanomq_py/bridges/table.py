@@ -57,6 +57,7 @@ class Table:
         self._bridges: dict[str, RunningBridge] = {}
         self._gone: list[RunningBridge] = []  # until :meth:`end_gone`
         self._fd = -1
+        self._is_leaving = False
         self._probes: set[asyncio.Task[None]] = set()
 
     def __iter__(self) -> Iterator[RunningBridge]:
@@ -90,7 +91,11 @@ class Table:
             made = RunningBridge(self._core, self._around, new)
             self._bridges[name] = made
             # All other parts of the configuration are in force when it connects.
-            self._loop.call_soon(made.go)
+            self._loop.call_soon(self._go, made)
+
+    def _go(self, made: RunningBridge) -> None:
+        if not self._is_leaving and self._bridges.get(made.wanted.name) is made:
+            made.go()
 
     def end_gone(self) -> list[str]:
         """End those that are gone, with what waits in them; return their names."""
@@ -124,20 +129,21 @@ class Table:
             is_down = status.state not in (State.UP, State.PAUSED)
             if is_down and down_s >= DOWN_S:
                 yield Trouble(
-                    f"bridge_down_{status.name}",
+                    f"bridge_down/{status.name}",
                     f"bridge {status.name}: not connected to {status.address}:"
                     f" {status.last_error or 'no answer yet'}",
                     {"waiting": status.stats.waiting, "error": status.last_error},
                 )
             if status.refused:
                 yield Trouble(
-                    f"bridge_refused_{status.name}",
+                    f"bridge_refused/{status.name}",
                     f"bridge {status.name}: {status.refused}",
                     {"error": status.refused},
                 )
 
     def leave(self) -> None:
         """Connect no more. The core ends the connections with the broker."""
+        self._is_leaving = True
         for bridge in self._bridges.values():
             bridge.leave()
         for task in self._probes:

@@ -348,7 +348,7 @@ def test_bridge_that_is_away_is_an_alarm(tmp_path: Path) -> None:
             (node,) = get(near, "/alarms/activated")["data"]
             return [each["name"] for each in node["alarms"]]
 
-        eventually(alarms, ["bridge_down_b"])
+        eventually(alarms, ["bridge_down/b"])
         assert call(near, "DELETE", "/api/v4/bridges/b").json["code"] == 0
         eventually(alarms, [])
 
