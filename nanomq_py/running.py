@@ -71,6 +71,7 @@ class Running:
     """A core and the parts that use it, from its start to its end."""
 
     durability: DurabilityWatch | None = None  # None: nothing outlives the process
+    _durability: DurabilityPart | None = None  # the same
 
     def __init__(
         self,
@@ -112,7 +113,6 @@ class Running:
         self._topic_metrics: TopicMetrics | None = None
         self._deliveries: Deliveries | None = None
         self._journal = places.journal
-        self._durability: DurabilityPart | None = None  # None: nothing outlives the process
         self.readers = Readers()
         self.consumers = Consumers(core, self.listeners.name_of)
         self.bridges = Bridges(core)

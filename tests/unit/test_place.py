@@ -136,6 +136,14 @@ def test_a_folder_is_made_for_its_user_alone(machine: Machine) -> None:
     assert machine.state.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives it to another user")
+def test_a_folder_is_made_for_the_user_that_root_becomes(machine: Machine) -> None:
+    nobody = pwd.getpwnam("nobody")
+    make_home_for(machine.state / "nanomq.db", nobody)
+    assert machine.state.stat().st_uid == nobody.pw_uid
+    assert machine.state.parent.stat().st_uid == 0
+
+
 def test_a_folder_that_a_key_names_is_not_made(tmp_path: Path) -> None:
     make_home_for(tmp_path / "typo" / "nanomq.db")
     assert not (tmp_path / "typo").exists()
