@@ -47,17 +47,8 @@ if TYPE_CHECKING:
     from nanomq_py.metrics.durability import DurabilityState
     from nanomq_py.store.store import Store
 
-__all__ = [
-    "Batch",
-    "Broker",
-    "CachedAccess",
-    "Consumer",
-    "HandOver",
-    "Identity",
-    "Message",
-    "Permission",
-    "Tap",
-]
+__all__ = ["Batch", "Broker", "CachedAccess", "Consumer", "HandOver"]
+__all__ += ["Identity", "Message", "Permission", "Tap"]
 
 
 E = TypeVar("E", bound="Event")

@@ -31,7 +31,7 @@ class Edge:
         self._life = running_broker(
             self._folder,
             {"BRIDGE_PORT": str(self._port)},
-            module="tests.bridged",
+            module="tests.bridging_process",
             durability=self._durability,
         )
         self.process: Process = self._life.__enter__()

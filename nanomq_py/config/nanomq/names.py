@@ -20,13 +20,7 @@ from nanomq_py.config.declare.walk import all_families, all_keys
 from nanomq_py.config.forms.entries import Entry
 from nanomq_py.config.forms.nested import Items, Node, Scalar, Section
 from nanomq_py.config.keys.config import Config
-from nanomq_py.config.nanomq.lists import (
-    IMPLIED,
-    Named,
-    acl_rules,
-    plain,
-    webhook_events,
-)
+from nanomq_py.config.nanomq.lists import IMPLIED, Named, acl_rules, plain, webhook_events
 from nanomq_py.config.nanomq.missing import FEATURES, OFF, ON
 from nanomq_py.config.nanomq.shapes import find, modernise, starred
 

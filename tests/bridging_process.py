@@ -1,4 +1,4 @@
-"""``python -m tests.bridged start ...``: a broker with one bridge, which dials until it is up.
+"""``python -m tests.bridging_process start ...``: a broker with one bridge, which dials until it is up.
 
 BRIDGE_PORT  the port of the other broker
 """
