@@ -13,7 +13,16 @@ from tempfile import gettempdir, mkdtemp
 
 from tests.durability.homes import Ended, Program
 
-KINDS = ("any", "begin", "open", "make", "write", "flush", "rename", "remove")  # as shim.c has them
+KINDS = (
+    "any",
+    "begin",
+    "open",
+    "make",
+    "write",
+    "flush",
+    "rename",
+    "remove",
+)  # as shim.c has them
 _COUNTED = struct.Struct(f"={len(KINDS)}QQQ")
 
 
@@ -76,10 +85,6 @@ class Faulty:
     def arm(self) -> None:
         """Count from here on."""
         self._write(True)
-
-    def mend(self) -> None:
-        """Have nothing fail from here on."""
-        self._write(False)
 
     def counts(self) -> dict[str, int]:
         """Return how many operations there were, by kind."""
