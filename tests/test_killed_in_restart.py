@@ -159,8 +159,7 @@ def test_what_has_no_room_is_what_the_log_says(start: Start) -> None:
         assert taken(process, "to", 3) == [b"1", b"2", b"3"]
 
 
-@pytest.mark.parametrize("is_mended", [False, True], ids=["killed", "mended"])
-def test_a_restart_on_a_full_disk_loses_nothing(folder: Path, is_mended: bool) -> None:
+def test_a_restart_on_a_full_disk_loses_nothing(folder: Path) -> None:
     keys = {**keys_of(folder), "durability__hold": "200ms", "max_queue_size": "0"}
     full = Fault(1, errno.ENOSPC, "make", stays=True)  # no file can be made any more
     disk = Faulty(folder / "store", full, armed=False)
@@ -170,18 +169,11 @@ def test_a_restart_on_a_full_disk_loses_nothing(folder: Path, is_mended: bool) -
         publish(process, *sent)
         disk.arm()
         restart(process)
-        process.waits_for("cannot grow (No space left on device)")
+        process.waits_for("no room for what the process before handed over")
         with process.raw(5) as client:
             client.connect("by")
-            client.publish("t", b"refused", qos=1, packet_id=1)
-            assert client.expect(PUBACK).reason == 0x97
             client.publish("free", b"1", qos=1, packet_id=1)
             assert client.expect(PUBACK).reason == 0x10
-        if is_mended:
-            disk.mend()
-            process.waits_for("has room again")
-            publish(process, b"more")
-            sent.append(b"more")
         process.kill()
     with running_broker(folder, **keys) as process:
         assert taken(process, "to", len(sent)) == sent

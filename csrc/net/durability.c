@@ -197,13 +197,18 @@ replay(nmq_durability *d, const nmq_handover_uses *uses, nmq_wal_found *found)
     return nmq_handover_log_end(&r.reader, &d->journal, &found->passed);
 }
 
-// Whether what was left may be written before anything else of the log is thrown away.
-static bool
-has_room_for_left(const nmq_durability *d)
+// Makes room for what was left in front of all that the log has. Returns NMQ_OK; NMQ_ENOSPC
+// or NMQ_ENOMEM: there is none, or nothing was left; or NMQ_EIO.
+static int
+make_room_for_left(nmq_durability *d)
 {
     uint64_t bytes = d->options.left.len;
+    uint64_t most = bytes + bytes / 8;
 
-    return bytes > 0 && nmq_wal_room(&d->wal) > bytes + bytes / 8;
+    if (bytes == 0 || nmq_wal_room(&d->wal) <= most) {
+        return NMQ_ENOSPC;
+    }
+    return nmq_wal_reserve(&d->wal, most); // else nobody could come while the disk is full
 }
 
 // Becomes what the process before has left. Returns how many sessions there are, or why
@@ -243,11 +248,12 @@ read_log(nmq_durability *d, nmq_disk *disk, const nmq_wal_options *log,
     how.ahead = count_commit;
     how.ahead_arg = &uses;
     int rv = nmq_wal_open(&d->wal, disk, &how, found);
-    if (rv != NMQ_OK || has_room_for_left(d)) {
-        nmq_handover_uses_fini(&uses);
-        return rv == NMQ_OK ? take_over(d) : rv;
+    int room = rv == NMQ_OK ? make_room_for_left(d) : rv;
+    if (rv == NMQ_OK && (room == NMQ_ENOSPC || room == NMQ_ENOMEM)) {
+        return replay(d, &uses, found);
     }
-    return replay(d, &uses, found);
+    nmq_handover_uses_fini(&uses);
+    return room == NMQ_OK ? take_over(d) : room;
 }
 
 // What the log itself is told. The committer keeps to bytes_max, by what it lets in; what

@@ -31,9 +31,10 @@ typedef struct {
         left; // what the process before handed over (nmq_handover_save); empty: nothing
 } nmq_durability_options;
 
-// left, where there is room for it, is taken over in place of what the log says: it knows
-// of all that the log does, and of what is not logged. It becomes one commit, and that is
-// where the log begins from then on: a crash before that leaves the log as it was.
+// left, where there is room for it in bytes_max and on the disk, is taken over in place of
+// what the log says: it knows of all that the log does, and of what is not logged. It
+// becomes one commit, and that is where the log begins from then on: a crash before that
+// leaves the log as it was.
 //
 // Nothing is kept yet, and no listener is open. found: what the log was like; *error:
 // errno. Returns how many sessions there are now; NMQ_ECORRUPT, NMQ_ENEWER, NMQ_EIO: the

@@ -100,10 +100,8 @@ nmq_wal_ahead(const nmq_wal *wal)
     return room_with(wal, 0);
 }
 
-// Makes segments until there is room for so many bytes. Returns NMQ_OK, NMQ_ENOSPC,
-// NMQ_ENOMEM or NMQ_EIO.
-static int
-reserve(nmq_wal *wal, uint64_t len)
+int
+nmq_wal_reserve(nmq_wal *wal, uint64_t len)
 {
     nmq_wal_segments *all = &wal->segments;
 
@@ -184,7 +182,7 @@ nmq_wal_append(nmq_wal *wal, nmq_bytes commit, int64_t wall_ms)
                           .sequence = wal->sequence,
                           .from = wal->from,
                           .wall_ms = wall_ms}};
-    int rv = wal->failed ? NMQ_EIO : reserve(wal, commit.len);
+    int rv = wal->failed ? NMQ_EIO : nmq_wal_reserve(wal, commit.len);
 
     if (rv != NMQ_OK) {
         return rv;

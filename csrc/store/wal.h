@@ -36,6 +36,10 @@ typedef struct {
 // segments.error has the errno.
 int nmq_wal_append(nmq_wal *wal, nmq_bytes commit, int64_t wall_ms);
 
+// Makes segments until a commit of so many bytes may be appended. Returns NMQ_OK, or
+// NMQ_ENOSPC, NMQ_ENOMEM or NMQ_EIO as append.
+int nmq_wal_reserve(nmq_wal *wal, uint64_t len);
+
 // Commits before that one are needed no more. The next commit says so on the disk; then
 // nmq_wal_tidy frees what only they need.
 void nmq_wal_keep_from(nmq_wal *wal, uint64_t sequence);

@@ -86,10 +86,6 @@ class Faulty:
         """Count from here on."""
         self._write(True)
 
-    def mend(self) -> None:
-        """Have nothing fail from here on."""
-        self._write(False)
-
     def counts(self) -> dict[str, int]:
         """Return how many operations there were, by kind."""
         return dict(zip(KINDS, self._read(), strict=False))
