@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import subprocess
@@ -15,7 +16,7 @@ from nanomq_py.store.folder import Places
 from nanomq_py.store.place import make_home, make_home_for, places_of, told_of
 from tests._core_test import lib
 from tests.conftest import ROOT
-from tests.durability.shim import library
+from tests.durability.shim import Fault, Faulty
 
 pytestmark = pytest.mark.plain
 
@@ -159,13 +160,7 @@ print(lib.nmq_disk_folder_open(sys.argv[1].encode(), made, error), error[0])
 
 def opened(folder: Path, failing: int) -> tuple[int, int]:
     """Open it in a process in which that operation of the disk fails; status and errno."""
-    env = {
-        **os.environ,
-        "LD_PRELOAD": f"{os.environ.get('LD_PRELOAD', '')} {library()}".strip(),
-        "FAULT_FOLDER": str(folder.parent),
-        "FAULT_AT": str(failing),
-        "FAULT_ERRNO": "5",
-    }
+    env = {**os.environ, **Faulty(folder.parent, Fault(failing, errno.EIO)).env}
     done = subprocess.run(
         [sys.executable, "-c", _OPEN, str(folder)],
         cwd=ROOT,
