@@ -20,6 +20,7 @@ note_logged(nmq_session *session)
                         nmq_session_log_came(log));
     nmq_queue_set_epoch(&session->queue, 0, session->queue.count,
                         nmq_journal_epoch(log->journal));
+    log->is_told = true;
 }
 
 // Call with the client's lock, and the lanes frozen.
