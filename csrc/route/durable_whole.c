@@ -21,6 +21,7 @@ note_logged(nmq_session *session)
     nmq_queue_set_epoch(&session->queue, 0, session->queue.count,
                         nmq_journal_epoch(log->journal));
     log->is_told = true;
+    log->behind = nmq_durable_count_queued(session);
 }
 
 // Call with the client's lock, and the lanes frozen.
@@ -140,6 +141,7 @@ put_base(nmq_router *router, nmq_client *client)
     nmq_gathered_append(&all, log, &log->session, true);
     log->round++;
     log->is_told = false;
+    log->behind = all.base.waiting;
 }
 
 void
@@ -185,7 +187,9 @@ put_piece(nmq_session *session, uint32_t from, uint32_t to)
 
     nmq_gather(&all, log->journal);
     all.base.carries = true;
+    all.base.behind = log->behind;
     nmq_record_put_queue(&all.base, session, log->session, from, to);
+    log->behind = all.base.behind;
     nmq_gathered_append(&all, log, &log->session, true);
     nmq_queue_set_phase(&session->queue, from, to, nmq_session_log_carried(log));
     nmq_queue_set_epoch(&session->queue, from, to, epoch);

@@ -120,7 +120,7 @@ drop(nmq_objects *objects, nmq_session *s, uint64_t number, uint32_t *carried)
     return NMQ_OK;
 }
 
-void
+bool
 nmq_handover_drop_last(nmq_queue *queue, const nmq_message *message)
 {
     uint32_t at = queue->count;
@@ -131,6 +131,7 @@ nmq_handover_drop_last(nmq_queue *queue, const nmq_message *message)
     if (at > 0) {
         (void) nmq_queue_sift(queue, at - 1, at, never, NULL);
     }
+    return at > 0;
 }
 
 int

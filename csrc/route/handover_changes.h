@@ -16,8 +16,8 @@ int nmq_handover_change(nmq_sessions *sessions, nmq_objects *objects, nmq_client
                         const nmq_journal_record *record, uint32_t *carried);
 
 // The same of a queue of which only the end is known: what leaves it is looked for from
-// there, and need not be found.
-void nmq_handover_drop_last(nmq_queue *queue, const nmq_message *message);
+// there. Returns whether it was found.
+bool nmq_handover_drop_last(nmq_queue *queue, const nmq_message *message);
 
 // Has the queue hold as many, the last of those that there are, behind such as are told
 // again later. Returns NMQ_OK, NMQ_EMALFORMED or NMQ_ENOMEM; then it is as far as it came.

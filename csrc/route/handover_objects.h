@@ -43,6 +43,21 @@ int nmq_handover_take_message(nmq_objects *objects, const nmq_message_record *re
 // is set where it is NMQ_ENOMEM.
 nmq_message *nmq_objects_message(nmq_objects *objects, uint64_t number, int *rv);
 
+// The fields of CARRIED as those of DELIVERY, which they are.
+static inline nmq_delivery_record
+nmq_journal_delivery_of(const nmq_carried_record *record)
+{
+    return (nmq_delivery_record) {.session = record->session,
+                                  .message = record->message,
+                                  .order = record->order,
+                                  .packet_id = record->packet_id,
+                                  .qos = record->qos,
+                                  .state = record->state,
+                                  .retain = record->retain,
+                                  .group = record->group,
+                                  .subscription_ids = record->subscription_ids};
+}
+
 // Makes *out the delivery of the record; message NULL: it has none. Returns NMQ_OK,
 // NMQ_EMALFORMED or NMQ_ENOMEM.
 int nmq_objects_delivery(nmq_objects *objects, const nmq_delivery_record *record,

@@ -256,15 +256,7 @@ static int
 take_carried(nmq_handover_reader *r, nmq_reader_client *one,
              const nmq_carried_record *record)
 {
-    const nmq_delivery_record delivery = {.session = record->session,
-                                          .message = record->message,
-                                          .order = record->order,
-                                          .packet_id = record->packet_id,
-                                          .qos = record->qos,
-                                          .state = record->state,
-                                          .retain = record->retain,
-                                          .group = record->group,
-                                          .subscription_ids = record->subscription_ids};
+    const nmq_delivery_record delivery = nmq_journal_delivery_of(record);
 
     return take_delivery(r, one->client, &delivery, &one->carried);
 }

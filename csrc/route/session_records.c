@@ -121,6 +121,7 @@ put_delivery(nmq_record_sink *sink, const nmq_delivery *d, uint64_t number,
                            (nmq_bytes){sink->ids.at, sink->ids.len});
     if (entry == NULL && sink->carries) {
         record.kind = NMQ_JOURNAL_CARRIED;
+        record.carried.order = --sink->behind;
     }
     put(sink, record);
 }

@@ -14,9 +14,10 @@ typedef struct nmq_record_sink {
     // The number of the message, which is put the first time; or NMQ_JOURNAL_LEFT_OUT: it
     // is not, and nothing that names it.
     uint64_t (*message)(struct nmq_record_sink *sink, nmq_message *message);
-    bool logs;    // to a journal: QoS 0 is left out, whose end is not logged
-    bool carries; // deliveries of a queue are CARRIED, not DELIVERY
-    uint64_t was; // see SESSION of journal.def; so is waiting
+    bool logs;       // to a journal: QoS 0 is left out, whose end is not logged
+    bool carries;    // deliveries of a queue are CARRIED, not DELIVERY
+    uint32_t behind; // how many were not carried yet, then
+    uint64_t was;    // see SESSION of journal.def; so is waiting
     uint32_t waiting;
     nmq_moment now;
     nmq_buf ids; // of the delivery that is written; the caller frees it

@@ -95,8 +95,8 @@ set_spare(nmq_log_room *room, bool is_told)
     }
     room->wal->spare = spare;
     // what it takes until it has been told again: else that is removed and made anew
-    room->wal->kept =
-        2 * live_least(room) + segments(room, NMQ_LOG_ROOM_SPARE + NMQ_LOG_ROOM_RESERVE);
+    room->wal->kept = 2 * live_least(room) + needed_ahead(room) +
+                      segments(room, NMQ_LOG_ROOM_SPARE + 2 * NMQ_LOG_ROOM_RESERVE);
 }
 
 // Bytes that may be added.

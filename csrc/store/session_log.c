@@ -101,8 +101,9 @@ append_urgent(const nmq_session *session, const nmq_journal_record *record)
     session->log->latest = append(session, record);
 }
 
-// Appends the delivery. carries: it is the front of what was not carried yet.
-static void
+// Appends the delivery. carries: it is the front of what was not carried yet. Returns
+// whether it is logged.
+static bool
 log_delivery(nmq_session_log *log, const nmq_delivery *d, const nmq_inflight_entry *entry,
              bool carries)
 {
@@ -118,8 +119,16 @@ log_delivery(nmq_session_log *log, const nmq_delivery *d, const nmq_inflight_ent
                           ? nmq_journal_append_of(log->journal, d->message, &record,
                                                   &record.delivery.message, false)
                           : nmq_journal_fail(log->journal);
-    log->latest = number != 0 ? number : log->latest; // 0: it is left out
     nmq_buf_free(&many);
+    log->latest = number != 0 ? number : log->latest; // 0: it is left out
+    return number != 0;
+}
+
+// A delivery that is logged has left the queue.
+static void
+note_left(nmq_session_log *log, const nmq_delivery *delivery)
+{
+    log->behind -= delivery->phase != nmq_session_log_carried(log);
 }
 
 void
@@ -132,7 +141,7 @@ nmq_session_log_queued(nmq_session *session, const nmq_delivery *delivery)
     nmq_queue_set_epoch(queue, queue->count - 1, queue->count,
                         nmq_journal_epoch(log->journal)); // or a later one
     if (nmq_session_is_logged(session) && delivery->qos > 0) {
-        log_delivery(log, delivery, NULL, false);
+        log->behind += log_delivery(log, delivery, NULL, false);
     }
 }
 
@@ -173,9 +182,12 @@ log_launched(nmq_session *session, const nmq_inflight_entry *entry, bool from_qu
         return log_identifier(session, entry);
     }
     if (!from_queue) {
-        log_delivery(log, &entry->delivery, entry, false);
-    } else if (nmq_session_log_is_behind(log, &entry->delivery)) {
-        log_delivery(log, &entry->delivery, entry, true);
+        (void) log_delivery(log, &entry->delivery, entry, false);
+        return log->latest;
+    }
+    note_left(log, &entry->delivery);
+    if (nmq_session_log_is_behind(log, &entry->delivery)) {
+        (void) log_delivery(log, &entry->delivery, entry, true);
     } else {
         append_urgent(session, &record);
     }
@@ -205,13 +217,14 @@ nmq_session_log_launch(nmq_session *session, nmq_outbox *outbox,
 void
 nmq_session_log_dropped(nmq_session *session, const nmq_delivery *delivery)
 {
-    const nmq_session_log *log = session->log;
+    nmq_session_log *log = session->log;
 
-    if (nmq_session_is_logged(session) && delivery->qos > 0) {
-        (void) nmq_journal_append_gone(
+    if (nmq_session_is_logged(session) && delivery->qos > 0 &&
+        nmq_journal_append_gone(
             log->journal, delivery->message,
             &(nmq_journal_record){.kind = NMQ_JOURNAL_DROPPED,
-                                  .dropped = {.session = log->session}});
+                                  .dropped = {.session = log->session}}) != 0) {
+        note_left(log, delivery);
     }
 }
 

@@ -44,10 +44,11 @@ typedef struct nmq_session_log {
     nmq_unsent *unsent;
     uint32_t first; // of them; a ring
     uint32_t count;
-    uint32_t cap;  // 0 or a power of two
-    uint8_t round; // how often it was told again; the last two bits
-    bool is_told;  // in that round, up to the end of its queue
-    bool ended;    // atomic
+    uint32_t cap;    // 0 or a power of two
+    uint32_t behind; // deliveries of the queue that are logged, and were not carried
+    uint8_t round;   // how often it was told again; the last two bits
+    bool is_told;    // in that round, up to the end of its queue
+    bool ended;      // atomic
 } nmq_session_log;
 
 // Gives the session a log, which begins with its first record (route/durable.h). Returns

@@ -10,7 +10,7 @@
 
 enum {
     FILES_MAX = 256,
-    MADE_MAX = 4096,
+    MADE_MAX = 16384,
     SECTOR_BYTES = 512,
     NAME_BYTES = 32,
     CHANGES_MAX = 64
