@@ -38,6 +38,7 @@ struct nmq_durability {
     int error;                // NMQ_LIVE: the same
     nmq_sessions *sessions;
     nmq_consumers *consumers;
+    bool is_whole;  // NMQ_LIVE: all that was read or left is there, and can be told again
     bool stopped;   // the caller's
     bool took_over; // what the process before has left
 };
@@ -103,12 +104,16 @@ live(void *arg, uint64_t *first)
     return all;
 }
 
-// nmq_committer_options.begin_anew
+// nmq_committer_options.begin_anew: a session that is not let in yet would not be told
+// again
 static uint64_t
 begin_anew(void *arg, nmq_buf *out, bool is_round)
 {
     nmq_durability *d = arg;
 
+    if (!NMQ_LIVE(d->is_whole)) {
+        return 0;
+    }
     if (is_round) {
         d->retell = (nmq_retell){
             .sessions = d->sessions, .consumers = d->consumers, .bytes = NMQ_RETELL_BYTES};
@@ -194,7 +199,9 @@ replay(nmq_durability *d, const nmq_handover_uses *uses, nmq_wal_found *found)
         nmq_handover_log_cancel(&r.reader);
         return rv;
     }
-    return nmq_handover_log_end(&r.reader, &d->journal, &found->passed);
+    rv = nmq_handover_log_end(&r.reader, &d->journal, &found->passed);
+    NMQ_LIVE_SET(d->is_whole, rv >= 0);
+    return rv;
 }
 
 // Makes room for what was left in front of all that the log has. Returns NMQ_OK; NMQ_ENOSPC
@@ -227,6 +234,7 @@ take_over(nmq_durability *d)
     while (nmq_retained_retell(retained, &at)) { // in the order that they have now
     }
     nmq_wal_keep_from(&d->wal, d->wal.sequence);
+    NMQ_LIVE_SET(d->is_whole, true);
     int rv = start_committer(d);
     if (rv != NMQ_OK) {
         return rv;

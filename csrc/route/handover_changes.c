@@ -82,12 +82,10 @@ finish(nmq_session *s, uint16_t packet_id)
     return NMQ_OK;
 }
 
-// Where in the queue the first delivery of the message is.
+// Where in the queue, from that place on, the first delivery of the message is.
 static uint32_t
-place_of(const nmq_queue *queue, const nmq_message *message)
+place_of(const nmq_queue *queue, uint32_t at, const nmq_message *message)
 {
-    uint32_t at = 0;
-
     while (at < queue->count && nmq_queue_at(queue, at)->message != message) {
         at++;
     }
@@ -103,13 +101,15 @@ never(void *arg, const nmq_delivery *delivery)
 }
 
 static int
-drop(nmq_objects *objects, nmq_session *s, uint64_t number, uint32_t *carried)
+drop(nmq_objects *objects, nmq_session *s, const nmq_dropped_record *record,
+     uint32_t *carried)
 {
-    const nmq_message *message = nmq_known_get(&objects->messages, number);
-    uint32_t at = message != NULL ? place_of(&s->queue, message) : s->queue.count;
+    const nmq_message *message = nmq_known_get(&objects->messages, record->message);
+    uint32_t from = record->behind != 0 ? *carried : 0;
+    uint32_t at = message != NULL ? place_of(&s->queue, from, message) : s->queue.count;
 
     if (at == s->queue.count && objects->hole != NULL) { // it was told before the records
-        at = place_of(&s->queue, objects->hole);
+        at = place_of(&s->queue, *carried, objects->hole);
     }
     if (at == s->queue.count) {
         return NMQ_EMALFORMED;
@@ -237,7 +237,7 @@ nmq_handover_change(nmq_sessions *sessions, nmq_objects *objects, nmq_client *cl
     case NMQ_JOURNAL_LAUNCHED: return launch(objects, s, &record->launched, carried);
     case NMQ_JOURNAL_RECEIVED: return receive(s, record->received.packet_id);
     case NMQ_JOURNAL_DONE: return finish(s, record->done.packet_id);
-    case NMQ_JOURNAL_DROPPED: return drop(objects, s, record->dropped.message, carried);
+    case NMQ_JOURNAL_DROPPED: return drop(objects, s, &record->dropped, carried);
     case NMQ_JOURNAL_RELEASED:
         return nmq_id_set_del(&s->unreleased, record->released.packet_id) ? NMQ_OK
                                                                           : NMQ_EMALFORMED;

@@ -187,10 +187,12 @@ take_message(nmq_objects *objects, const nmq_message_record *record, nmq_origin 
         return NMQ_EMALFORMED;
     }
     nmq_message *known = nmq_known_get(&objects->messages, record->was);
-    bool is_it =
-        known != NULL && (known->origin == NULL || known->origin != objects->nowhere);
+    if (known != NULL && known->origin != NULL && known->origin == objects->nowhere) {
+        known->origin = nmq_origin_ref(origin); // it was logged before the records
+        nmq_origin_unref(objects->nowhere);
+    }
     nmq_message *message =
-        is_it ? nmq_message_ref(known) : make_message(objects, record, origin);
+        known != NULL ? nmq_message_ref(known) : make_message(objects, record, origin);
     if (message == NULL) {
         return NMQ_ENOMEM;
     }

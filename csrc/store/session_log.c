@@ -222,8 +222,10 @@ nmq_session_log_dropped(nmq_session *session, const nmq_delivery *delivery)
     if (nmq_session_is_logged(session) && delivery->qos > 0 &&
         nmq_journal_append_gone(
             log->journal, delivery->message,
-            &(nmq_journal_record){.kind = NMQ_JOURNAL_DROPPED,
-                                  .dropped = {.session = log->session}}) != 0) {
+            &(nmq_journal_record){
+                .kind = NMQ_JOURNAL_DROPPED,
+                .dropped = {.session = log->session,
+                            .behind = delivery->phase != nmq_session_log_carried(log)}}) != 0) {
         note_left(log, delivery);
     }
 }

@@ -327,3 +327,45 @@ def test_the_oldest_epoch_is_needed_no_more_before_all_is_told() -> None:
         assert len(set(places)) > 8
         assert places[-1] <= begun
         check(home, home.log()[begun:])
+
+
+def come(home: Journaled, name: str, properties: bytes = KEPT) -> Raw:
+    client = home.client()
+    client.send(raw.connect(name, 5, clean=False, properties=properties))
+    while not client.hears_within(0.01):
+        home.commit()
+    assert client.expect(CONNACK).reason == 0
+    return client
+
+
+def test_what_is_dropped_is_known_though_its_publisher_was_logged_before() -> None:
+    """It was told again meanwhile, with who published it: it is the same message."""
+    with journaled(queue_max=1000) as home:
+        for name in ("a", "b"):
+            with come(home, name) as client:
+                client.send(raw.subscribe(1, (f"{name}/#", 1), version=5))
+                client.ping()
+        by = home.client()
+        by.connect("by")
+
+        def publish(topic: str, payload: bytes) -> None:
+            by.publish(topic, payload, qos=1, packet_id=1, retain=True)
+            by.send(raw.packet(raw.PINGREQ))
+            while by.read().kind != PINGRESP:
+                pass
+            home.commit()
+
+        publish("first", b"x")  # which has logged who publishes
+        for n in range(6):
+            home.begin_anew(is_round=False)
+            publish(f"a/{n}", b"x" * SMALL)
+            publish("b", b"x")
+        begun = home.begin_anew()
+        while home.log()[begun:].count(b"a/#") == 0:  # its subscription
+            assert not home.retell(1)
+        small = b"\x27" + SMALL.to_bytes(4, "big")
+        come(home, "a", KEPT + small).ping()
+        while not home.needed_from():
+            assert not home.retell(1)
+        home.stop()
+        check(home, home.log()[home.needed_from() :])
