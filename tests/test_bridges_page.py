@@ -28,8 +28,6 @@ def test_commands_of_the_page(tmp_path: Path, shells: Callable[..., Shells]) -> 
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "XDG_RUNTIME_DIR": str(tmp_path),
-        "NANOMQ_WEBSOCKET_ENABLE": "false",
-        "NANOMQ_HTTP_SERVER_ENABLE": "false",
     }
     text = "".join(blocks(PAGE, "sh"))
     for port in ("1883", "1884"):

@@ -47,6 +47,21 @@ def test_check_says_good_or_what_is_wrong(conf: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("proto_ver=3", "proto_ver=3: expected 4 or 5"),
+        ("forward.1.remote_topic=+/x/#", "forward.1.remote_topic='+/x/#': "),
+    ],
+)
+def test_check_finds_a_bridge_that_cannot_be(conf: Path, line: str, fault: str) -> None:
+    lines = ("bridge_mode=true", "forward.1.local_topic=a/#", line)
+    conf.write_text("".join(f"bridge.mqtt.b.{each}\n" for each in lines))
+    done = nanomq("conf", "check", str(conf))
+    assert done.returncode == 2
+    assert f"bridge.mqtt.b.{fault}" in done.stderr
+
+
 def test_empty_password_of_the_environment_is_refused(conf: Path) -> None:
     done = nanomq("conf", "check", str(conf), NANOMQ_HTTP_SERVER_PASSWORD="")
     assert done.returncode == 2

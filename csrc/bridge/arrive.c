@@ -85,7 +85,7 @@ use_settings_of_now(nmq_bridge_conn *conn)
 }
 
 // Fills in topic and RETAIN as they are here. Returns NMQ_OK, NMQ_ETOPIC for a message that
-// has no place here, or NMQ_ENOMEM.
+// has no place here, or was here before, or NMQ_ENOMEM.
 static int
 place(nmq_bridge_conn *conn, const nmq_packet *packet, nmq_message_parts *parts)
 {
@@ -102,10 +102,15 @@ place(nmq_bridge_conn *conn, const nmq_packet *packet, nmq_message_parts *parts)
         return rv;
     }
     uint32_t properties_max = NMQ_LIVE(options->user_properties_max);
+    nmq_bytes trail =
+        packet->props.present != 0 ? nmq_trail_of(packet->props.raw) : (nmq_bytes){0};
+    if (trail.len > 0 && nmq_trail_ends(trail, nmq_router_id(conn->net.conns->router))) {
+        return NMQ_ETOPIC;
+    }
     if (nmq_topic_is_sys(parts->topic_name) ||
         !nmq_topic_levels_fit(parts->topic_name, NMQ_LIVE(options->topic_levels_max)) ||
         (packet->props.present != 0 && properties_max != 0 &&
-         packet->props.user_properties > properties_max)) {
+         nmq_trail_user_properties(&packet->props) > properties_max)) {
         return NMQ_ETOPIC;
     }
     parts->retain =
@@ -173,6 +178,11 @@ route_packet(nmq_bridge_conn *conn, nmq_batch *batch, const nmq_packet *packet,
     if (rv == NMQ_OK && packet->props.present != 0) {
         parts->expires_at_ms = nmq_arrival_expires_at(&packet->props, batch->now_ms);
         rv = nmq_arrival_properties(&packet->props, &scratch, &parts->props);
+    }
+    if (rv == NMQ_OK && conn->peer_len > 0) {
+        rv = nmq_trail_put(&conn->props, parts->props,
+                           (nmq_bytes){conn->peer, conn->peer_len});
+        parts->props = (nmq_bytes){conn->props.at, conn->props.len};
     }
     rv = rv == NMQ_OK ? route(&conn->net, batch, parts) : rv;
     nmq_buf_free(&scratch);

@@ -50,10 +50,13 @@ typedef struct {
     nmq_bridge_settings *settings; // receive side; a reference
     nmq_origin *origin;            // receive side; a reference; NULL: nothing needed it yet
     nmq_buf topic;                 // receive side: of a message, as it is here
-    nmq_timer ping;                // clock
-    int64_t ping_ms;               // atomic: between two PINGREQ; 0: none
-    enum nmq_client_state state;   // receive side
-    uint8_t cause;                 // atomic: enum nmq_bridge_cause of its end
+    nmq_buf props;                 // receive side: likewise
+    uint8_t peer[NMQ_TRAIL_ID_BYTES]; // receive side: who the other broker is
+    size_t peer_len;                  // receive side; 0: it does not say that
+    nmq_timer ping;                   // clock
+    int64_t ping_ms;                  // atomic: between two PINGREQ; 0: none
+    enum nmq_client_state state;      // receive side
+    uint8_t cause;                    // atomic: enum nmq_bridge_cause of its end
     char said[200]; // receive side: why the other broker ends it; ends with NUL
 } nmq_bridge_conn;
 

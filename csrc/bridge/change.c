@@ -17,7 +17,7 @@ set_session(nmq_bridge *bridge, nmq_bridge_settings *settings)
 
     (void) pthread_mutex_lock(&client->lock);
     session->drops_oldest = !o->drop_newest;
-    int rv = nmq_mapped_use(session, settings);
+    int rv = nmq_mapped_use(session, settings, nmq_router_id(consumers->sessions->router));
     if (rv == NMQ_OK && session->mount.len == 0) {
         rv = nmq_bytes_copy(session->client_id, &session->mount);
     }

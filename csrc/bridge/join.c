@@ -1,5 +1,7 @@
 #include "bridge/join.h"
 
+#include <string.h>
+
 #include "base/live.h"
 #include "base/mem.h"
 #include "base/status.h"
@@ -242,6 +244,12 @@ negotiate(nmq_bridge_conn *conn, const nmq_packet *connack)
         nmq_props_number(props, NMQ_PROP_MAXIMUM_PACKET_SIZE, UINT32_MAX);
     nmq_mapped_set_retain_available(
         session, nmq_props_number(props, NMQ_PROP_RETAIN_AVAILABLE, 1) == 1);
+    nmq_bytes peer = nmq_trail_of(props->raw);
+    conn->peer_len = peer.len == sizeof conn->peer ? peer.len : 0;
+    if (conn->peer_len > 0) {
+        memcpy(conn->peer, peer.at, peer.len);
+    }
+    nmq_mapped_set_peer(session, peer);
     nmq_aliases_reset(
         &session->aliases,
         (uint16_t) smaller(nmq_props_number(props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, 0),

@@ -1,13 +1,20 @@
 #include "bridge/mapped.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/status.h"
+#include "route/trail.h"
 
 typedef struct {
     nmq_outward outward; // first
     nmq_bridge_settings *settings;
     nmq_buf topic;
+    nmq_buf props;
+    nmq_bytes self; // borrowed
+    uint8_t peer[NMQ_TRAIL_ID_BYTES];
+    size_t peer_len; // 0: it does not say who it is
     bool retain_available;
 } mapped;
 
@@ -22,6 +29,13 @@ is_too_old(const nmq_bridge_settings *settings, const nmq_publish_head *head,
            nmq_clock_wall_ms() - parts->published_ms > max_ms;
 }
 
+static bool
+goes_round(const mapped *m, nmq_bytes trail)
+{
+    return trail.len > 0 && (nmq_trail_ends(trail, m->self) ||
+                             nmq_trail_has(trail, (nmq_bytes){m->peer, m->peer_len}));
+}
+
 static int
 map(nmq_outward *outward, nmq_publish_head *head, const nmq_message_parts *parts,
     nmq_bytes *topic_name)
@@ -34,8 +48,14 @@ map(nmq_outward *outward, nmq_publish_head *head, const nmq_message_parts *parts
     if (is_too_old(m->settings, head, parts)) {
         return NMQ_ETIMEOUT;
     }
-    if (rule == NULL) {
+    if (rule == NULL || goes_round(m, nmq_trail_of(parts->props))) {
         return NMQ_ETOOBIG;
+    }
+    if (head->version == NMQ_V5) {
+        if (nmq_trail_put(&m->props, parts->props, m->self) != NMQ_OK) {
+            return NMQ_ENOMEM;
+        }
+        head->props = (nmq_bytes){m->props.at, m->props.len};
     }
     int rv = nmq_bridge_rule_map(rule, parts->topic_name, &m->topic, topic_name);
     head->retain = nmq_bridge_rule_retain(rule, head->retain) && m->retain_available;
@@ -50,11 +70,12 @@ free_mapped(nmq_outward *outward)
 
     nmq_bridge_settings_unref(m->settings);
     nmq_buf_free(&m->topic);
+    nmq_buf_free(&m->props);
     nmq_free(m);
 }
 
 int
-nmq_mapped_use(nmq_session *session, nmq_bridge_settings *settings)
+nmq_mapped_use(nmq_session *session, nmq_bridge_settings *settings, nmq_bytes self)
 {
     mapped *m = (mapped *) (void *) session->outward;
 
@@ -65,6 +86,7 @@ nmq_mapped_use(nmq_session *session, nmq_bridge_settings *settings)
         }
         m->outward = (nmq_outward){map, free_mapped};
         m->retain_available = true;
+        m->self = self;
         session->outward = &m->outward;
     }
     nmq_bridge_settings_unref(m->settings);
@@ -76,4 +98,15 @@ void
 nmq_mapped_set_retain_available(nmq_session *session, bool available)
 {
     ((mapped *) (void *) session->outward)->retain_available = available;
+}
+
+void
+nmq_mapped_set_peer(nmq_session *session, nmq_bytes id)
+{
+    mapped *m = (mapped *) (void *) session->outward;
+
+    m->peer_len = id.len == sizeof m->peer ? id.len : 0;
+    if (m->peer_len > 0) {
+        memcpy(m->peer, id.at, m->peer_len);
+    }
 }

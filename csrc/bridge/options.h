@@ -81,8 +81,8 @@ typedef struct {
     uint64_t sent;          // PUBLISH packets, those sent again too
     uint64_t acked;         // messages that the other broker has
     uint64_t received;      // PUBLISH packets
-    uint64_t refused;       // of those, not for any subscription or with no topic here
-    uint64_t dropped;       // messages that do not cross, for any reason
+    uint64_t refused; // of those, for no subscription, with no topic here, or here before
+    uint64_t dropped; // messages that do not cross, for any reason
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint8_t state; // enum nmq_bridge_state

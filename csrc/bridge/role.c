@@ -86,7 +86,14 @@ say_connect(nmq_bridge_conn *conn)
         nmq_props_set_number(&packet.props, NMQ_PROP_MAXIMUM_PACKET_SIZE,
                              NMQ_LIVE(options->packet_max_bytes));
     }
-    return put(&conn->net, &packet);
+    nmq_buf who = {0};
+    int rv = o->version == NMQ_V5 ? nmq_trail_put(&who, (nmq_bytes){0},
+                                                  nmq_router_id(conn->net.conns->router))
+                                  : NMQ_OK;
+    packet.props.raw = (nmq_bytes){who.at, who.len};
+    rv = rv == NMQ_OK ? put(&conn->net, &packet) : rv;
+    nmq_buf_free(&who);
+    return rv;
 }
 
 // [MQTT-3.1.0-1]. The connection is the bridge's from here on, so that it can be ended.
@@ -367,6 +374,7 @@ fini(nmq_conn *net)
     nmq_bridge_conn *conn = nmq_bridge_conn_of(net);
 
     nmq_buf_free(&conn->topic);
+    nmq_buf_free(&conn->props);
     nmq_origin_unref(conn->origin);
     nmq_bridge_settings_unref(conn->settings);
     nmq_bridge_unref(conn->bridge);

@@ -6,6 +6,7 @@
 int
 nmq_router_init(nmq_router *router)
 {
+    nmq_trail_draw(router->id);
     router->subscriptions.entry_bytes = sizeof(nmq_sub_place);
     router->lanes = nmq_lanes_new();
     router->tree = nmq_tree_new();

@@ -16,6 +16,7 @@
 #include "route/memory_level.h"
 #include "route/note.h"
 #include "route/retained.h"
+#include "route/trail.h"
 #include "route/watch.h"
 
 // The subscription of a client that lies at that index of its session's list.
@@ -25,6 +26,7 @@ typedef struct {
 } nmq_sub_place;
 
 typedef struct {
+    uint8_t id[NMQ_TRAIL_ID_BYTES]; // fixed: of this broker, as long as it runs
     nmq_lanes *lanes;
     nmq_tree *tree;                 // lanes
     nmq_map meters;                 // lanes: nmq_meter, by Topic Name; meters.h
@@ -48,6 +50,12 @@ typedef struct {
 // Makes lanes, tree and watch; the rest is the caller's to set, and outlives the router.
 // Returns NMQ_OK or NMQ_ENOMEM; on failure nmq_router_fini still must be called.
 int nmq_router_init(nmq_router *router);
+
+static inline nmq_bytes
+nmq_router_id(const nmq_router *router)
+{
+    return (nmq_bytes) {router->id, sizeof router->id};
+}
 
 // Fills in what is subscribed to.
 void nmq_router_stats(nmq_router *router, nmq_stats *out);

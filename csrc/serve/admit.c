@@ -69,6 +69,7 @@ typedef struct {
     char assigned_id[ASSIGNED_ID_BYTES + 1];
     nmq_packet connack;
     nmq_bytes response_information; // owned; at NULL: none
+    nmq_buf who;                    // its User Property, or empty
     nmq_buf bytes;                  // of the CONNACK
     bool session_present;
 } admission;
@@ -128,6 +129,11 @@ fill_connack(admission *a, const nmq_packet *connect, uint32_t asked_expiry_s)
     }
     if (a->response_information.at != NULL) { // [MQTT-3.1.2-28]
         nmq_props_set_text(props, NMQ_PROP_RESPONSE_INFORMATION, a->response_information);
+    }
+    if (nmq_trail_of(connect->props.raw).len > 0 && // it is a bridge, and says whose
+        nmq_trail_put(&a->who, (nmq_bytes){0}, nmq_router_id(conn->net.conns->router)) ==
+            NMQ_OK) {
+        props->raw = (nmq_bytes){a->who.at, a->who.len};
     }
     nmq_exchange_properties(conn->exchange, props);
 }
@@ -357,6 +363,7 @@ nmq_admit(nmq_server_conn *conn, nmq_batch *batch, const nmq_packet *packet)
         rv = enter(&a, batch, &packet->connect, &client);
     }
     nmq_buf_free(&a.bytes);
+    nmq_buf_free(&a.who);
     nmq_free((void *) (uintptr_t) a.response_information.at);
     if (fault.code != 0) {
         return nmq_reply_refuse(conn, batch, fault);

@@ -17,7 +17,8 @@ nmq_bounds_properties_fit(const nmq_server_conn *conn, const nmq_props *props)
 {
     uint32_t max = NMQ_LIVE(conn->net.conns->options->user_properties_max);
 
-    return max == 0 || props->user_properties <= max;
+    return max == 0 || props->user_properties <= max ||
+           nmq_trail_user_properties(props) <= max;
 }
 
 // For a 5.0 client the bound is what CONNACK told it; the others were told nothing. Before

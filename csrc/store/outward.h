@@ -1,5 +1,5 @@
 // outward.h - what becomes of a message that a session sends to another broker: its topic
-// there, RETAIN, and whether it is too old.
+// there, RETAIN, properties, and whether it is too old.
 //
 //     session ──write──> map ──> PUBLISH as the other broker is to have it
 //
@@ -10,8 +10,9 @@
 #include "store/message.h"
 
 typedef struct nmq_outward {
-    // Sets the Topic Name, which is borrowed until the next call, and in the head RETAIN
-    // and the Subscription Identifiers, where those of the delivery are. Returns NMQ_OK;
+    // Sets the Topic Name, which is borrowed until the next call as the properties are, and
+    // in the head RETAIN, the properties and the Subscription Identifiers, where those of
+    // the message and the delivery are. Returns NMQ_OK;
     // NMQ_ETOOBIG for a message that cannot go there; NMQ_ETIMEOUT for one that is too old,
     // if DUP is not set; NMQ_ENOMEM.
     int (*map)(struct nmq_outward *outward, nmq_publish_head *head,

@@ -61,6 +61,7 @@ nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *
     bool is_new;
 
     head->version = s->version;
+    head->props = parts->props;
     nmq_bytes topic_name = parts->topic_name; // as the client knows it
     if (s->mount.len > 0) {
         int outer = use_outer_topic(s, head, parts, &topic_name);
@@ -69,7 +70,6 @@ nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *
         }
     }
     head->topic_name = topic_name;
-    head->props = parts->props;
     head->payload_len = parts->payload.len;
     if (parts->expires_at_ms != 0) { // what is left of it [MQTT-3.3.2-6]
         head->has_expiry = true;

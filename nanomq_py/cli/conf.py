@@ -46,6 +46,7 @@ def add_conf_commands(parser: argparse.ArgumentParser) -> None:
 def _check(path: Path, brought: Sections) -> int:
     # It imports OpenSSL, which other commands do not need.
     from nanomq_py.auth.refusals import refuse_unsupported
+    from nanomq_py.bridges.wanted import wanted_of
     from nanomq_py.run.warnings import (
         exposed_files,
         forgeable,
@@ -61,7 +62,7 @@ def _check(path: Path, brought: Sections) -> int:
     hidden: list[str] = []
     with faults.gathered():
         hidden = list(_hidden(config, read))
-    for look in (refuse_unsupported, check_files):
+    for look in (refuse_unsupported, check_files, wanted_of):
         with faults.gathered():
             look(config)
     for line in (ignored_keys(config), open_as_root(config)):

@@ -77,7 +77,11 @@ _OF_BRIDGES: tuple[tuple[str, Kind, str], ...] = (
     ("sent", "counter", "PUBLISH packets to the other broker, those sent again too"),
     ("acked", "counter", "messages that the other broker has"),
     ("received", "counter", "PUBLISH packets of the other broker"),
-    ("refused", "counter", "of those, for no subscription or without a topic here"),
+    (
+        "refused",
+        "counter",
+        "of those, without a subscription or topic here, or here before",
+    ),
     ("dropped", "counter", "messages that do not cross"),
     ("bytes_in", "counter", "bytes from the other broker"),
     ("bytes_out", "counter", "bytes to the other broker"),
