@@ -225,7 +225,8 @@ nmq_session_log_dropped(nmq_session *session, const nmq_delivery *delivery)
             &(nmq_journal_record){
                 .kind = NMQ_JOURNAL_DROPPED,
                 .dropped = {.session = log->session,
-                            .behind = delivery->phase != nmq_session_log_carried(log)}}) != 0) {
+                            .behind = delivery->phase != nmq_session_log_carried(log)}}) !=
+            0) {
         note_left(log, delivery);
     }
 }
