@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum {
-    FILES_MAX = 256,
+    FILES_MAX = 1024,
     MADE_MAX = 16384,
     SECTOR_BYTES = 512,
     NAME_BYTES = 32,
