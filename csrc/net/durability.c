@@ -122,14 +122,14 @@ begin_anew(void *arg, nmq_buf *out, bool is_round)
 }
 
 // nmq_committer_options.tell
-static int
+static bool
 tell(void *arg, uint32_t *needed_from)
 {
     nmq_durability *d = arg;
-    int rv = nmq_retell_step(&d->retell);
+    bool more = nmq_retell_step(&d->retell);
 
     *needed_from = d->retell.needed_from;
-    return rv;
+    return more;
 }
 
 // A log that is read.

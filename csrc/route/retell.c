@@ -1,6 +1,5 @@
 #include "route/retell.h"
 
-#include "base/status.h"
 #include "store/journal_told.h"
 
 enum { RETAINED, CLIENTS, CONSUMERS, CARRY_CLIENTS, CARRY_CONSUMERS, OVER };
@@ -96,7 +95,7 @@ go_on(nmq_retell *retell)
     retell->behind = (nmq_durable_behind){0};
 }
 
-int
+bool
 nmq_retell_step(nmq_retell *retell)
 {
     if (retell->stage == RETAINED) {
@@ -105,10 +104,10 @@ nmq_retell_step(nmq_retell *retell)
             nmq_journal_tell_sessions(router->journal);
             go_on(retell);
         }
-        return 1;
+        return true;
     }
     if (retell->stage == OVER) {
-        return NMQ_OK;
+        return false;
     }
     uint32_t at = retell->at;
     uint64_t consumer = retell->consumer;
@@ -118,5 +117,5 @@ nmq_retell_step(nmq_retell *retell)
     } else {
         go_on(retell);
     }
-    return retell->stage == OVER ? NMQ_OK : 1;
+    return retell->stage != OVER;
 }

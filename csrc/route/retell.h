@@ -31,5 +31,5 @@ typedef struct {
     uint32_t needed_from;
 } nmq_retell;
 
-// Tells one thing again. Returns 1, or NMQ_OK: all is told.
-int nmq_retell_step(nmq_retell *retell);
+// Tells one thing again. Returns whether there may be more.
+bool nmq_retell_step(nmq_retell *retell);

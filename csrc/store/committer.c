@@ -11,8 +11,6 @@
 #include "store/log_room.h"
 #include "store/log_round.h"
 
-enum { RETRY_MS = 100 };
-
 #define SLACK_NS 1000UL // of its timed waits; the system's is half of a fast sync
 
 #define NS_OF_MS INT64_C(1000000)
@@ -342,9 +340,7 @@ run(void *arg)
         c->waiting = 0;
         c->staged_ns = 0;
         (void) pthread_mutex_unlock(&c->lock);
-        if (nmq_log_round_tell(&c->round) != NMQ_OK) {
-            (void) pause_for(c, RETRY_MS);
-        }
+        nmq_log_round_tell(&c->round);
         rv = commit(c);
     }
     if (rv == NMQ_EIO || rv == NMQ_ESTORE) {

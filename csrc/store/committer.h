@@ -52,9 +52,10 @@ typedef struct {
     void (*troubled)(void *arg, int status, int error);
     // Takes what is staged, and has an epoch of the journal begin, as
     // nmq_journal_begin_anew; NULL: the log only grows. tell: tells one thing again, and
-    // sets *needed_from if less is needed now (route/retell.h). As settled.
+    // sets *needed_from if less is needed now; whether there is more (route/retell.h). As
+    // settled.
     uint64_t (*begin_anew)(void *arg, nmq_buf *out, bool is_round);
-    int (*tell)(void *arg, uint32_t *needed_from);
+    bool (*tell)(void *arg, uint32_t *needed_from);
     // Bytes that all that is live takes, or more; NULL: 0. *first: about what is told of
     // them before the oldest of the log is free. As settled.
     uint64_t (*live)(void *arg, uint64_t *first);

@@ -17,42 +17,34 @@ share(const nmq_log_round *round)
 }
 
 // Tells one thing.
-static int
+static void
 tell_one(nmq_log_round *round)
 {
     uint32_t needed_from = round->needed_from;
-    int rv = round->tell(round->arg, &needed_from);
 
-    round->all_told = rv == NMQ_OK;
+    round->all_told = !round->tell(round->arg, &needed_from);
     round->all_told_at = nmq_journal_appended(round->journal);
     if (needed_from != round->needed_from) {
         round->needed_from = needed_from;
         round->needed_at = round->all_told_at;
     }
-    return rv;
 }
 
-int
+void
 nmq_log_round_tell(nmq_log_round *round)
 {
     nmq_journal *journal = round->journal;
     uint64_t before = nmq_journal_retold(journal);
     uint64_t most = share(round);
-    int rv = 1;
 
     round->piece = 0;
-    for (int i = 0; round->anew != 0 && !round->all_told && rv > 0 &&
-                    i < NMQ_LOG_ROUND_STEPS && round->piece < most;
+    for (int i = 0; round->anew != 0 && !round->all_told && i < NMQ_LOG_ROUND_STEPS &&
+                    round->piece < most;
          i++) {
-        rv = tell_one(round);
+        tell_one(round);
         round->told = nmq_journal_retold(journal);
         round->piece = round->told - before;
     }
-    if (rv < 0) {
-        round->anew = 0;
-        return rv;
-    }
-    return NMQ_OK;
 }
 
 // --- epochs

@@ -34,7 +34,7 @@ typedef struct {
     nmq_journal *journal;
     // See nmq_committer_options.
     uint64_t (*begin_anew)(void *arg, nmq_buf *out, bool is_round);
-    int (*tell)(void *arg, uint32_t *needed_from);
+    bool (*tell)(void *arg, uint32_t *needed_from);
     void *arg;
     nmq_log_mark marks[NMQ_LOG_EPOCHS]; // of this process
     uint32_t mark_count;
@@ -62,9 +62,8 @@ nmq_log_round_is_told(const nmq_log_round *round)
     return round->anew != 0 && round->all_told;
 }
 
-// Tells as much again as goes into the next commit. Returns NMQ_OK, or why something was
-// not told: then the round is over, and a later one throws away what this one cannot.
-int nmq_log_round_tell(nmq_log_round *round);
+// Tells as much again as goes into the next commit.
+void nmq_log_round_tell(nmq_log_round *round);
 
 // Takes what is staged; where it is time, a round begins behind it, or an epoch. Returns
 // the number of the last record.
