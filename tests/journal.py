@@ -42,10 +42,11 @@ def _value(kind: str, data: bytes) -> tuple[Value, bytes]:
 
 def read(data: bytes) -> Iterator[Record]:
     """Yield each record as its name and its fields."""
-    while data:
-        length = int.from_bytes(data[:4], "little")
-        name, fields = KINDS[data[4]]
-        body, data = data[5 : 4 + length], data[4 + length :]
+    at = 0
+    while at < len(data):
+        end = at + 4 + int.from_bytes(data[at : at + 4], "little")
+        name, fields = KINDS[data[at + 4]]
+        body, at = data[at + 5 : end], end
         values = {}
         for kind, field in fields:
             values[field], body = _value(kind, body)
