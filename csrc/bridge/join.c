@@ -250,6 +250,9 @@ negotiate(nmq_bridge_conn *conn, const nmq_packet *connack)
         memcpy(conn->peer, peer.at, peer.len);
     }
     nmq_mapped_set_peer(session, peer);
+    if (conn->peer_len > 0) {
+        session->packet_max = nmq_trail_allow(session->packet_max);
+    }
     nmq_aliases_reset(
         &session->aliases,
         (uint16_t) smaller(nmq_props_number(props, NMQ_PROP_TOPIC_ALIAS_MAXIMUM, 0),

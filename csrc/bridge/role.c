@@ -263,7 +263,10 @@ handle_disconnect(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
 static bool
 takes_size(const nmq_conn *net, size_t size)
 {
-    return size <= NMQ_LIVE(net->conns->options->packet_max_bytes);
+    const nmq_bridge_conn *conn = (const nmq_bridge_conn *) (const void *) net;
+    uint32_t max = NMQ_LIVE(net->conns->options->packet_max_bytes);
+
+    return size <= (conn->peer_len > 0 ? nmq_trail_allow(max) : max);
 }
 
 static enum nmq_next

@@ -14,7 +14,21 @@
 enum {
     NMQ_TRAIL_ID_BYTES = 16,   // of a broker's identifier
     NMQ_TRAIL_BROKERS_MAX = 8, // no bridge takes a message further
+
+    // What a packet may be larger with it: the property, and a byte of each length field.
+    NMQ_TRAIL_MOST_BYTES = 1 + 2 + (sizeof NMQ_TRAIL_NAME - 1) + 2 +
+        NMQ_TRAIL_ID_BYTES * NMQ_TRAIL_BROKERS_MAX + 2,
 };
+
+// The largest packet between two brokers that know each other by the property: it does not
+// count, so that a message that fits without it goes with it.
+static inline uint32_t
+nmq_trail_allow(uint32_t packet_max_bytes)
+{
+    return packet_max_bytes < UINT32_MAX - NMQ_TRAIL_MOST_BYTES
+               ? packet_max_bytes + NMQ_TRAIL_MOST_BYTES
+               : UINT32_MAX;
+}
 
 // Draws an identifier: hexadecimal digits.
 void nmq_trail_draw(uint8_t id[NMQ_TRAIL_ID_BYTES]);

@@ -134,6 +134,8 @@ fill_connack(admission *a, const nmq_packet *connect, uint32_t asked_expiry_s)
         nmq_trail_put(&a->who, (nmq_bytes){0}, nmq_router_id(conn->net.conns->router)) ==
             NMQ_OK) {
         props->raw = (nmq_bytes){a->who.at, a->who.len};
+        conn->negotiated.is_bridge = true;
+        a->attach.packet_max = nmq_trail_allow(attach->packet_max);
     }
     nmq_exchange_properties(conn->exchange, props);
 }

@@ -77,6 +77,10 @@ nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *
         head->expiry_interval_s = left_ms > 0 ? (uint32_t) ((left_ms + 999) / 1000) : 0;
     }
     size_t packet_size = use_alias(s, head, &is_new);
+    if (packet_size > s->packet_max && head->props.at != parts->props.at) {
+        head->props = parts->props; // it may fit without what was added to it
+        (void) nmq_encode_publish_head_size(head, &packet_size);
+    }
     if (packet_size > s->packet_max || packet_size > NMQ_VARINT_MAX) {
         return NMQ_ETOOBIG;
     }
