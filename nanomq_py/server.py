@@ -164,7 +164,8 @@ class Server:
         async with self.reloader.turn:
             self._take_pid_file()
             try:
-                await self._parts.begin(self.reloader.config)
+                with self.reloader.file.reading.placing():
+                    await self._parts.begin(self.reloader.config)
             except BaseException:
                 if self._left.is_restart and not self._left.inherited.is_last_resort:
                     self.pid_file.hand_on()  # to the next try

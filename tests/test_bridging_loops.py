@@ -82,7 +82,9 @@ async def test_a_retained_message_settles_too(brokers: list[Broker]) -> None:
     second = await both_ways(two, one, "two")
     async with two.subscribe("t/#", qos=1) as at_two:
         await take(at_two, 1)
-        await eventually_on_loop(lambda: (first.stats.received, first.stats.refused), (1, 1))
+        await eventually_on_loop(
+            lambda: (first.stats.received, first.stats.refused), (1, 1)
+        )
         await second.rests()
         # what was retained there is not sent: it was here, or is the bridge's own by then
         assert (first.stats.sent, second.stats.sent, second.stats.received) == (1, 0, 1)
@@ -173,7 +175,7 @@ async def test_what_fits_without_the_property_goes_to_another_make_without_it(
 
 
 async def test_between_these_brokers_the_property_counts_for_no_limit() -> None:
-    """What has the size of the limit crosses two bridges, one that sends and one that receives."""
+    """What has the size of the limit crosses a bridge that sends, and one that receives."""
     config = replace(LOCAL, max_packet_size=1)
     head = len(raw.publish("t/a", bytes(900), qos=1, packet_id=1, version=5)) - 900
     async with Broker(config) as first, Broker(config) as middle, Broker(config) as last:

@@ -38,7 +38,10 @@ def test_check_says_good_or_what_is_wrong(conf: Path) -> None:
             "auth.1.login=u\nauth.1.password=\n",
             "conf:2: auth.1.password=(hidden): expected",
         ),
-        ("http_server.tls.enable=true\n", "http_server.tls.certfile: missing"),
+        (
+            "http_server.tls.enable=true\n",
+            "nanomq.conf:1: http_server.tls.certfile: missing",
+        ),
         ("mqtt {\n", "nanomq.conf:1: a section is not closed"),
     ):
         conf.write_text(text)
@@ -50,8 +53,12 @@ def test_check_says_good_or_what_is_wrong(conf: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("proto_ver=3", "proto_ver=3: expected 4 or 5"),
-        ("forward.1.remote_topic=+/x/#", "forward.1.remote_topic='+/x/#': "),
+        ("proto_ver=3", "3: bridge.mqtt.b.proto_ver=3: expected 4 or 5"),
+        (
+            "forward.1.remote_topic=+/x/#",
+            "3: bridge.mqtt.b.forward.1.remote_topic='+/x/#': ",
+        ),
+        ("password=x", "1: bridge.mqtt.b.username: missing"),  # where the bridge begins
     ],
 )
 def test_check_finds_a_bridge_that_cannot_be(conf: Path, line: str, fault: str) -> None:
@@ -59,7 +66,7 @@ def test_check_finds_a_bridge_that_cannot_be(conf: Path, line: str, fault: str) 
     conf.write_text("".join(f"bridge.mqtt.b.{each}\n" for each in lines))
     done = nanomq("conf", "check", str(conf))
     assert done.returncode == 2
-    assert f"bridge.mqtt.b.{fault}" in done.stderr
+    assert f"{conf}:{fault}" in done.stderr
 
 
 def test_empty_password_of_the_environment_is_refused(conf: Path) -> None:
@@ -227,7 +234,7 @@ def test_check_names_what_is_written(conf: Path) -> None:
     done = nanomq("conf", "check", str(conf))
     assert (done.returncode, done.stderr) == (
         2,
-        "nanomq: listeners.ssl.certfile: missing, a listener with TLS needs it\n",
+        f"nanomq: {conf}:1: listeners.ssl.certfile: missing, a listener with TLS needs it\n",
     )
 
 

@@ -64,7 +64,7 @@ def _rule(route: Route) -> Rule:
     )
 
 
-def _options(bridge: Bridge, client_id: str, ways: Ways) -> BridgeOptions:
+def _options(bridge: Bridge, node: str, ways: Ways) -> BridgeOptions:
     expiry = bridge.session_expiry
     if expiry is None:
         expiry = 0 if bridge.clean_start else U32
@@ -74,7 +74,7 @@ def _options(bridge: Bridge, client_id: str, ways: Ways) -> BridgeOptions:
         will = BridgeWill(bridge.will_topic, payload, bridge.will_qos, bridge.will_retain)
     return BridgeOptions(
         name=bridge.name,
-        client_id=bridge.clientid or client_id,
+        client_id=bridge.client_id(node),
         forwards=tuple(map(_rule, ways.forwards)),
         subscriptions=tuple(map(_rule, ways.subscriptions)),
         user_name=bridge.username,
@@ -132,7 +132,7 @@ def _one(bridge: Bridge, ways: Ways, node: str) -> Wanted:
     _check(bridge)
     would_echo = find_echo(replace(ways, is_quiet=False)) is not None
     return Wanted(
-        options=_options(bridge, f"{node}-{bridge.name}", ways),
+        options=_options(bridge, node, ways),
         places=places_of(bridge),
         times=Times(
             bridge.backoff_min / 1000, bridge.backoff_max / 1000, bridge.failback / 1000

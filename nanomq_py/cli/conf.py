@@ -63,7 +63,7 @@ def _check(path: Path, brought: Sections) -> int:
     with faults.gathered():
         hidden = list(_hidden(config, read))
     for look in (refuse_unsupported, check_files, wanted_of):
-        with faults.gathered():
+        with faults.gathered(), reading.placing():
             look(config)
     for line in (ignored_keys(config), open_as_root(config)):
         if line is not None:

@@ -11,7 +11,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -116,6 +116,29 @@ class Reading:
     brought: Sections = ()  # by parts and plugins, besides the keys of Config
     of_parts: Sections = ()  # those of them that parts have brought
     plugging: Plugging | None = None  # None: no plugins are looked for
+
+    @contextlib.contextmanager
+    def placing(self) -> Iterator[None]:
+        """Have each fault of the block that begins with a key begin with its place."""
+        try:
+            yield
+        except ConfigError as fault:
+            raise type(fault)(*(self._placed(str(text)) for text in fault.args)) from None
+
+    def _placed(self, text: str) -> str:
+        """Return a fault behind where its key is given, or else the first of its section."""
+        found = re.match(r"[\w.-]+", text)
+        given = {**self.entries, **self.overrides}
+        name = found[0] if found is not None else ""
+        if name in given:
+            return f"{given[name].where}: {given[name].called}{text[len(name) :]}"
+        while name.count("."):
+            begins = f"{name}."
+            for entry in given.values():
+                if entry.name.startswith(begins) or entry.called == name:
+                    return f"{entry.where}: {text}"
+            name = name.rpartition(".")[0]
+        return text
 
 
 def read(

@@ -81,7 +81,8 @@ class Reloader:
 
         async def act() -> Outcome:
             reading = await asyncio.to_thread(lambda: self.file.read(anew=True))
-            return await self._apply(reading, self._parts, who, write=False)
+            with reading.placing():
+                return await self._apply(reading, self._parts, who, write=False)
 
         return await self._in_turn(act, who)
 

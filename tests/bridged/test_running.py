@@ -370,3 +370,20 @@ def test_subscription_that_is_refused_there_is_told(start_broker: StartBroker) -
     with hearing(near, "#") as here:
         send(far, "cmd/a", b"x")
         assert heard(here) == [("cmd/a", b"x")]
+
+
+def test_without_a_client_identifier_the_session_is_found_again_after_each_start(
+    start_broker: StartBroker,
+) -> None:
+    """It is made of the names of node and bridge: what was sent meanwhile comes."""
+    far = start_broker()
+    keys = keys_of(far.port, subscription__1__topic="down/#", subscription__1__qos="1")
+    near = start_broker(**keys)
+    assert node(near)["connector"]["clientid"] == "nanomq@here-b"
+    is_up(near)
+    send(far, "down/1", b"first")
+    eventually(lambda: status(near)["received"], 1)
+    near.stop()
+    send(far, "down/1", b"second")
+    near = start_broker(**keys)
+    eventually(lambda: status(near)["received"], 1)

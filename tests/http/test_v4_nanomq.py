@@ -7,6 +7,7 @@ Source  http-dialects.md, "EMQX v4 and Cloud"; NanoMQ's docs/en_US/api/v4.md, wh
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -366,7 +367,8 @@ NODES = {
             {
                 "name": "emqx", "enable": True, "parallel": 2,
                 "connector": {
-                    "server": "mqtt-tcp://127.0.0.1:1", "proto_ver": 4, "clientid": None,
+                    "server": "mqtt-tcp://127.0.0.1:1", "proto_ver": 4,
+                    "clientid": f"nanomq@{socket.gethostname()}-emqx",
                     "clean_start": True, "username": "edge-4", "password": "secret-4",
                     "keepalive": 60,
                 },

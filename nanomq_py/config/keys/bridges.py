@@ -285,3 +285,10 @@ class Bridge(Checked):
         """Where the other broker may be, the preferred one first."""
         more = self.hybrid_servers if self.hybrid_bridging else ()
         return tuple(dict.fromkeys((self.address, *more)))
+
+    def client_id(self, node: str) -> str:
+        """Return what it is called at the other broker, by the name of this node.
+
+        It is the same after each start: the other broker keeps a session for it.
+        """
+        return self.clientid or f"{node}-{self.name}"

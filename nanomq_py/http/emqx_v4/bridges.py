@@ -23,6 +23,7 @@ from nanomq_py.http.pem import PemFiles
 from nanomq_py.http.rest.endpoint import Call, Endpoint, Plain
 from nanomq_py.http.rest.parameters import Nothing
 from nanomq_py.http.values import member_name, refuse
+from nanomq_py.kernel.node import node_name
 
 
 class Shown(msgspec.Struct, frozen=True):
@@ -53,8 +54,9 @@ def _now(api: Api) -> dict[str, BridgeNow]:
 
 async def list_bridges(api: Api, call: Plain) -> Shown:
     name, masked, now = call.path.get("name"), masks(api, call), _now(api)
+    here = node_name(api.configurator.config)
     nodes = [
-        node(each, now.get(each.name), masked=masked)
+        node(each, here, now.get(each.name), masked=masked)
         for each in api.configurator.config.bridges
         if name is None or each.name == name
     ]
@@ -93,7 +95,8 @@ async def add_bridge(api: Api, call: Call[Nothing, dict[str, Any]]) -> Done:
         raise refuse("data", "an object")
     name = member_name(BRIDGES, "name", data.get("name"))
     fields = {"enable": True, **{k: v for k, v in data.items() if k != "name"}}
-    made = bridge_changed(Bridge(name=name), name, fields)
+    here = node_name(api.configurator.config)
+    made = bridge_changed(Bridge(name=name), name, fields, here)
 
     def edit(old: tuple[Bridge, ...]) -> tuple[Bridge, ...]:
         if name in [each.name for each in old]:
@@ -110,7 +113,8 @@ async def set_bridge(api: Api, call: Call[Nothing, dict[str, Any]]) -> Done:
     if len(body) != 1 or not body.keys() <= {name, "data"}:
         raise refuse(name, "an object of that name, and nothing beside it")
     (data,) = body.values()
-    return await _change_one(api, call, lambda old: bridge_changed(old, name, data))
+    here = node_name(api.configurator.config)
+    return await _change_one(api, call, lambda old: bridge_changed(old, name, data, here))
 
 
 async def delete_bridge(api: Api, call: Plain) -> Done:

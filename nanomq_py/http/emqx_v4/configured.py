@@ -20,6 +20,7 @@ from nanomq_py.config.keys.http_client import HttpAuthRequest
 from nanomq_py.core.options import WINDOW
 from nanomq_py.http.pem import pem_json
 from nanomq_py.http.values import MASK, keys_json, members_json
+from nanomq_py.kernel.node import node_name
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -115,9 +116,11 @@ class Sqlite(msgspec.Struct, frozen=True):
 
 
 class Connector(msgspec.Struct, frozen=True):
+    """``clientid`` is what is used, given or not."""
+
     server: str
     proto_ver: int
-    clientid: str | None
+    clientid: str
     clean_start: bool
     username: str | None
     password: str | None
@@ -278,15 +281,22 @@ def _subscription(each: BridgeSubscription) -> Subscription:
     )
 
 
-def node(bridge: Bridge, now: BridgeNow | None = None, *, masked: bool) -> BridgeNode:
-    """Return a bridge as the API shows it. ``now``: what it is like, if it runs."""
+def node(
+    bridge: Bridge, here: str, now: BridgeNow | None = None, *, masked: bool
+) -> BridgeNode:
+    """Return a bridge as the API shows it.
+
+    here  the name of this node
+    now   what the bridge is like, if it runs
+    """
     keys = keys_json(bridge, masked=masked)
+    connector = {"server": bridge.address, "clientid": bridge.client_id(here)}
     forwards = [_made(Forward, keys_json(each, masked=masked)) for each in bridge.forward]
     return BridgeNode(
         name=bridge.name,
         enable=bridge.bridge_mode,
         parallel=bridge.parallel,
-        connector=_made(Connector, {**keys, "server": bridge.address}),
+        connector=_made(Connector, keys | connector),
         forwards=[*bridge.forwards, *forwards],
         subscription=list(map(_subscription, bridge.subscription)),
         others=_others(bridge, masked=masked),
@@ -295,7 +305,8 @@ def node(bridge: Bridge, now: BridgeNow | None = None, *, masked: bool) -> Bridg
 
 
 def bridges(config: Config, *, masked: bool) -> Bridges:
-    return Bridges([node(each, masked=masked) for each in config.bridges])
+    here = node_name(config)
+    return Bridges([node(each, here, masked=masked) for each in config.bridges])
 
 
 def configuration(

@@ -29,6 +29,7 @@ from nanomq_py.http.emqx_v4.configured import (
 from nanomq_py.http.errors import BadParameter
 from nanomq_py.http.pem import PEM, PemFiles, pem_paths
 from nanomq_py.http.values import changed, changed_members, member_name, object_of, refuse
+from nanomq_py.kernel.node import node_name
 
 
 def top_changed(config: Config, at: str, data: object, names: tuple[str, ...]) -> Config:
@@ -192,9 +193,14 @@ def _flat(at: str, data: object) -> dict[str, Any]:
     return given
 
 
-def bridge_changed(old: Bridge, at: str, data: object) -> Bridge:
-    """Return a bridge with what is given; ``connector`` may be there, or its fields."""
+def bridge_changed(old: Bridge, at: str, data: object, here: str) -> Bridge:
+    """Return a bridge with what is given; ``connector`` may be there, or its fields.
+
+    here  the name of this node
+    """
     given = _flat(at, data)
+    if old.clientid is None and given.get("clientid") == old.client_id(here):
+        del given["clientid"]  # as it is shown where it is not set
     if given.pop("name", old.name) != old.name:
         raise refuse(f"{at}.name", f"{old.name!r}")
     if "forwards" in given:
@@ -208,6 +214,7 @@ def _bridge(config: Config, data: object, pem: PemFiles) -> Config:
     given = object_of("bridge", data)
     for name in given.keys() - {"nodes"}:
         raise BadParameter(f"bridge.{name}: unknown key")
+    here = node_name(config)
     old = {each.name: each for each in config.bridges}
     made: dict[str, Bridge] = {}
     for number, node in enumerate(_list("bridge.nodes", given.get("nodes", []))):
@@ -215,7 +222,7 @@ def _bridge(config: Config, data: object, pem: PemFiles) -> Config:
         name = member_name(BRIDGES, f"{at}.name", object_of(at, node).get("name"))
         if name in made:
             raise refuse(f"{at}.name", "each name once")
-        made[name] = bridge_changed(old.get(name, Bridge(name=name)), at, node)
+        made[name] = bridge_changed(old.get(name, Bridge(name=name)), at, node, here)
     return replace(config, bridges=tuple(made.values())) if "nodes" in given else config
 
 
