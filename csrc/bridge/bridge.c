@@ -80,14 +80,16 @@ nmq_bridge_tell_fault(nmq_bridge *bridge, enum nmq_bridge_cause cause, int32_t c
     (void) pthread_mutex_unlock(&bridge->bridges->lock);
 }
 
-void
+bool
 nmq_bridge_tell_down(nmq_bridge *bridge, enum nmq_bridge_cause cause, int32_t code,
                      const char *why)
 {
     (void) pthread_mutex_lock(&bridge->bridges->lock);
+    bool was_up = bridge->news.state == NMQ_BRIDGE_UP;
     bridge->news.state = NMQ_BRIDGE_IDLE;
     bridge->news.downs++;
     note_fault(&bridge->news, cause, code, why);
     wake(bridge);
     (void) pthread_mutex_unlock(&bridge->bridges->lock);
+    return was_up;
 }

@@ -79,6 +79,6 @@ void nmq_bridge_tell_up(nmq_bridge *bridge, bool session_present);
 void nmq_bridge_tell_fault(nmq_bridge *bridge, enum nmq_bridge_cause cause, int32_t code,
                            const char *why); // it is up all the same
 
-// A dial, or a connection, has ended.
-void nmq_bridge_tell_down(nmq_bridge *bridge, enum nmq_bridge_cause cause, int32_t code,
+// A dial, or a connection, has ended. Returns whether the bridge had been up.
+bool nmq_bridge_tell_down(nmq_bridge *bridge, enum nmq_bridge_cause cause, int32_t code,
                           const char *why);

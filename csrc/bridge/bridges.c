@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "bridge/change.h"
 #include "bridge/list.h"
+#include "bridge/tell.h"
 #include "mqtt/reason.h"
 #include "net/start.h"
 #include "route/own.h"
@@ -48,10 +49,12 @@ dialled(void *arg, nmq_stream *stream, const nmq_dial_failure *failure)
     if (stream != NULL) {
         int rv = nmq_start_dialled(bridge->bridges->conns, stream, bridge);
         if (rv != NMQ_OK) {
-            nmq_bridge_tell_down(bridge, NMQ_BRIDGE_BY_DIAL, rv, nmq_status_text(rv));
+            (void) nmq_bridge_tell_down(bridge, NMQ_BRIDGE_BY_DIAL, rv,
+                                        nmq_status_text(rv));
         }
     } else if (failure->status != NMQ_ECLOSED) { // else it was given up
-        nmq_bridge_tell_down(bridge, NMQ_BRIDGE_BY_DIAL, failure->status, failure->text);
+        (void) nmq_bridge_tell_down(bridge, NMQ_BRIDGE_BY_DIAL, failure->status,
+                                    failure->text);
     }
     nmq_bridge_unref(bridge); // the dial's
 }
@@ -122,9 +125,13 @@ nmq_bridges_put(nmq_bridges *bridges, const nmq_bridge_options *options, uint64_
         bridge = nmq_bridges_add(bridges, client_id, settings);
         rv = bridge != NULL ? NMQ_OK : NMQ_ENOMEM;
     }
+    bool was_paused = rv == NMQ_OK && bridge->settings->options.paused != 0;
     rv = rv == NMQ_OK ? nmq_bridge_change(bridge, settings) : rv;
     if (rv == NMQ_OK) {
         *number = bridge->client->number;
+    }
+    if (rv == NMQ_OK && was_paused != (options->paused != 0)) {
+        nmq_bridge_event_switched(bridge, options->paused == 0);
     }
     (void) pthread_mutex_unlock(&bridges->turn);
     nmq_bridge_settings_unref(settings);

@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "bridge/change.h"
 #include "bridge/role.h"
+#include "bridge/tell.h"
 #include "mqtt/reason.h"
 #include "net/close_all.h"
 #include "net/memory.h"
@@ -69,7 +70,7 @@ nmq_bridges_begin(nmq_bridges *bridges)
 
 // Gives up its dial, and takes its connection, with the reference. Call with the turn.
 static nmq_conn *
-take_conn(nmq_bridge *bridge)
+take_conn(nmq_bridge *bridge, bool *was_up)
 {
     nmq_bridges *bridges = bridge->bridges;
 
@@ -80,6 +81,7 @@ take_conn(nmq_bridge *bridge)
     }
     (void) pthread_mutex_lock(&bridges->lock);
     nmq_conn *conn = bridge->conn;
+    *was_up = conn != NULL && bridge->news.state == NMQ_BRIDGE_UP;
     bridge->conn = NULL;
     if (bridge->news.state == NMQ_BRIDGE_DIALLING || conn != NULL) {
         bridge->news.state = NMQ_BRIDGE_IDLE;
@@ -91,8 +93,13 @@ take_conn(nmq_bridge *bridge)
 void
 nmq_bridge_hang_up(nmq_bridge *bridge, uint8_t reason_code)
 {
-    nmq_conn *conn = take_conn(bridge);
+    bool was_up;
+    nmq_conn *conn = take_conn(bridge, &was_up);
 
+    if (was_up) {
+        nmq_bridge_event_down(nmq_bridge_conn_of(conn), NMQ_WHY_BROKER,
+                              (nmq_fault){reason_code, NULL});
+    }
     if (conn != NULL) {
         nmq_bridge_conn_end(conn, reason_code);
         nmq_link_unref(&conn->link);

@@ -59,6 +59,7 @@ typedef struct {
     size_t will_topic_len;
     const char *will_payload;
     size_t will_payload_len;
+    uint8_t paused; // it is not dialled; no more than told of (events.def)
     uint8_t will_qos;
     uint8_t will_retain;
     const nmq_bridge_forward *forwards;

@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "bridge/arrive.h"
 #include "bridge/join.h"
+#include "bridge/tell.h"
 #include "mqtt/encode.h"
 #include "mqtt/reason.h"
 #include "net/linger.h"
@@ -212,6 +213,7 @@ handle_connack(nmq_conn *net, nmq_batch *batch, nmq_packet *packet)
     }
     begin_time(conn, packet);
     nmq_bridge_tell_up(conn->bridge, packet->session_present);
+    nmq_bridge_event_up(conn, packet->session_present);
     return NMQ_NEXT_PACKET;
 }
 
@@ -345,10 +347,15 @@ tell_ended(nmq_bridge_conn *conn)
     nmq_fault end = net->end;
     (void) pthread_mutex_unlock(&net->link.lock);
     uint8_t cause = __atomic_load_n(&conn->cause, __ATOMIC_RELAXED);
+    enum nmq_why ended_by = cause == NMQ_BRIDGE_BY_PEER ? NMQ_WHY_PEER : NMQ_WHY_BROKER;
     if (end.why == NULL && end.code == NMQ_RC_SUCCESS && cause == NMQ_BRIDGE_BY_PEER) {
         end.why = "the other broker closed the connection";
+        ended_by = NMQ_WHY_NETWORK; // or it has gone
     }
-    nmq_bridge_tell_down(conn->bridge, (enum nmq_bridge_cause) cause, end.code, end.why);
+    if (nmq_bridge_tell_down(conn->bridge, (enum nmq_bridge_cause) cause, end.code,
+                             end.why)) {
+        nmq_bridge_event_down(conn, ended_by, end);
+    }
 }
 
 static void

@@ -24,7 +24,6 @@ class Wanted:
 
     places      where the other broker may be, the preferred one first
     may_unmask  it may connect without saying that it is a bridge
-    is_paused   it does not connect, and keeps what comes
     """
 
     options: BridgeOptions
@@ -32,11 +31,15 @@ class Wanted:
     times: Times
     timeout_ms: int
     may_unmask: bool
-    is_paused: bool
 
     @property
     def name(self) -> str:
         return self.options.name
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it does not connect, and keeps what comes."""
+        return self.options.paused
 
     @property
     def greeting(self) -> BridgeOptions:
@@ -49,6 +52,7 @@ class Wanted:
             queue_max_bytes=0,
             drop_newest=False,
             message_expiry_s=0,
+            paused=False,
         )
 
 
@@ -89,6 +93,7 @@ def _options(bridge: Bridge, node: str, ways: Ways) -> BridgeOptions:
         queue_max_bytes=bridge.max_send_queue_size,
         drop_newest=bridge.when_full == "newest",
         message_expiry_s=bridge.max_send_queue_age,
+        paused=bridge.paused,
         will=will,
     )
 
@@ -139,7 +144,6 @@ def _one(bridge: Bridge, ways: Ways, node: str) -> Wanted:
         ),
         timeout_ms=bridge.connect_timeout,
         may_unmask=bridge.proto_ver == 4 and bridge.try_private and not would_echo,
-        is_paused=bridge.paused,
     )
 
 

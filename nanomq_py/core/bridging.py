@@ -99,6 +99,7 @@ class BridgeOptions:
     queue_max_bytes: int = 0
     drop_newest: bool = False
     message_expiry_s: int = 0
+    paused: bool = False
     will: BridgeWill | None = None
 
 
@@ -183,7 +184,7 @@ def _c_options(options: BridgeOptions, kept: list[CData]) -> nmq_bridge_options:
     raw.password, raw.password_len = _c_text(options.password, kept)
     raw.version, raw.bridge_bit = options.version, options.bridge_bit
     raw.clean_start, raw.keep_alive_s = options.clean_start, options.keep_alive_s
-    raw.session_expiry_s = options.session_expiry_s
+    raw.session_expiry_s, raw.paused = options.session_expiry_s, options.paused
     raw.receive_maximum = options.receive_maximum
     raw.queue_max, raw.queue_max_bytes = options.queue_max, options.queue_max_bytes
     raw.drop_newest, raw.message_expiry_s = options.drop_newest, options.message_expiry_s

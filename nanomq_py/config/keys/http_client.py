@@ -100,12 +100,14 @@ class HttpAuth(Checked):
         return self.enable and self.acl_req.url is not None
 
 
-# What may be told, as the name of its rule says it: NanoMQ's, which are EMQX 4's.
+# What may be told, as the name of its rule says it: NanoMQ's, which are EMQX 4's, and ours of
+# bridges.
 HOOK_EVENTS = (
     *("client.connect", "client.connack", "client.connected", "client.disconnected"),
     *("client.subscribe", "client.unsubscribe"),
     *("session.subscribed", "session.unsubscribed", "session.terminated"),
     *("message.publish", "message.delivered", "message.acked"),
+    *("bridge.up", "bridge.down", "bridge.switched"),
 )
 
 

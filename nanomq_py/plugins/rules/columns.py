@@ -7,7 +7,8 @@
 
 What nobody looks at is not made of a message: its columns are read when they are asked for.
 
-Source  EMQX 4.4, emqx_rule_events: names of columns and of events, and of reasons
+Source  EMQX 4.4, emqx_rule_events: names of columns and of events, and of reasons; those of
+        bridges are our own
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from typing import Any
 from nanomq_py.core.message import Identity, Message
 from nanomq_py.events import (
     Acked,
+    BridgeDown,
+    BridgeSwitched,
+    BridgeUp,
     Connected,
     Delivered,
     Disconnected,
@@ -241,6 +245,32 @@ def _not_delivered(event: Dropped | Expired) -> dict[str, Any] | None:
     }
 
 
+def _of_bridge(event: BridgeUp | BridgeDown | BridgeSwitched) -> dict[str, Any]:
+    return {"bridge": event.client.client_id}
+
+
+def _bridge_up(event: BridgeUp) -> dict[str, Any]:
+    return {
+        **_of_bridge(event),
+        "peername": event.client.address,
+        "session_present": event.session_present,
+    }
+
+
+def _bridge_down(event: BridgeDown) -> dict[str, Any]:
+    return {
+        **_of_bridge(event),
+        "peername": event.client.address,
+        "ended_by": event.ended_by.value,
+        "reason": event.reason,
+        "reason_code": event.reason_code,
+    }
+
+
+def _bridge_switched(event: BridgeSwitched) -> dict[str, Any]:
+    return {**_of_bridge(event), "is_on": event.is_on}
+
+
 _Make = Callable[[Any], dict[str, Any] | None]
 
 # By EMQX's name: the kinds that it is made of, and how; None: that one is none of it.
@@ -253,6 +283,9 @@ EVENTS: Mapping[str, tuple[tuple[type[Event], ...], _Make]] = {
     "message_acked": ((Acked,), _acked),
     "message_dropped": ((Dropped,), _dropped),
     "delivery_dropped": ((Dropped, Expired), _not_delivered),
+    "bridge_up": ((BridgeUp,), _bridge_up),
+    "bridge_down": ((BridgeDown,), _bridge_down),
+    "bridge_switched": ((BridgeSwitched,), _bridge_switched),
 }
 
 
@@ -294,6 +327,8 @@ _TO = {"from_clientid": "c_emqx_1", "from_username": "u_emqx_1"}
 _RECEIVED = {**_MESSAGE, **_TO, "clientid": "c_emqx_2", "username": "u_emqx_2"}
 _SUBSCRIBED = {"clientid": "c_emqx", "username": "u_emqx", "topic": "t/a", "qos": 1}
 
+_BRIDGE = {"bridge": "cloud", "peername": "192.168.0.10:1883"}
+
 # What who tries a rule out may fill in: the columns of an event, and what stands in them.
 TEST_COLUMNS: Mapping[str, Mapping[str, Any]] = {
     "message_publish": _MESSAGE,
@@ -313,6 +348,9 @@ TEST_COLUMNS: Mapping[str, Mapping[str, Any]] = {
     },
     "session_subscribed": _SUBSCRIBED,
     "session_unsubscribed": _SUBSCRIBED,
+    "bridge_up": _BRIDGE,
+    "bridge_down": {**_BRIDGE, "reason": "ended: server shutting down"},
+    "bridge_switched": {"bridge": "cloud", "is_on": False},
 }
 
 _ALWAYS: Mapping[str, Mapping[str, Any]] = {
@@ -343,6 +381,9 @@ _ALWAYS: Mapping[str, Mapping[str, Any]] = {
     },
     "session_subscribed": {"peerhost": "192.168.0.10"},
     "session_unsubscribed": {"peerhost": "192.168.0.10"},
+    "bridge_up": {"session_present": True},
+    "bridge_down": {"ended_by": "peer", "reason_code": 0x8B},
+    "bridge_switched": {},
 }
 
 

@@ -10,9 +10,12 @@
     Unsubscribed          ──> client_unsubscribe, session_unsubscribed
     SessionEnded          ──> session_terminated
     Delivered, Acked      ──> message_delivered, message_acked
+    BridgeUp, BridgeDown  ──> bridge_up, bridge_down
+    BridgeSwitched        ──> bridge_switched
 
 Source   NanoMQ 0.8 to 0.24, webhook_post.c: client_connack, client_disconnected and
          message_publish, field by field in its order; EMQX 4, emqx_web_hook.erl: the others
+         but those of bridges
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ from nanomq_py.core.message import Identity, Message
 from nanomq_py.events import (
     Acked,
     AuthFailed,
+    BridgeDown,
+    BridgeSwitched,
+    BridgeUp,
     Connected,
     Delivered,
     Disconnected,
@@ -215,6 +221,38 @@ def _of_message(action: str) -> Callable[[Delivered | Acked, Write], Told | None
     return made
 
 
+# --- of bridges
+
+
+def _of_bridge(action: str, event: BridgeUp | BridgeDown | BridgeSwitched) -> Fields:
+    return {
+        "action": action,
+        "bridge": event.client.client_id,
+        "ts": int(event.time * 1000),
+    }
+
+
+def _bridge_up(event: BridgeUp, write: Write) -> Told:
+    more = {"address": event.client.address, "session_present": event.session_present}
+    return _told(event.client, {**_of_bridge("bridge_up", event), **more})
+
+
+def _bridge_down(event: BridgeDown, write: Write) -> Told:
+    more = {
+        "address": event.client.address,
+        "ended_by": event.ended_by.value,
+        "reason_code": event.reason_code,
+        "reason": event.reason,
+    }
+    return _told(event.client, {**_of_bridge("bridge_down", event), **more})
+
+
+def _bridge_switched(event: BridgeSwitched, write: Write) -> Told:
+    return _told(
+        event.client, {**_of_bridge("bridge_switched", event), "is_on": event.is_on}
+    )
+
+
 # An event of web.hook.rule.EVENT -> the kinds of event that it is made of, and how.
 Maker = Callable[[Any, Write], Told | None]
 MAKERS: Mapping[str, tuple[tuple[type[Event], ...], Maker]] = {
@@ -229,6 +267,9 @@ MAKERS: Mapping[str, tuple[tuple[type[Event], ...], Maker]] = {
     "session.terminated": ((SessionEnded,), _session_terminated),
     "message.delivered": ((Delivered,), _of_message("message_delivered")),
     "message.acked": ((Acked,), _of_message("message_acked")),
+    "bridge.up": ((BridgeUp,), _bridge_up),
+    "bridge.down": ((BridgeDown,), _bridge_down),
+    "bridge.switched": ((BridgeSwitched,), _bridge_switched),
 }
 
 

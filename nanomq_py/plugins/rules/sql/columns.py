@@ -31,6 +31,7 @@ _FROM = {
     "from_username": "the user name of who has published",
 }
 _PEER = {"peername": "address and port"}
+_BRIDGE = {"bridge": "its name", "peername": "the other broker's address, and its port"}
 _SUBSCRIPTION = {"topic": "the Topic Filter", "qos": "0, 1 or 2"}
 
 
@@ -121,6 +122,27 @@ EVENTS: Mapping[str, Event] = {
         "session.unsubscribed",
         "a client has unsubscribed",
         {**_EVENT, **_CLIENT, **_SUBSCRIPTION},
+    ),
+    "$events/bridge_up": Event(
+        "bridge.up",
+        "a bridge is connected to the other broker",
+        {**_EVENT, **_BRIDGE, "session_present": "true or false"},
+    ),
+    "$events/bridge_down": Event(
+        "bridge.down",
+        "the connection of a bridge, which was up, has ended",
+        {
+            **_EVENT,
+            **_BRIDGE,
+            "ended_by": "`peer`, `network` or `broker`",
+            "reason": "why, in words, or empty",
+            "reason_code": "the Reason Code",
+        },
+    ),
+    "$events/bridge_switched": Event(
+        "bridge.switched",
+        "a bridge was paused, or goes on",
+        {**_EVENT, "bridge": _BRIDGE["bridge"], "is_on": "false: it was paused"},
     ),
 }
 
