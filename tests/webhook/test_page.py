@@ -74,7 +74,7 @@ def test_example_of_the_page_does_what_it_says(start_broker: StartBroker) -> Non
 
 def test_page_names_each_event() -> None:
     assert set(
-        re.findall(r"`((?:client|session|message)\.[a-z]+)`", PAGE.read_text())
+        re.findall(r"`((?:client|session|message|bridge)\.[a-z]+)`", PAGE.read_text())
     ) == set(HOOK_EVENTS)
 
 
