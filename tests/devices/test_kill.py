@@ -61,7 +61,11 @@ def state(caller: Caller, number: int) -> int:
     return int(said.data["state"])
 
 
-def made(caller: Caller, *sns: str) -> list[int]:
+def made(lives: Lives, caller: Caller, *sns: str) -> list[int]:
+    """Make a command to each; return their numbers once all were published.
+
+    An answer to one that was not is nobody's: it would count no more.
+    """
     body = {
         "from": "test",
         "to": [{"sn": sn} for sn in sns],
@@ -69,7 +73,15 @@ def made(caller: Caller, *sns: str) -> list[int]:
         "body": {"shcmd": "whoami"},
         "expires": 3600,
     }
-    return [each["id"] for each in caller.call("POST", COMMANDS, body).data["to"]]
+    numbers = [each["id"] for each in caller.call("POST", COMMANDS, body).data["to"]]
+    when(lambda: published(lives), lambda it: it >= set(numbers))
+    return numbers
+
+
+def published(lives: Lives) -> set[int]:
+    with contextlib.closing(sqlite3.connect(store_of(lives), timeout=WITHIN_S)) as store:
+        rows = store.execute("SELECT id FROM device_commands WHERE published_at > 0")
+        return {number for (number,) in rows}
 
 
 def say(
@@ -114,7 +126,7 @@ def test_answers_that_wait_at_a_kill_are_who_published_them(tmp_path: Path) -> N
     """That of the device is taken, a stranger's is refused, and nothing is lost."""
     with Lives(tmp_path, **KEYS) as lives:
         caller = logged_in(lives.process)
-        mine, others = made(caller, "D1", "D2")
+        mine, others = made(lives, caller, "D1", "D2")
         with nothing_is_written(lives):
             say(lives, "D1", answer(mine, "D1"))
             say(lives, "stranger", answer(others, "D2"))
@@ -132,7 +144,7 @@ def test_retained_answers_are_who_published_them(tmp_path: Path) -> None:
     """Kept by a broker without the plugin, which is killed and goes on with it."""
     with Lives(tmp_path, **KEYS) as lives:
         caller = logged_in(lives.process)
-        mine, others = made(caller, "D1", "D2")
+        mine, others = made(lives, caller, "D1", "D2")
         lives.end()
         lives.keys["plugins__load"] = ""
         lives.start()

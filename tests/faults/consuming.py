@@ -18,15 +18,17 @@ UNTIL = 100
 
 
 async def run(conf: Path) -> None:
-    async with Broker(load(conf), conf=conf) as broker:
-        print("port", broker.ports["url"], flush=True)
-        async with broker.consume("program", ["n/#"]) as consumer:
-            async for batch in consumer:
-                for message in batch:
-                    print(message.payload.decode(), int(message.again), flush=True)
-                if all(int(message.payload) < UNTIL for message in batch):
-                    batch.ack()
-                    print("acked", flush=True)
+    async with (
+        Broker(load(conf), conf=conf) as broker,
+        broker.consume("program", ["n/#"]) as consumer,
+    ):
+        print("port", broker.ports["url"], flush=True)  # what comes from now on is kept
+        async for batch in consumer:
+            for message in batch:
+                print(message.payload.decode(), int(message.again), flush=True)
+            if all(int(message.payload) < UNTIL for message in batch):
+                batch.ack()
+                print("acked", flush=True)
 
 
 if __name__ == "__main__":
