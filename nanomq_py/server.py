@@ -164,8 +164,7 @@ class Server:
         async with self.reloader.turn:
             self._take_pid_file()
             try:
-                with self.reloader.file.reading.placing():
-                    await self._parts.begin(self.reloader.config)
+                await self.reloader.begin()
             except BaseException:
                 if self._left.is_restart and not self._left.inherited.is_last_resort:
                     self.pid_file.hand_on()  # to the next try

@@ -72,6 +72,11 @@ class Reloader:
         """The configuration file; None: there is none."""
         return self.file.path
 
+    async def begin(self) -> None:
+        """Start the parts. Call with the turn. Raises ConfigError, and what a part raises."""
+        with self.file.reading.placing():
+            await self._parts.begin(self.config)
+
     async def reload(self, who: str) -> Outcome:
         """Read the file again and put it in force.
 

@@ -53,8 +53,10 @@ def test_file_is_read_and_reload_changes_what_the_part_does(process: Process) ->
     process.waits_for("samples: 4 a second")
     process.set_keys(samples__rate="9")
     got = process.api(req=10, action="reload")
+    lines = process.conf.read_text().splitlines()
+    line = 1 + next(n for n, text in enumerate(lines) if text.startswith("samples.rate"))
     assert (got.status, got.json["message"]) == (
-        400, "samples.rate: 9 is more than this part can do",
+        400, f"{process.conf}:{line}: samples.rate: 9 is more than this part can do",
     )  # fmt: skip
     process.set_keys(samples__rat="5", samples__rate=None)
     got = process.api(req=10, action="reload")

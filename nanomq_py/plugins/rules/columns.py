@@ -245,13 +245,9 @@ def _not_delivered(event: Dropped | Expired) -> dict[str, Any] | None:
     }
 
 
-def _of_bridge(event: BridgeUp | BridgeDown | BridgeSwitched) -> dict[str, Any]:
-    return {"bridge": event.client.client_id}
-
-
 def _bridge_up(event: BridgeUp) -> dict[str, Any]:
     return {
-        **_of_bridge(event),
+        "bridge": event.client.client_id,
         "peername": event.client.address,
         "session_present": event.session_present,
     }
@@ -259,7 +255,7 @@ def _bridge_up(event: BridgeUp) -> dict[str, Any]:
 
 def _bridge_down(event: BridgeDown) -> dict[str, Any]:
     return {
-        **_of_bridge(event),
+        "bridge": event.client.client_id,
         "peername": event.client.address,
         "ended_by": event.ended_by.value,
         "reason": event.reason,
@@ -268,7 +264,7 @@ def _bridge_down(event: BridgeDown) -> dict[str, Any]:
 
 
 def _bridge_switched(event: BridgeSwitched) -> dict[str, Any]:
-    return {**_of_bridge(event), "is_on": event.is_on}
+    return {"bridge": event.client.client_id, "is_on": event.is_on}
 
 
 _Make = Callable[[Any], dict[str, Any] | None]
