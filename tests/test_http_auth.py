@@ -381,8 +381,8 @@ def test_check_reads_certificates(tmp_path: Path) -> None:
     done = nanomq("conf", "check", str(conf))
     assert (done.returncode, done.stderr) == (
         2,
-        "nanomq: auth.http.ssl.cacertfile=/no/ca.pem: cannot be read: No such file or"
-        " directory\n",
+        f"nanomq: {conf}:3: auth.http.ssl.cacertfile=/no/ca.pem: cannot be read: No such"
+        " file or directory\n",
     )
 
 
