@@ -134,7 +134,9 @@ fill_connack(admission *a, const nmq_packet *connect, uint32_t asked_expiry_s)
         nmq_trail_put(&a->who, (nmq_bytes){0}, nmq_router_id(conn->net.conns->router)) ==
             NMQ_OK) {
         props->raw = (nmq_bytes){a->who.at, a->who.len};
-        conn->negotiated.is_bridge = true;
+        // behind the announcement: what the client is told does not count the property
+        conn->negotiated.receive_max_bytes =
+            nmq_trail_allow(conn->negotiated.receive_max_bytes);
         a->attach.packet_max = nmq_trail_allow(attach->packet_max);
     }
     nmq_exchange_properties(conn->exchange, props);

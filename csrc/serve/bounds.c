@@ -28,9 +28,8 @@ bool
 nmq_bounds_takes_size(const nmq_server_conn *conn, size_t size)
 {
     const nmq_options *options = conn->net.conns->options;
-    uint32_t max = conn->net.version == NMQ_V5 ? conn->negotiated.receive_max_bytes
-                                               : NMQ_LIVE(options->packet_max_bytes);
-    max = conn->negotiated.is_bridge ? nmq_trail_allow(max) : max;
+    size_t max = conn->net.version == NMQ_V5 ? conn->negotiated.receive_max_bytes
+                                             : NMQ_LIVE(options->packet_max_bytes);
     size_t connect_max = NMQ_LIVE(options->connect_max_bytes);
 
     if (size <= max && (conn->net.client != NULL || connect_max == 0 ||

@@ -17,8 +17,7 @@ typedef struct {
 // What was negotiated in CONNECT and CONNACK, and holds until the connection ends, whatever
 // a reload does to nmq_options meanwhile.
 typedef struct {
-    uint32_t receive_max_bytes; // of a packet from the client
-    bool is_bridge;             // of a broker that says who it is (route/trail.h)
+    uint32_t receive_max_bytes; // of a packet from the client; see nmq_trail_allow
     uint16_t receive_maximum;
     uint16_t topic_alias_max;
     uint16_t keep_alive_max_s; // 0: no bound
