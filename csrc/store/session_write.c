@@ -51,6 +51,24 @@ use_outer_topic(const nmq_session *s, nmq_publish_head *head,
     return nmq_topic_unmount(s->mount, topic_name) ? NMQ_OK : NMQ_ETOOBIG;
 }
 
+static bool
+fits(const nmq_session *s, size_t packet_size)
+{
+    return packet_size <= s->packet_max && packet_size <= NMQ_VARINT_MAX;
+}
+
+// Leaves out the properties that were added to the message's own. Returns the size of the
+// packet. On its own, so that its address of the size costs nothing where all fits.
+__attribute__((noinline)) static size_t
+size_without_added(nmq_publish_head *head, const nmq_message_parts *parts)
+{
+    size_t packet_size;
+
+    head->props = parts->props;
+    (void) nmq_encode_publish_head_size(head, &packet_size);
+    return packet_size;
+}
+
 // A packet over the Maximum Packet Size must not be sent [MQTT-3.1.2-24], and the broker
 // goes on as if it had been [MQTT-3.1.2-25].
 int
@@ -77,12 +95,11 @@ nmq_session_write_publish(nmq_session *s, nmq_outbox *outbox, nmq_publish_head *
         head->expiry_interval_s = left_ms > 0 ? (uint32_t) ((left_ms + 999) / 1000) : 0;
     }
     size_t packet_size = use_alias(s, head, &is_new);
-    if (packet_size > s->packet_max && head->props.at != parts->props.at) {
-        head->props = parts->props; // it may fit without what was added to it
-        (void) nmq_encode_publish_head_size(head, &packet_size);
-    }
-    if (packet_size > s->packet_max || packet_size > NMQ_VARINT_MAX) {
-        return NMQ_ETOOBIG;
+    if (!fits(s, packet_size)) {
+        packet_size = size_without_added(head, parts);
+        if (!fits(s, packet_size)) {
+            return NMQ_ETOOBIG;
+        }
     }
     int rv = nmq_outbox_publish(outbox, head, packet_size, parts->payload, message);
     if (rv == NMQ_OK && is_new) {
